@@ -1,0 +1,252 @@
+//! The envelope: which message a frame is.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{Cancel, Capabilities, Complete, Heartbeat, Job, JobError, Policy, PromptProgress, Token};
+
+/// The first message of a worker.
+///
+/// No `Debug`: the key is in it, and a derived one would print it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// The worker's key in clear; it goes over the wire here and nowhere else.
+    #[serde(default)]
+    pub gpu_key: String,
+    /// Absent or `gpu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_type: Option<String>,
+    /// What the worker can do now.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+}
+
+/// The router's answer to [`Hello`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloAck {
+    /// Whether the worker is taken.
+    #[serde(default)]
+    pub success: bool,
+    /// Id of this connection; nothing survives a reconnect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_id: Option<String>,
+    /// What the router wishes for; present on success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+    /// Why not, on failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Seconds to wait before the next try; absent on failure means: this key will not do.
+    #[serde(rename = "reconnectInSeconds", default, skip_serializing_if = "Option::is_none")]
+    pub reconnect_in_seconds: Option<u64>,
+}
+
+/// The router's answer to capabilities sent again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigAck {
+    /// Whether they are taken.
+    #[serde(default)]
+    pub success: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a worker says.
+#[derive(Clone, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToRouter<'a> {
+    /// Who I am.
+    Hello(Box<Hello>),
+    /// What I can do, again.
+    Config {
+        /// As of now.
+        capabilities: Box<Capabilities>,
+    },
+    /// I am alive.
+    Heartbeat(Box<Heartbeat>),
+    /// Text.
+    Token(Token<'a>),
+    /// A tool call has begun; once a job.
+    ToolGenerating {
+        /// The job meant.
+        job_id: Cow<'a, str>,
+    },
+    /// How far the prompt is.
+    PromptProgress(PromptProgress<'a>),
+    /// The good end.
+    Complete(Box<Complete<'a>>),
+    /// The bad end.
+    Error(JobError<'a>),
+    /// Something newer than this crate: its type, for the log.
+    #[serde(skip)]
+    Unknown(String),
+}
+
+/// What a router says.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToWorker {
+    /// Answer to `hello`.
+    HelloAck(HelloAck),
+    /// Answer to `config`.
+    ConfigAck(ConfigAck),
+    /// Answer to `heartbeat`.
+    HeartbeatAck,
+    /// Work.
+    Job(Box<Job>),
+    /// No longer wanted.
+    Cancel(Cancel),
+    /// The router's wish has changed.
+    PolicyUpdate {
+        /// The new wish; `null` is ignored by contract.
+        policy: Option<Box<Policy>>,
+    },
+    /// A fault of the link, or a refused key before `hello_ack`.
+    Error(JobError<'static>),
+    /// Something newer than this crate: its type, for the log.
+    #[serde(skip)]
+    Unknown(String),
+}
+
+/// A frame that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseError {
+    /// The `type` it claims, when that much could be read.
+    pub kind: Option<String>,
+    /// The job it speaks of, when that much could be read: the job must still be answered.
+    pub job_id: Option<String>,
+    /// What is wrong; never holds the frame's text.
+    pub reason: String,
+}
+
+impl std::fmt::Display for ParseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.kind {
+            Some(kind) => write!(f, "cannot read a `{kind}` message: {}", self.reason),
+            None => write!(f, "cannot read a message: {}", self.reason),
+        }
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// The parts of a frame that say what it is.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Cow<'a, str>>,
+}
+
+/// The one part of an otherwise unreadable frame that we still need.
+#[derive(Deserialize)]
+struct JobIdOnly {
+    #[serde(default)]
+    job_id: Option<String>,
+}
+
+impl ToWorker {
+    /// Reads one frame that a router sent.
+    ///
+    /// # Errors
+    /// When it is no JSON object, has no `type`, or a field that we need has another shape.
+    pub fn parse(frame: &str) -> Result<Self, ParseError> {
+        let kind = kind_of(frame)?;
+        Ok(match &*kind {
+            "hello_ack" => Self::HelloAck(body(&kind, frame)?),
+            "config_ack" => Self::ConfigAck(body(&kind, frame)?),
+            "heartbeat_ack" => Self::HeartbeatAck,
+            "job" => Self::Job(Box::new(body(&kind, frame)?)),
+            "cancel" => Self::Cancel(body(&kind, frame)?),
+            "policy_update" => {
+                let update: PolicyUpdate = body(&kind, frame)?;
+                Self::PolicyUpdate { policy: update.policy.map(Box::new) }
+            }
+            "error" => Self::Error(body(&kind, frame)?),
+            _ => Self::Unknown(kind.into_owned()),
+        })
+    }
+
+    /// The frame's text.
+    #[must_use]
+    pub fn to_frame(&self) -> String {
+        encode(self)
+    }
+}
+
+impl ToRouter<'_> {
+    /// The frame's text.
+    #[must_use]
+    pub fn to_frame(&self) -> String {
+        encode(self)
+    }
+}
+
+impl ToRouter<'static> {
+    /// Reads one frame that a worker sent.
+    ///
+    /// # Errors
+    /// As for [`ToWorker::parse`].
+    pub fn parse(frame: &str) -> Result<Self, ParseError> {
+        let kind = kind_of(frame)?;
+        Ok(match &*kind {
+            "hello" => Self::Hello(Box::new(body(&kind, frame)?)),
+            "config" => {
+                let config: Config = body(&kind, frame)?;
+                Self::Config { capabilities: Box::new(config.capabilities) }
+            }
+            "heartbeat" => Self::Heartbeat(Box::new(body(&kind, frame)?)),
+            "token" => Self::Token(body(&kind, frame)?),
+            "tool_generating" => {
+                let cancel: Cancel = body(&kind, frame)?;
+                Self::ToolGenerating { job_id: Cow::Owned(cancel.job_id) }
+            }
+            "prompt_progress" => Self::PromptProgress(body(&kind, frame)?),
+            "complete" => Self::Complete(Box::new(body(&kind, frame)?)),
+            "error" => Self::Error(body(&kind, frame)?),
+            _ => Self::Unknown(kind.into_owned()),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct PolicyUpdate {
+    #[serde(default)]
+    policy: Option<Policy>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    capabilities: Capabilities,
+}
+
+/// Serialising our own shapes into memory has no way to fail: all map keys are strings.
+fn encode<T: Serialize>(message: &T) -> String {
+    serde_json::to_string(message).unwrap_or_default()
+}
+
+fn kind_of(frame: &str) -> Result<Cow<'_, str>, ParseError> {
+    let no_kind = |reason: String| ParseError { kind: None, job_id: None, reason };
+    let envelope: Envelope = serde_json::from_str(frame).map_err(|error| no_kind(place(&error)))?;
+    envelope.kind.ok_or_else(|| no_kind("it has no `type`".to_owned()))
+}
+
+fn body<T: DeserializeOwned>(kind: &str, frame: &str) -> Result<T, ParseError> {
+    serde_json::from_str(frame).map_err(|error| ParseError {
+        kind: Some(kind.to_owned()),
+        job_id: serde_json::from_str::<JobIdOnly>(frame).ok().and_then(|only| only.job_id),
+        reason: place(&error),
+    })
+}
+
+/// Where and of which class a fault is, without serde's quotation of the value: prompts stay out of logs.
+fn place(error: &serde_json::Error) -> String {
+    let class = match error.classify() {
+        serde_json::error::Category::Syntax => "not JSON",
+        serde_json::error::Category::Eof => "cut short",
+        _ => "a field has the wrong type",
+    };
+    format!("{class} at line {} column {}", error.line(), error.column())
+}

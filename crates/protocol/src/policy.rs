@@ -1,0 +1,58 @@
+//! What the router wishes a worker to run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lenient::null_default;
+
+/// The router's wish: one model, its context and how many jobs at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Absent or `gpu` for us; `cli` is another product's worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_type: Option<String>,
+    /// Registry name of the model, for example `gemma-3-4b-it`.
+    #[serde(default, deserialize_with = "null_default")]
+    pub model_name: String,
+    /// Quantisation, for example `Q4_K_S`; empty means any.
+    #[serde(default, deserialize_with = "null_default")]
+    pub quantization: String,
+    /// Tokens **per slot**; 0 means the model's own default.
+    #[serde(default, deserialize_with = "null_default")]
+    pub context_size: u32,
+    /// Slots wished for; below 1 is read as 1 (see [`Policy::slots`]).
+    #[serde(default, deserialize_with = "null_default")]
+    pub max_parallelism: i64,
+    /// Informational, for example `30B`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+    /// Informational, `MoE` or `Dense`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// Capabilities wished for; the router guesses them from the name.
+    #[serde(default, deserialize_with = "null_default")]
+    pub capabilities: Vec<String>,
+}
+
+impl Policy {
+    /// Slots wished for, at least one: the upstream worker crashes on 0, we do not.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.max_parallelism.max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// `name-quantisation`, the form the catalog resolves; the bare name when there is no quantisation.
+    #[must_use]
+    pub fn wanted_model(&self) -> String {
+        if self.quantization.is_empty() {
+            self.model_name.clone()
+        } else {
+            format!("{}-{}", self.model_name, self.quantization)
+        }
+    }
+
+    /// Whether the policy is meant for a GPU worker at all.
+    #[must_use]
+    pub fn is_for_gpu(&self) -> bool {
+        self.worker_type.as_deref().is_none_or(|kind| kind.is_empty() || kind.eq_ignore_ascii_case("gpu"))
+    }
+}
