@@ -1,1 +1,3 @@
-//! admin
+//! The operator's door.
+mod config;
+pub use config::Config;

@@ -1,1 +1,3 @@
-//! fleet
+//! One judge.
+mod config;
+pub use config::Config;

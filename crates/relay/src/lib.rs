@@ -1,1 +1,3 @@
-//! relay
+//! The router's door.
+mod config;
+pub use config::{Config, Connections, PromptProgress};

@@ -1,0 +1,32 @@
+//! What an operator may set about the fleet.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Which models run from the start, and how long a job may wait for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Names of the models to load at start, the primary one first.
+    pub autoload: Vec<String>,
+    /// Jobs that may wait for a slot of one model; one more is refused.
+    pub max_waiting: usize,
+    /// How long a job may wait for a slot, a load included.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub max_wait: Duration,
+    /// How long running jobs may go on once the worker or a model is told to stop.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            autoload: Vec::new(),
+            max_waiting: 256,
+            max_wait: Duration::from_secs(10 * 60),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
