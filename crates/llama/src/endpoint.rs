@@ -1,0 +1,43 @@
+//! Where one engine listens.
+
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+use secrecy::SecretString;
+
+/// The address of one llama-server, with what it takes to be let in.
+///
+/// `Debug` and `Display` never show the key.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// A unix socket: only the owner of the directory can connect, so there is no key.
+    Unix(PathBuf),
+    /// A TCP address of this host, where anybody could connect, so every request carries the key.
+    Tcp {
+        /// Address and port.
+        address: SocketAddr,
+        /// The engine's `--api-key`.
+        key: SecretString,
+    },
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp { address, .. } => write!(f, "{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_never_shown() {
+        let endpoint = Endpoint::Tcp { address: "127.0.0.1:8080".parse().unwrap(), key: "topsecret".into() };
+        assert!(!format!("{endpoint:?} {endpoint}").contains("topsecret"));
+        assert_eq!(endpoint.to_string(), "127.0.0.1:8080");
+        assert_eq!(Endpoint::Unix("/run/a.sock".into()).to_string(), "unix:/run/a.sock");
+    }
+}

@@ -1,0 +1,88 @@
+//! What `GET /props` says about a loaded engine.
+
+use serde::Deserialize;
+
+/// The facts of a loaded engine that the worker relies on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Props {
+    /// How many requests it decodes side by side.
+    pub total_slots: u32,
+    /// Context of one slot, in tokens. The engine rounds what was asked for, so this is the truth.
+    pub n_ctx: u32,
+    /// The name it answers with, when it was given one.
+    pub model_alias: Option<String>,
+    /// Build of the engine, `b<number>-<commit>`.
+    pub build_info: String,
+    /// Whether it can look at images (a projector is loaded).
+    pub vision: bool,
+    /// Whether it can listen to sound.
+    pub audio: bool,
+}
+
+impl Props {
+    /// Reads the body of the answer; unknown and missing optional fields are of no matter.
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        let wire: Wire = serde_json::from_slice(body).ok()?;
+        let modalities = wire.modalities.unwrap_or_default();
+        Some(Self {
+            total_slots: wire.total_slots,
+            n_ctx: wire.default_generation_settings.n_ctx,
+            model_alias: wire.model_alias.filter(|name| !name.is_empty()),
+            build_info: wire.build_info.unwrap_or_default(),
+            vision: modalities.vision.unwrap_or(false),
+            audio: modalities.audio.unwrap_or(false),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    default_generation_settings: Generation,
+    total_slots: u32,
+    model_alias: Option<String>,
+    build_info: Option<String>,
+    modalities: Option<Modalities>,
+}
+
+#[derive(Deserialize)]
+struct Generation {
+    n_ctx: u32,
+}
+
+#[derive(Deserialize, Default)]
+struct Modalities {
+    vision: Option<bool>,
+    audio: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_answer_is_read() {
+        // b10434, shortened: the sampling parameters and the template are left out.
+        let body = br#"{"default_generation_settings":{"params":{"seed":4294967295},"n_ctx":1024},"total_slots":2,
+            "model_alias":"alias2","model_ftype":"F16","modalities":{"vision":true,"video":false,"audio":false},
+            "chat_template_caps":{"supports_tools":true},"build_info":"b1-7e4c0a9","is_sleeping":false}"#;
+        let want = Props {
+            total_slots: 2,
+            n_ctx: 1024,
+            model_alias: Some("alias2".into()),
+            build_info: "b1-7e4c0a9".into(),
+            vision: true,
+            audio: false,
+        };
+        assert_eq!(Props::parse(body), Some(want));
+    }
+
+    #[test]
+    fn nulls_and_gaps_are_bearable_but_the_numbers_are_not_guessed() {
+        let body =
+            br#"{"default_generation_settings":{"n_ctx":256},"total_slots":1,"model_alias":null,"modalities":null}"#;
+        let props = Props::parse(body).unwrap();
+        assert_eq!((props.model_alias, props.vision, props.build_info.as_str()), (None, false, ""));
+        assert_eq!(Props::parse(br#"{"total_slots":1}"#), None);
+        assert_eq!(Props::parse(b"<html>"), None);
+    }
+}
