@@ -1,0 +1,198 @@
+//! One life of the engine: bind, load, serve, and the ways it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::arguments::{Arguments, GRANDCHILD};
+use crate::child_mode::{self, Order};
+use crate::engine::{Engine, Phase};
+use crate::report::Report;
+use crate::server::{self, Listener};
+use crate::switches::Switches;
+use crate::{api, log, model};
+
+/// The engine reports its progress at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Lives once and gives the exit code.
+pub(crate) async fn live(arguments: Arguments, words: Vec<String>) -> u8 {
+    let mut switches = match Switches::gather(&arguments.model) {
+        Ok(switches) => switches,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return 1;
+        }
+    };
+    if let Err(error) = count_start(&arguments, &mut switches) {
+        eprintln!("error: {error}");
+        return 1;
+    }
+    let report = Report::open(switches.report.as_deref());
+    if report.wanted() {
+        let environment: std::collections::BTreeMap<String, String> = std::env::vars().collect();
+        report.say("start", json!({"arguments": words, "environment": environment}));
+    }
+    let listener = match Listener::bind(&arguments).await {
+        Ok(listener) => listener,
+        Err(line) => {
+            log::line('E', "srv", &line);
+            log::line('E', "srv", "llama_server: exiting due to HTTP server error");
+            return 1;
+        }
+    };
+    let shown = listener.shown(&arguments);
+    let engine = Arc::new(Engine::new(arguments, switches, report));
+    let ignored = if engine.switches.ignore_sigterm { ignore_signals() } else { Ok(None) };
+    let mut serving = JoinSet::new();
+    serving.spawn(server::serve(engine.clone(), listener));
+    let ballast = match load(&engine).await {
+        Ok(ballast) => ballast,
+        Err(code) => return code,
+    };
+    let code = serve(&engine, serving, &shown).await;
+    // What was held for show is held until now.
+    drop((ballast, ignored));
+    code
+}
+
+async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
+    let (arguments, switches) = (&engine.arguments, &engine.switches);
+    let child = child_mode::asked() && !switches.silent_load;
+    log::line('I', "srv", &format!("load_model: loading model '{}'", arguments.model.display()));
+    if child {
+        child_mode::loading(0.0);
+    }
+    if let Err(line) = model::check(&arguments.model) {
+        return Err(fail(engine, &[&line], 1));
+    }
+    let start = Instant::now();
+    let ballast = vec![1_u8; switches.memory_mib << 20];
+    while start.elapsed() < switches.load {
+        tokio::time::sleep_until((start + switches.load).min(Instant::now() + PROGRESS_EVERY)).await;
+        if child {
+            child_mode::loading((start.elapsed().as_secs_f64() / switches.load.as_secs_f64()).min(1.0));
+        }
+    }
+    if switches.fork_grandchild {
+        fork_grandchild(engine);
+    }
+    if switches.hang_load {
+        std::future::pending::<()>().await;
+    }
+    if switches.abort_at_load {
+        eprintln!("/llama.cpp/src/llama-context.cpp:1: GGML_ASSERT(n_outputs_max <= cparams.n_outputs_max) failed");
+        std::process::abort();
+    }
+    if switches.oom {
+        let lines = [
+            "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 1024.00 MiB on device 0: cudaMalloc failed: out of memory",
+            "alloc_tensor_range: failed to allocate CUDA0 buffer of size 1073741824",
+            "llama_model_load: error loading model: unable to allocate CUDA0 buffer",
+        ];
+        return Err(fail(engine, &lines, 1));
+    }
+    if let Some((code, message)) = &switches.exit_at_load {
+        return Err(fail(engine, &[message], *code));
+    }
+    Ok(ballast)
+}
+
+fn fail(engine: &Engine, lines: &[&str], code: u8) -> u8 {
+    for line in lines {
+        log::line('E', "", line);
+    }
+    let model = engine.arguments.model.display();
+    log::line('E', "srv", &format!("load_model: failed to load model, '{model}'"));
+    log::line('E', "srv", "llama_server: exiting due to model loading error");
+    code
+}
+
+async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u8 {
+    // Only now, as in the engine: a TERM before this line has the default effect.
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        log::line('E', "srv", "llama_server: cannot handle signals");
+        return 1;
+    };
+    let mut orders = child_mode::asked().then(child_mode::watch_stdin);
+    engine.phase.send_replace(Phase::Ready);
+    if child_mode::asked() && !engine.switches.silent_load {
+        child_mode::ready(&api::model_entry(engine));
+    }
+    log::line('I', "srv", "llama_server: model loaded");
+    log::line('I', "srv", &format!("llama_server: listening on {shown}"));
+    engine.report.say("ready", json!({}));
+    let mut lost = !engine.switches.lose_first_term;
+    loop {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            order = next_order(&mut orders) => match order {
+                Order::Exit => {}
+                Order::End => return 1,
+            },
+            Some(_) = serving.join_next() => return 0,
+        }
+        engine.report.say("term", json!({}));
+        if engine.switches.ignore_sigterm {
+            continue;
+        }
+        if !lost {
+            lost = true;
+        } else if engine.phase.send_replace(Phase::Stopping) == Phase::Stopping {
+            log::line('W', "srv", "Received second interrupt, terminating immediately.");
+            return 1;
+        }
+    }
+}
+
+async fn next_order(orders: &mut Option<mpsc::Receiver<Order>>) -> Order {
+    let next = match orders {
+        Some(orders) => orders.recv().await,
+        None => None,
+    };
+    match next {
+        Some(order) => order,
+        None => std::future::pending().await,
+    }
+}
+
+fn ignore_signals() -> std::io::Result<Option<(Signal, Signal)>> {
+    Ok(Some((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)))
+}
+
+/// With `--only-starts N` the faults of the load are for the first N lives, which a file beside the model counts.
+fn count_start(arguments: &Arguments, switches: &mut Switches) -> Result<(), String> {
+    let Some(limit) = switches.only_starts else { return Ok(()) };
+    let mut path = arguments.model.as_os_str().to_owned();
+    path.push(".starts");
+    let before = std::fs::read(&path).map_or(0, |bytes| bytes.len() as u64);
+    if before >= limit {
+        switches.heal_load();
+    }
+    std::fs::write(&path, vec![b'.'; usize::try_from(before).unwrap_or(0) + 1])
+        .map_err(|error| format!("cannot count this start in {}: {error}", path.display()))
+}
+
+/// A process of the same group that holds our output pipes and outlives us unless the group is killed.
+fn fork_grandchild(engine: &Engine) {
+    let started = std::env::current_exe()
+        .and_then(|me| std::process::Command::new(me).arg(GRANDCHILD).stdin(std::process::Stdio::null()).spawn());
+    match started {
+        // Not waited for: that is the point of it.
+        Ok(child) => engine.report.say("grandchild", json!({"grandchild": child.id()})),
+        Err(error) => log::line('E', "srv", &format!("cannot start a grandchild: {error}")),
+    }
+}
+
+/// Does nothing until it is killed.
+pub(crate) fn be_a_grandchild() {
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,14 @@
+//! Lines on stderr in the engine's shape: `M.SS.mmm.uuu L tag  function: text`.
+
+use std::sync::LazyLock;
+use std::time::Instant;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Writes one line; `text` begins with the function's name, as in `llama_server: model loaded`.
+pub(crate) fn line(level: char, tag: &str, text: &str) {
+    let since = START.elapsed();
+    let seconds = since.as_secs();
+    let (milli, micro) = (since.subsec_millis(), since.subsec_micros() % 1000);
+    eprintln!("{}.{:02}.{milli:03}.{micro:03} {level} {tag}  {text}", seconds / 60, seconds % 60);
+}

@@ -1,0 +1,177 @@
+//! The switches that make the fake slow, silent, wrong or dead.
+//!
+//! They come from three places, later ones win: the environment variable `FAKE_LLAMA`; the file `<model>.fake` beside
+//! the model (a worker scrubs its child's environment, so this is how whole-program tests speak to it); and, for one
+//! request, its last user message where that begins with `fake:`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that can be asked of the fake. Times are durations, counts are tokens of one request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Switches {
+    // --- the load ---
+    pub load: Duration,
+    pub hang_load: bool,
+    pub silent_load: bool,
+    pub exit_at_load: Option<(u8, String)>,
+    pub abort_at_load: bool,
+    pub oom: bool,
+    pub memory_mib: usize,
+    pub fork_grandchild: bool,
+    pub only_starts: Option<u64>,
+    // --- the life ---
+    pub hang_health: bool,
+    pub ignore_sigterm: bool,
+    pub lose_first_term: bool,
+    pub report: Option<PathBuf>,
+    // --- an answer ---
+    pub tokens: Option<u64>,
+    pub token: Duration,
+    pub prompt: Duration,
+    pub text: Option<String>,
+    pub reasoning: Option<String>,
+    pub tool: Option<Tool>,
+    pub stamp: bool,
+    pub batch_writes: bool,
+    pub refuse: Option<(u16, String, String)>,
+    pub crash_after: Option<u64>,
+    pub cut_stream_at: Option<u64>,
+    pub error_event_at: Option<u64>,
+    pub stall_at: Option<u64>,
+}
+
+/// The call that an answer makes.
+#[derive(Debug, Clone)]
+pub(crate) struct Tool {
+    pub name: String,
+    pub arguments: String,
+    pub id: Option<String>,
+}
+
+impl Default for Tool {
+    fn default() -> Self {
+        Tool {
+            name: "get_weather".into(),
+            arguments: r#"{"city": "Paris", "unit": "celsius"}"#.into(),
+            id: Some("SOZFauK9cdeRqazXH0Fjemfju54JiuJi".into()),
+        }
+    }
+}
+
+impl Switches {
+    /// Reads the environment and the file beside `model`.
+    pub(crate) fn gather(model: &Path) -> Result<Switches, String> {
+        let mut switches = Switches::default();
+        switches.read(&std::env::var("FAKE_LLAMA").unwrap_or_default())?;
+        let mut beside = model.as_os_str().to_owned();
+        beside.push(".fake");
+        switches.read(&std::fs::read_to_string(beside).unwrap_or_default())?;
+        Ok(switches)
+    }
+
+    /// Adds what `text` says, for instance `--tokens 5 --token-us 1000 --text 'two words'`.
+    pub(crate) fn read(&mut self, text: &str) -> Result<(), String> {
+        let words = split(text)?;
+        if words.iter().any(|word| word == "--text") {
+            // A text is as long as it is, unless the same source says how many tokens.
+            self.tokens = None;
+        }
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            if !self.flag(&word) {
+                let value =
+                    words.next().ok_or_else(|| format!("cannot use {word}: unknown, or its value is missing"))?;
+                self.valued(&word, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flag(&mut self, word: &str) -> bool {
+        match word {
+            "--hang-load" => self.hang_load = true,
+            "--silent-load" => self.silent_load = true,
+            "--abort-at-load" => self.abort_at_load = true,
+            "--oom" => self.oom = true,
+            "--fork-grandchild" => self.fork_grandchild = true,
+            "--hang-health" => self.hang_health = true,
+            "--ignore-sigterm" => self.ignore_sigterm = true,
+            "--lose-first-term" => self.lose_first_term = true,
+            "--stamp" => self.stamp = true,
+            "--write-each" => self.batch_writes = false,
+            "--batch-writes" => self.batch_writes = true,
+            "--reasoning" => self.reasoning = Some("The user says hello. I should greet back briefly.\n".into()),
+            "--tool-call" => self.tool = Some(Tool::default()),
+            "--tool-no-id" => self.tool.get_or_insert_default().id = None,
+            _ => return false,
+        }
+        true
+    }
+
+    fn valued(&mut self, word: &str, value: String) -> Result<(), String> {
+        let count = || value.parse::<u64>().map_err(|_| format!("cannot read {word} {value}: not a number"));
+        match word {
+            "--load-ms" => self.load = Duration::from_millis(count()?),
+            "--prompt-ms" => self.prompt = Duration::from_millis(count()?),
+            "--token-us" => self.token = Duration::from_micros(count()?),
+            "--tokens" => self.tokens = Some(count()?),
+            "--memory" => self.memory_mib = usize::try_from(count()?).unwrap_or(0),
+            "--only-starts" => self.only_starts = Some(count()?),
+            "--crash-after" => self.crash_after = Some(count()?),
+            "--cut-stream-at" => self.cut_stream_at = Some(count()?),
+            "--error-event-at" => self.error_event_at = Some(count()?),
+            "--stall-at" => self.stall_at = Some(count()?),
+            "--exit-at-load" => {
+                let (code, message) = value.split_once(':').unwrap_or((&value, "exiting as it was told"));
+                let code = code.parse().map_err(|_| format!("cannot read {word} {value}: CODE:message is wanted"))?;
+                self.exit_at_load = Some((code, message.to_owned()));
+            }
+            "--refuse" => {
+                let mut parts = value.splitn(3, ':');
+                let status = parts.next().and_then(|part| part.parse().ok());
+                let (Some(status), Some(kind), Some(message)) = (status, parts.next(), parts.next()) else {
+                    return Err(format!("cannot read {word} {value}: STATUS:type:message is wanted"));
+                };
+                self.refuse = Some((status, kind.to_owned(), message.to_owned()));
+            }
+            "--text" => self.text = Some(value.replace("\\n", "\n")),
+            "--reasoning-text" => self.reasoning = Some(value.replace("\\n", "\n")),
+            "--tool-name" => self.tool.get_or_insert_default().name = value,
+            "--tool-arguments" => self.tool.get_or_insert_default().arguments = value,
+            "--report" => self.report = Some(PathBuf::from(value)),
+            _ => return Err(format!("cannot use {word}: no such switch")),
+        }
+        Ok(())
+    }
+
+    /// Forgets the faults of the load, for a start beyond `--only-starts`.
+    pub(crate) fn heal_load(&mut self) {
+        self.hang_load = false;
+        self.exit_at_load = None;
+        self.abort_at_load = false;
+        self.oom = false;
+    }
+}
+
+/// Words as a shell would see them: blanks divide, single and double quotes hold together, nothing is escaped.
+fn split(text: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in text.chars() {
+        match quote {
+            Some(mark) if c == mark => quote = None,
+            Some(_) => word.get_or_insert_default().push(c),
+            None if c == '\'' || c == '"' => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            None if c.is_whitespace() => words.extend(word.take()),
+            None => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err(format!("cannot read the switches {text:?}: a quote is open"));
+    }
+    words.extend(word);
+    Ok(words)
+}
