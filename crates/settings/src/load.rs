@@ -1,0 +1,236 @@
+//! Loads any settings tree: defaults, then file, then environment, then flags.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::value::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::entry::Entry;
+use crate::explain::{explain, is_unknown};
+use crate::fault::{Fault, Faults, Origin};
+use crate::file::File;
+use crate::names::{CONFIG, Names};
+use crate::readings::understand;
+use crate::tree::Tree;
+use crate::variables::Variables;
+
+/// A flag of the command line that sets a key.
+#[derive(Clone)]
+pub struct Given {
+    /// The flag as it was written, without dashes.
+    pub flag: String,
+    /// The dotted key it sets.
+    pub key: String,
+    /// Its value; empty counts as not given.
+    pub value: String,
+}
+
+/// Everything outside the program that settings come from.
+///
+/// It can be read again later, which is what a reload is. It has no `Debug`: the worker key is in it.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The whole environment; tests pass their own, so no test ever sets a variable of its process.
+    pub environment: Vec<(OsString, OsString)>,
+    /// `--config`, which wins over `AUXOT_CONFIG`.
+    pub config: Option<PathBuf>,
+    /// The other flags.
+    pub flags: Vec<Given>,
+}
+
+impl Sources {
+    /// The sources of a program without a command line.
+    #[must_use]
+    pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self { environment: environment.into_iter().collect(), config: None, flags: Vec::new() }
+    }
+
+    fn variable(&self, name: &str) -> Option<PathBuf> {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.filter(|(_, value)| !value.is_empty()).map(|(_, value)| PathBuf::from(value))
+    }
+
+    /// The file that somebody named, and who did.
+    fn named_file(&self) -> Option<(PathBuf, Origin)> {
+        let flag = self.config.clone().map(|path| (path, Origin::Flag("config".to_owned())));
+        flag.or_else(|| self.variable(CONFIG).map(|path| (path, Origin::Variable(CONFIG.to_owned()))))
+    }
+
+    /// Where the file is looked for when nobody names one; the first that exists is read.
+    #[must_use]
+    pub fn usual_files(&self) -> Vec<PathBuf> {
+        // The XDG rules: a relative path there is to be ignored.
+        let home = self.variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+        let home = home.or_else(|| self.variable("HOME").map(|home| home.join(".config")));
+        home.into_iter().chain([PathBuf::from("/etc")]).map(|folder| folder.join("auxot/auxot-worker.toml")).collect()
+    }
+}
+
+/// Settings, and where each value came from.
+#[derive(Debug, Clone)]
+pub struct Loaded<T> {
+    /// The settings.
+    pub value: T,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    /// Variables that belong to sibling programs and mean nothing here.
+    pub ignored: Vec<String>,
+    pub(crate) origins: BTreeMap<Vec<String>, Origin>,
+}
+
+impl<T> Loaded<T> {
+    /// Where the value of a dotted key came from.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Origin {
+        let key: Vec<String> = key.split('.').map(str::to_owned).collect();
+        self.origins.get(&key).cloned().unwrap_or(Origin::Default)
+    }
+}
+
+/// What loading found: as much of the settings as could be read, and everything wrong with the rest.
+#[derive(Debug)]
+pub(crate) struct Outcome<T> {
+    pub(crate) loaded: Loaded<T>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Loads `T` from `sources`; `names` are the outside names of its keys.
+///
+/// # Errors
+/// All faults at once: unknown keys, variables and values of every source, overridden ones included,
+/// because an overridden fault is one that waits for the day the override goes.
+pub fn load<T>(sources: &Sources, names: &Names) -> Result<Loaded<T>, Faults>
+where
+    T: Serialize + DeserializeOwned + Default,
+{
+    let outcome = collect(sources, names);
+    Faults(outcome.faults).into_result()?;
+    Ok(outcome.loaded)
+}
+
+pub(crate) fn collect<T>(sources: &Sources, names: &Names) -> Outcome<T>
+where
+    T: Serialize + DeserializeOwned + Default,
+{
+    let tree = match Tree::of(&T::default()) {
+        Ok(tree) => tree,
+        Err(fault) => return Outcome { loaded: Loaded::untouched(), faults: vec![fault] },
+    };
+    let (path, file) = read_file(sources);
+    let variables = Variables::read(&sources.environment, names, &tree);
+    let mut faults = file.faults;
+    let mut good = Vec::new();
+    let mut in_file = Vec::new();
+    sift::<T>(file.entries, &tree, &mut good, &mut in_file);
+    for fault in &mut in_file {
+        // The fault may be an outer section's, which has a place of its own.
+        fault.origin = file.places.get(&fault.key).unwrap_or(&fault.origin).clone();
+    }
+    in_file.sort_by_key(|fault| match fault.origin {
+        Origin::File { place, .. } => place,
+        _ => None,
+    });
+    faults.extend(in_file);
+    faults.extend(variables.faults);
+    sift::<T>(variables.entries, &tree, &mut good, &mut faults);
+    sift::<T>(sources.flags.iter().map(Given::entry).collect(), &tree, &mut good, &mut faults);
+
+    let merged = good.iter().fold(Figment::new(), |figment, entry| figment.merge(entry));
+    let mut loaded = Loaded::untouched();
+    match merged.extract_lossy() {
+        Ok(value) => loaded.value = value,
+        Err(errors) => faults.extend(errors.into_iter().map(|error| whole_fault(&error, &good))),
+    }
+    loaded.file = path;
+    loaded.ignored = variables.ignored;
+    loaded.origins = good.into_iter().map(|entry| (entry.key, entry.origin)).collect();
+    Outcome { loaded, faults }
+}
+
+impl<T: Default> Loaded<T> {
+    fn untouched() -> Self {
+        Self { value: T::default(), file: None, ignored: Vec::new(), origins: BTreeMap::new() }
+    }
+}
+
+impl Given {
+    fn entry(&self) -> Entry {
+        Entry {
+            key: self.key.split('.').map(str::to_owned).collect(),
+            value: Value::from(self.value.trim()),
+            origin: Origin::Flag(self.flag.clone()),
+        }
+    }
+}
+
+/// Reads the named file, or the first usual one that exists; a missing usual file is fine.
+fn read_file(sources: &Sources) -> (Option<PathBuf>, File) {
+    let named = sources.named_file();
+    let must_exist = named.is_some();
+    let candidates = match named {
+        Some(named) => vec![named],
+        None => sources.usual_files().into_iter().map(|path| (path.clone(), at(&path))).collect(),
+    };
+    for (path, origin) in candidates {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let file = File::parse(&path, &text);
+                return (Some(path), file);
+            }
+            Err(error) if !must_exist && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let text = format!("cannot read the configuration file {}: {error}", path.display());
+                let fault = Fault { origin, key: String::new(), text };
+                return (Some(path), File { faults: vec![fault], ..File::default() });
+            }
+        }
+    }
+    (None, File::default())
+}
+
+fn at(path: &Path) -> Origin {
+    Origin::File { path: path.to_owned(), place: None }
+}
+
+/// Tries each entry alone: the good ones go on, the others become faults. One fault per unknown
+/// section is enough, however many keys it holds.
+fn sift<T: DeserializeOwned>(entries: Vec<Entry>, tree: &Tree, good: &mut Vec<Entry>, faults: &mut Vec<Fault>) {
+    let first = faults.len();
+    for entry in entries {
+        match understand::<T>(&entry) {
+            Ok(understood) if !is_blank(&understood.value) => good.push(understood),
+            Ok(_) => {}
+            Err(error) if is_blank(&entry.value) && !is_unknown(&error) => {}
+            Err(error) => {
+                let fault = explain::<T>(&error, &entry, tree);
+                let again = is_unknown(&error) && faults[first..].iter().any(|known| same_key(known, &fault));
+                if !again {
+                    faults.push(fault);
+                }
+            }
+        }
+    }
+}
+
+/// Empty text is the same as no value, in every source.
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
+}
+
+fn same_key(one: &Fault, other: &Fault) -> bool {
+    one.key == other.key && std::mem::discriminant(&one.origin) == std::mem::discriminant(&other.origin)
+}
+
+/// A fault of the whole that no single entry shows: something required is missing beside it.
+fn whole_fault(error: &figment::Error, good: &[Entry]) -> Fault {
+    let culprit = good.iter().rev().find(|entry| entry.key.starts_with(&error.path));
+    Fault {
+        origin: culprit.map_or(Origin::Default, |entry| entry.origin.clone()),
+        key: error.path.join("."),
+        text: error.kind.to_string(),
+    }
+}

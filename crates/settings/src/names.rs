@@ -1,0 +1,162 @@
+//! The names that settings are known by outside the program: historical variables, and whose they are.
+
+use crate::nearest::nearest;
+
+/// A key with a flat variable and a flag of the same name.
+#[derive(Debug, Clone, Copy)]
+pub struct Name {
+    /// Dotted key in the tree.
+    pub key: &'static str,
+    /// Environment variable.
+    pub variable: &'static str,
+    /// Flag without dashes; always the variable's name, see the tests.
+    pub flag: &'static str,
+    /// What the upstream worker calls the flag, where that differs.
+    pub alias: Option<&'static str>,
+    /// Placeholder for the value in the help text.
+    pub value: &'static str,
+    /// One sentence for the help text.
+    pub help: &'static str,
+}
+
+/// All outside names that one program knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    /// Keys with a flat name. Every other key has the nested form `AUXOT_SECTION__KEY` only.
+    pub table: &'static [Name],
+    /// Variables of sibling programs, left alone: `AUXOT_MCP_*` stands for all that start so.
+    pub foreign: &'static [&'static str],
+    /// Variables that are refused, and why.
+    pub refused: &'static [(&'static str, &'static str)],
+}
+
+impl Names {
+    pub(crate) fn by_variable(&self, variable: &str) -> Option<&Name> {
+        self.table.iter().find(|name| name.variable == variable)
+    }
+
+    pub(crate) fn is_foreign(&self, variable: &str) -> bool {
+        self.foreign.iter().any(|name| match name.strip_suffix('*') {
+            Some(start) => variable.starts_with(start),
+            None => variable == *name,
+        })
+    }
+
+    pub(crate) fn refusal(&self, variable: &str) -> Option<&'static str> {
+        self.refused.iter().find(|(name, _)| *name == variable).map(|(_, why)| *why)
+    }
+
+    /// The known name most like an unknown one; `nested` are the keys that exist.
+    pub(crate) fn nearest_variable(&self, variable: &str, nested: &[String]) -> Option<String> {
+        let flat = self.table.iter().map(|name| name.variable).chain(["AUXOT_CONFIG"]);
+        nearest(variable, flat.chain(nested.iter().map(String::as_str)))
+    }
+}
+
+/// The nested variable of a key: `engine.cache_ram` is `AUXOT_ENGINE__CACHE_RAM`.
+#[must_use]
+pub fn nested_variable(key: &[String]) -> String {
+    format!("{PREFIX}{}", key.iter().map(|part| part.to_ascii_uppercase()).collect::<Vec<_>>().join("__"))
+}
+
+/// What every variable of ours starts with.
+pub(crate) const PREFIX: &str = "AUXOT_";
+
+/// The variable that names the configuration file.
+pub(crate) const CONFIG: &str = "AUXOT_CONFIG";
+
+/// The worker's names: the ones of the upstream worker where it has them, ours in the same manner.
+pub const NAMES: Names = Names {
+    table: &[
+        name("router.url", "AUXOT_ROUTER_URL", "router-url", "URL", "Address of the router; a bare host means TLS"),
+        name(
+            "router.key",
+            "AUXOT_GPU_KEY",
+            "gpu-key",
+            "KEY",
+            "The worker key; at once moved from here to the environment",
+        ),
+        name("router.key_file", "AUXOT_GPU_KEY_FILE", "gpu-key-file", "FILE", "File that holds the worker key"),
+        name(
+            "router.ca_file",
+            "AUXOT_CA_FILE",
+            "ca-file",
+            "FILE",
+            "PEM file of authorities trusted beside the system's",
+        ),
+        name(
+            "router.connections",
+            "AUXOT_ROUTER_CONNECTIONS",
+            "router-connections",
+            "auto|N",
+            "Connections to the router",
+        ),
+        name(
+            "router.heartbeat_interval",
+            "AUXOT_HEARTBEAT_INTERVAL",
+            "heartbeat-interval",
+            "TIME",
+            "Time between heartbeats",
+        ),
+        name(
+            "router.reconnect_delay",
+            "AUXOT_RECONNECT_DELAY",
+            "reconnect-delay",
+            "TIME",
+            "First pause before a new attempt",
+        ),
+        name(
+            "router.reconnect_max_delay",
+            "AUXOT_RECONNECT_MAX_DELAY",
+            "reconnect-max-delay",
+            "TIME",
+            "Longest pause before a new attempt",
+        ),
+        name("router.job_timeout", "AUXOT_JOB_TIMEOUT", "job-timeout", "TIME", "Longest time for a whole job"),
+        name(
+            "fleet.autoload",
+            "AUXOT_GPU_AUTOLOAD_MODELS",
+            "gpu-autoload-models",
+            "A,B",
+            "Models to load at start, the primary one first",
+        ),
+    ],
+    foreign: &[
+        "AUXOT_ADMIN_KEY_HASH",
+        "AUXOT_ALLOWED_TOOLS",
+        "AUXOT_API_KEY_HASH",
+        "AUXOT_AUTH_CACHE_TTL",
+        "AUXOT_CLI_*",
+        "AUXOT_DEAD_WORKER_TIMEOUT",
+        "AUXOT_HEARTBEAT_CHECK_INTERVAL",
+        "AUXOT_HOST",
+        "AUXOT_HTTP_PORT",
+        "AUXOT_LLAMA_CACHE_DIR",
+        "AUXOT_MCP_*",
+        "AUXOT_MODEL",
+        "AUXOT_PORT",
+        "AUXOT_QUANTIZATION",
+        "AUXOT_REDIS_URL",
+        "AUXOT_REGISTRY_FILE",
+        "AUXOT_ROUTER_KEYS_FILE",
+        "AUXOT_TOOLS_*",
+        "AUXOT_WORKER_DEAD_THRESHOLD",
+        "AUXOT_WORKER_TIMEOUT",
+        "AUXOT_WORKER_TYPE",
+    ],
+    refused: &[(
+        "AUXOT_LLAMA_URL",
+        "not supported: an engine that somebody else started cannot be supervised; \
+         unset it and name the program to start in AUXOT_LLAMA_BINARY",
+    )],
+};
+
+const fn name(
+    key: &'static str,
+    variable: &'static str,
+    flag: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Name {
+    Name { key, variable, flag, alias: None, value, help }
+}
