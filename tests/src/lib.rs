@@ -1,1 +1,28 @@
-//! The harness of the whole-program suites: scratch folders, model files, programs under watch.
+//! The harness of the whole-program suites.
+//!
+//! A suite starts real programs: the worker, the router, and a fake engine that takes the real one's arguments. What a
+//! test waits for is always an event with a deadline, never a length of time:
+//!
+//! - [`Scratch`] is a test's folder. [`Scratch::fake_model`] writes a small true model file and, beside it, the
+//!   switches for the fake engine, which is how a test reaches through a worker that scrubs its children's environment.
+//! - [`Program`] is a started program: wait for a line of its log, send it a signal, wait for its end. Dropping it kills
+//!   its whole group.
+//! - [`Reports`] is where fake engines tell what happens inside them. The end of an engine's line is the end of its
+//!   process, so that "gone" is an event too.
+//! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics.
+//!
+//! Failure is a panic that shows the whole log: this crate is only ever linked into tests.
+
+#![allow(clippy::panic, reason = "a harness reports by panicking")]
+
+pub mod binaries;
+pub mod gguf;
+pub mod http;
+pub mod processes;
+mod program;
+mod reports;
+mod scratch;
+
+pub use program::Program;
+pub use reports::{Event, Reports};
+pub use scratch::{Scratch, set_switches};

@@ -29,6 +29,7 @@ pub(crate) async fn run(chat: &mut Chat<'_>, sent: &mut u64) -> Result<(), Stop>
     // The engine's role chunk and its first token come from the same decode, in two writes.
     chat.connection.write(&out).await?;
     let mut tokens = Tokens::new(chat);
+    let mut turn_at = 0;
     while *sent < chat.answer.total {
         if Some(*sent) == tokens.fault_at {
             return fault(chat, *sent, ping).await;
@@ -36,7 +37,8 @@ pub(crate) async fn run(chat: &mut Chat<'_>, sent: &mut u64) -> Result<(), Stop>
         if !chat.request.switches.token.is_zero() {
             let due = prompt_end + chat.request.switches.token * u32::try_from(*sent).unwrap_or(u32::MAX);
             chat.wait(due, ping).await?;
-        } else if sent.is_multiple_of(TURN) {
+        } else if *sent >= turn_at {
+            turn_at = *sent + TURN;
             turn(chat, ping).await?;
         }
         *sent += tokens.write(chat, *sent).await?;
@@ -108,8 +110,8 @@ impl Tokens {
             chat.connection.write(&self.batch).await?;
             return Ok(1);
         }
-        if chat.request.switches.batch_writes && chat.request.switches.token.is_zero() {
-            let until = (n + TURN).min(chat.answer.total).min(self.fault_at.unwrap_or(u64::MAX));
+        if chat.request.switches.batch > 1 && chat.request.switches.token.is_zero() {
+            let until = (n + chat.request.switches.batch).min(chat.answer.total).min(self.fault_at.unwrap_or(u64::MAX));
             self.batch.clear();
             for n in n..until {
                 self.batch.extend_from_slice(&self.chunks[chat.answer.index(n)]);

@@ -11,33 +11,59 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Switches {
     // --- the load ---
+    /// `--load-ms N`: how long the load takes; state lines tell its progress.
     pub load: Duration,
+    /// `--hang-load`: never ready, and silent about it after the load time.
     pub hang_load: bool,
+    /// `--silent-load`: no state lines even in child mode, like a build that has none.
     pub silent_load: bool,
+    /// `--exit-at-load CODE:message`: the load fails with this line and this exit code.
     pub exit_at_load: Option<(u8, String)>,
+    /// `--abort-at-load`: SIGABRT, as a failed assertion.
     pub abort_at_load: bool,
+    /// `--oom`: the load fails as it does when the device's memory is full.
     pub oom: bool,
+    /// `--memory MIB`: resident memory held from the load on.
     pub memory_mib: usize,
+    /// `--fork-grandchild`: a process of the same group that holds our output pipes.
     pub fork_grandchild: bool,
+    /// `--only-starts N`: the faults of the load are for the first N starts, counted in `<model>.starts`.
     pub only_starts: Option<u64>,
     // --- the life ---
+    /// `--hang-health`: `/health` is accepted and never answered.
     pub hang_health: bool,
+    /// `--ignore-sigterm`: during the load too.
     pub ignore_sigterm: bool,
+    /// `--lose-first-term`: the race of `llama-server.md` 0.2, every time.
     pub lose_first_term: bool,
+    /// `--report SOCKET`: tell a test what happens, see `report.rs`.
     pub report: Option<PathBuf>,
     // --- an answer ---
+    /// `--tokens N`: how many tokens of text; more than the text has means again from its start.
     pub tokens: Option<u64>,
+    /// `--token-us N`: time between tokens; 0 is as fast as the socket takes them.
     pub token: Duration,
+    /// `--prompt-ms N`: time before the first token.
     pub prompt: Duration,
+    /// `--text 'two words'`: what is said; a token is a word with its blank.
     pub text: Option<String>,
+    /// `--reasoning`, `--reasoning-text T`: said first, as `reasoning_content`.
     pub reasoning: Option<String>,
+    /// `--tool-call`, `--tool-name N`, `--tool-arguments A`, `--tool-no-id`: a call at the end.
     pub tool: Option<Tool>,
+    /// `--stamp`: each token is `@` and the wall clock in nanoseconds at its writing.
     pub stamp: bool,
-    pub batch_writes: bool,
+    /// `--batch N`, `--batch-writes` (64), `--write-each`: tokens per `write` while unpaced; the engine writes each.
+    pub batch: u64,
+    /// `--refuse STATUS:type:message`: an HTTP error instead of an answer.
     pub refuse: Option<(u16, String, String)>,
+    /// `--crash-after N`: SIGABRT after N tokens of one answer.
     pub crash_after: Option<u64>,
+    /// `--cut-stream-at N`: the socket closes in the middle of a chunk.
     pub cut_stream_at: Option<u64>,
+    /// `--error-event-at N`: an error event, then the end without `[DONE]`.
     pub error_event_at: Option<u64>,
+    /// `--stall-at N`: silence but for pings, until the client goes.
     pub stall_at: Option<u64>,
 }
 
@@ -99,8 +125,8 @@ impl Switches {
             "--ignore-sigterm" => self.ignore_sigterm = true,
             "--lose-first-term" => self.lose_first_term = true,
             "--stamp" => self.stamp = true,
-            "--write-each" => self.batch_writes = false,
-            "--batch-writes" => self.batch_writes = true,
+            "--write-each" => self.batch = 1,
+            "--batch-writes" => self.batch = 64,
             "--reasoning" => self.reasoning = Some("The user says hello. I should greet back briefly.\n".into()),
             "--tool-call" => self.tool = Some(Tool::default()),
             "--tool-no-id" => self.tool.get_or_insert_default().id = None,
@@ -118,6 +144,7 @@ impl Switches {
             "--tokens" => self.tokens = Some(count()?),
             "--memory" => self.memory_mib = usize::try_from(count()?).unwrap_or(0),
             "--only-starts" => self.only_starts = Some(count()?),
+            "--batch" => self.batch = count()?,
             "--crash-after" => self.crash_after = Some(count()?),
             "--cut-stream-at" => self.cut_stream_at = Some(count()?),
             "--error-event-at" => self.error_event_at = Some(count()?),

@@ -1,0 +1,66 @@
+//! Who may see whom: fails on an arrow between our crates that the plan of the house does not have.
+//!
+//! The plan is the table below, and nothing else. Whoever wants another arrow changes the plan first, with a reason.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+/// Each room with the rooms it may see. `auxot-tests` is not a room: it may see everything.
+const PLAN: &[(&str, &[&str])] = &[
+    ("auxot-worker", &["settings", "relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol"]),
+    ("auxot-settings", &["relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol"]),
+    ("auxot-relay", &["fleet", "llama", "protocol"]),
+    ("auxot-admin", &["fleet", "gpu"]),
+    ("auxot-fleet", &["instance", "catalog", "gpu"]),
+    ("auxot-instance", &["llama"]),
+    ("auxot-catalog", &[]),
+    ("auxot-gpu", &[]),
+    ("auxot-llama", &[]),
+    ("auxot-protocol", &[]),
+    ("auxot-router", &["protocol"]),
+];
+
+#[test]
+fn no_arrow_points_the_wrong_way() {
+    let plan: BTreeMap<&str, BTreeSet<String>> =
+        PLAN.iter().map(|(room, sees)| (*room, sees.iter().map(|name| format!("auxot-{name}")).collect())).collect();
+    let mut faults = Vec::new();
+    for (room, sees) in rooms() {
+        let Some(allowed) = plan.get(room.as_str()) else {
+            faults.push(format!("{room} is not in the plan: add it to tests/layers/main.rs, with what it may see"));
+            continue;
+        };
+        for other in sees.difference(allowed) {
+            let list = allowed.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+            let list = if list.is_empty() { "nothing of ours" } else { &list };
+            faults.push(format!("{room} must not see {other}: it may see {list}"));
+        }
+    }
+    assert!(faults.is_empty(), "wrong arrows between the rooms:\n  {}", faults.join("\n  "));
+}
+
+/// Our packages and which of ours each depends on, in whatever kind of dependency.
+fn rooms() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = std::process::Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut rooms = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        if name == "auxot-tests" {
+            continue;
+        }
+        let depends = package["dependencies"].as_array().unwrap().iter();
+        let ours = depends.filter_map(|on| on["name"].as_str()).filter(|on| on.starts_with("auxot-"));
+        rooms.insert(name.to_owned(), ours.map(str::to_owned).collect());
+    }
+    rooms
+}

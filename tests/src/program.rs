@@ -1,0 +1,125 @@
+//! A program under watch: its output as lines that can be waited for, its end as an exit status, nothing left after it.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// A started program, in its own process group, which is killed when this is dropped.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    pid: u32,
+    lines: Arc<Mutex<Vec<String>>>,
+    news: watch::Receiver<usize>,
+    // Owns the readers of both pipes.
+    _readers: JoinSet<()>,
+}
+
+impl Program {
+    /// Starts it with both outputs captured, standard input empty.
+    pub fn start(command: std::process::Command) -> Program {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut command = Command::from(command);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (tell, news) = watch::channel(0);
+        let tell = Arc::new(tell);
+        let mut readers = JoinSet::new();
+        if let Some(out) = child.stdout.take() {
+            readers.spawn(read_lines(out, lines.clone(), tell.clone()));
+        }
+        if let Some(err) = child.stderr.take() {
+            readers.spawn(read_lines(err, lines.clone(), tell));
+        }
+        let pid = child.id().unwrap_or_default();
+        Program { child, pid, lines, news, _readers: readers }
+    }
+
+    /// Its process id, also after its end.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Everything it has written so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a line that holds `needle`, also one already written; panics with the whole log after `deadline`.
+    pub async fn line(&mut self, needle: &str, deadline: Duration) -> String {
+        self.line_after(0, needle, deadline).await.1
+    }
+
+    /// Like `line`, among the lines from number `from` on; gives the number after the found one too.
+    pub async fn line_after(&mut self, from: usize, needle: &str, deadline: Duration) -> (usize, String) {
+        let search = async {
+            let mut seen = from;
+            loop {
+                let found = {
+                    let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                    let found = lines.iter().enumerate().skip(seen).find(|(_, line)| line.contains(needle));
+                    let found = found.map(|(at, line)| (at + 1, line.clone()));
+                    seen = lines.len();
+                    found
+                };
+                if found.is_some() || self.news.wait_for(|count| *count > seen).await.is_err() {
+                    return found;
+                }
+            }
+        };
+        match tokio::time::timeout(deadline, search).await {
+            Ok(Some(found)) => found,
+            Ok(None) => panic!("the output ended without {needle:?}:\n{}", self.lines().join("\n")),
+            Err(_) => panic!("no line with {needle:?} within {deadline:?}:\n{}", self.lines().join("\n")),
+        }
+    }
+
+    /// Sends a signal to the program alone.
+    pub fn signal(&self, signal: Signal) {
+        // It may have ended just before, which is what most signals ask for.
+        let _ = nix::sys::signal::kill(self.as_pid(), signal);
+    }
+
+    /// Waits for its end; panics with the whole log after `deadline`.
+    pub async fn ended(&mut self, deadline: Duration) -> ExitStatus {
+        match tokio::time::timeout(deadline, self.child.wait()).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => panic!("cannot wait for the program: {error}"),
+            Err(_) => panic!("not ended within {deadline:?}:\n{}", self.lines().join("\n")),
+        }
+    }
+
+    fn as_pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.pid).unwrap_or(i32::MAX))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // The group, so that a failing test leaves nothing either. Not reaped yet, so the number is still ours.
+        if self.child.id().is_some() {
+            let _ = killpg(self.as_pid(), Signal::SIGKILL);
+        }
+        // tokio reaps the child in the background.
+    }
+}
+
+async fn read_lines(from: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec<String>>>, tell: Arc<watch::Sender<usize>>) {
+    let mut from = BufReader::new(from).lines();
+    while let Ok(Some(line)) = from.next_line().await {
+        let count = {
+            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.push(line);
+            lines.len()
+        };
+        tell.send_replace(count);
+    }
+}
