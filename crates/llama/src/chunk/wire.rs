@@ -1,0 +1,213 @@
+//! The JSON of one event, for serde: borrowed where it can be, `null` the same as absent.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, SeqAccess, Visitor},
+};
+
+use super::{Chunk, PromptProgress, Timings, ToolCallDelta};
+use crate::EngineError;
+
+/// Reads one JSON object.
+pub(super) fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
+    let event: Event<'_> = serde_json::from_str(text)?;
+    let choice = event.choices.0.unwrap_or_default();
+    let delta = choice.delta.unwrap_or_default();
+    Ok(Chunk {
+        content: delta.content.and_then(Text::not_empty),
+        reasoning: delta.reasoning_content.and_then(Text::not_empty),
+        tool_calls: delta.tool_calls.unwrap_or_default().into_iter().map(Call::into_delta).collect(),
+        finish_reason: choice.finish_reason.and_then(Text::not_empty),
+        prompt_progress: event.prompt_progress.map(Progress::into_progress),
+        timings: event.timings.map(Times::into_timings),
+        error: event.error.map(|error| EngineError::from_value(None, error)),
+    })
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, default)]
+    choices: First<'a>,
+    prompt_progress: Option<Progress>,
+    timings: Option<Times>,
+    error: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize, Default)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow)]
+    finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+    #[serde(borrow)]
+    reasoning_content: Option<Text<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<Call<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    index: Option<u32>,
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    arguments: Option<Text<'a>>,
+}
+
+impl<'a> Call<'a> {
+    fn into_delta(self) -> ToolCallDelta<'a> {
+        let function = self.function.unwrap_or_default();
+        ToolCallDelta {
+            index: self.index.unwrap_or(0),
+            id: self.id.and_then(Text::not_empty),
+            kind: self.kind.and_then(Text::not_empty),
+            name: function.name.and_then(Text::not_empty),
+            arguments: function.arguments.and_then(Text::not_empty),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Progress {
+    total: Count,
+    cache: Count,
+    processed: Count,
+    time_ms: Count,
+}
+
+impl Progress {
+    fn into_progress(self) -> PromptProgress {
+        PromptProgress {
+            total: self.total.0,
+            cache: self.cache.0,
+            processed: self.processed.0,
+            time_ms: self.time_ms.0,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Times {
+    cache_n: Count,
+    prompt_n: Count,
+    // The engine writes a number that is not one (nothing was measured) as null.
+    prompt_ms: Option<f64>,
+    predicted_n: Count,
+    predicted_ms: Option<f64>,
+}
+
+impl Times {
+    fn into_timings(self) -> Timings {
+        Timings {
+            cache_n: self.cache_n.0,
+            prompt_n: self.prompt_n.0,
+            prompt_ms: self.prompt_ms.unwrap_or_default(),
+            predicted_n: self.predicted_n.0,
+            predicted_ms: self.predicted_ms.unwrap_or_default(),
+        }
+    }
+}
+
+/// Text that stays where it is unless it has escapes. (serde copies what is in an `Option<Cow<str>>`.)
+struct Text<'a>(Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    fn not_empty(self) -> Option<Cow<'a, str>> {
+        (!self.0.is_empty()).then_some(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Cow<'de, str>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(text))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Reader).map(Text)
+    }
+}
+
+/// The first of several choices; none, `null` and `[]` are the same.
+#[derive(Default)]
+struct First<'a>(Option<Choice<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Option<Choice<'de>>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let first: Option<Option<Choice<'de>>> = list.next_element()?;
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(first.flatten())
+            }
+        }
+        deserializer.deserialize_any(Reader).map(First)
+    }
+}
+
+/// A number of things. What is not a whole number from zero up is rounded to one; `null` is zero.
+#[derive(Default)]
+struct Count(u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = u64;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+                Ok(number)
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+                Ok(u64::try_from(number).unwrap_or(0))
+            }
+            fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
+                // `as` saturates: negative becomes 0.
+                Ok(number as u64)
+            }
+            fn visit_unit<E: Error>(self) -> Result<u64, E> {
+                Ok(0)
+            }
+        }
+        deserializer.deserialize_any(Reader).map(Count)
+    }
+}

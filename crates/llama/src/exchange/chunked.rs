@@ -1,0 +1,161 @@
+//! Takes the framing out of a chunked HTTP body, in place and at whatever points the bytes arrive.
+
+/// The most bytes of a size line or of all trailers together. cpp-httplib sends neither extensions nor
+/// trailers; the bound only keeps a broken peer from being listened to for ever.
+const FRAMING_LIMIT: u32 = 16 << 10;
+
+/// Where in the framing the next byte falls.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Size { value: u64, digits: u32 },
+    Extension { value: u64, length: u32 },
+    SizeEnd { value: u64 },
+    Data { left: u64 },
+    DataReturn,
+    DataNewline,
+    Trailer { line: u32, total: u32 },
+    Done,
+}
+
+/// The decoder of one body.
+#[derive(Debug)]
+pub(super) struct Chunked(State);
+
+impl Chunked {
+    pub(super) fn new() -> Self {
+        Self(State::Size { value: 0, digits: 0 })
+    }
+
+    /// Whether the last chunk and the trailers have been read.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.0, State::Done)
+    }
+
+    /// Decodes all of `bytes`, moving the payload to their front, and says how much payload that is.
+    pub(super) fn decode(&mut self, bytes: &mut [u8]) -> Result<usize, &'static str> {
+        let (mut read, mut written) = (0, 0);
+        while read < bytes.len() {
+            if let State::Data { left } = self.0 {
+                let room = bytes.len() - read;
+                let take = usize::try_from(left).map_or(room, |left| left.min(room));
+                bytes.copy_within(read..read + take, written);
+                (read, written) = (read + take, written + take);
+                let left = left - take as u64;
+                self.0 = if left == 0 { State::DataReturn } else { State::Data { left } };
+            } else {
+                self.0 = self.0.step(bytes[read])?;
+                read += 1;
+            }
+        }
+        Ok(written)
+    }
+}
+
+impl State {
+    /// One byte of framing.
+    fn step(self, byte: u8) -> Result<Self, &'static str> {
+        Ok(match (self, byte) {
+            (Self::Size { value, digits }, _) => match (byte as char).to_digit(16) {
+                Some(digit) if digits < 16 => Self::Size { value: value << 4 | u64::from(digit), digits: digits + 1 },
+                Some(_) => return Err("a chunk size of more than 16 digits"),
+                None if digits == 0 => return Err("a chunk without a size"),
+                None => match byte {
+                    b'\r' => Self::SizeEnd { value },
+                    b';' | b' ' | b'\t' => Self::Extension { value, length: 0 },
+                    _ => return Err("a chunk size that is not hexadecimal"),
+                },
+            },
+            (Self::Extension { value, .. }, b'\r') => Self::SizeEnd { value },
+            (Self::Extension { length: FRAMING_LIMIT.., .. }, _) => return Err("an endless chunk extension"),
+            (Self::Extension { value, length }, _) => Self::Extension { value, length: length + 1 },
+            (Self::SizeEnd { value: 0 }, b'\n') => Self::Trailer { line: 0, total: 0 },
+            (Self::SizeEnd { value }, b'\n') => Self::Data { left: value },
+            (Self::DataReturn, b'\r') => Self::DataNewline,
+            (Self::DataNewline, b'\n') => Self::Size { value: 0, digits: 0 },
+            (Self::SizeEnd { .. } | Self::DataReturn | Self::DataNewline, _) => {
+                return Err("a chunk without a line end");
+            }
+            (Self::Trailer { line: 0, .. }, b'\n') => Self::Done,
+            (Self::Trailer { total: FRAMING_LIMIT.., .. }, _) => return Err("endless trailers"),
+            (Self::Trailer { total, .. }, b'\n') => Self::Trailer { line: 0, total: total + 1 },
+            (Self::Trailer { line, total }, b'\r') => Self::Trailer { line, total: total + 1 },
+            (Self::Trailer { line, total }, _) => Self::Trailer { line: line + 1, total: total + 1 },
+            // Every request says `Connection: close`, so whatever follows the end is of no meaning.
+            (Self::Data { .. } | Self::Done, _) => self,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn run(pieces: &[&[u8]]) -> Result<(Vec<u8>, bool), &'static str> {
+        let (mut chunked, mut payload) = (Chunked::new(), Vec::new());
+        for piece in pieces {
+            let mut piece = piece.to_vec();
+            let length = chunked.decode(&mut piece)?;
+            payload.extend_from_slice(&piece[..length]);
+        }
+        Ok((payload, chunked.is_done()))
+    }
+
+    const BODY: &[u8] = b"7\r\ndata: a\r\n1;name=value\r\n\n\r\n00A \r\n\r\ndata: b\r\r\n0\r\nX-T: 1\r\nY: 2\r\n\r\n";
+
+    #[test]
+    fn framing_is_taken_out_wherever_the_bytes_are_cut() {
+        let want = (b"data: a\n\r\ndata: b\r".to_vec(), true);
+        assert_eq!(run(&[BODY]), Ok(want.clone()));
+        for cut in 0..=BODY.len() {
+            let (left, right) = BODY.split_at(cut);
+            assert_eq!(run(&[left, right]), Ok(want.clone()), "cut at {cut}");
+            assert_eq!(run(&[left]).map(|(_, done)| done), Ok(cut == BODY.len()), "cut at {cut}");
+        }
+        let bytes: Vec<&[u8]> = BODY.chunks(1).collect();
+        assert_eq!(run(&bytes), Ok(want));
+    }
+
+    #[test]
+    fn what_is_not_chunked_is_named() {
+        for (body, fault) in [
+            (&b"\r\n"[..], "a chunk without a size"),
+            (b"{\"error\"", "a chunk without a size"),
+            (b"5x\r\n", "a chunk size that is not hexadecimal"),
+            (b"11111111111111111\r\n", "a chunk size of more than 16 digits"),
+            (b"1\rX", "a chunk without a line end"),
+            (b"1\r\nab", "a chunk without a line end"),
+        ] {
+            assert_eq!(run(&[body]), Err(fault));
+        }
+        let endless = [b"1;".as_slice(), &[b'x'; 20 << 10]].concat();
+        assert_eq!(run(&[&endless]), Err("an endless chunk extension"));
+        let endless = [b"0\r\n".as_slice(), &b"a: b\r\n".repeat(4 << 10)].concat();
+        assert_eq!(run(&[&endless]), Err("endless trailers"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_in_any_chunks_comes_out_whole(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..12),
+            size in 1_usize..50,
+        ) {
+            let mut body = Vec::new();
+            for chunk in &chunks {
+                body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                body.extend_from_slice(chunk);
+                body.extend_from_slice(b"\r\n");
+            }
+            body.extend_from_slice(b"0\r\n\r\n");
+            let pieces: Vec<&[u8]> = body.chunks(size).collect();
+            prop_assert_eq!(run(&pieces), Ok((chunks.concat(), true)));
+        }
+
+        #[test]
+        fn junk_never_panics(junk in proptest::collection::vec(any::<u8>(), 0..200), size in 1_usize..20) {
+            let pieces: Vec<&[u8]> = junk.chunks(size).collect();
+            let _any_answer_will_do = run(&pieces);
+        }
+    }
+}
