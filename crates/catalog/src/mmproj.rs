@@ -1,0 +1,93 @@
+//! Which projector file, if any, belongs to a model.
+//!
+//! A wrong one keeps the engine from loading the model at all, so it is only taken when its name or
+//! the width of its output says that it belongs there.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::gguf::Gguf;
+use crate::model::Model;
+use crate::name::{Name, file_name, stem};
+
+/// A projector file.
+pub(crate) struct Mmproj {
+    path: PathBuf,
+    /// Which model its name speaks of, if it does; as [`Name::key`].
+    subject: String,
+    /// How wide its output is.
+    width: Option<u64>,
+    /// Among those that fit, the better first: the precision that publishers recommend, then the name.
+    order: (u8, String),
+}
+
+impl Mmproj {
+    pub(crate) fn new(path: &Path, header: &Arc<Gguf>) -> Self {
+        let name = Name::parse(stem(&file_name(path)));
+        let precision = match name.quant.map(|quant| quant.to_string()).as_deref() {
+            Some("f16") => 0,
+            Some("bf16") => 1,
+            Some("f32") => 2,
+            _ => 3,
+        };
+        let subject: Vec<&str> = name.key.split('-').filter(|run| *run != "mmproj").collect();
+        let width = ["clip.vision.projection_dim", "clip.audio.projection_dim"];
+        Self {
+            path: path.to_path_buf(),
+            subject: subject.join("-"),
+            width: width.into_iter().find_map(|key| header.uint(key)),
+            order: (precision, name.key.clone()),
+        }
+    }
+
+    /// How well it fits: 0 by name, 1 by place; None if it does not.
+    fn fits(&self, model: &Model, base: &str, alone: bool) -> Option<u8> {
+        if !self.subject.is_empty() {
+            return (base.starts_with(&self.subject) || self.subject.starts_with(base)).then_some(0);
+        }
+        let fits = match (self.width, model.header.arch_uint("embedding_length")) {
+            (Some(width), Some(expected)) => width == expected,
+            // Nothing to compare: trust the folder, if it holds one model in its variants.
+            _ => alone,
+        };
+        fits.then_some(1)
+    }
+}
+
+/// Gives each model the projector that lies beside it, or, for a model in a folder of its own
+/// quantisation (`repo/Q4_K_S/x-00001-of-00002.gguf`), one folder up.
+pub(crate) fn pair(models: &mut [Model], projectors: &[Mmproj]) {
+    if projectors.is_empty() {
+        return;
+    }
+    let bases: Vec<String> = models.iter().map(|model| Name::parse(&file_name(&model.file)).key).collect();
+    let mut folders: HashMap<&Path, Vec<&str>> = HashMap::new();
+    for (model, base) in models.iter().zip(&bases) {
+        folders.entry(folder(&model.file)).or_default().push(base);
+    }
+    let alone = |folder: &Path| folders.get(folder).is_none_or(|bases| bases.iter().all(|base| base == &bases[0]));
+    let found: Vec<Option<PathBuf>> = models
+        .iter()
+        .zip(&bases)
+        .map(|(model, base)| {
+            let beside = folder(&model.file);
+            let above = Some(folder(beside)).filter(|_| Name::parse(&file_name(beside)).key.is_empty());
+            [Some(beside), above].into_iter().flatten().find_map(|place| {
+                let here = projectors.iter().filter(|projector| folder(&projector.path) == place);
+                let fitting = here.filter_map(|projector| {
+                    projector.fits(model, base, alone(beside)).map(|fit| (fit, &projector.order, projector))
+                });
+                let best = fitting.min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+                best.map(|(_, _, projector)| projector.path.clone())
+            })
+        })
+        .collect();
+    for (model, mmproj) in models.iter_mut().zip(found) {
+        model.mmproj = mmproj;
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}

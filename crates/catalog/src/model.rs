@@ -1,0 +1,157 @@
+//! One model: its files, its names and what its header says.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::damaged::Fault;
+use crate::gguf::{Gguf, GgufError};
+use crate::kind::Kind;
+use crate::name::{Name, base_name, file_name, stem};
+use crate::quant::Quant;
+use crate::shards::{FileSet, ShardName};
+
+/// A model that the engine can load.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The canonical name, unique in its catalog: the file name in lower case without `.gguf` and
+    /// shard suffix, such as `llama-3.3-70b-q4_k_m`.
+    pub name: String,
+    /// What the router is told: the file name without quantisation, in its own case.
+    pub base_name: String,
+    /// The quantisation in lower case: as the file name says, else as the header says.
+    pub quant: Option<String>,
+    /// The file that the engine is given: the only one, or the first shard.
+    pub file: PathBuf,
+    /// All files, in order.
+    pub files: Vec<PathBuf>,
+    /// The size of all files together.
+    pub bytes: u64,
+    /// The file beside it that lets the model see or hear.
+    pub mmproj: Option<PathBuf>,
+    /// The architecture, such as `llama` or `gemma3`.
+    pub arch: String,
+    /// What the model is for.
+    pub kind: Kind,
+    /// The context length it was trained with, in tokens.
+    pub ctx_train: Option<u32>,
+    /// How many numbers its tensors hold.
+    pub parameters: Option<u64>,
+    /// How many layers it has.
+    pub block_count: Option<u32>,
+    /// Whether it brings a chat template.
+    pub chat_template: bool,
+    /// The header, with the tensors of all shards summed up.
+    pub header: Arc<Gguf>,
+}
+
+/// The names that one model answers to.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(crate) names: Vec<(Rank, Name)>,
+    pub(crate) quant: Option<Quant>,
+    /// Every path that leads to the first file.
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// How good a name is, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// The file's own name, or that of a link to it.
+    File,
+    /// What the header or the folders say.
+    Around,
+}
+
+/// What a set of files turned out to be.
+pub(crate) enum Content {
+    Model(Box<(Model, Names)>),
+    /// Eyes or ears for a model: the engine loads it beside one.
+    Mmproj(Arc<Gguf>),
+    /// Something that the engine cannot load alone: an adapter, an importance matrix.
+    Other,
+}
+
+/// Reads the headers of a set of files.
+pub(crate) fn read(set: &FileSet) -> Result<Content, Fault> {
+    let mut header: Option<Gguf> = None;
+    for file in &set.files {
+        let shard = Gguf::read(&file.path)?;
+        check_part(&file_name(&file.path), &shard)?;
+        match &mut header {
+            None => header = Some(shard),
+            Some(first) => first.absorb(&shard),
+        }
+    }
+    let header = header.ok_or(GgufError::NotGguf)?;
+    match (header.text("general.type"), header.arch()) {
+        (Some("mmproj"), _) | (_, Some("clip")) => return Ok(Content::Mmproj(Arc::new(header))),
+        (Some("adapter" | "imatrix"), _) | (_, Some("controlvector")) => return Ok(Content::Other),
+        (_, None) => return Err(GgufError::NoArchitecture.into()),
+        _ if header.weights().tensors == 0 => return Err(GgufError::NoTensors.into()),
+        _ => {}
+    }
+    Ok(Content::Model(Box::new(model(set, header))))
+}
+
+/// The engine finds the other shards by the numbers in the first header, so names and headers must agree.
+fn check_part(file: &str, header: &Gguf) -> Result<(), Fault> {
+    let named = ShardName::parse(file).map_or((1, 1), |shard| (u64::from(shard.part), u64::from(shard.of)));
+    let part = header.uint("split.no").map_or(1, |no| no.saturating_add(1));
+    let of = header.uint("split.count").unwrap_or(1).max(1);
+    if (part, of) == named { Ok(()) } else { Err(Fault::ShardMixedUp { file: file.to_string(), part, of }) }
+}
+
+fn model(set: &FileSet, header: Gguf) -> (Model, Names) {
+    let first = &set.files[0];
+    let file = file_name(&first.path);
+    let stem = stem(&file);
+    let quant = Quant::split(stem).1.or_else(|| Quant::of_header(&header));
+    let mut paths: Vec<PathBuf> = vec![first.path.clone()];
+    paths.extend(first.links.iter().cloned());
+    let names = Names { names: names(&paths, &first.below, &header), quant, paths };
+    let arch = header.arch().unwrap_or_default().to_string();
+    let small = |key| header.arch_uint(key).and_then(|n| u32::try_from(n).ok());
+    let model = Model {
+        name: stem.to_lowercase(),
+        base_name: base_name(stem).to_string(),
+        quant: quant.map(|quant| quant.to_string()),
+        file: first.path.clone(),
+        files: set.files.iter().map(|file| file.path.clone()).collect(),
+        bytes: header.file_len(),
+        mmproj: None,
+        kind: Kind::of(&arch, &header),
+        ctx_train: small("context_length"),
+        parameters: Some(header.weights().parameters),
+        block_count: small("block_count"),
+        chat_template: header.get("tokenizer.chat_template").is_some(),
+        arch,
+        header: Arc::new(header),
+    };
+    (model, names)
+}
+
+fn names(paths: &[PathBuf], below: &Path, header: &Gguf) -> Vec<(Rank, Name)> {
+    let mut names: Vec<(Rank, Name)> = Vec::new();
+    let mut put = |rank, text: &str| {
+        let name = Name::parse(text);
+        if !name.key.is_empty() && !names.iter().any(|(_, known)| known.key == name.key) {
+            names.push((rank, name));
+        }
+    };
+    for path in paths {
+        put(Rank::File, &file_name(path));
+    }
+    if let Some(name) = header.text("general.name") {
+        put(Rank::Around, name);
+    }
+    put(Rank::Around, &below.to_string_lossy());
+    for folder in below.ancestors().skip(1) {
+        let folder = file_name(folder);
+        put(Rank::Around, &folder);
+        // Downloads of `owner/repo` lie in `owner_repo`.
+        if let Some((_, repo)) = folder.split_once('_') {
+            put(Rank::Around, repo);
+        }
+    }
+    names
+}

@@ -1,0 +1,179 @@
+//! From a wish, as an operator, a router or a client writes it, to a model.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::expand;
+use crate::damaged::{Damaged, Fault};
+use crate::model::{Model, Names, Rank};
+use crate::name::Name;
+use crate::quant::Quant;
+use crate::scan::Catalog;
+
+/// How many names an error lists before it only counts.
+const LISTED: usize = 24;
+
+/// Why a wish is no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// There is no such model.
+    #[error("cannot find model {name}: {}", known_text(known))]
+    Unknown {
+        /// The wish.
+        name: String,
+        /// The names of all models.
+        known: Vec<String>,
+    },
+    /// Several models fit equally well.
+    #[error("cannot choose a model for {name}: it may be {}", list(candidates))]
+    Ambiguous {
+        /// The wish.
+        name: String,
+        /// The names of those that fit.
+        candidates: Vec<String>,
+    },
+    /// The file is there and cannot be used.
+    #[error("cannot use model {name}: {}: {reason}", path.display())]
+    Damaged {
+        /// The wish.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Parts of a sharded model are not there.
+    #[error(
+        "cannot use model {}: {have} of {want} shards are there; missing: {}{}", path.display(),
+        list(missing), if missing.len() < (want - have) as usize { " and more" } else { "" }
+    )]
+    ShardsMissing {
+        /// The first shard that is there.
+        path: PathBuf,
+        /// Shards found.
+        have: u32,
+        /// Shards there should be.
+        want: u32,
+        /// File names of missing shards, the first few.
+        missing: Vec<String>,
+    },
+}
+
+impl Catalog {
+    /// Finds the one model that fits a wish best; see the crate's description for the rules.
+    ///
+    /// # Errors
+    /// When none fits, several fit equally well, or the one that fits is damaged. The error's text lists what there is.
+    pub fn resolve(&self, wish: &str) -> Result<&Model, ResolveError> {
+        let wish = wish.trim();
+        let fitting = match as_path(wish) {
+            Some(path) => self.with_names().filter(|(_, names)| names.paths.contains(&path)).map(|(m, _)| m).collect(),
+            None => self.by_name(wish),
+        };
+        match fitting[..] {
+            [model] => Ok(model),
+            [] => Err(self.why_not(wish)),
+            _ => Err(ResolveError::Ambiguous {
+                name: wish.to_string(),
+                candidates: fitting.into_iter().map(|model| model.name.clone()).collect(),
+            }),
+        }
+    }
+
+    fn by_name(&self, wish: &str) -> Vec<&Model> {
+        let canonical = wish.to_lowercase();
+        if let Some(model) = self.models().iter().find(|model| model.name == canonical) {
+            return vec![model];
+        }
+        let wish = Name::parse(wish);
+        let mut best = None;
+        let mut fitting = Vec::new();
+        for (model, names) in self.with_names() {
+            let Some(fit) = fit(&wish, names) else { continue };
+            if best.is_none_or(|best| fit < best) {
+                best = Some(fit);
+                fitting.clear();
+            }
+            if best == Some(fit) {
+                fitting.push(model);
+            }
+        }
+        fitting
+    }
+
+    fn why_not(&self, wish: &str) -> ResolveError {
+        let path = as_path(wish);
+        let name = Name::parse(wish);
+        let is_meant = |damaged: &&Damaged| match &path {
+            Some(path) => damaged.path == *path,
+            None => {
+                let broken = Name::parse(&damaged.name);
+                broken.key == name.key && quant_fit(name.quant, broken.quant).is_some()
+            }
+        };
+        match self.damaged().iter().find(is_meant) {
+            Some(Damaged { path, fault: Fault::ShardsMissing { have, want, missing }, .. }) => {
+                ResolveError::ShardsMissing { path: path.clone(), have: *have, want: *want, missing: missing.clone() }
+            }
+            Some(Damaged { path, fault, .. }) => {
+                ResolveError::Damaged { name: wish.to_string(), path: path.clone(), reason: fault.to_string() }
+            }
+            None => ResolveError::Unknown {
+                name: wish.to_string(),
+                known: self.models().iter().map(|model| model.name.clone()).collect(),
+            },
+        }
+    }
+}
+
+/// The path that a wish spells, if it spells one.
+fn as_path(wish: &str) -> Option<PathBuf> {
+    let path = wish.strip_prefix("file://").or_else(|| wish.strip_prefix("file:")).unwrap_or(wish);
+    let is_path = path.len() != wish.len() || path.starts_with('/') || path.starts_with("~/");
+    is_path.then(|| expand(Path::new(path)))
+}
+
+/// How well a model fits, the best first.
+type Fit = (bool, Rank, QuantFit);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum QuantFit {
+    Same,
+    Alike,
+    NotAsked,
+}
+
+fn fit(wish: &Name, names: &Names) -> Option<Fit> {
+    let quant = quant_fit(wish.quant, names.quant)?;
+    let fits = names.names.iter().filter_map(|(rank, name)| {
+        let instruct_left_out = name.key != wish.key;
+        (!instruct_left_out || name.is_instruct_of(&wish.key)).then_some((instruct_left_out, *rank, quant))
+    });
+    fits.min()
+}
+
+fn quant_fit(wish: Option<Quant>, model: Option<Quant>) -> Option<QuantFit> {
+    match (wish, model) {
+        (None, _) => Some(QuantFit::NotAsked),
+        (Some(wish), Some(model)) if wish == model => Some(QuantFit::Same),
+        (Some(wish), Some(model)) if wish.is_like(model) => Some(QuantFit::Alike),
+        _ => None,
+    }
+}
+
+fn known_text(known: &[String]) -> String {
+    match known {
+        [] => "no models were found".to_string(),
+        _ => format!("there is {}", list(known)),
+    }
+}
+
+fn list(names: &[String]) -> String {
+    let mut text = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > LISTED {
+        text.push_str(&format!(" and {} more", names.len() - LISTED));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

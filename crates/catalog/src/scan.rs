@@ -1,0 +1,150 @@
+//! The catalog: everything that one look at the models folders found.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::config::{Config, expand};
+use crate::damaged::Damaged;
+use crate::mmproj::{Mmproj, pair};
+use crate::model::{Content, Model, Names, read};
+use crate::name::{file_name, stem};
+use crate::shards::{FileSet, group};
+use crate::walk::{Found, Walk};
+
+/// The models of this host at one moment.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    models: Vec<Model>,
+    /// The names of `models`, at the same places.
+    names: Vec<Names>,
+    damaged: Vec<Damaged>,
+}
+
+impl Catalog {
+    /// Looks through the configured folders. Blocks while it reads.
+    #[must_use]
+    pub fn scan(config: &Config) -> Self {
+        Self::scan_with(config, &[])
+    }
+
+    /// As [`Catalog::scan`], with more files that are asked for by path (`file:/path/x.gguf`).
+    #[must_use]
+    pub fn scan_with(config: &Config, files: &[&Path]) -> Self {
+        let start = Instant::now();
+        let mut walk = Walk::default();
+        for folder in &config.models_dir {
+            let folder = expand(folder);
+            // A host that has no models yet has no fault either; a folder that somebody set must be there.
+            if config.models_dir != Config::default().models_dir || folder.exists() {
+                walk.folder(&folder);
+            }
+        }
+        for file in config.model_file.iter().map(|file| &**file).chain(files.iter().copied()) {
+            walk.file(&expand(file));
+        }
+        let mut damaged = walk.damaged;
+        let sets = group(merge_links(walk.found), &mut damaged);
+        let catalog = Self::read(&sets, damaged);
+        for Damaged { name, path, fault } in &catalog.damaged {
+            tracing::warn!(%name, path = %path.display(), %fault, "model file cannot be used");
+        }
+        let (models, damaged) = (catalog.models.len(), catalog.damaged.len());
+        tracing::info!(models, damaged, elapsed = ?start.elapsed(), "models folders read");
+        catalog
+    }
+
+    fn read(sets: &[FileSet], damaged: Vec<Damaged>) -> Self {
+        let mut found = Vec::new();
+        let mut projectors = Vec::new();
+        let mut catalog = Self { damaged, ..Self::default() };
+        for set in sets {
+            let path = &set.files[0].path;
+            match read(set) {
+                Ok(Content::Model(model)) => found.push(*model),
+                Ok(Content::Mmproj(header)) => projectors.push(Mmproj::new(path, &header)),
+                Ok(Content::Other) => tracing::debug!(path = %path.display(), "file holds no model"),
+                Err(fault) => {
+                    let name = stem(&file_name(path)).to_lowercase();
+                    catalog.damaged.push(Damaged { name, path: path.clone(), fault });
+                }
+            }
+        }
+        found.sort_by(|a, b| (&a.0.name, &a.0.file).cmp(&(&b.0.name, &b.0.file)));
+        (catalog.models, catalog.names) = found.into_iter().unzip();
+        pair(&mut catalog.models, &projectors);
+        make_unique(&mut catalog.models);
+        catalog
+    }
+
+    /// The models, sorted by name.
+    #[must_use]
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The files and folders that cannot be used.
+    #[must_use]
+    pub fn damaged(&self) -> &[Damaged] {
+        &self.damaged
+    }
+
+    pub(crate) fn with_names(&self) -> impl Iterator<Item = (&Model, &Names)> {
+        self.models.iter().zip(&self.names)
+    }
+}
+
+/// Two paths to one file are one model, under the path that is no link; the others become names of it.
+fn merge_links(found: Vec<Found>) -> Vec<Found> {
+    let mut files: Vec<Found> = Vec::new();
+    let mut places: HashMap<(u64, u64), usize> = HashMap::new();
+    for mut file in found {
+        match places.get(&file.id).and_then(|place| files.get_mut(*place)) {
+            None => {
+                places.insert(file.id, files.len());
+                files.push(file);
+            }
+            Some(known) if known.path == file.path => {}
+            Some(known) => {
+                if known.is_link && !file.is_link {
+                    std::mem::swap(known, &mut file);
+                }
+                known.links.push(file.path);
+                known.links.append(&mut file.links);
+            }
+        }
+    }
+    files
+}
+
+/// Gives models of one name their folders in front, as many as it takes.
+fn make_unique(models: &mut [Model]) {
+    // Paths that differ in case only stay alike with all their folders, so those are numbered.
+    let mut paths: HashMap<String, usize> = HashMap::new();
+    for model in models.iter_mut() {
+        let count = paths.entry(model.file.to_string_lossy().to_lowercase()).or_default();
+        *count += 1;
+        if *count > 1 {
+            model.name = format!("{}~{count}", model.name);
+        }
+    }
+    let own: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
+    let deepest = models.iter().map(|model| model.file.components().count()).max().unwrap_or(0);
+    for depth in 1..=deepest {
+        let mut uses: HashMap<String, usize> = HashMap::new();
+        for model in models.iter() {
+            *uses.entry(model.name.clone()).or_default() += 1;
+        }
+        if uses.len() == models.len() {
+            return;
+        }
+        for (model, own) in models.iter_mut().zip(&own).filter(|(model, _)| uses[&model.name] > 1) {
+            let mut parts: Vec<String> = model.file.ancestors().skip(1).take(depth).map(file_name).collect();
+            parts.reverse();
+            model.name = format!("{}/{own}", parts.join("/").to_lowercase());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Whole folders: links, loops, shards, projectors, damage.
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::damaged::Fault;
+use crate::fixture::Tiny;
+use crate::gguf::GgufError;
+use crate::kind::Kind;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    fn put(&self, below: &str, tiny: &Tiny) -> &Self {
+        tiny.write(&self.path(below));
+        self
+    }
+
+    fn model(&self, below: &str) -> &Self {
+        self.put(below, &Tiny::llama())
+    }
+
+    fn scan(&self) -> Catalog {
+        Catalog::scan(&Config { models_dir: vec![self.0.path().to_path_buf()], model_file: None })
+    }
+}
+
+fn names(catalog: &Catalog) -> Vec<&str> {
+    catalog.models().iter().map(|model| &*model.name).collect()
+}
+
+#[test]
+fn a_model_has_its_facts() {
+    let folder = Folder::new();
+    let tiny = Tiny::llama().text("tokenizer.chat_template", "{{ messages }}").u32("general.file_type", 15);
+    folder.put("Llama-3.3-70B-Instruct-Q6_K.gguf", &tiny).put("plain.gguf", &tiny);
+    let catalog = folder.scan();
+    let [llama, plain] = catalog.models() else { panic!("{catalog:?}") };
+    assert_eq!(llama.name, "llama-3.3-70b-instruct-q6_k");
+    assert_eq!(llama.base_name, "Llama-3.3-70B-Instruct");
+    assert_eq!(llama.quant.as_deref(), Some("q6_k"));
+    assert_eq!(llama.files, std::slice::from_ref(&llama.file));
+    assert_eq!(llama.bytes, tiny.bytes().len() as u64);
+    assert_eq!((llama.arch.as_str(), llama.kind), ("llama", Kind::Chat));
+    assert_eq!((llama.ctx_train, llama.block_count, llama.parameters), (Some(4096), Some(2), Some(176)));
+    assert!(llama.chat_template && llama.mmproj.is_none());
+    assert_eq!(plain.quant.as_deref(), Some("q4_k_m"), "the header tells where the name does not");
+}
+
+#[test]
+fn kinds_come_from_the_header() {
+    let folder = Folder::new();
+    let of = |arch: &str| Tiny::new().text("general.architecture", arch).tensor("token_embd.weight", &[8], 0);
+    folder.put("bert.gguf", &of("bert"));
+    folder.put("embed.gguf", &of("qwen3").u32("qwen3.pooling_type", 3));
+    folder.put("rerank.gguf", &of("bert").u32("bert.pooling_type", 4));
+    folder.put("writes.gguf", &of("qwen3").u32("qwen3.pooling_type", 0));
+    let kinds: Vec<Kind> = folder.scan().models().iter().map(|model| model.kind).collect();
+    assert_eq!(kinds, [Kind::Embedding, Kind::Embedding, Kind::Rerank, Kind::Chat]);
+}
+
+#[test]
+fn what_is_no_model_is_not_listed() {
+    let folder = Folder::new();
+    folder.put("lora.gguf", &Tiny::llama().text("general.type", "adapter"));
+    folder.put("imatrix.gguf", &Tiny::new().text("general.type", "imatrix"));
+    folder.model("half.gguf.part").model("half.gguf.download").model(".hidden.gguf").model(".cache/x.gguf");
+    std::fs::write(folder.path("README.md"), "no").unwrap();
+    let catalog = folder.scan();
+    assert!(catalog.models().is_empty() && catalog.damaged().is_empty(), "{catalog:?}");
+}
+
+#[test]
+fn a_damaged_file_harms_nothing_else() {
+    let folder = Folder::new();
+    let bytes = Tiny::llama().bytes();
+    std::fs::write(folder.path("cut-q4_0.gguf"), &bytes[..bytes.len() - 9]).unwrap();
+    std::fs::write(folder.path("empty.gguf"), "").unwrap();
+    folder.put("anonymous.gguf", &Tiny::new().tensor("x", &[8], 0));
+    folder.put("hollow.gguf", &Tiny::new().text("general.architecture", "llama"));
+    symlink("/nonexistent", folder.path("nowhere.gguf")).unwrap();
+    folder.model("good.gguf");
+    let catalog = folder.scan();
+    assert_eq!(names(&catalog), ["good"]);
+    let fault = |name: &str| &catalog.damaged().iter().find(|damaged| damaged.name == name).unwrap().fault;
+    assert!(matches!(fault("cut-q4_0"), Fault::Header(GgufError::TensorsCut { .. })));
+    assert_eq!(*fault("empty"), Fault::Header(GgufError::NotGguf));
+    assert_eq!(*fault("anonymous"), Fault::Header(GgufError::NoArchitecture));
+    assert_eq!(*fault("hollow"), Fault::Header(GgufError::NoTensors));
+    assert_eq!(*fault("nowhere"), Fault::Unreadable(std::io::ErrorKind::NotFound));
+}
+
+#[test]
+fn links_are_followed_once_and_become_names() {
+    let folder = Folder::new();
+    folder.model("real/Model-Q4_0.gguf");
+    symlink(folder.path("real"), folder.path("again")).unwrap();
+    symlink("..", folder.path("real/loop")).unwrap();
+    symlink("real/Model-Q4_0.gguf", folder.path("alias-q4_0.gguf")).unwrap();
+    let catalog = folder.scan();
+    assert_eq!(names(&catalog), ["model-q4_0"]);
+    assert_eq!(catalog.resolve("Alias").unwrap().name, "model-q4_0");
+    assert_eq!(catalog.resolve(&folder.path("alias-q4_0.gguf").to_string_lossy()).unwrap().name, "model-q4_0");
+}
+
+#[test]
+fn a_link_to_a_file_that_has_no_such_name_is_a_model() {
+    let folder = Folder::new();
+    let blobs = Folder::new();
+    blobs.model("sha256");
+    symlink(blobs.path("sha256"), folder.path("Model-Q4_0.gguf")).unwrap();
+    assert_eq!(names(&folder.scan()), ["model-q4_0"]);
+}
+
+#[test]
+fn several_folders_and_one_file_make_one_catalog() {
+    let (a, b, c) = (Folder::new(), Folder::new(), Folder::new());
+    a.model("one.gguf");
+    b.model("deep/er/two.gguf");
+    c.model("three.bin");
+    let folders = vec![a.path(""), b.path(""), a.path("missing")];
+    let catalog = Catalog::scan_with(
+        &Config { models_dir: folders, model_file: Some(c.path("three.bin")) },
+        &[&a.path("one.gguf"), &c.path("gone.gguf")],
+    );
+    assert_eq!(names(&catalog), ["one", "three.bin", "two"]);
+    assert_eq!(catalog.damaged().iter().map(|d| &*d.name).collect::<Vec<_>>(), ["missing", "gone"]);
+}
+
+#[test]
+fn shards_are_one_model() {
+    let folder = Folder::new();
+    let rest = Tiny::new().tensor("blk.7.attn_q.weight", &[8, 8], 0);
+    folder.put("Q4_K_M/Big-Q4_K_M-00001-of-00002.gguf", &Tiny::llama().split(0, 2));
+    folder.put("Q4_K_M/Big-Q4_K_M-00002-of-00002.gguf", &rest.clone().split(1, 2));
+    let catalog = folder.scan();
+    let [model] = catalog.models() else { panic!("{catalog:?}") };
+    assert_eq!((model.name.as_str(), model.base_name.as_str()), ("big-q4_k_m", "Big"));
+    assert_eq!(model.file, folder.path("Q4_K_M/Big-Q4_K_M-00001-of-00002.gguf"));
+    assert_eq!(model.files.len(), 2);
+    assert_eq!(model.bytes, (Tiny::llama().split(0, 2).bytes().len() + rest.split(1, 2).bytes().len()) as u64);
+    assert_eq!(model.header.weights().blocks[7].bytes, 256);
+    assert_eq!(model.parameters, Some(176 + 64));
+    assert!(!model.header.weights().tied);
+}
+
+#[test]
+fn missing_shards_are_named_and_mixed_up_ones_found() {
+    let folder = Folder::new();
+    folder.put("a-00002-of-00003.gguf", &Tiny::llama().split(1, 3));
+    folder.put("b-00001-of-00002.gguf", &Tiny::llama().split(0, 2));
+    folder.put("b-00002-of-00002.gguf", &Tiny::llama().split(2, 3));
+    folder.put("renamed.gguf", &Tiny::llama().split(0, 2));
+    let catalog = folder.scan();
+    assert!(catalog.models().is_empty());
+    let faults: Vec<String> = catalog.damaged().iter().map(|damaged| damaged.fault.to_string()).collect();
+    assert_eq!(
+        faults,
+        [
+            "1 of 3 shards are there; missing: a-00001-of-00003.gguf, a-00003-of-00003.gguf",
+            "cannot use shard renamed.gguf: its header says part 1 of 2",
+            "cannot use shard b-00002-of-00002.gguf: its header says part 3 of 3",
+        ]
+    );
+}
+
+#[test]
+fn models_of_one_name_get_their_folders_in_front() {
+    let folder = Folder::new();
+    folder.model("a_X/X-Q4_0.gguf").model("b_X/x-q4_0.gguf").model("c/Y.gguf").model("c/y.gguf");
+    let catalog = folder.scan();
+    assert_eq!(names(&catalog), ["a_x/x-q4_0", "b_x/x-q4_0", "y", "y~2"]);
+    assert_eq!(catalog.resolve("b_X/X-Q4_0").unwrap().file, folder.path("b_X/x-q4_0.gguf"));
+    assert!(catalog.resolve("x-q4_0").is_err(), "either could be meant");
+}
+
+#[test]
+fn a_projector_is_found_by_name_by_width_or_by_place() {
+    let folder = Folder::new();
+    let projector = Tiny::new().text("general.architecture", "clip");
+    let eight = projector.clone().u32("clip.vision.projection_dim", 8);
+    let nine = projector.clone().u32("clip.vision.projection_dim", 9);
+    folder.model("repo/Q4_0/m-Q4_0-00001-of-00001.gguf").model("repo/m-Q8_0.gguf");
+    folder.put("repo/mmproj-BF16.gguf", &eight).put("repo/mmproj-F16.gguf", &eight).put("repo/mmproj-F32.gguf", &nine);
+    folder.model("flat/eyes-3b-it-Q4_0.gguf").model("flat/blind-7b-Q4_0.gguf");
+    folder.put("flat/mmproj-eyes-3b-it-f16.gguf", &nine).put("flat/mmproj-unknown.gguf", &projector);
+    folder.model("alone/one-Q4_0.gguf").model("alone/one-Q8_0.gguf").put("alone/mmproj.gguf", &projector);
+    folder.model("wrong/other.gguf").put("wrong/mmproj.gguf", &nine);
+    let catalog = folder.scan();
+    let beside = |name: &str| {
+        let model = catalog.models().iter().find(|model| model.name == name).unwrap_or_else(|| panic!("{catalog:?}"));
+        model.mmproj.as_ref().map(|path| path.strip_prefix(folder.path("")).unwrap().to_string_lossy().into_owned())
+    };
+    assert_eq!(beside("m-q4_0").as_deref(), Some("repo/mmproj-F16.gguf"));
+    assert_eq!(beside("m-q8_0").as_deref(), Some("repo/mmproj-F16.gguf"));
+    assert_eq!(beside("eyes-3b-it-q4_0").as_deref(), Some("flat/mmproj-eyes-3b-it-f16.gguf"));
+    assert_eq!(beside("blind-7b-q4_0"), None);
+    assert_eq!(beside("one-q8_0").as_deref(), Some("alone/mmproj.gguf"));
+    assert_eq!(beside("other"), None);
+}

@@ -1,0 +1,115 @@
+//! Finds the model files below a folder: links followed, loops cut, depth and number bounded.
+
+use std::collections::HashSet;
+use std::fs::{self, DirEntry, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::damaged::{Damaged, Fault};
+use crate::name::{file_name, stem};
+
+/// Folders in folders: deep enough for `owner/repo/revision/quant/`.
+const MAX_DEPTH: usize = 8;
+/// Entries looked at, so that a models folder that is set to `/` ends.
+const MAX_ENTRIES: usize = 200_000;
+
+/// A file that ends in `.gguf`.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    /// The path below the models folder.
+    pub(crate) below: PathBuf,
+    /// Device and inode: two paths to one file are one model.
+    pub(crate) id: (u64, u64),
+    pub(crate) is_link: bool,
+    /// Other paths to the same file.
+    pub(crate) links: Vec<PathBuf>,
+}
+
+/// What a walk over all models folders found.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    pub(crate) found: Vec<Found>,
+    pub(crate) damaged: Vec<Damaged>,
+    folders: HashSet<(u64, u64)>,
+    entries: usize,
+}
+
+impl Walk {
+    /// Adds everything below a models folder.
+    pub(crate) fn folder(&mut self, root: &Path) {
+        match fs::metadata(root) {
+            Ok(meta) => self.enter(root, root, &meta, 0),
+            Err(e) => self.fault(root, Fault::Unreadable(e.kind())),
+        }
+    }
+
+    /// Adds one file, whatever it is called.
+    pub(crate) fn file(&mut self, path: &Path) {
+        match fs::metadata(path) {
+            Ok(meta) => {
+                let folder = path.parent().unwrap_or(path);
+                self.found.push(found(path, folder, &meta, path.is_symlink()));
+            }
+            Err(e) => self.fault(path, Fault::Unreadable(e.kind())),
+        }
+    }
+
+    fn enter(&mut self, root: &Path, folder: &Path, meta: &Metadata, depth: usize) {
+        // A folder seen before is a loop of links, or one folder by two ways.
+        if depth > MAX_DEPTH || !self.folders.insert((meta.dev(), meta.ino())) {
+            return;
+        }
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(e) => return self.fault(folder, Fault::Unreadable(e.kind())),
+        };
+        let mut entries: Vec<DirEntry> = entries.filter_map(Result::ok).take(MAX_ENTRIES + 1).collect();
+        // The order of a directory is chance; names must not depend on it.
+        entries.sort_by_key(DirEntry::file_name);
+        for entry in entries {
+            self.entries += 1;
+            if self.entries > MAX_ENTRIES {
+                if self.entries == MAX_ENTRIES + 1 {
+                    self.fault(root, Fault::TooLarge { what: "files and folders", limit: MAX_ENTRIES });
+                }
+                return;
+            }
+            self.entry(root, &entry, depth);
+        }
+    }
+
+    fn entry(&mut self, root: &Path, entry: &DirEntry, depth: usize) {
+        let path = entry.path();
+        let name = entry.file_name();
+        // Hidden entries are what downloaders and editors leave beside a file.
+        if name.as_encoded_bytes().starts_with(b".") {
+            return;
+        }
+        let model = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let Ok(kind) = entry.file_type() else { return };
+        if kind.is_file() && !model {
+            return;
+        }
+        match fs::metadata(&path) {
+            Ok(meta) if meta.is_dir() => self.enter(root, &path, &meta, depth + 1),
+            Ok(meta) if meta.is_file() && model => {
+                self.found.push(found(&path, root, &meta, kind.is_symlink()));
+            }
+            Ok(_) => {}
+            // A link to nowhere that is called like a model is worth a word; any other is not.
+            Err(e) if model => self.fault(&path, Fault::Unreadable(e.kind())),
+            Err(_) => {}
+        }
+    }
+
+    fn fault(&mut self, path: &Path, fault: Fault) {
+        let name = stem(&file_name(path)).to_lowercase();
+        self.damaged.push(Damaged { name, path: path.to_path_buf(), fault });
+    }
+}
+
+fn found(path: &Path, root: &Path, meta: &Metadata, is_link: bool) -> Found {
+    let below = path.strip_prefix(root).unwrap_or(path).to_path_buf();
+    Found { path: path.to_path_buf(), below, id: (meta.dev(), meta.ino()), is_link, links: Vec::new() }
+}
