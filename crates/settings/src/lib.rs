@@ -22,6 +22,7 @@
 //! `source: key: what is wrong, what to do`; the value of a secret is never quoted. A secret is what a
 //! section does not serialise, so a new one cannot be forgotten here.
 
+mod effective;
 mod entry;
 mod explain;
 mod fault;
@@ -34,6 +35,7 @@ mod readings;
 mod tree;
 mod variables;
 
+pub use effective::default_text;
 pub use fault::{Fault, Faults, Origin};
 pub use load::{Given, Loaded, Sources, load};
 pub use log::{Format, Level, LogConfig, Verbosity};

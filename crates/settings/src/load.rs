@@ -79,7 +79,15 @@ pub struct Loaded<T> {
     pub file: Option<PathBuf>,
     /// Variables that belong to sibling programs and mean nothing here.
     pub ignored: Vec<String>,
-    pub(crate) origins: BTreeMap<Vec<String>, Origin>,
+    pub(crate) given: BTreeMap<Vec<String>, Written>,
+}
+
+/// What somebody wrote for a key, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    pub(crate) origin: Origin,
+    /// `None` for what must not be told: a secret, or a key of the user's own.
+    pub(crate) value: Option<Value>,
 }
 
 impl<T> Loaded<T> {
@@ -87,7 +95,7 @@ impl<T> Loaded<T> {
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin {
         let key: Vec<String> = key.split('.').map(str::to_owned).collect();
-        self.origins.get(&key).cloned().unwrap_or(Origin::Default)
+        self.given.get(&key).map_or(Origin::Default, |given| given.origin.clone())
     }
 }
 
@@ -147,14 +155,19 @@ where
     }
     loaded.file = path;
     loaded.ignored = variables.ignored;
-    loaded.origins = good.into_iter().map(|entry| (entry.key, entry.origin)).collect();
+    loaded.given = good.into_iter().map(|entry| written(entry, &tree)).collect();
     Outcome { loaded, faults }
 }
 
 impl<T: Default> Loaded<T> {
     fn untouched() -> Self {
-        Self { value: T::default(), file: None, ignored: Vec::new(), origins: BTreeMap::new() }
+        Self { value: T::default(), file: None, ignored: Vec::new(), given: BTreeMap::new() }
     }
+}
+
+fn written(entry: Entry, tree: &Tree) -> (Vec<String>, Written) {
+    let value = tree.get(&entry.key).map(|_| entry.value);
+    (entry.key, Written { origin: entry.origin, value })
 }
 
 impl Given {

@@ -1,0 +1,123 @@
+//! The settings in force as text: a TOML file with the source of each value beside it.
+
+use std::fmt::Write;
+
+use figment::value::{Empty, Value};
+use serde::Serialize;
+
+use crate::fault::Origin;
+use crate::load::Loaded;
+use crate::tree::Tree;
+
+/// One line of the text: a key with its value, or a remark where there is none.
+struct Line {
+    key: Vec<String>,
+    text: String,
+    origin: Origin,
+}
+
+impl<T: Serialize> Loaded<T> {
+    /// The settings in force. Secrets show as `***`; keys that nobody set and that have no default are
+    /// remarks, so that the text can be used as a file again.
+    #[must_use]
+    pub fn effective(&self) -> String {
+        let Ok(tree) = Tree::of(&self.value) else { return String::new() };
+        let mut lines: Vec<Line> = tree.leaves().into_iter().map(|(key, value)| self.line(key, &value)).collect();
+        let secrets = self.given.keys().filter(|key| tree.get(key).is_none());
+        lines.extend(secrets.map(|key| self.line(key.clone(), &Value::from("***"))));
+        // The sections as they are nested: a section's own keys before those of the sections inside it.
+        lines.sort_by(|one, other| section(&one.key).cmp(section(&other.key)).then(one.key.cmp(&other.key)));
+        let mut text = match &self.file {
+            Some(path) => format!("# file: {}\n", path.display()),
+            None => "# no file\n".to_owned(),
+        };
+        let mut open: &[String] = &[];
+        for line in &lines {
+            if section(&line.key) != open {
+                open = section(&line.key);
+                let _ = writeln!(text, "\n[{}]", open.iter().map(|part| bare(part)).collect::<Vec<_>>().join("."));
+            }
+            let _ = writeln!(text, "{}  # {}", line.text, told(&line.origin));
+        }
+        text
+    }
+
+    fn line(&self, key: Vec<String>, value: &Value) -> Line {
+        let name = key.last().map(|name| bare(name)).unwrap_or_default();
+        let given = self.given.get(&key);
+        // A type may write its text rounded (sizes do): what somebody wrote is more exact.
+        let value = match (value, given.and_then(|given| given.value.as_ref())) {
+            (Value::String(..), Some(as_written)) => as_written,
+            _ => value,
+        };
+        let text = match toml(value) {
+            Some(value) => format!("{name} = {value}"),
+            None => format!("# {name} is not set"),
+        };
+        let origin = given.map_or(Origin::Default, |given| given.origin.clone());
+        Line { key, text, origin }
+    }
+}
+
+/// The default of a dotted key as the file would write it; `None` for no default, or a secret's.
+#[must_use]
+pub fn default_text<T: Default + Serialize>(key: &str) -> Option<String> {
+    let key: Vec<String> = key.split('.').map(str::to_owned).collect();
+    toml(Tree::of(&T::default()).ok()?.get(&key)?)
+}
+
+fn section(key: &[String]) -> &[String] {
+    key.split_last().map_or(&[], |(_, section)| section)
+}
+
+fn told(origin: &Origin) -> String {
+    match origin {
+        Origin::Default => "default".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A key as TOML writes it: quoted where it holds anything but letters, digits, dash and underscore.
+fn bare(key: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !key.is_empty() && key.chars().all(plain) { key.to_owned() } else { quoted(key) }
+}
+
+/// A value as TOML writes it; `None` for no value.
+fn toml(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::String(_, text) => quoted(text),
+        Value::Char(_, character) => quoted(&character.to_string()),
+        Value::Bool(_, flag) => flag.to_string(),
+        Value::Num(_, number) => match (number.to_u128(), number.to_i128(), number.to_f64()) {
+            (Some(whole), ..) => whole.to_string(),
+            (_, Some(whole), _) => whole.to_string(),
+            (.., fraction) => format!("{:?}", fraction.unwrap_or_default()),
+        },
+        Value::Empty(_, Empty::None | Empty::Unit) => return None,
+        Value::Array(_, items) => format!("[{}]", items.iter().filter_map(toml).collect::<Vec<_>>().join(", ")),
+        Value::Dict(_, dict) => {
+            let pairs = dict.iter().filter_map(|(key, value)| Some(format!("{} = {}", bare(key), toml(value)?)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+    })
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            other if other.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(other));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
+}
