@@ -17,23 +17,38 @@
 //! wake-up takes everything that is there. Nothing on this way has a time limit of its own: silence, total
 //! time and cancelling belong to the caller, who drops the exchange, and the closed socket is what tells the
 //! engine.
+//!
+//! Around this lie the words themselves: [`ChatRequest`] writes what an engine can read from what a caller
+//! wrote, [`Assembler`] puts tool calls together and lets none out that is not valid, [`EngineError`] keeps
+//! the engine's own words, [`Markers`] is the fallback for models that write their thinking and calls into
+//! the text, and [`StateLine`], [`Build`] and [`Flags`] read what the program prints.
+
 mod chunk;
 mod control;
 mod endpoint;
 mod error;
 mod exchange;
+mod markers;
 mod models;
 mod props;
+mod request;
 mod slots;
 pub mod sse;
 mod state_line;
+mod text;
+mod tool_calls;
+mod version;
 
 pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCallDelta, is_done};
 pub use control::{Control, ControlError, Health};
 pub use endpoint::Endpoint;
 pub use error::EngineError;
 pub use exchange::{EVENT_LIMIT, Exchange, ExchangeError, Fill, OpenError};
+pub use markers::{Markers, Piece};
 pub use models::ModelMeta;
 pub use props::Props;
+pub use request::{ChatRequest, RequestError, has_images, reduce_tools};
 pub use slots::Slot;
 pub use state_line::StateLine;
+pub use tool_calls::{Assembler, BadCall, ToolCall};
+pub use version::{Build, Flags};

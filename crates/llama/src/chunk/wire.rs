@@ -1,6 +1,6 @@
 //! The JSON of one event, for serde: borrowed where it can be, `null` the same as absent.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::{Chunk, PromptProgress, Timings, ToolCallDelta};
-use crate::EngineError;
+use crate::{EngineError, text::Text};
 
 /// Reads one JSON object.
 pub(super) fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
@@ -126,34 +126,6 @@ impl Times {
             predicted_n: self.predicted_n.0,
             predicted_ms: self.predicted_ms.unwrap_or_default(),
         }
-    }
-}
-
-/// Text that stays where it is unless it has escapes. (serde copies what is in an `Option<Cow<str>>`.)
-struct Text<'a>(Cow<'a, str>);
-
-impl<'a> Text<'a> {
-    fn not_empty(self) -> Option<Cow<'a, str>> {
-        (!self.0.is_empty()).then_some(self.0)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Cow<'de, str>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text")
-            }
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_str(Reader).map(Text)
     }
 }
 

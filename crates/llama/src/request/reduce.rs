@@ -1,0 +1,35 @@
+//! Tool schemas cut down to what every template and grammar understands.
+
+use serde_json::{Map, Value, value::RawValue};
+
+use super::RequestError;
+
+/// Leaves of each tool's parameters only `type`, `properties` and `required`, and of each property only
+/// `type`, `description`, `enum` and `required`.
+///
+/// It loses what arrays and objects are made of, so it is for one more try after the engine refused the
+/// schemas as they are ([`crate::EngineError::is_template_fault`]).
+pub fn reduce_tools(tools: &RawValue) -> Result<Box<RawValue>, RequestError> {
+    let mut tools: Vec<Value> = serde_json::from_str(tools.get()).map_err(|_| RequestError::Tools)?;
+    for tool in &mut tools {
+        let parameters = tool.get_mut("function").and_then(|function| function.get_mut("parameters"));
+        match parameters {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(parameters)) => reduce(parameters),
+            Some(_) => return Err(RequestError::Tools),
+        }
+    }
+    serde_json::value::to_raw_value(&tools).map_err(|_| RequestError::Tools)
+}
+
+fn reduce(parameters: &mut Map<String, Value>) {
+    parameters.retain(|key, _| matches!(key.as_str(), "type" | "properties" | "required"));
+    let Some(Value::Object(properties)) = parameters.get_mut("properties") else { return };
+    properties.retain(|_, property| property.is_object());
+    for property in properties.values_mut().filter_map(Value::as_object_mut) {
+        property.retain(|key, _| matches!(key.as_str(), "type" | "description" | "enum" | "required"));
+        if property.get("type").is_none_or(Value::is_null) {
+            property.insert("type".to_owned(), Value::from("string"));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Makes the text of a call's arguments a JSON object where there is only one way to do so.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
+/// What the arguments are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// A tool is going to run with them: a value that was cut must not be taken for a whole one.
+    Execute,
+    /// They are history that a chat template must be able to read; what is cut may be closed.
+    Remember,
+}
+
+/// Whether the text is a JSON object.
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// The arguments as text of a JSON object; `None` where that would take guessing.
+pub(crate) fn tidy(text: &str, care: Care) -> Option<Cow<'_, str>> {
+    let text = text.trim();
+    if text.is_empty() || text == "null" {
+        return Some(Cow::Borrowed("{}"));
+    }
+    if is_object(text) {
+        return Some(Cow::Borrowed(text));
+    }
+    if text.starts_with('"') {
+        // Some models write the object as a JSON string of it.
+        let inner: String = serde_json::from_str(text).ok()?;
+        return match inner.trim() {
+            "" => Some(Cow::Borrowed("{}")),
+            inner if is_object(inner) => Some(Cow::Owned(inner.to_owned())),
+            _ => None,
+        };
+    }
+    repair(text, care).filter(|text| is_object(text)).map(Cow::Owned)
+}
+
+/// Mends what models get wrong most: line breaks in a string, a comma before a closing bracket, a bracket too
+/// many at the end, or the last brackets missing. The result need not be JSON.
+fn repair(text: &str, care: Care) -> Option<String> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let mut mended = String::with_capacity(text.len() + 8);
+    let mut open = Vec::new();
+    let (mut in_string, mut escaped) = (false, false);
+    for (at, letter) in text.char_indices() {
+        if in_string {
+            match letter {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = false,
+                '\0'..' ' => {
+                    mended.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                    continue;
+                }
+                _ => {}
+            }
+            mended.push(letter);
+            continue;
+        }
+        match letter {
+            '"' => in_string = true,
+            '{' => open.push('}'),
+            '[' => open.push(']'),
+            '}' | ']' => {
+                drop_comma(&mut mended);
+                if open.pop() != Some(letter) {
+                    return None;
+                }
+                if open.is_empty() {
+                    mended.push(letter);
+                    let rest = &text[at + 1..];
+                    let harmless = rest.chars().all(|letter| letter.is_whitespace() || matches!(letter, '}' | ']'));
+                    return harmless.then_some(mended);
+                }
+            }
+            _ => {}
+        }
+        mended.push(letter);
+    }
+    match care {
+        Care::Execute => {
+            let whole = !in_string
+                && ["\"", "}", "]", "true", "false", "null"].iter().any(|end| mended.trim_end().ends_with(end));
+            if !whole {
+                return None;
+            }
+        }
+        Care::Remember => {
+            if escaped {
+                mended.pop();
+            }
+            if in_string {
+                mended.push('"');
+            } else {
+                drop_comma(&mut mended);
+                if mended.ends_with(':') {
+                    mended.push_str("null");
+                }
+            }
+        }
+    }
+    mended.extend(open.into_iter().rev());
+    Some(mended)
+}
+
+/// Takes a comma, and blanks around it, off the end.
+fn drop_comma(text: &mut String) {
+    text.truncate(text.trim_end().len());
+    if text.ends_with(',') {
+        text.pop();
+        text.truncate(text.trim_end().len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_mended_is_and_what_takes_guessing_is_not() {
+        for (text, execute, remember) in [
+            ("", Some("{}"), Some("{}")),
+            ("  null\n", Some("{}"), Some("{}")),
+            (" {\"a\": 1} ", Some("{\"a\": 1}"), Some("{\"a\": 1}")),
+            (r#""{\"a\":1}""#, Some(r#"{"a":1}"#), Some(r#"{"a":1}"#)),
+            (r#""""#, Some("{}"), Some("{}")),
+            (r#""hello""#, None, None),
+            (r#"{"a":"b""#, Some(r#"{"a":"b"}"#), Some(r#"{"a":"b"}"#)),
+            (r#"{"a":[{"b":"c"}"#, Some(r#"{"a":[{"b":"c"}]}"#), Some(r#"{"a":[{"b":"c"}]}"#)),
+            (r#"{"a":true"#, Some(r#"{"a":true}"#), Some(r#"{"a":true}"#)),
+            (r#"{"a":1}}"#, Some(r#"{"a":1}"#), Some(r#"{"a":1}"#)),
+            (r#"{"a":[1,2,],}"#, Some(r#"{"a":[1,2]}"#), Some(r#"{"a":[1,2]}"#)),
+            ("{\"a\":\"x\ny\t\"}", Some(r#"{"a":"x\u000ay\u0009"}"#), Some(r#"{"a":"x\u000ay\u0009"}"#)),
+            // A value that was cut is not a value: the path may be the root of the whole tree.
+            (r#"{"path":"/home"#, None, Some(r#"{"path":"/home"}"#)),
+            (r#"{"path":"a\"#, None, Some(r#"{"path":"a"}"#)),
+            (r#"{"n":12"#, None, Some(r#"{"n":12}"#)),
+            (r#"{"a":1,"#, None, Some(r#"{"a":1}"#)),
+            (r#"{"a":"#, None, Some(r#"{"a":null}"#)),
+            ("{", None, Some("{}")),
+            (r#"{"a""#, None, None),
+            (r#"{"a":1}{"b":2}"#, None, None),
+            (r#"{"a":1] "#, None, None),
+            ("[1]", None, None),
+            ("12", None, None),
+            ("city=Paris", None, None),
+            ("{city: Paris}", None, None),
+        ] {
+            assert_eq!(tidy(text, Care::Execute).as_deref(), execute, "execute {text}");
+            assert_eq!(tidy(text, Care::Remember).as_deref(), remember, "remember {text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_out_is_an_object(text in r#"[\{\}\[\]",:\\a1 \n]{0,24}"#) {
+            for care in [Care::Execute, Care::Remember] {
+                if let Some(mended) = tidy(&text, care) {
+                    let value: serde_json::Value = serde_json::from_str(&mended).unwrap();
+                    prop_assert!(value.is_object());
+                }
+            }
+        }
+    }
+}
