@@ -1,0 +1,133 @@
+//! Cards and processes in a made-up `/sys` and `/proc`.
+
+use std::os::unix::fs::symlink;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const GIB: u64 = 1 << 30;
+
+struct Fake(TempDir);
+
+impl Fake {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn config(&self) -> Config {
+        Config { sysfs_root: self.0.path().join("sys"), proc_root: self.0.path().join("proc"), ..Config::default() }
+    }
+
+    fn put(&self, path: &str, text: impl ToString) -> &Self {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text.to_string()).unwrap();
+        self
+    }
+
+    fn card(&self, n: u32, address: &str, vram: u64, used: u64) -> &Self {
+        let card = format!("sys/class/drm/card{n}/device");
+        self.put(&format!("{card}/vendor"), "0x1002\n")
+            .put(&format!("{card}/device"), "0x744c\n")
+            .put(&format!("{card}/uevent"), format!("DRIVER=amdgpu\nPCI_SLOT_NAME={address}\n"))
+            .put(&format!("{card}/mem_info_vram_total"), format!("{vram}\n"))
+            .put(&format!("{card}/mem_info_vram_used"), format!("{used}\n"))
+            .put(&format!("{card}/mem_info_vram_vendor"), "samsung\n")
+            .put(&format!("{card}/mem_info_gtt_total"), 32 * GIB)
+            .put(&format!("{card}/mem_info_gtt_used"), GIB)
+            .put(&format!("{card}/drm/renderD{}/dev", 128 + n), "")
+    }
+
+    fn open(&self, pid: u32, fd: u32, target: &str, note: &str) -> &Self {
+        self.put(&format!("proc/{pid}/fdinfo/{fd}"), note);
+        let folder = self.0.path().join(format!("proc/{pid}/fd"));
+        fs::create_dir_all(&folder).unwrap();
+        symlink(target, folder.join(fd.to_string())).unwrap();
+        self
+    }
+}
+
+fn note(address: &str, client: u32, memory: &str) -> String {
+    format!("pos:\t0\ndrm-driver:\tamdgpu\ndrm-client-id:\t{client}\ndrm-pdev:\t{address}\n{memory}\n")
+}
+
+#[test]
+fn no_card_is_no_device() {
+    let fake = Fake::new();
+    assert_eq!(sample(&fake.config()), []);
+    fake.put("sys/class/drm/card0/device/vendor", "0x8086\n");
+    fake.put("sys/class/drm/card0/device/uevent", "PCI_SLOT_NAME=0000:00:02.0\n");
+    assert_eq!(sample(&fake.config()), []);
+}
+
+#[test]
+fn cards_are_read_in_the_order_of_their_addresses() {
+    let fake = Fake::new();
+    fake.card(1, "0000:03:00.0", 24 * GIB, 4 * GIB).card(0, "0000:43:00.0", 16 * GIB, GIB);
+    fake.put("sys/class/drm/card1/device/product_name", "Radeon RX 7900 XTX\n");
+    fake.put("sys/class/drm/card1-DP-1/status", "connected\n");
+    let devices = sample(&fake.config());
+    let [first, second] = &devices[..] else { panic!("{devices:?}") };
+    assert_eq!((first.id.as_str(), first.name.as_str()), ("0000:03:00.0", "Radeon RX 7900 XTX"));
+    assert_eq!((first.total, first.free, first.used), (Some(24 * GIB), Some(20 * GIB), Some(4 * GIB)));
+    assert_eq!((second.id.as_str(), second.name.as_str()), ("0000:43:00.0", "AMD GPU 0x744c"));
+}
+
+#[test]
+fn a_reading_that_fails_is_unknown() {
+    let fake = Fake::new();
+    fake.card(0, "0000:03:00.0", GIB, 0).put("sys/class/drm/card0/device/mem_info_vram_used", "");
+    let device = &sample(&fake.config())[0];
+    assert_eq!((device.total, device.free, device.used, device.lost), (Some(GIB), None, None, false));
+    fake.put("sys/class/drm/card0/device/mem_info_vram_total", "");
+    assert!(sample(&fake.config())[0].lost);
+}
+
+#[test]
+fn a_processor_s_graphics_count_the_memory_they_share() {
+    let fake = Fake::new();
+    fake.card(0, "0000:c4:00.0", GIB, GIB / 2);
+    fs::remove_file(fake.0.path().join("sys/class/drm/card0/device/mem_info_vram_vendor")).unwrap();
+    fake.put("proc/self/task/1/children", "7 ");
+    fake.open(7, 3, "/dev/dri/renderD128", &note("0000:c4:00.0", 1, "drm-memory-vram:\t1 KiB\ndrm-memory-gtt:\t2 KiB"));
+    let device = &sample(&fake.config())[0];
+    assert_eq!((device.total, device.used), (Some(33 * GIB), Some(GIB + GIB / 2)));
+    assert_eq!(device.processes, [ProcessUse { pid: 7, bytes: Some(3 << 10) }]);
+}
+
+#[test]
+fn children_are_counted_once_per_client_and_card() {
+    let fake = Fake::new();
+    let (a, b) = ("0000:03:00.0", "0000:43:00.0");
+    fake.card(0, a, GIB, 0).card(1, b, GIB, 0);
+    fake.put("proc/self/task/1/children", "7 ").put("proc/self/task/2/children", "8 9");
+    let resident = "drm-memory-vram:\t9 MiB\ndrm-resident-vram:\t2 MiB";
+    fake.open(7, 3, "/dev/dri/renderD128", &note(a, 1, resident));
+    fake.open(7, 4, "/dev/dri/card0", &note(a, 1, resident));
+    fake.open(7, 5, "/dev/dri/renderD128", &note(a, 2, "drm-memory-vram:\t5 KiB"));
+    fake.open(7, 6, "/dev/dri/renderD129", &note(b, 3, "drm-shared-vram:\t1"));
+    fake.open(7, 7, "/tmp/looks-like-one", &note(a, 4, resident));
+    fake.open(8, 3, "socket:[1]", "pos:\t0\n");
+    let devices = sample(&fake.config());
+    assert_eq!(devices[0].processes, [ProcessUse { pid: 7, bytes: Some((2 << 20) + (5 << 10)) }]);
+    assert_eq!(devices[1].processes, [ProcessUse { pid: 7, bytes: None }]);
+}
+
+#[test]
+fn rocm_tells_of_the_others() {
+    let fake = Fake::new();
+    fake.card(0, "0000:03:00.0", GIB, 0);
+    fake.put("proc/self/task/1/children", "7 ");
+    fake.open(7, 3, "/dev/dri/renderD128", &note("0000:03:00.0", 1, "drm-memory-vram:\t0 KiB"));
+    let kfd = "sys/class/kfd/kfd";
+    fake.put(&format!("{kfd}/topology/nodes/0/properties"), "cpu_cores_count 8\ndrm_render_minor 0\n");
+    fake.put(&format!("{kfd}/topology/nodes/1/properties"), "simd_count 96\ndrm_render_minor 128\n");
+    fake.put(&format!("{kfd}/topology/nodes/1/gpu_id"), "4242\n");
+    fake.put(&format!("{kfd}/proc/7/vram_4242"), "111\n").put(&format!("{kfd}/proc/900/vram_4242"), "222\n");
+    fake.put(&format!("{kfd}/proc/901/vram_4242"), "0\n").put(&format!("{kfd}/proc/902/vram_1"), "5\n");
+    assert_eq!(
+        sample(&fake.config())[0].processes,
+        [ProcessUse { pid: 7, bytes: Some(111) }, ProcessUse { pid: 900, bytes: Some(222) }]
+    );
+}

@@ -1,0 +1,80 @@
+//! One device and what was read of it.
+
+use std::fmt;
+use std::time::Instant;
+
+/// One look at all devices.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// When the look began.
+    pub taken: Instant,
+    /// The devices, in an order that does not change; empty only before the first look has ended.
+    pub devices: Vec<Device>,
+}
+
+/// A place where models can lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Stable over restarts: NVIDIA's UUID, the PCI address of an AMD card, or `host`.
+    pub id: String,
+    /// The product's name.
+    pub name: String,
+    /// Whose device it is.
+    pub kind: Kind,
+    /// All memory, in bytes.
+    pub total: Option<u64>,
+    /// Memory that can still be taken, in bytes.
+    pub free: Option<u64>,
+    /// Memory that is taken, by whomever, in bytes. It and `free` need not add up to `total`:
+    /// drivers keep some for themselves.
+    pub used: Option<u64>,
+    /// Who uses it, as far as the driver tells: on NVIDIA everybody, else at least our children.
+    pub processes: Vec<ProcessUse>,
+    /// The driver cannot reach it any more.
+    pub lost: bool,
+}
+
+/// What one process holds on one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessUse {
+    /// The process, as the driver counts processes: in a container that may be another number than ours.
+    pub pid: u32,
+    /// Bytes it holds, where the driver tells.
+    pub bytes: Option<u64>,
+}
+
+/// Whose device it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An NVIDIA card, or a slice of one.
+    Nvidia,
+    /// An AMD card.
+    Amd,
+    /// An Apple GPU, which shares the host's memory.
+    Apple,
+    /// The host's own memory.
+    Host,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nvidia => "nvidia",
+            Self::Amd => "amd",
+            Self::Apple => "apple",
+            Self::Host => "host",
+        })
+    }
+}
+
+impl Device {
+    /// A device of which nothing was read yet.
+    pub(crate) fn unread(kind: Kind, id: String, name: String) -> Self {
+        Self { id, name, kind, total: None, free: None, used: None, processes: Vec::new(), lost: false }
+    }
+
+    /// The same device when it cannot be reached.
+    pub(crate) fn lost(kind: Kind, id: String, name: String) -> Self {
+        Self { lost: true, ..Self::unread(kind, id, name) }
+    }
+}

@@ -1,0 +1,63 @@
+//! The host's own memory as a device.
+
+use sysinfo::System;
+
+use crate::config::Config;
+use crate::device::{Device, Kind};
+
+/// The id of the host's memory among devices.
+pub(crate) const HOST: &str = "host";
+
+/// Reads the host's memory.
+pub(crate) struct Host {
+    /// None where the operating system is one that sysinfo does not know.
+    system: Option<System>,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        Self { system: System::new().ok() }
+    }
+
+    pub(crate) fn sample(&mut self, config: &Config) -> Device {
+        let mut device = Device::unread(Kind::Host, HOST.to_string(), "host memory".to_string());
+        if let Some(system) = &mut self.system {
+            system.refresh_memory();
+            // Zero is sysinfo's word for a reading that failed.
+            device.total = Some(system.total_memory()).filter(|total| *total > 0);
+            device.free = device.total.and(Some(system.available_memory()));
+        }
+        narrow(&mut device, config);
+        device.used = device.total.zip(device.free).map(|(total, free)| total.saturating_sub(free));
+        device
+    }
+}
+
+/// Applies control group limits, and tells what our children hold.
+#[cfg(target_os = "linux")]
+fn narrow(device: &mut Device, config: &Config) {
+    use crate::device::ProcessUse;
+    use crate::process::linux::{children, resident_bytes};
+    if let Some(limit) = crate::cgroup::limit(&config.sysfs_root, &config.proc_root) {
+        device.total = device.total.map(|total| total.min(limit.total));
+        device.free = device.free.map(|free| free.min(limit.free));
+    }
+    let held = |pid| ProcessUse { pid, bytes: resident_bytes(&config.proc_root, pid) };
+    device.processes = children(&config.proc_root).into_iter().map(held).collect();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn narrow(_: &mut Device, _: &Config) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_has_memory() {
+        let device = Host::new().sample(&Config::default());
+        let (total, free, used) = (device.total.unwrap(), device.free.unwrap(), device.used.unwrap());
+        assert!(total > 64 << 20 && free <= total && used <= total, "{device:?}");
+        assert_eq!((device.id.as_str(), device.kind, device.lost), ("host", Kind::Host, false));
+    }
+}

@@ -1,0 +1,105 @@
+//! Keeps every device that was ever seen, in one order, and lets through what may be used.
+
+use crate::device::{Device, Kind};
+use crate::host::HOST;
+
+/// The devices seen so far.
+#[derive(Default)]
+pub(crate) struct Inventory {
+    seen: Vec<Seen>,
+}
+
+struct Seen {
+    id: String,
+    name: String,
+    kind: Kind,
+    lost: bool,
+}
+
+impl Inventory {
+    /// Puts what was found into order, adds what is missing as lost, and tells of changes in the log.
+    pub(crate) fn settle(&mut self, found: Vec<Device>) -> Vec<Device> {
+        for device in &found {
+            if !self.seen.iter().any(|seen| seen.id == device.id) {
+                tracing::info!(id = device.id, name = device.name, kind = %device.kind, total = device.total, "device found");
+                let Device { id, name, kind, .. } = device.clone();
+                self.seen.push(Seen { id, name, kind, lost: false });
+            }
+        }
+        let mut found: Vec<Option<Device>> = found.into_iter().map(Some).collect();
+        let mut devices = Vec::with_capacity(self.seen.len());
+        for seen in &mut self.seen {
+            let device = found.iter_mut().find(|found| found.as_ref().is_some_and(|device| device.id == seen.id));
+            let device = device
+                .and_then(Option::take)
+                .unwrap_or_else(|| Device::lost(seen.kind, seen.id.clone(), seen.name.clone()));
+            match (seen.lost, device.lost) {
+                (false, true) => tracing::error!(id = seen.id, name = seen.name, "device lost"),
+                (true, false) => tracing::info!(id = seen.id, name = seen.name, "device is back"),
+                _ => {}
+            }
+            seen.lost = device.lost;
+            devices.push(device);
+        }
+        devices
+    }
+}
+
+/// The devices among `gpus` that `allowed` names; all where it names none.
+pub(crate) fn allowed(gpus: Vec<Device>, allowed: &[String]) -> Vec<Device> {
+    if allowed.is_empty() {
+        return gpus;
+    }
+    let names = |entry: &String, index: usize, device: &Device| match entry.parse::<usize>() {
+        Ok(number) => number == index,
+        Err(_) => {
+            let start = device.id.get(..entry.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(entry))
+        }
+    };
+    let gpus = gpus.into_iter().enumerate();
+    gpus.filter(|(index, device)| allowed.iter().any(|entry| names(entry, *index, device))).map(|(_, d)| d).collect()
+}
+
+/// Whether the host's memory is asked for by name.
+pub(crate) fn wants_host(allowed: &[String]) -> bool {
+    allowed.iter().any(|entry| entry.eq_ignore_ascii_case(HOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gpu(id: &str) -> Device {
+        Device { total: Some(1), ..Device::unread(Kind::Nvidia, id.to_string(), id.to_string()) }
+    }
+
+    fn ids(devices: &[Device]) -> Vec<(&str, bool)> {
+        devices.iter().map(|device| (device.id.as_str(), device.lost)).collect()
+    }
+
+    #[test]
+    fn a_device_keeps_its_place_and_never_vanishes() {
+        let mut inventory = Inventory::default();
+        assert_eq!(ids(&inventory.settle(vec![gpu("b"), gpu("a")])), [("b", false), ("a", false)]);
+        assert_eq!(ids(&inventory.settle(vec![gpu("a"), gpu("c")])), [("b", true), ("a", false), ("c", false)]);
+        let gone = inventory.settle(vec![]);
+        assert_eq!(ids(&gone), [("b", true), ("a", true), ("c", true)]);
+        assert_eq!(gone[0].total, None);
+        assert_eq!(ids(&inventory.settle(vec![gpu("b")]))[0], ("b", false));
+    }
+
+    #[test]
+    fn devices_are_allowed_by_index_or_id() {
+        let list = |entries: &[&str]| {
+            let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
+            let gpus = vec![gpu("GPU-aa11"), gpu("GPU-bb22"), gpu("0000:03:00.0")];
+            allowed(gpus, &entries).into_iter().map(|device| device.id).collect::<Vec<_>>()
+        };
+        assert_eq!(list(&[]).len(), 3);
+        assert_eq!(list(&["1"]), ["GPU-bb22"]);
+        assert_eq!(list(&["gpu-aa", "0000:03:00.0"]), ["GPU-aa11", "0000:03:00.0"]);
+        assert_eq!(list(&["7", "GPU-zz", "host"]), [""; 0]);
+        assert!(wants_host(&["0".into(), "Host".into()]) && !wants_host(&[]));
+    }
+}

@@ -1,0 +1,144 @@
+//! The thread that looks at the devices.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::device::{Device, Sample};
+use crate::host::Host;
+use crate::inventory::{Inventory, allowed, wants_host};
+
+/// More often than this nobody needs to look.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// How long the end of the program waits for a driver that does not answer.
+const STOP: Duration = Duration::from_secs(1);
+
+/// Looks at the devices until it is dropped. Dropping waits for a look that is under way, for a
+/// second at most: a driver call about a broken card may never come back.
+#[derive(Debug)]
+pub struct Sampler {
+    /// None once the thread is told to stop.
+    ask: Option<SyncSender<()>>,
+    /// Ends when the thread does.
+    ended: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sampler {
+    /// Starts the thread. The receiver holds a sample without devices until the first look has
+    /// ended, so wait for a change before deciding anything.
+    ///
+    /// Should the system have no thread to give, that is logged, and the channel is closed: nothing will
+    /// ever be known about the devices.
+    #[must_use]
+    pub fn start(config: Config) -> (Self, watch::Receiver<Arc<Sample>>) {
+        let first = Sample { taken: Instant::now(), devices: Vec::new() };
+        let (samples, receiver) = watch::channel(Arc::new(first));
+        // One place: a look that is asked for while another waits is the same look.
+        let (ask, asked) = sync_channel(1);
+        let (alive, ended) = sync_channel::<()>(0);
+        let thread = std::thread::Builder::new().name("gpu-sampler".to_string()).spawn(move || {
+            let _alive = alive;
+            run(Looker::new(config), &asked, &samples);
+        });
+        if let Err(error) = &thread {
+            tracing::error!(%error, "cannot start the thread that looks at the devices");
+        }
+        (Self { ask: Some(ask), ended, thread: thread.ok() }, receiver)
+    }
+
+    /// Asks for a look now: a sample whose `taken` is later than this call will come. Never blocks.
+    pub fn refresh(&self) {
+        if let Some(ask) = &self.ask {
+            // Full means that a look is asked for and has not begun, so that it is ours as well; closed,
+            // that there is nobody to ask.
+            let _ = ask.try_send(());
+        }
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.ask = None;
+        let Some(thread) = self.thread.take() else { return };
+        if self.ended.recv_timeout(STOP) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("a driver does not answer; leaving the thread that asked it");
+            return;
+        }
+        if thread.join().is_err() {
+            tracing::error!("the thread that looked at the devices had panicked");
+        }
+    }
+}
+
+fn run(mut looker: Looker, asked: &Receiver<()>, samples: &watch::Sender<Arc<Sample>>) {
+    let interval = looker.config.sample_interval.max(SHORTEST_INTERVAL);
+    loop {
+        samples.send_replace(Arc::new(looker.look()));
+        match asked.recv_timeout(interval) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Everything that is asked in one look.
+struct Looker {
+    config: Config,
+    host: Host,
+    #[cfg(target_os = "linux")]
+    nvidia: crate::nvml::Nvidia,
+    inventory: Inventory,
+    /// Said once that nothing the settings name is there.
+    complained: bool,
+}
+
+impl Looker {
+    fn new(config: Config) -> Self {
+        Self {
+            host: Host::new(),
+            #[cfg(target_os = "linux")]
+            nvidia: crate::nvml::Nvidia::new(config.nvml_path.clone()),
+            inventory: Inventory::default(),
+            complained: false,
+            config,
+        }
+    }
+
+    fn look(&mut self) -> Sample {
+        let taken = Instant::now();
+        let found = self.gpus(taken);
+        let gpus = self.inventory.settle(found);
+        let any = !gpus.is_empty();
+        let mut devices = allowed(gpus, &self.config.devices);
+        let wants_host = wants_host(&self.config.devices);
+        if any && devices.is_empty() && !wants_host && !self.complained {
+            tracing::warn!(devices = ?self.config.devices, "no device has a name or index of the setting");
+            self.complained = true;
+        }
+        if devices.is_empty() || wants_host {
+            devices.push(self.host.sample(&self.config));
+        }
+        Sample { taken, devices }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn gpus(&mut self, now: Instant) -> Vec<Device> {
+        let mut gpus = self.nvidia.sample(now);
+        gpus.extend(crate::amd::sample(&self.config));
+        gpus
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn gpus(&mut self, _: Instant) -> Vec<Device> {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;

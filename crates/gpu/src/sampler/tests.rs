@@ -1,0 +1,53 @@
+//! The thread's life, against a made-up driver and without any.
+
+use super::*;
+use crate::device::Kind;
+use crate::fake_driver::{Driver, TWO_CARDS};
+
+async fn next(samples: &mut watch::Receiver<Arc<Sample>>) -> Arc<Sample> {
+    tokio::time::timeout(Duration::from_secs(60), samples.changed()).await.unwrap().unwrap();
+    samples.borrow_and_update().clone()
+}
+
+#[tokio::test]
+async fn a_refresh_brings_a_later_sample() {
+    let driver = Driver::new();
+    driver.set(TWO_CARDS);
+    let (sampler, mut samples) = Sampler::start(driver.config());
+    assert!(samples.borrow_and_update().devices.len() <= 2);
+    sampler.refresh();
+    let asked = Instant::now();
+    driver.set(&format!("{TWO_CARDS}lost 0\n"));
+    sampler.refresh();
+    let mut sample = next(&mut samples).await;
+    while sample.taken < asked || !sample.devices[0].lost {
+        sample = next(&mut samples).await;
+    }
+    assert_eq!(sample.devices.len(), 2);
+    driver.set("broken");
+    sampler.refresh();
+    let broken = next(&mut samples).await;
+    assert_eq!(broken.devices.len(), 2, "a broken driver does not turn this into a host without cards");
+    assert!(broken.devices.iter().all(|device| device.lost && device.total.is_none()));
+}
+
+#[tokio::test]
+async fn only_allowed_devices_are_shown() {
+    let driver = Driver::new();
+    driver.set(TWO_CARDS);
+    let (_sampler, mut samples) = Sampler::start(Config { devices: vec!["1".into()], ..driver.config() });
+    let sample = next(&mut samples).await;
+    assert_eq!(sample.devices.iter().map(|device| &*device.id).collect::<Vec<_>>(), ["GPU-fake-0100"]);
+}
+
+#[tokio::test]
+async fn without_a_card_the_host_is_the_device() {
+    let driver = Driver::new();
+    let (sampler, mut samples) = Sampler::start(driver.without());
+    let sample = next(&mut samples).await;
+    let [host] = &sample.devices[..] else { panic!("{sample:?}") };
+    assert_eq!((host.id.as_str(), host.kind), ("host", Kind::Host));
+    assert!(host.total.unwrap() > 0);
+    drop(sampler);
+    assert!(samples.changed().await.is_err(), "the thread is gone, and its sender with it");
+}
