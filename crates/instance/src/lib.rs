@@ -1,1 +1,58 @@
-//! instance
+//! One llama-server process per model, from its command line to its reaped exit.
+//!
+//! # Theory of operation
+//!
+//! A [`Host`] is opened once: it finds the engine and asks it what it can do, makes a private directory for sockets,
+//! ends what an earlier worker left running, and starts the one thread that spawns every child. From it come instances:
+//! a [`Spec`] gives an [`InstanceHandle`], which anybody may clone, and a driver, a future that its owner runs in a
+//! `JoinSet`.
+//!
+//! The **driver** alone owns the child. It turns verbs, news and deadlines into events, asks the pure machine in
+//! `lifecycle` what each means, and carries out the effects. So there is one place that knows where an instance is, one
+//! that decides, and one that acts; the drawing of the machine is in `lifecycle`.
+//!
+//! The **handle** sends verbs: `start`, `ready`, `stop`, `stopped`, `kill`, `reset`. Those of one handle arrive in their
+//! order, so `start` and then `ready` waits for that very start. `claim` says "in use": a stop waits for the last claim
+//! for as long as its drain time lasts. The state for showing goes out on a `watch`; nobody decides by it.
+//!
+//! A **life** is one process: `command` says how it is run, `spawner` starts it, `output` takes in all it prints,
+//! `probe` watches it from outside, `exit` names the reason of its end. News of a life carry its number, so a late one
+//! can never be taken for news of the next.
+//!
+//! No process outlives us: each is alone in its group, so that a signal reaches all it started; the kernel kills it
+//! when the spawner thread ends; its standard input ends with us; and its identity is written down beside its socket,
+//! for the next worker to end it if all of that failed.
+//!
+//! Read on in `lifecycle`, then `driver`, then `process`.
+
+mod command;
+mod config;
+mod driver;
+mod engine;
+mod exit;
+mod handle;
+mod host;
+mod identity;
+mod lifecycle;
+pub mod metrics;
+mod output;
+mod probe;
+mod process;
+mod runtime_dir;
+mod spawner;
+mod spec;
+mod status;
+#[allow(missing_docs, unreachable_pub)]
+mod usage;
+
+pub use auxot_llama::Endpoint;
+pub use config::{Config, GpuLayers};
+pub use engine::{Engine, EngineError};
+pub use exit::{ExitClass, ExitReport};
+pub use handle::InstanceHandle;
+pub use host::{Host, HostError};
+pub use lifecycle::RunId;
+pub use runtime_dir::RuntimeDirError;
+pub use spec::Spec;
+pub use status::{NotReady, Ready, State, Status};
+pub use usage::Claim;

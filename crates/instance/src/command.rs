@@ -1,0 +1,190 @@
+//! The command line and environment of an engine, computed from facts alone.
+//!
+//! Every value that we rely on is passed, even where it is the engine's default: defaults differ between builds, and a
+//! configuration file of the host can change them. A flag is passed only if this build knows it, because an engine ends
+//! itself over one that it does not know.
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use auxot_llama::Flags;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{Config, GpuLayers};
+use crate::spec::Spec;
+
+/// Context of one slot where nobody said anything.
+const DEFAULT_CTX: u32 = 4096;
+/// The same for embeddings, whose inputs are short and whose buffers grow with it.
+const DEFAULT_EMBEDDING_CTX: u32 = 512;
+
+/// Where the engine is told to listen.
+#[derive(Debug)]
+pub(crate) enum Listen {
+    /// On a socket in a directory that only we can enter.
+    Unix(PathBuf),
+    /// On the loopback address, where a key keeps the other users of this host out.
+    Tcp { port: u16, key: SecretString },
+}
+
+/// The arguments for one model.
+pub(crate) fn arguments(spec: &Spec, config: &Config, flags: &Flags, listen: &Listen) -> Vec<OsString> {
+    let mut line = Line { args: Vec::new(), flags };
+    line.pair("--model", &spec.file);
+    if let Some(projector) = &spec.mmproj {
+        line.pair("--mmproj", projector);
+    }
+    // Exactly one alias: of several the engine would answer with the alphabetically first.
+    line.pair("--alias", &spec.model);
+    match listen {
+        Listen::Unix(path) => line.pair("--host", path),
+        Listen::Tcp { port, .. } => {
+            line.pair("--host", "127.0.0.1");
+            line.pair("--port", port.to_string());
+        }
+    }
+    capacity(&mut line, spec, config);
+    devices(&mut line, spec, config);
+    manners(&mut line, spec, config);
+    line.args.extend(config.extra_args.iter().map(OsString::from));
+    line.args.extend(spec.extra_args.iter().map(OsString::from));
+    line.args
+}
+
+/// Slots, context, threads and caches: always together, because each one's default depends on the others.
+fn capacity(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+    let slots = spec.slots.max(1);
+    let default = if spec.embedding { DEFAULT_EMBEDDING_CTX } else { DEFAULT_CTX };
+    let ctx = spec.ctx_per_slot.or(config.ctx_size).unwrap_or(default);
+    line.pair("--ctx-size", (u64::from(slots) * u64::from(ctx)).to_string());
+    line.pair("--parallel", slots.to_string());
+    // With a shared pool, one overflow fails all running requests.
+    line.known("--no-kv-unified");
+    if spec.embedding {
+        line.known("--embeddings");
+        // An input longer than the physical batch is refused, so the batch is as long as the context.
+        line.pair("--batch-size", ctx.to_string());
+        line.pair("--ubatch-size", ctx.to_string());
+    }
+    if let Some(threads) = config.threads {
+        line.pair("--threads", threads.to_string());
+    }
+    // Each connection holds a thread; without spare ones a busy engine stops answering health questions.
+    line.known_pair("--threads-http", slots.saturating_add(config.threads_http_spare).to_string());
+    line.known_pair("--cache-ram", (config.cache_ram.as_u64() >> 20).to_string());
+}
+
+fn devices(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+    match spec.devices.as_deref() {
+        None => {}
+        Some([]) => line.known_pair("--device", "none"),
+        Some(names) => line.known_pair("--device", names.join(",")),
+    }
+    match config.gpu_layers {
+        GpuLayers::Auto => {}
+        // A number that no model has: older builds read numbers only.
+        GpuLayers::All => line.pair("--n-gpu-layers", "9999"),
+        GpuLayers::Count(count) => line.pair("--n-gpu-layers", count.to_string()),
+    }
+    // It loads everything twice and still does not fail when nothing fits.
+    line.known_pair("--fit", "off");
+}
+
+/// What it says, serves and leaves alone.
+fn manners(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+    if !spec.embedding {
+        line.known("--jinja");
+        line.known_pair("--reasoning-format", "deepseek");
+    }
+    line.known_pair("--sse-ping-interval", config.ping_interval.as_secs().max(1).to_string());
+    line.known_pair("--sleep-idle-seconds", "-1");
+    line.known("--metrics");
+    line.known("--slots");
+    if line.flags.has("--no-ui") {
+        line.known("--no-ui")
+    } else {
+        line.known("--no-webui")
+    }
+    line.known("--offline");
+    line.known_pair("--log-colors", "off");
+    line.known_pair("--log-verbosity", "3");
+}
+
+/// A command line in the making.
+struct Line<'a> {
+    args: Vec<OsString>,
+    flags: &'a Flags,
+}
+
+impl Line<'_> {
+    /// Two words and never `flag=value`, which the engine does not read.
+    fn pair(&mut self, flag: &str, value: impl AsRef<OsStr>) {
+        self.args.extend([flag.into(), value.as_ref().to_owned()]);
+    }
+
+    fn known(&mut self, flag: &str) {
+        if self.flags.has(flag) {
+            self.args.push(flag.into());
+        }
+    }
+
+    fn known_pair(&mut self, flag: &str, value: impl AsRef<OsStr>) {
+        if self.flags.has(flag) {
+            self.pair(flag, value);
+        }
+    }
+}
+
+/// Variables of our own environment that a child may see.
+const PASSED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "XDG_CACHE_HOME",
+];
+/// Families of them: what device runtimes and the maths library read.
+const PASSED_PREFIXES: &[&str] =
+    &["CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "GPU_", "GGML_", "VK_", "MESA_", "OMP_", "GOMP_", "ONEAPI_", "ZE_"];
+
+/// Of `ours`, what any engine may see. An allow list: keys of ours and settings for llama.cpp (`LLAMA_ARG_…`, which
+/// would change what our arguments mean) stay out without having to be known by name.
+pub(crate) fn scrubbed(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
+    ours.filter(|(name, _)| {
+        name.to_str()
+            .is_some_and(|name| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+    })
+    .collect()
+}
+
+/// The environment for one model, on top of the scrubbed one.
+pub(crate) fn environment(
+    spec: &Spec,
+    scrubbed: &[(OsString, OsString)],
+    config_home: &Path,
+    listen: &Listen,
+) -> Vec<(OsString, OsString)> {
+    let mut env = scrubbed.to_vec();
+    let asked = spec.env.iter().filter(|(name, _)| !name.starts_with("AUXOT_"));
+    env.extend(asked.map(|(name, value)| (name.into(), value.into())));
+    let mut own = |name: &str, value: &OsStr| env.push((name.into(), value.to_owned()));
+    // Empty and ours: the user's own llama.cpp settings must not apply here.
+    own("XDG_CONFIG_HOME", config_home.as_os_str());
+    // A debugger forked on abort delays the exit by half a second and prints noise over the reason.
+    own("GGML_NO_BACKTRACE", OsStr::new("1"));
+    // Child mode: state lines on standard output, and an end when standard input ends. Any number will do.
+    own("LLAMA_SERVER_ROUTER_PORT", OsStr::new("1"));
+    if let Listen::Tcp { key, .. } = listen {
+        // Never as an argument, which every user of this host can read.
+        own("LLAMA_API_KEY", OsStr::new(key.expose_secret()));
+    }
+    env
+}

@@ -1,0 +1,136 @@
+//! The golden command lines and what no child may ever see.
+
+use super::*;
+
+/// A build that lists all flags that b10434 lists.
+fn new_build() -> Flags {
+    Flags::parse(
+        "--model FNAME\n--no-kv-unified\n--threads-http N\n--cache-ram N\n--sse-ping-interval N\n--ui, --webui, --no-ui, --no-webui\n\
+         --jinja, --no-jinja\n--reasoning-format FORMAT\n--metrics\n--slots, --no-slots\n--log-colors [on|off|auto]\n\
+         --fit [on|off]\n--offline\n--embedding, --embeddings\n--device <dev1,dev2,..>\n--sleep-idle-seconds N\n--log-verbosity N\n",
+    )
+}
+
+fn spec() -> Spec {
+    Spec {
+        model: "tiny-q8_0".into(),
+        file: "/models/tiny.gguf".into(),
+        mmproj: None,
+        embedding: false,
+        slots: 2,
+        ctx_per_slot: Some(8192),
+        devices: None,
+        extra_args: vec![],
+        env: vec![],
+    }
+}
+
+fn unix() -> Listen {
+    Listen::Unix("/run/w/1-1.sock".into())
+}
+
+fn line(spec: &Spec, config: &Config, flags: &Flags, listen: &Listen) -> String {
+    let args = arguments(spec, config, flags, listen);
+    args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn golden_a_chat_model() {
+    assert_eq!(
+        line(&spec(), &Config::default(), &new_build(), &unix()),
+        "--model /models/tiny.gguf --alias tiny-q8_0 --host /run/w/1-1.sock --ctx-size 16384 --parallel 2 \
+         --no-kv-unified --threads-http 18 --cache-ram 1024 --fit off --jinja --reasoning-format deepseek \
+         --sse-ping-interval 10 --sleep-idle-seconds -1 --metrics --slots --no-ui --offline --log-colors off \
+         --log-verbosity 3"
+    );
+}
+
+#[test]
+fn golden_everything_set() {
+    let config = Config {
+        gpu_layers: GpuLayers::Count(0),
+        threads: Some(3),
+        extra_args: vec!["--no-warmup".into()],
+        ..Config::default()
+    };
+    let spec = Spec {
+        mmproj: Some("/models/proj.gguf".into()),
+        devices: Some(vec!["CUDA0".into(), "CUDA1".into()]),
+        extra_args: vec!["--ctx-size".into(), "512".into()],
+        ..spec()
+    };
+    assert_eq!(
+        line(&spec, &config, &new_build(), &unix()),
+        "--model /models/tiny.gguf --mmproj /models/proj.gguf --alias tiny-q8_0 --host /run/w/1-1.sock \
+         --ctx-size 16384 --parallel 2 --no-kv-unified --threads 3 --threads-http 18 --cache-ram 1024 \
+         --device CUDA0,CUDA1 --n-gpu-layers 0 --fit off --jinja --reasoning-format deepseek --sse-ping-interval 10 \
+         --sleep-idle-seconds -1 --metrics --slots --no-ui --offline --log-colors off --log-verbosity 3 \
+         --no-warmup --ctx-size 512"
+    );
+}
+
+#[test]
+fn golden_an_embedding_model() {
+    let spec = Spec { embedding: true, slots: 1, ctx_per_slot: None, devices: Some(vec![]), ..spec() };
+    assert_eq!(
+        line(&spec, &Config::default(), &new_build(), &unix()),
+        "--model /models/tiny.gguf --alias tiny-q8_0 --host /run/w/1-1.sock --ctx-size 512 --parallel 1 \
+         --no-kv-unified --embeddings --batch-size 512 --ubatch-size 512 --threads-http 17 --cache-ram 1024 \
+         --device none --fit off --sse-ping-interval 10 --sleep-idle-seconds -1 --metrics --slots --no-ui --offline \
+         --log-colors off --log-verbosity 3"
+    );
+}
+
+#[test]
+fn an_old_build_gets_only_what_it_knows() {
+    let old = Flags::parse("--metrics\n--no-webui\n--jinja\n");
+    let listen = Listen::Tcp { port: 4711, key: "secret".into() };
+    let config = Config { gpu_layers: GpuLayers::All, ..Config::default() };
+    let text = line(&spec(), &config, &old, &listen);
+    assert_eq!(
+        text,
+        "--model /models/tiny.gguf --alias tiny-q8_0 --host 127.0.0.1 --port 4711 --ctx-size 16384 --parallel 2 \
+         --n-gpu-layers 9999 --jinja --metrics --no-webui"
+    );
+}
+
+#[test]
+fn nothing_of_ours_and_no_setting_for_the_engine_leaks() {
+    let ours = [
+        ("PATH", "/bin"),
+        ("AUXOT_GPU_KEY", "secret"),
+        ("LLAMA_ARG_CTX_SIZE", "7"),
+        ("LLAMA_API_KEY", "other"),
+        ("HF_TOKEN", "secret"),
+        ("AIP_MODE", "x"),
+        ("XDG_CONFIG_HOME", "/home/me/.config"),
+        ("CUDA_VISIBLE_DEVICES", "0"),
+        ("LD_PRELOAD", "evil.so"),
+        ("GGML_BACKEND_DIR", "/lib/ggml"),
+    ];
+    let scrubbed = scrubbed(ours.into_iter().map(|(name, value)| (name.into(), value.into())));
+    let spec = Spec { env: vec![("AUXOT_X".into(), "1".into()), ("MY".into(), "2".into())], ..spec() };
+    let env = environment(&spec, &scrubbed, Path::new("/run/w/config"), &unix());
+    let text: Vec<String> =
+        env.iter().map(|(name, value)| format!("{}={}", name.to_str().unwrap(), value.to_str().unwrap())).collect();
+    assert_eq!(
+        text,
+        [
+            "PATH=/bin",
+            "CUDA_VISIBLE_DEVICES=0",
+            "GGML_BACKEND_DIR=/lib/ggml",
+            "MY=2",
+            "XDG_CONFIG_HOME=/run/w/config",
+            "GGML_NO_BACKTRACE=1",
+            "LLAMA_SERVER_ROUTER_PORT=1",
+        ]
+    );
+}
+
+#[test]
+fn the_key_of_a_tcp_engine_is_in_its_environment_only() {
+    let listen = Listen::Tcp { port: 1, key: "topsecret".into() };
+    assert!(!line(&spec(), &Config::default(), &new_build(), &listen).contains("topsecret"));
+    let env = environment(&spec(), &[], Path::new("/c"), &listen);
+    assert!(env.contains(&("LLAMA_API_KEY".into(), "topsecret".into())));
+}

@@ -1,0 +1,322 @@
+//! Names the reason of an exit, once, from its status, its signal and the last lines of the child.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::process::ExitStatus;
+
+/// Why a process ended. The class decides what is done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExitClass {
+    /// The memory of a device was not enough.
+    DeviceMemory,
+    /// The memory of the host was not enough.
+    HostMemory,
+    /// The model file, projector or adapter is missing, cut, or no model at all.
+    BadFile,
+    /// The engine does not know this kind of model, or this version of the file format.
+    UnknownArchitecture,
+    /// The engine does not accept its arguments.
+    BadArgument,
+    /// The socket or port could not be bound.
+    Bind,
+    /// The driver of a device failed under it.
+    DriverLost,
+    /// A failed assertion inside the engine.
+    Assertion,
+    /// A signal that we did not send.
+    Signal,
+    /// Silent for too long while loading.
+    Stalled,
+    /// Did not answer any more.
+    Unresponsive,
+    /// The process could not be started, for now (no memory for it, too many processes).
+    SpawnTrouble,
+    /// The process can never be started: no such program, or no right to run it.
+    SpawnRefused,
+    /// KILL had no effect.
+    Unkillable,
+    /// It ended by itself with status 0.
+    Unasked,
+    /// Any other exit status.
+    Other,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// At once, then with growing delays, until the budget is spent.
+    Retry,
+    /// The same command line would fail the same way.
+    Fail,
+}
+
+impl ExitClass {
+    /// All classes, for metrics and tests.
+    pub const ALL: [ExitClass; 16] = [
+        ExitClass::DeviceMemory,
+        ExitClass::HostMemory,
+        ExitClass::BadFile,
+        ExitClass::UnknownArchitecture,
+        ExitClass::BadArgument,
+        ExitClass::Bind,
+        ExitClass::DriverLost,
+        ExitClass::Assertion,
+        ExitClass::Signal,
+        ExitClass::Stalled,
+        ExitClass::Unresponsive,
+        ExitClass::SpawnTrouble,
+        ExitClass::SpawnRefused,
+        ExitClass::Unkillable,
+        ExitClass::Unasked,
+        ExitClass::Other,
+    ];
+
+    /// The word for metrics and the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            ExitClass::DeviceMemory => "device_memory",
+            ExitClass::HostMemory => "host_memory",
+            ExitClass::BadFile => "bad_file",
+            ExitClass::UnknownArchitecture => "unknown_architecture",
+            ExitClass::BadArgument => "bad_argument",
+            ExitClass::Bind => "bind",
+            ExitClass::DriverLost => "driver_lost",
+            ExitClass::Assertion => "assertion",
+            ExitClass::Signal => "signal",
+            ExitClass::Stalled => "stalled",
+            ExitClass::Unresponsive => "unresponsive",
+            ExitClass::SpawnTrouble => "spawn_trouble",
+            ExitClass::SpawnRefused => "spawn_refused",
+            ExitClass::Unkillable => "unkillable",
+            ExitClass::Unasked => "unasked",
+            ExitClass::Other => "other",
+        }
+    }
+
+    /// What this means, for a person.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            ExitClass::DeviceMemory => "not enough device memory",
+            ExitClass::HostMemory => "not enough host memory",
+            ExitClass::BadFile => "the model file is missing or damaged",
+            ExitClass::UnknownArchitecture => "the engine does not know this kind of model",
+            ExitClass::BadArgument => "the engine refused its arguments",
+            ExitClass::Bind => "the engine could not bind its socket",
+            ExitClass::DriverLost => "the device driver failed",
+            ExitClass::Assertion => "an assertion failed in the engine",
+            ExitClass::Signal => "a signal ended the engine",
+            ExitClass::Stalled => "the load made no progress",
+            ExitClass::Unresponsive => "the engine stopped answering",
+            ExitClass::SpawnTrouble | ExitClass::SpawnRefused => "the engine could not be started",
+            ExitClass::Unkillable => "the engine does not die",
+            ExitClass::Unasked => "the engine ended by itself",
+            ExitClass::Other => "the engine failed",
+        }
+    }
+
+    /// Whether only a child that is still loading can end for this reason.
+    fn is_about_loading(self) -> bool {
+        matches!(
+            self,
+            ExitClass::BadFile
+                | ExitClass::UnknownArchitecture
+                | ExitClass::BadArgument
+                | ExitClass::Bind
+                | ExitClass::SpawnRefused
+        )
+    }
+
+    pub(crate) fn verdict(self) -> Verdict {
+        match self {
+            ExitClass::BadFile
+            | ExitClass::UnknownArchitecture
+            | ExitClass::BadArgument
+            | ExitClass::SpawnRefused
+            | ExitClass::Unkillable => Verdict::Fail,
+            // Memory may be given back by somebody else; all others are known to pass.
+            ExitClass::DeviceMemory
+            | ExitClass::HostMemory
+            | ExitClass::Bind
+            | ExitClass::DriverLost
+            | ExitClass::Assertion
+            | ExitClass::Signal
+            | ExitClass::Stalled
+            | ExitClass::Unresponsive
+            | ExitClass::SpawnTrouble
+            | ExitClass::Unasked
+            | ExitClass::Other => Verdict::Retry,
+        }
+    }
+}
+
+/// How a life ended, and what the child said last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExitReport {
+    /// The reason, as classified.
+    pub class: ExitClass,
+    /// Exit status, where there was one.
+    pub code: Option<i32>,
+    /// Signal, where one ended it.
+    pub signal: Option<i32>,
+    /// The line that says most about the reason.
+    pub telling: Option<String>,
+    /// The last lines of the child, oldest first.
+    pub lines: Vec<String>,
+}
+
+impl ExitReport {
+    /// Classifies an exit. For exits that we caused, `because` puts the true reason in afterwards.
+    ///
+    /// `loaded` is whether the child had been ready: then its file and arguments were good, and a line that seems to
+    /// say otherwise is about something else.
+    pub(crate) fn classify(status: ExitStatus, lines: Vec<String>, loaded: bool) -> ExitReport {
+        let (code, signal) = (status.code(), signal_of(status));
+        let found = telling_line(&lines, loaded).filter(|_| code != Some(0));
+        let class = match (found, signal, code) {
+            // The engine may have noticed its own failure and said so before it died of it.
+            (Some((class, _)), _, _) => class,
+            // SIGKILL without a word is what the kernel does when memory runs out; a person can do it too, so it is
+            // told as the signal it is.
+            (_, Some(_), _) => ExitClass::Signal,
+            (_, _, Some(0)) => ExitClass::Unasked,
+            _ => ExitClass::Other,
+        };
+        let telling = found.map(|(_, line)| line).or_else(|| lines.iter().rev().find(|line| !line.trim().is_empty()));
+        ExitReport { class, code, signal, telling: telling.cloned(), lines }
+    }
+
+    /// The process could not be started.
+    pub(crate) fn not_started(fault: &std::io::Error) -> ExitReport {
+        use std::io::ErrorKind::{InvalidInput, NotADirectory, NotFound, PermissionDenied};
+        let class = match fault.kind() {
+            NotFound | PermissionDenied | NotADirectory | InvalidInput => ExitClass::SpawnRefused,
+            // ENOEXEC has no stable kind of its own.
+            _ if fault.raw_os_error() == Some(libc::ENOEXEC) => ExitClass::SpawnRefused,
+            _ => ExitClass::SpawnTrouble,
+        };
+        ExitReport { class, code: None, signal: None, telling: Some(fault.to_string()), lines: vec![] }
+    }
+
+    /// KILL had no effect in its time.
+    pub(crate) fn unkillable() -> ExitReport {
+        ExitReport { class: ExitClass::Unkillable, code: None, signal: None, telling: None, lines: vec![] }
+    }
+
+    /// The same end, with the reason why we brought it about.
+    pub(crate) fn because(&self, class: ExitClass) -> ExitReport {
+        ExitReport { class, ..self.clone() }
+    }
+}
+
+impl fmt::Display for ExitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot keep the engine running: {}", self.class.meaning())?;
+        match (self.signal, self.code) {
+            (Some(9), _) => write!(f, " (signal 9, which is also what the kernel sends when memory runs out)")?,
+            (Some(signal), _) => write!(f, " (signal {signal})")?,
+            (None, Some(code)) => write!(f, " (exit status {code})")?,
+            (None, None) => {}
+        }
+        match &self.telling {
+            Some(line) => write!(f, ": {}", line.trim()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Phrases of llama-server and of the system below it, with what they mean. Order matters where one failure prints
+/// several: the most exact reason comes first, the general "failed to load model" has no entry at all.
+const PHRASES: &[(ExitClass, &[&str])] = &[
+    (
+        ExitClass::DeviceMemory,
+        &[
+            "cudamalloc failed: out of memory",
+            "hipmalloc failed: out of memory",
+            "cuda error: out of memory",
+            "rocm error: out of memory",
+            "device memory allocation of size",
+            "erroroutofdevicememory",
+            "kiogpucommandbuffercallbackerroroutofmemory",
+            "unable to allocate cuda",
+            "unable to allocate rocm",
+            "unable to allocate vulkan",
+            "unable to allocate metal",
+        ],
+    ),
+    (
+        ExitClass::HostMemory,
+        &[
+            "ggml_aligned_malloc: insufficient memory",
+            "std::bad_alloc",
+            "cannot allocate memory",
+            "unable to allocate cpu",
+        ],
+    ),
+    (
+        ExitClass::DriverLost,
+        &[
+            "vk::devicelosterror",
+            "errordevicelost",
+            "gpu is lost",
+            "gpu has fallen off the bus",
+            "driver shutting down",
+        ],
+    ),
+    (
+        ExitClass::UnknownArchitecture,
+        &[
+            "unknown model architecture",
+            "this gguf file is version",
+            "unknown (pre-)tokenizer",
+            "unknown pre-tokenizer type",
+        ],
+    ),
+    (
+        ExitClass::BadFile,
+        &[
+            "failed to open gguf file",
+            "invalid magic characters",
+            "failed to read magic",
+            "failed to read key-value pairs",
+            "failed to read tensor info",
+            "data is not within the file bounds",
+            "key not found in model",
+            "missing tensor",
+            "failed to load multimodal model",
+            "failed to load lora adapter",
+            "model is corrupted or incomplete",
+        ],
+    ),
+    (
+        ExitClass::BadArgument,
+        &[
+            "error: invalid argument",
+            "error while handling argument",
+            "error while handling environment variable",
+            "supplied chat template is not supported",
+            "n_seq_max must be <=",
+            "quantized v cache requires",
+            "the argument has been removed",
+        ],
+    ),
+    (ExitClass::SpawnRefused, &["error while loading shared libraries", "symbol lookup error"]),
+    (ExitClass::Bind, &["couldn't bind http server socket"]),
+    (ExitClass::DriverLost, &["cuda error:", "rocm error:"]),
+    (ExitClass::Assertion, &["ggml_assert", "ggml_abort", "assertion failed"]),
+];
+
+/// The line that matches the most exact phrase, and what that phrase means.
+fn telling_line(lines: &[String], loaded: bool) -> Option<(ExitClass, &String)> {
+    let lower: Vec<String> = lines.iter().map(|line| line.to_ascii_lowercase()).collect();
+    PHRASES.iter().filter(|(class, _)| !(loaded && class.is_about_loading())).find_map(|(class, phrases)| {
+        let at = lower.iter().position(|line| phrases.iter().any(|phrase| line.contains(phrase)))?;
+        Some((*class, &lines[at]))
+    })
+}
+
+fn signal_of(status: ExitStatus) -> Option<i32> {
+    use std::os::unix::process::ExitStatusExt;
+    status.signal()
+}

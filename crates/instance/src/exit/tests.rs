@@ -1,0 +1,114 @@
+//! Every row of the measured exit table has its class.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use super::*;
+
+fn exit(code: i32) -> ExitStatus {
+    ExitStatus::from_raw(code << 8)
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Exit status and last lines as captured from b10434 and b11434, with the class they must get.
+const TABLE: &[(ExitClass, i32, &str)] = &[
+    (ExitClass::BadArgument, 1, "error: invalid argument: --x"),
+    (ExitClass::BadArgument, 1, "error while handling argument \"-c\": stoi\n\nusage:\n-c, --ctx-size N"),
+    (ExitClass::BadArgument, 1, "error while handling argument \"-dev\": invalid device: CUDA0"),
+    (ExitClass::BadArgument, 1, "error while handling environment variable \"LLAMA_ARG_CTX_SIZE\": stoi"),
+    (ExitClass::BadArgument, 1, "error: the supplied chat template is not supported: x"),
+    (ExitClass::BadArgument, 1, "0.00.1 E n_seq_max must be <= 256"),
+    (ExitClass::BadArgument, 1, "quantized V cache requires flash_attn to be enabled"),
+    (
+        ExitClass::Bind,
+        1,
+        "0.00.010.001 E srv start: couldn't bind HTTP server socket, hostname: x.sock, port: 8080\nexiting due to HTTP server error",
+    ),
+    (ExitClass::BadFile, 1, "E gguf_init_from_file: failed to open GGUF file 'x' (No such file or directory)"),
+    (ExitClass::BadFile, 1, "E gguf_init_from_reader: invalid magic characters: '<htm', expected 'GGUF'"),
+    (ExitClass::BadFile, 1, "failed to read magic\nE srv load_model: failed to load model, 'x'"),
+    (ExitClass::BadFile, 1, "failed to read key-value pairs"),
+    (
+        ExitClass::BadFile,
+        1,
+        "tensor 'blk.0.ffn' data is not within the file bounds, model is corrupted or incomplete\nE srv load_model: failed to load model, 'x'",
+    ),
+    (
+        ExitClass::BadFile,
+        1,
+        "error loading model hyperparameters: key not found in model: llama.context_length\nexiting due to model loading error",
+    ),
+    (ExitClass::BadFile, 1, "failed to load multimodal model, 'x'"),
+    (ExitClass::UnknownArchitecture, 1, "this GGUF file is version 99 but this software only supports up to version 3"),
+    (ExitClass::UnknownArchitecture, 1, "error loading model: unknown model architecture: 'notallama'"),
+    (
+        ExitClass::HostMemory,
+        1,
+        "ggml_aligned_malloc: insufficient memory (attempted to allocate 1 MB)\nfailed to initialize the context: failed to allocate buffer for kv cache",
+    ),
+    (
+        ExitClass::DeviceMemory,
+        1,
+        "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9000.00 MiB on device 0: cudaMalloc failed: out of memory\nunable to allocate CUDA0 buffer",
+    ),
+    (ExitClass::DeviceMemory, 1, "ggml_vulkan: Device memory allocation of size 1048576 failed."),
+    (ExitClass::SpawnRefused, 127, "llama-server: error while loading shared libraries: libgomp.so.1: cannot open"),
+    (ExitClass::Other, 1, "something nobody has seen yet"),
+    (ExitClass::Unasked, 0, ""),
+];
+
+#[test]
+fn every_row_of_the_exit_table_has_its_class() {
+    for (class, code, text) in TABLE {
+        let report = ExitReport::classify(exit(*code), lines(text), false);
+        assert_eq!(report.class, *class, "{text}");
+        assert_eq!(report.code, Some(*code));
+    }
+}
+
+#[test]
+fn signals_are_named_unless_the_child_said_why() {
+    let killed = ExitReport::classify(ExitStatus::from_raw(9), lines("srv update_slots: all slots are idle"), true);
+    assert_eq!((killed.class, killed.signal, killed.code), (ExitClass::Signal, Some(9), None));
+    assert!(killed.to_string().contains("memory"), "{killed}");
+
+    let text = "CUDA error: out of memory\n  current device: 0, in function f at x.cu:1";
+    let aborted = ExitReport::classify(ExitStatus::from_raw(6), lines(text), true);
+    assert_eq!(aborted.class, ExitClass::DeviceMemory);
+
+    let text = "CUDA error: unspecified launch failure";
+    assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), true).class, ExitClass::DriverLost);
+
+    let text = "ggml.c:12: GGML_ASSERT(n > 0) failed";
+    assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), false).class, ExitClass::Assertion);
+}
+
+#[test]
+fn a_child_that_was_ready_never_fails_for_its_file() {
+    let report = ExitReport::classify(exit(1), lines("user text: unknown model architecture"), true);
+    assert_eq!(report.class, ExitClass::Other);
+}
+
+#[test]
+fn the_message_carries_the_telling_line_not_the_last_one() {
+    let text = "error loading model: unknown model architecture: 'x'\nexiting due to model loading error\n";
+    let report = ExitReport::classify(exit(1), lines(text), false);
+    assert_eq!(
+        report.to_string(),
+        "cannot keep the engine running: the engine does not know this kind of model (exit status 1): \
+         error loading model: unknown model architecture: 'x'"
+    );
+}
+
+#[test]
+fn a_missing_program_is_refused_and_a_full_process_table_is_trouble() {
+    let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+    assert_eq!(ExitReport::not_started(&missing).class, ExitClass::SpawnRefused);
+    let full = std::io::Error::from_raw_os_error(libc::EAGAIN);
+    assert_eq!(ExitReport::not_started(&full).class, ExitClass::SpawnTrouble);
+    let text_file = std::io::Error::from_raw_os_error(libc::ENOEXEC);
+    assert_eq!(ExitReport::not_started(&text_file).class, ExitClass::SpawnRefused);
+}

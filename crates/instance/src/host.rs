@@ -1,0 +1,117 @@
+//! What all instances of one worker share: the spawner thread, the runtime directory, the engine's facts.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+use crate::command;
+use crate::config::Config;
+use crate::driver::Driver;
+use crate::engine::{Engine, EngineError};
+use crate::handle::{InstanceHandle, VERBS};
+use crate::lifecycle::RunId;
+use crate::output::Ring;
+use crate::process::Processes;
+use crate::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
+use crate::spawner::Spawner;
+use crate::spec::Spec;
+use crate::status::{State, Status};
+use crate::usage::Usage;
+
+/// Why no instance can be run on this host.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// There is no usable llama-server.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// There is no private place for its sockets.
+    #[error(transparent)]
+    RuntimeDir(#[from] RuntimeDirError),
+    /// The system would not give us a thread, or no random bytes.
+    #[error("cannot prepare to start engines: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs instances. Its parts live until the last driver has ended.
+#[derive(Debug)]
+pub struct Host {
+    shared: Arc<Shared>,
+    instances: AtomicU64,
+}
+
+/// What every life needs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) engine: Engine,
+    pub(crate) spawner: Spawner,
+    pub(crate) dir: RuntimeDir,
+    /// What of our own environment a child may see.
+    pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+impl Host {
+    /// Prepares the runtime directory, ends what dead workers left running, and asks the engine what it can do.
+    pub async fn open(config: Config) -> Result<Host, HostError> {
+        let spawner = Spawner::start()?;
+        let env = command::scrubbed(std::env::vars_os());
+        let base = config.runtime_dir.clone().unwrap_or_else(default_base);
+        let name = format!("{:08x}", random()? as u32);
+        let directory = tokio::task::spawn_blocking(move || RuntimeDir::create(&base, &name));
+        let (engine, dir) = tokio::join!(Engine::examine(&spawner, &config.binary, &env), directory);
+        let dir = dir.map_err(io::Error::other)??;
+        let engine = engine?;
+        info!(binary = %engine.binary.display(), build = ?engine.build, unix_sockets = engine.unix_sockets, "engine");
+        Ok(Host { shared: Arc::new(Shared { config, engine, spawner, dir, env }), instances: AtomicU64::new(1) })
+    }
+
+    /// Makes an instance at rest: the handle for everybody, and the driver for whoever owns it to run.
+    pub fn create(&self, mut spec: Spec) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>) {
+        // The engine's idea of the working directory need not be ours.
+        spec.file = std::path::absolute(&spec.file).unwrap_or(spec.file);
+        let model: Arc<str> = spec.model.as_str().into();
+        let instance = self.instances.fetch_add(1, Ordering::Relaxed);
+        let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
+        let (verbs, orders) = mpsc::channel(VERBS);
+        let (publish, status) = watch::channel(Status {
+            state: State::Stopped,
+            since: tokio::time::Instant::now().into_std(),
+            run: RunId(0),
+            pid: None,
+            restarts: 0,
+            last_error: None,
+        });
+        // Without random bytes all instances would only retry in step, which is no reason to fail.
+        let policy = self.shared.config.policy(random().unwrap_or(instance));
+        let world = Processes {
+            shared: Arc::clone(&self.shared),
+            instance,
+            model: Arc::clone(&model),
+            spec,
+            ring: Arc::clone(&ring),
+            usage: Arc::clone(&usage),
+        };
+        let driver = Driver::new(Arc::clone(&model), world, policy, orders, publish, Arc::clone(&usage));
+        (InstanceHandle { model, verbs, status, usage, ring }, driver.run())
+    }
+
+    /// What the engine can do.
+    pub fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    /// The longest a stop without drain can take.
+    pub fn stop_worst_case(&self) -> Duration {
+        self.shared.config.policy(0).stop_worst_case()
+    }
+}
+
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))
+}

@@ -1,0 +1,60 @@
+//! The numbers that decide: how long each rung lasts, how often a failing child is tried again, and when.
+
+use std::time::{Duration, Instant};
+
+use super::RunId;
+
+/// The named durations of a life. Pure data: two equal policies decide equally.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    /// Longest silence of a loading child.
+    pub(crate) load_stall: Duration,
+    /// From TERM to the second TERM.
+    pub(crate) term_grace: Duration,
+    /// From the second TERM to KILL.
+    pub(crate) again_grace: Duration,
+    /// From KILL to calling it unkillable.
+    pub(crate) kill_grace: Duration,
+    /// Failures in a row that are tried again.
+    pub(crate) budget: u32,
+    /// Ready for this long, and earlier failures are forgotten.
+    pub(crate) heal_after: Duration,
+    /// Upper bound of the first delay that is not zero.
+    pub(crate) backoff_base: Duration,
+    /// Upper bound of every delay.
+    pub(crate) backoff_max: Duration,
+    /// Makes two instances that fail together come back apart.
+    pub(crate) seed: u64,
+}
+
+impl Policy {
+    /// How long to wait before attempt `attempt` (1 is the first restart): nothing at first, because most crashes are
+    /// single ones, then exponential with full jitter. The shortest is 1 ms, so that only the first is "at once".
+    pub(crate) fn delay(&self, attempt: u32, run: RunId) -> Duration {
+        if attempt <= 1 {
+            return Duration::ZERO;
+        }
+        let doublings = (attempt - 2).min(31);
+        let ceiling = self.backoff_base.saturating_mul(1 << doublings).min(self.backoff_max);
+        let share = f64::from((mix(self.seed ^ run.0) >> 32) as u32) / f64::from(u32::MAX);
+        ceiling.mul_f64(share).max(Duration::from_millis(1))
+    }
+
+    /// The failures that still count against a child that became ready at `since`.
+    pub(crate) fn healed(&self, failures: u32, since: Instant, now: Instant) -> u32 {
+        if now.saturating_duration_since(since) >= self.heal_after { 0 } else { failures }
+    }
+
+    /// The longest a stop without drain can take.
+    pub(crate) fn stop_worst_case(&self) -> Duration {
+        self.term_grace + self.again_grace + self.kill_grace
+    }
+}
+
+/// Splitmix64: spreads neighbouring run numbers over all of u64 without any state to keep.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

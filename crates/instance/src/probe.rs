@@ -1,0 +1,145 @@
+//! Watches a child from outside: when it is ready, whether it is still loading, whether it still answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_llama::{Control, Health, Props};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{debug, warn};
+
+use crate::output::{Ring, Told};
+use crate::usage::Usage;
+
+/// First pause between two looks at a loading child: a tiny model is ready after 20 ms.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// Longest pause: readiness is published within 25 ms of being true.
+const LAST_PAUSE: Duration = Duration::from_millis(25);
+/// Pause where the child tells its state by itself; a look now and then covers a line that got lost.
+const TOLD_PAUSE: Duration = Duration::from_secs(1);
+/// One look. A loading engine answers 503 in a millisecond.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pause after a missed heartbeat before the next question.
+const STRIKE_PAUSE: Duration = Duration::from_secs(1);
+/// Missed heartbeats that end a child; one alone is not death, all HTTP threads may be busy.
+const STRIKES: u32 = 3;
+
+/// Waits until the child serves, and reads what it serves.
+///
+/// The child's own word is the fast way and costs nothing; where the engine's build has none, `/health` is asked
+/// every few milliseconds. Either way the answer to `/props` is the proof, so a state line can never lie to us.
+pub(crate) async fn until_ready(control: &Control, mut told: watch::Receiver<Told>) -> Props {
+    let mut pause = FIRST_PAUSE;
+    let mut telling = true;
+    loop {
+        let now = *told.borrow_and_update();
+        let ready = now.ready || {
+            let wait = if now.speaks { TOLD_PAUSE } else { pause };
+            tokio::select! {
+                change = told.changed(), if telling => {
+                    // The pump is gone: standard output is closed, and only asking is left.
+                    telling = change.is_ok();
+                    continue;
+                }
+                () = sleep(wait) => control.health(LOOK).await == Health::Ready,
+            }
+        };
+        if ready {
+            match control.props().await {
+                Ok(props) => return props,
+                // Between "ready" and the first answer there can be one more 503.
+                Err(fault) => debug!("{fault}"),
+            }
+            sleep(FIRST_PAUSE).await;
+        }
+        pause = pause.mul_f64(1.25).min(LAST_PAUSE);
+    }
+}
+
+/// Watches whether a loading child does anything at all.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    pid: u32,
+    ring: Arc<Ring>,
+    told: watch::Receiver<Told>,
+    telling: bool,
+    last: (u64, u64),
+    tick: tokio::time::Interval,
+}
+
+impl Activity {
+    pub(crate) fn new(pid: u32, ring: Arc<Ring>, told: watch::Receiver<Told>, stall: Duration) -> Activity {
+        // Eight looks per deadline: a sign of work moves it by at least seven eighths.
+        let mut tick = interval((stall / 8).clamp(Duration::from_millis(20), Duration::from_secs(5)));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Activity { pid, ring, told, telling: true, last: (0, 0), tick }
+    }
+
+    /// Waits for the next sign of work; the fraction is what the child last told. Cancel safe.
+    pub(crate) async fn sign(&mut self) -> Option<f32> {
+        loop {
+            tokio::select! {
+                change = self.told.changed(), if self.telling => {
+                    self.telling = change.is_ok();
+                    if self.telling {
+                        return self.told.borrow_and_update().fraction;
+                    }
+                }
+                _ = self.tick.tick() => {
+                    let now = (self.ring.bytes(), bytes_read(self.pid).unwrap_or(self.last.1));
+                    if now != self.last {
+                        self.last = now;
+                        return self.told.borrow().fraction;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the process has read so far, through `read` and through mapped pages that came from a disk.
+fn bytes_read(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    Some(field("rchar:")?.wrapping_add(field("read_bytes:")?))
+}
+
+/// How often a serving child is asked whether it is well.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pulse {
+    pub(crate) idle: Duration,
+    pub(crate) busy: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// Waits until the child has stopped answering.
+///
+/// While somebody gets something from it, that is the pulse and nothing is asked. Each question uses its own
+/// connection and none of the engine's queue, so it never hides a lost client from the engine.
+pub(crate) async fn until_lost(control: &Control, usage: &Usage, pulse: Pulse) {
+    let mut seen = usage.progress();
+    let mut well = Instant::now();
+    let mut strikes = 0;
+    loop {
+        let pause = if strikes > 0 { STRIKE_PAUSE } else { pulse.busy.min(pulse.idle) };
+        sleep(pause).await;
+        let progress = usage.progress();
+        if progress != seen {
+            (seen, well, strikes) = (progress, Instant::now(), 0);
+            continue;
+        }
+        if strikes == 0 && usage.claims() == 0 && well.elapsed() < pulse.idle {
+            continue;
+        }
+        match control.health(pulse.timeout).await {
+            Health::Ready | Health::Loading | Health::Odd(_) => (well, strikes) = (Instant::now(), 0),
+            missed @ (Health::Silent | Health::NotListening) => {
+                strikes += 1;
+                warn!(?missed, strikes, "the engine did not answer a health question");
+                if strikes >= STRIKES && usage.progress() == seen {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A real life: one llama-server process with its pipes, its probe and its end.
+
+use std::future::{Future, pending};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_llama::{Control, Endpoint};
+use nix::sys::signal;
+use secrecy::SecretString;
+use tokio::process::{ChildStdin, Command};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use crate::command::{self, Listen};
+use crate::driver::{Life, News, World};
+use crate::exit::ExitReport;
+use crate::host::Shared;
+use crate::lifecycle::{Probing, RunId, Signal};
+use crate::output::{Output, Ring};
+use crate::probe::{self, Activity, Pulse};
+use crate::spawner::{Child, Files};
+use crate::spec::Spec;
+use crate::status::Ready;
+use crate::usage::Usage;
+
+/// Lines of an exit report.
+const LAST_LINES: usize = 40;
+/// How long the pipes of a dead child may take to reach their end. They do so at once, unless some process outside of
+/// its group holds them; then the last lines are not worth a late restart.
+const LAST_WORDS: Duration = Duration::from_millis(10);
+
+/// Starts the lives of one instance.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) instance: u64,
+    pub(crate) model: Arc<str>,
+    pub(crate) spec: Spec,
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) usage: Arc<Usage>,
+}
+
+impl World for Processes {
+    type Life = Process;
+
+    fn launch(&mut self, run: RunId) -> Process {
+        let begun = Instant::now();
+        let stage = match self.begin(run) {
+            Ok(launching) => Stage::Launching(launching),
+            Err(fault) => Stage::Stillborn(fault),
+        };
+        Process { stage, context: self.context(run, begun), signal: None, probing: Probing::Off }
+    }
+}
+
+impl Processes {
+    fn begin(&self, run: RunId) -> std::io::Result<Launching> {
+        let shared = &self.shared;
+        let (listen, endpoint, socket) = if shared.engine.unix_sockets {
+            let path = shared.dir.file(self.instance, run.0, "sock");
+            (Listen::Unix(path.clone()), Endpoint::Unix(path.clone()), Some(path))
+        } else {
+            let (port, key) = (free_port()?, random_key()?);
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            (Listen::Tcp { port, key: key.clone() }, Endpoint::Tcp { address, key }, None)
+        };
+        let mut command = Command::new(&shared.engine.binary);
+        command.args(command::arguments(&self.spec, &shared.config, &shared.engine.flags, &listen));
+        command.env_clear();
+        command.envs(command::environment(&self.spec, &shared.env, &shared.dir.config_home(), &listen));
+        // Standard input stays open as long as the worker lives: its end is one more way for a child to learn of ours.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let files = Files { socket, record: Some(shared.dir.file(self.instance, run.0, "json")) };
+        let answer = shared.spawner.spawn(command, files.clone());
+        Ok(Launching { answer, endpoint, files })
+    }
+
+    fn context(&self, run: RunId, begun: Instant) -> Context {
+        Context {
+            shared: Arc::clone(&self.shared),
+            model: Arc::clone(&self.model),
+            ring: Arc::clone(&self.ring),
+            usage: Arc::clone(&self.usage),
+            run,
+            begun,
+        }
+    }
+}
+
+/// One process, from the order to start it to its reaped exit.
+pub(crate) struct Process {
+    stage: Stage,
+    context: Context,
+    /// Sent before there was a process; it gets it first thing.
+    signal: Option<Signal>,
+    probing: Probing,
+}
+
+struct Context {
+    shared: Arc<Shared>,
+    model: Arc<str>,
+    ring: Arc<Ring>,
+    usage: Arc<Usage>,
+    run: RunId,
+    begun: Instant,
+}
+
+enum Stage {
+    /// Not even the order could be given.
+    Stillborn(std::io::Error),
+    Launching(Launching),
+    Running(Box<Running>),
+    Over,
+}
+
+struct Launching {
+    answer: oneshot::Receiver<std::io::Result<Child>>,
+    endpoint: Endpoint,
+    files: Files,
+}
+
+impl Life for Process {
+    fn signal(&mut self, signal: Signal) {
+        match &self.stage {
+            Stage::Running(running) => running.signal(&self.context, signal),
+            Stage::Launching(_) => self.signal = Some(signal),
+            Stage::Stillborn(_) | Stage::Over => {}
+        }
+    }
+
+    fn probe(&mut self, probing: Probing) {
+        self.probing = probing;
+        if let Stage::Running(running) = &mut self.stage {
+            running.probe(&self.context, probing);
+        }
+    }
+
+    async fn news(&mut self) -> News {
+        loop {
+            match &mut self.stage {
+                Stage::Running(running) => {
+                    let news = running.news(&self.context).await;
+                    if matches!(news, News::Exited(_)) {
+                        self.stage = Stage::Over;
+                    }
+                    return news;
+                }
+                Stage::Launching(launching) => {
+                    let gone = |_| std::io::Error::other("the spawner thread is gone");
+                    let started = (&mut launching.answer).await.map_err(gone).and_then(|started| started);
+                    if let Some(news) = self.launched(started) {
+                        return news;
+                    }
+                }
+                Stage::Stillborn(fault) => {
+                    let report = ExitReport::not_started(fault);
+                    self.stage = Stage::Over;
+                    return News::Exited(report);
+                }
+                Stage::Over => pending::<()>().await,
+            }
+        }
+    }
+}
+
+impl Process {
+    /// Takes over what the spawner has made; no await in here, so nothing of it can be lost half way.
+    fn launched(&mut self, started: std::io::Result<Child>) -> Option<News> {
+        let Stage::Launching(launching) = std::mem::replace(&mut self.stage, Stage::Over) else { return None };
+        match started.and_then(|child| Running::new(child, launching, &self.context)) {
+            Ok(mut running) => {
+                running.probe(&self.context, self.probing);
+                if let Some(signal) = self.signal.take() {
+                    running.signal(&self.context, signal);
+                }
+                let pid = running.child.pid();
+                self.stage = Stage::Running(Box::new(running));
+                Some(News::Started { pid })
+            }
+            Err(fault) => Some(News::Exited(ExitReport::not_started(&fault))),
+        }
+    }
+}
+
+/// A process that runs.
+struct Running {
+    child: Child,
+    /// Held, never written to.
+    _stdin: Option<ChildStdin>,
+    output: Output,
+    endpoint: Endpoint,
+    control: Control,
+    files: Files,
+    watch: Watch,
+    loaded: bool,
+}
+
+/// What is watched for beside the exit.
+enum Watch {
+    Nothing,
+    Load { ready: Pin<Box<dyn Future<Output = auxot_llama::Props> + Send>>, activity: Activity },
+    Pulse(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Running {
+    fn new(mut child: Child, launching: Launching, context: &Context) -> std::io::Result<Running> {
+        let Launching { endpoint, files, .. } = launching;
+        let control = Control::new(&endpoint).map_err(std::io::Error::other)?;
+        let (stdin, stdout, stderr) = child.take_pipes();
+        let output = Output::start(&context.model, context.run, &context.ring, stdout, stderr);
+        Ok(Running { child, _stdin: stdin, output, endpoint, control, files, watch: Watch::Nothing, loaded: false })
+    }
+
+    fn signal(&self, context: &Context, signal: Signal) {
+        let (model, run, pid) = (&context.model, context.run, self.child.pid());
+        tracing::info!(%model, %run, pid, ?signal, "signal to the engine's group");
+        let signal = match signal {
+            Signal::Terminate => signal::Signal::SIGTERM,
+            Signal::Kill => signal::Signal::SIGKILL,
+        };
+        if let Err(fault) = self.child.signal_group(signal) {
+            warn!(%model, %run, pid, %signal, "cannot signal the engine: {fault}");
+        }
+    }
+
+    fn probe(&mut self, context: &Context, probing: Probing) {
+        let control = self.control.clone();
+        let config = &context.shared.config;
+        self.watch = match probing {
+            Probing::Off => Watch::Nothing,
+            Probing::Readiness => {
+                let told = self.output.told();
+                let ring = Arc::clone(&context.ring);
+                let activity = Activity::new(self.child.pid(), ring, told.clone(), config.load_stall);
+                Watch::Load { ready: Box::pin(async move { probe::until_ready(&control, told).await }), activity }
+            }
+            Probing::Liveness => {
+                let usage = Arc::clone(&context.usage);
+                let pulse = Pulse {
+                    idle: config.liveness_interval,
+                    busy: config.liveness_busy_interval,
+                    timeout: config.liveness_timeout,
+                };
+                Watch::Pulse(Box::pin(async move { probe::until_lost(&control, &usage, pulse).await }))
+            }
+        };
+    }
+
+    /// Cancel safe: everything that is awaited here either keeps its place or may be asked again.
+    async fn news(&mut self, context: &Context) -> News {
+        tokio::select! {
+            biased;
+            // The exit first: what a dead child seemed to say does not matter any more.
+            status = self.child.wait() => match status {
+                Ok(status) => News::Exited(self.last_words(context, status).await),
+                Err(fault) => News::Exited(ExitReport::not_started(&fault)),
+            },
+            news = watched(&mut self.watch) => match news {
+                Seen::Ready(props) => {
+                    self.watch = Watch::Nothing;
+                    self.loaded = true;
+                    News::Ready(Arc::new(Ready {
+                        run: context.run,
+                        pid: self.child.pid(),
+                        endpoint: self.endpoint.clone(),
+                        props,
+                        load_time: context.begun.elapsed(),
+                    }))
+                }
+                Seen::Sign(fraction) => News::Progress { fraction },
+                Seen::Lost => {
+                    self.watch = Watch::Nothing;
+                    News::LivenessLost
+                }
+            },
+        }
+    }
+
+    /// Reads what is left in the pipes and names the reason.
+    async fn last_words(&mut self, context: &Context, status: std::process::ExitStatus) -> ExitReport {
+        let _cut_short = timeout(LAST_WORDS, self.output.finished()).await;
+        context.shared.spawner.remove(self.files.clone());
+        ExitReport::classify(status, context.ring.tail_of(context.run, LAST_LINES), self.loaded)
+    }
+}
+
+enum Seen {
+    Ready(auxot_llama::Props),
+    Sign(Option<f32>),
+    Lost,
+}
+
+async fn watched(watch: &mut Watch) -> Seen {
+    match watch {
+        Watch::Nothing => pending().await,
+        Watch::Load { ready, activity } => tokio::select! {
+            biased;
+            props = ready => Seen::Ready(props),
+            fraction = activity.sign() => Seen::Sign(fraction),
+        },
+        Watch::Pulse(lost) => {
+            lost.await;
+            Seen::Lost
+        }
+    }
+}
+
+/// A port that was free a moment ago. Somebody may take it before the engine does; the engine then fails to bind, which
+/// is retried with another one.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+fn random_key() -> std::io::Result<SecretString> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|fault| std::io::Error::other(fault.to_string()))?;
+    Ok(SecretString::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}

@@ -1,0 +1,88 @@
+//! The directory is private, short, swept, and gone with its worker.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use super::*;
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().mode() & 0o7777
+}
+
+#[test]
+fn it_is_private_and_goes_with_its_owner() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    let dir = RuntimeDir::create(&base, "1").unwrap();
+    assert_eq!((mode(&base), mode(&dir.path), mode(&dir.config_home())), (0o700, 0o700, 0o700));
+    let path = dir.path.clone();
+    drop(dir);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_base_that_others_can_enter_is_refused() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    std::fs::create_dir(&base).unwrap();
+    std::fs::set_permissions(&base, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let fault = RuntimeDir::create(&base, "1").unwrap_err();
+    assert!(fault.to_string().contains("mode is 755"), "{fault}");
+}
+
+#[test]
+fn a_link_or_a_file_in_its_place_is_refused() {
+    let tmp = tempfile::tempdir().unwrap();
+    let link = tmp.path().join("link");
+    std::os::unix::fs::symlink(tmp.path(), &link).unwrap();
+    let file = tmp.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for base in [link, file] {
+        let fault = RuntimeDir::create(&base, "1").unwrap_err();
+        assert!(matches!(fault, RuntimeDirError::NotPrivate { .. }), "{fault}");
+    }
+}
+
+#[test]
+fn a_path_too_long_for_sockets_is_told_before_an_engine_fails_on_it() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("x".repeat(90));
+    let fault = RuntimeDir::create(&base, "1").unwrap_err();
+    assert!(matches!(fault, RuntimeDirError::TooLong { .. }), "{fault}");
+}
+
+#[test]
+fn the_sweep_ends_what_is_provably_ours_and_nothing_of_the_living() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    let living = RuntimeDir::create(&base, "living").unwrap();
+
+    // A worker that was killed: its directory stays, its lock is free.
+    let dead = base.join("w-dead");
+    std::fs::create_dir(&dead).unwrap();
+    std::fs::write(dead.join("lock"), "").unwrap();
+    let sleeper = || Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+    let (mut orphan, mut stranger, mut sibling) = (sleeper(), sleeper(), sleeper());
+    Record::of(orphan.id()).unwrap().write(&dead.join("1-1.json")).unwrap();
+    std::fs::write(dead.join("1-2.json"), format!(r#"{{"pid":{},"start_time":1}}"#, stranger.id())).unwrap();
+    Record::of(sibling.id()).unwrap().write(&living.file(1, 1, "json")).unwrap();
+
+    let newcomer = RuntimeDir::create(&base, "new").unwrap();
+    assert!(!orphan.wait().unwrap().success());
+    assert!(stranger.try_wait().unwrap().is_none());
+    assert!(sibling.try_wait().unwrap().is_none());
+    assert!(!dead.exists());
+    assert!(living.path.exists() && newcomer.path.exists());
+    for child in [&mut stranger, &mut sibling] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn two_workers_never_share_a_directory() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    let _first = RuntimeDir::create(&base, "same").unwrap();
+    assert!(RuntimeDir::create(&base, "same").is_err());
+}

@@ -1,0 +1,123 @@
+//! The one permanent thread that starts every child, so that no child outlives the worker.
+//!
+//! The kernel sends a parent-death signal when the *thread* that forked ends, not the process. From a pool thread it
+//! would therefore kill healthy children whenever the pool shrinks. This thread ends when the last [`Spawner`] clone is
+//! dropped, and every driver holds one.
+
+mod child;
+mod setup;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use tokio::process::Command;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+pub(crate) use child::Child;
+
+use crate::identity::Record;
+
+/// Orders on their way to the thread; each takes a millisecond.
+const ORDERS: usize = 64;
+
+/// What the thread does.
+enum Order {
+    Spawn(Box<SpawnOrder>),
+    Remove(Vec<PathBuf>),
+}
+
+struct SpawnOrder {
+    command: Command,
+    files: Files,
+    reply: oneshot::Sender<io::Result<Child>>,
+}
+
+/// The files that belong to one child.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files {
+    /// Its socket: removed before the start, because an engine cannot bind over what another left behind.
+    pub(crate) socket: Option<PathBuf>,
+    /// Where its identity is written down, for whoever has to clean up after us.
+    pub(crate) record: Option<PathBuf>,
+}
+
+/// A way to the thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Spawner {
+    orders: SyncSender<Order>,
+}
+
+impl Spawner {
+    /// Starts the thread. It works within the current runtime, which watches the children's pipes and exits.
+    pub(crate) fn start() -> io::Result<Spawner> {
+        let (orders, queue) = sync_channel(ORDERS);
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new().name("spawner".into()).spawn(move || {
+            let _inside = runtime.enter();
+            serve(&queue);
+        })?;
+        Ok(Spawner { orders })
+    }
+
+    /// Starts a process in a group of its own; the answer comes as soon as it runs the program, or cannot.
+    pub(crate) fn spawn(&self, mut command: Command, files: Files) -> oneshot::Receiver<io::Result<Child>> {
+        let (reply, answer) = oneshot::channel();
+        setup::prepare(&mut command);
+        let order = Order::Spawn(Box::new(SpawnOrder { command, files, reply }));
+        if let Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) = self.orders.try_send(order)
+            && let Order::Spawn(order) = order
+        {
+            let busy = io::Error::new(io::ErrorKind::ResourceBusy, "the spawner thread has too much to do");
+            // Nobody hears it only if the caller is gone.
+            let _unheard = order.reply.send(Err(busy));
+        }
+        answer
+    }
+
+    /// Removes what a child has left behind.
+    pub(crate) fn remove(&self, files: Files) {
+        let paths = files.socket.into_iter().chain(files.record).collect();
+        if self.orders.try_send(Order::Remove(paths)).is_err() {
+            warn!("cannot remove the files of a child now: they go with the directory");
+        }
+    }
+}
+
+fn serve(queue: &Receiver<Order>) {
+    while let Ok(order) = queue.recv() {
+        match order {
+            Order::Spawn(order) => {
+                let SpawnOrder { command, files, reply } = *order;
+                // A caller that is gone drops the child, which ends it.
+                let _unheard = reply.send(start(command, &files));
+            }
+            Order::Remove(paths) => paths.iter().for_each(remove),
+        }
+    }
+}
+
+fn start(mut command: Command, files: &Files) -> io::Result<Child> {
+    files.socket.iter().for_each(remove);
+    let child = Child::new(command.spawn()?)?;
+    if let Some(path) = &files.record
+        && let Some(record) = Record::of(child.pid())
+        && let Err(fault) = record.write(path)
+    {
+        // The other layers still hold; only a sweep after a crash of the whole worker would miss this child.
+        warn!(path = %path.display(), pid = child.pid(), "cannot write down a child's identity: {fault}");
+    }
+    Ok(child)
+}
+
+fn remove(path: &PathBuf) {
+    if let Err(fault) = std::fs::remove_file(path)
+        && fault.kind() != io::ErrorKind::NotFound
+    {
+        warn!(path = %path.display(), "cannot remove a file of a child: {fault}");
+    }
+}
+
+#[cfg(test)]
+mod tests;
