@@ -53,10 +53,10 @@ impl ChatRequest<'_> {
     /// * A flat `image_url` becomes `{"url": …}`.
     /// * Effort `none` also switches thinking off in the template, for engines that do not know the word.
     pub fn to_body(&self) -> Result<Vec<u8>, RequestError> {
-        self.to_body_within(BODY_LIMIT)
+        self.body_within(BODY_LIMIT)
     }
 
-    fn to_body_within(&self, limit: usize) -> Result<Vec<u8>, RequestError> {
+    fn body_within(&self, limit: usize) -> Result<Vec<u8>, RequestError> {
         let length = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len());
         let mut body = Vec::with_capacity(length(self.messages) + length(self.tools) + 512);
         body.extend_from_slice(b"{\"model\":");

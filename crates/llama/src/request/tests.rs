@@ -131,8 +131,8 @@ fn unknown_fields_numbers_and_order_are_left_alone() {
 fn a_request_no_engine_takes_is_refused_with_its_length() {
     let request = ChatRequest { model: "m", ..ChatRequest::default() };
     let bytes = request.to_body().unwrap().len();
-    assert!(request.to_body_within(bytes).is_ok());
-    assert_eq!(request.to_body_within(bytes - 1), Err(RequestError::TooLarge { bytes, limit: bytes - 1 }));
+    assert!(request.body_within(bytes).is_ok());
+    assert_eq!(request.body_within(bytes - 1), Err(RequestError::TooLarge { bytes, limit: bytes - 1 }));
 }
 
 #[test]
