@@ -1,0 +1,311 @@
+//! Which job is where: workers, waiting jobs and running jobs, with no I/O, no clock and no text.
+//!
+//! ```text
+//!            submit                 a worker has room
+//!   ────────────────▶ Waiting ─────────────────────────▶ Running(worker)
+//!                      ▲   ▲                               │    │
+//!                      │   └── worker silent or gone ──────┘    │ upstream: worker gone
+//!                      └──────────── release ──────────── Held ◀┘
+//! ```
+//!
+//! A job leaves by `finish` (its worker ended it), by `remove` (the client or the clock did) or by
+//! [`Effect::GiveUp`] (it lost too many workers), after which its id is unknown here.
+
+mod worker;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use auxot_protocol::{Capabilities, Heartbeat};
+
+use crate::pick::{Pick, pick};
+use crate::summary::Summary;
+pub(crate) use worker::Worker;
+
+/// One connection of a worker; numbers are not used twice.
+pub(crate) type WorkerId = u64;
+/// One job, through all its runs.
+pub(crate) type JobId = Arc<str>;
+
+/// What of the configuration decides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) upstream: bool,
+    pub(crate) max_waiting: usize,
+    pub(crate) max_attempts: u32,
+    pub(crate) default_slots: u32,
+}
+
+/// What the world must hear about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Dispatch { worker: WorkerId, job: JobId, model: Option<String>, attempt: u32 },
+    Cancel { worker: WorkerId, job: JobId },
+    GiveUp { job: JobId, attempts: u32 },
+}
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Waiting,
+    Running(WorkerId),
+    /// Its worker is gone and it may not be given out yet.
+    Held,
+}
+
+#[derive(Debug)]
+struct Entry {
+    wanted: Option<String>,
+    place: Place,
+    attempts: u32,
+    /// The worker that lost the job, which may still be computing.
+    former: Option<WorkerId>,
+}
+
+/// The whole state.
+#[derive(Debug)]
+pub(crate) struct Board {
+    rules: Rules,
+    workers: HashMap<WorkerId, Worker>,
+    jobs: HashMap<JobId, Entry>,
+    waiting: VecDeque<JobId>,
+    given: u64,
+    effects: Vec<Effect>,
+}
+
+impl Board {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            workers: HashMap::new(),
+            jobs: HashMap::new(),
+            waiting: VecDeque::new(),
+            given: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// What the last verbs ask of the world, in order.
+    pub(crate) fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(crate) fn join(&mut self, worker: WorkerId, capabilities: &Capabilities) {
+        self.workers.insert(worker, Worker::new(capabilities, &self.rules));
+        self.dispatch();
+    }
+
+    /// A worker says anew what it can do.
+    pub(crate) fn told(&mut self, worker: WorkerId, capabilities: &Capabilities) {
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.told(capabilities);
+            self.dispatch();
+        }
+    }
+
+    /// A heartbeat; returns whether the worker was silent until now.
+    pub(crate) fn beat(&mut self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
+        let Some(entry) = self.workers.get_mut(&worker) else { return false };
+        let revived = !std::mem::replace(&mut entry.alive, true);
+        if !self.rules.upstream {
+            entry.beat(heartbeat);
+        }
+        self.dispatch();
+        revived
+    }
+
+    /// No heartbeat for the threshold: its jobs go to others.
+    pub(crate) fn silent(&mut self, worker: WorkerId) {
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        entry.alive = false;
+        let lost = entry.jobs.drain().map(|(job, _)| job).collect();
+        self.requeue(worker, lost);
+        self.dispatch();
+    }
+
+    /// The connection is gone. Returns the jobs that only [`Board::release`] makes available again.
+    pub(crate) fn leave(&mut self, worker: WorkerId) -> Vec<JobId> {
+        let Some(gone) = self.workers.remove(&worker) else { return Vec::new() };
+        let lost: Vec<JobId> = gone.jobs.into_keys().collect();
+        let mut held = Vec::new();
+        if self.rules.upstream {
+            for job in lost {
+                if let Some(entry) = self.jobs.get_mut(&job) {
+                    entry.place = Place::Held;
+                    held.push(job);
+                }
+            }
+        } else {
+            self.requeue(worker, lost);
+        }
+        self.dispatch();
+        held
+    }
+
+    /// The pause after a lost connection is over.
+    pub(crate) fn release(&mut self, jobs: &[JobId]) {
+        for job in jobs {
+            if let Some(entry) = self.jobs.get_mut(job).filter(|entry| entry.place == Place::Held) {
+                entry.place = Place::Waiting;
+                self.waiting.push_front(job.clone());
+            }
+        }
+        self.dispatch();
+    }
+
+    /// Whether one more job may wait; how many do, if not.
+    pub(crate) fn has_room(&self) -> Result<(), usize> {
+        let waiting = self.waiting.len();
+        if waiting < self.rules.max_waiting { Ok(()) } else { Err(waiting) }
+    }
+
+    pub(crate) fn submit(&mut self, job: JobId, wanted: Option<String>) {
+        self.jobs.insert(job.clone(), Entry { wanted, place: Place::Waiting, attempts: 0, former: None });
+        self.waiting.push_back(job);
+        self.dispatch();
+    }
+
+    pub(crate) fn place(&self, job: &str) -> Option<Place> {
+        self.jobs.get(job).map(|entry| entry.place)
+    }
+
+    /// Whether text of `job` from `worker` is this job's text.
+    ///
+    /// Measured upstream: any connection may speak of any job.
+    pub(crate) fn may_speak(&self, worker: WorkerId, job: &str) -> bool {
+        self.jobs.get(job).is_some_and(|entry| self.rules.upstream || entry.place == Place::Running(worker))
+    }
+
+    /// A worker ended a job; returns whether that counts.
+    ///
+    /// A whole answer for a job that waits for its next run is taken from whoever has it: it is what the
+    /// client waits for.
+    pub(crate) fn finish(&mut self, worker: WorkerId, job: &str, whole: bool) -> bool {
+        let counts = self.may_speak(worker, job) || (whole && self.place(job) == Some(Place::Waiting));
+        if counts {
+            self.forget(job);
+            self.dispatch();
+        }
+        counts
+    }
+
+    /// Nobody waits for the job any more.
+    pub(crate) fn remove(&mut self, job: &str) {
+        let Some((id, entry)) = self.forget(job) else { return };
+        if !self.rules.upstream {
+            let holder = if let Place::Running(worker) = entry.place { Some(worker) } else { None };
+            for worker in holder.into_iter().chain(entry.former) {
+                if self.workers.contains_key(&worker) {
+                    self.effects.push(Effect::Cancel { worker, job: id.clone() });
+                }
+            }
+        }
+        self.dispatch();
+    }
+
+    /// Every model that an asked worker has, once each, in order.
+    pub(crate) fn models(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.alive().flat_map(|(_, worker)| worker.names().map(str::to_owned)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether any worker, silent ones too, has the model.
+    pub(crate) fn knows(&self, wanted: &str) -> bool {
+        self.rules.upstream || self.workers.values().any(|worker| worker.has(wanted))
+    }
+
+    /// Whether every worker that has the model gave up on it.
+    pub(crate) fn is_hopeless(&self, wanted: &str) -> bool {
+        let mut having = self.workers.values().filter(|worker| worker.has(wanted)).peekable();
+        !self.rules.upstream && having.peek().is_some() && !having.any(|worker| worker.has_hope(wanted))
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        let running = self.alive().map(|(_, worker)| worker.jobs.len()).sum::<usize>();
+        Summary {
+            workers: self.alive().count(),
+            silent: self.workers.len() - self.alive().count(),
+            total_slots: self.alive().map(|(_, worker)| worker.slots(&self.rules)).sum(),
+            active_jobs: u32::try_from(running).unwrap_or(u32::MAX),
+            waiting: self.jobs.values().filter(|entry| !matches!(entry.place, Place::Running(_))).count(),
+        }
+    }
+
+    fn alive(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        self.workers.iter().filter(|(_, worker)| worker.alive).map(|(&id, worker)| (id, worker))
+    }
+
+    fn forget(&mut self, job: &str) -> Option<(JobId, Entry)> {
+        let (id, entry) = self.jobs.remove_entry(job)?;
+        match entry.place {
+            Place::Running(worker) => {
+                if let Some(worker) = self.workers.get_mut(&worker) {
+                    worker.jobs.remove(job);
+                }
+            }
+            Place::Waiting => self.waiting.retain(|waiting| &**waiting != job),
+            Place::Held => {}
+        }
+        Some((id, entry))
+    }
+
+    /// Puts lost jobs at the head of the queue: they have waited already.
+    fn requeue(&mut self, former: WorkerId, lost: Vec<JobId>) {
+        for job in lost {
+            let Some(entry) = self.jobs.get_mut(&job) else { continue };
+            if entry.attempts >= self.rules.max_attempts {
+                let attempts = entry.attempts;
+                self.jobs.remove(&job);
+                if self.workers.contains_key(&former) {
+                    self.effects.push(Effect::Cancel { worker: former, job: job.clone() });
+                }
+                self.effects.push(Effect::GiveUp { job, attempts });
+                continue;
+            }
+            entry.place = Place::Waiting;
+            entry.former = Some(former);
+            self.waiting.push_front(job);
+        }
+    }
+
+    /// Gives out what can be given out, oldest first; a job that must wait does not hold up others.
+    fn dispatch(&mut self) {
+        let mut stuck: Vec<Option<String>> = Vec::new();
+        let mut index = 0;
+        while let Some(job) = self.waiting.get(index) {
+            let Some(entry) = self.jobs.get_mut(job) else {
+                self.waiting.remove(index);
+                continue;
+            };
+            if stuck.contains(&entry.wanted) {
+                index += 1;
+                continue;
+            }
+            let workers = self.workers.iter().map(|(&id, worker)| (id, worker));
+            let Some(Pick { worker, model }) = pick(workers, entry.wanted.as_deref(), &self.rules) else {
+                stuck.push(entry.wanted.clone());
+                index += 1;
+                continue;
+            };
+            entry.place = Place::Running(worker);
+            entry.attempts += 1;
+            let former = entry.former.take().filter(|&former| former != worker);
+            if let Some(former) = former.filter(|former| self.workers.contains_key(former)) {
+                self.effects.push(Effect::Cancel { worker: former, job: job.clone() });
+            }
+            let attempt = entry.attempts;
+            self.effects.push(Effect::Dispatch { worker, job: job.clone(), model: model.clone(), attempt });
+            if let Some(chosen) = self.workers.get_mut(&worker) {
+                self.given += 1;
+                chosen.last_given = self.given;
+                chosen.jobs.insert(job.clone(), model);
+            }
+            self.waiting.remove(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! The bytes of a streamed answer: OpenAI chunks as server-sent events, written as the text comes in.
+//!
+//! Text is escaped once, straight into the bytes that go to the socket. The last chunk stays open until
+//! somebody takes the bytes: text of the same channel that arrives before lands in the same chunk, which
+//! is all the merging there is.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use auxot_protocol::Complete;
+
+use crate::failure::Failure;
+use crate::http::shapes::{CallDelta, FinishChoice, Usage};
+
+/// Which of the two texts of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// What the caller asked for.
+    Answer,
+    /// Chain of thought.
+    Reasoning,
+}
+
+/// Bytes on their way to one client.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    bytes: Vec<u8>,
+    /// `data: {"id":…,"choices":[` without the choice.
+    head: Box<[u8]>,
+    open: Option<Channel>,
+    greeted: bool,
+    usage: bool,
+}
+
+impl Chunks {
+    /// For the answer `id` of `model`; `usage` asks for a last chunk with the counts.
+    pub(crate) fn new(id: &str, created: u64, model: &str, usage: bool) -> Self {
+        let mut head = b"data: {\"id\":".to_vec();
+        quote(&mut head, id);
+        head.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        head.extend_from_slice(created.to_string().as_bytes());
+        head.extend_from_slice(b",\"model\":");
+        quote(&mut head, model);
+        head.extend_from_slice(b",\"choices\":[");
+        Self { bytes: Vec::new(), head: head.into(), open: None, greeted: false, usage }
+    }
+
+    /// Bytes that nobody took yet.
+    pub(crate) fn unread(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether any byte was ever written.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.greeted
+    }
+
+    /// Adds text.
+    pub(crate) fn text(&mut self, channel: Channel, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if self.open != Some(channel) {
+            self.close();
+            self.greet();
+            self.bytes.extend_from_slice(&self.head);
+            self.bytes.extend_from_slice(match channel {
+                Channel::Answer => b"{\"index\":0,\"delta\":{\"content\":\"",
+                Channel::Reasoning => b"{\"index\":0,\"delta\":{\"reasoning_content\":\"",
+            });
+            self.open = Some(channel);
+        }
+        escape(&mut self.bytes, text);
+    }
+
+    /// Adds what comes at a good end: calls, the finish reason, the counts, `[DONE]`.
+    pub(crate) fn finish(&mut self, complete: &Complete<'_>) {
+        self.close();
+        self.greet();
+        for (index, call) in complete.tool_calls.iter().enumerate() {
+            self.choice(&CallDelta::choice(index, call));
+        }
+        self.choice(&FinishChoice::of(complete));
+        if self.usage {
+            self.bytes.extend_from_slice(&self.head);
+            self.bytes.extend_from_slice(b"],\"usage\":");
+            json(&mut self.bytes, &Usage::of(complete));
+            self.bytes.extend_from_slice(b"}\n\n");
+        }
+        self.done();
+    }
+
+    /// Adds what comes at a bad end after the stream has begun.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        self.close();
+        self.greeted = true;
+        self.bytes.extend_from_slice(b"data: ");
+        json(&mut self.bytes, &failure.body());
+        self.bytes.extend_from_slice(b"\n\n");
+        self.done();
+    }
+
+    /// Everything that is there, as whole events.
+    pub(crate) fn take(&mut self) -> Bytes {
+        self.close();
+        Bytes::from(std::mem::take(&mut self.bytes))
+    }
+
+    fn greet(&mut self) {
+        if !std::mem::replace(&mut self.greeted, true) {
+            self.bytes.extend_from_slice(&self.head);
+            self.bytes.extend_from_slice(
+                b"{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n",
+            );
+        }
+    }
+
+    fn close(&mut self) {
+        if self.open.take().is_some() {
+            self.bytes.extend_from_slice(b"\"},\"finish_reason\":null}]}\n\n");
+        }
+    }
+
+    fn choice<T: Serialize>(&mut self, choice: &T) {
+        self.bytes.extend_from_slice(&self.head);
+        json(&mut self.bytes, choice);
+        self.bytes.extend_from_slice(b"]}\n\n");
+    }
+
+    fn done(&mut self) {
+        self.bytes.extend_from_slice(b"data: [DONE]\n\n");
+    }
+}
+
+/// Our own shapes have string keys only and the sink is memory: there is no way to fail.
+fn json<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
+    let _ = serde_json::to_writer(bytes, value);
+}
+
+fn quote(bytes: &mut Vec<u8>, text: &str) {
+    bytes.push(b'"');
+    escape(bytes, text);
+    bytes.push(b'"');
+}
+
+/// Appends `text` as the inside of a JSON string; runs without anything to escape are copied whole.
+fn escape(bytes: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let text = text.as_bytes();
+    let mut from = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        bytes.extend_from_slice(&text[from..at]);
+        from = at + 1;
+        match byte {
+            b'"' | b'\\' => bytes.extend_from_slice(&[b'\\', byte]),
+            b'\n' => bytes.extend_from_slice(b"\\n"),
+            b'\r' => bytes.extend_from_slice(b"\\r"),
+            b'\t' => bytes.extend_from_slice(b"\\t"),
+            control => {
+                bytes.extend_from_slice(b"\\u00");
+                bytes.push(HEX[usize::from(control >> 4)]);
+                bytes.push(HEX[usize::from(control & 15)]);
+            }
+        }
+    }
+    bytes.extend_from_slice(&text[from..]);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! `GET /models` and `GET /models/{id}`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::names;
+use crate::server::Shared;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct List {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Model {
+    id: String,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+}
+
+impl Model {
+    fn new(shared: &Shared, id: String) -> Self {
+        Self { id, object: "model", created: shared.started, owned_by: "auxot" }
+    }
+}
+
+pub(crate) async fn list(State(shared): State<Shared>) -> Json<List> {
+    let data = shared.hub.models().into_iter().map(|id| Model::new(&shared, id)).collect();
+    Json(List { object: "list", data })
+}
+
+pub(crate) async fn one(State(shared): State<Shared>, Path(asked): Path<String>) -> Result<Json<Model>, Failure> {
+    let known = shared.hub.models();
+    match known.iter().find(|have| names::matches(&asked, have)) {
+        Some(have) => Ok(Json(Model::new(&shared, have.clone()))),
+        None => Err(Failure::UnknownModel { asked, known }),
+    }
+}

@@ -1,0 +1,157 @@
+//! The JSON of the chat API: what a client sends and what it gets.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use auxot_protocol::{Complete, ToolCall};
+
+/// What we read of a chat request; the rest has no word on the wire to workers.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChatRequest {
+    #[serde(default)]
+    pub(crate) model: Option<String>,
+    #[serde(default)]
+    pub(crate) messages: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub(crate) tools: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub(crate) tool_choice: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub(crate) temperature: Option<f64>,
+    #[serde(default)]
+    pub(crate) max_tokens: Option<i64>,
+    #[serde(default)]
+    pub(crate) max_completion_tokens: Option<i64>,
+    #[serde(default)]
+    pub(crate) reasoning_effort: Option<String>,
+    #[serde(default)]
+    pub(crate) stream: Option<bool>,
+    #[serde(default)]
+    pub(crate) stream_options: Option<StreamOptions>,
+    #[serde(default)]
+    pub(crate) n: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct StreamOptions {
+    #[serde(default)]
+    pub(crate) include_usage: Option<bool>,
+}
+
+/// A whole answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Completion<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) object: &'static str,
+    pub(crate) created: u64,
+    pub(crate) model: &'a str,
+    pub(crate) choices: [Choice<'a>; 1],
+    pub(crate) usage: Usage,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Choice<'a> {
+    pub(crate) index: u32,
+    pub(crate) message: Message<'a>,
+    pub(crate) finish_reason: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Message<'a> {
+    pub(crate) role: &'static str,
+    pub(crate) content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) tool_calls: &'a [ToolCall],
+}
+
+/// Counts of tokens.
+#[derive(Debug, Serialize)]
+pub(crate) struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Debug, Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+}
+
+impl Usage {
+    /// Workers count cached prompt tokens apart; the OpenAI API counts them in.
+    pub(crate) fn of(complete: &Complete<'_>) -> Self {
+        let cached_tokens = complete.cache_tokens.unwrap_or(0);
+        let prompt_tokens = complete.input_tokens.unwrap_or(0).saturating_add(cached_tokens);
+        let completion_tokens = complete.output_tokens.unwrap_or(0);
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens.saturating_add(completion_tokens),
+            prompt_tokens_details: PromptDetails { cached_tokens },
+            completion_tokens_details: CompletionDetails { reasoning_tokens: complete.reasoning_tokens.unwrap_or(0) },
+        }
+    }
+}
+
+/// Why the answer ended, in the words of the OpenAI API.
+pub(crate) fn finish_reason<'a>(complete: &'a Complete<'_>) -> &'a str {
+    match complete.finish_reason.as_deref() {
+        Some(reason) if !reason.is_empty() => reason,
+        _ if !complete.tool_calls.is_empty() => "tool_calls",
+        _ => "stop",
+    }
+}
+
+/// The choice of a stream's last chunk.
+#[derive(Debug, Serialize)]
+pub(crate) struct FinishChoice<'a> {
+    index: u32,
+    delta: Empty,
+    finish_reason: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Empty {}
+
+impl<'a> FinishChoice<'a> {
+    pub(crate) fn of(complete: &'a Complete<'_>) -> Self {
+        Self { index: 0, delta: Empty {}, finish_reason: finish_reason(complete) }
+    }
+}
+
+/// One call inside a stream: all of it in one delta.
+#[derive(Debug, Serialize)]
+pub(crate) struct CallDelta<'a> {
+    index: usize,
+    #[serde(flatten)]
+    call: &'a ToolCall,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CallChoice<'a> {
+    index: u32,
+    delta: Calls<'a>,
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Calls<'a> {
+    tool_calls: [CallDelta<'a>; 1],
+}
+
+impl<'a> CallDelta<'a> {
+    pub(crate) fn choice(index: usize, call: &'a ToolCall) -> CallChoice<'a> {
+        CallChoice { index: 0, delta: Calls { tool_calls: [Self { index, call }] }, finish_reason: None }
+    }
+}

@@ -1,0 +1,372 @@
+//! The one shared state: the board, the links' queues and the clients' answers, behind one mutex.
+//!
+//! The lock is held for a decision or a look-up, never across an await; nothing done under it can block:
+//! queues are tried, answers are appended to. Log lines are written after it is released.
+
+mod entry;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use auxot_protocol::{Cancel, Capabilities, Complete, Heartbeat, JobError, Policy, ToWorker, Token};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::{Answer, TooSlow};
+use crate::board::{Board, Effect, JobId, Place, Rules, WorkerId};
+use crate::chunks::Channel;
+use crate::failure::Failure;
+use crate::summary::Summary;
+use crate::wish::Wish;
+use entry::Line;
+pub(crate) use entry::{Entry, Request};
+
+/// What a link is asked to write.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Put into words by the writer, so that a long prompt is never copied under the lock.
+    Job {
+        id: JobId,
+        request: Arc<Request>,
+        model: Option<String>,
+    },
+    Say(ToWorker),
+    Close {
+        code: u16,
+        reason: &'static str,
+    },
+}
+
+/// The hub's end of a link.
+#[derive(Debug)]
+pub(crate) struct LinkEnd {
+    pub(crate) gpu_id: Arc<str>,
+    pub(crate) queue: mpsc::Sender<Outgoing>,
+    /// Ends the link without ceremony.
+    pub(crate) cut: CancellationToken,
+}
+
+impl LinkEnd {
+    /// A full queue means that the peer does not read: such a link is of no use to anybody.
+    fn send(&self, message: Outgoing) {
+        if self.queue.try_send(message).is_err() && !self.cut.is_cancelled() {
+            tracing::warn!(gpu_id = %self.gpu_id, "link cut: the worker does not read");
+            self.cut.cancel();
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Hub {
+    inner: Mutex<Inner>,
+    summary: watch::Sender<Summary>,
+    rules: Rules,
+    /// How long a model is remembered after its last worker left.
+    memory: Duration,
+}
+
+#[derive(Debug)]
+struct Inner {
+    board: Board,
+    links: HashMap<WorkerId, LinkEnd>,
+    entries: HashMap<JobId, Entry>,
+    /// Models of workers that left, and when: a worker that reconnects must not turn its model into a 404.
+    recent: HashMap<String, Instant>,
+    wish: Wish,
+    policy: Option<Policy>,
+    last_worker: WorkerId,
+    stopping: bool,
+    lines: Vec<Line>,
+}
+
+impl Hub {
+    pub(crate) fn new(rules: Rules, wish: Wish, memory: Duration) -> Self {
+        let inner = Inner {
+            board: Board::new(rules),
+            links: HashMap::new(),
+            entries: HashMap::new(),
+            recent: HashMap::new(),
+            wish,
+            policy: None,
+            last_worker: 0,
+            stopping: false,
+            lines: Vec::new(),
+        };
+        Self { inner: Mutex::new(inner), summary: watch::Sender::new(Summary::default()), rules, memory }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does one thing to the state, then everything that follows from it.
+    fn change<R>(&self, verb: impl FnOnce(&mut Inner) -> R) -> R {
+        let mut inner = self.lock();
+        let result = verb(&mut inner);
+        inner.settle();
+        let summary = inner.board.summary();
+        let lines = std::mem::take(&mut inner.lines);
+        drop(inner);
+        self.summary.send_if_modified(|known| std::mem::replace(known, summary) != summary);
+        for line in lines {
+            line.write();
+        }
+        result
+    }
+
+    // --- links ---------------------------------------------------------------------------------
+
+    /// The policy for a worker that announced `capabilities`.
+    pub(crate) fn policy_for(&self, capabilities: &Capabilities) -> Policy {
+        let inner = self.lock();
+        inner.policy.clone().unwrap_or_else(|| inner.wish.policy(capabilities))
+    }
+
+    /// A worker is greeted; jobs may go out through `link` before this returns.
+    pub(crate) fn join(&self, capabilities: &Capabilities, link: LinkEnd) -> WorkerId {
+        self.change(|inner| {
+            inner.last_worker += 1;
+            let worker = inner.last_worker;
+            inner.links.insert(worker, link);
+            inner.board.join(worker, capabilities);
+            worker
+        })
+    }
+
+    /// A connection is gone; returns the jobs that [`Hub::release`] must make available again.
+    pub(crate) fn leave(&self, worker: WorkerId) -> Vec<JobId> {
+        self.change(|inner| {
+            inner.links.remove(&worker);
+            let now = Instant::now();
+            inner.recent.retain(|_, left| now.duration_since(*left) < self.memory);
+            for model in inner.board.models() {
+                inner.recent.insert(model, now);
+            }
+            inner.board.leave(worker)
+        })
+    }
+
+    pub(crate) fn release(&self, jobs: &[JobId]) {
+        self.change(|inner| inner.board.release(jobs));
+    }
+
+    pub(crate) fn told(&self, worker: WorkerId, capabilities: &Capabilities) {
+        self.change(|inner| inner.board.told(worker, capabilities));
+    }
+
+    /// Returns whether the worker was silent until now.
+    pub(crate) fn beat(&self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
+        self.change(|inner| inner.board.beat(worker, heartbeat))
+    }
+
+    pub(crate) fn silent(&self, worker: WorkerId) {
+        self.change(|inner| inner.board.silent(worker));
+    }
+
+    /// Text for a job: the hot path, one look-up under the lock.
+    pub(crate) fn token(&self, worker: WorkerId, token: &Token<'_>) {
+        let inner = self.lock();
+        if !inner.board.may_speak(worker, &token.job_id) {
+            return;
+        }
+        let Some(answer) = inner.entries.get(&*token.job_id).map(|entry| entry.answer.clone()) else { return };
+        drop(inner);
+        let channel = if token.reasoning { Channel::Reasoning } else { Channel::Answer };
+        if let Err(TooSlow) = answer.text(channel, &token.token) {
+            self.end_early(&token.job_id, |_| Failure::TooSlow);
+        }
+    }
+
+    /// Returns whether the job was this worker's to complete.
+    pub(crate) fn complete(&self, worker: WorkerId, complete: Complete<'static>) -> bool {
+        self.change(|inner| {
+            let counts = inner.board.finish(worker, &complete.job_id, true);
+            if counts && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id) {
+                let mut line = Line::of(&id, &entry).counts(&complete);
+                if let Err(failure) = entry.answer.complete(complete) {
+                    line = line.failed(&failure);
+                }
+                inner.lines.extend((!entry.told).then_some(line));
+            }
+            counts
+        })
+    }
+
+    /// Returns whether the job was this worker's to end.
+    pub(crate) fn job_error(&self, worker: WorkerId, error: JobError<'static>) -> bool {
+        self.change(|inner| {
+            let Some(job) = error.job_id else { return false };
+            let counts = inner.board.finish(worker, &job, false);
+            if counts {
+                inner.end(&job, Failure::Worker(error.error.into_owned()));
+            }
+            counts
+        })
+    }
+
+    // --- clients -------------------------------------------------------------------------------
+
+    /// Takes a job, or says why not.
+    pub(crate) fn submit(&self, id: &JobId, request: Request, answer: Arc<Answer>) -> Result<(), Failure> {
+        self.change(|inner| {
+            if inner.stopping {
+                return Err(Failure::Stopping);
+            }
+            if let Some(asked) = request.wanted() {
+                inner.check_model(asked, self.memory)?;
+            }
+            inner.board.has_room().map_err(Failure::QueueFull)?;
+            let wanted = request.wanted().map(str::to_owned);
+            inner.entries.insert(id.clone(), Entry::new(request, answer));
+            inner.board.submit(id.clone(), wanted);
+            Ok(())
+        })
+    }
+
+    /// The client left.
+    pub(crate) fn abandon(&self, job: &str) {
+        self.end_early(job, |_| Failure::ClientLeft);
+    }
+
+    /// The job's time is over.
+    pub(crate) fn expire(&self, job: &str) {
+        self.end_early(job, |inner| inner.why_late(job));
+    }
+
+    /// Ends a job whose worker has not. Upstream the worker is not told and keeps its slot busy.
+    fn end_early(&self, job: &str, why: impl FnOnce(&Inner) -> Failure) {
+        self.change(|inner| {
+            let failure = why(inner);
+            if self.rules.upstream {
+                inner.tell(job, failure);
+            } else {
+                inner.board.remove(job);
+                inner.end(job, failure);
+            }
+        });
+    }
+
+    pub(crate) fn models(&self) -> Vec<String> {
+        self.lock().board.models()
+    }
+
+    // --- the router itself -----------------------------------------------------------------------
+
+    pub(crate) fn summary(&self) -> Summary {
+        *self.summary.borrow()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Summary> {
+        self.summary.subscribe()
+    }
+
+    /// Tells every worker, and those to come.
+    pub(crate) fn policy_update(&self, policy: Policy) {
+        self.change(|inner| {
+            for link in inner.links.values() {
+                link.send(Outgoing::Say(ToWorker::PolicyUpdate { policy: Some(Box::new(policy.clone())) }));
+            }
+            inner.policy = Some(policy);
+        });
+    }
+
+    /// Takes no more jobs.
+    pub(crate) fn stop(&self) {
+        self.change(|inner| inner.stopping = true);
+    }
+
+    /// Ends every job that is left.
+    pub(crate) fn end_all(&self) {
+        self.change(|inner| {
+            for job in inner.entries.keys().cloned().collect::<Vec<_>>() {
+                inner.board.remove(&job);
+                inner.end(&job, Failure::Stopping);
+            }
+        });
+    }
+
+    /// Asks every link to close.
+    pub(crate) fn close_links(&self, code: u16, reason: &'static str) {
+        for link in self.lock().links.values() {
+            link.send(Outgoing::Close { code, reason });
+        }
+    }
+
+    /// Cuts every link.
+    pub(crate) fn cut_links(&self) {
+        for link in self.lock().links.values() {
+            link.cut.cancel();
+        }
+    }
+}
+
+impl Inner {
+    /// Does what the board asks for.
+    fn settle(&mut self) {
+        for effect in self.board.effects() {
+            match effect {
+                Effect::Dispatch { worker, job, model, attempt } => {
+                    let (Some(link), Some(entry)) = (self.links.get(&worker), self.entries.get_mut(&job)) else {
+                        continue;
+                    };
+                    entry.given(link.gpu_id.clone(), attempt);
+                    link.send(Outgoing::Job { id: job, request: entry.request.clone(), model });
+                }
+                Effect::Cancel { worker, job } => {
+                    if let Some(link) = self.links.get(&worker) {
+                        link.send(Outgoing::Say(ToWorker::Cancel(Cancel { job_id: (*job).to_owned() })));
+                    }
+                }
+                Effect::GiveUp { job, attempts } => self.end(&job, Failure::Lost(attempts)),
+            }
+        }
+    }
+
+    /// The bad end of a job that the board has forgotten.
+    fn end(&mut self, job: &str, failure: Failure) {
+        self.tell(job, failure);
+        self.entries.remove(job);
+    }
+
+    /// Tells the client, once.
+    fn tell(&mut self, job: &str, failure: Failure) {
+        if let Some((id, entry)) = self.entries.get_key_value(job)
+            && !entry.told
+        {
+            self.lines.push(Line::of(id, entry).failed(&failure));
+            entry.answer.fail(failure);
+        }
+        if let Some(entry) = self.entries.get_mut(job) {
+            entry.told = true;
+        }
+    }
+
+    /// Nobody connected is a reason to wait; somebody without the model is not.
+    fn check_model(&self, asked: &str, memory: Duration) -> Result<(), Failure> {
+        if self.board.is_hopeless(asked) {
+            return Err(Failure::ModelFailed(asked.to_owned()));
+        }
+        let known = self.board.models();
+        let left = |(model, left): (&String, &Instant)| left.elapsed() < memory && crate::names::matches(asked, model);
+        if known.is_empty() || self.board.knows(asked) || self.recent.iter().any(left) {
+            return Ok(());
+        }
+        Err(Failure::UnknownModel { asked: asked.to_owned(), known })
+    }
+
+    fn why_late(&self, job: &str) -> Failure {
+        let Some(entry) = self.entries.get(job) else { return Failure::ClientLeft };
+        let waited = entry.age().as_secs();
+        if let Some(Place::Running(_)) = self.board.place(job) {
+            return Failure::TimedOut(waited);
+        }
+        match entry.request.wanted() {
+            _ if self.board.summary().workers == 0 => Failure::NoWorker(waited),
+            Some(asked) if !self.board.knows(asked) => {
+                Failure::UnknownModel { asked: asked.to_owned(), known: self.board.models() }
+            }
+            _ => Failure::Busy(waited),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What the hub keeps of one job, and the line it leaves in the log.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auxot_protocol::{Complete, Job};
+
+use crate::answer::Answer;
+use crate::failure::Failure;
+
+/// What the client asked for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The job as it goes to a worker, but for its id and the worker's name of the model.
+    pub(crate) job: Job,
+    pub(crate) stream: bool,
+}
+
+impl Request {
+    /// The model asked for; `None` where any will do.
+    pub(crate) fn wanted(&self) -> Option<&str> {
+        self.job.model.as_deref()
+    }
+
+    /// The job for one worker.
+    pub(crate) fn for_worker(&self, model: Option<String>) -> Job {
+        Job { model, ..self.job.clone() }
+    }
+}
+
+/// One job in the hub.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) request: Arc<Request>,
+    pub(crate) answer: Arc<Answer>,
+    /// The client knows the end already (upstream, where the worker goes on).
+    pub(super) told: bool,
+    accepted: Instant,
+    given: Option<Instant>,
+    gpu_id: Option<Arc<str>>,
+    attempts: u32,
+}
+
+impl Entry {
+    pub(super) fn new(request: Request, answer: Arc<Answer>) -> Self {
+        Self {
+            request: Arc::new(request),
+            answer,
+            told: false,
+            accepted: Instant::now(),
+            given: None,
+            gpu_id: None,
+            attempts: 0,
+        }
+    }
+
+    /// A worker gets the job.
+    pub(super) fn given(&mut self, gpu_id: Arc<str>, attempt: u32) {
+        self.given.get_or_insert_with(Instant::now);
+        self.gpu_id = Some(gpu_id);
+        self.attempts = attempt;
+        self.answer.given(attempt);
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.accepted.elapsed()
+    }
+}
+
+/// The access line of one job: who, what, how many, how long; no text of it and no key.
+#[derive(Debug)]
+pub(super) struct Line {
+    job: Arc<str>,
+    model: Option<String>,
+    gpu_id: Option<Arc<str>>,
+    ending: &'static str,
+    stream: bool,
+    attempts: u32,
+    input: u64,
+    cached: u64,
+    output: u64,
+    queued_ms: Option<u128>,
+    first_ms: Option<u128>,
+    total_ms: u128,
+}
+
+impl Line {
+    pub(super) fn of(job: &Arc<str>, entry: &Entry) -> Self {
+        let since = |moment: Instant| moment.duration_since(entry.accepted).as_millis();
+        Self {
+            job: job.clone(),
+            model: entry.request.wanted().map(str::to_owned),
+            gpu_id: entry.gpu_id.clone(),
+            ending: "completed",
+            stream: entry.request.stream,
+            attempts: entry.attempts,
+            input: 0,
+            cached: 0,
+            output: 0,
+            queued_ms: entry.given.map(since),
+            first_ms: entry.answer.first_text().map(since),
+            total_ms: entry.age().as_millis(),
+        }
+    }
+
+    pub(super) fn counts(mut self, complete: &Complete<'_>) -> Self {
+        self.input = complete.input_tokens.unwrap_or(0);
+        self.cached = complete.cache_tokens.unwrap_or(0);
+        self.output = complete.output_tokens.unwrap_or(0);
+        self
+    }
+
+    pub(super) fn failed(mut self, failure: &Failure) -> Self {
+        self.ending = failure.word();
+        self
+    }
+
+    pub(super) fn write(self) {
+        tracing::info!(
+            job = %self.job,
+            model = self.model.as_deref().unwrap_or("-"),
+            gpu_id = self.gpu_id.as_deref().unwrap_or("-"),
+            ending = self.ending,
+            stream = self.stream,
+            attempts = self.attempts,
+            input_tokens = self.input,
+            cache_tokens = self.cached,
+            output_tokens = self.output,
+            queued_ms = self.queued_ms,
+            first_text_ms = self.first_ms,
+            total_ms = self.total_ms,
+            "job ended"
+        );
+    }
+}

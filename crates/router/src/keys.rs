@@ -1,0 +1,140 @@
+//! Who may come in: pairs of a worker key and an API key, of which only hashes are kept.
+
+mod file;
+mod phc;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub(crate) use file::is_exposed;
+pub use file::{FileError, Stored, add, list};
+pub use phc::{HashError, cheap_hash};
+pub(crate) use phc::{is_readable, verify};
+
+use crate::ids;
+
+/// The hashes against which a key is checked.
+#[derive(Clone, Default)]
+pub struct Keys {
+    /// Read anew whenever a key is not known, so that a pair added while the router runs is good at once.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) worker: Vec<String>,
+    pub(crate) api: Vec<String>,
+}
+
+impl Keys {
+    /// The pairs in a file that [`add`] wrote.
+    #[must_use]
+    pub fn file(path: PathBuf) -> Self {
+        Self { file: Some(path), ..Self::default() }
+    }
+
+    /// One pair given in clear, hashed with the cheapest parameters: for tests.
+    ///
+    /// # Errors
+    /// When the hash cannot be made, for want of randomness.
+    pub fn plain(worker: &str, api: &str) -> Result<Self, HashError> {
+        Ok(Self { file: None, worker: vec![cheap_hash(worker)?], api: vec![cheap_hash(api)?] })
+    }
+
+    /// Adds hashes given as PHC strings, as the upstream router takes them from its environment.
+    #[must_use]
+    pub fn with_hashes(mut self, worker: Option<String>, api: Option<String>) -> Self {
+        self.worker.extend(worker);
+        self.api.extend(api);
+        self
+    }
+
+    /// Hashes of worker keys and of API keys, the file's first.
+    pub(crate) fn hashes(&self) -> Result<(Vec<String>, Vec<String>), FileError> {
+        let (mut worker, mut api) = (Vec::new(), Vec::new());
+        if let Some(path) = &self.file {
+            for pair in list(path)? {
+                worker.push(pair.worker);
+                api.push(pair.api);
+            }
+        }
+        worker.extend_from_slice(&self.worker);
+        api.extend_from_slice(&self.api);
+        Ok((worker, api))
+    }
+}
+
+/// Says how many, not which: a hash is no secret by itself, but it is nobody's business either.
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys")
+            .field("file", &self.file)
+            .field("worker", &self.worker.len())
+            .field("api", &self.api.len())
+            .finish()
+    }
+}
+
+/// A new pair in clear, to be shown once.
+///
+/// No `Debug`: a derived one would print the keys.
+pub struct Pair {
+    /// For `auxot-worker`, as `AUXOT_GPU_KEY`.
+    pub worker: String,
+    /// For clients, as `Authorization: Bearer`.
+    pub api: String,
+}
+
+impl Pair {
+    /// Two keys of 32 random bytes each.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub fn generate() -> Result<Self, HashError> {
+        Ok(Self { worker: secret("adm_")?, api: secret("rtr_")? })
+    }
+}
+
+fn secret(prefix: &str) -> Result<String, HashError> {
+    let bytes = ids::random::<32>().map_err(HashError::Randomness)?;
+    Ok(format!("{prefix}{}", base64url(&bytes)))
+}
+
+/// Base64url without padding (RFC 4648, section 5).
+fn base64url(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let word = group.iter().enumerate().fold(0u32, |word, (at, &byte)| word | u32::from(byte) << (16 - 8 * at));
+        for at in 0..=group.len() {
+            text.push(char::from(LETTERS[(word >> (18 - 6 * at)) as usize & 63]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64url_has_the_vectors_of_the_rfc() {
+        for (bytes, text) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64url(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
+    }
+
+    #[test]
+    fn keys_have_their_prefix_and_43_characters() {
+        let pair = Pair::generate().unwrap();
+        for (key, prefix) in [(&pair.worker, "adm_"), (&pair.api, "rtr_")] {
+            let body = key.strip_prefix(prefix).unwrap();
+            assert_eq!(body.len(), 43);
+            assert!(body.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+        }
+        assert_ne!(pair.worker[4..], pair.api[4..]);
+    }
+
+    #[test]
+    fn debug_shows_no_hash() {
+        let keys = Keys::plain("w", "a").unwrap();
+        assert!(!format!("{keys:?}").contains("argon2"));
+    }
+}

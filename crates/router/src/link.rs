@@ -1,0 +1,92 @@
+//! One worker's connection, from the upgrade to the last word.
+//!
+//! Reading and writing are two futures in one task: neither waits for the other, and no task is woken to
+//! pass a token on. The link owns the worker's heartbeat deadline. Whatever ends it, the worker leaves the
+//! hub once, and its jobs with it.
+
+mod greeting;
+mod reader;
+mod writer;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Behaviour;
+use crate::hub::LinkEnd;
+use crate::server::Shared;
+
+/// Messages that may wait for one worker; more than jobs in flight plus what a heartbeat brings.
+const QUEUE: usize = 1024;
+
+/// Why a link ended, for its last log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Ending {
+    #[error("the worker closed it")]
+    Closed,
+    #[error("the connection broke")]
+    Broken,
+    #[error("the worker does not read")]
+    Unread,
+    #[error("no heartbeat for far too long")]
+    Silent,
+    #[error("cut by the router")]
+    Cut,
+    #[error("the router is stopping")]
+    Stopping,
+}
+
+/// `GET /ws`: no key is asked for here, it comes in the first message.
+pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
+    let links = shared.links.clone();
+    upgrade
+        .max_message_size(shared.config.max_message)
+        .max_frame_size(shared.config.max_message)
+        .read_buffer_size(16 * 1024)
+        .write_buffer_size(16 * 1024)
+        .on_upgrade(move |socket| links.track_future(serve(shared, socket)))
+}
+
+async fn serve(shared: Shared, mut socket: WebSocket) {
+    let cut = shared.kill.child_token();
+    let greeted = tokio::select! {
+        greeted = greeting::greet(&shared, &mut socket) => greeted,
+        () = cut.cancelled() => None,
+    };
+    let Some((capabilities, gpu_id)) = greeted else { return };
+    let gpu_id: Arc<str> = gpu_id.into();
+    let (queue, outgoing) = mpsc::channel(QUEUE);
+    let link = LinkEnd { gpu_id: gpu_id.clone(), queue: queue.clone(), cut: cut.clone() };
+    let worker = shared.hub.join(&capabilities, link);
+    tracing::info!(gpu_id = &*gpu_id, model = capabilities.model, slots = capabilities.total_slots, "worker joined");
+
+    let (sink, stream) = socket.split();
+    let ending = {
+        let reader = reader::Reader::new(&shared, worker, gpu_id.clone(), queue);
+        tokio::select! {
+            ending = reader.run(stream) => ending,
+            ending = writer::run(sink, outgoing, shared.config.write_timeout) => ending,
+            () = cut.cancelled() => Ending::Cut,
+        }
+    };
+    let held = shared.hub.leave(worker);
+    tracing::info!(gpu_id = &*gpu_id, reason = %ending, "worker left");
+    release_later(&shared, &held, &shared.kill).await;
+}
+
+/// Upstream only: what the connection held is given out again after a pause.
+async fn release_later(shared: &Shared, held: &[crate::board::JobId], kill: &CancellationToken) {
+    let Behaviour::Upstream { redispatch_delay } = shared.config.behaviour else { return };
+    if held.is_empty() {
+        return;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(redispatch_delay) => shared.hub.release(held),
+        () = kill.cancelled() => {}
+    }
+}

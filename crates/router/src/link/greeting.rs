@@ -1,0 +1,94 @@
+//! The first exchange on a link: `hello` with a key, `hello_ack` with a policy, or a refusal.
+
+use auxot_protocol::{Capabilities, Hello, HelloAck, JobError, ToRouter, ToWorker};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+
+use crate::auth::{Busy, Door};
+use crate::ids;
+use crate::server::Shared;
+
+/// What is said to a wrong key; the words measured upstream, by which a worker knows that it is final.
+const REFUSED: (&str, &str) = ("invalid GPU key", "Authentication failed. Check your admin key.");
+
+/// Greets a worker, or says why not and returns nothing; the connection ends with the socket.
+pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket) -> Option<(Capabilities, String)> {
+    let hello = match tokio::time::timeout(shared.config.hello_timeout, first_words(socket)).await {
+        Ok(Some(hello)) => hello,
+        Ok(None) => return None,
+        Err(_) => {
+            tracing::info!("connection closed: no hello in time");
+            return None;
+        }
+    };
+    match shared.verifier.check(Door::Worker, &hello.gpu_key).await {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::warn!("worker refused: its key is not known here");
+            refuse(shared, socket, REFUSED.0, REFUSED.1).await;
+            return None;
+        }
+        Err(Busy(checks)) => {
+            tracing::warn!(checks, "worker sent away for now: too many keys are being checked");
+            return None;
+        }
+    }
+    if hello.worker_type.as_deref() == Some("tools") {
+        tracing::warn!("worker refused: it offers tools, and this router takes GPU workers only");
+        refuse(shared, socket, "this router takes GPU workers only", "worker_type `tools` is not served").await;
+        return None;
+    }
+    // A worker takes 32 bare hex digits for the sign of the upstream router and opens a connection per slot.
+    let prefix = if shared.config.behaviour.is_upstream() { "" } else { "gpu_" };
+    let gpu_id = match ids::hex::<16>(prefix) {
+        Ok(id) => id,
+        Err(error) => {
+            tracing::error!(%error, "cannot name a worker");
+            return None;
+        }
+    };
+    let ack = ToWorker::HelloAck(HelloAck {
+        success: true,
+        gpu_id: Some(gpu_id.clone()),
+        policy: Some(shared.hub.policy_for(&hello.capabilities)),
+        ..HelloAck::default()
+    });
+    say(shared, socket, Message::text(ack.to_frame())).await.then_some((hello.capabilities, gpu_id))
+}
+
+/// The first message, if it is a `hello`; anything else ends the connection without a reply, as upstream.
+async fn first_words(socket: &mut WebSocket) -> Option<Hello> {
+    loop {
+        let text = match socket.recv().await? {
+            Ok(Message::Text(text)) => text.to_string(),
+            Ok(Message::Binary(bytes)) => String::from_utf8(bytes.into()).ok()?,
+            Ok(Message::Ping(_) | Message::Pong(_)) => continue,
+            Ok(Message::Close(_)) | Err(_) => return None,
+        };
+        return match ToRouter::parse(&text) {
+            Ok(ToRouter::Hello(hello)) => Some(*hello),
+            Ok(_) => {
+                tracing::info!("connection closed: the first message is not hello");
+                None
+            }
+            Err(error) => {
+                tracing::info!(%error, "connection closed: the first message is unreadable");
+                None
+            }
+        };
+    }
+}
+
+async fn refuse(shared: &Shared, socket: &mut WebSocket, error: &'static str, details: &'static str) {
+    let refusal = JobError { job_id: None, error: error.into(), details: Some(details.into()) };
+    let told = say(shared, socket, Message::text(ToWorker::Error(refusal).to_frame())).await;
+    // Measured upstream: no close frame. Ours lets the peer see an orderly end.
+    if told && !shared.config.behaviour.is_upstream() {
+        let frame = CloseFrame { code: close_code::POLICY, reason: error.into() };
+        say(shared, socket, Message::Close(Some(frame))).await;
+    }
+}
+
+/// Sends one message within the limit of a write.
+async fn say(shared: &Shared, socket: &mut WebSocket, message: Message) -> bool {
+    matches!(tokio::time::timeout(shared.config.write_timeout, socket.send(message)).await, Ok(Ok(())))
+}

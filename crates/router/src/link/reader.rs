@@ -1,0 +1,146 @@
+//! The reading half of a link: what a worker says, and how long it has not said that it lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_protocol::{ConfigAck, JobError, ParseError, ToRouter, ToWorker};
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Ending;
+use crate::board::WorkerId;
+use crate::hub::Outgoing;
+use crate::server::Shared;
+
+/// A link silent for so many thresholds is closed: its peer vanished without a word.
+const FAR_TOO_LONG: u32 = 10;
+
+pub(super) struct Reader<'a> {
+    shared: &'a Shared,
+    worker: WorkerId,
+    gpu_id: Arc<str>,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(shared: &'a Shared, worker: WorkerId, gpu_id: Arc<str>, queue: mpsc::Sender<Outgoing>) -> Self {
+        Self { shared, worker, gpu_id, queue }
+    }
+
+    /// Reads until the link must end.
+    pub(super) async fn run(self, mut stream: SplitStream<WebSocket>) -> Ending {
+        let threshold = self.threshold();
+        let deadline = tokio::time::sleep(threshold);
+        tokio::pin!(deadline);
+        let mut silent = false;
+        loop {
+            let message = tokio::select! {
+                message = stream.next() => message,
+                () = &mut deadline => {
+                    if silent {
+                        return Ending::Silent;
+                    }
+                    silent = true;
+                    tracing::warn!(gpu_id = &*self.gpu_id, threshold_ms = threshold.as_millis(), "worker marked dead");
+                    self.shared.hub.silent(self.worker);
+                    deadline.as_mut().reset(Instant::now() + threshold * (FAR_TOO_LONG - 1));
+                    continue;
+                }
+            };
+            let text = match message {
+                Some(Ok(Message::Text(text))) => text,
+                Some(Ok(Message::Binary(bytes))) => match bytes.try_into() {
+                    Ok(text) => text,
+                    Err(_) => {
+                        tracing::warn!(gpu_id = &*self.gpu_id, "invalid message from worker: not UTF-8");
+                        continue;
+                    }
+                },
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                Some(Ok(Message::Close(_))) | None => return Ending::Closed,
+                Some(Err(_)) => return Ending::Broken,
+            };
+            match ToRouter::parse(&text) {
+                Ok(ToRouter::Heartbeat(heartbeat)) => {
+                    silent = false;
+                    deadline.as_mut().reset(Instant::now() + threshold);
+                    if self.shared.hub.beat(self.worker, *heartbeat) {
+                        tracing::info!(gpu_id = &*self.gpu_id, "worker taken back");
+                    }
+                    self.reply(ToWorker::HeartbeatAck);
+                }
+                Ok(message) => self.hear(message),
+                Err(error) => self.misheard(error),
+            }
+        }
+    }
+
+    /// Measured upstream: nobody is ever marked dead while the connection stands.
+    fn threshold(&self) -> Duration {
+        if self.shared.config.behaviour.is_upstream() {
+            // A year: far, and within what a timer can hold with the factor above.
+            Duration::from_hours(365 * 24)
+        } else {
+            self.shared.config.dead_threshold
+        }
+    }
+
+    fn hear(&self, message: ToRouter<'static>) {
+        let hub = &self.shared.hub;
+        let counts = match message {
+            ToRouter::Token(token) => {
+                hub.token(self.worker, &token);
+                return;
+            }
+            ToRouter::ToolGenerating { .. } | ToRouter::PromptProgress(_) | ToRouter::Heartbeat(_) => return,
+            ToRouter::Config { capabilities } => {
+                hub.told(self.worker, &capabilities);
+                self.reply(ToWorker::ConfigAck(ConfigAck { success: true, error: None }));
+                return;
+            }
+            ToRouter::Complete(complete) => hub.complete(self.worker, *complete),
+            ToRouter::Error(error) if error.job_id.is_none() => {
+                tracing::warn!(gpu_id = &*self.gpu_id, error = &*error.error, "worker reports a fault");
+                return;
+            }
+            ToRouter::Error(error) => {
+                if let (Some(job), Some(details)) = (&error.job_id, &error.details) {
+                    tracing::info!(gpu_id = &*self.gpu_id, job = &**job, error = &*error.error, %details, "job failed");
+                }
+                hub.job_error(self.worker, error)
+            }
+            ToRouter::Hello(_) => {
+                tracing::warn!(gpu_id = &*self.gpu_id, kind = "hello", "unexpected message type from worker");
+                return;
+            }
+            ToRouter::Unknown(kind) => {
+                tracing::warn!(gpu_id = &*self.gpu_id, kind, "unexpected message type from worker");
+                return;
+            }
+        };
+        if !counts {
+            tracing::debug!(gpu_id = &*self.gpu_id, "the end of a job that is not this worker's was ignored");
+        }
+    }
+
+    /// An end that cannot be read is still an end: the client must not wait for another.
+    fn misheard(&self, error: ParseError) {
+        tracing::warn!(gpu_id = &*self.gpu_id, %error, "invalid message from worker");
+        if matches!(error.kind.as_deref(), Some("complete" | "error")) && error.job_id.is_some() {
+            let told = JobError {
+                job_id: error.job_id.map(Into::into),
+                error: "the worker's answer cannot be read".into(),
+                details: None,
+            };
+            self.shared.hub.job_error(self.worker, told);
+        }
+    }
+
+    /// A full queue means that the peer reads nothing; the next job or close finds that out and cuts the link.
+    fn reply(&self, words: ToWorker) {
+        let _ = self.queue.try_send(Outgoing::Say(words));
+    }
+}

@@ -1,0 +1,130 @@
+//! `auxot-router`: serve, or make and list keys.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use auxot_router::settings::{self, Cli, Command, CreateArgs, KeysCommand, ListArgs, Logging, ServeArgs};
+use auxot_router::{Router, StartError, keys};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// What was asked for cannot be done as asked: a setting, an argument, a key file.
+const USAGE: u8 = 64;
+/// The surroundings do not allow it: a port that is taken, a pipe that is closed.
+const FAILURE: u8 = 1;
+
+/// Why the program ends badly: what to say, and the exit code.
+struct Fault(String, u8);
+
+impl<E: std::error::Error> From<(E, u8)> for Fault {
+    fn from((error, code): (E, u8)) -> Self {
+        Self(error.to_string(), code)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // A closed pipe is the reader's choice.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = match cli.command {
+        None => serve(&cli.serve),
+        Some(Command::Serve(arguments)) => serve(&arguments),
+        Some(Command::Keys { command: KeysCommand::Create(arguments) }) => create(&arguments),
+        Some(Command::Keys { command: KeysCommand::List(arguments) }) => list(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Fault(text, code)) => {
+            let _ = writeln!(io::stderr(), "auxot-router: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn serve(arguments: &ServeArgs) -> Result<(), Fault> {
+    let (config, logging) = settings::serve(arguments, &environment).map_err(|faults| (faults, USAGE))?;
+    start_log(logging);
+    // One thread: a token goes from a worker's socket to a client's without waking another. What takes
+    // long (checking a key) runs on the blocking pool.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| (error, FAILURE))?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(|error| (error, FAILURE))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| (error, FAILURE))?;
+        let router = Router::bind(config).await.map_err(|error| {
+            let code = if matches!(error, StartError::Listen { .. }) { FAILURE } else { USAGE };
+            (error, code)
+        })?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; a second signal stops at once");
+        tokio::select! {
+            () = router.shutdown() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+/// Only our own lines follow the level: the libraries below log frames at theirs, and a key is in one.
+fn start_log(logging: Logging) {
+    let filter = EnvFilter::new(format!("warn,auxot_router={}", logging.level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if logging.json {
+        log.json().flatten_event(true).init();
+    } else {
+        log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init();
+    }
+}
+
+fn create(arguments: &CreateArgs) -> Result<(), Fault> {
+    let path = settings::keys_file(arguments.file.as_deref(), &environment).map_err(|faults| (faults, USAGE))?;
+    let pair = keys::add(&path, &arguments.name).map_err(|error| (error, USAGE))?;
+    let (name, file) = (&arguments.name, path.display());
+    print(&if arguments.json {
+        let shown = serde_json::json!({
+            "name": name, "worker_key": pair.worker, "api_key": pair.api, "file": file.to_string(),
+        });
+        format!("{shown}\n")
+    } else {
+        format!(
+            "Key pair `{name}`, shown this once; {file} holds only hashes.\n\n\
+             Worker key, for auxot-worker (AUXOT_GPU_KEY):\n  {}\n\n\
+             API key, for clients (Authorization: Bearer):\n  {}\n",
+            pair.worker, pair.api
+        )
+    })
+}
+
+fn list(arguments: &ListArgs) -> Result<(), Fault> {
+    let path = settings::keys_file(arguments.file.as_deref(), &environment).map_err(|faults| (faults, USAGE))?;
+    let pairs = keys::list(&path).map_err(|error| (error, USAGE))?;
+    print(&if arguments.json {
+        let shown: Vec<_> = pairs
+            .iter()
+            .map(|pair| serde_json::json!({ "name": pair.name, "created": pair.created.to_string() }))
+            .collect();
+        format!("{}\n", serde_json::Value::Array(shown))
+    } else {
+        pairs.iter().map(|pair| format!("{}  {}\n", pair.created, pair.name)).collect()
+    })
+}
+
+fn print(text: &str) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| (error, FAILURE).into())
+}

@@ -1,0 +1,61 @@
+//! The rule for who gets a job: the least loaded worker that has the model ready.
+
+use crate::board::{Rules, Worker, WorkerId};
+
+/// Who gets a job, and by which name that worker knows the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pick {
+    pub(crate) worker: WorkerId,
+    /// `None` where the worker lists no models.
+    pub(crate) model: Option<String>,
+}
+
+/// How near a model is to taking a job; nearer sorts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Nearness {
+    /// Takes jobs now.
+    Ready,
+    /// Loads already.
+    Starting,
+    /// The job will make it load.
+    Stopped,
+}
+
+/// A worker's offer for one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) nearness: Nearness,
+    pub(crate) used: u32,
+    pub(crate) slots: u32,
+    pub(crate) model: Option<String>,
+}
+
+impl Offer {
+    fn has_room(&self) -> bool {
+        self.used < self.slots
+    }
+}
+
+/// Chooses among `workers` for a job that wants `wanted` (`None`: any model).
+///
+/// A model that is ready somewhere is waited for rather than loaded a second time: a slot comes free in
+/// seconds, a load takes minutes. Among equals the one that was given a job longest ago.
+pub(crate) fn pick<'a>(
+    workers: impl Iterator<Item = (WorkerId, &'a Worker)>,
+    wanted: Option<&str>,
+    rules: &Rules,
+) -> Option<Pick> {
+    let offers: Vec<_> =
+        workers.filter_map(|(id, worker)| Some((id, worker.last_given, worker.offer(wanted, rules)?))).collect();
+    let nearest = offers.iter().map(|(_, _, offer)| offer.nearness).min()?;
+    let best = offers
+        .into_iter()
+        .filter(|(_, _, offer)| offer.nearness == nearest && offer.has_room())
+        // Load is a fraction; compared by cross-multiplication, so 1 of 2 is more than 1 of 4.
+        .min_by(|(id, given, offer), (other_id, other_given, other)| {
+            let load = u64::from(offer.used) * u64::from(other.slots);
+            let other_load = u64::from(other.used) * u64::from(offer.slots);
+            load.cmp(&other_load).then(given.cmp(other_given)).then(id.cmp(other_id))
+        })?;
+    Some(Pick { worker: best.0, model: best.2.model })
+}

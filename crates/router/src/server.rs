@@ -1,0 +1,208 @@
+//! A running router: bound, watched, stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use auxot_protocol::Policy;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Verifier;
+use crate::board::Rules;
+use crate::config::Config;
+use crate::http;
+use crate::hub::Hub;
+use crate::keys::{FileError, is_exposed};
+use crate::summary::Summary;
+
+/// Jobs at once on a worker that does not say.
+const DEFAULT_SLOTS: u32 = 2;
+/// How long links and idle connections may take to end once there is nothing left to do.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// The WebSocket code for "going away".
+const GOING_AWAY: u16 = 1001;
+
+/// What every request and link needs.
+pub(crate) type Shared = Arc<State>;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) verifier: Verifier,
+    pub(crate) config: Config,
+    /// Seconds since 1970.
+    pub(crate) started: u64,
+    /// axum spawns upgraded connections itself; this is how we wait for them.
+    pub(crate) links: TaskTracker,
+    /// Ends every link at once.
+    pub(crate) kill: CancellationToken,
+}
+
+/// Seconds since 1970, as the chat API counts.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Why a router did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {host}:{port}: {error}")]
+    Listen {
+        /// As configured.
+        host: String,
+        /// As configured.
+        port: u16,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// No key would ever be good.
+    #[error("cannot serve without keys: make a pair with `auxot-router keys create`")]
+    NoKeys,
+    /// The key file is of no use.
+    #[error(transparent)]
+    Keys(#[from] FileError),
+}
+
+/// A router that serves.
+///
+/// Dropped without [`Router::shutdown`] it is cut off as by [`Router::abort`].
+#[derive(Debug)]
+pub struct Router {
+    state: Shared,
+    addr: SocketAddr,
+    /// Stops accepting connections.
+    closing: CancellationToken,
+    server: JoinSet<io::Result<()>>,
+}
+
+impl Router {
+    /// Starts a router on the runtime it is called from.
+    ///
+    /// # Errors
+    /// When there are no keys, the key file is unreadable or the address cannot be had.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        // Once, to refuse a bad file at the start; later it is read where a key is not known.
+        let (worker, api) = config.keys.hashes()?;
+        if worker.is_empty() || api.is_empty() {
+            return Err(StartError::NoKeys);
+        }
+        if let Some(path) = config.keys.file.as_deref().filter(|path| is_exposed(path)) {
+            tracing::warn!(path = %path.display(), "others can read the key file: chmod 600 it");
+        }
+        let fault = |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
+        let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(fault)?;
+        let addr = listener.local_addr().map_err(fault)?;
+        let rules = Rules {
+            upstream: config.behaviour.is_upstream(),
+            max_waiting: config.max_waiting,
+            max_attempts: config.max_attempts.max(1),
+            default_slots: config.wish.max_parallel.unwrap_or(DEFAULT_SLOTS),
+        };
+        let state = Arc::new(State {
+            hub: Arc::new(Hub::new(rules, config.wish.clone(), config.dead_threshold)),
+            verifier: Verifier::new(config.keys.clone(), config.auth_cache_ttl),
+            started: now(),
+            links: TaskTracker::new(),
+            kill: CancellationToken::new(),
+            config,
+        });
+        let closing = CancellationToken::new();
+        let routes = http::routes(state.clone());
+        let listener = listener.tap_io(|stream| {
+            // A token is a small packet that must not wait for the next one.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+            }
+        });
+        let stop = closing.clone().cancelled_owned();
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, routes).with_graceful_shutdown(stop).await });
+        tracing::info!(%addr, upstream = rules.upstream, "router listens");
+        if !addr.ip().is_loopback() {
+            tracing::warn!(%addr, "keys and prompts cross this network in clear: put TLS in front of the router");
+        }
+        Ok(Self { state, addr, closing, server })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The router in numbers, and every change of them.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Summary> {
+        self.state.hub.watch()
+    }
+
+    /// Waits until `wanted` is true of the router, and returns the numbers of that moment.
+    pub async fn wait_for(&self, wanted: impl FnMut(&Summary) -> bool) -> Summary {
+        let mut watch = self.watch();
+        match watch.wait_for(wanted).await {
+            Ok(summary) => *summary,
+            // The sender lives in `self`.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Sends a policy to every worker, and in every later `hello_ack`.
+    pub fn policy_update(&self, policy: Policy) {
+        self.state.hub.policy_update(policy);
+    }
+
+    /// Cuts every worker's connection without a close frame; workers may come back.
+    pub fn cut_links(&self) {
+        self.state.hub.cut_links();
+    }
+
+    /// Takes no more connections and jobs, lets running jobs end within the configured time, closes links with 1001.
+    pub async fn shutdown(mut self) {
+        let hub = &self.state.hub;
+        hub.stop();
+        self.closing.cancel();
+        let idle = self.wait_for(|summary| summary.active_jobs == 0 && summary.waiting == 0);
+        if timeout(self.state.config.drain_timeout, idle).await.is_err() {
+            let left = hub.summary();
+            tracing::warn!(active = left.active_jobs, waiting = left.waiting, "jobs ended by the router's stop");
+            hub.end_all();
+        }
+        hub.close_links(GOING_AWAY, "router stopping");
+        self.state.links.close();
+        if timeout(FAREWELL, self.state.links.wait()).await.is_err() {
+            tracing::warn!("links cut: they did not close in time");
+        }
+        self.state.kill.cancel();
+        let _ = timeout(FAREWELL, self.server.join_next()).await;
+        tracing::info!("router stopped");
+    }
+
+    /// Ends everything now, as a crash would; returns when the address is free again.
+    pub async fn abort(mut self) {
+        self.cut_off();
+        self.server.shutdown().await;
+        self.state.links.close();
+        self.state.links.wait().await;
+    }
+
+    fn cut_off(&self) {
+        self.state.kill.cancel();
+        self.closing.cancel();
+        self.state.hub.stop();
+        self.state.hub.end_all();
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.cut_off();
+    }
+}

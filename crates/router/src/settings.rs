@@ -1,0 +1,210 @@
+//! What the command line and the environment say, turned into a [`Config`] or into all of their faults.
+//!
+//! A flag wins over its variable; an empty variable is an unset one.
+
+mod cli;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use cli::{Cli, Command, CreateArgs, KeysCommand, ListArgs, ServeArgs};
+
+use crate::{Behaviour, Config, Keys, Wish};
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Faults(Vec<String>);
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logging {
+    /// What is worth a line.
+    pub level: tracing::Level,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+/// Where the values come from.
+pub trait Environment {
+    /// The variable's value, when it is set.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment for F {
+    fn get(&self, name: &str) -> Option<String> {
+        self(name)
+    }
+}
+
+/// Collects values and faults.
+struct Reading<'a> {
+    environment: &'a dyn Environment,
+    faults: Vec<String>,
+}
+
+impl Reading<'_> {
+    /// The flag's value, else the variable's, read by `read`; a fault counts as unset and is kept.
+    fn take<T>(&mut self, given: Option<&str>, flag: &str, variable: &str, read: Read<T>) -> Option<T> {
+        let from_variable = || self.environment.get(variable).filter(|value| !value.trim().is_empty());
+        let (value, source) = match given {
+            Some(value) => (value.to_owned(), format!("--{flag}")),
+            None => (from_variable()?, variable.to_owned()),
+        };
+        match read(value.trim()) {
+            Ok(value) => Some(value),
+            Err(wanted) => {
+                self.faults.push(format!("cannot use `{value}` for {source}: {wanted}"));
+                None
+            }
+        }
+    }
+
+    fn take_into<T>(&mut self, target: &mut T, given: Option<&str>, flag: &str, variable: &str, read: Read<T>) {
+        if let Some(value) = self.take(given, flag, variable, read) {
+            *target = value;
+        }
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, Faults> {
+        if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
+    }
+}
+
+type Read<T> = fn(&str) -> Result<T, &'static str>;
+
+fn text(value: &str) -> Result<String, &'static str> {
+    Ok(value.to_owned())
+}
+
+fn port(value: &str) -> Result<u16, &'static str> {
+    value.parse().map_err(|_| "a port is a number from 0 to 65535")
+}
+
+fn count(value: &str) -> Result<u32, &'static str> {
+    value.parse().ok().filter(|&count| count > 0).ok_or("a whole number from 1 is wanted")
+}
+
+fn bound(value: &str) -> Result<usize, &'static str> {
+    value.parse().map_err(|_| "a whole number is wanted")
+}
+
+fn span(value: &str) -> Result<Duration, &'static str> {
+    let wanted = "a duration such as `90s` or `5m` is wanted, longer than nothing";
+    let span: jiff::SignedDuration = value.parse().map_err(|_| wanted)?;
+    Duration::try_from(span).ok().filter(|span| !span.is_zero()).ok_or(wanted)
+}
+
+fn pause(value: &str) -> Result<Duration, &'static str> {
+    let wanted = "a duration such as `30s` is wanted";
+    let span: jiff::SignedDuration = value.parse().map_err(|_| wanted)?;
+    Duration::try_from(span).map_err(|_| wanted)
+}
+
+fn level(value: &str) -> Result<tracing::Level, &'static str> {
+    value.parse().map_err(|_| "one of error, warn, info, debug, trace is wanted")
+}
+
+fn format(value: &str) -> Result<bool, &'static str> {
+    match value {
+        "text" => Ok(false),
+        "json" => Ok(true),
+        _ => Err("one of text, json is wanted"),
+    }
+}
+
+fn switch(value: &str) -> Result<bool, &'static str> {
+    match value {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("one of true, false is wanted"),
+    }
+}
+
+fn hash(value: &str) -> Result<String, &'static str> {
+    if crate::keys::is_readable(value) { Ok(value.to_owned()) } else { Err("an Argon2id hash in PHC form is wanted") }
+}
+
+/// The settings of `serve`.
+///
+/// # Errors
+/// All values that cannot be used, each with where it came from.
+pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Config, Logging), Faults> {
+    let mut reading = Reading { environment, faults: Vec::new() };
+    let mut config = Config::default();
+    let mut logging = Logging { level: tracing::Level::INFO, json: false };
+    let a = arguments;
+    reading.take_into(&mut config.host, a.host.as_deref(), "host", "AUXOT_HOST", text);
+    reading.take_into(&mut config.port, a.port.as_deref(), "port", "AUXOT_PORT", port);
+    let threshold = a.worker_dead_threshold.as_deref();
+    let variable = "AUXOT_WORKER_DEAD_THRESHOLD";
+    reading.take_into(&mut config.dead_threshold, threshold, "worker-dead-threshold", variable, span);
+    reading.take_into(&mut config.job_timeout, a.job_timeout.as_deref(), "job-timeout", "AUXOT_JOB_TIMEOUT", span);
+    reading.take_into(
+        &mut config.drain_timeout,
+        a.drain_timeout.as_deref(),
+        "drain-timeout",
+        "AUXOT_DRAIN_TIMEOUT",
+        pause,
+    );
+    let ttl = a.auth_cache_ttl.as_deref();
+    reading.take_into(&mut config.auth_cache_ttl, ttl, "auth-cache-ttl", "AUXOT_AUTH_CACHE_TTL", pause);
+    reading.take_into(&mut config.max_waiting, a.max_waiting.as_deref(), "max-waiting", "AUXOT_MAX_WAITING", bound);
+    reading.take_into(&mut logging.level, a.log_level.as_deref(), "log-level", "AUXOT_LOG_LEVEL", level);
+    reading.take_into(&mut logging.json, a.log_format.as_deref(), "log-format", "AUXOT_LOG_FORMAT", format);
+    config.wish = Wish {
+        model: reading.take(a.model.as_deref(), "model", "AUXOT_MODEL", text),
+        quantization: reading.take(a.quantization.as_deref(), "quantization", "AUXOT_QUANTIZATION", text),
+        ctx_size: reading.take(a.ctx_size.as_deref(), "ctx-size", "AUXOT_CTX_SIZE", count),
+        max_parallel: reading.take(a.max_parallel.as_deref(), "max-parallel", "AUXOT_MAX_PARALLEL", count),
+    };
+    let upstream = a.behave_like_upstream
+        || reading.take(None, "behave-like-upstream", "AUXOT_BEHAVE_LIKE_UPSTREAM", switch).unwrap_or(false);
+    let delay = reading.take(a.redispatch_delay.as_deref(), "redispatch-delay", "AUXOT_REDISPATCH_DELAY", pause);
+    if upstream {
+        config.behaviour =
+            delay.map_or(Behaviour::UPSTREAM, |redispatch_delay| Behaviour::Upstream { redispatch_delay });
+    }
+    config.keys = keys(&mut reading, a.keys_file.as_deref());
+    reading.finish((config, logging))
+}
+
+/// A file that was named must be there; the default one may be missing while hashes come from the environment.
+fn keys(reading: &mut Reading<'_>, given: Option<&str>) -> Keys {
+    let worker = reading.take(None, "", "AUXOT_ADMIN_KEY_HASH", hash);
+    let api = reading.take(None, "", "AUXOT_API_KEY_HASH", hash);
+    let named = reading.take(given, "keys-file", KEYS_VARIABLE, path);
+    let path = match named {
+        Some(path) => Some(path),
+        None => default_keys_file(reading.environment).filter(|path| path.exists()),
+    };
+    path.map_or_else(Keys::default, Keys::file).with_hashes(worker, api)
+}
+
+const KEYS_VARIABLE: &str = "AUXOT_ROUTER_KEYS_FILE";
+
+fn path(value: &str) -> Result<PathBuf, &'static str> {
+    Ok(PathBuf::from(value))
+}
+
+/// `$XDG_CONFIG_HOME/auxot/router-keys.toml`, which is usually under `~/.config`.
+fn default_keys_file(environment: &dyn Environment) -> Option<PathBuf> {
+    let set = |name| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
+    Some(base.join("auxot/router-keys.toml"))
+}
+
+/// The key file that the `keys` commands work on.
+///
+/// # Errors
+/// When none is named and there is no home directory to have one in.
+pub fn keys_file(given: Option<&str>, environment: &dyn Environment) -> Result<PathBuf, Faults> {
+    let mut reading = Reading { environment, faults: Vec::new() };
+    let named = reading.take(given, "file", KEYS_VARIABLE, path);
+    named
+        .or_else(|| default_keys_file(environment))
+        .ok_or_else(|| Faults(vec!["cannot find a place for the key file: name one with --file".to_owned()]))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! The command line's words; their values are read in `settings`, so that all faults come at once.
+
+use clap::{Args, Parser, Subcommand};
+
+/// The embedded auxot router: workers on one side, the OpenAI chat API on the other.
+#[derive(Debug, Parser)]
+#[command(name = "auxot-router", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of `serve`.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the router.
+    Serve(Box<ServeArgs>),
+    /// Make and list keys.
+    Keys {
+        /// Which of the two.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a worker key and an API key, show them once, store their hashes.
+    Create(CreateArgs),
+    /// List the stored pairs; keys cannot be shown again.
+    List(ListArgs),
+}
+
+/// Arguments of `keys create`.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Name of the pair; one that is taken is an error.
+    #[arg(long, default_value = "default")]
+    pub name: String,
+    /// Key file, created with mode 0600 [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
+    #[arg(long, value_name = "PATH", visible_alias = "keys-file")]
+    pub file: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `keys list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Key file [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
+    #[arg(long, value_name = "PATH", visible_alias = "keys-file")]
+    pub file: Option<String>,
+    /// Print one JSON list.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Address to listen on [env: AUXOT_HOST] [default: 127.0.0.1].
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Port; 0 takes a free one and logs it [env: AUXOT_PORT] [default: 8080].
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Key file [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
+    #[arg(long, value_name = "PATH")]
+    pub keys_file: Option<String>,
+    /// A worker without a heartbeat for so long is dead [env: AUXOT_WORKER_DEAD_THRESHOLD] [default: 90s].
+    #[arg(long, value_name = "DURATION")]
+    pub worker_dead_threshold: Option<String>,
+    /// From a job's acceptance to its end, waiting included [env: AUXOT_JOB_TIMEOUT] [default: 5m].
+    #[arg(long, value_name = "DURATION")]
+    pub job_timeout: Option<String>,
+    /// How long running jobs may go on after SIGTERM [env: AUXOT_DRAIN_TIMEOUT] [default: 30s].
+    #[arg(long, value_name = "DURATION")]
+    pub drain_timeout: Option<String>,
+    /// How long a verdict on a key is remembered [env: AUXOT_AUTH_CACHE_TTL] [default: 5m].
+    #[arg(long, value_name = "DURATION")]
+    pub auth_cache_ttl: Option<String>,
+    /// Jobs that may wait for a worker [env: AUXOT_MAX_WAITING] [default: 1024].
+    #[arg(long, value_name = "JOBS")]
+    pub max_waiting: Option<String>,
+    /// Model that workers are asked to run; unset leaves each its own [env: AUXOT_MODEL].
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Its quantisation [env: AUXOT_QUANTIZATION].
+    #[arg(long, value_name = "QUANT")]
+    pub quantization: Option<String>,
+    /// Context that workers are asked for, in tokens per slot [env: AUXOT_CTX_SIZE].
+    #[arg(long, value_name = "TOKENS")]
+    pub ctx_size: Option<String>,
+    /// Slots that workers are asked for [env: AUXOT_MAX_PARALLEL].
+    #[arg(long, value_name = "SLOTS")]
+    pub max_parallel: Option<String>,
+    /// error, warn, info, debug or trace [env: AUXOT_LOG_LEVEL] [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json [env: AUXOT_LOG_FORMAT] [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// For tests: one job a connection, no cancel, no dead workers [env: AUXOT_BEHAVE_LIKE_UPSTREAM].
+    #[arg(long)]
+    pub behave_like_upstream: bool,
+    /// With it: from a lost connection to its jobs' next run [env: AUXOT_REDISPATCH_DELAY] [default: 30s].
+    #[arg(long, value_name = "DURATION")]
+    pub redispatch_delay: Option<String>,
+}

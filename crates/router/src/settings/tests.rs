@@ -1,0 +1,75 @@
+//! Defaults, precedence, and every fault at once.
+
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::{Cli, keys_file, serve};
+use crate::Behaviour;
+
+fn environment(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
+    move |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+}
+
+fn parse(line: &str) -> Cli {
+    Cli::try_parse_from(line.split(' ')).unwrap()
+}
+
+#[test]
+fn nothing_said_is_the_documented_default() {
+    let (config, logging) = serve(&parse("auxot-router").serve, &environment(&[("AUXOT_PORT", " ")])).unwrap();
+    assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
+    assert_eq!((config.dead_threshold, config.job_timeout), (Duration::from_secs(90), Duration::from_mins(5)));
+    assert_eq!(config.behaviour, Behaviour::Own);
+    assert!(!logging.json);
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let cli = parse("auxot-router --port 0 --job-timeout 1h30m --behave-like-upstream --redispatch-delay 0s");
+    let environment = environment(&[("AUXOT_PORT", "9"), ("AUXOT_WORKER_DEAD_THRESHOLD", "6s"), ("AUXOT_MODEL", "m")]);
+    let (config, _) = serve(&cli.serve, &environment).unwrap();
+    assert_eq!((config.port, config.job_timeout), (0, Duration::from_mins(90)));
+    assert_eq!((config.dead_threshold, config.wish.model.as_deref()), (Duration::from_secs(6), Some("m")));
+    assert_eq!(config.behaviour, Behaviour::Upstream { redispatch_delay: Duration::ZERO });
+}
+
+#[test]
+fn all_faults_come_at_once_and_name_their_source() {
+    let cli = parse("auxot-router --port 99999 --job-timeout 0s");
+    let environment = environment(&[
+        ("AUXOT_WORKER_DEAD_THRESHOLD", "soon"),
+        ("AUXOT_MAX_PARALLEL", "0"),
+        ("AUXOT_LOG_LEVEL", "loud"),
+        ("AUXOT_API_KEY_HASH", "plain"),
+    ]);
+    let faults = serve(&cli.serve, &environment).unwrap_err().to_string();
+    let sources = [
+        "--port",
+        "--job-timeout",
+        "AUXOT_WORKER_DEAD_THRESHOLD",
+        "AUXOT_MAX_PARALLEL",
+        "AUXOT_LOG_LEVEL",
+        "AUXOT_API_KEY_HASH",
+    ];
+    assert_eq!(faults.lines().count(), sources.len(), "{faults}");
+    for source in sources {
+        assert!(faults.contains(source), "{source} in {faults}");
+    }
+}
+
+#[test]
+fn the_key_file_is_under_the_configuration_folder() {
+    let at = |pairs| keys_file(None, &environment(pairs)).unwrap().display().to_string();
+    assert_eq!(at(&[("HOME", "/h")]), "/h/.config/auxot/router-keys.toml");
+    assert_eq!(at(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), "/x/auxot/router-keys.toml");
+    assert_eq!(at(&[("AUXOT_ROUTER_KEYS_FILE", "/k")]), "/k");
+    assert!(keys_file(None, &environment(&[])).is_err());
+}
+
+#[test]
+fn an_unknown_flag_or_a_flag_before_another_command_is_an_error() {
+    assert!(Cli::try_parse_from(["auxot-router", "--prot", "1"]).is_err());
+    assert!(Cli::try_parse_from(["auxot-router", "--port", "1", "keys", "list"]).is_err());
+    assert!(Cli::try_parse_from(["auxot-router", "serve", "--port", "1"]).is_ok());
+}

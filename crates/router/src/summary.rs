@@ -1,0 +1,40 @@
+//! The router in five numbers, for `/health` and for whoever waits for a change.
+
+use serde::Serialize;
+
+/// How many there are of what, at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Workers that may be asked.
+    pub workers: usize,
+    /// Workers that are connected but silent for longer than the threshold.
+    pub silent: usize,
+    /// Jobs the asked workers can run at once.
+    pub total_slots: u32,
+    /// Jobs at workers.
+    pub active_jobs: u32,
+    /// Jobs waiting for a worker.
+    pub waiting: usize,
+}
+
+/// The body of `/health`: these five fields, as measured upstream, and nothing secret.
+#[derive(Debug, Serialize)]
+pub(crate) struct Health {
+    active_jobs: u32,
+    available: u32,
+    status: &'static str,
+    total_slots: u32,
+    workers: usize,
+}
+
+impl From<Summary> for Health {
+    fn from(summary: Summary) -> Self {
+        Self {
+            active_jobs: summary.active_jobs,
+            available: summary.total_slots.saturating_sub(summary.active_jobs),
+            status: "ok",
+            total_slots: summary.total_slots,
+            workers: summary.workers,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A client's hold on its job: reads the answer, owns the deadline, and lets go when dropped.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::time::{Instant, Sleep};
+
+use crate::answer::{Answer, Step, Whole};
+use crate::board::JobId;
+use crate::failure::Failure;
+use crate::hub::Hub;
+
+/// Keeps a connection open that has nothing to say; an SSE comment.
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// One waiting client. Dropped before the end, it withdraws the job: hyper drops the response body the
+/// moment the client's connection ends.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    hub: Arc<Hub>,
+    job: JobId,
+    answer: Arc<Answer>,
+    /// Until it has passed.
+    deadline: Option<Instant>,
+    keep_alive: Duration,
+    last_written: Instant,
+    /// The sooner of the deadline and the next comment.
+    timer: Pin<Box<Sleep>>,
+    ended: bool,
+}
+
+impl Ticket {
+    pub(crate) fn new(hub: Arc<Hub>, job: JobId, answer: Arc<Answer>, limit: Duration, keep_alive: Duration) -> Self {
+        let now = Instant::now();
+        let deadline = now + limit;
+        let timer = Box::pin(tokio::time::sleep_until(deadline.min(now + keep_alive)));
+        Self { hub, job, answer, deadline: Some(deadline), keep_alive, last_written: now, timer, ended: false }
+    }
+
+    /// Waits for the first bytes of a streamed answer, or for the reason why there will be none.
+    ///
+    /// While the job only waits for a worker the client gets no HTTP head, so that "nobody is there" can
+    /// still be said by a status.
+    pub(crate) async fn first(&mut self) -> Result<Option<Bytes>, Failure> {
+        match std::future::poll_fn(|context| self.poll_step(context)).await {
+            Step::Bytes(bytes) => Ok(Some(bytes)),
+            Step::Failed(failure) => Err(failure),
+            Step::End => Ok(None),
+        }
+    }
+
+    /// Waits for the whole answer.
+    pub(crate) async fn whole(mut self) -> Result<Whole, Failure> {
+        std::future::poll_fn(|context| {
+            let polled = self.answer.poll_whole(context);
+            if polled.is_ready() {
+                self.ended = true;
+                return polled;
+            }
+            // Expiry ends the answer, which wakes us.
+            self.poll_timer(context);
+            polled
+        })
+        .await
+    }
+
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            match self.answer.poll_step(context) {
+                Poll::Ready(Step::Bytes(bytes)) => {
+                    self.last_written = Instant::now();
+                    return Poll::Ready(Step::Bytes(bytes));
+                }
+                Poll::Ready(end) => {
+                    self.ended = true;
+                    return Poll::Ready(end);
+                }
+                Poll::Pending => {}
+            }
+            if !self.poll_timer(context) {
+                return Poll::Pending;
+            }
+            if self.last_written + self.keep_alive <= Instant::now() && self.answer.was_given() {
+                self.answer.open();
+                self.last_written = Instant::now();
+                return Poll::Ready(Step::Bytes(Bytes::from_static(KEEP_ALIVE)));
+            }
+        }
+    }
+
+    /// Whether the timer fired; it is armed again then.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
+        if self.timer.as_mut().poll(context).is_pending() {
+            return false;
+        }
+        let now = Instant::now();
+        if self.deadline.take_if(|deadline| *deadline <= now).is_some() {
+            self.hub.expire(&self.job);
+        }
+        let comment = self.last_written + self.keep_alive;
+        let next = if comment > now { comment } else { now + self.keep_alive };
+        self.timer.as_mut().reset(self.deadline.map_or(next, |deadline| deadline.min(next)));
+        true
+    }
+}
+
+impl Stream for Ticket {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        self.poll_step(context).map(|step| match step {
+            Step::Bytes(bytes) => Some(Ok(bytes)),
+            // A failure after the head is in the bytes already.
+            Step::Failed(_) | Step::End => None,
+        })
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.hub.abandon(&self.job);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the operator wants workers to run, and the policy that follows for one worker.
+
+use auxot_protocol::{Capabilities, Policy};
+
+/// The operator's wish; every part may be left open.
+///
+/// What is open echoes what the worker announced, so that a worker with a list of its own is left alone:
+/// with nothing set, its policy is its own model, context and slots, or no model at all (`model_name`
+/// empty) while it announces none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Name of the model.
+    pub model: Option<String>,
+    /// Its quantisation; without one, any.
+    pub quantization: Option<String>,
+    /// Context in tokens per slot.
+    pub ctx_size: Option<u32>,
+    /// Jobs at once on one worker.
+    pub max_parallel: Option<u32>,
+}
+
+impl Wish {
+    /// The policy for a worker that announced `capabilities`.
+    pub(crate) fn policy(&self, capabilities: &Capabilities) -> Policy {
+        let announced = announced_model(capabilities).unwrap_or_default();
+        let model_name = self.model.clone().unwrap_or(announced);
+        let capabilities_wished = match &self.model {
+            Some(name) => guess(name),
+            None if capabilities.model_capabilities.is_empty() => guess(&model_name),
+            None => capabilities.model_capabilities.clone(),
+        };
+        Policy {
+            model_name,
+            quantization: self.quantization.clone().unwrap_or_default(),
+            context_size: self.ctx_size.unwrap_or(capabilities.ctx_size),
+            max_parallelism: self.max_parallel.or(capabilities.total_slots).unwrap_or(1).into(),
+            capabilities: capabilities_wished,
+            ..Policy::default()
+        }
+    }
+}
+
+/// The full name of a worker's primary model, when it has one.
+fn announced_model(capabilities: &Capabilities) -> Option<String> {
+    match capabilities.models.first() {
+        Some(report) => Some(report.name.clone()),
+        None if is_pending(capabilities) => None,
+        None => Some(capabilities.model.clone()),
+    }
+}
+
+/// Whether a worker has no model yet.
+pub(crate) fn is_pending(capabilities: &Capabilities) -> bool {
+    capabilities.models.is_empty() && matches!(capabilities.model.as_str(), "" | "pending")
+}
+
+/// What a model can do, guessed from its name with the rules measured upstream.
+fn guess(name: &str) -> Vec<String> {
+    let name = name.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    let mut found = Vec::new();
+    for (capability, words) in [
+        ("vision", &["vision", "multimodal", "vl-"][..]),
+        ("code", &["code", "coder", "starcoder"][..]),
+        ("embedding", &["embed"][..]),
+        ("reasoning", &["deepseek-r1", "kimi", "qwq"][..]),
+    ] {
+        if has(words) {
+            found.push(capability.to_owned());
+        }
+    }
+    if found.is_empty() {
+        found.push("chat".to_owned());
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_wish_echoes_the_worker() {
+        let worker = Capabilities {
+            model: "gemma-3-4b-it".into(),
+            ctx_size: 4096,
+            total_slots: Some(3),
+            model_capabilities: vec!["chat".into(), "vision".into()],
+            ..Capabilities::default()
+        };
+        let policy = Wish::default().policy(&worker);
+        assert_eq!(
+            (policy.model_name.as_str(), policy.context_size, policy.max_parallelism),
+            ("gemma-3-4b-it", 4096, 3)
+        );
+        assert_eq!(policy.capabilities, ["chat", "vision"]);
+    }
+
+    #[test]
+    fn a_worker_without_a_model_is_asked_for_none() {
+        let pending = Capabilities { backend: "pending".into(), model: "pending".into(), ..Capabilities::default() };
+        assert_eq!(Wish::default().policy(&pending).model_name, "");
+    }
+
+    #[test]
+    fn what_is_set_is_said_whatever_the_worker_has() {
+        let wish = Wish {
+            model: Some("Qwen3-Coder-30B".into()),
+            quantization: Some("Q4_K_S".into()),
+            ctx_size: Some(8192),
+            max_parallel: Some(2),
+        };
+        let policy = wish.policy(&Capabilities { model: "other".into(), ..Capabilities::default() });
+        assert_eq!(policy.wanted_model(), "Qwen3-Coder-30B-Q4_K_S");
+        assert_eq!((policy.context_size, policy.max_parallelism), (8192, 2));
+        assert_eq!(policy.capabilities, ["code"]);
+    }
+}

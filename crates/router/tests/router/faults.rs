@@ -1,0 +1,214 @@
+//! Workers that fall silent, vanish or err; clients that leave or do not read.
+
+use std::time::Duration;
+
+use auxot_router::Config;
+use serde_json::json;
+
+use crate::support::{Client, Events, Worker, config, one_model, start};
+
+/// A stream that has read `text` of a job on `worker`.
+async fn under_way(client: &Client, worker: &mut Worker, text: &str) -> (Events, String) {
+    let request = client.stream();
+    let job = worker.job().await;
+    worker.token(&job, text).await;
+    let mut events = request.events().await;
+    events.until(text).await;
+    (events, job)
+}
+
+#[tokio::test]
+async fn a_silent_worker_loses_its_job_to_another_and_is_taken_back() {
+    let router = start(Config { dead_threshold: Duration::from_millis(300), ..config() }).await;
+    let client = Client::new(&router);
+    let mut silent = Worker::join(&router, &one_model(1)).await;
+    let (mut events, job) = under_way(&client, &mut silent, "A B ").await;
+    router.wait_for(|now| now.silent == 1 && now.waiting == 1).await;
+
+    let mut other = Worker::join(&router, &one_model(1)).await;
+    assert_eq!(other.job().await, job, "the same id");
+    assert_eq!(silent.hear().await, json!({ "type": "cancel", "job_id": job }));
+    silent.token(&job, "too late").await;
+    for piece in ["A", " B", " C"] {
+        other.token(&job, piece).await;
+    }
+    other.complete(&job, "A B C").await;
+    assert_eq!(events.rest().await.0, "C", "no text twice");
+
+    router.wait_for(|now| now.workers <= 1).await;
+    silent.beat().await;
+    router.wait_for(|now| now.workers >= 1 && now.active_jobs == 0).await;
+    let _request = client.whole();
+    drop(other);
+    assert!(!silent.job().await.is_empty(), "a worker that came back is asked again");
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_back_alone_goes_on_with_its_job() {
+    let router = start(Config { dead_threshold: Duration::from_millis(200), ..config() }).await;
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let (mut events, job) = under_way(&Client::new(&router), &mut worker, "A").await;
+    router.wait_for(|now| now.silent == 1).await;
+    worker.say(json!({ "type": "heartbeat" })).await;
+    let mut heard = [worker.hear().await, worker.hear().await];
+    heard.sort_by_key(|message| message["type"].to_string());
+    assert_eq!((&heard[0]["type"], &heard[1]["job_id"]), (&json!("heartbeat_ack"), &json!(job)));
+    // It ran the job all along and says only what is new; the whole answer tells.
+    worker.token(&job, "C").await;
+    worker.complete(&job, "ABC").await;
+    assert_eq!(events.rest().await.0, "BC");
+}
+
+#[tokio::test]
+async fn a_lost_connection_runs_the_job_again_and_a_repeat_is_skipped() {
+    let router = start(config()).await;
+    let mut first = Worker::join(&router, &one_model(1)).await;
+    let (mut events, job) = under_way(&Client::new(&router), &mut first, "Hello ").await;
+    first.vanish();
+    let mut second = Worker::join(&router, &one_model(1)).await;
+    assert_eq!(second.job().await, job);
+    second.token(&job, "Hel").await;
+    second.token(&job, "lo wor").await;
+    events.until("wor").await;
+    second.token(&job, "ld").await;
+    second.complete(&job, "Hello world").await;
+    assert_eq!(events.rest().await.0, "ld");
+}
+
+#[tokio::test]
+async fn another_answer_after_a_lost_connection_is_an_error_and_not_a_mixture() {
+    let router = start(config()).await;
+    let mut first = Worker::join(&router, &one_model(1)).await;
+    let (mut events, job) = under_way(&Client::new(&router), &mut first, "Hello ").await;
+    first.vanish();
+    let mut second = Worker::join(&router, &one_model(1)).await;
+    second.job().await;
+    second.token(&job, "Good day").await;
+    second.complete(&job, "Good day").await;
+    let (text, last) = events.rest().await;
+    assert_eq!((text.as_str(), &last["error"]["code"]), ("", &json!("worker_lost")));
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_of_the_last_run_only() {
+    let router = start(config()).await;
+    let mut first = Worker::join(&router, &one_model(1)).await;
+    let request = Client::new(&router).whole();
+    let job = first.job().await;
+    first.token(&job, "lost ").await;
+    first.beat().await;
+    first.vanish();
+    let mut second = Worker::join(&router, &one_model(1)).await;
+    second.job().await;
+    second.token(&job, "kept").await;
+    second.complete(&job, "").await;
+    assert_eq!(request.json().await.1["choices"][0]["message"]["content"], "kept");
+}
+
+#[tokio::test]
+async fn a_job_that_loses_every_worker_is_given_up() {
+    let router = start(Config { max_attempts: 2, ..config() }).await;
+    let request = Client::new(&router).whole();
+    for _ in 0..2 {
+        let mut worker = Worker::join(&router, &one_model(1)).await;
+        worker.job().await;
+        worker.vanish();
+    }
+    let (status, error) = request.json().await;
+    assert_eq!((status, &error["error"]["code"]), (502, &json!("worker_lost")));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_its_job_in_every_phase() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let whole = client.whole();
+    let job = worker.job().await;
+    let queued = client.whole();
+    router.wait_for(|now| now.waiting == 1).await;
+    drop(queued);
+    router.wait_for(|now| now.waiting == 0).await;
+    drop(whole);
+    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+
+    let before_text = client.stream();
+    let job = worker.job().await;
+    drop(before_text);
+    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+
+    let (events, job) = under_way(&client, &mut worker, "A").await;
+    drop(events);
+    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+    worker.complete(&job, "too late").await;
+    assert_eq!(router.wait_for(|now| now.active_jobs == 0).await.total_slots, 1, "the slot is free");
+}
+
+#[tokio::test]
+async fn a_job_past_its_time_is_cancelled_and_said_so() {
+    let router = start(Config { job_timeout: Duration::from_millis(200), ..config() }).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let (running, waiting) = (client.whole(), client.whole());
+    let job = worker.job().await;
+    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+    let mut codes = Vec::new();
+    for request in [running, waiting] {
+        let response = request.response().await;
+        assert!(response.headers().contains_key("retry-after"));
+        codes.push(response.status().as_u16());
+    }
+    codes.sort_unstable();
+    // The job that waited was given to the worker when the first one's time ended, or ended waiting.
+    assert!(codes == [503, 504] || codes == [504, 504], "{codes:?}");
+}
+
+#[tokio::test]
+async fn a_workers_error_is_the_clients_error() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    for request in [client.whole(), client.stream()] {
+        let job = worker.job().await;
+        worker.say(json!({ "type": "error", "job_id": job, "error": "inference error: x", "details": "y" })).await;
+        assert_eq!(
+            request.json().await,
+            (500, json!({ "error": { "message": "inference error: x", "type": "server_error" } }))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_beyond_the_bound_is_cut_and_cancelled() {
+    let router = start(Config { max_unread: 1000, ..config() }).await;
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let request = Client::new(&router).whole();
+    let job = worker.job().await;
+    for _ in 0..11 {
+        worker.token(&job, &"x".repeat(100)).await;
+    }
+    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+    assert_eq!(request.json().await.0, 500);
+}
+
+#[tokio::test]
+async fn cut_links_and_a_crash_leave_an_address_to_come_back_to() {
+    let router = start(config()).await;
+    let worker = Worker::join(&router, &one_model(1)).await;
+    router.cut_links();
+    assert_eq!(worker.ending().await, None, "no close frame");
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let client = Client::new(&router);
+    let request = client.whole();
+    worker.job().await;
+    let port = router.addr().port();
+    router.abort().await;
+    assert_eq!(worker.ending().await, None);
+    assert_eq!(request.json().await.0, 503);
+    let again = start(Config { port, ..config() }).await;
+    let mut worker = Worker::join(&again, &one_model(1)).await;
+    let request = Client::new(&again).whole();
+    let job = worker.job().await;
+    worker.complete(&job, "back").await;
+    assert_eq!(request.json().await.0, 200);
+}

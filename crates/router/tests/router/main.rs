@@ -1,0 +1,10 @@
+//! The router as workers and clients meet it: over real sockets, with a scripted worker.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail a test, too")]
+
+mod chat;
+mod faults;
+mod link;
+mod program;
+mod support;
+mod upstream;

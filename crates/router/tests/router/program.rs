@@ -1,0 +1,163 @@
+//! The program: keys, settings, the log, signals.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{one_model, soon};
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auxot-router"));
+    command.env_clear().args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Makes a pair in `file` and returns it as printed.
+fn create(file: &Path) -> Value {
+    let output = run(&["keys", "create", "--json", "--file", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn keys_are_shown_once_and_stored_as_hashes_for_the_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("auxot/router-keys.toml");
+    let pair = create(&file);
+    let stored = std::fs::read_to_string(&file).unwrap();
+    for key in ["worker_key", "api_key"] {
+        let key = pair[key].as_str().unwrap();
+        assert_eq!(key.len(), 47);
+        assert!(!stored.contains(&key[4..]));
+    }
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(stored.matches("$argon2id$v=19$m=19456,t=2,p=1$").count(), 2);
+
+    let again = run(&["keys", "create", "--file", file.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(64));
+    assert!(text(&again.stderr).contains("`default`"), "{}", text(&again.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), stored);
+    let list = text(&run(&["keys", "list", "--file", file.to_str().unwrap()]).stdout);
+    assert!(list.trim_end().ends_with("default") && list.lines().count() == 1 && !list.contains("argon2"), "{list}");
+}
+
+#[test]
+fn what_cannot_be_done_as_asked_exits_64_and_says_why() {
+    for (arguments, word) in [
+        (&["--prot", "1"][..], "--prot"),
+        (&["--port", "x"], "--port"),
+        (&["serve", "--job-timeout", "5 parsecs"], "--job-timeout"),
+        (&["--port", "0"], "keys create"),
+        (&["--port", "0", "--keys-file", "/nonexistent/keys"], "/nonexistent/keys"),
+        (&["keys", "list"], "--file"),
+    ] {
+        let output = run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {said}");
+        assert!(said.contains(word), "{said}");
+    }
+    assert_eq!(run(&["--help"]).status.code(), Some(0));
+}
+
+/// A running router and its log so far.
+struct Running {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    seen: String,
+}
+
+impl Running {
+    fn start(file: &Path) -> Self {
+        let mut child = program(&["--port", "0", "--log-level", "trace", "--log-format", "json"])
+            .env("AUXOT_ROUTER_KEYS_FILE", file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self { child, log, seen: String::new() }
+    }
+
+    /// The first log line that has `message`.
+    fn line(&mut self, message: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "no line `{message}` in:\n{}", self.seen);
+            self.seen.push_str(&line);
+            let value: Value = serde_json::from_str(&line).unwrap();
+            if value["message"] == message {
+                return value;
+            }
+        }
+    }
+
+    /// Ends it by SIGTERM; exit code and whole log.
+    fn stop(mut self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.log.read_to_string(&mut self.seen).unwrap();
+        (self.child.wait().unwrap().code(), self.seen)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_has_one_line_a_job_and_neither_keys_nor_prompts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let pair = create(&file);
+    let (worker_key, api_key) = (pair["worker_key"].as_str().unwrap(), pair["api_key"].as_str().unwrap());
+    let mut router = Running::start(&file);
+    let addr = router.line("router listens")["addr"].as_str().unwrap().to_owned();
+
+    let socket = format!("ws://{addr}/ws");
+    let hello = |key: &str| json!({ "type": "hello", "gpu_key": key, "capabilities": one_model(1) }).to_string();
+    let talk = async |key: &str| {
+        use futures_util::{SinkExt, StreamExt};
+        let (mut link, _) = tokio_tungstenite::connect_async(&socket).await.unwrap();
+        link.send(Message::text(hello(key))).await.unwrap();
+        let first = soon("a greeting", link.next()).await.unwrap().unwrap();
+        (link, first.to_string())
+    };
+    let wrong = "adm_wrong-and-never-to-be-seen";
+    assert!(talk(wrong).await.1.contains("invalid GPU key"));
+    let (mut link, ack) = talk(worker_key).await;
+    assert!(ack.contains("\"success\":true"), "{ack}");
+
+    let client = crate::support::Client::at(&addr);
+    let asking = client.get("/v1/models").bearer_auth("rtr_wrong-and-never-to-be-seen").send();
+    assert_eq!(soon("a refusal", asking).await.unwrap().status(), 401);
+    let body = json!({ "messages": [{ "role": "user", "content": "a private prompt" }] });
+    let asking = client.post("/v1/chat/completions").bearer_auth(api_key).json(&body).send();
+    let answering = async {
+        use futures_util::{SinkExt, StreamExt};
+        let job = soon("a job", link.next()).await.unwrap().unwrap().to_string();
+        let job: Value = serde_json::from_str(&job).unwrap();
+        let complete = json!({ "type": "complete", "job_id": job["job_id"], "full_response": "a private answer", "input_tokens": 5 });
+        link.send(Message::text(complete.to_string())).await.unwrap();
+    };
+    let (response, ()) = soon("an answer", async { tokio::join!(asking, answering) }).await;
+    assert_eq!(response.unwrap().status(), 200);
+
+    let line = router.line("job ended");
+    assert_eq!(
+        (&line["ending"], &line["input_tokens"], &line["attempts"]),
+        (&json!("completed"), &json!(5), &json!(1))
+    );
+    let (code, log) = router.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("router stopped"));
+    for secret in [worker_key, api_key, "never-to-be-seen", "private", "argon2"] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}

@@ -1,0 +1,244 @@
+//! A router on a free port, a scripted worker, and a client; every wait is for an event, with a deadline.
+
+use std::future::Future;
+use std::time::Duration;
+
+use auxot_router::{Config, Keys, Router};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+pub(crate) const WORKER_KEY: &str = "adm_scripted-worker";
+pub(crate) const API_KEY: &str = "rtr_scripted-client";
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(30), future).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+}
+
+pub(crate) fn config() -> Config {
+    Config { port: 0, keys: Keys::plain(WORKER_KEY, API_KEY).unwrap(), ..Config::default() }
+}
+
+pub(crate) async fn start(config: Config) -> Router {
+    Router::bind(config).await.unwrap()
+}
+
+/// What a worker with one model says of itself.
+pub(crate) fn one_model(slots: u32) -> Value {
+    json!({ "backend": "llama.cpp", "model": "gemma-3-4b-it", "ctx_size": 4096, "total_slots": slots })
+}
+
+/// A worker that does what the test says.
+pub(crate) struct Worker {
+    socket: WebSocketStream<TcpStream>,
+    pub(crate) ack: Value,
+}
+
+impl Worker {
+    async fn dial(router: &Router) -> WebSocketStream<TcpStream> {
+        let tcp = TcpStream::connect(router.addr()).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        tokio_tungstenite::client_async(format!("ws://{}/ws", router.addr()), tcp).await.unwrap().0
+    }
+
+    /// A connection that has said nothing yet.
+    pub(crate) async fn raw(router: &Router) -> Self {
+        Self { socket: Self::dial(router).await, ack: Value::Null }
+    }
+
+    pub(crate) async fn join(router: &Router, capabilities: &Value) -> Self {
+        let mut worker = Self::raw(router).await;
+        worker.say(json!({ "type": "hello", "gpu_key": WORKER_KEY, "capabilities": capabilities })).await;
+        worker.ack = worker.hear().await;
+        assert_eq!(worker.ack["type"], "hello_ack");
+        assert_eq!(worker.ack["success"], true);
+        worker
+    }
+
+    pub(crate) async fn say(&mut self, message: Value) {
+        self.say_text(&message.to_string()).await;
+    }
+
+    pub(crate) async fn say_text(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    /// The next message.
+    pub(crate) async fn hear(&mut self) -> Value {
+        loop {
+            match soon("a message from the router", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("a message was expected, not {other:?}"),
+            }
+        }
+    }
+
+    /// The next message, which is a job; its id.
+    pub(crate) async fn job(&mut self) -> String {
+        let job = self.hear().await;
+        assert_eq!(job["type"], "job", "{job}");
+        job["job_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Whether the router has sent nothing up to now: what it had sent would come before the answer to this heartbeat.
+    pub(crate) async fn hears_nothing(&mut self) {
+        self.beat().await;
+    }
+
+    pub(crate) async fn beat(&mut self) {
+        self.say(json!({ "type": "heartbeat" })).await;
+        assert_eq!(self.hear().await["type"], "heartbeat_ack");
+    }
+
+    pub(crate) async fn token(&mut self, job: &str, text: &str) {
+        self.say(json!({ "type": "token", "job_id": job, "token": text })).await;
+    }
+
+    pub(crate) async fn complete(&mut self, job: &str, whole: &str) {
+        self.say(json!({
+            "type": "complete", "job_id": job, "full_response": whole,
+            "cache_tokens": 1, "input_tokens": 2, "output_tokens": 3,
+        }))
+        .await;
+    }
+
+    /// How the connection ends: the close code, or none when the socket just ended.
+    pub(crate) async fn ending(mut self) -> Option<u16> {
+        loop {
+            match soon("the end of the link", self.socket.next()).await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// Ends the connection without a close frame.
+    pub(crate) fn vanish(self) {
+        drop(self);
+    }
+}
+
+/// A client of the chat API.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Client {
+    pub(crate) fn new(router: &Router) -> Self {
+        Self::at(&router.addr().to_string())
+    }
+
+    pub(crate) fn at(addr: &str) -> Self {
+        // The second call of a process finds a provider there, which is just as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { http, base: format!("http://{addr}") }
+    }
+
+    pub(crate) fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}{path}", self.base))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn get_json(&self, path: &str) -> (u16, Value) {
+        let response = soon("an answer", self.get(path).bearer_auth(API_KEY).send()).await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// Sends a chat request in the background.
+    pub(crate) fn chat(&self, body: &Value) -> Answering {
+        let sending = self.post("/v1/chat/completions").bearer_auth(API_KEY).json(body).send();
+        Answering(tokio::task::JoinSet::from_iter([sending]))
+    }
+
+    /// Sends a streaming request that needs an answer to begin.
+    pub(crate) fn stream(&self) -> Answering {
+        self.chat(
+            &json!({ "model": "gemma-3-4b-it", "stream": true, "messages": [{ "role": "user", "content": "hi" }] }),
+        )
+    }
+
+    /// Sends a request for a whole answer.
+    pub(crate) fn whole(&self) -> Answering {
+        self.chat(&json!({ "model": "gemma-3-4b-it", "messages": [{ "role": "user", "content": "hi" }] }))
+    }
+}
+
+/// A request under way; dropped, its connection ends.
+pub(crate) struct Answering(tokio::task::JoinSet<reqwest::Result<reqwest::Response>>);
+
+impl Answering {
+    pub(crate) async fn response(mut self) -> reqwest::Response {
+        soon("an answer", self.0.join_next()).await.unwrap().unwrap().unwrap()
+    }
+
+    pub(crate) async fn json(self) -> (u16, Value) {
+        let response = self.response().await;
+        let status = response.status().as_u16();
+        (status, soon("a body", response.json()).await.unwrap())
+    }
+
+    pub(crate) async fn events(self) -> Events {
+        let response = self.response().await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Events { response, text: String::new(), comments: 0 }
+    }
+}
+
+/// The events of a stream.
+pub(crate) struct Events {
+    response: reqwest::Response,
+    text: String,
+    pub(crate) comments: usize,
+}
+
+impl Events {
+    /// The next event, or nothing after `[DONE]`.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                if event.starts_with(':') {
+                    self.comments += 1;
+                    continue;
+                }
+                let data = event.strip_prefix("data: ").unwrap();
+                return (data != "[DONE]").then(|| serde_json::from_str(data).unwrap());
+            }
+            let bytes = soon("more of the stream", self.response.chunk()).await.unwrap();
+            self.text.push_str(std::str::from_utf8(&bytes.expect("the stream ends with [DONE]")).unwrap());
+        }
+    }
+
+    /// Waits until `text` has come in full.
+    pub(crate) async fn until(&mut self, text: &str) {
+        let mut got = String::new();
+        while got != text {
+            let event = self.next().await.unwrap();
+            got.push_str(event["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
+            assert!(text.starts_with(&got), "{got:?} instead of {text:?}");
+        }
+    }
+
+    /// All text up to the end, and the last event.
+    pub(crate) async fn rest(&mut self) -> (String, Value) {
+        let (mut text, mut last) = (String::new(), Value::Null);
+        while let Some(event) = self.next().await {
+            text.push_str(event["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
+            last = event;
+        }
+        (text, last)
+    }
+}
