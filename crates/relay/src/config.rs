@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Address of the router, in any form that the URL table of the protocol reads; a bare host means TLS.
+    /// Address of the router, in any form that [`crate::RouterUrl`] reads; a bare host means TLS.
     pub url: String,
     /// The worker key. Prefer `key_file` or the environment over the configuration file.
     #[serde(skip_serializing)]

@@ -1,0 +1,73 @@
+//! The one metrics recorder of the process.
+
+use std::time::Duration;
+
+use metrics::gauge;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// How often histogram samples are folded into their buckets; they would pile up between scrapes.
+const UPKEEP: Duration = Duration::from_secs(5);
+const INFO: &str = "auxot_worker_info";
+
+/// Why there are no metrics.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// A histogram was given no buckets.
+    #[error("cannot set the buckets of {name}: {reason}")]
+    Buckets {
+        /// Which one.
+        name: String,
+        /// The library's words.
+        reason: String,
+    },
+    /// There is a recorder already.
+    #[error("cannot install the metrics recorder: {0}")]
+    Installed(String),
+}
+
+/// The recorder's handle: renders, and folds samples.
+#[derive(Clone)]
+pub struct Recorder {
+    handle: PrometheusHandle,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Recorder")
+    }
+}
+
+impl Recorder {
+    /// Makes the process's recorder; `histograms` are names with their buckets' upper bounds.
+    ///
+    /// # Errors
+    /// When a histogram has no buckets, or the process has a recorder already.
+    pub fn install(histograms: &[(&str, &[f64])]) -> Result<Self, RecorderError> {
+        let mut builder = PrometheusBuilder::new();
+        for (name, buckets) in histograms {
+            builder = builder
+                .set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)
+                .map_err(|error| RecorderError::Buckets { name: (*name).to_owned(), reason: error.to_string() })?;
+        }
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).map_err(|error| RecorderError::Installed(error.to_string()))?;
+        metrics::describe_gauge!(INFO, "Always 1; the label says which version runs (labels: version)");
+        gauge!(INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        Ok(Self { handle })
+    }
+
+    /// Folds samples for ever; to be driven beside the server.
+    pub async fn upkeep(&self) {
+        let mut due = tokio::time::interval(UPKEEP);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            self.handle.run_upkeep();
+        }
+    }
+
+    pub(crate) fn render(&self) -> String {
+        self.handle.render()
+    }
+}

@@ -1,0 +1,60 @@
+//! The fleet's series: which models are loaded, what memory they hold, who waits.
+
+use metrics::{Unit, describe_gauge, gauge};
+
+use crate::report::Report;
+
+const MODEL_LOADED: &str = "auxot_worker_model_loaded";
+const VRAM_USED: &str = "auxot_worker_vram_used_bytes";
+const DEVICE_USED: &str = "auxot_worker_device_memory_used_bytes";
+const DEVICE_TOTAL: &str = "auxot_worker_device_memory_total_bytes";
+const SLOTS: &str = "auxot_worker_slots";
+const SLOTS_BUSY: &str = "auxot_worker_slots_busy";
+const WAITING: &str = "auxot_worker_jobs_waiting";
+const UNMET: &str = "auxot_worker_wishes_unmet";
+
+/// Describes every series of this crate.
+pub fn describe() {
+    describe_gauge!(MODEL_LOADED, "1 while the model takes jobs, else 0 (labels: model)");
+    describe_gauge!(
+        VRAM_USED,
+        Unit::Bytes,
+        "Memory that the model's process holds (labels: model, device; `host` where no device does)"
+    );
+    describe_gauge!(DEVICE_USED, Unit::Bytes, "Memory of the device in use by everybody (labels: device)");
+    describe_gauge!(DEVICE_TOTAL, Unit::Bytes, "Memory of the device (labels: device)");
+    describe_gauge!(SLOTS, "Jobs the model can run at once (labels: model)");
+    describe_gauge!(SLOTS_BUSY, "Jobs the model runs now (labels: model)");
+    describe_gauge!(WAITING, "Jobs that wait for a slot of the model (labels: model)");
+    describe_gauge!(UNMET, "Wishes of the operator or the router that this host cannot honour");
+}
+
+/// Publishes what a report says. A figure that is unknown is not set, rather than set to zero.
+pub(crate) fn publish(report: &Report) {
+    for model in &report.models {
+        let name = model.model.name.clone();
+        gauge!(MODEL_LOADED, "model" => name.clone()).set(f64::from(u8::from(model.ready.is_some())));
+        gauge!(SLOTS, "model" => name.clone())
+            .set(model.ready.as_ref().map_or(0.0, |ready| f64::from(ready.props.total_slots)));
+        gauge!(SLOTS_BUSY, "model" => name.clone()).set(f64::from(model.slots_busy));
+        gauge!(WAITING, "model" => name.clone()).set(model.waiting as f64);
+        for (device, bytes) in &model.memory {
+            gauge!(VRAM_USED, "model" => name.clone(), "device" => device.clone()).set(*bytes as f64);
+        }
+        if model.status.pid.is_none() {
+            // No process holds nothing: known, so it is said.
+            for device in report.devices.devices.iter().map(|device| device.id.clone()).chain(["host".to_owned()]) {
+                gauge!(VRAM_USED, "model" => name.clone(), "device" => device).set(0.0);
+            }
+        }
+    }
+    for device in &report.devices.devices {
+        if let Some(used) = device.used {
+            gauge!(DEVICE_USED, "device" => device.id.clone()).set(used as f64);
+        }
+        if let Some(total) = device.total {
+            gauge!(DEVICE_TOTAL, "device" => device.id.clone()).set(total as f64);
+        }
+    }
+    gauge!(UNMET).set(report.unmet.len() as f64);
+}

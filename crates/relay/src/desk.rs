@@ -1,0 +1,167 @@
+//! The table of jobs this worker holds, whichever lane they came by.
+//!
+//! Each job is here from its arrival until its terminal message is in a socket. The key is the
+//! router's id, the identity is id **and** conversation: the same id with other messages is a new
+//! round, with the same messages it is a duplicate or the router asking again after a lost link,
+//! and then the running job moves to the lane that asked.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use auxot_protocol::Job;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::exchange::{self, Exchange, Surroundings};
+use crate::outbox::Outbox;
+
+/// All jobs of this worker.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    departures: watch::Sender<u64>,
+    surroundings: Arc<Surroundings>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: HashMap<String, Held>,
+    tasks: JoinSet<()>,
+    rounds: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    round: u64,
+    fingerprint: u64,
+    cancel: CancellationToken,
+    lane: watch::Sender<Outbox>,
+}
+
+/// What became of a job that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// It runs.
+    Started,
+    /// It ran already; its answer now goes to the lane that asked.
+    Adopted,
+    /// It runs already on that very lane.
+    Duplicate,
+    /// The same id with another conversation: the earlier round is dropped, this one runs.
+    NewRound,
+}
+
+impl Desk {
+    pub(crate) fn new(surroundings: Arc<Surroundings>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), departures: watch::Sender::new(0), surroundings })
+    }
+
+    /// Takes a job from a lane.
+    pub(crate) fn accept(self: &Arc<Self>, job: Job, from: &Outbox) -> Accepted {
+        let fingerprint = fingerprint(&job);
+        let mut state = self.lock();
+        state.rounds += 1;
+        let round = state.rounds;
+        let mut accepted = Accepted::Started;
+        let slot = match state.held.entry(job.job_id.clone()) {
+            Entry::Occupied(held) if held.get().fingerprint == fingerprint => {
+                return held.get().moved_to(from);
+            }
+            Entry::Occupied(mut held) => {
+                held.get().cancel.cancel();
+                accepted = Accepted::NewRound;
+                let (new, seat) = Held::new(round, fingerprint, from);
+                held.insert(new);
+                seat
+            }
+            Entry::Vacant(free) => {
+                let (new, seat) = Held::new(round, fingerprint, from);
+                free.insert(new);
+                seat
+            }
+        };
+        let leave = Leave { desk: Arc::clone(self), job_id: job.job_id.clone(), round };
+        let exchange = Exchange::new(job, slot, Arc::clone(&self.surroundings));
+        // Ended tasks are taken out as new ones come in, so the set is as large as the work.
+        while state.tasks.try_join_next().is_some() {}
+        state.tasks.spawn(exchange::run(exchange, leave));
+        accepted
+    }
+
+    /// The router no longer wants a job; whether it was here.
+    pub(crate) fn cancel(&self, job_id: &str) -> bool {
+        let state = self.lock();
+        state.held.get(job_id).inspect(|held| held.cancel.cancel()).is_some()
+    }
+
+    /// Jobs held now, running or waiting.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().held.len()
+    }
+
+    /// Whether a lane has a job to finish.
+    pub(crate) fn is_busy(&self, lane: &Outbox) -> bool {
+        self.lock().held.values().any(|held| held.lane.borrow().is_same_lane(lane))
+    }
+
+    /// Changes whenever a job has left.
+    pub(crate) fn departures(&self) -> watch::Receiver<u64> {
+        self.departures.subscribe()
+    }
+
+    /// Ends every job with its shutdown message; they are gone when [`Desk::len`] is zero.
+    pub(crate) fn end_all(&self) {
+        self.surroundings.shutdown.cancel();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under this lock leaves a consistent table: every change is a single insert or remove.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn new(round: u64, fingerprint: u64, from: &Outbox) -> (Self, exchange::Seat) {
+        let cancel = CancellationToken::new();
+        let (lane, lane_seen) = watch::channel(from.clone());
+        (Self { round, fingerprint, cancel: cancel.clone(), lane }, exchange::Seat { cancel, lane: lane_seen })
+    }
+
+    fn moved_to(&self, lane: &Outbox) -> Accepted {
+        if self.lane.borrow().is_same_lane(lane) {
+            return Accepted::Duplicate;
+        }
+        self.lane.send_replace(lane.clone());
+        Accepted::Adopted
+    }
+}
+
+/// Takes a job off the desk when its exchange ends, also by a panic.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    desk: Arc<Desk>,
+    job_id: String,
+    round: u64,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let mut state = self.desk.lock();
+        // A later round under the same id is not ours to remove.
+        if state.held.get(&self.job_id).is_some_and(|held| held.round == self.round) {
+            state.held.remove(&self.job_id);
+        }
+        drop(state);
+        self.desk.departures.send_modify(|count| *count += 1);
+    }
+}
+
+/// Tells one conversation from another under the same id; not a secret, so no cryptography.
+fn fingerprint(job: &Job) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    job.messages.as_ref().map(|messages| messages.get()).hash(&mut hasher);
+    hasher.finish()
+}

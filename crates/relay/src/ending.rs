@@ -1,0 +1,166 @@
+//! How a job ends: once, in one of these ways, and with the words that each of them has.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use auxot_fleet::Refusal;
+use auxot_llama::EngineError;
+use auxot_protocol::JobError;
+
+/// The one way in which a job ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The engine finished and the answer is with the router.
+    Completed,
+    /// The fleet gave no slot.
+    Refused(Refusal),
+    /// The job itself cannot be carried out.
+    BadJob(String),
+    /// The engine said no.
+    EngineRefused(EngineError),
+    /// The engine failed in the middle of its answer.
+    EngineFailed(EngineError),
+    /// The engine went away, before or in its answer.
+    EngineGone { after_text: bool },
+    /// The engine's answer makes no sense.
+    Unreadable(String),
+    /// The model called a tool with arguments that are no JSON object.
+    BadToolCall { tool: String },
+    /// A silence or the job as a whole took too long.
+    TimedOut(Limit),
+    /// The router no longer wants it.
+    Cancelled,
+    /// The link was lost and the router did not ask again within the window.
+    LinkLost,
+    /// The worker ends before the job could.
+    ShuttingDown,
+    /// A fault of ours; the job's task panicked.
+    Broken,
+}
+
+/// Which of the time limits it was, with its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Headers(Duration),
+    Idle(Duration),
+    Total(Duration),
+}
+
+impl Ending {
+    /// The metric's label value.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Refused(_) => "refused",
+            Self::BadJob(_) => "bad_job",
+            Self::EngineRefused(_) => "engine_refused",
+            Self::EngineFailed(_) => "engine_failed",
+            Self::EngineGone { .. } => "engine_gone",
+            Self::Unreadable(_) => "unreadable",
+            Self::BadToolCall { .. } => "bad_tool_call",
+            Self::TimedOut(Limit::Headers(_)) => "timeout_headers",
+            Self::TimedOut(Limit::Idle(_)) => "timeout_idle",
+            Self::TimedOut(Limit::Total(_)) => "timeout_total",
+            Self::Cancelled => "cancelled",
+            Self::LinkLost => "link_lost",
+            Self::ShuttingDown => "shutting_down",
+            Self::Broken => "broken",
+        }
+    }
+
+    /// Why, for the log: never the caller's text.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match self {
+            Self::Completed | Self::Cancelled => None,
+            Self::Refused(refusal) => Some(refusal.to_string()),
+            Self::EngineRefused(error) | Self::EngineFailed(error) => Some(format!("{} {}", error.status, error.kind)),
+            Self::Unreadable(what) => Some(what.clone()),
+            other => Some(other.label().to_owned()),
+        }
+    }
+
+    /// Every label value, so that each series exists from the start.
+    pub(crate) const LABELS: [&'static str; 15] = [
+        "completed",
+        "refused",
+        "bad_job",
+        "engine_refused",
+        "engine_failed",
+        "engine_gone",
+        "unreadable",
+        "bad_tool_call",
+        "timeout_headers",
+        "timeout_idle",
+        "timeout_total",
+        "cancelled",
+        "link_lost",
+        "shutting_down",
+        "broken",
+    ];
+
+    /// What the caller reads, and what only the router's log gets; `None` where nothing is said.
+    ///
+    /// The text is short and stable and holds no address, path or process id of this host.
+    fn words(&self, confirm_cancel: bool) -> Option<(String, Option<String>)> {
+        let plain = |text: String| Some((text, None));
+        match self {
+            Self::Completed | Self::LinkLost => None,
+            Self::Cancelled => {
+                if confirm_cancel {
+                    plain("cancelled".to_owned())
+                } else {
+                    None
+                }
+            }
+            Self::Refused(refusal) => plain(refusal.to_string()),
+            Self::BadJob(reason) => plain(format!("cannot run this job: {reason}")),
+            Self::EngineRefused(error) => plain(format!("inference error: {}", error.message)),
+            Self::EngineFailed(error) => plain(format!("inference error: {} (the answer is cut short)", error.message)),
+            Self::EngineGone { after_text: false } => plain("inference error: model server restarted".to_owned()),
+            Self::EngineGone { after_text: true } => {
+                plain("inference error: model server stopped in the middle of the answer".to_owned())
+            }
+            Self::Unreadable(what) => {
+                Some(("inference error: the model server's answer cannot be read".to_owned(), Some(what.clone())))
+            }
+            Self::BadToolCall { tool } => {
+                plain(format!("inference error: the model called `{tool}` with arguments that are not a JSON object"))
+            }
+            Self::TimedOut(Limit::Headers(after)) => {
+                plain(format!("inference error: the model server did not begin an answer within {after:?}"))
+            }
+            Self::TimedOut(Limit::Idle(after)) => {
+                plain(format!("inference error: the model server was silent for {after:?}"))
+            }
+            Self::TimedOut(Limit::Total(after)) => plain(format!("job timed out after {} s", after.as_secs())),
+            Self::ShuttingDown => plain("the worker is shutting down".to_owned()),
+            Self::Broken => plain("internal error of the worker".to_owned()),
+        }
+    }
+
+    /// The terminal message of this ending, if it speaks at all.
+    pub(crate) fn message<'a>(&self, job_id: &'a str, confirm_cancel: bool) -> Option<JobError<'a>> {
+        let (error, details) = self.words(confirm_cancel)?;
+        Some(JobError {
+            job_id: Some(Cow::Borrowed(job_id)),
+            error: Cow::Owned(error),
+            details: details.map(Cow::Owned),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_that_speak_name_no_address_and_the_quiet_ones_say_nothing() {
+        assert!(Ending::Completed.message("j", false).is_none());
+        assert!(Ending::LinkLost.message("j", true).is_none());
+        assert!(Ending::Cancelled.message("j", false).is_none());
+        assert_eq!(Ending::Cancelled.message("j", true).expect("said").error, "cancelled");
+        let late = Ending::TimedOut(Limit::Total(Duration::from_secs(1800))).message("j", false).expect("said");
+        assert_eq!((late.job_id.as_deref(), &*late.error), (Some("j"), "job timed out after 1800 s"));
+        assert!(Ending::LABELS.contains(&Ending::Broken.label()));
+    }
+}

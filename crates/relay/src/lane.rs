@@ -1,0 +1,254 @@
+//! One lane: a place for a connection, which dials, greets, serves, and dials again.
+//!
+//! ```text
+//!   Waiting for an engine ─▶ Connecting ─▶ Greeting ─▶ Serving ─▶ Drained
+//!           ▲                    │ failed      │ refused    │ lost
+//!           └──── pause ◀────────┴─────────────┴────────────┘
+//! ```
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use auxot_protocol::{Capabilities, Hello, Policy, ToRouter, ToWorker};
+use futures_util::{SinkExt, StreamExt};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
+use tracing::{error, info, warn};
+
+use crate::backoff::{Backoff, random};
+use crate::desk::Desk;
+use crate::dial::{Dialer, Socket};
+use crate::exchange::Surroundings;
+use crate::greeting::{self, Greeting};
+use crate::lanes::{Dispatch, is_open_source_id, share};
+use crate::metrics::{self, LinkUp};
+use crate::policy::PolicyKeeper;
+use crate::session::{Session, SessionEnd};
+
+/// How often a key that was good once and is refused now is tried again.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// What all lanes share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) dialer: Dialer,
+    pub(crate) key: SecretString,
+    pub(crate) policy: PolicyKeeper,
+    pub(crate) backoff: Mutex<Backoff>,
+    /// What the router's health report suggests, and then what its greeting confirms.
+    pub(crate) dispatch: watch::Sender<Dispatch>,
+    /// Lanes that are wanted now.
+    pub(crate) wanted: watch::Sender<u32>,
+    /// Whether the router has ever taken our key.
+    pub(crate) accepted_once: std::sync::atomic::AtomicBool,
+}
+
+/// Why a lane is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LaneEnd {
+    /// It was told to drain and has.
+    Drained,
+    /// The router does not take our key and never has.
+    KeyRefused { reason: String },
+}
+
+/// What came of one attempt to connect.
+enum Attempted {
+    Serving(Box<Socket>, Option<Box<Policy>>),
+    KeyRefused { reason: String },
+    Pause(Duration),
+}
+
+/// Keeps one lane going until `drain` becomes true.
+pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver<bool>) -> LaneEnd {
+    loop {
+        let mut told = drain.clone();
+        tokio::select! {
+            () = serves(&shared) => {}
+            _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
+        }
+        let capabilities = || stated(&shared, number);
+        let attempted = tokio::select! {
+            attempted = attempt(&shared, capabilities()) => attempted,
+            _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
+        };
+        let pause = match attempted {
+            Attempted::Serving(socket, policy) => {
+                if let Some(policy) = policy {
+                    shared.policy.take_in(*policy, &shared.surroundings.fleet).await;
+                }
+                match serve(&shared, number, *socket, drain.clone()).await {
+                    SessionEnd::Drained => return LaneEnd::Drained,
+                    SessionEnd::Lost { .. } => shared.next_pause(),
+                }
+            }
+            Attempted::KeyRefused { reason } => {
+                if !shared.accepted_once.load(std::sync::atomic::Ordering::Relaxed) {
+                    return LaneEnd::KeyRefused { reason };
+                }
+                REFUSED_PAUSE
+            }
+            Attempted::Pause(pause) => pause,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
+        }
+    }
+}
+
+/// Asks the router for its policy with a connection that does nothing else.
+pub(crate) async fn ask_policy(shared: &Shared) -> Result<Option<Policy>, LaneEnd> {
+    loop {
+        match attempt(shared, crate::telemetry::pending()).await {
+            // Dropped at once: a job that slipped in comes back by itself, an error would fail it.
+            Attempted::Serving(_, policy) => return Ok(policy.map(|policy| *policy)),
+            Attempted::KeyRefused { reason } => return Err(LaneEnd::KeyRefused { reason }),
+            Attempted::Pause(pause) => tokio::time::sleep(pause).await,
+        }
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, number: u32, socket: Socket, drain: watch::Receiver<bool>) -> SessionEnd {
+    let since = Instant::now();
+    let up = LinkUp::new();
+    let capabilities = || stated(shared, number);
+    let on_policy = |policy: Policy| {
+        let shared = Arc::clone(shared);
+        Box::pin(async move { shared.policy.take_in(policy, &shared.surroundings.fleet).await })
+            as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
+    };
+    let session = Session {
+        desk: &shared.desk,
+        surroundings: &shared.surroundings,
+        drain,
+        capabilities: &capabilities,
+        on_policy: &on_policy,
+    };
+    let end = session.serve(socket).await;
+    drop(up);
+    let served = since.elapsed();
+    shared.backoff.lock().unwrap_or_else(PoisonError::into_inner).link_ended(served);
+    match &end {
+        SessionEnd::Drained => info!(lane = number, from = "serving", to = "closed", "link drained"),
+        SessionEnd::Lost { cause, detail } => {
+            metrics::link_lost(cause);
+            warn!(
+                lane = number,
+                from = "serving",
+                to = "disconnected",
+                cause,
+                detail,
+                served_s = served.as_secs(),
+                "link lost"
+            );
+        }
+    }
+    end
+}
+
+async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
+    let mut socket = match shared.dialer.dial().await {
+        Ok(socket) => socket,
+        Err(fault) => {
+            metrics::link_lost("connect");
+            let pause = shared.next_pause();
+            warn!(%fault, pause_ms = pause.as_millis() as u64, "cannot reach the router");
+            return Attempted::Pause(pause);
+        }
+    };
+    let limit = shared.surroundings.config.hello_timeout;
+    let greeting = match tokio::time::timeout(limit, greet(shared, &mut socket, capabilities)).await {
+        Ok(greeting) => greeting,
+        Err(_) => Greeting::Transient { reason: format!("no answer to hello within {limit:?}") },
+    };
+    match greeting {
+        Greeting::Accepted { gpu_id, policy } => {
+            shared.accepted_once.store(true, std::sync::atomic::Ordering::Relaxed);
+            metrics::key_refused(false);
+            // The health report alone is not proof; an id of another make takes the suspicion back.
+            if !is_open_source_id(&gpu_id) {
+                shared.dispatch.send_if_modified(|dispatch| std::mem::take(dispatch) != Dispatch::Shared);
+            }
+            info!(gpu_id, url = %shared.dialer.url, from = "greeting", to = "serving", "link accepted");
+            Attempted::Serving(Box::new(socket), policy)
+        }
+        Greeting::KeyRefused { reason } => {
+            metrics::key_refused(true);
+            metrics::link_lost("key_refused");
+            error!(reason, url = %shared.dialer.url, "the router refuses our key");
+            Attempted::KeyRefused { reason }
+        }
+        Greeting::Later { reason, after } => {
+            warn!(reason, after_s = after.as_secs(), "the router asks us to come back later");
+            Attempted::Pause(after)
+        }
+        Greeting::Transient { reason } => {
+            metrics::link_lost("greeting");
+            let pause = shared.next_pause();
+            warn!(reason, pause_ms = pause.as_millis() as u64, "the router did not greet us");
+            Attempted::Pause(pause)
+        }
+        Greeting::Other => Attempted::Pause(shared.next_pause()),
+    }
+}
+
+async fn greet(shared: &Shared, socket: &mut Socket, mut capabilities: Capabilities) -> Greeting {
+    // Only `config` carries these.
+    capabilities.model_capabilities.clear();
+    let hello = ToRouter::Hello(Box::new(Hello {
+        gpu_key: shared.key.expose_secret().to_owned(),
+        worker_type: None,
+        capabilities,
+    }));
+    if let Err(error) = socket.send(Message::text(hello.to_frame())).await {
+        return Greeting::Transient { reason: error.to_string() };
+    }
+    loop {
+        let text = match socket.next().await {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_))) => continue,
+            Some(Ok(Message::Close(_))) | None => {
+                return Greeting::Transient { reason: "the router closed the connection without a word".to_owned() };
+            }
+            Some(Err(error)) => return Greeting::Transient { reason: error.to_string() },
+        };
+        match ToWorker::parse(&text).map(greeting::read) {
+            Ok(Greeting::Other) => {}
+            Ok(greeting) => return greeting,
+            Err(fault) => warn!(%fault, "cannot read a message of the router"),
+        }
+    }
+}
+
+/// Resolves when there is an engine to offer.
+async fn serves(shared: &Shared) {
+    let mut changes = shared.surroundings.fleet.changes();
+    while !shared.surroundings.fleet.serves() {
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What this lane says it can do now.
+fn stated(shared: &Shared, number: u32) -> Capabilities {
+    let (dispatch, lanes) = (*shared.dispatch.borrow(), *shared.wanted.borrow());
+    shared
+        .surroundings
+        .telemetry
+        .capabilities(&shared.surroundings.fleet, |slots| share(number, lanes, dispatch, slots))
+}
+
+impl Shared {
+    /// All lanes draw from one backoff: a router that is down is down for all of them.
+    fn next_pause(&self) -> Duration {
+        let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = backoff.next(random());
+        tracing::debug!(attempt = backoff.attempt(), "reconnect pause chosen");
+        pause
+    }
+}

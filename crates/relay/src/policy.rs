@@ -1,0 +1,61 @@
+//! The router's wish on its way to the fleet and to the memo of the last one.
+
+use std::sync::{Mutex, PoisonError};
+
+use auxot_fleet::{Fleet, Wish};
+use auxot_protocol::Policy;
+use tracing::{info, warn};
+
+use crate::memo::Memo;
+
+/// Takes in policies, each once.
+#[derive(Debug)]
+pub(crate) struct PolicyKeeper {
+    memo: Memo,
+    last: Mutex<Option<Policy>>,
+}
+
+impl PolicyKeeper {
+    /// A keeper that starts from the policy of the last run, if one is remembered.
+    pub(crate) fn new(memo: Memo) -> Self {
+        let last = memo.recall().filter(Policy::is_for_gpu);
+        Self { memo, last: Mutex::new(last) }
+    }
+
+    /// The wish to start from.
+    pub(crate) fn recalled(&self) -> Option<Wish> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(wish)
+    }
+
+    /// Takes in what the router sent; the same again changes nothing.
+    pub(crate) async fn take_in(&self, policy: Policy, fleet: &Fleet) {
+        if !policy.is_for_gpu() {
+            warn!(worker_type = policy.worker_type, "refused a policy that is not for a GPU worker");
+            return;
+        }
+        if self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(policy.clone()).as_ref() == Some(&policy) {
+            return;
+        }
+        info!(
+            model = policy.wanted_model(),
+            context_size = policy.context_size,
+            slots = policy.slots(),
+            "policy of the router"
+        );
+        for gap in fleet.wish(wish(&policy)).await {
+            warn!(gap, "cannot honour the router's policy");
+        }
+        let memo = self.memo.clone();
+        if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || memo.keep(&policy)).await {
+            warn!(%fault, "cannot remember the router's policy; the next start asks for it first");
+        }
+    }
+}
+
+fn wish(policy: &Policy) -> Wish {
+    Wish {
+        model: policy.wanted_model(),
+        ctx_size: Some(policy.context_size).filter(|tokens| *tokens > 0),
+        slots: (policy.max_parallelism > 0).then(|| policy.slots()),
+    }
+}

@@ -1,0 +1,285 @@
+//! The router's door as a whole: how many lanes, what they share, and how it all ends.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use auxot_fleet::{Fleet, Wish};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+use crate::config::{Config, PromptProgress};
+use crate::desk::Desk;
+use crate::dial::Dialer;
+use crate::exchange::Surroundings;
+use crate::lane::{self, LaneEnd, Shared};
+use crate::lanes::{Dispatch, is_open_source_health, wanted};
+use crate::memo::Memo;
+use crate::policy::PolicyKeeper;
+use crate::telemetry::Telemetry;
+use crate::tls::{self, TlsError};
+use crate::url::{RouterUrl, UrlError};
+
+/// How long jobs cut short by the end of the worker have to tell the router so.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The health report is a courtesy: without it there is one connection.
+const HEALTH_LIMIT: Duration = Duration::from_secs(5);
+/// With nothing to serve, the router is asked this often whether its policy has changed.
+const POLICY_RETRY: Duration = Duration::from_secs(60);
+
+/// The door to one router, before it is opened.
+#[derive(Debug)]
+pub struct Relay {
+    config: Config,
+    key: SecretString,
+    dialer: Dialer,
+    policy: PolicyKeeper,
+}
+
+/// Why the door cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The address.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The trust.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The key.
+    #[error("cannot read the worker key: {0}")]
+    Key(String),
+}
+
+/// How the door was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RelayEnd {
+    /// As asked: every job ended first, or was told that the worker ends.
+    Drained {
+        /// Jobs that the drain time did not suffice for.
+        cut_short: usize,
+    },
+    /// The router does not take our key; trying again would change nothing.
+    KeyRefused {
+        /// The router's own words.
+        reason: String,
+    },
+}
+
+impl Relay {
+    /// Checks everything that can be checked before the first connection.
+    ///
+    /// # Errors
+    /// When the address, the key or the certificate authorities cannot be used.
+    pub fn new(config: Config, state_dir: &std::path::Path) -> Result<Self, RelayError> {
+        let url = RouterUrl::parse(&config.url)?;
+        let key = read_key(&config)?;
+        if !url.tls() && !url.is_loopback() {
+            warn!(%url, "the link to the router is NOT encrypted: the worker key and all prompts cross the network in clear; use https://");
+        }
+        let dialer = Dialer {
+            tls: tls::client_config(config.ca_file.as_deref())?,
+            timeout: config.connect_timeout,
+            max_message: usize::try_from(config.max_message.as_u64()).unwrap_or(usize::MAX),
+            url,
+        };
+        let folder = config.state_dir.clone().unwrap_or_else(|| state_dir.to_owned());
+        let memo = Memo::new(&folder, &dialer.url.websocket(), key.expose_secret());
+        Ok(Self { policy: PolicyKeeper::new(memo), config, key, dialer })
+    }
+
+    /// The router's wish as of the last run, to start from before the router is there.
+    #[must_use]
+    pub fn recalled_wish(&self) -> Option<Wish> {
+        self.policy.recalled()
+    }
+
+    /// Serves until `drain` resolves, then finishes the jobs within `drain_timeout`; or until the key is refused.
+    pub async fn run(self, fleet: Fleet, drain: impl Future<Output = ()>, drain_timeout: Duration) -> RelayEnd {
+        let (sends_progress, progress_wanted) = watch::channel(false);
+        let surroundings = Arc::new(Surroundings {
+            fleet: fleet.clone(),
+            telemetry: Telemetry::default(),
+            shutdown: CancellationToken::new(),
+            sends_progress: progress_wanted,
+            config: self.config,
+        });
+        let shared = Arc::new(Shared {
+            desk: Desk::new(Arc::clone(&surroundings)),
+            dialer: self.dialer,
+            key: self.key,
+            policy: self.policy,
+            backoff: Mutex::new(Backoff::new(
+                surroundings.config.reconnect_delay,
+                surroundings.config.reconnect_max_delay,
+            )),
+            dispatch: watch::Sender::new(Dispatch::default()),
+            wanted: watch::Sender::new(1),
+            accepted_once: AtomicBool::new(false),
+            surroundings,
+        });
+        let mut door = Door { shared, lanes: JoinSet::new(), drains: Vec::new(), sends_progress };
+        tokio::pin!(drain);
+        tokio::select! {
+            end = door.keep_open(&fleet) => return end,
+            () = &mut drain => {}
+        }
+        door.drain(drain_timeout).await
+    }
+}
+
+/// The open door: the lanes and who may end them.
+struct Door {
+    shared: Arc<Shared>,
+    lanes: JoinSet<LaneEnd>,
+    drains: Vec<watch::Sender<bool>>,
+    sends_progress: watch::Sender<bool>,
+}
+
+impl Door {
+    /// Holds as many lanes as are wanted; returns only when the key is refused.
+    async fn keep_open(&mut self, fleet: &Fleet) -> RelayEnd {
+        let shared = Arc::clone(&self.shared);
+        let suspect = suspect_dispatch(&shared);
+        tokio::pin!(suspect);
+        let mut suspected = false;
+        if !fleet.has_models()
+            && let Err(end) = self.wait_for_policy(fleet).await
+        {
+            return end;
+        }
+        let mut changes = fleet.changes();
+        let mut dispatch = shared.dispatch.subscribe();
+        loop {
+            self.hold_wanted(fleet);
+            tokio::select! {
+                () = &mut suspect, if !suspected => suspected = true,
+                Ok(()) = changes.changed() => {}
+                Ok(()) = dispatch.changed() => {}
+                Some(ended) = self.lanes.join_next() => match ended {
+                    Ok(LaneEnd::Drained) => {}
+                    Ok(LaneEnd::KeyRefused { reason }) => return RelayEnd::KeyRefused { reason },
+                    Err(fault) => {
+                        // A panic in one lane ends one connection; its place is filled anew.
+                        tracing::error!(%fault, "the task of a lane has failed");
+                        self.drains.clear();
+                    }
+                },
+            }
+        }
+    }
+
+    /// With no model of the operator's and no remembered policy, only the router can say what to load.
+    async fn wait_for_policy(&self, fleet: &Fleet) -> Result<(), RelayEnd> {
+        loop {
+            match lane::ask_policy(&self.shared).await {
+                Ok(Some(policy)) => self.shared.policy.take_in(policy, fleet).await,
+                Ok(None) => warn!("the router has no policy for us"),
+                Err(LaneEnd::KeyRefused { reason }) => return Err(RelayEnd::KeyRefused { reason }),
+                Err(LaneEnd::Drained) => {}
+            }
+            if fleet.has_models() {
+                return Ok(());
+            }
+            warn!(
+                again_s = POLICY_RETRY.as_secs(),
+                "nothing to serve: name a model in AUXOT_GPU_AUTOLOAD_MODELS, or put the policy's model into the models folder"
+            );
+            tokio::time::sleep(POLICY_RETRY).await;
+        }
+    }
+
+    fn hold_wanted(&mut self, fleet: &Fleet) {
+        let shared = &self.shared;
+        let dispatch = *shared.dispatch.borrow();
+        let report = fleet.report();
+        let slots = report.models.first().and_then(|model| model.ready.as_ref()).map(|ready| ready.props.total_slots);
+        let config = &shared.surroundings.config;
+        // With no engine ready there is nothing new to know: the lanes stay as they are.
+        let count =
+            slots.map_or(self.drains.len().max(1), |slots| wanted(config.connections, dispatch, slots) as usize);
+        shared.wanted.send_if_modified(|wanted| std::mem::replace(wanted, count as u32) != count as u32);
+        self.sends_progress.send_replace(match config.prompt_progress {
+            PromptProgress::On => true,
+            PromptProgress::Off => false,
+            PromptProgress::Auto => dispatch == Dispatch::Shared,
+        });
+        while self.drains.len() > count {
+            if let Some(drain) = self.drains.pop() {
+                drain.send_replace(true);
+            }
+        }
+        while self.drains.len() < count {
+            let (drain, told) = watch::channel(false);
+            let number = u32::try_from(self.drains.len()).unwrap_or(u32::MAX);
+            self.drains.push(drain);
+            self.lanes.spawn(lane::run(Arc::clone(shared), number, told));
+        }
+    }
+
+    /// Lets every lane finish its jobs; what is still running after `limit` is told that the worker ends.
+    async fn drain(mut self, limit: Duration) -> RelayEnd {
+        let desk = Arc::clone(&self.shared.desk);
+        info!(
+            from = "serving",
+            to = "draining",
+            jobs = desk.len(),
+            limit_s = limit.as_secs_f64(),
+            "the router's door closes"
+        );
+        self.shared.surroundings.fleet.refuse();
+        for drain in &self.drains {
+            drain.send_replace(true);
+        }
+        let finished = async { while self.lanes.join_next().await.is_some() {} };
+        tokio::pin!(finished);
+        if tokio::time::timeout(limit, &mut finished).await.is_ok() {
+            return RelayEnd::Drained { cut_short: 0 };
+        }
+        let cut_short = desk.len();
+        warn!(jobs = cut_short, "the drain time is over");
+        desk.end_all();
+        // Their last words are a courtesy to the router; it also learns from the closed connection.
+        let _ = tokio::time::timeout(LAST_WORDS, finished).await;
+        RelayEnd::Drained { cut_short }
+    }
+}
+
+/// Asks the router's public health report whether it is the open-source one. Any fault means: no.
+async fn suspect_dispatch(shared: &Shared) {
+    let Ok(client) = reqwest::Client::builder()
+        .tls_backend_preconfigured((*shared.dialer.tls).clone())
+        .http1_only()
+        .timeout(HEALTH_LIMIT)
+        .build()
+    else {
+        return;
+    };
+    let url = format!("{}/health", shared.dialer.url.http_base());
+    let Ok(answer) = client.get(url).send().await else { return };
+    let Ok(body) = answer.bytes().await else { return };
+    if is_open_source_health(&body) {
+        shared.dispatch.send_replace(Dispatch::OnePerConnection);
+    }
+}
+
+fn read_key(config: &Config) -> Result<SecretString, RelayError> {
+    let key = match (&config.key, &config.key_file) {
+        (Some(key), _) => key.expose_secret().trim().to_owned(),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| RelayError::Key(format!("{}: {error}", path.display())))?;
+            text.lines().next().unwrap_or_default().trim().to_owned()
+        }
+        (None, None) => String::new(),
+    };
+    if key.is_empty() {
+        return Err(RelayError::Key(
+            "set AUXOT_GPU_KEY, or AUXOT_GPU_KEY_FILE to a file whose first line is the key".to_owned(),
+        ));
+    }
+    Ok(SecretString::from(key))
+}

@@ -1,0 +1,217 @@
+//! One connection that serves: frames in, heartbeats and capabilities out, until it ends.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auxot_protocol::{Capabilities, JobError, Policy, ToRouter, ToWorker};
+use futures_util::stream::{SplitStream, StreamExt};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tracing::{debug, info, warn};
+
+use crate::desk::Desk;
+use crate::dial::Socket;
+use crate::exchange::Surroundings;
+use crate::outbox::{Frame, Outbox};
+use crate::telemetry;
+use crate::writer::{self, WriteEnd};
+
+/// With nothing heard for so long, a ping asks whether the router lives.
+const PING_AFTER: Duration = Duration::from_secs(15);
+/// A frame larger than this is parsed off the token path, which it would hold up for milliseconds.
+const LARGE_FRAME: usize = 256 * 1024;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum SessionEnd {
+    /// We closed it: its jobs are done and no more are wanted here.
+    Drained,
+    /// It is gone; the cause is the metric's label.
+    Lost { cause: &'static str, detail: String },
+}
+
+/// What a session needs from its lane.
+pub(crate) struct Session<'a> {
+    pub(crate) desk: &'a Arc<Desk>,
+    pub(crate) surroundings: &'a Arc<Surroundings>,
+    /// Becomes true when this lane is to finish its jobs and close.
+    pub(crate) drain: watch::Receiver<bool>,
+    /// Capabilities as this lane states them.
+    pub(crate) capabilities: &'a (dyn Fn() -> Capabilities + Send + Sync),
+    /// Takes in a policy that the router sent.
+    pub(crate) on_policy: &'a (dyn Fn(Policy) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync),
+}
+
+impl Session<'_> {
+    /// Serves until the end. `config` follows `hello_ack` without waiting for anything, as upstream does.
+    pub(crate) async fn serve(mut self, socket: Socket) -> SessionEnd {
+        let (sink, stream) = socket.split();
+        let (outbox, mut frames) = Outbox::new();
+        let writing = writer::write(sink, &mut frames, self.surroundings.config.write_timeout);
+        let reading = self.read(stream, outbox);
+        tokio::pin!(writing, reading);
+        let end = tokio::select! {
+            end = &mut reading => end,
+            end = &mut writing => lost_by(end),
+        };
+        if matches!(end, SessionEnd::Drained) {
+            // The close frame is in the outbox; the writer ends with it or with its own time limit.
+            writing.await;
+        }
+        end
+    }
+
+    async fn read(&mut self, mut stream: SplitStream<Socket>, outbox: Outbox) -> SessionEnd {
+        let config = &self.surroundings.config;
+        let silence = config.silence();
+        let mut heartbeat = tokio::time::interval(config.heartbeat_interval);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        heartbeat.reset();
+        let mut changes = self.surroundings.fleet.changes();
+        let mut departures = self.desk.departures();
+        let mut last_heard = Instant::now();
+        let mut pinged = false;
+        let mut told: Option<Capabilities> = None;
+        loop {
+            self.tell_config(&outbox, &mut told);
+            let draining = *self.drain.borrow();
+            if draining && !self.desk.is_busy(&outbox) {
+                // A lane too full for the close frame is ended by its writer's own limit.
+                let _ = outbox.send(Frame::Close).await;
+                return SessionEnd::Drained;
+            }
+            let alarm = last_heard + if pinged { silence } else { PING_AFTER.min(silence) };
+            tokio::select! {
+                message = stream.next() => {
+                    last_heard = Instant::now();
+                    pinged = false;
+                    match self.take(message, &outbox, draining).await {
+                        Ok(()) => {}
+                        Err(end) => return end,
+                    }
+                }
+                _ = heartbeat.tick() => {
+                    let beat = self.surroundings.telemetry.heartbeat(&self.surroundings.fleet, self.desk.len());
+                    if !outbox.try_send(Frame::Text(ToRouter::Heartbeat(Box::new(beat)).to_frame(), None)) {
+                        debug!("a full lane has no room for a heartbeat");
+                    }
+                }
+                Ok(()) = changes.changed() => {}
+                Ok(()) = self.drain.changed() => {}
+                Ok(()) = departures.changed(), if draining => {}
+                () = tokio::time::sleep_until(alarm.into()) => {
+                    if last_heard.elapsed() >= silence {
+                        return SessionEnd::Lost { cause: "silent", detail: format!("nothing received for {silence:?}") };
+                    }
+                    pinged = true;
+                    outbox.try_send(Frame::Ping);
+                }
+            }
+        }
+    }
+
+    /// Tells the router the truth again if it has changed since it was last told.
+    fn tell_config(&self, outbox: &Outbox, told: &mut Option<Capabilities>) {
+        let now = (self.capabilities)();
+        let lasting = telemetry::lasting(now.clone());
+        if told.as_ref() == Some(&lasting) {
+            return;
+        }
+        let config = ToRouter::Config { capabilities: Box::new(now) };
+        if outbox.try_send(Frame::Text(config.to_frame(), None)) {
+            *told = Some(lasting);
+        }
+    }
+
+    /// Takes in whatever the socket brought.
+    async fn take(
+        &self,
+        message: Option<Result<Message, WsError>>,
+        outbox: &Outbox,
+        draining: bool,
+    ) -> Result<(), SessionEnd> {
+        let lost = |cause, detail: String| Err(SessionEnd::Lost { cause, detail });
+        let text = match message {
+            None => return lost("closed", "the router ended the connection".to_owned()),
+            Some(Err(error)) => return lost("failed", error.to_string()),
+            Some(Ok(Message::Close(frame))) => {
+                let reason = frame.map(|frame| format!("{} {}", frame.code, frame.reason)).unwrap_or_default();
+                return lost("closed", format!("the router closed the connection {reason}"));
+            }
+            Some(Ok(Message::Text(text))) => text,
+            // The measured router does not care about a frame's type, so neither do we.
+            Some(Ok(Message::Binary(bytes))) => match bytes.try_into() {
+                Ok(text) => text,
+                Err(_) => {
+                    warn!("ignored a binary message that is not UTF-8");
+                    return Ok(());
+                }
+            },
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
+        };
+        let parsed = if text.len() > LARGE_FRAME {
+            match tokio::task::spawn_blocking(move || ToWorker::parse(&text)).await {
+                Ok(parsed) => parsed,
+                Err(_) => return lost("failed", "the task that read a large message has failed".to_owned()),
+            }
+        } else {
+            ToWorker::parse(&text)
+        };
+        match parsed {
+            Ok(message) => self.act(message, outbox, draining).await,
+            Err(fault) => {
+                warn!(%fault, job = fault.job_id, "cannot read a message of the router");
+                // A job that is never answered leaks a slot at the router for the life of the connection.
+                if let (Some(job_id), Some("job")) = (fault.job_id, fault.kind.as_deref()) {
+                    let error = JobError {
+                        job_id: Some(job_id.into()),
+                        error: "cannot read this job".into(),
+                        details: Some(fault.reason.into()),
+                    };
+                    let _ = outbox.send(Frame::Text(ToRouter::Error(error).to_frame(), None)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn act(&self, message: ToWorker, outbox: &Outbox, draining: bool) {
+        match message {
+            ToWorker::Job(job) if draining => {
+                // Unanswered on purpose: the router gives it to another worker when this lane closes,
+                // while an error would fail the caller's request.
+                info!(job = %job.job_id, "left a job to the router: this worker is draining");
+            }
+            ToWorker::Job(job) => {
+                let (id, model) = (job.job_id.clone(), job.model.clone());
+                let accepted = self.desk.accept(*job, outbox);
+                info!(job = %id, model, ?accepted, "job received");
+            }
+            ToWorker::Cancel(cancel) => {
+                let known = self.desk.cancel(&cancel.job_id);
+                info!(job = %cancel.job_id, known, "job cancelled by the router");
+            }
+            ToWorker::PolicyUpdate { policy: Some(policy) } => (self.on_policy)(*policy).await,
+            ToWorker::PolicyUpdate { policy: None } => warn!("ignored a policy update without a policy"),
+            ToWorker::ConfigAck(ack) if !ack.success => {
+                crate::metrics::config_refused();
+                warn!(
+                    reason = ack.error.unwrap_or_default(),
+                    "the router refused our capabilities; the connection stays"
+                );
+            }
+            ToWorker::Error(error) => warn!(error = %error.error, "the router reports a fault"),
+            ToWorker::ConfigAck(_) | ToWorker::HeartbeatAck | ToWorker::HelloAck(_) => {}
+            ToWorker::Unknown(kind) => debug!(kind, "ignored a message of an unknown type"),
+        }
+    }
+}
+
+fn lost_by(end: WriteEnd) -> SessionEnd {
+    match end {
+        WriteEnd::Closed => SessionEnd::Drained,
+        WriteEnd::Stalled => SessionEnd::Lost { cause: "stalled", detail: "the router takes no bytes".to_owned() },
+        WriteEnd::Failed(detail) => SessionEnd::Lost { cause: "failed", detail },
+    }
+}

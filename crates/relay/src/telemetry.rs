@@ -1,0 +1,205 @@
+//! What this worker tells of itself: capabilities, heartbeats, and the series about jobs and links.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use auxot_fleet::{Fleet, ModelView, Report, State};
+use auxot_protocol::{Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState};
+
+use crate::metrics::JobSeries;
+use crate::stats::{Figures, Sample, Window};
+
+/// The word that makes a router treat us as a GPU worker.
+const BACKEND: &str = "llama.cpp";
+/// Before any model is known.
+const PENDING: &str = "pending";
+
+/// Figures about ended jobs, per model.
+#[derive(Debug, Default)]
+pub(crate) struct Telemetry {
+    models: Mutex<HashMap<String, PerModel>>,
+}
+
+#[derive(Debug)]
+struct PerModel {
+    window: Window,
+    series: JobSeries,
+}
+
+impl Telemetry {
+    /// Records the one ending of a job.
+    pub(crate) fn ended(
+        &self,
+        model: &str,
+        ending: &'static str,
+        took: Duration,
+        waited: Option<Duration>,
+        first_token: Option<Duration>,
+        tokens: u64,
+    ) {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        if !models.contains_key(model) {
+            let fresh = PerModel { window: Window::default(), series: JobSeries::new(model) };
+            models.insert(model.to_owned(), fresh);
+        }
+        let Some(per_model) = models.get_mut(model) else { return };
+        per_model.series.ended(ending, took, waited, first_token, tokens);
+        if ending == "completed" {
+            per_model.window.add(Sample { ended: Instant::now(), latency: took, first_token, tokens });
+        }
+    }
+
+    /// A job goes to a fresh engine because the first one went away before its first token.
+    pub(crate) fn retried(&self) {
+        crate::metrics::job_retried();
+    }
+
+    fn figures(&self, model: &str) -> Figures {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        models.get_mut(model).map(|per_model| per_model.window.figures(Instant::now())).unwrap_or_default()
+    }
+
+    /// The heartbeat of this moment.
+    pub(crate) fn heartbeat(&self, fleet: &Fleet, jobs: usize) -> Heartbeat {
+        let report = fleet.report();
+        Heartbeat {
+            models: report.models.iter().map(|model| self.model_report(model)).collect(),
+            devices: devices(&report),
+            jobs: u32::try_from(jobs).ok(),
+        }
+    }
+
+    /// What `hello` and `config` say at this moment, with the slots that this connection may use.
+    pub(crate) fn capabilities(&self, fleet: &Fleet, slots: impl FnOnce(u32) -> u32) -> Capabilities {
+        let report = fleet.report();
+        let primary = report.models.first();
+        let ready = primary.and_then(|model| model.ready.as_ref());
+        Capabilities {
+            backend: BACKEND.to_owned(),
+            model: primary.map(|model| model.model.base_name.clone()).unwrap_or_default(),
+            ctx_size: ready.map_or(0, |ready| ready.props.n_ctx),
+            vram_gb: vram_gib(&report),
+            parameters: primary.and_then(|model| model.model.parameters).map(parameters),
+            total_slots: ready.map(|ready| slots(ready.props.total_slots)),
+            model_capabilities: primary.map(ModelView::capabilities).unwrap_or_default(),
+            models: report.models.iter().map(|model| self.model_report(model)).collect(),
+            devices: devices(&report),
+            unmet: report.unmet,
+        }
+    }
+
+    fn model_report(&self, view: &ModelView) -> ModelReport {
+        let figures = self.figures(&view.model.name);
+        let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+        ModelReport {
+            name: view.model.name.clone(),
+            state: state_word(&view.status.state),
+            slots: view.ready.as_ref().map(|ready| ready.props.total_slots),
+            slots_busy: view.slots_busy,
+            queued: u32::try_from(view.waiting).unwrap_or(u32::MAX),
+            ctx_size: view.ready.as_ref().map(|ready| ready.props.n_ctx),
+            memory_bytes: view.memory_bytes(),
+            latency_p50_ms: figures.latency_p50.map(millis),
+            latency_p95_ms: figures.latency_p95.map(millis),
+            ttft_p50_ms: figures.first_token_p50.map(millis),
+            tokens_per_second: figures.tokens_per_second,
+            restarts: view.status.restarts,
+            capabilities: view.capabilities(),
+        }
+    }
+}
+
+/// The capabilities of a connection that only asks for the router's policy.
+pub(crate) fn pending() -> Capabilities {
+    Capabilities { backend: PENDING.to_owned(), model: PENDING.to_owned(), ..Capabilities::default() }
+}
+
+/// What a router must be told again: everything but the figures that change by themselves.
+pub(crate) fn lasting(mut capabilities: Capabilities) -> Capabilities {
+    for model in &mut capabilities.models {
+        *model = ModelReport {
+            slots_busy: 0,
+            queued: 0,
+            memory_bytes: None,
+            latency_p50_ms: None,
+            latency_p95_ms: None,
+            ttft_p50_ms: None,
+            tokens_per_second: None,
+            ..model.clone()
+        };
+    }
+    capabilities.devices.clear();
+    capabilities
+}
+
+fn state_word(state: &State) -> ModelState {
+    match state {
+        State::Stopped => ModelState::Stopped,
+        State::Starting { .. } => ModelState::Starting,
+        State::Ready(_) => ModelState::Ready,
+        State::Draining => ModelState::Draining,
+        State::Stopping => ModelState::Stopping,
+        State::BackingOff { .. } => ModelState::BackingOff,
+        State::Failed { .. } => ModelState::Failed,
+    }
+}
+
+fn devices(report: &Report) -> Vec<DeviceReport> {
+    let device = |device: &auxot_fleet::Device| DeviceReport {
+        id: device.id.clone(),
+        name: device.name.clone(),
+        total_bytes: device.total,
+        free_bytes: device.free,
+        used_bytes: device.used,
+    };
+    report.devices.devices.iter().map(device).collect()
+}
+
+/// Total device memory in GiB; host memory is not device memory, and one unknown makes the sum unknown.
+fn vram_gib(report: &Report) -> Option<f64> {
+    let devices = report.devices.devices.iter().filter(|device| device.id != "host");
+    let totals: Option<Vec<u64>> = devices.map(|device| device.total).collect();
+    let total: u64 = totals.filter(|totals| !totals.is_empty())?.iter().sum();
+    Some((total as f64 / f64::from(1 << 30) * 10.0).round() / 10.0)
+}
+
+/// `30B` or `751M`, cut and not rounded, as the upstream worker writes it.
+fn parameters(count: u64) -> String {
+    if count >= 1_000_000_000 { format!("{}B", count / 1_000_000_000) } else { format!("{}M", count / 1_000_000) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_cut_as_the_protocol_wants() {
+        assert_eq!(parameters(751_632_384), "751M");
+        assert_eq!(parameters(30_532_122_624), "30B");
+    }
+
+    #[test]
+    fn figures_that_move_by_themselves_are_no_reason_to_speak() {
+        let model = |busy| ModelReport {
+            name: "m".into(),
+            state: ModelState::Ready,
+            slots: Some(2),
+            slots_busy: busy,
+            queued: busy,
+            ctx_size: Some(4096),
+            memory_bytes: Some(u64::from(busy)),
+            latency_p50_ms: Some(f64::from(busy)),
+            latency_p95_ms: None,
+            ttft_p50_ms: None,
+            tokens_per_second: None,
+            restarts: 0,
+            capabilities: vec![],
+        };
+        let capabilities = |busy| Capabilities { models: vec![model(busy)], ..Capabilities::default() };
+        assert_eq!(lasting(capabilities(0)), lasting(capabilities(2)));
+        let mut stopped = capabilities(0);
+        stopped.models[0].state = ModelState::Failed;
+        assert_ne!(lasting(capabilities(0)), lasting(stopped));
+    }
+}

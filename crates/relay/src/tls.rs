@@ -1,0 +1,54 @@
+//! Whom we trust when we dial: the system's certificate authorities and the operator's own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The operator's file cannot be used.
+    #[error("cannot use {path} as a file of certificate authorities: {reason}")]
+    CaFile {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The library refused its own defaults.
+    #[error("cannot set up TLS: {0}")]
+    Library(#[from] rustls::Error),
+}
+
+/// The trust for every connection of this worker.
+///
+/// # Errors
+/// When the operator's file cannot be read or holds no certificate. System roots that cannot be read
+/// are left out: with none at all each connection says so by itself.
+pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = ca_file {
+        let fault = |reason: String| TlsError::CaFile { path: path.display().to_string(), reason };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;
+        let before = roots.len();
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| fault(error.to_string()))?;
+            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+        }
+        if roots.len() == before {
+            return Err(fault("it holds no certificate in PEM form".to_owned()));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // A proxy in front of the router that speaks HTTP/2 would otherwise choose it, and no WebSocket with it.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
