@@ -107,6 +107,73 @@ fn the_end_of_a_stream_is_known() {
     assert!(!is_done(b"") && !is_done(b"{}") && !is_done(b"[DONE"));
 }
 
+/// Events of the frequent shape, and near misses of it.
+fn events() -> impl Strategy<Value = String> {
+    let said = prop_oneof![
+        Just(""),
+        Just("Hello "),
+        Just("caf\u{e9}"),
+        Just("\\n"),
+        Just("a\"b"),
+        Just("\\"),
+        Just("\n"),
+        Just("}}]")
+    ];
+    let key = prop_oneof![Just("content"), Just("reasoning_content"), Just("role"), Just("tool_calls")];
+    let value = prop_oneof![
+        Just("\"b1-7e4c0a9\""),
+        Just("\"a\\\"b\""),
+        Just("1795402313"),
+        Just("0"),
+        Just("01"),
+        Just("1.5"),
+        Just("-1"),
+        Just("1e3"),
+        Just("1x"),
+        Just("null"),
+        Just("nul"),
+        Just("true"),
+        Just("{}"),
+        Just("[]"),
+        Just("{\"total\":3}"),
+        Just(""),
+    ];
+    let name = prop_oneof![
+        Just("created"),
+        Just("id"),
+        Just("model"),
+        Just("timings"),
+        Just("prompt_progress"),
+        Just("error"),
+        Just("choices"),
+        Just("err\\u006fr"),
+    ];
+    let field = (name, value).prop_map(|(name, value)| format!(",\"{name}\":{value}"));
+    let end = prop_oneof![Just("}"), Just(""), Just("}}"), Just(" }"), Just("} ")];
+    (key, said, proptest::collection::vec(field, 0..4), end).prop_map(|(key, said, fields, end)| {
+        let head = r#"{"choices":[{"finish_reason":null,"index":0,"delta":{""#;
+        format!("{head}{key}\":\"{said}\"}}}}]{}{end}", fields.concat())
+    })
+}
+
+#[test]
+fn real_tokens_take_the_short_way() {
+    let text = r#"{"choices":[{"finish_reason":null,"index":0,"delta":{"reasoning_content":"The "}}],"created":1795402313,"id":"chatcmpl-EidecjE8KJAhGpaTbxP4DdfkcDtAol7N","model":"alias2","system_fingerprint":"b1-7e4c0a9","object":"chat.completion.chunk"}"#;
+    assert_eq!(fast::parse(text).unwrap().reasoning.as_deref(), Some("The "));
+    let text = text.replace("reasoning_content", "content");
+    assert_eq!(fast::parse(&text).unwrap().content.as_deref(), Some("The "));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn the_short_way_never_says_other_than_the_long_one(text in events()) {
+        if let Some(chunk) = fast::parse(&text) {
+            prop_assert_eq!(chunk, wire::parse(&text).unwrap());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_comes_out_as_it_went_in(content in ".*", reasoning in ".+", cut in 0_usize..400) {
