@@ -32,7 +32,9 @@ mod log;
 mod names;
 mod nearest;
 mod readings;
+mod settings;
 mod tree;
+mod validate;
 mod variables;
 
 pub use effective::default_text;
@@ -41,6 +43,7 @@ pub use load::{Given, Loaded, Sources, load};
 pub use log::{Format, Level, LogConfig, Verbosity};
 pub use names::{NAMES, Name, Names, nested_variable};
 pub use nearest::nearest;
+pub use settings::Settings;
 
 #[cfg(test)]
 mod tests;

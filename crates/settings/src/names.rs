@@ -120,6 +120,62 @@ pub const NAMES: Names = Names {
             "A,B",
             "Models to load at start, the primary one first",
         ),
+        name("catalog.models_dir", "AUXOT_MODELS_DIR", "models-dir", "DIR:DIR", "Folders that hold models"),
+        Name {
+            alias: Some("model-path"),
+            ..name(
+                "catalog.model_file",
+                "AUXOT_MODEL_FILE",
+                "model-file",
+                "FILE",
+                "One more model file, wherever it lies",
+            )
+        },
+        Name {
+            alias: Some("llama-server-path"),
+            ..name(
+                "engine.binary",
+                "AUXOT_LLAMA_BINARY",
+                "llama-binary",
+                "FILE",
+                "The llama-server program, or its name in PATH",
+            )
+        },
+        name("engine.slots", "AUXOT_MAX_PARALLEL", "max-parallel", "N", "Requests that one model answers side by side"),
+        name("engine.ctx_size", "AUXOT_CTX_SIZE", "ctx-size", "TOKENS", "Context of one slot"),
+        name(
+            "engine.gpu_layers",
+            "AUXOT_GPU_LAYERS",
+            "gpu-layers",
+            "auto|all|N",
+            "Layers kept on devices; 0 is CPU only",
+        ),
+        name("engine.threads", "AUXOT_THREADS", "threads", "N", "Threads for decoding"),
+        name(
+            "engine.runtime_dir",
+            "AUXOT_RUNTIME_DIR",
+            "runtime-dir",
+            "DIR",
+            "Private directory for sockets and records",
+        ),
+        name("gpu.devices", "AUXOT_GPU_DEVICES", "gpu-devices", "A,B", "Devices that may be used, by index or id"),
+        name("gpu.nvml_path", "AUXOT_NVML_PATH", "nvml-path", "FILE", "NVIDIA's management library"),
+        name("metrics.host", "AUXOT_METRICS_HOST", "metrics-host", "ADDRESS", "Address to serve /metrics on"),
+        name(
+            "metrics.port",
+            "AUXOT_METRICS_PORT",
+            "metrics-port",
+            "PORT",
+            "Port to serve /metrics on; 0 takes a free one",
+        ),
+        name(
+            "log.level",
+            "AUXOT_LOG_LEVEL",
+            "log-level",
+            "LEVEL",
+            "off, error, warn, info, debug, trace, or target=level,...",
+        ),
+        name("log.format", "AUXOT_LOG_FORMAT", "log-format", "text|json", "Log lines for people or for machines"),
     ],
     foreign: &[
         "AUXOT_ADMIN_KEY_HASH",

@@ -1,0 +1,42 @@
+//! The worker's settings: one section for each crate that has any.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Faults;
+use crate::load::{Loaded, Sources, collect};
+use crate::log::LogConfig;
+use crate::names::NAMES;
+use crate::validate::validate;
+
+/// Everything an operator may set; the names here are the sections of the file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The router's door.
+    pub router: auxot_relay::Config,
+    /// Which models run.
+    pub fleet: auxot_fleet::Config,
+    /// Where models are found.
+    pub catalog: auxot_catalog::Config,
+    /// Engine processes.
+    pub engine: auxot_instance::Config,
+    /// Devices.
+    pub gpu: auxot_gpu::Config,
+    /// The metrics endpoint.
+    pub metrics: auxot_admin::Config,
+    /// The log.
+    pub log: LogConfig,
+}
+
+impl Settings {
+    /// Loads and checks the settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong in any source, and every rule of ours that is broken.
+    pub fn load(sources: &Sources) -> Result<Loaded<Self>, Faults> {
+        let mut outcome = collect::<Self>(sources, &NAMES);
+        validate(&outcome.loaded, &mut outcome.faults);
+        Faults(outcome.faults).into_result()?;
+        Ok(outcome.loaded)
+    }
+}

@@ -1,0 +1,259 @@
+//! Our own rules: what types cannot say about a setting, about two of them, or about the files they name.
+
+use std::fs::{self, File, Metadata};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::fault::{Fault, Origin};
+use crate::load::Loaded;
+use crate::settings::Settings;
+
+/// The router forgets a worker after 90 s without a heartbeat: one may be lost on the way.
+const LONGEST_HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// Reading a device costs a call into its driver.
+const SHORTEST_SAMPLE: Duration = Duration::from_millis(100);
+
+/// A job with one picture is larger than anything below this.
+const LEAST_MESSAGE: bytesize::ByteSize = bytesize::ByteSize::mib(1);
+
+/// More parallel requests than any engine build accepts.
+const MOST_SLOTS: u32 = 256;
+
+/// Adds every broken rule to `faults`.
+pub(crate) fn validate(loaded: &Loaded<Settings>, faults: &mut Vec<Fault>) {
+    let mut rules = Rules { loaded, faults };
+    rules.address_and_key();
+    rules.link_times();
+    rules.job_times();
+    rules.models();
+    rules.engine();
+    rules.devices();
+}
+
+struct Rules<'l> {
+    loaded: &'l Loaded<Settings>,
+    faults: &'l mut Vec<Fault>,
+}
+
+impl Rules<'_> {
+    /// Reports a key, unless its value was refused already: then the default stands in its place, and
+    /// what is wrong with that is nobody's fault.
+    fn fault(&mut self, key: &str, text: impl Into<String>) {
+        if self.faults.iter().all(|known| known.key != key) {
+            self.faults.push(Fault { origin: self.loaded.origin(key), key: key.to_owned(), text: text.into() });
+        }
+    }
+
+    fn positive(&mut self, key: &str, time: Duration) {
+        if time.is_zero() {
+            self.fault(key, "must be more than 0");
+        }
+    }
+
+    /// `low` must not exceed `high`; the one that somebody set is blamed.
+    fn ordered(&mut self, low: (&str, Duration), high: (&str, Duration)) {
+        if low.1 <= high.1 {
+            return;
+        }
+        if self.loaded.origin(high.0) == Origin::Default {
+            self.fault(low.0, format!("{:?} is more than `{}`, which is {:?}", low.1, high.0, high.1));
+        } else {
+            self.fault(high.0, format!("{:?} is less than `{}`, which is {:?}", high.1, low.0, low.1));
+        }
+    }
+
+    fn address_and_key(&mut self) {
+        let router = &self.loaded.value.router;
+        if let Err(error) = auxot_relay::RouterUrl::parse(&router.url) {
+            self.fault("router.url", error.to_string());
+        }
+        let unreadable = |fault: &&mut Fault| fault.key.is_empty() && matches!(fault.origin, Origin::File { .. });
+        match (&router.key, &router.key_file) {
+            (Some(_), Some(_)) => {
+                let other = self.loaded.origin("router.key_file");
+                self.fault(
+                    "router.key",
+                    format!("the key is given here and as a file too ({other}); keep one of the two"),
+                );
+            }
+            (None, None) if self.faults.iter_mut().find(unreadable).is_none() && !self.has("router.key_file") => {
+                let text = "no worker key; set AUXOT_GPU_KEY, or name a file that holds it in AUXOT_GPU_KEY_FILE";
+                self.fault("router.key", text);
+            }
+            (Some(_), None) => self.key_in_the_file(),
+            (None, Some(path)) => {
+                if let Err(text) = key_file(path) {
+                    self.fault("router.key_file", text);
+                }
+            }
+            (None, None) => {}
+        }
+        if let Some(path) = &router.ca_file
+            && let Err(error) = File::open(path).and_then(|file| file.metadata()).and_then(not_a_folder)
+        {
+            self.fault("router.ca_file", format!("cannot read {}: {error}", path.display()));
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.faults.iter().any(|fault| fault.key == key)
+    }
+
+    fn key_in_the_file(&mut self) {
+        if let Origin::File { path, .. } = self.loaded.origin("router.key")
+            && fs::metadata(&path).is_ok_and(|about| readable_by_others(&about))
+        {
+            let path = path.display();
+            self.fault("router.key", format!("everybody can read the key in this file; run: chmod o= {path}"));
+        }
+    }
+
+    fn link_times(&mut self) {
+        let router = &self.loaded.value.router;
+        if router.heartbeat_interval.is_zero() || router.heartbeat_interval > LONGEST_HEARTBEAT {
+            let text = format!(
+                "must be more than 0 and at most {LONGEST_HEARTBEAT:?}: the router forgets a worker that is silent for 90s"
+            );
+            self.fault("router.heartbeat_interval", text);
+        } else if !router.silence_timeout.is_zero() && router.silence_timeout <= router.heartbeat_interval {
+            let text = format!(
+                "must be more than `router.heartbeat_interval`, which is {:?}: the router speaks when it answers one; 0 is automatic",
+                router.heartbeat_interval
+            );
+            self.fault("router.silence_timeout", text);
+        }
+        self.positive("router.reconnect_delay", router.reconnect_delay);
+        self.ordered(
+            ("router.reconnect_delay", router.reconnect_delay),
+            ("router.reconnect_max_delay", router.reconnect_max_delay),
+        );
+        self.positive("router.connect_timeout", router.connect_timeout);
+        self.positive("router.hello_timeout", router.hello_timeout);
+        self.positive("router.write_timeout", router.write_timeout);
+        if router.max_message < LEAST_MESSAGE {
+            self.fault("router.max_message", "must be at least 1MiB: jobs carry pictures");
+        }
+    }
+
+    fn job_times(&mut self) {
+        let Settings { router, fleet, engine, .. } = &self.loaded.value;
+        self.positive("router.job_timeout", router.job_timeout);
+        self.positive("router.headers_timeout", router.headers_timeout);
+        // An engine at work on a long prompt is silent but for its pings.
+        if router.idle_timeout <= engine.ping_interval {
+            let text = format!("must be more than `engine.ping_interval`, which is {:?}", engine.ping_interval);
+            self.fault("router.idle_timeout", text);
+        }
+        self.positive("fleet.max_wait", fleet.max_wait);
+        if fleet.max_waiting == 0 {
+            self.fault("fleet.max_waiting", "must be at least 1: a job waits while its model loads");
+        }
+    }
+
+    fn models(&mut self) {
+        let Settings { fleet, catalog, .. } = &self.loaded.value;
+        for (at, name) in fleet.autoload.iter().enumerate() {
+            if name.trim().is_empty() {
+                self.fault("fleet.autoload", "one of the names is empty");
+            } else if fleet.autoload[..at].iter().any(|earlier| earlier.eq_ignore_ascii_case(name)) {
+                self.fault("fleet.autoload", format!("`{name}` is in the list twice"));
+            }
+        }
+        if catalog.models_dir.is_empty() && catalog.model_file.is_none() {
+            self.fault("catalog.models_dir", "no folder to find models in; name one, or one file in AUXOT_MODEL_FILE");
+        }
+        // The default folder need not exist: the catalog then says that there are no models yet.
+        if self.loaded.origin("catalog.models_dir") != Origin::Default {
+            for folder in catalog.models_dir.iter().filter(|folder| !at_home(folder).is_dir()) {
+                self.fault("catalog.models_dir", format!("{} is no folder", folder.display()));
+            }
+        }
+        if let Some(file) = catalog.model_file.as_ref().filter(|file| !at_home(file).is_file()) {
+            self.fault("catalog.model_file", format!("{} is no file", file.display()));
+        }
+    }
+
+    fn engine(&mut self) {
+        let engine = &self.loaded.value.engine;
+        // A bare name is looked for in PATH, by the one who starts it.
+        if engine.binary.components().count() > 1
+            && !fs::metadata(&engine.binary)
+                .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+        {
+            self.fault("engine.binary", format!("{} is no program that can be run", engine.binary.display()));
+        }
+        if let Some(slots) = engine.slots.filter(|slots| !(1..=MOST_SLOTS).contains(slots)) {
+            self.fault("engine.slots", format!("must be 1 to {MOST_SLOTS}, found {slots}"));
+        }
+        if engine.ctx_size == Some(0) {
+            self.fault("engine.ctx_size", "must be at least 1; leave it out for what the model was trained for");
+        }
+        if engine.threads == Some(0) {
+            self.fault("engine.threads", "must be at least 1; leave it out to let the engine decide");
+        }
+        if engine.ping_interval < Duration::from_secs(1) || engine.ping_interval.subsec_nanos() != 0 {
+            self.fault("engine.ping_interval", "must be whole seconds, 1 or more: the engine knows no others");
+        }
+        self.positive("engine.load_stall", engine.load_stall);
+        self.positive("engine.liveness_interval", engine.liveness_interval);
+        self.positive("engine.liveness_busy_interval", engine.liveness_busy_interval);
+        self.positive("engine.liveness_timeout", engine.liveness_timeout);
+        self.ordered(
+            ("engine.restart_delay", engine.restart_delay),
+            ("engine.restart_max_delay", engine.restart_max_delay),
+        );
+    }
+
+    fn devices(&mut self) {
+        let gpu = &self.loaded.value.gpu;
+        if gpu.sample_interval < SHORTEST_SAMPLE {
+            self.fault("gpu.sample_interval", format!("must be at least {SHORTEST_SAMPLE:?}"));
+        }
+        if let Some(path) = gpu.nvml_path.as_ref().filter(|path| !path.is_file()) {
+            self.fault("gpu.nvml_path", format!("{} is no file", path.display()));
+        }
+    }
+}
+
+/// What is wrong with a key file, if anything. Only a plain file is read: a pipe could be read once only.
+fn key_file(path: &Path) -> Result<(), String> {
+    let cannot = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+    let about = fs::metadata(path).map_err(cannot)?;
+    if about.is_dir() {
+        return Err(format!("{} is a folder", path.display()));
+    }
+    if readable_by_others(&about) {
+        return Err(format!("everybody can read the key in {}; run: chmod o= {0}", path.display()));
+    }
+    if about.is_file() {
+        let mut line = String::new();
+        BufReader::new(File::open(path).map_err(cannot)?).read_line(&mut line).map_err(cannot)?;
+        if line.trim().is_empty() {
+            return Err(format!("the first line of {} is empty; it must be the key", path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// The group may read: that is how a service manager hands over a credential.
+fn readable_by_others(about: &Metadata) -> bool {
+    about.is_file() && about.permissions().mode() & 0o007 != 0
+}
+
+fn not_a_folder(about: Metadata) -> std::io::Result<()> {
+    if about.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
+}
+
+/// A path with a leading `~/` replaced, as the catalog does.
+fn at_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
