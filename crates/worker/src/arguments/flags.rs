@@ -1,0 +1,141 @@
+//! The flags as clap knows them, and its complaints in our own form.
+
+use std::ffi::OsString;
+
+use auxot_settings::{Fault, NAMES, Name, Origin, Settings, default_text, nearest};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+/// What clap made of the command line.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    /// The flags that could be read.
+    pub(super) matches: Option<ArgMatches>,
+    /// What could not be read.
+    pub(super) faults: Vec<Fault>,
+    /// The help or version text, when that was asked for.
+    pub(super) tell: Option<String>,
+}
+
+/// Reads the whole command line. clap stops at the first fault; so the faulty words are taken out one
+/// by one until the rest can be read, and each is reported.
+pub(super) fn parse(mut words: Vec<OsString>) -> Parsed {
+    let mut parsed = Parsed::default();
+    loop {
+        match command().try_get_matches_from(&words) {
+            Ok(matches) if matches.subcommand_name() == Some("version") => {
+                parsed.tell = Some(command().render_version());
+            }
+            Ok(matches) => parsed.matches = Some(matches),
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+                parsed.tell = Some(error.render().to_string());
+            }
+            Err(error) => {
+                let word = culprit(&error).unwrap_or_default();
+                parsed.faults.push(fault(&error, &word));
+                if take_out(&mut words, &word) {
+                    continue;
+                }
+            }
+        }
+        return parsed;
+    }
+}
+
+fn command() -> Command {
+    let text = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).value_parser(value_parser!(OsString)).help(help)
+    };
+    Command::new("auxot-worker")
+        .version(concat!("v", env!("CARGO_PKG_VERSION")))
+        .about("Serves the models of this host's GPUs to an Auxot router")
+        .after_help(AFTER_HELP)
+        .subcommand(Command::new("version").about("Print the version"))
+        .arg(text("type", "TYPE", "Kind of worker; `gpu` is the only one").default_value("gpu"))
+        .arg(text("config", "FILE", "Configuration file, which must exist [AUXOT_CONFIG]"))
+        .arg(
+            Arg::new("print-config")
+                .long("print-config")
+                .action(ArgAction::SetTrue)
+                .help("Print the settings in force and the source of each, without secrets"),
+        )
+        .arg(
+            text("debug", "1|2", "Log more: 1 is --log-level debug, 2 is trace")
+                .num_args(0..=1)
+                .default_missing_value("1"),
+        )
+        .args(NAMES.table.iter().map(setting))
+}
+
+const AFTER_HELP: &str = "\
+Settings come from the defaults, the configuration file ($XDG_CONFIG_HOME/auxot/auxot-worker.toml or \
+/etc/auxot/auxot-worker.toml), the environment and these flags, the later ones winning. Every other key of \
+the file has a variable too: engine.cache_ram is AUXOT_ENGINE__CACHE_RAM. Times are written 30, 30s, 5m or \
+1h30m. The file config/auxot-worker.toml explains every key.
+
+Exit code 64: the settings cannot be used; all that is wrong is listed.";
+
+/// A flag of the settings' own table.
+fn setting(name: &Name) -> Arg {
+    let default = default_text::<Settings>(name.key).filter(|text| text != "[]" && text != "\"\"");
+    let default = default.map_or_else(String::new, |text| format!(", default {}", text.replace(['"', '[', ']'], "")));
+    Arg::new(name.flag)
+        .long(name.flag)
+        .visible_aliases(name.alias)
+        .value_name(name.value)
+        .value_parser(value_parser!(OsString))
+        // A negative number is the setting's to refuse, with the key named.
+        .allow_negative_numbers(true)
+        .help(format!("{} [{}{default}]", name.help, name.variable))
+}
+
+/// The word that clap complains about.
+fn culprit(error: &clap::Error) -> Option<String> {
+    let kinds = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand];
+    kinds.iter().find_map(|kind| match error.get(*kind)? {
+        // "--router-url <URL>": the flag and its placeholder.
+        ContextValue::String(text) => text.split(' ').next().map(str::to_owned),
+        ContextValue::Strings(texts) => texts.first()?.split(' ').next().map(str::to_owned),
+        _ => None,
+    })
+}
+
+fn fault(error: &clap::Error, word: &str) -> Fault {
+    let flag = word.strip_prefix("--");
+    let text = match error.kind() {
+        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
+            let known = command();
+            let known = known.get_arguments().filter_map(Arg::get_long);
+            match flag.and_then(|flag| nearest(flag, known)) {
+                Some(near) => format!("unknown flag; did you mean --{near}?"),
+                None if word.starts_with('-') => "unknown flag; --help lists the known ones".to_owned(),
+                None => "unknown word; --help lists what can be said".to_owned(),
+            }
+        }
+        ErrorKind::InvalidValue => "the value is missing".to_owned(),
+        ErrorKind::TooManyValues => "takes no value".to_owned(),
+        ErrorKind::ArgumentConflict => "given twice; keep one of the two".to_owned(),
+        // Only the kind: clap's own message may quote a value.
+        other => format!("cannot read this: {other}"),
+    };
+    let origin = match flag {
+        Some(flag) => Origin::Flag(flag.to_owned()),
+        None => Origin::Word(word.to_owned()),
+    };
+    Fault { origin, key: String::new(), text }
+}
+
+/// Takes the last such word out, together with the value that seems to belong to it.
+fn take_out(words: &mut Vec<OsString>, word: &str) -> bool {
+    let is = |candidate: &OsString| {
+        let candidate = candidate.to_string_lossy();
+        candidate == word || candidate.split_once('=').is_some_and(|(flag, _)| flag == word)
+    };
+    let Some(at) = words.iter().skip(1).rposition(is).map(|at| at + 1) else { return false };
+    let taken = words.remove(at);
+    let whole = taken.to_string_lossy().contains('=') || !word.starts_with('-');
+    if !whole && words.get(at).is_some_and(|next| !next.to_string_lossy().starts_with('-')) {
+        words.remove(at);
+    }
+    true
+}

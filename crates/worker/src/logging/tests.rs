@@ -1,0 +1,113 @@
+//! The log under a good reader, a broken one and one that hangs.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, mpsc};
+
+use tracing::{debug, info, subscriber, warn};
+
+use super::*;
+
+/// Hands each write to the test; a dropped receiver is a broken pipe.
+struct Pipe(Sender<Vec<u8>>);
+
+impl Write for Pipe {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.send(line.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn config(level: &str, format: Format) -> LogConfig {
+    LogConfig { level: level.parse().unwrap(), format }
+}
+
+/// The lines that `events` leaves behind.
+fn logged(config: &LogConfig, events: impl FnOnce()) -> Vec<String> {
+    let (write, written) = mpsc::channel();
+    let (queue, log) = queue(Pipe(write)).unwrap();
+    subscriber::with_default(subscriber(config, queue, false), events);
+    drop(log);
+    written.into_iter().map(|line| String::from_utf8(line).unwrap()).collect()
+}
+
+#[test]
+fn a_line_of_text_and_one_of_json() {
+    let say = || info!(target: "auxot_relay::link", from = "connecting", to = "serving", "link");
+    let text = logged(&config("info", Format::Text), say);
+    assert_eq!(text.len(), 1);
+    assert!(text[0].ends_with("INFO auxot_relay::link: link from=\"connecting\" to=\"serving\"\n"), "{text:?}");
+
+    let json = logged(&config("info", Format::Json), say);
+    assert!(json[0].starts_with('{') && json[0].contains("\"from\":\"connecting\""), "{json:?}");
+    assert!(!json[0].contains("\"fields\""), "{json:?}");
+}
+
+#[test]
+fn a_level_is_our_own_and_libraries_stay_at_warn() {
+    let say = || {
+        debug!(target: "auxot_fleet", "ours");
+        debug!(target: "hyper", "theirs");
+        warn!(target: "hyper", "theirs, grave");
+    };
+    assert_eq!(logged(&config("debug", Format::Text), say).len(), 2);
+    assert_eq!(logged(&config("info", Format::Text), say).len(), 1);
+    assert_eq!(logged(&config("off", Format::Text), say).len(), 0);
+    assert_eq!(logged(&config("off,hyper=debug", Format::Text), say).len(), 2);
+    assert_eq!(logged(&config("debug,auxot_fleet=info", Format::Text), say).len(), 1);
+}
+
+#[test]
+fn a_broken_pipe_harms_nobody() {
+    let (write, written) = mpsc::channel();
+    drop(written);
+    let (queue, log) = queue(Pipe(write)).unwrap();
+    subscriber::with_default(subscriber(&config("info", Format::Text), queue, false), || {
+        for _ in 0..10 {
+            info!(target: "auxot", "unheard");
+        }
+    });
+    drop(log);
+}
+
+/// Each write waits until the test allows it.
+struct Hanging(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+impl Write for Hanging {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let _ = self.0.recv();
+        self.1.lock().unwrap().extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_hangs_stops_nobody_and_the_loss_is_counted() {
+    let (allow, allowed) = mpsc::channel();
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let (queue, log) = queue(Hanging(allowed, Arc::clone(&read))).unwrap();
+    subscriber::with_default(subscriber(&config("info", Format::Text), queue.clone(), false), || {
+        for number in 0..QUEUE + 50 {
+            info!(target: "auxot", number);
+        }
+    });
+    // All calls above have returned although not one line was taken. One line may be in the thread's
+    // hands, the rest of the queue's size waits, and what is more is lost.
+    let lost = queue.dropped.load(Ordering::Relaxed);
+    assert!((49..=50).contains(&lost), "{lost}");
+    drop(queue);
+    drop(allow);
+    let told = format!("{lost} log lines were dropped");
+    let (done, written) = sync_channel(1);
+    log.lines.send(Message::Flush(done)).unwrap();
+    written.recv().unwrap();
+    let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
+    assert!(read.contains(&told), "{told}");
+}
