@@ -233,6 +233,41 @@ async fn an_engine_that_refuses_before_reading_everything_is_still_heard() {
     assert_eq!(exchange.unwrap_err(), OpenError::Cut);
 }
 
+/// A listener whose queue of waiting connections is full, and the connections that fill it.
+async fn full_queue(path: &std::path::Path) -> (UnixListener, Vec<UnixStream>) {
+    let socket = tokio::net::UnixSocket::new_stream().unwrap();
+    socket.bind(path).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => waiting.push(stream),
+            Err(fault) => {
+                assert_eq!(fault.kind(), io::ErrorKind::WouldBlock);
+                return (listener, waiting);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_burst_that_fills_the_accept_queue_waits_for_its_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("e.sock");
+    let (listener, waiting) = full_queue(&path).await;
+    let endpoint = Endpoint::Unix(path);
+    let control = crate::Control::new(&endpoint).unwrap();
+    assert_eq!(control.health(Duration::from_secs(5)).await, crate::Health::Silent, "slow is not absent");
+    let taken = async {
+        for _ in &waiting {
+            listener.accept().await.unwrap();
+        }
+        read_request(&mut listener.accept().await.unwrap().0).await
+    };
+    let (exchange, request) = tokio::join!(Exchange::post(&endpoint, "/x", b"{}"), taken);
+    assert!(exchange.is_ok() && request.starts_with("POST /x "));
+}
+
 #[tokio::test]
 async fn nobody_there_is_told_from_trouble() {
     let server = Server::start();
