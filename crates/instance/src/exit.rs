@@ -25,6 +25,8 @@ pub enum ExitClass {
     DriverLost,
     /// A failed assertion inside the engine.
     Assertion,
+    /// The engine's build needs a processor that this one is not.
+    WrongProcessor,
     /// A signal that we did not send.
     Signal,
     /// Silent for too long while loading.
@@ -54,7 +56,7 @@ pub(crate) enum Verdict {
 
 impl ExitClass {
     /// All classes, for metrics and tests.
-    pub const ALL: [ExitClass; 16] = [
+    pub const ALL: [ExitClass; 17] = [
         ExitClass::DeviceMemory,
         ExitClass::HostMemory,
         ExitClass::BadFile,
@@ -63,6 +65,7 @@ impl ExitClass {
         ExitClass::Bind,
         ExitClass::DriverLost,
         ExitClass::Assertion,
+        ExitClass::WrongProcessor,
         ExitClass::Signal,
         ExitClass::Stalled,
         ExitClass::Unresponsive,
@@ -84,6 +87,7 @@ impl ExitClass {
             ExitClass::Bind => "bind",
             ExitClass::DriverLost => "driver_lost",
             ExitClass::Assertion => "assertion",
+            ExitClass::WrongProcessor => "wrong_processor",
             ExitClass::Signal => "signal",
             ExitClass::Stalled => "stalled",
             ExitClass::Unresponsive => "unresponsive",
@@ -106,6 +110,7 @@ impl ExitClass {
             ExitClass::Bind => "the engine could not bind its socket",
             ExitClass::DriverLost => "the device driver failed",
             ExitClass::Assertion => "an assertion failed in the engine",
+            ExitClass::WrongProcessor => "this build of the engine uses instructions that this processor lacks",
             ExitClass::Signal => "a signal ended the engine",
             ExitClass::Stalled => "the load made no progress",
             ExitClass::Unresponsive => "the engine stopped answering",
@@ -133,6 +138,7 @@ impl ExitClass {
             ExitClass::BadFile
             | ExitClass::UnknownArchitecture
             | ExitClass::BadArgument
+            | ExitClass::WrongProcessor
             | ExitClass::SpawnRefused
             | ExitClass::Unkillable => Verdict::Fail,
             // Memory may be given back by somebody else; all others are known to pass.
@@ -177,6 +183,8 @@ impl ExitReport {
         let class = match (found, signal, code) {
             // The engine may have noticed its own failure and said so before it died of it.
             (Some((class, _)), _, _) => class,
+            // Seen: a prebuilt engine with AVX-512 passes `--version` on an older processor and dies at the first model.
+            (_, Some(libc::SIGILL), _) => ExitClass::WrongProcessor,
             // SIGKILL without a word is what the kernel does when memory runs out; a person can do it too, so it is
             // told as the signal it is.
             (_, Some(_), _) => ExitClass::Signal,

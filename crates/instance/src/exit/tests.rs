@@ -82,6 +82,9 @@ fn signals_are_named_unless_the_child_said_why() {
     let text = "CUDA error: unspecified launch failure";
     assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), true).class, ExitClass::DriverLost);
 
+    let report = ExitReport::classify(ExitStatus::from_raw(4), lines("AMX is not ready to be used!"), false);
+    assert_eq!((report.class, report.class.verdict()), (ExitClass::WrongProcessor, Verdict::Fail));
+
     let text = "ggml.c:12: GGML_ASSERT(n > 0) failed";
     assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), false).class, ExitClass::Assertion);
 }
