@@ -8,7 +8,7 @@ use auxot_catalog::{Catalog, Model};
 use auxot_gpu::Sample;
 use auxot_instance::{Config as EngineConfig, Host, Spec, State, Status};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::config::Config;
 use crate::lease::Lease;
@@ -97,6 +97,7 @@ impl Fleet {
             }
         }
         if let Some(wish) = wish {
+            // What it cannot give is in every report; the router's own greeting will say it in the log.
             shared.adopt_wish(wish);
         }
         (fleet, staff)
@@ -137,8 +138,7 @@ impl Fleet {
                 Err(reason) => return vec![reason],
             }
         }
-        self.shared.adopt_wish(wish);
-        self.report().unmet
+        self.shared.adopt_wish(wish)
     }
 
     /// Everything as it is now.
@@ -345,18 +345,15 @@ impl Shared {
         }
     }
 
-    fn adopt_wish(&self, wish: Wish) {
+    fn adopt_wish(&self, wish: Wish) -> Vec<String> {
         let mut judge = self.lock();
         let wished = self.catalog.resolve(&wish.model).ok().map(|model| model.file.clone());
         let at = judge.members.iter().position(|member| Some(&member.model.file) == wished.as_ref());
-        if let Some(at) = at {
-            for gap in gaps(&wish, &judge.specs[at], judge.members[at].ready().map(|ready| &**ready)) {
-                warn!(gap, "cannot honour the router's policy");
-            }
-            judge.wished = Some((at, wish));
-        }
+        let unmet = at.map(|at| gaps(&wish, &judge.specs[at], judge.members[at].ready().map(|ready| &**ready)));
+        judge.wished = at.map(|at| (at, wish));
         drop(judge);
         self.changes.send_modify(|count| *count += 1);
+        unmet.unwrap_or_default()
     }
 
     fn note_unresolved(&self, reason: String) {

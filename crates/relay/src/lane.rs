@@ -21,7 +21,7 @@ use crate::desk::Desk;
 use crate::dial::{Dialer, Socket};
 use crate::exchange::Surroundings;
 use crate::greeting::{self, Greeting};
-use crate::lanes::{Dispatch, is_open_source_id, share};
+use crate::lanes::{Dispatch, Marks, is_open_source_id, share};
 use crate::metrics::{self, LinkUp};
 use crate::policy::PolicyKeeper;
 use crate::session::{Session, SessionEnd};
@@ -38,7 +38,8 @@ pub(crate) struct Shared {
     pub(crate) key: SecretString,
     pub(crate) policy: PolicyKeeper,
     pub(crate) backoff: Mutex<Backoff>,
-    /// What the router's health report suggests, and then what its greeting confirms.
+    /// The two marks of the open-source router, and what follows from having seen both.
+    pub(crate) marks: Mutex<Marks>,
     pub(crate) dispatch: watch::Sender<Dispatch>,
     /// Lanes that are wanted now.
     pub(crate) wanted: watch::Sender<u32>,
@@ -169,10 +170,7 @@ async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
         Greeting::Accepted { gpu_id, policy } => {
             shared.accepted_once.store(true, std::sync::atomic::Ordering::Relaxed);
             metrics::key_refused(false);
-            // The health report alone is not proof; an id of another make takes the suspicion back.
-            if !is_open_source_id(&gpu_id) {
-                shared.dispatch.send_if_modified(|dispatch| std::mem::take(dispatch) != Dispatch::Shared);
-            }
+            shared.mark(|marks| marks.id = is_open_source_id(&gpu_id));
             info!(gpu_id, url = %shared.dialer.url, from = "greeting", to = "serving", "link accepted");
             Attempted::Serving(Box::new(socket), policy)
         }
@@ -244,6 +242,14 @@ fn stated(shared: &Shared, number: u32) -> Capabilities {
 }
 
 impl Shared {
+    /// Notes a mark of the router's kind, and changes the dispatch when that changes the verdict.
+    pub(crate) fn mark(&self, note: impl FnOnce(&mut Marks)) {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&mut marks);
+        let verdict = marks.verdict();
+        self.dispatch.send_if_modified(|dispatch| std::mem::replace(dispatch, verdict) != verdict);
+    }
+
     /// All lanes draw from one backoff: a router that is down is down for all of them.
     fn next_pause(&self) -> Duration {
         let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,6 +17,22 @@ pub(crate) enum Dispatch {
     OnePerConnection,
 }
 
+/// The two marks of the open-source router; each alone is worn by others too.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks {
+    /// Its public health report.
+    pub(crate) health: bool,
+    /// The connection id in its greeting.
+    pub(crate) id: bool,
+}
+
+impl Marks {
+    /// How the router hands out jobs, as far as the marks tell.
+    pub(crate) fn verdict(self) -> Dispatch {
+        if self.health && self.id { Dispatch::OnePerConnection } else { Dispatch::Shared }
+    }
+}
+
 /// Connections to hold for a model with so many slots.
 pub(crate) fn wanted(connections: Connections, dispatch: Dispatch, slots: u32) -> u32 {
     match (connections, dispatch) {
@@ -78,5 +94,8 @@ mod tests {
         assert!(!is_open_source_health(br#"{"status":"ok"}"#));
         assert!(is_open_source_id("0f1e2d3c4b5a69788796a5b4c3d2e1f0"));
         assert!(!is_open_source_id("gpu-1"));
+        assert_eq!(Marks { health: true, id: true }.verdict(), Dispatch::OnePerConnection);
+        assert_eq!(Marks { health: true, id: false }.verdict(), Dispatch::Shared);
+        assert_eq!(Marks { health: false, id: true }.verdict(), Dispatch::Shared);
     }
 }

@@ -116,6 +116,7 @@ impl Relay {
                 surroundings.config.reconnect_delay,
                 surroundings.config.reconnect_max_delay,
             )),
+            marks: Mutex::default(),
             dispatch: watch::Sender::new(Dispatch::default()),
             wanted: watch::Sender::new(1),
             accepted_once: AtomicBool::new(false),
@@ -143,9 +144,9 @@ impl Door {
     /// Holds as many lanes as are wanted; returns only when the key is refused.
     async fn keep_open(&mut self, fleet: &Fleet) -> RelayEnd {
         let shared = Arc::clone(&self.shared);
-        let suspect = suspect_dispatch(&shared);
-        tokio::pin!(suspect);
-        let mut suspected = false;
+        let health = read_health(&shared);
+        tokio::pin!(health);
+        let mut health_read = false;
         if !fleet.has_models()
             && let Err(end) = self.wait_for_policy(fleet).await
         {
@@ -156,7 +157,7 @@ impl Door {
         loop {
             self.hold_wanted(fleet);
             tokio::select! {
-                () = &mut suspect, if !suspected => suspected = true,
+                () = &mut health, if !health_read => health_read = true,
                 Ok(()) = changes.changed() => {}
                 Ok(()) = dispatch.changed() => {}
                 Some(ended) = self.lanes.join_next() => match ended {
@@ -249,7 +250,7 @@ impl Door {
 }
 
 /// Asks the router's public health report whether it is the open-source one. Any fault means: no.
-async fn suspect_dispatch(shared: &Shared) {
+async fn read_health(shared: &Shared) {
     let Ok(client) = reqwest::Client::builder()
         .tls_backend_preconfigured((*shared.dialer.tls).clone())
         .http1_only()
@@ -261,9 +262,7 @@ async fn suspect_dispatch(shared: &Shared) {
     let url = format!("{}/health", shared.dialer.url.http_base());
     let Ok(answer) = client.get(url).send().await else { return };
     let Ok(body) = answer.bytes().await else { return };
-    if is_open_source_health(&body) {
-        shared.dispatch.send_replace(Dispatch::OnePerConnection);
-    }
+    shared.mark(|marks| marks.health = is_open_source_health(&body));
 }
 
 fn read_key(config: &Config) -> Result<SecretString, RelayError> {

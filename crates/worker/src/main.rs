@@ -1,2 +1,43 @@
-//! The program.
-fn main() {}
+//! The program `auxot-worker`: reads its settings, opens the rooms of the house, and says how it ended.
+
+mod arguments;
+mod logging;
+mod shutdown;
+mod worker;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use arguments::{EXIT_USAGE, Request};
+
+fn main() -> ExitCode {
+    let (settings, sources) = match Request::read(std::env::args_os(), std::env::vars_os()) {
+        Request::Serve { settings, sources } => (settings, sources),
+        Request::Tell(text) => {
+            // A reader that has gone away is no failure of ours.
+            let _ = writeln!(std::io::stdout(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Request::Refuse(faults) => {
+            let _ = writeln!(std::io::stderr(), "{faults}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+        Request::Restart(restart) => {
+            let fault = restart.exec();
+            let _ = writeln!(std::io::stderr(), "cannot start again without the key in the arguments: {fault}");
+            return ExitCode::FAILURE;
+        }
+    };
+    drop(sources);
+    let log = match logging::start(&settings.value.log) {
+        Ok(log) => log,
+        Err(fault) => {
+            let _ = writeln!(std::io::stderr(), "cannot start the log: {fault}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = worker::run(*settings);
+    // The last lines are written before the process ends.
+    drop(log);
+    code
+}

@@ -1,0 +1,179 @@
+//! The worker's life: open every room, serve until asked to end, close them in order.
+//!
+//! ```text
+//!   Opening ──▶ Serving ──▶ Draining (jobs finish) ──▶ Stopping (engines end) ──▶ Done
+//!                              │ second signal            │ second signal
+//!                              └──────────────────────────┴──▶ Done: what still runs is killed
+//! ```
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use auxot_admin::{Recorder, Server};
+use auxot_catalog::Catalog;
+use auxot_fleet::{Fleet, Staff};
+use auxot_gpu::Sampler;
+use auxot_instance::Host;
+use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
+use auxot_settings::{Loaded, Settings};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use crate::shutdown::Shutdown;
+
+/// The router refuses our key: the operator must act, so a service manager need not try again (`EX_NOPERM`).
+const EXIT_KEY_REFUSED: u8 = 77;
+/// Something the worker needs is not there (`EX_UNAVAILABLE`).
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// Runs the worker to its end.
+pub(crate) fn run(settings: Loaded<Settings>) -> ExitCode {
+    // One thread: the token path has no cross-thread wake-ups, and an idle worker stays small. What
+    // blocks (reading headers, sampling devices, starting processes) has threads of its own.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(fault) => {
+            error!(%fault, "cannot start the runtime");
+            return ExitCode::from(EXIT_UNAVAILABLE);
+        }
+    };
+    let code = runtime.block_on(async {
+        match Box::pin(serve(settings)).await {
+            Ok(code) => code,
+            Err(fault) => {
+                error!(fault = format!("{fault:#}"), "cannot serve");
+                ExitCode::from(EXIT_UNAVAILABLE)
+            }
+        }
+    });
+    // A blocking task that hangs (a dead network file system, say) must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
+}
+
+async fn serve(settings: Loaded<Settings>) -> anyhow::Result<ExitCode> {
+    let mut shutdown = Shutdown::listen().context("cannot listen for signals")?;
+    for reason in &settings.ignored {
+        warn!(reason, "setting ignored");
+    }
+    info!(version = env!("CARGO_PKG_VERSION"), file = ?settings.file, "auxot-worker starts");
+    let opened = tokio::select! {
+        opened = open(settings.value) => opened?,
+        () = shutdown.asked() => return Ok(ExitCode::SUCCESS),
+    };
+    let Rooms { fleet, staff, relay, server, recorder, drain_timeout, stop_worst_case, sampler } = opened;
+    // The staff, the endpoint and the sampler live until the last engine is gone.
+    let beside = async { tokio::join!(staff.run(), server.serve(recorder, fleet.clone())) };
+    tokio::pin!(beside);
+    let closing = close(&mut shutdown, relay, &fleet, drain_timeout, stop_worst_case);
+    let code = tokio::select! {
+        code = closing => code,
+        _ = &mut beside => ExitCode::FAILURE,
+    };
+    drop(sampler);
+    info!("auxot-worker ends");
+    Ok(code)
+}
+
+/// Everything that is open while the worker serves.
+struct Rooms {
+    fleet: Fleet,
+    staff: Staff,
+    relay: Relay,
+    server: Server,
+    recorder: Recorder,
+    sampler: Sampler,
+    drain_timeout: Duration,
+    stop_worst_case: Duration,
+}
+
+async fn open(settings: Settings) -> anyhow::Result<Rooms> {
+    let histograms: Vec<(&str, &[f64])> =
+        HISTOGRAMS.iter().chain(&auxot_instance::metrics::HISTOGRAMS).map(|name| (*name, BUCKETS.as_slice())).collect();
+    let recorder = Recorder::install(&histograms)?;
+    auxot_relay::describe_metrics();
+    auxot_fleet::describe_metrics();
+    auxot_instance::metrics::describe();
+    let relay = Relay::new(settings.router, &state_dir())?;
+    let server = Server::bind(&settings.metrics).await?;
+    let (sampler, devices) = Sampler::start(settings.gpu);
+    let files = settings.catalog;
+    let scan = tokio::task::spawn_blocking(move || Catalog::scan(&files));
+    let (catalog, host) = tokio::join!(scan, Host::open(settings.engine.clone()));
+    let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
+    for damaged in catalog.damaged() {
+        warn!(model = damaged.name, path = %damaged.path.display(), fault = %damaged.fault, "a model file cannot be used");
+    }
+    info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
+    let drain_timeout = settings.fleet.drain_timeout;
+    let stop_worst_case = host.stop_worst_case();
+    let wish = relay.recalled_wish();
+    let (fleet, staff) = Fleet::open(settings.fleet, Arc::new(catalog), host, settings.engine, devices, wish);
+    Ok(Rooms { fleet, staff, relay, server, recorder, sampler, drain_timeout, stop_worst_case })
+}
+
+/// Where things are remembered: what the service manager gave us, else the user's state folder.
+fn state_dir() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("STATE_DIRECTORY")
+        .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("auxot")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state/auxot")))
+        .unwrap_or_else(|| PathBuf::from("/var/lib/auxot"))
+}
+
+/// Serves until a signal or a refused key, then drains and stops; a second signal cuts both short.
+async fn close(
+    shutdown: &mut Shutdown,
+    relay: Relay,
+    fleet: &Fleet,
+    drain_timeout: Duration,
+    stop_worst_case: Duration,
+) -> ExitCode {
+    let (ask_drain, drain_asked) = oneshot::channel::<()>();
+    let drain = async {
+        // The sender is never dropped unsent while this is awaited.
+        let _ = drain_asked.await;
+    };
+    let relaying = relay.run(fleet.clone(), drain, drain_timeout);
+    tokio::pin!(relaying);
+    let end = tokio::select! {
+        end = &mut relaying => end,
+        () = shutdown.asked() => {
+            info!(from = "serving", to = "draining", limit_s = drain_timeout.as_secs_f64(), "worker");
+            let _ = ask_drain.send(());
+            tokio::select! {
+                end = &mut relaying => end,
+                () = shutdown.asked() => return killed(fleet),
+            }
+        }
+    };
+    info!(from = "draining", to = "stopping", limit_s = stop_worst_case.as_secs_f64(), "worker");
+    tokio::select! {
+        () = fleet.stop(Duration::ZERO) => {}
+        () = shutdown.asked() => return killed(fleet),
+        () = tokio::time::sleep(stop_worst_case + Duration::from_secs(1)) => {
+            warn!("an engine does not end; its process is left to the kernel");
+        }
+    }
+    match end {
+        RelayEnd::Drained { cut_short: 0 } => ExitCode::SUCCESS,
+        RelayEnd::Drained { cut_short } => {
+            warn!(cut_short, "jobs were cut short");
+            ExitCode::SUCCESS
+        }
+        RelayEnd::KeyRefused { reason } => {
+            error!(reason, "the router refuses the worker key; check AUXOT_GPU_KEY");
+            ExitCode::from(EXIT_KEY_REFUSED)
+        }
+    }
+}
+
+/// The second signal: engines are killed when their tasks are dropped.
+fn killed(fleet: &Fleet) -> ExitCode {
+    warn!("asked to end again: ending now");
+    fleet.kill();
+    ExitCode::FAILURE
+}
