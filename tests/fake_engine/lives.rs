@@ -31,6 +31,22 @@ async fn child_mode_tells_its_states_and_ends_with_its_stdin() {
 }
 
 #[tokio::test]
+async fn in_child_mode_a_term_alone_leaves_the_process_and_the_order_to_exit_ends_it() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    let mut command = engine(&scratch, &format!("--report {}", reports.path().display()));
+    command.env("LLAMA_SERVER_ROUTER_PORT", "1");
+    let mut program = Program::start_held(command);
+    reports.next("ready", DEADLINE).await;
+    program.signal(Signal::SIGTERM);
+    reports.next("term", DEADLINE).await;
+    reports.next("served", DEADLINE).await;
+    assert!(processes::alive(program.pid()), "it serves nobody, and stays");
+    program.write_line("cmd_router_to_child:exit").await;
+    assert_eq!(program.ended(DEADLINE).await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_load_that_fails_says_why_and_only_as_often_as_it_should() {
     let scratch = Scratch::new();
     let mut program = Program::start(engine(&scratch, "--oom --only-starts 1"));

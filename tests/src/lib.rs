@@ -9,7 +9,8 @@
 //!   its whole group.
 //! - [`Reports`] is where fake engines tell what happens inside them. The end of an engine's line is the end of its
 //!   process, so that "gone" is an event too.
-//! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics.
+//! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics; [`real`] knows where
+//!   the real engine is, and models that say exactly what they are made to say.
 //!
 //! Failure is a panic that shows the whole log: this crate is only ever linked into tests.
 
@@ -20,6 +21,7 @@ pub mod gguf;
 pub mod http;
 pub mod processes;
 mod program;
+pub mod real;
 mod reports;
 mod scratch;
 

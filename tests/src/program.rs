@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,9 +25,18 @@ pub struct Program {
 impl Program {
     /// Starts it with both outputs captured, standard input empty.
     pub fn start(command: std::process::Command) -> Program {
+        Self::start_on(command, Stdio::null())
+    }
+
+    /// Starts it with a standard input that stays open until [`Program::close_stdin`].
+    pub fn start_held(command: std::process::Command) -> Program {
+        Self::start_on(command, Stdio::piped())
+    }
+
+    fn start_on(command: std::process::Command, stdin: Stdio) -> Program {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut command = Command::from(command);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (tell, news) = watch::channel(0);
@@ -80,6 +89,18 @@ impl Program {
             Ok(None) => panic!("the output ended without {needle:?}:\n{}", self.lines().join("\n")),
             Err(_) => panic!("no line with {needle:?} within {deadline:?}:\n{}", self.lines().join("\n")),
         }
+    }
+
+    /// Writes a line to its standard input, which must have been held open.
+    pub async fn write_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap_or_else(|| panic!("its standard input is not ours"));
+        // A program that has ended reads no more, which the test finds out by itself.
+        let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
+    }
+
+    /// Ends its standard input.
+    pub fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// Sends a signal to the program alone.

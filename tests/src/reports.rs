@@ -1,7 +1,7 @@
 //! What fake engines tell a test: events as lines, and the end of a process as the end of its line.
 //!
 //! Give the engine `--report PATH` with [`Reports::path`] (in a model's sidecar, see `Scratch::fake_model`), then wait
-//! for `start`, `ready`, `request`, `slot`, `released`, `term`, `grandchild` or, written here, `end`.
+//! for `start`, `ready`, `request`, `slot`, `released`, `term`, `served`, `grandchild` or, written here, `end`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 /// What comes over stdin.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// `cmd_router_to_child:exit`: the same as one SIGTERM.
+    /// `cmd_router_to_child:exit`: the stop of a SIGTERM, and the end of the reading of stdin.
     Exit,
     /// The parent is gone.
     End,
@@ -47,9 +47,8 @@ pub(crate) fn watch_stdin() -> mpsc::Receiver<Order> {
         for line in std::io::stdin().lock().lines() {
             match line {
                 Ok(line) if line.trim() == "cmd_router_to_child:exit" => {
-                    if tell.blocking_send(Order::Exit).is_err() {
-                        return;
-                    }
+                    let _ = tell.blocking_send(Order::Exit);
+                    return;
                 }
                 Ok(_) => {}
                 Err(_) => break,

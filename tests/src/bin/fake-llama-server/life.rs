@@ -128,23 +128,43 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
     log::line('I', "srv", &format!("llama_server: listening on {shown}"));
     engine.report.say("ready", json!({}));
     let mut lost = !engine.switches.lose_first_term;
+    // In child mode the engine waits for the thread that reads stdin, and only the order to exit ends that thread: a
+    // TERM alone leaves a process that serves nobody and stays.
+    let mut told = orders.is_none();
+    let mut served = false;
     loop {
+        if served && told {
+            return 0;
+        }
+        let mut ordered = false;
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
             order = next_order(&mut orders) => match order {
-                Order::Exit => {}
+                Order::Exit => {
+                    told = true;
+                    ordered = true;
+                }
                 Order::End => return 1,
             },
-            Some(_) = serving.join_next() => return 0,
+            Some(_) = serving.join_next() => {
+                served = true;
+                engine.report.say("served", json!({}));
+                continue;
+            }
         }
         engine.report.say("term", json!({}));
         if engine.switches.ignore_sigterm {
             continue;
         }
-        if !lost {
+        if served {
+            // The order that the last thread waited for; or the second signal.
+            if !ordered {
+                return 1;
+            }
+        } else if !lost {
             lost = true;
-        } else if engine.phase.send_replace(Phase::Stopping) == Phase::Stopping {
+        } else if engine.phase.send_replace(Phase::Stopping) == Phase::Stopping && !ordered {
             log::line('W', "srv", "Received second interrupt, terminating immediately.");
             return 1;
         }

@@ -1,0 +1,73 @@
+# The two commands are `make run` and `make test`; CI runs `make test` and nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/auxot
+# Outside the tree, so that every clone of this repository shares one build.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
+export RUSTDOCFLAGS := -D warnings
+
+.PHONY: help run test check fmt bench clean-cache tools lint unit suites scripts
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
+
+run: tools ## build, get an engine and a model, start all, stream one answer; Ctrl-C ends it
+	@scripts/run.sh
+
+test: tools lint scripts suites ## all of CI: what `check` does, and every suite, the real engine included
+
+check: tools lint scripts unit ## format, clippy, docs, arrows, unit tests: some seconds, no engine
+
+fmt: ## format all of the Rust
+	@cargo fmt --all -- --config-path config/lint
+
+bench: tools ## the figures of relay and supervision, beside the same work done directly
+	@cargo build --release --workspace --bins
+	cargo bench --package auxot-tests
+
+clean-cache: ## throw away everything built and fetched
+	@rm -rf "$(CACHE)/target" "$(CACHE)/engine" "$(CACHE)/models" "$(CACHE)/downloads" "$(CACHE)/tiny-models"
+
+# One line for each thing a bare host may lack, before anything is begun.
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing; install Rust 1.95 or newer with rustup"; exit 1; }
+	command -v cc >/dev/null || { echo "a C compiler is missing; install it: apt-get install gcc"; exit 1; }
+
+lint:
+	@cargo fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing; install it: rustup component add rustfmt"; exit 1; }
+	cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing; install it: rustup component add clippy"; exit 1; }
+	cargo fmt --all --check -- --config-path config/lint
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo doc --workspace --no-deps --document-private-items --quiet
+	if cargo deny --version >/dev/null 2>&1; then
+		cargo deny --all-features check --config config/lint/deny.toml licenses bans sources
+	else
+		echo "cargo-deny is not installed: licences and bans are not checked here"
+	fi
+
+scripts:
+	@scripts/check-scripts.sh
+
+unit:
+	@cargo test --workspace --lib --bins --quiet
+	cargo test --package auxot-tests --test layers --quiet
+
+# The programs first: a test finds those of other packages in the target folder. nextest runs the tests where it is
+# installed, cargo itself where it is not; the summary is the runner's own.
+suites:
+	@cargo build --workspace --bins
+	REAL_ENGINE=$$(scripts/get-engine.sh)
+	REAL_MODEL=$$(scripts/get-model.sh)
+	TINY_MODELS=$$(scripts/make-tiny-models.py)
+	export REAL_ENGINE REAL_MODEL TINY_MODELS
+	if cargo nextest --version >/dev/null 2>&1; then
+		cargo nextest run --workspace --no-fail-fast
+	else
+		cargo test --workspace --no-fail-fast --lib --bins --tests
+	fi
+	cargo test --workspace --doc --quiet
