@@ -37,7 +37,7 @@ pub struct Config {
     /// Longest silence of a loading engine: no state line, no output, nothing read.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub load_stall: Duration,
-    /// From the first TERM to the second: time to finish what is being computed.
+    /// From the first TERM to the second: time to finish what is being computed, and how long a lost TERM costs.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub stop_grace: Duration,
     /// From the second TERM to KILL.
@@ -82,8 +82,8 @@ impl Default for Config {
             extra_args: Vec::new(),
             runtime_dir: None,
             load_stall: Duration::from_secs(120),
-            stop_grace: Duration::from_secs(10),
-            stop_again: Duration::from_secs(3),
+            stop_grace: Duration::from_secs(3),
+            stop_again: Duration::from_secs(2),
             stop_kill: Duration::from_secs(5),
             restart_budget: 6,
             restart_delay: Duration::from_millis(500),

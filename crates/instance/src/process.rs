@@ -1,6 +1,8 @@
 //! A real life: one llama-server process with its pipes, its probe and its end.
 
+use std::fs::File;
 use std::future::{Future, pending};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::process::Stdio;
@@ -32,6 +34,9 @@ const LAST_LINES: usize = 40;
 /// How long the pipes of a dead child may take to reach their end. They do so at once, unless some process outside of
 /// its group holds them; then the last lines are not worth a late restart.
 const LAST_WORDS: Duration = Duration::from_millis(10);
+
+/// What tells an engine in child mode to end, once it has loaded; until then it does not read, and TERM is enough.
+const EXIT_LINE: &[u8] = b"cmd_router_to_child:exit\n";
 
 /// Starts the lives of one instance.
 #[derive(Debug)]
@@ -125,7 +130,7 @@ struct Launching {
 
 impl Life for Process {
     fn signal(&mut self, signal: Signal) {
-        match &self.stage {
+        match &mut self.stage {
             Stage::Running(running) => running.signal(&self.context, signal),
             Stage::Launching(_) => self.signal = Some(signal),
             Stage::Stillborn(_) | Stage::Over => {}
@@ -189,8 +194,8 @@ impl Process {
 /// A process that runs.
 struct Running {
     child: Child,
-    /// Held, never written to.
-    _stdin: Option<ChildStdin>,
+    /// Its end would be the child's end, so it is held for as long as the child lives.
+    stdin: Option<File>,
     output: Output,
     endpoint: Endpoint,
     control: Control,
@@ -211,19 +216,28 @@ impl Running {
         let Launching { endpoint, files, .. } = launching;
         let control = Control::new(&endpoint).map_err(std::io::Error::other)?;
         let (stdin, stdout, stderr) = child.take_pipes();
+        let stdin = stdin.map(ChildStdin::into_owned_fd).transpose()?.map(File::from);
         let output = Output::start(&context.model, context.run, &context.ring, stdout, stderr);
-        Ok(Running { child, _stdin: stdin, output, endpoint, control, files, watch: Watch::Nothing, loaded: false })
+        Ok(Running { child, stdin, output, endpoint, control, files, watch: Watch::Nothing, loaded: false })
     }
 
-    fn signal(&self, context: &Context, signal: Signal) {
+    fn signal(&mut self, context: &Context, signal: Signal) {
         let (model, run, pid) = (&context.model, context.run, self.child.pid());
         tracing::info!(%model, %run, pid, ?signal, "signal to the engine's group");
-        let signal = match signal {
+        let number = match signal {
             Signal::Terminate => signal::Signal::SIGTERM,
             Signal::Kill => signal::Signal::SIGKILL,
         };
-        if let Err(fault) = self.child.signal_group(signal) {
-            warn!(%model, %run, pid, %signal, "cannot signal the engine: {fault}");
+        if let Err(fault) = self.child.signal_group(number) {
+            warn!(%model, %run, pid, %number, "cannot signal the engine: {fault}");
+        }
+        if signal == Signal::Terminate
+            && let Some(stdin) = &mut self.stdin
+        {
+            // In child mode an engine that got TERM still waits for the thread that reads its standard input: measured,
+            // it never ends by TERM alone. This line ends that thread and does not count as a second signal. A few
+            // bytes into a pipe of 64 KiB never block; a child that is gone does not need them.
+            let _gone = stdin.write_all(EXIT_LINE);
         }
     }
 

@@ -181,7 +181,7 @@ async fn a_claim_that_is_never_given_up_costs_the_drain_time_and_then_the_ladder
     let mut status = theatre.handle.status();
     // Nothing the child does: TERM, TERM again, KILL, and then it is shown as what it is.
     status.wait_for(|status| status.last_error.is_some()).await.unwrap();
-    assert_eq!(begun.elapsed().as_secs(), 30 + 10 + 3 + 5);
+    assert_eq!(begun.elapsed().as_secs(), 30 + 3 + 2 + 5);
     assert_eq!(theatre.stage.seen(), ["launch 1", "Terminate 1", "Terminate 1", "Kill 1"]);
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::Failed(_))));
     theatre.stage.tell(exited(ExitClass::Signal));
