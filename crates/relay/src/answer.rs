@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use auxot_llama::{Assembler, Chunk, PromptProgress, Timings, is_done};
+use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, is_done};
 use auxot_protocol::{Complete, FunctionCall, ToolCall};
+use serde_json::value::RawValue;
 
 use crate::ending::Ending;
 use crate::transcript::{Channel, Transcript};
@@ -17,6 +18,9 @@ pub(crate) struct Answer {
     transcript: Transcript,
     calls: Assembler,
     has_calls: bool,
+    /// Reads thinking and calls out of the text, where the engine may have left them in it.
+    markers: Option<Markers>,
+    marked_calls: Vec<auxot_llama::ToolCall>,
     /// With reasoning switched off, stray chain of thought is kept here and shown only if nothing else was said.
     withheld: Option<String>,
     finish_reason: Option<String>,
@@ -28,8 +32,15 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// An answer that has not begun. `show_reasoning` is false for jobs with effort `none`.
-    pub(crate) fn new(show_reasoning: bool) -> Self {
-        Self { withheld: (!show_reasoning).then(String::new), ..Self::default() }
+    ///
+    /// With thinking switched off the measured engine leaves `<think>` in the text, so the markers are
+    /// read then, and for every job where the operator asks for it.
+    pub(crate) fn new(show_reasoning: bool, read_markers: bool, tools: Option<&RawValue>) -> Self {
+        Self {
+            withheld: (!show_reasoning).then(String::new),
+            markers: (read_markers || !show_reasoning).then(|| Markers::new(tools)),
+            ..Self::default()
+        }
     }
 
     /// Takes in one event's data.
@@ -44,14 +55,17 @@ impl Answer {
         }
         if let Some(text) = &chunk.reasoning {
             self.tokens += 1;
-            match &mut self.withheld {
-                Some(withheld) => withheld.push_str(text),
-                None => self.transcript.push(Channel::Reasoning, text),
-            }
+            self.reason(text);
         }
         if let Some(text) = &chunk.content {
             self.tokens += 1;
-            self.transcript.push(Channel::Visible, text);
+            match &mut self.markers {
+                Some(markers) if !markers.passes(text) => {
+                    let pieces = markers.feed(text);
+                    self.take_pieces(pieces);
+                }
+                _ => self.transcript.push(Channel::Visible, text),
+            }
         }
         for delta in &chunk.tool_calls {
             self.has_calls = true;
@@ -77,12 +91,35 @@ impl Answer {
         if !self.done && self.finish_reason.is_none() {
             return Err(Ending::EngineGone { after_text: self.has_begun() });
         }
+        if let Some(markers) = self.markers.take() {
+            self.take_pieces(markers.finish());
+        }
         if let Some(withheld) = self.withheld.take()
             && self.transcript.len() == 0
         {
             self.transcript.push(Channel::Visible, withheld.trim());
         }
         Ok(())
+    }
+
+    fn reason(&mut self, text: &str) {
+        match &mut self.withheld {
+            Some(withheld) => withheld.push_str(text),
+            None => self.transcript.push(Channel::Reasoning, text),
+        }
+    }
+
+    fn take_pieces(&mut self, pieces: Vec<Piece>) {
+        for piece in pieces {
+            match piece {
+                Piece::Visible(text) => self.transcript.push(Channel::Visible, &text),
+                Piece::Reasoning(text) => self.reason(&text),
+                Piece::Call(call) => {
+                    self.has_calls = true;
+                    self.marked_calls.push(call);
+                }
+            }
+        }
     }
 
     /// Whether anything has been said that a second attempt would say again.
@@ -111,7 +148,8 @@ impl Answer {
     /// The good end's message. Calls whose arguments are no JSON object never leave the worker.
     pub(crate) fn complete<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Ending> {
         let calls = std::mem::take(&mut self.calls);
-        let calls = calls.finish().map_err(|bad| Ending::BadToolCall { tool: bad.name })?;
+        let mut calls = calls.finish().map_err(|bad| Ending::BadToolCall { tool: bad.name })?;
+        calls.append(&mut self.marked_calls);
         let timings = self.timings.as_ref();
         let reasoning = self.transcript.all(Channel::Reasoning);
         Ok(Complete {
@@ -133,5 +171,99 @@ impl Answer {
                 .collect(),
             finish_reason: self.finish_reason.as_deref().map(Cow::Borrowed),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(mut answer: Answer, events: &[&str]) -> Result<Answer, Ending> {
+        for event in events {
+            answer.hear(event.as_bytes())?;
+        }
+        answer.close()?;
+        Ok(answer)
+    }
+
+    fn text(content: &str) -> String {
+        serde_json::json!({"choices":[{"index":0,"delta":{"content":content}}]}).to_string()
+    }
+
+    fn plain() -> Answer {
+        Answer::new(true, false, None)
+    }
+
+    #[test]
+    fn a_stream_becomes_one_complete_message() {
+        let events = [
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":null}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#,
+            &text("A "),
+            &text("cat."),
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"timings":{"cache_n":3,"prompt_n":7,"prompt_ms":10.9,"predicted_n":4,"predicted_ms":20.9}}"#,
+            "[DONE]",
+        ];
+        let mut answer = heard(plain(), &events).unwrap();
+        let complete = answer.complete("j").unwrap();
+        assert_eq!((&*complete.full_response, complete.reasoning_content.as_deref()), ("A cat.", Some("hm")));
+        assert_eq!((complete.cache_tokens, complete.input_tokens, complete.output_tokens), (Some(3), Some(7), Some(4)));
+        assert_eq!((complete.duration_ms, complete.reasoning_tokens), (Some(31), Some(1)));
+        assert_eq!(complete.finish_reason.as_deref(), Some("stop"));
+    }
+
+    #[test]
+    fn an_end_without_a_reason_is_no_success() {
+        assert!(matches!(heard(plain(), &[&text("A")]), Err(Ending::EngineGone { after_text: true })));
+        assert!(matches!(heard(plain(), &[]), Err(Ending::EngineGone { after_text: false })));
+        assert!(heard(plain(), &["[DONE]"]).is_ok(), "an empty answer is one");
+    }
+
+    #[test]
+    fn an_error_in_the_stream_ends_the_job() {
+        let error = r#"{"error":{"code":500,"message":"Context size has been exceeded.","type":"server_error"}}"#;
+        assert!(
+            matches!(heard(plain(), &[&text("A"), error]), Err(Ending::EngineFailed(error)) if error.status == 500)
+        );
+    }
+
+    #[test]
+    fn thinking_that_was_not_wanted_is_dropped_wherever_the_engine_put_it() {
+        let quiet = || Answer::new(false, false, None);
+        let thought = r#"{"choices":[{"index":0,"delta":{"reasoning_content":"think"}}]}"#;
+        let mut answer = heard(quiet(), &[thought, &text("Hello"), "[DONE]"]).unwrap();
+        assert_eq!(answer.complete("j").unwrap().full_response, "Hello");
+        let mut answer =
+            heard(quiet(), &[&text("<thi"), &text("nk>hm</th"), &text("ink>Hel"), &text("lo"), "[DONE]"]).unwrap();
+        let complete = answer.complete("j").unwrap();
+        assert_eq!((&*complete.full_response, complete.reasoning_content), ("Hello", None));
+        let mut answer = heard(quiet(), &[thought, "[DONE]"]).unwrap();
+        assert_eq!(answer.complete("j").unwrap().full_response, "think", "better than nothing at all");
+    }
+
+    #[test]
+    fn markers_are_read_out_of_the_text_where_they_are_asked_for() {
+        let said = "<think>a</think>b<tool_call><function=f><parameter=x>1</parameter></function></tool_call>";
+        for at in 0..=said.len() {
+            let events = [text(&said[..at]), text(&said[at..]), "[DONE]".to_owned()];
+            let events: Vec<&str> = events.iter().map(String::as_str).collect();
+            let mut answer = heard(Answer::new(true, true, None), &events).unwrap();
+            let complete = answer.complete("j").unwrap();
+            assert_eq!(
+                (&*complete.full_response, complete.reasoning_content.as_deref()),
+                ("b", Some("a")),
+                "cut at {at}"
+            );
+            assert_eq!(complete.tool_calls.len(), 1, "cut at {at}");
+        }
+        let mut answer = heard(plain(), &[&text(said), "[DONE]"]).unwrap();
+        assert_eq!(answer.complete("j").unwrap().full_response, said, "and not otherwise");
+    }
+
+    #[test]
+    fn a_call_whose_arguments_are_no_object_never_leaves() {
+        let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"[1]"}}]}}]}"#;
+        let mut answer = heard(plain(), &[call, "[DONE]"]).unwrap();
+        assert!(matches!(answer.complete("j"), Err(Ending::BadToolCall { tool }) if tool == "f"));
     }
 }

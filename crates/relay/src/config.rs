@@ -60,6 +60,8 @@ pub struct Config {
     pub prompt_progress: PromptProgress,
     /// Answer a `cancel` with an error message too; the hosted router expects silence.
     pub confirm_cancel: bool,
+    /// Read `<think>` and XML tool calls out of the text, for models whose template the engine does not know.
+    pub text_markers: bool,
     /// Refuse a job whose last three tool rounds are identical.
     pub tool_loop_guard: bool,
     /// Where the router's last policy is remembered; by default `~/.local/state/auxot`.
@@ -88,6 +90,7 @@ impl Default for Config {
             max_message: bytesize::ByteSize::mib(256),
             prompt_progress: PromptProgress::Auto,
             confirm_cancel: false,
+            text_markers: false,
             tool_loop_guard: true,
             state_dir: None,
         }

@@ -131,13 +131,14 @@ impl Exchange {
     pub(crate) fn new(job: Job, seat: Seat, surroundings: Arc<Surroundings>) -> Self {
         let hides_reasoning = job.reasoning_effort.as_deref().is_some_and(|effort| effort.eq_ignore_ascii_case("none"));
         let lane = Lane::Attached(seat.lane.borrow().clone());
+        let answer = Answer::new(!hides_reasoning, surroundings.config.text_markers, job.tools.as_deref());
         Self {
             job,
             surroundings,
             cancel: seat.cancel,
             lane_changes: seat.lane,
             lane,
-            answer: Answer::new(!hides_reasoning),
+            answer,
             sent: 0,
             delivered: Arc::default(),
             tool_announced: false,

@@ -126,6 +126,7 @@ async fn serve(shared: &Arc<Shared>, number: u32, socket: Socket, drain: watch::
         desk: &shared.desk,
         surroundings: &shared.surroundings,
         drain,
+        lanes: shared.wanted.subscribe(),
         capabilities: &capabilities,
         on_policy: &on_policy,
     };

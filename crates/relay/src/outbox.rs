@@ -44,7 +44,8 @@ impl Receipt {
 
     /// The frame is in the socket.
     pub(crate) fn sign(self) {
-        self.delivered.store(self.upto, Ordering::Relaxed);
+        // A lane that a job has left may sign after its successor: what is delivered stays delivered.
+        self.delivered.fetch_max(self.upto, Ordering::Relaxed);
         if let Some(terminal) = self.terminal {
             // Nobody waiting any more is fine: the frame is out either way.
             let _ = terminal.send(());

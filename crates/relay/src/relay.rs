@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
-use crate::config::{Config, PromptProgress};
+use crate::config::{Config, Connections, PromptProgress};
 use crate::desk::Desk;
 use crate::dial::Dialer;
 use crate::exchange::Surroundings;
@@ -251,6 +251,9 @@ impl Door {
 
 /// Asks the router's public health report whether it is the open-source one. Any fault means: no.
 async fn read_health(shared: &Shared) {
+    if shared.surroundings.config.connections != Connections::Auto {
+        return;
+    }
     let Ok(client) = reqwest::Client::builder()
         .tls_backend_preconfigured((*shared.dialer.tls).clone())
         .http1_only()

@@ -37,6 +37,8 @@ pub(crate) struct Session<'a> {
     pub(crate) surroundings: &'a Arc<Surroundings>,
     /// Becomes true when this lane is to finish its jobs and close.
     pub(crate) drain: watch::Receiver<bool>,
+    /// Changes when the number of lanes does, and with it this lane's share of the slots.
+    pub(crate) lanes: watch::Receiver<u32>,
     /// Capabilities as this lane states them.
     pub(crate) capabilities: &'a (dyn Fn() -> Capabilities + Send + Sync),
     /// Takes in a policy that the router sent.
@@ -73,8 +75,9 @@ impl Session<'_> {
         let mut last_heard = Instant::now();
         let mut pinged = false;
         let mut told: Option<Capabilities> = None;
+        let mut config_due = true;
         loop {
-            self.tell_config(&outbox, &mut told);
+            config_due = config_due && !self.tell_config(&outbox, &mut told);
             let draining = *self.drain.borrow();
             if draining && !self.desk.is_busy(&outbox) {
                 // A lane too full for the close frame is ended by its writer's own limit.
@@ -97,7 +100,8 @@ impl Session<'_> {
                         debug!("a full lane has no room for a heartbeat");
                     }
                 }
-                Ok(()) = changes.changed() => {}
+                Ok(()) = changes.changed() => config_due = true,
+                Ok(()) = self.lanes.changed() => config_due = true,
                 Ok(()) = self.drain.changed() => {}
                 Ok(()) = departures.changed(), if draining => {}
                 () = tokio::time::sleep_until(alarm.into()) => {
@@ -111,17 +115,19 @@ impl Session<'_> {
         }
     }
 
-    /// Tells the router the truth again if it has changed since it was last told.
-    fn tell_config(&self, outbox: &Outbox, told: &mut Option<Capabilities>) {
+    /// Tells the router the truth again if it has changed since it was last told; false if there was no room.
+    fn tell_config(&self, outbox: &Outbox, told: &mut Option<Capabilities>) -> bool {
         let now = (self.capabilities)();
         let lasting = telemetry::lasting(now.clone());
         if told.as_ref() == Some(&lasting) {
-            return;
+            return true;
         }
         let config = ToRouter::Config { capabilities: Box::new(now) };
-        if outbox.try_send(Frame::Text(config.to_frame(), None)) {
+        let sent = outbox.try_send(Frame::Text(config.to_frame(), None));
+        if sent {
             *told = Some(lasting);
         }
+        sent
     }
 
     /// Takes in whatever the socket brought.
