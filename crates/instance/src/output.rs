@@ -56,7 +56,12 @@ impl Ring {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn push(&self, run: RunId, line: &str) {
+    /// Takes note of so many bytes.
+    pub(crate) fn count(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn push(&self, run: RunId, line: &str) {
         let mut kept = line;
         if kept.len() > RING_LINE {
             kept = &kept[..kept.floor_char_boundary(RING_LINE)];
@@ -160,7 +165,7 @@ async fn pump(mut pipe: impl AsyncRead + Unpin, sink: Sink) {
     let mut buffer = vec![0; READ];
     // An error of a pipe is its end: there is nobody who could mend it, and the exit is told by the process itself.
     while let Ok(got @ 1..) = pipe.read(&mut buffer).await {
-        sink.ring.bytes.fetch_add(got as u64, Ordering::Relaxed);
+        sink.ring.count(got);
         lines.feed(&buffer[..got], |line| sink.line(line));
     }
     lines.finish(|line| sink.line(line));

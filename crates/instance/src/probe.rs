@@ -143,3 +143,6 @@ pub(crate) async fn until_lost(control: &Control, usage: &Usage, pulse: Pulse) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -334,3 +334,6 @@ fn random_key() -> std::io::Result<SecretString> {
     getrandom::fill(&mut bytes).map_err(|fault| std::io::Error::other(fault.to_string()))?;
     Ok(SecretString::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
 }
+
+#[cfg(test)]
+mod tests;

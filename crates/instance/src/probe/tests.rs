@@ -1,0 +1,118 @@
+//! The probes against scripted answers: no false "ready", no false "lost", and no late one.
+
+use std::process::Command;
+
+use auxot_llama::Endpoint;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+use tokio::time::timeout;
+
+use super::*;
+use crate::lifecycle::RunId;
+use crate::output::Output;
+use crate::usage::Claim;
+
+const PROPS: &str = r#"{"default_generation_settings":{"n_ctx":512},"total_slots":2}"#;
+
+/// Answers one connection after the other as the script says; gives the paths that were asked.
+async fn engine(listener: UnixListener, script: &[(u16, &str)]) -> Vec<String> {
+    let mut asked = vec![];
+    for (status, body) in script {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut head = vec![0; 4096];
+        let got = socket.read(&mut head).await.unwrap();
+        let words = String::from_utf8_lossy(&head[..got]).into_owned();
+        asked.push(words.split(' ').nth(1).unwrap_or_default().to_owned());
+        let answer =
+            format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    }
+    asked
+}
+
+struct Place {
+    control: Control,
+    path: std::path::PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.sock");
+    Place { control: Control::new(&Endpoint::Unix(path.clone())).unwrap(), path, _dir: dir }
+}
+
+#[tokio::test]
+async fn without_state_lines_health_is_asked_until_it_is_good_and_props_prove_it() {
+    let place = place();
+    let listener = UnixListener::bind(&place.path).unwrap();
+    // The pump has ended: no state line can come.
+    let told = watch::channel(Told::default()).1;
+    let script = [(503, "{}"), (503, "{}"), (200, "{}"), (503, "{}"), (200, "{}"), (200, PROPS)];
+    let (props, asked) = tokio::join!(until_ready(&place.control, told), engine(listener, &script));
+    assert_eq!(props.total_slots, 2);
+    assert_eq!(asked, ["/health", "/health", "/health", "/props", "/health", "/props"]);
+}
+
+#[tokio::test]
+async fn the_childs_own_word_is_enough_and_nothing_else_is_asked() {
+    let place = place();
+    let listener = UnixListener::bind(&place.path).unwrap();
+    let (tell, told) = watch::channel(Told { speaks: true, fraction: None, ready: false });
+    let say = async { tell.send_modify(|told| told.ready = true) };
+    let script = [(503, "{}"), (200, PROPS)];
+    let (props, asked, ()) = tokio::join!(until_ready(&place.control, told), engine(listener, &script), say);
+    assert_eq!((props.n_ctx, asked), (512, vec!["/props".to_owned(), "/props".to_owned()]));
+}
+
+fn pulse() -> Pulse {
+    Pulse { idle: Duration::from_secs(10), busy: Duration::from_secs(4), timeout: Duration::from_secs(2) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_child_that_is_not_there_is_lost_within_half_a_minute() {
+    let (place, usage, begun) = (place(), Usage::default(), Instant::now());
+    until_lost(&place.control, &usage, pulse()).await;
+    assert!(begun.elapsed() >= Duration::from_secs(10) && begun.elapsed() <= Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_child_without_progress_is_lost_sooner() {
+    let (place, usage, begun) = (place(), Arc::new(Usage::default()), Instant::now());
+    let _held = Claim::new(&usage);
+    until_lost(&place.control, &usage, pulse()).await;
+    assert!(begun.elapsed() <= Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_tokens_come_nothing_is_asked() {
+    let (place, usage) = (place(), Arc::new(Usage::default()));
+    let claim = Claim::new(&usage);
+    let beating = async {
+        loop {
+            claim.progress();
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        () = until_lost(&place.control, &usage, pulse()) => panic!("lost in the middle of an answer"),
+        () = beating => {}
+        () = sleep(Duration::from_secs(600)) => {}
+    }
+}
+
+#[tokio::test]
+async fn output_is_a_sign_of_work_and_its_absence_is_none() {
+    let ring = Arc::new(Ring::default());
+    let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+    let told = Output::start(&"m".into(), RunId(1), &ring, None, None).told();
+    let mut activity = Activity::new(child.id(), Arc::clone(&ring), told, Duration::from_millis(160));
+    // What the process read while it was started counts, once.
+    while timeout(Duration::from_millis(200), activity.sign()).await.is_ok() {}
+    ring.push(RunId(1), "kept only");
+    assert!(timeout(Duration::from_millis(100), activity.sign()).await.is_err());
+    ring.count(3);
+    assert_eq!(timeout(Duration::from_secs(10), activity.sign()).await.unwrap(), None);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
