@@ -9,6 +9,8 @@ use serde::Serialize;
 pub(crate) enum Failure {
     #[error("{0}")]
     BadRequest(String),
+    #[error("cannot read the request: it is longer than {0} bytes")]
+    TooLarge(usize),
     #[error("missing Bearer token")]
     NoKey,
     #[error("invalid API key")]
@@ -21,7 +23,7 @@ pub(crate) enum Failure {
     ModelFailed(String),
     #[error("cannot queue the job: {0} are waiting already")]
     QueueFull(usize),
-    #[error("no worker is connected; waited {0} s")]
+    #[error("no worker with a model is connected; waited {0} s")]
     NoWorker(u64),
     #[error("every worker is busy; waited {0} s")]
     Busy(u64),
@@ -48,6 +50,7 @@ impl Failure {
     fn shape(&self) -> (StatusCode, &'static str, Option<&'static str>, Option<u32>) {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request_error", None, None),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", None, None),
             Self::NoKey => (StatusCode::UNAUTHORIZED, "authentication_error", None, None),
             Self::BadKey => (StatusCode::UNAUTHORIZED, "authentication_error", Some("invalid_api_key"), None),
             Self::UnknownModel { .. } => (StatusCode::NOT_FOUND, "not_found_error", Some("model_not_found"), None),
@@ -69,7 +72,7 @@ impl Failure {
     /// One word for the access log.
     pub(crate) fn word(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) => "bad_request",
+            Self::BadRequest(_) | Self::TooLarge(_) => "bad_request",
             Self::NoKey | Self::BadKey | Self::TooManyChecks(_) => "refused_key",
             Self::UnknownModel { .. } => "unknown_model",
             Self::ModelFailed(_) => "model_failed",

@@ -348,8 +348,9 @@ impl Inner {
             return Err(Failure::ModelFailed(asked.to_owned()));
         }
         let known = self.board.models();
+        let wished = self.wish.model.as_deref().is_some_and(|model| crate::names::matches(asked, model));
         let left = |(model, left): (&String, &Instant)| left.elapsed() < memory && crate::names::matches(asked, model);
-        if known.is_empty() || self.board.knows(asked) || self.recent.iter().any(left) {
+        if known.is_empty() || wished || self.board.knows(asked) || self.recent.iter().any(left) {
             return Ok(());
         }
         Err(Failure::UnknownModel { asked: asked.to_owned(), known })
@@ -361,11 +362,10 @@ impl Inner {
         if let Some(Place::Running(_)) = self.board.place(job) {
             return Failure::TimedOut(waited);
         }
+        let known = self.board.models();
         match entry.request.wanted() {
-            _ if self.board.summary().workers == 0 => Failure::NoWorker(waited),
-            Some(asked) if !self.board.knows(asked) => {
-                Failure::UnknownModel { asked: asked.to_owned(), known: self.board.models() }
-            }
+            _ if known.is_empty() => Failure::NoWorker(waited),
+            Some(asked) if !self.board.knows(asked) => Failure::UnknownModel { asked: asked.to_owned(), known },
             _ => Failure::Busy(waited),
         }
     }

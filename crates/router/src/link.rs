@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Behaviour;
@@ -43,21 +44,26 @@ pub(crate) enum Ending {
 
 /// `GET /ws`: no key is asked for here, it comes in the first message.
 pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
+    let Ok(turn) = shared.greeting.clone().try_acquire_owned() else {
+        tracing::warn!("connection refused: too many others have not said hello yet");
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     let links = shared.links.clone();
     upgrade
         .max_message_size(shared.config.max_message)
         .max_frame_size(shared.config.max_message)
         .read_buffer_size(16 * 1024)
         .write_buffer_size(16 * 1024)
-        .on_upgrade(move |socket| links.track_future(serve(shared, socket)))
+        .on_upgrade(move |socket| links.track_future(serve(shared, socket, turn)))
 }
 
-async fn serve(shared: Shared, mut socket: WebSocket) {
+async fn serve(shared: Shared, mut socket: WebSocket, turn: OwnedSemaphorePermit) {
     let cut = shared.kill.child_token();
     let greeted = tokio::select! {
         greeted = greeting::greet(&shared, &mut socket) => greeted,
         () = cut.cancelled() => None,
     };
+    drop(turn);
     let Some((capabilities, gpu_id)) = greeted else { return };
     let gpu_id: Arc<str> = gpu_id.into();
     let (queue, outgoing) = mpsc::channel(QUEUE);

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use auxot_protocol::Policy;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,8 @@ use crate::summary::Summary;
 
 /// Jobs at once on a worker that does not say.
 const DEFAULT_SLOTS: u32 = 2;
+/// Connections that may be without a good key at one time.
+const GREETED_AT_ONCE: usize = 128;
 /// How long links and idle connections may take to end once there is nothing left to do.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// The WebSocket code for "going away".
@@ -41,6 +43,8 @@ pub(crate) struct State {
     pub(crate) started: u64,
     /// axum spawns upgraded connections itself; this is how we wait for them.
     pub(crate) links: TaskTracker,
+    /// Connections that have not said who they are: each may send a message of the largest size.
+    pub(crate) greeting: Arc<Semaphore>,
     /// Ends every link at once.
     pub(crate) kill: CancellationToken,
 }
@@ -111,6 +115,7 @@ impl Router {
             verifier: Verifier::new(config.keys.clone(), config.auth_cache_ttl),
             started: now(),
             links: TaskTracker::new(),
+            greeting: Arc::new(Semaphore::new(GREETED_AT_ONCE)),
             kill: CancellationToken::new(),
             config,
         });

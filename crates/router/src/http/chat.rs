@@ -8,7 +8,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -30,7 +30,10 @@ pub(crate) async fn completions(
     State(shared): State<Shared>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
-    let body = body.map_err(|rejection| Failure::BadRequest(format!("cannot read the request: {rejection}")))?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::TooLarge(shared.config.max_message),
+        _ => Failure::BadRequest(format!("cannot read the request: {rejection}")),
+    })?;
     let request = read(&body)?;
     drop(body);
     let stream = request.stream.unwrap_or(false);

@@ -177,6 +177,14 @@ async fn a_bad_request_is_refused_without_quoting_it() {
 }
 
 #[tokio::test]
+async fn a_request_beyond_the_bound_is_refused() {
+    let router = start(Config { max_message: 1000, ..config() }).await;
+    let body = format!("{{\"messages\":[\"{}\"]}}", "x".repeat(1000));
+    let request = Client::new(&router).post("/v1/chat/completions").bearer_auth(API_KEY).body(body);
+    assert_eq!(request.send().await.unwrap().status(), 413);
+}
+
+#[tokio::test]
 async fn nobody_there_is_said_by_a_status_even_to_a_streaming_client() {
     let router = start(Config { job_timeout: Duration::from_millis(200), ..config() }).await;
     let client = Client::new(&router);

@@ -168,7 +168,8 @@ async fn a_workers_error_is_the_clients_error() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut worker = Worker::join(&router, &one_model(1)).await;
-    for request in [client.whole(), client.stream()] {
+    for request in [Client::whole, Client::stream] {
+        let request = request(&client);
         let job = worker.job().await;
         worker.say(json!({ "type": "error", "job_id": job, "error": "inference error: x", "details": "y" })).await;
         assert_eq!(

@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
 /// Makes a pair in `file` and returns it as printed.
 fn create(file: &Path) -> Value {
     let output = run(&["keys", "create", "--json", "--file", file.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.status.success(), "{}: {}", output.status, text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 

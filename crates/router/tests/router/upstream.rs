@@ -19,8 +19,9 @@ async fn one_job_a_connection_whatever_the_slots_and_no_cancel() {
     let mut worker = Worker::join(&router, &one_model(4)).await;
     let id = worker.ack["gpu_id"].as_str().unwrap();
     assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    let (first, second) = (client.whole(), client.whole());
+    let first = client.whole();
     let job = worker.job().await;
+    let second = client.whole();
     router.wait_for(|now| now.waiting == 1).await;
     worker.hears_nothing().await;
     let (_, health) = client.get_json("/health").await;
