@@ -24,14 +24,16 @@ engine=$(scripts/get-engine.sh)
 model=$(scripts/get-model.sh "${DEMO_MODEL:-}")
 name=$(basename "$model" .gguf | tr '[:upper:]' '[:lower:]')
 
+# Keys lie in it, so it is for nobody else.
+umask 077
 run=$(mktemp -d /tmp/auxot-run.XXXXXX)
-worker='' router=''
+worker='' router='' asking=''
 
 # Once: TERM, and the time the programs themselves allow for it; they end their own children.
 finish() {
   trap '' INT TERM
   trap - EXIT
-  for pid in $worker $router; do
+  for pid in $asking $worker $router; do
     kill -TERM "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   done
@@ -41,7 +43,8 @@ trap finish EXIT
 trap 'printf "\n"; say "stopping"; exit 0' INT TERM
 
 # Nothing of the caller's environment: a setting for a real worker must not change the demonstration.
-clean() { env -i PATH="$PATH" HOME="$HOME" XDG_CONFIG_HOME="$run" XDG_STATE_HOME="$run" "$@"; }
+# (An array and not a function: a function in the background would be a shell between us and the program.)
+clean=(env -i "PATH=$PATH" "HOME=$HOME" "XDG_CONFIG_HOME=$run" "XDG_STATE_HOME=$run")
 
 broke() {
   printf 'The %s did not do what it should. The end of its log:\n' "$1" >&2
@@ -50,10 +53,10 @@ broke() {
 }
 
 say "3/4 starting the router and the worker"
-clean "$bin/auxot-router" keys create --json --file "$run/keys.toml" >"$run/keys.json"
+"${clean[@]}" "$bin/auxot-router" keys create --json --file "$run/keys.toml" >"$run/keys.json"
 sed -n 's/.*"worker_key":"\([^"]*\)".*/\1/p' "$run/keys.json" >"$run/worker.key"
 sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p' "$run/keys.json" >"$run/api.key"
-clean "$bin/auxot-router" serve --port "${PORT:-0}" --keys-file "$run/keys.toml" >"$run/router.log" 2>&1 &
+"${clean[@]}" "$bin/auxot-router" serve --port "${PORT:-0}" --keys-file "$run/keys.toml" >"$run/router.log" 2>&1 &
 router=$!
 
 # The value of a field in the log line that has a text, once it is there.
@@ -69,23 +72,37 @@ logged() {
 }
 address=$(logged router "$router" 'router listens' addr) || broke router
 
-clean AUXOT_ROUTER_URL="http://$address" AUXOT_GPU_KEY_FILE="$run/worker.key" AUXOT_METRICS_PORT=0 \
+# The small model is one that continues a text, not one that was taught to answer: it is given the bare words.
+extra='[]'
+if [ -z "${DEMO_MODEL:-}" ]; then
+  printf '{%%- for message in messages -%%}{{ message.content }}{%%- endfor -%%}' >"$run/continue.jinja"
+  extra="[\"--chat-template-file\", \"$run/continue.jinja\"]"
+fi
+"${clean[@]}" AUXOT_ENGINE__EXTRA_ARGS="$extra" AUXOT_ROUTER_URL="http://$address" AUXOT_GPU_KEY_FILE="$run/worker.key" AUXOT_METRICS_PORT=0 \
   AUXOT_LLAMA_BINARY="$engine" AUXOT_MODELS_DIR="$(dirname "$model")" AUXOT_GPU_AUTOLOAD_MODELS="$name" \
   "$bin/auxot-worker" >"$run/worker.log" 2>&1 &
 worker=$!
 
-say "4/4 asking $name: The capital of France is"
-scripts/ask.py "http://$address" "$run/api.key" "$name" "The capital of France is" || broke worker
+question='Once upon a time, in a small house by the sea,'
+say "4/4 asking $name: $question"
+scripts/ask.py "http://$address" "$run/api.key" "$name" "$question" &
+asking=$!
+if wait -n "$asking" "$worker" "$router"; then answered=yes; else answered=no; fi
+kill -0 "$router" 2>/dev/null || broke router
+kill -0 "$worker" 2>/dev/null && [ $answered = yes ] || broke worker
+asking=''
+metrics=$(logged worker "$worker" 'metrics endpoint listens' url) || broke worker
 
 cat <<END
 
 The router listens on   http://$address
-The worker's log is     $run/worker.log
+The worker's metrics    $metrics
+The worker's log        $run/worker.log
 Ask it yourself:
 
   curl -N http://$address/v1/chat/completions -H "Authorization: Bearer $(cat "$run/api.key")" \\
     -H 'Content-Type: application/json' \\
-    -d '{"model":"$name","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"Once upon a time"}]}'
+    -d '{"model":"$name","stream":true,"max_tokens":64,"messages":[{"role":"user","content":"A good router"}]}'
 
 Ctrl-C ends it.
 END
