@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use auxot_catalog::{Catalog, Model};
 use auxot_gpu::Sample;
-use auxot_instance::{Config as EngineConfig, Host, Spec, State, Status};
+use auxot_instance::{Config as EngineConfig, Host, InstanceHandle, Spec, State, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 use crate::config::Config;
 use crate::lease::Lease;
-use crate::member::{Member, Turn};
+use crate::member::{Member, Shape, Turn};
 use crate::metrics;
 use crate::queue::{Asked, Run, Ticket};
 use crate::refusal::Refusal;
 use crate::report::{ModelView, Report, memory_of};
 use crate::staff::{Hire, Staff};
-use crate::wish::{Sizing, Wish, gaps, size};
+use crate::wish::{Sizing, Wish, size};
 
 /// New models on their way to the task that runs them: more than a router ever wishes for at once.
 const HIRES: usize = 16;
@@ -47,7 +47,6 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 struct Judge {
     members: Vec<Member>,
-    specs: Vec<Spec>,
     waiters: HashMap<Ticket, Waiter>,
     tickets: Ticket,
     /// Which member jobs without a model name mean, once the router has wished for one.
@@ -97,7 +96,7 @@ impl Fleet {
             }
         }
         if let Some(wish) = wish {
-            // What it cannot give is in every report; the router's own greeting will say it in the log.
+            // The members were made to this wish, so there is no size to change.
             shared.adopt_wish(wish);
         }
         (fleet, staff)
@@ -138,7 +137,11 @@ impl Fleet {
                 Err(reason) => return vec![reason],
             }
         }
-        self.shared.adopt_wish(wish)
+        if let Some(hire) = self.shared.adopt_wish(wish) {
+            // As above; and the gaps are what is true now, until the new size is there.
+            let _ = self.shared.hires.send(hire).await;
+        }
+        self.shared.unmet()
     }
 
     /// Everything as it is now.
@@ -246,10 +249,10 @@ impl Shared {
         let ticket = judge.tickets;
         let member = &mut judge.members[at];
         match &member.status.state {
-            State::Failed { cause } => {
+            State::Failed { cause } if member.shape == Shape::Settled => {
                 return Err(Refusal::Failed { model: member.name().to_owned(), cause: Arc::clone(cause) });
             }
-            State::Stopped => member.handle.start(),
+            State::Stopped if member.shape == Shape::Settled => member.handle.start(),
             _ => {}
         }
         match member.queue.ask(ticket) {
@@ -268,8 +271,11 @@ impl Shared {
     }
 
     /// Takes in a new state of a member's process.
-    pub(crate) fn turn(self: &Arc<Self>, at: usize, status: Status) {
+    pub(crate) fn turn(self: &Arc<Self>, at: usize, generation: u64, status: Status) {
         let mut judge = self.lock();
+        if judge.members[at].generation != generation {
+            return;
+        }
         let turn = judge.members[at].turn(status);
         let settled = self.settle(&mut judge, at, turn);
         drop(judge);
@@ -320,11 +326,11 @@ impl Shared {
         let spec = self.spec(model, wish);
         info!(model = %model.name, slots = spec.slots, ctx_per_slot = spec.ctx_per_slot, file = %model.file.display(), "model enrolled");
         let (handle, instance) = self.host.create(spec.clone());
-        let member = Member::new(Arc::new(model.clone()), handle.clone(), self.config.max_waiting);
+        let member = Member::new(Arc::new(model.clone()), spec, handle.clone(), self.config.max_waiting);
+        let generation = member.generation;
         judge.members.push(member);
-        judge.specs.push(spec);
         handle.start();
-        Ok(Some(Hire { member: judge.members.len() - 1, handle, instance: Box::pin(instance) }))
+        Ok(Some(Hire::Instance { member: judge.members.len() - 1, generation, handle, instance: Box::pin(instance) }))
     }
 
     fn spec(&self, model: &Model, wish: Option<&Wish>) -> Spec {
@@ -345,20 +351,64 @@ impl Shared {
         }
     }
 
-    fn adopt_wish(&self, wish: Wish) -> Vec<String> {
+    /// Makes the wished model the primary one; returns the work of bringing it to the wished size, if any.
+    fn adopt_wish(&self, wish: Wish) -> Option<Hire> {
         let mut judge = self.lock();
-        let wished = self.catalog.resolve(&wish.model).ok().map(|model| model.file.clone());
-        let at = judge.members.iter().position(|member| Some(&member.model.file) == wished.as_ref());
-        let unmet = at.map(|at| gaps(&wish, &judge.specs[at], judge.members[at].ready().map(|ready| &**ready)));
+        let wished = self.catalog.resolve(&wish.model).ok();
+        let at = judge.members.iter().position(|member| wished.is_some_and(|model| model.file == member.model.file));
+        let spec = wished.map(|model| self.spec(model, Some(&wish)));
+        let hire = at.zip(spec).and_then(|(at, spec)| judge.reshape(at, spec).then_some(Hire::Reshape { member: at }));
         judge.wished = at.map(|at| (at, wish));
         drop(judge);
         self.changes.send_modify(|count| *count += 1);
-        unmet.unwrap_or_default()
+        hire
+    }
+
+    fn unmet(&self) -> Vec<String> {
+        let judge = self.lock();
+        judge.wished.as_ref().map(|(at, wish)| judge.members[*at].gaps(wish)).unwrap_or_default()
     }
 
     fn note_unresolved(&self, reason: String) {
         error!(reason, "cannot load a model of the autoload list");
         self.lock().unresolved.push(reason);
+    }
+
+    /// The size that a member is to have next, with its present instance; `None` settles it.
+    pub(crate) fn next_shape(&self, at: usize) -> Option<(Spec, Spec, InstanceHandle)> {
+        let mut judge = self.lock();
+        let draining = judge.draining;
+        let member = &mut judge.members[at];
+        let newest = match &mut member.shape {
+            Shape::Changing { newest } => newest.take().filter(|newest| **newest != member.spec && !draining),
+            Shape::Settled => None,
+        };
+        match newest {
+            Some(newest) => Some((*newest, member.spec.clone(), member.handle.clone())),
+            None => {
+                member.shape = Shape::Settled;
+                None
+            }
+        }
+    }
+
+    /// Puts another instance in the place of a member's ended one, and starts it.
+    pub(crate) async fn replace(&self, at: usize, spec: Spec) -> InstanceHandle {
+        let (handle, instance) = self.host.create(spec.clone());
+        let generation = {
+            let mut judge = self.lock();
+            judge.members[at].replace(spec, handle.clone());
+            judge.members[at].generation
+        };
+        handle.start();
+        let hire = Hire::Instance { member: at, generation, handle: handle.clone(), instance: Box::pin(instance) };
+        // The staff is gone only when the worker ends; then the instance is dropped unborn.
+        let _ = self.hires.send(hire).await;
+        handle
+    }
+
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.config.drain_timeout
     }
 
     /// Changes with every new reading of the devices.
@@ -371,7 +421,7 @@ impl Shared {
         let judge = self.lock();
         let mut unmet = judge.unresolved.clone();
         if let Some((at, wish)) = &judge.wished {
-            unmet.extend(gaps(wish, &judge.specs[*at], judge.members[*at].ready().map(|ready| &**ready)));
+            unmet.extend(judge.members[*at].gaps(wish));
         }
         let mut order: Vec<usize> = (0..judge.members.len()).collect();
         if let Some(primary) = judge.primary() {
@@ -398,6 +448,7 @@ fn lease(shared: &Arc<Shared>, at: usize, member: &Member) -> Option<Lease> {
         member: at,
         model: Arc::clone(&member.model),
         ready: Arc::clone(member.ready()?),
+        run: member.run(member.ready()?),
         claim: member.handle.claim(),
     })
 }
@@ -414,6 +465,23 @@ fn view(member: &Member, devices: &Sample) -> ModelView {
 }
 
 impl Judge {
+    /// Notes that a member should have another size; whether somebody must see to it (or already does).
+    fn reshape(&mut self, at: usize, spec: Spec) -> bool {
+        let member = &mut self.members[at];
+        match &mut member.shape {
+            Shape::Settled if member.spec == spec => false,
+            Shape::Settled => {
+                member.shape = Shape::Changing { newest: Some(Box::new(spec)) };
+                true
+            }
+            // Only the newest wish counts, and one task sees to it.
+            Shape::Changing { newest } => {
+                *newest = Some(Box::new(spec));
+                false
+            }
+        }
+    }
+
     /// The member that jobs without a model name mean: the router's model while it serves, else the first
     /// that serves, else the router's, else the first.
     fn primary(&self) -> Option<usize> {

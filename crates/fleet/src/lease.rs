@@ -5,6 +5,7 @@ use std::sync::Arc;
 use auxot_instance::{Claim, Endpoint, Ready};
 
 use crate::fleet::Shared;
+use crate::queue::Run;
 
 /// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub struct Lease {
     pub(crate) member: usize,
     pub(crate) model: Arc<auxot_catalog::Model>,
     pub(crate) ready: Arc<Ready>,
+    pub(crate) run: Run,
     /// Tells the instance that it is in use, so that a drain waits for this job.
     pub(crate) claim: Claim,
 }
@@ -44,6 +46,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.release(self.member, self.ready.run.0);
+        self.shared.release(self.member, self.run);
     }
 }

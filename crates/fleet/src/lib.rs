@@ -18,6 +18,10 @@
 //! The processes' tasks belong to [`Staff`], which the program drives beside everything else and which
 //! alone joins them. A panic in one of them ends one model.
 //!
+//! The router's policy is a wish: its model becomes the primary one and is loaded if it is here, and
+//! where the operator left slots or context open its size is the wished one, also while it runs
+//! (`reshape`: drain, stop, start anew, or back to the old size).
+//!
 //! Which model a job without a name means: the router's model while it serves, else the first of the
 //! autoload list that serves. A model outside the fleet is not loaded on demand: [`Refusal::UnknownModel`]
 //! lists what is served.
@@ -30,6 +34,7 @@ mod metrics;
 mod queue;
 mod refusal;
 mod report;
+mod reshape;
 mod staff;
 mod wish;
 

@@ -9,13 +9,19 @@ use tokio::task::JoinSet;
 use tracing::error;
 
 use crate::fleet::Shared;
-use crate::metrics;
+use crate::{metrics, reshape};
 
-/// A model whose process needs somebody to drive it.
-pub(crate) struct Hire {
-    pub(crate) member: usize,
-    pub(crate) handle: InstanceHandle,
-    pub(crate) instance: Pin<Box<dyn Future<Output = ()> + Send>>,
+/// Work that needs an owner.
+pub(crate) enum Hire {
+    /// A process to be driven and listened to.
+    Instance {
+        member: usize,
+        generation: u64,
+        handle: InstanceHandle,
+        instance: Pin<Box<dyn Future<Output = ()> + Send>>,
+    },
+    /// A member whose process is to be replaced by one of another size.
+    Reshape { member: usize },
 }
 
 /// Drives the processes of a fleet. Dropping it drops them all, which kills what still runs.
@@ -32,8 +38,16 @@ impl Staff {
     }
 
     pub(crate) fn hire(&mut self, hire: Hire) {
-        self.tasks.spawn(hire.instance);
-        self.tasks.spawn(listen(Arc::clone(&self.shared), hire.member, hire.handle));
+        let shared = Arc::clone(&self.shared);
+        match hire {
+            Hire::Instance { member, generation, handle, instance } => {
+                self.tasks.spawn(instance);
+                self.tasks.spawn(listen(shared, member, generation, handle));
+            }
+            Hire::Reshape { member } => {
+                self.tasks.spawn(reshape::run(shared, member));
+            }
+        }
     }
 
     /// Drives everything; never returns by itself, so the caller ends it by dropping it once
@@ -57,11 +71,11 @@ impl Staff {
 }
 
 /// Brings every state of one process to the judge, in order, until the process's task is gone.
-async fn listen(shared: Arc<Shared>, member: usize, handle: InstanceHandle) {
+async fn listen(shared: Arc<Shared>, member: usize, generation: u64, handle: InstanceHandle) {
     let mut statuses = handle.status();
     loop {
         let status = statuses.borrow_and_update().clone();
-        shared.turn(member, status);
+        shared.turn(member, generation, status);
         metrics::publish(&shared.report());
         if statuses.changed().await.is_err() {
             return;
