@@ -210,9 +210,13 @@ fn fork_grandchild(engine: &Engine) {
     }
 }
 
+/// Outlives every deadline of a test, and no more: what a test leaves behind by mistake must not stay for ever.
+const GRANDCHILD_LIFE: Duration = Duration::from_secs(300);
+
 /// Does nothing until it is killed.
 pub(crate) fn be_a_grandchild() {
-    loop {
-        std::thread::park();
+    let start = Instant::now();
+    while let Some(left) = GRANDCHILD_LIFE.checked_sub(start.elapsed()) {
+        std::thread::park_timeout(left);
     }
 }
