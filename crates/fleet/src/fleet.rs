@@ -52,6 +52,8 @@ struct Judge {
     /// Which member jobs without a model name mean, once the router has wished for one.
     wished: Option<(usize, Wish)>,
     unresolved: Vec<String>,
+    /// Why the router's model is not here, as long as it wishes for one that is not.
+    wish_unresolved: Option<String>,
     draining: bool,
 }
 
@@ -127,6 +129,7 @@ impl Fleet {
     ///
     /// Returns what cannot be honoured, one sentence each.
     pub async fn wish(&self, wish: Wish) -> Vec<String> {
+        self.shared.lock().wish_unresolved = None;
         if !wish.model.is_empty() {
             match self.shared.enrol(&wish.model, Some(&wish)) {
                 Ok(Some(hire)) => {
@@ -134,7 +137,11 @@ impl Fleet {
                     let _ = self.shared.hires.send(hire).await;
                 }
                 Ok(None) => {}
-                Err(reason) => return vec![reason],
+                Err(reason) => {
+                    self.shared.lock().wish_unresolved = Some(reason.clone());
+                    self.shared.changes.send_modify(|count| *count += 1);
+                    return vec![reason];
+                }
             }
         }
         if let Some(hire) = self.shared.adopt_wish(wish) {
@@ -420,6 +427,7 @@ impl Shared {
         let devices = self.devices.borrow().clone();
         let judge = self.lock();
         let mut unmet = judge.unresolved.clone();
+        unmet.extend(judge.wish_unresolved.clone());
         if let Some((at, wish)) = &judge.wished {
             unmet.extend(judge.members[*at].gaps(wish));
         }
@@ -450,6 +458,7 @@ fn lease(shared: &Arc<Shared>, at: usize, member: &Member) -> Option<Lease> {
         ready: Arc::clone(member.ready()?),
         run: member.run(member.ready()?),
         claim: member.handle.claim(),
+        status: member.handle.status(),
     })
 }
 

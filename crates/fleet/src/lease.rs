@@ -1,10 +1,13 @@
 //! The right to one slot of one engine, for as long as it is held.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use auxot_instance::{Claim, Endpoint, Ready};
+use auxot_instance::{Claim, Endpoint, Ready, State, Status};
+use tokio::sync::watch;
 
 use crate::fleet::Shared;
+use crate::member::generation_of;
 use crate::queue::Run;
 
 /// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.
@@ -17,6 +20,7 @@ pub struct Lease {
     pub(crate) run: Run,
     /// Tells the instance that it is in use, so that a drain waits for this job.
     pub(crate) claim: Claim,
+    pub(crate) status: watch::Receiver<Status>,
 }
 
 impl Lease {
@@ -36,6 +40,20 @@ impl Lease {
     #[must_use]
     pub fn vision(&self) -> bool {
         self.ready.props.vision
+    }
+
+    /// Waits until the engine's end is known here too, for at most `patience`.
+    ///
+    /// A job hears of it through its socket some milliseconds before the exit is reaped and classified;
+    /// asking for a slot in between would give one of the dead engine again.
+    pub async fn engine_gone(mut self, patience: Duration) {
+        let run = self.ready.run;
+        let gone = self.status.wait_for(|status| !matches!(&status.state, State::Ready(ready) if ready.run == run));
+        // Too late means that it lives: it cut this one connection only, and the next try may do better.
+        let _ = tokio::time::timeout(patience, gone).await;
+        // The judge may be told a moment later by the listener; who asks next must find it told.
+        let status = self.status.borrow().clone();
+        self.shared.turn(self.member, generation_of(self.run), status);
     }
 
     /// The pulse of this job: the instance takes it as a sign of life of its engine.

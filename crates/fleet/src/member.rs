@@ -30,6 +30,11 @@ pub(crate) enum Shape {
     Changing { newest: Option<Box<Spec>> },
 }
 
+/// The instance that a life belongs to, of those that its member has had.
+pub(crate) fn generation_of(run: Run) -> u64 {
+    run >> 32
+}
+
 /// What a change of a process's state means for those who wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turn {

@@ -12,7 +12,7 @@
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -139,7 +139,7 @@ fn make_private(path: &Path) -> Result<(), RuntimeDirError> {
 }
 
 fn lock_file(path: &Path) -> Result<File, RuntimeDirError> {
-    File::options().create(true).truncate(false).write(true).open(path).map_err(io_fault("open", path))
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(io_fault("open", path))
 }
 
 fn io_fault<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> RuntimeDirError + use<'a> {

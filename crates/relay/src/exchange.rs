@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use auxot_fleet::{Fleet, Lease};
 use auxot_protocol::{Job, JobError, ToRouter, Token};
@@ -34,6 +34,8 @@ mod stream;
 
 /// Unsent text beyond which the engine is not read any more.
 const MERGE_LIMIT: usize = 64 * 1024;
+/// How long a dead engine's exit may take to be seen, before a job asks for the next one.
+const EXIT_SEEN: Duration = Duration::from_millis(500);
 /// Attempts on fresh engines for a job of which nothing has been said yet.
 const ATTEMPTS: u32 = 3;
 
@@ -168,6 +170,7 @@ impl Exchange {
                 Err(Ending::EngineGone { after_text: false }) if left > 0 => {
                     warn!(job = %self.job.job_id, model = lease.model(), left, "engine gone before the first token, trying again");
                     self.surroundings.telemetry.retried();
+                    lease.engine_gone(EXIT_SEEN).await;
                 }
                 Err(Ending::EngineRefused(error))
                     if left > 0 && attempt.can_reduce(&error) && attempt.reduce(&self.job) =>

@@ -120,7 +120,7 @@ async fn serve(shared: &Arc<Shared>, number: u32, socket: Socket, drain: watch::
     let on_policy = |policy: Policy| {
         let shared = Arc::clone(shared);
         Box::pin(async move { shared.policy.take_in(policy, &shared.surroundings.fleet).await })
-            as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
+            as std::pin::Pin<Box<dyn Future<Output = bool> + Send>>
     };
     let session = Session {
         desk: &shared.desk,
@@ -129,6 +129,7 @@ async fn serve(shared: &Arc<Shared>, number: u32, socket: Socket, drain: watch::
         lanes: shared.wanted.subscribe(),
         capabilities: &capabilities,
         on_policy: &on_policy,
+        told: None,
     };
     let end = session.serve(socket).await;
     drop(up);
@@ -172,13 +173,17 @@ async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
             shared.accepted_once.store(true, std::sync::atomic::Ordering::Relaxed);
             metrics::key_refused(false);
             shared.mark(|marks| marks.id = is_open_source_id(&gpu_id));
+            if is_open_source_id(&gpu_id) {
+                // It may not have been there to be asked when we started, or was another one then.
+                crate::health::read(shared).await;
+            }
             info!(gpu_id, url = %shared.dialer.url, from = "greeting", to = "serving", "link accepted");
             Attempted::Serving(Box::new(socket), policy)
         }
         Greeting::KeyRefused { reason } => {
             metrics::key_refused(true);
             metrics::link_lost("key_refused");
-            error!(reason, url = %shared.dialer.url, "the router refuses our key");
+            error!(reason, url = %shared.dialer.url, "the router refuses the worker key; check AUXOT_GPU_KEY");
             Attempted::KeyRefused { reason }
         }
         Greeting::Later { reason, after } => {
@@ -209,7 +214,12 @@ async fn greet(shared: &Shared, socket: &mut Socket, mut capabilities: Capabilit
     loop {
         let text = match socket.next().await {
             Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_))) => continue,
+            // The frame's type says nothing about what is in it, as everywhere on this wire.
+            Some(Ok(Message::Binary(bytes))) => match bytes.try_into() {
+                Ok(text) => text,
+                Err(_) => continue,
+            },
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
             Some(Ok(Message::Close(_))) | None => {
                 return Greeting::Transient { reason: "the router closed the connection without a word".to_owned() };
             }
@@ -243,6 +253,11 @@ fn stated(shared: &Shared, number: u32) -> Capabilities {
 }
 
 impl Shared {
+    /// Whether the health report has given the router away already.
+    pub(crate) fn health_is_known(&self) -> bool {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner).health
+    }
+
     /// Notes a mark of the router's kind, and changes the dispatch when that changes the verdict.
     pub(crate) fn mark(&self, note: impl FnOnce(&mut Marks)) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);

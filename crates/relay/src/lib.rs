@@ -35,6 +35,7 @@ mod dial;
 mod ending;
 mod exchange;
 mod greeting;
+mod health;
 mod lane;
 mod lanes;
 mod memo;

@@ -5,6 +5,7 @@
 //! remembers what it was told last time never needs that connection.
 
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use auxot_protocol::Policy;
@@ -36,9 +37,10 @@ impl Memo {
     /// Keeps a policy for the next start; replaces the file whole, so that a crash leaves the old one.
     pub(crate) fn keep(&self, policy: &Policy) -> std::io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
+        // Ours alone: what a router wishes for is nobody else's business.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let part = self.path.with_extension("part");
-        let mut file = std::fs::File::create(&part)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
         file.write_all(serde_json::to_string_pretty(policy)?.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&part, &self.path)

@@ -27,14 +27,14 @@ impl PolicyKeeper {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(wish)
     }
 
-    /// Takes in what the router sent; the same again changes nothing.
-    pub(crate) async fn take_in(&self, policy: Policy, fleet: &Fleet) {
+    /// Takes in what the router sent; whether it was news. The same again changes nothing.
+    pub(crate) async fn take_in(&self, policy: Policy, fleet: &Fleet) -> bool {
         if !policy.is_for_gpu() {
             warn!(worker_type = policy.worker_type, "refused a policy that is not for a GPU worker");
-            return;
+            return false;
         }
         if self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(policy.clone()).as_ref() == Some(&policy) {
-            return;
+            return false;
         }
         info!(
             model = policy.wanted_model(),
@@ -49,6 +49,7 @@ impl PolicyKeeper {
         if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || memo.keep(&policy)).await {
             warn!(%fault, "cannot remember the router's policy; the next start asks for it first");
         }
+        true
     }
 }
 

@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
-use crate::config::{Config, Connections, PromptProgress};
+use crate::config::{Config, PromptProgress};
 use crate::desk::Desk;
 use crate::dial::Dialer;
 use crate::exchange::Surroundings;
+use crate::health;
 use crate::lane::{self, LaneEnd, Shared};
-use crate::lanes::{Dispatch, is_open_source_health, wanted};
+use crate::lanes::{Dispatch, wanted};
 use crate::memo::Memo;
 use crate::policy::PolicyKeeper;
 use crate::telemetry::Telemetry;
@@ -26,8 +27,6 @@ use crate::url::{RouterUrl, UrlError};
 
 /// How long jobs cut short by the end of the worker have to tell the router so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// The health report is a courtesy: without it there is one connection.
-const HEALTH_LIMIT: Duration = Duration::from_secs(5);
 /// With nothing to serve, the router is asked this often whether its policy has changed.
 const POLICY_RETRY: Duration = Duration::from_secs(60);
 
@@ -144,7 +143,7 @@ impl Door {
     /// Holds as many lanes as are wanted; returns only when the key is refused.
     async fn keep_open(&mut self, fleet: &Fleet) -> RelayEnd {
         let shared = Arc::clone(&self.shared);
-        let health = read_health(&shared);
+        let health = health::read(&shared);
         tokio::pin!(health);
         let mut health_read = false;
         if !fleet.has_models()
@@ -177,7 +176,7 @@ impl Door {
     async fn wait_for_policy(&self, fleet: &Fleet) -> Result<(), RelayEnd> {
         loop {
             match lane::ask_policy(&self.shared).await {
-                Ok(Some(policy)) => self.shared.policy.take_in(policy, fleet).await,
+                Ok(Some(policy)) => drop(self.shared.policy.take_in(policy, fleet).await),
                 Ok(None) => warn!("the router has no policy for us"),
                 Err(LaneEnd::KeyRefused { reason }) => return Err(RelayEnd::KeyRefused { reason }),
                 Err(LaneEnd::Drained) => {}
@@ -247,25 +246,6 @@ impl Door {
         let _ = tokio::time::timeout(LAST_WORDS, finished).await;
         RelayEnd::Drained { cut_short }
     }
-}
-
-/// Asks the router's public health report whether it is the open-source one. Any fault means: no.
-async fn read_health(shared: &Shared) {
-    if shared.surroundings.config.connections != Connections::Auto {
-        return;
-    }
-    let Ok(client) = reqwest::Client::builder()
-        .tls_backend_preconfigured((*shared.dialer.tls).clone())
-        .http1_only()
-        .timeout(HEALTH_LIMIT)
-        .build()
-    else {
-        return;
-    };
-    let url = format!("{}/health", shared.dialer.url.http_base());
-    let Ok(answer) = client.get(url).send().await else { return };
-    let Ok(body) = answer.bytes().await else { return };
-    shared.mark(|marks| marks.health = is_open_source_health(&body));
 }
 
 fn read_key(config: &Config) -> Result<SecretString, RelayError> {

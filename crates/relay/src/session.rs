@@ -41,8 +41,10 @@ pub(crate) struct Session<'a> {
     pub(crate) lanes: watch::Receiver<u32>,
     /// Capabilities as this lane states them.
     pub(crate) capabilities: &'a (dyn Fn() -> Capabilities + Send + Sync),
-    /// Takes in a policy that the router sent.
-    pub(crate) on_policy: &'a (dyn Fn(Policy) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync),
+    /// Takes in a policy that the router sent; whether it was news.
+    pub(crate) on_policy: &'a (dyn Fn(Policy) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync),
+    /// What the router was last told; `None` has it told again.
+    pub(crate) told: Option<Capabilities>,
 }
 
 impl Session<'_> {
@@ -74,10 +76,9 @@ impl Session<'_> {
         let mut departures = self.desk.departures();
         let mut last_heard = Instant::now();
         let mut pinged = false;
-        let mut told: Option<Capabilities> = None;
         let mut config_due = true;
         loop {
-            config_due = config_due && !self.tell_config(&outbox, &mut told);
+            config_due = config_due && !self.tell_config(&outbox);
             let draining = *self.drain.borrow();
             if draining && !self.desk.is_busy(&outbox) {
                 // A lane too full for the close frame is ended by its writer's own limit.
@@ -90,7 +91,8 @@ impl Session<'_> {
                     last_heard = Instant::now();
                     pinged = false;
                     match self.take(message, &outbox, draining).await {
-                        Ok(()) => {}
+                        // A new wish is answered with the capabilities, also where they are the same.
+                        Ok(()) => config_due |= self.told.is_none(),
                         Err(end) => return end,
                     }
                 }
@@ -116,23 +118,23 @@ impl Session<'_> {
     }
 
     /// Tells the router the truth again if it has changed since it was last told; false if there was no room.
-    fn tell_config(&self, outbox: &Outbox, told: &mut Option<Capabilities>) -> bool {
+    fn tell_config(&mut self, outbox: &Outbox) -> bool {
         let now = (self.capabilities)();
         let lasting = telemetry::lasting(now.clone());
-        if told.as_ref() == Some(&lasting) {
+        if self.told.as_ref() == Some(&lasting) {
             return true;
         }
         let config = ToRouter::Config { capabilities: Box::new(now) };
         let sent = outbox.try_send(Frame::Text(config.to_frame(), None));
         if sent {
-            *told = Some(lasting);
+            self.told = Some(lasting);
         }
         sent
     }
 
     /// Takes in whatever the socket brought.
     async fn take(
-        &self,
+        &mut self,
         message: Option<Result<Message, WsError>>,
         outbox: &Outbox,
         draining: bool,
@@ -182,7 +184,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn act(&self, message: ToWorker, outbox: &Outbox, draining: bool) {
+    async fn act(&mut self, message: ToWorker, outbox: &Outbox, draining: bool) {
         match message {
             ToWorker::Job(job) if draining => {
                 // Unanswered on purpose: the router gives it to another worker when this lane closes,
@@ -198,7 +200,11 @@ impl Session<'_> {
                 let known = self.desk.cancel(&cancel.job_id);
                 info!(job = %cancel.job_id, known, "job cancelled by the router");
             }
-            ToWorker::PolicyUpdate { policy: Some(policy) } => (self.on_policy)(*policy).await,
+            ToWorker::PolicyUpdate { policy: Some(policy) } => {
+                if (self.on_policy)(*policy).await {
+                    self.told = None;
+                }
+            }
             ToWorker::PolicyUpdate { policy: None } => warn!("ignored a policy update without a policy"),
             ToWorker::ConfigAck(ack) if !ack.success => {
                 crate::metrics::config_refused();

@@ -80,7 +80,7 @@ impl Telemetry {
             model: primary.map(|model| model.model.base_name.clone()).unwrap_or_default(),
             ctx_size: ready.map_or(0, |ready| ready.props.n_ctx),
             vram_gb: vram_gib(&report),
-            parameters: primary.and_then(|model| model.model.parameters).map(parameters),
+            parameters: primary.and_then(|model| model.model.parameters).and_then(parameters),
             total_slots: ready.map(|ready| slots(ready.props.total_slots)),
             model_capabilities: primary.map(ModelView::capabilities).unwrap_or_default(),
             models: report.models.iter().map(|model| self.model_report(model)).collect(),
@@ -164,9 +164,13 @@ fn vram_gib(report: &Report) -> Option<f64> {
     Some((total as f64 / f64::from(1 << 30) * 10.0).round() / 10.0)
 }
 
-/// `30B` or `751M`, cut and not rounded, as the upstream worker writes it.
-fn parameters(count: u64) -> String {
-    if count >= 1_000_000_000 { format!("{}B", count / 1_000_000_000) } else { format!("{}M", count / 1_000_000) }
+/// `30B` or `751M`, cut and not rounded, as the upstream worker writes it; nothing for less than a million.
+fn parameters(count: u64) -> Option<String> {
+    match count {
+        1_000_000_000.. => Some(format!("{}B", count / 1_000_000_000)),
+        1_000_000.. => Some(format!("{}M", count / 1_000_000)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -175,8 +179,9 @@ mod tests {
 
     #[test]
     fn sizes_are_cut_as_the_protocol_wants() {
-        assert_eq!(parameters(751_632_384), "751M");
-        assert_eq!(parameters(30_532_122_624), "30B");
+        assert_eq!(parameters(751_632_384).as_deref(), Some("751M"));
+        assert_eq!(parameters(30_532_122_624).as_deref(), Some("30B"));
+        assert_eq!(parameters(32_768), None);
     }
 
     #[test]

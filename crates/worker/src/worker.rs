@@ -19,6 +19,7 @@ use auxot_gpu::Sampler;
 use auxot_instance::Host;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings};
+use nix::sys::stat::Mode;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -31,6 +32,8 @@ const EXIT_UNAVAILABLE: u8 = 69;
 
 /// Runs the worker to its end.
 pub(crate) fn run(settings: Loaded<Settings>) -> ExitCode {
+    // Whatever we or our engines make, sockets included, is ours alone.
+    nix::sys::stat::umask(Mode::S_IRWXG | Mode::S_IRWXO);
     // One thread: the token path has no cross-thread wake-ups, and an idle worker stays small. What
     // blocks (reading headers, sampling devices, starting processes) has threads of its own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -164,10 +167,8 @@ async fn close(
             warn!(cut_short, "jobs were cut short");
             ExitCode::SUCCESS
         }
-        RelayEnd::KeyRefused { reason } => {
-            error!(reason, "the router refuses the worker key; check AUXOT_GPU_KEY");
-            ExitCode::from(EXIT_KEY_REFUSED)
-        }
+        // The lane has said so already, with the router's own words.
+        RelayEnd::KeyRefused { .. } => ExitCode::from(EXIT_KEY_REFUSED),
     }
 }
 

@@ -3,7 +3,6 @@
 use super::*;
 
 use auxot_llama::{Exchange as Upstream, ExchangeError, Fill, OpenError};
-use std::time::Duration;
 
 /// At most so often a prompt's progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);

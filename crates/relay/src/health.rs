@@ -1,0 +1,28 @@
+//! One question to the router's public health report: is this the open-source one?
+
+use std::time::Duration;
+
+use crate::config::Connections;
+use crate::lane::Shared;
+use crate::lanes::is_open_source_health;
+
+/// The report is a courtesy: without it there is one connection.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Asks, unless the number of connections is fixed anyway or the answer is known. Any fault means: no.
+pub(crate) async fn read(shared: &Shared) {
+    let wanted = shared.surroundings.config.connections == Connections::Auto;
+    if !wanted || shared.health_is_known() {
+        return;
+    }
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured((*shared.dialer.tls).clone())
+        .http1_only()
+        .timeout(LIMIT)
+        .build();
+    let Ok(client) = client else { return };
+    let url = format!("{}/health", shared.dialer.url.http_base());
+    let Ok(answer) = client.get(url).send().await else { return };
+    let Ok(body) = answer.bytes().await else { return };
+    shared.mark(|marks| marks.health = is_open_source_health(&body));
+}
