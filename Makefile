@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check fmt bench clean-cache tools lint unit suites scripts
+.PHONY: help run test check fmt bench fuzz clean-cache tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -29,6 +29,9 @@ fmt: ## format all of the Rust
 bench: tools ## the figures of relay and supervision, beside the same work done directly
 	@cargo build --release --workspace --bins
 	cargo bench --package auxot-tests
+
+fuzz: tools ## ten million hostile inputs for each parser (INPUTS=N for another number)
+	@INPUTS=$${INPUTS:-10000000} cargo test --release --package auxot-tests --test fuzz
 
 clean-cache: ## throw away everything built and fetched
 	@rm -rf "$(CACHE)/target" "$(CACHE)/engine" "$(CACHE)/models" "$(CACHE)/downloads" "$(CACHE)/tiny-models"

@@ -9,6 +9,8 @@
 //!   its whole group.
 //! - [`Reports`] is where fake engines tell what happens inside them. The end of an engine's line is the end of its
 //!   process, so that "gone" is an event too.
+//! - [`Worker`] is the real worker on the fake engine, [`scripted_router`] the router it meets, which does exactly what
+//!   the test tells it and nothing else.
 //! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics; [`real`] knows where
 //!   the real engine is, and models that say exactly what they are made to say.
 //!
@@ -24,7 +26,11 @@ mod program;
 pub mod real;
 mod reports;
 mod scratch;
+pub mod scripted_router;
+mod worker;
 
 pub use program::Program;
 pub use reports::{Event, Reports};
 pub use scratch::{Scratch, set_switches};
+pub use scripted_router::ScriptedRouter;
+pub use worker::Worker;

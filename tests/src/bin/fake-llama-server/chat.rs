@@ -115,6 +115,10 @@ impl Chat<'_> {
 
     /// Waits until `due`; ends early when the client goes or the engine stops. Writes pings into a silent stream.
     pub(crate) async fn wait(&mut self, due: Instant, ping: Option<Duration>) -> Result<(), Stop> {
+        if due <= Instant::now() && *self.phase.borrow() != Phase::Stopping {
+            // The runtime's clock has a grain of a millisecond, which would be most of a short answer.
+            return Ok(self.connection.look()?);
+        }
         loop {
             let next_ping = ping.map(|ping| Instant::now() + ping).filter(|at| *at < due);
             let until = tokio::time::Instant::from_std(next_ping.unwrap_or(due));

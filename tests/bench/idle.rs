@@ -1,0 +1,27 @@
+//! Nothing to do: what four loaded models cost.
+
+use std::time::{Duration, Instant};
+
+use crate::figure::Figure;
+use crate::rig::{Rig, Setup};
+use crate::usage::cpu_time;
+
+const MODELS: usize = 4;
+/// Until everything that belongs to the start is over.
+const SETTLED: Duration = Duration::from_secs(3);
+/// Long enough for every question that is asked now and then.
+const WATCHED: Duration = Duration::from_secs(20);
+
+pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
+    let mut rig = Rig::start(Setup { models: MODELS, ..Setup::default() }).await?;
+    let mut link = rig.link().await?;
+    for _ in 0..MODELS {
+        rig.reports.next("ready", crate::rig::PATIENCE).await;
+    }
+    link.listen_for(SETTLED).await?;
+    let (before, begun) = (cpu_time(rig.pid())?, Instant::now());
+    link.listen_for(WATCHED).await?;
+    let used = cpu_time(rig.pid())?.saturating_sub(before);
+    let share = used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
+    Ok(vec![Figure::at_most("idle CPU with four models, of one core", "%", share, 0.1).go(0.02)])
+}

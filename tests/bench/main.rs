@@ -1,0 +1,72 @@
+//! `make bench`: what the worker costs, beside the same work done directly against the engine.
+//!
+//! # How it is measured
+//!
+//! A `rig` is a whole program under test: the release worker as a process of its own, with the fake engine as its
+//! child, and a `peer` in this process that plays the router. The peer's side of the WebSocket is written by hand
+//! (`frames`), so that what it costs is a read and a look at each message's first bytes. The `direct` figure is taken in
+//! the same run, between the rounds of the relayed one, against the very same engine process: one raw socket for each
+//! request, opened and read as the worker does it.
+//!
+//! Each bench gives [`Figure`]s: the median over its rounds, the bound that the house has set itself, and what the
+//! upstream Go worker does on the same kind of machine. `table` prints them and writes `tests/bench/latest.json`.
+//!
+//! The worker logs at its default level (info) into a file. `ONLY=paced,idle` runs some of the benches. The machine
+//! should have nothing else to do; its load average is noted beside the figures.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command, its output is the point")]
+
+mod direct;
+mod engine_life;
+mod figure;
+mod first_token;
+mod frames;
+mod idle;
+mod orphans;
+mod paced;
+mod peer;
+mod rig;
+mod samples;
+mod table;
+mod unpaced;
+mod usage;
+
+use std::process::ExitCode;
+
+use figure::Figure;
+
+/// All benches, in the order of the table.
+const NAMES: [&str; 6] = ["first_token", "unpaced", "paced", "idle", "engine_life", "orphans"];
+
+async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
+    match name {
+        "first_token" => first_token::run().await,
+        "unpaced" => unpaced::run().await,
+        "paced" => paced::run().await,
+        "idle" => idle::run().await,
+        "engine_life" => engine_life::run().await,
+        "orphans" => orphans::run().await,
+        other => anyhow::bail!("cannot run the bench {other:?}: there are {}", NAMES.join(", ")),
+    }
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let wanted: Vec<&str> = match only.trim() {
+        "" => NAMES.to_vec(),
+        list => list.split(',').map(str::trim).collect(),
+    };
+    // One thread, like the worker: the peer's wake-ups are then as cheap as they can be.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let before = usage::load_average();
+    let mut figures = Vec::new();
+    for name in wanted {
+        eprintln!("bench {name} …");
+        figures.extend(runtime.block_on(run(name))?);
+    }
+    table::print(&figures);
+    if only.trim().is_empty() {
+        table::write(&figures, [before, usage::load_average()])?;
+    }
+    Ok(if figures.iter().all(Figure::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

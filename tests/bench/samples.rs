@@ -1,0 +1,32 @@
+//! Many measurements of one thing, and what is said about them.
+
+/// Measurements in any order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// Tells them all.
+    pub(crate) fn each(&self, tell: impl FnMut(f64)) {
+        self.0.iter().copied().for_each(tell);
+    }
+
+    /// The value that a share of all, for instance 0.99, does not exceed; NaN when there is none, which fits no bound.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len().saturating_sub(1);
+        sorted.get((last as f64 * share).ceil() as usize).copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    pub(crate) fn worst(&self) -> f64 {
+        self.quantile(1.0)
+    }
+}

@@ -1,0 +1,62 @@
+//! A job that is dispatched twice runs once (item 18), and a queue that is full says so.
+
+use auxot_tests::scripted_router::job;
+
+use crate::{DEADLINE, Stage};
+
+/// Requests that the engine got, once `released` of them are over.
+async fn requests(stage: &mut Stage, released: usize) -> usize {
+    while stage.reports.past().iter().filter(|event| event.name == "released").count() < released {
+        stage.reports.next("released", DEADLINE).await;
+    }
+    stage.reports.past().iter().filter(|event| event.name == "request").count()
+}
+
+#[tokio::test]
+async fn c18_a_job_that_comes_twice_on_one_connection_runs_once() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let twice = job("twice", "fake: --tokens 20 --token-us 10000");
+    link.send(&twice).await;
+    link.send(&twice).await;
+    link.about("twice").await;
+    link.send(&twice).await;
+    link.outcome("twice").await.completed();
+    link.says("barrier", "nothing more of it").await;
+    let endings = link.history().iter().filter(|frame| frame["job_id"] == "twice" && frame["type"] == "complete");
+    assert_eq!(endings.count(), 1);
+    assert_eq!(requests(&mut stage, 2).await, 2, "one for the job, one for the barrier");
+}
+
+#[tokio::test]
+async fn c18_a_job_that_comes_on_another_connection_moves_there() {
+    let (mut stage, mut first) = Stage::serving("", &[("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
+    let mut second = stage.greeted().await;
+    let twice = job("twice", "fake: --tokens 40 --token-us 10000");
+    first.send(&twice).await;
+    first.about("twice").await;
+    second.send(&twice).await;
+    let rest = second.outcome("twice").await;
+    rest.completed();
+    first.says("barrier", "nothing more of it").await;
+    let said =
+        |frame: &serde_json::Value| frame["token"].as_str().filter(|_| frame["job_id"] == "twice").map(str::to_owned);
+    let begun: String = first.history().iter().filter_map(said).collect();
+    assert_eq!(format!("{begun}{}", rest.text), rest.end["full_response"], "no text twice, none lost");
+    let first_ended = first.history().iter().any(|frame| frame["job_id"] == "twice" && frame["type"] == "complete");
+    assert!(!first_ended, "one ending, on the connection that asked last");
+    assert_eq!(requests(&mut stage, 2).await, 2);
+}
+
+#[tokio::test]
+async fn c18_a_full_queue_says_how_long_it_is() {
+    let settings = [("AUXOT_MAX_PARALLEL", "1"), ("AUXOT_FLEET__MAX_WAITING", "1")];
+    let (mut stage, mut link) = Stage::serving("", &settings).await;
+    link.send(&job("running", "fake: --stall-at 1")).await;
+    stage.reports.next("slot", DEADLINE).await;
+    link.send(&job("waiting", "fake: --text 'my turn'")).await;
+    link.send(&job("one-too-many", "fake: --text 'never'")).await;
+    let outcome = link.outcome("one-too-many").await;
+    assert!(outcome.failed().contains("1 jobs wait"), "{}", outcome.end);
+    link.cancel("running").await;
+    assert_eq!(link.outcome("waiting").await.completed(), "my turn");
+}

@@ -1,0 +1,123 @@
+//! Engines that go away and come back, as the router sees it (item 25, and capabilities told again).
+
+use auxot_tests::scripted_router::{Link, job, saying};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::{DEADLINE, Stage};
+
+fn killed(pid: u32) {
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+}
+
+/// The next `config` in which the model is in this state.
+async fn config_with(link: &mut Link, state: &str) -> Value {
+    link.take(state, |frame| frame["type"] == "config" && frame["capabilities"]["models"][0]["state"] == state).await
+}
+
+#[tokio::test]
+async fn c25_a_job_whose_engine_dies_before_the_first_token_is_run_again() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    // The first engine would think for a minute; the second answers at once.
+    link.send(&job("retried", "fake: --text 'second try' --stall-at 0")).await;
+    let slot = stage.reports.next("slot", DEADLINE).await;
+    killed(slot.pid);
+    let second = stage.reports.next("slot", DEADLINE).await;
+    assert_ne!(second.pid, slot.pid, "the same job on a fresh engine");
+    stage.worker.metric_until("auxot_worker_job_retries_total", &[], |count| count == 1.0).await;
+    assert_eq!(link.count_about("retried"), 0, "the router has not noticed");
+    link.cancel("retried").await;
+}
+
+#[tokio::test]
+async fn c25_a_retry_ends_well_when_the_fresh_engine_does() {
+    let (mut stage, mut link) = Stage::serving("--prompt-ms 60000", &[]).await;
+    link.send(&saying("retried", "second try")).await;
+    let slot = stage.reports.next("slot", DEADLINE).await;
+    stage.set_switches("");
+    killed(slot.pid);
+    let outcome = link.outcome("retried").await;
+    assert_eq!(outcome.completed(), "second try");
+    assert_eq!(outcome.end["full_response"], "second try");
+}
+
+#[tokio::test]
+async fn c25_an_engine_that_dies_every_time_ends_the_job_after_a_few_tries() {
+    let settings = [("AUXOT_ENGINE__RESTART_DELAY", "10ms"), ("AUXOT_ENGINE__RESTART_MAX_DELAY", "20ms")];
+    let (_stage, mut link) = Stage::serving("", &settings).await;
+    link.send(&job("doomed", "fake: --crash-after 0")).await;
+    assert_eq!(link.outcome("doomed").await.failed(), "inference error: model server restarted");
+    link.says("next", "and the next one is fine").await;
+}
+
+#[tokio::test]
+async fn c25_an_engine_that_dies_in_the_middle_ends_the_job_with_an_error() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    link.send(&job("cut", "fake: --tokens 100000 --token-us 5000")).await;
+    link.about("cut").await;
+    let slot = stage.reports.next("slot", DEADLINE).await;
+    killed(slot.pid);
+    let outcome = link.outcome("cut").await;
+    assert_eq!(outcome.failed(), "inference error: model server stopped in the middle of the answer");
+    link.says("next", "on the next engine").await;
+}
+
+#[tokio::test]
+async fn c25_an_engine_that_cannot_live_is_given_up_and_jobs_are_told_so() {
+    let settings = [
+        ("AUXOT_ENGINE__RESTART_BUDGET", "3"),
+        ("AUXOT_ENGINE__RESTART_DELAY", "10ms"),
+        ("AUXOT_ENGINE__RESTART_MAX_DELAY", "20ms"),
+    ];
+    let (mut stage, mut link) = Stage::serving("", &settings).await;
+    let engine = stage.reports.next("ready", DEADLINE).await.pid;
+    stage.set_switches("--abort-at-load");
+    link.send(&job("waiting", "fake: --stall-at 0")).await;
+    stage.reports.next("slot", DEADLINE).await;
+    killed(engine);
+    config_with(&mut link, "failed").await;
+    let outcome = link.outcome("waiting").await;
+    assert!(outcome.failed().contains("has failed"), "{}", outcome.end);
+    link.send(&saying("late", "never")).await;
+    assert!(link.outcome("late").await.failed().contains("has failed"));
+    let starts = stage.reports.past().iter().filter(|event| event.name == "start").count();
+    assert!(starts <= 5, "{starts} starts: it does not go on for ever");
+}
+
+#[tokio::test]
+async fn k1_capabilities_are_told_again_when_an_engine_goes_and_when_it_comes_back() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let engine = stage.reports.next("ready", DEADLINE).await.pid;
+    stage.set_switches("--load-ms 300");
+    killed(engine);
+    let away = config_with(&mut link, "starting").await;
+    assert_eq!(away["capabilities"]["models"][0].get("slots"), None, "what does not run has no slots");
+    let back = config_with(&mut link, "ready").await;
+    assert_eq!(back["capabilities"]["total_slots"], 2);
+    assert_eq!(back["capabilities"]["models"][0]["restarts"], 1);
+    assert_eq!(stage.router.connections(), 1, "on the same connection");
+}
+
+#[tokio::test]
+async fn k2_a_job_waits_for_an_engine_that_is_on_its_way() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let engine = stage.reports.next("ready", DEADLINE).await.pid;
+    stage.set_switches("--load-ms 500");
+    killed(engine);
+    config_with(&mut link, "starting").await;
+    link.says("patient", "worth the wait").await;
+}
+
+#[tokio::test]
+async fn k3_capabilities_of_a_new_connection_are_those_of_that_moment() {
+    let (mut stage, link) = Stage::serving("", &[]).await;
+    let engine = stage.reports.next("ready", DEADLINE).await.pid;
+    killed(engine);
+    stage.reports.next_of(engine, "end", DEADLINE).await;
+    stage.reports.next("ready", DEADLINE).await;
+    drop(link);
+    let hello = stage.router.link().await.hello().await;
+    assert_eq!(hello["capabilities"]["models"][0]["restarts"], 1);
+    assert_eq!(hello["capabilities"]["models"][0]["state"], "ready");
+}

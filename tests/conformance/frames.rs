@@ -1,0 +1,106 @@
+//! Frames that a router should not send, and large ones that it may (item 21).
+
+use auxot_tests::scripted_router::{job, saying};
+use auxot_tests::{Scratch, ScriptedRouter};
+use serde_json::json;
+
+use crate::{MODEL_FILE, Stage, hosted, worker};
+
+#[tokio::test]
+async fn c21_unknown_and_misplaced_types_are_ignored() {
+    let (stage, mut link) = Stage::serving("", &[]).await;
+    for kind in [
+        "job.tool.call.result",
+        "reload_policy",
+        "validate_configuration",
+        "tool_job",
+        "agent_x",
+        "hello",
+        "heartbeat",
+        "token",
+        "complete",
+        "🦀",
+    ] {
+        link.send(&json!({"type": kind, "job_id": "x", "payload": {"a": [1, null]}})).await;
+    }
+    link.send(&json!({"type": "error", "error": "something over here"})).await;
+    link.send(&json!({"type": "hello_ack", "success": false, "error": "late"})).await;
+    link.send(&json!({"type": "policy_update", "policy": null})).await;
+    link.send(&json!({"type": "policy_update"})).await;
+    link.says("after", "nothing happened").await;
+    assert_eq!((stage.router.connections(), link.count_about("x")), (1, 0));
+}
+
+#[tokio::test]
+async fn c21_what_is_not_json_is_ignored() {
+    let (stage, mut link) = Stage::serving("", &[]).await;
+    let deep = format!("{{\"type\":\"job\",\"messages\":{}", "[".repeat(200_000));
+    for text in ["", "junk", "[]", "42", "null", "{}", r#"{"type":5}"#, r#"{"type":"job""#, "\u{0}", &deep] {
+        link.send_text(text).await;
+    }
+    link.says("after", "nothing happened").await;
+    assert_eq!(stage.router.connections(), 1);
+    assert!(stage.worker.lines_with("cannot read a message").len() >= 9);
+}
+
+#[tokio::test]
+async fn c21_an_unreadable_job_with_a_readable_id_is_answered() {
+    let (_stage, mut link) = Stage::serving("", &[]).await;
+    let cases = [
+        r#"{"type":"job","job_id":"wrong-temperature","messages":[],"temperature":"warm"}"#,
+        r#"{"type":"job","job_id":"wrong-limit","messages":[],"max_tokens":{"a":1}}"#,
+        r#"{"type":"job","messages":[],"model":["x"],"job_id":"wrong-model"}"#,
+    ];
+    for (text, id) in cases.into_iter().zip(["wrong-temperature", "wrong-limit", "wrong-model"]) {
+        link.send_text(text).await;
+        assert_eq!(link.outcome(id).await.failed(), "cannot read this job");
+    }
+    link.send_text(r#"{"type":"job","job_id":7,"messages":[]}"#).await;
+    link.says("after", "no id, no answer").await;
+}
+
+#[tokio::test]
+async fn c21_a_job_of_odd_messages_is_ended_too() {
+    let (_stage, mut link) = Stage::serving("", &[]).await;
+    let odd = [json!("text"), json!({"a": 1}), json!(7), json!([1, "two", null, [3]]), json!([{"role": 7}])];
+    for (at, messages) in odd.into_iter().enumerate() {
+        let id = format!("odd-{at}");
+        link.send(&json!({"type": "job", "job_id": id, "messages": messages})).await;
+        // How it ends is the engine's business; that it ends is ours.
+        link.outcome(&id).await;
+    }
+}
+
+#[tokio::test]
+async fn c21_a_binary_frame_and_fragments_are_as_good_as_text() {
+    let (_stage, mut link) = Stage::serving("", &[]).await;
+    link.send_binary(&[0xff, 0xfe, 0x00]).await;
+    link.send_binary(saying("binary", "from binary").to_string().as_bytes()).await;
+    assert_eq!(link.outcome("binary").await.completed(), "from binary");
+    link.send_in_fragments(&saying("pieces", "tous les mots été").to_string(), 7).await;
+    assert_eq!(link.outcome("pieces").await.completed(), "tous les mots été");
+}
+
+#[tokio::test]
+async fn c21_a_binary_greeting_is_a_greeting() {
+    let mut stage = Stage::open("", &[]).await;
+    let mut link = stage.router.link().await;
+    link.hello().await;
+    link.send_binary(hosted().to_string().as_bytes()).await;
+    link.next("config").await;
+    link.says("after", "greeted in binary").await;
+}
+
+#[tokio::test]
+async fn c21_a_job_of_64_mib_is_served_and_one_beside_it_too() {
+    let scratch = Scratch::new();
+    // No reports: the engine would send all of it to this test once more.
+    scratch.fake_model(MODEL_FILE, "--text 'read it all'");
+    let mut router = ScriptedRouter::start();
+    let _worker = worker(&scratch, &router.url(), &[]).await;
+    let mut link = router.greeted(&hosted()).await;
+    link.send(&job("large", &"x".repeat(64 << 20))).await;
+    link.send(&saying("small", "beside it")).await;
+    assert_eq!(link.outcome("small").await.completed(), "beside it");
+    assert_eq!(link.outcome("large").await.completed(), "read it all");
+}

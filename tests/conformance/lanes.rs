@@ -1,0 +1,121 @@
+//! How many connections: one, or one a slot where the router gives each only one job at a time (item 27).
+
+use auxot_tests::scripted_router::{Deaf, HOSTED_ID, OPEN_SOURCE_ID, ack, job, policy, upstream};
+use auxot_tests::{Reports, Scratch, ScriptedRouter};
+use serde_json::{Value, json};
+
+use crate::{DEADLINE, MODEL_FILE, Stage, reporting, worker};
+
+const SLOTS: (&str, &str) = ("AUXOT_MAX_PARALLEL", "3");
+
+fn open_source() -> Value {
+    ack(OPEN_SOURCE_ID, &policy("tiny-chat", "Q4_K_M", 2048, 3))
+}
+
+fn jobs(count: usize) -> Vec<Value> {
+    (0..count).map(|at| job(&format!("chatcmpl-{at:024}"), "fake: --tokens 10 --token-us 20000")).collect()
+}
+
+/// The most slots of the engine that were busy at once, over `count` requests.
+async fn most_busy(reports: &mut Reports, count: usize) -> usize {
+    for _ in 0..count {
+        reports.next("released", DEADLINE).await;
+    }
+    let (mut busy, mut most) = (0_usize, 0);
+    for event in reports.past() {
+        match event.name.as_str() {
+            "slot" => busy += 1,
+            "released" => busy -= 1,
+            _ => {}
+        }
+        most = most.max(busy);
+    }
+    most
+}
+
+#[tokio::test]
+async fn c27_a_router_of_one_job_a_connection_gets_a_connection_a_slot() {
+    let router = ScriptedRouter::start();
+    router.looks_open_source();
+    let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
+    let served = upstream(&mut stage.router, &open_source(), jobs(12)).await;
+    served.outcomes.iter().for_each(|outcome| _ = outcome.completed());
+    assert_eq!((served.most_at_once, stage.router.connections()), (3, 3));
+    assert_eq!(most_busy(&mut stage.reports, 12).await, 3, "the engine worked on three at once");
+    for link in &served.links {
+        let last = link.history().iter().rfind(|frame| frame["type"] == "config").unwrap();
+        assert_eq!(last["capabilities"]["total_slots"], 1, "each connection speaks for one slot");
+    }
+}
+
+#[tokio::test]
+async fn c27_the_kind_of_a_router_that_was_not_there_at_the_start_is_found_out_too() {
+    let scratch = Scratch::new();
+    let reports = Reports::listen(scratch.path());
+    scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
+    let deaf = Deaf::anywhere();
+    let mut worker = worker(&scratch, &deaf.url(), &[SLOTS]).await;
+    worker.line("cannot reach the router").await;
+    let mut router = deaf.listen();
+    router.looks_open_source();
+    let served = upstream(&mut router, &open_source(), jobs(6)).await;
+    assert_eq!((served.most_at_once, router.connections()), (3, 3));
+}
+
+/// All slots of the engine are used over a single connection.
+async fn assert_one_connection(router: ScriptedRouter, id: &str) {
+    let mut stage = Stage::open_at(router, "", &[SLOTS, ("AUXOT_HEARTBEAT_INTERVAL", "200ms")]).await;
+    let mut link = stage.router.greeted(&ack(id, &policy("tiny-chat", "Q4_K_M", 2048, 3))).await;
+    assert_eq!(link.next("config").await["capabilities"]["total_slots"], 3);
+    for job in jobs(3) {
+        link.send(&job).await;
+    }
+    assert_eq!(most_busy(&mut stage.reports, 3).await, 3);
+    for _ in 0..5 {
+        link.next("heartbeat").await;
+    }
+    assert_eq!(stage.router.connections(), 1);
+}
+
+#[tokio::test]
+async fn c27_any_other_router_gets_exactly_one_connection() {
+    assert_one_connection(ScriptedRouter::start(), HOSTED_ID).await;
+}
+
+#[tokio::test]
+async fn c27_one_mark_of_the_open_source_router_alone_is_not_enough() {
+    assert_one_connection(ScriptedRouter::start(), OPEN_SOURCE_ID).await;
+    let healthy = ScriptedRouter::start();
+    healthy.looks_open_source();
+    assert_one_connection(healthy, HOSTED_ID).await;
+}
+
+#[tokio::test]
+async fn c27_a_fixed_number_of_connections_share_the_slots() {
+    let mut stage = Stage::open("", &[SLOTS, ("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
+    let mut shares = Vec::new();
+    let mut links = Vec::new();
+    for _ in 0..2 {
+        let mut link = stage.router.greeted(&ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 2048, 3))).await;
+        shares.push(link.next("config").await["capabilities"]["total_slots"].clone());
+        links.push(link);
+    }
+    shares.sort_by_key(Value::as_u64);
+    assert_eq!(shares, [json!(1), json!(2)]);
+    assert_eq!(stage.router.connections(), 2);
+}
+
+#[tokio::test]
+async fn c27_a_lost_connection_comes_back_and_the_others_stay() {
+    let router = ScriptedRouter::start();
+    router.looks_open_source();
+    let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
+    let mut served = upstream(&mut stage.router, &open_source(), jobs(6)).await;
+    served.links.pop().unwrap().reset();
+    let mut again = stage.router.greeted(&open_source()).await;
+    again.says("again", "back in its place").await;
+    for (at, link) in served.links.iter_mut().enumerate() {
+        link.says(&format!("other-{at}"), "never left").await;
+    }
+    assert_eq!(stage.router.connections(), 4);
+}

@@ -1,0 +1,104 @@
+//! The operator's list of models: what cannot be had is said, the rest is served.
+
+use auxot_tests::scripted_router::{HOSTED_ID, ack, job, policy};
+use auxot_tests::{Scratch, ScriptedRouter};
+use serde_json::{Value, json};
+
+use crate::{MODEL, MODEL_FILE, Stage, hosted, worker};
+
+fn sentences(config: &Value) -> Vec<&str> {
+    config["capabilities"]["unmet"]
+        .as_array()
+        .map(|list| list.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn m1_unknown_and_ambiguous_names_are_told_and_the_rest_is_served() {
+    let scratch = Scratch::new();
+    scratch.fake_model(MODEL_FILE, "");
+    scratch.fake_model("twin-q4_0.gguf", "");
+    scratch.fake_model("twin-q8_0.gguf", "");
+    let mut router = ScriptedRouter::start();
+    let list = format!("no-such-model-q8_0,twin,{MODEL}");
+    let worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", &list)]).await;
+    let mut link = router.greeted(&hosted()).await;
+    let config = link.next("config").await;
+    let told = sentences(&config);
+    let unknown = told.iter().find(|told| told.contains("no-such-model-q8_0")).unwrap();
+    assert!(unknown.contains(MODEL) && unknown.contains("twin-q4_0"), "it lists what there is: {unknown}");
+    let ambiguous = told.iter().find(|told| told.contains("for twin:")).unwrap();
+    assert!(ambiguous.contains("twin-q4_0") && ambiguous.contains("twin-q8_0"), "it lists the candidates: {ambiguous}");
+    assert_eq!(worker.lines_with("ERROR").len(), 2, "in the log too");
+    link.says("one", "the third one serves").await;
+}
+
+#[tokio::test]
+async fn m2_names_are_read_in_any_case_and_punctuation_and_each_model_is_addressed_by_its_own() {
+    let scratch = Scratch::new();
+    scratch.fake_model("Llama-3.3-70B-Instruct-Q4_K_M.gguf", "--text 'the first'");
+    scratch.fake_model("qwen-2.5-coder-q6_k.gguf", "--text 'the second'");
+    let mut router = ScriptedRouter::start();
+    let list = "llama_3.3-70b-instruct-q4-k-m,QWEN-2.5-CODER-Q6_K";
+    let _worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", list)]).await;
+    let mut link = router.greeted(&ack(HOSTED_ID, &Value::Null)).await;
+    link.take("both models ready", |frame| {
+        let models = frame["capabilities"]["models"].as_array().map(Vec::as_slice).unwrap_or_default();
+        frame["type"] == "config" && models.len() == 2 && models.iter().all(|model| model["state"] == "ready")
+    })
+    .await;
+    for (id, model, text) in
+        [("a", "llama-3.3-70b-instruct-q4_k_m", "the first"), ("b", "qwen-2.5-coder-q6_k", "the second")]
+    {
+        let mut asked = job(id, "hello");
+        asked["model"] = json!(model);
+        link.send(&asked).await;
+        assert_eq!(link.outcome(id).await.completed(), text);
+    }
+    link.send(&job("unnamed", "hello")).await;
+    assert_eq!(link.outcome("unnamed").await.completed(), "the first", "the first of the list");
+    let mut unknown = job("unknown", "hello");
+    unknown["model"] = json!("gpt-x");
+    link.send(&unknown).await;
+    let outcome = link.outcome("unknown").await;
+    assert!(outcome.failed().contains("gpt-x") && outcome.failed().contains("qwen-2.5-coder-q6_k"), "{}", outcome.end);
+}
+
+#[tokio::test]
+async fn m3_serving_begins_with_the_first_that_is_ready() {
+    let scratch = Scratch::new();
+    scratch.fake_model(MODEL_FILE, "--hang-load");
+    scratch.fake_model("quick-q4_0.gguf", "--text 'here already'");
+    let mut router = ScriptedRouter::start();
+    let list = format!("{MODEL},quick-q4_0");
+    let _worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", &list)]).await;
+    let mut link = router.link().await;
+    let hello = link.hello().await;
+    assert_eq!(hello["capabilities"]["model"], "quick");
+    link.send(&ack(HOSTED_ID, &Value::Null)).await;
+    link.send(&job("one", "hello")).await;
+    assert_eq!(link.outcome("one").await.completed(), "here already");
+}
+
+#[tokio::test]
+async fn m4_a_policy_for_a_model_that_is_not_here_is_said_on_the_wire_and_in_the_log() {
+    let mut stage = Stage::open("", &[]).await;
+    let mut link = stage.router.greeted(&ack(HOSTED_ID, &policy("Qwen3-0.6B", "Q4_K_S", 4096, 2))).await;
+    let told = |frame: &Value| sentences(frame).iter().any(|told| told.contains("Qwen3-0.6B-Q4_K_S"));
+    link.take("a config that says so", |frame| frame["type"] == "config" && told(frame)).await;
+    stage.worker.line("cannot honour the router's policy").await;
+    link.says("one", "served by what is here").await;
+    // A policy that can be honoured takes it back.
+    link.send(&json!({"type": "policy_update", "policy": policy("tiny-chat", "Q4_K_M", 2048, 2)})).await;
+    link.take("a config without it", |frame| frame["type"] == "config" && sentences(frame).is_empty()).await;
+}
+
+#[tokio::test]
+async fn m5_sizes_that_the_operator_decides_against_the_policy_are_told() {
+    let mut stage = Stage::open("", &[]).await;
+    let mut link = stage.router.greeted(&ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 4096, 8))).await;
+    let config =
+        link.take("a config with gaps", |frame| frame["type"] == "config" && !sentences(frame).is_empty()).await;
+    let told = sentences(&config).join("; ");
+    assert!(told.contains("8 slots") && told.contains("4096 tokens"), "{told}");
+}

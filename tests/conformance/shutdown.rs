@@ -1,0 +1,87 @@
+//! The end of the worker: drained, forced, or killed (item 26).
+
+use std::time::Duration;
+
+use auxot_tests::processes;
+use auxot_tests::scripted_router::{End, job, saying};
+use nix::sys::signal::Signal;
+
+use crate::{DEADLINE, Stage};
+
+#[tokio::test]
+async fn c26_an_idle_worker_says_goodbye_and_ends_with_0() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let children = processes::descendants(stage.worker.program.pid());
+    stage.worker.program.signal(Signal::SIGTERM);
+    assert_eq!(link.ended().await, End::Closed(1000));
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+    assert!(!children.is_empty());
+    processes::ended(&children, Duration::from_secs(1)).await;
+    let left = std::fs::read_dir(stage.scratch.join("run")).unwrap().flatten().map(|entry| entry.file_name());
+    // The lock of the folder itself stays: another worker may be waiting for it.
+    assert!(left.into_iter().all(|name| name == "lock"), "nothing else is left in the runtime folder");
+}
+
+#[tokio::test]
+async fn c26_a_draining_worker_finishes_its_jobs_and_takes_no_new_ones() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    link.send(&job("running", "fake: --tokens 40 --token-us 20000")).await;
+    link.about("running").await;
+    stage.worker.program.signal(Signal::SIGTERM);
+    stage.worker.line("to=\"draining\"").await;
+    link.send(&saying("too-late", "never said")).await;
+    let outcome = link.outcome("running").await;
+    assert_eq!(outcome.end["type"], "complete", "{}", outcome.end);
+    assert_eq!(link.ended().await, End::Closed(1000));
+    assert_eq!(link.count_about("too-late"), 0, "the router gives it to another worker");
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn c26_idle_connections_close_first() {
+    let (mut stage, mut first) = Stage::serving("", &[("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
+    let mut second = stage.greeted().await;
+    first.send(&job("running", "fake: --stall-at 1")).await;
+    first.about("running").await;
+    stage.worker.program.signal(Signal::SIGTERM);
+    assert_eq!(second.ended().await, End::Closed(1000));
+    first.cancel("running").await;
+    assert_eq!(first.ended().await, End::Closed(1000));
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn c26_a_job_that_outlasts_the_drain_is_told_so() {
+    let (mut stage, mut link) = Stage::serving("", &[("AUXOT_FLEET__DRAIN_TIMEOUT", "300ms")]).await;
+    link.send(&job("endless", "fake: --stall-at 1")).await;
+    link.about("endless").await;
+    stage.worker.program.signal(Signal::SIGTERM);
+    assert_eq!(link.outcome("endless").await.failed(), "the worker is shutting down");
+    assert_eq!(link.ended().await, End::Closed(1000));
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn c26_a_second_signal_ends_it_now() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    link.send(&job("endless", "fake: --stall-at 1")).await;
+    link.about("endless").await;
+    let children = processes::descendants(stage.worker.program.pid());
+    stage.worker.program.signal(Signal::SIGTERM);
+    stage.worker.line("to=\"draining\"").await;
+    stage.worker.program.signal(Signal::SIGTERM);
+    assert!(stage.worker.exit_code().await.is_some());
+    processes::ended(&children, Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn c26_a_killed_worker_leaves_no_engine() {
+    let (mut stage, mut link) = Stage::serving("--fork-grandchild", &[]).await;
+    link.send(&job("running", "fake: --tokens 100000 --token-us 5000")).await;
+    link.about("running").await;
+    stage.reports.next("slot", DEADLINE).await;
+    let engines: Vec<u32> =
+        stage.reports.past().iter().filter(|event| event.name == "start").map(|event| event.pid).collect();
+    stage.worker.program.signal(Signal::SIGKILL);
+    processes::ended(&engines, Duration::from_secs(1)).await;
+}

@@ -1,0 +1,78 @@
+//! The link over TLS, with an authority of the operator's own.
+
+use std::sync::Arc;
+
+use auxot_tests::{Scratch, ScriptedRouter};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::{MODEL_FILE, hosted, worker};
+
+/// An authority, and a router that shows a certificate of it for `localhost`.
+fn authority_and_router() -> (String, ScriptedRouter) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .unwrap();
+    (authority.pem(), ScriptedRouter::start_tls(TlsAcceptor::from(Arc::new(config))))
+}
+
+#[tokio::test]
+async fn t1_a_router_of_the_operators_own_authority_is_trusted() {
+    let scratch = Scratch::new();
+    scratch.fake_model(MODEL_FILE, "");
+    let (authority, mut router) = authority_and_router();
+    let file = scratch.join("authority.pem");
+    std::fs::write(&file, authority).unwrap();
+    let mut worker = worker(&scratch, &router.url(), &[("AUXOT_CA_FILE", file.to_str().unwrap())]).await;
+    let mut link = router.greeted(&hosted()).await;
+    link.says("one", "over TLS").await;
+    assert!(worker.lines_with("NOT encrypted").is_empty());
+    worker.line("link accepted").await;
+}
+
+#[tokio::test]
+async fn t2_a_router_of_another_authority_is_not_trusted_and_the_log_says_why() {
+    let (_, router) = authority_and_router();
+    let (other_authority, _) = authority_and_router();
+    for authority in [Some(other_authority), None] {
+        let scratch = Scratch::new();
+        scratch.fake_model(MODEL_FILE, "");
+        let file = scratch.join("authority.pem");
+        let mut settings = Vec::new();
+        if let Some(authority) = authority {
+            std::fs::write(&file, authority).unwrap();
+            settings.push(("AUXOT_CA_FILE", file.to_str().unwrap()));
+        }
+        let mut worker = worker(&scratch, &router.url(), &settings).await;
+        let line = worker.line("cannot reach the router").await;
+        assert!(line.contains("certificate") && line.contains("localhost"), "{line}");
+    }
+    assert_eq!(router.connections(), 0, "nothing was said to it");
+}
+
+#[tokio::test]
+async fn t3_a_file_without_a_certificate_stops_the_start() {
+    let scratch = Scratch::new();
+    scratch.fake_model(MODEL_FILE, "");
+    let file = scratch.join("authority.pem");
+    std::fs::write(&file, "not a certificate\n").unwrap();
+    let mut command = auxot_tests::Worker::command(&scratch, "https://localhost:1");
+    command.env("AUXOT_CA_FILE", &file);
+    let mut program = auxot_tests::Program::start(command);
+    let code = program.ended(crate::DEADLINE).await.code();
+    assert!(code == Some(64) || code == Some(69), "{code:?}");
+    let log = program.lines().join("\n");
+    assert!(log.contains("authority.pem") && log.contains("certificate"), "{log}");
+}

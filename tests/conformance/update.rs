@@ -1,0 +1,74 @@
+//! `policy_update`, row by row of section 2.8 (item 19).
+
+use auxot_tests::scripted_router::{Link, job, policy};
+use auxot_tests::{Scratch, ScriptedRouter};
+use serde_json::{Value, json};
+
+use crate::{DEADLINE, MODEL_FILE, Stage, hosted, worker};
+
+async fn update(link: &mut Link, policy: &Value) {
+    link.send(&json!({"type": "policy_update", "policy": policy})).await;
+}
+
+fn starts(stage: &Stage) -> usize {
+    stage.reports.past().iter().filter(|event| event.name == "start").count()
+}
+
+#[tokio::test]
+async fn c19_another_model_is_loaded_while_the_old_one_serves() {
+    let scratch = Scratch::new();
+    scratch.fake_model(MODEL_FILE, "");
+    scratch.fake_model("second-q8_0.gguf", "--load-ms 300 --text 'the new one'");
+    let mut router = ScriptedRouter::start();
+    let _worker = worker(&scratch, &router.url(), &[]).await;
+    let mut link = router.greeted(&hosted()).await;
+    link.send(&job("running", "fake: --tokens 100 --token-us 10000")).await;
+    link.about("running").await;
+    update(&mut link, &policy("second", "Q8_0", 2048, 2)).await;
+    link.says("meanwhile", "the old one serves").await;
+    link.take("the new model", |frame| frame["type"] == "config" && frame["capabilities"]["model"] == "second").await;
+    link.outcome("running").await.completed();
+    link.send(&job("new", "hello")).await;
+    assert_eq!(link.outcome("new").await.completed(), "the new one");
+    assert_eq!(router.connections(), 1, "on the same connection");
+}
+
+#[tokio::test]
+async fn c19_a_model_that_cannot_be_had_leaves_the_old_one() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    update(&mut link, &policy("no-such", "Q8_0", 2048, 2)).await;
+    stage.worker.line("cannot honour the router's policy").await;
+    link.says("after", "the old one serves").await;
+}
+
+#[tokio::test]
+async fn c19_null_and_the_same_again_change_nothing() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    update(&mut link, &Value::Null).await;
+    for _ in 0..3 {
+        update(&mut link, &policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    }
+    link.says("after", "no change").await;
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(starts(&stage), 1);
+    assert_eq!(stage.worker.lines_with("policy of the router").len(), 1);
+}
+
+#[tokio::test]
+async fn c19_other_sizes_are_followed_where_the_operator_has_set_none() {
+    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
+    let (mut stage, mut link) = Stage::serving("", &settings).await;
+    link.send(&job("running", "fake: --tokens 60 --token-us 10000")).await;
+    link.about("running").await;
+    update(&mut link, &policy("tiny-chat", "Q4_K_M", 1024, 3)).await;
+    link.outcome("running").await.completed();
+    let config = link.take("the new sizes", |frame| {
+        frame["type"] == "config"
+            && frame["capabilities"]["total_slots"] == 3
+            && frame["capabilities"]["ctx_size"] == 1024
+    });
+    config.await;
+    link.says("after", "resized").await;
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(starts(&stage), 2);
+}

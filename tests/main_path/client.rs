@@ -1,0 +1,89 @@
+//! A client of the OpenAI door that reads a stream event by event.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::chain::{Chain, DEADLINE};
+
+/// One streamed request; dropping it closes the connection, as a client that leaves does.
+pub(crate) struct Stream {
+    lines: BufReader<TcpStream>,
+}
+
+/// How a stream went.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) text: String,
+    pub(crate) reasoning: String,
+    pub(crate) finish_reason: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) done: bool,
+}
+
+impl Stream {
+    /// Sends a chat request for a stream.
+    pub(crate) async fn open(chain: &Chain, model: &str, content: &str, more: Value) -> Stream {
+        let mut body = json!({"model": model, "stream": true, "messages": [{"role": "user", "content": content}]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let body = body.to_string();
+        let mut socket = TcpStream::connect(&chain.address).await.unwrap();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            chain.api_key,
+            body.len()
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        Stream { lines: BufReader::new(socket) }
+    }
+
+    /// The next event, or `None` at the end of the stream.
+    pub(crate) async fn event(&mut self) -> Option<Value> {
+        loop {
+            let mut line = String::new();
+            let read = tokio::time::timeout(DEADLINE, self.lines.read_line(&mut line)).await;
+            if read.expect("a line in time").unwrap() == 0 {
+                return None;
+            }
+            match line.trim().strip_prefix("data: ") {
+                Some("[DONE]") => return None,
+                Some(data) => return Some(serde_json::from_str(data).unwrap()),
+                // Heads, chunk sizes and blank lines.
+                None => {}
+            }
+        }
+    }
+
+    /// Waits for the first piece of text.
+    pub(crate) async fn first_text(&mut self) -> String {
+        while let Some(event) = self.event().await {
+            if let Some(text) = event["choices"][0]["delta"]["content"].as_str().filter(|text| !text.is_empty()) {
+                return text.to_owned();
+            }
+        }
+        panic!("the stream ended without text");
+    }
+
+    /// Reads to the end.
+    pub(crate) async fn all(mut self) -> Heard {
+        let mut heard = Heard::default();
+        while let Some(event) = self.event().await {
+            let delta = &event["choices"][0]["delta"];
+            heard.text.push_str(delta["content"].as_str().unwrap_or_default());
+            heard.reasoning.push_str(delta["reasoning_content"].as_str().unwrap_or_default());
+            if let Some(reason) = event["choices"][0]["finish_reason"].as_str() {
+                heard.finish_reason = Some(reason.to_owned());
+            }
+            if let Some(message) = event["error"]["message"].as_str() {
+                heard.error = Some(message.to_owned());
+            }
+        }
+        heard.done = true;
+        heard
+    }
+}
+
+/// Sends a chat request for a whole answer.
+pub(crate) async fn ask(chain: &Chain, model: &str, content: &str) -> Heard {
+    Stream::open(chain, model, content, json!({})).await.all().await
+}

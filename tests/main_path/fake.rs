@@ -1,0 +1,147 @@
+//! The chain with the fake engine: what must be true whatever the engine does.
+
+use std::time::Duration;
+
+use auxot_tests::{Reports, Scratch, binaries, processes};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::chain::{Chain, DEADLINE};
+use crate::client::{Stream, ask};
+
+/// The bound of the product: after its worker is killed, no engine lives longer.
+const ORPHAN_BOUND: Duration = Duration::from_secs(1);
+
+async fn chain(scratch: &Scratch, switches: &str) -> Chain {
+    scratch.fake_model("tiny-q8_0.gguf", switches);
+    Chain::start(scratch, &binaries::fake_engine(), "tiny-q8_0").await
+}
+
+#[tokio::test]
+async fn an_answer_comes_back_word_for_word() {
+    let scratch = Scratch::new();
+    let chain = chain(&scratch, "--text 'one two three four'").await;
+    let heard = ask(&chain, "tiny-q8_0", "hello").await;
+    assert_eq!((heard.text.trim(), heard.finish_reason.as_deref()), ("one two three four", Some("stop")));
+}
+
+#[tokio::test]
+async fn as_many_jobs_run_at_once_as_there_are_slots() {
+    let scratch = Scratch::new();
+    let chain = chain(&scratch, "--tokens 100000 --token-us 1000").await;
+    let mut first = Stream::open(&chain, "tiny-q8_0", "a", json!({})).await;
+    let mut second = Stream::open(&chain, "tiny-q8_0", "b", json!({})).await;
+    first.first_text().await;
+    second.first_text().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_frees_the_slot() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    let switches = format!("--tokens 100000 --token-us 1000 --report {}", reports.path().display());
+    let chain = chain(&scratch, &switches).await;
+    let mut stream = Stream::open(&chain, "tiny-q8_0", "a", json!({})).await;
+    stream.first_text().await;
+    drop(stream);
+    reports.next("released", Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn a_job_whose_engine_dies_before_the_first_token_gets_its_answer_from_the_next_one() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    let switches = format!("--prompt-ms 300 --text 'still here' --report {}", reports.path().display());
+    let chain = chain(&scratch, &switches).await;
+    let stream = Stream::open(&chain, "tiny-q8_0", "a", json!({})).await;
+    let request = reports.next("slot", DEADLINE).await;
+    kill(Pid::from_raw(request.pid.cast_signed()), Signal::SIGKILL).unwrap();
+    assert_eq!(stream.all().await.text.trim(), "still here");
+}
+
+#[tokio::test]
+async fn a_job_whose_engine_dies_after_text_ends_with_one_error_and_the_engine_comes_back() {
+    let scratch = Scratch::new();
+    let chain = chain(&scratch, "--tokens 100000 --token-us 1000").await;
+    let mut stream = Stream::open(&chain, "tiny-q8_0", "a", json!({})).await;
+    stream.first_text().await;
+    for engine in chain.engines() {
+        kill(Pid::from_raw(engine.cast_signed()), Signal::SIGKILL).unwrap();
+    }
+    let heard = stream.all().await;
+    assert!(heard.error.as_deref().is_some_and(|error| error.contains("stopped in the middle")), "{heard:?}");
+    let labels = [r#"ending="engine_gone""#];
+    assert_eq!(chain.worker.metric("auxot_worker_jobs_total", &labels).await, 1.0);
+    chain.loaded("tiny-q8_0", true).await;
+    let mut again = Stream::open(&chain, "tiny-q8_0", "fake: --tokens 3", json!({})).await;
+    again.first_text().await;
+}
+
+#[tokio::test]
+async fn a_term_lets_the_running_job_finish_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    let mut chain = chain(&scratch, "--tokens 300 --token-us 2000").await;
+    let mut stream = Stream::open(&chain, "tiny-q8_0", "a", json!({})).await;
+    stream.first_text().await;
+    let engines = chain.engines();
+    chain.worker.program.signal(Signal::SIGTERM);
+    let heard = stream.all().await;
+    assert_eq!((heard.finish_reason.as_deref(), heard.error), (Some("stop"), None));
+    assert_eq!(chain.worker.exit_code().await, Some(0));
+    processes::ended(&engines, Duration::ZERO).await;
+    let left: Vec<_> =
+        std::fs::read_dir(scratch.join("run")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.iter().all(|name| name == "lock"), "left behind: {left:?}");
+}
+
+#[tokio::test]
+async fn a_killed_worker_takes_its_engines_with_it_in_every_state() {
+    for (switches, wait_for) in [
+        ("--load-ms 600000", "start"),
+        ("--hang-load", "start"),
+        ("--load-ms 1", "ready"),
+        ("--ignore-sigterm --fork-grandchild", "grandchild"),
+    ] {
+        let scratch = Scratch::new();
+        let mut reports = Reports::listen(scratch.path());
+        scratch.fake_model("tiny-q8_0.gguf", &format!("{switches} --report {}", reports.path().display()));
+        let mut command = auxot_tests::Worker::command(&scratch, "http://127.0.0.1:1");
+        command.env("AUXOT_GPU_AUTOLOAD_MODELS", "tiny-q8_0");
+        let worker = auxot_tests::Worker::start(command).await;
+        let engine = reports.next(wait_for, DEADLINE).await.pid;
+        worker.program.signal(Signal::SIGKILL);
+        processes::ended(&[engine], ORPHAN_BOUND).await;
+    }
+}
+
+#[tokio::test]
+async fn a_killed_worker_takes_a_streaming_engine_with_it_and_the_next_one_cleans_up() {
+    let scratch = Scratch::new();
+    let mut chain = chain(&scratch, "--tokens 100000 --token-us 1000").await;
+    let mut stream = Stream::open(&chain, "tiny-q8_0", "a", json!({})).await;
+    stream.first_text().await;
+    let engines = chain.engines();
+    assert!(!engines.is_empty());
+    chain.worker.program.signal(Signal::SIGKILL);
+    processes::ended(&engines, ORPHAN_BOUND).await;
+    chain.worker.exit_code().await;
+    chain.restart_worker(&scratch, &binaries::fake_engine(), "tiny-q8_0").await;
+    let folders = std::fs::read_dir(scratch.join("run")).unwrap().flatten().filter(|entry| entry.path().is_dir());
+    assert_eq!(folders.count(), 1, "the dead worker's folder is swept");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let scratch = Scratch::new();
+    let mut chain = chain(&scratch, "--tokens 100000 --token-us 1000").await;
+    let mut stream = Stream::open(&chain, "tiny-q8_0", "a", json!({})).await;
+    stream.first_text().await;
+    let engines = chain.engines();
+    chain.worker.program.signal(Signal::SIGTERM);
+    chain.worker.line("the router's door closes").await;
+    chain.worker.program.signal(Signal::SIGTERM);
+    assert_eq!(chain.worker.exit_code().await, Some(1));
+    processes::ended(&engines, ORPHAN_BOUND).await;
+    drop(chain.router);
+}

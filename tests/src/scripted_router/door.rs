@@ -1,0 +1,141 @@
+//! The port: plain or TLS, the WebSocket upgrade by hand, the health report.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::link::Link;
+
+/// A request's head longer than this is no worker's.
+const HEAD_LIMIT: usize = 16 * 1024;
+
+/// What the port does by itself.
+pub(super) struct Manners {
+    tls: Option<TlsAcceptor>,
+    health: Mutex<Option<String>>,
+    pub(super) connections: AtomicUsize,
+}
+
+impl std::fmt::Debug for Manners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Manners {{ connections: {:?} }}", self.connections)
+    }
+}
+
+impl Manners {
+    pub(super) fn new(tls: Option<TlsAcceptor>) -> Manners {
+        Manners { tls, health: Mutex::default(), connections: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    pub(super) fn set_health(&self, report: &str) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.to_owned());
+    }
+
+    fn health(&self) -> Option<String> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A connection, encrypted or not, of which the socket below can still be had.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// The head of a worker's request.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) path: String,
+    /// Names in lower case.
+    pub(super) headers: BTreeMap<String, String>,
+}
+
+/// Takes connections until the router is dropped.
+pub(super) async fn accept(listener: TcpListener, manners: Arc<Manners>, tell: mpsc::Sender<Link>) {
+    let mut visits = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => { visits.spawn(visit(stream, from, Arc::clone(&manners), tell.clone())); }
+                Err(_) => return,
+            },
+            Some(_) = visits.join_next() => {}
+        }
+    }
+}
+
+/// One connection: a link for the test, or a plain answer. A visitor that goes away in between is nobody's failure.
+async fn visit(stream: TcpStream, from: SocketAddr, manners: Arc<Manners>, tell: mpsc::Sender<Link>) {
+    let mut wire: Box<dyn Wire> = match &manners.tls {
+        None => Box::new(stream),
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => Box::new(stream),
+            Err(_) => return,
+        },
+    };
+    let Some(head) = read_head(&mut wire).await else { return };
+    let key = head.headers.get("sec-websocket-key").filter(|_| head.path == "/ws").cloned();
+    if let Some(key) = key {
+        manners.connections.fetch_add(1, Ordering::SeqCst);
+        let accept = derive_accept_key(key.as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        if wire.write_all(answer.as_bytes()).await.is_ok() {
+            // The test may be over.
+            let _ = tell.send(Link::new(wire, head, from).await).await;
+        }
+        return;
+    }
+    let (status, body) = match manners.health().filter(|_| head.path == "/health") {
+        Some(report) => ("200 OK", report),
+        None => ("404 Not Found", r#"{"error":{"message":"endpoint not found","type":"not_found"}}"#.to_owned()),
+    };
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    let _ = wire.write_all(answer.as_bytes()).await;
+    let _ = wire.shutdown().await;
+}
+
+/// Reads to the end of the head and not a byte further: a WebSocket client says nothing more before the answer.
+async fn read_head(wire: &mut Box<dyn Wire>) -> Option<Head> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        if bytes.len() > HEAD_LIMIT || wire.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut headers);
+    request.parse(&bytes).ok()?;
+    let value = |header: &httparse::Header<'_>| {
+        (header.name.to_ascii_lowercase(), String::from_utf8_lossy(header.value).into_owned())
+    };
+    Some(Head { path: request.path?.to_owned(), headers: request.headers.iter().map(value).collect() })
+}

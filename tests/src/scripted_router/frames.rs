@@ -1,0 +1,31 @@
+//! The frames a router sends, as JSON.
+
+use serde_json::{Value, json};
+
+/// A connection id that no open-source router would give.
+pub const HOSTED_ID: &str = "gpu-1";
+/// A connection id as the open-source router gives them.
+pub const OPEN_SOURCE_ID: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
+/// The router's wish.
+pub fn policy(model: &str, quantization: &str, context_size: u32, max_parallelism: u32) -> Value {
+    json!({
+        "model_name": model, "quantization": quantization, "context_size": context_size,
+        "max_parallelism": max_parallelism, "capabilities": ["chat"],
+    })
+}
+
+/// The greeting of a router that takes the key.
+pub fn ack(gpu_id: &str, policy: &Value) -> Value {
+    json!({"type": "hello_ack", "success": true, "gpu_id": gpu_id, "policy": policy})
+}
+
+/// A job with one user message.
+pub fn job(job_id: &str, content: &str) -> Value {
+    json!({"type": "job", "job_id": job_id, "messages": [{"role": "user", "content": content}]})
+}
+
+/// A job that makes the fake engine say `text`.
+pub fn saying(job_id: &str, text: &str) -> Value {
+    job(job_id, &format!("fake: --text '{text}'"))
+}

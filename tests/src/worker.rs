@@ -1,0 +1,83 @@
+//! The real worker as a user starts it: its own folders, the fake engine, an address to connect to.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::{Program, Scratch, binaries, http};
+
+/// Longer than a start takes on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A started worker; dropping it kills it and, by its own doing, its engines.
+#[derive(Debug)]
+pub struct Worker {
+    /// The process, its log and its end.
+    pub program: Program,
+    metrics: String,
+}
+
+impl Worker {
+    /// The key that every worker of these suites presents; found anywhere it should not be, it is unmistakable.
+    pub const KEY: &str = "gpu_KEY-of-the-suites-7d1f0c";
+
+    /// A command that keeps everything inside the scratch folder and takes nothing from this test's environment.
+    ///
+    /// Set what else is needed with [`Command::env`]; two slots of 2048 tokens are the start.
+    pub fn command(scratch: &Scratch, router_url: &str) -> Command {
+        let mut command = Command::new(binaries::program("auxot-worker"));
+        command.arg("--type").arg("gpu").current_dir(scratch.path()).env_clear();
+        command.env("PATH", "/usr/bin:/bin").env("HOME", scratch.path()).env("NO_COLOR", "1");
+        command.env("XDG_STATE_HOME", scratch.join("state")).env("XDG_CONFIG_HOME", scratch.join("config"));
+        command.env("AUXOT_RUNTIME_DIR", scratch.join("run")).env("AUXOT_MODELS_DIR", scratch.models());
+        command.env("AUXOT_LLAMA_BINARY", binaries::fake_engine()).env("AUXOT_METRICS_PORT", "0");
+        command.env("AUXOT_ROUTER_URL", router_url).env("AUXOT_GPU_KEY", Self::KEY);
+        command.env("AUXOT_MAX_PARALLEL", "2").env("AUXOT_CTX_SIZE", "2048");
+        command.env("AUXOT_RECONNECT_DELAY", "50ms").env("AUXOT_RECONNECT_MAX_DELAY", "200ms");
+        command
+    }
+
+    /// Starts it and reads from its log where its metrics are.
+    pub async fn start(command: Command) -> Worker {
+        let mut program = Program::start(command);
+        let line = program.line("metrics endpoint listens", DEADLINE).await;
+        let address = line.split_whitespace().find_map(|word| word.strip_prefix("address="));
+        let metrics = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        Worker { program, metrics }
+    }
+
+    /// Where `/metrics` is.
+    pub fn metrics_address(&self) -> &str {
+        &self.metrics
+    }
+
+    /// All metrics of this moment.
+    pub async fn metrics(&self) -> String {
+        let answer = http::get(&self.metrics, "/metrics").await;
+        answer.unwrap_or_else(|error| panic!("cannot read the metrics: {error}")).body
+    }
+
+    /// One metric of this moment; what was never counted is zero.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        http::metric(&self.metrics().await, name, labels).unwrap_or_default()
+    }
+
+    /// Waits until a metric fits.
+    pub async fn metric_until(&self, name: &str, labels: &[&str], fits: impl Fn(f64) -> bool) {
+        http::metric_until(&self.metrics, name, labels, DEADLINE, fits).await;
+    }
+
+    /// Waits for a line of its log, also one already written.
+    pub async fn line(&mut self, needle: &str) -> String {
+        self.program.line(needle, DEADLINE).await
+    }
+
+    /// Lines of its log so far that hold `needle`.
+    pub fn lines_with(&self, needle: &str) -> Vec<String> {
+        self.program.lines().into_iter().filter(|line| line.contains(needle)).collect()
+    }
+
+    /// Waits for its end; gives the exit code, or `None` after a signal.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        self.program.ended(DEADLINE).await.code()
+    }
+}
