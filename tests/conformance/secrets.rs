@@ -74,7 +74,7 @@ async fn c29_the_key_is_kept_through_everything_that_is_logged() {
     let mut refused = stage.router.link().await;
     refused.hello().await;
     refused.send_text(r#"{"type":"error","error":"invalid GPU key"}"#).await;
-    stage.worker.line("refuses our key").await;
+    stage.worker.line("refuses the worker key").await;
     let metrics = stage.worker.metrics().await;
     assert!(!metrics.contains(Worker::KEY) && !metrics.contains(PROMPT));
     assert_not_logged(&stage.worker);

@@ -27,7 +27,10 @@ fn found(variable: &str, script: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
         return PathBuf::from(path);
     }
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(script);
+    // Asked for at run time: the target folder is shared between checkouts, and the one that compiled this may be gone.
+    let here =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let script = here.join("../scripts").join(script);
     let output = Command::new(&script).output();
     let output = output.unwrap_or_else(|error| panic!("cannot run {}: {error}", script.display()));
     let said = String::from_utf8_lossy(&output.stderr);

@@ -9,6 +9,14 @@ use crate::config::Config;
 /// A driver whose state is a text file.
 pub(crate) struct Driver(tempfile::TempDir);
 
+/// Where the library's source is now: the target folder is shared between checkouts, so the place where this test was
+/// compiled may be gone.
+fn source() -> PathBuf {
+    let here =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.join("tests/fake_nvml/lib.rs")
+}
+
 impl Driver {
     /// Compiles the library with the toolchain that compiled this test; it needs nothing but `std`.
     pub(crate) fn new() -> Self {
@@ -17,7 +25,7 @@ impl Driver {
         let output = Command::new(if rustc.exists() { rustc } else { PathBuf::from("rustc") })
             .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=fake_nvml", "-Cdebuginfo=0", "-o"])
             .arg(folder.path().join("libfake_nvml.so"))
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake_nvml/lib.rs"))
+            .arg(source())
             .env("FAKE_NVML_STATE", folder.path().join("state"))
             .output()
             .unwrap();
