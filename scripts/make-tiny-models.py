@@ -11,6 +11,7 @@ go into the cache, and are written again only when this script changes. Nothing 
   tiny-think-f16    <think>, a thought, </think>, an answer
   tiny-tool-f16     calls get_weather
   tiny-embed-f16    an embedding model (mean pooling)
+  tiny-script-q8_0  the first one with quantised weights: the kernels that real models need
   bad-…             magic, version, empty, header-cut, tensors-cut, text, arch, missing-key
 
 How they speak: the one layer has zero weights, so the state after a token is the token's own embedding. Each piece of
@@ -87,7 +88,7 @@ Call one by writing:
 """
 
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
-F32, F16 = 0, 1
+F32, F16, Q8_0 = 0, 1, 8
 HEADS = 2
 CERTAIN = 60.0
 
@@ -140,6 +141,16 @@ def halves(values):
     return struct.pack(f"<{len(values)}e", *values)
 
 
+def bytes_of(values):
+    """Blocks of 32: a scale as a half, then the values in units of it."""
+    blocks = []
+    for at in range(0, len(values), 32):
+        block = values[at : at + 32]
+        scale = max(map(abs, block)) / 127
+        blocks.append(struct.pack("<e32b", scale, *(round(value / scale) if scale else 0 for value in block)))
+    return b"".join(blocks)
+
+
 def pieces(text):
     """Words with what surrounds them, joined until each piece is unlike all others: a vocabulary has no doubles."""
     found, piece = [], ""
@@ -161,7 +172,7 @@ def vocabulary(chain):
     return tokens + [(piece.replace(" ", "\u2581"), NORMAL) for piece in chain]
 
 
-def llama(name, chain=(), again=False, context=131072):
+def llama(name, chain=(), again=False, context=131072, kind=F16):
     tokens = vocabulary(chain)
     count, first = len(tokens), len(tokens) - len(chain)
     width = max(64, -(-(len(chain) + 1) // 32) * 32)
@@ -169,7 +180,7 @@ def llama(name, chain=(), again=False, context=131072):
 
     gguf = Gguf("llama")
     gguf.put("general.name", name)
-    gguf.put("general.file_type", 1)
+    gguf.put("general.file_type", {F16: 1, Q8_0: 7}[kind])
     gguf.put_arch(context_length=context, embedding_length=width, block_count=1, feed_forward_length=width,
                   attention__head_count=HEADS, attention__head_count_kv=1, attention__layer_norm_rms_epsilon=1e-5,
                   rope__dimension_count=width // HEADS, rope__freq_base=10000.0, vocab_size=count)
@@ -201,16 +212,17 @@ def llama(name, chain=(), again=False, context=131072):
         dice = random.Random(name)
         embedding = [dice.gauss(0.0, 1.0) for _ in range(count * width)]
         output = embedding
-    ones, zeros = struct.pack(f"<{width}f", *[1.0] * width), bytes(2 * width * width)
-    gguf.tensor("token_embd.weight", (width, count), F16, halves(embedding))
+    packed = {F16: halves, Q8_0: bytes_of}[kind]
+    ones = struct.pack(f"<{width}f", *[1.0] * width)
+    gguf.tensor("token_embd.weight", (width, count), kind, packed(embedding))
     gguf.tensor("output_norm.weight", (width,), F32, ones)
-    gguf.tensor("output.weight", (width, count), F16, halves(output))
+    gguf.tensor("output.weight", (width, count), kind, packed(output))
     gguf.tensor("blk.0.attn_norm.weight", (width,), F32, ones)
     gguf.tensor("blk.0.ffn_norm.weight", (width,), F32, ones)
     for part in ("attn_q", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
-        gguf.tensor(f"blk.0.{part}.weight", (width, width), F16, zeros)
+        gguf.tensor(f"blk.0.{part}.weight", (width, width), kind, packed([0.0] * (width * width)))
     for part in ("attn_k", "attn_v"):
-        gguf.tensor(f"blk.0.{part}.weight", (width, width // HEADS), F16, zeros[: width * width])
+        gguf.tensor(f"blk.0.{part}.weight", (width, width // HEADS), kind, packed([0.0] * (width * width // HEADS)))
     return gguf.bytes()
 
 
@@ -230,6 +242,7 @@ def models():
         "tiny-think-f16.gguf": llama("tiny think", pieces(THINK)),
         "tiny-tool-f16.gguf": llama("tiny tool", pieces(TOOL)),
         "tiny-embed-f16.gguf": llama("tiny embed", context=2048),
+        "tiny-script-q8_0.gguf": llama("tiny script", pieces(SENTENCE), kind=Q8_0),
         "bad-magic.gguf": b"GGML" + whole[4:],
         "bad-version.gguf": whole[:4] + struct.pack("<I", 99) + whole[8:],
         "bad-empty.gguf": b"",
