@@ -13,7 +13,8 @@ use crate::usage::since_stamps;
 
 const ROUNDS: u64 = 5;
 const JOBS: u64 = 500;
-const PROMPT: &str = "fake: --tokens 1 --stamp";
+/// The first of two: as in a real answer, the stream goes on after it.
+const PROMPT: &str = "fake: --tokens 2 --token-us 1000 --stamp";
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let (_rig, mut link, direct) = Rig::serving(4).await?;

@@ -93,7 +93,8 @@ impl Exchange {
     /// Connects and writes the request. Does not wait for the answer, which comes only when a slot is free.
     pub async fn post(endpoint: &Endpoint, path: &str, body: &[u8]) -> Result<Self, OpenError> {
         let head = wire::request_head(endpoint, path, body.len()).ok_or(OpenError::Io(io::ErrorKind::InvalidInput))?;
-        let wire = Wire::connect(endpoint).await.map_err(|fault| match fault.kind() {
+        let connected = Wire::connect(endpoint, head.as_bytes(), body).await;
+        let (wire, sent) = connected.map_err(|fault| match fault.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
                 OpenError::NotListening
             }
@@ -107,7 +108,7 @@ impl Exchange {
             limit: EVENT_LIMIT,
             unseen: false,
         };
-        if exchange.wire.send(head.as_bytes(), body).await.is_err() {
+        if exchange.wire.send(head.as_bytes(), body, sent).await.is_err() {
             // An engine that refuses (too long, still loading) may answer and close without reading it all.
             exchange.head().await.map_err(|_| OpenError::Cut)?;
         }

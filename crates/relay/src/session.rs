@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use auxot_protocol::{Capabilities, JobError, Policy, ToRouter, ToWorker};
 use futures_util::stream::{SplitStream, StreamExt};
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
@@ -51,17 +52,17 @@ impl Session<'_> {
     /// Serves until the end. `config` follows `hello_ack` without waiting for anything, as upstream does.
     pub(crate) async fn serve(mut self, socket: Socket) -> SessionEnd {
         let (sink, stream) = socket.split();
-        let (outbox, mut frames) = Outbox::new();
-        let writing = writer::write(sink, &mut frames, self.surroundings.config.write_timeout);
-        let reading = self.read(stream, outbox);
-        tokio::pin!(writing, reading);
+        let (outbox, frames) = Outbox::new();
+        // A task of its own: each token wakes it, and must not have everything polled that reading waits for.
+        let mut writing = JoinSet::new();
+        writing.spawn(writer::write(sink, frames, self.surroundings.config.write_timeout));
         let end = tokio::select! {
-            end = &mut reading => end,
-            end = &mut writing => lost_by(end),
+            end = self.read(stream, outbox) => end,
+            Some(end) = writing.join_next() => lost_by(end),
         };
         if matches!(end, SessionEnd::Drained) {
             // The close frame is in the outbox; the writer ends with it or with its own time limit.
-            writing.await;
+            writing.join_next().await;
         }
         end
     }
@@ -194,6 +195,9 @@ impl Session<'_> {
             ToWorker::Job(job) => {
                 let (id, model) = (job.job_id.clone(), job.model.clone());
                 let accepted = self.desk.accept(*job, outbox);
+                // The engine has the job before the log has it: a line wakes the log's thread, on the processor that
+                // the engine could be using.
+                tokio::task::yield_now().await;
                 info!(job = %id, model, ?accepted, "job received");
             }
             ToWorker::Cancel(cancel) => {
@@ -220,10 +224,11 @@ impl Session<'_> {
     }
 }
 
-fn lost_by(end: WriteEnd) -> SessionEnd {
+fn lost_by(end: Result<WriteEnd, JoinError>) -> SessionEnd {
     match end {
-        WriteEnd::Closed => SessionEnd::Drained,
-        WriteEnd::Stalled => SessionEnd::Lost { cause: "stalled", detail: "the router takes no bytes".to_owned() },
-        WriteEnd::Failed(detail) => SessionEnd::Lost { cause: "failed", detail },
+        Ok(WriteEnd::Closed) => SessionEnd::Drained,
+        Ok(WriteEnd::Stalled) => SessionEnd::Lost { cause: "stalled", detail: "the router takes no bytes".to_owned() },
+        Ok(WriteEnd::Failed(detail)) => SessionEnd::Lost { cause: "failed", detail },
+        Err(fault) => SessionEnd::Lost { cause: "failed", detail: format!("the task that writes has failed: {fault}") },
     }
 }

@@ -25,13 +25,13 @@ pub(crate) enum WriteEnd {
 }
 
 /// Writes until the end; every flushed frame's receipt is signed.
-pub(crate) async fn write<S>(mut sink: S, frames: &mut mpsc::Receiver<Frame>, limit: Duration) -> WriteEnd
+pub(crate) async fn write<S>(mut sink: S, mut frames: mpsc::Receiver<Frame>, limit: Duration) -> WriteEnd
 where
     S: Sink<Message, Error = WsError> + Unpin,
 {
     let mut receipts: Vec<Receipt> = Vec::with_capacity(BATCH);
     while let Some(first) = frames.recv().await {
-        let batch = write_batch(&mut sink, first, frames, &mut receipts);
+        let batch = write_batch(&mut sink, first, &mut frames, &mut receipts);
         match tokio::time::timeout(limit, batch).await {
             Ok(Ok(closing)) => {
                 receipts.drain(..).for_each(Receipt::sign);

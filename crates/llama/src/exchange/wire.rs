@@ -2,11 +2,13 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::OwnedFd,
     path::Path,
     time::Duration,
 };
 
 use secrecy::ExposeSecret;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
@@ -26,14 +28,18 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    pub(super) async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+    /// Connects, and sends as much of the request as the socket takes at once; says how many bytes that was.
+    pub(super) async fn connect(endpoint: &Endpoint, head: &[u8], body: &[u8]) -> io::Result<(Self, usize)> {
         match endpoint {
-            Endpoint::Unix(path) => Ok(Self::Unix(connect_unix(path).await?)),
+            Endpoint::Unix(path) => {
+                let (stream, sent) = connect_unix(path, head, body).await?;
+                Ok((Self::Unix(stream), sent))
+            }
             Endpoint::Tcp { address, .. } => {
                 let stream = TcpStream::connect(address).await?;
                 // A request is one write and an answer many small ones; waiting to fill packets only delays.
                 stream.set_nodelay(true)?;
-                Ok(Self::Tcp(stream))
+                Ok((Self::Tcp(stream), 0))
             }
         }
     }
@@ -49,21 +55,21 @@ impl Wire {
         }
     }
 
-    /// Writes both parts, in one system call when they fit.
-    pub(super) async fn send(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+    /// Writes both parts but for the bytes that are `sent`, in one system call when they fit.
+    pub(super) async fn send(&mut self, head: &[u8], body: &[u8], sent: usize) -> io::Result<()> {
         match self {
-            Self::Unix(stream) => send(stream, head, body).await,
-            Self::Tcp(stream) => send(stream, head, body).await,
+            Self::Unix(stream) => send(stream, head, body, sent).await,
+            Self::Tcp(stream) => send(stream, head, body, sent).await,
         }
     }
 }
 
 /// A unix socket whose accept queue is full refuses with `WouldBlock` at once instead of letting us wait, and
 /// cpp-httplib's queue holds only a few: a burst of jobs meets that, so try again for a while.
-async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+async fn connect_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(UnixStream, usize)> {
     let give_up = Instant::now() + QUEUE_PATIENCE;
     loop {
-        match UnixStream::connect(path).await {
+        match open_unix(path, head, body) {
             Err(fault) if fault.kind() == io::ErrorKind::WouldBlock && Instant::now() < give_up => {
                 tokio::time::sleep(QUEUE_PAUSE).await;
             }
@@ -72,10 +78,22 @@ async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
     }
 }
 
-async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], body: &[u8]) -> io::Result<()> {
+/// The request is on its way before the runtime hears of the socket. A unix socket is connected at once or never, so
+/// there is nothing to wait for; tokio would wait for "writable" twice, which is most of what a first token is late by.
+fn open_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(UnixStream, usize)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    // A fault here comes again at the next write, which is where it is understood.
+    let sent = socket.send_vectored(&[IoSlice::new(head), IoSlice::new(body)]).unwrap_or(0);
+    let stream = UnixStream::from_std(OwnedFd::from(socket).into())?;
+    Ok((stream, sent))
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], body: &[u8], sent: usize) -> io::Result<()> {
     let mut parts = [IoSlice::new(head), IoSlice::new(body)];
     let mut left = &mut parts[..];
-    IoSlice::advance_slices(&mut left, 0);
+    IoSlice::advance_slices(&mut left, sent);
     while !left.is_empty() {
         match stream.write_vectored(left).await? {
             0 => return Err(io::ErrorKind::WriteZero.into()),

@@ -130,9 +130,7 @@ impl Exchange {
         if let Some(progress) = self.answer.take_progress()
             && *self.surroundings.sends_progress.borrow()
             && !self.answer.has_begun()
-            && self
-                .progress_sent
-                .is_none_or(|at| at.elapsed() >= PROGRESS_EVERY || progress.processed >= progress.total)
+            && self.progress_due(&progress)
         {
             self.progress_sent = Some(Instant::now());
             lane.try_send(Frame::Text(progress_frame(&self.job.job_id, &progress), None));
@@ -151,6 +149,15 @@ impl Exchange {
         if self.answer.has_calls() && !self.tool_announced {
             let announcement = ToRouter::ToolGenerating { job_id: self.job.job_id.as_str().into() };
             self.tool_announced = lane.try_send(Frame::Text(announcement.to_frame(), None));
+        }
+    }
+
+    /// A short prompt is not reported at all: its first token is the better news, and would only come later for it.
+    fn progress_due(&self, progress: &auxot_llama::PromptProgress) -> bool {
+        let due = |at: Instant| at.elapsed() >= PROGRESS_EVERY;
+        match self.progress_sent {
+            Some(last) => due(last) || progress.processed >= progress.total,
+            None => self.started.is_some_and(due),
         }
     }
 
