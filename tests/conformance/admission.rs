@@ -48,6 +48,20 @@ async fn c18_a_job_that_comes_on_another_connection_moves_there() {
 }
 
 #[tokio::test]
+async fn c18_a_job_that_is_turned_away_is_counted_and_takes_no_time() {
+    let (stage, mut link) = Stage::serving("", &[]).await;
+    let mut stray = job("stray", "fake: --text 'never'");
+    stray["model"] = serde_json::json!("no-such-model");
+    link.send(&stray).await;
+    assert!(link.outcome("stray").await.failed().contains("no-such-model"));
+    let metrics = stage.worker.metrics().await;
+    let unknown = ["model=\"unknown\"", "ending=\"refused\""];
+    assert_eq!(auxot_tests::http::metric(&metrics, "auxot_worker_jobs_total", &unknown), Some(1.0));
+    let timed = auxot_tests::http::metric(&metrics, "auxot_worker_inference_duration_seconds_count", &[]);
+    assert!(timed.is_none_or(|count| count == 0.0), "{timed:?}");
+}
+
+#[tokio::test]
 async fn c18_a_full_queue_says_how_long_it_is() {
     let settings = [("AUXOT_MAX_PARALLEL", "1"), ("AUXOT_FLEET__MAX_WAITING", "1")];
     let (mut stage, mut link) = Stage::serving("", &settings).await;

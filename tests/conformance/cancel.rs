@@ -77,6 +77,20 @@ async fn c15_cancel_before_the_engine_answers() {
 }
 
 #[tokio::test]
+async fn c15_cancel_while_the_engine_does_not_take_the_request() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let engine = stage.reports.next("ready", DEADLINE).await.pid;
+    signal(engine, Signal::SIGSTOP);
+    // More than a socket's buffers hold, so that sending it waits for the engine.
+    link.send(&job("long", &"words ".repeat(1 << 20))).await;
+    stage.worker.line("job received").await;
+    link.cancel("long").await;
+    assert_counted(&stage, 1.0).await;
+    signal(engine, Signal::SIGCONT);
+    assert_silent(&mut link, "long").await;
+}
+
+#[tokio::test]
 async fn c15_cancel_while_waiting_for_a_slot() {
     let (mut stage, mut link) = Stage::serving("", &[("AUXOT_MAX_PARALLEL", "1")]).await;
     link.send(&job("holder", "fake: --tokens 100000 --token-us 5000")).await;
@@ -124,4 +138,29 @@ async fn c15_a_router_that_wants_it_confirmed_is_told() {
     link.about("confirmed").await;
     cancelled(&mut stage, &mut link, "confirmed").await;
     assert_eq!(link.outcome("confirmed").await.failed(), "cancelled");
+}
+
+#[tokio::test]
+async fn c15_the_end_of_an_old_round_is_not_that_of_the_new_one() {
+    let (stage, mut link) = Stage::serving("", &[("AUXOT_ROUTER__CONFIRM_CANCEL", "true")]).await;
+    link.send(&job("round", "fake: --tokens 100000 --token-us 5000 --text 'old '")).await;
+    link.about("round").await;
+    link.send(&job("round", "fake: --text 'new words'")).await;
+    assert_eq!(link.outcome("round").await.completed().trim_start_matches("old "), "new words");
+    stage.worker.metric_until("auxot_worker_jobs_total", &["ending=\"superseded\""], |count| count == 1.0).await;
+}
+
+#[tokio::test]
+async fn c15_a_job_that_is_sent_again_after_its_cancel_begins_anew() {
+    let (_stage, mut link) = Stage::serving("", &[]).await;
+    let asked = job("again", "fake: --tokens 40 --token-us 5000");
+    link.send(&asked).await;
+    link.about("again").await;
+    let before = link.count_about("again");
+    link.cancel("again").await;
+    link.send(&asked).await;
+    let outcome = link.outcome("again").await;
+    outcome.completed();
+    let whole = outcome.end["full_response"].as_str().unwrap();
+    assert!(outcome.text.ends_with(whole), "all of it, behind what the first {before} messages had begun");
 }

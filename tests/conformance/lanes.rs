@@ -91,6 +91,17 @@ async fn c27_one_mark_of_the_open_source_router_alone_is_not_enough() {
 }
 
 #[tokio::test]
+async fn c27_a_health_report_that_does_not_come_holds_nothing_up() {
+    let router = ScriptedRouter::start();
+    router.hangs_on_health();
+    let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
+    let asked = std::time::Instant::now();
+    let mut link = stage.router.greeted(&open_source()).await;
+    link.says("first", "served at once").await;
+    assert!(asked.elapsed() < std::time::Duration::from_secs(4), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn c27_a_fixed_number_of_connections_share_the_slots() {
     let mut stage = Stage::open("", &[SLOTS, ("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
     let mut shares = Vec::new();

@@ -6,6 +6,7 @@
 mod admission;
 mod adoption;
 mod cancel;
+mod delivery;
 mod engine;
 mod frames;
 mod greeting;

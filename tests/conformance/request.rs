@@ -98,6 +98,22 @@ async fn c07_temperature_zero_is_forwarded_and_an_absent_one_is_not_sent() {
 }
 
 #[tokio::test]
+async fn c08_schemas_that_a_template_cannot_read_are_reduced_and_remembered() {
+    let (mut stage, mut link) = Stage::serving("--simple-tools", &[]).await;
+    let mut job = with_messages(json!([{"role": "user", "content": "hello"}]));
+    job["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object",
+        "properties": {"list": {"type": "array", "description": "d", "items": {"type": "string"}}}}}}]);
+    let written = job["tools"].clone();
+    let reduced = json!({"list": {"type": "array", "description": "d"}});
+    let sent = |body: &Value| body["tools"][0]["function"]["parameters"]["properties"].clone();
+    assert_eq!(received(&mut stage, &mut link, &job).await["tools"], written, "as it was written first");
+    let again = stage.reports.next("request", DEADLINE).await;
+    assert_eq!(sent(&again.detail["body"]), reduced);
+    // The next job of this model does not have to be refused first.
+    assert_eq!(sent(&received(&mut stage, &mut link, &job).await), reduced);
+}
+
+#[tokio::test]
 async fn c08_effort_none_switches_thinking_off_in_the_template_too() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     let mut job = with_messages(json!([{"role": "user", "content": "hello"}]));

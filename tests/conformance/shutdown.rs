@@ -38,6 +38,54 @@ async fn c26_a_draining_worker_finishes_its_jobs_and_takes_no_new_ones() {
 }
 
 #[tokio::test]
+async fn c26_a_job_that_waits_for_a_slot_gets_it_while_the_worker_drains() {
+    let (mut stage, mut link) = Stage::serving("", &[("AUXOT_MAX_PARALLEL", "1")]).await;
+    link.send(&job("holder", "fake: --tokens 40 --token-us 10000")).await;
+    stage.reports.next("slot", DEADLINE).await;
+    link.send(&saying("waiter", "my turn")).await;
+    stage.worker.line("job=waiter").await;
+    stage.worker.program.signal(Signal::SIGTERM);
+    link.outcome("holder").await.completed();
+    assert_eq!(link.outcome("waiter").await.completed(), "my turn");
+    assert_eq!(link.ended().await, End::Closed(1000));
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn c26_a_job_whose_link_is_lost_does_not_hold_up_the_end() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    link.send(&job("lost", "fake: --stall-at 1")).await;
+    link.about("lost").await;
+    let deaf = stage.router.stop().await;
+    link.reset();
+    stage.worker.line("cannot reach the router").await;
+    stage.worker.program.signal(Signal::SIGTERM);
+    let line = stage.worker.line("jobs are cut short").await;
+    assert!(line.contains("jobs=1"), "{line}");
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+    drop(deaf);
+}
+
+#[tokio::test]
+async fn c26_a_draining_connection_takes_back_a_job_that_is_here() {
+    let (mut stage, mut first) = Stage::serving("", &[("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
+    let mut second = stage.greeted().await;
+    let kept = job("kept", "fake: --tokens 60 --token-us 10000");
+    first.send(&kept).await;
+    second.send(&job("other", "fake: --stall-at 1")).await;
+    first.about("kept").await;
+    second.about("other").await;
+    stage.worker.program.signal(Signal::SIGTERM);
+    stage.worker.line("to=\"draining\"").await;
+    first.reset();
+    second.send(&kept).await;
+    second.outcome("kept").await.completed();
+    second.cancel("other").await;
+    assert_eq!(second.ended().await, End::Closed(1000));
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
 async fn c26_idle_connections_close_first() {
     let (mut stage, mut first) = Stage::serving("", &[("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
     let mut second = stage.greeted().await;

@@ -55,6 +55,19 @@ async fn c19_null_and_the_same_again_change_nothing() {
 }
 
 #[tokio::test]
+async fn c19_wished_capabilities_are_checked_where_they_can_be_and_echoed_where_not() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
+    wish["capabilities"] = json!(["chat", "vision", "reasoning"]);
+    update(&mut link, &wish).await;
+    stage.worker.line("the policy wishes for `vision`").await;
+    let config = link.next("config").await;
+    let told = &config["capabilities"];
+    assert_eq!(told["model_capabilities"], json!(["chat", "reasoning"]), "what nobody can check is echoed");
+    assert!(told["unmet"][0].as_str().unwrap().contains("`vision`"), "{told}");
+}
+
+#[tokio::test]
 async fn c19_other_sizes_are_followed_where_the_operator_has_set_none() {
     let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
     let (mut stage, mut link) = Stage::serving("", &settings).await;

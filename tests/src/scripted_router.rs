@@ -105,6 +105,11 @@ impl ScriptedRouter {
         self.manners.set_health(report);
     }
 
+    /// Takes the question for `/health` from now on and never answers it.
+    pub fn hangs_on_health(&self) {
+        self.manners.never_tell_health();
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -174,6 +174,14 @@ impl Fleet {
         self.shared.lock().members.iter().any(|member| member.ready().is_some())
     }
 
+    /// Whether every model has failed for good, so that nothing can be served until something changes.
+    #[must_use]
+    pub fn all_failed(&self) -> bool {
+        let judge = self.shared.lock();
+        !judge.members.is_empty()
+            && judge.members.iter().all(|member| matches!(member.status.state, State::Failed { .. }))
+    }
+
     /// Whether there is any model that could ever take jobs.
     #[must_use]
     pub fn has_models(&self) -> bool {

@@ -57,6 +57,20 @@ pub enum Refusal {
     Draining,
 }
 
+impl Refusal {
+    /// The model that refuses, where it is one of this host's.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Self::Failed { model, .. }
+            | Self::Stopped { model }
+            | Self::QueueFull { model, .. }
+            | Self::TooLate { model, .. } => Some(model),
+            Self::UnknownModel { .. } | Self::NoModel { .. } | Self::Draining => None,
+        }
+    }
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

@@ -96,6 +96,7 @@ impl Answer {
         }
         if let Some(withheld) = self.withheld.take()
             && self.transcript.len() == 0
+            && !self.has_calls
         {
             self.transcript.push(Channel::Visible, withheld.trim());
         }

@@ -6,16 +6,14 @@
 //! and then the running job moves to the lane that asked.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use auxot_protocol::Job;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::{self, Exchange, Surroundings};
+use crate::order::Order;
 use crate::outbox::Outbox;
 
 /// All jobs of this worker.
@@ -60,35 +58,46 @@ impl Desk {
     }
 
     /// Takes a job from a lane.
-    pub(crate) fn accept(self: &Arc<Self>, job: Job, from: &Outbox) -> Accepted {
-        let fingerprint = fingerprint(&job);
+    pub(crate) fn accept(self: &Arc<Self>, order: Order, from: &Outbox) -> Accepted {
+        if let Some(known) = self.adopt(&order, from) {
+            return known;
+        }
         let mut state = self.lock();
         state.rounds += 1;
         let round = state.rounds;
-        let mut accepted = Accepted::Started;
-        let slot = match state.held.entry(job.job_id.clone()) {
-            Entry::Occupied(held) if held.get().fingerprint == fingerprint => {
-                return held.get().moved_to(from);
+        let (held, seat) = Held::new(round, order.fingerprint, from);
+        let id = order.job.job_id.clone();
+        let leave = Leave { desk: Arc::clone(self), job_id: id.clone(), round };
+        let accepted = match state.held.insert(id, held) {
+            // Nothing of the old round goes out from here on.
+            Some(old) => {
+                old.cancel.cancel();
+                Accepted::NewRound
             }
-            Entry::Occupied(mut held) => {
-                held.get().cancel.cancel();
-                accepted = Accepted::NewRound;
-                let (new, seat) = Held::new(round, fingerprint, from);
-                held.insert(new);
-                seat
-            }
-            Entry::Vacant(free) => {
-                let (new, seat) = Held::new(round, fingerprint, from);
-                free.insert(new);
-                seat
-            }
+            None => Accepted::Started,
         };
-        let leave = Leave { desk: Arc::clone(self), job_id: job.job_id.clone(), round };
-        let exchange = Exchange::new(job, slot, Arc::clone(&self.surroundings));
+        let exchange = Exchange::new(order, seat, Arc::clone(&self.surroundings));
         // Ended tasks are taken out as new ones come in, so the set is as large as the work.
         while state.tasks.try_join_next().is_some() {}
         state.tasks.spawn(exchange::run(exchange, leave));
         accepted
+    }
+
+    /// Moves a job that is here already to the lane that asked for it; `None` if it is not here.
+    pub(crate) fn adopt(&self, order: &Order, from: &Outbox) -> Option<Accepted> {
+        let state = self.lock();
+        let held = state.held.get(&order.job.job_id).filter(|held| {
+            // One that was cancelled is on its way out, so asking for it again begins it anew.
+            held.fingerprint == order.fingerprint && !held.cancel.is_cancelled()
+        })?;
+        if held.lane.borrow().is_same_lane(from) {
+            return Some(Accepted::Duplicate);
+        }
+        held.lane.send_replace(from.clone());
+        drop(state);
+        // The lane it has left may have waited for it to close.
+        self.departures.send_modify(|count| *count += 1);
+        Some(Accepted::Adopted)
     }
 
     /// The router no longer wants a job; whether it was here.
@@ -107,12 +116,21 @@ impl Desk {
         self.lock().held.values().any(|held| held.lane.borrow().is_same_lane(lane))
     }
 
-    /// Changes whenever a job has left.
+    /// Changes whenever a job has left, or has left its lane for another.
     pub(crate) fn departures(&self) -> watch::Receiver<u64> {
         self.departures.subscribe()
     }
 
-    /// Ends every job with its shutdown message; they are gone when [`Desk::len`] is zero.
+    /// Resolves when no job is here any more.
+    pub(crate) async fn empty(&self) {
+        let mut departures = self.departures();
+        while self.len() > 0 {
+            // The sender is ours, so this ends with a departure and in no other way.
+            let _ = departures.changed().await;
+        }
+    }
+
+    /// Ends every job with its shutdown message; they are gone when [`Desk::empty`] resolves.
     pub(crate) fn end_all(&self) {
         self.surroundings.shutdown.cancel();
     }
@@ -128,14 +146,6 @@ impl Held {
         let cancel = CancellationToken::new();
         let (lane, lane_seen) = watch::channel(from.clone());
         (Self { round, fingerprint, cancel: cancel.clone(), lane }, exchange::Seat { cancel, lane: lane_seen })
-    }
-
-    fn moved_to(&self, lane: &Outbox) -> Accepted {
-        if self.lane.borrow().is_same_lane(lane) {
-            return Accepted::Duplicate;
-        }
-        self.lane.send_replace(lane.clone());
-        Accepted::Adopted
     }
 }
 
@@ -157,11 +167,4 @@ impl Drop for Leave {
         drop(state);
         self.desk.departures.send_modify(|count| *count += 1);
     }
-}
-
-/// Tells one conversation from another under the same id; not a secret, so no cryptography.
-fn fingerprint(job: &Job) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    job.messages.as_ref().map(|messages| messages.get()).hash(&mut hasher);
-    hasher.finish()
 }

@@ -9,11 +9,20 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, handshake::client::Request};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
+use crate::connect::connect;
+use crate::meter::{Meter, Metered};
 use crate::proxy::{self, ProxyError};
 use crate::url::RouterUrl;
 
 /// An open connection to the router.
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<Metered<TcpStream>>>;
+
+/// An open connection, and the count of what its socket has taken.
+#[derive(Debug)]
+pub(crate) struct Dialed {
+    pub(crate) socket: Socket,
+    pub(crate) meter: Arc<Meter>,
+}
 
 /// Buffers of one connection; the library's own default of 128 KiB each would be most of an idle worker.
 const BUFFER: usize = 16 * 1024;
@@ -32,6 +41,18 @@ pub(crate) enum DialError {
     TooSlow { url: String, after: Duration },
 }
 
+impl DialError {
+    /// The metric's label value.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "connect",
+            Self::Proxy(_) => "proxy",
+            Self::Upgrade { .. } => "upgrade",
+            Self::TooSlow { .. } => "timeout",
+        }
+    }
+}
+
 /// How to dial.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialer {
@@ -43,25 +64,20 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     /// Opens a connection.
-    pub(crate) async fn dial(&self) -> Result<Socket, DialError> {
+    pub(crate) async fn dial(&self) -> Result<Dialed, DialError> {
         match tokio::time::timeout(self.timeout, self.open()).await {
             Ok(opened) => opened,
             Err(_) => Err(DialError::TooSlow { url: self.url.to_string(), after: self.timeout }),
         }
     }
 
-    async fn open(&self) -> Result<Socket, DialError> {
+    async fn open(&self) -> Result<Dialed, DialError> {
         let (host, port) = (self.url.host(), self.url.port());
         let stream = match proxy::for_url(&self.url, |name| std::env::var(name).ok()) {
             Some(proxy) => proxy.connect(&host, port).await?,
-            None => TcpStream::connect((host.as_str(), port)).await.map_err(|source| DialError::Connect {
-                host,
-                port,
-                source,
-            })?,
+            None => connect(&host, port).await.map_err(|source| DialError::Connect { host, port, source })?,
         };
-        // A token is a small packet that must not wait for the acknowledgement of the one before.
-        let _ = stream.set_nodelay(true);
+        let (stream, meter) = Metered::new(stream);
         let upgrade_error =
             |error: WsError| DialError::Upgrade { url: self.url.to_string(), reason: error.to_string() };
         let request = self.request().map_err(upgrade_error)?;
@@ -74,7 +90,7 @@ impl Dialer {
         let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(connector))
             .await
             .map_err(upgrade_error)?;
-        Ok(socket)
+        Ok(Dialed { socket, meter })
     }
 
     fn request(&self) -> Result<Request, WsError> {

@@ -30,6 +30,8 @@ pub(crate) enum Ending {
     TimedOut(Limit),
     /// The router no longer wants it.
     Cancelled,
+    /// The router has begun a new round under the same id.
+    Superseded,
     /// The link was lost and the router did not ask again within the window.
     LinkLost,
     /// The worker ends before the job could.
@@ -44,6 +46,15 @@ pub(crate) enum Limit {
     Headers(Duration),
     Idle(Duration),
     Total(Duration),
+}
+
+impl Limit {
+    /// How long it is.
+    pub(crate) fn length(self) -> Duration {
+        match self {
+            Self::Headers(length) | Self::Idle(length) | Self::Total(length) => length,
+        }
+    }
 }
 
 impl Ending {
@@ -62,6 +73,7 @@ impl Ending {
             Self::TimedOut(Limit::Idle(_)) => "timeout_idle",
             Self::TimedOut(Limit::Total(_)) => "timeout_total",
             Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
             Self::LinkLost => "link_lost",
             Self::ShuttingDown => "shutting_down",
             Self::Broken => "broken",
@@ -71,7 +83,7 @@ impl Ending {
     /// Why, for the log: never the caller's text.
     pub(crate) fn reason(&self) -> Option<String> {
         match self {
-            Self::Completed | Self::Cancelled => None,
+            Self::Completed | Self::Cancelled | Self::Superseded => None,
             Self::Refused(refusal) => Some(refusal.to_string()),
             Self::EngineRefused(error) | Self::EngineFailed(error) => Some(format!("{} {}", error.status, error.kind)),
             Self::Unreadable(what) => Some(what.clone()),
@@ -79,8 +91,21 @@ impl Ending {
         }
     }
 
+    /// Whether the router has ended the job itself: nothing more of its text is wanted.
+    pub(crate) fn is_called_off(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::Superseded)
+    }
+
+    /// The model of a job that never got a slot, where that is one of ours.
+    pub(crate) fn model(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.model(),
+            _ => None,
+        }
+    }
+
     /// Every label value, so that each series exists from the start.
-    pub(crate) const LABELS: [&'static str; 15] = [
+    pub(crate) const LABELS: [&'static str; 16] = [
         "completed",
         "refused",
         "bad_job",
@@ -93,6 +118,7 @@ impl Ending {
         "timeout_idle",
         "timeout_total",
         "cancelled",
+        "superseded",
         "link_lost",
         "shutting_down",
         "broken",
@@ -104,7 +130,7 @@ impl Ending {
     fn words(&self, confirm_cancel: bool) -> Option<(String, Option<String>)> {
         let plain = |text: String| Some((text, None));
         match self {
-            Self::Completed | Self::LinkLost => None,
+            Self::Completed | Self::LinkLost | Self::Superseded => None,
             Self::Cancelled => {
                 if confirm_cancel {
                     plain("cancelled".to_owned())
@@ -157,6 +183,7 @@ mod tests {
     fn endings_that_speak_name_no_address_and_the_quiet_ones_say_nothing() {
         assert!(Ending::Completed.message("j", false).is_none());
         assert!(Ending::LinkLost.message("j", true).is_none());
+        assert!(Ending::Superseded.message("j", true).is_none(), "it would end the new round");
         assert!(Ending::Cancelled.message("j", false).is_none());
         assert_eq!(Ending::Cancelled.message("j", true).expect("said").error, "cancelled");
         let late = Ending::TimedOut(Limit::Total(Duration::from_secs(1800))).message("j", false).expect("said");

@@ -12,12 +12,12 @@
 //! Reading stops while more than [`MERGE_LIMIT`] bytes wait for a slow router, so nothing grows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use auxot_fleet::{Fleet, Lease};
-use auxot_protocol::{Job, JobError, ToRouter, Token};
-use tokio::sync::{oneshot, watch};
+use auxot_protocol::{JobError, ToRouter, Token};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,8 +26,11 @@ use crate::attempt::Attempt;
 use crate::config::Config;
 use crate::desk::Leave;
 use crate::ending::{Ending, Limit};
-use crate::outbox::{Frame, Outbox, Receipt};
-use crate::telemetry::Telemetry;
+use crate::order::Order;
+use crate::outbox::{Outbox, Room};
+use crate::outlet::{Outlet, Turn, Wants};
+use crate::reductions::Reductions;
+use crate::telemetry::{Ended, Telemetry};
 use crate::transcript::Channel;
 
 mod stream;
@@ -45,6 +48,7 @@ pub(crate) struct Surroundings {
     pub(crate) fleet: Fleet,
     pub(crate) config: Config,
     pub(crate) telemetry: Telemetry,
+    pub(crate) reductions: Reductions,
     /// Cancelled when the worker ends before its jobs could.
     pub(crate) shutdown: CancellationToken,
     /// Whether the router reads `prompt_progress` without complaint.
@@ -61,31 +65,19 @@ pub(crate) struct Seat {
 /// One job on its way.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    job: Job,
+    order: Order,
     surroundings: Arc<Surroundings>,
     cancel: CancellationToken,
-    lane_changes: watch::Receiver<Outbox>,
-    lane: Lane,
+    outlet: Outlet,
     answer: Answer,
-    /// Bytes of the transcript handed to a lane, and bytes that lane has in its socket.
-    sent: usize,
-    delivered: Arc<AtomicUsize>,
+    /// The terminal message, once there is nothing more to come before it.
+    last_words: Option<Utf8Bytes>,
     tool_announced: bool,
     arrived: Instant,
     started: Option<Instant>,
     first_token: Option<Instant>,
     progress_sent: Option<Instant>,
     model: Option<String>,
-}
-
-/// Where the answer goes.
-#[derive(Debug)]
-enum Lane {
-    Attached(Outbox),
-    /// The link was lost; the router has until then to ask again.
-    Lost {
-        until: Instant,
-    },
 }
 
 /// Carries a job to its ending; `leave` takes it off the desk, also when this panics.
@@ -120,29 +112,26 @@ impl Drop for TerminalGuard {
             return;
         }
         // Unwinding cannot wait: a lane too full to take one frame is a stalled one, whose loss is near.
-        if let (Lane::Attached(lane), Some(message)) =
-            (&self.exchange.lane, Ending::Broken.message(&self.exchange.job.job_id, false))
-        {
-            lane.try_send(Frame::Text(ToRouter::Error(message).to_frame(), None));
+        if let Some(message) = Ending::Broken.message(self.exchange.id(), false) {
+            self.exchange.outlet.mention(error_frame(message));
         }
         self.exchange.record(&Ending::Broken);
     }
 }
 
 impl Exchange {
-    pub(crate) fn new(job: Job, seat: Seat, surroundings: Arc<Surroundings>) -> Self {
+    pub(crate) fn new(order: Order, seat: Seat, surroundings: Arc<Surroundings>) -> Self {
+        let job = &order.job;
         let hides_reasoning = job.reasoning_effort.as_deref().is_some_and(|effort| effort.eq_ignore_ascii_case("none"));
-        let lane = Lane::Attached(seat.lane.borrow().clone());
         let answer = Answer::new(!hides_reasoning, surroundings.config.text_markers, job.tools.as_deref());
+        let outlet = Outlet::new(seat.lane, seat.cancel.clone(), surroundings.config.adopt_window);
         Self {
-            job,
+            order,
             surroundings,
             cancel: seat.cancel,
-            lane_changes: seat.lane,
-            lane,
+            outlet,
             answer,
-            sent: 0,
-            delivered: Arc::default(),
+            last_words: None,
             tool_announced: false,
             arrived: Instant::now(),
             started: None,
@@ -152,30 +141,42 @@ impl Exchange {
         }
     }
 
+    fn id(&self) -> &str {
+        &self.order.job.job_id
+    }
+
     fn config(&self) -> &Config {
         &self.surroundings.config
     }
 
+    /// When the job's whole time is over.
+    fn deadline(&self) -> Instant {
+        self.arrived + self.config().job_timeout
+    }
+
     async fn carry_out(&mut self) -> Result<(), Ending> {
-        let mut attempt = Attempt::first(&self.job, self.config().tool_loop_guard)?;
+        let mut attempt = Attempt::first(self.order.clone(), self.config().tool_loop_guard)?;
         for left in (0..ATTEMPTS).rev() {
             let lease = self.admitted().await?;
+            if !attempt.is_reduced() && self.surroundings.reductions.knows(lease.model()) {
+                attempt.reduce();
+            }
             let outcome = self.ask(&lease, &attempt).await;
             match outcome {
+                // The engine is done: its slot is free before a slow router has read the rest.
                 Ok(()) => {
-                    // The engine is done: its slot is free before a slow router has read the rest.
-                    drop(lease);
-                    return self.drain().await;
+                    if attempt.is_reduced() {
+                        self.surroundings.reductions.remember(lease.model());
+                    }
+                    return Ok(());
                 }
                 Err(Ending::EngineGone { after_text: false }) if left > 0 => {
-                    warn!(job = %self.job.job_id, model = lease.model(), left, "engine gone before the first token, trying again");
+                    warn!(job = %self.id(), model = lease.model(), left, "engine gone before the first token, trying again");
                     self.surroundings.telemetry.retried();
-                    lease.engine_gone(EXIT_SEEN).await;
+                    self.within(None, lease.engine_gone(EXIT_SEEN)).await?;
                 }
-                Err(Ending::EngineRefused(error))
-                    if left > 0 && attempt.can_reduce(&error) && attempt.reduce(&self.job) =>
-                {
-                    warn!(job = %self.job.job_id, model = lease.model(), "engine refused the tool schemas, trying again with reduced ones");
+                Err(Ending::EngineRefused(error)) if left > 0 && attempt.can_reduce(&error) && attempt.reduce() => {
+                    warn!(job = %self.id(), model = lease.model(), "engine refused the tool schemas, trying again with reduced ones");
                 }
                 Err(ending) => return Err(ending),
             }
@@ -183,23 +184,29 @@ impl Exchange {
         Err(Ending::EngineGone { after_text: false })
     }
 
-    /// Waits for a slot, however the job's lane fares meanwhile.
+    /// Waits for a slot.
     async fn admitted(&mut self) -> Result<Lease, Ending> {
-        let deadline = self.arrived + self.config().job_timeout;
-        let fleet = self.surroundings.fleet.clone();
-        let model = self.job.model.clone();
-        let lease = fleet.acquire(model.as_deref(), deadline);
-        tokio::pin!(lease);
+        let (fleet, job, deadline) = (self.surroundings.fleet.clone(), Arc::clone(&self.order.job), self.deadline());
+        let lease = self.within(None, fleet.acquire(job.model.as_deref(), deadline)).await?;
+        let lease = lease.map_err(Ending::Refused)?;
+        self.model = Some(lease.model().to_owned());
+        self.started.get_or_insert_with(Instant::now);
+        Ok(lease)
+    }
+
+    /// Carries out one step of the job, while everything is heard that may happen to a job in any phase.
+    async fn within<T>(&mut self, limit: Option<Limit>, step: impl Future<Output = T>) -> Result<T, Ending> {
+        let mut until = self.deadline();
+        if let Some(limit) = limit {
+            until = until.min(Instant::now() + limit.length());
+        }
+        tokio::pin!(step);
         loop {
             tokio::select! {
                 biased;
-                admitted = &mut lease => {
-                    let lease = admitted.map_err(Ending::Refused)?;
-                    self.model = Some(lease.model().to_owned());
-                    self.started.get_or_insert_with(Instant::now);
-                    return Ok(lease);
-                }
-                ended = self.interrupted() => ended?,
+                done = &mut step => return Ok(done),
+                heard = self.interrupted() => heard?,
+                () = tokio::time::sleep_until(until.into()) => return Err(self.overdue(limit)),
             }
         }
     }
@@ -210,84 +217,143 @@ impl Exchange {
         let shutdown = self.surroundings.shutdown.clone();
         tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(Ending::Cancelled),
+            () = cancel.cancelled() => Err(self.called_off()),
             () = shutdown.cancelled() => Err(Ending::ShuttingDown),
-            news = lane_news(&self.lane, &mut self.lane_changes) => self.take_lane_news(news),
+            turn = self.outlet.turn(Wants::Nothing) => self.take_turn(turn),
         }
     }
 
-    /// Moves to the lane that the router asked by, or starts the window of a lost one.
-    fn take_lane_news(&mut self, news: LaneNews) -> Result<(), Ending> {
-        match news {
-            LaneNews::WindowOver => return Err(Ending::LinkLost),
-            LaneNews::Gone => {
-                // What was only queued never left: it is sent again, and nothing else is.
-                self.sent = self.delivered.load(Ordering::Relaxed);
-                self.lane = Lane::Lost { until: Instant::now() + self.config().adopt_window };
-                info!(job = %self.job.job_id, from = "attached", to = "lost", sent = self.sent, "lane of a job lost");
+    /// What it means that the job's round was ended from outside.
+    fn called_off(&self) -> Ending {
+        if self.outlet.is_superseded() { Ending::Superseded } else { Ending::Cancelled }
+    }
+
+    /// A silence is the job's own time running out when that came first.
+    fn overdue(&self, limit: Option<Limit>) -> Ending {
+        let total = Limit::Total(self.config().job_timeout);
+        Ending::TimedOut(limit.filter(|_| Instant::now() < self.deadline()).unwrap_or(total))
+    }
+
+    /// Does what follows from a change of the job's way out.
+    fn take_turn(&mut self, turn: Turn) -> Result<(), Ending> {
+        let sent = self.outlet.sent();
+        match turn {
+            Turn::Room(room) => self.send_next(room),
+            Turn::Written => {}
+            Turn::Lost => info!(job = %self.id(), from = "attached", to = "lost", sent, "lane of a job lost"),
+            Turn::Settling => {
+                info!(job = %self.id(), from = "attached", to = "settling", sent, "another lane asks for a job");
             }
-            LaneNews::Moved(lane) => {
-                if let Lane::Attached(old) = &self.lane
-                    && old.is_gone()
-                {
-                    self.sent = self.delivered.load(Ordering::Relaxed);
-                }
-                info!(job = %self.job.job_id, to = "attached", sent = self.sent, "job adopted by another lane");
-                self.lane = Lane::Attached(lane);
-            }
+            Turn::Adopted => info!(job = %self.id(), to = "attached", sent, "job adopted by another lane"),
+            Turn::WindowOver => return Err(Ending::LinkLost),
         }
         Ok(())
     }
 
-    /// Brings the one terminal message into a socket, waiting for a new lane if the job has lost its own.
-    async fn say(&mut self, ending: Ending) -> Ending {
-        let confirm_cancel = self.config().confirm_cancel;
-        let (frame, ending) = match ending {
-            Ending::Completed => match self.answer.complete(&self.job.job_id) {
-                Ok(complete) => (Some(ToRouter::Complete(Box::new(complete)).to_frame()), Ending::Completed),
-                Err(bad) => (bad.message(&self.job.job_id, confirm_cancel).map(error_frame), bad),
-            },
-            other => (other.message(&self.job.job_id, confirm_cancel).map(error_frame), other),
-        };
-        let Some(frame) = frame else { return ending };
+    /// Hands over all that the lane has room for now: one message per run of text, then the last words.
+    fn send_what_fits(&mut self) {
+        while self.has_unsent() {
+            let Some(room) = self.outlet.room() else { return };
+            self.send_next(room);
+        }
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.outlet.sent() < self.end()
+    }
+
+    /// The position behind all that is there to be sent; the last words are one more than the text.
+    fn end(&self) -> usize {
+        self.answer.transcript().len() + usize::from(self.last_words.is_some())
+    }
+
+    fn send_next(&mut self, room: Room) {
+        let transcript = self.answer.transcript();
+        if let Some((channel, range)) = transcript.after(self.outlet.sent()) {
+            let upto = range.end;
+            let token = Token {
+                job_id: self.id().into(),
+                token: transcript.slice(range).into(),
+                reasoning: channel == Channel::Reasoning,
+            };
+            let frame = ToRouter::Token(token).to_frame();
+            self.outlet.send(room, frame, upto, false);
+        } else if let Some(words) = self.last_words.clone() {
+            self.outlet.send(room, words, transcript.len() + 1, true);
+        }
+    }
+
+    /// Brings the rest of the text and the one terminal message into a socket, waiting for a new lane if the job has
+    /// lost its own.
+    async fn say(&mut self, mut ending: Ending) -> Ending {
         loop {
-            match &self.lane {
-                Lane::Attached(lane) => {
-                    let (written, seen) = oneshot::channel();
-                    let receipt = Receipt::terminal(&self.delivered, self.sent, written);
-                    if lane.send(Frame::Text(frame.clone(), Some(receipt))).await.is_ok() && seen.await.is_ok() {
-                        return ending;
+            let confirm_cancel = self.config().confirm_cancel;
+            let id = self.order.job.job_id.clone();
+            let frame = match ending {
+                Ending::Completed => match self.answer.complete(&id) {
+                    Ok(complete) => Some(ToRouter::Complete(Box::new(complete)).to_frame()),
+                    Err(bad) => {
+                        ending = bad;
+                        continue;
                     }
-                    if self.take_lane_news(LaneNews::Gone).is_err() {
-                        return Ending::LinkLost;
+                },
+                ref other => other.message(&id, confirm_cancel).map(error_frame),
+            };
+            if ending.is_called_off() {
+                // No text of it is wanted any more; what is begun is complete frames and harms nobody.
+                self.outlet.revoke();
+                self.outlet.begin_again(self.answer.transcript().len());
+            }
+            let Some(frame) = frame else { return ending };
+            self.last_words = Some(frame.into());
+            match self.said(ending.is_called_off()).await {
+                Ok(()) => return ending,
+                Err(other) => ending = other,
+            }
+        }
+    }
+
+    /// Waits until the last words are in a socket; `Err` is another ending that came first.
+    async fn said(&mut self, called_off: bool) -> Result<(), Ending> {
+        let (cancel, shutdown) = (self.cancel.clone(), self.surroundings.shutdown.clone());
+        let mut called_off = called_off;
+        loop {
+            self.send_what_fits();
+            if self.outlet.written() >= self.end() {
+                return Ok(());
+            }
+            let wants = if self.has_unsent() { Wants::Room } else { Wants::Written };
+            tokio::select! {
+                biased;
+                turn = self.outlet.turn(wants) => self.take_turn(turn)?,
+                () = cancel.cancelled(), if !called_off => {
+                    if self.outlet.revoke() < self.end() {
+                        return Err(self.called_off());
                     }
+                    // The router gets its end all the same; it is on its way already.
+                    called_off = true;
                 }
-                Lane::Lost { .. } => {
-                    // The jobs of a link that is not coming back must not hold up the end of the worker.
-                    if self.surroundings.shutdown.is_cancelled() {
-                        return Ending::LinkLost;
-                    }
-                    let interrupted = self.interrupted().await;
-                    if let Err(ending) = interrupted {
-                        return ending;
-                    }
-                }
+                // The jobs of a link that is not coming back must not hold up the end of the worker.
+                () = shutdown.cancelled(), if self.outlet.is_lost() => return Err(Ending::LinkLost),
             }
         }
     }
 
     fn record(&self, ending: &Ending) {
-        let now = Instant::now();
-        let tokens = self.answer.tokens();
-        let model = self.model.as_deref().unwrap_or_default();
-        let first_token = self.first_token.map(|at| at.duration_since(self.arrived));
-        let waited = self.started.map(|at| at.duration_since(self.arrived));
-        let took = now.duration_since(self.arrived);
-        self.surroundings.telemetry.ended(model, ending.label(), took, waited, first_token, tokens);
+        let since_arrival = |at: Instant| at.duration_since(self.arrived);
+        let ended = Ended {
+            model: self.model.as_deref().or(ending.model()).unwrap_or("unknown"),
+            ending: ending.label(),
+            took: self.arrived.elapsed(),
+            waited: self.started.map(since_arrival),
+            first_token: self.first_token.map(since_arrival),
+            tokens: self.answer.tokens(),
+        };
+        self.surroundings.telemetry.ended(&ended);
         info!(
-            job = %self.job.job_id, model, ending = ending.label(), tokens,
-            ms = took.as_secs_f64() * 1e3,
-            first_token_ms = first_token.map(|first| first.as_secs_f64() * 1e3),
+            job = %self.id(), model = ended.model, ending = ended.ending, tokens = ended.tokens,
+            ms = ended.took.as_secs_f64() * 1e3,
+            first_token_ms = ended.first_token.map(|first| first.as_secs_f64() * 1e3),
             reason = ending.reason(), "job ended"
         );
     }
@@ -295,35 +361,4 @@ impl Exchange {
 
 fn error_frame(message: JobError<'_>) -> String {
     ToRouter::Error(message).to_frame()
-}
-
-/// What happened to a job's lane.
-#[derive(Debug)]
-enum LaneNews {
-    Gone,
-    Moved(Outbox),
-    WindowOver,
-}
-
-/// Resolves when the lane is lost, another one takes the job, or the window for that is over.
-async fn lane_news(lane: &Lane, changes: &mut watch::Receiver<Outbox>) -> LaneNews {
-    match lane {
-        Lane::Attached(outbox) => tokio::select! {
-            moved = moved(changes) => LaneNews::Moved(moved),
-            () = outbox.gone() => LaneNews::Gone,
-        },
-        Lane::Lost { until } => tokio::select! {
-            moved = moved(changes) => LaneNews::Moved(moved),
-            () = tokio::time::sleep_until((*until).into()) => LaneNews::WindowOver,
-        },
-    }
-}
-
-/// The next lane that asks for this job. The desk holds the sender until the job has left it, or has
-/// cancelled it for a new round, so a closed channel has nothing more to say.
-async fn moved(changes: &mut watch::Receiver<Outbox>) -> Outbox {
-    match changes.changed().await {
-        Ok(()) => changes.borrow_and_update().clone(),
-        Err(_) => std::future::pending().await,
-    }
 }

@@ -9,8 +9,16 @@ use crate::lanes::is_open_source_health;
 /// The report is a courtesy: without it there is one connection.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Asks at the start, and again whenever a greeting makes it worth asking.
+pub(crate) async fn keep_known(shared: &Shared) -> std::convert::Infallible {
+    loop {
+        read(shared).await;
+        shared.marked.notified().await;
+    }
+}
+
 /// Asks, unless the number of connections is fixed anyway or the answer is known. Any fault means: no.
-pub(crate) async fn read(shared: &Shared) {
+async fn read(shared: &Shared) {
     let wanted = shared.surroundings.config.connections == Connections::Auto;
     if !wanted || shared.health_is_known() {
         return;

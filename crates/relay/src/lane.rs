@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use auxot_protocol::{Capabilities, Hello, Policy, ToRouter, ToWorker};
 use futures_util::{SinkExt, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{error, info, warn};
 
 use crate::backoff::{Backoff, random};
 use crate::desk::Desk;
-use crate::dial::{Dialer, Socket};
+use crate::dial::{Dialed, Dialer, Socket};
 use crate::exchange::Surroundings;
 use crate::greeting::{self, Greeting};
 use crate::lanes::{Dispatch, Marks, is_open_source_id, share};
@@ -28,6 +28,8 @@ use crate::session::{Session, SessionEnd};
 
 /// How often a key that was good once and is refused now is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// With nothing to serve, the router is asked this often whether its policy has changed.
+pub(crate) const POLICY_RETRY: Duration = Duration::from_secs(60);
 
 /// What all lanes share.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     /// The two marks of the open-source router, and what follows from having seen both.
     pub(crate) marks: Mutex<Marks>,
     pub(crate) dispatch: watch::Sender<Dispatch>,
+    /// Told whenever a greeting bears the second mark: the first is worth looking for then.
+    pub(crate) marked: Notify,
     /// Lanes that are wanted now.
     pub(crate) wanted: watch::Sender<u32>,
     /// Whether the router has ever taken our key.
@@ -58,7 +62,7 @@ pub(crate) enum LaneEnd {
 
 /// What came of one attempt to connect.
 enum Attempted {
-    Serving(Box<Socket>, Option<Box<Policy>>),
+    Serving(Box<Dialed>, Option<Box<Policy>>),
     KeyRefused { reason: String },
     Pause(Duration),
 }
@@ -69,6 +73,7 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
         let mut told = drain.clone();
         tokio::select! {
             () = serves(&shared) => {}
+            end = ask_again(&shared), if number == 0 => return end,
             _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
         }
         let capabilities = || stated(&shared, number);
@@ -77,12 +82,14 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
             _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
         };
         let pause = match attempted {
-            Attempted::Serving(socket, policy) => {
+            Attempted::Serving(dialed, policy) => {
                 if let Some(policy) = policy {
                     shared.policy.take_in(*policy, &shared.surroundings.fleet).await;
                 }
-                match serve(&shared, number, *socket, drain.clone()).await {
+                match serve(&shared, number, *dialed, drain.clone()).await {
                     SessionEnd::Drained => return LaneEnd::Drained,
+                    // There is nothing to come back for before an engine is ready again.
+                    SessionEnd::Useless => continue,
                     SessionEnd::Lost { .. } => shared.next_pause(),
                 }
             }
@@ -113,7 +120,7 @@ pub(crate) async fn ask_policy(shared: &Shared) -> Result<Option<Policy>, LaneEn
     }
 }
 
-async fn serve(shared: &Arc<Shared>, number: u32, socket: Socket, drain: watch::Receiver<bool>) -> SessionEnd {
+async fn serve(shared: &Arc<Shared>, number: u32, dialed: Dialed, drain: watch::Receiver<bool>) -> SessionEnd {
     let since = Instant::now();
     let up = LinkUp::new();
     let capabilities = || stated(shared, number);
@@ -131,12 +138,16 @@ async fn serve(shared: &Arc<Shared>, number: u32, socket: Socket, drain: watch::
         on_policy: &on_policy,
         told: None,
     };
-    let end = session.serve(socket).await;
+    let end = session.serve(dialed).await;
     drop(up);
     let served = since.elapsed();
     shared.backoff.lock().unwrap_or_else(PoisonError::into_inner).link_ended(served);
     match &end {
         SessionEnd::Drained => info!(lane = number, from = "serving", to = "closed", "link drained"),
+        SessionEnd::Useless => {
+            metrics::link_lost("no_model");
+            warn!(lane = number, from = "serving", to = "waiting", "link closed: every model has failed, see the log");
+        }
         SessionEnd::Lost { cause, detail } => {
             metrics::link_lost(cause);
             warn!(
@@ -154,17 +165,17 @@ async fn serve(shared: &Arc<Shared>, number: u32, socket: Socket, drain: watch::
 }
 
 async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
-    let mut socket = match shared.dialer.dial().await {
-        Ok(socket) => socket,
+    let mut dialed = match shared.dialer.dial().await {
+        Ok(dialed) => dialed,
         Err(fault) => {
-            metrics::link_lost("connect");
+            metrics::dial_failed(fault.label());
             let pause = shared.next_pause();
             warn!(%fault, pause_ms = pause.as_millis() as u64, "cannot reach the router");
             return Attempted::Pause(pause);
         }
     };
     let limit = shared.surroundings.config.hello_timeout;
-    let greeting = match tokio::time::timeout(limit, greet(shared, &mut socket, capabilities)).await {
+    let greeting = match tokio::time::timeout(limit, greet(shared, &mut dialed.socket, capabilities)).await {
         Ok(greeting) => greeting,
         Err(_) => Greeting::Transient { reason: format!("no answer to hello within {limit:?}") },
     };
@@ -175,14 +186,14 @@ async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
             shared.mark(|marks| marks.id = is_open_source_id(&gpu_id));
             if is_open_source_id(&gpu_id) {
                 // It may not have been there to be asked when we started, or was another one then.
-                crate::health::read(shared).await;
+                shared.marked.notify_one();
             }
             info!(gpu_id, url = %shared.dialer.url, from = "greeting", to = "serving", "link accepted");
-            Attempted::Serving(Box::new(socket), policy)
+            Attempted::Serving(Box::new(dialed), policy)
         }
         Greeting::KeyRefused { reason } => {
             metrics::key_refused(true);
-            metrics::link_lost("key_refused");
+            metrics::dial_failed("key_refused");
             error!(reason, url = %shared.dialer.url, "the router refuses the worker key; check AUXOT_GPU_KEY");
             Attempted::KeyRefused { reason }
         }
@@ -191,7 +202,7 @@ async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
             Attempted::Pause(after)
         }
         Greeting::Transient { reason } => {
-            metrics::link_lost("greeting");
+            metrics::dial_failed("greeting");
             let pause = shared.next_pause();
             warn!(reason, pause_ms = pause.as_millis() as u64, "the router did not greet us");
             Attempted::Pause(pause)
@@ -233,6 +244,22 @@ async fn greet(shared: &Shared, socket: &mut Socket, mut capabilities: Capabilit
     }
 }
 
+/// With every model failed there is no connection, and only the router can wish for another model: asks it now and
+/// then. Resolves when the key is refused.
+async fn ask_again(shared: &Shared) -> LaneEnd {
+    let fleet = &shared.surroundings.fleet;
+    loop {
+        tokio::time::sleep(POLICY_RETRY).await;
+        if fleet.all_failed() {
+            match ask_policy(shared).await {
+                Ok(Some(policy)) => _ = shared.policy.take_in(policy, fleet).await,
+                Ok(None) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+}
+
 /// Resolves when there is an engine to offer.
 async fn serves(shared: &Shared) {
     let mut changes = shared.surroundings.fleet.changes();
@@ -246,10 +273,11 @@ async fn serves(shared: &Shared) {
 /// What this lane says it can do now.
 fn stated(shared: &Shared, number: u32) -> Capabilities {
     let (dispatch, lanes) = (*shared.dispatch.borrow(), *shared.wanted.borrow());
-    shared
-        .surroundings
-        .telemetry
-        .capabilities(&shared.surroundings.fleet, |slots| share(number, lanes, dispatch, slots))
+    let surroundings = &shared.surroundings;
+    let mut capabilities =
+        surroundings.telemetry.capabilities(&surroundings.fleet, |slots| share(number, lanes, dispatch, slots));
+    shared.policy.claim(&mut capabilities);
+    capabilities
 }
 
 impl Shared {

@@ -3,15 +3,15 @@
 //! # Theory of operation
 //!
 //! A [`Relay`] holds one **lane** or several (`lanes` decides how many, `lane` keeps one going). A lane
-//! dials (`dial`, `proxy`, `tls`, `url`), greets (`greeting` reads the answer), and serves a `session`:
-//! one task that reads the router's messages, beats the heart and states the worker's capabilities
-//! again whenever the truth has changed, beside one `writer` that empties the lane's bounded `outbox`.
+//! dials (`dial`, `connect`, `proxy`, `tls`, `url`), greets (`greeting` reads the answer), and serves a
+//! `session`: one task that reads the router's messages, beats the heart and states the worker's
+//! capabilities again whenever the truth has changed, beside one `writer` that empties the lane's
+//! bounded `outbox`. What the worker says of itself goes before what it says of jobs.
 //!
-//! A job goes to the `desk`, the table of all jobs whichever lane they came by. There it becomes an
-//! `exchange`: straight-line code that waits for the fleet's lease, makes the engine's request
-//! (`attempt`), reads the engine's events into an `answer` over a `transcript`, sends slices of that
-//! transcript to the lane, and ends in exactly one `ending`, whose terminal message is only out when
-//! the socket has it.
+//! A job is looked through once (`order`) and goes to the `desk`, the table of all jobs whichever lane
+//! they came by. There it becomes an `exchange`: straight-line code that waits for the fleet's lease,
+//! makes the engine's request (`attempt`), reads the engine's events into an `answer` over a
+//! `transcript`, and ends in exactly one `ending`. All it has to say leaves by its `outlet`.
 //!
 //! # The token path
 //!
@@ -19,17 +19,29 @@
 //! in place, appends the text to the transcript and puts one message into the outbox; the writer, woken
 //! once for all exchanges of that turn, flushes once. A slow router fills the outbox, then the
 //! transcript's unsent part, then the engine's socket: text merges, nothing is dropped, nothing grows.
+//! What would take milliseconds, a conversation of megabytes, is read and written on another thread.
+//!
+//! # What has arrived
+//!
+//! A transcript's bytes are numbered, and its terminal message is the number behind the last. Each
+//! message carries a `delivery` receipt, which the writer signs when the socket has it. So an outlet
+//! that loses its lane, or is asked for by another one, knows the byte to go on from. A lane is slow
+//! as long as its `meter` shows that the socket takes bytes, and dead when it takes none for the write
+//! timeout.
 //!
 //! # A lost lane
 //!
 //! The exchange goes on reading for the adopt window. The router sends the job again, by the same id
-//! and messages; the desk moves the running exchange to the lane that asked, and it goes on from the
-//! first byte that never reached a socket. After the window the engine's socket is closed, which frees its slot.
+//! and messages; the desk moves the running exchange to the lane that asked. After the window the
+//! engine's socket is closed, which frees its slot. A worker that ends does not wait for that.
 
 mod answer;
 mod attempt;
 mod backoff;
+mod claims;
 mod config;
+mod connect;
+mod delivery;
 mod desk;
 mod dial;
 mod ending;
@@ -39,10 +51,14 @@ mod health;
 mod lane;
 mod lanes;
 mod memo;
+mod meter;
 mod metrics;
+mod order;
 mod outbox;
+mod outlet;
 mod policy;
 mod proxy;
+mod reductions;
 mod relay;
 mod session;
 mod stats;

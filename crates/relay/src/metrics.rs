@@ -1,12 +1,11 @@
 //! The series about jobs and links: names, labels and buckets in one place.
 
-use std::time::Duration;
-
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
 use crate::ending::Ending;
+use crate::telemetry::Ended;
 
 const DURATION: &str = "auxot_worker_inference_duration_seconds";
 const FIRST_TOKEN: &str = "auxot_worker_time_to_first_token_seconds";
@@ -15,6 +14,7 @@ const TOKENS: &str = "auxot_worker_tokens_generated_total";
 const JOBS: &str = "auxot_worker_jobs_total";
 const RETRIES: &str = "auxot_worker_job_retries_total";
 const LINKS_UP: &str = "auxot_worker_router_links";
+const DIALS_FAILED: &str = "auxot_worker_router_dials_failed_total";
 const LINKS_LOST: &str = "auxot_worker_router_links_lost_total";
 const CONFIG_REFUSED: &str = "auxot_worker_router_config_refused_total";
 const KEY_REFUSED: &str = "auxot_worker_router_key_refused";
@@ -28,7 +28,11 @@ pub const HISTOGRAMS: [&str; 3] = [DURATION, FIRST_TOKEN, QUEUE_WAIT];
 
 /// Describes every series of this crate, and sets those that must be seen before anything happens.
 pub fn describe() {
-    describe_histogram!(DURATION, Unit::Seconds, "From a job's arrival to its end (labels: model)");
+    describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "From a job's arrival to its end, of jobs that got a slot (labels: model)"
+    );
     describe_histogram!(
         FIRST_TOKEN,
         Unit::Seconds,
@@ -39,7 +43,8 @@ pub fn describe() {
     describe_counter!(JOBS, "Jobs by their one ending (labels: model, ending)");
     describe_counter!(RETRIES, "Jobs sent to a fresh engine because theirs went away before the first token");
     describe_gauge!(LINKS_UP, "Connections to the router that serve");
-    describe_counter!(LINKS_LOST, "Connections to the router that ended, by cause (labels: cause)");
+    describe_counter!(LINKS_LOST, "Connections to the router that served and ended, by cause (labels: cause)");
+    describe_counter!(DIALS_FAILED, "Attempts to connect to the router that led to nothing, by cause (labels: cause)");
     describe_counter!(CONFIG_REFUSED, "Times the router refused our capabilities");
     describe_gauge!(KEY_REFUSED, "1 while the router refuses our key");
     gauge!(LINKS_UP).set(0.0);
@@ -76,23 +81,17 @@ impl JobSeries {
         }
     }
 
-    pub(crate) fn ended(
-        &self,
-        ending: &'static str,
-        took: Duration,
-        waited: Option<Duration>,
-        first_token: Option<Duration>,
-        tokens: u64,
-    ) {
-        self.duration.record(took);
-        self.tokens.increment(tokens);
-        if let Some(waited) = waited {
+    pub(crate) fn ended(&self, ended: &Ended<'_>) {
+        self.tokens.increment(ended.tokens);
+        // A job that was turned away took no inference time, however long it waited.
+        if let Some(waited) = ended.waited {
+            self.duration.record(ended.took);
             self.queue_wait.record(waited);
         }
-        if let Some(first_token) = first_token {
+        if let Some(first_token) = ended.first_token {
             self.first_token.record(first_token);
         }
-        if let Some((_, counter)) = self.endings.iter().find(|(label, _)| *label == ending) {
+        if let Some((_, counter)) = self.endings.iter().find(|(label, _)| *label == ended.ending) {
             counter.increment(1);
         }
     }
@@ -125,6 +124,10 @@ impl Drop for LinkUp {
     fn drop(&mut self) {
         gauge!(LINKS_UP).decrement(1.0);
     }
+}
+
+pub(crate) fn dial_failed(cause: &'static str) {
+    counter!(DIALS_FAILED, "cause" => cause).increment(1);
 }
 
 pub(crate) fn link_lost(cause: &'static str) {

@@ -2,56 +2,39 @@
 //!
 //! A frame waits here until the writer has it in the socket. The queue is short on purpose: when
 //! the router reads slowly the queue fills, `reserve` waits, an exchange stops reading its engine
-//! and merges what it has, and nothing grows. Whoever needs to know that a frame has really left
-//! attaches a [`Receipt`].
+//! and merges what it has, and nothing grows. Beside it is a shorter one for what the worker says of
+//! itself, which the writer takes first: a lane full of text must not look like a dead worker.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use tokio::sync::{mpsc, oneshot};
+use crate::delivery::Receipt;
 
-/// Frames that may wait for the socket.
+/// Frames of jobs that may wait for the socket.
 const DEPTH: usize = 64;
+/// Frames about the worker itself that may wait.
+const CONTROL_DEPTH: usize = 8;
 
 /// One message on its way out.
 #[derive(Debug)]
 pub(crate) enum Frame {
     /// A protocol message.
-    Text(String, Option<Receipt>),
+    Text(Utf8Bytes, Option<Receipt>),
     /// A WebSocket ping, to hear whether the router still lives.
     Ping,
     /// The polite end; nothing is written after it.
     Close,
 }
 
-/// Notes how far a job's text has been written to the socket.
-#[derive(Debug)]
-pub(crate) struct Receipt {
-    delivered: Arc<AtomicUsize>,
-    upto: usize,
-    terminal: Option<oneshot::Sender<()>>,
-}
-
-impl Receipt {
-    pub(crate) fn new(delivered: &Arc<AtomicUsize>, upto: usize) -> Self {
-        Self { delivered: Arc::clone(delivered), upto, terminal: None }
-    }
-
-    /// The receipt of a job's last frame, which somebody waits for.
-    pub(crate) fn terminal(delivered: &Arc<AtomicUsize>, upto: usize, written: oneshot::Sender<()>) -> Self {
-        Self { delivered: Arc::clone(delivered), upto, terminal: Some(written) }
-    }
-
-    /// The frame is in the socket.
-    pub(crate) fn sign(self) {
-        // A lane that a job has left may sign after its successor: what is delivered stays delivered.
-        self.delivered.fetch_max(self.upto, Ordering::Relaxed);
-        if let Some(terminal) = self.terminal {
-            // Nobody waiting any more is fine: the frame is out either way.
-            let _ = terminal.send(());
-        }
+impl Frame {
+    /// A message that nobody follows.
+    pub(crate) fn text(text: String) -> Self {
+        Self::Text(text.into(), None)
     }
 }
+
+/// Room for one frame, held until it is used or dropped.
+pub(crate) type Room = mpsc::OwnedPermit<Frame>;
 
 /// The lane is gone; what was to be sent was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,48 +43,78 @@ pub(crate) struct LaneGone;
 /// A handle to one lane's writer.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbox {
-    sender: mpsc::Sender<Frame>,
+    jobs: mpsc::Sender<Frame>,
+    control: mpsc::Sender<Frame>,
+}
+
+/// The writer's end of an outbox.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    jobs: mpsc::Receiver<Frame>,
+    control: mpsc::Receiver<Frame>,
 }
 
 impl Outbox {
     /// A new lane's outbox and what its writer reads from.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Frame>) {
-        let (sender, receiver) = mpsc::channel(DEPTH);
-        (Self { sender }, receiver)
+    pub(crate) fn new() -> (Self, Frames) {
+        let (jobs, from_jobs) = mpsc::channel(DEPTH);
+        let (control, from_control) = mpsc::channel(CONTROL_DEPTH);
+        (Self { jobs, control }, Frames { jobs: from_jobs, control: from_control })
     }
 
-    /// Waits for room and sends.
+    /// Waits for room behind everything that is there, and sends.
     pub(crate) async fn send(&self, frame: Frame) -> Result<(), LaneGone> {
-        self.sender.send(frame).await.map_err(|_| LaneGone)
+        self.jobs.send(frame).await.map_err(|_| LaneGone)
     }
 
     /// Waits for room without giving up the frame's making: text merges until there is room.
-    pub(crate) async fn reserve(&self) -> Result<mpsc::OwnedPermit<Frame>, LaneGone> {
-        self.sender.clone().reserve_owned().await.map_err(|_| LaneGone)
+    pub(crate) async fn reserve(&self) -> Result<Room, LaneGone> {
+        self.jobs.clone().reserve_owned().await.map_err(|_| LaneGone)
     }
 
     /// Room that is there now.
-    pub(crate) fn try_reserve(&self) -> Result<mpsc::Permit<'_, Frame>, mpsc::error::TrySendError<()>> {
-        self.sender.try_reserve()
+    pub(crate) fn try_reserve(&self) -> Option<Room> {
+        self.jobs.clone().try_reserve_owned().ok()
     }
 
-    /// Sends now or not at all: the unwinding path, which cannot wait.
-    pub(crate) fn try_send(&self, frame: Frame) -> bool {
-        self.sender.try_send(frame).is_ok()
+    /// Sends what the worker says of itself, before all jobs' frames; false if even that queue is full.
+    pub(crate) fn try_control(&self, frame: Frame) -> bool {
+        self.control.try_send(frame).is_ok()
+    }
+
+    /// The same, waiting for room.
+    pub(crate) async fn control(&self, frame: Frame) -> Result<(), LaneGone> {
+        self.control.send(frame).await.map_err(|_| LaneGone)
     }
 
     /// Whether both lead to the same lane.
     pub(crate) fn is_same_lane(&self, other: &Self) -> bool {
-        self.sender.same_channel(&other.sender)
+        self.jobs.same_channel(&other.jobs)
     }
 
     /// Whether the lane's writer is gone.
     pub(crate) fn is_gone(&self) -> bool {
-        self.sender.is_closed()
+        self.jobs.is_closed()
     }
 
     /// Resolves when the lane's writer is gone.
     pub(crate) async fn gone(&self) {
-        self.sender.closed().await;
+        self.jobs.closed().await;
+    }
+}
+
+impl Frames {
+    /// The next frame; `None` when nobody is left who could send one. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        tokio::select! {
+            biased;
+            Some(frame) = self.control.recv() => Some(frame),
+            frame = self.jobs.recv() => frame,
+        }
+    }
+
+    /// A frame that is there already.
+    pub(crate) fn try_next(&mut self) -> Option<Frame> {
+        self.control.try_recv().or_else(|_| self.jobs.try_recv()).ok()
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use auxot_fleet::{Fleet, Wish};
-use auxot_protocol::Policy;
+use auxot_protocol::{Capabilities, Policy};
 use tracing::{info, warn};
 
+use crate::claims;
 use crate::memo::Memo;
 
 /// Takes in policies, each once.
@@ -20,6 +21,13 @@ impl PolicyKeeper {
     pub(crate) fn new(memo: Memo) -> Self {
         let last = memo.recall().filter(Policy::is_for_gpu);
         Self { memo, last: Mutex::new(last) }
+    }
+
+    /// Adds to what is true of this worker what follows from the router's wish for certain capabilities.
+    pub(crate) fn claim(&self, capabilities: &mut Capabilities) {
+        if let Some(policy) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+            claims::claim(capabilities, &policy.capabilities);
+        }
     }
 
     /// The wish to start from.
@@ -42,7 +50,11 @@ impl PolicyKeeper {
             slots = policy.slots(),
             "policy of the router"
         );
-        for gap in fleet.wish(wish(&policy)).await {
+        let mut gaps = fleet.wish(wish(&policy)).await;
+        if let Some(primary) = fleet.report().models.first() {
+            gaps.extend(claims::gaps(&primary.model.name, &primary.capabilities(), &policy.capabilities));
+        }
+        for gap in gaps {
             warn!(gap, "cannot honour the router's policy");
         }
         let memo = self.memo.clone();

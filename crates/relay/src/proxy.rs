@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use url::Url;
 
+use crate::connect::connect;
 use crate::url::RouterUrl;
 
 /// The proxy's answer may not be longer than this.
@@ -55,7 +56,7 @@ fn is_excepted(host: &str, list: &str) -> bool {
 impl Proxy {
     pub(crate) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ProxyError> {
         let fault = |source| ProxyError::Connect { host: self.host.clone(), port: self.port, source };
-        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(fault)?;
+        let mut stream = connect(&self.host, self.port).await.map_err(fault)?;
         let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.map_err(fault)?;

@@ -1,15 +1,16 @@
 //! The router's door as a whole: how many lanes, what they share, and how it all ends.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use auxot_fleet::{Fleet, Wish};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, watch};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::config::{Config, PromptProgress};
@@ -17,18 +18,17 @@ use crate::desk::Desk;
 use crate::dial::Dialer;
 use crate::exchange::Surroundings;
 use crate::health;
-use crate::lane::{self, LaneEnd, Shared};
+use crate::lane::{self, LaneEnd, POLICY_RETRY, Shared};
 use crate::lanes::{Dispatch, wanted};
 use crate::memo::Memo;
 use crate::policy::PolicyKeeper;
+use crate::reductions::Reductions;
 use crate::telemetry::Telemetry;
 use crate::tls::{self, TlsError};
 use crate::url::{RouterUrl, UrlError};
 
 /// How long jobs cut short by the end of the worker have to tell the router so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// With nothing to serve, the router is asked this often whether its policy has changed.
-const POLICY_RETRY: Duration = Duration::from_secs(60);
 
 /// The door to one router, before it is opened.
 #[derive(Debug)]
@@ -102,6 +102,7 @@ impl Relay {
         let surroundings = Arc::new(Surroundings {
             fleet: fleet.clone(),
             telemetry: Telemetry::default(),
+            reductions: Reductions::default(),
             shutdown: CancellationToken::new(),
             sends_progress: progress_wanted,
             config: self.config,
@@ -116,12 +117,13 @@ impl Relay {
                 surroundings.config.reconnect_max_delay,
             )),
             marks: Mutex::default(),
+            marked: Notify::new(),
             dispatch: watch::Sender::new(Dispatch::default()),
             wanted: watch::Sender::new(1),
             accepted_once: AtomicBool::new(false),
             surroundings,
         });
-        let mut door = Door { shared, lanes: JoinSet::new(), drains: Vec::new(), sends_progress };
+        let mut door = Door { shared, tasks: JoinSet::new(), lanes: BTreeMap::new(), sends_progress };
         tokio::pin!(drain);
         tokio::select! {
             end = door.keep_open(&fleet) => return end,
@@ -134,18 +136,24 @@ impl Relay {
 /// The open door: the lanes and who may end them.
 struct Door {
     shared: Arc<Shared>,
-    lanes: JoinSet<LaneEnd>,
-    drains: Vec<watch::Sender<bool>>,
+    tasks: JoinSet<LaneEnd>,
+    /// By number, those that were not told to close.
+    lanes: BTreeMap<u32, LaneSeat>,
     sends_progress: watch::Sender<bool>,
+}
+
+/// One lane that is held open.
+struct LaneSeat {
+    task: Id,
+    drain: watch::Sender<bool>,
 }
 
 impl Door {
     /// Holds as many lanes as are wanted; returns only when the key is refused.
     async fn keep_open(&mut self, fleet: &Fleet) -> RelayEnd {
         let shared = Arc::clone(&self.shared);
-        let health = health::read(&shared);
+        let health = health::keep_known(&shared);
         tokio::pin!(health);
-        let mut health_read = false;
         if !fleet.has_models()
             && let Err(end) = self.wait_for_policy(fleet).await
         {
@@ -156,20 +164,29 @@ impl Door {
         loop {
             self.hold_wanted(fleet);
             tokio::select! {
-                () = &mut health, if !health_read => health_read = true,
+                never = &mut health => match never {},
                 Ok(()) = changes.changed() => {}
                 Ok(()) = dispatch.changed() => {}
-                Some(ended) = self.lanes.join_next() => match ended {
-                    Ok(LaneEnd::Drained) => {}
-                    Ok(LaneEnd::KeyRefused { reason }) => return RelayEnd::KeyRefused { reason },
-                    Err(fault) => {
-                        // A panic in one lane ends one connection; its place is filled anew.
-                        tracing::error!(%fault, "the task of a lane has failed");
-                        self.drains.clear();
-                    }
+                Some(ended) = self.tasks.join_next_with_id() => if let Some(end) = self.lane_ended(ended) {
+                    return end;
                 },
             }
         }
+    }
+
+    /// Takes in the end of a lane's task; a refused key ends the door.
+    fn lane_ended(&mut self, ended: Result<(Id, LaneEnd), JoinError>) -> Option<RelayEnd> {
+        let (task, end) = match ended {
+            Ok((task, LaneEnd::Drained)) => (task, None),
+            Ok((task, LaneEnd::KeyRefused { reason })) => (task, Some(RelayEnd::KeyRefused { reason })),
+            Err(fault) => {
+                // A panic in one lane ends one connection; its place is filled anew.
+                error!(%fault, "the task of a lane has failed");
+                (fault.id(), None)
+            }
+        };
+        self.lanes.retain(|_, lane| lane.task != task);
+        end
     }
 
     /// With no model of the operator's and no remembered policy, only the router can say what to load.
@@ -199,28 +216,29 @@ impl Door {
         let slots = report.models.first().and_then(|model| model.ready.as_ref()).map(|ready| ready.props.total_slots);
         let config = &shared.surroundings.config;
         // With no engine ready there is nothing new to know: the lanes stay as they are.
-        let count =
-            slots.map_or(self.drains.len().max(1), |slots| wanted(config.connections, dispatch, slots) as usize);
+        let count = slots.map_or(self.lanes.len().max(1), |slots| wanted(config.connections, dispatch, slots) as usize);
         shared.wanted.send_if_modified(|wanted| std::mem::replace(wanted, count as u32) != count as u32);
         self.sends_progress.send_replace(match config.prompt_progress {
             PromptProgress::On => true,
             PromptProgress::Off => false,
             PromptProgress::Auto => dispatch == Dispatch::Shared,
         });
-        while self.drains.len() > count {
-            if let Some(drain) = self.drains.pop() {
-                drain.send_replace(true);
+        while self.lanes.len() > count {
+            if let Some((_, lane)) = self.lanes.pop_last() {
+                lane.drain.send_replace(true);
             }
         }
-        while self.drains.len() < count {
+        let free = (0..).filter(|number| !self.lanes.contains_key(number));
+        let missing: Vec<u32> = free.take(count - self.lanes.len()).collect();
+        for number in missing {
             let (drain, told) = watch::channel(false);
-            let number = u32::try_from(self.drains.len()).unwrap_or(u32::MAX);
-            self.drains.push(drain);
-            self.lanes.spawn(lane::run(Arc::clone(shared), number, told));
+            let task = self.tasks.spawn(lane::run(Arc::clone(shared), number, told)).id();
+            self.lanes.insert(number, LaneSeat { task, drain });
         }
     }
 
-    /// Lets every lane finish its jobs; what is still running after `limit` is told that the worker ends.
+    /// Lets every lane finish its jobs, waiting ones too; what is still here after `limit` is told that the worker
+    /// ends.
     async fn drain(mut self, limit: Duration) -> RelayEnd {
         let desk = Arc::clone(&self.shared.desk);
         info!(
@@ -230,20 +248,27 @@ impl Door {
             limit_s = limit.as_secs_f64(),
             "the router's door closes"
         );
-        self.shared.surroundings.fleet.refuse();
-        for drain in &self.drains {
-            drain.send_replace(true);
+        for lane in self.lanes.values() {
+            lane.drain.send_replace(true);
         }
-        let finished = async { while self.lanes.join_next().await.is_some() {} };
-        tokio::pin!(finished);
-        if tokio::time::timeout(limit, &mut finished).await.is_ok() {
-            return RelayEnd::Drained { cut_short: 0 };
-        }
+        let closed = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::pin!(closed);
+        // With all lanes closed there can still be jobs whose lane was lost; nobody can ask for those any more.
+        let all_closed = tokio::time::timeout(limit, &mut closed).await.is_ok();
         let cut_short = desk.len();
-        warn!(jobs = cut_short, "the drain time is over");
-        desk.end_all();
-        // Their last words are a courtesy to the router; it also learns from the closed connection.
-        let _ = tokio::time::timeout(LAST_WORDS, finished).await;
+        if cut_short > 0 {
+            warn!(jobs = cut_short, all_closed, "jobs are cut short: the time to drain is over, or their link is");
+            desk.end_all();
+            // Their last words are a courtesy to the router; it also learns from the closed connection.
+            let said = async {
+                desk.empty().await;
+                if !all_closed {
+                    closed.await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_WORDS, said).await;
+        }
+        self.shared.surroundings.fleet.refuse();
         RelayEnd::Drained { cut_short }
     }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_protocol::{Capabilities, JobError, Policy, ToRouter, ToWorker};
+use auxot_protocol::{Capabilities, JobError, ParseError, Policy, ToRouter, ToWorker};
 use futures_util::stream::{SplitStream, StreamExt};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -12,8 +12,10 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
 use crate::desk::Desk;
+use crate::dial::Dialed;
 use crate::dial::Socket;
 use crate::exchange::Surroundings;
+use crate::order::Order;
 use crate::outbox::{Frame, Outbox};
 use crate::telemetry;
 use crate::writer::{self, WriteEnd};
@@ -21,13 +23,15 @@ use crate::writer::{self, WriteEnd};
 /// With nothing heard for so long, a ping asks whether the router lives.
 const PING_AFTER: Duration = Duration::from_secs(15);
 /// A frame larger than this is parsed off the token path, which it would hold up for milliseconds.
-const LARGE_FRAME: usize = 256 * 1024;
+const LARGE_FRAME: usize = 64 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug)]
 pub(crate) enum SessionEnd {
     /// We closed it: its jobs are done and no more are wanted here.
     Drained,
+    /// We closed it: no model here can serve any more.
+    Useless,
     /// It is gone; the cause is the metric's label.
     Lost { cause: &'static str, detail: String },
 }
@@ -50,17 +54,17 @@ pub(crate) struct Session<'a> {
 
 impl Session<'_> {
     /// Serves until the end. `config` follows `hello_ack` without waiting for anything, as upstream does.
-    pub(crate) async fn serve(mut self, socket: Socket) -> SessionEnd {
+    pub(crate) async fn serve(mut self, Dialed { socket, meter }: Dialed) -> SessionEnd {
         let (sink, stream) = socket.split();
         let (outbox, frames) = Outbox::new();
         // A task of its own: each token wakes it, and must not have everything polled that reading waits for.
         let mut writing = JoinSet::new();
-        writing.spawn(writer::write(sink, frames, self.surroundings.config.write_timeout));
+        writing.spawn(writer::write(sink, frames, meter, self.surroundings.config.write_timeout));
         let end = tokio::select! {
             end = self.read(stream, outbox) => end,
             Some(end) = writing.join_next() => lost_by(end),
         };
-        if matches!(end, SessionEnd::Drained) {
+        if matches!(end, SessionEnd::Drained | SessionEnd::Useless) {
             // The close frame is in the outbox; the writer ends with it or with its own time limit.
             writing.join_next().await;
         }
@@ -81,10 +85,12 @@ impl Session<'_> {
         loop {
             config_due = config_due && !self.tell_config(&outbox);
             let draining = *self.drain.borrow();
-            if draining && !self.desk.is_busy(&outbox) {
+            // A router that sees a connection sends it jobs, so there must be none where none can be served.
+            let useless = self.surroundings.fleet.all_failed();
+            if (draining || useless) && !self.desk.is_busy(&outbox) {
                 // A lane too full for the close frame is ended by its writer's own limit.
                 let _ = outbox.send(Frame::Close).await;
-                return SessionEnd::Drained;
+                return if draining { SessionEnd::Drained } else { SessionEnd::Useless };
             }
             let alarm = last_heard + if pinged { silence } else { PING_AFTER.min(silence) };
             tokio::select! {
@@ -99,20 +105,20 @@ impl Session<'_> {
                 }
                 _ = heartbeat.tick() => {
                     let beat = self.surroundings.telemetry.heartbeat(&self.surroundings.fleet, self.desk.len());
-                    if !outbox.try_send(Frame::Text(ToRouter::Heartbeat(Box::new(beat)).to_frame(), None)) {
-                        debug!("a full lane has no room for a heartbeat");
+                    if !outbox.try_control(Frame::text(ToRouter::Heartbeat(Box::new(beat)).to_frame())) {
+                        debug!("a lane that takes nothing has no room for a heartbeat");
                     }
                 }
                 Ok(()) = changes.changed() => config_due = true,
                 Ok(()) = self.lanes.changed() => config_due = true,
                 Ok(()) = self.drain.changed() => {}
-                Ok(()) = departures.changed(), if draining => {}
+                Ok(()) = departures.changed(), if draining || useless => {}
                 () = tokio::time::sleep_until(alarm.into()) => {
                     if last_heard.elapsed() >= silence {
                         return SessionEnd::Lost { cause: "silent", detail: format!("nothing received for {silence:?}") };
                     }
                     pinged = true;
-                    outbox.try_send(Frame::Ping);
+                    outbox.try_control(Frame::Ping);
                 }
             }
         }
@@ -126,7 +132,7 @@ impl Session<'_> {
             return true;
         }
         let config = ToRouter::Config { capabilities: Box::new(now) };
-        let sent = outbox.try_send(Frame::Text(config.to_frame(), None));
+        let sent = outbox.try_control(Frame::text(config.to_frame()));
         if sent {
             self.told = Some(lasting);
         }
@@ -159,16 +165,17 @@ impl Session<'_> {
             },
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
         };
-        let parsed = if text.len() > LARGE_FRAME {
-            match tokio::task::spawn_blocking(move || ToWorker::parse(&text)).await {
-                Ok(parsed) => parsed,
+        let heard = if text.len() > LARGE_FRAME {
+            match tokio::task::spawn_blocking(move || Heard::read(&text)).await {
+                Ok(heard) => heard,
                 Err(_) => return lost("failed", "the task that read a large message has failed".to_owned()),
             }
         } else {
-            ToWorker::parse(&text)
+            Heard::read(&text)
         };
-        match parsed {
-            Ok(message) => self.act(message, outbox, draining).await,
+        match heard {
+            Ok(Heard::Job(order)) => self.take_job(order, outbox, draining).await,
+            Ok(Heard::Other(message)) => self.act(*message).await,
             Err(fault) => {
                 warn!(%fault, job = fault.job_id, "cannot read a message of the router");
                 // A job that is never answered leaks a slot at the router for the life of the connection.
@@ -178,28 +185,29 @@ impl Session<'_> {
                         error: "cannot read this job".into(),
                         details: Some(fault.reason.into()),
                     };
-                    let _ = outbox.send(Frame::Text(ToRouter::Error(error).to_frame(), None)).await;
+                    let _ = outbox.control(Frame::text(ToRouter::Error(error).to_frame())).await;
                 }
             }
         }
         Ok(())
     }
 
-    async fn act(&mut self, message: ToWorker, outbox: &Outbox, draining: bool) {
+    async fn take_job(&mut self, order: Order, outbox: &Outbox, draining: bool) {
+        let job = Arc::clone(&order.job);
+        // A draining lane still finishes what is here; the rest is left unanswered on purpose: the router gives it to
+        // another worker when this lane closes, while an error would fail the caller's request.
+        let accepted = if draining { self.desk.adopt(&order, outbox) } else { Some(self.desk.accept(order, outbox)) };
+        // The engine has the job before the log has it: a line wakes the log's thread, on the processor that
+        // the engine could be using.
+        tokio::task::yield_now().await;
+        match accepted {
+            Some(accepted) => info!(job = %job.job_id, model = job.model, ?accepted, "job received"),
+            None => info!(job = %job.job_id, "left a job to the router: this worker is draining"),
+        }
+    }
+
+    async fn act(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Job(job) if draining => {
-                // Unanswered on purpose: the router gives it to another worker when this lane closes,
-                // while an error would fail the caller's request.
-                info!(job = %job.job_id, "left a job to the router: this worker is draining");
-            }
-            ToWorker::Job(job) => {
-                let (id, model) = (job.job_id.clone(), job.model.clone());
-                let accepted = self.desk.accept(*job, outbox);
-                // The engine has the job before the log has it: a line wakes the log's thread, on the processor that
-                // the engine could be using.
-                tokio::task::yield_now().await;
-                info!(job = %id, model, ?accepted, "job received");
-            }
             ToWorker::Cancel(cancel) => {
                 let known = self.desk.cancel(&cancel.job_id);
                 info!(job = %cancel.job_id, known, "job cancelled by the router");
@@ -218,9 +226,25 @@ impl Session<'_> {
                 );
             }
             ToWorker::Error(error) => warn!(error = %error.error, "the router reports a fault"),
-            ToWorker::ConfigAck(_) | ToWorker::HeartbeatAck | ToWorker::HelloAck(_) => {}
+            ToWorker::Job(_) | ToWorker::ConfigAck(_) | ToWorker::HeartbeatAck | ToWorker::HelloAck(_) => {}
             ToWorker::Unknown(kind) => debug!(kind, "ignored a message of an unknown type"),
         }
+    }
+}
+
+/// What a frame holds.
+enum Heard {
+    Job(Order),
+    Other(Box<ToWorker>),
+}
+
+impl Heard {
+    /// Reads a frame, and looks through the whole of a job.
+    fn read(text: &str) -> Result<Self, ParseError> {
+        Ok(match ToWorker::parse(text)? {
+            ToWorker::Job(job) => Self::Job(Order::new(*job)),
+            other => Self::Other(Box::new(other)),
+        })
     }
 }
 

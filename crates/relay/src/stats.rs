@@ -43,16 +43,16 @@ impl Window {
 
     pub(crate) fn figures(&mut self, now: Instant) -> Figures {
         self.forget_before(now);
-        let Some(oldest) = self.samples.front() else { return Figures::default() };
-        let span = now.duration_since(oldest.ended).max(oldest.latency).max(Duration::from_millis(1));
-        let tokens: u64 = self.samples.iter().map(|sample| sample.tokens).sum();
+        if self.samples.is_empty() {
+            return Figures::default();
+        }
         let latencies = sorted(self.samples.iter().map(|sample| sample.latency));
         let first_tokens = sorted(self.samples.iter().filter_map(|sample| sample.first_token));
         Figures {
             latency_p50: quantile(&latencies, 50),
             latency_p95: quantile(&latencies, 95),
             first_token_p50: quantile(&first_tokens, 50),
-            tokens_per_second: Some(tokens as f64 / span.min(WINDOW).as_secs_f64()),
+            tokens_per_second: throughput(&self.samples, now),
         }
     }
 
@@ -61,6 +61,33 @@ impl Window {
             self.samples.pop_front();
         }
     }
+}
+
+/// Tokens of the last minute per second in which any of these jobs was generating; `None` if none was.
+///
+/// A job that began before the minute counts with the part of its tokens that falls into it.
+fn throughput(samples: &VecDeque<Sample>, now: Instant) -> Option<f64> {
+    let since = |at: Instant| now.saturating_duration_since(at).min(WINDOW).as_secs_f64();
+    let mut tokens = 0.0;
+    // Seconds ago, from and to, of each job's time of generation.
+    let mut spans = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let began = sample.ended.checked_sub(sample.latency.saturating_sub(sample.first_token.unwrap_or_default()));
+        let (from, to) = (since(began.unwrap_or(sample.ended)), since(sample.ended));
+        let whole = sample.latency.saturating_sub(sample.first_token.unwrap_or_default()).as_secs_f64();
+        tokens += sample.tokens as f64 * if whole > 0.0 { ((from - to) / whole).min(1.0) } else { 1.0 };
+        spans.push((from, to));
+    }
+    spans.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let (mut busy, mut reached) = (0.0, f64::INFINITY);
+    for (from, to) in spans {
+        let from = from.min(reached);
+        if from > to {
+            busy += from - to;
+            reached = to;
+        }
+    }
+    (busy > 0.0).then(|| tokens / busy)
 }
 
 fn sorted(values: impl Iterator<Item = Duration>) -> Vec<Duration> {
@@ -96,8 +123,28 @@ mod tests {
         assert_eq!(figures.latency_p50, Some(Duration::from_millis(50)));
         assert_eq!(figures.latency_p95, Some(Duration::from_millis(95)));
         assert_eq!(figures.first_token_p50, Some(Duration::from_millis(50)));
-        assert_eq!(figures.tokens_per_second, Some(100.0));
         assert_eq!(window.figures(start + Duration::from_secs(61)), Figures::default());
+    }
+
+    #[test]
+    fn throughput_is_that_of_the_time_in_which_anything_was_generated() {
+        let start = Instant::now() + Duration::from_secs(600);
+        let job = |ago: u64, took: u64, first: u64, tokens| Sample {
+            ended: start - Duration::from_secs(ago),
+            latency: Duration::from_secs(took),
+            first_token: Some(Duration::from_secs(first)),
+            tokens,
+        };
+        let of = |jobs: &[Sample]| {
+            let mut window = Window::default();
+            jobs.iter().for_each(|job| window.add(*job));
+            window.figures(start).tokens_per_second
+        };
+        assert_eq!(of(&[job(30, 12, 2, 100)]), Some(10.0), "waiting is not generating");
+        assert_eq!(of(&[job(0, 120, 0, 1200)]), Some(10.0), "of a long job only the last minute counts");
+        assert_eq!(of(&[job(10, 10, 0, 100), job(10, 10, 0, 100)]), Some(20.0), "two at once");
+        assert_eq!(of(&[job(40, 10, 0, 100), job(0, 10, 0, 200)]), Some(15.0), "the pause between them is none");
+        assert_eq!(of(&[job(10, 10, 10, 1)]), None, "no time that could be measured");
     }
 
     #[test]

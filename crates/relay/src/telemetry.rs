@@ -27,26 +27,38 @@ struct PerModel {
     series: JobSeries,
 }
 
+/// One job that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended<'a> {
+    pub(crate) model: &'a str,
+    /// The label of its ending.
+    pub(crate) ending: &'static str,
+    /// From its arrival to its end.
+    pub(crate) took: Duration,
+    /// From its arrival to its slot; `None` if it never got one.
+    pub(crate) waited: Option<Duration>,
+    /// From its arrival to its first text.
+    pub(crate) first_token: Option<Duration>,
+    pub(crate) tokens: u64,
+}
+
 impl Telemetry {
     /// Records the one ending of a job.
-    pub(crate) fn ended(
-        &self,
-        model: &str,
-        ending: &'static str,
-        took: Duration,
-        waited: Option<Duration>,
-        first_token: Option<Duration>,
-        tokens: u64,
-    ) {
+    pub(crate) fn ended(&self, job: &Ended<'_>) {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        if !models.contains_key(model) {
-            let fresh = PerModel { window: Window::default(), series: JobSeries::new(model) };
-            models.insert(model.to_owned(), fresh);
+        if !models.contains_key(job.model) {
+            let fresh = PerModel { window: Window::default(), series: JobSeries::new(job.model) };
+            models.insert(job.model.to_owned(), fresh);
         }
-        let Some(per_model) = models.get_mut(model) else { return };
-        per_model.series.ended(ending, took, waited, first_token, tokens);
-        if ending == "completed" {
-            per_model.window.add(Sample { ended: Instant::now(), latency: took, first_token, tokens });
+        let Some(per_model) = models.get_mut(job.model) else { return };
+        per_model.series.ended(job);
+        if job.ending == "completed" {
+            per_model.window.add(Sample {
+                ended: Instant::now(),
+                latency: job.took,
+                first_token: job.first_token,
+                tokens: job.tokens,
+            });
         }
     }
 
@@ -103,7 +115,7 @@ impl Telemetry {
             latency_p50_ms: figures.latency_p50.map(millis),
             latency_p95_ms: figures.latency_p95.map(millis),
             ttft_p50_ms: figures.first_token_p50.map(millis),
-            tokens_per_second: figures.tokens_per_second,
+            tokens_per_second: figures.tokens_per_second.map(|rate| (rate * 10.0).round() / 10.0),
             restarts: view.status.restarts,
             capabilities: view.capabilities(),
         }

@@ -18,10 +18,20 @@ use super::link::Link;
 /// A request's head longer than this is no worker's.
 const HEAD_LIMIT: usize = 16 * 1024;
 
+/// What is answered to `/health`.
+#[derive(Debug, Clone, Default)]
+enum Health {
+    #[default]
+    NotFound,
+    Report(String),
+    /// The question is taken and never answered.
+    Never,
+}
+
 /// What the port does by itself.
 pub(super) struct Manners {
     tls: Option<TlsAcceptor>,
-    health: Mutex<Option<String>>,
+    health: Mutex<Health>,
     pub(super) connections: AtomicUsize,
 }
 
@@ -41,10 +51,14 @@ impl Manners {
     }
 
     pub(super) fn set_health(&self, report: &str) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.to_owned());
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Health::Report(report.to_owned());
     }
 
-    fn health(&self) -> Option<String> {
+    pub(super) fn never_tell_health(&self) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Health::Never;
+    }
+
+    fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -111,9 +125,10 @@ async fn visit(stream: TcpStream, from: SocketAddr, manners: Arc<Manners>, tell:
         }
         return;
     }
-    let (status, body) = match manners.health().filter(|_| head.path == "/health") {
-        Some(report) => ("200 OK", report),
-        None => ("404 Not Found", r#"{"error":{"message":"endpoint not found","type":"not_found"}}"#.to_owned()),
+    let (status, body) = match manners.health() {
+        Health::Report(report) if head.path == "/health" => ("200 OK", report),
+        Health::Never if head.path == "/health" => std::future::pending().await,
+        _ => ("404 Not Found", r#"{"error":{"message":"endpoint not found","type":"not_found"}}"#.to_owned()),
     };
     let length = body.len();
     let answer = format!(

@@ -208,6 +208,20 @@ impl Link {
         format!("{} messages, the last of them:\n{}", self.history.len(), lines.join("\n"))
     }
 
+    /// Bytes that the worker's kernel and ours hold of what it has written and nobody has read.
+    pub fn unread(&self) -> u64 {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let port = format!(":{:04X}", self.from.port());
+        let queues = table.lines().filter_map(|line| {
+            let mut columns = line.split_whitespace().skip(1);
+            let (here, there, _, queues) = (columns.next()?, columns.next()?, columns.next()?, columns.next()?);
+            let (sending, receiving) = queues.split_once(':')?;
+            let held = if here.ends_with(&port) { sending } else { receiving };
+            (here.ends_with(&port) || there.ends_with(&port)).then(|| u64::from_str_radix(held, 16).ok())?
+        });
+        queues.sum()
+    }
+
     // --- to say ---
 
     /// Sends a message.

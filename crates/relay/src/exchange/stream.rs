@@ -8,18 +8,21 @@ use auxot_llama::{Exchange as Upstream, ExchangeError, Fill, OpenError};
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// A refusal's body is read up to this size; the engine's own are a few hundred bytes.
 const ERROR_BODY: usize = 64 * 1024;
+/// Where an engine takes chats.
+const PATH: &str = "/v1/chat/completions";
 
 impl Exchange {
     /// One request to one engine, up to the end of its answer or its refusal.
     pub(super) async fn ask(&mut self, lease: &Lease, attempt: &Attempt) -> Result<(), Ending> {
-        let body = attempt.body(&self.job, lease)?;
-        let opened = Upstream::post(lease.endpoint(), "/v1/chat/completions", &body).await;
+        let body = self.within(None, attempt.body(lease)).await??;
+        let headers = Limit::Headers(self.config().headers_timeout);
+        let opened = self.within(Some(headers), Upstream::post(lease.endpoint(), PATH, &body)).await?;
         let mut upstream = opened.map_err(|error| match error {
             OpenError::NotListening | OpenError::Cut => Ending::EngineGone { after_text: false },
             OpenError::Io(_) => Ending::Unreadable(error.to_string()),
         })?;
         drop(body);
-        let status = self.status_line(&mut upstream).await?;
+        let status = self.within(Some(headers), upstream.head()).await?.map_err(|error| self.upstream_fault(&error))?;
         if status != 200 {
             return Err(self.refusal(&mut upstream, status).await);
         }
@@ -27,27 +30,14 @@ impl Exchange {
         self.answer.close()
     }
 
-    async fn status_line(&mut self, upstream: &mut Upstream) -> Result<u16, Ending> {
-        let limit = self.config().headers_timeout;
-        let deadline = Instant::now() + limit;
-        loop {
-            tokio::select! {
-                biased;
-                status = upstream.head() => return status.map_err(|error| self.upstream_fault(&error)),
-                ended = self.interrupted() => ended?,
-                () = tokio::time::sleep_until(deadline.into()) => {
-                    return Err(self.overdue(Limit::Headers(limit)));
-                }
-            }
-        }
-    }
-
     async fn refusal(&mut self, upstream: &mut Upstream, status: u16) -> Ending {
-        match upstream.error_body(ERROR_BODY).await {
+        let silence = Limit::Idle(self.config().idle_timeout);
+        match self.within(Some(silence), upstream.error_body(ERROR_BODY)).await {
             // The engine is being replaced under us, or is still loading: another one will answer.
-            Ok(_) if status == 503 => Ending::EngineGone { after_text: false },
-            Ok(body) => Ending::EngineRefused(auxot_llama::EngineError::from_body(status, &body)),
-            Err(error) => self.upstream_fault(&error),
+            Ok(Ok(_)) if status == 503 => Ending::EngineGone { after_text: false },
+            Ok(Ok(body)) => Ending::EngineRefused(auxot_llama::EngineError::from_body(status, &body)),
+            Ok(Err(error)) => self.upstream_fault(&error),
+            Err(ending) => ending,
         }
     }
 
@@ -55,18 +45,19 @@ impl Exchange {
     async fn pump(&mut self, upstream: &mut Upstream, lease: &Lease) -> Result<(), Ending> {
         let mut last_heard = Instant::now();
         let alarm = tokio::time::sleep_until(self.next_alarm(last_heard).into());
-        tokio::pin!(alarm);
-        let cancel = self.cancel.clone();
-        let shutdown = self.surroundings.shutdown.clone();
+        let (cancel, shutdown) = (self.cancel.clone(), self.surroundings.shutdown.clone());
         let (cancelled, shut_down) = (cancel.cancelled(), shutdown.cancelled());
-        tokio::pin!(cancelled, shut_down);
+        tokio::pin!(alarm, cancelled, shut_down);
         loop {
+            self.mention_progress();
             self.send_what_fits();
-            let unsent = self.answer.transcript().len() - self.sent;
+            self.mention_tool_call();
+            let unsent = self.end() - self.outlet.sent();
             if unsent >= MERGE_LIMIT {
                 // A router that reads slowly is no silence of the engine.
                 last_heard = Instant::now();
             }
+            let wants = if unsent > 0 { Wants::Room } else { Wants::Nothing };
             tokio::select! {
                 biased;
                 filled = upstream.fill(), if unsent < MERGE_LIMIT => {
@@ -76,33 +67,14 @@ impl Exchange {
                         return Ok(());
                     }
                 }
-                () = &mut cancelled => return Err(Ending::Cancelled),
+                () = &mut cancelled => return Err(self.called_off()),
                 () = &mut shut_down => return Err(Ending::ShuttingDown),
-                news = lane_turn(&self.lane, &mut self.lane_changes, unsent > 0) => self.take_lane_turn(news)?,
+                turn = self.outlet.turn(wants) => self.take_turn(turn)?,
                 () = &mut alarm => {
-                    self.check_alarm(last_heard)?;
+                    if Instant::now() >= self.next_alarm(last_heard) {
+                        return Err(self.overdue(Some(Limit::Idle(self.config().idle_timeout))));
+                    }
                     alarm.as_mut().reset(self.next_alarm(last_heard).into());
-                }
-            }
-        }
-    }
-
-    /// Sends what is left after the engine's end.
-    pub(super) async fn drain(&mut self) -> Result<(), Ending> {
-        let deadline = self.arrived + self.config().job_timeout;
-        let (cancel, shutdown) = (self.cancel.clone(), self.surroundings.shutdown.clone());
-        loop {
-            self.send_what_fits();
-            if self.sent == self.answer.transcript().len() && matches!(self.lane, Lane::Attached(_)) {
-                return Ok(());
-            }
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => return Err(Ending::Cancelled),
-                () = shutdown.cancelled() => return Err(Ending::ShuttingDown),
-                news = lane_turn(&self.lane, &mut self.lane_changes, true) => self.take_lane_turn(news)?,
-                () = tokio::time::sleep_until(deadline.into()) => {
-                    return Err(Ending::TimedOut(Limit::Total(self.config().job_timeout)));
                 }
             }
         }
@@ -124,31 +96,23 @@ impl Exchange {
         Ok(filled)
     }
 
-    /// Hands over all that the lane has room for now: one message per run of text.
-    pub(super) fn send_what_fits(&mut self) {
-        let Lane::Attached(lane) = &self.lane else { return };
+    /// Says how far the prompt is.
+    fn mention_progress(&mut self) {
         if let Some(progress) = self.answer.take_progress()
             && *self.surroundings.sends_progress.borrow()
             && !self.answer.has_begun()
             && self.progress_due(&progress)
         {
             self.progress_sent = Some(Instant::now());
-            lane.try_send(Frame::Text(progress_frame(&self.job.job_id, &progress), None));
+            self.outlet.mention(progress_frame(self.id(), &progress));
         }
-        while let Some((channel, range)) = self.answer.transcript().after(self.sent) {
-            let Ok(room) = lane.try_reserve() else { return };
-            let upto = range.end;
-            let token = Token {
-                job_id: self.job.job_id.as_str().into(),
-                token: self.answer.transcript().slice(range).into(),
-                reasoning: channel == Channel::Reasoning,
-            };
-            room.send(Frame::Text(ToRouter::Token(token).to_frame(), Some(Receipt::new(&self.delivered, upto))));
-            self.sent = upto;
-        }
+    }
+
+    /// Says that a tool call is being written, which is no text and may take long.
+    fn mention_tool_call(&mut self) {
         if self.answer.has_calls() && !self.tool_announced {
-            let announcement = ToRouter::ToolGenerating { job_id: self.job.job_id.as_str().into() };
-            self.tool_announced = lane.try_send(Frame::Text(announcement.to_frame(), None));
+            let announcement = ToRouter::ToolGenerating { job_id: self.id().into() };
+            self.tool_announced = self.outlet.mention(announcement.to_frame());
         }
     }
 
@@ -161,33 +125,8 @@ impl Exchange {
         }
     }
 
-    fn take_lane_turn(&mut self, turn: LaneTurn) -> Result<(), Ending> {
-        match turn {
-            LaneTurn::Room => Ok(()),
-            LaneTurn::News(news) => self.take_lane_news(news),
-        }
-    }
-
     fn next_alarm(&self, last_heard: Instant) -> Instant {
-        (last_heard + self.config().idle_timeout).min(self.arrived + self.config().job_timeout)
-    }
-
-    fn check_alarm(&self, last_heard: Instant) -> Result<(), Ending> {
-        let (idle, total) = (self.config().idle_timeout, self.config().job_timeout);
-        let now = Instant::now();
-        if now >= self.arrived + total {
-            return Err(Ending::TimedOut(Limit::Total(total)));
-        }
-        if now >= last_heard + idle {
-            return Err(self.overdue(Limit::Idle(idle)));
-        }
-        Ok(())
-    }
-
-    /// A silence is the job's own time running out when that came first.
-    fn overdue(&self, limit: Limit) -> Ending {
-        let total = self.config().job_timeout;
-        Ending::TimedOut(if self.arrived.elapsed() >= total { Limit::Total(total) } else { limit })
+        (last_heard + self.config().idle_timeout).min(self.deadline())
     }
 
     fn upstream_fault(&self, error: &ExchangeError) -> Ending {
@@ -195,28 +134,6 @@ impl Exchange {
             ExchangeError::Cut | ExchangeError::Io(_) => Ending::EngineGone { after_text: self.answer.has_begun() },
             other => Ending::Unreadable(other.to_string()),
         }
-    }
-}
-
-/// What the lane has to say to a streaming job.
-enum LaneTurn {
-    Room,
-    News(LaneNews),
-}
-
-/// Resolves when there is room for waiting text, or when the lane itself has news.
-async fn lane_turn(lane: &Lane, changes: &mut watch::Receiver<Outbox>, wants_room: bool) -> LaneTurn {
-    match lane {
-        Lane::Attached(outbox) if wants_room => tokio::select! {
-            biased;
-            moved = moved(changes) => LaneTurn::News(LaneNews::Moved(moved)),
-            room = outbox.reserve() => match room {
-                // The permit is given back: what is sent next is decided when it is sent.
-                Ok(_permit) => LaneTurn::Room,
-                Err(_) => LaneTurn::News(LaneNews::Gone),
-            },
-        },
-        _ => LaneTurn::News(lane_news(lane, changes).await),
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) struct ChatRequest {
 #[derive(Deserialize)]
 struct Body {
     messages: Option<Value>,
+    tools: Option<Value>,
     #[serde(default)]
     stream: bool,
     #[serde(default)]
@@ -71,6 +72,10 @@ impl ChatRequest {
         let mut switches = engine.switches.clone();
         if let Some(asked) = last_user_text(messages).and_then(|text| text.strip_prefix("fake:").map(str::to_owned)) {
             switches.read(&asked).map_err(|error| invalid(&error))?;
+        }
+        if switches.simple_tools && body.tools.is_some_and(|tools| tools.to_string().contains("\"items\"")) {
+            let message = "Jinja Exception: Unknown (built-in) filter 'items' for type Array";
+            return Err(Refusal::new(500, "server_error", message));
         }
         let words = messages.iter().map(|message| text_of(message).split_whitespace().count() as u64).sum::<u64>();
         Ok(ChatRequest {

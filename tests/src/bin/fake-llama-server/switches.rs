@@ -57,6 +57,8 @@ pub(crate) struct Switches {
     pub batch: u64,
     /// `--refuse STATUS:type:message`: an HTTP error instead of an answer.
     pub refuse: Option<(u16, String, String)>,
+    /// `--simple-tools`: the template cannot read the schema of a list.
+    pub simple_tools: bool,
     /// `--crash-after N`: SIGABRT after N tokens of one answer.
     pub crash_after: Option<u64>,
     /// `--cut-stream-at N`: the socket closes in the middle of a chunk.
@@ -125,6 +127,7 @@ impl Switches {
             "--ignore-sigterm" => self.ignore_sigterm = true,
             "--lose-first-term" => self.lose_first_term = true,
             "--stamp" => self.stamp = true,
+            "--simple-tools" => self.simple_tools = true,
             "--write-each" => self.batch = 1,
             "--batch-writes" => self.batch = 64,
             "--reasoning" => self.reasoning = Some("The user says hello. I should greet back briefly.\n".into()),

@@ -1,0 +1,82 @@
+//! What the router wishes a model could do, against what it can: pure comparison.
+//!
+//! The measured router guesses from a model's name, so a wish is no knowledge. What the engine tells us (vision,
+//! embedding, rerank) is compared; what nobody can check (code, reasoning) is echoed for a model that chats, as the
+//! upstream worker does; everything else is a gap that is said.
+
+use auxot_protocol::Capabilities;
+
+/// Words that are a matter of opinion.
+const UNVERIFIABLE: [&str; 2] = ["code", "reasoning"];
+
+/// Adds to a worker's capabilities the wished words that may be echoed, and a sentence for each that may not.
+pub(crate) fn claim(capabilities: &mut Capabilities, wished: &[String]) {
+    let able = &capabilities.model_capabilities;
+    if capabilities.model.is_empty() {
+        return;
+    }
+    let gaps = gaps(&capabilities.model, able, wished);
+    let echoed: Vec<String> = distinct(wished).filter(|word| !has(able, word) && is_echoed(able, word)).collect();
+    capabilities.unmet.extend(gaps);
+    capabilities.model_capabilities.extend(echoed);
+}
+
+/// What is wished for and cannot be done, one sentence each.
+pub(crate) fn gaps(model: &str, able: &[String], wished: &[String]) -> Vec<String> {
+    distinct(wished)
+        .filter(|word| !has(able, word) && !is_echoed(able, word))
+        .map(|word| format!("the policy wishes for `{word}`, which {model} cannot do on this worker"))
+        .collect()
+}
+
+fn is_echoed(able: &[String], word: &str) -> bool {
+    has(able, "chat") && UNVERIFIABLE.contains(&word)
+}
+
+fn has(able: &[String], word: &str) -> bool {
+    able.iter().any(|known| known == word)
+}
+
+/// The words as they are compared, each once.
+fn distinct(wished: &[String]) -> impl Iterator<Item = String> {
+    let mut seen: Vec<String> = Vec::with_capacity(wished.len());
+    for word in wished {
+        let word = word.trim().to_ascii_lowercase();
+        if !word.is_empty() && !seen.contains(&word) {
+            seen.push(word);
+        }
+    }
+    seen.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn claimed(able: &[&str], wished: &[&str]) -> (Vec<String>, usize) {
+        let mut capabilities =
+            Capabilities { model: "m".into(), model_capabilities: words(able), ..Capabilities::default() };
+        claim(&mut capabilities, &words(wished));
+        (capabilities.model_capabilities, capabilities.unmet.len())
+    }
+
+    #[test]
+    fn what_can_be_checked_is_and_what_cannot_is_echoed() {
+        assert_eq!(claimed(&["chat"], &["chat"]), (words(&["chat"]), 0));
+        assert_eq!(claimed(&["chat"], &["Code", "code", "reasoning"]), (words(&["chat", "code", "reasoning"]), 0));
+        assert_eq!(claimed(&["chat"], &["chat", "vision"]), (words(&["chat"]), 1));
+        assert_eq!(claimed(&["chat", "vision"], &["vision"]), (words(&["chat", "vision"]), 0));
+        assert_eq!(claimed(&["embedding"], &["chat", "reasoning"]), (words(&["embedding"]), 2));
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_model_that_is_not_known() {
+        let mut capabilities = Capabilities::default();
+        claim(&mut capabilities, &words(&["vision"]));
+        assert_eq!(capabilities, Capabilities::default());
+    }
+}
