@@ -22,6 +22,8 @@ pub(crate) enum Ending {
     EngineFailed(EngineError),
     /// The engine went away, before or in its answer.
     EngineGone { after_text: bool },
+    /// Nobody listens where the engine does, although its process lives.
+    EngineUnreachable,
     /// The engine's answer makes no sense.
     Unreadable(String),
     /// The model called a tool with arguments that are no JSON object.
@@ -67,6 +69,7 @@ impl Ending {
             Self::EngineRefused(_) => "engine_refused",
             Self::EngineFailed(_) => "engine_failed",
             Self::EngineGone { .. } => "engine_gone",
+            Self::EngineUnreachable => "engine_unreachable",
             Self::Unreadable(_) => "unreadable",
             Self::BadToolCall { .. } => "bad_tool_call",
             Self::TimedOut(Limit::Headers(_)) => "timeout_headers",
@@ -105,13 +108,14 @@ impl Ending {
     }
 
     /// Every label value, so that each series exists from the start.
-    pub(crate) const LABELS: [&'static str; 16] = [
+    pub(crate) const LABELS: [&'static str; 17] = [
         "completed",
         "refused",
         "bad_job",
         "engine_refused",
         "engine_failed",
         "engine_gone",
+        "engine_unreachable",
         "unreadable",
         "bad_tool_call",
         "timeout_headers",
@@ -143,6 +147,7 @@ impl Ending {
             Self::EngineRefused(error) => plain(format!("inference error: {}", error.message)),
             Self::EngineFailed(error) => plain(format!("inference error: {} (the answer is cut short)", error.message)),
             Self::EngineGone { after_text: false } => plain("inference error: model server restarted".to_owned()),
+            Self::EngineUnreachable => plain("inference error: model server cannot be reached".to_owned()),
             Self::EngineGone { after_text: true } => {
                 plain("inference error: model server stopped in the middle of the answer".to_owned())
             }

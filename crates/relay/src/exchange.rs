@@ -39,6 +39,8 @@ mod stream;
 const MERGE_LIMIT: usize = 64 * 1024;
 /// How long a dead engine's exit may take to be seen, before a job asks for the next one.
 const EXIT_SEEN: Duration = Duration::from_millis(500);
+/// How long it may take to be seen that an engine lives and cannot be reached: longer than its checks take.
+const LOSS_SEEN: Duration = Duration::from_secs(60);
 /// Attempts on fresh engines for a job of which nothing has been said yet.
 const ATTEMPTS: u32 = 3;
 
@@ -170,11 +172,8 @@ impl Exchange {
                     }
                     return Ok(());
                 }
-                Err(Ending::EngineGone { after_text: false }) if left > 0 => {
-                    warn!(job = %self.id(), model = lease.model(), left, "engine gone before the first token, trying again");
-                    self.surroundings.telemetry.retried();
-                    self.within(None, lease.engine_gone(EXIT_SEEN)).await?;
-                }
+                Err(Ending::EngineGone { after_text: false }) if left > 0 => self.retry(lease, EXIT_SEEN).await?,
+                Err(Ending::EngineUnreachable) if left > 0 => self.retry(lease, LOSS_SEEN).await?,
                 Err(Ending::EngineRefused(error)) if left > 0 && attempt.can_reduce(&error) && attempt.reduce() => {
                     warn!(job = %self.id(), model = lease.model(), "engine refused the tool schemas, trying again with reduced ones");
                 }
@@ -182,6 +181,13 @@ impl Exchange {
             }
         }
         Err(Ending::EngineGone { after_text: false })
+    }
+
+    /// Waits until it is known that the engine is gone, so that the next slot is one of another.
+    async fn retry(&mut self, lease: Lease, patience: Duration) -> Result<(), Ending> {
+        warn!(job = %self.id(), model = lease.model(), "no engine before the first token, trying again");
+        self.surroundings.telemetry.retried();
+        self.within(None, lease.engine_gone(patience)).await
     }
 
     /// Waits for a slot.

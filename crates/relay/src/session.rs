@@ -94,6 +94,8 @@ impl Session<'_> {
             }
             let alarm = last_heard + if pinged { silence } else { PING_AFTER.min(silence) };
             tokio::select! {
+                // What has come is read before any silence is judged: after a pause of this process both are there.
+                biased;
                 message = stream.next() => {
                     last_heard = Instant::now();
                     pinged = false;

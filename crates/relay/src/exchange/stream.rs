@@ -18,7 +18,8 @@ impl Exchange {
         let headers = Limit::Headers(self.config().headers_timeout);
         let opened = self.within(Some(headers), Upstream::post(lease.endpoint(), PATH, &body)).await?;
         let mut upstream = opened.map_err(|error| match error {
-            OpenError::NotListening | OpenError::Cut => Ending::EngineGone { after_text: false },
+            OpenError::NotListening => Ending::EngineUnreachable,
+            OpenError::Cut => Ending::EngineGone { after_text: false },
             OpenError::Io(_) => Ending::Unreadable(error.to_string()),
         })?;
         drop(body);
