@@ -3,20 +3,31 @@
 //! The whole worker runs on one thread. If standard error is a pipe whose reader hangs, a line
 //! written directly would stop every token with it. So lines go through a bounded queue to a thread
 //! of their own; when the queue is full they are counted and dropped, and the count is told later.
+//!
+//! Waking that thread costs the token thread a system call, and the other processor, which an engine
+//! could be using, a change of threads: a fifth of what a first token is late by. So while the worker
+//! serves, lines are held for a moment and handed over together ([`Log::hold_back`]).
 
+use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use auxot_settings::{Format, Level, LogConfig};
+use tokio::sync::Notify;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
-/// Lines that may wait for a slow reader. A burst of a few hundred is normal at start.
+/// How long a line may be held, in the hope of another one.
+const MOMENT: Duration = Duration::from_millis(2);
+/// So much is handed over at once, however short the moment was.
+const ENOUGH: usize = 4 * 1024;
+
+/// Lines, or handfuls of them, that may wait for a slow reader. A burst of a few hundred is normal at start.
 const QUEUE: usize = 1024;
 
 /// How long the end of the program waits for the last lines to be taken.
@@ -25,7 +36,33 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// Keeps the log going; dropping it writes what is queued.
 #[derive(Debug)]
 pub(crate) struct Log {
-    lines: SyncSender<Message>,
+    queue: Queue,
+}
+
+impl Log {
+    /// Holds lines back for a moment each, until this is dropped.
+    pub(crate) fn hold_back(&self) -> impl Future<Output = Infallible> + Send + use<> {
+        let release = Release(self.queue.clone());
+        async move {
+            let Release(queue) = &release;
+            *queue.held.lines() = Some(Vec::new());
+            loop {
+                queue.held.news.notified().await;
+                tokio::time::sleep(MOMENT).await;
+                queue.hand_over();
+            }
+        }
+    }
+}
+
+/// Ends the holding back.
+struct Release(Queue);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.hand_over();
+        *self.0.held.lines() = None;
+    }
 }
 
 /// Starts the log on standard error, for the whole program.
@@ -70,7 +107,7 @@ fn filter(level: Level) -> LevelFilter {
 /// What the writing thread is asked.
 #[derive(Debug)]
 enum Message {
-    Line(Vec<u8>),
+    Lines(Vec<u8>),
     /// Everything before this is written: say so.
     Flush(SyncSender<()>),
 }
@@ -80,6 +117,41 @@ enum Message {
 struct Queue {
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    held: Arc<Held>,
+}
+
+/// Whole lines that are held back; `None` while nobody would hand them over.
+#[derive(Debug, Default)]
+struct Held {
+    lines: Mutex<Option<Vec<u8>>>,
+    news: Notify,
+}
+
+impl Held {
+    fn lines(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        // Nothing that can panic happens under this lock.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Hands over what is held.
+    fn hand_over(&self) {
+        let held = self.held.lines().as_mut().map(std::mem::take).unwrap_or_default();
+        self.pass_on(held);
+    }
+
+    fn pass_on(&self, lines: Vec<u8>) {
+        if lines.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(Message::Lines(lost)) | TrySendError::Disconnected(Message::Lines(lost))) =
+            self.lines.try_send(Message::Lines(lines))
+        {
+            let count = lost.iter().filter(|byte| **byte == b'\n').count();
+            self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
 }
 
 fn queue(output: impl Write + Send + 'static) -> io::Result<(Queue, Log)> {
@@ -88,15 +160,16 @@ fn queue(output: impl Write + Send + 'static) -> io::Result<(Queue, Log)> {
     let counter = Arc::clone(&dropped);
     // Not joined: it may hang in a write for ever, and then it ends with the program.
     std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&waiting, output, &counter))?;
-    Ok((Queue { lines: lines.clone(), dropped }, Log { lines }))
+    let queue = Queue { lines, dropped, held: Arc::default() };
+    Ok((queue.clone(), Log { queue }))
 }
 
 fn write_lines(waiting: &Receiver<Message>, mut output: impl Write, dropped: &AtomicU64) {
     // A failed write is nobody's fault that could be told anywhere: the line is lost, the next is tried.
     for message in waiting {
         match message {
-            Message::Line(line) => {
-                let _ = output.write_all(&line);
+            Message::Lines(lines) => {
+                let _ = output.write_all(&lines);
             }
             Message::Flush(done) => {
                 let _ = output.flush();
@@ -121,9 +194,16 @@ impl<'a> MakeWriter<'a> for Queue {
 impl Write for &Queue {
     /// Takes one whole line: the formatter writes each with a single call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.lines.try_send(Message::Line(line.to_vec())).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        match self.held.lines().as_mut() {
+            Some(held) if held.len() + line.len() <= ENOUGH => {
+                held.extend_from_slice(line);
+                self.held.news.notify_one();
+                return Ok(line.len());
+            }
+            _ => {}
         }
+        self.hand_over();
+        self.pass_on(line.to_vec());
         Ok(line.len())
     }
 
@@ -134,9 +214,10 @@ impl Write for &Queue {
 
 impl Drop for Log {
     fn drop(&mut self) {
+        self.queue.hand_over();
         let (done, written) = sync_channel(1);
         // A full queue means a reader that hangs: nothing more can be done for it.
-        if self.lines.try_send(Message::Flush(done)).is_ok() {
+        if self.queue.lines.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH);
         }
     }

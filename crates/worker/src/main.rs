@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = worker::run(*settings);
+    let code = worker::run(*settings, &log);
     // The last lines are written before the process ends.
     drop(log);
     code

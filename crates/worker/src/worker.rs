@@ -21,8 +21,10 @@ use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings};
 use nix::sys::stat::Mode;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use crate::logging::Log;
 use crate::shutdown::Shutdown;
 
 /// The router refuses our key: the operator must act, so a service manager need not try again (`EX_NOPERM`).
@@ -31,7 +33,7 @@ const EXIT_KEY_REFUSED: u8 = 77;
 const EXIT_UNAVAILABLE: u8 = 69;
 
 /// Runs the worker to its end.
-pub(crate) fn run(settings: Loaded<Settings>) -> ExitCode {
+pub(crate) fn run(settings: Loaded<Settings>, log: &Log) -> ExitCode {
     // Whatever we or our engines make, sockets included, is ours alone.
     nix::sys::stat::umask(Mode::S_IRWXG | Mode::S_IRWXO);
     // One thread: the token path has no cross-thread wake-ups, and an idle worker stays small. What
@@ -43,13 +45,23 @@ pub(crate) fn run(settings: Loaded<Settings>) -> ExitCode {
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
+    let lines = log.hold_back();
     let code = runtime.block_on(async {
-        match Box::pin(serve(settings)).await {
-            Ok(code) => code,
-            Err(fault) => {
+        // Tasks, and nothing in this future itself: each wake-up of it would be a system call more.
+        let (mut beside, mut serving) = (JoinSet::new(), JoinSet::new());
+        beside.spawn(lines);
+        serving.spawn(serve(settings));
+        match serving.join_next().await {
+            Some(Ok(Ok(code))) => code,
+            Some(Ok(Err(fault))) => {
                 error!(fault = format!("{fault:#}"), "cannot serve");
                 ExitCode::from(EXIT_UNAVAILABLE)
             }
+            Some(Err(fault)) => {
+                error!(%fault, "the task that serves has failed");
+                ExitCode::FAILURE
+            }
+            None => ExitCode::FAILURE,
         }
     });
     // A blocking task that hangs (a dead network file system, say) must not hold up the end.

@@ -73,6 +73,29 @@ fn a_broken_pipe_harms_nobody() {
     drop(log);
 }
 
+#[tokio::test(start_paused = true)]
+async fn lines_of_one_moment_are_written_at_once_and_none_is_lost() {
+    let (write, written) = mpsc::channel();
+    let (queue, log) = queue(Pipe(write)).unwrap();
+    let said = async {
+        let _guard = subscriber::set_default(subscriber(&config("info", Format::Text), queue, false));
+        info!(target: "auxot", "one");
+        info!(target: "auxot", "two");
+        assert!(written.try_recv().is_err(), "held back");
+        tokio::time::sleep(MOMENT * 2).await;
+        info!(target: "auxot", "three");
+    };
+    let hold_back = log.hold_back();
+    tokio::select! {
+        biased;
+        never = hold_back => match never {},
+        () = said => {}
+    }
+    drop(log);
+    let writes: Vec<String> = written.into_iter().map(|lines| String::from_utf8(lines).unwrap()).collect();
+    assert_eq!(writes.iter().map(|lines| lines.lines().count()).collect::<Vec<_>>(), [2, 1], "{writes:?}");
+}
+
 /// Each write waits until the test allows it.
 struct Hanging(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
@@ -106,7 +129,7 @@ fn a_reader_that_hangs_stops_nobody_and_the_loss_is_counted() {
     drop(allow);
     let told = format!("{lost} log lines were dropped");
     let (done, written) = sync_channel(1);
-    log.lines.send(Message::Flush(done)).unwrap();
+    log.queue.lines.send(Message::Flush(done)).unwrap();
     written.recv().unwrap();
     let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
     assert!(read.contains(&told), "{told}");
