@@ -39,6 +39,8 @@ pub enum ExitClass {
     SpawnRefused,
     /// KILL had no effect.
     Unkillable,
+    /// The task that watched over the process failed, and took the process with it.
+    DriverFailed,
     /// It ended by itself with status 0.
     Unasked,
     /// Any other exit status.
@@ -56,7 +58,7 @@ pub(crate) enum Verdict {
 
 impl ExitClass {
     /// All classes, for metrics and tests.
-    pub const ALL: [ExitClass; 17] = [
+    pub const ALL: [ExitClass; 18] = [
         ExitClass::DeviceMemory,
         ExitClass::HostMemory,
         ExitClass::BadFile,
@@ -72,6 +74,7 @@ impl ExitClass {
         ExitClass::SpawnTrouble,
         ExitClass::SpawnRefused,
         ExitClass::Unkillable,
+        ExitClass::DriverFailed,
         ExitClass::Unasked,
         ExitClass::Other,
     ];
@@ -94,6 +97,7 @@ impl ExitClass {
             ExitClass::SpawnTrouble => "spawn_trouble",
             ExitClass::SpawnRefused => "spawn_refused",
             ExitClass::Unkillable => "unkillable",
+            ExitClass::DriverFailed => "driver_failed",
             ExitClass::Unasked => "unasked",
             ExitClass::Other => "other",
         }
@@ -116,6 +120,7 @@ impl ExitClass {
             ExitClass::Unresponsive => "the engine stopped answering",
             ExitClass::SpawnTrouble | ExitClass::SpawnRefused => "the engine could not be started",
             ExitClass::Unkillable => "the engine does not die",
+            ExitClass::DriverFailed => "the worker's own task for the engine failed",
             ExitClass::Unasked => "the engine ended by itself",
             ExitClass::Other => "the engine failed",
         }
@@ -140,7 +145,8 @@ impl ExitClass {
             | ExitClass::BadArgument
             | ExitClass::WrongProcessor
             | ExitClass::SpawnRefused
-            | ExitClass::Unkillable => Verdict::Fail,
+            | ExitClass::Unkillable
+            | ExitClass::DriverFailed => Verdict::Fail,
             // Memory may be given back by somebody else; all others are known to pass.
             ExitClass::DeviceMemory
             | ExitClass::HostMemory
@@ -210,6 +216,11 @@ impl ExitReport {
     /// KILL had no effect in its time.
     pub(crate) fn unkillable() -> ExitReport {
         ExitReport { class: ExitClass::Unkillable, code: None, signal: None, telling: None, lines: vec![] }
+    }
+
+    /// The task that owned the process failed.
+    pub(crate) fn driver_failed() -> ExitReport {
+        ExitReport { class: ExitClass::DriverFailed, code: None, signal: None, telling: None, lines: vec![] }
     }
 
     /// The same end, with the reason why we brought it about.

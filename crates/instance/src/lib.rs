@@ -39,10 +39,11 @@ mod output;
 mod probe;
 mod process;
 mod runtime_dir;
+#[cfg(any(test, feature = "scripted"))]
+pub mod scripted;
 mod spawner;
 mod spec;
 mod status;
-#[allow(missing_docs, unreachable_pub)]
 mod usage;
 
 pub use auxot_llama::Endpoint;
