@@ -11,32 +11,57 @@
 //! restarts its askers wait; when it has failed for good they are told why.
 //!
 //! All decisions are made under one short lock by whoever brings the news: an asker, a lease that ends,
-//! a process whose state changed. The lock is never held across an await; answers are sent after it
-//! is gone. The decisions themselves are pure: the slots in `queue`, the sizes and the gaps between the
-//! router's wish and the truth in `wish`.
+//! a process whose state changed, a look through the models folders. The lock is never held across an await;
+//! answers are sent after it is gone, and what takes time is left as `work` for the one who owns tasks. The
+//! decisions themselves are pure: the slots in `queue`, one model's turns in `member`, the sizes and the gaps
+//! between the router's wish and the truth in `wish`.
+//!
+//! | who | what |
+//! | --- | --- |
+//! | `judge` | everything that decisions are made from, and the questions that it answers by itself |
+//! | `acquire` | how a job gets a slot |
+//! | `roster` | how models come in, change and go |
+//! | `library` | the folders, looked through again while a model is missing |
+//! | `staff` | the owner of all tasks: processes, listeners, `reshape` |
 //!
 //! The processes' tasks belong to [`Staff`], which the program drives beside everything else and which
-//! alone joins them. A panic in one of them ends one model.
+//! alone joins them. A driver ends with the last handle to its process, and its listener with it. A panic in one of
+//! them fails one model, and those who wait for it are told.
 //!
 //! The router's policy is a wish: its model becomes the primary one and is loaded if it is here, and
 //! where the operator left slots or context open its size is the wished one, also while it runs
-//! (`reshape`: drain, stop, start anew, or back to the old size).
+//! (`reshape`: drain, stop, start anew, or back to the old size). Once it serves, the models of earlier policies are
+//! let go; those of the operator's list stay. A wished or listed model that is not here is told as unmet and looked
+//! for until it comes.
 //!
 //! Which model a job without a name means: the router's model while it serves, else the first of the
 //! autoload list that serves. A model outside the fleet is not loaded on demand: [`Refusal::UnknownModel`]
 //! lists what is served.
+//!
+//! The end comes in three steps: [`Fleet::freeze`] (nothing is started, jobs go on), [`Fleet::refuse`] (jobs are sent
+//! away), [`Fleet::stop`].
 
+mod acquire;
 mod config;
+mod engines;
 mod fleet;
+mod judge;
 mod lease;
+mod library;
 mod member;
 mod metrics;
+mod outlook;
 mod queue;
 mod refusal;
 mod report;
 mod reshape;
+mod roster;
+mod shared;
 mod staff;
+#[cfg(test)]
+mod tests;
 mod wish;
+mod work;
 
 pub use auxot_gpu::{Device, Sample};
 pub use auxot_instance::{Endpoint, ExitReport, Ready, State};
@@ -44,6 +69,7 @@ pub use config::Config;
 pub use fleet::Fleet;
 pub use lease::Lease;
 pub use metrics::describe as describe_metrics;
+pub use outlook::Outlook;
 pub use refusal::Refusal;
 pub use report::{ModelView, Report};
 pub use staff::Staff;

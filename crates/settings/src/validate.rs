@@ -148,6 +148,7 @@ impl Rules<'_> {
             self.fault("router.idle_timeout", text);
         }
         self.positive("fleet.max_wait", fleet.max_wait);
+        self.positive("fleet.rescan_interval", fleet.rescan_interval);
         if fleet.max_waiting == 0 {
             self.fault("fleet.max_waiting", "must be at least 1: a job waits while its model loads");
         }

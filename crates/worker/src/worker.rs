@@ -103,7 +103,7 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let relay = Relay::new(settings.router, &state_dir())?;
     let server = Server::bind(&settings.metrics).await?;
     let (sampler, devices) = Sampler::start(settings.gpu);
-    let files = settings.catalog;
+    let files = settings.catalog.clone();
     let scan = tokio::task::spawn_blocking(move || Catalog::scan(&files));
     let (catalog, host) = tokio::join!(scan, Host::open(settings.engine.clone()));
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
@@ -114,7 +114,8 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let drain_timeout = settings.fleet.drain_timeout;
     let stop_worst_case = host.stop_worst_case();
     let wish = relay.recalled_wish();
-    let (fleet, staff) = Fleet::open(settings.fleet, Arc::new(catalog), host, settings.engine, devices, wish);
+    let (fleet, staff) =
+        Fleet::open(settings.fleet, Arc::new(catalog), settings.catalog, host, settings.engine, devices, wish);
     Ok(Rooms { fleet, staff, relay, server, recorder, sampler, drain_timeout, stop_worst_case })
 }
 
@@ -146,6 +147,7 @@ async fn close(
         end = &mut relaying => end,
         () = shutdown.asked() => {
             info!(from = "serving", to = "draining", limit_s = drain_timeout.as_secs_f64(), "worker");
+            fleet.freeze();
             let _ = ask_drain.send(());
             tokio::select! {
                 end = &mut relaying => end,

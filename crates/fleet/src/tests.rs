@@ -1,0 +1,7 @@
+//! The whole fleet with scripted engines and a stopped clock: no process, no waiting.
+
+mod house;
+mod leaving;
+mod missing;
+mod resize;
+mod trouble;
