@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::judge::{Door, Judge, MemberId, Waiter};
 use crate::lease::Lease;
-use crate::member::{Member, Shape, Turn};
+use crate::member::Member;
 use crate::queue::{Asked, Run, Ticket};
 use crate::refusal::Refusal;
 use crate::shared::Shared;
@@ -83,10 +83,10 @@ impl Shared {
         let ticket = judge.ticket();
         let Some(member) = judge.members.get_mut(&id) else { return Err(Refusal::Draining) };
         match &member.status.state {
-            State::Failed { cause } if member.shape == Shape::Settled => {
+            State::Failed { cause } if member.is_settled() => {
                 return Err(Refusal::Failed { model: member.name().to_owned(), cause: Arc::clone(cause) });
             }
-            State::Stopped if member.shape == Shape::Settled => match judge.door {
+            State::Stopped if member.is_settled() => match judge.door {
                 Door::Open => member.handle.start(),
                 Door::Frozen | Door::Closed => return Err(Refusal::Draining),
             },
@@ -112,29 +112,31 @@ impl Shared {
         let mut judge = self.lock();
         let Some(member) = judge.members.get_mut(&id) else { return };
         let granted = member.queue.release(run);
-        let settled = self.settle(&mut judge, id, Turn::Granted(granted));
+        let settled = self.grant(&mut judge, id, granted);
         drop(judge);
         // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
         settle_all(settled);
     }
 
-    /// Answers for those whose waiting is over.
-    pub(crate) fn settle(self: &Arc<Self>, judge: &mut Judge, id: MemberId, turn: Turn) -> Vec<Settled> {
-        let (tickets, granted) = match turn {
-            Turn::Granted(tickets) => (tickets, true),
-            Turn::Dismissed(tickets) => (tickets, false),
-        };
+    /// Leases for those who got a slot.
+    pub(crate) fn grant(self: &Arc<Self>, judge: &mut Judge, id: MemberId, tickets: Vec<Ticket>) -> Vec<Settled> {
         let Some(member) = judge.members.get(&id) else { return Vec::new() };
-        let answer = || match (granted.then(|| lease(self, id, member)).flatten(), &member.status.state) {
-            (Some(lease), _) => Ok(lease),
-            (None, State::Failed { cause }) => {
-                Err(Refusal::Failed { model: member.name().to_owned(), cause: Arc::clone(cause) })
-            }
-            _ if judge.door != Door::Open => Err(Refusal::Draining),
-            _ => Err(Refusal::Stopped { model: member.name().to_owned() }),
+        let stopped = || Refusal::Stopped { model: member.name().to_owned() };
+        let waiters = tickets.into_iter().filter_map(|ticket| judge.waiters.remove(&ticket));
+        waiters.map(|waiter| (waiter.answer, lease(self, id, member).ok_or_else(stopped))).collect()
+    }
+
+    /// The reason for those who are sent away.
+    pub(crate) fn dismiss(&self, judge: &mut Judge, id: MemberId, tickets: Vec<Ticket>) -> Vec<Settled> {
+        let Some(member) = judge.members.get(&id) else { return Vec::new() };
+        let model = || member.name().to_owned();
+        let reason = || match &member.status.state {
+            State::Failed { cause } => Refusal::Failed { model: model(), cause: Arc::clone(cause) },
+            _ if judge.door != Door::Open => Refusal::Draining,
+            _ => Refusal::Stopped { model: model() },
         };
         let waiters = tickets.into_iter().filter_map(|ticket| judge.waiters.remove(&ticket));
-        waiters.map(|waiter| (waiter.answer, answer())).collect()
+        waiters.map(|waiter| (waiter.answer, Err(reason()))).collect()
     }
 
     /// Moves those who wait for one member and asked for no model by name to another one; sends the others away.
@@ -150,11 +152,11 @@ impl Shared {
             waiter.member = to;
             match member.queue.ask(ticket) {
                 Asked::Waiting => {}
-                Asked::Granted => settled.extend(self.settle(judge, to, Turn::Granted(vec![ticket]))),
+                Asked::Granted => settled.extend(self.grant(judge, to, vec![ticket])),
                 Asked::Full { .. } => gone.push(ticket),
             }
         }
-        settled.extend(self.settle(judge, from, Turn::Dismissed(gone)));
+        settled.extend(self.dismiss(judge, from, gone));
         settled
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_catalog::Catalog;
 use auxot_gpu::Sample;
 use auxot_instance::{Config as EngineConfig, Host, InstanceHandle};
 use tokio::sync::watch;
@@ -13,12 +12,12 @@ use crate::config::Config;
 use crate::engines::Engines;
 use crate::judge::Door;
 use crate::lease::Lease;
-use crate::member::Turn;
 use crate::metrics;
 use crate::outlook::Outlook;
+use crate::places::Places;
 use crate::refusal::Refusal;
 use crate::report::Report;
-use crate::shared::{Folders, Shared};
+use crate::shared::Shared;
 use crate::staff::Staff;
 use crate::wish::Wish;
 
@@ -35,32 +34,28 @@ impl Fleet {
     /// Opens a fleet of the models to be loaded at start, and starts them all. Nothing runs before the
     /// returned [`Staff`] is driven.
     ///
-    /// `catalog` is what a first look at the models folders has found, `files` where they are: they are looked
-    /// through again when a model is missing.
+    /// `devices` should have been read once: what is remembered about sizes depends on them.
     #[must_use]
     pub fn open(
         config: Config,
-        catalog: Arc<Catalog>,
-        files: auxot_catalog::Config,
-        host: Host,
         engine: EngineConfig,
+        host: Host,
+        places: Places,
         devices: watch::Receiver<Arc<Sample>>,
         wish: Option<Wish>,
     ) -> (Self, Staff) {
-        let folders = Folders(Arc::new(move || Catalog::scan(&files)));
-        Self::open_with(config, catalog, folders, Box::new(host), engine, devices, wish)
+        Self::open_with(config, engine, Box::new(host), places, devices, wish)
     }
 
     pub(crate) fn open_with(
         config: Config,
-        catalog: Arc<Catalog>,
-        folders: Folders,
-        engines: Box<dyn Engines>,
         engine: EngineConfig,
+        engines: Box<dyn Engines>,
+        places: Places,
         devices: watch::Receiver<Arc<Sample>>,
         wish: Option<Wish>,
     ) -> (Self, Staff) {
-        let shared = Arc::new(Shared::new(catalog, folders, engines, engine, config, devices));
+        let shared = Arc::new(Shared::new(config, engine, engines, places, devices));
         shared.found(wish);
         (Self { shared: Arc::clone(&shared) }, Staff::new(shared))
     }
@@ -147,7 +142,7 @@ impl Fleet {
         let mut settled: Vec<Settled> = Vec::new();
         for id in all {
             let waiting = judge.members.get_mut(&id).map(|member| member.queue.dismiss()).unwrap_or_default();
-            settled.extend(self.shared.settle(&mut judge, id, Turn::Dismissed(waiting)));
+            settled.extend(self.shared.dismiss(&mut judge, id, waiting));
         }
         drop(judge);
         settle_all(settled);

@@ -21,6 +21,7 @@
 //! | `judge` | everything that decisions are made from, and the questions that it answers by itself |
 //! | `acquire` | how a job gets a slot |
 //! | `roster` | how models come in, change and go |
+//! | `plan` | what a model is to run as; `dial` searches the largest size that fits, `remembered` keeps it |
 //! | `library` | the folders, looked through again while a model is missing |
 //! | `staff` | the owner of all tasks: processes, listeners, `reshape` |
 //!
@@ -34,6 +35,11 @@
 //! let go; those of the operator's list stay. A wished or listed model that is not here is told as unmet and looked
 //! for until it comes.
 //!
+//! A load that the memory is not enough for is answered with a smaller size: slots first, then context, until the
+//! largest that loads is known (`dial`). Meanwhile nobody is served by an engine that is only tried; afterwards the
+//! report has the true size, and says what it falls short of. The size is remembered for a day on disk, for this very
+//! file, engine, arguments and devices, so that the next start begins with what worked.
+//!
 //! Which model a job without a name means: the router's model while it serves, else the first of the
 //! autoload list that serves. A model outside the fleet is not loaded on demand: [`Refusal::UnknownModel`]
 //! lists what is served.
@@ -43,6 +49,7 @@
 
 mod acquire;
 mod config;
+mod dial;
 mod engines;
 mod fleet;
 mod judge;
@@ -51,8 +58,11 @@ mod library;
 mod member;
 mod metrics;
 mod outlook;
+mod places;
+mod plan;
 mod queue;
 mod refusal;
+mod remembered;
 mod report;
 mod reshape;
 mod roster;
@@ -70,6 +80,7 @@ pub use fleet::Fleet;
 pub use lease::Lease;
 pub use metrics::describe as describe_metrics;
 pub use outlook::Outlook;
+pub use places::Places;
 pub use refusal::Refusal;
 pub use report::{ModelView, Report};
 pub use staff::Staff;

@@ -1,7 +1,7 @@
 //! Who is a member: how models come in, by the operator's list or the router's wish, and how they go.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use auxot_catalog::Model;
 use auxot_instance::{InstanceHandle, Spec};
@@ -10,6 +10,8 @@ use tracing::{error, info};
 use crate::acquire::{Settled, settle_all};
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
 use crate::member::{Member, Shape, Tenure};
+use crate::plan::Plan;
+use crate::remembered::Key;
 use crate::shared::Shared;
 use crate::wish::{Sizing, Wish, size};
 use crate::work::Work;
@@ -74,11 +76,12 @@ impl Shared {
             member.stay(tenure);
             return Ok(*id);
         }
-        let spec = self.spec(judge, model, wish);
+        let plan = self.plan(judge, model, wish);
+        let spec = plan.spec();
         info!(model = %model.name, slots = spec.slots, ctx_per_slot = spec.ctx_per_slot, file = %model.file.display(), "model enrolled");
-        let (handle, driver) = self.engines.create(spec.clone());
+        let (handle, driver) = self.engines.create(spec);
         let (status, model) = (handle.status(), Arc::new(model.clone()));
-        let member = Member::new(model, tenure, spec, handle, self.config.max_waiting);
+        let member = Member::new(model, tenure, plan, handle, self.config.max_waiting);
         member.handle.start();
         let generation = member.generation;
         let id = judge.add(member);
@@ -86,12 +89,13 @@ impl Shared {
         Ok(id)
     }
 
-    fn spec(&self, judge: &Judge, model: &Model, wish: Option<&Wish>) -> Spec {
+    /// What a model is to run as. Looks at its file, which the catalog has read a moment ago.
+    fn plan(&self, judge: &Judge, model: &Model, wish: Option<&Wish>) -> Plan {
         // A policy speaks of its own model; the others have the operator's word only.
         let wish = wish.filter(|wish| judge.catalog.resolve(&wish.model).is_ok_and(|wished| wished.file == model.file));
         let operator = Sizing { slots: self.engine.slots, ctx_size: self.engine.ctx_size };
         let (slots, ctx_per_slot) = size(operator, wish, model.ctx_train);
-        Spec {
+        let wanted = Spec {
             model: model.name.clone(),
             file: model.file.clone(),
             mmproj: model.mmproj.clone(),
@@ -101,14 +105,18 @@ impl Shared {
             devices: None,
             extra_args: Vec::new(),
             env: Vec::new(),
-        }
+        };
+        let devices = self.devices.borrow().devices.iter().map(|device| device.id.clone()).collect();
+        let key = Key::of(&model.file, self.engines.line(&wanted), devices);
+        let found = self.remembered.recall(&key, SystemTime::now());
+        Plan::new(wanted, key, found)
     }
 
     /// Brings a member to the size that a wish asks for, if it has another.
     fn resize(&self, judge: &mut Judge, id: MemberId, wish: &Wish) {
         let Some(model) = judge.members.get(&id).map(|member| Arc::clone(&member.model)) else { return };
-        let spec = self.spec(judge, &model, Some(wish));
-        if judge.members.get_mut(&id).is_some_and(|member| member.reshape(spec)) {
+        let plan = self.plan(judge, &model, Some(wish));
+        if judge.members.get_mut(&id).is_some_and(|member| member.reshape(plan)) {
             judge.work.push(Work::Reshape { member: id });
         }
     }
@@ -139,7 +147,8 @@ impl Shared {
         match &member.shape {
             Shape::Settled => Step::Over,
             Shape::Trying { .. } => Step::Wait,
-            Shape::Ending { next, .. } => {
+            Shape::Ending { .. } => {
+                let next = member.plan.spec();
                 info!(
                     model = member.name(),
                     slots = next.slots,
@@ -157,10 +166,10 @@ impl Shared {
         let mut judge = self.lock();
         let open = judge.door == Door::Open;
         let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == ended) else { return };
-        let Shape::Ending { next, before } = &mut member.shape else { return };
+        let Shape::Ending { before } = &mut member.shape else { return };
         let mut settled = Vec::new();
         if open && member.tenure != Tenure::Leaving {
-            let (next, before) = ((**next).clone(), before.take());
+            let (next, before) = (member.plan.spec(), before.take());
             let (handle, driver) = self.engines.create(next.clone());
             let status = handle.status();
             member.replace(next, handle);
@@ -171,7 +180,7 @@ impl Shared {
         } else {
             member.shape = Shape::Settled;
             let waiting = member.queue.dismiss();
-            settled = self.settle(&mut judge, id, crate::member::Turn::Dismissed(waiting));
+            settled = self.dismiss(&mut judge, id, waiting);
         }
         let gone = judge.forget(id);
         drop(judge);
@@ -199,7 +208,7 @@ impl Judge {
     /// Takes a member out that was let go and whose process has ended.
     pub(crate) fn forget(&mut self, id: MemberId) -> Option<Member> {
         let member = self.members.get(&id)?;
-        let gone = member.tenure == Tenure::Leaving && member.shape == Shape::Settled && member.is_gone();
+        let gone = member.tenure == Tenure::Leaving && member.is_settled() && member.is_gone();
         gone.then(|| self.members.remove(&id)).flatten()
     }
 }

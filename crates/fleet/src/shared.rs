@@ -1,9 +1,7 @@
 //! What the handles, the leases and the staff of one fleet share: the judge under its lock, and who hears of changes.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use auxot_catalog::Catalog;
 use auxot_gpu::Sample;
 use auxot_instance::{Config as EngineConfig, Status};
 use tokio::sync::{Notify, watch};
@@ -13,6 +11,8 @@ use crate::config::Config;
 use crate::engines::Engines;
 use crate::judge::{Judge, MemberId};
 use crate::metrics;
+use crate::places::Places;
+use crate::remembered::Remembered;
 use crate::report::{ModelView, Report};
 use crate::work::Work;
 
@@ -23,7 +23,8 @@ pub(crate) struct Shared {
     pub(crate) engines: Box<dyn Engines>,
     pub(crate) engine: EngineConfig,
     pub(crate) config: Config,
-    pub(crate) folders: Folders,
+    pub(crate) files: auxot_catalog::Config,
+    pub(crate) remembered: Remembered,
     pub(crate) devices: watch::Receiver<Arc<Sample>>,
     /// Counts the changes of anything that `hello` or `config` tells.
     pub(crate) changes: watch::Sender<u64>,
@@ -33,30 +34,21 @@ pub(crate) struct Shared {
     pub(crate) at_work: Notify,
 }
 
-/// Where models are looked for.
-pub(crate) struct Folders(pub(crate) Arc<dyn Fn() -> Catalog + Send + Sync>);
-
-impl fmt::Debug for Folders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Folders")
-    }
-}
-
 impl Shared {
     pub(crate) fn new(
-        catalog: Arc<Catalog>,
-        folders: Folders,
-        engines: Box<dyn Engines>,
-        engine: EngineConfig,
         config: Config,
+        engine: EngineConfig,
+        engines: Box<dyn Engines>,
+        places: Places,
         devices: watch::Receiver<Arc<Sample>>,
     ) -> Self {
         Self {
-            state: Mutex::new(Judge::new(catalog)),
+            state: Mutex::new(Judge::new(places.catalog)),
             engines,
             engine,
             config,
-            folders,
+            files: places.files,
+            remembered: Remembered::open(&places.state),
             devices,
             changes: watch::Sender::new(0),
             looked: watch::Sender::new(0),
@@ -74,7 +66,12 @@ impl Shared {
         let mut judge = self.lock();
         let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == generation) else { return };
         let turn = member.turn(status);
-        let mut settled = self.settle(&mut judge, id, turn);
+        let wanted = member.plan.dial.wanted();
+        let found = turn.found.map(|size| (member.plan.key.clone(), Some(size).filter(|size| *size != wanted)));
+        judge.work.extend(turn.changing.then_some(Work::Reshape { member: id }));
+        judge.work.extend(found.map(|(key, size)| Work::Remember { key, size }));
+        let mut settled = self.grant(&mut judge, id, turn.granted);
+        settled.extend(self.dismiss(&mut judge, id, turn.dismissed));
         settled.extend(self.retire(&mut judge));
         let gone = judge.forget(id);
         drop(judge);
@@ -101,6 +98,7 @@ impl Shared {
         let judge = self.lock();
         let mut unmet: Vec<String> = judge.missing.iter().map(|missing| missing.reason.clone()).collect();
         unmet.extend(judge.gaps());
+        unmet.extend(judge.staying().filter_map(|(_, member)| member.plan.shortfall(&member.spec)));
         let primary = judge.primary();
         let staying = judge.staying().map(|(id, _)| id).filter(|id| Some(*id) != primary);
         let leaving = judge.members.keys().copied().filter(|id| !judge.staying().any(|(staying, _)| staying == *id));

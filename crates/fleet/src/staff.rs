@@ -1,12 +1,14 @@
 //! The one owner of all tasks of the fleet: it drives the processes, and brings their news to the judge.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use auxot_catalog::Catalog;
 use auxot_instance::Status;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::judge::MemberId;
 use crate::shared::Shared;
@@ -59,6 +61,13 @@ impl Staff {
             Work::Reshape { member } => {
                 self.tasks.spawn(reshape::run(shared, member));
             }
+            Work::Remember { key, size } => {
+                self.tasks.spawn_blocking(move || {
+                    if let Err(fault) = shared.remembered.keep(key, size, SystemTime::now()) {
+                        warn!(%fault, "cannot remember the size that fits; the next start searches again");
+                    }
+                });
+            }
             Work::Look => {
                 self.tasks.spawn(look(shared));
             }
@@ -80,8 +89,8 @@ async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut stat
 
 /// Looks through the models folders, beside the runtime's thread: it reads the header of every file.
 async fn look(shared: Arc<Shared>) {
-    let folders = Arc::clone(&shared.folders.0);
-    let found = tokio::task::spawn_blocking(move || folders()).await;
+    let files = shared.files.clone();
+    let found = tokio::task::spawn_blocking(move || Catalog::scan(&files)).await;
     if let Err(fault) = &found {
         error!(%fault, "cannot look through the models folders");
     }

@@ -1,5 +1,6 @@
 //! The whole fleet with scripted engines and a stopped clock: no process, no waiting.
 
+mod dialling;
 mod house;
 mod leaving;
 mod missing;

@@ -126,6 +126,11 @@ impl ExitClass {
         }
     }
 
+    /// Whether there was not enough memory: a smaller size may do.
+    pub fn is_memory(self) -> bool {
+        matches!(self, ExitClass::DeviceMemory | ExitClass::HostMemory)
+    }
+
     /// Whether only a child that is still loading can end for this reason.
     fn is_about_loading(self) -> bool {
         matches!(
@@ -147,7 +152,7 @@ impl ExitClass {
             | ExitClass::SpawnRefused
             | ExitClass::Unkillable
             | ExitClass::DriverFailed => Verdict::Fail,
-            // Memory may be given back by somebody else; all others are known to pass.
+            // All of these are known to pass. Memory is given back; a load that it was not enough for is another matter.
             ExitClass::DeviceMemory
             | ExitClass::HostMemory
             | ExitClass::Bind

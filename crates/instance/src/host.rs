@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tracing::info;
 
-use crate::command;
+use crate::command::{self, Listen};
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
 use crate::handle::InstanceHandle;
@@ -82,6 +83,15 @@ impl Host {
             usage: Arc::clone(usage),
         });
         (handle, driver.run())
+    }
+
+    /// The program, its build and its arguments but for where it listens, as one line that tells two engines apart.
+    pub fn command_line(&self, spec: &Spec) -> String {
+        let Shared { engine, config, .. } = &*self.shared;
+        let arguments = command::arguments(spec, config, &engine.flags, &Listen::Unix(PathBuf::new()));
+        let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
+        let build = engine.build.as_ref().map(|build| format!("{}-{}", build.build, build.commit)).unwrap_or_default();
+        [engine.binary.display().to_string(), build].into_iter().chain(words).collect::<Vec<_>>().join(" ")
     }
 
     /// What the engine can do.

@@ -13,8 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::engines::{Driver, Engines};
-use crate::shared::Folders;
-use crate::{Config, Fleet, Lease, ModelView, Refusal, Wish};
+use crate::{Config, Fleet, Lease, ModelView, Places, Refusal, Wish};
 
 /// Far away, and never waited for: the clock stands still until nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -38,6 +37,10 @@ impl Engines for Theatre {
         };
         (handle, Box::pin(counted))
     }
+
+    fn line(&self, spec: &Spec) -> String {
+        format!("{} {:?}", spec.slots, spec.ctx_per_slot)
+    }
 }
 
 /// A fleet with its folder of models.
@@ -55,15 +58,24 @@ impl House {
         for model in models {
             put(folder.path(), model);
         }
+        Self::open(folder, autoload, wish)
+    }
+
+    /// The next run over the same folders.
+    pub(super) fn again(self, wish: Option<Wish>) -> House {
+        drop(self.staff);
+        Self::open(self.folder, &[], wish)
+    }
+
+    fn open(folder: tempfile::TempDir, autoload: &[&str], wish: Option<Wish>) -> House {
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], model_file: None };
         let catalog = Arc::new(Catalog::scan(&files));
         let config = Config { autoload: autoload.iter().map(ToString::to_string).collect(), ..Config::default() };
         let theatre = Theatre::default();
         let devices = watch::channel(Arc::new(Sample { taken: Instant::now(), devices: vec![] })).1;
-        let folders = Folders(Arc::new(move || Catalog::scan(&files)));
+        let places = Places { files, catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
-        let engine = EngineConfig::default();
-        let (fleet, staff) = Fleet::open_with(config, catalog, folders, engines, engine, devices, wish);
+        let (fleet, staff) = Fleet::open_with(config, EngineConfig::default(), engines, places, devices, wish);
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
         House { fleet, theatre, folder, staff: tasks }
@@ -92,10 +104,23 @@ impl House {
         self.stages(model).pop().unwrap()
     }
 
+    /// What a model's instances were started with, oldest first.
+    pub(super) fn specs(&self, model: &str) -> Vec<Spec> {
+        let stages = self.theatre.stages.lock().unwrap();
+        stages.iter().filter(|(spec, _)| spec.model == model).map(|(spec, _)| spec.clone()).collect()
+    }
+
     /// What a model's newest instance was started with.
     pub(super) fn spec(&self, model: &str) -> Spec {
-        let stages = self.theatre.stages.lock().unwrap();
-        stages.iter().rev().find(|(spec, _)| spec.model == model).unwrap().0.clone()
+        self.specs(model).pop().unwrap()
+    }
+
+    /// Waits until something was remembered on disk.
+    pub(super) async fn remembered(&self) {
+        let path = self.folder.path().join("state/sizes.json");
+        while !path.is_file() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The newest engine of a model takes jobs, in the size that it was started with.

@@ -7,7 +7,6 @@ async fn a_resize_leaves_no_driver_and_no_listener_behind() {
     let house = House::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 1)));
     house.settle().await;
     house.serve("one-q8_0").await;
-    let holders = house.holders();
     for slots in 2..12 {
         house.fleet.wish(wish("one-q8_0", slots)).await;
         house.settle().await;
@@ -15,7 +14,14 @@ async fn a_resize_leaves_no_driver_and_no_listener_behind() {
         assert_eq!(house.view("one-q8_0").unwrap().ready.unwrap().props.total_slots, slots);
     }
     assert_eq!(house.ended(), 10, "ten drivers are over");
-    assert_eq!(house.holders(), holders, "and so are their listeners");
+    // This handle, the staff and one listener; what is remembered on disk is written by a thread, which takes a moment.
+    for _ in 0..100_000 {
+        if house.holders() == 3 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("{} hold the fleet", house.holders());
 }
 
 #[tokio::test(start_paused = true)]

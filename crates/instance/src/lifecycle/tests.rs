@@ -300,6 +300,11 @@ fn a_cause_that_no_retry_mends_fails_at_once() {
     for class in ExitClass::ALL {
         let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, progress: None };
         let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
+        let hopeless = class.verdict() == Verdict::Fail || class.is_memory();
+        assert_eq!(after.name() == "failed", hopeless, "{class:?}");
+        // One that was loaded has room; that it ran out once may pass.
+        let phase = Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) };
+        let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
         assert_eq!(after.name() == "failed", class.verdict() == Verdict::Fail, "{class:?}");
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Switches {
     pub abort_at_load: bool,
     /// `--oom`: the load fails as it does when the device's memory is full.
     pub oom: bool,
+    /// `--device-tokens N`: the same if the device has no room for a context (`-c`, over all slots) of more than N.
+    pub device_tokens: Option<u32>,
     /// `--memory MIB`: resident memory held from the load on.
     pub memory_mib: usize,
     /// `--fork-grandchild`: a process of the same group that holds our output pipes.
@@ -143,6 +145,7 @@ impl Switches {
             "--token-us" => self.token = Duration::from_micros(count()?),
             "--tokens" => self.tokens = Some(count()?),
             "--memory" => self.memory_mib = usize::try_from(count()?).unwrap_or(0),
+            "--device-tokens" => self.device_tokens = u32::try_from(count()?).ok(),
             "--only-starts" => self.only_starts = Some(count()?),
             "--batch" => self.batch = count()?,
             "--crash-after" => self.crash_after = Some(count()?),
@@ -178,6 +181,7 @@ impl Switches {
         self.exit_at_load = None;
         self.abort_at_load = false;
         self.oom = false;
+        self.device_tokens = None;
     }
 }
 
