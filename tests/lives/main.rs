@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fits;
+mod liveness;
 mod models;
 
 use std::time::Duration;

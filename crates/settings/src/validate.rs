@@ -202,6 +202,7 @@ impl Rules<'_> {
         self.positive("engine.liveness_interval", engine.liveness_interval);
         self.positive("engine.liveness_busy_interval", engine.liveness_busy_interval);
         self.positive("engine.liveness_timeout", engine.liveness_timeout);
+        self.positive("engine.liveness_stall", engine.liveness_stall);
         self.ordered(
             ("engine.restart_delay", engine.restart_delay),
             ("engine.restart_max_delay", engine.restart_max_delay),

@@ -65,6 +65,8 @@ pub(crate) struct Switches {
     pub cut_stream_at: Option<u64>,
     /// `--error-event-at N`: an error event, then the end without `[DONE]`.
     pub error_event_at: Option<u64>,
+    /// `--deadlock-at N`: the whole process stands still, `/health` included, and uses no processor.
+    pub deadlock_at: Option<u64>,
     /// `--stall-at N`: silence but for pings, until the client goes.
     pub stall_at: Option<u64>,
 }
@@ -151,6 +153,7 @@ impl Switches {
             "--crash-after" => self.crash_after = Some(count()?),
             "--cut-stream-at" => self.cut_stream_at = Some(count()?),
             "--error-event-at" => self.error_event_at = Some(count()?),
+            "--deadlock-at" => self.deadlock_at = Some(count()?),
             "--stall-at" => self.stall_at = Some(count()?),
             "--exit-at-load" => {
                 let (code, message) = value.split_once(':').unwrap_or((&value, "exiting as it was told"));
