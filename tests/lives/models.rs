@@ -4,7 +4,7 @@ use auxot_tests::processes;
 use auxot_tests::scripted_router::policy;
 use serde_json::json;
 
-use crate::{DEADLINE, MODEL_FILE, Stage, config};
+use crate::{DEADLINE, MODEL, MODEL_FILE, Stage, config};
 
 #[tokio::test]
 async fn the_engine_of_an_earlier_policy_ends_when_the_new_model_serves() {
@@ -41,5 +41,24 @@ async fn a_model_that_comes_later_is_found_without_a_restart() {
     stage.put(MODEL_FILE, "");
     let told = config(&mut link, "it is there", |about| about["model"] == "tiny-chat").await;
     assert!(told["capabilities"]["unmet"].is_null() || told["capabilities"]["unmet"] == json!([]), "{told}");
+    link.says("one", "it serves").await;
+}
+
+#[tokio::test]
+async fn a_model_that_has_failed_is_tried_again_when_its_file_is_another_one() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "--exit-at-load \"1:unknown model architecture: 'nonsense'\"");
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", MODEL), ("AUXOT_FLEET__RESCAN_INTERVAL", "100ms")];
+    let mut worker = stage.worker(&settings).await;
+    worker.line("to=\"failed\"").await;
+    let path = stage.scratch.models().join(MODEL_FILE);
+    let whole = std::fs::read(&path).unwrap();
+    // While the new file is being written it is no model at all, which is a change too, and no way out.
+    std::fs::write(&path, &whole[..100]).unwrap();
+    worker.line("model file cannot be used").await;
+    stage.switch(MODEL_FILE, "");
+    std::fs::write(&path, whole).unwrap();
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
     link.says("one", "it serves").await;
 }

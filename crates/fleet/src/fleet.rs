@@ -123,6 +123,14 @@ impl Fleet {
         self.outlook() != Outlook::Nothing
     }
 
+    /// Gives a model another chance now: one that has failed, or that waits for its next try. No name is the primary one.
+    ///
+    /// # Errors
+    /// When there is no such model.
+    pub fn reset(&self, model: Option<&str>) -> Result<(), Refusal> {
+        self.shared.reset(model)
+    }
+
     /// Starts, replaces and looks for nothing any more; jobs that wait or come still get the slots of what runs.
     /// This is how a drain begins.
     pub fn freeze(&self) {

@@ -23,6 +23,7 @@
 //! | `roster` | how models come in, change and go |
 //! | `plan` | what a model is to run as; `dial` searches the largest size that fits, `remembered` keeps it |
 //! | `library` | the folders, looked through again while a model is missing |
+//! | `mend` | the ways out of a failure |
 //! | `staff` | the owner of all tasks: processes, listeners, `reshape` |
 //!
 //! The processes' tasks belong to [`Staff`], which the program drives beside everything else and which
@@ -40,6 +41,9 @@
 //! report has the true size, and says what it falls short of. The size is remembered for a day on disk, for this very
 //! file, engine, arguments and devices, so that the next start begins with what worked.
 //!
+//! A model that has failed stays so until something changes: the operator resets it, its file becomes another one, the
+//! router wishes for another size, or, where memory was short, some minutes have gone by (`mend`).
+//!
 //! Which model a job without a name means: the router's model while it serves, else the first of the
 //! autoload list that serves. A model outside the fleet is not loaded on demand: [`Refusal::UnknownModel`]
 //! lists what is served.
@@ -52,10 +56,12 @@ mod config;
 mod dial;
 mod engines;
 mod fleet;
+mod identity;
 mod judge;
 mod lease;
 mod library;
 mod member;
+mod mend;
 mod metrics;
 mod outlook;
 mod places;

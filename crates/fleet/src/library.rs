@@ -56,6 +56,7 @@ impl Shared {
         if let Some(catalog) = found {
             judge.catalog = Arc::new(catalog);
             self.retry_missing(&mut judge);
+            self.revive_changed(&mut judge);
         }
         drop(judge);
         self.looked.send_modify(|count| *count += 1);
@@ -68,9 +69,14 @@ impl Judge {
         if self.door != Door::Open || !self.looks.may(pause, Instant::now()) {
             return false;
         }
+        self.look_now();
+        true
+    }
+
+    /// Has the staff look, however short the last look is ago.
+    pub(crate) fn look_now(&mut self) {
         if !std::mem::replace(&mut self.looks.running, true) {
             self.work.push(Work::Look);
         }
-        true
     }
 }

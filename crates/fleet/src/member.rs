@@ -7,6 +7,7 @@ use auxot_catalog::Model;
 use auxot_instance::{InstanceHandle, Ready, Spec, State, Status};
 
 use crate::dial::{Next, Size};
+use crate::identity::FileId;
 use crate::outlook::Outlook;
 use crate::plan::{Plan, size_of};
 use crate::queue::{Queue, Run, Ticket};
@@ -30,6 +31,8 @@ pub(crate) struct Member {
     /// Counts the instances this member has had; news of an earlier one is dropped.
     pub(crate) generation: u64,
     pub(crate) shape: Shape,
+    /// Its files, where they are others by now than those that failed.
+    pub(crate) changed: Option<Vec<FileId>>,
 }
 
 /// Why a model is here, and so for how long.
@@ -76,7 +79,7 @@ impl Member {
     pub(crate) fn new(model: Arc<Model>, tenure: Tenure, plan: Plan, handle: InstanceHandle, bound: usize) -> Self {
         let status = handle.status().borrow().clone();
         let (spec, queue, shape) = (plan.spec(), Queue::new(bound), Shape::Settled);
-        Self { model, tenure, plan, spec, handle, queue, status, generation: 1, shape }
+        Self { model, tenure, plan, spec, handle, queue, status, generation: 1, shape, changed: None }
     }
 
     /// Takes another instance in place of the one that has ended.
@@ -190,6 +193,13 @@ impl Member {
         }
     }
 
+    /// Begins anew after a failure, with nothing to go back to.
+    pub(crate) fn begin_anew(&mut self, plan: Plan) {
+        self.plan = plan;
+        self.changed = None;
+        self.shape = Shape::Ending { before: None };
+    }
+
     /// Has a reason to stay, also if it was about to go.
     pub(crate) fn stay(&mut self, tenure: Tenure) {
         if self.tenure == Tenure::Leaving {
@@ -215,16 +225,21 @@ impl Member {
 
     /// What can be expected of it.
     pub(crate) fn outlook(&self) -> Outlook {
-        match &self.status.state {
-            _ if self.ready().is_some() => Outlook::Serving,
-            State::Failed { .. } if self.is_settled() => Outlook::Failed,
-            _ => Outlook::Coming,
+        match (self.ready(), self.has_failed()) {
+            (Some(_), _) => Outlook::Serving,
+            (None, true) => Outlook::Failed,
+            (None, false) => Outlook::Coming,
         }
     }
 
     /// Whether nothing of its process is left. One that could not be killed has failed, and still holds its memory.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.status.state, State::Stopped | State::Failed { .. }) && self.status.pid.is_none()
+    }
+
+    /// Whether it has failed, and nothing is being done about it.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.status.state, State::Failed { .. }) && self.is_settled()
     }
 
     /// Whether its process is to stay.

@@ -1,7 +1,7 @@
 //! The sizes that were found to fit, remembered on disk, so that the next start begins with what worked.
 
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::dial::Size;
+use crate::identity::FileId;
 
 /// So many sizes are remembered; the oldest make room.
 const MOST: usize = 64;
@@ -19,10 +20,9 @@ const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
-    /// The model file, with its length in bytes and when it was changed, in nanoseconds since 1970.
-    file: PathBuf,
-    bytes: u64,
-    changed_ns: i128,
+    /// The files that the engine reads: the model, its shards, its projector.
+    paths: Vec<PathBuf>,
+    files: Vec<FileId>,
     /// The engine's program, its build, and its arguments with the wanted size in them.
     engine: String,
     /// The ids of the devices.
@@ -30,12 +30,15 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Looks at the file; one that is not there is a file of no bytes.
-    pub(crate) fn of(file: &Path, engine: String, devices: Vec<String>) -> Self {
-        let meta = file.metadata().ok();
-        let changed_ns =
-            meta.as_ref().map_or(0, |meta| i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()));
-        Self { file: file.to_owned(), bytes: meta.map_or(0, |meta| meta.len()), changed_ns, engine, devices }
+    /// Looks at the files.
+    pub(crate) fn of(paths: Vec<PathBuf>, engine: String, devices: Vec<String>) -> Self {
+        let files = paths.iter().map(|path| FileId::of(path)).collect();
+        Self { paths, files, engine, devices }
+    }
+
+    /// What the files were.
+    pub(crate) fn files(&self) -> &Vec<FileId> {
+        &self.files
     }
 }
 
@@ -117,7 +120,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("m.gguf");
         std::fs::write(&file, "a model").unwrap();
-        let key = |engine: &str| Key::of(&file, engine.into(), vec!["GPU-1".into()]);
+        let key = |engine: &str| Key::of(vec![file.clone()], engine.into(), vec!["GPU-1".into()]);
         let now = SystemTime::now();
         let asked = key("b1 -np 4");
         Remembered::open(folder.path()).keep(asked.clone(), Some(SIZE), now).unwrap();
@@ -136,7 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("sizes.json"), "{").unwrap();
         let (remembered, now) = (Remembered::open(folder.path()), SystemTime::now());
-        let key = |number: usize| Key::of(Path::new("/none"), number.to_string(), vec![]);
+        let key = |number: usize| Key::of(vec!["/none".into()], number.to_string(), vec![]);
         for number in 0..=MOST {
             remembered.keep(key(number), Some(SIZE), now).unwrap();
         }

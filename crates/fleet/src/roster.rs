@@ -8,6 +8,7 @@ use auxot_instance::{InstanceHandle, Spec};
 use tracing::{error, info};
 
 use crate::acquire::{Settled, settle_all};
+use crate::identity::files_of;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
 use crate::member::{Member, Shape, Tenure};
 use crate::plan::Plan;
@@ -89,8 +90,8 @@ impl Shared {
         Ok(id)
     }
 
-    /// What a model is to run as. Looks at its file, which the catalog has read a moment ago.
-    fn plan(&self, judge: &Judge, model: &Model, wish: Option<&Wish>) -> Plan {
+    /// What a model is to run as. Looks at its files, which the catalog has read a moment ago.
+    pub(crate) fn plan(&self, judge: &Judge, model: &Model, wish: Option<&Wish>) -> Plan {
         // A policy speaks of its own model; the others have the operator's word only.
         let wish = wish.filter(|wish| judge.catalog.resolve(&wish.model).is_ok_and(|wished| wished.file == model.file));
         let operator = Sizing { slots: self.engine.slots, ctx_size: self.engine.ctx_size };
@@ -107,7 +108,7 @@ impl Shared {
             env: Vec::new(),
         };
         let devices = self.devices.borrow().devices.iter().map(|device| device.id.clone()).collect();
-        let key = Key::of(&model.file, self.engines.line(&wanted), devices);
+        let key = Key::of(files_of(model), self.engines.line(&wanted), devices);
         let found = self.remembered.recall(&key, SystemTime::now());
         Plan::new(wanted, key, found)
     }

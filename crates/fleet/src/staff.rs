@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, warn};
 
+use crate::identity::FileId;
 use crate::judge::MemberId;
 use crate::shared::Shared;
 use crate::work::Work;
@@ -46,7 +47,10 @@ impl Staff {
                     }
                 }
                 Ok(()) = devices.changed() => metrics::publish(&self.shared.report()),
-                _ = look.tick() => self.shared.look_for_missing(),
+                _ = look.tick() => {
+                    self.shared.look_for_missing();
+                    self.shared.look_after_failed();
+                }
             }
         }
     }
@@ -66,6 +70,12 @@ impl Staff {
                     if let Err(fault) = shared.remembered.keep(key, size, SystemTime::now()) {
                         warn!(%fault, "cannot remember the size that fits; the next start searches again");
                     }
+                });
+            }
+            Work::Inspect { member, files } => {
+                self.tasks.spawn_blocking(move || {
+                    let now = files.iter().map(|path| FileId::of(path)).collect();
+                    shared.inspected(member, now);
                 });
             }
             Work::Look => {

@@ -1,6 +1,7 @@
 //! What the judge has decided and cannot do under its lock: left for the staff, which alone owns tasks.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use auxot_instance::Status;
 use tokio::sync::watch;
@@ -18,6 +19,8 @@ pub(crate) enum Work {
     Reshape { member: MemberId },
     /// A size that was found to fit, to be remembered; none where what is wanted fits.
     Remember { key: Key, size: Option<Size> },
+    /// The files of a member that has failed, to be looked at.
+    Inspect { member: MemberId, files: Vec<PathBuf> },
     /// The models folders, to be looked through again.
     Look,
 }
@@ -28,6 +31,7 @@ impl fmt::Debug for Work {
             Work::Drive { member, generation, .. } => write!(f, "Drive({member:?}, {generation})"),
             Work::Reshape { member } => write!(f, "Reshape({member:?})"),
             Work::Remember { size, .. } => write!(f, "Remember({size:?})"),
+            Work::Inspect { member, .. } => write!(f, "Inspect({member:?})"),
             Work::Look => f.write_str("Look"),
         }
     }

@@ -237,6 +237,7 @@ impl<W: World> Driver<W> {
         let state = outer(&self.phase);
         let run = self.phase.run();
         let has_process = self.phase.has_process();
+        metrics::unkillable(&self.model, matches!(self.phase, Phase::Unkillable { .. }));
         self.status.send_modify(|status| {
             if status.state.name() != state.name() || status.run != run {
                 status.since = tokio::time::Instant::now().into_std();

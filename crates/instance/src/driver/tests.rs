@@ -76,15 +76,16 @@ async fn a_claim_that_is_never_given_up_costs_the_drain_time_and_then_the_ladder
     theatre.handle.stop(30 * S);
     theatre.state("stopping").await;
     assert_eq!(begun.elapsed().as_secs(), 30);
-    let mut status = theatre.handle.status();
-    // Nothing the child does: TERM, TERM again, KILL, and then it is shown as what it is.
-    status.wait_for(|status| status.last_error.is_some()).await.unwrap();
+    // Nothing the child does: TERM, TERM again, KILL, and then it is shown as what it is, process and all.
+    let status = theatre.state("failed").await;
+    assert_eq!((status.pid, status.last_error.unwrap().class), (Some(7), ExitClass::Unkillable));
     assert_eq!(begun.elapsed().as_secs(), 30 + 3 + 2 + 5);
     assert_eq!(theatre.stage.seen(), ["launch 1", "Terminate 1", "Terminate 1", "Kill 1"]);
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::Failed(_))));
     theatre.stage.exit(ExitClass::Signal);
     theatre.handle.stopped().await;
     assert_eq!(theatre.stage.seen(), ["drop 1"]);
+    assert_eq!(theatre.handle.status().borrow().pid, None, "only now is its memory free");
 }
 
 #[tokio::test(start_paused = true)]
