@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use auxot_tests::scripted_router::{Link, job, policy, saying};
-use auxot_tests::{Worker, processes, real};
+use auxot_tests::{Stage, Worker, processes, real};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{DEADLINE, MODEL, MODEL_FILE, Stage};
+use crate::{DEADLINE, MODEL, MODEL_FILE};
 
 /// Everything ten times as fast as by default, and more.
 const SETTINGS: [(&str, &str); 5] = [

@@ -1,10 +1,10 @@
 //! Models that come and go while the worker runs.
 
-use auxot_tests::processes;
 use auxot_tests::scripted_router::policy;
+use auxot_tests::{Stage, processes};
 use serde_json::json;
 
-use crate::{DEADLINE, MODEL, MODEL_FILE, Stage, config};
+use crate::{DEADLINE, MODEL, MODEL_FILE, config};
 
 #[tokio::test]
 async fn the_engine_of_an_earlier_policy_ends_when_the_new_model_serves() {

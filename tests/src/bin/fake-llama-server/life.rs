@@ -143,6 +143,9 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
             order = next_order(&mut orders) => match order {
                 Order::Exit => {
                     told = true;
+                    if engine.switches.lose_order {
+                        continue;
+                    }
                     ordered = true;
                 }
                 Order::End => return 1,

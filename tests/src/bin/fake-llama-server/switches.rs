@@ -38,9 +38,13 @@ pub(crate) struct Switches {
     pub ignore_sigterm: bool,
     /// `--lose-first-term`: the race of `llama-server.md` 0.2, every time.
     pub lose_first_term: bool,
+    /// `--lose-order`: the same race for the order on stdin: it ends the reading of stdin and nothing else.
+    pub lose_order: bool,
     /// `--report SOCKET`: tell a test what happens, see `report.rs`.
     pub report: Option<PathBuf>,
     // --- an answer ---
+    /// `--noise KIB`: so much is written to each of stdout and stderr before it.
+    pub noise_kib: usize,
     /// `--tokens N`: how many tokens of text; more than the text has means again from its start.
     pub tokens: Option<u64>,
     /// `--token-us N`: time between tokens; 0 is as fast as the socket takes them.
@@ -126,6 +130,7 @@ impl Switches {
             "--oom" => self.oom = true,
             "--fork-grandchild" => self.fork_grandchild = true,
             "--hang-health" => self.hang_health = true,
+            "--lose-order" => self.lose_order = true,
             "--ignore-sigterm" => self.ignore_sigterm = true,
             "--lose-first-term" => self.lose_first_term = true,
             "--stamp" => self.stamp = true,
@@ -148,6 +153,7 @@ impl Switches {
             "--tokens" => self.tokens = Some(count()?),
             "--memory" => self.memory_mib = usize::try_from(count()?).unwrap_or(0),
             "--device-tokens" => self.device_tokens = u32::try_from(count()?).ok(),
+            "--noise" => self.noise_kib = usize::try_from(count()?).unwrap_or(0),
             "--only-starts" => self.only_starts = Some(count()?),
             "--batch" => self.batch = count()?,
             "--crash-after" => self.crash_after = Some(count()?),
