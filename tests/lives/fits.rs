@@ -1,7 +1,9 @@
 //! A model that is too large for its device is dialled down to what fits, and the router is told the truth.
 
-use auxot_tests::Stage;
-use auxot_tests::scripted_router::policy;
+use std::os::unix::fs::PermissionsExt;
+
+use auxot_tests::scripted_router::{job, policy};
+use auxot_tests::{Stage, real};
 
 use crate::{DEADLINE, MODEL, MODEL_FILE, config};
 
@@ -47,4 +49,34 @@ async fn context_is_dialled_down_after_the_last_slot() {
     let told = config(&mut link, "one small slot", |about| about["total_slots"] == 1).await;
     assert_eq!(told["capabilities"]["ctx_size"], 512);
     link.says("one", "it serves").await;
+}
+
+#[tokio::test]
+async fn the_real_engine_is_dialled_down_to_what_a_real_limit_allows() {
+    let mut stage = Stage::new();
+    let model = "tiny-loop-f16.gguf";
+    std::os::unix::fs::symlink(real::tiny_models().join(model), stage.scratch.models().join(model)).unwrap();
+    // 32 slots of this model take 256 MiB in one piece, beside what the engine itself needs.
+    let engine = stage.scratch.join("engine.sh");
+    let script = format!("#!/bin/sh\nulimit -d 700000\nexec {} \"$@\"\n", real::engine().display());
+    std::fs::write(&engine, script).unwrap();
+    std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let settings = [
+        ("AUXOT_LLAMA_BINARY", engine.to_str().unwrap()),
+        ("AUXOT_GPU_AUTOLOAD_MODELS", "tiny-loop-f16"),
+        ("AUXOT_MAX_PARALLEL", "32"),
+        ("AUXOT_CTX_SIZE", "65536"),
+        ("AUXOT_THREADS", "1"),
+    ];
+    let mut worker = stage.worker(&settings).await;
+    worker.line("class=\"host_memory\"").await;
+    let mut link = stage.greeted(&policy("tiny-loop", "F16", 65_536, 32)).await;
+    let told =
+        config(&mut link, "some slots", |about| about["total_slots"].as_u64().is_some_and(|slots| slots > 1)).await;
+    let about = &told["capabilities"];
+    assert!(about["total_slots"].as_u64().unwrap() < 32 && about["ctx_size"] == 65_536, "{about}");
+    assert!(about["unmet"].to_string().contains("was to have 32 slots of 65536 tokens"), "{about}");
+    link.send(&job("one", "hello")).await;
+    link.about("one").await;
+    link.cancel("one").await;
 }

@@ -92,6 +92,11 @@ impl Dial {
         }
     }
 
+    /// The largest size that is known to fit, if one is.
+    pub(crate) fn fits(&self) -> Option<Size> {
+        self.fits.map(|at| self.row[at])
+    }
+
     /// What is wanted.
     pub(crate) fn wanted(&self) -> Size {
         self.row[0]

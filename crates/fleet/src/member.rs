@@ -129,6 +129,11 @@ impl Member {
                 let load_time = ready.load_time;
                 self.loaded(load_time)
             }
+            // Whatever the words of its end: a smaller one of the same is known to load.
+            State::BackingOff { .. } | State::Failed { .. } if self.tries_for_more() => {
+                self.failed(true);
+                None
+            }
             State::Failed { cause } => {
                 let memory = cause.class.is_memory();
                 self.failed(memory);
@@ -245,6 +250,12 @@ impl Member {
     /// Whether its process is to stay.
     pub(crate) fn is_settled(&self) -> bool {
         matches!(self.shape, Shape::Settled)
+    }
+
+    /// Whether this process only shows whether more fits than what is known to.
+    fn tries_for_more(&self) -> bool {
+        let fits = self.plan.dial.fits();
+        matches!(self.shape, Shape::Trying { .. }) && fits.is_some_and(|fits| fits != size_of(&self.spec))
     }
 
     fn is_ending(&self) -> bool {

@@ -276,6 +276,8 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
             "std::bad_alloc",
             "cannot allocate memory",
             "unable to allocate cpu",
+            // Seen where a limit on memory left no room for the stack of one more thread.
+            "what():  resource temporarily unavailable",
         ],
     ),
     (

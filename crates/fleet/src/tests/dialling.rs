@@ -81,3 +81,23 @@ async fn a_wish_for_more_than_fits_ends_with_what_fits() {
     }
     assert_eq!(tried(&house), [2, 6, 3, 5, 4, 3]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_size_that_only_crashes_is_given_up_for_one_that_is_known_to_load() {
+    let house = House::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 4)));
+    house.settle().await;
+    load(&house, 2).await;
+    load(&house, 2).await;
+    assert_eq!(tried(&house), [4, 2, 3]);
+    for _ in 0..2 {
+        house.stage("one-q8_0").exit(ExitClass::Signal);
+        house.settle().await;
+    }
+    assert_eq!(tried(&house), [4, 2, 3, 2]);
+    // That one is known to load: it may crash as any other, and is not taken for too large.
+    house.stage("one-q8_0").exit(ExitClass::Signal);
+    house.settle().await;
+    assert_eq!((tried(&house).len(), house.state("one-q8_0")), (4, "starting"));
+    load(&house, 2).await;
+    assert_eq!(house.state("one-q8_0"), "ready");
+}

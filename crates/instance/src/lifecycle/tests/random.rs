@@ -154,7 +154,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn no_order_of_events_breaks_the_world_or_traps_an_instance(script in prop::collection::vec(happening(), 0..100)) {
         let mut world = World::new();
