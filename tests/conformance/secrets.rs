@@ -126,3 +126,19 @@ async fn c29_a_key_file_that_others_can_read_is_refused_and_a_private_one_is_rea
     let _worker = Worker::start(command()).await;
     assert_eq!(router.link().await.hello().await["gpu_key"], Worker::KEY);
 }
+
+#[tokio::test]
+async fn c29_neither_the_worker_nor_an_engine_leaves_a_core() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    link.says("one", "a job").await;
+    let worker = stage.worker.program.pid();
+    for pid in processes::descendants(worker).into_iter().chain([worker]) {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        // One byte: no core is as small, and it is the value at which none is piped to a program either.
+        assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..], ["1", "1", "bytes"], "of {pid}");
+    }
+    stage.worker.program.signal(nix::sys::signal::Signal::SIGABRT);
+    let ended = stage.worker.program.ended(crate::DEADLINE).await;
+    assert!(!std::os::unix::process::ExitStatusExt::core_dumped(&ended), "{ended}");
+}

@@ -11,6 +11,7 @@
 //!   process, so that "gone" is an event too.
 //! - [`Worker`] is the real worker on the fake engine, [`scripted_router`] the router it meets, which does exactly what
 //!   the test tells it and nothing else.
+//! - [`Stage`] has all of these on one table, for tests about a model's whole way.
 //! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics; [`real`] knows where
 //!   the real engine is, and models that say exactly what they are made to say.
 //!
@@ -27,10 +28,12 @@ pub mod real;
 mod reports;
 mod scratch;
 pub mod scripted_router;
+mod stage;
 mod worker;
 
 pub use program::Program;
 pub use reports::{Event, Reports};
 pub use scratch::{Scratch, set_switches};
 pub use scripted_router::ScriptedRouter;
+pub use stage::{Stage, Start};
 pub use worker::Worker;

@@ -6,15 +6,16 @@ use std::time::Duration;
 use auxot_instance::{Claim, Endpoint, Ready, State, Status};
 use tokio::sync::watch;
 
-use crate::fleet::Shared;
+use crate::judge::MemberId;
 use crate::member::generation_of;
 use crate::queue::Run;
+use crate::shared::Shared;
 
 /// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.
 #[derive(Debug)]
 pub struct Lease {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) member: usize,
+    pub(crate) member: MemberId,
     pub(crate) model: Arc<auxot_catalog::Model>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) run: Run,

@@ -11,32 +11,73 @@
 //! restarts its askers wait; when it has failed for good they are told why.
 //!
 //! All decisions are made under one short lock by whoever brings the news: an asker, a lease that ends,
-//! a process whose state changed. The lock is never held across an await; answers are sent after it
-//! is gone. The decisions themselves are pure: the slots in `queue`, the sizes and the gaps between the
-//! router's wish and the truth in `wish`.
+//! a process whose state changed, a look through the models folders. The lock is never held across an await;
+//! answers are sent after it is gone, and what takes time is left as `work` for the one who owns tasks. The
+//! decisions themselves are pure: the slots in `queue`, one model's turns in `member`, the sizes and the gaps
+//! between the router's wish and the truth in `wish`.
+//!
+//! | who | what |
+//! | --- | --- |
+//! | `judge` | everything that decisions are made from, and the questions that it answers by itself |
+//! | `acquire` | how a job gets a slot |
+//! | `roster` | how models come in, change and go |
+//! | `plan` | what a model is to run as; `dial` searches the largest size that fits, `remembered` keeps it |
+//! | `library` | the folders, looked through again while a model is missing |
+//! | `mend` | the ways out of a failure |
+//! | `staff` | the owner of all tasks: processes, listeners, `reshape` |
 //!
 //! The processes' tasks belong to [`Staff`], which the program drives beside everything else and which
-//! alone joins them. A panic in one of them ends one model.
+//! alone joins them. A driver ends with the last handle to its process, and its listener with it. A panic in one of
+//! them fails one model, and those who wait for it are told.
 //!
 //! The router's policy is a wish: its model becomes the primary one and is loaded if it is here, and
 //! where the operator left slots or context open its size is the wished one, also while it runs
-//! (`reshape`: drain, stop, start anew, or back to the old size).
+//! (`reshape`: drain, stop, start anew, or back to the old size). Once it serves, the models of earlier policies are
+//! let go; those of the operator's list stay. A wished or listed model that is not here is told as unmet and looked
+//! for until it comes.
+//!
+//! A load that the memory is not enough for is answered with a smaller size: slots first, then context, until the
+//! largest that loads is known (`dial`). Meanwhile nobody is served by an engine that is only tried; afterwards the
+//! report has the true size, and says what it falls short of. The size is remembered for a day on disk, for this very
+//! file, engine, arguments and devices, so that the next start begins with what worked.
+//!
+//! A model that has failed stays so until something changes: the operator resets it, its file becomes another one, the
+//! router wishes for another size, or, where memory was short, some minutes have gone by (`mend`).
 //!
 //! Which model a job without a name means: the router's model while it serves, else the first of the
 //! autoload list that serves. A model outside the fleet is not loaded on demand: [`Refusal::UnknownModel`]
 //! lists what is served.
+//!
+//! The end comes in three steps: [`Fleet::freeze`] (nothing is started, jobs go on), [`Fleet::refuse`] (jobs are sent
+//! away), [`Fleet::stop`].
 
+mod acquire;
 mod config;
+mod dial;
+mod engines;
 mod fleet;
+mod identity;
+mod judge;
 mod lease;
+mod library;
 mod member;
+mod mend;
 mod metrics;
+mod outlook;
+mod places;
+mod plan;
 mod queue;
 mod refusal;
+mod remembered;
 mod report;
 mod reshape;
+mod roster;
+mod shared;
 mod staff;
+#[cfg(test)]
+mod tests;
 mod wish;
+mod work;
 
 pub use auxot_gpu::{Device, Sample};
 pub use auxot_instance::{Endpoint, ExitReport, Ready, State};
@@ -44,6 +85,8 @@ pub use config::Config;
 pub use fleet::Fleet;
 pub use lease::Lease;
 pub use metrics::describe as describe_metrics;
+pub use outlook::Outlook;
+pub use places::Places;
 pub use refusal::Refusal;
 pub use report::{ModelView, Report};
 pub use staff::Staff;

@@ -1,5 +1,6 @@
 //! The fleet's series: which models are loaded, what memory they hold, who waits.
 
+use auxot_gpu::Sample;
 use metrics::{Unit, describe_gauge, gauge};
 
 use crate::report::Report;
@@ -57,4 +58,14 @@ pub(crate) fn publish(report: &Report) {
         }
     }
     gauge!(UNMET).set(report.unmet.len() as f64);
+}
+
+/// A model that is no longer here holds nothing and serves nobody.
+pub(crate) fn forget(model: &str, devices: &Sample) {
+    for series in [MODEL_LOADED, SLOTS, SLOTS_BUSY, WAITING] {
+        gauge!(series, "model" => model.to_owned()).set(0.0);
+    }
+    for device in devices.devices.iter().map(|device| device.id.clone()).chain(["host".to_owned()]) {
+        gauge!(VRAM_USED, "model" => model.to_owned(), "device" => device).set(0.0);
+    }
 }

@@ -95,6 +95,11 @@ impl Queue {
         self.waiting.drain(..).collect()
     }
 
+    /// Whether an engine takes jobs.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.engine, Engine::Open { .. })
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }

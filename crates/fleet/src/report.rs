@@ -6,6 +6,8 @@ use auxot_catalog::Model;
 use auxot_gpu::Sample;
 use auxot_instance::{Ready, Status};
 
+use crate::member::Member;
+
 /// The fleet at one moment.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -35,6 +37,17 @@ pub struct ModelView {
 }
 
 impl ModelView {
+    pub(crate) fn of(member: &Member, devices: &Sample) -> Self {
+        Self {
+            model: Arc::clone(&member.model),
+            memory: member.status.pid.map(|pid| memory_of(pid, devices)).unwrap_or_default(),
+            status: member.status.clone(),
+            ready: member.ready().cloned(),
+            slots_busy: member.queue.busy(),
+            waiting: member.queue.waiting(),
+        }
+    }
+
     /// Bytes of its process over all devices; unknown is not zero.
     #[must_use]
     pub fn memory_bytes(&self) -> Option<u64> {
@@ -58,7 +71,7 @@ impl ModelView {
 
 /// The memory of one process: what the drivers say of it, and its resident host memory where no
 /// device claims it.
-pub(crate) fn memory_of(pid: u32, devices: &Sample) -> Vec<(String, u64)> {
+fn memory_of(pid: u32, devices: &Sample) -> Vec<(String, u64)> {
     let on_devices: Vec<(String, u64)> = devices
         .devices
         .iter()

@@ -1,78 +1,92 @@
-//! The one owner of all processes' tasks: it drives them, and brings their news to the judge.
+//! The one owner of all tasks of the fleet: it drives the processes, and brings their news to the judge.
 
-use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use auxot_instance::InstanceHandle;
-use tokio::sync::mpsc;
+use auxot_catalog::Catalog;
+use auxot_instance::Status;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::error;
+use tokio::time::MissedTickBehavior;
+use tracing::{error, warn};
 
-use crate::fleet::Shared;
+use crate::identity::FileId;
+use crate::judge::MemberId;
+use crate::shared::Shared;
+use crate::work::Work;
 use crate::{metrics, reshape};
-
-/// Work that needs an owner.
-pub(crate) enum Hire {
-    /// A process to be driven and listened to.
-    Instance {
-        member: usize,
-        generation: u64,
-        handle: InstanceHandle,
-        instance: Pin<Box<dyn Future<Output = ()> + Send>>,
-    },
-    /// A member whose process is to be replaced by one of another size.
-    Reshape { member: usize },
-}
 
 /// Drives the processes of a fleet. Dropping it drops them all, which kills what still runs.
 #[derive(Debug)]
 pub struct Staff {
     shared: Arc<Shared>,
-    to_hire: mpsc::Receiver<Hire>,
     tasks: JoinSet<()>,
 }
 
 impl Staff {
-    pub(crate) fn new(shared: Arc<Shared>, to_hire: mpsc::Receiver<Hire>) -> Self {
-        Self { shared, to_hire, tasks: JoinSet::new() }
-    }
-
-    pub(crate) fn hire(&mut self, hire: Hire) {
-        let shared = Arc::clone(&self.shared);
-        match hire {
-            Hire::Instance { member, generation, handle, instance } => {
-                self.tasks.spawn(instance);
-                self.tasks.spawn(listen(shared, member, generation, handle));
-            }
-            Hire::Reshape { member } => {
-                self.tasks.spawn(reshape::run(shared, member));
-            }
-        }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, tasks: JoinSet::new() }
     }
 
     /// Drives everything; never returns by itself, so the caller ends it by dropping it once
     /// [`crate::Fleet::stop`] has resolved.
     pub async fn run(mut self) {
-        let mut changes = self.shared.watch_devices();
+        let mut devices = self.shared.devices.clone();
+        let mut look = tokio::time::interval(self.shared.config.rescan_interval);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            for work in self.shared.take_work() {
+                self.take_on(work);
+            }
             tokio::select! {
-                Some(hire) = self.to_hire.recv() => self.hire(hire),
+                () = self.shared.at_work.notified() => {}
                 Some(ended) = self.tasks.join_next() => {
                     if let Err(fault) = ended {
                         // A panic in one driver ends one instance, never the program.
                         error!(%fault, "the task of one model has failed");
                     }
                 }
-                Ok(()) = changes.changed() => metrics::publish(&self.shared.report()),
-                else => std::future::pending::<()>().await,
+                Ok(()) = devices.changed() => metrics::publish(&self.shared.report()),
+                _ = look.tick() => {
+                    self.shared.look_for_missing();
+                    self.shared.look_after_failed();
+                }
+            }
+        }
+    }
+
+    fn take_on(&mut self, work: Work) {
+        let shared = Arc::clone(&self.shared);
+        match work {
+            Work::Drive { member, generation, status, driver } => {
+                self.tasks.spawn(driver);
+                self.tasks.spawn(listen(shared, member, generation, status));
+            }
+            Work::Reshape { member } => {
+                self.tasks.spawn(reshape::run(shared, member));
+            }
+            Work::Remember { key, size } => {
+                self.tasks.spawn_blocking(move || {
+                    if let Err(fault) = shared.remembered.keep(key, size, SystemTime::now()) {
+                        warn!(%fault, "cannot remember the size that fits; the next start searches again");
+                    }
+                });
+            }
+            Work::Inspect { member, files } => {
+                self.tasks.spawn_blocking(move || {
+                    let now = files.iter().map(|path| FileId::of(path)).collect();
+                    shared.inspected(member, now);
+                });
+            }
+            Work::Look => {
+                self.tasks.spawn(look(shared));
             }
         }
     }
 }
 
 /// Brings every state of one process to the judge, in order, until the process's task is gone.
-async fn listen(shared: Arc<Shared>, member: usize, generation: u64, handle: InstanceHandle) {
-    let mut statuses = handle.status();
+async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut statuses: watch::Receiver<Status>) {
     loop {
         let status = statuses.borrow_and_update().clone();
         shared.turn(member, generation, status);
@@ -81,4 +95,14 @@ async fn listen(shared: Arc<Shared>, member: usize, generation: u64, handle: Ins
             return;
         }
     }
+}
+
+/// Looks through the models folders, beside the runtime's thread: it reads the header of every file.
+async fn look(shared: Arc<Shared>) {
+    let files = shared.files.clone();
+    let found = tokio::task::spawn_blocking(move || Catalog::scan(&files)).await;
+    if let Err(fault) = &found {
+        error!(%fault, "cannot look through the models folders");
+    }
+    shared.shelve(found.ok());
 }

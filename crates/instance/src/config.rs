@@ -60,12 +60,16 @@ pub struct Config {
     /// How often an idle engine is asked whether it is well.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub liveness_interval: Duration,
-    /// How often it is asked while it has requests but makes no progress with any.
+    /// How often it is looked at while it has requests but makes no progress with any.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub liveness_busy_interval: Duration,
     /// How long an answer to that may take; three in a row without one end the process.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub liveness_timeout: Duration,
+    /// Longest time in which a busy engine that answers health questions may neither make progress nor use the
+    /// processor; one that uses it has ten times as long.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub liveness_stall: Duration,
 }
 
 impl Default for Config {
@@ -90,8 +94,9 @@ impl Default for Config {
             restart_max_delay: Duration::from_secs(30),
             restart_heal: Duration::from_secs(60),
             liveness_interval: Duration::from_secs(10),
-            liveness_busy_interval: Duration::from_secs(4),
-            liveness_timeout: Duration::from_secs(2),
+            liveness_busy_interval: Duration::from_secs(3),
+            liveness_timeout: Duration::from_millis(1500),
+            liveness_stall: Duration::from_secs(60),
         }
     }
 }

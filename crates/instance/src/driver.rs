@@ -237,6 +237,7 @@ impl<W: World> Driver<W> {
         let state = outer(&self.phase);
         let run = self.phase.run();
         let has_process = self.phase.has_process();
+        metrics::unkillable(&self.model, matches!(self.phase, Phase::Unkillable { .. }));
         self.status.send_modify(|status| {
             if status.state.name() != state.name() || status.run != run {
                 status.since = tokio::time::Instant::now().into_std();
@@ -269,14 +270,22 @@ impl<W: World> Driver<W> {
 
 impl<W: World> Drop for Driver<W> {
     /// A driver that ends in the middle, by a panic or with its runtime, takes its child with it (see [`Life`]); nobody
-    /// may go on believing that the child serves.
+    /// may go on believing that the child serves. After a panic nobody is left to start another one either, so it is
+    /// told as what it is, and those who wait need not wait for nothing.
     fn drop(&mut self) {
+        let failed = std::thread::panicking().then(|| Arc::new(ExitReport::driver_failed()));
         self.status.send_modify(|status| {
             status.pid = None;
-            if !matches!(status.state, State::Stopped | State::Failed { .. }) {
-                status.state = State::Stopped;
-                status.since = tokio::time::Instant::now().into_std();
-            }
+            let state = match failed {
+                Some(cause) => {
+                    status.last_error = Some(Arc::clone(&cause));
+                    State::Failed { cause }
+                }
+                None if matches!(status.state, State::Stopped | State::Failed { .. }) => return,
+                None => State::Stopped,
+            };
+            status.state = state;
+            status.since = tokio::time::Instant::now().into_std();
         });
     }
 }

@@ -39,6 +39,8 @@ pub enum ExitClass {
     SpawnRefused,
     /// KILL had no effect.
     Unkillable,
+    /// The task that watched over the process failed, and took the process with it.
+    DriverFailed,
     /// It ended by itself with status 0.
     Unasked,
     /// Any other exit status.
@@ -56,7 +58,7 @@ pub(crate) enum Verdict {
 
 impl ExitClass {
     /// All classes, for metrics and tests.
-    pub const ALL: [ExitClass; 17] = [
+    pub const ALL: [ExitClass; 18] = [
         ExitClass::DeviceMemory,
         ExitClass::HostMemory,
         ExitClass::BadFile,
@@ -72,6 +74,7 @@ impl ExitClass {
         ExitClass::SpawnTrouble,
         ExitClass::SpawnRefused,
         ExitClass::Unkillable,
+        ExitClass::DriverFailed,
         ExitClass::Unasked,
         ExitClass::Other,
     ];
@@ -94,6 +97,7 @@ impl ExitClass {
             ExitClass::SpawnTrouble => "spawn_trouble",
             ExitClass::SpawnRefused => "spawn_refused",
             ExitClass::Unkillable => "unkillable",
+            ExitClass::DriverFailed => "driver_failed",
             ExitClass::Unasked => "unasked",
             ExitClass::Other => "other",
         }
@@ -116,9 +120,15 @@ impl ExitClass {
             ExitClass::Unresponsive => "the engine stopped answering",
             ExitClass::SpawnTrouble | ExitClass::SpawnRefused => "the engine could not be started",
             ExitClass::Unkillable => "the engine does not die",
+            ExitClass::DriverFailed => "the worker's own task for the engine failed",
             ExitClass::Unasked => "the engine ended by itself",
             ExitClass::Other => "the engine failed",
         }
+    }
+
+    /// Whether there was not enough memory: a smaller size may do.
+    pub fn is_memory(self) -> bool {
+        matches!(self, ExitClass::DeviceMemory | ExitClass::HostMemory)
     }
 
     /// Whether only a child that is still loading can end for this reason.
@@ -140,8 +150,9 @@ impl ExitClass {
             | ExitClass::BadArgument
             | ExitClass::WrongProcessor
             | ExitClass::SpawnRefused
-            | ExitClass::Unkillable => Verdict::Fail,
-            // Memory may be given back by somebody else; all others are known to pass.
+            | ExitClass::Unkillable
+            | ExitClass::DriverFailed => Verdict::Fail,
+            // All of these are known to pass. Memory is given back; a load that it was not enough for is another matter.
             ExitClass::DeviceMemory
             | ExitClass::HostMemory
             | ExitClass::Bind
@@ -212,6 +223,11 @@ impl ExitReport {
         ExitReport { class: ExitClass::Unkillable, code: None, signal: None, telling: None, lines: vec![] }
     }
 
+    /// The task that owned the process failed.
+    pub(crate) fn driver_failed() -> ExitReport {
+        ExitReport { class: ExitClass::DriverFailed, code: None, signal: None, telling: None, lines: vec![] }
+    }
+
     /// The same end, with the reason why we brought it about.
     pub(crate) fn because(&self, class: ExitClass) -> ExitReport {
         ExitReport { class, ..self.clone() }
@@ -260,6 +276,8 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
             "std::bad_alloc",
             "cannot allocate memory",
             "unable to allocate cpu",
+            // Seen where a limit on memory left no room for the stack of one more thread.
+            "what():  resource temporarily unavailable",
         ],
     ),
     (

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::driver::{Driver, World};
+use crate::lifecycle::{Policy, RunId};
 use crate::output::Ring;
-use crate::status::{NotReady, Ready, Status};
+use crate::status::{NotReady, Ready, State, Status};
 use crate::usage::{Claim, Usage};
 
 /// Verbs on their way to the driver. It never waits for anything else while one is here, so a few are plenty.
@@ -40,6 +42,27 @@ pub struct InstanceHandle {
 }
 
 impl InstanceHandle {
+    /// Makes an instance at rest, whose lives come from the world that is made for its ring and usage.
+    pub(crate) fn with_driver<W: World>(
+        model: Arc<str>,
+        policy: Policy,
+        world: impl FnOnce(&Arc<Ring>, &Arc<Usage>) -> W,
+    ) -> (InstanceHandle, Driver<W>) {
+        let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
+        let (verbs, orders) = mpsc::channel(VERBS);
+        let (publish, status) = watch::channel(Status {
+            state: State::Stopped,
+            since: tokio::time::Instant::now().into_std(),
+            run: RunId(0),
+            pid: None,
+            restarts: 0,
+            last_error: None,
+        });
+        let world = world(&ring, &usage);
+        let driver = Driver::new(Arc::clone(&model), world, policy, orders, publish, Arc::clone(&usage));
+        (InstanceHandle { model, verbs, status, usage, ring }, driver)
+    }
+
     /// Name of the model.
     pub fn model(&self) -> &str {
         &self.model
@@ -83,6 +106,11 @@ impl InstanceHandle {
     /// Forgets earlier failures: backing off starts at once, failed becomes stopped.
     pub fn reset(&self) {
         self.send(Verb::Reset);
+    }
+
+    /// Whether its driver has ended: no verb is heard any more.
+    pub fn is_gone(&self) -> bool {
+        self.verbs.is_closed()
     }
 
     /// Where it is and was; for showing, never for deciding.

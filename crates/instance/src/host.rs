@@ -3,26 +3,21 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use crate::command;
+use crate::command::{self, Listen};
 use crate::config::Config;
-use crate::driver::Driver;
 use crate::engine::{Engine, EngineError};
-use crate::handle::{InstanceHandle, VERBS};
-use crate::lifecycle::RunId;
-use crate::output::Ring;
+use crate::handle::InstanceHandle;
 use crate::process::Processes;
 use crate::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
 use crate::spawner::Spawner;
 use crate::spec::Spec;
-use crate::status::{State, Status};
-use crate::usage::Usage;
 
 /// Why no instance can be run on this host.
 #[derive(Debug, thiserror::Error)]
@@ -77,28 +72,26 @@ impl Host {
         spec.file = std::path::absolute(&spec.file).unwrap_or(spec.file);
         let model: Arc<str> = spec.model.as_str().into();
         let instance = self.instances.fetch_add(1, Ordering::Relaxed);
-        let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
-        let (verbs, orders) = mpsc::channel(VERBS);
-        let (publish, status) = watch::channel(Status {
-            state: State::Stopped,
-            since: tokio::time::Instant::now().into_std(),
-            run: RunId(0),
-            pid: None,
-            restarts: 0,
-            last_error: None,
-        });
         // Without random bytes all instances would only retry in step, which is no reason to fail.
         let policy = self.shared.config.policy(random().unwrap_or(instance));
-        let world = Processes {
+        let (handle, driver) = InstanceHandle::with_driver(Arc::clone(&model), policy, |ring, usage| Processes {
             shared: Arc::clone(&self.shared),
             instance,
-            model: Arc::clone(&model),
+            model,
             spec,
-            ring: Arc::clone(&ring),
-            usage: Arc::clone(&usage),
-        };
-        let driver = Driver::new(Arc::clone(&model), world, policy, orders, publish, Arc::clone(&usage));
-        (InstanceHandle { model, verbs, status, usage, ring }, driver.run())
+            ring: Arc::clone(ring),
+            usage: Arc::clone(usage),
+        });
+        (handle, driver.run())
+    }
+
+    /// The program, its build and its arguments but for where it listens, as one line that tells two engines apart.
+    pub fn command_line(&self, spec: &Spec) -> String {
+        let Shared { engine, config, .. } = &*self.shared;
+        let arguments = command::arguments(spec, config, &engine.flags, &Listen::Unix(PathBuf::new()));
+        let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
+        let build = engine.build.as_ref().map(|build| format!("{}-{}", build.build, build.commit)).unwrap_or_default();
+        [engine.binary.display().to_string(), build].into_iter().chain(words).collect::<Vec<_>>().join(" ")
     }
 
     /// What the engine can do.

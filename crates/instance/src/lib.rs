@@ -16,7 +16,7 @@
 //! for as long as its drain time lasts. The state for showing goes out on a `watch`; nobody decides by it.
 //!
 //! A **life** is one process: `command` says how it is run, `spawner` starts it, `output` takes in all it prints,
-//! `probe` watches it from outside, `exit` names the reason of its end. News of a life carry its number, so a late one
+//! `probe` watches its load and `liveness` its service from outside, `exit` names the reason of its end. News of a life carry its number, so a late one
 //! can never be taken for news of the next.
 //!
 //! No process outlives us: each is alone in its group, so that a signal reaches all it started; the kernel kills it
@@ -34,15 +34,17 @@ mod handle;
 mod host;
 mod identity;
 mod lifecycle;
+mod liveness;
 pub mod metrics;
 mod output;
 mod probe;
 mod process;
 mod runtime_dir;
+#[cfg(any(test, feature = "scripted"))]
+pub mod scripted;
 mod spawner;
 mod spec;
 mod status;
-#[allow(missing_docs, unreachable_pub)]
 mod usage;
 
 pub use auxot_llama::Endpoint;

@@ -14,7 +14,8 @@
 //!                                                      └────────▶ settle(then) ◀─────────────┘
 //!  settle: Rest → Stopped · Restart → Starting
 //!          Recover → Starting at once after the first failure, else Backoff; Failed when the budget is spent
-//!                    or the cause is one that no retry mends.
+//!                    or the cause is one that no retry mends. Out of memory while Starting → Failed: this size is too
+//!                    large, and the owner may come with a smaller one.
 //!  Stop in Starting → Terminating{Rest}; in Backoff, Failed → Stopped; while stopping, rewrites then := Rest.
 //!  Kill is a Stop that goes to Killing from every phase with a process.
 //!  EnsureReady while stopping rewrites Rest := Restart; in Backoff, Failed, Unkillable it is denied.
@@ -192,6 +193,8 @@ fn idle(phase: Phase, now: Instant, policy: &Policy) -> Step {
 /// The child is gone and reaped.
 fn exited(phase: Phase, report: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
     match phase {
+        // The same size would not fit either; whoever decides about sizes decides what comes next.
+        Phase::Starting { run, .. } if report.class.is_memory() => fail(run, report),
         Phase::Starting { run, failures, .. } => recover(run, failures, report, now, policy),
         Phase::Ready { run, failures, since, .. } => {
             recover(run, policy.healed(failures, since, now), report, now, policy)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::exit::ExitClass;
 
@@ -10,6 +10,7 @@ const STARTS: &str = "auxot_worker_instance_starts_total";
 const RESTARTS: &str = "auxot_worker_instance_restarts_total";
 const LOAD_SECONDS: &str = "auxot_worker_instance_load_seconds";
 const STALE_NEWS: &str = "auxot_worker_instance_stale_news_total";
+const UNKILLABLE: &str = "auxot_worker_instance_unkillable";
 const LABEL_MODEL: &str = "model";
 const LABEL_CAUSE: &str = "cause";
 
@@ -21,6 +22,7 @@ pub fn describe() {
     describe_counter!(STARTS, "Engine processes started");
     describe_counter!(RESTARTS, "Engine processes started because the one before failed, by the cause of that failure");
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "From the start of an engine process to its readiness");
+    describe_gauge!(UNKILLABLE, "1 while the model's process is there although it was killed, else 0");
     describe_counter!(STALE_NEWS, "News of an earlier process that was dropped");
 }
 
@@ -37,4 +39,8 @@ pub(crate) fn loaded(model: &str, load_time: Duration) {
 
 pub(crate) fn stale(model: &str) {
     counter!(STALE_NEWS, LABEL_MODEL => model.to_owned()).increment(1);
+}
+
+pub(crate) fn unkillable(model: &str, is: bool) {
+    gauge!(UNKILLABLE, LABEL_MODEL => model.to_owned()).set(f64::from(u8::from(is)));
 }

@@ -1,15 +1,14 @@
-//! Watches a child from outside: when it is ready, whether it is still loading, whether it still answers.
+//! Watches a loading child from outside: when it is ready, and whether it still does anything.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_llama::{Control, Health, Props};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tracing::{debug, warn};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::debug;
 
 use crate::output::{Ring, Told};
-use crate::usage::Usage;
 
 /// First pause between two looks at a loading child: a tiny model is ready after 20 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -19,11 +18,6 @@ const LAST_PAUSE: Duration = Duration::from_millis(25);
 const TOLD_PAUSE: Duration = Duration::from_secs(1);
 /// One look. A loading engine answers 503 in a millisecond.
 const LOOK: Duration = Duration::from_secs(1);
-/// Pause after a missed heartbeat before the next question.
-const STRIKE_PAUSE: Duration = Duration::from_secs(1);
-/// Missed heartbeats that end a child; one alone is not death, all HTTP threads may be busy.
-const STRIKES: u32 = 3;
-
 /// Waits until the child serves, and reads what it serves.
 ///
 /// The child's own word is the fast way and costs nothing; where the engine's build has none, `/health` is asked
@@ -102,46 +96,6 @@ fn bytes_read(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
     Some(field("rchar:")?.wrapping_add(field("read_bytes:")?))
-}
-
-/// How often a serving child is asked whether it is well.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pulse {
-    pub(crate) idle: Duration,
-    pub(crate) busy: Duration,
-    pub(crate) timeout: Duration,
-}
-
-/// Waits until the child has stopped answering.
-///
-/// While somebody gets something from it, that is the pulse and nothing is asked. Each question uses its own
-/// connection and none of the engine's queue, so it never hides a lost client from the engine.
-pub(crate) async fn until_lost(control: &Control, usage: &Usage, pulse: Pulse) {
-    let mut seen = usage.progress();
-    let mut well = Instant::now();
-    let mut strikes = 0;
-    loop {
-        let pause = if strikes > 0 { STRIKE_PAUSE } else { pulse.busy.min(pulse.idle) };
-        sleep(pause).await;
-        let progress = usage.progress();
-        if progress != seen {
-            (seen, well, strikes) = (progress, Instant::now(), 0);
-            continue;
-        }
-        if strikes == 0 && usage.claims() == 0 && well.elapsed() < pulse.idle {
-            continue;
-        }
-        match control.health(pulse.timeout).await {
-            Health::Ready | Health::Loading | Health::Odd(_) => (well, strikes) = (Instant::now(), 0),
-            missed @ (Health::Silent | Health::NotListening) => {
-                strikes += 1;
-                warn!(?missed, strikes, "the engine did not answer a health question");
-                if strikes >= STRIKES && usage.progress() == seen {
-                    return;
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,8 +22,9 @@ use crate::driver::{Life, News, World};
 use crate::exit::ExitReport;
 use crate::host::Shared;
 use crate::lifecycle::{Probing, RunId, Signal};
+use crate::liveness::{self, Pulse};
 use crate::output::{Output, Ring};
-use crate::probe::{self, Activity, Pulse};
+use crate::probe::{self, Activity};
 use crate::spawner::{Child, Files};
 use crate::spec::Spec;
 use crate::status::Ready;
@@ -258,8 +259,11 @@ impl Running {
                     idle: config.liveness_interval,
                     busy: config.liveness_busy_interval,
                     timeout: config.liveness_timeout,
+                    stall: config.liveness_stall,
                 };
-                Watch::Pulse(Box::pin(async move { probe::until_lost(&control, &usage, pulse).await }))
+                let pid = self.child.pid();
+                let cpu = move || liveness::cpu_time(pid);
+                Watch::Pulse(Box::pin(async move { liveness::until_lost(&control, &usage, cpu, pulse).await }))
             }
         };
     }

@@ -46,7 +46,8 @@ pub enum State {
         /// When the next try begins.
         until: Instant,
     },
-    /// It failed and is not tried again before somebody says so.
+    /// It failed and is not tried again before somebody says so. A process that could not be killed has failed too, and
+    /// still holds its memory.
     Failed {
         /// Why.
         cause: Arc<ExitReport>,
@@ -113,7 +114,9 @@ pub(crate) fn outer(phase: &Phase) -> State {
         Phase::Starting { progress, .. } => State::Starting { progress: *progress },
         Phase::Ready { ready, .. } => State::Ready(Arc::clone(ready)),
         Phase::Draining { .. } => State::Draining,
-        Phase::Terminating { .. } | Phase::Killing { .. } | Phase::Unkillable { .. } => State::Stopping,
+        Phase::Terminating { .. } | Phase::Killing { .. } => State::Stopping,
+        // Its process is still there, and `Status::pid` says so.
+        Phase::Unkillable { cause, .. } => State::Failed { cause: Arc::clone(cause) },
         Phase::Backoff { attempt, until, .. } => State::BackingOff { attempt: *attempt, until: *until },
         Phase::Failed { cause, .. } => State::Failed { cause: Arc::clone(cause) },
     }

@@ -11,8 +11,12 @@ pub struct Slot {
     pub n_ctx: u32,
     /// Whether a request is in it.
     pub is_processing: bool,
+    /// Number of the request in it (or of the last one); unknown before the first use.
+    pub task: Option<u64>,
     /// Prompt tokens of the request in it (or of the last one); unknown before the first use.
     pub prompt_tokens: Option<u64>,
+    /// How many of them have been processed.
+    pub processed: Option<u64>,
     /// Tokens generated for that request so far; unknown before the first use.
     pub decoded: Option<u64>,
 }
@@ -25,7 +29,9 @@ impl Slot {
             id: slot.id,
             n_ctx: slot.n_ctx,
             is_processing: slot.is_processing,
+            task: slot.id_task,
             prompt_tokens: slot.n_prompt_tokens,
+            processed: slot.n_prompt_tokens_processed,
             decoded: slot.next_token.and_then(|next| next.into_iter().next()).and_then(|next| next.n_decoded),
         });
         Some(slots.collect())
@@ -37,7 +43,9 @@ struct Wire {
     id: u32,
     n_ctx: u32,
     is_processing: bool,
+    id_task: Option<u64>,
     n_prompt_tokens: Option<u64>,
+    n_prompt_tokens_processed: Option<u64>,
     next_token: Option<Vec<Next>>,
 }
 
@@ -53,10 +61,11 @@ mod tests {
     #[test]
     fn fresh_and_used_slots_are_read() {
         let body = br#"[{"id":0,"n_ctx":1024,"speculative":false,"is_processing":false},
-            {"id":1,"n_ctx":1024,"is_processing":true,"id_task":148,"n_prompt_tokens":25,"params":{"seed":1},
+            {"id":1,"n_ctx":1024,"is_processing":true,"id_task":148,"n_prompt_tokens":25,"n_prompt_tokens_processed":12,"params":{"seed":1},
              "next_token":[{"has_next_token":true,"n_remain":-1,"n_decoded":7}]}]"#;
         let slots = Slot::parse_all(body).unwrap();
-        assert_eq!(slots[0], Slot { id: 0, n_ctx: 1024, is_processing: false, prompt_tokens: None, decoded: None });
+        assert_eq!((slots[0].id, slots[0].n_ctx, slots[0].is_processing, slots[0].decoded), (0, 1024, false, None));
+        assert_eq!((slots[1].task, slots[1].processed), (Some(148), Some(12)));
         assert_eq!((slots[1].is_processing, slots[1].prompt_tokens, slots[1].decoded), (true, Some(25), Some(7)));
         assert_eq!(Slot::parse_all(b"{}"), None);
     }

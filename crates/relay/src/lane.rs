@@ -9,6 +9,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use auxot_fleet::Outlook;
 use auxot_protocol::{Capabilities, Hello, Policy, ToRouter, ToWorker};
 use futures_util::{SinkExt, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
@@ -250,7 +251,7 @@ async fn ask_again(shared: &Shared) -> LaneEnd {
     let fleet = &shared.surroundings.fleet;
     loop {
         tokio::time::sleep(POLICY_RETRY).await;
-        if fleet.all_failed() {
+        if fleet.outlook() == Outlook::Failed {
             match ask_policy(shared).await {
                 Ok(Some(policy)) => _ = shared.policy.take_in(policy, fleet).await,
                 Ok(None) => {}

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use auxot_fleet::Outlook;
 use auxot_protocol::{Capabilities, JobError, ParseError, Policy, ToRouter, ToWorker};
 use futures_util::stream::{SplitStream, StreamExt};
 use tokio::sync::watch;
@@ -86,7 +87,7 @@ impl Session<'_> {
             config_due = config_due && !self.tell_config(&outbox);
             let draining = *self.drain.borrow();
             // A router that sees a connection sends it jobs, so there must be none where none can be served.
-            let useless = self.surroundings.fleet.all_failed();
+            let useless = self.surroundings.fleet.outlook() == Outlook::Failed;
             if (draining || useless) && !self.desk.is_busy(&outbox) {
                 // A lane too full for the close frame is ended by its writer's own limit.
                 let _ = outbox.send(Frame::Close).await;

@@ -148,6 +148,7 @@ impl Rules<'_> {
             self.fault("router.idle_timeout", text);
         }
         self.positive("fleet.max_wait", fleet.max_wait);
+        self.positive("fleet.rescan_interval", fleet.rescan_interval);
         if fleet.max_waiting == 0 {
             self.fault("fleet.max_waiting", "must be at least 1: a job waits while its model loads");
         }
@@ -201,6 +202,7 @@ impl Rules<'_> {
         self.positive("engine.liveness_interval", engine.liveness_interval);
         self.positive("engine.liveness_busy_interval", engine.liveness_busy_interval);
         self.positive("engine.liveness_timeout", engine.liveness_timeout);
+        self.positive("engine.liveness_stall", engine.liveness_stall);
         self.ordered(
             ("engine.restart_delay", engine.restart_delay),
             ("engine.restart_max_delay", engine.restart_max_delay),

@@ -1,6 +1,7 @@
 //! The program `auxot-worker`: reads its settings, opens the rooms of the house, and says how it ended.
 
 mod arguments;
+mod core_dumps;
 mod logging;
 mod shutdown;
 mod worker;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use arguments::{EXIT_USAGE, Request};
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     let (settings, sources) = match Request::read(std::env::args_os(), std::env::vars_os()) {
         Request::Serve { settings, sources } => (settings, sources),
         Request::Tell(text) => {

@@ -14,13 +14,13 @@ use std::time::Duration;
 use anyhow::Context;
 use auxot_admin::{Recorder, Server};
 use auxot_catalog::Catalog;
-use auxot_fleet::{Fleet, Staff};
+use auxot_fleet::{Fleet, Places, Sample, Staff};
 use auxot_gpu::Sampler;
 use auxot_instance::Host;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings};
 use nix::sys::stat::Mode;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -31,6 +31,9 @@ use crate::shutdown::Shutdown;
 const EXIT_KEY_REFUSED: u8 = 77;
 /// Something the worker needs is not there (`EX_UNAVAILABLE`).
 const EXIT_UNAVAILABLE: u8 = 69;
+
+/// How long the start waits for the first reading of the devices.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// Runs the worker to its end.
 pub(crate) fn run(settings: Loaded<Settings>, log: &Log) -> ExitCode {
@@ -112,12 +115,13 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     auxot_relay::describe_metrics();
     auxot_fleet::describe_metrics();
     auxot_instance::metrics::describe();
-    let relay = Relay::new(settings.router, &state_dir())?;
+    let state = settings.router.state_dir.clone().unwrap_or_else(state_dir);
+    let relay = Relay::new(settings.router, &state)?;
     let server = Server::bind(&settings.metrics).await?;
-    let (sampler, devices) = Sampler::start(settings.gpu);
-    let files = settings.catalog;
+    let (sampler, mut devices) = Sampler::start(settings.gpu);
+    let files = settings.catalog.clone();
     let scan = tokio::task::spawn_blocking(move || Catalog::scan(&files));
-    let (catalog, host) = tokio::join!(scan, Host::open(settings.engine.clone()));
+    let (catalog, host, ()) = tokio::join!(scan, Host::open(settings.engine.clone()), first_look(&mut devices));
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     for damaged in catalog.damaged() {
         warn!(model = damaged.name, path = %damaged.path.display(), fault = %damaged.fault, "a model file cannot be used");
@@ -126,8 +130,17 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let drain_timeout = settings.fleet.drain_timeout;
     let stop_worst_case = host.stop_worst_case();
     let wish = relay.recalled_wish();
-    let (fleet, staff) = Fleet::open(settings.fleet, Arc::new(catalog), host, settings.engine, devices, wish);
+    let places = Places { files: settings.catalog, catalog: Arc::new(catalog), state };
+    let (fleet, staff) = Fleet::open(settings.fleet, settings.engine, host, places, devices, wish);
     Ok(Rooms { fleet, staff, relay, server, recorder, sampler, drain_timeout, stop_worst_case })
+}
+
+/// Waits until the devices have been read once: sizes and places are decided by them. A driver that hangs must not
+/// keep the worker from starting, so the wait ends; then nothing is known about them.
+async fn first_look(devices: &mut watch::Receiver<Arc<Sample>>) {
+    if tokio::time::timeout(FIRST_LOOK, devices.changed()).await.is_err() {
+        warn!(after_s = FIRST_LOOK.as_secs(), "no reading of the devices yet: starting without one");
+    }
 }
 
 /// Where things are remembered: what the service manager gave us, else the user's state folder.
@@ -158,6 +171,7 @@ async fn close(
         end = &mut relaying => end,
         () = shutdown.asked() => {
             info!(from = "serving", to = "draining", limit_s = drain_timeout.as_secs_f64(), "worker");
+            fleet.freeze();
             let _ = ask_drain.send(());
             tokio::select! {
                 end = &mut relaying => end,

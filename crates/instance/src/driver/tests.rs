@@ -1,130 +1,28 @@
 //! The driver with scripted children and a paused clock: no process, no waiting.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use auxot_llama::{Endpoint, Props};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant as Clock;
 
 use super::*;
 use crate::exit::ExitClass;
-use crate::handle::{InstanceHandle, VERBS};
-use crate::output::Ring;
+use crate::handle::InstanceHandle;
+use crate::scripted::{self, Stage};
 
 const S: Duration = Duration::from_secs(1);
 
-/// What the test and the scripted children share.
-#[derive(Default)]
-struct Stage {
-    news: Mutex<VecDeque<News>>,
-    there_is_news: Notify,
-    seen: Mutex<Vec<String>>,
-}
-
-impl Stage {
-    fn tell(&self, news: News) {
-        self.news.lock().unwrap().push_back(news);
-        self.there_is_news.notify_one();
-    }
-
-    fn note(&self, what: impl Into<String>) {
-        self.seen.lock().unwrap().push(what.into());
-    }
-
-    fn seen(&self) -> Vec<String> {
-        std::mem::take(&mut self.seen.lock().unwrap())
-    }
-}
-
-#[derive(Clone)]
-struct Script(Arc<Stage>);
-
-struct Actor {
-    stage: Arc<Stage>,
-    run: RunId,
-}
-
-impl World for Script {
-    type Life = Actor;
-
-    fn launch(&mut self, run: RunId) -> Actor {
-        self.0.note(format!("launch {run}"));
-        Actor { stage: Arc::clone(&self.0), run }
-    }
-}
-
-impl Life for Actor {
-    fn signal(&mut self, signal: Signal) {
-        self.stage.note(format!("{signal:?} {}", self.run));
-    }
-
-    fn probe(&mut self, _: Probing) {}
-
-    async fn news(&mut self) -> News {
-        loop {
-            if let Some(news) = self.stage.news.lock().unwrap().pop_front() {
-                return news;
-            }
-            self.stage.there_is_news.notified().await;
-        }
-    }
-}
-
-impl Drop for Actor {
-    fn drop(&mut self) {
-        self.stage.note(format!("drop {}", self.run));
-    }
-}
-
 struct Theatre {
     handle: InstanceHandle,
-    stage: Arc<Stage>,
+    stage: Stage,
     tasks: JoinSet<()>,
 }
 
 fn theatre() -> Theatre {
-    let stage = Arc::new(Stage::default());
-    let (verbs, orders) = mpsc::channel(VERBS);
-    let (publish, status) = watch::channel(Status {
-        state: State::Stopped,
-        since: Clock::now().into_std(),
-        run: RunId(0),
-        pid: None,
-        restarts: 0,
-        last_error: None,
-    });
-    let usage = Arc::new(Usage::default());
-    let policy = crate::Config::default().policy(1);
-    let model: Arc<str> = "m".into();
-    let driver =
-        Driver::new(Arc::clone(&model), Script(Arc::clone(&stage)), policy, orders, publish, Arc::clone(&usage));
+    let (handle, driver, stage) = scripted::instance("m", &crate::Config::default());
     let mut tasks = JoinSet::new();
-    tasks.spawn(driver.run());
-    Theatre { handle: InstanceHandle { model, verbs, status, usage, ring: Arc::new(Ring::default()) }, stage, tasks }
-}
-
-fn ready(run: u64) -> News {
-    News::Ready(Arc::new(Ready {
-        run: RunId(run),
-        pid: 7,
-        endpoint: Endpoint::Unix("/s".into()),
-        props: Props {
-            total_slots: 1,
-            n_ctx: 1,
-            model_alias: None,
-            build_info: String::new(),
-            vision: false,
-            audio: false,
-        },
-        load_time: S,
-    }))
-}
-
-fn exited(class: ExitClass) -> News {
-    News::Exited(ExitReport { class, code: Some(1), signal: None, telling: None, lines: vec!["last".into()] })
+    tasks.spawn(driver);
+    Theatre { handle, stage, tasks }
 }
 
 impl Theatre {
@@ -135,7 +33,7 @@ impl Theatre {
     async fn served(&self) {
         self.handle.start();
         self.stage.tell(News::Started { pid: 7 });
-        self.stage.tell(ready(1));
+        self.stage.serve(1, 1);
         assert_eq!(self.handle.ready().await.unwrap().run, RunId(1));
     }
 }
@@ -163,7 +61,7 @@ async fn a_stop_waits_for_the_last_claim_and_no_longer() {
     drop(two);
     theatre.state("stopping").await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    theatre.stage.tell(exited(ExitClass::Unasked));
+    theatre.stage.exit(ExitClass::Unasked);
     theatre.handle.stopped().await;
     assert_eq!(theatre.stage.seen(), ["launch 1", "Terminate 1", "drop 1"]);
     assert!(theatre.handle.status().borrow().last_error.is_none());
@@ -178,23 +76,24 @@ async fn a_claim_that_is_never_given_up_costs_the_drain_time_and_then_the_ladder
     theatre.handle.stop(30 * S);
     theatre.state("stopping").await;
     assert_eq!(begun.elapsed().as_secs(), 30);
-    let mut status = theatre.handle.status();
-    // Nothing the child does: TERM, TERM again, KILL, and then it is shown as what it is.
-    status.wait_for(|status| status.last_error.is_some()).await.unwrap();
+    // Nothing the child does: TERM, TERM again, KILL, and then it is shown as what it is, process and all.
+    let status = theatre.state("failed").await;
+    assert_eq!((status.pid, status.last_error.unwrap().class), (Some(7), ExitClass::Unkillable));
     assert_eq!(begun.elapsed().as_secs(), 30 + 3 + 2 + 5);
     assert_eq!(theatre.stage.seen(), ["launch 1", "Terminate 1", "Terminate 1", "Kill 1"]);
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::Failed(_))));
-    theatre.stage.tell(exited(ExitClass::Signal));
+    theatre.stage.exit(ExitClass::Signal);
     theatre.handle.stopped().await;
     assert_eq!(theatre.stage.seen(), ["drop 1"]);
+    assert_eq!(theatre.handle.status().borrow().pid, None, "only now is its memory free");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_is_followed_by_a_new_process_at_once_and_waiters_keep_waiting() {
     let theatre = theatre();
     theatre.handle.start();
-    theatre.stage.tell(exited(ExitClass::Signal));
-    theatre.stage.tell(ready(2));
+    theatre.stage.exit(ExitClass::Signal);
+    theatre.stage.serve(1, 1);
     let begun = Clock::now();
     assert_eq!(theatre.handle.ready().await.unwrap().run, RunId(2));
     assert_eq!(begun.elapsed(), Duration::ZERO);
@@ -207,13 +106,13 @@ async fn a_crash_is_followed_by_a_new_process_at_once_and_waiters_keep_waiting()
 async fn the_second_crash_backs_off_and_tells_until_when() {
     let theatre = theatre();
     theatre.handle.start();
-    theatre.stage.tell(exited(ExitClass::Signal));
-    theatre.stage.tell(exited(ExitClass::Signal));
+    theatre.stage.exit(ExitClass::Signal);
+    theatre.stage.exit(ExitClass::Signal);
     let until = match theatre.handle.ready().await {
         Err(NotReady::BackingOff { until }) => until,
         other => panic!("{other:?}"),
     };
-    theatre.stage.tell(ready(3));
+    theatre.stage.serve(1, 1);
     theatre.state("ready").await;
     assert!(Clock::now().into_std() >= until);
 }
@@ -222,14 +121,14 @@ async fn the_second_crash_backs_off_and_tells_until_when() {
 async fn a_broken_file_fails_at_once_until_somebody_resets() {
     let theatre = theatre();
     theatre.handle.start();
-    theatre.stage.tell(exited(ExitClass::BadFile));
+    theatre.stage.exit(ExitClass::BadFile);
     let Err(NotReady::Failed(cause)) = theatre.handle.ready().await else { panic!() };
     assert_eq!(cause.class, ExitClass::BadFile);
     theatre.handle.start();
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::Failed(_))));
     theatre.handle.reset();
     theatre.handle.start();
-    theatre.stage.tell(ready(2));
+    theatre.stage.serve(1, 1);
     assert_eq!(theatre.handle.ready().await.unwrap().run, RunId(2));
 }
 
@@ -251,7 +150,7 @@ async fn only_silence_ends_a_load() {
     let begun = Clock::now();
     theatre.state("stopping").await;
     assert!(begun.elapsed() >= 119 * S && begun.elapsed() <= 121 * S, "{:?}", begun.elapsed());
-    theatre.stage.tell(exited(ExitClass::Signal));
+    theatre.stage.exit(ExitClass::Signal);
     theatre.state("starting").await;
     let status = theatre.handle.status().borrow().clone();
     assert_eq!(status.last_error.unwrap().class, ExitClass::Stalled);
@@ -263,8 +162,8 @@ async fn a_child_that_answers_nothing_is_replaced() {
     theatre.served().await;
     theatre.stage.tell(News::LivenessLost);
     theatre.state("stopping").await;
-    theatre.stage.tell(exited(ExitClass::Signal));
-    theatre.stage.tell(ready(2));
+    theatre.stage.exit(ExitClass::Signal);
+    theatre.stage.serve(1, 1);
     let status = theatre.state("ready").await;
     assert_eq!((status.run, status.last_error.unwrap().class), (RunId(2), ExitClass::Unresponsive));
 }
@@ -276,7 +175,7 @@ async fn kill_skips_the_ladder() {
     let _held = theatre.handle.claim();
     theatre.handle.stop(30 * S);
     theatre.handle.kill();
-    theatre.stage.tell(exited(ExitClass::Signal));
+    theatre.stage.exit(ExitClass::Signal);
     theatre.handle.stopped().await;
     assert_eq!(theatre.stage.seen(), ["launch 1", "Kill 1", "drop 1"]);
 }
@@ -286,10 +185,10 @@ async fn the_last_handle_gone_stops_the_child_and_ends_the_driver() {
     let Theatre { handle, stage, mut tasks } = theatre();
     let status = handle.status();
     handle.start();
-    stage.tell(ready(1));
+    stage.serve(1, 1);
     handle.ready().await.unwrap();
     drop(handle);
-    stage.tell(exited(ExitClass::Unasked));
+    stage.exit(ExitClass::Unasked);
     tasks.join_next().await.unwrap().unwrap();
     assert_eq!(stage.seen(), ["launch 1", "Terminate 1", "drop 1"]);
     assert_eq!(status.borrow().state.name(), "stopped");
@@ -304,4 +203,16 @@ async fn a_driver_that_is_cut_off_takes_its_child_along_and_nobody_believes_it_s
     assert_eq!(theatre.handle.status().borrow().state.name(), "stopped");
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::ShuttingDown)));
     theatre.handle.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_panics_is_told_as_a_failure_at_once() {
+    let mut theatre = theatre();
+    theatre.served().await;
+    theatre.stage.panic();
+    let status = theatre.state("failed").await;
+    assert!(theatre.tasks.join_next().await.unwrap().unwrap_err().is_panic());
+    assert_eq!((status.pid, status.last_error.unwrap().class), (None, ExitClass::DriverFailed));
+    assert!(theatre.handle.is_gone());
+    assert_eq!(theatre.stage.seen(), ["launch 1", "drop 1"]);
 }

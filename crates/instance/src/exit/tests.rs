@@ -50,6 +50,11 @@ const TABLE: &[(ExitClass, i32, &str)] = &[
         "ggml_aligned_malloc: insufficient memory (attempted to allocate 1 MB)\nfailed to initialize the context: failed to allocate buffer for kv cache",
     ),
     (
+        ExitClass::HostMemory,
+        1,
+        "terminate called after throwing an instance of 'std::system_error'\n  what():  Resource temporarily unavailable",
+    ),
+    (
         ExitClass::DeviceMemory,
         1,
         "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9000.00 MiB on device 0: cudaMalloc failed: out of memory\nunable to allocate CUDA0 buffer",

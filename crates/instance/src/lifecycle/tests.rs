@@ -1,6 +1,6 @@
-//! The whole table is walked, the named rules hold, and no order of events traps an instance.
+//! The whole table is walked, and the named rules hold; `random` has all other orders of events.
 
-use proptest::prelude::*;
+mod random;
 
 use super::*;
 use auxot_llama::{Endpoint, Props};
@@ -300,6 +300,11 @@ fn a_cause_that_no_retry_mends_fails_at_once() {
     for class in ExitClass::ALL {
         let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, progress: None };
         let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
+        let hopeless = class.verdict() == Verdict::Fail || class.is_memory();
+        assert_eq!(after.name() == "failed", hopeless, "{class:?}");
+        // One that was loaded has room; that it ran out once may pass.
+        let phase = Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) };
+        let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
         assert_eq!(after.name() == "failed", class.verdict() == Verdict::Fail, "{class:?}");
     }
 }
@@ -347,60 +352,5 @@ fn the_last_wish_while_stopping_wins() {
         assert_eq!(ends(&wanted), "starting", "{start:?}");
         let (unwanted, _) = step(wanted, Event::Stop { drain: S }, now, &policy);
         assert_eq!(ends(&unwanted), "stopped", "{start:?}");
-    }
-}
-
-/// A wish, an act of the child, or time going by.
-#[derive(Debug, Clone)]
-enum Happening {
-    Any { which: usize, old: bool },
-    Time(u64),
-}
-
-fn happening() -> impl Strategy<Value = Happening> {
-    prop_oneof![
-        3 => (0usize..18, any::<bool>()).prop_map(|(which, old)| Happening::Any { which, old }),
-        1 => (0u64..40_000).prop_map(Happening::Time),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-    #[test]
-    fn no_order_of_events_breaks_a_rule_or_traps_an_instance(script in proptest::collection::vec(happening(), 0..80)) {
-        let policy = policy();
-        let mut now = Instant::now();
-        let mut phase = Phase::Stopped { last: RunId(0) };
-        for happening in script {
-            let event = match happening {
-                Happening::Time(ms) => {
-                    now += Duration::from_millis(ms);
-                    match phase.timer() {
-                        Some((run, timer, at)) if at <= now => Event::TimerFired { run, timer },
-                        _ => continue,
-                    }
-                }
-                Happening::Any { which, old } => {
-                    let run = if old { RunId(phase.run().0.saturating_sub(1)) } else { phase.run() };
-                    every_event(run).swap_remove(which)
-                }
-            };
-            let (after, effects) = step(phase.clone(), event.clone(), now, &policy);
-            check(&phase, &event, &after, &effects);
-            phase = after;
-        }
-        // From wherever it is: a stop, and then only deadlines and a child that dies of KILL.
-        let (phase, _) = step(phase, Event::Stop { drain: S }, now, &policy);
-        let mut phase = run_out(phase, now, &policy, true);
-        if let Phase::Unkillable { run, .. } = phase {
-            let exit = Event::Exited { run, report: report(ExitClass::Signal) };
-            (phase, _) = step(phase, exit, now, &policy);
-        }
-        let (phase, _) = step(phase, Event::Stop { drain: S }, now, &policy);
-        prop_assert_eq!(phase.name(), "stopped");
-        // And a child that nothing kills ends up shown as such, never forgotten.
-        let (phase, _) = step(phase, Event::EnsureReady, now, &policy);
-        let (phase, _) = step(phase, Event::Kill, now, &policy);
-        prop_assert_eq!(run_out(phase, now, &policy, false).name(), "unkillable");
     }
 }

@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use super::*;
 
 fn mode(path: &Path) -> u32 {
@@ -76,6 +78,42 @@ fn the_sweep_ends_what_is_provably_ours_and_nothing_of_the_living() {
     for child in [&mut stranger, &mut sibling] {
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_record_whose_number_was_given_to_somebody_else_ends_nobody() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    drop(RuntimeDir::create(&base, "first").unwrap());
+    let dead = base.join("w-dead");
+    std::fs::create_dir(&dead).unwrap();
+    let mut strangers = vec![];
+    let own = std::fs::read_link("/proc/self/exe").unwrap();
+    for forge in [
+        // The number was used again: the same program, started at another time.
+        |record: &mut Value, _: &Path| record["start_time"] = (record["start_time"].as_u64().unwrap() - 1).into(),
+        // The host was started again since.
+        |record: &mut Value, _: &Path| record["boot_id"] = "00000000-0000-0000-0000-000000000000".into(),
+        // Another program.
+        |record: &mut Value, own: &Path| record["exe"] = own.to_str().unwrap().into(),
+        // Nobody that can be signalled.
+        |record: &mut Value, _: &Path| record["pid"] = 0.into(),
+    ] {
+        let stranger = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let path = dead.join(format!("1-{}.json", strangers.len()));
+        Record::of(stranger.id()).unwrap().write(&path).unwrap();
+        let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        forge(&mut record, &own);
+        std::fs::write(&path, record.to_string()).unwrap();
+        strangers.push(stranger);
+    }
+    drop(RuntimeDir::create(&base, "second").unwrap());
+    assert!(!dead.exists(), "the sweep was there");
+    for mut stranger in strangers {
+        assert!(stranger.try_wait().unwrap().is_none(), "a stranger was ended");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
     }
 }
 

@@ -28,8 +28,9 @@ fn between_fork_and_exec(parent: Pid) -> io::Result<()> {
     if getppid() != parent {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
-    // A core of an engine is as large as its model and holds prompts.
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // A core of an engine is as large as its model and holds prompts. One byte and not none: where cores go to a program,
+    // Linux does not ask for the limit, but for this one value, at which it makes none either.
+    setrlimit(Resource::RLIMIT_CORE, 1, 1)?;
     // Its socket and whatever else it makes is for our user only.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     // A signal that is blocked here would stay blocked for good, TERM included.

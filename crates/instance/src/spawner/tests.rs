@@ -71,13 +71,22 @@ async fn standard_input_is_a_pipe_that_ends_with_us() {
 async fn a_child_inherits_no_core_no_blocked_signal_and_a_private_umask() {
     let spawner = Spawner::start().unwrap();
     let mut child =
-        spawn(&spawner, shell("ulimit -c; umask; grep SigBlk /proc/self/status; ps -o pgid= -p $$ || true")).await;
+        spawn(&spawner, shell("grep core /proc/self/limits | tr -d a-zA-Z; umask; grep SigBlk /proc/self/status; ps -o pgid= -p $$ || true")).await;
     let (_stdin, stdout, _) = child.take_pipes();
     let mut text = String::new();
     stdout.unwrap().read_to_string(&mut text).await.unwrap();
     let words: Vec<&str> = text.split_whitespace().collect();
-    assert_eq!(&words[..4], ["0", "0077", "SigBlk:", "0000000000000000"]);
+    assert_eq!(&words[..5], ["1", "1", "0077", "SigBlk:", "0000000000000000"]);
     child.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_child_that_aborts_leaves_no_core() {
+    let spawner = Spawner::start().unwrap();
+    let mut child = spawn(&spawner, shell("kill -ABRT $$")).await;
+    let status = child.wait().await.unwrap();
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use crate::answer::Answer;
 use crate::connection::{Connection, Gone};
 use crate::engine::{Engine, Phase, stopping};
-use crate::http;
+use crate::http::{self, Request};
+use crate::log;
 use crate::request::{ChatRequest, Refusal};
 use crate::stream;
 
@@ -39,10 +40,11 @@ pub(crate) struct Chat<'a> {
 }
 
 /// Answers one request. An error means that the socket is to be closed.
-pub(crate) async fn answer(engine: &Engine, connection: &mut Connection, body: &[u8]) -> Result<(), Gone> {
+pub(crate) async fn answer(engine: &Engine, connection: &mut Connection, request: &Request) -> Result<(), Gone> {
+    let body = &request.body;
     if engine.report.wanted() {
         let text: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        engine.report.say("request", json!({"body": text}));
+        engine.report.say("request", json!({"body": text, "headers": request.headers}));
     }
     let request = match ChatRequest::read(engine, body) {
         Ok(request) => request,
@@ -101,6 +103,7 @@ impl Chat<'_> {
             return Err(Stop::Refused(Refusal::new(*status, kind, message)));
         }
         self.request.check_context(self.engine.ctx_per_slot()).map_err(Stop::Refused)?;
+        log::noise(self.request.switches.noise_kib);
         if self.request.stream {
             return stream::run(self, sent).await;
         }

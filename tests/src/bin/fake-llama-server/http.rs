@@ -10,6 +10,8 @@ pub(crate) struct Request {
     pub method: String,
     pub path: String,
     pub key: Option<String>,
+    /// The names of its headers, in lower case.
+    pub headers: Vec<String>,
     pub body: Vec<u8>,
 }
 
@@ -17,6 +19,7 @@ struct Head {
     method: String,
     path: String,
     key: Option<String>,
+    headers: Vec<String>,
     length: usize,
     chunked: bool,
     bytes: usize,
@@ -35,7 +38,7 @@ pub(crate) async fn read_request(connection: &mut Connection) -> Result<Request,
     };
     connection.input.drain(..head.bytes);
     let body = if head.chunked { read_chunks(connection).await? } else { take(connection, head.length).await? };
-    Ok(Request { method: head.method, path: head.path, key: head.key, body })
+    Ok(Request { method: head.method, path: head.path, key: head.key, headers: head.headers, body })
 }
 
 fn parse_head(input: &[u8]) -> Result<Option<Head>, Gone> {
@@ -50,6 +53,7 @@ fn parse_head(input: &[u8]) -> Result<Option<Head>, Gone> {
         method: request.method.unwrap_or_default().to_owned(),
         path: request.path.unwrap_or_default().to_owned(),
         key: None,
+        headers: request.headers.iter().map(|header| header.name.to_ascii_lowercase()).collect(),
         length: 0,
         chunked: false,
         bytes,

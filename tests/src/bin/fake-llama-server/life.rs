@@ -89,7 +89,7 @@ async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
         eprintln!("/llama.cpp/src/llama-context.cpp:1: GGML_ASSERT(n_outputs_max <= cparams.n_outputs_max) failed");
         std::process::abort();
     }
-    if switches.oom {
+    if switches.oom || switches.device_tokens.is_some_and(|most| arguments.ctx_size > most) {
         let lines = [
             "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 1024.00 MiB on device 0: cudaMalloc failed: out of memory",
             "alloc_tensor_range: failed to allocate CUDA0 buffer of size 1073741824",
@@ -143,6 +143,9 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
             order = next_order(&mut orders) => match order {
                 Order::Exit => {
                     told = true;
+                    if engine.switches.lose_order {
+                        continue;
+                    }
                     ordered = true;
                 }
                 Order::End => return 1,

@@ -1,5 +1,6 @@
 //! Lines on stderr in the engine's shape: `M.SS.mmm.uuu L tag  function: text`.
 
+use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Instant;
 
@@ -11,4 +12,14 @@ pub(crate) fn line(level: char, tag: &str, text: &str) {
     let seconds = since.as_secs();
     let (milli, micro) = (since.subsec_millis(), since.subsec_micros() % 1000);
     eprintln!("{}.{:02}.{milli:03}.{micro:03} {level} {tag}  {text}", seconds / 60, seconds % 60);
+}
+
+/// Writes so much to both outputs, in lines. As in the engine, nothing else happens until somebody has read it.
+pub(crate) fn noise(kib: usize) {
+    let line = format!("{}\n", "noise ".repeat(170));
+    for _ in 0..kib {
+        // A pipe that is closed takes nothing more, which is no fault of ours.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        let _ = std::io::stdout().write_all(line.as_bytes());
+    }
 }

@@ -121,7 +121,7 @@ async fn route(engine: &Engine, connection: &mut Connection, request: &Request) 
             let message = format!("This server does not support {name} endpoint. Start it with `--{name}`");
             refuse(connection, 501, &http::error_body(501, "not_supported_error", &message)).await
         }
-        ("POST", "/v1/chat/completions" | "/chat/completions") => chat::answer(engine, connection, &request.body).await,
+        ("POST", "/v1/chat/completions" | "/chat/completions") => chat::answer(engine, connection, request).await,
         _ => {
             let body = r#"{"error":{"message":"File Not Found","type":"not_found_error","code":404}}"#;
             refuse(connection, 404, body).await

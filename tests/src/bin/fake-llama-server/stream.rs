@@ -76,7 +76,13 @@ struct Tokens {
 impl Tokens {
     fn new(chat: &Chat<'_>) -> Tokens {
         let switches = &chat.request.switches;
-        let faults = [switches.crash_after, switches.cut_stream_at, switches.error_event_at, switches.stall_at];
+        let faults = [
+            switches.crash_after,
+            switches.cut_stream_at,
+            switches.error_event_at,
+            switches.deadlock_at,
+            switches.stall_at,
+        ];
         let mut chunks = Vec::new();
         let mut stamp_at = None;
         if switches.stamp {
@@ -135,6 +141,12 @@ async fn fault(chat: &mut Chat<'_>, at: u64, ping: Option<Duration>) -> Result<(
         // The head of a chunk that never comes.
         chat.connection.write(b"c0\r\ndata: {\"choices\":[{\"fin").await?;
         return Err(Stop::Gone);
+    }
+    if switches.deadlock_at == Some(at) {
+        // The only thread there is: no connection is served any more, and a TERM is not heard either.
+        loop {
+            std::thread::park_timeout(Duration::from_secs(3600));
+        }
     }
     if switches.error_event_at == Some(at) {
         let mut out = Vec::new();

@@ -23,6 +23,8 @@ pub(crate) struct Switches {
     pub abort_at_load: bool,
     /// `--oom`: the load fails as it does when the device's memory is full.
     pub oom: bool,
+    /// `--device-tokens N`: the same if the device has no room for a context (`-c`, over all slots) of more than N.
+    pub device_tokens: Option<u32>,
     /// `--memory MIB`: resident memory held from the load on.
     pub memory_mib: usize,
     /// `--fork-grandchild`: a process of the same group that holds our output pipes.
@@ -36,9 +38,13 @@ pub(crate) struct Switches {
     pub ignore_sigterm: bool,
     /// `--lose-first-term`: the race of `llama-server.md` 0.2, every time.
     pub lose_first_term: bool,
+    /// `--lose-order`: the same race for the order on stdin: it ends the reading of stdin and nothing else.
+    pub lose_order: bool,
     /// `--report SOCKET`: tell a test what happens, see `report.rs`.
     pub report: Option<PathBuf>,
     // --- an answer ---
+    /// `--noise KIB`: so much is written to each of stdout and stderr before it.
+    pub noise_kib: usize,
     /// `--tokens N`: how many tokens of text; more than the text has means again from its start.
     pub tokens: Option<u64>,
     /// `--token-us N`: time between tokens; 0 is as fast as the socket takes them.
@@ -65,6 +71,8 @@ pub(crate) struct Switches {
     pub cut_stream_at: Option<u64>,
     /// `--error-event-at N`: an error event, then the end without `[DONE]`.
     pub error_event_at: Option<u64>,
+    /// `--deadlock-at N`: the whole process stands still, `/health` included, and uses no processor.
+    pub deadlock_at: Option<u64>,
     /// `--stall-at N`: silence but for pings, until the client goes.
     pub stall_at: Option<u64>,
 }
@@ -124,6 +132,7 @@ impl Switches {
             "--oom" => self.oom = true,
             "--fork-grandchild" => self.fork_grandchild = true,
             "--hang-health" => self.hang_health = true,
+            "--lose-order" => self.lose_order = true,
             "--ignore-sigterm" => self.ignore_sigterm = true,
             "--lose-first-term" => self.lose_first_term = true,
             "--stamp" => self.stamp = true,
@@ -146,11 +155,14 @@ impl Switches {
             "--token-us" => self.token = Duration::from_micros(count()?),
             "--tokens" => self.tokens = Some(count()?),
             "--memory" => self.memory_mib = usize::try_from(count()?).unwrap_or(0),
+            "--device-tokens" => self.device_tokens = u32::try_from(count()?).ok(),
+            "--noise" => self.noise_kib = usize::try_from(count()?).unwrap_or(0),
             "--only-starts" => self.only_starts = Some(count()?),
             "--batch" => self.batch = count()?,
             "--crash-after" => self.crash_after = Some(count()?),
             "--cut-stream-at" => self.cut_stream_at = Some(count()?),
             "--error-event-at" => self.error_event_at = Some(count()?),
+            "--deadlock-at" => self.deadlock_at = Some(count()?),
             "--stall-at" => self.stall_at = Some(count()?),
             "--exit-at-load" => {
                 let (code, message) = value.split_once(':').unwrap_or((&value, "exiting as it was told"));
@@ -181,6 +193,7 @@ impl Switches {
         self.exit_at_load = None;
         self.abort_at_load = false;
         self.oom = false;
+        self.device_tokens = None;
     }
 }
 

@@ -1,0 +1,90 @@
+//! The search finds the largest size that fits, in few loads, whatever fits.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Searches with a memory of so many tokens; gives what was tried, in order, and the end.
+fn search(mut dial: Dial, memory: u64) -> (Vec<Size>, Next) {
+    let mut tried = Vec::new();
+    for _ in 0..100 {
+        let Next::Try(size) = dial.next() else { return (tried, dial.next()) };
+        tried.push(size);
+        if u64::from(size.slots) * u64::from(size.ctx) <= memory { dial.loaded(size) } else { dial.failed(size) }
+    }
+    panic!("no end: {tried:?}");
+}
+
+fn slots(tried: &[Size]) -> Vec<u32> {
+    tried.iter().map(|size| size.slots).collect()
+}
+
+const WANTED: Size = Size { slots: 16, ctx: 8192 };
+
+#[test]
+fn what_is_wanted_is_tried_first_and_taken_if_it_fits() {
+    let (tried, end) = search(Dial::new(WANTED), 16 * 8192);
+    assert_eq!((tried, end), (vec![WANTED], Next::Found(WANTED)));
+}
+
+#[test]
+fn slots_are_halved_until_the_largest_number_that_fits_is_known() {
+    let (tried, end) = search(Dial::new(WANTED), 5 * 8192);
+    assert_eq!(slots(&tried), [16, 8, 4, 6, 5]);
+    assert_eq!(end, Next::Found(Size { slots: 5, ..WANTED }));
+}
+
+#[test]
+fn context_comes_after_the_last_slot() {
+    let (tried, end) = search(Dial::new(Size { slots: 4, ctx: 8192 }), 3000);
+    assert_eq!(slots(&tried), [4, 2, 1, 1, 1, 1]);
+    assert_eq!(end, Next::Found(Size { slots: 1, ctx: 2048 }));
+}
+
+#[test]
+fn where_nothing_fits_the_search_ends_too() {
+    let (tried, end) = search(Dial::new(Size { slots: 4, ctx: 8192 }), 100);
+    assert_eq!(end, Next::Hopeless);
+    assert!(tried.len() <= 6, "{tried:?}");
+    assert_eq!(search(Dial::new(Size { slots: 1, ctx: 100 }), 0).1, Next::Hopeless);
+}
+
+#[test]
+fn a_known_end_is_where_the_next_run_begins_and_less_is_searched_if_it_fits_no_more() {
+    let found = Size { slots: 5, ..WANTED };
+    let mut dial = Dial::known(WANTED, found);
+    assert_eq!((dial.next(), dial.size(), dial.wanted()), (Next::Found(found), found, WANTED));
+    dial.failed(found);
+    let (tried, end) = search(dial, 3 * 8192);
+    assert_eq!((slots(&tried), end), (vec![3, 4], Next::Found(Size { slots: 3, ..WANTED })));
+    assert_eq!(Dial::known(WANTED, Size { slots: 99, ctx: 1 }), Dial::new(WANTED));
+}
+
+proptest! {
+    #[test]
+    fn it_is_always_the_largest_that_fits_and_found_in_few_loads(
+        slots in 1_u32..=256, ctx in 1_u32..200_000, memory in 0_u64..20_000_000,
+    ) {
+        let dial = Dial::new(Size { slots, ctx });
+        let fits = |size: &&Size| u64::from(size.slots) * u64::from(size.ctx) <= memory;
+        let largest = dial.row.iter().find(fits).copied();
+        let (tried, end) = search(dial.clone(), memory);
+        prop_assert_eq!(end, largest.map_or(Next::Hopeless, Next::Found));
+        // The wanted one, the halvings of 256 slots, and those of eight parts of the context.
+        prop_assert!(tried.len() <= 1 + 8 + 3, "{} loads", tried.len());
+        let mut once = tried.clone();
+        once.dedup();
+        prop_assert_eq!(once, tried, "nothing is tried twice");
+    }
+
+    #[test]
+    fn contradictory_news_never_breaks_it(news in prop::collection::vec((0_usize..20, any::<bool>()), 0..40)) {
+        let mut dial = Dial::new(WANTED);
+        for (at, loaded) in news {
+            let size = dial.row[at % dial.row.len()];
+            if loaded { dial.loaded(size) } else { dial.failed(size) }
+            prop_assert!(dial.fits.is_none_or(|fits| fits >= dial.too_large));
+            let _ = (dial.next(), dial.size());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Where instances come from: the engine of this host, or scripts in tests.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+
+use auxot_instance::{Host, InstanceHandle, Spec};
+
+/// The task of one instance.
+pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes instances at rest.
+pub(crate) trait Engines: Debug + Send + Sync {
+    /// The handle for everybody and the driver for the staff.
+    fn create(&self, spec: Spec) -> (InstanceHandle, Driver);
+
+    /// The program, its build and its arguments, as one line that tells two engines apart.
+    fn line(&self, spec: &Spec) -> String;
+}
+
+impl Engines for Host {
+    fn create(&self, spec: Spec) -> (InstanceHandle, Driver) {
+        let (handle, driver) = Host::create(self, spec);
+        (handle, Box::pin(driver))
+    }
+
+    fn line(&self, spec: &Spec) -> String {
+        self.command_line(spec)
+    }
+}

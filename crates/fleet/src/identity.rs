@@ -1,0 +1,58 @@
+//! What a file is known by: another one in its place, or the same one written anew, is another file.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use auxot_catalog::Model;
+use serde::{Deserialize, Serialize};
+
+/// The identity of a file at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileId {
+    /// Its length.
+    bytes: u64,
+    /// When it was written last, in nanoseconds since 1970.
+    written_ns: i128,
+    inode: u64,
+}
+
+impl FileId {
+    /// Looks at a file; one that is not there has the identity of nothing. Blocks for as long as the file system does.
+    pub(crate) fn of(path: &Path) -> Self {
+        path.metadata().map_or_else(
+            |_| Self::default(),
+            |meta| Self {
+                bytes: meta.len(),
+                written_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+                inode: meta.ino(),
+            },
+        )
+    }
+}
+
+/// All files that an engine reads for a model.
+pub(crate) fn files_of(model: &Model) -> Vec<PathBuf> {
+    model.files.iter().chain(&model.mmproj).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_another_one_when_it_is_written_replaced_or_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.gguf");
+        std::fs::write(&path, "one").unwrap();
+        let first = FileId::of(&path);
+        assert_eq!(FileId::of(&path), first);
+        std::fs::write(&path, "longer").unwrap();
+        assert_ne!(FileId::of(&path), first);
+        std::fs::write(folder.path().join("n"), "one").unwrap();
+        std::fs::rename(folder.path().join("n"), &path).unwrap();
+        assert_ne!(FileId::of(&path), first);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(FileId::of(&path), FileId::default());
+    }
+}

@@ -1,0 +1,169 @@
+//! Everything that decisions are made from, and the questions that it answers by itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use auxot_catalog::Catalog;
+use tokio::sync::oneshot;
+
+use crate::lease::Lease;
+use crate::library::Looks;
+use crate::member::{Member, Tenure};
+use crate::outlook::Outlook;
+use crate::queue::Ticket;
+use crate::refusal::Refusal;
+use crate::wish::Wish;
+use crate::work::Work;
+
+/// Names one member for as long as the fleet lives; later members have higher numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct MemberId(u64);
+
+/// Everything that decisions are made from.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    /// In the order in which they came: the operator's list first.
+    pub(crate) members: BTreeMap<MemberId, Member>,
+    newest: MemberId,
+    pub(crate) waiters: HashMap<Ticket, Waiter>,
+    tickets: Ticket,
+    pub(crate) door: Door,
+    pub(crate) wished: Wished,
+    /// The operator's models that are not here.
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) looks: Looks,
+    pub(crate) work: Vec<Work>,
+}
+
+/// What may still happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Everything.
+    Open,
+    /// No engine is started or replaced; jobs get the slots of those that run.
+    Frozen,
+    /// Nothing: jobs are sent away too.
+    Closed,
+}
+
+/// What the router's newest policy has come to.
+#[derive(Debug)]
+pub(crate) enum Wished {
+    /// It has none, or does not care which model.
+    Nothing,
+    /// Its model is here.
+    Member { id: MemberId, wish: Wish },
+    /// Its model is not here, for this reason; until it comes, the model of the policy before it stays.
+    Missing { wish: Wish, reason: String, before: Option<MemberId> },
+}
+
+impl Wished {
+    /// The member that is the router's.
+    pub(crate) fn member(&self) -> Option<MemberId> {
+        match self {
+            Wished::Nothing => None,
+            Wished::Member { id, .. } => Some(*id),
+            Wished::Missing { before, .. } => *before,
+        }
+    }
+}
+
+/// A model of the operator's list that is not here.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+}
+
+/// A job that waits for a slot.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) member: MemberId,
+    /// It asked for this model and no other.
+    pub(crate) named: bool,
+    pub(crate) answer: oneshot::Sender<Result<Lease, Refusal>>,
+}
+
+impl Judge {
+    pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
+        Self {
+            members: BTreeMap::new(),
+            newest: MemberId::default(),
+            waiters: HashMap::new(),
+            tickets: 0,
+            door: Door::Open,
+            wished: Wished::Nothing,
+            missing: Vec::new(),
+            catalog,
+            looks: Looks::new(),
+            work: Vec::new(),
+        }
+    }
+
+    /// Takes in a member.
+    pub(crate) fn add(&mut self, member: Member) -> MemberId {
+        self.newest = MemberId(self.newest.0 + 1);
+        self.members.insert(self.newest, member);
+        self.newest
+    }
+
+    /// A number for one request.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Those that jobs may be given to.
+    pub(crate) fn staying(&self) -> impl Iterator<Item = (MemberId, &Member)> {
+        self.members.iter().filter(|(_, member)| member.tenure != Tenure::Leaving).map(|(id, member)| (*id, member))
+    }
+
+    /// The member that jobs without a model name mean: the router's model while it serves, else the first
+    /// that serves, else the router's, else the first.
+    pub(crate) fn primary(&self) -> Option<MemberId> {
+        let wished = self.wished.member();
+        let serves = |id: &MemberId| self.members.get(id).is_some_and(|member| member.ready().is_some());
+        let all = || self.staying().map(|(id, _)| id);
+        wished.filter(serves).or_else(|| all().find(serves)).or(wished).or_else(|| all().next())
+    }
+
+    /// The member that a job means.
+    pub(crate) fn find(&self, model: Option<&str>) -> Result<MemberId, Refusal> {
+        let Some(name) = model.filter(|name| !name.is_empty()) else {
+            return self.primary().ok_or_else(|| Refusal::NoModel { reason: self.nothing_here() });
+        };
+        let by_name = self.staying().find(|(_, member)| member.name() == name || member.model.base_name == name);
+        let by_file = || {
+            let file = &self.catalog.resolve(name).ok()?.file;
+            self.staying().find(|(_, member)| member.model.file == *file)
+        };
+        by_name.or_else(by_file).map(|(id, _)| id).ok_or_else(|| Refusal::UnknownModel {
+            name: name.to_owned(),
+            serves: self.staying().map(|(_, member)| member.name().to_owned()).collect(),
+        })
+    }
+
+    /// Why there is no member at all.
+    fn nothing_here(&self) -> String {
+        match (self.missing.first(), &self.wished) {
+            (Some(missing), _) => missing.reason.clone(),
+            (None, Wished::Missing { reason, .. }) => reason.clone(),
+            (None, _) => "none is configured".to_owned(),
+        }
+    }
+
+    /// What the router's policy asks for and this host does not give, one sentence each.
+    pub(crate) fn gaps(&self) -> Vec<String> {
+        match &self.wished {
+            Wished::Nothing => Vec::new(),
+            Wished::Member { id, wish } => self.members.get(id).map(|member| member.gaps(wish)).unwrap_or_default(),
+            Wished::Missing { reason, .. } => vec![reason.clone()],
+        }
+    }
+
+    /// What can be expected of the models here.
+    pub(crate) fn outlook(&self) -> Outlook {
+        self.staying().map(|(_, member)| member.outlook()).fold(Outlook::Nothing, Outlook::better)
+    }
+}

@@ -1,0 +1,21 @@
+//! What can be expected of a model, or of all of them together.
+
+/// What can be expected, the best last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outlook {
+    /// There is no model.
+    Nothing,
+    /// Every model has failed, and stays so until somebody mends what is wrong.
+    Failed,
+    /// None takes jobs now, but some model will by itself: it loads, restarts, waits for its next try, or for a job.
+    Coming,
+    /// Some model takes jobs.
+    Serving,
+}
+
+impl Outlook {
+    /// Two together are as good as the better one.
+    pub(crate) fn better(self, other: Outlook) -> Outlook {
+        self.max(other)
+    }
+}

@@ -1,0 +1,51 @@
+//! What a model is to run as: the size that is wanted, and the search for the one that fits.
+
+use auxot_instance::Spec;
+
+use crate::dial::{Dial, Size};
+use crate::remembered::Key;
+
+/// The plan of one member.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    wanted: Spec,
+    pub(crate) dial: Dial,
+    /// The question that a size on disk answers.
+    pub(crate) key: Key,
+}
+
+impl Plan {
+    /// A plan for what is wanted, that begins with the size found in an earlier run.
+    pub(crate) fn new(wanted: Spec, key: Key, found: Option<Size>) -> Self {
+        let size = size_of(&wanted);
+        let dial = found.map_or_else(|| Dial::new(size), |found| Dial::known(size, found));
+        Self { wanted, dial, key }
+    }
+
+    /// Whether it is for the same thing.
+    pub(crate) fn is_for(&self, other: &Plan) -> bool {
+        self.wanted == other.wanted && self.key == other.key
+    }
+
+    /// What to start next.
+    pub(crate) fn spec(&self) -> Spec {
+        let Size { slots, ctx } = self.dial.size();
+        Spec { slots, ctx_per_slot: Some(ctx), ..self.wanted.clone() }
+    }
+
+    /// What is less than wanted because the memory holds no more, as a sentence.
+    pub(crate) fn shortfall(&self, spec: &Spec) -> Option<String> {
+        let (wanted, present) = (self.dial.wanted(), size_of(spec));
+        (wanted != present).then(|| {
+            format!(
+                "{} was to have {} slots of {} tokens; the memory holds {} of {}",
+                spec.model, wanted.slots, wanted.ctx, present.slots, present.ctx
+            )
+        })
+    }
+}
+
+/// The size that a process is started with.
+pub(crate) fn size_of(spec: &Spec) -> Size {
+    Size { slots: spec.slots.max(1), ctx: spec.ctx_per_slot.unwrap_or_default() }
+}

@@ -1,0 +1,148 @@
+//! The sizes that were found to fit, remembered on disk, so that the next start begins with what worked.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dial::Size;
+use crate::identity::FileId;
+
+/// So many sizes are remembered; the oldest make room.
+const MOST: usize = 64;
+/// A size is believed for so long: memory that another program took is given back one day.
+const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// All that a size depends on. One thing that differs makes it another question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Key {
+    /// The files that the engine reads: the model, its shards, its projector.
+    paths: Vec<PathBuf>,
+    files: Vec<FileId>,
+    /// The engine's program, its build, and its arguments with the wanted size in them.
+    engine: String,
+    /// The ids of the devices.
+    devices: Vec<String>,
+}
+
+impl Key {
+    /// Looks at the files.
+    pub(crate) fn of(paths: Vec<PathBuf>, engine: String, devices: Vec<String>) -> Self {
+        let files = paths.iter().map(|path| FileId::of(path)).collect();
+        Self { paths, files, engine, devices }
+    }
+
+    /// What the files were.
+    pub(crate) fn files(&self) -> &Vec<FileId> {
+        &self.files
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    key: Key,
+    size: Size,
+    /// Seconds since 1970.
+    found: u64,
+}
+
+/// The file, and what is in it.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    path: PathBuf,
+    entries: Mutex<Vec<Entry>>,
+}
+
+impl Remembered {
+    /// Reads the file in that folder. One that cannot be read is as good as none: it only costs a search.
+    pub(crate) fn open(folder: &Path) -> Self {
+        let path = folder.join("sizes.json");
+        let entries = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Self { path, entries: Mutex::new(entries.unwrap_or_default()) }
+    }
+
+    /// The size that was found to fit, if that was not too long ago.
+    pub(crate) fn recall(&self, key: &Key, now: SystemTime) -> Option<Size> {
+        let entries = self.lock();
+        let entry = entries.iter().find(|entry| entry.key == *key)?;
+        let age = seconds(now).checked_sub(entry.found)?;
+        (age < BELIEVED.as_secs()).then_some(entry.size)
+    }
+
+    /// Remembers a size, or with `None` that there is nothing to remember. Blocks while it writes.
+    pub(crate) fn keep(&self, key: Key, size: Option<Size>, now: SystemTime) -> std::io::Result<()> {
+        let mut entries = self.lock();
+        // What is known already stays as old as it is, so that it is doubted one day.
+        if entries.iter().find(|entry| entry.key == key).map(|entry| entry.size) == size {
+            return Ok(());
+        }
+        entries.retain(|entry| entry.key != key);
+        entries.extend(size.map(|size| Entry { key, size, found: seconds(now) }));
+        let surplus = entries.len().saturating_sub(MOST);
+        entries.drain(..surplus);
+        // Under the lock, so that the file ends up with what is remembered here.
+        self.write(&entries)
+    }
+
+    /// Replaces the file whole, so that a crash leaves the old one.
+    fn write(&self, entries: &[Entry]) -> std::io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let part = self.path.with_extension("part");
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        file.write_all(&serde_json::to_vec_pretty(entries)?)?;
+        file.sync_all()?;
+        std::fs::rename(&part, &self.path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size { slots: 2, ctx: 4096 };
+
+    #[test]
+    fn a_size_is_recalled_by_the_next_run_for_the_same_question_only_and_for_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.gguf");
+        std::fs::write(&file, "a model").unwrap();
+        let key = |engine: &str| Key::of(vec![file.clone()], engine.into(), vec!["GPU-1".into()]);
+        let now = SystemTime::now();
+        let asked = key("b1 -np 4");
+        Remembered::open(folder.path()).keep(asked.clone(), Some(SIZE), now).unwrap();
+        let remembered = Remembered::open(folder.path());
+        assert_eq!(remembered.recall(&asked, now), Some(SIZE));
+        assert_eq!(remembered.recall(&asked, now + BELIEVED), None, "a day later it is tried again");
+        assert_eq!(remembered.recall(&key("b2 -np 4"), now), None);
+        std::fs::write(&file, "another model").unwrap();
+        assert_eq!(remembered.recall(&key("b1 -np 4"), now), None);
+        remembered.keep(asked.clone(), None, now).unwrap();
+        assert_eq!(Remembered::open(folder.path()).recall(&asked, now), None);
+    }
+
+    #[test]
+    fn the_file_stays_small_and_a_broken_one_is_as_good_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("sizes.json"), "{").unwrap();
+        let (remembered, now) = (Remembered::open(folder.path()), SystemTime::now());
+        let key = |number: usize| Key::of(vec!["/none".into()], number.to_string(), vec![]);
+        for number in 0..=MOST {
+            remembered.keep(key(number), Some(SIZE), now).unwrap();
+        }
+        assert_eq!((remembered.recall(&key(0), now), remembered.recall(&key(MOST), now)), (None, Some(SIZE)));
+    }
+}

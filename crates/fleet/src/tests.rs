@@ -1,0 +1,8 @@
+//! The whole fleet with scripted engines and a stopped clock: no process, no waiting.
+
+mod dialling;
+mod house;
+mod leaving;
+mod missing;
+mod resize;
+mod trouble;

@@ -1,0 +1,204 @@
+//! A fleet in a house of cards: true model files, scripted engines.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use auxot_catalog::Catalog;
+use auxot_gpu::Sample;
+use auxot_instance::scripted::{self, Stage};
+use auxot_instance::{Config as EngineConfig, InstanceHandle, Spec};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::engines::{Driver, Engines};
+use crate::{Config, Fleet, Lease, ModelView, Places, Refusal, Wish};
+
+/// Far away, and never waited for: the clock stands still until nothing else can happen.
+pub(super) const LONG: Duration = Duration::from_secs(3600);
+
+/// Makes scripted instances and remembers them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Theatre {
+    stages: Arc<Mutex<Vec<(Spec, Stage)>>>,
+    ended: Arc<AtomicUsize>,
+}
+
+impl Engines for Theatre {
+    fn create(&self, spec: Spec) -> (InstanceHandle, Driver) {
+        let (handle, driver, stage) = scripted::instance(&spec.model, &EngineConfig::default());
+        stage.obey();
+        self.stages.lock().unwrap().push((spec, stage));
+        let ended = Arc::clone(&self.ended);
+        let counted = async move {
+            driver.await;
+            ended.fetch_add(1, Ordering::SeqCst);
+        };
+        (handle, Box::pin(counted))
+    }
+
+    fn line(&self, spec: &Spec) -> String {
+        format!("{} {:?}", spec.slots, spec.ctx_per_slot)
+    }
+}
+
+/// A fleet with its folder of models.
+pub(super) struct House {
+    pub(super) fleet: Fleet,
+    pub(super) theatre: Theatre,
+    folder: tempfile::TempDir,
+    staff: JoinSet<()>,
+}
+
+impl House {
+    /// A house with these models, these of them on the operator's list.
+    pub(super) fn new(models: &[&str], autoload: &[&str], wish: Option<Wish>) -> House {
+        let folder = tempfile::tempdir().unwrap();
+        for model in models {
+            put(folder.path(), model);
+        }
+        Self::open(folder, autoload, wish)
+    }
+
+    /// The next run over the same folders.
+    pub(super) fn again(self, wish: Option<Wish>) -> House {
+        drop(self.staff);
+        Self::open(self.folder, &[], wish)
+    }
+
+    fn open(folder: tempfile::TempDir, autoload: &[&str], wish: Option<Wish>) -> House {
+        let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], model_file: None };
+        let catalog = Arc::new(Catalog::scan(&files));
+        let config = Config { autoload: autoload.iter().map(ToString::to_string).collect(), ..Config::default() };
+        let theatre = Theatre::default();
+        let devices = watch::channel(Arc::new(Sample { taken: Instant::now(), devices: vec![] })).1;
+        let places = Places { files, catalog, state: folder.path().join("state") };
+        let engines = Box::new(theatre.clone());
+        let (fleet, staff) = Fleet::open_with(config, EngineConfig::default(), engines, places, devices, wish);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(staff.run());
+        House { fleet, theatre, folder, staff: tasks }
+    }
+
+    /// Puts one more model into the folder.
+    pub(super) fn put(&self, model: &str) {
+        put(self.folder.path(), model);
+    }
+
+    /// Lets everything happen that can happen without time going by.
+    pub(super) async fn settle(&self) {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The stages of a model's instances, oldest first.
+    pub(super) fn stages(&self, model: &str) -> Vec<Stage> {
+        let stages = self.theatre.stages.lock().unwrap();
+        stages.iter().filter(|(spec, _)| spec.model == model).map(|(_, stage)| stage.clone()).collect()
+    }
+
+    /// The stage of a model's newest instance.
+    pub(super) fn stage(&self, model: &str) -> Stage {
+        self.stages(model).pop().unwrap()
+    }
+
+    /// What a model's instances were started with, oldest first.
+    pub(super) fn specs(&self, model: &str) -> Vec<Spec> {
+        let stages = self.theatre.stages.lock().unwrap();
+        stages.iter().filter(|(spec, _)| spec.model == model).map(|(spec, _)| spec.clone()).collect()
+    }
+
+    /// What a model's newest instance was started with.
+    pub(super) fn spec(&self, model: &str) -> Spec {
+        self.specs(model).pop().unwrap()
+    }
+
+    /// Waits until something was remembered on disk.
+    pub(super) async fn remembered(&self) {
+        let path = self.folder.path().join("state/sizes.json");
+        while !path.is_file() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The newest engine of a model takes jobs, in the size that it was started with.
+    pub(super) async fn serve(&self, model: &str) {
+        let spec = self.spec(model);
+        self.stage(model).serve(spec.slots, spec.ctx_per_slot.unwrap());
+        self.settle().await;
+    }
+
+    /// Drivers that have come to their end.
+    pub(super) fn ended(&self) -> usize {
+        self.theatre.ended.load(Ordering::SeqCst)
+    }
+
+    /// Tasks of the staff.
+    pub(super) fn holders(&self) -> usize {
+        self.fleet.holders()
+    }
+
+    pub(super) fn view(&self, model: &str) -> Option<ModelView> {
+        self.fleet.report().models.into_iter().find(|view| view.model.name == model)
+    }
+
+    pub(super) fn state(&self, model: &str) -> &'static str {
+        self.view(model).map_or("away", |view| view.status.state.name())
+    }
+
+    pub(super) async fn acquire(&self, model: Option<&str>) -> Result<Lease, Refusal> {
+        self.fleet.acquire(model, Instant::now() + LONG).await
+    }
+
+    /// A job that waits, in a task of its own.
+    pub(super) async fn waiting(
+        &mut self,
+        model: Option<&'static str>,
+    ) -> watch::Receiver<Option<Result<String, String>>> {
+        let (tell, told) = watch::channel(None);
+        let fleet = self.fleet.clone();
+        self.staff.spawn(async move {
+            let answer = fleet.acquire(model, Instant::now() + LONG).await;
+            tell.send_replace(Some(
+                answer.map(|lease| lease.model().to_owned()).map_err(|refusal| refusal.to_string()),
+            ));
+        });
+        self.settle().await;
+        told
+    }
+}
+
+/// A wish for a model of a size.
+pub(super) fn wish(model: &str, slots: u32) -> Wish {
+    Wish { model: model.to_owned(), ctx_size: Some(1024), slots: Some(slots) }
+}
+
+/// A model file that the catalog takes: a header, one key for each fact that it needs, one small tensor.
+fn put(folder: &Path, name: &str) {
+    let text = |into: &mut Vec<u8>, text: &str| {
+        into.extend((text.len() as u64).to_le_bytes());
+        into.extend(text.as_bytes());
+    };
+    let mut file = b"GGUF".to_vec();
+    file.extend(3_u32.to_le_bytes());
+    file.extend(1_u64.to_le_bytes());
+    file.extend(4_u64.to_le_bytes());
+    text(&mut file, "general.architecture");
+    file.extend(8_u32.to_le_bytes());
+    text(&mut file, "llama");
+    for (key, value) in [("llama.block_count", 1_u32), ("llama.context_length", 8192), ("llama.embedding_length", 32)] {
+        text(&mut file, key);
+        file.extend(4_u32.to_le_bytes());
+        file.extend(value.to_le_bytes());
+    }
+    text(&mut file, "token_embd.weight");
+    file.extend(2_u32.to_le_bytes());
+    file.extend(32_u64.to_le_bytes());
+    file.extend(3_u64.to_le_bytes());
+    file.extend(0_u32.to_le_bytes());
+    file.extend(0_u64.to_le_bytes());
+    file.resize(file.len().next_multiple_of(32) + 32 * 3 * 4, 0);
+    std::fs::write(folder.join(format!("{name}.gguf")), file).unwrap();
+}

@@ -1,0 +1,118 @@
+//! Engines and drivers that fail, and who is told.
+
+use std::time::Duration;
+
+use auxot_instance::ExitClass;
+
+use super::house::{House, wish};
+use crate::Outlook;
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_driver_is_gone_is_refused_at_once() {
+    let mut house = House::new(&["one-q8_0"], &["one-q8_0"], None);
+    house.settle().await;
+    let told = house.waiting(None).await;
+    house.stage("one-q8_0").panic();
+    house.settle().await;
+    let reason = "one-q8_0 has failed: the worker's own task for the engine failed";
+    assert_eq!(told.borrow().clone(), Some(Err(reason.into())));
+    assert_eq!(house.state("one-q8_0"), "failed");
+    assert_eq!(house.acquire(None).await.unwrap_err().to_string(), reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outlook_tells_when_every_model_has_failed() {
+    let house = House::new(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], None);
+    house.settle().await;
+    assert_eq!(house.fleet.outlook(), Outlook::Coming);
+    house.serve("one-q8_0").await;
+    assert_eq!(house.fleet.outlook(), Outlook::Serving);
+    house.stage("two-q8_0").exit(ExitClass::BadFile);
+    house.settle().await;
+    assert_eq!(house.fleet.outlook(), Outlook::Serving);
+    let mut changes = house.fleet.changes();
+    changes.mark_unchanged();
+    house.stage("one-q8_0").exit(ExitClass::BadFile);
+    changes.changed().await.unwrap();
+    house.settle().await;
+    assert_eq!(house.fleet.outlook(), Outlook::Failed);
+    assert!(!house.fleet.serves() && house.fleet.has_models());
+}
+
+/// Longer than between two looks at the files.
+const LATER: Duration = Duration::from_secs(31);
+
+/// A house whose only model has failed for this reason.
+async fn failed(class: ExitClass) -> House {
+    let house = House::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 1)));
+    house.settle().await;
+    house.stage("one-q8_0").exit(class);
+    house.settle().await;
+    house
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_is_a_way_out_of_a_failure_and_of_a_failed_driver_too() {
+    let house = failed(ExitClass::BadFile).await;
+    assert_eq!(house.state("one-q8_0"), "failed");
+    house.fleet.reset(None).unwrap();
+    house.settle().await;
+    assert_eq!(house.state("one-q8_0"), "starting");
+    house.stage("one-q8_0").panic();
+    house.settle().await;
+    assert_eq!(house.state("one-q8_0"), "failed");
+    house.fleet.reset(Some("one-q8_0")).unwrap();
+    house.settle().await;
+    house.serve("one-q8_0").await;
+    assert_eq!(house.state("one-q8_0"), "ready");
+    assert!(house.fleet.reset(Some("none")).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_ends_a_back_off() {
+    let house = failed(ExitClass::Signal).await;
+    house.stage("one-q8_0").exit(ExitClass::Signal);
+    house.settle().await;
+    assert_eq!(house.state("one-q8_0"), "backing_off");
+    house.fleet.reset(None).unwrap();
+    house.settle().await;
+    assert_eq!(house.state("one-q8_0"), "starting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_file_is_a_way_out() {
+    let house = failed(ExitClass::BadFile).await;
+    for _ in 0..3 {
+        tokio::time::sleep(LATER).await;
+    }
+    assert_eq!(house.stages("one-q8_0").len(), 1, "the same file would fail the same way");
+    house.put("one-q8_0");
+    tokio::time::sleep(2 * LATER).await;
+    house.settle().await;
+    assert_eq!((house.stages("one-q8_0").len(), house.state("one-q8_0")), (2, "starting"));
+    house.serve("one-q8_0").await;
+    assert_eq!(house.acquire(None).await.unwrap().model(), "one-q8_0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_size_is_a_way_out() {
+    let house = failed(ExitClass::BadArgument).await;
+    house.fleet.wish(wish("one-q8_0", 2)).await;
+    house.settle().await;
+    assert_eq!((house.state("one-q8_0"), house.spec("one-q8_0").slots), ("starting", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_was_short_is_asked_for_again_after_some_minutes() {
+    let house = failed(ExitClass::DeviceMemory).await;
+    while house.state("one-q8_0") != "failed" {
+        house.stage("one-q8_0").exit(ExitClass::HostMemory);
+        house.settle().await;
+    }
+    let loads = house.stages("one-q8_0").len();
+    tokio::time::sleep(5 * LATER).await;
+    assert_eq!(house.stages("one-q8_0").len(), loads);
+    tokio::time::sleep(6 * LATER).await;
+    house.settle().await;
+    assert_eq!((house.stages("one-q8_0").len(), house.state("one-q8_0")), (loads + 1, "starting"));
+}

@@ -1,0 +1,38 @@
+//! What the judge has decided and cannot do under its lock: left for the staff, which alone owns tasks.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use auxot_instance::Status;
+use tokio::sync::watch;
+
+use crate::dial::Size;
+use crate::engines::Driver;
+use crate::judge::MemberId;
+use crate::remembered::Key;
+
+/// Work that needs an owner. There is never more of it than a few pieces for each member.
+pub(crate) enum Work {
+    /// A process to be driven and listened to. The listener has no handle: the driver ends with the last one.
+    Drive { member: MemberId, generation: u64, status: watch::Receiver<Status>, driver: Driver },
+    /// A member whose process is to be replaced by one of another size.
+    Reshape { member: MemberId },
+    /// A size that was found to fit, to be remembered; none where what is wanted fits.
+    Remember { key: Key, size: Option<Size> },
+    /// The files of a member that has failed, to be looked at.
+    Inspect { member: MemberId, files: Vec<PathBuf> },
+    /// The models folders, to be looked through again.
+    Look,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Work::Drive { member, generation, .. } => write!(f, "Drive({member:?}, {generation})"),
+            Work::Reshape { member } => write!(f, "Reshape({member:?})"),
+            Work::Remember { size, .. } => write!(f, "Remember({size:?})"),
+            Work::Inspect { member, .. } => write!(f, "Inspect({member:?})"),
+            Work::Look => f.write_str("Look"),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The watch against a scripted engine and a stopped clock: what is lost, when, and what is not.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use auxot_llama::Endpoint;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::usage::Claim;
+
+const S: Duration = Duration::from_secs(1);
+/// Long enough for everything to be lost that can be.
+const EVER: Duration = Duration::from_secs(3600);
+
+fn pulse() -> Pulse {
+    let config = crate::Config::default();
+    Pulse {
+        idle: config.liveness_interval,
+        busy: config.liveness_busy_interval,
+        timeout: config.liveness_timeout,
+        stall: config.liveness_stall,
+    }
+}
+
+/// An engine that answers `/health` or not, and `/slots` with what is in `slots`.
+struct Engine {
+    control: Control,
+    usage: Arc<Usage>,
+    slots: Arc<Mutex<String>>,
+    asked: Arc<AtomicU64>,
+    cpu_ms: Arc<AtomicU64>,
+    _dir: tempfile::TempDir,
+    _tasks: JoinSet<()>,
+}
+
+const BUSY: &str = r#"[{"id":0,"n_ctx":512,"is_processing":true,"id_task":3,"n_prompt_tokens":900}]"#;
+const IDLE: &str = r#"[{"id":0,"n_ctx":512,"is_processing":false}]"#;
+
+fn engine(healthy: bool, slots: &str) -> Engine {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let slots = Arc::new(Mutex::new(slots.to_owned()));
+    let asked = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    let (body, count) = (Arc::clone(&slots), Arc::clone(&asked));
+    tasks.spawn(async move {
+        let mut silent = Vec::new();
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            if !healthy {
+                silent.push(socket);
+                continue;
+            }
+            let mut head = vec![0; 4096];
+            let got = socket.read(&mut head).await.unwrap();
+            let of_slots = head[..got].starts_with(b"GET /slots");
+            count.fetch_add(u64::from(of_slots), Ordering::Relaxed);
+            let body = if of_slots { body.lock().unwrap().clone() } else { "{}".to_owned() };
+            let head = format!("HTTP/1.1 200 X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            socket.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    Engine {
+        control: Control::new(&Endpoint::Unix(path)).unwrap(),
+        usage: Arc::default(),
+        slots,
+        asked,
+        cpu_ms: Arc::default(),
+        _dir: dir,
+        _tasks: tasks,
+    }
+}
+
+impl Engine {
+    /// How long until it is lost; `None` if it never is.
+    async fn lost(&self) -> Option<Duration> {
+        let begun = Instant::now();
+        let cpu = || Some(Duration::from_millis(self.cpu_ms.load(Ordering::Relaxed)));
+        timeout(EVER, until_lost(&self.control, &self.usage, cpu, pulse())).await.ok()?;
+        Some(begun.elapsed())
+    }
+
+    /// Burns this much processor time every second.
+    async fn burning(&self, ms: u64) {
+        loop {
+            sleep(S).await;
+            self.cpu_ms.fetch_add(ms, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn the_worst_cases_with_the_ladder_after_them_keep_the_promise() {
+    let config = crate::Config::default();
+    assert!(pulse().busy_worst_case() + config.stop_again <= 15 * S, "{:?}", pulse().busy_worst_case());
+    assert!(pulse().idle_worst_case() + config.stop_again <= 30 * S, "{:?}", pulse().idle_worst_case());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_child_that_says_nothing_is_lost_in_time_and_one_that_answers_never_is() {
+    let lost = engine(false, IDLE).lost().await.unwrap();
+    assert!(lost >= pulse().idle && lost <= pulse().idle_worst_case(), "{lost:?}");
+    let well = engine(true, IDLE);
+    assert_eq!(well.lost().await, None);
+    assert_eq!(well.asked.load(Ordering::Relaxed), 0, "the slots of an idle child are nobody's business");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_child_that_says_nothing_is_lost_sooner() {
+    let engine = engine(false, BUSY);
+    let _claim = Claim::new(&engine.usage);
+    let lost = engine.lost().await.unwrap();
+    assert!(lost <= pulse().busy_worst_case(), "{lost:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_listens_work_is_no_excuse() {
+    let mut engine = engine(true, BUSY);
+    engine._tasks.shutdown().await;
+    let _claim = Claim::new(&engine.usage);
+    tokio::select! {
+        lost = engine.lost() => assert!(lost.unwrap() <= pulse().busy_worst_case()),
+        () = engine.burning(900) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_child_at_work_has_no_thread_to_answer_and_is_not_lost() {
+    let engine = engine(false, BUSY);
+    let _claim = Claim::new(&engine.usage);
+    tokio::select! {
+        lost = engine.lost() => assert!(lost.unwrap() >= SPINNING * pulse().stall, "{lost:?}"),
+        () = engine.burning(900) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_child_with_a_healthy_front_is_lost_after_the_stall() {
+    let engine = engine(true, BUSY);
+    let _claim = Claim::new(&engine.usage);
+    let lost = engine.lost().await.unwrap();
+    assert!(lost >= pulse().stall && lost <= pulse().stall + 2 * pulse().busy, "{lost:?}");
+    // At two seconds or more from each other.
+    assert!(engine.asked.load(Ordering::Relaxed) <= lost.as_secs() / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_comments_of_a_hung_childs_front_are_no_pulse() {
+    let engine = engine(true, BUSY);
+    let claim = Claim::new(&engine.usage);
+    let comments = async {
+        loop {
+            sleep(10 * S).await;
+            claim.progress();
+        }
+    };
+    tokio::select! {
+        lost = engine.lost() => assert!(lost.unwrap() <= pulse().stall + 2 * pulse().busy, "{lost:?}"),
+        () = comments => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_move_or_are_free_are_well_however_long_nothing_is_heard() {
+    let moving = engine(true, BUSY);
+    let _claim = Claim::new(&moving.usage);
+    let moves = async {
+        for processed in 0.. {
+            *moving.slots.lock().unwrap() =
+                BUSY.replace("900", &format!("900,\"n_prompt_tokens_processed\":{processed}"));
+            sleep(10 * S).await;
+        }
+    };
+    tokio::select! {
+        lost = moving.lost() => assert_eq!(lost, None),
+        () = moves => {}
+    }
+    // A reader that is slow holds a claim of an engine that has long finished.
+    let free = engine(true, IDLE);
+    let _claim = Claim::new(&free.usage);
+    assert_eq!(free.lost().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_tokens_come_nothing_is_asked() {
+    let engine = engine(false, BUSY);
+    let claim = Claim::new(&engine.usage);
+    let beating = async {
+        loop {
+            claim.progress();
+            sleep(S).await;
+        }
+    };
+    tokio::select! {
+        lost = engine.lost() => assert_eq!(lost, None),
+        () = beating => {}
+    }
+    assert_eq!(engine.asked.load(Ordering::Relaxed), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_processor_time_of_a_process_grows_as_it_works() {
+    let before = cpu_time(std::process::id()).unwrap();
+    let begun = std::time::Instant::now();
+    while cpu_time(std::process::id()).unwrap() < before + WORK {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+    assert_eq!(cpu_time(u32::MAX), None);
+}

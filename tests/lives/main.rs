@@ -1,0 +1,24 @@
+//! Models and their engines over a whole life, seen from outside: the real worker, the fake engine, a scripted router.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fits;
+mod liveness;
+mod models;
+mod stops;
+
+use std::time::Duration;
+
+use auxot_tests::scripted_router::Link;
+use serde_json::Value;
+
+/// Longer than anything here can take on a loaded machine; a test that meets it has failed.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// The model that most tests serve, by its canonical name and its file.
+const MODEL: &str = "tiny-chat-q4_k_m";
+const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
+
+/// The next `config` that fits.
+async fn config(link: &mut Link, wanted: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    link.take(wanted, |frame| frame["type"] == "config" && fits(&frame["capabilities"])).await
+}

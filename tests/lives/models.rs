@@ -1,0 +1,64 @@
+//! Models that come and go while the worker runs.
+
+use auxot_tests::scripted_router::policy;
+use auxot_tests::{Stage, processes};
+use serde_json::json;
+
+use crate::{DEADLINE, MODEL, MODEL_FILE, config};
+
+#[tokio::test]
+async fn the_engine_of_an_earlier_policy_ends_when_the_new_model_serves() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "");
+    stage.put("second-q8_0.gguf", "");
+    let worker = stage.worker(&[]).await;
+    let first = policy("tiny-chat", "Q4_K_M", 2048, 2);
+    // Without a model, the first connection only asks for the policy.
+    let _asked = stage.greeted(&first).await;
+    let mut link = stage.greeted(&first).await;
+    config(&mut link, "the first model", |about| about["model"] == "tiny-chat").await;
+    let engine = stage.reports.next("ready", DEADLINE).await.pid;
+    link.send(&json!({"type": "policy_update", "policy": policy("second", "Q8_0", 2048, 2)})).await;
+    config(&mut link, "only the second model", |about| {
+        about["model"] == "second" && about["models"].as_array().is_some_and(|models| models.len() == 1)
+    })
+    .await;
+    processes::ended(&[engine], DEADLINE).await;
+    link.says("one", "the second serves").await;
+    assert_eq!(processes::descendants(worker.program.pid()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_model_that_comes_later_is_found_without_a_restart() {
+    let mut stage = Stage::new();
+    stage.put("other-q8_0.gguf", "");
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "other-q8_0"), ("AUXOT_FLEET__RESCAN_INTERVAL", "100ms")];
+    let _worker = stage.worker(&settings).await;
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    let told =
+        config(&mut link, "it is missing", |about| about["unmet"].to_string().contains("tiny-chat-Q4_K_M")).await;
+    assert_eq!(told["capabilities"]["model"], "other");
+    stage.put(MODEL_FILE, "");
+    let told = config(&mut link, "it is there", |about| about["model"] == "tiny-chat").await;
+    assert!(told["capabilities"]["unmet"].is_null() || told["capabilities"]["unmet"] == json!([]), "{told}");
+    link.says("one", "it serves").await;
+}
+
+#[tokio::test]
+async fn a_model_that_has_failed_is_tried_again_when_its_file_is_another_one() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "--exit-at-load \"1:unknown model architecture: 'nonsense'\"");
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", MODEL), ("AUXOT_FLEET__RESCAN_INTERVAL", "100ms")];
+    let mut worker = stage.worker(&settings).await;
+    worker.line("to=\"failed\"").await;
+    let path = stage.scratch.models().join(MODEL_FILE);
+    let whole = std::fs::read(&path).unwrap();
+    // While the new file is being written it is no model at all, which is a change too, and no way out.
+    std::fs::write(&path, &whole[..100]).unwrap();
+    worker.line("model file cannot be used").await;
+    stage.switch(MODEL_FILE, "");
+    std::fs::write(&path, whole).unwrap();
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
+    link.says("one", "it serves").await;
+}

@@ -1,0 +1,58 @@
+//! The traps of llama-server, each with a test that shows it cannot bite, or that it does not hurt when it does.
+//!
+//! | trap | what the engine does | where it is handled |
+//! | --- | --- | --- |
+//! | 1 | a TERM waits for the engine's clients | the relay closes its sockets first; then the ladder (`instance::lifecycle`) |
+//! | 2 | a TERM can be lost | the ladder sends it again |
+//! | 3 | a second TERM is `exit(1)`, also one to pid and group | one signal a rung, to the group alone (`instance::process`) |
+//! | 4 | who left is not noticed while results come | every request streams; `/slots` two seconds apart (`instance::liveness`) |
+//! | 5 | a conversation id turns cancelling off | no header is passed on (`llama::exchange`) |
+//! | 6 | slots share one pool of context | `--parallel --ctx-size --no-kv-unified` (`instance::command`) |
+//! | 7 | slots without a context change its meaning | the same |
+//! | 8 | `--fit` does not fail when nothing fits | `--fit off`; what does not fit is dialled down (`fleet::dial`) |
+//! | 9 | no thread is left to answer `/health` | spare threads; processor time is a sign of life (`instance::liveness`) |
+//! | 10 | a pipe that nobody reads stops inference | both are pumped (`instance::output`) |
+//! | 11 | settings of the host leak in | a scrubbed environment, an empty configuration (`instance::command`) |
+//! | 12 | flags that newer builds refuse | only flags of `--help`, and none of those |
+//! | 13 | encoders abort without `--embeddings` | the header tells what a model is for (`catalog::kind`) |
+//! | 14 | 8 GiB of host memory for prompts | `--cache-ram` |
+//! | 15 | a socket file stays and stops the next start | a fresh path for each life, removed before it (`instance::spawner`) |
+//! | 16 | engines outlive who started them | see the crate `instance`: death signal, stdin, record and sweep |
+//! | 17 | of several names the first in the alphabet is told | exactly one `--alias` |
+//! | 18 | a model file that is cut under it is a SIGBUS | a crash like any other, told as the signal it is (`instance::exit`) |
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod ends;
+mod starts;
+mod streams;
+
+use std::time::Duration;
+
+use auxot_tests::scripted_router::{Link, policy};
+use auxot_tests::{Stage, Start, Worker};
+
+/// Longer than anything here can take on a loaded machine; a test that meets it has failed.
+const DEADLINE: Duration = Duration::from_secs(20);
+const MODEL: &str = "tiny-chat-q4_k_m";
+const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
+
+/// A worker with a ready model, and how its engine was started.
+struct Served {
+    stage: Stage,
+    worker: Worker,
+    link: Link,
+    start: Start,
+}
+
+async fn served(switches: &str, settings: &[(&str, &str)]) -> Served {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, switches);
+    let mut all = vec![("AUXOT_GPU_AUTOLOAD_MODELS", MODEL)];
+    all.extend(settings);
+    let worker = stage.worker(&all).await;
+    let start = stage.next_start().await;
+    stage.reports.next("ready", DEADLINE).await;
+    let link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    Served { stage, worker, link, start }
+}
