@@ -47,6 +47,7 @@ mod kind;
 mod mmproj;
 mod model;
 mod name;
+mod need;
 mod quant;
 mod resolve;
 mod scan;
@@ -61,6 +62,7 @@ pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use identity::Identity;
 pub use kind::Kind;
 pub use model::Model;
+pub use need::{Ask, KvType, Layer, Need, NeedUnknown};
 pub use resolve::ResolveError;
 pub use scan::Catalog;
 
