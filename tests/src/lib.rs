@@ -19,6 +19,7 @@
 #![allow(clippy::panic, reason = "a harness reports by panicking")]
 
 pub mod binaries;
+pub mod blueprint;
 pub mod gguf;
 pub mod http;
 pub mod processes;
