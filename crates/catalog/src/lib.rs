@@ -18,6 +18,11 @@
 //! every count against a bound, before memory is taken, because a model file is a download from
 //! strangers.
 //!
+//! # Memory
+//!
+//! [`Need::of`] computes what a model will take from its header alone, by the parts that can lie on different devices.
+//! [`Experience`] remembers what it really took under the same circumstances, which is better.
+//!
 //! # Names
 //!
 //! A model's canonical [`Model::name`] is its file name in lower case without `.gguf` and shard
@@ -41,6 +46,7 @@ mod changes;
 mod config;
 mod damaged;
 mod disk;
+mod experience;
 mod gguf;
 mod identity;
 mod kind;
@@ -58,6 +64,7 @@ mod walk;
 pub use changes::Changes;
 pub use config::{Alias, Config};
 pub use damaged::{Damaged, Fault};
+pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use identity::Identity;
 pub use kind::Kind;
