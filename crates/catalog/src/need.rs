@@ -152,7 +152,8 @@ impl Need {
     /// Weights and cache of some layers, in bytes; the output layer is the one after the last.
     #[must_use]
     pub fn of_layers(&self, range: Range<usize>) -> u64 {
-        let (output, end) = (range.end > self.layers.len(), range.end.min(self.layers.len()));
+        let output = range.contains(&self.layers.len());
+        let end = range.end.min(self.layers.len());
         let layers = &self.layers[range.start.min(end)..end];
         let sum: u64 = layers.iter().map(|layer| layer.weights.saturating_add(layer.cache)).sum();
         if output { sum.saturating_add(self.output) } else { sum }

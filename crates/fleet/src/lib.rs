@@ -31,6 +31,7 @@ mod fleet;
 mod lease;
 mod member;
 mod metrics;
+pub mod placement;
 mod queue;
 mod refusal;
 mod report;
