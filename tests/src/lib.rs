@@ -20,6 +20,7 @@
 
 pub mod binaries;
 pub mod blueprint;
+mod fake_nvml;
 pub mod gguf;
 pub mod http;
 pub mod processes;
@@ -30,6 +31,7 @@ mod scratch;
 pub mod scripted_router;
 mod worker;
 
+pub use fake_nvml::FakeNvml;
 pub use program::Program;
 pub use reports::{Event, Reports};
 pub use scratch::{Scratch, set_switches};

@@ -17,6 +17,7 @@
 //! (`auxot_catalog::Experience`): the caller hands in a question that answers it.
 
 mod arguments;
+mod config;
 mod ground;
 mod layers;
 mod misfit;
@@ -28,6 +29,7 @@ use std::ops::Range;
 
 use auxot_catalog::Need;
 
+pub use config::Config;
 pub use ground::{Ground, Room, Rules, SplitMode};
 pub use misfit::{Misfit, bytes_text};
 pub use stop::{Stop, Tenant, advise, make_room};

@@ -1,6 +1,7 @@
 //! The program `auxot-worker`: reads its settings, opens the rooms of the house, and says how it ended.
 
 mod arguments;
+mod commands;
 mod logging;
 mod shutdown;
 mod worker;
@@ -13,6 +14,7 @@ use arguments::{EXIT_USAGE, Request};
 fn main() -> ExitCode {
     let (settings, sources) = match Request::read(std::env::args_os(), std::env::vars_os()) {
         Request::Serve { settings, sources } => (settings, sources),
+        Request::Look { settings, look } => return commands::run(&settings, &look),
         Request::Tell(text) => {
             // A reader that has gone away is no failure of ours.
             let _ = writeln!(std::io::stdout(), "{text}");

@@ -1,6 +1,9 @@
 //! What is free, and what of it may be taken.
 
 use auxot_gpu::{Device, Kind, Sample};
+use serde::{Deserialize, Serialize};
+
+use super::Config;
 
 const MIB: u64 = 1 << 20;
 
@@ -69,13 +72,13 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        let (reserve, host_reserve) = (512 * MIB, 1024 * MIB);
-        Self { reserve, host_reserve, split: SplitMode::Layers, partial: false, host: false, layers: None }
+        Config::default().rules(true)
     }
 }
 
 /// How a model may be spread over devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SplitMode {
     /// Not at all.
     Never,

@@ -83,6 +83,7 @@ fn a_part_in_host_memory_only_where_that_is_allowed() {
     assert_eq!(host.arguments(), ["--n-gpu-layers", "0", "--device", "none"]);
     assert_eq!(host.environment(), [("CUDA_VISIBLE_DEVICES".to_owned(), String::new())]);
     let allowed = Rules { host: true, ..Rules::default() };
+    assert_eq!(find(&thirty, &small, &allowed).unwrap().split, Split::Host);
     assert_eq!(find(&thirty, &ground(&[]), &allowed).unwrap().split, Split::Host);
     let poor = Ground { host: Some(8 * GIB), ..ground(&[]) };
     assert_eq!(find(&thirty, &poor, &allowed).unwrap_err().to_string(), "needs 30.1 GiB, free 7.0 GiB of host memory");
