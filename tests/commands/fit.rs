@@ -27,7 +27,13 @@ llama-3.3-70b-q4_k_m
 ";
     assert_eq!(text[..11].join("\n"), expected);
     for (line, start) in [(text[11], "  0  NVIDIA RTX 4090  ░█"), (text[12], "  1  NVIDIA RTX 4090  ░█")] {
-        assert!(line.starts_with(start) && line.contains("███▓▓") && line.contains("▓▒") && line.ends_with(" of 23.5 GiB free"), "{line}");
+        assert!(
+            line.starts_with(start)
+                && line.contains("███▓▓")
+                && line.contains("▓▒")
+                && line.ends_with(" of 23.5 GiB free"),
+            "{line}"
+        );
     }
     assert_eq!(text[15], "fits: on devices 0 and 1, 41 + 40 layers");
     assert_eq!(text[16], "longest context, 1 slot   16,640 tokens");

@@ -16,6 +16,7 @@
 //! A computed need is corrected by what the same placement really took the last time, wherever that is known
 //! (`auxot_catalog::Experience`): the caller hands in a question that answers it.
 
+pub mod admission;
 mod arguments;
 mod config;
 mod ground;
@@ -64,6 +65,14 @@ pub struct Share {
     pub weights: u64,
     /// The part of `bytes` that is kept for the slots.
     pub cache: u64,
+}
+
+impl Placement {
+    /// Bytes by device; the host's memory is `host`.
+    pub fn bytes(&self) -> impl Iterator<Item = (&str, u64)> {
+        let shares = self.shares.iter().map(|share| (share.device.as_str(), share.bytes));
+        shares.chain(std::iter::once((ground::HOST, self.host)))
+    }
 }
 
 /// How a model comes to lie on its devices.
@@ -176,13 +185,21 @@ impl Search<'_> {
         if self.rules.split == SplitMode::Never {
             return None;
         }
+        let room = |device: &Usable<'_>| device.may.saturating_sub(device.driver);
         let mut by_room: Vec<usize> = (0..usable.len()).collect();
-        by_room.sort_by_key(|at| std::cmp::Reverse(usable[*at].may.saturating_sub(usable[*at].driver)));
+        by_room.sort_by_key(|at| std::cmp::Reverse(room(&usable[*at])));
+        let holds = |set: &[usize]| {
+            let sum = set.iter().map(|at| u128::from(room(&usable[*at]))).sum::<u128>();
+            sum >= self.demand.least_over(set.len())
+        };
         (2..=usable.len()).find_map(|count| {
             let mut largest = by_room[..count].to_vec();
+            if !holds(&largest) {
+                return None;
+            }
             largest.sort_unstable();
             self.split_over(&largest, usable).or_else(|| {
-                let sets = ground::sets(usable.len(), count).filter(|set| *set != largest);
+                let sets = ground::sets(usable.len(), count).filter(|set| *set != largest && holds(set));
                 sets.into_iter().find_map(|set| self.split_over(&set, usable))
             })
         })

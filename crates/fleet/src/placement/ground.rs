@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 
 const MIB: u64 = 1 << 20;
+/// The host's memory among devices.
+pub(super) const HOST: &str = "host";
 
 /// All places where models can lie.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,20 +38,28 @@ impl Ground {
         let devices =
             gpus.map(|device| Room { id: device.id.clone(), kind: device.kind, free: free(device) }).collect();
         let shown = sample.devices.iter().find(|device| device.kind == Kind::Host).and_then(|device| device.free);
-        let host = host.or(shown).map(|free| free.saturating_sub(promised("host")));
+        let host = host.or(shown).map(|free| free.saturating_sub(promised(HOST)));
         Self { devices, host }
     }
 
-    /// The same with some bytes given back.
+    /// The same with some bytes given back. What is unknown stays unknown.
     pub(super) fn freed(&mut self, device: &str, bytes: u64) {
+        self.change(device, |free| free.saturating_add(bytes));
+    }
+
+    /// The same with some bytes less.
+    pub(super) fn taken(&mut self, device: &str, bytes: u64) {
+        self.change(device, |free| free.saturating_sub(bytes));
+    }
+
+    fn change(&mut self, device: &str, change: impl Fn(u64) -> u64) {
         let room = self.devices.iter_mut().find(|room| room.id == device);
         let free = match room {
             Some(room) => &mut room.free,
-            None if device == "host" => &mut self.host,
+            None if device == HOST => &mut self.host,
             None => return,
         };
-        // What is unknown stays unknown.
-        *free = free.map(|free| free.saturating_add(bytes));
+        *free = free.map(change);
     }
 }
 

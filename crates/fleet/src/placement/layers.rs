@@ -48,6 +48,12 @@ impl<'a> Demand<'a> {
         self.overhead(true, false).saturating_add(weights).saturating_add(cache)
     }
 
+    /// Everything on so many devices, but for their drivers: never more than what any split over them needs.
+    pub(super) fn least_over(&self, devices: usize) -> u128 {
+        let (weights, cache) = self.of_layers(&(0..self.layers()));
+        u128::from(weights) + u128::from(cache) + u128::from(self.need.compute) * devices as u128
+    }
+
     /// What a device needs beside layers; the first one also what sees and hears.
     fn overhead(&self, first: bool, in_a_row: bool) -> u64 {
         let projector = if first { self.need.projector } else { 0 };
