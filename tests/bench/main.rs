@@ -17,6 +17,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command, its output is the point")]
 
 mod catalog;
+mod decision;
 mod direct;
 mod engine_life;
 mod figure;
@@ -37,7 +38,7 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 7] = ["first_token", "unpaced", "paced", "idle", "engine_life", "orphans", "catalog"];
+const NAMES: [&str; 8] = ["first_token", "unpaced", "paced", "idle", "engine_life", "orphans", "catalog", "decision"];
 
 async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
     match name {
@@ -48,6 +49,7 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "engine_life" => engine_life::run().await,
         "orphans" => orphans::run().await,
         "catalog" => catalog::run(),
+        "decision" => decision::run(),
         other => anyhow::bail!("cannot run the bench {other:?}: there are {}", NAMES.join(", ")),
     }
 }

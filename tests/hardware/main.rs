@@ -7,9 +7,10 @@
 #![allow(clippy::print_stdout, reason = "the table is what a person runs it for")]
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use auxot_catalog::{Ask, Gguf, KvType, Need};
-use auxot_fleet::placement::{Ground, Misfit, Placement, Room, Rules, Split, SplitMode, bytes_text, plan};
+use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Room, Rules, Split, SplitMode, bytes_text, plan};
 use auxot_gpu::Kind;
 use auxot_tests::blueprint::{Blueprint, Quant};
 
@@ -27,12 +28,13 @@ fn need(blueprint: &Blueprint, ask: &Ask) -> Need {
 }
 
 fn cards(free: &[u64]) -> Ground {
-    let room = |(at, mib): (usize, &u64)| Room { id: format!("GPU-{at}"), kind: Kind::Nvidia, free: Some(mib * MIB) };
+    let room =
+        |(at, mib): (usize, &u64)| Room { id: format!("GPU-{at}").into(), kind: Kind::Nvidia, free: Some(mib * MIB) };
     Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB) }
 }
 
 fn place(blueprint: &Blueprint, ask: &Ask, free: &[u64], rules: &Rules) -> Result<Placement, Misfit> {
-    let placed = plan(&need(blueprint, ask), &cards(free), rules, &|_| None);
+    let placed = plan(&Demand::of(&Arc::new(need(blueprint, ask))), &cards(free), rules, None);
     let told = match &placed {
         Ok(placed) => {
             let shares = placed.shares.iter().map(|share| format!("{} {}", share.device, bytes_text(share.bytes)));

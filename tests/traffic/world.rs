@@ -342,7 +342,7 @@ impl World {
                 self.admission.holds(model, body.holds.clone());
             }
         }
-        let room = |(at, free): (usize, &u64)| Room { id: at.to_string(), kind: Kind::Host, free: Some(*free) };
+        let room = |(at, free): (usize, &u64)| Room { id: at.to_string().into(), kind: Kind::Host, free: Some(*free) };
         self.admission.measured(Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40) });
     }
 

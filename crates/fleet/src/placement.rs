@@ -1,6 +1,6 @@
 //! On which devices a model is to lie, and who would have to go: pure, from bytes alone.
 //!
-//! [`plan`] takes what a model needs (`auxot_catalog::Need`), what is free (a [`Ground`]) and the operator's [`Rules`],
+//! [`plan`] takes what a model needs (a [`Demand`], summed up of an `auxot_catalog::Need`), what is free (a [`Ground`]) and the operator's [`Rules`],
 //! and tries in this order:
 //!
 //! 1. **whole on one device**: the one that is left with the least, so that large holes stay for large models;
@@ -28,14 +28,11 @@ mod tests;
 
 use std::ops::Range;
 
-use auxot_catalog::Need;
-
 pub use config::Config;
 pub use ground::{Ground, Room, Rules, SplitMode};
+pub use layers::Demand;
 pub use misfit::{Misfit, bytes_text};
 pub use stop::{Stop, Tenant, advise, make_room};
-
-use layers::Demand;
 
 /// Where a model is to lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,20 +87,19 @@ pub enum Split {
     Host,
 }
 
-/// What a placement took the last time: bytes for each of its shares, where that is known.
-pub type Known<'a> = &'a dyn Fn(&Placement) -> Option<Vec<u64>>;
+/// What a placement took the last time: bytes for each of its shares, where that is known. `None` where nothing is.
+pub type Known<'a> = Option<&'a dyn Fn(&Placement) -> Option<Vec<u64>>>;
 
 /// Finds a place for a model.
 ///
 /// # Errors
 /// A misfit with the numbers in it: too little, or unknown.
-pub fn plan(need: &Need, ground: &Ground, rules: &Rules, known: Known<'_>) -> Result<Placement, Misfit> {
-    let search = Search { demand: Demand::of(need), ground, rules, known };
-    search.run()
+pub fn plan(demand: &Demand, ground: &Ground, rules: &Rules, known: Known<'_>) -> Result<Placement, Misfit> {
+    Search { demand, ground, rules, known }.run()
 }
 
 struct Search<'a> {
-    demand: Demand<'a>,
+    demand: &'a Demand,
     ground: &'a Ground,
     rules: &'a Rules,
     known: Known<'a>,
@@ -124,10 +120,12 @@ impl Search<'_> {
         let usable: Vec<Usable<'_>> = self.usable();
         let all = self.demand.layers();
         let wanted = self.rules.layers.unwrap_or(all).min(all);
+        let mut host_lacks = None;
         if wanted == all {
-            let found = self.whole(&usable).or_else(|| self.split(&usable));
-            if let Some(found) = found.filter(|found| self.host_holds(found)) {
-                return Ok(found);
+            match self.whole(&usable).or_else(|| self.split(&usable)) {
+                Some(found) if self.host_holds(&found) => return Ok(found),
+                Some(found) => host_lacks = Some(found.host),
+                None => {}
             }
         }
         if wanted > 0 && (self.rules.partial || wanted < all) {
@@ -145,7 +143,7 @@ impl Search<'_> {
                 return Ok(found);
             }
         }
-        Err(self.misfit(&usable))
+        Err(self.misfit(&usable, host_lacks))
     }
 
     fn usable(&self) -> Vec<Usable<'_>> {
@@ -158,12 +156,12 @@ impl Search<'_> {
 
     /// Takes a placement if every share fits, by what was measured where that is known, else by what is computed.
     fn fits(&self, mut found: Placement, usable: &[Usable<'_>]) -> Option<Placement> {
-        if let Some(measured) = (self.known)(&found) {
+        if let Some(measured) = self.known.and_then(|known| known(&found)) {
             for (share, bytes) in found.shares.iter_mut().zip(measured) {
                 share.bytes = bytes;
             }
         }
-        let may = |id: &str| usable.iter().find(|device| device.room.id == id).map_or(0, |device| device.may);
+        let may = |id: &str| usable.iter().find(|device| *device.room.id == *id).map_or(0, |device| device.may);
         found.shares.iter().all(|share| share.bytes <= may(&share.device)).then_some(found)
     }
 
@@ -173,7 +171,9 @@ impl Search<'_> {
 
     /// On the device that is left with the least.
     fn whole(&self, usable: &[Usable<'_>]) -> Option<Placement> {
-        let fitting = usable.iter().filter_map(|device| {
+        // Where nothing was ever measured, a number tells whether it is worth the while.
+        let may_fit = |device: &&Usable<'_>| self.known.is_some() || self.demand.whole_bytes(device) <= device.may;
+        let fitting = usable.iter().filter(may_fit).filter_map(|device| {
             let found = self.fits(self.demand.whole(device), usable)?;
             Some((device.may - found.shares[0].bytes, found))
         });
@@ -222,8 +222,9 @@ impl Search<'_> {
         self.fits(self.demand.filled(usable, count, false)?, usable)
     }
 
-    fn misfit(&self, usable: &[Usable<'_>]) -> Misfit {
-        let unknown = self.ground.devices.iter().find(|room| room.free.is_none()).map(|room| room.id.clone());
+    /// `host_lacks` is what does not go into host memory of a model that goes onto the devices.
+    fn misfit(&self, usable: &[Usable<'_>], host_lacks: Option<u64>) -> Misfit {
+        let unknown = self.ground.devices.iter().find(|room| room.free.is_none()).map(|room| room.id.to_string());
         if let Some(device) = unknown.or_else(|| self.ground.host.is_none().then(|| "host".to_owned())) {
             return Misfit::MemoryUnknown { device };
         }
@@ -235,8 +236,8 @@ impl Search<'_> {
         let driver = usable.iter().map(|device| device.driver).max().unwrap_or(0);
         let needs = self.demand.on_one_device().saturating_add(driver);
         let free = usable.iter().map(|device| device.may).sum();
-        if let Some(found) = self.whole(usable).or_else(|| self.split(usable)) {
-            return Misfit::HostTooSmall { needs: found.host, free: host };
+        if let Some(needs) = host_lacks {
+            return Misfit::HostTooSmall { needs, free: host };
         }
         Misfit::DoesNotFit { needs, free, devices: usable.len(), stop: None }
     }

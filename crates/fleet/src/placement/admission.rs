@@ -149,6 +149,10 @@ pub struct Admission {
     rules: Rules,
     models: Vec<Model>,
     ground: Ground,
+    /// Something has happened that may let somebody come.
+    changed: bool,
+    /// Nothing does so of itself before.
+    rest_until: Option<Moment>,
 }
 
 impl Admission {
@@ -156,11 +160,12 @@ impl Admission {
     #[must_use]
     pub fn new(limits: Limits, rules: Rules, models: Vec<Profile>) -> Self {
         let models = models.into_iter().map(Model::new).collect();
-        Self { limits, rules, models, ground: Ground::default() }
+        Self { limits, rules, models, ground: Ground::default(), changed: true, rest_until: None }
     }
 
     /// Takes in a reading of the devices: free memory as it is measured, loaded models and all others counted.
     pub fn measured(&mut self, ground: Ground) {
+        self.changed |= self.ground != ground;
         self.ground = ground;
     }
 
@@ -178,6 +183,8 @@ impl Admission {
         if of.waiting.len() >= self.limits.max_waiting {
             return (Decision::Refuse(Reason::QueueFull { waiting: of.waiting.len() }), Vec::new());
         }
+        // A second one for the same model changes nothing: it is not the oldest.
+        self.changed |= of.waiting.is_empty();
         of.waiting.push_back((ticket, now));
         let coming = matches!(of.life, Life::Coming { .. } | Life::Loading { .. });
         let mut effects = self.settle(now);
@@ -201,41 +208,51 @@ impl Admission {
     /// A job has left its slot.
     pub fn left(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         self.models[model].leave_slot(now);
+        self.changed |= self.models[model].is_idle();
         self.settle(now)
     }
 
     /// A job that waited does not wait any more.
     pub fn cancelled(&mut self, ticket: Ticket, now: Moment) -> Vec<Effect> {
-        self.models.iter_mut().for_each(|model| model.waiting.retain(|(waiting, _)| *waiting != ticket));
+        for model in &mut self.models {
+            // Who was not the oldest changes nothing.
+            self.changed |= model.waiting.front().is_some_and(|(waiting, _)| *waiting == ticket);
+            model.waiting.retain(|(waiting, _)| *waiting != ticket);
+        }
         self.settle(now)
     }
 
     /// A load has ended well: the model has so many slots.
     pub fn ready(&mut self, model: ModelId, slots: u32, now: Moment) -> Vec<Effect> {
         self.models[model].ready(slots, now);
+        self.changed = true;
         self.settle(now)
     }
 
     /// What a loading or loaded model is seen to hold, by device: so much of its promise is visible in what is measured.
     pub fn holds(&mut self, model: ModelId, holds: Vec<(String, u64)>) {
-        self.models[model].holds = holds;
+        self.models[model].is_seen_to_hold(holds);
+        self.changed = true;
     }
 
     /// A load has failed, or a loaded model has ended unasked. It may be tried again at `retry`, or never.
     pub fn failed(&mut self, model: ModelId, retry: Option<Moment>, now: Moment) -> Vec<Effect> {
         self.models[model].failed(retry);
+        self.changed = true;
         self.settle(now)
     }
 
     /// An operator, or a changed file, gives a failed model another chance.
     pub fn revive(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         self.models[model].revive();
+        self.changed = true;
         self.settle(now)
     }
 
     /// A model that was to end has ended, and its memory is seen to be free: [`Admission::measured`] comes first.
     pub fn gone(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         self.models[model].gone();
+        self.changed = true;
         self.settle(now)
     }
 

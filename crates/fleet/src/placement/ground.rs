@@ -1,5 +1,7 @@
 //! What is free, and what of it may be taken.
 
+use std::sync::Arc;
+
 use auxot_gpu::{Device, Kind, Sample};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ pub struct Ground {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Room {
     /// Its id.
-    pub id: String,
+    pub id: Arc<str>,
     /// Whose it is.
     pub kind: Kind,
     /// Free bytes; `None` where that could not be read, or the device is lost.
@@ -36,7 +38,7 @@ impl Ground {
         let free = |device: &Device| device.free.map(|free| free.saturating_sub(promised(&device.id)));
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host);
         let devices =
-            gpus.map(|device| Room { id: device.id.clone(), kind: device.kind, free: free(device) }).collect();
+            gpus.map(|device| Room { id: device.id.as_str().into(), kind: device.kind, free: free(device) }).collect();
         let shown = sample.devices.iter().find(|device| device.kind == Kind::Host).and_then(|device| device.free);
         let host = host.or(shown).map(|free| free.saturating_sub(promised(HOST)));
         Self { devices, host }
@@ -53,7 +55,7 @@ impl Ground {
     }
 
     fn change(&mut self, device: &str, change: impl Fn(u64) -> u64) {
-        let room = self.devices.iter_mut().find(|room| room.id == device);
+        let room = self.devices.iter_mut().find(|room| &*room.id == device);
         let free = match room {
             Some(room) => &mut room.free,
             None if device == HOST => &mut self.host,

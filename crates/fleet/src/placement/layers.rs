@@ -1,6 +1,7 @@
 //! Which layers go to which device.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use auxot_catalog::Need;
 
@@ -10,16 +11,19 @@ use super::{Placement, Share, Split, Usable};
 const COPIES: u64 = 3;
 
 /// What a model needs, in a form in which the weight of any run of layers is one subtraction.
-pub(super) struct Demand<'a> {
-    need: &'a Need,
+#[derive(Debug, Clone)]
+pub struct Demand {
+    need: Arc<Need>,
     /// Bytes of weights before each layer, the output layer being the last.
     weights: Vec<u64>,
     /// Bytes of cache before each layer.
     cache: Vec<u64>,
 }
 
-impl<'a> Demand<'a> {
-    pub(super) fn of(need: &'a Need) -> Self {
+impl Demand {
+    /// Sums a need up, once for all plans that are made of it.
+    #[must_use]
+    pub fn of(need: &Arc<Need>) -> Self {
         let (mut weights, mut cache) = (vec![0], vec![0]);
         let (mut weight, mut kept) = (0_u64, 0_u64);
         for layer in &need.layers {
@@ -30,7 +34,7 @@ impl<'a> Demand<'a> {
         }
         weights.push(weight.saturating_add(need.output));
         cache.push(kept);
-        Self { need, weights, cache }
+        Self { need: Arc::clone(need), weights, cache }
     }
 
     /// Layers that can lie on devices, the output layer among them.
@@ -64,7 +68,7 @@ impl<'a> Demand<'a> {
     fn share(&self, device: &Usable<'_>, layers: Range<usize>, overhead: u64) -> Share {
         let (weights, cache) = self.of_layers(&layers);
         let bytes = [weights, cache, overhead, device.driver].into_iter().fold(0, u64::saturating_add);
-        Share { device: device.room.id.clone(), layers, bytes, weights, cache }
+        Share { device: device.room.id.to_string(), layers, bytes, weights, cache }
     }
 
     fn placed(&self, shares: Vec<Share>, split: Split, offloaded: usize) -> Placement {
@@ -73,6 +77,11 @@ impl<'a> Demand<'a> {
 
     pub(super) fn in_host_memory(&self) -> Placement {
         self.placed(Vec::new(), Split::Host, 0)
+    }
+
+    /// Bytes of everything on a device, its driver included.
+    pub(super) fn whole_bytes(&self, device: &Usable<'_>) -> u64 {
+        self.on_one_device().saturating_add(device.driver)
     }
 
     pub(super) fn whole(&self, device: &Usable<'_>) -> Placement {
@@ -158,7 +167,7 @@ impl<'a> Demand<'a> {
             let (weights, cache) = (part(weights, *budget), part(cache, *budget));
             let overhead = self.overhead(at == 0, false).saturating_add(device.driver);
             let bytes = weights.saturating_add(cache).saturating_add(overhead);
-            Share { device: device.room.id.clone(), layers: 0..all, bytes, weights, cache }
+            Share { device: device.room.id.to_string(), layers: 0..all, bytes, weights, cache }
         });
         let shares: Vec<Share> = shares.collect();
         // Each part is rounded up, so at the very edge the sum can be a byte too large.

@@ -1,16 +1,14 @@
 //! Whose end would make room, in the order in which they may be asked to go.
 
-use auxot_catalog::Need;
-
-use super::{Ground, Known, Misfit, Placement, Rules, plan};
+use super::{Demand, Ground, Known, Misfit, Placement, Rules, plan};
 
 /// A loaded model, as far as its memory is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenant {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenant<'a> {
     /// Its name.
-    pub model: String,
+    pub model: &'a str,
     /// Bytes by device id; `host` is the host's memory.
-    pub holds: Vec<(String, u64)>,
+    pub holds: &'a [(String, u64)],
 }
 
 /// Who would have to go.
@@ -30,19 +28,19 @@ pub struct Stop {
 /// # Errors
 /// As [`plan`], when not even the end of all of them makes room.
 pub fn make_room(
-    need: &Need,
+    demand: &Demand,
     ground: &Ground,
     rules: &Rules,
-    tenants: &[Tenant],
+    tenants: &[Tenant<'_>],
     known: Known<'_>,
 ) -> Result<(Placement, Option<Stop>), Misfit> {
-    let misfit = match plan(need, ground, rules, known) {
+    let misfit = match plan(demand, ground, rules, known) {
         Ok(placement) => return Ok((placement, None)),
         Err(misfit) => misfit,
     };
     // If all of them are not enough, no part of them is: more memory never turns a fit into a misfit.
     let all: Vec<usize> = (0..tenants.len()).collect();
-    let without = |gone: &[usize]| plan(need, &ground_without(ground, tenants, gone), rules, known);
+    let without = |gone: &[usize]| plan(demand, &ground_without(ground, tenants, gone), rules, known);
     without(&all).map_err(|_| misfit)?;
     // The fewest that stand first, by halves, and then without those of them whose memory is not what was missing.
     let (mut too_few, mut enough) = (0, tenants.len());
@@ -58,9 +56,9 @@ pub fn make_room(
         }
     }
     let placement = without(&gone)?;
-    let frees = gone.iter().flat_map(|at| &tenants[*at].holds).filter(|(device, _)| device != "host");
+    let frees = gone.iter().flat_map(|at| tenants[*at].holds).filter(|(device, _)| device != "host");
     let frees = frees.map(|(_, bytes)| bytes).sum();
-    let models = gone.iter().map(|at| tenants[*at].model.clone()).collect();
+    let models = gone.iter().map(|at| tenants[*at].model.to_owned()).collect();
     Ok((placement, Some(Stop { models, at: gone, frees })))
 }
 
@@ -68,13 +66,13 @@ pub fn make_room(
 #[must_use]
 pub fn advise(
     misfit: Misfit,
-    need: &Need,
+    demand: &Demand,
     ground: &Ground,
     rules: &Rules,
-    tenants: &[Tenant],
+    tenants: &[Tenant<'_>],
     known: Known<'_>,
 ) -> Misfit {
-    match (misfit, make_room(need, ground, rules, tenants, known)) {
+    match (misfit, make_room(demand, ground, rules, tenants, known)) {
         (Misfit::DoesNotFit { needs, free, devices, .. }, Ok((_, stop))) => {
             Misfit::DoesNotFit { needs, free, devices, stop }
         }
@@ -82,9 +80,9 @@ pub fn advise(
     }
 }
 
-fn ground_without(ground: &Ground, tenants: &[Tenant], gone: &[usize]) -> Ground {
+fn ground_without(ground: &Ground, tenants: &[Tenant<'_>], gone: &[usize]) -> Ground {
     let mut ground = ground.clone();
-    for (device, bytes) in gone.iter().flat_map(|at| &tenants[*at].holds) {
+    for (device, bytes) in gone.iter().flat_map(|at| tenants[*at].holds) {
         ground.freed(device, *bytes);
     }
     ground

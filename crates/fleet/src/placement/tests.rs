@@ -1,6 +1,8 @@
 //! The planner's promises under any memory, and its choices one by one.
 
-use auxot_catalog::Layer;
+use std::sync::Arc;
+
+use auxot_catalog::{Layer, Need};
 use auxot_gpu::Kind;
 use proptest::prelude::*;
 
@@ -24,16 +26,17 @@ fn need(layers: usize, weights: u64, cache: u64) -> Need {
 }
 
 fn ground(free: &[u64]) -> Ground {
-    let room = |(at, free): (usize, &u64)| Room { id: format!("GPU-{at}"), kind: Kind::Nvidia, free: Some(*free) };
+    let room =
+        |(at, free): (usize, &u64)| Room { id: format!("GPU-{at}").into(), kind: Kind::Nvidia, free: Some(*free) };
     Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB) }
 }
 
-fn nothing_known(_: &Placement) -> Option<Vec<u64>> {
-    None
+fn demand(need: &Need) -> Demand {
+    Demand::of(&Arc::new(need.clone()))
 }
 
 fn find(need: &Need, ground: &Ground, rules: &Rules) -> Result<Placement, Misfit> {
-    plan(need, ground, rules, &nothing_known)
+    plan(&demand(need), ground, rules, None)
 }
 
 #[test]
@@ -123,34 +126,34 @@ fn what_was_measured_is_better_than_what_is_computed() {
     let tight = ground(&[10 * GIB + 700 * MIB]);
     assert!(find(&ten, &tight, &rules).is_err());
     let known = |placement: &Placement| (placement.split == Split::Whole).then(|| vec![10 * GIB]);
-    let placed = plan(&ten, &tight, &rules, &known).unwrap();
+    let placed = plan(&demand(&ten), &tight, &rules, Some(&known)).unwrap();
     assert_eq!(placed.shares[0].bytes, 10 * GIB);
     let known = |_: &Placement| Some(vec![13 * GIB]);
-    assert!(plan(&ten, &ground(&[13 * GIB]), &rules, &known).is_err(), "also when it is more");
+    assert!(plan(&demand(&ten), &ground(&[13 * GIB]), &rules, Some(&known)).is_err(), "also when it is more");
 }
 
 #[test]
 fn those_who_must_go_are_as_few_as_will_do() {
     let ten = need(20, 480 * MIB, 20 * MIB);
-    let tenant = |model: &str, device: &str, gib: u64| Tenant {
-        model: model.into(),
-        holds: vec![(device.to_owned(), gib * GIB), ("host".to_owned(), GIB)],
-    };
-    let tenants = [tenant("a", "GPU-1", 3), tenant("b", "GPU-0", 4), tenant("c", "GPU-0", 6), tenant("d", "GPU-0", 9)];
+    let holds = |device: &str, gib: u64| [(device.to_owned(), gib * GIB), ("host".to_owned(), GIB)];
+    let held = [holds("GPU-1", 3), holds("GPU-0", 4), holds("GPU-0", 6), holds("GPU-0", 9)];
+    let tenants: Vec<Tenant<'_>> =
+        ["a", "b", "c", "d"].into_iter().zip(&held).map(|(model, holds)| Tenant { model, holds }).collect();
     let free = ground(&[2 * GIB, 2 * GIB]);
-    let (placement, stop) = make_room(&ten, &free, &Rules::default(), &tenants, &nothing_known).unwrap();
+    let (placement, stop) = make_room(&demand(&ten), &free, &Rules::default(), &tenants, None).unwrap();
     let stop = stop.unwrap();
     assert_eq!((stop.models, stop.at, stop.frees), (vec!["b".into(), "c".into()], vec![1, 2], 10 * GIB));
     assert_eq!(placement.shares[0].device, "GPU-0");
     let large = need(100, 480 * MIB, 20 * MIB);
-    let misfit = make_room(&large, &free, &Rules::default(), &tenants, &nothing_known).unwrap_err();
+    let misfit = make_room(&demand(&large), &free, &Rules::default(), &tenants, None).unwrap_err();
     assert_eq!(misfit, find(&large, &free, &Rules::default()).unwrap_err());
-    let pinned = [tenant("p", "GPU-1", 14)];
+    let held = holds("GPU-1", 14);
+    let pinned = [Tenant { model: "p", holds: &held }];
     let misfit = find(&ten, &free, &Rules::default()).unwrap_err();
-    let advised = advise(misfit, &ten, &free, &Rules::default(), &pinned, &nothing_known).to_string();
+    let advised = advise(misfit, &demand(&ten), &free, &Rules::default(), &pinned, None).to_string();
     assert_eq!(advised, "needs 10.8 GiB, free 3.0 GiB on 2 devices, stopping p would free 14.0 GiB");
     let roomy = ground(&[80 * GIB]);
-    assert_eq!(make_room(&ten, &roomy, &Rules::default(), &tenants, &nothing_known).unwrap().1, None);
+    assert_eq!(make_room(&demand(&ten), &roomy, &Rules::default(), &tenants, None).unwrap().1, None);
 }
 
 fn any_need() -> impl Strategy<Value = Need> {
@@ -174,7 +177,7 @@ fn any_ground() -> impl Strategy<Value = Ground> {
     let kind = prop_oneof![Just(Kind::Nvidia), Just(Kind::Amd)];
     (prop::collection::vec((free, kind), 0..6), prop::option::weighted(0.95, 0u64..200_000)).prop_map(
         |(rooms, host)| {
-            let room = |(at, (free, kind))| Room { id: format!("GPU-{at}"), kind, free };
+            let room = |(at, (free, kind))| Room { id: format!("GPU-{at}").into(), kind, free };
             Ground { devices: rooms.into_iter().enumerate().map(room).collect(), host: host.map(|mib| mib * MIB) }
         },
     )
@@ -197,7 +200,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
 /// Everything that must be true of a placement, whatever it is.
 fn check(placed: &Placement, need: &Need, ground: &Ground, rules: &Rules) -> Result<(), TestCaseError> {
     for share in &placed.shares {
-        let room = ground.devices.iter().find(|room| room.id == share.device);
+        let room = ground.devices.iter().find(|room| *room.id == *share.device);
         let free = room.and_then(|room| room.free);
         prop_assert!(free.is_some_and(|free| share.bytes + rules.reserve <= free), "{share:?} of {free:?}");
         prop_assert!(!share.layers.is_empty());
@@ -257,16 +260,14 @@ proptest! {
 
     #[test]
     fn nobody_goes_in_vain(need in any_need(), ground in any_ground(), rules in any_rules(), held in prop::collection::vec((0usize..6, 0u64..40_000), 0..8)) {
-        let tenant = |(at, (device, mib)): (usize, &(usize, u64))| Tenant {
-            model: format!("m{at}"),
-            holds: vec![(format!("GPU-{device}"), mib * MIB)],
-        };
-        let tenants: Vec<Tenant> = held.iter().enumerate().map(tenant).collect();
-        let Ok((placed, stop)) = make_room(&need, &ground, &rules, &tenants, &nothing_known) else { return Ok(()) };
+        let held: Vec<[(String, u64); 1]> =
+            held.iter().map(|(device, mib)| [(format!("GPU-{device}"), mib * MIB)]).collect();
+        let tenants: Vec<Tenant<'_>> = held.iter().map(|holds| Tenant { model: "m", holds }).collect();
+        let Ok((placed, stop)) = make_room(&demand(&need), &ground, &rules, &tenants, None) else { return Ok(()) };
         let gone = stop.map(|stop| stop.at).unwrap_or_default();
         let without = |gone: &[usize]| {
             let mut ground = ground.clone();
-            for (device, bytes) in gone.iter().flat_map(|at| &tenants[*at].holds) {
+            for (device, bytes) in gone.iter().flat_map(|at| tenants[*at].holds) {
                 ground.freed(device, *bytes);
             }
             ground

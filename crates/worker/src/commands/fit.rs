@@ -1,7 +1,9 @@
 //! `auxot-worker fit MODEL`: whether and how a model fits, and how far one could go.
 
+use std::sync::Arc;
+
 use auxot_catalog::{Ask, Kind, Model, Need, NeedUnknown};
-use auxot_fleet::placement::{Ground, Misfit, Placement, Rules, plan};
+use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, plan};
 use auxot_gpu::{Device, Sample};
 use auxot_instance::GpuLayers;
 use auxot_settings::Settings;
@@ -25,7 +27,7 @@ const LONGEST: u32 = 1 << 20;
 pub(super) struct Verdict<'a> {
     pub(super) model: &'a Model,
     pub(super) ask: Ask,
-    pub(super) need: Need,
+    pub(super) need: Arc<Need>,
     /// The devices that may be used, in the planner's order; the host is none of them.
     pub(super) devices: Vec<Device>,
     pub(super) host: Device,
@@ -66,9 +68,10 @@ pub(super) fn judge<'a>(
         rules.layers = Some(layers as usize);
     }
     let need_of = |ask: &Ask| Need::of(&model.header, model.projector.as_deref(), ask);
-    let fits = |ask: &Ask| need_of(ask).is_ok_and(|need| plan(&need, &ground, &rules, &|_| None).is_ok());
-    let need = need_of(&ask)?;
-    let outcome = plan(&need, &ground, &rules, &|_| None);
+    let place = |need: &Arc<Need>| plan(&Demand::of(need), &ground, &rules, None);
+    let fits = |ask: &Ask| need_of(ask).is_ok_and(|need| place(&Arc::new(need)).is_ok());
+    let need = Arc::new(need_of(&ask)?);
+    let outcome = place(&need);
     let trained = model.ctx_train.filter(|trained| *trained >= CTX_STEP).unwrap_or(LONGEST);
     let blocks = largest(trained / CTX_STEP, |blocks| fits(&ask_of(ask.slots, blocks * CTX_STEP)));
     let most = largest(MOST_SLOTS, |slots| fits(&ask_of(slots, ask.ctx)));

@@ -1,5 +1,7 @@
 //! Models that wait for room: whose turn it is, and who would go for it.
 
+use std::cmp::Reverse;
+
 use super::super::{Ground, Misfit, Placement, Tenant, make_room, plan};
 use super::{Admission, Life, ModelId, Moment};
 
@@ -28,13 +30,17 @@ impl Admission {
             Life::BackingOff { until } => now >= until && !model.waiting.is_empty(),
             _ => false,
         };
-        let mut all: Vec<ModelId> = (0..self.models.len()).filter(|at| waits(&self.models[*at])).collect();
-        all.sort_by_key(|at| {
-            let model = &self.models[*at];
-            (model.doubted, std::cmp::Reverse(model.urgency(&self.limits, now)), model.oldest(), *at)
-        });
-        all.truncate(LOOKED_AT);
-        all
+        let key = |at: ModelId| {
+            let model = &self.models[at];
+            (model.doubted, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
+        };
+        let mut all: Vec<_> = (0..self.models.len()).filter(|at| waits(&self.models[*at])).map(key).collect();
+        if all.len() > LOOKED_AT {
+            all.select_nth_unstable(LOOKED_AT);
+            all.truncate(LOOKED_AT);
+        }
+        all.sort_unstable();
+        all.into_iter().map(|(.., at)| at).collect()
     }
 
     /// What is free now, less all that is promised.
@@ -48,24 +54,23 @@ impl Admission {
 
     /// Looks for a place. Whoever is not first in the line may not make anybody go.
     pub(super) fn turn(&self, model: ModelId, first: bool, now: Moment) -> Turn {
-        let (need, free) = (&*self.models[model].profile.need, self.free(model));
-        let nothing_known = |_: &Placement| None;
-        let misfit = match plan(need, &free, &self.rules, &nothing_known) {
+        let demand = &self.models[model].demand;
+        let misfit = match plan(demand, &self.free(model), &self.rules, None) {
             Ok(placement) => return Turn::Free(placement),
             Err(misfit) => misfit,
         };
         let coming = self.coming(model);
-        if plan(need, &coming, &self.rules, &nothing_known).is_ok() {
+        if plan(demand, &coming, &self.rules, None).is_ok() {
             return Turn::NotYet;
         }
         if first && !self.models[model].doubted {
             let (order, tenants) = self.evictable(model, now);
-            if let Ok((placement, Some(stop))) = make_room(need, &coming, &self.rules, &tenants, &nothing_known) {
+            if let Ok((placement, Some(stop))) = make_room(demand, &coming, &self.rules, &tenants, None) {
                 return Turn::After(placement, stop.at.into_iter().map(|at| order[at]).collect());
             }
         }
         let ever = self.ever(model);
-        match plan(need, &ever, &self.rules, &nothing_known) {
+        match plan(demand, &ever, &self.rules, None) {
             Ok(_) => Turn::NotYet,
             Err(Misfit::MemoryUnknown { .. }) => Turn::Unknown,
             Err(_) => Turn::Never(misfit),
@@ -90,7 +95,7 @@ impl Admission {
     }
 
     /// Who may be asked to go for a model, in that order: the idle ones, then, for the impatient, the busy ones.
-    fn evictable(&self, wanting: ModelId, now: Moment) -> (Vec<ModelId>, Vec<Tenant>) {
+    fn evictable(&self, wanting: ModelId, now: Moment) -> (Vec<ModelId>, Vec<Tenant<'_>>) {
         let (limits, wanting) = (&self.limits, &self.models[wanting]);
         let urgency = wanting.urgency(limits, now);
         let impatient = wanting.oldest().is_some_and(|since| now.saturating_sub(since) >= limits.patience);
@@ -121,7 +126,7 @@ impl Admission {
             if goes && !matches!(model.life, Life::Loading { .. }) {
                 model.tenant().holds.iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
             } else if goes {
-                model.holds.iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
+                model.seen().iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
             } else if model.profile.pin {
                 model.promised().for_each(|(device, bytes)| ground.taken(device, bytes));
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auxot_catalog::Need;
 
-use super::super::{Placement, Tenant};
+use super::super::{Demand, Placement, Tenant};
 use super::{Limits, ModelId, Moment, Ticket};
 
 /// How long a load is taken to last before one was seen.
@@ -76,6 +76,7 @@ pub enum Life {
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) profile: Profile,
+    pub(super) demand: Demand,
     pub(super) life: Life,
     /// Who waits, and since when; the oldest first.
     pub(super) waiting: VecDeque<(Ticket, Moment)>,
@@ -84,21 +85,53 @@ pub(super) struct Model {
     load: Option<Duration>,
     /// The last load went wrong: nobody is ended for the next one.
     pub(super) doubted: bool,
-    /// What it is seen to hold, by device.
-    pub(super) holds: Vec<(String, u64)>,
+    /// What its place gives it, by device.
+    given: Vec<(String, u64)>,
+    /// What it is seen to hold, by device; empty where that is not known.
+    seen: Vec<(String, u64)>,
 }
 
 impl Model {
     pub(super) fn new(profile: Profile) -> Self {
         Self {
+            demand: Demand::of(&profile.need),
             profile,
             life: Life::Absent,
             waiting: VecDeque::new(),
             last_used: Moment::ZERO,
             load: None,
             doubted: false,
-            holds: Vec::new(),
+            given: Vec::new(),
+            seen: Vec::new(),
         }
+    }
+
+    /// It has a place, reserved or to be loaded into.
+    pub(super) fn place(&mut self, placement: &Placement, life: Life) {
+        self.given = placement.bytes().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
+        self.seen.clear();
+        self.life = life;
+    }
+
+    /// It has none any more.
+    fn unplace(&mut self, life: Life) {
+        self.given.clear();
+        self.seen.clear();
+        self.life = life;
+    }
+
+    /// Gives its reserved place up, and tells who was to go for it.
+    pub(super) fn give_up(&mut self) -> Vec<ModelId> {
+        let evicted = match &mut self.life {
+            Life::Coming { evicted, .. } => std::mem::take(evicted),
+            _ => return Vec::new(),
+        };
+        self.unplace(Life::Absent);
+        evicted
+    }
+
+    pub(super) fn is_seen_to_hold(&mut self, holds: Vec<(String, u64)>) {
+        self.seen = holds;
     }
 
     /// A slot is free, nobody waits for it, and the model stays.
@@ -133,8 +166,7 @@ impl Model {
 
     pub(super) fn failed(&mut self, retry: Option<Moment>) {
         self.doubted = true;
-        self.holds.clear();
-        self.life = retry.map_or(Life::Failed, |until| Life::BackingOff { until });
+        self.unplace(retry.map_or(Life::Failed, |until| Life::BackingOff { until }));
     }
 
     pub(super) fn revive(&mut self) {
@@ -145,36 +177,27 @@ impl Model {
     }
 
     pub(super) fn gone(&mut self) {
-        self.holds.clear();
-        self.life = Life::Absent;
-    }
-
-    pub(super) fn placement(&self) -> Option<&Placement> {
-        match &self.life {
-            Life::Coming { placement, .. }
-            | Life::Loading { placement, .. }
-            | Life::Ready { placement, .. }
-            | Life::Leaving { placement } => Some(placement),
-            Life::Absent | Life::BackingOff { .. } | Life::Failed => None,
-        }
+        self.unplace(Life::Absent);
     }
 
     /// Bytes by device that were promised to it and are not yet seen in what is measured.
     pub(super) fn promised(&self) -> impl Iterator<Item = (&str, u64)> {
         let unseen = matches!(self.life, Life::Coming { .. } | Life::Loading { .. });
-        let shares = self.placement().filter(|_| unseen).map(Placement::bytes).into_iter().flatten();
-        shares.map(|(device, bytes)| {
-            let seen = self.holds.iter().find(|(held, _)| held == device).map_or(0, |(_, bytes)| *bytes);
-            (device, bytes.saturating_sub(seen))
+        self.given.iter().filter(move |_| unseen).map(|(device, bytes)| {
+            let seen = self.seen.iter().find(|(held, _)| held == device).map_or(0, |(_, bytes)| *bytes);
+            (device.as_str(), bytes.saturating_sub(seen))
         })
     }
 
+    /// The part of what it was given that is measured already.
+    pub(super) fn seen(&self) -> &[(String, u64)] {
+        &self.seen
+    }
+
     /// Bytes by device that come free with its end: what it is seen to hold, else what it was given.
-    pub(super) fn tenant(&self) -> Tenant {
-        let given = || self.placement().map(Placement::bytes).into_iter().flatten();
-        let given = || given().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
-        let holds = if self.holds.is_empty() { given() } else { self.holds.clone() };
-        Tenant { model: self.profile.name.clone(), holds }
+    pub(super) fn tenant(&self) -> Tenant<'_> {
+        let holds = if self.seen.is_empty() { &self.given } else { &self.seen };
+        Tenant { model: &self.profile.name, holds }
     }
 
     pub(super) fn oldest(&self) -> Option<Moment> {

@@ -9,9 +9,14 @@ impl Admission {
         let mut effects = Vec::new();
         self.send_away(now, &mut effects);
         self.give_slots(now, &mut effects);
-        self.begin_loads(now, &mut effects);
-        self.take_turns(now, &mut effects);
+        // Who comes and who goes is a question of what has changed since it was last asked; most jobs change nothing.
+        if self.changed || self.rest_until.is_some_and(|until| now >= until) {
+            self.changed = false;
+            self.begin_loads(now, &mut effects);
+            self.take_turns(now, &mut effects);
+        }
         self.end_models(now, &mut effects);
+        self.rest_until = self.wake_at(now);
         effects
     }
 
@@ -27,6 +32,7 @@ impl Admission {
                     false => break,
                 };
                 model.waiting.pop_front();
+                self.changed = true;
                 effects.push(Effect::Refuse { ticket, reason });
             }
         }
@@ -63,14 +69,16 @@ impl Admission {
             match self.turn(at, false, now) {
                 Turn::Free(placement) => self.load(at, placement, now, effects),
                 _ if waits_for => {}
-                Turn::After(..) | Turn::NotYet | Turn::Unknown | Turn::Never(_) => self.models[at].life = Life::Absent,
+                Turn::After(..) | Turn::NotYet | Turn::Unknown | Turn::Never(_) => {
+                    self.models[at].give_up();
+                }
             }
         }
     }
 
     /// Nobody wants it any more: those who were only asked to go may stay.
     fn drop_wish(&mut self, at: ModelId) {
-        let Life::Coming { evicted, .. } = std::mem::replace(&mut self.models[at].life, Life::Absent) else { return };
+        let evicted = self.models[at].give_up();
         let wanted: Vec<ModelId> = self
             .models
             .iter()
@@ -89,8 +97,7 @@ impl Admission {
 
     fn load(&mut self, at: ModelId, placement: super::Placement, now: Moment, effects: &mut Vec<Effect>) {
         let placement = Box::new(placement);
-        self.models[at].holds.clear();
-        self.models[at].life = Life::Loading { placement: placement.clone(), since: now };
+        self.models[at].place(&placement, Life::Loading { placement: placement.clone(), since: now });
         effects.push(Effect::Load { model: at, placement });
     }
 
@@ -107,7 +114,8 @@ impl Admission {
                             *draining = Some(now + self.limits.drain);
                         }
                     }
-                    self.models[at].life = Life::Coming { placement: Box::new(placement), evicted };
+                    let placement = Box::new(placement);
+                    self.models[at].place(&placement, Life::Coming { placement: placement.clone(), evicted });
                 }
                 Turn::NotYet => {
                     let waited = self.models[at].oldest().map_or(Moment::ZERO, |since| now.saturating_sub(since));
@@ -145,25 +153,34 @@ impl Admission {
     #[must_use]
     pub fn wake_at(&self, now: Moment) -> Option<Moment> {
         let limits = &self.limits;
-        let mut times: Vec<Moment> = Vec::new();
+        let mut next: Option<Moment> = None;
+        let mut at = |time: Moment| {
+            if time > now && next.is_none_or(|next| time < next) {
+                next = Some(time);
+            }
+        };
         for model in &self.models {
             let oldest = model.oldest();
-            times.extend(oldest.map(|since| since + limits.max_wait));
-            match &model.life {
-                Life::Ready { draining: Some(until), .. } => times.push(*until),
-                Life::Ready { since, draining: None, .. } => {
-                    times.push(*since + limits.residency);
-                    times.extend(model.profile.ttl.filter(|_| model.is_idle()).map(|ttl| model.last_used + ttl));
+            if let Some(since) = oldest {
+                at(since + limits.max_wait);
+            }
+            match (&model.life, oldest) {
+                (Life::Ready { draining: Some(until), .. }, _) => at(*until),
+                (Life::Ready { since, draining: None, .. }, _) => {
+                    // One that ends while nobody waits for room is a time too many, which is harmless.
+                    at(*since + limits.residency);
+                    if let Some(ttl) = model.profile.ttl.filter(|_| model.is_idle()) {
+                        at(model.last_used + ttl);
+                    }
                 }
-                Life::BackingOff { until } => times.extend(oldest.map(|_| *until)),
-                Life::Absent if oldest.is_some() => {
-                    times.extend(oldest.map(|since| since + limits.patience));
-                    times.extend(oldest.map(|since| since + limits.max_wait / 2));
+                (Life::BackingOff { until }, Some(_)) => at(*until),
+                (Life::Absent, Some(since)) => {
+                    at(since + limits.patience);
+                    at(since + limits.max_wait / 2);
                 }
                 _ => {}
             }
         }
-        // A residency that ends while nobody waits for room is a time too many, which is harmless.
-        times.into_iter().filter(|time| *time > now).min()
+        next
     }
 }
