@@ -16,6 +16,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command, its output is the point")]
 
+mod catalog;
+mod decision;
 mod direct;
 mod engine_life;
 mod figure;
@@ -36,7 +38,7 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 6] = ["first_token", "unpaced", "paced", "idle", "engine_life", "orphans"];
+const NAMES: [&str; 8] = ["first_token", "unpaced", "paced", "idle", "engine_life", "orphans", "catalog", "decision"];
 
 async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
     match name {
@@ -46,11 +48,16 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "idle" => idle::run().await,
         "engine_life" => engine_life::run().await,
         "orphans" => orphans::run().await,
+        "catalog" => catalog::run(),
+        "decision" => decision::run(),
         other => anyhow::bail!("cannot run the bench {other:?}: there are {}", NAMES.join(", ")),
     }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    if let Some(ended) = catalog::child() {
+        return ended;
+    }
     let only = std::env::var("ONLY").unwrap_or_default();
     let wanted: Vec<&str> = match only.trim() {
         "" => NAMES.to_vec(),

@@ -97,9 +97,9 @@ impl ModelFile {
 
 /// Key-value pairs of a header, with the type numbers of GGUF v3.
 #[derive(Default)]
-struct Pairs {
-    bytes: Vec<u8>,
-    count: u64,
+pub(crate) struct Pairs {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) count: u64,
 }
 
 impl Pairs {
@@ -109,7 +109,7 @@ impl Pairs {
         self.bytes.extend(kind.to_le_bytes());
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub(crate) fn text(&mut self, key: &str, value: &str) {
         self.key(key, 8);
         put_text(&mut self.bytes, value);
     }
@@ -119,12 +119,12 @@ impl Pairs {
         self.bytes.extend(value.to_le_bytes());
     }
 
-    fn u32(&mut self, key: &str, value: u32) {
+    pub(crate) fn u32(&mut self, key: &str, value: u32) {
         self.key(key, 4);
         self.bytes.extend(value.to_le_bytes());
     }
 
-    fn texts(&mut self, key: &str, values: &[&str]) {
+    pub(crate) fn texts(&mut self, key: &str, values: &[&str]) {
         self.key(key, 9);
         self.bytes.extend(8_u32.to_le_bytes());
         self.bytes.extend((values.len() as u64).to_le_bytes());
@@ -134,7 +134,7 @@ impl Pairs {
     }
 }
 
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend((text.len() as u64).to_le_bytes());
     bytes.extend(text.as_bytes());
 }

@@ -20,6 +20,8 @@
 #![allow(clippy::panic, reason = "a harness reports by panicking")]
 
 pub mod binaries;
+pub mod blueprint;
+mod fake_nvml;
 pub mod gguf;
 pub mod http;
 pub mod processes;
@@ -31,6 +33,7 @@ pub mod scripted_router;
 mod stage;
 mod worker;
 
+pub use fake_nvml::FakeNvml;
 pub use program::Program;
 pub use reports::{Event, Reports};
 pub use scratch::{Scratch, set_switches};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// The settings of the catalog.
@@ -16,11 +16,43 @@ pub struct Config {
     pub models_dir: Vec<PathBuf>,
     /// One more model file, wherever it lies.
     pub model_file: Option<PathBuf>,
+    /// Names of your own for models, as `alias=model`: a list, or one text with commas.
+    #[serde(deserialize_with = "aliases")]
+    pub aliases: Vec<Alias>,
+}
+
+/// A name of the operator's own for a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Alias {
+    /// What a job may say.
+    pub name: String,
+    /// The model it means, by any name that finds it.
+    pub model: String,
+}
+
+impl TryFrom<String> for Alias {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.split_once('=').map(|(name, model)| (name.trim(), model.trim())) {
+            Some((name, model)) if !name.is_empty() && !model.is_empty() => {
+                Ok(Self { name: name.to_string(), model: model.to_string() })
+            }
+            _ => Err(format!("cannot read {text:?} as an alias: write it as name=model")),
+        }
+    }
+}
+
+impl From<Alias> for String {
+    fn from(alias: Alias) -> Self {
+        format!("{}={}", alias.name, alias.model)
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { models_dir: vec![PathBuf::from("~/.auxot/models")], model_file: None }
+        Self { models_dir: vec![PathBuf::from("~/.auxot/models")], model_file: None, aliases: Vec::new() }
     }
 }
 
@@ -34,27 +66,53 @@ pub(crate) fn expand(path: &Path) -> PathBuf {
 
 /// An environment variable can only hold one text, so a text stands for a list too.
 fn folders<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
-    struct Folders;
-    impl<'de> Visitor<'de> for Folders {
-        type Value = Vec<PathBuf>;
+    Ok(match TextOrList::deserialize(deserializer)? {
+        TextOrList::Text(text) => std::env::split_paths(&text).filter(|path| !path.as_os_str().is_empty()).collect(),
+        TextOrList::List(list) => list.into_iter().map(PathBuf::from).collect(),
+    })
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a path, several paths with `:` between them, or a list of paths")
+/// As [`folders`], with commas.
+fn aliases<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Alias>, D::Error> {
+    let texts = match TextOrList::deserialize(deserializer)? {
+        TextOrList::Text(text) => {
+            text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_string).collect()
         }
+        TextOrList::List(list) => list,
+    };
+    texts.into_iter().map(|text| Alias::try_from(text).map_err(D::Error::custom)).collect()
+}
 
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(std::env::split_paths(text).filter(|path| !path.as_os_str().is_empty()).collect())
-        }
+/// One text with dividers, or a list.
+enum TextOrList {
+    Text(String),
+    List(Vec<String>),
+}
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut folders = Vec::new();
-            while let Some(folder) = list.next_element()? {
-                folders.push(folder);
+impl<'de> Deserialize<'de> for TextOrList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = TextOrList;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or a list of texts")
             }
-            Ok(folders)
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(TextOrList::Text(text.to_string()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element()? {
+                    texts.push(text);
+                }
+                Ok(TextOrList::List(texts))
+            }
         }
+        deserializer.deserialize_any(Either)
     }
-    deserializer.deserialize_any(Folders)
 }
 
 #[cfg(test)]
@@ -67,6 +125,19 @@ mod tests {
         let list: Config = serde_json::from_str(r#"{"models_dir":["/a","/b"]}"#).unwrap();
         assert_eq!(text, list);
         assert_eq!(text.models_dir, [PathBuf::from("/a"), PathBuf::from("/b")]);
+    }
+
+    #[test]
+    fn an_alias_is_a_name_and_a_model() {
+        let text: Config = serde_json::from_str(r#"{"aliases":"gpt-4o = llama-3.3-70b, small=qwen-0.5b"}"#).unwrap();
+        let list: Config = serde_json::from_str(r#"{"aliases":["gpt-4o=llama-3.3-70b","small=qwen-0.5b"]}"#).unwrap();
+        assert_eq!(text, list);
+        assert_eq!(text.aliases[0], Alias { name: "gpt-4o".into(), model: "llama-3.3-70b".into() });
+        let written = serde_json::to_string(&text).unwrap();
+        assert_eq!(serde_json::from_str::<Config>(&written).unwrap(), text);
+        assert!(
+            serde_json::from_str::<Config>(r#"{"aliases":["gpt-4o"]}"#).unwrap_err().to_string().contains("name=model")
+        );
     }
 
     #[test]

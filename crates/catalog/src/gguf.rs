@@ -11,6 +11,8 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 pub use error::GgufError;
 pub use tensors::{Block, Weights};
 pub use value::Value;
@@ -29,7 +31,7 @@ const ALIGNMENT: u64 = 32;
 
 /// What the header of a GGUF file says. Vocabularies and other long values are left out, so a
 /// header takes a few kilobytes whatever the size of the file.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gguf {
     version: u32,
     /// Sorted by key: a binary search over one allocation is smaller than a map of a hundred keys.

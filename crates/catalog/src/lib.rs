@@ -8,10 +8,20 @@
 //! to the file that has it and harms nothing else. A catalog does not change; a new scan makes a new
 //! one.
 //!
+//! New, changed and removed files are found by [`Catalog::rescan`], which looks at every name but opens only files whose
+//! length, time or inode is another than before, so that it may be called whenever somebody asks for a model that is not
+//! there. [`Catalog::remember`] and [`Catalog::recall`] carry the headers over a restart in the same way: a large
+//! vocabulary costs milliseconds, and a look at a file's state does not.
+//!
 //! Headers are read by [`Gguf`], which keeps the small facts and walks past vocabularies without
 //! allocating for them. Every length in a file is checked against what is left of the file, and
 //! every count against a bound, before memory is taken, because a model file is a download from
 //! strangers.
+//!
+//! # Memory
+//!
+//! [`Need::of`] computes what a model will take from its header alone, by the parts that can lie on different devices.
+//! [`Experience`] remembers what it really took under the same circumstances, which is better.
 //!
 //! # Names
 //!
@@ -21,6 +31,7 @@
 //! suffix), and compares bases by their runs of letters and of digits, so that case, punctuation and
 //! `qwen-2.5` against `Qwen2.5` make no difference. The best match wins:
 //!
+//! 0. an alias of the operator's, which is then looked up as what it stands for;
 //! 1. the canonical name itself, or a path (`file:/m/x.gguf`, `/m/x.gguf`, or an `.../x.gguf` form);
 //! 2. the base of the file name, or of another link to the file;
 //! 3. the `general.name` of the header, a folder the file lies in, or its path below the models folder
@@ -31,24 +42,34 @@
 //! `bf16`; `q8_k` and `q8_k_xl`; with or without `ud-` or `i1-`); else, where the wish names
 //! none, whatever there is. One best match resolves; several are an error that lists them, and so is none.
 
+mod changes;
 mod config;
 mod damaged;
+mod disk;
+mod experience;
 mod gguf;
+mod identity;
 mod kind;
 mod mmproj;
 mod model;
 mod name;
+mod need;
 mod quant;
 mod resolve;
 mod scan;
 mod shards;
+mod shelf;
 mod walk;
 
-pub use config::Config;
+pub use changes::Changes;
+pub use config::{Alias, Config};
 pub use damaged::{Damaged, Fault};
+pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
+pub use identity::Identity;
 pub use kind::Kind;
 pub use model::Model;
+pub use need::{Ask, KvType, Layer, Need, NeedUnknown};
 pub use resolve::ResolveError;
 pub use scan::Catalog;
 

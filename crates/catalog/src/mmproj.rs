@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, Value};
 use crate::model::Model;
 use crate::name::{Name, file_name, stem};
 
 /// A projector file.
 pub(crate) struct Mmproj {
     path: PathBuf,
+    header: Arc<Gguf>,
     /// Which model its name speaks of, if it does; as [`Name::key`].
     subject: String,
     /// How wide its output is.
@@ -23,7 +24,7 @@ pub(crate) struct Mmproj {
 }
 
 impl Mmproj {
-    pub(crate) fn new(path: &Path, header: &Arc<Gguf>) -> Self {
+    pub(crate) fn new(path: &Path, header: Arc<Gguf>) -> Self {
         let name = Name::parse(stem(&file_name(path)));
         let precision = match name.quant.map(|quant| quant.to_string()).as_deref() {
             Some("f16") => 0,
@@ -38,7 +39,15 @@ impl Mmproj {
             subject: subject.join("-"),
             width: width.into_iter().find_map(|key| header.uint(key)),
             order: (precision, name.key.clone()),
+            header,
         }
+    }
+
+    /// Whether it has eyes, and whether ears. Old files name neither, and are eyes.
+    fn senses(&self) -> (bool, bool) {
+        let has = |key: &str| self.header.get(key) == Some(&Value::Bool(true));
+        let audio = has("clip.has_audio_encoder");
+        (has("clip.has_vision_encoder") || !audio, audio)
     }
 
     /// How well it fits: 0 by name, 1 by place; None if it does not.
@@ -67,7 +76,7 @@ pub(crate) fn pair(models: &mut [Model], projectors: &[Mmproj]) {
         folders.entry(folder(&model.file)).or_default().push(base);
     }
     let alone = |folder: &Path| folders.get(folder).is_none_or(|bases| bases.iter().all(|base| base == &bases[0]));
-    let found: Vec<Option<PathBuf>> = models
+    let found: Vec<Option<&Mmproj>> = models
         .iter()
         .zip(&bases)
         .map(|(model, base)| {
@@ -79,12 +88,15 @@ pub(crate) fn pair(models: &mut [Model], projectors: &[Mmproj]) {
                     projector.fits(model, base, alone(beside)).map(|fit| (fit, &projector.order, projector))
                 });
                 let best = fitting.min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-                best.map(|(_, _, projector)| projector.path.clone())
+                best.map(|(_, _, projector)| projector)
             })
         })
         .collect();
-    for (model, mmproj) in models.iter_mut().zip(found) {
-        model.mmproj = mmproj;
+    for (model, projector) in models.iter_mut().zip(found) {
+        let Some(projector) = projector else { continue };
+        model.mmproj = Some(projector.path.clone());
+        model.projector = Some(Arc::clone(&projector.header));
+        (model.vision, model.audio) = projector.senses();
     }
 }
 

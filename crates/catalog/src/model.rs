@@ -9,6 +9,7 @@ use crate::kind::Kind;
 use crate::name::{Name, base_name, file_name, stem};
 use crate::quant::Quant;
 use crate::shards::{FileSet, ShardName};
+use crate::walk::Found;
 
 /// A model that the engine can load.
 #[derive(Debug, Clone)]
@@ -40,8 +41,16 @@ pub struct Model {
     pub block_count: Option<u32>,
     /// Whether it brings a chat template.
     pub chat_template: bool,
+    /// Whether it can see pictures, with the file beside it.
+    pub vision: bool,
+    /// Whether it can hear, with the file beside it.
+    pub audio: bool,
+    /// What else it is called: links to its file, and the name in its header.
+    pub other_names: Vec<String>,
     /// The header, with the tensors of all shards summed up.
     pub header: Arc<Gguf>,
+    /// The header of the file that lets it see or hear.
+    pub projector: Option<Arc<Gguf>>,
 }
 
 /// The names that one model answers to.
@@ -71,20 +80,23 @@ pub(crate) enum Content {
     Other,
 }
 
-/// Reads the headers of a set of files.
-pub(crate) fn read(set: &FileSet) -> Result<Content, Fault> {
-    let mut header: Option<Gguf> = None;
+/// Makes one thing of the headers of a set of files.
+pub(crate) fn read(
+    set: &FileSet,
+    mut header_of: impl FnMut(&Found) -> Result<Arc<Gguf>, GgufError>,
+) -> Result<Content, Fault> {
+    let mut header: Option<Arc<Gguf>> = None;
     for file in &set.files {
-        let shard = Gguf::read(&file.path)?;
+        let shard = header_of(file)?;
         check_part(&file_name(&file.path), &shard)?;
         match &mut header {
             None => header = Some(shard),
-            Some(first) => first.absorb(&shard),
+            Some(first) => Arc::make_mut(first).absorb(&shard),
         }
     }
     let header = header.ok_or(GgufError::NotGguf)?;
     match (header.text("general.type"), header.arch()) {
-        (Some("mmproj"), _) | (_, Some("clip")) => return Ok(Content::Mmproj(Arc::new(header))),
+        (Some("mmproj"), _) | (_, Some("clip")) => return Ok(Content::Mmproj(header)),
         (Some("adapter" | "imatrix"), _) | (_, Some("controlvector")) => return Ok(Content::Other),
         (_, None) => return Err(GgufError::NoArchitecture.into()),
         _ if header.weights().tensors == 0 => return Err(GgufError::NoTensors.into()),
@@ -101,7 +113,7 @@ fn check_part(file: &str, header: &Gguf) -> Result<(), Fault> {
     if (part, of) == named { Ok(()) } else { Err(Fault::ShardMixedUp { file: file.to_string(), part, of }) }
 }
 
-fn model(set: &FileSet, header: Gguf) -> (Model, Names) {
+fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
     let first = &set.files[0];
     let file = file_name(&first.path);
     let stem = stem(&file);
@@ -124,10 +136,21 @@ fn model(set: &FileSet, header: Gguf) -> (Model, Names) {
         parameters: Some(header.weights().parameters),
         block_count: small("block_count"),
         chat_template: header.get("tokenizer.chat_template").is_some(),
+        vision: false,
+        audio: false,
+        other_names: other_names(&first.links, &header),
         arch,
-        header: Arc::new(header),
+        header,
+        projector: None,
     };
     (model, names)
+}
+
+fn other_names(links: &[PathBuf], header: &Gguf) -> Vec<String> {
+    let mut names: Vec<String> = links.iter().map(|link| stem(&file_name(link)).to_lowercase()).collect();
+    names.extend(header.text("general.name").filter(|name| !name.trim().is_empty()).map(str::to_string));
+    names.dedup();
+    names
 }
 
 fn names(paths: &[PathBuf], below: &Path, header: &Gguf) -> Vec<(Rank, Name)> {

@@ -64,7 +64,7 @@ impl Catalog {
     /// # Errors
     /// When none fits, several fit equally well, or the one that fits is damaged. The error's text lists what there is.
     pub fn resolve(&self, wish: &str) -> Result<&Model, ResolveError> {
-        let wish = wish.trim();
+        let wish = self.without_alias(wish.trim());
         let fitting = match as_path(wish) {
             Some(path) => self.with_names().filter(|(_, names)| names.paths.contains(&path)).map(|(m, _)| m).collect(),
             None => self.by_name(wish),
@@ -77,6 +77,13 @@ impl Catalog {
                 candidates: fitting.into_iter().map(|model| model.name.clone()).collect(),
             }),
         }
+    }
+
+    /// What an alias stands for; once, so that two aliases for each other end.
+    fn without_alias<'a>(&'a self, wish: &'a str) -> &'a str {
+        let name = Name::parse(wish);
+        let alias = self.aliases().iter().find(|alias| !name.key.is_empty() && Name::parse(&alias.name) == name);
+        alias.map_or(wish, |alias| alias.model.trim())
     }
 
     fn by_name(&self, wish: &str) -> Vec<&Model> {

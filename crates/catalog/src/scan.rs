@@ -1,15 +1,19 @@
 //! The catalog: everything that one look at the models folders found.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::config::{Config, expand};
+use crate::changes::Changes;
+use crate::config::{Alias, Config, expand};
 use crate::damaged::Damaged;
+use crate::identity::Identity;
 use crate::mmproj::{Mmproj, pair};
 use crate::model::{Content, Model, Names, read};
 use crate::name::{file_name, stem};
 use crate::shards::{FileSet, group};
+use crate::shelf::Shelf;
 use crate::walk::{Found, Walk};
 
 /// The models of this host at one moment.
@@ -19,6 +23,8 @@ pub struct Catalog {
     /// The names of `models`, at the same places.
     names: Vec<Names>,
     damaged: Vec<Damaged>,
+    aliases: Vec<Alias>,
+    shelf: Shelf,
 }
 
 impl Catalog {
@@ -31,6 +37,40 @@ impl Catalog {
     /// As [`Catalog::scan`], with more files that are asked for by path (`file:/path/x.gguf`).
     #[must_use]
     pub fn scan_with(config: &Config, files: &[&Path]) -> Self {
+        Self::look(config, files, &Self::default())
+    }
+
+    /// As [`Catalog::scan_with`], but opens only files that are not as they were when [`Catalog::remember`] wrote
+    /// `index`. A missing or damaged index costs time and nothing else.
+    #[must_use]
+    pub fn recall(config: &Config, files: &[&Path], index: &Path) -> Self {
+        let earlier = Self { shelf: Shelf::read(index), ..Self::default() };
+        Self::look(config, files, &earlier)
+    }
+
+    /// Looks again, opening only files that are new or have changed, and tells what is different. Blocks.
+    #[must_use]
+    pub fn rescan(&self, config: &Config, files: &[&Path]) -> (Self, Changes) {
+        let new = Self::look(config, files, self);
+        let changes = Changes::between(self, &new);
+        (new, changes)
+    }
+
+    /// Writes down the headers for [`Catalog::recall`]. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then the old one is still there.
+    pub fn remember(&self, index: &Path) -> io::Result<()> {
+        self.shelf.write(index)
+    }
+
+    /// How many files had to be opened for this catalog; the others were known.
+    #[must_use]
+    pub fn opened(&self) -> usize {
+        self.shelf.opened
+    }
+
+    fn look(config: &Config, files: &[&Path], earlier: &Self) -> Self {
         let start = Instant::now();
         let mut walk = Walk::default();
         for folder in &config.models_dir {
@@ -45,24 +85,27 @@ impl Catalog {
         }
         let mut damaged = walk.damaged;
         let sets = group(merge_links(walk.found), &mut damaged);
-        let catalog = Self::read(&sets, damaged);
-        for Damaged { name, path, fault } in &catalog.damaged {
+        let mut catalog = Self::read(&sets, damaged, &earlier.shelf);
+        catalog.aliases.clone_from(&config.aliases);
+        // What was said once need not be said at every look.
+        for Damaged { name, path, fault } in catalog.damaged.iter().filter(|damaged| !earlier.damaged.contains(damaged))
+        {
             tracing::warn!(%name, path = %path.display(), %fault, "model file cannot be used");
         }
-        let (models, damaged) = (catalog.models.len(), catalog.damaged.len());
-        tracing::info!(models, damaged, elapsed = ?start.elapsed(), "models folders read");
+        let (models, damaged, opened) = (catalog.models.len(), catalog.damaged.len(), catalog.opened());
+        tracing::debug!(models, damaged, opened, elapsed = ?start.elapsed(), "models folders read");
         catalog
     }
 
-    fn read(sets: &[FileSet], damaged: Vec<Damaged>) -> Self {
+    fn read(sets: &[FileSet], damaged: Vec<Damaged>, earlier: &Shelf) -> Self {
         let mut found = Vec::new();
         let mut projectors = Vec::new();
         let mut catalog = Self { damaged, ..Self::default() };
         for set in sets {
             let path = &set.files[0].path;
-            match read(set) {
+            match read(set, |file| catalog.shelf.header(file, earlier)) {
                 Ok(Content::Model(model)) => found.push(*model),
-                Ok(Content::Mmproj(header)) => projectors.push(Mmproj::new(path, &header)),
+                Ok(Content::Mmproj(header)) => projectors.push(Mmproj::new(path, header)),
                 Ok(Content::Other) => tracing::debug!(path = %path.display(), "file holds no model"),
                 Err(fault) => {
                     let name = stem(&file_name(path)).to_lowercase();
@@ -75,6 +118,23 @@ impl Catalog {
         pair(&mut catalog.models, &projectors);
         make_unique(&mut catalog.models);
         catalog
+    }
+
+    /// The state of a model's first file when its header was read.
+    #[must_use]
+    pub fn identity(&self, model: &Model) -> Option<Identity> {
+        self.shelf.identity(&model.file)
+    }
+
+    /// The operator's own names for models.
+    #[must_use]
+    pub fn aliases(&self) -> &[Alias] {
+        &self.aliases
+    }
+
+    /// Whether no file of the model has changed since `earlier`.
+    pub(crate) fn same_files(&self, earlier: &Self, model: &Model) -> bool {
+        model.files.iter().chain(&model.mmproj).all(|file| self.shelf.same(&earlier.shelf, file))
     }
 
     /// The models, sorted by name.

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::damaged::{Damaged, Fault};
+use crate::identity::Identity;
 use crate::name::{file_name, stem};
 
 /// Folders in folders: deep enough for `owner/repo/revision/quant/`.
@@ -21,6 +22,8 @@ pub(crate) struct Found {
     pub(crate) below: PathBuf,
     /// Device and inode: two paths to one file are one model.
     pub(crate) id: (u64, u64),
+    /// Tells whether it is still the file that was read before.
+    pub(crate) identity: Identity,
     pub(crate) is_link: bool,
     /// Other paths to the same file.
     pub(crate) links: Vec<PathBuf>,
@@ -111,5 +114,6 @@ impl Walk {
 
 fn found(path: &Path, root: &Path, meta: &Metadata, is_link: bool) -> Found {
     let below = path.strip_prefix(root).unwrap_or(path).to_path_buf();
-    Found { path: path.to_path_buf(), below, id: (meta.dev(), meta.ino()), is_link, links: Vec::new() }
+    let (id, identity) = ((meta.dev(), meta.ino()), Identity::of(meta));
+    Found { path: path.to_path_buf(), below, id, identity, is_link, links: Vec::new() }
 }

@@ -64,6 +64,7 @@ mod member;
 mod mend;
 mod metrics;
 mod outlook;
+pub mod placement;
 mod places;
 mod plan;
 mod queue;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use auxot_catalog::Catalog;
 use auxot_instance::Status;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -97,10 +96,10 @@ async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut stat
     }
 }
 
-/// Looks through the models folders, beside the runtime's thread: it reads the header of every file.
+/// Looks through the models folders, beside the runtime's thread: it reads the header of every file that is not as it was.
 async fn look(shared: Arc<Shared>) {
-    let files = shared.files.clone();
-    let found = tokio::task::spawn_blocking(move || Catalog::scan(&files)).await;
+    let (files, known) = (shared.files.clone(), Arc::clone(&shared.lock().catalog));
+    let found = tokio::task::spawn_blocking(move || known.rescan(&files, &[]).0).await;
     if let Err(fault) = &found {
         error!(%fault, "cannot look through the models folders");
     }

@@ -41,4 +41,4 @@ mod sampler;
 pub use config::Config;
 pub use device::{Device, Kind, ProcessUse, Sample};
 pub use process::resident_bytes;
-pub use sampler::Sampler;
+pub use sampler::{Sampler, look};

@@ -75,6 +75,17 @@ impl Drop for Sampler {
     }
 }
 
+/// Looks once, here and now: for a command that ends afterwards. Blocks for as long as the drivers take.
+///
+/// Gives the devices, and the host's own memory whether or not it is among them.
+#[must_use]
+pub fn look(config: &Config) -> (Sample, Device) {
+    let mut looker = Looker::new(config.clone());
+    let sample = looker.look();
+    let host = looker.host.sample(config);
+    (sample, host)
+}
+
 fn run(mut looker: Looker, asked: &Receiver<()>, samples: &watch::Sender<Arc<Sample>>) {
     let interval = looker.config.sample_interval.max(SHORTEST_INTERVAL);
     loop {

@@ -6,7 +6,7 @@ use crate::fault::Faults;
 use crate::load::{Loaded, Sources, collect};
 use crate::log::LogConfig;
 use crate::names::NAMES;
-use crate::validate::validate;
+use crate::validate::{Purpose, validate};
 
 /// Everything an operator may set; the names here are the sections of the file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Settings {
     pub router: auxot_relay::Config,
     /// Which models run.
     pub fleet: auxot_fleet::Config,
+    /// On which devices they lie.
+    pub placement: auxot_fleet::placement::Config,
     /// Where models are found.
     pub catalog: auxot_catalog::Config,
     /// Engine processes.
@@ -34,8 +36,20 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong in any source, and every rule of ours that is broken.
     pub fn load(sources: &Sources) -> Result<Loaded<Self>, Faults> {
+        Self::load_for(sources, Purpose::Serving)
+    }
+
+    /// The same for a command that only looks at models and devices: it needs neither router nor key nor engine.
+    ///
+    /// # Errors
+    /// As [`Settings::load`], but for the rules about those.
+    pub fn load_for_looking(sources: &Sources) -> Result<Loaded<Self>, Faults> {
+        Self::load_for(sources, Purpose::Looking)
+    }
+
+    fn load_for(sources: &Sources, purpose: Purpose) -> Result<Loaded<Self>, Faults> {
         let mut outcome = collect::<Self>(sources, &NAMES);
-        validate(&outcome.loaded, &mut outcome.faults);
+        validate(&outcome.loaded, purpose, &mut outcome.faults);
         Faults(outcome.faults).into_result()?;
         Ok(outcome.loaded)
     }

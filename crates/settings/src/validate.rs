@@ -22,10 +22,22 @@ const LEAST_MESSAGE: bytesize::ByteSize = bytesize::ByteSize::mib(1);
 /// More parallel requests than any engine build accepts.
 const MOST_SLOTS: u32 = 256;
 
+/// What the settings are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// All of the worker.
+    Serving,
+    /// A command that looks at models and devices, and at nobody else.
+    Looking,
+}
+
 /// Adds every broken rule to `faults`.
-pub(crate) fn validate(loaded: &Loaded<Settings>, faults: &mut Vec<Fault>) {
+pub(crate) fn validate(loaded: &Loaded<Settings>, purpose: Purpose, faults: &mut Vec<Fault>) {
     let mut rules = Rules { loaded, faults };
-    rules.address_and_key();
+    if purpose == Purpose::Serving {
+        rules.address_and_key();
+        rules.program();
+    }
     rules.link_times();
     rules.job_times();
     rules.models();
@@ -177,7 +189,7 @@ impl Rules<'_> {
         }
     }
 
-    fn engine(&mut self) {
+    fn program(&mut self) {
         let engine = &self.loaded.value.engine;
         // A bare name is looked for in PATH, by the one who starts it.
         if engine.binary.components().count() > 1
@@ -186,6 +198,10 @@ impl Rules<'_> {
         {
             self.fault("engine.binary", format!("{} is no program that can be run", engine.binary.display()));
         }
+    }
+
+    fn engine(&mut self) {
+        let engine = &self.loaded.value.engine;
         if let Some(slots) = engine.slots.filter(|slots| !(1..=MOST_SLOTS).contains(slots)) {
             self.fault("engine.slots", format!("must be 1 to {MOST_SLOTS}, found {slots}"));
         }

@@ -9,6 +9,7 @@
 //! the key in its environment, which only its own user can read ([`Restart`]).
 
 mod flags;
+mod look;
 mod restart;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use auxot_settings::{Fault, Faults, Given, Loaded, NAMES, Origin, Settings, Sources};
 use clap::ArgMatches;
 
+pub(crate) use look::{FitWish, Look, What};
 pub(crate) use restart::Restart;
 
 /// Exit code for a command line, file or environment that cannot be used (`EX_USAGE`).
@@ -30,6 +32,13 @@ pub(crate) enum Request {
         settings: Box<Loaded<Settings>>,
         /// What they were loaded from.
         sources: Sources,
+    },
+    /// Look at the models and devices of this host, with these settings.
+    Look {
+        /// The settings; what concerns router and engine was not checked.
+        settings: Box<Settings>,
+        /// What is wanted.
+        look: Look,
     },
     /// Print this on standard output, a line end after it, and end well.
     Tell(String),
@@ -50,6 +59,7 @@ impl Request {
             return Self::Restart(restart);
         }
         let mut sources = Sources::new(environment);
+        let looking = arguments.iter().any(|word| word == "models" || word == "fit");
         let parsed = flags::parse(arguments);
         if let Some(text) = parsed.tell {
             return Self::Tell(text.trim_end().to_owned());
@@ -60,8 +70,22 @@ impl Request {
             print = matches.get_flag("print-config");
             sources.config = matches.get_one::<OsString>("config").filter(|path| !path.is_empty()).map(PathBuf::from);
             take_values(matches, &mut sources, &mut faults);
+            if let Some((path, look)) = Look::read(matches, &mut sources, &mut faults) {
+                sources.config = path.or(sources.config);
+                return match Settings::load_for_looking(&sources) {
+                    Err(more) => {
+                        faults.extend(more.0);
+                        Self::Refuse(Faults(faults))
+                    }
+                    Ok(_) if !faults.is_empty() => Self::Refuse(Faults(faults)),
+                    Ok(settings) => Self::Look { settings: Box::new(settings.value), look },
+                };
+            }
         }
-        match Settings::load(&sources) {
+        // What cannot be read may have been a command that needs no key; then there is no word about one.
+        let unreadable = parsed.matches.is_none() && looking;
+        let loaded = if unreadable { Settings::load_for_looking(&sources) } else { Settings::load(&sources) };
+        match loaded {
             Err(more) => {
                 faults.extend(more.0);
                 Self::Refuse(Faults(faults))
@@ -73,11 +97,8 @@ impl Request {
     }
 }
 
-/// The values of all flags that set a key, and what is wrong with the ones that set none.
-fn take_values(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<Fault>) {
-    let mut refuse = |flag: &str, text: String| {
-        faults.push(Fault { origin: Origin::Flag(flag.to_owned()), key: String::new(), text });
-    };
+/// The values of all flags that set a key.
+fn take_settings(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<Fault>) {
     for name in NAMES.table {
         let Some(value) = matches.get_one::<OsString>(name.flag) else { continue };
         match value.to_str() {
@@ -86,9 +107,19 @@ fn take_values(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<Fau
                 key: name.key.to_owned(),
                 value: value.to_owned(),
             }),
-            None => refuse(name.flag, "the value is not UTF-8".to_owned()),
+            None => faults.push(flag_fault(name.flag, "the value is not UTF-8")),
         }
     }
+}
+
+fn flag_fault(flag: &str, text: impl Into<String>) -> Fault {
+    Fault { origin: Origin::Flag(flag.to_owned()), key: String::new(), text: text.into() }
+}
+
+/// The same, and what is wrong with the flags that set none.
+fn take_values(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<Fault>) {
+    take_settings(matches, sources, faults);
+    let mut refuse = |flag: &str, text: String| faults.push(flag_fault(flag, text));
     if let Some(kind) = matches.get_one::<OsString>("type").filter(|kind| *kind != "gpu") {
         refuse("type", format!("this program is the `gpu` worker and no other, found {kind:?}; leave the flag out"));
     }

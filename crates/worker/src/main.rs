@@ -1,6 +1,7 @@
 //! The program `auxot-worker`: reads its settings, opens the rooms of the house, and says how it ended.
 
 mod arguments;
+mod commands;
 mod core_dumps;
 mod logging;
 mod shutdown;
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     core_dumps::forbid();
     let (settings, sources) = match Request::read(std::env::args_os(), std::env::vars_os()) {
         Request::Serve { settings, sources } => (settings, sources),
+        Request::Look { settings, look } => return commands::run(&settings, &look),
         Request::Tell(text) => {
             // A reader that has gone away is no failure of ours.
             let _ = writeln!(std::io::stdout(), "{text}");

@@ -120,12 +120,9 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let server = Server::bind(&settings.metrics).await?;
     let (sampler, mut devices) = Sampler::start(settings.gpu);
     let files = settings.catalog.clone();
-    let scan = tokio::task::spawn_blocking(move || Catalog::scan(&files));
+    let scan = tokio::task::spawn_blocking(move || scan(&files));
     let (catalog, host, ()) = tokio::join!(scan, Host::open(settings.engine.clone()), first_look(&mut devices));
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
-    for damaged in catalog.damaged() {
-        warn!(model = damaged.name, path = %damaged.path.display(), fault = %damaged.fault, "a model file cannot be used");
-    }
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
     let drain_timeout = settings.fleet.drain_timeout;
     let stop_worst_case = host.stop_worst_case();
@@ -143,6 +140,11 @@ async fn first_look(devices: &mut watch::Receiver<Arc<Sample>>) {
     }
 }
 
+/// Where the headers of model files are remembered.
+pub(crate) fn catalog_index() -> PathBuf {
+    state_dir().join("catalog")
+}
+
 /// Where things are remembered: what the service manager gave us, else the user's state folder.
 fn state_dir() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -150,6 +152,18 @@ fn state_dir() -> PathBuf {
         .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("auxot")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/state/auxot")))
         .unwrap_or_else(|| PathBuf::from("/var/lib/auxot"))
+}
+
+/// Looks at the models folders, and remembers what it read there for the next start.
+fn scan(files: &auxot_catalog::Config) -> Catalog {
+    let index = catalog_index();
+    let catalog = Catalog::recall(files, &[], &index);
+    if catalog.opened() > 0
+        && let Err(error) = catalog.remember(&index)
+    {
+        warn!(path = %index.display(), %error, "cannot remember the headers of the models");
+    }
+    catalog
 }
 
 /// Serves until a signal or a refused key, then drains and stops; a second signal cuts both short.

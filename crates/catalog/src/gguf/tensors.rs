@@ -2,6 +2,8 @@
 
 use std::io::{Read, Seek};
 
+use serde::{Deserialize, Serialize};
+
 use super::GgufError;
 use super::cursor::Cursor;
 
@@ -15,7 +17,7 @@ const MAX_DIMENSIONS: u32 = 4;
 const MAX_BLOCKS: usize = 4_096;
 
 /// Bytes of tensors, by the places where the engine can put them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weights {
     /// All tensors together, in bytes.
     pub total: u64,
@@ -37,7 +39,7 @@ pub struct Weights {
 }
 
 /// Bytes of the tensors of one layer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     /// All tensors of the layer, in bytes.
     pub bytes: u64,

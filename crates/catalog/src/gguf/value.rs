@@ -2,6 +2,8 @@
 
 use std::io::{Read, Seek};
 
+use serde::{Deserialize, Serialize};
+
 use super::GgufError;
 use super::cursor::Cursor;
 
@@ -13,7 +15,7 @@ const MAX_LIST: u64 = 1_024;
 const MAX_TEXTS: u64 = 8 << 20;
 
 /// A value of a header.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// A whole number, not negative.
     Uint(u64),

@@ -8,7 +8,7 @@ fn catalog(files: &[&str]) -> Catalog {
     for file in files {
         Tiny::llama().write(&folder.path().join(file));
     }
-    Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], model_file: None })
+    Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], ..Config::default() })
 }
 
 fn found<'a>(catalog: &'a Catalog, wish: &str) -> &'a str {
@@ -49,7 +49,7 @@ fn folders_and_the_header_s_name_count_too() {
     for file in ["unsloth_Qwen3-Coder-30B-A3B-GGUF/Q4_K_S/weights-Q4_K_S.gguf", "solo/ggml-model-q5_1.gguf"] {
         Tiny::llama().write(&folder.path().join(file));
     }
-    let catalog = Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], model_file: None });
+    let catalog = Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], ..Config::default() });
     assert_eq!(found(&catalog, "hermes-3-llama-3.1-8b-q8_0"), "model");
     assert_eq!(found(&catalog, "unsloth/Qwen3-Coder-30B-A3B-GGUF:Q4_K_S"), "weights-q4_k_s");
     assert_eq!(found(&catalog, "qwen3-coder-30b-a3b-q4_k_s"), "weights-q4_k_s");
@@ -79,7 +79,7 @@ fn errors_list_what_there_is() {
 fn a_damaged_model_is_not_an_unknown_one() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("Broken-7B-Q4_0.gguf"), "GGUF").unwrap();
-    let catalog = Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], model_file: None });
+    let catalog = Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], ..Config::default() });
     let error = catalog.resolve("broken-7b").unwrap_err();
     assert!(
         matches!(&error, ResolveError::Damaged { reason, .. } if reason.starts_with("cannot read version")),
@@ -112,4 +112,20 @@ fn the_registry_s_names_find_the_registry_s_files() {
     for (wish, file) in rows {
         assert_eq!(found(&catalog, wish), file.to_lowercase(), "{wish}");
     }
+}
+
+#[test]
+fn an_alias_is_looked_up_as_what_it_stands_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["llama-3b-Q4_0.gguf", "qwen-7b-Q4_0.gguf"] {
+        Tiny::llama().write(&folder.path().join(file));
+    }
+    let alias = |text: &str| crate::Alias::try_from(text.to_string()).unwrap();
+    let aliases = vec![alias("GPT-4o=qwen-7b"), alias("llama-3b=qwen-7b"), alias("a=b"), alias("b=a")];
+    let catalog =
+        Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], aliases, ..Config::default() });
+    assert_eq!(found(&catalog, "gpt 4o"), "qwen-7b-q4_0");
+    assert_eq!(found(&catalog, "llama-3b"), "qwen-7b-q4_0", "the operator's word is stronger than a file's name");
+    assert_eq!(found(&catalog, "llama-3b-q4_0"), "llama-3b-q4_0");
+    assert!(catalog.resolve("a").is_err(), "two aliases for each other end");
 }

@@ -32,7 +32,7 @@ impl Folder {
     }
 
     fn scan(&self) -> Catalog {
-        Catalog::scan(&Config { models_dir: vec![self.0.path().to_path_buf()], model_file: None })
+        Catalog::scan(&Config { models_dir: vec![self.0.path().to_path_buf()], ..Config::default() })
     }
 }
 
@@ -131,7 +131,7 @@ fn several_folders_and_one_file_make_one_catalog() {
     c.model("three.bin");
     let folders = vec![a.path(""), b.path(""), a.path("missing")];
     let catalog = Catalog::scan_with(
-        &Config { models_dir: folders, model_file: Some(c.path("three.bin")) },
+        &Config { models_dir: folders, model_file: Some(c.path("three.bin")), ..Config::default() },
         &[&a.path("one.gguf"), &c.path("gone.gguf")],
     );
     assert_eq!(names(&catalog), ["one", "three.bin", "two"]);
@@ -208,4 +208,87 @@ fn a_projector_is_found_by_name_by_width_or_by_place() {
     assert_eq!(beside("blind-7b-q4_0"), None);
     assert_eq!(beside("one-q8_0").as_deref(), Some("alone/mmproj.gguf"));
     assert_eq!(beside("other"), None);
+}
+
+#[test]
+fn another_look_opens_only_what_is_new_or_changed() {
+    let folder = Folder::new();
+    folder.model("a.gguf").model("b.gguf").model("c.gguf");
+    std::fs::write(folder.path("broken.gguf"), "GGUF").unwrap();
+    let config = Config { models_dir: vec![folder.0.path().to_path_buf()], ..Config::default() };
+    let first = Catalog::scan(&config);
+    assert_eq!((first.opened(), names(&first)), (4, vec!["a", "b", "c"]));
+    let (same, nothing) = first.rescan(&config, &[]);
+    assert!(nothing.is_empty() && same.opened() == 0, "{nothing:?}");
+    assert_eq!((names(&same), same.damaged()), (names(&first), first.damaged()));
+
+    folder.put("b.gguf", &Tiny::llama().u32("more", 1)).put("new.gguf", &Tiny::llama());
+    std::fs::remove_file(folder.path("a.gguf")).unwrap();
+    std::fs::write(folder.path("broken-too.gguf"), "GGUF").unwrap();
+    let (second, changes) = same.rescan(&config, &[]);
+    assert_eq!((second.opened(), names(&second)), (3, vec!["b", "c", "new"]));
+    let expected = Changes {
+        added: vec!["new".into()],
+        changed: vec!["b".into()],
+        removed: vec!["a".into()],
+        damaged: vec![folder.path("broken-too.gguf")],
+    };
+    assert_eq!(changes, expected);
+    // Repaired, which is a change of the file like any other.
+    folder.model("broken.gguf");
+    let (_, changes) = second.rescan(&config, &[]);
+    assert_eq!(changes, Changes { added: vec!["broken".into()], ..Changes::default() });
+}
+
+#[test]
+fn another_file_in_the_place_of_one_is_noticed() {
+    let folder = Folder::new();
+    folder.model("a.gguf");
+    let first = folder.scan();
+    let time = std::fs::metadata(folder.path("a.gguf")).unwrap().modified().unwrap();
+    folder.put("other", &Tiny::llama());
+    std::fs::File::options().write(true).open(folder.path("other")).unwrap().set_modified(time).unwrap();
+    std::fs::rename(folder.path("other"), folder.path("a.gguf")).unwrap();
+    let config = Config { models_dir: vec![folder.0.path().to_path_buf()], ..Config::default() };
+    let (second, changes) = first.rescan(&config, &[]);
+    assert_eq!((second.opened(), changes.changed), (1, vec!["a".to_string()]));
+}
+
+#[test]
+fn a_projector_that_comes_is_a_change_of_its_model() {
+    let folder = Folder::new();
+    folder.model("m/eyes.gguf");
+    let first = folder.scan();
+    let clip = Tiny::new().text("general.architecture", "clip").raw("clip.has_audio_encoder", 7, &[1]);
+    folder.put("m/mmproj.gguf", &clip);
+    let config = Config { models_dir: vec![folder.0.path().to_path_buf()], ..Config::default() };
+    let (second, changes) = first.rescan(&config, &[]);
+    assert_eq!(changes.changed, ["eyes"]);
+    let [model] = second.models() else { panic!("{second:?}") };
+    assert_eq!((model.vision, model.audio, model.projector.is_some()), (false, true, true));
+}
+
+#[test]
+fn headers_are_remembered_over_a_restart() {
+    let folder = Folder::new();
+    let odd = Tiny::llama().raw("a.float", 6, &f32::NAN.to_le_bytes()).i32s("llama.list", &[1, -2]);
+    folder.model("a.gguf").put("s-00001-of-00002.gguf", &Tiny::llama().split(0, 2)).put("odd.gguf", &odd);
+    folder.put("s-00002-of-00002.gguf", &Tiny::new().tensor("blk.7.x", &[8], 0).split(1, 2));
+    std::fs::write(folder.path("broken.gguf"), "GGUF").unwrap();
+    let config = Config { models_dir: vec![folder.0.path().to_path_buf()], ..Config::default() };
+    let first = Catalog::scan(&config);
+    let index = folder.path("state/index");
+    first.remember(&index).unwrap();
+    let second = Catalog::recall(&config, &[], &index);
+    assert_eq!((names(&second), second.damaged()), (names(&first), first.damaged()));
+    assert_eq!(second.opened(), 2, "the broken file, and the header with a number that is none");
+    let header = |catalog: &Catalog| catalog.resolve("s").unwrap().header.clone();
+    assert_eq!(header(&first), header(&second));
+    // Whatever happens to the index, the models are found.
+    let whole = std::fs::read(&index).unwrap();
+    for damaged in [&whole[..whole.len() / 2], b"\0\0\n{}\n", b""] {
+        std::fs::write(&index, damaged).unwrap();
+        assert_eq!(names(&Catalog::recall(&config, &[], &index)), names(&first));
+    }
+    assert_eq!(names(&Catalog::recall(&config, &[], &folder.path("nowhere"))), names(&first));
 }

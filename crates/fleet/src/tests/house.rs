@@ -68,7 +68,7 @@ impl House {
     }
 
     fn open(folder: tempfile::TempDir, autoload: &[&str], wish: Option<Wish>) -> House {
-        let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], model_file: None };
+        let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Arc::new(Catalog::scan(&files));
         let config = Config { autoload: autoload.iter().map(ToString::to_string).collect(), ..Config::default() };
         let theatre = Theatre::default();

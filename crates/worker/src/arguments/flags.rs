@@ -51,6 +51,23 @@ fn command() -> Command {
         .about("Serves the models of this host's GPUs to an Auxot router")
         .after_help(AFTER_HELP)
         .subcommand(Command::new("version").about("Print the version"))
+        .subcommand(
+            looking("models", "List the models of this host").subcommand(
+                looking("show", "Tell all about one model")
+                    .arg(Arg::new("name").value_name("NAME").required(true).help("Any name that finds it")),
+            ),
+        )
+        .subcommand(
+            looking("fit", "Tell whether a model fits on this host's devices, and how")
+                .arg(Arg::new("name").value_name("MODEL").required(true).help("Any name that finds it"))
+                .arg(number(
+                    "ctx",
+                    "TOKENS",
+                    "Context of one slot; default: ctx_size of the settings, else 8192 at most",
+                ))
+                .arg(number("slots", "N", "Requests side by side; default: slots of the settings, else 4"))
+                .arg(text("kv-type", "TYPE", "How the cache is stored: f16, q8_0, q4_0, …").default_value("f16")),
+        )
         .arg(text("type", "TYPE", "Kind of worker; `gpu` is the only one").default_value("gpu"))
         .arg(text("config", "FILE", "Configuration file, which must exist [AUXOT_CONFIG]"))
         .arg(
@@ -66,6 +83,26 @@ fn command() -> Command {
         )
         .args(NAMES.table.iter().map(setting))
 }
+
+/// A command that looks at this host and at nobody else. It takes all flags of settings too, which its help leaves out.
+fn looking(name: &'static str, about: &'static str) -> Command {
+    Command::new(name)
+        .about(about)
+        .after_help(AFTER_LOOKING)
+        .disable_help_subcommand(true)
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
+        .arg(Arg::new("config").long("config").value_parser(value_parser!(OsString)).hide(true))
+        .args(NAMES.table.iter().map(|name| setting(name).hide(true)))
+}
+
+fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).value_parser(value_parser!(u32).range(1..)).help(help)
+}
+
+const AFTER_LOOKING: &str = "\
+Needs neither key nor router. Takes the flags of `auxot-worker --help` too, such as --models-dir and --gpu-devices.
+
+Exit code 1: it does not fit. 64: the settings cannot be used. 66: there is no such model.";
 
 const AFTER_HELP: &str = "\
 Settings come from the defaults, the configuration file ($XDG_CONFIG_HOME/auxot/auxot-worker.toml or \
@@ -113,6 +150,8 @@ fn fault(error: &clap::Error, word: &str) -> Fault {
             }
         }
         ErrorKind::InvalidValue => "the value is missing".to_owned(),
+        ErrorKind::ValueValidation => "must be a whole number, 1 or more".to_owned(),
+        ErrorKind::MissingRequiredArgument => "is missing".to_owned(),
         ErrorKind::TooManyValues => "takes no value".to_owned(),
         ErrorKind::ArgumentConflict => "given twice; keep one of the two".to_owned(),
         // Only the kind: clap's own message may quote a value.

@@ -181,3 +181,47 @@ fn the_settings_in_force_are_printed_without_the_key() {
     assert!(text.contains("url = \"auxot.com\"  # default"), "{text}");
     assert!(!text.contains("gpu_secret"));
 }
+
+#[track_caller]
+fn looked(line: &[&str]) -> (Settings, Look) {
+    match read(line, &[]) {
+        Request::Look { settings, look } => (*settings, look),
+        Request::Refuse(faults) => panic!("{faults}"),
+        _ => panic!("no look: {line:?}"),
+    }
+}
+
+#[test]
+fn the_looking_commands_need_no_key() {
+    assert_eq!(looked(&["models"]).1, Look { json: false, what: What::Models });
+    assert_eq!(looked(&["models", "--json"]).1, Look { json: true, what: What::Models });
+    assert_eq!(looked(&["models", "show", "a b", "--json"]).1, Look { json: true, what: What::Show("a b".into()) });
+    let wish = |ctx, slots, kv_type| What::Fit(FitWish { name: "m".into(), ctx, slots, kv_type });
+    let f16 = auxot_catalog::KvType::F16;
+    assert_eq!(looked(&["fit", "m"]).1.what, wish(None, None, f16));
+    let all = looked(&["fit", "m", "--ctx", "8192", "--slots=2", "--kv-type", "Q8_0"]).1.what;
+    assert_eq!(all, wish(Some(8192), Some(2), auxot_catalog::KvType::Q8_0));
+}
+
+#[test]
+fn the_looking_commands_take_settings_before_and_behind() {
+    for line in
+        [["--gpu-devices", "1", "fit", "m"], ["fit", "m", "--gpu-devices", "1"], ["fit", "--gpu-devices", "1", "m"]]
+    {
+        assert_eq!(looked(&line).0.gpu.devices, ["1"], "{line:?}");
+    }
+    let (settings, _) = looked(&["models", "--gpu-devices", "1", "show", "--ctx-size", "512", "m"]);
+    assert_eq!((settings.gpu.devices, settings.engine.ctx_size), (vec!["1".to_owned()], Some(512)));
+}
+
+#[test]
+fn what_is_wrong_with_a_looking_command_is_told_without_a_word_about_keys() {
+    let refused = |line: &[&str]| match read(line, &[]) {
+        Request::Refuse(faults) => faults.0.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        _ => panic!("not refused: {line:?}"),
+    };
+    assert_eq!(refused(&["fit"]), ["argument `<MODEL>`: is missing"]);
+    assert_eq!(refused(&["fit", "m", "--ctx", "many"]), ["flag --ctx: must be a whole number, 1 or more"]);
+    assert!(refused(&["fit", "m", "--kv-type", "q9"])[0].starts_with("flag --kv-type: cannot read \"q9\""));
+    assert!(refused(&["models", "--max-parallel", "0"])[0].contains("engine.slots"));
+}

@@ -1,0 +1,56 @@
+//! What is different between two looks at the models folders.
+
+use std::path::PathBuf;
+
+use crate::model::Model;
+use crate::scan::Catalog;
+
+/// The models, by name, that came, went, or are other files now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Models that were not there before.
+    pub added: Vec<String>,
+    /// Models of which some file, or the file beside it, is another one.
+    pub changed: Vec<String>,
+    /// Models that are no longer there, or cannot be used any more.
+    pub removed: Vec<String>,
+    /// Files that cannot be used and were not known as such.
+    pub damaged: Vec<PathBuf>,
+}
+
+impl Changes {
+    /// Whether nothing is different.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn between(old: &Catalog, new: &Catalog) -> Self {
+        let mut changes = Self::default();
+        // Names of other models change too when two of one name come together, so models are known by their file.
+        let (before, after) = (by_file(old), by_file(new));
+        for model in &after {
+            match before.binary_search_by(|known| known.file.cmp(&model.file)) {
+                Err(_) => changes.added.push(model.name.clone()),
+                Ok(at) => {
+                    let known = before[at];
+                    let same = known.files == model.files && known.mmproj == model.mmproj;
+                    if !same || !new.same_files(old, model) {
+                        changes.changed.push(model.name.clone());
+                    }
+                }
+            }
+        }
+        let gone = before.iter().filter(|known| after.binary_search_by(|model| model.file.cmp(&known.file)).is_err());
+        changes.removed.extend(gone.map(|model| model.name.clone()));
+        let fresh = new.damaged().iter().filter(|damaged| !old.damaged().contains(damaged));
+        changes.damaged.extend(fresh.map(|damaged| damaged.path.clone()));
+        changes
+    }
+}
+
+fn by_file(catalog: &Catalog) -> Vec<&Model> {
+    let mut models: Vec<&Model> = catalog.models().iter().collect();
+    models.sort_by(|a, b| a.file.cmp(&b.file));
+    models
+}

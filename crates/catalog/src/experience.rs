@@ -1,0 +1,175 @@
+//! What models really took the last time, remembered over restarts.
+//!
+//! A computed need leaves out what only the driver knows. What a process of the same file, the same sizes, the same
+//! engine and the same devices took is better than any formula, so it is kept, in one small file that a person can read.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Identity;
+
+/// Lives that are remembered; the one that was not looked at for longest goes first.
+const MOST: usize = 512;
+/// The longest file that is believed; a full one has some 200,000 bytes.
+const LONGEST: u64 = 4 << 20;
+/// The longest text of a key. Longer ones are not learnt.
+const MAX_TEXT: usize = 1_024;
+
+/// What must be the same for a measurement to hold again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// The file, or the first of its shards.
+    pub file: PathBuf,
+    /// The state of that file.
+    pub identity: Identity,
+    /// Everything that was asked of the engine and decides about memory, such as `ctx 8192 x 4, f16`.
+    pub asked: String,
+    /// The engine's build.
+    pub build: String,
+    /// The ids of the devices, in the order in which the engine sees them.
+    pub devices: Vec<String>,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Life {
+    #[serde(flatten)]
+    circumstances: Circumstances,
+    /// Bytes on each device, in the order of the devices.
+    took: Vec<u64>,
+    /// Seconds since 1970 when it was last measured or used.
+    used: u64,
+}
+
+/// All that is remembered.
+#[derive(Debug, Default)]
+pub struct Experience {
+    lives: Vec<Life>,
+}
+
+impl Experience {
+    /// Reads what [`Experience::save`] wrote. Blocks. A missing or damaged file is no experience, which costs accuracy and
+    /// nothing else.
+    #[must_use]
+    pub fn open(path: &Path) -> Self {
+        let short = fs::metadata(path).is_ok_and(|meta| meta.len() <= LONGEST);
+        let text = if short { fs::read(path).unwrap_or_default() } else { Vec::new() };
+        let mut lives: Vec<Life> = serde_json::from_slice(&text).unwrap_or_default();
+        lives.retain(|life| life.is_whole());
+        lives.truncate(MOST);
+        Self { lives }
+    }
+
+    /// Writes everything down, whole or not at all. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then the old one is still there.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(&self.lives)?;
+        crate::disk::replace(path, |mut file| file.write_all(&text))
+    }
+
+    /// Bytes on each device the last time, in the order of the devices.
+    #[must_use]
+    pub fn recall(&self, circumstances: &Circumstances) -> Option<&[u64]> {
+        self.lives.iter().find(|life| life.circumstances == *circumstances).map(|life| &*life.took)
+    }
+
+    /// Notes what a process took. Returns whether that is news worth saving: more than a hundredth away from before.
+    pub fn learn(&mut self, circumstances: Circumstances, took: Vec<u64>, now: SystemTime) -> bool {
+        let used = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let life = Life { circumstances, took, used };
+        if !life.is_whole() {
+            return false;
+        }
+        // Another state of the same file never comes back.
+        let (file, identity) = (&life.circumstances.file, life.circumstances.identity);
+        self.lives.retain(|known| known.circumstances.file != *file || known.circumstances.identity == identity);
+        if let Some(known) = self.lives.iter_mut().find(|known| known.circumstances == life.circumstances) {
+            let news = known.took.iter().zip(&life.took).any(|(old, new)| old.abs_diff(*new) > old / 100);
+            *known = life;
+            return news;
+        }
+        if self.lives.len() >= MOST
+            && let Some(oldest) = (0..self.lives.len()).min_by_key(|at| self.lives[*at].used)
+        {
+            self.lives.swap_remove(oldest);
+        }
+        self.lives.push(life);
+        true
+    }
+}
+
+impl Life {
+    fn is_whole(&self) -> bool {
+        let Circumstances { asked, build, devices, .. } = &self.circumstances;
+        let short = [asked, build].into_iter().chain(devices).all(|text| text.len() <= MAX_TEXT);
+        short && !devices.is_empty() && self.took.len() == devices.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn circumstances(file: &str, inode: u64) -> Circumstances {
+        Circumstances {
+            file: PathBuf::from(file),
+            identity: Identity { bytes: 7, modified: (1, 2), inode },
+            asked: "ctx 8192 x 4, f16".into(),
+            build: "b10434".into(),
+            devices: vec!["GPU-a".into(), "GPU-b".into()],
+        }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_was_learnt_is_known_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/experience.json");
+        let mut experience = Experience::open(&path);
+        assert!(experience.learn(circumstances("/m/a.gguf", 1), vec![100_000, 200_000], at(1)));
+        assert!(!experience.learn(circumstances("/m/a.gguf", 1), vec![100_500, 200_000], at(2)), "as good as the same");
+        experience.save(&path).unwrap();
+        let again = Experience::open(&path);
+        assert_eq!(again.recall(&circumstances("/m/a.gguf", 1)), Some([100_500, 200_000].as_slice()));
+        let other = Circumstances { build: "b11434".into(), ..circumstances("/m/a.gguf", 1) };
+        assert_eq!(again.recall(&other), None);
+        for damage in ["", "[", "[{}]", "{\"a\":1}"] {
+            fs::write(&path, damage).unwrap();
+            assert!(Experience::open(&path).lives.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_changed_file_is_forgotten() {
+        let mut experience = Experience::default();
+        experience.learn(circumstances("/m/a.gguf", 1), vec![1, 2], at(1));
+        experience.learn(circumstances("/m/a.gguf", 2), vec![3, 4], at(1));
+        assert_eq!(experience.recall(&circumstances("/m/a.gguf", 1)), None);
+        assert_eq!(experience.lives.len(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_the_oldest_goes() {
+        let mut experience = Experience::default();
+        for number in 0..MOST as u64 + 10 {
+            experience.learn(circumstances(&format!("/m/{number}.gguf"), 1), vec![1, 2], at(number));
+        }
+        assert_eq!(experience.lives.len(), MOST);
+        assert_eq!(experience.recall(&circumstances("/m/9.gguf", 1)), None);
+        assert!(experience.recall(&circumstances("/m/10.gguf", 1)).is_some());
+        let wide = Circumstances { asked: "x".repeat(2_000), ..circumstances("/m/wide.gguf", 1) };
+        assert!(!experience.learn(wide, vec![1, 2], at(1)));
+        assert!(!experience.learn(circumstances("/m/a.gguf", 1), vec![1], at(1)), "a number for each device");
+        let text = serde_json::to_vec_pretty(&experience.lives).unwrap();
+        assert!((text.len() as u64) < LONGEST);
+    }
+}

@@ -1,0 +1,25 @@
+//! What tells one state of a file from another without reading it.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use serde::{Deserialize, Serialize};
+
+/// Length, time of the last change and inode of a file: whoever writes into a file, or puts another in its place,
+/// changes one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The length in bytes.
+    pub bytes: u64,
+    /// Seconds and nanoseconds of the last change, since 1970.
+    pub modified: (i64, i64),
+    /// The inode, which a file has to itself within its file system.
+    pub inode: u64,
+}
+
+impl Identity {
+    /// The present state of a file.
+    pub(crate) fn of(meta: &Metadata) -> Self {
+        Self { bytes: meta.len(), modified: (meta.mtime(), meta.mtime_nsec()), inode: meta.ino() }
+    }
+}

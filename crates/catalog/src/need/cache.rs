@@ -1,0 +1,28 @@
+//! What one layer keeps of all slots.
+
+use super::Ask;
+use super::shape::{Memory, Shape};
+
+/// The engine rounds the cells of a cache up to a multiple of this.
+pub(super) const PAD: u64 = 256;
+
+/// Bytes that a layer keeps of all slots.
+pub(super) fn of_layer(shape: &Shape, at: usize, ask: &Ask) -> u64 {
+    let slots = u64::from(ask.slots);
+    let tokens = |cells: u64, keys: u64, values: u64| {
+        let token = ask.keys.bytes(keys).saturating_add(ask.values.bytes(values));
+        cells.saturating_mul(slots).saturating_mul(token)
+    };
+    match shape.layers[at].memory {
+        Memory::Context { keys, values } => tokens(ask.cells(), keys, values),
+        Memory::Window { keys, values } => tokens(window_cells(shape, ask), keys, values),
+        Memory::State { numbers } => slots.saturating_mul(numbers).saturating_mul(4),
+        Memory::Nothing => 0,
+    }
+}
+
+/// A window keeps room for a batch beyond itself, and never more than the context.
+pub(super) fn window_cells(shape: &Shape, ask: &Ask) -> u64 {
+    let window = shape.window.saturating_add(ask.tokens());
+    ask.cells().min(window).next_multiple_of(PAD)
+}

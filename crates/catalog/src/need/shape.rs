@@ -1,0 +1,188 @@
+//! The sizes in a header that decide about memory.
+
+use super::NeedUnknown;
+use crate::gguf::{Gguf, Value};
+
+/// The sizes of a model, in numbers (not bytes).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) layers: Vec<LayerShape>,
+    /// Width of what goes from layer to layer.
+    pub(super) embedding: u64,
+    pub(super) vocabulary: u64,
+    /// Tokens that a windowed layer looks back.
+    pub(super) window: u64,
+}
+
+/// One layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LayerShape {
+    pub(super) heads: u64,
+    /// Width of all queries together.
+    pub(super) queries: u64,
+    pub(super) memory: Memory,
+    /// Width inside the feed-forward part: of all experts that one token uses.
+    pub(super) feed_forward: u64,
+}
+
+/// What a layer keeps of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// So many numbers of keys and of values for each token of the context.
+    Context { keys: u64, values: u64 },
+    /// The same, for the tokens of a window.
+    Window { keys: u64, values: u64 },
+    /// So many numbers of four bytes, whatever the context.
+    State { numbers: u64 },
+    /// Nothing of its own.
+    Nothing,
+}
+
+impl Memory {
+    /// Keys and values of one token.
+    pub(super) fn per_token(self) -> (u64, u64) {
+        match self {
+            Self::Context { keys, values } | Self::Window { keys, values } => (keys, values),
+            Self::State { .. } | Self::Nothing => (0, 0),
+        }
+    }
+}
+
+impl Shape {
+    pub(super) fn of(header: &Gguf) -> Result<Self, NeedUnknown> {
+        let arch = header.arch().unwrap_or_default();
+        let need = |key, what| header.arch_uint(key).ok_or(NeedUnknown { arch: arch.to_string(), what });
+        let count = need("block_count", "its layers")?;
+        let embedding = need("embedding_length", "its width")?;
+        let vocabulary = match header.get("tokenizer.ggml.tokens") {
+            Some(Value::List(count)) => *count,
+            _ => header.arch_uint("vocab_size").unwrap_or(0),
+        };
+        let keys = Keys { header, arch, count, embedding };
+        // A header that claims more layers than it has tensors for is not asked for each of them.
+        let count = (count as usize).min(header.weights().blocks.len());
+        let layers = (0..count).map(|at| keys.layer(at)).collect::<Result<_, _>>()?;
+        Ok(Self { layers, embedding, vocabulary, window: header.arch_uint("attention.sliding_window").unwrap_or(0) })
+    }
+}
+
+/// Reads the facts of each layer.
+struct Keys<'a> {
+    header: &'a Gguf,
+    arch: &'a str,
+    count: u64,
+    embedding: u64,
+}
+
+impl Keys<'_> {
+    fn layer(&self, at: usize) -> Result<LayerShape, NeedUnknown> {
+        let missing = |what| NeedUnknown { arch: self.arch.to_string(), what };
+        let uint = |key| self.header.arch_uint(key);
+        let heads = self.per_layer("attention.head_count", at);
+        // A recurrent model has no attention at all; any other says its heads.
+        let recurrent = uint("ssm.inner_size").or_else(|| uint("wkv.head_size"));
+        let heads = match (heads, recurrent) {
+            (Some(heads), _) => heads,
+            (None, Some(_)) => 0,
+            (None, None) => return Err(missing("its heads")),
+        };
+        let kv_heads = self.per_layer("attention.head_count_kv", at).unwrap_or(heads);
+        let windowed = self.is_windowed(at);
+        let head = |key, windowed_key| {
+            let own = uint(key).or_else(|| self.embedding.checked_div(heads)).unwrap_or(0);
+            if windowed { uint(windowed_key).unwrap_or(own) } else { own }
+        };
+        let key = head("attention.key_length", "attention.key_length_swa");
+        let value = head("attention.value_length", "attention.value_length_swa");
+        let memory = self.memory(at, (kv_heads, key, value), windowed);
+        Ok(LayerShape { heads, queries: heads.saturating_mul(key), memory, feed_forward: self.feed_forward(at) })
+    }
+
+    fn memory(&self, at: usize, (heads, key, value): (u64, u64, u64), windowed: bool) -> Memory {
+        let uint = |key| self.header.arch_uint(key);
+        if self.is_recurrent(at, heads) {
+            return self.state();
+        }
+        let shared = uint("attention.shared_kv_layers").unwrap_or(0);
+        if heads == 0 || at as u64 >= self.count.saturating_sub(shared) {
+            return Memory::Nothing;
+        }
+        // Latent attention: values are read out of the keys.
+        let value = if uint("attention.key_length_mla").is_some() { 0 } else { value };
+        let (keys, values) = (heads.saturating_mul(key), heads.saturating_mul(value));
+        if windowed { Memory::Window { keys, values } } else { Memory::Context { keys, values } }
+    }
+
+    /// Hybrids say which layers attend by heads of zero, or by an interval.
+    fn is_recurrent(&self, at: usize, heads: u64) -> bool {
+        let uint = |key| self.header.arch_uint(key);
+        if uint("ssm.inner_size").is_none() && uint("wkv.head_size").is_none() && uint("shortconv.l_cache").is_none() {
+            return false;
+        }
+        match uint("full_attention_interval") {
+            Some(every) if every > 0 => !(at as u64 + 1).is_multiple_of(every),
+            _ => heads == 0,
+        }
+    }
+
+    fn state(&self) -> Memory {
+        let uint = |key| self.header.arch_uint(key);
+        if let Some(head) = uint("wkv.head_size") {
+            let shifted = uint("token_shift_count").unwrap_or(2);
+            return Memory::State { numbers: self.embedding.saturating_mul(shifted.saturating_add(head)) };
+        }
+        if let Some(length) = uint("shortconv.l_cache") {
+            return Memory::State { numbers: self.embedding.saturating_mul(length.saturating_sub(1)) };
+        }
+        let (inner, size) = (uint("ssm.inner_size").unwrap_or(0), uint("ssm.state_size").unwrap_or(0));
+        let groups = uint("ssm.group_count").unwrap_or(0);
+        let window = uint("ssm.conv_kernel").unwrap_or(0).saturating_sub(1);
+        let convolved = inner.saturating_add(groups.saturating_mul(size).saturating_mul(2));
+        Memory::State { numbers: window.saturating_mul(convolved).saturating_add(size.saturating_mul(inner)) }
+    }
+
+    /// Which layers see a window only: as the header lists it, else as the architecture is known for. Where neither
+    /// tells, every layer is taken to see everything, which is the larger need.
+    fn is_windowed(&self, at: usize) -> bool {
+        if self.header.arch_uint("attention.sliding_window").unwrap_or(0) == 0 {
+            return false;
+        }
+        let listed = match self.header.arch_get("attention.sliding_window_pattern") {
+            Some(Value::Ints(list)) => list.get(at).map(|windowed| *windowed != 0),
+            _ => None,
+        };
+        let every = self.header.arch_uint("attention.sliding_window_pattern").or(match self.arch {
+            "gemma2" | "gpt-oss" => Some(2),
+            "cohere2" | "llama4" | "exaone4" | "olmo2" | "smallthinker" => Some(4),
+            "gemma3n" => Some(5),
+            "gemma3" | "gemma-embedding" => Some(6),
+            _ => None,
+        });
+        let by_pattern = every.filter(|every| *every > 0).is_some_and(|every| at as u64 % every < every - 1);
+        listed.unwrap_or(by_pattern)
+    }
+
+    fn feed_forward(&self, at: usize) -> u64 {
+        let dense = self.per_layer("feed_forward_length", at).unwrap_or(0);
+        let uint = |key| self.header.arch_uint(key);
+        let leading = uint("leading_dense_block_count").unwrap_or(0);
+        match (uint("expert_used_count").unwrap_or(0), at as u64 >= leading) {
+            (0, _) | (_, false) => dense,
+            (used, true) => {
+                let one = uint("expert_feed_forward_length").unwrap_or(dense);
+                let shared = uint("expert_shared_feed_forward_length")
+                    .unwrap_or_else(|| one.saturating_mul(uint("expert_shared_count").unwrap_or(0)));
+                // Each expert's result is as wide as the model until they are added up.
+                used.saturating_mul(one.max(self.embedding)).max(shared)
+            }
+        }
+    }
+
+    /// A number that is one for all layers, or a list with one for each.
+    fn per_layer(&self, key: &str, at: usize) -> Option<u64> {
+        match self.header.arch_get(key)? {
+            Value::Ints(list) => list.get(at).and_then(|number| u64::try_from(*number).ok()),
+            value => value.as_uint(),
+        }
+    }
+}

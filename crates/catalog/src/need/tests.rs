@@ -1,0 +1,134 @@
+//! Needs against what the engine said of models of the same header, and against formulas written by hand.
+
+use super::*;
+use crate::fixture::Tiny;
+
+const MIB: f64 = (1 << 20) as f64;
+
+/// A dense model as the engine was shown it: width, feed-forward, queries, keys, all in numbers.
+fn header(arch: &str, layers: u32, (embedding, ff, head, heads, kv_heads): (u32, u32, u32, u32, u32)) -> Tiny {
+    let words: Vec<String> = (0..2000).map(|n| format!("w{n}")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let tiny = Tiny::new()
+        .text("general.architecture", arch)
+        .u32(&format!("{arch}.block_count"), layers)
+        .u32(&format!("{arch}.embedding_length"), embedding)
+        .u32(&format!("{arch}.feed_forward_length"), ff)
+        .u32(&format!("{arch}.attention.head_count"), heads)
+        .u32(&format!("{arch}.attention.head_count_kv"), kv_heads)
+        .u32(&format!("{arch}.attention.key_length"), head)
+        .u32(&format!("{arch}.attention.value_length"), head)
+        .texts("tokenizer.ggml.tokens", &words);
+    (0..layers).fold(tiny, |tiny, layer| tiny.tensor(&format!("blk.{layer}.x"), &[8], 0))
+}
+
+fn need(tiny: &Tiny, ask: &Ask) -> Need {
+    let bytes = tiny.bytes();
+    let header = Gguf::parse(std::io::Cursor::new(&bytes), bytes.len() as u64).unwrap();
+    Need::of(&header, None, ask).unwrap()
+}
+
+#[test]
+fn compute_buffers_are_the_engine_s_own() {
+    for (sizes, told) in [
+        ((256, 768, 64, 4, 2), 10.51),
+        ((512, 1024, 64, 8, 2), 13.01),
+        ((512, 1536, 128, 8, 2), 17.01),
+        ((256, 1024, 128, 4, 1), 12.51),
+        ((640, 2048, 256, 4, 1), 21.76),
+    ] {
+        let mib = need(&header("llama", 4, sizes), &Ask::new(1, 4096)).compute as f64 / MIB;
+        assert!((mib - told).abs() < 0.02, "{sizes:?}: computed {mib:.2}, the engine told {told}");
+    }
+}
+
+#[test]
+fn the_only_layer_passes_few_tokens_on() {
+    let mib = need(&header("llama", 1, (64, 64, 32, 2, 1)), &Ask::new(1, 4096)).compute as f64 / MIB;
+    assert!((mib - 4.64).abs() < 0.02, "computed {mib:.2}, the engine told 4.64");
+}
+
+#[test]
+fn a_cache_is_cells_times_slots_times_heads() {
+    let tiny = header("llama", 3, (256, 768, 64, 4, 2));
+    let f16 = need(&tiny, &Ask::new(4, 4096));
+    assert_eq!(f16.cache(), 3 * 4096 * 4 * 2 * (64 + 64) * 2);
+    let q8 = need(&tiny, &Ask { keys: KvType::Q8_0, values: KvType::Q4_0, ..Ask::new(4, 4096) });
+    assert_eq!(q8.cache(), 3 * 4096 * 4 * 2 * (64 * 34 + 64 * 18) / 32);
+    assert_eq!(need(&tiny, &Ask::new(3, 1000)).cache(), 3 * 1024 * 3 * 2 * 128 * 2, "rounded up to 256 cells");
+    assert_eq!(f16.logits, 2000 * 4 * 4);
+}
+
+#[test]
+fn windows_hold_a_window_and_a_batch() {
+    let tiny = header("gemma3", 12, (640, 2048, 256, 4, 1)).u32("gemma3.attention.sliding_window", 512);
+    let need = need(&tiny, &Ask::new(2, 2048));
+    let caches: Vec<u64> = need.layers.iter().map(|layer| layer.cache).collect();
+    let (window, context) = (1024 * 2 * 256 * 2 * 2, 2048 * 2 * 256 * 2 * 2);
+    let six = [window, window, window, window, window, context];
+    assert_eq!(caches, [six, six].concat());
+    let unknown = header("newarch", 2, (640, 2048, 256, 4, 1)).u32("newarch.attention.sliding_window", 512);
+    assert_eq!(super::tests::need(&unknown, &Ask::new(2, 2048)).layers[0].cache, context, "the larger need");
+    let listed = unknown.i32s("newarch.attention.sliding_window_pattern", &[0, 1]);
+    let listed = super::tests::need(&listed, &Ask::new(2, 2048));
+    assert_eq!((listed.layers[0].cache, listed.layers[1].cache), (context, window));
+}
+
+#[test]
+fn recurrent_layers_keep_a_state_whatever_the_context() {
+    let state = |tiny: Tiny, arch: &str| {
+        tiny.u32(&format!("{arch}.ssm.inner_size"), 4096)
+            .u32(&format!("{arch}.ssm.state_size"), 128)
+            .u32(&format!("{arch}.ssm.group_count"), 16)
+            .u32(&format!("{arch}.ssm.conv_kernel"), 4)
+    };
+    let expected = 2 * 4 * (3 * (4096 + 2 * 16 * 128) + 128 * 4096);
+    let hybrid = state(header("qwen3next", 8, (256, 768, 64, 4, 2)), "qwen3next");
+    let hybrid = need(&hybrid.u32("qwen3next.full_attention_interval", 4), &Ask::new(2, 4096));
+    let attends = 4096 * 2 * 2 * 128 * 2;
+    let four = [expected, expected, expected, attends];
+    assert_eq!(hybrid.layers.iter().map(|layer| layer.cache).collect::<Vec<_>>(), [four, four].concat());
+    let mamba = Tiny::new().text("general.architecture", "mamba").u32("mamba.block_count", 1);
+    let mamba = state(mamba.u32("mamba.embedding_length", 64).tensor("blk.0.x", &[8], 0), "mamba");
+    assert_eq!(need(&mamba, &Ask::new(2, 100_000)).cache(), expected);
+}
+
+#[test]
+fn layers_without_keys_of_their_own_and_latent_ones_keep_less() {
+    let shared = header("gemma3n", 6, (256, 768, 64, 4, 2)).u32("gemma3n.attention.shared_kv_layers", 2);
+    let shared = need(&shared, &Ask::new(1, 4096));
+    assert_eq!((shared.layers[3].cache > 0, shared.layers[4].cache, shared.layers[5].cache), (true, 0, 0));
+    let latent = header("deepseek2", 1, (256, 768, 576, 4, 1)).u32("deepseek2.attention.key_length_mla", 192);
+    assert_eq!(need(&latent, &Ask::new(1, 4096)).cache(), 4096 * 576 * 2);
+    let lists = Tiny::new().text("general.architecture", "x").u32("x.block_count", 2).u32("x.embedding_length", 64);
+    let lists = lists.i32s("x.attention.head_count", &[2, 4]).i32s("x.attention.head_count_kv", &[0, 4]);
+    let lists = need(&lists.tensor("blk.0.x", &[8], 0).tensor("blk.1.x", &[8], 0), &Ask::new(1, 256));
+    assert_eq!((lists.layers[0].cache, lists.layers[1].cache), (0, 256 * 4 * 16 * 2 * 2));
+}
+
+#[test]
+fn what_a_header_leaves_out_is_unknown_and_not_small() {
+    let bytes = Tiny::llama().bytes();
+    let header = Gguf::parse(std::io::Cursor::new(&bytes), bytes.len() as u64).unwrap();
+    let error = Need::of(&header, None, &Ask::new(1, 4096)).unwrap_err();
+    assert_eq!(error.to_string(), "cannot tell how much memory llama needs: its header says nothing of its heads");
+}
+
+#[test]
+fn parts_lie_where_the_engine_puts_them() {
+    let tiny = Tiny::llama().u32("llama.attention.head_count", 2).tensor("rope_freqs.weight", &[4], 0);
+    let need = need(&tiny, &Ask::new(1, 256));
+    let cache = 256 * 8 * 2 * 2;
+    assert_eq!((need.output, need.embedding, need.weights), (96, 96 + 16, 720));
+    assert_eq!(need.of_layers(0..1), 256 + cache);
+    assert_eq!(need.of_layers(1..3), 256 + cache + 96);
+    assert_eq!(need.on_one_device(), 512 + 2 * cache + 96 + need.compute);
+    assert_eq!(need.on_host(0), 720 + 2 * cache + need.compute + need.logits);
+    assert_eq!(need.on_host(2), 112 + 256 + cache + need.compute + need.logits);
+    assert_eq!(need.on_host(3), 112 + need.inputs + need.logits);
+    let tied = super::tests::need(
+        &header("llama", 1, (64, 64, 32, 2, 1)).tensor("token_embd.weight", &[8], 0),
+        &Ask::new(1, 256),
+    );
+    assert_eq!((tied.output, tied.embedding), (32, 32), "one copy for each side");
+}

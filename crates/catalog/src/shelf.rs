@@ -1,0 +1,105 @@
+//! Headers that were read before, by the state of their file: who looks again reads only what has changed.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::gguf::{Gguf, GgufError};
+use crate::identity::Identity;
+use crate::walk::Found;
+
+/// The longest remembered header that is believed, in bytes of text; real ones take a few thousand.
+const MAX_LINE: u64 = 4 << 20;
+/// More headers than this are not remembered on disk.
+const MAX_LINES: usize = 20_000;
+
+/// What is known of files without opening them.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    files: HashMap<PathBuf, Kept>,
+    /// Files that had to be opened.
+    pub(crate) opened: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    identity: Identity,
+    header: Result<Arc<Gguf>, GgufError>,
+}
+
+/// One line of the file on disk.
+#[derive(Serialize, Deserialize)]
+struct Line<P, H> {
+    path: P,
+    identity: Identity,
+    header: H,
+}
+
+impl Shelf {
+    /// The header of a file: from `earlier` where the file is still the same, else from the file.
+    pub(crate) fn header(&mut self, file: &Found, earlier: &Self) -> Result<Arc<Gguf>, GgufError> {
+        let kept = match earlier.files.get(&file.path) {
+            Some(kept) if kept.identity == file.identity => kept.clone(),
+            _ => {
+                self.opened += 1;
+                Kept { identity: file.identity, header: Gguf::read(&file.path).map(Arc::new) }
+            }
+        };
+        // A disk that failed may work the next time, the file being the same.
+        if !matches!(kept.header, Err(GgufError::Io { .. })) {
+            self.files.insert(file.path.clone(), kept.clone());
+        }
+        kept.header
+    }
+
+    /// Whether the file at this path has been in the same state on both shelves.
+    pub(crate) fn same(&self, earlier: &Self, path: &Path) -> bool {
+        let identity = |shelf: &Self| shelf.files.get(path).map(|kept| kept.identity);
+        identity(self).is_some() && identity(self) == identity(earlier)
+    }
+
+    /// The state of a file when its header was read.
+    pub(crate) fn identity(&self, path: &Path) -> Option<Identity> {
+        self.files.get(path).map(|kept| kept.identity)
+    }
+
+    /// Reads what [`Shelf::write`] wrote. What cannot be read is not remembered, which costs time and nothing else.
+    pub(crate) fn read(path: &Path) -> Self {
+        let mut shelf = Self::default();
+        let Ok(file) = File::open(path) else { return shelf };
+        let mut file = BufReader::new(file);
+        let mut line = String::new();
+        for _ in 0..MAX_LINES {
+            line.clear();
+            match (&mut file).take(MAX_LINE).read_line(&mut line) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if let Ok(Line { path, identity, header }) = serde_json::from_str::<Line<PathBuf, Gguf>>(&line) {
+                shelf.files.insert(path, Kept { identity, header: Ok(Arc::new(header)) });
+            }
+        }
+        shelf
+    }
+
+    /// Writes all good headers, whole or not at all: another worker may be reading or writing the same file.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        crate::disk::replace(path, |file| {
+            let mut file = BufWriter::new(file);
+            let good = self.files.iter().filter_map(|(path, kept)| Some((path, kept, kept.header.as_ref().ok()?)));
+            for (path, kept, header) in good.take(MAX_LINES) {
+                let line = Line { path, identity: kept.identity, header: &**header };
+                // A path that is no UTF-8 has no JSON; its header is read anew each time.
+                if let Ok(text) = serde_json::to_vec(&line) {
+                    file.write_all(&text)?;
+                    file.write_all(b"\n")?;
+                }
+            }
+            file.flush()
+        })
+    }
+}

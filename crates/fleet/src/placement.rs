@@ -1,0 +1,244 @@
+//! On which devices a model is to lie, and who would have to go: pure, from bytes alone.
+//!
+//! [`plan`] takes what a model needs (a [`Demand`], summed up of an `auxot_catalog::Need`), what is free (a [`Ground`]) and the operator's [`Rules`],
+//! and tries in this order:
+//!
+//! 1. **whole on one device**: the one that is left with the least, so that large holes stay for large models;
+//! 2. **split over several**, as few as possible: whole layers to each ([`Split::Layers`]) in proportion to what is free,
+//!    or a part of every layer to each ([`Split::Tensor`]);
+//! 3. **in part**: the last layers on devices, the first in host memory, where that is allowed;
+//! 4. **in host memory**, where that is allowed.
+//!
+//! What none of these finds is a [`Misfit`] with the numbers in it. Three promises hold, each a property test: no device
+//! is asked for more than what is free on it less the reserve; more memory never turns a fit into a misfit; and memory that
+//! could not be read is never counted, neither as free nor as full.
+//!
+//! A computed need is corrected by what the same placement really took the last time, wherever that is known
+//! (`auxot_catalog::Experience`): the caller hands in a question that answers it.
+
+pub mod admission;
+mod arguments;
+mod config;
+mod ground;
+mod layers;
+mod misfit;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+pub use config::Config;
+pub use ground::{Ground, Room, Rules, SplitMode};
+pub use layers::Demand;
+pub use misfit::{Misfit, bytes_text};
+pub use stop::{Stop, Tenant, advise, make_room};
+
+/// Where a model is to lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The devices, in the order in which the engine is to see them; empty where all of it lies in host memory.
+    pub shares: Vec<Share>,
+    /// How the shares come together.
+    pub split: Split,
+    /// Bytes of host memory.
+    pub host: u64,
+    /// Layers on devices, the output layer among them; 0 is none.
+    pub offloaded: usize,
+    /// All layers that there are, counted the same way.
+    pub layers: usize,
+}
+
+/// What one device gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The device.
+    pub device: String,
+    /// Its layers, the output layer being the one after the last; all of them where each device has a part of each.
+    pub layers: Range<usize>,
+    /// Bytes on it, the driver's own among them.
+    pub bytes: u64,
+    /// The part of `bytes` that is weights.
+    pub weights: u64,
+    /// The part of `bytes` that is kept for the slots.
+    pub cache: u64,
+}
+
+impl Placement {
+    /// Bytes by device; the host's memory is `host`.
+    pub fn bytes(&self) -> impl Iterator<Item = (&str, u64)> {
+        let shares = self.shares.iter().map(|share| (share.device.as_str(), share.bytes));
+        shares.chain(std::iter::once((ground::HOST, self.host)))
+    }
+}
+
+/// How a model comes to lie on its devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// On one device.
+    Whole,
+    /// Whole layers on each of several devices.
+    Layers,
+    /// A part of every layer on each of several devices.
+    Tensor,
+    /// The last layers on devices, the others in host memory.
+    Partial,
+    /// In host memory.
+    Host,
+}
+
+/// What a placement took the last time: bytes for each of its shares, where that is known. `None` where nothing is.
+pub type Known<'a> = Option<&'a dyn Fn(&Placement) -> Option<Vec<u64>>>;
+
+/// Finds a place for a model.
+///
+/// # Errors
+/// A misfit with the numbers in it: too little, or unknown.
+pub fn plan(demand: &Demand, ground: &Ground, rules: &Rules, known: Known<'_>) -> Result<Placement, Misfit> {
+    Search { demand, ground, rules, known }.run()
+}
+
+struct Search<'a> {
+    demand: &'a Demand,
+    ground: &'a Ground,
+    rules: &'a Rules,
+    known: Known<'a>,
+}
+
+/// A device that can be counted with.
+#[derive(Debug, Clone, Copy)]
+struct Usable<'a> {
+    room: &'a Room,
+    /// Bytes that may be promised.
+    may: u64,
+    /// What of them goes to the driver.
+    driver: u64,
+}
+
+impl Search<'_> {
+    fn run(&self) -> Result<Placement, Misfit> {
+        let usable: Vec<Usable<'_>> = self.usable();
+        let all = self.demand.layers();
+        let wanted = self.rules.layers.unwrap_or(all).min(all);
+        let mut host_lacks = None;
+        if wanted == all {
+            match self.whole(&usable).or_else(|| self.split(&usable)) {
+                Some(found) if self.host_holds(&found) => return Ok(found),
+                Some(found) => host_lacks = Some(found.host),
+                None => {}
+            }
+        }
+        if wanted > 0 && (self.rules.partial || wanted < all) {
+            let least = if wanted < all { wanted } else { 1 };
+            let counts = (least..=wanted.min(all - 1)).rev();
+            if let Some(found) =
+                counts.filter_map(|count| self.part(&usable, count)).find(|found| self.host_holds(found))
+            {
+                return Ok(found);
+            }
+        }
+        if self.rules.host || wanted == 0 {
+            let found = self.demand.in_host_memory();
+            if self.host_holds(&found) {
+                return Ok(found);
+            }
+        }
+        Err(self.misfit(&usable, host_lacks))
+    }
+
+    fn usable(&self) -> Vec<Usable<'_>> {
+        let known = self.ground.devices.iter().filter_map(|room| {
+            let may = room.free?.saturating_sub(self.rules.reserve);
+            Some(Usable { room, may, driver: ground::driver(room.kind) })
+        });
+        known.collect()
+    }
+
+    /// Takes a placement if every share fits, by what was measured where that is known, else by what is computed.
+    fn fits(&self, mut found: Placement, usable: &[Usable<'_>]) -> Option<Placement> {
+        if let Some(measured) = self.known.and_then(|known| known(&found)) {
+            for (share, bytes) in found.shares.iter_mut().zip(measured) {
+                share.bytes = bytes;
+            }
+        }
+        let may = |id: &str| usable.iter().find(|device| *device.room.id == *id).map_or(0, |device| device.may);
+        found.shares.iter().all(|share| share.bytes <= may(&share.device)).then_some(found)
+    }
+
+    fn host_holds(&self, found: &Placement) -> bool {
+        self.ground.host.is_some_and(|free| found.host <= free.saturating_sub(self.rules.host_reserve))
+    }
+
+    /// On the device that is left with the least.
+    fn whole(&self, usable: &[Usable<'_>]) -> Option<Placement> {
+        // Where nothing was ever measured, a number tells whether it is worth the while.
+        let may_fit = |device: &&Usable<'_>| self.known.is_some() || self.demand.whole_bytes(device) <= device.may;
+        let fitting = usable.iter().filter(may_fit).filter_map(|device| {
+            let found = self.fits(self.demand.whole(device), usable)?;
+            Some((device.may - found.shares[0].bytes, found))
+        });
+        fitting.min_by_key(|(left, _)| *left).map(|(_, found)| found)
+    }
+
+    /// On as few devices as will do: those with the most room, and if that is not it, any so many.
+    fn split(&self, usable: &[Usable<'_>]) -> Option<Placement> {
+        if self.rules.split == SplitMode::Never {
+            return None;
+        }
+        let room = |device: &Usable<'_>| device.may.saturating_sub(device.driver);
+        let mut by_room: Vec<usize> = (0..usable.len()).collect();
+        by_room.sort_by_key(|at| std::cmp::Reverse(room(&usable[*at])));
+        let holds = |set: &[usize]| {
+            let sum = set.iter().map(|at| u128::from(room(&usable[*at]))).sum::<u128>();
+            sum >= self.demand.least_over(set.len())
+        };
+        (2..=usable.len()).find_map(|count| {
+            let mut largest = by_room[..count].to_vec();
+            if !holds(&largest) {
+                return None;
+            }
+            largest.sort_unstable();
+            self.split_over(&largest, usable).or_else(|| {
+                let sets = ground::sets(usable.len(), count).filter(|set| *set != largest && holds(set));
+                sets.into_iter().find_map(|set| self.split_over(&set, usable))
+            })
+        })
+    }
+
+    fn split_over(&self, set: &[usize], usable: &[Usable<'_>]) -> Option<Placement> {
+        let devices: Vec<Usable<'_>> = set.iter().map(|at| usable[*at]).collect();
+        match self.rules.split {
+            SplitMode::Never => None,
+            SplitMode::Tensor => self.fits(self.demand.tensor(&devices)?, usable),
+            SplitMode::Layers => {
+                let even = self.demand.in_proportion(&devices).and_then(|found| self.fits(found, usable));
+                even.or_else(|| self.fits(self.demand.filled(&devices, self.demand.layers(), true)?, usable))
+            }
+        }
+    }
+
+    /// The last `count` layers on whatever devices take them.
+    fn part(&self, usable: &[Usable<'_>], count: usize) -> Option<Placement> {
+        self.fits(self.demand.filled(usable, count, false)?, usable)
+    }
+
+    /// `host_lacks` is what does not go into host memory of a model that goes onto the devices.
+    fn misfit(&self, usable: &[Usable<'_>], host_lacks: Option<u64>) -> Misfit {
+        let unknown = self.ground.devices.iter().find(|room| room.free.is_none()).map(|room| room.id.to_string());
+        if let Some(device) = unknown.or_else(|| self.ground.host.is_none().then(|| "host".to_owned())) {
+            return Misfit::MemoryUnknown { device };
+        }
+        let host = self.ground.host.unwrap_or(0).saturating_sub(self.rules.host_reserve);
+        if usable.is_empty() || self.rules.layers == Some(0) {
+            let needs = self.demand.in_host_memory().host;
+            return Misfit::DoesNotFit { needs, free: host, devices: 0, stop: None };
+        }
+        let driver = usable.iter().map(|device| device.driver).max().unwrap_or(0);
+        let needs = self.demand.on_one_device().saturating_add(driver);
+        let free = usable.iter().map(|device| device.may).sum();
+        if let Some(needs) = host_lacks {
+            return Misfit::HostTooSmall { needs, free: host };
+        }
+        Misfit::DoesNotFit { needs, free, devices: usable.len(), stop: None }
+    }
+}

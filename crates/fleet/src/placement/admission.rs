@@ -1,0 +1,275 @@
+//! Who may use a model now, which model comes, which goes, who waits and who is sent away: pure, without clock or I/O.
+//!
+//! An [`Admission`] is told what happens ([`Admission::arrive`], [`Admission::left`], [`Admission::ready`], …), each time with
+//! the present moment, and answers with [`Effect`]s, the whole list of what is to be done in the world. It knows the
+//! present free memory ([`Admission::measured`]) and keeps the ledger of what it has promised beside.
+//!
+//! # What it guarantees
+//!
+//! * A busy model is not ended before its **drain bound**: it gets no more jobs, and so long to finish those it has.
+//! * A model is not ended before its **minimum residency** after a load: two models that want the same memory take turns.
+//! * A **pinned** model is not ended at all.
+//! * A job waits for its **maximum wait** at most; then it is sent away. Of models that wait for room, the one whose oldest
+//!   job has waited longest is next, so that each of the others has at most one turn before it; a priority puts a model
+//!   first, until half of the maximum wait has passed for somebody else.
+//! * As many jobs as the **bound** allows wait for one model.
+//! * Nobody is ended for a model that cannot then be placed: the place is planned, and reserved, first. And nobody at all
+//!   is ended for a model whose last load failed, until a load of it has gone well.
+//!
+//! # Who goes
+//!
+//! Idle models, the lowest priority first, and of those the one with the most idle time for each second that it would take
+//! to bring it back. Busy ones only for somebody who has lost patience, and is not of lower priority.
+
+mod contest;
+mod model;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::{Ground, Misfit, Placement, Rules};
+use model::Model;
+pub use model::{Life, Profile};
+
+/// Time since some beginning, the same for all calls.
+pub type Moment = Duration;
+/// Names a job that waits.
+pub type Ticket = u64;
+/// A model's place in the list of all.
+pub type ModelId = usize;
+
+/// The times and numbers that an operator sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a job may wait.
+    pub max_wait: Duration,
+    /// How many jobs may wait for one model.
+    pub max_waiting: usize,
+    /// How long a loaded model stays at least.
+    pub residency: Duration,
+    /// How long a job waits before a busy model is asked to go for it.
+    pub patience: Duration,
+    /// How long jobs that run may go on once their model is to go.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            max_wait: seconds(600),
+            max_waiting: 256,
+            residency: seconds(20),
+            patience: seconds(15),
+            drain: seconds(30),
+        }
+    }
+}
+
+/// The answer to a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// It has a slot.
+    Admit,
+    /// Its model is loaded for it, in this place, after these have gone.
+    Start {
+        /// The place, reserved from now on.
+        reserve: Box<Placement>,
+        /// Who goes for it.
+        evict: Vec<ModelId>,
+    },
+    /// Its model is being loaded already.
+    Join,
+    /// It waits, for a slot or for room.
+    Wait,
+    /// It is sent away.
+    Refuse(Reason),
+}
+
+/// Why a job is sent away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The model is larger than what could ever be free for it.
+    #[error("cannot place it: {0}")]
+    DoesNotFit(Misfit),
+    /// As many jobs wait as may.
+    #[error("{waiting} jobs wait for it already")]
+    QueueFull {
+        /// How many.
+        waiting: usize,
+    },
+    /// No slot came free in time.
+    #[error("no slot came free within {:.0} s", .waited.as_secs_f64())]
+    TooLate {
+        /// How long the job waited.
+        waited: Duration,
+    },
+    /// The model has failed for good.
+    #[error("it has failed")]
+    Failed,
+}
+
+/// Something to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Give a job that waited its slot.
+    Admit {
+        /// The job.
+        ticket: Ticket,
+        /// The model.
+        model: ModelId,
+    },
+    /// Load a model; the room for it is free.
+    Load {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        placement: Box<Placement>,
+    },
+    /// End a model: it is idle, or has had its time to finish.
+    Stop {
+        /// The model.
+        model: ModelId,
+    },
+    /// Send a job that waited away.
+    Refuse {
+        /// The job.
+        ticket: Ticket,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// The state of all models, and of all who wait for one.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    rules: Rules,
+    models: Vec<Model>,
+    ground: Ground,
+    /// Something has happened that may let somebody come.
+    changed: bool,
+    /// Nothing does so of itself before.
+    rest_until: Option<Moment>,
+}
+
+impl Admission {
+    /// Nothing is loaded, nobody waits, and nothing is known of the devices.
+    #[must_use]
+    pub fn new(limits: Limits, rules: Rules, models: Vec<Profile>) -> Self {
+        let models = models.into_iter().map(Model::new).collect();
+        Self { limits, rules, models, ground: Ground::default(), changed: true, rest_until: None }
+    }
+
+    /// Takes in a reading of the devices: free memory as it is measured, loaded models and all others counted.
+    pub fn measured(&mut self, ground: Ground) {
+        self.changed |= self.ground != ground;
+        self.ground = ground;
+    }
+
+    /// A job comes for a model. The effects are those of the decision, and never concern the job itself, unless it is
+    /// admitted or refused later.
+    pub fn arrive(&mut self, ticket: Ticket, model: ModelId, now: Moment) -> (Decision, Vec<Effect>) {
+        let of = &mut self.models[model];
+        if matches!(of.life, Life::Failed) {
+            return (Decision::Refuse(Reason::Failed), Vec::new());
+        }
+        if of.admits_at_once() {
+            of.take_slot(now);
+            return (Decision::Admit, Vec::new());
+        }
+        if of.waiting.len() >= self.limits.max_waiting {
+            return (Decision::Refuse(Reason::QueueFull { waiting: of.waiting.len() }), Vec::new());
+        }
+        // A second one for the same model changes nothing: it is not the oldest.
+        self.changed |= of.waiting.is_empty();
+        of.waiting.push_back((ticket, now));
+        let coming = matches!(of.life, Life::Coming { .. } | Life::Loading { .. });
+        let mut effects = self.settle(now);
+        let own = |effect: &Effect| matches!(effect, Effect::Refuse { ticket: of, .. } if *of == ticket);
+        if let Some(at) = effects.iter().position(own)
+            && let Effect::Refuse { reason, .. } = effects.swap_remove(at)
+        {
+            return (Decision::Refuse(reason), effects);
+        }
+        let decision = match &self.models[model].life {
+            _ if coming => Decision::Join,
+            Life::Coming { placement, evicted } => {
+                Decision::Start { reserve: placement.clone(), evict: evicted.clone() }
+            }
+            Life::Loading { placement, .. } => Decision::Start { reserve: placement.clone(), evict: Vec::new() },
+            _ => Decision::Wait,
+        };
+        (decision, effects)
+    }
+
+    /// A job has left its slot.
+    pub fn left(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+        self.models[model].leave_slot(now);
+        self.changed |= self.models[model].is_idle();
+        self.settle(now)
+    }
+
+    /// A job that waited does not wait any more.
+    pub fn cancelled(&mut self, ticket: Ticket, now: Moment) -> Vec<Effect> {
+        for model in &mut self.models {
+            // Who was not the oldest changes nothing.
+            self.changed |= model.waiting.front().is_some_and(|(waiting, _)| *waiting == ticket);
+            model.waiting.retain(|(waiting, _)| *waiting != ticket);
+        }
+        self.settle(now)
+    }
+
+    /// A load has ended well: the model has so many slots.
+    pub fn ready(&mut self, model: ModelId, slots: u32, now: Moment) -> Vec<Effect> {
+        self.models[model].ready(slots, now);
+        self.changed = true;
+        self.settle(now)
+    }
+
+    /// What a loading or loaded model is seen to hold, by device: so much of its promise is visible in what is measured.
+    pub fn holds(&mut self, model: ModelId, holds: Vec<(String, u64)>) {
+        self.models[model].is_seen_to_hold(holds);
+        self.changed = true;
+    }
+
+    /// A load has failed, or a loaded model has ended unasked. It may be tried again at `retry`, or never.
+    pub fn failed(&mut self, model: ModelId, retry: Option<Moment>, now: Moment) -> Vec<Effect> {
+        self.models[model].failed(retry);
+        self.changed = true;
+        self.settle(now)
+    }
+
+    /// An operator, or a changed file, gives a failed model another chance.
+    pub fn revive(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+        self.models[model].revive();
+        self.changed = true;
+        self.settle(now)
+    }
+
+    /// A model that was to end has ended, and its memory is seen to be free: [`Admission::measured`] comes first.
+    pub fn gone(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+        self.models[model].gone();
+        self.changed = true;
+        self.settle(now)
+    }
+
+    /// Time has passed: to be called at [`Admission::wake_at`], and harmless at any time.
+    pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
+        self.settle(now)
+    }
+
+    /// Where a model is in its life.
+    #[must_use]
+    pub fn life(&self, model: ModelId) -> &Life {
+        &self.models[model].life
+    }
+
+    /// Jobs that wait for a model.
+    #[must_use]
+    pub fn waiting(&self, model: ModelId) -> usize {
+        self.models[model].waiting.len()
+    }
+}

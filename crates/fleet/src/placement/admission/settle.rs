@@ -1,0 +1,186 @@
+//! Everything that follows from what has happened, until nothing more does.
+
+use super::contest::Turn;
+use super::{Admission, Effect, Life, ModelId, Moment, Reason};
+
+impl Admission {
+    /// Brings everything to rest at this moment.
+    pub(super) fn settle(&mut self, now: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.send_away(now, &mut effects);
+        self.give_slots(now, &mut effects);
+        // Who comes and who goes is a question of what has changed since it was last asked; most jobs change nothing.
+        if self.changed || self.rest_until.is_some_and(|until| now >= until) {
+            self.changed = false;
+            self.begin_loads(now, &mut effects);
+            self.take_turns(now, &mut effects);
+        }
+        self.end_models(now, &mut effects);
+        self.rest_until = self.wake_at(now);
+        effects
+    }
+
+    /// Those who have waited too long, and those who wait for nothing.
+    fn send_away(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        for model in &mut self.models {
+            let failed = matches!(model.life, Life::Failed);
+            while let Some((ticket, since)) = model.waiting.front().copied() {
+                let waited = now.saturating_sub(since);
+                let reason = match failed {
+                    true => Reason::Failed,
+                    false if waited >= self.limits.max_wait => Reason::TooLate { waited },
+                    false => break,
+                };
+                model.waiting.pop_front();
+                self.changed = true;
+                effects.push(Effect::Refuse { ticket, reason });
+            }
+        }
+    }
+
+    /// First come, first served, wherever a slot is free.
+    fn give_slots(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        for (at, model) in self.models.iter_mut().enumerate() {
+            while let Life::Ready { slots, busy, draining: None, .. } = model.life
+                && busy < slots
+                && let Some((ticket, _)) = model.waiting.pop_front()
+            {
+                model.take_slot(now);
+                effects.push(Effect::Admit { ticket, model: at });
+            }
+        }
+    }
+
+    /// Models whose place has come free are loaded into it. Those for whom it did not come free begin anew, and so do those
+    /// for whom nobody waits any more.
+    fn begin_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        for at in 0..self.models.len() {
+            let Life::Coming { evicted, .. } = &self.models[at].life else { continue };
+            let going = |other: &ModelId| match &self.models[*other].life {
+                Life::Leaving { .. } => true,
+                Life::Ready { draining, .. } => draining.is_some(),
+                _ => false,
+            };
+            let waits_for = evicted.iter().any(going);
+            if self.models[at].waiting.is_empty() {
+                self.drop_wish(at);
+                continue;
+            }
+            match self.turn(at, false, now) {
+                Turn::Free(placement) => self.load(at, placement, now, effects),
+                _ if waits_for => {}
+                Turn::After(..) | Turn::NotYet | Turn::Unknown | Turn::Never(_) => {
+                    self.models[at].give_up();
+                }
+            }
+        }
+    }
+
+    /// Nobody wants it any more: those who were only asked to go may stay.
+    fn drop_wish(&mut self, at: ModelId) {
+        let evicted = self.models[at].give_up();
+        let wanted: Vec<ModelId> = self
+            .models
+            .iter()
+            .filter_map(|model| match &model.life {
+                Life::Coming { evicted, .. } => Some(evicted.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        for other in evicted.into_iter().filter(|other| !wanted.contains(other)) {
+            if let Life::Ready { draining, .. } = &mut self.models[other].life {
+                *draining = None;
+            }
+        }
+    }
+
+    fn load(&mut self, at: ModelId, placement: super::Placement, now: Moment, effects: &mut Vec<Effect>) {
+        let placement = Box::new(placement);
+        self.models[at].place(&placement, Life::Loading { placement: placement.clone(), since: now });
+        effects.push(Effect::Load { model: at, placement });
+    }
+
+    /// Those who wait for room, one after the other. Once the first of them has lost its patience nobody may overtake it,
+    /// or small ones could keep a large one out for ever.
+    fn take_turns(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let mut first = true;
+        for at in self.contenders(now) {
+            match self.turn(at, first, now) {
+                Turn::Free(placement) => self.load(at, placement, now, effects),
+                Turn::After(placement, evicted) => {
+                    for other in &evicted {
+                        if let Life::Ready { draining, .. } = &mut self.models[*other].life {
+                            *draining = Some(now + self.limits.drain);
+                        }
+                    }
+                    let placement = Box::new(placement);
+                    self.models[at].place(&placement, Life::Coming { placement: placement.clone(), evicted });
+                }
+                Turn::NotYet => {
+                    let waited = self.models[at].oldest().map_or(Moment::ZERO, |since| now.saturating_sub(since));
+                    if waited >= self.limits.patience {
+                        return;
+                    }
+                    first = false;
+                }
+                // It keeps nobody waiting who can be placed where memory is known.
+                Turn::Unknown => {}
+                Turn::Never(misfit) => {
+                    for (ticket, _) in self.models[at].waiting.drain(..) {
+                        effects.push(Effect::Refuse { ticket, reason: Reason::DoesNotFit(misfit.clone()) });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Those who are to go and have finished, or have had their time; and those whom nobody has used for too long.
+    fn end_models(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        for (at, model) in self.models.iter_mut().enumerate() {
+            let Life::Ready { placement, busy, draining, .. } = &model.life else { continue };
+            let finished = draining.is_some_and(|until| *busy == 0 || now >= until);
+            let unused = model.profile.ttl.is_some_and(|ttl| now.saturating_sub(model.last_used) >= ttl);
+            let expired = unused && model.is_idle() && model.may_go(&self.limits, now);
+            if finished || expired {
+                model.life = Life::Leaving { placement: placement.clone() };
+                effects.push(Effect::Stop { model: at });
+            }
+        }
+    }
+
+    /// When something happens of itself: the next time at which [`Admission::tick`] would do anything.
+    #[must_use]
+    pub fn wake_at(&self, now: Moment) -> Option<Moment> {
+        let limits = &self.limits;
+        let mut next: Option<Moment> = None;
+        let mut at = |time: Moment| {
+            if time > now && next.is_none_or(|next| time < next) {
+                next = Some(time);
+            }
+        };
+        for model in &self.models {
+            let oldest = model.oldest();
+            if let Some(since) = oldest {
+                at(since + limits.max_wait);
+            }
+            match (&model.life, oldest) {
+                (Life::Ready { draining: Some(until), .. }, _) => at(*until),
+                (Life::Ready { since, draining: None, .. }, _) => {
+                    // One that ends while nobody waits for room is a time too many, which is harmless.
+                    at(*since + limits.residency);
+                    if let Some(ttl) = model.profile.ttl.filter(|_| model.is_idle()) {
+                        at(model.last_used + ttl);
+                    }
+                }
+                (Life::BackingOff { until }, Some(_)) => at(*until),
+                (Life::Absent, Some(since)) => {
+                    at(since + limits.patience);
+                    at(since + limits.max_wait / 2);
+                }
+                _ => {}
+            }
+        }
+        next
+    }
+}

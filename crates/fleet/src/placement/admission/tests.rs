@@ -1,0 +1,196 @@
+//! The five answers, and who goes for whom, one by one. What holds under any traffic is in the suite `traffic`.
+
+use std::sync::Arc;
+
+use auxot_catalog::{Layer, Need};
+use auxot_gpu::Kind;
+
+use super::*;
+use crate::placement::Room;
+
+const GIB: u64 = 1 << 30;
+
+/// A model that takes `gib` and a half, driver included.
+fn profile(name: &str, gib: u64) -> Profile {
+    let layer = Layer { weights: GIB / 4, experts: 0, cache: 0 };
+    let need = Need {
+        layers: vec![layer; 4 * gib as usize],
+        output: 0,
+        embedding: 0,
+        weights: gib * GIB,
+        compute: 0,
+        inputs: 0,
+        logits: 0,
+        projector: 0,
+    };
+    Profile { name: name.into(), need: Arc::new(need), pin: false, priority: 0, ttl: None }
+}
+
+fn seconds(seconds: u64) -> Moment {
+    Moment::from_secs(seconds)
+}
+
+fn ground(gib: u64) -> Ground {
+    let room = Room { id: "GPU-0".into(), kind: Kind::Nvidia, free: Some(gib * GIB + GIB / 2) };
+    Ground { devices: vec![room], host: Some(64 * GIB) }
+}
+
+/// One card, and nothing on it.
+fn admission(gib: u64, models: Vec<Profile>) -> Admission {
+    let mut admission = Admission::new(Limits::default(), Rules::default(), models);
+    admission.measured(ground(gib));
+    admission
+}
+
+/// A job for a model, which is then loaded at that second; the job has ended when this returns.
+fn load(admission: &mut Admission, model: ModelId, at: u64, free_after: u64) {
+    let (decision, effects) = admission.arrive(1000 + model as u64, model, seconds(at));
+    assert!(matches!(decision, Decision::Start { ref evict, .. } if evict.is_empty()), "{decision:?}");
+    assert!(matches!(effects[..], [Effect::Load { .. }]), "{effects:?}");
+    admission.measured(ground(free_after));
+    let effects = admission.ready(model, 1, seconds(at + 2));
+    assert_eq!(effects, [Effect::Admit { ticket: 1000 + model as u64, model }]);
+    assert_eq!(admission.left(model, seconds(at + 3)), []);
+}
+
+#[test]
+fn the_five_answers() {
+    let mut admission = admission(10, vec![profile("a", 4), profile("b", 30)]);
+    let (start, effects) = admission.arrive(1, 0, seconds(1));
+    let Decision::Start { reserve, evict } = start else { panic!("{start:?}") };
+    assert_eq!((reserve.shares[0].bytes, evict.is_empty()), (4 * GIB + GIB / 2, true));
+    assert_eq!(effects, [Effect::Load { model: 0, placement: reserve }]);
+    assert_eq!(admission.arrive(2, 0, seconds(2)), (Decision::Join, vec![]));
+    assert_eq!(admission.ready(0, 1, seconds(3)), [Effect::Admit { ticket: 1, model: 0 }]);
+    assert_eq!(admission.arrive(3, 0, seconds(3)), (Decision::Wait, vec![]));
+    assert_eq!(admission.left(0, seconds(4)), [Effect::Admit { ticket: 2, model: 0 }]);
+    assert_eq!(admission.cancelled(3, seconds(4)), []);
+    assert_eq!(admission.left(0, seconds(5)), []);
+    assert_eq!(admission.arrive(4, 0, seconds(6)), (Decision::Admit, vec![]));
+    let (refused, _) = admission.arrive(5, 1, seconds(6));
+    let Decision::Refuse(reason) = refused else { panic!("{refused:?}") };
+    assert_eq!(reason.to_string(), "cannot place it: needs 30.5 GiB, free 10.0 GiB on 1 device");
+}
+
+#[test]
+fn a_full_line_and_too_long_a_wait_are_refused() {
+    let limits = Limits { max_waiting: 2, ..Limits::default() };
+    let mut admission = Admission::new(limits, Rules::default(), vec![profile("a", 4)]);
+    admission.measured(ground(10));
+    admission.arrive(1, 0, seconds(0));
+    admission.arrive(2, 0, seconds(5));
+    assert_eq!(admission.arrive(3, 0, seconds(5)).0, Decision::Refuse(Reason::QueueFull { waiting: 2 }));
+    assert_eq!(admission.wake_at(seconds(5)), Some(seconds(600)));
+    let late = Effect::Refuse { ticket: 1, reason: Reason::TooLate { waited: seconds(600) } };
+    assert_eq!(admission.tick(seconds(600)), [late]);
+    assert_eq!(admission.waiting(0), 1);
+}
+
+#[test]
+fn the_idle_longest_and_cheapest_goes_after_its_residency() {
+    let mut admission = admission(10, vec![profile("a", 4), profile("b", 4), profile("c", 4)]);
+    load(&mut admission, 0, 0, 6);
+    load(&mut admission, 1, 10, 1);
+    let (wait, effects) = admission.arrive(1, 2, seconds(15));
+    assert_eq!((wait, effects), (Decision::Wait, vec![]), "both are new");
+    assert_eq!(admission.wake_at(seconds(15)), Some(seconds(22)));
+    let effects = admission.tick(seconds(22));
+    assert_eq!(effects, [Effect::Stop { model: 0 }]);
+    assert!(matches!(admission.life(2), Life::Coming { evicted, .. } if *evicted == [0]));
+    admission.measured(ground(5));
+    let effects = admission.gone(0, seconds(23));
+    assert!(matches!(effects[..], [Effect::Load { model: 2, .. }]), "{effects:?}");
+}
+
+#[test]
+fn a_busy_one_goes_only_for_the_impatient_and_after_its_time() {
+    let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
+    load(&mut admission, 0, 0, 1);
+    assert_eq!(admission.arrive(1, 0, seconds(100)).0, Decision::Admit);
+    assert_eq!(admission.arrive(2, 1, seconds(101)).0, Decision::Wait);
+    assert_eq!(admission.tick(seconds(115)), []);
+    assert_eq!(admission.tick(seconds(116)), [], "it is asked to go, and has its time");
+    assert!(matches!(admission.life(0), Life::Ready { draining: Some(until), .. } if *until == seconds(146)));
+    assert_eq!(admission.arrive(3, 0, seconds(120)).0, Decision::Wait, "no new jobs");
+    assert_eq!(admission.tick(seconds(145)), []);
+    assert_eq!(admission.tick(seconds(146)), [Effect::Stop { model: 0 }]);
+}
+
+#[test]
+fn who_was_asked_to_go_stays_when_nobody_wants_the_room_any_more() {
+    let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
+    load(&mut admission, 0, 0, 1);
+    admission.arrive(1, 0, seconds(100));
+    admission.arrive(2, 1, seconds(101));
+    admission.tick(seconds(116));
+    assert_eq!(admission.cancelled(2, seconds(117)), []);
+    assert!(matches!(admission.life(0), Life::Ready { draining: None, .. }));
+    assert_eq!(admission.life(1), &Life::Absent);
+}
+
+#[test]
+fn a_pinned_one_stays_and_a_higher_priority_goes_last() {
+    let pinned = Profile { pin: true, ..profile("a", 4) };
+    let high = Profile { priority: 5, ..profile("b", 4) };
+    let mut admission = admission(15, vec![pinned, high, profile("c", 4), profile("d", 4), profile("e", 12)]);
+    load(&mut admission, 0, 0, 10);
+    load(&mut admission, 1, 10, 6);
+    load(&mut admission, 2, 20, 1);
+    let (start, effects) = admission.arrive(1, 3, seconds(100));
+    assert!(matches!(start, Decision::Start { evict, .. } if evict == [2]));
+    assert_eq!(effects, [Effect::Stop { model: 2 }]);
+    let (refused, _) = admission.arrive(2, 4, seconds(101));
+    assert!(matches!(refused, Decision::Refuse(Reason::DoesNotFit(_))), "{refused:?}");
+}
+
+#[test]
+fn a_model_whose_load_failed_makes_nobody_go() {
+    let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
+    load(&mut admission, 0, 0, 1);
+    let (start, _) = admission.arrive(1, 1, seconds(100));
+    assert!(matches!(start, Decision::Start { .. }));
+    admission.measured(ground(6));
+    assert!(matches!(admission.gone(0, seconds(101))[..], [Effect::Load { model: 1, .. }]));
+    assert_eq!(admission.failed(1, Some(seconds(110)), seconds(105)), []);
+    assert!(matches!(admission.arrive(2, 0, seconds(106)).0, Decision::Start { .. }), "the healthy one comes back");
+    admission.measured(ground(1));
+    admission.ready(0, 1, seconds(107));
+    admission.left(0, seconds(108));
+    assert_eq!(admission.tick(seconds(200)), [], "and stays");
+    let effects = admission.failed(1, None, seconds(201));
+    assert_eq!(effects, [Effect::Refuse { ticket: 1, reason: Reason::Failed }]);
+    assert_eq!(admission.arrive(3, 1, seconds(202)).0, Decision::Refuse(Reason::Failed));
+    admission.revive(1, seconds(203));
+    let (start, _) = admission.arrive(4, 1, seconds(204));
+    assert!(matches!(start, Decision::Start { evict, .. } if evict == [0]));
+}
+
+#[test]
+fn an_unused_one_is_ended_after_its_time() {
+    let mut admission = admission(10, vec![Profile { ttl: Some(seconds(60)), ..profile("a", 4) }]);
+    load(&mut admission, 0, 0, 6);
+    assert_eq!(admission.wake_at(seconds(30)), Some(seconds(63)));
+    assert_eq!(admission.tick(seconds(62)), []);
+    assert_eq!(admission.tick(seconds(63)), [Effect::Stop { model: 0 }]);
+}
+
+#[test]
+fn what_is_promised_is_not_promised_again() {
+    let mut admission = admission(10, vec![profile("a", 6), profile("b", 6)]);
+    admission.arrive(1, 0, seconds(0));
+    let (wait, _) = admission.arrive(2, 1, seconds(1));
+    assert_eq!(wait, Decision::Wait, "the first one's memory is not seen yet, and is not free");
+    admission.measured(ground(4));
+    admission.holds(0, vec![("GPU-0".into(), 6 * GIB)]);
+    assert_eq!(admission.tick(seconds(2)), []);
+}
+
+#[test]
+fn memory_that_cannot_be_read_keeps_only_those_waiting_who_need_it() {
+    let mut admission = Admission::new(Limits::default(), Rules::default(), vec![profile("a", 20), profile("b", 4)]);
+    let mut two = ground(5);
+    two.devices.push(Room { id: "GPU-1".into(), kind: Kind::Nvidia, free: None });
+    admission.measured(two);
+    assert_eq!(admission.arrive(1, 0, seconds(0)).0, Decision::Wait);
+    assert!(matches!(admission.arrive(2, 1, seconds(100)).0, Decision::Start { .. }));
+}

@@ -1,0 +1,120 @@
+//! What is free, and what of it may be taken.
+
+use std::sync::Arc;
+
+use auxot_gpu::{Device, Kind, Sample};
+use serde::{Deserialize, Serialize};
+
+use super::Config;
+
+const MIB: u64 = 1 << 20;
+/// The host's memory among devices.
+pub(super) const HOST: &str = "host";
+
+/// All places where models can lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// The devices that may be used, in the order in which an engine would see them. The host is none of them.
+    pub devices: Vec<Room>,
+    /// Free host memory in bytes; `None` where it could not be read.
+    pub host: Option<u64>,
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Whose it is.
+    pub kind: Kind,
+    /// Free bytes; `None` where that could not be read, or the device is lost.
+    pub free: Option<u64>,
+}
+
+impl Ground {
+    /// What a sample says, less what is promised to loads that it cannot show yet.
+    #[must_use]
+    pub fn of(sample: &Sample, host: Option<u64>, promised: impl Fn(&str) -> u64) -> Self {
+        let free = |device: &Device| device.free.map(|free| free.saturating_sub(promised(&device.id)));
+        let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host);
+        let devices =
+            gpus.map(|device| Room { id: device.id.as_str().into(), kind: device.kind, free: free(device) }).collect();
+        let shown = sample.devices.iter().find(|device| device.kind == Kind::Host).and_then(|device| device.free);
+        let host = host.or(shown).map(|free| free.saturating_sub(promised(HOST)));
+        Self { devices, host }
+    }
+
+    /// The same with some bytes given back. What is unknown stays unknown.
+    pub(super) fn freed(&mut self, device: &str, bytes: u64) {
+        self.change(device, |free| free.saturating_add(bytes));
+    }
+
+    /// The same with some bytes less.
+    pub(super) fn taken(&mut self, device: &str, bytes: u64) {
+        self.change(device, |free| free.saturating_sub(bytes));
+    }
+
+    fn change(&mut self, device: &str, change: impl Fn(u64) -> u64) {
+        let room = self.devices.iter_mut().find(|room| &*room.id == device);
+        let free = match room {
+            Some(room) => &mut room.free,
+            None if device == HOST => &mut self.host,
+            None => return,
+        };
+        *free = free.map(change);
+    }
+}
+
+/// What the operator allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Bytes that stay free on every device, for what nobody can foresee.
+    pub reserve: u64,
+    /// Bytes that stay free in host memory.
+    pub host_reserve: u64,
+    /// How a model may be spread over devices.
+    pub split: SplitMode,
+    /// Whether some layers may lie in host memory, which is slow.
+    pub partial: bool,
+    /// Whether all of a model may lie in host memory.
+    pub host: bool,
+    /// Layers on devices, if the operator says so; `None` is all, or as many as fit.
+    pub layers: Option<usize>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Config::default().rules(true)
+    }
+}
+
+/// How a model may be spread over devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SplitMode {
+    /// Not at all.
+    Never,
+    /// Whole layers to each device.
+    Layers,
+    /// A part of every layer to each device: faster where the devices are closely coupled.
+    Tensor,
+}
+
+/// What a driver takes for one process on one device, before the engine asks for anything: its code, its libraries'
+/// workspaces. Taken from what such processes usually show, on the high side; a measurement takes its place.
+pub(super) fn driver(kind: Kind) -> u64 {
+    match kind {
+        Kind::Nvidia => 512 * MIB,
+        Kind::Amd => 384 * MIB,
+        Kind::Apple => 64 * MIB,
+        Kind::Host => 0,
+    }
+}
+
+/// All ways to choose `count` of `of` devices, each in order. More than 16 devices are only ever tried as the largest ones.
+pub(super) fn sets(of: usize, count: usize) -> impl Iterator<Item = Vec<usize>> {
+    let of = if of > 16 { 0 } else { of };
+    (0_u32..1 << of)
+        .filter(move |set| set.count_ones() as usize == count)
+        .map(move |set| (0..of).filter(|at| set & (1 << at) != 0).collect())
+}

@@ -1,0 +1,281 @@
+//! The planner's promises under any memory, and its choices one by one.
+
+use std::sync::Arc;
+
+use auxot_catalog::{Layer, Need};
+use auxot_gpu::Kind;
+use proptest::prelude::*;
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+fn need(layers: usize, weights: u64, cache: u64) -> Need {
+    let layer = Layer { weights, experts: 0, cache };
+    Need {
+        layers: vec![layer; layers],
+        output: weights / 2,
+        embedding: weights / 2,
+        weights: weights * (layers as u64 + 1),
+        compute: 300 * MIB,
+        inputs: 20 * MIB,
+        logits: MIB,
+        projector: 0,
+    }
+}
+
+fn ground(free: &[u64]) -> Ground {
+    let room =
+        |(at, free): (usize, &u64)| Room { id: format!("GPU-{at}").into(), kind: Kind::Nvidia, free: Some(*free) };
+    Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB) }
+}
+
+fn demand(need: &Need) -> Demand {
+    Demand::of(&Arc::new(need.clone()))
+}
+
+fn find(need: &Need, ground: &Ground, rules: &Rules) -> Result<Placement, Misfit> {
+    plan(&demand(need), ground, rules, None)
+}
+
+#[test]
+fn a_whole_model_goes_where_the_least_is_left() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    let placed = find(&ten, &ground(&[80 * GIB, 12 * GIB, 24 * GIB]), &Rules::default()).unwrap();
+    assert_eq!((placed.split, placed.shares[0].device.as_str()), (Split::Whole, "GPU-1"));
+    assert_eq!(placed.shares[0].bytes, 20 * 500 * MIB + 240 * MIB + 300 * MIB + 512 * MIB);
+    assert_eq!(placed.host, (240 + 20 + 1) * MIB);
+    assert_eq!(placed.arguments(), ["--n-gpu-layers", "21", "--split-mode", "none", "--main-gpu", "0"]);
+    assert_eq!(placed.environment(), [("CUDA_VISIBLE_DEVICES".to_owned(), "GPU-1".to_owned())]);
+}
+
+#[test]
+fn a_large_one_is_split_over_as_few_as_will_do_in_proportion() {
+    let thirty = need(60, 480 * MIB, 20 * MIB);
+    let placed = find(&thirty, &ground(&[24 * GIB, 8 * GIB, 12 * GIB]), &Rules::default()).unwrap();
+    assert_eq!(placed.split, Split::Layers);
+    let shares: Vec<(&str, usize)> = placed.shares.iter().map(|share| (&*share.device, share.layers.len())).collect();
+    assert_eq!(shares, [("GPU-0", 41), ("GPU-2", 20)]);
+    let told = ["--n-gpu-layers", "61", "--split-mode", "layer", "--tensor-split", "41,20"];
+    assert_eq!(placed.arguments(), told);
+    assert_eq!(placed.environment()[0].1, "GPU-0,GPU-2");
+    let tensor =
+        find(&thirty, &ground(&[24 * GIB; 2]), &Rules { split: SplitMode::Tensor, ..Rules::default() }).unwrap();
+    assert_eq!(tensor.split, Split::Tensor);
+    assert_eq!(tensor.shares[0].bytes, tensor.shares[1].bytes);
+    assert_eq!(tensor.arguments()[2..5], ["--split-mode", "tensor", "--tensor-split"]);
+    let never = Rules { split: SplitMode::Never, ..Rules::default() };
+    assert!(find(&thirty, &ground(&[24 * GIB; 2]), &never).is_err());
+}
+
+#[test]
+fn a_part_in_host_memory_only_where_that_is_allowed() {
+    let thirty = need(60, 480 * MIB, 20 * MIB);
+    let small = ground(&[10 * GIB]);
+    assert!(find(&thirty, &small, &Rules::default()).is_err());
+    let placed = find(&thirty, &small, &Rules { partial: true, ..Rules::default() }).unwrap();
+    assert_eq!((placed.split, placed.offloaded), (Split::Partial, 18));
+    assert_eq!(placed.shares[0].layers, 43..61, "the last ones, and the output");
+    assert_eq!(placed.host, thirty.on_host(18));
+    let exact = Rules { layers: Some(5), ..Rules::default() };
+    assert_eq!(find(&thirty, &small, &exact).unwrap().offloaded, 5, "the operator's word");
+    let none = Rules { layers: Some(0), ..Rules::default() };
+    let host = find(&thirty, &small, &none).unwrap();
+    assert_eq!((host.split, host.shares.len(), host.host), (Split::Host, 0, thirty.on_host(0)));
+    assert_eq!(host.arguments(), ["--n-gpu-layers", "0", "--device", "none"]);
+    assert_eq!(host.environment(), [("CUDA_VISIBLE_DEVICES".to_owned(), String::new())]);
+    let allowed = Rules { host: true, ..Rules::default() };
+    assert_eq!(find(&thirty, &small, &allowed).unwrap().split, Split::Host);
+    assert_eq!(find(&thirty, &ground(&[]), &allowed).unwrap().split, Split::Host);
+    let poor = Ground { host: Some(8 * GIB), ..ground(&[]) };
+    assert_eq!(find(&thirty, &poor, &allowed).unwrap_err().to_string(), "needs 30.1 GiB, free 7.0 GiB of host memory");
+}
+
+#[test]
+fn unknown_memory_is_neither_free_nor_full() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    let mut devices = ground(&[24 * GIB, 24 * GIB]);
+    devices.devices[0].free = None;
+    assert_eq!(find(&ten, &devices, &Rules::default()).unwrap().shares[0].device, "GPU-1");
+    devices.devices[1].free = Some(GIB);
+    let misfit = find(&ten, &devices, &Rules::default()).unwrap_err();
+    assert_eq!(misfit, Misfit::MemoryUnknown { device: "GPU-0".into() });
+    let blind = Ground { host: None, ..ground(&[24 * GIB]) };
+    assert_eq!(find(&ten, &blind, &Rules::default()).unwrap_err(), Misfit::MemoryUnknown { device: "host".into() });
+}
+
+#[test]
+fn a_refusal_has_the_numbers_in_it() {
+    let forty = need(80, 480 * MIB, 20 * MIB);
+    let misfit = find(&forty, &ground(&[10 * GIB, 9 * GIB]), &Rules::default()).unwrap_err();
+    assert_eq!(misfit.to_string(), "needs 40.1 GiB, free 18.0 GiB on 2 devices");
+    let stop = Some(Stop { models: vec!["a".into(), "b".into()], at: vec![0, 1], frees: 14 * GIB });
+    let misfit = Misfit::DoesNotFit { needs: 41 * GIB + 200 * MIB, free: 18 * GIB + 900 * MIB, devices: 1, stop };
+    assert_eq!(misfit.to_string(), "needs 41.2 GiB, free 18.9 GiB on 1 device, stopping a and b would free 14.0 GiB");
+    let poor = Ground { host: Some(GIB), ..ground(&[80 * GIB]) };
+    let misfit = find(&forty, &poor, &Rules::default()).unwrap_err();
+    assert_eq!(misfit.to_string(), "needs 261 MiB of host memory, free 0 B");
+    assert_eq!(bytes_text(1023 * MIB + MIB - 1), "1.0 GiB");
+}
+
+#[test]
+fn what_was_measured_is_better_than_what_is_computed() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    let rules = Rules::default();
+    let tight = ground(&[10 * GIB + 700 * MIB]);
+    assert!(find(&ten, &tight, &rules).is_err());
+    let known = |placement: &Placement| (placement.split == Split::Whole).then(|| vec![10 * GIB]);
+    let placed = plan(&demand(&ten), &tight, &rules, Some(&known)).unwrap();
+    assert_eq!(placed.shares[0].bytes, 10 * GIB);
+    let known = |_: &Placement| Some(vec![13 * GIB]);
+    assert!(plan(&demand(&ten), &ground(&[13 * GIB]), &rules, Some(&known)).is_err(), "also when it is more");
+}
+
+#[test]
+fn those_who_must_go_are_as_few_as_will_do() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    let holds = |device: &str, gib: u64| [(device.to_owned(), gib * GIB), ("host".to_owned(), GIB)];
+    let held = [holds("GPU-1", 3), holds("GPU-0", 4), holds("GPU-0", 6), holds("GPU-0", 9)];
+    let tenants: Vec<Tenant<'_>> =
+        ["a", "b", "c", "d"].into_iter().zip(&held).map(|(model, holds)| Tenant { model, holds }).collect();
+    let free = ground(&[2 * GIB, 2 * GIB]);
+    let (placement, stop) = make_room(&demand(&ten), &free, &Rules::default(), &tenants, None).unwrap();
+    let stop = stop.unwrap();
+    assert_eq!((stop.models, stop.at, stop.frees), (vec!["b".into(), "c".into()], vec![1, 2], 10 * GIB));
+    assert_eq!(placement.shares[0].device, "GPU-0");
+    let large = need(100, 480 * MIB, 20 * MIB);
+    let misfit = make_room(&demand(&large), &free, &Rules::default(), &tenants, None).unwrap_err();
+    assert_eq!(misfit, find(&large, &free, &Rules::default()).unwrap_err());
+    let held = holds("GPU-1", 14);
+    let pinned = [Tenant { model: "p", holds: &held }];
+    let misfit = find(&ten, &free, &Rules::default()).unwrap_err();
+    let advised = advise(misfit, &demand(&ten), &free, &Rules::default(), &pinned, None).to_string();
+    assert_eq!(advised, "needs 10.8 GiB, free 3.0 GiB on 2 devices, stopping p would free 14.0 GiB");
+    let roomy = ground(&[80 * GIB]);
+    assert_eq!(make_room(&demand(&ten), &roomy, &Rules::default(), &tenants, None).unwrap().1, None);
+}
+
+fn any_need() -> impl Strategy<Value = Need> {
+    let layer = (1u64..900, 0u64..300).prop_map(|(weights, cache)| Layer {
+        weights: weights * MIB,
+        experts: 0,
+        cache: cache * MIB,
+    });
+    (prop::collection::vec(layer, 1..60), 0u64..2000, 10u64..800, 0u64..700).prop_map(
+        |(layers, output, compute, projector)| {
+            let weights = layers.iter().map(|layer| layer.weights).sum::<u64>() + output * MIB;
+            let inputs = compute * MIB / 4;
+            let (output, compute, projector) = (output * MIB, compute * MIB, projector * MIB);
+            Need { layers, output, embedding: output, weights, compute, inputs, logits: MIB, projector }
+        },
+    )
+}
+
+fn any_ground() -> impl Strategy<Value = Ground> {
+    let free = prop::option::weighted(0.9, 0u64..90_000).prop_map(|mib| mib.map(|mib| mib * MIB));
+    let kind = prop_oneof![Just(Kind::Nvidia), Just(Kind::Amd)];
+    (prop::collection::vec((free, kind), 0..6), prop::option::weighted(0.95, 0u64..200_000)).prop_map(
+        |(rooms, host)| {
+            let room = |(at, (free, kind))| Room { id: format!("GPU-{at}").into(), kind, free };
+            Ground { devices: rooms.into_iter().enumerate().map(room).collect(), host: host.map(|mib| mib * MIB) }
+        },
+    )
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    let split = prop_oneof![Just(SplitMode::Never), Just(SplitMode::Layers), Just(SplitMode::Tensor)];
+    (0u64..3000, split, any::<bool>(), any::<bool>(), prop::option::weighted(0.2, 0usize..70)).prop_map(
+        |(reserve, split, partial, host, layers)| Rules {
+            reserve: reserve * MIB,
+            host_reserve: reserve * MIB,
+            split,
+            partial,
+            host,
+            layers,
+        },
+    )
+}
+
+/// Everything that must be true of a placement, whatever it is.
+fn check(placed: &Placement, need: &Need, ground: &Ground, rules: &Rules) -> Result<(), TestCaseError> {
+    for share in &placed.shares {
+        let room = ground.devices.iter().find(|room| *room.id == *share.device);
+        let free = room.and_then(|room| room.free);
+        prop_assert!(free.is_some_and(|free| share.bytes + rules.reserve <= free), "{share:?} of {free:?}");
+        prop_assert!(!share.layers.is_empty());
+    }
+    let host = ground.host;
+    prop_assert!(host.is_some_and(|free| placed.host == 0 || placed.host + rules.host_reserve <= free));
+    let weights: u64 = placed.shares.iter().map(|share| share.weights).sum();
+    let first = need.offloadable() - placed.offloaded;
+    let expected = need.of_layers(first..need.offloadable());
+    let cache: u64 = placed.shares.iter().map(|share| share.cache).sum();
+    prop_assert!(weights + cache >= expected, "every layer lies somewhere");
+    if matches!(placed.split, Split::Layers | Split::Partial | Split::Whole) {
+        let mut next = first;
+        for share in &placed.shares {
+            prop_assert_eq!(share.layers.start, next);
+            next = share.layers.end;
+        }
+        prop_assert!(placed.offloaded == 0 || next == need.offloadable());
+    }
+    match placed.split {
+        Split::Whole => prop_assert_eq!(placed.shares.len(), 1),
+        Split::Layers | Split::Tensor => prop_assert!(placed.shares.len() > 1 && rules.split != SplitMode::Never),
+        Split::Partial => prop_assert!(rules.partial || rules.layers.is_some()),
+        Split::Host => prop_assert!(rules.host || rules.layers == Some(0)),
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn no_device_is_asked_for_more_than_is_free_less_the_reserve(need in any_need(), ground in any_ground(), rules in any_rules()) {
+        if let Ok(placed) = find(&need, &ground, &rules) {
+            check(&placed, &need, &ground, &rules)?;
+        }
+    }
+
+    #[test]
+    fn more_memory_never_turns_a_fit_into_a_misfit(
+        need in any_need(),
+        ground in any_ground(),
+        rules in any_rules(),
+        more in prop::collection::vec(0u64..20_000, 7),
+        new in prop::option::of(0u64..50_000),
+    ) {
+        let mut larger = ground.clone();
+        for (room, more) in larger.devices.iter_mut().zip(&more) {
+            room.free = room.free.map(|free| free + more * MIB);
+        }
+        larger.host = larger.host.map(|free| free + more[6] * MIB);
+        larger.devices.extend(new.map(|mib| Room { id: "GPU-new".into(), kind: Kind::Nvidia, free: Some(mib * MIB) }));
+        if find(&need, &ground, &rules).is_ok() {
+            prop_assert!(find(&need, &larger, &rules).is_ok(), "{:?}", find(&need, &larger, &rules));
+        }
+    }
+
+    #[test]
+    fn nobody_goes_in_vain(need in any_need(), ground in any_ground(), rules in any_rules(), held in prop::collection::vec((0usize..6, 0u64..40_000), 0..8)) {
+        let held: Vec<[(String, u64); 1]> =
+            held.iter().map(|(device, mib)| [(format!("GPU-{device}"), mib * MIB)]).collect();
+        let tenants: Vec<Tenant<'_>> = held.iter().map(|holds| Tenant { model: "m", holds }).collect();
+        let Ok((placed, stop)) = make_room(&demand(&need), &ground, &rules, &tenants, None) else { return Ok(()) };
+        let gone = stop.map(|stop| stop.at).unwrap_or_default();
+        let without = |gone: &[usize]| {
+            let mut ground = ground.clone();
+            for (device, bytes) in gone.iter().flat_map(|at| tenants[*at].holds) {
+                ground.freed(device, *bytes);
+            }
+            ground
+        };
+        check(&placed, &need, &without(&gone), &rules)?;
+        for spared in &gone {
+            let fewer: Vec<usize> = gone.iter().copied().filter(|at| at != spared).collect();
+            prop_assert!(find(&need, &without(&fewer), &rules).is_err(), "m{spared} could have stayed");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The commands that look at this host and end: they need neither router nor key nor engine.
+
+mod bar;
+mod console;
+mod fit;
+mod fit_text;
+mod models;
+mod numbers;
+mod show;
+
+use std::process::ExitCode;
+
+use auxot_catalog::{Catalog, Model};
+use auxot_settings::Settings;
+
+use crate::arguments::{Look, What};
+use console::Console;
+
+/// There is no such model, or it cannot be used (`EX_NOINPUT`).
+const EXIT_NO_MODEL: u8 = 66;
+
+/// Runs a command to its end.
+pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
+    let console = Console::of_this_program();
+    let catalog = Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index());
+    match &look.what {
+        What::Models => {
+            console.say(&if look.json { models::json(&catalog) } else { models::text(&catalog, &console) });
+            ExitCode::SUCCESS
+        }
+        What::Show(name) => with_model(&catalog, name, &console, |model| {
+            let ask = fit::usual_ask(settings, model);
+            console.say(&if look.json { show::json(model, &ask) } else { show::text(model, &ask, &console) });
+            ExitCode::SUCCESS
+        }),
+        What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
+            let (sample, host) = auxot_gpu::look(&settings.gpu);
+            let verdict = match fit::judge(settings, model, wish, &sample, &host) {
+                Ok(verdict) => verdict,
+                Err(unknown) => {
+                    console.complain(&unknown.to_string());
+                    return ExitCode::FAILURE;
+                }
+            };
+            console.say(&if look.json { verdict.json() } else { fit_text::text(&verdict, &console) });
+            if verdict.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }),
+    }
+}
+
+fn with_model(catalog: &Catalog, name: &str, console: &Console, then: impl FnOnce(&Model) -> ExitCode) -> ExitCode {
+    match catalog.resolve(name) {
+        Ok(model) => then(model),
+        Err(error) => {
+            console.complain(&error.to_string());
+            ExitCode::from(EXIT_NO_MODEL)
+        }
+    }
+}

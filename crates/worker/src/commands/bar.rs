@@ -1,0 +1,40 @@
+//! A device's memory as a bar: who has it, and what a model would take of it.
+
+use super::console::{Console, Paint};
+
+/// One part of a bar.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) bytes: u64,
+    pub(super) sign: char,
+    pub(super) paint: Paint,
+}
+
+/// The whole bar. A part that is there is seen, however small; what is left over is free.
+pub(super) fn bar(parts: &[Part], total: u64, width: usize, console: &Console) -> String {
+    let mut left = width;
+    let mut text = String::new();
+    for part in parts.iter().filter(|part| part.bytes > 0) {
+        let share = (part.bytes as f64 / total.max(1) as f64 * width as f64).round() as usize;
+        let columns = share.max(1).min(left);
+        left -= columns;
+        text.push_str(&console.paint(part.paint, &part.sign.to_string().repeat(columns)));
+    }
+    text.push_str(&console.paint(Paint::Faint, &"·".repeat(left)));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_wide_as_it_should_be_and_shows_every_part() {
+        let part = |bytes, sign| Part { bytes, sign, paint: Paint::Good };
+        let console = Console::plain(80);
+        let parts = [part(25, '░'), part(50, '█'), part(0, '▓'), part(1, '▒')];
+        assert_eq!(bar(&parts, 100, 8, &console), "░░████▒·");
+        assert_eq!(bar(&[part(300, '█'), part(1, '▒')], 100, 8, &console), "████████");
+        assert_eq!(bar(&[], 0, 3, &console), "···");
+    }
+}

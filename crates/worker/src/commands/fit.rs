@@ -1,0 +1,162 @@
+//! `auxot-worker fit MODEL`: whether and how a model fits, and how far one could go.
+
+use std::sync::Arc;
+
+use auxot_catalog::{Ask, Kind, Model, Need, NeedUnknown};
+use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, plan};
+use auxot_gpu::{Device, Sample};
+use auxot_instance::GpuLayers;
+use auxot_settings::Settings;
+use serde_json::{Value, json};
+
+use super::models::pretty;
+use crate::arguments::FitWish;
+
+/// As the fleet sizes a model that nobody sized.
+const SLOTS: u32 = 4;
+const CTX: u32 = 8192;
+/// The engine takes no more slots.
+const MOST_SLOTS: u32 = 256;
+/// A context is rounded up to whole blocks of this.
+const CTX_STEP: u32 = 256;
+/// Where a header does not tell what a model was trained for.
+const LONGEST: u32 = 1 << 20;
+
+/// What came out.
+#[derive(Debug)]
+pub(super) struct Verdict<'a> {
+    pub(super) model: &'a Model,
+    pub(super) ask: Ask,
+    pub(super) need: Arc<Need>,
+    /// The devices that may be used, in the planner's order; the host is none of them.
+    pub(super) devices: Vec<Device>,
+    pub(super) host: Device,
+    pub(super) rules: Rules,
+    pub(super) outcome: Result<Placement, Misfit>,
+    /// The longest context that fits, with as many slots.
+    pub(super) longest: Option<u32>,
+    /// The most slots that fit, with as long a context.
+    pub(super) most: Option<u32>,
+}
+
+/// How a model is run where the command line does not say.
+pub(super) fn usual_ask(settings: &Settings, model: &Model) -> Ask {
+    let slots = settings.engine.slots.unwrap_or(SLOTS);
+    let ctx = settings.engine.ctx_size.unwrap_or(CTX);
+    let ctx = model.ctx_train.filter(|trained| *trained > 0).map_or(ctx, |trained| ctx.min(trained));
+    sized(model, slots, ctx)
+}
+
+fn sized(model: &Model, slots: u32, ctx: u32) -> Ask {
+    if model.kind == Kind::Embedding { Ask::embedding(slots, ctx) } else { Ask::new(slots, ctx) }
+}
+
+/// Plans a model onto the devices as they are now.
+pub(super) fn judge<'a>(
+    settings: &Settings,
+    model: &'a Model,
+    wish: &FitWish,
+    sample: &Sample,
+    host: &Device,
+) -> Result<Verdict<'a>, NeedUnknown> {
+    let usual = usual_ask(settings, model);
+    let ask_of = |slots, ctx| Ask { keys: wish.kv_type, values: wish.kv_type, ..sized(model, slots, ctx) };
+    let ask = ask_of(wish.slots.unwrap_or(usual.slots), wish.ctx.unwrap_or(usual.ctx));
+    let ground = Ground::of(sample, host.free, |_| 0);
+    let mut rules = settings.placement.rules(!ground.devices.is_empty());
+    if let GpuLayers::Count(layers) = settings.engine.gpu_layers {
+        rules.layers = Some(layers as usize);
+    }
+    let need_of = |ask: &Ask| Need::of(&model.header, model.projector.as_deref(), ask);
+    let place = |need: &Arc<Need>| plan(&Demand::of(need), &ground, &rules, None);
+    let fits = |ask: &Ask| need_of(ask).is_ok_and(|need| place(&Arc::new(need)).is_ok());
+    let need = Arc::new(need_of(&ask)?);
+    let outcome = place(&need);
+    let trained = model.ctx_train.filter(|trained| *trained >= CTX_STEP).unwrap_or(LONGEST);
+    let blocks = largest(trained / CTX_STEP, |blocks| fits(&ask_of(ask.slots, blocks * CTX_STEP)));
+    let most = largest(MOST_SLOTS, |slots| fits(&ask_of(slots, ask.ctx)));
+    let devices = sample.devices.iter().filter(|device| device.kind != auxot_gpu::Kind::Host).cloned().collect();
+    let (host, longest) = (host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
+    Ok(Verdict { model, ask, need, devices, host, rules, outcome, longest, most })
+}
+
+/// The largest number from 1 to `limit` that fits, where every smaller one fits too.
+fn largest(limit: u32, fits: impl Fn(u32) -> bool) -> Option<u32> {
+    let (mut good, mut bad) = (0, limit + 1);
+    while bad - good > 1 {
+        let middle = u32::midpoint(good, bad);
+        if fits(middle) { good = middle } else { bad = middle }
+    }
+    (good > 0).then_some(good)
+}
+
+impl Verdict<'_> {
+    /// All of it for a program. Names stay; more may come.
+    pub(super) fn json(&self) -> String {
+        let share_of = |id: &str| self.outcome.as_ref().ok()?.shares.iter().find(|share| share.device == id);
+        let devices: Vec<Value> = self
+            .devices
+            .iter()
+            .map(|device| {
+                let share = share_of(&device.id);
+                json!({
+                    "id": device.id,
+                    "name": device.name,
+                    "kind": device.kind.to_string(),
+                    "total": device.total,
+                    "free": device.free,
+                    "lost": device.lost,
+                    "takes": share.map_or(0, |share| share.bytes),
+                    "weights": share.map_or(0, |share| share.weights),
+                    "cache": share.map_or(0, |share| share.cache),
+                    "layers": share.map(|share| [share.layers.start, share.layers.end]),
+                })
+            })
+            .collect();
+        let placement = self.outcome.as_ref().ok().map(|placed| {
+            json!({
+                "split": format!("{:?}", placed.split).to_lowercase(),
+                "offloaded": placed.offloaded,
+                "layers": placed.layers,
+                "host": placed.host,
+                "arguments": placed.arguments(),
+            })
+        });
+        pretty(&json!({
+            "model": self.model.name,
+            "slots": self.ask.slots,
+            "ctx": self.ask.ctx,
+            "kv_type": self.ask.keys.name(),
+            "need": {
+                "weights": self.need.weights,
+                "cache": self.need.cache(),
+                "compute": self.need.compute,
+                "logits": self.need.logits,
+                "projector": self.need.projector,
+                "one_device": self.need.on_one_device(),
+            },
+            "fits": self.outcome.is_ok(),
+            "placement": placement,
+            "refusal": self.outcome.as_ref().err().map(ToString::to_string),
+            "largest": {"ctx": self.longest, "slots": self.most},
+            "reserve": self.rules.reserve,
+            "devices": devices,
+            "host": {"total": self.host.total, "free": self.host.free},
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_that_fits_is_found() {
+        for limit in 0..20 {
+            for bound in 0..25 {
+                let expected = (bound.min(limit) > 0).then_some(bound.min(limit));
+                assert_eq!(largest(limit, |number| number <= bound), expected, "{limit} {bound}");
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `auxot-worker models show NAME`: all that a header says about one model, a fact in a line.
+
+use auxot_catalog::{Ask, Model, Need};
+use auxot_fleet::placement::bytes_text;
+
+use super::console::{Console, Paint};
+use super::models::{model_json, pretty};
+use super::numbers::{grouped, parameters};
+
+pub(super) fn text(model: &Model, ask: &Ask, console: &Console) -> String {
+    let yes = |holds: bool| if holds { "yes".to_owned() } else { "no".to_owned() };
+    let mut facts: Vec<(&str, String)> = vec![
+        ("for", model.kind.to_string()),
+        ("architecture", model.arch.clone()),
+        ("parameters", model.parameters.map_or_else(unknown, parameters)),
+        ("quantisation", model.quant.clone().unwrap_or_else(unknown)),
+        ("context", model.ctx_train.map_or_else(unknown, |tokens| format!("{} tokens", grouped(tokens.into())))),
+        ("layers", model.block_count.map_or_else(unknown, |layers| layers.to_string())),
+        ("chat template", yes(model.chat_template)),
+        ("sees", yes(model.vision)),
+        ("hears", yes(model.audio)),
+        ("size", bytes_text(model.bytes)),
+    ];
+    if !model.other_names.is_empty() {
+        facts.insert(0, ("also called", model.other_names.join(", ")));
+    }
+    facts.extend(model.files.iter().map(|file| ("file", file.display().to_string())));
+    facts.extend(model.mmproj.iter().map(|file| ("eyes and ears", file.display().to_string())));
+    facts.push(("needs", needs(model, ask)));
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = format!("{}\n\n", console.paint(Paint::Strong, &model.name));
+    for (name, fact) in facts {
+        text.push_str(&format!("  {}  {fact}\n", console.paint(Paint::Faint, &format!("{name:<width$}"))));
+    }
+    text
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+fn needs(model: &Model, ask: &Ask) -> String {
+    match Need::of(&model.header, model.projector.as_deref(), ask) {
+        Ok(need) => format!(
+            "{} on one device for {} of {} tokens each; see `auxot-worker fit`",
+            bytes_text(need.on_one_device()),
+            if ask.slots == 1 { "1 slot".to_owned() } else { format!("{} slots", ask.slots) },
+            grouped(ask.ctx.into())
+        ),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+pub(super) fn json(model: &Model, ask: &Ask) -> String {
+    let mut whole = model_json(model);
+    let need = Need::of(&model.header, model.projector.as_deref(), ask).ok();
+    whole["needs"] = need.map_or(
+        serde_json::Value::Null,
+        |need| serde_json::json!({"slots": ask.slots, "ctx": ask.ctx, "bytes": need.on_one_device()}),
+    );
+    let header = model.header.keys().filter_map(|(key, value)| {
+        use auxot_catalog::Value::{Bool, Float, Int, Ints, List, LongText, Text, Uint};
+        let value = match value {
+            Uint(number) => serde_json::json!(number),
+            Int(number) => serde_json::json!(number),
+            Float(number) => serde_json::json!(number),
+            Bool(holds) => serde_json::json!(holds),
+            Text(text) => serde_json::json!(text),
+            Ints(list) => serde_json::json!(list),
+            // Measured and left in the file.
+            LongText(_) | List(_) => return None,
+        };
+        Some((key.to_owned(), value))
+    });
+    whole["header"] = serde_json::Value::Object(header.collect());
+    pretty(&whole)
+}

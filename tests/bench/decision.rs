@@ -1,0 +1,104 @@
+//! What a decision about a job costs where much is to be decided: a hundred models, eight cards, a thousand jobs waiting.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auxot_catalog::{Layer, Need};
+use auxot_fleet::placement::admission::{Admission, Decision, Effect, Limits, Moment, Profile};
+use auxot_fleet::placement::{Ground, Room, Rules};
+use auxot_gpu::Kind;
+
+use crate::figure::Figure;
+use crate::samples::Samples;
+
+const MODELS: usize = 100;
+const CARDS: usize = 8;
+const WAITING: usize = 1_000;
+const ROUNDS: u64 = 4_000;
+const GIB: u64 = 1 << 30;
+
+pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
+    let (mut admission, now) = crowded()?;
+    let mut samples = Samples::default();
+    let mut ticket = 1_000_000;
+    for round in 0..ROUNDS {
+        // Time goes on by a little, so that patience, residencies and ages are looked at anew.
+        let now = now + Duration::from_millis(round);
+        let model = (round as usize * 37) % MODELS;
+        ticket += 1;
+        let begun = Instant::now();
+        let answer = admission.arrive(ticket, model, now);
+        samples.push(begun.elapsed().as_secs_f64() * 1e6);
+        drop(answer);
+        let begun = Instant::now();
+        let effects = admission.cancelled(ticket, now);
+        samples.push(begun.elapsed().as_secs_f64() * 1e6);
+        drop(effects);
+    }
+    Ok(vec![
+        Figure::at_most("decision, 100 models, 8 devices, 1,000 waiting, p50", "µs", samples.median(), 50.0),
+        Figure::at_most("decision, 100 models, 8 devices, 1,000 waiting, p99", "µs", samples.quantile(0.99), 50.0),
+    ])
+}
+
+fn profile(number: usize) -> Profile {
+    // From two to some forty GiB.
+    let layer = Layer { weights: (24 + (number as u64 * 61) % 480) << 20, experts: 0, cache: 8 << 20 };
+    let need = Need {
+        layers: vec![layer; 80],
+        output: layer.weights / 2,
+        embedding: layer.weights / 2,
+        weights: layer.weights * 81,
+        compute: 300 << 20,
+        inputs: 20 << 20,
+        logits: 1 << 20,
+        projector: 0,
+    };
+    Profile {
+        name: format!("m{number}"),
+        need: Arc::new(need),
+        pin: number == 0,
+        priority: (number % 3) as i32,
+        ttl: None,
+    }
+}
+
+fn ground(used: &[u64]) -> Ground {
+    let room = |(at, used): (usize, &u64)| Room {
+        id: format!("GPU-{at}").into(),
+        kind: Kind::Nvidia,
+        free: Some((80 * GIB).saturating_sub(*used)),
+    };
+    Ground { devices: used.iter().enumerate().map(room).collect(), host: Some(1024 * GIB) }
+}
+
+/// All cards full of busy models, and everybody else waiting.
+fn crowded() -> anyhow::Result<(Admission, Moment)> {
+    let limits = Limits { max_wait: Duration::from_secs(100_000), ..Limits::default() };
+    let mut admission = Admission::new(limits, Rules::default(), (0..MODELS).map(profile).collect());
+    let mut used = [0; CARDS];
+    admission.measured(ground(&used));
+    let (mut now, mut waiting) = (Moment::ZERO, 0);
+    for ticket in 0.. {
+        let model = ticket as usize % MODELS;
+        now += Duration::from_millis(1);
+        let (decision, effects) = admission.arrive(ticket, model, now);
+        waiting += usize::from(matches!(decision, Decision::Wait));
+        for effect in effects {
+            let Effect::Load { model, placement } = effect else { continue };
+            for share in &placement.shares {
+                let at = share.device.trim_start_matches("GPU-").parse::<usize>()?;
+                used[at] += share.bytes;
+            }
+            let holds = placement.shares.iter().map(|share| (share.device.clone(), share.bytes)).collect();
+            admission.holds(model, holds);
+            admission.measured(ground(&used));
+            admission.ready(model, 1, now);
+        }
+        if waiting >= WAITING {
+            break;
+        }
+    }
+    // Residencies are over, and the first in the line is impatient.
+    Ok((admission, now + Duration::from_secs(30)))
+}

@@ -1,0 +1,93 @@
+//! Whether a model fits: on cards, split over them, on none of them.
+
+use auxot_tests::blueprint::{Blueprint, Quant};
+
+use crate::Host;
+
+const RTX_4090: (u64, u64, &str) = (24_564, 480, "NVIDIA RTX 4090");
+
+#[test]
+fn a_model_on_two_cards_is_a_sum_two_bars_and_a_conclusion() {
+    let host = Host::with_cards(&[RTX_4090, RTX_4090]);
+    Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
+    let text = host.text(&["fit", "llama-3.3-70b", "--slots", "1"], 0);
+    // The host's own memory is another on every machine.
+    let text: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("host memory")).collect();
+    let expected = "\
+llama-3.3-70b-q4_k_m
+1 slot of 8,192 tokens
+
+  weights         39.6 GiB   80 layers
+  cache            2.5 GiB   320 KiB a token
+  compute          240 MiB   for a batch, on each device
+  logits           501 KiB   in host memory
+  ────────────────────────
+  on devices      43.2 GiB   with 1.0 GiB of the drivers' own
+  in host memory   588 MiB
+";
+    assert_eq!(text[..11].join("\n"), expected);
+    for (line, start) in [(text[11], "  0  NVIDIA RTX 4090  ░█"), (text[12], "  1  NVIDIA RTX 4090  ░█")] {
+        assert!(
+            line.starts_with(start)
+                && line.contains("███▓▓")
+                && line.contains("▓▒")
+                && line.ends_with(" of 23.5 GiB free"),
+            "{line}"
+        );
+    }
+    assert_eq!(text[15], "fits: on devices 0 and 1, 41 + 40 layers");
+    assert_eq!(text[16], "longest context, 1 slot   16,640 tokens");
+    assert_eq!(text[17], "most slots, 8,192 tokens  2 slots");
+}
+
+#[test]
+fn a_program_reads_the_same() {
+    let host = Host::with_cards(&[RTX_4090, RTX_4090]);
+    Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
+    let json = host.json(&["fit", "llama-3.3-70b", "--slots", "1", "--ctx", "4096", "--json"], 0);
+    assert_eq!(json["placement"]["split"], "layers");
+    assert_eq!(json["placement"]["offloaded"], 81);
+    let (first, second) = (&json["devices"][0], &json["devices"][1]);
+    assert_eq!((&first["layers"][1], &first["id"]), (&second["layers"][0], &"GPU-fake-0000".into()));
+    for device in [first, second] {
+        assert!(device["takes"].as_u64() < device["free"].as_u64());
+    }
+    let arguments: Vec<&str> =
+        json["placement"]["arguments"].as_array().unwrap().iter().filter_map(|word| word.as_str()).collect();
+    assert_eq!(arguments[..5], ["--n-gpu-layers", "81", "--split-mode", "layer", "--tensor-split"]);
+    let tensor = host.json(&["fit", "llama-3.3-70b", "--slots", "1", "--kv-type", "q8_0", "--json"], 0);
+    assert_eq!((&tensor["kv_type"], &tensor["ctx"]), (&"q8_0".into(), &8192.into()));
+    assert!(json["largest"]["ctx"].as_u64() >= Some(8192) && json["largest"]["slots"].as_u64() >= Some(2));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_numbers_and_a_code_of_its_own() {
+    let host = Host::with_cards(&[RTX_4090, (8192, 7000, "NVIDIA RTX 3070")]);
+    Blueprint::llama_70b(Quant::Q8_0).write(&host.scratch.models());
+    let text = host.text(&["fit", "llama-3.3-70b"], 1);
+    assert!(text.contains("\ndoes not fit: needs 79.5 GiB, free 23.7 GiB on 2 devices\n"), "{text}");
+    let one = host.text(&["--gpu-devices", "0", "fit", "llama-3.3-70b"], 1);
+    assert!(one.contains("free 23.0 GiB on 1 device\n") && !one.contains("RTX 3070"), "{one}");
+    let json = host.json(&["fit", "llama-3.3-70b", "--json"], 1);
+    assert_eq!((&json["fits"], &json["placement"]), (&false.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn memory_that_cannot_be_read_is_said_to_be_unknown() {
+    let host = Host::with_cards(&[RTX_4090]);
+    host.cards.as_ref().unwrap().set(&format!("gpu {} 0 NVIDIA RTX 4090\nmute 0\n", 24_u64 << 30));
+    Blueprint::qwen_14b(Quant::Q8_0).write(&host.scratch.models());
+    let text = host.text(&["fit", "qwen2.5-14b"], 1);
+    assert!(text.contains("  unknown ") && text.contains("its memory cannot be read"), "{text}");
+    assert!(text.contains("does not fit: the memory of GPU-fake-0000 cannot be read"), "{text}");
+}
+
+#[test]
+fn without_cards_the_host_s_memory_is_the_place() {
+    let host = Host::new();
+    Blueprint::small("tiny").write(&host.scratch.models());
+    let json = host.json(&["fit", "tiny", "--slots", "2", "--ctx", "512", "--json"], 0);
+    assert_eq!((&json["placement"]["split"], &json["devices"]), (&"host".into(), &serde_json::json!([])));
+    let output = host.run(&["fit", "nope"]);
+    assert_eq!(output.status.code(), Some(66));
+}

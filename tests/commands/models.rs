@@ -1,0 +1,67 @@
+//! The list of models, and all about one.
+
+use auxot_tests::blueprint::{Blueprint, Quant};
+
+use crate::Host;
+
+#[test]
+fn the_models_are_a_table_and_what_cannot_be_used_is_told() {
+    let host = Host::new();
+    Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
+    Blueprint::qwen_14b(Quant::Q8_0).write(&host.scratch.models());
+    std::fs::write(host.scratch.models().join("page.gguf"), "<html>404</html>").unwrap();
+    let expected = "\
+NAME                  FOR   ARCH   PARAMS  QUANT       SIZE  CONTEXT  ALSO
+llama-3.3-70b-q4_k_m  chat  llama  70.6 B  q4_k_m  39.6 GiB  131,072
+qwen2.5-14b-q8_0      chat  qwen2  14.8 B  q8_0    14.6 GiB   32,768
+
+2 models, 54.2 GiB
+
+1 cannot be used:
+  MODELS/page.gguf
+    cannot use it: not a GGUF file
+";
+    assert_eq!(host.text(&["models"], 0), expected);
+    let json = host.json(&["models", "--json"], 0);
+    assert_eq!(json["models"][1]["name"], "qwen2.5-14b-q8_0");
+    assert_eq!(json["models"][0]["parameters"], 70_553_706_496_u64);
+    assert_eq!(json["damaged"][0]["fault"], "cannot use it: not a GGUF file");
+}
+
+#[test]
+fn a_host_without_models_says_what_to_do() {
+    assert!(Host::new().text(&["models"], 0).starts_with("There are no models here: put GGUF files into a folder"));
+}
+
+#[test]
+fn one_model_is_shown_by_any_name_that_finds_it() {
+    let host = Host::new();
+    let file = Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
+    std::os::unix::fs::symlink(file, host.scratch.models().join("the-big-one.gguf")).unwrap();
+    let expected = "\
+llama-3.3-70b-q4_k_m
+
+  also called    the-big-one, llama-3.3-70b
+  for            chat
+  architecture   llama
+  parameters     70.6 B
+  quantisation   q4_k_m
+  context        131,072 tokens
+  layers         80
+  chat template  yes
+  sees           no
+  hears          no
+  size           39.6 GiB
+  file           MODELS/llama-3.3-70b-q4_k_m.gguf
+  needs          49.3 GiB on one device for 4 slots of 8,192 tokens each; see `auxot-worker fit`
+";
+    for name in ["LLAMA 3.3 70b", "The-Big-One", "llama-3.3-70b-Q4-K-M.gguf"] {
+        assert_eq!(host.text(&["models", "show", name], 0), expected, "{name}");
+    }
+    let json = host.json(&["models", "show", "llama-3.3-70b", "--json"], 0);
+    assert_eq!(json["header"]["llama.attention.head_count_kv"], 8);
+    assert_eq!(json["needs"]["slots"], 4);
+    let output = host.run(&["models", "show", "nope"]);
+    assert_eq!(output.status.code(), Some(66));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "cannot find model nope: there is llama-3.3-70b-q4_k_m\n");
+}

@@ -1,0 +1,129 @@
+//! What a model is computed to need, against what the real engine says that it takes.
+//!
+//! The engine tells the size of every buffer at `--log-verbosity 4`. It runs here as the worker starts it, but for
+//! `--no-repack`: copies that suit one CPU would be other sizes on the next.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "the table is what a person runs it for")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use auxot_catalog::{Ask, Catalog, Config, KvType, Need};
+use auxot_tests::{Program, Scratch, real};
+
+const DEADLINE: Duration = Duration::from_secs(120);
+const MIB: f64 = (1 << 20) as f64;
+/// How far the computed may be from the true, as a share of the true.
+const ALLOWED: f64 = 0.05;
+/// The engine tells hundredths of a MiB, so of the smallest buffers it tells nothing more exact.
+const PRINTED: f64 = 0.011;
+
+/// Sums of the buffers of each kind, in MiB.
+#[derive(Debug, Default)]
+struct Told {
+    weights: f64,
+    cache: f64,
+    compute: f64,
+    logits: f64,
+}
+
+impl Told {
+    fn read(lines: &[String]) -> Told {
+        let mut told = Told::default();
+        for line in lines {
+            let Some((before, after)) = line.split_once(" buffer size =") else { continue };
+            let Some(mib) = after.trim().strip_suffix(" MiB").and_then(|text| text.trim().parse::<f64>().ok()) else {
+                continue;
+            };
+            match before.split_whitespace().next_back() {
+                Some("model") => told.weights += mib,
+                Some("KV" | "RS") => told.cache += mib,
+                Some("compute") => told.compute += mib,
+                Some("output") => told.logits += mib,
+                _ => {}
+            }
+        }
+        told
+    }
+}
+
+async fn ask_engine(model: &Path, ask: &Ask) -> Told {
+    let scratch = Scratch::new();
+    let mut command = Command::new(real::engine());
+    command.env_clear().env("XDG_CONFIG_HOME", scratch.path()).env("LLAMA_SERVER_ROUTER_PORT", "1");
+    command.args(["--log-verbosity", "4", "--log-colors", "off", "--no-ui", "--cache-ram", "0", "-t", "1"]);
+    command.args(["--fit", "off", "--no-warmup", "--no-repack", "--no-kv-unified", "--device", "none"]);
+    command.arg("--ctx-size").arg((ask.ctx * ask.slots).to_string()).arg("--parallel").arg(ask.slots.to_string());
+    command.args(["--cache-type-k", ask.keys.name(), "--cache-type-v", ask.values.name()]);
+    if ask.embedding {
+        let batch = ask.batch.to_string();
+        command.args(["--embeddings", "--batch-size", &batch, "--ubatch-size", &batch]);
+    }
+    if !ask.flash {
+        command.args(["--flash-attn", "off"]);
+    }
+    command.arg("--host").arg(scratch.join("engine.sock")).arg("--model").arg(model);
+    let mut program = Program::start_held(command);
+    program.line(r#""state":"ready""#, DEADLINE).await;
+    Told::read(&program.lines())
+}
+
+/// A line of the table, and whether it holds.
+fn compare(what: &str, part: &str, computed: u64, told: f64, faults: &mut Vec<String>) {
+    let computed = computed as f64 / MIB;
+    let error = if told > 0.0 { (computed - told) / told } else { 0.0 };
+    println!("{what:<44} {part:<8} {computed:>10.2} {told:>10.2} MiB {:>+7.2} %", error * 100.0);
+    if (computed - told).abs() > (told * ALLOWED).max(PRINTED) {
+        faults.push(format!("{what}: {part} computed {computed:.2} MiB, the engine takes {told:.2} MiB"));
+    }
+}
+
+async fn check(files: Vec<PathBuf>, asks: &[(&str, Ask)]) {
+    let mut faults = Vec::new();
+    for file in files {
+        let config = Config { models_dir: Vec::new(), model_file: Some(file.clone()), ..Config::default() };
+        let catalog = Catalog::scan(&config);
+        let [model] = catalog.models() else { panic!("{catalog:?}") };
+        for (name, ask) in asks {
+            let need = Need::of(&model.header, None, ask).unwrap();
+            let told = ask_engine(&file, ask).await;
+            let what = format!("{} {name}", model.name);
+            compare(&what, "weights", need.weights, told.weights, &mut faults);
+            compare(&what, "cache", need.cache(), told.cache, &mut faults);
+            compare(&what, "compute", need.compute, told.compute, &mut faults);
+            compare(&what, "logits", need.logits, told.logits, &mut faults);
+            let whole = told.weights + told.cache + told.compute + told.logits;
+            compare(&what, "whole", need.on_host(0), whole, &mut faults);
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test]
+async fn the_tiny_models_take_what_was_computed() {
+    let tiny = |name: &str| real::tiny_models().join(format!("tiny-{name}.gguf"));
+    let files = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"].map(tiny);
+    let four = Ask::new(4, 2000);
+    check(files.to_vec(), &[("2 x 8192", Ask::new(2, 8192)), ("4 x 2000", four), ("1 x 32768", Ask::new(1, 32768))])
+        .await;
+    let embeds = [("2 x 512", Ask::embedding(2, 512)), ("1 x 1024", Ask::embedding(1, 1024))];
+    check(vec![tiny("embed-f16")], &embeds).await;
+}
+
+#[tokio::test]
+async fn the_real_model_takes_what_was_computed() {
+    let quantised = Ask { keys: KvType::Q8_0, values: KvType::Q8_0, ..Ask::new(4, 8192) };
+    let mixed = Ask { keys: KvType::Q8_0, values: KvType::Q4_0, ..Ask::new(2, 4096) };
+    let asks = [
+        ("2 x 2048", Ask::new(2, 2048)),
+        ("4 x 8192", Ask::new(4, 8192)),
+        ("1 x 300", Ask::new(1, 300)),
+        ("4 x 8192, cache in q8_0", quantised),
+        ("2 x 4096, cache in q8_0 and q4_0", mixed),
+        ("2 x 4096, scores written down", Ask { flash: false, ..Ask::new(2, 4096) }),
+        ("embeddings, 1 x 512", Ask::embedding(1, 512)),
+    ];
+    check(vec![real::model()], &asks).await;
+}

@@ -1,0 +1,383 @@
+//! A made-up host: models that load, run and end in made-up time, under the fleet's own decisions.
+//!
+//! Everything that the decisions promise is checked after every step, so a world that runs through has kept every law.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_catalog::{Layer, Need};
+use auxot_fleet::placement::admission::{
+    Admission, Decision, Effect, Life, Limits, ModelId, Moment, Profile, Reason, Ticket,
+};
+use auxot_fleet::placement::{Ground, Room, Rules, SplitMode};
+use auxot_gpu::Kind;
+
+const MIB: u64 = 1 << 20;
+
+/// How a model behaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Behaviour {
+    pub(crate) profile: Profile,
+    pub(crate) slots: u32,
+    pub(crate) load: Duration,
+    pub(crate) exit: Duration,
+    /// Which of its loads fail, counted from 1.
+    pub(crate) fails: Vec<u32>,
+}
+
+impl Behaviour {
+    /// A model of so many MiB in eight layers.
+    pub(crate) fn new(name: &str, mib: u64) -> Behaviour {
+        let layer = Layer { weights: mib * MIB / 8, experts: 0, cache: 0 };
+        let need = Need {
+            layers: vec![layer; 8],
+            output: 0,
+            embedding: 0,
+            weights: mib * MIB,
+            compute: 100 * MIB,
+            inputs: 5 * MIB,
+            logits: 0,
+            projector: 0,
+        };
+        let profile = Profile { name: name.into(), need: Arc::new(need), pin: false, priority: 0, ttl: None };
+        let (load, exit) = (Duration::from_secs(3 + mib / 1024), Duration::from_secs(1));
+        Behaviour { profile, slots: 4, load, exit, fails: Vec::new() }
+    }
+}
+
+/// A job to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Job {
+    pub(crate) at: Moment,
+    pub(crate) model: ModelId,
+    pub(crate) runs: Duration,
+    /// Whoever sent it waits no longer than this.
+    pub(crate) patience: Option<Duration>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum End {
+    /// It ran, after waiting for so long; whether its model was there when it came.
+    Ran { waited: Duration, hit: bool },
+    /// It was sent away.
+    Refused(Reason),
+    /// It was not waited for.
+    Cancelled,
+    /// Its model was ended under it, after the drain bound.
+    Cut,
+}
+
+/// A model on its devices, for a picture.
+#[derive(Debug, Clone)]
+pub(crate) struct Stay {
+    pub(crate) model: ModelId,
+    pub(crate) devices: Vec<usize>,
+    pub(crate) from: Moment,
+    pub(crate) until: Moment,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Arrive(Job),
+    Loaded(ModelId, u32),
+    Ended(ModelId, Ticket, u32),
+    Gone(ModelId),
+    Cancel(Ticket),
+    Retry(ModelId),
+    Tick,
+}
+
+/// What the world itself knows of a model.
+#[derive(Debug, Default)]
+struct Body {
+    /// Counts its loads.
+    load: u32,
+    /// What its process holds, and the part of it that a driver shows already.
+    holds: Vec<(String, u64)>,
+    shown: bool,
+    ready_since: Option<Moment>,
+    loading_since: Moment,
+    devices: Vec<usize>,
+    running: BTreeSet<Ticket>,
+    draining: Option<Moment>,
+    last_load_failed: bool,
+    coming: bool,
+}
+
+pub(crate) struct World {
+    pub(crate) admission: Admission,
+    limits: Limits,
+    behaviours: Vec<Behaviour>,
+    capacity: Vec<u64>,
+    bodies: Vec<Body>,
+    events: BinaryHeap<Reverse<(Moment, u64, Event)>>,
+    sequence: u64,
+    /// When the next tick is due.
+    tick: Option<Moment>,
+    jobs: BTreeMap<Ticket, (Job, bool)>,
+    pub(crate) ends: BTreeMap<Ticket, (Job, End)>,
+    pub(crate) stays: Vec<Stay>,
+    pub(crate) loads: u32,
+    now: Moment,
+}
+
+impl World {
+    /// Devices of so many MiB each.
+    pub(crate) fn new(limits: Limits, devices: &[u64], behaviours: Vec<Behaviour>) -> World {
+        let profiles = behaviours.iter().map(|behaviour| behaviour.profile.clone()).collect();
+        let rules = Rules { reserve: 0, host_reserve: 0, split: SplitMode::Layers, ..Rules::default() };
+        let mut world = World {
+            admission: Admission::new(limits, rules, profiles),
+            limits,
+            bodies: behaviours.iter().map(|_| Body::default()).collect(),
+            behaviours,
+            capacity: devices.iter().map(|mib| mib * MIB).collect(),
+            events: BinaryHeap::new(),
+            sequence: 0,
+            tick: None,
+            jobs: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            stays: Vec::new(),
+            loads: 0,
+            now: Moment::ZERO,
+        };
+        world.measure();
+        world
+    }
+
+    /// Lets all jobs come and everything end.
+    pub(crate) fn run(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            self.at(job.at, Event::Arrive(*job));
+        }
+        let mut steps = 0_u64;
+        while let Some(Reverse((at, _, event))) = self.events.pop() {
+            self.now = at;
+            if self.tick.is_some_and(|due| due <= at) {
+                self.tick = None;
+            }
+            self.step(event);
+            self.check();
+            if let Some(wake) = self.admission.wake_at(self.now).filter(|_| !self.jobs.is_empty()) {
+                self.at(wake, Event::Tick);
+            }
+            steps += 1;
+            assert!(steps < 20_000_000, "the world does not come to rest");
+        }
+        assert!(self.jobs.is_empty(), "jobs that nobody answered: {:?}", self.jobs);
+        for model in 0..self.bodies.len() {
+            self.end_stay(model);
+        }
+    }
+
+    fn at(&mut self, at: Moment, event: Event) {
+        // A tick that is due already waits in the queue.
+        if event == Event::Tick
+            && self.events.iter().any(|Reverse((due, _, known))| *due <= at && *known == Event::Tick)
+        {
+            return;
+        }
+        self.sequence += 1;
+        self.events.push(Reverse((at, self.sequence, event)));
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = self.now;
+        let effects = match event {
+            Event::Arrive(job) => self.arrive(job),
+            Event::Loaded(model, load) if self.bodies[model].load == load => self.loaded(model),
+            Event::Ended(model, ticket, load) if self.bodies[model].load == load => {
+                if !self.bodies[model].running.remove(&ticket) {
+                    return;
+                }
+                self.admission.left(model, now)
+            }
+            Event::Gone(model) => {
+                self.bodies[model].holds.clear();
+                self.bodies[model].draining = None;
+                self.measure();
+                self.admission.gone(model, now)
+            }
+            Event::Cancel(ticket) => {
+                if let Some((job, _)) = self.jobs.remove(&ticket) {
+                    self.ends.insert(ticket, (job, End::Cancelled));
+                }
+                self.admission.cancelled(ticket, now)
+            }
+            Event::Retry(_) | Event::Tick => self.admission.tick(now),
+            Event::Loaded(..) | Event::Ended(..) => return,
+        };
+        self.apply(effects);
+    }
+
+    fn arrive(&mut self, job: Job) -> Vec<Effect> {
+        self.sequence += 1;
+        let ticket = self.sequence;
+        let hit = matches!(self.admission.life(job.model), Life::Ready { draining: None, .. });
+        let (decision, effects) = self.admission.arrive(ticket, job.model, self.now);
+        match decision {
+            Decision::Admit => self.begin(ticket, job, hit),
+            Decision::Refuse(reason) => {
+                self.ends.insert(ticket, (job, End::Refused(reason)));
+            }
+            Decision::Start { .. } | Decision::Join | Decision::Wait => {
+                self.jobs.insert(ticket, (job, hit));
+                if let Some(patience) = job.patience {
+                    self.at(self.now + patience, Event::Cancel(ticket));
+                }
+            }
+        }
+        effects
+    }
+
+    fn begin(&mut self, ticket: Ticket, job: Job, hit: bool) {
+        let waited = self.now - job.at;
+        assert!(waited <= self.limits.max_wait, "a job began after {waited:?}");
+        let body = &mut self.bodies[job.model];
+        body.running.insert(ticket);
+        assert!(body.running.len() <= self.behaviours[job.model].slots as usize, "more jobs than slots");
+        assert!(body.ready_since.is_some(), "a job began on a model that is not there");
+        let load = body.load;
+        self.ends.insert(ticket, (job, End::Ran { waited, hit }));
+        self.at(self.now + job.runs, Event::Ended(job.model, ticket, load));
+    }
+
+    fn loaded(&mut self, model: ModelId) -> Vec<Effect> {
+        let body = &mut self.bodies[model];
+        if self.behaviours[model].fails.contains(&body.load) {
+            body.holds.clear();
+            body.last_load_failed = true;
+            self.measure();
+            let retry = self.now + Duration::from_secs(10);
+            self.at(retry, Event::Retry(model));
+            return self.admission.failed(model, Some(retry), self.now);
+        }
+        body.shown = true;
+        body.ready_since = Some(self.now);
+        body.last_load_failed = false;
+        self.measure();
+        self.admission.ready(model, self.behaviours[model].slots, self.now)
+    }
+
+    fn apply(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Admit { ticket, .. } => {
+                    let (job, hit) = self.jobs.remove(&ticket).unwrap();
+                    self.begin(ticket, job, hit);
+                }
+                Effect::Refuse { ticket, reason } => {
+                    let (job, _) = self.jobs.remove(&ticket).unwrap();
+                    if let Reason::TooLate { waited } = &reason {
+                        assert!(*waited >= self.limits.max_wait, "sent away too soon: {waited:?}");
+                    }
+                    self.ends.insert(ticket, (job, End::Refused(reason)));
+                }
+                Effect::Load { model, placement } => {
+                    let body = &mut self.bodies[model];
+                    assert!(body.holds.is_empty(), "loaded twice");
+                    body.load += 1;
+                    body.shown = false;
+                    body.coming = false;
+                    body.loading_since = self.now;
+                    body.holds = placement.bytes().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
+                    body.devices = body.holds.iter().filter_map(|(device, _)| device.parse().ok()).collect();
+                    let load = body.load;
+                    self.loads += 1;
+                    self.check_memory();
+                    self.measure();
+                    self.at(self.now + self.behaviours[model].load, Event::Loaded(model, load));
+                }
+                Effect::Stop { model } => self.stop(model),
+            }
+        }
+        self.measure();
+    }
+
+    fn stop(&mut self, model: ModelId) {
+        let name = self.behaviours[model].profile.name.clone();
+        self.end_stay(model);
+        let body = &mut self.bodies[model];
+        let since = body.ready_since.take();
+        assert!(since.is_some_and(|since| self.now - since >= self.limits.residency), "{name} was ended too soon");
+        assert!(!self.behaviours[model].profile.pin, "{name} is pinned");
+        if !body.running.is_empty() {
+            let had_its_time = body.draining.is_some_and(|until| self.now >= until) || self.limits.drain.is_zero();
+            assert!(had_its_time, "{name} was ended while it was busy");
+            for ticket in std::mem::take(&mut body.running) {
+                if let Some((_, end)) = self.ends.get_mut(&ticket) {
+                    *end = End::Cut;
+                }
+            }
+        }
+        self.at(self.now + self.behaviours[model].exit, Event::Gone(model));
+    }
+
+    fn end_stay(&mut self, model: ModelId) {
+        let body = &self.bodies[model];
+        if body.ready_since.is_some() {
+            let (devices, from) = (body.devices.clone(), body.loading_since);
+            self.stays.push(Stay { model, devices, from, until: self.now });
+        }
+    }
+
+    /// What a driver shows: a model that is being loaded is seen in part only.
+    fn measure(&mut self) {
+        let mut free = self.capacity.clone();
+        for (model, body) in self.bodies.iter().enumerate() {
+            let mut seen = Vec::new();
+            for (device, bytes) in &body.holds {
+                let bytes = if body.shown { *bytes } else { bytes / 2 };
+                if let Some(free) = device.parse::<usize>().ok().and_then(|at| free.get_mut(at)) {
+                    *free = free.saturating_sub(bytes);
+                }
+                seen.push((device.clone(), bytes));
+            }
+            if !body.shown && !body.holds.is_empty() {
+                self.admission.holds(model, seen);
+            } else if body.shown {
+                self.admission.holds(model, body.holds.clone());
+            }
+        }
+        let room = |(at, free): (usize, &u64)| Room { id: at.to_string().into(), kind: Kind::Host, free: Some(*free) };
+        self.admission.measured(Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40) });
+    }
+
+    fn check_memory(&self) {
+        for (at, capacity) in self.capacity.iter().enumerate() {
+            let of = |body: &Body| {
+                body.holds.iter().filter(|(device, _)| *device == at.to_string()).map(|(_, bytes)| bytes).sum::<u64>()
+            };
+            let held: u64 = self.bodies.iter().map(of).sum();
+            assert!(held <= *capacity, "device {at} holds {held} of {capacity} bytes");
+        }
+    }
+
+    /// What can be seen of the decisions from outside.
+    fn check(&mut self) {
+        for model in 0..self.bodies.len() {
+            let body = &mut self.bodies[model];
+            let profile = &self.behaviours[model].profile;
+            assert!(self.admission.waiting(model) <= self.limits.max_waiting, "the line is too long");
+            let (draining, coming) = match self.admission.life(model) {
+                Life::Ready { draining, .. } => (*draining, None),
+                Life::Coming { evicted, .. } => (None, Some(evicted.len())),
+                _ => (None, None),
+            };
+            if let Some(until) = draining.filter(|_| body.draining.is_none()) {
+                assert_eq!(until, self.now + self.limits.drain, "{} has its whole time", profile.name);
+                assert!(!profile.pin, "{} is pinned", profile.name);
+            }
+            if matches!(self.admission.life(model), Life::Ready { .. }) {
+                body.draining = draining;
+            }
+            if coming.is_some_and(|evicted| evicted > 0) && !body.coming {
+                assert!(!body.last_load_failed, "somebody goes for {}, whose last load failed", profile.name);
+            }
+            body.coming = coming.is_some();
+        }
+    }
+}
