@@ -81,6 +81,14 @@ impl Reports {
         }
     }
 
+    /// The newest event of that name, of all that have come by now.
+    pub fn newest(&mut self, name: &str) -> Option<&Event> {
+        while let Ok(event) = self.events.try_recv() {
+            self.past.push(event);
+        }
+        self.past.iter().rev().find(|event| event.name == name)
+    }
+
     /// All events read so far, in order.
     pub fn past(&self) -> &[Event] {
         &self.past

@@ -5,8 +5,10 @@
 //! itself: no greeting, no acknowledgement, no answer to a ping. A link that the test does not read is a router that
 //! does not read.
 
+mod dispatcher;
 mod door;
 mod frames;
+mod ledger;
 mod link;
 mod upstream;
 
@@ -23,7 +25,9 @@ use tokio_rustls::TlsAcceptor;
 
 use door::{Manners, accept};
 
+pub use dispatcher::{Dispatcher, Seat};
 pub use frames::{HOSTED_ID, OPEN_SOURCE_ID, ack, job, policy, saying};
+pub use ledger::{Entry, Ledger};
 pub use link::{End, Link, Outcome};
 pub use upstream::{Served, upstream};
 
@@ -53,6 +57,13 @@ impl Deaf {
     /// Takes a free port of loopback.
     pub fn anywhere() -> Deaf {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// Takes a free port on which little can be on its way: who does not read is soon noticed.
+    pub fn narrow() -> Deaf {
+        let deaf = Self::anywhere();
+        deaf.socket.set_recv_buffer_size(4096).unwrap_or_else(|error| panic!("cannot set the buffer: {error}"));
+        deaf
     }
 
     /// Takes the address of a router that is gone.

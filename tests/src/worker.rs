@@ -45,6 +45,19 @@ impl Worker {
         Worker { program, metrics }
     }
 
+    /// Starts one whose log cannot be written: every line meets a full disk.
+    pub async fn start_unlogged(mut command: Command) -> Worker {
+        // Without a log nobody tells which port was taken.
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let metrics = port.unwrap_or_else(|error| panic!("cannot find a free port: {error}")).to_string();
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let full = full.unwrap_or_else(|error| panic!("cannot open /dev/full: {error}"));
+        command.env("AUXOT_METRICS_PORT", metrics.rsplit(':').next().unwrap_or_default());
+        let program = Program::start_with_stderr(command, full);
+        http::until(&metrics, "/metrics", DEADLINE, |answer| answer.status == 200).await;
+        Worker { program, metrics }
+    }
+
     /// Where `/metrics` is.
     pub fn metrics_address(&self) -> &str {
         &self.metrics

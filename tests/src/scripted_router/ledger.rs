@@ -1,0 +1,215 @@
+//! What a router knows of its jobs: what was asked, what was heard on which link, how each ended.
+//!
+//! The rules that hold whatever happens are here too: every job ends once for each time it was given, what is said is
+//! the text that is known beforehand, and none of it is said twice.
+
+use serde_json::{Value, json};
+
+/// All jobs that a router has ever given.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    entries: Vec<Entry>,
+    /// Messages about jobs that nobody gave.
+    strays: Vec<Value>,
+}
+
+/// One job.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// The message that gives it.
+    pub frame: Value,
+    /// The whole answer, known beforehand.
+    pub text: String,
+    /// Its `complete` and `error` messages.
+    pub endings: Vec<Value>,
+    /// The link that brought the last of them.
+    ended_on: usize,
+    /// How many endings it should have: more than one when it was given again after it had ended.
+    due: usize,
+    /// What was heard of it, link by link.
+    heard: Vec<Heard>,
+    /// What is wrong with a message about it.
+    faults: Vec<String>,
+}
+
+/// What one link brought of a job.
+#[derive(Debug)]
+struct Heard {
+    link: usize,
+    /// Which worker was at the other end; the next worker knows nothing of what this one has said.
+    worker: usize,
+    text: String,
+}
+
+impl Entry {
+    /// Whether an ending is still awaited.
+    pub fn is_open(&self) -> bool {
+        self.endings.len() < self.due
+    }
+
+    /// Whether any of its text has been heard.
+    pub fn has_text(&self) -> bool {
+        self.heard.iter().any(|heard| !heard.text.is_empty())
+    }
+
+    /// The words of the error that it ended with.
+    pub fn error(&self) -> Option<&str> {
+        let last = self.endings.last().filter(|end| end["type"] == "error")?;
+        last["error"].as_str()
+    }
+
+    /// Whether it ended well.
+    pub fn is_complete(&self) -> bool {
+        self.endings.last().is_some_and(|end| end["type"] == "complete")
+    }
+
+    /// It is given once more, after its end.
+    pub fn give_again(&mut self) {
+        self.due += 1;
+    }
+
+    fn take(&mut self, link: usize, worker: usize, frame: &Value) {
+        match frame["type"].as_str() {
+            Some("complete" | "error") => {
+                if frame["type"] == "complete" && frame["full_response"] != json!(self.text) {
+                    self.faults.push(format!("a complete answer that is not its text: {}", shortened(frame)));
+                }
+                self.endings.push(frame.clone());
+                self.ended_on = link;
+            }
+            Some("token") => {
+                if !self.is_open() {
+                    self.faults.push(format!("text after the end: {}", shortened(frame)));
+                }
+                let text = frame["token"].as_str().unwrap_or_default();
+                // By number: a link that was not read for a while may be read after its successor.
+                match self.heard.binary_search_by_key(&link, |heard| heard.link) {
+                    Ok(at) => self.heard[at].text.push_str(text),
+                    Err(at) => self.heard.insert(at, Heard { link, worker, text: text.to_owned() }),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is against the rules, if anything is.
+    fn fault(&self) -> Option<String> {
+        let id = &self.id;
+        if let Some(fault) = self.faults.first() {
+            return Some(format!("job {id}: {fault}"));
+        }
+        if self.endings.len() > self.due {
+            return Some(format!("job {id}: {} endings, where {} are due", self.endings.len(), self.due));
+        }
+        // After an end the text may begin anew; without one it goes on, whatever link it comes by.
+        if self.due == 1
+            && let Some(fault) = self.repetition()
+        {
+            return Some(format!("job {id}: {fault}"));
+        }
+        None
+    }
+
+    /// Each piece must stand in the text behind the one before it, for as long as the worker is the same.
+    fn repetition(&self) -> Option<String> {
+        let mut at = 0;
+        for (number, heard) in self.heard.iter().enumerate() {
+            if number == 0 || self.heard[number - 1].worker != heard.worker {
+                at = 0;
+                if !self.text.starts_with(&heard.text) {
+                    return Some(format!("text that is not its beginning: {:?}", tail(&heard.text)));
+                }
+            }
+            match self.text[at..].find(&heard.text) {
+                Some(found) => at += found + heard.text.len(),
+                None => return Some(format!("text twice, or none of its own: {:?}", tail(&heard.text))),
+            }
+        }
+        // What had reached the socket of a lost link and was not read any more is missing, and may be. On the link that
+        // brings the end nothing is missing after what it brought first.
+        let last = self.heard.last()?;
+        if self.is_complete() && self.ended_on == last.link && !self.text.ends_with(&last.text) {
+            return Some(format!("an end with text missing: {:?}", tail(&last.text)));
+        }
+        let same = self.heard.iter().filter(|heard| heard.worker == last.worker);
+        if same.map(|heard| heard.text.len()).sum::<usize>() > self.text.len() {
+            return Some("more text than there is".to_owned());
+        }
+        None
+    }
+}
+
+impl Ledger {
+    /// Enters a job that is about to be given.
+    pub fn enter(&mut self, id: &str, frame: Value, text: &str) {
+        self.entries.push(Entry {
+            id: id.to_owned(),
+            frame,
+            text: text.to_owned(),
+            endings: Vec::new(),
+            ended_on: 0,
+            due: 1,
+            heard: Vec::new(),
+            faults: Vec::new(),
+        });
+    }
+
+    /// Notes a message about a job.
+    pub(super) fn take(&mut self, link: usize, worker: usize, frame: &Value) {
+        let Some(id) = frame["job_id"].as_str() else { return };
+        match self.entries.iter_mut().rev().find(|entry| entry.id == id) {
+            Some(entry) => entry.take(link, worker, frame),
+            None => self.strays.push(frame.clone()),
+        }
+    }
+
+    /// The job of this id; panics where there is none.
+    pub fn job(&mut self, id: &str) -> &mut Entry {
+        let found = self.entries.iter_mut().rev().find(|entry| entry.id == id);
+        found.unwrap_or_else(|| panic!("no job {id} was ever given"))
+    }
+
+    /// All jobs, in the order in which they were given.
+    pub fn jobs(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Jobs without an ending.
+    pub fn open(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.is_open())
+    }
+
+    /// Forgets jobs that have ended as they should; how many. For a run so long that their texts would pile up.
+    pub fn forget_ended(&mut self) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.is_open() || entry.fault().is_some());
+        before - self.entries.len()
+    }
+
+    /// What is against the rules so far.
+    pub fn faults(&self) -> Vec<String> {
+        let strays = self.strays.iter().map(|frame| format!("a message about no job: {}", shortened(frame)));
+        self.entries.iter().filter_map(Entry::fault).chain(strays).collect()
+    }
+
+    /// One line for each job, for a test that has failed.
+    pub fn story(&self) -> String {
+        let line = |entry: &Entry| {
+            let heard: usize = entry.heard.iter().map(|heard| heard.text.len()).sum();
+            let ends: Vec<String> = entry.endings.iter().map(shortened).collect();
+            format!("  {}: {heard} of {} bytes heard, ended {ends:?}", entry.id, entry.text.len())
+        };
+        self.entries.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn shortened(frame: &Value) -> String {
+    frame.to_string().chars().take(200).collect()
+}
+
+fn tail(text: &str) -> String {
+    let count = text.chars().count();
+    text.chars().skip(count.saturating_sub(120)).collect()
+}
