@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use crate::expected::Expected;
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::stage::Stage;
+use crate::stage::{Actor, Stage};
 
 /// What is left of a fault goes away within this time.
 const SOON: Duration = Duration::from_secs(5);
@@ -32,8 +32,8 @@ const RECOVERY_BOUND: Duration = Duration::from_secs(15);
 static PRISTINE: OnceCell<Descriptors> = OnceCell::const_new();
 
 /// Plays a cell; how long it took until a fresh job had its answer. Panics with what is against the rules.
-pub(crate) async fn play(fault: Fault, moment: Moment, expected: Expected) -> Duration {
-    let mut stage = moment.reach(fault).await;
+pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: Expected) -> Duration {
+    let mut stage = moment.reach(fault, actor).await;
     let mut before = Before::note(&mut stage);
     stage.log_mark = stage.worker.program.lines().len();
     before.at = Instant::now();

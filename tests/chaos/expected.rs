@@ -5,6 +5,7 @@ use Fault::*;
 
 use crate::fault::Fault;
 use crate::moment::Moment;
+use crate::stage::Actor;
 
 /// What a cell ends in. Whatever it is, the rules of `cell` hold too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,17 @@ pub(crate) const TABLE: [(Fault, [Expected; 8]); 19] = [
     (RouterResends,    [NO_JOB,    Unmoved,   Unmoved,   Unmoved,   Unmoved,   Unmoved,   Drained,   Unmoved  ]),
     (ClockJump,        [Unmoved,   Unmoved,   Unmoved,   Unmoved,   Unmoved,   Unmoved,   Drained,   Unmoved  ]),
 ];
+
+/// What a real engine can play too, without being held anywhere.
+pub(crate) const REAL_FAULTS: [Fault; 5] = [ChildKilled, ChildStopped, WorkerTerm, WorkerKill, RouterCloses];
+/// And when.
+pub(crate) const REAL_MOMENTS: [Moment; 3] = [Moment::Idle, Moment::Streaming, Moment::Several];
+
+/// Every row with its engine: first all with the fake one, then those with the real one.
+pub(crate) fn rows() -> impl Iterator<Item = (Fault, Actor)> {
+    let fake = TABLE.iter().map(|(fault, _)| (*fault, Actor::Fake));
+    fake.chain(REAL_FAULTS.map(|fault| (fault, Actor::Real)))
+}
 
 impl Expected {
     /// The row of a fault.

@@ -29,8 +29,6 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 
-use expected::TABLE;
-
 /// Longer than anything here can take on a loaded machine; a cell that meets it has failed.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -40,11 +38,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::from_args();
-    let trial = |(fault, _): &(fault::Fault, _)| {
-        let fault = *fault;
-        Trial::test(fault.name().replace(' ', "_"), move || row::play(fault))
+    let trial = |(fault, actor)| {
+        let name = row::name(fault, actor).replace([' ', ','], "_").replace("__", "_");
+        Trial::test(name, move || row::play(fault, actor))
     };
-    let conclusion = libtest_mimic::run(&arguments, TABLE.iter().map(trial).collect());
+    let conclusion = libtest_mimic::run(&arguments, expected::rows().map(trial).collect());
     if conclusion.num_passed + conclusion.num_failed > 1 {
         table::print(&table::read());
     }

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use crate::DEADLINE;
 use crate::fault::Fault;
 use crate::job::Hold;
-use crate::stage::Stage;
+use crate::stage::{Actor, Stage};
 
 /// Where the worker is when the fault comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,14 +71,14 @@ impl Moment {
     }
 
     /// Starts a worker and brings it here.
-    pub(crate) async fn reach(self, fault: Fault) -> Stage {
+    pub(crate) async fn reach(self, fault: Fault, actor: Actor) -> Stage {
         let (switches, settings): (&str, &[(&str, &str)]) = match self {
             Moment::Starting => ("--hold start:GATE", &[]),
             Moment::Draining => ("", &TWO_LANES),
             Moment::BackingOff => ("", &PATIENT),
             _ => ("", &[]),
         };
-        let mut stage = Stage::open(fault, switches, settings).await;
+        let mut stage = Stage::open(fault, actor, switches, settings).await;
         if self == Moment::Starting {
             stage.reports.next("held", DEADLINE).await;
             return stage;

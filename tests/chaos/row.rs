@@ -9,41 +9,54 @@ use libtest_mimic::Failed;
 use tokio::task::JoinSet;
 
 use crate::cell;
-use crate::expected::Expected;
+use crate::expected::{Expected, REAL_MOMENTS};
 use crate::fault::Fault;
 use crate::moment::Moment;
+use crate::stage::Actor;
 use crate::table::{Cell, Row};
 
 /// Cells at once. They mostly wait, and a worker with its engine is two small processes.
 const SIDE_BY_SIDE: usize = 4;
 
+/// What a row is called.
+pub(crate) fn name(fault: Fault, actor: Actor) -> String {
+    match actor {
+        Actor::Fake => fault.name().to_owned(),
+        Actor::Real => format!("real, {}", fault.name()),
+    }
+}
+
 /// Plays the row and leaves its figures; the error names every cell that is not as expected.
-pub(crate) fn play(fault: Fault) -> Result<(), Failed> {
+pub(crate) fn play(fault: Fault, actor: Actor) -> Result<(), Failed> {
+    let moments = match actor {
+        Actor::Fake => &Moment::ALL[..],
+        Actor::Real => &REAL_MOMENTS[..],
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let row = runtime.block_on(async {
         let mut cells = Vec::new();
-        let mut moments = Moment::ALL.into_iter();
+        let mut moments = moments.iter().copied();
         let mut playing = FuturesUnordered::new();
-        playing.extend(moments.by_ref().take(SIDE_BY_SIDE).map(|moment| play_cell(fault, moment)));
+        playing.extend(moments.by_ref().take(SIDE_BY_SIDE).map(|moment| play_cell(fault, actor, moment)));
         while let Some(cell) = playing.next().await {
             cells.push(cell);
-            playing.extend(moments.next().map(|moment| play_cell(fault, moment)));
+            playing.extend(moments.next().map(|moment| play_cell(fault, actor, moment)));
         }
-        Row::new(fault, cells)
+        Row::new(name(fault, actor), cells)
     });
     row.write()?;
     let faults = row.faults();
     if faults.is_empty() { Ok(()) } else { Err(faults.into()) }
 }
 
-async fn play_cell(fault: Fault, moment: Moment) -> Cell {
+async fn play_cell(fault: Fault, actor: Actor, moment: Moment) -> Cell {
     let expected = Expected::of(fault, moment);
     if let Expected::Senseless(reason) = expected {
         return Cell::senseless(moment, reason);
     }
     // A task of its own, so that its panic is its own too.
     let mut task = JoinSet::new();
-    task.spawn(cell::play(fault, moment, expected));
+    task.spawn(cell::play(fault, actor, moment, expected));
     match task.join_next().await {
         Some(Ok(recovery)) => Cell::held(moment, expected, recovery),
         Some(Err(end)) => Cell::broken(moment, expected, said(end)),

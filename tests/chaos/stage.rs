@@ -1,24 +1,58 @@
 //! One worker before one router, with an engine and a model that can be taken away from it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use auxot_tests::gguf::ModelFile;
 use auxot_tests::leftovers::Descriptors;
 use auxot_tests::scripted_router::{Deaf, Dispatcher, HOSTED_ID, ack, policy};
-use auxot_tests::{Reports, Scratch, Worker, binaries, processes, set_switches};
+use auxot_tests::{Reports, Scratch, Worker, binaries, processes, real, set_switches};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::DEADLINE;
 use crate::fault::Fault;
-use crate::job::{Asked, Hold};
+use crate::job::{self, Asked, Hold};
 
-const MODEL: &str = "tiny-chat-q4_k_m";
-const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
+/// Which engine the worker has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Actor {
+    /// The fake one, which can be held anywhere.
+    Fake,
+    /// The real one with a tiny model that goes on until it is stopped.
+    Real,
+}
+
+impl Actor {
+    fn binary(self) -> PathBuf {
+        match self {
+            Actor::Fake => binaries::fake_engine(),
+            Actor::Real => real::engine(),
+        }
+    }
+
+    fn model(self) -> &'static str {
+        match self {
+            Actor::Fake => "tiny-chat-q4_k_m",
+            Actor::Real => "tiny-loop-f16",
+        }
+    }
+
+    /// The model as a router names it.
+    fn wish(self) -> (&'static str, &'static str) {
+        match self {
+            Actor::Fake => ("tiny-chat", "Q4_K_M"),
+            Actor::Real => ("tiny-loop", "F16"),
+        }
+    }
+
+    fn file(self) -> String {
+        format!("{}.gguf", self.model())
+    }
+}
 
 /// Every limit of the worker that a cell would have to wait for, as short as a loaded machine allows.
 const SETTINGS: [(&str, &str); 18] = [
-    ("AUXOT_GPU_AUTOLOAD_MODELS", MODEL),
+    ("AUXOT_THREADS", "1"),
     ("AUXOT_ROUTER_CONNECTIONS", "1"),
     ("AUXOT_HEARTBEAT_INTERVAL", "300ms"),
     ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2500ms"),
@@ -54,28 +88,40 @@ pub(crate) struct Stage {
     pub log_mark: usize,
     settings: Vec<(&'static str, &'static str)>,
     fault: Fault,
+    actor: Actor,
     given: usize,
 }
 
 impl Stage {
     /// Starts a worker whose first engine has these switches; `GATE` in them is the stage's gate.
-    pub(crate) async fn open(fault: Fault, switches: &str, settings: &[(&'static str, &'static str)]) -> Stage {
+    pub(crate) async fn open(
+        fault: Fault,
+        actor: Actor,
+        switches: &str,
+        settings: &[(&'static str, &'static str)],
+    ) -> Stage {
         let scratch = Scratch::new();
         let reports = Reports::listen(scratch.path());
         let deaf = if fault == Fault::RouterSlow { Deaf::narrow() } else { Deaf::anywhere() };
-        let greeting = ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 2048, 2));
+        let (name, quantization) = actor.wish();
+        let greeting = ack(HOSTED_ID, &policy(name, quantization, 2048, 2));
         let router = Dispatcher::new(deaf.listen(), greeting);
         let settings: Vec<_> = SETTINGS.iter().chain(settings).copied().collect();
-        put_engine_binary(&scratch);
-        scratch.fake_model(MODEL_FILE, "");
-        write_switches(&scratch, &reports, switches);
-        let worker = start_worker(&scratch, &router.url(), fault, &settings).await;
-        Stage { scratch, reports, router, worker, idle: None, log_mark: 0, settings, fault, given: 0 }
+        link(&actor.binary(), &scratch.join(ENGINE));
+        match actor {
+            Actor::Fake => {
+                scratch.fake_model(&actor.file(), "");
+                write_switches(&scratch, &reports, switches);
+            }
+            Actor::Real => link(&real::tiny_models().join(actor.file()), &scratch.models().join(actor.file())),
+        }
+        let worker = start_worker(&scratch, &router.url(), fault, actor, &settings).await;
+        Stage { scratch, reports, router, worker, idle: None, log_mark: 0, settings, fault, actor, given: 0 }
     }
 
     /// A worker that was never in trouble.
     pub(crate) async fn pristine() -> Descriptors {
-        let mut stage = Stage::open(Fault::WorkerTerm, "", &[]).await;
+        let mut stage = Stage::open(Fault::WorkerTerm, Actor::Fake, "", &[]).await;
         stage.ready().await;
         stage.idle.take().unwrap_or_else(|| Descriptors::of(stage.worker.program.pid()))
     }
@@ -84,7 +130,7 @@ impl Stage {
     pub(crate) async fn next_worker(&mut self) {
         self.router.expect_another_worker();
         let url = self.router.url();
-        let starting = start_worker(&self.scratch, &url, self.fault, &self.settings);
+        let starting = start_worker(&self.scratch, &url, self.fault, self.actor, &self.settings);
         self.worker = starting.await;
     }
 
@@ -95,12 +141,20 @@ impl Stage {
         let ready = |router: &Dispatcher| router.serving() == lanes && router.model_state() == "ready";
         self.router.until("a ready worker", ready).await;
         self.idle = Some(Descriptors::of(self.worker.program.pid()));
+        if self.actor == Actor::Real {
+            let socket = self.socket();
+            self.router.beside(job::hear_real_text(&socket)).await;
+        }
     }
 
     // --- the engine ---
 
     /// The process of the newest engine, while it lives.
     pub(crate) fn engine(&mut self) -> Option<u32> {
+        if self.actor == Actor::Real {
+            let named = processes::of_command_line(&self.scratch.path().display().to_string());
+            return named.into_iter().find(|pid| *pid != self.worker.program.pid());
+        }
         let newest = self.reports.newest("start")?.pid;
         processes::alive(newest).then_some(newest)
     }
@@ -127,8 +181,10 @@ impl Stage {
 
     /// Lets everything that is held go on, and the next engine be well.
     pub(crate) fn release(&self) {
-        self.set_switches("");
-        write(&self.gate(), b"");
+        if self.actor == Actor::Fake {
+            self.set_switches("");
+            write(&self.gate(), b"");
+        }
     }
 
     pub(crate) fn remove_engine_binary(&self) {
@@ -140,30 +196,34 @@ impl Stage {
     }
 
     pub(crate) fn replace_model(&self) {
-        let other = ModelFile { block_count: 3, ..ModelFile::named(MODEL) };
+        let other = ModelFile { block_count: 3, ..ModelFile::named(self.actor.model()) };
         let path = other.write(self.scratch.path(), "other.gguf");
         std::fs::rename(&path, self.model()).unwrap();
     }
 
     pub(crate) fn remove_socket(&self) {
+        remove(&self.socket());
+    }
+
+    /// Where the engine listens.
+    fn socket(&self) -> PathBuf {
         let folders = std::fs::read_dir(self.scratch.join("run")).unwrap().flatten().map(|entry| entry.path());
         let files = folders.filter(|path| path.is_dir()).flat_map(|path| std::fs::read_dir(path).unwrap().flatten());
-        for file in files.filter(|file| file.file_name().to_string_lossy().ends_with(".sock")) {
-            remove(&file.path());
-        }
+        let mut paths = files.map(|entry| entry.path());
+        paths.find(|path| path.extension().is_some_and(|ending| ending == "sock")).unwrap()
     }
 
     /// Puts back what the fault has taken away.
     pub(crate) fn mend(&self) {
         match self.fault {
-            Fault::EngineMissing => put_engine_binary(&self.scratch),
-            Fault::ModelTruncated => write(&self.model(), &ModelFile::named(MODEL).bytes()),
+            Fault::EngineMissing => link(&self.actor.binary(), &self.scratch.join(ENGINE)),
+            Fault::ModelTruncated => write(&self.model(), &ModelFile::named(self.actor.model()).bytes()),
             _ => {}
         }
     }
 
     fn model(&self) -> PathBuf {
-        self.scratch.models().join(MODEL_FILE)
+        self.scratch.models().join(self.actor.file())
     }
 
     fn gate(&self) -> PathBuf {
@@ -181,7 +241,11 @@ impl Stage {
     pub(crate) fn give_held(&mut self, hold: Hold) -> String {
         self.given += 1;
         let long = self.fault == Fault::RouterSlow && hold != Hold::Nowhere;
-        let asked = Asked::new(&format!("job{}", self.given), long, hold, &self.gate());
+        let id = format!("job{}", self.given);
+        let asked = match self.actor {
+            Actor::Fake => Asked::new(&id, long, hold, &self.gate()),
+            Actor::Real => Asked::real(&id),
+        };
         self.router.give(&asked.id, asked.frame, &asked.text);
         asked.id
     }
@@ -217,19 +281,16 @@ impl Stage {
 const ENGINE: &str = "llama-server";
 const GATE: &str = "gate";
 
-fn put_engine_binary(scratch: &Scratch) {
-    std::os::unix::fs::symlink(binaries::fake_engine(), scratch.join(ENGINE)).unwrap();
-}
-
 fn write_switches(scratch: &Scratch, reports: &Reports, switches: &str) {
     let gate = scratch.join(GATE);
     let switches = switches.replace("GATE", &gate.display().to_string());
     let all = format!("--report {} {switches}", reports.path().display());
-    set_switches(&scratch.models().join(MODEL_FILE), &all);
+    set_switches(&scratch.models().join(Actor::Fake.file()), &all);
 }
 
-async fn start_worker(scratch: &Scratch, url: &str, fault: Fault, settings: &[(&str, &str)]) -> Worker {
+async fn start_worker(scratch: &Scratch, url: &str, fault: Fault, actor: Actor, settings: &[(&str, &str)]) -> Worker {
     let mut command = Worker::command(scratch, url);
+    command.env("AUXOT_GPU_AUTOLOAD_MODELS", actor.model());
     let settings = settings.iter().chain(if fault == Fault::RouterSlow { &PATIENT[..] } else { &[] });
     command.env("AUXOT_LLAMA_BINARY", scratch.join(ENGINE)).envs(settings.copied());
     match fault {
@@ -238,10 +299,14 @@ async fn start_worker(scratch: &Scratch, url: &str, fault: Fault, settings: &[(&
     }
 }
 
-fn write(path: &std::path::Path, bytes: &[u8]) {
+fn link(to: &Path, from: &Path) {
+    std::os::unix::fs::symlink(to, from).unwrap_or_else(|error| panic!("cannot link {}: {error}", from.display()));
+}
+
+fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }
 
-fn remove(path: &std::path::Path) {
+fn remove(path: &Path) {
     std::fs::remove_file(path).unwrap_or_else(|error| panic!("cannot remove {}: {error}", path.display()));
 }

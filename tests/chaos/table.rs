@@ -6,10 +6,9 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
-use crate::expected::{Expected, TABLE};
-use crate::fault::Fault;
+use crate::expected::{Expected, rows};
 use crate::moment::Moment;
-use crate::row::seconds;
+use crate::row::{name, seconds};
 
 /// A row as it was played.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,10 +65,10 @@ impl Cell {
 
 impl Row {
     /// A row of cells in any order.
-    pub(crate) fn new(fault: Fault, mut cells: Vec<Cell>) -> Row {
+    pub(crate) fn new(name: String, mut cells: Vec<Cell>) -> Row {
         cells.sort_by_key(|cell| Moment::ALL.iter().position(|moment| moment.name() == cell.moment));
         let worst_recovery_s = cells.iter().filter_map(|cell| cell.recovery_s).reduce(f64::max);
-        Row { fault: fault.name().to_owned(), cells, worst_recovery_s }
+        Row { fault: name, cells, worst_recovery_s }
     }
 
     /// What was not as expected, one paragraph each.
@@ -88,8 +87,8 @@ impl Row {
 
 /// The rows of the last runs, in the order of the table.
 pub(crate) fn read() -> Vec<Row> {
-    let row = |(fault, _): &(Fault, _)| serde_json::from_slice(&std::fs::read(file(fault.name())).ok()?).ok();
-    TABLE.iter().filter_map(row).collect()
+    let row = |(fault, actor)| serde_json::from_slice(&std::fs::read(file(&name(fault, actor))).ok()?).ok();
+    rows().filter_map(row).collect()
 }
 
 /// Prints the table, aligned, and below it what is to be said of it.
@@ -99,7 +98,9 @@ pub(crate) fn print(rows: &[Row]) {
     table.set_header(["fault"].into_iter().chain(Moment::ALL.map(Moment::name)).chain(["worst"]));
     for row in rows {
         let worst = row.worst_recovery_s.map_or_else(|| "–".to_owned(), |worst| format!("{worst:.1} s"));
-        table.add_row([row.fault.clone()].into_iter().chain(row.cells.iter().map(Cell::shown)).chain([worst]));
+        let cell = |moment: Moment| row.cells.iter().find(|cell| cell.moment == moment.name());
+        let cells = Moment::ALL.map(|moment| cell(moment).map_or_else(String::new, Cell::shown));
+        table.add_row([row.fault.clone()].into_iter().chain(cells).chain([worst]));
     }
     if let Some(column) = table.column_mut(Moment::ALL.len() + 1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -130,5 +131,5 @@ fn folder() -> PathBuf {
 }
 
 fn file(fault: &str) -> PathBuf {
-    folder().join(format!("{}.json", fault.replace(' ', "-")))
+    folder().join(format!("{}.json", fault.replace([' ', ','], "-")))
 }
