@@ -15,7 +15,7 @@ const MIDDLE: usize = 30;
 const LONG_WORDS: usize = 5000;
 const LONG_WORD: usize = 1000;
 
-/// Tokens of an answer of the real engine: with a tiny model, two of them side by side take some three seconds.
+/// Tokens of an answer of the real engine, which with a tiny model are a matter of seconds.
 const REAL_TOKENS: u32 = 1600;
 
 /// What the real engine says to any prompt, in so many tokens.

@@ -50,28 +50,6 @@ impl Actor {
     }
 }
 
-/// Every limit of the worker that a cell would have to wait for, as short as a loaded machine allows.
-const SETTINGS: [(&str, &str); 18] = [
-    ("AUXOT_THREADS", "1"),
-    ("AUXOT_ROUTER_CONNECTIONS", "1"),
-    ("AUXOT_HEARTBEAT_INTERVAL", "300ms"),
-    ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2500ms"),
-    ("AUXOT_ROUTER__WRITE_TIMEOUT", "5s"),
-    ("AUXOT_ROUTER__ADOPT_WINDOW", "15s"),
-    ("AUXOT_ROUTER__PROMPT_PROGRESS", "off"),
-    ("AUXOT_FLEET__DRAIN_TIMEOUT", "12s"),
-    ("AUXOT_ENGINE__LOAD_STALL", "4s"),
-    ("AUXOT_ENGINE__STOP_GRACE", "1s"),
-    ("AUXOT_ENGINE__STOP_AGAIN", "300ms"),
-    ("AUXOT_ENGINE__STOP_KILL", "3s"),
-    ("AUXOT_ENGINE__RESTART_DELAY", "50ms"),
-    ("AUXOT_ENGINE__RESTART_MAX_DELAY", "200ms"),
-    ("AUXOT_ENGINE__LIVENESS_INTERVAL", "400ms"),
-    ("AUXOT_ENGINE__LIVENESS_BUSY_INTERVAL", "400ms"),
-    ("AUXOT_ENGINE__LIVENESS_TIMEOUT", "500ms"),
-    ("AUXOT_GPU__SAMPLE_INTERVAL", "1s"),
-];
-
 /// A router that reads slowly hears a heartbeat late, and answers it late.
 const PATIENT: [(&str, &str); 1] = [("AUXOT_ROUTER__SILENCE_TIMEOUT", "20s")];
 
@@ -106,7 +84,7 @@ impl Stage {
         let (name, quantization) = actor.wish();
         let greeting = ack(HOSTED_ID, &policy(name, quantization, 2048, 2));
         let router = Dispatcher::new(deaf.listen(), greeting);
-        let settings: Vec<_> = SETTINGS.iter().chain(settings).copied().collect();
+        let settings = settings.to_vec();
         link(&actor.binary(), &scratch.join(ENGINE));
         match actor {
             Actor::Fake => {
@@ -289,8 +267,8 @@ fn write_switches(scratch: &Scratch, reports: &Reports, switches: &str) {
 }
 
 async fn start_worker(scratch: &Scratch, url: &str, fault: Fault, actor: Actor, settings: &[(&str, &str)]) -> Worker {
-    let mut command = Worker::command(scratch, url);
-    command.env("AUXOT_GPU_AUTOLOAD_MODELS", actor.model());
+    let mut command = Worker::hurried_command(scratch, url);
+    command.env("AUXOT_GPU_AUTOLOAD_MODELS", actor.model()).env("AUXOT_THREADS", "1");
     let settings = settings.iter().chain(if fault == Fault::RouterSlow { &PATIENT[..] } else { &[] });
     command.env("AUXOT_LLAMA_BINARY", scratch.join(ENGINE)).envs(settings.copied());
     match fault {

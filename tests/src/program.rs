@@ -67,6 +67,11 @@ impl Program {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many of the lines so far fit.
+    pub fn count_lines(&self, fits: impl Fn(&str) -> bool) -> usize {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|line| fits(line)).count()
+    }
+
     /// Waits for a line that holds `needle`, also one already written; panics with the whole log after `deadline`.
     pub async fn line(&mut self, needle: &str, deadline: Duration) -> String {
         self.line_after(0, needle, deadline).await.1

@@ -89,6 +89,11 @@ impl Reports {
         self.past.iter().rev().find(|event| event.name == name)
     }
 
+    /// Forgets what has come so far but for the starts, of which the newest is the living engine's.
+    pub fn forget(&mut self) {
+        self.past.retain(|event| event.name == "start");
+    }
+
     /// All events read so far, in order.
     pub fn past(&self) -> &[Event] {
         &self.past

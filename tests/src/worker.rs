@@ -8,6 +8,27 @@ use crate::{Program, Scratch, binaries, http};
 /// Longer than a start takes on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Every limit of the worker that a test would have to wait for, as short as a loaded machine allows.
+const HURRY: [(&str, &str); 17] = [
+    ("AUXOT_ROUTER_CONNECTIONS", "1"),
+    ("AUXOT_HEARTBEAT_INTERVAL", "300ms"),
+    ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2500ms"),
+    ("AUXOT_ROUTER__WRITE_TIMEOUT", "5s"),
+    ("AUXOT_ROUTER__ADOPT_WINDOW", "15s"),
+    ("AUXOT_ROUTER__PROMPT_PROGRESS", "off"),
+    ("AUXOT_FLEET__DRAIN_TIMEOUT", "12s"),
+    ("AUXOT_ENGINE__LOAD_STALL", "4s"),
+    ("AUXOT_ENGINE__STOP_GRACE", "1s"),
+    ("AUXOT_ENGINE__STOP_AGAIN", "300ms"),
+    ("AUXOT_ENGINE__STOP_KILL", "3s"),
+    ("AUXOT_ENGINE__RESTART_DELAY", "50ms"),
+    ("AUXOT_ENGINE__RESTART_MAX_DELAY", "200ms"),
+    ("AUXOT_ENGINE__LIVENESS_INTERVAL", "400ms"),
+    ("AUXOT_ENGINE__LIVENESS_BUSY_INTERVAL", "400ms"),
+    ("AUXOT_ENGINE__LIVENESS_TIMEOUT", "500ms"),
+    ("AUXOT_GPU__SAMPLE_INTERVAL", "1s"),
+];
+
 /// A started worker; dropping it kills it and, by its own doing, its engines.
 #[derive(Debug)]
 pub struct Worker {
@@ -33,6 +54,13 @@ impl Worker {
         command.env("AUXOT_ROUTER_URL", router_url).env("AUXOT_GPU_KEY", Self::KEY);
         command.env("AUXOT_MAX_PARALLEL", "2").env("AUXOT_CTX_SIZE", "2048");
         command.env("AUXOT_RECONNECT_DELAY", "50ms").env("AUXOT_RECONNECT_MAX_DELAY", "200ms");
+        command
+    }
+
+    /// As [`Worker::command`], with one link and with limits so short that every fault is over in seconds.
+    pub fn hurried_command(scratch: &Scratch, router_url: &str) -> Command {
+        let mut command = Self::command(scratch, router_url);
+        command.envs(HURRY);
         command
     }
 

@@ -155,6 +155,14 @@ impl Dispatcher {
         self.hand_out();
     }
 
+    /// Says that a job is no longer wanted, on the link that has it; whether any has.
+    pub fn cancel(&mut self, id: &str) -> bool {
+        let has = |line: &&Line| line.given.iter().any(|given| given == id);
+        let Some(line) = self.lines.iter().find(has) else { return false };
+        self.outgoing.push_back((line.number, json!({"type": "cancel", "job_id": id})));
+        true
+    }
+
     /// The worker is another one from now on.
     pub fn expect_another_worker(&mut self) {
         self.worker += 1;
@@ -218,6 +226,11 @@ impl Dispatcher {
             };
             assert!(tokio::time::timeout(DEADLINE, reading).await.is_ok(), "a link that was given up is still open");
         }
+    }
+
+    /// Never wakes up: drops what it had stopped reading, unread.
+    pub fn forget_sleep(&mut self) {
+        self.asleep.clear();
     }
 
     /// Reads slowly from now on.
@@ -319,6 +332,7 @@ impl Dispatcher {
             .collect();
         let Some(line) = self.lines.iter_mut().find(|line| line.greeted) else { return };
         for (id, frame) in lost {
+            self.ledger.given(&id, line.number, self.worker);
             line.given.push(id);
             self.outgoing.push_back((line.number, frame));
         }

@@ -11,6 +11,8 @@ pub struct Ledger {
     entries: Vec<Entry>,
     /// Messages about jobs that nobody gave.
     strays: Vec<Value>,
+    /// Whether a job may begin anew after a lost link, see [`Ledger::allow_reruns`].
+    reruns: bool,
 }
 
 /// One job.
@@ -28,6 +30,8 @@ pub struct Entry {
     ended_on: usize,
     /// How many endings it should have: more than one when it was given again after it had ended.
     due: usize,
+    /// The links that it was given on, each with the worker at its other end.
+    given: Vec<(usize, usize)>,
     /// What was heard of it, link by link.
     heard: Vec<Heard>,
     /// What is wrong with a message about it.
@@ -44,6 +48,11 @@ struct Heard {
 }
 
 impl Entry {
+    /// How often its text was begun: more than once after a lost link or with a lost worker.
+    pub fn begun(&self) -> usize {
+        self.heard.iter().filter(|heard| !heard.text.is_empty() && self.text.starts_with(&heard.text)).count()
+    }
+
     /// Whether an ending is still awaited.
     pub fn is_open(&self) -> bool {
         self.endings.len() < self.due
@@ -95,7 +104,7 @@ impl Entry {
     }
 
     /// What is against the rules, if anything is.
-    fn fault(&self) -> Option<String> {
+    fn fault(&self, reruns: bool) -> Option<String> {
         let id = &self.id;
         if let Some(fault) = self.faults.first() {
             return Some(format!("job {id}: {fault}"));
@@ -105,7 +114,7 @@ impl Entry {
         }
         // After an end the text may begin anew; without one it goes on, whatever link it comes by.
         if self.due == 1
-            && let Some(fault) = self.repetition()
+            && let Some(fault) = self.repetition(reruns)
         {
             return Some(format!("job {id}: {fault}"));
         }
@@ -113,29 +122,28 @@ impl Entry {
     }
 
     /// Each piece must stand in the text behind the one before it, for as long as the worker is the same.
-    fn repetition(&self) -> Option<String> {
-        let mut at = 0;
+    fn repetition(&self, reruns: bool) -> Option<String> {
+        // Where the piece may begin, and how far it comes.
+        let (mut from, mut at) = (0, 0);
         for (number, heard) in self.heard.iter().enumerate() {
-            if number == 0 || self.heard[number - 1].worker != heard.worker {
-                at = 0;
-                if !self.text.starts_with(&heard.text) {
-                    return Some(format!("text that is not its beginning: {:?}", tail(&heard.text)));
-                }
+            let first = number == 0 || self.heard[number - 1].worker != heard.worker;
+            let begins = self.text.starts_with(&heard.text);
+            // What an earlier link had brought may not have been read; without one there is no such excuse.
+            let earlier = self.given.iter().any(|(link, worker)| *worker == heard.worker && *link < heard.link);
+            if !begins && !earlier {
+                return Some(format!("text that is not its beginning: {:?}", tail(&heard.text)));
             }
-            match self.text[at..].find(&heard.text) {
-                Some(found) => at += found + heard.text.len(),
+            from = if first || (reruns && begins) { 0 } else { at };
+            match self.text[from..].find(&heard.text) {
+                Some(found) => at = from + found + heard.text.len(),
                 None => return Some(format!("text twice, or none of its own: {:?}", tail(&heard.text))),
             }
         }
         // What had reached the socket of a lost link and was not read any more is missing, and may be. On the link that
         // brings the end nothing is missing after what it brought first.
         let last = self.heard.last()?;
-        if self.is_complete() && self.ended_on == last.link && !self.text.ends_with(&last.text) {
-            return Some(format!("an end with text missing: {:?}", tail(&last.text)));
-        }
-        let same = self.heard.iter().filter(|heard| heard.worker == last.worker);
-        if same.map(|heard| heard.text.len()).sum::<usize>() > self.text.len() {
-            return Some("more text than there is".to_owned());
+        if self.is_complete() && self.ended_on == last.link && !self.text[from..].ends_with(&last.text) {
+            return Some(format!("an end with text missing, or twice: {:?}", tail(&last.text)));
         }
         None
     }
@@ -151,9 +159,17 @@ impl Ledger {
             endings: Vec::new(),
             ended_on: 0,
             due: 1,
+            given: Vec::new(),
             heard: Vec::new(),
             faults: Vec::new(),
         });
+    }
+
+    /// Notes that a job is given on a link.
+    pub(super) fn given(&mut self, id: &str, link: usize, worker: usize) {
+        if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.id == id) {
+            entry.given.push((link, worker));
+        }
     }
 
     /// Notes a message about a job.
@@ -181,17 +197,24 @@ impl Ledger {
         self.entries.iter().filter(|entry| entry.is_open())
     }
 
-    /// Forgets jobs that have ended as they should; how many. For a run so long that their texts would pile up.
-    pub fn forget_ended(&mut self) -> usize {
-        let before = self.entries.len();
-        self.entries.retain(|entry| entry.is_open() || entry.fault().is_some());
-        before - self.entries.len()
+    /// From now on a job may begin anew when its link was lost.
+    ///
+    /// An end that reached the socket of a lost link, and no further, has ended the job for the worker and not for the
+    /// router, which gives it again. At an exact moment this cannot be; in a long run it is only a matter of time.
+    pub fn allow_reruns(&mut self) {
+        self.reruns = true;
+    }
+
+    /// Takes out the jobs that have ended as they should.
+    pub fn take_ended(&mut self) -> Vec<Entry> {
+        let reruns = self.reruns;
+        self.entries.extract_if(.., |entry| !entry.is_open() && entry.fault(reruns).is_none()).collect()
     }
 
     /// What is against the rules so far.
     pub fn faults(&self) -> Vec<String> {
         let strays = self.strays.iter().map(|frame| format!("a message about no job: {}", shortened(frame)));
-        self.entries.iter().filter_map(Entry::fault).chain(strays).collect()
+        self.entries.iter().filter_map(|entry| entry.fault(self.reruns)).chain(strays).collect()
     }
 
     /// One line for each job, for a test that has failed.
