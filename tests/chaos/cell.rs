@@ -52,12 +52,12 @@ pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: E
         if expected != Expected::GivenBack {
             everyone_ended(&stage);
         }
-        judge(&stage, &before, moment, expected);
+        judge(&stage, &before, (fault, moment), expected);
         stage.next_worker().await;
     }
     everyone_ends(&mut stage).await;
     if !ends {
-        judge(&stage, &before, moment, expected);
+        judge(&stage, &before, (fault, moment), expected);
     } else if expected == Expected::GivenBack {
         all_complete(&stage);
     }
@@ -115,20 +115,20 @@ async fn worker_ends(stage: &mut Stage, fault: Fault, moment: Moment) {
 }
 
 #[track_caller]
-fn judge(stage: &Stage, before: &Before, moment: Moment, expected: Expected) {
+fn judge(stage: &Stage, before: &Before, (fault, moment): (Fault, Moment), expected: Expected) {
     let faults = stage.router.ledger.faults();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     for job in stage.router.ledger.jobs() {
         let had_text = before.with_text.contains(&job.id);
-        let fault = match expected {
+        let wrong = match expected {
             Expected::CutShort if had_text => fails_with(job, "stopped in the middle of the answer"),
             Expected::Refused if had_text => fails_with(job, "inference error"),
-            Expected::Refused => fails_with(job, "has failed"),
+            Expected::Refused => fails_with(job, fault.refusal()),
             Expected::Drained if !had_text && moment.keeps_waiting() => fails_with(job, "the worker is shutting down"),
             Expected::GivenBack => (!job.is_open()).then(|| "an ending of a job that is given back".to_owned()),
             _ => completes(job),
         };
-        assert!(fault.is_none(), "job {}: {}", job.id, fault.unwrap_or_default());
+        assert!(wrong.is_none(), "job {}: {}", job.id, wrong.unwrap_or_default());
     }
 }
 

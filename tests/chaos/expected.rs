@@ -63,8 +63,24 @@ pub(crate) const TABLE: [(Fault, [Expected; 8]); 19] = [
     (ClockJump,        [Unmoved,   Unmoved,   Unmoved,   Unmoved,   Unmoved,   Unmoved,   Drained,   Unmoved  ]),
 ];
 
-/// What a real engine can play too, without being held anywhere.
-pub(crate) const REAL_FAULTS: [Fault; 5] = [ChildKilled, ChildStopped, WorkerTerm, WorkerKill, RouterCloses];
+/// What a real engine can play too: what does not ask for an end of its own or for an exact moment. A router's silence
+/// does: an answer that ended in it would be given again, and end twice.
+pub(crate) const REAL_FAULTS: [Fault; 14] = [
+    ChildKilled,
+    ChildStopped,
+    ChildAborts,
+    EngineMissing,
+    ModelTruncated,
+    ModelReplaced,
+    SocketRemoved,
+    LogFull,
+    WorkerTerm,
+    WorkerKill,
+    RouterCloses,
+    RouterResets,
+    RouterResends,
+    ClockJump,
+];
 /// And when.
 pub(crate) const REAL_MOMENTS: [Moment; 3] = [Moment::Idle, Moment::Streaming, Moment::Several];
 

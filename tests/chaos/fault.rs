@@ -80,6 +80,15 @@ impl Fault {
         }
     }
 
+    /// What a job is told of a model that has failed for this reason.
+    pub(crate) fn refusal(self) -> &'static str {
+        match self {
+            Fault::EngineMissing => "has failed: the engine could not be started",
+            Fault::ModelTruncated => "has failed: the model file is missing or damaged",
+            _ => "has failed",
+        }
+    }
+
     /// Makes it happen; returns when it has.
     pub(crate) async fn inject(self, stage: &mut Stage) {
         match self {

@@ -16,7 +16,7 @@ const LONG_WORDS: usize = 5000;
 const LONG_WORD: usize = 1000;
 
 /// Tokens of an answer of the real engine, which with a tiny model are a matter of seconds.
-const REAL_TOKENS: u32 = 1600;
+const REAL_TOKENS: u32 = 1000;
 
 /// What the real engine says to any prompt, in so many tokens.
 static REAL_TEXT: OnceCell<String> = OnceCell::const_new();

@@ -45,6 +45,14 @@ impl Actor {
         }
     }
 
+    /// A whole model file.
+    fn model_bytes(self) -> Vec<u8> {
+        match self {
+            Actor::Fake => ModelFile::named(self.model()).bytes(),
+            Actor::Real => std::fs::read(real::tiny_models().join(self.file())).unwrap(),
+        }
+    }
+
     fn file(self) -> String {
         format!("{}.gguf", self.model())
     }
@@ -91,7 +99,7 @@ impl Stage {
                 scratch.fake_model(&actor.file(), "");
                 write_switches(&scratch, &reports, switches);
             }
-            Actor::Real => link(&real::tiny_models().join(actor.file()), &scratch.models().join(actor.file())),
+            Actor::Real => write(&scratch.models().join(actor.file()), &actor.model_bytes()),
         }
         let worker = start_worker(&scratch, &router.url(), fault, actor, &settings).await;
         Stage { scratch, reports, router, worker, idle: None, log_mark: 0, settings, fault, actor, given: 0 }
@@ -174,9 +182,9 @@ impl Stage {
     }
 
     pub(crate) fn replace_model(&self) {
-        let other = ModelFile { block_count: 3, ..ModelFile::named(self.actor.model()) };
-        let path = other.write(self.scratch.path(), "other.gguf");
-        std::fs::rename(&path, self.model()).unwrap();
+        let other = self.scratch.join("other.gguf");
+        write(&other, &self.actor.model_bytes());
+        std::fs::rename(&other, self.model()).unwrap();
     }
 
     pub(crate) fn remove_socket(&self) {
@@ -195,7 +203,7 @@ impl Stage {
     pub(crate) fn mend(&self) {
         match self.fault {
             Fault::EngineMissing => link(&self.actor.binary(), &self.scratch.join(ENGINE)),
-            Fault::ModelTruncated => write(&self.model(), &ModelFile::named(self.actor.model()).bytes()),
+            Fault::ModelTruncated => write(&self.model(), &self.actor.model_bytes()),
             _ => {}
         }
     }

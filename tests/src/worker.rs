@@ -11,7 +11,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Every limit of the worker that a test would have to wait for, as short as a loaded machine allows.
 const HURRY: [(&str, &str); 17] = [
     ("AUXOT_ROUTER_CONNECTIONS", "1"),
-    ("AUXOT_HEARTBEAT_INTERVAL", "300ms"),
+    ("AUXOT_HEARTBEAT_INTERVAL", "100ms"),
     ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2500ms"),
     ("AUXOT_ROUTER__WRITE_TIMEOUT", "5s"),
     ("AUXOT_ROUTER__ADOPT_WINDOW", "15s"),
