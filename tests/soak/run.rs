@@ -245,15 +245,24 @@ impl Run {
     fn count_endings(&mut self) {
         for job in self.router.ledger.take_ended() {
             self.figures.endings.add(job.error().unwrap_or("completed"));
-            let begun = job.begun();
-            if begun > 1 {
+            let told = job.tellings();
+            if told > 1 {
                 // Only a job that the worker took for a new one may begin anew; one that it still had goes on.
-                let (named, started) = (format!("job={} ", job.id), "accepted=Started");
-                let taken = self.worker.program.count_lines(|line| line.contains(&named) && line.contains(started));
-                assert!(begun <= taken, "text twice: begun {begun} times and taken {taken} times: {job:?}");
+                let log = self.about(&job.id);
+                let taken = log.iter().filter(|line| line.contains("accepted=Started")).count();
+                assert!(
+                    told <= taken,
+                    "text twice: told {told} times, taken {taken} times: {job:#?}\n{}",
+                    log.join("\n")
+                );
                 self.figures.reruns += 1;
             }
         }
+    }
+
+    /// What the worker's log says of a job.
+    fn about(&self, id: &str) -> Vec<String> {
+        self.worker.program.lines_that(|line| line.contains(&format!("job={id} ")))
     }
 
     async fn nothing_left(&mut self) {

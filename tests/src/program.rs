@@ -67,9 +67,10 @@ impl Program {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many of the lines so far fit.
-    pub fn count_lines(&self, fits: impl Fn(&str) -> bool) -> usize {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|line| fits(line)).count()
+    /// The lines so far that fit.
+    pub fn lines_that(&self, fits: impl Fn(&str) -> bool) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| fits(line)).cloned().collect()
     }
 
     /// Waits for a line that holds `needle`, also one already written; panics with the whole log after `deadline`.

@@ -47,10 +47,17 @@ struct Heard {
     text: String,
 }
 
+/// How often a text was told, and by how many workers.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    tellings: usize,
+    workers: usize,
+}
+
 impl Entry {
-    /// How often its text was begun: more than once after a lost link or with a lost worker.
-    pub fn begun(&self) -> usize {
-        self.heard.iter().filter(|heard| !heard.text.is_empty() && self.text.starts_with(&heard.text)).count()
+    /// How often its text was told: more than once after a lost link or with a lost worker.
+    pub fn tellings(&self) -> usize {
+        self.told().map_or(0, |told| told.tellings)
     }
 
     /// Whether an ending is still awaited.
@@ -113,39 +120,42 @@ impl Entry {
             return Some(format!("job {id}: {} endings, where {} are due", self.endings.len(), self.due));
         }
         // After an end the text may begin anew; without one it goes on, whatever link it comes by.
-        if self.due == 1
-            && let Some(fault) = self.repetition(reruns)
-        {
-            return Some(format!("job {id}: {fault}"));
+        match self.told() {
+            Err(fault) if self.due == 1 => Some(format!("job {id}: {fault}")),
+            Ok(told) if self.due == 1 && !reruns && told.tellings > told.workers => {
+                Some(format!("job {id}: text twice: {:?}", self.heard))
+            }
+            _ => None,
         }
-        None
     }
 
-    /// Each piece must stand in the text behind the one before it, for as long as the worker is the same.
-    fn repetition(&self, reruns: bool) -> Option<String> {
-        // Where the piece may begin, and how far it comes.
-        let (mut from, mut at) = (0, 0);
+    /// How often the text was told: once by every worker, and once more for each piece that does not stand behind the one
+    /// before it. The error is a piece that has no place in the text at all.
+    fn told(&self) -> Result<Told, String> {
+        let mut told = Told { tellings: 0, workers: 0 };
+        let (mut floor, mut at) = (0, 0);
         for (number, heard) in self.heard.iter().enumerate() {
-            let first = number == 0 || self.heard[number - 1].worker != heard.worker;
-            let begins = self.text.starts_with(&heard.text);
+            let new_worker = number == 0 || self.heard[number - 1].worker != heard.worker;
             // What an earlier link had brought may not have been read; without one there is no such excuse.
             let earlier = self.given.iter().any(|(link, worker)| *worker == heard.worker && *link < heard.link);
-            if !begins && !earlier {
-                return Some(format!("text that is not its beginning: {:?}", tail(&heard.text)));
+            if !earlier && !self.text.starts_with(&heard.text) {
+                return Err(format!("text that is not its beginning: {:?}", tail(&heard.text)));
             }
-            from = if first || (reruns && begins) { 0 } else { at };
-            match self.text[from..].find(&heard.text) {
-                Some(found) => at = from + found + heard.text.len(),
-                None => return Some(format!("text twice, or none of its own: {:?}", tail(&heard.text))),
-            }
+            told.workers += usize::from(new_worker);
+            floor = if new_worker || !self.text[at..].contains(&heard.text) { 0 } else { at };
+            told.tellings += usize::from(floor == 0);
+            let place = self.text[floor..].find(&heard.text);
+            let place = place.ok_or_else(|| format!("text of something else: {:?}", tail(&heard.text)))?;
+            at = floor + place + heard.text.len();
         }
         // What had reached the socket of a lost link and was not read any more is missing, and may be. On the link that
         // brings the end nothing is missing after what it brought first.
-        let last = self.heard.last()?;
-        if self.is_complete() && self.ended_on == last.link && !self.text[from..].ends_with(&last.text) {
-            return Some(format!("an end with text missing, or twice: {:?}", tail(&last.text)));
+        match self.heard.last().filter(|last| self.is_complete() && self.ended_on == last.link) {
+            Some(last) if !self.text[floor..].ends_with(&last.text) => {
+                Err(format!("an end with text missing, or twice: {:?}", tail(&last.text)))
+            }
+            _ => Ok(told),
         }
-        None
     }
 }
 
