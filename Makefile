@@ -33,12 +33,12 @@ bench: tools ## the figures of relay and supervision, beside the same work done 
 fuzz: tools ## ten million hostile inputs for each parser (INPUTS=N for another number)
 	@INPUTS=$${INPUTS:-10000000} cargo test --release --package auxot-tests --test fuzz
 
-chaos: tools ## every fault at every moment, and a table of what came of it (ROWS='child_killed …' for some)
+chaos: tools ## every fault at every moment, and a table of what came of it (ROW=router for some)
 	@cargo build --workspace --bins
 	REAL_ENGINE=$$(scripts/get-engine.sh)
 	TINY_MODELS=$$(scripts/make-tiny-models.py)
 	export REAL_ENGINE TINY_MODELS
-	cargo test --package auxot-tests --test chaos -- $(ROWS)
+	cargo test --package auxot-tests --test chaos -- $(ROW)
 
 soak: tools ## random faults over random load for SECONDS (60), and what drifts (SEED=N for the same again)
 	@cargo build --workspace --bins

@@ -34,7 +34,7 @@ static PRISTINE: OnceCell<Descriptors> = OnceCell::const_new();
 /// Plays a cell; how long it took until a fresh job had its answer. Panics with what is against the rules.
 pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: Expected) -> Duration {
     let mut stage = moment.reach(fault, actor).await;
-    let mut before = Before::note(&mut stage);
+    let mut before = Before::note(&mut stage, moment);
     stage.log_mark = stage.worker.program.lines().len();
     before.at = Instant::now();
     fault.inject(&mut stage).await;
@@ -79,9 +79,11 @@ struct Before {
 }
 
 impl Before {
-    fn note(stage: &mut Stage) -> Before {
+    fn note(stage: &mut Stage, moment: Moment) -> Before {
         let with_text = stage.router.ledger.jobs().filter(|job| job.has_text()).map(|job| job.id.clone()).collect();
-        Before { at: Instant::now(), engine: stage.engine(), with_text, greetings: stage.router.greetings() }
+        // Where it backs off, an engine that lives is one that is about to abort.
+        let engine = stage.engine().filter(|_| moment != Moment::BackingOff);
+        Before { at: Instant::now(), engine, with_text, greetings: stage.router.greetings() }
     }
 }
 
