@@ -23,6 +23,8 @@ use crate::stage::{Actor, Stage};
 const SOON: Duration = Duration::from_secs(5);
 /// An engine lives no longer than this after its worker was killed: a promise of the product.
 const ORPHAN_BOUND: Duration = Duration::from_secs(1);
+/// From an engine's end to the end of the jobs that it had begun to answer.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// Between two fresh jobs, where the first was refused.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// From the fault, or from its mending, to a fresh answer.
@@ -35,43 +37,58 @@ static PRISTINE: OnceCell<Descriptors> = OnceCell::const_new();
 pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: Expected) -> Duration {
     let mut stage = moment.reach(fault, actor).await;
     let mut before = Before::note(&mut stage, moment);
-    stage.log_mark = stage.worker.program.lines().len();
-    before.at = Instant::now();
     fault.inject(&mut stage).await;
     stage.release();
     if expected == Expected::Refused {
         stage.line_or_end(&["to=\"failed\""]).await;
         everyone_ends(&mut stage).await;
         stage.mend();
-        before.at = Instant::now();
+        before.mended = Instant::now();
     }
     let ends = moment == Moment::Draining || matches!(expected, Expected::Drained | Expected::GivenBack);
-    if ends {
-        worker_ends(&mut stage, fault, moment).await;
-        stage.mend();
-        if expected != Expected::GivenBack {
-            everyone_ended(&stage);
-        }
-        judge(&stage, &before, (fault, moment), expected);
-        stage.next_worker().await;
-    }
-    everyone_ends(&mut stage).await;
-    if !ends {
-        judge(&stage, &before, (fault, moment), expected);
-    } else if expected == Expected::GivenBack {
-        all_complete(&stage);
-    }
-    let recovered = fresh_answer(&mut stage, before.at).await;
-    if !ends {
-        same_or_another(&mut stage, &before, expected);
-    }
+    let recovered = match ends {
+        true => by_the_next_worker(&mut stage, &before, (fault, moment), expected).await,
+        false => by_this_worker(&mut stage, &before, (fault, moment), expected).await,
+    };
     nothing_left(&mut stage).await;
     recovered
+}
+
+async fn by_this_worker(
+    stage: &mut Stage,
+    before: &Before,
+    (fault, moment): (Fault, Moment),
+    expected: Expected,
+) -> Duration {
+    everyone_ends(stage).await;
+    judge(stage, before, (fault, moment), expected);
+    let recovered = fresh_answer(stage, before.mended).await;
+    same_or_another(stage, before, expected);
+    recovered
+}
+
+async fn by_the_next_worker(
+    stage: &mut Stage,
+    before: &Before,
+    (fault, moment): (Fault, Moment),
+    expected: Expected,
+) -> Duration {
+    worker_ends(stage, fault, moment).await;
+    stage.mend();
+    judge(stage, before, (fault, moment), expected);
+    stage.next_worker().await;
+    everyone_ends(stage).await;
+    if expected == Expected::GivenBack {
+        all_complete(stage);
+    }
+    fresh_answer(stage, before.mended).await
 }
 
 /// How things were when the fault came.
 struct Before {
     at: Instant,
+    /// When what was taken away came back: with the fault itself, where nothing was.
+    mended: Instant,
     engine: Option<u32>,
     /// Jobs of which text was heard.
     with_text: HashSet<String>,
@@ -83,18 +100,14 @@ impl Before {
         let with_text = stage.router.ledger.jobs().filter(|job| job.has_text()).map(|job| job.id.clone()).collect();
         // Where it backs off, an engine that lives is one that is about to abort.
         let engine = stage.engine().filter(|_| moment != Moment::BackingOff);
-        Before { at: Instant::now(), engine, with_text, greetings: stage.router.greetings() }
+        stage.log_mark = stage.worker.program.lines().len();
+        let at = Instant::now();
+        Before { at, mended: at, engine, with_text, greetings: stage.router.greetings() }
     }
 }
 
 async fn everyone_ends(stage: &mut Stage) {
     stage.router.until("the end of every job", |router| router.ledger.open().next().is_none()).await;
-}
-
-#[track_caller]
-fn everyone_ended(stage: &Stage) {
-    let open: Vec<&str> = stage.router.ledger.open().map(|job| job.id.as_str()).collect();
-    assert!(open.is_empty(), "the worker has ended without a word on {open:?}");
 }
 
 async fn worker_ends(stage: &mut Stage, fault: Fault, moment: Moment) {
@@ -123,8 +136,9 @@ fn judge(stage: &Stage, before: &Before, (fault, moment): (Fault, Moment), expec
     for job in stage.router.ledger.jobs() {
         let had_text = before.with_text.contains(&job.id);
         let wrong = match expected {
-            Expected::CutShort if had_text => fails_with(job, "stopped in the middle of the answer"),
-            Expected::Refused if had_text => fails_with(job, "inference error"),
+            Expected::CutShort | Expected::Refused if had_text => {
+                fails_with(job, "stopped in the middle of the answer").or_else(|| too_late(job, fault, before.at))
+            }
             Expected::Refused => fails_with(job, fault.refusal()),
             Expected::Drained if !had_text && moment.keeps_waiting() => fails_with(job, "the worker is shutting down"),
             Expected::GivenBack => (!job.is_open()).then(|| "an ending of a job that is given back".to_owned()),
@@ -144,6 +158,13 @@ fn all_complete(stage: &Stage) {
 
 fn completes(job: &Entry) -> Option<String> {
     (!job.is_complete()).then(|| format!("its answer is not whole: {:?}", job.error()))
+}
+
+/// An engine that is gone is noticed at once, one that stands still after some questions.
+fn too_late(job: &Entry, fault: Fault, since: Instant) -> Option<String> {
+    let bound = if fault == Fault::ChildStopped { RECOVERY_BOUND } else { AT_ONCE };
+    let took = job.ended_at.map(|at| at.duration_since(since)).filter(|took| *took > bound)?;
+    Some(format!("it was told {took:?} after the fault, where {bound:?} is the bound"))
 }
 
 fn fails_with(job: &Entry, words: &str) -> Option<String> {
