@@ -12,13 +12,13 @@ const WIDTH: usize = 40;
 /// One figure at many times.
 #[derive(Debug)]
 pub(crate) struct Series {
-    name: &'static str,
+    name: String,
     values: Vec<(Duration, f64)>,
 }
 
 impl Series {
-    pub(crate) fn new(name: &'static str) -> Series {
-        Series { name, values: Vec::new() }
+    pub(crate) fn new(name: &str) -> Series {
+        Series { name: name.to_owned(), values: Vec::new() }
     }
 
     pub(crate) fn note(&mut self, at: Duration, value: f64) {
@@ -74,7 +74,7 @@ pub(crate) fn table(series: &[&Series], f: &mut fmt::Formatter<'_>) -> fmt::Resu
         let last = one.values.last().map_or(0.0, |(_, value)| *value);
         let figures = [one.first().unwrap_or_default(), least, most, last].map(shown);
         let growth = one.per_hour().map_or_else(|| "–".to_owned(), |growth| format!("{growth:+.1}"));
-        table.add_row([one.name.to_owned()].into_iter().chain(figures).chain([growth, one.picture()]));
+        table.add_row([one.name.clone()].into_iter().chain(figures).chain([growth, one.picture()]));
     }
     for column in 1..=5 {
         if let Some(column) = table.column_mut(column) {

@@ -13,6 +13,7 @@
 
 mod dice;
 mod drift;
+mod figures;
 mod load;
 mod mischief;
 mod run;

@@ -1,6 +1,5 @@
 //! One run: a worker, its engine, its router, and the storms and rests between them.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use auxot_tests::gguf::ModelFile;
@@ -11,10 +10,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::dice::Dice;
-use crate::drift::{self, Series};
+use crate::figures::Figures;
 use crate::load::Shape;
 use crate::mischief::{Mischief, Undo};
-use crate::tally::Tally;
 
 const MODEL: &str = "tiny-chat-q4_k_m";
 const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
@@ -26,8 +24,6 @@ const CALM: Duration = Duration::from_secs(40);
 const SOON: Duration = Duration::from_secs(10);
 /// How often figures are taken in a storm.
 const SAMPLE: Duration = Duration::from_secs(1);
-/// Resident memory may grow by this from the first third of the rests to the last: allocators keep what they once had.
-const GROWTH_MIB: f64 = 24.0;
 
 /// Everything of one run.
 #[derive(Debug)]
@@ -43,16 +39,6 @@ pub(crate) struct Run {
     undo: Option<(Instant, Undo)>,
     idle: Option<Descriptors>,
     figures: Figures,
-}
-
-/// What a run comes to.
-#[derive(Debug)]
-pub(crate) struct Figures {
-    endings: Tally,
-    faults: Tally,
-    reruns: u64,
-    rest: [Series; 5],
-    storm: [Series; 4],
 }
 
 impl Run {
@@ -220,7 +206,6 @@ impl Run {
         let faults = self.router.ledger.faults();
         assert!(faults.is_empty(), "{}", faults.join("\n"));
         self.count_endings();
-        self.nothing_left().await;
         self.sample_rest().await;
         self.reports.forget();
     }
@@ -282,29 +267,20 @@ impl Run {
     // --- figures ---
 
     fn sample_storm(&mut self) {
-        let (at, pid) = (self.begun.elapsed(), self.worker.program.pid());
-        let [resident, descriptors, threads, jobs] = &mut self.figures.storm;
-        resident.note(at, mebibytes(pid));
-        descriptors.note(at, Descriptors::of(pid).count() as f64);
-        threads.note(at, processes::threads(pid) as f64);
-        jobs.note(at, self.router.jobs_held() as f64);
+        self.figures.storm.note(self.begun.elapsed(), self.worker.program.pid(), self.router.jobs_held() as f64);
     }
 
     async fn sample_rest(&mut self) {
-        let pid = self.worker.program.pid();
-        // Before the scrape, which holds one for itself.
-        self.figures.rest[1].note(self.begun.elapsed(), Descriptors::of(pid).count() as f64);
         let idle = |router: &Dispatcher| router.jobs_held() == 0;
         self.router.until("a heartbeat without jobs", idle).await;
         let metrics = self.router.beside(self.worker.metrics()).await;
         let metric = |name: &str| auxot_tests::http::metric(&metrics, name, &[]).unwrap_or_default();
+        let jobs = metric("auxot_worker_slots_busy") + metric("auxot_worker_jobs_waiting");
+        // After the scrape, which holds a descriptor for itself, and for a moment longer.
+        self.nothing_left().await;
         let at = self.begun.elapsed();
-        let busy = metric("auxot_worker_slots_busy") + metric("auxot_worker_jobs_waiting");
-        let [resident, _, threads, jobs, links] = &mut self.figures.rest;
-        resident.note(at, mebibytes(pid));
-        threads.note(at, processes::threads(pid) as f64);
-        jobs.note(at, busy + self.router.jobs_held() as f64);
-        links.note(at, metric("auxot_worker_router_links"));
+        self.figures.rest.note(at, self.worker.program.pid(), jobs + self.router.jobs_held() as f64);
+        self.figures.links.note(at, metric("auxot_worker_router_links"));
     }
 
     /// Drains the worker, which must leave nothing.
@@ -318,60 +294,4 @@ impl Run {
         assert!(left.is_ok(), "after the end: {}", left.err().unwrap_or_default());
         self.figures
     }
-}
-
-impl Figures {
-    fn new() -> Figures {
-        Figures {
-            endings: Tally::default(),
-            faults: Tally::default(),
-            reruns: 0,
-            rest: [
-                Series::new("at rest: resident MiB"),
-                Series::new("at rest: descriptors"),
-                Series::new("at rest: threads"),
-                Series::new("at rest: jobs"),
-                Series::new("at rest: links"),
-            ],
-            storm: [
-                Series::new("in storms: resident MiB"),
-                Series::new("in storms: descriptors"),
-                Series::new("in storms: threads"),
-                Series::new("in storms: jobs"),
-            ],
-        }
-    }
-
-    /// Panics when something has grown that must not.
-    pub(crate) fn check(&self) {
-        let [resident, _, threads, jobs, links] = &self.rest;
-        let growth = resident.mean_of(2, 3).zip(resident.mean_of(0, 3)).map_or(0.0, |(last, first)| last - first);
-        assert!(growth <= GROWTH_MIB, "resident memory has grown by {growth:.1} MiB");
-        assert_eq!(jobs.bounds(), (0.0, 0.0), "jobs that nobody has given");
-        assert_eq!(links.bounds(), (1.0, 1.0), "links at rest");
-        let (_, most) = threads.bounds();
-        let first = threads.first().unwrap_or_default();
-        assert!(most <= first + SPARE_THREADS, "{first} threads at first, {most} later");
-    }
-}
-
-/// Threads that the runtime keeps for blocking work: they go when they have had none for ten seconds.
-const SPARE_THREADS: f64 = 8.0;
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "\n{} jobs by their ending ({} were begun anew after a lost link):",
-            self.endings.total(),
-            self.reruns
-        )?;
-        writeln!(f, "{}\n{} faults by their kind:\n{}", self.endings, self.faults.total(), self.faults)?;
-        let series: Vec<&Series> = self.rest.iter().chain(&self.storm).collect();
-        drift::table(&series, f)
-    }
-}
-
-fn mebibytes(pid: u32) -> f64 {
-    processes::resident_bytes(pid).unwrap_or_default() as f64 / f64::from(1 << 20)
 }

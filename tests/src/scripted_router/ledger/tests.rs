@@ -6,8 +6,11 @@ use super::*;
 
 const TEXT: &str = "a0 a1 a2 a3 ";
 
-/// A job, and what was heard of it: `(link, worker, words)`; `END` for its end, `ERR` for an error.
-fn heard(messages: &[(usize, usize, &str)]) -> Ledger {
+/// What was heard: the link, the worker at its other end, and the words; `END` for the end, `ERR` for an error.
+type Said<'a> = (usize, usize, &'a str);
+
+/// A job, and what was heard of it.
+fn heard(messages: &[Said<'_>]) -> Ledger {
     let mut ledger = Ledger::default();
     ledger.enter("a", json!({}), TEXT);
     let mut links: Vec<(usize, usize)> = messages.iter().map(|(link, worker, _)| (*link, *worker)).collect();
@@ -26,7 +29,7 @@ fn heard(messages: &[(usize, usize, &str)]) -> Ledger {
     ledger
 }
 
-fn fault(messages: &[(usize, usize, &str)]) -> String {
+fn fault(messages: &[Said<'_>]) -> String {
     heard(messages).faults().join("; ")
 }
 
@@ -45,7 +48,7 @@ fn an_answer_over_one_link_or_several_is_in_order() {
 
 #[test]
 fn what_is_against_the_rules_is_seen() {
-    let broken: [(&str, &[(usize, usize, &str)]); 8] = [
+    let broken: [(&str, &[Said<'_>]); 8] = [
         ("2 endings", &[(1, 0, TEXT), (1, 0, "END"), (1, 0, "END")]),
         ("2 endings", &[(1, 0, TEXT), (1, 0, "END"), (2, 0, "ERR")]),
         ("text after the end", &[(1, 0, TEXT), (1, 0, "END"), (1, 0, "a0 ")]),
