@@ -25,7 +25,7 @@ pub(crate) enum Expected {
     Refused,
     /// The link is lost, the worker and its engine are not: asked again, every answer goes on where it stopped.
     Resumed,
-    /// The worker ends with status 0: what runs is finished, what waits is told that the worker is shutting down.
+    /// The worker ends with status 0 when every job that it has is finished, those that wait too.
     Drained,
     /// The worker ends and leaves its jobs to the router, which gives them to the next one.
     GivenBack,

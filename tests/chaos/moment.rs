@@ -65,11 +65,6 @@ impl Moment {
         }
     }
 
-    /// Whether a job without text waits for an engine, rather than running on one.
-    pub(crate) fn keeps_waiting(self) -> bool {
-        matches!(self, Moment::Loading | Moment::Several | Moment::BackingOff)
-    }
-
     /// Starts a worker and brings it here.
     pub(crate) async fn reach(self, fault: Fault, actor: Actor) -> Stage {
         let (switches, settings): (&str, &[(&str, &str)]) = match self {
