@@ -33,6 +33,9 @@ pub use upstream::{Served, upstream};
 
 /// Longer than anything a worker does in a test can take on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// How often a port that was just given up is tried to be taken again: a program that another test of this process is
+/// starting holds all of our descriptors between its fork and its exec.
+const TRIES: u32 = 500;
 /// Connections that may wait for the test to look at them.
 const WAITING_ROOM: usize = 64;
 
@@ -68,14 +71,15 @@ impl Deaf {
 
     /// Takes the address of a router that is gone.
     pub fn at(address: SocketAddr) -> Deaf {
-        let bound = || {
-            let socket = TcpSocket::new_v4()?;
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let address = socket.local_addr()?;
-            Ok::<_, std::io::Error>(Deaf { socket, address })
-        };
-        bound().unwrap_or_else(|error| panic!("cannot take {address}: {error}"))
+        Self::bound(address).unwrap_or_else(|error| panic!("cannot take {address}: {error}"))
+    }
+
+    fn bound(address: SocketAddr) -> std::io::Result<Deaf> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let address = socket.local_addr()?;
+        Ok(Deaf { socket, address })
     }
 
     /// What a worker is given as the router's address.
@@ -161,6 +165,13 @@ impl ScriptedRouter {
         let address = self.address;
         // Waited for: an aborted task lets go of its listener only when the runtime comes to it.
         self.door.shutdown().await;
+        let mut tick = tokio::time::interval(Duration::from_millis(2));
+        for _ in 0..TRIES {
+            tick.tick().await;
+            if let Ok(deaf) = Deaf::bound(address) {
+                return deaf;
+            }
+        }
         Deaf::at(address)
     }
 }
