@@ -14,10 +14,11 @@ use auxot_tests::leftovers::{self, Descriptors};
 use auxot_tests::scripted_router::Entry;
 use tokio::sync::OnceCell;
 
+use crate::actor::Actor;
 use crate::expected::Expected;
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::stage::{Actor, Stage};
+use crate::stage::Stage;
 
 /// What is left of a fault goes away within this time.
 const SOON: Duration = Duration::from_secs(5);

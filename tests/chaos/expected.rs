@@ -3,9 +3,9 @@
 use Expected::{CutShort, Drained, GivenBack, Heals, Outlived, Refused, Resumed, Retried, Senseless, Unmoved};
 use Fault::*;
 
+use crate::actor::Actor;
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::stage::Actor;
 
 /// What a cell ends in. Whatever it is, the rules of `cell` hold too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

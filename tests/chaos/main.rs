@@ -15,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
+mod actor;
 mod cell;
 mod expected;
 mod fault;

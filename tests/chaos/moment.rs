@@ -4,9 +4,10 @@ use auxot_tests::scripted_router::End;
 use nix::sys::signal::Signal;
 
 use crate::DEADLINE;
+use crate::actor::Actor;
 use crate::fault::Fault;
 use crate::job::Hold;
-use crate::stage::{Actor, Stage};
+use crate::stage::Stage;
 
 /// Where the worker is when the fault comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use futures_util::stream::FuturesUnordered;
 use libtest_mimic::Failed;
 use tokio::task::JoinSet;
 
+use crate::actor::Actor;
 use crate::cell;
 use crate::expected::{Expected, REAL_MOMENTS};
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::stage::Actor;
 use crate::table::{Cell, Row};
 
 /// Cells at once. They mostly wait, and a worker with its engine is two small processes.

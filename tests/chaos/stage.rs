@@ -2,61 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use auxot_tests::gguf::ModelFile;
 use auxot_tests::leftovers::Descriptors;
 use auxot_tests::scripted_router::{Deaf, Dispatcher, HOSTED_ID, ack, policy};
-use auxot_tests::{Reports, Scratch, Worker, binaries, processes, real, set_switches};
+use auxot_tests::{Reports, Scratch, Worker, processes, set_switches};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::DEADLINE;
+use crate::actor::Actor;
 use crate::fault::Fault;
 use crate::job::{self, Asked, Hold};
-
-/// Which engine the worker has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Actor {
-    /// The fake one, which can be held anywhere.
-    Fake,
-    /// The real one with a tiny model that goes on until it is stopped.
-    Real,
-}
-
-impl Actor {
-    fn binary(self) -> PathBuf {
-        match self {
-            Actor::Fake => binaries::fake_engine(),
-            Actor::Real => real::engine(),
-        }
-    }
-
-    fn model(self) -> &'static str {
-        match self {
-            Actor::Fake => "tiny-chat-q4_k_m",
-            Actor::Real => "tiny-loop-f16",
-        }
-    }
-
-    /// The model as a router names it.
-    fn wish(self) -> (&'static str, &'static str) {
-        match self {
-            Actor::Fake => ("tiny-chat", "Q4_K_M"),
-            Actor::Real => ("tiny-loop", "F16"),
-        }
-    }
-
-    /// A whole model file.
-    fn model_bytes(self) -> Vec<u8> {
-        match self {
-            Actor::Fake => ModelFile::named(self.model()).bytes(),
-            Actor::Real => std::fs::read(real::tiny_models().join(self.file())).unwrap(),
-        }
-    }
-
-    fn file(self) -> String {
-        format!("{}.gguf", self.model())
-    }
-}
 
 /// A router that reads slowly hears a heartbeat late, and answers it late.
 const PATIENT: [(&str, &str); 1] = [("AUXOT_ROUTER__SILENCE_TIMEOUT", "20s")];
@@ -94,12 +49,9 @@ impl Stage {
         let router = Dispatcher::new(deaf.listen(), greeting);
         let settings = settings.to_vec();
         link(&actor.binary(), &scratch.join(ENGINE));
-        match actor {
-            Actor::Fake => {
-                scratch.fake_model(&actor.file(), "");
-                write_switches(&scratch, &reports, switches);
-            }
-            Actor::Real => write(&scratch.models().join(actor.file()), &actor.model_bytes()),
+        write(&scratch.models().join(actor.file()), &actor.model_bytes());
+        if actor == Actor::Fake {
+            write_switches(&scratch, &reports, switches);
         }
         let worker = start_worker(&scratch, &router.url(), fault, actor, &settings).await;
         Stage { scratch, reports, router, worker, idle: None, log_mark: 0, settings, fault, actor, given: 0 }
