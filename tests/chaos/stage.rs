@@ -155,7 +155,7 @@ impl Stage {
     pub(crate) fn mend(&self) {
         match self.fault {
             Fault::EngineMissing => link(&self.actor.binary(), &self.scratch.join(ENGINE)),
-            Fault::ModelTruncated => write(&self.model(), &self.actor.model_bytes()),
+            Fault::ModelTruncated => self.replace_model(),
             _ => {}
         }
     }

@@ -72,8 +72,8 @@ pub async fn processes(folder: &Path, wanted: &[u32], deadline: Duration) -> Res
     left.await.map_err(|left| format!("orphan processes: {left}"))
 }
 
-/// Waits until a worker's runtime folder holds its lock and the folders of `engines` living workers with one engine
-/// each, and in each of them one socket and one record.
+/// Waits until a runtime folder holds its lock and the folders of so many living workers, and in each of these the one
+/// socket and the one record of a worker with one engine.
 pub async fn runtime_folder(folder: &Path, workers: usize, deadline: Duration) -> Result<(), String> {
     let left = settled(deadline, || {
         let found = listing(folder);

@@ -4,6 +4,9 @@
 //! test wants it recognised, and hands every connection to the test as a [`Link`], in order. Nothing else happens by
 //! itself: no greeting, no acknowledgement, no answer to a ping. A link that the test does not read is a router that
 //! does not read.
+//!
+//! A [`Dispatcher`] is the other kind: a router that behaves, has jobs and knows what became of each, until it is told to
+//! misbehave.
 
 mod dispatcher;
 mod door;
@@ -25,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 
 use door::{Manners, accept};
 
-pub use dispatcher::{Dispatcher, Seat};
+pub use dispatcher::Dispatcher;
 pub use frames::{HOSTED_ID, OPEN_SOURCE_ID, ack, job, policy, saying};
 pub use ledger::{Entry, Ledger};
 pub use link::{End, Link, Outcome};

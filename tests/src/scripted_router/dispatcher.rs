@@ -37,7 +37,7 @@ pub struct Dispatcher {
 
 /// Whether anybody can connect.
 #[derive(Debug)]
-pub enum Seat {
+enum Seat {
     /// Yes.
     Open(ScriptedRouter),
     /// The port is taken, and nobody listens.
