@@ -88,7 +88,7 @@ struct Before {
     engine: Option<u32>,
     /// Jobs of which text was heard.
     with_text: HashSet<String>,
-    greetings: usize,
+    links: usize,
 }
 
 impl Before {
@@ -98,7 +98,7 @@ impl Before {
         let engine = stage.engine().filter(|_| moment != Moment::BackingOff);
         stage.log_mark = stage.worker.program.lines().len();
         let at = Instant::now();
-        Before { at, mended: at, engine, with_text, greetings: stage.router.greetings() }
+        Before { at, mended: at, engine, with_text, links: stage.router.links() }
     }
 }
 
@@ -196,8 +196,8 @@ fn same_or_another(stage: &mut Stage, before: &Before, expected: Expected) {
         assert_eq!(same, expected.keeps_engine(), "engine {earlier} before, {engine:?} now: {expected:?}");
     }
     // A worker with nothing to serve may leave its router until there is something.
-    if before.greetings > 0 && expected != Expected::Refused {
-        let links = stage.router.greetings() - before.greetings;
+    if before.links > 0 && expected != Expected::Refused {
+        let links = stage.router.links() - before.links;
         let wanted = usize::from(expected == Expected::Resumed);
         assert_eq!(links, wanted, "new links: {expected:?}");
     }

@@ -94,8 +94,8 @@ impl Dispatcher {
         self.lines.iter().filter(|line| line.serves).count()
     }
 
-    /// Links that were ever greeted.
-    pub fn greetings(&self) -> usize {
+    /// Links that ever came.
+    pub fn links(&self) -> usize {
         self.links
     }
 
