@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check fmt bench fuzz clean-cache tools lint unit suites scripts
+.PHONY: help run test check fmt bench fuzz chaos soak clean-cache tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -32,6 +32,17 @@ bench: tools ## the figures of relay and supervision, beside the same work done 
 
 fuzz: tools ## ten million hostile inputs for each parser (INPUTS=N for another number)
 	@INPUTS=$${INPUTS:-10000000} cargo test --release --package auxot-tests --test fuzz
+
+chaos: tools ## every fault at every moment, and a table of what came of it (ROW=router for some)
+	@cargo build --workspace --bins
+	REAL_ENGINE=$$(scripts/get-engine.sh)
+	TINY_MODELS=$$(scripts/make-tiny-models.py)
+	export REAL_ENGINE TINY_MODELS
+	cargo test --package auxot-tests --test chaos -- $(ROW)
+
+soak: tools ## random faults over random load for SECONDS (60), and what drifts (SEED=N for the same again)
+	@cargo build --workspace --bins
+	SOAK_SECONDS=$(or $(SECONDS),60) cargo test --package auxot-tests --test soak -- --nocapture
 
 clean-cache: ## throw away everything built and fetched
 	@rm -rf "$(CACHE)/target" "$(CACHE)/engine" "$(CACHE)/models" "$(CACHE)/downloads" "$(CACHE)/tiny-models"
@@ -68,9 +79,12 @@ suites:
 	REAL_MODEL=$$(scripts/get-model.sh)
 	TINY_MODELS=$$(scripts/make-tiny-models.py)
 	export REAL_ENGINE REAL_MODEL TINY_MODELS
+	status=0
 	if cargo nextest --version >/dev/null 2>&1; then
-		cargo nextest run --workspace --no-fail-fast
+		cargo nextest run --workspace --no-fail-fast || status=$$?
 	else
-		cargo test --workspace --no-fail-fast --lib --bins --tests
+		cargo test --workspace --no-fail-fast --lib --bins --tests || status=$$?
 	fi
+	cargo test --package auxot-tests --test chaos --quiet -- --table
 	cargo test --workspace --doc --quiet
+	exit $$status

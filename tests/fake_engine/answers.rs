@@ -108,3 +108,19 @@ async fn a_queued_request_waits_for_the_slot_that_a_closed_socket_frees() {
     let (answer, ()) = tokio::join!(third, released);
     assert_eq!(joined(&answer.body, "content"), "at last");
 }
+
+#[tokio::test]
+async fn a_held_answer_stops_before_its_token_and_goes_on_and_its_words_are_all_different() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    let _engine = ready(&scratch, &format!("--report {}", reports.path().display())).await;
+    let (socket, gate) = (scratch.join("engine.sock"), scratch.join("gate"));
+    let asked = format!("fake: --count w --tokens 4 --hold prompt:{0} --hold 2:{0}", gate.display());
+    let mut answer = Box::pin(async move { ask(&socket, &asked, true).await });
+    tokio::select! {
+        answer = &mut answer => panic!("it was held, and yet: {answer:?}"),
+        held = reports.next("held", DEADLINE) => assert_eq!(held.detail["at"], "prompt"),
+    }
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(joined(&answer.await.body, "content"), "w0 w1 w2 w3 ");
+}

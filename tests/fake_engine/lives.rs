@@ -126,3 +126,38 @@ async fn a_crash_aborts_and_an_ignored_term_needs_a_kill() {
     nix::sys::signal::killpg(group, Signal::SIGKILL).unwrap();
     processes::ended(&[grandchild], DEADLINE).await;
 }
+
+#[tokio::test]
+async fn it_waits_where_it_is_held_until_the_file_is_there() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    let (start, load) = (scratch.join("start"), scratch.join("load"));
+    let report = reports.path().display();
+    let switches = format!("--report {report} --hold start:{} --hold load:{}", start.display(), load.display());
+    let mut program = Program::start(engine(&scratch, &switches));
+    let socket = scratch.join("engine.sock");
+    assert_eq!(reports.next("held", DEADLINE).await.detail["at"], "start");
+    assert!(!socket.exists(), "it does not listen yet");
+    std::fs::write(start, "").unwrap();
+    assert_eq!(reports.next("held", DEADLINE).await.detail["at"], "load");
+    assert_eq!(http::get_unix(&socket, "/health").await.unwrap().status, 503);
+    std::fs::write(load, "").unwrap();
+    program.line("listening on", DEADLINE).await;
+}
+
+#[tokio::test]
+async fn it_ends_at_any_moment_as_a_signal_wants_it() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    let gate = scratch.join("gate");
+    let held = format!("--report {} --hold start:{}", reports.path().display(), gate.display());
+    let mut program = Program::start(engine(&scratch, &held));
+    reports.next("held", DEADLINE).await;
+    program.signal(Signal::SIGUSR1);
+    assert_eq!(program.ended(DEADLINE).await.code(), Some(1));
+    assert_eq!(program.lines(), [""; 0], "without a word");
+    let mut program = ready(&scratch, "").await;
+    program.signal(Signal::SIGUSR2);
+    assert_eq!(program.ended(DEADLINE).await.code(), Some(1));
+    program.line("cudaMalloc failed: out of memory", DEADLINE).await;
+}

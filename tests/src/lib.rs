@@ -10,7 +10,9 @@
 //! - [`Reports`] is where fake engines tell what happens inside them. The end of an engine's line is the end of its
 //!   process, so that "gone" is an event too.
 //! - [`Worker`] is the real worker on the fake engine, [`scripted_router`] the router it meets, which does exactly what
-//!   the test tells it and nothing else.
+//!   the test tells it and nothing else, or a [`scripted_router::Dispatcher`], which behaves until it is told otherwise
+//!   and knows what every job has come to.
+//! - [`leftovers`] finds what should not be there any more: processes, descriptors, files.
 //! - [`Stage`] has all of these on one table, for tests about a model's whole way.
 //! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics; [`real`] knows where
 //!   the real engine is, and models that say exactly what they are made to say.
@@ -24,6 +26,7 @@ pub mod blueprint;
 mod fake_nvml;
 pub mod gguf;
 pub mod http;
+pub mod leftovers;
 pub mod processes;
 mod program;
 pub mod real;

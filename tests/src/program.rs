@@ -25,18 +25,23 @@ pub struct Program {
 impl Program {
     /// Starts it with both outputs captured, standard input empty.
     pub fn start(command: std::process::Command) -> Program {
-        Self::start_on(command, Stdio::null())
+        Self::start_on(command, Stdio::null(), Stdio::piped())
+    }
+
+    /// Starts it with its standard error on a file, which is not read.
+    pub fn start_with_stderr(command: std::process::Command, stderr: std::fs::File) -> Program {
+        Self::start_on(command, Stdio::null(), stderr.into())
     }
 
     /// Starts it with a standard input that stays open until [`Program::close_stdin`].
     pub fn start_held(command: std::process::Command) -> Program {
-        Self::start_on(command, Stdio::piped())
+        Self::start_on(command, Stdio::piped(), Stdio::piped())
     }
 
-    fn start_on(command: std::process::Command, stdin: Stdio) -> Program {
+    fn start_on(command: std::process::Command, stdin: Stdio, stderr: Stdio) -> Program {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut command = Command::from(command);
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(stderr).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (tell, news) = watch::channel(0);
@@ -62,6 +67,12 @@ impl Program {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The lines so far that fit.
+    pub fn lines_that(&self, fits: impl Fn(&str) -> bool) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| fits(line)).cloned().collect()
+    }
+
     /// Waits for a line that holds `needle`, also one already written; panics with the whole log after `deadline`.
     pub async fn line(&mut self, needle: &str, deadline: Duration) -> String {
         self.line_after(0, needle, deadline).await.1
@@ -69,25 +80,37 @@ impl Program {
 
     /// Like `line`, among the lines from number `from` on; gives the number after the found one too.
     pub async fn line_after(&mut self, from: usize, needle: &str, deadline: Duration) -> (usize, String) {
-        let search = async {
-            let mut seen = from;
-            loop {
-                let found = {
-                    let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-                    let found = lines.iter().enumerate().skip(seen).find(|(_, line)| line.contains(needle));
-                    let found = found.map(|(at, line)| (at + 1, line.clone()));
-                    seen = lines.len();
-                    found
-                };
-                if found.is_some() || self.news.wait_for(|count| *count > seen).await.is_err() {
-                    return found;
-                }
-            }
-        };
+        let needles = [needle];
+        let search = self.search(from, &needles);
         match tokio::time::timeout(deadline, search).await {
             Ok(Some(found)) => found,
             Ok(None) => panic!("the output ended without {needle:?}:\n{}", self.lines().join("\n")),
             Err(_) => panic!("no line with {needle:?} within {deadline:?}:\n{}", self.lines().join("\n")),
+        }
+    }
+
+    /// Waits for a line with one of these, as [`Program::line_after`] does, or for the end of the output.
+    pub async fn line_or_end(&mut self, from: usize, needles: &[&str], deadline: Duration) {
+        if tokio::time::timeout(deadline, self.search(from, needles)).await.is_err() {
+            panic!("no line with any of {needles:?} within {deadline:?}:\n{}", self.lines().join("\n"));
+        }
+    }
+
+    /// The line and the number after it, or none when the output has ended without it.
+    async fn search(&mut self, from: usize, needles: &[&str]) -> Option<(usize, String)> {
+        let mut seen = from;
+        let fits = |line: &str| needles.iter().any(|needle| line.contains(needle));
+        loop {
+            let found = {
+                let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                let found = lines.iter().enumerate().skip(seen).find(|(_, line)| fits(line));
+                let found = found.map(|(at, line)| (at + 1, line.clone()));
+                seen = lines.len();
+                found
+            };
+            if found.is_some() || self.news.wait_for(|count| *count > seen).await.is_err() {
+                return found;
+            }
         }
     }
 

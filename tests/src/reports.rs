@@ -81,6 +81,19 @@ impl Reports {
         }
     }
 
+    /// The newest event of that name, of all that have come by now.
+    pub fn newest(&mut self, name: &str) -> Option<&Event> {
+        while let Ok(event) = self.events.try_recv() {
+            self.past.push(event);
+        }
+        self.past.iter().rev().find(|event| event.name == name)
+    }
+
+    /// Forgets what has come so far but for the starts, of which the newest is the living engine's.
+    pub fn forget(&mut self) {
+        self.past.retain(|event| event.name == "start");
+    }
+
     /// All events read so far, in order.
     pub fn past(&self) -> &[Event] {
         &self.past

@@ -49,9 +49,14 @@ impl Default for Scratch {
     }
 }
 
-/// Writes the sidecar that the fake engine reads at its next start.
+/// Writes the sidecar that the fake engine reads at its next start, whole or not at all: one may start just now.
 pub fn set_switches(model: &Path, switches: &str) {
-    let mut path = model.as_os_str().to_owned();
-    path.push(".fake");
-    std::fs::write(&path, switches).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    let beside = |ending: &str| {
+        let mut path = model.as_os_str().to_owned();
+        path.push(ending);
+        PathBuf::from(path)
+    };
+    let (path, draft) = (beside(".fake"), beside(".fake.draft"));
+    let written = std::fs::write(&draft, switches).and_then(|()| std::fs::rename(&draft, &path));
+    written.unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }

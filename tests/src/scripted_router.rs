@@ -4,9 +4,14 @@
 //! test wants it recognised, and hands every connection to the test as a [`Link`], in order. Nothing else happens by
 //! itself: no greeting, no acknowledgement, no answer to a ping. A link that the test does not read is a router that
 //! does not read.
+//!
+//! A [`Dispatcher`] is the other kind: a router that behaves, has jobs and knows what became of each, until it is told to
+//! misbehave.
 
+mod dispatcher;
 mod door;
 mod frames;
+mod ledger;
 mod link;
 mod upstream;
 
@@ -23,12 +28,17 @@ use tokio_rustls::TlsAcceptor;
 
 use door::{Manners, accept};
 
+pub use dispatcher::Dispatcher;
 pub use frames::{HOSTED_ID, OPEN_SOURCE_ID, ack, job, policy, saying};
+pub use ledger::{Entry, Ledger};
 pub use link::{End, Link, Outcome};
 pub use upstream::{Served, upstream};
 
 /// Longer than anything a worker does in a test can take on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// How often a port that was just given up is tried to be taken again: a program that another test of this process is
+/// starting holds all of our descriptors between its fork and its exec.
+const TRIES: u32 = 500;
 /// Connections that may wait for the test to look at them.
 const WAITING_ROOM: usize = 64;
 
@@ -55,16 +65,24 @@ impl Deaf {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
+    /// Takes a free port on which little can be on its way: who does not read is soon noticed.
+    pub fn narrow() -> Deaf {
+        let deaf = Self::anywhere();
+        deaf.socket.set_recv_buffer_size(4096).unwrap_or_else(|error| panic!("cannot set the buffer: {error}"));
+        deaf
+    }
+
     /// Takes the address of a router that is gone.
     pub fn at(address: SocketAddr) -> Deaf {
-        let bound = || {
-            let socket = TcpSocket::new_v4()?;
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let address = socket.local_addr()?;
-            Ok::<_, std::io::Error>(Deaf { socket, address })
-        };
-        bound().unwrap_or_else(|error| panic!("cannot take {address}: {error}"))
+        Self::bound(address).unwrap_or_else(|error| panic!("cannot take {address}: {error}"))
+    }
+
+    fn bound(address: SocketAddr) -> std::io::Result<Deaf> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let address = socket.local_addr()?;
+        Ok(Deaf { socket, address })
     }
 
     /// What a worker is given as the router's address.
@@ -150,6 +168,13 @@ impl ScriptedRouter {
         let address = self.address;
         // Waited for: an aborted task lets go of its listener only when the runtime comes to it.
         self.door.shutdown().await;
+        let mut tick = tokio::time::interval(Duration::from_millis(2));
+        for _ in 0..TRIES {
+            tick.tick().await;
+            if let Ok(deaf) = Deaf::bound(address) {
+                return deaf;
+            }
+        }
         Deaf::at(address)
     }
 }

@@ -8,6 +8,27 @@ use crate::{Program, Scratch, binaries, http};
 /// Longer than a start takes on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Every limit of the worker that a test would have to wait for, as short as a loaded machine allows.
+const HURRY: [(&str, &str); 17] = [
+    ("AUXOT_ROUTER_CONNECTIONS", "1"),
+    ("AUXOT_HEARTBEAT_INTERVAL", "100ms"),
+    ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2500ms"),
+    ("AUXOT_ROUTER__WRITE_TIMEOUT", "5s"),
+    ("AUXOT_ROUTER__ADOPT_WINDOW", "15s"),
+    ("AUXOT_ROUTER__PROMPT_PROGRESS", "off"),
+    ("AUXOT_FLEET__DRAIN_TIMEOUT", "12s"),
+    ("AUXOT_ENGINE__LOAD_STALL", "4s"),
+    ("AUXOT_ENGINE__STOP_GRACE", "1s"),
+    ("AUXOT_ENGINE__STOP_AGAIN", "300ms"),
+    ("AUXOT_ENGINE__STOP_KILL", "3s"),
+    ("AUXOT_ENGINE__RESTART_DELAY", "50ms"),
+    ("AUXOT_ENGINE__RESTART_MAX_DELAY", "200ms"),
+    ("AUXOT_ENGINE__LIVENESS_INTERVAL", "400ms"),
+    ("AUXOT_ENGINE__LIVENESS_BUSY_INTERVAL", "400ms"),
+    ("AUXOT_ENGINE__LIVENESS_TIMEOUT", "500ms"),
+    ("AUXOT_GPU__SAMPLE_INTERVAL", "1s"),
+];
+
 /// A started worker; dropping it kills it and, by its own doing, its engines.
 #[derive(Debug)]
 pub struct Worker {
@@ -36,12 +57,32 @@ impl Worker {
         command
     }
 
+    /// As [`Worker::command`], with one link and with limits so short that every fault is over in seconds.
+    pub fn hurried_command(scratch: &Scratch, router_url: &str) -> Command {
+        let mut command = Self::command(scratch, router_url);
+        command.envs(HURRY);
+        command
+    }
+
     /// Starts it and reads from its log where its metrics are.
     pub async fn start(command: Command) -> Worker {
         let mut program = Program::start(command);
         let line = program.line("metrics endpoint listens", DEADLINE).await;
         let address = line.split_whitespace().find_map(|word| word.strip_prefix("address="));
         let metrics = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        Worker { program, metrics }
+    }
+
+    /// Starts one whose log cannot be written: every line meets a full disk.
+    pub async fn start_unlogged(mut command: Command) -> Worker {
+        // Without a log nobody tells which port was taken.
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let metrics = port.unwrap_or_else(|error| panic!("cannot find a free port: {error}")).to_string();
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let full = full.unwrap_or_else(|error| panic!("cannot open /dev/full: {error}"));
+        command.env("AUXOT_METRICS_PORT", metrics.rsplit(':').next().unwrap_or_default());
+        let program = Program::start_with_stderr(command, full);
+        http::until(&metrics, "/metrics", DEADLINE, |answer| answer.status == 200).await;
         Worker { program, metrics }
     }
 

@@ -181,7 +181,8 @@ impl Link {
         }
     }
 
-    async fn read(&mut self) -> Result<Value, End> {
+    /// The next message, whatever it is, or the end. Cancel safe.
+    pub(super) async fn read(&mut self) -> Result<Value, End> {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
@@ -227,6 +228,12 @@ impl Link {
     /// Sends a message.
     pub async fn send(&mut self, frame: &Value) {
         self.send_text(&frame.to_string()).await;
+    }
+
+    /// Sends a message to a worker that may be gone, or may have stopped reading; whether it is on its way.
+    pub(super) async fn try_send(&mut self, frame: &Value) -> bool {
+        let sending = self.socket.send(Message::text(frame.to_string()));
+        tokio::time::timeout(DEADLINE, sending).await.is_ok_and(|sent| sent.is_ok())
     }
 
     /// Sends any text, JSON or not.

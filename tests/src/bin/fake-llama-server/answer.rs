@@ -31,7 +31,10 @@ impl Answer {
     /// What the switches and the request's own limit make of it.
     pub(crate) fn plan(request: &ChatRequest) -> Answer {
         let switches = &request.switches;
-        let text = pieces(switches.text.as_deref().unwrap_or(WORDS));
+        let text = match &switches.count {
+            Some(word) => (0..switches.tokens.unwrap_or(DEFAULT_TOKENS)).map(|n| format!("{word}{n} ")).collect(),
+            None => pieces(switches.text.as_deref().unwrap_or(WORDS)),
+        };
         let lead: Vec<String> = switches
             .reasoning
             .iter()

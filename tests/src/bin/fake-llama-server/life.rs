@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::arguments::{Arguments, GRANDCHILD};
 use crate::child_mode::{self, Order};
 use crate::engine::{Engine, Phase};
+use crate::hold::Place;
 use crate::report::Report;
 use crate::server::{self, Listener};
 use crate::switches::Switches;
@@ -38,6 +39,7 @@ pub(crate) async fn live(arguments: Arguments, words: Vec<String>) -> u8 {
         let environment: std::collections::BTreeMap<String, String> = std::env::vars().collect();
         report.say("start", json!({"arguments": words, "environment": environment}));
     }
+    wait_at(Place::Start, &switches, &report).await;
     let listener = match Listener::bind(&arguments).await {
         Ok(listener) => listener,
         Err(line) => {
@@ -61,6 +63,12 @@ pub(crate) async fn live(arguments: Arguments, words: Vec<String>) -> u8 {
     code
 }
 
+async fn wait_at(place: Place, switches: &Switches, report: &Report) {
+    if let Some(hold) = switches.holds.iter().find(|hold| hold.place == place) {
+        hold.wait(report).await;
+    }
+}
+
 async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
     let (arguments, switches) = (&engine.arguments, &engine.switches);
     let child = child_mode::asked() && !switches.silent_load;
@@ -73,6 +81,19 @@ async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
     }
     let start = Instant::now();
     let ballast = vec![1_u8; switches.memory_mib << 20];
+    let progress = async {
+        let mut tick = tokio::time::interval(PROGRESS_EVERY);
+        loop {
+            tick.tick().await;
+            if child {
+                child_mode::loading(0.5);
+            }
+        }
+    };
+    tokio::select! {
+        () = wait_at(Place::Load, switches, &engine.report) => {}
+        () = progress => {}
+    }
     while start.elapsed() < switches.load {
         tokio::time::sleep_until((start + switches.load).min(Instant::now() + PROGRESS_EVERY)).await;
         if child {

@@ -15,7 +15,9 @@ mod arguments;
 mod chat;
 mod child_mode;
 mod connection;
+mod doom;
 mod engine;
+mod hold;
 mod http;
 mod life;
 mod log;
@@ -55,7 +57,14 @@ fn serve(arguments: Arguments, words: Vec<String>) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let code = runtime.block_on(life::live(arguments, words));
+    let code = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            // First, so that its signals are heard before a test can know of this life.
+            code = doom::comes() => code,
+            code = life::live(arguments, words) => code,
+        }
+    });
     // The stdin reader may be blocked in a read that nobody will end.
     runtime.shutdown_background();
     ExitCode::from(code)

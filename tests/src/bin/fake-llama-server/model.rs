@@ -32,7 +32,7 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
         return Err(format!("gguf_init_from_reader: invalid magic characters: '{magic}', expected 'GGUF'"));
     }
     if read < head.len() {
-        return Err("gguf_init_from_reader: failed to read key-value pairs".into());
+        return Err("gguf_init_from_reader: failed to read header".into());
     }
     let version = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
     if version > 3 {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Chat, Stop};
 use crate::engine::Phase;
+use crate::hold::{LOOK_AGAIN, Place};
 use crate::http::{LAST_CHUNK, STREAM_HEAD, push_event};
 
 /// How many unpaced tokens are written before other streams have their turn and the client is looked for.
@@ -21,7 +22,10 @@ pub(crate) async fn run(chat: &mut Chat<'_>, sent: &mut u64) -> Result<(), Stop>
         chat.connection.write(&out).await?;
         out.clear();
     }
+    hold(chat, Place::Prompt, ping).await?;
     chat.wait(prompt_end, ping).await?;
+    // The pace begins when the prompt is done, however long it was held.
+    let prompt_end = prompt_end.max(Instant::now());
     if chat.request.progress {
         push_event(&mut out, &progress(chat, chat.request.prompt_tokens));
     }
@@ -34,6 +38,7 @@ pub(crate) async fn run(chat: &mut Chat<'_>, sent: &mut u64) -> Result<(), Stop>
         if Some(*sent) == tokens.fault_at {
             return fault(chat, *sent, ping).await;
         }
+        hold(chat, Place::Token(*sent), ping).await?;
         if !chat.request.switches.token.is_zero() {
             let due = prompt_end + chat.request.switches.token * u32::try_from(*sent).unwrap_or(u32::MAX);
             chat.wait(due, ping).await?;
@@ -47,6 +52,18 @@ pub(crate) async fn run(chat: &mut Chat<'_>, sent: &mut u64) -> Result<(), Stop>
         return fault(chat, *sent, ping).await;
     }
     chat.connection.write(&ending(chat, *sent)).await?;
+    Ok(())
+}
+
+/// Waits where the switches want it, for as long as the client does.
+async fn hold(chat: &mut Chat<'_>, place: Place, ping: Option<Duration>) -> Result<(), Stop> {
+    let Some(hold) = chat.request.switches.holds.iter().find(|hold| hold.place == place).cloned() else {
+        return Ok(());
+    };
+    chat.engine.report.say("held", json!({"at": hold.place.word()}));
+    while !hold.is_over() {
+        chat.wait(Instant::now() + LOOK_AGAIN, ping).await?;
+    }
     Ok(())
 }
 
@@ -118,6 +135,8 @@ impl Tokens {
         }
         if chat.request.switches.batch > 1 && chat.request.switches.token.is_zero() {
             let until = (n + chat.request.switches.batch).min(chat.answer.total).min(self.fault_at.unwrap_or(u64::MAX));
+            let held = chat.request.switches.holds.iter().filter_map(|hold| hold.place.token()).filter(|at| *at > n);
+            let until = held.fold(until, u64::min);
             self.batch.clear();
             for n in n..until {
                 self.batch.extend_from_slice(&self.chunks[chat.answer.index(n)]);

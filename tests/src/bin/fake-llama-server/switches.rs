@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::hold::Hold;
+
 /// Everything that can be asked of the fake. Times are durations, counts are tokens of one request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Switches {
@@ -40,6 +42,9 @@ pub(crate) struct Switches {
     pub lose_first_term: bool,
     /// `--lose-order`: the same race for the order on stdin: it ends the reading of stdin and nothing else.
     pub lose_order: bool,
+    /// `--hold start:PATH`, `--hold load:PATH`, `--hold prompt:PATH`, `--hold N:PATH`: wait there, or before token N,
+    /// until the file PATH is there; see `hold.rs`.
+    pub holds: Vec<Hold>,
     /// `--report SOCKET`: tell a test what happens, see `report.rs`.
     pub report: Option<PathBuf>,
     // --- an answer ---
@@ -53,6 +58,8 @@ pub(crate) struct Switches {
     pub prompt: Duration,
     /// `--text 'two words'`: what is said; a token is a word with its blank.
     pub text: Option<String>,
+    /// `--count WORD`: token N is `WORDN ` instead, so that no two tokens are the same.
+    pub count: Option<String>,
     /// `--reasoning`, `--reasoning-text T`: said first, as `reasoning_content`.
     pub reasoning: Option<String>,
     /// `--tool-call`, `--tool-name N`, `--tool-arguments A`, `--tool-no-id`: a call at the end.
@@ -177,6 +184,8 @@ impl Switches {
                 };
                 self.refuse = Some((status, kind.to_owned(), message.to_owned()));
             }
+            "--hold" => self.holds.push(Hold::read(&value)?),
+            "--count" => self.count = Some(value),
             "--text" => self.text = Some(value.replace("\\n", "\n")),
             "--reasoning-text" => self.reasoning = Some(value.replace("\\n", "\n")),
             "--tool-name" => self.tool.get_or_insert_default().name = value,

@@ -1,0 +1,51 @@
+//! `make chaos`: every fault at every moment, and what comes of it.
+//!
+//! A row is a [`Fault`] with `inject`, a column a [`Moment`] with `reach`, a cell one worker of its own, with a fake
+//! engine as its child and a router that behaves but where it is the fault. What each cell ends in is written in one
+//! picture, `expected::TABLE`; what holds in all of them is in `cell`.
+//!
+//! Moments are exact: the fake engine is held (`--hold`) where the fault should meet it, and let go after the fault has
+//! come. Nothing is slept for but the clock's jump; everything else is a line, a message, a report or an exit, with a
+//! deadline. A cell is played once: one that fails sometimes has found something.
+//!
+//! Each row is a test of its own by name, so that it can be run alone: `cargo test --test chaos -- child_killed`. A run
+//! of more than one row prints the table at its end; every row also leaves its figures in `target/chaos/ROW.json`, from
+//! which `--table` prints the table of the last runs.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+
+mod actor;
+mod cell;
+mod expected;
+mod fault;
+mod job;
+mod moment;
+mod row;
+mod stage;
+mod table;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Longer than anything here can take on a loaded machine; a cell that meets it has failed.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--table") {
+        table::print(&table::read());
+        return ExitCode::SUCCESS;
+    }
+    let arguments = Arguments::from_args();
+    let trial = |(fault, actor)| {
+        let name = row::name(fault, actor).replace([' ', ','], "_").replace("__", "_");
+        Trial::test(name, move || row::play(fault, actor))
+    };
+    let conclusion = libtest_mimic::run(&arguments, expected::rows().map(trial).collect());
+    if conclusion.num_passed + conclusion.num_failed > 1 {
+        table::print(&table::read());
+    }
+    conclusion.exit_code()
+}

@@ -1,0 +1,297 @@
+//! One run: a worker, its engine, its router, and the storms and rests between them.
+
+use std::time::{Duration, Instant};
+
+use auxot_tests::gguf::ModelFile;
+use auxot_tests::leftovers::{self, Descriptors};
+use auxot_tests::scripted_router::{Dispatcher, HOSTED_ID, ScriptedRouter, ack, policy};
+use auxot_tests::{Reports, Scratch, Worker, processes};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::dice::Dice;
+use crate::figures::Figures;
+use crate::load::Shape;
+use crate::mischief::{Mischief, Undo};
+
+const MODEL: &str = "tiny-chat-q4_k_m";
+const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
+/// Jobs that may be open at once; more than the slots, fewer than the queue's bound.
+const MOST_OPEN: usize = 40;
+/// From the end of a storm until every job has ended and the worker is well.
+const CALM: Duration = Duration::from_secs(40);
+/// What is left of a storm goes away within this time.
+const SOON: Duration = Duration::from_secs(10);
+/// How often figures are taken in a storm.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// Everything of one run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    dice: Dice,
+    begun: Instant,
+    scratch: Scratch,
+    reports: Reports,
+    router: Dispatcher,
+    worker: Worker,
+    jobs: u64,
+    cancels: Vec<(Instant, String)>,
+    undo: Option<(Instant, Undo)>,
+    idle: Option<Descriptors>,
+    figures: Figures,
+}
+
+impl Run {
+    /// A worker that has started.
+    pub(crate) async fn open(dice: Dice) -> Run {
+        let scratch = Scratch::new();
+        let reports = Reports::listen(scratch.path());
+        scratch.fake_model(MODEL_FILE, &format!("--report {}", reports.path().display()));
+        let greeting = ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 2048, 4));
+        let mut router = Dispatcher::new(ScriptedRouter::start(), greeting);
+        router.ledger.allow_reruns();
+        let mut command = Worker::hurried_command(&scratch, &router.url());
+        command.env("AUXOT_GPU_AUTOLOAD_MODELS", MODEL).env("AUXOT_MAX_PARALLEL", "4");
+        // A job that is wanted no more has an ending too.
+        command.env("AUXOT_ROUTER__CONFIRM_CANCEL", "true");
+        // Here an engine fails every few seconds, for as long as the run is.
+        command.env("AUXOT_ENGINE__RESTART_HEAL", "1s").env("AUXOT_ENGINE__RESTART_BUDGET", "1000");
+        let worker = Worker::start(command).await;
+        Run {
+            dice,
+            begun: Instant::now(),
+            scratch,
+            reports,
+            router,
+            worker,
+            jobs: 0,
+            cancels: Vec::new(),
+            undo: None,
+            idle: None,
+            figures: Figures::new(),
+        }
+    }
+
+    /// How long it has run.
+    pub(crate) fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// A line for who waits.
+    pub(crate) fn tell_progress(&self, length: Duration) {
+        let (jobs, faults) = (self.figures.endings.total(), self.figures.faults.total());
+        println!("soak: {} of {} s, {jobs} jobs, {faults} faults", self.age().as_secs(), length.as_secs());
+    }
+
+    // --- a storm ---
+
+    /// Load and faults for so long.
+    pub(crate) async fn storm(&mut self, length: Duration) {
+        let end = Instant::now() + length;
+        let (mut next_job, mut next_fault) = (Instant::now(), Instant::now() + Mischief::pause(&mut self.dice));
+        let mut next_sample = Instant::now() + SAMPLE;
+        while Instant::now() < end {
+            let undo = self.undo.map(|(at, _)| at);
+            let cancel = self.cancels.iter().map(|(at, _)| *at).min();
+            let all = [Some(next_job), Some(next_fault), Some(next_sample), undo, cancel, Some(end)];
+            let next = all.into_iter().flatten().min().unwrap_or(end);
+            // The load's own rhythm: nothing is waited for that could be late.
+            self.router.beside(tokio::time::sleep_until(next.into())).await;
+            let now = Instant::now();
+            if now >= next_job {
+                self.give();
+                next_job = now + Shape::pause(&mut self.dice);
+            }
+            if now >= next_fault {
+                self.go_wrong().await;
+                next_fault = now + Mischief::pause(&mut self.dice);
+            }
+            if now >= next_sample {
+                self.sample_storm();
+                next_sample = now + SAMPLE;
+            }
+            if undo.is_some_and(|at| now >= at) {
+                self.undo();
+            }
+            let due: Vec<_> = self.cancels.extract_if(.., |(at, _)| now >= *at).collect();
+            for (_, id) in due {
+                self.router.cancel(&id);
+            }
+        }
+    }
+
+    fn give(&mut self) {
+        if self.router.ledger.open().count() >= MOST_OPEN {
+            return;
+        }
+        self.jobs += 1;
+        let shape = Shape::draw(&mut self.dice, self.jobs);
+        if let Some(after) = shape.cancelled {
+            self.cancels.push((Instant::now() + after, shape.id.clone()));
+        }
+        self.router.give(&shape.id, shape.frame, &shape.text);
+    }
+
+    async fn go_wrong(&mut self) {
+        let mischief = Mischief::draw(&mut self.dice, self.undo.is_some());
+        self.figures.faults.add(mischief.name());
+        self.undo = mischief.undo(&mut self.dice).map(|(after, undo)| (Instant::now() + after, undo)).or(self.undo);
+        match mischief {
+            Mischief::EngineKilled => self.signal_engine(Signal::SIGKILL),
+            Mischief::EngineStopped => self.signal_engine(Signal::SIGSTOP),
+            Mischief::EngineExits => self.signal_engine(Signal::SIGUSR1),
+            Mischief::EngineAborts => self.signal_engine(Signal::SIGABRT),
+            Mischief::EngineOutOfMemory => self.signal_engine(Signal::SIGUSR2),
+            Mischief::SocketRemoved => self.remove_socket(),
+            Mischief::ModelReplaced => self.replace_model(),
+            Mischief::RouterCloses => self.router.close_links().await,
+            Mischief::RouterResets => self.router.reset_links(),
+            Mischief::RouterSilent => self.router.fall_asleep(),
+            Mischief::RouterSlow => self.router.slow_down(),
+            Mischief::RouterRestarts => self.router.stop().await,
+            Mischief::WorkerStopped => self.worker.program.signal(Signal::SIGSTOP),
+        }
+    }
+
+    fn undo(&mut self) {
+        match self.undo.take() {
+            Some((_, Undo::Forget)) => self.router.forget_sleep(),
+            Some((_, Undo::Hurry)) => self.router.hurry(),
+            Some((_, Undo::Listen)) => self.router.start_again(),
+            Some((_, Undo::Continue)) => self.worker.program.signal(Signal::SIGCONT),
+            None => {}
+        }
+    }
+
+    /// The process of the newest engine, while it lives.
+    fn engine(&mut self) -> Option<u32> {
+        let newest = self.reports.newest("start")?.pid;
+        processes::alive(newest).then_some(newest)
+    }
+
+    fn signal_engine(&mut self, signal: Signal) {
+        if let Some(pid) = self.engine() {
+            // Alive a moment ago: at worst it is gone already.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
+        }
+    }
+
+    fn remove_socket(&self) {
+        let folders = std::fs::read_dir(self.scratch.join("run")).unwrap().flatten().map(|entry| entry.path());
+        for file in folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
+            if file.path().extension().is_some_and(|ending| ending == "sock") {
+                // Its engine may just have ended, and with it the file.
+                let _ = std::fs::remove_file(file.path());
+            }
+        }
+    }
+
+    fn replace_model(&mut self) {
+        let block_count = self.dice.within(1..=8) as u32;
+        let other = ModelFile { block_count, ..ModelFile::named(MODEL) }.write(self.scratch.path(), "other.gguf");
+        std::fs::rename(other, self.scratch.models().join(MODEL_FILE)).unwrap();
+    }
+
+    // --- a rest ---
+
+    /// Mends everything, sees every job to its end, and looks what is left.
+    pub(crate) async fn rest(&mut self) {
+        self.undo();
+        self.cancels.clear();
+        let nobody_open = |router: &Dispatcher| router.ledger.open().next().is_none();
+        let ended = self.router.until_within(CALM, nobody_open).await;
+        assert!(ended, "jobs without an ending {CALM:?} after the storm:\n{}", self.router.ledger.story());
+        self.count_endings();
+        self.answer().await;
+        let faults = self.router.ledger.faults();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        self.count_endings();
+        self.sample_rest().await;
+        self.reports.forget();
+    }
+
+    /// Until a fresh job has its whole answer.
+    async fn answer(&mut self) {
+        let begun = Instant::now();
+        loop {
+            self.jobs += 1;
+            let id = format!("fresh{}", self.jobs);
+            let frame = auxot_tests::scripted_router::job(&id, &format!("fake: --count {id}- --tokens 8"));
+            let text: String = (0..8).map(|number| format!("{id}-{number} ")).collect();
+            self.router.give(&id, frame, &text);
+            self.router.until("the end of a fresh job", |router| router.ledger.open().next().is_none()).await;
+            if self.router.ledger.job(&id).is_complete() {
+                return;
+            }
+            assert!(begun.elapsed() < CALM, "not healthy {CALM:?} after the storm: {:?}", self.router.ledger.job(&id));
+        }
+    }
+
+    fn count_endings(&mut self) {
+        for job in self.router.ledger.take_ended() {
+            self.figures.endings.add(job.error().unwrap_or("completed"));
+            let told = job.tellings();
+            if told > 1 {
+                // Only a job that the worker took for a new one may begin anew; one that it still had goes on.
+                let log = self.about(&job.id);
+                let taken = log.iter().filter(|line| line.contains("accepted=Started")).count();
+                assert!(
+                    told <= taken,
+                    "text twice: told {told} times, taken {taken} times: {job:#?}\n{}",
+                    log.join("\n")
+                );
+                self.figures.reruns += 1;
+            }
+        }
+    }
+
+    /// What the worker's log says of a job.
+    fn about(&self, id: &str) -> Vec<String> {
+        self.worker.program.lines_that(|line| line.contains(&format!("job={id} ")))
+    }
+
+    async fn nothing_left(&mut self) {
+        let worker = self.worker.program.pid();
+        let engine = self.engine().unwrap_or_default();
+        let idle = self.idle.get_or_insert_with(|| Descriptors::of(worker));
+        let scratch = &self.scratch;
+        let looking = async {
+            leftovers::processes(scratch.path(), &[worker, engine], SOON).await?;
+            leftovers::runtime_folder(&scratch.join("run"), 1, SOON).await?;
+            leftovers::descriptors(worker, idle, SOON).await
+        };
+        let left = self.router.beside(looking).await;
+        assert!(left.is_ok(), "{}", left.err().unwrap_or_default());
+    }
+
+    // --- figures ---
+
+    fn sample_storm(&mut self) {
+        self.figures.storm.note(self.begun.elapsed(), self.worker.program.pid(), self.router.jobs_held() as f64);
+    }
+
+    async fn sample_rest(&mut self) {
+        let idle = |router: &Dispatcher| router.jobs_held() == 0;
+        self.router.until("a heartbeat without jobs", idle).await;
+        let metrics = self.router.beside(self.worker.metrics()).await;
+        let metric = |name: &str| auxot_tests::http::metric(&metrics, name, &[]).unwrap_or_default();
+        let jobs = metric("auxot_worker_slots_busy") + metric("auxot_worker_jobs_waiting");
+        // After the scrape, which holds a descriptor for itself, and for a moment longer.
+        self.nothing_left().await;
+        let at = self.begun.elapsed();
+        self.figures.rest.note(at, self.worker.program.pid(), jobs + self.router.jobs_held() as f64);
+        self.figures.links.note(at, metric("auxot_worker_router_links"));
+    }
+
+    /// Drains the worker, which must leave nothing.
+    pub(crate) async fn end(mut self) -> Figures {
+        self.worker.program.signal(Signal::SIGTERM);
+        let status = self.router.beside(self.worker.program.ended(CALM)).await;
+        assert_eq!(status.code(), Some(0), "the worker's exit status");
+        let folder = self.scratch.join("run");
+        let left = leftovers::processes(self.scratch.path(), &[], Duration::ZERO).await;
+        let left = left.and(leftovers::runtime_folder(&folder, 0, Duration::ZERO).await);
+        assert!(left.is_ok(), "after the end: {}", left.err().unwrap_or_default());
+        self.figures
+    }
+}
