@@ -30,6 +30,7 @@ use crate::order::Order;
 use crate::outbox::{Outbox, Room};
 use crate::outlet::{Outlet, Turn, Wants};
 use crate::reductions::Reductions;
+use crate::silence;
 use crate::telemetry::{Ended, Telemetry};
 use crate::transcript::Channel;
 
@@ -212,7 +213,7 @@ impl Exchange {
                 biased;
                 done = &mut step => return Ok(done),
                 heard = self.interrupted() => heard?,
-                () = tokio::time::sleep_until(until.into()) => return Err(self.overdue(limit)),
+                () = silence::until(until) => return Err(self.overdue(limit)),
             }
         }
     }

@@ -61,6 +61,7 @@ mod proxy;
 mod reductions;
 mod relay;
 mod session;
+mod silence;
 mod stats;
 mod telemetry;
 mod tls;

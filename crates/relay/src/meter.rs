@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep};
+
+use crate::silence;
 
 /// Bytes that one socket has taken so far.
 #[derive(Debug, Default)]
@@ -31,7 +32,7 @@ impl Meter {
         writing: impl Future<Output = T>,
     ) -> Result<T, Stalled> {
         let mut seen = self.bytes();
-        let alarm = sleep(limit);
+        let alarm = silence::until(Instant::now() + limit);
         tokio::pin!(writing, alarm);
         loop {
             tokio::select! {
@@ -43,7 +44,7 @@ impl Meter {
                         return Err(Stalled);
                     }
                     seen = now;
-                    alarm.as_mut().reset(Instant::now() + limit);
+                    alarm.set(silence::until(Instant::now() + limit));
                 }
             }
         }
@@ -111,6 +112,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::sleep;
 
     const LIMIT: Duration = Duration::from_secs(10);
 

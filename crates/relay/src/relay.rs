@@ -269,7 +269,6 @@ impl Door {
             };
             let _ = tokio::time::timeout(LAST_WORDS, said).await;
         }
-        self.shared.surroundings.fleet.refuse();
         RelayEnd::Drained { cut_short }
     }
 }

@@ -18,8 +18,8 @@ use crate::dial::Socket;
 use crate::exchange::Surroundings;
 use crate::order::Order;
 use crate::outbox::{Frame, Outbox};
-use crate::telemetry;
 use crate::writer::{self, WriteEnd};
+use crate::{silence, telemetry};
 
 /// With nothing heard for so long, a ping asks whether the router lives.
 const PING_AFTER: Duration = Duration::from_secs(15);
@@ -95,7 +95,6 @@ impl Session<'_> {
             }
             let alarm = last_heard + if pinged { silence } else { PING_AFTER.min(silence) };
             tokio::select! {
-                // What has come is read before any silence is judged: after a pause of this process both are there.
                 biased;
                 message = stream.next() => {
                     last_heard = Instant::now();
@@ -116,7 +115,7 @@ impl Session<'_> {
                 Ok(()) = self.lanes.changed() => config_due = true,
                 Ok(()) = self.drain.changed() => {}
                 Ok(()) = departures.changed(), if draining || useless => {}
-                () = tokio::time::sleep_until(alarm.into()) => {
+                () = silence::until(alarm) => {
                     if last_heard.elapsed() >= silence {
                         return SessionEnd::Lost { cause: "silent", detail: format!("nothing received for {silence:?}") };
                     }

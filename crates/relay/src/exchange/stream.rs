@@ -45,7 +45,7 @@ impl Exchange {
     /// Reads the engine and writes to the lane until the engine has said all.
     async fn pump(&mut self, upstream: &mut Upstream, lease: &Lease) -> Result<(), Ending> {
         let mut last_heard = Instant::now();
-        let alarm = tokio::time::sleep_until(self.next_alarm(last_heard).into());
+        let alarm = silence::until(self.next_alarm(last_heard));
         let (cancel, shutdown) = (self.cancel.clone(), self.surroundings.shutdown.clone());
         let (cancelled, shut_down) = (cancel.cancelled(), shutdown.cancelled());
         tokio::pin!(alarm, cancelled, shut_down);
@@ -63,8 +63,12 @@ impl Exchange {
                 biased;
                 filled = upstream.fill(), if unsent < MERGE_LIMIT => {
                     last_heard = Instant::now();
-                    lease.progressed();
-                    if self.hear(upstream, filled)? == Fill::End {
+                    let (filled, events) = self.hear(upstream, filled)?;
+                    // A ping says that the engine's server lives, not that the engine works.
+                    if events > 0 {
+                        lease.progressed();
+                    }
+                    if filled == Fill::End {
                         return Ok(());
                     }
                 }
@@ -75,18 +79,22 @@ impl Exchange {
                     if Instant::now() >= self.next_alarm(last_heard) {
                         return Err(self.overdue(Some(Limit::Idle(self.config().idle_timeout))));
                     }
-                    alarm.as_mut().reset(self.next_alarm(last_heard).into());
+                    alarm.set(silence::until(self.next_alarm(last_heard)));
                 }
             }
         }
     }
 
-    /// Takes in every event that one wake-up brought.
-    fn hear(&mut self, upstream: &mut Upstream, filled: Result<Fill, ExchangeError>) -> Result<Fill, Ending> {
+    /// Takes in every event that one wake-up brought, and says how many there were.
+    fn hear(&mut self, upstream: &mut Upstream, filled: Result<Fill, ExchangeError>) -> Result<(Fill, usize), Ending> {
         let filled = filled.map_err(|error| self.upstream_fault(&error))?;
+        let mut events = 0;
         loop {
             match upstream.next_event() {
-                Ok(Some(data)) => self.answer.hear(data)?,
+                Ok(Some(data)) => {
+                    events += 1;
+                    self.answer.hear(data)?;
+                }
                 Ok(None) => break,
                 Err(error) => return Err(self.upstream_fault(&error)),
             }
@@ -94,7 +102,7 @@ impl Exchange {
         if self.first_token.is_none() && self.answer.has_begun() {
             self.first_token = Some(Instant::now());
         }
-        Ok(filled)
+        Ok((filled, events))
     }
 
     /// Says how far the prompt is.
