@@ -20,7 +20,7 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Shortest time between two looks through the models folders for a model that is not there; it is also how
     /// often they are looked through while a model of the list or of the router's policy is missing, and how often
-    /// the files of a model that has failed are looked at.
+    /// the files of a model that has failed are looked at, the engine's among them.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub rescan_interval: Duration,
     /// How long after it has failed for want of memory a model is tried again.

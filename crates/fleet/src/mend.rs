@@ -1,4 +1,4 @@
-//! The ways out of a failure: the operator's word, a changed file, memory that is given back.
+//! The ways out of a failure: the operator's word, a changed file (of the model or of the engine), memory given back.
 //!
 //! A changed wish is one more, see `Member::reshape`. Whichever it is, the model gets a new plan and a new instance,
 //! so that nothing of the failure counts against it.
@@ -9,7 +9,7 @@ use auxot_instance::State;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::identity::{FileId, files_of};
+use crate::identity::FileId;
 use crate::judge::{Door, Judge, MemberId, Wished};
 use crate::member::Member;
 use crate::refusal::Refusal;
@@ -84,7 +84,7 @@ impl Shared {
             let file = &member.model.file;
             let Some(model) = judge.catalog.models().iter().find(|model| model.file == *file) else { continue };
             member.model = Arc::new(model.clone());
-            self.revive(judge, id, "its file has changed");
+            self.revive(judge, id, "a file of it has changed");
         }
     }
 
@@ -108,7 +108,7 @@ impl Judge {
     /// Leaves it to the staff to look at the files of a member.
     fn inspect(&mut self, id: MemberId) {
         if let Some(member) = self.members.get(&id) {
-            self.work.push(Work::Inspect { member: id, files: files_of(&member.model) });
+            self.work.push(Work::Inspect { member: id, files: member.plan.key.paths().to_owned() });
         }
     }
 }

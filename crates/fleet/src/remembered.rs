@@ -20,7 +20,7 @@ const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
-    /// The files that the engine reads: the model, its shards, its projector.
+    /// The files that the process depends on: the program, the model with its shards, its projector.
     paths: Vec<PathBuf>,
     files: Vec<FileId>,
     /// The engine's program, its build, and its arguments with the wanted size in them.
@@ -34,6 +34,11 @@ impl Key {
     pub(crate) fn of(paths: Vec<PathBuf>, engine: String, devices: Vec<String>) -> Self {
         let files = paths.iter().map(|path| FileId::of(path)).collect();
         Self { paths, files, engine, devices }
+    }
+
+    /// Where the files are.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// What the files were.

@@ -1,5 +1,6 @@
 //! Who is a member: how models come in, by the operator's list or the router's wish, and how they go.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +9,6 @@ use auxot_instance::{InstanceHandle, Spec};
 use tracing::{error, info};
 
 use crate::acquire::{Settled, settle_all};
-use crate::identity::files_of;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
 use crate::member::{Member, Shape, Tenure};
 use crate::plan::Plan;
@@ -90,6 +90,12 @@ impl Shared {
         Ok(id)
     }
 
+    /// All files that a model's process depends on: the program, the model with its shards, its projector.
+    fn files_of(&self, model: &Model) -> Vec<PathBuf> {
+        let program = self.engines.program();
+        [program].iter().chain(&model.files).chain(&model.mmproj).cloned().collect()
+    }
+
     /// What a model is to run as. Looks at its files, which the catalog has read a moment ago.
     pub(crate) fn plan(&self, judge: &Judge, model: &Model, wish: Option<&Wish>) -> Plan {
         // A policy speaks of its own model; the others have the operator's word only.
@@ -108,7 +114,7 @@ impl Shared {
             env: Vec::new(),
         };
         let devices = self.devices.borrow().devices.iter().map(|device| device.id.clone()).collect();
-        let key = Key::of(files_of(model), self.engines.line(&wanted), devices);
+        let key = Key::of(self.files_of(model), self.engines.line(&wanted), devices);
         let found = self.remembered.recall(&key, SystemTime::now());
         Plan::new(wanted, key, found)
     }
