@@ -82,7 +82,7 @@ impl Shared {
             let Some(member) = judge.members.get_mut(&id) else { continue };
             // Still no model, perhaps half written: the next change is looked at again.
             let file = &member.model.file;
-            let Some(model) = judge.catalog.models().iter().find(|model| model.file == *file) else { continue };
+            let Some(model) = judge.shelf.catalog.models().iter().find(|model| model.file == *file) else { continue };
             member.model = Arc::new(model.clone());
             self.revive(judge, id, "a file of it has changed");
         }

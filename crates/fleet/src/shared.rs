@@ -10,6 +10,7 @@ use crate::acquire::settle_all;
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::judge::{Judge, MemberId};
+use crate::library::Shelf;
 use crate::metrics;
 use crate::places::Places;
 use crate::remembered::Remembered;
@@ -43,7 +44,7 @@ impl Shared {
         devices: watch::Receiver<Arc<Sample>>,
     ) -> Self {
         Self {
-            state: Mutex::new(Judge::new(places.catalog)),
+            state: Mutex::new(Judge::new(Shelf::new(places.catalog, &engines.program()))),
             engines,
             engine,
             config,

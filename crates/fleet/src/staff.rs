@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use crate::identity::FileId;
 use crate::judge::MemberId;
+use crate::library::Shelf;
 use crate::shared::Shared;
 use crate::work::Work;
 use crate::{metrics, reshape};
@@ -99,8 +100,9 @@ async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut stat
 
 /// Looks through the models folders, beside the runtime's thread: it reads the header of every file.
 async fn look(shared: Arc<Shared>) {
-    let files = shared.files.clone();
-    let found = tokio::task::spawn_blocking(move || Catalog::scan(&files)).await;
+    let (files, program) = (shared.files.clone(), shared.engines.program());
+    let look = move || Shelf::new(Arc::new(Catalog::scan(&files)), &program);
+    let found = tokio::task::spawn_blocking(look).await;
     if let Err(fault) = &found {
         error!(%fault, "cannot look through the models folders");
     }
