@@ -42,10 +42,10 @@ impl Shared {
             return;
         }
         let now = Instant::now().into_std();
-        let retry = self.config.memory_retry;
+        let retry = self.config.failed_retry;
         let due = |member: &Member| match &member.status.state {
             State::Failed { cause } => {
-                cause.class.is_memory() && now.saturating_duration_since(member.status.since) >= retry
+                cause.class.may_pass() && now.saturating_duration_since(member.status.since) >= retry
             }
             _ => false,
         };
@@ -53,7 +53,7 @@ impl Shared {
             judge.staying().filter(|(_, member)| member.has_failed()).map(|(id, member)| (id, due(member))).collect();
         for (id, due) in failed {
             if due {
-                self.revive(&mut judge, id, "memory may have been given back");
+                self.revive(&mut judge, id, "what was missing may be there by now");
             } else {
                 judge.inspect(id);
             }
@@ -106,7 +106,7 @@ impl Shared {
 
 impl Judge {
     /// Leaves it to the staff to look at the files of a member.
-    fn inspect(&mut self, id: MemberId) {
+    pub(crate) fn inspect(&mut self, id: MemberId) {
         if let Some(member) = self.members.get(&id) {
             self.work.push(Work::Inspect { member: id, files: member.plan.key.paths().to_owned() });
         }

@@ -69,11 +69,16 @@ impl Shared {
         let turn = member.turn(status);
         let wanted = member.plan.dial.wanted();
         let found = turn.found.map(|size| (member.plan.key.clone(), Some(size).filter(|size| *size != wanted)));
+        let failed = member.has_failed();
         judge.work.extend(turn.changing.then_some(Work::Reshape { member: id }));
         judge.work.extend(found.map(|(key, size)| Work::Remember { key, size }));
         let mut settled = self.grant(&mut judge, id, turn.granted);
         settled.extend(self.dismiss(&mut judge, id, turn.dismissed));
         settled.extend(self.retire(&mut judge));
+        if failed {
+            // At once, and not only at the next turn: a file that is gone for a moment may be the reason.
+            judge.inspect(id);
+        }
         let gone = judge.forget(id);
         drop(judge);
         settle_all(settled);
