@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::engines::Engines;
 use crate::judge::{Judge, MemberId};
 use crate::library::Shelf;
+use crate::member::{Member, Tenure};
 use crate::metrics;
 use crate::places::Places;
 use crate::remembered::Remembered;
@@ -104,13 +105,12 @@ impl Shared {
         let judge = self.lock();
         let mut unmet: Vec<String> = judge.missing.iter().map(|missing| missing.reason.clone()).collect();
         unmet.extend(judge.gaps());
-        unmet.extend(judge.staying().filter_map(|(_, member)| member.plan.shortfall(&member.spec)));
+        unmet.extend(judge.staying().filter_map(|(_, member)| member.shortfall()));
         let primary = judge.primary();
-        let staying = judge.staying().map(|(id, _)| id).filter(|id| Some(*id) != primary);
-        let leaving = judge.members.keys().copied().filter(|id| !judge.staying().any(|(staying, _)| staying == *id));
-        let order = primary.into_iter().chain(staying).chain(leaving);
-        let models =
-            order.filter_map(|id| judge.members.get(&id)).map(|member| ModelView::of(member, &devices)).collect();
+        let mut order: Vec<(&MemberId, &Member)> = judge.members.iter().collect();
+        // Stable, so that all others stay as they came.
+        order.sort_by_key(|(id, member)| (Some(**id) != primary, member.tenure == Tenure::Leaving));
+        let models = order.into_iter().map(|(_, member)| ModelView::of(member, &devices)).collect();
         Report { models, devices, unmet }
     }
 }
