@@ -1,7 +1,9 @@
 //! Models that come and go while the worker runs.
 
-use auxot_tests::scripted_router::policy;
-use auxot_tests::{Stage, processes};
+use auxot_tests::scripted_router::{job, policy};
+use auxot_tests::{Stage, binaries, processes};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::{DEADLINE, MODEL, MODEL_FILE, config};
@@ -61,4 +63,31 @@ async fn a_model_that_has_failed_is_tried_again_when_its_file_is_another_one() {
     let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
     stage.reports.next("ready", DEADLINE).await;
     link.says("one", "it serves").await;
+}
+
+#[tokio::test]
+async fn an_engine_whose_program_was_gone_for_a_while_serves_again() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "");
+    let engine = stage.scratch.join("engine");
+    let there = || std::os::unix::fs::symlink(binaries::fake_engine(), &engine).unwrap();
+    there();
+    let settings = [
+        ("AUXOT_LLAMA_BINARY", engine.to_str().unwrap()),
+        ("AUXOT_GPU_AUTOLOAD_MODELS", MODEL),
+        ("AUXOT_FLEET__RESCAN_INTERVAL", "100ms"),
+    ];
+    let mut worker = stage.worker(&settings).await;
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    let first = stage.reports.next("ready", DEADLINE).await.pid;
+    std::fs::remove_file(&engine).unwrap();
+    kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL).unwrap();
+    // It is tried once more, because something has changed: the program has gone.
+    let (at, _) = worker.program.line_after(0, "a failed model is tried again", DEADLINE).await;
+    worker.program.line_after(at, "to=\"failed\"", DEADLINE).await;
+    link.send(&job("one", "hello")).await;
+    assert!(link.outcome("one").await.failed().contains("could not be started"));
+    there();
+    stage.reports.next("ready", DEADLINE).await;
+    link.says("two", "it serves").await;
 }

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use auxot_tests::scripted_router::policy;
-use auxot_tests::{Stage, processes};
+use auxot_tests::scripted_router::{Link, job, policy};
+use auxot_tests::{Stage, Worker, processes};
 use nix::sys::signal::Signal;
+use serde_json::json;
 
-use crate::{DEADLINE, MODEL, MODEL_FILE};
+use crate::{DEADLINE, MODEL, MODEL_FILE, config};
 
 /// The rungs of the ladder; a second more is what the worker itself may take.
 const SETTINGS: [(&str, &str); 4] = [
@@ -49,4 +50,40 @@ async fn a_lost_term_is_sent_again() {
 #[tokio::test]
 async fn an_engine_that_hears_nothing_is_killed_with_its_children() {
     assert_eq!(signals("--ignore-sigterm --fork-grandchild").await, ["Terminate", "Terminate", "Kill"]);
+}
+
+/// A worker whose model the policy sizes, with a job that never ends, in the middle of a change to three slots.
+async fn resizing(drain: &str) -> (Stage, Worker, Link) {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "");
+    let sized_by_policy = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", ""), ("AUXOT_FLEET__DRAIN_TIMEOUT", drain)];
+    let mut worker = stage.worker(&[&SETTINGS[..], &sized_by_policy[..]].concat()).await;
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    config(&mut link, "two slots", |about| about["total_slots"] == 2).await;
+    link.send(&job("endless", "fake: --tokens 1000000 --token-us 1000")).await;
+    link.about("endless").await;
+    link.send(&json!({"type": "policy_update", "policy": policy("tiny-chat", "Q4_K_M", 2048, 3)})).await;
+    worker.line("from=\"ready\" to=\"draining\"").await;
+    (stage, worker, link)
+}
+
+#[tokio::test]
+async fn a_job_that_outlasts_the_drain_of_a_resize_is_told_and_the_new_size_comes() {
+    let (stage, _worker, mut link) = resizing("200ms").await;
+    link.outcome("endless").await.failed();
+    config(&mut link, "three slots", |about| about["total_slots"] == 3).await;
+    link.says("next", "the new size serves").await;
+    drop(stage);
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_in_the_middle_of_a_resize_starts_no_engine() {
+    let (mut stage, mut worker, mut link) = resizing("10s").await;
+    worker.program.signal(Signal::SIGTERM);
+    worker.line("from=\"serving\" to=\"draining\"").await;
+    link.cancel("endless").await;
+    assert_eq!(worker.exit_code().await, Some(0));
+    stage.reports.next("end", DEADLINE).await;
+    let starts = stage.reports.past().iter().filter(|event| event.name == "start").count();
+    assert_eq!(starts, 1, "{:?}", worker.lines_with("model gets another size"));
 }

@@ -20,12 +20,13 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Shortest time between two looks through the models folders for a model that is not there; it is also how
     /// often they are looked through while a model of the list or of the router's policy is missing, and how often
-    /// the files of a model that has failed are looked at.
+    /// the files of a model that has failed are looked at, the engine's among them.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub rescan_interval: Duration,
-    /// How long after it has failed for want of memory a model is tried again.
+    /// How long after it has failed for want of memory, or because its engine could not be started, a model is tried
+    /// again.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    pub memory_retry: Duration,
+    pub failed_retry: Duration,
 }
 
 impl Default for Config {
@@ -36,7 +37,7 @@ impl Default for Config {
             max_wait: Duration::from_secs(10 * 60),
             drain_timeout: Duration::from_secs(30),
             rescan_interval: Duration::from_secs(30),
-            memory_retry: Duration::from_secs(5 * 60),
+            failed_retry: Duration::from_secs(5 * 60),
         }
     }
 }

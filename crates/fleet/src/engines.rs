@@ -1,6 +1,7 @@
 //! Where instances come from: the engine of this host, or scripts in tests.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use auxot_instance::{Host, InstanceHandle, Spec};
@@ -13,6 +14,9 @@ pub(crate) trait Engines: Debug + Send + Sync {
     /// The handle for everybody and the driver for the staff.
     fn create(&self, spec: Spec) -> (InstanceHandle, Driver);
 
+    /// The program that they run.
+    fn program(&self) -> PathBuf;
+
     /// The program, its build and its arguments, as one line that tells two engines apart.
     fn line(&self, spec: &Spec) -> String;
 }
@@ -21,6 +25,10 @@ impl Engines for Host {
     fn create(&self, spec: Spec) -> (InstanceHandle, Driver) {
         let (handle, driver) = Host::create(self, spec);
         (handle, Box::pin(driver))
+    }
+
+    fn program(&self) -> PathBuf {
+        self.engine().binary.clone()
     }
 
     fn line(&self, spec: &Spec) -> String {

@@ -34,7 +34,8 @@ impl Fleet {
     /// Opens a fleet of the models to be loaded at start, and starts them all. Nothing runs before the
     /// returned [`Staff`] is driven.
     ///
-    /// `devices` should have been read once: what is remembered about sizes depends on them.
+    /// Blocks for as long as it takes to look at the models' files. `devices` should have been read once: what is
+    /// remembered about sizes depends on them.
     #[must_use]
     pub fn open(
         config: Config,

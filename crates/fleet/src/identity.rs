@@ -1,9 +1,8 @@
 //! What a file is known by: another one in its place, or the same one written anew, is another file.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use auxot_catalog::Model;
 use serde::{Deserialize, Serialize};
 
 /// The identity of a file at one moment.
@@ -29,11 +28,6 @@ impl FileId {
             },
         )
     }
-}
-
-/// All files that an engine reads for a model.
-pub(crate) fn files_of(model: &Model) -> Vec<PathBuf> {
-    model.files.iter().chain(&model.mmproj).cloned().collect()
 }
 
 #[cfg(test)]

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use auxot_catalog::Catalog;
 use tokio::sync::oneshot;
 
 use crate::lease::Lease;
-use crate::library::Looks;
+use crate::library::{Looks, Shelf};
 use crate::member::{Member, Tenure};
 use crate::outlook::Outlook;
 use crate::queue::Ticket;
@@ -31,7 +30,7 @@ pub(crate) struct Judge {
     pub(crate) wished: Wished,
     /// The operator's models that are not here.
     pub(crate) missing: Vec<Missing>,
-    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) looks: Looks,
     pub(crate) work: Vec<Work>,
 }
@@ -86,7 +85,7 @@ pub(crate) struct Waiter {
 }
 
 impl Judge {
-    pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
+    pub(crate) fn new(shelf: Shelf) -> Self {
         Self {
             members: BTreeMap::new(),
             newest: MemberId::default(),
@@ -95,7 +94,7 @@ impl Judge {
             door: Door::Open,
             wished: Wished::Nothing,
             missing: Vec::new(),
-            catalog,
+            shelf: Arc::new(shelf),
             looks: Looks::new(),
             work: Vec::new(),
         }
@@ -135,7 +134,7 @@ impl Judge {
         };
         let by_name = self.staying().find(|(_, member)| member.name() == name || member.model.base_name == name);
         let by_file = || {
-            let file = &self.catalog.resolve(name).ok()?.file;
+            let file = &self.shelf.catalog.resolve(name).ok()?.file;
             self.staying().find(|(_, member)| member.model.file == *file)
         };
         by_name.or_else(by_file).map(|(id, _)| id).ok_or_else(|| Refusal::UnknownModel {

@@ -41,7 +41,7 @@
 //! report has the true size, and says what it falls short of. The size is remembered for a day on disk, for this very
 //! file, engine, arguments and devices, so that the next start begins with what worked.
 //!
-//! A model that has failed stays so until something changes: the operator resets it, its file becomes another one, the
+//! A model that has failed stays so until something changes: the operator resets it, its file or the engine's becomes another one, the
 //! router wishes for another size, or, where memory was short, some minutes have gone by (`mend`).
 //!
 //! Which model a job without a name means: the router's model while it serves, else the first of the

@@ -1,14 +1,42 @@
 //! The models folders, looked through again while something is missing: a file that comes later needs no restart.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::Catalog;
 use tokio::time::Instant;
 
+use crate::identity::FileId;
 use crate::judge::{Door, Judge, Wished};
 use crate::shared::Shared;
 use crate::work::Work;
+
+/// What one look has found: the models, and which files they were.
+///
+/// The files are looked at together with the models, off the runtime's thread: a network file system that hangs must
+/// not hang a decision.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub(crate) catalog: Arc<Catalog>,
+    files: HashMap<PathBuf, FileId>,
+}
+
+impl Shelf {
+    /// Looks at the files of all models, and at the engine's program. Blocks.
+    pub(crate) fn new(catalog: Arc<Catalog>, program: &Path) -> Self {
+        let of_models = catalog.models().iter().flat_map(|model| model.files.iter().chain(&model.mmproj));
+        let paths = of_models.map(PathBuf::as_path).chain([program]);
+        let files = paths.map(|path| (path.to_owned(), FileId::of(path))).collect();
+        Self { catalog, files }
+    }
+
+    /// What a file was; one that was not there is nothing.
+    pub(crate) fn file(&self, path: &Path) -> FileId {
+        self.files.get(path).copied().unwrap_or_default()
+    }
+}
 
 /// When the folders were looked through, so that no crowd of strangers' names keeps the disk busy.
 #[derive(Debug)]
@@ -50,11 +78,11 @@ impl Shared {
     }
 
     /// Takes in what a look has found; `None` is a look that failed. What was missing and is here now is loaded.
-    pub(crate) fn shelve(self: &Arc<Self>, found: Option<Catalog>) {
+    pub(crate) fn shelve(self: &Arc<Self>, found: Option<Shelf>) {
         let mut judge = self.lock();
         judge.looks = Looks::new();
-        if let Some(catalog) = found {
-            judge.catalog = Arc::new(catalog);
+        if let Some(shelf) = found {
+            judge.shelf = Arc::new(shelf);
             self.retry_missing(&mut judge);
             self.revive_changed(&mut judge);
         }

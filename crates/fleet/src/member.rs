@@ -220,6 +220,11 @@ impl Member {
         gaps(wish, &self.spec, self.ready().map(|ready| &**ready))
     }
 
+    /// What is less than wanted because the memory holds no more. While a change is under way nobody knows.
+    pub(crate) fn shortfall(&self) -> Option<String> {
+        (self.is_settled() && self.ready().is_some()).then(|| self.plan.shortfall(&self.spec)).flatten()
+    }
+
     /// The engine that takes jobs now.
     pub(crate) fn ready(&self) -> Option<&Arc<Ready>> {
         match &self.status.state {

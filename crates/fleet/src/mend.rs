@@ -1,4 +1,4 @@
-//! The ways out of a failure: the operator's word, a changed file, memory that is given back.
+//! The ways out of a failure: the operator's word, a changed file (of the model or of the engine), memory given back.
 //!
 //! A changed wish is one more, see `Member::reshape`. Whichever it is, the model gets a new plan and a new instance,
 //! so that nothing of the failure counts against it.
@@ -9,7 +9,7 @@ use auxot_instance::State;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::identity::{FileId, files_of};
+use crate::identity::FileId;
 use crate::judge::{Door, Judge, MemberId, Wished};
 use crate::member::Member;
 use crate::refusal::Refusal;
@@ -42,10 +42,10 @@ impl Shared {
             return;
         }
         let now = Instant::now().into_std();
-        let retry = self.config.memory_retry;
+        let retry = self.config.failed_retry;
         let due = |member: &Member| match &member.status.state {
             State::Failed { cause } => {
-                cause.class.is_memory() && now.saturating_duration_since(member.status.since) >= retry
+                cause.class.may_pass() && now.saturating_duration_since(member.status.since) >= retry
             }
             _ => false,
         };
@@ -53,7 +53,7 @@ impl Shared {
             judge.staying().filter(|(_, member)| member.has_failed()).map(|(id, member)| (id, due(member))).collect();
         for (id, due) in failed {
             if due {
-                self.revive(&mut judge, id, "memory may have been given back");
+                self.revive(&mut judge, id, "what was missing may be there by now");
             } else {
                 judge.inspect(id);
             }
@@ -82,9 +82,9 @@ impl Shared {
             let Some(member) = judge.members.get_mut(&id) else { continue };
             // Still no model, perhaps half written: the next change is looked at again.
             let file = &member.model.file;
-            let Some(model) = judge.catalog.models().iter().find(|model| model.file == *file) else { continue };
+            let Some(model) = judge.shelf.catalog.models().iter().find(|model| model.file == *file) else { continue };
             member.model = Arc::new(model.clone());
-            self.revive(judge, id, "its file has changed");
+            self.revive(judge, id, "a file of it has changed");
         }
     }
 
@@ -106,9 +106,9 @@ impl Shared {
 
 impl Judge {
     /// Leaves it to the staff to look at the files of a member.
-    fn inspect(&mut self, id: MemberId) {
+    pub(crate) fn inspect(&mut self, id: MemberId) {
         if let Some(member) = self.members.get(&id) {
-            self.work.push(Work::Inspect { member: id, files: files_of(&member.model) });
+            self.work.push(Work::Inspect { member: id, files: member.plan.key.paths().to_owned() });
         }
     }
 }

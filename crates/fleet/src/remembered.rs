@@ -20,7 +20,7 @@ const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
-    /// The files that the engine reads: the model, its shards, its projector.
+    /// The files that the process depends on: the program, the model with its shards, its projector.
     paths: Vec<PathBuf>,
     files: Vec<FileId>,
     /// The engine's program, its build, and its arguments with the wanted size in them.
@@ -30,10 +30,14 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Looks at the files.
-    pub(crate) fn of(paths: Vec<PathBuf>, engine: String, devices: Vec<String>) -> Self {
-        let files = paths.iter().map(|path| FileId::of(path)).collect();
+    pub(crate) fn new(files: Vec<(PathBuf, FileId)>, engine: String, devices: Vec<String>) -> Self {
+        let (paths, files) = files.into_iter().unzip();
         Self { paths, files, engine, devices }
+    }
+
+    /// Where the files are.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// What the files were.
@@ -120,7 +124,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("m.gguf");
         std::fs::write(&file, "a model").unwrap();
-        let key = |engine: &str| Key::of(vec![file.clone()], engine.into(), vec!["GPU-1".into()]);
+        let key = |engine: &str| Key::new(vec![(file.clone(), FileId::of(&file))], engine.into(), vec!["GPU-1".into()]);
         let now = SystemTime::now();
         let asked = key("b1 -np 4");
         Remembered::open(folder.path()).keep(asked.clone(), Some(SIZE), now).unwrap();
@@ -139,7 +143,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("sizes.json"), "{").unwrap();
         let (remembered, now) = (Remembered::open(folder.path()), SystemTime::now());
-        let key = |number: usize| Key::of(vec!["/none".into()], number.to_string(), vec![]);
+        let key = |number: usize| Key::new(vec![], number.to_string(), vec![]);
         for number in 0..=MOST {
             remembered.keep(key(number), Some(SIZE), now).unwrap();
         }

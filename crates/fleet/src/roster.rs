@@ -8,7 +8,6 @@ use auxot_instance::{InstanceHandle, Spec};
 use tracing::{error, info};
 
 use crate::acquire::{Settled, settle_all};
-use crate::identity::files_of;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
 use crate::member::{Member, Shape, Tenure};
 use crate::plan::Plan;
@@ -71,8 +70,8 @@ impl Shared {
 
     /// Makes a model a member, unless it is one.
     fn enrol(&self, judge: &mut Judge, name: &str, tenure: Tenure, wish: Option<&Wish>) -> Result<MemberId, String> {
-        let catalog = Arc::clone(&judge.catalog);
-        let model = catalog.resolve(name).map_err(|error| error.to_string())?;
+        let shelf = Arc::clone(&judge.shelf);
+        let model = shelf.catalog.resolve(name).map_err(|error| error.to_string())?;
         if let Some((id, member)) = judge.members.iter_mut().find(|(_, member)| member.model.file == model.file) {
             member.stay(tenure);
             return Ok(*id);
@@ -90,10 +89,11 @@ impl Shared {
         Ok(id)
     }
 
-    /// What a model is to run as. Looks at its files, which the catalog has read a moment ago.
+    /// What a model is to run as.
     pub(crate) fn plan(&self, judge: &Judge, model: &Model, wish: Option<&Wish>) -> Plan {
         // A policy speaks of its own model; the others have the operator's word only.
-        let wish = wish.filter(|wish| judge.catalog.resolve(&wish.model).is_ok_and(|wished| wished.file == model.file));
+        let wish =
+            wish.filter(|wish| judge.shelf.catalog.resolve(&wish.model).is_ok_and(|wished| wished.file == model.file));
         let operator = Sizing { slots: self.engine.slots, ctx_size: self.engine.ctx_size };
         let (slots, ctx_per_slot) = size(operator, wish, model.ctx_train);
         let wanted = Spec {
@@ -108,7 +108,11 @@ impl Shared {
             env: Vec::new(),
         };
         let devices = self.devices.borrow().devices.iter().map(|device| device.id.clone()).collect();
-        let key = Key::of(files_of(model), self.engines.line(&wanted), devices);
+        // All that its process depends on: the program, the model with its shards, its projector.
+        let program = self.engines.program();
+        let paths = [&program].into_iter().chain(&model.files).chain(&model.mmproj);
+        let files = paths.map(|path| (path.clone(), judge.shelf.file(path))).collect();
+        let key = Key::new(files, self.engines.line(&wanted), devices);
         let found = self.remembered.recall(&key, SystemTime::now());
         Plan::new(wanted, key, found)
     }

@@ -10,6 +10,8 @@ use crate::acquire::settle_all;
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::judge::{Judge, MemberId};
+use crate::library::Shelf;
+use crate::member::{Member, Tenure};
 use crate::metrics;
 use crate::places::Places;
 use crate::remembered::Remembered;
@@ -43,7 +45,7 @@ impl Shared {
         devices: watch::Receiver<Arc<Sample>>,
     ) -> Self {
         Self {
-            state: Mutex::new(Judge::new(places.catalog)),
+            state: Mutex::new(Judge::new(Shelf::new(places.catalog, &engines.program()))),
             engines,
             engine,
             config,
@@ -68,11 +70,16 @@ impl Shared {
         let turn = member.turn(status);
         let wanted = member.plan.dial.wanted();
         let found = turn.found.map(|size| (member.plan.key.clone(), Some(size).filter(|size| *size != wanted)));
+        let failed = member.has_failed();
         judge.work.extend(turn.changing.then_some(Work::Reshape { member: id }));
         judge.work.extend(found.map(|(key, size)| Work::Remember { key, size }));
         let mut settled = self.grant(&mut judge, id, turn.granted);
         settled.extend(self.dismiss(&mut judge, id, turn.dismissed));
         settled.extend(self.retire(&mut judge));
+        if failed {
+            // At once, and not only at the next turn: a file that is gone for a moment may be the reason.
+            judge.inspect(id);
+        }
         let gone = judge.forget(id);
         drop(judge);
         settle_all(settled);
@@ -98,13 +105,12 @@ impl Shared {
         let judge = self.lock();
         let mut unmet: Vec<String> = judge.missing.iter().map(|missing| missing.reason.clone()).collect();
         unmet.extend(judge.gaps());
-        unmet.extend(judge.staying().filter_map(|(_, member)| member.plan.shortfall(&member.spec)));
+        unmet.extend(judge.staying().filter_map(|(_, member)| member.shortfall()));
         let primary = judge.primary();
-        let staying = judge.staying().map(|(id, _)| id).filter(|id| Some(*id) != primary);
-        let leaving = judge.members.keys().copied().filter(|id| !judge.staying().any(|(staying, _)| staying == *id));
-        let order = primary.into_iter().chain(staying).chain(leaving);
-        let models =
-            order.filter_map(|id| judge.members.get(&id)).map(|member| ModelView::of(member, &devices)).collect();
+        let mut order: Vec<(&MemberId, &Member)> = judge.members.iter().collect();
+        // Stable, so that all others stay as they came.
+        order.sort_by_key(|(id, member)| (Some(**id) != primary, member.tenure == Tenure::Leaving));
+        let models = order.into_iter().map(|(_, member)| ModelView::of(member, &devices)).collect();
         Report { models, devices, unmet }
     }
 }

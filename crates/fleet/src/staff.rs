@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use crate::identity::FileId;
 use crate::judge::MemberId;
+use crate::library::Shelf;
 use crate::shared::Shared;
 use crate::work::Work;
 use crate::{metrics, reshape};
@@ -98,8 +99,10 @@ async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut stat
 
 /// Looks through the models folders, beside the runtime's thread: it reads the header of every file that is not as it was.
 async fn look(shared: Arc<Shared>) {
-    let (files, known) = (shared.files.clone(), Arc::clone(&shared.lock().catalog));
-    let found = tokio::task::spawn_blocking(move || known.rescan(&files, &[]).0).await;
+    let (files, program) = (shared.files.clone(), shared.engines.program());
+    let known = Arc::clone(&shared.lock().shelf.catalog);
+    let look = move || Shelf::new(Arc::new(known.rescan(&files, &[]).0), &program);
+    let found = tokio::task::spawn_blocking(look).await;
     if let Err(fault) = &found {
         error!(%fault, "cannot look through the models folders");
     }

@@ -94,7 +94,7 @@ impl Default for Config {
             restart_max_delay: Duration::from_secs(30),
             restart_heal: Duration::from_secs(60),
             liveness_interval: Duration::from_secs(10),
-            liveness_busy_interval: Duration::from_secs(3),
+            liveness_busy_interval: Duration::from_millis(2500),
             liveness_timeout: Duration::from_millis(1500),
             liveness_stall: Duration::from_secs(60),
         }

@@ -131,6 +131,11 @@ impl ExitClass {
         matches!(self, ExitClass::DeviceMemory | ExitClass::HostMemory)
     }
 
+    /// Whether the reason may be gone after a while, although nothing of ours has changed.
+    pub fn may_pass(self) -> bool {
+        self.is_memory() || self == ExitClass::SpawnRefused
+    }
+
     /// Whether only a child that is still loading can end for this reason.
     fn is_about_loading(self) -> bool {
         matches!(

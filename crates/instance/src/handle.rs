@@ -108,11 +108,6 @@ impl InstanceHandle {
         self.send(Verb::Reset);
     }
 
-    /// Whether its driver has ended: no verb is heard any more.
-    pub fn is_gone(&self) -> bool {
-        self.verbs.is_closed()
-    }
-
     /// Where it is and was; for showing, never for deciding.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()

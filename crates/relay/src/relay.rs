@@ -248,7 +248,6 @@ impl Door {
             limit_s = limit.as_secs_f64(),
             "the router's door closes"
         );
-        self.shared.surroundings.fleet.freeze();
         for lane in self.lanes.values() {
             lane.drain.send_replace(true);
         }

@@ -1,6 +1,6 @@
 //! A fleet in a house of cards: true model files, scripted engines.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ pub(super) const LONG: Duration = Duration::from_secs(3600);
 pub(super) struct Theatre {
     stages: Arc<Mutex<Vec<(Spec, Stage)>>>,
     ended: Arc<AtomicUsize>,
+    program: PathBuf,
 }
 
 impl Engines for Theatre {
@@ -36,6 +37,10 @@ impl Engines for Theatre {
             ended.fetch_add(1, Ordering::SeqCst);
         };
         (handle, Box::pin(counted))
+    }
+
+    fn program(&self) -> PathBuf {
+        self.program.clone()
     }
 
     fn line(&self, spec: &Spec) -> String {
@@ -71,7 +76,7 @@ impl House {
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Arc::new(Catalog::scan(&files));
         let config = Config { autoload: autoload.iter().map(ToString::to_string).collect(), ..Config::default() };
-        let theatre = Theatre::default();
+        let theatre = Theatre { program: folder.path().join("engine"), ..Theatre::default() };
         let devices = watch::channel(Arc::new(Sample { taken: Instant::now(), devices: vec![] })).1;
         let places = Places { files, catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
@@ -84,6 +89,11 @@ impl House {
     /// Puts one more model into the folder.
     pub(super) fn put(&self, model: &str) {
         put(self.folder.path(), model);
+    }
+
+    /// Puts an engine there, which was not.
+    pub(super) fn put_engine(&self) {
+        std::fs::write(&self.theatre.program, "an engine").unwrap();
     }
 
     /// Lets everything happen that can happen without time going by.

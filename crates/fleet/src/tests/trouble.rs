@@ -95,6 +95,18 @@ async fn a_changed_file_is_a_way_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_comes_back_is_a_way_out() {
+    let house = failed(ExitClass::SpawnRefused).await;
+    tokio::time::sleep(LATER).await;
+    house.settle().await;
+    assert_eq!(house.state("one-q8_0"), "failed");
+    house.put_engine();
+    tokio::time::sleep(2 * LATER).await;
+    house.settle().await;
+    assert_eq!(house.state("one-q8_0"), "starting");
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_size_is_a_way_out() {
     let house = failed(ExitClass::BadArgument).await;
     house.fleet.wish(wish("one-q8_0", 2)).await;

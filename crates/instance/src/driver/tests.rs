@@ -213,6 +213,6 @@ async fn a_driver_that_panics_is_told_as_a_failure_at_once() {
     let status = theatre.state("failed").await;
     assert!(theatre.tasks.join_next().await.unwrap().unwrap_err().is_panic());
     assert_eq!((status.pid, status.last_error.unwrap().class), (None, ExitClass::DriverFailed));
-    assert!(theatre.handle.is_gone());
+    assert!(matches!(theatre.handle.ready().await, Err(NotReady::ShuttingDown)));
     assert_eq!(theatre.stage.seen(), ["launch 1", "drop 1"]);
 }
