@@ -232,12 +232,12 @@ impl Run {
             self.figures.endings.add(job.error().unwrap_or("completed"));
             let told = job.tellings();
             if told > 1 {
-                // Only a job that the worker took for a new one may begin anew; one that it still had goes on.
+                // Only a job that has ended for the worker may begin anew; one that it still has goes on.
                 let log = self.about(&job.id);
-                let taken = log.iter().filter(|line| line.contains("accepted=Started")).count();
+                let ended = log.iter().filter(|line| line.contains("job ended")).count();
                 assert!(
-                    told <= taken,
-                    "text twice: told {told} times, taken {taken} times: {job:#?}\n{}",
+                    told <= ended,
+                    "text twice: told {told} times, ended {ended} times: {job:#?}\n{}",
                     log.join("\n")
                 );
                 self.figures.reruns += 1;
