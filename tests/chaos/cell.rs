@@ -199,7 +199,8 @@ fn same_or_another(stage: &mut Stage, before: &Before, expected: Expected) {
     if before.links > 0 && expected != Expected::Refused {
         let links = stage.router.links() - before.links;
         let wanted = usize::from(expected == Expected::Resumed);
-        assert_eq!(links, wanted, "new links: {expected:?}");
+        let log = || stage.worker.lines_with("link ").join("\n");
+        assert_eq!(links, wanted, "new links, where it is {}:\n{}", expected.word(), log());
     }
 }
 

@@ -8,6 +8,8 @@
 //! come. Nothing is slept for but the clock's jump; everything else is a line, a message, a report or an exit, with a
 //! deadline. A cell is played once: one that fails sometimes has found something.
 //!
+//! What the real engine can play without being held, it plays too, with a tiny model whose text is known.
+//!
 //! Each row is a test of its own by name, so that it can be run alone: `cargo test --test chaos -- child_killed`. A run
 //! of more than one row prints the table at its end; every row also leaves its figures in `target/chaos/ROW.json`, from
 //! which `--table` prints the table of the last runs.

@@ -17,6 +17,8 @@ pub(crate) enum Mischief {
     EngineOutOfMemory,
     SocketRemoved,
     ModelReplaced,
+    /// The file is cut and its engine killed, until the file is whole again.
+    ModelTruncated,
     RouterCloses,
     RouterResets,
     /// Reads and says nothing, until it is forgotten.
@@ -36,10 +38,11 @@ pub(crate) enum Undo {
     Hurry,
     Listen,
     Continue,
+    Mend,
 }
 
 impl Mischief {
-    const ALL: [Mischief; 13] = [
+    const ALL: [Mischief; 14] = [
         Mischief::EngineKilled,
         Mischief::EngineStopped,
         Mischief::EngineExits,
@@ -47,6 +50,7 @@ impl Mischief {
         Mischief::EngineOutOfMemory,
         Mischief::SocketRemoved,
         Mischief::ModelReplaced,
+        Mischief::ModelTruncated,
         Mischief::RouterCloses,
         Mischief::RouterResets,
         Mischief::RouterSilent,
@@ -73,6 +77,7 @@ impl Mischief {
             Mischief::RouterSlow => (3000, Undo::Hurry),
             Mischief::RouterRestarts => (1000, Undo::Listen),
             Mischief::WorkerStopped => (1500, Undo::Continue),
+            Mischief::ModelTruncated => (2000, Undo::Mend),
             _ => return None,
         };
         Some((dice.up_to(Duration::from_millis(longest)), undo))
@@ -93,6 +98,7 @@ impl Mischief {
             Mischief::EngineOutOfMemory => "engine out of memory",
             Mischief::SocketRemoved => "socket removed",
             Mischief::ModelReplaced => "model replaced",
+            Mischief::ModelTruncated => "model truncated",
             Mischief::RouterCloses => "router closes",
             Mischief::RouterResets => "router resets",
             Mischief::RouterSilent => "router silent",
