@@ -72,6 +72,7 @@ fn profile(number: usize) -> Profile {
     Profile {
         name: format!("m{number}"),
         need: Arc::new(need),
+        remembered: None,
         pin: number == 0,
         priority: (number % 3) as i32,
         ttl: None,

@@ -19,6 +19,7 @@
 pub mod admission;
 mod arguments;
 mod config;
+mod experience;
 mod ground;
 mod layers;
 mod misfit;
@@ -29,6 +30,7 @@ mod tests;
 use std::ops::Range;
 
 pub use config::Config;
+pub use experience::Remembered;
 pub use ground::{Ground, Room, Rules, SplitMode};
 pub use layers::Demand;
 pub use misfit::{Misfit, bytes_text};

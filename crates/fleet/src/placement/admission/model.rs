@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auxot_catalog::Need;
 
-use super::super::{Demand, Placement, Tenant};
+use super::super::{Demand, Placement, Remembered, Tenant};
 use super::{Limits, ModelId, Moment, Ticket};
 
 /// How long a load is taken to last before one was seen.
@@ -19,6 +19,8 @@ pub struct Profile {
     pub name: String,
     /// What it needs.
     pub need: Arc<Need>,
+    /// What it took before, where that is known.
+    pub remembered: Option<Remembered>,
     /// It is never ended for another.
     pub pin: bool,
     /// The higher, the sooner it comes and the later it goes.
