@@ -6,7 +6,7 @@
 //!                              └──────────────────────────┴──▶ Done: what still runs is killed
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,11 +100,11 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     auxot_relay::describe_metrics();
     auxot_fleet::describe_metrics();
     auxot_instance::metrics::describe();
+    let (files, index) = (settings.catalog.clone(), catalog_index(&settings));
     let relay = Relay::new(settings.router, &state_dir())?;
     let server = Server::bind(&settings.metrics).await?;
     let (sampler, devices) = Sampler::start(settings.gpu);
-    let files = settings.catalog;
-    let scan = tokio::task::spawn_blocking(move || scan(&files));
+    let scan = tokio::task::spawn_blocking(move || scan(&files, &index));
     let (catalog, host) = tokio::join!(scan, Host::open(settings.engine.clone()));
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
@@ -116,8 +116,8 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
 }
 
 /// Where the headers of model files are remembered.
-pub(crate) fn catalog_index() -> PathBuf {
-    state_dir().join("catalog")
+pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
+    settings.router.state_dir.clone().unwrap_or_else(state_dir).join("catalog")
 }
 
 /// Where things are remembered: what the service manager gave us, else the user's state folder.
@@ -130,11 +130,10 @@ fn state_dir() -> PathBuf {
 }
 
 /// Looks at the models folders, and remembers what it read there for the next start.
-fn scan(files: &auxot_catalog::Config) -> Catalog {
-    let index = catalog_index();
-    let catalog = Catalog::recall(files, &[], &index);
+fn scan(files: &auxot_catalog::Config, index: &Path) -> Catalog {
+    let catalog = Catalog::recall(files, &[], index);
     if catalog.opened() > 0
-        && let Err(error) = catalog.remember(&index)
+        && let Err(error) = catalog.remember(index)
     {
         warn!(path = %index.display(), %error, "cannot remember the headers of the models");
     }

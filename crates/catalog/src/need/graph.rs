@@ -2,8 +2,8 @@
 //!
 //! Every result of a batch has a row for each token. What counts is not how many there are but how many live at once,
 //! and whether the holes of the dead ones fit the next: so the walk takes and frees them in the engine's order in an
-//! [`Arena`] that packs as the engine's does. Checked against the engine for the dense shapes of four architectures, to the last
-//! printed digit; a mixture of experts is an estimate.
+//! [`Arena`] that packs as the engine's does. Checked against the engine for dense shapes of four architectures, to the last
+//! printed digit, and for mixtures of experts of two.
 
 use super::Ask;
 use super::arena::{Arena, Slot};
@@ -117,10 +117,21 @@ impl Walk<'_> {
         let product = self.rows(layer.feed_forward);
         self.arena.free(gate);
         self.arena.free(up);
-        let down = self.rows(self.shape.embedding);
+        let down = self.rows(self.shape.embedding.saturating_mul(layer.experts.max(1)));
         self.arena.free(product);
+        let down = self.add_up(layer, down);
         self.arena.free(sum);
         down
+    }
+
+    /// The results of all experts become one.
+    fn add_up(&mut self, layer: &LayerShape, down: Slot) -> Slot {
+        if layer.experts <= 1 {
+            return down;
+        }
+        let one = self.rows(self.shape.embedding);
+        self.arena.free(down);
+        one
     }
 
     fn attend(&mut self, layer: &LayerShape, queries: Slot) -> Slot {

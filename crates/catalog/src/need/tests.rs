@@ -51,6 +51,21 @@ fn the_only_layer_passes_few_tokens_on() {
 }
 
 #[test]
+fn experts_compute_side_by_side_and_are_added_up() {
+    for (arch, sizes, used, told) in [
+        ("llama", (256, 512, 64, 4, 2), 2, 12.01),
+        ("llama", (256, 512, 64, 4, 2), 4, 18.01),
+        ("llama", (512, 256, 64, 4, 2), 4, 13.51),
+        ("qwen3moe", (512, 384, 64, 8, 2), 8, 26.01),
+    ] {
+        let tiny = header(arch, 4, sizes).u32(&format!("{arch}.expert_used_count"), used);
+        let tiny = if arch == "llama" { tiny } else { tiny.u32("qwen3moe.expert_feed_forward_length", sizes.1) };
+        let mib = need(&tiny, &Ask::new(1, 4096)).compute as f64 / MIB;
+        assert!((mib - told).abs() < 0.02, "{sizes:?} x {used}: computed {mib:.2}, the engine told {told}");
+    }
+}
+
+#[test]
 fn a_cache_is_cells_times_slots_times_heads() {
     let tiny = header("llama", 3, (256, 768, 64, 4, 2));
     let f16 = need(&tiny, &Ask::new(4, 4096));
