@@ -83,24 +83,14 @@ impl Walk<'_> {
         few
     }
 
-    /// Attention and feed-forward, both added to what came in.
+    /// Attention, or a step of a state, and then feed-forward, both added to what came in.
     fn layer(&mut self, layer: &LayerShape, state: Slot, last: bool) -> Slot {
-        let (keys, values) = layer.memory.per_token();
-        let normed = self.rows(self.shape.embedding);
-        let unturned = self.rows(layer.queries);
-        let queries = self.rows(layer.queries);
-        self.arena.free(unturned);
-        let key = self.rows(keys);
-        let turned = self.rows(keys);
-        self.arena.free(key);
-        let value = self.rows(values);
-        self.arena.free(normed);
-        // They go into the cache.
-        self.arena.free(turned);
-        self.arena.free(value);
-        let attended = self.attend(layer, queries);
+        let mixed = match layer.memory {
+            Memory::State { convolved, inner, .. } => self.step(convolved, inner),
+            Memory::Context { .. } | Memory::Window { .. } | Memory::Nothing => self.look_around(layer),
+        };
         let mut sum = self.rows(self.shape.embedding);
-        self.arena.free(attended);
+        self.arena.free(mixed);
         self.arena.free(state);
         // Of the last layer only the tokens that are asked for go on.
         let tokens = self.tokens;
@@ -109,6 +99,9 @@ impl Walk<'_> {
             let few = self.rows(self.shape.embedding);
             self.arena.free(sum);
             sum = few;
+        }
+        if layer.feed_forward == 0 {
+            return sum;
         }
         let normed = self.rows(self.shape.embedding);
         let up = self.rows(layer.feed_forward);
@@ -122,6 +115,35 @@ impl Walk<'_> {
         let down = self.add_up(layer, down);
         self.arena.free(sum);
         down
+    }
+
+    /// What a recurrent layer makes of a batch: projected, convolved, timed and scanned.
+    fn step(&mut self, convolved: u64, inner: u64) -> Slot {
+        let normed = self.rows(self.shape.embedding);
+        let projected = self.rows(inner.saturating_add(convolved));
+        self.arena.free(normed);
+        let parts = [self.rows(convolved), self.rows(inner)];
+        let scanned = self.rows(inner);
+        parts.into_iter().chain([projected]).for_each(|part| self.arena.free(part));
+        scanned
+    }
+
+    /// Queries, keys and values, and what comes of them.
+    fn look_around(&mut self, layer: &LayerShape) -> Slot {
+        let (keys, values) = layer.memory.per_token();
+        let normed = self.rows(self.shape.embedding);
+        let unturned = self.rows(layer.queries);
+        let queries = self.rows(layer.queries);
+        self.arena.free(unturned);
+        let key = self.rows(keys);
+        let turned = self.rows(keys);
+        self.arena.free(key);
+        let value = self.rows(values);
+        self.arena.free(normed);
+        // They go into the cache.
+        self.arena.free(turned);
+        self.arena.free(value);
+        self.attend(layer, queries)
     }
 
     /// The results of all experts become one.

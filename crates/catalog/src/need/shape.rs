@@ -34,8 +34,8 @@ pub(super) enum Memory {
     Context { keys: u64, values: u64 },
     /// The same, for the tokens of a window.
     Window { keys: u64, values: u64 },
-    /// So many numbers of four bytes, whatever the context.
-    State { numbers: u64 },
+    /// So many numbers of four bytes, whatever the context; and the widths of what it is made from.
+    State { numbers: u64, convolved: u64, inner: u64 },
     /// Nothing of its own.
     Nothing,
 }
@@ -132,16 +132,19 @@ impl Keys<'_> {
         let uint = |key| self.header.arch_uint(key);
         if let Some(head) = uint("wkv.head_size") {
             let shifted = uint("token_shift_count").unwrap_or(2);
-            return Memory::State { numbers: self.embedding.saturating_mul(shifted.saturating_add(head)) };
+            let numbers = self.embedding.saturating_mul(shifted.saturating_add(head));
+            return Memory::State { numbers, convolved: self.embedding, inner: self.embedding };
         }
         if let Some(length) = uint("shortconv.l_cache") {
-            return Memory::State { numbers: self.embedding.saturating_mul(length.saturating_sub(1)) };
+            let numbers = self.embedding.saturating_mul(length.saturating_sub(1));
+            return Memory::State { numbers, convolved: self.embedding, inner: self.embedding };
         }
         let (inner, size) = (uint("ssm.inner_size").unwrap_or(0), uint("ssm.state_size").unwrap_or(0));
         let groups = uint("ssm.group_count").unwrap_or(0);
         let window = uint("ssm.conv_kernel").unwrap_or(0).saturating_sub(1);
         let convolved = inner.saturating_add(groups.saturating_mul(size).saturating_mul(2));
-        Memory::State { numbers: window.saturating_mul(convolved).saturating_add(size.saturating_mul(inner)) }
+        let numbers = window.saturating_mul(convolved).saturating_add(size.saturating_mul(inner));
+        Memory::State { numbers, convolved, inner }
     }
 
     /// Which layers see a window only: as the header lists it, else as the architecture is known for. Where neither

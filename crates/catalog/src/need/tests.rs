@@ -66,6 +66,20 @@ fn experts_compute_side_by_side_and_are_added_up() {
 }
 
 #[test]
+fn a_recurrent_model_computes_in_the_width_of_its_inside() {
+    for (embedding, inner, state, slots, told) in
+        [(256, 512, 16, 1, 6.54), (256, 512, 16, 2, 6.59), (256, 512, 64, 2, 6.78), (512, 1024, 16, 1, 13.09)]
+    {
+        let tiny = Tiny::new().text("general.architecture", "mamba").u32("mamba.block_count", 4);
+        let tiny = tiny.u32("mamba.embedding_length", embedding).u32("mamba.ssm.inner_size", inner);
+        let tiny = tiny.u32("mamba.ssm.state_size", state).u32("mamba.ssm.conv_kernel", 4);
+        let tiny = (0..4).fold(tiny, |tiny, layer| tiny.tensor(&format!("blk.{layer}.x"), &[8], 0));
+        let mib = need(&tiny, &Ask::new(slots, 4096)).compute as f64 / MIB;
+        assert!((mib / told - 1.0).abs() < 0.05, "{inner}: computed {mib:.2}, the engine told {told}");
+    }
+}
+
+#[test]
 fn a_cache_is_cells_times_slots_times_heads() {
     let tiny = header("llama", 3, (256, 768, 64, 4, 2));
     let f16 = need(&tiny, &Ask::new(4, 4096));
