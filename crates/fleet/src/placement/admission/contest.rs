@@ -23,7 +23,8 @@ pub(super) enum Turn {
 }
 
 impl Admission {
-    /// Those who wait for room, in the order of their turns. Whoever may make nobody go stands behind all who may.
+    /// Those who wait for room, in the order of their turns. Whoever may make nobody go stands behind all who may,
+    /// and so does whoever waits for a reading of memory.
     pub(super) fn contenders(&self, now: Moment) -> Vec<ModelId> {
         let waits = |model: &super::Model| match model.life {
             Life::Absent => !model.waiting.is_empty(),
@@ -32,7 +33,7 @@ impl Admission {
         };
         let key = |at: ModelId| {
             let model = &self.models[at];
-            (model.doubted, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
+            (model.doubted || model.blind, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
         };
         let mut all: Vec<_> = (0..self.models.len()).filter(|at| waits(&self.models[*at])).map(key).collect();
         if all.len() > LOOKED_AT {

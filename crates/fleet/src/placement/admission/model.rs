@@ -87,6 +87,8 @@ pub(super) struct Model {
     load: Option<Duration>,
     /// The last load went wrong: nobody is ended for the next one.
     pub(super) doubted: bool,
+    /// Whether it could be placed was asked, and cannot be told before memory is read again.
+    pub(super) blind: bool,
     /// What its place gives it, by device.
     given: Vec<(String, u64)>,
     /// What it is seen to hold, by device; empty where that is not known.
@@ -103,6 +105,7 @@ impl Model {
             last_used: Moment::ZERO,
             load: None,
             doubted: false,
+            blind: false,
             given: Vec::new(),
             seen: Vec::new(),
         }

@@ -187,12 +187,22 @@ fn what_is_promised_is_not_promised_again() {
 
 #[test]
 fn memory_that_cannot_be_read_keeps_only_those_waiting_who_need_it() {
-    let mut admission = Admission::new(Limits::default(), Rules::default(), vec![profile("a", 20), profile("b", 4)]);
-    let mut two = ground(5);
-    two.devices.push(Room { id: "GPU-1".into(), kind: Kind::Nvidia, free: None });
-    admission.measured(two);
-    assert_eq!(admission.arrive(1, 0, seconds(0)).0, Decision::Wait);
-    assert!(matches!(admission.arrive(2, 1, seconds(100)).0, Decision::Start { .. }));
+    let mut models: Vec<Profile> = (0..9).map(|_| profile("large", 20)).collect();
+    models.push(profile("small", 4));
+    let mut admission = Admission::new(Limits::default(), Rules::default(), models);
+    let two = |gib: Option<u64>| {
+        let mut two = ground(5);
+        two.devices.push(Room { id: "GPU-1".into(), kind: Kind::Nvidia, free: gib.map(|gib| gib * GIB) });
+        two
+    };
+    admission.measured(two(None));
+    for large in 0..9 {
+        assert_eq!(admission.arrive(large as Ticket, large, seconds(0)).0, Decision::Wait);
+    }
+    assert!(matches!(admission.arrive(100, 9, seconds(100)).0, Decision::Start { .. }));
+    admission.measured(two(Some(24)));
+    let effects = admission.tick(seconds(101));
+    assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
 }
 
 #[test]
