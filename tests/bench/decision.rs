@@ -18,27 +18,42 @@ const ROUNDS: u64 = 4_000;
 const GIB: u64 = 1 << 30;
 
 pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
-    let (mut admission, now) = crowded()?;
-    let mut samples = Samples::default();
+    let Crowd { mut admission, used, now } = crowded()?;
+    let (mut jobs, mut turns) = (Samples::default(), Samples::default());
     let mut ticket = 1_000_000;
     for round in 0..ROUNDS {
-        // Time goes on by a little, so that patience, residencies and ages are looked at anew.
         let now = now + Duration::from_millis(round);
         let model = (round as usize * 37) % MODELS;
         ticket += 1;
         let begun = Instant::now();
         let answer = admission.arrive(ticket, model, now);
-        samples.push(begun.elapsed().as_secs_f64() * 1e6);
+        jobs.push(begun.elapsed().as_secs_f64() * 1e6);
         drop(answer);
+        admission.cancelled(ticket, now);
+        // Another reading of memory: everything is to be looked at anew.
+        admission.measured(ground(&used.map(|used| used - round * 1024)));
         let begun = Instant::now();
-        let effects = admission.cancelled(ticket, now);
-        samples.push(begun.elapsed().as_secs_f64() * 1e6);
+        let effects = admission.tick(now);
+        turns.push(begun.elapsed().as_secs_f64() * 1e6);
         drop(effects);
     }
     Ok(vec![
-        Figure::at_most("decision, 100 models, 8 devices, 1,000 waiting, p50", "µs", samples.median(), 50.0),
-        Figure::at_most("decision, 100 models, 8 devices, 1,000 waiting, p99", "µs", samples.quantile(0.99), 50.0),
+        Figure::at_most(
+            "decision about a job, 100 models, 8 devices, 1,000 waiting, p99",
+            "µs",
+            jobs.quantile(0.99),
+            50.0,
+        ),
+        Figure::at_most("decision who comes and goes, same crowd, p50", "µs", turns.median(), 50.0),
+        Figure::at_most("decision who comes and goes, same crowd, p99", "µs", turns.quantile(0.99), 50.0),
     ])
+}
+
+/// Many models and few cards.
+struct Crowd {
+    admission: Admission,
+    used: [u64; CARDS],
+    now: Moment,
 }
 
 fn profile(number: usize) -> Profile {
@@ -57,6 +72,7 @@ fn profile(number: usize) -> Profile {
     Profile {
         name: format!("m{number}"),
         need: Arc::new(need),
+        remembered: None,
         pin: number == 0,
         priority: (number % 3) as i32,
         ttl: None,
@@ -73,7 +89,7 @@ fn ground(used: &[u64]) -> Ground {
 }
 
 /// All cards full of busy models, and everybody else waiting.
-fn crowded() -> anyhow::Result<(Admission, Moment)> {
+fn crowded() -> anyhow::Result<Crowd> {
     let limits = Limits { max_wait: Duration::from_secs(100_000), ..Limits::default() };
     let mut admission = Admission::new(limits, Rules::default(), (0..MODELS).map(profile).collect());
     let mut used = [0; CARDS];
@@ -100,5 +116,5 @@ fn crowded() -> anyhow::Result<(Admission, Moment)> {
         }
     }
     // Residencies are over, and the first in the line is impatient.
-    Ok((admission, now + Duration::from_secs(30)))
+    Ok(Crowd { admission, used, now: now + Duration::from_secs(30) })
 }

@@ -18,6 +18,7 @@
 
 mod catalog;
 mod decision;
+mod devices;
 mod direct;
 mod engine_life;
 mod figure;
@@ -50,6 +51,7 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "orphans" => orphans::run().await,
         "catalog" => catalog::run(),
         "decision" => decision::run(),
+        "devices" => devices::run().await,
         other => anyhow::bail!("cannot run the bench {other:?}: there are {}", NAMES.join(", ")),
     }
 }

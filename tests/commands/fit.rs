@@ -91,3 +91,25 @@ fn without_cards_the_host_s_memory_is_the_place() {
     let output = host.run(&["fit", "nope"]);
     assert_eq!(output.status.code(), Some(66));
 }
+
+#[test]
+fn a_card_of_the_other_kind_is_read_from_the_kernel_s_files() {
+    let host = Host::new();
+    let card = host.scratch.join("sys/class/drm/card0/device");
+    std::fs::create_dir_all(&card).unwrap();
+    for (file, text) in [
+        ("vendor", "0x1002\n".to_owned()),
+        ("uevent", "PCI_SLOT_NAME=0000:03:00.0\n".to_owned()),
+        ("product_name", "Radeon RX 7900 XTX\n".to_owned()),
+        ("mem_info_vram_total", (24_u64 << 30).to_string()),
+        ("mem_info_vram_used", (1_u64 << 30).to_string()),
+    ] {
+        std::fs::write(card.join(file), text).unwrap();
+    }
+    Blueprint::qwen_14b(Quant::Q8_0).write(&host.scratch.models());
+    std::fs::create_dir_all(host.scratch.join(".config/auxot")).unwrap();
+    let setting = format!("[gpu]\nsysfs_root = \"{}\"\n", host.scratch.join("sys").display());
+    std::fs::write(host.scratch.join(".config/auxot/auxot-worker.toml"), setting).unwrap();
+    let text = host.text(&["fit", "qwen2.5-14b", "--slots", "1"], 0);
+    assert!(text.contains("  0  Radeon RX 7900 XTX  ░") && text.contains("fits: all of it on device 0\n"), "{text}");
+}

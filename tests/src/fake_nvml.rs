@@ -19,13 +19,20 @@ impl FakeNvml {
         let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
         let (library, state) = (folder.join("libfake_nvml.so"), folder.join("nvml-state"));
         let output = Command::new(if rustc.exists() { rustc } else { PathBuf::from("rustc") })
-            .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=fake_nvml", "-Cdebuginfo=0", "-o"])
+            .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=fake_nvml", "-O", "-o"])
             .arg(&library)
             .arg(here.join("../crates/gpu/tests/fake_nvml/lib.rs"))
+            // Where it looks unless a process is told otherwise.
+            .env("FAKE_NVML_STATE", &state)
             .output()
             .unwrap_or_else(|error| panic!("cannot run rustc: {error}"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         FakeNvml { library, state }
+    }
+
+    /// The library.
+    pub fn library(&self) -> &Path {
+        &self.library
     }
 
     /// Cards of so many MiB in total and in use, each with a name.
@@ -43,6 +50,6 @@ impl FakeNvml {
 
     /// Shows the cards to a worker.
     pub fn show(&self, command: &mut Command) {
-        command.env("AUXOT_NVML_PATH", &self.library).env("FAKE_NVML_STATE", &self.state);
+        command.env("AUXOT_NVML_PATH", &self.library);
     }
 }

@@ -18,12 +18,21 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::ops::Range;
 
 pub use kv_type::KvType;
 
 use crate::gguf::Gguf;
 use shape::Shape;
+
+/// More than this is nobody's model, in bytes. A header that lies is to give a large number, and sums of such numbers are
+/// not to wrap around: there are at most some thousand layers.
+const LARGEST: u64 = 1 << 50;
+
+fn bounded(bytes: u64) -> u64 {
+    bytes.min(LARGEST)
+}
 
 /// How a model is to be run, as far as it decides about memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +75,16 @@ impl Ask {
     /// The cells that the engine makes of one slot's context.
     fn cells(&self) -> u64 {
         u64::from(self.ctx.max(1)).next_multiple_of(cache::PAD)
+    }
+}
+
+/// In words, as it is remembered beside what a model really took.
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ctx, slots, keys, values, batch, embedding, flash } = self;
+        write!(f, "{slots} x {ctx} tokens, keys {keys}, values {values}, batch {batch}")?;
+        f.write_str(if *embedding { ", embeddings" } else { "" })?;
+        f.write_str(if *flash { "" } else { ", scores written down" })
     }
 }
 
@@ -123,23 +142,23 @@ impl Need {
         let mut layers: Vec<Layer> = weights
             .blocks
             .iter()
-            .map(|block| Layer { weights: block.bytes, experts: block.experts, cache: 0 })
+            .map(|block| Layer { weights: bounded(block.bytes), experts: bounded(block.experts), cache: 0 })
             .collect();
         // Layers without tensors are none; layers beyond the count (for speculation) hold weights and no cache.
         for (at, layer) in layers.iter_mut().enumerate().take(shape.layers.len()) {
-            layer.cache = cache::of_layer(&shape, at, ask);
+            layer.cache = bounded(cache::of_layer(&shape, at, ask));
         }
         let tied = if weights.tied { weights.token_embd } else { 0 };
         let (compute, inputs) = graph::buffer(&shape, ask);
         Ok(Self {
             layers,
-            output: weights.output.saturating_add(tied),
-            embedding: weights.token_embd.saturating_add(weights.other),
-            weights: weights.total,
+            output: bounded(weights.output.saturating_add(tied)),
+            embedding: bounded(weights.token_embd.saturating_add(weights.other)),
+            weights: bounded(weights.total),
             compute,
             inputs,
-            logits: shape.vocabulary.saturating_mul(4).saturating_mul(u64::from(ask.slots)),
-            projector: projector.map_or(0, graph::projector),
+            logits: bounded(shape.vocabulary.saturating_mul(4).saturating_mul(u64::from(ask.slots))),
+            projector: bounded(projector.map_or(0, graph::projector)),
         })
     }
 

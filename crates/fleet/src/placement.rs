@@ -19,6 +19,7 @@
 pub mod admission;
 mod arguments;
 mod config;
+mod experience;
 mod ground;
 mod layers;
 mod misfit;
@@ -29,6 +30,7 @@ mod tests;
 use std::ops::Range;
 
 pub use config::Config;
+pub use experience::Remembered;
 pub use ground::{Ground, Room, Rules, SplitMode};
 pub use layers::Demand;
 pub use misfit::{Misfit, bytes_text};
@@ -108,6 +110,8 @@ struct Search<'a> {
 /// A device that can be counted with.
 #[derive(Debug, Clone, Copy)]
 struct Usable<'a> {
+    /// Its place among all devices.
+    at: usize,
     room: &'a Room,
     /// Bytes that may be promised.
     may: u64,
@@ -147,9 +151,9 @@ impl Search<'_> {
     }
 
     fn usable(&self) -> Vec<Usable<'_>> {
-        let known = self.ground.devices.iter().filter_map(|room| {
+        let known = self.ground.devices.iter().enumerate().filter_map(|(at, room)| {
             let may = room.free?.saturating_sub(self.rules.reserve);
-            Some(Usable { room, may, driver: ground::driver(room.kind) })
+            Some(Usable { at, room, may, driver: ground::driver(room.kind) })
         });
         known.collect()
     }
@@ -180,41 +184,40 @@ impl Search<'_> {
         fitting.min_by_key(|(left, _)| *left).map(|(_, found)| found)
     }
 
-    /// On as few devices as will do: those with the most room, and if that is not it, any so many.
+    /// On as few devices as will do, those with the most room first; else on all that take part.
     fn split(&self, usable: &[Usable<'_>]) -> Option<Placement> {
-        if self.rules.split == SplitMode::Never {
-            return None;
-        }
-        let room = |device: &Usable<'_>| device.may.saturating_sub(device.driver);
-        let mut by_room: Vec<usize> = (0..usable.len()).collect();
-        by_room.sort_by_key(|at| std::cmp::Reverse(room(&usable[*at])));
-        let holds = |set: &[usize]| {
-            let sum = set.iter().map(|at| u128::from(room(&usable[*at]))).sum::<u128>();
-            sum >= self.demand.least_over(set.len())
+        let tensor = match self.rules.split {
+            SplitMode::Never => return None,
+            SplitMode::Layers => false,
+            SplitMode::Tensor => true,
         };
-        (2..=usable.len()).find_map(|count| {
-            let mut largest = by_room[..count].to_vec();
-            if !holds(&largest) {
-                return None;
-            }
-            largest.sort_unstable();
-            self.split_over(&largest, usable).or_else(|| {
-                let sets = ground::sets(usable.len(), count).filter(|set| *set != largest && holds(set));
-                sets.into_iter().find_map(|set| self.split_over(&set, usable))
-            })
+        let mut by_room = usable.to_vec();
+        by_room.sort_by_key(|device| std::cmp::Reverse(device.may.saturating_sub(device.driver)));
+        if tensor {
+            return (2..=by_room.len())
+                .find_map(|count| self.demand.tensor(&by_room[..count]).and_then(|found| self.fits(found, usable)));
+        }
+        // A device that takes even one layer is never in the way, so what all of them together do not hold no choice of
+        // them does.
+        let filled = |devices: &[Usable<'_>], each| {
+            self.demand.filled(devices, self.demand.layers(), each).and_then(|found| self.fits(found, usable))
+        };
+        let any = filled(usable, false)?;
+        let few = (2..any.shares.len()).find_map(|count| {
+            let mut few = by_room[..count].to_vec();
+            few.sort_by_key(|device| device.at);
+            self.evenly(&few, usable).or_else(|| filled(&few, true))
+        });
+        few.or_else(|| {
+            let part = |device: &&Usable<'_>| any.shares.iter().any(|share| *share.device == *device.room.id);
+            let same: Vec<Usable<'_>> = usable.iter().filter(part).copied().collect();
+            self.evenly(&same, usable)
         })
+        .or_else(|| (any.shares.len() > 1).then_some(any))
     }
 
-    fn split_over(&self, set: &[usize], usable: &[Usable<'_>]) -> Option<Placement> {
-        let devices: Vec<Usable<'_>> = set.iter().map(|at| usable[*at]).collect();
-        match self.rules.split {
-            SplitMode::Never => None,
-            SplitMode::Tensor => self.fits(self.demand.tensor(&devices)?, usable),
-            SplitMode::Layers => {
-                let even = self.demand.in_proportion(&devices).and_then(|found| self.fits(found, usable));
-                even.or_else(|| self.fits(self.demand.filled(&devices, self.demand.layers(), true)?, usable))
-            }
-        }
+    fn evenly(&self, devices: &[Usable<'_>], usable: &[Usable<'_>]) -> Option<Placement> {
+        self.demand.in_proportion(devices).and_then(|found| self.fits(found, usable))
     }
 
     /// The last `count` layers on whatever devices take them.

@@ -52,6 +52,8 @@ fn read(address: &str, card: &Path, held: &[(u32, BTreeMap<String, Held>)], sysf
         device.used = sum(device.used, number(card, "mem_info_gtt_used"));
     }
     device.free = device.total.zip(device.used).and_then(|(total, used)| total.checked_sub(used));
+    device.utilisation = number(card, "gpu_busy_percent").and_then(|percent| u32::try_from(percent).ok());
+    device.temperature = temperature(card);
     // The files are there but the card behind them does not answer.
     device.lost = device.total.is_none() && device.used.is_none();
     let ours = held.iter().filter_map(|(pid, devices)| {
@@ -69,6 +71,13 @@ fn read(address: &str, card: &Path, held: &[(u32, BTreeMap<String, Held>)], sysf
         }
     }
     device
+}
+
+/// The first sensor of the card's monitor, which tells thousandths of a degree.
+fn temperature(card: &Path) -> Option<u32> {
+    let monitors = fs::read_dir(card.join("hwmon")).ok()?;
+    let told = monitors.filter_map(Result::ok).find_map(|monitor| number(&monitor.path(), "temp1_input"))?;
+    u32::try_from(told / 1000).ok()
 }
 
 /// Whether it is part of a processor: then its own memory is a small piece cut off the host's, and

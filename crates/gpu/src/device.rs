@@ -30,6 +30,10 @@ pub struct Device {
     pub used: Option<u64>,
     /// Who uses it, as far as the driver tells: on NVIDIA everybody, else at least our children.
     pub processes: Vec<ProcessUse>,
+    /// How warm it is, in degrees Celsius.
+    pub temperature: Option<u32>,
+    /// How much of the last moment it was at work, in percent.
+    pub utilisation: Option<u32>,
     /// The driver cannot reach it any more.
     pub lost: bool,
 }
@@ -68,9 +72,29 @@ impl fmt::Display for Kind {
 }
 
 impl Device {
+    /// What all processes but ours hold, in bytes; `None` where that cannot be told. What the driver keeps for itself is
+    /// theirs too: nobody of us can have it.
+    #[must_use]
+    pub fn strangers(&self, ours: impl Fn(u32) -> bool) -> Option<u64> {
+        let mine = self.processes.iter().filter(|process| ours(process.pid));
+        let mine = mine.map(|process| process.bytes).try_fold(0_u64, |sum, bytes| Some(sum.saturating_add(bytes?)))?;
+        Some(self.used?.saturating_sub(mine))
+    }
+
     /// A device of which nothing was read yet.
     pub(crate) fn unread(kind: Kind, id: String, name: String) -> Self {
-        Self { id, name, kind, total: None, free: None, used: None, processes: Vec::new(), lost: false }
+        Self {
+            id,
+            name,
+            kind,
+            total: None,
+            free: None,
+            used: None,
+            processes: Vec::new(),
+            temperature: None,
+            utilisation: None,
+            lost: false,
+        }
     }
 
     /// The same device when it cannot be reached.

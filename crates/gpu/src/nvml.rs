@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::ProcessInfo;
@@ -143,6 +144,8 @@ fn read(card: &Handle<'_>) -> Result<Device, NvmlError> {
         Err(error) => tracing::debug!(id = device.id, %error, "cannot read device memory"),
     }
     if !device.lost {
+        device.temperature = card.temperature(TemperatureSensor::Gpu).ok();
+        device.utilisation = card.utilization_rates().ok().map(|rates| rates.gpu);
         // An engine on Vulkan may be listed among those that draw.
         let lists = [card.running_compute_processes(), card.running_graphics_processes()];
         for process in lists.into_iter().flatten().flatten() {

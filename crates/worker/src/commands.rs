@@ -22,7 +22,7 @@ const EXIT_NO_MODEL: u8 = 66;
 /// Runs a command to its end.
 pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
     let console = Console::of_this_program();
-    let catalog = Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index());
+    let catalog = Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
     match &look.what {
         What::Models => {
             console.say(&if look.json { models::json(&catalog) } else { models::text(&catalog, &console) });

@@ -6,7 +6,7 @@
 //!                              └──────────────────────────┴──▶ Done: what still runs is killed
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,12 +115,13 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     auxot_relay::describe_metrics();
     auxot_fleet::describe_metrics();
     auxot_instance::metrics::describe();
+    let index = catalog_index(&settings);
     let state = settings.router.state_dir.clone().unwrap_or_else(state_dir);
     let relay = Relay::new(settings.router, &state)?;
     let server = Server::bind(&settings.metrics).await?;
     let (sampler, mut devices) = Sampler::start(settings.gpu);
     let files = settings.catalog.clone();
-    let scan = tokio::task::spawn_blocking(move || scan(&files));
+    let scan = tokio::task::spawn_blocking(move || scan(&files, &index));
     let (catalog, host, ()) = tokio::join!(scan, Host::open(settings.engine.clone()), first_look(&mut devices));
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
@@ -141,8 +142,8 @@ async fn first_look(devices: &mut watch::Receiver<Arc<Sample>>) {
 }
 
 /// Where the headers of model files are remembered.
-pub(crate) fn catalog_index() -> PathBuf {
-    state_dir().join("catalog")
+pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
+    settings.router.state_dir.clone().unwrap_or_else(state_dir).join("catalog")
 }
 
 /// Where things are remembered: what the service manager gave us, else the user's state folder.
@@ -155,11 +156,10 @@ fn state_dir() -> PathBuf {
 }
 
 /// Looks at the models folders, and remembers what it read there for the next start.
-fn scan(files: &auxot_catalog::Config) -> Catalog {
-    let index = catalog_index();
-    let catalog = Catalog::recall(files, &[], &index);
+fn scan(files: &auxot_catalog::Config, index: &Path) -> Catalog {
+    let catalog = Catalog::recall(files, &[], index);
     if catalog.opened() > 0
-        && let Err(error) = catalog.remember(&index)
+        && let Err(error) = catalog.remember(index)
     {
         warn!(path = %index.display(), %error, "cannot remember the headers of the models");
     }

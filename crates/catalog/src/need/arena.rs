@@ -6,6 +6,9 @@
 /// What the engine aligns results to in host memory; on devices it is 128 or 256, which makes no difference that counts.
 const ALIGN: u64 = 32;
 
+/// No result is larger than this, in bytes: a header that lies is to give a large number, and not one that wraps around.
+const LARGEST: u64 = 1 << 50;
+
 /// A place in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
@@ -25,7 +28,7 @@ pub(super) struct Arena {
 impl Arena {
     /// Takes a place of `bytes`.
     pub(super) fn take(&mut self, bytes: u64) -> Slot {
-        let len = bytes.next_multiple_of(ALIGN);
+        let len = bytes.min(LARGEST).next_multiple_of(ALIGN);
         let fits = self.holes.iter().enumerate().filter(|(_, hole)| hole.len >= len);
         // Of equal holes the last, as the engine does it.
         let best = fits.rev().min_by_key(|(_, hole)| hole.len).map(|(index, _)| index);

@@ -16,7 +16,7 @@ pub(super) fn of_layer(shape: &Shape, at: usize, ask: &Ask) -> u64 {
     match shape.layers[at].memory {
         Memory::Context { keys, values } => tokens(ask.cells(), keys, values),
         Memory::Window { keys, values } => tokens(window_cells(shape, ask), keys, values),
-        Memory::State { numbers } => slots.saturating_mul(numbers).saturating_mul(4),
+        Memory::State { numbers, .. } => slots.saturating_mul(numbers).saturating_mul(4),
         Memory::Nothing => 0,
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct LayerShape {
     pub(super) memory: Memory,
     /// Width inside the feed-forward part: of all experts that one token uses.
     pub(super) feed_forward: u64,
+    /// Experts that one token uses, each of which gives a result of its own; 0 where there are none.
+    pub(super) experts: u64,
 }
 
 /// What a layer keeps of a slot.
@@ -32,8 +34,8 @@ pub(super) enum Memory {
     Context { keys: u64, values: u64 },
     /// The same, for the tokens of a window.
     Window { keys: u64, values: u64 },
-    /// So many numbers of four bytes, whatever the context.
-    State { numbers: u64 },
+    /// So many numbers of four bytes, whatever the context; and the widths of what it is made from.
+    State { numbers: u64, convolved: u64, inner: u64 },
     /// Nothing of its own.
     Nothing,
 }
@@ -95,7 +97,8 @@ impl Keys<'_> {
         let key = head("attention.key_length", "attention.key_length_swa");
         let value = head("attention.value_length", "attention.value_length_swa");
         let memory = self.memory(at, (kv_heads, key, value), windowed);
-        Ok(LayerShape { heads, queries: heads.saturating_mul(key), memory, feed_forward: self.feed_forward(at) })
+        let (feed_forward, experts) = self.feed_forward(at);
+        Ok(LayerShape { heads, queries: heads.saturating_mul(key), memory, feed_forward, experts })
     }
 
     fn memory(&self, at: usize, (heads, key, value): (u64, u64, u64), windowed: bool) -> Memory {
@@ -129,16 +132,19 @@ impl Keys<'_> {
         let uint = |key| self.header.arch_uint(key);
         if let Some(head) = uint("wkv.head_size") {
             let shifted = uint("token_shift_count").unwrap_or(2);
-            return Memory::State { numbers: self.embedding.saturating_mul(shifted.saturating_add(head)) };
+            let numbers = self.embedding.saturating_mul(shifted.saturating_add(head));
+            return Memory::State { numbers, convolved: self.embedding, inner: self.embedding };
         }
         if let Some(length) = uint("shortconv.l_cache") {
-            return Memory::State { numbers: self.embedding.saturating_mul(length.saturating_sub(1)) };
+            let numbers = self.embedding.saturating_mul(length.saturating_sub(1));
+            return Memory::State { numbers, convolved: self.embedding, inner: self.embedding };
         }
         let (inner, size) = (uint("ssm.inner_size").unwrap_or(0), uint("ssm.state_size").unwrap_or(0));
         let groups = uint("ssm.group_count").unwrap_or(0);
         let window = uint("ssm.conv_kernel").unwrap_or(0).saturating_sub(1);
         let convolved = inner.saturating_add(groups.saturating_mul(size).saturating_mul(2));
-        Memory::State { numbers: window.saturating_mul(convolved).saturating_add(size.saturating_mul(inner)) }
+        let numbers = window.saturating_mul(convolved).saturating_add(size.saturating_mul(inner));
+        Memory::State { numbers, convolved, inner }
     }
 
     /// Which layers see a window only: as the header lists it, else as the architecture is known for. Where neither
@@ -162,18 +168,18 @@ impl Keys<'_> {
         listed.unwrap_or(by_pattern)
     }
 
-    fn feed_forward(&self, at: usize) -> u64 {
+    /// Width inside the feed-forward part, and the experts that a token uses there.
+    fn feed_forward(&self, at: usize) -> (u64, u64) {
         let dense = self.per_layer("feed_forward_length", at).unwrap_or(0);
         let uint = |key| self.header.arch_uint(key);
         let leading = uint("leading_dense_block_count").unwrap_or(0);
         match (uint("expert_used_count").unwrap_or(0), at as u64 >= leading) {
-            (0, _) | (_, false) => dense,
+            (0, _) | (_, false) => (dense, 0),
             (used, true) => {
                 let one = uint("expert_feed_forward_length").unwrap_or(dense);
                 let shared = uint("expert_shared_feed_forward_length")
                     .unwrap_or_else(|| one.saturating_mul(uint("expert_shared_count").unwrap_or(0)));
-                // Each expert's result is as wide as the model until they are added up.
-                used.saturating_mul(one.max(self.embedding)).max(shared)
+                (used.saturating_mul(one).max(shared), used)
             }
         }
     }

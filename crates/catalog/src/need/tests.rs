@@ -1,5 +1,7 @@
 //! Needs against what the engine said of models of the same header, and against formulas written by hand.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::fixture::Tiny;
 
@@ -46,6 +48,35 @@ fn compute_buffers_are_the_engine_s_own() {
 fn the_only_layer_passes_few_tokens_on() {
     let mib = need(&header("llama", 1, (64, 64, 32, 2, 1)), &Ask::new(1, 4096)).compute as f64 / MIB;
     assert!((mib - 4.64).abs() < 0.02, "computed {mib:.2}, the engine told 4.64");
+}
+
+#[test]
+fn experts_compute_side_by_side_and_are_added_up() {
+    for (arch, sizes, used, told) in [
+        ("llama", (256, 512, 64, 4, 2), 2, 12.01),
+        ("llama", (256, 512, 64, 4, 2), 4, 18.01),
+        ("llama", (512, 256, 64, 4, 2), 4, 13.51),
+        ("qwen3moe", (512, 384, 64, 8, 2), 8, 26.01),
+    ] {
+        let tiny = header(arch, 4, sizes).u32(&format!("{arch}.expert_used_count"), used);
+        let tiny = if arch == "llama" { tiny } else { tiny.u32("qwen3moe.expert_feed_forward_length", sizes.1) };
+        let mib = need(&tiny, &Ask::new(1, 4096)).compute as f64 / MIB;
+        assert!((mib - told).abs() < 0.02, "{sizes:?} x {used}: computed {mib:.2}, the engine told {told}");
+    }
+}
+
+#[test]
+fn a_recurrent_model_computes_in_the_width_of_its_inside() {
+    for (embedding, inner, state, slots, told) in
+        [(256, 512, 16, 1, 6.54), (256, 512, 16, 2, 6.59), (256, 512, 64, 2, 6.78), (512, 1024, 16, 1, 13.09)]
+    {
+        let tiny = Tiny::new().text("general.architecture", "mamba").u32("mamba.block_count", 4);
+        let tiny = tiny.u32("mamba.embedding_length", embedding).u32("mamba.ssm.inner_size", inner);
+        let tiny = tiny.u32("mamba.ssm.state_size", state).u32("mamba.ssm.conv_kernel", 4);
+        let tiny = (0..4).fold(tiny, |tiny, layer| tiny.tensor(&format!("blk.{layer}.x"), &[8], 0));
+        let mib = need(&tiny, &Ask::new(slots, 4096)).compute as f64 / MIB;
+        assert!((mib / told - 1.0).abs() < 0.05, "{inner}: computed {mib:.2}, the engine told {told}");
+    }
 }
 
 #[test]
@@ -132,3 +163,61 @@ fn parts_lie_where_the_engine_puts_them() {
     );
     assert_eq!((tied.output, tied.embedding), (32, 32), "one copy for each side");
 }
+
+proptest! {
+    #[test]
+    fn a_header_that_lies_gives_a_number_or_an_error(
+        arch in prop_oneof![Just("llama"), Just("gemma3"), Just("qwen3next"), Just("deepseek2")],
+        lies in prop::collection::vec((0usize..KEYS.len(), any::<u32>(), 0u32..32), 0..12),
+        slots in any::<u32>(),
+        ctx in any::<u32>(),
+        embedding in any::<bool>(),
+        flash in any::<bool>(),
+    ) {
+        let mut tiny = Tiny::new().text("general.architecture", arch);
+        let mut told = std::collections::BTreeSet::new();
+        let base = [("block_count", 3), ("embedding_length", 64), ("attention.head_count", 2)];
+        let lies = lies.into_iter().map(|(key, lie, shift)| (KEYS[key], lie >> shift));
+        for (key, number) in lies.chain(base).filter(|(key, _)| told.insert(*key)) {
+            tiny = tiny.u32(&format!("{arch}.{key}"), number);
+        }
+        let tiny = (0..3).fold(tiny, |tiny, layer| tiny.tensor(&format!("blk.{layer}.x"), &[8], 0));
+        let bytes = tiny.bytes();
+        let header = Gguf::parse(std::io::Cursor::new(&bytes), bytes.len() as u64).unwrap();
+        let ask = if embedding { Ask::embedding(slots, ctx) } else { Ask::new(slots, ctx) };
+        if let Ok(need) = Need::of(&header, Some(&header), &Ask { flash, ..ask }) {
+            for offloaded in 0..=need.offloadable() {
+                prop_assert!(need.on_host(offloaded) > 0 || offloaded > 0);
+            }
+            prop_assert!(need.on_one_device() >= need.cache());
+        }
+    }
+}
+
+/// Everything in a header that decides about memory.
+const KEYS: [&str; 24] = [
+    "block_count",
+    "embedding_length",
+    "feed_forward_length",
+    "vocab_size",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.key_length_mla",
+    "attention.sliding_window",
+    "attention.sliding_window_pattern",
+    "attention.shared_kv_layers",
+    "full_attention_interval",
+    "expert_used_count",
+    "expert_feed_forward_length",
+    "expert_shared_count",
+    "leading_dense_block_count",
+    "ssm.inner_size",
+    "ssm.state_size",
+    "ssm.group_count",
+    "ssm.conv_kernel",
+    "wkv.head_size",
+    "token_shift_count",
+    "shortconv.l_cache",
+];

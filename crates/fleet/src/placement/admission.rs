@@ -165,8 +165,11 @@ impl Admission {
 
     /// Takes in a reading of the devices: free memory as it is measured, loaded models and all others counted.
     pub fn measured(&mut self, ground: Ground) {
-        self.changed |= self.ground != ground;
-        self.ground = ground;
+        if self.ground != ground {
+            self.ground = ground;
+            self.changed = true;
+            self.models.iter_mut().for_each(|model| model.blind = false);
+        }
     }
 
     /// A job comes for a model. The effects are those of the decision, and never concern the job itself, unless it is

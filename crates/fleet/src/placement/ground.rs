@@ -110,11 +110,3 @@ pub(super) fn driver(kind: Kind) -> u64 {
         Kind::Host => 0,
     }
 }
-
-/// All ways to choose `count` of `of` devices, each in order. More than 16 devices are only ever tried as the largest ones.
-pub(super) fn sets(of: usize, count: usize) -> impl Iterator<Item = Vec<usize>> {
-    let of = if of > 16 { 0 } else { of };
-    (0_u32..1 << of)
-        .filter(move |set| set.count_ones() as usize == count)
-        .map(move |set| (0..of).filter(|at| set & (1 << at) != 0).collect())
-}

@@ -52,12 +52,6 @@ impl Demand {
         self.overhead(true, false).saturating_add(weights).saturating_add(cache)
     }
 
-    /// Everything on so many devices, but for their drivers: never more than what any split over them needs.
-    pub(super) fn least_over(&self, devices: usize) -> u128 {
-        let (weights, cache) = self.of_layers(&(0..self.layers()));
-        u128::from(weights) + u128::from(cache) + u128::from(self.need.compute) * devices as u128
-    }
-
     /// What a device needs beside layers; the first one also what sees and hears.
     fn overhead(&self, first: bool, in_a_row: bool) -> u64 {
         let projector = if first { self.need.projector } else { 0 };
@@ -133,13 +127,16 @@ impl Demand {
             }
             let overhead = self.overhead(shares.is_empty(), in_a_row);
             let budget = device.may.saturating_sub(device.driver).saturating_sub(overhead);
-            let fits = |end: &usize| {
-                let (weights, cache) = self.of_layers(&(start..*end));
+            let fits = |end: usize| {
+                let (weights, cache) = self.of_layers(&(start..end));
                 weights.saturating_add(cache) <= budget
             };
             // Sums only grow, so the longest run that fits is found by halves.
-            let ends: Vec<usize> = (start + 1..=all).collect();
-            let end = start + ends.partition_point(fits);
+            let (mut end, mut too_far) = (start, all + 1);
+            while too_far - end > 1 {
+                let middle = usize::midpoint(end, too_far);
+                if fits(middle) { end = middle } else { too_far = middle }
+            }
             if end > start {
                 shares.push(self.share(device, start..end, overhead));
                 start = end;
@@ -151,7 +148,8 @@ impl Demand {
         (start == all && (!each || shares.len() == devices.len())).then(|| self.placed(shares, split, count))
     }
 
-    /// To each device a part of every layer, in proportion to what is free on it.
+    /// To each device a part of every layer, in proportion to what is free on it. The first of them is the one that sees and
+    /// hears, so it should have the most room.
     pub(super) fn tensor(&self, devices: &[Usable<'_>]) -> Option<Placement> {
         let all = self.layers();
         let budgets = self.budgets(devices, false);

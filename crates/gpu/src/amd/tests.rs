@@ -131,3 +131,39 @@ fn rocm_tells_of_the_others() {
         [ProcessUse { pid: 7, bytes: Some(111) }, ProcessUse { pid: 900, bytes: Some(222) }]
     );
 }
+
+#[test]
+fn one_two_and_eight_cards_of_equal_and_of_unequal_size() {
+    for count in [1, 2, 8] {
+        for unequal in [0, 8] {
+            let fake = Fake::new();
+            for at in 0..count {
+                fake.card(at, &format!("0000:{at:02x}:00.0"), (16 + unequal * u64::from(at)) * GIB, GIB);
+            }
+            let devices = sample(&fake.config());
+            let totals: Vec<u64> = devices.iter().filter_map(|device| device.total).collect();
+            assert_eq!(totals, (0..count).map(|at| (16 + unequal * u64::from(at)) * GIB).collect::<Vec<_>>());
+            assert!(devices.iter().all(|device| !device.lost && device.used == Some(GIB)));
+        }
+    }
+}
+
+#[test]
+fn of_eight_cards_one_may_be_lost_and_one_silent() {
+    let fake = Fake::new();
+    for at in 0..8 {
+        fake.card(at, &format!("0000:{at:02x}:00.0"), 16 * GIB, GIB);
+    }
+    let card = |at: u32, file: &str| format!("sys/class/drm/card{at}/device/{file}");
+    fake.put(&card(3, "mem_info_vram_total"), "").put(&card(3, "mem_info_vram_used"), "");
+    fake.put(&card(5, "mem_info_vram_used"), "-1\n");
+    fake.put(&card(6, "gpu_busy_percent"), "42\n").put(&card(6, "hwmon/hwmon7/temp1_input"), "61000\n");
+    let devices = sample(&fake.config());
+    assert_eq!(
+        devices.iter().map(|device| device.lost).collect::<Vec<_>>(),
+        (0..8).map(|at| at == 3).collect::<Vec<_>>()
+    );
+    assert_eq!(devices.iter().filter(|device| device.free.is_none()).count(), 2);
+    assert_eq!((devices[6].temperature, devices[6].utilisation), (Some(61), Some(42)));
+    assert_eq!((devices[0].temperature, devices[0].utilisation), (None, None));
+}

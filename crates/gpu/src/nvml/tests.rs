@@ -66,3 +66,68 @@ fn slices_stand_for_their_card() {
         [("GPU-fake-0001", Some(20000)), ("GPU-fake-0002", Some(40000)), ("GPU-fake-0100", Some(80000))]
     );
 }
+
+/// What must be true of any card that answers, made up or not.
+fn check(devices: &[Device]) {
+    for (at, device) in devices.iter().enumerate() {
+        assert!(!device.lost, "{device:?}");
+        let (total, free, used) = (device.total.unwrap(), device.free.unwrap(), device.used.unwrap());
+        assert!(total > 0 && free <= total && used <= total, "{device:?}");
+        assert!(devices[..at].iter().all(|other| other.id != device.id), "two cards of one id: {}", device.id);
+        assert!(device.temperature.is_none_or(|degrees| degrees < 150), "{device:?}");
+        assert!(device.utilisation.is_none_or(|percent| percent <= 100), "{device:?}");
+    }
+}
+
+#[test]
+fn one_two_and_eight_cards_of_equal_and_of_unequal_size() {
+    let driver = Driver::new();
+    let gib = |gib: u64| gib << 30;
+    for count in [1, 2, 8] {
+        for unequal in [0, 8] {
+            let cards: Vec<u64> = (0..count).map(|at| gib(24 + unequal * at)).collect();
+            let line = |total: &u64| format!("gpu {total} {} card\n", total / 3);
+            driver.set(&cards.iter().map(line).collect::<String>());
+            let devices = nvidia(&driver).sample(Instant::now());
+            check(&devices);
+            assert_eq!(devices.iter().filter_map(|device| device.total).collect::<Vec<_>>(), cards, "in their order");
+            assert!(devices.iter().all(|device| device.used.is_some_and(|used| used == device.total.unwrap() / 3)));
+        }
+    }
+}
+
+#[test]
+fn of_eight_cards_one_may_be_lost_and_one_silent() {
+    let driver = Driver::new();
+    let eight: String = (0..8).map(|at| format!("gpu {} 7 card\n", 24_000 + at)).collect();
+    driver.set(&eight);
+    let mut nvidia = nvidia(&driver);
+    let now = Instant::now();
+    let whole = nvidia.sample(now);
+    driver.set(&format!("{eight}lost 3\nmute 5\nheat 6 71 98\n"));
+    let devices = nvidia.sample(now);
+    assert_eq!(devices.len(), 8);
+    for (at, (before, device)) in whole.iter().zip(&devices).enumerate() {
+        assert_eq!((&before.id, device.lost), (&device.id, at == 3), "an index names the same card for ever");
+        assert_eq!(device.free.is_none(), at == 3 || at == 5, "{device:?}");
+        assert_eq!(device.total.is_none(), at == 3 || at == 5, "{device:?}");
+    }
+    assert_eq!((devices[6].temperature, devices[6].utilisation), (Some(71), Some(98)));
+    assert_eq!((devices[7].temperature, devices[7].utilisation), (None, None), "not told is not zero");
+}
+
+#[test]
+fn strangers_hold_what_is_not_ours() {
+    let driver = Driver::new();
+    driver.set(TWO_CARDS);
+    let devices = nvidia(&driver).sample(Instant::now());
+    assert_eq!(devices[0].strangers(|pid| pid == 11), Some(2500));
+    assert_eq!(devices[0].strangers(|pid| pid == 99), Some(4000));
+    assert_eq!(devices[0].strangers(|pid| pid == 12), None, "the driver does not tell what 12 holds");
+}
+
+/// The library of this machine, if it has one: a machine without such cards has nothing to check.
+#[test]
+fn true_cards_are_read_as_made_up_ones_are() {
+    check(&Nvidia::new(None).sample(Instant::now()));
+}

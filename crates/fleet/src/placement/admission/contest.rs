@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::super::{Ground, Misfit, Placement, Tenant, make_room, plan};
+use super::super::{Ground, Known, Misfit, Placement, Tenant, make_room, plan};
 use super::{Admission, Life, ModelId, Moment};
 
 /// So many of those who wait are looked at at once; the others have their turn when these have theirs.
@@ -23,7 +23,8 @@ pub(super) enum Turn {
 }
 
 impl Admission {
-    /// Those who wait for room, in the order of their turns. Whoever may make nobody go stands behind all who may.
+    /// Those who wait for room, in the order of their turns. Whoever may make nobody go stands behind all who may,
+    /// and so does whoever waits for a reading of memory.
     pub(super) fn contenders(&self, now: Moment) -> Vec<ModelId> {
         let waits = |model: &super::Model| match model.life {
             Life::Absent => !model.waiting.is_empty(),
@@ -32,7 +33,7 @@ impl Admission {
         };
         let key = |at: ModelId| {
             let model = &self.models[at];
-            (model.doubted, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
+            (model.doubted || model.blind, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
         };
         let mut all: Vec<_> = (0..self.models.len()).filter(|at| waits(&self.models[*at])).map(key).collect();
         if all.len() > LOOKED_AT {
@@ -55,22 +56,25 @@ impl Admission {
     /// Looks for a place. Whoever is not first in the line may not make anybody go.
     pub(super) fn turn(&self, model: ModelId, first: bool, now: Moment) -> Turn {
         let demand = &self.models[model].demand;
-        let misfit = match plan(demand, &self.free(model), &self.rules, None) {
+        let remembered = self.models[model].profile.remembered.as_ref();
+        let ask = |placement: &Placement| remembered.and_then(|remembered| remembered.of(placement));
+        let known: Known<'_> = remembered.is_some().then_some(&ask);
+        let misfit = match plan(demand, &self.free(model), &self.rules, known) {
             Ok(placement) => return Turn::Free(placement),
             Err(misfit) => misfit,
         };
         let coming = self.coming(model);
-        if plan(demand, &coming, &self.rules, None).is_ok() {
+        if plan(demand, &coming, &self.rules, known).is_ok() {
             return Turn::NotYet;
         }
         if first && !self.models[model].doubted {
             let (order, tenants) = self.evictable(model, now);
-            if let Ok((placement, Some(stop))) = make_room(demand, &coming, &self.rules, &tenants, None) {
+            if let Ok((placement, Some(stop))) = make_room(demand, &coming, &self.rules, &tenants, known) {
                 return Turn::After(placement, stop.at.into_iter().map(|at| order[at]).collect());
             }
         }
         let ever = self.ever(model);
-        match plan(demand, &ever, &self.rules, None) {
+        match plan(demand, &ever, &self.rules, known) {
             Ok(_) => Turn::NotYet,
             Err(Misfit::MemoryUnknown { .. }) => Turn::Unknown,
             Err(_) => Turn::Never(misfit),

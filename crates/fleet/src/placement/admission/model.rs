@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auxot_catalog::Need;
 
-use super::super::{Demand, Placement, Tenant};
+use super::super::{Demand, Placement, Remembered, Tenant};
 use super::{Limits, ModelId, Moment, Ticket};
 
 /// How long a load is taken to last before one was seen.
@@ -19,6 +19,8 @@ pub struct Profile {
     pub name: String,
     /// What it needs.
     pub need: Arc<Need>,
+    /// What it took before, where that is known.
+    pub remembered: Option<Remembered>,
     /// It is never ended for another.
     pub pin: bool,
     /// The higher, the sooner it comes and the later it goes.
@@ -85,6 +87,8 @@ pub(super) struct Model {
     load: Option<Duration>,
     /// The last load went wrong: nobody is ended for the next one.
     pub(super) doubted: bool,
+    /// Whether it could be placed was asked, and cannot be told before memory is read again.
+    pub(super) blind: bool,
     /// What its place gives it, by device.
     given: Vec<(String, u64)>,
     /// What it is seen to hold, by device; empty where that is not known.
@@ -101,6 +105,7 @@ impl Model {
             last_used: Moment::ZERO,
             load: None,
             doubted: false,
+            blind: false,
             given: Vec::new(),
             seen: Vec::new(),
         }

@@ -13,7 +13,8 @@ impl Admission {
         if self.changed || self.rest_until.is_some_and(|until| now >= until) {
             self.changed = false;
             self.begin_loads(now, &mut effects);
-            self.take_turns(now, &mut effects);
+            // Whoever turns out to wait for a reading of memory makes way for those behind it.
+            while self.take_turns(now, &mut effects) {}
         }
         self.end_models(now, &mut effects);
         self.rest_until = self.wake_at(now);
@@ -102,9 +103,10 @@ impl Admission {
     }
 
     /// Those who wait for room, one after the other. Once the first of them has lost its patience nobody may overtake it,
-    /// or small ones could keep a large one out for ever.
-    fn take_turns(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let mut first = true;
+    /// or small ones could keep a large one out for ever. Tells whether somebody has stepped back, so that others are to be
+    /// looked at.
+    fn take_turns(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
+        let (mut first, mut stepped_back) = (true, false);
         for at in self.contenders(now) {
             match self.turn(at, first, now) {
                 Turn::Free(placement) => self.load(at, placement, now, effects),
@@ -120,12 +122,15 @@ impl Admission {
                 Turn::NotYet => {
                     let waited = self.models[at].oldest().map_or(Moment::ZERO, |since| now.saturating_sub(since));
                     if waited >= self.limits.patience {
-                        return;
+                        return stepped_back;
                     }
                     first = false;
                 }
                 // It keeps nobody waiting who can be placed where memory is known.
-                Turn::Unknown => {}
+                Turn::Unknown => {
+                    stepped_back |= !self.models[at].blind;
+                    self.models[at].blind = true;
+                }
                 Turn::Never(misfit) => {
                     for (ticket, _) in self.models[at].waiting.drain(..) {
                         effects.push(Effect::Refuse { ticket, reason: Reason::DoesNotFit(misfit.clone()) });
@@ -133,6 +138,7 @@ impl Admission {
                 }
             }
         }
+        stepped_back
     }
 
     /// Those who are to go and have finished, or have had their time; and those whom nobody has used for too long.

@@ -6,7 +6,7 @@ use auxot_catalog::{Layer, Need};
 use auxot_gpu::Kind;
 
 use super::*;
-use crate::placement::Room;
+use crate::placement::{Remembered, Room};
 
 const GIB: u64 = 1 << 30;
 
@@ -23,7 +23,7 @@ fn profile(name: &str, gib: u64) -> Profile {
         logits: 0,
         projector: 0,
     };
-    Profile { name: name.into(), need: Arc::new(need), pin: false, priority: 0, ttl: None }
+    Profile { name: name.into(), need: Arc::new(need), remembered: None, pin: false, priority: 0, ttl: None }
 }
 
 fn seconds(seconds: u64) -> Moment {
@@ -187,10 +187,41 @@ fn what_is_promised_is_not_promised_again() {
 
 #[test]
 fn memory_that_cannot_be_read_keeps_only_those_waiting_who_need_it() {
-    let mut admission = Admission::new(Limits::default(), Rules::default(), vec![profile("a", 20), profile("b", 4)]);
-    let mut two = ground(5);
-    two.devices.push(Room { id: "GPU-1".into(), kind: Kind::Nvidia, free: None });
-    admission.measured(two);
-    assert_eq!(admission.arrive(1, 0, seconds(0)).0, Decision::Wait);
-    assert!(matches!(admission.arrive(2, 1, seconds(100)).0, Decision::Start { .. }));
+    let mut models: Vec<Profile> = (0..9).map(|_| profile("large", 20)).collect();
+    models.push(profile("small", 4));
+    let mut admission = Admission::new(Limits::default(), Rules::default(), models);
+    let two = |gib: Option<u64>| {
+        let mut two = ground(5);
+        two.devices.push(Room { id: "GPU-1".into(), kind: Kind::Nvidia, free: gib.map(|gib| gib * GIB) });
+        two
+    };
+    admission.measured(two(None));
+    for large in 0..9 {
+        assert_eq!(admission.arrive(large as Ticket, large, seconds(0)).0, Decision::Wait);
+    }
+    assert!(matches!(admission.arrive(100, 9, seconds(100)).0, Decision::Start { .. }));
+    admission.measured(two(Some(24)));
+    let effects = admission.tick(seconds(101));
+    assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
+}
+
+#[test]
+fn what_a_model_took_before_decides_where_it_goes_now() {
+    let identity = auxot_catalog::Identity { bytes: 1, modified: (2, 3), inode: 4 };
+    let circumstances = move |placement: &Placement| {
+        placement.circumstances("/m/a.gguf".as_ref(), identity, &auxot_catalog::Ask::new(1, 4096), "b1")
+    };
+    let mut experience = auxot_catalog::Experience::default();
+    let (start, _) = admission(10, vec![profile("a", 4)]).arrive(1, 0, seconds(0));
+    let Decision::Start { reserve, .. } = start else { panic!("{start:?}") };
+    let seen = circumstances(&reserve).unwrap();
+    assert_eq!(seen.asked, "1 x 4096 tokens, keys f16, values f16, batch 512, 17 of 17 layers: 17");
+    experience.learn(seen, vec![3 * GIB], std::time::SystemTime::UNIX_EPOCH);
+    let remembered =
+        Remembered::new(move |placement| experience.recall(&circumstances(placement)?).map(<[u64]>::to_vec));
+    let wiser = Profile { remembered: Some(remembered), ..profile("a", 4) };
+    let (start, _) = admission(4, vec![wiser]).arrive(1, 0, seconds(0));
+    let Decision::Start { reserve, .. } = start else { panic!("it fits, as is known: {start:?}") };
+    assert_eq!(reserve.shares[0].bytes, 3 * GIB);
+    assert!(matches!(admission(4, vec![profile("a", 4)]).arrive(1, 0, seconds(0)).0, Decision::Refuse(_)));
 }
