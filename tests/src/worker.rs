@@ -11,7 +11,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Every limit of the worker that a test would have to wait for, as short as a loaded machine allows.
 const HURRY: [(&str, &str); 19] = [
     ("AUXOT_FLEET__RESCAN_INTERVAL", "500ms"),
-    ("AUXOT_FLEET__MEMORY_RETRY", "2s"),
+    ("AUXOT_FLEET__FAILED_RETRY", "2s"),
     ("AUXOT_ROUTER_CONNECTIONS", "1"),
     ("AUXOT_HEARTBEAT_INTERVAL", "100ms"),
     ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2500ms"),
