@@ -88,6 +88,8 @@ enum Event {
     Gone(ModelId),
     Cancel(Ticket),
     Retry(ModelId),
+    /// A driver begins or ends to be silent about its device.
+    Blink,
     Tick,
 }
 
@@ -113,6 +115,8 @@ pub(crate) struct World {
     limits: Limits,
     behaviours: Vec<Behaviour>,
     capacity: Vec<u64>,
+    /// When nobody can tell what is free on a device.
+    silences: Vec<(usize, Moment, Moment)>,
     bodies: Vec<Body>,
     events: BinaryHeap<Reverse<(Moment, u64, Event)>>,
     sequence: u64,
@@ -136,6 +140,7 @@ impl World {
             bodies: behaviours.iter().map(|_| Body::default()).collect(),
             behaviours,
             capacity: devices.iter().map(|mib| mib * MIB).collect(),
+            silences: Vec::new(),
             events: BinaryHeap::new(),
             sequence: 0,
             tick: None,
@@ -147,6 +152,17 @@ impl World {
         };
         world.measure();
         world
+    }
+
+    /// The driver of a device is to be silent for a while.
+    pub(crate) fn silence(&mut self, device: usize, from: Moment, until: Moment) {
+        self.silences.push((device, from, until));
+        self.at(from, Event::Blink);
+        self.at(until, Event::Blink);
+    }
+
+    fn is_silent(&self, device: usize) -> bool {
+        self.silences.iter().any(|(at, from, until)| *at == device && (*from..*until).contains(&self.now))
     }
 
     /// Lets all jobs come and everything end.
@@ -207,6 +223,10 @@ impl World {
                     self.ends.insert(ticket, (job, End::Cancelled));
                 }
                 self.admission.cancelled(ticket, now)
+            }
+            Event::Blink => {
+                self.measure();
+                self.admission.tick(now)
             }
             Event::Retry(_) | Event::Tick => self.admission.tick(now),
             Event::Loaded(..) | Event::Ended(..) => return,
@@ -286,7 +306,11 @@ impl World {
                     body.loading_since = self.now;
                     body.holds = placement.bytes().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
                     body.devices = body.holds.iter().filter_map(|(device, _)| device.parse().ok()).collect();
-                    let load = body.load;
+                    let (load, devices) = (body.load, body.devices.clone());
+                    assert!(
+                        devices.iter().all(|device| !self.is_silent(*device)),
+                        "placed where nobody can tell what is free"
+                    );
                     self.loads += 1;
                     self.check_memory();
                     self.measure();
@@ -343,8 +367,12 @@ impl World {
                 self.admission.holds(model, body.holds.clone());
             }
         }
-        let room = |(at, free): (usize, &u64)| Room { id: at.to_string().into(), kind: Kind::Host, free: Some(*free) };
-        self.admission.measured(Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40) });
+        let room = |(at, free): (usize, &u64)| {
+            let free = (!self.is_silent(at)).then_some(*free);
+            Room { id: at.to_string().into(), kind: Kind::Host, free }
+        };
+        let ground = Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40) };
+        self.admission.measured(ground);
     }
 
     fn check_memory(&self) {
