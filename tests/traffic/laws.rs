@@ -5,7 +5,8 @@ use std::time::Duration;
 use auxot_fleet::placement::admission::{Limits, Profile, Reason};
 use proptest::prelude::*;
 
-use crate::world::{Behaviour, End, Job, World};
+use crate::cast::{Behaviour, End, Job};
+use crate::world::World;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
