@@ -1,4 +1,4 @@
-//! What a model is computed to need, against what the real engine says that it takes.
+//! What a model is computed to need, against what the real engine says that it takes; and whether it is understood there.
 //!
 //! The engine tells the size of every buffer at `--log-verbosity 4`. It runs here as the worker starts it, but for
 //! `--no-repack`: copies that suit one CPU would be other sizes on the next.
@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use auxot_catalog::{Ask, Catalog, Config, KvType, Need};
+use auxot_fleet::placement::{Placement, Share, Split};
 use auxot_tests::{Program, Scratch, real};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -99,6 +100,35 @@ async fn check(files: Vec<PathBuf>, asks: &[(&str, Ask)]) {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What a placement tells an engine is understood by it, with or without the devices that it speaks of.
+#[tokio::test]
+async fn the_engine_understands_what_a_placement_tells_it() {
+    // A part of every layer on each device cannot be tried without devices; that it is known can be read.
+    let help = Command::new(real::engine()).arg("--help").output().unwrap();
+    assert!(String::from_utf8_lossy(&help.stdout).contains("--split-mode {none,layer,row,tensor}"));
+    let share = |device: &str, layers: std::ops::Range<usize>| Share {
+        device: device.into(),
+        layers,
+        bytes: 3 << 30,
+        weights: 2 << 30,
+        cache: 1 << 29,
+    };
+    let two = vec![share("GPU-a", 0..1), share("GPU-b", 1..2)];
+    for (split, shares) in [(Split::Host, Vec::new()), (Split::Whole, vec![share("GPU-a", 0..2)]), (Split::Layers, two)]
+    {
+        let offloaded = if split == Split::Host { 0 } else { 2 };
+        let placement = Placement { shares, split, host: 0, offloaded, layers: 2 };
+        let scratch = Scratch::new();
+        let mut command = Command::new(real::engine());
+        command.env_clear().env("XDG_CONFIG_HOME", scratch.path()).env("LLAMA_SERVER_ROUTER_PORT", "1");
+        command.args(["--no-ui", "--cache-ram", "0", "-t", "1", "-c", "512", "-np", "1", "--fit", "off"]);
+        command.args(placement.arguments()).arg("--host").arg(scratch.join("engine.sock"));
+        command.arg("--model").arg(real::tiny_models().join("tiny-script-f16.gguf"));
+        let mut program = Program::start_held(command);
+        program.line(r#""state":"ready""#, DEADLINE).await;
+    }
 }
 
 #[tokio::test]

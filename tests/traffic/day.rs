@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use auxot_fleet::placement::admission::{Limits, Profile};
 
+use crate::cast::{Behaviour, End, Job};
 use crate::dice::Dice;
 use crate::picture;
-use crate::world::{Behaviour, End, Job, World};
+use crate::world::World;
 
 const DAY: u64 = 24 * 60 * 60;
 /// Free MiB on each card.

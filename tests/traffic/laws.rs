@@ -5,7 +5,8 @@ use std::time::Duration;
 use auxot_fleet::placement::admission::{Limits, Profile, Reason};
 use proptest::prelude::*;
 
-use crate::world::{Behaviour, End, Job, World};
+use crate::cast::{Behaviour, End, Job};
+use crate::world::World;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -54,6 +55,7 @@ proptest! {
         devices in prop::collection::vec(2_000u64..40_000, 1..4),
         models in any_models(),
         jobs in any_jobs(),
+        silences in prop::collection::vec((0usize..3, 0u64..2000, 1u64..400), 0..4),
     ) {
         let count = models.len();
         let mut jobs: Vec<Job> = jobs
@@ -67,6 +69,9 @@ proptest! {
             .collect();
         jobs.sort();
         let mut world = World::new(limits, &devices, models);
+        for (device, from, long) in silences {
+            world.silence(device % devices.len(), seconds(from), seconds(from + long));
+        }
         world.run(&jobs);
         prop_assert_eq!(world.ends.len(), jobs.len(), "every job has one end");
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the summary is what a person runs it for")]
 
+mod cast;
 mod day;
 mod dice;
 mod laws;

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::world::{End, World};
+use crate::cast::End;
+use crate::world::World;
 
 const WIDTH: f64 = 1400.0;
 const LEFT: f64 = 120.0;

@@ -4,81 +4,15 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::{Layer, Need};
-use auxot_fleet::placement::admission::{
-    Admission, Decision, Effect, Life, Limits, ModelId, Moment, Profile, Reason, Ticket,
-};
+use auxot_fleet::placement::admission::{Admission, Decision, Effect, Life, Limits, ModelId, Moment, Reason, Ticket};
 use auxot_fleet::placement::{Ground, Room, Rules, SplitMode};
 use auxot_gpu::Kind;
 
+use crate::cast::{Behaviour, End, Job, Stay};
+
 const MIB: u64 = 1 << 20;
-
-/// How a model behaves.
-#[derive(Debug, Clone)]
-pub(crate) struct Behaviour {
-    pub(crate) profile: Profile,
-    pub(crate) slots: u32,
-    pub(crate) load: Duration,
-    pub(crate) exit: Duration,
-    /// Which of its loads fail, counted from 1.
-    pub(crate) fails: Vec<u32>,
-}
-
-impl Behaviour {
-    /// A model of so many MiB in eight layers.
-    pub(crate) fn new(name: &str, mib: u64) -> Behaviour {
-        let layer = Layer { weights: mib * MIB / 8, experts: 0, cache: 0 };
-        let need = Need {
-            layers: vec![layer; 8],
-            output: 0,
-            embedding: 0,
-            weights: mib * MIB,
-            compute: 100 * MIB,
-            inputs: 5 * MIB,
-            logits: 0,
-            projector: 0,
-        };
-        let profile =
-            Profile { name: name.into(), need: Arc::new(need), remembered: None, pin: false, priority: 0, ttl: None };
-        let (load, exit) = (Duration::from_secs(3 + mib / 1024), Duration::from_secs(1));
-        Behaviour { profile, slots: 4, load, exit, fails: Vec::new() }
-    }
-}
-
-/// A job to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Job {
-    pub(crate) at: Moment,
-    pub(crate) model: ModelId,
-    pub(crate) runs: Duration,
-    /// Whoever sent it waits no longer than this.
-    pub(crate) patience: Option<Duration>,
-}
-
-/// How a job ended.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum End {
-    /// It ran, after waiting for so long; whether its model was there when it came.
-    Ran { waited: Duration, hit: bool },
-    /// It was sent away.
-    Refused(Reason),
-    /// It was not waited for.
-    Cancelled,
-    /// Its model was ended under it, after the drain bound.
-    Cut,
-}
-
-/// A model on its devices, for a picture.
-#[derive(Debug, Clone)]
-pub(crate) struct Stay {
-    pub(crate) model: ModelId,
-    pub(crate) devices: Vec<usize>,
-    pub(crate) from: Moment,
-    pub(crate) until: Moment,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -88,6 +22,8 @@ enum Event {
     Gone(ModelId),
     Cancel(Ticket),
     Retry(ModelId),
+    /// A driver begins or ends to be silent about its device.
+    Blink,
     Tick,
 }
 
@@ -113,6 +49,8 @@ pub(crate) struct World {
     limits: Limits,
     behaviours: Vec<Behaviour>,
     capacity: Vec<u64>,
+    /// When nobody can tell what is free on a device.
+    silences: Vec<(usize, Moment, Moment)>,
     bodies: Vec<Body>,
     events: BinaryHeap<Reverse<(Moment, u64, Event)>>,
     sequence: u64,
@@ -136,6 +74,7 @@ impl World {
             bodies: behaviours.iter().map(|_| Body::default()).collect(),
             behaviours,
             capacity: devices.iter().map(|mib| mib * MIB).collect(),
+            silences: Vec::new(),
             events: BinaryHeap::new(),
             sequence: 0,
             tick: None,
@@ -147,6 +86,17 @@ impl World {
         };
         world.measure();
         world
+    }
+
+    /// The driver of a device is to be silent for a while.
+    pub(crate) fn silence(&mut self, device: usize, from: Moment, until: Moment) {
+        self.silences.push((device, from, until));
+        self.at(from, Event::Blink);
+        self.at(until, Event::Blink);
+    }
+
+    fn is_silent(&self, device: usize) -> bool {
+        self.silences.iter().any(|(at, from, until)| *at == device && (*from..*until).contains(&self.now))
     }
 
     /// Lets all jobs come and everything end.
@@ -207,6 +157,10 @@ impl World {
                     self.ends.insert(ticket, (job, End::Cancelled));
                 }
                 self.admission.cancelled(ticket, now)
+            }
+            Event::Blink => {
+                self.measure();
+                self.admission.tick(now)
             }
             Event::Retry(_) | Event::Tick => self.admission.tick(now),
             Event::Loaded(..) | Event::Ended(..) => return,
@@ -286,7 +240,11 @@ impl World {
                     body.loading_since = self.now;
                     body.holds = placement.bytes().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
                     body.devices = body.holds.iter().filter_map(|(device, _)| device.parse().ok()).collect();
-                    let load = body.load;
+                    let (load, devices) = (body.load, body.devices.clone());
+                    assert!(
+                        devices.iter().all(|device| !self.is_silent(*device)),
+                        "placed where nobody can tell what is free"
+                    );
                     self.loads += 1;
                     self.check_memory();
                     self.measure();
@@ -343,8 +301,12 @@ impl World {
                 self.admission.holds(model, body.holds.clone());
             }
         }
-        let room = |(at, free): (usize, &u64)| Room { id: at.to_string().into(), kind: Kind::Host, free: Some(*free) };
-        self.admission.measured(Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40) });
+        let room = |(at, free): (usize, &u64)| {
+            let free = (!self.is_silent(at)).then_some(*free);
+            Room { id: at.to_string().into(), kind: Kind::Host, free }
+        };
+        let ground = Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40) };
+        self.admission.measured(ground);
     }
 
     fn check_memory(&self) {

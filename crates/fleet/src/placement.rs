@@ -1,7 +1,7 @@
 //! On which devices a model is to lie, and who would have to go: pure, from bytes alone.
 //!
-//! [`plan`] takes what a model needs (a [`Demand`], summed up of an `auxot_catalog::Need`), what is free (a [`Ground`]) and the operator's [`Rules`],
-//! and tries in this order:
+//! [`plan`] takes what a model needs (a [`Demand`], summed up of an `auxot_catalog::Need`), what is free (a [`Ground`])
+//! and the operator's [`Rules`], and tries in this order:
 //!
 //! 1. **whole on one device**: the one that is left with the least, so that large holes stay for large models;
 //! 2. **split over several**, as few as possible: whole layers to each ([`Split::Layers`]) in proportion to what is free,

@@ -15,6 +15,8 @@ impl Admission {
             self.begin_loads(now, &mut effects);
             // Whoever turns out to wait for a reading of memory makes way for those behind it.
             while self.take_turns(now, &mut effects) {}
+            // Who need not go after all has slots again.
+            self.give_slots(now, &mut effects);
         }
         self.end_models(now, &mut effects);
         self.rest_until = self.wake_at(now);

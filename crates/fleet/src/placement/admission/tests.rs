@@ -119,11 +119,13 @@ fn a_busy_one_goes_only_for_the_impatient_and_after_its_time() {
 #[test]
 fn who_was_asked_to_go_stays_when_nobody_wants_the_room_any_more() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
-    load(&mut admission, 0, 0, 1);
-    admission.arrive(1, 0, seconds(100));
+    admission.arrive(0, 0, seconds(0));
+    admission.measured(ground(1));
+    admission.ready(0, 2, seconds(2));
     admission.arrive(2, 1, seconds(101));
     admission.tick(seconds(116));
-    assert_eq!(admission.cancelled(2, seconds(117)), []);
+    assert_eq!(admission.arrive(3, 0, seconds(117)).0, Decision::Wait);
+    assert_eq!(admission.cancelled(2, seconds(118)), [Effect::Admit { ticket: 3, model: 0 }]);
     assert!(matches!(admission.life(0), Life::Ready { draining: None, .. }));
     assert_eq!(admission.life(1), &Life::Absent);
 }

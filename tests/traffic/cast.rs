@@ -1,0 +1,73 @@
+//! Who takes part: models that behave in a way, jobs to come, and what became of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_catalog::{Layer, Need};
+use auxot_fleet::placement::admission::{ModelId, Moment, Profile, Reason};
+
+const MIB: u64 = 1 << 20;
+
+/// How a model behaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Behaviour {
+    pub(crate) profile: Profile,
+    pub(crate) slots: u32,
+    pub(crate) load: Duration,
+    pub(crate) exit: Duration,
+    /// Which of its loads fail, counted from 1.
+    pub(crate) fails: Vec<u32>,
+}
+
+impl Behaviour {
+    /// A model of so many MiB in eight layers.
+    pub(crate) fn new(name: &str, mib: u64) -> Behaviour {
+        let layer = Layer { weights: mib * MIB / 8, experts: 0, cache: 0 };
+        let need = Need {
+            layers: vec![layer; 8],
+            output: 0,
+            embedding: 0,
+            weights: mib * MIB,
+            compute: 100 * MIB,
+            inputs: 5 * MIB,
+            logits: 0,
+            projector: 0,
+        };
+        let profile =
+            Profile { name: name.into(), need: Arc::new(need), remembered: None, pin: false, priority: 0, ttl: None };
+        let (load, exit) = (Duration::from_secs(3 + mib / 1024), Duration::from_secs(1));
+        Behaviour { profile, slots: 4, load, exit, fails: Vec::new() }
+    }
+}
+
+/// A job to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Job {
+    pub(crate) at: Moment,
+    pub(crate) model: ModelId,
+    pub(crate) runs: Duration,
+    /// Whoever sent it waits no longer than this.
+    pub(crate) patience: Option<Duration>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum End {
+    /// It ran, after waiting for so long; whether its model was there when it came.
+    Ran { waited: Duration, hit: bool },
+    /// It was sent away.
+    Refused(Reason),
+    /// It was not waited for.
+    Cancelled,
+    /// Its model was ended under it, after the drain bound.
+    Cut,
+}
+
+/// A model on its devices, for a picture.
+#[derive(Debug, Clone)]
+pub(crate) struct Stay {
+    pub(crate) model: ModelId,
+    pub(crate) devices: Vec<usize>,
+    pub(crate) from: Moment,
+    pub(crate) until: Moment,
+}
