@@ -310,6 +310,7 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
             "failed to open gguf file",
             "invalid magic characters",
             "failed to read magic",
+            "failed to read header",
             "failed to read key-value pairs",
             "failed to read tensor info",
             "data is not within the file bounds",
