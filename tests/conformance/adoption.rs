@@ -66,6 +66,25 @@ async fn c16_a_job_that_ended_while_nobody_listened_is_answered_at_once() {
 }
 
 #[tokio::test]
+async fn c16_an_end_that_the_router_may_not_have_read_is_said_again() {
+    let (mut stage, mut first) = Stage::serving("", &[]).await;
+    let asked = job("ended", "fake: --text 'all of it'");
+    first.send(&asked).await;
+    // The worker's socket has it; the router ends before it has read it.
+    stage.worker.line("job ended").await;
+    first.reset();
+    let mut second = stage.greeted().await;
+    second.send(&asked).await;
+    let again = second.outcome("ended").await;
+    assert_eq!((again.completed(), &again.end["full_response"]), ("", &json!("all of it")));
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(requests(&stage), 1, "without another inference");
+    // On a living connection the same again is meant.
+    second.send(&asked).await;
+    assert_eq!(second.outcome("ended").await.completed(), "all of it");
+}
+
+#[tokio::test]
 async fn c16_text_that_never_reached_a_socket_is_sent_before_the_end() {
     let settings = [("AUXOT_ROUTER_CONNECTIONS", "2")];
     let (mut stage, mut first) = Stage::serving("", &settings).await;

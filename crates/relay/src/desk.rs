@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
+use crate::encores::Encores;
 use crate::exchange::{self, Exchange, Surroundings};
 use crate::order::Order;
-use crate::outbox::Outbox;
+use crate::outbox::{Frame, Outbox};
 
 /// All jobs of this worker.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(crate) struct Desk {
 #[derive(Debug, Default)]
 struct State {
     held: HashMap<String, Held>,
+    ended: Encores,
     tasks: JoinSet<()>,
     rounds: u64,
 }
@@ -46,6 +49,8 @@ pub(crate) enum Accepted {
     Started,
     /// It ran already; its answer now goes to the lane that asked.
     Adopted,
+    /// It has ended and the router may not have read how: its last words are said again.
+    Repeated,
     /// It runs already on that very lane.
     Duplicate,
     /// The same id with another conversation: the earlier round is dropped, this one runs.
@@ -63,6 +68,7 @@ impl Desk {
             return known;
         }
         let mut state = self.lock();
+        state.ended.forget(&order.job.job_id);
         state.rounds += 1;
         let round = state.rounds;
         let (held, seat) = Held::new(round, order.fingerprint, from);
@@ -85,7 +91,13 @@ impl Desk {
 
     /// Moves a job that is here already to the lane that asked for it; `None` if it is not here.
     pub(crate) fn adopt(&self, order: &Order, from: &Outbox) -> Option<Accepted> {
-        let state = self.lock();
+        let mut state = self.lock();
+        if let Some(words) = state.ended.ask(order, from) {
+            let from = from.clone();
+            // A lane that is lost before it has them is asked for them again by the next one.
+            state.tasks.spawn(async move { _ = from.send(Frame::Text(words, None)).await });
+            return Some(Accepted::Repeated);
+        }
         let held = state.held.get(&order.job.job_id).filter(|held| {
             // One that was cancelled is on its way out, so asking for it again begins it anew.
             held.fingerprint == order.fingerprint && !held.cancel.is_cancelled()
@@ -155,6 +167,14 @@ pub(crate) struct Leave {
     desk: Arc<Desk>,
     job_id: String,
     round: u64,
+}
+
+impl Leave {
+    /// Remembers the last words of the job that leaves.
+    pub(crate) fn keep(&self, order: &Order, words: Utf8Bytes, lane: Outbox) {
+        let window = self.desk.surroundings.config.adopt_window;
+        self.desk.lock().ended.keep(order, words, lane, window);
+    }
 }
 
 impl Drop for Leave {

@@ -92,6 +92,12 @@ pub(crate) async fn run(exchange: Exchange, leave: Leave) {
     };
     let ending = guard.exchange.say(ending).await;
     guard.end(&ending);
+    let exchange = &mut guard.exchange;
+    if let (false, Some(words), Some(lane)) =
+        (ending.is_called_off(), exchange.last_words.take(), exchange.outlet.lane())
+    {
+        guard.leave.keep(&exchange.order, words, lane.clone());
+    }
 }
 
 /// Sends the terminal message that a panic would otherwise swallow, and records every ending.

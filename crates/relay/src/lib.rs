@@ -44,6 +44,7 @@ mod connect;
 mod delivery;
 mod desk;
 mod dial;
+mod encores;
 mod ending;
 mod exchange;
 mod greeting;

@@ -84,6 +84,14 @@ impl Outlet {
         self.sent
     }
 
+    /// The lane that the answer goes to.
+    pub(crate) fn lane(&self) -> Option<&Outbox> {
+        match &self.place {
+            Place::Attached { lane, .. } => Some(lane),
+            Place::Settling { .. } | Place::Lost { .. } => None,
+        }
+    }
+
     /// Whether no lane has the job.
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self.place, Place::Lost { .. })
