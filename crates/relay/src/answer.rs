@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, is_done};
-use auxot_protocol::{Complete, FunctionCall, ToolCall};
+use auxot_protocol::{Complete, FunctionCall, Job, ToolCall};
 use serde_json::value::RawValue;
 
 use crate::ending::Ending;
@@ -31,11 +31,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The answer to a job, of which nothing has been heard.
+    pub(crate) fn blank(job: &Job, text_markers: bool) -> Self {
+        let hides_reasoning = job.reasoning_effort.as_deref().is_some_and(|effort| effort.eq_ignore_ascii_case("none"));
+        Self::new(!hides_reasoning, text_markers, job.tools.as_deref())
+    }
+
     /// An answer that has not begun. `show_reasoning` is false for jobs with effort `none`.
     ///
     /// With thinking switched off the measured engine leaves `<think>` in the text, so the markers are
     /// read then, and for every job where the operator asks for it.
-    pub(crate) fn new(show_reasoning: bool, read_markers: bool, tools: Option<&RawValue>) -> Self {
+    fn new(show_reasoning: bool, read_markers: bool, tools: Option<&RawValue>) -> Self {
         Self {
             withheld: (!show_reasoning).then(String::new),
             markers: (read_markers || !show_reasoning).then(|| Markers::new(tools)),
@@ -126,6 +132,11 @@ impl Answer {
     /// Whether anything has been said that a second attempt would say again.
     pub(crate) fn has_begun(&self) -> bool {
         self.transcript.len() > 0 || self.has_calls || self.withheld.as_ref().is_some_and(|text| !text.is_empty())
+    }
+
+    /// Whether the engine has said that nothing more comes.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
     }
 
     pub(crate) fn transcript(&self) -> &Transcript {

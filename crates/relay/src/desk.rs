@@ -67,12 +67,15 @@ impl Desk {
         if let Some(known) = self.adopt(&order, from) {
             return known;
         }
+        let (id, fingerprint) = (order.job.job_id.clone(), order.fingerprint);
+        let (seat, cancel, lane) = exchange::Seat::new(from);
+        // Made before the table is locked: it reads what the caller wrote, and a panic there must harm this job alone.
+        let exchange = Exchange::new(order, seat, Arc::clone(&self.surroundings));
         let mut state = self.lock();
-        state.ended.forget(&order.job.job_id);
+        state.ended.forget(&id);
         state.rounds += 1;
         let round = state.rounds;
-        let (held, seat) = Held::new(round, order.fingerprint, from);
-        let id = order.job.job_id.clone();
+        let held = Held { round, fingerprint, cancel, lane };
         let leave = Leave { desk: Arc::clone(self), job_id: id.clone(), round };
         let accepted = match state.held.insert(id, held) {
             // Nothing of the old round goes out from here on.
@@ -82,7 +85,6 @@ impl Desk {
             }
             None => Accepted::Started,
         };
-        let exchange = Exchange::new(order, seat, Arc::clone(&self.surroundings));
         // Ended tasks are taken out as new ones come in, so the set is as large as the work.
         while state.tasks.try_join_next().is_some() {}
         state.tasks.spawn(exchange::run(exchange, leave));
@@ -153,14 +155,6 @@ impl Desk {
     }
 }
 
-impl Held {
-    fn new(round: u64, fingerprint: u64, from: &Outbox) -> (Self, exchange::Seat) {
-        let cancel = CancellationToken::new();
-        let (lane, lane_seen) = watch::channel(from.clone());
-        (Self { round, fingerprint, cancel: cancel.clone(), lane }, exchange::Seat { cancel, lane: lane_seen })
-    }
-}
-
 /// Takes a job off the desk when its exchange ends, also by a panic.
 #[derive(Debug)]
 pub(crate) struct Leave {
@@ -172,7 +166,9 @@ pub(crate) struct Leave {
 impl Leave {
     /// Remembers the last words of the job that leaves.
     pub(crate) fn keep(&self, order: &Order, words: Utf8Bytes, lane: Outbox) {
-        let window = self.desk.surroundings.config.adopt_window;
+        let config = &self.desk.surroundings.config;
+        // A link that died in silence is known to be lost only so much later.
+        let window = config.adopt_window + config.silence();
         self.desk.lock().ended.keep(order, words, lane, window);
     }
 }

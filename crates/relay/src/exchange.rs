@@ -65,6 +65,15 @@ pub(crate) struct Seat {
     pub(crate) lane: watch::Receiver<Outbox>,
 }
 
+impl Seat {
+    /// A place for a job that came by a lane, and the desk's two holds on it: to end it, and to move it.
+    pub(crate) fn new(from: &Outbox) -> (Self, CancellationToken, watch::Sender<Outbox>) {
+        let cancel = CancellationToken::new();
+        let (mover, lane) = watch::channel(from.clone());
+        (Self { cancel: cancel.clone(), lane }, cancel, mover)
+    }
+}
+
 /// One job on its way.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -120,19 +129,19 @@ impl Drop for TerminalGuard {
         if self.ended {
             return;
         }
-        // Unwinding cannot wait: a lane too full to take one frame is a stalled one, whose loss is near.
-        if let Some(message) = Ending::Broken.message(self.exchange.id(), false) {
-            self.exchange.outlet.mention(error_frame(message));
+        // Also when the runtime ends with the job's task alive, after the time for last words.
+        let over = self.exchange.surroundings.shutdown.is_cancelled();
+        let ending = if over { Ending::ShuttingDown } else { Ending::Broken };
+        if let Some(message) = ending.message(self.exchange.id(), false) {
+            self.exchange.outlet.cry(error_frame(message));
         }
-        self.exchange.record(&Ending::Broken);
+        self.exchange.record(&ending);
     }
 }
 
 impl Exchange {
     pub(crate) fn new(order: Order, seat: Seat, surroundings: Arc<Surroundings>) -> Self {
-        let job = &order.job;
-        let hides_reasoning = job.reasoning_effort.as_deref().is_some_and(|effort| effort.eq_ignore_ascii_case("none"));
-        let answer = Answer::new(!hides_reasoning, surroundings.config.text_markers, job.tools.as_deref());
+        let answer = Answer::blank(&order.job, surroundings.config.text_markers);
         let outlet = Outlet::new(seat.lane, seat.cancel.clone(), surroundings.config.adopt_window);
         Self {
             order,
@@ -194,6 +203,8 @@ impl Exchange {
     async fn retry(&mut self, lease: Lease, patience: Duration) -> Result<(), Ending> {
         warn!(job = %self.id(), model = lease.model(), "no engine before the first token, trying again");
         self.surroundings.telemetry.retried();
+        // What the first engine had begun and not said, half a tool call or an open thought, is not the next one's.
+        self.answer = Answer::blank(&self.order.job, self.config().text_markers);
         self.within(None, lease.engine_gone(patience)).await
     }
 
@@ -329,8 +340,12 @@ impl Exchange {
     /// Waits until the last words are in a socket; `Err` is another ending that came first.
     async fn said(&mut self, called_off: bool) -> Result<(), Ending> {
         let (cancel, shutdown) = (self.cancel.clone(), self.surroundings.shutdown.clone());
-        let mut called_off = called_off;
+        let (confirming, mut called_off) = (called_off, called_off);
         loop {
+            if confirming && self.outlet.is_superseded() {
+                // Under this id the new round's end would be meant.
+                return Err(Ending::Superseded);
+            }
             self.send_what_fits();
             if self.outlet.written() >= self.end() {
                 return Ok(());
@@ -338,7 +353,13 @@ impl Exchange {
             let wants = if self.has_unsent() { Wants::Room } else { Wants::Written };
             tokio::select! {
                 biased;
-                turn = self.outlet.turn(wants) => self.take_turn(turn)?,
+                turn = self.outlet.turn(wants) => {
+                    if matches!(turn, Turn::Adopted) {
+                        // An end on the lane that was left is none for the router: the lane that asked hears it too.
+                        self.outlet.rewind(self.answer.transcript().len());
+                    }
+                    self.take_turn(turn)?;
+                }
                 () = cancel.cancelled(), if !called_off => {
                     if self.outlet.revoke() < self.end() {
                         return Err(self.called_off());

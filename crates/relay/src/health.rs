@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::config::Connections;
 use crate::lane::Shared;
 use crate::lanes::is_open_source_health;
 
@@ -17,10 +16,9 @@ pub(crate) async fn keep_known(shared: &Shared) -> std::convert::Infallible {
     }
 }
 
-/// Asks, unless the number of connections is fixed anyway or the answer is known. Any fault means: no.
+/// Asks, unless the answer is known. Any fault means: no.
 async fn read(shared: &Shared) {
-    let wanted = shared.surroundings.config.connections == Connections::Auto;
-    if !wanted || shared.health_is_known() {
+    if shared.health_is_known() {
         return;
     }
     let client = reqwest::Client::builder()

@@ -6,6 +6,7 @@
 //!           └──── pause ◀────────┴─────────────┴────────────┘
 //! ```
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ use crate::session::{Session, SessionEnd};
 
 /// How often a key that was good once and is refused now is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// How long a new connection waits for the router's wish to be taken in, so that its first capabilities answer it.
+const POLICY_PATIENCE: Duration = Duration::from_secs(1);
 /// With nothing to serve, the router is asked this often whether its policy has changed.
 pub(crate) const POLICY_RETRY: Duration = Duration::from_secs(60);
 
@@ -85,7 +88,11 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
         let pause = match attempted {
             Attempted::Serving(dialed, policy) => {
                 if let Some(policy) = policy {
-                    shared.policy.take_in(*policy, &shared.surroundings.fleet).await;
+                    shared.policy.offer(*policy);
+                    tokio::select! {
+                        () = shared.policy.settled(POLICY_PATIENCE) => {}
+                        _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
+                    }
                 }
                 match serve(&shared, number, *dialed, drain.clone()).await {
                     SessionEnd::Drained => return LaneEnd::Drained,
@@ -95,7 +102,7 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
                 }
             }
             Attempted::KeyRefused { reason } => {
-                if !shared.accepted_once.load(std::sync::atomic::Ordering::Relaxed) {
+                if !shared.accepted_once.load(Ordering::Relaxed) {
                     return LaneEnd::KeyRefused { reason };
                 }
                 REFUSED_PAUSE
@@ -115,6 +122,9 @@ pub(crate) async fn ask_policy(shared: &Shared) -> Result<Option<Policy>, LaneEn
         match attempt(shared, crate::telemetry::pending()).await {
             // Dropped at once: a job that slipped in comes back by itself, an error would fail it.
             Attempted::Serving(_, policy) => return Ok(policy.map(|policy| *policy)),
+            Attempted::KeyRefused { .. } if shared.accepted_once.load(Ordering::Relaxed) => {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
             Attempted::KeyRefused { reason } => return Err(LaneEnd::KeyRefused { reason }),
             Attempted::Pause(pause) => tokio::time::sleep(pause).await,
         }
@@ -125,18 +135,14 @@ async fn serve(shared: &Arc<Shared>, number: u32, dialed: Dialed, drain: watch::
     let since = Instant::now();
     let up = LinkUp::new();
     let capabilities = || stated(shared, number);
-    let on_policy = |policy: Policy| {
-        let shared = Arc::clone(shared);
-        Box::pin(async move { shared.policy.take_in(policy, &shared.surroundings.fleet).await })
-            as std::pin::Pin<Box<dyn Future<Output = bool> + Send>>
-    };
     let session = Session {
         desk: &shared.desk,
         surroundings: &shared.surroundings,
         drain,
         lanes: shared.wanted.subscribe(),
         capabilities: &capabilities,
-        on_policy: &on_policy,
+        policy: &shared.policy,
+        dispatch: shared.dispatch.subscribe(),
         told: None,
     };
     let end = session.serve(dialed).await;
@@ -182,7 +188,7 @@ async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
     };
     match greeting {
         Greeting::Accepted { gpu_id, policy } => {
-            shared.accepted_once.store(true, std::sync::atomic::Ordering::Relaxed);
+            shared.accepted_once.store(true, Ordering::Relaxed);
             metrics::key_refused(false);
             shared.mark(|marks| marks.id = is_open_source_id(&gpu_id));
             if is_open_source_id(&gpu_id) {
@@ -253,7 +259,7 @@ async fn ask_again(shared: &Shared) -> LaneEnd {
         tokio::time::sleep(POLICY_RETRY).await;
         if fleet.outlook() == Outlook::Failed {
             match ask_policy(shared).await {
-                Ok(Some(policy)) => _ = shared.policy.take_in(policy, fleet).await,
+                Ok(Some(policy)) => shared.policy.offer(policy),
                 Ok(None) => {}
                 Err(end) => return end,
             }

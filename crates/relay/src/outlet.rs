@@ -146,6 +146,27 @@ impl Outlet {
         }
     }
 
+    /// Goes back to a position, to say again what comes after it.
+    pub(crate) fn rewind(&mut self, at: usize) {
+        if let Place::Attached { delivery, .. } = &mut self.place
+            && self.sent > at
+        {
+            self.sent = at;
+            *delivery = Delivery::new(at, self.round.clone());
+        }
+    }
+
+    /// Says one last thing without waiting, and nothing of what is queued before it.
+    pub(crate) fn cry(&mut self, text: String) {
+        self.revoke();
+        match &self.place {
+            Place::Attached { lane, .. } | Place::Settling { next: lane, .. } => {
+                _ = lane.try_control(Frame::text(text))
+            }
+            Place::Lost { .. } => {}
+        }
+    }
+
     /// Begins again at a position, for words that come after the round's end: a confirmation that it is over.
     pub(crate) fn begin_again(&mut self, at: usize) {
         self.round = CancellationToken::new();

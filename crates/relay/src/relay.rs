@@ -152,8 +152,8 @@ impl Door {
     /// Holds as many lanes as are wanted; returns only when the key is refused.
     async fn keep_open(&mut self, fleet: &Fleet) -> RelayEnd {
         let shared = Arc::clone(&self.shared);
-        let health = health::keep_known(&shared);
-        tokio::pin!(health);
+        let (health, policy) = (health::keep_known(&shared), shared.policy.keep(fleet));
+        tokio::pin!(health, policy);
         if !fleet.has_models()
             && let Err(end) = self.wait_for_policy(fleet).await
         {
@@ -165,6 +165,7 @@ impl Door {
             self.hold_wanted(fleet);
             tokio::select! {
                 never = &mut health => match never {},
+                never = &mut policy => match never {},
                 Ok(()) = changes.changed() => {}
                 Ok(()) = dispatch.changed() => {}
                 Some(ended) = self.tasks.join_next_with_id() => if let Some(end) = self.lane_ended(ended) {
@@ -181,7 +182,8 @@ impl Door {
             Ok((task, LaneEnd::KeyRefused { reason })) => (task, Some(RelayEnd::KeyRefused { reason })),
             Err(fault) => {
                 // A panic in one lane ends one connection; its place is filled anew.
-                error!(%fault, "the task of a lane has failed");
+                // Not the fault itself: what it panicked with may be somebody's text.
+                error!(panicked = fault.is_panic(), "the task of a lane has failed");
                 (fault.id(), None)
             }
         };

@@ -1,11 +1,10 @@
 //! One connection that serves: frames in, heartbeats and capabilities out, until it ends.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_fleet::Outlook;
-use auxot_protocol::{Capabilities, JobError, ParseError, Policy, ToRouter, ToWorker};
+use auxot_protocol::{Capabilities, JobError, ParseError, ToRouter, ToWorker};
 use futures_util::stream::{SplitStream, StreamExt};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -16,13 +15,17 @@ use crate::desk::Desk;
 use crate::dial::Dialed;
 use crate::dial::Socket;
 use crate::exchange::Surroundings;
+use crate::lanes::Dispatch;
 use crate::order::Order;
 use crate::outbox::{Frame, Outbox};
+use crate::policy::PolicyKeeper;
 use crate::writer::{self, WriteEnd};
 use crate::{silence, telemetry};
 
 /// With nothing heard for so long, a ping asks whether the router lives.
 const PING_AFTER: Duration = Duration::from_secs(15);
+/// How long the router has to close its side after we have closed ours.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// A frame larger than this is parsed off the token path, which it would hold up for milliseconds.
 const LARGE_FRAME: usize = 64 * 1024;
 
@@ -47,8 +50,10 @@ pub(crate) struct Session<'a> {
     pub(crate) lanes: watch::Receiver<u32>,
     /// Capabilities as this lane states them.
     pub(crate) capabilities: &'a (dyn Fn() -> Capabilities + Send + Sync),
-    /// Takes in a policy that the router sent; whether it was news.
-    pub(crate) on_policy: &'a (dyn Fn(Policy) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync),
+    /// Takes in what the router wishes for.
+    pub(crate) policy: &'a PolicyKeeper,
+    /// Changes when the router's way of handing out jobs is found out, and with it this lane's share.
+    pub(crate) dispatch: watch::Receiver<Dispatch>,
     /// What the router was last told; `None` has it told again.
     pub(crate) told: Option<Capabilities>,
 }
@@ -61,18 +66,27 @@ impl Session<'_> {
         // A task of its own: each token wakes it, and must not have everything polled that reading waits for.
         let mut writing = JoinSet::new();
         writing.spawn(writer::write(sink, frames, meter, self.surroundings.config.write_timeout));
+        let mut stream = stream;
         let end = tokio::select! {
-            end = self.read(stream, outbox) => end,
+            end = self.read(&mut stream, outbox) => end,
             Some(end) = writing.join_next() => lost_by(end),
         };
         if matches!(end, SessionEnd::Drained | SessionEnd::Useless) {
-            // The close frame is in the outbox; the writer ends with it or with its own time limit.
-            writing.join_next().await;
+            // The close frame is in the outbox; the writer ends with it or with its own time limit. What comes meanwhile
+            // is read: a socket that is closed with unread bytes resets, and takes with it what the router has not read.
+            let mut hearing = true;
+            while !writing.is_empty() {
+                tokio::select! {
+                    _ = writing.join_next() => {}
+                    heard = stream.next(), if hearing => hearing = matches!(heard, Some(Ok(_))),
+                }
+            }
+            let _ = tokio::time::timeout(FAREWELL, async { while let Some(Ok(_)) = stream.next().await {} }).await;
         }
         end
     }
 
-    async fn read(&mut self, mut stream: SplitStream<Socket>, outbox: Outbox) -> SessionEnd {
+    async fn read(&mut self, stream: &mut SplitStream<Socket>, outbox: Outbox) -> SessionEnd {
         let config = &self.surroundings.config;
         let silence = config.silence();
         let mut heartbeat = tokio::time::interval(config.heartbeat_interval);
@@ -80,6 +94,7 @@ impl Session<'_> {
         heartbeat.reset();
         let mut changes = self.surroundings.fleet.changes();
         let mut departures = self.desk.departures();
+        let mut wishes = self.policy.taken();
         let mut last_heard = Instant::now();
         let mut pinged = false;
         let mut config_due = true;
@@ -100,8 +115,7 @@ impl Session<'_> {
                     last_heard = Instant::now();
                     pinged = false;
                     match self.take(message, &outbox, draining).await {
-                        // A new wish is answered with the capabilities, also where they are the same.
-                        Ok(()) => config_due |= self.told.is_none(),
+                        Ok(()) => {}
                         Err(end) => return end,
                     }
                 }
@@ -113,6 +127,12 @@ impl Session<'_> {
                 }
                 Ok(()) = changes.changed() => config_due = true,
                 Ok(()) = self.lanes.changed() => config_due = true,
+                Ok(()) = self.dispatch.changed() => config_due = true,
+                Ok(()) = wishes.changed() => {
+                    // A new wish is answered with the capabilities, also where they are the same.
+                    self.told = None;
+                    config_due = true;
+                }
                 Ok(()) = self.drain.changed() => {}
                 Ok(()) = departures.changed(), if draining || useless => {}
                 () = silence::until(alarm) => {
@@ -215,9 +235,7 @@ impl Session<'_> {
                 info!(job = %cancel.job_id, known, "job cancelled by the router");
             }
             ToWorker::PolicyUpdate { policy: Some(policy) } => {
-                if (self.on_policy)(*policy).await {
-                    self.told = None;
-                }
+                self.policy.offer(*policy);
             }
             ToWorker::PolicyUpdate { policy: None } => warn!("ignored a policy update without a policy"),
             ToWorker::ConfigAck(ack) if !ack.success => {
@@ -255,6 +273,7 @@ fn lost_by(end: Result<WriteEnd, JoinError>) -> SessionEnd {
         Ok(WriteEnd::Closed) => SessionEnd::Drained,
         Ok(WriteEnd::Stalled) => SessionEnd::Lost { cause: "stalled", detail: "the router takes no bytes".to_owned() },
         Ok(WriteEnd::Failed(detail)) => SessionEnd::Lost { cause: "failed", detail },
-        Err(fault) => SessionEnd::Lost { cause: "failed", detail: format!("the task that writes has failed: {fault}") },
+        // Not the fault itself: what it panicked with may be somebody's text.
+        Err(_) => SessionEnd::Lost { cause: "failed", detail: "the task that writes has failed".to_owned() },
     }
 }

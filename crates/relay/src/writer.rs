@@ -99,8 +99,8 @@ where
 /// Receipts of frames that are begun, each with the place in the socket's stream where its frame ends.
 ///
 /// When a connection ends in the middle of a batch, the frames that the socket has taken whole may have been
-/// read by the router, so their receipts are signed: going on after them can leave a gap, which the terminal
-/// message's full text heals, while going on before them would say things twice. The places are never too
+/// read by the router, so their receipts are signed: going on after them can leave a gap, which only the terminal
+/// message's full text closes, while going on before them would say things twice. The places are never too
 /// high: what else goes out in between (a pong, TLS framing) only adds to the bytes taken.
 struct Unsigned {
     meter: Arc<Meter>,

@@ -60,8 +60,8 @@ struct Release(Queue);
 
 impl Drop for Release {
     fn drop(&mut self) {
-        self.0.hand_over();
-        *self.0.held.lines() = None;
+        let held = self.0.held.lines().take().unwrap_or_default();
+        self.0.pass_on(held);
     }
 }
 
@@ -73,6 +73,12 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<Log> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (queue, log) = queue(io::stderr())?;
     tracing::subscriber::set_global_default(subscriber(config, queue, colour))?;
+    std::panic::set_hook(Box::new(|panic| {
+        // Not what it panicked with, which may hold a caller's text, and not past the queue, where a reader that
+        // hangs would stop every token.
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "a task has panicked; this is a fault of the program");
+    }));
     Ok(log)
 }
 

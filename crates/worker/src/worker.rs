@@ -60,10 +60,8 @@ pub(crate) fn run(settings: Loaded<Settings>, log: &Log) -> ExitCode {
                 error!(fault = format!("{fault:#}"), "cannot serve");
                 ExitCode::from(EXIT_UNAVAILABLE)
             }
-            Some(Err(fault)) => {
-                error!(%fault, "the task that serves has failed");
-                ExitCode::FAILURE
-            }
+            // The panic itself has been logged.
+            Some(Err(_)) => ExitCode::FAILURE,
             None => ExitCode::FAILURE,
         }
     });

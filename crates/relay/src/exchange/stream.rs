@@ -87,7 +87,11 @@ impl Exchange {
 
     /// Takes in every event that one wake-up brought, and says how many there were.
     fn hear(&mut self, upstream: &mut Upstream, filled: Result<Fill, ExchangeError>) -> Result<(Fill, usize), Ending> {
-        let filled = filled.map_err(|error| self.upstream_fault(&error))?;
+        let filled = match filled {
+            // It has said that it is done; how it hangs up does not matter.
+            Err(ExchangeError::Cut) if self.answer.is_done() => Fill::End,
+            other => other.map_err(|error| self.upstream_fault(&error))?,
+        };
         let mut events = 0;
         loop {
             match upstream.next_event() {

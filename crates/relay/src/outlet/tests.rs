@@ -126,3 +126,45 @@ proptest! {
         prop_assert_eq!(text, heard);
     }
 }
+
+#[tokio::test]
+async fn an_end_that_only_the_lane_that_was_left_has_is_said_again() {
+    let (mut left, mut next) = (Lane::new(), Lane::new());
+    let (tell, asks) = watch::channel(left.outbox.clone());
+    let mut outlet = Outlet::new(asks, CancellationToken::new(), Duration::from_secs(3600));
+    let room = outlet.room().expect("room");
+    outlet.send(room, "end", 1, true);
+    left.begin();
+    tell.send_replace(next.outbox.clone());
+    assert!(matches!(outlet.turn(Wants::Written).await, Turn::Settling));
+    let mut heard = String::new();
+    left.flush(&mut heard);
+    assert!(matches!(outlet.turn(Wants::Written).await, Turn::Adopted));
+    assert_eq!(outlet.written(), 1, "written, but not where it was asked for");
+    outlet.rewind(0);
+    assert_eq!((outlet.sent(), outlet.written()), (0, 0));
+    let room = outlet.room().expect("room");
+    outlet.send(room, "end", 1, true);
+    next.begin();
+    next.flush(&mut heard);
+    assert_eq!((outlet.written(), heard.as_str()), (1, "endend"));
+}
+
+#[tokio::test]
+async fn a_last_cry_goes_before_what_is_queued_and_instead_of_it() {
+    let mut lane = Lane::new();
+    let (_tell, asks) = watch::channel(lane.outbox.clone());
+    let mut outlet = Outlet::new(asks, CancellationToken::new(), Duration::from_secs(3600));
+    for upto in 1..=64 {
+        let room = outlet.room().expect("room");
+        outlet.send(room, "text", upto, false);
+    }
+    assert!(outlet.room().is_none(), "full");
+    outlet.cry("broken".to_owned());
+    let mut heard = String::new();
+    for _ in 0..70 {
+        lane.begin();
+        lane.flush(&mut heard);
+    }
+    assert_eq!(heard, "broken");
+}
