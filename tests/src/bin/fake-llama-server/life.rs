@@ -152,7 +152,7 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
     // In child mode the engine waits for the thread that reads stdin, and only the order to exit ends that thread: a
     // TERM alone leaves a process that serves nobody and stays.
     let mut told = orders.is_none();
-    let mut served = false;
+    let (mut served, mut signalled) = (false, false);
     loop {
         if served && told {
             return 0;
@@ -188,10 +188,12 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
             }
         } else if !lost {
             lost = true;
-        } else if engine.phase.send_replace(Phase::Stopping) == Phase::Stopping && !ordered {
+        } else if engine.phase.send_replace(Phase::Stopping) == Phase::Stopping && signalled && !ordered {
             log::line('W', "srv", "Received second interrupt, terminating immediately.");
             return 1;
         }
+        // A TERM behind an order is the first one all the same: they come together, in any order.
+        signalled |= !ordered;
     }
 }
 
