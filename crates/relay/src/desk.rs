@@ -1,22 +1,19 @@
-//! The table of jobs this worker holds, whichever lane they came by.
+//! The jobs this worker holds, whichever lane they came by: each a task, until it leaves.
 //!
-//! Each job is here from its arrival until its terminal message is in a socket. The key is the
-//! router's id, the identity is id **and** conversation: the same id with other messages is a new
-//! round, with the same messages it is a duplicate or the router asking again after a lost link,
-//! and then the running job moves to the lane that asked.
+//! Each job is here from its arrival until its terminal message is in a socket. The same id with other
+//! messages is a new round, with the same messages it is a duplicate or the router asking again after a
+//! lost link, and then the running job moves to the lane that asked. The `table` decides; the desk does.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-use tokio_util::sync::CancellationToken;
 
-use crate::encores::Encores;
 use crate::exchange::{self, Exchange, Surroundings};
 use crate::order::Order;
 use crate::outbox::{Frame, Outbox};
+use crate::table::{Known, Round, Table};
 
 /// All jobs of this worker.
 #[derive(Debug)]
@@ -28,18 +25,8 @@ pub(crate) struct Desk {
 
 #[derive(Debug, Default)]
 struct State {
-    held: HashMap<String, Held>,
-    ended: Encores,
+    table: Table,
     tasks: JoinSet<()>,
-    rounds: u64,
-}
-
-#[derive(Debug)]
-struct Held {
-    round: u64,
-    fingerprint: u64,
-    cancel: CancellationToken,
-    lane: watch::Sender<Outbox>,
 }
 
 /// What became of a job that arrived.
@@ -67,67 +54,58 @@ impl Desk {
         if let Some(known) = self.adopt(&order, from) {
             return known;
         }
-        let (id, fingerprint) = (order.job.job_id.clone(), order.fingerprint);
+        let (job_id, fingerprint) = (order.job.job_id.clone(), order.fingerprint);
         let (seat, cancel, lane) = exchange::Seat::new(from);
         // Made before the table is locked: it reads what the caller wrote, and a panic there must harm this job alone.
         let exchange = Exchange::new(order, seat, Arc::clone(&self.surroundings));
         let mut state = self.lock();
-        state.ended.forget(&id);
-        state.rounds += 1;
-        let round = state.rounds;
-        let held = Held { round, fingerprint, cancel, lane };
-        let leave = Leave { desk: Arc::clone(self), job_id: id.clone(), round };
-        let accepted = match state.held.insert(id, held) {
-            // Nothing of the old round goes out from here on.
-            Some(old) => {
-                old.cancel.cancel();
-                Accepted::NewRound
-            }
-            None => Accepted::Started,
-        };
+        let (round, replaced) = state.table.begin(&job_id, fingerprint, cancel, lane);
+        let leave = Leave { desk: Arc::clone(self), job_id, round };
         // Ended tasks are taken out as new ones come in, so the set is as large as the work.
         while state.tasks.try_join_next().is_some() {}
         state.tasks.spawn(exchange::run(exchange, leave));
-        accepted
+        if replaced { Accepted::NewRound } else { Accepted::Started }
     }
 
     /// Moves a job that is here already to the lane that asked for it; `None` if it is not here.
     pub(crate) fn adopt(&self, order: &Order, from: &Outbox) -> Option<Accepted> {
         let mut state = self.lock();
-        if let Some(words) = state.ended.ask(order, from) {
-            let from = from.clone();
-            // A lane that is lost before it has them is asked for them again by the next one.
-            state.tasks.spawn(async move { _ = from.send(Frame::Text(words, None)).await });
-            return Some(Accepted::Repeated);
+        match state.table.ask(order, from)? {
+            Known::Here => Some(Accepted::Duplicate),
+            Known::Moved => {
+                drop(state);
+                // The lane it has left may have waited for it to close.
+                self.departures.send_modify(|count| *count += 1);
+                Some(Accepted::Adopted)
+            }
+            Known::Ended(words) => {
+                // A lane that is lost before it has them is asked for them again by the next one.
+                let frame = Frame::Text(words, None);
+                match from.try_reserve() {
+                    Some(room) => _ = room.send(frame),
+                    None => {
+                        let from = from.clone();
+                        state.tasks.spawn(async move { _ = from.send(frame).await });
+                    }
+                }
+                Some(Accepted::Repeated)
+            }
         }
-        let held = state.held.get(&order.job.job_id).filter(|held| {
-            // One that was cancelled is on its way out, so asking for it again begins it anew.
-            held.fingerprint == order.fingerprint && !held.cancel.is_cancelled()
-        })?;
-        if held.lane.borrow().is_same_lane(from) {
-            return Some(Accepted::Duplicate);
-        }
-        held.lane.send_replace(from.clone());
-        drop(state);
-        // The lane it has left may have waited for it to close.
-        self.departures.send_modify(|count| *count += 1);
-        Some(Accepted::Adopted)
     }
 
     /// The router no longer wants a job; whether it was here.
     pub(crate) fn cancel(&self, job_id: &str) -> bool {
-        let state = self.lock();
-        state.held.get(job_id).inspect(|held| held.cancel.cancel()).is_some()
+        self.lock().table.cancel(job_id)
     }
 
     /// Jobs held now, running or waiting.
     pub(crate) fn len(&self) -> usize {
-        self.lock().held.len()
+        self.lock().table.len()
     }
 
     /// Whether a lane has a job to finish.
     pub(crate) fn is_busy(&self, lane: &Outbox) -> bool {
-        self.lock().held.values().any(|held| held.lane.borrow().is_same_lane(lane))
+        self.lock().table.is_busy(lane)
     }
 
     /// Changes whenever a job has left, or has left its lane for another.
@@ -160,7 +138,7 @@ impl Desk {
 pub(crate) struct Leave {
     desk: Arc<Desk>,
     job_id: String,
-    round: u64,
+    round: Round,
 }
 
 impl Leave {
@@ -169,18 +147,13 @@ impl Leave {
         let config = &self.desk.surroundings.config;
         // A link that died in silence is known to be lost only so much later.
         let window = config.adopt_window + config.silence();
-        self.desk.lock().ended.keep(order, words, lane, window);
+        self.desk.lock().table.ended.keep(order, words, lane, window);
     }
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        let mut state = self.desk.lock();
-        // A later round under the same id is not ours to remove.
-        if state.held.get(&self.job_id).is_some_and(|held| held.round == self.round) {
-            state.held.remove(&self.job_id);
-        }
-        drop(state);
+        self.desk.lock().table.leave(&self.job_id, self.round);
         self.desk.departures.send_modify(|count| *count += 1);
     }
 }

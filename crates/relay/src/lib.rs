@@ -8,8 +8,8 @@
 //! capabilities again whenever the truth has changed, beside one `writer` that empties the lane's
 //! bounded `outbox`. What the worker says of itself goes before what it says of jobs.
 //!
-//! A job is looked through once (`order`) and goes to the `desk`, the table of all jobs whichever lane
-//! they came by. There it becomes an `exchange`: straight-line code that waits for the fleet's lease,
+//! A job is looked through once (`order`) and goes to the `desk`, which holds all jobs whichever lane
+//! they came by and asks its `table` what to do with them. There it becomes an `exchange`: straight-line code that waits for the fleet's lease,
 //! makes the engine's request (`attempt`), reads the engine's events into an `answer` over a
 //! `transcript`, and ends in exactly one `ending`. All it has to say leaves by its `outlet`.
 //!
@@ -64,6 +64,7 @@ mod relay;
 mod session;
 mod silence;
 mod stats;
+mod table;
 mod telemetry;
 mod tls;
 mod transcript;
