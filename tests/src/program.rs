@@ -11,6 +11,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// How long the pipes of a program that has ended may be held open by others.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// A started program, in its own process group, which is killed when this is dropped.
 #[derive(Debug)]
 pub struct Program {
@@ -132,13 +135,18 @@ impl Program {
         let _ = nix::sys::signal::kill(self.as_pid(), signal);
     }
 
-    /// Waits for its end; panics with the whole log after `deadline`.
+    /// Waits for its end and for the last of its lines; panics with the whole log after `deadline`.
     pub async fn ended(&mut self, deadline: Duration) -> ExitStatus {
-        match tokio::time::timeout(deadline, self.child.wait()).await {
+        let status = match tokio::time::timeout(deadline, self.child.wait()).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) => panic!("cannot wait for the program: {error}"),
             Err(_) => panic!("not ended within {deadline:?}:\n{}", self.lines().join("\n")),
-        }
+        };
+        // What it wrote last may still be in the pipes. Their end is the end of their readers; only somebody else who
+        // holds them open keeps them from it.
+        let read = async { while self.news.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(LAST_LINES, read).await;
+        status
     }
 
     fn as_pid(&self) -> Pid {
