@@ -48,7 +48,7 @@ pub struct Config {
     pub stop_kill: Duration,
     /// Failures in a row after which a model is given up; the first is followed by an immediate restart.
     pub restart_budget: u32,
-    /// Upper bound of the second restart's random delay; it doubles with each further one.
+    /// Upper bound of the second restart's delay, which is random above its half; it doubles with each further one.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub restart_delay: Duration,
     /// Upper bound of every restart delay.

@@ -29,7 +29,8 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// How long to wait before attempt `attempt` (1 is the first restart): nothing at first, because most crashes are
-    /// single ones, then exponential with full jitter. The shortest is 1 ms, so that only the first is "at once".
+    /// single ones, then exponential, between half of a ceiling and the ceiling: a child that failed again needs time
+    /// (for its device's memory to be given back), so its budget is not spent in no time by chance.
     pub(crate) fn delay(&self, attempt: u32, run: RunId) -> Duration {
         if attempt <= 1 {
             return Duration::ZERO;
@@ -37,7 +38,7 @@ impl Policy {
         let doublings = (attempt - 2).min(31);
         let ceiling = self.backoff_base.saturating_mul(1 << doublings).min(self.backoff_max);
         let share = f64::from((mix(self.seed ^ run.0) >> 32) as u32) / f64::from(u32::MAX);
-        ceiling.mul_f64(share).max(Duration::from_millis(1))
+        ceiling.mul_f64(0.5 + share / 2.0)
     }
 
     /// The failures that still count against a child that became ready at `since`.
