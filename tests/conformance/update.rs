@@ -85,3 +85,26 @@ async fn c19_other_sizes_are_followed_where_the_operator_has_set_none() {
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(starts(&stage), 2);
 }
+
+#[tokio::test]
+async fn c19_a_job_that_outlasts_the_drain_does_not_hold_up_the_new_size() {
+    let settings = [
+        ("AUXOT_MAX_PARALLEL", ""),
+        ("AUXOT_CTX_SIZE", ""),
+        ("AUXOT_FLEET__DRAIN_TIMEOUT", "300ms"),
+        // The engine waits for its clients; a second signal would end it only then.
+        ("AUXOT_ENGINE__STOP_GRACE", "15s"),
+    ];
+    let (mut stage, mut link) = Stage::serving("", &settings).await;
+    link.send(&job("endless", "fake: --stall-at 1")).await;
+    link.about("endless").await;
+    let asked = std::time::Instant::now();
+    update(&mut link, &policy("tiny-chat", "Q4_K_M", 1024, 3)).await;
+    let error = link.outcome("endless").await.failed().to_owned();
+    assert_eq!(error, "inference error: model server stopped in the middle of the answer");
+    link.take("the new sizes", |frame| frame["type"] == "config" && frame["capabilities"]["total_slots"] == 3).await;
+    assert!(asked.elapsed() < std::time::Duration::from_secs(10), "{:?}", asked.elapsed());
+    link.says("after", "resized").await;
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(starts(&stage), 2);
+}

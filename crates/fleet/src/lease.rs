@@ -57,6 +57,19 @@ impl Lease {
         self.shared.turn(self.member, generation_of(self.run), status);
     }
 
+    /// Resolves when the engine is being ended, or is gone. An engine that is told to end waits for its clients, so who
+    /// holds a lease hangs up then.
+    pub async fn called_in(&self) {
+        let (run, mut status) = (self.ready.run, self.status.clone());
+        let ending = status.wait_for(|status| match &status.state {
+            State::Ready(ready) => ready.run != run,
+            State::Draining => false,
+            _ => true,
+        });
+        // Its driver is gone, and the engine with it.
+        let _ = ending.await;
+    }
+
     /// The pulse of this job: the instance takes it as a sign of life of its engine.
     pub fn progressed(&self) {
         self.claim.progress();

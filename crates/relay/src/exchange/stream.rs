@@ -23,7 +23,14 @@ impl Exchange {
             OpenError::Io(_) => Ending::Unreadable(error.to_string()),
         })?;
         drop(body);
-        let status = self.within(Some(headers), upstream.head()).await?.map_err(|error| self.upstream_fault(&error))?;
+        let head = async {
+            tokio::select! {
+                biased;
+                head = upstream.head() => head,
+                () = lease.called_in() => Err(ExchangeError::Cut),
+            }
+        };
+        let status = self.within(Some(headers), head).await?.map_err(|error| self.upstream_fault(&error))?;
         if status != 200 {
             return Err(self.refusal(&mut upstream, status).await);
         }
@@ -48,7 +55,8 @@ impl Exchange {
         let alarm = silence::until(self.next_alarm(last_heard));
         let (cancel, shutdown) = (self.cancel.clone(), self.surroundings.shutdown.clone());
         let (cancelled, shut_down) = (cancel.cancelled(), shutdown.cancelled());
-        tokio::pin!(alarm, cancelled, shut_down);
+        let called_in = lease.called_in();
+        tokio::pin!(alarm, cancelled, shut_down, called_in);
         loop {
             self.mention_progress();
             self.send_what_fits();
@@ -74,6 +82,7 @@ impl Exchange {
                 }
                 () = &mut cancelled => return Err(self.called_off()),
                 () = &mut shut_down => return Err(Ending::ShuttingDown),
+                () = &mut called_in => return Err(self.upstream_fault(&ExchangeError::Cut)),
                 turn = self.outlet.turn(wants) => self.take_turn(turn)?,
                 () = &mut alarm => {
                     if Instant::now() >= self.next_alarm(last_heard) {
