@@ -79,6 +79,7 @@ if [ -z "${DEMO_MODEL:-}" ]; then
   extra="[\"--chat-template-file\", \"$run/continue.jinja\"]"
 fi
 "${clean[@]}" AUXOT_ENGINE__EXTRA_ARGS="$extra" AUXOT_ROUTER_URL="http://$address" AUXOT_GPU_KEY_FILE="$run/worker.key" AUXOT_METRICS_PORT=0 \
+  AUXOT_RUNTIME_DIR="$run/engines" XDG_STATE_HOME="$run/state" \
   AUXOT_LLAMA_BINARY="$engine" AUXOT_MODELS_DIR="$(dirname "$model")" AUXOT_GPU_AUTOLOAD_MODELS="$name" \
   "$bin/auxot-worker" >"$run/worker.log" 2>&1 &
 worker=$!
