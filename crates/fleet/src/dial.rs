@@ -4,6 +4,8 @@
 //! of the whole context, then one slot of ever less context. What holds a size holds all after it, so two marks are
 //! all there is to know: up to where sizes are known not to fit, and from where they are known to fit. The search
 //! halves what lies between, among the slots as long as one slot of the whole context is not known to be too much.
+//!
+//! An estimate saves loads: the size it names is tried first, then its neighbour, which is all where it was right.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,17 @@ pub(crate) struct Dial {
     too_large: usize,
     /// The first that is known to fit.
     fits: Option<usize>,
+    guess: Guess,
+}
+
+/// What an estimate has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    Nothing,
+    /// This is the largest that should fit.
+    Largest(usize),
+    /// That was tried; this is its neighbour.
+    Neighbour(usize),
 }
 
 /// What to do next.
@@ -54,7 +67,7 @@ impl Dial {
         });
         let mut row: Vec<Size> = slots.chain(parts.filter(|size| size.ctx > 0)).collect();
         row.dedup();
-        Self { row, too_large: 0, fits: None }
+        Self { row, too_large: 0, fits: None, guess: Guess::Nothing }
     }
 
     /// A search whose end is known from an earlier run; begun anew if that size is none of this row.
@@ -64,6 +77,13 @@ impl Dial {
             (dial.too_large, dial.fits) = (at, Some(at));
         }
         dial
+    }
+
+    /// Takes in an estimate, unless one is being followed or something is known to fit.
+    pub(crate) fn estimate(&mut self, fits: impl FnMut(&Size) -> bool) {
+        if self.guess == Guess::Nothing && self.fits.is_none() {
+            self.guess = self.row.iter().position(fits).map_or(Guess::Nothing, Guess::Largest);
+        }
     }
 
     /// What to do next.
@@ -79,9 +99,30 @@ impl Dial {
             // Nothing is known yet: what is wanted comes first.
             None if self.too_large == 0 => Next::Try(self.row[0]),
             None if self.too_large >= self.row.len() => Next::Hopeless,
-            // Of two in the middle the larger one: the load that it may cost is paid only once.
-            _ => Next::Try(self.row[self.too_large + (end - self.too_large - 1) / 2]),
+            _ => {
+                let open = end.max(self.fits.unwrap_or(self.row.len()));
+                // Of two in the middle the larger one: the load that it may cost is paid only once.
+                let middle = self.too_large + (end - self.too_large - 1) / 2;
+                Next::Try(self.row[self.guessed(open).unwrap_or(middle)])
+            }
         }
+    }
+
+    /// The size that the estimate would have tried, where nobody knows whether it fits.
+    fn guessed(&self, end: usize) -> Option<usize> {
+        match self.guess {
+            Guess::Largest(at) | Guess::Neighbour(at) => Some(at).filter(|at| (self.too_large..end).contains(at)),
+            Guess::Nothing => None,
+        }
+    }
+
+    /// What an attempt at a place says of the estimate.
+    fn learn(&mut self, at: usize, neighbour: Option<usize>) {
+        self.guess = match self.guess {
+            Guess::Largest(guess) if guess == at => neighbour.map_or(Guess::Nothing, Guess::Neighbour),
+            Guess::Neighbour(guess) if guess == at => Guess::Nothing,
+            other => other,
+        };
     }
 
     /// The size to start with: what is being tried, or the largest that fits; the wanted one where none does.
@@ -107,6 +148,7 @@ impl Dial {
         if let Some(at) = self.place(size) {
             self.fits = Some(self.fits.map_or(at, |fits| fits.min(at)));
             self.too_large = self.too_large.min(at);
+            self.learn(at, at.checked_sub(1));
         }
     }
 
@@ -115,6 +157,7 @@ impl Dial {
         if let Some(at) = self.place(size) {
             self.too_large = self.too_large.max(at + 1);
             self.fits = self.fits.filter(|fits| *fits > at);
+            self.learn(at, Some(at + 1));
         }
     }
 

@@ -55,6 +55,7 @@ mod acquire;
 mod config;
 mod dial;
 mod engines;
+mod estimate;
 mod fleet;
 mod identity;
 mod judge;

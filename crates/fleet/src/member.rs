@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::Model;
+use auxot_gpu::Sample;
 use auxot_instance::{InstanceHandle, Ready, Spec, State, Status};
 
 use crate::dial::{Next, Size};
+use crate::estimate::should_fit;
 use crate::identity::FileId;
 use crate::outlook::Outlook;
 use crate::plan::{Plan, size_of};
@@ -96,10 +98,10 @@ impl Member {
     }
 
     /// Takes in a new state of the process.
-    pub(crate) fn turn(&mut self, status: Status) -> Turn {
+    pub(crate) fn turn(&mut self, status: Status, devices: &Sample) -> Turn {
         self.status = status;
         let settled = self.is_settled();
-        let found = self.judge_size();
+        let found = self.judge_size(devices);
         let mut turn = Turn { changing: settled && !self.is_settled(), found, ..Turn::default() };
         match &self.status.state {
             // One that only showed that its size fits, and gives way to a larger one, serves nobody.
@@ -121,7 +123,7 @@ impl Member {
     }
 
     /// Learns from a load that ended, well or not, and decides what is to run next. Gives the size that stays.
-    fn judge_size(&mut self) -> Option<Size> {
+    fn judge_size(&mut self, devices: &Sample) -> Option<Size> {
         match &self.status.state {
             // How one fares that is to go anyway decides nothing.
             _ if self.is_ending() => None,
@@ -131,12 +133,12 @@ impl Member {
             }
             // Whatever the words of its end: a smaller one of the same is known to load.
             State::BackingOff { .. } | State::Failed { .. } if self.tries_for_more() => {
-                self.failed(true);
+                self.failed(true, devices);
                 None
             }
             State::Failed { cause } => {
                 let memory = cause.class.is_memory();
-                self.failed(memory);
+                self.failed(memory, devices);
                 None
             }
             _ => None,
@@ -157,13 +159,16 @@ impl Member {
         }
     }
 
-    fn failed(&mut self, for_want_of_memory: bool) {
+    fn failed(&mut self, for_want_of_memory: bool, devices: &Sample) {
         let before = match std::mem::replace(&mut self.shape, Shape::Settled) {
             Shape::Settled => None,
             Shape::Ending { before } | Shape::Trying { before } => before,
         };
         if for_want_of_memory {
             self.plan.dial.failed(size_of(&self.spec));
+            if let Some(fits) = should_fit(&self.model, devices) {
+                self.plan.dial.estimate(fits);
+            }
             if self.plan.dial.next() != Next::Hopeless {
                 self.shape = Shape::Ending { before };
                 return;

@@ -65,9 +65,10 @@ impl Shared {
 
     /// Takes in a new state of a member's process.
     pub(crate) fn turn(self: &Arc<Self>, id: MemberId, generation: u64, status: Status) {
+        let devices = self.devices.borrow().clone();
         let mut judge = self.lock();
         let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == generation) else { return };
-        let turn = member.turn(status);
+        let turn = member.turn(status, &devices);
         let wanted = member.plan.dial.wanted();
         let found = turn.found.map(|size| (member.plan.key.clone(), Some(size).filter(|size| *size != wanted)));
         let failed = member.has_failed();

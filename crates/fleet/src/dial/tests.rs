@@ -60,7 +60,46 @@ fn a_known_end_is_where_the_next_run_begins_and_less_is_searched_if_it_fits_no_m
     assert_eq!(Dial::known(WANTED, Size { slots: 99, ctx: 1 }), Dial::new(WANTED));
 }
 
+/// A search that begins to listen to an estimate after its first failure, as a member does.
+fn estimated(mut dial: Dial, memory: u64, estimate: u64) -> (Vec<Size>, Next) {
+    let holds = |memory: u64| move |size: &Size| u64::from(size.slots) * u64::from(size.ctx) <= memory;
+    let mut tried = Vec::new();
+    for _ in 0..100 {
+        let Next::Try(size) = dial.next() else { return (tried, dial.next()) };
+        tried.push(size);
+        if holds(memory)(&size) {
+            dial.loaded(size);
+        } else {
+            dial.failed(size);
+            dial.estimate(holds(estimate));
+        }
+    }
+    panic!("no end: {tried:?}");
+}
+
+#[test]
+fn an_estimate_that_is_right_or_nearly_so_saves_loads() {
+    let (tried, end) = estimated(Dial::new(WANTED), 5 * 8192, 5 * 8192);
+    assert_eq!((slots(&tried), end), (vec![16, 5, 6], Next::Found(Size { slots: 5, ..WANTED })));
+    let (tried, end) = estimated(Dial::new(WANTED), 5 * 8192, 6 * 8192);
+    assert_eq!((slots(&tried), end), (vec![16, 6, 5], Next::Found(Size { slots: 5, ..WANTED })));
+    let context = Size { slots: 1, ctx: 4096 };
+    let (tried, end) = estimated(Dial::new(WANTED), 4096, 4096);
+    assert_eq!((tried.len(), end), (3, Next::Found(context)), "{tried:?}");
+}
+
 proptest! {
+    #[test]
+    fn an_estimate_however_wrong_changes_nothing_but_the_way(
+        slots in 1_u32..=64, ctx in 1_u32..200_000, memory in 0_u64..10_000_000, estimate in 0_u64..10_000_000,
+    ) {
+        let dial = Dial::new(Size { slots, ctx });
+        let (_, end) = search(dial.clone(), memory);
+        let (tried, guided) = estimated(dial, memory, estimate);
+        prop_assert_eq!(guided, end);
+        prop_assert!(tried.len() <= 1 + 2 + 8 + 3, "{} loads", tried.len());
+    }
+
     #[test]
     fn it_is_always_the_largest_that_fits_and_found_in_few_loads(
         slots in 1_u32..=256, ctx in 1_u32..200_000, memory in 0_u64..20_000_000,
