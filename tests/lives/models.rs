@@ -92,3 +92,23 @@ async fn an_engine_whose_program_was_gone_for_a_while_serves_again() {
     let mut again = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
     again.says("two", "it serves").await;
 }
+
+#[tokio::test]
+async fn a_hang_up_gives_a_failed_model_another_chance_and_ends_nothing() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "--abort-at-load");
+    let settings = [
+        ("AUXOT_GPU_AUTOLOAD_MODELS", MODEL),
+        ("AUXOT_ENGINE__RESTART_BUDGET", "2"),
+        ("AUXOT_ENGINE__RESTART_DELAY", "10ms"),
+        ("AUXOT_FLEET__RESCAN_INTERVAL", "1h"),
+    ];
+    let mut worker = stage.worker(&settings).await;
+    worker.line("to=\"failed\"").await;
+    stage.switch(MODEL_FILE, "");
+    worker.program.signal(Signal::SIGHUP);
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    link.says("one", "it serves").await;
+    let told = worker.line("SIGHUP").await;
+    assert!(told.contains("models=1") && told.contains("cannot read the settings again"), "{told}");
+}

@@ -132,6 +132,11 @@ impl Fleet {
         self.shared.reset(model)
     }
 
+    /// Gives every model that has failed, or that waits for its next try, another chance now; how many there are.
+    pub fn reset_failed(&self) -> usize {
+        self.shared.reset_failed()
+    }
+
     /// Starts, replaces and looks for nothing any more; jobs that wait or come still get the slots of what runs.
     /// This is how a drain begins.
     pub fn freeze(&self) {

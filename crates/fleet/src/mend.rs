@@ -21,18 +21,33 @@ impl Shared {
     pub(crate) fn reset(&self, model: Option<&str>) -> Result<(), Refusal> {
         let mut judge = self.lock();
         let id = judge.find(model)?;
+        self.reset_one(&mut judge, id);
+        drop(judge);
+        self.changed();
+        Ok(())
+    }
+
+    pub(crate) fn reset_failed(&self) -> usize {
+        let mut judge = self.lock();
+        let ids: Vec<_> = judge.members.keys().copied().collect();
+        let reset = ids.into_iter().filter(|id| self.reset_one(&mut judge, *id)).count();
+        drop(judge);
+        self.changed();
+        reset
+    }
+
+    /// Whether there was something to mend.
+    fn reset_one(&self, judge: &mut Judge, id: MemberId) -> bool {
         match judge.members.get(&id).map(|member| &member.status.state) {
-            Some(State::Failed { .. }) => self.revive(&mut judge, id, "reset"),
+            Some(State::Failed { .. }) => self.revive(judge, id, "reset"),
             Some(State::BackingOff { .. }) => {
                 if let Some(member) = judge.members.get(&id) {
                     member.handle.reset();
                 }
             }
-            _ => {}
+            _ => return false,
         }
-        drop(judge);
-        self.changed();
-        Ok(())
+        true
     }
 
     /// Looks after those that have failed: whether their files have changed, whether it is time to try again.

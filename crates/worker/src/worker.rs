@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::logging::Log;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{HangUps, Shutdown};
 
 /// The router refuses our key: the operator must act, so a service manager need not try again (`EX_NOPERM`).
 const EXIT_KEY_REFUSED: u8 = 77;
@@ -72,6 +72,7 @@ pub(crate) fn run(settings: Loaded<Settings>, log: &Log) -> ExitCode {
 
 async fn serve(settings: Loaded<Settings>) -> anyhow::Result<ExitCode> {
     let mut shutdown = Shutdown::listen().context("cannot listen for signals")?;
+    let hang_ups = HangUps::listen().context("cannot listen for signals")?;
     for reason in &settings.ignored {
         warn!(reason, "setting ignored");
     }
@@ -82,7 +83,8 @@ async fn serve(settings: Loaded<Settings>) -> anyhow::Result<ExitCode> {
     };
     let Rooms { fleet, staff, relay, server, recorder, drain_timeout, stop_worst_case, sampler } = opened;
     // The staff, the endpoint and the sampler live until the last engine is gone.
-    let beside = async { tokio::join!(staff.run(), server.serve(recorder, fleet.clone())) };
+    let beside =
+        async { tokio::join!(staff.run(), server.serve(recorder, fleet.clone()), hang_ups.serve(fleet.clone())) };
     tokio::pin!(beside);
     let closing = close(&mut shutdown, relay, &fleet, drain_timeout, stop_worst_case);
     let code = tokio::select! {
