@@ -108,3 +108,29 @@ async fn c19_a_job_that_outlasts_the_drain_does_not_hold_up_the_new_size() {
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(starts(&stage), 2);
 }
+
+#[tokio::test]
+async fn c19_a_policy_for_another_kind_of_worker_is_refused_and_the_old_one_stays() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let mut wish = policy("no-such", "Q8_0", 4096, 1);
+    wish["worker_type"] = json!("cli");
+    update(&mut link, &wish).await;
+    stage.worker.line("refused a policy that is not for a GPU worker").await;
+    link.says("after", "the old one serves").await;
+    assert!(stage.worker.lines_with("cannot honour the router's policy").is_empty());
+}
+
+#[tokio::test]
+async fn c19_of_several_updates_at_once_the_newest_counts() {
+    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
+    let (stage, mut link) = Stage::serving("", &settings).await;
+    for slots in [3, 4, 5, 6] {
+        update(&mut link, &policy("tiny-chat", "Q4_K_M", 1024, slots)).await;
+    }
+    link.take("the last size", |frame| frame["type"] == "config" && frame["capabilities"]["total_slots"] == 6).await;
+    link.says("after", "resized").await;
+    let served = link.history().iter().filter(|frame| frame["type"] == "config");
+    let last = served.filter_map(|frame| frame["capabilities"]["total_slots"].as_u64()).next_back();
+    assert_eq!(last, Some(6));
+    assert_eq!(stage.router.connections(), 1);
+}
