@@ -79,7 +79,7 @@ async fn c16_an_end_that_the_router_may_not_have_read_is_said_again() {
     assert_eq!((again.completed(), &again.end["full_response"]), ("", &json!("all of it")));
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(requests(&stage), 1, "without another inference");
-    // On a living connection the same again is meant.
+    // On the connection that has heard it the same again is meant.
     second.send(&asked).await;
     assert_eq!(second.outcome("ended").await.completed(), "all of it");
 }

@@ -89,7 +89,7 @@ proptest! {
                     let (order, lane) = (order(id, conversation), lanes.1[at]);
                     let outbox = lanes.0[lane].0.clone();
                     let known = table.ask(&order, &outbox);
-                    let repeats = ended.get(&id).filter(|(of, by)| *of == conversation && lanes.0[*by].1.is_none());
+                    let repeats = ended.get(&id).filter(|(of, by)| *of == conversation && *by != lane);
                     let here = running.iter_mut().find(|run| run.id == id && run.current && !run.cancelled && run.conversation == conversation);
                     match (repeats.is_some(), here) {
                         (true, _) => {
