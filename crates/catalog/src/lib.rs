@@ -64,6 +64,7 @@ mod walk;
 pub use changes::Changes;
 pub use config::{Alias, Config};
 pub use damaged::{Damaged, Fault};
+pub use disk::replace as replace_file;
 pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use identity::Identity;

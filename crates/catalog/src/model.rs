@@ -7,6 +7,7 @@ use crate::damaged::Fault;
 use crate::gguf::{Gguf, GgufError};
 use crate::kind::Kind;
 use crate::name::{Name, base_name, file_name, stem};
+use crate::need::{Ask, Need, NeedUnknown};
 use crate::quant::Quant;
 use crate::shards::{FileSet, ShardName};
 use crate::walk::Found;
@@ -51,6 +52,22 @@ pub struct Model {
     pub header: Arc<Gguf>,
     /// The header of the file that lets it see or hear.
     pub projector: Option<Arc<Gguf>>,
+}
+
+impl Model {
+    /// The question what it needs in so many slots of so many tokens, as it is started: for embeddings or not.
+    #[must_use]
+    pub fn ask(&self, slots: u32, ctx: u32) -> Ask {
+        if self.kind == Kind::Embedding { Ask::embedding(slots, ctx) } else { Ask::new(slots, ctx) }
+    }
+
+    /// The memory it needs, projector included.
+    ///
+    /// # Errors
+    /// When its header does not say enough.
+    pub fn need(&self, ask: &Ask) -> Result<Need, NeedUnknown> {
+        Need::of(&self.header, self.projector.as_deref(), ask)
+    }
 }
 
 /// The names that one model answers to.

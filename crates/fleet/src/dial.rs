@@ -100,7 +100,8 @@ impl Dial {
             None if self.too_large == 0 => Next::Try(self.row[0]),
             None if self.too_large >= self.row.len() => Next::Hopeless,
             _ => {
-                let open = end.max(self.fits.unwrap_or(self.row.len()));
+                // An estimate may name a smaller context before one slot is known to be too much.
+                let open = self.fits.unwrap_or(self.row.len());
                 // Of two in the middle the larger one: the load that it may cost is paid only once.
                 let middle = self.too_large + (end - self.too_large - 1) / 2;
                 Next::Try(self.row[self.guessed(open).unwrap_or(middle)])

@@ -1,7 +1,6 @@
 //! The sizes that were found to fit, remembered on disk, so that the next start begins with what worked.
 
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -95,13 +94,8 @@ impl Remembered {
 
     /// Replaces the file whole, so that a crash leaves the old one.
     fn write(&self, entries: &[Entry]) -> std::io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let part = self.path.with_extension("part");
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        file.write_all(&serde_json::to_vec_pretty(entries)?)?;
-        file.sync_all()?;
-        std::fs::rename(&part, &self.path)
+        let text = serde_json::to_vec_pretty(entries)?;
+        auxot_catalog::replace_file(&self.path, |mut file| file.write_all(&text).and_then(|()| file.sync_all()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {

@@ -67,7 +67,10 @@ pub(crate) enum LaneEnd {
 /// What came of one attempt to connect.
 enum Attempted {
     Serving(Box<Dialed>, Option<Box<Policy>>),
-    KeyRefused { reason: String },
+    /// The key was never taken.
+    KeyRefused {
+        reason: String,
+    },
     Pause(Duration),
 }
 
@@ -101,12 +104,7 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
                     SessionEnd::Lost { .. } => shared.next_pause(),
                 }
             }
-            Attempted::KeyRefused { reason } => {
-                if !shared.accepted_once.load(Ordering::Relaxed) {
-                    return LaneEnd::KeyRefused { reason };
-                }
-                REFUSED_PAUSE
-            }
+            Attempted::KeyRefused { reason } => return LaneEnd::KeyRefused { reason },
             Attempted::Pause(pause) => pause,
         };
         tokio::select! {
@@ -122,9 +120,6 @@ pub(crate) async fn ask_policy(shared: &Shared) -> Result<Option<Policy>, LaneEn
         match attempt(shared, crate::telemetry::pending()).await {
             // Dropped at once: a job that slipped in comes back by itself, an error would fail it.
             Attempted::Serving(_, policy) => return Ok(policy.map(|policy| *policy)),
-            Attempted::KeyRefused { .. } if shared.accepted_once.load(Ordering::Relaxed) => {
-                tokio::time::sleep(REFUSED_PAUSE).await;
-            }
             Attempted::KeyRefused { reason } => return Err(LaneEnd::KeyRefused { reason }),
             Attempted::Pause(pause) => tokio::time::sleep(pause).await,
         }
@@ -190,8 +185,9 @@ async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
         Greeting::Accepted { gpu_id, policy } => {
             shared.accepted_once.store(true, Ordering::Relaxed);
             metrics::key_refused(false);
-            shared.mark(|marks| marks.id = is_open_source_id(&gpu_id));
-            if is_open_source_id(&gpu_id) {
+            let marked = is_open_source_id(&gpu_id);
+            shared.mark(|marks| marks.id = marked);
+            if marked {
                 // It may not have been there to be asked when we started, or was another one then.
                 shared.marked.notify_one();
             }
@@ -202,7 +198,12 @@ async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
             metrics::key_refused(true);
             metrics::dial_failed("key_refused");
             error!(reason, url = %shared.dialer.url, "the router refuses the worker key; check AUXOT_GPU_KEY");
-            Attempted::KeyRefused { reason }
+            // A key that was good once may be so again.
+            if shared.accepted_once.load(Ordering::Relaxed) {
+                Attempted::Pause(REFUSED_PAUSE)
+            } else {
+                Attempted::KeyRefused { reason }
+            }
         }
         Greeting::Later { reason, after } => {
             warn!(reason, after_s = after.as_secs(), "the router asks us to come back later");

@@ -121,13 +121,9 @@ impl Outlet {
 
     /// Hands over a message that is no part of the answer, if there is room for it now.
     pub(crate) fn mention(&self, text: String) -> bool {
-        match &self.place {
-            Place::Attached { delivery, .. } => self.room().is_some_and(|room| {
-                room.send(Frame::Text(text.into(), Some(Receipt::new(delivery, 0, false))));
-                true
-            }),
-            Place::Settling { .. } | Place::Lost { .. } => false,
-        }
+        let (Place::Attached { delivery, .. }, Some(room)) = (&self.place, self.room()) else { return false };
+        room.send(Frame::Text(text.into(), Some(Receipt::new(delivery, 0, false))));
+        true
     }
 
     /// Up to where the answer is known to be in a socket.

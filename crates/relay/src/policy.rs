@@ -1,7 +1,7 @@
 //! The router's wish on its way to the fleet and to the memo of the last one.
 
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use auxot_fleet::{Fleet, Wish};
@@ -32,14 +32,14 @@ impl PolicyKeeper {
 
     /// Adds to what is true of this worker what follows from the router's wish for certain capabilities.
     pub(crate) fn claim(&self, capabilities: &mut Capabilities) {
-        if let Some(policy) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(policy) = &*self.last() {
             claims::claim(capabilities, &policy.capabilities);
         }
     }
 
     /// The wish to start from.
     pub(crate) fn recalled(&self) -> Option<Wish> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(wish)
+        self.last().as_ref().map(wish)
     }
 
     /// Leaves a policy to be taken in: a model that is not here yet is looked for, which takes its time.
@@ -87,7 +87,7 @@ impl PolicyKeeper {
             warn!(worker_type = policy.worker_type, "refused a policy that is not for a GPU worker");
             return false;
         }
-        if self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(policy.clone()).as_ref() == Some(&policy) {
+        if self.last().replace(policy.clone()).as_ref() == Some(&policy) {
             return false;
         }
         info!(
@@ -108,6 +108,11 @@ impl PolicyKeeper {
             warn!(%fault, "cannot remember the router's policy; the next start asks for it first");
         }
         true
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Policy>> {
+        // A policy is put there whole.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -85,8 +85,7 @@ impl Relay {
             max_message: usize::try_from(config.max_message.as_u64()).unwrap_or(usize::MAX),
             url,
         };
-        let folder = config.state_dir.clone().unwrap_or_else(|| state_dir.to_owned());
-        let memo = Memo::new(&folder, &dialer.url.websocket(), key.expose_secret());
+        let memo = Memo::new(state_dir, &dialer.url.websocket(), key.expose_secret());
         Ok(Self { policy: PolicyKeeper::new(memo), config, key, dialer })
     }
 

@@ -60,9 +60,8 @@ pub(crate) fn run(settings: Loaded<Settings>, log: &Log) -> ExitCode {
                 error!(fault = format!("{fault:#}"), "cannot serve");
                 ExitCode::from(EXIT_UNAVAILABLE)
             }
-            // The panic itself has been logged.
-            Some(Err(_)) => ExitCode::FAILURE,
-            None => ExitCode::FAILURE,
+            // A panic, which has been logged.
+            Some(Err(_)) | None => ExitCode::FAILURE,
         }
     });
     // A blocking task that hangs (a dead network file system, say) must not hold up the end.
@@ -115,8 +114,7 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     auxot_relay::describe_metrics();
     auxot_fleet::describe_metrics();
     auxot_instance::metrics::describe();
-    let index = catalog_index(&settings);
-    let state = settings.router.state_dir.clone().unwrap_or_else(state_dir);
+    let (state, index) = (state_dir(&settings), catalog_index(&settings));
     let relay = Relay::new(settings.router, &state)?;
     let server = Server::bind(&settings.metrics).await?;
     let (sampler, mut devices) = Sampler::start(settings.gpu);
@@ -143,13 +141,14 @@ async fn first_look(devices: &mut watch::Receiver<Arc<Sample>>) {
 
 /// Where the headers of model files are remembered.
 pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
-    settings.router.state_dir.clone().unwrap_or_else(state_dir).join("catalog")
+    state_dir(settings).join("catalog")
 }
 
-/// Where things are remembered: what the service manager gave us, else the user's state folder.
-fn state_dir() -> PathBuf {
+/// Where things are remembered: where the settings say, else what the service manager gave us, else the user's folder.
+fn state_dir(settings: &Settings) -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("STATE_DIRECTORY")
+    let configured = settings.router.state_dir.clone().or_else(|| variable("STATE_DIRECTORY"));
+    configured
         .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("auxot")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/state/auxot")))
         .unwrap_or_else(|| PathBuf::from("/var/lib/auxot"))

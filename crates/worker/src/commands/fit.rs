@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::{Ask, Kind, Model, Need, NeedUnknown};
+use auxot_catalog::{Ask, Model, Need, NeedUnknown};
 use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, plan};
 use auxot_gpu::{Device, Sample};
 use auxot_instance::GpuLayers;
@@ -44,11 +44,7 @@ pub(super) fn usual_ask(settings: &Settings, model: &Model) -> Ask {
     let slots = settings.engine.slots.unwrap_or(SLOTS);
     let ctx = settings.engine.ctx_size.unwrap_or(CTX);
     let ctx = model.ctx_train.filter(|trained| *trained > 0).map_or(ctx, |trained| ctx.min(trained));
-    sized(model, slots, ctx)
-}
-
-fn sized(model: &Model, slots: u32, ctx: u32) -> Ask {
-    if model.kind == Kind::Embedding { Ask::embedding(slots, ctx) } else { Ask::new(slots, ctx) }
+    model.ask(slots, ctx)
 }
 
 /// Plans a model onto the devices as they are now.
@@ -60,17 +56,16 @@ pub(super) fn judge<'a>(
     host: &Device,
 ) -> Result<Verdict<'a>, NeedUnknown> {
     let usual = usual_ask(settings, model);
-    let ask_of = |slots, ctx| Ask { keys: wish.kv_type, values: wish.kv_type, ..sized(model, slots, ctx) };
+    let ask_of = |slots, ctx| Ask { keys: wish.kv_type, values: wish.kv_type, ..model.ask(slots, ctx) };
     let ask = ask_of(wish.slots.unwrap_or(usual.slots), wish.ctx.unwrap_or(usual.ctx));
     let ground = Ground::of(sample, host.free, |_| 0);
     let mut rules = settings.placement.rules(!ground.devices.is_empty());
     if let GpuLayers::Count(layers) = settings.engine.gpu_layers {
         rules.layers = Some(layers as usize);
     }
-    let need_of = |ask: &Ask| Need::of(&model.header, model.projector.as_deref(), ask);
     let place = |need: &Arc<Need>| plan(&Demand::of(need), &ground, &rules, None);
-    let fits = |ask: &Ask| need_of(ask).is_ok_and(|need| place(&Arc::new(need)).is_ok());
-    let need = Arc::new(need_of(&ask)?);
+    let fits = |ask: &Ask| model.need(ask).is_ok_and(|need| place(&Arc::new(need)).is_ok());
+    let need = Arc::new(model.need(&ask)?);
     let outcome = place(&need);
     let trained = model.ctx_train.filter(|trained| *trained >= CTX_STEP).unwrap_or(LONGEST);
     let blocks = largest(trained / CTX_STEP, |blocks| fits(&ask_of(ask.slots, blocks * CTX_STEP)));

@@ -1,6 +1,6 @@
 //! `auxot-worker models show NAME`: all that a header says about one model, a fact in a line.
 
-use auxot_catalog::{Ask, Model, Need};
+use auxot_catalog::{Ask, Model};
 use auxot_fleet::placement::bytes_text;
 
 use super::console::{Console, Paint};
@@ -40,7 +40,7 @@ fn unknown() -> String {
 }
 
 fn needs(model: &Model, ask: &Ask) -> String {
-    match Need::of(&model.header, model.projector.as_deref(), ask) {
+    match model.need(ask) {
         Ok(need) => format!(
             "{} on one device for {} of {} tokens each; see `auxot-worker fit`",
             bytes_text(need.on_one_device()),
@@ -53,7 +53,7 @@ fn needs(model: &Model, ask: &Ask) -> String {
 
 pub(super) fn json(model: &Model, ask: &Ask) -> String {
     let mut whole = model_json(model);
-    let need = Need::of(&model.header, model.projector.as_deref(), ask).ok();
+    let need = model.need(ask).ok();
     whole["needs"] = need.map_or(
         serde_json::Value::Null,
         |need| serde_json::json!({"slots": ask.slots, "ctx": ask.ctx, "bytes": need.on_one_device()}),
