@@ -69,14 +69,8 @@ fn profile(number: usize) -> Profile {
         logits: 1 << 20,
         projector: 0,
     };
-    Profile {
-        name: format!("m{number}"),
-        need: Arc::new(need),
-        remembered: None,
-        pin: number == 0,
-        priority: (number % 3) as i32,
-        ttl: None,
-    }
+    let plain = Profile::new(format!("m{number}"), Arc::new(need));
+    Profile { pin: number == 0, priority: (number % 3) as i32, ..plain }
 }
 
 fn ground(used: &[u64]) -> Ground {
@@ -109,7 +103,7 @@ fn crowded() -> anyhow::Result<Crowd> {
             let holds = placement.shares.iter().map(|share| (share.device.clone(), share.bytes)).collect();
             admission.holds(model, holds);
             admission.measured(ground(&used));
-            admission.ready(model, 1, now);
+            admission.ready(model, 1, 1, now);
         }
         if waiting >= WAITING {
             break;

@@ -33,8 +33,7 @@ impl Behaviour {
             logits: 0,
             projector: 0,
         };
-        let profile =
-            Profile { name: name.into(), need: Arc::new(need), remembered: None, pin: false, priority: 0, ttl: None };
+        let profile = Profile::new(name, Arc::new(need));
         let (load, exit) = (Duration::from_secs(3 + mib / 1024), Duration::from_secs(1));
         Behaviour { profile, slots: 4, load, exit, fails: Vec::new() }
     }

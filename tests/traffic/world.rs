@@ -6,7 +6,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use auxot_fleet::placement::admission::{Admission, Decision, Effect, Life, Limits, ModelId, Moment, Reason, Ticket};
+use auxot_fleet::placement::admission::{
+    Admission, Decision, Effect, Life, Limits, ModelId, Moment, Reason, Run, Ticket,
+};
 use auxot_fleet::placement::{Ground, Room, Rules, SplitMode};
 use auxot_gpu::Kind;
 
@@ -67,7 +69,8 @@ impl World {
     /// Devices of so many MiB each.
     pub(crate) fn new(limits: Limits, devices: &[u64], behaviours: Vec<Behaviour>) -> World {
         let profiles = behaviours.iter().map(|behaviour| behaviour.profile.clone()).collect();
-        let rules = Rules { reserve: 0, host_reserve: 0, split: SplitMode::Layers, ..Rules::default() };
+        let rules =
+            Rules { reserve: 0, host_reserve: 0, split: SplitMode::Layers, unmeasured: false, ..Rules::default() };
         let mut world = World {
             admission: Admission::new(limits, rules, profiles),
             limits,
@@ -144,7 +147,7 @@ impl World {
                 if !self.bodies[model].running.remove(&ticket) {
                     return;
                 }
-                self.admission.left(model, now)
+                self.admission.left(model, Run::from(self.bodies[model].load), now)
             }
             Event::Gone(model) => {
                 self.bodies[model].holds.clear();
@@ -214,7 +217,7 @@ impl World {
         body.ready_since = Some(self.now);
         body.last_load_failed = false;
         self.measure();
-        self.admission.ready(model, self.behaviours[model].slots, self.now)
+        self.admission.ready(model, Run::from(self.bodies[model].load), self.behaviours[model].slots, self.now)
     }
 
     fn apply(&mut self, effects: Vec<Effect>) {
@@ -251,6 +254,7 @@ impl World {
                     self.at(self.now + self.behaviours[model].load, Event::Loaded(model, load));
                 }
                 Effect::Stop { model } => self.stop(model),
+                Effect::TooLarge { .. } | Effect::NoRoom { .. } => panic!("nobody here asks for that: {effect:?}"),
             }
         }
         self.measure();

@@ -7,7 +7,8 @@
 //! 2. **split over several**, as few as possible: whole layers to each ([`Split::Layers`]) in proportion to what is free,
 //!    or a part of every layer to each ([`Split::Tensor`]);
 //! 3. **in part**: the last layers on devices, the first in host memory, where that is allowed;
-//! 4. **in host memory**, where that is allowed.
+//! 4. **in host memory**, where that is allowed; on a host without any known device, wherever the engine puts it, counted
+//!    as if that were host memory.
 //!
 //! What none of these finds is a [`Misfit`] with the numbers in it. Three promises hold, each a property test: no device
 //! is asked for more than what is free on it less the reserve; more memory never turns a fit into a misfit; and memory that
@@ -87,6 +88,8 @@ pub enum Split {
     Partial,
     /// In host memory.
     Host,
+    /// Wherever the engine puts it: no device is known that it could be told of, or none whose memory can be read.
+    Engine,
 }
 
 /// What a placement took the last time: bytes for each of its shares, where that is known. `None` where nothing is.
@@ -142,7 +145,8 @@ impl Search<'_> {
             }
         }
         if self.rules.host || wanted == 0 {
-            let found = self.demand.in_host_memory();
+            let unseen = wanted > 0 && self.ground.devices.is_empty();
+            let found = if unseen { self.demand.unseen() } else { self.demand.in_host_memory() };
             if self.host_holds(&found) {
                 return Ok(found);
             }

@@ -103,7 +103,8 @@ impl Shared {
             embedding: model.kind == auxot_catalog::Kind::Embedding,
             slots,
             ctx_per_slot: Some(ctx_per_slot),
-            devices: None,
+            layout: Vec::new(),
+            kv_type: None,
             extra_args: Vec::new(),
             env: Vec::new(),
         };

@@ -47,7 +47,7 @@ pub(crate) fn arguments(spec: &Spec, config: &Config, flags: &Flags, listen: &Li
         }
     }
     capacity(&mut line, spec, config);
-    devices(&mut line, spec, config);
+    layout(&mut line, spec, config);
     manners(&mut line, spec, config);
     line.args.extend(config.extra_args.iter().map(OsString::from));
     line.args.extend(spec.extra_args.iter().map(OsString::from));
@@ -77,17 +77,20 @@ fn capacity(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     line.known_pair("--cache-ram", (config.cache_ram.as_u64() >> 20).to_string());
 }
 
-fn devices(line: &mut Line<'_>, spec: &Spec, config: &Config) {
-    match spec.devices.as_deref() {
-        None => {}
-        Some([]) => line.known_pair("--device", "none"),
-        Some(names) => line.known_pair("--device", names.join(",")),
+fn layout(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+    if spec.layout.is_empty() {
+        match config.gpu_layers {
+            GpuLayers::Auto => {}
+            // A number that no model has: older builds read numbers only.
+            GpuLayers::All => line.pair("--n-gpu-layers", "9999"),
+            GpuLayers::Count(count) => line.pair("--n-gpu-layers", count.to_string()),
+        }
+    } else {
+        line.args.extend(spec.layout.iter().map(OsString::from));
     }
-    match config.gpu_layers {
-        GpuLayers::Auto => {}
-        // A number that no model has: older builds read numbers only.
-        GpuLayers::All => line.pair("--n-gpu-layers", "9999"),
-        GpuLayers::Count(count) => line.pair("--n-gpu-layers", count.to_string()),
+    if let Some(kv_type) = &spec.kv_type {
+        line.pair("--cache-type-k", kv_type);
+        line.pair("--cache-type-v", kv_type);
     }
     // It loads everything twice and still does not fail when nothing fits.
     line.known_pair("--fit", "off");

@@ -17,8 +17,10 @@ pub struct Spec {
     pub slots: u32,
     /// Context of each slot in tokens; unset means the configured size, or 4096.
     pub ctx_per_slot: Option<u32>,
-    /// The engine's names of the devices it may use; unset means all, empty means none.
-    pub devices: Option<Vec<String>>,
+    /// The arguments that say where it lies: layers, split, devices. None of them, and the configured layers count.
+    pub layout: Vec<String>,
+    /// How its cache is stored, in the engine's word; unset means the engine's default.
+    pub kv_type: Option<String>,
     /// Arguments added to the command line; they win over ours and over the configured ones.
     pub extra_args: Vec<String>,
     /// Environment added for this child.

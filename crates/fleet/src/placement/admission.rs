@@ -22,6 +22,7 @@
 //! to bring it back. Busy ones only for somebody who has lost patience, and is not of lower priority.
 
 mod contest;
+mod ledger;
 mod model;
 mod settle;
 #[cfg(test)]
@@ -29,9 +30,11 @@ mod tests;
 
 use std::time::Duration;
 
-use super::{Ground, Misfit, Placement, Rules};
+use auxot_catalog::Need;
+
+use super::{Demand, Ground, Misfit, Placement, Rules, plan};
 use model::Model;
-pub use model::{Life, Profile};
+pub use model::{Life, Profile, Want};
 
 /// Time since some beginning, the same for all calls.
 pub type Moment = Duration;
@@ -39,6 +42,8 @@ pub type Moment = Duration;
 pub type Ticket = u64;
 /// A model's place in the list of all.
 pub type ModelId = usize;
+/// Names one life of a model's engine, so that a slot of an earlier one frees nothing in the present one.
+pub type Run = u64;
 
 /// The times and numbers that an operator sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +114,9 @@ pub enum Reason {
     /// The model has failed for good.
     #[error("it has failed")]
     Failed,
+    /// Nothing is loaded any more.
+    #[error("nothing is loaded any more")]
+    Frozen,
 }
 
 /// Something to be done.
@@ -133,6 +141,21 @@ pub enum Effect {
         /// The model.
         model: ModelId,
     },
+    /// Nobody can place a model in its present size, not even if everybody went who may: another size may be set, or
+    /// those who wait be turned away.
+    TooLarge {
+        /// The model.
+        model: ModelId,
+        /// By how much.
+        misfit: Misfit,
+    },
+    /// A model that its owner wants is not loaded yet, because there is no room.
+    NoRoom {
+        /// The model.
+        model: ModelId,
+        /// What is missing.
+        misfit: Misfit,
+    },
     /// Send a job that waited away.
     Refuse {
         /// The job.
@@ -149,6 +172,10 @@ pub struct Admission {
     rules: Rules,
     models: Vec<Model>,
     ground: Ground,
+    /// Places in the list of models that nobody has.
+    vacant: Vec<ModelId>,
+    /// Nothing is loaded any more.
+    frozen: bool,
     /// Something has happened that may let somebody come.
     changed: bool,
     /// Nothing does so of itself before.
@@ -160,7 +187,47 @@ impl Admission {
     #[must_use]
     pub fn new(limits: Limits, rules: Rules, models: Vec<Profile>) -> Self {
         let models = models.into_iter().map(Model::new).collect();
-        Self { limits, rules, models, ground: Ground::default(), changed: true, rest_until: None }
+        let (ground, vacant) = (Ground::default(), Vec::new());
+        Self { limits, rules, models, ground, vacant, frozen: false, changed: true, rest_until: None }
+    }
+
+    /// One more model, which nobody wants yet.
+    pub fn add(&mut self, profile: Profile) -> ModelId {
+        let model = Model::new(profile);
+        if let Some(at) = self.vacant.pop() {
+            self.models[at] = model;
+            return at;
+        }
+        self.models.push(model);
+        self.models.len() - 1
+    }
+
+    /// A model that is not loaded is no more; whoever still waited for it is handed back.
+    pub fn remove(&mut self, model: ModelId) -> Vec<Ticket> {
+        let none = Profile::new("", std::sync::Arc::clone(&self.models[model].profile.need));
+        let gone = std::mem::replace(&mut self.models[model], Model::new(none));
+        self.vacant.push(model);
+        self.changed = true;
+        gone.waiting.into_iter().map(|(ticket, _)| ticket).collect()
+    }
+
+    /// A model is to be run in another way, or in another size, from its next load on.
+    pub fn set(&mut self, model: ModelId, profile: Profile) {
+        self.models[model].set(profile);
+        self.changed = true;
+    }
+
+    /// Other times, numbers and rules, for everything that is decided from now on.
+    pub fn configure(&mut self, limits: Limits, rules: Rules) {
+        (self.limits, self.rules) = (limits, rules);
+        self.changed = true;
+    }
+
+    /// Whether a model could ever lie here if it needed so much.
+    #[must_use]
+    pub fn could_hold(&self, model: ModelId, need: Need) -> bool {
+        let (ground, rules) = self.models[model].allowed(self.ever(model), &self.rules);
+        plan(&Demand::of(&std::sync::Arc::new(need)), &ground, &rules, None).is_ok()
     }
 
     /// Takes in a reading of the devices: free memory as it is measured, loaded models and all others counted.
@@ -182,6 +249,9 @@ impl Admission {
         if of.admits_at_once() {
             of.take_slot(now);
             return (Decision::Admit, Vec::new());
+        }
+        if self.frozen && !matches!(of.life, Life::Loading { .. } | Life::Ready { .. }) {
+            return (Decision::Refuse(Reason::Frozen), Vec::new());
         }
         if of.waiting.len() >= self.limits.max_waiting {
             return (Decision::Refuse(Reason::QueueFull { waiting: of.waiting.len() }), Vec::new());
@@ -208,9 +278,11 @@ impl Admission {
         (decision, effects)
     }
 
-    /// A job has left its slot.
-    pub fn left(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
-        self.models[model].leave_slot(now);
+    /// A job has left its slot of that life.
+    pub fn left(&mut self, model: ModelId, run: Run, now: Moment) -> Vec<Effect> {
+        if !self.models[model].leave_slot(run, now) {
+            return Vec::new();
+        }
         self.changed |= self.models[model].is_idle();
         self.settle(now)
     }
@@ -225,10 +297,74 @@ impl Admission {
         self.settle(now)
     }
 
-    /// A load has ended well: the model has so many slots.
-    pub fn ready(&mut self, model: ModelId, slots: u32, now: Moment) -> Vec<Effect> {
-        self.models[model].ready(slots, now);
+    /// A load has ended well: this life of the model has so many slots.
+    pub fn ready(&mut self, model: ModelId, run: Run, slots: u32, now: Moment) -> Vec<Effect> {
+        self.models[model].ready(run, slots, now);
         self.changed = true;
+        self.settle(now)
+    }
+
+    /// The engine of a loaded model has ended unasked and is started again by its keeper, in the same place.
+    pub fn lost(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+        self.models[model].lost(now);
+        self.settle(now)
+    }
+
+    /// The owner wants a model here, or does not any more.
+    pub fn want(&mut self, model: ModelId, want: Want, now: Moment) -> Vec<Effect> {
+        let of = &mut self.models[model];
+        if std::mem::take(&mut of.told_to_go)
+            && let Life::Ready { draining, .. } = &mut of.life
+        {
+            *draining = None;
+        }
+        if !matches!(of.life, Life::Ready { .. } | Life::Failed) {
+            (of.want, of.told_no_room) = (want, false);
+        }
+        self.changed = true;
+        self.settle(now)
+    }
+
+    /// The owner wants a model gone: its jobs may go on until then. Whoever waits for it goes on waiting, and so it comes
+    /// back, unless they are [dismissed](Admission::dismiss).
+    pub fn unload(&mut self, model: ModelId, until: Moment, now: Moment) -> Vec<Effect> {
+        let of = &mut self.models[model];
+        let mut effects = Vec::new();
+        of.want = Want::Nobody;
+        match &mut of.life {
+            Life::Ready { draining, .. } => {
+                *draining = Some(draining.map_or(until, |before| before.min(until)));
+                of.told_to_go = true;
+            }
+            Life::Loading { placement, .. } => {
+                of.life = Life::Leaving { placement: placement.clone() };
+                effects.push(Effect::Stop { model });
+            }
+            Life::BackingOff { .. } => of.life = Life::Absent,
+            Life::Absent | Life::Coming { .. } | Life::Leaving { .. } | Life::Failed => {}
+        }
+        self.changed = true;
+        effects.extend(self.settle(now));
+        effects
+    }
+
+    /// Everybody who waits for a model is handed back.
+    pub fn dismiss(&mut self, model: ModelId) -> Vec<Ticket> {
+        self.changed = true;
+        self.models[model].waiting.drain(..).map(|(ticket, _)| ticket).collect()
+    }
+
+    /// The end of a model that can never fit in any size: whoever waits is sent away, and it is not wanted any more.
+    pub fn turn_away(&mut self, model: ModelId, misfit: &Misfit) -> Vec<Effect> {
+        let of = &mut self.models[model];
+        (of.too_large, of.want) = (false, Want::Nobody);
+        let waiting = of.waiting.drain(..);
+        waiting.map(|(ticket, _)| Effect::Refuse { ticket, reason: Reason::DoesNotFit(misfit.clone()) }).collect()
+    }
+
+    /// Nothing is loaded any more. Whoever waits for what does not run is sent away.
+    pub fn freeze(&mut self, now: Moment) -> Vec<Effect> {
+        self.frozen = true;
         self.settle(now)
     }
 
@@ -241,6 +377,15 @@ impl Admission {
     /// A load has failed, or a loaded model has ended unasked. It may be tried again at `retry`, or never.
     pub fn failed(&mut self, model: ModelId, retry: Option<Moment>, now: Moment) -> Vec<Effect> {
         self.models[model].failed(retry);
+        self.changed = true;
+        self.settle(now)
+    }
+
+    /// A load has failed, and another one, perhaps of another size, may be tried at once.
+    pub fn again(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+        let of = &mut self.models[model];
+        of.doubted = true;
+        of.unplace(Life::Absent);
         self.changed = true;
         self.settle(now)
     }
@@ -262,6 +407,15 @@ impl Admission {
     /// Time has passed: to be called at [`Admission::wake_at`], and harmless at any time.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
         self.settle(now)
+    }
+
+    /// Jobs that run on a model.
+    #[must_use]
+    pub fn busy(&self, model: ModelId) -> u32 {
+        match self.models[model].life {
+            Life::Ready { busy, .. } => busy,
+            _ => 0,
+        }
     }
 
     /// Where a model is in its life.

@@ -3,12 +3,16 @@
 use super::{Placement, Split};
 
 impl Placement {
-    /// The engine's arguments: always all of them, because each one's default depends on the others.
+    /// The engine's arguments: always all of them, because each one's default depends on the others, or
+    /// none where it is left to the engine.
     ///
     /// The engine gives layer `i` of `n` to the device in whose part of the split `i / n` lies, so that with the numbers
     /// of layers as the split every device gets exactly its own.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
+        if self.split == Split::Engine {
+            return Vec::new();
+        }
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut arguments = words(&["--n-gpu-layers"]);
         arguments.push(self.offloaded.to_string());
@@ -22,7 +26,7 @@ impl Placement {
                     self.shares.iter().map(|share| ((share.weights + share.cache) >> 20).max(1).to_string()).collect();
                 arguments.push(parts.join(","));
             }
-            (Split::Whole | Split::Layers | Split::Partial, _) => {
+            (Split::Whole | Split::Layers | Split::Partial | Split::Engine, _) => {
                 arguments.extend(words(&["--split-mode", "layer", "--tensor-split"]));
                 let parts: Vec<String> = self.shares.iter().map(|share| share.layers.len().to_string()).collect();
                 arguments.push(parts.join(","));
@@ -35,6 +39,9 @@ impl Placement {
     /// the driver itself takes; a PCI address, which is what other devices have, is nothing a driver could be told.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
+        if self.split == Split::Engine {
+            return Vec::new();
+        }
         let ids: Vec<&str> = self.shares.iter().map(|share| share.device.as_str()).collect();
         if ids.iter().all(|id| id.starts_with("GPU-") || id.starts_with("MIG-")) {
             vec![("CUDA_VISIBLE_DEVICES".to_owned(), ids.join(","))]

@@ -39,6 +39,8 @@ impl Config {
             partial: self.partial,
             host: self.host || !has_devices,
             layers: None,
+            host_limit: None,
+            unmeasured: true,
         }
     }
 }

@@ -47,7 +47,9 @@ impl Placement {
             .map(|share| match self.split {
                 // The parts follow from what was free; a GiB more or less is another placement.
                 Split::Tensor => format!("{} GiB", (share.weights + share.cache) >> 30),
-                Split::Whole | Split::Layers | Split::Partial | Split::Host => share.layers.len().to_string(),
+                Split::Whole | Split::Layers | Split::Partial | Split::Host | Split::Engine => {
+                    share.layers.len().to_string()
+                }
             })
             .collect();
         let asked = format!("{ask}, {} of {} layers: {}", self.offloaded, self.layers, parts.join(" + "));

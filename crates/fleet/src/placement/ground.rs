@@ -44,6 +44,23 @@ impl Ground {
         Self { devices, host }
     }
 
+    /// The part of it that these names mean: indices, beginnings of ids, or `host`. A model that may lie in the host's
+    /// memory alone has no layer anywhere else.
+    pub(super) fn only(mut self, names: &[String], rules: Rules) -> (Self, Rules) {
+        let host = names.iter().any(|name| name.eq_ignore_ascii_case(HOST));
+        let means = |name: &String, at: usize, id: &str| match name.parse::<usize>() {
+            Ok(number) => number == at,
+            Err(_) => id.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)),
+        };
+        let mut at = 0;
+        self.devices.retain(|room| {
+            at += 1;
+            names.iter().any(|name| means(name, at - 1, &room.id))
+        });
+        let layers = if host && self.devices.is_empty() { Some(0) } else { rules.layers };
+        (self, Rules { host, layers, ..rules })
+    }
+
     /// The same with some bytes given back. What is unknown stays unknown.
     pub(super) fn freed(&mut self, device: &str, bytes: u64) {
         self.change(device, |free| free.saturating_add(bytes));
@@ -80,6 +97,10 @@ pub struct Rules {
     pub host: bool,
     /// Layers on devices, if the operator says so; `None` is all, or as many as fit.
     pub layers: Option<usize>,
+    /// Bytes of host memory that all models together may take; `None` is all that is free.
+    pub host_limit: Option<u64>,
+    /// Whether a model may be loaded alone where memory cannot be read.
+    pub unmeasured: bool,
 }
 
 impl Default for Rules {

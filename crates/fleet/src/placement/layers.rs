@@ -73,6 +73,16 @@ impl Demand {
         self.placed(Vec::new(), Split::Host, 0)
     }
 
+    /// Left to the engine on a host where no device is known, and counted as host memory.
+    pub(super) fn unseen(&self) -> Placement {
+        self.placed(Vec::new(), Split::Engine, 0)
+    }
+
+    /// Left to the engine where memory cannot be read: nothing is counted.
+    pub(super) fn unmeasured(&self) -> Placement {
+        Placement { host: 0, ..self.unseen() }
+    }
+
     /// Bytes of everything on a device, its driver included.
     pub(super) fn whole_bytes(&self, device: &Usable<'_>) -> u64 {
         self.on_one_device().saturating_add(device.driver)

@@ -87,7 +87,10 @@ fn a_part_in_host_memory_only_where_that_is_allowed() {
     assert_eq!(host.environment(), [("CUDA_VISIBLE_DEVICES".to_owned(), String::new())]);
     let allowed = Rules { host: true, ..Rules::default() };
     assert_eq!(find(&thirty, &small, &allowed).unwrap().split, Split::Host);
-    assert_eq!(find(&thirty, &ground(&[]), &allowed).unwrap().split, Split::Host);
+    let unseen = find(&thirty, &ground(&[]), &allowed).unwrap();
+    assert_eq!((unseen.split, unseen.host, unseen.arguments().len()), (Split::Engine, thirty.on_host(0), 0));
+    assert_eq!(unseen.environment(), []);
+    assert_eq!(find(&thirty, &ground(&[]), &none).unwrap().split, Split::Host);
     let poor = Ground { host: Some(8 * GIB), ..ground(&[]) };
     assert_eq!(find(&thirty, &poor, &allowed).unwrap_err().to_string(), "needs 30.1 GiB, free 7.0 GiB of host memory");
 }
@@ -193,6 +196,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             partial,
             host,
             layers,
+            ..Rules::default()
         },
     )
 }
@@ -224,6 +228,7 @@ fn check(placed: &Placement, need: &Need, ground: &Ground, rules: &Rules) -> Res
         Split::Whole => prop_assert_eq!(placed.shares.len(), 1),
         Split::Layers | Split::Tensor => prop_assert!(placed.shares.len() > 1 && rules.split != SplitMode::Never),
         Split::Partial => prop_assert!(rules.partial || rules.layers.is_some()),
+        Split::Engine => prop_assert!(ground.devices.is_empty() && rules.host),
         Split::Host => prop_assert!(rules.host || rules.layers == Some(0)),
     }
     Ok(())

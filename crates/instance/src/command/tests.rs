@@ -19,7 +19,8 @@ fn spec() -> Spec {
         embedding: false,
         slots: 2,
         ctx_per_slot: Some(8192),
-        devices: None,
+        layout: vec![],
+        kv_type: None,
         extra_args: vec![],
         env: vec![],
     }
@@ -55,7 +56,7 @@ fn golden_everything_set() {
     };
     let spec = Spec {
         mmproj: Some("/models/proj.gguf".into()),
-        devices: Some(vec!["CUDA0".into(), "CUDA1".into()]),
+        kv_type: Some("q8_0".into()),
         extra_args: vec!["--ctx-size".into(), "512".into()],
         ..spec()
     };
@@ -63,7 +64,7 @@ fn golden_everything_set() {
         line(&spec, &config, &new_build(), &unix()),
         "--model /models/tiny.gguf --mmproj /models/proj.gguf --alias tiny-q8_0 --host /run/w/1-1.sock \
          --ctx-size 16384 --parallel 2 --no-kv-unified --threads 3 --threads-http 18 --cache-ram 1024 \
-         --device CUDA0,CUDA1 --n-gpu-layers 0 --fit off --jinja --reasoning-format deepseek --sse-ping-interval 10 \
+         --n-gpu-layers 0 --cache-type-k q8_0 --cache-type-v q8_0 --fit off --jinja --reasoning-format deepseek --sse-ping-interval 10 \
          --sleep-idle-seconds -1 --metrics --slots --no-ui --offline --log-colors off --log-verbosity 3 \
          --no-warmup --ctx-size 512"
     );
@@ -71,12 +72,15 @@ fn golden_everything_set() {
 
 #[test]
 fn golden_an_embedding_model() {
-    let spec = Spec { embedding: true, slots: 1, ctx_per_slot: None, devices: Some(vec![]), ..spec() };
+    // Where it lies was planned, so the configured layers do not count.
+    let layout = ["--n-gpu-layers", "0", "--device", "none"].map(String::from).to_vec();
+    let spec = Spec { embedding: true, slots: 1, ctx_per_slot: None, layout, ..spec() };
+    let config = Config { gpu_layers: GpuLayers::All, ..Config::default() };
     assert_eq!(
-        line(&spec, &Config::default(), &new_build(), &unix()),
+        line(&spec, &config, &new_build(), &unix()),
         "--model /models/tiny.gguf --alias tiny-q8_0 --host /run/w/1-1.sock --ctx-size 512 --parallel 1 \
          --no-kv-unified --embeddings --batch-size 512 --ubatch-size 512 --threads-http 17 --cache-ram 1024 \
-         --device none --fit off --sse-ping-interval 10 --sleep-idle-seconds -1 --metrics --slots --no-ui --offline \
+         --n-gpu-layers 0 --device none --fit off --sse-ping-interval 10 --sleep-idle-seconds -1 --metrics --slots --no-ui --offline \
          --log-colors off --log-verbosity 3"
     );
 }

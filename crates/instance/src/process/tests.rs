@@ -45,7 +45,8 @@ impl House {
             embedding: false,
             slots: 1,
             ctx_per_slot: None,
-            devices: None,
+            layout: vec![],
+            kv_type: None,
             extra_args: vec![],
             env: vec![],
         };

@@ -177,5 +177,6 @@ fn how(placed: &Placement, verdict: &Verdict<'_>) -> String {
             format!("{} of {} layers on device {devices}, the others in host memory", placed.offloaded, placed.layers)
         }
         Split::Host => "in host memory".to_owned(),
+        Split::Engine => "in host memory, as far as is known".to_owned(),
     }
 }

@@ -15,7 +15,7 @@ pub(super) enum Turn {
     /// A place will be, once these have gone.
     After(Placement, Vec<ModelId>),
     /// Not yet: others are going already, or may not be asked to go yet.
-    NotYet,
+    NotYet(Misfit),
     /// Nobody can tell: memory cannot be read. It may be readable soon.
     Unknown,
     /// Never: all that may ever go would not be enough.
@@ -27,13 +27,15 @@ impl Admission {
     /// and so does whoever waits for a reading of memory.
     pub(super) fn contenders(&self, now: Moment) -> Vec<ModelId> {
         let waits = |model: &super::Model| match model.life {
-            Life::Absent => !model.waiting.is_empty(),
-            Life::BackingOff { until } => now >= until && !model.waiting.is_empty(),
+            _ if !model.is_wanted() || model.too_large => false,
+            Life::Absent => true,
+            Life::BackingOff { until } => now >= until,
             _ => false,
         };
         let key = |at: ModelId| {
             let model = &self.models[at];
-            (model.doubted || model.blind, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
+            let steps_back = model.doubted || model.blind || model.is_modest();
+            (steps_back, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
         };
         let mut all: Vec<_> = (0..self.models.len()).filter(|at| waits(&self.models[*at])).map(key).collect();
         if all.len() > LOOKED_AT {
@@ -44,58 +46,42 @@ impl Admission {
         all.into_iter().map(|(.., at)| at).collect()
     }
 
-    /// What is free now, less all that is promised.
-    fn free(&self, but: ModelId) -> Ground {
-        let mut ground = self.ground.clone();
-        for (_, model) in self.models.iter().enumerate().filter(|(at, _)| *at != but) {
-            model.promised().for_each(|(device, bytes)| ground.taken(device, bytes));
-        }
-        ground
-    }
-
     /// Looks for a place. Whoever is not first in the line may not make anybody go.
-    pub(super) fn turn(&self, model: ModelId, first: bool, now: Moment) -> Turn {
-        let demand = &self.models[model].demand;
-        let remembered = self.models[model].profile.remembered.as_ref();
+    pub(super) fn turn(&self, at: ModelId, first: bool, now: Moment) -> Turn {
+        let model = &self.models[at];
+        let remembered = model.profile.remembered.as_ref();
         let ask = |placement: &Placement| remembered.and_then(|remembered| remembered.of(placement));
         let known: Known<'_> = remembered.is_some().then_some(&ask);
-        let misfit = match plan(demand, &self.free(model), &self.rules, known) {
+        let place = |ground: Ground| {
+            let (ground, rules) = model.allowed(ground, &self.rules);
+            plan(&model.demand, &ground, &rules, known)
+        };
+        let misfit = match place(self.free(at)) {
             Ok(placement) => return Turn::Free(placement),
             Err(misfit) => misfit,
         };
-        let coming = self.coming(model);
-        if plan(demand, &coming, &self.rules, known).is_ok() {
-            return Turn::NotYet;
+        let coming = self.coming(at);
+        if place(coming.clone()).is_ok() {
+            return Turn::NotYet(misfit);
         }
-        if first && !self.models[model].doubted {
-            let (order, tenants) = self.evictable(model, now);
-            if let Ok((placement, Some(stop))) = make_room(demand, &coming, &self.rules, &tenants, known) {
+        if first && !model.doubted && !model.is_modest() {
+            let (order, tenants) = self.evictable(at, now);
+            let (coming, rules) = model.allowed(coming, &self.rules);
+            if let Ok((placement, Some(stop))) = make_room(&model.demand, &coming, &rules, &tenants, known) {
                 return Turn::After(placement, stop.at.into_iter().map(|at| order[at]).collect());
             }
         }
-        let ever = self.ever(model);
-        match plan(demand, &ever, &self.rules, known) {
-            Ok(_) => Turn::NotYet,
+        match place(self.ever(at)) {
+            Ok(_) => Turn::NotYet(misfit),
             Err(Misfit::MemoryUnknown { .. }) => Turn::Unknown,
             Err(_) => Turn::Never(misfit),
         }
     }
 
-    /// What will be free once all have gone who are going, less all that is promised to others.
-    fn coming(&self, but: ModelId) -> Ground {
-        let mut ground = self.ground.clone();
-        let goes = |model: &&super::Model| match &model.life {
-            Life::Leaving { .. } => true,
-            Life::Ready { draining, .. } => draining.is_some(),
-            _ => false,
-        };
-        for model in self.models.iter().filter(goes) {
-            model.tenant().holds.iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
-        }
-        for (_, model) in self.models.iter().enumerate().filter(|(at, _)| *at != but) {
-            model.promised().for_each(|(device, bytes)| ground.taken(device, bytes));
-        }
-        ground
+    /// Whether no other model lies anywhere, or is about to.
+    pub(super) fn is_alone(&self, at: ModelId) -> bool {
+        let lies = |model: &super::Model| !matches!(model.life, Life::Absent | Life::BackingOff { .. } | Life::Failed);
+        self.models.iter().enumerate().all(|(other, model)| other == at || !lies(model))
     }
 
     /// Who may be asked to go for a model, in that order: the idle ones, then, for the impatient, the busy ones.
@@ -119,22 +105,5 @@ impl Admission {
         });
         let tenants = order.iter().map(|at| self.models[*at].tenant()).collect();
         (order, tenants)
-    }
-
-    /// What would be free if everybody had gone who may ever go.
-    fn ever(&self, but: ModelId) -> Ground {
-        let mut ground = self.ground.clone();
-        for (at, model) in self.models.iter().enumerate() {
-            let seen = matches!(model.life, Life::Loading { .. } | Life::Ready { .. } | Life::Leaving { .. });
-            let goes = at != but && seen && !model.profile.pin;
-            if goes && !matches!(model.life, Life::Loading { .. }) {
-                model.tenant().holds.iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
-            } else if goes {
-                model.seen().iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
-            } else if model.profile.pin {
-                model.promised().for_each(|(device, bytes)| ground.taken(device, bytes));
-            }
-        }
-        ground
     }
 }

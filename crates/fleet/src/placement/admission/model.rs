@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use auxot_catalog::Need;
 
-use super::super::{Demand, Placement, Remembered, Tenant};
-use super::{Limits, ModelId, Moment, Ticket};
+use super::super::{Demand, Ground, Placement, Remembered, Rules, Tenant};
+use super::{Limits, ModelId, Moment, Run, Ticket};
 
 /// How long a load is taken to last before one was seen.
 const UNKNOWN_LOAD: Duration = Duration::from_secs(10);
@@ -27,6 +27,42 @@ pub struct Profile {
     pub priority: i32,
     /// Idle for so long, and it is ended; `None` is never.
     pub ttl: Option<Duration>,
+    /// Its own rules where they are not those of all.
+    pub rules: Option<Rules>,
+    /// The devices that it may lie on, by index or by the beginning of an id; `None` is all, and `host` the host's memory.
+    pub devices: Option<Vec<String>>,
+    /// Whether a smaller size of it may be tried where this one can never fit.
+    pub shrinks: bool,
+}
+
+impl Profile {
+    /// A model that nothing special is said of.
+    #[must_use]
+    pub fn new(name: impl Into<String>, need: Arc<Need>) -> Self {
+        Self {
+            name: name.into(),
+            need,
+            remembered: None,
+            pin: false,
+            priority: 0,
+            ttl: None,
+            rules: None,
+            devices: None,
+            shrinks: false,
+        }
+    }
+}
+
+/// Whether a model is wanted here though no job waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Want {
+    /// It is not.
+    #[default]
+    Nobody,
+    /// From that moment on, if there is room for it; nobody goes for it.
+    IfRoom(Moment),
+    /// As if a job had come for it at that moment, one that does not lose its patience.
+    Since(Moment),
 }
 
 /// Where a model is in its life.
@@ -54,6 +90,8 @@ pub enum Life {
         placement: Box<Placement>,
         /// Since when.
         since: Moment,
+        /// Which life of its engine this is.
+        run: Run,
         /// Jobs that it can run at once.
         slots: u32,
         /// Jobs that it runs.
@@ -82,6 +120,7 @@ pub(super) struct Model {
     pub(super) life: Life,
     /// Who waits, and since when; the oldest first.
     pub(super) waiting: VecDeque<(Ticket, Moment)>,
+    pub(super) want: Want,
     pub(super) last_used: Moment,
     /// How long its last load took.
     load: Option<Duration>,
@@ -89,6 +128,14 @@ pub(super) struct Model {
     pub(super) doubted: bool,
     /// Whether it could be placed was asked, and cannot be told before memory is read again.
     pub(super) blind: bool,
+    /// Since when that is so, without a moment in which it could be told.
+    pub(super) blind_since: Option<Moment>,
+    /// Whoever wants it if there is room was told that there is none.
+    pub(super) told_no_room: bool,
+    /// It can never fit in its present size, and whoever knows its sizes has been told.
+    pub(super) too_large: bool,
+    /// Its owner has told it to go, so that it does not stay because nobody wants its room any more.
+    pub(super) told_to_go: bool,
     /// What its place gives it, by device.
     given: Vec<(String, u64)>,
     /// What it is seen to hold, by device; empty where that is not known.
@@ -102,13 +149,25 @@ impl Model {
             profile,
             life: Life::Absent,
             waiting: VecDeque::new(),
+            want: Want::Nobody,
             last_used: Moment::ZERO,
             load: None,
             doubted: false,
             blind: false,
+            blind_since: None,
+            told_no_room: false,
+            too_large: false,
+            told_to_go: false,
             given: Vec::new(),
             seen: Vec::new(),
         }
+    }
+
+    /// It is to be run in another way, from its next load on.
+    pub(super) fn set(&mut self, profile: Profile) {
+        self.demand = Demand::of(&profile.need);
+        self.profile = profile;
+        self.too_large = false;
     }
 
     /// It has a place, reserved or to be loaded into.
@@ -119,7 +178,8 @@ impl Model {
     }
 
     /// It has none any more.
-    fn unplace(&mut self, life: Life) {
+    pub(super) fn unplace(&mut self, life: Life) {
+        self.told_to_go = false;
         self.given.clear();
         self.seen.clear();
         self.life = life;
@@ -152,25 +212,46 @@ impl Model {
         self.last_used = now;
     }
 
-    pub(super) fn leave_slot(&mut self, now: Moment) {
-        if let Life::Ready { busy, .. } = &mut self.life {
-            *busy = busy.saturating_sub(1);
+    /// Whether the slot was one of the engine that runs now.
+    pub(super) fn leave_slot(&mut self, of: Run, now: Moment) -> bool {
+        match &mut self.life {
+            Life::Ready { run, busy, .. } if *run == of => *busy = busy.saturating_sub(1),
+            _ => return false,
         }
         self.last_used = now;
+        true
     }
 
-    pub(super) fn ready(&mut self, slots: u32, now: Moment) {
-        if let Life::Loading { placement, since } = &self.life {
-            self.load = Some(now.saturating_sub(*since));
-            self.doubted = false;
-            self.last_used = now;
-            let placement = placement.clone();
-            self.life = Life::Ready { placement, since: now, slots: slots.max(1), busy: 0, draining: None };
+    pub(super) fn ready(&mut self, of: Run, count: u32, now: Moment) {
+        match &mut self.life {
+            Life::Loading { placement, since } => {
+                self.load = Some(now.saturating_sub(*since));
+                self.doubted = false;
+                self.want = Want::Nobody;
+                self.last_used = now;
+                let placement = placement.clone();
+                self.life =
+                    Life::Ready { placement, since: now, run: of, slots: count.max(1), busy: 0, draining: None };
+            }
+            // The same life said it again: its busy slots are still busy.
+            Life::Ready { run, slots, .. } if *run == of => *slots = count.max(1),
+            _ => {}
+        }
+    }
+
+    /// Its engine has ended unasked and starts again by itself, in the same place.
+    pub(super) fn lost(&mut self, now: Moment) {
+        if let Life::Ready { placement, .. } = &self.life {
+            self.life = Life::Loading { placement: placement.clone(), since: now };
+            self.seen.clear();
         }
     }
 
     pub(super) fn failed(&mut self, retry: Option<Moment>) {
         self.doubted = true;
+        if retry.is_none() {
+            self.want = Want::Nobody;
+        }
         self.unplace(retry.map_or(Life::Failed, |until| Life::BackingOff { until }));
     }
 
@@ -183,6 +264,41 @@ impl Model {
 
     pub(super) fn gone(&mut self) {
         self.unplace(Life::Absent);
+    }
+
+    /// Somebody wants it: a job, its owner.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.waiting.is_empty() || self.want != Want::Nobody
+    }
+
+    /// Whether its owner wants it, no job does, and that is not long ago: what is in its way may be on its way out.
+    pub(super) fn is_newly_wanted(&self, limits: &Limits, now: Moment) -> bool {
+        let since = match self.want {
+            Want::IfRoom(since) | Want::Since(since) => since,
+            Want::Nobody => return false,
+        };
+        self.waiting.is_empty() && now.saturating_sub(since) < limits.patience
+    }
+
+    /// Nobody is to go for it.
+    pub(super) fn is_modest(&self) -> bool {
+        self.waiting.is_empty() && matches!(self.want, Want::IfRoom(_))
+    }
+
+    /// Bytes of the host's memory that are its own, as far as that is known.
+    pub(super) fn host_bytes(&self) -> u64 {
+        let lies = matches!(self.life, Life::Ready { .. } | Life::Leaving { .. });
+        let holds = self.tenant().holds;
+        if lies { holds.iter().filter(|(device, _)| device == "host").map(|(_, bytes)| bytes).sum() } else { 0 }
+    }
+
+    /// The part of the ground that it may lie on, and the rules for it.
+    pub(super) fn allowed(&self, ground: Ground, rules: &Rules) -> (Ground, Rules) {
+        let rules = self.profile.rules.unwrap_or(*rules);
+        match &self.profile.devices {
+            None => (ground, rules),
+            Some(names) => ground.only(names, rules),
+        }
     }
 
     /// Bytes by device that were promised to it and are not yet seen in what is measured.
@@ -205,8 +321,13 @@ impl Model {
         Tenant { model: &self.profile.name, holds }
     }
 
+    /// Since when somebody waits for it.
     pub(super) fn oldest(&self) -> Option<Moment> {
-        self.waiting.front().map(|(_, since)| *since)
+        let wanted = match self.want {
+            Want::Since(since) => Some(since),
+            Want::Nobody | Want::IfRoom(_) => None,
+        };
+        self.waiting.front().map(|(_, since)| *since).into_iter().chain(wanted).min()
     }
 
     /// Its own priority, or the highest there is once somebody has waited for half of what is allowed.

@@ -1,7 +1,8 @@
 //! Everything that follows from what has happened, until nothing more does.
 
+use super::super::{Misfit, Placement};
 use super::contest::Turn;
-use super::{Admission, Effect, Life, ModelId, Moment, Reason};
+use super::{Admission, Effect, Life, ModelId, Moment, Reason, Want};
 
 impl Admission {
     /// Brings everything to rest at this moment.
@@ -10,7 +11,9 @@ impl Admission {
         self.send_away(now, &mut effects);
         self.give_slots(now, &mut effects);
         // Who comes and who goes is a question of what has changed since it was last asked; most jobs change nothing.
-        if self.changed || self.rest_until.is_some_and(|until| now >= until) {
+        if self.frozen {
+            self.changed = false;
+        } else if self.changed || self.rest_until.is_some_and(|until| now >= until) {
             self.changed = false;
             self.begin_loads(now, &mut effects);
             // Whoever turns out to wait for a reading of memory makes way for those behind it.
@@ -27,10 +30,12 @@ impl Admission {
     fn send_away(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for model in &mut self.models {
             let failed = matches!(model.life, Life::Failed);
+            let runs = matches!(model.life, Life::Loading { .. } | Life::Ready { .. });
             while let Some((ticket, since)) = model.waiting.front().copied() {
                 let waited = now.saturating_sub(since);
                 let reason = match failed {
                     true => Reason::Failed,
+                    false if self.frozen && !runs => Reason::Frozen,
                     false if waited >= self.limits.max_wait => Reason::TooLate { waited },
                     false => break,
                 };
@@ -65,14 +70,14 @@ impl Admission {
                 _ => false,
             };
             let waits_for = evicted.iter().any(going);
-            if self.models[at].waiting.is_empty() {
+            if !self.models[at].is_wanted() {
                 self.drop_wish(at);
                 continue;
             }
             match self.turn(at, false, now) {
                 Turn::Free(placement) => self.load(at, placement, now, effects),
                 _ if waits_for => {}
-                Turn::After(..) | Turn::NotYet | Turn::Unknown | Turn::Never(_) => {
+                Turn::After(..) | Turn::NotYet(_) | Turn::Unknown | Turn::Never(_) => {
                     self.models[at].give_up();
                 }
             }
@@ -91,15 +96,17 @@ impl Admission {
             })
             .flatten()
             .collect();
-        for other in evicted.into_iter().filter(|other| !wanted.contains(other)) {
+        let stays = |other: &ModelId| !wanted.contains(other) && !self.models[*other].told_to_go;
+        for other in evicted.into_iter().filter(stays).collect::<Vec<_>>() {
             if let Life::Ready { draining, .. } = &mut self.models[other].life {
                 *draining = None;
             }
         }
     }
 
-    fn load(&mut self, at: ModelId, placement: super::Placement, now: Moment, effects: &mut Vec<Effect>) {
+    fn load(&mut self, at: ModelId, placement: Placement, now: Moment, effects: &mut Vec<Effect>) {
         let placement = Box::new(placement);
+        self.models[at].blind_since = None;
         self.models[at].place(&placement, Life::Loading { placement: placement.clone(), since: now });
         effects.push(Effect::Load { model: at, placement });
     }
@@ -121,7 +128,9 @@ impl Admission {
                     let placement = Box::new(placement);
                     self.models[at].place(&placement, Life::Coming { placement: placement.clone(), evicted });
                 }
-                Turn::NotYet => {
+                Turn::NotYet(misfit) if self.models[at].is_modest() => self.no_room(at, misfit, effects),
+                Turn::NotYet(_) => {
+                    self.models[at].blind_since = None;
                     let waited = self.models[at].oldest().map_or(Moment::ZERO, |since| now.saturating_sub(since));
                     if waited >= self.limits.patience {
                         return stepped_back;
@@ -130,17 +139,42 @@ impl Admission {
                 }
                 // It keeps nobody waiting who can be placed where memory is known.
                 Turn::Unknown => {
+                    let since = *self.models[at].blind_since.get_or_insert(now);
+                    if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.patience && self.is_alone(at) {
+                        self.load(at, self.models[at].demand.unmeasured(), now, effects);
+                        continue;
+                    }
                     stepped_back |= !self.models[at].blind;
                     self.models[at].blind = true;
                 }
-                Turn::Never(misfit) => {
-                    for (ticket, _) in self.models[at].waiting.drain(..) {
-                        effects.push(Effect::Refuse { ticket, reason: Reason::DoesNotFit(misfit.clone()) });
-                    }
+                Turn::Never(misfit) if self.models[at].is_newly_wanted(&self.limits, now) => {
+                    self.no_room(at, misfit, effects);
                 }
+                Turn::Never(misfit) => self.never(at, misfit, effects),
             }
         }
         stepped_back
+    }
+
+    /// A model that can never be placed as it is.
+    fn never(&mut self, at: ModelId, misfit: Misfit, effects: &mut Vec<Effect>) {
+        if self.models[at].profile.shrinks {
+            self.models[at].too_large = true;
+            effects.push(Effect::TooLarge { model: at, misfit });
+            return;
+        }
+        let wanted = self.models[at].want != Want::Nobody;
+        effects.extend(self.turn_away(at, &misfit));
+        if wanted {
+            self.no_room(at, misfit, effects);
+        }
+    }
+
+    /// Its owner is told once that it is not loaded; it is as soon as there is room.
+    fn no_room(&mut self, at: ModelId, misfit: Misfit, effects: &mut Vec<Effect>) {
+        if !std::mem::replace(&mut self.models[at].told_no_room, true) {
+            effects.push(Effect::NoRoom { model: at, misfit });
+        }
     }
 
     /// Those who are to go and have finished, or have had their time; and those whom nobody has used for too long.
@@ -172,6 +206,9 @@ impl Admission {
             if let Some(since) = oldest {
                 at(since + limits.max_wait);
             }
+            if let Want::IfRoom(since) | Want::Since(since) = model.want {
+                at(since + limits.patience);
+            }
             match (&model.life, oldest) {
                 (Life::Ready { draining: Some(until), .. }, _) => at(*until),
                 (Life::Ready { since, draining: None, .. }, _) => {
@@ -183,6 +220,9 @@ impl Admission {
                 }
                 (Life::BackingOff { until }, Some(_)) => at(*until),
                 (Life::Absent, Some(since)) => {
+                    if let Some(blind) = model.blind_since {
+                        at(blind + limits.patience);
+                    }
                     at(since + limits.patience);
                     at(since + limits.max_wait / 2);
                 }

@@ -9,6 +9,8 @@ use super::*;
 use crate::placement::{Remembered, Room};
 
 const GIB: u64 = 1 << 30;
+/// Every engine has one life here.
+const RUN: Run = 1;
 
 /// A model that takes `gib` and a half, driver included.
 fn profile(name: &str, gib: u64) -> Profile {
@@ -23,7 +25,7 @@ fn profile(name: &str, gib: u64) -> Profile {
         logits: 0,
         projector: 0,
     };
-    Profile { name: name.into(), need: Arc::new(need), remembered: None, pin: false, priority: 0, ttl: None }
+    Profile::new(name, Arc::new(need))
 }
 
 fn seconds(seconds: u64) -> Moment {
@@ -48,9 +50,9 @@ fn load(admission: &mut Admission, model: ModelId, at: u64, free_after: u64) {
     assert!(matches!(decision, Decision::Start { ref evict, .. } if evict.is_empty()), "{decision:?}");
     assert!(matches!(effects[..], [Effect::Load { .. }]), "{effects:?}");
     admission.measured(ground(free_after));
-    let effects = admission.ready(model, 1, seconds(at + 2));
+    let effects = admission.ready(model, RUN, 1, seconds(at + 2));
     assert_eq!(effects, [Effect::Admit { ticket: 1000 + model as u64, model }]);
-    assert_eq!(admission.left(model, seconds(at + 3)), []);
+    assert_eq!(admission.left(model, RUN, seconds(at + 3)), []);
 }
 
 #[test]
@@ -61,11 +63,11 @@ fn the_five_answers() {
     assert_eq!((reserve.shares[0].bytes, evict.is_empty()), (4 * GIB + GIB / 2, true));
     assert_eq!(effects, [Effect::Load { model: 0, placement: reserve }]);
     assert_eq!(admission.arrive(2, 0, seconds(2)), (Decision::Join, vec![]));
-    assert_eq!(admission.ready(0, 1, seconds(3)), [Effect::Admit { ticket: 1, model: 0 }]);
+    assert_eq!(admission.ready(0, RUN, 1, seconds(3)), [Effect::Admit { ticket: 1, model: 0 }]);
     assert_eq!(admission.arrive(3, 0, seconds(3)), (Decision::Wait, vec![]));
-    assert_eq!(admission.left(0, seconds(4)), [Effect::Admit { ticket: 2, model: 0 }]);
+    assert_eq!(admission.left(0, RUN, seconds(4)), [Effect::Admit { ticket: 2, model: 0 }]);
     assert_eq!(admission.cancelled(3, seconds(4)), []);
-    assert_eq!(admission.left(0, seconds(5)), []);
+    assert_eq!(admission.left(0, RUN, seconds(5)), []);
     assert_eq!(admission.arrive(4, 0, seconds(6)), (Decision::Admit, vec![]));
     let (refused, _) = admission.arrive(5, 1, seconds(6));
     let Decision::Refuse(reason) = refused else { panic!("{refused:?}") };
@@ -121,7 +123,7 @@ fn who_was_asked_to_go_stays_when_nobody_wants_the_room_any_more() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     admission.arrive(0, 0, seconds(0));
     admission.measured(ground(1));
-    admission.ready(0, 2, seconds(2));
+    admission.ready(0, RUN, 2, seconds(2));
     admission.arrive(2, 1, seconds(101));
     admission.tick(seconds(116));
     assert_eq!(admission.arrive(3, 0, seconds(117)).0, Decision::Wait);
@@ -156,8 +158,8 @@ fn a_model_whose_load_failed_makes_nobody_go() {
     assert_eq!(admission.failed(1, Some(seconds(110)), seconds(105)), []);
     assert!(matches!(admission.arrive(2, 0, seconds(106)).0, Decision::Start { .. }), "the healthy one comes back");
     admission.measured(ground(1));
-    admission.ready(0, 1, seconds(107));
-    admission.left(0, seconds(108));
+    admission.ready(0, RUN, 1, seconds(107));
+    admission.left(0, RUN, seconds(108));
     assert_eq!(admission.tick(seconds(200)), [], "and stays");
     let effects = admission.failed(1, None, seconds(201));
     assert_eq!(effects, [Effect::Refuse { ticket: 1, reason: Reason::Failed }]);
