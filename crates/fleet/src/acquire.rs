@@ -1,19 +1,18 @@
-//! How a job gets a slot: at once, after waiting, or not at all.
+//! How a job gets a slot: it asks, it waits in its turn, it is admitted or told why not.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use auxot_instance::State;
 use tokio::sync::oneshot;
 
 use crate::judge::{Door, Judge, MemberId, Waiter};
 use crate::lease::Lease;
-use crate::member::Member;
-use crate::queue::{Asked, Run, Ticket};
+use crate::member::{Member, Tenure};
+use crate::placement::admission::{Decision, Reason, Run, Ticket};
 use crate::refusal::Refusal;
 use crate::shared::Shared;
 
-/// A place in a queue, given up when dropped.
+/// A place among those who wait, given up when dropped.
 struct Place {
     shared: Arc<Shared>,
     ticket: Ticket,
@@ -23,12 +22,13 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut judge = self.shared.lock();
-        let waiter = judge.waiters.remove(&self.ticket);
-        if let Some(member) = waiter.as_ref().and_then(|waiter| judge.members.get_mut(&waiter.member)) {
-            member.queue.withdraw(self.ticket);
-        }
+        let Some(waiter) = judge.waiters.remove(&self.ticket) else { return };
+        let effects = judge.admission.cancelled(self.ticket, self.shared.moment());
+        let settled = self.shared.carry_out(&mut judge, effects);
         drop(judge);
         drop(waiter);
+        settle_all(settled);
+        self.shared.at_work.notify_one();
     }
 }
 
@@ -72,92 +72,131 @@ impl Shared {
         }
     }
 
+    /// The member that a job means. One that nobody has named before becomes one, and one that was about to go stays.
+    fn meant(self: &Arc<Self>, judge: &mut Judge, model: Option<&str>) -> Result<MemberId, Refusal> {
+        let found = judge.find(model);
+        let leaves = |id: &MemberId| judge.members.get(id).is_some_and(|member| member.tenure == Tenure::Leaving);
+        match (found, model) {
+            (Ok(id), _) if !leaves(&id) => Ok(id),
+            (Ok(id), _) if self.config.on_demand && judge.door == Door::Open => {
+                if let Some(member) = judge.members.get_mut(&id) {
+                    member.stay(Tenure::Demand);
+                }
+                self.want(judge, id, Tenure::Demand);
+                Ok(id)
+            }
+            (Ok(_), name) => Err(judge.unknown(name.unwrap_or_default())),
+            (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.config.on_demand => {
+                self.enrol(judge, name, Tenure::Demand, None).map_err(|_| refused)
+            }
+            (Err(refused), _) => Err(refused),
+        }
+    }
+
     fn ask(self: &Arc<Self>, model: Option<&str>) -> Result<Answer, Refusal> {
         let mut guard = self.lock();
         let judge = &mut *guard;
         if judge.door == Door::Closed {
             return Err(Refusal::Draining);
         }
-        let id = judge.find(model)?;
+        let id = self.meant(judge, model)?;
         let named = model.is_some_and(|name| !name.is_empty());
-        let ticket = judge.ticket();
-        let Some(member) = judge.members.get_mut(&id) else { return Err(Refusal::Draining) };
-        match &member.status.state {
-            State::Failed { cause } if member.is_settled() => {
-                return Err(Refusal::Failed { model: member.name().to_owned(), cause: Arc::clone(cause) });
-            }
-            State::Stopped if member.is_settled() => match judge.door {
-                Door::Open => member.handle.start(),
-                Door::Frozen | Door::Closed => return Err(Refusal::Draining),
-            },
-            _ => {}
-        }
-        match member.queue.ask(ticket) {
-            Asked::Granted => match lease(self, id, member) {
+        let (ticket, moment) = (judge.ticket(), self.moment());
+        let Some(member) = judge.members.get(&id) else { return Err(Refusal::Draining) };
+        let (seat, name) = (member.seat, member.name().to_owned());
+        let (decision, effects) = judge.admission.arrive(ticket, seat, moment);
+        let answer = match decision {
+            Decision::Admit => match lease(self, judge, id) {
                 Some(lease) => Ok(Answer::Lease(lease)),
-                None => Err(Refusal::Stopped { model: member.name().to_owned() }),
+                None => Err(Refusal::Stopped { model: name }),
             },
-            Asked::Full { waiting } => Err(Refusal::QueueFull { model: member.name().to_owned(), waiting }),
-            Asked::Waiting => {
+            Decision::Refuse(reason) => Err(refusal(&judge.members[&id], reason)),
+            Decision::Start { .. } | Decision::Join | Decision::Wait => {
                 let (answer, awaited) = oneshot::channel();
-                let model = member.name().to_owned();
                 judge.waiters.insert(ticket, Waiter { member: id, named, answer });
-                Ok(Answer::Wait(awaited, Place { shared: Arc::clone(self), ticket, model }))
+                // Its time may be the next that runs out.
+                self.at_work.notify_one();
+                Ok(Answer::Wait(awaited, Place { shared: Arc::clone(self), ticket, model: name }))
             }
+        };
+        let changed = !effects.is_empty();
+        let settled = self.carry_out(judge, effects);
+        drop(guard);
+        settle_all(settled);
+        if changed {
+            self.changed();
         }
+        answer
     }
 
     /// A lease has ended.
     pub(crate) fn release(self: &Arc<Self>, id: MemberId, run: Run) {
         let mut judge = self.lock();
-        let Some(member) = judge.members.get_mut(&id) else { return };
-        let granted = member.queue.release(run);
-        let settled = self.grant(&mut judge, id, granted);
+        let Some(seat) = judge.members.get(&id).map(|member| member.seat) else { return };
+        let effects = judge.admission.left(seat, run, self.moment());
+        let settled = self.carry_out(&mut judge, effects);
         drop(judge);
         // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
         settle_all(settled);
     }
 
-    /// Leases for those who got a slot.
-    pub(crate) fn grant(self: &Arc<Self>, judge: &mut Judge, id: MemberId, tickets: Vec<Ticket>) -> Vec<Settled> {
-        let Some(member) = judge.members.get(&id) else { return Vec::new() };
-        let stopped = || Refusal::Stopped { model: member.name().to_owned() };
+    /// Sends those away who have been taken out of the line.
+    pub(crate) fn dismiss(&self, judge: &mut Judge, tickets: Vec<Ticket>, refusal: impl Fn() -> Refusal) -> Vec<Settled> {
         let waiters = tickets.into_iter().filter_map(|ticket| judge.waiters.remove(&ticket));
-        waiters.map(|waiter| (waiter.answer, lease(self, id, member).ok_or_else(stopped))).collect()
+        waiters.map(|waiter| (waiter.answer, Err(refusal()))).collect()
     }
 
-    /// The reason for those who are sent away.
-    pub(crate) fn dismiss(&self, judge: &mut Judge, id: MemberId, tickets: Vec<Ticket>) -> Vec<Settled> {
-        let Some(member) = judge.members.get(&id) else { return Vec::new() };
-        let model = || member.name().to_owned();
-        let reason = || match &member.status.state {
-            State::Failed { cause } => Refusal::Failed { model: model(), cause: Arc::clone(cause) },
-            _ if judge.door != Door::Open => Refusal::Draining,
-            _ => Refusal::Stopped { model: model() },
-        };
-        let waiters = tickets.into_iter().filter_map(|ticket| judge.waiters.remove(&ticket));
-        waiters.map(|waiter| (waiter.answer, Err(reason()))).collect()
-    }
-
-    /// Moves those who wait for one member and asked for no model by name to another one; sends the others away.
+    /// Moves those who wait for one member and asked for no model by name to another one; the others stay.
     pub(crate) fn move_waiters(self: &Arc<Self>, judge: &mut Judge, from: MemberId, to: MemberId) -> Vec<Settled> {
-        let tickets = judge.members.get_mut(&from).map(|member| member.queue.dismiss()).unwrap_or_default();
-        let (mut gone, mut settled) = (Vec::new(), Vec::new());
-        for ticket in tickets {
+        let seats = (judge.members.get(&from).map(|member| member.seat), judge.members.get(&to).map(|member| member.seat));
+        let (Some(seat), Some(target)) = seats else { return Vec::new() };
+        let now = self.moment();
+        let (mut settled, mut effects) = (Vec::new(), Vec::new());
+        for ticket in judge.admission.dismiss(seat) {
             let Some(waiter) = judge.waiters.get_mut(&ticket) else { continue };
-            let Some(member) = judge.members.get_mut(&to).filter(|_| !waiter.named) else {
-                gone.push(ticket);
-                continue;
-            };
-            waiter.member = to;
-            match member.queue.ask(ticket) {
-                Asked::Waiting => {}
-                Asked::Granted => settled.extend(self.grant(judge, to, vec![ticket])),
-                Asked::Full { .. } => gone.push(ticket),
+            let to_seat = if waiter.named { seat } else { target };
+            if !waiter.named {
+                waiter.member = to;
+            }
+            let (decision, more) = judge.admission.arrive(ticket, to_seat, now);
+            effects.extend(more);
+            match decision {
+                Decision::Admit => settled.extend(self.admit(judge, ticket)),
+                Decision::Refuse(reason) => {
+                    let waits_for = if to_seat == seat { from } else { to };
+                    let why = refusal(&judge.members[&waits_for], reason);
+                    settled.extend(self.dismiss(judge, vec![ticket], || why.clone()));
+                }
+                Decision::Start { .. } | Decision::Join | Decision::Wait => {}
             }
         }
-        settled.extend(self.dismiss(judge, from, gone));
+        settled.extend(self.carry_out(judge, effects));
         settled
+    }
+
+    /// The lease of one who waited, and has a slot now.
+    pub(crate) fn admit(self: &Arc<Self>, judge: &mut Judge, ticket: Ticket) -> Option<Settled> {
+        let waiter = judge.waiters.remove(&ticket)?;
+        let stopped = || Refusal::Stopped {
+            model: judge.members.get(&waiter.member).map(|member| member.name().to_owned()).unwrap_or_default(),
+        };
+        let outcome = lease(self, judge, waiter.member).ok_or_else(stopped);
+        Some((waiter.answer, outcome))
+    }
+}
+
+/// The reason in the words of a caller.
+pub(crate) fn refusal(member: &Member, reason: Reason) -> Refusal {
+    let model = member.name().to_owned();
+    match reason {
+        Reason::DoesNotFit(misfit) => Refusal::DoesNotFit { model, misfit },
+        Reason::QueueFull { waiting } => Refusal::QueueFull { model, waiting },
+        Reason::TooLate { waited } => Refusal::TooLate { model, waited },
+        Reason::Frozen => Refusal::Draining,
+        Reason::Failed => match member.cause() {
+            Some(cause) => Refusal::Failed { model, cause: Arc::clone(cause) },
+            None => Refusal::Stopped { model },
+        },
     }
 }
 
@@ -166,16 +205,17 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// One slot of a member's engine, if it takes jobs.
-fn lease(shared: &Arc<Shared>, id: MemberId, member: &Member) -> Option<Lease> {
-    let ready = member.ready()?;
+/// One slot of a member's engine.
+fn lease(shared: &Arc<Shared>, judge: &Judge, id: MemberId) -> Option<Lease> {
+    let member = judge.members.get(&id)?;
+    let (engine, ready) = (member.engine.as_ref()?, member.ready()?);
     Some(Lease {
         shared: Arc::clone(shared),
         member: id,
         model: Arc::clone(&member.model),
         ready: Arc::clone(ready),
         run: member.run(ready),
-        claim: member.handle.claim(),
-        status: member.handle.status(),
+        claim: engine.handle.claim(),
+        status: engine.handle.status(),
     })
 }

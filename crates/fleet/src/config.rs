@@ -23,6 +23,19 @@ pub struct Config {
     /// the files of a model that has failed are looked at, the engine's among them.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub rescan_interval: Duration,
+    /// Whether a job may name any model of the models folders, which is then loaded for it; else only those of the list and
+    /// of the router's policy are served.
+    pub on_demand: bool,
+    /// How long a loaded model stays at least before it makes room for another.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub residency: Duration,
+    /// How long a job waits for room before a model that has jobs is asked to go.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub patience: Duration,
+    /// How long the memory of a model that has ended may take to be seen free before the next load goes on with what is
+    /// measured.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub release_timeout: Duration,
     /// How long after it has failed for want of memory, or because its engine could not be started, a model is tried
     /// again.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
@@ -37,6 +50,10 @@ impl Default for Config {
             max_wait: Duration::from_secs(10 * 60),
             drain_timeout: Duration::from_secs(30),
             rescan_interval: Duration::from_secs(30),
+            on_demand: true,
+            residency: Duration::from_secs(20),
+            patience: Duration::from_secs(15),
+            release_timeout: Duration::from_secs(10),
             failed_retry: Duration::from_secs(5 * 60),
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Dial {
     /// The first that is known to fit.
     fits: Option<usize>,
     guess: Guess,
+    /// Some sizes were ruled out by counting bytes.
+    reckoned: bool,
 }
 
 /// What an estimate has to say.
@@ -67,7 +69,7 @@ impl Dial {
         });
         let mut row: Vec<Size> = slots.chain(parts.filter(|size| size.ctx > 0)).collect();
         row.dedup();
-        Self { row, too_large: 0, fits: None, guess: Guess::Nothing }
+        Self { row, too_large: 0, fits: None, guess: Guess::Nothing, reckoned: false }
     }
 
     /// A search whose end is known from an earlier run; begun anew if that size is none of this row.
@@ -84,6 +86,22 @@ impl Dial {
         if self.guess == Guess::Nothing && self.fits.is_none() {
             self.guess = self.row.iter().position(fits).map_or(Guess::Nothing, Guess::Largest);
         }
+    }
+
+    /// Takes the count of bytes for a verdict: what it says to be too large is not tried at all. Whether any size is left.
+    pub(crate) fn reckon(&mut self, fits: impl FnMut(&Size) -> bool) -> bool {
+        let open = self.row.get(self.too_large..).unwrap_or_default();
+        let Some(found) = open.iter().position(fits) else { return false };
+        self.too_large += found;
+        self.guess = Guess::Largest(self.too_large);
+        self.fits = self.fits.filter(|fits| *fits >= self.too_large);
+        self.reckoned |= found > 0;
+        true
+    }
+
+    /// Whether larger sizes were ruled out by counting alone, which tells nothing about another day.
+    pub(crate) fn is_reckoned(&self) -> bool {
+        self.reckoned
     }
 
     /// What to do next.

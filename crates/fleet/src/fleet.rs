@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_gpu::Sample;
 use auxot_instance::{Config as EngineConfig, Host, InstanceHandle};
 use tokio::sync::watch;
 
-use crate::acquire::{Settled, settle_all};
+use crate::acquire::settle_all;
 use crate::config::Config;
+use crate::devices::Devices;
 use crate::engines::Engines;
 use crate::judge::Door;
 use crate::lease::Lease;
 use crate::metrics;
 use crate::outlook::Outlook;
+use crate::placement;
 use crate::places::Places;
 use crate::refusal::Refusal;
 use crate::report::Report;
@@ -34,29 +35,27 @@ impl Fleet {
     /// Opens a fleet of the models to be loaded at start, and starts them all. Nothing runs before the
     /// returned [`Staff`] is driven.
     ///
-    /// Blocks for as long as it takes to look at the models' files. `devices` should have been read once: what is
-    /// remembered about sizes depends on them.
+    /// Blocks for as long as it takes to look at the models' files. The devices should have been read once: places and
+    /// remembered sizes depend on them.
     #[must_use]
     pub fn open(
-        config: Config,
-        engine: EngineConfig,
+        configs: (Config, EngineConfig, placement::Config),
         host: Host,
         places: Places,
-        devices: watch::Receiver<Arc<Sample>>,
+        devices: Devices,
         wish: Option<Wish>,
     ) -> (Self, Staff) {
-        Self::open_with(config, engine, Box::new(host), places, devices, wish)
+        Self::open_with(configs, Box::new(host), places, devices, wish)
     }
 
     pub(crate) fn open_with(
-        config: Config,
-        engine: EngineConfig,
+        configs: (Config, EngineConfig, placement::Config),
         engines: Box<dyn Engines>,
         places: Places,
-        devices: watch::Receiver<Arc<Sample>>,
+        devices: Devices,
         wish: Option<Wish>,
     ) -> (Self, Staff) {
-        let shared = Arc::new(Shared::new(config, engine, engines, places, devices));
+        let shared = Arc::new(Shared::new(configs, engines, places, devices));
         shared.found(wish);
         (Self { shared: Arc::clone(&shared) }, Staff::new(shared))
     }
@@ -79,7 +78,12 @@ impl Fleet {
         let known = {
             let mut judge = self.shared.lock();
             self.shared.adopt(&mut judge, wish);
-            !matches!(judge.wished, crate::judge::Wished::Missing { .. })
+            let mut settled = self.shared.carry_out(&mut judge, Vec::new());
+            settled.extend(self.shared.retire(&mut judge));
+            let known = !matches!(judge.wished, crate::judge::Wished::Missing { .. });
+            drop(judge);
+            settle_all(settled);
+            known
         };
         self.shared.changed();
         if !known {
@@ -112,10 +116,10 @@ impl Fleet {
         self.shared.lock().outlook()
     }
 
-    /// Whether any model takes jobs now.
+    /// Whether any model takes jobs now, or sleeps until one comes.
     #[must_use]
     pub fn serves(&self) -> bool {
-        self.outlook() == Outlook::Serving
+        matches!(self.outlook(), Outlook::Serving | Outlook::Asleep)
     }
 
     /// Whether there is any model that could ever take jobs.
@@ -144,7 +148,10 @@ impl Fleet {
         if judge.door == Door::Open {
             judge.door = Door::Frozen;
         }
+        let effects = judge.admission.freeze(self.shared.moment());
+        let settled = self.shared.carry_out(&mut judge, effects);
         drop(judge);
+        settle_all(settled);
         self.shared.changed();
     }
 
@@ -152,12 +159,12 @@ impl Fleet {
     pub fn refuse(&self) {
         let mut judge = self.shared.lock();
         judge.door = Door::Closed;
-        let all: Vec<_> = judge.members.keys().copied().collect();
-        let mut settled: Vec<Settled> = Vec::new();
-        for id in all {
-            let waiting = judge.members.get_mut(&id).map(|member| member.queue.dismiss()).unwrap_or_default();
-            settled.extend(self.shared.dismiss(&mut judge, id, waiting));
-        }
+        let mut effects = judge.admission.freeze(self.shared.moment());
+        let seats: Vec<_> = judge.seats.keys().copied().collect();
+        let waiting = seats.into_iter().flat_map(|seat| judge.admission.dismiss(seat)).collect();
+        let mut settled = self.shared.dismiss(&mut judge, waiting, || Refusal::Draining);
+        effects.clear();
+        settled.extend(self.shared.carry_out(&mut judge, effects));
         drop(judge);
         settle_all(settled);
     }
@@ -190,6 +197,7 @@ impl Fleet {
     }
 
     fn handles(&self) -> Vec<InstanceHandle> {
-        self.shared.lock().members.values().map(|member| member.handle.clone()).collect()
+        let judge = self.shared.lock();
+        judge.members.values().filter_map(|member| Some(member.engine.as_ref()?.handle.clone())).collect()
     }
 }

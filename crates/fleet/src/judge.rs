@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use auxot_instance::Ready;
 use tokio::sync::oneshot;
 
 use crate::lease::Lease;
 use crate::library::{Looks, Shelf};
 use crate::member::{Member, Tenure};
 use crate::outlook::Outlook;
-use crate::queue::Ticket;
+use crate::placement::admission::{Admission, Effect, Life, ModelId, Ticket};
 use crate::refusal::Refusal;
 use crate::wish::Wish;
 use crate::work::Work;
@@ -23,6 +24,10 @@ pub(crate) struct MemberId(u64);
 pub(crate) struct Judge {
     /// In the order in which they came: the operator's list first.
     pub(crate) members: BTreeMap<MemberId, Member>,
+    /// Who may use what, who comes and who goes.
+    pub(crate) admission: Admission,
+    /// The members by their numbers there.
+    pub(crate) seats: HashMap<ModelId, MemberId>,
     newest: MemberId,
     pub(crate) waiters: HashMap<Ticket, Waiter>,
     tickets: Ticket,
@@ -33,6 +38,8 @@ pub(crate) struct Judge {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) looks: Looks,
     pub(crate) work: Vec<Work>,
+    /// What the admission has decided and was not carried out yet.
+    pub(crate) decisions: Vec<Effect>,
 }
 
 /// What may still happen.
@@ -85,9 +92,11 @@ pub(crate) struct Waiter {
 }
 
 impl Judge {
-    pub(crate) fn new(shelf: Shelf) -> Self {
+    pub(crate) fn new(shelf: Shelf, admission: Admission) -> Self {
         Self {
             members: BTreeMap::new(),
+            admission,
+            seats: HashMap::new(),
             newest: MemberId::default(),
             waiters: HashMap::new(),
             tickets: 0,
@@ -97,14 +106,31 @@ impl Judge {
             shelf: Arc::new(shelf),
             looks: Looks::new(),
             work: Vec::new(),
+            decisions: Vec::new(),
         }
     }
 
     /// Takes in a member.
     pub(crate) fn add(&mut self, member: Member) -> MemberId {
         self.newest = MemberId(self.newest.0 + 1);
+        self.seats.insert(member.seat, self.newest);
         self.members.insert(self.newest, member);
         self.newest
+    }
+
+    /// Takes a member out that was let go and of which nothing is left.
+    pub(crate) fn forget(&mut self, id: MemberId) -> Option<Member> {
+        let member = self.members.get(&id)?;
+        let life = self.admission.life(member.seat);
+        let rests = matches!(life, Life::Absent | Life::BackingOff { .. } | Life::Failed);
+        if member.tenure != Tenure::Leaving || member.engine.is_some() || !rests {
+            return None;
+        }
+        let member = self.members.remove(&id)?;
+        self.seats.remove(&member.seat);
+        // Those who waited have been sent elsewhere, or away.
+        self.admission.remove(member.seat);
+        Some(member)
     }
 
     /// A number for one request.
@@ -118,13 +144,38 @@ impl Judge {
         self.members.iter().filter(|(_, member)| member.tenure != Tenure::Leaving).map(|(id, member)| (*id, member))
     }
 
-    /// The member that jobs without a model name mean: the router's model while it serves, else the first
-    /// that serves, else the router's, else the first.
+    /// The engine of a member that takes new jobs.
+    pub(crate) fn serving<'a>(&self, member: &'a Member) -> Option<&'a Arc<Ready>> {
+        match self.admission.life(member.seat) {
+            Life::Ready { draining: None, .. } => member.ready(),
+            _ => None,
+        }
+    }
+
+    /// What can be expected of a member.
+    fn outlook_of(&self, member: &Member) -> Outlook {
+        match self.admission.life(member.seat) {
+            Life::Failed => Outlook::Failed,
+            Life::Ready { draining: None, .. } => Outlook::Serving,
+            Life::Absent if !self.admission.is_wanted(member.seat) => Outlook::Asleep,
+            _ => Outlook::Coming,
+        }
+    }
+
+    /// The member that jobs without a model name mean: the first that serves, or sleeps until a job comes, of the router's
+    /// model and those that are listed; else the first that serves at all; else the router's; else the first.
     pub(crate) fn primary(&self) -> Option<MemberId> {
         let wished = self.wished.member();
-        let serves = |id: &MemberId| self.members.get(id).is_some_and(|member| member.ready().is_some());
+        let takes = |id: &MemberId| {
+            self.members.get(id).is_some_and(|member| {
+                matches!(self.outlook_of(member), Outlook::Serving | Outlook::Asleep)
+            })
+        };
+        let serves = |id: &MemberId| self.members.get(id).is_some_and(|member| self.serving(member).is_some());
         let all = || self.staying().map(|(id, _)| id);
-        wished.filter(serves).or_else(|| all().find(serves)).or(wished).or_else(|| all().next())
+        let listed = || self.staying().filter(|(_, member)| member.tenure == Tenure::Operator).map(|(id, _)| id);
+        let meant = wished.into_iter().chain(listed()).find(takes);
+        meant.or_else(|| all().find(serves)).or(wished).or_else(|| all().next())
     }
 
     /// The member that a job means.
@@ -132,15 +183,18 @@ impl Judge {
         let Some(name) = model.filter(|name| !name.is_empty()) else {
             return self.primary().ok_or_else(|| Refusal::NoModel { reason: self.nothing_here() });
         };
-        let by_name = self.staying().find(|(_, member)| member.name() == name || member.model.base_name == name);
+        let by_name = self.members.iter().find(|(_, member)| member.name() == name || member.model.base_name == name);
         let by_file = || {
             let file = &self.shelf.catalog.resolve(name).ok()?.file;
-            self.staying().find(|(_, member)| member.model.file == *file)
+            self.members.iter().find(|(_, member)| member.model.file == *file)
         };
-        by_name.or_else(by_file).map(|(id, _)| id).ok_or_else(|| Refusal::UnknownModel {
-            name: name.to_owned(),
-            serves: self.staying().map(|(_, member)| member.name().to_owned()).collect(),
-        })
+        by_name.or_else(by_file).map(|(id, _)| *id).ok_or_else(|| self.unknown(name))
+    }
+
+    /// Nobody here is meant by that name.
+    pub(crate) fn unknown(&self, name: &str) -> Refusal {
+        let serves = self.staying().map(|(_, member)| member.name().to_owned()).collect();
+        Refusal::UnknownModel { name: name.to_owned(), serves }
     }
 
     /// Why there is no member at all.
@@ -163,6 +217,6 @@ impl Judge {
 
     /// What can be expected of the models here.
     pub(crate) fn outlook(&self) -> Outlook {
-        self.staying().map(|(_, member)| member.outlook()).fold(Outlook::Nothing, Outlook::better)
+        self.staying().map(|(_, member)| self.outlook_of(member)).fold(Outlook::Nothing, Outlook::better)
     }
 }

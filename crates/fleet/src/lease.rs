@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::judge::MemberId;
 use crate::member::generation_of;
-use crate::queue::Run;
+use crate::placement::admission::Run;
 use crate::shared::Shared;
 
 /// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.

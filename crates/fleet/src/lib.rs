@@ -52,10 +52,12 @@
 //! away), [`Fleet::stop`].
 
 mod acquire;
+mod carry;
 mod config;
+mod devices;
 mod dial;
+mod engine;
 mod engines;
-mod estimate;
 mod fleet;
 mod identity;
 mod judge;
@@ -68,25 +70,27 @@ mod outlook;
 pub mod placement;
 mod places;
 mod plan;
-mod queue;
+mod profile;
 mod refusal;
+mod release;
 mod remembered;
 mod report;
-mod reshape;
 mod roster;
 mod shared;
 mod staff;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod wish;
 mod work;
 
 pub use auxot_gpu::{Device, Sample};
 pub use auxot_instance::{Endpoint, ExitReport, Ready, State};
 pub use config::Config;
+pub use devices::Devices;
 pub use fleet::Fleet;
 pub use lease::Lease;
-pub use metrics::describe as describe_metrics;
+pub use metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use outlook::Outlook;
 pub use places::Places;
 pub use refusal::Refusal;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use auxot_catalog::Catalog;
 use tokio::time::Instant;
 
+use crate::acquire::settle_all;
 use crate::identity::FileId;
 use crate::judge::{Door, Judge, Wished};
 use crate::shared::Shared;
@@ -85,8 +86,11 @@ impl Shared {
             judge.shelf = Arc::new(shelf);
             self.retry_missing(&mut judge);
             self.revive_changed(&mut judge);
+            self.renew(&mut judge);
         }
+        let settled = self.carry_out(&mut judge, Vec::new());
         drop(judge);
+        settle_all(settled);
         self.looked.send_modify(|count| *count += 1);
         self.changed();
     }

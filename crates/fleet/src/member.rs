@@ -1,18 +1,17 @@
-//! One model of the fleet: its file, its process, its slots and who waits for them.
+//! One model of the fleet: its file, its sizes, its process, and what a process's news means for it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::Model;
-use auxot_gpu::Sample;
-use auxot_instance::{InstanceHandle, Ready, Spec, State, Status};
+use auxot_instance::{ExitReport, Ready, State, Status};
 
 use crate::dial::{Next, Size};
-use crate::estimate::should_fit;
+use crate::engine::{After, Engine};
 use crate::identity::FileId;
-use crate::outlook::Outlook;
+use crate::placement::Misfit;
+use crate::placement::admission::{ModelId, Run};
 use crate::plan::{Plan, size_of};
-use crate::queue::{Queue, Run, Ticket};
 use crate::wish::{Wish, gaps};
 
 /// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
@@ -24,17 +23,20 @@ const WORTH_ANOTHER_LOAD: Duration = Duration::from_secs(60);
 pub(crate) struct Member {
     pub(crate) model: Arc<Model>,
     pub(crate) tenure: Tenure,
+    /// Its number among those who are admitted.
+    pub(crate) seat: ModelId,
     pub(crate) plan: Plan,
-    /// What the present process was started with.
-    pub(crate) spec: Spec,
-    pub(crate) handle: InstanceHandle,
-    pub(crate) queue: Queue,
-    pub(crate) status: Status,
-    /// Counts the instances this member has had; news of an earlier one is dropped.
+    pub(crate) attempt: Attempt,
+    /// From a load to its end.
+    pub(crate) engine: Option<Engine>,
+    /// What was heard last of its present process, or of the one before.
+    pub(crate) last: Option<Status>,
+    /// Counts the processes this member has had; news of an earlier one is dropped.
     pub(crate) generation: u64,
-    pub(crate) shape: Shape,
     /// Its files, where they are others by now than those that failed.
     pub(crate) changed: Option<Vec<FileId>>,
+    /// Why it is not loaded though its owner wants it.
+    pub(crate) misfit: Option<Misfit>,
 }
 
 /// Why a model is here, and so for how long.
@@ -44,232 +46,213 @@ pub(crate) enum Tenure {
     Operator,
     /// A policy of the router named it: it stays until the model of a later one serves.
     Router,
+    /// A job named it: it stays as long as its file.
+    Demand,
     /// Its last jobs end, and then it goes.
     Leaving,
 }
 
-/// Whether the member's process is to be replaced by another one.
+/// Whether its present size is known to load.
 #[derive(Debug, Clone)]
-pub(crate) enum Shape {
-    /// It is as it should be.
+pub(crate) enum Attempt {
+    /// It is, or nothing was tried yet.
     Settled,
-    /// The present process is being ended, and one like the plan says follows; `before` is the plan to go back to.
-    Ending { before: Option<Box<Plan>> },
-    /// The new process has been started; its state will tell whether it stays.
+    /// The next load will tell; `before` is the plan to go back to.
     Trying { before: Option<Box<Plan>> },
 }
 
-/// The instance that a life belongs to, of those that its member has had.
+/// The process that a life belongs to, of those that its member has had.
 pub(crate) fn generation_of(run: Run) -> u64 {
     run >> 32
 }
 
-/// What a change of a process's state means.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Turn {
-    /// These get a slot of the engine that takes jobs now.
-    pub(crate) granted: Vec<Ticket>,
-    /// These are sent away: there will be no engine.
-    pub(crate) dismissed: Vec<Ticket>,
-    /// Somebody must begin to see to the member's change.
-    pub(crate) changing: bool,
-    /// The engine of this size stays.
-    pub(crate) found: Option<Size>,
+/// What the news of a process means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Nothing.
+    Same,
+    /// It takes jobs, in so many slots, and its size stays.
+    Serves { run: Run, slots: u32, size: Size },
+    /// It does not take jobs now, and will again by itself if it ever did.
+    Away,
+    /// It shows that its size fits, or that a larger one does not; it is to give way to another.
+    GivesWay,
+    /// It has failed and cannot be killed.
+    Stuck,
+    /// Nothing is left of it.
+    Ended(After),
 }
 
 impl Member {
-    pub(crate) fn new(model: Arc<Model>, tenure: Tenure, plan: Plan, handle: InstanceHandle, bound: usize) -> Self {
-        let status = handle.status().borrow().clone();
-        let (spec, queue, shape) = (plan.spec(), Queue::new(bound), Shape::Settled);
-        Self { model, tenure, plan, spec, handle, queue, status, generation: 1, shape, changed: None }
+    pub(crate) fn new(model: Arc<Model>, tenure: Tenure, plan: Plan, seat: ModelId) -> Self {
+        Self {
+            model,
+            tenure,
+            seat,
+            plan,
+            attempt: Attempt::Settled,
+            engine: None,
+            last: None,
+            generation: 0,
+            changed: None,
+            misfit: None,
+        }
     }
 
-    /// Takes another instance in place of the one that has ended.
-    pub(crate) fn replace(&mut self, spec: Spec, handle: InstanceHandle) {
+    /// Has a new process.
+    pub(crate) fn load(&mut self, engine: Engine) {
         self.generation += 1;
-        self.status = handle.status().borrow().clone();
-        self.spec = spec;
-        self.handle = handle;
+        self.last = Some(engine.status.clone());
+        self.misfit = None;
+        self.engine = Some(engine);
     }
 
-    /// Names a life of an engine over all instances of this member: each instance counts its lives from one.
+    /// Names a life of an engine over all processes of this member: each counts its lives from one.
     pub(crate) fn run(&self, ready: &Ready) -> Run {
         (self.generation << 32) | (ready.run.0 & 0xffff_ffff)
     }
 
-    /// Takes in a new state of the process.
-    pub(crate) fn turn(&mut self, status: Status, devices: &Sample) -> Turn {
-        self.status = status;
-        let settled = self.is_settled();
-        let found = self.judge_size(devices);
-        let mut turn = Turn { changing: settled && !self.is_settled(), found, ..Turn::default() };
-        match &self.status.state {
-            // One that only showed that its size fits, and gives way to a larger one, serves nobody.
-            State::Ready(_) if self.is_ending() && !self.queue.is_open() => {}
-            State::Ready(ready) => turn.granted = self.queue.open(self.run(ready), ready.props.total_slots),
-            State::Failed { .. } if self.is_settled() => {
-                self.queue.close();
-                turn.dismissed = self.queue.dismiss();
-            }
-            // Whoever waits goes on waiting: a load, a restart and a back-off all end in one of the above.
-            State::Failed { .. }
-            | State::Starting { .. }
-            | State::BackingOff { .. }
-            | State::Stopped
-            | State::Draining
-            | State::Stopping => self.queue.close(),
+    /// Takes in a new state of the process, which is being ended already or not.
+    pub(crate) fn turn(&mut self, status: Status, leaving: bool) -> News {
+        let tries_for_more = self.tries_for_more();
+        let Some(engine) = &mut self.engine else { return News::Same };
+        self.last = Some(status.clone());
+        engine.status = status;
+        let decided = leaving || engine.after.is_some();
+        if engine.has_ended() {
+            let decided = engine.after.take().or_else(|| leaving.then_some(After::Rest));
+            return News::Ended(decided.unwrap_or_else(|| self.ended()));
         }
-        turn
-    }
-
-    /// Learns from a load that ended, well or not, and decides what is to run next. Gives the size that stays.
-    fn judge_size(&mut self, devices: &Sample) -> Option<Size> {
-        match &self.status.state {
-            // How one fares that is to go anyway decides nothing.
-            _ if self.is_ending() => None,
+        match &engine.status.state {
+            State::Ready(_) if decided => News::Same,
             State::Ready(ready) => {
-                let load_time = ready.load_time;
-                self.loaded(load_time)
+                let ready = Arc::clone(ready);
+                self.loaded(&ready)
             }
+            State::Failed { .. } => News::Stuck,
             // Whatever the words of its end: a smaller one of the same is known to load.
-            State::BackingOff { .. } | State::Failed { .. } if self.tries_for_more() => {
-                self.failed(true, devices);
-                None
+            State::BackingOff { .. } if !decided && tries_for_more => {
+                self.give_way();
+                News::GivesWay
             }
-            State::Failed { cause } => {
-                let memory = cause.class.is_memory();
-                self.failed(memory, devices);
-                None
-            }
-            _ => None,
+            _ => News::Away,
         }
     }
 
-    fn loaded(&mut self, load_time: Duration) -> Option<Size> {
-        let size = size_of(&self.spec);
+    fn loaded(&mut self, ready: &Ready) -> News {
+        let Some(size) = self.engine.as_ref().map(|engine| size_of(&engine.spec)) else { return News::Same };
         self.plan.dial.loaded(size);
-        match std::mem::replace(&mut self.shape, Shape::Settled) {
-            Shape::Trying { before }
-                if matches!(self.plan.dial.next(), Next::Try(_)) && load_time <= WORTH_ANOTHER_LOAD =>
-            {
-                self.shape = Shape::Ending { before };
-                None
+        let more = matches!(self.plan.dial.next(), Next::Try(_)) && ready.load_time <= WORTH_ANOTHER_LOAD;
+        if more && matches!(self.attempt, Attempt::Trying { .. }) {
+            if let Some(engine) = &mut self.engine {
+                engine.after = Some(After::Again);
             }
-            _ => Some(size),
+            return News::GivesWay;
+        }
+        self.attempt = Attempt::Settled;
+        News::Serves { run: self.run(ready), slots: ready.props.total_slots, size }
+    }
+
+    /// One that was only tried has failed in a way that its keeper would try again.
+    fn give_way(&mut self) {
+        let after = self.failed(true);
+        if let Some(engine) = &mut self.engine {
+            engine.after = Some(after);
         }
     }
 
-    fn failed(&mut self, for_want_of_memory: bool, devices: &Sample) {
-        let before = match std::mem::replace(&mut self.shape, Shape::Settled) {
-            Shape::Settled => None,
-            Shape::Ending { before } | Shape::Trying { before } => before,
+    /// What follows the end that nobody asked for.
+    fn ended(&mut self) -> After {
+        let state = self.engine.as_ref().map(|engine| &engine.status.state);
+        match state {
+            Some(State::Failed { cause }) => {
+                let for_want_of_memory = cause.class.is_memory();
+                self.failed(for_want_of_memory || self.tries_for_more())
+            }
+            _ => After::Rest,
+        }
+    }
+
+    fn failed(&mut self, for_want_of_memory: bool) -> After {
+        let before = match std::mem::replace(&mut self.attempt, Attempt::Settled) {
+            Attempt::Settled => None,
+            Attempt::Trying { before } => before,
         };
-        if for_want_of_memory {
-            self.plan.dial.failed(size_of(&self.spec));
-            if let Some(fits) = should_fit(&self.model, devices) {
-                self.plan.dial.estimate(fits);
-            }
+        if for_want_of_memory && let Some(engine) = &self.engine {
+            self.plan.dial.failed(size_of(&engine.spec));
             if self.plan.dial.next() != Next::Hopeless {
-                self.shape = Shape::Ending { before };
-                return;
+                self.attempt = Attempt::Trying { before };
+                return After::Again;
             }
         }
-        if let Some(before) = before {
-            self.plan = *before;
-            self.shape = Shape::Ending { before: None };
+        match before {
+            Some(before) => {
+                self.plan = *before;
+                After::Again
+            }
+            None => After::Failed,
         }
     }
 
-    /// Takes in another plan; whether somebody must begin to see to it, or already does, or it is no other.
+    /// Takes in another plan; whether its present process must give way to one of it.
     pub(crate) fn reshape(&mut self, plan: Plan) -> bool {
-        if self.plan.is_for(&plan) {
+        let old = std::mem::replace(&mut self.plan, plan);
+        let Some(engine) = &mut self.engine else { return false };
+        if engine.spec == self.plan.spec() {
+            // Back to what runs.
+            self.attempt = Attempt::Settled;
             return false;
         }
-        let old = std::mem::replace(&mut self.plan, plan);
-        match &mut self.shape {
-            Shape::Settled if self.spec == self.plan.spec() => false,
-            Shape::Settled => {
-                // What has failed is nothing to go back to.
-                let worked = !matches!(self.status.state, State::Failed { .. });
-                self.shape = Shape::Ending { before: worked.then(|| Box::new(old)) };
-                true
-            }
-            // One task sees to it, and only the newest plan counts.
-            Shape::Ending { .. } => false,
-            Shape::Trying { before } => {
-                self.shape = Shape::Ending { before: before.take() };
-                false
-            }
+        if let Attempt::Settled = self.attempt {
+            // What has failed is nothing to go back to.
+            let worked = matches!(engine.status.state, State::Ready(_)) && engine.after.is_none();
+            self.attempt = Attempt::Trying { before: worked.then(|| Box::new(old)) };
         }
-    }
-
-    /// Begins anew after a failure, with nothing to go back to.
-    pub(crate) fn begin_anew(&mut self, plan: Plan) {
-        self.plan = plan;
-        self.changed = None;
-        self.shape = Shape::Ending { before: None };
+        true
     }
 
     /// Has a reason to stay, also if it was about to go.
     pub(crate) fn stay(&mut self, tenure: Tenure) {
-        if self.tenure == Tenure::Leaving {
-            self.handle.start();
-        }
-        if self.tenure != Tenure::Operator {
+        if self.tenure == Tenure::Leaving || (self.tenure != Tenure::Operator && tenure != Tenure::Demand) {
             self.tenure = tenure;
         }
     }
 
     /// What of the router's wish this member does not give.
     pub(crate) fn gaps(&self, wish: &Wish) -> Vec<String> {
-        gaps(wish, &self.spec, self.ready().map(|ready| &**ready))
+        match &self.engine {
+            Some(engine) => gaps(wish, &engine.spec, self.ready().map(|ready| &**ready)),
+            None => gaps(wish, &self.plan.spec(), None),
+        }
     }
 
     /// What is less than wanted because the memory holds no more. While a change is under way nobody knows.
     pub(crate) fn shortfall(&self) -> Option<String> {
-        (self.is_settled() && self.ready().is_some()).then(|| self.plan.shortfall(&self.spec)).flatten()
+        let settled = matches!(self.attempt, Attempt::Settled) && self.ready().is_some();
+        self.engine.as_ref().filter(|_| settled).and_then(|engine| self.plan.shortfall(&engine.spec))
     }
 
-    /// The engine that takes jobs now.
+    /// The engine that answers now.
     pub(crate) fn ready(&self) -> Option<&Arc<Ready>> {
-        match &self.status.state {
-            State::Ready(ready) if self.queue.is_open() => Some(ready),
+        match self.engine.as_ref().map(|engine| &engine.status.state) {
+            Some(State::Ready(ready)) => Some(ready),
             _ => None,
         }
     }
 
-    /// What can be expected of it.
-    pub(crate) fn outlook(&self) -> Outlook {
-        match (self.ready(), self.has_failed()) {
-            (Some(_), _) => Outlook::Serving,
-            (None, true) => Outlook::Failed,
-            (None, false) => Outlook::Coming,
+    /// Why it has failed, if its last process has.
+    pub(crate) fn cause(&self) -> Option<&Arc<ExitReport>> {
+        match self.last.as_ref().map(|status| &status.state) {
+            Some(State::Failed { cause }) => Some(cause),
+            _ => None,
         }
-    }
-
-    /// Whether nothing of its process is left. One that could not be killed has failed, and still holds its memory.
-    pub(crate) fn is_gone(&self) -> bool {
-        matches!(self.status.state, State::Stopped | State::Failed { .. }) && self.status.pid.is_none()
-    }
-
-    /// Whether it has failed, and nothing is being done about it.
-    pub(crate) fn has_failed(&self) -> bool {
-        matches!(self.status.state, State::Failed { .. }) && self.is_settled()
-    }
-
-    /// Whether its process is to stay.
-    pub(crate) fn is_settled(&self) -> bool {
-        matches!(self.shape, Shape::Settled)
     }
 
     /// Whether this process only shows whether more fits than what is known to.
     fn tries_for_more(&self) -> bool {
         let fits = self.plan.dial.fits();
-        matches!(self.shape, Shape::Trying { .. }) && fits.is_some_and(|fits| fits != size_of(&self.spec))
-    }
-
-    fn is_ending(&self) -> bool {
-        matches!(self.shape, Shape::Ending { .. })
+        let size = self.engine.as_ref().map(|engine| size_of(&engine.spec));
+        matches!(self.attempt, Attempt::Trying { .. }) && fits.is_some() && fits != size
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -9,63 +9,67 @@ use auxot_instance::State;
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::acquire::settle_all;
 use crate::identity::FileId;
 use crate::judge::{Door, Judge, MemberId, Wished};
-use crate::member::Member;
+use crate::member::{Attempt, Member, Tenure};
+use crate::placement::admission::Life;
 use crate::refusal::Refusal;
 use crate::shared::Shared;
+use crate::wish::Wish;
 use crate::work::Work;
 
 impl Shared {
     /// Gives a model another chance at once: one that has failed, or waits for its next try.
-    pub(crate) fn reset(&self, model: Option<&str>) -> Result<(), Refusal> {
+    pub(crate) fn reset(self: &Arc<Self>, model: Option<&str>) -> Result<(), Refusal> {
         let mut judge = self.lock();
         let id = judge.find(model)?;
         self.reset_one(&mut judge, id);
+        let settled = self.carry_out(&mut judge, Vec::new());
         drop(judge);
+        settle_all(settled);
         self.changed();
         Ok(())
     }
 
-    pub(crate) fn reset_failed(&self) -> usize {
+    pub(crate) fn reset_failed(self: &Arc<Self>) -> usize {
         let mut judge = self.lock();
         let ids: Vec<_> = judge.members.keys().copied().collect();
         let reset = ids.into_iter().filter(|id| self.reset_one(&mut judge, *id)).count();
+        let settled = self.carry_out(&mut judge, Vec::new());
         drop(judge);
+        settle_all(settled);
         self.changed();
         reset
     }
 
     /// Whether there was something to mend.
-    fn reset_one(&self, judge: &mut Judge, id: MemberId) -> bool {
-        match judge.members.get(&id).map(|member| &member.status.state) {
-            Some(State::Failed { .. }) => self.revive(judge, id, "reset"),
-            Some(State::BackingOff { .. }) => {
-                if let Some(member) = judge.members.get(&id) {
-                    member.handle.reset();
-                }
-            }
+    fn reset_one(self: &Arc<Self>, judge: &mut Judge, id: MemberId) -> bool {
+        let Some(member) = judge.members.get(&id) else { return false };
+        match &member.engine {
+            Some(engine) if matches!(engine.status.state, State::BackingOff { .. }) => engine.handle.reset(),
+            None if judge.has_failed(member) => self.revive(judge, id, "reset"),
             _ => return false,
         }
         true
     }
 
     /// Looks after those that have failed: whether their files have changed, whether it is time to try again.
-    pub(crate) fn look_after_failed(&self) {
+    pub(crate) fn look_after_failed(self: &Arc<Self>) {
         let mut judge = self.lock();
         if judge.door != Door::Open {
             return;
         }
         let now = Instant::now().into_std();
         let retry = self.config.failed_retry;
-        let due = |member: &Member| match &member.status.state {
-            State::Failed { cause } => {
-                cause.class.may_pass() && now.saturating_duration_since(member.status.since) >= retry
+        let due = |member: &Member| match (member.cause(), &member.last) {
+            (Some(cause), Some(last)) => {
+                cause.class.may_pass() && now.saturating_duration_since(last.since) >= retry
             }
             _ => false,
         };
-        let failed: Vec<(MemberId, bool)> =
-            judge.staying().filter(|(_, member)| member.has_failed()).map(|(id, member)| (id, due(member))).collect();
+        let failed = judge.staying().filter(|(_, member)| judge.has_failed(member));
+        let failed: Vec<(MemberId, bool)> = failed.map(|(id, member)| (id, due(member))).collect();
         for (id, due) in failed {
             if due {
                 self.revive(&mut judge, id, "what was missing may be there by now");
@@ -73,14 +77,19 @@ impl Shared {
                 judge.inspect(id);
             }
         }
+        let settled = self.carry_out(&mut judge, Vec::new());
         drop(judge);
+        settle_all(settled);
         self.at_work.notify_one();
     }
 
     /// Takes in what the files of a failed model are now.
     pub(crate) fn inspected(&self, id: MemberId, now: Vec<FileId>) {
         let mut judge = self.lock();
-        let Some(member) = judge.members.get_mut(&id).filter(|member| member.has_failed()) else { return };
+        if !judge.members.get(&id).is_some_and(|member| judge.has_failed(member)) {
+            return;
+        }
+        let Some(member) = judge.members.get_mut(&id) else { return };
         if now == *member.plan.key.files() || member.changed.as_ref() == Some(&now) {
             return;
         }
@@ -91,8 +100,8 @@ impl Shared {
     }
 
     /// After a look through the folders: models whose files have changed, and can be used again, are.
-    pub(crate) fn revive_changed(&self, judge: &mut Judge) {
-        let changed = judge.staying().filter(|(_, member)| member.has_failed() && member.changed.is_some());
+    pub(crate) fn revive_changed(self: &Arc<Self>, judge: &mut Judge) {
+        let changed = judge.staying().filter(|(_, member)| judge.has_failed(member) && member.changed.is_some());
         for id in changed.map(|(id, _)| id).collect::<Vec<_>>() {
             let Some(member) = judge.members.get_mut(&id) else { continue };
             // Still no model, perhaps half written: the next change is looked at again.
@@ -104,22 +113,67 @@ impl Shared {
     }
 
     /// A new plan and a new instance for a member that has failed.
-    fn revive(&self, judge: &mut Judge, id: MemberId, why: &str) {
+    fn revive(self: &Arc<Self>, judge: &mut Judge, id: MemberId, why: &str) {
         let Some(model) = judge.members.get(&id).map(|member| Arc::clone(&member.model)) else { return };
-        let wish = match &judge.wished {
-            Wished::Member { wish, .. } => Some(wish.clone()),
-            Wished::Nothing | Wished::Missing { .. } => None,
-        };
+        let wish = judge.wish_for(id);
         let plan = self.plan(judge, &model, wish.as_ref());
-        if let Some(member) = judge.members.get_mut(&id).filter(|member| member.has_failed()) {
-            info!(model = member.name(), why, "a failed model is tried again");
-            member.begin_anew(plan);
-            judge.work.push(Work::Reshape { member: id });
+        let Some(member) = judge.members.get_mut(&id) else { return };
+        info!(model = member.name(), why, "a failed model is tried again");
+        (member.plan, member.attempt, member.changed) = (plan, Attempt::Settled, None);
+        let (seat, tenure, now) = (member.seat, member.tenure, self.moment());
+        let profile = self.profile(judge, id);
+        judge.admission.set(seat, profile);
+        judge.decisions.extend(judge.admission.revive(seat, now));
+        self.want(judge, id, tenure);
+    }
+
+    /// After a look through the folders: models that do not run are known as they are now, and those whose file is gone
+    /// and that nobody has listed are forgotten.
+    pub(crate) fn renew(self: &Arc<Self>, judge: &mut Judge) {
+        let resting = judge.members.iter().filter(|(_, member)| {
+            member.engine.is_none() && matches!(judge.admission.life(member.seat), Life::Absent)
+        });
+        for id in resting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(member) = judge.members.get(&id) else { continue };
+            let shelf = Arc::clone(&judge.shelf);
+            let file = &member.model.file;
+            match shelf.catalog.models().iter().find(|model| model.file == *file) {
+                Some(model) if Arc::ptr_eq(&model.header, &member.model.header) => {}
+                Some(model) => {
+                    let wish = judge.wish_for(id);
+                    let plan = self.plan(judge, model, wish.as_ref());
+                    if let Some(member) = judge.members.get_mut(&id) {
+                        member.model = Arc::new(model.clone());
+                    }
+                    self.reshape(judge, id, plan);
+                }
+                None if member.tenure == Tenure::Demand && judge.admission.waiting(member.seat) == 0 => {
+                    info!(model = member.name(), "model is gone from its folder");
+                    if let Some(member) = judge.members.get_mut(&id) {
+                        member.tenure = Tenure::Leaving;
+                    }
+                    judge.forget(id);
+                }
+                None => {}
+            }
         }
     }
 }
 
 impl Judge {
+    /// Whether a member has failed, nothing is left of its process, and nothing is being done about it.
+    pub(crate) fn has_failed(&self, member: &Member) -> bool {
+        matches!(self.admission.life(member.seat), Life::Failed) && member.engine.is_none()
+    }
+
+    /// The router's wish, if it is for this member.
+    pub(crate) fn wish_for(&self, wanted: MemberId) -> Option<Wish> {
+        match &self.wished {
+            Wished::Member { id, wish } if *id == wanted => Some(wish.clone()),
+            Wished::Member { .. } | Wished::Nothing | Wished::Missing { .. } => None,
+        }
+    }
+
     /// Leaves it to the staff to look at the files of a member.
     pub(crate) fn inspect(&mut self, id: MemberId) {
         if let Some(member) = self.members.get(&id) {

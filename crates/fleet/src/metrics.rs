@@ -1,7 +1,9 @@
 //! The fleet's series: which models are loaded, what memory they hold, who waits.
 
+use std::time::Duration;
+
 use auxot_gpu::Sample;
-use metrics::{Unit, describe_gauge, gauge};
+use metrics::{Unit, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::report::Report;
 
@@ -13,6 +15,10 @@ const SLOTS: &str = "auxot_worker_slots";
 const SLOTS_BUSY: &str = "auxot_worker_slots_busy";
 const WAITING: &str = "auxot_worker_jobs_waiting";
 const UNMET: &str = "auxot_worker_wishes_unmet";
+const RELEASED: &str = "auxot_worker_memory_release_seconds";
+
+/// The series that are histograms of seconds.
+pub const HISTOGRAMS: [&str; 1] = [RELEASED];
 
 /// Describes every series of this crate.
 pub fn describe() {
@@ -27,7 +33,17 @@ pub fn describe() {
     describe_gauge!(SLOTS, "Jobs the model can run at once (labels: model)");
     describe_gauge!(SLOTS_BUSY, "Jobs the model runs now (labels: model)");
     describe_gauge!(WAITING, "Jobs that wait for a slot of the model (labels: model)");
+    describe_histogram!(
+        RELEASED,
+        Unit::Seconds,
+        "From the end of an engine until its memory was seen free (labels: seen; `no` where the wait was given up)"
+    );
     describe_gauge!(UNMET, "Wishes of the operator or the router that this host cannot honour");
+}
+
+/// An engine has ended, and its memory was seen free after so long, or not in time.
+pub(crate) fn released(waited: Duration, in_time: bool) {
+    histogram!(RELEASED, "seen" => if in_time { "yes" } else { "no" }).record(waited.as_secs_f64());
 }
 
 /// Publishes what a report says. A figure that is unknown is not set, rather than set to zero.

@@ -7,7 +7,9 @@ pub enum Outlook {
     Nothing,
     /// Every model has failed, and stays so until somebody mends what is wrong.
     Failed,
-    /// None takes jobs now, but some model will by itself: it loads, restarts, waits for its next try, or for a job.
+    /// No model is loaded or on its way, but some would be loaded for a job.
+    Asleep,
+    /// None takes jobs now, but some model will by itself: it loads, restarts, or waits for its next try.
     Coming,
     /// Some model takes jobs.
     Serving,

@@ -1,5 +1,6 @@
 //! What a model is to run as: the size that is wanted, and the search for the one that fits.
 
+use auxot_catalog::KvType;
 use auxot_instance::Spec;
 
 use crate::dial::{Dial, Size};
@@ -25,6 +26,11 @@ impl Plan {
     /// Whether it is for the same thing.
     pub(crate) fn is_for(&self, other: &Plan) -> bool {
         self.wanted == other.wanted && self.key == other.key
+    }
+
+    /// How its cache is stored, if the operator says so.
+    pub(crate) fn kv_type(&self) -> Option<KvType> {
+        self.wanted.kv_type.as_deref().and_then(|name| name.parse().ok())
     }
 
     /// What to start next.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use auxot_instance::ExitReport;
 
+use crate::placement::Misfit;
+
 /// Why a job gets no slot.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
@@ -29,6 +31,14 @@ pub enum Refusal {
         model: String,
         /// Its last exit.
         cause: Arc<ExitReport>,
+    },
+    /// The model is larger than what could ever be free for it.
+    #[error("cannot load {model}: {misfit}")]
+    DoesNotFit {
+        /// The model.
+        model: String,
+        /// The numbers.
+        misfit: Misfit,
     },
     /// The model is being stopped.
     #[error("{model} is stopped")]
@@ -63,6 +73,7 @@ impl Refusal {
     pub fn model(&self) -> Option<&str> {
         match self {
             Self::Failed { model, .. }
+            | Self::DoesNotFit { model, .. }
             | Self::Stopped { model }
             | Self::QueueFull { model, .. }
             | Self::TooLate { model, .. } => Some(model),

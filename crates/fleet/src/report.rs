@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use auxot_catalog::Model;
 use auxot_gpu::Sample;
-use auxot_instance::{Ready, Status};
+use auxot_instance::{Ready, State, Status};
 
 use crate::member::Member;
+use crate::placement::admission::{Admission, Life};
 
 /// The fleet at one moment.
 #[derive(Debug, Clone)]
@@ -28,6 +29,12 @@ pub struct ModelView {
     pub status: Status,
     /// The engine that takes jobs now.
     pub ready: Option<Arc<Ready>>,
+    /// Slots that it has, or will have once it is loaded.
+    pub slots: u32,
+    /// Tokens of context of each slot, in the same sense.
+    pub ctx_size: u32,
+    /// It is not loaded, and will be for a job.
+    pub asleep: bool,
     /// Its slots that hold a job.
     pub slots_busy: u32,
     /// Jobs that wait for a slot.
@@ -37,14 +44,22 @@ pub struct ModelView {
 }
 
 impl ModelView {
-    pub(crate) fn of(member: &Member, devices: &Sample) -> Self {
+    pub(crate) fn of(member: &Member, admission: &Admission, devices: &Sample) -> Self {
+        let pid = member.engine.as_ref().and_then(|engine| engine.status.pid);
+        let life = admission.life(member.seat);
+        let takes = matches!(life, Life::Ready { draining: None, .. });
+        let ready = member.ready().filter(|_| takes).cloned();
+        let planned = member.engine.as_ref().map_or_else(|| member.plan.spec(), |engine| engine.spec.clone());
         Self {
             model: Arc::clone(&member.model),
-            memory: member.status.pid.map(|pid| memory_of(pid, devices)).unwrap_or_default(),
-            status: member.status.clone(),
-            ready: member.ready().cloned(),
-            slots_busy: member.queue.busy(),
-            waiting: member.queue.waiting(),
+            memory: pid.map(|pid| memory_of(pid, devices)).unwrap_or_default(),
+            status: status(member, life, admission.is_wanted(member.seat)),
+            slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
+            ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
+            asleep: matches!(life, Life::Absent) && !admission.is_wanted(member.seat),
+            ready,
+            slots_busy: admission.busy(member.seat),
+            waiting: admission.waiting(member.seat),
         }
     }
 
@@ -69,9 +84,25 @@ impl ModelView {
     }
 }
 
+/// Where a model is: its process, or what is to become of it.
+fn status(member: &Member, life: &Life, wanted: bool) -> Status {
+    let mut status = member.last.clone().unwrap_or_else(Status::at_rest);
+    status.state = match (life, status.state) {
+        (Life::Ready { draining: Some(_), .. }, State::Ready(_)) => State::Draining,
+        (Life::Coming { .. }, _) => State::Starting { progress: None },
+        (Life::Absent, _) if wanted => State::Starting { progress: None },
+        (Life::Absent, _) => State::Stopped,
+        (Life::Leaving { .. }, _) if member.engine.is_none() => State::Stopping,
+        // Between two tries.
+        (Life::Loading { .. }, State::Stopped | State::Failed { .. }) => State::Starting { progress: None },
+        (_, state) => state,
+    };
+    status
+}
+
 /// The memory of one process: what the drivers say of it, and its resident host memory where no
 /// device claims it.
-fn memory_of(pid: u32, devices: &Sample) -> Vec<(String, u64)> {
+pub(crate) fn memory_of(pid: u32, devices: &Sample) -> Vec<(String, u64)> {
     let on_devices: Vec<(String, u64)> = devices
         .devices
         .iter()

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use auxot_instance::Status;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
 
 use crate::identity::FileId;
@@ -14,7 +14,7 @@ use crate::judge::MemberId;
 use crate::library::Shelf;
 use crate::shared::Shared;
 use crate::work::Work;
-use crate::{metrics, reshape};
+use crate::{metrics, release};
 
 /// Drives the processes of a fleet. Dropping it drops them all, which kills what still runs.
 #[derive(Debug)]
@@ -31,13 +31,14 @@ impl Staff {
     /// Drives everything; never returns by itself, so the caller ends it by dropping it once
     /// [`crate::Fleet::stop`] has resolved.
     pub async fn run(mut self) {
-        let mut devices = self.shared.devices.clone();
+        let mut devices = self.shared.devices.samples.clone();
         let mut look = tokio::time::interval(self.shared.config.rescan_interval);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             for work in self.shared.take_work() {
                 self.take_on(work);
             }
+            let wake = self.shared.wake_at();
             tokio::select! {
                 () = self.shared.at_work.notified() => {}
                 Some(ended) = self.tasks.join_next() => {
@@ -46,7 +47,11 @@ impl Staff {
                         error!(%fault, "the task of one model has failed");
                     }
                 }
-                Ok(()) = devices.changed() => metrics::publish(&self.shared.report()),
+                Ok(()) = devices.changed() => {
+                    self.shared.measured();
+                    metrics::publish(&self.shared.report());
+                }
+                () = until(wake) => self.shared.tick(),
                 _ = look.tick() => {
                     self.shared.look_for_missing();
                     self.shared.look_after_failed();
@@ -62,8 +67,8 @@ impl Staff {
                 self.tasks.spawn(driver);
                 self.tasks.spawn(listen(shared, member, generation, status));
             }
-            Work::Reshape { member } => {
-                self.tasks.spawn(reshape::run(shared, member));
+            Work::Release { member, generation, after, release } => {
+                self.tasks.spawn(release::run(shared, member, generation, after, release));
             }
             Work::Remember { key, size } => {
                 self.tasks.spawn_blocking(move || {
@@ -82,6 +87,14 @@ impl Staff {
                 self.tasks.spawn(look(shared));
             }
         }
+    }
+}
+
+/// Resolves at that time; never where there is none.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,16 +7,18 @@ use auxot_instance::Status;
 use tokio::sync::watch;
 
 use crate::dial::Size;
+use crate::engine::After;
 use crate::engines::Driver;
 use crate::judge::MemberId;
+use crate::release::Release;
 use crate::remembered::Key;
 
 /// Work that needs an owner. There is never more of it than a few pieces for each member.
 pub(crate) enum Work {
     /// A process to be driven and listened to. The listener has no handle: the driver ends with the last one.
     Drive { member: MemberId, generation: u64, status: watch::Receiver<Status>, driver: Driver },
-    /// A member whose process is to be replaced by one of another size.
-    Reshape { member: MemberId },
+    /// The memory of a process that has ended, to be seen free before what follows.
+    Release { member: MemberId, generation: u64, after: After, release: Release },
     /// A size that was found to fit, to be remembered; none where what is wanted fits.
     Remember { key: Key, size: Option<Size> },
     /// The files of a member that has failed, to be looked at.
@@ -29,7 +31,7 @@ impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Work::Drive { member, generation, .. } => write!(f, "Drive({member:?}, {generation})"),
-            Work::Reshape { member } => write!(f, "Reshape({member:?})"),
+            Work::Release { member, after, .. } => write!(f, "Release({member:?}, {after:?})"),
             Work::Remember { size, .. } => write!(f, "Remember({size:?})"),
             Work::Inspect { member, .. } => write!(f, "Inspect({member:?})"),
             Work::Look => f.write_str("Look"),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::driver::{Driver, World};
-use crate::lifecycle::{Policy, RunId};
+use crate::lifecycle::Policy;
 use crate::output::Ring;
-use crate::status::{NotReady, Ready, State, Status};
+use crate::status::{NotReady, Ready, Status};
 use crate::usage::{Claim, Usage};
 
 /// Verbs on their way to the driver. It never waits for anything else while one is here, so a few are plenty.
@@ -50,14 +50,7 @@ impl InstanceHandle {
     ) -> (InstanceHandle, Driver<W>) {
         let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
         let (verbs, orders) = mpsc::channel(VERBS);
-        let (publish, status) = watch::channel(Status {
-            state: State::Stopped,
-            since: tokio::time::Instant::now().into_std(),
-            run: RunId(0),
-            pid: None,
-            restarts: 0,
-            last_error: None,
-        });
+        let (publish, status) = watch::channel(Status::at_rest());
         let world = world(&ring, &usage);
         let driver = Driver::new(Arc::clone(&model), world, policy, orders, publish, Arc::clone(&usage));
         (InstanceHandle { model, verbs, status, usage, ring }, driver)

@@ -86,6 +86,15 @@ pub struct Status {
     pub last_error: Option<Arc<ExitReport>>,
 }
 
+impl Status {
+    /// That of an instance which was never started.
+    #[must_use]
+    pub fn at_rest() -> Self {
+        let since = tokio::time::Instant::now().into_std();
+        Self { state: State::Stopped, since, run: RunId(0), pid: None, restarts: 0, last_error: None }
+    }
+}
+
 /// Why an instance will not become ready for who asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotReady {

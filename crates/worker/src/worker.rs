@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use auxot_admin::{Recorder, Server};
 use auxot_catalog::Catalog;
-use auxot_fleet::{Fleet, Places, Sample, Staff};
+use auxot_fleet::{Devices, Fleet, Places, Sample, Staff};
 use auxot_gpu::Sampler;
 use auxot_instance::Host;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
@@ -102,14 +102,14 @@ struct Rooms {
     relay: Relay,
     server: Server,
     recorder: Recorder,
-    sampler: Sampler,
+    sampler: Arc<Sampler>,
     drain_timeout: Duration,
     stop_worst_case: Duration,
 }
 
 async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let histograms: Vec<(&str, &[f64])> =
-        HISTOGRAMS.iter().chain(&auxot_instance::metrics::HISTOGRAMS).map(|name| (*name, BUCKETS.as_slice())).collect();
+        HISTOGRAMS.iter().chain(&auxot_instance::metrics::HISTOGRAMS).chain(&auxot_fleet::HISTOGRAMS).map(|name| (*name, BUCKETS.as_slice())).collect();
     let recorder = Recorder::install(&histograms)?;
     auxot_relay::describe_metrics();
     auxot_fleet::describe_metrics();
@@ -127,7 +127,15 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let stop_worst_case = host.stop_worst_case();
     let wish = relay.recalled_wish();
     let places = Places { files: settings.catalog, catalog: Arc::new(catalog), state };
-    let (fleet, staff) = Fleet::open(settings.fleet, settings.engine, host, places, devices, wish);
+    let configs = (settings.fleet, settings.engine, settings.placement);
+    let sampler = Arc::new(sampler);
+    let looker = Arc::downgrade(&sampler);
+    let devices = Devices::new(devices, move || {
+        if let Some(sampler) = looker.upgrade() {
+            sampler.refresh();
+        }
+    });
+    let (fleet, staff) = Fleet::open(configs, host, places, devices, wish);
     Ok(Rooms { fleet, staff, relay, server, recorder, sampler, drain_timeout, stop_worst_case })
 }
 

@@ -306,8 +306,19 @@ impl Admission {
 
     /// The engine of a loaded model has ended unasked and is started again by its keeper, in the same place.
     pub fn lost(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
-        self.models[model].lost(now);
-        self.settle(now)
+        let of = &mut self.models[model];
+        let mut effects = Vec::new();
+        match &of.life {
+            // It was to go anyway.
+            Life::Ready { placement, draining: Some(_), .. } => {
+                of.life = Life::Leaving { placement: placement.clone() };
+                effects.push(Effect::Stop { model });
+            }
+            Life::Ready { draining: None, .. } => of.lost(now),
+            _ => return effects,
+        }
+        effects.extend(self.settle(now));
+        effects
     }
 
     /// The owner wants a model here, or does not any more.
@@ -407,6 +418,12 @@ impl Admission {
     /// Time has passed: to be called at [`Admission::wake_at`], and harmless at any time.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
         self.settle(now)
+    }
+
+    /// Whether a job waits for a model, or its owner wants it.
+    #[must_use]
+    pub fn is_wanted(&self, model: ModelId) -> bool {
+        self.models[model].is_wanted()
     }
 
     /// Jobs that run on a model.

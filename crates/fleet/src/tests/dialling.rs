@@ -101,30 +101,3 @@ async fn a_size_that_only_crashes_is_given_up_for_one_that_is_known_to_load() {
     load(&house, 2).await;
     assert_eq!(house.state("one-q8_0"), "ready");
 }
-
-#[tokio::test(start_paused = true)]
-async fn an_estimate_needs_a_reading_of_all_that_it_counts_with() {
-    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
-    let model = house.view("one-q8_0").unwrap().model;
-    let device = |id: &str, free| auxot_gpu::Device {
-        id: id.to_owned(),
-        name: id.to_owned(),
-        kind: if id == "host" { auxot_gpu::Kind::Host } else { auxot_gpu::Kind::Nvidia },
-        total: Some(1 << 34),
-        free,
-        used: None,
-        processes: vec![],
-        temperature: None,
-        utilisation: None,
-        lost: false,
-    };
-    let told = |devices: Vec<auxot_gpu::Device>| {
-        let sample = auxot_gpu::Sample { taken: std::time::Instant::now(), devices };
-        crate::estimate::should_fit(&model, &sample).is_some()
-    };
-    assert!(!told(vec![]), "no device was read");
-    assert!(!told(vec![device("host", None)]), "unknown is not zero");
-    assert!(told(vec![device("host", Some(1))]));
-    assert!(!told(vec![device("GPU-1", None), device("host", Some(1))]), "the host's memory is not the cards'");
-    assert!(told(vec![device("GPU-1", Some(1)), device("host", None)]));
-}

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use auxot_catalog::Catalog;
-use auxot_gpu::Sample;
+use auxot_gpu::{Device, Kind, Sample};
 use auxot_instance::scripted::{self, Stage};
 use auxot_instance::{Config as EngineConfig, InstanceHandle, Spec};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::engines::{Driver, Engines};
-use crate::{Config, Fleet, Lease, ModelView, Places, Refusal, Wish};
+use crate::{Config, Devices, Fleet, Lease, ModelView, Places, Refusal, Wish};
 
 /// Far away, and never waited for: the clock stands still until nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -75,12 +75,14 @@ impl House {
     fn open(folder: tempfile::TempDir, autoload: &[&str], wish: Option<Wish>) -> House {
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Arc::new(Catalog::scan(&files));
-        let config = Config { autoload: autoload.iter().map(ToString::to_string).collect(), ..Config::default() };
+        let autoload = autoload.iter().map(ToString::to_string).collect();
+        let config = Config { autoload, on_demand: false, ..Config::default() };
         let theatre = Theatre { program: folder.path().join("engine"), ..Theatre::default() };
-        let devices = watch::channel(Arc::new(Sample { taken: Instant::now(), devices: vec![] })).1;
+        let (look, samples) = watch::channel(Arc::new(reading()));
+        let devices = Devices::new(samples, move || drop(look.send_replace(Arc::new(reading()))));
         let places = Places { files, catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
-        let (fleet, staff) = Fleet::open_with(config, EngineConfig::default(), engines, places, devices, wish);
+        let (fleet, staff) = Fleet::open_with((config, EngineConfig::default(), crate::placement::Config::default()), engines, places, devices, wish);
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
         House { fleet, theatre, folder, staff: tasks }
@@ -178,6 +180,23 @@ impl House {
         self.settle().await;
         told
     }
+}
+
+/// A reading of a host that has memory and no device.
+fn reading() -> Sample {
+    let host = Device {
+        id: "host".into(),
+        name: "host memory".into(),
+        kind: Kind::Host,
+        total: Some(64 << 30),
+        free: Some(60 << 30),
+        used: None,
+        processes: vec![],
+        temperature: None,
+        utilisation: None,
+        lost: false,
+    };
+    Sample { taken: Instant::now(), devices: vec![host] }
 }
 
 /// A wish for a model of a size.

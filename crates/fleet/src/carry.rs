@@ -1,0 +1,102 @@
+//! What the admission has decided, carried out: processes begin and end, jobs get their answers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::acquire::{Settled, refusal};
+use crate::engine::Engine;
+use crate::judge::Judge;
+use crate::placement::admission::{Effect, ModelId};
+use crate::placement::{Misfit, Placement, bytes_text};
+use crate::profile::need;
+use crate::shared::Shared;
+use crate::work::Work;
+
+impl Shared {
+    /// Carries out effects, those that the judge has put aside, and what follows from them.
+    pub(crate) fn carry_out(self: &Arc<Self>, judge: &mut Judge, effects: Vec<Effect>) -> Vec<Settled> {
+        let mut effects = VecDeque::from(effects);
+        let mut settled = Vec::new();
+        loop {
+            effects.extend(std::mem::take(&mut judge.decisions));
+            let Some(effect) = effects.pop_front() else { return settled };
+            match effect {
+                Effect::Admit { ticket, .. } => settled.extend(self.admit(judge, ticket)),
+                Effect::Refuse { ticket, reason } => {
+                    let waits_for = judge.waiters.get(&ticket).map(|waiter| waiter.member);
+                    if let Some(member) = waits_for.and_then(|id| judge.members.get(&id)) {
+                        let why = refusal(member, reason);
+                        settled.extend(self.dismiss(judge, vec![ticket], || why.clone()));
+                    }
+                }
+                Effect::Load { model, placement } => self.load(judge, model, *placement),
+                Effect::Stop { model } => stop(judge, model),
+                Effect::TooLarge { model, misfit } => effects.extend(self.shrink(judge, model, &misfit)),
+                Effect::NoRoom { model, misfit } => {
+                    if let Some(member) = member_of(judge, model) {
+                        warn!(model = member.name(), reason = %misfit, "no room for a model that is to be loaded; it waits");
+                        member.misfit = Some(misfit);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts a process for a model, in its place.
+    fn load(&self, judge: &mut Judge, seat: ModelId, placement: Placement) {
+        let Some(id) = judge.seats.get(&seat).copied() else { return };
+        let Some(member) = judge.members.get_mut(&id) else { return };
+        let spec = member.plan.spec();
+        let mut placed = spec.clone();
+        placed.layout = placement.arguments();
+        placed.env.extend(placement.environment());
+        let places: Vec<String> =
+            placement.bytes().filter(|(_, bytes)| *bytes > 0).map(|(at, bytes)| format!("{at} {}", bytes_text(bytes))).collect();
+        info!(
+            model = member.name(),
+            slots = spec.slots,
+            ctx_per_slot = spec.ctx_per_slot,
+            place = places.join(", "),
+            "model is loaded"
+        );
+        let (handle, driver) = self.engines.create(placed);
+        let status = handle.status();
+        handle.start();
+        member.load(Engine::new(handle, spec, placement));
+        let generation = member.generation;
+        judge.work.push(Work::Drive { member: id, generation, status, driver });
+    }
+
+    /// A model that can never fit in its size: the largest size that counts as fitting is next, if there is one.
+    fn shrink(&self, judge: &mut Judge, seat: ModelId, misfit: &Misfit) -> Vec<Effect> {
+        let Some(id) = judge.seats.get(&seat).copied() else { return Vec::new() };
+        let Judge { members, admission, .. } = judge;
+        let Some(member) = members.get_mut(&id) else { return Vec::new() };
+        let (model, kv_type) = (&member.model, member.plan.kv_type());
+        if !member.plan.dial.reckon(|size| admission.could_hold(seat, need(model, *size, kv_type))) {
+            warn!(model = member.name(), reason = %misfit, "model does not fit in any size");
+            member.misfit = Some(misfit.clone());
+            return admission.turn_away(seat, misfit);
+        }
+        let size = member.plan.dial.size();
+        info!(model = member.name(), slots = size.slots, ctx_per_slot = size.ctx, reason = %misfit, "model gets a size that fits");
+        let profile = self.profile(judge, id);
+        judge.admission.set(seat, profile);
+        judge.admission.tick(self.moment())
+    }
+}
+
+fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut crate::member::Member> {
+    let id = judge.seats.get(&seat)?;
+    judge.members.get_mut(id)
+}
+
+/// Ends a process: its jobs have had their time.
+fn stop(judge: &mut Judge, seat: ModelId) {
+    if let Some(engine) = member_of(judge, seat).and_then(|member| member.engine.as_ref()) {
+        engine.handle.stop(Duration::ZERO);
+    }
+}

@@ -1,0 +1,54 @@
+//! What the admission must know of a model: its need in its size, what it took before, and what the operator says of it.
+
+use std::sync::Arc;
+
+use auxot_catalog::{KvType, Layer, Model, Need};
+use tracing::warn;
+
+use crate::dial::Size;
+use crate::judge::{Judge, MemberId};
+use crate::placement::admission::Profile;
+use crate::shared::Shared;
+
+/// What a model whose header leaves things out is taken to keep of its slots: a part of its weights, on the high side.
+const GUESSED_CACHE: u64 = 4;
+/// The same for the intermediate results.
+const GUESSED_COMPUTE: u64 = 512 << 20;
+
+impl Shared {
+    /// What is known of a member.
+    pub(crate) fn profile(&self, judge: &Judge, id: MemberId) -> Profile {
+        let member = &judge.members[&id];
+        let size = member.plan.dial.size();
+        let need = Arc::new(need(&member.model, size, member.plan.kv_type()));
+        Profile { shrinks: true, ..Profile::new(member.name(), need) }
+    }
+}
+
+/// What a model needs in a size. Where its header does not tell, its weights and a guess: unknown is not zero.
+pub(crate) fn need(model: &Model, size: Size, kv_type: Option<KvType>) -> Need {
+    let mut ask = model.ask(size.slots, size.ctx);
+    if let Some(kv_type) = kv_type {
+        (ask.keys, ask.values) = (kv_type, kv_type);
+    }
+    model.need(&ask).unwrap_or_else(|unknown| {
+        warn!(model = %model.name, %unknown, "the memory that it needs is a guess");
+        guess(model)
+    })
+}
+
+fn guess(model: &Model) -> Need {
+    let count = u64::from(model.block_count.unwrap_or(1)).clamp(1, 1024);
+    let weights = model.bytes / count;
+    let layer = Layer { weights, experts: 0, cache: weights / GUESSED_CACHE };
+    Need {
+        layers: vec![layer; usize::try_from(count).unwrap_or(1)],
+        output: 0,
+        embedding: 0,
+        weights: model.bytes,
+        compute: GUESSED_COMPUTE,
+        inputs: 0,
+        logits: 0,
+        projector: 0,
+    }
+}

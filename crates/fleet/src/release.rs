@@ -1,0 +1,137 @@
+//! Memory seen free: the next load does not begin on the word of a process that has ended, but on a reading.
+//!
+//! A driver gives memory back some time after the exit of who held it. So after each exit the devices are looked at until
+//! they show it: a reading that was begun after the exit, in which no device lists the process any more, and in which every
+//! device that it lay on has at least half of its share more than before. The last part is for hosts whose driver lists no
+//! processes (or lists them by other numbers, as in containers); only half, because others may have taken some meanwhile.
+//! Where that does not come, the wait ends after `fleet.release_timeout`, and what is measured then counts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auxot_gpu::Sample;
+use tracing::{debug, warn};
+
+use crate::engine::After;
+use crate::judge::MemberId;
+use crate::metrics;
+use crate::placement::Placement;
+use crate::shared::Shared;
+
+/// The pause between two looks while memory is not free yet: there is no event for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// What is to be seen free.
+#[derive(Debug)]
+pub(crate) struct Release {
+    pid: Option<u32>,
+    /// Bytes by device.
+    shares: Vec<(String, u64)>,
+    /// The reading before the exit.
+    before: Arc<Sample>,
+    ended: Instant,
+}
+
+impl Release {
+    pub(crate) fn new(pid: Option<u32>, placement: &Placement, before: Arc<Sample>) -> Self {
+        let shares = placement.shares.iter().map(|share| (share.device.clone(), share.bytes)).collect();
+        Self { pid, shares, before, ended: Instant::now() }
+    }
+
+    /// Whether this reading shows it.
+    fn is_seen(&self, sample: &Sample) -> bool {
+        sample.taken >= self.ended && self.shares.iter().all(|(device, bytes)| self.is_seen_on(device, *bytes, sample))
+    }
+
+    fn is_seen_on(&self, device: &str, bytes: u64, sample: &Sample) -> bool {
+        let of = |sample: &Sample| sample.devices.iter().find(|other| other.id == device).cloned();
+        // A device that is lost, or cannot be read, will never show anything.
+        let Some((now, free)) = of(sample).and_then(|now| now.free.map(|free| (now, free))) else { return true };
+        let Some(before) = of(&self.before) else { return true };
+        let lists = |of: &auxot_gpu::Device| of.processes.iter().any(|process| Some(process.pid) == self.pid);
+        if lists(&before) || lists(&now) {
+            return !lists(&now);
+        }
+        before.free.is_none_or(|before| free >= before.saturating_add(bytes / 2))
+    }
+}
+
+/// Waits until the memory is seen free, and tells the judge.
+pub(crate) async fn run(shared: Arc<Shared>, member: MemberId, generation: u64, after: After, release: Release) {
+    let mut samples = shared.devices.samples.clone();
+    let seen = async {
+        loop {
+            shared.devices.look();
+            // A channel without a sender tells nothing any more: what is known must do.
+            let closed = samples.changed().await.is_err();
+            if closed || release.is_seen(&samples.borrow_and_update()) {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    let in_time = tokio::time::timeout(shared.config.release_timeout, seen).await.is_ok();
+    let waited = release.ended.elapsed();
+    metrics::released(waited, in_time);
+    if in_time {
+        debug!(waited_ms = waited.as_millis(), "memory seen free");
+    } else {
+        warn!(
+            pid = release.pid,
+            waited_s = waited.as_secs_f64(),
+            "the memory of an engine that has ended is not seen free; going on with what is measured"
+        );
+    }
+    shared.released(member, generation, after);
+}
+
+#[cfg(test)]
+mod tests {
+    use auxot_gpu::{Device, Kind, ProcessUse};
+
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn sample(free: Option<u64>, pids: &[u32]) -> Sample {
+        let device = Device {
+            id: "GPU-0".into(),
+            name: "card".into(),
+            kind: Kind::Nvidia,
+            total: Some(24 * GIB),
+            free,
+            used: None,
+            processes: pids.iter().map(|pid| ProcessUse { pid: *pid, bytes: None }).collect(),
+            temperature: None,
+            utilisation: None,
+            lost: false,
+        };
+        Sample { taken: Instant::now(), devices: vec![device] }
+    }
+
+    fn release(before: Sample) -> Release {
+        Release { pid: Some(7), shares: vec![("GPU-0".into(), 10 * GIB)], before: Arc::new(before), ended: Instant::now() }
+    }
+
+    #[test]
+    fn a_process_that_was_listed_is_gone_when_it_is_not_listed() {
+        let release = release(sample(Some(2 * GIB), &[7, 8]));
+        assert!(!release.is_seen(&sample(Some(20 * GIB), &[7, 8])));
+        assert!(release.is_seen(&sample(Some(3 * GIB), &[8])), "a stranger has taken what came free");
+    }
+
+    #[test]
+    fn where_nobody_is_listed_half_of_the_share_is_enough() {
+        let release = release(sample(Some(2 * GIB), &[]));
+        assert!(!release.is_seen(&sample(Some(6 * GIB), &[])));
+        assert!(release.is_seen(&sample(Some(7 * GIB), &[])));
+    }
+
+    #[test]
+    fn a_reading_from_before_the_exit_shows_nothing_and_one_that_failed_never_will() {
+        let early = sample(Some(20 * GIB), &[]);
+        let release = release(sample(Some(2 * GIB), &[7]));
+        assert!(!release.is_seen(&early));
+        assert!(release.is_seen(&sample(None, &[7])));
+    }
+}

@@ -1,0 +1,153 @@
+//! The news of a process, taken in: what it means for its model, for those who wait, and for all others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_instance::Status;
+use tracing::info;
+
+use crate::acquire::{Settled, settle_all};
+use crate::dial::Size;
+use crate::engine::After;
+use crate::judge::{Judge, MemberId};
+use crate::member::{News, Tenure};
+use crate::metrics;
+use crate::placement::admission::{Effect, Life, Want};
+use crate::profile::need;
+use crate::refusal::Refusal;
+use crate::release::Release;
+use crate::shared::Shared;
+use crate::work::Work;
+
+impl Shared {
+    /// Takes in a new state of a member's process.
+    pub(crate) fn turn(self: &Arc<Self>, id: MemberId, generation: u64, status: Status) {
+        let mut guard = self.lock();
+        let (judge, now) = (&mut *guard, self.moment());
+        let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == generation) else { return };
+        let seat = member.seat;
+        let leaving = matches!(judge.admission.life(seat), Life::Leaving { .. });
+        let pid = status.pid.or_else(|| member.last.as_ref().and_then(|last| last.pid));
+        let effects = match member.turn(status, leaving) {
+            News::Same => Vec::new(),
+            News::Away => judge.admission.lost(seat, now),
+            News::Stuck => judge.admission.failed(seat, None, now),
+            News::GivesWay => {
+                if let Some(engine) = &member.engine {
+                    engine.handle.stop(Duration::ZERO);
+                }
+                judge.admission.lost(seat, now)
+            }
+            News::Serves { run, slots, size } => {
+                self.remember(judge, id, size);
+                judge.admission.ready(seat, run, slots, now)
+            }
+            News::Ended(after) => self.ended(judge, id, after, pid),
+        };
+        let mut settled = self.carry_out(judge, effects);
+        settled.extend(self.retire(judge));
+        let gone = judge.forget(id);
+        drop(guard);
+        settle_all(settled);
+        if let Some(gone) = gone {
+            metrics::forget(gone.name(), &self.devices.now());
+        }
+        self.changed();
+    }
+
+    /// The size in which a model was loaded is worth remembering if it is another than the wanted one, and a load has shown
+    /// that the wanted one is too large.
+    fn remember(&self, judge: &mut Judge, id: MemberId, size: Size) {
+        let dial = &judge.members[&id].plan.dial;
+        if dial.is_reckoned() {
+            return;
+        }
+        let (key, size) = (judge.members[&id].plan.key.clone(), Some(size).filter(|size| *size != dial.wanted()));
+        judge.work.push(Work::Remember { key, size });
+    }
+
+    /// Nothing is left of a process. What follows waits until its memory is seen to be free; a failure waits for nothing.
+    fn ended(self: &Arc<Self>, judge: &mut Judge, id: MemberId, after: After, pid: Option<u32>) -> Vec<Effect> {
+        let Some(member) = judge.members.get_mut(&id) else { return Vec::new() };
+        let (seat, generation) = (member.seat, member.generation);
+        // The last handle: the driver ends with it.
+        let Some(engine) = member.engine.take() else { return Vec::new() };
+        if after == After::Failed {
+            self.devices.look();
+            let effects = judge.admission.failed(seat, None, self.moment());
+            // At once, and not only at the next turn: a file that is gone for a moment may be the reason.
+            judge.inspect(id);
+            return effects;
+        }
+        // Its slots are gone, and its place stays reserved.
+        let effects = judge.admission.lost(seat, self.moment());
+        let release = Release::new(pid, &engine.placement, self.devices.now());
+        judge.work.push(Work::Release { member: id, generation, after, release });
+        effects
+    }
+
+    /// The memory of a process that has ended is free, as far as anybody can tell.
+    pub(crate) fn released(self: &Arc<Self>, id: MemberId, generation: u64, after: After) {
+        let mut judge = self.lock();
+        self.measure(&mut judge);
+        let now = self.moment();
+        let Judge { members, admission, .. } = &mut *judge;
+        let Some(member) = members.get_mut(&id).filter(|member| member.generation == generation) else { return };
+        let (seat, leaving) = (member.seat, member.tenure == Tenure::Leaving);
+        if after == After::Again {
+            let (model, kv_type) = (&member.model, member.plan.kv_type());
+            member.plan.dial.estimate(|size| admission.could_hold(seat, need(model, *size, kv_type)));
+        }
+        if !leaving {
+            let profile = self.profile(&judge, id);
+            judge.admission.set(seat, profile);
+        }
+        let mut effects = match after {
+            After::Again if !leaving => judge.admission.again(seat, now),
+            After::Rest | After::Again | After::Anew | After::Failed => judge.admission.gone(seat, now),
+        };
+        if !leaving && after == After::Anew {
+            effects.extend(judge.admission.want(seat, Want::Since(now), now));
+        }
+        let settled = self.carry_out(&mut judge, effects);
+        let gone = judge.forget(id);
+        drop(judge);
+        settle_all(settled);
+        if let Some(gone) = gone {
+            metrics::forget(gone.name(), &self.devices.now());
+        }
+        self.changed();
+    }
+
+    /// Lets the models of earlier policies go once that of the newest serves: their running jobs end within the drain
+    /// time, those that wait for any model wait for the new one. One that jobs wait for by its name stays.
+    pub(crate) fn retire(self: &Arc<Self>, judge: &mut Judge) -> Vec<Settled> {
+        let serves =
+            |id: &MemberId| judge.members.get(id).is_some_and(|member| judge.serving(member).is_some());
+        let Some(wished) = judge.wished.member().filter(serves) else { return Vec::new() };
+        let earlier = judge.members.iter().filter(|(id, member)| member.tenure == Tenure::Router && **id != wished);
+        let earlier: Vec<MemberId> = earlier.map(|(id, _)| *id).collect();
+        let mut settled = Vec::new();
+        let now = self.moment();
+        for id in earlier {
+            settled.extend(self.move_waiters(judge, id, wished));
+            let Some(member) = judge.members.get_mut(&id) else { continue };
+            let seat = member.seat;
+            if judge.admission.waiting(seat) > 0 && self.config.on_demand {
+                member.tenure = Tenure::Demand;
+                continue;
+            }
+            info!(model = member.name(), "model of an earlier policy is let go");
+            member.tenure = Tenure::Leaving;
+            let model = member.name().to_owned();
+            let named = judge.admission.dismiss(seat);
+            settled.extend(self.dismiss(judge, named, || Refusal::Stopped { model: model.clone() }));
+            let effects = judge.admission.unload(seat, now + self.config.drain_timeout, now);
+            settled.extend(self.carry_out(judge, effects));
+            if let Some(gone) = judge.forget(id) {
+                metrics::forget(gone.name(), &self.devices.now());
+            }
+        }
+        settled
+    }
+}
