@@ -8,7 +8,7 @@ use crate::placement::Ground;
 
 /// Whether a size should fit into what is free now. `None` where nobody can tell.
 pub(crate) fn should_fit<'a>(model: &'a Model, devices: &Sample) -> Option<impl Fn(&Size) -> bool + use<'a>> {
-    let ground = Ground::of(devices, None, |_| 0);
+    let ground = Ground::of(devices, |_| 0);
     let on_cards = !ground.devices.is_empty();
     let free = if on_cards { ground.devices.iter().map(|room| room.free).sum::<Option<u64>>()? } else { ground.host? };
     Some(move |size: &Size| {

@@ -3,7 +3,7 @@
 use sysinfo::System;
 
 use crate::config::Config;
-use crate::device::{Device, Kind};
+use crate::device::{Device, Sample};
 
 /// The id of the host's memory among devices.
 pub(crate) const HOST: &str = "host";
@@ -20,7 +20,7 @@ impl Host {
     }
 
     pub(crate) fn sample(&mut self, config: &Config) -> Device {
-        let mut device = Device::unread(Kind::Host, HOST.to_string(), "host memory".to_string());
+        let mut device = Sample::unread().host;
         if let Some(system) = &mut self.system {
             system.refresh_memory();
             // Zero is sysinfo's word for a reading that failed.
@@ -52,6 +52,7 @@ fn narrow(_: &mut Device, _: &Config) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Kind;
 
     #[test]
     fn the_host_has_memory() {

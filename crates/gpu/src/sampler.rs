@@ -36,8 +36,7 @@ impl Sampler {
     /// ever be known about the devices.
     #[must_use]
     pub fn start(config: Config) -> (Self, watch::Receiver<Arc<Sample>>) {
-        let first = Sample { taken: Instant::now(), devices: Vec::new() };
-        let (samples, receiver) = watch::channel(Arc::new(first));
+        let (samples, receiver) = watch::channel(Arc::new(Sample::unread()));
         // One place: a look that is asked for while another waits is the same look.
         let (ask, asked) = sync_channel(1);
         let (alive, ended) = sync_channel::<()>(0);
@@ -76,14 +75,9 @@ impl Drop for Sampler {
 }
 
 /// Looks once, here and now: for a command that ends afterwards. Blocks for as long as the drivers take.
-///
-/// Gives the devices, and the host's own memory whether or not it is among them.
 #[must_use]
-pub fn look(config: &Config) -> (Sample, Device) {
-    let mut looker = Looker::new(config.clone());
-    let sample = looker.look();
-    let host = looker.host.sample(config);
-    (sample, host)
+pub fn look(config: &Config) -> Sample {
+    Looker::new(config.clone()).look()
 }
 
 fn run(mut looker: Looker, asked: &Receiver<()>, samples: &watch::Sender<Arc<Sample>>) {
@@ -131,10 +125,11 @@ impl Looker {
             tracing::warn!(devices = ?self.config.devices, "no device has a name or index of the setting");
             self.complained = true;
         }
+        let host = self.host.sample(&self.config);
         if devices.is_empty() || wants_host {
-            devices.push(self.host.sample(&self.config));
+            devices.push(host.clone());
         }
-        Sample { taken, devices }
+        Sample { taken, devices, host }
     }
 
     #[cfg(target_os = "linux")]

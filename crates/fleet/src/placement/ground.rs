@@ -34,14 +34,12 @@ pub struct Room {
 impl Ground {
     /// What a sample says, less what is promised to loads that it cannot show yet.
     #[must_use]
-    pub fn of(sample: &Sample, host: Option<u64>, promised: impl Fn(&str) -> u64) -> Self {
+    pub fn of(sample: &Sample, promised: impl Fn(&str) -> u64) -> Self {
         let free = |device: &Device| device.free.map(|free| free.saturating_sub(promised(&device.id)));
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host);
         let devices =
             gpus.map(|device| Room { id: device.id.as_str().into(), kind: device.kind, free: free(device) }).collect();
-        let shown = sample.devices.iter().find(|device| device.kind == Kind::Host).and_then(|device| device.free);
-        let host = host.or(shown).map(|free| free.saturating_sub(promised(HOST)));
-        Self { devices, host }
+        Self { devices, host: free(&sample.host) }
     }
 
     /// The part of it that these names mean: indices, beginnings of ids, or `host`. A model that may lie in the host's

@@ -106,20 +106,14 @@ async fn a_size_that_only_crashes_is_given_up_for_one_that_is_known_to_load() {
 async fn an_estimate_needs_a_reading_of_all_that_it_counts_with() {
     let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
     let model = house.view("one-q8_0").unwrap().model;
-    let device = |id: &str, free| auxot_gpu::Device {
-        id: id.to_owned(),
-        name: id.to_owned(),
-        kind: if id == "host" { auxot_gpu::Kind::Host } else { auxot_gpu::Kind::Nvidia },
-        total: Some(1 << 34),
-        free,
-        used: None,
-        processes: vec![],
-        temperature: None,
-        utilisation: None,
-        lost: false,
+    let device = |id: &str, free| {
+        let kind = if id == "host" { auxot_gpu::Kind::Host } else { auxot_gpu::Kind::Nvidia };
+        let unread = auxot_gpu::Device::unread(kind, id.to_owned(), id.to_owned());
+        auxot_gpu::Device { total: Some(1 << 34), free, ..unread }
     };
-    let told = |devices: Vec<auxot_gpu::Device>| {
-        let sample = auxot_gpu::Sample { taken: std::time::Instant::now(), devices };
+    let told = |mut devices: Vec<auxot_gpu::Device>| {
+        let host = devices.pop_if(|device| device.id == "host").unwrap_or_else(|| device("host", None));
+        let sample = auxot_gpu::Sample { devices, host, ..auxot_gpu::Sample::unread() };
         crate::estimate::should_fit(&model, &sample).is_some()
     };
     assert!(!told(vec![]), "no device was read");

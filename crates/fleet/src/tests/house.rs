@@ -77,7 +77,7 @@ impl House {
         let catalog = Arc::new(Catalog::scan(&files));
         let config = Config { autoload: autoload.iter().map(ToString::to_string).collect(), ..Config::default() };
         let theatre = Theatre { program: folder.path().join("engine"), ..Theatre::default() };
-        let devices = watch::channel(Arc::new(Sample { taken: Instant::now(), devices: vec![] })).1;
+        let devices = watch::channel(Arc::new(Sample::unread())).1;
         let places = Places { files, catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
         let (fleet, staff) = Fleet::open_with(config, EngineConfig::default(), engines, places, devices, wish);

@@ -38,6 +38,7 @@ async fn only_allowed_devices_are_shown() {
     let (_sampler, mut samples) = Sampler::start(Config { devices: vec!["1".into()], ..driver.config() });
     let sample = next(&mut samples).await;
     assert_eq!(sample.devices.iter().map(|device| &*device.id).collect::<Vec<_>>(), ["GPU-fake-0100"]);
+    assert!(sample.host.total.unwrap() > 0, "the host's memory is read, though it is not among them");
 }
 
 #[tokio::test]
@@ -48,6 +49,7 @@ async fn without_a_card_the_host_is_the_device() {
     let [host] = &sample.devices[..] else { panic!("{sample:?}") };
     assert_eq!((host.id.as_str(), host.kind), ("host", Kind::Host));
     assert!(host.total.unwrap() > 0);
+    assert_eq!(*host, sample.host);
     drop(sampler);
     assert!(samples.changed().await.is_err(), "the thread is gone, and its sender with it");
 }
