@@ -15,17 +15,18 @@ async fn a_refresh_brings_a_later_sample() {
     driver.set(TWO_CARDS);
     let (sampler, mut samples) = Sampler::start(driver.config());
     assert!(samples.borrow_and_update().devices.len() <= 2);
-    sampler.refresh();
+    let refresh = sampler.handle();
+    refresh.ask();
     let asked = Instant::now();
     driver.set(&format!("{TWO_CARDS}lost 0\n"));
-    sampler.refresh();
+    refresh.ask();
     let mut sample = next(&mut samples).await;
     while sample.taken < asked || !sample.devices[0].lost {
         sample = next(&mut samples).await;
     }
     assert_eq!(sample.devices.len(), 2);
     driver.set("broken");
-    sampler.refresh();
+    refresh.ask();
     let broken = next(&mut samples).await;
     assert_eq!(broken.devices.len(), 2, "a broken driver does not turn this into a host without cards");
     assert!(broken.devices.iter().all(|device| device.lost && device.total.is_none()));
@@ -50,6 +51,8 @@ async fn without_a_card_the_host_is_the_device() {
     assert_eq!((host.id.as_str(), host.kind), ("host", Kind::Host));
     assert!(host.total.unwrap() > 0);
     assert_eq!(*host, sample.host);
+    let handle = sampler.handle();
     drop(sampler);
+    handle.ask();
     assert!(samples.changed().await.is_err(), "the thread is gone, and its sender with it");
 }
