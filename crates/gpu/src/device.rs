@@ -58,6 +58,18 @@ pub struct ProcessUse {
     pub pid: u32,
     /// Bytes it holds, where the driver tells.
     pub bytes: Option<u64>,
+    /// Of the host's memory, the part of `bytes` that is pages of mapped files, in bytes: the weights of a model are
+    /// mostly such. The kernel counts them among what is free, because it could read them again; the process needs them
+    /// all the same. `None` where that is not told, as on every device but the host.
+    pub mapped: Option<u64>,
+}
+
+impl ProcessUse {
+    /// What a driver tells of a process on its device.
+    #[must_use]
+    pub fn on_device(pid: u32, bytes: Option<u64>) -> Self {
+        Self { pid, bytes, mapped: None }
+    }
 }
 
 /// Whose device it is.
