@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use auxot_catalog::{Ask, Catalog, Config, KvType, Need};
-use auxot_fleet::placement::{Placement, Share, Split};
+use auxot_fleet::placement::{Ground, Placement, Share, Split};
 use auxot_tests::{Program, Scratch, real};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -50,8 +50,7 @@ impl Told {
     }
 }
 
-async fn ask_engine(model: &Path, ask: &Ask) -> Told {
-    let scratch = Scratch::new();
+async fn start(scratch: &Scratch, model: &Path, ask: &Ask) -> Program {
     let mut command = Command::new(real::engine());
     command.env_clear().env("XDG_CONFIG_HOME", scratch.path()).env("LLAMA_SERVER_ROUTER_PORT", "1");
     command.args(["--log-verbosity", "4", "--log-colors", "off", "--no-ui", "--cache-ram", "0", "-t", "1"]);
@@ -68,7 +67,12 @@ async fn ask_engine(model: &Path, ask: &Ask) -> Told {
     command.arg("--host").arg(scratch.join("engine.sock")).arg("--model").arg(model);
     let mut program = Program::start_held(command);
     program.line(r#""state":"ready""#, DEADLINE).await;
-    Told::read(&program.lines())
+    program
+}
+
+async fn ask_engine(model: &Path, ask: &Ask) -> Told {
+    let scratch = Scratch::new();
+    Told::read(&start(&scratch, model, ask).await.lines())
 }
 
 /// A line of the table, and whether it holds.
@@ -156,4 +160,18 @@ async fn the_real_model_takes_what_was_computed() {
         ("embeddings, 1 x 512", Ask::embedding(1, 512)),
     ];
     check(vec![real::model()], &asks).await;
+}
+
+/// The weights of a loaded model are pages of its file, which the kernel calls available; they are not promised again.
+#[tokio::test]
+async fn what_a_loaded_model_maps_is_not_free() {
+    let (scratch, file) = (Scratch::new(), real::model());
+    let engine = start(&scratch, &file, &Ask::new(1, 512)).await;
+    let sample = auxot_gpu::look(&auxot_gpu::Config::default());
+    let held = sample.host.processes.iter().find(|held| held.pid == engine.pid()).unwrap();
+    let (size, mapped) = (std::fs::metadata(&file).unwrap().len() as f64, held.mapped.unwrap() as f64);
+    let less = (sample.host.free.unwrap() - Ground::of(&sample, |_| 0).host.unwrap()) as f64;
+    println!("file {:.1} MiB, mapped {:.1} MiB, {:.1} MiB less to promise", size / MIB, mapped / MIB, less / MIB);
+    // Beside its file an engine maps its own code, and another test may have an engine at the same time.
+    assert!(mapped >= size * 0.95 && mapped < size + 100.0 * MIB && less >= mapped);
 }

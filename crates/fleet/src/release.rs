@@ -101,12 +101,12 @@ mod tests {
             total: Some(24 * GIB),
             free,
             used: None,
-            processes: pids.iter().map(|pid| ProcessUse { pid: *pid, bytes: None }).collect(),
+            processes: pids.iter().map(|pid| ProcessUse { pid: *pid, bytes: None, mapped: None }).collect(),
             temperature: None,
             utilisation: None,
             lost: false,
         };
-        Sample { taken: Instant::now(), devices: vec![device] }
+        Sample { taken: Instant::now(), devices: vec![device], ..Sample::unread() }
     }
 
     fn release(before: Sample) -> Release {

@@ -81,7 +81,7 @@ impl Shared {
     /// Takes in the newest reading of the devices: what is free, and what of it our own children hold.
     pub(crate) fn measure(&self, judge: &mut Judge) {
         let sample = self.devices.now();
-        let ground = Ground::of(&sample, None, |_| 0);
+        let ground = Ground::of(&sample, |_| 0);
         judge.admission.configure(limits(&self.config), self.rules(!ground.devices.is_empty()));
         for member in judge.members.values() {
             let pid = member.engine.as_ref().and_then(|engine| engine.status.pid);

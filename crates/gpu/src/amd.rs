@@ -60,7 +60,7 @@ fn read(address: &str, card: &Path, held: &[(u32, BTreeMap<String, Held>)], sysf
         let held = devices.get(address)?;
         let gtt = if shared { held.gtt } else { None };
         let bytes = held.vram.map(|vram| vram.saturating_add(gtt.unwrap_or(0)));
-        Some(ProcessUse { pid: *pid, bytes })
+        Some(ProcessUse::on_device(*pid, bytes))
     });
     device.processes = ours.collect();
     for process in compute_processes(sysfs_root, card) {
@@ -95,7 +95,7 @@ fn compute_processes(sysfs_root: &Path, card: &Path) -> Vec<ProcessUse> {
     let processes = processes.filter_map(|process| {
         let pid = process.ok()?.file_name().to_str()?.parse().ok()?;
         let bytes = number(&kfd.join("proc").join(format!("{pid}")), &format!("vram_{gpu}"))?;
-        Some(ProcessUse { pid, bytes: Some(bytes) })
+        Some(ProcessUse::on_device(pid, Some(bytes)))
     });
     let mut processes: Vec<ProcessUse> = processes.filter(|process| process.bytes != Some(0)).collect();
     processes.sort_by_key(|process| process.pid);

@@ -26,8 +26,9 @@ fn read(group: &Path) -> Option<Limit> {
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
     // A group without a limit says `max`, which is no number.
     let total = number("memory.max")?;
-    // Cached file pages count as used but are given back on demand, as the host's own figure has it.
-    let cache = stat(group, "inactive_file ").unwrap_or(0);
+    // Cached file pages count as used but are given back on demand, as the host's own figure has it; those that our
+    // children map are told beside, for either figure.
+    let cache: u64 = ["inactive_file ", "active_file "].iter().filter_map(|key| stat(group, key)).sum();
     let used = number("memory.current")?.saturating_sub(cache);
     Some(Limit { total, free: total.saturating_sub(used) })
 }
@@ -56,7 +57,7 @@ mod tests {
         assert_eq!(limit(&sys, &proc), None);
         fs::write(unit.join("memory.max"), "1000\n").unwrap();
         fs::write(unit.join("memory.current"), "400\n").unwrap();
-        fs::write(unit.join("memory.stat"), "anon 200\ninactive_file 150\n").unwrap();
+        fs::write(unit.join("memory.stat"), "anon 200\ninactive_file 100\nactive_file 50\n").unwrap();
         assert_eq!(limit(&sys, &proc), Some(Limit { total: 1000, free: 750 }));
         fs::write(slice.join("memory.max"), "2000\n").unwrap();
         fs::write(slice.join("memory.current"), "1900\n").unwrap();

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Instant;
 
+use crate::host::HOST;
+
 /// One look at all devices.
 #[derive(Debug, Clone)]
 pub struct Sample {
@@ -10,6 +12,17 @@ pub struct Sample {
     pub taken: Instant,
     /// The devices, in an order that does not change; empty only before the first look has ended.
     pub devices: Vec<Device>,
+    /// The host's own memory, whether or not it is among `devices`.
+    pub host: Device,
+}
+
+impl Sample {
+    /// What is known before anything was looked at: nothing. Also what a test begins with.
+    #[must_use]
+    pub fn unread() -> Self {
+        let host = Device::unread(Kind::Host, HOST.to_owned(), "host memory".to_owned());
+        Self { taken: Instant::now(), devices: Vec::new(), host }
+    }
 }
 
 /// A place where models can lie.
@@ -45,6 +58,18 @@ pub struct ProcessUse {
     pub pid: u32,
     /// Bytes it holds, where the driver tells.
     pub bytes: Option<u64>,
+    /// Of the host's memory, the part of `bytes` that is pages of mapped files, in bytes: the weights of a model are
+    /// mostly such. The kernel counts them among what is free, because it could read them again; the process needs them
+    /// all the same. `None` where that is not told, as on every device but the host.
+    pub mapped: Option<u64>,
+}
+
+impl ProcessUse {
+    /// What a driver tells of a process on its device.
+    #[must_use]
+    pub fn on_device(pid: u32, bytes: Option<u64>) -> Self {
+        Self { pid, bytes, mapped: None }
+    }
 }
 
 /// Whose device it is.
@@ -82,7 +107,8 @@ impl Device {
     }
 
     /// A device of which nothing was read yet.
-    pub(crate) fn unread(kind: Kind, id: String, name: String) -> Self {
+    #[must_use]
+    pub fn unread(kind: Kind, id: String, name: String) -> Self {
         Self {
             id,
             name,

@@ -3,7 +3,7 @@
 use sysinfo::System;
 
 use crate::config::Config;
-use crate::device::{Device, Kind};
+use crate::device::{Device, Sample};
 
 /// The id of the host's memory among devices.
 pub(crate) const HOST: &str = "host";
@@ -20,7 +20,7 @@ impl Host {
     }
 
     pub(crate) fn sample(&mut self, config: &Config) -> Device {
-        let mut device = Device::unread(Kind::Host, HOST.to_string(), "host memory".to_string());
+        let mut device = Sample::unread().host;
         if let Some(system) = &mut self.system {
             system.refresh_memory();
             // Zero is sysinfo's word for a reading that failed.
@@ -36,14 +36,12 @@ impl Host {
 /// Applies control group limits, and tells what our children hold.
 #[cfg(target_os = "linux")]
 fn narrow(device: &mut Device, config: &Config) {
-    use crate::device::ProcessUse;
-    use crate::process::linux::{children, resident_bytes};
+    use crate::process::linux::{children, host_use};
     if let Some(limit) = crate::cgroup::limit(&config.sysfs_root, &config.proc_root) {
         device.total = device.total.map(|total| total.min(limit.total));
         device.free = device.free.map(|free| free.min(limit.free));
     }
-    let held = |pid| ProcessUse { pid, bytes: resident_bytes(&config.proc_root, pid) };
-    device.processes = children(&config.proc_root).into_iter().map(held).collect();
+    device.processes = children(&config.proc_root).into_iter().map(|pid| host_use(&config.proc_root, pid)).collect();
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -52,6 +50,7 @@ fn narrow(_: &mut Device, _: &Config) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Kind;
 
     #[test]
     fn the_host_has_memory() {
@@ -59,5 +58,26 @@ mod tests {
         let (total, free, used) = (device.total.unwrap(), device.free.unwrap(), device.used.unwrap());
         assert!(total > 64 << 20 && free <= total && used <= total, "{device:?}");
         assert_eq!((device.id.as_str(), device.kind, device.lost), ("host", Kind::Host, false));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn our_children_are_told_with_the_files_that_they_map() {
+        use std::fs;
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("self/task/1/children", "7 8 9 ");
+        put("7/status", "Name:\tllama-server\nVmLck:\t0 kB\nVmRSS:\t5000 kB\nRssAnon:\t900 kB\nRssFile:\t4000 kB\n");
+        put("8/status", "Name:\tllama-server\nVmLck:\t3000 kB\nVmRSS:\t5000 kB\nRssFile:\t4000 kB\n");
+        put("9/status", "Name:\tllama-server\nState:\tZ (zombie)\n");
+        let config = Config { proc_root: root.path().to_owned(), ..Config::default() };
+        let told = Host::new().sample(&config).processes;
+        let told: Vec<_> = told.iter().map(|held| (held.pid, held.bytes, held.mapped)).collect();
+        let kib = |kib: u64| Some(kib << 10);
+        assert_eq!(told, [(7, kib(5000), kib(4000)), (8, kib(5000), kib(1000)), (9, None, None)]);
     }
 }

@@ -3,7 +3,7 @@
 //! # Theory of operation
 //!
 //! [`Sampler::start`] begins a thread that looks at all devices at an interval, and at once whenever
-//! somebody calls [`Sampler::refresh`]. Each look is one [`Sample`] on a watch channel. The thread is
+//! somebody asks through a [`Refresh`]. Each look is one [`Sample`] on a watch channel. The thread is
 //! the only place that talks to drivers, because a driver call may block for seconds and must
 //! never do so on the thread that carries tokens.
 //!
@@ -36,9 +36,11 @@ mod inventory;
 #[cfg(target_os = "linux")]
 mod nvml;
 mod process;
+mod refresh;
 mod sampler;
 
 pub use config::Config;
 pub use device::{Device, Kind, ProcessUse, Sample};
 pub use process::resident_bytes;
+pub use refresh::Refresh;
 pub use sampler::{Sampler, look};

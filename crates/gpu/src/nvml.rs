@@ -163,7 +163,7 @@ fn add(processes: &mut Vec<ProcessUse>, process: &ProcessInfo) {
     };
     match processes.iter_mut().find(|known| known.pid == process.pid) {
         Some(known) => known.bytes = known.bytes.max(bytes),
-        None => processes.push(ProcessUse { pid: process.pid, bytes }),
+        None => processes.push(ProcessUse::on_device(process.pid, bytes)),
     }
 }
 

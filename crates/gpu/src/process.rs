@@ -28,11 +28,24 @@ pub(crate) mod linux {
     use std::fs;
     use std::path::Path;
 
+    use crate::device::ProcessUse;
+
     pub(crate) fn resident_bytes(proc_root: &Path, pid: u32) -> Option<u64> {
-        let status = fs::read_to_string(proc_root.join(pid.to_string()).join("status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
-        kibibytes.checked_mul(1024)
+        host_use(proc_root, pid).bytes
+    }
+
+    /// What a process holds of the host's memory; nothing is known of one that is gone or on its way out.
+    pub(crate) fn host_use(proc_root: &Path, pid: u32) -> ProcessUse {
+        let status = fs::read_to_string(proc_root.join(pid.to_string()).join("status")).unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+            kibibytes.checked_mul(1024)
+        };
+        // Pages that are locked are not among what the kernel calls available.
+        let locked = field("VmLck:").unwrap_or(0);
+        let mapped = field("RssFile:").map(|bytes| bytes.saturating_sub(locked));
+        ProcessUse { pid, bytes: field("VmRSS:"), mapped }
     }
 
     /// The direct children of this process, whichever of its threads began them.

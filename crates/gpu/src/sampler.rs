@@ -1,7 +1,8 @@
 //! The thread that looks at the devices.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::device::{Device, Sample};
 use crate::host::Host;
 use crate::inventory::{Inventory, allowed, wants_host};
+use crate::refresh::Refresh;
 
 /// More often than this nobody needs to look.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -21,8 +23,9 @@ const STOP: Duration = Duration::from_secs(1);
 /// second at most: a driver call about a broken card may never come back.
 #[derive(Debug)]
 pub struct Sampler {
-    /// None once the thread is told to stop.
-    ask: Option<SyncSender<()>>,
+    refresh: Refresh,
+    /// Tells the thread to stop. That nobody can ask any more would not do: handles may outlive this.
+    stop: Arc<AtomicBool>,
     /// Ends when the thread does.
     ended: Receiver<()>,
     thread: Option<JoinHandle<()>>,
@@ -36,34 +39,32 @@ impl Sampler {
     /// ever be known about the devices.
     #[must_use]
     pub fn start(config: Config) -> (Self, watch::Receiver<Arc<Sample>>) {
-        let first = Sample { taken: Instant::now(), devices: Vec::new() };
-        let (samples, receiver) = watch::channel(Arc::new(first));
-        // One place: a look that is asked for while another waits is the same look.
-        let (ask, asked) = sync_channel(1);
+        let (samples, receiver) = watch::channel(Arc::new(Sample::unread()));
+        let (refresh, asked) = Refresh::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let (alive, ended) = sync_channel::<()>(0);
         let thread = std::thread::Builder::new().name("gpu-sampler".to_string()).spawn(move || {
             let _alive = alive;
-            run(Looker::new(config), &asked, &samples);
+            run(Looker::new(config), &asked, &stopped, &samples);
         });
         if let Err(error) = &thread {
             tracing::error!(%error, "cannot start the thread that looks at the devices");
         }
-        (Self { ask: Some(ask), ended, thread: thread.ok() }, receiver)
+        (Self { refresh, stop, ended, thread: thread.ok() }, receiver)
     }
 
-    /// Asks for a look now: a sample whose `taken` is later than this call will come. Never blocks.
-    pub fn refresh(&self) {
-        if let Some(ask) = &self.ask {
-            // Full means that a look is asked for and has not begun, so that it is ours as well; closed,
-            // that there is nobody to ask.
-            let _ = ask.try_send(());
-        }
+    /// What asks for a look at once.
+    #[must_use]
+    pub fn handle(&self) -> Refresh {
+        self.refresh.clone()
     }
 }
 
 impl Drop for Sampler {
     fn drop(&mut self) {
-        self.ask = None;
+        self.stop.store(true, Ordering::SeqCst);
+        self.refresh.ask();
         let Some(thread) = self.thread.take() else { return };
         if self.ended.recv_timeout(STOP) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("a driver does not answer; leaving the thread that asked it");
@@ -76,19 +77,14 @@ impl Drop for Sampler {
 }
 
 /// Looks once, here and now: for a command that ends afterwards. Blocks for as long as the drivers take.
-///
-/// Gives the devices, and the host's own memory whether or not it is among them.
 #[must_use]
-pub fn look(config: &Config) -> (Sample, Device) {
-    let mut looker = Looker::new(config.clone());
-    let sample = looker.look();
-    let host = looker.host.sample(config);
-    (sample, host)
+pub fn look(config: &Config) -> Sample {
+    Looker::new(config.clone()).look()
 }
 
-fn run(mut looker: Looker, asked: &Receiver<()>, samples: &watch::Sender<Arc<Sample>>) {
+fn run(mut looker: Looker, asked: &Receiver<()>, stop: &AtomicBool, samples: &watch::Sender<Arc<Sample>>) {
     let interval = looker.config.sample_interval.max(SHORTEST_INTERVAL);
-    loop {
+    while !stop.load(Ordering::SeqCst) {
         samples.send_replace(Arc::new(looker.look()));
         match asked.recv_timeout(interval) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
@@ -131,10 +127,11 @@ impl Looker {
             tracing::warn!(devices = ?self.config.devices, "no device has a name or index of the setting");
             self.complained = true;
         }
+        let host = self.host.sample(&self.config);
         if devices.is_empty() || wants_host {
-            devices.push(self.host.sample(&self.config));
+            devices.push(host.clone());
         }
-        Sample { taken, devices }
+        Sample { taken, devices, host }
     }
 
     #[cfg(target_os = "linux")]

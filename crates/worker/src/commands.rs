@@ -34,8 +34,8 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
             ExitCode::SUCCESS
         }),
         What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
-            let (sample, host) = auxot_gpu::look(&settings.gpu);
-            let verdict = match fit::judge(settings, model, wish, &sample, &host) {
+            let sample = auxot_gpu::look(&settings.gpu);
+            let verdict = match fit::judge(settings, model, wish, &sample) {
                 Ok(verdict) => verdict,
                 Err(unknown) => {
                     console.complain(&unknown.to_string());

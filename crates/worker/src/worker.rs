@@ -102,7 +102,7 @@ struct Rooms {
     relay: Relay,
     server: Server,
     recorder: Recorder,
-    sampler: Arc<Sampler>,
+    sampler: Sampler,
     drain_timeout: Duration,
     stop_worst_case: Duration,
 }
@@ -128,13 +128,8 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let wish = relay.recalled_wish();
     let places = Places { files: settings.catalog, catalog: Arc::new(catalog), state };
     let configs = (settings.fleet, settings.engine, settings.placement);
-    let sampler = Arc::new(sampler);
-    let looker = Arc::downgrade(&sampler);
-    let devices = Devices::new(devices, move || {
-        if let Some(sampler) = looker.upgrade() {
-            sampler.refresh();
-        }
-    });
+    let refresh = sampler.handle();
+    let devices = Devices::new(devices, move || refresh.ask());
     let (fleet, staff) = Fleet::open(configs, host, places, devices, wish);
     Ok(Rooms { fleet, staff, relay, server, recorder, sampler, drain_timeout, stop_worst_case })
 }

@@ -34,14 +34,12 @@ pub struct Room {
 impl Ground {
     /// What a sample says, less what is promised to loads that it cannot show yet.
     #[must_use]
-    pub fn of(sample: &Sample, host: Option<u64>, promised: impl Fn(&str) -> u64) -> Self {
+    pub fn of(sample: &Sample, promised: impl Fn(&str) -> u64) -> Self {
         let free = |device: &Device| device.free.map(|free| free.saturating_sub(promised(&device.id)));
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host);
         let devices =
             gpus.map(|device| Room { id: device.id.as_str().into(), kind: device.kind, free: free(device) }).collect();
-        let shown = sample.devices.iter().find(|device| device.kind == Kind::Host).and_then(|device| device.free);
-        let host = host.or(shown).map(|free| free.saturating_sub(promised(HOST)));
-        Self { devices, host }
+        Self { devices, host: free(&sample.host).map(|free| free.saturating_sub(mapped(&sample.host))) }
     }
 
     /// The part of it that these names mean: indices, beginnings of ids, or `host`. A model that may lie in the host's
@@ -80,6 +78,13 @@ impl Ground {
         };
         *free = free.map(change);
     }
+}
+
+/// Bytes of model files that our children map. The host's figure has them among what is free, since the kernel could
+/// drop and read them again, and a model that is driven out of memory so is one that crawls. A child of which nothing is
+/// told is on its way out, and needs nothing any more.
+fn mapped(host: &Device) -> u64 {
+    host.processes.iter().filter_map(|child| child.mapped).fold(0, u64::saturating_add)
 }
 
 /// What the operator allows.
@@ -129,5 +134,23 @@ pub(super) fn driver(kind: Kind) -> u64 {
         Kind::Amd => 384 * MIB,
         Kind::Apple => 64 * MIB,
         Kind::Host => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use auxot_gpu::ProcessUse;
+
+    use super::*;
+
+    #[test]
+    fn what_our_children_map_is_not_promised_again() {
+        let child = |pid, mapped| ProcessUse { pid, bytes: Some(100), mapped };
+        let host = |free, processes| Device { free, processes, ..Sample::unread().host };
+        let free = |host: Device| Ground::of(&Sample { host, ..Sample::unread() }, |_| 5).host;
+        assert_eq!(free(host(Some(1000), vec![])), Some(995));
+        assert_eq!(free(host(Some(1000), vec![child(1, Some(300)), child(2, None), child(3, Some(95))])), Some(600));
+        assert_eq!(free(host(Some(200), vec![child(1, Some(300))])), Some(0));
+        assert_eq!(free(host(None, vec![child(1, Some(300))])), None, "unknown stays unknown");
     }
 }

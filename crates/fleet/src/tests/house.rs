@@ -196,7 +196,7 @@ fn reading() -> Sample {
         utilisation: None,
         lost: false,
     };
-    Sample { taken: Instant::now(), devices: vec![host] }
+    Sample { taken: Instant::now(), devices: vec![host.clone()], host }
 }
 
 /// A wish for a model of a size.

@@ -93,7 +93,7 @@ fn a_processor_s_graphics_count_the_memory_they_share() {
     fake.open(7, 3, "/dev/dri/renderD128", &note("0000:c4:00.0", 1, "drm-memory-vram:\t1 KiB\ndrm-memory-gtt:\t2 KiB"));
     let device = &sample(&fake.config())[0];
     assert_eq!((device.total, device.used), (Some(33 * GIB), Some(GIB + GIB / 2)));
-    assert_eq!(device.processes, [ProcessUse { pid: 7, bytes: Some(3 << 10) }]);
+    assert_eq!(device.processes, [ProcessUse::on_device(7, Some(3 << 10))]);
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn children_are_counted_once_per_client_and_card() {
     fake.open(7, 7, "/tmp/looks-like-one", &note(a, 4, resident));
     fake.open(8, 3, "socket:[1]", "pos:\t0\n");
     let devices = sample(&fake.config());
-    assert_eq!(devices[0].processes, [ProcessUse { pid: 7, bytes: Some((2 << 20) + (5 << 10)) }]);
-    assert_eq!(devices[1].processes, [ProcessUse { pid: 7, bytes: None }]);
+    assert_eq!(devices[0].processes, [ProcessUse::on_device(7, Some((2 << 20) + (5 << 10)))]);
+    assert_eq!(devices[1].processes, [ProcessUse::on_device(7, None)]);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn rocm_tells_of_the_others() {
     fake.put(&format!("{kfd}/proc/901/vram_4242"), "0\n").put(&format!("{kfd}/proc/902/vram_1"), "5\n");
     assert_eq!(
         sample(&fake.config())[0].processes,
-        [ProcessUse { pid: 7, bytes: Some(111) }, ProcessUse { pid: 900, bytes: Some(222) }]
+        [ProcessUse::on_device(7, Some(111)), ProcessUse::on_device(900, Some(222))]
     );
 }
 

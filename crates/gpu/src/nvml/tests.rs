@@ -18,7 +18,7 @@ fn cards_and_processes_are_read() {
         ("GPU-fake-0000", "NVIDIA RTX 4090", Kind::Nvidia)
     );
     assert_eq!((first.total, first.free, first.used), (Some(24000), Some(20000), Some(4000)));
-    let held = |pid, bytes| ProcessUse { pid, bytes };
+    let held = ProcessUse::on_device;
     assert_eq!(first.processes, [held(11, Some(1500)), held(12, None), held(13, Some(7))]);
     assert_eq!((second.total, second.lost), (Some(80000), false));
 }

@@ -15,17 +15,18 @@ async fn a_refresh_brings_a_later_sample() {
     driver.set(TWO_CARDS);
     let (sampler, mut samples) = Sampler::start(driver.config());
     assert!(samples.borrow_and_update().devices.len() <= 2);
-    sampler.refresh();
+    let refresh = sampler.handle();
+    refresh.ask();
     let asked = Instant::now();
     driver.set(&format!("{TWO_CARDS}lost 0\n"));
-    sampler.refresh();
+    refresh.ask();
     let mut sample = next(&mut samples).await;
     while sample.taken < asked || !sample.devices[0].lost {
         sample = next(&mut samples).await;
     }
     assert_eq!(sample.devices.len(), 2);
     driver.set("broken");
-    sampler.refresh();
+    refresh.ask();
     let broken = next(&mut samples).await;
     assert_eq!(broken.devices.len(), 2, "a broken driver does not turn this into a host without cards");
     assert!(broken.devices.iter().all(|device| device.lost && device.total.is_none()));
@@ -38,6 +39,7 @@ async fn only_allowed_devices_are_shown() {
     let (_sampler, mut samples) = Sampler::start(Config { devices: vec!["1".into()], ..driver.config() });
     let sample = next(&mut samples).await;
     assert_eq!(sample.devices.iter().map(|device| &*device.id).collect::<Vec<_>>(), ["GPU-fake-0100"]);
+    assert!(sample.host.total.unwrap() > 0, "the host's memory is read, though it is not among them");
 }
 
 #[tokio::test]
@@ -48,6 +50,9 @@ async fn without_a_card_the_host_is_the_device() {
     let [host] = &sample.devices[..] else { panic!("{sample:?}") };
     assert_eq!((host.id.as_str(), host.kind), ("host", Kind::Host));
     assert!(host.total.unwrap() > 0);
+    assert_eq!(*host, sample.host);
+    let handle = sampler.handle();
     drop(sampler);
+    handle.ask();
     assert!(samples.changed().await.is_err(), "the thread is gone, and its sender with it");
 }

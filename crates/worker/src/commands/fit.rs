@@ -53,12 +53,11 @@ pub(super) fn judge<'a>(
     model: &'a Model,
     wish: &FitWish,
     sample: &Sample,
-    host: &Device,
 ) -> Result<Verdict<'a>, NeedUnknown> {
     let usual = usual_ask(settings, model);
     let ask_of = |slots, ctx| Ask { keys: wish.kv_type, values: wish.kv_type, ..model.ask(slots, ctx) };
     let ask = ask_of(wish.slots.unwrap_or(usual.slots), wish.ctx.unwrap_or(usual.ctx));
-    let ground = Ground::of(sample, host.free, |_| 0);
+    let ground = Ground::of(sample, |_| 0);
     let mut rules = settings.placement.rules(!ground.devices.is_empty());
     if let GpuLayers::Count(layers) = settings.engine.gpu_layers {
         rules.layers = Some(layers as usize);
@@ -71,7 +70,7 @@ pub(super) fn judge<'a>(
     let blocks = largest(trained / CTX_STEP, |blocks| fits(&ask_of(ask.slots, blocks * CTX_STEP)));
     let most = largest(MOST_SLOTS, |slots| fits(&ask_of(slots, ask.ctx)));
     let devices = sample.devices.iter().filter(|device| device.kind != auxot_gpu::Kind::Host).cloned().collect();
-    let (host, longest) = (host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
+    let (host, longest) = (sample.host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
     Ok(Verdict { model, ask, need, devices, host, rules, outcome, longest, most })
 }
 
