@@ -38,7 +38,7 @@ mod nvml;
 mod process;
 mod sampler;
 
-pub use config::Config;
+pub use config::{Config, device_list};
 pub use device::{Device, Kind, ProcessUse, Sample};
 pub use process::resident_bytes;
 pub use sampler::{Sampler, look};
