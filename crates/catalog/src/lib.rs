@@ -70,6 +70,7 @@ pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use identity::Identity;
 pub use kind::Kind;
 pub use model::Model;
+pub use name::same_name;
 pub use need::{Ask, KvType, Layer, Need, NeedUnknown};
 pub use resolve::ResolveError;
 pub use scan::Catalog;

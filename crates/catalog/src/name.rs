@@ -31,6 +31,12 @@ impl Name {
     }
 }
 
+/// Whether two names differ in case and punctuation only, so that they always mean the same model.
+#[must_use]
+pub fn same_name(one: &str, other: &str) -> bool {
+    Name::parse(one) == Name::parse(other)
+}
+
 /// A file name without `.gguf` and without a shard suffix.
 pub(crate) fn stem(file_name: &str) -> &str {
     if let Some(shard) = ShardName::parse(file_name) {
@@ -96,6 +102,7 @@ mod tests {
             "Qwen2.5-Coder-32B-Q6_K-00001-of-00003.gguf",
         ] {
             assert_eq!(Name::parse(text), expected, "{text}");
+            assert!(same_name(text, "qwen-2.5-coder-32b-q6_k") && !same_name(text, "qwen-2.5-coder-32b"));
         }
     }
 

@@ -141,14 +141,20 @@ impl Shared {
     }
 
     /// Sends those away who have been taken out of the line.
-    pub(crate) fn dismiss(&self, judge: &mut Judge, tickets: Vec<Ticket>, refusal: impl Fn() -> Refusal) -> Vec<Settled> {
+    pub(crate) fn dismiss(
+        &self,
+        judge: &mut Judge,
+        tickets: Vec<Ticket>,
+        refusal: impl Fn() -> Refusal,
+    ) -> Vec<Settled> {
         let waiters = tickets.into_iter().filter_map(|ticket| judge.waiters.remove(&ticket));
         waiters.map(|waiter| (waiter.answer, Err(refusal()))).collect()
     }
 
     /// Moves those who wait for one member and asked for no model by name to another one; the others stay.
     pub(crate) fn move_waiters(self: &Arc<Self>, judge: &mut Judge, from: MemberId, to: MemberId) -> Vec<Settled> {
-        let seats = (judge.members.get(&from).map(|member| member.seat), judge.members.get(&to).map(|member| member.seat));
+        let seats =
+            (judge.members.get(&from).map(|member| member.seat), judge.members.get(&to).map(|member| member.seat));
         let (Some(seat), Some(target)) = seats else { return Vec::new() };
         let now = self.moment();
         let (mut settled, mut effects) = (Vec::new(), Vec::new());

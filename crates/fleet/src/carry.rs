@@ -53,8 +53,11 @@ impl Shared {
         let mut placed = spec.clone();
         placed.layout = placement.arguments();
         placed.env.extend(placement.environment());
-        let places: Vec<String> =
-            placement.bytes().filter(|(_, bytes)| *bytes > 0).map(|(at, bytes)| format!("{at} {}", bytes_text(bytes))).collect();
+        let places: Vec<String> = placement
+            .bytes()
+            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(at, bytes)| format!("{at} {}", bytes_text(bytes)))
+            .collect();
         info!(
             model = member.name(),
             slots = spec.slots,

@@ -1,10 +1,15 @@
 //! What an operator may set about the fleet.
 
+mod model;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Which models run from the start, and how long a job may wait for one.
+pub use model::ModelConfig;
+
+/// Which models run, each as what, and how long a job may wait for one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -26,20 +31,25 @@ pub struct Config {
     /// Whether a job may name any model of the models folders, which is then loaded for it; else only those of the list and
     /// of the router's policy are served.
     pub on_demand: bool,
-    /// How long a loaded model stays at least before it makes room for another.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    pub residency: Duration,
-    /// How long a job waits for room before a model that has jobs is asked to go.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    pub patience: Duration,
-    /// How long the memory of a model that has ended may take to be seen free before the next load goes on with what is
-    /// measured.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    pub release_timeout: Duration,
     /// How long after it has failed for want of memory, or because its engine could not be started, a model is tried
     /// again.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub failed_retry: Duration,
+    /// After how long without a job a model is unloaded; unset, or zero, is never.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    pub ttl: Option<Duration>,
+    /// How long a model stays at least once it is loaded, whoever else wants its memory.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub residency: Duration,
+    /// How long a job waits for its model before a busy one is asked to go for it.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub patience: Duration,
+    /// How long the memory of a model that has ended may take to be seen free; after that the next load goes on with
+    /// what is measured.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub release_timeout: Duration,
+    /// What holds for single models, by any name that the catalog finds each by.
+    pub models: BTreeMap<String, ModelConfig>,
 }
 
 impl Default for Config {
@@ -51,10 +61,40 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(30),
             rescan_interval: Duration::from_secs(30),
             on_demand: true,
+            failed_retry: Duration::from_secs(5 * 60),
+            ttl: None,
             residency: Duration::from_secs(20),
             patience: Duration::from_secs(15),
             release_timeout: Duration::from_secs(10),
-            failed_retry: Duration::from_secs(5 * 60),
+            models: BTreeMap::new(),
         }
+    }
+}
+
+impl Config {
+    /// After how long without a job a model is unloaded; `None` is never, as for each that is pinned.
+    #[must_use]
+    pub fn ttl_of(&self, model: &ModelConfig) -> Option<Duration> {
+        model.ttl.or(self.ttl).filter(|ttl| !model.pin && !ttl.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_s_own_ttl_wins_and_zero_is_never() {
+        let minutes = |count: u64| Some(Duration::from_secs(60 * count));
+        let ttl = |of_all, own| {
+            Config { ttl: of_all, ..Config::default() }.ttl_of(&ModelConfig { ttl: own, ..ModelConfig::default() })
+        };
+        assert_eq!(ttl(None, None), None);
+        assert_eq!(ttl(minutes(5), None), minutes(5));
+        assert_eq!(ttl(minutes(5), minutes(1)), minutes(1));
+        assert_eq!(ttl(minutes(5), minutes(0)), None);
+        assert_eq!(ttl(minutes(0), None), None);
+        let pinned = ModelConfig { pin: true, ..ModelConfig::default() };
+        assert_eq!(Config { ttl: minutes(5), ..Config::default() }.ttl_of(&pinned), None);
     }
 }

@@ -167,9 +167,9 @@ impl Judge {
     pub(crate) fn primary(&self) -> Option<MemberId> {
         let wished = self.wished.member();
         let takes = |id: &MemberId| {
-            self.members.get(id).is_some_and(|member| {
-                matches!(self.outlook_of(member), Outlook::Serving | Outlook::Asleep)
-            })
+            self.members
+                .get(id)
+                .is_some_and(|member| matches!(self.outlook_of(member), Outlook::Serving | Outlook::Asleep))
         };
         let serves = |id: &MemberId| self.members.get(id).is_some_and(|member| self.serving(member).is_some());
         let all = || self.staying().map(|(id, _)| id);

@@ -86,7 +86,7 @@ mod work;
 
 pub use auxot_gpu::{Device, Sample};
 pub use auxot_instance::{Endpoint, ExitReport, Ready, State};
-pub use config::Config;
+pub use config::{Config, ModelConfig};
 pub use devices::Devices;
 pub use fleet::Fleet;
 pub use lease::Lease;

@@ -63,9 +63,7 @@ impl Shared {
         let now = Instant::now().into_std();
         let retry = self.config.failed_retry;
         let due = |member: &Member| match (member.cause(), &member.last) {
-            (Some(cause), Some(last)) => {
-                cause.class.may_pass() && now.saturating_duration_since(last.since) >= retry
-            }
+            (Some(cause), Some(last)) => cause.class.may_pass() && now.saturating_duration_since(last.since) >= retry,
             _ => false,
         };
         let failed = judge.staying().filter(|(_, member)| judge.has_failed(member));
@@ -130,9 +128,10 @@ impl Shared {
     /// After a look through the folders: models that do not run are known as they are now, and those whose file is gone
     /// and that nobody has listed are forgotten.
     pub(crate) fn renew(self: &Arc<Self>, judge: &mut Judge) {
-        let resting = judge.members.iter().filter(|(_, member)| {
-            member.engine.is_none() && matches!(judge.admission.life(member.seat), Life::Absent)
-        });
+        let resting = judge
+            .members
+            .iter()
+            .filter(|(_, member)| member.engine.is_none() && matches!(judge.admission.life(member.seat), Life::Absent));
         for id in resting.map(|(id, _)| *id).collect::<Vec<_>>() {
             let Some(member) = judge.members.get(&id) else { continue };
             let shelf = Arc::clone(&judge.shelf);

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use auxot_catalog::{KvType, Layer, Model, Need};
+use auxot_instance::GpuLayers;
 use tracing::warn;
 
+use crate::config::ModelConfig;
 use crate::dial::Size;
 use crate::judge::{Judge, MemberId};
+use crate::placement::Rules;
 use crate::placement::admission::Profile;
 use crate::shared::Shared;
 
@@ -21,7 +24,31 @@ impl Shared {
         let member = &judge.members[&id];
         let size = member.plan.dial.size();
         let need = Arc::new(need(&member.model, size, member.plan.kv_type()));
-        Profile { shrinks: true, ..Profile::new(member.name(), need) }
+        let own = self.config_of(judge, &member.model);
+        Profile {
+            pin: own.pin,
+            priority: own.priority,
+            ttl: self.config.ttl_of(&own),
+            rules: own.gpu_layers.map(|layers| with_layers(judge.admission.rules(), layers)),
+            devices: Some(own.devices).filter(|names| !names.is_empty()),
+            shrinks: true,
+            ..Profile::new(member.name(), need)
+        }
+    }
+
+    /// What the operator says of one model, by whatever name of it.
+    pub(crate) fn config_of(&self, judge: &Judge, model: &Model) -> ModelConfig {
+        let means = |name: &String| judge.shelf.catalog.resolve(name).is_ok_and(|found| found.file == model.file);
+        self.config.models.iter().find(|(name, _)| means(name)).map(|(_, own)| own.clone()).unwrap_or_default()
+    }
+}
+
+/// The rules of the planner with the operator's word on layers.
+pub(crate) fn with_layers(rules: &Rules, layers: GpuLayers) -> Rules {
+    match layers {
+        GpuLayers::Auto => Rules { layers: None, ..*rules },
+        GpuLayers::All => Rules { layers: None, partial: false, ..*rules },
+        GpuLayers::Count(count) => Rules { layers: Some(count as usize), ..*rules },
     }
 }
 

@@ -110,7 +110,12 @@ mod tests {
     }
 
     fn release(before: Sample) -> Release {
-        Release { pid: Some(7), shares: vec![("GPU-0".into(), 10 * GIB)], before: Arc::new(before), ended: Instant::now() }
+        Release {
+            pid: Some(7),
+            shares: vec![("GPU-0".into(), 10 * GIB)],
+            before: Arc::new(before),
+            ended: Instant::now(),
+        }
     }
 
     #[test]

@@ -126,7 +126,9 @@ impl Shared {
         // A policy speaks of its own model; the others have the operator's word only.
         let wish =
             wish.filter(|wish| judge.shelf.catalog.resolve(&wish.model).is_ok_and(|wished| wished.file == model.file));
-        let operator = Sizing { slots: self.engine.slots, ctx_size: self.engine.ctx_size };
+        let own = self.config_of(judge, model);
+        let operator =
+            Sizing { slots: own.slots.or(self.engine.slots), ctx_size: own.ctx_size.or(self.engine.ctx_size) };
         let (slots, ctx_per_slot) = size(operator, wish, model.ctx_train);
         let wanted = Spec {
             model: model.name.clone(),
@@ -136,9 +138,9 @@ impl Shared {
             slots,
             ctx_per_slot: Some(ctx_per_slot),
             layout: Vec::new(),
-            kv_type: None,
-            extra_args: Vec::new(),
-            env: Vec::new(),
+            kv_type: own.kv_type.map(|kind| kind.name().to_owned()),
+            extra_args: own.args,
+            env: own.env.into_iter().collect(),
         };
         let devices = self.devices.now().devices.iter().map(|device| device.id.clone()).collect();
         // All that its process depends on: the program, the model with its shards, its projector.
@@ -165,7 +167,12 @@ impl Shared {
         let seat = member.seat;
         if member.reshape(plan) {
             let next = member.plan.spec();
-            info!(model = member.name(), slots = next.slots, ctx_per_slot = next.ctx_per_slot, "model gets another size");
+            info!(
+                model = member.name(),
+                slots = next.slots,
+                ctx_per_slot = next.ctx_per_slot,
+                "model gets another size"
+            );
             if let Some(engine) = &mut member.engine {
                 engine.after = Some(After::Anew);
             }

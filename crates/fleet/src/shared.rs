@@ -16,6 +16,7 @@ use crate::member::{Member, Tenure};
 use crate::placement::admission::{Admission, Limits, Moment};
 use crate::placement::{self, Ground, Rules};
 use crate::places::Places;
+use crate::profile::with_layers;
 use crate::remembered::Remembered;
 use crate::report::{ModelView, Report};
 use crate::work::Work;
@@ -126,12 +127,7 @@ impl Shared {
     }
 
     fn rules(&self, has_devices: bool) -> Rules {
-        let rules = self.placement.rules(has_devices);
-        match self.engine.gpu_layers {
-            auxot_instance::GpuLayers::Auto => rules,
-            auxot_instance::GpuLayers::All => Rules { partial: false, ..rules },
-            auxot_instance::GpuLayers::Count(count) => Rules { layers: Some(count as usize), ..rules },
-        }
+        with_layers(&self.placement.rules(has_devices), self.engine.gpu_layers)
     }
 
     /// Tells everybody that something may be new: doors, and the staff.

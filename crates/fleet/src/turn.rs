@@ -122,8 +122,7 @@ impl Shared {
     /// Lets the models of earlier policies go once that of the newest serves: their running jobs end within the drain
     /// time, those that wait for any model wait for the new one. One that jobs wait for by its name stays.
     pub(crate) fn retire(self: &Arc<Self>, judge: &mut Judge) -> Vec<Settled> {
-        let serves =
-            |id: &MemberId| judge.members.get(id).is_some_and(|member| judge.serving(member).is_some());
+        let serves = |id: &MemberId| judge.members.get(id).is_some_and(|member| judge.serving(member).is_some());
         let Some(wished) = judge.wished.member().filter(serves) else { return Vec::new() };
         let earlier = judge.members.iter().filter(|(id, member)| member.tenure == Tenure::Router && **id != wished);
         let earlier: Vec<MemberId> = earlier.map(|(id, _)| *id).collect();

@@ -22,7 +22,7 @@ pub struct Config {
     pub sample_interval: Duration,
     /// The devices that may be used, by index or id (the beginning of a UUID is enough); `host` is the
     /// host's own memory. Empty means every GPU. A list, or one text with commas.
-    #[serde(deserialize_with = "devices")]
+    #[serde(deserialize_with = "device_list")]
     pub devices: Vec<String>,
 }
 
@@ -38,8 +38,11 @@ impl Default for Config {
     }
 }
 
-/// An environment variable can only hold one text, and an index looks like a number.
-fn devices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+/// Reads devices in every natural way: an environment variable can only hold one text, and an index looks like a number.
+///
+/// # Errors
+/// When it is neither, or a negative number.
+pub fn device_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct Devices;
     impl<'de> Visitor<'de> for Devices {
         type Value = Vec<String>;

@@ -39,7 +39,7 @@ mod process;
 mod refresh;
 mod sampler;
 
-pub use config::Config;
+pub use config::{Config, device_list};
 pub use device::{Device, Kind, ProcessUse, Sample};
 pub use process::resident_bytes;
 pub use refresh::Refresh;

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use figment::value::{Empty, Value};
+use figment::value::Value;
 use serde::Serialize;
 
 use crate::fault::Origin;
 use crate::load::Loaded;
+use crate::toml_text::{bare, dotted, toml};
 use crate::tree::Tree;
 
 /// One line of the text: a key with its value, or a remark where there is none.
@@ -35,7 +36,7 @@ impl<T: Serialize> Loaded<T> {
         for line in &lines {
             if section(&line.key) != open {
                 open = section(&line.key);
-                let _ = writeln!(text, "\n[{}]", open.iter().map(|part| bare(part)).collect::<Vec<_>>().join("."));
+                let _ = writeln!(text, "\n[{}]", dotted(open));
             }
             let _ = writeln!(text, "{}  # {}", line.text, told(&line.origin));
         }
@@ -75,49 +76,4 @@ fn told(origin: &Origin) -> String {
         Origin::Default => "default".to_owned(),
         other => other.to_string(),
     }
-}
-
-/// A key as TOML writes it: quoted where it holds anything but letters, digits, dash and underscore.
-fn bare(key: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !key.is_empty() && key.chars().all(plain) { key.to_owned() } else { quoted(key) }
-}
-
-/// A value as TOML writes it; `None` for no value.
-fn toml(value: &Value) -> Option<String> {
-    Some(match value {
-        Value::String(_, text) => quoted(text),
-        Value::Char(_, character) => quoted(&character.to_string()),
-        Value::Bool(_, flag) => flag.to_string(),
-        Value::Num(_, number) => match (number.to_u128(), number.to_i128(), number.to_f64()) {
-            (Some(whole), ..) => whole.to_string(),
-            (_, Some(whole), _) => whole.to_string(),
-            (.., fraction) => format!("{:?}", fraction.unwrap_or_default()),
-        },
-        Value::Empty(_, Empty::None | Empty::Unit) => return None,
-        Value::Array(_, items) => format!("[{}]", items.iter().filter_map(toml).collect::<Vec<_>>().join(", ")),
-        Value::Dict(_, dict) => {
-            let pairs = dict.iter().filter_map(|(key, value)| Some(format!("{} = {}", bare(key), toml(value)?)));
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
-        }
-    })
-}
-
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            other if other.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(other));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -8,6 +8,7 @@ use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::nearest::nearest;
 use crate::readings::{is_duration, is_size};
+use crate::toml_text::dotted;
 use crate::tree::Tree;
 
 /// The fault that `error` reports about `entry`.
@@ -25,7 +26,8 @@ pub(crate) fn explain<T: DeserializeOwned>(error: &figment::Error, entry: &Entry
     let quotable = tree.get(&entry.key).is_some();
     let text = match &error.kind {
         Kind::UnknownField(name, known) => {
-            let depth = key.iter().position(|part| part == name).unwrap_or(key.len().saturating_sub(1));
+            // The path ends in the unknown word itself. The same word may be a name of the user's further out.
+            let depth = error.path.len().saturating_sub(1);
             key.truncate(depth + 1);
             unknown_key(name, known, &key[..depth])
         }
@@ -55,7 +57,7 @@ pub(crate) fn explain<T: DeserializeOwned>(error: &figment::Error, entry: &Entry
         other if quotable => other.to_string(),
         _ => "the value cannot be used".to_owned(),
     };
-    Fault { origin: entry.origin.clone(), key: key.join("."), text }
+    Fault { origin: entry.origin.clone(), key: dotted(&key), text }
 }
 
 /// Whether the fault is the key and not its value.

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::entry::Entry;
 use crate::fault::{Fault, Origin};
+use crate::toml_text::dotted;
 
 /// A file that was read, perhaps with faults.
 #[derive(Debug, Default)]
@@ -47,14 +48,14 @@ impl Reader<'_> {
         for (key, value) in table {
             at.push(key.get_ref().to_string());
             let origin = self.origin(Some(key.span().start));
-            file.places.insert(at.join("."), origin.clone());
+            file.places.insert(dotted(at), origin.clone());
             match value.get_ref() {
                 DeValue::Table(inner) if !inner.is_empty() => self.table(inner, at, file),
                 leaf => match plain(leaf) {
                     Some(value) => file.entries.push(Entry { key: at.clone(), value, origin }),
                     None => file.faults.push(Fault {
                         origin,
-                        key: at.join("."),
+                        key: dotted(at),
                         text: "the number does not fit into 64 bits".to_owned(),
                     }),
                 },

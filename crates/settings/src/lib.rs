@@ -33,6 +33,7 @@ mod names;
 mod nearest;
 mod readings;
 mod settings;
+mod toml_text;
 mod tree;
 mod validate;
 mod variables;

@@ -15,6 +15,7 @@ use crate::fault::{Fault, Faults, Origin};
 use crate::file::File;
 use crate::names::{CONFIG, Names};
 use crate::readings::understand;
+use crate::toml_text::dotted;
 use crate::tree::Tree;
 use crate::variables::Variables;
 
@@ -91,11 +92,12 @@ pub(crate) struct Written {
 }
 
 impl<T> Loaded<T> {
-    /// Where the value of a dotted key came from.
+    /// Where the value of a dotted key came from. A table's is where the first of its values did.
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin {
-        let key: Vec<String> = key.split('.').map(str::to_owned).collect();
-        self.given.get(&key).map_or(Origin::Default, |given| given.origin.clone())
+        let inside = |given: &str| given.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let found = self.given.iter().find(|(given, _)| inside(&dotted(given)));
+        found.map_or(Origin::Default, |(_, given)| given.origin.clone())
     }
 }
 
@@ -115,16 +117,17 @@ pub fn load<T>(sources: &Sources, names: &Names) -> Result<Loaded<T>, Faults>
 where
     T: Serialize + DeserializeOwned + Default,
 {
-    let outcome = collect(sources, names);
+    let outcome = collect(sources, names, &T::default());
     Faults(outcome.faults).into_result()?;
     Ok(outcome.loaded)
 }
 
-pub(crate) fn collect<T>(sources: &Sources, names: &Names) -> Outcome<T>
+/// `shape` is the defaults, with one entry of the name [`ANY`](crate::tree::ANY) in each table whose names are the user's.
+pub(crate) fn collect<T>(sources: &Sources, names: &Names, shape: &T) -> Outcome<T>
 where
     T: Serialize + DeserializeOwned + Default,
 {
-    let tree = match Tree::of(&T::default()) {
+    let tree = match Tree::of(shape) {
         Ok(tree) => tree,
         Err(fault) => return Outcome { loaded: Loaded::untouched(), faults: vec![fault] },
     };
@@ -243,7 +246,7 @@ fn whole_fault(error: &figment::Error, good: &[Entry]) -> Fault {
     let culprit = good.iter().rev().find(|entry| entry.key.starts_with(&error.path));
     Fault {
         origin: culprit.map_or(Origin::Default, |entry| entry.origin.clone()),
-        key: error.path.join("."),
+        key: dotted(&error.path),
         text: error.kind.to_string(),
     }
 }

@@ -6,6 +6,7 @@ use crate::fault::Faults;
 use crate::load::{Loaded, Sources, collect};
 use crate::log::LogConfig;
 use crate::names::NAMES;
+use crate::tree::ANY;
 use crate::validate::{Purpose, validate};
 
 /// Everything an operator may set; the names here are the sections of the file.
@@ -47,8 +48,15 @@ impl Settings {
         Self::load_for(sources, Purpose::Looking)
     }
 
+    /// The defaults, with a model of any name.
+    pub(crate) fn shape() -> Self {
+        let mut shape = Self::default();
+        shape.fleet.models.insert(ANY.to_owned(), auxot_fleet::ModelConfig::default());
+        shape
+    }
+
     fn load_for(sources: &Sources, purpose: Purpose) -> Result<Loaded<Self>, Faults> {
-        let mut outcome = collect::<Self>(sources, &NAMES);
+        let mut outcome = collect(sources, &NAMES, &Self::shape());
         validate(&outcome.loaded, purpose, &mut outcome.faults);
         Faults(outcome.faults).into_result()?;
         Ok(outcome.loaded)

@@ -14,6 +14,7 @@ use super::*;
 mod documented;
 mod effective;
 mod faults;
+mod models;
 mod values;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

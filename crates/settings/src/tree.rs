@@ -5,6 +5,9 @@ use serde::Serialize;
 
 use crate::fault::{Fault, Origin};
 
+/// Stands for any name in a table whose names are the user's.
+pub(crate) const ANY: &str = "*";
+
 /// Which sections and keys exist.
 ///
 /// A section refuses to serialise its secrets, so a key that is missing here is unknown, secret, or
@@ -23,19 +26,20 @@ impl Tree {
 
     /// The value at a key; `None` for what is unknown or secret.
     pub(crate) fn get(&self, key: &[String]) -> Option<&Value> {
-        key.iter().try_fold(&self.0, |value, part| value.as_dict()?.get(part))
+        key.iter().try_fold(&self.0, |value, part| inside(value, part))
     }
 
     /// Parts of a variable's name in the case of the tree: fixed keys are lower case, while keys that the
-    /// user names (those in a map, which is empty by default) keep theirs.
+    /// user names (those in a map, which by default is empty or holds [`ANY`]) keep theirs.
     pub(crate) fn in_own_case(&self, parts: &[&str]) -> Vec<String> {
         let mut here = Some(&self.0);
         parts
             .iter()
             .map(|part| {
-                let fixed = here.is_some_and(|value| value.as_dict().is_some_and(|dict| !dict.is_empty()));
+                let names = here.and_then(|value| value.as_dict());
+                let fixed = names.is_some_and(|dict| !dict.is_empty() && !dict.contains_key(ANY));
                 let name = if fixed { part.to_ascii_lowercase() } else { (*part).to_owned() };
-                here = here.and_then(|value| value.as_dict()?.get(&name));
+                here = here.and_then(|value| inside(value, &name));
                 name
             })
             .collect()
@@ -49,6 +53,12 @@ impl Tree {
         }
         found
     }
+}
+
+/// What lies under a name; the names of a table that the user names all lie where [`ANY`] does.
+fn inside<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    let dict = value.as_dict()?;
+    dict.get(name).or_else(|| dict.get(ANY))
 }
 
 fn collect(dict: &Dict, at: &mut Vec<String>, found: &mut Vec<(Vec<String>, Value)>) {

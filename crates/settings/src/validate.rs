@@ -1,5 +1,7 @@
 //! Our own rules: what types cannot say about a setting, about two of them, or about the files they name.
 
+mod model;
+
 use std::fs::{self, File, Metadata};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -41,6 +43,7 @@ pub(crate) fn validate(loaded: &Loaded<Settings>, purpose: Purpose, faults: &mut
     rules.link_times();
     rules.job_times();
     rules.models();
+    rules.each_model();
     rules.engine();
     rules.devices();
 }
@@ -200,14 +203,22 @@ impl Rules<'_> {
         }
     }
 
+    fn slots(&mut self, key: &str, slots: Option<u32>) {
+        if let Some(slots) = slots.filter(|slots| !(1..=MOST_SLOTS).contains(slots)) {
+            self.fault(key, format!("must be 1 to {MOST_SLOTS}, found {slots}"));
+        }
+    }
+
+    fn ctx_size(&mut self, key: &str, tokens: Option<u32>) {
+        if tokens == Some(0) {
+            self.fault(key, "must be at least 1; leave it out for what the model was trained for");
+        }
+    }
+
     fn engine(&mut self) {
         let engine = &self.loaded.value.engine;
-        if let Some(slots) = engine.slots.filter(|slots| !(1..=MOST_SLOTS).contains(slots)) {
-            self.fault("engine.slots", format!("must be 1 to {MOST_SLOTS}, found {slots}"));
-        }
-        if engine.ctx_size == Some(0) {
-            self.fault("engine.ctx_size", "must be at least 1; leave it out for what the model was trained for");
-        }
+        self.slots("engine.slots", engine.slots);
+        self.ctx_size("engine.ctx_size", engine.ctx_size);
         if engine.threads == Some(0) {
             self.fault("engine.threads", "must be at least 1; leave it out to let the engine decide");
         }
@@ -226,7 +237,10 @@ impl Rules<'_> {
     }
 
     fn devices(&mut self) {
-        let gpu = &self.loaded.value.gpu;
+        let Settings { gpu, placement, .. } = &self.loaded.value;
+        if placement.host_limit.is_some_and(|limit| limit.as_u64() == 0) {
+            self.fault("placement.host_limit", "must be more than 0; leave it out for no limit");
+        }
         if gpu.sample_interval < SHORTEST_SAMPLE {
             self.fault("gpu.sample_interval", format!("must be at least {SHORTEST_SAMPLE:?}"));
         }

@@ -7,7 +7,8 @@ use figment::value::Value;
 use crate::entry::Entry;
 use crate::fault::{Fault, Origin};
 use crate::names::{CONFIG, Names, PREFIX, nested_variable};
-use crate::tree::Tree;
+use crate::toml_text::dotted;
+use crate::tree::{ANY, Tree};
 
 /// What the environment says.
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ impl Variables {
         let Some(key) = key_of(name, names, tree) else {
             return self.faults.push(fault("", unknown(name, names, tree)));
         };
-        let dotted = key.join(".");
+        let dotted = dotted(&key);
         let Some(text) = value.to_str().map(str::trim) else {
             return self.faults.push(fault(&dotted, "the value is not UTF-8".to_owned()));
         };
@@ -74,7 +75,12 @@ fn key_of(variable: &str, names: &Names, tree: &Tree) -> Option<Vec<String>> {
 }
 
 fn unknown(variable: &str, names: &Names, tree: &Tree) -> String {
-    let nested: Vec<String> = tree.leaves().iter().map(|(key, _)| nested_variable(key)).collect();
+    let leaves = tree.leaves();
+    let nested: Vec<String> = leaves
+        .iter()
+        .filter(|(key, _)| !key.iter().any(|part| part == ANY))
+        .map(|(key, _)| nested_variable(key))
+        .collect();
     match names.nearest_variable(variable, &nested) {
         Some(near) => format!("unknown variable; did you mean {near}?"),
         None => "unknown variable; `auxot-worker --help` lists the known ones".to_owned(),

@@ -108,8 +108,12 @@ struct Rooms {
 }
 
 async fn open(settings: Settings) -> anyhow::Result<Rooms> {
-    let histograms: Vec<(&str, &[f64])> =
-        HISTOGRAMS.iter().chain(&auxot_instance::metrics::HISTOGRAMS).chain(&auxot_fleet::HISTOGRAMS).map(|name| (*name, BUCKETS.as_slice())).collect();
+    let histograms: Vec<(&str, &[f64])> = HISTOGRAMS
+        .iter()
+        .chain(&auxot_instance::metrics::HISTOGRAMS)
+        .chain(&auxot_fleet::HISTOGRAMS)
+        .map(|name| (*name, BUCKETS.as_slice()))
+        .collect();
     let recorder = Recorder::install(&histograms)?;
     auxot_relay::describe_metrics();
     auxot_fleet::describe_metrics();

@@ -223,6 +223,12 @@ impl Admission {
         self.changed = true;
     }
 
+    /// The rules for models that have none of their own.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// Whether a model could ever lie here if it needed so much.
     #[must_use]
     pub fn could_hold(&self, model: ModelId, need: Need) -> bool {

@@ -19,12 +19,14 @@ pub struct Config {
     pub partial: bool,
     /// Whether all of a model may lie in host memory; on a host without devices it always may.
     pub host: bool,
+    /// Host memory that all models together may take; unset means all that there is but for the reserve.
+    pub host_limit: Option<ByteSize>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let (reserve, host_reserve) = (ByteSize::mib(512), ByteSize::gib(1));
-        Self { reserve, host_reserve, split: SplitMode::Layers, partial: false, host: false }
+        Self { reserve, host_reserve, split: SplitMode::Layers, partial: false, host: false, host_limit: None }
     }
 }
 
@@ -39,7 +41,7 @@ impl Config {
             partial: self.partial,
             host: self.host || !has_devices,
             layers: None,
-            host_limit: None,
+            host_limit: self.host_limit.map(|limit| limit.as_u64()),
             unmeasured: true,
         }
     }

@@ -82,7 +82,13 @@ impl House {
         let devices = Devices::new(samples, move || drop(look.send_replace(Arc::new(reading()))));
         let places = Places { files, catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
-        let (fleet, staff) = Fleet::open_with((config, EngineConfig::default(), crate::placement::Config::default()), engines, places, devices, wish);
+        let (fleet, staff) = Fleet::open_with(
+            (config, EngineConfig::default(), crate::placement::Config::default()),
+            engines,
+            places,
+            devices,
+            wish,
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
         House { fleet, theatre, folder, staff: tasks }

@@ -1,16 +1,26 @@
 //! The documented default file `config/auxot-worker.toml` against the tree, and the tree against the names.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use auxot_fleet::ModelConfig;
 
 use crate::file::File;
 use crate::tree::Tree;
 use crate::{NAMES, Settings, Sources, load, nested_variable};
 
 const FILE: &str = include_str!("../../../../config/auxot-worker.toml");
+const MODELS: &str = include_str!("../../../../config/models.toml");
+
+/// The table of one model is a remark like its keys.
+const ONE_MODEL: &str = "#[fleet.models.NAME]";
 
 /// A remark that is a key: `#key = value`, without a blank after the `#`.
 fn as_key(line: &str) -> Option<&str> {
     let key = line.strip_prefix('#')?;
+    if line == ONE_MODEL {
+        return Some(key);
+    }
     let name = key.split_once(" = ")?.0;
     name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_').then_some(key)
 }
@@ -30,16 +40,35 @@ fn settings(text: &str) -> Settings {
 
 #[test]
 fn the_file_is_the_defaults_as_it_stands_and_with_every_key_in_force() {
-    let default = format!("{:?}", Settings::default());
-    assert_eq!(format!("{:?}", settings(FILE)), default);
-    assert_eq!(format!("{:?}", settings(&uncommented())), default);
+    assert_eq!(format!("{:?}", settings(FILE)), format!("{:?}", Settings::default()));
+    assert_eq!(format!("{:?}", settings(&uncommented())), format!("{:?}", with_one_model()));
+}
+
+/// The defaults, with a table of defaults for one model.
+fn with_one_model() -> Settings {
+    let mut settings = Settings::default();
+    settings.fleet.models.insert("NAME".to_owned(), ModelConfig::default());
+    settings
+}
+
+#[test]
+fn the_example_has_three_models() {
+    let settings = settings(MODELS);
+    let models = &settings.fleet.models;
+    assert_eq!(models.len(), 3);
+    assert_eq!(models["llama-3.3-70b-q4_k_m"].devices, ["0", "1"]);
+    assert_eq!(models["qwen3-8b-q4_k_m"].kv_type, Some(auxot_catalog::KvType::Q8_0));
+    assert!(models["nomic-embed-text-v1.5-f16"].pin);
+    assert_eq!(settings.fleet.ttl, Some(Duration::from_secs(30 * 60)));
+    let only = Settings { fleet: settings.fleet.clone(), ..Settings::default() };
+    assert_eq!(format!("{settings:?}"), format!("{only:?}"), "the example sets nothing outside of [fleet]");
 }
 
 #[test]
 fn no_key_is_missing_from_the_file() {
     let parsed = File::parse("f".as_ref(), &uncommented());
     let documented: BTreeSet<String> = parsed.entries.iter().map(|entry| entry.key.join(".")).collect();
-    let leaves = Tree::of(&Settings::default()).unwrap().leaves();
+    let leaves = Tree::of(&with_one_model()).unwrap().leaves();
     let mut wanted: BTreeSet<String> = leaves.iter().map(|(key, _)| key.join(".")).collect();
     wanted.extend(NAMES.table.iter().map(|name| name.key.to_owned()));
     assert_eq!(documented, wanted);
@@ -51,10 +80,10 @@ fn every_key_is_explained_and_has_its_variable_above_it() {
     let mut above = "";
     let mut explained = false;
     for line in FILE.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        let shown = as_key(line).unwrap_or(line);
+        if let Some(name) = shown.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             section = name;
-        }
-        if let Some(key) = as_key(line) {
+        } else if let Some(key) = as_key(line) {
             let key = format!("{section}.{}", key.split_once(" = ").unwrap().0);
             let flat = NAMES.table.iter().find(|name| name.key == key).map(|name| name.variable.to_owned());
             let parts: Vec<String> = key.split('.').map(str::to_owned).collect();
