@@ -87,7 +87,7 @@ fn without_cards_the_host_s_memory_is_the_place() {
     let host = Host::new();
     Blueprint::small("tiny").write(&host.scratch.models());
     let json = host.json(&["fit", "tiny", "--slots", "2", "--ctx", "512", "--json"], 0);
-    assert_eq!((&json["placement"]["split"], &json["devices"]), (&"host".into(), &serde_json::json!([])));
+    assert_eq!((&json["placement"]["split"], &json["devices"]), (&"engine".into(), &serde_json::json!([])));
     let output = host.run(&["fit", "nope"]);
     assert_eq!(output.status.code(), Some(66));
 }

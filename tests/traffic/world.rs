@@ -253,6 +253,8 @@ impl World {
                     self.measure();
                     self.at(self.now + self.behaviours[model].load, Event::Loaded(model, load));
                 }
+                // What the decisions have in mind; the world sees it in who gets jobs.
+                Effect::Drain { .. } => {}
                 Effect::Stop { model } => self.stop(model),
                 Effect::TooLarge { .. } | Effect::NoRoom { .. } => panic!("nobody here asks for that: {effect:?}"),
             }

@@ -33,6 +33,10 @@ impl Shared {
                     }
                 }
                 Effect::Load { model, placement } => self.load(judge, model, *placement),
+                Effect::Drain { model, until, to_make_room_for } => {
+                    let limit = until.saturating_sub(self.moment());
+                    drains(judge, model, limit, to_make_room_for);
+                }
                 Effect::Stop { model } => stop(judge, model),
                 Effect::TooLarge { model, misfit } => effects.extend(self.shrink(judge, model, &misfit)),
                 Effect::NoRoom { model, misfit } => {
@@ -95,6 +99,18 @@ impl Shared {
 fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut crate::member::Member> {
     let id = judge.seats.get(&seat)?;
     judge.members.get_mut(id)
+}
+
+fn drains(judge: &Judge, seat: ModelId, limit: Duration, to_make_room_for: Option<ModelId>) {
+    let name = |seat: ModelId| judge.seats.get(&seat).and_then(|id| judge.members.get(id)).map(|member| member.name());
+    info!(
+        model = name(seat),
+        from = "ready",
+        to = "draining",
+        limit_s = limit.as_secs_f64(),
+        to_make_room_for = to_make_room_for.and_then(name),
+        "model"
+    );
 }
 
 /// Ends a process: its jobs have had their time.

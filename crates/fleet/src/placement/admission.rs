@@ -136,6 +136,15 @@ pub enum Effect {
         /// Where.
         placement: Box<Placement>,
     },
+    /// A model takes no more jobs, and those that it runs may go on until then.
+    Drain {
+        /// The model.
+        model: ModelId,
+        /// Until when.
+        until: Moment,
+        /// For whom, if not because its owner says so.
+        to_make_room_for: Option<ModelId>,
+    },
     /// End a model: it is idle, or has had its time to finish.
     Stop {
         /// The model.
@@ -349,9 +358,11 @@ impl Admission {
         let mut effects = Vec::new();
         of.want = Want::Nobody;
         match &mut of.life {
-            Life::Ready { draining, .. } => {
-                *draining = Some(draining.map_or(until, |before| before.min(until)));
-                of.told_to_go = true;
+            Life::Ready { draining, busy, .. } => {
+                let until = draining.map_or(until, |before| before.min(until));
+                let running = *busy > 0 && draining.is_none();
+                (*draining, of.told_to_go) = (Some(until), true);
+                effects.extend(running.then_some(Effect::Drain { model, until, to_make_room_for: None }));
             }
             Life::Loading { placement, .. } => {
                 of.life = Life::Leaving { placement: placement.clone() };

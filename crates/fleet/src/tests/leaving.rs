@@ -49,7 +49,7 @@ async fn the_drain_of_an_old_model_is_bounded() {
     house.fleet.wish(wish("two-q8_0", 2)).await;
     house.settle().await;
     house.serve("two-q8_0").await;
-    tokio::time::advance(crate::Config::default().drain_timeout + Duration::from_millis(1)).await;
+    tokio::time::advance(crate::Config::default().drain_timeout + Duration::from_millis(5)).await;
     house.settle().await;
     assert_eq!(house.state("one-q8_0"), "away");
 }

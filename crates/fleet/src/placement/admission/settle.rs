@@ -120,9 +120,12 @@ impl Admission {
             match self.turn(at, first, now) {
                 Turn::Free(placement) => self.load(at, placement, now, effects),
                 Turn::After(placement, evicted) => {
+                    let until = now + self.limits.drain;
                     for other in &evicted {
-                        if let Life::Ready { draining, .. } = &mut self.models[*other].life {
-                            *draining = Some(now + self.limits.drain);
+                        if let Life::Ready { draining, busy, .. } = &mut self.models[*other].life {
+                            *draining = Some(until);
+                            let drain = Effect::Drain { model: *other, until, to_make_room_for: Some(at) };
+                            effects.extend((*busy > 0).then_some(drain));
                         }
                     }
                     let placement = Box::new(placement);

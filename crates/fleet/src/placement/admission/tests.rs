@@ -111,7 +111,8 @@ fn a_busy_one_goes_only_for_the_impatient_and_after_its_time() {
     assert_eq!(admission.arrive(1, 0, seconds(100)).0, Decision::Admit);
     assert_eq!(admission.arrive(2, 1, seconds(101)).0, Decision::Wait);
     assert_eq!(admission.tick(seconds(115)), []);
-    assert_eq!(admission.tick(seconds(116)), [], "it is asked to go, and has its time");
+    let drain = Effect::Drain { model: 0, until: seconds(146), to_make_room_for: Some(1) };
+    assert_eq!(admission.tick(seconds(116)), [drain], "it is asked to go, and has its time");
     assert!(matches!(admission.life(0), Life::Ready { draining: Some(until), .. } if *until == seconds(146)));
     assert_eq!(admission.arrive(3, 0, seconds(120)).0, Decision::Wait, "no new jobs");
     assert_eq!(admission.tick(seconds(145)), []);
