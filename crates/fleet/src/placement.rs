@@ -30,6 +30,8 @@ mod tests;
 
 use std::ops::Range;
 
+use auxot_gpu::Mask;
+
 pub use config::Config;
 pub use experience::Remembered;
 pub use ground::{Ground, Room, Rules, SplitMode};
@@ -57,6 +59,8 @@ pub struct Placement {
 pub struct Share {
     /// The device.
     pub device: String,
+    /// How the engine is shown it.
+    pub mask: Mask,
     /// Its layers, the output layer being the one after the last; all of them where each device has a part of each.
     pub layers: Range<usize>,
     /// Bytes on it, the driver's own among them.

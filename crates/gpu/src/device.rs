@@ -1,6 +1,7 @@
 //! One device and what was read of it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::host::HOST;
@@ -34,6 +35,8 @@ pub struct Device {
     pub name: String,
     /// Whose device it is.
     pub kind: Kind,
+    /// How a process is shown it.
+    pub mask: Mask,
     /// All memory, in bytes.
     pub total: Option<u64>,
     /// Memory that can still be taken, in bytes.
@@ -85,6 +88,28 @@ pub enum Kind {
     Host,
 }
 
+/// How a process is shown a device, and not the others: by a variable of its environment that names those it may see.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mask {
+    /// `CUDA_VISIBLE_DEVICES`, by the device's own id.
+    Cuda,
+    /// `ROCR_VISIBLE_DEVICES`, by this word: the PCI address that is the id of an AMD card means nothing there.
+    Rocr(Arc<str>),
+    /// Not at all: there is no other of its kind, or nobody knows its name.
+    None,
+}
+
+impl Kind {
+    /// How devices of this kind are shown, as far as that does not depend on the device.
+    #[must_use]
+    pub fn mask(self) -> Mask {
+        match self {
+            Self::Nvidia => Mask::Cuda,
+            Self::Amd | Self::Apple | Self::Host => Mask::None,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -113,6 +138,7 @@ impl Device {
             id,
             name,
             kind,
+            mask: kind.mask(),
             total: None,
             free: None,
             used: None,

@@ -40,7 +40,7 @@ mod refresh;
 mod sampler;
 
 pub use config::{Config, device_list};
-pub use device::{Device, Kind, ProcessUse, Sample};
+pub use device::{Device, Kind, Mask, ProcessUse, Sample};
 pub use process::resident_bytes;
 pub use refresh::Refresh;
 pub use sampler::{Sampler, look};

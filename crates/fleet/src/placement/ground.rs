@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auxot_gpu::{Device, Kind, Sample};
+use auxot_gpu::{Device, Kind, Mask, Sample};
 use serde::{Deserialize, Serialize};
 
 use super::Config;
@@ -27,8 +27,17 @@ pub struct Room {
     pub id: Arc<str>,
     /// Whose it is.
     pub kind: Kind,
+    /// How an engine is shown it.
+    pub mask: Mask,
     /// Free bytes; `None` where that could not be read, or the device is lost.
     pub free: Option<u64>,
+}
+
+impl Room {
+    /// A device that is shown as those of its kind usually are.
+    pub fn new(id: impl Into<Arc<str>>, kind: Kind, free: Option<u64>) -> Self {
+        Self { id: id.into(), kind, mask: kind.mask(), free }
+    }
 }
 
 impl Ground {
@@ -37,8 +46,13 @@ impl Ground {
     pub fn of(sample: &Sample, promised: impl Fn(&str) -> u64) -> Self {
         let free = |device: &Device| device.free.map(|free| free.saturating_sub(promised(&device.id)));
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host);
-        let devices =
-            gpus.map(|device| Room { id: device.id.as_str().into(), kind: device.kind, free: free(device) }).collect();
+        let room = |device: &Device| {
+            let mask = device.mask.clone();
+            Room { mask, ..Room::new(device.id.as_str(), device.kind, free(device)) }
+        };
+        let mut devices: Vec<Room> = gpus.map(room).collect();
+        // The engine's order, in whichever order they were found.
+        devices.sort_by_key(|room| room.kind != Kind::Nvidia);
         Self { devices, host: free(&sample.host).map(|free| free.saturating_sub(mapped(&sample.host))) }
     }
 
