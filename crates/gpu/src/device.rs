@@ -29,7 +29,7 @@ impl Sample {
 /// A place where models can lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Stable over restarts: NVIDIA's UUID, the PCI address of an AMD card, or `host`.
+    /// Stable over restarts: NVIDIA's UUID, the PCI address of an AMD card, `metal` for Apple's, or `host`.
     pub id: String,
     /// The product's name.
     pub name: String,
@@ -100,6 +100,12 @@ pub enum Mask {
 }
 
 impl Kind {
+    /// Whether its memory is the host's own, so that what is taken of the one is taken of the other.
+    #[must_use]
+    pub fn is_host_memory(self) -> bool {
+        matches!(self, Self::Apple | Self::Host)
+    }
+
     /// How devices of this kind are shown, as far as that does not depend on the device.
     #[must_use]
     pub fn mask(self) -> Mask {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use auxot_gpu::{Device, Kind, Mask, Sample};
 use serde::{Deserialize, Serialize};
 
-use super::Config;
+use super::{Config, Placement, Share};
 
 const MIB: u64 = 1 << 20;
 /// The host's memory among devices.
@@ -56,6 +56,28 @@ impl Ground {
         Self { devices, host: free(&sample.host).map(|free| free.saturating_sub(mapped(&sample.host))) }
     }
 
+    /// Bytes of a device that may be promised; `None` where that is unknown. Of one that is in the host's memory no more
+    /// than may be promised of that.
+    pub(super) fn may(&self, room: &Room, rules: &Rules) -> Option<u64> {
+        let own = room.free?.saturating_sub(rules.reserve);
+        if room.kind.is_host_memory() { Some(own.min(self.host_may(rules)?)) } else { Some(own) }
+    }
+
+    /// Bytes of host memory that may be promised.
+    pub(super) fn host_may(&self, rules: &Rules) -> Option<u64> {
+        Some(self.host?.saturating_sub(rules.host_reserve))
+    }
+
+    /// What a placement takes of the host's memory, the devices in it counted.
+    pub(super) fn of_host(&self, placed: &Placement) -> u64 {
+        let there = |share: &&Share| self.is_host_memory(&share.device);
+        placed.shares.iter().filter(there).map(|share| share.bytes).fold(placed.host, u64::saturating_add)
+    }
+
+    fn is_host_memory(&self, device: &str) -> bool {
+        self.devices.iter().any(|room| *room.id == *device && room.kind.is_host_memory())
+    }
+
     /// The part of it that these names mean: indices, beginnings of ids, or `host`. A model that may lie in the host's
     /// memory alone has no layer anywhere else.
     pub(super) fn only(mut self, names: &[String], rules: Rules) -> (Self, Rules) {
@@ -83,14 +105,14 @@ impl Ground {
         self.change(device, |free| free.saturating_sub(bytes));
     }
 
+    /// What is on a device in the host's memory is also there; what is there otherwise leaves the device its own limit.
     fn change(&mut self, device: &str, change: impl Fn(u64) -> u64) {
-        let room = self.devices.iter_mut().find(|room| &*room.id == device);
-        let free = match room {
-            Some(room) => &mut room.free,
-            None if device == HOST => &mut self.host,
-            None => return,
-        };
-        *free = free.map(change);
+        if device == HOST || self.is_host_memory(device) {
+            self.host = self.host.map(&change);
+        }
+        if let Some(room) = self.devices.iter_mut().find(|room| &*room.id == device) {
+            room.free = room.free.map(change);
+        }
     }
 }
 

@@ -148,6 +148,31 @@ fn a_part_in_host_memory_only_where_that_is_allowed() {
     assert_eq!(find(&thirty, &poor, &allowed).unwrap_err().to_string(), "needs 30.1 GiB, free 7.0 GiB of host memory");
 }
 
+/// An Apple host: so much of the working set left, so much of the memory.
+fn unified(left: u64, host: u64) -> Ground {
+    Ground { devices: vec![Room::new("metal", Kind::Apple, Some(left))], host: Some(host) }
+}
+
+#[test]
+fn a_gpu_in_the_host_s_memory_and_the_host_are_the_same_bytes() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    let placed = find(&ten, &unified(24 * GIB, 30 * GIB), &Rules::default()).unwrap();
+    assert_eq!((placed.split, placed.offloaded), (Split::Whole, 21));
+    assert_eq!((variables(&placed).len(), placed.arguments()[0..2].join(" ")), (0, "--n-gpu-layers 21".to_owned()));
+    let needs = placed.shares[0].bytes + placed.host + GIB;
+    assert!(find(&ten, &unified(24 * GIB, needs), &Rules::default()).is_ok());
+    let misfit = find(&ten, &unified(24 * GIB, needs - 1), &Rules::default()).unwrap_err();
+    assert_eq!(misfit, Misfit::HostTooSmall { needs: needs - GIB, free: needs - 1 - GIB });
+    assert!(find(&ten, &unified(10 * GIB, 30 * GIB), &Rules::default()).is_err(), "nor more than the working set");
+    let mut ground = unified(24 * GIB, 30 * GIB);
+    ground.taken("metal", 11 * GIB);
+    ground.taken("host", GIB);
+    assert_eq!((ground.devices[0].free, ground.host), (Some(13 * GIB), Some(18 * GIB)));
+    ground.freed("metal", 11 * GIB);
+    ground.freed("host", GIB);
+    assert_eq!(ground, unified(24 * GIB, 30 * GIB));
+}
+
 #[test]
 fn unknown_memory_is_neither_free_nor_full() {
     let ten = need(20, 480 * MIB, 20 * MIB);
@@ -231,12 +256,13 @@ fn any_need() -> impl Strategy<Value = Need> {
 fn any_ground() -> impl Strategy<Value = Ground> {
     let free = prop::option::weighted(0.9, 0u64..90_000).prop_map(|mib| mib.map(|mib| mib * MIB));
     let kind = prop_oneof![Just(Kind::Nvidia), Just(Kind::Amd)];
-    (prop::collection::vec((free, kind), 0..6), prop::option::weighted(0.95, 0u64..200_000)).prop_map(
-        |(rooms, host)| {
-            let room = |(at, (free, kind))| Room::new(format!("GPU-{at}"), kind, free);
-            Ground { devices: rooms.into_iter().enumerate().map(room).collect(), host: host.map(|mib| mib * MIB) }
-        },
-    )
+    let host = prop::option::weighted(0.95, 0u64..200_000).prop_map(|mib| mib.map(|mib| mib * MIB));
+    let cards = prop::collection::vec((free.clone(), kind), 0..6).prop_map(|rooms| {
+        let room = |(at, (free, kind))| Room::new(format!("GPU-{at}"), kind, free);
+        rooms.into_iter().enumerate().map(room).collect()
+    });
+    let unified = free.prop_map(|free| vec![Room::new("metal", Kind::Apple, free)]);
+    (prop_oneof![5 => cards, 1 => unified], host).prop_map(|(devices, host)| Ground { devices, host })
 }
 
 fn any_rules() -> impl Strategy<Value = Rules> {
@@ -262,8 +288,9 @@ fn check(placed: &Placement, need: &Need, ground: &Ground, rules: &Rules) -> Res
         prop_assert!(free.is_some_and(|free| share.bytes + rules.reserve <= free), "{share:?} of {free:?}");
         prop_assert!(!share.layers.is_empty());
     }
-    let host = ground.host;
-    prop_assert!(host.is_some_and(|free| placed.host == 0 || placed.host + rules.host_reserve <= free));
+    let in_host = placed.host
+        + placed.shares.iter().filter(|share| share.device == "metal").map(|share| share.bytes).sum::<u64>();
+    prop_assert!(ground.host.is_some_and(|free| in_host == 0 || in_host + rules.host_reserve <= free));
     let weights: u64 = placed.shares.iter().map(|share| share.weights).sum();
     let first = need.offloadable() - placed.offloaded;
     let expected = need.of_layers(first..need.offloadable());
