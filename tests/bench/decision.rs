@@ -74,10 +74,8 @@ fn profile(number: usize) -> Profile {
 }
 
 fn ground(used: &[u64]) -> Ground {
-    let room = |(at, used): (usize, &u64)| Room {
-        id: format!("GPU-{at}").into(),
-        kind: Kind::Nvidia,
-        free: Some((80 * GIB).saturating_sub(*used)),
+    let room = |(at, used): (usize, &u64)| {
+        Room::new(format!("GPU-{at}"), Kind::Nvidia, Some((80 * GIB).saturating_sub(*used)))
     };
     Ground { devices: used.iter().enumerate().map(room).collect(), host: Some(1024 * GIB) }
 }

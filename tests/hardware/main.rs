@@ -28,8 +28,7 @@ fn need(blueprint: &Blueprint, ask: &Ask) -> Need {
 }
 
 fn cards(free: &[u64]) -> Ground {
-    let room =
-        |(at, mib): (usize, &u64)| Room { id: format!("GPU-{at}").into(), kind: Kind::Nvidia, free: Some(mib * MIB) };
+    let room = |(at, mib): (usize, &u64)| Room::new(format!("GPU-{at}"), Kind::Nvidia, Some(mib * MIB));
     Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB) }
 }
 

@@ -114,6 +114,7 @@ async fn the_engine_understands_what_a_placement_tells_it() {
     assert!(String::from_utf8_lossy(&help.stdout).contains("--split-mode {none,layer,row,tensor}"));
     let share = |device: &str, layers: std::ops::Range<usize>| Share {
         device: device.into(),
+        mask: auxot_gpu::Mask::Cuda,
         layers,
         bytes: 3 << 30,
         weights: 2 << 30,

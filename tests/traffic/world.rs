@@ -309,7 +309,7 @@ impl World {
         }
         let room = |(at, free): (usize, &u64)| {
             let free = (!self.is_silent(at)).then_some(*free);
-            Room { id: at.to_string().into(), kind: Kind::Host, free }
+            Room::new(at.to_string(), Kind::Host, free)
         };
         let ground = Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40) };
         self.admission.measured(ground);

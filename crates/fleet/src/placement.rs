@@ -30,6 +30,8 @@ mod tests;
 
 use std::ops::Range;
 
+use auxot_gpu::Mask;
+
 pub use config::Config;
 pub use experience::Remembered;
 pub use ground::{Ground, Room, Rules, SplitMode};
@@ -57,6 +59,8 @@ pub struct Placement {
 pub struct Share {
     /// The device.
     pub device: String,
+    /// How the engine is shown it.
+    pub mask: Mask,
     /// Its layers, the output layer being the one after the last; all of them where each device has a part of each.
     pub layers: Range<usize>,
     /// Bytes on it, the driver's own among them.
@@ -131,7 +135,7 @@ impl Search<'_> {
         if wanted == all {
             match self.whole(&usable).or_else(|| self.split(&usable)) {
                 Some(found) if self.host_holds(&found) => return Ok(found),
-                Some(found) => host_lacks = Some(found.host),
+                Some(found) => host_lacks = Some(self.ground.of_host(&found)),
                 None => {}
             }
         }
@@ -156,7 +160,7 @@ impl Search<'_> {
 
     fn usable(&self) -> Vec<Usable<'_>> {
         let known = self.ground.devices.iter().enumerate().filter_map(|(at, room)| {
-            let may = room.free?.saturating_sub(self.rules.reserve);
+            let may = self.ground.may(room, self.rules)?;
             Some(Usable { at, room, may, driver: ground::driver(room.kind) })
         });
         known.collect()
@@ -174,7 +178,7 @@ impl Search<'_> {
     }
 
     fn host_holds(&self, found: &Placement) -> bool {
-        self.ground.host.is_some_and(|free| found.host <= free.saturating_sub(self.rules.host_reserve))
+        self.ground.host_may(self.rules).is_some_and(|may| self.ground.of_host(found) <= may)
     }
 
     /// On the device that is left with the least.
@@ -235,7 +239,7 @@ impl Search<'_> {
         if let Some(device) = unknown.or_else(|| self.ground.host.is_none().then(|| "host".to_owned())) {
             return Misfit::MemoryUnknown { device };
         }
-        let host = self.ground.host.unwrap_or(0).saturating_sub(self.rules.host_reserve);
+        let host = self.ground.host_may(self.rules).unwrap_or(0);
         if usable.is_empty() || self.rules.layers == Some(0) {
             let needs = self.demand.in_host_memory().host;
             return Misfit::DoesNotFit { needs, free: host, devices: 0, stop: None };

@@ -95,16 +95,10 @@ mod tests {
 
     fn sample(free: Option<u64>, pids: &[u32]) -> Sample {
         let device = Device {
-            id: "GPU-0".into(),
-            name: "card".into(),
-            kind: Kind::Nvidia,
             total: Some(24 * GIB),
             free,
-            used: None,
-            processes: pids.iter().map(|pid| ProcessUse { pid: *pid, bytes: None, mapped: None }).collect(),
-            temperature: None,
-            utilisation: None,
-            lost: false,
+            processes: pids.iter().map(|pid| ProcessUse::on_device(*pid, None)).collect(),
+            ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into())
         };
         Sample { taken: Instant::now(), devices: vec![device], ..Sample::unread() }
     }

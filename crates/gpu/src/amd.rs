@@ -1,5 +1,7 @@
 //! AMD cards, from the files of the amdgpu driver.
 
+mod kfd;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use crate::config::Config;
 use crate::device::{Device, Kind, ProcessUse};
 use crate::fdinfo::{self, Held};
 use crate::process::linux::children;
+use kfd::Kfd;
 
 const VENDOR: &str = "0x1002";
 
@@ -19,7 +22,8 @@ pub(crate) fn sample(config: &Config) -> Vec<Device> {
     }
     let held: Vec<(u32, BTreeMap<String, Held>)> =
         children(&config.proc_root).into_iter().map(|pid| (pid, fdinfo::held(&config.proc_root, pid))).collect();
-    cards.iter().map(|(address, card)| read(address, card, &held, &config.sysfs_root)).collect()
+    let kfd = Kfd::read(&config.sysfs_root);
+    cards.iter().map(|(address, card)| read(address, card, &held, &kfd)).collect()
 }
 
 /// The cards by PCI address, each with the folder of its files.
@@ -39,7 +43,7 @@ fn cards(sysfs_root: &Path) -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-fn read(address: &str, card: &Path, held: &[(u32, BTreeMap<String, Held>)], sysfs_root: &Path) -> Device {
+fn read(address: &str, card: &Path, held: &[(u32, BTreeMap<String, Held>)], kfd: &Kfd) -> Device {
     let name = text(card, "product_name").map(|name| name.trim().to_string()).filter(|name| !name.is_empty());
     let name = name.unwrap_or_else(|| format!("AMD GPU {}", text(card, "device").unwrap_or_default().trim()));
     let mut device = Device::unread(Kind::Amd, address.to_string(), name);
@@ -63,7 +67,9 @@ fn read(address: &str, card: &Path, held: &[(u32, BTreeMap<String, Held>)], sysf
         Some(ProcessUse::on_device(*pid, bytes))
     });
     device.processes = ours.collect();
-    for process in compute_processes(sysfs_root, card) {
+    let render = render_node(card);
+    device.mask = kfd::mask(kfd, render, card);
+    for process in render.map(|render| kfd.processes(render)).unwrap_or_default() {
         // Both ways count the same memory.
         match device.processes.iter_mut().find(|known| known.pid == process.pid) {
             Some(known) => known.bytes = known.bytes.filter(|bytes| *bytes > 0).or(process.bytes),
@@ -87,31 +93,10 @@ fn is_shared(card: &Path) -> bool {
     larger && !card.join("mem_info_vram_vendor").exists()
 }
 
-/// All processes that compute on a card through ROCm, ours or not.
-fn compute_processes(sysfs_root: &Path, card: &Path) -> Vec<ProcessUse> {
-    let kfd = sysfs_root.join("class/kfd/kfd");
-    let Some(gpu) = compute_id(&kfd, card) else { return Vec::new() };
-    let Ok(processes) = fs::read_dir(kfd.join("proc")) else { return Vec::new() };
-    let processes = processes.filter_map(|process| {
-        let pid = process.ok()?.file_name().to_str()?.parse().ok()?;
-        let bytes = number(&kfd.join("proc").join(format!("{pid}")), &format!("vram_{gpu}"))?;
-        Some(ProcessUse::on_device(pid, Some(bytes)))
-    });
-    let mut processes: Vec<ProcessUse> = processes.filter(|process| process.bytes != Some(0)).collect();
-    processes.sort_by_key(|process| process.pid);
-    processes
-}
-
-/// ROCm counts cards its own way; the render node is what both ways name.
-fn compute_id(kfd: &Path, card: &Path) -> Option<u64> {
+/// The number of the card's node in `/dev/dri`.
+fn render_node(card: &Path) -> Option<u64> {
     let names = fs::read_dir(card.join("drm")).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let minor = names.filter_map(|name| name.strip_prefix("renderD")?.parse::<u64>().ok()).next()?;
-    let nodes = fs::read_dir(kfd.join("topology/nodes")).ok()?;
-    nodes.filter_map(Result::ok).map(|node| node.path()).find_map(|node| {
-        let properties = text(&node, "properties")?;
-        let render = properties.lines().find_map(|line| line.strip_prefix("drm_render_minor "))?;
-        (render.trim().parse() == Ok(minor)).then(|| number(&node, "gpu_id"))?
-    })
+    names.filter_map(|name| name.strip_prefix("renderD")?.parse().ok()).next()
 }
 
 fn text(folder: &Path, file: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! One device and what was read of it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::host::HOST;
@@ -28,12 +29,14 @@ impl Sample {
 /// A place where models can lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Stable over restarts: NVIDIA's UUID, the PCI address of an AMD card, or `host`.
+    /// Stable over restarts: NVIDIA's UUID, the PCI address of an AMD card, `metal` for Apple's, or `host`.
     pub id: String,
     /// The product's name.
     pub name: String,
     /// Whose device it is.
     pub kind: Kind,
+    /// How a process is shown it.
+    pub mask: Mask,
     /// All memory, in bytes.
     pub total: Option<u64>,
     /// Memory that can still be taken, in bytes.
@@ -85,6 +88,34 @@ pub enum Kind {
     Host,
 }
 
+/// How a process is shown a device, and not the others: by a variable of its environment that names those it may see.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mask {
+    /// `CUDA_VISIBLE_DEVICES`, by the device's own id.
+    Cuda,
+    /// `ROCR_VISIBLE_DEVICES`, by this word: the PCI address that is the id of an AMD card means nothing there.
+    Rocr(Arc<str>),
+    /// Not at all: there is no other of its kind, or nobody knows its name.
+    None,
+}
+
+impl Kind {
+    /// Whether its memory is the host's own, so that what is taken of the one is taken of the other.
+    #[must_use]
+    pub fn is_host_memory(self) -> bool {
+        matches!(self, Self::Apple | Self::Host)
+    }
+
+    /// How devices of this kind are shown, as far as that does not depend on the device.
+    #[must_use]
+    pub fn mask(self) -> Mask {
+        match self {
+            Self::Nvidia => Mask::Cuda,
+            Self::Amd | Self::Apple | Self::Host => Mask::None,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -113,6 +144,7 @@ impl Device {
             id,
             name,
             kind,
+            mask: kind.mask(),
             total: None,
             free: None,
             used: None,

@@ -25,12 +25,18 @@ impl Host {
             system.refresh_memory();
             // Zero is sysinfo's word for a reading that failed.
             device.total = Some(system.total_memory()).filter(|total| *total > 0);
-            device.free = device.total.and(Some(system.available_memory()));
+            device.free = device.total.map(|total| free(total, system));
         }
         narrow(&mut device, config);
         device.used = device.total.zip(device.free).map(|(total, free)| total.saturating_sub(free));
         device
     }
+}
+
+/// What can still be taken. The figure for macOS has the memory of running programs among what is available, because it
+/// could be compressed; so there it is what neither programs nor the system hold.
+fn free(total: u64, system: &System) -> u64 {
+    if cfg!(target_os = "macos") { total.saturating_sub(system.used_memory()) } else { system.available_memory() }
 }
 
 /// Applies control group limits, and tells what our children hold.

@@ -10,7 +10,8 @@
 //! Where the numbers come from: NVIDIA's management library, opened while the program runs and kept
 //! open (it makes no GPU context, so looking costs no device memory); for AMD the files of the
 //! amdgpu driver below `/sys` and `/proc`; for the host the system's memory, or what the limits
-//! of our control groups leave of it. Without any GPU the one device of a sample is the host.
+//! of our control groups leave of it; for Apple's GPUs, which lie in that memory, the same numbers.
+//! Without any GPU the one device of a sample is the host.
 //!
 //! Three rules hold for every reading:
 //!
@@ -38,9 +39,10 @@ mod nvml;
 mod process;
 mod refresh;
 mod sampler;
+mod unified;
 
 pub use config::{Config, device_list};
-pub use device::{Device, Kind, ProcessUse, Sample};
+pub use device::{Device, Kind, Mask, ProcessUse, Sample};
 pub use process::resident_bytes;
 pub use refresh::Refresh;
 pub use sampler::{Sampler, look};

@@ -1,5 +1,9 @@
 //! What one process holds of the host's memory, and which processes are our children.
 
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use crate::device::ProcessUse;
+
 /// Host memory that a process holds now, in bytes; None where it cannot be told, or the process is gone.
 ///
 /// Pages of a mapped model file count as well: they are in memory because of this process.
@@ -13,12 +17,25 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
 #[must_use]
 #[cfg(not(target_os = "linux"))]
 pub fn resident_bytes(pid: u32) -> Option<u64> {
-    use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
     let mut system = System::new().ok()?;
     let pid = Pid::from_u32(pid);
     let memory = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, memory);
     system.process(pid).map(|process| process.memory())
+}
+
+/// What the children of a process hold of the host's memory, where no folder tells who they are: all processes are walked.
+pub(crate) fn held_by_children(parent: u32) -> Vec<ProcessUse> {
+    let Ok(mut system) = System::new() else { return Vec::new() };
+    let memory = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::All, true, memory);
+    let children = system.processes().values().filter(|process| process.parent() == Some(Pid::from_u32(parent)));
+    // Zero is sysinfo's word for a reading that failed.
+    let held = |bytes: u64| (bytes > 0).then_some(bytes);
+    let mut children: Vec<ProcessUse> =
+        children.map(|child| ProcessUse::on_device(child.pid().as_u32(), held(child.memory()))).collect();
+    children.sort_by_key(|child| child.pid);
+    children
 }
 
 #[cfg(target_os = "linux")]
@@ -74,6 +91,9 @@ pub(crate) mod linux {
         fn a_child_is_found_while_it_lives() {
             let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
             assert!(children(Path::new("/proc")).contains(&child.id()));
+            let walked = super::super::held_by_children(std::process::id());
+            let found = walked.iter().find(|held| held.pid == child.id()).unwrap();
+            assert!(found.bytes.is_some_and(|bytes| bytes > 0), "{found:?}");
             drop(child.stdin.take());
             child.wait().unwrap();
             assert!(!children(Path::new("/proc")).contains(&child.id()));

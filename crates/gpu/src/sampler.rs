@@ -12,7 +12,9 @@ use crate::config::Config;
 use crate::device::{Device, Sample};
 use crate::host::Host;
 use crate::inventory::{Inventory, allowed, wants_host};
+use crate::process::held_by_children;
 use crate::refresh::Refresh;
+use crate::unified;
 
 /// More often than this nobody needs to look.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -118,7 +120,13 @@ impl Looker {
 
     fn look(&mut self) -> Sample {
         let taken = Instant::now();
-        let found = self.gpus(taken);
+        let host = self.host.sample(&self.config);
+        let mut found = self.gpus(taken);
+        // A constant and not an attribute, so that all of it is compiled everywhere. With other processors Apple built in
+        // other GPUs, of which nothing is known.
+        if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
+            found.push(unified::device(&host, held_by_children(std::process::id())));
+        }
         let gpus = self.inventory.settle(found);
         let any = !gpus.is_empty();
         let mut devices = allowed(gpus, &self.config.devices);
@@ -127,7 +135,6 @@ impl Looker {
             tracing::warn!(devices = ?self.config.devices, "no device has a name or index of the setting");
             self.complained = true;
         }
-        let host = self.host.sample(&self.config);
         if devices.is_empty() || wants_host {
             devices.push(host.clone());
         }

@@ -1,6 +1,8 @@
 //! What an engine is told so that it lies where it was planned.
 
-use super::{Placement, Split};
+use auxot_gpu::Mask;
+
+use super::{Placement, Share, Split};
 
 impl Placement {
     /// The engine's arguments: always all of them, because each one's default depends on the others, or
@@ -22,31 +24,50 @@ impl Placement {
             (Split::Tensor, _) => {
                 arguments.extend(words(&["--split-mode", "tensor", "--tensor-split"]));
                 // In MiB: what counts is the proportion.
-                let parts: Vec<String> =
-                    self.shares.iter().map(|share| ((share.weights + share.cache) >> 20).max(1).to_string()).collect();
+                let part = |share: &Share| ((share.weights + share.cache) >> 20).max(1).to_string();
+                let parts: Vec<String> = self.in_the_engines_order().map(part).collect();
                 arguments.push(parts.join(","));
             }
             (Split::Whole | Split::Layers | Split::Partial | Split::Engine, _) => {
                 arguments.extend(words(&["--split-mode", "layer", "--tensor-split"]));
-                let parts: Vec<String> = self.shares.iter().map(|share| share.layers.len().to_string()).collect();
+                let parts: Vec<String> =
+                    self.in_the_engines_order().map(|share| share.layers.len().to_string()).collect();
                 arguments.push(parts.join(","));
             }
         }
         arguments
     }
 
-    /// The variables that show an engine its own devices and no other, where the devices are NVIDIA's. Their ids are what
-    /// the driver itself takes; a PCI address, which is what other devices have, is nothing a driver could be told.
+    /// All of NVIDIA's before all of AMD's, and among themselves as the variables name them.
+    fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
+        let of = |cuda: bool| self.shares.iter().filter(move |share| (share.mask == Mask::Cuda) == cuda);
+        of(true).chain(of(false))
+    }
+
+    /// The variables that show an engine its own devices and no other, in the order of the shares: an index in its
+    /// arguments counts what it sees. None at all where a device has no name that its driver would take.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
-        if self.split == Split::Engine {
+        let nameless = self.shares.iter().any(|share| share.mask == Mask::None);
+        if nameless || self.split == Split::Engine {
             return Vec::new();
         }
-        let ids: Vec<&str> = self.shares.iter().map(|share| share.device.as_str()).collect();
-        if ids.iter().all(|id| id.starts_with("GPU-") || id.starts_with("MIG-")) {
-            vec![("CUDA_VISIBLE_DEVICES".to_owned(), ids.join(","))]
-        } else {
-            Vec::new()
+        let cuda = self.shares.iter().filter(|share| share.mask == Mask::Cuda).map(|share| share.device.as_str());
+        let rocr: Vec<&str> = self.shares.iter().filter_map(|share| rocr_word(&share.mask)).collect();
+        let mut variables = vec![("CUDA_VISIBLE_DEVICES", cuda.collect::<Vec<_>>().join(","))];
+        variables.push(("ROCR_VISIBLE_DEVICES", rocr.join(",")));
+        if !rocr.is_empty() {
+            // Without one of its own HIP takes CUDA's variable for its own, and counts what is left by the other.
+            let all: Vec<String> = (0..rocr.len()).map(|at| at.to_string()).collect();
+            variables.push(("HIP_VISIBLE_DEVICES", all.join(",")));
         }
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+fn rocr_word(mask: &Mask) -> Option<&str> {
+    match mask {
+        Mask::Rocr(word) => Some(word),
+        Mask::Cuda | Mask::None => None,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use auxot_gpu::{Device, Kind, Sample};
+use auxot_gpu::{Device, Kind, Mask, Sample};
 use serde::{Deserialize, Serialize};
 
-use super::Config;
+use super::{Config, Placement, Share};
 
 const MIB: u64 = 1 << 20;
 /// The host's memory among devices.
@@ -27,8 +27,17 @@ pub struct Room {
     pub id: Arc<str>,
     /// Whose it is.
     pub kind: Kind,
+    /// How an engine is shown it.
+    pub mask: Mask,
     /// Free bytes; `None` where that could not be read, or the device is lost.
     pub free: Option<u64>,
+}
+
+impl Room {
+    /// A device that is shown as those of its kind usually are.
+    pub fn new(id: impl Into<Arc<str>>, kind: Kind, free: Option<u64>) -> Self {
+        Self { id: id.into(), kind, mask: kind.mask(), free }
+    }
 }
 
 impl Ground {
@@ -37,9 +46,36 @@ impl Ground {
     pub fn of(sample: &Sample, promised: impl Fn(&str) -> u64) -> Self {
         let free = |device: &Device| device.free.map(|free| free.saturating_sub(promised(&device.id)));
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host);
-        let devices =
-            gpus.map(|device| Room { id: device.id.as_str().into(), kind: device.kind, free: free(device) }).collect();
+        let room = |device: &Device| {
+            let mask = device.mask.clone();
+            Room { mask, ..Room::new(device.id.as_str(), device.kind, free(device)) }
+        };
+        let mut devices: Vec<Room> = gpus.map(room).collect();
+        // The engine's order, in whichever order they were found.
+        devices.sort_by_key(|room| room.kind != Kind::Nvidia);
         Self { devices, host: free(&sample.host).map(|free| free.saturating_sub(mapped(&sample.host))) }
+    }
+
+    /// Bytes of a device that may be promised; `None` where that is unknown. Of one that is in the host's memory no more
+    /// than may be promised of that.
+    pub(super) fn may(&self, room: &Room, rules: &Rules) -> Option<u64> {
+        let own = room.free?.saturating_sub(rules.reserve);
+        if room.kind.is_host_memory() { Some(own.min(self.host_may(rules)?)) } else { Some(own) }
+    }
+
+    /// Bytes of host memory that may be promised.
+    pub(super) fn host_may(&self, rules: &Rules) -> Option<u64> {
+        Some(self.host?.saturating_sub(rules.host_reserve))
+    }
+
+    /// What a placement takes of the host's memory, the devices in it counted.
+    pub(super) fn of_host(&self, placed: &Placement) -> u64 {
+        let there = |share: &&Share| self.is_host_memory(&share.device);
+        placed.shares.iter().filter(there).map(|share| share.bytes).fold(placed.host, u64::saturating_add)
+    }
+
+    fn is_host_memory(&self, device: &str) -> bool {
+        self.devices.iter().any(|room| *room.id == *device && room.kind.is_host_memory())
     }
 
     /// The part of it that these names mean: indices, beginnings of ids, or `host`. A model that may lie in the host's
@@ -69,14 +105,14 @@ impl Ground {
         self.change(device, |free| free.saturating_sub(bytes));
     }
 
+    /// What is on a device in the host's memory is also there; what is there otherwise leaves the device its own limit.
     fn change(&mut self, device: &str, change: impl Fn(u64) -> u64) {
-        let room = self.devices.iter_mut().find(|room| &*room.id == device);
-        let free = match room {
-            Some(room) => &mut room.free,
-            None if device == HOST => &mut self.host,
-            None => return,
-        };
-        *free = free.map(change);
+        if device == HOST || self.is_host_memory(device) {
+            self.host = self.host.map(&change);
+        }
+        if let Some(room) = self.devices.iter_mut().find(|room| &*room.id == device) {
+            room.free = room.free.map(change);
+        }
     }
 }
 

@@ -62,7 +62,8 @@ impl Demand {
     fn share(&self, device: &Usable<'_>, layers: Range<usize>, overhead: u64) -> Share {
         let (weights, cache) = self.of_layers(&layers);
         let bytes = [weights, cache, overhead, device.driver].into_iter().fold(0, u64::saturating_add);
-        Share { device: device.room.id.to_string(), layers, bytes, weights, cache }
+        let (device, mask) = (device.room.id.to_string(), device.room.mask.clone());
+        Share { device, mask, layers, bytes, weights, cache }
     }
 
     fn placed(&self, shares: Vec<Share>, split: Split, offloaded: usize) -> Placement {
@@ -175,7 +176,8 @@ impl Demand {
             let (weights, cache) = (part(weights, *budget), part(cache, *budget));
             let overhead = self.overhead(at == 0, false).saturating_add(device.driver);
             let bytes = weights.saturating_add(cache).saturating_add(overhead);
-            Share { device: device.room.id.to_string(), layers: 0..all, bytes, weights, cache }
+            let (device, mask) = (device.room.id.to_string(), device.room.mask.clone());
+            Share { device, mask, layers: 0..all, bytes, weights, cache }
         });
         let shares: Vec<Share> = shares.collect();
         // Each part is rounded up, so at the very edge the sum can be a byte too large.

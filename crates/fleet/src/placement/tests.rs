@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auxot_catalog::{Layer, Need};
-use auxot_gpu::Kind;
+use auxot_gpu::{Device, Kind, Mask, Sample};
 use proptest::prelude::*;
 
 use super::*;
@@ -26,8 +26,7 @@ fn need(layers: usize, weights: u64, cache: u64) -> Need {
 }
 
 fn ground(free: &[u64]) -> Ground {
-    let room =
-        |(at, free): (usize, &u64)| Room { id: format!("GPU-{at}").into(), kind: Kind::Nvidia, free: Some(*free) };
+    let room = |(at, free): (usize, &u64)| Room::new(format!("GPU-{at}"), Kind::Nvidia, Some(*free));
     Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB) }
 }
 
@@ -39,6 +38,10 @@ fn find(need: &Need, ground: &Ground, rules: &Rules) -> Result<Placement, Misfit
     plan(&demand(need), ground, rules, None)
 }
 
+fn variables(placed: &Placement) -> Vec<String> {
+    placed.environment().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
 #[test]
 fn a_whole_model_goes_where_the_least_is_left() {
     let ten = need(20, 480 * MIB, 20 * MIB);
@@ -47,7 +50,7 @@ fn a_whole_model_goes_where_the_least_is_left() {
     assert_eq!(placed.shares[0].bytes, 20 * 500 * MIB + 240 * MIB + 300 * MIB + 512 * MIB);
     assert_eq!(placed.host, (240 + 20 + 1) * MIB);
     assert_eq!(placed.arguments(), ["--n-gpu-layers", "21", "--split-mode", "none", "--main-gpu", "0"]);
-    assert_eq!(placed.environment(), [("CUDA_VISIBLE_DEVICES".to_owned(), "GPU-1".to_owned())]);
+    assert_eq!(variables(&placed), ["CUDA_VISIBLE_DEVICES=GPU-1", "ROCR_VISIBLE_DEVICES="]);
 }
 
 #[test]
@@ -69,6 +72,56 @@ fn a_large_one_is_split_over_as_few_as_will_do_in_proportion() {
     assert!(find(&thirty, &ground(&[24 * GIB; 2]), &never).is_err());
 }
 
+/// What a host with two of AMD's cards and two of NVIDIA's would be told, whichever were found first.
+fn mixed(free: [u64; 4]) -> Ground {
+    let device = |(at, free): (usize, u64)| {
+        let (kind, mask) = match at {
+            0 => (Kind::Amd, Mask::Rocr("GPU-00f0ba1265c0ffee".into())),
+            1 => (Kind::Amd, Mask::Rocr("1".into())),
+            _ => (Kind::Nvidia, Mask::Cuda),
+        };
+        let id = if kind == Kind::Amd { format!("0000:0{at}:00.0") } else { format!("GPU-{at}") };
+        Device { free: Some(free), mask, ..Device::unread(kind, id.clone(), id) }
+    };
+    let host = Device { free: Some(64 * GIB), ..Sample::unread().host };
+    let devices = free.into_iter().enumerate().map(device).collect();
+    Ground::of(&Sample { devices, host, ..Sample::unread() }, |_| 0)
+}
+
+#[test]
+fn an_engine_is_shown_its_own_cards_whoever_made_them() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    let first = find(&ten, &mixed([12 * GIB, 24 * GIB, GIB, GIB]), &Rules::default()).unwrap();
+    let told = ["CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee", "HIP_VISIBLE_DEVICES=0"];
+    assert_eq!(variables(&first), told);
+    let second = find(&ten, &mixed([GIB, 24 * GIB, GIB, GIB]), &Rules::default()).unwrap();
+    assert_eq!(second.shares[0].device, "0000:01:00.0");
+    assert_eq!(variables(&second)[1..], ["ROCR_VISIBLE_DEVICES=1", "HIP_VISIBLE_DEVICES=0"]);
+    assert_eq!(second.arguments()[2..], ["--split-mode", "none", "--main-gpu", "0"], "the only one that it sees");
+    let thirty = need(60, 480 * MIB, 20 * MIB);
+    let over = find(&thirty, &mixed([6 * GIB, 10 * GIB, 16 * GIB, 6 * GIB]), &Rules::default()).unwrap();
+    let told = ["CUDA_VISIBLE_DEVICES=GPU-2,GPU-3", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee,1"];
+    assert_eq!(variables(&over)[..2], told);
+    assert_eq!(variables(&over)[2], "HIP_VISIBLE_DEVICES=0,1");
+    let order: Vec<&str> = over.shares.iter().map(|share| share.device.as_str()).collect();
+    assert_eq!(order, ["GPU-2", "GPU-3", "0000:00:00.0", "0000:01:00.0"], "as the engine counts them");
+    let rules = Rules { split: SplitMode::Tensor, ..Rules::default() };
+    let parts = find(&thirty, &mixed([18 * GIB, GIB, 16 * GIB, GIB]), &rules).unwrap();
+    assert_eq!(parts.shares[0].device, "0000:00:00.0", "it has the most room");
+    let split: Vec<u64> = parts.arguments()[5].split(',').map(|part| part.parse().unwrap()).collect();
+    assert!(split[0] < split[1], "NVIDIA's come first in the engine: {split:?}");
+}
+
+#[test]
+fn a_card_without_a_name_hides_no_other() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    for kind in [Kind::Amd, Kind::Apple] {
+        let alone = Ground { devices: vec![Room::new("0000:03:00.0", kind, Some(24 * GIB))], host: Some(64 * GIB) };
+        let placed = find(&ten, &alone, &Rules::default()).unwrap();
+        assert_eq!((placed.split, placed.environment()), (Split::Whole, vec![]));
+    }
+}
+
 #[test]
 fn a_part_in_host_memory_only_where_that_is_allowed() {
     let thirty = need(60, 480 * MIB, 20 * MIB);
@@ -84,7 +137,7 @@ fn a_part_in_host_memory_only_where_that_is_allowed() {
     let host = find(&thirty, &small, &none).unwrap();
     assert_eq!((host.split, host.shares.len(), host.host), (Split::Host, 0, thirty.on_host(0)));
     assert_eq!(host.arguments(), ["--n-gpu-layers", "0", "--device", "none"]);
-    assert_eq!(host.environment(), [("CUDA_VISIBLE_DEVICES".to_owned(), String::new())]);
+    assert_eq!(variables(&host), ["CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES="]);
     let allowed = Rules { host: true, ..Rules::default() };
     assert_eq!(find(&thirty, &small, &allowed).unwrap().split, Split::Host);
     let unseen = find(&thirty, &ground(&[]), &allowed).unwrap();
@@ -93,6 +146,31 @@ fn a_part_in_host_memory_only_where_that_is_allowed() {
     assert_eq!(find(&thirty, &ground(&[]), &none).unwrap().split, Split::Host);
     let poor = Ground { host: Some(8 * GIB), ..ground(&[]) };
     assert_eq!(find(&thirty, &poor, &allowed).unwrap_err().to_string(), "needs 30.1 GiB, free 7.0 GiB of host memory");
+}
+
+/// An Apple host: so much of the working set left, so much of the memory.
+fn unified(left: u64, host: u64) -> Ground {
+    Ground { devices: vec![Room::new("metal", Kind::Apple, Some(left))], host: Some(host) }
+}
+
+#[test]
+fn a_gpu_in_the_host_s_memory_and_the_host_are_the_same_bytes() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    let placed = find(&ten, &unified(24 * GIB, 30 * GIB), &Rules::default()).unwrap();
+    assert_eq!((placed.split, placed.offloaded), (Split::Whole, 21));
+    assert_eq!((variables(&placed).len(), placed.arguments()[0..2].join(" ")), (0, "--n-gpu-layers 21".to_owned()));
+    let needs = placed.shares[0].bytes + placed.host + GIB;
+    assert!(find(&ten, &unified(24 * GIB, needs), &Rules::default()).is_ok());
+    let misfit = find(&ten, &unified(24 * GIB, needs - 1), &Rules::default()).unwrap_err();
+    assert_eq!(misfit, Misfit::HostTooSmall { needs: needs - GIB, free: needs - 1 - GIB });
+    assert!(find(&ten, &unified(10 * GIB, 30 * GIB), &Rules::default()).is_err(), "nor more than the working set");
+    let mut ground = unified(24 * GIB, 30 * GIB);
+    ground.taken("metal", 11 * GIB);
+    ground.taken("host", GIB);
+    assert_eq!((ground.devices[0].free, ground.host), (Some(13 * GIB), Some(18 * GIB)));
+    ground.freed("metal", 11 * GIB);
+    ground.freed("host", GIB);
+    assert_eq!(ground, unified(24 * GIB, 30 * GIB));
 }
 
 #[test]
@@ -178,12 +256,13 @@ fn any_need() -> impl Strategy<Value = Need> {
 fn any_ground() -> impl Strategy<Value = Ground> {
     let free = prop::option::weighted(0.9, 0u64..90_000).prop_map(|mib| mib.map(|mib| mib * MIB));
     let kind = prop_oneof![Just(Kind::Nvidia), Just(Kind::Amd)];
-    (prop::collection::vec((free, kind), 0..6), prop::option::weighted(0.95, 0u64..200_000)).prop_map(
-        |(rooms, host)| {
-            let room = |(at, (free, kind))| Room { id: format!("GPU-{at}").into(), kind, free };
-            Ground { devices: rooms.into_iter().enumerate().map(room).collect(), host: host.map(|mib| mib * MIB) }
-        },
-    )
+    let host = prop::option::weighted(0.95, 0u64..200_000).prop_map(|mib| mib.map(|mib| mib * MIB));
+    let cards = prop::collection::vec((free.clone(), kind), 0..6).prop_map(|rooms| {
+        let room = |(at, (free, kind))| Room::new(format!("GPU-{at}"), kind, free);
+        rooms.into_iter().enumerate().map(room).collect()
+    });
+    let unified = free.prop_map(|free| vec![Room::new("metal", Kind::Apple, free)]);
+    (prop_oneof![5 => cards, 1 => unified], host).prop_map(|(devices, host)| Ground { devices, host })
 }
 
 fn any_rules() -> impl Strategy<Value = Rules> {
@@ -209,8 +288,9 @@ fn check(placed: &Placement, need: &Need, ground: &Ground, rules: &Rules) -> Res
         prop_assert!(free.is_some_and(|free| share.bytes + rules.reserve <= free), "{share:?} of {free:?}");
         prop_assert!(!share.layers.is_empty());
     }
-    let host = ground.host;
-    prop_assert!(host.is_some_and(|free| placed.host == 0 || placed.host + rules.host_reserve <= free));
+    let in_host = placed.host
+        + placed.shares.iter().filter(|share| share.device == "metal").map(|share| share.bytes).sum::<u64>();
+    prop_assert!(ground.host.is_some_and(|free| in_host == 0 || in_host + rules.host_reserve <= free));
     let weights: u64 = placed.shares.iter().map(|share| share.weights).sum();
     let first = need.offloadable() - placed.offloaded;
     let expected = need.of_layers(first..need.offloadable());
@@ -257,7 +337,7 @@ proptest! {
             room.free = room.free.map(|free| free + more * MIB);
         }
         larger.host = larger.host.map(|free| free + more[6] * MIB);
-        larger.devices.extend(new.map(|mib| Room { id: "GPU-new".into(), kind: Kind::Nvidia, free: Some(mib * MIB) }));
+        larger.devices.extend(new.map(|mib| Room::new("GPU-new", Kind::Nvidia, Some(mib * MIB))));
         if find(&need, &ground, &rules).is_ok() {
             prop_assert!(find(&need, &larger, &rules).is_ok(), "{:?}", find(&need, &larger, &rules));
         }

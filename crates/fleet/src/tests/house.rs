@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use auxot_catalog::Catalog;
-use auxot_gpu::{Device, Kind, Sample};
+use auxot_gpu::{Device, Sample};
 use auxot_instance::scripted::{self, Stage};
 use auxot_instance::{Config as EngineConfig, InstanceHandle, Spec};
 use tokio::sync::watch;
@@ -190,18 +190,7 @@ impl House {
 
 /// A reading of a host that has memory and no device.
 fn reading() -> Sample {
-    let host = Device {
-        id: "host".into(),
-        name: "host memory".into(),
-        kind: Kind::Host,
-        total: Some(64 << 30),
-        free: Some(60 << 30),
-        used: None,
-        processes: vec![],
-        temperature: None,
-        utilisation: None,
-        lost: false,
-    };
+    let host = Device { total: Some(64 << 30), free: Some(60 << 30), ..Sample::unread().host };
     Sample { taken: Instant::now(), devices: vec![host.clone()], host }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
 use super::*;
+use crate::device::Mask;
 
 const GIB: u64 = 1 << 30;
 
@@ -37,6 +38,17 @@ impl Fake {
             .put(&format!("{card}/mem_info_gtt_total"), 32 * GIB)
             .put(&format!("{card}/mem_info_gtt_used"), GIB)
             .put(&format!("{card}/drm/renderD{}/dev", 128 + n), "")
+    }
+
+    /// A card among what ROCm knows; the processors are nodes before the cards.
+    fn node(&self, number: u32, gpu: u32, render: u32, unique: u64) -> &Self {
+        let node = format!("sys/class/kfd/kfd/topology/nodes/{number}");
+        let properties = format!("simd_count 96\ndrm_render_minor {render}\nunique_id {unique}\n");
+        self.put(&format!("{node}/properties"), properties).put(&format!("{node}/gpu_id"), format!("{gpu}\n"))
+    }
+
+    fn masks(&self) -> Vec<Mask> {
+        sample(&self.config()).into_iter().map(|device| device.mask).collect()
     }
 
     fn open(&self, pid: u32, fd: u32, target: &str, note: &str) -> &Self {
@@ -122,8 +134,7 @@ fn rocm_tells_of_the_others() {
     fake.open(7, 3, "/dev/dri/renderD128", &note("0000:03:00.0", 1, "drm-memory-vram:\t0 KiB"));
     let kfd = "sys/class/kfd/kfd";
     fake.put(&format!("{kfd}/topology/nodes/0/properties"), "cpu_cores_count 8\ndrm_render_minor 0\n");
-    fake.put(&format!("{kfd}/topology/nodes/1/properties"), "simd_count 96\ndrm_render_minor 128\n");
-    fake.put(&format!("{kfd}/topology/nodes/1/gpu_id"), "4242\n");
+    fake.node(1, 4242, 128, 0);
     fake.put(&format!("{kfd}/proc/7/vram_4242"), "111\n").put(&format!("{kfd}/proc/900/vram_4242"), "222\n");
     fake.put(&format!("{kfd}/proc/901/vram_4242"), "0\n").put(&format!("{kfd}/proc/902/vram_1"), "5\n");
     assert_eq!(
@@ -166,4 +177,28 @@ fn of_eight_cards_one_may_be_lost_and_one_silent() {
     assert_eq!(devices.iter().filter(|device| device.free.is_none()).count(), 2);
     assert_eq!((devices[6].temperature, devices[6].utilisation), (Some(61), Some(42)));
     assert_eq!((devices[0].temperature, devices[0].utilisation), (None, None));
+}
+
+#[test]
+fn a_card_is_shown_by_its_id_or_by_its_place_among_what_computes() {
+    let fake = Fake::new();
+    let rocr = |word: &str| Mask::Rocr(word.into());
+    for at in 0..3 {
+        fake.card(at, &format!("0000:{at:02x}:00.0"), GIB, 0);
+    }
+    assert_eq!(fake.masks(), [Mask::None, Mask::None, Mask::None], "nobody knows their names");
+    fake.put("sys/class/drm/card1/device/unique_id", "f0ba1265c0ffee\n");
+    assert_eq!(fake.masks(), [Mask::None, rocr("GPU-00f0ba1265c0ffee"), Mask::None]);
+    // Not in the order of their addresses, two digits after one, and the processor is no card.
+    let kfd = "sys/class/kfd/kfd/topology/nodes";
+    fake.put(&format!("{kfd}/0/gpu_id"), "0\n")
+        .put(&format!("{kfd}/0/properties"), "cpu_cores_count 8\nsimd_count 0\n");
+    fake.node(10, 1, 128, 0).node(9, 2, 129, 0xf0_ba12_65c0_ffef).node(1, 3, 130, 0);
+    assert_eq!(fake.masks(), [rocr("2"), rocr("GPU-00f0ba1265c0ffef"), rocr("0")]);
+    // What this container may not use is not counted, by ROCm either.
+    fake.put(&format!("{kfd}/1/gpu_id"), "");
+    assert_eq!(fake.masks(), [rocr("1"), rocr("GPU-00f0ba1265c0ffef"), Mask::None]);
+    // Two parts of one card.
+    fake.node(10, 1, 128, 7).node(9, 2, 129, 7);
+    assert_eq!(fake.masks(), [rocr("1"), rocr("0"), Mask::None]);
 }

@@ -142,7 +142,8 @@ fn host_line(host: &Device, placed: Option<&Placement>, verdict: &Verdict<'_>) -
         } else {
             verdict.need.of_layers(0..kept).saturating_sub(cache) + verdict.need.embedding
         };
-        Share { device: host.id.clone(), layers: 0..kept, bytes: placed.host, weights, cache }
+        let (device, mask) = (host.id.clone(), host.mask.clone());
+        Share { device, mask, layers: 0..kept, bytes: placed.host, weights, cache }
     });
     device_line("host memory", host, share.as_ref())
 }

@@ -33,7 +33,7 @@ fn seconds(seconds: u64) -> Moment {
 }
 
 fn ground(gib: u64) -> Ground {
-    let room = Room { id: "GPU-0".into(), kind: Kind::Nvidia, free: Some(gib * GIB + GIB / 2) };
+    let room = Room::new("GPU-0", Kind::Nvidia, Some(gib * GIB + GIB / 2));
     Ground { devices: vec![room], host: Some(64 * GIB) }
 }
 
@@ -197,7 +197,7 @@ fn memory_that_cannot_be_read_keeps_only_those_waiting_who_need_it() {
     let mut admission = Admission::new(Limits::default(), Rules::default(), models);
     let two = |gib: Option<u64>| {
         let mut two = ground(5);
-        two.devices.push(Room { id: "GPU-1".into(), kind: Kind::Nvidia, free: gib.map(|gib| gib * GIB) });
+        two.devices.push(Room::new("GPU-1", Kind::Nvidia, gib.map(|gib| gib * GIB)));
         two
     };
     admission.measured(two(None));
