@@ -25,6 +25,15 @@ impl Changes {
         *self == Self::default()
     }
 
+    /// One line for each model. Who found a file damaged has said so, with what is wrong.
+    pub(crate) fn log(&self) {
+        for (models, what) in [(&self.added, "new"), (&self.changed, "changed"), (&self.removed, "gone")] {
+            for model in models {
+                tracing::info!(%model, what, "model file");
+            }
+        }
+    }
+
     pub(crate) fn between(old: &Catalog, new: &Catalog) -> Self {
         let mut changes = Self::default();
         // Names of other models change too when two of one name come together, so models are known by their file.

@@ -10,7 +10,8 @@
 //!
 //! New, changed and removed files are found by [`Catalog::rescan`], which looks at every name but opens only files whose
 //! length, time or inode is another than before, so that it may be called whenever somebody asks for a model that is not
-//! there. [`Catalog::remember`] and [`Catalog::recall`] carry the headers over a restart in the same way: a large
+//! there. That there is something to be found [`Lookout`] tells, which has the system watch the folders; who waits has its
+//! [`Signal`]. [`Catalog::remember`] and [`Catalog::recall`] carry the headers over a restart in the same way: a large
 //! vocabulary costs milliseconds, and a look at a file's state does not.
 //!
 //! Headers are read by [`Gguf`], which keeps the small facts and walks past vocabularies without
@@ -48,8 +49,10 @@ mod damaged;
 mod disk;
 mod experience;
 mod gguf;
+mod ground;
 mod identity;
 mod kind;
+mod lookout;
 mod mmproj;
 mod model;
 mod name;
@@ -69,6 +72,7 @@ pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use identity::Identity;
 pub use kind::Kind;
+pub use lookout::{Lookout, Signal};
 pub use model::Model;
 pub use name::same_name;
 pub use need::{Ask, KvType, Layer, Need, NeedUnknown};

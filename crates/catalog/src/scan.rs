@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::changes::Changes;
 use crate::config::{Alias, Config, expand};
 use crate::damaged::Damaged;
+use crate::ground::Ground;
 use crate::identity::Identity;
 use crate::mmproj::{Mmproj, pair};
 use crate::model::{Content, Model, Names, read};
@@ -25,6 +26,7 @@ pub struct Catalog {
     damaged: Vec<Damaged>,
     aliases: Vec<Alias>,
     shelf: Shelf,
+    ground: Vec<Ground>,
 }
 
 impl Catalog {
@@ -53,6 +55,7 @@ impl Catalog {
     pub fn rescan(&self, config: &Config, files: &[&Path]) -> (Self, Changes) {
         let new = Self::look(config, files, self);
         let changes = Changes::between(self, &new);
+        changes.log();
         (new, changes)
     }
 
@@ -78,6 +81,8 @@ impl Catalog {
             // A host that has no models yet has no fault either; a folder that somebody set must be there.
             if config.models_dir != Config::default().models_dir || folder.exists() {
                 walk.folder(&folder);
+            } else {
+                walk.expect(&folder);
             }
         }
         for file in config.model_file.iter().map(|file| &**file).chain(files.iter().copied()) {
@@ -87,6 +92,7 @@ impl Catalog {
         let sets = group(merge_links(walk.found), &mut damaged);
         let mut catalog = Self::read(&sets, damaged, &earlier.shelf);
         catalog.aliases.clone_from(&config.aliases);
+        catalog.ground = walk.ground;
         // What was said once need not be said at every look.
         for Damaged { name, path, fault } in catalog.damaged.iter().filter(|damaged| !earlier.damaged.contains(damaged))
         {
@@ -124,6 +130,11 @@ impl Catalog {
     #[must_use]
     pub fn identity(&self, model: &Model) -> Option<Identity> {
         self.shelf.identity(&model.file)
+    }
+
+    /// Where a change may make this catalog untrue.
+    pub(crate) fn ground(&self) -> &[Ground] {
+        &self.ground
     }
 
     /// The operator's own names for models.

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::damaged::{Damaged, Fault};
+use crate::ground::Ground;
 use crate::identity::Identity;
 use crate::name::{file_name, stem};
 
@@ -34,6 +35,8 @@ pub(crate) struct Found {
 pub(crate) struct Walk {
     pub(crate) found: Vec<Found>,
     pub(crate) damaged: Vec<Damaged>,
+    /// Where another walk would find something else if something changed.
+    pub(crate) ground: Vec<Ground>,
     folders: HashSet<(u64, u64)>,
     entries: usize,
 }
@@ -41,14 +44,22 @@ pub(crate) struct Walk {
 impl Walk {
     /// Adds everything below a models folder.
     pub(crate) fn folder(&mut self, root: &Path) {
+        self.expect(root);
         match fs::metadata(root) {
             Ok(meta) => self.enter(root, root, &meta, 0),
             Err(e) => self.fault(root, Fault::Unreadable(e.kind())),
         }
     }
 
+    /// Notes a path that has nothing to find now, or may have something else later.
+    pub(crate) fn expect(&mut self, path: &Path) {
+        self.ground.push(Ground::Name(path.to_path_buf()));
+    }
+
     /// Adds one file, whatever it is called.
     pub(crate) fn file(&mut self, path: &Path) {
+        self.expect(path);
+        self.link(path);
         match fs::metadata(path) {
             Ok(meta) => {
                 let folder = path.parent().unwrap_or(path);
@@ -63,6 +74,7 @@ impl Walk {
         if depth > MAX_DEPTH || !self.folders.insert((meta.dev(), meta.ino())) {
             return;
         }
+        self.ground.push(Ground::Folder(folder.to_path_buf()));
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(e) => return self.fault(folder, Fault::Unreadable(e.kind())),
@@ -89,10 +101,13 @@ impl Walk {
         if name.as_encoded_bytes().starts_with(b".") {
             return;
         }
-        let model = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let model = is_model(&path);
         let Ok(kind) = entry.file_type() else { return };
         if kind.is_file() && !model {
             return;
+        }
+        if kind.is_symlink() {
+            self.link(&path);
         }
         match fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => self.enter(root, &path, &meta, depth + 1),
@@ -106,6 +121,13 @@ impl Walk {
         }
     }
 
+    /// What a link leads to may come, be written or be replaced where it lies.
+    fn link(&mut self, path: &Path) {
+        let Ok(target) = fs::read_link(path) else { return };
+        let target = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+        self.expect(&fs::canonicalize(path).unwrap_or(target));
+    }
+
     fn fault(&mut self, path: &Path, fault: Fault) {
         let name = stem(&file_name(path)).to_lowercase();
         self.damaged.push(Damaged { name, path: path.to_path_buf(), fault });
@@ -116,4 +138,9 @@ fn found(path: &Path, root: &Path, meta: &Metadata, is_link: bool) -> Found {
     let below = path.strip_prefix(root).unwrap_or(path).to_path_buf();
     let (id, identity) = ((meta.dev(), meta.ino()), Identity::of(meta));
     Found { path: path.to_path_buf(), below, id, identity, is_link, links: Vec::new() }
+}
+
+/// Whether a file is called like a model.
+pub(crate) fn is_model(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }

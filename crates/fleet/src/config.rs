@@ -23,9 +23,10 @@ pub struct Config {
     /// How long running jobs may go on once the worker or a model is told to stop.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub drain_timeout: Duration,
-    /// Shortest time between two looks through the models folders for a model that is not there; it is also how
-    /// often they are looked through while a model of the list or of the router's policy is missing, and how often
-    /// the files of a model that has failed are looked at, the engine's among them.
+    /// How often the models folders are looked through where changes in them can go unnoticed: on file systems that other
+    /// hosts write too, in more folders than the system watches, and while a model of the list or of the router's policy
+    /// is missing. Other changes are noticed as they happen. It is also the shortest time between two looks for a name
+    /// that is not there, and how often the files of a model that has failed are looked at, the engine's among them.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub rescan_interval: Duration,
     /// Whether a job may name any model of the models folders, which is then loaded for it; else only those of the list and

@@ -22,7 +22,7 @@
 //! | `acquire` | how a job gets a slot |
 //! | `roster` | how models come in, change and go |
 //! | `plan` | what a model is to run as; `dial` searches the largest size that fits, `remembered` keeps it |
-//! | `library` | the folders, looked through again while a model is missing |
+//! | `library` | the folders, looked through again when something in them changes |
 //! | `mend` | the ways out of a failure |
 //! | `staff` | the owner of all tasks: processes, listeners, `reshape` |
 //!

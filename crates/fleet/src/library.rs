@@ -1,12 +1,16 @@
-//! The models folders, looked through again while something is missing: a file that comes later needs no restart.
+//! The models folders, looked through again when something in them changes: a file that comes later needs no restart.
+//!
+//! A lookout tells of changes as they happen. Where it does not see all of them, and while something is missing that is
+//! wanted, the folders are looked through at an interval too.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::Catalog;
+use auxot_catalog::{Catalog, Lookout};
 use tokio::time::Instant;
+use tracing::error;
 
 use crate::acquire::settle_all;
 use crate::identity::FileId;
@@ -42,18 +46,42 @@ impl Shelf {
 /// When the folders were looked through, so that no crowd of strangers' names keeps the disk busy.
 #[derive(Debug)]
 pub(crate) struct Looks {
-    last: Instant,
-    running: bool,
+    state: Looking,
+    /// None until the staff has begun its work.
+    pub(crate) lookout: Option<Arc<Lookout>>,
+}
+
+/// Whether somebody looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    /// Nobody, since then.
+    No(Instant),
+    /// A look is under way.
+    Now,
+    /// A look is under way, and something has changed meanwhile: perhaps where it had been already.
+    NowAndAgain,
 }
 
 impl Looks {
     pub(crate) fn new() -> Self {
-        Self { last: Instant::now(), running: false }
+        Self { state: Looking::No(Instant::now()), lookout: None }
     }
 
-    /// Whether a look is under way or may begin now.
+    /// Whether a look is under way or may begin now: the last one is long ago, or something has changed since.
     fn may(&self, pause: Duration, now: Instant) -> bool {
-        self.running || now.saturating_duration_since(self.last) >= pause
+        match self.state {
+            Looking::No(since) => now.saturating_duration_since(since) >= pause || self.has_stirred(),
+            Looking::Now | Looking::NowAndAgain => true,
+        }
+    }
+
+    fn has_stirred(&self) -> bool {
+        self.lookout.as_ref().is_some_and(|lookout| lookout.has_stirred())
+    }
+
+    /// Whether changes can go by unnoticed.
+    fn is_blind(&self) -> bool {
+        self.lookout.as_ref().is_some_and(|lookout| !lookout.sees_all())
     }
 }
 
@@ -68,11 +96,30 @@ impl Shared {
         tokio::time::timeout_at(until.into(), ended.changed()).await.is_ok_and(|ended| ended.is_ok())
     }
 
-    /// Has the folders looked through if a model that somebody wants is not here.
+    /// Watches the folders for ever, and has them looked through whenever something has changed.
+    pub(crate) async fn watch_folders(self: Arc<Self>) {
+        let (lookout, mut signal) = Lookout::open();
+        let catalog = {
+            let mut judge = self.lock();
+            judge.looks.lookout = Some(Arc::clone(&lookout));
+            Arc::clone(&judge.shelf.catalog)
+        };
+        // Naming the folders may block. What has changed since the catalog was made is told as a change.
+        if let Err(fault) = tokio::task::spawn_blocking(move || lookout.follow(&catalog)).await {
+            error!(%fault, "cannot watch the models folders");
+        }
+        loop {
+            signal.changed().await;
+            self.lock().look_at_change();
+            self.at_work.notify_one();
+        }
+    }
+
+    /// Has the folders looked through if a model that somebody wants is not here, or if a change may have gone by unnoticed.
     pub(crate) fn look_for_missing(&self) {
         let mut judge = self.lock();
         let missing = !judge.missing.is_empty() || matches!(judge.wished, Wished::Missing { .. });
-        if missing && judge.ask_for_a_look(self.config.rescan_interval) {
+        if (missing || judge.looks.is_blind()) && judge.ask_for_a_look(self.config.rescan_interval) {
             drop(judge);
             self.at_work.notify_one();
         }
@@ -81,12 +128,17 @@ impl Shared {
     /// Takes in what a look has found; `None` is a look that failed. What was missing and is here now is loaded.
     pub(crate) fn shelve(self: &Arc<Self>, found: Option<Shelf>) {
         let mut judge = self.lock();
-        judge.looks = Looks::new();
+        let again = judge.looks.state == Looking::NowAndAgain;
+        judge.looks.state = Looking::No(Instant::now());
         if let Some(shelf) = found {
             judge.shelf = Arc::new(shelf);
             self.retry_missing(&mut judge);
+            judge.note_changed();
             self.revive_changed(&mut judge);
             self.renew(&mut judge);
+        }
+        if again {
+            judge.look_at_change();
         }
         let settled = self.carry_out(&mut judge, Vec::new());
         drop(judge);
@@ -97,6 +149,19 @@ impl Shared {
 }
 
 impl Judge {
+    /// Marks those that have failed whose files are others by now. One that is not there any more is no way out.
+    fn note_changed(&mut self) {
+        let failed: Vec<_> =
+            self.members.iter().filter(|(_, member)| self.has_failed(member)).map(|(id, _)| *id).collect();
+        for id in failed {
+            let Some(member) = self.members.get_mut(&id) else { continue };
+            let now: Vec<FileId> = member.plan.key.paths().iter().map(|path| self.shelf.file(path)).collect();
+            if now != *member.plan.key.files() && !now.contains(&FileId::default()) {
+                member.changed = Some(now);
+            }
+        }
+    }
+
     fn ask_for_a_look(&mut self, pause: Duration) -> bool {
         if self.door != Door::Open || !self.looks.may(pause, Instant::now()) {
             return false;
@@ -105,9 +170,19 @@ impl Judge {
         true
     }
 
+    /// Has the staff look at what has changed just now.
+    fn look_at_change(&mut self) {
+        match self.looks.state {
+            Looking::No(_) if self.door == Door::Open => self.look_now(),
+            Looking::No(_) => {}
+            Looking::Now | Looking::NowAndAgain => self.looks.state = Looking::NowAndAgain,
+        }
+    }
+
     /// Has the staff look, however short the last look is ago.
     pub(crate) fn look_now(&mut self) {
-        if !std::mem::replace(&mut self.looks.running, true) {
+        if matches!(self.looks.state, Looking::No(_)) {
+            self.looks.state = Looking::Now;
             self.work.push(Work::Look);
         }
     }

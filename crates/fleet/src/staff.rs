@@ -32,6 +32,7 @@ impl Staff {
     /// [`crate::Fleet::stop`] has resolved.
     pub async fn run(mut self) {
         let mut devices = self.shared.devices.samples.clone();
+        self.tasks.spawn(Arc::clone(&self.shared).watch_folders());
         let mut look = tokio::time::interval(self.shared.config.rescan_interval);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -113,8 +114,17 @@ async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut stat
 /// Looks through the models folders, beside the runtime's thread: it reads the header of every file that is not as it was.
 async fn look(shared: Arc<Shared>) {
     let (files, program) = (shared.files.clone(), shared.engines.program());
-    let known = Arc::clone(&shared.lock().shelf.catalog);
-    let look = move || Shelf::new(Arc::new(known.rescan(&files, &[]).0), &program);
+    let (known, lookout) = {
+        let judge = shared.lock();
+        (Arc::clone(&judge.shelf.catalog), judge.looks.lookout.clone())
+    };
+    let look = move || {
+        let (catalog, _) = match lookout {
+            Some(lookout) => lookout.rescan(&known, &files, &[]),
+            None => known.rescan(&files, &[]),
+        };
+        Shelf::new(Arc::new(catalog), &program)
+    };
     let found = tokio::task::spawn_blocking(look).await;
     if let Err(fault) = &found {
         error!(%fault, "cannot look through the models folders");

@@ -14,9 +14,9 @@ async fn a_resize_leaves_no_driver_and_no_listener_behind() {
         assert_eq!(house.view("one-q8_0").unwrap().ready.unwrap().props.total_slots, slots);
     }
     assert_eq!(house.ended(), 10, "ten drivers are over");
-    // This handle, the staff and one listener; what is remembered on disk is written by a thread, which takes a moment.
+    // This handle, the staff, one listener and who watches the folders; what is remembered on disk is written by a thread, which takes a moment.
     for _ in 0..100_000 {
-        if house.holders() == 3 {
+        if house.holders() == 4 {
             return;
         }
         tokio::task::yield_now().await;

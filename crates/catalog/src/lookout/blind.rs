@@ -1,0 +1,83 @@
+//! Why not every change of the models folders is told, so that they must be looked through now and then.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is not seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Blind {
+    /// Nothing: the system gives us no eyes.
+    Unable(io::ErrorKind),
+    /// All that lies in more folders than the system lets us watch.
+    TooMany {
+        /// Folders that are watched.
+        watched: usize,
+    },
+    /// What others do in a folder that is not on this host alone.
+    Shared { folder: PathBuf, neighbours: Neighbours },
+    /// A folder that cannot be watched.
+    Unwatched { folder: PathBuf, kind: io::ErrorKind },
+}
+
+impl Blind {
+    pub(super) fn log(&self) {
+        const INSTEAD: &str = "the models folders are looked through every fleet.rescan_interval";
+        match self {
+            Self::Unable(fault) => tracing::warn!(%fault, "cannot watch folders: {INSTEAD}"),
+            Self::TooMany { watched } => tracing::warn!(
+                watched,
+                "cannot watch all folders, the system's fs.inotify.max_user_watches is reached: {INSTEAD}"
+            ),
+            Self::Shared { folder, neighbours } => tracing::info!(
+                folder = %folder.display(),
+                file_system = neighbours.name(),
+                "changes made by other hosts are not told: {INSTEAD}"
+            ),
+            Self::Unwatched { folder, kind } => {
+                tracing::warn!(folder = %folder.display(), fault = %kind, "cannot watch a folder: {INSTEAD}");
+            }
+        }
+    }
+}
+
+/// A file system that others than this host may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Neighbours(&'static str);
+
+impl Neighbours {
+    fn name(self) -> &'static str {
+        self.0
+    }
+
+    /// That of a folder, if it is one.
+    #[cfg(target_os = "linux")]
+    pub(super) fn of(folder: &Path) -> Option<Self> {
+        let kind = nix::sys::statfs::statfs(folder).ok()?.filesystem_type().0;
+        SHARED.iter().find(|(magic, _)| *magic == kind as u32).map(|(_, name)| Self(name))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn of(_: &Path) -> Option<Self> {
+        None
+    }
+}
+
+/// By the numbers that the kernel's `magic.h` and its file systems give themselves.
+#[cfg(target_os = "linux")]
+const SHARED: &[(u32, &str)] = &[
+    (0x6969, "nfs"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb"),
+    (0x517b, "smb"),
+    (0x6573_5546, "fuse"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "ceph"),
+    (0x5346_414f, "afs"),
+    (0x7375_7245, "coda"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x4750_4653, "gpfs"),
+    (0x0116_1970, "gfs2"),
+    (0x7461_636f, "ocfs2"),
+    (0x786f_4256, "vboxsf"),
+    (0xbacb_acbc, "vmhgfs"),
+];

@@ -1,0 +1,117 @@
+//! One folder that is watched, and what of the news about it matters.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::walk::is_model;
+
+/// A folder that is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Post {
+    /// The folder, by the path that the walk came by.
+    pub(crate) folder: PathBuf,
+    /// Whether a walk reads the folder, rather than a few names in it.
+    pub(crate) whole: bool,
+    /// Names that matter whatever they are.
+    pub(crate) names: BTreeSet<OsString>,
+}
+
+/// What has happened to a name in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    /// It was made: a folder, a link, or a file that somebody is about to write.
+    Made,
+    /// It was moved here.
+    Came,
+    /// Somebody has finished writing it, or has changed who may read it.
+    Written,
+    /// It was deleted, or moved away.
+    Gone,
+}
+
+/// One piece of news about a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: OsString,
+    pub(crate) is_folder: bool,
+    pub(crate) what: What,
+}
+
+/// Whether a piece of news is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Matters {
+    Yes,
+    No,
+    /// If it is a link: to a folder perhaps.
+    IfLink,
+    /// Unless it is a file with this one name, which somebody writes who will close it.
+    IfWhole,
+}
+
+impl Post {
+    /// Whether news of this folder can make another walk find something else. `walked` tells whether a path is a folder
+    /// that was walked.
+    pub(crate) fn judge(&self, entry: &Entry, walked: impl Fn(&Path) -> bool) -> Matters {
+        let named = self.names.contains(&entry.name);
+        if !named && (!self.whole || is_hidden(&entry.name)) {
+            return Matters::No;
+        }
+        match entry.what {
+            _ if entry.is_folder => Matters::Yes,
+            What::Made if named || is_model(Path::new(&entry.name)) => Matters::IfWhole,
+            _ if named || is_model(Path::new(&entry.name)) => Matters::Yes,
+            What::Made | What::Came => Matters::IfLink,
+            What::Gone if walked(&self.folder.join(&entry.name)) => Matters::Yes,
+            What::Gone | What::Written => Matters::No,
+        }
+    }
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(names: &[&str], whole: bool, what: What, name: &str) -> Matters {
+        let names = names.iter().map(OsString::from).collect();
+        let post = Post { folder: "/m".into(), whole, names };
+        let is_folder = name.ends_with('/');
+        let entry = Entry { name: name.trim_end_matches('/').into(), is_folder, what };
+        post.judge(&entry, |path| path == Path::new("/m/linked"))
+    }
+
+    #[test]
+    fn what_a_walk_passes_by_does_not_matter() {
+        let all = [What::Made, What::Came, What::Written, What::Gone];
+        for what in all {
+            assert_eq!(judge(&[], true, what, ".x.gguf"), Matters::No, "{what:?}");
+            assert_eq!(judge(&[], true, what, ".cache/"), Matters::No, "{what:?}");
+            assert_eq!(judge(&["models"], false, what, "x.gguf"), Matters::No, "{what:?}");
+            assert_eq!(judge(&[], true, what, "deep/"), Matters::Yes, "{what:?}");
+        }
+        assert_eq!(judge(&[], true, What::Written, "x.gguf.part"), Matters::No);
+        assert_eq!(judge(&[], true, What::Gone, "x.gguf.part"), Matters::No);
+    }
+
+    #[test]
+    fn a_model_matters_once_it_is_whole() {
+        assert_eq!(judge(&[], true, What::Made, "x.GGUF"), Matters::IfWhole);
+        assert_eq!(judge(&["three.bin"], false, What::Made, "three.bin"), Matters::IfWhole);
+        for what in [What::Came, What::Written, What::Gone] {
+            assert_eq!(judge(&[], true, what, "x.GGUF"), Matters::Yes, "{what:?}");
+            assert_eq!(judge(&["three.bin"], false, what, "three.bin"), Matters::Yes, "{what:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_folder_has_any_name() {
+        assert_eq!(judge(&[], true, What::Made, "linked"), Matters::IfLink);
+        assert_eq!(judge(&[], true, What::Came, "linked"), Matters::IfLink);
+        assert_eq!(judge(&[], true, What::Gone, "linked"), Matters::Yes);
+        assert_eq!(judge(&[], true, What::Gone, "other"), Matters::No);
+    }
+}

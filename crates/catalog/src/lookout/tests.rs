@@ -1,0 +1,289 @@
+//! True folders, watched while they change.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::signal::Place;
+use super::*;
+use crate::fixture::Tiny;
+
+/// Longer than the system takes to tell anything on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Folders that are watched.
+struct Watched {
+    home: TempDir,
+    config: Config,
+    catalog: Catalog,
+    lookout: Arc<Lookout>,
+    signal: Signal,
+}
+
+impl Watched {
+    /// A models folder `models` below a folder of its own, which is there from the start or not.
+    async fn new(there: bool) -> Self {
+        Self::with(there, |_| {}).await
+    }
+
+    async fn with(there: bool, prepare: impl FnOnce(&Path)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let models = home.path().join("deep/models");
+        if there {
+            fs::create_dir_all(&models).unwrap();
+        }
+        prepare(home.path());
+        let config = Config { models_dir: vec![models], ..Config::default() };
+        let catalog = Catalog::scan(&config);
+        let (lookout, signal) = Lookout::open();
+        let mut watched = Self { home, config, catalog, lookout, signal };
+        watched.look().await;
+        watched
+    }
+
+    /// A path in the models folder.
+    fn path(&self, below: &str) -> PathBuf {
+        self.config.models_dir[0].join(below)
+    }
+
+    fn put(&self, below: &str) {
+        Tiny::llama().write(&self.path(below));
+    }
+
+    /// Looks until there is nothing new to be watched; gives the names of the models.
+    async fn look(&mut self) -> Vec<String> {
+        loop {
+            self.catalog = self.lookout.rescan(&self.catalog, &self.config, &[]).0;
+            if !self.lookout.has_stirred() {
+                break;
+            }
+            self.stirred().await;
+        }
+        assert!(self.lookout.sees_all());
+        self.catalog.models().iter().map(|model| model.name.clone()).collect()
+    }
+
+    async fn stirred(&mut self) -> Place {
+        timeout(DEADLINE, self.signal.stir()).await.expect("a change was not told")
+    }
+
+    /// The next change that is told, and what a look finds then.
+    async fn told(&mut self) -> (Place, Vec<String>) {
+        let place = self.stirred().await;
+        (place, self.look().await)
+    }
+
+    /// Everything that is told until a last change of our own is.
+    async fn all_told(&mut self) -> Vec<PathBuf> {
+        let last = self.path("last.gguf");
+        fs::write(self.home.path().join("last"), "").unwrap();
+        fs::rename(self.home.path().join("last"), &last).unwrap();
+        let mut told = Vec::new();
+        loop {
+            match self.stirred().await {
+                Place::Here(path) if path == last => return told,
+                Place::Here(path) => told.push(path),
+                Place::Somewhere => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_noticed_when_it_is_whole_changed_and_gone() {
+    let mut watched = Watched::new(true).await;
+    let path = watched.path("a-q4_0.gguf");
+    let bytes = Tiny::llama().bytes();
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(&bytes[..100]).unwrap();
+    assert!(watched.all_told().await.is_empty(), "somebody is still writing it");
+    file.write_all(&bytes[100..]).unwrap();
+    drop(file);
+    assert_eq!(watched.told().await, (Place::Here(path.clone()), vec!["a-q4_0".into()]));
+    fs::File::options().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+    assert_eq!(watched.stirred().await, Place::Here(path.clone()));
+    assert_eq!(watched.look().await, ["a-q4_0"]);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(watched.told().await, (Place::Here(path), vec![]));
+}
+
+#[tokio::test]
+async fn what_downloaders_leave_beside_a_file_is_not_noticed() {
+    let mut watched = Watched::new(true).await;
+    watched.put(".cache/x.gguf");
+    watched.put("a.gguf.part");
+    fs::write(watched.path("README.md"), "about it").unwrap();
+    fs::remove_file(watched.path("README.md")).unwrap();
+    // Beside the models folder, not in it.
+    fs::write(watched.home.path().join("deep/other.gguf"), "").unwrap();
+    assert_eq!(watched.all_told().await, Vec::<PathBuf>::new());
+    fs::rename(watched.path("a.gguf.part"), watched.path("a.gguf")).unwrap();
+    assert_eq!(watched.told().await.1, ["a"]);
+}
+
+#[tokio::test]
+async fn folders_and_links_to_them_are_watched_from_when_they_come() {
+    let mut watched = Watched::new(true).await;
+    fs::create_dir_all(watched.path("one/two")).unwrap();
+    assert!(watched.told().await.1.is_empty());
+    watched.put("one/two/b.gguf");
+    assert_eq!(watched.told().await.1, ["b"]);
+    let far = watched.home.path().join("far");
+    symlink(&far, watched.path("link")).unwrap();
+    // The folder that it leads to is not there yet.
+    assert_eq!(watched.told().await.1, ["b"]);
+    Tiny::llama().write(&far.join("c.gguf"));
+    assert_eq!(watched.told().await.1, ["b", "c"]);
+    Tiny::llama().write(&far.join("d.gguf"));
+    assert_eq!(watched.told().await.1, ["b", "c", "d"]);
+    fs::remove_file(watched.path("link")).unwrap();
+    assert_eq!(watched.told().await.1, ["b"]);
+    assert_eq!(watched.lookout.posts().values().filter(|post| post.whole).count(), 3, "far is not watched any more");
+}
+
+#[tokio::test]
+async fn a_models_folder_may_come_later_go_and_come_back() {
+    let mut watched = Watched::new(false).await;
+    fs::create_dir(watched.home.path().join("deep")).unwrap();
+    assert!(watched.told().await.1.is_empty());
+    watched.put("a.gguf");
+    assert_eq!(watched.told().await.1, ["a"]);
+    let away = watched.home.path().join("away");
+    fs::rename(watched.path(""), &away).unwrap();
+    assert!(watched.told().await.1.is_empty());
+    fs::rename(&away, watched.path("")).unwrap();
+    assert_eq!(watched.told().await.1, ["a"]);
+    watched.put("b.gguf");
+    assert_eq!(watched.told().await.1, ["a", "b"]);
+    fs::remove_dir_all(watched.home.path().join("deep")).unwrap();
+    while !watched.look().await.is_empty() {
+        watched.stirred().await;
+    }
+    watched.put("c.gguf");
+    while watched.look().await != ["c"] {
+        watched.stirred().await;
+    }
+}
+
+#[tokio::test]
+async fn the_file_that_a_link_leads_to_is_noticed_too() {
+    let target = |home: &Path| home.join("blobs/sha256");
+    let mut watched = Watched::with(true, |home| {
+        Tiny::llama().write(&target(home));
+        symlink(target(home), home.join("deep/models/a.gguf")).unwrap();
+    })
+    .await;
+    let path = target(watched.home.path());
+    Tiny::llama().u32("more", 1).write(&path);
+    assert_eq!(watched.stirred().await, Place::Here(path.clone()));
+    watched.look().await;
+    fs::remove_file(&path).unwrap();
+    assert_eq!(watched.told().await, (Place::Here(path), vec![]));
+}
+
+#[tokio::test]
+async fn a_file_that_may_be_read_now_is_noticed() {
+    let mut watched = Watched::new(true).await;
+    watched.put("a.gguf");
+    watched.told().await;
+    fs::set_permissions(watched.path("a.gguf"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(watched.stirred().await, Place::Here(watched.path("a.gguf")));
+}
+
+#[tokio::test]
+async fn many_changes_at_once_are_told_once() {
+    let mut watched = Watched::new(true).await;
+    for number in 0..100 {
+        watched.put(&format!("m{number:02}.gguf"));
+    }
+    timeout(DEADLINE, watched.signal.changed()).await.unwrap();
+    assert_eq!(watched.look().await.len(), 100);
+    assert!(!watched.lookout.has_stirred());
+    watched.put("late.gguf");
+    assert_eq!(watched.told().await.0, Place::Here(watched.path("late.gguf")), "all before was told already");
+}
+
+#[tokio::test]
+async fn a_full_table_of_the_system_is_known_and_ends() {
+    let mut watched = Watched::new(true).await;
+    let full = io::Error::from_raw_os_error(nix::errno::Errno::ENOSPC as i32);
+    let blind = {
+        let eyes = &mut *watched.lookout.eyes.as_ref().unwrap().lock().unwrap();
+        let mut watch = Watch { eyes, posts: HashMap::new(), blind: None };
+        watch.fault(&watched.path("one-more"), &full);
+        watch.blind
+    };
+    assert_eq!(blind, Some(Blind::TooMany { watched: 0 }));
+    watched.lookout.become_blind(blind);
+    assert!(!watched.lookout.sees_all());
+    watched.put("a.gguf");
+    assert_eq!(watched.told().await.1, ["a"], "the next look finds room again");
+}
+
+/// What somebody does in the models folder.
+#[derive(Debug, Clone)]
+enum Deed {
+    Put(usize),
+    Remove(usize),
+    Move(usize, usize),
+    Folder(usize),
+    Link(usize, usize),
+    Clear(usize),
+}
+
+/// Few, so that deeds meet each other. Folders are those without an ending.
+const PATHS: [&str; 9] = ["a.gguf", "b.gguf", "f", "f/a.gguf", "f/g", "f/g/c.gguf", "h", "h/a.gguf", ".hidden"];
+
+fn deeds() -> impl Strategy<Value = Deed> {
+    let path = || 0..PATHS.len();
+    prop_oneof![
+        3 => path().prop_map(Deed::Put),
+        1 => path().prop_map(Deed::Remove),
+        2 => (path(), path()).prop_map(|(from, to)| Deed::Move(from, to)),
+        1 => path().prop_map(Deed::Folder),
+        1 => (path(), path()).prop_map(|(from, to)| Deed::Link(from, to)),
+        1 => path().prop_map(Deed::Clear),
+    ]
+}
+
+fn perform(models: &Path, deed: &Deed) {
+    let path = |number: &usize| models.join(PATHS[*number]);
+    // Most that is impossible is refused by the system, which is as good as not having been tried.
+    let _ = match deed {
+        Deed::Put(at) => fs::write(path(at), Tiny::llama().bytes()),
+        Deed::Remove(at) => fs::remove_file(path(at)),
+        Deed::Move(from, to) => fs::rename(path(from), path(to)),
+        Deed::Folder(at) => fs::create_dir(path(at)),
+        Deed::Link(from, to) => symlink(path(to), path(from)),
+        Deed::Clear(at) => fs::remove_dir_all(path(at)),
+    };
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_a_look_would_find_is_told(rounds in prop::collection::vec(prop::collection::vec(deeds(), 1..6), 1..8)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut watched = Watched::new(true).await;
+            for deeds in &rounds {
+                for deed in deeds {
+                    perform(&watched.path(""), deed);
+                }
+                let unseen = watched.catalog.rescan(&watched.config, &[]).1;
+                let told = watched.all_told().await;
+                assert!(unseen.is_empty() || !told.is_empty(), "not told: {unseen:?}, after {deeds:?}");
+                fs::remove_file(watched.path("last.gguf")).unwrap();
+                watched.stirred().await;
+                watched.look().await;
+            }
+        });
+    }
+}

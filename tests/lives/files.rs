@@ -1,0 +1,74 @@
+//! Model files that come, change and go while the worker runs, noticed as it happens: nothing here is due to be looked
+//! through again within the hour.
+
+use std::fs::{self, File};
+use std::io::Write;
+
+use auxot_tests::gguf::ModelFile;
+use auxot_tests::scripted_router::{policy, saying};
+use auxot_tests::{Stage, Worker};
+use serde_json::json;
+
+use crate::{DEADLINE, MODEL, MODEL_FILE, config};
+
+/// A worker that serves one model and never looks by the clock.
+async fn worker(stage: &Stage, autoload: &str) -> Worker {
+    stage.put("other-q8_0.gguf", "");
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", autoload), ("AUXOT_FLEET__RESCAN_INTERVAL", "1h")];
+    stage.worker(&settings).await
+}
+
+#[tokio::test]
+async fn a_model_that_is_copied_in_can_be_asked_for_at_once() {
+    let mut stage = Stage::new();
+    let worker = worker(&stage, &format!("other-q8_0,{MODEL}")).await;
+    let mut link = stage.greeted(&policy("other", "Q8_0", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
+    stage.switch(MODEL_FILE, "");
+    let bytes = ModelFile::named("tiny-chat-q4_k_m").bytes();
+    let mut file = File::create(stage.scratch.models().join(MODEL_FILE)).unwrap();
+    // A copy that takes longer than any settling: something else that comes meanwhile is noticed, this is not.
+    file.write_all(&bytes[..200]).unwrap();
+    fs::write(stage.scratch.models().join("sign.gguf"), ModelFile::named("sign").bytes()).unwrap();
+    let mut worker = worker;
+    worker.line("model=sign what=\"new\"").await;
+    file.write_all(&bytes[200..]).unwrap();
+    drop(file);
+    let mut job = saying("one", "it is here");
+    job["model"] = json!(MODEL);
+    config(&mut link, "the new model", |about| about["models"].to_string().contains("tiny-chat")).await;
+    link.send(&job).await;
+    assert_eq!(link.outcome("one").await.completed(), "it is here");
+    assert_eq!(worker.lines_with(&format!("model={MODEL} what=\"new\"")).len(), 1);
+}
+
+#[tokio::test]
+async fn a_removed_model_goes_and_a_damaged_one_harms_nobody() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "");
+    let mut worker = worker(&stage, "other-q8_0").await;
+    let mut link = stage.greeted(&policy("other", "Q8_0", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
+    fs::write(stage.scratch.models().join("broken-q4_0.gguf"), "GGUF").unwrap();
+    let told = worker.line("model file cannot be used").await;
+    assert!(told.contains("name=broken-q4_0") && told.contains("fault="), "{told}");
+    fs::remove_file(stage.scratch.models().join(MODEL_FILE)).unwrap();
+    worker.line(&format!("model={MODEL} what=\"gone\"")).await;
+    ModelFile { block_count: 3, ..ModelFile::named("other") }.write(&stage.scratch.models(), "other-q8_0.gguf");
+    worker.line("model=other-q8_0 what=\"changed\"").await;
+    link.says("one", "the other one serves").await;
+    assert_eq!(worker.lines_with("model file").len(), 3, "one line each");
+}
+
+#[tokio::test]
+async fn a_model_that_has_failed_is_tried_again_as_soon_as_its_file_is_another_one() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "--exit-at-load \"1:unknown model architecture: 'nonsense'\"");
+    let mut worker = worker(&stage, MODEL).await;
+    worker.line("to=\"failed\"").await;
+    stage.switch(MODEL_FILE, "");
+    ModelFile { block_count: 3, ..ModelFile::named("tiny-chat") }.write(&stage.scratch.models(), MODEL_FILE);
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
+    link.says("one", "it serves").await;
+}
