@@ -25,7 +25,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     }
     driver.set(&state);
     let config = Config {
-        nvml_path: Some(driver.library().to_owned()),
+        nvml_path: Some(driver.library()),
         sysfs_root: scratch.join("sys"),
         sample_interval: Duration::from_millis(100),
         ..Config::default()

@@ -14,6 +14,12 @@ pub fn program(name: &str) -> PathBuf {
     })
 }
 
+/// Where this test itself is.
+pub(crate) fn folder() -> PathBuf {
+    let me = std::env::current_exe().unwrap_or_else(|error| panic!("cannot find this test's own file: {error}"));
+    me.parent().map(std::path::Path::to_owned).unwrap_or_default()
+}
+
 /// The fake engine.
 pub fn fake_engine() -> PathBuf {
     program("fake-llama-server")

@@ -121,6 +121,23 @@ impl Blueprint {
         Blueprint { arch, name, layers, embedding, feed_forward, heads, kv_heads, head, words, context, quant }
     }
 
+    /// A model whose file has about so many MiB, whose cache takes [`Blueprint::SIZED_TOKEN`] for each token.
+    pub fn sized(name: &'static str, mib: u64) -> Blueprint {
+        let (layers, heads_of_cache, words) = (32_u64, 1_u64, 1000);
+        // 18 bytes hold 32 numbers. A layer has 11 e² of them, but for the small part that is asked.
+        let of_layer = (mib << 20) / 18 * 32 / layers;
+        let embedding = ((of_layer / 11).isqrt() / 256 * 256).max(256);
+        // What is left over goes into the feed-forward part, whose size may be any.
+        let attention = 2 * embedding * embedding + 2 * 128 * embedding;
+        let feed_forward = (of_layer.saturating_sub(attention) / (3 * embedding) / 32 * 32).max(32);
+        let (kv_heads, head, context, quant) = (heads_of_cache, 128, 131_072, Quant::Q4_0);
+        let (arch, heads) = ("llama", embedding / head);
+        Blueprint { arch, name, layers, embedding, feed_forward, heads, kv_heads, head, words, context, quant }
+    }
+
+    /// Bytes of cache for a token of a [`Blueprint::sized`] model.
+    pub const SIZED_TOKEN: u64 = 32 * 2 * 128 * 2;
+
     /// The name of its file.
     pub fn file_name(&self) -> String {
         format!("{}-{}.gguf", self.name, self.quant.name())
@@ -225,6 +242,15 @@ impl Blueprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_of_a_size_is_as_large_as_was_said() {
+        for mib in [20, 300, 1000, 6000, 14_000, 40_000] {
+            let (_, len) = Blueprint::sized("any", mib).header();
+            let error = len as f64 / (mib << 20) as f64 - 1.0;
+            assert!(error.abs() < 0.03, "{mib} MiB: {len} bytes, {:+.2} %", error * 100.0);
+        }
+    }
 
     /// The lengths of the files that are downloaded a thousand times a day.
     #[test]

@@ -14,6 +14,7 @@
 //!   and knows what every job has come to.
 //! - [`leftovers`] finds what should not be there any more: processes, descriptors, files.
 //! - [`Stage`] has all of these on one table, for tests about a model's whole way.
+//! - [`Host`] is such a table with cards and with several models of any size, whose engines take memory on those cards.
 //! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics; [`real`] knows where
 //!   the real engine is, and models that say exactly what they are made to say.
 //!
@@ -25,6 +26,7 @@ pub mod binaries;
 pub mod blueprint;
 mod fake_nvml;
 pub mod gguf;
+mod host;
 pub mod http;
 pub mod leftovers;
 pub mod processes;
@@ -37,6 +39,7 @@ mod stage;
 mod worker;
 
 pub use fake_nvml::FakeNvml;
+pub use host::Host;
 pub use program::Program;
 pub use reports::{Event, Reports};
 pub use scratch::{Scratch, set_switches};

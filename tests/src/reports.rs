@@ -65,6 +65,14 @@ impl Reports {
         self.next_where(name, deadline, |event| event.pid == pid && event.name == name).await
     }
 
+    /// The first event that fits, also of those that have come already.
+    pub async fn first(&mut self, wanted: &str, deadline: Duration, fits: impl Fn(&Event) -> bool) -> Event {
+        match self.past.iter().find(|event| fits(event)) {
+            Some(event) => event.clone(),
+            None => self.next_where(wanted, deadline, fits).await,
+        }
+    }
+
     async fn next_where(&mut self, wanted: &str, deadline: Duration, fits: impl Fn(&Event) -> bool) -> Event {
         let search = async {
             while let Some(event) = self.events.recv().await {
@@ -83,10 +91,15 @@ impl Reports {
 
     /// The newest event of that name, of all that have come by now.
     pub fn newest(&mut self, name: &str) -> Option<&Event> {
+        self.all().iter().rev().find(|event| event.name == name)
+    }
+
+    /// All events that have come by now, in order.
+    pub fn all(&mut self) -> &[Event] {
         while let Ok(event) = self.events.try_recv() {
             self.past.push(event);
         }
-        self.past.iter().rev().find(|event| event.name == name)
+        &self.past
     }
 
     /// Forgets what has come so far but for the starts, of which the newest is the living engine's.

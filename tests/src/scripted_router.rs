@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use door::{Manners, accept};
 
 pub use dispatcher::Dispatcher;
-pub use frames::{HOSTED_ID, OPEN_SOURCE_ID, ack, job, policy, saying};
+pub use frames::{HOSTED_ID, OPEN_SOURCE_ID, ack, job, job_for, policy, saying};
 pub use ledger::{Entry, Ledger};
 pub use link::{End, Link, Outcome};
 pub use upstream::{Served, upstream};

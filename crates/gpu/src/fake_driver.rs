@@ -26,7 +26,6 @@ impl Driver {
             .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=fake_nvml", "-Cdebuginfo=0", "-o"])
             .arg(folder.path().join("libfake_nvml.so"))
             .arg(source())
-            .env("FAKE_NVML_STATE", folder.path().join("state"))
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

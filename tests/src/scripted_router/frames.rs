@@ -25,6 +25,13 @@ pub fn job(job_id: &str, content: &str) -> Value {
     json!({"type": "job", "job_id": job_id, "messages": [{"role": "user", "content": content}]})
 }
 
+/// The same for one of several models.
+pub fn job_for(job_id: &str, model: &str, content: &str) -> Value {
+    let mut job = job(job_id, content);
+    job["model"] = model.into();
+    job
+}
+
 /// A job that makes the fake engine say `text`.
 pub fn saying(job_id: &str, text: &str) -> Value {
     job(job_id, &format!("fake: --text '{text}'"))

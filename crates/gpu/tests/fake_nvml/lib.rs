@@ -1,24 +1,18 @@
 //! A stand-in for NVIDIA's management library, for tests on machines without such a card.
 //!
-//! Compile it as one file (`rustc --crate-type cdylib`) with `FAKE_NVML_STATE` naming a text file, or
-//! set the variable when the program runs. The file is read anew at every call:
-//!
-//! ```text
-//! gpu <total> <used> <name…>      one per card
-//! proc <gpu> <pid> <bytes|na>     a process that computes
-//! draw <gpu> <pid> <bytes|na>     a process that draws
-//! slice <gpu> <total> <used>      the card is cut into slices, and this is one
-//! heat <gpu> <degrees> <percent>  how warm the card is, and how busy
-//! lost <gpu>                      the card fell off the bus
-//! mute <gpu>                      the card does not tell its memory
-//! broken                          the driver does not answer at all
-//! ```
+//! Compile it as one file (`rustc --crate-type cdylib --crate-name fake_nvml`). Its cards are those of the folder in which the
+//! compiled library lies, read anew at every call; `cards` says how they are written down.
 #![allow(non_snake_case, clippy::missing_safety_doc)]
+
+mod cards;
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::os::unix::fs::MetadataExt;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex};
 use std::time::SystemTime;
+
+use cards::{Card, Held, held};
 
 const OK: c_int = 0;
 const INVALID: c_int = 2;
@@ -29,25 +23,25 @@ const NOT_LOADED: c_int = 9;
 const LOST: c_int = 15;
 const UNKNOWN: c_int = 999;
 
-#[derive(Default, Clone)]
-struct Card {
-    total: u64,
-    used: u64,
-    name: String,
-    lost: bool,
-    mute: bool,
-    heat: Option<(u32, u32)>,
-    computing: Vec<(u32, u64)>,
-    drawing: Vec<(u32, u64)>,
-    slices: Vec<Card>,
-}
+/// Where this library lies: what the kernel has mapped at the place of its own code, as a program may have opened several.
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let (here, maps) = (state as *const () as usize, std::fs::read_to_string("/proc/self/maps"));
+    let own = |line: &&str| {
+        let ends = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let ends = ends.map(|(from, to)| (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)));
+        matches!(ends, Some((Ok(from), Ok(to))) if (from..to).contains(&here))
+    };
+    let maps = maps.unwrap_or_default();
+    let path = maps.lines().find(own).and_then(|line| Some(Path::new(&line[line.find('/')?..])));
+    path.and_then(Path::parent).unwrap_or(Path::new("/nowhere")).to_owned()
+});
 
 /// What was read last, and of which state of the file: a driver answers in microseconds, and so should this.
 static LAST: Mutex<Option<((u64, SystemTime, u64), Option<Vec<Card>>)>> = Mutex::new(None);
 
 /// None when the driver is broken.
 fn state() -> Option<Vec<Card>> {
-    let path = std::env::var_os("FAKE_NVML_STATE").or(option_env!("FAKE_NVML_STATE").map(Into::into))?;
+    let path = cards::state(&FOLDER);
     let meta = std::fs::metadata(&path).ok()?;
     let of = (meta.len(), meta.modified().ok()?, meta.ino());
     let mut last = LAST.lock().ok()?;
@@ -56,40 +50,9 @@ fn state() -> Option<Vec<Card>> {
     {
         return cards.clone();
     }
-    let cards = read(&std::fs::read_to_string(path).ok()?);
+    let cards = cards::read(&std::fs::read_to_string(path).ok()?);
     *last = Some((of, cards.clone()));
     cards
-}
-
-fn read(text: &str) -> Option<Vec<Card>> {
-    let mut cards: Vec<Card> = Vec::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let n = |i: usize| words.get(i).and_then(|word| word.parse::<u64>().ok());
-        match words.first() {
-            None => {}
-            Some(&"broken") => return None,
-            Some(&"gpu") => {
-                cards.push(Card { total: n(1)?, used: n(2)?, name: words[3..].join(" "), ..Card::default() });
-            }
-            Some(verb) => {
-                let card = cards.get_mut(n(1)? as usize)?;
-                match *verb {
-                    "proc" => card.computing.push((n(2)? as u32, n(3).unwrap_or(u64::MAX))),
-                    "draw" => card.drawing.push((n(2)? as u32, n(3).unwrap_or(u64::MAX))),
-                    "lost" => card.lost = true,
-                    "mute" => card.mute = true,
-                    "heat" => card.heat = Some((n(2)? as u32, n(3)? as u32)),
-                    "slice" => {
-                        let name = format!("{} slice", card.name);
-                        card.slices.push(Card { total: n(2)?, used: n(3)?, name, ..Card::default() });
-                    }
-                    _ => return None,
-                }
-            }
-        }
-    }
-    Some(cards)
 }
 
 /// A handle is 1 + 100 × card + slice, slices counted from 1; never null.
@@ -182,7 +145,7 @@ pub unsafe extern "C" fn nvmlDeviceGetName(handle: *mut c_void, buffer: *mut c_c
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetUUID(handle: *mut c_void, buffer: *mut c_char, len: c_uint) -> c_int {
-    with(handle, |_, number| unsafe { put(&format!("GPU-fake-{number:04}"), buffer, len) })
+    with(handle, |card, _| unsafe { put(&card.id, buffer, len) })
 }
 
 #[unsafe(no_mangle)]
@@ -191,7 +154,8 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(handle: *mut c_void, memory:
         if card.mute {
             return NOT_SUPPORTED;
         }
-        let Card { total, used, .. } = *card;
+        let held: u64 = held(&FOLDER, &card.id).iter().map(|held| held.bytes).sum();
+        let (total, used) = (card.total, (card.used + held).min(card.total));
         unsafe { *memory = Memory { version: (*memory).version, total, reserved: 0, free: total - used, used } };
         OK
     })
@@ -231,7 +195,12 @@ pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     count: *mut c_uint,
     buffer: *mut Process,
 ) -> c_int {
-    with(handle, |card, _| unsafe { list(&card.computing, count, buffer) })
+    with(handle, |card, _| {
+        let living = held(&FOLDER, &card.id).into_iter().filter(|held| held.alive);
+        let mut computing = card.computing.clone();
+        computing.extend(living.map(|Held { pid, bytes, .. }| (pid, bytes)));
+        unsafe { list(&computing, count, buffer) }
+    })
 }
 
 #[unsafe(no_mangle)]

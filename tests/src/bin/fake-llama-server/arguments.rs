@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::offload::Offload;
+
 /// The flag column of the real `--help`, with the first line of each text and the environment names.
 pub(crate) const HELP: &str = include_str!("help.txt");
 
@@ -41,6 +43,7 @@ pub(crate) struct Arguments {
     pub slots_endpoint: bool,
     pub ping_seconds: i64,
     pub vision: bool,
+    pub offload: Offload,
 }
 
 impl Arguments {
@@ -134,6 +137,7 @@ fn from_given(given: &BTreeMap<&str, &str>) -> Result<Arguments, String> {
         slots_endpoint: given.get("--slots") != Some(&"off"),
         ping_seconds: number(given, "--sse-ping-interval", 30)?,
         vision: given.contains_key("--mmproj"),
+        offload: Offload::read(given)?,
     })
 }
 

@@ -9,9 +9,9 @@ use crate::answer::Answer;
 use crate::connection::{Connection, Gone};
 use crate::engine::{Engine, Phase, stopping};
 use crate::http::{self, Request};
-use crate::log;
 use crate::request::{ChatRequest, Refusal};
 use crate::stream;
+use crate::{doom, log};
 
 /// Why an answer stops before its end.
 #[derive(Debug)]
@@ -104,6 +104,7 @@ impl Chat<'_> {
         }
         self.request.check_context(self.engine.ctx_per_slot()).map_err(Stop::Refused)?;
         log::noise(self.request.switches.noise_kib);
+        doom::meet_cards(self.engine);
         if self.request.stream {
             return stream::run(self, sent).await;
         }

@@ -16,7 +16,7 @@ use crate::hold::Place;
 use crate::report::Report;
 use crate::server::{self, Listener};
 use crate::switches::Switches;
-use crate::{api, log, model};
+use crate::{api, cards, doom, log, model};
 
 /// The engine reports its progress at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -57,7 +57,10 @@ pub(crate) async fn live(arguments: Arguments, words: Vec<String>) -> u8 {
         Ok(ballast) => ballast,
         Err(code) => return code,
     };
-    let code = serve(&engine, serving, &shown).await;
+    let code = tokio::select! {
+        code = serve(&engine, serving, &shown) => code,
+        code = doom::of_lost_cards(&engine) => code,
+    };
     // What was held for show is held until now.
     drop((ballast, ignored));
     code
@@ -77,7 +80,7 @@ async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
         child_mode::loading(0.0);
     }
     if let Err(line) = model::check(&arguments.model) {
-        return Err(fail(engine, &[&line], 1));
+        return Err(fail(engine, &[line], 1));
     }
     let start = Instant::now();
     let ballast = vec![1_u8; switches.memory_mib << 20];
@@ -111,20 +114,17 @@ async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
         std::process::abort();
     }
     if switches.oom || switches.device_tokens.is_some_and(|most| arguments.ctx_size > most) {
-        let lines = [
-            "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 1024.00 MiB on device 0: cudaMalloc failed: out of memory",
-            "alloc_tensor_range: failed to allocate CUDA0 buffer of size 1073741824",
-            "llama_model_load: error loading model: unable to allocate CUDA0 buffer",
-        ];
-        return Err(fail(engine, &lines, 1));
+        return Err(fail(engine, &cards::out_of_memory(0, 1 << 30), 1));
     }
+    // Late in the load, so that nobody can count on seeing it early.
+    cards::take(engine).map_err(|lines| fail(engine, &lines, 1))?;
     if let Some((code, message)) = &switches.exit_at_load {
-        return Err(fail(engine, &[message], *code));
+        return Err(fail(engine, std::slice::from_ref(message), *code));
     }
     Ok(ballast)
 }
 
-fn fail(engine: &Engine, lines: &[&str], code: u8) -> u8 {
+fn fail(engine: &Engine, lines: &[String], code: u8) -> u8 {
     for line in lines {
         log::line('E', "", line);
     }

@@ -12,6 +12,7 @@
 mod answer;
 mod api;
 mod arguments;
+mod cards;
 mod chat;
 mod child_mode;
 mod connection;
@@ -22,6 +23,7 @@ mod http;
 mod life;
 mod log;
 mod model;
+mod offload;
 mod report;
 mod request;
 mod server;

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cards::CardSwitches;
 use crate::hold::Hold;
 
 /// Everything that can be asked of the fake. Times are durations, counts are tokens of one request.
@@ -27,6 +28,8 @@ pub(crate) struct Switches {
     pub oom: bool,
     /// `--device-tokens N`: the same if the device has no room for a context (`-c`, over all slots) of more than N.
     pub device_tokens: Option<u32>,
+    /// The cards that are to be had, see there.
+    pub cards: CardSwitches,
     /// `--memory MIB`: resident memory held from the load on.
     pub memory_mib: usize,
     /// `--fork-grandchild`: a process of the same group that holds our output pipes.
@@ -163,6 +166,13 @@ impl Switches {
             "--tokens" => self.tokens = Some(count()?),
             "--memory" => self.memory_mib = usize::try_from(count()?).unwrap_or(0),
             "--device-tokens" => self.device_tokens = u32::try_from(count()?).ok(),
+            "--cards" => self.cards.folder = Some(PathBuf::from(value)),
+            "--card-mib" => {
+                let numbers: Result<_, _> = value.split(',').map(str::parse).collect();
+                self.cards.mib = numbers.map_err(|_| format!("cannot read {word} {value}: numbers are wanted"))?;
+            }
+            "--token-bytes" => self.cards.token_bytes = count()?,
+            "--release" => self.cards.release = Some(PathBuf::from(value)),
             "--noise" => self.noise_kib = usize::try_from(count()?).unwrap_or(0),
             "--only-starts" => self.only_starts = Some(count()?),
             "--batch" => self.batch = count()?,

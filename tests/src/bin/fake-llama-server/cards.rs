@@ -1,0 +1,106 @@
+//! The made-up cards that an engine sees, and the memory that it takes on them for as long as it lives (`--cards FOLDER`).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::engine::Engine;
+
+// Of the driver's own, so that both read the same.
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "the driver needs more of it")]
+#[path = "../../../../crates/gpu/tests/fake_nvml/cards.rs"]
+mod made_up;
+
+/// What a test says of an engine's memory on cards.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CardSwitches {
+    /// `--cards FOLDER`: the cards; without it there are none.
+    pub folder: Option<PathBuf>,
+    /// `--card-mib N[,N…]`: what is taken of each card that gets a part, in their order. Without it: of the model file's
+    /// size and the context's as much as the card gets of the model.
+    pub mib: Vec<u64>,
+    /// `--token-bytes N`: what each token of the whole context takes.
+    pub token_bytes: u64,
+    /// `--release PATH`: the memory comes back not with the end of the process, but when there is such a file.
+    pub release: Option<PathBuf>,
+}
+
+/// Takes what this engine needs; the error is what the engine writes when there is not enough.
+pub(crate) fn take(engine: &Engine) -> Result<(), Vec<String>> {
+    let switches = &engine.switches.cards;
+    let Some(folder) = &switches.folder else { return Ok(()) };
+    let cannot = |error: std::io::Error| vec![format!("cannot take memory in {}: {error}", folder.display())];
+    // Two engines must not be given the same memory.
+    let lock = File::create(folder.join("lock")).map_err(cannot)?;
+    lock.lock().map_err(cannot)?;
+    let visible = visible(folder, std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
+    let parts = engine.arguments.offload.parts(visible.len()).map_err(|line| vec![line])?;
+    for (at, (card, bytes)) in visible.iter().zip(wanted(engine, &parts)).enumerate() {
+        let held: u64 = made_up::held(folder, &card.id).iter().map(|held| held.bytes).sum();
+        if bytes > card.total.saturating_sub(card.used + held) {
+            return Err(out_of_memory(at, bytes));
+        }
+        if bytes > 0 {
+            note(&folder.join(&card.id), bytes, switches.release.as_deref()).map_err(cannot)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a card that this engine has memory on is gone.
+pub(crate) fn lost(engine: &Engine) -> bool {
+    let Some(folder) = &engine.switches.cards.folder else { return false };
+    let mine = |card: &made_up::Card| folder.join(&card.id).join(std::process::id().to_string()).exists();
+    all(folder).iter().any(|card| card.lost && mine(card))
+}
+
+/// What the engine writes when a device has no room for a buffer.
+pub(crate) fn out_of_memory(device: usize, bytes: u64) -> Vec<String> {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    vec![
+        format!(
+            "ggml_backend_cuda_buffer_type_alloc_buffer: allocating {mib:.2} MiB on device {device}: cudaMalloc failed: out of memory"
+        ),
+        format!("alloc_tensor_range: failed to allocate CUDA{device} buffer of size {bytes}"),
+        format!("llama_model_load: error loading model: unable to allocate CUDA{device} buffer"),
+    ]
+}
+
+fn all(folder: &Path) -> Vec<made_up::Card> {
+    let state = std::fs::read_to_string(made_up::state(folder)).unwrap_or_default();
+    made_up::read(&state).unwrap_or_default()
+}
+
+/// As the driver numbers them for a process: those that the variable names, up to the first that is not there.
+fn visible(folder: &Path, named: Option<&str>) -> Vec<made_up::Card> {
+    let cards = all(folder);
+    let Some(named) = named else { return cards.into_iter().filter(|card| !card.lost).collect() };
+    let find = |name: &str| {
+        let at =
+            name.parse().ok().or_else(|| cards.iter().position(|card| !name.is_empty() && card.id.starts_with(name)));
+        at.and_then(|at: usize| cards.get(at)).filter(|card| !card.lost).cloned()
+    };
+    named.split(',').map_while(|name| find(name.trim())).collect()
+}
+
+/// Bytes for each of the cards that get these parts of the model.
+fn wanted(engine: &Engine, parts: &[f64]) -> Vec<u64> {
+    let switches = &engine.switches.cards;
+    let file = std::fs::metadata(&engine.arguments.model).map_or(0, |meta| meta.len());
+    let context = u64::from(engine.ctx_per_slot()) * u64::from(engine.arguments.slots) * switches.token_bytes;
+    let mut said = switches.mib.iter();
+    let of = |part: &f64| match (*part > 0.0).then(|| said.next()) {
+        None => 0,
+        Some(Some(mib)) => mib << 20,
+        Some(None) => ((file + context) as f64 * part) as u64,
+    };
+    parts.iter().map(of).collect()
+}
+
+fn note(folder: &Path, bytes: u64, release: Option<&Path>) -> std::io::Result<()> {
+    let until = release.map(|path| format!(" {}", path.display())).unwrap_or_default();
+    std::fs::create_dir_all(folder)?;
+    // Whole at once, for whoever is looking. A number that is no process is not looked at.
+    let draft = folder.join(format!("{}.draft", std::process::id()));
+    std::fs::write(&draft, format!("{bytes}{until}"))?;
+    std::fs::rename(&draft, folder.join(std::process::id().to_string()))
+}
