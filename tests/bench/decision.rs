@@ -102,6 +102,7 @@ fn crowded() -> anyhow::Result<Crowd> {
             admission.holds(model, holds);
             admission.measured(ground(&used));
             admission.ready(model, 1, 1, now);
+            admission.shown(model);
         }
         if waiting >= WAITING {
             break;

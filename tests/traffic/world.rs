@@ -217,7 +217,11 @@ impl World {
         body.ready_since = Some(self.now);
         body.last_load_failed = false;
         self.measure();
-        self.admission.ready(model, Run::from(self.bodies[model].load), self.behaviours[model].slots, self.now)
+        let run = Run::from(self.bodies[model].load);
+        let mut effects = self.admission.ready(model, run, self.behaviours[model].slots, self.now);
+        self.admission.shown(model);
+        effects.extend(self.admission.tick(self.now));
+        effects
     }
 
     fn apply(&mut self, effects: Vec<Effect>) {

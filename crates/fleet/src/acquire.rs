@@ -52,7 +52,7 @@ impl Shared {
     /// Waits for a slot until `deadline`, or as long as the operator lets a job wait.
     pub(crate) async fn acquire(self: &Arc<Self>, model: Option<&str>, deadline: Instant) -> Result<Lease, Refusal> {
         let since = now();
-        let until = deadline.min(since + self.config.max_wait);
+        let until = deadline.min(since + self.orders().fleet.max_wait);
         let answer = match self.ask(model) {
             Err(Refusal::UnknownModel { .. } | Refusal::NoModel { .. }) if self.look_again(until).await => {
                 self.ask(model)?
@@ -78,7 +78,7 @@ impl Shared {
         let leaves = |id: &MemberId| judge.members.get(id).is_some_and(|member| member.tenure == Tenure::Leaving);
         match (found, model) {
             (Ok(id), _) if !leaves(&id) => Ok(id),
-            (Ok(id), _) if self.config.on_demand && judge.door == Door::Open => {
+            (Ok(id), _) if self.orders().fleet.on_demand && judge.door == Door::Open => {
                 if let Some(member) = judge.members.get_mut(&id) {
                     member.stay(Tenure::Demand);
                 }
@@ -86,7 +86,7 @@ impl Shared {
                 Ok(id)
             }
             (Ok(_), name) => Err(judge.unknown(name.unwrap_or_default())),
-            (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.config.on_demand => {
+            (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.orders().fleet.on_demand => {
                 self.enrol(judge, name, Tenure::Demand, None).map_err(|_| refused)
             }
             (Err(refused), _) => Err(refused),

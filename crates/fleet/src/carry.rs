@@ -37,7 +37,12 @@ impl Shared {
                     let limit = until.saturating_sub(self.moment());
                     drains(judge, model, limit, to_make_room_for);
                 }
-                Effect::Stop { model } => stop(judge, model),
+                Effect::Stop { model } => {
+                    let engine = member_of(judge, model).and_then(|member| member.engine.as_mut());
+                    if let Some(engine) = engine {
+                        engine.stop(&self.devices);
+                    }
+                }
                 Effect::TooLarge { model, misfit } => effects.extend(self.shrink(judge, model, &misfit)),
                 Effect::NoRoom { model, misfit } => {
                     if let Some(member) = member_of(judge, model) {
@@ -52,6 +57,7 @@ impl Shared {
     /// Starts a process for a model, in its place.
     fn load(&self, judge: &mut Judge, seat: ModelId, placement: Placement) {
         let Some(id) = judge.seats.get(&seat).copied() else { return };
+        let subject = self.subject(judge, id);
         let Some(member) = judge.members.get_mut(&id) else { return };
         let spec = member.plan.spec();
         let mut placed = spec.clone();
@@ -72,7 +78,7 @@ impl Shared {
         let (handle, driver) = self.engines.create(placed);
         let status = handle.status();
         handle.start();
-        member.load(Engine::new(handle, spec, placement));
+        member.load(Engine::new(handle, &member.plan, placement, subject));
         let generation = member.generation;
         judge.work.push(Work::Drive { member: id, generation, status, driver });
     }
@@ -111,11 +117,4 @@ fn drains(judge: &Judge, seat: ModelId, limit: Duration, to_make_room_for: Optio
         to_make_room_for = to_make_room_for.and_then(name),
         "model"
     );
-}
-
-/// Ends a process: its jobs have had their time.
-fn stop(judge: &mut Judge, seat: ModelId) {
-    if let Some(engine) = member_of(judge, seat).and_then(|member| member.engine.as_ref()) {
-        engine.handle.stop(Duration::ZERO);
-    }
 }

@@ -1,8 +1,15 @@
 //! The present process of a model: what it was started as, where it lies, how it fares, what follows its end.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_gpu::Sample;
 use auxot_instance::{InstanceHandle, Spec, State, Status};
 
+use crate::devices::Devices;
+use crate::lessons::Subject;
 use crate::placement::Placement;
+use crate::plan::Plan;
 
 /// The process of one load, from its start to its end.
 #[derive(Debug)]
@@ -11,7 +18,14 @@ pub(crate) struct Engine {
     pub(crate) status: Status,
     /// What it was started as, but for what its place adds.
     pub(crate) spec: Spec,
+    /// Its program, build and arguments, but for what its place adds.
+    pub(crate) line: String,
     pub(crate) placement: Placement,
+    /// What it is remembered under, and the most that it was seen to hold of each of its devices.
+    pub(crate) subject: Option<Subject>,
+    pub(crate) took: Vec<u64>,
+    /// The newest reading from while it was loaded, when it was told to end.
+    pub(crate) before: Option<Arc<Sample>>,
     /// What follows its end, if that is decided already.
     pub(crate) after: Option<After>,
 }
@@ -31,9 +45,33 @@ pub(crate) enum After {
 
 impl Engine {
     /// A process that is about to start.
-    pub(crate) fn new(handle: InstanceHandle, spec: Spec, placement: Placement) -> Self {
+    pub(crate) fn new(handle: InstanceHandle, plan: &Plan, placement: Placement, subject: Option<Subject>) -> Self {
         let status = handle.status().borrow().clone();
-        Self { handle, status, spec, placement, after: None }
+        let (spec, line) = (plan.spec(), plan.key.line().to_owned());
+        Self { handle, status, spec, line, placement, subject, took: Vec::new(), before: None, after: None }
+    }
+
+    /// Ends it: its jobs have had their time.
+    pub(crate) fn stop(&mut self, devices: &Devices) {
+        let sample = devices.now();
+        self.before = self.is_shown_by(&sample).then_some(sample);
+        self.handle.stop(Duration::ZERO);
+    }
+
+    /// Whether a reading was begun when it was loaded, and so shows what it holds.
+    pub(crate) fn is_shown_by(&self, sample: &Sample) -> bool {
+        matches!(self.status.state, State::Ready(_)) && sample.taken >= self.status.since
+    }
+
+    /// Whether it lies on a device that the driver cannot reach any more.
+    pub(crate) fn has_lost_a_device(&self, sample: &Sample) -> bool {
+        let lost = |id: &str| sample.devices.iter().any(|device| device.id == id && device.lost);
+        self.placement.shares.iter().any(|share| lost(&share.device))
+    }
+
+    /// Whether it runs as a plan says.
+    pub(crate) fn is_of(&self, plan: &Plan) -> bool {
+        self.spec == plan.spec() && self.line == plan.key.line()
     }
 
     /// Whether nothing is left of it, and nothing comes by itself. One that could not be killed still holds its memory.

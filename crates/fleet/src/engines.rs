@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use auxot_instance::{Host, InstanceHandle, Spec};
+use auxot_instance::{Config, Host, InstanceHandle, Spec};
 
 /// The task of one instance.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -17,6 +17,10 @@ pub(crate) trait Engines: Debug + Send + Sync {
     /// The program that they run.
     fn program(&self) -> PathBuf;
 
+    /// The build of the program.
+    fn build(&self) -> String;
+    /// Other settings for instances made from now on.
+    fn configure(&self, config: Config);
     /// The program, its build and its arguments, as one line that tells two engines apart.
     fn line(&self, spec: &Spec) -> String;
 }
@@ -29,6 +33,14 @@ impl Engines for Host {
 
     fn program(&self) -> PathBuf {
         self.engine().binary.clone()
+    }
+
+    fn build(&self) -> String {
+        Host::build(self)
+    }
+
+    fn configure(&self, config: Config) {
+        Host::configure(self, config);
     }
 
     fn line(&self, spec: &Spec) -> String {

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_instance::{Config as EngineConfig, Host, InstanceHandle};
+use auxot_instance::{Host, InstanceHandle};
 use tokio::sync::watch;
 
 use crate::acquire::settle_all;
-use crate::config::Config;
 use crate::devices::Devices;
 use crate::engines::Engines;
 use crate::judge::Door;
 use crate::lease::Lease;
 use crate::metrics;
+use crate::orders::Orders;
 use crate::outlook::Outlook;
-use crate::placement;
 use crate::places::Places;
 use crate::refusal::Refusal;
 use crate::report::Report;
@@ -38,24 +37,18 @@ impl Fleet {
     /// Blocks for as long as it takes to look at the models' files. The devices should have been read once: places and
     /// remembered sizes depend on them.
     #[must_use]
-    pub fn open(
-        configs: (Config, EngineConfig, placement::Config),
-        host: Host,
-        places: Places,
-        devices: Devices,
-        wish: Option<Wish>,
-    ) -> (Self, Staff) {
-        Self::open_with(configs, Box::new(host), places, devices, wish)
+    pub fn open(orders: Orders, host: Host, places: Places, devices: Devices, wish: Option<Wish>) -> (Self, Staff) {
+        Self::open_with(orders, Box::new(host), places, devices, wish)
     }
 
     pub(crate) fn open_with(
-        configs: (Config, EngineConfig, placement::Config),
+        orders: Orders,
         engines: Box<dyn Engines>,
         places: Places,
         devices: Devices,
         wish: Option<Wish>,
     ) -> (Self, Staff) {
-        let shared = Arc::new(Shared::new(configs, engines, places, devices));
+        let shared = Arc::new(Shared::new(orders, engines, places, devices));
         shared.found(wish);
         (Self { shared: Arc::clone(&shared) }, Staff::new(shared))
     }
@@ -91,6 +84,11 @@ impl Fleet {
             self.shared.look_again(tokio::time::Instant::now().into_std() + LOOK_PATIENCE).await;
         }
         self.shared.lock().gaps()
+    }
+
+    /// Takes in other settings while everything runs: what runs as they say is not touched.
+    pub fn reconfigure(&self, orders: Orders) {
+        self.shared.reconfigure(orders);
     }
 
     /// Everything as it is now.

@@ -89,7 +89,7 @@ impl Shared {
     /// Has the folders looked through, unless that was done a moment ago. Whether a look ended by `until`.
     pub(crate) async fn look_again(&self, until: std::time::Instant) -> bool {
         let mut ended = self.looked.subscribe();
-        if !self.lock().ask_for_a_look(self.config.rescan_interval) {
+        if !self.lock().ask_for_a_look(self.orders().fleet.rescan_interval) {
             return false;
         }
         self.at_work.notify_one();
@@ -119,7 +119,7 @@ impl Shared {
     pub(crate) fn look_for_missing(&self) {
         let mut judge = self.lock();
         let missing = !judge.missing.is_empty() || matches!(judge.wished, Wished::Missing { .. });
-        if (missing || judge.looks.is_blind()) && judge.ask_for_a_look(self.config.rescan_interval) {
+        if (missing || judge.looks.is_blind()) && judge.ask_for_a_look(self.orders().fleet.rescan_interval) {
             drop(judge);
             self.at_work.notify_one();
         }

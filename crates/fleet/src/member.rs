@@ -198,7 +198,7 @@ impl Member {
     pub(crate) fn reshape(&mut self, plan: Plan) -> bool {
         let old = std::mem::replace(&mut self.plan, plan);
         let Some(engine) = &mut self.engine else { return false };
-        if engine.spec == self.plan.spec() {
+        if engine.is_of(&self.plan) {
             // Back to what runs.
             self.attempt = Attempt::Settled;
             return false;

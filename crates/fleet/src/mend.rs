@@ -61,7 +61,7 @@ impl Shared {
             return;
         }
         let now = Instant::now().into_std();
-        let retry = self.config.failed_retry;
+        let retry = self.orders().fleet.failed_retry;
         let due = |member: &Member| match (member.cause(), &member.last) {
             (Some(cause), Some(last)) => cause.class.may_pass() && now.saturating_duration_since(last.since) >= retry,
             _ => false,

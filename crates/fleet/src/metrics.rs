@@ -14,6 +14,7 @@ const DEVICE_TOTAL: &str = "auxot_worker_device_memory_total_bytes";
 const SLOTS: &str = "auxot_worker_slots";
 const SLOTS_BUSY: &str = "auxot_worker_slots_busy";
 const WAITING: &str = "auxot_worker_jobs_waiting";
+const ESTIMATE_ERROR: &str = "auxot_worker_memory_estimate_error_ratio";
 const UNMET: &str = "auxot_worker_wishes_unmet";
 const RELEASED: &str = "auxot_worker_memory_release_seconds";
 
@@ -33,6 +34,10 @@ pub fn describe() {
     describe_gauge!(SLOTS, "Jobs the model can run at once (labels: model)");
     describe_gauge!(SLOTS_BUSY, "Jobs the model runs now (labels: model)");
     describe_gauge!(WAITING, "Jobs that wait for a slot of the model (labels: model)");
+    describe_gauge!(
+        ESTIMATE_ERROR,
+        "How much more the model's process holds than was expected, as a part of what it holds (labels: model)"
+    );
     describe_histogram!(
         RELEASED,
         Unit::Seconds,
@@ -57,6 +62,9 @@ pub(crate) fn publish(report: &Report) {
         gauge!(WAITING, "model" => name.clone()).set(model.waiting as f64);
         for (device, bytes) in &model.memory {
             gauge!(VRAM_USED, "model" => name.clone(), "device" => device.clone()).set(*bytes as f64);
+        }
+        if let Some(error) = model.estimate_error() {
+            gauge!(ESTIMATE_ERROR, "model" => name.clone()).set(error);
         }
         if model.status.pid.is_none() {
             // No process holds nothing: known, so it is said.

@@ -8,8 +8,6 @@ use auxot_catalog::Catalog;
 /// Where a fleet finds models, and where it remembers what it has learnt.
 #[derive(Debug)]
 pub struct Places {
-    /// The models folders, which are looked through again when a model is missing.
-    pub files: auxot_catalog::Config,
     /// What the first look through them has found.
     pub catalog: Arc<Catalog>,
     /// A folder that is ours alone; it is made when there is something to remember.

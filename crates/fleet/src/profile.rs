@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::{KvType, Layer, Model, Need};
+use auxot_catalog::{Ask, KvType, Layer, Model, Need};
 use auxot_instance::GpuLayers;
 use tracing::warn;
 
 use crate::config::ModelConfig;
 use crate::dial::Size;
 use crate::judge::{Judge, MemberId};
+use crate::lessons::Subject;
 use crate::placement::Rules;
 use crate::placement::admission::Profile;
 use crate::shared::Shared;
@@ -28,18 +29,27 @@ impl Shared {
         Profile {
             pin: own.pin,
             priority: own.priority,
-            ttl: self.config.ttl_of(&own),
+            ttl: self.orders().fleet.ttl_of(&own),
             rules: own.gpu_layers.map(|layers| with_layers(judge.admission.rules(), layers)),
             devices: Some(own.devices).filter(|names| !names.is_empty()),
             shrinks: true,
+            remembered: self.subject(judge, id).map(|subject| self.experience.about(subject)),
             ..Profile::new(member.name(), need)
         }
+    }
+
+    /// What measurements of a member in its present size are remembered under.
+    pub(crate) fn subject(&self, judge: &Judge, id: MemberId) -> Option<Subject> {
+        let member = &judge.members[&id];
+        let identity = judge.shelf.catalog.identity(&member.model)?;
+        let ask = ask(&member.model, member.plan.dial.size(), member.plan.kv_type());
+        Some(Subject::new(&member.model, identity, ask, self.engines.build()))
     }
 
     /// What the operator says of one model, by whatever name of it.
     pub(crate) fn config_of(&self, judge: &Judge, model: &Model) -> ModelConfig {
         let means = |name: &String| judge.shelf.catalog.resolve(name).is_ok_and(|found| found.file == model.file);
-        self.config.models.iter().find(|(name, _)| means(name)).map(|(_, own)| own.clone()).unwrap_or_default()
+        self.orders().fleet.models.iter().find(|(name, _)| means(name)).map(|(_, own)| own.clone()).unwrap_or_default()
     }
 }
 
@@ -54,14 +64,16 @@ pub(crate) fn with_layers(rules: &Rules, layers: GpuLayers) -> Rules {
 
 /// What a model needs in a size. Where its header does not tell, its weights and a guess: unknown is not zero.
 pub(crate) fn need(model: &Model, size: Size, kv_type: Option<KvType>) -> Need {
-    let mut ask = model.ask(size.slots, size.ctx);
-    if let Some(kv_type) = kv_type {
-        (ask.keys, ask.values) = (kv_type, kv_type);
-    }
-    model.need(&ask).unwrap_or_else(|unknown| {
+    model.need(&ask(model, size, kv_type)).unwrap_or_else(|unknown| {
         warn!(model = %model.name, %unknown, "the memory that it needs is a guess");
         guess(model)
     })
+}
+
+fn ask(model: &Model, size: Size, kv_type: Option<KvType>) -> Ask {
+    let ask = model.ask(size.slots, size.ctx);
+    let (keys, values) = kv_type.map_or((ask.keys, ask.values), |kv_type| (kv_type, kv_type));
+    Ask { keys, values, ..ask }
 }
 
 fn guess(model: &Model) -> Need {

@@ -39,6 +39,11 @@ impl Key {
         &self.paths
     }
 
+    /// The engine's program, its build, and its arguments.
+    pub(crate) fn line(&self) -> &str {
+        &self.engine
+    }
+
     /// What the files were.
     pub(crate) fn files(&self) -> &Vec<FileId> {
         &self.files

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use auxot_catalog::Model;
-use auxot_gpu::Sample;
+use auxot_gpu::{Kind, Sample};
 use auxot_instance::{Ready, State, Status};
 
+use crate::engine::Engine;
 use crate::member::Member;
 use crate::placement::admission::{Admission, Life};
 
@@ -41,18 +42,20 @@ pub struct ModelView {
     pub waiting: usize,
     /// Bytes per device id that its process holds; empty where nobody can tell.
     pub memory: Vec<(String, u64)>,
+    /// Bytes per device id that it was expected to hold; empty while it is not loaded.
+    pub expected: Vec<(String, u64)>,
 }
 
 impl ModelView {
     pub(crate) fn of(member: &Member, admission: &Admission, devices: &Sample) -> Self {
-        let pid = member.engine.as_ref().and_then(|engine| engine.status.pid);
         let life = admission.life(member.seat);
         let takes = matches!(life, Life::Ready { draining: None, .. });
         let ready = member.ready().filter(|_| takes).cloned();
         let planned = member.engine.as_ref().map_or_else(|| member.plan.spec(), |engine| engine.spec.clone());
         Self {
             model: Arc::clone(&member.model),
-            memory: pid.map(|pid| memory_of(pid, devices)).unwrap_or_default(),
+            expected: member.engine.as_ref().map(expected).unwrap_or_default(),
+            memory: member.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
             status: status(member, life, admission.is_wanted(member.seat)),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
@@ -69,6 +72,20 @@ impl ModelView {
         (!self.memory.is_empty()).then(|| self.memory.iter().map(|(_, bytes)| bytes).sum())
     }
 
+    /// How much more it holds than was expected, as a part of what it holds, where both are known for the same devices;
+    /// negative where it holds less.
+    #[must_use]
+    pub fn estimate_error(&self) -> Option<f64> {
+        self.ready.as_ref()?;
+        let both = self.memory.iter().map(|(device, held)| {
+            let expected = self.expected.iter().find(|(expected, _)| expected == device)?;
+            Some((*held, expected.1))
+        });
+        let (held, expected) =
+            both.collect::<Option<Vec<_>>>()?.into_iter().fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
+        (held > 0 && expected > 0).then(|| (held as f64 - expected as f64) / held as f64)
+    }
+
     /// What it can do, in the protocol's words.
     #[must_use]
     pub fn capabilities(&self) -> Vec<String> {
@@ -82,6 +99,11 @@ impl ModelView {
         }
         words.into_iter().map(str::to_owned).collect()
     }
+}
+
+fn expected(engine: &Engine) -> Vec<(String, u64)> {
+    let bytes = engine.placement.bytes().filter(|(_, bytes)| *bytes > 0);
+    bytes.map(|(device, bytes)| (device.to_owned(), bytes)).collect()
 }
 
 /// Where a model is: its process, or what is to become of it.
@@ -100,19 +122,17 @@ fn status(member: &Member, life: &Life, wanted: bool) -> Status {
     status
 }
 
-/// The memory of one process: what the drivers say of it, and its resident host memory where no
-/// device claims it.
-pub(crate) fn memory_of(pid: u32, devices: &Sample) -> Vec<(String, u64)> {
-    let on_devices: Vec<(String, u64)> = devices
-        .devices
-        .iter()
-        .filter_map(|device| {
-            let used = device.processes.iter().find(|process| process.pid == pid)?;
-            Some((device.id.clone(), used.bytes?))
-        })
-        .collect();
-    if !on_devices.is_empty() {
-        return on_devices;
+/// The memory of an engine: what the drivers say of it where it lies on devices, else its resident host memory. Empty where
+/// nobody can tell: in a container a driver may know it by another number.
+pub(crate) fn memory_of(engine: &Engine, devices: &Sample) -> Vec<(String, u64)> {
+    let Some(pid) = engine.status.pid else { return Vec::new() };
+    let on_devices = devices.devices.iter().filter(|device| device.kind != Kind::Host).filter_map(|device| {
+        let used = device.processes.iter().find(|process| process.pid == pid)?;
+        Some((device.id.clone(), used.bytes?))
+    });
+    let mut holds: Vec<(String, u64)> = on_devices.collect();
+    if holds.is_empty() && engine.placement.shares.is_empty() {
+        holds.extend(auxot_gpu::resident_bytes(pid).map(|bytes| ("host".to_owned(), bytes)));
     }
-    auxot_gpu::resident_bytes(pid).map(|bytes| vec![("host".to_owned(), bytes)]).unwrap_or_default()
+    holds
 }

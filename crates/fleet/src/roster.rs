@@ -22,7 +22,7 @@ impl Shared {
     /// Takes in the operator's list, and the router's wish as of the last run.
     pub(crate) fn found(self: &Arc<Self>, wish: Option<Wish>) {
         let mut judge = self.lock();
-        for name in &self.config.autoload {
+        for name in &self.orders().fleet.autoload {
             match self.enrol(&mut judge, name, Tenure::Operator, wish.as_ref()) {
                 Ok(id) => self.want(&mut judge, id, Tenure::Operator),
                 Err(reason) => {
@@ -127,8 +127,8 @@ impl Shared {
         let wish =
             wish.filter(|wish| judge.shelf.catalog.resolve(&wish.model).is_ok_and(|wished| wished.file == model.file));
         let own = self.config_of(judge, model);
-        let operator =
-            Sizing { slots: own.slots.or(self.engine.slots), ctx_size: own.ctx_size.or(self.engine.ctx_size) };
+        let engine = &self.orders().engine;
+        let operator = Sizing { slots: own.slots.or(engine.slots), ctx_size: own.ctx_size.or(engine.ctx_size) };
         let (slots, ctx_per_slot) = size(operator, wish, model.ctx_train);
         let wanted = Spec {
             model: model.name.clone(),
@@ -176,7 +176,7 @@ impl Shared {
             if let Some(engine) = &mut member.engine {
                 engine.after = Some(After::Anew);
             }
-            judge.decisions.extend(judge.admission.unload(seat, now + self.config.drain_timeout, now));
+            judge.decisions.extend(judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now));
             return;
         }
         if let Some(engine) = &mut member.engine {

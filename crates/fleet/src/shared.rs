@@ -1,24 +1,27 @@
 //! What the handles, the leases and the staff of one fleet share: the judge under its lock, and who hears of changes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use auxot_instance::Config as EngineConfig;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tracing::error;
 
 use crate::acquire::settle_all;
 use crate::config::Config;
 use crate::devices::Devices;
+use crate::engine::After;
 use crate::engines::Engines;
 use crate::judge::{Judge, MemberId};
+use crate::lessons::Lessons;
 use crate::library::Shelf;
 use crate::member::{Member, Tenure};
+use crate::orders::Orders;
+use crate::placement::Ground;
 use crate::placement::admission::{Admission, Limits, Moment};
-use crate::placement::{self, Ground, Rules};
 use crate::places::Places;
 use crate::profile::with_layers;
 use crate::remembered::Remembered;
-use crate::report::{ModelView, Report};
+use crate::report::{ModelView, Report, memory_of};
 use crate::work::Work;
 
 /// What all handles, leases and tasks share.
@@ -26,10 +29,8 @@ use crate::work::Work;
 pub(crate) struct Shared {
     state: Mutex<Judge>,
     pub(crate) engines: Box<dyn Engines>,
-    pub(crate) engine: EngineConfig,
-    pub(crate) config: Config,
-    pub(crate) placement: placement::Config,
-    pub(crate) files: auxot_catalog::Config,
+    orders: RwLock<Arc<Orders>>,
+    pub(crate) experience: Arc<Lessons>,
     pub(crate) remembered: Remembered,
     pub(crate) devices: Devices,
     /// The beginning of all moments.
@@ -43,21 +44,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        (config, engine, placement): (Config, EngineConfig, placement::Config),
-        engines: Box<dyn Engines>,
-        places: Places,
-        devices: Devices,
-    ) -> Self {
-        let admission = Admission::new(limits(&config), placement.rules(true), Vec::new());
+    pub(crate) fn new(orders: Orders, engines: Box<dyn Engines>, places: Places, devices: Devices) -> Self {
+        let admission = Admission::new(limits(&orders.fleet), orders.placement.rules(true), Vec::new());
         let shelf = Shelf::new(places.catalog, &engines.program());
         let shared = Self {
             state: Mutex::new(Judge::new(shelf, admission)),
             engines,
-            engine,
-            config,
-            placement,
-            files: places.files,
+            orders: RwLock::new(Arc::new(orders)),
+            experience: Arc::new(Lessons::open(&places.state)),
             remembered: Remembered::open(&places.state),
             devices,
             began: Instant::now(),
@@ -74,6 +68,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the operator wants at present.
+    pub(crate) fn orders(&self) -> Arc<Orders> {
+        Arc::clone(&self.orders.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the operator wants from now on.
+    pub(crate) fn order(&self, orders: Orders) {
+        *self.orders.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(orders);
+    }
+
     /// This moment on the runtime's clock, as the admission counts.
     pub(crate) fn moment(&self) -> Moment {
         self.began.elapsed()
@@ -83,14 +87,31 @@ impl Shared {
     pub(crate) fn measure(&self, judge: &mut Judge) {
         let sample = self.devices.now();
         let ground = Ground::of(&sample, |_| 0);
-        judge.admission.configure(limits(&self.config), self.rules(!ground.devices.is_empty()));
-        for member in judge.members.values() {
-            let pid = member.engine.as_ref().and_then(|engine| engine.status.pid);
-            if let Some(pid) = pid {
-                judge.admission.holds(member.seat, crate::report::memory_of(pid, &sample));
+        let orders = self.orders();
+        let rules = with_layers(&orders.placement.rules(!ground.devices.is_empty()), orders.engine.gpu_layers);
+        let now = self.moment();
+        let Judge { members, admission, work, decisions, .. } = judge;
+        admission.configure(limits(&orders.fleet), rules);
+        for member in members.values_mut() {
+            let Some(engine) = &mut member.engine else { continue };
+            if engine.is_shown_by(&sample) {
+                admission.shown(member.seat);
+            }
+            let holds = memory_of(engine, &sample);
+            if engine.is_learnt_from(&holds, &self.experience) {
+                work.push(Work::Learn);
+            }
+            // Where nobody tells what it holds, what it was given counts.
+            if !holds.is_empty() {
+                admission.holds(member.seat, holds);
+            }
+            if engine.after.is_none() && engine.has_lost_a_device(&sample) {
+                error!(model = member.model.name, "a device of the model is lost; it is loaded elsewhere if it can be");
+                engine.after = Some(After::Anew);
+                decisions.extend(admission.unload(member.seat, now, now));
             }
         }
-        judge.admission.measured(ground);
+        admission.measured(ground);
     }
 
     /// A reading of the devices has come.
@@ -122,12 +143,8 @@ impl Shared {
 
     /// When something happens of itself, on the runtime's clock.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
-        let wake = self.lock().admission.wake_at(self.moment());
-        wake.map(|moment| self.began + moment)
-    }
-
-    fn rules(&self, has_devices: bool) -> Rules {
-        with_layers(&self.placement.rules(has_devices), self.engine.gpu_layers)
+        let due = self.lock().admission.due();
+        due.map(|moment| self.began + moment)
     }
 
     /// Tells everybody that something may be new: doors, and the staff.

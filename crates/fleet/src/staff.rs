@@ -33,7 +33,7 @@ impl Staff {
     pub async fn run(mut self) {
         let mut devices = self.shared.devices.samples.clone();
         self.tasks.spawn(Arc::clone(&self.shared).watch_folders());
-        let mut look = tokio::time::interval(self.shared.config.rescan_interval);
+        let mut look = tokio::time::interval(self.shared.orders().fleet.rescan_interval);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             for work in self.shared.take_work() {
@@ -84,6 +84,9 @@ impl Staff {
                     shared.inspected(member, now);
                 });
             }
+            Work::Learn => {
+                self.tasks.spawn_blocking(move || shared.experience.save());
+            }
             Work::Look => {
                 self.tasks.spawn(look(shared));
             }
@@ -113,7 +116,7 @@ async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut stat
 
 /// Looks through the models folders, beside the runtime's thread: it reads the header of every file that is not as it was.
 async fn look(shared: Arc<Shared>) {
-    let (files, program) = (shared.files.clone(), shared.engines.program());
+    let (files, program) = (shared.orders().catalog.clone(), shared.engines.program());
     let (known, lookout) = {
         let judge = shared.lock();
         (Arc::clone(&judge.shelf.catalog), judge.looks.lookout.clone())

@@ -5,4 +5,5 @@ mod house;
 mod leaving;
 mod missing;
 mod resize;
+mod sharing;
 mod trouble;

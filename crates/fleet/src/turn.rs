@@ -1,7 +1,6 @@
 //! The news of a process, taken in: what it means for its model, for those who wait, and for all others.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use auxot_instance::Status;
 use tracing::info;
@@ -33,13 +32,15 @@ impl Shared {
             News::Away => judge.admission.lost(seat, now),
             News::Stuck => judge.admission.failed(seat, None, now),
             News::GivesWay => {
-                if let Some(engine) = &member.engine {
-                    engine.handle.stop(Duration::ZERO);
+                if let Some(engine) = &mut member.engine {
+                    engine.stop(&self.devices);
                 }
                 judge.admission.lost(seat, now)
             }
             News::Serves { run, slots, size } => {
                 self.remember(judge, id, size);
+                // Until a reading shows what it holds, that counts as promised.
+                self.devices.look();
                 judge.admission.ready(seat, run, slots, now)
             }
             News::Ended(after) => self.ended(judge, id, after, pid),
@@ -81,7 +82,7 @@ impl Shared {
         }
         // Its slots are gone, and its place stays reserved.
         let effects = judge.admission.lost(seat, self.moment());
-        let release = Release::new(pid, &engine.placement, self.devices.now());
+        let release = Release::new(pid, &engine.placement, engine.before);
         judge.work.push(Work::Release { member: id, generation, after, release });
         effects
     }
@@ -132,7 +133,7 @@ impl Shared {
             settled.extend(self.move_waiters(judge, id, wished));
             let Some(member) = judge.members.get_mut(&id) else { continue };
             let seat = member.seat;
-            if judge.admission.waiting(seat) > 0 && self.config.on_demand {
+            if judge.admission.waiting(seat) > 0 && self.orders().fleet.on_demand {
                 member.tenure = Tenure::Demand;
                 continue;
             }
@@ -141,7 +142,7 @@ impl Shared {
             let model = member.name().to_owned();
             let named = judge.admission.dismiss(seat);
             settled.extend(self.dismiss(judge, named, || Refusal::Stopped { model: model.clone() }));
-            let effects = judge.admission.unload(seat, now + self.config.drain_timeout, now);
+            let effects = judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now);
             settled.extend(self.carry_out(judge, effects));
             if let Some(gone) = judge.forget(id) {
                 metrics::forget(gone.name(), &self.devices.now());

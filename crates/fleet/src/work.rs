@@ -23,6 +23,8 @@ pub(crate) enum Work {
     Remember { key: Key, size: Option<Size> },
     /// The files of a member that has failed, to be looked at.
     Inspect { member: MemberId, files: Vec<PathBuf> },
+    /// What devices have shown of the models' true needs, to be remembered.
+    Learn,
     /// The models folders, to be looked through again.
     Look,
 }
@@ -34,6 +36,7 @@ impl fmt::Debug for Work {
             Work::Release { member, after, .. } => write!(f, "Release({member:?}, {after:?})"),
             Work::Remember { size, .. } => write!(f, "Remember({size:?})"),
             Work::Inspect { member, .. } => write!(f, "Inspect({member:?})"),
+            Work::Learn => f.write_str("Learn"),
             Work::Look => f.write_str("Look"),
         }
     }

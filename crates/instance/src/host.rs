@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tracing::info;
@@ -37,13 +37,14 @@ pub enum HostError {
 #[derive(Debug)]
 pub struct Host {
     shared: Arc<Shared>,
+    /// For instances made from now on.
+    config: RwLock<Arc<Config>>,
     instances: AtomicU64,
 }
 
 /// What every life needs.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) config: Config,
     pub(crate) engine: Engine,
     pub(crate) spawner: Spawner,
     pub(crate) dir: RuntimeDir,
@@ -63,7 +64,17 @@ impl Host {
         let dir = dir.map_err(io::Error::other)??;
         let engine = engine?;
         info!(binary = %engine.binary.display(), build = ?engine.build, unix_sockets = engine.unix_sockets, "engine");
-        Ok(Host { shared: Arc::new(Shared { config, engine, spawner, dir, env }), instances: AtomicU64::new(1) })
+        let shared = Arc::new(Shared { engine, spawner, dir, env });
+        Ok(Host { shared, config: RwLock::new(Arc::new(config)), instances: AtomicU64::new(1) })
+    }
+
+    /// Other settings for instances made from now on; the program and the runtime directory stay.
+    pub fn configure(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes an instance at rest: the handle for everybody, and the driver for whoever owns it to run.
@@ -73,9 +84,11 @@ impl Host {
         let model: Arc<str> = spec.model.as_str().into();
         let instance = self.instances.fetch_add(1, Ordering::Relaxed);
         // Without random bytes all instances would only retry in step, which is no reason to fail.
-        let policy = self.shared.config.policy(random().unwrap_or(instance));
+        let config = self.config();
+        let policy = config.policy(random().unwrap_or(instance));
         let (handle, driver) = InstanceHandle::with_driver(Arc::clone(&model), policy, |ring, usage| Processes {
             shared: Arc::clone(&self.shared),
+            config,
             instance,
             model,
             spec,
@@ -87,11 +100,17 @@ impl Host {
 
     /// The program, its build and its arguments but for where it listens, as one line that tells two engines apart.
     pub fn command_line(&self, spec: &Spec) -> String {
-        let Shared { engine, config, .. } = &*self.shared;
-        let arguments = command::arguments(spec, config, &engine.flags, &Listen::Unix(PathBuf::new()));
+        let engine = &self.shared.engine;
+        let arguments = command::arguments(spec, &self.config(), &engine.flags, &Listen::Unix(PathBuf::new()));
         let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
-        let build = engine.build.as_ref().map(|build| format!("{}-{}", build.build, build.commit)).unwrap_or_default();
+        let build = self.build();
         [engine.binary.display().to_string(), build].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The engine's build, as far as it tells.
+    pub fn build(&self) -> String {
+        let build = self.shared.engine.build.as_ref();
+        build.map(|build| format!("{}-{}", build.build, build.commit)).unwrap_or_default()
     }
 
     /// What the engine can do.
@@ -101,7 +120,7 @@ impl Host {
 
     /// The longest a stop without drain can take.
     pub fn stop_worst_case(&self) -> Duration {
-        self.shared.config.policy(0).stop_worst_case()
+        self.config().policy(0).stop_worst_case()
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::command::{self, Listen};
+use crate::config::Config;
 use crate::driver::{Life, News, World};
 use crate::exit::ExitReport;
 use crate::host::Shared;
@@ -43,6 +44,7 @@ const EXIT_LINE: &[u8] = b"cmd_router_to_child:exit\n";
 #[derive(Debug)]
 pub(crate) struct Processes {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Arc<Config>,
     pub(crate) instance: u64,
     pub(crate) model: Arc<str>,
     pub(crate) spec: Spec,
@@ -75,7 +77,7 @@ impl Processes {
             (Listen::Tcp { port, key: key.clone() }, Endpoint::Tcp { address, key }, None)
         };
         let mut command = Command::new(&shared.engine.binary);
-        command.args(command::arguments(&self.spec, &shared.config, &shared.engine.flags, &listen));
+        command.args(command::arguments(&self.spec, &self.config, &shared.engine.flags, &listen));
         command.env_clear();
         command.envs(command::environment(&self.spec, &shared.env, &shared.dir.config_home(), &listen));
         // Standard input stays open as long as the worker lives: its end is one more way for a child to learn of ours.
@@ -88,6 +90,7 @@ impl Processes {
     fn context(&self, run: RunId, begun: Instant) -> Context {
         Context {
             shared: Arc::clone(&self.shared),
+            config: Arc::clone(&self.config),
             model: Arc::clone(&self.model),
             ring: Arc::clone(&self.ring),
             usage: Arc::clone(&self.usage),
@@ -108,6 +111,7 @@ pub(crate) struct Process {
 
 struct Context {
     shared: Arc<Shared>,
+    config: Arc<Config>,
     model: Arc<str>,
     ring: Arc<Ring>,
     usage: Arc<Usage>,
@@ -244,7 +248,7 @@ impl Running {
 
     fn probe(&mut self, context: &Context, probing: Probing) {
         let control = self.control.clone();
-        let config = &context.shared.config;
+        let config = &context.config;
         self.watch = match probing {
             Probing::Off => Watch::Nothing,
             Probing::Readiness => {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use auxot_admin::{Recorder, Server};
 use auxot_catalog::Catalog;
-use auxot_fleet::{Devices, Fleet, Places, Sample, Staff};
+use auxot_fleet::{Devices, Fleet, Orders, Places, Sample, Staff};
 use auxot_gpu::Sampler;
 use auxot_instance::Host;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
@@ -130,11 +130,16 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let drain_timeout = settings.fleet.drain_timeout;
     let stop_worst_case = host.stop_worst_case();
     let wish = relay.recalled_wish();
-    let places = Places { files: settings.catalog, catalog: Arc::new(catalog), state };
-    let configs = (settings.fleet, settings.engine, settings.placement);
+    let places = Places { catalog: Arc::new(catalog), state };
+    let orders = Orders {
+        fleet: settings.fleet,
+        engine: settings.engine,
+        placement: settings.placement,
+        catalog: settings.catalog,
+    };
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.ask());
-    let (fleet, staff) = Fleet::open(configs, host, places, devices, wish);
+    let (fleet, staff) = Fleet::open(orders, host, places, devices, wish);
     Ok(Rooms { fleet, staff, relay, server, recorder, sampler, drain_timeout, stop_worst_case })
 }
 

@@ -312,7 +312,8 @@ impl Admission {
         self.settle(now)
     }
 
-    /// A load has ended well: this life of the model has so many slots.
+    /// A load has ended well: this life of the model has so many slots. Its place stays promised until a reading
+    /// [shows](Admission::shown) what it holds.
     pub fn ready(&mut self, model: ModelId, run: Run, slots: u32, now: Moment) -> Vec<Effect> {
         self.models[model].ready(run, slots, now);
         self.changed = true;
@@ -402,6 +403,11 @@ impl Admission {
         self.changed = true;
     }
 
+    /// What is measured from now on shows all that a loaded model holds: it was read after the load.
+    pub fn shown(&mut self, model: ModelId) {
+        self.changed |= std::mem::take(&mut self.models[model].unread);
+    }
+
     /// A load has failed, or a loaded model has ended unasked. It may be tried again at `retry`, or never.
     pub fn failed(&mut self, model: ModelId, retry: Option<Moment>, now: Moment) -> Vec<Effect> {
         self.models[model].failed(retry);
@@ -430,6 +436,12 @@ impl Admission {
         self.models[model].gone();
         self.changed = true;
         self.settle(now)
+    }
+
+    /// When something happens of itself, as of the last decision: it may have gone by, and then a tick is due.
+    #[must_use]
+    pub fn due(&self) -> Option<Moment> {
+        self.rest_until
     }
 
     /// Time has passed: to be called at [`Admission::wake_at`], and harmless at any time.

@@ -29,7 +29,7 @@ pub struct Room {
     pub kind: Kind,
     /// How an engine is shown it.
     pub mask: Mask,
-    /// Free bytes; `None` where that could not be read, or the device is lost.
+    /// Free bytes; `None` where that could not be read.
     pub free: Option<u64>,
 }
 
@@ -45,7 +45,8 @@ impl Ground {
     #[must_use]
     pub fn of(sample: &Sample, promised: impl Fn(&str) -> u64) -> Self {
         let free = |device: &Device| device.free.map(|free| free.saturating_sub(promised(&device.id)));
-        let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host);
+        // One that the driver cannot reach is none: what it has can neither be read nor be used.
+        let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host && !device.lost);
         let room = |device: &Device| {
             let mask = device.mask.clone();
             Room { mask, ..Room::new(device.id.as_str(), device.kind, free(device)) }

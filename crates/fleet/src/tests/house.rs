@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::engines::{Driver, Engines};
-use crate::{Config, Devices, Fleet, Lease, ModelView, Places, Refusal, Wish};
+use crate::{Config, Devices, Fleet, Lease, ModelView, Orders, Places, Refusal, Wish};
 
 /// Far away, and never waited for: the clock stands still until nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -43,6 +43,12 @@ impl Engines for Theatre {
         self.program.clone()
     }
 
+    fn build(&self) -> String {
+        "b1".to_owned()
+    }
+
+    fn configure(&self, _: EngineConfig) {}
+
     fn line(&self, spec: &Spec) -> String {
         format!("{} {:?}", spec.slots, spec.ctx_per_slot)
     }
@@ -66,6 +72,19 @@ impl House {
         Self::open(folder, autoload, wish)
     }
 
+    /// The same, whose models share so many KiB of host memory; jobs may name any of them.
+    pub(super) fn shared(models: &[&str], autoload: &[&str], kib: u64) -> House {
+        let folder = tempfile::tempdir().unwrap();
+        for model in models {
+            put(folder.path(), model);
+        }
+        let autoload = autoload.iter().map(ToString::to_string).collect();
+        let fleet = Config { autoload, ..Config::default() };
+        let host_limit = Some(bytesize::ByteSize::kib(kib));
+        let placement = crate::placement::Config { host_limit, ..Default::default() };
+        Self::with(folder, Orders { fleet, placement, ..Orders::default() }, None)
+    }
+
     /// The next run over the same folders.
     pub(super) fn again(self, wish: Option<Wish>) -> House {
         drop(self.staff);
@@ -73,22 +92,21 @@ impl House {
     }
 
     fn open(folder: tempfile::TempDir, autoload: &[&str], wish: Option<Wish>) -> House {
+        let autoload = autoload.iter().map(ToString::to_string).collect();
+        let fleet = Config { autoload, on_demand: false, ..Config::default() };
+        Self::with(folder, Orders { fleet, ..Orders::default() }, wish)
+    }
+
+    fn with(folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Arc::new(Catalog::scan(&files));
-        let autoload = autoload.iter().map(ToString::to_string).collect();
-        let config = Config { autoload, on_demand: false, ..Config::default() };
+        let orders = Orders { catalog: files, ..orders };
         let theatre = Theatre { program: folder.path().join("engine"), ..Theatre::default() };
         let (look, samples) = watch::channel(Arc::new(reading()));
         let devices = Devices::new(samples, move || drop(look.send_replace(Arc::new(reading()))));
-        let places = Places { files, catalog, state: folder.path().join("state") };
+        let places = Places { catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
-        let (fleet, staff) = Fleet::open_with(
-            (config, EngineConfig::default(), crate::placement::Config::default()),
-            engines,
-            places,
-            devices,
-            wish,
-        );
+        let (fleet, staff) = Fleet::open_with(orders, engines, places, devices, wish);
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
         House { fleet, theatre, folder, staff: tasks }
@@ -106,7 +124,7 @@ impl House {
 
     /// Lets everything happen that can happen without time going by.
     pub(super) async fn settle(&self) {
-        for _ in 0..200 {
+        for _ in 0..1000 {
             tokio::task::yield_now().await;
         }
     }
@@ -191,7 +209,7 @@ impl House {
 /// A reading of a host that has memory and no device.
 fn reading() -> Sample {
     let host = Device { total: Some(64 << 30), free: Some(60 << 30), ..Sample::unread().host };
-    Sample { taken: Instant::now(), devices: vec![host.clone()], host }
+    Sample { taken: tokio::time::Instant::now().into_std(), devices: vec![host.clone()], host }
 }
 
 /// A wish for a model of a size.

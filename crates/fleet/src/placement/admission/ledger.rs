@@ -9,7 +9,9 @@ impl Admission {
         let mut ground = self.ground.clone();
         if let Some(limit) = self.rules.host_limit {
             let ours = self.models.iter().map(super::Model::host_bytes).sum();
-            ground.host = ground.host.map(|free| free.min(limit.saturating_sub(ours)));
+            // The reserve is kept of what the host has, and is no part of what the models may take.
+            let left = limit.saturating_sub(ours).saturating_add(self.rules.host_reserve);
+            ground.host = ground.host.map(|free| free.min(left));
         }
         ground
     }
@@ -47,7 +49,7 @@ impl Admission {
             let seen = matches!(model.life, Life::Loading { .. } | Life::Ready { .. } | Life::Leaving { .. });
             let own = at == but;
             let goes = seen && (own || !model.profile.pin);
-            if goes && !matches!(model.life, Life::Loading { .. }) {
+            if goes && !matches!(model.life, Life::Loading { .. }) && !model.unread {
                 model.tenant().holds.iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
             } else if goes {
                 model.seen().iter().for_each(|(device, bytes)| ground.freed(device, *bytes));

@@ -138,8 +138,12 @@ pub(super) struct Model {
     pub(super) told_to_go: bool,
     /// What its place gives it, by device.
     given: Vec<(String, u64)>,
+    /// It was loaded after the newest reading was begun, which cannot show all that it holds.
+    pub(super) unread: bool,
     /// What it is seen to hold, by device; empty where that is not known.
     seen: Vec<(String, u64)>,
+    /// The same, and what it was given where it is not seen; empty where nothing is seen.
+    held: Vec<(String, u64)>,
 }
 
 impl Model {
@@ -159,7 +163,9 @@ impl Model {
             too_large: false,
             told_to_go: false,
             given: Vec::new(),
+            unread: false,
             seen: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -174,6 +180,7 @@ impl Model {
     pub(super) fn place(&mut self, placement: &Placement, life: Life) {
         self.given = placement.bytes().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
         self.seen.clear();
+        self.held.clear();
         self.life = life;
     }
 
@@ -182,6 +189,7 @@ impl Model {
         self.told_to_go = false;
         self.given.clear();
         self.seen.clear();
+        self.held.clear();
         self.life = life;
     }
 
@@ -196,6 +204,8 @@ impl Model {
     }
 
     pub(super) fn is_seen_to_hold(&mut self, holds: Vec<(String, u64)>) {
+        let given = self.given.iter().filter(|(device, _)| !holds.iter().any(|(seen, _)| seen == device));
+        self.held = holds.iter().chain(given).cloned().collect();
         self.seen = holds;
     }
 
@@ -229,6 +239,7 @@ impl Model {
                 self.doubted = false;
                 self.want = Want::Nobody;
                 self.last_used = now;
+                self.unread = true;
                 let placement = placement.clone();
                 self.life =
                     Life::Ready { placement, since: now, run: of, slots: count.max(1), busy: 0, draining: None };
@@ -244,6 +255,7 @@ impl Model {
         if let Life::Ready { placement, .. } = &self.life {
             self.life = Life::Loading { placement: placement.clone(), since: now };
             self.seen.clear();
+            self.held.clear();
         }
     }
 
@@ -287,7 +299,12 @@ impl Model {
 
     /// Bytes of the host's memory that are its own, as far as that is known.
     pub(super) fn host_bytes(&self) -> u64 {
-        let lies = matches!(self.life, Life::Ready { .. } | Life::Leaving { .. });
+        let lies = match self.life {
+            // Until then it is promised.
+            Life::Ready { .. } => !self.unread,
+            Life::Leaving { .. } => true,
+            _ => false,
+        };
         let holds = self.tenant().holds;
         if lies { holds.iter().filter(|(device, _)| device == "host").map(|(_, bytes)| bytes).sum() } else { 0 }
     }
@@ -303,7 +320,11 @@ impl Model {
 
     /// Bytes by device that were promised to it and are not yet seen in what is measured.
     pub(super) fn promised(&self) -> impl Iterator<Item = (&str, u64)> {
-        let unseen = matches!(self.life, Life::Coming { .. } | Life::Loading { .. });
+        let unseen = match self.life {
+            Life::Coming { .. } | Life::Loading { .. } => true,
+            Life::Ready { .. } => self.unread,
+            Life::Absent | Life::Leaving { .. } | Life::BackingOff { .. } | Life::Failed => false,
+        };
         self.given.iter().filter(move |_| unseen).map(|(device, bytes)| {
             let seen = self.seen.iter().find(|(held, _)| held == device).map_or(0, |(_, bytes)| *bytes);
             (device.as_str(), bytes.saturating_sub(seen))
@@ -317,7 +338,7 @@ impl Model {
 
     /// Bytes by device that come free with its end: what it is seen to hold, else what it was given.
     pub(super) fn tenant(&self) -> Tenant<'_> {
-        let holds = if self.seen.is_empty() { &self.given } else { &self.seen };
+        let holds = if self.held.is_empty() { &self.given } else { &self.held };
         Tenant { model: &self.profile.name, holds }
     }
 

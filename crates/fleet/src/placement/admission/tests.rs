@@ -51,6 +51,7 @@ fn load(admission: &mut Admission, model: ModelId, at: u64, free_after: u64) {
     assert!(matches!(effects[..], [Effect::Load { .. }]), "{effects:?}");
     admission.measured(ground(free_after));
     let effects = admission.ready(model, RUN, 1, seconds(at + 2));
+    admission.shown(model);
     assert_eq!(effects, [Effect::Admit { ticket: 1000 + model as u64, model }]);
     assert_eq!(admission.left(model, RUN, seconds(at + 3)), []);
 }
@@ -64,6 +65,7 @@ fn the_five_answers() {
     assert_eq!(effects, [Effect::Load { model: 0, placement: reserve }]);
     assert_eq!(admission.arrive(2, 0, seconds(2)), (Decision::Join, vec![]));
     assert_eq!(admission.ready(0, RUN, 1, seconds(3)), [Effect::Admit { ticket: 1, model: 0 }]);
+    admission.shown(0);
     assert_eq!(admission.arrive(3, 0, seconds(3)), (Decision::Wait, vec![]));
     assert_eq!(admission.left(0, RUN, seconds(4)), [Effect::Admit { ticket: 2, model: 0 }]);
     assert_eq!(admission.cancelled(3, seconds(4)), []);
@@ -125,6 +127,7 @@ fn who_was_asked_to_go_stays_when_nobody_wants_the_room_any_more() {
     admission.arrive(0, 0, seconds(0));
     admission.measured(ground(1));
     admission.ready(0, RUN, 2, seconds(2));
+    admission.shown(0);
     admission.arrive(2, 1, seconds(101));
     admission.tick(seconds(116));
     assert_eq!(admission.arrive(3, 0, seconds(117)).0, Decision::Wait);
@@ -160,6 +163,7 @@ fn a_model_whose_load_failed_makes_nobody_go() {
     assert!(matches!(admission.arrive(2, 0, seconds(106)).0, Decision::Start { .. }), "the healthy one comes back");
     admission.measured(ground(1));
     admission.ready(0, RUN, 1, seconds(107));
+    admission.shown(0);
     admission.left(0, RUN, seconds(108));
     assert_eq!(admission.tick(seconds(200)), [], "and stays");
     let effects = admission.failed(1, None, seconds(201));

@@ -1,0 +1,16 @@
+//! What the operator has ordered: all settings that the fleet lives by.
+
+use crate::{config, placement};
+
+/// The settings of the fleet and of what it uses.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Orders {
+    /// Which models run, and how long jobs wait.
+    pub fleet: config::Config,
+    /// How engines are run.
+    pub engine: auxot_instance::Config,
+    /// What stays free on devices, and how models are spread.
+    pub placement: placement::Config,
+    /// Where models are found.
+    pub catalog: auxot_catalog::Config,
+}

@@ -1,0 +1,85 @@
+//! Other settings while the fleet runs: what runs as it should is not touched.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::acquire::settle_all;
+use crate::judge::{Door, Judge, Missing, Wished};
+use crate::member::Tenure;
+use crate::orders::Orders;
+use crate::shared::Shared;
+
+impl Shared {
+    /// Takes in other settings. A model whose engine would be started with another command line is loaded anew once its
+    /// jobs have ended; a new one of the list is loaded if there is room; one that is listed no more is let go.
+    pub(crate) fn reconfigure(self: &Arc<Self>, orders: Orders) {
+        let mut judge = self.lock();
+        if judge.door != Door::Open {
+            return;
+        }
+        let before = self.orders();
+        self.engines.configure(orders.engine.clone());
+        self.order(orders);
+        self.measure(&mut judge);
+        self.enlist(&mut judge, &before);
+        for id in judge.members.keys().copied().collect::<Vec<_>>() {
+            let Some(member) = judge.members.get(&id) else { continue };
+            let (model, seat, wish) = (Arc::clone(&member.model), member.seat, judge.wish_for(id));
+            let plan = self.plan(&judge, &model, wish.as_ref());
+            self.reshape(&mut judge, id, plan);
+            let profile = self.profile(&judge, id);
+            judge.admission.set(seat, profile);
+        }
+        if before.catalog != self.orders().catalog {
+            judge.look_now();
+        }
+        let effects = judge.admission.tick(self.moment());
+        let settled = self.carry_out(&mut judge, effects);
+        drop(judge);
+        settle_all(settled);
+        self.changed();
+    }
+
+    /// Brings the members in line with the operator's list.
+    fn enlist(self: &Arc<Self>, judge: &mut Judge, before: &Orders) {
+        let orders = self.orders();
+        if orders.fleet.autoload == before.fleet.autoload {
+            return;
+        }
+        judge.missing.clear();
+        let mut listed = Vec::new();
+        for name in &orders.fleet.autoload {
+            match self.enrol(judge, name, Tenure::Operator, None) {
+                Ok(id) => {
+                    listed.push(id);
+                    if !before.fleet.autoload.contains(name) {
+                        self.want(judge, id, Tenure::Operator);
+                    }
+                }
+                Err(reason) => {
+                    warn!(reason, "cannot load a model of the autoload list");
+                    judge.missing.push(Missing { name: name.clone(), reason });
+                }
+            }
+        }
+        let wished = match &judge.wished {
+            Wished::Member { id, .. } => Some(*id),
+            Wished::Nothing | Wished::Missing { .. } => None,
+        };
+        let unlisted =
+            judge.members.iter().filter(|(id, member)| member.tenure == Tenure::Operator && !listed.contains(id));
+        for id in unlisted.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let now = self.moment();
+            let Some(member) = judge.members.get_mut(&id) else { continue };
+            if wished == Some(id) {
+                member.tenure = Tenure::Router;
+                continue;
+            }
+            info!(model = member.name(), "model is listed no more and is let go");
+            member.tenure = Tenure::Leaving;
+            let seat = member.seat;
+            judge.decisions.extend(judge.admission.unload(seat, now + orders.fleet.drain_timeout, now));
+        }
+    }
+}
