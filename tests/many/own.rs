@@ -1,0 +1,95 @@
+//! Settings of single models: how each is run, and how long it stays.
+
+use auxot_tests::scripted_router::{Link, job_for};
+use auxot_tests::{Host, Start, Worker};
+
+use crate::{asks, serving};
+
+/// Settings of single models as a file has them.
+fn file(host: &Host, tables: &str) -> String {
+    let path = host.stage.scratch.join("worker.toml");
+    std::fs::write(&path, tables).unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test]
+async fn each_model_is_run_as_its_own_table_says() {
+    let mut host = Host::with_cards(&[24_000, 24_000]);
+    for name in ["alpha", "beta"] {
+        host.model(name, 3000, "");
+    }
+    let config = file(
+        &host,
+        r#"
+        [fleet.models.alpha]
+        slots = 3
+        ctx_size = 1024
+        kv_type = "q8_0"
+        args = ["--threads", "7"]
+        env = { GGML_LOG = "quiet" }
+        devices = ["1"]
+        "#,
+    );
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha,beta"), ("AUXOT_CONFIG", config.as_str())];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    let alpha = host.ready("alpha").await;
+    assert_eq!((alpha.number("--parallel"), alpha.number("--ctx-size")), (3, 3072));
+    assert_eq!((alpha.value("--cache-type-k"), alpha.value("--cache-type-v")), ("q8_0", "q8_0"));
+    assert_eq!((alpha.value("--threads"), alpha.variable("GGML_LOG")), ("7", Some("quiet")));
+    assert_eq!(alpha.cards(), [1]);
+    let beta = host.ready("beta").await;
+    assert_eq!((beta.number("--parallel"), beta.number("--ctx-size")), (2, 4096));
+    assert!(!beta.has("--cache-type-k") && !beta.has("--threads") && beta.variable("GGML_LOG").is_none(), "{beta:?}");
+    for name in ["alpha", "beta"] {
+        asks(&mut link, name).await;
+    }
+}
+
+/// One card that holds one of two, of which the first has a table.
+async fn contested(table: &str) -> (Host, Worker, Link, Start) {
+    let mut host = Host::with_cards(&[12_000]);
+    for name in ["alpha", "beta"] {
+        host.model(name, 8000, "");
+    }
+    let config = file(&host, &format!("[fleet.models.alpha]\n{table}\n"));
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("AUXOT_CONFIG", config.as_str())];
+    let (worker, link) = serving(&mut host, &settings).await;
+    let alpha = host.ready("alpha").await;
+    (host, worker, link, alpha)
+}
+
+#[tokio::test]
+async fn a_pinned_model_stays_and_the_other_is_told_why() {
+    let (mut host, _worker, mut link, _) = contested("pin = true").await;
+    link.send(&job_for("in-vain", "beta", "hello")).await;
+    let outcome = link.outcome("in-vain").await;
+    let told = outcome.failed();
+    assert!(told.contains("beta") && told.contains("needs 8.") && told.contains("on 1 device"), "{told}");
+    asks(&mut link, "alpha").await;
+    assert_eq!((host.living(), host.starts("beta")), (vec!["alpha".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_asks_for_is_unloaded_after_its_time_and_comes_back_with_the_next_job() {
+    let (mut host, _worker, mut link, alpha) = contested("ttl = \"300ms\"").await;
+    asks(&mut link, "alpha").await;
+    host.ended(&alpha).await;
+    asks(&mut link, "alpha").await;
+    assert_eq!(host.starts("alpha"), 2);
+}
+
+#[tokio::test]
+async fn the_more_important_model_is_not_ended_for_another_while_it_works() {
+    let (mut host, _worker, mut link, alpha) = contested("priority = 1").await;
+    let gate = host.stage.scratch.join("gate");
+    let held = format!("fake: --count w --tokens 4 --hold 2:{}", gate.display());
+    link.send(&job_for("long", "alpha", &held)).await;
+    host.event(&alpha, "held").await;
+    link.send(&job_for("waits", "beta", "fake: --text 'at last'")).await;
+    // Were it told to go, it would take no more jobs.
+    asks(&mut link, "alpha").await;
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(link.outcome("long").await.completed(), "w0 w1 w2 w3 ");
+    assert_eq!(link.outcome("waits").await.completed(), "at last");
+    assert_eq!(host.living(), ["beta"]);
+}

@@ -1,0 +1,87 @@
+//! Loads that fail, models that are too large, cards that are lost and memory that others take.
+
+use auxot_tests::Host;
+use auxot_tests::scripted_router::job_for;
+
+use crate::{asks, occupies, serving};
+
+#[tokio::test]
+async fn a_model_larger_than_everything_is_refused_with_numbers() {
+    let mut host = Host::with_cards(&[24_000, 24_000]);
+    host.model("alpha", 10_000, "");
+    host.model("huge", 60_000, "");
+    let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
+    host.ready("alpha").await;
+    link.send(&job_for("too-much", "huge", "hello")).await;
+    let outcome = link.outcome("too-much").await;
+    let told = outcome.failed();
+    assert!(told.contains("huge") && told.contains("needs 59.") && told.contains("on 2 devices"), "{told}");
+    assert_eq!(host.starts("huge"), 0);
+    asks(&mut link, "alpha").await;
+    assert_eq!(host.living(), ["alpha"]);
+}
+
+#[tokio::test]
+async fn a_load_that_fails_says_why_and_harms_nobody() {
+    let mut host = Host::with_cards(&[24_000]);
+    host.model("alpha", 10_000, "");
+    host.model("broken", 5000, "--exit-at-load \"1:unknown model architecture: 'nonsense'\"");
+    let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
+    let alpha = host.ready("alpha").await;
+    link.send(&job_for("in-vain", "broken", "hello")).await;
+    let outcome = link.outcome("in-vain").await;
+    let told = outcome.failed();
+    assert!(told.contains("broken") && told.contains("does not know this kind of model"), "{told}");
+    asks(&mut link, "alpha").await;
+    assert_eq!((host.living(), host.starts("alpha")), (vec!["alpha".to_owned()], 1), "{alpha:?}");
+}
+
+#[tokio::test]
+async fn nobody_goes_for_a_model_whose_last_load_has_failed() {
+    let mut host = Host::with_cards(&[12_000]);
+    host.model("alpha", 8000, "");
+    host.model("broken", 8000, "--abort-at-load");
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("AUXOT_ENGINE__RESTART_BUDGET", "1")];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    host.ready("alpha").await;
+    link.send(&job_for("in-vain", "broken", "hello")).await;
+    assert!(!link.outcome("in-vain").await.failed().is_empty());
+    asks(&mut link, "alpha").await;
+    link.send(&job_for("again", "broken", "hello")).await;
+    assert!(!link.outcome("again").await.failed().is_empty());
+    asks(&mut link, "alpha").await;
+    assert_eq!(host.starts("alpha"), 2, "once before and once after the first try");
+}
+
+#[tokio::test]
+async fn a_model_whose_card_is_lost_comes_back_on_another() {
+    let mut host = Host::with_cards(&[12_000, 12_000]);
+    host.model("alpha", 8000, "");
+    let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
+    let first = host.ready("alpha").await;
+    let [lost] = first.cards()[..] else { panic!("{first:?}") };
+    occupies(&mut link, "cut-off", "alpha").await;
+    host.lose(lost);
+    assert!(!link.outcome("cut-off").await.failed().is_empty());
+    host.ended(&first).await;
+    asks(&mut link, "alpha").await;
+    let second = host.ready("alpha").await;
+    assert_eq!(second.cards(), [1 - lost]);
+}
+
+#[tokio::test]
+async fn what_a_stranger_has_taken_is_not_promised() {
+    let mut host = Host::with_cards(&[24_000]);
+    host.model("alpha", 8000, "");
+    host.model("beta", 8000, "");
+    let (worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
+    host.ready("alpha").await;
+    host.stranger(0, 12_000);
+    worker.metric_until("auxot_worker_device_memory_used_bytes", &[], |used| used > 19_000.0 * 1_048_576.0).await;
+    asks(&mut link, "beta").await;
+    assert_eq!(host.living(), ["beta"], "there was no room beside the other any more");
+    host.stranger(0, 20_000);
+    worker.metric_until("auxot_worker_device_memory_used_bytes", &[], |used| used > 23_000.0 * 1_048_576.0).await;
+    asks(&mut link, "beta").await;
+    assert_eq!(host.living(), ["beta"], "who runs goes on");
+}
