@@ -77,8 +77,10 @@ fn compiled() -> PathBuf {
     }
     let library = binaries::folder().join(format!("fake_nvml-{:016x}.so", texts.finish()));
     if !library.exists() {
-        // Under a name of its own until it is whole: another test may be doing the same.
-        let draft = library.with_extension(format!("so.{}", std::process::id()));
+        // In a folder of its own, with all that the compiler leaves beside it: another test may be doing the same.
+        let folder =
+            tempfile::tempdir_in(binaries::folder()).unwrap_or_else(|error| panic!("cannot make a folder: {error}"));
+        let draft = folder.path().join("fake_nvml.so");
         compile(&source.join("lib.rs"), &draft);
         std::fs::rename(&draft, &library).unwrap_or_else(|error| panic!("cannot name {}: {error}", library.display()));
     }

@@ -26,6 +26,11 @@ impl Devices {
         self.samples.borrow().clone()
     }
 
+    /// Whether another reading will come.
+    pub(crate) fn are_read(&self) -> bool {
+        self.samples.has_changed().is_ok()
+    }
+
     /// Asks for a look now.
     pub(crate) fn look(&self) {
         (self.ask)();

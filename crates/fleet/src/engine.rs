@@ -63,6 +63,13 @@ impl Engine {
         matches!(self.status.state, State::Ready(_)) && sample.taken >= self.status.since
     }
 
+    /// Whether it has started again after an end that nobody asked for, and its devices were not read since. Where one of
+    /// them is lost it would run on the processor, or not at all.
+    pub(crate) fn is_in_doubt(&self, devices: &Devices) -> bool {
+        let again = self.status.run.0 > 1 && !self.placement.shares.is_empty();
+        again && devices.are_read() && !self.is_shown_by(&devices.now())
+    }
+
     /// Whether it lies on a device that the driver cannot reach any more.
     pub(crate) fn has_lost_a_device(&self, sample: &Sample) -> bool {
         let lost = |id: &str| sample.devices.iter().any(|device| device.id == id && device.lost);

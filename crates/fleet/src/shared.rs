@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use auxot_instance::State;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::error;
@@ -17,7 +18,7 @@ use crate::library::Shelf;
 use crate::member::{Member, Tenure};
 use crate::orders::Orders;
 use crate::placement::Ground;
-use crate::placement::admission::{Admission, Limits, Moment};
+use crate::placement::admission::{Admission, Life, Limits, Moment};
 use crate::places::Places;
 use crate::profile::with_layers;
 use crate::remembered::Remembered;
@@ -118,13 +119,20 @@ impl Shared {
     pub(crate) fn measured(self: &Arc<Self>) {
         let mut judge = self.lock();
         self.measure(&mut judge);
-        let effects = judge.admission.tick(self.moment());
-        let changed = !effects.is_empty();
-        let settled = self.carry_out(&mut judge, effects);
+        // What was in doubt for want of this reading.
+        let loading = judge
+            .members
+            .iter()
+            .filter(|(_, member)| matches!(judge.admission.life(member.seat), Life::Loading { .. }));
+        let ready = loading.filter_map(|(id, member)| {
+            let engine = member.engine.as_ref().filter(|engine| matches!(engine.status.state, State::Ready(_)))?;
+            Some((*id, member.generation, engine.status.clone()))
+        });
+        let ready: Vec<_> = ready.collect();
         drop(judge);
-        settle_all(settled);
-        if changed {
-            self.changed();
+        self.tick();
+        for (id, generation, status) in ready {
+            self.turn(id, generation, status);
         }
     }
 

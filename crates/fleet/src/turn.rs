@@ -29,7 +29,18 @@ impl Shared {
         let pid = status.pid.or_else(|| member.last.as_ref().and_then(|last| last.pid));
         let effects = match member.turn(status, leaving) {
             News::Same => Vec::new(),
-            News::Away => judge.admission.lost(seat, now),
+            // It takes jobs once its devices have been read: see `measured`.
+            News::Serves { .. } if member.engine.as_ref().is_some_and(|engine| engine.is_in_doubt(&self.devices)) => {
+                self.devices.look();
+                Vec::new()
+            }
+            News::Away => {
+                // Its keeper starts it again: where its device is lost that would be in vain, or on the processor.
+                if matches!(judge.admission.life(seat), Life::Ready { .. }) {
+                    self.devices.look();
+                }
+                judge.admission.lost(seat, now)
+            }
             News::Stuck => judge.admission.failed(seat, None, now),
             News::GivesWay => {
                 if let Some(engine) = &mut member.engine {
