@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use auxot_catalog::Model;
 use auxot_instance::{Host, InstanceHandle};
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ use crate::orders::Orders;
 use crate::outlook::Outlook;
 use crate::places::Places;
 use crate::refusal::Refusal;
-use crate::report::Report;
+use crate::report::{Report, Sleeper};
 use crate::shared::Shared;
 use crate::staff::Staff;
 use crate::wish::Wish;
@@ -95,6 +96,24 @@ impl Fleet {
     #[must_use]
     pub fn report(&self) -> Report {
         self.shared.report()
+    }
+
+    /// The models of the folders that nobody has asked for yet, and that a job may name: at most so many, in the order of
+    /// their names.
+    #[must_use]
+    pub fn sleepers(&self, most: usize) -> Vec<Sleeper> {
+        if !self.shared.orders().fleet.on_demand {
+            return Vec::new();
+        }
+        let judge = self.shared.lock();
+        let known = |model: &&Model| judge.members.values().any(|member| member.model.file == model.file);
+        judge.shelf.catalog.models().iter().filter(|model| !known(model)).take(most).map(Sleeper::of).collect()
+    }
+
+    /// Where nobody has said which model a job without a name means: the first of the folders, if jobs may name any.
+    /// Whether there is one.
+    pub fn take_any(&self) -> bool {
+        self.shared.take_any()
     }
 
     /// Brings the fleet's gauges up to this moment, before a scrape.

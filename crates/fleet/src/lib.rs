@@ -98,6 +98,6 @@ pub use orders::Orders;
 pub use outlook::Outlook;
 pub use places::Places;
 pub use refusal::Refusal;
-pub use report::{ModelView, Report};
+pub use report::{ModelView, Report, Sleeper};
 pub use staff::Staff;
 pub use wish::Wish;

@@ -46,6 +46,21 @@ pub struct ModelView {
     pub expected: Vec<(String, u64)>,
 }
 
+/// A model of the folders that nobody has asked for yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sleeper {
+    /// Its name.
+    pub name: String,
+    /// What it can do, in the protocol's words.
+    pub capabilities: Vec<String>,
+}
+
+impl Sleeper {
+    pub(crate) fn of(model: &Model) -> Self {
+        Self { name: model.name.clone(), capabilities: capabilities(model, model.vision) }
+    }
+}
+
 impl ModelView {
     pub(crate) fn of(member: &Member, admission: &Admission, devices: &Sample) -> Self {
         let life = admission.life(member.seat);
@@ -89,16 +104,18 @@ impl ModelView {
     /// What it can do, in the protocol's words.
     #[must_use]
     pub fn capabilities(&self) -> Vec<String> {
-        let mut words = match self.model.kind {
-            auxot_catalog::Kind::Chat => vec!["chat"],
-            auxot_catalog::Kind::Embedding => vec!["embedding"],
-            auxot_catalog::Kind::Rerank => vec!["rerank"],
-        };
-        if self.ready.as_ref().is_some_and(|ready| ready.props.vision) {
-            words.push("vision");
-        }
-        words.into_iter().map(str::to_owned).collect()
+        let vision = self.ready.as_ref().map_or(self.asleep && self.model.vision, |ready| ready.props.vision);
+        capabilities(&self.model, vision)
     }
+}
+
+fn capabilities(model: &Model, vision: bool) -> Vec<String> {
+    let kind = match model.kind {
+        auxot_catalog::Kind::Chat => "chat",
+        auxot_catalog::Kind::Embedding => "embedding",
+        auxot_catalog::Kind::Rerank => "rerank",
+    };
+    std::iter::once(kind).chain(vision.then_some("vision")).map(str::to_owned).collect()
 }
 
 fn expected(engine: &Engine) -> Vec<(String, u64)> {

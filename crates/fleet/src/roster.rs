@@ -79,6 +79,22 @@ impl Shared {
         }
     }
 
+    /// Takes in the first model of the folders, where there is no other and jobs may name any.
+    pub(crate) fn take_any(self: &Arc<Self>) -> bool {
+        let mut judge = self.lock();
+        if !judge.members.is_empty() {
+            return true;
+        }
+        let shelf = Arc::clone(&judge.shelf);
+        let talks = |model: &&Model| model.kind == auxot_catalog::Kind::Chat;
+        let models = shelf.catalog.models();
+        let first = models.iter().find(talks).or(models.first()).filter(|_| self.orders().fleet.on_demand);
+        let taken = first.is_some_and(|model| self.enrol(&mut judge, &model.name, Tenure::Demand, None).is_ok());
+        drop(judge);
+        self.changed();
+        taken
+    }
+
     /// Makes a model a member, unless it is one. Whether it is wanted is another question.
     pub(crate) fn enrol(
         self: &Arc<Self>,

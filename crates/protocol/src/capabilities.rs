@@ -67,7 +67,7 @@ pub struct ModelReport {
     pub name: String,
     /// Where its process stands.
     pub state: ModelState,
-    /// Slots of the running engine; absent while none runs.
+    /// Slots of its engine, or those that it will have once a job has it loaded; absent while neither can be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
     /// Slots that hold a job now.
@@ -76,7 +76,7 @@ pub struct ModelReport {
     /// Jobs waiting for a slot.
     #[serde(default)]
     pub queued: u32,
-    /// Context in tokens per slot.
+    /// Context in tokens per slot, in the same sense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ctx_size: Option<u32>,
     /// Memory of its process in bytes, device and host; absent when unknown.

@@ -195,6 +195,9 @@ impl Door {
         loop {
             match lane::ask_policy(&self.shared).await {
                 Ok(Some(policy)) => drop(self.shared.policy.take_in(policy, fleet).await),
+                Ok(None) if fleet.take_any() => {
+                    info!("the router has no policy for us: models are loaded as jobs name them")
+                }
                 Ok(None) => warn!("the router has no policy for us"),
                 Err(LaneEnd::KeyRefused { reason }) => return Err(RelayEnd::KeyRefused { reason }),
                 Err(LaneEnd::Drained) => {}
@@ -214,7 +217,8 @@ impl Door {
         let shared = &self.shared;
         let dispatch = *shared.dispatch.borrow();
         let report = fleet.report();
-        let slots = report.models.first().and_then(|model| model.ready.as_ref()).map(|ready| ready.props.total_slots);
+        let takes = report.models.first().filter(|model| model.ready.is_some() || model.asleep);
+        let slots = takes.map(|model| model.slots);
         let config = &shared.surroundings.config;
         // With no engine ready there is nothing new to know: the lanes stay as they are.
         let count = slots.map_or(self.lanes.len().max(1), |slots| wanted(config.connections, dispatch, slots) as usize);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use auxot_fleet::{Fleet, ModelView, Report, State};
+use auxot_fleet::{Fleet, ModelView, Report, Sleeper, State};
 use auxot_protocol::{Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState};
 
 use crate::metrics::JobSeries;
@@ -12,6 +12,8 @@ use crate::stats::{Figures, Sample, Window};
 
 /// The word that makes a router treat us as a GPU worker.
 const BACKEND: &str = "llama.cpp";
+/// So many models that nobody has asked for are told of: a heartbeat is to stay small.
+const MOST_SLEEPERS: usize = 256;
 /// Before any model is known.
 const PENDING: &str = "pending";
 
@@ -76,7 +78,7 @@ impl Telemetry {
     pub(crate) fn heartbeat(&self, fleet: &Fleet, jobs: usize) -> Heartbeat {
         let report = fleet.report();
         Heartbeat {
-            models: report.models.iter().map(|model| self.model_report(model)).collect(),
+            models: self.model_reports(&report, fleet),
             devices: devices(&report),
             jobs: u32::try_from(jobs).ok(),
         }
@@ -86,31 +88,38 @@ impl Telemetry {
     pub(crate) fn capabilities(&self, fleet: &Fleet, slots: impl FnOnce(u32) -> u32) -> Capabilities {
         let report = fleet.report();
         let primary = report.models.first();
-        let ready = primary.and_then(|model| model.ready.as_ref());
+        let takes = primary.filter(|model| model.ready.is_some() || model.asleep);
         Capabilities {
             backend: BACKEND.to_owned(),
             model: primary.map(|model| model.model.base_name.clone()).unwrap_or_default(),
-            ctx_size: ready.map_or(0, |ready| ready.props.n_ctx),
+            ctx_size: takes.map_or(0, |model| model.ctx_size),
             vram_gb: vram_gib(&report),
             parameters: primary.and_then(|model| model.model.parameters).and_then(parameters),
-            total_slots: ready.map(|ready| slots(ready.props.total_slots)),
+            total_slots: takes.map(|model| slots(model.slots)),
             model_capabilities: primary.map(ModelView::capabilities).unwrap_or_default(),
-            models: report.models.iter().map(|model| self.model_report(model)).collect(),
+            models: self.model_reports(&report, fleet),
             devices: devices(&report),
             unmet: report.unmet,
         }
     }
 
+    /// All models: those that were asked for, the primary one first, then those that sleep.
+    fn model_reports(&self, report: &Report, fleet: &Fleet) -> Vec<ModelReport> {
+        let known = report.models.iter().map(|model| self.model_report(model));
+        known.chain(fleet.sleepers(MOST_SLEEPERS).into_iter().map(sleeping)).collect()
+    }
+
     fn model_report(&self, view: &ModelView) -> ModelReport {
         let figures = self.figures(&view.model.name);
+        let takes = view.ready.is_some() || view.asleep;
         let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
         ModelReport {
             name: view.model.name.clone(),
             state: state_word(&view.status.state),
-            slots: view.ready.as_ref().map(|ready| ready.props.total_slots),
+            slots: takes.then_some(view.slots),
             slots_busy: view.slots_busy,
             queued: u32::try_from(view.waiting).unwrap_or(u32::MAX),
-            ctx_size: view.ready.as_ref().map(|ready| ready.props.n_ctx),
+            ctx_size: takes.then_some(view.ctx_size),
             memory_bytes: view.memory_bytes(),
             latency_p50_ms: figures.latency_p50.map(millis),
             latency_p95_ms: figures.latency_p95.map(millis),
@@ -119,6 +128,24 @@ impl Telemetry {
             restarts: view.status.restarts,
             capabilities: view.capabilities(),
         }
+    }
+}
+
+fn sleeping(sleeper: Sleeper) -> ModelReport {
+    ModelReport {
+        name: sleeper.name,
+        state: ModelState::Stopped,
+        slots: None,
+        slots_busy: 0,
+        queued: 0,
+        ctx_size: None,
+        memory_bytes: None,
+        latency_p50_ms: None,
+        latency_p95_ms: None,
+        ttft_p50_ms: None,
+        tokens_per_second: None,
+        restarts: 0,
+        capabilities: sleeper.capabilities,
     }
 }
 
