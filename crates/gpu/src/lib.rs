@@ -13,6 +13,9 @@
 //! of our control groups leave of it; for Apple's GPUs, which lie in that memory, the same numbers.
 //! Without any GPU the one device of a sample is the host.
 //!
+//! What changes is told in the log, once each: a device found, lost or back, and others who come to
+//! hold much more or much less of one.
+//!
 //! Three rules hold for every reading:
 //!
 //! * **Unknown is not zero.** What could not be read is `None`.
@@ -39,6 +42,7 @@ mod nvml;
 mod process;
 mod refresh;
 mod sampler;
+mod strangers;
 mod unified;
 
 pub use config::{Config, device_list};

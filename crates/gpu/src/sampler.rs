@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::inventory::{Inventory, allowed, wants_host};
 use crate::process::held_by_children;
 use crate::refresh::Refresh;
+use crate::strangers::{Change, Strangers, knows_ours};
 use crate::unified;
 
 /// More often than this nobody needs to look.
@@ -102,6 +103,7 @@ struct Looker {
     #[cfg(target_os = "linux")]
     nvidia: crate::nvml::Nvidia,
     inventory: Inventory,
+    strangers: Strangers,
     /// Said once that nothing the settings name is there.
     complained: bool,
 }
@@ -113,6 +115,7 @@ impl Looker {
             #[cfg(target_os = "linux")]
             nvidia: crate::nvml::Nvidia::new(config.nvml_path.clone()),
             inventory: Inventory::default(),
+            strangers: Strangers::default(),
             complained: false,
             config,
         }
@@ -135,10 +138,20 @@ impl Looker {
             tracing::warn!(devices = ?self.config.devices, "no device has a name or index of the setting");
             self.complained = true;
         }
+        self.tell_of_strangers(&devices, &host, taken);
         if devices.is_empty() || wants_host {
             devices.push(host.clone());
         }
         Sample { taken, devices, host }
+    }
+
+    fn tell_of_strangers(&mut self, devices: &[Device], host: &Device, now: Instant) {
+        let ours: Vec<u32> = host.processes.iter().map(|child| child.pid).collect();
+        // Without children all that is held is held by others.
+        let known = devices.iter().filter(|device| ours.is_empty() || knows_ours(device, &self.config.proc_root));
+        for Change { id, from, to } in self.strangers.changes(known, &ours, now) {
+            tracing::info!(id, from, to, "others hold much more or much less of a device");
+        }
     }
 
     #[cfg(target_os = "linux")]
