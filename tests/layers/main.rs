@@ -12,15 +12,16 @@ use serde_json::Value;
 const PLAN: &[(&str, &[&str])] = &[
     ("auxot-worker", &["settings", "relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol"]),
     ("auxot-settings", &["relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol"]),
-    ("auxot-relay", &["fleet", "llama", "protocol"]),
+    ("auxot-relay", &["fleet", "llama", "protocol", "disk"]),
     ("auxot-admin", &["fleet", "gpu"]),
-    ("auxot-fleet", &["instance", "catalog", "gpu"]),
+    ("auxot-fleet", &["instance", "catalog", "gpu", "disk"]),
     ("auxot-instance", &["llama"]),
-    ("auxot-catalog", &[]),
+    ("auxot-catalog", &["disk"]),
     ("auxot-gpu", &[]),
     ("auxot-llama", &[]),
     ("auxot-protocol", &[]),
-    ("auxot-router", &["protocol"]),
+    ("auxot-disk", &[]),
+    ("auxot-router", &["protocol", "disk"]),
 ];
 
 #[test]

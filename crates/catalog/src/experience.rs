@@ -70,7 +70,7 @@ impl Experience {
     /// When the file cannot be written; then the old one is still there.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(&self.lives)?;
-        crate::disk::replace(path, |mut file| file.write_all(&text))
+        auxot_disk::replace(path, |mut file| file.write_all(&text))
     }
 
     /// Bytes on each device the last time, in the order of the devices.

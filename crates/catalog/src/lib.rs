@@ -46,7 +46,6 @@
 mod changes;
 mod config;
 mod damaged;
-mod disk;
 mod experience;
 mod gguf;
 mod ground;
@@ -67,7 +66,6 @@ mod walk;
 pub use changes::Changes;
 pub use config::{Alias, Config};
 pub use damaged::{Damaged, Fault};
-pub use disk::replace as replace_file;
 pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use identity::Identity;

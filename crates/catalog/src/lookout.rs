@@ -13,7 +13,8 @@
 //!
 //! Not everything is told: file systems of other hosts tell only what this host does, and the system bounds how many
 //! folders are watched. Whether all is seen is known ([`Lookout::sees_all`]), and the folders are looked through now and
-//! then where it is not.
+//! then where it is not. A disk that is mounted over a folder is the one thing that is neither told nor known: what is on
+//! it is found when somebody asks for it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;

@@ -88,7 +88,7 @@ impl Shelf {
 
     /// Writes all good headers, whole or not at all: another worker may be reading or writing the same file.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        crate::disk::replace(path, |file| {
+        auxot_disk::replace(path, |file| {
             let mut file = BufWriter::new(file);
             let good = self.files.iter().filter_map(|(path, kept)| Some((path, kept, kept.header.as_ref().ok()?)));
             for (path, kept, header) in good.take(MAX_LINES) {

@@ -207,6 +207,18 @@ impl Fleet {
         }
     }
 
+    /// How often the models folders were looked through.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> u64 {
+        *self.shared.looked.borrow()
+    }
+
+    /// Whether something in them has changed since.
+    #[cfg(test)]
+    pub(crate) fn has_stirred(&self) -> bool {
+        self.shared.lock().looks.has_stirred()
+    }
+
     /// How many handles, leases and tasks share this fleet.
     #[cfg(test)]
     pub(crate) fn holders(&self) -> usize {

@@ -75,7 +75,7 @@ impl Looks {
         }
     }
 
-    fn has_stirred(&self) -> bool {
+    pub(crate) fn has_stirred(&self) -> bool {
         self.lookout.as_ref().is_some_and(|lookout| lookout.has_stirred())
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auxot_gpu::Sample;
+use auxot_gpu::{HOST, Sample};
 use metrics::{Unit, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::report::Report;
@@ -68,7 +68,7 @@ pub(crate) fn publish(report: &Report) {
         }
         if model.status.pid.is_none() {
             // No process holds nothing: known, so it is said.
-            for device in report.devices.devices.iter().map(|device| device.id.clone()).chain(["host".to_owned()]) {
+            for device in report.devices.devices.iter().map(|device| device.id.clone()).chain([HOST.to_owned()]) {
                 gauge!(VRAM_USED, "model" => name.clone(), "device" => device).set(0.0);
             }
         }
@@ -89,7 +89,7 @@ pub(crate) fn forget(model: &str, devices: &Sample) {
     for series in [MODEL_LOADED, SLOTS, SLOTS_BUSY, WAITING] {
         gauge!(series, "model" => model.to_owned()).set(0.0);
     }
-    for device in devices.devices.iter().map(|device| device.id.clone()).chain(["host".to_owned()]) {
+    for device in devices.devices.iter().map(|device| device.id.clone()).chain([HOST.to_owned()]) {
         gauge!(VRAM_USED, "model" => model.to_owned(), "device" => device).set(0.0);
     }
 }

@@ -100,7 +100,7 @@ impl Remembered {
     /// Replaces the file whole, so that a crash leaves the old one.
     fn write(&self, entries: &[Entry]) -> std::io::Result<()> {
         let text = serde_json::to_vec_pretty(entries)?;
-        auxot_catalog::replace_file(&self.path, |mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+        auxot_disk::replace(&self.path, |mut file| file.write_all(&text).and_then(|()| file.sync_all()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auxot_catalog::Model;
-use auxot_gpu::{Kind, Sample};
+use auxot_gpu::{HOST, Kind, Sample};
 use auxot_instance::{Ready, State, Status};
 
 use crate::engine::Engine;
@@ -149,7 +149,7 @@ pub(crate) fn memory_of(engine: &Engine, devices: &Sample) -> Vec<(String, u64)>
     });
     let mut holds: Vec<(String, u64)> = on_devices.collect();
     if holds.is_empty() && engine.placement.shares.is_empty() {
-        holds.extend(auxot_gpu::resident_bytes(pid).map(|bytes| ("host".to_owned(), bytes)));
+        holds.extend(auxot_gpu::resident_bytes(pid).map(|bytes| (HOST.to_owned(), bytes)));
     }
     holds
 }

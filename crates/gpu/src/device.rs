@@ -128,6 +128,12 @@ impl fmt::Display for Kind {
 }
 
 impl Device {
+    /// Whether it is the host's own memory.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.kind == Kind::Host
+    }
+
     /// What all processes but ours hold, in bytes; `None` where that cannot be told. What the driver keeps for itself is
     /// theirs too: nobody of us can have it.
     #[must_use]

@@ -5,8 +5,8 @@ use sysinfo::System;
 use crate::config::Config;
 use crate::device::{Device, Sample};
 
-/// The id of the host's memory among devices.
-pub(crate) const HOST: &str = "host";
+/// The id of the host's own memory among devices.
+pub const HOST: &str = "host";
 
 /// Reads the host's memory.
 pub(crate) struct Host {

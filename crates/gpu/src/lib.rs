@@ -47,6 +47,7 @@ mod unified;
 
 pub use config::{Config, device_list};
 pub use device::{Device, Kind, Mask, ProcessUse, Sample};
+pub use host::HOST;
 pub use process::resident_bytes;
 pub use refresh::Refresh;
 pub use sampler::{Sampler, look};

@@ -12,8 +12,8 @@ use crate::output::{Ring, Told};
 
 /// First pause between two looks at a loading child: a tiny model is ready after 20 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// Longest pause: readiness is published within 25 ms of being true.
-const LAST_PAUSE: Duration = Duration::from_millis(25);
+/// Longest pause: readiness is published within 25 ms of being true, the look and the proof included.
+const LAST_PAUSE: Duration = Duration::from_millis(20);
 /// Pause where the child tells its state by itself; a look now and then covers a line that got lost.
 const TOLD_PAUSE: Duration = Duration::from_secs(1);
 /// One look. A loading engine answers 503 in a millisecond.

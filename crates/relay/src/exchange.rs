@@ -328,7 +328,9 @@ impl Exchange {
                 self.outlet.revoke();
                 self.outlet.begin_again(self.answer.transcript().len());
             }
-            let Some(frame) = frame else { return ending };
+            let Some(mut frame) = frame else { return ending };
+            // It is kept for a while, and counted by its length; writing it has left up to as much again behind it.
+            frame.shrink_to_fit();
             self.last_words = Some(frame.into());
             match self.said(ending.is_called_off()).await {
                 Ok(()) => return ending,

@@ -5,7 +5,6 @@
 //! remembers what it was told last time never needs that connection.
 
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use auxot_protocol::Policy;
@@ -34,16 +33,10 @@ impl Memo {
         serde_json::from_str(&text).ok()
     }
 
-    /// Keeps a policy for the next start; replaces the file whole, so that a crash leaves the old one.
+    /// Keeps a policy for the next start. What a router wishes for is nobody else's business.
     pub(crate) fn keep(&self, policy: &Policy) -> std::io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        // Ours alone: what a router wishes for is nobody else's business.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let part = self.path.with_extension("part");
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        file.write_all(serde_json::to_string_pretty(policy)?.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&part, &self.path)
+        let text = serde_json::to_vec_pretty(policy)?;
+        auxot_disk::replace(&self.path, |mut file| file.write_all(&text).and_then(|()| file.sync_all()))
     }
 }
 

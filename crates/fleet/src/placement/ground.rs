@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+pub(super) use auxot_gpu::HOST;
 use auxot_gpu::{Device, Kind, Mask, Sample};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Placement, Share};
 
 const MIB: u64 = 1 << 20;
-/// The host's memory among devices.
-pub(super) const HOST: &str = "host";
 
 /// All places where models can lie.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

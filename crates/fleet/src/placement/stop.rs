@@ -1,5 +1,6 @@
 //! Whose end would make room, in the order in which they may be asked to go.
 
+use super::ground::HOST;
 use super::{Demand, Ground, Known, Misfit, Placement, Rules, plan};
 
 /// A loaded model, as far as its memory is concerned.
@@ -56,7 +57,7 @@ pub fn make_room(
         }
     }
     let placement = without(&gone)?;
-    let frees = gone.iter().flat_map(|at| tenants[*at].holds).filter(|(device, _)| device != "host");
+    let frees = gone.iter().flat_map(|at| tenants[*at].holds).filter(|(device, _)| device != HOST);
     let frees = frees.map(|(_, bytes)| bytes).sum();
     let models = gone.iter().map(|at| tenants[*at].model.to_owned()).collect();
     Ok((placement, Some(Stop { models, at: gone, frees })))

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::house::{House, wish};
 use crate::Outlook;
 
+/// Longer than it takes to look at a change, shorter than between two looks.
+const SOON: Duration = Duration::from_secs(5);
 /// Longer than between two looks.
 const LATER: Duration = Duration::from_secs(31);
 
@@ -34,13 +36,29 @@ async fn a_missing_model_is_loaded_when_its_file_comes() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_looks_for_its_model_itself_but_not_all_the_time() {
     let house = House::new(&[], &[], None);
-    house.settle().await;
+    // That the folders are watched from now on is a reason to look, once.
+    tokio::time::sleep(SOON).await;
     assert_eq!(house.fleet.outlook(), Outlook::Nothing);
-    house.put("one-q8_0");
-    // Whether the folders have told of it by now or not: they were looked through a moment ago.
-    let told = house.fleet.wish(wish("one-q8_0", 2)).await;
-    assert!(told.iter().all(|gap| gap.contains("cannot find model one-q8_0")), "{told:?}");
+    let looks = house.fleet.looks();
+    for _ in 0..3 {
+        let told = house.fleet.wish(wish("one-q8_0", 2)).await;
+        assert!(told[0].contains("cannot find model one-q8_0"), "{told:?}");
+    }
+    assert_eq!(house.fleet.looks(), looks, "the folders were looked through a moment ago");
     tokio::time::advance(LATER).await;
+    house.put("one-q8_0");
+    assert!(house.fleet.wish(wish("one-q8_0", 2)).await.is_empty());
+    assert_eq!(house.state("one-q8_0"), "starting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_just_come_is_looked_for_however_short_the_last_look_is_ago() {
+    let house = House::new(&[], &[], None);
+    tokio::time::sleep(SOON).await;
+    house.put("one-q8_0");
+    while !house.fleet.has_stirred() {
+        tokio::task::yield_now().await;
+    }
     assert!(house.fleet.wish(wish("one-q8_0", 2)).await.is_empty());
     assert_eq!(house.state("one-q8_0"), "starting");
 }

@@ -76,70 +76,101 @@ impl Lanes {
     }
 }
 
+/// The table beside what it must hold.
+struct Model {
+    table: Table,
+    lanes: Lanes,
+    running: Vec<Running>,
+    /// The last ending of each id that a lane has: its conversation and that lane.
+    ended: BTreeMap<u8, (u8, usize)>,
+}
+
+impl Model {
+    fn new() -> Self {
+        Self { table: Table::default(), lanes: Lanes::new(), running: Vec::new(), ended: BTreeMap::new() }
+    }
+
+    /// The rounds of a job that the table has.
+    fn current(&mut self, id: u8) -> impl Iterator<Item = &mut Running> {
+        self.running.iter_mut().filter(move |run| run.id == id && run.current)
+    }
+
+    fn ask(&mut self, id: u8, conversation: u8, at: usize) -> Result<(), TestCaseError> {
+        let (order, lane) = (order(id, conversation), self.lanes.1[at]);
+        let outbox = self.lanes.0[lane].0.clone();
+        let known = self.table.ask(&order, &outbox);
+        if self.ended.get(&id).is_some_and(|(of, by)| *of == conversation && *by != lane) {
+            prop_assert_eq!(known, Some(Known::Ended("words".into())));
+            self.ended.insert(id, (conversation, lane));
+        } else if let Some(run) = self.current(id).find(|run| !run.cancelled && run.conversation == conversation) {
+            prop_assert_eq!(known, Some(if run.lane == lane { Known::Here } else { Known::Moved }));
+            run.lane = lane;
+        } else {
+            prop_assert_eq!(known, None);
+            self.begin(id, &order, conversation, lane)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, id: u8, order: &Order, conversation: u8, lane: usize) -> Result<(), TestCaseError> {
+        let (mover, moves) = watch::channel(self.lanes.0[lane].0.clone());
+        let cancel = CancellationToken::new();
+        let (round, replaced) = self.table.begin(&id.to_string(), order.fingerprint, cancel.clone(), mover);
+        prop_assert_eq!(replaced, self.current(id).next().is_some());
+        self.current(id).for_each(|run| (run.cancelled, run.current) = (true, false));
+        self.ended.remove(&id);
+        self.running.push(Running { round, id, conversation, lane, cancelled: false, current: true, cancel, moves });
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: u8) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.table.cancel(&id.to_string()), self.current(id).next().is_some());
+        self.current(id).for_each(|run| run.cancelled = true);
+        Ok(())
+    }
+
+    fn end(&mut self, at: usize, said: bool) {
+        if self.running.is_empty() {
+            return;
+        }
+        let run = self.running.swap_remove(at % self.running.len());
+        if said && !run.cancelled {
+            let lane = self.lanes.0[run.lane].0.clone();
+            self.table.ended.keep(&order(run.id, run.conversation), "words".into(), lane, WINDOW);
+            self.ended.insert(run.id, (run.conversation, run.lane));
+        }
+        self.table.leave(&run.id.to_string(), run.round);
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.table.len(), self.running.iter().filter(|run| run.current).count());
+        for run in &self.running {
+            prop_assert_eq!(run.cancel.is_cancelled(), run.cancelled);
+            if run.current {
+                let asked = &self.lanes.0[run.lane].0;
+                prop_assert!(run.moves.borrow().is_same_lane(asked), "it belongs to who asked last");
+            }
+        }
+        for lane in self.lanes.1 {
+            let busy = self.running.iter().any(|run| run.current && run.lane == lane);
+            prop_assert_eq!(self.table.is_busy(&self.lanes.0[lane].0), busy);
+        }
+        Ok(())
+    }
+}
+
 proptest! {
     #[test]
     fn the_guarantees_hold_under_any_order(ops in ops()) {
-        let (mut table, mut lanes) = (Table::default(), Lanes::new());
-        let mut running: Vec<Running> = Vec::new();
-        // The last ending of each id that a lane has: its conversation and that lane.
-        let mut ended: BTreeMap<u8, (u8, usize)> = BTreeMap::new();
+        let mut model = Model::new();
         for op in ops {
             match op {
-                Op::Ask(id, conversation, at) => {
-                    let (order, lane) = (order(id, conversation), lanes.1[at]);
-                    let outbox = lanes.0[lane].0.clone();
-                    let known = table.ask(&order, &outbox);
-                    let repeats = ended.get(&id).filter(|(of, by)| *of == conversation && *by != lane);
-                    let here = running.iter_mut().find(|run| run.id == id && run.current && !run.cancelled && run.conversation == conversation);
-                    match (repeats.is_some(), here) {
-                        (true, _) => {
-                            prop_assert_eq!(known, Some(Known::Ended("words".into())));
-                            ended.insert(id, (conversation, lane));
-                        }
-                        (false, Some(run)) => {
-                            prop_assert_eq!(known, Some(if run.lane == lane { Known::Here } else { Known::Moved }));
-                            run.lane = lane;
-                        }
-                        (false, None) => {
-                            prop_assert_eq!(known, None);
-                            let (cancel, (mover, moves)) = (CancellationToken::new(), watch::channel(outbox));
-                            let (round, replaced) = table.begin(&id.to_string(), order.fingerprint, cancel.clone(), mover);
-                            prop_assert_eq!(replaced, running.iter().any(|run| run.id == id && run.current));
-                            for run in running.iter_mut().filter(|run| run.id == id && run.current) {
-                                (run.cancelled, run.current) = (true, false);
-                            }
-                            ended.remove(&id);
-                            running.push(Running { round, id, conversation, lane, cancelled: false, current: true, cancel, moves });
-                        }
-                    }
-                }
-                Op::Cancel(id) => {
-                    prop_assert_eq!(table.cancel(&id.to_string()), running.iter().any(|run| run.id == id && run.current));
-                    running.iter_mut().filter(|run| run.id == id && run.current).for_each(|run| run.cancelled = true);
-                }
-                Op::End(at, said) if !running.is_empty() => {
-                    let run = running.swap_remove(at % running.len());
-                    if said && !run.cancelled {
-                        let lane = lanes.0[run.lane].0.clone();
-                        table.ended.keep(&order(run.id, run.conversation), "words".into(), lane, WINDOW);
-                        ended.insert(run.id, (run.conversation, run.lane));
-                    }
-                    table.leave(&run.id.to_string(), run.round);
-                }
-                Op::End(..) => {}
-                Op::Lose(at) => lanes.lose(at),
+                Op::Ask(id, conversation, at) => model.ask(id, conversation, at)?,
+                Op::Cancel(id) => model.cancel(id)?,
+                Op::End(at, said) => model.end(at, said),
+                Op::Lose(at) => model.lanes.lose(at),
             }
-            prop_assert_eq!(table.len(), running.iter().filter(|run| run.current).count());
-            for run in &running {
-                prop_assert_eq!(run.cancel.is_cancelled(), run.cancelled);
-                if run.current {
-                    prop_assert!(run.moves.borrow().is_same_lane(&lanes.0[run.lane].0), "it belongs to who asked last");
-                }
-            }
-            for at in 0..LANES {
-                let busy = running.iter().any(|run| run.current && run.lane == lanes.1[at]);
-                prop_assert_eq!(table.is_busy(&lanes.0[lanes.1[at]].0), busy);
-            }
+            model.check()?;
         }
     }
 }

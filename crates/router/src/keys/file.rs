@@ -1,8 +1,8 @@
 //! The key file: readable by its owner only, added to and never written over.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -107,10 +107,7 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
     if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
         return Err(FileError::Name(name.to_owned()));
     }
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = auxot_disk::folder_of(path);
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error("create", path, error))?;
     let lock = File::open(folder).map_err(|error| io_error("lock", path, error))?;
     lock.lock().map_err(|error| io_error("lock", path, error))?;
@@ -137,18 +134,7 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
 
 /// Puts `text` in the place of `path`, durably.
 fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(".new");
-    let beside = folder.join(name);
-    // Left over from a crash: we hold the lock, so nobody is writing it.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    auxot_disk::replace(path, |mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))?;
     File::open(folder)?.sync_all()
 }
 

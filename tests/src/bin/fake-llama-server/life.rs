@@ -148,52 +148,74 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
     log::line('I', "srv", "llama_server: model loaded");
     log::line('I', "srv", &format!("llama_server: listening on {shown}"));
     engine.report.say("ready", json!({}));
-    let mut lost = !engine.switches.lose_first_term;
-    // In child mode the engine waits for the thread that reads stdin, and only the order to exit ends that thread: a
-    // TERM alone leaves a process that serves nobody and stays.
-    let mut told = orders.is_none();
-    let (mut served, mut signalled) = (false, false);
+    let mut ending = Ending::new(engine, orders.is_none());
     loop {
-        if served && told {
+        if ending.served && ending.told {
             return 0;
         }
-        let mut ordered = false;
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        let ordered = tokio::select! {
+            _ = term.recv() => false,
+            _ = int.recv() => false,
             order = next_order(&mut orders) => match order {
                 Order::Exit => {
-                    told = true;
+                    ending.told = true;
                     if engine.switches.lose_order {
                         continue;
                     }
-                    ordered = true;
+                    true
                 }
                 Order::End => return 1,
             },
             Some(_) = serving.join_next() => {
-                served = true;
+                ending.served = true;
                 engine.report.say("served", json!({}));
                 continue;
             }
+        };
+        if let Some(code) = ending.asked(ordered) {
+            return code;
         }
-        engine.report.say("term", json!({}));
-        if engine.switches.ignore_sigterm {
-            continue;
+    }
+}
+
+/// How far the end of a life has come.
+struct Ending<'a> {
+    engine: &'a Engine,
+    /// A first signal need not be lost any more.
+    lost: bool,
+    /// In child mode the engine waits for the thread that reads stdin, and only the order to exit ends that thread: a
+    /// TERM alone leaves a process that serves nobody and stays.
+    told: bool,
+    /// The last connection is gone.
+    served: bool,
+    signalled: bool,
+}
+
+impl<'a> Ending<'a> {
+    fn new(engine: &'a Engine, told: bool) -> Self {
+        Self { engine, lost: !engine.switches.lose_first_term, told, served: false, signalled: false }
+    }
+
+    /// A signal, or an order, to end; gives the exit code if that is at once.
+    fn asked(&mut self, ordered: bool) -> Option<u8> {
+        self.engine.report.say("term", json!({}));
+        if self.engine.switches.ignore_sigterm {
+            return None;
         }
-        if served {
+        if self.served {
             // The order that the last thread waited for; or the second signal.
             if !ordered {
-                return 1;
+                return Some(1);
             }
-        } else if !lost {
-            lost = true;
-        } else if engine.phase.send_replace(Phase::Stopping) == Phase::Stopping && signalled && !ordered {
+        } else if !self.lost {
+            self.lost = true;
+        } else if self.engine.phase.send_replace(Phase::Stopping) == Phase::Stopping && self.signalled && !ordered {
             log::line('W', "srv", "Received second interrupt, terminating immediately.");
-            return 1;
+            return Some(1);
         }
         // A TERM behind an order is the first one all the same: they come together, in any order.
-        signalled |= !ordered;
+        self.signalled |= !ordered;
+        None
     }
 }
 
