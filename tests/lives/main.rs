@@ -7,6 +7,7 @@ mod files;
 mod fits;
 mod liveness;
 mod models;
+mod settings;
 mod stops;
 
 use std::time::Duration;

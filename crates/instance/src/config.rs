@@ -102,6 +102,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The longest that a stop without drain can take.
+    #[must_use]
+    pub fn stop_worst_case(&self) -> Duration {
+        self.policy(0).stop_worst_case()
+    }
+
     /// The numbers the machine decides by.
     pub(crate) fn policy(&self, seed: u64) -> Policy {
         Policy {

@@ -6,7 +6,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use tracing::info;
 
@@ -116,11 +115,6 @@ impl Host {
     /// What the engine can do.
     pub fn engine(&self) -> &Engine {
         &self.shared.engine
-    }
-
-    /// The longest a stop without drain can take.
-    pub fn stop_worst_case(&self) -> Duration {
-        self.config().policy(0).stop_worst_case()
     }
 }
 

@@ -95,8 +95,8 @@ impl Relay {
         self.policy.recalled()
     }
 
-    /// Serves until `drain` resolves, then finishes the jobs within `drain_timeout`; or until the key is refused.
-    pub async fn run(self, fleet: Fleet, drain: impl Future<Output = ()>, drain_timeout: Duration) -> RelayEnd {
+    /// Serves until `drain` resolves, then finishes the jobs within the time that it gives; or until the key is refused.
+    pub async fn run(self, fleet: Fleet, drain: impl Future<Output = Duration>) -> RelayEnd {
         let (sends_progress, progress_wanted) = watch::channel(false);
         let surroundings = Arc::new(Surroundings {
             fleet: fleet.clone(),
@@ -124,11 +124,11 @@ impl Relay {
         });
         let mut door = Door { shared, tasks: JoinSet::new(), lanes: BTreeMap::new(), sends_progress };
         tokio::pin!(drain);
-        tokio::select! {
+        let limit = tokio::select! {
             end = door.keep_open(&fleet) => return end,
-            () = &mut drain => {}
-        }
-        door.drain(drain_timeout).await
+            limit = &mut drain => limit,
+        };
+        door.drain(limit).await
     }
 }
 

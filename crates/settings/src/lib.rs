@@ -21,7 +21,11 @@
 //! After the types come our own rules (`validate.rs`). Everything wrong is reported together, as
 //! `source: key: what is wrong, what to do`; the value of a secret is never quoted. A secret is what a
 //! section does not serialise, so a new one cannot be forgotten here.
+//!
+//! The same sources can be read again while the worker runs. What differs is then told key by key, with when it can come
+//! into force (`change.rs`): the doors, the devices and the log are opened once, all else can be taken over at once.
 
+mod change;
 mod effective;
 mod entry;
 mod explain;
@@ -38,6 +42,7 @@ mod tree;
 mod validate;
 mod variables;
 
+pub use change::{Change, When};
 pub use effective::default_text;
 pub use fault::{Fault, Faults, Origin};
 pub use load::{Given, Loaded, Sources, load};

@@ -39,6 +39,8 @@ pub struct Sources {
     pub environment: Vec<(OsString, OsString)>,
     /// `--config`, which wins over `AUXOT_CONFIG`.
     pub config: Option<PathBuf>,
+    /// The file that an earlier reading found, though nobody named it: it must still be there.
+    pub found: Option<PathBuf>,
     /// The other flags.
     pub flags: Vec<Given>,
 }
@@ -47,7 +49,7 @@ impl Sources {
     /// The sources of a program without a command line.
     #[must_use]
     pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        Self { environment: environment.into_iter().collect(), config: None, flags: Vec::new() }
+        Self { environment: environment.into_iter().collect(), ..Self::default() }
     }
 
     fn variable(&self, name: &str) -> Option<PathBuf> {
@@ -55,10 +57,11 @@ impl Sources {
         found.filter(|(_, value)| !value.is_empty()).map(|(_, value)| PathBuf::from(value))
     }
 
-    /// The file that somebody named, and who did.
+    /// The file that must be there, and who says so.
     fn named_file(&self) -> Option<(PathBuf, Origin)> {
         let flag = self.config.clone().map(|path| (path, Origin::Flag("config".to_owned())));
-        flag.or_else(|| self.variable(CONFIG).map(|path| (path, Origin::Variable(CONFIG.to_owned()))))
+        let named = flag.or_else(|| self.variable(CONFIG).map(|path| (path, Origin::Variable(CONFIG.to_owned()))));
+        named.or_else(|| self.found.clone().map(|path| (path.clone(), at(&path))))
     }
 
     /// Where the file is looked for when nobody names one; the first that exists is read.

@@ -66,7 +66,8 @@ fn others<T: DeserializeOwned>(entry: &Entry) -> Vec<Value> {
     readings
 }
 
-fn whole(number: &Num) -> Option<u128> {
+/// The number, if it is whole and not negative.
+pub(crate) fn whole(number: &Num) -> Option<u128> {
     number.to_u128().or_else(|| number.to_i128().and_then(|signed| u128::try_from(signed).ok()))
 }
 

@@ -40,6 +40,16 @@ impl Settings {
         Self::load_for(sources, Purpose::Serving)
     }
 
+    /// Reads the same sources once more, the very file of the first time among them.
+    ///
+    /// A file that is missing now is a fault and not the end of all that it said: an editor may be replacing it.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_again(sources: &Sources, running: &Loaded<Self>) -> Result<Loaded<Self>, Faults> {
+        Self::load(&Sources { found: running.file.clone(), ..sources.clone() })
+    }
+
     /// The same for a command that only looks at models and devices: it needs neither router nor key nor engine.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
+mod changes;
 mod documented;
 mod effective;
 mod faults;

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod core_dumps;
 mod logging;
+mod reload;
 mod shutdown;
 mod worker;
 
@@ -32,7 +33,6 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    drop(sources);
     let log = match logging::start(&settings.value.log) {
         Ok(log) => log,
         Err(fault) => {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = worker::run(*settings, &log);
+    let code = worker::run(*settings, sources, &log);
     // The last lines are written before the process ends.
     drop(log);
     code

@@ -1,8 +1,7 @@
-//! The signals of an operator: the first that asks for the end drains, the second ends now; SIGHUP mends what it can.
+//! The signals of an operator: the first that asks for the end drains, the second ends now; SIGHUP asks to look again.
 
-use auxot_fleet::Fleet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::info;
 
 /// Hears SIGTERM and SIGINT from the moment it is made, so that none is lost during the start.
 #[derive(Debug)]
@@ -35,14 +34,9 @@ impl HangUps {
         Ok(Self(signal(SignalKind::hangup())?))
     }
 
-    /// At each one, gives every model that has failed, or that waits for its next try, another chance now.
-    pub(crate) async fn serve(mut self, fleet: Fleet) {
-        while self.0.recv().await.is_some() {
-            let models = fleet.reset_failed();
-            warn!(
-                models,
-                "SIGHUP: failed models get another chance; cannot read the settings again while running, restart for that"
-            );
-        }
+    /// Resolves at the next one.
+    pub(crate) async fn next(&mut self) {
+        // The stream of a signal does not end.
+        self.0.recv().await;
     }
 }

@@ -18,13 +18,14 @@ use auxot_fleet::{Devices, Fleet, Orders, Places, Sample, Staff};
 use auxot_gpu::Sampler;
 use auxot_instance::Host;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
-use auxot_settings::{Loaded, Settings};
+use auxot_settings::{Loaded, Settings, Sources};
 use nix::sys::stat::Mode;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::logging::Log;
+use crate::reload::{Limits, Reload};
 use crate::shutdown::{HangUps, Shutdown};
 
 /// The router refuses our key: the operator must act, so a service manager need not try again (`EX_NOPERM`).
@@ -35,8 +36,8 @@ const EXIT_UNAVAILABLE: u8 = 69;
 /// How long the start waits for the first reading of the devices.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
-/// Runs the worker to its end.
-pub(crate) fn run(settings: Loaded<Settings>, log: &Log) -> ExitCode {
+/// Runs the worker to its end; the settings can be read again from `sources`.
+pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> ExitCode {
     // Whatever we or our engines make, sockets included, is ours alone.
     nix::sys::stat::umask(Mode::S_IRWXG | Mode::S_IRWXO);
     // One thread: the token path has no cross-thread wake-ups, and an idle worker stays small. What
@@ -53,7 +54,7 @@ pub(crate) fn run(settings: Loaded<Settings>, log: &Log) -> ExitCode {
         // Tasks, and nothing in this future itself: each wake-up of it would be a system call more.
         let (mut beside, mut serving) = (JoinSet::new(), JoinSet::new());
         beside.spawn(lines);
-        serving.spawn(serve(settings));
+        serving.spawn(serve(settings, sources));
         match serving.join_next().await {
             Some(Ok(Ok(code))) => code,
             Some(Ok(Err(fault))) => {
@@ -69,23 +70,25 @@ pub(crate) fn run(settings: Loaded<Settings>, log: &Log) -> ExitCode {
     code
 }
 
-async fn serve(settings: Loaded<Settings>) -> anyhow::Result<ExitCode> {
+async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<ExitCode> {
     let mut shutdown = Shutdown::listen().context("cannot listen for signals")?;
     let hang_ups = HangUps::listen().context("cannot listen for signals")?;
     for reason in &settings.ignored {
         warn!(reason, "setting ignored");
     }
     info!(version = env!("CARGO_PKG_VERSION"), file = ?settings.file, "auxot-worker starts");
+    let reload = Reload::new(sources, settings.clone(), hang_ups);
     let opened = tokio::select! {
         opened = open(settings.value) => opened?,
         () = shutdown.asked() => return Ok(ExitCode::SUCCESS),
     };
-    let Rooms { fleet, staff, relay, server, recorder, drain_timeout, stop_worst_case, sampler } = opened;
+    let Rooms { fleet, staff, relay, server, recorder, sampler } = opened;
+    let limits = reload.limits();
     // The staff, the endpoint and the sampler live until the last engine is gone.
     let beside =
-        async { tokio::join!(staff.run(), server.serve(recorder, fleet.clone()), hang_ups.serve(fleet.clone())) };
+        async { tokio::join!(staff.run(), server.serve(recorder, fleet.clone()), reload.serve(fleet.clone())) };
     tokio::pin!(beside);
-    let closing = close(&mut shutdown, relay, &fleet, drain_timeout, stop_worst_case);
+    let closing = close(&mut shutdown, relay, &fleet, limits);
     let code = tokio::select! {
         code = closing => code,
         _ = &mut beside => ExitCode::FAILURE,
@@ -103,8 +106,6 @@ struct Rooms {
     server: Server,
     recorder: Recorder,
     sampler: Sampler,
-    drain_timeout: Duration,
-    stop_worst_case: Duration,
 }
 
 async fn open(settings: Settings) -> anyhow::Result<Rooms> {
@@ -127,8 +128,6 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let (catalog, host, ()) = tokio::join!(scan, Host::open(settings.engine.clone()), first_look(&mut devices));
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
-    let drain_timeout = settings.fleet.drain_timeout;
-    let stop_worst_case = host.stop_worst_case();
     let wish = relay.recalled_wish();
     let places = Places { catalog: Arc::new(catalog), state };
     let orders = Orders {
@@ -140,7 +139,7 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.ask());
     let (fleet, staff) = Fleet::open(orders, host, places, devices, wish);
-    Ok(Rooms { fleet, staff, relay, server, recorder, sampler, drain_timeout, stop_worst_case })
+    Ok(Rooms { fleet, staff, relay, server, recorder, sampler })
 }
 
 /// Waits until the devices have been read once: sizes and places are decided by them. A driver that hangs must not
@@ -178,32 +177,28 @@ fn scan(files: &auxot_catalog::Config, index: &Path) -> Catalog {
 }
 
 /// Serves until a signal or a refused key, then drains and stops; a second signal cuts both short.
-async fn close(
-    shutdown: &mut Shutdown,
-    relay: Relay,
-    fleet: &Fleet,
-    drain_timeout: Duration,
-    stop_worst_case: Duration,
-) -> ExitCode {
-    let (ask_drain, drain_asked) = oneshot::channel::<()>();
+async fn close(shutdown: &mut Shutdown, relay: Relay, fleet: &Fleet, limits: watch::Receiver<Limits>) -> ExitCode {
+    let (ask_drain, drain_asked) = oneshot::channel::<Duration>();
     let drain = async {
         // The sender is never dropped unsent while this is awaited.
-        let _ = drain_asked.await;
+        drain_asked.await.unwrap_or_default()
     };
-    let relaying = relay.run(fleet.clone(), drain, drain_timeout);
+    let relaying = relay.run(fleet.clone(), drain);
     tokio::pin!(relaying);
     let end = tokio::select! {
         end = &mut relaying => end,
         () = shutdown.asked() => {
-            info!(from = "serving", to = "draining", limit_s = drain_timeout.as_secs_f64(), "worker");
+            let limit = limits.borrow().drain;
+            info!(from = "serving", to = "draining", limit_s = limit.as_secs_f64(), "worker");
             fleet.freeze();
-            let _ = ask_drain.send(());
+            let _ = ask_drain.send(limit);
             tokio::select! {
                 end = &mut relaying => end,
                 () = shutdown.asked() => return killed(fleet),
             }
         }
     };
+    let stop_worst_case = limits.borrow().stop;
     info!(from = "draining", to = "stopping", limit_s = stop_worst_case.as_secs_f64(), "worker");
     tokio::select! {
         () = fleet.stop(Duration::ZERO) => {}

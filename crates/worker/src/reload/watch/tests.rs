@@ -1,0 +1,137 @@
+//! A true file, watched while it changes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use tokio::time::timeout;
+
+use super::*;
+
+/// Longer than the system takes to tell anything on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Watched {
+    home: tempfile::TempDir,
+    watch: Watch,
+}
+
+impl Watched {
+    /// The file `file` in a folder of its own, which `prepare` fills.
+    async fn new(prepare: impl FnOnce(&Path)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        prepare(home.path());
+        let mut watched = Self { home, watch: Watch::open() };
+        watched.follow().await;
+        watched
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    async fn follow(&mut self) {
+        let file = self.path("file");
+        self.watch.follow(Some(&file)).await;
+    }
+
+    /// How much news mattered, of all until now.
+    async fn told(&mut self) -> usize {
+        let last = self.home.path().join("last");
+        File::create(&last).unwrap();
+        fs::remove_file(&last).unwrap();
+        let mut told = 0;
+        loop {
+            let next = self.watch.eyes.as_mut().unwrap().1.next();
+            let event = timeout(DEADLINE, next).await.expect("no news").unwrap().unwrap();
+            if event.mask.contains(EventMask::DELETE) && event.name.as_deref() == last.file_name() {
+                return told;
+            }
+            told += usize::from(self.watch.matters(&event).await);
+        }
+    }
+}
+
+fn plain(folder: &Path) {
+    fs::write(folder.join("file"), "old").unwrap();
+}
+
+#[tokio::test]
+async fn a_file_is_told_when_it_is_whole_replaced_gone_and_readable() {
+    let mut watched = Watched::new(plain).await;
+    let path = watched.path("file");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(b"ne").unwrap();
+    assert_eq!(watched.told().await, 0, "somebody is still writing it");
+    file.write_all(b"w").unwrap();
+    drop(file);
+    assert_eq!(watched.told().await, 1);
+    fs::write(watched.path("draft"), "newer").unwrap();
+    assert_eq!(watched.told().await, 0, "another file");
+    fs::rename(watched.path("draft"), &path).unwrap();
+    assert_eq!(watched.told().await, 1);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(watched.told().await, 1);
+    let file = File::create(&path).unwrap();
+    assert_eq!(watched.told().await, 0, "somebody is still writing it");
+    drop(file);
+    assert_eq!(watched.told().await, 1);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(watched.told().await, 1);
+    fs::hard_link(&path, watched.path("other")).unwrap();
+    fs::remove_file(&path).unwrap();
+    watched.told().await;
+    fs::hard_link(watched.path("other"), &path).unwrap();
+    assert!(watched.told().await > 0, "nobody writes it");
+}
+
+#[tokio::test]
+async fn a_link_on_the_way_that_leads_elsewhere_is_told() {
+    let mut watched = Watched::new(|home| {
+        fs::create_dir_all(home.join("v1")).unwrap();
+        fs::create_dir_all(home.join("v2")).unwrap();
+        plain(&home.join("v1"));
+        plain(&home.join("v2"));
+        symlink("v1", home.join("data")).unwrap();
+        symlink("data/file", home.join("file")).unwrap();
+    })
+    .await;
+    symlink("v2", watched.path("draft")).unwrap();
+    fs::rename(watched.path("draft"), watched.path("data")).unwrap();
+    assert_eq!(watched.told().await, 1);
+    watched.follow().await;
+    assert_eq!(watched.watch.posts.len(), 2, "v1 is not watched any more");
+    fs::write(watched.path("v1/file"), "nobody's").unwrap();
+    assert_eq!(watched.told().await, 0);
+    fs::write(watched.path("v2/file"), "new").unwrap();
+    // News of two folders come in the order in which they happened.
+    assert_eq!(watched.told().await, 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_goes_is_told_and_followed_when_it_is_there_again() {
+    let mut watched = Watched::new(|home| {
+        fs::create_dir_all(home.join("folder")).unwrap();
+        plain(&home.join("folder"));
+        symlink("folder/file", home.join("file")).unwrap();
+    })
+    .await;
+    fs::remove_dir_all(watched.path("folder")).unwrap();
+    assert!(watched.told().await > 0);
+    watched.follow().await;
+    fs::create_dir_all(watched.path("folder")).unwrap();
+    assert_eq!(watched.told().await, 1);
+    watched.follow().await;
+    plain(&watched.path("folder"));
+    assert_eq!(watched.told().await, 1);
+}
+
+#[tokio::test]
+async fn many_changes_at_once_are_one() {
+    let mut watched = Watched::new(plain).await;
+    for _ in 0..50 {
+        plain(watched.home.path());
+    }
+    timeout(DEADLINE, watched.watch.changed()).await.unwrap();
+    assert_eq!(watched.told().await, 0, "all was told");
+}

@@ -1,0 +1,122 @@
+//! Settings that change while the worker runs: good ones, bad ones, and those that must wait for the next start.
+
+use std::fs;
+use std::path::PathBuf;
+
+use auxot_tests::scripted_router::policy;
+use auxot_tests::{Stage, Worker, processes};
+use nix::sys::signal::Signal;
+
+use crate::{DEADLINE, MODEL, MODEL_FILE};
+
+/// A stage whose workers find this text as their settings file.
+fn stage_with(text: &str) -> Stage {
+    let stage = Stage::new();
+    fs::create_dir_all(stage.scratch.join("config/auxot")).unwrap();
+    fs::write(path(&stage), text).unwrap();
+    stage
+}
+
+fn path(stage: &Stage) -> PathBuf {
+    stage.scratch.join("config/auxot/auxot-worker.toml")
+}
+
+/// Puts another file into its place, as editors do.
+fn replace(stage: &Stage, text: &str) {
+    let draft = stage.scratch.join("config/auxot/.draft");
+    fs::write(&draft, text).unwrap();
+    fs::rename(draft, path(stage)).unwrap();
+}
+
+/// The one engine that a worker has.
+#[track_caller]
+fn only_engine(worker: &Worker) -> u32 {
+    let engines = processes::descendants(worker.program.pid());
+    let [engine] = engines[..] else { panic!("one engine, not {engines:?}") };
+    engine
+}
+
+#[tokio::test]
+async fn a_file_with_faults_changes_nothing_and_every_fault_is_told() {
+    let good = format!("[fleet]\nautoload = ['{MODEL}']\n");
+    let mut stage = stage_with(&good);
+    stage.put(MODEL_FILE, "");
+    let mut worker = stage.worker(&[]).await;
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    let engine = stage.reports.next("ready", DEADLINE).await.pid;
+
+    replace(&stage, "[fleet]\nautolaod = []\nmax_wait = 'soon'\n[fleet.models.x]\nslots = 0\n");
+    let told = worker.line("autolaod").await;
+    assert!(
+        told.contains("ERROR") && told.contains(":2:1: `fleet.autolaod`: unknown key; did you mean `autoload`?"),
+        "{told}"
+    );
+    assert!(told.contains("the old ones stay in force"), "{told}");
+    worker.line(":3:1: `fleet.max_wait`: expected a duration").await;
+    worker.line(":5:1: `fleet.models.x.slots`: must be 1 to 256, found 0").await;
+    fs::remove_file(path(&stage)).unwrap();
+    worker.line("cannot read the configuration file").await;
+    link.says("one", "it serves as before").await;
+    assert_eq!(only_engine(&worker), engine);
+
+    // What is good again is taken, and is the same for the model.
+    replace(&stage, &format!("{good}max_wait = '5m'\n"));
+    let told = worker.line("these have changed").await;
+    assert!(told.contains("keys=\"fleet.max_wait\""), "{told}");
+    link.says("two", "it serves as before").await;
+    assert_eq!(only_engine(&worker), engine);
+}
+
+#[tokio::test]
+async fn what_is_used_at_the_start_only_is_told_by_name_and_a_hang_up_looks_again() {
+    let mut stage = stage_with("");
+    stage.put(MODEL_FILE, "");
+    let mut worker = stage.worker(&[("AUXOT_GPU_AUTOLOAD_MODELS", MODEL)]).await;
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
+    let engine = only_engine(&worker);
+
+    worker.program.signal(Signal::SIGHUP);
+    worker.line("nothing has changed").await;
+    replace(&stage, "[router]\nheartbeat_interval = '20s'\n[log]\nlevel = 'debug'\n");
+    let (at, told) = worker.program.line_after(0, "used at the start only", DEADLINE).await;
+    assert!(told.contains("log.level, router.heartbeat_interval"), "{told}");
+    // Back to what runs, nothing waits any more.
+    replace(&stage, "# nothing\n");
+    worker.program.line_after(at, "nothing has changed", DEADLINE).await;
+    link.says("one", "it serves").await;
+    assert_eq!(only_engine(&worker), engine);
+}
+
+#[tokio::test]
+async fn models_come_go_and_change_their_size_while_the_others_are_not_touched() {
+    let both = format!("[fleet]\nautoload = ['{MODEL}', 'second-q8_0']\n");
+    let mut stage = stage_with(&format!("[fleet]\nautoload = ['{MODEL}']\n"));
+    stage.put(MODEL_FILE, "");
+    stage.put("second-q8_0.gguf", "");
+    let mut worker = stage.worker(&[]).await;
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    stage.next_start().await;
+    stage.reports.next("ready", DEADLINE).await;
+    let untouched = only_engine(&worker);
+
+    replace(&stage, &both);
+    let start = stage.next_start().await;
+    assert_eq!((start.value("--alias"), start.number("--parallel")), ("second-q8_0", 2));
+    let second = stage.reports.next("ready", DEADLINE).await.pid;
+
+    replace(&stage, &format!("{both}[fleet.models.SECOND-Q8_0]\nslots = 3\nargs = ['--threads', '3']\n"));
+    let (at, told) = worker.program.line_after(0, "keys=\"fleet.models.SECOND-Q8_0\"", DEADLINE).await;
+    assert!(told.contains("these have changed"), "{told}");
+    let start = stage.next_start().await;
+    assert_eq!((start.value("--alias"), start.number("--parallel")), ("second-q8_0", 3));
+    assert_eq!(start.number("--threads"), 3);
+    processes::ended(&[second], DEADLINE).await;
+    let second = stage.reports.next("ready", DEADLINE).await.pid;
+
+    replace(&stage, &format!("[fleet]\nautoload = ['{MODEL}']\n"));
+    worker.program.line_after(at, "keys=\"fleet.autoload, fleet.models.SECOND-Q8_0\"", DEADLINE).await;
+    processes::ended(&[second], DEADLINE).await;
+    link.says("one", "it serves all the time").await;
+    assert_eq!(only_engine(&worker), untouched);
+}
