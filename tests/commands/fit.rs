@@ -61,6 +61,20 @@ fn a_program_reads_the_same() {
 }
 
 #[test]
+fn a_model_s_own_settings_count_and_the_command_line_wins() {
+    let host = Host::with_cards(&[RTX_4090, RTX_4090]);
+    Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
+    let folder = host.scratch.join(".config/auxot");
+    std::fs::create_dir_all(&folder).unwrap();
+    let own = "[fleet.models.'llama-3.3-70b']\nslots = 2\nctx_size = 1024\nkv_type = 'q4_0'\ndevices = [1]\n";
+    std::fs::write(folder.join("auxot-worker.toml"), own).unwrap();
+    let json = host.json(&["fit", "llama-3.3-70b", "--slots", "3", "--json"], 1);
+    let [slots, ctx, kind] = ["slots", "ctx", "kv_type"].map(|key| json[key].clone());
+    assert_eq!((slots, ctx, kind), (3.into(), 1024.into(), "q4_0".into()));
+    assert!(json["refusal"].as_str().unwrap().ends_with("on 1 device"), "{}", json["refusal"]);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_numbers_and_a_code_of_its_own() {
     let host = Host::with_cards(&[RTX_4090, (8192, 7000, "NVIDIA RTX 3070")]);
     Blueprint::llama_70b(Quant::Q8_0).write(&host.scratch.models());

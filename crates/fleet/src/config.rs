@@ -5,6 +5,7 @@ mod model;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use auxot_catalog::{Catalog, Model};
 use serde::{Deserialize, Serialize};
 
 pub use model::ModelConfig;
@@ -73,6 +74,13 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What the operator says of one model, by whatever name of it.
+    #[must_use]
+    pub fn of(&self, model: &Model, catalog: &Catalog) -> ModelConfig {
+        let means = |name: &String| catalog.resolve(name).is_ok_and(|found| found.file == model.file);
+        self.models.iter().find(|(name, _)| means(name)).map(|(_, own)| own.clone()).unwrap_or_default()
+    }
+
     /// After how long without a job a model is unloaded; `None` is never, as for each that is pinned.
     #[must_use]
     pub fn ttl_of(&self, model: &ModelConfig) -> Option<Duration> {

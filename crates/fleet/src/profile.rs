@@ -48,8 +48,7 @@ impl Shared {
 
     /// What the operator says of one model, by whatever name of it.
     pub(crate) fn config_of(&self, judge: &Judge, model: &Model) -> ModelConfig {
-        let means = |name: &String| judge.shelf.catalog.resolve(name).is_ok_and(|found| found.file == model.file);
-        self.orders().fleet.models.iter().find(|(name, _)| means(name)).map(|(_, own)| own.clone()).unwrap_or_default()
+        self.orders().fleet.of(model, &judge.shelf.catalog)
     }
 }
 

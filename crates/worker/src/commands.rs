@@ -29,13 +29,13 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
             ExitCode::SUCCESS
         }
         What::Show(name) => with_model(&catalog, name, &console, |model| {
-            let ask = fit::usual_ask(settings, model);
+            let ask = fit::usual_ask(settings, &settings.fleet.of(model, &catalog), model);
             console.say(&if look.json { show::json(model, &ask) } else { show::text(model, &ask, &console) });
             ExitCode::SUCCESS
         }),
         What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
             let sample = auxot_gpu::look(&settings.gpu);
-            let verdict = match fit::judge(settings, model, wish, &sample) {
+            let verdict = match fit::judge(settings, &settings.fleet.of(model, &catalog), model, wish, &sample) {
                 Ok(verdict) => verdict,
                 Err(unknown) => {
                     console.complain(&unknown.to_string());

@@ -80,7 +80,8 @@ impl Ground {
 
     /// The part of it that these names mean: indices, beginnings of ids, or `host`. A model that may lie in the host's
     /// memory alone has no layer anywhere else.
-    pub(super) fn only(mut self, names: &[String], rules: Rules) -> (Self, Rules) {
+    #[must_use]
+    pub fn only(mut self, names: &[String], rules: Rules) -> (Self, Rules) {
         let host = names.iter().any(|name| name.eq_ignore_ascii_case(HOST));
         let means = |name: &String, at: usize, id: &str| match name.parse::<usize>() {
             Ok(number) => number == at,

@@ -66,7 +66,7 @@ fn command() -> Command {
                     "Context of one slot; default: ctx_size of the settings, else 8192 at most",
                 ))
                 .arg(number("slots", "N", "Requests side by side; default: slots of the settings, else 4"))
-                .arg(text("kv-type", "TYPE", "How the cache is stored: f16, q8_0, q4_0, …").default_value("f16")),
+                .arg(text("kv-type", "TYPE", "How the cache is stored: f16, q8_0, q4_0, …")),
         )
         .arg(text("type", "TYPE", "Kind of worker; `gpu` is the only one").default_value("gpu"))
         .arg(text("config", "FILE", "Configuration file, which must exist [AUXOT_CONFIG]"))

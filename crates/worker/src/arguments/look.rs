@@ -37,8 +37,8 @@ pub(crate) struct FitWish {
     pub(crate) ctx: Option<u32>,
     /// Requests side by side.
     pub(crate) slots: Option<u32>,
-    /// How the cache is stored.
-    pub(crate) kv_type: KvType,
+    /// How the cache is stored; `None` as the settings say.
+    pub(crate) kv_type: Option<KvType>,
 }
 
 impl Look {
@@ -59,10 +59,9 @@ impl Look {
         let mut json = inner.get_flag("json");
         let name = |matches: &ArgMatches| matches.get_one::<String>("name").cloned().unwrap_or_default();
         let what = if command == "fit" {
-            let text = inner.get_one::<OsString>("kv-type").cloned().unwrap_or_default();
-            let kv_type = text.to_string_lossy().parse().unwrap_or_else(|fault: String| {
-                faults.push(flag_fault("kv-type", fault));
-                KvType::default()
+            let kv_type = inner.get_one::<OsString>("kv-type").and_then(|text| {
+                let known = text.to_string_lossy().parse().map_err(|fault: String| flag_fault("kv-type", fault));
+                known.map_err(|fault| faults.push(fault)).ok()
             });
             let number = |name| inner.get_one::<u32>(name).copied();
             What::Fit(FitWish { name: name(inner), ctx: number("ctx"), slots: number("slots"), kv_type })

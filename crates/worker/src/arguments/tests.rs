@@ -197,10 +197,9 @@ fn the_looking_commands_need_no_key() {
     assert_eq!(looked(&["models", "--json"]).1, Look { json: true, what: What::Models });
     assert_eq!(looked(&["models", "show", "a b", "--json"]).1, Look { json: true, what: What::Show("a b".into()) });
     let wish = |ctx, slots, kv_type| What::Fit(FitWish { name: "m".into(), ctx, slots, kv_type });
-    let f16 = auxot_catalog::KvType::F16;
-    assert_eq!(looked(&["fit", "m"]).1.what, wish(None, None, f16));
+    assert_eq!(looked(&["fit", "m"]).1.what, wish(None, None, None));
     let all = looked(&["fit", "m", "--ctx", "8192", "--slots=2", "--kv-type", "Q8_0"]).1.what;
-    assert_eq!(all, wish(Some(8192), Some(2), auxot_catalog::KvType::Q8_0));
+    assert_eq!(all, wish(Some(8192), Some(2), Some(auxot_catalog::KvType::Q8_0)));
 }
 
 #[test]

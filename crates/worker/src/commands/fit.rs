@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use auxot_catalog::{Ask, Model, Need, NeedUnknown};
+use auxot_fleet::ModelConfig;
 use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, plan};
 use auxot_gpu::{Device, Sample};
 use auxot_instance::GpuLayers;
@@ -40,27 +41,33 @@ pub(super) struct Verdict<'a> {
 }
 
 /// How a model is run where the command line does not say.
-pub(super) fn usual_ask(settings: &Settings, model: &Model) -> Ask {
-    let slots = settings.engine.slots.unwrap_or(SLOTS);
-    let ctx = settings.engine.ctx_size.unwrap_or(CTX);
+pub(super) fn usual_ask(settings: &Settings, own: &ModelConfig, model: &Model) -> Ask {
+    let slots = own.slots.or(settings.engine.slots).unwrap_or(SLOTS);
+    let ctx = own.ctx_size.or(settings.engine.ctx_size).unwrap_or(CTX);
+    let kv_type = own.kv_type.unwrap_or_default();
     let ctx = model.ctx_train.filter(|trained| *trained > 0).map_or(ctx, |trained| ctx.min(trained));
-    model.ask(slots, ctx)
+    Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) }
 }
 
 /// Plans a model onto the devices as they are now.
 pub(super) fn judge<'a>(
     settings: &Settings,
+    own: &ModelConfig,
     model: &'a Model,
     wish: &FitWish,
     sample: &Sample,
 ) -> Result<Verdict<'a>, NeedUnknown> {
-    let usual = usual_ask(settings, model);
-    let ask_of = |slots, ctx| Ask { keys: wish.kv_type, values: wish.kv_type, ..model.ask(slots, ctx) };
+    let usual = usual_ask(settings, own, model);
+    let kv_type = wish.kv_type.unwrap_or(usual.keys);
+    let ask_of = |slots, ctx| Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) };
     let ask = ask_of(wish.slots.unwrap_or(usual.slots), wish.ctx.unwrap_or(usual.ctx));
-    let ground = Ground::of(sample, |_| 0);
+    let mut ground = Ground::of(sample, |_| 0);
     let mut rules = settings.placement.rules(!ground.devices.is_empty());
-    if let GpuLayers::Count(layers) = settings.engine.gpu_layers {
+    if let GpuLayers::Count(layers) = own.gpu_layers.unwrap_or(settings.engine.gpu_layers) {
         rules.layers = Some(layers as usize);
+    }
+    if !own.devices.is_empty() {
+        (ground, rules) = ground.only(&own.devices, rules);
     }
     let place = |need: &Arc<Need>| plan(&Demand::of(need), &ground, &rules, None);
     let fits = |ask: &Ask| model.need(ask).is_ok_and(|need| place(&Arc::new(need)).is_ok());
