@@ -21,8 +21,9 @@ async fn the_engine_of_an_earlier_policy_ends_when_the_new_model_serves() {
     config(&mut link, "the first model", |about| about["model"] == "tiny-chat").await;
     let engine = stage.reports.next("ready", DEADLINE).await.pid;
     link.send(&json!({"type": "policy_update", "policy": policy("second", "Q8_0", 2048, 2)})).await;
-    config(&mut link, "only the second model", |about| {
-        about["model"] == "second" && about["models"].as_array().is_some_and(|models| models.len() == 1)
+    config(&mut link, "the second model alone", |about| {
+        let state = |at: usize| &about["models"][at]["state"];
+        about["model"] == "second" && state(0) == "ready" && state(1) == "stopped"
     })
     .await;
     processes::ended(&[engine], DEADLINE).await;

@@ -155,15 +155,17 @@ impl Shared {
             ctx_per_slot: Some(ctx_per_slot),
             layout: Vec::new(),
             kv_type: own.kv_type.map(|kind| kind.name().to_owned()),
-            extra_args: own.args,
-            env: own.env.into_iter().collect(),
+            extra_args: own.args.clone(),
+            env: own.env.clone().into_iter().collect(),
         };
         let devices = self.devices.now().devices.iter().map(|device| device.id.clone()).collect();
         // All that its process depends on: the program, the model with its shards, its projector.
         let program = self.engines.program();
         let paths = [&program].into_iter().chain(&model.files).chain(&model.mmproj);
         let files = paths.map(|path| (path.clone(), judge.shelf.file(path))).collect();
-        let key = Key::new(files, self.engines.line(&wanted), devices);
+        // Where it may lie is as much a part of its command line as what it is told.
+        let bounds = format!("devices {:?} layers {:?}", own.devices, own.gpu_layers.unwrap_or(engine.gpu_layers));
+        let key = Key::new(files, format!("{} {bounds}", self.engines.line(&wanted)), devices);
         let found = self.remembered.recall(&key, SystemTime::now());
         Plan::new(wanted, key, found)
     }
