@@ -7,7 +7,7 @@ use std::io::Write;
 use auxot_tests::gguf::ModelFile;
 use auxot_tests::scripted_router::{policy, saying};
 use auxot_tests::{Stage, Worker};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{DEADLINE, MODEL, MODEL_FILE, config};
 
@@ -18,28 +18,45 @@ async fn worker(stage: &Stage, autoload: &str) -> Worker {
     stage.worker(&settings).await
 }
 
+/// A job for the model that comes and goes.
+fn asking(id: &str, text: &str) -> Value {
+    let mut job = saying(id, text);
+    job["model"] = json!(MODEL);
+    job
+}
+
 #[tokio::test]
 async fn a_model_that_is_copied_in_can_be_asked_for_at_once() {
     let mut stage = Stage::new();
-    let worker = worker(&stage, &format!("other-q8_0,{MODEL}")).await;
+    let mut worker = worker(&stage, "other-q8_0").await;
     let mut link = stage.greeted(&policy("other", "Q8_0", 2048, 2)).await;
     stage.reports.next("ready", DEADLINE).await;
     stage.switch(MODEL_FILE, "");
-    let bytes = ModelFile::named("tiny-chat-q4_k_m").bytes();
+    let bytes = ModelFile::named(MODEL).bytes();
     let mut file = File::create(stage.scratch.models().join(MODEL_FILE)).unwrap();
     // A copy that takes longer than any settling: something else that comes meanwhile is noticed, this is not.
     file.write_all(&bytes[..200]).unwrap();
     fs::write(stage.scratch.models().join("sign.gguf"), ModelFile::named("sign").bytes()).unwrap();
-    let mut worker = worker;
     worker.line("model=sign what=\"new\"").await;
     file.write_all(&bytes[200..]).unwrap();
     drop(file);
-    let mut job = saying("one", "it is here");
-    job["model"] = json!(MODEL);
-    config(&mut link, "the new model", |about| about["models"].to_string().contains("tiny-chat")).await;
-    link.send(&job).await;
+    link.send(&asking("one", "it is here")).await;
     assert_eq!(link.outcome("one").await.completed(), "it is here");
     assert_eq!(worker.lines_with(&format!("model={MODEL} what=\"new\"")).len(), 1);
+}
+
+#[tokio::test]
+async fn a_model_of_the_list_is_loaded_when_it_comes() {
+    let mut stage = Stage::new();
+    let _worker = worker(&stage, &format!("other-q8_0,{MODEL}")).await;
+    let mut link = stage.greeted(&policy("other", "Q8_0", 2048, 2)).await;
+    config(&mut link, "it is missing", |about| about["unmet"].to_string().contains(MODEL)).await;
+    stage.put(MODEL_FILE, "");
+    let ready =
+        |about: &Value| about["models"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == MODEL));
+    config(&mut link, "it is there", ready).await;
+    link.send(&asking("one", "it serves")).await;
+    assert_eq!(link.outcome("one").await.completed(), "it serves");
 }
 
 #[tokio::test]
@@ -57,6 +74,8 @@ async fn a_removed_model_goes_and_a_damaged_one_harms_nobody() {
     ModelFile { block_count: 3, ..ModelFile::named("other") }.write(&stage.scratch.models(), "other-q8_0.gguf");
     worker.line("model=other-q8_0 what=\"changed\"").await;
     link.says("one", "the other one serves").await;
+    link.send(&asking("two", "it is gone")).await;
+    assert!(link.outcome("two").await.failed().contains(MODEL));
     assert_eq!(worker.lines_with("model file").len(), 3, "one line each");
 }
 
