@@ -2,51 +2,68 @@
 //!
 //! # Theory of operation
 //!
-//! A [`Fleet`] has **members**: models that the operator's autoload list or the router's policy named
-//! and the catalog found. Each member has one process (an `auxot_instance`), as many slots as that
-//! process says it has, and a bounded first-come-first-served queue of those who want one.
+//! A [`Fleet`] has **members**: models of the catalog that the operator's list, the router's policy or a job has named. Each
+//! has a seat in the **admission** (`placement::admission`), which alone decides, by bytes and by turns, who is loaded,
+//! where, who makes room, who waits and who is sent away. From its load to its end a member has one **engine**: a process (an
+//! `auxot_instance`), in a place that was planned for it.
+//!
+//! ```text
+//!   a job ─▶ acquire ─┐                           ┌─▶ a lease, or a refusal
+//!   a process ─▶ turn ─┼─▶ admission ─ effects ─▶ carry_out ─▶ a process begins, or ends
+//!   a reading of the devices, the time ─┘          └─▶ work for the staff: drive, release, remember, look
+//! ```
 //!
 //! A door never sees a process. It asks [`Fleet::acquire`] and gets a [`Lease`] (one slot of one engine,
-//! freed when dropped) or a [`Refusal`] (a type with the numbers in it). While a model loads or
-//! restarts its askers wait; when it has failed for good they are told why.
+//! freed when dropped) or a [`Refusal`] (a type with the numbers in it). While a model loads, restarts or waits for room its
+//! askers wait; when it has failed for good they are told why.
 //!
-//! All decisions are made under one short lock by whoever brings the news: an asker, a lease that ends,
-//! a process whose state changed, a look through the models folders. The lock is never held across an await;
+//! All decisions are made under one short lock by whoever brings the news. The lock is never held across an await;
 //! answers are sent after it is gone, and what takes time is left as `work` for the one who owns tasks. The
-//! decisions themselves are pure: the slots in `queue`, one model's turns in `member`, the sizes and the gaps
+//! decisions themselves are pure: those of the admission, what a process's news means in `member`, the sizes and the gaps
 //! between the router's wish and the truth in `wish`.
 //!
 //! | who | what |
 //! | --- | --- |
 //! | `judge` | everything that decisions are made from, and the questions that it answers by itself |
+//! | `placement` | the planner and the admission: pure, without clock or I/O |
 //! | `acquire` | how a job gets a slot |
-//! | `roster` | how models come in, change and go |
+//! | `carry` | what the admission has decided, carried out |
+//! | `turn` | the news of a process, taken in |
+//! | `release` | memory seen free before what follows the end of a process |
+//! | `lessons` | what loaded models hold of the devices, learnt for the next time |
+//! | `roster` | how models come in, change and go; `reconfigure` when the operator says otherwise |
 //! | `plan` | what a model is to run as; `dial` searches the largest size that fits, `remembered` keeps it |
 //! | `library` | the folders, looked through again when something in them changes |
 //! | `mend` | the ways out of a failure |
-//! | `staff` | the owner of all tasks: processes, listeners, `reshape` |
+//! | `staff` | the owner of all tasks: processes, listeners, what takes time |
 //!
 //! The processes' tasks belong to [`Staff`], which the program drives beside everything else and which
 //! alone joins them. A driver ends with the last handle to its process, and its listener with it. A panic in one of
 //! them fails one model, and those who wait for it are told.
 //!
-//! The router's policy is a wish: its model becomes the primary one and is loaded if it is here, and
-//! where the operator left slots or context open its size is the wished one, also while it runs
-//! (`reshape`: drain, stop, start anew, or back to the old size). Once it serves, the models of earlier policies are
-//! let go; those of the operator's list stay. A wished or listed model that is not here is told as unmet and looked
-//! for until it comes.
+//! **Memory.** What a model needs is computed from its header, corrected by what the same load took before. Its place is
+//! promised from the decision until a reading of the devices that was begun after the load shows what it holds. When it has
+//! ended, its place counts as taken until a reading shows that free, or `fleet.release_timeout` has gone by. Where nobody can
+//! read memory, one model at a time is tried.
 //!
-//! A load that the memory is not enough for is answered with a smaller size: slots first, then context, until the
-//! largest that loads is known (`dial`). Meanwhile nobody is served by an engine that is only tried; afterwards the
-//! report has the true size, and says what it falls short of. The size is remembered for a day on disk, for this very
-//! file, engine, arguments and devices, so that the next start begins with what worked.
+//! **Who is loaded.** The operator's list, each if there is room; the router's model, for which idle models of others make
+//! room; any other model of the folders for the first job that names it (`fleet.on_demand`). Who makes room, when, and who
+//! waits how long at most is said in `placement::admission`.
 //!
-//! A model that has failed stays so until something changes: the operator resets it, its file or the engine's becomes another one, the
-//! router wishes for another size, or, where memory was short, some minutes have gone by (`mend`).
+//! **Sizes.** Where the operator left slots or context open the router's wish counts, also while the model runs: its jobs end
+//! within the drain time, it is loaded anew, and goes back to the old size if the new one does not start. A size that can
+//! never fit gives way to the largest that counts as fitting; one whose load fails for want of memory to a smaller one: slots
+//! first, then context, until the largest that loads is known (`dial`). Meanwhile nobody is served by an engine that is only
+//! tried; afterwards the report has the true size, and says what it falls short of. A size that loads have shown is
+//! remembered for a day on disk, for this very file, engine, arguments and devices.
 //!
-//! Which model a job without a name means: the router's model while it serves, else the first of the
-//! autoload list that serves. A model outside the fleet is not loaded on demand: [`Refusal::UnknownModel`]
-//! lists what is served.
+//! Once the model of a new policy serves, those of earlier policies are let go; those of the operator's list stay. A wished or
+//! listed model that is not here is told as unmet and looked for until it comes. A model that has failed stays so until
+//! something changes: the operator resets it, its file or the engine's becomes another one, the router wishes for another
+//! size, or, where memory was short, some minutes have gone by (`mend`).
+//!
+//! Which model a job without a name means: the first that serves or sleeps of the router's model and those that are listed;
+//! see `judge`.
 //!
 //! The end comes in three steps: [`Fleet::freeze`] (nothing is started, jobs go on), [`Fleet::refuse`] (jobs are sent
 //! away), [`Fleet::stop`].

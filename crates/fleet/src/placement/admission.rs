@@ -13,6 +13,8 @@
 //!   job has waited longest is next, so that each of the others has at most one turn before it; a priority puts a model
 //!   first, until half of the maximum wait has passed for somebody else.
 //! * As many jobs as the **bound** allows wait for one model.
+//! * A load that nobody waits for any more is finished; a place that is only reserved is given up, and those who were asked to
+//!   go for it stay.
 //! * Nobody is ended for a model that cannot then be placed: the place is planned, and reserved, first. And nobody at all
 //!   is ended for a model whose last load failed, until a load of it has gone well.
 //!
