@@ -39,7 +39,8 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 8] = ["first_token", "unpaced", "paced", "idle", "engine_life", "orphans", "catalog", "decision"];
+const NAMES: [&str; 9] =
+    ["first_token", "unpaced", "paced", "idle", "engine_life", "orphans", "catalog", "decision", "devices"];
 
 async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
     match name {
