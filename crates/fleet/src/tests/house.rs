@@ -60,6 +60,10 @@ pub(super) struct House {
     pub(super) theatre: Theatre,
     folder: tempfile::TempDir,
     staff: JoinSet<()>,
+    pub(super) orders: Orders,
+    /// What the next reading shows, and how one is asked for.
+    sky: Arc<Mutex<(Vec<Device>, Device)>>,
+    devices: Devices,
 }
 
 impl House {
@@ -97,19 +101,59 @@ impl House {
         Self::with(folder, Orders { fleet, ..Orders::default() }, wish)
     }
 
-    fn with(folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
+    pub(super) fn of(models: &[&str], orders: Orders) -> House {
+        let folder = tempfile::tempdir().unwrap();
+        for model in models {
+            put(folder.path(), model);
+        }
+        Self::with(folder, orders, None)
+    }
+
+    /// The newest place of a model is known to have taken so much.
+    pub(super) fn learn(&self, model: &str, bytes: u64) {
+        self.fleet.learn(model, bytes);
+    }
+
+    /// The folder of the models.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The devices are read anew, and are so.
+    pub(super) async fn read(&self, devices: Vec<Device>, free: u64) {
+        {
+            let mut sky = self.sky.lock().unwrap();
+            sky.0 = devices;
+            sky.1.free = Some(free);
+        }
+        self.devices.look();
+        self.settle().await;
+    }
+
+    pub(super) fn with(folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
+        let sky = Arc::new(Mutex::new((vec![reading().host], reading().host)));
+        Self::under(sky, folder, orders, wish)
+    }
+
+    pub(super) fn under(sky: Arc<Mutex<(Vec<Device>, Device)>>, folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Arc::new(Catalog::scan(&files));
         let orders = Orders { catalog: files, ..orders };
         let theatre = Theatre { program: folder.path().join("engine"), ..Theatre::default() };
-        let (look, samples) = watch::channel(Arc::new(reading()));
-        let devices = Devices::new(samples, move || drop(look.send_replace(Arc::new(reading()))));
+        let under = Arc::clone(&sky);
+        let see = move || {
+            let sky = under.lock().unwrap();
+            Arc::new(Sample { devices: sky.0.clone(), host: sky.1.clone(), ..reading() })
+        };
+        let (look, samples) = watch::channel(see());
+        let devices = Devices::new(samples, move || drop(look.send_replace(see())));
+        let (seen, kept) = (devices.clone(), orders.clone());
         let places = Places { catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
         let (fleet, staff) = Fleet::open_with(orders, engines, places, devices, wish);
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
-        House { fleet, theatre, folder, staff: tasks }
+        House { fleet, theatre, folder, staff: tasks, orders: kept, sky, devices: seen }
     }
 
     /// Puts one more model into the folder.
@@ -218,7 +262,12 @@ pub(super) fn wish(model: &str, slots: u32) -> Wish {
 }
 
 /// A model file that the catalog takes: a header, one key for each fact that it needs, one small tensor.
-fn put(folder: &Path, name: &str) {
+pub(super) fn put(folder: &Path, name: &str) {
+    put_sized(folder, name, 8192);
+}
+
+/// One that was trained for so many tokens.
+pub(super) fn put_sized(folder: &Path, name: &str, trained: u32) {
     let text = |into: &mut Vec<u8>, text: &str| {
         into.extend((text.len() as u64).to_le_bytes());
         into.extend(text.as_bytes());
@@ -230,7 +279,7 @@ fn put(folder: &Path, name: &str) {
     text(&mut file, "general.architecture");
     file.extend(8_u32.to_le_bytes());
     text(&mut file, "llama");
-    for (key, value) in [("llama.block_count", 1_u32), ("llama.context_length", 8192), ("llama.embedding_length", 32)] {
+    for (key, value) in [("llama.block_count", 1_u32), ("llama.context_length", trained), ("llama.embedding_length", 32)] {
         text(&mut file, key);
         file.extend(4_u32.to_le_bytes());
         file.extend(value.to_le_bytes());
