@@ -64,6 +64,7 @@ pub(super) struct House {
     /// What the next reading shows, and how one is asked for.
     sky: Arc<Mutex<(Vec<Device>, Device)>>,
     devices: Devices,
+    deaf: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl House {
@@ -114,6 +115,11 @@ impl House {
         self.fleet.learn(model, bytes);
     }
 
+    /// From now on no reading comes.
+    pub(super) fn deafen(&self) {
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+
     /// The folder of the models.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
@@ -146,14 +152,20 @@ impl House {
             Arc::new(Sample { devices: sky.0.clone(), host: sky.1.clone(), ..reading() })
         };
         let (look, samples) = watch::channel(see());
-        let devices = Devices::new(samples, move || drop(look.send_replace(see())));
+        let deaf = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let hears = Arc::clone(&deaf);
+        let devices = Devices::new(samples, move || {
+            if !hears.load(Ordering::SeqCst) {
+                look.send_replace(see());
+            }
+        });
         let (seen, kept) = (devices.clone(), orders.clone());
         let places = Places { catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
         let (fleet, staff) = Fleet::open_with(orders, engines, places, devices, wish);
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
-        House { fleet, theatre, folder, staff: tasks, orders: kept, sky, devices: seen }
+        House { fleet, theatre, folder, staff: tasks, orders: kept, sky, devices: seen, deaf }
     }
 
     /// Puts one more model into the folder.

@@ -136,7 +136,7 @@ async fn r16_a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
         ..Orders::default()
     });
     house.settle().await;
-    house.read(vec![], GIB + 60 * 1024).await;
+    house.read(vec![], GIB + 130 * 1024).await;
     let fleet = house.fleet.clone();
     let job = tokio::spawn(async move { fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop) });
     house.settle().await;
@@ -261,7 +261,8 @@ fn r21_a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
             tell.send(()).unwrap();
         });
     });
-    assert!(told.recv_timeout(Duration::from_secs(20)).is_ok(), "the judge's lock is held for ever");
+    let told = told.recv_timeout(Duration::from_secs(20));
+    assert_eq!(told, Ok(()), "the judge's lock is held for ever");
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,4 +284,38 @@ async fn r22_a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under
     tokio::time::sleep(Duration::from_secs(5)).await;
     house.settle().await;
     assert_eq!(house.state("late-q8_0"), "starting");
+}
+
+/// The engine lies on a card, and is started again after a crash; the driver of the card does not answer any more.
+#[tokio::test(start_paused = true)]
+async fn r23_an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_comes() {
+    let card = Device { total: Some(24 * GIB), free: Some(20 * GIB), ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into()) };
+    let mut house = House::of(&["one-q8_0"], Orders::default());
+    house.settle().await;
+    house.read(vec![card], 60 * GIB).await;
+    house.waiting(Some("one-q8_0")).await;
+    house.serve("one-q8_0").await;
+    house.deafen();
+    house.stage("one-q8_0").exit(ExitClass::Signal);
+    house.settle().await;
+    house.serve("one-q8_0").await;
+    let told = house.waiting(Some("one-q8_0")).await;
+    for _ in 0..10 {
+        pass(&house, Duration::from_secs(30)).await;
+    }
+    assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())), "after five minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r24_a_model_that_a_job_would_wake_is_no_reason_to_turn_jobs_away_while_another_loads() {
+    let mut house = House::of(&["one-q8_0", "two-q8_0"], orders(&[], 2 * ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
+    house.settle().await;
+    house.waiting(Some("one-q8_0")).await;
+    house.serve("one-q8_0").await;
+    for _ in 0..4 {
+        pass(&house, Duration::from_secs(40)).await;
+    }
+    assert!(house.fleet.serves() && house.fleet.outlook() == Outlook::Asleep);
+    house.waiting(Some("two-q8_0")).await;
+    assert!(house.fleet.serves(), "one still sleeps until a job comes: {:?}", house.fleet.outlook());
 }

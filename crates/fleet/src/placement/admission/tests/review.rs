@@ -145,3 +145,50 @@ fn r09_a_model_of_the_list_is_loaded_as_soon_as_there_is_room() {
     let effects = admission.tick(seconds(60));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
 }
+
+/// How long one job's coming and going takes. Run with `--release --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn r25_what_a_job_costs_beside_wants_that_have_no_room() {
+    for (wants, devices) in [(0, 8), (4, 8), (40, 8)] {
+        let known = |name: &str| {
+            let mut experience = auxot_catalog::Experience::default();
+            let identity = auxot_catalog::Identity { bytes: 1, modified: (2, 3), inode: 4 };
+            let path = std::path::PathBuf::from(format!("/m/{name}.gguf"));
+            let about = move |placement: &Placement| {
+                placement.circumstances(&path, identity, &auxot_catalog::Ask::new(1, 4096), "b1")
+            };
+            let (start, _) = admission(10, vec![profile("a", 4)]).arrive(1, 0, seconds(0));
+            let Decision::Start { reserve, .. } = start else { panic!() };
+            experience.learn(about(&reserve).unwrap(), vec![3 * GIB], std::time::SystemTime::UNIX_EPOCH);
+            Remembered::new(move |placement| experience.recall(&about(placement)?).map(<[u64]>::to_vec))
+        };
+        let mut models = vec![profile("busy", 4)];
+        models.extend((0..99).map(|at| Profile { remembered: Some(known(&at.to_string())), ..profile("large", 20) }));
+        let mut admission = Admission::new(Limits::default(), Rules::default(), models);
+        let mut ground = ground(10);
+        for at in 1..devices {
+            ground.devices.push(Room::new(format!("GPU-{at}"), Kind::Nvidia, Some(GIB)));
+        }
+        admission.measured(ground.clone());
+        admission.arrive(1, 0, seconds(0));
+        admission.ready(0, RUN, 4, seconds(1));
+        admission.shown(0);
+        admission.left(0, RUN, seconds(2));
+        let mut grown = ground;
+        grown.devices[0].free = Some(6 * GIB);
+        admission.holds(0, gpu(200 * GIB));
+        admission.measured(grown);
+        for at in 0..wants {
+            admission.want(1 + at, Want::IfRoom(seconds(3)), seconds(3));
+        }
+        let began = std::time::Instant::now();
+        const JOBS: u32 = 2000;
+        for job in 0..JOBS {
+            let now = seconds(100) + std::time::Duration::from_millis(u64::from(job));
+            assert_eq!(admission.arrive(10 + u64::from(job), 0, now).0, Decision::Admit);
+            assert_eq!(admission.left(0, RUN, now), []);
+        }
+        println!("{wants} wants: {:?} for a job", began.elapsed() / JOBS);
+    }
+}
