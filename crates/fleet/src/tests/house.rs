@@ -280,6 +280,11 @@ pub(super) fn put(folder: &Path, name: &str) {
 
 /// One that was trained for so many tokens.
 pub(super) fn put_sized(folder: &Path, name: &str, trained: u32) {
+    put_headed(folder, name, trained, None);
+}
+
+/// One that keeps something for each token of its context.
+pub(super) fn put_headed(folder: &Path, name: &str, trained: u32, heads: Option<u32>) {
     let text = |into: &mut Vec<u8>, text: &str| {
         into.extend((text.len() as u64).to_le_bytes());
         into.extend(text.as_bytes());
@@ -287,16 +292,18 @@ pub(super) fn put_sized(folder: &Path, name: &str, trained: u32) {
     let mut file = b"GGUF".to_vec();
     file.extend(3_u32.to_le_bytes());
     file.extend(1_u64.to_le_bytes());
-    file.extend(4_u64.to_le_bytes());
+    file.extend((4 + u64::from(heads.is_some())).to_le_bytes());
     text(&mut file, "general.architecture");
     file.extend(8_u32.to_le_bytes());
     text(&mut file, "llama");
-    for (key, value) in [("llama.block_count", 1_u32), ("llama.context_length", trained), ("llama.embedding_length", 32)] {
+    let heads = heads.map(|heads| ("llama.attention.head_count", heads));
+    let facts = [("llama.block_count", 1_u32), ("llama.context_length", trained), ("llama.embedding_length", 32)];
+    for (key, value) in facts.into_iter().chain(heads) {
         text(&mut file, key);
         file.extend(4_u32.to_le_bytes());
         file.extend(value.to_le_bytes());
     }
-    text(&mut file, "token_embd.weight");
+    text(&mut file, if heads.is_some() { "blk.0.attn_k.weight" } else { "token_embd.weight" });
     file.extend(2_u32.to_le_bytes());
     file.extend(32_u64.to_le_bytes());
     file.extend(3_u64.to_le_bytes());

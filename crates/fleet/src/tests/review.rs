@@ -5,7 +5,7 @@ use std::time::Duration;
 use auxot_gpu::{Device, Kind};
 use auxot_instance::ExitClass;
 
-use super::house::{House, put_sized, wish};
+use super::house::{House, put_headed, put_sized, wish};
 use crate::{Config, Orders, Outlook, Wish};
 
 const ONE: u64 = 150;
@@ -131,15 +131,16 @@ async fn r15_slots_of_an_engine_that_came_back_at_once_are_given_back() {
 
 #[tokio::test(start_paused = true)]
 async fn r16_a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
-    let house = House::of(&["one-q8_0"], Orders {
-        fleet: Config { ttl: Some(Duration::from_secs(60)), ..Config::default() },
-        ..Orders::default()
-    });
+    let folder = tempfile::tempdir().unwrap();
+    put_headed(folder.path(), "one-q8_0", 8192, Some(4));
+    let fleet = Config { ttl: Some(Duration::from_secs(60)), ..Config::default() };
+    let house = House::with(folder, Orders { fleet, ..Orders::default() }, None);
     house.settle().await;
-    house.read(vec![], GIB + 130 * 1024).await;
+    house.read(vec![], GIB + 3 * 1024 * 1024).await;
     let fleet = house.fleet.clone();
     let job = tokio::spawn(async move { fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop) });
     house.settle().await;
+    assert!(!job.is_finished(), "{:?}", job.await);
     let before = house.spec("one-q8_0");
     assert!(before.slots < 4, "{before:?}");
     house.serve("one-q8_0").await;
@@ -296,6 +297,7 @@ async fn r23_an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_
     house.waiting(Some("one-q8_0")).await;
     house.serve("one-q8_0").await;
     house.deafen();
+    pass(&house, Duration::from_secs(1)).await;
     house.stage("one-q8_0").exit(ExitClass::Signal);
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -318,4 +320,18 @@ async fn r24_a_model_that_a_job_would_wake_is_no_reason_to_turn_jobs_away_while_
     assert!(house.fleet.serves() && house.fleet.outlook() == Outlook::Asleep);
     house.waiting(Some("two-q8_0")).await;
     assert!(house.fleet.serves(), "one still sleeps until a job comes: {:?}", house.fleet.outlook());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_other_settings_do_not_touch_the_router_s_model_while_that_of_its_next_policy_is_missing() {
+    let house = House::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 2)));
+    house.settle().await;
+    house.serve("one-q8_0").await;
+    house.fleet.wish(wish("none-q8_0", 2)).await;
+    let mut orders = house.orders.clone();
+    orders.fleet.patience = Duration::from_secs(16);
+    house.fleet.reconfigure(orders);
+    house.settle().await;
+    let slots: Vec<u32> = house.specs("one-q8_0").iter().map(|spec| spec.slots).collect();
+    assert_eq!(slots, [2]);
 }
