@@ -219,6 +219,16 @@ impl Fleet {
         self.shared.lock().looks.has_stirred()
     }
 
+    /// The present place of a model is known to have taken so much.
+    #[cfg(test)]
+    pub(crate) fn learn(&self, model: &str, bytes: u64) {
+        let judge = self.shared.lock();
+        let member = judge.members.values().find(|member| member.name() == model).unwrap();
+        let engine = member.engine.as_ref().unwrap();
+        assert_eq!(engine.placement.shares.len(), 1, "{:?}", engine.placement);
+        self.shared.experience.learn(engine.subject.as_ref().unwrap(), &engine.placement, vec![bytes]);
+    }
+
     /// How many handles, leases and tasks share this fleet.
     #[cfg(test)]
     pub(crate) fn holders(&self) -> usize {

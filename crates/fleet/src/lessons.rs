@@ -60,6 +60,12 @@ impl Lessons {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn learn(&self, subject: &Subject, placement: &Placement, took: Vec<u64>) {
+        let circumstances = subject.circumstances(placement).unwrap();
+        assert!(self.lock().learn(circumstances, took, SystemTime::now()));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Experience> {
         self.experience.lock().unwrap_or_else(PoisonError::into_inner)
     }

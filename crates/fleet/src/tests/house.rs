@@ -60,6 +60,11 @@ pub(super) struct House {
     pub(super) theatre: Theatre,
     folder: tempfile::TempDir,
     staff: JoinSet<()>,
+    pub(super) orders: Orders,
+    /// What the next reading shows, and how one is asked for.
+    sky: Arc<Mutex<(Vec<Device>, Device)>>,
+    devices: Devices,
+    deaf: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl House {
@@ -97,19 +102,70 @@ impl House {
         Self::with(folder, Orders { fleet, ..Orders::default() }, wish)
     }
 
-    fn with(folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
+    pub(super) fn of(models: &[&str], orders: Orders) -> House {
+        let folder = tempfile::tempdir().unwrap();
+        for model in models {
+            put(folder.path(), model);
+        }
+        Self::with(folder, orders, None)
+    }
+
+    /// The newest place of a model is known to have taken so much.
+    pub(super) fn learn(&self, model: &str, bytes: u64) {
+        self.fleet.learn(model, bytes);
+    }
+
+    /// From now on no reading comes.
+    pub(super) fn deafen(&self) {
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// The folder of the models.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The devices are read anew, and are so.
+    pub(super) async fn read(&self, devices: Vec<Device>, free: u64) {
+        {
+            let mut sky = self.sky.lock().unwrap();
+            sky.0 = devices;
+            sky.1.free = Some(free);
+        }
+        self.devices.look();
+        self.settle().await;
+    }
+
+    pub(super) fn with(folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
+        let sky = Arc::new(Mutex::new((vec![reading().host], reading().host)));
+        Self::under(sky, folder, orders, wish)
+    }
+
+    pub(super) fn under(sky: Arc<Mutex<(Vec<Device>, Device)>>, folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Arc::new(Catalog::scan(&files));
         let orders = Orders { catalog: files, ..orders };
         let theatre = Theatre { program: folder.path().join("engine"), ..Theatre::default() };
-        let (look, samples) = watch::channel(Arc::new(reading()));
-        let devices = Devices::new(samples, move || drop(look.send_replace(Arc::new(reading()))));
+        let under = Arc::clone(&sky);
+        let see = move || {
+            let sky = under.lock().unwrap();
+            Arc::new(Sample { devices: sky.0.clone(), host: sky.1.clone(), ..reading() })
+        };
+        let (look, samples) = watch::channel(see());
+        let deaf = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let hears = Arc::clone(&deaf);
+        let devices = Devices::new(samples, move || {
+            if !hears.load(Ordering::SeqCst) {
+                look.send_replace(see());
+            }
+        });
+        let (seen, kept) = (devices.clone(), orders.clone());
         let places = Places { catalog, state: folder.path().join("state") };
         let engines = Box::new(theatre.clone());
         let (fleet, staff) = Fleet::open_with(orders, engines, places, devices, wish);
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
-        House { fleet, theatre, folder, staff: tasks }
+        House { fleet, theatre, folder, staff: tasks, orders: kept, sky, devices: seen, deaf }
     }
 
     /// Puts one more model into the folder.
@@ -218,7 +274,17 @@ pub(super) fn wish(model: &str, slots: u32) -> Wish {
 }
 
 /// A model file that the catalog takes: a header, one key for each fact that it needs, one small tensor.
-fn put(folder: &Path, name: &str) {
+pub(super) fn put(folder: &Path, name: &str) {
+    put_sized(folder, name, 8192);
+}
+
+/// One that was trained for so many tokens.
+pub(super) fn put_sized(folder: &Path, name: &str, trained: u32) {
+    put_headed(folder, name, trained, None);
+}
+
+/// One that keeps something for each token of its context.
+pub(super) fn put_headed(folder: &Path, name: &str, trained: u32, heads: Option<u32>) {
     let text = |into: &mut Vec<u8>, text: &str| {
         into.extend((text.len() as u64).to_le_bytes());
         into.extend(text.as_bytes());
@@ -226,16 +292,18 @@ fn put(folder: &Path, name: &str) {
     let mut file = b"GGUF".to_vec();
     file.extend(3_u32.to_le_bytes());
     file.extend(1_u64.to_le_bytes());
-    file.extend(4_u64.to_le_bytes());
+    file.extend((4 + u64::from(heads.is_some())).to_le_bytes());
     text(&mut file, "general.architecture");
     file.extend(8_u32.to_le_bytes());
     text(&mut file, "llama");
-    for (key, value) in [("llama.block_count", 1_u32), ("llama.context_length", 8192), ("llama.embedding_length", 32)] {
+    let heads = heads.map(|heads| ("llama.attention.head_count", heads));
+    let facts = [("llama.block_count", 1_u32), ("llama.context_length", trained), ("llama.embedding_length", 32)];
+    for (key, value) in facts.into_iter().chain(heads) {
         text(&mut file, key);
         file.extend(4_u32.to_le_bytes());
         file.extend(value.to_le_bytes());
     }
-    text(&mut file, "token_embd.weight");
+    text(&mut file, if heads.is_some() { "blk.0.attn_k.weight" } else { "token_embd.weight" });
     file.extend(2_u32.to_le_bytes());
     file.extend(32_u64.to_le_bytes());
     file.extend(3_u64.to_le_bytes());

@@ -234,3 +234,5 @@ fn what_a_model_took_before_decides_where_it_goes_now() {
     assert_eq!(reserve.shares[0].bytes, 3 * GIB);
     assert!(matches!(admission(4, vec![profile("a", 4)]).arrive(1, 0, seconds(0)).0, Decision::Refuse(_)));
 }
+
+mod review;
