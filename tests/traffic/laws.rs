@@ -20,6 +20,7 @@ fn any_limits() -> impl Strategy<Value = Limits> {
             residency: seconds(residency),
             patience: seconds(patience),
             drain: seconds(drain),
+            ..Limits::default()
         },
     )
 }
@@ -92,6 +93,7 @@ proptest! {
             residency: seconds(residency),
             patience: seconds(patience),
             drain: seconds(20),
+            ..Limits::default()
         };
         let models: Vec<Behaviour> = (0..count).map(|at| Behaviour { slots: 1000, ..Behaviour::new(&format!("m{at}"), 8_000) }).collect();
         let (load, exit) = (models[0].load, models[0].exit);

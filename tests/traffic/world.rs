@@ -42,7 +42,8 @@ struct Body {
     devices: Vec<usize>,
     running: BTreeSet<Ticket>,
     draining: Option<Moment>,
-    last_load_failed: bool,
+    /// When its last load failed, if it did.
+    last_load_failed: Option<Moment>,
     coming: bool,
 }
 
@@ -207,7 +208,7 @@ impl World {
         let body = &mut self.bodies[model];
         if self.behaviours[model].fails.contains(&body.load) {
             body.holds.clear();
-            body.last_load_failed = true;
+            body.last_load_failed = Some(self.now);
             self.measure();
             let retry = self.now + Duration::from_secs(10);
             self.at(retry, Event::Retry(model));
@@ -215,7 +216,7 @@ impl World {
         }
         body.shown = true;
         body.ready_since = Some(self.now);
-        body.last_load_failed = false;
+        body.last_load_failed = None;
         self.measure();
         let run = Run::from(self.bodies[model].load);
         let mut effects = self.admission.ready(model, run, self.behaviours[model].slots, self.now);
@@ -348,7 +349,8 @@ impl World {
                 body.draining = draining;
             }
             if coming.is_some_and(|evicted| evicted > 0) && !body.coming {
-                assert!(!body.last_load_failed, "somebody goes for {}, whose last load failed", profile.name);
+                let doubted = body.last_load_failed.is_some_and(|at| self.now - at < self.limits.doubt);
+                assert!(!doubted, "somebody goes for {}, whose last load failed", profile.name);
             }
             body.coming = coming.is_some();
         }

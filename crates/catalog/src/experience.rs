@@ -46,7 +46,7 @@ struct Life {
 }
 
 /// All that is remembered.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Experience {
     lives: Vec<Life>,
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::judge::{Door, Judge, MemberId, Waiter};
 use crate::lease::Lease;
 use crate::member::{Member, Tenure};
-use crate::placement::admission::{Decision, Reason, Run, Ticket};
+use crate::placement::admission::{Decision, Effect, Reason, Run, Ticket};
 use crate::refusal::Refusal;
 use crate::shared::Shared;
 
@@ -28,7 +28,8 @@ impl Drop for Place {
         drop(judge);
         drop(waiter);
         settle_all(settled);
-        self.shared.at_work.notify_one();
+        // Models that were asked to go for it may stay.
+        self.shared.changed();
     }
 }
 
@@ -108,7 +109,12 @@ impl Shared {
         let answer = match decision {
             Decision::Admit => match lease(self, judge, id) {
                 Some(lease) => Ok(Answer::Lease(lease)),
-                None => Err(Refusal::Stopped { model: name }),
+                None => {
+                    // Never seen: its engine is gone, and with it all of its slots.
+                    let lost = judge.admission.lost(seat, moment);
+                    judge.decisions.extend(lost);
+                    Err(Refusal::Stopped { model: name })
+                }
             },
             Decision::Refuse(reason) => Err(refusal(&judge.members[&id], reason)),
             Decision::Start { .. } | Decision::Join | Decision::Wait => {
@@ -133,11 +139,20 @@ impl Shared {
     pub(crate) fn release(self: &Arc<Self>, id: MemberId, run: Run) {
         let mut judge = self.lock();
         let Some(seat) = judge.members.get(&id).map(|member| member.seat) else { return };
+        let due = judge.admission.due();
         let effects = judge.admission.left(seat, run, self.moment());
+        // Most jobs change nothing but who has their slot.
+        let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
+        let wakes = judge.admission.due() != due;
         let settled = self.carry_out(&mut judge, effects);
         drop(judge);
         // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
         settle_all(settled);
+        if changed {
+            self.changed();
+        } else if wakes {
+            self.at_work.notify_one();
+        }
     }
 
     /// Sends those away who have been taken out of the line.

@@ -38,6 +38,7 @@ impl Shared {
                     drains(judge, model, limit, to_make_room_for);
                 }
                 Effect::Stop { model } => {
+                    ends(judge, model);
                     let engine = member_of(judge, model).and_then(|member| member.engine.as_mut());
                     if let Some(engine) = engine {
                         engine.stop(&self.devices);
@@ -90,8 +91,9 @@ impl Shared {
         let Some(member) = members.get_mut(&id) else { return Vec::new() };
         let (model, kv_type) = (&member.model, member.plan.kv_type());
         if !member.plan.dial.reckon(|size| admission.could_hold(seat, need(model, *size, kv_type))) {
-            warn!(model = member.name(), reason = %misfit, "model does not fit in any size");
-            member.misfit = Some(misfit.clone());
+            if member.misfit.replace(misfit.clone()).is_none() {
+                warn!(model = member.name(), reason = %misfit, "model does not fit in any size");
+            }
             return admission.turn_away(seat, misfit);
         }
         let size = member.plan.dial.size();
@@ -105,6 +107,12 @@ impl Shared {
 fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut crate::member::Member> {
     let id = judge.seats.get(&seat)?;
     judge.members.get_mut(id)
+}
+
+fn ends(judge: &Judge, seat: ModelId) {
+    let name = |seat: ModelId| judge.seats.get(&seat).and_then(|id| judge.members.get(id)).map(|member| member.name());
+    let to_make_room_for = judge.admission.makes_room_for(seat).and_then(name);
+    info!(model = name(seat), to_make_room_for, "model is unloaded");
 }
 
 fn drains(judge: &Judge, seat: ModelId, limit: Duration, to_make_room_for: Option<ModelId>) {

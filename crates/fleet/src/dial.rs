@@ -88,14 +88,17 @@ impl Dial {
         }
     }
 
-    /// Takes the count of bytes for a verdict: what it says to be too large is not tried at all. Whether any size is left.
+    /// The present size counts as too large: of the smaller ones, the first that counts as fitting is next, and what is
+    /// larger is not tried at all. Whether there is one.
     pub(crate) fn reckon(&mut self, fits: impl FnMut(&Size) -> bool) -> bool {
-        let open = self.row.get(self.too_large..).unwrap_or_default();
+        // The present one has just been found too large, whatever the count says.
+        let from = self.place(self.size()).map_or(self.too_large, |at| at.max(self.too_large)) + 1;
+        let open = self.row.get(from..).unwrap_or_default();
         let Some(found) = open.iter().position(fits) else { return false };
-        self.too_large += found;
+        self.too_large = from + found;
         self.guess = Guess::Largest(self.too_large);
         self.fits = self.fits.filter(|fits| *fits >= self.too_large);
-        self.reckoned |= found > 0;
+        self.reckoned = true;
         true
     }
 

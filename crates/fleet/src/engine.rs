@@ -26,6 +26,8 @@ pub(crate) struct Engine {
     pub(crate) took: Vec<u64>,
     /// The newest reading from while it was loaded, when it was told to end.
     pub(crate) before: Option<Arc<Sample>>,
+    /// It takes jobs although its devices could not be read in time.
+    pub(crate) believed: bool,
     /// What follows its end, if that is decided already.
     pub(crate) after: Option<After>,
 }
@@ -48,7 +50,18 @@ impl Engine {
     pub(crate) fn new(handle: InstanceHandle, plan: &Plan, placement: Placement, subject: Option<Subject>) -> Self {
         let status = handle.status().borrow().clone();
         let (spec, line) = (plan.spec(), plan.key.line().to_owned());
-        Self { handle, status, spec, line, placement, subject, took: Vec::new(), before: None, after: None }
+        Self {
+            handle,
+            status,
+            spec,
+            line,
+            placement,
+            subject,
+            took: Vec::new(),
+            before: None,
+            believed: false,
+            after: None,
+        }
     }
 
     /// Ends it: its jobs have had their time.
@@ -67,7 +80,7 @@ impl Engine {
     /// them is lost it would run on the processor, or not at all.
     pub(crate) fn is_in_doubt(&self, devices: &Devices) -> bool {
         let again = self.status.run.0 > 1 && !self.placement.shares.is_empty();
-        again && devices.are_read() && !self.is_shown_by(&devices.now())
+        again && !self.believed && devices.are_read() && !self.is_shown_by(&devices.now())
     }
 
     /// Whether it lies on a device that the driver cannot reach any more.

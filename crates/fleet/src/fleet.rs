@@ -136,7 +136,7 @@ impl Fleet {
     /// Whether any model takes jobs now, or sleeps until one comes.
     #[must_use]
     pub fn serves(&self) -> bool {
-        matches!(self.outlook(), Outlook::Serving | Outlook::Asleep)
+        self.shared.lock().takes_jobs()
     }
 
     /// Whether there is any model that could ever take jobs.
@@ -176,19 +176,18 @@ impl Fleet {
     pub fn refuse(&self) {
         let mut judge = self.shared.lock();
         judge.door = Door::Closed;
-        let mut effects = judge.admission.freeze(self.shared.moment());
+        let effects = judge.admission.freeze(self.shared.moment());
+        let mut settled = self.shared.carry_out(&mut judge, effects);
         let seats: Vec<_> = judge.seats.keys().copied().collect();
         let waiting = seats.into_iter().flat_map(|seat| judge.admission.dismiss(seat)).collect();
-        let mut settled = self.shared.dismiss(&mut judge, waiting, || Refusal::Draining);
-        effects.clear();
-        settled.extend(self.shared.carry_out(&mut judge, effects));
+        settled.extend(self.shared.dismiss(&mut judge, waiting, || Refusal::Draining));
         drop(judge);
         settle_all(settled);
     }
 
     /// Kills every engine without waiting for anything.
     pub fn kill(&self) {
-        self.shared.lock().door = Door::Closed;
+        self.refuse();
         for handle in self.handles() {
             handle.kill();
         }

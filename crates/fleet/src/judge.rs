@@ -61,7 +61,7 @@ pub(crate) enum Wished {
     /// Its model is here.
     Member { id: MemberId, wish: Wish },
     /// Its model is not here, for this reason; until it comes, the model of the policy before it stays.
-    Missing { wish: Wish, reason: String, before: Option<MemberId> },
+    Missing { wish: Wish, reason: String, before: Option<(MemberId, Wish)> },
 }
 
 impl Wished {
@@ -70,7 +70,7 @@ impl Wished {
         match self {
             Wished::Nothing => None,
             Wished::Member { id, .. } => Some(*id),
-            Wished::Missing { before, .. } => *before,
+            Wished::Missing { before, .. } => before.as_ref().map(|(id, _)| *id),
         }
     }
 }
@@ -128,8 +128,10 @@ impl Judge {
         }
         let member = self.members.remove(&id)?;
         self.seats.remove(&member.seat);
-        // Those who waited have been sent elsewhere, or away.
-        self.admission.remove(member.seat);
+        // Those who waited have been sent elsewhere, or away; whoever is left is told by the end of its channel.
+        for ticket in self.admission.remove(member.seat) {
+            self.waiters.remove(&ticket);
+        }
         Some(member)
     }
 
@@ -162,20 +164,24 @@ impl Judge {
         }
     }
 
-    /// The member that jobs without a model name mean: the first that serves, or sleeps until a job comes, of the router's
-    /// model and those that are listed; else the first that serves at all; else the router's; else the first.
+    /// The member that jobs without a model name mean. The router's model, unless it has failed or is on its way while a
+    /// listed one serves; without it the first listed one that serves or sleeps; else the first that serves, else the first.
     pub(crate) fn primary(&self) -> Option<MemberId> {
-        let wished = self.wished.member();
-        let takes = |id: &MemberId| {
-            self.members
-                .get(id)
-                .is_some_and(|member| matches!(self.outlook_of(member), Outlook::Serving | Outlook::Asleep))
+        let is = |id: &MemberId, outlooks: &[Outlook]| {
+            self.members.get(id).is_some_and(|member| outlooks.contains(&self.outlook_of(member)))
         };
-        let serves = |id: &MemberId| self.members.get(id).is_some_and(|member| self.serving(member).is_some());
+        let takes: &[Outlook] = &[Outlook::Serving, Outlook::Asleep];
+        let wished = self.wished.member();
         let all = || self.staying().map(|(id, _)| id);
-        let listed = || self.staying().filter(|(_, member)| member.tenure == Tenure::Operator).map(|(id, _)| id);
-        let meant = wished.into_iter().chain(listed()).find(takes);
-        meant.or_else(|| all().find(serves)).or(wished).or_else(|| all().next())
+        let mut listed = self.staying().filter(|(_, member)| member.tenure == Tenure::Operator).map(|(id, _)| id);
+        let meant = match wished {
+            Some(wished) if is(&wished, takes) => Some(wished),
+            Some(wished) if is(&wished, &[Outlook::Coming]) => {
+                listed.find(|id| is(id, &[Outlook::Serving])).or(Some(wished))
+            }
+            Some(_) | None => listed.find(|id| is(id, takes)),
+        };
+        meant.or_else(|| all().find(|id| is(id, &[Outlook::Serving]))).or(wished).or_else(|| all().next())
     }
 
     /// The member that a job means.
@@ -213,6 +219,12 @@ impl Judge {
             Wished::Member { id, wish } => self.members.get(id).map(|member| member.gaps(wish)).unwrap_or_default(),
             Wished::Missing { reason, .. } => vec![reason.clone()],
         }
+    }
+
+    /// Whether any model takes jobs now, or sleeps until one comes.
+    pub(crate) fn takes_jobs(&self) -> bool {
+        let takes = |member: &Member| matches!(self.outlook_of(member), Outlook::Serving | Outlook::Asleep);
+        self.staying().any(|(_, member)| takes(member))
     }
 
     /// What can be expected of the models here.

@@ -53,8 +53,7 @@ impl Lease {
         // Too late means that it lives: it cut this one connection only, and the next try may do better.
         let _ = tokio::time::timeout(patience, gone).await;
         // The judge may be told a moment later by the listener; who asks next must find it told.
-        let status = self.status.borrow().clone();
-        self.shared.turn(self.member, generation_of(self.run), status);
+        self.shared.turn(self.member, generation_of(self.run));
     }
 
     /// Resolves when the engine is being ended, or is gone. An engine that is told to end waits for its clients, so who

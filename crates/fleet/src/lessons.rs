@@ -16,6 +16,8 @@ use crate::placement::{Placement, Remembered};
 pub(crate) struct Lessons {
     path: PathBuf,
     experience: Mutex<Experience>,
+    /// Held while the file is written: never by who decides.
+    writing: Mutex<()>,
 }
 
 /// What a measurement depends on besides the placement.
@@ -40,7 +42,7 @@ impl Subject {
 impl Lessons {
     pub(crate) fn open(folder: &Path) -> Self {
         let path = folder.join("experience.json");
-        Self { experience: Mutex::new(Experience::open(&path)), path }
+        Self { experience: Mutex::new(Experience::open(&path)), path, writing: Mutex::new(()) }
     }
 
     /// The question what a placement of this took the last time.
@@ -54,8 +56,10 @@ impl Lessons {
 
     /// Writes everything down. Blocks.
     pub(crate) fn save(&self) {
-        // Under the lock, so that the file ends up with what is known here.
-        if let Err(fault) = self.lock().save(&self.path) {
+        // One after the other, so that the file ends up with what is known here; decisions do not wait for the disk.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.lock().clone();
+        if let Err(fault) = known.save(&self.path) {
             warn!(path = %self.path.display(), %fault, "cannot remember what models took of the devices");
         }
     }

@@ -133,28 +133,34 @@ impl Shared {
             .iter()
             .filter(|(_, member)| member.engine.is_none() && matches!(judge.admission.life(member.seat), Life::Absent));
         for id in resting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let Some(member) = judge.members.get(&id) else { continue };
-            let shelf = Arc::clone(&judge.shelf);
-            let file = &member.model.file;
-            match shelf.catalog.models().iter().find(|model| model.file == *file) {
-                Some(model) if Arc::ptr_eq(&model.header, &member.model.header) => {}
-                Some(model) => {
-                    let wish = judge.wish_for(id);
-                    let plan = self.plan(judge, model, wish.as_ref());
-                    if let Some(member) = judge.members.get_mut(&id) {
-                        member.model = Arc::new(model.clone());
-                    }
-                    self.reshape(judge, id, plan);
-                }
-                None if member.tenure == Tenure::Demand && judge.admission.waiting(member.seat) == 0 => {
-                    info!(model = member.name(), "model is gone from its folder");
-                    if let Some(member) = judge.members.get_mut(&id) {
-                        member.tenure = Tenure::Leaving;
-                    }
-                    judge.forget(id);
-                }
-                None => {}
+            self.refresh(judge, id);
+        }
+    }
+
+    /// Makes a model that does not run what it is by now: its file may be another one, and it is as large as is wanted again.
+    pub(crate) fn refresh(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
+        let Some(member) = judge.members.get(&id) else { return };
+        let shelf = Arc::clone(&judge.shelf);
+        let file = &member.model.file;
+        match shelf.catalog.models().iter().find(|model| model.file == *file) {
+            Some(model) if Arc::ptr_eq(&model.header, &member.model.header) && !member.plan.dial.is_reckoned() => {}
+            Some(model) => {
+                let wish = judge.wish_for(id);
+                let plan = self.plan(judge, model, wish.as_ref());
+                let Some(member) = judge.members.get_mut(&id) else { return };
+                (member.model, member.plan, member.attempt) = (Arc::new(model.clone()), plan, Attempt::Settled);
+                let seat = member.seat;
+                let profile = self.profile(judge, id);
+                judge.admission.set(seat, profile);
             }
+            None if member.tenure == Tenure::Demand && judge.admission.waiting(member.seat) == 0 => {
+                info!(model = member.name(), "model is gone from its folder");
+                if let Some(member) = judge.members.get_mut(&id) {
+                    member.tenure = Tenure::Leaving;
+                }
+                judge.forget(id);
+            }
+            None => {}
         }
     }
 }
@@ -168,9 +174,17 @@ impl Judge {
     /// The router's wish, if it is for this member.
     pub(crate) fn wish_for(&self, wanted: MemberId) -> Option<Wish> {
         match &self.wished {
-            Wished::Member { id, wish } if *id == wanted => Some(wish.clone()),
+            Wished::Member { id, wish } | Wished::Missing { before: Some((id, wish)), .. } if *id == wanted => {
+                Some(wish.clone())
+            }
             Wished::Member { .. } | Wished::Nothing | Wished::Missing { .. } => None,
         }
+    }
+
+    /// The router's model and the wish that it was loaded for.
+    pub(crate) fn present_wish(&self) -> Option<(MemberId, Wish)> {
+        let id = self.wished.member()?;
+        Some((id, self.wish_for(id)?))
     }
 
     /// Leaves it to the staff to look at the files of a member.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::acquire::settle_all;
+use crate::acquire::{Settled, settle_all};
 use crate::judge::{Door, Judge, Missing, Wished};
 use crate::member::Tenure;
 use crate::orders::Orders;
@@ -22,7 +22,7 @@ impl Shared {
         self.engines.configure(orders.engine.clone());
         self.order(orders);
         self.measure(&mut judge);
-        self.enlist(&mut judge, &before);
+        let mut settled = self.enlist(&mut judge, &before);
         for id in judge.members.keys().copied().collect::<Vec<_>>() {
             let Some(member) = judge.members.get(&id) else { continue };
             let (model, seat, wish) = (Arc::clone(&member.model), member.seat, judge.wish_for(id));
@@ -35,17 +35,17 @@ impl Shared {
             judge.look_now();
         }
         let effects = judge.admission.tick(self.moment());
-        let settled = self.carry_out(&mut judge, effects);
+        settled.extend(self.carry_out(&mut judge, effects));
         drop(judge);
         settle_all(settled);
         self.changed();
     }
 
     /// Brings the members in line with the operator's list.
-    fn enlist(self: &Arc<Self>, judge: &mut Judge, before: &Orders) {
+    fn enlist(self: &Arc<Self>, judge: &mut Judge, before: &Orders) -> Vec<Settled> {
         let orders = self.orders();
         if orders.fleet.autoload == before.fleet.autoload {
-            return;
+            return Vec::new();
         }
         judge.missing.clear();
         let mut listed = Vec::new();
@@ -69,17 +69,13 @@ impl Shared {
         };
         let unlisted =
             judge.members.iter().filter(|(id, member)| member.tenure == Tenure::Operator && !listed.contains(id));
+        let mut settled = Vec::new();
         for id in unlisted.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let now = self.moment();
-            let Some(member) = judge.members.get_mut(&id) else { continue };
-            if wished == Some(id) {
-                member.tenure = Tenure::Router;
-                continue;
+            match judge.members.get_mut(&id) {
+                Some(member) if wished == Some(id) => member.tenure = Tenure::Router,
+                _ => settled.extend(self.let_go(judge, id, "it is listed no more")),
             }
-            info!(model = member.name(), "model is listed no more and is let go");
-            member.tenure = Tenure::Leaving;
-            let seat = member.seat;
-            judge.decisions.extend(judge.admission.unload(seat, now + orders.fleet.drain_timeout, now));
         }
+        settled
     }
 }

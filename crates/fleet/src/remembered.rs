@@ -64,6 +64,8 @@ struct Entry {
 pub(crate) struct Remembered {
     path: PathBuf,
     entries: Mutex<Vec<Entry>>,
+    /// Held while the file is written: never by who decides.
+    writing: Mutex<()>,
 }
 
 impl Remembered {
@@ -71,7 +73,7 @@ impl Remembered {
     pub(crate) fn open(folder: &Path) -> Self {
         let path = folder.join("sizes.json");
         let entries = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Self { path, entries: Mutex::new(entries.unwrap_or_default()) }
+        Self { path, entries: Mutex::new(entries.unwrap_or_default()), writing: Mutex::new(()) }
     }
 
     /// The size that was found to fit, if that was not too long ago.
@@ -84,6 +86,8 @@ impl Remembered {
 
     /// Remembers a size, or with `None` that there is nothing to remember. Blocks while it writes.
     pub(crate) fn keep(&self, key: Key, size: Option<Size>, now: SystemTime) -> std::io::Result<()> {
+        // One after the other, so that the file ends up with what is remembered here.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = self.lock();
         // What is known already stays as old as it is, so that it is doubted one day.
         if entries.iter().find(|entry| entry.key == key).map(|entry| entry.size) == size {
@@ -93,8 +97,9 @@ impl Remembered {
         entries.extend(size.map(|size| Entry { key, size, found: seconds(now) }));
         let surplus = entries.len().saturating_sub(MOST);
         entries.drain(..surplus);
-        // Under the lock, so that the file ends up with what is remembered here.
-        self.write(&entries)
+        let known = entries.clone();
+        drop(entries);
+        self.write(&known)
     }
 
     /// Replaces the file whole, so that a crash leaves the old one.

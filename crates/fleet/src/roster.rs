@@ -58,7 +58,7 @@ impl Shared {
                 self.want(judge, id, Tenure::Router);
                 Wished::Member { id, wish }
             }
-            Err(reason) => Wished::Missing { wish, reason, before: judge.wished.member() },
+            Err(reason) => Wished::Missing { wish, reason, before: judge.present_wish() },
         };
     }
 
@@ -191,21 +191,25 @@ impl Shared {
                 ctx_per_slot = next.ctx_per_slot,
                 "model gets another size"
             );
+            // One that goes for another comes back as what it is to be then, if somebody wants it.
+            if judge.admission.makes_room_for(seat).is_some() {
+                return;
+            }
             if let Some(engine) = &mut member.engine {
                 engine.after = Some(After::Anew);
             }
             judge.decisions.extend(judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now));
             return;
         }
-        if let Some(engine) = &mut member.engine {
-            engine.after = None;
-        }
+        let goes = member.engine.as_mut().is_some_and(|engine| engine.after.take().is_some());
         let (has_failed, tenure) = (matches!(judge.admission.life(seat), Life::Failed), member.tenure);
         let profile = self.profile(judge, id);
         judge.admission.set(seat, profile);
         if has_failed {
             judge.decisions.extend(judge.admission.revive(seat, now));
         }
-        self.want(judge, id, tenure);
+        if has_failed || goes {
+            self.want(judge, id, tenure);
+        }
     }
 }

@@ -125,15 +125,25 @@ impl Shared {
             .iter()
             .filter(|(_, member)| matches!(judge.admission.life(member.seat), Life::Loading { .. }));
         let ready = loading.filter_map(|(id, member)| {
-            let engine = member.engine.as_ref().filter(|engine| matches!(engine.status.state, State::Ready(_)))?;
-            Some((*id, member.generation, engine.status.clone()))
+            let engine = member.engine.as_ref()?;
+            matches!(engine.status.state, State::Ready(_)).then_some((*id, member.generation))
         });
         let ready: Vec<_> = ready.collect();
         drop(judge);
         self.tick();
-        for (id, generation, status) in ready {
-            self.turn(id, generation, status);
+        for (id, generation) in ready {
+            self.turn(id, generation);
         }
+    }
+
+    /// No reading has come in time for a process that waits for one.
+    pub(crate) fn believe(self: &Arc<Self>, id: MemberId, generation: u64) {
+        let mut judge = self.lock();
+        let member = judge.members.get_mut(&id).filter(|member| member.generation == generation);
+        let Some(engine) = member.and_then(|member| member.engine.as_mut()) else { return };
+        engine.believed = true;
+        drop(judge);
+        self.turn(id, generation);
     }
 
     /// Time has passed.
@@ -193,5 +203,6 @@ fn limits(config: &Config) -> Limits {
         residency: config.residency,
         patience: config.patience,
         drain: config.drain_timeout,
+        doubt: config.failed_retry,
     }
 }

@@ -84,6 +84,12 @@ impl Staff {
                     shared.inspected(member, now);
                 });
             }
+            Work::Believe { member, generation } => {
+                self.tasks.spawn(async move {
+                    tokio::time::sleep(shared.orders().fleet.release_timeout).await;
+                    shared.believe(member, generation);
+                });
+            }
             Work::Learn => {
                 self.tasks.spawn_blocking(move || shared.experience.save());
             }
@@ -105,8 +111,8 @@ async fn until(time: Option<Instant>) {
 /// Brings every state of one process to the judge, in order, until the process's task is gone.
 async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut statuses: watch::Receiver<Status>) {
     loop {
-        let status = statuses.borrow_and_update().clone();
-        shared.turn(member, generation, status);
+        statuses.borrow_and_update();
+        shared.turn(member, generation);
         metrics::publish(&shared.report());
         if statuses.changed().await.is_err() {
             return;

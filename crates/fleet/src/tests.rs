@@ -5,6 +5,6 @@ mod house;
 mod leaving;
 mod missing;
 mod resize;
-mod review;
 mod sharing;
 mod trouble;
+mod turns;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use auxot_instance::Status;
 use tracing::info;
 
 use crate::acquire::{Settled, settle_all};
@@ -11,7 +10,7 @@ use crate::engine::After;
 use crate::judge::{Judge, MemberId};
 use crate::member::{News, Tenure};
 use crate::metrics;
-use crate::placement::admission::{Effect, Life, Want};
+use crate::placement::admission::{Effect, Life};
 use crate::profile::need;
 use crate::refusal::Refusal;
 use crate::release::Release;
@@ -20,26 +19,34 @@ use crate::work::Work;
 
 impl Shared {
     /// Takes in a new state of a member's process.
-    pub(crate) fn turn(self: &Arc<Self>, id: MemberId, generation: u64, status: Status) {
+    pub(crate) fn turn(self: &Arc<Self>, id: MemberId, generation: u64) {
         let mut guard = self.lock();
         let (judge, now) = (&mut *guard, self.moment());
         let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == generation) else { return };
+        // The newest, read under the lock: of two who bring news the later one may have the older.
+        let Some(status) = member.engine.as_ref().map(|engine| engine.handle.status().borrow().clone()) else { return };
         let seat = member.seat;
         let leaving = matches!(judge.admission.life(seat), Life::Leaving { .. });
-        let pid = status.pid.or_else(|| member.last.as_ref().and_then(|last| last.pid));
+        let present = status.pid;
+        let pid = present.or_else(|| member.last.as_ref().and_then(|last| last.pid));
         let effects = match member.turn(status, leaving) {
             News::Same => Vec::new(),
             // It takes jobs once its devices have been read: see `measured`.
             News::Serves { .. } if member.engine.as_ref().is_some_and(|engine| engine.is_in_doubt(&self.devices)) => {
                 self.devices.look();
+                judge.work.push(Work::Believe { member: id, generation });
                 Vec::new()
             }
             News::Away => {
                 // Its keeper starts it again: where its device is lost that would be in vain, or on the processor.
                 if matches!(judge.admission.life(seat), Life::Ready { .. }) {
                     self.devices.look();
+                    judge.admission.lost(seat, now)
+                } else if present.is_none() {
+                    judge.admission.lost(seat, now)
+                } else {
+                    Vec::new()
                 }
-                judge.admission.lost(seat, now)
             }
             News::Stuck => judge.admission.failed(seat, None, now),
             News::GivesWay => {
@@ -105,21 +112,25 @@ impl Shared {
         let now = self.moment();
         let Judge { members, admission, .. } = &mut *judge;
         let Some(member) = members.get_mut(&id).filter(|member| member.generation == generation) else { return };
-        let (seat, leaving) = (member.seat, member.tenure == Tenure::Leaving);
+        let (seat, tenure) = (member.seat, member.tenure);
+        let leaving = tenure == Tenure::Leaving;
         if after == After::Again {
             let (model, kv_type) = (&member.model, member.plan.kv_type());
             member.plan.dial.estimate(|size| admission.could_hold(seat, need(model, *size, kv_type)));
         }
         if !leaving {
+            if after == After::Rest {
+                self.refresh(&mut judge, id);
+            }
             let profile = self.profile(&judge, id);
             judge.admission.set(seat, profile);
         }
-        let mut effects = match after {
+        let effects = match after {
             After::Again if !leaving => judge.admission.again(seat, now),
             After::Rest | After::Again | After::Anew | After::Failed => judge.admission.gone(seat, now),
         };
-        if !leaving && after == After::Anew {
-            effects.extend(judge.admission.want(seat, Want::Since(now), now));
+        if !leaving && matches!(after, After::Again | After::Anew) {
+            self.want(&mut judge, id, tenure);
         }
         let settled = self.carry_out(&mut judge, effects);
         let gone = judge.forget(id);
@@ -139,25 +150,31 @@ impl Shared {
         let earlier = judge.members.iter().filter(|(id, member)| member.tenure == Tenure::Router && **id != wished);
         let earlier: Vec<MemberId> = earlier.map(|(id, _)| *id).collect();
         let mut settled = Vec::new();
-        let now = self.moment();
         for id in earlier {
             settled.extend(self.move_waiters(judge, id, wished));
-            let Some(member) = judge.members.get_mut(&id) else { continue };
-            let seat = member.seat;
-            if judge.admission.waiting(seat) > 0 && self.orders().fleet.on_demand {
-                member.tenure = Tenure::Demand;
-                continue;
-            }
-            info!(model = member.name(), "model of an earlier policy is let go");
-            member.tenure = Tenure::Leaving;
-            let model = member.name().to_owned();
-            let named = judge.admission.dismiss(seat);
-            settled.extend(self.dismiss(judge, named, || Refusal::Stopped { model: model.clone() }));
-            let effects = judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now);
-            settled.extend(self.carry_out(judge, effects));
-            if let Some(gone) = judge.forget(id) {
-                metrics::forget(gone.name(), &self.devices.now());
-            }
+            settled.extend(self.let_go(judge, id, "a model of an earlier policy"));
+        }
+        settled
+    }
+
+    /// Lets a model go that nobody has a reason to keep any more: its running jobs end within the drain time. One that jobs
+    /// wait for by its name stays for them, where jobs may name any.
+    pub(crate) fn let_go(self: &Arc<Self>, judge: &mut Judge, id: MemberId, why: &str) -> Vec<Settled> {
+        let (now, orders) = (self.moment(), self.orders());
+        let Some(member) = judge.members.get_mut(&id) else { return Vec::new() };
+        let (seat, model) = (member.seat, member.name().to_owned());
+        if judge.admission.waiting(seat) > 0 && orders.fleet.on_demand {
+            member.tenure = Tenure::Demand;
+            return Vec::new();
+        }
+        info!(model, why, "model is let go");
+        member.tenure = Tenure::Leaving;
+        let named = judge.admission.dismiss(seat);
+        let mut settled = self.dismiss(judge, named, || Refusal::Stopped { model: model.clone() });
+        let effects = judge.admission.unload(seat, now + orders.fleet.drain_timeout, now);
+        settled.extend(self.carry_out(judge, effects));
+        if let Some(gone) = judge.forget(id) {
+            metrics::forget(gone.name(), &self.devices.now());
         }
         settled
     }

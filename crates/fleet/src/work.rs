@@ -23,6 +23,8 @@ pub(crate) enum Work {
     Remember { key: Key, size: Option<Size> },
     /// The files of a member that has failed, to be looked at.
     Inspect { member: MemberId, files: Vec<PathBuf> },
+    /// A process whose devices ought to be read before it takes jobs: after a while it is believed without.
+    Believe { member: MemberId, generation: u64 },
     /// What devices have shown of the models' true needs, to be remembered.
     Learn,
     /// The models folders, to be looked through again.
@@ -36,6 +38,7 @@ impl fmt::Debug for Work {
             Work::Release { member, after, .. } => write!(f, "Release({member:?}, {after:?})"),
             Work::Remember { size, .. } => write!(f, "Remember({size:?})"),
             Work::Inspect { member, .. } => write!(f, "Inspect({member:?})"),
+            Work::Believe { member, .. } => write!(f, "Believe({member:?})"),
             Work::Learn => f.write_str("Learn"),
             Work::Look => f.write_str("Look"),
         }

@@ -16,7 +16,7 @@
 //! * A load that nobody waits for any more is finished; a place that is only reserved is given up, and those who were asked to
 //!   go for it stay.
 //! * Nobody is ended for a model that cannot then be placed: the place is planned, and reserved, first. And nobody at all
-//!   is ended for a model whose last load failed, until a load of it has gone well.
+//!   is ended for a model whose last load failed, until a load of it has gone well or the **doubt** has passed.
 //!
 //! # Who goes
 //!
@@ -60,6 +60,9 @@ pub struct Limits {
     pub patience: Duration,
     /// How long jobs that run may go on once their model is to go.
     pub drain: Duration,
+    /// How long nobody is ended for a model whose load has failed; twice as long with each further one in a row, up to a
+    /// bound.
+    pub doubt: Duration,
 }
 
 impl Default for Limits {
@@ -71,6 +74,7 @@ impl Default for Limits {
             residency: seconds(20),
             patience: seconds(15),
             drain: seconds(30),
+            doubt: seconds(300),
         }
     }
 }
@@ -218,7 +222,7 @@ impl Admission {
         let none = Profile::new("", std::sync::Arc::clone(&self.models[model].profile.need));
         let gone = std::mem::replace(&mut self.models[model], Model::new(none));
         self.vacant.push(model);
-        self.changed = true;
+        self.something_is_free();
         gone.waiting.into_iter().map(|(ticket, _)| ticket).collect()
     }
 
@@ -230,8 +234,10 @@ impl Admission {
 
     /// Other times, numbers and rules, for everything that is decided from now on.
     pub fn configure(&mut self, limits: Limits, rules: Rules) {
-        (self.limits, self.rules) = (limits, rules);
-        self.changed = true;
+        if (self.limits, self.rules) != (limits, rules) {
+            (self.limits, self.rules) = (limits, rules);
+            self.something_is_free();
+        }
     }
 
     /// The rules for models that have none of their own.
@@ -240,11 +246,22 @@ impl Admission {
         &self.rules
     }
 
+    /// Something may be free that was not: whoever had no room is looked at again.
+    fn something_is_free(&mut self) {
+        self.changed = true;
+        self.models.iter_mut().for_each(|model| model.no_room = false);
+    }
+
     /// Whether a model could ever lie here if it needed so much.
     #[must_use]
     pub fn could_hold(&self, model: ModelId, need: Need) -> bool {
-        let (ground, rules) = self.models[model].allowed(self.ever(model), &self.rules);
-        plan(&Demand::of(&std::sync::Arc::new(need)), &ground, &rules, None).is_ok()
+        let of = &self.models[model];
+        let (ground, rules) = of.allowed(self.ever(model), &self.rules);
+        // What is remembered is of its present size.
+        let remembered = of.profile.remembered.as_ref().filter(|_| need == *of.profile.need);
+        let ask = |placement: &Placement| remembered.and_then(|remembered| remembered.of(placement));
+        let known: super::Known<'_> = remembered.is_some().then_some(&ask);
+        plan(&Demand::of(&std::sync::Arc::new(need)), &ground, &rules, known).is_ok()
     }
 
     /// Takes in a reading of the devices: free memory as it is measured, loaded models and all others counted.
@@ -253,6 +270,7 @@ impl Admission {
             self.ground = ground;
             self.changed = true;
             self.models.iter_mut().for_each(|model| model.blind = false);
+            self.something_is_free();
         }
     }
 
@@ -332,9 +350,10 @@ impl Admission {
                 of.life = Life::Leaving { placement: placement.clone() };
                 effects.push(Effect::Stop { model });
             }
-            Life::Ready { draining: None, .. } => of.lost(now),
+            Life::Ready { draining: None, .. } | Life::Loading { .. } => of.lost(now),
             _ => return effects,
         }
+        self.something_is_free();
         effects.extend(self.settle(now));
         effects
     }
@@ -347,8 +366,9 @@ impl Admission {
         {
             *draining = None;
         }
-        if !matches!(of.life, Life::Ready { .. } | Life::Failed) {
-            (of.want, of.told_no_room) = (want, false);
+        // One that is loaded and stays is what is wanted.
+        if !matches!(of.life, Life::Ready { draining: None, .. } | Life::Failed) {
+            (of.want, of.told_no_room, of.no_room) = (want, false, false);
         }
         self.changed = true;
         self.settle(now)
@@ -385,10 +405,11 @@ impl Admission {
         self.models[model].waiting.drain(..).map(|(ticket, _)| ticket).collect()
     }
 
-    /// The end of a model that can never fit in any size: whoever waits is sent away, and it is not wanted any more.
+    /// The answer to a model that does not fit in any size: whoever waits is sent away. If its owner wants it, it is looked at
+    /// again when something has come free.
     pub fn turn_away(&mut self, model: ModelId, misfit: &Misfit) -> Vec<Effect> {
         let of = &mut self.models[model];
-        (of.too_large, of.want) = (false, Want::Nobody);
+        (of.too_large, of.no_room) = (false, true);
         let waiting = of.waiting.drain(..);
         waiting.map(|(ticket, _)| Effect::Refuse { ticket, reason: Reason::DoesNotFit(misfit.clone()) }).collect()
     }
@@ -402,27 +423,29 @@ impl Admission {
     /// What a loading or loaded model is seen to hold, by device: so much of its promise is visible in what is measured.
     pub fn holds(&mut self, model: ModelId, holds: Vec<(String, u64)>) {
         self.models[model].is_seen_to_hold(holds);
-        self.changed = true;
+        self.something_is_free();
     }
 
     /// What is measured from now on shows all that a loaded model holds: it was read after the load.
     pub fn shown(&mut self, model: ModelId) {
-        self.changed |= std::mem::take(&mut self.models[model].unread);
+        if std::mem::take(&mut self.models[model].unread) {
+            self.something_is_free();
+        }
     }
 
     /// A load has failed, or a loaded model has ended unasked. It may be tried again at `retry`, or never.
     pub fn failed(&mut self, model: ModelId, retry: Option<Moment>, now: Moment) -> Vec<Effect> {
-        self.models[model].failed(retry);
-        self.changed = true;
+        self.models[model].failed(retry, now);
+        self.something_is_free();
         self.settle(now)
     }
 
     /// A load has failed, and another one, perhaps of another size, may be tried at once.
     pub fn again(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
-        of.doubted = true;
+        of.is_doubtful(now);
         of.unplace(Life::Absent);
-        self.changed = true;
+        self.something_is_free();
         self.settle(now)
     }
 
@@ -436,8 +459,15 @@ impl Admission {
     /// A model that was to end has ended, and its memory is seen to be free: [`Admission::measured`] comes first.
     pub fn gone(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         self.models[model].gone();
-        self.changed = true;
+        self.something_is_free();
         self.settle(now)
+    }
+
+    /// For whom a model is to go, if it goes to make room.
+    #[must_use]
+    pub fn makes_room_for(&self, model: ModelId) -> Option<ModelId> {
+        let comes_for = |other: &Model| matches!(&other.life, Life::Coming { evicted, .. } if evicted.contains(&model));
+        self.models.iter().position(comes_for)
     }
 
     /// When something happens of itself, as of the last decision: it may have gone by, and then a tick is due.

@@ -141,7 +141,12 @@ impl House {
         Self::under(sky, folder, orders, wish)
     }
 
-    pub(super) fn under(sky: Arc<Mutex<(Vec<Device>, Device)>>, folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
+    pub(super) fn under(
+        sky: Arc<Mutex<(Vec<Device>, Device)>>,
+        folder: tempfile::TempDir,
+        orders: Orders,
+        wish: Option<Wish>,
+    ) -> House {
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Arc::new(Catalog::scan(&files));
         let orders = Orders { catalog: files, ..orders };

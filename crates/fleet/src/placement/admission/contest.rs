@@ -28,14 +28,18 @@ impl Admission {
     pub(super) fn contenders(&self, now: Moment) -> Vec<ModelId> {
         let waits = |model: &super::Model| match model.life {
             _ if !model.is_wanted() || model.too_large => false,
+            _ if model.no_room && model.waiting.is_empty() => false,
             Life::Absent => true,
             Life::BackingOff { until } => now >= until,
             _ => false,
         };
         let key = |at: ModelId| {
             let model = &self.models[at];
-            let steps_back = model.doubted || model.blind || model.is_modest();
-            (steps_back, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
+            let rank = match model.is_modest() {
+                true => 2,
+                false => u8::from(model.is_doubted(&self.limits, now) || model.blind),
+            };
+            (rank, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
         };
         let mut all: Vec<_> = (0..self.models.len()).filter(|at| waits(&self.models[*at])).map(key).collect();
         if all.len() > LOOKED_AT {
@@ -64,7 +68,7 @@ impl Admission {
         if place(coming.clone()).is_ok() {
             return Turn::NotYet(misfit);
         }
-        if first && !model.doubted && !model.is_modest() {
+        if first && !model.is_doubted(&self.limits, now) && !model.is_modest() {
             let (order, tenants) = self.evictable(at, now);
             let (coming, rules) = model.allowed(coming, &self.rules);
             if let Ok((placement, Some(stop))) = make_room(&model.demand, &coming, &rules, &tenants, known) {
@@ -76,6 +80,13 @@ impl Admission {
             Err(Misfit::MemoryUnknown { .. }) => Turn::Unknown,
             Err(_) => Turn::Never(misfit),
         }
+    }
+
+    /// Those that lie anywhere, if all of them are idle and may go.
+    pub(super) fn all_idle(&self, but: ModelId, now: Moment) -> Option<Vec<ModelId>> {
+        let lies = |model: &super::Model| !matches!(model.life, Life::Absent | Life::BackingOff { .. } | Life::Failed);
+        let lying = self.models.iter().enumerate().filter(|(at, model)| *at != but && lies(model));
+        lying.map(|(at, model)| (model.is_idle() && model.may_go(&self.limits, now)).then_some(at)).collect()
     }
 
     /// Whether no other model lies anywhere, or is about to.

@@ -9,6 +9,8 @@ use auxot_catalog::Need;
 use super::super::{Demand, Ground, Placement, Remembered, Rules, Tenant};
 use super::{Limits, ModelId, Moment, Run, Ticket};
 
+/// The doubt of a model whose loads fail grows no longer than so.
+const MOST_DOUBLINGS: u32 = 6;
 /// How long a load is taken to last before one was seen.
 const UNKNOWN_LOAD: Duration = Duration::from_secs(10);
 
@@ -124,8 +126,12 @@ pub(super) struct Model {
     pub(super) last_used: Moment,
     /// How long its last load took.
     load: Option<Duration>,
-    /// The last load went wrong: nobody is ended for the next one.
-    pub(super) doubted: bool,
+    /// When its last load went wrong, if it did: nobody is ended for the next one for a while.
+    pub(super) doubted: Option<Moment>,
+    /// Loads that went wrong in a row: the more, the longer the doubt.
+    failures: u32,
+    /// It was looked at, has no room, and makes nobody go: not looked at again before something has come free.
+    pub(super) no_room: bool,
     /// Whether it could be placed was asked, and cannot be told before memory is read again.
     pub(super) blind: bool,
     /// Since when that is so, without a moment in which it could be told.
@@ -156,7 +162,9 @@ impl Model {
             want: Want::Nobody,
             last_used: Moment::ZERO,
             load: None,
-            doubted: false,
+            doubted: None,
+            failures: 0,
+            no_room: false,
             blind: false,
             blind_since: None,
             told_no_room: false,
@@ -173,7 +181,7 @@ impl Model {
     pub(super) fn set(&mut self, profile: Profile) {
         self.demand = Demand::of(&profile.need);
         self.profile = profile;
-        self.too_large = false;
+        (self.too_large, self.no_room) = (false, false);
     }
 
     /// It has a place, reserved or to be loaded into.
@@ -233,10 +241,14 @@ impl Model {
     }
 
     pub(super) fn ready(&mut self, of: Run, count: u32, now: Moment) {
+        if matches!(self.life, Life::Ready { run, .. } if run != of) {
+            // The end of the life before was not heard of, and all of its slots went with it.
+            self.lost(now);
+        }
         match &mut self.life {
             Life::Loading { placement, since } => {
                 self.load = Some(now.saturating_sub(*since));
-                self.doubted = false;
+                (self.doubted, self.failures) = (None, 0);
                 self.want = Want::Nobody;
                 self.last_used = now;
                 self.unread = true;
@@ -250,17 +262,19 @@ impl Model {
         }
     }
 
-    /// Its engine has ended unasked and starts again by itself, in the same place.
+    /// Its engine has ended unasked and starts again by itself, in the same place. What it held is free, and promised.
     pub(super) fn lost(&mut self, now: Moment) {
         if let Life::Ready { placement, .. } = &self.life {
             self.life = Life::Loading { placement: placement.clone(), since: now };
+        }
+        if matches!(self.life, Life::Loading { .. }) {
             self.seen.clear();
             self.held.clear();
         }
     }
 
-    pub(super) fn failed(&mut self, retry: Option<Moment>) {
-        self.doubted = true;
+    pub(super) fn failed(&mut self, retry: Option<Moment>, now: Moment) {
+        self.is_doubtful(now);
         if retry.is_none() {
             self.want = Want::Nobody;
         }
@@ -268,8 +282,8 @@ impl Model {
     }
 
     pub(super) fn revive(&mut self) {
+        (self.doubted, self.failures) = (None, 0);
         if matches!(self.life, Life::Failed | Life::BackingOff { .. }) {
-            self.doubted = false;
             self.life = Life::Absent;
         }
     }
@@ -292,6 +306,22 @@ impl Model {
         self.waiting.is_empty() && now.saturating_sub(since) < limits.patience
     }
 
+    /// A load of it has gone wrong.
+    pub(super) fn is_doubtful(&mut self, now: Moment) {
+        self.doubted = Some(now);
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Until when nobody is to go for it because its last load went wrong: twice as long with each that did so in a row.
+    pub(super) fn doubted_until(&self, limits: &Limits) -> Option<Moment> {
+        let doublings = self.failures.saturating_sub(1).min(MOST_DOUBLINGS);
+        self.doubted.map(|since| since.saturating_add(limits.doubt.saturating_mul(1 << doublings)))
+    }
+
+    pub(super) fn is_doubted(&self, limits: &Limits, now: Moment) -> bool {
+        self.doubted_until(limits).is_some_and(|until| now < until)
+    }
+
     /// Nobody is to go for it.
     pub(super) fn is_modest(&self) -> bool {
         self.waiting.is_empty() && matches!(self.want, Want::IfRoom(_))
@@ -299,14 +329,14 @@ impl Model {
 
     /// Bytes of the host's memory that are its own, as far as that is known.
     pub(super) fn host_bytes(&self) -> u64 {
-        let lies = match self.life {
-            // Until then it is promised.
-            Life::Ready { .. } => !self.unread,
-            Life::Leaving { .. } => true,
-            _ => false,
+        let holds = match self.life {
+            Life::Ready { .. } if !self.unread => self.tenant().holds,
+            Life::Leaving { .. } => self.tenant().holds,
+            // The rest is promised.
+            Life::Ready { .. } | Life::Loading { .. } => &self.seen,
+            Life::Absent | Life::Coming { .. } | Life::BackingOff { .. } | Life::Failed => return 0,
         };
-        let holds = self.tenant().holds;
-        if lies { holds.iter().filter(|(device, _)| device == "host").map(|(_, bytes)| bytes).sum() } else { 0 }
+        holds.iter().filter(|(device, _)| device == "host").map(|(_, bytes)| bytes).sum()
     }
 
     /// The part of the ground that it may lie on, and the rules for it.

@@ -131,7 +131,10 @@ impl Admission {
                     let placement = Box::new(placement);
                     self.models[at].place(&placement, Life::Coming { placement: placement.clone(), evicted });
                 }
-                Turn::NotYet(misfit) if self.models[at].is_modest() => self.no_room(at, misfit, effects),
+                Turn::NotYet(misfit) if self.models[at].is_modest() => {
+                    self.no_room(at, misfit, effects);
+                    stepped_back = true;
+                }
                 Turn::NotYet(_) => {
                     self.models[at].blind_since = None;
                     let waited = self.models[at].oldest().map_or(Moment::ZERO, |since| now.saturating_sub(since));
@@ -143,20 +146,39 @@ impl Admission {
                 // It keeps nobody waiting who can be placed where memory is known.
                 Turn::Unknown => {
                     let since = *self.models[at].blind_since.get_or_insert(now);
-                    if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.patience && self.is_alone(at) {
-                        self.load(at, self.models[at].demand.unmeasured(), now, effects);
-                        continue;
+                    if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.patience {
+                        if self.is_alone(at) {
+                            self.load(at, self.models[at].demand.unmeasured(), now, effects);
+                            continue;
+                        }
+                        self.make_way(at, now);
                     }
                     stepped_back |= !self.models[at].blind;
                     self.models[at].blind = true;
                 }
+                // It is looked at again when that is over.
                 Turn::Never(misfit) if self.models[at].is_newly_wanted(&self.limits, now) => {
-                    self.no_room(at, misfit, effects);
+                    self.tell_no_room(at, misfit, effects);
                 }
-                Turn::Never(misfit) => self.never(at, misfit, effects),
+                Turn::Never(misfit) => {
+                    self.never(at, misfit, effects);
+                    stepped_back = true;
+                }
             }
         }
         stepped_back
+    }
+
+    /// Nobody can tell whether two models fit, so idle ones go for one that jobs wait for.
+    fn make_way(&mut self, at: ModelId, now: Moment) {
+        if self.models[at].is_modest() || self.models[at].is_doubted(&self.limits, now) {
+            return;
+        }
+        for other in self.all_idle(at, now).unwrap_or_default() {
+            if let Life::Ready { draining, .. } = &mut self.models[other].life {
+                *draining = Some(now);
+            }
+        }
     }
 
     /// A model that can never be placed as it is.
@@ -175,6 +197,11 @@ impl Admission {
 
     /// Its owner is told once that it is not loaded; it is as soon as there is room.
     fn no_room(&mut self, at: ModelId, misfit: Misfit, effects: &mut Vec<Effect>) {
+        self.models[at].no_room = true;
+        self.tell_no_room(at, misfit, effects);
+    }
+
+    fn tell_no_room(&mut self, at: ModelId, misfit: Misfit, effects: &mut Vec<Effect>) {
         if !std::mem::replace(&mut self.models[at].told_no_room, true) {
             effects.push(Effect::NoRoom { model: at, misfit });
         }
@@ -211,6 +238,9 @@ impl Admission {
             }
             if let Want::IfRoom(since) | Want::Since(since) = model.want {
                 at(since + limits.patience);
+            }
+            if let Some(until) = model.doubted_until(limits).filter(|_| model.is_wanted()) {
+                at(until);
             }
             match (&model.life, oldest) {
                 (Life::Ready { draining: Some(until), .. }, _) => at(*until),

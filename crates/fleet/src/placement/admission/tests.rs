@@ -235,4 +235,4 @@ fn what_a_model_took_before_decides_where_it_goes_now() {
     assert!(matches!(admission(4, vec![profile("a", 4)]).arrive(1, 0, seconds(0)).0, Decision::Refuse(_)));
 }
 
-mod review;
+mod turns;

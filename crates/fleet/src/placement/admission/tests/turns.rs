@@ -1,4 +1,4 @@
-//! Faults of the admission, each shown by what should happen and does not.
+//! Turns of events that are rare, and what must come of them.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn gpu(bytes: u64) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn r01_memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another() {
+fn memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another() {
     let mut admission = admission(10, vec![profile("a", 6), profile("b", 6)]);
     admission.arrive(1, 0, seconds(0));
     admission.measured(ground(5));
@@ -19,7 +19,7 @@ fn r01_memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_anoth
 }
 
 #[test]
-fn r02_the_host_limit_counts_what_a_loading_model_holds_already() {
+fn the_host_limit_counts_what_a_loading_model_holds_already() {
     let rules = Rules { host_limit: Some(10 * GIB), ..crate::placement::Config::default().rules(false) };
     let mut admission = Admission::new(Limits::default(), rules, vec![profile("a", 6), profile("b", 6)]);
     admission.measured(Ground { devices: vec![], host: Some(64 * GIB) });
@@ -42,14 +42,14 @@ fn crowd() -> Admission {
 }
 
 #[test]
-fn r03_four_that_have_no_room_do_not_keep_a_fifth_out_that_has() {
+fn four_that_have_no_room_do_not_keep_a_fifth_out_that_has() {
     let mut admission = crowd();
     let effects = admission.want(5, Want::IfRoom(seconds(11)), seconds(11));
     assert!(matches!(effects[..], [Effect::Load { model: 5, .. }]), "{effects:?}");
 }
 
 #[test]
-fn r04_a_job_s_model_whose_load_failed_once_is_not_behind_wants_that_have_no_room() {
+fn a_job_s_model_whose_load_failed_once_is_not_behind_wants_that_have_no_room() {
     let mut admission = crowd();
     assert!(matches!(admission.arrive(1, 5, seconds(20)).0, Decision::Start { .. }));
     let effects = admission.again(5, seconds(21));
@@ -57,7 +57,7 @@ fn r04_a_job_s_model_whose_load_failed_once_is_not_behind_wants_that_have_no_roo
 }
 
 #[test]
-fn r05_a_failed_load_is_not_held_against_a_model_for_ever() {
+fn a_failed_load_is_not_held_against_a_model_for_ever() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
     assert!(matches!(admission.arrive(1, 1, seconds(100)).0, Decision::Start { .. }));
@@ -73,8 +73,7 @@ fn r05_a_failed_load_is_not_held_against_a_model_for_ever() {
     admission.left(0, RUN, seconds(107));
     admission.revive(1, seconds(108));
     // A day later: a is idle since, and a job comes for b.
-    admission.arrive(3, 1, seconds(90_000));
-    let mut effects = Vec::new();
+    let (_, mut effects) = admission.arrive(3, 1, seconds(90_000));
     for second in 90_001..90_601 {
         effects.extend(admission.tick(seconds(second)));
     }
@@ -82,7 +81,7 @@ fn r05_a_failed_load_is_not_held_against_a_model_for_ever() {
 }
 
 #[test]
-fn r06_where_memory_cannot_be_read_an_idle_model_goes_for_another() {
+fn where_memory_cannot_be_read_an_idle_model_goes_for_another() {
     let mut admission = Admission::new(Limits::default(), Rules::default(), vec![profile("a", 4), profile("b", 4)]);
     let mut unread = ground(5);
     unread.devices[0].free = None;
@@ -101,7 +100,7 @@ fn r06_where_memory_cannot_be_read_an_idle_model_goes_for_another() {
 }
 
 #[test]
-fn r07_a_model_that_is_wanted_while_it_goes_for_another_is_wanted_afterwards_too() {
+fn a_model_that_is_wanted_while_it_goes_for_another_is_wanted_afterwards_too() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
     admission.arrive(1, 0, seconds(100));
@@ -115,7 +114,7 @@ fn r07_a_model_that_is_wanted_while_it_goes_for_another_is_wanted_afterwards_too
 }
 
 #[test]
-fn r08_who_asks_what_could_hold_a_model_is_told_what_the_planner_will_say() {
+fn who_asks_what_could_hold_a_model_is_told_what_the_planner_will_say() {
     let known = Remembered::new(|_| Some(vec![6 * GIB]));
     let profile = || Profile { remembered: Some(known.clone()), shrinks: true, ..profile("a", 4) };
     let mut admission = admission(5, vec![profile()]);
@@ -134,7 +133,7 @@ fn r08_who_asks_what_could_hold_a_model_is_told_what_the_planner_will_say() {
 }
 
 #[test]
-fn r09_a_model_of_the_list_is_loaded_as_soon_as_there_is_room() {
+fn a_model_of_the_list_is_loaded_as_soon_as_there_is_room() {
     let mut admission = admission(1, vec![profile("a", 4)]);
     admission.want(0, Want::IfRoom(seconds(0)), seconds(0));
     for second in 1..60 {
@@ -144,51 +143,4 @@ fn r09_a_model_of_the_list_is_loaded_as_soon_as_there_is_room() {
     admission.measured(ground(10));
     let effects = admission.tick(seconds(60));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
-}
-
-/// How long one job's coming and going takes. Run with `--release --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn r25_what_a_job_costs_beside_wants_that_have_no_room() {
-    for (wants, devices) in [(0, 8), (4, 8), (40, 8)] {
-        let known = |name: &str| {
-            let mut experience = auxot_catalog::Experience::default();
-            let identity = auxot_catalog::Identity { bytes: 1, modified: (2, 3), inode: 4 };
-            let path = std::path::PathBuf::from(format!("/m/{name}.gguf"));
-            let about = move |placement: &Placement| {
-                placement.circumstances(&path, identity, &auxot_catalog::Ask::new(1, 4096), "b1")
-            };
-            let (start, _) = admission(10, vec![profile("a", 4)]).arrive(1, 0, seconds(0));
-            let Decision::Start { reserve, .. } = start else { panic!() };
-            experience.learn(about(&reserve).unwrap(), vec![3 * GIB], std::time::SystemTime::UNIX_EPOCH);
-            Remembered::new(move |placement| experience.recall(&about(placement)?).map(<[u64]>::to_vec))
-        };
-        let mut models = vec![profile("busy", 4)];
-        models.extend((0..99).map(|at| Profile { remembered: Some(known(&at.to_string())), ..profile("large", 20) }));
-        let mut admission = Admission::new(Limits::default(), Rules::default(), models);
-        let mut ground = ground(10);
-        for at in 1..devices {
-            ground.devices.push(Room::new(format!("GPU-{at}"), Kind::Nvidia, Some(GIB)));
-        }
-        admission.measured(ground.clone());
-        admission.arrive(1, 0, seconds(0));
-        admission.ready(0, RUN, 4, seconds(1));
-        admission.shown(0);
-        admission.left(0, RUN, seconds(2));
-        let mut grown = ground;
-        grown.devices[0].free = Some(6 * GIB);
-        admission.holds(0, gpu(200 * GIB));
-        admission.measured(grown);
-        for at in 0..wants {
-            admission.want(1 + at, Want::IfRoom(seconds(3)), seconds(3));
-        }
-        let began = std::time::Instant::now();
-        const JOBS: u32 = 2000;
-        for job in 0..JOBS {
-            let now = seconds(100) + std::time::Duration::from_millis(u64::from(job));
-            assert_eq!(admission.arrive(10 + u64::from(job), 0, now).0, Decision::Admit);
-            assert_eq!(admission.left(0, RUN, now), []);
-        }
-        println!("{wants} wants: {:?} for a job", began.elapsed() / JOBS);
-    }
 }

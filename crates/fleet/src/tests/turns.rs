@@ -1,4 +1,6 @@
-//! Faults of the fleet, each shown by what should happen and does not.
+//! Turns of events that are rare, and what must come of them: lists that change, files that change, drivers that hang.
+
+#![allow(clippy::disallowed_methods, reason = "the jobs of a test end with its runtime")]
 
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ async fn pass(house: &House, time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r10_a_job_without_a_name_waits_for_the_router_s_model_while_that_loads() {
+async fn a_job_without_a_name_waits_for_the_router_s_model_while_that_loads() {
     let mut house = House::shared(&["own-q8_0", "one-q8_0"], &["own-q8_0"], ONE);
     house.settle().await;
     house.serve("own-q8_0").await;
@@ -45,11 +47,17 @@ async fn r10_a_job_without_a_name_waits_for_the_router_s_model_while_that_loads(
     let first = told.borrow().clone();
     pass(&house, RESIDENCY).await;
     pass(&house, RESIDENCY).await;
-    assert_eq!(first, Some(Ok("one-q8_0".into())), "and now one is {}, own is {}", house.state("one-q8_0"), house.state("own-q8_0"));
+    assert_eq!(
+        first,
+        Some(Ok("one-q8_0".into())),
+        "and now one is {}, own is {}",
+        house.state("one-q8_0"),
+        house.state("own-q8_0")
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn r11_a_model_at_rest_that_is_listed_no_more_is_forgotten() {
+async fn a_model_at_rest_that_is_listed_no_more_is_forgotten() {
     let house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], ONE);
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -59,7 +67,7 @@ async fn r11_a_model_at_rest_that_is_listed_no_more_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r12_a_model_that_is_listed_no_more_goes_though_a_job_waited_for_it() {
+async fn a_model_that_is_listed_no_more_goes_though_a_job_waited_for_it() {
     let mut house = House::of(&["one-q8_0"], orders(&["one-q8_0"], ONE, |fleet| fleet.on_demand = false));
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -76,11 +84,17 @@ async fn r12_a_model_that_is_listed_no_more_goes_though_a_job_waited_for_it() {
         house.serve("one-q8_0").await;
     }
     pass(&house, Duration::from_secs(3600)).await;
-    assert_eq!((loads, house.state("one-q8_0")), (1, "away"), "{:?}; outlook {:?}", told.borrow(), house.fleet.outlook());
+    assert_eq!(
+        (loads, house.state("one-q8_0")),
+        (1, "away"),
+        "{:?}; outlook {:?}",
+        told.borrow(),
+        house.fleet.outlook()
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn r13_a_job_of_a_model_that_is_listed_no_more_is_answered() {
+async fn a_job_of_a_model_that_is_listed_no_more_is_answered() {
     let mut house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -94,17 +108,14 @@ async fn r13_a_job_of_a_model_that_is_listed_no_more_is_answered() {
     house.fleet.reconfigure(relisted(&house, &[]));
     leases.clear();
     house.settle().await;
+    assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())), "it stays for the job that named it");
+    pass(&house, RESIDENCY).await;
     house.serve("two-q8_0").await;
     assert_eq!(two.borrow().clone(), Some(Ok("two-q8_0".into())));
-    pass(&house, Duration::from_secs(120)).await;
-    if house.stages("one-q8_0").len() > 1 {
-        house.serve("one-q8_0").await;
-    }
-    assert!(told.borrow().is_some(), "one is {}", house.state("one-q8_0"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn r14_a_stop_answers_those_who_wait_for_what_is_not_loaded() {
+async fn a_stop_answers_those_who_wait_for_what_is_not_loaded() {
     let mut house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -115,7 +126,7 @@ async fn r14_a_stop_answers_those_who_wait_for_what_is_not_loaded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r15_slots_of_an_engine_that_came_back_at_once_are_given_back() {
+async fn slots_of_an_engine_that_came_back_at_once_are_given_back() {
     let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -130,7 +141,7 @@ async fn r15_slots_of_an_engine_that_came_back_at_once_are_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r16_a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
+async fn a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     put_headed(folder.path(), "one-q8_0", 8192, Some(4));
     let fleet = Config { ttl: Some(Duration::from_secs(60)), ..Config::default() };
@@ -138,7 +149,9 @@ async fn r16_a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
     house.settle().await;
     house.read(vec![], GIB + 3 * 1024 * 1024).await;
     let fleet = house.fleet.clone();
-    let job = tokio::spawn(async move { fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop) });
+    let job = tokio::spawn(async move {
+        fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)
+    });
     house.settle().await;
     assert!(!job.is_finished(), "{:?}", job.await);
     let before = house.spec("one-q8_0");
@@ -151,13 +164,15 @@ async fn r16_a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
     }
     assert_eq!(house.state("one-q8_0"), "stopped");
     let fleet = house.fleet.clone();
-    tokio::spawn(async move { fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop) });
+    tokio::spawn(async move {
+        fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)
+    });
     house.settle().await;
     assert_eq!((house.stages("one-q8_0").len(), house.spec("one-q8_0").slots), (2, 4));
 }
 
 #[tokio::test(start_paused = true)]
-async fn r17_a_file_that_changed_while_its_model_was_loaded_is_known_at_the_next_load() {
+async fn a_file_that_changed_while_its_model_was_loaded_is_known_at_the_next_load() {
     let mut house = House::of(&["one-q8_0"], orders(&[], ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
     house.settle().await;
     house.waiting(Some("one-q8_0")).await;
@@ -181,7 +196,7 @@ async fn r17_a_file_that_changed_while_its_model_was_loaded_is_known_at_the_next
 }
 
 #[tokio::test(start_paused = true)]
-async fn r18_other_settings_bring_nobody_back_who_goes_for_another() {
+async fn other_settings_bring_nobody_back_who_goes_for_another() {
     let mut house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -203,7 +218,7 @@ async fn r18_other_settings_bring_nobody_back_who_goes_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r19_a_listed_model_that_died_of_want_of_memory_is_loaded_again_smaller() {
+async fn a_listed_model_that_died_of_want_of_memory_is_loaded_again_smaller() {
     let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -219,13 +234,15 @@ async fn r19_a_listed_model_that_died_of_want_of_memory_is_loaded_again_smaller(
 }
 
 #[tokio::test(start_paused = true)]
-async fn r20_doors_are_told_when_a_model_stays_after_all() {
-    let mut house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+async fn doors_are_told_when_a_model_stays_after_all() {
+    let house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
     house.settle().await;
     house.serve("one-q8_0").await;
     let _lease = house.acquire(Some("one-q8_0")).await.unwrap();
     let fleet = house.fleet.clone();
-    let job = tokio::spawn(async move { fleet.acquire(Some("two-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop) });
+    let job = tokio::spawn(async move {
+        fleet.acquire(Some("two-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)
+    });
     house.settle().await;
     pass(&house, RESIDENCY).await;
     assert_eq!(house.state("one-q8_0"), "draining");
@@ -238,18 +255,24 @@ async fn r20_doors_are_told_when_a_model_stays_after_all() {
 }
 
 #[test]
-fn r21_a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
+fn a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let card = |free| Device { total: Some(24 * GIB), free: Some(free), ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into()) };
+            let card = |free| Device {
+                total: Some(24 * GIB),
+                free: Some(free),
+                ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into())
+            };
             let house = House::of(&["one-q8_0"], Orders::default());
             house.settle().await;
             // Room for it by what is computed.
             house.read(vec![card(2 * GIB)], 60 * GIB).await;
             let fleet = house.fleet.clone();
-            let job = |fleet: crate::Fleet| async move { fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop) };
+            let job = |fleet: crate::Fleet| async move {
+                fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)
+            };
             tokio::spawn(job(fleet.clone()));
             house.settle().await;
             // It is seen to have taken much more, as if by the experience of an earlier run.
@@ -267,7 +290,7 @@ fn r21_a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r22_a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under_way() {
+async fn a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under_way() {
     let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
     tokio::time::sleep(Duration::from_secs(40)).await;
     house.settle().await;
@@ -289,8 +312,12 @@ async fn r22_a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under
 
 /// The engine lies on a card, and is started again after a crash; the driver of the card does not answer any more.
 #[tokio::test(start_paused = true)]
-async fn r23_an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_comes() {
-    let card = Device { total: Some(24 * GIB), free: Some(20 * GIB), ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into()) };
+async fn an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_comes() {
+    let card = Device {
+        total: Some(24 * GIB),
+        free: Some(20 * GIB),
+        ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into())
+    };
     let mut house = House::of(&["one-q8_0"], Orders::default());
     house.settle().await;
     house.read(vec![card], 60 * GIB).await;
@@ -309,8 +336,9 @@ async fn r23_an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_
 }
 
 #[tokio::test(start_paused = true)]
-async fn r24_a_model_that_a_job_would_wake_is_no_reason_to_turn_jobs_away_while_another_loads() {
-    let mut house = House::of(&["one-q8_0", "two-q8_0"], orders(&[], 2 * ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
+async fn a_model_that_a_job_would_wake_is_no_reason_to_turn_jobs_away_while_another_loads() {
+    let mut house =
+        House::of(&["one-q8_0", "two-q8_0"], orders(&[], 2 * ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
     house.settle().await;
     house.waiting(Some("one-q8_0")).await;
     house.serve("one-q8_0").await;
@@ -323,7 +351,7 @@ async fn r24_a_model_that_a_job_would_wake_is_no_reason_to_turn_jobs_away_while_
 }
 
 #[tokio::test(start_paused = true)]
-async fn r26_other_settings_do_not_touch_the_router_s_model_while_that_of_its_next_policy_is_missing() {
+async fn other_settings_do_not_touch_the_router_s_model_while_that_of_its_next_policy_is_missing() {
     let house = House::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 2)));
     house.settle().await;
     house.serve("one-q8_0").await;
