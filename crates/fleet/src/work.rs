@@ -23,7 +23,7 @@ pub(crate) enum Work {
     Remember { key: Key, size: Option<Size> },
     /// The files of a member that has failed, to be looked at.
     Inspect { member: MemberId, files: Vec<PathBuf> },
-    /// What devices have shown of the models' true needs, to be remembered.
+    /// What readings have shown of the models' true needs, to be remembered.
     Learn,
     /// The models folders, to be looked through again.
     Look,
