@@ -67,7 +67,7 @@ fn profile(number: usize) -> Profile {
         compute: 300 << 20,
         inputs: 20 << 20,
         logits: 1 << 20,
-        projector: 0,
+        ..Need::default()
     };
     let plain = Profile::new(format!("m{number}"), Arc::new(need));
     Profile { pin: number == 0, priority: (number % 3) as i32, ..plain }

@@ -22,7 +22,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let (mut again, mut spawned) = (Samples::default(), Samples::default());
     for _ in 0..LIVES {
         for (switches, ready) in LOADS.into_iter().zip([&mut told, &mut found]) {
-            let mut rig = Rig::start(Setup { models: 1, slots: None, switches }).await?;
+            let mut rig = Rig::start(Setup { models: 1, switches, ..Setup::default() }).await?;
             let pid = rig.reports.next("start", PATIENCE).await.pid;
             let (_link, greeted) = rig.greeted().await?;
             // Its time was taken when it came, which was before the greeting.

@@ -30,6 +30,7 @@ mod paced;
 mod peer;
 mod rig;
 mod samples;
+mod swap;
 mod table;
 mod unpaced;
 mod usage;
@@ -39,8 +40,8 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 9] =
-    ["first_token", "unpaced", "paced", "idle", "engine_life", "orphans", "catalog", "decision", "devices"];
+const NAMES: [&str; 10] =
+    ["first_token", "unpaced", "paced", "idle", "engine_life", "swap", "orphans", "catalog", "decision", "devices"];
 
 async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
     match name {
@@ -49,6 +50,7 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "paced" => paced::run().await,
         "idle" => idle::run().await,
         "engine_life" => engine_life::run().await,
+        "swap" => swap::run().await,
         "orphans" => orphans::run().await,
         "catalog" => catalog::run(),
         "decision" => decision::run(),

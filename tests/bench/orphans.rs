@@ -62,7 +62,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
 async fn killed(state: State, number: u32) -> anyhow::Result<Duration> {
     let loads = matches!(state, State::Spawning | State::Starting | State::Loading);
     let switches = if loads { STUBBORN_LOAD } else { STUBBORN };
-    let mut rig = Rig::start(Setup { models: 2, slots: None, switches }).await?;
+    let mut rig = Rig::start(Setup { models: 2, switches, ..Setup::default() }).await?;
     if let State::Spawning = state {
         // There is no event to wait for inside of a birth, so several moments are tried.
         tokio::time::sleep(Duration::from_millis(4) * (number + 1)).await;
@@ -103,7 +103,7 @@ async fn killed(state: State, number: u32) -> anyhow::Result<Duration> {
 
 /// The same for an engine without a worker: killed itself, until it is gone.
 async fn engine_alone() -> anyhow::Result<Duration> {
-    let mut rig = Rig::start(Setup { models: 1, slots: None, switches: "" }).await?;
+    let mut rig = Rig::start(Setup { models: 1, ..Setup::default() }).await?;
     let pid = rig.reports.next("start", PATIENCE).await.pid;
     let begun = Instant::now();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL)?;

@@ -27,6 +27,11 @@ pub(crate) struct Setup<'a> {
     pub slots: Option<usize>,
     /// Switches of the fake engine, for every request and every load.
     pub switches: &'a str,
+    /// Real models beside them, by name, and the engine for all.
+    pub real: &'a [(&'a str, PathBuf)],
+    pub engine: Option<PathBuf>,
+    /// More of the worker's settings.
+    pub settings: &'a [(&'a str, &'a str)],
 }
 
 /// What is under test. The worker is killed when this is dropped, and its engines with it.
@@ -51,9 +56,13 @@ impl Rig {
         let scratch = Scratch::new();
         let reports = Reports::listen(scratch.path());
         let report = if reporting { format!("--report {}", reports.path().display()) } else { String::new() };
-        let names: Vec<String> = (0..setup.models).map(|number| format!("bench{number}-f16")).collect();
+        let mut names: Vec<String> = (0..setup.models).map(|number| format!("bench{number}-f16")).collect();
         for name in &names {
             scratch.fake_model(&format!("{name}.gguf"), &format!("{} {report}", setup.switches));
+        }
+        for (name, file) in setup.real {
+            std::os::unix::fs::symlink(file, scratch.models().join(format!("{name}.gguf")))?;
+            names.push((*name).to_owned());
         }
         let peer = Peer::listen().await?;
         let log = std::fs::File::create(scratch.join("worker.log"))?;
@@ -66,9 +75,10 @@ impl Rig {
         command.env("AUXOT_ROUTER_URL", format!("http://{}", peer.address()?)).env("AUXOT_GPU_KEY", "bench");
         command.env("AUXOT_GPU_AUTOLOAD_MODELS", names.join(",")).env("AUXOT_METRICS_PORT", "0");
         command
-            .env("AUXOT_LLAMA_BINARY", auxot_tests::binaries::fake_engine())
+            .env("AUXOT_LLAMA_BINARY", setup.engine.unwrap_or_else(auxot_tests::binaries::fake_engine))
             .env("AUXOT_RUNTIME_DIR", scratch.join("rt"));
         command.envs(setup.slots.map(|slots| ("AUXOT_MAX_PARALLEL", slots.to_string())));
+        command.envs(setup.settings.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         let worker = command.spawn().context("cannot start the worker")?;
         let pid = worker.id().context("a worker without a process id")?;
@@ -77,7 +87,7 @@ impl Rig {
 
     /// A worker that serves one model, with the link to it and the way around it.
     pub(crate) async fn serving(slots: usize) -> anyhow::Result<(Rig, Link, Direct)> {
-        let setup = Setup { models: 1, slots: Some(slots), switches: "" };
+        let setup = Setup { models: 1, slots: Some(slots), ..Setup::default() };
         let rig = Rig::start_with(setup, false).await?;
         let link = rig.link().await?;
         let direct = Direct::new(rig.socket()?);

@@ -21,12 +21,13 @@ llama-3.3-70b-q4_k_m
   cache            2.5 GiB   320 KiB a token
   compute          240 MiB   for a batch, on each device
   logits           501 KiB   in host memory
+  process           51 MiB   in host memory
   ────────────────────────
   on devices      43.2 GiB   with 1.0 GiB of the drivers' own
   in host memory   588 MiB
 ";
-    assert_eq!(text[..11].join("\n"), expected);
-    for (line, start) in [(text[11], "  0  NVIDIA RTX 4090  ░█"), (text[12], "  1  NVIDIA RTX 4090  ░█")] {
+    assert_eq!(text[..12].join("\n"), expected);
+    for (line, start) in [(text[12], "  0  NVIDIA RTX 4090  ░█"), (text[13], "  1  NVIDIA RTX 4090  ░█")] {
         assert!(
             line.starts_with(start)
                 && line.contains("███▓▓")
@@ -35,9 +36,9 @@ llama-3.3-70b-q4_k_m
             "{line}"
         );
     }
-    assert_eq!(text[15], "fits: on devices 0 and 1, 41 + 40 layers");
-    assert_eq!(text[16], "longest context, 1 slot   16,640 tokens");
-    assert_eq!(text[17], "most slots, 8,192 tokens  2 slots");
+    assert_eq!(text[16], "fits: on devices 0 and 1, 41 + 40 layers");
+    assert_eq!(text[17], "longest context, 1 slot   16,640 tokens");
+    assert_eq!(text[18], "most slots, 8,192 tokens  2 slots");
 }
 
 #[test]

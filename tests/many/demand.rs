@@ -12,10 +12,10 @@ async fn the_first_job_for_a_model_loads_it() {
     host.model("beta", 3000, "");
     let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
     host.ready("alpha").await;
-    assert_eq!(host.living(), ["alpha"]);
+    assert_eq!(host.living().await, ["alpha"]);
     asks(&mut link, "beta").await;
     asks(&mut link, "alpha").await;
-    assert_eq!(host.living(), ["alpha", "beta"]);
+    assert_eq!(host.living().await, ["alpha", "beta"]);
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn several_first_jobs_join_one_load() {
     for job in jobs.into_iter().chain(["six"]) {
         assert_eq!(link.outcome(job).await.completed(), job);
     }
-    assert_eq!(host.starts("beta"), 1);
+    assert_eq!(host.starts("beta").await, 1);
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_load_that_nobody_waits_for_any_more_is_finished() {
     std::fs::write(gate, "").unwrap();
     host.event(&start, "ready").await;
     asks(&mut link, "beta").await;
-    assert_eq!(host.starts("beta"), 1);
+    assert_eq!(host.starts("beta").await, 1);
 }
 
 #[tokio::test]

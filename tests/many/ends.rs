@@ -30,7 +30,7 @@ async fn a_killed_worker_leaves_no_engine() {
     worker.program.signal(Signal::SIGKILL);
     worker.program.ended(DEADLINE).await;
     processes::ended(&engines, DEADLINE).await;
-    assert_eq!(host.living(), [""; 0]);
+    assert_eq!(host.living().await, [""; 0]);
     leftovers::processes(host.stage.scratch.path(), &[], DEADLINE).await.unwrap();
 }
 
@@ -41,5 +41,5 @@ async fn a_worker_that_is_told_twice_ends_all_of_them_now() {
     worker.line("SIGTERM").await;
     worker.program.signal(Signal::SIGTERM);
     worker.program.ended(DEADLINE).await;
-    assert_eq!(host.living(), [""; 0]);
+    assert_eq!(host.living().await, [""; 0]);
 }

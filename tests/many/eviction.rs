@@ -36,7 +36,7 @@ async fn the_one_that_was_idle_longest_goes() {
         ("beta", &["beta", "gamma"]),
     ] {
         asks(&mut link, asked).await;
-        assert_eq!(host.living(), living, "after {asked}");
+        assert_eq!(host.living().await, living, "after {asked}");
     }
 }
 
@@ -53,14 +53,14 @@ async fn a_busy_one_may_finish_what_it_has() {
     // It is told to go, and so a new job for it waits; but what it has goes on.
     worker.line("to=\"draining\"").await;
     link.send(&job_for("behind", "alpha", "fake: --text 'once more'")).await;
-    assert_eq!(host.living(), ["alpha"]);
+    assert_eq!(host.living().await, ["alpha"]);
     std::fs::write(gate, "").unwrap();
     assert_eq!(link.outcome("long").await.completed(), "w0 w1 w2 w3 ");
     host.ready("beta").await;
     assert!(!processes::alive(alpha.0.pid), "there is no room for both");
     assert_eq!(link.outcome("next").await.completed(), "at last");
     assert_eq!(link.outcome("behind").await.completed(), "once more");
-    assert_eq!(host.living(), ["alpha"]);
+    assert_eq!(host.living().await, ["alpha"]);
 }
 
 #[tokio::test]
@@ -73,5 +73,5 @@ async fn a_busy_one_that_does_not_finish_goes_at_its_bound() {
     asks(&mut link, "beta").await;
     assert!(asked.elapsed().as_millis() >= 700, "{:?}", asked.elapsed());
     assert!(!link.outcome("endless").await.failed().is_empty());
-    assert_eq!(host.living(), ["beta"]);
+    assert_eq!(host.living().await, ["beta"]);
 }

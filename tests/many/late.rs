@@ -24,10 +24,10 @@ async fn the_next_load_waits_until_memory_is_seen_free() {
     for _ in 0..3 {
         link.next("heartbeat").await;
     }
-    assert_eq!(host.starts("beta"), 0);
+    assert_eq!(host.starts("beta").await, 0);
     std::fs::write(host.stage.scratch.join("gate"), "").unwrap();
     assert_eq!(link.outcome("next").await.completed(), "at last");
-    assert_eq!(host.starts("beta"), 1);
+    assert_eq!(host.starts("beta").await, 1);
 }
 
 #[tokio::test]
@@ -40,5 +40,5 @@ async fn memory_that_never_comes_back_is_not_waited_for_without_end() {
     host.ended(&alpha).await;
     let told = link.outcome("next").await;
     assert!(told.failed().contains("needs"), "{}", told.failed());
-    assert_eq!(host.living(), [""; 0]);
+    assert_eq!(host.living().await, [""; 0]);
 }

@@ -18,7 +18,7 @@ async fn all_that_fit_are_loaded_at_the_start_each_on_its_card() {
         assert!(held.abs_diff(mib) < mib / 20, "{name} holds {held} MiB");
         asks(&mut link, name).await;
     }
-    assert_eq!(host.living(), ["alpha", "beta"]);
+    assert_eq!(host.living().await, ["alpha", "beta"]);
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn what_does_not_fit_comes_with_its_first_job() {
     host.ready("alpha").await;
     host.ready("beta").await;
     asks(&mut link, "alpha").await;
-    assert_eq!(host.living(), ["alpha", "beta"], "nobody goes for a model that no job asks for");
+    assert_eq!(host.living().await, ["alpha", "beta"], "nobody goes for a model that no job asks for");
     asks(&mut link, "gamma").await;
-    assert_eq!(host.living(), ["alpha", "gamma"]);
+    assert_eq!(host.living().await, ["alpha", "gamma"]);
 }

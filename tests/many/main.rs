@@ -10,6 +10,7 @@ mod eviction;
 mod late;
 mod list;
 mod own;
+mod real;
 mod trouble;
 
 use auxot_tests::scripted_router::{Link, job_for};

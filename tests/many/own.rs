@@ -66,7 +66,7 @@ async fn a_pinned_model_stays_and_the_other_is_told_why() {
     let told = outcome.failed();
     assert!(told.contains("beta") && told.contains("needs 8.") && told.contains("on 1 device"), "{told}");
     asks(&mut link, "alpha").await;
-    assert_eq!((host.living(), host.starts("beta")), (vec!["alpha".to_owned()], 0));
+    assert_eq!((host.living().await, host.starts("beta").await), (vec!["alpha".to_owned()], 0));
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_model_that_nobody_asks_for_is_unloaded_after_its_time_and_comes_back_
     asks(&mut link, "alpha").await;
     host.ended(&alpha).await;
     asks(&mut link, "alpha").await;
-    assert_eq!(host.starts("alpha"), 2);
+    assert_eq!(host.starts("alpha").await, 2);
 }
 
 #[tokio::test]
@@ -91,5 +91,5 @@ async fn the_more_important_model_is_not_ended_for_another_while_it_works() {
     std::fs::write(gate, "").unwrap();
     assert_eq!(link.outcome("long").await.completed(), "w0 w1 w2 w3 ");
     assert_eq!(link.outcome("waits").await.completed(), "at last");
-    assert_eq!(host.living(), ["beta"]);
+    assert_eq!(host.living().await, ["beta"]);
 }

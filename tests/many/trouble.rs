@@ -16,9 +16,9 @@ async fn a_model_larger_than_everything_is_refused_with_numbers() {
     let outcome = link.outcome("too-much").await;
     let told = outcome.failed();
     assert!(told.contains("huge") && told.contains("needs 59.") && told.contains("on 2 devices"), "{told}");
-    assert_eq!(host.starts("huge"), 0);
+    assert_eq!(host.starts("huge").await, 0);
     asks(&mut link, "alpha").await;
-    assert_eq!(host.living(), ["alpha"]);
+    assert_eq!(host.living().await, ["alpha"]);
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn a_load_that_fails_says_why_and_harms_nobody() {
     let told = outcome.failed();
     assert!(told.contains("broken") && told.contains("does not know this kind of model"), "{told}");
     asks(&mut link, "alpha").await;
-    assert_eq!((host.living(), host.starts("alpha")), (vec!["alpha".to_owned()], 1), "{alpha:?}");
+    assert_eq!((host.living().await, host.starts("alpha").await), (vec!["alpha".to_owned()], 1), "{alpha:?}");
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn nobody_goes_for_a_model_whose_last_load_has_failed() {
     link.send(&job_for("again", "broken", "hello")).await;
     assert!(!link.outcome("again").await.failed().is_empty());
     asks(&mut link, "alpha").await;
-    assert_eq!(host.starts("alpha"), 2, "once before and once after the first try");
+    assert_eq!(host.starts("alpha").await, 2, "once before and once after the first try");
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_model_whose_card_is_lost_comes_back_on_another() {
     while again.cards() != [1 - lost] {
         again = host.ready("alpha").await;
     }
-    assert_eq!(host.living(), ["alpha"]);
+    assert_eq!(host.living().await, ["alpha"]);
 }
 
 #[tokio::test]
@@ -83,9 +83,9 @@ async fn what_a_stranger_has_taken_is_not_promised() {
     host.stranger(0, 12_000);
     worker.metric_until("auxot_worker_device_memory_used_bytes", &[], |used| used > 19_000.0 * 1_048_576.0).await;
     asks(&mut link, "beta").await;
-    assert_eq!(host.living(), ["beta"], "there was no room beside the other any more");
+    assert_eq!(host.living().await, ["beta"], "there was no room beside the other any more");
     host.stranger(0, 20_000);
     worker.metric_until("auxot_worker_device_memory_used_bytes", &[], |used| used > 23_000.0 * 1_048_576.0).await;
     asks(&mut link, "beta").await;
-    assert_eq!(host.living(), ["beta"], "who runs goes on");
+    assert_eq!(host.living().await, ["beta"], "who runs goes on");
 }

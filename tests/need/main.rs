@@ -1,6 +1,6 @@
 //! What a model is computed to need, against what the real engine says that it takes; and whether it is understood there.
 //!
-//! The engine tells the size of every buffer at `--log-verbosity 4`. It runs here as the worker starts it, but for
+//! The engine tells the size of every buffer at `--log-verbosity 4`, and the system what the whole process holds. It runs here as the worker starts it, but for
 //! `--no-repack`: copies that suit one CPU would be other sizes on the next.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,11 +8,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::{Ask, Catalog, Config, KvType, Need};
+use auxot_catalog::{Ask, Catalog, Config, Gguf, KvType, Need};
 use auxot_fleet::placement::{Ground, Placement, Share, Split};
-use auxot_tests::{Program, Scratch, real};
+use auxot_tests::{Program, Scratch, http, real};
+use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const MIB: f64 = (1 << 20) as f64;
@@ -85,23 +87,65 @@ fn compare(what: &str, part: &str, computed: u64, told: f64, faults: &mut Vec<St
     }
 }
 
+fn header(file: &Path) -> Arc<Gguf> {
+    let config = Config { models_dir: Vec::new(), model_file: Some(file.to_owned()), ..Config::default() };
+    let catalog = Catalog::scan(&config);
+    let [model] = catalog.models() else { panic!("{catalog:?}") };
+    Arc::clone(&model.header)
+}
+
 async fn check(files: Vec<PathBuf>, asks: &[(&str, Ask)]) {
     let mut faults = Vec::new();
     for file in files {
-        let config = Config { models_dir: Vec::new(), model_file: Some(file.clone()), ..Config::default() };
-        let catalog = Catalog::scan(&config);
-        let [model] = catalog.models() else { panic!("{catalog:?}") };
+        let header = header(&file);
         for (name, ask) in asks {
-            let need = Need::of(&model.header, None, ask).unwrap();
+            let need = Need::of(&header, None, ask).unwrap();
             let told = ask_engine(&file, ask).await;
-            let what = format!("{} {name}", model.name);
+            let what = format!("{} {name}", file.file_stem().unwrap().display());
             compare(&what, "weights", need.weights, told.weights, &mut faults);
             compare(&what, "cache", need.cache(), told.cache, &mut faults);
             compare(&what, "compute", need.compute, told.compute, &mut faults);
             compare(&what, "logits", need.logits, told.logits, &mut faults);
             let whole = told.weights + told.cache + told.compute + told.logits;
-            compare(&what, "whole", need.on_host(0), whole, &mut faults);
+            let buffers = need.weights + need.cache() + need.compute + need.logits;
+            compare(&what, "whole", buffers, whole, &mut faults);
         }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Tokens without meaning, so many of them.
+fn prompt(tokens: u32) -> Value {
+    let tokens: Vec<u32> = (0..tokens).map(|at| 5 + at * 7 % 240).collect();
+    serde_json::json!({"prompt": tokens, "n_predict": 4})
+}
+
+/// What a process holds once each of its slots has had a long prompt.
+async fn resident_after_work(model: &Path, ask: &Ask) -> u64 {
+    let scratch = Scratch::new();
+    let engine = start(&scratch, model, ask).await;
+    for slot in 0..ask.slots {
+        let mut body = prompt(ask.ctx - 16);
+        body["id_slot"] = slot.into();
+        http::post_unix(&scratch.join("engine.sock"), "/completion", &body.to_string()).await.unwrap();
+    }
+    auxot_gpu::resident_bytes(engine.pid()).unwrap()
+}
+
+#[tokio::test]
+async fn a_process_that_has_worked_holds_what_was_computed() {
+    let tiny = |name: &str| real::tiny_models().join(format!("tiny-{name}.gguf"));
+    let mut asks: Vec<(PathBuf, Ask)> = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"]
+        .into_iter()
+        .flat_map(|name| [(tiny(name), Ask::new(2, 8192)), (tiny(name), Ask::new(4, 2048))])
+        .collect();
+    asks.extend([(real::model(), Ask::new(2, 1024)), (real::model(), Ask::new(1, 2048))]);
+    let mut faults = Vec::new();
+    for (file, ask) in asks {
+        let need = Need::of(&header(&file), None, &ask).unwrap();
+        let what = format!("{} {} x {}", file.file_stem().unwrap().display(), ask.slots, ask.ctx);
+        let resident = resident_after_work(&file, &ask).await as f64 / MIB;
+        compare(&what, "resident", need.on_host(0), resident, &mut faults);
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -124,7 +168,7 @@ async fn the_engine_understands_what_a_placement_tells_it() {
     for (split, shares) in [(Split::Host, Vec::new()), (Split::Whole, vec![share("GPU-a", 0..2)]), (Split::Layers, two)]
     {
         let offloaded = if split == Split::Host { 0 } else { 2 };
-        let placement = Placement { shares, split, host: 0, offloaded, layers: 2 };
+        let placement = Placement { shares, split, host: 0, at_work: 0, offloaded, layers: 2 };
         let scratch = Scratch::new();
         let mut command = Command::new(real::engine());
         command.env_clear().env("XDG_CONFIG_HOME", scratch.path()).env("LLAMA_SERVER_ROUTER_PORT", "1");

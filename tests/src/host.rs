@@ -115,7 +115,8 @@ impl Host {
     }
 
     /// The models that have an engine now, by name.
-    pub fn living(&mut self) -> Vec<String> {
+    pub async fn living(&mut self) -> Vec<String> {
+        self.stage.reports.caught_up().await;
         let starts = self.stage.reports.all().iter().filter(|event| event.name == "start");
         let living = starts.filter(|event| processes::alive(event.pid)).map(|event| Start(event.clone()));
         let mut names: Vec<String> =
@@ -125,7 +126,8 @@ impl Host {
     }
 
     /// How many engines of a model were started so far.
-    pub fn starts(&mut self, name: &str) -> usize {
+    pub async fn starts(&mut self, name: &str) -> usize {
+        self.stage.reports.caught_up().await;
         let starts = self.stage.reports.all().iter().filter(|event| event.name == "start");
         starts.filter(|event| Start((*event).clone()).value("--alias") == alias(name)).count()
     }

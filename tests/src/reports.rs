@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 
 /// More than a test's engines can say before the test listens.
 const QUEUE: usize = 65_536;
+/// More turns of the runtime than an event takes from its socket to the test.
+const TURNS: usize = 8;
 
 /// One thing that happened in one engine.
 #[derive(Debug, Clone)]
@@ -92,6 +94,14 @@ impl Reports {
     /// The newest event of that name, of all that have come by now.
     pub fn newest(&mut self, name: &str) -> Option<&Event> {
         self.all().iter().rev().find(|event| event.name == name)
+    }
+
+    /// Reads what engines have written by now: on a busy machine an answer may be here before the events that led to it.
+    pub async fn caught_up(&mut self) {
+        // To take a line, to read from it, to hand an event on: each needs the runtime to look at its sockets once.
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// All events that have come by now, in order.

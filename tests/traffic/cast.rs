@@ -31,7 +31,7 @@ impl Behaviour {
             compute: 100 * MIB,
             inputs: 5 * MIB,
             logits: 0,
-            projector: 0,
+            ..Need::default()
         };
         let profile = Profile::new(name, Arc::new(need));
         let (load, exit) = (Duration::from_secs(3 + mib / 1024), Duration::from_secs(1));

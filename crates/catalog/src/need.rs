@@ -1,6 +1,6 @@
 //! How much memory a model will take: computed from its header before anything is loaded.
 //!
-//! The engine's memory has four parts, and each is computed here as the engine itself lays it out:
+//! The engine's buffers are of four kinds, and each is computed here as the engine itself lays it out:
 //!
 //! * **weights**: the tensors, by layer ([`crate::Weights`]); a layer lies where its cache and its computing are;
 //! * **cache**: what each layer keeps of each slot ([`cache`]): keys and values of a context, of a window of it, or the
@@ -8,12 +8,16 @@
 //! * **compute**: the intermediate results of one batch, as the engine's allocator packs them ([`graph`]);
 //! * **logits**: one row of the vocabulary for each slot.
 //!
-//! The driver's own memory for a process is no part of this: it depends on the device and not on the model.
+//! Beside them the engine's process takes host memory for itself ([`process`]): program, vocabulary, slots. What it keeps of
+//! earlier prompts (`engine.cache_ram`) is no part of this: it grows with the traffic, up to what the operator allows, and a
+//! model needs none of it. Neither is the second copy of quantised weights that it makes for some processors: that is learnt
+//! from the first load. The driver's own memory for a process depends on the device and not on the model.
 
 mod arena;
 mod cache;
 mod graph;
 mod kv_type;
+mod process;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -89,7 +93,7 @@ impl fmt::Display for Ask {
 }
 
 /// What a model needs, in bytes, by the parts that can lie on different devices.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Need {
     /// The repeating layers, in order.
     pub layers: Vec<Layer>,
@@ -108,6 +112,10 @@ pub struct Need {
     pub logits: u64,
     /// What the file that lets it see or hear takes, weights and intermediate results together.
     pub projector: u64,
+    /// What the process has for itself before its first job, in host memory: its program, its vocabulary.
+    pub process: u64,
+    /// What jobs in all slots add to that, in host memory.
+    pub slots: u64,
 }
 
 /// What one layer needs.
@@ -159,6 +167,8 @@ impl Need {
             inputs,
             logits: bounded(shape.vocabulary.saturating_mul(4).saturating_mul(u64::from(ask.slots))),
             projector: bounded(projector.map_or(0, graph::projector)),
+            process: process::at_rest(header, &shape),
+            slots: process::of_slots(&shape, ask),
         })
     }
 
@@ -194,11 +204,18 @@ impl Need {
     #[must_use]
     pub fn on_host(&self, offloaded: usize) -> u64 {
         let kept = self.offloadable().saturating_sub(offloaded);
+        let own = self.process + self.slots + self.logits;
         if offloaded == 0 {
-            return self.weights + self.cache() + self.compute + self.logits + self.projector;
+            return self.weights + self.cache() + self.compute + self.projector + own;
         }
         // A batch that goes through layers on both sides has its intermediate results on both sides.
         let compute = if kept > 0 { self.compute } else { self.inputs };
-        self.embedding + self.of_layers(0..kept) + compute + self.logits
+        self.embedding + self.of_layers(0..kept) + compute + own
+    }
+
+    /// The part of the host memory that is not taken before there are jobs, where nothing is on a device.
+    #[must_use]
+    pub fn at_work(&self) -> u64 {
+        self.compute + self.slots
     }
 }

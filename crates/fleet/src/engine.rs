@@ -21,7 +21,7 @@ pub(crate) struct Engine {
     /// Its program, build and arguments, but for what its place adds.
     pub(crate) line: String,
     pub(crate) placement: Placement,
-    /// What it is remembered under, and the most that it was seen to hold of each of its devices.
+    /// What it is remembered under, and what it was seen to take of each of its devices, or of the host's memory alone.
     pub(crate) subject: Option<Subject>,
     pub(crate) took: Vec<u64>,
     /// The newest reading from while it was loaded, when it was told to end.
@@ -81,6 +81,12 @@ impl Engine {
     pub(crate) fn is_in_doubt(&self, devices: &Devices) -> bool {
         let again = self.status.run.0 > 1 && !self.placement.shares.is_empty();
         again && !self.believed && devices.are_read() && !self.is_shown_by(&devices.now())
+    }
+
+    /// What it was seen to take, by device.
+    pub(crate) fn took(&self) -> Vec<(String, u64)> {
+        let devices = self.placement.bytes().map(|(device, _)| device.to_owned());
+        devices.zip(self.took.iter().copied()).collect()
     }
 
     /// Whether it lies on a device that the driver cannot reach any more.

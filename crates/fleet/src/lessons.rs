@@ -1,4 +1,9 @@
-//! What loaded models are seen to hold of the devices, learnt for the next time they are placed.
+//! What loaded models are seen to hold, learnt for the next time they are placed.
+//!
+//! Of a device that is the most that a process ever held there. Of the host's memory, where nothing is on a device, it is
+//! what it holds as it becomes ready, with what its jobs are computed to add: later readings have in them what the engine
+//! keeps of earlier prompts, which grows with the traffic up to `engine.cache_ram`. Learnt as a need that would turn a model
+//! away one day that fits.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +39,7 @@ impl Subject {
         Self { file: model.file.clone(), identity, ask, build }
     }
 
-    fn circumstances(&self, placement: &Placement) -> Option<Circumstances> {
+    fn circumstances(&self, placement: &Placement) -> Circumstances {
         placement.circumstances(&self.file, self.identity, &self.ask, &self.build)
     }
 }
@@ -48,10 +53,7 @@ impl Lessons {
     /// The question what a placement of this took the last time.
     pub(crate) fn about(self: &Arc<Self>, subject: Subject) -> Remembered {
         let lessons = Arc::clone(self);
-        Remembered::new(move |placement| {
-            let circumstances = subject.circumstances(placement)?;
-            lessons.lock().recall(&circumstances).map(<[u64]>::to_vec)
-        })
+        Remembered::new(move |placement| lessons.lock().recall(&subject.circumstances(placement)).map(<[u64]>::to_vec))
     }
 
     /// Writes everything down. Blocks.
@@ -66,7 +68,7 @@ impl Lessons {
 
     #[cfg(test)]
     pub(crate) fn learn(&self, subject: &Subject, placement: &Placement, took: Vec<u64>) {
-        let circumstances = subject.circumstances(placement).unwrap();
+        let circumstances = subject.circumstances(placement);
         assert!(self.lock().learn(circumstances, took, SystemTime::now()));
     }
 
@@ -76,9 +78,9 @@ impl Lessons {
 }
 
 impl Engine {
-    /// Learns from what it is seen to hold while it is loaded: the most that it ever held. Whether that is worth saving.
+    /// Learns from what it is seen to hold of its devices while it is loaded. Whether that is worth saving.
     pub(crate) fn is_learnt_from(&mut self, holds: &[(String, u64)], lessons: &Lessons) -> bool {
-        if !matches!(self.status.state, State::Ready(_)) {
+        if !matches!(self.status.state, State::Ready(_)) || self.placement.shares.is_empty() {
             return false;
         }
         let of = |device: &str| holds.iter().find(|(held, _)| held == device).map(|(_, bytes)| *bytes);
@@ -92,8 +94,22 @@ impl Engine {
         if most == self.took {
             return false;
         }
-        self.took.clone_from(&most);
-        let circumstances = self.subject.as_ref().and_then(|subject| subject.circumstances(&self.placement));
-        circumstances.is_some_and(|circumstances| lessons.lock().learn(circumstances, most, SystemTime::now()))
+        self.took = most;
+        self.learn(lessons)
+    }
+
+    /// Learns from what it holds of the host's memory now that it is ready, before its first job.
+    pub(crate) fn is_learnt_from_at_rest(&mut self, lessons: &Lessons) -> bool {
+        if !self.placement.shares.is_empty() {
+            return false;
+        }
+        let Some(resident) = self.status.pid.and_then(auxot_gpu::resident_bytes) else { return false };
+        self.took = vec![resident.saturating_add(self.placement.at_work)];
+        self.learn(lessons)
+    }
+
+    fn learn(&self, lessons: &Lessons) -> bool {
+        let Some(subject) = &self.subject else { return false };
+        lessons.lock().learn(subject.circumstances(&self.placement), self.took.clone(), SystemTime::now())
     }
 }

@@ -36,7 +36,7 @@ pub fn describe() {
     describe_gauge!(WAITING, "Jobs that wait for a slot of the model (labels: model)");
     describe_gauge!(
         ESTIMATE_ERROR,
-        "How much more the model's process holds than was expected, as a part of what it holds (labels: model)"
+        "How much more the model's process takes than was expected, as a part of what it takes (labels: model)"
     );
     describe_histogram!(
         RELEASED,

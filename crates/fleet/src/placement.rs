@@ -15,7 +15,8 @@
 //! could not be read is never counted, neither as free nor as full.
 //!
 //! A computed need is corrected by what the same placement really took the last time, wherever that is known
-//! (`auxot_catalog::Experience`): the caller hands in a question that answers it.
+//! (`auxot_catalog::Experience`): the caller hands in a question that answers it. In host memory only what is more than
+//! computed is believed: pages of a file come and go, so that a process can need more than it was seen to hold.
 
 pub mod admission;
 mod arguments;
@@ -48,6 +49,8 @@ pub struct Placement {
     pub split: Split,
     /// Bytes of host memory.
     pub host: u64,
+    /// The part of `host` that only jobs make it take, where nothing is on a device.
+    pub at_work: u64,
     /// Layers on devices, the output layer among them; 0 is none.
     pub offloaded: usize,
     /// All layers that there are, counted the same way.
@@ -96,7 +99,8 @@ pub enum Split {
     Engine,
 }
 
-/// What a placement took the last time: bytes for each of its shares, where that is known. `None` where nothing is.
+/// What a placement took the last time: bytes for each of its shares, or of the host's memory where it has none. `None` where
+/// nothing is known of any.
 pub type Known<'a> = Option<&'a dyn Fn(&Placement) -> Option<Vec<u64>>>;
 
 /// Finds a place for a model.
@@ -149,8 +153,7 @@ impl Search<'_> {
             }
         }
         if self.rules.host || wanted == 0 {
-            let unseen = wanted > 0 && self.ground.devices.is_empty();
-            let found = if unseen { self.demand.unseen() } else { self.demand.in_host_memory() };
+            let found = self.in_host_memory(wanted);
             if self.host_holds(&found) {
                 return Ok(found);
             }
@@ -175,6 +178,15 @@ impl Search<'_> {
         }
         let may = |id: &str| usable.iter().find(|device| *device.room.id == *id).map_or(0, |device| device.may);
         found.shares.iter().all(|share| share.bytes <= may(&share.device)).then_some(found)
+    }
+
+    /// On no device that is known, and with what that was seen to take if it is more than computed.
+    fn in_host_memory(&self, wanted: usize) -> Placement {
+        let unseen = wanted > 0 && self.ground.devices.is_empty();
+        let mut found = if unseen { self.demand.unseen() } else { self.demand.in_host_memory() };
+        let took = self.known.and_then(|known| known(&found)?.first().copied());
+        found.host = took.unwrap_or(0).max(found.host);
+        found
     }
 
     fn host_holds(&self, found: &Placement) -> bool {
@@ -241,7 +253,7 @@ impl Search<'_> {
         }
         let host = self.ground.host_may(self.rules).unwrap_or(0);
         if usable.is_empty() || self.rules.layers == Some(0) {
-            let needs = self.demand.in_host_memory().host;
+            let needs = self.in_host_memory(self.rules.layers.unwrap_or(self.demand.layers())).host;
             return Misfit::DoesNotFit { needs, free: host, devices: 0, stop: None };
         }
         let driver = usable.iter().map(|device| device.driver).max().unwrap_or(0);

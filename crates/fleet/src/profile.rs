@@ -18,6 +18,8 @@ use crate::shared::Shared;
 const GUESSED_CACHE: u64 = 4;
 /// The same for the intermediate results.
 const GUESSED_COMPUTE: u64 = 512 << 20;
+/// And for the program with a large vocabulary.
+const GUESSED_PROCESS: u64 = 100 << 20;
 
 impl Shared {
     /// What is known of a member.
@@ -88,5 +90,7 @@ fn guess(model: &Model) -> Need {
         inputs: 0,
         logits: 0,
         projector: 0,
+        process: GUESSED_PROCESS,
+        slots: 0,
     }
 }

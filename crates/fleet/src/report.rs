@@ -42,8 +42,11 @@ pub struct ModelView {
     pub waiting: usize,
     /// Bytes per device id that its process holds; empty where nobody can tell.
     pub memory: Vec<(String, u64)>,
-    /// Bytes per device id that it was expected to hold; empty while it is not loaded.
+    /// Bytes per device id that it was expected to take; empty while it is not loaded.
     pub expected: Vec<(String, u64)>,
+    /// Bytes per device id that it has turned out to take, what the engine keeps of earlier prompts aside; empty where nobody
+    /// can tell.
+    pub took: Vec<(String, u64)>,
 }
 
 /// A model of the folders that nobody has asked for yet.
@@ -70,6 +73,7 @@ impl ModelView {
         Self {
             model: Arc::clone(&member.model),
             expected: member.engine.as_ref().map(expected).unwrap_or_default(),
+            took: member.engine.as_ref().map(Engine::took).unwrap_or_default(),
             memory: member.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
             status: status(member, life, admission.is_wanted(member.seat)),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
@@ -87,18 +91,18 @@ impl ModelView {
         (!self.memory.is_empty()).then(|| self.memory.iter().map(|(_, bytes)| bytes).sum())
     }
 
-    /// How much more it holds than was expected, as a part of what it holds, where both are known for the same devices;
-    /// negative where it holds less.
+    /// How much more it takes than was expected, as a part of what it takes, where both are known for the same devices;
+    /// negative where it takes less.
     #[must_use]
     pub fn estimate_error(&self) -> Option<f64> {
         self.ready.as_ref()?;
-        let both = self.memory.iter().map(|(device, held)| {
+        let both = self.took.iter().map(|(device, took)| {
             let expected = self.expected.iter().find(|(expected, _)| expected == device)?;
-            Some((*held, expected.1))
+            Some((*took, expected.1))
         });
-        let (held, expected) =
+        let (took, expected) =
             both.collect::<Option<Vec<_>>>()?.into_iter().fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
-        (held > 0 && expected > 0).then(|| (held as f64 - expected as f64) / held as f64)
+        (took > 0 && expected > 0).then(|| (took as f64 - expected as f64) / took as f64)
     }
 
     /// What it can do, in the protocol's words.

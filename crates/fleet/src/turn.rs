@@ -57,6 +57,7 @@ impl Shared {
             }
             News::Serves { run, slots, size } => {
                 self.remember(judge, id, size);
+                self.learn_at_rest(judge, id);
                 // Until a reading shows what it holds, that counts as promised.
                 self.devices.look();
                 judge.admission.ready(seat, run, slots, now)
@@ -72,6 +73,18 @@ impl Shared {
             metrics::forget(gone.name(), &self.devices.now());
         }
         self.changed();
+    }
+
+    /// What a process holds of the host's memory before its first job is worth remembering.
+    fn learn_at_rest(&self, judge: &mut Judge, id: MemberId) {
+        let Judge { members, admission, work, .. } = judge;
+        let Some(member) = members.get_mut(&id) else { return };
+        let is_new = matches!(admission.life(member.seat), Life::Loading { .. });
+        if let Some(engine) = member.engine.as_mut().filter(|_| is_new)
+            && engine.is_learnt_from_at_rest(&self.experience)
+        {
+            work.push(Work::Learn);
+        }
     }
 
     /// The size in which a model was loaded is worth remembering if it is another than the wanted one, and a load has shown

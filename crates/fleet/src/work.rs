@@ -25,7 +25,7 @@ pub(crate) enum Work {
     Inspect { member: MemberId, files: Vec<PathBuf> },
     /// A process whose devices ought to be read before it takes jobs: after a while it is believed without.
     Believe { member: MemberId, generation: u64 },
-    /// What devices have shown of the models' true needs, to be remembered.
+    /// What readings have shown of the models' true needs, to be remembered.
     Learn,
     /// The models folders, to be looked through again.
     Look,

@@ -16,9 +16,14 @@ pub(super) fn of_layer(shape: &Shape, at: usize, ask: &Ask) -> u64 {
     match shape.layers[at].memory {
         Memory::Context { keys, values } => tokens(ask.cells(), keys, values),
         Memory::Window { keys, values } => tokens(window_cells(shape, ask), keys, values),
-        Memory::State { numbers, .. } => slots.saturating_mul(numbers).saturating_mul(4),
+        Memory::State { numbers, .. } => slots.saturating_mul(state(numbers)),
         Memory::Nothing => 0,
     }
+}
+
+/// Bytes of the state of one slot.
+pub(super) fn state(numbers: u64) -> u64 {
+    numbers.saturating_mul(4)
 }
 
 /// A window keeps room for a batch beyond itself, and never more than the context.

@@ -149,19 +149,32 @@ fn what_a_header_leaves_out_is_unknown_and_not_small() {
 fn parts_lie_where_the_engine_puts_them() {
     let tiny = Tiny::llama().u32("llama.attention.head_count", 2).tensor("rope_freqs.weight", &[4], 0);
     let need = need(&tiny, &Ask::new(1, 256));
-    let cache = 256 * 8 * 2 * 2;
+    let (cache, own) = (256 * 8 * 2 * 2, need.process + need.slots);
     assert_eq!((need.output, need.embedding, need.weights), (96, 96 + 16, 720));
     assert_eq!(need.of_layers(0..1), 256 + cache);
     assert_eq!(need.of_layers(1..3), 256 + cache + 96);
     assert_eq!(need.on_one_device(), 512 + 2 * cache + 96 + need.compute);
-    assert_eq!(need.on_host(0), 720 + 2 * cache + need.compute + need.logits);
-    assert_eq!(need.on_host(2), 112 + 256 + cache + need.compute + need.logits);
-    assert_eq!(need.on_host(3), 112 + need.inputs + need.logits);
+    assert_eq!(need.on_host(0), 720 + 2 * cache + need.compute + need.logits + own);
+    assert_eq!(need.on_host(2), 112 + 256 + cache + need.compute + need.logits + own);
+    assert_eq!(need.on_host(3), 112 + need.inputs + need.logits + own);
     let tied = super::tests::need(
         &header("llama", 1, (64, 64, 32, 2, 1)).tensor("token_embd.weight", &[8], 0),
         &Ask::new(1, 256),
     );
     assert_eq!((tied.output, tied.embedding), (32, 32), "one copy for each side");
+}
+
+#[test]
+fn a_process_has_a_vocabulary_and_slots_have_copies_of_windows() {
+    let tiny = header("gemma3", 6, (640, 2048, 256, 4, 1)).u32("gemma3.attention.sliding_window", 512);
+    let two = need(&tiny, &Ask::new(2, 2048));
+    assert_eq!(two.process, (28_900 << 10) + 2000 * 170);
+    assert_eq!(two.slots, 2 * ((100 << 10) + 2048 * 130 + 2 * 5 * 512 * 256 * 2 * 2));
+    assert_eq!(two.at_work(), two.compute + two.slots);
+    let merged = need(&tiny.texts("tokenizer.ggml.merges", &["a b", "b c"]), &Ask::new(2, 2048));
+    assert_eq!(merged.process, two.process + 2 * 107);
+    let plain = need(&header("llama", 6, (640, 2048, 256, 4, 1)), &Ask::new(3, 2048));
+    assert_eq!(plain.slots, 3 * ((100 << 10) + 2048 * 130));
 }
 
 proptest! {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use auxot_catalog::{Ask, Circumstances, Identity};
 
+use super::ground::HOST;
 use super::{Placement, Split};
 
-/// Bytes for each share of a placement, where they are known.
+/// Bytes for each share of a placement, or of the host's memory where it has none, where they are known.
 type Question = dyn Fn(&Placement) -> Option<Vec<u64>> + Send + Sync;
 
 /// A question that can be kept and asked again: what did this placement take the last time?
@@ -36,11 +37,13 @@ impl fmt::Debug for Remembered {
 
 impl Placement {
     /// What must be the same for a measurement of this placement to hold again; the order of the devices is that of the
-    /// shares. `None` where nothing is on a device: what a process holds of the host's memory is mostly pages of its file,
-    /// which come and go.
+    /// shares, or the host alone where there are none.
     #[must_use]
-    pub fn circumstances(&self, file: &Path, identity: Identity, ask: &Ask, build: &str) -> Option<Circumstances> {
-        let devices: Vec<String> = self.shares.iter().map(|share| share.device.clone()).collect();
+    pub fn circumstances(&self, file: &Path, identity: Identity, ask: &Ask, build: &str) -> Circumstances {
+        let mut devices: Vec<String> = self.shares.iter().map(|share| share.device.clone()).collect();
+        if devices.is_empty() {
+            devices.push(HOST.to_owned());
+        }
         let parts: Vec<String> = self
             .shares
             .iter()
@@ -54,6 +57,6 @@ impl Placement {
             .collect();
         let asked = format!("{ask}, {} of {} layers: {}", self.offloaded, self.layers, parts.join(" + "));
         let (file, build) = (file.to_path_buf(), build.to_owned());
-        (!devices.is_empty()).then_some(Circumstances { file, identity, asked, build, devices })
+        Circumstances { file, identity, asked, build, devices }
     }
 }

@@ -67,7 +67,8 @@ impl Demand {
     }
 
     fn placed(&self, shares: Vec<Share>, split: Split, offloaded: usize) -> Placement {
-        Placement { shares, split, host: self.need.on_host(offloaded), offloaded, layers: self.layers() }
+        let at_work = if offloaded == 0 { self.need.at_work() } else { 0 };
+        Placement { shares, split, host: self.need.on_host(offloaded), at_work, offloaded, layers: self.layers() }
     }
 
     pub(super) fn in_host_memory(&self) -> Placement {

@@ -21,7 +21,7 @@ fn need(layers: usize, weights: u64, cache: u64) -> Need {
         compute: 300 * MIB,
         inputs: 20 * MIB,
         logits: MIB,
-        projector: 0,
+        ..Need::default()
     }
 }
 
@@ -214,6 +214,25 @@ fn what_was_measured_is_better_than_what_is_computed() {
 }
 
 #[test]
+fn of_host_memory_only_what_is_more_than_computed_is_believed() {
+    let ten = need(20, 480 * MIB, 20 * MIB);
+    let rules = Rules { host: true, ..Rules::default() };
+    let computed = find(&ten, &ground(&[]), &rules).unwrap();
+    assert_eq!((computed.host, computed.at_work), (ten.on_host(0), ten.compute));
+    for (took, host) in [(20 * GIB, 20 * GIB), (GIB, computed.host)] {
+        let known = move |placement: &Placement| {
+            assert!(placement.shares.is_empty());
+            Some(vec![took])
+        };
+        let placed = plan(&demand(&ten), &ground(&[]), &rules, Some(&known)).unwrap();
+        assert_eq!(placed, Placement { host, ..computed.clone() });
+        let small = Ground { host: Some(host + GIB - 1), ..ground(&[]) };
+        let misfit = plan(&demand(&ten), &small, &rules, Some(&known)).unwrap_err();
+        assert_eq!(misfit, Misfit::DoesNotFit { needs: host, free: host - 1, devices: 0, stop: None });
+    }
+}
+
+#[test]
 fn those_who_must_go_are_as_few_as_will_do() {
     let ten = need(20, 480 * MIB, 20 * MIB);
     let holds = |device: &str, gib: u64| [(device.to_owned(), gib * GIB), ("host".to_owned(), GIB)];
@@ -248,7 +267,17 @@ fn any_need() -> impl Strategy<Value = Need> {
             let weights = layers.iter().map(|layer| layer.weights).sum::<u64>() + output * MIB;
             let inputs = compute * MIB / 4;
             let (output, compute, projector) = (output * MIB, compute * MIB, projector * MIB);
-            Need { layers, output, embedding: output, weights, compute, inputs, logits: MIB, projector }
+            Need {
+                layers,
+                output,
+                embedding: output,
+                weights,
+                compute,
+                inputs,
+                logits: MIB,
+                projector,
+                ..Need::default()
+            }
         },
     )
 }

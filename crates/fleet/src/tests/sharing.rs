@@ -6,8 +6,8 @@ use auxot_instance::ExitClass;
 
 use super::house::{House, LONG};
 
-/// Room for one of these very small models, and not for two, in KiB.
-const ONE: u64 = 150;
+/// Room for one engine with one of these very small models, and not for two, in KiB.
+const ONE: u64 = 40_000;
 /// Longer than a loaded model stays at least.
 const RESIDENCY: Duration = Duration::from_secs(21);
 

@@ -10,7 +10,7 @@ use auxot_instance::ExitClass;
 use super::house::{House, put_headed, put_sized, wish};
 use crate::{Config, Orders, Outlook, Wish};
 
-const ONE: u64 = 150;
+const ONE: u64 = 40_000;
 const RESIDENCY: Duration = Duration::from_secs(21);
 const GIB: u64 = 1 << 30;
 
@@ -147,7 +147,7 @@ async fn a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
     let fleet = Config { ttl: Some(Duration::from_secs(60)), ..Config::default() };
     let house = House::with(folder, Orders { fleet, ..Orders::default() }, None);
     house.settle().await;
-    house.read(vec![], GIB + 3 * 1024 * 1024).await;
+    house.read(vec![], GIB + 40 * 1024 * 1024).await;
     let fleet = house.fleet.clone();
     let job = tokio::spawn(async move {
         fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)

@@ -134,6 +134,7 @@ impl Verdict<'_> {
                 "compute": self.need.compute,
                 "logits": self.need.logits,
                 "projector": self.need.projector,
+                "process": self.need.process + self.need.slots,
                 "one_device": self.need.on_one_device(),
             },
             "fits": self.outcome.is_ok(),

@@ -43,6 +43,7 @@ fn sum(verdict: &Verdict<'_>, console: &Console) -> String {
         ("cache", need.cache(), format!("{} a token", bytes_text(per_token))),
         ("compute", need.compute, "for a batch, on each device".to_owned()),
         ("logits", need.logits, "in host memory".to_owned()),
+        ("process", need.process + need.slots, "in host memory".to_owned()),
     ];
     if need.projector > 0 {
         rows.insert(3, ("eyes and ears", need.projector, "on one device".to_owned()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use auxot_catalog::Need;
 
+use super::super::ground::HOST;
 use super::super::{Demand, Ground, Placement, Remembered, Rules, Tenant};
 use super::{Limits, ModelId, Moment, Run, Ticket};
 
@@ -215,6 +216,10 @@ impl Model {
         let given = self.given.iter().filter(|(device, _)| !holds.iter().any(|(seen, _)| seen == device));
         self.held = holds.iter().chain(given).cloned().collect();
         self.seen = holds;
+        let later = self.at_work();
+        if let Some((_, bytes)) = self.held.iter_mut().find(|(device, _)| device == HOST) {
+            *bytes = bytes.saturating_add(later);
+        }
     }
 
     /// A slot is free, nobody waits for it, and the model stays.
@@ -329,14 +334,15 @@ impl Model {
 
     /// Bytes of the host's memory that are its own, as far as that is known.
     pub(super) fn host_bytes(&self) -> u64 {
-        let holds = match self.life {
-            Life::Ready { .. } if !self.unread => self.tenant().holds,
-            Life::Leaving { .. } => self.tenant().holds,
+        let (holds, promised) = match self.life {
+            Life::Ready { .. } if !self.unread => (self.tenant().holds, self.at_work()),
+            Life::Leaving { .. } => (self.tenant().holds, self.at_work()),
             // The rest is promised.
-            Life::Ready { .. } | Life::Loading { .. } => &self.seen,
+            Life::Ready { .. } | Life::Loading { .. } => (&*self.seen, 0),
             Life::Absent | Life::Coming { .. } | Life::BackingOff { .. } | Life::Failed => return 0,
         };
-        holds.iter().filter(|(device, _)| device == "host").map(|(_, bytes)| bytes).sum()
+        let holds = holds.iter().filter(|(device, _)| device == HOST);
+        holds.map(|(_, bytes)| bytes).sum::<u64>().saturating_sub(promised)
     }
 
     /// The part of the ground that it may lie on, and the rules for it.
@@ -348,6 +354,18 @@ impl Model {
         }
     }
 
+    /// Bytes of the host's memory that it was given and takes only once it works, as long as it is not seen to.
+    fn at_work(&self) -> u64 {
+        let (Life::Loading { placement, .. } | Life::Ready { placement, .. } | Life::Leaving { placement }) =
+            &self.life
+        else {
+            return 0;
+        };
+        let of_host = |list: &[(String, u64)]| list.iter().find(|(device, _)| device == HOST).map(|(_, bytes)| *bytes);
+        let seen = of_host(&self.seen);
+        seen.map_or(0, |seen| placement.host.saturating_sub(seen).min(placement.at_work))
+    }
+
     /// Bytes by device that were promised to it and are not yet seen in what is measured.
     pub(super) fn promised(&self) -> impl Iterator<Item = (&str, u64)> {
         let unseen = match self.life {
@@ -355,10 +373,11 @@ impl Model {
             Life::Ready { .. } => self.unread,
             Life::Absent | Life::Leaving { .. } | Life::BackingOff { .. } | Life::Failed => false,
         };
-        self.given.iter().filter(move |_| unseen).map(|(device, bytes)| {
+        let given = self.given.iter().filter(move |_| unseen).map(|(device, bytes)| {
             let seen = self.seen.iter().find(|(held, _)| held == device).map_or(0, |(_, bytes)| *bytes);
             (device.as_str(), bytes.saturating_sub(seen))
-        })
+        });
+        given.chain((!unseen).then(|| (HOST, self.at_work())))
     }
 
     /// The part of what it was given that is measured already.

@@ -23,7 +23,7 @@ fn profile(name: &str, gib: u64) -> Profile {
         compute: 0,
         inputs: 0,
         logits: 0,
-        projector: 0,
+        ..Need::default()
     };
     Profile::new(name, Arc::new(need))
 }
@@ -223,11 +223,11 @@ fn what_a_model_took_before_decides_where_it_goes_now() {
     let mut experience = auxot_catalog::Experience::default();
     let (start, _) = admission(10, vec![profile("a", 4)]).arrive(1, 0, seconds(0));
     let Decision::Start { reserve, .. } = start else { panic!("{start:?}") };
-    let seen = circumstances(&reserve).unwrap();
+    let seen = circumstances(&reserve);
     assert_eq!(seen.asked, "1 x 4096 tokens, keys f16, values f16, batch 512, 17 of 17 layers: 17");
     experience.learn(seen, vec![3 * GIB], std::time::SystemTime::UNIX_EPOCH);
     let remembered =
-        Remembered::new(move |placement| experience.recall(&circumstances(placement)?).map(<[u64]>::to_vec));
+        Remembered::new(move |placement| experience.recall(&circumstances(placement)).map(<[u64]>::to_vec));
     let wiser = Profile { remembered: Some(remembered), ..profile("a", 4) };
     let (start, _) = admission(4, vec![wiser]).arrive(1, 0, seconds(0));
     let Decision::Start { reserve, .. } = start else { panic!("it fits, as is known: {start:?}") };

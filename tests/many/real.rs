@@ -1,0 +1,132 @@
+//! Real engines in the host's memory: three at once, one for another, and what they take.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use auxot_tests::scripted_router::{Link, job_for};
+use auxot_tests::{Stage, Worker, processes, real};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::HASTY;
+
+const TINY: [&str; 2] = ["tiny-script-f16", "tiny-loop-f16"];
+const REAL: &str = "gemma-3-270m-q4_k_m";
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How far the expected may be from what was taken, as a part of that.
+const ALLOWED: f64 = 0.05;
+const ERROR: &str = "auxot_worker_memory_estimate_error_ratio";
+/// Without copies of weights for one kind of processor, which are learnt and not computed.
+const PLAIN: (&str, &str) = ("AUXOT_ENGINE__EXTRA_ARGS", "--no-repack");
+
+fn source(name: &str) -> PathBuf {
+    if name == REAL { real::model() } else { real::tiny_models().join(format!("{name}.gguf")) }
+}
+
+fn stage() -> Stage {
+    let stage = Stage::new();
+    for name in TINY.into_iter().chain([REAL]) {
+        std::os::unix::fs::symlink(source(name), stage.scratch.models().join(format!("{name}.gguf"))).unwrap();
+    }
+    stage
+}
+
+async fn serving(stage: &mut Stage, settings: &[(&str, &str)]) -> (Worker, Link) {
+    let engine = real::engine().display().to_string();
+    let own = [
+        ("AUXOT_LLAMA_BINARY", engine.as_str()),
+        ("AUXOT_MAX_PARALLEL", "1"),
+        ("AUXOT_CTX_SIZE", "2048"),
+        ("AUXOT_THREADS", "1"),
+    ];
+    let worker = stage.worker(&[&HASTY, &own[..], settings].concat()).await;
+    let link = stage.greeted(&Value::Null).await;
+    (worker, link)
+}
+
+/// Asks a model for its first words, and leaves it idle again.
+async fn asks(worker: &Worker, link: &mut Link, model: &str) {
+    let job = format!("for-{model}-{}", link.history().len());
+    link.send(&job_for(&job, model, "hello")).await;
+    if model == TINY[0] {
+        assert!(link.outcome(&job).await.completed().starts_with("Hello from a tiny model."));
+    } else {
+        link.about(&job).await;
+        link.cancel(&job).await;
+        let label = format!("model=\"{model}\"");
+        worker.metric_until("auxot_worker_slots_busy", &[&label], |busy| busy == 0.0).await;
+    }
+}
+
+/// The models that have an engine now, with its process.
+fn living(worker: &Worker) -> Vec<(&'static str, u32)> {
+    let pids = processes::descendants(worker.program.pid());
+    let of = |name: &'static str| {
+        let is_its = |pid: &&u32| {
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split('\0').any(|word| word == name)
+        };
+        Some((name, *pids.iter().find(is_its)?))
+    };
+    TINY.into_iter().chain([REAL]).filter_map(of).collect()
+}
+
+fn names(living: &[(&'static str, u32)]) -> Vec<&'static str> {
+    living.iter().map(|(name, _)| *name).collect()
+}
+
+async fn takes_what_was_expected(worker: &Worker, model: &str) {
+    let label = format!("model=\"{model}\"");
+    worker.metric_until(ERROR, &[&label], |error| error.abs() <= ALLOWED).await;
+}
+
+#[tokio::test]
+async fn three_serve_at_once_take_what_was_computed_and_are_gone_with_their_worker() {
+    let mut stage = stage();
+    let all = [TINY[0], TINY[1], REAL];
+    let (mut worker, mut link) = serving(&mut stage, &[PLAIN, ("AUXOT_GPU_AUTOLOAD_MODELS", &all.join(","))]).await;
+    for model in all {
+        asks(&worker, &mut link, model).await;
+        takes_what_was_expected(&worker, model).await;
+    }
+    assert_eq!(names(&living(&worker)), all);
+    let engines = processes::descendants(worker.program.pid());
+    worker.program.signal(Signal::SIGKILL);
+    worker.program.ended(DEADLINE).await;
+    processes::ended(&engines, DEADLINE).await;
+}
+
+#[tokio::test]
+async fn under_a_small_budget_one_goes_for_another() {
+    let mut stage = stage();
+    // The large one and one of the small ones, with the new one's vocabulary and slots.
+    let limit = 415_u64 << 20;
+    let (worker, mut link) = serving(
+        &mut stage,
+        &[PLAIN, ("AUXOT_GPU_AUTOLOAD_MODELS", TINY[0]), ("AUXOT_PLACEMENT__HOST_LIMIT", "415MiB")],
+    )
+    .await;
+    for (asked, expected) in
+        [(TINY[0], &[TINY[0]][..]), (REAL, &[TINY[0], REAL]), (TINY[1], &[TINY[1], REAL]), (TINY[0], &[TINY[0], REAL])]
+    {
+        asks(&worker, &mut link, asked).await;
+        let living = living(&worker);
+        assert_eq!(names(&living), expected, "after {asked}");
+        let held: u64 = living.iter().filter_map(|(_, pid)| auxot_gpu::resident_bytes(*pid)).sum();
+        assert!(held <= limit, "{living:?} hold {held} bytes");
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_computed_is_known_after_the_first_load() {
+    let mut stage = stage();
+    for life in 0..2 {
+        let (mut worker, mut link) = serving(&mut stage, &[("AUXOT_GPU_AUTOLOAD_MODELS", REAL)]).await;
+        asks(&worker, &mut link, REAL).await;
+        if life == 1 {
+            takes_what_was_expected(&worker, REAL).await;
+        }
+        worker.program.signal(Signal::SIGTERM);
+        worker.program.ended(DEADLINE).await;
+    }
+}
