@@ -30,8 +30,13 @@ const REAL: [&str; 2] = ["tiny-script-f16", "gemma-3-270m-q4_k_m"];
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     // Room for one of two, and nobody need stay. The fake ones take their time, as models do.
     let room = |limit| [("AUXOT_FLEET__RESIDENCY", "0s"), ("AUXOT_PLACEMENT__HOST_LIMIT", limit)];
-    let fake =
-        Setup { models: 2, slots: Some(1), switches: "--load-ms 700", settings: &room("50MiB"), ..Setup::default() };
+    let fake = Setup {
+        models: 2,
+        slots: Some(1),
+        switches: "--load-ms 700 --memory 30",
+        settings: &room("50MiB"),
+        ..Setup::default()
+    };
     let fake = of_pair(fake, binaries::fake_engine(), ["bench0-f16", "bench1-f16"], "fake: --text word").await?;
     let files = [(REAL[0], real::tiny_models().join(format!("{}.gguf", REAL[0]))), (REAL[1], real::model())];
     let sizes = [("AUXOT_CTX_SIZE", "2048"), ("AUXOT_THREADS", "2"), ("AUXOT_ENGINE__EXTRA_ARGS", "--no-repack")];
@@ -83,11 +88,7 @@ async fn of_pair(setup: Setup<'_>, program: PathBuf, models: [&str; 2], prompt: 
         times[to * 2 + 1].push(ms(raw));
     }
     bare.child.kill().await?;
-    let log = rig.log();
     rig.kill().await?;
-    if std::env::var_os("SWAP_LOG").is_some() {
-        eprintln!("{log}");
-    }
     let [there, raw_there, back, raw_back] = times.map(|samples| samples.median());
     eprintln!("{} {there:.1} (bare {raw_there:.1}) ms, {} {back:.1} (bare {raw_back:.1}) ms", models[0], models[1]);
     Ok(Swaps { worker: f64::midpoint(there, back), raw: f64::midpoint(raw_there, raw_back) })
