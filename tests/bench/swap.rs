@@ -1,5 +1,5 @@
 //! One model for another: from a job for the one that is on disk to its first token, beside a bare stop and a bare start
-//! of the same engines, with the same arguments and the same signal.
+//! of the same engines, with the same arguments and the same words of farewell.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -14,8 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::figure::Figure;
 use crate::frames::Said;
@@ -144,6 +144,7 @@ impl Line {
 /// An engine that nobody keeps.
 struct Bare {
     child: Child,
+    stdin: ChildStdin,
     socket: PathBuf,
     // Its state lines; an engine whose lines nobody takes stops one day.
     _lines: Lines<BufReader<ChildStdout>>,
@@ -159,11 +160,12 @@ impl Bare {
         let mut command = Command::new(&line.program);
         command.args(arguments).env_clear().envs(line.environment.iter().cloned()).kill_on_drop(true);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let stdin = child.stdin.take().context("no input")?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
         loop {
             let line = lines.next_line().await?.context("the engine ended while it loaded")?;
             if line.contains(r#""state":"ready""#) {
-                return Ok(Bare { child, socket: socket.to_owned(), _lines: lines });
+                return Ok(Bare { child, stdin, socket: socket.to_owned(), _lines: lines });
             }
         }
     }
@@ -172,6 +174,9 @@ impl Bare {
     async fn swap(mut self, next: &Line, socket: &Path, prompt: &str) -> anyhow::Result<(Bare, Duration)> {
         let begun = Instant::now();
         kill(Pid::from_raw(i32::try_from(self.child.id().context("it has ended")?)?), Signal::SIGTERM)?;
+        // An engine in child mode also waits for whoever reads its standard input; its end of it is kept open meanwhile, or
+        // it would drop everything and go.
+        self.stdin.write_all(b"cmd_router_to_child:exit\n").await?;
         self.child.wait().await?;
         let bare = Bare::start(next, socket).await?;
         let messages = RawValue::from_string(messages(prompt))?;
