@@ -1,5 +1,5 @@
 //! One model for another: from a job for the one that is on disk to its first token, beside a bare stop and a bare start
-//! of the same engines, with the same arguments and the same signal.
+//! of the same engines, with the same arguments and the same words of farewell.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -14,8 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::figure::Figure;
 use crate::frames::Said;
@@ -30,8 +30,13 @@ const REAL: [&str; 2] = ["tiny-script-f16", "gemma-3-270m-q4_k_m"];
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     // Room for one of two, and nobody need stay. The fake ones take their time, as models do.
     let room = |limit| [("AUXOT_FLEET__RESIDENCY", "0s"), ("AUXOT_PLACEMENT__HOST_LIMIT", limit)];
-    let fake =
-        Setup { models: 2, slots: Some(1), switches: "--load-ms 700", settings: &room("50MiB"), ..Setup::default() };
+    let fake = Setup {
+        models: 2,
+        slots: Some(1),
+        switches: "--load-ms 700 --memory 30",
+        settings: &room("50MiB"),
+        ..Setup::default()
+    };
     let fake = of_pair(fake, binaries::fake_engine(), ["bench0-f16", "bench1-f16"], "fake: --text word").await?;
     let files = [(REAL[0], real::tiny_models().join(format!("{}.gguf", REAL[0]))), (REAL[1], real::model())];
     let sizes = [("AUXOT_CTX_SIZE", "2048"), ("AUXOT_THREADS", "2"), ("AUXOT_ENGINE__EXTRA_ARGS", "--no-repack")];
@@ -83,11 +88,7 @@ async fn of_pair(setup: Setup<'_>, program: PathBuf, models: [&str; 2], prompt: 
         times[to * 2 + 1].push(ms(raw));
     }
     bare.child.kill().await?;
-    let log = rig.log();
     rig.kill().await?;
-    if std::env::var_os("SWAP_LOG").is_some() {
-        eprintln!("{log}");
-    }
     let [there, raw_there, back, raw_back] = times.map(|samples| samples.median());
     eprintln!("{} {there:.1} (bare {raw_there:.1}) ms, {} {back:.1} (bare {raw_back:.1}) ms", models[0], models[1]);
     Ok(Swaps { worker: f64::midpoint(there, back), raw: f64::midpoint(raw_there, raw_back) })
@@ -143,6 +144,7 @@ impl Line {
 /// An engine that nobody keeps.
 struct Bare {
     child: Child,
+    stdin: ChildStdin,
     socket: PathBuf,
     // Its state lines; an engine whose lines nobody takes stops one day.
     _lines: Lines<BufReader<ChildStdout>>,
@@ -158,11 +160,12 @@ impl Bare {
         let mut command = Command::new(&line.program);
         command.args(arguments).env_clear().envs(line.environment.iter().cloned()).kill_on_drop(true);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let stdin = child.stdin.take().context("no input")?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
         loop {
             let line = lines.next_line().await?.context("the engine ended while it loaded")?;
             if line.contains(r#""state":"ready""#) {
-                return Ok(Bare { child, socket: socket.to_owned(), _lines: lines });
+                return Ok(Bare { child, stdin, socket: socket.to_owned(), _lines: lines });
             }
         }
     }
@@ -171,6 +174,9 @@ impl Bare {
     async fn swap(mut self, next: &Line, socket: &Path, prompt: &str) -> anyhow::Result<(Bare, Duration)> {
         let begun = Instant::now();
         kill(Pid::from_raw(i32::try_from(self.child.id().context("it has ended")?)?), Signal::SIGTERM)?;
+        // An engine in child mode also waits for whoever reads its standard input; its end of it is kept open meanwhile, or
+        // it would drop everything and go.
+        self.stdin.write_all(b"cmd_router_to_child:exit\n").await?;
         self.child.wait().await?;
         let bare = Bare::start(next, socket).await?;
         let messages = RawValue::from_string(messages(prompt))?;

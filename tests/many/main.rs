@@ -12,6 +12,7 @@ mod list;
 mod own;
 mod real;
 mod trouble;
+mod turns;
 
 use auxot_tests::scripted_router::{Link, job_for};
 use auxot_tests::{Host, Worker};

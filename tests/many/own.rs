@@ -6,7 +6,7 @@ use auxot_tests::{Host, Start, Worker};
 use crate::{asks, serving};
 
 /// Settings of single models as a file has them.
-fn file(host: &Host, tables: &str) -> String {
+pub(crate) fn file(host: &Host, tables: &str) -> String {
     let path = host.stage.scratch.join("worker.toml");
     std::fs::write(&path, tables).unwrap();
     path.display().to_string()

@@ -20,6 +20,8 @@ pub struct Host {
     pub cards: FakeNvml,
     /// Cards as they are now: MiB in total, and in use by strangers.
     table: Vec<(u64, u64)>,
+    /// The driver tells nobody who is on its cards.
+    secret: bool,
     /// Engines that were asked for.
     met: Vec<u32>,
 }
@@ -29,7 +31,7 @@ impl Host {
     pub fn with_cards(cards: &[u64]) -> Host {
         let stage = Stage::new();
         let driver = FakeNvml::new(stage.scratch.path());
-        let mut host = Host { stage, cards: driver, table: Vec::new(), met: Vec::new() };
+        let mut host = Host { stage, cards: driver, table: Vec::new(), secret: false, met: Vec::new() };
         host.table = cards.iter().map(|total| (*total, 0)).collect();
         host.deal();
         host
@@ -38,6 +40,12 @@ impl Host {
     /// Somebody else takes so many MiB of a card, whoever holds the rest.
     pub fn stranger(&mut self, card: usize, mib: u64) {
         self.table[card].1 = mib;
+        self.deal();
+    }
+
+    /// From now on the driver does not tell who is on its cards, as in many containers.
+    pub fn keep_secret(&mut self) {
+        self.secret = true;
         self.deal();
     }
 
@@ -52,7 +60,8 @@ impl Host {
 
     fn state(&self) -> String {
         let line = |(total, used): &(u64, u64)| format!("gpu {} {} card\n", total << 20, used << 20);
-        self.table.iter().map(line).collect()
+        let secret = (0..self.table.len()).filter(|_| self.secret).map(|card| format!("secret {card}\n"));
+        self.table.iter().map(line).chain(secret).collect()
     }
 
     /// A model whose file is so many MiB, and as much of a card is taken by its engine, with something for the context.

@@ -39,9 +39,14 @@ impl Release {
         Self { pid, shares, before, ended: tokio::time::Instant::now().into_std() }
     }
 
+    /// Whether this reading was begun after the end.
+    fn is_shown_by(&self, sample: &Sample) -> bool {
+        sample.taken >= self.ended
+    }
+
     /// Whether this reading shows it.
     fn is_seen(&self, sample: &Sample) -> bool {
-        sample.taken >= self.ended && self.shares.iter().all(|(device, bytes)| self.is_seen_on(device, *bytes, sample))
+        self.is_shown_by(sample) && self.shares.iter().all(|(device, bytes)| self.is_seen_on(device, *bytes, sample))
     }
 
     fn is_seen_on(&self, device: &str, bytes: u64, sample: &Sample) -> bool {
@@ -59,15 +64,21 @@ impl Release {
 /// Waits until the memory is seen free, and tells the judge.
 pub(crate) async fn run(shared: Arc<Shared>, member: MemberId, generation: u64, after: After, release: Release) {
     let mut samples = shared.devices.samples.clone();
+    // What is here already was read before.
+    samples.mark_unchanged();
     let seen = async {
         loop {
             shared.devices.look();
             // A channel without a sender tells nothing any more: what is known must do.
             let closed = samples.changed().await.is_err();
-            if closed || release.is_seen(&samples.borrow_and_update()) {
+            let sample = samples.borrow_and_update().clone();
+            if closed || release.is_seen(&sample) {
                 return;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            // One that was begun before the end says nothing, and the next is on its way.
+            if release.is_shown_by(&sample) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
         }
     };
     let in_time = tokio::time::timeout(shared.orders().fleet.release_timeout, seen).await.is_ok();

@@ -10,6 +10,7 @@
 //! heat <gpu> <degrees> <percent>  how warm the card is, and how busy
 //! lost <gpu>                      the card fell off the bus
 //! mute <gpu>                      the card does not tell its memory
+//! secret <gpu>                    the card does not tell who is on it, as in many containers
 //! broken                          the driver does not answer at all
 //! ```
 //!
@@ -28,6 +29,7 @@ pub struct Card {
     pub name: String,
     pub lost: bool,
     pub mute: bool,
+    pub secret: bool,
     pub heat: Option<(u32, u32)>,
     pub computing: Vec<(u32, u64)>,
     pub drawing: Vec<(u32, u64)>,
@@ -72,6 +74,7 @@ pub fn read(state: &str) -> Option<Vec<Card>> {
                     "draw" => card.drawing.push((n(2)? as u32, n(3).unwrap_or(u64::MAX))),
                     "lost" => card.lost = true,
                     "mute" => card.mute = true,
+                    "secret" => card.secret = true,
                     "heat" => card.heat = Some((n(2)? as u32, n(3)? as u32)),
                     "slice" => {
                         let (id, name) = (id(at, card.slices.len() + 1), format!("{} slice", card.name));

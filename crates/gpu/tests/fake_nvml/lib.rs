@@ -196,7 +196,7 @@ pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     buffer: *mut Process,
 ) -> c_int {
     with(handle, |card, _| {
-        let living = held(&FOLDER, &card.id).into_iter().filter(|held| held.alive);
+        let living = held(&FOLDER, &card.id).into_iter().filter(|held| held.alive && !card.secret);
         let mut computing = card.computing.clone();
         computing.extend(living.map(|Held { pid, bytes, .. }| (pid, bytes)));
         unsafe { list(&computing, count, buffer) }

@@ -1,0 +1,67 @@
+//! The times and ranks that decide who comes and goes, also where a driver tells little.
+
+use std::time::{Duration, Instant};
+
+use auxot_tests::Host;
+use auxot_tests::scripted_router::job_for;
+
+use crate::own::file;
+use crate::{asks, serving};
+
+#[tokio::test]
+async fn where_no_driver_tells_who_is_on_a_card_models_come_and_go_all_the_same() {
+    let mut host = Host::with_cards(&[12_000]);
+    host.keep_secret();
+    for name in ["alpha", "beta"] {
+        host.model(name, 8000, "");
+    }
+    let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
+    for asked in ["alpha", "beta", "alpha"] {
+        asks(&mut link, asked).await;
+        assert_eq!(host.living().await, [asked]);
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_has_just_come_stays_for_its_residency() {
+    let mut host = Host::with_cards(&[12_000]);
+    for name in ["alpha", "beta"] {
+        host.model(name, 8000, "");
+    }
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("AUXOT_FLEET__RESIDENCY", "1500ms")];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    asks(&mut link, "alpha").await;
+    for asked in ["beta", "alpha"] {
+        let begun = Instant::now();
+        asks(&mut link, asked).await;
+        if asked == "alpha" {
+            assert!(begun.elapsed() >= Duration::from_millis(1200), "{:?}", begun.elapsed());
+        }
+        assert_eq!(host.living().await, [asked]);
+    }
+}
+
+#[tokio::test]
+async fn of_those_who_wait_the_more_important_comes_first() {
+    let mut host = Host::with_cards(&[12_000]);
+    for name in ["alpha", "beta", "gamma"] {
+        host.model(name, 8000, "");
+    }
+    let gate = host.stage.scratch.join("gate");
+    let config = file(&host, "[fleet.models.gamma]\npriority = 5\n[fleet.models.alpha]\npriority = 9\n");
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("AUXOT_CONFIG", config.as_str())];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    let alpha = host.ready("alpha").await;
+    let held = format!("fake: --count w --tokens 4 --hold 2:{}", gate.display());
+    link.send(&job_for("long", "alpha", &held)).await;
+    host.event(&alpha, "held").await;
+    for name in ["beta", "gamma"] {
+        link.send(&job_for(name, name, "fake: --text word")).await;
+    }
+    // The worker has read both before this one.
+    asks(&mut link, "alpha").await;
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(link.outcome("gamma").await.completed(), "word");
+    assert_eq!(host.starts("beta").await, 0);
+    assert_eq!(link.outcome("beta").await.completed(), "word");
+}
