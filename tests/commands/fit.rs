@@ -21,10 +21,10 @@ llama-3.3-70b-q4_k_m
   cache            2.5 GiB   320 KiB a token
   compute          240 MiB   for a batch, on each device
   logits           501 KiB   in host memory
-  process           51 MiB   in host memory
+  process         50.1 MiB   in host memory
   ────────────────────────
   on devices      43.2 GiB   with 1.0 GiB of the drivers' own
-  in host memory   588 MiB
+  in host memory   638 MiB
 ";
     assert_eq!(text[..12].join("\n"), expected);
     for (line, start) in [(text[12], "  0  NVIDIA RTX 4090  ░█"), (text[13], "  1  NVIDIA RTX 4090  ░█")] {
