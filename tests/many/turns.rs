@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use auxot_tests::Host;
 use auxot_tests::scripted_router::job_for;
+use nix::sys::signal::Signal;
 
 use crate::own::file;
 use crate::{asks, serving};
+
+const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn where_no_driver_tells_who_is_on_a_card_models_come_and_go_all_the_same() {
@@ -64,4 +67,19 @@ async fn of_those_who_wait_the_more_important_comes_first() {
     assert_eq!(link.outcome("gamma").await.completed(), "word");
     assert_eq!(host.starts("beta").await, 0);
     assert_eq!(link.outcome("beta").await.completed(), "word");
+}
+
+#[tokio::test]
+async fn what_a_model_took_is_known_after_a_restart() {
+    let mut host = Host::with_cards(&[12_000, 24_000]);
+    // Far more than its file lets one expect, and more than may be promised of the small card.
+    host.model("alpha", 8000, "--card-mib 11700");
+    for card in [0, 1] {
+        let (mut worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
+        assert_eq!(host.ready("alpha").await.cards(), [card]);
+        asks(&mut link, "alpha").await;
+        worker.metric_until("auxot_worker_memory_estimate_error_ratio", &[], |error| error > 0.1).await;
+        worker.program.signal(Signal::SIGTERM);
+        worker.program.ended(DEADLINE).await;
+    }
 }
