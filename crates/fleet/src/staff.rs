@@ -12,9 +12,9 @@ use tracing::{error, warn};
 use crate::identity::FileId;
 use crate::judge::MemberId;
 use crate::library::Shelf;
+use crate::release;
 use crate::shared::Shared;
 use crate::work::Work;
-use crate::{metrics, release};
 
 /// Drives the processes of a fleet. Dropping it drops them all, which kills what still runs.
 #[derive(Debug)]
@@ -48,10 +48,7 @@ impl Staff {
                         error!(%fault, "the task of one model has failed");
                     }
                 }
-                Ok(()) = devices.changed() => {
-                    self.shared.measured();
-                    metrics::publish(&self.shared.report());
-                }
+                Ok(()) = devices.changed() => self.shared.measured(),
                 () = until(wake) => self.shared.tick(),
                 _ = look.tick() => {
                     self.shared.look_for_missing();
@@ -113,7 +110,6 @@ async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut stat
     loop {
         statuses.borrow_and_update();
         shared.turn(member, generation);
-        metrics::publish(&shared.report());
         if statuses.changed().await.is_err() {
             return;
         }
