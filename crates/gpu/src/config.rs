@@ -32,7 +32,7 @@ impl Default for Config {
             nvml_path: None,
             sysfs_root: PathBuf::from("/sys"),
             proc_root: PathBuf::from("/proc"),
-            sample_interval: Duration::from_secs(5),
+            sample_interval: Duration::from_secs(10),
             devices: Vec::new(),
         }
     }
