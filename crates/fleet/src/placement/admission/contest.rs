@@ -60,12 +60,14 @@ impl Admission {
             let (ground, rules) = model.allowed(ground, &self.rules);
             plan(&model.demand, &ground, &rules, known)
         };
-        let misfit = match place(self.free(at)) {
+        let free = self.free(at);
+        let coming = self.coming(&free);
+        let somebody_goes = free != coming;
+        let misfit = match place(free) {
             Ok(placement) => return Turn::Free(placement),
             Err(misfit) => misfit,
         };
-        let coming = self.coming(at);
-        if place(coming.clone()).is_ok() {
+        if somebody_goes && place(coming.clone()).is_ok() {
             return Turn::NotYet(misfit);
         }
         if first && !model.is_doubted(&self.limits, now) && !model.is_modest() {

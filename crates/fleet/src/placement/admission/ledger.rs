@@ -25,9 +25,9 @@ impl Admission {
         ground
     }
 
-    /// What will be free once all have gone who are going, less all that is promised to others.
-    pub(super) fn coming(&self, but: ModelId) -> Ground {
-        let mut ground = self.measured_ground();
+    /// What will be free once all have gone who are going: of what is free now.
+    pub(super) fn coming(&self, free: &Ground) -> Ground {
+        let mut ground = free.clone();
         let goes = |model: &&super::Model| match &model.life {
             Life::Leaving { .. } => true,
             Life::Ready { draining, .. } => draining.is_some(),
@@ -35,9 +35,6 @@ impl Admission {
         };
         for model in self.models.iter().filter(goes) {
             model.tenant().holds.iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
-        }
-        for (_, model) in self.models.iter().enumerate().filter(|(at, _)| *at != but) {
-            model.promised().for_each(|(device, bytes)| ground.taken(device, bytes));
         }
         ground
     }
