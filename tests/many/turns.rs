@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use auxot_tests::Host;
-use auxot_tests::scripted_router::job_for;
+use auxot_tests::scripted_router::{job_for, policy};
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use crate::own::file;
-use crate::{asks, serving};
+use crate::{HASTY, asks, serving};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -82,4 +83,29 @@ async fn what_a_model_took_is_known_after_a_restart() {
         worker.program.signal(Signal::SIGTERM);
         worker.program.ended(DEADLINE).await;
     }
+}
+#[tokio::test]
+async fn a_policy_of_another_size_drains_the_model_and_places_it_anew() {
+    let mut host = Host::with_cards(&[12_000, 24_000]);
+    host.model("alpha", 10_500, "");
+    let open = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
+    let worker = host.worker(&[&HASTY[..], &open].concat()).await;
+    // Without a model, the first connection only asks for the policy.
+    let _asked = host.greeted(&policy("alpha", "Q4_0", 1024, 1)).await;
+    let mut link = host.greeted(&policy("alpha", "Q4_0", 1024, 1)).await;
+    let first = host.ready("alpha").await;
+    assert_eq!((first.cards(), first.number("--ctx-size")), (vec![0], 1024));
+    let gate = host.stage.scratch.join("gate");
+    let held = format!("fake: --count w --tokens 4 --hold 2:{}", gate.display());
+    link.send(&job_for("long", "alpha", &held)).await;
+    host.event(&first, "held").await;
+    // So much context that the small card does not hold it.
+    link.send(&json!({"type": "policy_update", "policy": policy("alpha", "Q4_0", 8192, 4)})).await;
+    link.send(&job_for("behind", "alpha", "fake: --text 'at last'")).await;
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(link.outcome("long").await.completed(), "w0 w1 w2 w3 ");
+    assert_eq!(link.outcome("behind").await.completed(), "at last");
+    let second = host.ready("alpha").await;
+    assert_eq!((second.cards(), second.number("--ctx-size"), second.number("--parallel")), (vec![1], 4 * 8192, 4));
+    drop(worker);
 }
