@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// True while the process exists and is not a zombie.
 pub fn alive(pid: u32) -> bool {
@@ -13,6 +13,13 @@ pub fn alive(pid: u32) -> bool {
 /// Members of a process group.
 pub fn of_group(group: u32) -> Vec<u32> {
     all().into_iter().filter(|(_, stat)| stat.group == group && stat.state != 'Z').map(|(pid, _)| pid).collect()
+}
+
+/// Kills what is left of a process group, so that a test leaves nothing behind.
+pub fn end_group(group: u32) {
+    if let Some(group) = Pid::from_raw(group.cast_signed()) {
+        let _none_left = kill_process_group(group, Signal::KILL);
+    }
 }
 
 /// Children, their children, and so on.
