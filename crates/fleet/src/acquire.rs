@@ -24,10 +24,8 @@ impl Drop for Place {
         let mut judge = self.shared.lock();
         let Some(waiter) = judge.waiters.remove(&self.ticket) else { return };
         let effects = judge.admission.cancelled(self.ticket, self.shared.moment());
-        let settled = self.shared.carry_out(&mut judge, effects);
-        drop(judge);
+        self.shared.conclude(judge, effects);
         drop(waiter);
-        settle_all(settled);
         // Models that were asked to go for it may stay.
         self.shared.changed();
     }
@@ -126,9 +124,7 @@ impl Shared {
             }
         };
         let changed = !effects.is_empty();
-        let settled = self.carry_out(judge, effects);
-        drop(guard);
-        settle_all(settled);
+        self.conclude(guard, effects);
         if changed {
             self.changed();
         }
@@ -144,10 +140,8 @@ impl Shared {
         // Most jobs change nothing but who has their slot.
         let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
         let wakes = judge.admission.due() != due;
-        let settled = self.carry_out(&mut judge, effects);
-        drop(judge);
         // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
-        settle_all(settled);
+        self.conclude(judge, effects);
         if changed {
             self.changed();
         } else if wakes {

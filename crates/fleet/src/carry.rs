@@ -1,12 +1,12 @@
 //! What the admission has decided, carried out: processes begin and end, jobs get their answers.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::acquire::{Settled, refusal};
+use crate::acquire::{Settled, refusal, settle_all};
 use crate::engine::Engine;
 use crate::judge::Judge;
 use crate::placement::admission::{Effect, ModelId};
@@ -55,6 +55,13 @@ impl Shared {
         }
     }
 
+    /// Carries out effects and what was put aside, gives the lock back, and only then answers.
+    pub(crate) fn conclude(self: &Arc<Self>, mut judge: MutexGuard<'_, Judge>, effects: Vec<Effect>) {
+        let settled = self.carry_out(&mut judge, effects);
+        drop(judge);
+        settle_all(settled);
+    }
+
     /// Starts a process for a model, in its place.
     fn load(&self, judge: &mut Judge, seat: ModelId, placement: Placement) {
         let Some(id) = judge.seats.get(&seat).copied() else { return };
@@ -98,8 +105,7 @@ impl Shared {
         }
         let size = member.plan.dial.size();
         info!(model = member.name(), slots = size.slots, ctx_per_slot = size.ctx, reason = %misfit, "model gets a size that fits");
-        let profile = self.profile(judge, id);
-        judge.admission.set(seat, profile);
+        self.reprofile(judge, id);
         judge.admission.tick(self.moment())
     }
 }
@@ -110,19 +116,17 @@ fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut crate::member::Mem
 }
 
 fn ends(judge: &Judge, seat: ModelId) {
-    let name = |seat: ModelId| judge.seats.get(&seat).and_then(|id| judge.members.get(id)).map(|member| member.name());
-    let to_make_room_for = judge.admission.makes_room_for(seat).and_then(name);
-    info!(model = name(seat), to_make_room_for, "model is unloaded");
+    let to_make_room_for = judge.admission.makes_room_for(seat).and_then(|other| judge.name_of(other));
+    info!(model = judge.name_of(seat), to_make_room_for, "model is unloaded");
 }
 
 fn drains(judge: &Judge, seat: ModelId, limit: Duration, to_make_room_for: Option<ModelId>) {
-    let name = |seat: ModelId| judge.seats.get(&seat).and_then(|id| judge.members.get(id)).map(|member| member.name());
     info!(
-        model = name(seat),
+        model = judge.name_of(seat),
         from = "ready",
         to = "draining",
         limit_s = limit.as_secs_f64(),
-        to_make_room_for = to_make_room_for.and_then(name),
+        to_make_room_for = to_make_room_for.and_then(|other| judge.name_of(other)),
         "model"
     );
 }

@@ -166,9 +166,7 @@ impl Fleet {
             judge.door = Door::Frozen;
         }
         let effects = judge.admission.freeze(self.shared.moment());
-        let settled = self.shared.carry_out(&mut judge, effects);
-        drop(judge);
-        settle_all(settled);
+        self.shared.conclude(judge, effects);
         self.shared.changed();
     }
 

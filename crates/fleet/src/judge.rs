@@ -135,6 +135,11 @@ impl Judge {
         Some(member)
     }
 
+    /// The name of who has that seat.
+    pub(crate) fn name_of(&self, seat: ModelId) -> Option<&str> {
+        self.members.get(self.seats.get(&seat)?).map(Member::name)
+    }
+
     /// A number for one request.
     pub(crate) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;

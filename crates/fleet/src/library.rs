@@ -12,7 +12,6 @@ use auxot_catalog::{Catalog, Lookout};
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::acquire::settle_all;
 use crate::identity::FileId;
 use crate::judge::{Door, Judge, Wished};
 use crate::shared::Shared;
@@ -140,9 +139,7 @@ impl Shared {
         if again {
             judge.look_at_change();
         }
-        let settled = self.carry_out(&mut judge, Vec::new());
-        drop(judge);
-        settle_all(settled);
+        self.conclude(judge, Vec::new());
         self.looked.send_modify(|count| *count += 1);
         self.changed();
     }

@@ -9,7 +9,6 @@ use auxot_instance::State;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::acquire::settle_all;
 use crate::identity::FileId;
 use crate::judge::{Door, Judge, MemberId, Wished};
 use crate::member::{Attempt, Member, Tenure};
@@ -25,9 +24,7 @@ impl Shared {
         let mut judge = self.lock();
         let id = judge.find(model)?;
         self.reset_one(&mut judge, id);
-        let settled = self.carry_out(&mut judge, Vec::new());
-        drop(judge);
-        settle_all(settled);
+        self.conclude(judge, Vec::new());
         self.changed();
         Ok(())
     }
@@ -36,9 +33,7 @@ impl Shared {
         let mut judge = self.lock();
         let ids: Vec<_> = judge.members.keys().copied().collect();
         let reset = ids.into_iter().filter(|id| self.reset_one(&mut judge, *id)).count();
-        let settled = self.carry_out(&mut judge, Vec::new());
-        drop(judge);
-        settle_all(settled);
+        self.conclude(judge, Vec::new());
         self.changed();
         reset
     }
@@ -75,9 +70,7 @@ impl Shared {
                 judge.inspect(id);
             }
         }
-        let settled = self.carry_out(&mut judge, Vec::new());
-        drop(judge);
-        settle_all(settled);
+        self.conclude(judge, Vec::new());
         self.at_work.notify_one();
     }
 
@@ -119,8 +112,7 @@ impl Shared {
         info!(model = member.name(), why, "a failed model is tried again");
         (member.plan, member.attempt, member.changed) = (plan, Attempt::Settled, None);
         let (seat, tenure, now) = (member.seat, member.tenure, self.moment());
-        let profile = self.profile(judge, id);
-        judge.admission.set(seat, profile);
+        self.reprofile(judge, id);
         judge.decisions.extend(judge.admission.revive(seat, now));
         self.want(judge, id, tenure);
     }
@@ -149,16 +141,14 @@ impl Shared {
                 let plan = self.plan(judge, model, wish.as_ref());
                 let Some(member) = judge.members.get_mut(&id) else { return };
                 (member.model, member.plan, member.attempt) = (Arc::new(model.clone()), plan, Attempt::Settled);
-                let seat = member.seat;
-                let profile = self.profile(judge, id);
-                judge.admission.set(seat, profile);
+                self.reprofile(judge, id);
             }
             None if member.tenure == Tenure::Demand && judge.admission.waiting(member.seat) == 0 => {
                 info!(model = member.name(), "model is gone from its folder");
                 if let Some(member) = judge.members.get_mut(&id) {
                     member.tenure = Tenure::Leaving;
                 }
-                judge.forget(id);
+                self.forget(judge, id);
             }
             None => {}
         }

@@ -23,7 +23,7 @@ const GUESSED_PROCESS: u64 = 100 << 20;
 
 impl Shared {
     /// What is known of a member.
-    pub(crate) fn profile(&self, judge: &Judge, id: MemberId) -> Profile {
+    fn profile(&self, judge: &Judge, id: MemberId) -> Profile {
         let member = &judge.members[&id];
         let size = member.plan.dial.size();
         let need = Arc::new(need(&member.model, size, member.plan.kv_type()));
@@ -38,6 +38,12 @@ impl Shared {
             remembered: self.subject(judge, id).map(|subject| self.experience.about(subject)),
             ..Profile::new(member.name(), need)
         }
+    }
+
+    /// Tells the admission what a member is by now.
+    pub(crate) fn reprofile(&self, judge: &mut Judge, id: MemberId) {
+        let profile = self.profile(judge, id);
+        judge.admission.set(judge.members[&id].seat, profile);
     }
 
     /// What measurements of a member in its present size are remembered under.

@@ -25,11 +25,10 @@ impl Shared {
         let mut settled = self.enlist(&mut judge, &before);
         for id in judge.members.keys().copied().collect::<Vec<_>>() {
             let Some(member) = judge.members.get(&id) else { continue };
-            let (model, seat, wish) = (Arc::clone(&member.model), member.seat, judge.wish_for(id));
+            let (model, wish) = (Arc::clone(&member.model), judge.wish_for(id));
             let plan = self.plan(&judge, &model, wish.as_ref());
             self.reshape(&mut judge, id, plan);
-            let profile = self.profile(&judge, id);
-            judge.admission.set(seat, profile);
+            self.reprofile(&mut judge, id);
         }
         if before.catalog != self.orders().catalog {
             judge.look_now();

@@ -7,7 +7,6 @@ use auxot_catalog::Model;
 use auxot_instance::Spec;
 use tracing::{error, info};
 
-use crate::acquire::settle_all;
 use crate::engine::After;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
 use crate::member::{Member, Tenure};
@@ -38,9 +37,7 @@ impl Shared {
             }
         }
         // Nobody waits yet, so nobody is to be answered.
-        let settled = self.carry_out(&mut judge, Vec::new());
-        drop(judge);
-        settle_all(settled);
+        self.conclude(judge, Vec::new());
     }
 
     /// Takes in the router's wish: its model becomes the primary one, in the size that it wishes for.
@@ -116,8 +113,7 @@ impl Shared {
             let need = Arc::new(need(model, plan.dial.size(), plan.kv_type()));
             let seat = judge.admission.add(Profile::new(model.name.as_str(), need));
             let id = judge.add(Member::new(Arc::new(model.clone()), tenure, plan, seat));
-            let profile = self.profile(judge, id);
-            judge.admission.set(seat, profile);
+            self.reprofile(judge, id);
             id
         };
         Ok(id)
@@ -203,8 +199,7 @@ impl Shared {
         }
         let goes = member.engine.as_mut().is_some_and(|engine| engine.after.take().is_some());
         let (has_failed, tenure) = (matches!(judge.admission.life(seat), Life::Failed), member.tenure);
-        let profile = self.profile(judge, id);
-        judge.admission.set(seat, profile);
+        self.reprofile(judge, id);
         if has_failed {
             judge.decisions.extend(judge.admission.revive(seat, now));
         }

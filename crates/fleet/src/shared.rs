@@ -7,7 +7,6 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::acquire::settle_all;
 use crate::config::Config;
 use crate::devices::Devices;
 use crate::engine::After;
@@ -151,9 +150,7 @@ impl Shared {
         let mut judge = self.lock();
         let effects = judge.admission.tick(self.moment());
         let changed = !effects.is_empty();
-        let settled = self.carry_out(&mut judge, effects);
-        drop(judge);
-        settle_all(settled);
+        self.conclude(judge, effects);
         if changed {
             self.changed();
         }

@@ -39,14 +39,11 @@ impl Shared {
             }
             News::Away => {
                 // Its keeper starts it again: where its device is lost that would be in vain, or on the processor.
-                if matches!(judge.admission.life(seat), Life::Ready { .. }) {
+                let served = matches!(judge.admission.life(seat), Life::Ready { .. });
+                if served {
                     self.devices.look();
-                    judge.admission.lost(seat, now)
-                } else if present.is_none() {
-                    judge.admission.lost(seat, now)
-                } else {
-                    Vec::new()
                 }
+                if served || present.is_none() { judge.admission.lost(seat, now) } else { Vec::new() }
             }
             News::Stuck => judge.admission.failed(seat, None, now),
             News::GivesWay => {
@@ -66,12 +63,9 @@ impl Shared {
         };
         let mut settled = self.carry_out(judge, effects);
         settled.extend(self.retire(judge));
-        let gone = judge.forget(id);
+        self.forget(judge, id);
         drop(guard);
         settle_all(settled);
-        if let Some(gone) = gone {
-            metrics::forget(gone.name(), &self.devices.now());
-        }
         self.changed();
     }
 
@@ -135,8 +129,7 @@ impl Shared {
             if after == After::Rest {
                 self.refresh(&mut judge, id);
             }
-            let profile = self.profile(&judge, id);
-            judge.admission.set(seat, profile);
+            self.reprofile(&mut judge, id);
         }
         let effects = match after {
             After::Again if !leaving => judge.admission.again(seat, now),
@@ -146,13 +139,17 @@ impl Shared {
             self.want(&mut judge, id, tenure);
         }
         let settled = self.carry_out(&mut judge, effects);
-        let gone = judge.forget(id);
+        self.forget(&mut judge, id);
         drop(judge);
         settle_all(settled);
-        if let Some(gone) = gone {
+        self.changed();
+    }
+
+    /// Takes a member out that was let go and of which nothing is left, and its series with it.
+    pub(crate) fn forget(&self, judge: &mut Judge, id: MemberId) {
+        if let Some(gone) = judge.forget(id) {
             metrics::forget(gone.name(), &self.devices.now());
         }
-        self.changed();
     }
 
     /// Lets the models of earlier policies go once that of the newest serves: their running jobs end within the drain
@@ -186,9 +183,7 @@ impl Shared {
         let mut settled = self.dismiss(judge, named, || Refusal::Stopped { model: model.clone() });
         let effects = judge.admission.unload(seat, now + orders.fleet.drain_timeout, now);
         settled.extend(self.carry_out(judge, effects));
-        if let Some(gone) = judge.forget(id) {
-            metrics::forget(gone.name(), &self.devices.now());
-        }
+        self.forget(judge, id);
         settled
     }
 }

@@ -26,6 +26,7 @@
 mod contest;
 mod ledger;
 mod model;
+mod profile;
 mod settle;
 mod terms;
 #[cfg(test)]
@@ -36,8 +37,9 @@ use std::time::Duration;
 use auxot_catalog::Need;
 
 use super::{Demand, Ground, Misfit, Placement, Rules, plan};
+pub use model::Life;
 use model::Model;
-pub use model::{Life, Profile, Want};
+pub use profile::{Profile, Want};
 pub use terms::{Decision, Effect, Limits, Reason};
 
 /// Time since some beginning, the same for all calls.
