@@ -17,8 +17,10 @@ fn slow_release(gate: &str) -> Host {
 #[tokio::test]
 async fn the_next_load_waits_until_memory_is_seen_free() {
     let mut host = slow_release("gate");
-    let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
+    let (worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;
     let alpha = host.ready("alpha").await;
+    // Of a model that ends before it was ever read only its absence can be seen.
+    worker.metric_until("auxot_worker_device_memory_used_bytes", &[], |used| used > 7_000.0 * 1_048_576.0).await;
     link.send(&job_for("next", "beta", "fake: --text 'at last'")).await;
     host.ended(&alpha).await;
     for _ in 0..3 {
