@@ -4,7 +4,7 @@
 # Prints the path of a llama-server that works on this machine; what it does meanwhile goes to stderr. In this order:
 #   1. the path given here, or in AUXOT_LLAMA_BINARY
 #   2. an earlier result in the cache
-#   3. the submodule vendor/llama.cpp, built for the CPU, if it is checked out
+#   3. the submodule vendor/llama.cpp, built for the CPU, if it is checked out; with it llama-fit-params, its dry run
 #   4. the prebuilt b10434 for Linux on x86-64 (Vulkan and CPU), by version and sha256
 #   5. the same with its CPU library built here: the prebuilt one was compiled for AVX-512, AVX-VNNI and AMX, and dies of
 #      an illegal instruction on a CPU without them
@@ -87,10 +87,13 @@ if [ -f "$submodule/CMakeLists.txt" ]; then
     say "building llama-server from vendor/llama.cpp in $work: some minutes, once"
     # shellcheck disable=SC2086 # the options are words
     cmake -S "$submodule" -B "$work" $options -DBUILD_SHARED_LIBS=OFF >&2
-    cmake --build "$work" --target llama-server -j "$jobs" >&2
+    cmake --build "$work" --target llama-server --target llama-fit-params -j "$jobs" >&2
     mkdir -p "$built"
-    cp "$work/bin/llama-server" "$built/.new"
-    mv "$built/.new" "$built/llama-server"
+    # The server last: where it stands, all of it does.
+    for program in llama-fit-params llama-server; do
+      cp "$work/bin/$program" "$built/.new"
+      mv "$built/.new" "$built/$program"
+    done
     # The objects are a gigabyte that nobody needs again.
     rm -rf "$work"
     works "$built/llama-server" || explain "$built/llama-server"

@@ -5,6 +5,7 @@
 
 mod cards;
 mod demand;
+mod dry_run;
 mod ends;
 mod eviction;
 mod late;

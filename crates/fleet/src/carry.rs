@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::acquire::{Settled, refusal, settle_all};
@@ -83,12 +84,22 @@ impl Shared {
             place = places.join(", "),
             "model is loaded"
         );
-        let (handle, driver) = self.engines.create(placed);
+        let (handle, driver) = self.engines.create(placed.clone());
         let status = handle.status();
-        handle.start();
-        member.load(Engine::new(handle, &member.plan, placement, subject));
-        let generation = member.generation;
+        let mut engine = Engine::new(handle, &member.plan, placement, subject);
+        let is_known = std::mem::take(&mut member.is_forewarned) || engine.is_measured(&self.experience);
+        let dry_run = if is_known { None } else { self.engines.dry_run(placed) };
+        let generation = member.generation + 1;
         judge.work.push(Work::Drive { member: id, generation, status, driver });
+        match dry_run {
+            Some(dry_run) => {
+                let (ended, end) = oneshot::channel();
+                engine.dry_run = Some(end);
+                judge.work.push(Work::DryRun { member: id, generation, dry_run, ended });
+            }
+            None => engine.handle.start(),
+        }
+        member.load(engine);
     }
 
     /// A model that can never fit in its size: the largest size that counts as fitting is next, if there is one.

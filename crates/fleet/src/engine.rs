@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use auxot_gpu::Sample;
 use auxot_instance::{InstanceHandle, Spec, State, Status};
+use tokio::sync::oneshot;
 
 use crate::devices::Devices;
 use crate::lessons::Subject;
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     pub(crate) took: Vec<u64>,
     /// The newest reading from while it was loaded, when it was told to end.
     pub(crate) before: Option<Arc<Sample>>,
+    /// A dry run goes before its start: dropped, it is over.
+    pub(crate) dry_run: Option<oneshot::Receiver<()>>,
     /// It takes jobs although its devices could not be read in time.
     pub(crate) believed: bool,
     /// What follows its end, if that is decided already.
@@ -59,6 +62,7 @@ impl Engine {
             subject,
             took: Vec::new(),
             before: None,
+            dry_run: None,
             believed: false,
             after: None,
         }
@@ -68,6 +72,7 @@ impl Engine {
     pub(crate) fn stop(&mut self, devices: &Devices) {
         let sample = devices.now();
         self.before = self.is_shown_by(&sample).then_some(sample);
+        self.dry_run = None;
         self.handle.stop(Duration::ZERO);
     }
 

@@ -6,6 +6,8 @@ use std::pin::Pin;
 
 use auxot_instance::{Config, Host, InstanceHandle, Spec};
 
+use crate::dry_run::DryRun;
+
 /// The task of one instance.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -13,6 +15,9 @@ pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) trait Engines: Debug + Send + Sync {
     /// The handle for everybody and the driver for the staff.
     fn create(&self, spec: Spec) -> (InstanceHandle, Driver);
+
+    /// What a model would take of the devices, asked of the engine before it is loaded, if it can tell.
+    fn dry_run(&self, spec: Spec) -> Option<DryRun>;
 
     /// The program that they run.
     fn program(&self) -> PathBuf;
@@ -29,6 +34,10 @@ impl Engines for Host {
     fn create(&self, spec: Spec) -> (InstanceHandle, Driver) {
         let (handle, driver) = Host::create(self, spec);
         (handle, Box::pin(driver))
+    }
+
+    fn dry_run(&self, spec: Spec) -> Option<DryRun> {
+        Some(Box::pin(Host::dry_run(self, spec)?))
     }
 
     fn program(&self) -> PathBuf {

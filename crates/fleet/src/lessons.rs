@@ -109,7 +109,18 @@ impl Engine {
     }
 
     fn learn(&self, lessons: &Lessons) -> bool {
+        self.learns(self.took.clone(), lessons)
+    }
+
+    /// Learns what its place takes. Whether that is worth saving.
+    pub(crate) fn learns(&self, took: Vec<u64>, lessons: &Lessons) -> bool {
         let Some(subject) = &self.subject else { return false };
-        lessons.lock().learn(subject.circumstances(&self.placement), self.took.clone(), SystemTime::now())
+        lessons.lock().learn(subject.circumstances(&self.placement), took, SystemTime::now())
+    }
+
+    /// Whether it is known what its place takes; without a subject nothing can be.
+    pub(crate) fn is_measured(&self, lessons: &Lessons) -> bool {
+        let known = |subject: &Subject| lessons.lock().recall(&subject.circumstances(&self.placement)).is_some();
+        self.subject.as_ref().is_none_or(known)
     }
 }

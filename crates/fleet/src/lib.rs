@@ -32,6 +32,7 @@
 //! | `release` | memory seen free before what follows the end of a process |
 //! | `lessons` | what loaded models hold of the devices, learnt for the next time |
 //! | `roster` | how models come in, change and go; `reconfigure` when the operator says otherwise |
+//! | `dry_run` | what a load would take, asked of the engine |
 //! | `plan` | what a model is to run as; `dial` searches the largest size that fits, `remembered` keeps it |
 //! | `library` | the folders, looked through again when something in them changes |
 //! | `mend` | the ways out of a failure |
@@ -41,7 +42,8 @@
 //! alone joins them. A driver ends with the last handle to its process, and its listener with it. A panic in one of
 //! them fails one model, and those who wait for it are told.
 //!
-//! **Memory.** What a model needs is computed from its header, corrected by what the same load took before. Its place is
+//! **Memory.** What a model needs is computed from its header, corrected by what the same load took before, or by the engine's
+//! own dry run before the first one. Its place is
 //! promised from the decision until a reading of the devices that was begun after the load shows what it holds. When it has
 //! ended, its place counts as taken until a reading shows that free, or `fleet.release_timeout` has gone by. Where nobody can
 //! read memory, one model at a time is tried.
@@ -73,6 +75,7 @@ mod carry;
 mod config;
 mod devices;
 mod dial;
+mod dry_run;
 mod engine;
 mod engines;
 mod fleet;

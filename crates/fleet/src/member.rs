@@ -35,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) generation: u64,
     /// Its files, where they are others by now than those that failed.
     pub(crate) changed: Option<Vec<FileId>>,
+    /// A dry run has sent it back, so that its next load needs none.
+    pub(crate) is_forewarned: bool,
     /// Why it is not loaded though its owner wants it.
     pub(crate) misfit: Option<Misfit>,
 }
@@ -95,6 +97,7 @@ impl Member {
             last: None,
             generation: 0,
             changed: None,
+            is_forewarned: false,
             misfit: None,
         }
     }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
 
+use crate::dry_run;
 use crate::identity::FileId;
 use crate::judge::MemberId;
 use crate::library::Shelf;
@@ -64,6 +65,9 @@ impl Staff {
             Work::Drive { member, generation, status, driver } => {
                 self.tasks.spawn(driver);
                 self.tasks.spawn(listen(shared, member, generation, status));
+            }
+            Work::DryRun { member, generation, dry_run, ended } => {
+                self.tasks.spawn(dry_run::run(shared, member, generation, dry_run, ended));
             }
             Work::Release { member, generation, after, release } => {
                 self.tasks.spawn(release::run(shared, member, generation, after, release));

@@ -4,6 +4,7 @@ mod dialling;
 mod house;
 mod leaving;
 mod missing;
+mod rehearsal;
 mod resize;
 mod sharing;
 mod trouble;

@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use auxot_instance::Status;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::dial::Size;
+use crate::dry_run::DryRun;
 use crate::engine::After;
 use crate::engines::Driver;
 use crate::judge::MemberId;
@@ -17,6 +18,8 @@ use crate::remembered::Key;
 pub(crate) enum Work {
     /// A process to be driven and listened to. The listener has no handle: the driver ends with the last one.
     Drive { member: MemberId, generation: u64, status: watch::Receiver<Status>, driver: Driver },
+    /// A load whose memory is asked of the engine first.
+    DryRun { member: MemberId, generation: u64, dry_run: DryRun, ended: oneshot::Sender<()> },
     /// The memory of a process that has ended, to be seen free before what follows.
     Release { member: MemberId, generation: u64, after: After, release: Release },
     /// A size that was found to fit, to be remembered; none where what is wanted fits.
@@ -35,6 +38,7 @@ impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Work::Drive { member, generation, .. } => write!(f, "Drive({member:?}, {generation})"),
+            Work::DryRun { member, generation, .. } => write!(f, "DryRun({member:?}, {generation})"),
             Work::Release { member, after, .. } => write!(f, "Release({member:?}, {after:?})"),
             Work::Remember { size, .. } => write!(f, "Remember({size:?})"),
             Work::Inspect { member, .. } => write!(f, "Inspect({member:?})"),

@@ -54,8 +54,30 @@ pub(crate) fn arguments(spec: &Spec, config: &Config, flags: &Flags, listen: &Li
     line.args
 }
 
+/// Of the arguments for one model those that decide what it takes of the devices, as far as another program knows them; what
+/// is added to them may be among them.
+pub(crate) fn of_memory(spec: &Spec, config: &Config, flags: &Flags) -> Vec<OsString> {
+    let mut line = Line { args: Vec::new(), flags };
+    line.pair("--model", &spec.file);
+    size(&mut line, spec, config);
+    layout(&mut line, spec, config);
+    line.args.extend(config.extra_args.iter().map(OsString::from));
+    line.args.extend(spec.extra_args.iter().map(OsString::from));
+    line.args
+}
+
 /// Slots, context, threads and caches: always together, because each one's default depends on the others.
 fn capacity(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+    size(line, spec, config);
+    if let Some(threads) = config.threads {
+        line.pair("--threads", threads.to_string());
+    }
+    // Each connection holds a thread; without spare ones a busy engine stops answering health questions.
+    line.known_pair("--threads-http", spec.slots.max(1).saturating_add(config.threads_http_spare).to_string());
+    line.known_pair("--cache-ram", (config.cache_ram.as_u64() >> 20).to_string());
+}
+
+fn size(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     let slots = spec.slots.max(1);
     let default = if spec.embedding { DEFAULT_EMBEDDING_CTX } else { DEFAULT_CTX };
     let ctx = spec.ctx_per_slot.or(config.ctx_size).unwrap_or(default);
@@ -69,12 +91,6 @@ fn capacity(line: &mut Line<'_>, spec: &Spec, config: &Config) {
         line.pair("--batch-size", ctx.to_string());
         line.pair("--ubatch-size", ctx.to_string());
     }
-    if let Some(threads) = config.threads {
-        line.pair("--threads", threads.to_string());
-    }
-    // Each connection holds a thread; without spare ones a busy engine stops answering health questions.
-    line.known_pair("--threads-http", slots.saturating_add(config.threads_http_spare).to_string());
-    line.known_pair("--cache-ram", (config.cache_ram.as_u64() >> 20).to_string());
 }
 
 fn layout(line: &mut Line<'_>, spec: &Spec, config: &Config) {
@@ -92,12 +108,12 @@ fn layout(line: &mut Line<'_>, spec: &Spec, config: &Config) {
         line.pair("--cache-type-k", kv_type);
         line.pair("--cache-type-v", kv_type);
     }
-    // It loads everything twice and still does not fail when nothing fits.
-    line.known_pair("--fit", "off");
 }
 
 /// What it says, serves and leaves alone.
 fn manners(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+    // It loads everything twice and still does not fail when nothing fits.
+    line.known_pair("--fit", "off");
     if !spec.embedding {
         line.known("--jinja");
         line.known_pair("--reasoning-format", "deepseek");
@@ -168,6 +184,20 @@ pub(crate) fn scrubbed(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<
     .collect()
 }
 
+/// What every program of the engine gets for one model: the scrubbed environment, and what is asked for.
+pub(crate) fn inherited(
+    spec: &Spec,
+    scrubbed: &[(OsString, OsString)],
+    config_home: &Path,
+) -> Vec<(OsString, OsString)> {
+    let mut env = scrubbed.to_vec();
+    let asked = spec.env.iter().filter(|(name, _)| !name.starts_with("AUXOT_"));
+    env.extend(asked.map(|(name, value)| (name.into(), value.into())));
+    // Empty and ours: the user's own llama.cpp settings must not apply here.
+    env.push(("XDG_CONFIG_HOME".into(), config_home.as_os_str().to_owned()));
+    env
+}
+
 /// The environment for one model, on top of the scrubbed one.
 pub(crate) fn environment(
     spec: &Spec,
@@ -175,12 +205,8 @@ pub(crate) fn environment(
     config_home: &Path,
     listen: &Listen,
 ) -> Vec<(OsString, OsString)> {
-    let mut env = scrubbed.to_vec();
-    let asked = spec.env.iter().filter(|(name, _)| !name.starts_with("AUXOT_"));
-    env.extend(asked.map(|(name, value)| (name.into(), value.into())));
+    let mut env = inherited(spec, scrubbed, config_home);
     let mut own = |name: &str, value: &OsStr| env.push((name.into(), value.to_owned()));
-    // Empty and ours: the user's own llama.cpp settings must not apply here.
-    own("XDG_CONFIG_HOME", config_home.as_os_str());
     // A debugger forked on abort delays the exit by half a second and prints noise over the reason.
     own("GGML_NO_BACKTRACE", OsStr::new("1"));
     // Child mode: state lines on standard output, and an end when standard input ends. Any number will do.

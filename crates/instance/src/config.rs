@@ -24,6 +24,8 @@ pub struct Config {
     pub threads: Option<u32>,
     /// Host memory that one engine may use to keep the state of earlier prompts.
     pub cache_ram: ByteSize,
+    /// Whether the engine's own dry run is asked what a model would take, where it has one.
+    pub dry_run: bool,
     /// HTTP threads of the engine beyond one for each slot, for questions and connections that wait.
     pub threads_http_spare: u32,
     /// Silence after which a streaming engine sends a comment; it is also how soon it sees a lost client.
@@ -81,6 +83,7 @@ impl Default for Config {
             gpu_layers: GpuLayers::Auto,
             threads: None,
             cache_ram: ByteSize::mib(1024),
+            dry_run: true,
             threads_http_spare: 16,
             ping_interval: Duration::from_secs(10),
             extra_args: Vec::new(),

@@ -4,20 +4,12 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use auxot_llama::{Build, Flags};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
-use tokio::time::timeout;
 
-use crate::spawner::{Files, Spawner};
-
-/// How long each question may take. On a host with many devices the first one wakes their drivers.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The longest answer that is read; `--help` has 60 KiB.
-const ANSWER: u64 = 1 << 20;
+use crate::dry_run::DryRun;
+use crate::question::{self, PATIENCE, Unanswered};
+use crate::spawner::Spawner;
 
 /// The program and what it can do.
 #[derive(Debug, Clone)]
@@ -30,6 +22,8 @@ pub struct Engine {
     pub flags: Flags,
     /// Whether it can listen on a unix socket.
     pub unix_sockets: bool,
+    /// The program that does its dry runs, if there is one.
+    pub(crate) dry_run: Option<DryRun>,
 }
 
 /// Why there is no usable engine.
@@ -80,6 +74,12 @@ pub enum EngineError {
 }
 
 impl Engine {
+    /// Whether it can tell what a model would take before it is loaded.
+    #[must_use]
+    pub fn has_dry_run(&self) -> bool {
+        self.dry_run.is_some()
+    }
+
     /// Finds the program and asks what it is and what it can.
     pub(crate) async fn examine(
         spawner: &Spawner,
@@ -94,7 +94,8 @@ impl Engine {
             return Err(EngineError::NotAnEngine { binary });
         }
         let build = Build::parse(&version);
-        Ok(Engine { binary, build, flags, unix_sockets: help.contains(".sock") })
+        let dry_run = DryRun::of(spawner, &binary, env).await;
+        Ok(Engine { binary, build, flags, unix_sockets: help.contains(".sock"), dry_run })
     }
 }
 
@@ -126,43 +127,17 @@ async fn ask(
     question: &'static str,
     env: &[(OsString, OsString)],
 ) -> Result<String, EngineError> {
-    let not_runnable = |source| EngineError::NotRunnable { binary: binary.to_owned(), source };
-    let mut command = Command::new(binary);
-    command.arg(question).env_clear().envs(env.iter().cloned());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let answer = spawner.spawn(command, Files::default()).await;
-    let gone = |_| io::Error::other("the spawner thread is gone");
-    let mut child = answer.map_err(gone).and_then(|child| child).map_err(not_runnable)?;
-    let (_, stdout, stderr) = child.take_pipes();
-    let listening = async {
+    let binary = binary.to_owned();
+    match question::ask(spawner, &binary, &[question.into()], env.iter().cloned()).await {
         // Older builds tell their version on one pipe, newer ones on the other.
-        let (out, err, status) = tokio::join!(all_of(stdout), all_of(stderr), child.wait());
-        Ok((out + &err, status.map_err(not_runnable)?))
-    };
-    // Dropping the child on the way out ends it.
-    let silent = |_| EngineError::Silent { binary: binary.to_owned(), question };
-    let (words, status) = timeout(PATIENCE, listening).await.map_err(silent)??;
-    if !status.success() {
-        let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned();
-        return Err(EngineError::Failed {
-            binary: binary.to_owned(),
-            question,
-            status: status.to_string(),
-            words: last,
-        });
+        Ok(answer) if answer.status.success() => Ok(answer.out + &answer.err),
+        Ok(answer) => {
+            let (status, words) = (answer.status.to_string(), answer.last_words().to_owned());
+            Err(EngineError::Failed { binary, question, status, words })
+        }
+        Err(Unanswered::NotRunnable(source)) => Err(EngineError::NotRunnable { binary, source }),
+        Err(Unanswered::Silent) => Err(EngineError::Silent { binary, question }),
     }
-    Ok(words)
-}
-
-async fn all_of(pipe: Option<impl AsyncRead + Unpin>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        // What was read before a fault still counts; the exit status tells the rest.
-        let _fault = (&mut pipe).take(ANSWER).read_to_end(&mut bytes).await;
-        // Drained beyond the limit, so that the program can end by itself.
-        let _fault = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tracing::info;
 
 use crate::command::{self, Listen};
 use crate::config::Config;
+use crate::dry_run::{DryRunError, Outlay};
 use crate::engine::{Engine, EngineError};
 use crate::handle::InstanceHandle;
 use crate::process::Processes;
@@ -62,7 +63,7 @@ impl Host {
         let (engine, dir) = tokio::join!(Engine::examine(&spawner, &config.binary, &env), directory);
         let dir = dir.map_err(io::Error::other)??;
         let engine = engine?;
-        info!(binary = %engine.binary.display(), build = ?engine.build, unix_sockets = engine.unix_sockets, "engine");
+        info!(binary = %engine.binary.display(), build = ?engine.build, unix_sockets = engine.unix_sockets, dry_run = engine.has_dry_run(), "engine");
         let shared = Arc::new(Shared { engine, spawner, dir, env });
         Ok(Host { shared, config: RwLock::new(Arc::new(config)), instances: AtomicU64::new(1) })
     }
@@ -104,6 +105,17 @@ impl Host {
         let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
         let build = self.build();
         [engine.binary.display().to_string(), build].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What a model would take of the devices, asked of the engine's own dry run; `None` where it has none, or is not to be asked. The future holds
+    /// nothing of this host's but the program that it runs, and dropping it ends that.
+    pub fn dry_run(&self, mut spec: Spec) -> Option<impl Future<Output = Result<Outlay, DryRunError>> + Send + use<>> {
+        let shared = Arc::clone(&self.shared);
+        let config = self.config();
+        spec.file = std::path::absolute(&spec.file).unwrap_or(spec.file);
+        let dry_run = shared.engine.dry_run.clone().filter(|_| config.dry_run)?;
+        let env = command::inherited(&spec, &shared.env, &shared.dir.config_home());
+        Some(async move { dry_run.ask(&shared.spawner, &spec, &config, env).await })
     }
 
     /// The engine's build, as far as it tells.

@@ -19,6 +19,8 @@
 //! `probe` watches its load and `liveness` its service from outside, `exit` names the reason of its end. News of a life carry its number, so a late one
 //! can never be taken for news of the next.
 //!
+//! Before a load its memory can be asked of the engine's `dry_run`, where it has one.
+//!
 //! No process outlives us: each is alone in its group, so that a signal reaches all it started; the kernel kills it
 //! when the spawner thread ends; its standard input ends with us; and its identity is written down beside its socket,
 //! for the next worker to end it if all of that failed.
@@ -28,6 +30,7 @@
 mod command;
 mod config;
 mod driver;
+mod dry_run;
 mod engine;
 mod exit;
 mod handle;
@@ -39,6 +42,7 @@ pub mod metrics;
 mod output;
 mod probe;
 mod process;
+mod question;
 mod runtime_dir;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;
@@ -49,11 +53,13 @@ mod usage;
 
 pub use auxot_llama::Endpoint;
 pub use config::{Config, GpuLayers};
+pub use dry_run::{DryRunError, Outlay, Part};
 pub use engine::{Engine, EngineError};
 pub use exit::{ExitClass, ExitReport};
 pub use handle::InstanceHandle;
 pub use host::{Host, HostError};
 pub use lifecycle::RunId;
+pub use question::Unanswered;
 pub use runtime_dir::RuntimeDirError;
 pub use spec::Spec;
 pub use status::{NotReady, Ready, State, Status};

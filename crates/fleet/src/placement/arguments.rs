@@ -39,7 +39,7 @@ impl Placement {
     }
 
     /// All of NVIDIA's before all of AMD's, and among themselves as the variables name them.
-    fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
+    pub(crate) fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
         let of = |cuda: bool| self.shares.iter().filter(move |share| (share.mask == Mask::Cuda) == cuda);
         of(true).chain(of(false))
     }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use auxot_catalog::Catalog;
 use auxot_gpu::{Device, Sample};
 use auxot_instance::scripted::{self, Stage};
-use auxot_instance::{Config as EngineConfig, InstanceHandle, Spec};
-use tokio::sync::watch;
+use auxot_instance::{Config as EngineConfig, DryRunError, InstanceHandle, Spec};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::dry_run::DryRun;
 use crate::engines::{Driver, Engines};
 use crate::{Config, Devices, Fleet, Lease, ModelView, Orders, Places, Refusal, Wish};
 
@@ -24,6 +25,28 @@ pub(super) struct Theatre {
     stages: Arc<Mutex<Vec<(Spec, Stage)>>>,
     ended: Arc<AtomicUsize>,
     program: PathBuf,
+    /// Dry runs that wait for their answer.
+    rehearsals: Rehearsals,
+}
+
+/// The model of each dry run, and how it is answered; none where none are made.
+type Rehearsals = Arc<Mutex<Option<Vec<(String, oneshot::Sender<()>)>>>>;
+
+impl Theatre {
+    /// From now on dry runs are made.
+    pub(super) fn rehearse(&self) {
+        *self.rehearsals.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// Dry runs of a model, or of all, end without an answer.
+    pub(super) fn answer_dry_runs(&self, of: Option<&str>) {
+        let mut rehearsals = self.rehearsals.lock().unwrap();
+        let answered = rehearsals.as_mut().unwrap().extract_if(.., |(model, _)| of.is_none_or(|of| of == model));
+        for (_, answer) in answered {
+            // Given up meanwhile is as good.
+            let _given_up = answer.send(());
+        }
+    }
 }
 
 impl Engines for Theatre {
@@ -37,6 +60,15 @@ impl Engines for Theatre {
             ended.fetch_add(1, Ordering::SeqCst);
         };
         (handle, Box::pin(counted))
+    }
+
+    fn dry_run(&self, spec: Spec) -> Option<DryRun> {
+        let (answer, answered) = oneshot::channel();
+        self.rehearsals.lock().unwrap().as_mut()?.push((spec.model, answer));
+        Some(Box::pin(async move {
+            let _given_up = answered.await;
+            Err(DryRunError::Unreadable { program: PathBuf::new(), words: String::new() })
+        }))
     }
 
     fn program(&self) -> PathBuf {

@@ -1,0 +1,128 @@
+//! The engine's own dry run, where it has one: what a load would take is asked before the first load of its kind.
+//!
+//! The sum over a header is exact for architectures that it knows; the engine knows all of them. So a model that was never
+//! measured in its place is laid out by the engine first, which takes some tenths of a second and no memory. What that counts is
+//! learnt like a measurement. If it is more than the place was promised, the load ends before it has begun, and is planned
+//! again with what is known by then: once, so that numbers that waver keep nobody waiting.
+
+use std::sync::Arc;
+
+use auxot_catalog::Need;
+use auxot_instance::{DryRunError, Outlay, Part};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::engine::After;
+use crate::judge::{Door, MemberId};
+use crate::placement::admission::Life;
+use crate::placement::{Placement, Split, bytes_text};
+use crate::profile::need;
+use crate::shared::Shared;
+use crate::work::Work;
+
+/// Its numbers are whole MiB, rounded down.
+const GRAIN: u64 = 1 << 20;
+
+/// A dry run on its way; dropping it ends the program.
+pub(crate) type DryRun = std::pin::Pin<Box<dyn Future<Output = Result<Outlay, DryRunError>> + Send>>;
+
+/// Runs it until it has an answer, or its load is told to end.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    member: MemberId,
+    generation: u64,
+    dry_run: DryRun,
+    mut ended: oneshot::Sender<()>,
+) {
+    let outcome = tokio::select! {
+        outcome = dry_run => Some(outcome),
+        () = ended.closed() => None,
+    };
+    shared.dry_ran(member, generation, outcome);
+}
+
+impl Shared {
+    /// A dry run is over: the load goes on, or is planned again.
+    fn dry_ran(self: &Arc<Self>, id: MemberId, generation: u64, outcome: Option<Result<Outlay, DryRunError>>) {
+        let mut guard = self.lock();
+        let judge = &mut *guard;
+        let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == generation) else { return };
+        let Some(engine) = member.engine.as_mut() else { return };
+        engine.dry_run = None;
+        judge.work.push(Work::Learn);
+        let is_leaving = matches!(judge.admission.life(member.seat), Life::Leaving { .. });
+        let model = &member.model;
+        let needs = need(model, crate::plan::size_of(&engine.spec), member.plan.kv_type());
+        let after = match outcome {
+            _ if is_leaving || judge.door == Door::Closed => Some(engine.after.unwrap_or(After::Rest)),
+            Some(Ok(outlay)) => engine.is_corrected_by(&outlay, &needs, &self.experience).then_some(After::Anew),
+            Some(Err(fault)) => {
+                warn!(model = model.name, %fault, "no dry run of the engine; what is computed counts");
+                None
+            }
+            None => None,
+        };
+        let Some(after) = after else {
+            engine.handle.start();
+            return;
+        };
+        member.engine = None;
+        member.is_forewarned = after == After::Anew;
+        drop(guard);
+        self.released(id, generation, after);
+    }
+}
+
+impl crate::engine::Engine {
+    /// Learns what a dry run has counted. Whether that is more than its place was promised.
+    fn is_corrected_by(&self, outlay: &Outlay, need: &Need, lessons: &crate::lessons::Lessons) -> bool {
+        let Some(counted) = counted(&self.placement, need, outlay) else { return false };
+        let promised = promised(&self.placement);
+        info!(
+            model = self.spec.model,
+            promised = bytes_text(promised.iter().sum()),
+            counted = bytes_text(counted.iter().sum()),
+            "dry run of the engine"
+        );
+        let more = counted.iter().zip(&promised).any(|(counted, promised)| counted > promised);
+        self.learns(counted, lessons) && more
+    }
+}
+
+/// Bytes by share, or of the host's memory where there is none.
+fn promised(placement: &Placement) -> Vec<u64> {
+    let shares: Vec<u64> = placement.shares.iter().map(|share| share.bytes).collect();
+    if shares.is_empty() { vec![placement.host] } else { shares }
+}
+
+/// The same as the engine counts it. What the driver, intermediate results and the process take stays as computed: of that it
+/// knows less than we. `None` where it uses other devices than it was given.
+fn counted(placement: &Placement, need: &Need, outlay: &Outlay) -> Option<Vec<u64>> {
+    if placement.shares.is_empty() {
+        // Nothing is promised where nobody can read memory.
+        if placement.host == 0 {
+            return None;
+        }
+        // Left to itself it may use devices of which nobody here knows.
+        let unseen = outlay.devices.iter().filter(|_| placement.split == Split::Engine);
+        let all = unseen.fold(outlay.host, |sum, part| Part {
+            weights: sum.weights.saturating_add(part.weights),
+            cache: sum.cache.saturating_add(part.cache),
+            compute: sum.compute.max(part.compute),
+        });
+        return Some(vec![corrected(placement.host, need.weights, need.cache(), all)]);
+    }
+    let order: Vec<&str> = placement.in_the_engines_order().map(|share| share.device.as_str()).collect();
+    if order.len() != outlay.devices.len() {
+        return None;
+    }
+    let of = |device: &str| order.iter().position(|other| *other == device).map(|at| outlay.devices[at]);
+    let shares = placement.shares.iter();
+    shares.map(|share| Some(corrected(share.bytes, share.weights, share.cache, of(&share.device)?))).collect()
+}
+
+fn corrected(bytes: u64, weights: u64, cache: u64, part: Part) -> u64 {
+    let settled = |ours: u64, theirs: u64| if ours.abs_diff(theirs) <= GRAIN { ours } else { theirs + GRAIN };
+    let rest = bytes.saturating_sub(weights).saturating_sub(cache);
+    rest.saturating_add(settled(weights, part.weights)).saturating_add(settled(cache, part.cache))
+}
