@@ -83,7 +83,11 @@ async fn what_a_model_took_is_known_after_a_restart() {
         worker.program.signal(Signal::SIGTERM);
         worker.program.ended(DEADLINE).await;
     }
+    let fit = host.fit("alpha");
+    let takes = |card: usize| fit["devices"][card]["takes"].as_u64().unwrap() >> 20;
+    assert_eq!((takes(0), takes(1), fit["measured_with"].is_string()), (0, 11_700, true), "{fit}");
 }
+
 #[tokio::test]
 async fn a_policy_of_another_size_drains_the_model_and_places_it_anew() {
     let mut host = Host::with_cards(&[12_000, 24_000]);

@@ -84,6 +84,14 @@ impl Host {
         self.stage.worker(&[&cards, settings].concat()).await
     }
 
+    /// What `fit` tells a program of a model in a worker's present size.
+    pub fn fit(&self, name: &str) -> Value {
+        let mut command = Worker::command(&self.stage.scratch, "");
+        self.cards.show(&mut command);
+        let output = command.args(["fit", name, "--json"]).output().unwrap_or_else(|error| panic!("{error}"));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
     /// The next connection, greeted by a router with this policy.
     pub async fn greeted(&mut self, policy: &Value) -> Link {
         self.stage.greeted(policy).await

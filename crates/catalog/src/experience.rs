@@ -79,6 +79,18 @@ impl Experience {
         self.lives.iter().find(|life| life.circumstances == *circumstances).map(|life| &*life.took)
     }
 
+    /// The same whatever the engine's build: what the one took that was measured or used last, and its build.
+    #[must_use]
+    pub fn recall_of_any_build(&self, circumstances: &Circumstances) -> Option<(&[u64], &str)> {
+        let same = |life: &&Life| {
+            let (known, wanted) = (&life.circumstances, circumstances);
+            (&known.file, &known.identity, &known.asked, &known.devices)
+                == (&wanted.file, &wanted.identity, &wanted.asked, &wanted.devices)
+        };
+        let newest = self.lives.iter().filter(same).max_by_key(|life| life.used)?;
+        Some((&newest.took, &newest.circumstances.build))
+    }
+
     /// Notes what a process took. Returns whether that is news worth saving: more than a hundredth away from before.
     pub fn learn(&mut self, circumstances: Circumstances, took: Vec<u64>, now: SystemTime) -> bool {
         let used = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
@@ -142,6 +154,10 @@ mod tests {
         assert_eq!(again.recall(&circumstances("/m/a.gguf", 1)), Some([100_500, 200_000].as_slice()));
         let other = Circumstances { build: "b11434".into(), ..circumstances("/m/a.gguf", 1) };
         assert_eq!(again.recall(&other), None);
+        assert_eq!(again.recall_of_any_build(&other), Some(([100_500, 200_000].as_slice(), "b10434")));
+        experience.learn(other.clone(), vec![3, 4], at(3));
+        assert_eq!(experience.recall_of_any_build(&circumstances("/m/a.gguf", 1)), Some(([3, 4].as_slice(), "b11434")));
+        assert_eq!(again.recall_of_any_build(&Circumstances { asked: "ctx 4096".into(), ..other }), None);
         for damage in ["", "[", "[{}]", "{\"a\":1}"] {
             fs::write(&path, damage).unwrap();
             assert!(Experience::open(&path).lives.is_empty());

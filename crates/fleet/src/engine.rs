@@ -8,8 +8,7 @@ use auxot_instance::{InstanceHandle, Spec, State, Status};
 use tokio::sync::oneshot;
 
 use crate::devices::Devices;
-use crate::lessons::Subject;
-use crate::placement::Placement;
+use crate::placement::{Placement, Subject};
 use crate::plan::Plan;
 
 /// The process of one load, from its start to its end.

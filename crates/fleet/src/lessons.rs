@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use auxot_catalog::{Ask, Circumstances, Experience, Identity, Model};
+use auxot_catalog::Experience;
 use auxot_instance::State;
 use tracing::warn;
 
 use crate::engine::Engine;
-use crate::placement::{Placement, Remembered};
+use crate::placement::{Remembered, Subject};
 
 /// The experience of this host, and the file that it is kept in.
 #[derive(Debug)]
@@ -25,35 +25,22 @@ pub(crate) struct Lessons {
     writing: Mutex<()>,
 }
 
-/// What a measurement depends on besides the placement.
-#[derive(Debug, Clone)]
-pub(crate) struct Subject {
-    file: PathBuf,
-    identity: Identity,
-    ask: Ask,
-    build: String,
-}
-
-impl Subject {
-    pub(crate) fn new(model: &Model, identity: Identity, ask: Ask, build: String) -> Self {
-        Self { file: model.file.clone(), identity, ask, build }
-    }
-
-    fn circumstances(&self, placement: &Placement) -> Circumstances {
-        placement.circumstances(&self.file, self.identity, &self.ask, &self.build)
-    }
+/// Where what loaded models took is remembered, in the folder for such things.
+#[must_use]
+pub fn experience_file(folder: &Path) -> PathBuf {
+    folder.join("experience.json")
 }
 
 impl Lessons {
     pub(crate) fn open(folder: &Path) -> Self {
-        let path = folder.join("experience.json");
+        let path = experience_file(folder);
         Self { experience: Mutex::new(Experience::open(&path)), path, writing: Mutex::new(()) }
     }
 
     /// The question what a placement of this took the last time.
     pub(crate) fn about(self: &Arc<Self>, subject: Subject) -> Remembered {
         let lessons = Arc::clone(self);
-        Remembered::new(move |placement| lessons.lock().recall(&subject.circumstances(placement)).map(<[u64]>::to_vec))
+        Remembered::new(move |placement| lessons.lock().recall(&subject.at(placement)).map(<[u64]>::to_vec))
     }
 
     /// Writes everything down. Blocks.
@@ -67,8 +54,8 @@ impl Lessons {
     }
 
     #[cfg(test)]
-    pub(crate) fn learn(&self, subject: &Subject, placement: &Placement, took: Vec<u64>) {
-        let circumstances = subject.circumstances(placement);
+    pub(crate) fn learn(&self, subject: &Subject, placement: &crate::placement::Placement, took: Vec<u64>) {
+        let circumstances = subject.at(placement);
         assert!(self.lock().learn(circumstances, took, SystemTime::now()));
     }
 
@@ -115,12 +102,12 @@ impl Engine {
     /// Learns what its place takes. Whether that is worth saving.
     pub(crate) fn learns(&self, took: Vec<u64>, lessons: &Lessons) -> bool {
         let Some(subject) = &self.subject else { return false };
-        lessons.lock().learn(subject.circumstances(&self.placement), took, SystemTime::now())
+        lessons.lock().learn(subject.at(&self.placement), took, SystemTime::now())
     }
 
     /// Whether it is known what its place takes; without a subject nothing can be.
     pub(crate) fn is_measured(&self, lessons: &Lessons) -> bool {
-        let known = |subject: &Subject| lessons.lock().recall(&subject.circumstances(&self.placement)).is_some();
+        let known = |subject: &Subject| lessons.lock().recall(&subject.at(&self.placement)).is_some();
         self.subject.as_ref().is_none_or(known)
     }
 }

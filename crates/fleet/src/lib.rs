@@ -113,6 +113,7 @@ pub use config::{Config, ModelConfig};
 pub use devices::Devices;
 pub use fleet::Fleet;
 pub use lease::Lease;
+pub use lessons::experience_file;
 pub use metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use orders::Orders;
 pub use outlook::Outlook;

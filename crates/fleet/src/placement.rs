@@ -34,7 +34,7 @@ use std::ops::Range;
 use auxot_gpu::Mask;
 
 pub use config::Config;
-pub use experience::Remembered;
+pub use experience::{Remembered, Subject};
 pub use ground::{Ground, Room, Rules, SplitMode};
 pub use layers::Demand;
 pub use misfit::{Misfit, bytes_text};

@@ -9,9 +9,8 @@ use tracing::warn;
 use crate::config::ModelConfig;
 use crate::dial::Size;
 use crate::judge::{Judge, MemberId};
-use crate::lessons::Subject;
-use crate::placement::Rules;
 use crate::placement::admission::Profile;
+use crate::placement::{Rules, Subject};
 use crate::shared::Shared;
 
 /// What a model whose header leaves things out is taken to keep of its slots: a part of its weights, on the high side.
@@ -51,7 +50,8 @@ impl Shared {
         let member = &judge.members[&id];
         let identity = judge.shelf.catalog.identity(&member.model)?;
         let ask = ask(&member.model, member.plan.dial.size(), member.plan.kv_type());
-        Some(Subject::new(&member.model, identity, ask, self.engines.build()))
+        let arguments = [&self.orders().engine.extra_args[..], &member.plan.spec().extra_args].concat();
+        Some(Subject { file: member.model.file.clone(), identity, ask, arguments, build: self.engines.build() })
     }
 
     /// What the operator says of one model, by whatever name of it.

@@ -10,11 +10,12 @@ mod show;
 
 use std::process::ExitCode;
 
-use auxot_catalog::{Catalog, Model};
+use auxot_catalog::{Catalog, Experience, Model};
 use auxot_settings::Settings;
 
 use crate::arguments::{Look, What};
 use console::Console;
+use fit::Around;
 
 /// There is no such model, or it cannot be used (`EX_NOINPUT`).
 const EXIT_NO_MODEL: u8 = 66;
@@ -35,7 +36,9 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
         }),
         What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
             let sample = auxot_gpu::look(&settings.gpu);
-            let verdict = match fit::judge(settings, &settings.fleet.of(model, &catalog), model, wish, &sample) {
+            let experience = Experience::open(&auxot_fleet::experience_file(&crate::worker::state_dir(settings)));
+            let around = Around { sample: &sample, identity: catalog.identity(model), experience: &experience };
+            let verdict = match fit::judge(settings, &settings.fleet.of(model, &catalog), model, wish, &around) {
                 Ok(verdict) => verdict,
                 Err(unknown) => {
                     console.complain(&unknown.to_string());

@@ -156,7 +156,7 @@ pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
 }
 
 /// Where things are remembered: where the settings say, else what the service manager gave us, else the user's folder.
-fn state_dir(settings: &Settings) -> PathBuf {
+pub(crate) fn state_dir(settings: &Settings) -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let configured = settings.router.state_dir.clone().or_else(|| variable("STATE_DIRECTORY"));
     configured

@@ -1,7 +1,7 @@
 //! What a placement took the last time, asked of what the catalog remembers.
 
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use auxot_catalog::{Ask, Circumstances, Identity};
@@ -35,19 +35,34 @@ impl fmt::Debug for Remembered {
     }
 }
 
-impl Placement {
-    /// What must be the same for a measurement of this placement to hold again; the order of the devices is that of the
+/// What is loaded, and by what: all that a measurement depends on besides the place.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The file, or the first of its shards.
+    pub file: PathBuf,
+    /// The state of that file.
+    pub identity: Identity,
+    /// Its size.
+    pub ask: Ask,
+    /// What the operator adds to the engine's arguments.
+    pub arguments: Vec<String>,
+    /// The engine's build.
+    pub build: String,
+}
+
+impl Subject {
+    /// What must be the same for a measurement in this place to hold again; the order of the devices is that of the
     /// shares, or the host alone where there are none.
     #[must_use]
-    pub fn circumstances(&self, file: &Path, identity: Identity, ask: &Ask, build: &str) -> Circumstances {
-        let mut devices: Vec<String> = self.shares.iter().map(|share| share.device.clone()).collect();
+    pub fn at(&self, placement: &Placement) -> Circumstances {
+        let mut devices: Vec<String> = placement.shares.iter().map(|share| share.device.clone()).collect();
         if devices.is_empty() {
             devices.push(HOST.to_owned());
         }
-        let parts: Vec<String> = self
+        let parts: Vec<String> = placement
             .shares
             .iter()
-            .map(|share| match self.split {
+            .map(|share| match placement.split {
                 // The parts follow from what was free; a GiB more or less is another placement.
                 Split::Tensor => format!("{} GiB", (share.weights + share.cache) >> 30),
                 Split::Whole | Split::Layers | Split::Partial | Split::Host | Split::Engine => {
@@ -55,8 +70,12 @@ impl Placement {
                 }
             })
             .collect();
-        let asked = format!("{ask}, {} of {} layers: {}", self.offloaded, self.layers, parts.join(" + "));
-        let (file, build) = (file.to_path_buf(), build.to_owned());
-        Circumstances { file, identity, asked, build, devices }
+        let (ask, offloaded, layers) = (&self.ask, placement.offloaded, placement.layers);
+        let mut asked = format!("{ask}, {offloaded} of {layers} layers: {}", parts.join(" + "));
+        if !self.arguments.is_empty() {
+            asked.push_str(&format!(", {}", self.arguments.join(" ")));
+        }
+        let (file, build) = (self.file.clone(), self.build.clone());
+        Circumstances { file, identity: self.identity, asked, build, devices }
     }
 }

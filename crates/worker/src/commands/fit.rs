@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::{Ask, Model, Need, NeedUnknown};
+use auxot_catalog::{Ask, Experience, Identity, Model, Need, NeedUnknown};
 use auxot_fleet::ModelConfig;
-use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, plan};
+use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, Subject, plan};
 use auxot_gpu::{Device, Sample};
 use auxot_instance::GpuLayers;
 use auxot_settings::Settings;
@@ -34,10 +34,23 @@ pub(super) struct Verdict<'a> {
     pub(super) host: Device,
     pub(super) rules: Rules,
     pub(super) outcome: Result<Placement, Misfit>,
+    /// The engine's build with which a load of this kind, there, was measured; its bytes count.
+    pub(super) measured_with: Option<String>,
     /// The longest context that fits, with as many slots.
     pub(super) longest: Option<u32>,
     /// The most slots that fit, with as long a context.
     pub(super) most: Option<u32>,
+}
+
+/// What a verdict depends on besides the model and what is wished for.
+#[derive(Debug)]
+pub(super) struct Around<'a> {
+    /// The devices.
+    pub(super) sample: &'a Sample,
+    /// The state of the model's file.
+    pub(super) identity: Option<Identity>,
+    /// What models took before.
+    pub(super) experience: &'a Experience,
 }
 
 /// How a model is run where the command line does not say.
@@ -55,8 +68,9 @@ pub(super) fn judge<'a>(
     own: &ModelConfig,
     model: &'a Model,
     wish: &FitWish,
-    sample: &Sample,
+    around: &Around<'_>,
 ) -> Result<Verdict<'a>, NeedUnknown> {
+    let Around { sample, identity, experience } = around;
     let usual = usual_ask(settings, own, model);
     let kv_type = wish.kv_type.unwrap_or(usual.keys);
     let ask_of = |slots, ctx| Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) };
@@ -69,16 +83,29 @@ pub(super) fn judge<'a>(
     if !own.devices.is_empty() {
         (ground, rules) = ground.only(&own.devices, rules);
     }
-    let place = |need: &Arc<Need>| plan(&Demand::of(need), &ground, &rules, None);
-    let fits = |ask: &Ask| model.need(ask).is_ok_and(|need| place(&Arc::new(need)).is_ok());
+    let arguments = [&settings.engine.extra_args[..], &own.args].concat();
+    let subject = |ask: &Ask| {
+        let (file, arguments, build) = (model.file.clone(), arguments.clone(), String::new());
+        Some(Subject { file, identity: (*identity)?, ask: *ask, arguments, build })
+    };
+    let remembered = |ask: &Ask, placed: &Placement| {
+        let (took, build) = experience.recall_of_any_build(&subject(ask)?.at(placed))?;
+        Some((took.to_vec(), build.to_owned()))
+    };
+    let place = |ask: &Ask, need: &Arc<Need>| {
+        let known = |placed: &Placement| remembered(ask, placed).map(|(took, _)| took);
+        plan(&Demand::of(need), &ground, &rules, Some(&known))
+    };
+    let fits = |ask: &Ask| model.need(ask).is_ok_and(|need| place(ask, &Arc::new(need)).is_ok());
     let need = Arc::new(model.need(&ask)?);
-    let outcome = place(&need);
+    let outcome = place(&ask, &need);
+    let measured_with = outcome.as_ref().ok().and_then(|placed| remembered(&ask, placed)).map(|(_, build)| build);
     let trained = model.ctx_train.filter(|trained| *trained >= CTX_STEP).unwrap_or(LONGEST);
     let blocks = largest(trained / CTX_STEP, |blocks| fits(&ask_of(ask.slots, blocks * CTX_STEP)));
     let most = largest(MOST_SLOTS, |slots| fits(&ask_of(slots, ask.ctx)));
     let devices = sample.devices.iter().filter(|device| device.kind != auxot_gpu::Kind::Host).cloned().collect();
     let (host, longest) = (sample.host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
-    Ok(Verdict { model, ask, need, devices, host, rules, outcome, longest, most })
+    Ok(Verdict { model, ask, need, devices, host, rules, outcome, measured_with, longest, most })
 }
 
 /// The largest number from 1 to `limit` that fits, where every smaller one fits too.
@@ -138,6 +165,7 @@ impl Verdict<'_> {
                 "one_device": self.need.on_one_device(),
             },
             "fits": self.outcome.is_ok(),
+            "measured_with": self.measured_with,
             "placement": placement,
             "refusal": self.outcome.as_ref().err().map(ToString::to_string),
             "largest": {"ctx": self.longest, "slots": self.most},

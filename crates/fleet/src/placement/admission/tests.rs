@@ -6,7 +6,7 @@ use auxot_catalog::{Layer, Need};
 use auxot_gpu::Kind;
 
 use super::*;
-use crate::placement::{Remembered, Room};
+use crate::placement::{Remembered, Room, Subject};
 
 const GIB: u64 = 1 << 30;
 /// Every engine has one life here.
@@ -217,14 +217,19 @@ fn memory_that_cannot_be_read_keeps_only_those_waiting_who_need_it() {
 #[test]
 fn what_a_model_took_before_decides_where_it_goes_now() {
     let identity = auxot_catalog::Identity { bytes: 1, modified: (2, 3), inode: 4 };
-    let circumstances = move |placement: &Placement| {
-        placement.circumstances("/m/a.gguf".as_ref(), identity, &auxot_catalog::Ask::new(1, 4096), "b1")
+    let subject = Subject {
+        file: "/m/a.gguf".into(),
+        identity,
+        ask: auxot_catalog::Ask::new(1, 4096),
+        arguments: vec!["--ubatch-size".into(), "1024".into()],
+        build: "b1".into(),
     };
+    let circumstances = move |placement: &Placement| subject.at(placement);
     let mut experience = auxot_catalog::Experience::default();
     let (start, _) = admission(10, vec![profile("a", 4)]).arrive(1, 0, seconds(0));
     let Decision::Start { reserve, .. } = start else { panic!("{start:?}") };
     let seen = circumstances(&reserve);
-    assert_eq!(seen.asked, "1 x 4096 tokens, keys f16, values f16, batch 512, 17 of 17 layers: 17");
+    assert_eq!(seen.asked, "1 x 4096 tokens, keys f16, values f16, batch 512, 17 of 17 layers: 17, --ubatch-size 1024");
     experience.learn(seen, vec![3 * GIB], std::time::SystemTime::UNIX_EPOCH);
     let remembered =
         Remembered::new(move |placement| experience.recall(&circumstances(placement)).map(<[u64]>::to_vec));
