@@ -2,14 +2,14 @@
 //!
 //! A driver gives memory back some time after the exit of who held it. So after each exit the devices are looked at until
 //! they show it: a reading that was begun after the exit, in which no device lists the process any more, and in which every
-//! device that it lay on has at least half of its share more than when it was told to end; only half, because others may
-//! have taken some meanwhile. Where that does not come, the wait ends after `fleet.release_timeout`, and what is measured
+//! device that it lay on has at least half of its share more than when it was told to end, what others have come to hold
+//! there counted; only half, because not all of them are listed. Where that does not come, the wait ends after `fleet.release_timeout`, and what is measured
 //! then counts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_gpu::Sample;
+use auxot_gpu::{Device, ProcessUse, Sample};
 use tracing::{debug, warn};
 
 use crate::engine::After;
@@ -56,9 +56,18 @@ impl Release {
         if now.processes.iter().any(|process| Some(process.pid) == self.pid) {
             return false;
         }
-        let before = self.before.as_deref().and_then(of).and_then(|before| before.free);
-        before.is_none_or(|before| free >= before.saturating_add(bytes / 2))
+        let Some(before) = self.before.as_deref().and_then(of) else { return true };
+        let Some(free_before) = before.free else { return true };
+        free.saturating_add(taken_since(&before, &now)) >= free_before.saturating_add(bytes / 2)
     }
+}
+
+/// What others have come to hold of a device, as far as the driver tells: a model that is loaded beside one that ends takes
+/// what the other gives back.
+fn taken_since(before: &Device, now: &Device) -> u64 {
+    let held = |device: &Device, pid: u32| device.processes.iter().find(|process| process.pid == pid)?.bytes;
+    let more = |process: &ProcessUse| process.bytes?.checked_sub(held(before, process.pid).unwrap_or(0));
+    now.processes.iter().filter_map(more).fold(0, u64::saturating_add)
 }
 
 /// Waits until the memory is seen free, and tells the judge.
@@ -98,7 +107,7 @@ pub(crate) async fn run(shared: Arc<Shared>, member: MemberId, generation: u64, 
 
 #[cfg(test)]
 mod tests {
-    use auxot_gpu::{Device, Kind, ProcessUse};
+    use auxot_gpu::Kind;
 
     use super::*;
 
@@ -129,6 +138,20 @@ mod tests {
         assert!(!release.is_seen(&sample(Some(20 * GIB), &[7, 8])));
         assert!(!release.is_seen(&sample(Some(3 * GIB), &[8])), "the driver is not done with it");
         assert!(release.is_seen(&sample(Some(7 * GIB), &[8])), "a stranger has taken some of what came free");
+    }
+
+    #[test]
+    fn what_others_have_come_to_hold_was_free_before() {
+        let holding = |free: u64, pid: u32, bytes: u64| {
+            let mut sample = sample(Some(free * GIB), &[]);
+            sample.devices[0].processes = vec![ProcessUse::on_device(pid, Some(bytes * GIB))];
+            sample
+        };
+        let release = release(Some(holding(2, 8, 3)));
+        assert!(release.is_seen(&holding(1, 8, 9)), "who was there has grown by what came free");
+        assert!(release.is_seen(&holding(1, 9, 6)), "another is loaded there");
+        assert!(!release.is_seen(&holding(2, 8, 3)));
+        assert!(!release.is_seen(&holding(3, 8, 1)), "one that shrank says nothing of the one that ended");
     }
 
     #[test]
