@@ -102,3 +102,43 @@ async fn m5_sizes_that_the_operator_decides_against_the_policy_are_told() {
     let told = sentences(&config).join("; ");
     assert!(told.contains("8 slots") && told.contains("4096 tokens"), "{told}");
 }
+
+#[tokio::test]
+async fn m6_what_is_here_is_served_while_the_policy_s_model_is_not_and_hello_says_which() {
+    let scratch = Scratch::new();
+    scratch.fake_model("other-q8_0.gguf", "--text 'the other one'");
+    let mut router = ScriptedRouter::start();
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "")];
+    let mut worker = worker(&scratch, &router.url(), &settings).await;
+    // Nobody has named a model that is here, so the router is asked first.
+    let _asked = router.greeted(&hosted()).await;
+    let mut link = router.link().await;
+    let hello = link.hello().await;
+    assert_eq!(hello["capabilities"]["model"], "other", "the truth, not the wish");
+    assert!(sentences(&hello)[0].contains("tiny-chat-Q4_K_M"), "{hello}");
+    link.send(&hosted()).await;
+    let told = worker.line("others of the folders are served").await;
+    assert!(told.contains("other-q8_0") && told.contains("tiny-chat-Q4_K_M"), "{told}");
+    link.send(&job("one", "hello")).await;
+    assert_eq!(link.outcome("one").await.completed(), "the other one");
+    // A model that comes later is the router's, and nothing is unmet any more.
+    scratch.fake_model(MODEL_FILE, "--text 'the wished one'");
+    let now = |frame: &Value| frame["capabilities"]["model"] == "tiny-chat" && sentences(frame).is_empty();
+    link.take("a config with the policy's model", |frame| frame["type"] == "config" && now(frame)).await;
+    link.send(&job("two", "hello")).await;
+    assert_eq!(link.outcome("two").await.completed(), "the wished one");
+    assert_eq!(router.connections(), 2);
+}
+
+#[tokio::test]
+async fn m7_where_jobs_may_not_name_any_model_the_policy_s_is_waited_for() {
+    let scratch = Scratch::new();
+    scratch.fake_model("other-q8_0.gguf", "");
+    let mut router = ScriptedRouter::start();
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", ""), ("AUXOT_FLEET__ON_DEMAND", "false")];
+    let mut worker = worker(&scratch, &router.url(), &settings).await;
+    let _asked = router.greeted(&hosted()).await;
+    let told = worker.line("nothing to serve").await;
+    assert!(told.contains("tiny-chat-Q4_K_M"), "{told}");
+    assert_eq!(router.connections(), 1, "a link would only attract jobs");
+}

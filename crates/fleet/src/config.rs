@@ -31,7 +31,8 @@ pub struct Config {
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub rescan_interval: Duration,
     /// Whether a job may name any model of the models folders, which is then loaded for it; else only those of the list and
-    /// of the router's policy are served.
+    /// of the router's policy are served. Where none of those is here, a job that names no model gets the first of the
+    /// folders until one comes.
     pub on_demand: bool,
     /// How long after it has failed for want of memory, or because its engine could not be started, a model is tried
     /// again.

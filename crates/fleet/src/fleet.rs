@@ -110,8 +110,8 @@ impl Fleet {
         judge.shelf.catalog.models().iter().filter(|model| !known(model)).take(most).map(Sleeper::of).collect()
     }
 
-    /// Where nobody has said which model a job without a name means: the first of the folders, if jobs may name any.
-    /// Whether there is one.
+    /// Where nobody has named a model that is here: the first of the folders is what a job without a name means, if jobs may
+    /// name any. Whether there is one.
     pub fn take_any(&self) -> bool {
         self.shared.take_any()
     }

@@ -59,10 +59,11 @@
 //! tried; afterwards the report has the true size, and says what it falls short of. A size that loads have shown is
 //! remembered for a day on disk, for this very file, engine, arguments and devices.
 //!
-//! Once the model of a new policy serves, those of earlier policies are let go; those of the operator's list stay. A wished or
-//! listed model that is not here is told as unmet and looked for until it comes. A model that has failed stays so until
-//! something changes: the operator resets it, its file or the engine's becomes another one, the router wishes for another
-//! size, or, where memory was short, some minutes have gone by (`mend`).
+//! Once the model of a new policy serves, those of earlier policies are let go; those of the operator's list stay. A wished
+//! or listed model that is not here is told as unmet and looked for until it comes; where it is the only one, any of the
+//! folders is served meanwhile ([`Fleet::take_any`]). A model that has failed stays so until something changes: the
+//! operator resets it, its file or the engine's becomes another one, the router wishes for another size, or, where memory
+//! was short, some minutes have gone by (`mend`).
 //!
 //! Which model a job without a name means: the first that serves or sleeps of the router's model and those that are listed;
 //! see `judge`.

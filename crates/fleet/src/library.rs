@@ -114,11 +114,13 @@ impl Shared {
         }
     }
 
-    /// Has the folders looked through if a model that somebody wants is not here, or if a change may have gone by unnoticed.
+    /// It is time: has the folders looked through if a model that somebody wants is not here, or if a change may have gone
+    /// by unnoticed. A look for another reason a moment ago does not put this one off, which would double the interval.
     pub(crate) fn look_for_missing(&self) {
         let mut judge = self.lock();
         let missing = !judge.missing.is_empty() || matches!(judge.wished, Wished::Missing { .. });
-        if (missing || judge.looks.is_blind()) && judge.ask_for_a_look(self.orders().fleet.rescan_interval) {
+        if judge.door == Door::Open && (missing || judge.looks.is_blind()) {
+            judge.look_now();
             drop(judge);
             self.at_work.notify_one();
         }

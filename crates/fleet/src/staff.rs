@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use auxot_instance::Status;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::dry_run;
@@ -34,13 +34,14 @@ impl Staff {
     pub async fn run(mut self) {
         let mut devices = self.shared.devices.samples.clone();
         self.tasks.spawn(Arc::clone(&self.shared).watch_folders());
-        let mut look = tokio::time::interval(self.shared.orders().fleet.rescan_interval);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looked = Instant::now();
         loop {
             for work in self.shared.take_work() {
                 self.take_on(work);
             }
             let wake = self.shared.wake_at();
+            // Asked for anew each time: the operator may want another interval by now.
+            let look = looked + self.shared.orders().fleet.rescan_interval;
             tokio::select! {
                 () = self.shared.at_work.notified() => {}
                 Some(ended) = self.tasks.join_next() => {
@@ -51,7 +52,8 @@ impl Staff {
                 }
                 Ok(()) = devices.changed() => self.shared.measured(),
                 () = until(wake) => self.shared.tick(),
-                _ = look.tick() => {
+                () = tokio::time::sleep_until(look) => {
+                    looked = Instant::now();
                     self.shared.look_for_missing();
                     self.shared.look_after_failed();
                 }

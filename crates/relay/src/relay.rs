@@ -154,7 +154,7 @@ impl Door {
         let (health, policy) = (health::keep_known(&shared), shared.policy.keep(fleet));
         tokio::pin!(health, policy);
         if !fleet.has_models()
-            && let Err(end) = self.wait_for_policy(fleet).await
+            && let Err(end) = self.wait_for_model(fleet).await
         {
             return end;
         }
@@ -190,14 +190,12 @@ impl Door {
         end
     }
 
-    /// With no model of the operator's and no remembered policy, only the router can say what to load.
-    async fn wait_for_policy(&self, fleet: &Fleet) -> Result<(), RelayEnd> {
+    /// With none here of the operator's models nor of the remembered policy, the router is asked what to load. Where it
+    /// wishes for what is not here either, that is told as unmet and the other models of the folders are served.
+    async fn wait_for_model(&self, fleet: &Fleet) -> Result<(), RelayEnd> {
         loop {
             match lane::ask_policy(&self.shared).await {
                 Ok(Some(policy)) => drop(self.shared.policy.take_in(policy, fleet).await),
-                Ok(None) if fleet.take_any() => {
-                    info!("the router has no policy for us: models are loaded as jobs name them")
-                }
                 Ok(None) => warn!("the router has no policy for us"),
                 Err(LaneEnd::KeyRefused { reason }) => return Err(RelayEnd::KeyRefused { reason }),
                 Err(LaneEnd::Drained) => {}
@@ -205,8 +203,19 @@ impl Door {
             if fleet.has_models() {
                 return Ok(());
             }
+            if fleet.take_any() {
+                let report = fleet.report();
+                let primary = report.models.first().map(|model| model.model.name.as_str());
+                warn!(
+                    primary,
+                    unmet = ?report.unmet,
+                    "no model is here that the operator or the router names: others of the folders are served"
+                );
+                return Ok(());
+            }
             warn!(
                 again_s = POLICY_RETRY.as_secs(),
+                unmet = ?fleet.report().unmet,
                 "nothing to serve: name a model in AUXOT_GPU_AUTOLOAD_MODELS, or put the policy's model into the models folder"
             );
             tokio::time::sleep(POLICY_RETRY).await;

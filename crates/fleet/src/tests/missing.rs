@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::house::{House, wish};
-use crate::Outlook;
+use crate::{Config, Orders, Outlook};
 
 /// Longer than it takes to look at a change, shorter than between two looks.
 const SOON: Duration = Duration::from_secs(5);
@@ -76,4 +76,40 @@ async fn a_job_that_names_a_missing_model_has_it_looked_for_and_waits_for_its_lo
     house.settle().await;
     house.serve("late-q8_0").await;
     assert_eq!(told.borrow().clone(), Some(Ok("late-q8_0".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_interval_counts_from_the_last_look_on_and_at_once() {
+    let house = House::new(&["own-q8_0"], &["own-q8_0"], Some(wish("gone-q8_0", 2)));
+    tokio::time::sleep(SOON).await;
+    let looks = house.fleet.looks();
+    let every = |interval| {
+        let fleet = Config { rescan_interval: interval, ..house.orders.fleet.clone() };
+        house.fleet.reconfigure(Orders { fleet, ..house.orders.clone() });
+    };
+    // More than that has gone by already.
+    every(Duration::from_secs(4));
+    house.settle().await;
+    assert_eq!(house.fleet.looks(), looks + 1);
+    tokio::time::sleep(SOON).await;
+    assert_eq!(house.fleet.looks(), looks + 2);
+    every(Duration::from_secs(3600));
+    tokio::time::sleep(LATER).await;
+    assert_eq!(house.fleet.looks(), looks + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_for_another_reason_does_not_put_off_the_next_one() {
+    let house = House::new(&["own-q8_0"], &["own-q8_0"], Some(wish("gone-q8_0", 2)));
+    tokio::time::sleep(SOON).await;
+    let looks = house.fleet.looks();
+    house.put("stranger-q8_0");
+    while !house.fleet.has_stirred() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(SOON).await;
+    assert_eq!(house.fleet.looks(), looks + 1, "it is looked at as it happens");
+    // The interval's own time comes sooner than so long after that.
+    tokio::time::sleep(LATER - 2 * SOON).await;
+    assert_eq!(house.fleet.looks(), looks + 2);
 }
