@@ -1,7 +1,7 @@
 //! What a model is computed to need, against what the real engine says that it takes; and whether it is understood there.
 //!
-//! The engine tells the size of every buffer at `--log-verbosity 4`, and the system what the whole process holds. It runs here as the worker starts it, but for
-//! `--no-repack`: copies that suit one CPU would be other sizes on the next.
+//! The engine tells the size of every buffer at `--log-verbosity 4`, and the system what the whole process holds. It runs here
+//! as the worker starts it, but for `--no-repack` where copies of weights that suit this processor are not what is asked about.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is what a person runs it for")]
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::{Ask, Catalog, Config, Gguf, KvType, Need};
-use auxot_fleet::placement::{Ground, Placement, Share, Split};
+use auxot_fleet::placement::{self, Demand, Ground, Placement, Rules, Share, Split};
 use auxot_tests::{Program, Scratch, http, real};
 use serde_json::Value;
 
@@ -27,6 +27,8 @@ const PRINTED: f64 = 0.011;
 #[derive(Debug, Default)]
 struct Told {
     weights: f64,
+    /// Weights that are there once more, in another order.
+    copied: f64,
     cache: f64,
     compute: f64,
     logits: f64,
@@ -40,8 +42,10 @@ impl Told {
             let Some(mib) = after.trim().strip_suffix(" MiB").and_then(|text| text.trim().parse::<f64>().ok()) else {
                 continue;
             };
-            match before.split_whitespace().next_back() {
-                Some("model") => told.weights += mib,
+            let mut words = before.split_whitespace().rev();
+            match words.next() {
+                Some("model") if words.next() == Some("CPU_Mapped") => told.weights += mib,
+                Some("model") => told.copied += mib,
                 Some("KV" | "RS") => told.cache += mib,
                 Some("compute") => told.compute += mib,
                 Some("output") => told.logits += mib,
@@ -53,10 +57,15 @@ impl Told {
 }
 
 async fn start(scratch: &Scratch, model: &Path, ask: &Ask) -> Program {
+    start_with(scratch, model, ask, &["--no-repack"]).await
+}
+
+async fn start_with(scratch: &Scratch, model: &Path, ask: &Ask, arguments: &[&str]) -> Program {
     let mut command = Command::new(real::engine());
     command.env_clear().env("XDG_CONFIG_HOME", scratch.path()).env("LLAMA_SERVER_ROUTER_PORT", "1");
     command.args(["--log-verbosity", "4", "--log-colors", "off", "--no-ui", "--cache-ram", "0", "-t", "1"]);
-    command.args(["--fit", "off", "--no-warmup", "--no-repack", "--no-kv-unified", "--device", "none"]);
+    command.args(["--fit", "off", "--no-warmup", "--no-kv-unified", "--device", "none"]);
+    command.args(arguments);
     command.arg("--ctx-size").arg((ask.ctx * ask.slots).to_string()).arg("--parallel").arg(ask.slots.to_string());
     command.args(["--cache-type-k", ask.keys.name(), "--cache-type-v", ask.values.name()]);
     if ask.embedding {
@@ -129,7 +138,7 @@ async fn resident_after_work(model: &Path, ask: &Ask) -> u64 {
         body["id_slot"] = slot.into();
         http::post_unix(&scratch.join("engine.sock"), "/completion", &body.to_string()).await.unwrap();
     }
-    auxot_gpu::resident_bytes(engine.pid()).unwrap()
+    auxot_gpu::host_use(engine.pid()).bytes.unwrap()
 }
 
 #[tokio::test]
@@ -146,6 +155,33 @@ async fn a_process_that_has_worked_holds_what_was_computed() {
         let what = format!("{} {} x {}", file.file_stem().unwrap().display(), ask.slots, ask.ctx);
         let resident = resident_after_work(&file, &ask).await as f64 / MIB;
         compare(&what, "resident", need.on_host(0), resident, &mut faults);
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Of a process that computes with copies of its weights, what counts is what it would hold without them.
+#[tokio::test]
+async fn weights_that_the_engine_holds_twice_are_told_from_what_it_needs() {
+    let tiny = |name: &str| real::tiny_models().join(format!("tiny-{name}.gguf"));
+    let files = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"].map(tiny);
+    let mut faults = Vec::new();
+    for file in files.into_iter().chain([real::model()]) {
+        let (ask, name) = (Ask::new(1, 2048), file.file_stem().unwrap().display());
+        let need = Need::of(&header(&file), None, &ask).unwrap();
+        let rules = Rules { layers: Some(0), ..Rules::default() };
+        let ground = Ground { devices: Vec::new(), host: Some(u64::MAX) };
+        let placed = placement::plan(&Demand::of(&Arc::new(need)), &ground, &rules, None).unwrap();
+        for arguments in [&[][..], &["--no-repack"], &["--load-mode", "none", "--no-repack"]] {
+            let scratch = Scratch::new();
+            let engine = start_with(&scratch, &file, &ask, arguments).await;
+            let (told, held) = (Told::read(&engine.lines()), auxot_gpu::host_use(engine.pid()));
+            let what = format!("{name} {}", arguments.join(" "));
+            // Weights that are not mapped are told like copies, and there is nothing to do without.
+            let copied = if told.weights > 0.0 { told.copied } else { 0.0 };
+            let true_need = held.bytes.unwrap() as f64 / MIB - copied;
+            let concluded = held.bytes.unwrap() - placed.held_twice(&held);
+            compare(&what, "needs", concluded, true_need, &mut faults);
+        }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -168,7 +204,7 @@ async fn the_engine_understands_what_a_placement_tells_it() {
     for (split, shares) in [(Split::Host, Vec::new()), (Split::Whole, vec![share("GPU-a", 0..2)]), (Split::Layers, two)]
     {
         let offloaded = if split == Split::Host { 0 } else { 2 };
-        let placement = Placement { shares, split, host: 0, at_work: 0, offloaded, layers: 2 };
+        let placement = Placement { shares, split, host: 0, weights: 0, at_work: 0, offloaded, layers: 2 };
         let scratch = Scratch::new();
         let mut command = Command::new(real::engine());
         command.env_clear().env("XDG_CONFIG_HOME", scratch.path()).env("LLAMA_SERVER_ROUTER_PORT", "1");

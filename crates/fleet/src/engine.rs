@@ -24,6 +24,8 @@ pub(crate) struct Engine {
     /// What it is remembered under, and what it was seen to take of each of its devices, or of the host's memory alone.
     pub(crate) subject: Option<Subject>,
     pub(crate) took: Vec<u64>,
+    /// Bytes of the host's memory that it holds and can do without, as was seen when it had loaded.
+    pub(crate) twice: u64,
     /// The newest reading from while it was loaded, when it was told to end.
     pub(crate) before: Option<Arc<Sample>>,
     /// A dry run goes before its start: dropped, it is over.
@@ -60,6 +62,7 @@ impl Engine {
             placement,
             subject,
             took: Vec::new(),
+            twice: 0,
             before: None,
             dry_run: None,
             believed: false,
@@ -85,6 +88,12 @@ impl Engine {
     pub(crate) fn is_in_doubt(&self, devices: &Devices) -> bool {
         let again = self.status.run.0 > 1 && !self.placement.shares.is_empty();
         again && !self.believed && devices.are_read() && !self.is_shown_by(&devices.now())
+    }
+
+    /// Bytes that it needs of the host's memory now, where nothing is on a device.
+    pub(crate) fn needs_of_host(&self) -> Option<u64> {
+        let held = auxot_gpu::host_use(self.status.pid?);
+        Some(held.bytes?.saturating_sub(self.twice.min(held.mapped.unwrap_or(0))))
     }
 
     /// What it was seen to take, by device.

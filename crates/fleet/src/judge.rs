@@ -135,6 +135,12 @@ impl Judge {
         Some(member)
     }
 
+    /// Bytes of the host's memory that a process of ours holds and can do without.
+    pub(crate) fn held_twice_by(&self, pid: u32) -> u64 {
+        let mut engines = self.members.values().filter_map(|member| member.engine.as_ref());
+        engines.find(|engine| engine.status.pid == Some(pid)).map_or(0, |engine| engine.twice)
+    }
+
     /// The name of who has that seat.
     pub(crate) fn name_of(&self, seat: ModelId) -> Option<&str> {
         self.members.get(self.seats.get(&seat)?).map(Member::name)

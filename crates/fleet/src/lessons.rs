@@ -1,9 +1,9 @@
 //! What loaded models are seen to hold, learnt for the next time they are placed.
 //!
 //! Of a device that is the most that a process ever held there. Of the host's memory, where nothing is on a device, it is
-//! what it holds as it becomes ready, with what its jobs are computed to add: later readings have in them what the engine
-//! keeps of earlier prompts, which grows with the traffic up to `engine.cache_ram`. Learnt as a need that would turn a model
-//! away one day that fits.
+//! what it holds as it becomes ready, less weights that it holds twice, with what its jobs are computed to add: later readings
+//! have in them what the engine keeps of earlier prompts, which grows with the traffic up to `engine.cache_ram`. Learnt as a
+//! need either would turn a model away one day that fits.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,8 +90,9 @@ impl Engine {
         if !self.placement.shares.is_empty() {
             return false;
         }
-        let Some(resident) = self.status.pid.and_then(auxot_gpu::resident_bytes) else { return false };
-        self.took = vec![resident.saturating_add(self.placement.at_work)];
+        self.twice = self.status.pid.map_or(0, |pid| self.placement.held_twice(&auxot_gpu::host_use(pid)));
+        let Some(needs) = self.needs_of_host() else { return false };
+        self.took = vec![needs.saturating_add(self.placement.at_work)];
         self.learn(lessons)
     }
 

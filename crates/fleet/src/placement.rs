@@ -28,6 +28,7 @@ mod misfit;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod twice;
 
 use std::ops::Range;
 
@@ -49,6 +50,8 @@ pub struct Placement {
     pub split: Split,
     /// Bytes of host memory.
     pub host: u64,
+    /// The part of `host` that is weights, where nothing is on a device.
+    pub weights: u64,
     /// The part of `host` that only jobs make it take, where nothing is on a device.
     pub at_work: u64,
     /// Layers on devices, the output layer among them; 0 is none.

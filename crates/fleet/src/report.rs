@@ -143,8 +143,8 @@ fn status(member: &Member, life: &Life, wanted: bool) -> Status {
     status
 }
 
-/// The memory of an engine: what the drivers say of it where it lies on devices, else its resident host memory. Empty where
-/// nobody can tell: in a container a driver may know it by another number.
+/// The memory of an engine: what the drivers say of it where it lies on devices, else its resident host memory, less what it
+/// holds twice. Empty where nobody can tell: in a container a driver may know it by another number.
 pub(crate) fn memory_of(engine: &Engine, devices: &Sample) -> Vec<(String, u64)> {
     let Some(pid) = engine.status.pid else { return Vec::new() };
     let on_devices = devices.devices.iter().filter(|device| device.kind != Kind::Host).filter_map(|device| {
@@ -153,7 +153,7 @@ pub(crate) fn memory_of(engine: &Engine, devices: &Sample) -> Vec<(String, u64)>
     });
     let mut holds: Vec<(String, u64)> = on_devices.collect();
     if holds.is_empty() && engine.placement.shares.is_empty() {
-        holds.extend(auxot_gpu::resident_bytes(pid).map(|bytes| (HOST.to_owned(), bytes)));
+        holds.extend(engine.needs_of_host().map(|bytes| (HOST.to_owned(), bytes)));
     }
     holds
 }

@@ -86,7 +86,7 @@ impl Shared {
     /// Takes in the newest reading of the devices: what is free, and what of it our own children hold.
     pub(crate) fn measure(&self, judge: &mut Judge) {
         let sample = self.devices.now();
-        let ground = Ground::of(&sample, |_| 0);
+        let ground = Ground::of(&sample, |pid| judge.held_twice_by(pid));
         let orders = self.orders();
         let rules = with_layers(&orders.placement.rules(!ground.devices.is_empty()), orders.engine.gpu_layers);
         let now = self.moment();

@@ -48,6 +48,6 @@ mod unified;
 pub use config::{Config, device_list};
 pub use device::{Device, Kind, Mask, ProcessUse, Sample};
 pub use host::HOST;
-pub use process::resident_bytes;
+pub use process::host_use;
 pub use refresh::Refresh;
 pub use sampler::{Sampler, look};

@@ -4,24 +4,24 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::device::ProcessUse;
 
-/// Host memory that a process holds now, in bytes; None where it cannot be told, or the process is gone.
+/// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is gone.
 ///
 /// Pages of a mapped model file count as well: they are in memory because of this process.
 #[must_use]
 #[cfg(target_os = "linux")]
-pub fn resident_bytes(pid: u32) -> Option<u64> {
-    linux::resident_bytes(std::path::Path::new("/proc"), pid)
+pub fn host_use(pid: u32) -> ProcessUse {
+    linux::host_use(std::path::Path::new("/proc"), pid)
 }
 
-/// Host memory that a process holds now, in bytes; None where it cannot be told, or the process is gone.
+/// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is gone.
 #[must_use]
 #[cfg(not(target_os = "linux"))]
-pub fn resident_bytes(pid: u32) -> Option<u64> {
-    let mut system = System::new().ok()?;
-    let pid = Pid::from_u32(pid);
+pub fn host_use(pid: u32) -> ProcessUse {
+    let Ok(mut system) = System::new() else { return ProcessUse::on_device(pid, None) };
+    let process = Pid::from_u32(pid);
     let memory = ProcessRefreshKind::nothing().with_memory();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, memory);
-    system.process(pid).map(|process| process.memory())
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[process]), true, memory);
+    ProcessUse::on_device(pid, system.process(process).map(|process| process.memory()))
 }
 
 /// What the children of a process hold of the host's memory, where no folder tells who they are: all processes are walked.
@@ -46,10 +46,6 @@ pub(crate) mod linux {
     use std::path::Path;
 
     use crate::device::ProcessUse;
-
-    pub(crate) fn resident_bytes(proc_root: &Path, pid: u32) -> Option<u64> {
-        host_use(proc_root, pid).bytes
-    }
 
     /// What a process holds of the host's memory; nothing is known of one that is gone or on its way out.
     pub(crate) fn host_use(proc_root: &Path, pid: u32) -> ProcessUse {
@@ -82,9 +78,9 @@ pub(crate) mod linux {
 
         #[test]
         fn our_own_memory_and_that_of_nobody() {
-            let own = crate::resident_bytes(std::process::id()).unwrap();
+            let own = crate::host_use(std::process::id()).bytes.unwrap();
             assert!(own > 100 << 10, "{own}");
-            assert_eq!(crate::resident_bytes(u32::MAX), None);
+            assert_eq!(crate::host_use(u32::MAX), ProcessUse::on_device(u32::MAX, None));
         }
 
         #[test]
@@ -104,9 +100,9 @@ pub(crate) mod linux {
             let root = tempfile::tempdir().unwrap();
             fs::create_dir_all(root.path().join("7")).unwrap();
             fs::write(root.path().join("7/status"), "Name:\tkthreadd\n").unwrap();
-            assert_eq!(resident_bytes(root.path(), 7), None);
+            assert_eq!(host_use(root.path(), 7).bytes, None);
             fs::write(root.path().join("7/status"), "Name:\tx\nVmRSS:\t    2048 kB\n").unwrap();
-            assert_eq!(resident_bytes(root.path(), 7), Some(2 << 20));
+            assert_eq!(host_use(root.path(), 7).bytes, Some(2 << 20));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 pub(super) use auxot_gpu::HOST;
-use auxot_gpu::{Device, Kind, Mask, Sample};
+use auxot_gpu::{Device, Kind, Mask, ProcessUse, Sample};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Placement, Share};
@@ -40,20 +40,20 @@ impl Room {
 }
 
 impl Ground {
-    /// What a sample says, less what is promised to loads that it cannot show yet.
+    /// What a sample says. Of what a child maps of its file so many bytes are not needed, because it holds them twice.
     #[must_use]
-    pub fn of(sample: &Sample, promised: impl Fn(&str) -> u64) -> Self {
-        let free = |device: &Device| device.free.map(|free| free.saturating_sub(promised(&device.id)));
+    pub fn of(sample: &Sample, twice: impl Fn(u32) -> u64) -> Self {
         // One that the driver cannot reach is none: what it has can neither be read nor be used.
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host && !device.lost);
         let room = |device: &Device| {
             let mask = device.mask.clone();
-            Room { mask, ..Room::new(device.id.as_str(), device.kind, free(device)) }
+            Room { mask, ..Room::new(device.id.as_str(), device.kind, device.free) }
         };
         let mut devices: Vec<Room> = gpus.map(room).collect();
         // The engine's order, in whichever order they were found.
         devices.sort_by_key(|room| room.kind != Kind::Nvidia);
-        Self { devices, host: free(&sample.host).map(|free| free.saturating_sub(mapped(&sample.host))) }
+        let host = sample.host.free.map(|free| free.saturating_sub(mapped(&sample.host, twice)));
+        Self { devices, host }
     }
 
     /// Bytes of a device that may be promised; `None` where that is unknown. Of one that is in the host's memory no more
@@ -120,8 +120,9 @@ impl Ground {
 /// Bytes of model files that our children map. The host's figure has them among what is free, since the kernel could
 /// drop and read them again, and a model that is driven out of memory so is one that crawls. A child of which nothing is
 /// told is on its way out, and needs nothing any more.
-fn mapped(host: &Device) -> u64 {
-    host.processes.iter().filter_map(|child| child.mapped).fold(0, u64::saturating_add)
+fn mapped(host: &Device, twice: impl Fn(u32) -> u64) -> u64 {
+    let needed = |child: &ProcessUse| Some(child.mapped?.saturating_sub(twice(child.pid)));
+    host.processes.iter().filter_map(needed).fold(0, u64::saturating_add)
 }
 
 /// What the operator allows.
@@ -176,18 +177,19 @@ pub(super) fn driver(kind: Kind) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use auxot_gpu::ProcessUse;
-
     use super::*;
 
     #[test]
     fn what_our_children_map_is_not_promised_again() {
         let child = |pid, mapped| ProcessUse { pid, bytes: Some(100), mapped };
         let host = |free, processes| Device { free, processes, ..Sample::unread().host };
-        let free = |host: Device| Ground::of(&Sample { host, ..Sample::unread() }, |_| 5).host;
-        assert_eq!(free(host(Some(1000), vec![])), Some(995));
-        assert_eq!(free(host(Some(1000), vec![child(1, Some(300)), child(2, None), child(3, Some(95))])), Some(600));
-        assert_eq!(free(host(Some(200), vec![child(1, Some(300))])), Some(0));
+        let twice = |pid| if pid == 4 { 250 } else { 0 };
+        let free = |host: Device| Ground::of(&Sample { host, ..Sample::unread() }, twice).host;
+        assert_eq!(free(host(Some(1000), vec![])), Some(1000));
+        assert_eq!(free(host(Some(1000), vec![child(1, Some(300)), child(2, None), child(3, Some(95))])), Some(605));
+        assert_eq!(free(host(Some(1000), vec![child(4, Some(300))])), Some(950), "but for what it holds twice");
+        assert_eq!(free(host(Some(1000), vec![child(4, Some(200))])), Some(1000), "of what is still mapped");
+        assert_eq!(free(host(Some(200), vec![child(1, Some(300)), child(4, Some(300))])), Some(0));
         assert_eq!(free(host(None, vec![child(1, Some(300))])), None, "unknown stays unknown");
     }
 }

@@ -67,8 +67,9 @@ impl Demand {
     }
 
     fn placed(&self, shares: Vec<Share>, split: Split, offloaded: usize) -> Placement {
-        let at_work = if offloaded == 0 { self.need.at_work() } else { 0 };
-        Placement { shares, split, host: self.need.on_host(offloaded), at_work, offloaded, layers: self.layers() }
+        let (weights, at_work) = if offloaded == 0 { (self.need.weights, self.need.at_work()) } else { (0, 0) };
+        let (host, layers) = (self.need.on_host(offloaded), self.layers());
+        Placement { shares, split, host, weights, at_work, offloaded, layers }
     }
 
     pub(super) fn in_host_memory(&self) -> Placement {
@@ -82,7 +83,7 @@ impl Demand {
 
     /// Left to the engine where memory cannot be read: nothing is counted.
     pub(super) fn unmeasured(&self) -> Placement {
-        Placement { host: 0, ..self.unseen() }
+        Placement { host: 0, weights: 0, ..self.unseen() }
     }
 
     /// Bytes of everything on a device, its driver included.

@@ -1,0 +1,77 @@
+//! Weights that a process in the host's memory holds twice.
+//!
+//! Where that suits the processor, the engine copies quantised weights into an order of its own (its `CPU_REPACK` and `AMX`
+//! buffers) and computes with the copy. The pages of the file that it was made from stay in memory, but nobody reads them
+//! again: the kernel drops them, unwritten, as soon as memory is asked for. An embedding that is the output matrix too is
+//! read by rows, which come back one page at a time. So such a model needs its weights once, and loads where it fits once.
+//!
+//! The engine does not say how much it has copied, so that is concluded from what a process holds beyond the expected. What
+//! makes this safe:
+//!
+//! * it is asked once, before the first job: what the engine keeps of earlier prompts cannot be taken for a copy;
+//! * it is never more than the pages that the kernel may drop, nor than the weights: without a mapped file, or with a locked
+//!   one, there is nothing to do without;
+//! * it is never more than what was not expected, so no model comes to need less than computed.
+
+use auxot_gpu::ProcessUse;
+
+use super::Placement;
+
+/// A copy is of most of the weights. What is less than this part of them is something that nobody has computed, and needed.
+const LEAST: u64 = 4;
+
+impl Placement {
+    /// Bytes of mapped weights that a process placed so can do without, as it was seen when it had loaded and not yet worked.
+    /// Where nobody tells what it maps, or its place was not counted, that is none.
+    #[must_use]
+    pub fn held_twice(&self, held: &ProcessUse) -> u64 {
+        let (Some(bytes), Some(mapped)) = (held.bytes, held.mapped) else { return 0 };
+        let expected = self.host.saturating_sub(self.at_work);
+        let copied = bytes.saturating_sub(expected);
+        if copied.saturating_mul(LEAST) < self.weights { 0 } else { copied.min(mapped).min(self.weights) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::Split;
+
+    /// Nine of weights, one of everything else before the first job, one more in jobs.
+    fn placed() -> Placement {
+        Placement { shares: Vec::new(), split: Split::Host, host: 11, weights: 9, at_work: 1, offloaded: 0, layers: 2 }
+    }
+
+    fn held(own: u64, mapped: u64) -> ProcessUse {
+        ProcessUse { pid: 7, bytes: Some(own + mapped), mapped: Some(mapped) }
+    }
+
+    #[test]
+    fn a_copy_makes_as_many_pages_of_the_file_dispensable() {
+        assert_eq!(placed().held_twice(&held(1 + 9, 9)), 9, "all was copied");
+        assert_eq!(placed().held_twice(&held(1 + 6, 9)), 6, "some was");
+        assert_eq!(placed().held_twice(&held(1 + 9, 5)), 5, "the kernel has dropped some pages already");
+        assert_eq!(placed().held_twice(&held(1 + 9, 0)), 0, "and all");
+    }
+
+    #[test]
+    fn what_cannot_be_dropped_or_is_no_copy_is_needed() {
+        assert_eq!(placed().held_twice(&held(1, 9)), 0, "as expected");
+        assert_eq!(placed().held_twice(&held(1 + 2, 9)), 0, "too little for a copy");
+        assert_eq!(placed().held_twice(&held(1 + 18, 0)), 0, "nothing is mapped");
+        assert_eq!(placed().held_twice(&held(1 + 30, 12)), 9, "no more than the weights");
+        assert_eq!(placed().held_twice(&ProcessUse::on_device(7, Some(19))), 0, "nobody tells what is mapped");
+        let uncounted = Placement { host: 0, weights: 0, at_work: 0, ..placed() };
+        assert_eq!(uncounted.held_twice(&held(10, 9)), 0);
+    }
+
+    #[test]
+    fn what_was_learnt_of_it_is_concluded_again() {
+        for (own, mapped) in [(1 + 9, 9), (1 + 2, 9), (1 + 30, 9), (1 + 9, 5)] {
+            let (placed, seen) = (placed(), held(own, mapped));
+            let took = |placed: &Placement| own + mapped - placed.held_twice(&seen) + placed.at_work;
+            let learnt = Placement { host: took(&placed).max(placed.host), ..placed.clone() };
+            assert_eq!(took(&learnt), took(&placed), "{own} of its own, {mapped} mapped");
+        }
+    }
+}
