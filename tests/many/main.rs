@@ -12,6 +12,7 @@ mod late;
 mod list;
 mod own;
 mod real;
+mod sight;
 mod trouble;
 mod turns;
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use auxot_instance::{Config, Host, InstanceHandle, Spec};
+use auxot_instance::{Config, Host, InstanceHandle, Listed, Spec};
 
 use crate::dry_run::DryRun;
 
@@ -18,6 +18,9 @@ pub(crate) trait Engines: Debug + Send + Sync {
 
     /// What a model would take of the devices, asked of the engine before it is loaded, if it can tell.
     fn dry_run(&self, spec: Spec) -> Option<DryRun>;
+
+    /// The devices that they can use, if they tell.
+    fn devices(&self) -> Option<Vec<Listed>>;
 
     /// The program that they run.
     fn program(&self) -> PathBuf;
@@ -38,6 +41,10 @@ impl Engines for Host {
 
     fn dry_run(&self, spec: Spec) -> Option<DryRun> {
         Some(Box::pin(Host::dry_run(self, spec)?))
+    }
+
+    fn devices(&self) -> Option<Vec<Listed>> {
+        self.engine().devices.clone()
     }
 
     fn program(&self) -> PathBuf {

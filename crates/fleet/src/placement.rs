@@ -25,6 +25,7 @@ mod experience;
 mod ground;
 mod layers;
 mod misfit;
+mod sight;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub use experience::{Remembered, Subject};
 pub use ground::{Ground, Room, Rules, SplitMode};
 pub use layers::Demand;
 pub use misfit::{Misfit, bytes_text};
+pub use sight::Sight;
 pub use stop::{Stop, Tenant, advise, make_room};
 
 /// Where a model is to lie.

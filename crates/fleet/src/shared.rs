@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use auxot_instance::State;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::config::Config;
 use crate::devices::Devices;
@@ -16,8 +16,8 @@ use crate::lessons::Lessons;
 use crate::library::Shelf;
 use crate::member::{Member, Tenure};
 use crate::orders::Orders;
-use crate::placement::Ground;
 use crate::placement::admission::{Admission, Life, Limits, Moment};
+use crate::placement::{Ground, Sight};
 use crate::places::Places;
 use crate::profile::with_layers;
 use crate::remembered::Remembered;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) experience: Arc<Lessons>,
     pub(crate) remembered: Remembered,
     pub(crate) devices: Devices,
+    /// Which of them its engine can use.
+    sight: Sight,
     /// The beginning of all moments.
     began: Instant,
     /// Counts the changes of anything that `hello` or `config` tells.
@@ -47,6 +49,15 @@ impl Shared {
     pub(crate) fn new(orders: Orders, engines: Box<dyn Engines>, places: Places, devices: Devices) -> Self {
         let admission = Admission::new(limits(&orders.fleet), orders.placement.rules(true), Vec::new());
         let shelf = Shelf::new(places.catalog, &engines.program());
+        let sight = Sight::new(engines.devices());
+        for device in sight.blind_to(&devices.now()) {
+            warn!(
+                device = device.id,
+                name = device.name,
+                kind = %device.kind,
+                "the engine cannot use a device of this host: models are placed elsewhere; was it built for such devices, and does it find their driver?"
+            );
+        }
         let shared = Self {
             state: Mutex::new(Judge::new(shelf, admission)),
             engines,
@@ -54,6 +65,7 @@ impl Shared {
             experience: Arc::new(Lessons::open(&places.state)),
             remembered: Remembered::open(&places.state),
             devices,
+            sight,
             began: Instant::now(),
             changes: watch::Sender::new(0),
             looked: watch::Sender::new(0),
@@ -86,7 +98,7 @@ impl Shared {
     /// Takes in the newest reading of the devices: what is free, and what of it our own children hold.
     pub(crate) fn measure(&self, judge: &mut Judge) {
         let sample = self.devices.now();
-        let ground = Ground::of(&sample, |pid| judge.held_twice_by(pid));
+        let ground = self.sight.of(Ground::of(&sample, |pid| judge.held_twice_by(pid)), &sample);
         let orders = self.orders();
         let rules = with_layers(&orders.placement.rules(!ground.devices.is_empty()), orders.engine.gpu_layers);
         let now = self.moment();

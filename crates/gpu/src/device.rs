@@ -88,13 +88,16 @@ pub enum Kind {
     Host,
 }
 
-/// How a process is shown a device, and not the others: by a variable of its environment that names those it may see.
+/// How an engine is shown a device, and not the others: by a variable of its environment that names those it may see, or by
+/// an argument.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mask {
     /// `CUDA_VISIBLE_DEVICES`, by the device's own id.
     Cuda,
     /// `ROCR_VISIBLE_DEVICES`, by this word: the PCI address that is the id of an AMD card means nothing there.
     Rocr(Arc<str>),
+    /// `--device`, by the name that the engine itself has for it: where it reaches it in a way that heeds no variable.
+    Named(Arc<str>),
     /// Not at all: there is no other of its kind, or nobody knows its name.
     None,
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use auxot_llama::{Build, Flags};
 
 use crate::dry_run::DryRun;
+use crate::listed::Listed;
 use crate::question::{self, PATIENCE, Unanswered};
 use crate::spawner::Spawner;
 
@@ -22,6 +23,8 @@ pub struct Engine {
     pub flags: Flags,
     /// Whether it can listen on a unix socket.
     pub unix_sockets: bool,
+    /// The devices that it can use; `None` if it does not tell.
+    pub devices: Option<Vec<Listed>>,
     /// The program that does its dry runs, if there is one.
     pub(crate) dry_run: Option<DryRun>,
 }
@@ -87,15 +90,19 @@ impl Engine {
         env: &[(OsString, OsString)],
     ) -> Result<Engine, EngineError> {
         let binary = find(binary, std::env::var_os("PATH"))?;
-        let (version, help) =
-            tokio::try_join!(ask(spawner, &binary, "--version", env), ask(spawner, &binary, "--help", env))?;
+        let help = async {
+            let help = ask(spawner, &binary, "--help", env).await?;
+            Ok((devices(spawner, &binary, &Flags::parse(&help), env).await, help))
+        };
+        let (version, help, dry_run) =
+            tokio::join!(ask(spawner, &binary, "--version", env), help, DryRun::of(spawner, &binary, env));
+        let (version, (devices, help)) = (version?, help?);
         let flags = Flags::parse(&help);
         if !flags.has("--model") || !flags.has("--parallel") {
             return Err(EngineError::NotAnEngine { binary });
         }
         let build = Build::parse(&version);
-        let dry_run = DryRun::of(spawner, &binary, env).await;
-        Ok(Engine { binary, build, flags, unix_sockets: help.contains(".sock"), dry_run })
+        Ok(Engine { binary, build, flags, unix_sockets: help.contains(".sock"), devices, dry_run })
     }
 }
 
@@ -118,6 +125,15 @@ fn find(binary: &Path, path: Option<OsString>) -> Result<PathBuf, EngineError> {
         .map(|dir| dir.join(binary))
         .find(runnable)
         .ok_or_else(|| missing(format!("it is not in PATH ({})", path.to_string_lossy())))
+}
+
+/// The devices that it can use. Only one that knows the question is asked: a script in its place would start to serve. One
+/// that cannot answer is not worse for it.
+async fn devices(spawner: &Spawner, binary: &Path, flags: &Flags, env: &[(OsString, OsString)]) -> Option<Vec<Listed>> {
+    if !flags.has("--list-devices") {
+        return None;
+    }
+    Listed::parse(&ask(spawner, binary, "--list-devices", env).await.ok()?)
 }
 
 /// Runs the program with one flag and gives all it says.

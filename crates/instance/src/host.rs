@@ -63,7 +63,16 @@ impl Host {
         let (engine, dir) = tokio::join!(Engine::examine(&spawner, &config.binary, &env), directory);
         let dir = dir.map_err(io::Error::other)??;
         let engine = engine?;
-        info!(binary = %engine.binary.display(), build = ?engine.build, unix_sockets = engine.unix_sockets, dry_run = engine.has_dry_run(), "engine");
+        let devices: Option<Vec<&str>> =
+            engine.devices.as_ref().map(|listed| listed.iter().map(|listed| &*listed.name).collect());
+        info!(
+            binary = %engine.binary.display(),
+            build = ?engine.build,
+            unix_sockets = engine.unix_sockets,
+            dry_run = engine.has_dry_run(),
+            ?devices,
+            "engine"
+        );
         let shared = Arc::new(Shared { engine, spawner, dir, env });
         Ok(Host { shared, config: RwLock::new(Arc::new(config)), instances: AtomicU64::new(1) })
     }

@@ -18,6 +18,9 @@ impl Placement {
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut arguments = words(&["--n-gpu-layers"]);
         arguments.push(self.offloaded.to_string());
+        if let Some(names) = self.names() {
+            arguments.extend(["--device".to_owned(), names.join(",")]);
+        }
         match (self.split, self.shares.len()) {
             (Split::Host, _) | (_, 0) => arguments.extend(words(&["--device", "none"])),
             (_, 1) => arguments.extend(words(&["--split-mode", "none", "--main-gpu", "0"])),
@@ -38,6 +41,20 @@ impl Placement {
         arguments
     }
 
+    /// The engine's names for its devices, where it is to be told any: of those that it is shown by a variable it sees no
+    /// other, and counts them.
+    fn names(&self) -> Option<Vec<String>> {
+        self.shares.iter().any(|share| matches!(share.mask, Mask::Named(_))).then_some(())?;
+        let (mut cuda, mut rocm) = (0.., 0..);
+        let shares = self.in_the_engines_order().map(|share| match &share.mask {
+            Mask::Named(name) => Some(name.to_string()),
+            Mask::Cuda => cuda.next().map(|at: usize| format!("CUDA{at}")),
+            Mask::Rocr(_) => rocm.next().map(|at: usize| format!("ROCm{at}")),
+            Mask::None => None,
+        });
+        shares.collect()
+    }
+
     /// All of NVIDIA's before all of AMD's, and among themselves as the variables name them.
     pub(crate) fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
         let of = |cuda: bool| self.shares.iter().filter(move |share| (share.mask == Mask::Cuda) == cuda);
@@ -45,11 +62,13 @@ impl Placement {
     }
 
     /// The variables that show an engine its own devices and no other, in the order of the shares: an index in its
-    /// arguments counts what it sees. None at all where a device has no name that its driver would take.
+    /// arguments counts what it sees. None at all where a device has no name that its driver would take, or where all go by
+    /// the engine's own names.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let nameless = self.shares.iter().any(|share| share.mask == Mask::None);
-        if nameless || self.split == Split::Engine {
+        let all_named = !self.shares.is_empty() && self.shares.iter().all(|share| matches!(share.mask, Mask::Named(_)));
+        if nameless || all_named || self.split == Split::Engine {
             return Vec::new();
         }
         let cuda = self.shares.iter().filter(|share| share.mask == Mask::Cuda).map(|share| share.device.as_str());
@@ -68,6 +87,6 @@ impl Placement {
 fn rocr_word(mask: &Mask) -> Option<&str> {
     match mask {
         Mask::Rocr(word) => Some(word),
-        Mask::Cuda | Mask::None => None,
+        Mask::Cuda | Mask::Named(_) | Mask::None => None,
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use auxot_catalog::Catalog;
 use auxot_gpu::{Device, Sample};
 use auxot_instance::scripted::{self, Stage};
-use auxot_instance::{Config as EngineConfig, DryRunError, InstanceHandle, Spec};
+use auxot_instance::{Config as EngineConfig, DryRunError, InstanceHandle, Listed, Spec};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -69,6 +69,10 @@ impl Engines for Theatre {
             let _given_up = answered.await;
             Err(DryRunError::Unreadable { program: PathBuf::new(), words: String::new() })
         }))
+    }
+
+    fn devices(&self) -> Option<Vec<Listed>> {
+        None
     }
 
     fn program(&self) -> PathBuf {

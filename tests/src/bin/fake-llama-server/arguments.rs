@@ -44,6 +44,8 @@ pub(crate) struct Arguments {
     pub ping_seconds: i64,
     pub vision: bool,
     pub offload: Offload,
+    /// The devices that it is told by name.
+    pub devices: Vec<String>,
 }
 
 impl Arguments {
@@ -138,6 +140,7 @@ fn from_given(given: &BTreeMap<&str, &str>) -> Result<Arguments, String> {
         ping_seconds: number(given, "--sse-ping-interval", 30)?,
         vision: given.contains_key("--mmproj"),
         offload: Offload::read(given)?,
+        devices: given.get("--device").map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default(),
     })
 }
 

@@ -32,7 +32,10 @@ pub(crate) fn take(engine: &Engine) -> Result<(), Vec<String>> {
     // Two engines must not be given the same memory.
     let lock = File::create(folder.join("lock")).map_err(cannot)?;
     lock.lock().map_err(cannot)?;
-    let visible = visible(folder, std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
+    let visible = match named(folder, &engine.arguments.devices) {
+        named if !named.is_empty() => named,
+        _ => visible(folder, std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref()),
+    };
     let parts = engine.arguments.offload.parts(visible.len()).map_err(|line| vec![line])?;
     for (at, (card, bytes)) in visible.iter().zip(wanted(engine, &parts)).enumerate() {
         let held: u64 = made_up::held(folder, &card.id).iter().map(|held| held.bytes).sum();
@@ -68,6 +71,33 @@ pub(crate) fn out_of_memory(device: usize, bytes: u64) -> Vec<String> {
 fn all(folder: &Path) -> Vec<made_up::Card> {
     let state = std::fs::read_to_string(made_up::state(folder)).unwrap_or_default();
     made_up::read(&state).unwrap_or_default()
+}
+
+/// The lines of `--list-devices`, where a test wants others than those of an engine that was built for every card: parted
+/// by `|`, such as `Vulkan0: NVIDIA card (24000 MiB, 24000 MiB free)`. Of this prefix, since engines are not shown ours.
+const LISTED: &str = "GGML_FAKE_DEVICES";
+const NATIVE: &str = "CUDA0: NVIDIA card (24000 MiB, 24000 MiB free)|ROCm0: AMD card (24000 MiB, 24000 MiB free)";
+
+/// What `--list-devices` prints.
+pub(crate) fn list() -> String {
+    let listed = std::env::var(LISTED).unwrap_or_else(|_| NATIVE.to_owned());
+    let line = |line: &str| format!("  {line}\n");
+    let lines: String = listed.split('|').filter(|line| !line.is_empty()).map(line).collect();
+    let none = if lines.is_empty() { "  (none)\n" } else { "" };
+    format!("Available devices:\n{lines}{none}")
+}
+
+/// The cards of devices that are not CUDA's, by their names in the list; a name is the card of that size.
+fn named(folder: &Path, names: &[String]) -> Vec<made_up::Card> {
+    let listed = std::env::var(LISTED).unwrap_or_default();
+    let mib = |name: &String| {
+        let (_, rest) =
+            listed.split('|').find_map(|line| line.split_once(": ").filter(|(listed, _)| listed == name))?;
+        rest.rsplit_once(" (")?.1.split(' ').next()?.parse::<u64>().ok()
+    };
+    let cards = all(folder);
+    let card = |mib: u64| cards.iter().find(|card| card.total == mib << 20).cloned();
+    names.iter().filter_map(mib).filter_map(card).collect()
 }
 
 /// As the driver numbers them for a process: those that the variable names, up to the first that is not there.

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     match Arguments::parse(&words) {
         Ok(Action::Help) => print!("{}", arguments::HELP),
         Ok(Action::Version) => eprint!("{}", arguments::VERSION),
-        Ok(Action::ListDevices) => println!("Available devices:\n  (none)"),
+        Ok(Action::ListDevices) => print!("{}", cards::list()),
         Ok(Action::Grandchild) => life::be_a_grandchild(),
         Ok(Action::Serve(arguments)) => return serve(*arguments, words),
         Err(line) => {

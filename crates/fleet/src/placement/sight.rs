@@ -1,0 +1,159 @@
+//! Which of the host's devices an engine can use, and by which name.
+//!
+//! The drivers tell which devices there are, the engine tells which it was built for and can reach. One that was built with
+//! CUDA or ROCm is shown devices by a variable, by ids that last. One that reaches the same cards through Vulkan heeds none of
+//! those variables: it is told the devices by its own names. And a card of which an engine knows nothing is none: without this a
+//! model that was planned for it would run on the processor, in memory that nobody has counted.
+
+use std::sync::Arc;
+
+use auxot_gpu::{Device, Kind, Mask, Sample};
+use auxot_instance::Listed;
+
+use super::Ground;
+
+/// What an engine says of devices.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// `None` where it does not tell: then it is taken to reach all.
+    listed: Option<Vec<Listed>>,
+}
+
+impl Sight {
+    /// Of an engine that lists these.
+    #[must_use]
+    pub fn new(listed: Option<Vec<Listed>>) -> Self {
+        Self { listed }
+    }
+
+    /// The ground without the devices that it cannot reach, the others as it is to be shown them.
+    #[must_use]
+    pub fn of(&self, mut ground: Ground, sample: &Sample) -> Ground {
+        ground.devices.retain_mut(|room| {
+            let device = sample.devices.iter().find(|device| *device.id == *room.id);
+            let mask = device.and_then(|device| self.mask(device, sample));
+            mask.map(|mask| room.mask = mask).is_some()
+        });
+        ground
+    }
+
+    /// The devices that it cannot reach.
+    pub fn blind_to<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = &'a Device> {
+        sample.devices.iter().filter(|device| self.mask(device, sample).is_none())
+    }
+
+    /// How it is shown a device; `None` where it cannot reach it.
+    fn mask(&self, device: &Device, sample: &Sample) -> Option<Mask> {
+        let Some(listed) = &self.listed else { return Some(device.mask.clone()) };
+        let own: &[&str] = match device.kind {
+            Kind::Nvidia => &["CUDA"],
+            Kind::Amd => &["ROCm"],
+            Kind::Apple => &["MTL", "Metal"],
+            Kind::Host => return Some(device.mask.clone()),
+        };
+        if listed.iter().any(|listed| own.contains(&listed.backend())) {
+            return Some(device.mask.clone());
+        }
+        let same_maker: Vec<&Listed> = listed.iter().filter(|listed| is_by(device.kind, &listed.description)).collect();
+        let (first, same_kind) = (same_maker.first()?, sample.devices.iter().filter(|other| other.kind == device.kind));
+        // Both list cards in the order of their slots; where one lists more than the other, the size may tell them apart.
+        let (same_kind, backend): (Vec<&Device>, _) = (same_kind.collect(), first.backend());
+        let candidates: Vec<&Listed> = same_maker.into_iter().filter(|listed| listed.backend() == backend).collect();
+        Some(match_up(device, &same_kind, &candidates).map_or(Mask::None, |name| Mask::Named(Arc::from(name))))
+    }
+}
+
+/// The name of a device among those of one maker and one backend, where that is clear.
+fn match_up<'a>(device: &Device, same_kind: &[&Device], listed: &[&'a Listed]) -> Option<&'a str> {
+    let like = |total: Option<u64>| device.total.zip(total).is_some_and(|(a, b)| a.abs_diff(b) <= a.max(b) / 8);
+    let devices = same_kind.iter().filter(|other| like(other.total));
+    let at = devices.clone().position(|other| other.id == device.id)?;
+    let names: Vec<&Listed> = listed.iter().copied().filter(|listed| like(listed.total)).collect();
+    (names.len() == devices.count()).then(|| &*names[at].name)
+}
+
+fn is_by(kind: Kind, description: &str) -> bool {
+    let words: &[&str] = match kind {
+        Kind::Nvidia => &["nvidia", "geforce", "quadro", "tesla"],
+        Kind::Amd => &["amd", "radeon"],
+        Kind::Apple => &["apple"],
+        Kind::Host => &[],
+    };
+    let description = description.to_lowercase();
+    words.iter().any(|word| description.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn device(kind: Kind, id: &str, gib: u64) -> Device {
+        Device { total: Some(gib * GIB), free: Some(gib * GIB), ..Device::unread(kind, id.into(), "card".into()) }
+    }
+
+    fn sample(devices: Vec<Device>) -> Sample {
+        Sample { devices, ..Sample::unread() }
+    }
+
+    /// As an engine lists it: its name for it, what it is, GiB.
+    fn sight(listed: &[(&str, &str, u64)]) -> Sight {
+        let listed = listed.iter().map(|(name, description, gib)| Listed {
+            name: (*name).into(),
+            description: (*description).into(),
+            total: Some(gib * GIB),
+        });
+        Sight::new(Some(listed.collect()))
+    }
+
+    fn seen(sight: &Sight, sample: &Sample) -> Vec<(String, Mask)> {
+        let ground = sight.of(Ground::of(sample, |_| 0), sample);
+        ground.devices.into_iter().map(|room| (room.id.to_string(), room.mask)).collect()
+    }
+
+    fn named(name: &str) -> Mask {
+        Mask::Named(name.into())
+    }
+
+    #[test]
+    fn one_that_does_not_tell_or_was_built_for_them_is_shown_them_by_their_ids() {
+        let two = sample(vec![device(Kind::Nvidia, "GPU-0", 24), device(Kind::Nvidia, "GPU-1", 24)]);
+        let by_id = [("GPU-0".to_owned(), Mask::Cuda), ("GPU-1".to_owned(), Mask::Cuda)];
+        assert_eq!(seen(&Sight::default(), &two), by_id);
+        // A variable of the host may hide some of them: that is its owner's business.
+        assert_eq!(seen(&sight(&[("CUDA0", "NVIDIA RTX 4090", 24), ("Vulkan0", "NVIDIA RTX 4090", 24)]), &two), by_id);
+    }
+
+    #[test]
+    fn one_that_reaches_none_of_them_has_none() {
+        let both = sample(vec![device(Kind::Nvidia, "GPU-0", 24), device(Kind::Amd, "0000:03:00.0", 24)]);
+        assert_eq!(seen(&sight(&[]), &both), []);
+        assert_eq!(sight(&[]).blind_to(&both).count(), 2);
+        let rocm = sight(&[("ROCm0", "AMD Radeon RX 7900 XTX", 24)]);
+        assert_eq!(seen(&rocm, &both), [("0000:03:00.0".to_owned(), Mask::None)]);
+        assert_eq!(rocm.blind_to(&both).map(|device| &*device.id).collect::<Vec<_>>(), ["GPU-0"]);
+        let host = sample(vec![Sample::unread().host]);
+        assert_eq!(sight(&[]).blind_to(&host).count(), 0, "every engine reaches the host's memory");
+    }
+
+    #[test]
+    fn through_vulkan_they_go_by_its_names() {
+        let cards = sample(vec![
+            device(Kind::Nvidia, "GPU-0", 24),
+            device(Kind::Nvidia, "GPU-1", 80),
+            device(Kind::Nvidia, "GPU-2", 24),
+            device(Kind::Amd, "0000:03:00.0", 16),
+        ]);
+        let all = sight(&[
+            ("Vulkan0", "AMD Radeon RX 7800 XT (RADV NAVI32)", 16),
+            ("Vulkan1", "NVIDIA A100", 79),
+            ("Vulkan2", "NVIDIA GeForce RTX 4090", 24),
+            ("Vulkan3", "NVIDIA GeForce RTX 4090", 24),
+        ]);
+        let names: Vec<Mask> = seen(&all, &cards).into_iter().map(|(_, mask)| mask).collect();
+        assert_eq!(names, ["Vulkan2", "Vulkan1", "Vulkan3", "Vulkan0"].map(named));
+        let one = sample(vec![device(Kind::Nvidia, "GPU-2", 24)]);
+        assert_eq!(seen(&all, &one), [("GPU-2".to_owned(), Mask::None)], "nobody knows which of the two it is");
+    }
+}

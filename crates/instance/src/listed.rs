@@ -1,0 +1,58 @@
+//! The devices that an engine lists: what it was built for, and what its drivers let it reach.
+
+const MIB: u64 = 1 << 20;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The engine's own name for it, such as `CUDA0` or `Vulkan1`, which its `--device` takes.
+    pub name: String,
+    /// The product's name, as that driver has it.
+    pub description: String,
+    /// All of its memory, in bytes; drivers differ by some hundred MiB.
+    pub total: Option<u64>,
+}
+
+impl Listed {
+    /// Reads what `--list-devices` prints; `None` where that is no list.
+    pub(crate) fn parse(text: &str) -> Option<Vec<Listed>> {
+        let (_, list) = text.split_once("Available devices:")?;
+        let lines = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(": "));
+        Some(lines.map(|(name, rest)| Self::of(name, rest)).collect())
+    }
+
+    fn of(name: &str, rest: &str) -> Listed {
+        let (description, memory) = rest.rsplit_once(" (").unwrap_or((rest, ""));
+        let total = memory.split_once(" MiB").and_then(|(total, _)| total.parse::<u64>().ok()?.checked_mul(MIB));
+        Listed { name: name.to_owned(), description: description.to_owned(), total }
+    }
+
+    /// The engine's name without its number: `CUDA`, `ROCm`, `Vulkan`, `MTL`.
+    #[must_use]
+    pub fn backend(&self) -> &str {
+        self.name.trim_end_matches(|sign: char| sign.is_ascii_digit())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read() {
+        let text = "warning: something\nAvailable devices:\n  CUDA0: NVIDIA H200 (143771 MiB, 143260 MiB free)\n  \
+                    Vulkan1: AMD Radeon RX 7900 XTX (RADV NAVI31) (24560 MiB, 24000 MiB free)\n";
+        let [card, other] = Listed::parse(text).unwrap().try_into().unwrap();
+        assert_eq!((card.backend(), &*card.description, card.total), ("CUDA", "NVIDIA H200", Some(143_771 * MIB)));
+        assert_eq!((&*other.name, &*other.description), ("Vulkan1", "AMD Radeon RX 7900 XTX (RADV NAVI31)"));
+    }
+
+    #[test]
+    fn an_empty_list_is_another_thing_than_none() {
+        assert_eq!(Listed::parse("Available devices:\n  (none)\n"), Some(Vec::new()));
+        assert_eq!(Listed::parse("Available devices:\n"), Some(Vec::new()));
+        assert_eq!(Listed::parse("error: invalid argument: --list-devices\n"), None);
+        let odd = Listed::parse("Available devices:\n  CUDA0: a card (many MiB)\n  CUDA1: b\n").unwrap();
+        assert_eq!(odd.iter().map(|listed| listed.total).collect::<Vec<_>>(), [None, None]);
+    }
+}

@@ -1,0 +1,37 @@
+//! Engines that do not reach the cards as the driver names them, or not at all.
+
+use auxot_tests::Host;
+
+use crate::{asks, serving};
+
+#[tokio::test]
+async fn an_engine_that_was_not_built_for_the_cards_runs_its_models_in_host_memory_and_says_so() {
+    let mut host = Host::with_cards(&[24_000]);
+    host.model("alpha", 300, "");
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("GGML_FAKE_DEVICES", "")];
+    let (mut worker, mut link) = serving(&mut host, &settings).await;
+    let told = worker.line("the engine cannot use a device of this host").await;
+    assert!(told.contains("GPU-fake-0000"), "{told}");
+    let alpha = host.ready("alpha").await;
+    assert!(!alpha.has("--main-gpu") && !alpha.has("--n-gpu-layers"), "{alpha:?}");
+    asks(&mut link, "alpha").await;
+    // It is counted where it lies.
+    worker.line("place=\"host ").await;
+}
+
+#[tokio::test]
+async fn an_engine_that_reaches_them_through_vulkan_is_told_its_own_names() {
+    let mut host = Host::with_cards(&[8000, 24_000]);
+    host.model("alpha", 3000, "");
+    host.model("beta", 12_000, "");
+    // In its driver's order, which is not that of the slots.
+    let listed = "Vulkan0: NVIDIA large (24000 MiB, 24000 MiB free)|Vulkan1: NVIDIA small (8000 MiB, 8000 MiB free)";
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha,beta"), ("GGML_FAKE_DEVICES", listed)];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    for (name, device, card) in [("alpha", "Vulkan1", 0), ("beta", "Vulkan0", 1)] {
+        let start = host.ready(name).await;
+        assert_eq!((start.value("--device"), start.variable("CUDA_VISIBLE_DEVICES")), (device, None));
+        assert!(host.cards.held(card, start.0.pid).is_some_and(|held| held > 0), "{name} lies elsewhere");
+        asks(&mut link, name).await;
+    }
+}
