@@ -3,14 +3,20 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use nix::time::clock_getcpuclockid;
-use nix::unistd::Pid;
 
 /// Processor time of a process, all threads that are or were, to the nanosecond.
+#[cfg(target_os = "linux")]
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    use nix::time::clock_getcpuclockid;
+    use nix::unistd::Pid;
     let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?));
     let clock = clock.with_context(|| format!("cannot find the clock of process {pid}"))?;
     Ok(Duration::from(clock.now()?))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    anyhow::bail!("cannot read the clock of process {pid}: the benches run on Linux only")
 }
 
 /// Resident memory in MiB.

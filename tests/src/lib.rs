@@ -18,7 +18,8 @@
 //! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics; [`real`] knows where
 //!   the real engine is, and models that say exactly what they are made to say.
 //!
-//! Failure is a panic that shows the whole log: this crate is only ever linked into tests.
+//! Failure is a panic that shows the whole log: this crate is only ever linked into tests. They run on Linux, because
+//! who lives and what is held is read in `/proc`.
 
 #![allow(clippy::panic, reason = "a harness reports by panicking")]
 

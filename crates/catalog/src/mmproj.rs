@@ -81,7 +81,7 @@ pub(crate) fn pair(models: &mut [Model], projectors: &[Mmproj]) {
         .zip(&bases)
         .map(|(model, base)| {
             let beside = folder(&model.file);
-            let above = Some(folder(beside)).filter(|_| Name::parse(&file_name(beside)).key.is_empty());
+            let above = Name::parse(&file_name(beside)).key.is_empty().then(|| folder(beside));
             [Some(beside), above].into_iter().flatten().find_map(|place| {
                 let here = projectors.iter().filter(|projector| folder(&projector.path) == place);
                 let fitting = here.filter_map(|projector| {

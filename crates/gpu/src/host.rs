@@ -50,8 +50,11 @@ fn narrow(device: &mut Device, config: &Config) {
     device.processes = children(&config.proc_root).into_iter().map(|pid| host_use(&config.proc_root, pid)).collect();
 }
 
+/// Tells what our children hold.
 #[cfg(not(target_os = "linux"))]
-fn narrow(_: &mut Device, _: &Config) {}
+fn narrow(device: &mut Device, _: &Config) {
+    device.processes = crate::process::held_by_children(std::process::id());
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,9 @@
 //! What one process holds of the host's memory, and which processes are our children.
 
+#[cfg(any(test, not(target_os = "linux")))]
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
+#[cfg(any(test, not(target_os = "linux")))]
 use crate::device::ProcessUse;
 
 /// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is gone.
@@ -25,6 +27,7 @@ pub fn host_use(pid: u32) -> ProcessUse {
 }
 
 /// What the children of a process hold of the host's memory, where no folder tells who they are: all processes are walked.
+#[cfg(any(test, not(target_os = "linux")))]
 pub(crate) fn held_by_children(parent: u32) -> Vec<ProcessUse> {
     let Ok(mut system) = System::new() else { return Vec::new() };
     let memory = ProcessRefreshKind::nothing().with_memory().without_tasks();

@@ -12,7 +12,6 @@ use crate::config::Config;
 use crate::device::{Device, Sample};
 use crate::host::Host;
 use crate::inventory::{Inventory, allowed, wants_host};
-use crate::process::held_by_children;
 use crate::refresh::Refresh;
 use crate::strangers::{Change, Strangers, knows_ours};
 use crate::unified;
@@ -128,7 +127,7 @@ impl Looker {
         // A constant and not an attribute, so that all of it is compiled everywhere. With other processors Apple built in
         // other GPUs, of which nothing is known.
         if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
-            found.push(unified::device(&host, held_by_children(std::process::id())));
+            found.push(unified::device(&host, host.processes.clone()));
         }
         let gpus = self.inventory.settle(found);
         let any = !gpus.is_empty();

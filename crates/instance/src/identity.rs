@@ -3,14 +3,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, getpgid};
 use serde::{Deserialize, Serialize};
+
+use crate::system::{self, Birth, Hold};
 
 /// The identity of a child, as written down beside its socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
     pid: u32,
-    /// Clock ticks from boot to its start; with the boot this makes the pid unique.
+    /// Its start, counted from the boot; or from 1970 where no boot is told. This makes the pid unique.
     start_time: u64,
     boot_id: String,
     exe: PathBuf,
@@ -18,21 +22,9 @@ pub(crate) struct Record {
 
 impl Record {
     /// Reads the identity of a living process; `None` if it is gone or this system cannot tell.
-    #[cfg(target_os = "linux")]
     pub(crate) fn of(pid: u32) -> Option<Record> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        Some(Record {
-            pid,
-            start_time: start_time(&stat)?,
-            boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned(),
-            exe: std::fs::read_link(format!("/proc/{pid}/exe")).ok()?,
-        })
-    }
-
-    /// This system does not tell enough to be sure, so nothing is ever recognised.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn of(_pid: u32) -> Option<Record> {
-        None
+        let Birth { start_time, boot_id, exe } = system::birth(pid)?;
+        Some(Record { pid, start_time, boot_id, exe })
     }
 
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
@@ -44,51 +36,26 @@ impl Record {
     }
 
     /// Ends the group of the recorded process if it still is that very process. Returns whether it was.
-    #[cfg(target_os = "linux")]
     pub(crate) fn end(&self) -> bool {
-        use nix::sys::signal::{Signal, killpg};
-        use nix::unistd::{Pid, getpgid};
         let Ok(raw) = i32::try_from(self.pid) else { return false };
         let pid = Pid::from_raw(raw);
-        let Some(target) = rustix::process::Pid::from_raw(raw) else { return false };
-        // The descriptor comes first: it stays with the process that is looked at next, so the KILL through it cannot
-        // reach anybody who got the number later.
-        let Ok(held) = rustix::process::pidfd_open(target, rustix::process::PidfdFlags::empty()) else {
-            return false;
-        };
+        // The hold comes first: where it stays with the process that is looked at next, the KILL through it cannot reach
+        // anybody who got the number later.
+        let Some(held) = Hold::of(pid) else { return false };
         if Record::of(self.pid).as_ref() != Some(self) {
             return false;
         }
         if getpgid(Some(pid)) == Ok(pid) {
             let _gone_meanwhile = killpg(pid, Signal::SIGKILL);
         }
-        let _gone_meanwhile = rustix::process::pidfd_send_signal(&held, rustix::process::Signal::KILL);
+        held.kill();
         true
     }
-
-    /// Nothing is recognised here, so nothing is ended.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn end(&self) -> bool {
-        false
-    }
 }
 
-/// Field 22 of `/proc/PID/stat`. The second field is the name in brackets, which may itself hold brackets and blanks.
-#[cfg(target_os = "linux")]
-fn start_time(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
-        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99 100";
-        assert_eq!(start_time(stat), Some(4242));
-    }
 
     #[test]
     fn a_record_survives_the_file_and_knows_itself() {

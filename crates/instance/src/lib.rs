@@ -21,9 +21,10 @@
 //!
 //! Before a load its memory can be asked of the engine's `dry_run`, where it has one.
 //!
-//! No process outlives us: each is alone in its group, so that a signal reaches all it started; the kernel kills it
-//! when the spawner thread ends; its standard input ends with us; and its identity is written down beside its socket,
-//! for the next worker to end it if all of that failed.
+//! No process outlives us: each is alone in its group, so that a signal reaches all it started; Linux kills it when the
+//! spawner thread ends; its standard input ends with us, at which an engine ends by itself once it has loaded; and its
+//! identity is written down beside its socket, for the next worker to end it if all of that failed. On macOS, where the
+//! kernel does not see to it, an engine that is stuck when its worker is killed stays until the next worker starts.
 //!
 //! Read on in `lifecycle`, then `driver`, then `process`.
 
@@ -50,6 +51,7 @@ pub mod scripted;
 mod spawner;
 mod spec;
 mod status;
+mod system;
 mod usage;
 
 pub use auxot_llama::Endpoint;

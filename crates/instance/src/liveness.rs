@@ -178,16 +178,5 @@ impl<C: Fn() -> Option<Duration>> Watch<'_, C> {
     }
 }
 
-/// The processor time that a process has used; `None` where the system does not tell.
-pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in brackets that may hold anything, so the fields are counted from its end.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let mut ticks = || fields.next()?.parse::<u64>().ok();
-    let ticks = ticks()? + ticks()?;
-    // One tick is 10 ms: USER_HZ is 100 wherever Linux runs.
-    Some(Duration::from_millis(ticks * 10))
-}
-
 #[cfg(test)]
 mod tests;

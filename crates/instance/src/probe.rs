@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::debug;
 
 use crate::output::{Ring, Told};
+use crate::system::bytes_read;
 
 /// First pause between two looks at a loading child: a tiny model is ready after 20 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -89,13 +90,6 @@ impl Activity {
             }
         }
     }
-}
-
-/// What the process has read so far, through `read` and through mapped pages that came from a disk.
-fn bytes_read(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-    Some(field("rchar:")?.wrapping_add(field("read_bytes:")?))
 }
 
 #[cfg(test)]

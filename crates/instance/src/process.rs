@@ -29,6 +29,7 @@ use crate::probe::{self, Activity};
 use crate::spawner::{Child, Files};
 use crate::spec::Spec;
 use crate::status::Ready;
+use crate::system;
 use crate::usage::Usage;
 
 /// Lines of an exit report.
@@ -266,7 +267,7 @@ impl Running {
                     stall: config.liveness_stall,
                 };
                 let pid = self.child.pid();
-                let cpu = move || liveness::cpu_time(pid);
+                let cpu = move || system::cpu_time(pid);
                 Watch::Pulse(Box::pin(async move { liveness::until_lost(&control, &usage, cpu, pulse).await }))
             }
         };

@@ -19,6 +19,7 @@ pub(crate) struct Post {
 
 /// What has happened to a name in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux tells"))]
 pub(crate) enum What {
     /// It was made: a folder, a link, or a file that somebody is about to write.
     Made,

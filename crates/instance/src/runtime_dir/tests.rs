@@ -89,7 +89,7 @@ fn a_record_whose_number_was_given_to_somebody_else_ends_nobody() {
     let dead = base.join("w-dead");
     std::fs::create_dir(&dead).unwrap();
     let mut strangers = vec![];
-    let own = std::fs::read_link("/proc/self/exe").unwrap();
+    let own = std::env::current_exe().unwrap();
     for forge in [
         // The number was used again: the same program, started at another time.
         |record: &mut Value, _: &Path| record["start_time"] = (record["start_time"].as_u64().unwrap() - 1).into(),

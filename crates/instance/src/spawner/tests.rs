@@ -1,7 +1,6 @@
 //! Real processes: their groups, their pipes, their files.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -67,6 +66,7 @@ async fn standard_input_is_a_pipe_that_ends_with_us() {
     assert_eq!(child.wait().await.unwrap().code(), Some(4));
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_child_inherits_no_core_no_blocked_signal_and_a_private_umask() {
     let spawner = Spawner::start().unwrap();
@@ -89,12 +89,13 @@ async fn a_child_that_aborts_leaves_no_core() {
     assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_kernel_is_told_to_end_a_child_with_the_spawner() {
     let spawner = Spawner::start().unwrap();
     let mut child = spawn(&spawner, shell("exec sleep 600")).await;
     drop(spawner);
-    let status = tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
+    let status = tokio::time::timeout(std::time::Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
 }
 

@@ -1,0 +1,50 @@
+//! What `sysinfo` tells of a process, on systems without `/proc`.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+
+use super::Birth;
+
+/// When and from what a process was started; `None` if it is gone.
+pub(crate) fn birth(pid: u32) -> Option<Birth> {
+    let start_and_exe = |process: &sysinfo::Process| (process.start_time(), process.exe().map(Into::into));
+    let (start_time, exe) = ask(pid, ProcessRefreshKind::nothing().with_exe(UpdateKind::Always), start_and_exe)?;
+    // Zero is sysinfo's word for a reading that failed.
+    (start_time > 0).then_some(Birth { start_time, boot_id: String::new(), exe: exe? })
+}
+
+/// The processor time that a process has used.
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    ask(pid, ProcessRefreshKind::nothing().with_cpu(), |process| process.accumulated_cpu_time())
+        .map(Duration::from_millis)
+}
+
+/// What a process has read from disks so far, in bytes.
+pub(crate) fn bytes_read(pid: u32) -> Option<u64> {
+    ask(pid, ProcessRefreshKind::nothing().with_disk_usage(), |process| process.disk_usage().total_read_bytes)
+}
+
+fn ask<T>(pid: u32, what: ProcessRefreshKind, answer: impl Fn(&sysinfo::Process) -> T) -> Option<T> {
+    let mut system = System::new().ok()?;
+    let pid = Pid::from_u32(pid);
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what.without_tasks());
+    system.process(pid).map(answer)
+}
+
+/// One process, by its number only. Between a look at it and a signal lie microseconds, and numbers are given out in turn.
+#[derive(Debug)]
+pub(crate) struct Hold(nix::unistd::Pid);
+
+impl Hold {
+    pub(crate) fn of(pid: nix::unistd::Pid) -> Option<Hold> {
+        // Zero and below are groups.
+        (pid.as_raw() > 0 && kill(pid, None).is_ok()).then_some(Hold(pid))
+    }
+
+    /// Kills it, unless it has ended meanwhile.
+    pub(crate) fn kill(&self) {
+        let _gone_meanwhile = kill(self.0, Signal::SIGKILL);
+    }
+}

@@ -1,0 +1,59 @@
+//! Files below `/proc`, read in microseconds; no other process is looked at.
+
+use std::fs::{read_link, read_to_string};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::Birth;
+
+/// When and from what a process was started; `None` if it is gone.
+pub(crate) fn birth(pid: u32) -> Option<Birth> {
+    Some(Birth {
+        start_time: field(&stat(pid)?, 22)?,
+        boot_id: read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned(),
+        exe: read_link(format!("/proc/{pid}/exe")).ok()?,
+    })
+}
+
+/// The processor time that a process has used.
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = stat(pid)?;
+    let ticks = field(&stat, 14)? + field(&stat, 15)?;
+    // One tick is 10 ms: USER_HZ is 100 wherever Linux runs.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+/// What a process has read so far, in bytes: through `read`, and through mapped pages that came from a disk.
+pub(crate) fn bytes_read(pid: u32) -> Option<u64> {
+    let text = read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    Some(field("rchar:")?.wrapping_add(field("read_bytes:")?))
+}
+
+/// One process, and nobody who gets its number later.
+#[derive(Debug)]
+pub(crate) struct Hold(OwnedFd);
+
+impl Hold {
+    pub(crate) fn of(pid: nix::unistd::Pid) -> Option<Hold> {
+        pidfd_open(Pid::from_raw(pid.as_raw())?, PidfdFlags::empty()).ok().map(Hold)
+    }
+
+    /// Kills it, unless it has ended meanwhile.
+    pub(crate) fn kill(&self) {
+        let _gone_meanwhile = pidfd_send_signal(&self.0, Signal::KILL);
+    }
+}
+
+fn stat(pid: u32) -> Option<String> {
+    read_to_string(format!("/proc/{pid}/stat")).ok()
+}
+
+/// A field by the number that `proc(5)` gives it, 4 or more. The second is the name in brackets, which may itself hold
+/// brackets and blanks, so the fields are counted from its end.
+pub(super) fn field(stat: &str, number: usize) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(number - 3)?.parse().ok()
+}

@@ -1,0 +1,81 @@
+//! Each way to ask tells the same of a process that works, and nothing of one that is not there.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const NOBODY: u32 = u32::MAX;
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn processor_time_grows_with_work(cpu_time: fn(u32) -> Option<Duration>) {
+    let me = std::process::id();
+    let (before, begun) = (cpu_time(me).unwrap(), Instant::now());
+    while cpu_time(me).unwrap() < before + Duration::from_millis(30) {
+        assert!(begun.elapsed() < DEADLINE);
+    }
+    assert_eq!(cpu_time(NOBODY), None);
+}
+
+fn a_birth_is_one_process_own(birth: fn(u32) -> Option<Birth>) {
+    let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let (me, other) = (birth(std::process::id()).unwrap(), birth(child.id()).unwrap());
+    assert_eq!(birth(child.id()), Some(other.clone()));
+    assert_ne!(me.exe, other.exe);
+    assert!(me.start_time <= other.start_time && me.start_time > 0);
+    assert_eq!(birth(NOBODY), None);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn processor_time_grows_as_a_process_works() {
+    processor_time_grows_with_work(cpu_time);
+    #[cfg(target_os = "linux")]
+    processor_time_grows_with_work(elsewhere::cpu_time);
+}
+
+#[test]
+fn a_process_has_one_birth() {
+    a_birth_is_one_process_own(birth);
+    #[cfg(target_os = "linux")]
+    a_birth_is_one_process_own(elsewhere::birth);
+}
+
+#[test]
+fn what_is_read_is_known_or_not_but_never_of_nobody() {
+    assert!(bytes_read(std::process::id()).is_some());
+    assert_eq!(bytes_read(NOBODY), None);
+    #[cfg(target_os = "linux")]
+    {
+        assert!(elsewhere::bytes_read(std::process::id()).is_some());
+        assert_eq!(elsewhere::bytes_read(NOBODY), None);
+    }
+}
+
+#[test]
+fn who_is_held_is_who_is_killed() {
+    let sleeper = || std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let number = |child: &std::process::Child| nix::unistd::Pid::from_raw(child.id().cast_signed());
+    let mut child = sleeper();
+    Hold::of(number(&child)).unwrap().kill();
+    assert!(!child.wait().unwrap().success());
+    assert!(Hold::of(number(&child)).is_none(), "it is gone");
+    assert!(Hold::of(nix::unistd::Pid::from_raw(0)).is_none());
+    #[cfg(target_os = "linux")]
+    {
+        let mut child = sleeper();
+        elsewhere::Hold::of(number(&child)).unwrap().kill();
+        assert!(!child.wait().unwrap().success());
+        assert!(
+            elsewhere::Hold::of(number(&child)).is_none()
+                && elsewhere::Hold::of(nix::unistd::Pid::from_raw(0)).is_none()
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_with_brackets_does_not_shift_the_fields() {
+    let stat = "7 (a) b (c)) S 1 7 7 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99 100";
+    assert_eq!((linux::field(stat, 4), linux::field(stat, 22)), (Some(1), Some(4242)));
+}
