@@ -61,7 +61,7 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// What our engines are started with: so many slots of so many tokens, and the engine's defaults.
+    /// What our engines are started with where nobody says otherwise: so many slots of so many tokens.
     #[must_use]
     pub fn new(slots: u32, ctx: u32) -> Self {
         let (keys, values) = (KvType::F16, KvType::F16);
