@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// How far the expected may be from what was taken, as a part of that.
 const ALLOWED: f64 = 0.05;
 /// The large one and one of the small ones fit into it, with vocabulary and slots.
-const LIMIT: &str = "415MiB";
+const LIMIT: &str = "425MiB";
 const ERROR: &str = "auxot_worker_memory_estimate_error_ratio";
 /// Without copies of weights for one kind of processor, so that what is held is what counts.
 const PLAIN: (&str, &str) = ("AUXOT_ENGINE__EXTRA_ARGS", "--no-repack");
@@ -110,7 +110,7 @@ async fn under_a_small_budget_one_goes_for_another() {
         // Who has gone depends on how long each took to load.
         assert!(living.len() <= 2 && names(&living).contains(&asked), "{living:?} after {asked}");
         let held: u64 = living.iter().filter_map(|(_, pid)| auxot_gpu::host_use(*pid).bytes).sum();
-        assert!(held <= 415 << 20, "{living:?} hold {held} bytes");
+        assert!(held <= 425 << 20, "{living:?} hold {held} bytes");
     }
 }
 

@@ -68,6 +68,7 @@ async fn start_with(scratch: &Scratch, model: &Path, ask: &Ask, arguments: &[&st
     command.args(arguments);
     command.arg("--ctx-size").arg((ask.ctx * ask.slots).to_string()).arg("--parallel").arg(ask.slots.to_string());
     command.args(["--cache-type-k", ask.keys.name(), "--cache-type-v", ask.values.name()]);
+    command.args(["--ctx-checkpoints", &ask.checkpoints.to_string(), "--checkpoint-min-step", "8192"]);
     if ask.embedding {
         let batch = ask.batch.to_string();
         command.args(["--embeddings", "--batch-size", &batch, "--ubatch-size", &batch]);
@@ -123,20 +124,22 @@ async fn check(files: Vec<PathBuf>, asks: &[(&str, Ask)]) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Tokens without meaning, so many of them.
-fn prompt(tokens: u32) -> Value {
+/// Tokens without meaning, so many of them. Some are what messages begin with in the real model, where that is told.
+fn prompt(slot: u32, tokens: u32, messages: &Value) -> Value {
     let tokens: Vec<u32> = (0..tokens).map(|at| 5 + at * 7 % 240).collect();
-    serde_json::json!({"prompt": tokens, "n_predict": 4})
+    serde_json::json!({"prompt": tokens, "n_predict": 4, "id_slot": slot, "message_delimiters": messages})
 }
 
-/// What a process holds once each of its slots has had a long prompt.
+/// What a process holds once each of its slots has had a conversation that fills it. It begins with a prompt as long as a
+/// window, so that the copy which stays of it is a whole one.
 async fn resident_after_work(model: &Path, ask: &Ask) -> u64 {
     let scratch = Scratch::new();
     let engine = start(&scratch, model, ask).await;
     for slot in 0..ask.slots {
-        let mut body = prompt(ask.ctx - 16);
-        body["id_slot"] = slot.into();
-        http::post_unix(&scratch.join("engine.sock"), "/completion", &body.to_string()).await.unwrap();
+        let messages = serde_json::json!([{"role": "user", "delimiter": "<start_of_turn>"}]);
+        for body in [prompt(slot, 515, &Value::Null), prompt(slot, ask.ctx - 16, &messages)] {
+            http::post_unix(&scratch.join("engine.sock"), "/completion", &body.to_string()).await.unwrap();
+        }
     }
     auxot_gpu::host_use(engine.pid()).bytes.unwrap()
 }

@@ -15,7 +15,7 @@
 //! | 11 | settings of the host leak in | a scrubbed environment, an empty configuration (`instance::command`) |
 //! | 12 | flags that newer builds refuse | only flags of `--help`, and none of those |
 //! | 13 | encoders abort without `--embeddings` | the header tells what a model is for (`catalog::kind`) |
-//! | 14 | 8 GiB of host memory for prompts | `--cache-ram` |
+//! | 14 | 8 GiB of host memory for prompts | `--cache-ram`, `--ctx-checkpoints` |
 //! | 15 | a socket file stays and stops the next start | a fresh path for each life, removed before it (`instance::spawner`) |
 //! | 16 | engines outlive who started them | see the crate `instance`: death signal, stdin, record and sweep |
 //! | 17 | of several names the first in the alphabet is told | exactly one `--alias` |

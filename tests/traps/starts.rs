@@ -79,6 +79,7 @@ async fn trap_13_an_encoder_is_started_as_one() {
 async fn trap_14_the_memory_for_prompts_is_bounded() {
     assert_eq!(served("", &[]).await.start.number("--cache-ram"), 1024);
     assert_eq!(served("", &[("AUXOT_ENGINE__CACHE_RAM", "64MiB")]).await.start.number("--cache-ram"), 64);
+    assert_eq!(served("", &[("AUXOT_ENGINE__CTX_CHECKPOINTS", "2")]).await.start.number("--ctx-checkpoints"), 2);
 }
 
 #[tokio::test]

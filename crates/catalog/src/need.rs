@@ -8,7 +8,8 @@
 //! * **compute**: the intermediate results of one batch, as the engine's allocator packs them ([`graph`]);
 //! * **logits**: one row of the vocabulary for each slot.
 //!
-//! Beside them the engine's process takes host memory for itself ([`process`]): program, vocabulary, slots. What it keeps of
+//! Beside them the engine's process takes host memory for itself ([`process`]): program, vocabulary, slots and what it may
+//! keep of their conversations. What it keeps of
 //! earlier prompts (`engine.cache_ram`) is no part of this: it grows with the traffic, up to what the operator allows, and a
 //! model needs none of it. Neither is the second copy of quantised weights that it makes for some processors: what it is made
 //! from is not needed any more, so that weights count once. The driver's own memory for a process depends on the device and not on the model.
@@ -55,20 +56,29 @@ pub struct Ask {
     pub embedding: bool,
     /// Whether attention is computed without writing down all scores. The engine's default wherever it can.
     pub flash: bool,
+    /// So many copies of windows and states the engine may keep of each slot: `engine.ctx_checkpoints`.
+    pub checkpoints: u32,
 }
 
 impl Ask {
-    /// What our engines are started with: so many slots of so many tokens, and the engine's defaults.
+    /// What our engines are started with where nobody says otherwise: so many slots of so many tokens.
     #[must_use]
     pub fn new(slots: u32, ctx: u32) -> Self {
         let (keys, values) = (KvType::F16, KvType::F16);
-        Self { ctx, slots: slots.max(1), keys, values, batch: 512, embedding: false, flash: true }
+        Self { ctx, slots: slots.max(1), keys, values, batch: 512, embedding: false, flash: true, checkpoints: 8 }
     }
 
     /// The same for embeddings, where the batch is as long as the context.
     #[must_use]
     pub fn embedding(slots: u32, ctx: u32) -> Self {
         Self { batch: ctx, embedding: true, ..Self::new(slots, ctx) }
+    }
+
+    /// The same in another size.
+    #[must_use]
+    pub fn resized(self, slots: u32, ctx: u32) -> Self {
+        let batch = if self.embedding { ctx } else { self.batch };
+        Self { ctx, slots: slots.max(1), batch, ..self }
     }
 
     /// Tokens that are computed at once: a batch is never longer than all slots together.
@@ -85,10 +95,11 @@ impl Ask {
 /// In words, as it is remembered beside what a model really took.
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ctx, slots, keys, values, batch, embedding, flash } = self;
+        let Self { ctx, slots, keys, values, batch, embedding, flash, checkpoints } = self;
         write!(f, "{slots} x {ctx} tokens, keys {keys}, values {values}, batch {batch}")?;
         f.write_str(if *embedding { ", embeddings" } else { "" })?;
-        f.write_str(if *flash { "" } else { ", scores written down" })
+        f.write_str(if *flash { "" } else { ", scores written down" })?;
+        write!(f, ", {checkpoints} checkpoints")
     }
 }
 

@@ -107,8 +107,8 @@ impl Shared {
         let Some(id) = judge.seats.get(&seat).copied() else { return Vec::new() };
         let Judge { members, admission, .. } = judge;
         let Some(member) = members.get_mut(&id) else { return Vec::new() };
-        let (model, kv_type) = (&member.model, member.plan.kv_type());
-        if !member.plan.dial.reckon(|size| admission.could_hold(seat, need(model, *size, kv_type))) {
+        let (model, ask) = (&member.model, member.plan.ask);
+        if !member.plan.dial.reckon(|size| admission.could_hold(seat, need(model, &ask, *size))) {
             if member.misfit.replace(misfit.clone()).is_none() {
                 warn!(model = member.name(), reason = %misfit, "model does not fit in any size");
             }

@@ -52,7 +52,7 @@ impl Shared {
         judge.work.push(Work::Learn);
         let is_leaving = matches!(judge.admission.life(member.seat), Life::Leaving { .. });
         let model = &member.model;
-        let needs = need(model, crate::plan::size_of(&engine.spec), member.plan.kv_type());
+        let needs = need(model, &member.plan.ask, crate::plan::size_of(&engine.spec));
         let after = match outcome {
             _ if is_leaving || judge.door == Door::Closed => Some(engine.after.unwrap_or(After::Rest)),
             Some(Ok(outlay)) => engine.is_corrected_by(&outlay, &needs, &self.experience).then_some(After::Anew),

@@ -1,6 +1,6 @@
 //! What a model is to run as: the size that is wanted, and the search for the one that fits.
 
-use auxot_catalog::KvType;
+use auxot_catalog::Ask;
 use auxot_instance::Spec;
 
 use crate::dial::{Dial, Size};
@@ -10,6 +10,8 @@ use crate::remembered::Key;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     wanted: Spec,
+    /// The same as far as it decides about memory.
+    pub(crate) ask: Ask,
     pub(crate) dial: Dial,
     /// The question that a size on disk answers.
     pub(crate) key: Key,
@@ -17,20 +19,15 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// A plan for what is wanted, that begins with the size found in an earlier run.
-    pub(crate) fn new(wanted: Spec, key: Key, found: Option<Size>) -> Self {
+    pub(crate) fn new(wanted: Spec, ask: Ask, key: Key, found: Option<Size>) -> Self {
         let size = size_of(&wanted);
         let dial = found.map_or_else(|| Dial::new(size), |found| Dial::known(size, found));
-        Self { wanted, dial, key }
+        Self { wanted, ask, dial, key }
     }
 
     /// Whether it is for the same thing.
     pub(crate) fn is_for(&self, other: &Plan) -> bool {
         self.wanted == other.wanted && self.key == other.key
-    }
-
-    /// How its cache is stored, if the operator says so.
-    pub(crate) fn kv_type(&self) -> Option<KvType> {
-        self.wanted.kv_type.as_deref().and_then(|name| name.parse().ok())
     }
 
     /// What to start next.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::{Ask, KvType, Layer, Model, Need};
+use auxot_catalog::{Ask, Layer, Model, Need};
 use auxot_instance::GpuLayers;
 use tracing::warn;
 
@@ -25,7 +25,7 @@ impl Shared {
     fn profile(&self, judge: &Judge, id: MemberId) -> Profile {
         let member = &judge.members[&id];
         let size = member.plan.dial.size();
-        let need = Arc::new(need(&member.model, size, member.plan.kv_type()));
+        let need = Arc::new(need(&member.model, &member.plan.ask, size));
         let own = self.config_of(judge, &member.model);
         Profile {
             pin: own.pin,
@@ -49,7 +49,7 @@ impl Shared {
     pub(crate) fn subject(&self, judge: &Judge, id: MemberId) -> Option<Subject> {
         let member = &judge.members[&id];
         let identity = judge.shelf.catalog.identity(&member.model)?;
-        let ask = ask(&member.model, member.plan.dial.size(), member.plan.kv_type());
+        let ask = sized(&member.plan.ask, member.plan.dial.size());
         let arguments = [&self.orders().engine.extra_args[..], &member.plan.spec().extra_args].concat();
         Some(Subject { file: member.model.file.clone(), identity, ask, arguments, build: self.engines.build() })
     }
@@ -70,17 +70,15 @@ pub(crate) fn with_layers(rules: &Rules, layers: GpuLayers) -> Rules {
 }
 
 /// What a model needs in a size. Where its header does not tell, its weights and a guess: unknown is not zero.
-pub(crate) fn need(model: &Model, size: Size, kv_type: Option<KvType>) -> Need {
-    model.need(&ask(model, size, kv_type)).unwrap_or_else(|unknown| {
+pub(crate) fn need(model: &Model, ask: &Ask, size: Size) -> Need {
+    model.need(&sized(ask, size)).unwrap_or_else(|unknown| {
         warn!(model = %model.name, %unknown, "the memory that it needs is a guess");
         guess(model)
     })
 }
 
-fn ask(model: &Model, size: Size, kv_type: Option<KvType>) -> Ask {
-    let ask = model.ask(size.slots, size.ctx);
-    let (keys, values) = kv_type.map_or((ask.keys, ask.values), |kv_type| (kv_type, kv_type));
-    Ask { keys, values, ..ask }
+fn sized(ask: &Ask, size: Size) -> Ask {
+    ask.resized(size.slots, size.ctx)
 }
 
 fn guess(model: &Model) -> Need {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use auxot_catalog::Model;
+use auxot_catalog::{Ask, Model};
 use auxot_instance::Spec;
 use tracing::{error, info};
 
@@ -110,7 +110,7 @@ impl Shared {
             let plan = self.plan(judge, model, wish);
             let spec = plan.spec();
             info!(model = %model.name, slots = spec.slots, ctx_per_slot = spec.ctx_per_slot, file = %model.file.display(), "model enrolled");
-            let need = Arc::new(need(model, plan.dial.size(), plan.kv_type()));
+            let need = Arc::new(need(model, &plan.ask, plan.dial.size()));
             let seat = judge.admission.add(Profile::new(model.name.as_str(), need));
             let id = judge.add(Member::new(Arc::new(model.clone()), tenure, plan, seat));
             self.reprofile(judge, id);
@@ -142,6 +142,9 @@ impl Shared {
         let engine = &self.orders().engine;
         let operator = Sizing { slots: own.slots.or(engine.slots), ctx_size: own.ctx_size.or(engine.ctx_size) };
         let (slots, ctx_per_slot) = size(operator, wish, model.ctx_train);
+        let kv_type = own.kv_type.unwrap_or_default();
+        let usual = Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx_per_slot) };
+        let ask = Ask { checkpoints: engine.ctx_checkpoints, ..usual };
         let wanted = Spec {
             model: model.name.clone(),
             file: model.file.clone(),
@@ -163,7 +166,7 @@ impl Shared {
         let bounds = format!("devices {:?} layers {:?}", own.devices, own.gpu_layers.unwrap_or(engine.gpu_layers));
         let key = Key::new(files, format!("{} {bounds}", self.engines.line(&wanted)), devices);
         let found = self.remembered.recall(&key, SystemTime::now());
-        Plan::new(wanted, key, found)
+        Plan::new(wanted, ask, key, found)
     }
 
     /// Brings a member to the size that a wish asks for, if it has another.

@@ -122,8 +122,8 @@ impl Shared {
         let (seat, tenure) = (member.seat, member.tenure);
         let leaving = tenure == Tenure::Leaving;
         if after == After::Again {
-            let (model, kv_type) = (&member.model, member.plan.kv_type());
-            member.plan.dial.estimate(|size| admission.could_hold(seat, need(model, *size, kv_type)));
+            let (model, ask) = (&member.model, member.plan.ask);
+            member.plan.dial.estimate(|size| admission.could_hold(seat, need(model, &ask, *size)));
         }
         if !leaving {
             if after == After::Rest {

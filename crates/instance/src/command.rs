@@ -21,6 +21,10 @@ const DEFAULT_CTX: u32 = 4096;
 /// The same for embeddings, whose inputs are short and whose buffers grow with it.
 const DEFAULT_EMBEDDING_CTX: u32 = 512;
 
+/// Tokens between two checkpoints of a conversation: closer together, it would soon give up the oldest, which is where other
+/// conversations go their own ways. What a model is computed to need counts on it.
+const CHECKPOINTS_APART: u32 = 8192;
+
 /// Where the engine is told to listen.
 #[derive(Debug)]
 pub(crate) enum Listen {
@@ -75,6 +79,9 @@ fn capacity(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     // Each connection holds a thread; without spare ones a busy engine stops answering health questions.
     line.known_pair("--threads-http", spec.slots.max(1).saturating_add(config.threads_http_spare).to_string());
     line.known_pair("--cache-ram", (config.cache_ram.as_u64() >> 20).to_string());
+    // Of a large model with windows each is some hundred MiB, for every slot: the engine's 32 would be more than the model.
+    line.known_pair("--ctx-checkpoints", config.ctx_checkpoints.to_string());
+    line.known_pair("--checkpoint-min-step", CHECKPOINTS_APART.to_string());
 }
 
 fn size(line: &mut Line<'_>, spec: &Spec, config: &Config) {

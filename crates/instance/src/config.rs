@@ -24,6 +24,8 @@ pub struct Config {
     pub threads: Option<u32>,
     /// Host memory that one engine may use to keep the state of earlier prompts.
     pub cache_ram: ByteSize,
+    /// Copies of windowed and recurrent layers that one engine may keep of each slot, in host memory.
+    pub ctx_checkpoints: u32,
     /// Whether the engine's own dry run is asked what a model would take, where it has one.
     pub dry_run: bool,
     /// HTTP threads of the engine beyond one for each slot, for questions and connections that wait.
@@ -83,6 +85,7 @@ impl Default for Config {
             gpu_layers: GpuLayers::Auto,
             threads: None,
             cache_ram: ByteSize::mib(1024),
+            ctx_checkpoints: 8,
             dry_run: true,
             threads_http_spare: 16,
             ping_interval: Duration::from_secs(10),

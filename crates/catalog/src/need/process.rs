@@ -8,6 +8,8 @@
 //!   the longer the words, and Gemma's 173; those with merges 107 more for each.
 //! * [`SLOT`] and [`TOKEN`]: each slot that has had a prompt as long as its context added 0.35 MiB for 2,048 tokens, 1.1 MiB for
 //!   8,192 and some 4 MiB for 32,768: its thread, its sampler, its tokens and what the request was read into.
+//! * [`copies`]: a conversation of many turns left as many copies of the window as are counted, of 7.5 MiB each with Gemma 3
+//!   270M; a model without windows and states left none.
 
 use super::cache;
 use super::shape::{Memory, Shape};
@@ -20,9 +22,11 @@ const WORD: u64 = 170;
 const MERGE: u64 = 107;
 const SLOT: u64 = 100 << 10;
 const TOKEN: u64 = 130;
-/// So many copies of windows and states are kept for a slot after a prompt that is longer than a batch, so that another
-/// prompt with the same beginning need not begin anew. A long conversation leaves more.
-const COPIES: u64 = 2;
+/// Copies of the newest prompt that the engine makes wherever others are: where its last message begins, and twice close to
+/// its end.
+const NEWEST: u64 = 3;
+/// All others are more than so many tokens apart, as our engines are told (`--checkpoint-min-step`).
+const APART: u64 = 8192;
 
 /// What there is before any job.
 pub(super) fn at_rest(header: &Gguf, shape: &Shape) -> u64 {
@@ -38,9 +42,17 @@ pub(super) fn at_rest(header: &Gguf, shape: &Shape) -> u64 {
 pub(super) fn of_slots(shape: &Shape, ask: &Ask) -> u64 {
     let copied: u64 = shape.layers.iter().map(|layer| copy(layer.memory, shape, ask)).fold(0, u64::saturating_add);
     let used = SLOT + u64::from(ask.ctx) * TOKEN;
-    bounded(used.saturating_add(copied.saturating_mul(COPIES)).saturating_mul(u64::from(ask.slots)))
+    bounded(used.saturating_add(copied.saturating_mul(copies(ask))).saturating_mul(u64::from(ask.slots)))
 }
 
+/// So many copies of windows and states are kept of a slot at most, so that another prompt with the same beginning need not
+/// begin anew: they lie at different tokens of its context.
+fn copies(ask: &Ask) -> u64 {
+    let others = u64::from(ask.ctx).div_ceil(APART + 1);
+    (others + NEWEST).min(u64::from(ask.checkpoints))
+}
+
+/// One copy of what a layer would have to compute anew.
 fn copy(memory: Memory, shape: &Shape, ask: &Ask) -> u64 {
     match memory {
         Memory::Window { keys, values } => {

@@ -169,12 +169,24 @@ fn a_process_has_a_vocabulary_and_slots_have_copies_of_windows() {
     let tiny = header("gemma3", 6, (640, 2048, 256, 4, 1)).u32("gemma3.attention.sliding_window", 512);
     let two = need(&tiny, &Ask::new(2, 2048));
     assert_eq!(two.process, (28_900 << 10) + 2000 * 170);
-    assert_eq!(two.slots, 2 * ((100 << 10) + 2048 * 130 + 2 * 5 * 512 * 256 * 2 * 2));
+    assert_eq!(two.slots, 2 * ((100 << 10) + 2048 * 130 + 4 * 5 * 512 * 256 * 2 * 2));
     assert_eq!(two.at_work(), two.compute + two.slots);
     let merged = need(&tiny.texts("tokenizer.ggml.merges", &["a b", "b c"]), &Ask::new(2, 2048));
     assert_eq!(merged.process, two.process + 2 * 107);
     let plain = need(&header("llama", 6, (640, 2048, 256, 4, 1)), &Ask::new(3, 2048));
     assert_eq!(plain.slots, 3 * ((100 << 10) + 2048 * 130));
+}
+
+#[test]
+fn a_longer_context_has_room_for_more_copies_up_to_what_the_engine_is_told() {
+    let tiny = header("gemma3", 6, (640, 2048, 256, 4, 1)).u32("gemma3.attention.sliding_window", 512);
+    let copies = |ctx, checkpoints| {
+        let slots = need(&tiny, &Ask { checkpoints, ..Ask::new(1, ctx) }).slots;
+        (slots - (100 << 10) - u64::from(ctx) * 130) / (5 * 512 * 256 * 2 * 2)
+    };
+    let by_ctx = [1024, 8193, 8194, 32_768, 131_072].map(|ctx| copies(ctx, 32));
+    assert_eq!(by_ctx, [4, 4, 5, 7, 19]);
+    assert_eq!([0, 1, 8].map(|told| copies(131_072, told)), [0, 1, 8]);
 }
 
 proptest! {
@@ -186,6 +198,7 @@ proptest! {
         ctx in any::<u32>(),
         embedding in any::<bool>(),
         flash in any::<bool>(),
+        checkpoints in any::<u32>(),
     ) {
         let mut tiny = Tiny::new().text("general.architecture", arch);
         let mut told = std::collections::BTreeSet::new();
@@ -198,7 +211,7 @@ proptest! {
         let bytes = tiny.bytes();
         let header = Gguf::parse(std::io::Cursor::new(&bytes), bytes.len() as u64).unwrap();
         let ask = if embedding { Ask::embedding(slots, ctx) } else { Ask::new(slots, ctx) };
-        if let Ok(need) = Need::of(&header, Some(&header), &Ask { flash, ..ask }) {
+        if let Ok(need) = Need::of(&header, Some(&header), &Ask { flash, checkpoints, ..ask }) {
             for offloaded in 0..=need.offloadable() {
                 prop_assert!(need.on_host(offloaded) > 0 || offloaded > 0);
             }

@@ -4,6 +4,8 @@
 //! buffers) and computes with the copy. The pages of the file that it was made from stay in memory, but nobody reads them
 //! again: the kernel drops them, unwritten, as soon as memory is asked for. An embedding that is the output matrix too is
 //! read by rows, which come back one page at a time. So such a model needs its weights once, and loads where it fits once.
+//! Seen with Gemma 3 270M, whose 235 MiB were driven out of memory while it was loaded: 45 came back with the next prompts,
+//! which took no longer than before; without a copy all came back.
 //!
 //! The engine does not say how much it has copied, so that is concluded from what a process holds beyond the expected. What
 //! makes this safe:

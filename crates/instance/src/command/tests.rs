@@ -5,7 +5,8 @@ use super::*;
 /// A build that lists all flags that b10434 lists.
 fn new_build() -> Flags {
     Flags::parse(
-        "--model FNAME\n--no-kv-unified\n--threads-http N\n--cache-ram N\n--sse-ping-interval N\n--ui, --webui, --no-ui, --no-webui\n\
+        "--model FNAME\n--no-kv-unified\n--threads-http N\n--cache-ram N\n\
+         -ctxcp, --ctx-checkpoints, --swa-checkpoints N\n-cms, --checkpoint-min-step N\n--sse-ping-interval N\n--ui, --webui, --no-ui, --no-webui\n\
          --jinja, --no-jinja\n--reasoning-format FORMAT\n--metrics\n--slots, --no-slots\n--log-colors [on|off|auto]\n\
          --fit [on|off]\n--offline\n--embedding, --embeddings\n--device <dev1,dev2,..>\n--sleep-idle-seconds N\n--log-verbosity N\n",
     )
@@ -40,7 +41,7 @@ fn golden_a_chat_model() {
     assert_eq!(
         line(&spec(), &Config::default(), &new_build(), &unix()),
         "--model /models/tiny.gguf --alias tiny-q8_0 --host /run/w/1-1.sock --ctx-size 16384 --parallel 2 \
-         --no-kv-unified --threads-http 18 --cache-ram 1024 --fit off --jinja --reasoning-format deepseek \
+         --no-kv-unified --threads-http 18 --cache-ram 1024 --ctx-checkpoints 8 --checkpoint-min-step 8192 --fit off --jinja --reasoning-format deepseek \
          --sse-ping-interval 10 --sleep-idle-seconds -1 --metrics --slots --no-ui --offline --log-colors off \
          --log-verbosity 3"
     );
@@ -63,7 +64,7 @@ fn golden_everything_set() {
     assert_eq!(
         line(&spec, &config, &new_build(), &unix()),
         "--model /models/tiny.gguf --mmproj /models/proj.gguf --alias tiny-q8_0 --host /run/w/1-1.sock \
-         --ctx-size 16384 --parallel 2 --no-kv-unified --threads 3 --threads-http 18 --cache-ram 1024 \
+         --ctx-size 16384 --parallel 2 --no-kv-unified --threads 3 --threads-http 18 --cache-ram 1024 --ctx-checkpoints 8 --checkpoint-min-step 8192 \
          --n-gpu-layers 0 --cache-type-k q8_0 --cache-type-v q8_0 --fit off --jinja --reasoning-format deepseek --sse-ping-interval 10 \
          --sleep-idle-seconds -1 --metrics --slots --no-ui --offline --log-colors off --log-verbosity 3 \
          --no-warmup --ctx-size 512"
@@ -79,7 +80,7 @@ fn golden_an_embedding_model() {
     assert_eq!(
         line(&spec, &config, &new_build(), &unix()),
         "--model /models/tiny.gguf --alias tiny-q8_0 --host /run/w/1-1.sock --ctx-size 512 --parallel 1 \
-         --no-kv-unified --embeddings --batch-size 512 --ubatch-size 512 --threads-http 17 --cache-ram 1024 \
+         --no-kv-unified --embeddings --batch-size 512 --ubatch-size 512 --threads-http 17 --cache-ram 1024 --ctx-checkpoints 8 --checkpoint-min-step 8192 \
          --n-gpu-layers 0 --device none --fit off --sse-ping-interval 10 --sleep-idle-seconds -1 --metrics --slots --no-ui --offline \
          --log-colors off --log-verbosity 3"
     );

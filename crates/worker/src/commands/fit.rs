@@ -59,7 +59,8 @@ pub(super) fn usual_ask(settings: &Settings, own: &ModelConfig, model: &Model) -
     let ctx = own.ctx_size.or(settings.engine.ctx_size).unwrap_or(CTX);
     let kv_type = own.kv_type.unwrap_or_default();
     let ctx = model.ctx_train.filter(|trained| *trained > 0).map_or(ctx, |trained| ctx.min(trained));
-    Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) }
+    let ask = Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) };
+    Ask { checkpoints: settings.engine.ctx_checkpoints, ..ask }
 }
 
 /// Plans a model onto the devices as they are now.
@@ -73,7 +74,7 @@ pub(super) fn judge<'a>(
     let Around { sample, identity, experience } = around;
     let usual = usual_ask(settings, own, model);
     let kv_type = wish.kv_type.unwrap_or(usual.keys);
-    let ask_of = |slots, ctx| Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) };
+    let ask_of = |slots, ctx| Ask { keys: kv_type, values: kv_type, ..usual.resized(slots, ctx) };
     let ask = ask_of(wish.slots.unwrap_or(usual.slots), wish.ctx.unwrap_or(usual.ctx));
     let mut ground = Ground::of(sample, |_| 0);
     let mut rules = settings.placement.rules(!ground.devices.is_empty());

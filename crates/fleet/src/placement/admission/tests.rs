@@ -229,7 +229,9 @@ fn what_a_model_took_before_decides_where_it_goes_now() {
     let (start, _) = admission(10, vec![profile("a", 4)]).arrive(1, 0, seconds(0));
     let Decision::Start { reserve, .. } = start else { panic!("{start:?}") };
     let seen = circumstances(&reserve);
-    assert_eq!(seen.asked, "1 x 4096 tokens, keys f16, values f16, batch 512, 17 of 17 layers: 17, --ubatch-size 1024");
+    let asked =
+        "1 x 4096 tokens, keys f16, values f16, batch 512, 8 checkpoints, 17 of 17 layers: 17, --ubatch-size 1024";
+    assert_eq!(seen.asked, asked);
     experience.learn(seen, vec![3 * GIB], std::time::SystemTime::UNIX_EPOCH);
     let remembered =
         Remembered::new(move |placement| experience.recall(&circumstances(placement)).map(<[u64]>::to_vec));
