@@ -12,6 +12,7 @@ use crate::identity::FileId;
 use crate::placement::Misfit;
 use crate::placement::admission::{ModelId, Run};
 use crate::plan::{Plan, size_of};
+use crate::strays::Strays;
 use crate::wish::{Wish, gaps};
 
 /// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
@@ -37,6 +38,8 @@ pub(crate) struct Member {
     pub(crate) changed: Option<Vec<FileId>>,
     /// Why it is not loaded though its owner wants it.
     pub(crate) misfit: Option<Misfit>,
+    /// What the operator calls its devices.
+    pub(crate) strays: Strays,
 }
 
 /// Why a model is here, and so for how long.
@@ -96,6 +99,7 @@ impl Member {
             generation: 0,
             changed: None,
             misfit: None,
+            strays: Strays::default(),
         }
     }
 
