@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_catalog::{Layer, Need};
-use auxot_fleet::placement::admission::{Admission, Decision, Effect, Limits, Moment, Profile};
+use auxot_fleet::placement::admission::{Admission, Decision, Effect, Life, Limits, Moment, Profile};
 use auxot_fleet::placement::{Ground, Room, Rules};
 use auxot_gpu::Kind;
 
@@ -91,7 +91,8 @@ fn crowded() -> anyhow::Result<Crowd> {
         let model = ticket as usize % MODELS;
         now += Duration::from_millis(1);
         let (decision, effects) = admission.arrive(ticket, model, now);
-        waiting += usize::from(matches!(decision, Decision::Wait));
+        let is_placed = matches!(admission.life(model), Life::Coming { .. } | Life::Loading { .. });
+        waiting += usize::from(decision == Decision::Wait && !is_placed);
         for effect in effects {
             let Effect::Load { model, placement } = effect else { continue };
             for share in &placement.shares {

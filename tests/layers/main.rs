@@ -10,7 +10,10 @@ use serde_json::Value;
 
 /// Each room with the rooms it may see. `auxot-tests` is not a room: it may see everything.
 const PLAN: &[(&str, &[&str])] = &[
-    ("auxot-worker", &["settings", "relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol"]),
+    (
+        "auxot-worker",
+        &["settings", "relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol", "disk"],
+    ),
     ("auxot-settings", &["relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol"]),
     ("auxot-relay", &["fleet", "llama", "protocol", "disk"]),
     ("auxot-admin", &["fleet", "gpu"]),

@@ -1,7 +1,8 @@
 //! Settings of single models: how each is run, and how long it stays.
 
 use auxot_tests::scripted_router::{Link, job_for};
-use auxot_tests::{Host, Start, Worker};
+use auxot_tests::{FakeNvml, Host, Start, Worker};
+use serde_json::Value;
 
 use crate::{asks, serving};
 
@@ -43,6 +44,66 @@ async fn each_model_is_run_as_its_own_table_says() {
     for name in ["alpha", "beta"] {
         asks(&mut link, name).await;
     }
+}
+
+#[tokio::test]
+async fn a_model_lies_on_the_cards_of_its_table_only_and_sees_no_other() {
+    let mut host = Host::with_cards(&[24_000, 24_000, 24_000]);
+    host.model("large", 34_000, "");
+    host.model("small", 12_000, "");
+    // Whole words and beginnings of ids, in any order: the engine's is its own.
+    let config = file(&host, &format!("[fleet.models.large]\ndevices = [\"{}\", \"0\"]\n", FakeNvml::id(2)));
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "large,small"), ("AUXOT_CONFIG", config.as_str())];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    let large = host.ready("large").await;
+    assert_eq!((large.cards(), large.value("--split-mode")), (vec![0, 2], "layer"));
+    let held = |card| host.cards.held(card, large.0.pid).unwrap_or_default() >> 20;
+    assert!(held(0) > 15_000 && held(1) == 0 && held(2) > 15_000, "{} {} {}", held(0), held(1), held(2));
+    assert_eq!(host.ready("small").await.cards(), [1], "one without a table goes where there is room");
+    for name in ["large", "small"] {
+        asks(&mut link, name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_card_keeps_its_number_whichever_others_may_be_used() {
+    let mut host = Host::with_cards(&[24_000, 24_000, 24_000]);
+    host.model("alpha", 3000, "");
+    let config = file(&host, "[fleet.models.alpha]\ndevices = [\"2\"]\n");
+    let settings =
+        [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("AUXOT_CONFIG", config.as_str()), ("AUXOT_GPU_DEVICES", "1,2")];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    assert_eq!(host.ready("alpha").await.cards(), [2]);
+    asks(&mut link, "alpha").await;
+}
+
+#[tokio::test]
+async fn a_card_that_is_not_there_is_told_and_keeps_nobody_else_from_theirs() {
+    let mut host = Host::with_cards(&[24_000, 24_000]);
+    for name in ["alpha", "beta", "gamma"] {
+        host.model(name, 3000, "");
+    }
+    let config = file(
+        &host,
+        "[fleet.models.alpha]\ndevices = [\"7\"]\n[fleet.models.beta]\ndevices = [\"GPU-nowhere\", \"1\"]\n",
+    );
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha,beta,gamma"), ("AUXOT_CONFIG", config.as_str())];
+    let (mut worker, mut link) = serving(&mut host, &settings).await;
+    assert_eq!(host.ready("beta").await.cards(), [1], "of two the one that is there");
+    for name in ["beta", "gamma"] {
+        asks(&mut link, name).await;
+    }
+    for (name, device) in [("alpha", "7"), ("beta", "GPU-nowhere")] {
+        let told = worker.line(&format!("lets {name}-q4_0 lie on device {device}, which is not here")).await;
+        assert!(told.contains("devices") && told.contains(&format!("0 ({})", FakeNvml::id(0))), "{told}");
+    }
+    link.send(&job_for("in-vain", "alpha", "hello")).await;
+    let outcome = link.outcome("in-vain").await;
+    assert!(outcome.failed().contains("none of the devices that it may lie on is here"), "{}", outcome.failed());
+    let unmet = |frame: &Value| frame["capabilities"]["unmet"].to_string();
+    link.take("a config that says so", |frame| unmet(frame).contains("device 7") && unmet(frame).contains("nowhere"))
+        .await;
+    assert_eq!(worker.lines_with("which is not here").len(), 2, "each once");
 }
 
 /// One card that holds one of two, of which the first has a table.

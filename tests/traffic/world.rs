@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::time::Duration;
 
 use auxot_fleet::placement::admission::{
     Admission, Decision, Effect, Life, Limits, ModelId, Moment, Reason, Run, Ticket,
@@ -23,7 +22,6 @@ enum Event {
     Ended(ModelId, Ticket, u32),
     Gone(ModelId),
     Cancel(Ticket),
-    Retry(ModelId),
     /// A driver begins or ends to be silent about its device.
     Blink,
     Tick,
@@ -166,7 +164,7 @@ impl World {
                 self.measure();
                 self.admission.tick(now)
             }
-            Event::Retry(_) | Event::Tick => self.admission.tick(now),
+            Event::Tick => self.admission.tick(now),
             Event::Loaded(..) | Event::Ended(..) => return,
         };
         self.apply(effects);
@@ -182,7 +180,7 @@ impl World {
             Decision::Refuse(reason) => {
                 self.ends.insert(ticket, (job, End::Refused(reason)));
             }
-            Decision::Start { .. } | Decision::Join | Decision::Wait => {
+            Decision::Wait => {
                 self.jobs.insert(ticket, (job, hit));
                 if let Some(patience) = job.patience {
                     self.at(self.now + patience, Event::Cancel(ticket));
@@ -210,9 +208,7 @@ impl World {
             body.holds.clear();
             body.last_load_failed = Some(self.now);
             self.measure();
-            let retry = self.now + Duration::from_secs(10);
-            self.at(retry, Event::Retry(model));
-            return self.admission.failed(model, Some(retry), self.now);
+            return self.admission.again(model, self.now);
         }
         body.shown = true;
         body.ready_since = Some(self.now);

@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use auxot_disk::eyes::{self, Eyes, Id};
 use tokio::sync::Notify;
 
 use crate::changes::Changes;
@@ -31,16 +32,10 @@ use crate::scan::Catalog;
 
 mod blind;
 mod calm;
-#[cfg(target_os = "linux")]
-mod eyes;
-#[cfg(not(target_os = "linux"))]
-#[path = "lookout/no_eyes.rs"]
-mod eyes;
 mod post;
 mod signal;
 
 use blind::{Blind, Neighbours};
-use eyes::{Eyes, Id};
 use post::Post;
 pub use signal::Signal;
 

@@ -115,7 +115,7 @@ impl Shared {
                 }
             },
             Decision::Refuse(reason) => Err(refusal(&judge.members[&id], reason)),
-            Decision::Start { .. } | Decision::Join | Decision::Wait => {
+            Decision::Wait => {
                 let (answer, awaited) = oneshot::channel();
                 judge.waiters.insert(ticket, Waiter { member: id, named, answer });
                 // Its time may be the next that runs out.
@@ -182,7 +182,7 @@ impl Shared {
                     let why = refusal(&judge.members[&waits_for], reason);
                     settled.extend(self.dismiss(judge, vec![ticket], || why.clone()));
                 }
-                Decision::Start { .. } | Decision::Join | Decision::Wait => {}
+                Decision::Wait => {}
             }
         }
         settled.extend(self.carry_out(judge, effects));

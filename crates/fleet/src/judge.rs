@@ -122,7 +122,7 @@ impl Judge {
     pub(crate) fn forget(&mut self, id: MemberId) -> Option<Member> {
         let member = self.members.get(&id)?;
         let life = self.admission.life(member.seat);
-        let rests = matches!(life, Life::Absent | Life::BackingOff { .. } | Life::Failed);
+        let rests = matches!(life, Life::Absent | Life::Failed);
         if member.tenure != Tenure::Leaving || member.engine.is_some() || !rests {
             return None;
         }

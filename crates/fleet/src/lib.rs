@@ -33,6 +33,7 @@
 //! | `lessons` | what loaded models hold of the devices, learnt for the next time |
 //! | `roster` | how models come in, change and go; `reconfigure` when the operator says otherwise |
 //! | `dry_run` | what a load would take, asked of the engine |
+//! | `strays` | devices that the operator names for a model and that are not here |
 //! | `plan` | what a model is to run as; `dial` searches the largest size that fits, `remembered` keeps it |
 //! | `library` | the folders, looked through again when something in them changes |
 //! | `mend` | the ways out of a failure |
@@ -102,6 +103,7 @@ mod report;
 mod roster;
 mod shared;
 mod staff;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod turn;

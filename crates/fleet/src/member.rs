@@ -12,6 +12,7 @@ use crate::identity::FileId;
 use crate::placement::Misfit;
 use crate::placement::admission::{ModelId, Run};
 use crate::plan::{Plan, size_of};
+use crate::strays::Strays;
 use crate::wish::{Wish, gaps};
 
 /// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
@@ -39,6 +40,8 @@ pub(crate) struct Member {
     pub(crate) is_forewarned: bool,
     /// Why it is not loaded though its owner wants it.
     pub(crate) misfit: Option<Misfit>,
+    /// What the operator calls its devices.
+    pub(crate) strays: Strays,
 }
 
 /// Why a model is here, and so for how long.
@@ -99,6 +102,7 @@ impl Member {
             changed: None,
             is_forewarned: false,
             misfit: None,
+            strays: Strays::default(),
         }
     }
 

@@ -256,6 +256,9 @@ impl Search<'_> {
         if let Some(device) = unknown.or_else(|| self.ground.host.is_none().then(|| "host".to_owned())) {
             return Misfit::MemoryUnknown { device };
         }
+        if self.ground.devices.is_empty() && !self.rules.host && self.rules.layers != Some(0) {
+            return Misfit::NoDevice;
+        }
         let host = self.ground.host_may(self.rules).unwrap_or(0);
         if usable.is_empty() || self.rules.layers == Some(0) {
             let needs = self.in_host_memory(self.rules.layers.unwrap_or(self.demand.layers())).host;

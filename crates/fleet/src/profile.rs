@@ -42,6 +42,10 @@ impl Shared {
     /// Tells the admission what a member is by now.
     pub(crate) fn reprofile(&self, judge: &mut Judge, id: MemberId) {
         let profile = self.profile(judge, id);
+        if let Some(member) = judge.members.get_mut(&id) {
+            member.strays.name(profile.devices.as_deref().unwrap_or_default());
+            member.strays.look(&member.model.name, &self.devices.now());
+        }
         judge.admission.set(judge.members[&id].seat, profile);
     }
 

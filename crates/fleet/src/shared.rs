@@ -105,6 +105,7 @@ impl Shared {
         let Judge { members, admission, work, decisions, .. } = judge;
         admission.configure(limits(&orders.fleet), rules);
         for member in members.values_mut() {
+            member.strays.look(&member.model.name, &sample);
             let Some(engine) = &mut member.engine else { continue };
             if engine.is_shown_by(&sample) {
                 admission.shown(member.seat);
@@ -191,6 +192,7 @@ impl Shared {
         let mut unmet: Vec<String> = judge.missing.iter().map(|missing| missing.reason.clone()).collect();
         unmet.extend(judge.gaps());
         unmet.extend(judge.staying().filter_map(|(_, member)| member.shortfall()));
+        unmet.extend(judge.staying().filter_map(|(_, member)| member.strays.unmet().cloned()));
         unmet.extend(judge.staying().filter_map(|(_, member)| {
             let misfit = member.misfit.as_ref().filter(|_| member.tenure != Tenure::Demand)?;
             Some(format!("{} is not loaded: {misfit}", member.name()))

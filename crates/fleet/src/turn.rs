@@ -45,7 +45,7 @@ impl Shared {
                 }
                 if served || present.is_none() { judge.admission.lost(seat, now) } else { Vec::new() }
             }
-            News::Stuck => judge.admission.failed(seat, None, now),
+            News::Stuck => judge.admission.failed(seat, now),
             News::GivesWay => {
                 if let Some(engine) = &mut member.engine {
                     engine.stop(&self.devices);
@@ -100,7 +100,7 @@ impl Shared {
         let Some(engine) = member.engine.take() else { return Vec::new() };
         if after == After::Failed {
             self.devices.look();
-            let effects = judge.admission.failed(seat, None, self.moment());
+            let effects = judge.admission.failed(seat, self.moment());
             // At once, and not only at the next turn: a file that is gone for a moment may be the reason.
             judge.inspect(id);
             return effects;

@@ -24,6 +24,15 @@ impl Sample {
         let host = Device::unread(Kind::Host, HOST.to_owned(), "host memory".to_owned());
         Self { taken: Instant::now(), devices: Vec::new(), host }
     }
+
+    /// Those of these names that mean no device here and not the host's memory; none before anything was read.
+    pub fn strays<'a>(&self, names: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let means = |name: &str, device: &Device| !device.is_host() && is_meant(name, device.index, &device.id);
+        let here =
+            move |name: &str| name.eq_ignore_ascii_case(HOST) || self.devices.iter().any(|device| means(name, device));
+        let read = !self.devices.is_empty();
+        names.iter().map(String::as_str).filter(move |name| read && !here(name))
+    }
 }
 
 /// A place where models can lie.
@@ -31,6 +40,8 @@ impl Sample {
 pub struct Device {
     /// Stable over restarts: NVIDIA's UUID, the PCI address of an AMD card, `metal` for Apple's, or `host`.
     pub id: String,
+    /// Its number among all devices of this host, those that are lost or may not be used counted: settings name it by that.
+    pub index: usize,
     /// The product's name.
     pub name: String,
     /// Whose device it is.
@@ -52,6 +63,16 @@ pub struct Device {
     pub utilisation: Option<u32>,
     /// The driver cannot reach it any more.
     pub lost: bool,
+}
+
+/// Whether a setting's name of a device means the one of this index and id: the index itself, or the id's beginning in any
+/// case. The host's memory is no device to this.
+#[must_use]
+pub fn is_meant(name: &str, index: usize, id: &str) -> bool {
+    match name.parse::<usize>() {
+        Ok(number) => number == index,
+        Err(_) => id.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)),
+    }
 }
 
 /// What one process holds on one device.
@@ -151,6 +172,7 @@ impl Device {
     pub fn unread(kind: Kind, id: String, name: String) -> Self {
         Self {
             id,
+            index: 0,
             name,
             kind,
             mask: kind.mask(),

@@ -1,6 +1,6 @@
 //! Keeps every device that was ever seen, in one order, and lets through what may be used.
 
-use crate::device::{Device, Kind};
+use crate::device::{Device, Kind, is_meant};
 use crate::host::HOST;
 
 /// The devices seen so far.
@@ -28,7 +28,7 @@ impl Inventory {
         }
         let mut found: Vec<Option<Device>> = found.into_iter().map(Some).collect();
         let mut devices = Vec::with_capacity(self.seen.len());
-        for seen in &mut self.seen {
+        for (index, seen) in self.seen.iter_mut().enumerate() {
             let device = found.iter_mut().find(|found| found.as_ref().is_some_and(|device| device.id == seen.id));
             let device = device
                 .and_then(Option::take)
@@ -39,7 +39,7 @@ impl Inventory {
                 _ => {}
             }
             seen.lost = device.lost;
-            devices.push(device);
+            devices.push(Device { index, ..device });
         }
         devices
     }
@@ -50,15 +50,8 @@ pub(crate) fn allowed(gpus: Vec<Device>, allowed: &[String]) -> Vec<Device> {
     if allowed.is_empty() {
         return gpus;
     }
-    let names = |entry: &String, index: usize, device: &Device| match entry.parse::<usize>() {
-        Ok(number) => number == index,
-        Err(_) => {
-            let start = device.id.get(..entry.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(entry))
-        }
-    };
-    let gpus = gpus.into_iter().enumerate();
-    gpus.filter(|(index, device)| allowed.iter().any(|entry| names(entry, *index, device))).map(|(_, d)| d).collect()
+    let is_allowed = |device: &Device| allowed.iter().any(|name| is_meant(name, device.index, &device.id));
+    gpus.into_iter().filter(is_allowed).collect()
 }
 
 /// Whether the host's memory is asked for by name.
@@ -69,6 +62,7 @@ pub(crate) fn wants_host(allowed: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Sample;
 
     fn gpu(id: &str) -> Device {
         Device { total: Some(1), ..Device::unread(Kind::Nvidia, id.to_string(), id.to_string()) }
@@ -93,7 +87,7 @@ mod tests {
     fn devices_are_allowed_by_index_or_id() {
         let list = |entries: &[&str]| {
             let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
-            let gpus = vec![gpu("GPU-aa11"), gpu("GPU-bb22"), gpu("0000:03:00.0")];
+            let gpus = Inventory::default().settle(vec![gpu("GPU-aa11"), gpu("GPU-bb22"), gpu("0000:03:00.0")]);
             allowed(gpus, &entries).into_iter().map(|device| device.id).collect::<Vec<_>>()
         };
         assert_eq!(list(&[]).len(), 3);
@@ -101,5 +95,15 @@ mod tests {
         assert_eq!(list(&["gpu-aa", "0000:03:00.0"]), ["GPU-aa11", "0000:03:00.0"]);
         assert_eq!(list(&["7", "GPU-zz", "host"]), [""; 0]);
         assert!(wants_host(&["0".into(), "Host".into()]) && !wants_host(&[]));
+    }
+
+    #[test]
+    fn an_index_counts_those_that_may_not_be_used_and_names_that_mean_nothing_are_found() {
+        let gpus = Inventory::default().settle(vec![gpu("GPU-aa11"), gpu("GPU-bb22")]);
+        let sample = Sample { devices: allowed(gpus, &["1".into()]), ..Sample::unread() };
+        assert_eq!(sample.devices[0].index, 1);
+        let names = ["0", "1", "GPU-bb", "gpu-aa", "HOST"].map(String::from);
+        assert_eq!(sample.strays(&names).collect::<Vec<_>>(), ["0", "gpu-aa"]);
+        assert_eq!(Sample::unread().strays(&names).count(), 0, "nothing is known yet");
     }
 }

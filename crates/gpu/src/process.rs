@@ -3,7 +3,6 @@
 #[cfg(any(test, not(target_os = "linux")))]
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-#[cfg(any(test, not(target_os = "linux")))]
 use crate::device::ProcessUse;
 
 /// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is gone.

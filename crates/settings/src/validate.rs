@@ -236,8 +236,18 @@ impl Rules<'_> {
         );
     }
 
+    /// Of devices no more can be said before the drivers are asked.
+    fn named_once(&mut self, key: &str, devices: &[String]) {
+        for (at, name) in devices.iter().enumerate() {
+            if devices[..at].iter().any(|earlier| earlier.eq_ignore_ascii_case(name)) {
+                self.fault(key, format!("`{name}` is in the list twice"));
+            }
+        }
+    }
+
     fn devices(&mut self) {
         let Settings { gpu, placement, .. } = &self.loaded.value;
+        self.named_once("gpu.devices", &gpu.devices);
         if placement.host_limit.is_some_and(|limit| limit.as_u64() == 0) {
             self.fault("placement.host_limit", "must be more than 0; leave it out for no limit");
         }

@@ -3,7 +3,6 @@
 //! Settings that cannot be used change nothing: every fault is told, and those in force stay. Of good ones, what is used
 //! once, at the start, is told by name and waits for the next start.
 
-#[cfg_attr(not(target_os = "linux"), path = "reload/unwatched.rs")]
 mod watch;
 
 use std::time::Duration;

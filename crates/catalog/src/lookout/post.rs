@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use auxot_disk::{Entry, What};
+
 use crate::walk::is_model;
 
 /// A folder that is watched.
@@ -15,28 +17,6 @@ pub(crate) struct Post {
     pub(crate) whole: bool,
     /// Names that matter whatever they are.
     pub(crate) names: BTreeSet<OsString>,
-}
-
-/// What has happened to a name in a folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux tells"))]
-pub(crate) enum What {
-    /// It was made: a folder, a link, or a file that somebody is about to write.
-    Made,
-    /// It was moved here.
-    Came,
-    /// Somebody has finished writing it, or has changed who may read it.
-    Written,
-    /// It was deleted, or moved away.
-    Gone,
-}
-
-/// One piece of news about a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) name: OsString,
-    pub(crate) is_folder: bool,
-    pub(crate) what: What,
 }
 
 /// Whether a piece of news is one.

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use auxot_disk::eyes::{News, Ticker};
 use tokio::time::{Instant, timeout_at};
 
 use super::Lookout;
 use super::blind::Blind;
 use super::calm::Calm;
-use super::eyes::{News, Ticker};
 use super::post::Matters;
 
 /// Where something has changed.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// The devices that it may lie on, by index or id as in `gpu.devices`; `host` is the host's own memory. Empty
-    /// means every device that the worker may use.
+    /// The devices that it may lie on, by index or id as in `gpu.devices`, where an index counts all devices of the host;
+    /// `host` is the host's own memory. Empty means every device that the worker may use.
     #[serde(deserialize_with = "auxot_gpu::device_list")]
     pub devices: Vec<String>,
     /// Requests that it answers side by side; unset means `engine.slots`.

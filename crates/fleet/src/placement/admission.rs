@@ -18,6 +18,15 @@
 //! * Nobody is ended for a model that cannot then be placed: the place is planned, and reserved, first. And nobody at all
 //!   is ended for a model whose last load failed, until a load of it has gone well or the **doubt** has passed.
 //!
+//! # Who crashes
+//!
+//! A model whose engine has ended unasked is **loading** again from that moment on ([`Admission::lost`]), also between two
+//! tries of its keeper, and keeps its place: what it held counts as promised. A life of its own for that time is not worth
+//! having. It is short: the keeper gives up after a few tries in a row (`engine.restart_budget`), some seconds apart, and
+//! then the place is free. And a place that others could take meanwhile would make of each crash a load of somebody else,
+//! after which the one that crashed has to wait for its turn, or have that one ended again: two loads for none. It also
+//! would be tried in another place than the one its process was told of, and so by another process.
+//!
 //! # Who goes
 //!
 //! Idle models, the lowest priority first, and of those the one with the most idle time for each second that it would take
@@ -165,7 +174,6 @@ impl Admission {
         // A second one for the same model changes nothing: it is not the oldest.
         self.changed |= of.waiting.is_empty();
         of.waiting.push_back((ticket, now));
-        let coming = matches!(of.life, Life::Coming { .. } | Life::Loading { .. });
         let mut effects = self.settle(now);
         let own = |effect: &Effect| matches!(effect, Effect::Refuse { ticket: of, .. } if *of == ticket);
         if let Some(at) = effects.iter().position(own)
@@ -173,15 +181,7 @@ impl Admission {
         {
             return (Decision::Refuse(reason), effects);
         }
-        let decision = match &self.models[model].life {
-            _ if coming => Decision::Join,
-            Life::Coming { placement, evicted } => {
-                Decision::Start { reserve: placement.clone(), evict: evicted.clone() }
-            }
-            Life::Loading { placement, .. } => Decision::Start { reserve: placement.clone(), evict: Vec::new() },
-            _ => Decision::Wait,
-        };
-        (decision, effects)
+        (Decision::Wait, effects)
     }
 
     /// A job has left its slot of that life.
@@ -262,7 +262,6 @@ impl Admission {
                 of.life = Life::Leaving { placement: placement.clone() };
                 effects.push(Effect::Stop { model });
             }
-            Life::BackingOff { .. } => of.life = Life::Absent,
             Life::Absent | Life::Coming { .. } | Life::Leaving { .. } | Life::Failed => {}
         }
         self.changed = true;
@@ -304,9 +303,9 @@ impl Admission {
         }
     }
 
-    /// A load has failed, or a loaded model has ended unasked. It may be tried again at `retry`, or never.
-    pub fn failed(&mut self, model: ModelId, retry: Option<Moment>, now: Moment) -> Vec<Effect> {
-        self.models[model].failed(retry, now);
+    /// A model's keeper has given it up: nobody tries it again before it is [revived](Admission::revive).
+    pub fn failed(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+        self.models[model].failed(now);
         self.something_is_free();
         self.settle(now)
     }

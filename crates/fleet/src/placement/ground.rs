@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 pub(super) use auxot_gpu::HOST;
-use auxot_gpu::{Device, Kind, Mask, ProcessUse, Sample};
+use auxot_gpu::{Device, Kind, Mask, ProcessUse, Sample, is_meant};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Placement, Share};
@@ -24,6 +24,8 @@ pub struct Ground {
 pub struct Room {
     /// Its id.
     pub id: Arc<str>,
+    /// Its number among all devices of the host.
+    pub index: usize,
     /// Whose it is.
     pub kind: Kind,
     /// How an engine is shown it.
@@ -33,9 +35,9 @@ pub struct Room {
 }
 
 impl Room {
-    /// A device that is shown as those of its kind usually are.
+    /// The first device of a host, that is shown as those of its kind usually are.
     pub fn new(id: impl Into<Arc<str>>, kind: Kind, free: Option<u64>) -> Self {
-        Self { id: id.into(), kind, mask: kind.mask(), free }
+        Self { id: id.into(), index: 0, kind, mask: kind.mask(), free }
     }
 }
 
@@ -47,7 +49,7 @@ impl Ground {
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host && !device.lost);
         let room = |device: &Device| {
             let mask = device.mask.clone();
-            Room { mask, ..Room::new(device.id.as_str(), device.kind, device.free) }
+            Room { mask, index: device.index, ..Room::new(device.id.as_str(), device.kind, device.free) }
         };
         let mut devices: Vec<Room> = gpus.map(room).collect();
         // The engine's order, in whichever order they were found.
@@ -83,15 +85,7 @@ impl Ground {
     #[must_use]
     pub fn only(mut self, names: &[String], rules: Rules) -> (Self, Rules) {
         let host = names.iter().any(|name| name.eq_ignore_ascii_case(HOST));
-        let means = |name: &String, at: usize, id: &str| match name.parse::<usize>() {
-            Ok(number) => number == at,
-            Err(_) => id.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)),
-        };
-        let mut at = 0;
-        self.devices.retain(|room| {
-            at += 1;
-            names.iter().any(|name| means(name, at - 1, &room.id))
-        });
+        self.devices.retain(|room| names.iter().any(|name| is_meant(name, room.index, &room.id)));
         let layers = if host && self.devices.is_empty() { Some(0) } else { rules.layers };
         (self, Rules { host, layers, ..rules })
     }
@@ -178,6 +172,24 @@ pub(super) fn driver(kind: Kind) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_keeps_its_number_when_one_before_it_is_lost() {
+        let card = |index, lost| {
+            let id = format!("GPU-{index}");
+            Device { index, lost, ..Device::unread(Kind::Nvidia, id.clone(), id) }
+        };
+        let named = |names: &[&str]| {
+            let devices = vec![card(0, true), card(1, false), card(2, false)];
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let ground = Ground::of(&Sample { devices, ..Sample::unread() }, |_| 0);
+            let (ground, rules) = ground.only(&names, Rules::default());
+            (ground.devices.iter().map(|room| room.id.to_string()).collect::<Vec<_>>(), rules.host)
+        };
+        assert_eq!(named(&["1"]), (vec!["GPU-1".to_owned()], false));
+        assert_eq!(named(&["gpu-2", "2", "GPU-1"]).0, ["GPU-1", "GPU-2"], "each once, in the host's order");
+        assert_eq!(named(&["0", "host"]), (vec![], true));
+    }
 
     #[test]
     fn what_our_children_map_is_not_promised_again() {

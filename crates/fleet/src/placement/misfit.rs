@@ -25,6 +25,9 @@ pub enum Misfit {
         /// Bytes that may be taken.
         free: u64,
     },
+    /// Nothing is here that it may lie on.
+    #[error("none of the devices that it may lie on is here")]
+    NoDevice,
     /// It does not fit where memory is known, and elsewhere it is not.
     #[error("the memory of {device} cannot be read")]
     MemoryUnknown {

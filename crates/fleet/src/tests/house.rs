@@ -248,13 +248,6 @@ impl House {
         self.specs(model).pop().unwrap()
     }
 
-    /// Waits until the folders were looked through so often: that is done beside the runtime's thread.
-    pub(super) async fn looked(&self, looks: u64) {
-        while self.fleet.looks() < looks {
-            tokio::task::yield_now().await;
-        }
-    }
-
     /// Waits until something was remembered on disk.
     pub(super) async fn remembered(&self) {
         let path = self.folder.path().join("state/sizes.json");

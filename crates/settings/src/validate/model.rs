@@ -28,6 +28,7 @@ impl Rules<'_> {
     fn one_model(&mut self, name: &str, model: &ModelConfig) {
         self.slots(&key_of(&[name, "slots"]), model.slots);
         self.ctx_size(&key_of(&[name, "ctx_size"]), model.ctx_size);
+        self.named_once(&key_of(&[name, "devices"]), &model.devices);
         if model.pin && model.ttl.is_some_and(|ttl| !ttl.is_zero()) {
             self.fault(&key_of(&[name, "ttl"]), "a pinned model is never unloaded; keep one of `pin` and `ttl`");
         }

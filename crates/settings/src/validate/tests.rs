@@ -106,6 +106,8 @@ fn each_rule_names_the_key_and_its_source() {
             "`engine.restart_delay`: 60s is more than `engine.restart_max_delay`, which is 30s",
         ),
         (("AUXOT_GPU__SAMPLE_INTERVAL", "0"), "`gpu.sample_interval`: must be at least 100ms"),
+        (("AUXOT_GPU_DEVICES", "0,GPU-a,gpu-A"), "`gpu.devices`: `gpu-A` is in the list twice"),
+        (("AUXOT_FLEET__MODELS__A__DEVICES", "1,0,1"), "`fleet.models.A.devices`: `1` is in the list twice"),
         (("AUXOT_NVML_PATH", "/no/nvml.so"), "`gpu.nvml_path`: /no/nvml.so is no file"),
         (("AUXOT_METRICS_PORT", "65536"), "`metrics.port`: expected a whole number from 0 to 65535, found 65536"),
         (("AUXOT_METRICS_HOST", "localhost"), "`metrics.host`: invalid IP address syntax"),

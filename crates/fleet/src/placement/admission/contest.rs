@@ -30,7 +30,6 @@ impl Admission {
             _ if !model.is_wanted() || model.too_large => false,
             _ if model.no_room && model.waiting.is_empty() => false,
             Life::Absent => true,
-            Life::BackingOff { until } => now >= until,
             _ => false,
         };
         let key = |at: ModelId| {
@@ -86,14 +85,14 @@ impl Admission {
 
     /// Those that lie anywhere, if all of them are idle and may go.
     pub(super) fn all_idle(&self, but: ModelId, now: Moment) -> Option<Vec<ModelId>> {
-        let lies = |model: &super::Model| !matches!(model.life, Life::Absent | Life::BackingOff { .. } | Life::Failed);
+        let lies = |model: &super::Model| !matches!(model.life, Life::Absent | Life::Failed);
         let lying = self.models.iter().enumerate().filter(|(at, model)| *at != but && lies(model));
         lying.map(|(at, model)| (model.is_idle() && model.may_go(&self.limits, now)).then_some(at)).collect()
     }
 
     /// Whether no other model lies anywhere, or is about to.
     pub(super) fn is_alone(&self, at: ModelId) -> bool {
-        let lies = |model: &super::Model| !matches!(model.life, Life::Absent | Life::BackingOff { .. } | Life::Failed);
+        let lies = |model: &super::Model| !matches!(model.life, Life::Absent | Life::Failed);
         self.models.iter().enumerate().all(|(other, model)| other == at || !lies(model))
     }
 

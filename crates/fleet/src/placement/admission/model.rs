@@ -51,11 +51,6 @@ pub enum Life {
         /// Where it lies.
         placement: Box<Placement>,
     },
-    /// A load failed; another may be tried then.
-    BackingOff {
-        /// When.
-        until: Moment,
-    },
     /// It will not be tried again.
     Failed,
 }
@@ -222,17 +217,15 @@ impl Model {
         }
     }
 
-    pub(super) fn failed(&mut self, retry: Option<Moment>, now: Moment) {
+    pub(super) fn failed(&mut self, now: Moment) {
         self.is_doubtful(now);
-        if retry.is_none() {
-            self.want = Want::Nobody;
-        }
-        self.unplace(retry.map_or(Life::Failed, |until| Life::BackingOff { until }));
+        self.want = Want::Nobody;
+        self.unplace(Life::Failed);
     }
 
     pub(super) fn revive(&mut self) {
         (self.doubted, self.failures) = (None, 0);
-        if matches!(self.life, Life::Failed | Life::BackingOff { .. }) {
+        if matches!(self.life, Life::Failed) {
             self.life = Life::Absent;
         }
     }
@@ -283,7 +276,7 @@ impl Model {
             Life::Leaving { .. } => (self.tenant().holds, self.at_work()),
             // The rest is promised.
             Life::Ready { .. } | Life::Loading { .. } => (&*self.seen, 0),
-            Life::Absent | Life::Coming { .. } | Life::BackingOff { .. } | Life::Failed => return 0,
+            Life::Absent | Life::Coming { .. } | Life::Failed => return 0,
         };
         let holds = holds.iter().filter(|(device, _)| device == HOST);
         holds.map(|(_, bytes)| bytes).sum::<u64>().saturating_sub(promised)
@@ -315,7 +308,7 @@ impl Model {
         let unseen = match self.life {
             Life::Coming { .. } | Life::Loading { .. } => true,
             Life::Ready { .. } => self.unread,
-            Life::Absent | Life::Leaving { .. } | Life::BackingOff { .. } | Life::Failed => false,
+            Life::Absent | Life::Leaving { .. } | Life::Failed => false,
         };
         let given = self.given.iter().filter(move |_| unseen).map(|(device, bytes)| {
             let seen = self.seen.iter().find(|(held, _)| held == device).map_or(0, |(_, bytes)| *bytes);

@@ -251,7 +251,6 @@ impl Admission {
                         at(model.last_used + ttl);
                     }
                 }
-                (Life::BackingOff { until }, Some(_)) => at(*until),
                 (Life::Absent, Some(since)) => {
                     if let Some(blind) = model.blind_since {
                         at(blind + limits.patience);

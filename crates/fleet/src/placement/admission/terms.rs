@@ -42,16 +42,7 @@ impl Default for Limits {
 pub enum Decision {
     /// It has a slot.
     Admit,
-    /// Its model is loaded for it, in this place, after these have gone.
-    Start {
-        /// The place, reserved from now on.
-        reserve: Box<Placement>,
-        /// Who goes for it.
-        evict: Vec<ModelId>,
-    },
-    /// Its model is being loaded already.
-    Join,
-    /// It waits, for a slot or for room.
+    /// It waits: for a load, which its model's [`Life`](super::Life) tells of, for a slot, or for room.
     Wait,
     /// It is sent away.
     Refuse(Reason),

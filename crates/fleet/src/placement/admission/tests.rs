@@ -44,10 +44,27 @@ fn admission(gib: u64, models: Vec<Profile>) -> Admission {
     admission
 }
 
+/// A job for a model, which gets a place for it: who is to go for that, and what is to be done.
+fn start(admission: &mut Admission, ticket: Ticket, model: ModelId, at: u64) -> (Vec<ModelId>, Vec<Effect>) {
+    let (decision, effects) = admission.arrive(ticket, model, seconds(at));
+    let evicted = match admission.life(model) {
+        Life::Coming { evicted, .. } => evicted.clone(),
+        Life::Loading { .. } => Vec::new(),
+        other => panic!("{decision:?} {other:?}"),
+    };
+    (evicted, effects)
+}
+
+/// The place that a model is loaded into.
+fn place(admission: &Admission, model: ModelId) -> Box<Placement> {
+    let Life::Loading { placement, .. } = admission.life(model) else { panic!("{:?}", admission.life(model)) };
+    placement.clone()
+}
+
 /// A job for a model, which is then loaded at that second; the job has ended when this returns.
 fn load(admission: &mut Admission, model: ModelId, at: u64, free_after: u64) {
     let (decision, effects) = admission.arrive(1000 + model as u64, model, seconds(at));
-    assert!(matches!(decision, Decision::Start { ref evict, .. } if evict.is_empty()), "{decision:?}");
+    assert_eq!(decision, Decision::Wait);
     assert!(matches!(effects[..], [Effect::Load { .. }]), "{effects:?}");
     admission.measured(ground(free_after));
     let effects = admission.ready(model, RUN, 1, seconds(at + 2));
@@ -57,13 +74,13 @@ fn load(admission: &mut Admission, model: ModelId, at: u64, free_after: u64) {
 }
 
 #[test]
-fn the_five_answers() {
+fn the_three_answers() {
     let mut admission = admission(10, vec![profile("a", 4), profile("b", 30)]);
-    let (start, effects) = admission.arrive(1, 0, seconds(1));
-    let Decision::Start { reserve, evict } = start else { panic!("{start:?}") };
-    assert_eq!((reserve.shares[0].bytes, evict.is_empty()), (4 * GIB + GIB / 2, true));
+    let (wait, effects) = admission.arrive(1, 0, seconds(1));
+    let reserve = place(&admission, 0);
+    assert_eq!((wait, reserve.shares[0].bytes), (Decision::Wait, 4 * GIB + GIB / 2));
     assert_eq!(effects, [Effect::Load { model: 0, placement: reserve }]);
-    assert_eq!(admission.arrive(2, 0, seconds(2)), (Decision::Join, vec![]));
+    assert_eq!(admission.arrive(2, 0, seconds(2)), (Decision::Wait, vec![]), "one load for both");
     assert_eq!(admission.ready(0, RUN, 1, seconds(3)), [Effect::Admit { ticket: 1, model: 0 }]);
     admission.shown(0);
     assert_eq!(admission.arrive(3, 0, seconds(3)), (Decision::Wait, vec![]));
@@ -144,9 +161,7 @@ fn a_pinned_one_stays_and_a_higher_priority_goes_last() {
     load(&mut admission, 0, 0, 10);
     load(&mut admission, 1, 10, 6);
     load(&mut admission, 2, 20, 1);
-    let (start, effects) = admission.arrive(1, 3, seconds(100));
-    assert!(matches!(start, Decision::Start { evict, .. } if evict == [2]));
-    assert_eq!(effects, [Effect::Stop { model: 2 }]);
+    assert_eq!(start(&mut admission, 1, 3, 100), (vec![2], vec![Effect::Stop { model: 2 }]));
     let (refused, _) = admission.arrive(2, 4, seconds(101));
     assert!(matches!(refused, Decision::Refuse(Reason::DoesNotFit(_))), "{refused:?}");
 }
@@ -155,23 +170,38 @@ fn a_pinned_one_stays_and_a_higher_priority_goes_last() {
 fn a_model_whose_load_failed_makes_nobody_go() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
-    let (start, _) = admission.arrive(1, 1, seconds(100));
-    assert!(matches!(start, Decision::Start { .. }));
+    assert_eq!(start(&mut admission, 1, 1, 100).0, [0]);
     admission.measured(ground(6));
     assert!(matches!(admission.gone(0, seconds(101))[..], [Effect::Load { model: 1, .. }]));
-    assert_eq!(admission.failed(1, Some(seconds(110)), seconds(105)), []);
-    assert!(matches!(admission.arrive(2, 0, seconds(106)).0, Decision::Start { .. }), "the healthy one comes back");
+    assert_eq!(admission.arrive(2, 0, seconds(102)).0, Decision::Wait);
+    let effects = admission.again(1, seconds(105));
+    assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "the healthy one comes back: {effects:?}");
     admission.measured(ground(1));
-    admission.ready(0, RUN, 1, seconds(107));
+    admission.holds(0, vec![("GPU-0".into(), 4 * GIB + GIB / 2)]);
+    assert_eq!(admission.ready(0, RUN, 1, seconds(107)), [Effect::Admit { ticket: 2, model: 0 }]);
     admission.shown(0);
-    admission.left(0, RUN, seconds(108));
+    assert_eq!(admission.left(0, RUN, seconds(108)), []);
     assert_eq!(admission.tick(seconds(200)), [], "and stays");
-    let effects = admission.failed(1, None, seconds(201));
+    let effects = admission.failed(1, seconds(201));
     assert_eq!(effects, [Effect::Refuse { ticket: 1, reason: Reason::Failed }]);
     assert_eq!(admission.arrive(3, 1, seconds(202)).0, Decision::Refuse(Reason::Failed));
     admission.revive(1, seconds(203));
-    let (start, _) = admission.arrive(4, 1, seconds(204));
-    assert!(matches!(start, Decision::Start { evict, .. } if evict == [0]));
+    assert_eq!(start(&mut admission, 4, 1, 204).0, [0]);
+}
+
+/// Between two tries of its keeper a model is loading: others have what is free beside it, and it is not ended for them.
+#[test]
+fn a_model_that_crashes_keeps_its_place_until_it_is_given_up() {
+    let mut admission = admission(10, vec![profile("a", 6), profile("b", 6), profile("c", 2)]);
+    load(&mut admission, 0, 0, 3);
+    assert_eq!(admission.lost(0, seconds(50)), []);
+    admission.measured(ground(10));
+    assert_eq!(admission.arrive(1, 1, seconds(51)), (Decision::Wait, vec![]));
+    assert!(start(&mut admission, 2, 2, 52).0.is_empty(), "there is room beside both");
+    assert_eq!(admission.tick(seconds(100)), [], "b has lost its patience, and a its engine again");
+    assert_eq!(admission.lost(0, seconds(101)), []);
+    let effects = admission.failed(0, seconds(102));
+    assert!(matches!(effects[..], [Effect::Load { model: 1, .. }]), "{effects:?}");
 }
 
 #[test]
@@ -208,7 +238,7 @@ fn memory_that_cannot_be_read_keeps_only_those_waiting_who_need_it() {
     for large in 0..9 {
         assert_eq!(admission.arrive(large as Ticket, large, seconds(0)).0, Decision::Wait);
     }
-    assert!(matches!(admission.arrive(100, 9, seconds(100)).0, Decision::Start { .. }));
+    assert!(start(&mut admission, 100, 9, 100).0.is_empty());
     admission.measured(two(Some(24)));
     let effects = admission.tick(seconds(101));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
@@ -226,9 +256,12 @@ fn what_a_model_took_before_decides_where_it_goes_now() {
     };
     let circumstances = move |placement: &Placement| subject.at(placement);
     let mut experience = auxot_catalog::Experience::default();
-    let (start, _) = admission(10, vec![profile("a", 4)]).arrive(1, 0, seconds(0));
-    let Decision::Start { reserve, .. } = start else { panic!("{start:?}") };
-    let seen = circumstances(&reserve);
+    let placed = |gib, profile| {
+        let mut admission = admission(gib, vec![profile]);
+        start(&mut admission, 1, 0, 0);
+        place(&admission, 0)
+    };
+    let seen = circumstances(&placed(10, profile("a", 4)));
     let asked =
         "1 x 4096 tokens, keys f16, values f16, batch 512, 8 checkpoints, 17 of 17 layers: 17, --ubatch-size 1024";
     assert_eq!(seen.asked, asked);
@@ -236,9 +269,7 @@ fn what_a_model_took_before_decides_where_it_goes_now() {
     let remembered =
         Remembered::new(move |placement| experience.recall(&circumstances(placement)).map(<[u64]>::to_vec));
     let wiser = Profile { remembered: Some(remembered), ..profile("a", 4) };
-    let (start, _) = admission(4, vec![wiser]).arrive(1, 0, seconds(0));
-    let Decision::Start { reserve, .. } = start else { panic!("it fits, as is known: {start:?}") };
-    assert_eq!(reserve.shares[0].bytes, 3 * GIB);
+    assert_eq!(placed(4, wiser).shares[0].bytes, 3 * GIB, "it fits, as is known");
     assert!(matches!(admission(4, vec![profile("a", 4)]).arrive(1, 0, seconds(0)).0, Decision::Refuse(_)));
 }
 

@@ -43,11 +43,13 @@ impl Watched {
         let mut told = 0;
         loop {
             let next = self.watch.eyes.as_mut().unwrap().1.next();
-            let event = timeout(DEADLINE, next).await.expect("no news").unwrap().unwrap();
-            if event.mask.contains(EventMask::DELETE) && event.name.as_deref() == last.file_name() {
+            let news = timeout(DEADLINE, next).await.expect("no news").unwrap();
+            if let News::Entry(_, entry) = &news
+                && (entry.what, Some(&*entry.name)) == (What::Gone, last.file_name())
+            {
                 return told;
             }
-            told += usize::from(self.watch.matters(&event).await);
+            told += usize::from(self.watch.matters(&news).await);
         }
     }
 }

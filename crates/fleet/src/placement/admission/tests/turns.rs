@@ -23,7 +23,7 @@ fn the_host_limit_counts_what_a_loading_model_holds_already() {
     let rules = Rules { host_limit: Some(10 * GIB), ..crate::placement::Config::default().rules(false) };
     let mut admission = Admission::new(Limits::default(), rules, vec![profile("a", 6), profile("b", 6)]);
     admission.measured(Ground { devices: vec![], host: Some(64 * GIB) });
-    assert!(matches!(admission.arrive(1, 0, seconds(0)).0, Decision::Start { .. }));
+    assert!(start(&mut admission, 1, 0, 0).0.is_empty());
     assert_eq!(admission.arrive(2, 1, seconds(1)).0, Decision::Wait, "6 + 6 > 10");
     admission.holds(0, vec![("host".into(), 5 * GIB)]);
     assert_eq!(admission.tick(seconds(2)), [], "still 6 + 6 > 10");
@@ -51,7 +51,7 @@ fn four_that_have_no_room_do_not_keep_a_fifth_out_that_has() {
 #[test]
 fn a_job_s_model_whose_load_failed_once_is_not_behind_wants_that_have_no_room() {
     let mut admission = crowd();
-    assert!(matches!(admission.arrive(1, 5, seconds(20)).0, Decision::Start { .. }));
+    assert!(start(&mut admission, 1, 5, 20).0.is_empty());
     let effects = admission.again(5, seconds(21));
     assert!(matches!(effects[..], [Effect::Load { model: 5, .. }]), "there is room for it: {effects:?}");
 }
@@ -60,7 +60,7 @@ fn a_job_s_model_whose_load_failed_once_is_not_behind_wants_that_have_no_room() 
 fn a_failed_load_is_not_held_against_a_model_for_ever() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
-    assert!(matches!(admission.arrive(1, 1, seconds(100)).0, Decision::Start { .. }));
+    assert_eq!(start(&mut admission, 1, 1, 100).0, [0]);
     assert_eq!(admission.arrive(2, 0, seconds(101)).0, Decision::Wait);
     admission.measured(ground(6));
     assert!(matches!(admission.gone(0, seconds(102))[..], [Effect::Load { model: 1, .. }]));
