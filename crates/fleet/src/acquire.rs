@@ -1,16 +1,19 @@
 //! How a job gets a slot: it asks, it waits in its turn, it is admitted or told why not.
 
+pub(crate) mod lease;
+pub(crate) mod refusal;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::acquire::lease::Lease;
+use crate::acquire::refusal::Refusal;
+use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Waiter};
-use crate::lease::Lease;
-use crate::member::{Member, Tenure};
 use crate::placement::admission::{Decision, Effect, Reason, Run, Ticket};
-use crate::refusal::Refusal;
-use crate::shared::Shared;
+use crate::roster::member::{Member, Tenure};
 
 /// A place among those who wait, given up when dropped.
 struct Place {

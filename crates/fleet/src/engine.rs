@@ -1,5 +1,10 @@
 //! The present process of a model: what it was started as, where it lies, how it fares, what follows its end.
 
+pub(crate) mod dry_run;
+pub(crate) mod engines;
+pub(crate) mod lessons;
+pub(crate) mod release;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::devices::Devices;
 use crate::placement::{Placement, Subject};
-use crate::plan::Plan;
+use crate::roster::plan::Plan;
 
 /// The process of one load, from its start to its end.
 #[derive(Debug)]

@@ -7,20 +7,20 @@ use auxot_catalog::Model;
 use auxot_instance::{Host, InstanceHandle};
 use tokio::sync::watch;
 
+use crate::acquire::lease::Lease;
+use crate::acquire::refusal::Refusal;
 use crate::acquire::settle_all;
 use crate::devices::Devices;
-use crate::engines::Engines;
+use crate::engine::engines::Engines;
 use crate::judge::Door;
-use crate::lease::Lease;
-use crate::metrics;
+use crate::judge::outlook::Outlook;
+use crate::judge::shared::Shared;
 use crate::orders::Orders;
-use crate::outlook::Outlook;
 use crate::places::Places;
-use crate::refusal::Refusal;
+use crate::report::metrics;
 use crate::report::{Report, Sleeper};
-use crate::shared::Shared;
+use crate::roster::wish::Wish;
 use crate::staff::Staff;
-use crate::wish::Wish;
 
 /// How long a policy may wait for a look through the models folders.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);

@@ -1,19 +1,24 @@
 //! Everything that decisions are made from, and the questions that it answers by itself.
 
+pub(crate) mod carry;
+pub(crate) mod outlook;
+pub(crate) mod shared;
+pub(crate) mod turn;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use auxot_instance::Ready;
 use tokio::sync::oneshot;
 
-use crate::lease::Lease;
-use crate::library::{Looks, Shelf};
-use crate::member::{Member, Tenure};
-use crate::outlook::Outlook;
+use crate::acquire::lease::Lease;
+use crate::acquire::refusal::Refusal;
+use crate::judge::outlook::Outlook;
 use crate::placement::admission::{Admission, Effect, Life, ModelId, Ticket};
-use crate::refusal::Refusal;
-use crate::wish::Wish;
-use crate::work::Work;
+use crate::roster::library::{Looks, Shelf};
+use crate::roster::member::{Member, Tenure};
+use crate::roster::wish::Wish;
+use crate::staff::work::Work;
 
 /// Names one member for as long as the fleet lives; later members have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

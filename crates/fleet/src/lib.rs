@@ -22,32 +22,25 @@
 //! decisions themselves are pure: those of the admission, what a process's news means in `member`, the sizes and the gaps
 //! between the router's wish and the truth in `wish`.
 //!
-//! | who | what |
+//! | where | what |
 //! | --- | --- |
-//! | `judge` | everything that decisions are made from, and the questions that it answers by itself |
+//! | `fleet` | the handle that doors have |
+//! | `acquire` | how a job gets a slot: a lease, or a refusal |
+//! | `judge` | everything that decisions are made from, under its lock (`shared`); what the admission has decided, carried out (`carry`); the news of a process, taken in (`turn`) |
 //! | `placement` | the planner and the admission: pure, without clock or I/O |
-//! | `acquire` | how a job gets a slot |
-//! | `carry` | what the admission has decided, carried out |
-//! | `turn` | the news of a process, taken in |
-//! | `release` | memory seen free before what follows the end of a process |
-//! | `lessons` | what loaded models hold of the devices, learnt for the next time |
-//! | `roster` | how models come in, change and go; `reconfigure` when the operator says otherwise |
-//! | `dry_run` | what a load would take, asked of the engine |
-//! | `strays` | devices that the operator names for a model and that are not here |
-//! | `plan` | what a model is to run as; `dial` searches the largest size that fits, `remembered` keeps it |
-//! | `library` | the folders, looked through again when something in them changes |
-//! | `mend` | the ways out of a failure |
-//! | `staff` | the owner of all tasks: processes, listeners, what takes time |
+//! | `roster` | how models come in, change and go. A `member` has a `plan`, in which `dial` searches the largest size that fits; `reconfigure`, `mend` and `library` are the ways in which that changes |
+//! | `engine` | the process of one load: what it would take (`dry_run`), what it took (`lessons`), its memory seen free (`release`) |
+//! | `report` | everything as it is now, for doors and metrics |
+//! | `staff` | the owner of all tasks: processes, listeners, what takes time (`work`) |
 //!
 //! The processes' tasks belong to [`Staff`], which the program drives beside everything else and which
 //! alone joins them. A driver ends with the last handle to its process, and its listener with it. A panic in one of
 //! them fails one model, and those who wait for it are told.
 //!
 //! **Memory.** What a model needs is computed from its header, corrected by what the same load took before, or by the engine's
-//! own dry run before the first one. Its place is
-//! promised from the decision until a reading of the devices that was begun after the load shows what it holds. When it has
-//! ended, its place counts as taken until a reading shows that free, or `fleet.release_timeout` has gone by. Where nobody can
-//! read memory, one model at a time is tried.
+//! own dry run before the first one. Its place is promised from the decision until a reading of the devices that was begun
+//! after the load shows what it holds. When it has ended, its place counts as taken until a reading shows that free, or
+//! `fleet.release_timeout` has gone by. Where nobody can read memory, one model at a time is tried.
 //!
 //! **Who is loaded.** The operator's list, each if there is room; the router's model, for which idle models of others make
 //! room; any other model of the folders for the first job that names it (`fleet.on_demand`). Who makes room, when, and who
@@ -73,55 +66,32 @@
 //! away), [`Fleet::stop`].
 
 mod acquire;
-mod carry;
 mod config;
 mod devices;
-mod dial;
-mod dry_run;
 mod engine;
-mod engines;
 mod fleet;
-mod identity;
 mod judge;
-mod lease;
-mod lessons;
-mod library;
-mod member;
-mod mend;
-mod metrics;
 mod orders;
-mod outlook;
 pub mod placement;
 mod places;
-mod plan;
-mod profile;
-mod reconfigure;
-mod refusal;
-mod release;
-mod remembered;
 mod report;
 mod roster;
-mod shared;
 mod staff;
-mod strays;
 #[cfg(test)]
 mod tests;
-mod turn;
-mod wish;
-mod work;
 
+pub use acquire::lease::Lease;
+pub use acquire::refusal::Refusal;
 pub use auxot_gpu::{Device, Sample};
 pub use auxot_instance::{Endpoint, ExitReport, Ready, State};
 pub use config::{Config, ModelConfig};
 pub use devices::Devices;
+pub use engine::lessons::experience_file;
 pub use fleet::Fleet;
-pub use lease::Lease;
-pub use lessons::experience_file;
-pub use metrics::{HISTOGRAMS, describe as describe_metrics};
+pub use judge::outlook::Outlook;
 pub use orders::Orders;
-pub use outlook::Outlook;
 pub use places::Places;
-pub use refusal::Refusal;
+pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use report::{ModelView, Report, Sleeper};
+pub use roster::wish::Wish;
 pub use staff::Staff;
-pub use wish::Wish;

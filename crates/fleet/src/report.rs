@@ -1,5 +1,7 @@
 //! What is true of the fleet at one moment, for heartbeats, metrics and people.
 
+pub(crate) mod metrics;
+
 use std::sync::Arc;
 
 use auxot_catalog::Model;
@@ -7,8 +9,8 @@ use auxot_gpu::{HOST, Kind, Sample};
 use auxot_instance::{Ready, State, Status};
 
 use crate::engine::Engine;
-use crate::member::Member;
 use crate::placement::admission::{Admission, Life};
+use crate::roster::member::Member;
 
 /// The fleet at one moment.
 #[derive(Debug, Clone)]

@@ -1,5 +1,17 @@
 //! Who is a member: how models come in, by the operator's list or the router's wish, and how they go.
 
+pub(crate) mod dial;
+pub(crate) mod identity;
+pub(crate) mod library;
+pub(crate) mod member;
+pub(crate) mod mend;
+pub(crate) mod plan;
+pub(crate) mod profile;
+pub(crate) mod reconfigure;
+pub(crate) mod remembered;
+pub(crate) mod strays;
+pub(crate) mod wish;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,14 +20,14 @@ use auxot_instance::Spec;
 use tracing::{error, info};
 
 use crate::engine::After;
+use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
-use crate::member::{Member, Tenure};
 use crate::placement::admission::{Life, Profile, Want};
-use crate::plan::Plan;
-use crate::profile::need;
-use crate::remembered::Key;
-use crate::shared::Shared;
-use crate::wish::{Sizing, Wish, size};
+use crate::roster::member::{Member, Tenure};
+use crate::roster::plan::Plan;
+use crate::roster::profile::need;
+use crate::roster::remembered::Key;
+use crate::roster::wish::{Sizing, Wish, size};
 
 impl Shared {
     /// Takes in the operator's list, and the router's wish as of the last run.

@@ -1,5 +1,7 @@
 //! The one owner of all tasks of the fleet: it drives the processes, and brings their news to the judge.
 
+pub(crate) mod work;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,13 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::dry_run;
-use crate::identity::FileId;
+use crate::engine::dry_run;
+use crate::engine::release;
 use crate::judge::MemberId;
-use crate::library::Shelf;
-use crate::release;
-use crate::shared::Shared;
-use crate::work::Work;
+use crate::judge::shared::Shared;
+use crate::roster::identity::FileId;
+use crate::roster::library::Shelf;
+use crate::staff::work::Work;
 
 /// Drives the processes of a fleet. Dropping it drops them all, which kills what still runs.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use auxot_instance::{Config as EngineConfig, DryRunError, InstanceHandle, Listed
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::dry_run::DryRun;
-use crate::engines::{Driver, Engines};
+use crate::engine::dry_run::DryRun;
+use crate::engine::engines::{Driver, Engines};
 use crate::{Config, Devices, Fleet, Lease, ModelView, Orders, Places, Refusal, Wish};
 
 /// Far away, and never waited for: the clock stands still until nothing else can happen.

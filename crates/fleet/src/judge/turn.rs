@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use tracing::info;
 
+use crate::acquire::refusal::Refusal;
 use crate::acquire::{Settled, settle_all};
-use crate::dial::Size;
 use crate::engine::After;
+use crate::engine::release::Release;
+use crate::judge::shared::Shared;
 use crate::judge::{Judge, MemberId};
-use crate::member::{News, Tenure};
-use crate::metrics;
 use crate::placement::admission::{Effect, Life};
-use crate::profile::need;
-use crate::refusal::Refusal;
-use crate::release::Release;
-use crate::shared::Shared;
-use crate::work::Work;
+use crate::report::metrics;
+use crate::roster::dial::Size;
+use crate::roster::member::{News, Tenure};
+use crate::roster::profile::need;
+use crate::staff::work::Work;
 
 impl Shared {
     /// Takes in a new state of a member's process.

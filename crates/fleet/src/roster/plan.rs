@@ -3,8 +3,8 @@
 use auxot_catalog::Ask;
 use auxot_instance::Spec;
 
-use crate::dial::{Dial, Size};
-use crate::remembered::Key;
+use crate::roster::dial::{Dial, Size};
+use crate::roster::remembered::Key;
 
 /// The plan of one member.
 #[derive(Debug, Clone)]

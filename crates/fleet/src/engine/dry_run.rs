@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::engine::After;
+use crate::judge::shared::Shared;
 use crate::judge::{Door, MemberId};
 use crate::placement::admission::Life;
 use crate::placement::{Placement, Split, bytes_text};
-use crate::profile::need;
-use crate::shared::Shared;
-use crate::work::Work;
+use crate::roster::profile::need;
+use crate::staff::work::Work;
 
 /// Its numbers are whole MiB, rounded down.
 const GRAIN: u64 = 1 << 20;
@@ -52,7 +52,7 @@ impl Shared {
         judge.work.push(Work::Learn);
         let is_leaving = matches!(judge.admission.life(member.seat), Life::Leaving { .. });
         let model = &member.model;
-        let needs = need(model, &member.plan.ask, crate::plan::size_of(&engine.spec));
+        let needs = need(model, &member.plan.ask, crate::roster::plan::size_of(&engine.spec));
         let after = match outcome {
             _ if is_leaving || judge.door == Door::Closed => Some(engine.after.unwrap_or(After::Rest)),
             Some(Ok(outlay)) => engine.is_corrected_by(&outlay, &needs, &self.experience).then_some(After::Anew),
@@ -75,7 +75,7 @@ impl Shared {
 
 impl crate::engine::Engine {
     /// Learns what a dry run has counted. Whether that is more than its place was promised.
-    fn is_corrected_by(&self, outlay: &Outlay, need: &Need, lessons: &crate::lessons::Lessons) -> bool {
+    fn is_corrected_by(&self, outlay: &Outlay, need: &Need, lessons: &crate::engine::lessons::Lessons) -> bool {
         let Some(counted) = counted(&self.placement, need, outlay) else { return false };
         let promised = promised(&self.placement);
         info!(

@@ -10,11 +10,11 @@ use tracing::{info, warn};
 use crate::acquire::{Settled, refusal, settle_all};
 use crate::engine::Engine;
 use crate::judge::Judge;
+use crate::judge::shared::Shared;
 use crate::placement::admission::{Effect, ModelId};
 use crate::placement::{Misfit, Placement, bytes_text};
-use crate::profile::need;
-use crate::shared::Shared;
-use crate::work::Work;
+use crate::roster::profile::need;
+use crate::staff::work::Work;
 
 impl Shared {
     /// Carries out effects, those that the judge has put aside, and what follows from them.
@@ -121,7 +121,7 @@ impl Shared {
     }
 }
 
-fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut crate::member::Member> {
+fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut crate::roster::member::Member> {
     let id = judge.seats.get(&seat)?;
     judge.members.get_mut(id)
 }

@@ -7,9 +7,9 @@ use auxot_instance::{Claim, Endpoint, Ready, State, Status};
 use tokio::sync::watch;
 
 use crate::judge::MemberId;
-use crate::member::generation_of;
+use crate::judge::shared::Shared;
 use crate::placement::admission::Run;
-use crate::shared::Shared;
+use crate::roster::member::generation_of;
 
 /// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.
 #[derive(Debug)]

@@ -10,19 +10,19 @@ use tracing::{error, warn};
 use crate::config::Config;
 use crate::devices::Devices;
 use crate::engine::After;
-use crate::engines::Engines;
+use crate::engine::engines::Engines;
+use crate::engine::lessons::Lessons;
 use crate::judge::{Judge, MemberId};
-use crate::lessons::Lessons;
-use crate::library::Shelf;
-use crate::member::{Member, Tenure};
 use crate::orders::Orders;
 use crate::placement::admission::{Admission, Life, Limits, Moment};
 use crate::placement::{Ground, Sight};
 use crate::places::Places;
-use crate::profile::with_layers;
-use crate::remembered::Remembered;
 use crate::report::{ModelView, Report, memory_of};
-use crate::work::Work;
+use crate::roster::library::Shelf;
+use crate::roster::member::{Member, Tenure};
+use crate::roster::profile::with_layers;
+use crate::roster::remembered::Remembered;
+use crate::staff::work::Work;
 
 /// What all handles, leases and tasks share.
 #[derive(Debug)]

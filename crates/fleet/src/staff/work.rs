@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use auxot_instance::Status;
 use tokio::sync::{oneshot, watch};
 
-use crate::dial::Size;
-use crate::dry_run::DryRun;
 use crate::engine::After;
-use crate::engines::Driver;
+use crate::engine::dry_run::DryRun;
+use crate::engine::engines::Driver;
+use crate::engine::release::Release;
 use crate::judge::MemberId;
-use crate::release::Release;
-use crate::remembered::Key;
+use crate::roster::dial::Size;
+use crate::roster::remembered::Key;
 
 /// Work that needs an owner. There is never more of it than a few pieces for each member.
 pub(crate) enum Work {

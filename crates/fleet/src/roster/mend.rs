@@ -9,14 +9,14 @@ use auxot_instance::State;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::identity::FileId;
+use crate::acquire::refusal::Refusal;
+use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Wished};
-use crate::member::{Attempt, Member, Tenure};
 use crate::placement::admission::Life;
-use crate::refusal::Refusal;
-use crate::shared::Shared;
-use crate::wish::Wish;
-use crate::work::Work;
+use crate::roster::identity::FileId;
+use crate::roster::member::{Attempt, Member, Tenure};
+use crate::roster::wish::Wish;
+use crate::staff::work::Work;
 
 impl Shared {
     /// Gives a model another chance at once: one that has failed, or waits for its next try.

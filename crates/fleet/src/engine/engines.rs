@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use auxot_instance::{Config, Host, InstanceHandle, Listed, Spec};
 
-use crate::dry_run::DryRun;
+use crate::engine::dry_run::DryRun;
 
 /// The task of one instance.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;

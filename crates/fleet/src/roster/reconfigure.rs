@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::acquire::{Settled, settle_all};
+use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, Missing, Wished};
-use crate::member::Tenure;
 use crate::orders::Orders;
-use crate::shared::Shared;
+use crate::roster::member::Tenure;
 
 impl Shared {
     /// Takes in other settings. A model whose engine would be started with another command line is loaded anew once its

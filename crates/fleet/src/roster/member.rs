@@ -6,14 +6,14 @@ use std::time::Duration;
 use auxot_catalog::Model;
 use auxot_instance::{ExitReport, Ready, State, Status};
 
-use crate::dial::{Next, Size};
 use crate::engine::{After, Engine};
-use crate::identity::FileId;
 use crate::placement::Misfit;
 use crate::placement::admission::{ModelId, Run};
-use crate::plan::{Plan, size_of};
-use crate::strays::Strays;
-use crate::wish::{Wish, gaps};
+use crate::roster::dial::{Next, Size};
+use crate::roster::identity::FileId;
+use crate::roster::plan::{Plan, size_of};
+use crate::roster::strays::Strays;
+use crate::roster::wish::{Wish, gaps};
 
 /// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
 /// has waited long enough.

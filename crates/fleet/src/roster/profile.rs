@@ -7,11 +7,11 @@ use auxot_instance::GpuLayers;
 use tracing::warn;
 
 use crate::config::ModelConfig;
-use crate::dial::Size;
+use crate::judge::shared::Shared;
 use crate::judge::{Judge, MemberId};
 use crate::placement::admission::Profile;
 use crate::placement::{Rules, Subject};
-use crate::shared::Shared;
+use crate::roster::dial::Size;
 
 /// What a model whose header leaves things out is taken to keep of its slots: a part of its weights, on the high side.
 const GUESSED_CACHE: u64 = 4;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dial::Size;
-use crate::identity::FileId;
+use crate::roster::dial::Size;
+use crate::roster::identity::FileId;
 
 /// So many sizes are remembered; the oldest make room.
 const MOST: usize = 64;

@@ -12,10 +12,10 @@ use auxot_catalog::{Catalog, Lookout};
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::identity::FileId;
+use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, Wished};
-use crate::shared::Shared;
-use crate::work::Work;
+use crate::roster::identity::FileId;
+use crate::staff::work::Work;
 
 /// What one look has found: the models, and which files they were.
 ///

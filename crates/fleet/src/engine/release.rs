@@ -14,9 +14,9 @@ use tracing::{debug, warn};
 
 use crate::engine::After;
 use crate::judge::MemberId;
-use crate::metrics;
+use crate::judge::shared::Shared;
 use crate::placement::Placement;
-use crate::shared::Shared;
+use crate::report::metrics;
 
 /// The pause between two looks while memory is not free yet: there is no event for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
