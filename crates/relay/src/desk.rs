@@ -4,16 +4,20 @@
 //! messages is a new round, with the same messages it is a duplicate or the router asking again after a
 //! lost link, and then the running job moves to the lane that asked. The `table` decides; the desk does.
 
+pub(crate) mod encores;
+pub(crate) mod order;
+pub(crate) mod table;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use crate::desk::order::Order;
+use crate::desk::table::{Known, Round, Table};
 use crate::exchange::{self, Exchange, Surroundings};
-use crate::order::Order;
-use crate::outbox::{Frame, Outbox};
-use crate::table::{Known, Round, Table};
+use crate::lane::outbox::{Frame, Outbox};
 
 /// All jobs of this worker.
 #[derive(Debug)]

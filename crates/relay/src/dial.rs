@@ -1,5 +1,11 @@
 //! From an address to an open WebSocket: TCP, through a proxy where the environment names one, TLS, upgrade.
 
+pub(crate) mod backoff;
+pub(crate) mod connect;
+pub(crate) mod proxy;
+pub(crate) mod tls;
+pub(crate) mod url;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +15,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, handshake::client::Request};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
-use crate::connect::connect;
-use crate::meter::{Meter, Metered};
-use crate::proxy::{self, ProxyError};
-use crate::url::RouterUrl;
+use crate::dial::connect::connect;
+use crate::dial::proxy::ProxyError;
+use crate::dial::url::RouterUrl;
+use crate::lane::meter::{Meter, Metered};
 
 /// An open connection to the router.
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<Metered<TcpStream>>>;

@@ -11,6 +11,14 @@
 //! window, and goes on sending, from the last byte that reached a socket, when the router asks again.
 //! Reading stops while more than [`MERGE_LIMIT`] bytes wait for a slow router, so nothing grows.
 
+pub(crate) mod answer;
+pub(crate) mod attempt;
+pub(crate) mod delivery;
+pub(crate) mod ending;
+pub(crate) mod outlet;
+pub(crate) mod reductions;
+pub(crate) mod transcript;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,18 +29,18 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::answer::Answer;
-use crate::attempt::Attempt;
 use crate::config::Config;
 use crate::desk::Leave;
-use crate::ending::{Ending, Limit};
-use crate::order::Order;
-use crate::outbox::{Outbox, Room};
-use crate::outlet::{Outlet, Turn, Wants};
-use crate::reductions::Reductions;
-use crate::silence;
+use crate::desk::order::Order;
+use crate::exchange::answer::Answer;
+use crate::exchange::attempt::Attempt;
+use crate::exchange::ending::{Ending, Limit};
+use crate::exchange::outlet::{Outlet, Turn, Wants};
+use crate::exchange::reductions::Reductions;
+use crate::exchange::transcript::Channel;
+use crate::lane::outbox::{Outbox, Room};
+use crate::lane::silence;
 use crate::telemetry::{Ended, Telemetry};
-use crate::transcript::Channel;
 
 mod stream;
 

@@ -6,6 +6,14 @@
 //!           └──── pause ◀────────┴─────────────┴────────────┘
 //! ```
 
+pub(crate) mod greeting;
+pub(crate) mod health;
+pub(crate) mod meter;
+pub(crate) mod outbox;
+pub(crate) mod session;
+pub(crate) mod silence;
+pub(crate) mod writer;
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,15 +26,15 @@ use tokio::sync::{Notify, watch};
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{error, info, warn};
 
-use crate::backoff::{Backoff, random};
 use crate::desk::Desk;
+use crate::dial::backoff::{Backoff, random};
 use crate::dial::{Dialed, Dialer, Socket};
 use crate::exchange::Surroundings;
-use crate::greeting::{self, Greeting};
+use crate::lane::greeting::Greeting;
+use crate::lane::session::{Session, SessionEnd};
 use crate::lanes::{Dispatch, Marks, is_open_source_id, share};
-use crate::metrics::{self, LinkUp};
 use crate::policy::PolicyKeeper;
-use crate::session::{Session, SessionEnd};
+use crate::telemetry::metrics::{self, LinkUp};
 
 /// How often a key that was good once and is refused now is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);

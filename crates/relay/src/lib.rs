@@ -2,16 +2,17 @@
 //!
 //! # Theory of operation
 //!
-//! A [`Relay`] holds one **lane** or several (`lanes` decides how many, `lane` keeps one going). A lane
-//! dials (`dial`, `connect`, `proxy`, `tls`, `url`), greets (`greeting` reads the answer), and serves a
-//! `session`: one task that reads the router's messages, beats the heart and states the worker's
-//! capabilities again whenever the truth has changed, beside one `writer` that empties the lane's
-//! bounded `outbox`. What the worker says of itself goes before what it says of jobs.
+//! A [`Relay`] holds one **lane** or several (`lanes` decides how many). A lane `dial`s, greets (`lane::greeting` reads the
+//! answer), and serves a `lane::session`: one task that reads the router's messages, beats the heart and states the worker's
+//! capabilities again whenever the truth has changed (`telemetry`), beside one `lane::writer` that empties the lane's bounded
+//! `lane::outbox`. What the worker says of itself goes before what it says of jobs.
 //!
-//! A job is looked through once (`order`) and goes to the `desk`, which holds all jobs whichever lane
-//! they came by and asks its `table` what to do with them. There it becomes an `exchange`: straight-line code that waits for the fleet's lease,
-//! makes the engine's request (`attempt`), reads the engine's events into an `answer` over a
-//! `transcript`, and ends in exactly one `ending`. All it has to say leaves by its `outlet`.
+//! A job is looked through once (`desk::order`) and goes to the `desk`, which holds all jobs whichever lane they came by and
+//! asks its `desk::table` what to do with them. There it becomes an `exchange`: straight-line code that waits for the fleet's
+//! lease, makes the engine's request (`attempt`), reads the engine's events into an `answer` over a `transcript`, and ends in
+//! exactly one `ending`. All it has to say leaves by its `outlet`.
+//!
+//! The router's wish for models goes by `policy` to the fleet, and to a memo on disk.
 //!
 //! # The token path
 //!
@@ -35,44 +36,18 @@
 //! and messages; the desk moves the running exchange to the lane that asked. After the window the
 //! engine's socket is closed, which frees its slot. A worker that ends does not wait for that.
 
-mod answer;
-mod attempt;
-mod backoff;
-mod claims;
 mod config;
-mod connect;
-mod delivery;
 mod desk;
 mod dial;
-mod encores;
-mod ending;
 mod exchange;
-mod greeting;
-mod health;
 mod lane;
 mod lanes;
-mod memo;
-mod meter;
-mod metrics;
-mod order;
-mod outbox;
-mod outlet;
 mod policy;
-mod proxy;
-mod reductions;
 mod relay;
-mod session;
-mod silence;
-mod stats;
-mod table;
 mod telemetry;
-mod tls;
-mod transcript;
-mod url;
-mod writer;
 
 pub use config::{Config, Connections, PromptProgress};
-pub use metrics::{BUCKETS, HISTOGRAMS, describe as describe_metrics};
+pub use dial::tls::TlsError;
+pub use dial::url::{RouterUrl, UrlError};
 pub use relay::{Relay, RelayEnd, RelayError};
-pub use tls::TlsError;
-pub use url::{RouterUrl, UrlError};
+pub use telemetry::metrics::{BUCKETS, HISTOGRAMS, describe as describe_metrics};

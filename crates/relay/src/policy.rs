@@ -1,5 +1,8 @@
 //! The router's wish on its way to the fleet and to the memo of the last one.
 
+pub(crate) mod claims;
+pub(crate) mod memo;
+
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,8 +12,7 @@ use auxot_protocol::{Capabilities, Policy};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::claims;
-use crate::memo::Memo;
+use crate::policy::memo::Memo;
 
 /// Takes in policies, each once.
 #[derive(Debug)]

@@ -12,20 +12,20 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::backoff::Backoff;
 use crate::config::{Config, PromptProgress};
 use crate::desk::Desk;
 use crate::dial::Dialer;
+use crate::dial::backoff::Backoff;
+use crate::dial::tls::{self, TlsError};
+use crate::dial::url::{RouterUrl, UrlError};
 use crate::exchange::Surroundings;
-use crate::health;
+use crate::exchange::reductions::Reductions;
+use crate::lane::health;
 use crate::lane::{self, LaneEnd, POLICY_RETRY, Shared};
 use crate::lanes::{Dispatch, wanted};
-use crate::memo::Memo;
 use crate::policy::PolicyKeeper;
-use crate::reductions::Reductions;
+use crate::policy::memo::Memo;
 use crate::telemetry::Telemetry;
-use crate::tls::{self, TlsError};
-use crate::url::{RouterUrl, UrlError};
 
 /// How long jobs cut short by the end of the worker have to tell the router so.
 const LAST_WORDS: Duration = Duration::from_secs(2);

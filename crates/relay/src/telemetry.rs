@@ -1,5 +1,8 @@
 //! What this worker tells of itself: capabilities, heartbeats, and the series about jobs and links.
 
+pub(crate) mod metrics;
+pub(crate) mod stats;
+
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,8 +10,8 @@ use std::time::{Duration, Instant};
 use auxot_fleet::{Fleet, ModelView, Report, Sleeper, State};
 use auxot_protocol::{Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState};
 
-use crate::metrics::JobSeries;
-use crate::stats::{Figures, Sample, Window};
+use crate::telemetry::metrics::JobSeries;
+use crate::telemetry::stats::{Figures, Sample, Window};
 
 /// The word that makes a router treat us as a GPU worker.
 const BACKEND: &str = "llama.cpp";
@@ -66,7 +69,7 @@ impl Telemetry {
 
     /// A job goes to a fresh engine because the first one went away before its first token.
     pub(crate) fn retried(&self) {
-        crate::metrics::job_retried();
+        crate::telemetry::metrics::job_retried();
     }
 
     fn figures(&self, model: &str) -> Figures {

@@ -6,8 +6,8 @@ use auxot_fleet::Lease;
 use auxot_llama::{ChatRequest, EngineError, reduce_tools};
 use serde_json::value::RawValue;
 
-use crate::ending::Ending;
-use crate::order::{LOOP_ROUNDS, Order};
+use crate::desk::order::{LOOP_ROUNDS, Order};
+use crate::exchange::ending::Ending;
 
 /// A conversation longer than this is written into a request off the token path, which it would hold up.
 const LONG: usize = 256 * 1024;

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::{Delivery, Receipt};
-use crate::outbox::{Frame, Outbox, Room};
+use crate::exchange::delivery::{Delivery, Receipt};
+use crate::lane::outbox::{Frame, Outbox, Room};
 
 /// A job's way out.
 #[derive(Debug)]

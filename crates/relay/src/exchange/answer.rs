@@ -6,8 +6,8 @@ use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, is_
 use auxot_protocol::{Complete, FunctionCall, Job, ToolCall};
 use serde_json::value::RawValue;
 
-use crate::ending::Ending;
-use crate::transcript::{Channel, Transcript};
+use crate::exchange::ending::Ending;
+use crate::exchange::transcript::{Channel, Transcript};
 
 /// An answer longer than this is a runaway: no context window holds so much text.
 const MAX_TEXT: usize = 64 << 20;

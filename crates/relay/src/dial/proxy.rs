@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use url::Url;
 
-use crate::connect::connect;
-use crate::url::RouterUrl;
+use crate::dial::connect::connect;
+use crate::dial::url::RouterUrl;
 
 /// The proxy's answer may not be longer than this.
 const MAX_ANSWER: usize = 8 * 1024;

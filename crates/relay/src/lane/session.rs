@@ -12,15 +12,16 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
 use crate::desk::Desk;
+use crate::desk::order::Order;
 use crate::dial::Dialed;
 use crate::dial::Socket;
 use crate::exchange::Surroundings;
+use crate::lane::outbox::{Frame, Outbox};
+use crate::lane::silence;
+use crate::lane::writer::{self, WriteEnd};
 use crate::lanes::Dispatch;
-use crate::order::Order;
-use crate::outbox::{Frame, Outbox};
 use crate::policy::PolicyKeeper;
-use crate::writer::{self, WriteEnd};
-use crate::{silence, telemetry};
+use crate::telemetry;
 
 /// With nothing heard for so long, a ping asks whether the router lives.
 const PING_AFTER: Duration = Duration::from_secs(15);
@@ -239,7 +240,7 @@ impl Session<'_> {
             }
             ToWorker::PolicyUpdate { policy: None } => warn!("ignored a policy update without a policy"),
             ToWorker::ConfigAck(ack) if !ack.success => {
-                crate::metrics::config_refused();
+                crate::telemetry::metrics::config_refused();
                 warn!(
                     reason = ack.error.unwrap_or_default(),
                     "the router refused our capabilities; the connection stays"

@@ -9,9 +9,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use crate::delivery::Receipt;
-use crate::meter::{Meter, Stalled};
-use crate::outbox::{Frame, Frames};
+use crate::exchange::delivery::Receipt;
+use crate::lane::meter::{Meter, Stalled};
+use crate::lane::outbox::{Frame, Frames};
 
 /// Frames and bytes written before a flush, so that a lane that never runs dry still signs its receipts.
 const BATCH_FRAMES: usize = 64;
@@ -146,9 +146,9 @@ fn frame_size(payload: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::Delivery;
-    use crate::meter::Metered;
-    use crate::outbox::Outbox;
+    use crate::exchange::delivery::Delivery;
+    use crate::lane::meter::Metered;
+    use crate::lane::outbox::Outbox;
     use tokio::io::AsyncReadExt;
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::protocol::Role;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::silence;
+use crate::lane::silence;
 
 /// Bytes that one socket has taken so far.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::delivery::Receipt;
+use crate::exchange::delivery::Receipt;
 
 /// Frames of jobs that may wait for the socket.
 const DEPTH: usize = 64;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::outbox::Frames;
+use crate::lane::outbox::Frames;
 use auxot_protocol::ToWorker;
 use proptest::prelude::*;
 

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::encores::Encores;
-use crate::order::Order;
-use crate::outbox::Outbox;
+use crate::desk::encores::Encores;
+use crate::desk::order::Order;
+use crate::lane::outbox::Outbox;
 
 /// Names one run of a job.
 pub(crate) type Round = u64;

@@ -1,7 +1,7 @@
 //! The way out against a simple model: under any order of events each byte goes out once, in order.
 
 use super::*;
-use crate::outbox::Frames;
+use crate::lane::outbox::Frames;
 use proptest::prelude::*;
 
 /// A lane whose writer is the test.

@@ -4,7 +4,7 @@ use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::ending::Ending;
+use crate::exchange::ending::Ending;
 use crate::telemetry::Ended;
 
 const DURATION: &str = "auxot_worker_inference_duration_seconds";

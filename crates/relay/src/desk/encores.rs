@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::order::Order;
-use crate::outbox::Outbox;
+use crate::desk::order::Order;
+use crate::lane::outbox::Outbox;
 
 /// Endings that are remembered, and bytes of them, at most; the oldest go first.
 const COUNT: usize = 256;
