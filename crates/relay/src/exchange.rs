@@ -17,14 +17,15 @@ pub(crate) mod delivery;
 pub(crate) mod ending;
 pub(crate) mod outlet;
 pub(crate) mod reductions;
+mod stream;
+mod surroundings;
 pub(crate) mod transcript;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_fleet::{Fleet, Lease};
+use auxot_fleet::Lease;
 use auxot_protocol::{JobError, ToRouter, Token};
-use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -36,13 +37,12 @@ use crate::exchange::answer::Answer;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::ending::{Ending, Limit};
 use crate::exchange::outlet::{Outlet, Turn, Wants};
-use crate::exchange::reductions::Reductions;
 use crate::exchange::transcript::Channel;
-use crate::lane::outbox::{Outbox, Room};
+use crate::lane::outbox::Room;
 use crate::lane::silence;
-use crate::telemetry::{Ended, Telemetry};
+use crate::telemetry::Ended;
 
-mod stream;
+pub(crate) use surroundings::{Seat, Surroundings};
 
 /// Unsent text beyond which the engine is not read any more.
 const MERGE_LIMIT: usize = 64 * 1024;
@@ -52,35 +52,6 @@ const EXIT_SEEN: Duration = Duration::from_millis(500);
 const LOSS_SEEN: Duration = Duration::from_secs(60);
 /// Attempts on fresh engines for a job of which nothing has been said yet.
 const ATTEMPTS: u32 = 3;
-
-/// What every exchange shares.
-#[derive(Debug)]
-pub(crate) struct Surroundings {
-    pub(crate) fleet: Fleet,
-    pub(crate) config: Config,
-    pub(crate) telemetry: Telemetry,
-    pub(crate) reductions: Reductions,
-    /// Cancelled when the worker ends before its jobs could.
-    pub(crate) shutdown: CancellationToken,
-    /// Whether the router reads `prompt_progress` without complaint.
-    pub(crate) sends_progress: watch::Receiver<bool>,
-}
-
-/// A job's place at the desk, as its exchange sees it.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    pub(crate) cancel: CancellationToken,
-    pub(crate) lane: watch::Receiver<Outbox>,
-}
-
-impl Seat {
-    /// A place for a job that came by a lane, and the desk's two holds on it: to end it, and to move it.
-    pub(crate) fn new(from: &Outbox) -> (Self, CancellationToken, watch::Sender<Outbox>) {
-        let cancel = CancellationToken::new();
-        let (mover, lane) = watch::channel(from.clone());
-        (Self { cancel: cancel.clone(), lane }, cancel, mover)
-    }
-}
 
 /// One job on its way.
 #[derive(Debug)]
