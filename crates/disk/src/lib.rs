@@ -1,6 +1,6 @@
 //! Files, replaced whole, and noticed when they change.
 //!
-//! What is remembered over restarts is written by [`replace`]: a reader, a crash, or whoever watches, meets the old file or
+//! What is remembered over restarts is written by [`replace()`]: a reader, a crash, or whoever watches, meets the old file or
 //! the new one and never half of one.
 //!
 //! Whoever reads what others write watches its folder ([`eyes`]). What is told is the same for all, and is what can make
