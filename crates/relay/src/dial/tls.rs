@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+
+/// Sessions of TLS that are remembered to be taken up again, eight for each server.
+const TICKETS: usize = 16;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -50,5 +54,7 @@ pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>,
         .with_no_client_auth();
     // A proxy in front of the router that speaks HTTP/2 would otherwise choose it, and no WebSocket with it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Room for the tickets of many servers is 75 KB; there is one router, and perhaps a proxy before it.
+    config.resumption = Resumption::in_memory_sessions(TICKETS);
     Ok(Arc::new(config))
 }
