@@ -123,7 +123,8 @@ impl Outlay {
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let mut words = line.split_whitespace();
             let name = words.next()?;
-            let mut bytes = || words.next()?.parse::<u64>().ok()?.checked_mul(MIB);
+            // More than that nobody has: it is a number below zero, printed as if it were none.
+            let mut bytes = || Some(u64::from(words.next()?.parse::<u32>().ok()?) * MIB);
             let part = Part { weights: bytes()?, cache: bytes()?, compute: bytes()? };
             if words.next().is_some() {
                 return None;
@@ -161,6 +162,8 @@ mod tests {
         for text in ["", "CUDA0 1 2 3\n", "-c 8192 -ngl -1\n", "Host 1 2\n", "Host 1 2 3 4\n", "Host 1 2 -3\n"] {
             assert_eq!(Outlay::parse(text), None, "{text}");
         }
-        assert_eq!(Outlay::parse(&format!("Host {} 0 0", u64::MAX)), None);
+        for lie in [u64::MAX, u64::MAX / MIB, 1 << 32] {
+            assert_eq!(Outlay::parse(&format!("Host {lie} 0 0")), None, "{lie}");
+        }
     }
 }

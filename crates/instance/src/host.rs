@@ -116,8 +116,8 @@ impl Host {
         [engine.binary.display().to_string(), build].into_iter().chain(words).collect::<Vec<_>>().join(" ")
     }
 
-    /// What a model would take of the devices, asked of the engine's own dry run; `None` where it has none, or is not to be asked. The future holds
-    /// nothing of this host's but the program that it runs, and dropping it ends that.
+    /// What a model would take of the devices, asked of the engine's own dry run; `None` where it has none, or is not to be
+    /// asked. Dropping the future ends the program.
     pub fn dry_run(&self, mut spec: Spec) -> Option<impl Future<Output = Result<Outlay, DryRunError>> + Send + use<>> {
         let shared = Arc::clone(&self.shared);
         let config = self.config();
