@@ -55,7 +55,14 @@ impl Shared {
         let needs = need(model, &member.plan.ask, crate::roster::plan::size_of(&engine.spec));
         let after = match outcome {
             _ if is_leaving || judge.door == Door::Closed => Some(engine.after.unwrap_or(After::Rest)),
-            Some(Ok(outlay)) => engine.is_corrected_by(&outlay, &needs, &self.experience).then_some(After::Anew),
+            // Nothing is planned any more at the end of the worker, and who waits for this load has no other.
+            Some(Ok(outlay))
+                if engine.is_corrected_by(&outlay, &needs, &self.experience) && judge.door == Door::Open =>
+            {
+                member.forewarned = Some(engine.spec.clone());
+                Some(After::Anew)
+            }
+            Some(Ok(_)) => None,
             Some(Err(fault)) => {
                 warn!(model = model.name, %fault, "no dry run of the engine; what is computed counts");
                 None
@@ -67,7 +74,6 @@ impl Shared {
             return;
         };
         member.engine = None;
-        member.is_forewarned = after == After::Anew;
         drop(guard);
         self.released(id, generation, after);
     }
@@ -122,7 +128,19 @@ fn counted(placement: &Placement, need: &Need, outlay: &Outlay) -> Option<Vec<u6
 }
 
 fn corrected(bytes: u64, weights: u64, cache: u64, part: Part) -> u64 {
-    let settled = |ours: u64, theirs: u64| if ours.abs_diff(theirs) <= GRAIN { ours } else { theirs + GRAIN };
+    let settled =
+        |ours: u64, theirs: u64| if ours.abs_diff(theirs) <= GRAIN { ours } else { theirs.saturating_add(GRAIN) };
     let rest = bytes.saturating_sub(weights).saturating_sub(cache);
     rest.saturating_add(settled(weights, part.weights)).saturating_add(settled(cache, part.cache))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_says_never_overflows() {
+        let part = Part { weights: u64::MAX / GRAIN * GRAIN, cache: 0, compute: 0 };
+        assert_eq!(corrected(10, 4, 3, part), u64::MAX);
+    }
 }

@@ -87,7 +87,8 @@ impl Shared {
         let (handle, driver) = self.engines.create(placed.clone());
         let status = handle.status();
         let mut engine = Engine::new(handle, &member.plan, placement, subject);
-        let is_known = std::mem::take(&mut member.is_forewarned) || engine.is_measured(&self.experience);
+        let is_forewarned = member.forewarned.take().is_some_and(|sent_back| sent_back == spec);
+        let is_known = is_forewarned || engine.is_measured(&self.experience);
         let dry_run = if is_known { None } else { self.engines.dry_run(placed) };
         let generation = member.generation + 1;
         judge.work.push(Work::Drive { member: id, generation, status, driver });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::Model;
-use auxot_instance::{ExitReport, Ready, State, Status};
+use auxot_instance::{ExitReport, Ready, Spec, State, Status};
 
 use crate::engine::{After, Engine};
 use crate::placement::Misfit;
@@ -36,8 +36,8 @@ pub(crate) struct Member {
     pub(crate) generation: u64,
     /// Its files, where they are others by now than those that failed.
     pub(crate) changed: Option<Vec<FileId>>,
-    /// A dry run has sent it back, so that its next load needs none.
-    pub(crate) is_forewarned: bool,
+    /// What a dry run has sent back, so that its next load needs none.
+    pub(crate) forewarned: Option<Spec>,
     /// Why it is not loaded though its owner wants it.
     pub(crate) misfit: Option<Misfit>,
     /// What the operator calls its devices.
@@ -100,7 +100,7 @@ impl Member {
             last: None,
             generation: 0,
             changed: None,
-            is_forewarned: false,
+            forewarned: None,
             misfit: None,
             strays: Strays::default(),
         }

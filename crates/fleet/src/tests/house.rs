@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use auxot_catalog::Catalog;
 use auxot_gpu::{Device, Sample};
 use auxot_instance::scripted::{self, Stage};
-use auxot_instance::{Config as EngineConfig, DryRunError, InstanceHandle, Listed, Spec};
+use auxot_instance::{Config as EngineConfig, DryRunError, InstanceHandle, Listed, Outlay, Part, Spec};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -30,7 +30,7 @@ pub(super) struct Theatre {
 }
 
 /// The model of each dry run, and how it is answered; none where none are made.
-type Rehearsals = Arc<Mutex<Option<Vec<(String, oneshot::Sender<()>)>>>>;
+type Rehearsals = Arc<Mutex<Option<Vec<(String, oneshot::Sender<Option<Outlay>>)>>>>;
 
 impl Theatre {
     /// From now on dry runs are made.
@@ -40,11 +40,26 @@ impl Theatre {
 
     /// Dry runs of a model, or of all, end without an answer.
     pub(super) fn answer_dry_runs(&self, of: Option<&str>) {
+        self.answer(of, None);
+    }
+
+    /// Dry runs of a model count so many bytes of weights in the host's memory.
+    pub(super) fn count_in_dry_runs(&self, of: &str, weights: u64) {
+        self.answer(Some(of), Some(Outlay { devices: Vec::new(), host: Part { weights, ..Part::default() } }));
+    }
+
+    /// Dry runs of a model that somebody waits for.
+    pub(super) fn dry_runs(&self, of: &str) -> usize {
+        let rehearsals = self.rehearsals.lock().unwrap();
+        rehearsals.iter().flatten().filter(|(model, answer)| of == model && !answer.is_closed()).count()
+    }
+
+    fn answer(&self, of: Option<&str>, outlay: Option<Outlay>) {
         let mut rehearsals = self.rehearsals.lock().unwrap();
         let answered = rehearsals.as_mut().unwrap().extract_if(.., |(model, _)| of.is_none_or(|of| of == model));
         for (_, answer) in answered {
             // Given up meanwhile is as good.
-            let _given_up = answer.send(());
+            let _given_up = answer.send(outlay.clone());
         }
     }
 }
@@ -66,8 +81,8 @@ impl Engines for Theatre {
         let (answer, answered) = oneshot::channel();
         self.rehearsals.lock().unwrap().as_mut()?.push((spec.model, answer));
         Some(Box::pin(async move {
-            let _given_up = answered.await;
-            Err(DryRunError::Unreadable { program: PathBuf::new(), words: String::new() })
+            let none = || DryRunError::Unreadable { program: PathBuf::new(), words: String::new() };
+            answered.await.ok().flatten().ok_or_else(none)
         }))
     }
 
