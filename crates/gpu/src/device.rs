@@ -42,6 +42,8 @@ pub struct Device {
     pub id: String,
     /// Its number among all devices of this host, those that are lost or may not be used counted: settings name it by that.
     pub index: usize,
+    /// Its place among those of its kind.
+    pub rank: Rank,
     /// The product's name.
     pub name: String,
     /// Whose device it is.
@@ -63,6 +65,16 @@ pub struct Device {
     pub utilisation: Option<u32>,
     /// The driver cannot reach it any more.
     pub lost: bool,
+}
+
+/// A device's place among those of its kind that this host reaches now, those that may not be used counted: programs that
+/// do not know its id, nor what may be used, count so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rank {
+    /// So many come before it.
+    pub at: usize,
+    /// So many there are.
+    pub of: usize,
 }
 
 /// Whether a setting's name of a device means the one of this index and id: the index itself, or the id's beginning in any
@@ -173,6 +185,7 @@ impl Device {
         Self {
             id,
             index: 0,
+            rank: Rank { at: 0, of: 1 },
             name,
             kind,
             mask: kind.mask(),

@@ -1,6 +1,6 @@
 //! Keeps every device that was ever seen, in one order, and lets through what may be used.
 
-use crate::device::{Device, Kind, is_meant};
+use crate::device::{Device, Kind, Rank, is_meant};
 use crate::host::HOST;
 
 /// The devices seen so far.
@@ -41,7 +41,19 @@ impl Inventory {
             seen.lost = device.lost;
             devices.push(Device { index, ..device });
         }
+        rank(&mut devices);
         devices
+    }
+}
+
+/// Tells each device its place among those of its kind that are reached.
+fn rank(devices: &mut [Device]) {
+    let kinds: Vec<Kind> = devices.iter().filter(|device| !device.lost).map(|device| device.kind).collect();
+    let mut before: Vec<Kind> = Vec::with_capacity(kinds.len());
+    for device in devices.iter_mut().filter(|device| !device.lost) {
+        let count = |kinds: &[Kind]| kinds.iter().filter(|kind| **kind == device.kind).count();
+        device.rank = Rank { at: count(&before), of: count(&kinds) };
+        before.push(device.kind);
     }
 }
 
@@ -95,6 +107,19 @@ mod tests {
         assert_eq!(list(&["gpu-aa", "0000:03:00.0"]), ["GPU-aa11", "0000:03:00.0"]);
         assert_eq!(list(&["7", "GPU-zz", "host"]), [""; 0]);
         assert!(wants_host(&["0".into(), "Host".into()]) && !wants_host(&[]));
+    }
+
+    #[test]
+    fn a_rank_counts_those_of_a_kind_that_are_reached() {
+        let mut inventory = Inventory::default();
+        let amd = Device::unread(Kind::Amd, "0000:03:00.0".into(), "card".into());
+        let ranks = |devices: Vec<Device>| {
+            devices.into_iter().map(|device| (device.rank.at, device.rank.of)).collect::<Vec<_>>()
+        };
+        assert_eq!(ranks(inventory.settle(vec![gpu("GPU-a"), amd.clone(), gpu("GPU-b")])), [(0, 2), (0, 1), (1, 2)]);
+        let found = inventory.settle(vec![amd, gpu("GPU-b")]);
+        assert!(found[0].lost);
+        assert_eq!(ranks(found[1..].to_vec()), [(0, 1), (0, 1)]);
     }
 
     #[test]

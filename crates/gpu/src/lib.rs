@@ -46,7 +46,7 @@ mod strangers;
 mod unified;
 
 pub use config::{Config, device_list};
-pub use device::{Device, Kind, Mask, ProcessUse, Sample, is_meant};
+pub use device::{Device, Kind, Mask, ProcessUse, Rank, Sample, is_meant};
 pub use host::HOST;
 pub use process::host_use;
 pub use refresh::Refresh;

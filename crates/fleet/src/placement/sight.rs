@@ -59,17 +59,27 @@ impl Sight {
         // Both list cards in the order of their slots; where one lists more than the other, the size may tell them apart.
         let (same_kind, backend): (Vec<&Device>, _) = (same_kind.collect(), first.backend());
         let candidates: Vec<&Listed> = same_maker.into_iter().filter(|listed| listed.backend() == backend).collect();
-        Some(match_up(device, &same_kind, &candidates).map_or(Mask::None, |name| Mask::Named(Arc::from(name))))
+        let name = match_up(device, &same_kind, &candidates).or_else(|| by_rank(device, &candidates));
+        Some(name.map_or(Mask::None, |name| Mask::Named(Arc::from(name))))
     }
 }
 
 /// The name of a device among those of one maker and one backend, where that is clear.
 fn match_up<'a>(device: &Device, same_kind: &[&Device], listed: &[&'a Listed]) -> Option<&'a str> {
-    let like = |total: Option<u64>| device.total.zip(total).is_some_and(|(a, b)| a.abs_diff(b) <= a.max(b) / 8);
-    let devices = same_kind.iter().filter(|other| like(other.total));
+    let devices = same_kind.iter().filter(|other| is_as_large(device, other.total));
     let at = devices.clone().position(|other| other.id == device.id)?;
-    let names: Vec<&Listed> = listed.iter().copied().filter(|listed| like(listed.total)).collect();
+    let names: Vec<&Listed> = listed.iter().copied().filter(|listed| is_as_large(device, listed.total)).collect();
     (names.len() == devices.count()).then(|| &*names[at].name)
+}
+
+/// The same where some of its kind may not be used, so that only their number is known.
+fn by_rank<'a>(device: &Device, listed: &[&'a Listed]) -> Option<&'a str> {
+    let listed = listed.get(device.rank.at).filter(|_| listed.len() == device.rank.of)?;
+    is_as_large(device, listed.total).then_some(&*listed.name)
+}
+
+fn is_as_large(device: &Device, total: Option<u64>) -> bool {
+    device.total.zip(total).is_some_and(|(a, b)| a.abs_diff(b) <= a.max(b) / 8)
 }
 
 fn is_by(kind: Kind, description: &str) -> bool {
@@ -85,6 +95,8 @@ fn is_by(kind: Kind, description: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use auxot_gpu::Rank;
+
     use super::*;
 
     const GIB: u64 = 1 << 30;
@@ -155,5 +167,14 @@ mod tests {
         assert_eq!(names, ["Vulkan2", "Vulkan1", "Vulkan3", "Vulkan0"].map(named));
         let one = sample(vec![device(Kind::Nvidia, "GPU-2", 24)]);
         assert_eq!(seen(&all, &one), [("GPU-2".to_owned(), Mask::None)], "nobody knows which of the two it is");
+        let third = Device { rank: Rank { at: 2, of: 3 }, ..one.devices[0].clone() };
+        let third = sample(vec![third]);
+        assert_eq!(
+            seen(&all, &third),
+            [("GPU-2".to_owned(), named("Vulkan3"))],
+            "the others may not be used, but count"
+        );
+        let odd = sample(vec![Device { rank: Rank { at: 0, of: 3 }, ..one.devices[0].clone() }]);
+        assert_eq!(seen(&all, &odd), [("GPU-2".to_owned(), Mask::None)], "they do not list them in one order");
     }
 }
