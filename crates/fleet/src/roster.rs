@@ -88,10 +88,10 @@ impl Shared {
         }
     }
 
-    /// Takes in the first model of the folders, where there is no other and jobs may name any.
+    /// Takes in the first model of the folders, where there is no other that stays and jobs may name any.
     pub(crate) fn take_any(self: &Arc<Self>) -> bool {
         let mut judge = self.lock();
-        if !judge.members.is_empty() {
+        if judge.staying().next().is_some() {
             return true;
         }
         let shelf = Arc::clone(&judge.shelf);

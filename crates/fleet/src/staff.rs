@@ -43,7 +43,7 @@ impl Staff {
             }
             let wake = self.shared.wake_at();
             // Asked for anew each time: the operator may want another interval by now.
-            let look = looked + self.shared.orders().fleet.rescan_interval;
+            let look = looked.checked_add(self.shared.orders().fleet.rescan_interval);
             tokio::select! {
                 () = self.shared.at_work.notified() => {}
                 Some(ended) = self.tasks.join_next() => {
@@ -54,7 +54,7 @@ impl Staff {
                 }
                 Ok(()) = devices.changed() => self.shared.measured(),
                 () = until(wake) => self.shared.tick(),
-                () = tokio::time::sleep_until(look) => {
+                () = until(look) => {
                     looked = Instant::now();
                     self.shared.look_for_missing();
                     self.shared.look_after_failed();

@@ -3,7 +3,7 @@
 //! The sum over a header is exact for architectures that it knows; the engine knows all of them. So a model that was never
 //! measured in its place is laid out by the engine first, which takes some tenths of a second and no memory. What that counts is
 //! learnt like a measurement. If it is more than the place was promised, the load ends before it has begun, and is planned
-//! again with what is known by then: once, so that numbers that waver keep nobody waiting.
+//! again with what is known by then: once in each size, so that numbers that waver keep nobody waiting.
 
 use std::sync::Arc;
 

@@ -86,3 +86,17 @@ async fn a_model_that_is_wished_for_again_while_it_goes_comes_back() {
     house.settle().await;
     assert_eq!((house.state("one-q8_0"), house.stages("one-q8_0").len()), ("ready", 1), "it was never ended");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_goes_is_no_model_to_serve() {
+    let fleet = crate::Config { autoload: vec!["one-q8_0".to_owned()], ..crate::Config::default() };
+    let house = House::of(&["one-q8_0"], crate::Orders { fleet, ..crate::Orders::default() });
+    house.settle().await;
+    house.serve("one-q8_0").await;
+    let _held = house.acquire(None).await.unwrap();
+    let fleet = crate::Config { autoload: Vec::new(), ..house.orders.fleet.clone() };
+    house.fleet.reconfigure(crate::Orders { fleet, ..house.orders.clone() });
+    house.settle().await;
+    assert_eq!((house.state("one-q8_0"), house.fleet.has_models()), ("draining", false));
+    assert!(house.fleet.take_any() && house.fleet.has_models());
+}

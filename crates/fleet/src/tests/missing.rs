@@ -113,3 +113,13 @@ async fn a_look_for_another_reason_does_not_put_off_the_next_one() {
     tokio::time::sleep(LATER - 2 * SOON).await;
     assert_eq!(house.fleet.looks(), looks + 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_without_end_is_waited_for_and_no_more() {
+    let mut house = House::new(&["own-q8_0"], &["own-q8_0"], Some(wish("gone-q8_0", 2)));
+    let fleet = Config { rescan_interval: Duration::MAX, ..house.orders.fleet.clone() };
+    house.fleet.reconfigure(Orders { fleet, ..house.orders.clone() });
+    let told = house.waiting(Some("own-q8_0")).await;
+    house.serve("own-q8_0").await;
+    assert_eq!(told.borrow().clone(), Some(Ok("own-q8_0".into())));
+}
