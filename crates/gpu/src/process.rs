@@ -22,7 +22,13 @@ pub fn host_use(pid: u32) -> ProcessUse {
     let process = Pid::from_u32(pid);
     let memory = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[process]), true, memory);
-    ProcessUse::on_device(pid, system.process(process).map(|process| process.memory()))
+    ProcessUse::on_device(pid, system.process(process).and_then(|process| read(process.memory())))
+}
+
+/// Zero is sysinfo's word for a reading that failed.
+#[cfg(any(test, not(target_os = "linux")))]
+fn read(bytes: u64) -> Option<u64> {
+    (bytes > 0).then_some(bytes)
 }
 
 /// What the children of a process hold of the host's memory, where no folder tells who they are: all processes are walked.
@@ -32,10 +38,8 @@ pub(crate) fn held_by_children(parent: u32) -> Vec<ProcessUse> {
     let memory = ProcessRefreshKind::nothing().with_memory().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, memory);
     let children = system.processes().values().filter(|process| process.parent() == Some(Pid::from_u32(parent)));
-    // Zero is sysinfo's word for a reading that failed.
-    let held = |bytes: u64| (bytes > 0).then_some(bytes);
     let mut children: Vec<ProcessUse> =
-        children.map(|child| ProcessUse::on_device(child.pid().as_u32(), held(child.memory()))).collect();
+        children.map(|child| ProcessUse::on_device(child.pid().as_u32(), read(child.memory()))).collect();
     children.sort_by_key(|child| child.pid);
     children
 }
