@@ -17,8 +17,9 @@ impl Listed {
     /// Reads what `--list-devices` prints; `None` where that is no list.
     pub(crate) fn parse(text: &str) -> Option<Vec<Listed>> {
         let (_, list) = text.split_once("Available devices:")?;
-        let lines = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(": "));
-        Some(lines.map(|(name, rest)| Self::of(name, rest)).collect())
+        // What drivers say of their devices is indented too, and comes behind, from the other pipe.
+        let lines = list.lines().skip(1).map_while(|line| line.strip_prefix("  "));
+        Some(lines.filter_map(|line| line.split_once(": ")).map(|(name, rest)| Self::of(name, rest)).collect())
     }
 
     fn of(name: &str, rest: &str) -> Listed {
@@ -45,6 +46,14 @@ mod tests {
         let [card, other] = Listed::parse(text).unwrap().try_into().unwrap();
         assert_eq!((card.backend(), &*card.description, card.total), ("CUDA", "NVIDIA H200", Some(143_771 * MIB)));
         assert_eq!((&*other.name, &*other.description), ("Vulkan1", "AMD Radeon RX 7900 XTX (RADV NAVI31)"));
+    }
+
+    #[test]
+    fn what_a_driver_says_beside_the_list_is_no_device() {
+        let text = "Available devices:\n  CUDA0: NVIDIA H200 (143771 MiB, 143260 MiB free)\n\
+                    ggml_cuda_init: found 1 CUDA devices:\n  Device 0: NVIDIA H200, compute capability 9.0, VMM: yes\n";
+        let names: Vec<String> = Listed::parse(text).unwrap().into_iter().map(|listed| listed.name).collect();
+        assert_eq!(names, ["CUDA0"]);
     }
 
     #[test]
