@@ -58,16 +58,28 @@ pub(crate) fn arguments(spec: &Spec, config: &Config, flags: &Flags, listen: &Li
     line.args
 }
 
-/// Of the arguments for one model those that decide what it takes of the devices, as far as another program knows them; what
-/// is added to them may be among them.
+/// Of the arguments for one model those that decide what it takes of the devices, for another program; what is added to them
+/// may be among them, and what that program does not know of it would end it.
 pub(crate) fn of_memory(spec: &Spec, config: &Config, flags: &Flags) -> Vec<OsString> {
     let mut line = Line { args: Vec::new(), flags };
     line.pair("--model", &spec.file);
     size(&mut line, spec, config);
     layout(&mut line, spec, config);
-    line.args.extend(config.extra_args.iter().map(OsString::from));
-    line.args.extend(spec.extra_args.iter().map(OsString::from));
+    line.args.extend(known(&config.extra_args, flags));
+    line.args.extend(known(&spec.extra_args, flags));
     line.args
+}
+
+/// Words without the long flags that a program does not know, and their values.
+fn known<'a>(words: &'a [String], flags: &'a Flags) -> impl Iterator<Item = OsString> + 'a {
+    let mut is_known = true;
+    words.iter().filter_map(move |word| {
+        // Short ones are not among the flags that are read; a number below zero is a value.
+        if word.starts_with('-') && word.parse::<f64>().is_err() {
+            is_known = !word.starts_with("--") || flags.has(word);
+        }
+        is_known.then(|| word.into())
+    })
 }
 
 /// Slots, context, threads and caches: always together, because each one's default depends on the others.
@@ -191,7 +203,7 @@ pub(crate) fn scrubbed(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<
     .collect()
 }
 
-/// What every program of the engine gets for one model: the scrubbed environment, and what is asked for.
+/// What every program of the engine gets for one model: the scrubbed environment, what is asked for, and what we rely on.
 pub(crate) fn inherited(
     spec: &Spec,
     scrubbed: &[(OsString, OsString)],
@@ -202,6 +214,8 @@ pub(crate) fn inherited(
     env.extend(asked.map(|(name, value)| (name.into(), value.into())));
     // Empty and ours: the user's own llama.cpp settings must not apply here.
     env.push(("XDG_CONFIG_HOME".into(), config_home.as_os_str().to_owned()));
+    // A debugger forked on abort delays the exit by half a second and prints noise over the reason.
+    env.push(("GGML_NO_BACKTRACE".into(), "1".into()));
     env
 }
 
@@ -214,8 +228,6 @@ pub(crate) fn environment(
 ) -> Vec<(OsString, OsString)> {
     let mut env = inherited(spec, scrubbed, config_home);
     let mut own = |name: &str, value: &OsStr| env.push((name.into(), value.to_owned()));
-    // A debugger forked on abort delays the exit by half a second and prints noise over the reason.
-    own("GGML_NO_BACKTRACE", OsStr::new("1"));
     // Child mode: state lines on standard output, and an end when standard input ends. Any number will do.
     own("LLAMA_SERVER_ROUTER_PORT", OsStr::new("1"));
     if let Listen::Tcp { key, .. } = listen {

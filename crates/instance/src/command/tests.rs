@@ -139,3 +139,18 @@ fn the_key_of_a_tcp_engine_is_in_its_environment_only() {
     let env = environment(&spec(), &[], Path::new("/c"), &listen);
     assert!(env.contains(&("LLAMA_API_KEY".into(), "topsecret".into())));
 }
+
+#[test]
+fn a_program_for_dry_runs_is_told_what_it_knows_of_what_is_added() {
+    let flags =
+        Flags::parse("-m,    --model FNAME\n-ngl,  --gpu-layers, --n-gpu-layers N\n-fa,   --flash-attn [on|off]\n");
+    let added = |words: &str| words.split(' ').map(String::from).collect::<Vec<_>>();
+    let config = Config { extra_args: added("--no-warmup -fa off --alias it"), ..Config::default() };
+    let spec = Spec { extra_args: added("-ngl -1 --lora a.gguf b.gguf --flash-attn on"), ..spec() };
+    let args = of_memory(&spec, &config, &flags);
+    let text: Vec<&str> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
+    assert_eq!(
+        text.join(" "),
+        "--model /models/tiny.gguf --ctx-size 16384 --parallel 2 -fa off -ngl -1 --flash-attn on"
+    );
+}
