@@ -35,3 +35,14 @@ async fn an_engine_that_reaches_them_through_vulkan_is_told_its_own_names() {
         asks(&mut link, name).await;
     }
 }
+
+#[tokio::test]
+async fn of_two_alike_the_one_that_may_be_used_is_told_by_its_own_name() {
+    let mut host = Host::with_cards(&[8000, 8000]);
+    host.model("alpha", 3000, "");
+    let listed = "Vulkan0: NVIDIA card (8000 MiB, 8000 MiB free)|Vulkan1: NVIDIA card (8000 MiB, 8000 MiB free)";
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("GGML_FAKE_DEVICES", listed), ("AUXOT_GPU_DEVICES", "1")];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    assert_eq!(host.ready("alpha").await.value("--device"), "Vulkan1");
+    asks(&mut link, "alpha").await;
+}
