@@ -319,9 +319,14 @@ impl Model {
         given.chain((later > 0).then_some((HOST, later)))
     }
 
-    /// The part of what it was given that is measured already.
-    pub(super) fn seen(&self) -> &[(String, u64)] {
-        &self.seen
+    /// Whether it is on its way into memory, and nothing tells how much of what it was given is measured already.
+    pub(super) fn is_obscure(&self) -> bool {
+        let on_its_way = match self.life {
+            Life::Loading { .. } => true,
+            Life::Ready { .. } => self.unread,
+            Life::Absent | Life::Coming { .. } | Life::Leaving { .. } | Life::Failed => false,
+        };
+        on_its_way && self.seen.is_empty()
     }
 
     /// Bytes by device that come free with its end: what it is seen to hold, else what it was given.
