@@ -147,6 +147,27 @@ fn a_card_without_a_name_hides_no_other() {
 }
 
 #[test]
+fn an_engine_that_decides_sees_the_devices_that_it_may_use() {
+    let left = |masks: &[(&str, Mask)]| {
+        let shown = |(device, mask): &(&str, Mask)| Shown { device: (*device).into(), mask: mask.clone() };
+        let placed = demand(&need(20, 480 * MIB, 20 * MIB)).unmeasured(Some(masks.iter().map(shown).collect()));
+        (placed.arguments().join(" "), variables(&placed).join(" "))
+    };
+    let (cuda, named) = (Mask::Cuda, |name: &str| Mask::Named(name.into()));
+    let told = |arguments: &str, variables: &str| (arguments.to_owned(), variables.to_owned());
+    let (both, none) =
+        ("CUDA_VISIBLE_DEVICES=GPU-1,GPU-2 ROCR_VISIBLE_DEVICES=", "CUDA_VISIBLE_DEVICES= ROCR_VISIBLE_DEVICES=");
+    assert_eq!(left(&[("GPU-1", cuda.clone()), ("GPU-2", cuda.clone())]), told("", both));
+    assert_eq!(left(&[]), told("--device none", none), "the host's memory alone");
+    assert_eq!(left(&[("GPU-0", named("Vulkan1"))]), told("--device Vulkan1", ""));
+    let mixed = left(&[("GPU-0", named("Vulkan1")), ("GPU-1", cuda.clone())]);
+    assert_eq!(mixed, told("--device CUDA0,Vulkan1", "CUDA_VISIBLE_DEVICES=GPU-1 ROCR_VISIBLE_DEVICES="));
+    let amd = left(&[("0000:03:00.0", Mask::Rocr("1".into()))]);
+    assert_eq!(amd, told("", "CUDA_VISIBLE_DEVICES= ROCR_VISIBLE_DEVICES=1 HIP_VISIBLE_DEVICES=0"));
+    assert_eq!(left(&[("GPU-0", cuda), ("metal", Mask::None)]), told("", ""), "a variable would hide the second");
+}
+
+#[test]
 fn a_part_in_host_memory_only_where_that_is_allowed() {
     let thirty = need(60, 480 * MIB, 20 * MIB);
     let small = ground(&[10 * GIB]);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::ground::HOST;
-use super::super::{Demand, Ground, Placement, Rules, Tenant};
+use super::super::{Demand, Ground, Placement, Rules, Shown, Tenant};
 use super::{Limits, ModelId, Moment, Profile, Run, Ticket, Want};
 
 /// The doubt of a model whose loads fail grows no longer than so.
@@ -289,6 +289,14 @@ impl Model {
             None => (ground, rules),
             Some(names) => ground.only(names, rules),
         }
+    }
+
+    /// Its place where memory cannot be read: the engine decides, among the devices that it may lie on.
+    pub(super) fn left_to_the_engine(&self, ground: &Ground, rules: &Rules) -> Placement {
+        let is_bound = self.profile.devices.is_some() || !ground.devices.is_empty();
+        let (ground, _) = self.allowed(ground.clone(), rules);
+        let shown = ground.devices.into_iter().map(|room| Shown { device: room.id.to_string(), mask: room.mask });
+        self.demand.unmeasured(is_bound.then(|| shown.collect()))
     }
 
     /// Bytes of the host's memory that it was given and takes only once it works, as long as it is not seen to.

@@ -100,6 +100,31 @@ fn where_memory_cannot_be_read_an_idle_model_goes_for_another() {
 }
 
 #[test]
+fn where_memory_cannot_be_read_an_engine_sees_the_devices_of_its_model_and_no_other() {
+    let shown = |names: Option<&[&str]>, cards: usize| {
+        let devices = names.map(|names| names.iter().map(ToString::to_string).collect());
+        let profile = Profile { devices, ..profile("a", 4) };
+        let rules = crate::placement::Config::default().rules(cards > 0);
+        let mut admission = Admission::new(Limits::default(), rules, vec![profile]);
+        let card = |index| Room { index, ..Room::new(format!("GPU-{index}"), Kind::Nvidia, None) };
+        admission.measured(Ground { devices: (0..cards).map(card).collect(), host: None });
+        if let (Decision::Refuse(reason), _) = admission.arrive(1, 0, seconds(0)) {
+            return Err(reason.to_string());
+        }
+        admission.tick(seconds(15));
+        let shown = place(&admission, 0).shown;
+        Ok(shown.map(|shown| shown.into_iter().map(|shown| shown.device).collect::<Vec<_>>()))
+    };
+    let devices = |names: &[&str]| Ok(Some(names.iter().map(ToString::to_string).collect()));
+    assert_eq!(shown(None, 2), devices(&["GPU-0", "GPU-1"]), "all that may be used");
+    assert_eq!(shown(Some(&["1"]), 2), devices(&["GPU-1"]));
+    assert_eq!(shown(Some(&["host"]), 2), devices(&[]));
+    assert_eq!(shown(None, 0), Ok(None), "nobody knows what the engine will find");
+    let nowhere = "cannot place it: none of the devices that it may lie on is here";
+    assert_eq!(shown(Some(&["7"]), 2), Err(nowhere.to_owned()));
+}
+
+#[test]
 fn a_model_that_is_wanted_while_it_goes_for_another_is_wanted_afterwards_too() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
