@@ -93,5 +93,6 @@ pub use orders::Orders;
 pub use places::Places;
 pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use report::{ModelView, Report, Sleeper};
+pub use roster::strays::strays;
 pub use roster::wish::Wish;
 pub use staff::Staff;
