@@ -73,6 +73,22 @@ fn a_model_s_own_settings_count_and_the_command_line_wins() {
     let [slots, ctx, kind] = ["slots", "ctx", "kv_type"].map(|key| json[key].clone());
     assert_eq!((slots, ctx, kind), (3.into(), 1024.into(), "q4_0".into()));
     assert!(json["refusal"].as_str().unwrap().ends_with("on 1 device"), "{}", json["refusal"]);
+    assert_eq!(json["strays"], serde_json::json!([]));
+}
+
+#[test]
+fn devices_of_a_model_s_table_that_are_not_here_are_named() {
+    let host = Host::with_cards(&[RTX_4090, RTX_4090]);
+    Blueprint::small("tiny").write(&host.scratch.models());
+    let folder = host.scratch.join(".config/auxot");
+    std::fs::create_dir_all(&folder).unwrap();
+    let own = "[fleet.models.tiny]\ndevices = [1, 7, 'GPU-nowhere', 'host']\n";
+    std::fs::write(folder.join("auxot-worker.toml"), own).unwrap();
+    let text = host.text(&["fit", "tiny", "--slots", "1"], 0);
+    let told = "lie on device 7, GPU-nowhere, which is not here; there is 0 (GPU-fake-0000), 1 (GPU-fake-0100), host\n";
+    assert!(text.contains("fits: all of it on device 1\n") && text.contains(told), "{text}");
+    let json = host.json(&["fit", "tiny", "--slots", "1", "--json"], 0);
+    assert_eq!((&json["fits"], &json["strays"]), (&true.into(), &serde_json::json!(["7", "GPU-nowhere"])));
 }
 
 #[test]

@@ -78,6 +78,23 @@ async fn a_card_keeps_its_number_whichever_others_may_be_used() {
 }
 
 #[tokio::test]
+async fn where_memory_cannot_be_read_a_model_sees_the_cards_of_its_table_and_no_other() {
+    for (devices, table, seen) in [("1,2", "devices = [\"2\"]", vec![2]), ("0,2", "", vec![0, 2])] {
+        let mut host = Host::with_cards(&[24_000, 24_000, 24_000]);
+        host.mute();
+        host.model("alpha", 3000, "");
+        let config = file(&host, &format!("[fleet.models.alpha]\n{table}\n"));
+        let settings =
+            [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("AUXOT_CONFIG", config.as_str()), ("AUXOT_GPU_DEVICES", devices)];
+        let (_worker, mut link) = serving(&mut host, &settings).await;
+        let alpha = host.ready("alpha").await;
+        assert_eq!(alpha.cards(), seen);
+        assert!(!alpha.has("--n-gpu-layers") && !alpha.has("--tensor-split"), "nothing else is decided: {alpha:?}");
+        asks(&mut link, "alpha").await;
+    }
+}
+
+#[tokio::test]
 async fn a_card_that_is_not_there_is_told_and_keeps_nobody_else_from_theirs() {
     let mut host = Host::with_cards(&[24_000, 24_000]);
     for name in ["alpha", "beta", "gamma"] {

@@ -37,6 +37,24 @@ async fn a_load_that_fails_says_why_and_harms_nobody() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_own_model_has_failed_serves_the_others() {
+    let mut host = Host::with_cards(&[24_000]);
+    host.model("broken", 5000, "--exit-at-load \"1:unknown model architecture: 'nonsense'\"");
+    host.model("other", 5000, "");
+    let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "broken")]).await;
+    link.take("a config that says so", |frame| {
+        let about = &frame["capabilities"];
+        about["model"] == "other" && about["unmet"].to_string().contains("broken-q4_0 has failed")
+    })
+    .await;
+    link.says("nameless", "from the other").await;
+    link.send(&job_for("in-vain", "broken", "hello")).await;
+    let outcome = link.outcome("in-vain").await;
+    assert!(outcome.failed().contains("does not know this kind of model"), "{}", outcome.failed());
+    assert_eq!((host.living().await, host.starts("broken").await), (vec!["other".to_owned()], 1));
+}
+
+#[tokio::test]
 async fn nobody_goes_for_a_model_whose_last_load_has_failed() {
     let mut host = Host::with_cards(&[12_000]);
     host.model("alpha", 8000, "");

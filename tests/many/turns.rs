@@ -27,6 +27,26 @@ async fn where_no_driver_tells_who_is_on_a_card_models_come_and_go_all_the_same(
 }
 
 #[tokio::test]
+async fn a_job_waits_for_a_model_that_loads_where_no_driver_tells_what_that_holds() {
+    let mut host = Host::with_cards(&[12_000]);
+    host.keep_secret();
+    let gate = host.stage.scratch.join("gate");
+    host.model("alpha", 8000, &format!("--hold taken:{}", gate.display()));
+    host.model("beta", 8000, "");
+    host.model("small", 1000, "");
+    let (worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "small")]).await;
+    link.send(&job_for("first", "alpha", "fake: --text 'soon'")).await;
+    worker.metric_until("auxot_worker_device_memory_used_bytes", &[], |used| used > 9_000.0 * 1_048_576.0).await;
+    link.send(&job_for("second", "beta", "fake: --text 'at last'")).await;
+    worker.metric_until("auxot_worker_jobs_waiting", &["beta"], |waiting| waiting == 1.0).await;
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(link.outcome("first").await.completed(), "soon");
+    assert_eq!(link.outcome("second").await.completed(), "at last");
+    let beta = host.ready("beta").await;
+    assert_eq!((beta.number("--parallel"), beta.number("--ctx-size")), (2, 4096), "in its whole size");
+}
+
+#[tokio::test]
 async fn a_model_that_has_just_come_stays_for_its_residency() {
     let mut host = Host::with_cards(&[12_000]);
     for name in ["alpha", "beta"] {

@@ -207,7 +207,7 @@ async fn the_engine_understands_what_a_placement_tells_it() {
     for (split, shares) in [(Split::Host, Vec::new()), (Split::Whole, vec![share("GPU-a", 0..2)]), (Split::Layers, two)]
     {
         let offloaded = if split == Split::Host { 0 } else { 2 };
-        let placement = Placement { shares, split, host: 0, weights: 0, at_work: 0, offloaded, layers: 2 };
+        let placement = Placement { shares, split, shown: None, host: 0, weights: 0, at_work: 0, offloaded, layers: 2 };
         let scratch = Scratch::new();
         let mut command = Command::new(real::engine());
         command.env_clear().env("XDG_CONFIG_HOME", scratch.path()).env("LLAMA_SERVER_ROUTER_PORT", "1");

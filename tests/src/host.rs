@@ -20,8 +20,8 @@ pub struct Host {
     pub cards: FakeNvml,
     /// Cards as they are now: MiB in total, and in use by strangers.
     table: Vec<(u64, u64)>,
-    /// The driver tells nobody who is on its cards.
-    secret: bool,
+    /// What the driver says of none of its cards.
+    untold: &'static str,
     /// Engines that were asked for.
     met: Vec<u32>,
 }
@@ -31,7 +31,7 @@ impl Host {
     pub fn with_cards(cards: &[u64]) -> Host {
         let stage = Stage::new();
         let driver = FakeNvml::new(stage.scratch.path());
-        let mut host = Host { stage, cards: driver, table: Vec::new(), secret: false, met: Vec::new() };
+        let mut host = Host { stage, cards: driver, table: Vec::new(), untold: "", met: Vec::new() };
         host.table = cards.iter().map(|total| (*total, 0)).collect();
         host.deal();
         host
@@ -45,7 +45,13 @@ impl Host {
 
     /// From now on the driver does not tell who is on its cards, as in many containers.
     pub fn keep_secret(&mut self) {
-        self.secret = true;
+        self.untold = "secret";
+        self.deal();
+    }
+
+    /// From now on the driver does not tell how much memory its cards have.
+    pub fn mute(&mut self) {
+        self.untold = "mute";
         self.deal();
     }
 
@@ -60,8 +66,9 @@ impl Host {
 
     fn state(&self) -> String {
         let line = |(total, used): &(u64, u64)| format!("gpu {} {} card\n", total << 20, used << 20);
-        let secret = (0..self.table.len()).filter(|_| self.secret).map(|card| format!("secret {card}\n"));
-        self.table.iter().map(line).chain(secret).collect()
+        let cards = (0..self.table.len()).filter(|_| !self.untold.is_empty());
+        let untold = cards.map(|card| format!("{} {card}\n", self.untold));
+        self.table.iter().map(line).chain(untold).collect()
     }
 
     /// A model whose file is so many MiB, and as much of a card is taken by its engine, with something for the context.

@@ -181,7 +181,8 @@ impl Judge {
     }
 
     /// The member that jobs without a model name mean. The router's model, unless it has failed or is on its way while a
-    /// listed one serves; without it the first listed one that serves or sleeps; else the first that serves, else the first.
+    /// listed one serves; without it the first listed one that serves or sleeps; else the first that serves, or comes, or
+    /// sleeps. Only where all have failed it is one of those, the router's if it has one.
     pub(crate) fn primary(&self) -> Option<MemberId> {
         let is = |id: &MemberId, outlooks: &[Outlook]| {
             self.members.get(id).is_some_and(|member| outlooks.contains(&self.outlook_of(member)))
@@ -197,7 +198,9 @@ impl Judge {
             }
             Some(_) | None => listed.find(|id| is(id, takes)),
         };
-        meant.or_else(|| all().find(|id| is(id, &[Outlook::Serving]))).or(wished).or_else(|| all().next())
+        let mut ranks = [Outlook::Serving, Outlook::Coming, Outlook::Asleep].into_iter();
+        let first = |outlook| all().find(|id| is(id, &[outlook]));
+        meant.or_else(|| ranks.find_map(first)).or(wished).or_else(|| all().next())
     }
 
     /// The member that a job means.

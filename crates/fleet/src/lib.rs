@@ -55,9 +55,9 @@
 //!
 //! Once the model of a new policy serves, those of earlier policies are let go; those of the operator's list stay. A wished
 //! or listed model that is not here is told as unmet and looked for until it comes; where it is the only one, any of the
-//! folders is served meanwhile ([`Fleet::take_any`]). A model that has failed stays so until something changes: the
-//! operator resets it, its file or the engine's becomes another one, the router wishes for another size, or, where memory
-//! was short, some minutes have gone by (`mend`).
+//! folders is served meanwhile ([`Fleet::take_any`]), and so it is where every model that was named has failed. A model that
+//! has failed stays so until something changes: the operator resets it, its file or the engine's becomes another one, the
+//! router wishes for another size, or, where memory was short, some minutes have gone by (`mend`).
 //!
 //! Which model a job without a name means: the first that serves or sleeps of the router's model and those that are listed;
 //! see `judge`.
@@ -93,5 +93,6 @@ pub use orders::Orders;
 pub use places::Places;
 pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use report::{ModelView, Report, Sleeper};
+pub use roster::strays::strays;
 pub use roster::wish::Wish;
 pub use staff::Staff;

@@ -50,6 +50,8 @@ pub struct Placement {
     pub shares: Vec<Share>,
     /// How the shares come together.
     pub split: Split,
+    /// Where the engine decides, the devices among which it may; `None` is whatever it finds, because none is known.
+    pub shown: Option<Vec<Shown>>,
     /// Bytes of host memory.
     pub host: u64,
     /// The part of `host` that is weights, where nothing is on a device.
@@ -60,6 +62,15 @@ pub struct Placement {
     pub offloaded: usize,
     /// All layers that there are, counted the same way.
     pub layers: usize,
+}
+
+/// One device that an engine may use as it likes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The device.
+    pub device: String,
+    /// How the engine is shown it.
+    pub mask: Mask,
 }
 
 /// What one device gets.
@@ -252,12 +263,12 @@ impl Search<'_> {
 
     /// `host_lacks` is what does not go into host memory of a model that goes onto the devices.
     fn misfit(&self, usable: &[Usable<'_>], host_lacks: Option<u64>) -> Misfit {
+        if self.ground.devices.is_empty() && !self.rules.host && self.rules.layers != Some(0) {
+            return Misfit::NoDevice;
+        }
         let unknown = self.ground.devices.iter().find(|room| room.free.is_none()).map(|room| room.id.to_string());
         if let Some(device) = unknown.or_else(|| self.ground.host.is_none().then(|| "host".to_owned())) {
             return Misfit::MemoryUnknown { device };
-        }
-        if self.ground.devices.is_empty() && !self.rules.host && self.rules.layers != Some(0) {
-            return Misfit::NoDevice;
         }
         let host = self.ground.host_may(self.rules).unwrap_or(0);
         if usable.is_empty() || self.rules.layers == Some(0) {

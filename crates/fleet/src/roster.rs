@@ -17,9 +17,10 @@ use std::time::SystemTime;
 
 use auxot_catalog::{Ask, Model};
 use auxot_instance::Spec;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::engine::After;
+use crate::judge::outlook::Outlook;
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
 use crate::placement::admission::{Life, Profile, Want};
@@ -94,14 +95,35 @@ impl Shared {
         if judge.staying().next().is_some() {
             return true;
         }
-        let shelf = Arc::clone(&judge.shelf);
-        let talks = |model: &&Model| model.kind == auxot_catalog::Kind::Chat;
-        let models = shelf.catalog.models();
-        let first = models.iter().find(talks).or(models.first()).filter(|_| self.orders().fleet.on_demand);
-        let taken = first.is_some_and(|model| self.enrol(&mut judge, &model.name, Tenure::Demand, None).is_ok());
+        let taken = self.enrol_any(&mut judge).is_some();
         drop(judge);
         self.changed();
         taken
+    }
+
+    /// Where every model that was named has failed, another one of the folders is what a job without a name means, if jobs may
+    /// name any. A failure of the program itself would meet that one too.
+    pub(crate) fn stand_in(self: &Arc<Self>, judge: &mut Judge) {
+        let of_the_program =
+            |(_, member): (_, &Member)| member.cause().is_some_and(|cause| cause.class.is_of_the_program());
+        if judge.door != Door::Open || judge.outlook() != Outlook::Failed || judge.staying().any(of_the_program) {
+            return;
+        }
+        if let Some(member) = self.enrol_any(judge).and_then(|id| judge.members.get(&id)) {
+            warn!(model = member.name(), "every model that was named has failed: another one of the folders is served");
+        }
+    }
+
+    /// Takes in the first model of the folders that is not a member yet, of those that talk if there is one.
+    fn enrol_any(self: &Arc<Self>, judge: &mut Judge) -> Option<MemberId> {
+        let shelf = Arc::clone(&judge.shelf);
+        let strangers = || {
+            let known = |model: &&Model| judge.members.values().any(|member| member.model.file == model.file);
+            shelf.catalog.models().iter().filter(move |model| !known(model))
+        };
+        let first = strangers().find(|model| model.kind == auxot_catalog::Kind::Chat).or_else(|| strangers().next());
+        let name = first.filter(|_| self.orders().fleet.on_demand)?.name.clone();
+        self.enrol(judge, &name, Tenure::Demand, None).ok()
     }
 
     /// Makes a model a member, unless it is one. Whether it is wanted is another question.

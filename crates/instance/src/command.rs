@@ -112,17 +112,19 @@ fn size(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     }
 }
 
+/// How many layers lie on devices.
+const LAYERS: &str = "--n-gpu-layers";
+
 fn layout(line: &mut Line<'_>, spec: &Spec, config: &Config) {
-    if spec.layout.is_empty() {
+    if !spec.layout.iter().any(|word| word == LAYERS) {
         match config.gpu_layers {
             GpuLayers::Auto => {}
             // A number that no model has: older builds read numbers only.
-            GpuLayers::All => line.pair("--n-gpu-layers", "9999"),
-            GpuLayers::Count(count) => line.pair("--n-gpu-layers", count.to_string()),
+            GpuLayers::All => line.pair(LAYERS, "9999"),
+            GpuLayers::Count(count) => line.pair(LAYERS, count.to_string()),
         }
-    } else {
-        line.args.extend(spec.layout.iter().map(OsString::from));
     }
+    line.args.extend(spec.layout.iter().map(OsString::from));
     if let Some(kv_type) = &spec.kv_type {
         line.pair("--cache-type-k", kv_type);
         line.pair("--cache-type-v", kv_type);

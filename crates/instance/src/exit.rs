@@ -136,6 +136,11 @@ impl ExitClass {
         self.is_memory() || self == ExitClass::SpawnRefused
     }
 
+    /// Whether the program itself cannot run here: every other model would end for the same reason.
+    pub fn is_of_the_program(self) -> bool {
+        matches!(self, ExitClass::SpawnRefused | ExitClass::WrongProcessor)
+    }
+
     /// Whether only a child that is still loading can end for this reason.
     fn is_about_loading(self) -> bool {
         matches!(

@@ -17,7 +17,8 @@ pub struct Spec {
     pub slots: u32,
     /// Context of each slot in tokens; unset means the configured size, or 4096.
     pub ctx_per_slot: Option<u32>,
-    /// The arguments that say where it lies: layers, split, devices. None of them, and the configured layers count.
+    /// The arguments that say where it lies: layers, split, devices. Where none of them says layers, the configured ones
+    /// count.
     pub layout: Vec<String>,
     /// How its cache is stored, in the engine's word; unset means the engine's default.
     pub kv_type: Option<String>,

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use crate::acquire::refusal;
 use crate::config::Config;
 use crate::devices::Devices;
 use crate::engine::After;
@@ -14,7 +15,7 @@ use crate::engine::engines::Engines;
 use crate::engine::lessons::Lessons;
 use crate::judge::{Judge, MemberId};
 use crate::orders::Orders;
-use crate::placement::admission::{Admission, Life, Limits, Moment};
+use crate::placement::admission::{Admission, Life, Limits, Moment, Reason};
 use crate::placement::{Ground, Sight};
 use crate::places::Places;
 use crate::report::{ModelView, Report, memory_of};
@@ -196,6 +197,10 @@ impl Shared {
         unmet.extend(judge.staying().filter_map(|(_, member)| {
             let misfit = member.misfit.as_ref().filter(|_| member.tenure != Tenure::Demand)?;
             Some(format!("{} is not loaded: {misfit}", member.name()))
+        }));
+        unmet.extend(judge.staying().filter_map(|(_, member)| {
+            let named = judge.has_failed(member) && member.tenure != Tenure::Demand;
+            named.then(|| refusal(member, Reason::Failed).to_string())
         }));
         let primary = judge.primary();
         let mut order: Vec<(&MemberId, &Member)> = judge.members.iter().collect();

@@ -64,6 +64,7 @@ impl Shared {
         let mut settled = self.carry_out(judge, effects);
         settled.extend(self.retire(judge));
         self.forget(judge, id);
+        self.stand_in(judge);
         drop(guard);
         settle_all(settled);
         self.changed();

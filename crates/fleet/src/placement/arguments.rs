@@ -5,22 +5,22 @@ use auxot_gpu::Mask;
 use super::{Placement, Share, Split};
 
 impl Placement {
-    /// The engine's arguments: always all of them, because each one's default depends on the others, or
-    /// none where it is left to the engine.
+    /// The engine's arguments: always all of them, because each one's default depends on the others. Where it is left to the
+    /// engine, none but its devices, if those go by name or there is none that it may use.
     ///
     /// The engine gives layer `i` of `n` to the device in whose part of the split `i / n` lies, so that with the numbers
     /// of layers as the split every device gets exactly its own.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
-        if self.split == Split::Engine {
-            return Vec::new();
-        }
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let names = self.names().map(|names| vec!["--device".to_owned(), names.join(",")]).unwrap_or_default();
+        if self.split == Split::Engine {
+            let none = self.shown.as_ref().is_some_and(Vec::is_empty);
+            return if none { words(&["--device", "none"]) } else { names };
+        }
         let mut arguments = words(&["--n-gpu-layers"]);
         arguments.push(self.offloaded.to_string());
-        if let Some(names) = self.names() {
-            arguments.extend(["--device".to_owned(), names.join(",")]);
-        }
+        arguments.extend(names);
         match (self.split, self.shares.len()) {
             (Split::Host, _) | (_, 0) => arguments.extend(words(&["--device", "none"])),
             (_, 1) => arguments.extend(words(&["--split-mode", "none", "--main-gpu", "0"])),
@@ -41,24 +41,35 @@ impl Placement {
         arguments
     }
 
+    /// The devices that the engine sees, and how, in its order; `None` where nobody says which.
+    fn visible(&self) -> Option<Vec<(&str, &Mask)>> {
+        let mut visible: Vec<(&str, &Mask)> = match self.split {
+            Split::Engine => self.shown.as_ref()?.iter().map(|shown| (&*shown.device, &shown.mask)).collect(),
+            _ => self.shares.iter().map(|share| (&*share.device, &share.mask)).collect(),
+        };
+        visible.sort_by_key(|(_, mask)| is_later(mask));
+        Some(visible)
+    }
+
     /// The engine's names for its devices, where it is to be told any: of those that it is shown by a variable it sees no
     /// other, and counts them.
     fn names(&self) -> Option<Vec<String>> {
-        self.shares.iter().any(|share| matches!(share.mask, Mask::Named(_))).then_some(())?;
+        let visible = self.visible()?;
+        visible.iter().any(|(_, mask)| matches!(mask, Mask::Named(_))).then_some(())?;
         let (mut cuda, mut rocm) = (0.., 0..);
-        let shares = self.in_the_engines_order().map(|share| match &share.mask {
+        let names = visible.into_iter().map(|(_, mask)| match mask {
             Mask::Named(name) => Some(name.to_string()),
             Mask::Cuda => cuda.next().map(|at: usize| format!("CUDA{at}")),
             Mask::Rocr(_) => rocm.next().map(|at: usize| format!("ROCm{at}")),
             Mask::None => None,
         });
-        shares.collect()
+        names.collect()
     }
 
     /// All of NVIDIA's before all of AMD's, and among themselves as the variables name them.
     pub(crate) fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
-        let of = |cuda: bool| self.shares.iter().filter(move |share| (share.mask == Mask::Cuda) == cuda);
-        of(true).chain(of(false))
+        let of = |later: bool| self.shares.iter().filter(move |share| is_later(&share.mask) == later);
+        of(false).chain(of(true))
     }
 
     /// The variables that show an engine its own devices and no other, in the order of the shares: an index in its
@@ -66,13 +77,14 @@ impl Placement {
     /// the engine's own names.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
-        let nameless = self.shares.iter().any(|share| share.mask == Mask::None);
-        let all_named = !self.shares.is_empty() && self.shares.iter().all(|share| matches!(share.mask, Mask::Named(_)));
-        if nameless || all_named || self.split == Split::Engine {
+        let Some(visible) = self.visible() else { return Vec::new() };
+        let nameless = visible.iter().any(|(_, mask)| **mask == Mask::None);
+        let all_named = !visible.is_empty() && visible.iter().all(|(_, mask)| matches!(mask, Mask::Named(_)));
+        if nameless || all_named {
             return Vec::new();
         }
-        let cuda = self.shares.iter().filter(|share| share.mask == Mask::Cuda).map(|share| share.device.as_str());
-        let rocr: Vec<&str> = self.shares.iter().filter_map(|share| rocr_word(&share.mask)).collect();
+        let cuda = visible.iter().filter(|(_, mask)| **mask == Mask::Cuda).map(|(device, _)| *device);
+        let rocr: Vec<&str> = visible.iter().filter_map(|(_, mask)| rocr_word(mask)).collect();
         let mut variables = vec![("CUDA_VISIBLE_DEVICES", cuda.collect::<Vec<_>>().join(","))];
         variables.push(("ROCR_VISIBLE_DEVICES", rocr.join(",")));
         if !rocr.is_empty() {
@@ -82,6 +94,11 @@ impl Placement {
         }
         variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
+}
+
+/// Whether the engine lists it after all of NVIDIA's.
+fn is_later(mask: &Mask) -> bool {
+    *mask != Mask::Cuda
 }
 
 fn rocr_word(mask: &Mask) -> Option<&str> {

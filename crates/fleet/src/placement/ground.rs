@@ -32,12 +32,14 @@ pub struct Room {
     pub mask: Mask,
     /// Free bytes; `None` where that could not be read.
     pub free: Option<u64>,
+    /// All bytes, where that is known: never more than so many are free.
+    pub total: Option<u64>,
 }
 
 impl Room {
     /// The first device of a host, that is shown as those of its kind usually are.
     pub fn new(id: impl Into<Arc<str>>, kind: Kind, free: Option<u64>) -> Self {
-        Self { id: id.into(), index: 0, kind, mask: kind.mask(), free }
+        Self { id: id.into(), index: 0, kind, mask: kind.mask(), free, total: None }
     }
 }
 
@@ -49,7 +51,8 @@ impl Ground {
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host && !device.lost);
         let room = |device: &Device| {
             let mask = device.mask.clone();
-            Room { mask, index: device.index, ..Room::new(device.id.as_str(), device.kind, device.free) }
+            let (index, total) = (device.index, device.total);
+            Room { mask, index, total, ..Room::new(device.id.as_str(), device.kind, device.free) }
         };
         let mut devices: Vec<Room> = gpus.map(room).collect();
         // The engine's order, in whichever order they were found.
@@ -106,7 +109,8 @@ impl Ground {
             self.host = self.host.map(&change);
         }
         if let Some(room) = self.devices.iter_mut().find(|room| &*room.id == device) {
-            room.free = room.free.map(change);
+            let most = room.total.unwrap_or(u64::MAX).max(room.free.unwrap_or(0));
+            room.free = room.free.map(|free| change(free).min(most));
         }
     }
 }

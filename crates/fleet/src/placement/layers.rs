@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auxot_catalog::Need;
 
-use super::{Placement, Share, Split, Usable};
+use super::{Placement, Share, Shown, Split, Usable};
 
 /// Copies of a batch's inputs that devices in a row keep beside their own, so that one works while another waits.
 const COPIES: u64 = 3;
@@ -69,7 +69,7 @@ impl Demand {
     fn placed(&self, shares: Vec<Share>, split: Split, offloaded: usize) -> Placement {
         let (weights, at_work) = if offloaded == 0 { (self.need.weights, self.need.at_work()) } else { (0, 0) };
         let (host, layers) = (self.need.on_host(offloaded), self.layers());
-        Placement { shares, split, host, weights, at_work, offloaded, layers }
+        Placement { shares, split, shown: None, host, weights, at_work, offloaded, layers }
     }
 
     pub(super) fn in_host_memory(&self) -> Placement {
@@ -81,9 +81,9 @@ impl Demand {
         self.placed(Vec::new(), Split::Engine, 0)
     }
 
-    /// Left to the engine where memory cannot be read: nothing is counted.
-    pub(super) fn unmeasured(&self) -> Placement {
-        Placement { host: 0, weights: 0, ..self.unseen() }
+    /// Left to the engine where memory cannot be read: nothing is counted, and nothing decided but which devices it may use.
+    pub(super) fn unmeasured(&self, shown: Option<Vec<Shown>>) -> Placement {
+        Placement { shown, host: 0, weights: 0, ..self.unseen() }
     }
 
     /// Bytes of everything on a device, its driver included.

@@ -113,40 +113,6 @@ fn an_engine_is_shown_its_own_cards_whoever_made_them() {
 }
 
 #[test]
-fn devices_that_heed_no_variable_are_told_by_the_engine_s_names() {
-    let ground = |masks: [Mask; 2]| {
-        let rooms = masks.into_iter().enumerate().map(|(at, mask)| {
-            let free = Some([12, 10][at] * GIB);
-            Room { mask, ..Room::new(format!("GPU-{at}"), Kind::Nvidia, free) }
-        });
-        Ground { devices: rooms.collect(), host: Some(64 * GIB) }
-    };
-    let named = |name: &str| Mask::Named(name.into());
-    let ten = need(20, 480 * MIB, 20 * MIB);
-    let one = find(&ten, &ground([named("Vulkan1"), named("Vulkan0")]), &Rules::default()).unwrap();
-    let told = ["--n-gpu-layers", "21", "--device", "Vulkan1", "--split-mode", "none", "--main-gpu", "0"];
-    assert_eq!((one.arguments(), one.environment()), (told.map(str::to_owned).to_vec(), vec![]));
-    let eighteen = need(36, 480 * MIB, 20 * MIB);
-    let two = find(&eighteen, &ground([named("Vulkan1"), named("Vulkan0")]), &Rules::default()).unwrap();
-    assert_eq!(two.arguments()[2..5], ["--device", "Vulkan1,Vulkan0", "--split-mode"], "in the order of the shares");
-    let both = find(&eighteen, &ground([named("Vulkan1"), Mask::Cuda]), &Rules::default()).unwrap();
-    assert_eq!(both.arguments()[2..4], ["--device", "CUDA0,Vulkan1"]);
-    assert_eq!(variables(&both)[0], "CUDA_VISIBLE_DEVICES=GPU-1");
-    let nameless = find(&eighteen, &ground([named("Vulkan1"), Mask::None]), &Rules::default()).unwrap();
-    assert_eq!(nameless.arguments()[2], "--split-mode");
-}
-
-#[test]
-fn a_card_without_a_name_hides_no_other() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
-    for kind in [Kind::Amd, Kind::Apple] {
-        let alone = Ground { devices: vec![Room::new("0000:03:00.0", kind, Some(24 * GIB))], host: Some(64 * GIB) };
-        let placed = find(&ten, &alone, &Rules::default()).unwrap();
-        assert_eq!((placed.split, placed.environment()), (Split::Whole, vec![]));
-    }
-}
-
-#[test]
 fn a_part_in_host_memory_only_where_that_is_allowed() {
     let thirty = need(60, 480 * MIB, 20 * MIB);
     let small = ground(&[10 * GIB]);
@@ -417,3 +383,5 @@ proptest! {
         }
     }
 }
+
+mod masks;

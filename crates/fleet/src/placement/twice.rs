@@ -41,7 +41,16 @@ mod tests {
 
     /// Nine of weights, one of everything else before the first job, one more in jobs.
     fn placed() -> Placement {
-        Placement { shares: Vec::new(), split: Split::Host, host: 11, weights: 9, at_work: 1, offloaded: 0, layers: 2 }
+        Placement {
+            shares: Vec::new(),
+            split: Split::Host,
+            shown: None,
+            host: 11,
+            weights: 9,
+            at_work: 1,
+            offloaded: 0,
+            layers: 2,
+        }
     }
 
     fn held(own: u64, mapped: u64) -> ProcessUse {

@@ -137,6 +137,7 @@ impl Shared {
             judge.note_changed();
             self.revive_changed(&mut judge);
             self.renew(&mut judge);
+            self.stand_in(&mut judge);
         }
         if again {
             judge.look_at_change();

@@ -26,7 +26,7 @@ impl Strays {
         if self.names.is_empty() && self.told.is_none() {
             return;
         }
-        let now = sentence(model, &self.names, sample);
+        let now = strays(model, &self.names, sample);
         if now != self.told
             && let Some(stray) = &now
         {
@@ -41,7 +41,9 @@ impl Strays {
     }
 }
 
-fn sentence(model: &str, names: &[String], sample: &Sample) -> Option<String> {
+/// Those of the devices in a model's table that mean none here, in one sentence; `None` where all do.
+#[must_use]
+pub fn strays(model: &str, names: &[String], sample: &Sample) -> Option<String> {
     let strays: Vec<&str> = sample.strays(names).collect();
     let devices = sample.devices.iter().filter(|device| !device.is_host());
     let here = devices.map(|device| format!("{} ({})", device.index, device.id));

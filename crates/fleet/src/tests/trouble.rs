@@ -5,7 +5,7 @@ use std::time::Duration;
 use auxot_instance::ExitClass;
 
 use super::house::{House, wish};
-use crate::Outlook;
+use crate::{Orders, Outlook};
 
 #[tokio::test(start_paused = true)]
 async fn a_job_whose_driver_is_gone_is_refused_at_once() {
@@ -37,6 +37,53 @@ async fn the_outlook_tells_when_every_model_has_failed() {
     house.settle().await;
     assert_eq!(house.fleet.outlook(), Outlook::Failed);
     assert!(!house.fleet.serves() && house.fleet.has_models());
+}
+
+/// Two models that jobs may name, of which the router wishes for the second, which ends so.
+async fn failed_policy(class: ExitClass) -> House {
+    let house = House::of(&["one-q8_0", "two-q8_0"], Orders::default());
+    house.fleet.wish(wish("two-q8_0", 1)).await;
+    house.settle().await;
+    house.stage("two-q8_0").exit(class);
+    house.settle().await;
+    house
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_router_s_model_has_failed_the_others_are_served() {
+    let mut house = failed_policy(ExitClass::BadFile).await;
+    assert!(house.fleet.serves() && house.fleet.outlook() == Outlook::Asleep);
+    let report = house.fleet.report();
+    let told: Vec<_> = report.models.iter().map(|view| (&*view.model.name, view.asleep)).collect();
+    assert_eq!(told, [("one-q8_0", true), ("two-q8_0", false)]);
+    assert_eq!(report.unmet.len(), 1);
+    assert!(report.unmet[0].starts_with("two-q8_0 has failed: "), "{:?}", report.unmet);
+    let told = house.waiting(None).await;
+    house.serve("one-q8_0").await;
+    assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())));
+    let refused = house.acquire(Some("two-q8_0")).await.unwrap_err().to_string();
+    assert!(refused.starts_with("two-q8_0 has failed: "), "{refused}");
+    house.fleet.reset(Some("two-q8_0")).unwrap();
+    house.settle().await;
+    house.serve("two-q8_0").await;
+    assert!(house.fleet.report().unmet.is_empty(), "{:?}", house.fleet.report().unmet);
+    assert_eq!(house.acquire(None).await.unwrap().model(), "two-q8_0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_where_nothing_could_take_a_job_has_everything_failed() {
+    let mut house = failed_policy(ExitClass::BadFile).await;
+    let told = house.waiting(None).await;
+    house.stage("one-q8_0").exit(ExitClass::BadFile);
+    house.settle().await;
+    assert!(told.borrow().clone().is_some_and(|told| told.is_err_and(|told| told.starts_with("one-q8_0 has failed"))));
+    assert_eq!(house.fleet.outlook(), Outlook::Failed);
+    house.put("three-q8_0");
+    tokio::time::sleep(LATER).await;
+    house.settle().await;
+    assert_eq!(house.fleet.outlook(), Outlook::Asleep, "one has come");
+    let house = failed_policy(ExitClass::SpawnRefused).await;
+    assert_eq!(house.fleet.outlook(), Outlook::Failed, "without a program there is no use in another model");
 }
 
 /// Longer than between two looks at the files.

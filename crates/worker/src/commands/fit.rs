@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use auxot_catalog::{Ask, Experience, Identity, Model, Need, NeedUnknown};
-use auxot_fleet::ModelConfig;
 use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, Subject, plan};
+use auxot_fleet::{ModelConfig, strays};
 use auxot_gpu::{Device, Sample};
 use auxot_instance::GpuLayers;
 use auxot_settings::Settings;
@@ -36,6 +36,8 @@ pub(super) struct Verdict<'a> {
     pub(super) outcome: Result<Placement, Misfit>,
     /// The engine's build with which a load of this kind, there, was measured; its bytes count.
     pub(super) measured_with: Option<String>,
+    /// The devices of the model's table that are not here, and the sentence about them.
+    pub(super) strays: (Vec<String>, Option<String>),
     /// The longest context that fits, with as many slots.
     pub(super) longest: Option<u32>,
     /// The most slots that fit, with as long a context.
@@ -106,7 +108,9 @@ pub(super) fn judge<'a>(
     let most = largest(MOST_SLOTS, |slots| fits(&ask_of(slots, ask.ctx)));
     let devices = sample.devices.iter().filter(|device| device.kind != auxot_gpu::Kind::Host).cloned().collect();
     let (host, longest) = (sample.host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
-    Ok(Verdict { model, ask, need, devices, host, rules, outcome, measured_with, longest, most })
+    let names = sample.strays(&own.devices).map(str::to_owned).collect();
+    let strays = (names, strays(&model.name, &own.devices, sample));
+    Ok(Verdict { model, ask, need, devices, host, rules, outcome, measured_with, strays, longest, most })
 }
 
 /// The largest number from 1 to `limit` that fits, where every smaller one fits too.
@@ -170,6 +174,7 @@ impl Verdict<'_> {
             "placement": placement,
             "refusal": self.outcome.as_ref().err().map(ToString::to_string),
             "largest": {"ctx": self.longest, "slots": self.most},
+            "strays": self.strays.0,
             "reserve": self.rules.reserve,
             "devices": devices,
             "host": {"total": self.host.total, "free": self.host.free},

@@ -158,6 +158,9 @@ fn conclusion(verdict: &Verdict<'_>, console: &Console) -> String {
         Ok(placed) => format!("{}: {}\n", console.paint(Paint::Good, "fits"), how(placed, verdict)),
         Err(misfit) => format!("{}: {misfit}\n", console.paint(Paint::Bad, "does not fit")),
     };
+    if let Some(strays) = &verdict.strays.1 {
+        text.push_str(&format!("{strays}\n"));
+    }
     let context =
         verdict.longest.map_or_else(|| "none".to_owned(), |tokens| format!("{} tokens", grouped(tokens.into())));
     let most = verdict.most.map_or_else(|| "none".to_owned(), slots);

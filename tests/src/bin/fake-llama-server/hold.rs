@@ -24,6 +24,8 @@ pub(crate) enum Place {
     Start,
     /// In the load: 503, and state lines go on.
     Load,
+    /// In the load, with all memory taken on the cards; silent.
+    Taken,
     /// In the processing of a prompt.
     Prompt,
     /// Before this token of an answer.
@@ -36,6 +38,7 @@ impl Place {
         match self {
             Place::Start => "start".to_owned(),
             Place::Load => "load".to_owned(),
+            Place::Taken => "taken".to_owned(),
             Place::Prompt => "prompt".to_owned(),
             Place::Token(at) => at.to_string(),
         }
@@ -45,7 +48,7 @@ impl Place {
     pub(crate) fn token(self) -> Option<u64> {
         match self {
             Place::Token(at) => Some(at),
-            Place::Start | Place::Load | Place::Prompt => None,
+            Place::Start | Place::Load | Place::Taken | Place::Prompt => None,
         }
     }
 }
@@ -53,11 +56,13 @@ impl Place {
 impl Hold {
     /// Reads `PLACE:PATH`.
     pub(crate) fn read(text: &str) -> Result<Hold, String> {
-        let fault = || format!("cannot read --hold {text}: start, load, prompt or a number is wanted, then :PATH");
+        let fault =
+            || format!("cannot read --hold {text}: start, load, taken, prompt or a number is wanted, then :PATH");
         let (place, until) = text.split_once(':').ok_or_else(fault)?;
         let place = match place {
             "start" => Place::Start,
             "load" => Place::Load,
+            "taken" => Place::Taken,
             "prompt" => Place::Prompt,
             number => Place::Token(number.parse().map_err(|_| fault())?),
         };

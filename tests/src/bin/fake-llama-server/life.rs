@@ -118,6 +118,7 @@ async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
     }
     // Late in the load, so that nobody can count on seeing it early.
     cards::take(engine).map_err(|lines| fail(engine, &lines, 1))?;
+    wait_at(Place::Taken, switches, &engine.report).await;
     if let Some((code, message)) = &switches.exit_at_load {
         return Err(fail(engine, std::slice::from_ref(message), *code));
     }

@@ -45,8 +45,8 @@ pub(crate) struct Switches {
     pub lose_first_term: bool,
     /// `--lose-order`: the same race for the order on stdin: it ends the reading of stdin and nothing else.
     pub lose_order: bool,
-    /// `--hold start:PATH`, `--hold load:PATH`, `--hold prompt:PATH`, `--hold N:PATH`: wait there, or before token N,
-    /// until the file PATH is there; see `hold.rs`.
+    /// `--hold start:PATH`, `--hold load:PATH`, `--hold taken:PATH`, `--hold prompt:PATH`, `--hold N:PATH`: wait there, or
+    /// before token N, until the file PATH is there; see `hold.rs`.
     pub holds: Vec<Hold>,
     /// `--report SOCKET`: tell a test what happens, see `report.rs`.
     pub report: Option<PathBuf>,

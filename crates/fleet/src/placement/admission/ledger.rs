@@ -39,20 +39,20 @@ impl Admission {
         ground
     }
 
-    /// What would be free if everybody had gone who may ever go.
+    /// What would be free for a model if everybody else had gone who may ever go; what it was given itself is none of it.
+    ///
+    /// Of one that is on its way into memory nobody can tell how much of its place is measured already, where no driver says
+    /// what it holds. It counts as all of it, or as none where it stays: whoever turns out not to fit is told so by the reading
+    /// after the load, and nobody is sent away, or made smaller, for memory that comes free.
     pub(super) fn ever(&self, but: ModelId) -> Ground {
         let mut ground = self.measured_ground();
-        for (at, model) in self.models.iter().enumerate() {
-            let seen = matches!(model.life, Life::Loading { .. } | Life::Ready { .. } | Life::Leaving { .. });
-            let own = at == but;
-            let goes = seen && (own || !model.profile.pin);
-            if goes && !matches!(model.life, Life::Loading { .. }) && !model.unread {
-                model.tenant().holds.iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
-            } else if goes {
-                model.seen().iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
-            } else if model.profile.pin && !own {
-                model.promised().for_each(|(device, bytes)| ground.taken(device, bytes));
-            }
+        let others = || self.models.iter().enumerate().filter(|(at, _)| *at != but).map(|(_, model)| model);
+        let lies = |life: &Life| matches!(life, Life::Loading { .. } | Life::Ready { .. } | Life::Leaving { .. });
+        for model in others().filter(|model| !model.profile.pin && lies(&model.life)) {
+            model.tenant().holds.iter().for_each(|(device, bytes)| ground.freed(device, *bytes));
+        }
+        for model in others().filter(|model| model.profile.pin && !model.is_obscure()) {
+            model.promised().for_each(|(device, bytes)| ground.taken(device, bytes));
         }
         ground
     }

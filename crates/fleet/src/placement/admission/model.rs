@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::ground::HOST;
-use super::super::{Demand, Ground, Placement, Rules, Tenant};
+use super::super::{Demand, Ground, Placement, Rules, Shown, Tenant};
 use super::{Limits, ModelId, Moment, Profile, Run, Ticket, Want};
 
 /// The doubt of a model whose loads fail grows no longer than so.
@@ -291,6 +291,14 @@ impl Model {
         }
     }
 
+    /// Its place where memory cannot be read: the engine decides, among the devices that it may lie on.
+    pub(super) fn left_to_the_engine(&self, ground: &Ground, rules: &Rules) -> Placement {
+        let is_bound = self.profile.devices.is_some() || !ground.devices.is_empty();
+        let (ground, _) = self.allowed(ground.clone(), rules);
+        let shown = ground.devices.into_iter().map(|room| Shown { device: room.id.to_string(), mask: room.mask });
+        self.demand.unmeasured(is_bound.then(|| shown.collect()))
+    }
+
     /// Bytes of the host's memory that it was given and takes only once it works, as long as it is not seen to.
     fn at_work(&self) -> u64 {
         let (Life::Loading { placement, .. } | Life::Ready { placement, .. } | Life::Leaving { placement }) =
@@ -319,9 +327,14 @@ impl Model {
         given.chain((later > 0).then_some((HOST, later)))
     }
 
-    /// The part of what it was given that is measured already.
-    pub(super) fn seen(&self) -> &[(String, u64)] {
-        &self.seen
+    /// Whether it is on its way into memory, and nothing tells how much of what it was given is measured already.
+    pub(super) fn is_obscure(&self) -> bool {
+        let on_its_way = match self.life {
+            Life::Loading { .. } => true,
+            Life::Ready { .. } => self.unread,
+            Life::Absent | Life::Coming { .. } | Life::Leaving { .. } | Life::Failed => false,
+        };
+        on_its_way && self.seen.is_empty()
     }
 
     /// Bytes by device that come free with its end: what it is seen to hold, else what it was given.

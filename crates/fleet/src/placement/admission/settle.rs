@@ -148,7 +148,8 @@ impl Admission {
                     let since = *self.models[at].blind_since.get_or_insert(now);
                     if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.patience {
                         if self.is_alone(at) {
-                            self.load(at, self.models[at].demand.unmeasured(), now, effects);
+                            let placement = self.models[at].left_to_the_engine(&self.ground, &self.rules);
+                            self.load(at, placement, now, effects);
                             continue;
                         }
                         self.make_way(at, now);

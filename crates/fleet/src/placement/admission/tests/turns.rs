@@ -100,6 +100,31 @@ fn where_memory_cannot_be_read_an_idle_model_goes_for_another() {
 }
 
 #[test]
+fn where_memory_cannot_be_read_an_engine_sees_the_devices_of_its_model_and_no_other() {
+    let shown = |names: Option<&[&str]>, cards: usize| {
+        let devices = names.map(|names| names.iter().map(ToString::to_string).collect());
+        let profile = Profile { devices, ..profile("a", 4) };
+        let rules = crate::placement::Config::default().rules(cards > 0);
+        let mut admission = Admission::new(Limits::default(), rules, vec![profile]);
+        let card = |index| Room { index, ..Room::new(format!("GPU-{index}"), Kind::Nvidia, None) };
+        admission.measured(Ground { devices: (0..cards).map(card).collect(), host: None });
+        if let (Decision::Refuse(reason), _) = admission.arrive(1, 0, seconds(0)) {
+            return Err(reason.to_string());
+        }
+        admission.tick(seconds(15));
+        let shown = place(&admission, 0).shown;
+        Ok(shown.map(|shown| shown.into_iter().map(|shown| shown.device).collect::<Vec<_>>()))
+    };
+    let devices = |names: &[&str]| Ok(Some(names.iter().map(ToString::to_string).collect()));
+    assert_eq!(shown(None, 2), devices(&["GPU-0", "GPU-1"]), "all that may be used");
+    assert_eq!(shown(Some(&["1"]), 2), devices(&["GPU-1"]));
+    assert_eq!(shown(Some(&["host"]), 2), devices(&[]));
+    assert_eq!(shown(None, 0), Ok(None), "nobody knows what the engine will find");
+    let nowhere = "cannot place it: none of the devices that it may lie on is here";
+    assert_eq!(shown(Some(&["7"]), 2), Err(nowhere.to_owned()));
+}
+
+#[test]
 fn a_model_that_is_wanted_while_it_goes_for_another_is_wanted_afterwards_too() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
@@ -143,4 +168,63 @@ fn a_model_of_the_list_is_loaded_as_soon_as_there_is_room() {
     admission.measured(ground(10));
     let effects = admission.tick(seconds(60));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
+}
+
+/// As in many containers: the driver tells what is free, and nobody what a process holds.
+#[test]
+fn what_a_loading_model_was_given_comes_free_one_day_also_where_nobody_tells_what_it_holds() {
+    let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
+    assert!(start(&mut admission, 1, 0, 0).0.is_empty());
+    admission.measured(ground(1));
+    assert_eq!(admission.arrive(2, 1, seconds(1)), (Decision::Wait, vec![]), "a loads, and will go");
+    assert_eq!(admission.ready(0, RUN, 1, seconds(2)), [Effect::Admit { ticket: 1, model: 0 }]);
+    assert_eq!(admission.arrive(3, 1, seconds(3)), (Decision::Wait, vec![]), "no reading yet");
+    admission.shown(0);
+    assert_eq!(admission.left(0, RUN, seconds(4)), []);
+    assert_eq!(admission.tick(seconds(22)), [Effect::Stop { model: 0 }]);
+}
+
+#[test]
+fn a_model_that_can_be_shrunk_is_not_while_nobody_tells_what_another_holds() {
+    let small = Profile { shrinks: true, ..profile("b", 4) };
+    let mut admission = admission(6, vec![profile("a", 4), small]);
+    assert!(start(&mut admission, 1, 0, 0).0.is_empty());
+    admission.measured(ground(1));
+    assert_eq!(admission.arrive(2, 1, seconds(1)), (Decision::Wait, vec![]));
+    assert!(admission.could_hold(1, Need::clone(&profile("b", 4).need)));
+}
+
+#[test]
+fn beside_a_pinned_model_that_loads_there_may_be_more_room_than_is_promised() {
+    let pinned = Profile { pin: true, ..profile("a", 4) };
+    let mut admission = admission(10, vec![pinned, profile("b", 4), profile("c", 8)]);
+    assert!(start(&mut admission, 1, 0, 0).0.is_empty());
+    admission.measured(ground(5));
+    assert_eq!(admission.arrive(2, 1, seconds(1)), (Decision::Wait, vec![]), "what a takes may be measured already");
+    assert!(matches!(admission.arrive(3, 2, seconds(1)).0, Decision::Refuse(_)), "5 is all that there can be");
+    admission.ready(0, RUN, 1, seconds(2));
+    admission.shown(0);
+    let effects = admission.tick(seconds(3));
+    assert!(matches!(effects[..], [Effect::Load { model: 1, .. }]), "{effects:?}");
+}
+
+#[test]
+fn a_model_larger_than_its_device_is_refused_whoever_loads_there() {
+    let mut admission = admission(10, vec![profile("a", 6), profile("b", 12)]);
+    let mut known = ground(10);
+    known.devices[0].total = Some(11 * GIB);
+    admission.measured(known);
+    assert!(start(&mut admission, 1, 0, 0).0.is_empty());
+    let refused = admission.arrive(2, 1, seconds(1)).0;
+    assert!(matches!(refused, Decision::Refuse(Reason::DoesNotFit(_))), "10 and the 6 of a are not 16: {refused:?}");
+}
+
+#[test]
+fn what_a_model_was_given_itself_does_not_count_as_room_for_another_size_of_it() {
+    let mut admission = admission(6, vec![profile("a", 4)]);
+    assert!(start(&mut admission, 1, 0, 0).0.is_empty());
+    admission.lost(0, seconds(1));
+    admission.measured(ground(6));
+    let fits = |gib| admission.could_hold(0, Need::clone(&profile("a", gib).need));
+    assert!(fits(5) && !fits(6), "its engine is gone, and its memory among what is free");
 }
