@@ -114,11 +114,11 @@ impl Shared {
         }
     }
 
-    /// Takes in the first model of the folders that is not a member yet, of those that talk if there is one.
+    /// Takes in the first model of the folders that is not a member, or is about to go; of those that talk if there is one.
     fn enrol_any(self: &Arc<Self>, judge: &mut Judge) -> Option<MemberId> {
         let shelf = Arc::clone(&judge.shelf);
         let strangers = || {
-            let known = |model: &&Model| judge.members.values().any(|member| member.model.file == model.file);
+            let known = |model: &&Model| judge.staying().any(|(_, member)| member.model.file == model.file);
             shelf.catalog.models().iter().filter(move |model| !known(model))
         };
         let first = strangers().find(|model| model.kind == auxot_catalog::Kind::Chat).or_else(|| strangers().next());
