@@ -77,7 +77,7 @@ fn ground(used: &[u64]) -> Ground {
     let room = |(at, used): (usize, &u64)| {
         Room::new(format!("GPU-{at}"), Kind::Nvidia, Some((80 * GIB).saturating_sub(*used)))
     };
-    Ground { devices: used.iter().enumerate().map(room).collect(), host: Some(1024 * GIB) }
+    Ground { devices: used.iter().enumerate().map(room).collect(), host: Some(1024 * GIB), ..Ground::default() }
 }
 
 /// All cards full of busy models, and everybody else waiting.

@@ -29,7 +29,7 @@ fn need(blueprint: &Blueprint, ask: &Ask) -> Need {
 
 fn cards(free: &[u64]) -> Ground {
     let room = |(at, mib): (usize, &u64)| Room::new(format!("GPU-{at}"), Kind::Nvidia, Some(mib * MIB));
-    Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB) }
+    Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB), ..Ground::default() }
 }
 
 fn place(blueprint: &Blueprint, ask: &Ask, free: &[u64], rules: &Rules) -> Result<Placement, Misfit> {

@@ -66,3 +66,15 @@ async fn cards_that_may_not_be_used_are_not_used() {
         asks(&mut link, name).await;
     }
 }
+
+#[tokio::test]
+async fn where_only_the_host_s_memory_may_be_used_an_engine_sees_no_card() {
+    let mut host = Host::with_cards(&[24_000]);
+    host.model("alpha", 300, "");
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "alpha"), ("AUXOT_GPU_DEVICES", "host")];
+    let (_worker, mut link) = serving(&mut host, &settings).await;
+    let start = host.ready("alpha").await;
+    assert_eq!((start.value("--device"), start.variable("CUDA_VISIBLE_DEVICES")), ("none", Some("")));
+    assert_eq!(held(&host, &start, 1), [0]);
+    asks(&mut link, "alpha").await;
+}

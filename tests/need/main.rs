@@ -172,7 +172,7 @@ async fn weights_that_the_engine_holds_twice_are_told_from_what_it_needs() {
         let (ask, name) = (Ask::new(1, 2048), file.file_stem().unwrap().display());
         let need = Need::of(&header(&file), None, &ask).unwrap();
         let rules = Rules { layers: Some(0), ..Rules::default() };
-        let ground = Ground { devices: Vec::new(), host: Some(u64::MAX) };
+        let ground = Ground { devices: Vec::new(), host: Some(u64::MAX), ..Ground::default() };
         let placed = placement::plan(&Demand::of(&Arc::new(need)), &ground, &rules, None).unwrap();
         for arguments in [&[][..], &["--no-repack"], &["--load-mode", "none", "--no-repack"]] {
             let scratch = Scratch::new();

@@ -312,7 +312,8 @@ impl World {
             let free = (!self.is_silent(at)).then_some(*free);
             Room::new(at.to_string(), Kind::Host, free)
         };
-        let ground = Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40) };
+        let ground =
+            Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40), ..Ground::default() };
         self.admission.measured(ground);
     }
 

@@ -198,7 +198,7 @@ impl Search<'_> {
 
     /// On no device that is known, and with what that was seen to take if it is more than computed.
     fn in_host_memory(&self, wanted: usize) -> Placement {
-        let unseen = wanted > 0 && self.ground.devices.is_empty();
+        let unseen = wanted > 0 && self.ground.devices.is_empty() && !self.ground.withheld;
         let mut found = if unseen { self.demand.unseen() } else { self.demand.in_host_memory() };
         let took = self.known.and_then(|known| known(&found)?.first().copied());
         found.host = took.unwrap_or(0).max(found.host);

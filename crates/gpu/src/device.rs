@@ -15,6 +15,8 @@ pub struct Sample {
     pub devices: Vec<Device>,
     /// The host's own memory, whether or not it is among `devices`.
     pub host: Device,
+    /// There are others, which the operator keeps from us.
+    pub withheld: bool,
 }
 
 impl Sample {
@@ -22,7 +24,7 @@ impl Sample {
     #[must_use]
     pub fn unread() -> Self {
         let host = Device::unread(Kind::Host, HOST.to_owned(), "host memory".to_owned());
-        Self { taken: Instant::now(), devices: Vec::new(), host }
+        Self { taken: Instant::now(), devices: Vec::new(), host, withheld: false }
     }
 
     /// Those of these names that mean no device here and not the host's memory; none before anything was read.

@@ -130,10 +130,11 @@ impl Looker {
             found.push(unified::device(&host, host.processes.clone()));
         }
         let gpus = self.inventory.settle(found);
-        let any = !gpus.is_empty();
+        let all = gpus.len();
         let mut devices = allowed(gpus, &self.config.devices);
+        let withheld = devices.len() < all;
         let wants_host = wants_host(&self.config.devices);
-        if any && devices.is_empty() && !wants_host && !self.complained {
+        if withheld && devices.is_empty() && !wants_host && !self.complained {
             tracing::warn!(devices = ?self.config.devices, "no device has a name or index of the setting");
             self.complained = true;
         }
@@ -141,7 +142,7 @@ impl Looker {
         if devices.is_empty() || wants_host {
             devices.push(host.clone());
         }
-        Sample { taken, devices, host }
+        Sample { taken, devices, host, withheld }
     }
 
     fn tell_of_strangers(&mut self, devices: &[Device], host: &Device, now: Instant) {

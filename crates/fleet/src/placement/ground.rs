@@ -17,6 +17,8 @@ pub struct Ground {
     pub devices: Vec<Room>,
     /// Free host memory in bytes; `None` where it could not be read.
     pub host: Option<u64>,
+    /// There are devices that may not be used: an engine that is left to itself would find them.
+    pub withheld: bool,
 }
 
 /// One device.
@@ -58,7 +60,7 @@ impl Ground {
         // The engine's order, in whichever order they were found.
         devices.sort_by_key(|room| room.kind != Kind::Nvidia);
         let host = sample.host.free.map(|free| free.saturating_sub(mapped(&sample.host, twice)));
-        Self { devices, host }
+        Self { devices, host, withheld: sample.withheld }
     }
 
     /// Bytes of a device that may be promised; `None` where that is unknown. Of one that is in the host's memory no more

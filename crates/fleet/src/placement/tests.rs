@@ -27,7 +27,7 @@ fn need(layers: usize, weights: u64, cache: u64) -> Need {
 
 fn ground(free: &[u64]) -> Ground {
     let room = |(at, free): (usize, &u64)| Room::new(format!("GPU-{at}"), Kind::Nvidia, Some(*free));
-    Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB) }
+    Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB), ..Ground::default() }
 }
 
 fn demand(need: &Need) -> Demand {
@@ -140,7 +140,7 @@ fn a_part_in_host_memory_only_where_that_is_allowed() {
 
 /// An Apple host: so much of the working set left, so much of the memory.
 fn unified(left: u64, host: u64) -> Ground {
-    Ground { devices: vec![Room::new("metal", Kind::Apple, Some(left))], host: Some(host) }
+    Ground { devices: vec![Room::new("metal", Kind::Apple, Some(left))], host: Some(host), ..Ground::default() }
 }
 
 #[test]
@@ -281,7 +281,11 @@ fn any_ground() -> impl Strategy<Value = Ground> {
         rooms.into_iter().enumerate().map(room).collect()
     });
     let unified = free.prop_map(|free| vec![Room::new("metal", Kind::Apple, free)]);
-    (prop_oneof![5 => cards, 1 => unified], host).prop_map(|(devices, host)| Ground { devices, host })
+    (prop_oneof![5 => cards, 1 => unified], host).prop_map(|(devices, host)| Ground {
+        devices,
+        host,
+        ..Ground::default()
+    })
 }
 
 fn any_rules() -> impl Strategy<Value = Rules> {

@@ -321,7 +321,7 @@ impl House {
 /// A reading of a host that has memory and no device.
 fn reading() -> Sample {
     let host = Device { total: Some(64 << 30), free: Some(60 << 30), ..Sample::unread().host };
-    Sample { taken: tokio::time::Instant::now().into_std(), devices: vec![host.clone()], host }
+    Sample { taken: tokio::time::Instant::now().into_std(), devices: vec![host.clone()], host, withheld: false }
 }
 
 /// A wish for a model of a size.

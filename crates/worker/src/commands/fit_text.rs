@@ -62,7 +62,7 @@ fn sum(verdict: &Verdict<'_>, console: &Console) -> String {
         }
         text.push_str(&format!("  {:<14}{:>10}\n", "in host memory", bytes_text(placed.host)));
         if let Some(build) = &verdict.measured_with {
-            let note = format!("  as it was measured before, with build {build}");
+            let note = format!("  as it was with the engine before, build {build}");
             text.push_str(&format!("{}\n", console.paint(Paint::Faint, &note)));
         }
     }

@@ -293,7 +293,7 @@ impl Model {
 
     /// Its place where memory cannot be read: the engine decides, among the devices that it may lie on.
     pub(super) fn left_to_the_engine(&self, ground: &Ground, rules: &Rules) -> Placement {
-        let is_bound = self.profile.devices.is_some() || !ground.devices.is_empty();
+        let is_bound = self.profile.devices.is_some() || !ground.devices.is_empty() || ground.withheld;
         let (ground, _) = self.allowed(ground.clone(), rules);
         let shown = ground.devices.into_iter().map(|room| Shown { device: room.id.to_string(), mask: room.mask });
         self.demand.unmeasured(is_bound.then(|| shown.collect()))

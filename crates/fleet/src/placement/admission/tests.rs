@@ -34,7 +34,7 @@ fn seconds(seconds: u64) -> Moment {
 
 fn ground(gib: u64) -> Ground {
     let room = Room::new("GPU-0", Kind::Nvidia, Some(gib * GIB + GIB / 2));
-    Ground { devices: vec![room], host: Some(64 * GIB) }
+    Ground { devices: vec![room], host: Some(64 * GIB), ..Ground::default() }
 }
 
 /// One card, and nothing on it.

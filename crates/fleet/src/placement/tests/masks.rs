@@ -9,7 +9,7 @@ fn devices_that_heed_no_variable_are_told_by_the_engine_s_names() {
             let free = Some([12, 10][at] * GIB);
             Room { mask, ..Room::new(format!("GPU-{at}"), Kind::Nvidia, free) }
         });
-        Ground { devices: rooms.collect(), host: Some(64 * GIB) }
+        Ground { devices: rooms.collect(), host: Some(64 * GIB), ..Ground::default() }
     };
     let named = |name: &str| Mask::Named(name.into());
     let ten = need(20, 480 * MIB, 20 * MIB);
@@ -30,7 +30,11 @@ fn devices_that_heed_no_variable_are_told_by_the_engine_s_names() {
 fn a_card_without_a_name_hides_no_other() {
     let ten = need(20, 480 * MIB, 20 * MIB);
     for kind in [Kind::Amd, Kind::Apple] {
-        let alone = Ground { devices: vec![Room::new("0000:03:00.0", kind, Some(24 * GIB))], host: Some(64 * GIB) };
+        let alone = Ground {
+            devices: vec![Room::new("0000:03:00.0", kind, Some(24 * GIB))],
+            host: Some(64 * GIB),
+            ..Ground::default()
+        };
         let placed = find(&ten, &alone, &Rules::default()).unwrap();
         assert_eq!((placed.split, placed.environment()), (Split::Whole, vec![]));
     }

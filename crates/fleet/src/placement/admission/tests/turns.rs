@@ -22,7 +22,7 @@ fn memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another()
 fn the_host_limit_counts_what_a_loading_model_holds_already() {
     let rules = Rules { host_limit: Some(10 * GIB), ..crate::placement::Config::default().rules(false) };
     let mut admission = Admission::new(Limits::default(), rules, vec![profile("a", 6), profile("b", 6)]);
-    admission.measured(Ground { devices: vec![], host: Some(64 * GIB) });
+    admission.measured(Ground { devices: vec![], host: Some(64 * GIB), ..Ground::default() });
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
     assert_eq!(admission.arrive(2, 1, seconds(1)).0, Decision::Wait, "6 + 6 > 10");
     admission.holds(0, vec![("host".into(), 5 * GIB)]);
@@ -107,7 +107,7 @@ fn where_memory_cannot_be_read_an_engine_sees_the_devices_of_its_model_and_no_ot
         let rules = crate::placement::Config::default().rules(cards > 0);
         let mut admission = Admission::new(Limits::default(), rules, vec![profile]);
         let card = |index| Room { index, ..Room::new(format!("GPU-{index}"), Kind::Nvidia, None) };
-        admission.measured(Ground { devices: (0..cards).map(card).collect(), host: None });
+        admission.measured(Ground { devices: (0..cards).map(card).collect(), host: None, ..Ground::default() });
         if let (Decision::Refuse(reason), _) = admission.arrive(1, 0, seconds(0)) {
             return Err(reason.to_string());
         }
