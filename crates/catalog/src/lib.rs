@@ -43,39 +43,28 @@
 //! `bf16`; `q8_k` and `q8_k_xl`; with or without `ud-` or `i1-`); else, where the wish names
 //! none, whatever there is. One best match resolves; several are an error that lists them, and so is none.
 
-mod changes;
 mod config;
-mod damaged;
 mod experience;
 mod gguf;
-mod ground;
-mod identity;
-mod kind;
 mod lookout;
-mod mmproj;
 mod model;
-mod name;
 mod need;
-mod quant;
 mod resolve;
 mod scan;
-mod shards;
-mod shelf;
-mod walk;
 
-pub use changes::Changes;
 pub use config::{Alias, Config};
-pub use damaged::{Damaged, Fault};
 pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
-pub use identity::Identity;
-pub use kind::Kind;
 pub use lookout::{Lookout, Signal};
 pub use model::Model;
-pub use name::same_name;
+pub use model::identity::Identity;
+pub use model::kind::Kind;
 pub use need::{Ask, KvType, Layer, Need, NeedUnknown};
 pub use resolve::ResolveError;
+pub use resolve::name::same_name;
 pub use scan::Catalog;
+pub use scan::changes::Changes;
+pub use scan::damaged::{Damaged, Fault};
 
 #[cfg(test)]
 mod fixture;

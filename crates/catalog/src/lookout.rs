@@ -25,10 +25,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use auxot_disk::eyes::{self, Eyes, Id};
 use tokio::sync::Notify;
 
-use crate::changes::Changes;
 use crate::config::Config;
-use crate::ground::Ground;
 use crate::scan::Catalog;
+use crate::scan::changes::Changes;
+use crate::scan::ground::Ground;
 
 mod blind;
 mod calm;

@@ -1,16 +1,19 @@
 //! One model: its files, its names and what its header says.
 
+pub(crate) mod identity;
+pub(crate) mod kind;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::damaged::Fault;
 use crate::gguf::{Gguf, GgufError};
-use crate::kind::Kind;
-use crate::name::{Name, base_name, file_name, stem};
+use crate::model::kind::Kind;
 use crate::need::{Ask, Need, NeedUnknown};
-use crate::quant::Quant;
-use crate::shards::{FileSet, ShardName};
-use crate::walk::Found;
+use crate::resolve::name::{Name, base_name, file_name, stem};
+use crate::resolve::quant::Quant;
+use crate::scan::damaged::Fault;
+use crate::scan::shards::{FileSet, ShardName};
+use crate::scan::walk::Found;
 
 /// A model that the engine can load.
 #[derive(Debug, Clone)]

@@ -1,13 +1,16 @@
 //! From a wish, as an operator, a router or a client writes it, to a model.
 
+pub(crate) mod name;
+pub(crate) mod quant;
+
 use std::path::{Path, PathBuf};
 
 use crate::config::expand;
-use crate::damaged::{Damaged, Fault};
 use crate::model::{Model, Names, Rank};
-use crate::name::Name;
-use crate::quant::Quant;
+use crate::resolve::name::Name;
+use crate::resolve::quant::Quant;
 use crate::scan::Catalog;
+use crate::scan::damaged::{Damaged, Fault};
 
 /// How many names an error lists before it only counts.
 const LISTED: usize = 24;

@@ -1,21 +1,29 @@
 //! The catalog: everything that one look at the models folders found.
 
+pub(crate) mod changes;
+pub(crate) mod damaged;
+pub(crate) mod ground;
+pub(crate) mod mmproj;
+pub(crate) mod shards;
+pub(crate) mod shelf;
+pub(crate) mod walk;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::changes::Changes;
 use crate::config::{Alias, Config, expand};
-use crate::damaged::Damaged;
-use crate::ground::Ground;
-use crate::identity::Identity;
-use crate::mmproj::{Mmproj, pair};
+use crate::model::identity::Identity;
 use crate::model::{Content, Model, Names, read};
-use crate::name::{file_name, stem};
-use crate::shards::{FileSet, group};
-use crate::shelf::Shelf;
-use crate::walk::{Found, Walk};
+use crate::resolve::name::{file_name, stem};
+use crate::scan::changes::Changes;
+use crate::scan::damaged::Damaged;
+use crate::scan::ground::Ground;
+use crate::scan::mmproj::{Mmproj, pair};
+use crate::scan::shards::{FileSet, group};
+use crate::scan::shelf::Shelf;
+use crate::scan::walk::{Found, Walk};
 
 /// The models of this host at one moment.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use auxot_disk::{Entry, What};
 
-use crate::walk::is_model;
+use crate::scan::walk::is_model;
 
 /// A folder that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]

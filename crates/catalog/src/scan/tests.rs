@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::damaged::Fault;
 use crate::fixture::Tiny;
 use crate::gguf::GgufError;
-use crate::kind::Kind;
+use crate::model::kind::Kind;
+use crate::scan::damaged::Fault;
 
 struct Folder(TempDir);
 

@@ -1,10 +1,10 @@
 //! The engine's own dry run, where it has one: what a load would take is asked before the first load of its kind.
 //!
 //! The sum over a header is exact for architectures that it knows; the engine knows all of them. So a model that was never
-//! measured in its place is laid out by the engine first, which takes some tenths of a second and reads no weights; a build for devices
-//! may hold a context on them meanwhile. What that counts is
-//! learnt like a measurement. If it is more than the place was promised, the load ends before it has begun, and is planned
-//! again with what is known by then: once in each size, so that numbers that waver keep nobody waiting.
+//! measured in its place is laid out by the engine first. That takes some tenths of a second and reads no weights; a build for
+//! devices may hold a context on them meanwhile. What it counts is learnt like a measurement. If it is more than the place was
+//! promised, the load ends before it has begun, and is planned again with what is known by then: once in each size, so that
+//! numbers that waver keep nobody waiting.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::gguf::Gguf;
-use crate::name::runs;
+use crate::resolve::name::runs;
 
 /// Every quantisation that llama.cpp writes or that the usual publishers put in file names.
 const KNOWN: [&str; 65] = [

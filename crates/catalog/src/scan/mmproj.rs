@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::gguf::{Gguf, Value};
 use crate::model::Model;
-use crate::name::{Name, file_name, stem};
+use crate::resolve::name::{Name, file_name, stem};
 
 /// A projector file.
 pub(crate) struct Mmproj {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::damaged::{Damaged, Fault};
-use crate::name::{file_name, stem};
-use crate::walk::Found;
+use crate::resolve::name::{file_name, stem};
+use crate::scan::damaged::{Damaged, Fault};
+use crate::scan::walk::Found;
 
 /// How many missing shards are named.
 const NAMED: usize = 8;

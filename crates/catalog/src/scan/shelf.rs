@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::gguf::{Gguf, GgufError};
-use crate::identity::Identity;
-use crate::walk::Found;
+use crate::model::identity::Identity;
+use crate::scan::walk::Found;
 
 /// The longest remembered header that is believed, in bytes of text; real ones take a few thousand.
 const MAX_LINE: u64 = 4 << 20;

@@ -5,10 +5,10 @@ use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::damaged::{Damaged, Fault};
-use crate::ground::Ground;
-use crate::identity::Identity;
-use crate::name::{file_name, stem};
+use crate::model::identity::Identity;
+use crate::resolve::name::{file_name, stem};
+use crate::scan::damaged::{Damaged, Fault};
+use crate::scan::ground::Ground;
 
 /// Folders in folders: deep enough for `owner/repo/revision/quant/`.
 const MAX_DEPTH: usize = 8;

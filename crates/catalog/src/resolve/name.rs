@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::quant::Quant;
-use crate::shards::ShardName;
+use crate::resolve::quant::Quant;
+use crate::scan::shards::ShardName;
 
 /// A name in the form in which names are compared: a base and a quantisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
