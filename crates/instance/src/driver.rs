@@ -10,12 +10,12 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
-use crate::exit::ExitReport;
 use crate::handle::Verb;
+use crate::handle::status::{NotReady, Ready, State, Status, answer, outer};
+use crate::handle::usage::Usage;
 use crate::lifecycle::{Effect, Event, Phase, Policy, Probing, RunId, Signal, Timer, step};
 use crate::metrics;
-use crate::status::{NotReady, Ready, State, Status, answer, outer};
-use crate::usage::Usage;
+use crate::process::exit::ExitReport;
 
 /// Where lives come from: real processes, or scripted ones in tests.
 pub(crate) trait World: Send + 'static {

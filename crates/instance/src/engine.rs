@@ -1,5 +1,9 @@
 //! What this host's llama-server can do, asked of the program itself.
 
+pub(crate) mod dry_run;
+pub(crate) mod listed;
+pub(crate) mod question;
+
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -7,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use auxot_llama::{Build, Flags};
 
-use crate::dry_run::DryRun;
-use crate::listed::Listed;
-use crate::question::{self, PATIENCE, Unanswered};
-use crate::spawner::Spawner;
+use crate::engine::dry_run::DryRun;
+use crate::engine::listed::Listed;
+use crate::engine::question::{PATIENCE, Unanswered};
+use crate::process::spawner::Spawner;
 
 /// The program and what it can do.
 #[derive(Debug, Clone)]

@@ -1,15 +1,18 @@
 //! The verbs: how everybody but the driver deals with an instance.
 
+pub(crate) mod status;
+pub(crate) mod usage;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::driver::{Driver, World};
+use crate::handle::status::{NotReady, Ready, Status};
+use crate::handle::usage::{Claim, Usage};
 use crate::lifecycle::Policy;
-use crate::output::Ring;
-use crate::status::{NotReady, Ready, Status};
-use crate::usage::{Claim, Usage};
+use crate::process::output::Ring;
 
 /// Verbs on their way to the driver. It never waits for anything else while one is here, so a few are plenty.
 pub(crate) const VERBS: usize = 256;

@@ -1,5 +1,8 @@
 //! What all instances of one worker share: the spawner thread, the runtime directory, the engine's facts.
 
+pub(crate) mod identity;
+pub(crate) mod runtime_dir;
+
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
@@ -9,14 +12,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing::info;
 
-use crate::command::{self, Listen};
 use crate::config::Config;
-use crate::dry_run::{DryRunError, Outlay};
+use crate::engine::dry_run::{DryRunError, Outlay};
 use crate::engine::{Engine, EngineError};
 use crate::handle::InstanceHandle;
+use crate::host::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
 use crate::process::Processes;
-use crate::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
-use crate::spawner::Spawner;
+use crate::process::command::{self, Listen};
+use crate::process::spawner::Spawner;
 use crate::spec::Spec;
 
 /// Why no instance can be run on this host.

@@ -16,10 +16,11 @@
 //! for as long as its drain time lasts. The state for showing goes out on a `watch`; nobody decides by it.
 //!
 //! A **life** is one process: `command` says how it is run, `spawner` starts it, `output` takes in all it prints,
-//! `probe` watches its load and `liveness` its service from outside, `exit` names the reason of its end. News of a life carry its number, so a late one
-//! can never be taken for news of the next.
+//! `probe` watches its load and `liveness` its service from outside, `exit` names the reason of its end. All of these stand
+//! below `process`. News of a life carry its number, so a late one can never be taken for news of the next.
 //!
-//! Before a load its memory can be asked of the engine's `dry_run`, where it has one.
+//! What the **engine** can do is asked of the program itself: its flags, the devices that it reaches, and before a load the
+//! memory that it would take (`dry_run`), where it can tell.
 //!
 //! No process outlives us: each is alone in its group, so that a signal reaches all it started; Linux kills it when the
 //! spawner thread ends; its standard input ends with us, at which an engine ends by itself once it has loaded; and its
@@ -28,43 +29,29 @@
 //!
 //! Read on in `lifecycle`, then `driver`, then `process`.
 
-mod command;
 mod config;
 mod driver;
-mod dry_run;
 mod engine;
-mod exit;
 mod handle;
 mod host;
-mod identity;
 mod lifecycle;
-mod listed;
-mod liveness;
 pub mod metrics;
-mod output;
-mod probe;
 mod process;
-mod question;
-mod runtime_dir;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;
-mod spawner;
 mod spec;
-mod status;
-mod system;
-mod usage;
 
 pub use auxot_llama::Endpoint;
 pub use config::{Config, GpuLayers};
-pub use dry_run::{DryRunError, Outlay, Part};
+pub use engine::dry_run::{DryRunError, Outlay, Part};
+pub use engine::listed::Listed;
+pub use engine::question::Unanswered;
 pub use engine::{Engine, EngineError};
-pub use exit::{ExitClass, ExitReport};
 pub use handle::InstanceHandle;
+pub use handle::status::{NotReady, Ready, State, Status};
+pub use handle::usage::Claim;
+pub use host::runtime_dir::RuntimeDirError;
 pub use host::{Host, HostError};
 pub use lifecycle::RunId;
-pub use listed::Listed;
-pub use question::Unanswered;
-pub use runtime_dir::RuntimeDirError;
+pub use process::exit::{ExitClass, ExitReport};
 pub use spec::Spec;
-pub use status::{NotReady, Ready, State, Status};
-pub use usage::Claim;

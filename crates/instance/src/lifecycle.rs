@@ -40,8 +40,8 @@ pub use phase::RunId;
 pub(crate) use phase::{After, AfterDrain, Phase};
 pub(crate) use policy::Policy;
 
-use crate::exit::{ExitClass, ExitReport, Verdict};
-use crate::status::Ready;
+use crate::handle::status::Ready;
+use crate::process::exit::{ExitClass, ExitReport, Verdict};
 
 /// What a step leaves behind: the phase to be in and what to do to the world, in this order.
 pub(crate) type Step = (Phase, Vec<Effect>);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::exit::ExitClass;
+use crate::process::exit::ExitClass;
 
 const STARTS: &str = "auxot_worker_instance_starts_total";
 const RESTARTS: &str = "auxot_worker_instance_restarts_total";

@@ -1,5 +1,13 @@
 //! A real life: one llama-server process with its pipes, its probe and its end.
 
+pub(crate) mod command;
+pub(crate) mod exit;
+pub(crate) mod liveness;
+pub(crate) mod output;
+pub(crate) mod probe;
+pub(crate) mod spawner;
+pub(crate) mod system;
+
 use std::fs::File;
 use std::future::{Future, pending};
 use std::io::Write;
@@ -17,20 +25,19 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use crate::command::{self, Listen};
 use crate::config::Config;
 use crate::driver::{Life, News, World};
-use crate::exit::ExitReport;
+use crate::handle::status::Ready;
+use crate::handle::usage::Usage;
 use crate::host::Shared;
 use crate::lifecycle::{Probing, RunId, Signal};
-use crate::liveness::{self, Pulse};
-use crate::output::{Output, Ring};
-use crate::probe::{self, Activity};
-use crate::spawner::{Child, Files};
+use crate::process::command::Listen;
+use crate::process::exit::ExitReport;
+use crate::process::liveness::Pulse;
+use crate::process::output::{Output, Ring};
+use crate::process::probe::Activity;
+use crate::process::spawner::{Child, Files};
 use crate::spec::Spec;
-use crate::status::Ready;
-use crate::system;
-use crate::usage::Usage;
 
 /// Lines of an exit report.
 const LAST_LINES: usize = 40;

@@ -9,10 +9,10 @@ use tokio::sync::Notify;
 
 use crate::Config;
 use crate::driver::{Life, News, World};
-use crate::exit::{ExitClass, ExitReport};
 use crate::handle::InstanceHandle;
+use crate::handle::status::Ready;
 use crate::lifecycle::{Probing, RunId, Signal};
-use crate::status::Ready;
+use crate::process::exit::{ExitClass, ExitReport};
 
 /// Makes an instance at rest: its handle, its driver, and the stage on which its lives are played.
 pub fn instance(model: &str, config: &Config) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>, Stage) {

@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant as Clock;
 
 use super::*;
-use crate::exit::ExitClass;
 use crate::handle::InstanceHandle;
+use crate::process::exit::ExitClass;
 use crate::scripted::{self, Stage};
 
 const S: Duration = Duration::from_secs(1);

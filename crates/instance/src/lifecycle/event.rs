@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::RunId;
-use crate::exit::ExitReport;
-use crate::status::Ready;
+use crate::handle::status::Ready;
+use crate::process::exit::ExitReport;
 
 /// Something that happened. Verbs come from handles; all else belongs to one life.
 #[derive(Debug, Clone)]

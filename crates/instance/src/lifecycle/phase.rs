@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Timer;
-use crate::exit::{ExitClass, ExitReport};
-use crate::status::Ready;
+use crate::handle::status::Ready;
+use crate::process::exit::{ExitClass, ExitReport};
 
 /// Which life of an instance a piece of news belongs to; 0 is "none yet".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::system;
+use crate::process::system;
 use crate::{Config, ExitClass, Host, InstanceHandle, NotReady, Spec, State};
 
 /// What the script says of itself; after this comes what it does as an engine.

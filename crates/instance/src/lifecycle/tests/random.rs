@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::status::outer;
+use crate::handle::status::outer;
 
 /// A child as the kernel sees it.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, getpgid};
 use serde::{Deserialize, Serialize};
 
-use crate::system::{self, Birth, Hold};
+use crate::process::system::{self, Birth, Hold};
 
 /// The identity of a child, as written down beside its socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

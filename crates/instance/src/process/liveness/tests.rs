@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::usage::Claim;
+use crate::handle::usage::Claim;
 
 const S: Duration = Duration::from_secs(1);
 /// Long enough for everything to be lost that can be.

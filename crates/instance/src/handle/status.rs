@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use auxot_llama::{Endpoint, Props};
 
-use crate::exit::ExitReport;
 use crate::lifecycle::{Phase, RunId};
+use crate::process::exit::ExitReport;
 
 /// What is true of a child that serves: how to reach it and what it says of itself.
 #[derive(Debug, Clone)]

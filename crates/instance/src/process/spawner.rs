@@ -17,7 +17,7 @@ use tracing::warn;
 
 pub(crate) use child::Child;
 
-use crate::identity::Record;
+use crate::host::identity::Record;
 
 /// Orders on their way to the thread; each takes a millisecond.
 const ORDERS: usize = 64;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::lifecycle::RunId;
-use crate::output::Output;
+use crate::process::output::Output;
 
 const PROPS: &str = r#"{"default_generation_settings":{"n_ctx":512},"total_slots":2}"#;
 

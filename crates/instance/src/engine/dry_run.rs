@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use auxot_llama::Flags;
 
-use crate::command;
 use crate::config::Config;
-use crate::question::{self, Unanswered};
-use crate::spawner::Spawner;
+use crate::engine::question::{self, Unanswered};
+use crate::process::command;
+use crate::process::spawner::Spawner;
 use crate::spec::Spec;
 
 /// The program's name, beside the server's.

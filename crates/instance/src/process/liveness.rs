@@ -21,7 +21,7 @@ use auxot_llama::{Control, Health, Slot};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use crate::usage::Usage;
+use crate::handle::usage::Usage;
 
 /// Strikes in a row that end a child; one alone is not death.
 const STRIKES: u32 = 3;

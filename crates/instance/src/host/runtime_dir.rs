@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 use tracing::{info, warn};
 
-use crate::identity::Record;
+use crate::host::identity::Record;
 
 /// Socket paths longer than this fail on some system (104 bytes on macOS, 108 on Linux, the end mark included).
 const SOCKET_PATH: usize = 100;

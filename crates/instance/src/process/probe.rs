@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::debug;
 
-use crate::output::{Ring, Told};
-use crate::system::bytes_read;
+use crate::process::output::{Ring, Told};
+use crate::process::system::bytes_read;
 
 /// First pause between two looks at a loading child: a tiny model is ready after 20 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::spawner::{Files, Spawner};
+use crate::process::spawner::{Files, Spawner};
 
 /// How long each question may take. On a host with many devices the first one wakes their drivers.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
