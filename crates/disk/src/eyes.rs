@@ -7,7 +7,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
 
-use crate::{Entry, What};
+use crate::{Entry, News, What};
 
 /// All that can make somebody read something else; writing itself is not among it, only its end.
 const WANTED: WatchMask = WatchMask::CREATE
@@ -38,19 +38,6 @@ impl Hash for Id {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.get_watch_descriptor_id().hash(state);
     }
-}
-
-/// One piece of news.
-#[derive(Debug)]
-pub enum News {
-    /// More has happened than could be told.
-    TooMuch,
-    /// A folder itself is gone, has moved, or its disk was taken away.
-    Moved(Id),
-    /// A folder is no longer watched.
-    Ended(Id),
-    /// Something in a folder.
-    Entry(Id, Entry),
 }
 
 /// Where folders to be watched are named. Naming one may block for as long as its file system does.

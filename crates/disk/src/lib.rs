@@ -8,13 +8,13 @@
 //! now. What of that matters is for each to say, and so is when several changes are one. A system that tells nothing gives
 //! no eyes, which is an error that its caller has an answer to.
 
-mod entry;
 #[cfg(target_os = "linux")]
 pub mod eyes;
 #[cfg(not(target_os = "linux"))]
 #[path = "no_eyes.rs"]
 pub mod eyes;
+mod news;
 mod replace;
 
-pub use entry::{Entry, What};
+pub use news::{Entry, News, What};
 pub use replace::{folder_of, replace};

@@ -4,24 +4,11 @@ use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 
-use crate::Entry;
+use crate::News;
 
 /// A watched folder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Id(Infallible);
-
-/// One piece of news, of which there is none.
-#[derive(Debug)]
-pub enum News {
-    /// More has happened than could be told.
-    TooMuch,
-    /// A folder itself is gone.
-    Moved(Id),
-    /// A folder is no longer watched.
-    Ended(Id),
-    /// Something in a folder.
-    Entry(Id, Entry),
-}
 
 /// Where folders to be watched would be named.
 #[derive(Debug, Clone)]

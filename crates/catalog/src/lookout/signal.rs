@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use auxot_disk::eyes::{News, Ticker};
+use auxot_disk::News;
+use auxot_disk::eyes::Ticker;
 use tokio::time::{Instant, timeout_at};
 
 use super::Lookout;

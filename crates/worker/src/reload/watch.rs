@@ -13,8 +13,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use auxot_disk::News;
 use auxot_disk::What;
-use auxot_disk::eyes::{self, Eyes, Id, News, Ticker};
+use auxot_disk::eyes::{self, Eyes, Id, Ticker};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 

@@ -1,6 +1,8 @@
-//! One piece of news about what is in a folder.
+//! News of folders that are watched.
 
 use std::ffi::OsString;
+
+use crate::eyes::Id;
 
 /// What has happened to a name in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,4 +26,17 @@ pub struct Entry {
     pub is_folder: bool,
     /// What has become of it.
     pub what: What,
+}
+
+/// One piece of news.
+#[derive(Debug)]
+pub enum News {
+    /// More has happened than could be told.
+    TooMuch,
+    /// A folder itself is gone, has moved, or its disk was taken away.
+    Moved(Id),
+    /// A folder is no longer watched.
+    Ended(Id),
+    /// Something in a folder.
+    Entry(Id, Entry),
 }
