@@ -15,6 +15,8 @@ async fn an_engine_that_was_not_built_for_the_cards_runs_its_models_in_host_memo
     let alpha = host.ready("alpha").await;
     assert!(!alpha.has("--main-gpu") && !alpha.has("--n-gpu-layers"), "{alpha:?}");
     asks(&mut link, "alpha").await;
+    let heartbeat = link.next("heartbeat").await;
+    assert!(heartbeat["devices"].is_null(), "a card that no model can lie on is nothing for a router: {heartbeat}");
     // It is counted where it lies.
     worker.line("place=\"host ").await;
 }

@@ -5,7 +5,7 @@ pub(crate) mod metrics;
 use std::sync::Arc;
 
 use auxot_catalog::Model;
-use auxot_gpu::{HOST, Kind, Sample};
+use auxot_gpu::{Device, HOST, Kind, Sample};
 use auxot_instance::{Ready, State, Status};
 
 use crate::engine::Engine;
@@ -19,8 +19,17 @@ pub struct Report {
     pub models: Vec<ModelView>,
     /// The newest reading of the devices.
     pub devices: Arc<Sample>,
+    /// Ids of those that the engine cannot use: no model will ever lie there.
+    pub out_of_reach: Vec<String>,
     /// What was wished for and cannot be had, one sentence each.
     pub unmet: Vec<String>,
+}
+
+impl Report {
+    /// The devices on which models can lie.
+    pub fn reached(&self) -> impl Iterator<Item = &Device> {
+        self.devices.devices.iter().filter(|device| !self.out_of_reach.contains(&device.id))
+    }
 }
 
 /// One model at one moment.

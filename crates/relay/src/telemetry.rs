@@ -195,12 +195,12 @@ fn devices(report: &Report) -> Vec<DeviceReport> {
         free_bytes: device.free,
         used_bytes: device.used,
     };
-    report.devices.devices.iter().map(device).collect()
+    report.reached().map(device).collect()
 }
 
 /// Total device memory in GiB; host memory is not device memory, and one unknown makes the sum unknown.
 fn vram_gib(report: &Report) -> Option<f64> {
-    let devices = report.devices.devices.iter().filter(|device| !device.is_host());
+    let devices = report.reached().filter(|device| !device.is_host());
     let totals: Option<Vec<u64>> = devices.map(|device| device.total).collect();
     let total: u64 = totals.filter(|totals| !totals.is_empty())?.iter().sum();
     Some((total as f64 / f64::from(1 << 30) * 10.0).round() / 10.0)

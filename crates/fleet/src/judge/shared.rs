@@ -207,7 +207,8 @@ impl Shared {
         // Stable, so that all others stay as they came.
         order.sort_by_key(|(id, member)| (Some(**id) != primary, member.tenure == Tenure::Leaving));
         let models = order.into_iter().map(|(_, member)| ModelView::of(member, &judge.admission, &devices)).collect();
-        Report { models, devices, unmet }
+        let out_of_reach = self.sight.blind_to(&devices).map(|device| device.id.clone()).collect();
+        Report { models, devices, out_of_reach, unmet }
     }
 }
 
