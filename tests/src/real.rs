@@ -10,6 +10,14 @@ pub fn engine() -> PathBuf {
     found("REAL_ENGINE", "get-engine.sh")
 }
 
+/// By how many bytes the engine's own pages may be others than those that sums were made with. What a program takes for itself
+/// was measured with the prebuilt engine; one that was built here is one file with fewer parts, and takes some 12 MiB less.
+pub fn apart() -> u64 {
+    let engine = engine();
+    let is_measured = ["prebuilt", "portable"].iter().any(|build| engine.to_string_lossy().contains(build));
+    if is_measured { 0 } else { 16 << 20 }
+}
+
 /// gemma-3-270m, 253 MB: real words at a real pace.
 pub fn model() -> PathBuf {
     found("REAL_MODEL", "get-model.sh")
