@@ -1,5 +1,6 @@
 //! A fleet in a house of cards: true model files, scripted engines.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -105,11 +106,17 @@ impl Engines for Theatre {
     }
 }
 
+thread_local! {
+    /// Folders, kept until the test's runtime is gone and its thread ends: a thread that still writes down what is remembered
+    /// would make a folder anew that was removed with its house.
+    static KEPT: RefCell<Vec<Arc<tempfile::TempDir>>> = const { RefCell::new(Vec::new()) };
+}
+
 /// A fleet with its folder of models.
 pub(super) struct House {
     pub(super) fleet: Fleet,
     pub(super) theatre: Theatre,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     staff: JoinSet<()>,
     pub(super) orders: Orders,
     /// What the next reading shows, and how one is asked for.
@@ -147,7 +154,7 @@ impl House {
         Self::open(self.folder, &[], wish)
     }
 
-    fn open(folder: tempfile::TempDir, autoload: &[&str], wish: Option<Wish>) -> House {
+    fn open(folder: impl Into<Arc<tempfile::TempDir>>, autoload: &[&str], wish: Option<Wish>) -> House {
         let autoload = autoload.iter().map(ToString::to_string).collect();
         let fleet = Config { autoload, on_demand: false, ..Config::default() };
         Self::with(folder, Orders { fleet, ..Orders::default() }, wish)
@@ -187,17 +194,19 @@ impl House {
         self.settle().await;
     }
 
-    pub(super) fn with(folder: tempfile::TempDir, orders: Orders, wish: Option<Wish>) -> House {
+    pub(super) fn with(folder: impl Into<Arc<tempfile::TempDir>>, orders: Orders, wish: Option<Wish>) -> House {
         let sky = Arc::new(Mutex::new((vec![reading().host], reading().host)));
         Self::under(sky, folder, orders, wish)
     }
 
     pub(super) fn under(
         sky: Arc<Mutex<(Vec<Device>, Device)>>,
-        folder: tempfile::TempDir,
+        folder: impl Into<Arc<tempfile::TempDir>>,
         orders: Orders,
         wish: Option<Wish>,
     ) -> House {
+        let folder = folder.into();
+        KEPT.with_borrow_mut(|kept| kept.push(Arc::clone(&folder)));
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Arc::new(Catalog::scan(&files));
         let orders = Orders { catalog: files, ..orders };
