@@ -10,12 +10,39 @@ pub fn engine() -> PathBuf {
     found("REAL_ENGINE", "get-engine.sh")
 }
 
-/// By how many bytes the engine's own pages may be others than those that sums were made with. What a program takes for itself
-/// was measured with the prebuilt engine; one that was built here is one file with fewer parts, and takes some 12 MiB less.
-pub fn apart() -> u64 {
-    let engine = engine();
-    let is_measured = ["prebuilt", "portable"].iter().any(|build| engine.to_string_lossy().contains(build));
-    if is_measured { 0 } else { 16 << 20 }
+/// By how many bytes an engine holds more or less of its own program than the sums have for it. That is nobody's fault: a build of
+/// fewer parts maps less, and a program that was written a moment ago is in memory whole, so that each fault maps more of it.
+pub fn apart(pid: u32) -> u64 {
+    // Parts that it lacks would have kept something too.
+    let kept = if is_small(pid) { 2 << 20 } else { 0 };
+    program_pages(pid).abs_diff(PROGRAM_PAGES) + kept
+}
+
+/// Whether an engine is of fewer parts than the one that the sums were made with.
+pub fn is_small(pid: u32) -> bool {
+    program_pages(pid) < PROGRAM_PAGES / 4 * 3
+}
+
+/// What was measured for the sum, see `auxot_catalog`'s `need::process`.
+const PROGRAM_PAGES: u64 = 23_040 << 10;
+
+/// Bytes of a process that are pages of files other than models: its program and its libraries.
+fn program_pages(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let (mut sum, mut is_program) = (0, false);
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("Rss:"), Some(kib)) if is_program => sum += kib.parse::<u64>().unwrap_or(0) << 10,
+            // A mapping begins with its addresses, and ends with its file's path if it has one.
+            (Some(first), _) if first.contains('-') => {
+                let path = words.nth(3).unwrap_or_default();
+                is_program = path.starts_with('/') && !path.ends_with(".gguf");
+            }
+            _ => {}
+        }
+    }
+    sum
 }
 
 /// gemma-3-270m, 253 MB: real words at a real pace.
