@@ -9,10 +9,10 @@
 //! * **logits**: one row of the vocabulary for each slot.
 //!
 //! Beside them the engine's process takes host memory for itself ([`process`]): program, vocabulary, slots and what it may
-//! keep of their conversations. What it keeps of
-//! earlier prompts (`engine.cache_ram`) is no part of this: it grows with the traffic, up to what the operator allows, and a
-//! model needs none of it. Neither is the second copy of quantised weights that it makes for some processors: what it is made
-//! from is not needed any more, so that weights count once. The driver's own memory for a process depends on the device and not on the model.
+//! keep of their conversations. What it keeps of earlier prompts (`engine.cache_ram`) is no part of this: it grows with the
+//! traffic, up to what the operator allows, and a model needs none of it. Neither is the second copy of quantised weights that
+//! it makes for some processors: what it is made from is not needed any more, so that weights count once. The driver's own
+//! memory for a process depends on the device and not on the model.
 
 mod arena;
 mod cache;

@@ -8,7 +8,7 @@ pub(crate) mod release;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_gpu::Sample;
+use auxot_gpu::{ProcessUse, Sample};
 use auxot_instance::{InstanceHandle, Spec, State, Status};
 use tokio::sync::oneshot;
 
@@ -97,7 +97,11 @@ impl Engine {
 
     /// Bytes that it needs of the host's memory now, where nothing is on a device.
     pub(crate) fn needs_of_host(&self) -> Option<u64> {
-        let held = auxot_gpu::host_use(self.status.pid?);
+        self.needs(&auxot_gpu::host_use(self.status.pid?))
+    }
+
+    /// The same where it holds so much.
+    pub(crate) fn needs(&self, held: &ProcessUse) -> Option<u64> {
         Some(held.bytes?.saturating_sub(self.twice.min(held.mapped.unwrap_or(0))))
     }
 

@@ -96,17 +96,17 @@ impl Engine {
         let binary = find(binary, std::env::var_os("PATH"))?;
         let help = async {
             let help = ask(spawner, &binary, "--help", env).await?;
-            Ok((devices(spawner, &binary, &Flags::parse(&help), env).await, help))
+            let flags = Flags::parse(&help);
+            Ok((devices(spawner, &binary, &flags, env).await, flags, help.contains(".sock")))
         };
         let (version, help, dry_run) =
             tokio::join!(ask(spawner, &binary, "--version", env), help, DryRun::of(spawner, &binary, env));
-        let (version, (devices, help)) = (version?, help?);
-        let flags = Flags::parse(&help);
+        let (version, (devices, flags, unix_sockets)) = (version?, help?);
         if !flags.has("--model") || !flags.has("--parallel") {
             return Err(EngineError::NotAnEngine { binary });
         }
         let build = Build::parse(&version);
-        Ok(Engine { binary, build, flags, unix_sockets: help.contains(".sock"), devices, dry_run })
+        Ok(Engine { binary, build, flags, unix_sockets, devices, dry_run })
     }
 }
 

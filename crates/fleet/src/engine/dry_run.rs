@@ -13,11 +13,13 @@ use auxot_instance::{DryRunError, Outlay, Part};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::engine::After;
+use crate::engine::lessons::Lessons;
+use crate::engine::{After, Engine};
 use crate::judge::shared::Shared;
 use crate::judge::{Door, MemberId};
 use crate::placement::admission::Life;
 use crate::placement::{Placement, Split, bytes_text};
+use crate::roster::plan::size_of;
 use crate::roster::profile::need;
 use crate::staff::work::Work;
 
@@ -50,20 +52,22 @@ impl Shared {
         let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == generation) else { return };
         let Some(engine) = member.engine.as_mut() else { return };
         engine.dry_run = None;
-        judge.work.push(Work::Learn);
         let is_leaving = matches!(judge.admission.life(member.seat), Life::Leaving { .. });
         let model = &member.model;
-        let needs = need(model, &member.plan.ask, crate::roster::plan::size_of(&engine.spec));
+        let needs = need(model, &member.plan.ask, size_of(&engine.spec));
         let after = match outcome {
             _ if is_leaving || judge.door == Door::Closed => Some(engine.after.unwrap_or(After::Rest)),
-            // Nothing is planned any more at the end of the worker, and who waits for this load has no other.
-            Some(Ok(outlay))
-                if engine.is_corrected_by(&outlay, &needs, &self.experience) && judge.door == Door::Open =>
-            {
-                member.forewarned = Some(engine.spec.clone());
-                Some(After::Anew)
+            Some(Ok(outlay)) => {
+                let count = engine.learn_count(&outlay, &needs, &self.experience);
+                if count != Count::Old {
+                    judge.work.push(Work::Learn);
+                }
+                // Nothing is planned any more at the end of the worker, and who waits for this load has no other.
+                (count == Count::More && judge.door == Door::Open).then(|| {
+                    member.forewarned = Some(engine.spec.clone());
+                    After::Anew
+                })
             }
-            Some(Ok(_)) => None,
             Some(Err(fault)) => {
                 warn!(model = model.name, %fault, "no dry run of the engine; what is computed counts");
                 None
@@ -80,10 +84,21 @@ impl Shared {
     }
 }
 
-impl crate::engine::Engine {
-    /// Learns what a dry run has counted. Whether that is more than its place was promised.
-    fn is_corrected_by(&self, outlay: &Outlay, need: &Need, lessons: &crate::engine::lessons::Lessons) -> bool {
-        let Some(counted) = counted(&self.placement, need, outlay) else { return false };
+/// What a dry run's count is to a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count {
+    /// Nothing new.
+    Old,
+    /// News, and within what its place was promised.
+    Within,
+    /// News, and more than that.
+    More,
+}
+
+impl Engine {
+    /// Learns what a dry run has counted.
+    fn learn_count(&self, outlay: &Outlay, need: &Need, lessons: &Lessons) -> Count {
+        let Some(counted) = counted(&self.placement, need, outlay) else { return Count::Old };
         let promised = promised(&self.placement);
         info!(
             model = self.spec.model,
@@ -92,7 +107,11 @@ impl crate::engine::Engine {
             "dry run of the engine"
         );
         let more = counted.iter().zip(&promised).any(|(counted, promised)| counted > promised);
-        self.learns(counted, lessons) && more
+        match self.learns(counted, lessons) {
+            false => Count::Old,
+            true if more => Count::More,
+            true => Count::Within,
+        }
     }
 }
 

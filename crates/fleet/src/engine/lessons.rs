@@ -90,8 +90,9 @@ impl Engine {
         if !self.placement.shares.is_empty() {
             return false;
         }
-        self.twice = self.status.pid.map_or(0, |pid| self.placement.held_twice(&auxot_gpu::host_use(pid)));
-        let Some(needs) = self.needs_of_host() else { return false };
+        let Some(held) = self.status.pid.map(auxot_gpu::host_use) else { return false };
+        self.twice = self.placement.held_twice(&held);
+        let Some(needs) = self.needs(&held) else { return false };
         self.took = vec![needs.saturating_add(self.placement.at_work)];
         self.learn(lessons)
     }

@@ -3,8 +3,8 @@
 //! A driver gives memory back some time after the exit of who held it. So after each exit the devices are looked at until
 //! they show it: a reading that was begun after the exit, in which no device lists the process any more, and in which every
 //! device that it lay on has at least half of its share more than when it was told to end, what others have come to hold
-//! there counted; only half, because not all of them are listed. Where that does not come, the wait ends after `fleet.release_timeout`, and what is measured
-//! then counts.
+//! there counted; only half, because not all of them are listed. Where that does not come, the wait ends after
+//! `fleet.release_timeout`, and what is measured then counts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -13,6 +13,7 @@ use crate::judge::Judge;
 use crate::judge::shared::Shared;
 use crate::placement::admission::{Effect, ModelId};
 use crate::placement::{Misfit, Placement, bytes_text};
+use crate::roster::member::Member;
 use crate::roster::profile::need;
 use crate::staff::work::Work;
 
@@ -122,7 +123,7 @@ impl Shared {
     }
 }
 
-fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut crate::roster::member::Member> {
+fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut Member> {
     let id = judge.seats.get(&seat)?;
     judge.members.get_mut(id)
 }
