@@ -11,17 +11,20 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check fmt bench fuzz chaos soak clean-cache tools lint unit suites scripts
+.PHONY: help run test check check-bare fmt bench fuzz chaos soak clean-cache ready tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
 
-run: tools ## build, get an engine and a model, start all, stream one answer; Ctrl-C ends it
+run: ## build, get an engine and a model, start all, stream one answer; Ctrl-C ends it
 	@scripts/run.sh
 
-test: tools lint scripts suites ## all of CI: what `check` does, and every suite, the real engine included
+test: ready lint scripts suites ## all of CI: what `check` does, and every suite, the real engine included
 
 check: tools lint scripts unit ## format, clippy, docs, arrows, unit tests: some seconds, no engine
+
+check-bare: ## both of the README's commands in a bare Debian root, as a newcomer has it (needs root and debootstrap)
+	@scripts/check-bare.sh
 
 fmt: ## format all of the Rust
 	@cargo fmt --all -- --config-path config/lint
@@ -47,7 +50,12 @@ soak: tools ## random faults over random load for SECONDS (60), and what drifts 
 clean-cache: ## throw away everything built and fetched
 	@rm -rf "$(CACHE)/target" "$(CACHE)/engine" "$(CACHE)/models" "$(CACHE)/downloads" "$(CACHE)/tiny-models"
 
-# One line for each thing a bare host may lack, before anything is begun.
+# All that a bare host may lack, in one line, before anything is begun; then what is still to get, and how long it takes.
+ready:
+	@scripts/preflight.sh test
+	scripts/build.sh --workspace --bins
+
+# The same for what needs no engine.
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing; install Rust 1.95 or newer with rustup"; exit 1; }
 	command -v cc >/dev/null || { echo "a C compiler is missing; install it: apt-get install gcc"; exit 1; }

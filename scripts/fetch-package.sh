@@ -65,11 +65,21 @@ printf '%s==%s --hash=sha256:%s\n' "$name" "$version" "$sha256" >"$part/requirem
 set -- --no-deps "$choose" --require-hashes --no-cache-dir --disable-pip-version-check \
   --retries 5 --timeout 60 --dest "$part" -r "$part/requirements.txt"
 if pip download --help | grep -q -e --resume-retries; then set -- --resume-retries 10 "$@"; fi
-# pip's bar is for eyes; a log gets two lines of ours instead.
+# pip draws its bar, with speed and what is left, on a terminal; a log gets two lines of ours instead.
 [ -t 2 ] || set -- --quiet --progress-bar off "$@"
 start=$(date +%s)
 say "fetching $name $version"
-pip download "$@" >&2 || die "cannot fetch $name $version with pip; is this machine offline? (a copy at $file is taken as well)"
+# Its warnings of each attempt go to a file: the last one says why.
+if ! pip download "$@" >&2 2>"$part/said"; then
+  free=$(df -Pm "$cache" | awk 'NR == 2 { print $4 }')
+  if [ "$free" -lt 20 ]; then
+    die "cannot fetch $name $version: the disk of $cache is full ($free MB are free)"
+  elif grep -qiE 'NewConnectionError|NameResolutionError|timed out|unreachable|ProxyError|no matching distribution' "$part/said"; then
+    die "cannot fetch $name $version: the package registry is not reached; is this machine offline? (a copy at $file is taken as well)"
+  fi
+  tail -n 3 "$part/said" >&2
+  die "cannot fetch $name $version with pip: see above (a copy at $file is taken as well)"
+fi
 
 set -- "$part"/*.whl "$part"/*.tar.gz
 [ -f "$1" ] || shift

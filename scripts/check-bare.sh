@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# usage: scripts/check-bare.sh [run] [test]
+#
+# Runs the README's two commands (or the one named) in a bare Debian 12 root: minbase, the packages that the README names,
+# and this machine's Rust toolchain, nothing else. What works only here, because of a package or a cache that this machine
+# happens to have, fails there. Needs root, debootstrap, and the package registries; the tree checked is HEAD, not the working tree.
+#
+# The root is made anew each time in BARE_ROOT (/tmp/auxot-bare), from a minbase archive that is kept in the cache, and removed
+# when all has passed. KEEP=1 keeps it; TEST_USER=1 runs the commands as a user other than root.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+commands=("$@")
+[ ${#commands[@]} -gt 0 ] || commands=(run test)
+for command in "${commands[@]}"; do
+  case $command in run | test) ;; *) sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 64 ;; esac
+done
+
+die() { printf 'check-bare: %s\n' "$*" >&2; exit 1; }
+say() { printf 'check-bare: %s\n' "$*"; }
+
+[ "$(id -u)" -eq 0 ] || die "cannot make a root folder: run it as root"
+command -v debootstrap >/dev/null || die "debootstrap is missing; install it: apt-get install debootstrap"
+toolchain=$(rustc --print sysroot) || die "rustc is missing; install Rust with rustup"
+packages=$(sed -n 's/^`apt-get install \([^`]*\)`.*/\1/p' README.md | head -n 1)
+[ -n "$packages" ] || die "cannot find the README's line of packages"
+
+root=${BARE_ROOT:-/tmp/auxot-bare}
+base=${XDG_CACHE_HOME:-$HOME/.cache}/auxot/bare/minbase.tar
+if [ ! -f "$base" ]; then
+  say "making a minbase archive with debootstrap: some minutes, once"
+  mkdir -p "$(dirname "$base")"
+  debootstrap --variant=minbase --make-tarball="$base.packages" bookworm "$base.new.d" >/dev/null
+  debootstrap --variant=minbase --unpack-tarball="$base.packages" bookworm "$base.new.d" >/dev/null
+  tar -C "$base.new.d" -cf "$base.new" .
+  rm -rf "$base.new.d" "$base.packages"
+  mv "$base.new" "$base"
+fi
+
+unmount() { umount -R "$root/proc" "$root/dev" "$root/opt/rust" 2>/dev/null || true; }
+unmount
+rm -rf --one-file-system "$root"
+mkdir -p "$root"
+tar -C "$root" -xf "$base"
+mkdir -p "$root/opt/rust" "$root/src"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+trap unmount EXIT
+mount --bind "$toolchain" "$root/opt/rust"
+mount -o remount,bind,ro "$root/opt/rust"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount --make-rslave "$root/dev"
+
+inside() { env -i PATH=/opt/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" LANG=C.UTF-8 TERM=dumb chroot $as "$root" "$@"; }
+home=/root as=''
+
+say "installing what the README names: $packages"
+inside apt-get update -qq
+# shellcheck disable=SC2086 # the packages are words
+inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+# A network whose proxy has a certificate of its own has given it to this machine.
+if ls /usr/local/share/ca-certificates/*.crt >/dev/null 2>&1; then
+  mkdir -p "$root/usr/local/share/ca-certificates"
+  cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/"
+  inside update-ca-certificates >/dev/null 2>&1 || die "cannot add this machine's certificates to the root"
+fi
+git clone --quiet --no-hardlinks . "$root/src/auxot-worker"
+if [ -n "${TEST_USER:-}" ]; then
+  inside useradd --create-home --uid 1000 tester
+  inside chown -R tester:tester /src
+  home=/home/tester as=--userspec=1000:1000
+fi
+
+# The root has no process of its own when a command has ended.
+nothing_left() {
+  local left
+  left=$(find /proc -maxdepth 2 -name root -lname "$root" 2>/dev/null | sed 's|/proc/\([0-9]*\)/root|\1|' | tr '\n' ' ')
+  [ -z "$left" ] || die "$1 left processes behind: $left"
+}
+
+for command in "${commands[@]}"; do
+  say "make $command"
+  began=$(date +%s)
+  log=$root/make-$command.log
+  if [ "$command" = test ]; then
+    inside sh -c 'cd /src/auxot-worker && make test' 2>&1 | tee "$log"
+  else
+    # Ctrl-C, for the whole group, when the answer has come.
+    setsid bash -c "$(declare -f inside); root=$root home=$home as=$as; inside sh -c 'cd /src/auxot-worker && make run'" >"$log" 2>&1 &
+    group=$!
+    until grep -q '^Ctrl-C ends it' "$log"; do
+      kill -0 "$group" 2>/dev/null || { cat "$log"; die "make run ended by itself"; }
+      sleep 1
+    done
+    kill -INT -- "-$group"
+    status=0
+    wait "$group" || status=$?
+    cat "$log"
+    # 130 is make's own word for Ctrl-C.
+    case $status in 0 | 2 | 130) ;; *) die "make run ended with $status after Ctrl-C" ;; esac
+  fi
+  nothing_left "make $command"
+  say "make $command passed in $(($(date +%s) - began)) s"
+done
+
+if [ -z "${KEEP:-}" ]; then
+  unmount
+  rm -rf --one-file-system "$root"
+fi
