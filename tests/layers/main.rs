@@ -12,19 +12,20 @@ use serde_json::Value;
 const PLAN: &[(&str, &[&str])] = &[
     (
         "auxot-worker",
-        &["settings", "relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol", "disk"],
+        &["settings", "relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol", "names", "disk"],
     ),
-    ("auxot-settings", &["relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol"]),
+    ("auxot-settings", &["relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol", "names"]),
     ("auxot-relay", &["fleet", "llama", "protocol", "disk"]),
     ("auxot-admin", &["fleet", "gpu"]),
     ("auxot-fleet", &["instance", "catalog", "gpu", "disk"]),
     ("auxot-instance", &["llama"]),
-    ("auxot-catalog", &["disk"]),
+    ("auxot-catalog", &["names", "disk"]),
     ("auxot-gpu", &[]),
     ("auxot-llama", &[]),
     ("auxot-protocol", &[]),
+    ("auxot-names", &[]),
     ("auxot-disk", &[]),
-    ("auxot-router", &["protocol", "disk"]),
+    ("auxot-router", &["protocol", "names", "disk"]),
 ];
 
 #[test]

@@ -27,21 +27,11 @@
 //! # Names
 //!
 //! A model's canonical [`Model::name`] is its file name in lower case without `.gguf` and shard
-//! suffix, such as `llama-3.3-70b-q4_k_m`; two files of one name get their folders in front. To find
-//! a model, [`Catalog::resolve`] cuts the wish into a base and a quantisation (the longest known
-//! suffix), and compares bases by their runs of letters and of digits, so that case, punctuation and
-//! `qwen-2.5` against `Qwen2.5` make no difference. The best match wins:
-//!
-//! 0. an alias of the operator's, which is then looked up as what it stands for;
-//! 1. the canonical name itself, or a path (`file:/m/x.gguf`, `/m/x.gguf`, or an `.../x.gguf` form);
-//! 2. the base of the file name, or of another link to the file;
-//! 3. the `general.name` of the header, a folder the file lies in, or its path below the models folder
-//!    (so `owner/repo:QUANT` finds a file under `owner_repo/`);
-//! 4. the same two, with an `instruct` or `it` of the model left out of the wish.
-//!
-//! Among equally good bases the quantisation decides: the same; else an equivalent one (`f16` and
-//! `bf16`; `q8_k` and `q8_k_xl`; with or without `ud-` or `i1-`); else, where the wish names
-//! none, whatever there is. One best match resolves; several are an error that lists them, and so is none.
+//! suffix, such as `llama-3.3-70b-q4_k_m`; two files of one name get their folders in front. [`Catalog::resolve`]
+//! takes an alias of the operator's for what it stands for, finds a path (`file:/m/x.gguf`, `/m/x.gguf`, or an
+//! `.../x.gguf` form) as such, and anything else by the rules of `auxot-names`, where a link to the file counts as
+//! its name, and the `general.name` of the header, a folder the file lies in, and its path below the models folder
+//! (so `owner/repo:QUANT` finds a file under `owner_repo/`) as names around it.
 
 mod config;
 mod experience;
@@ -49,6 +39,7 @@ mod gguf;
 mod lookout;
 mod model;
 mod need;
+mod path;
 mod resolve;
 mod scan;
 
@@ -61,7 +52,6 @@ pub use model::identity::Identity;
 pub use model::kind::Kind;
 pub use need::{Ask, KvType, Layer, Need, NeedUnknown};
 pub use resolve::ResolveError;
-pub use resolve::name::same_name;
 pub use scan::Catalog;
 pub use scan::changes::Changes;
 pub use scan::damaged::{Damaged, Fault};

@@ -6,13 +6,14 @@ pub(crate) mod kind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use auxot_names::{Known, Quant, Rank, ShardName, Tells, base_name, stem};
+
 use crate::gguf::{Gguf, GgufError};
 use crate::model::kind::Kind;
 use crate::need::{Ask, Need, NeedUnknown};
-use crate::resolve::name::{Name, base_name, file_name, stem};
-use crate::resolve::quant::Quant;
+use crate::path::file_name;
 use crate::scan::damaged::Fault;
-use crate::scan::shards::{FileSet, ShardName};
+use crate::scan::shards::FileSet;
 use crate::scan::walk::Found;
 
 /// A model that the engine can load.
@@ -73,22 +74,12 @@ impl Model {
     }
 }
 
-/// The names that one model answers to.
+/// What one model is found by.
 #[derive(Debug)]
 pub(crate) struct Names {
-    pub(crate) names: Vec<(Rank, Name)>,
-    pub(crate) quant: Option<Quant>,
+    pub(crate) known: Known,
     /// Every path that leads to the first file.
     pub(crate) paths: Vec<PathBuf>,
-}
-
-/// How good a name is, the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rank {
-    /// The file's own name, or that of a link to it.
-    File,
-    /// What the header or the folders say.
-    Around,
 }
 
 /// What a set of files turned out to be.
@@ -137,10 +128,10 @@ fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
     let first = &set.files[0];
     let file = file_name(&first.path);
     let stem = stem(&file);
-    let quant = Quant::split(stem).1.or_else(|| Quant::of_header(&header));
+    let quant = Quant::split(stem).1.or_else(|| header.uint("general.file_type").and_then(Quant::of_file_type));
     let mut paths: Vec<PathBuf> = vec![first.path.clone()];
     paths.extend(first.links.iter().cloned());
-    let names = Names { names: names(&paths, &first.below, &header), quant, paths };
+    let names = Names { known: known(quant, &paths, &first.below, &header), paths };
     let arch = header.arch().unwrap_or_default().to_string();
     let small = |key| header.arch_uint(key).and_then(|n| u32::try_from(n).ok());
     let model = Model {
@@ -173,28 +164,22 @@ fn other_names(links: &[PathBuf], header: &Gguf) -> Vec<String> {
     names
 }
 
-fn names(paths: &[PathBuf], below: &Path, header: &Gguf) -> Vec<(Rank, Name)> {
-    let mut names: Vec<(Rank, Name)> = Vec::new();
-    let mut put = |rank, text: &str| {
-        let name = Name::parse(text);
-        if !name.key.is_empty() && !names.iter().any(|(_, known)| known.key == name.key) {
-            names.push((rank, name));
-        }
-    };
+fn known(quant: Option<Quant>, paths: &[PathBuf], below: &Path, header: &Gguf) -> Known {
+    let mut known = Known::new(Tells::Quant(quant));
     for path in paths {
-        put(Rank::File, &file_name(path));
+        known.add(Rank::File, &file_name(path));
     }
     if let Some(name) = header.text("general.name") {
-        put(Rank::Around, name);
+        known.add(Rank::Around, name);
     }
-    put(Rank::Around, &below.to_string_lossy());
+    known.add(Rank::Around, &below.to_string_lossy());
     for folder in below.ancestors().skip(1) {
         let folder = file_name(folder);
-        put(Rank::Around, &folder);
+        known.add(Rank::Around, &folder);
         // Downloads of `owner/repo` lie in `owner_repo`.
         if let Some((_, repo)) = folder.split_once('_') {
-            put(Rank::Around, repo);
+            known.add(Rank::Around, repo);
         }
     }
-    names
+    known
 }

@@ -1,19 +1,13 @@
 //! From a wish, as an operator, a router or a client writes it, to a model.
 
-pub(crate) mod name;
-pub(crate) mod quant;
-
 use std::path::{Path, PathBuf};
 
+use auxot_names::{Known, Name, best, list};
+
 use crate::config::expand;
-use crate::model::{Model, Names, Rank};
-use crate::resolve::name::Name;
-use crate::resolve::quant::Quant;
+use crate::model::Model;
 use crate::scan::Catalog;
 use crate::scan::damaged::{Damaged, Fault};
-
-/// How many names an error lists before it only counts.
-const LISTED: usize = 24;
 
 /// Why a wish is no model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,24 +84,7 @@ impl Catalog {
     }
 
     fn by_name(&self, wish: &str) -> Vec<&Model> {
-        let canonical = wish.to_lowercase();
-        if let Some(model) = self.models().iter().find(|model| model.name == canonical) {
-            return vec![model];
-        }
-        let wish = Name::parse(wish);
-        let mut best = None;
-        let mut fitting = Vec::new();
-        for (model, names) in self.with_names() {
-            let Some(fit) = fit(&wish, names) else { continue };
-            if best.is_none_or(|best| fit < best) {
-                best = Some(fit);
-                fitting.clear();
-            }
-            if best == Some(fit) {
-                fitting.push(model);
-            }
-        }
-        fitting
+        best(wish, self.with_names().map(|(model, names)| (model, model.name.as_str(), &names.known)))
     }
 
     fn why_not(&self, wish: &str) -> ResolveError {
@@ -115,10 +92,7 @@ impl Catalog {
         let name = Name::parse(wish);
         let is_meant = |damaged: &&Damaged| match &path {
             Some(path) => damaged.path == *path,
-            None => {
-                let broken = Name::parse(&damaged.name);
-                broken.key == name.key && quant_fit(name.quant, broken.quant).is_some()
-            }
+            None => Known::of(&damaged.name).fits(&name),
         };
         match self.damaged().iter().find(is_meant) {
             Some(Damaged { path, fault: Fault::ShardsMissing { have, want, missing }, .. }) => {
@@ -142,47 +116,11 @@ fn as_path(wish: &str) -> Option<PathBuf> {
     is_path.then(|| expand(Path::new(path)))
 }
 
-/// How well a model fits, the best first.
-type Fit = (bool, Rank, QuantFit);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum QuantFit {
-    Same,
-    Alike,
-    NotAsked,
-}
-
-fn fit(wish: &Name, names: &Names) -> Option<Fit> {
-    let quant = quant_fit(wish.quant, names.quant)?;
-    let fits = names.names.iter().filter_map(|(rank, name)| {
-        let instruct_left_out = name.key != wish.key;
-        (!instruct_left_out || name.is_instruct_of(&wish.key)).then_some((instruct_left_out, *rank, quant))
-    });
-    fits.min()
-}
-
-fn quant_fit(wish: Option<Quant>, model: Option<Quant>) -> Option<QuantFit> {
-    match (wish, model) {
-        (None, _) => Some(QuantFit::NotAsked),
-        (Some(wish), Some(model)) if wish == model => Some(QuantFit::Same),
-        (Some(wish), Some(model)) if wish.is_like(model) => Some(QuantFit::Alike),
-        _ => None,
-    }
-}
-
 fn known_text(known: &[String]) -> String {
     match known {
         [] => "no models were found".to_string(),
         _ => format!("there is {}", list(known)),
     }
-}
-
-fn list(names: &[String]) -> String {
-    let mut text = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if names.len() > LISTED {
-        text.push_str(&format!(" and {} more", names.len() - LISTED));
-    }
-    text
 }
 
 #[cfg(test)]

@@ -13,10 +13,12 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use auxot_names::stem;
+
 use crate::config::{Alias, Config, expand};
 use crate::model::identity::Identity;
 use crate::model::{Content, Model, Names, read};
-use crate::resolve::name::{file_name, stem};
+use crate::path::file_name;
 use crate::scan::changes::Changes;
 use crate::scan::damaged::Damaged;
 use crate::scan::ground::Ground;

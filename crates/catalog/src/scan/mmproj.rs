@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use auxot_names::{Name, stem};
+
 use crate::gguf::{Gguf, Value};
 use crate::model::Model;
-use crate::resolve::name::{Name, file_name, stem};
+use crate::path::file_name;
 
 /// A projector file.
 pub(crate) struct Mmproj {

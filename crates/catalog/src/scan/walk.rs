@@ -5,8 +5,10 @@ use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use auxot_names::stem;
+
 use crate::model::identity::Identity;
-use crate::resolve::name::{file_name, stem};
+use crate::path::file_name;
 use crate::scan::damaged::{Damaged, Fault};
 use crate::scan::ground::Ground;
 

@@ -1,7 +1,7 @@
 //! The rules for the tables of single models.
 
-use auxot_catalog::same_name;
 use auxot_fleet::ModelConfig;
+use auxot_names::same_name;
 
 use super::Rules;
 use crate::toml_text::dotted;

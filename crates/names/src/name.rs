@@ -1,23 +1,23 @@
 //! How names are cut and compared.
 
-use std::path::Path;
-
-use crate::resolve::quant::Quant;
-use crate::scan::shards::ShardName;
+use crate::quant::Quant;
+use crate::shard::ShardName;
 
 /// A name in the form in which names are compared: a base and a quantisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Name {
+pub struct Name {
     /// The base's runs of letters and of digits, in lower case, with `-` between them:
     /// `qwen-2-5-coder-32-b` for `Qwen2.5-Coder-32B` as well as for `qwen_2.5 coder 32b`.
-    pub(crate) key: String,
-    pub(crate) quant: Option<Quant>,
+    pub key: String,
+    /// The quantisation, where the name ends with a known one.
+    pub quant: Option<Quant>,
 }
 
 impl Name {
     /// Cuts a name as a person, a router or a file wrote it. A shard suffix, `.gguf` and a `-GGUF`
     /// at the end of the base say nothing about the model.
-    pub(crate) fn parse(text: &str) -> Self {
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
         let (base, quant) = Quant::split(stem(text));
         let key = key(base);
         let key = key.strip_suffix("-gguf").map(str::to_string).unwrap_or(key);
@@ -25,7 +25,8 @@ impl Name {
     }
 
     /// Whether this model's base is `wish` once its own `instruct` or `it` is left out.
-    pub(crate) fn is_instruct_of(&self, wish: &str) -> bool {
+    #[must_use]
+    pub fn is_instruct_of(&self, wish: &str) -> bool {
         let plain = self.key.split('-').filter(|run| !matches!(*run, "instruct" | "it"));
         self.key != wish && plain.eq(wish.split('-'))
     }
@@ -38,7 +39,8 @@ pub fn same_name(one: &str, other: &str) -> bool {
 }
 
 /// A file name without `.gguf` and without a shard suffix.
-pub(crate) fn stem(file_name: &str) -> &str {
+#[must_use]
+pub fn stem(file_name: &str) -> &str {
     if let Some(shard) = ShardName::parse(file_name) {
         return shard.prefix;
     }
@@ -50,7 +52,8 @@ pub(crate) fn stem(file_name: &str) -> &str {
 }
 
 /// The `model` that the router is told: the stem without quantisation, in its own case.
-pub(crate) fn base_name(stem: &str) -> &str {
+#[must_use]
+pub fn base_name(stem: &str) -> &str {
     match Quant::split(stem) {
         ("", _) => stem,
         (base, _) => base.trim_end_matches(['-', '_']),
@@ -69,11 +72,6 @@ pub(crate) fn runs(text: &str) -> impl Iterator<Item = (usize, &str)> {
         rest = tail;
         Some((start, run))
     })
-}
-
-/// The last part of a path, as text.
-pub(crate) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn key(text: &str) -> String {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::gguf::Gguf;
-use crate::resolve::name::runs;
+use crate::name::runs;
 
 /// Every quantisation that llama.cpp writes or that the usual publishers put in file names.
 const KNOWN: [&str; 65] = [
@@ -78,7 +77,7 @@ const MOST_RUNS: usize = 5;
 
 /// A quantisation as a file name spells it: `q4_k_m`, `ud-q8_k_xl`, `i1-iq4_xs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Quant {
+pub struct Quant {
     /// How the publisher chose the bits: `ud-` (dynamic) or `i1-` (importance matrix).
     prefix: &'static str,
     name: &'static str,
@@ -86,7 +85,8 @@ pub(crate) struct Quant {
 
 impl Quant {
     /// Cuts the longest known quantisation off the end of `text`; returns what is before it.
-    pub(crate) fn split(text: &str) -> (&str, Option<Self>) {
+    #[must_use]
+    pub fn split(text: &str) -> (&str, Option<Self>) {
         let runs: Vec<(usize, &str)> = runs(text).collect();
         for count in (1..=MOST_RUNS.min(runs.len())).rev() {
             let tail = &runs[runs.len() - count..];
@@ -101,9 +101,10 @@ impl Quant {
         (text, None)
     }
 
-    /// What the header says, for a file whose name does not tell.
-    pub(crate) fn of_header(header: &Gguf) -> Option<Self> {
-        let name = match header.uint("general.file_type")? {
+    /// What `general.file_type` of a header says, for a file whose name does not tell.
+    #[must_use]
+    pub fn of_file_type(file_type: u64) -> Option<Self> {
+        let name = match file_type {
             0 => "f32",
             1 => "f16",
             2 => "q4_0",
@@ -144,7 +145,8 @@ impl Quant {
 
     /// Whether one may stand for the other where nothing matches exactly. The router's registry says
     /// `F16` for files that are `BF16`, and `Q8_K` for files that are `UD-Q8_K_XL`.
-    pub(crate) fn is_like(self, other: Self) -> bool {
+    #[must_use]
+    pub fn is_like(self, other: Self) -> bool {
         self.family() == other.family()
     }
 
