@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lenient::null_default;
+use crate::lenient::{is_false, null_default};
 
 /// What a worker can do; the first block is what every router reads, the second an old one ignores.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,26 @@ pub struct Capabilities {
     /// What of the router's policy this host cannot honour, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub unmet: Vec<String>,
+    /// The operator's own names for models of this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub aliases: Vec<AliasReport>,
+    /// The extensions of the protocol that the worker has; see [`crate::extension`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub extensions: Vec<String>,
+    /// The worker ends: it finishes what it has begun and wants no more jobs.
+    #[serde(default, skip_serializing_if = "is_false", deserialize_with = "null_default")]
+    pub draining: bool,
+}
+
+/// A name of an operator's own for a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasReport {
+    /// What a job may say.
+    #[serde(default, deserialize_with = "null_default")]
+    pub name: String,
+    /// The model that it means, by any name that finds it.
+    #[serde(default, deserialize_with = "null_default")]
+    pub model: String,
 }
 
 /// The words for a model's state that go over the wire.
@@ -97,7 +117,7 @@ pub struct ModelReport {
     /// Engine processes started again since the worker began.
     #[serde(default)]
     pub restarts: u64,
-    /// What it can do: `chat`, `vision`, `embedding`.
+    /// What it can do: `chat`, `vision`, `embedding`, `rerank`; empty where the worker does not say.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub capabilities: Vec<String>,
 }
@@ -132,4 +152,7 @@ pub struct Heartbeat {
     /// Jobs this worker holds, running or waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u32>,
+    /// See [`Capabilities::draining`].
+    #[serde(default, skip_serializing_if = "is_false", deserialize_with = "null_default")]
+    pub draining: bool,
 }

@@ -37,6 +37,17 @@ pub struct Job {
     /// Names of tools that the API caller owns; informational.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub caller_tools: Vec<String>,
+    /// What of the caller's request has no word above; sent to workers with [`crate::extension::PARAMETERS`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<JobRequest>,
+}
+
+/// The caller's request, as far as a job does not hold it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct JobRequest {
+    /// A JSON object: fields of the request's body as the caller wrote them, to be put into the engine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Box<RawValue>>,
 }
 
 /// Extras of a hosted router.

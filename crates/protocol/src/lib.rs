@@ -17,21 +17,25 @@
 //! * **What we only pass on stays text.** Messages and tools of a job are kept as raw JSON, so that
 //!   the engine sees the bytes that the caller wrote, in the caller's order.
 //!
+//! What our router and our worker say beyond the measured protocol is in fields that others ignore. Where a side must know
+//! that the other one understands, both announce it by name: see [`extension`] and `docs/protocol.md`.
+//!
 //! A frame that cannot be read yields a [`ParseError`] that carries the `job_id` where one can
 //! still be found, because a job that is never answered leaks a slot at the router for ever.
 
 mod capabilities;
+pub mod extension;
 mod job;
 mod lenient;
 mod message;
 mod policy;
 mod result;
 
-pub use capabilities::{Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState};
-pub use job::{Cancel, Job, JobData};
+pub use capabilities::{AliasReport, Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState};
+pub use job::{Cancel, Job, JobData, JobRequest};
 pub use message::{ConfigAck, Hello, HelloAck, ParseError, ToRouter, ToWorker};
 pub use policy::Policy;
-pub use result::{Complete, FunctionCall, JobError, PromptProgress, Token, ToolCall};
+pub use result::{Complete, FunctionCall, JobError, Json, NOT_STARTED, PromptProgress, Token, ToolCall};
 
 #[cfg(test)]
 mod tests;

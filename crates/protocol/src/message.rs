@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::lenient::null_default;
 use crate::{Cancel, Capabilities, Complete, Heartbeat, Job, JobError, Policy, PromptProgress, Token};
 
 /// The first message of a worker.
@@ -40,6 +41,9 @@ pub struct HelloAck {
     /// Seconds to wait before the next try; absent on failure means: this key will not do.
     #[serde(rename = "reconnectInSeconds", default, skip_serializing_if = "Option::is_none")]
     pub reconnect_in_seconds: Option<u64>,
+    /// The extensions of the protocol that the router has; see [`crate::extension`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub extensions: Vec<String>,
 }
 
 /// The router's answer to capabilities sent again.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::lenient::{is_false, null_default};
 
@@ -67,6 +68,9 @@ pub struct Complete<'a> {
     /// Why the engine stopped (`stop`, `length`, `tool_calls`); an old router ignores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<Cow<'a, str>>,
+    /// The `logprobs` of the choice, where the job's parameters asked for them; see [`crate::extension::PARAMETERS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Json>,
 }
 
 /// One call of a tool.
@@ -105,4 +109,34 @@ pub struct JobError<'a> {
     /// What the router logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Cow<'a, str>>,
+    /// What kind of fault it is, in the words of the OpenAI API (`context_length_exceeded`); or [`NOT_STARTED`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Cow<'a, str>>,
+    /// The field of the caller's request that is at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub param: Option<Cow<'a, str>>,
+    /// The HTTP status that the caller is to get: 400 for a fault of the caller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Seconds after which the same job may succeed; absent where another try is of no use or nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
 }
+
+/// The `code` of a job that its worker gives back without having begun it. It is no end: the router gives the job to
+/// another worker. Only for routers that announce [`crate::extension::NOT_STARTED`].
+pub const NOT_STARTED: &str = "not_started";
+
+/// JSON that is passed on as it came.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Json(pub Box<RawValue>);
+
+/// Equal where the text is.
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Eq for Json {}

@@ -121,3 +121,31 @@ proptest::proptest! {
         proptest::prop_assert_eq!((&*token.token, token.reasoning), (&*text, reasoning));
     }
 }
+
+#[test]
+fn what_the_extensions_add_is_read_and_left_out_where_it_is_not_said() {
+    let frame = r#"{"type":"error","job_id":"j","error":"too long","code":"context_length_exceeded","param":"messages","status":400}"#;
+    let Ok(ToRouter::Error(error)) = ToRouter::parse(frame) else { panic!("not an error") };
+    assert_eq!(
+        (error.status, error.code.as_deref(), error.retry_after),
+        (Some(400), Some("context_length_exceeded"), None)
+    );
+    assert_eq!(ToRouter::Error(error).to_frame(), frame);
+
+    let frame = r#"{"type":"job","job_id":"j","request":{"parameters":{"seed": 7,"stop":["x"]}}}"#;
+    let Ok(ToWorker::Job(job)) = ToWorker::parse(frame) else { panic!("not a job") };
+    let parameters = job.request.and_then(|request| request.parameters).expect("parameters");
+    assert_eq!(parameters.get(), r#"{"seed": 7,"stop":["x"]}"#, "as the caller wrote it");
+
+    let frame =
+        r#"{"type":"complete","job_id":"j","full_response":"a","logprobs":{"content":[{"token":"a","logprob":-0.1}]}}"#;
+    let Ok(ToRouter::Complete(complete)) = ToRouter::parse(frame) else { panic!("not a complete") };
+    assert_eq!(ToRouter::Complete(complete).to_frame(), frame);
+
+    let beat = ToRouter::Heartbeat(Box::new(Heartbeat { draining: true, ..Heartbeat::default() }));
+    assert_eq!(beat.to_frame(), r#"{"type":"heartbeat","draining":true}"#);
+    let frame = r#"{"type":"config","capabilities":{"extensions":["not_started"],"aliases":[{"name":"gpt-4o","model":"m"}],"draining":null}}"#;
+    let Ok(ToRouter::Config { capabilities }) = ToRouter::parse(frame) else { panic!("not a config") };
+    assert!(extension::has(&capabilities.extensions, extension::NOT_STARTED) && !capabilities.draining);
+    assert_eq!(capabilities.aliases[0].name, "gpt-4o");
+}

@@ -84,6 +84,7 @@ impl Telemetry {
             models: self.model_reports(&report, fleet),
             devices: devices(&report),
             jobs: u32::try_from(jobs).ok(),
+            draining: false,
         }
     }
 
@@ -103,6 +104,7 @@ impl Telemetry {
             models: self.model_reports(&report, fleet),
             devices: devices(&report),
             unmet: report.unmet,
+            ..Capabilities::default()
         }
     }
 

@@ -182,6 +182,7 @@ impl Answer {
                 })
                 .collect(),
             finish_reason: self.finish_reason.as_deref().map(Cow::Borrowed),
+            logprobs: None,
         })
     }
 }

@@ -176,6 +176,7 @@ impl Ending {
             job_id: Some(Cow::Borrowed(job_id)),
             error: Cow::Owned(error),
             details: details.map(Cow::Owned),
+            ..JobError::default()
         })
     }
 }

@@ -207,6 +207,7 @@ impl Session<'_> {
                         job_id: Some(job_id.into()),
                         error: "cannot read this job".into(),
                         details: Some(fault.reason.into()),
+                        ..JobError::default()
                     };
                     let _ = outbox.control(Frame::text(ToRouter::Error(error).to_frame())).await;
                 }

@@ -103,6 +103,7 @@ fn job(request: ChatRequest, model: Option<String>) -> Job {
         model,
         data: None,
         caller_tools: Vec::new(),
+        request: None,
     }
 }
 

@@ -79,7 +79,7 @@ async fn first_words(socket: &mut WebSocket) -> Option<Hello> {
 }
 
 async fn refuse(shared: &Shared, socket: &mut WebSocket, error: &'static str, details: &'static str) {
-    let refusal = JobError { job_id: None, error: error.into(), details: Some(details.into()) };
+    let refusal = JobError { job_id: None, error: error.into(), details: Some(details.into()), ..JobError::default() };
     let told = say(shared, socket, Message::text(ToWorker::Error(refusal).to_frame())).await;
     // Measured upstream: no close frame. Ours lets the peer see an orderly end.
     if told && !shared.config.behaviour.is_upstream() {

@@ -134,6 +134,7 @@ impl<'a> Reader<'a> {
                 job_id: error.job_id.map(Into::into),
                 error: "the worker's answer cannot be read".into(),
                 details: None,
+                ..JobError::default()
             };
             self.shared.hub.job_error(self.worker, told);
         }
