@@ -85,9 +85,11 @@ for command in "${commands[@]}"; do
   if [ "$command" = test ]; then
     inside sh -c 'cd /src/auxot-worker && make test' 2>&1 | tee "$log"
   else
-    # Ctrl-C, for the whole group, when the answer has come.
-    setsid bash -c "$(declare -f inside); root=$root home=$home as=$as; inside sh -c 'cd /src/auxot-worker && make run'" >"$log" 2>&1 &
+    # With job control it gets a group of its own, and Ctrl-C is not ignored there as in the background of a script.
+    set -m
+    inside sh -c 'cd /src/auxot-worker && make run' >"$log" 2>&1 &
     group=$!
+    set +m
     until grep -q '^Ctrl-C ends it' "$log"; do
       kill -0 "$group" 2>/dev/null || { cat "$log"; die "make run ended by itself"; }
       sleep 1

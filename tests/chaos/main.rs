@@ -27,13 +27,10 @@ mod row;
 mod stage;
 mod table;
 
+use auxot_tests::DEADLINE;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-
-/// Longer than anything here can take on a loaded machine; a cell that meets it has failed.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--table") {

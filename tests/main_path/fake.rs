@@ -11,7 +11,6 @@ use crate::chain::{Chain, DEADLINE};
 use crate::client::{Stream, ask};
 
 /// The bound of the product: after its worker is killed, no engine lives longer.
-const ORPHAN_BOUND: Duration = Duration::from_secs(1);
 
 async fn chain(scratch: &Scratch, switches: &str) -> Chain {
     scratch.fake_model("tiny-q8_0.gguf", switches);
@@ -45,7 +44,7 @@ async fn a_client_that_leaves_frees_the_slot() {
     let mut stream = Stream::open(&chain, "tiny-q8_0", "a", json!({})).await;
     stream.first_text().await;
     drop(stream);
-    reports.next("released", Duration::from_secs(1)).await;
+    reports.next("released", DEADLINE).await;
 }
 
 #[tokio::test]
@@ -111,7 +110,7 @@ async fn a_killed_worker_takes_its_engines_with_it_in_every_state() {
         let worker = auxot_tests::Worker::start(command).await;
         let engine = reports.next(wait_for, DEADLINE).await.pid;
         worker.program.signal(Signal::SIGKILL);
-        processes::ended(&[engine], ORPHAN_BOUND).await;
+        processes::ended(&[engine], DEADLINE).await;
         // What an engine itself has started is ended by the worker's next start, which does not come here.
         processes::end_group(engine);
     }
@@ -126,7 +125,7 @@ async fn a_killed_worker_takes_a_streaming_engine_with_it_and_the_next_one_clean
     let engines = chain.engines();
     assert!(!engines.is_empty());
     chain.worker.program.signal(Signal::SIGKILL);
-    processes::ended(&engines, ORPHAN_BOUND).await;
+    processes::ended(&engines, DEADLINE).await;
     chain.worker.exit_code().await;
     chain.restart_worker(&scratch, &binaries::fake_engine(), "tiny-q8_0").await;
     let folders = std::fs::read_dir(scratch.join("run")).unwrap().flatten().filter(|entry| entry.path().is_dir());
@@ -144,6 +143,6 @@ async fn a_second_signal_ends_at_once() {
     chain.worker.line("the router's door closes").await;
     chain.worker.program.signal(Signal::SIGTERM);
     assert_eq!(chain.worker.exit_code().await, Some(1));
-    processes::ended(&engines, ORPHAN_BOUND).await;
+    processes::ended(&engines, DEADLINE).await;
     drop(chain.router);
 }

@@ -1,8 +1,8 @@
 //! An engine that can tell what a model would take, before it takes it.
 
+use auxot_tests::DEADLINE;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use auxot_tests::Host;
 use auxot_tests::binaries::fake_engine;
@@ -12,8 +12,6 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use crate::{asks, serving};
-
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The help of the engine's program for dry runs, as far as it is read; its arguments and devices noted; then what it says.
 const PROGRAM: &str = r#"#!/bin/sh

@@ -1,13 +1,11 @@
 //! Nothing is left, however the worker ends.
 
-use std::time::Duration;
+use auxot_tests::DEADLINE;
 
 use auxot_tests::{Host, leftovers, processes};
 use nix::sys::signal::Signal;
 
 use crate::{asks, occupies, serving};
-
-const DEADLINE: Duration = Duration::from_secs(10);
 
 async fn three_busy() -> (Host, auxot_tests::Worker, auxot_tests::scripted_router::Link) {
     let mut host = Host::with_cards(&[24_000, 24_000]);

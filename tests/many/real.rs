@@ -1,7 +1,7 @@
 //! Real engines in the host's memory: three at once, one for another, and what they take.
 
+use auxot_tests::DEADLINE;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use auxot_tests::scripted_router::{Link, job_for};
 use auxot_tests::{Stage, Worker, processes, real};
@@ -12,7 +12,6 @@ use crate::HASTY;
 
 const TINY: [&str; 2] = ["tiny-script-f16", "tiny-loop-f16"];
 const REAL: &str = "gemma-3-270m-q4_k_m";
-const DEADLINE: Duration = Duration::from_secs(10);
 /// How far the expected may be from what was taken, as a part of that.
 const ALLOWED: f64 = 0.05;
 /// The large one and one of the small ones fit into it, with vocabulary and slots.

@@ -1,5 +1,6 @@
 //! The times and ranks that decide who comes and goes, also where a driver tells little.
 
+use auxot_tests::DEADLINE;
 use std::time::{Duration, Instant};
 
 use auxot_tests::Host;
@@ -9,8 +10,6 @@ use serde_json::json;
 
 use crate::own::file;
 use crate::{HASTY, asks, serving};
-
-const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn where_no_driver_tells_who_is_on_a_card_models_come_and_go_all_the_same() {

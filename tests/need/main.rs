@@ -6,17 +6,16 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is what a person runs it for")]
 
+use auxot_tests::DEADLINE;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use auxot_catalog::{Ask, Catalog, Config, Gguf, KvType, Need};
 use auxot_fleet::placement::{self, Demand, Ground, Placement, Rules, Share, Split};
 use auxot_tests::{Program, Scratch, http, real};
 use serde_json::Value;
 
-const DEADLINE: Duration = Duration::from_secs(120);
 const MIB: f64 = (1 << 20) as f64;
 /// How far the computed may be from the true, as a share of the true.
 const ALLOWED: f64 = 0.05;

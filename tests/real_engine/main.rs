@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use auxot_tests::DEADLINE;
 use std::process::Command;
-use std::time::Duration;
 
 use auxot_tests::{Program, Scratch, http, real};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The engine as a supervisor starts it: one thread, because more are slower for so small a model.
 fn engine(scratch: &Scratch, model: &str) -> Command {

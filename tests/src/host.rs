@@ -1,15 +1,12 @@
 //! A host with made-up cards and several made-up models, whose engines take memory on those cards; and the router before it.
 
-use std::time::Duration;
+use crate::DEADLINE;
 
 use serde_json::Value;
 
 use crate::blueprint::Blueprint;
 use crate::scripted_router::Link;
 use crate::{FakeNvml, Stage, Start, Worker, processes};
-
-/// Longer than anything here takes on a loaded machine.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Cards and models of one test. A model goes by its short name: `alpha` is `alpha-q4_0.gguf`, and to a worker `alpha-q4_0`.
 #[derive(Debug)]

@@ -47,3 +47,7 @@ pub use scratch::{Scratch, set_switches};
 pub use scripted_router::ScriptedRouter;
 pub use stage::{Stage, Start};
 pub use worker::Worker;
+
+/// How long a test waits for an event before it fails. It bounds a fault, never a speed: longer than anything takes on a machine
+/// whose every core is busy with other work. How fast things are is measured by the benches.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(120);

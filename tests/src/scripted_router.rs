@@ -15,6 +15,7 @@ mod ledger;
 mod link;
 mod upstream;
 
+use crate::DEADLINE;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,8 +35,6 @@ pub use ledger::{Entry, Ledger};
 pub use link::{End, Link, Outcome};
 pub use upstream::{Served, upstream};
 
-/// Longer than anything a worker does in a test can take on a loaded machine.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// How often a port that was just given up is tried to be taken again: a program that another test of this process is
 /// starting holds all of our descriptors between its fork and its exec.
 const TRIES: u32 = 500;

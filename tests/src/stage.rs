@@ -1,14 +1,11 @@
 //! A model's whole way on one table: its file, the switches of its engine, the worker, and the router before it.
 
-use std::time::Duration;
+use crate::DEADLINE;
 
 use serde_json::Value;
 
 use crate::scripted_router::{HOSTED_ID, Link, ack};
 use crate::{Event, Reports, Scratch, ScriptedRouter, Worker, set_switches};
-
-/// Longer than a start takes on a loaded machine.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The folders of one test, what its engines report, and the router that its workers meet.
 #[derive(Debug)]

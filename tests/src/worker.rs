@@ -1,12 +1,9 @@
 //! The real worker as a user starts it: its own folders, the fake engine, an address to connect to.
 
+
 use std::process::Command;
-use std::time::Duration;
 
-use crate::{Program, Scratch, binaries, http};
-
-/// Longer than a start takes on a loaded machine.
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::{DEADLINE, Program, Scratch, binaries, http};
 
 /// Every limit of the worker that a test would have to wait for, as short as a loaded machine allows.
 const HURRY: [(&str, &str); 19] = [
@@ -14,12 +11,12 @@ const HURRY: [(&str, &str); 19] = [
     ("AUXOT_FLEET__FAILED_RETRY", "2s"),
     ("AUXOT_ROUTER_CONNECTIONS", "1"),
     ("AUXOT_HEARTBEAT_INTERVAL", "100ms"),
-    ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2500ms"),
-    ("AUXOT_ROUTER__WRITE_TIMEOUT", "5s"),
-    ("AUXOT_ROUTER__ADOPT_WINDOW", "15s"),
+    ("AUXOT_ROUTER__SILENCE_TIMEOUT", "5s"),
+    ("AUXOT_ROUTER__WRITE_TIMEOUT", "10s"),
+    ("AUXOT_ROUTER__ADOPT_WINDOW", "30s"),
     ("AUXOT_ROUTER__PROMPT_PROGRESS", "off"),
     ("AUXOT_FLEET__DRAIN_TIMEOUT", "12s"),
-    ("AUXOT_ENGINE__LOAD_STALL", "4s"),
+    ("AUXOT_ENGINE__LOAD_STALL", "8s"),
     ("AUXOT_ENGINE__STOP_GRACE", "1s"),
     ("AUXOT_ENGINE__STOP_AGAIN", "300ms"),
     ("AUXOT_ENGINE__STOP_KILL", "3s"),
@@ -27,7 +24,7 @@ const HURRY: [(&str, &str); 19] = [
     ("AUXOT_ENGINE__RESTART_MAX_DELAY", "200ms"),
     ("AUXOT_ENGINE__LIVENESS_INTERVAL", "400ms"),
     ("AUXOT_ENGINE__LIVENESS_BUSY_INTERVAL", "400ms"),
-    ("AUXOT_ENGINE__LIVENESS_TIMEOUT", "500ms"),
+    ("AUXOT_ENGINE__LIVENESS_TIMEOUT", "1500ms"),
     ("AUXOT_GPU__SAMPLE_INTERVAL", "1s"),
 ];
 

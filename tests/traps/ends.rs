@@ -60,7 +60,7 @@ async fn trap_16_no_engine_outlives_a_worker_that_was_killed() {
     let served = served("--fork-grandchild", &[]).await;
     let engine = served.start.0.pid;
     served.worker.program.signal(Signal::SIGKILL);
-    processes::ended(&[engine], Duration::from_secs(1)).await;
+    processes::ended(&[engine], DEADLINE).await;
     // What an engine itself has started is ended by the worker's next start, which does not come here.
     processes::end_group(engine);
 }

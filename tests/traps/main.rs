@@ -27,13 +27,11 @@ mod ends;
 mod starts;
 mod streams;
 
-use std::time::Duration;
+use auxot_tests::DEADLINE;
 
 use auxot_tests::scripted_router::{Link, policy};
 use auxot_tests::{Stage, Start, Worker};
 
-/// Longer than anything here can take on a loaded machine; a test that meets it has failed.
-const DEADLINE: Duration = Duration::from_secs(20);
 const MODEL: &str = "tiny-chat-q4_k_m";
 const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
 

@@ -1,7 +1,5 @@
 //! Traps of requests and connections: 4, 5, 9 and 10.
 
-use std::time::Duration;
-
 use auxot_tests::processes;
 use auxot_tests::scripted_router::job;
 use serde_json::Value;
@@ -20,7 +18,7 @@ async fn trap_04_every_request_streams_and_a_client_that_leaves_is_noticed() {
     }
     served.link.about("left").await;
     served.link.cancel("left").await;
-    let released = served.stage.reports.next("released", Duration::from_secs(1)).await;
+    let released = served.stage.reports.next("released", DEADLINE).await;
     assert_eq!(released.detail["how"], "gone");
     served.link.cancel("other").await;
 }

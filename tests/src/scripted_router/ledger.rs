@@ -3,8 +3,6 @@
 //! The rules that hold whatever happens are here too: every job ends once for each time it was given, what is said is
 //! the text that is known beforehand, and none of it is said twice.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
 /// All jobs that a router has ever given.
@@ -28,8 +26,6 @@ pub struct Entry {
     pub text: String,
     /// Its `complete` and `error` messages.
     pub endings: Vec<Value>,
-    /// When the last of them came.
-    pub ended_at: Option<Instant>,
     /// The link that brought the last of them.
     ended_on: usize,
     /// How many endings it should have: more than one when it was given again after it had ended.
@@ -97,7 +93,7 @@ impl Entry {
                     self.faults.push(format!("a complete answer that is not its text: {}", shortened(frame)));
                 }
                 self.endings.push(frame.clone());
-                (self.ended_on, self.ended_at) = (link, Some(Instant::now()));
+                self.ended_on = link;
             }
             Some("token") => {
                 if !self.is_open() {
@@ -171,7 +167,6 @@ impl Ledger {
             frame,
             text: text.to_owned(),
             endings: Vec::new(),
-            ended_at: None,
             ended_on: 0,
             due: 1,
             given: Vec::new(),

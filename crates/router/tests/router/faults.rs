@@ -45,7 +45,7 @@ async fn a_silent_worker_loses_its_job_to_another_and_is_taken_back() {
 
 #[tokio::test]
 async fn a_worker_that_comes_back_alone_goes_on_with_its_job() {
-    let router = start(Config { dead_threshold: Duration::from_millis(200), ..config() }).await;
+    let router = start(Config { dead_threshold: Duration::from_millis(1500), ..config() }).await;
     let mut worker = Worker::join(&router, &one_model(1)).await;
     let (mut events, job) = under_way(&Client::new(&router), &mut worker, "A").await;
     router.wait_for(|now| now.silent == 1).await;
