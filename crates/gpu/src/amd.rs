@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::device::{Device, Kind, ProcessUse};
 use crate::fdinfo::{self, Held};
-use crate::process::linux::children;
+use crate::process::linux::descendants;
 use kfd::Kfd;
 
 const VENDOR: &str = "0x1002";
@@ -21,7 +21,7 @@ pub(crate) fn sample(config: &Config) -> Vec<Device> {
         return Vec::new();
     }
     let held: Vec<(u32, BTreeMap<String, Held>)> =
-        children(&config.proc_root).into_iter().map(|pid| (pid, fdinfo::held(&config.proc_root, pid))).collect();
+        descendants(&config.proc_root).into_iter().map(|pid| (pid, fdinfo::held(&config.proc_root, pid))).collect();
     let kfd = Kfd::read(&config.sysfs_root);
     cards.iter().map(|(address, card)| read(address, card, &held, &kfd)).collect()
 }

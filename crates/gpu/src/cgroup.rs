@@ -1,7 +1,10 @@
-//! What the memory limits of our control groups leave to us (version 2 only).
+//! What the memory limits of our control groups leave to us, of version 2 and of version 1.
 
 use std::fs;
 use std::path::Path;
+
+/// What version 1 says where there is no limit is a number of this order.
+const NO_LIMIT: u64 = 1 << 62;
 
 /// The tightest limit that applies to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,26 +13,53 @@ pub(crate) struct Limit {
     pub(crate) free: u64,
 }
 
+/// The words of one version.
+struct Words {
+    limit: &'static str,
+    used: &'static str,
+    /// Cached file pages, in its `memory.stat`.
+    cache: [&'static str; 2],
+}
+
+const SECOND: Words = Words { limit: "memory.max", used: "memory.current", cache: ["inactive_file ", "active_file "] };
+const FIRST: Words = Words {
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    // Of the group and those in it, as the usage is.
+    cache: ["total_inactive_file ", "total_active_file "],
+};
+
 /// Looks at our group and at all groups around it, since each of them may have a limit.
 ///
 /// In a container our group is the root of what we see. On a plain host it is a unit with perhaps
 /// `MemoryMax`, inside slices that may have one too.
 pub(crate) fn limit(sysfs_root: &Path, proc_root: &Path) -> Option<Limit> {
     let groups = fs::read_to_string(proc_root.join("self/cgroup")).ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let root = sysfs_root.join("fs/cgroup");
-    let around = Path::new(own).ancestors().filter_map(|group| read(&root.join(group)));
-    around.reduce(|a, b| Limit { total: a.total.min(b.total), free: a.free.min(b.free) })
+    let limits = groups.lines().flat_map(|line| {
+        // `0::/a/b` is version 2, `4:memory:/a/b` version 1.
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, own) = (parts.next().unwrap_or("none"), parts.next().unwrap_or_default());
+        let (root, words) = match controllers {
+            "" => (root.clone(), &SECOND),
+            _ if controllers.split(',').any(|one| one == "memory") => (root.join("memory"), &FIRST),
+            _ => return Vec::new(),
+        };
+        // In a container the path may be the host's, which is not there; the root of what is there is our group then.
+        let around = Path::new(own.trim_start_matches('/')).ancestors();
+        around.filter_map(|group| read(&root.join(group), words)).collect()
+    });
+    limits.reduce(|a, b| Limit { total: a.total.min(b.total), free: a.free.min(b.free) })
 }
 
-fn read(group: &Path) -> Option<Limit> {
+fn read(group: &Path, words: &Words) -> Option<Limit> {
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
-    // A group without a limit says `max`, which is no number.
-    let total = number("memory.max")?;
+    // A group without a limit says `max`, which is no number, or a number beyond all memory.
+    let total = number(words.limit).filter(|total| *total < NO_LIMIT)?;
     // Cached file pages count as used but are given back on demand, as the host's own figure has it; those that our
     // children map are told beside, for either figure.
-    let cache: u64 = ["inactive_file ", "active_file "].iter().filter_map(|key| stat(group, key)).sum();
-    let used = number("memory.current")?.saturating_sub(cache);
+    let cache: u64 = words.cache.iter().filter_map(|key| stat(group, key)).sum();
+    let used = number(words.used)?.saturating_sub(cache);
     Some(Limit { total, free: total.saturating_sub(used) })
 }
 
@@ -62,5 +92,32 @@ mod tests {
         fs::write(slice.join("memory.max"), "2000\n").unwrap();
         fs::write(slice.join("memory.current"), "1900\n").unwrap();
         assert_eq!(limit(&sys, &proc), Some(Limit { total: 1000, free: 100 }));
+    }
+
+    #[test]
+    fn limits_of_version_1_count_too_also_where_the_path_is_the_hosts() {
+        let root = tempfile::tempdir().unwrap();
+        let (sys, proc) = (root.path().join("sys"), root.path().join("proc"));
+        let put = |group: &str, limit: &str, used: &str| {
+            let folder = sys.join("fs/cgroup/memory").join(group);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("memory.limit_in_bytes"), limit).unwrap();
+            fs::write(folder.join("memory.usage_in_bytes"), used).unwrap();
+            fs::write(folder.join("memory.stat"), "inactive_file 1\ntotal_inactive_file 100\ntotal_active_file 50\n")
+                .unwrap();
+        };
+        fs::create_dir_all(proc.join("self")).unwrap();
+        let groups = "9:cpu,cpuacct:/a\n4:memory:/system.slice/w.service\n1:name=systemd:/a\n0::/a\n";
+        fs::write(proc.join("self/cgroup"), groups).unwrap();
+        put("", "9223372036854771712\n", "5000\n");
+        assert_eq!(limit(&sys, &proc), None, "a number that says none");
+        put("system.slice/w.service", "1000\n", "400\n");
+        assert_eq!(limit(&sys, &proc), Some(Limit { total: 1000, free: 750 }));
+        put("system.slice", "900\n", "900\n");
+        assert_eq!(limit(&sys, &proc), Some(Limit { total: 900, free: 150 }));
+        // In a container.
+        fs::write(proc.join("self/cgroup"), "4:memory:/docker/abc\n").unwrap();
+        put("", "700\n", "200\n");
+        assert_eq!(limit(&sys, &proc), Some(Limit { total: 700, free: 650 }));
     }
 }

@@ -42,12 +42,12 @@ fn free(total: u64, system: &System) -> u64 {
 /// Applies control group limits, and tells what our children hold.
 #[cfg(target_os = "linux")]
 fn narrow(device: &mut Device, config: &Config) {
-    use crate::process::linux::{children, host_use};
+    use crate::process::linux::{descendants, host_use};
     if let Some(limit) = crate::cgroup::limit(&config.sysfs_root, &config.proc_root) {
         device.total = device.total.map(|total| total.min(limit.total));
         device.free = device.free.map(|free| free.min(limit.free));
     }
-    device.processes = children(&config.proc_root).into_iter().map(|pid| host_use(&config.proc_root, pid)).collect();
+    device.processes = descendants(&config.proc_root).into_iter().map(|pid| host_use(&config.proc_root, pid)).collect();
 }
 
 /// Tells what our children hold.

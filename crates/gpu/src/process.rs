@@ -48,6 +48,7 @@ pub(crate) fn held_by_children(parent: u32) -> Vec<ProcessUse> {
 pub(crate) mod linux {
     //! Read from the files of one process. `sysinfo` would walk all processes, in 15 ms.
 
+    use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
 
@@ -67,15 +68,23 @@ pub(crate) mod linux {
         ProcessUse { pid, bytes: field("VmRSS:"), mapped }
     }
 
-    /// The direct children of this process, whichever of its threads began them.
-    pub(crate) fn children(proc_root: &Path) -> Vec<u32> {
-        let Ok(threads) = fs::read_dir(proc_root.join("self/task")) else { return Vec::new() };
-        let mut children: Vec<u32> = threads
-            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+    /// All processes below this one, whichever of its threads began them: an engine may stand behind a script.
+    pub(crate) fn descendants(proc_root: &Path) -> Vec<u32> {
+        let (mut found, mut open) = (BTreeSet::new(), children(proc_root, "self"));
+        while let Some(pid) = open.pop() {
+            if found.insert(pid) {
+                open.extend(children(proc_root, &pid.to_string()));
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    fn children(proc_root: &Path, process: &str) -> Vec<u32> {
+        let Ok(threads) = fs::read_dir(proc_root.join(process).join("task")) else { return Vec::new() };
+        let lists = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+        lists
             .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
-            .collect();
-        children.sort_unstable();
-        children
+            .collect()
     }
 
     #[cfg(test)]
@@ -92,13 +101,28 @@ pub(crate) mod linux {
         #[test]
         fn a_child_is_found_while_it_lives() {
             let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
-            assert!(children(Path::new("/proc")).contains(&child.id()));
+            assert!(descendants(Path::new("/proc")).contains(&child.id()));
             let walked = super::super::held_by_children(std::process::id());
             let found = walked.iter().find(|held| held.pid == child.id()).unwrap();
             assert!(found.bytes.is_some_and(|bytes| bytes > 0), "{found:?}");
             drop(child.stdin.take());
             child.wait().unwrap();
-            assert!(!children(Path::new("/proc")).contains(&child.id()));
+            assert!(!descendants(Path::new("/proc")).contains(&child.id()));
+        }
+
+        #[test]
+        fn what_stands_behind_a_script_is_ours_too() {
+            let root = tempfile::tempdir().unwrap();
+            let put = |process: &str, thread: &str, children: &str| {
+                let folder = root.path().join(process).join("task").join(thread);
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(folder.join("children"), children).unwrap();
+            };
+            put("self", "1", "8 7 ");
+            put("self", "2", "9 ");
+            put("8", "8", "10 ");
+            put("10", "11", "12 ");
+            assert_eq!(descendants(root.path()), [7, 8, 9, 10, 12]);
         }
 
         #[test]
