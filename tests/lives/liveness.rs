@@ -95,6 +95,17 @@ async fn a_hung_engine_behind_a_healthy_front_is_replaced() {
 }
 
 #[tokio::test]
+async fn an_engine_that_sends_nothing_but_comments_is_replaced() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "");
+    let settings = [("AUXOT_ENGINE__LIVENESS_STALL", "300ms")];
+    let (_worker, mut link, engine) = serving(&mut stage, &settings).await;
+    link.send(&job("cut", "fake: --lose-at 1")).await;
+    link.outcome("cut").await.failed();
+    replaced(&mut stage, engine).await;
+}
+
+#[tokio::test]
 async fn an_engine_whose_socket_file_is_gone_is_replaced() {
     let mut stage = Stage::new();
     stage.put(MODEL_FILE, "");

@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod builds;
 mod devices;
 mod files;
 mod fits;
 mod liveness;
+mod means;
 mod models;
 mod settings;
 mod stops;
+mod wrappers;
 
 use auxot_tests::DEADLINE;
 

@@ -12,10 +12,13 @@ pub struct Config {
     pub host: IpAddr,
     /// TCP port; 0 takes a free one and logs it.
     pub port: u16,
+    /// Names by which this host may be asked for its metrics, beside its own, `localhost` and addresses: a page in a
+    /// browser that comes here by a name of its own gets nothing.
+    pub names: Vec<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 9090 }
+        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 9090, names: Vec::new() }
     }
 }

@@ -34,8 +34,7 @@ pub struct Config {
     /// of the router's policy are served. Where none of those is here, a job that names no model gets the first of the
     /// folders until one comes.
     pub on_demand: bool,
-    /// How long after it has failed for want of memory, or because its engine could not be started, a model is tried
-    /// again.
+    /// How long after it has failed a model is tried again, unless its file or its arguments are what is wrong.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub failed_retry: Duration,
     /// After how long without a job a model is unloaded; unset, or zero, is never.

@@ -57,7 +57,7 @@
 //! or listed model that is not here is told as unmet and looked for until it comes; where it is the only one, any of the
 //! folders is served meanwhile ([`Fleet::take_any`]), and so it is where every model that was named has failed. A model that
 //! has failed stays so until something changes: the operator resets it, its file or the engine's becomes another one, the
-//! router wishes for another size, or, where memory was short, some minutes have gone by (`mend`).
+//! router wishes for another size, or, unless its file or its arguments are what is wrong, some minutes have gone by (`mend`).
 //!
 //! Which model a job without a name means: the first that serves or sleeps of the router's model and those that are listed;
 //! see `judge`.

@@ -35,8 +35,8 @@ pub struct Config {
     pub ping_interval: Duration,
     /// Arguments added to every engine's command line; they win over ours.
     pub extra_args: Vec<String>,
-    /// Directory for sockets and records, private to us; unset means `$XDG_RUNTIME_DIR/auxot-worker`, or
-    /// `/tmp/auxot-worker-UID`.
+    /// Directory for sockets and records, private to us; unset means `$RUNTIME_DIRECTORY/engines`, else
+    /// `$XDG_RUNTIME_DIR/auxot-worker`, else `/tmp/auxot-worker-UID`.
     pub runtime_dir: Option<PathBuf>,
     /// Longest silence of a loading engine: no state line, no output, nothing read.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]

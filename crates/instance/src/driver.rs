@@ -15,7 +15,7 @@ use crate::handle::status::{NotReady, Ready, State, Status, answer, outer};
 use crate::handle::usage::Usage;
 use crate::lifecycle::{Effect, Event, Phase, Policy, Probing, RunId, Signal, Timer, step};
 use crate::metrics;
-use crate::process::exit::ExitReport;
+use crate::process::exit::{ExitClass, ExitReport};
 
 /// Where lives come from: real processes, or scripted ones in tests.
 pub(crate) trait World: Send + 'static {
@@ -40,9 +40,18 @@ pub(crate) trait Life: Send {
 /// What a life tells.
 #[derive(Debug)]
 pub(crate) enum News {
-    Started { pid: u32 },
-    Progress { fraction: Option<f32> },
+    Started {
+        pid: u32,
+    },
+    Progress {
+        fraction: Option<f32>,
+        output_only: bool,
+    },
     Ready(Arc<Ready>),
+    /// It is there, and will never serve us.
+    Refused {
+        why: ExitClass,
+    },
     LivenessLost,
     Exited(ExitReport),
 }
@@ -168,9 +177,12 @@ impl<W: World> Driver<W> {
                 info!(model = %self.model, %run, pid, "engine process started");
                 self.status.send_modify(|status| status.pid = Some(pid));
             }
-            News::Progress { fraction } => self.feed(Event::Progress { run, fraction }),
+            News::Progress { fraction, output_only } => self.feed(Event::Progress { run, fraction, output_only }),
+            News::Refused { why } => self.feed(Event::LoadRefused { run, why }),
             News::Ready(ready) => {
                 metrics::loaded(&self.model, ready.load_time);
+                // Where a script was started, the process that serves is another one.
+                self.status.send_modify(|status| status.pid = status.pid.map(|_| ready.pid));
                 self.feed(Event::ProbePassed { run, ready });
             }
             News::LivenessLost => self.feed(Event::LivenessLost { run }),

@@ -13,7 +13,7 @@ use auxot_llama::{Build, Flags};
 
 use crate::engine::dry_run::DryRun;
 use crate::engine::listed::Listed;
-use crate::engine::question::{PATIENCE, Unanswered};
+use crate::engine::question::{Answer, PATIENCE, Unanswered};
 use crate::process::spawner::Spawner;
 
 /// The program and what it can do.
@@ -95,8 +95,7 @@ impl Engine {
     ) -> Result<Engine, EngineError> {
         let binary = find(binary, std::env::var_os("PATH"))?;
         let help = async {
-            let help = ask(spawner, &binary, "--help", env).await?;
-            let flags = Flags::parse(&help);
+            let (flags, help) = flags(spawner, &binary, env).await?;
             Ok((devices(spawner, &binary, &flags, env).await, flags, help.contains(".sock")))
         };
         let (version, help, dry_run) =
@@ -131,6 +130,21 @@ fn find(binary: &Path, path: Option<OsString>) -> Result<PathBuf, EngineError> {
         .ok_or_else(|| missing(format!("it is not in PATH ({})", path.to_string_lossy())))
 }
 
+/// The flags that it takes, and the text that tells them.
+async fn flags(spawner: &Spawner, binary: &Path, env: &[(OsString, OsString)]) -> Result<(Flags, String), EngineError> {
+    let question = "--help";
+    let answer = question::ask(spawner, binary, &[question.into()], env.iter().cloned()).await;
+    if let Ok(answer) = &answer {
+        let text = format!("{}{}", answer.out, answer.err);
+        let flags = Flags::parse(&text);
+        // Builds of 2024 tell all of it and end with status 1.
+        if answer.status.success() || flags.has("--model") {
+            return Ok((flags, text));
+        }
+    }
+    told(binary, question, answer).map(|text| (Flags::default(), text))
+}
+
 /// The devices that it can use. Only one that knows the question is asked: a script in its place would start to serve. One
 /// that cannot answer is not worse for it.
 async fn devices(spawner: &Spawner, binary: &Path, flags: &Flags, env: &[(OsString, OsString)]) -> Option<Vec<Listed>> {
@@ -147,8 +161,13 @@ async fn ask(
     question: &'static str,
     env: &[(OsString, OsString)],
 ) -> Result<String, EngineError> {
+    told(binary, question, question::ask(spawner, binary, &[question.into()], env.iter().cloned()).await)
+}
+
+/// What a program has said, if it is well.
+fn told(binary: &Path, question: &'static str, answer: Result<Answer, Unanswered>) -> Result<String, EngineError> {
     let binary = binary.to_owned();
-    match question::ask(spawner, &binary, &[question.into()], env.iter().cloned()).await {
+    match answer {
         // Older builds tell their version on one pipe, newer ones on the other.
         Ok(answer) if answer.status.success() => Ok(answer.out + &answer.err),
         Ok(answer) => {
@@ -187,6 +206,19 @@ mod tests {
         .unwrap();
         assert!(engine.unix_sockets && engine.build.is_some());
         assert!(engine.flags.has("--parallel") && !engine.flags.has("--fit"));
+    }
+
+    #[tokio::test]
+    async fn a_build_of_2024_is_an_engine_although_its_help_is_a_failure_to_it() {
+        let engine = examine(
+            "case $1 in --version) echo 'version: 3600 (abc1234)' >&2;; \
+             --help) printf '%s\\n' '  -m,    --model FNAME    path' '  -np,   --parallel N     slots'; exit 1;; esac",
+        )
+        .await
+        .unwrap();
+        assert!(!engine.unix_sockets && engine.flags.has("--parallel"));
+        let fault = examine("[ $1 = --version ] || { echo 'no such thing' >&2; exit 1; }").await.unwrap_err();
+        assert!(fault.to_string().contains("no such thing"), "{fault}");
     }
 
     #[tokio::test]

@@ -1,16 +1,20 @@
 //! What all instances of one worker share: the spawner thread, the runtime directory, the engine's facts.
 
+pub(crate) mod control_groups;
 pub(crate) mod identity;
+pub(crate) mod open_files;
+mod processors;
 pub(crate) mod runtime_dir;
+pub(crate) mod tasks;
 
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::engine::dry_run::{DryRunError, Outlay};
@@ -50,22 +54,27 @@ pub struct Host {
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) spawner: Spawner,
-    pub(crate) dir: RuntimeDir,
+    pub(crate) dir: Arc<RuntimeDir>,
+    /// The threads that an engine is given where nobody said how many.
+    pub(crate) threads: Option<u32>,
     /// What of our own environment a child may see.
     pub(crate) env: Vec<(OsString, OsString)>,
 }
 
 impl Host {
     /// Prepares the runtime directory, ends what dead workers left running, and asks the engine what it can do.
-    pub async fn open(config: Config) -> Result<Host, HostError> {
+    pub async fn open(mut config: Config) -> Result<Host, HostError> {
+        make_words_absolute(&mut config.extra_args);
         let spawner = Spawner::start()?;
         let env = command::scrubbed(std::env::vars_os());
         let base = config.runtime_dir.clone().unwrap_or_else(default_base);
         let name = format!("{:08x}", random()? as u32);
         let directory = tokio::task::spawn_blocking(move || RuntimeDir::create(&base, &name));
-        let (engine, dir) = tokio::join!(Engine::examine(&spawner, &config.binary, &env), directory);
-        let dir = dir.map_err(io::Error::other)??;
-        let engine = engine?;
+        let dir = Arc::new(directory.await.map_err(io::Error::other)??);
+        // Also for its first questions: some builds look for libraries where they are started.
+        let spawner = spawner.within(&dir);
+        let engine = Engine::examine(&spawner, &config.binary, &env).await?;
+        let threads = processors::threads();
         let devices: Option<Vec<&str>> =
             engine.devices.as_ref().map(|listed| listed.iter().map(|listed| &*listed.name).collect());
         info!(
@@ -73,15 +82,24 @@ impl Host {
             build = ?engine.build,
             unix_sockets = engine.unix_sockets,
             dry_run = engine.has_dry_run(),
+            threads,
             ?devices,
             "engine"
         );
-        let shared = Arc::new(Shared { engine, spawner, dir, env });
+        let left_out = command::left_out(&engine.flags);
+        if !left_out.is_empty() {
+            warn!(
+                ?left_out,
+                "this build of the engine does not know all flags; those that it does not know are left out"
+            );
+        }
+        let shared = Arc::new(Shared { engine, spawner, dir, threads, env });
         Ok(Host { shared, config: RwLock::new(Arc::new(config)), instances: AtomicU64::new(1) })
     }
 
     /// Other settings for instances made from now on; the program and the runtime directory stay.
-    pub fn configure(&self, config: Config) {
+    pub fn configure(&self, mut config: Config) {
+        make_words_absolute(&mut config.extra_args);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
@@ -91,8 +109,7 @@ impl Host {
 
     /// Makes an instance at rest: the handle for everybody, and the driver for whoever owns it to run.
     pub fn create(&self, mut spec: Spec) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>) {
-        // The engine's idea of the working directory need not be ours.
-        spec.file = std::path::absolute(&spec.file).unwrap_or(spec.file);
+        make_absolute(&mut spec);
         let model: Arc<str> = spec.model.as_str().into();
         let instance = self.instances.fetch_add(1, Ordering::Relaxed);
         // Without random bytes all instances would only retry in step, which is no reason to fail.
@@ -113,7 +130,8 @@ impl Host {
     /// The program, its build and its arguments but for where it listens, as one line that tells two engines apart.
     pub fn command_line(&self, spec: &Spec) -> String {
         let engine = &self.shared.engine;
-        let arguments = command::arguments(spec, &self.config(), &engine.flags, &Listen::Unix(PathBuf::new()));
+        let (flags, threads) = (&engine.flags, self.shared.threads);
+        let arguments = command::arguments(spec, &self.config(), flags, threads, &Listen::Unix(PathBuf::new()));
         let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
         let build = self.build();
         [engine.binary.display().to_string(), build].into_iter().chain(words).collect::<Vec<_>>().join(" ")
@@ -124,7 +142,7 @@ impl Host {
     pub fn dry_run(&self, mut spec: Spec) -> Option<impl Future<Output = Result<Outlay, DryRunError>> + Send + use<>> {
         let shared = Arc::clone(&self.shared);
         let config = self.config();
-        spec.file = std::path::absolute(&spec.file).unwrap_or(spec.file);
+        make_absolute(&mut spec);
         let dry_run = shared.engine.dry_run.clone().filter(|_| config.dry_run)?;
         let env = command::inherited(&spec, &shared.env, &shared.dir.config_home());
         Some(async move { dry_run.ask(&shared.spawner, &spec, &config, env).await })
@@ -139,6 +157,28 @@ impl Host {
     /// What the engine can do.
     pub fn engine(&self) -> &Engine {
         &self.shared.engine
+    }
+}
+
+/// Engines work in a directory of their own, so what is told to them by relative paths is told by whole ones.
+fn make_absolute(spec: &mut Spec) {
+    let absolute = |path: &mut PathBuf| *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+    absolute(&mut spec.file);
+    spec.mmproj.iter_mut().for_each(absolute);
+    make_words_absolute(&mut spec.extra_args);
+}
+
+/// The same for added arguments: a word that is the relative path of a file that is there.
+fn make_words_absolute(words: &mut [String]) {
+    for word in words {
+        let looks_so = !word.starts_with(['-', '/']) && word.contains(['/', '.']);
+        if looks_so
+            && Path::new(word).is_file()
+            && let Ok(path) = std::path::absolute(&*word)
+            && let Some(path) = path.to_str()
+        {
+            *word = path.to_owned();
+        }
     }
 }
 

@@ -56,7 +56,8 @@ pub(crate) fn step(phase: Phase, event: Event, now: Instant, policy: &Policy) ->
         Event::Stop { drain } => stop(phase, drain, now, policy),
         Event::Kill => kill(phase, now, policy),
         Event::Reset => reset(phase, now, policy),
-        Event::Progress { fraction, .. } => progress(phase, fraction, now, policy),
+        Event::Progress { fraction, output_only, .. } => progress(phase, fraction, output_only, now, policy),
+        Event::LoadRefused { why, .. } => load_refused(phase, why, now, policy),
         Event::ProbePassed { ready, .. } => probe_passed(phase, ready, now),
         Event::LivenessLost { .. } => liveness_lost(phase, now, policy),
         Event::Idle { .. } => idle(phase, now, policy),
@@ -144,17 +145,26 @@ fn reset(phase: Phase, now: Instant, policy: &Policy) -> Step {
     }
 }
 
-/// The loading child gave a sign of work.
-fn progress(phase: Phase, fraction: Option<f32>, now: Instant, policy: &Policy) -> Step {
+/// The loading child gave a sign of work, or wrote something.
+fn progress(phase: Phase, fraction: Option<f32>, output_only: bool, now: Instant, policy: &Policy) -> Step {
     match phase {
-        Phase::Starting { run, failures, stall_at: _, progress } => {
-            let stall_at = now + policy.load_stall;
+        Phase::Starting { run, failures, stall_at: _, talk_until, progress } => {
+            let talk_until = if output_only { talk_until } else { now + policy.talk() };
+            let stall_at = (now + policy.load_stall).min(talk_until);
             let mut effects = vec![Effect::ArmTimer { run, timer: Timer::Stall, at: stall_at }];
             if fraction.is_some() && fraction != progress {
                 effects.push(Effect::Publish);
             }
-            (Phase::Starting { run, failures, stall_at, progress: fraction.or(progress) }, effects)
+            (Phase::Starting { run, failures, stall_at, talk_until, progress: fraction.or(progress) }, effects)
         }
+        same => (same, vec![]),
+    }
+}
+
+/// The child is there and will not serve us.
+fn load_refused(phase: Phase, why: ExitClass, now: Instant, policy: &Policy) -> Step {
+    match phase {
+        Phase::Starting { run, failures, .. } => terminate(run, After::Recover { failures, why }, now, policy),
         same => (same, vec![]),
     }
 }
@@ -245,9 +255,9 @@ fn timer_fired(phase: Phase, timer: Timer, now: Instant, policy: &Policy) -> Ste
 
 /// Begins a life.
 fn start(run: RunId, failures: u32, after: Option<Arc<ExitReport>>, now: Instant, policy: &Policy) -> Step {
-    let stall_at = now + policy.load_stall;
+    let (stall_at, talk_until) = (now + policy.load_stall, now + policy.talk());
     (
-        Phase::Starting { run, failures, stall_at, progress: None },
+        Phase::Starting { run, failures, stall_at, talk_until, progress: None },
         vec![
             Effect::Spawn { run, after },
             Effect::Probe(Probing::Readiness),
@@ -309,10 +319,13 @@ fn settle(run: RunId, then: After, report: Arc<ExitReport>, now: Instant, policy
 
 /// An end that nobody asked for: try again now, later, or not at all.
 fn recover(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
-    let attempt = failures.saturating_add(1);
-    if cause.class.verdict() == Verdict::Fail || attempt > policy.budget {
-        return fail(run, cause);
-    }
+    let attempt = match cause.class.verdict() {
+        Verdict::Fail => return fail(run, cause),
+        Verdict::Retry if failures >= policy.budget => return fail(run, cause),
+        // No engine has ended, so nothing is taken from its budget.
+        Verdict::RetryForEver => failures.saturating_add(1).min(policy.budget.max(1)),
+        Verdict::Retry => failures.saturating_add(1),
+    };
     let delay = policy.delay(attempt, run);
     let blame = Effect::Blame(Arc::clone(&cause));
     if delay.is_zero() {

@@ -1,6 +1,7 @@
 //! A real life: one llama-server process with its pipes, its probe and its end.
 
 pub(crate) mod command;
+pub(crate) mod descendants;
 pub(crate) mod exit;
 pub(crate) mod liveness;
 pub(crate) mod output;
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_llama::{Control, Endpoint};
-use nix::sys::signal;
 use secrecy::SecretString;
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::oneshot;
@@ -29,13 +29,13 @@ use crate::config::Config;
 use crate::driver::{Life, News, World};
 use crate::handle::status::Ready;
 use crate::handle::usage::Usage;
-use crate::host::Shared;
+use crate::host::{Shared, tasks};
 use crate::lifecycle::{Probing, RunId, Signal};
 use crate::process::command::Listen;
-use crate::process::exit::ExitReport;
+use crate::process::exit::{Circumstances, ExitClass, ExitReport};
 use crate::process::liveness::Pulse;
 use crate::process::output::{Output, Ring};
-use crate::process::probe::Activity;
+use crate::process::probe::{Activity, Proof, Sign};
 use crate::process::spawner::{Child, Files};
 use crate::spec::Spec;
 
@@ -85,12 +85,14 @@ impl Processes {
             (Listen::Tcp { port, key: key.clone() }, Endpoint::Tcp { address, key }, None)
         };
         let mut command = Command::new(&shared.engine.binary);
-        command.args(command::arguments(&self.spec, &self.config, &shared.engine.flags, &listen));
+        let flags = &shared.engine.flags;
+        command.args(command::arguments(&self.spec, &self.config, flags, shared.threads, &listen));
         command.env_clear();
         command.envs(command::environment(&self.spec, &shared.env, &shared.dir.config_home(), &listen));
         // Standard input stays open as long as the worker lives: its end is one more way for a child to learn of ours.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let files = Files { socket, record: Some(shared.dir.file(self.instance, run.0, "json")) };
+        let (record, mark) = (shared.dir.file(self.instance, run.0, "json"), shared.dir.mark(self.instance, run.0));
+        let files = Files { socket, record: Some(record), mark: Some(mark) };
         let answer = shared.spawner.spawn(command, files.clone());
         Ok(Launching { answer, endpoint, files })
     }
@@ -104,6 +106,7 @@ impl Processes {
             usage: Arc::clone(&self.usage),
             run,
             begun,
+            met: tasks::met(),
         }
     }
 }
@@ -125,6 +128,8 @@ struct Context {
     usage: Arc<Usage>,
     run: RunId,
     begun: Instant,
+    /// The limits on tasks at its beginning.
+    met: tasks::Met,
 }
 
 enum Stage {
@@ -207,6 +212,8 @@ impl Process {
 /// A process that runs.
 struct Running {
     child: Child,
+    /// The process that serves: the child, or one behind it where that is a script.
+    server: u32,
     /// Its end would be the child's end, so it is held for as long as the child lives.
     stdin: Option<File>,
     output: Output,
@@ -220,7 +227,7 @@ struct Running {
 /// What is watched for beside the exit.
 enum Watch {
     Nothing,
-    Load { ready: Pin<Box<dyn Future<Output = auxot_llama::Props> + Send>>, activity: Activity },
+    Load { ready: Pin<Box<dyn Future<Output = Result<Proof, ExitClass>> + Send>>, activity: Activity },
     Pulse(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
@@ -231,18 +238,19 @@ impl Running {
         let (stdin, stdout, stderr) = child.take_pipes();
         let stdin = stdin.map(ChildStdin::into_owned_fd).transpose()?.map(File::from);
         let output = Output::start(&context.model, context.run, &context.ring, stdout, stderr);
-        Ok(Running { child, stdin, output, endpoint, control, files, watch: Watch::Nothing, loaded: false })
+        let server = child.pid();
+        Ok(Running { child, server, stdin, output, endpoint, control, files, watch: Watch::Nothing, loaded: false })
     }
 
     fn signal(&mut self, context: &Context, signal: Signal) {
         let (model, run, pid) = (&context.model, context.run, self.child.pid());
         tracing::info!(%model, %run, pid, ?signal, "signal to the engine's group");
-        let number = match signal {
-            Signal::Terminate => signal::Signal::SIGTERM,
-            Signal::Kill => signal::Signal::SIGKILL,
+        let sent = match signal {
+            Signal::Terminate => self.child.terminate(),
+            Signal::Kill => self.child.kill(),
         };
-        if let Err(fault) = self.child.signal_group(number) {
-            warn!(%model, %run, pid, %number, "cannot signal the engine: {fault}");
+        if let Err(fault) = sent {
+            warn!(%model, %run, pid, ?signal, "cannot signal the engine: {fault}");
         }
         if signal == Signal::Terminate
             && let Some(stdin) = &mut self.stdin
@@ -263,7 +271,8 @@ impl Running {
                 let told = self.output.told();
                 let ring = Arc::clone(&context.ring);
                 let activity = Activity::new(self.child.pid(), ring, told.clone(), config.load_stall);
-                Watch::Load { ready: Box::pin(async move { probe::until_ready(&control, told).await }), activity }
+                let endpoint = self.endpoint.clone();
+                Watch::Load { ready: Box::pin(probe::until_ready(control, endpoint, told)), activity }
             }
             Probing::Liveness => {
                 let usage = Arc::clone(&context.usage);
@@ -273,7 +282,7 @@ impl Running {
                     timeout: config.liveness_timeout,
                     stall: config.liveness_stall,
                 };
-                let pid = self.child.pid();
+                let pid = self.server;
                 let cpu = move || system::cpu_time(pid);
                 Watch::Pulse(Box::pin(async move { liveness::until_lost(&control, &usage, cpu, pulse).await }))
             }
@@ -290,18 +299,12 @@ impl Running {
                 Err(fault) => News::Exited(ExitReport::not_started(&fault)),
             },
             news = watched(&mut self.watch) => match news {
-                Seen::Ready(props) => {
+                Seen::Ready(proof) => News::Ready(Arc::new(self.serves(context, proof))),
+                Seen::Refused(why) => {
                     self.watch = Watch::Nothing;
-                    self.loaded = true;
-                    News::Ready(Arc::new(Ready {
-                        run: context.run,
-                        pid: self.child.pid(),
-                        endpoint: self.endpoint.clone(),
-                        props,
-                        load_time: context.begun.elapsed(),
-                    }))
+                    News::Refused { why }
                 }
-                Seen::Sign(fraction) => News::Progress { fraction },
+                Seen::Sign(sign) => News::Progress { fraction: sign.fraction, output_only: sign.output_only },
                 Seen::Lost => {
                     self.watch = Watch::Nothing;
                     News::LivenessLost
@@ -310,17 +313,41 @@ impl Running {
         }
     }
 
+    fn serves(&mut self, context: &Context, proof: Proof) -> Ready {
+        self.watch = Watch::Nothing;
+        self.loaded = true;
+        if let Some(server) = proof.server
+            && self.child.served_by(server)
+        {
+            self.server = server;
+        }
+        Ready {
+            run: context.run,
+            pid: self.server,
+            endpoint: self.endpoint.clone(),
+            props: proof.props,
+            load_time: context.begun.elapsed(),
+        }
+    }
+
     /// Reads what is left in the pipes and names the reason.
     async fn last_words(&mut self, context: &Context, status: std::process::ExitStatus) -> ExitReport {
         let _cut_short = timeout(LAST_WORDS, self.output.finished()).await;
         context.shared.spawner.remove(self.files.clone());
-        ExitReport::classify(status, context.ring.tail_of(context.run, LAST_LINES), self.loaded)
+        let lines = context.ring.tail_of(context.run, LAST_LINES);
+        let circumstances = Circumstances {
+            loaded: self.loaded,
+            left_behind: self.child.left_behind(),
+            task_limit: tasks::is_limit_of_tasks(context.met),
+        };
+        ExitReport::classify(status, lines, circumstances)
     }
 }
 
 enum Seen {
-    Ready(auxot_llama::Props),
-    Sign(Option<f32>),
+    Ready(Proof),
+    Refused(ExitClass),
+    Sign(Sign),
     Lost,
 }
 
@@ -329,8 +356,8 @@ async fn watched(watch: &mut Watch) -> Seen {
         Watch::Nothing => pending().await,
         Watch::Load { ready, activity } => tokio::select! {
             biased;
-            props = ready => Seen::Ready(props),
-            fraction = activity.sign() => Seen::Sign(fraction),
+            ready = ready => ready.map_or_else(Seen::Refused, Seen::Ready),
+            sign = activity.sign() => Seen::Sign(sign),
         },
         Watch::Pulse(lost) => {
             lost.await;

@@ -26,6 +26,8 @@ pub enum Health {
     Silent,
     /// An answer that a llama-server does not give here.
     Odd(u16),
+    /// The question was not asked: no descriptor, port or memory of ours was left for it.
+    Unasked,
 }
 
 /// Why a small question has no answer.
@@ -121,6 +123,7 @@ impl Control {
                 other => Health::Odd(other.as_u16()),
             },
             Err(fault) if is_silence(&fault) => Health::Silent,
+            Err(fault) if is_want_of_ours(&fault) => Health::Unasked,
             Err(_) => Health::NotListening,
         }
     }
@@ -172,12 +175,21 @@ impl Control {
 /// Whether somebody is there but slow: out of time, or the socket's queue of waiting connections is full,
 /// which on a unix socket is not a wait but an immediate `WouldBlock`.
 fn is_silence(fault: &reqwest::Error) -> bool {
-    if fault.is_timeout() {
-        return true;
-    }
-    let mut cause: Option<&(dyn Error + 'static)> = fault.source();
+    fault.is_timeout() || is_caused_by(fault, |fault| fault.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Whether this process or this host had no means to ask, which says nothing about the engine.
+fn is_want_of_ours(fault: &(dyn Error + 'static)) -> bool {
+    is_caused_by(fault, |fault| {
+        let ours = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
+        fault.raw_os_error().is_some_and(|code| ours.contains(&code))
+    })
+}
+
+fn is_caused_by(fault: &(dyn Error + 'static), fits: impl Fn(&io::Error) -> bool) -> bool {
+    let mut cause = Some(fault);
     while let Some(this) = cause {
-        if this.downcast_ref::<io::Error>().is_some_and(|fault| fault.kind() == io::ErrorKind::WouldBlock) {
+        if this.downcast_ref::<io::Error>().is_some_and(&fits) {
             return true;
         }
         cause = this.source();

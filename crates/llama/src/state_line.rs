@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+const COMMAND: &str = "cmd_child_to_router:";
+const STATE: &str = "state:";
+#[cfg(test)]
 const PREFIX: &str = "cmd_child_to_router:state:";
 
 /// One piece of news from the engine's standard output.
@@ -21,7 +24,12 @@ pub enum StateLine {
 impl StateLine {
     /// Reads one line of output; `None` for every other line and for states of a later engine.
     pub fn parse(line: &str) -> Option<Self> {
-        let json = line.trim().strip_prefix(PREFIX)?;
+        let word = line.trim().strip_prefix(COMMAND)?;
+        // Builds of spring 2026 said nothing else.
+        if word == "ready" || word.starts_with("ready:") {
+            return Some(Self::Ready);
+        }
+        let json = word.strip_prefix(STATE)?;
         let wire: Wire = serde_json::from_str(json).ok()?;
         match wire.state {
             "loading" => Some(Self::Loading { progress: wire.payload.and_then(Payload::progress) }),
@@ -78,6 +86,14 @@ mod tests {
         }
         let line = format!(r#"{PREFIX}{{"state":"sleeping","payload":null}}"#);
         assert_eq!(StateLine::parse(&line), Some(StateLine::Sleeping));
+    }
+
+    #[test]
+    fn builds_of_spring_2026_say_that_they_are_ready_and_no_more() {
+        for line in ["cmd_child_to_router:ready", "cmd_child_to_router:ready\r\n", "cmd_child_to_router:ready:{}"] {
+            assert_eq!(StateLine::parse(line), Some(StateLine::Ready), "{line}");
+        }
+        assert_eq!(StateLine::parse("cmd_child_to_router:readying"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an engine binary says about itself before it is started: `--version` and `--help`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The build of an engine. The number is whatever its builder had in git, so it is a hint and no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,37 +33,64 @@ impl Build {
     }
 }
 
-/// The long flags an engine binary takes. This, and not the build number, tells what it can do.
+/// The long flags that an engine binary takes, with or without a value. This, and not the build number, tells what it can do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Flags(HashSet<String>);
+pub struct Flags(HashMap<String, Arc<Entry>>);
 
-/// The column where the help text starts.
-const HELP_COLUMN: usize = 40;
+/// What the help text says of one flag and of its other names.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Entry {
+    names: Vec<String>,
+    takes_value: bool,
+    /// The words for the value, and the text behind.
+    text: String,
+}
+
+/// Flags stand this far to the right at most; text that begins with a dash stands far behind.
+const INDENT: usize = 12;
 
 impl Flags {
     /// Reads what `--help` printed (on standard output). Flags that are listed only to say that they were
     /// removed are left out.
+    ///
+    /// The text of a flag begins in column 40, in builds of 2024 in column 34 behind an indent of two,
+    /// or of nine where there is no short name; either way two blanks
+    /// or more are before it, or a line break.
     pub fn parse(help: &str) -> Self {
-        let mut flags = HashSet::new();
-        let mut entry: Vec<&str> = Vec::new();
-        let mut removed = false;
-        let lines = help.lines().chain(std::iter::once("-----"));
-        for line in lines {
-            if line.starts_with('-') {
-                if !removed {
-                    flags.extend(entry.drain(..).map(normal));
-                }
-                entry = long_flags(line);
-                removed = false;
+        let mut entries: Vec<Entry> = Vec::new();
+        for line in help.lines() {
+            let list = line.trim_start();
+            if list.starts_with("-----") || list.is_empty() {
+                continue;
             }
-            removed |= line.contains("argument has been removed");
+            if list.starts_with('-') && line.len() - list.len() <= INDENT {
+                entries.push(Entry::begun(list));
+            } else if let Some(entry) = entries.last_mut() {
+                entry.text.push(' ');
+                entry.text.push_str(list);
+            }
         }
-        Self(flags)
+        let kept = entries.into_iter().filter(|entry| !entry.text.contains("argument has been removed"));
+        let named = kept.flat_map(|entry| {
+            let entry = Arc::new(entry);
+            entry.names.clone().into_iter().map(move |name| (name, Arc::clone(&entry)))
+        });
+        Self(named.collect())
     }
 
     /// Whether the binary takes the flag; `_` and `-` are the same.
     pub fn has(&self, flag: &str) -> bool {
-        self.0.contains(&normal(flag))
+        self.0.contains_key(&normal(flag))
+    }
+
+    /// Whether a value comes after the flag; `None` where there is no such flag.
+    pub fn takes_value(&self, flag: &str) -> Option<bool> {
+        self.0.get(&normal(flag)).map(|entry| entry.takes_value)
+    }
+
+    /// Whether the flag is there and its text has these words.
+    pub fn says(&self, flag: &str, words: &str) -> bool {
+        self.0.get(&normal(flag)).is_some_and(|entry| entry.text.contains(words))
     }
 
     /// Whether nothing was found, which means that the text was no help text.
@@ -71,16 +99,42 @@ impl Flags {
     }
 }
 
-fn normal(flag: &str) -> String {
-    flag.replace('_', "-")
+impl Entry {
+    /// Of the first line: names with commas between them, perhaps a value, two blanks, text.
+    fn begun(line: &str) -> Entry {
+        let mut entry = Entry::default();
+        let mut rest = line;
+        loop {
+            let (word, behind) = rest.split_at(rest.find([' ', ',']).unwrap_or(rest.len()));
+            entry.name(word);
+            match behind.strip_prefix(',') {
+                Some(next) if next.trim_start().starts_with('-') => rest = next.trim_start(),
+                _ => {
+                    let value = behind.strip_prefix(' ').filter(|value| !value.starts_with(' ') && !value.is_empty());
+                    entry.takes_value = value.is_some();
+                    entry.text = behind.trim_start().to_owned();
+                    return entry;
+                }
+            }
+        }
+    }
+
+    fn name(&mut self, word: &str) {
+        let is_long =
+            word.strip_prefix("--").is_some_and(|name| name.starts_with(|sign: char| sign.is_ascii_alphabetic()));
+        if !is_long {
+            return;
+        }
+        // Two names in one word.
+        match word.strip_suffix("(s)") {
+            Some(one) => self.names.extend([normal(one), normal(one) + "s"]),
+            None => self.names.push(normal(word)),
+        }
+    }
 }
 
-/// The long flags at the start of a line. A list that is too long for its column has the line to itself.
-fn long_flags(line: &str) -> Vec<&str> {
-    let short = line.get(HELP_COLUMN - 3..HELP_COLUMN).is_some_and(|gap| gap.trim().is_empty());
-    let list = if short { line.get(..HELP_COLUMN).unwrap_or(line) } else { line };
-    let words = list.split([',', ' ']).filter(|word| word.len() > 2 && word.starts_with("--"));
-    words.filter(|word| word.as_bytes()[2].is_ascii_alphabetic()).collect()
+fn normal(flag: &str) -> String {
+    flag.replace('_', "-")
 }
 
 #[cfg(test)]
@@ -144,6 +198,47 @@ mod tests {
             assert!(!flags.has(flag), "{flag}");
         }
         assert!(Flags::parse("command not found").is_empty());
+        assert_eq!((flags.takes_value("--batch-size"), flags.takes_value("--cpu-strict")), (Some(true), Some(true)));
+        assert_eq!((flags.takes_value("--no-kv-unified"), flags.takes_value("--usage")), (Some(false), Some(false)));
+        assert_eq!(flags.takes_value("--draft"), None);
         assert!(!Flags::parse("--caf\u{e9}\n-\u{1f600}                                      \u{e9}").has("x"));
+    }
+
+    #[test]
+    fn builds_of_2024_indent_their_flags() {
+        let help = "usage: llama-server [options]
+
+general:
+
+  -h,    --help, --usage          print usage and exit
+  -t,    --threads N              number of threads to use during generation (default: 8)
+         --slot-save-path PATH    path to save slot kv cache (default: disabled)
+  --embedding(s)                  restrict to only support embedding use case (default: disabled)
+  -ctk,  --cache-type-k TYPE      KV cache data type for K (default: f16)
+  --log-format {text,json}        log output format: json or text (default: json)
+  -sm,   --split-mode SPLIT_MODE  how to split the model across multiple GPUs, one of:
+                                    - none: use one GPU only
+                                    - layer (default): split layers and KV across GPUs
+";
+        let flags = Flags::parse(help);
+        let with: Vec<_> =
+            ["--threads", "--cache-type-k", "--log-format", "--split-mode"].map(|flag| flags.takes_value(flag)).into();
+        assert_eq!(with, [Some(true); 4]);
+        let without: Vec<_> =
+            ["--help", "--usage", "--embedding", "--embeddings"].map(|flag| flags.takes_value(flag)).into();
+        assert_eq!(without, [Some(false); 4]);
+        assert!(flags.says("--split-mode", "- none: use") && !flags.says("--split-mode", "use one CPU"));
+    }
+
+    #[test]
+    fn a_switch_of_2025_and_a_value_of_today_are_told_apart() {
+        let then = "--log-colors                            Enable colored logging\n\
+                    -lv,   --verbosity, --log-verbosity N   Set the verbosity threshold. Messages with a higher\n";
+        let now = "--log-colors [on|off|auto]              Set colored logging ('on', 'off', or 'auto')\n\
+                   -lv,   --verbosity, --log-verbosity N   Set the verbosity threshold. Values:\n{text}- 3: info\n";
+        let now = &now.replace("{text}", &" ".repeat(40));
+        let (then, now) = (Flags::parse(then), Flags::parse(now));
+        assert_eq!((then.takes_value("--log-colors"), now.takes_value("--log-colors")), (Some(false), Some(true)));
+        assert_eq!((then.says("--log-verbosity", "3: info"), now.says("--log-verbosity", "3: info")), (false, true));
     }
 }

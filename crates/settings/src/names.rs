@@ -169,6 +169,13 @@ pub const NAMES: Names = Names {
             "Port to serve /metrics on; 0 takes a free one",
         ),
         name(
+            "metrics.names",
+            "AUXOT_METRICS_NAMES",
+            "metrics-names",
+            "A,B",
+            "More names by which this host may be asked for its metrics",
+        ),
+        name(
             "log.level",
             "AUXOT_LOG_LEVEL",
             "log-level",

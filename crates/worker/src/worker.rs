@@ -19,6 +19,7 @@ use auxot_gpu::Sampler;
 use auxot_instance::Host;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings, Sources};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::Mode;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -67,6 +68,10 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
     });
     // A blocking task that hangs (a dead network file system, say) must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    let left = auxot_instance::end_descendants();
+    if left > 0 {
+        warn!(left, "processes that came of an engine were still there; they were ended");
+    }
     code
 }
 
@@ -121,7 +126,7 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     auxot_instance::metrics::describe();
     let (state, index) = (state_dir(&settings), catalog_index(&settings));
     let relay = Relay::new(settings.router, &state)?;
-    let server = Server::bind(&settings.metrics).await?;
+    let server = Server::open(&settings.metrics, metrics_connections()).await;
     let (sampler, mut devices) = Sampler::start(settings.gpu);
     let files = settings.catalog.clone();
     let scan = tokio::task::spawn_blocking(move || scan(&files, &index));
@@ -150,6 +155,12 @@ async fn first_look(devices: &mut watch::Receiver<Arc<Sample>>) {
     }
 }
 
+/// A small part of all that may be open: the rest is for engines and links.
+fn metrics_connections() -> usize {
+    let open_files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(open_files / 16).unwrap_or(usize::MAX).clamp(2, 32)
+}
+
 /// Where the headers of model files are remembered.
 pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
     state_dir(settings).join("catalog")
@@ -158,7 +169,10 @@ pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
 /// Where things are remembered: where the settings say, else what the service manager gave us, else the user's folder.
 pub(crate) fn state_dir(settings: &Settings) -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let configured = settings.router.state_dir.clone().or_else(|| variable("STATE_DIRECTORY"));
+    // The service manager may give several, with colons between them.
+    let of_service = std::env::var_os("STATE_DIRECTORY").and_then(|dirs| std::env::split_paths(&dirs).next());
+    let of_service = of_service.filter(|dir| dir.is_absolute());
+    let configured = settings.router.state_dir.clone().or(of_service);
     configured
         .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("auxot")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/state/auxot")))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_instance::{Claim, Endpoint, Ready, State, Status};
+use auxot_instance::{Awaiting, Claim, Endpoint, Ready, State, Status};
 use tokio::sync::watch;
 
 use crate::judge::MemberId;
@@ -67,6 +67,11 @@ impl Lease {
         });
         // Its driver is gone, and the engine with it.
         let _ = ending.await;
+    }
+
+    /// Says that this job waits for the engine, until the guard is dropped.
+    pub fn awaits(&self) -> Awaiting {
+        self.claim.awaits()
     }
 
     /// The pulse of this job: the instance takes it as a sign of life of its engine.

@@ -1,4 +1,5 @@
-//! The ways out of a failure: the operator's word, a changed file (of the model or of the engine), memory given back.
+//! The ways out of a failure: the operator's word, a changed file (of the model or of the engine), and time, for whatever
+//! may pass: memory that was short, a driver that was lost, crashes.
 //!
 //! A changed wish is one more, see `Member::reshape`. Whichever it is, the model gets a new plan and a new instance,
 //! so that nothing of the failure counts against it.

@@ -175,3 +175,29 @@ async fn memory_that_was_short_is_asked_for_again_after_some_minutes() {
     house.settle().await;
     assert_eq!((house.stages("one-q8_0").len(), house.state("one-q8_0")), (loads + 1, "starting"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_failure_but_of_file_and_arguments_has_a_way_out_that_takes_some_minutes() {
+    for class in ExitClass::ALL {
+        let house = failed(class).await;
+        // What is tried again by itself is let fail until it is not, and sizes until there is no smaller one.
+        for _ in 0..1000 {
+            if house.state("one-q8_0") == "failed" {
+                break;
+            }
+            house.stage("one-q8_0").exit(class);
+            house.settle().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if house.state("one-q8_0") != "failed" {
+            // Want of our own means is tried for ever.
+            assert_eq!(class, ExitClass::SpawnTrouble);
+            continue;
+        }
+        let loads = house.stages("one-q8_0").len();
+        tokio::time::sleep(11 * LATER).await;
+        house.settle().await;
+        let again = house.stages("one-q8_0").len() > loads;
+        assert_eq!(again, class.may_pass(), "{class:?}");
+    }
+}

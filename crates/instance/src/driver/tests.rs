@@ -138,7 +138,7 @@ async fn only_silence_ends_a_load() {
     theatre.handle.start();
     for _ in 0..5 {
         tokio::time::advance(100 * S).await;
-        theatre.stage.tell(News::Progress { fraction: Some(0.5) });
+        theatre.stage.tell(News::Progress { fraction: Some(0.5), output_only: false });
         let mut status = theatre.handle.status();
         let told = |status: &Status| matches!(status.state, State::Starting { progress: Some(_) });
         status.wait_for(told).await.unwrap();

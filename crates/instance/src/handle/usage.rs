@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     claims: AtomicUsize,
+    awaiting: AtomicUsize,
     progress: AtomicU64,
     /// Only the driver waits here, and `notify_one` keeps its permit, so no wake-up can be lost.
     emptied: Notify,
@@ -17,6 +18,11 @@ pub(crate) struct Usage {
 impl Usage {
     pub(crate) fn claims(&self) -> usize {
         self.claims.load(Ordering::Acquire)
+    }
+
+    /// How many users wait for something of the engine at this moment.
+    pub(crate) fn awaiting(&self) -> usize {
+        self.awaiting.load(Ordering::Relaxed)
     }
 
     /// A number that differs from an earlier one if any user has got something meanwhile.
@@ -46,9 +52,28 @@ impl Claim {
         Claim { usage: Arc::clone(usage) }
     }
 
+    /// Says "waiting for the engine" until the guard is dropped: if it has nothing to do then, it has lost the request.
+    pub fn awaits(&self) -> Awaiting {
+        self.usage.awaiting.fetch_add(1, Ordering::Relaxed);
+        Awaiting { usage: Arc::clone(&self.usage) }
+    }
+
     /// Something came from the engine. This is the pulse of a busy engine: while it beats, nothing else is asked.
     pub fn progress(&self) {
         self.usage.progress.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Says "waiting for the engine" for as long as it lives.
+#[derive(Debug)]
+#[must_use = "dropping it says that nothing more is waited for"]
+pub struct Awaiting {
+    usage: Arc<Usage>,
+}
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        self.usage.awaiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

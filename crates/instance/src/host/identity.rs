@@ -35,21 +35,22 @@ impl Record {
         Ok(serde_json::from_slice(&std::fs::read(path)?)?)
     }
 
-    /// Ends the group of the recorded process if it still is that very process. Returns whether it was.
-    pub(crate) fn end(&self) -> bool {
-        let Ok(raw) = i32::try_from(self.pid) else { return false };
-        let pid = Pid::from_raw(raw);
+    /// Ends the group of the recorded process if it still is that very process. Returns its number if it was.
+    ///
+    /// One that runs another program by now, as a script does that ends with `exec`, is known by its mark.
+    pub(crate) fn end(&self) -> Option<u32> {
+        let pid = Pid::from_raw(i32::try_from(self.pid).ok()?);
         // The hold comes first: where it stays with the process that is looked at next, the KILL through it cannot reach
         // anybody who got the number later.
-        let Some(held) = Hold::of(pid) else { return false };
+        let held = Hold::of(pid)?;
         if Record::of(self.pid).as_ref() != Some(self) {
-            return false;
+            return None;
         }
         if getpgid(Some(pid)) == Ok(pid) {
             let _gone_meanwhile = killpg(pid, Signal::SIGKILL);
         }
         held.kill();
-        true
+        Some(self.pid)
     }
 }
 
@@ -75,11 +76,11 @@ mod tests {
             Record { boot_id: "another".into(), ..true_one.clone() },
             Record { exe: "/bin/else".into(), ..true_one.clone() },
         ] {
-            assert!(!other.end());
+            assert_eq!(other.end(), None);
         }
         assert!(child.try_wait().unwrap().is_none());
-        assert!(true_one.end());
+        assert_eq!(true_one.end(), Some(child.id()));
         assert!(!child.wait().unwrap().success());
-        assert!(!true_one.end());
+        assert_eq!(true_one.end(), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::RunId;
 use crate::handle::status::Ready;
-use crate::process::exit::ExitReport;
+use crate::process::exit::{ExitClass, ExitReport};
 
 /// Something that happened. Verbs come from handles; all else belongs to one life.
 #[derive(Debug, Clone)]
@@ -18,8 +18,10 @@ pub(crate) enum Event {
     Kill,
     /// Verb of an operator: try again.
     Reset,
-    /// The loading child did something; the fraction is known where the engine tells it.
-    Progress { run: RunId, fraction: Option<f32> },
+    /// The loading child did something, or only said something; the fraction is known where the engine tells it.
+    Progress { run: RunId, fraction: Option<f32>, output_only: bool },
+    /// The loading child will never serve us.
+    LoadRefused { run: RunId, why: ExitClass },
     /// The child serves.
     ProbePassed { run: RunId, ready: Arc<Ready> },
     /// The child has stopped answering.
@@ -96,6 +98,7 @@ impl Event {
         match self {
             Event::EnsureReady | Event::Stop { .. } | Event::Kill | Event::Reset => None,
             Event::Progress { run, .. }
+            | Event::LoadRefused { run, .. }
             | Event::ProbePassed { run, .. }
             | Event::LivenessLost { run }
             | Event::Idle { run }
@@ -112,6 +115,7 @@ impl Event {
             Event::Kill => "kill",
             Event::Reset => "reset",
             Event::Progress { .. } => "progress",
+            Event::LoadRefused { .. } => "load_refused",
             Event::ProbePassed { .. } => "probe_passed",
             Event::LivenessLost { .. } => "liveness_lost",
             Event::Idle { .. } => "idle",

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::RunId;
 
+/// Output alone keeps a load alive for so many times its longest silence: an engine may write its log for ever.
+pub(crate) const TALKING: u32 = 5;
+
 /// The named durations of a life. Pure data: two equal policies decide equally.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
@@ -44,6 +47,11 @@ impl Policy {
     /// The failures that still count against a child that became ready at `since`.
     pub(crate) fn healed(&self, failures: u32, since: Instant, now: Instant) -> u32 {
         if now.saturating_duration_since(since) >= self.heal_after { 0 } else { failures }
+    }
+
+    /// The longest that a loading child may do nothing but write.
+    pub(crate) fn talk(&self) -> Duration {
+        self.load_stall.saturating_mul(TALKING)
     }
 
     /// The longest a stop without drain can take.

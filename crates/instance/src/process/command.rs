@@ -35,7 +35,15 @@ pub(crate) enum Listen {
 }
 
 /// The arguments for one model.
-pub(crate) fn arguments(spec: &Spec, config: &Config, flags: &Flags, listen: &Listen) -> Vec<OsString> {
+///
+/// `threads` is how many an engine is given where the operator has not said.
+pub(crate) fn arguments(
+    spec: &Spec,
+    config: &Config,
+    flags: &Flags,
+    threads: Option<u32>,
+    listen: &Listen,
+) -> Vec<OsString> {
     let mut line = Line { args: Vec::new(), flags };
     line.pair("--model", &spec.file);
     if let Some(projector) = &spec.mmproj {
@@ -51,11 +59,44 @@ pub(crate) fn arguments(spec: &Spec, config: &Config, flags: &Flags, listen: &Li
         }
     }
     capacity(&mut line, spec, config);
+    if let Some(threads) = threads.filter(|_| !says_threads(spec, config)) {
+        line.pair("--threads", threads.to_string());
+        line.known_pair("--threads-batch", threads.to_string());
+    }
     layout(&mut line, spec, config);
     manners(&mut line, spec, config);
     line.args.extend(config.extra_args.iter().map(OsString::from));
     line.args.extend(spec.extra_args.iter().map(OsString::from));
     line.args
+}
+
+/// Of the flags that we would pass and can do without, those that a build does not know, or knows as something else.
+pub(crate) fn left_out(flags: &Flags) -> Vec<&'static str> {
+    let (switches, valued) = (
+        ["--no-kv-unified", "--jinja", "--metrics", "--slots", "--offline"],
+        [
+            "--device",
+            "--threads-http",
+            "--cache-ram",
+            "--ctx-checkpoints",
+            "--checkpoint-min-step",
+            "--fit",
+            "--reasoning-format",
+            "--sse-ping-interval",
+            "--sleep-idle-seconds",
+            "--log-colors",
+        ],
+    );
+    let switches = switches.into_iter().filter(|flag| flags.takes_value(flag) != Some(false));
+    switches.chain(valued.into_iter().filter(|flag| flags.takes_value(flag) != Some(true))).collect()
+}
+
+/// Whether the operator has said how many threads.
+fn says_threads(spec: &Spec, config: &Config) -> bool {
+    let mut words = config.extra_args.iter().chain(&spec.extra_args);
+    config.threads.is_some()
+        || words.any(|word| matches!(&*word.replace('_', "-"), "-t" | "--threads" | "-tb" | "--threads-batch"))
+        || spec.env.iter().any(|(name, _)| name == "LLAMA_ARG_THREADS")
 }
 
 /// Of the arguments for one model those that decide what it takes of the devices, for another program; what is added to them
@@ -124,7 +165,9 @@ fn layout(line: &mut Line<'_>, spec: &Spec, config: &Config) {
             GpuLayers::Count(count) => line.pair(LAYERS, count.to_string()),
         }
     }
-    line.args.extend(spec.layout.iter().map(OsString::from));
+    // Builds of 2024 choose no devices; what they see is chosen for them by variables.
+    let layout: Vec<OsString> = known(&spec.layout, line.flags).collect();
+    line.args.extend(layout);
     if let Some(kv_type) = &spec.kv_type {
         line.pair("--cache-type-k", kv_type);
         line.pair("--cache-type-v", kv_type);
@@ -137,7 +180,11 @@ fn manners(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     line.known_pair("--fit", "off");
     if !spec.embedding {
         line.known("--jinja");
-        line.known_pair("--reasoning-format", "deepseek");
+        if line.flags.says("--reasoning-format", "deepseek") {
+            line.known_pair("--reasoning-format", "deepseek");
+        }
+        // The default became another one in autumn 2026, and with it the prompts of long conversations.
+        line.known("--no-reasoning-preserve");
     }
     line.known_pair("--sse-ping-interval", config.ping_interval.as_secs().max(1).to_string());
     line.known_pair("--sleep-idle-seconds", "-1");
@@ -150,7 +197,10 @@ fn manners(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     }
     line.known("--offline");
     line.known_pair("--log-colors", "off");
-    line.known_pair("--log-verbosity", "3");
+    // In older builds the same number means to log everything, and what they log without it will do.
+    if line.flags.says("--log-verbosity", "3: info") {
+        line.known_pair("--log-verbosity", "3");
+    }
 }
 
 /// A command line in the making.
@@ -165,14 +215,16 @@ impl Line<'_> {
         self.args.extend([flag.into(), value.as_ref().to_owned()]);
     }
 
+    /// A switch, if this build knows it as one.
     fn known(&mut self, flag: &str) {
-        if self.flags.has(flag) {
+        if self.flags.takes_value(flag) == Some(false) {
             self.args.push(flag.into());
         }
     }
 
+    /// A flag with a value, if this build knows it as such.
     fn known_pair(&mut self, flag: &str, value: impl AsRef<OsStr>) {
-        if self.flags.has(flag) {
+        if self.flags.takes_value(flag) == Some(true) {
             self.pair(flag, value);
         }
     }

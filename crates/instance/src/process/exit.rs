@@ -31,8 +31,14 @@ pub enum ExitClass {
     Signal,
     /// Silent for too long while loading.
     Stalled,
+    /// Asks for a key of its own.
+    KeyWanted,
     /// Did not answer any more.
     Unresponsive,
+    /// A limit on the number of processes and threads.
+    TaskLimit,
+    /// The started program has ended and left the engine behind, in the background.
+    Detached,
     /// The process could not be started, for now (no memory for it, too many processes).
     SpawnTrouble,
     /// The process can never be started: no such program, or no right to run it.
@@ -52,13 +58,15 @@ pub enum ExitClass {
 pub(crate) enum Verdict {
     /// At once, then with growing delays, until the budget is spent.
     Retry,
+    /// With growing delays: it was we who could not, and no engine failed.
+    RetryForEver,
     /// The same command line would fail the same way.
     Fail,
 }
 
 impl ExitClass {
     /// All classes, for metrics and tests.
-    pub const ALL: [ExitClass; 18] = [
+    pub const ALL: [ExitClass; 21] = [
         ExitClass::DeviceMemory,
         ExitClass::HostMemory,
         ExitClass::BadFile,
@@ -70,7 +78,10 @@ impl ExitClass {
         ExitClass::WrongProcessor,
         ExitClass::Signal,
         ExitClass::Stalled,
+        ExitClass::KeyWanted,
         ExitClass::Unresponsive,
+        ExitClass::TaskLimit,
+        ExitClass::Detached,
         ExitClass::SpawnTrouble,
         ExitClass::SpawnRefused,
         ExitClass::Unkillable,
@@ -93,7 +104,10 @@ impl ExitClass {
             ExitClass::WrongProcessor => "wrong_processor",
             ExitClass::Signal => "signal",
             ExitClass::Stalled => "stalled",
+            ExitClass::KeyWanted => "key_wanted",
             ExitClass::Unresponsive => "unresponsive",
+            ExitClass::TaskLimit => "task_limit",
+            ExitClass::Detached => "detached",
             ExitClass::SpawnTrouble => "spawn_trouble",
             ExitClass::SpawnRefused => "spawn_refused",
             ExitClass::Unkillable => "unkillable",
@@ -117,7 +131,18 @@ impl ExitClass {
             ExitClass::WrongProcessor => "this build of the engine uses instructions that this processor lacks",
             ExitClass::Signal => "a signal ended the engine",
             ExitClass::Stalled => "the load made no progress",
+            ExitClass::KeyWanted => {
+                "the engine asks for an API key that is not ours: look for api-key in engine.extra_args and in \
+                 /etc/llama.cpp/config.ini"
+            }
             ExitClass::Unresponsive => "the engine stopped answering",
+            ExitClass::TaskLimit => {
+                "a limit on processes and threads is reached (TasksMax of the service, pids.max of a control group, or \
+                 ulimit -u)"
+            }
+            ExitClass::Detached => {
+                "the engine's program went into the background; it must stay in the foreground until it ends"
+            }
             ExitClass::SpawnTrouble | ExitClass::SpawnRefused => "the engine could not be started",
             ExitClass::Unkillable => "the engine does not die",
             ExitClass::DriverFailed => "the worker's own task for the engine failed",
@@ -131,9 +156,10 @@ impl ExitClass {
         matches!(self, ExitClass::DeviceMemory | ExitClass::HostMemory)
     }
 
-    /// Whether the reason may be gone after a while, although nothing of ours has changed.
+    /// Whether the reason may be gone after a while, although nothing of ours has changed. Only what is wrong with the file
+    /// or the arguments stays wrong.
     pub fn may_pass(self) -> bool {
-        self.is_memory() || self == ExitClass::SpawnRefused
+        !matches!(self, ExitClass::BadFile | ExitClass::UnknownArchitecture | ExitClass::BadArgument)
     }
 
     /// Whether the program itself cannot run here: every other model would end for the same reason.
@@ -149,6 +175,7 @@ impl ExitClass {
                 | ExitClass::UnknownArchitecture
                 | ExitClass::BadArgument
                 | ExitClass::Bind
+                | ExitClass::KeyWanted
                 | ExitClass::SpawnRefused
         )
     }
@@ -159,6 +186,8 @@ impl ExitClass {
             | ExitClass::UnknownArchitecture
             | ExitClass::BadArgument
             | ExitClass::WrongProcessor
+            | ExitClass::KeyWanted
+            | ExitClass::Detached
             | ExitClass::SpawnRefused
             | ExitClass::Unkillable
             | ExitClass::DriverFailed => Verdict::Fail,
@@ -171,11 +200,24 @@ impl ExitClass {
             | ExitClass::Signal
             | ExitClass::Stalled
             | ExitClass::Unresponsive
-            | ExitClass::SpawnTrouble
+            | ExitClass::TaskLimit
             | ExitClass::Unasked
             | ExitClass::Other => Verdict::Retry,
+            ExitClass::SpawnTrouble => Verdict::RetryForEver,
         }
     }
+}
+
+/// What is known of a life at its end, beside its status and its words.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Circumstances {
+    /// The child had been ready: then its file and arguments were good, and a line that seems to say otherwise is about
+    /// something else.
+    pub(crate) loaded: bool,
+    /// So many processes of it had left its group.
+    pub(crate) left_behind: usize,
+    /// A thread that could not be made was one too many, and not one without room.
+    pub(crate) task_limit: bool,
 }
 
 /// How a life ended, and what the child said last.
@@ -196,12 +238,11 @@ pub struct ExitReport {
 impl ExitReport {
     /// Classifies an exit. For exits that we caused, `because` puts the true reason in afterwards.
     ///
-    /// `loaded` is whether the child had been ready: then its file and arguments were good, and a line that seems to
-    /// say otherwise is about something else.
-    pub(crate) fn classify(status: ExitStatus, lines: Vec<String>, loaded: bool) -> ExitReport {
+    pub(crate) fn classify(status: ExitStatus, lines: Vec<String>, circumstances: Circumstances) -> ExitReport {
         let (code, signal) = (status.code(), signal_of(status));
-        let found = telling_line(&lines, loaded).filter(|_| code != Some(0));
+        let found = telling_line(&lines, circumstances.loaded).filter(|_| code != Some(0));
         let class = match (found, signal, code) {
+            (Some((ExitClass::TaskLimit, _)), _, _) if !circumstances.task_limit => ExitClass::HostMemory,
             // The engine may have noticed its own failure and said so before it died of it.
             (Some((class, _)), _, _) => class,
             // Seen: a prebuilt engine with AVX-512 passes `--version` on an older processor and dies at the first model.
@@ -209,6 +250,7 @@ impl ExitReport {
             // SIGKILL without a word is what the kernel does when memory runs out; a person can do it too, so it is
             // told as the signal it is.
             (_, Some(_), _) => ExitClass::Signal,
+            (_, _, Some(0)) if circumstances.left_behind > 0 => ExitClass::Detached,
             (_, _, Some(0)) => ExitClass::Unasked,
             _ => ExitClass::Other,
         };
@@ -225,7 +267,11 @@ impl ExitReport {
             _ if fault.raw_os_error() == Some(libc::ENOEXEC) => ExitClass::SpawnRefused,
             _ => ExitClass::SpawnTrouble,
         };
-        ExitReport { class, code: None, signal: None, telling: Some(fault.to_string()), lines: vec![] }
+        let telling = match fault.raw_os_error() {
+            Some(libc::EAGAIN) => format!("{fault}: {}", ExitClass::TaskLimit.meaning()),
+            _ => fault.to_string(),
+        };
+        ExitReport { class, code: None, signal: None, telling: Some(telling), lines: vec![] }
     }
 
     /// KILL had no effect in its time.
@@ -286,9 +332,12 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
             "std::bad_alloc",
             "cannot allocate memory",
             "unable to allocate cpu",
-            // Seen where a limit on memory left no room for the stack of one more thread.
-            "what():  resource temporarily unavailable",
         ],
+    ),
+    // Also seen where a limit on memory left no room for the stack of one more thread.
+    (
+        ExitClass::TaskLimit,
+        &["what():  resource temporarily unavailable", "thread creation failed: resource temporarily unavailable"],
     ),
     (
         ExitClass::DriverLost,
@@ -330,6 +379,8 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
         ExitClass::BadArgument,
         &[
             "error: invalid argument",
+            // Of builds of 2024.
+            "error: unknown argument",
             "error while handling argument",
             "error while handling environment variable",
             "supplied chat template is not supported",

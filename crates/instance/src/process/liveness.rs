@@ -5,12 +5,13 @@
 //!
 //! | `/health` | sign of work | meaning |
 //! | --- | --- | --- |
-//! | answered | slots move, or none is in use | well |
+//! | answered | slots move, or none is in use and nobody waits for an answer | well |
 //! | answered | only processor time | a long batch; a child that computes and never moves is lost after [`SPINNING`] times `stall` |
 //! | answered | none | hung behind a healthy front; lost after `stall` |
 //! | silent | processor time | all HTTP threads are taken, which is no death |
 //! | silent | none | a strike: stopped, deadlocked, or out of memory in the kernel |
 //! | nobody listens | | a strike |
+//! | we could not ask | | nothing: that we have no descriptor left is not the engine's fault |
 //!
 //! `/slots` is asked only of a child that is in use and shows no pulse, and not more often than every two seconds: each
 //! answer delays the engine's own look for clients that have gone. `/health` waits for nothing in the engine.
@@ -77,6 +78,8 @@ enum Sign {
     Hangs,
     /// Nothing.
     Strike,
+    /// We could not look.
+    Unknown,
 }
 
 /// Waits until the child is lost. `cpu` is the processor time it has used, where the system tells.
@@ -111,6 +114,10 @@ pub(crate) async fn until_lost(control: &Control, usage: &Usage, cpu: impl Fn() 
             Sign::Hangs => {
                 (well, strikes) = (Instant::now(), 0);
                 pulse.stall
+            }
+            Sign::Unknown => {
+                moved = Instant::now();
+                continue;
             }
             Sign::Strike => {
                 strikes += 1;
@@ -156,6 +163,7 @@ impl<C: Fn() -> Option<Duration>> Watch<'_, C> {
         }
         let moves = !busy || self.moves(slots);
         match health {
+            Health::Unasked => Sign::Unknown,
             Health::NotListening => Sign::Strike,
             // Only what it did while it was silent speaks against a strike.
             Health::Silent if worked(before) => Sign::Computes,
@@ -168,10 +176,11 @@ impl<C: Fn() -> Option<Duration>> Watch<'_, C> {
         }
     }
 
-    /// Whether the slots move, or need not because none is in use.
+    /// Whether the slots move, or need not because none is in use. One that sends nothing but comments to who waits for an
+    /// answer has lost it, whatever its slots say.
     fn moves(&mut self, now: Option<Vec<Slot>>) -> bool {
         let Some(now) = now else { return false };
-        let idle = !now.iter().any(|slot| slot.is_processing);
+        let idle = !now.iter().any(|slot| slot.is_processing) && self.usage.awaiting() == 0;
         let before = self.slots.replace(now);
         // The first answer is compared with nothing, so it proves nothing.
         idle || before.is_some_and(|before| Some(before) != self.slots)

@@ -7,9 +7,12 @@
 mod child;
 mod setup;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::sync::oneshot;
@@ -18,6 +21,11 @@ use tracing::warn;
 pub(crate) use child::Child;
 
 use crate::host::identity::Record;
+use crate::host::runtime_dir::RuntimeDir;
+use crate::process::descendants;
+
+/// How often the exit statuses of processes are taken that came to us when their parent ended.
+const REAP: Duration = Duration::from_secs(60);
 
 /// Orders on their way to the thread; each takes a millisecond.
 const ORDERS: usize = 64;
@@ -31,6 +39,7 @@ enum Order {
 struct SpawnOrder {
     command: Command,
     files: Files,
+    home: Option<Arc<RuntimeDir>>,
     reply: oneshot::Sender<io::Result<Child>>,
 }
 
@@ -41,12 +50,27 @@ pub(crate) struct Files {
     pub(crate) socket: Option<PathBuf>,
     /// Where its identity is written down, for whoever has to clean up after us.
     pub(crate) record: Option<PathBuf>,
+    /// What all processes that come of it are known by.
+    pub(crate) mark: Option<String>,
+}
+
+/// The children whose exit statuses are taken by those who own them.
+#[derive(Debug, Clone, Default)]
+struct Owned(Arc<Mutex<BTreeSet<u32>>>);
+
+impl Owned {
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeSet<u32>) -> T) -> T {
+        // Each change is one call, so a panic elsewhere leaves the set as it should be.
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A way to the thread.
 #[derive(Debug, Clone)]
 pub(crate) struct Spawner {
     orders: SyncSender<Order>,
+    /// Where children work, and what has to be there for that.
+    home: Option<Arc<RuntimeDir>>,
 }
 
 impl Spawner {
@@ -58,14 +82,26 @@ impl Spawner {
             let _inside = runtime.enter();
             serve(&queue);
         })?;
-        Ok(Spawner { orders })
+        Ok(Spawner { orders, home: None })
+    }
+
+    /// The same thread, for children that work in this directory.
+    pub(crate) fn within(&self, home: &Arc<RuntimeDir>) -> Spawner {
+        Spawner { orders: self.orders.clone(), home: Some(Arc::clone(home)) }
     }
 
     /// Starts a process in a group of its own; the answer comes as soon as it runs the program, or cannot.
     pub(crate) fn spawn(&self, mut command: Command, files: Files) -> oneshot::Receiver<io::Result<Child>> {
         let (reply, answer) = oneshot::channel();
         setup::prepare(&mut command);
-        let order = Order::Spawn(Box::new(SpawnOrder { command, files, reply }));
+        if let Some(mark) = &files.mark {
+            command.env(descendants::MARK, mark);
+        }
+        let home = self.home.clone();
+        if let Some(home) = &home {
+            command.current_dir(home.working_dir());
+        }
+        let order = Order::Spawn(Box::new(SpawnOrder { command, files, home, reply }));
         if let Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) = self.orders.try_send(order)
             && let Order::Spawn(order) = order
         {
@@ -86,21 +122,32 @@ impl Spawner {
 }
 
 fn serve(queue: &Receiver<Order>) {
-    while let Ok(order) = queue.recv() {
-        match order {
-            Order::Spawn(order) => {
-                let SpawnOrder { command, files, reply } = *order;
+    let owned = Owned::default();
+    loop {
+        match queue.recv_timeout(REAP) {
+            Ok(Order::Spawn(order)) => {
+                let reply = order.reply;
+                let started = start(order.command, order.files, order.home.as_deref(), &owned);
                 // A caller that is gone drops the child, which ends it.
-                let _unheard = reply.send(start(command, &files));
+                let _unheard = reply.send(started);
             }
-            Order::Remove(paths) => paths.iter().for_each(remove),
+            Ok(Order::Remove(paths)) => paths.iter().for_each(remove),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        #[cfg(target_os = "linux")]
+        if nix::sys::prctl::get_child_subreaper() == Ok(true) {
+            descendants::reap_adopted(|pid| owned.change(|owned| owned.contains(&pid)));
         }
     }
 }
 
-fn start(mut command: Command, files: &Files) -> io::Result<Child> {
+fn start(mut command: Command, files: Files, home: Option<&RuntimeDir>, owned: &Owned) -> io::Result<Child> {
+    if let Some(home) = home {
+        home.ensure().map_err(io::Error::other)?;
+    }
     files.socket.iter().for_each(remove);
-    let child = Child::new(command.spawn()?)?;
+    let child = Child::new(command.spawn()?, files.mark, owned)?;
     if let Some(path) = &files.record
         && let Some(record) = Record::of(child.pid())
         && let Err(fault) = record.write(path)

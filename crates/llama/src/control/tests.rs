@@ -117,3 +117,14 @@ fn a_key_that_is_not_header_text_is_refused_without_showing_it() {
     let fault = Control::new(&endpoint).unwrap_err().to_string();
     assert!(fault.starts_with("cannot prepare") && !fault.contains("b-secret"), "{fault}");
 }
+
+#[test]
+fn want_of_our_own_means_is_told_from_an_engine_that_is_gone() {
+    let fault = io::Error::from_raw_os_error;
+    for ours in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL] {
+        assert!(is_want_of_ours(&fault(ours)), "{ours}");
+    }
+    for engines in [libc::ECONNREFUSED, libc::ENOENT, libc::ECONNRESET] {
+        assert!(!is_want_of_ours(&fault(engines)), "{engines}");
+    }
+}

@@ -57,6 +57,7 @@ impl Exchange {
         let (cancelled, shut_down) = (cancel.cancelled(), shutdown.cancelled());
         let called_in = lease.called_in();
         tokio::pin!(alarm, cancelled, shut_down, called_in);
+        let _awaits = lease.awaits();
         loop {
             self.mention_progress();
             self.send_what_fits();
@@ -65,6 +66,7 @@ impl Exchange {
             if unsent >= MERGE_LIMIT {
                 // A router that reads slowly is no silence of the engine.
                 last_heard = Instant::now();
+                lease.progressed();
             }
             let wants = if unsent > 0 { Wants::Room } else { Wants::Nothing };
             tokio::select! {

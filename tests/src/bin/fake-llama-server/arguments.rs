@@ -5,11 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use crate::offload::Offload;
 
 /// The flag column of the real `--help`, with the first line of each text and the environment names.
-pub(crate) const HELP: &str = include_str!("help.txt");
+const HELP: &str = include_str!("help.txt");
+
+/// The help text: the one of b10434, or that in the file which `FAKE_LLAMA_HELP` names, as another build has it.
+pub(crate) static HELP_TEXT: LazyLock<String> = LazyLock::new(|| {
+    let other = std::env::var_os("FAKE_LLAMA_HELP").and_then(|path| std::fs::read_to_string(path).ok());
+    other.unwrap_or_else(|| HELP.to_owned())
+});
+
+/// Builds of 2024 indent their flags, and end with status 1 after the help.
+pub(crate) fn is_of_2024() -> bool {
+    HELP_TEXT.lines().any(|line| line.starts_with("  -"))
+}
 
 /// What `--version` writes, to stderr.
 pub(crate) const VERSION: &str =
@@ -97,9 +109,13 @@ fn plain_value(word: &str) -> &'static str {
 
 fn known_flags() -> BTreeMap<&'static str, Flag> {
     let mut flags = BTreeMap::new();
-    for line in HELP.lines().filter(|line| line.starts_with('-') && !line.starts_with("-----")) {
-        // The text begins in column 40; where the flags reach so far, it is on the next line.
-        let column = if line.as_bytes().get(39) == Some(&b' ') { &line[..39] } else { line };
+    for line in HELP_TEXT.lines().filter(|line| line.trim_start().starts_with('-') && !line.starts_with("-----")) {
+        if line.len() - line.trim_start().len() > 12 {
+            continue;
+        }
+        // The text begins in column 40, or 34; where the flags reach so far, it is on the next line.
+        let text_at = if is_of_2024() { 34 } else { 40 };
+        let column = if line.as_bytes().get(text_at - 1) == Some(&b' ') { &line[..text_at - 1] } else { line };
         let mut names = Vec::new();
         let mut takes_value = false;
         for word in column.split_whitespace() {

@@ -109,6 +109,9 @@ async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
     if switches.hang_load {
         std::future::pending::<()>().await;
     }
+    if switches.talk {
+        talk_for_ever().await;
+    }
     if switches.abort_at_load {
         eprintln!("/llama.cpp/src/llama-context.cpp:1: GGML_ASSERT(n_outputs_max <= cparams.n_outputs_max) failed");
         std::process::abort();
@@ -123,6 +126,14 @@ async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
         return Err(fail(engine, std::slice::from_ref(message), *code));
     }
     Ok(ballast)
+}
+
+async fn talk_for_ever() {
+    let mut tick = tokio::time::interval(PROGRESS_EVERY);
+    loop {
+        tick.tick().await;
+        log::line('I', "srv", "load_model: still at it");
+    }
 }
 
 fn fail(engine: &Engine, lines: &[String], code: u8) -> u8 {
@@ -257,6 +268,21 @@ fn fork_grandchild(engine: &Engine) {
         Ok(child) => engine.report.say("grandchild", json!({"grandchild": child.id()})),
         Err(error) => log::line('E', "srv", &format!("cannot start a grandchild: {error}")),
     }
+}
+
+/// Says to the second program that it is the one that serves.
+const DAEMON: &str = "FAKE_LLAMA_DAEMON";
+
+/// Leaves the work to another program, of another group, if the switches say so.
+pub(crate) fn becomes_a_daemon(arguments: &Arguments, words: &[String]) -> bool {
+    use std::os::unix::process::CommandExt;
+    let wanted = Switches::gather(&arguments.model).is_ok_and(|switches| switches.daemon);
+    if !wanted || std::env::var_os(DAEMON).is_some() {
+        return false;
+    }
+    let started = std::env::current_exe()
+        .and_then(|me| std::process::Command::new(me).args(words).env(DAEMON, "1").process_group(0).spawn());
+    started.is_ok()
 }
 
 /// Outlives every deadline of a test, and no more: what a test leaves behind by mistake must not stay for ever.

@@ -38,7 +38,10 @@ use arguments::{Action, Arguments};
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match Arguments::parse(&words) {
-        Ok(Action::Help) => print!("{}", arguments::HELP),
+        Ok(Action::Help) => {
+            print!("{}", *arguments::HELP_TEXT);
+            return ExitCode::from(u8::from(arguments::is_of_2024()));
+        }
         Ok(Action::Version) => eprint!("{}", arguments::VERSION),
         Ok(Action::ListDevices) => print!("{}", cards::list()),
         Ok(Action::Grandchild) => life::be_a_grandchild(),
@@ -52,6 +55,9 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: Arguments, words: Vec<String>) -> ExitCode {
+    if life::becomes_a_daemon(&arguments, &words) {
+        return ExitCode::SUCCESS;
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -102,7 +102,8 @@ async fn route(engine: &Engine, connection: &mut Connection, request: &Request) 
         return refuse(connection, 503, body).await;
     }
     let open = health || matches!(path, "/v1/models" | "/models");
-    if engine.arguments.api_key.is_some() && engine.arguments.api_key != request.key && !open {
+    let refused = engine.arguments.api_key.is_some() && engine.arguments.api_key != request.key;
+    if (refused || engine.switches.own_key) && !open {
         let body = r#"{"error":{"message":"Invalid API Key","type":"authentication_error","code":401}}"#;
         return refuse(connection, 401, body).await;
     }

@@ -1,7 +1,7 @@
 //! The slots of the engine, and the queue before them: first come, first served, without a limit, as there.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -11,6 +11,7 @@ pub(crate) struct Slots {
     free: Semaphore,
     busy: Mutex<Vec<bool>>,
     waiting: AtomicU64,
+    forgotten: AtomicBool,
 }
 
 /// One slot in use; dropping it lets the next in.
@@ -26,7 +27,12 @@ impl Slots {
     /// `count` free slots.
     pub(crate) fn new(count: u32) -> Slots {
         let count = count as usize;
-        Slots { free: Semaphore::new(count), busy: Mutex::new(vec![false; count]), waiting: AtomicU64::new(0) }
+        Slots {
+            free: Semaphore::new(count),
+            busy: Mutex::new(vec![false; count]),
+            waiting: AtomicU64::new(0),
+            forgotten: AtomicBool::new(false),
+        }
     }
 
     /// Waits for a slot. The semaphore is fair, which is the queue.
@@ -42,7 +48,13 @@ impl Slots {
 
     /// For each slot, whether it works.
     pub(crate) fn busy(&self) -> Vec<bool> {
-        self.busy.lock().map(|busy| busy.clone()).unwrap_or_default()
+        let busy = self.busy.lock().map(|busy| busy.clone()).unwrap_or_default();
+        if self.forgotten.load(Ordering::Relaxed) { vec![false; busy.len()] } else { busy }
+    }
+
+    /// Shows all slots as free from now on.
+    pub(crate) fn forget(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
     }
 
     /// How many requests wait for a slot.

@@ -99,6 +99,7 @@ impl Tokens {
             switches.error_event_at,
             switches.deadlock_at,
             switches.stall_at,
+            switches.lose_at,
         ];
         let mut chunks = Vec::new();
         let mut stamp_at = None;
@@ -149,6 +150,9 @@ impl Tokens {
     }
 }
 
+/// Between two comments of an engine that has lost a request.
+const COMMENTS: Duration = Duration::from_millis(10);
+
 /// What the switches have in store for token number `at`.
 async fn fault(chat: &mut Chat<'_>, at: u64, ping: Option<Duration>) -> Result<(), Stop> {
     let switches = &chat.request.switches;
@@ -174,6 +178,13 @@ async fn fault(chat: &mut Chat<'_>, at: u64, ping: Option<Duration>) -> Result<(
         chat.connection.write(&out).await?;
         return Err(Stop::Gone);
     }
+    let ping = match switches.lose_at {
+        Some(lost) if lost == at => {
+            chat.engine.slots.forget();
+            Some(COMMENTS)
+        }
+        _ => ping,
+    };
     loop {
         chat.wait(Instant::now() + Duration::from_secs(3600), ping).await?;
     }

@@ -18,6 +18,12 @@ pub(crate) struct Switches {
     pub load: Duration,
     /// `--hang-load`: never ready, and silent about it after the load time.
     pub hang_load: bool,
+    /// `--daemon`: the program that was started ends at once, and another one of another group serves.
+    pub daemon: bool,
+    /// `--own-key`: a key in a file of the host, which nobody here has.
+    pub own_key: bool,
+    /// `--talk`: never ready, and never silent.
+    pub talk: bool,
     /// `--silent-load`: no state lines even in child mode, like a build that has none.
     pub silent_load: bool,
     /// `--exit-at-load CODE:message`: the load fails with this line and this exit code.
@@ -85,6 +91,8 @@ pub(crate) struct Switches {
     pub deadlock_at: Option<u64>,
     /// `--stall-at N`: silence but for pings, until the client goes.
     pub stall_at: Option<u64>,
+    /// `--lose-at N`: the same with a slot that is free again, and comments every few milliseconds.
+    pub lose_at: Option<u64>,
 }
 
 /// The call that an answer makes.
@@ -137,6 +145,9 @@ impl Switches {
     fn flag(&mut self, word: &str) -> bool {
         match word {
             "--hang-load" => self.hang_load = true,
+            "--daemon" => self.daemon = true,
+            "--own-key" => self.own_key = true,
+            "--talk" => self.talk = true,
             "--silent-load" => self.silent_load = true,
             "--abort-at-load" => self.abort_at_load = true,
             "--oom" => self.oom = true,
@@ -180,6 +191,7 @@ impl Switches {
             "--cut-stream-at" => self.cut_stream_at = Some(count()?),
             "--error-event-at" => self.error_event_at = Some(count()?),
             "--deadlock-at" => self.deadlock_at = Some(count()?),
+            "--lose-at" => self.lose_at = Some(count()?),
             "--stall-at" => self.stall_at = Some(count()?),
             "--exit-at-load" => {
                 let (code, message) = value.split_once(':').unwrap_or((&value, "exiting as it was told"));
@@ -209,6 +221,7 @@ impl Switches {
     /// Forgets the faults of the load, for a start beyond `--only-starts`.
     pub(crate) fn heal_load(&mut self) {
         self.hang_load = false;
+        (self.own_key, self.talk, self.daemon) = (false, false, false);
         self.exit_at_load = None;
         self.abort_at_load = false;
         self.oom = false;

@@ -62,20 +62,31 @@ fn the_sweep_ends_what_is_provably_ours_and_nothing_of_the_living() {
     // A worker that was killed: its directory stays, its lock is free.
     let dead = base.join("w-dead");
     std::fs::create_dir(&dead).unwrap();
-    std::fs::write(dead.join("lock"), "").unwrap();
     let sleeper = || Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
     let (mut orphan, mut stranger, mut sibling) = (sleeper(), sleeper(), sleeper());
     Record::of(orphan.id()).unwrap().write(&dead.join("1-1.json")).unwrap();
     std::fs::write(dead.join("1-2.json"), format!(r#"{{"pid":{},"start_time":1}}"#, stranger.id())).unwrap();
     Record::of(sibling.id()).unwrap().write(&living.file(1, 1, "json")).unwrap();
+    // One that was a script when it was recorded, one that nobody wrote down, and one of the living worker.
+    let marked = |mark: String| {
+        let child = Command::new("sleep").arg("60").env(descendants::MARK, &mark).spawn().unwrap();
+        while !descendants::carries(child.id(), |value| value == mark) {
+            // Its environment is there a moment after its program.
+            std::thread::yield_now();
+        }
+        child
+    };
+    let mut unrecorded = marked(format!("{}/1-3", dead.canonicalize().unwrap().display()));
+    let mut of_living = marked(living.mark(1, 2));
 
     let newcomer = RuntimeDir::create(&base, "new").unwrap();
-    assert!(!orphan.wait().unwrap().success());
+    assert!(!orphan.wait().unwrap().success() && !unrecorded.wait().unwrap().success());
+    assert!(of_living.try_wait().unwrap().is_none());
     assert!(stranger.try_wait().unwrap().is_none());
     assert!(sibling.try_wait().unwrap().is_none());
     assert!(!dead.exists());
     assert!(living.path.exists() && newcomer.path.exists());
-    for child in [&mut stranger, &mut sibling] {
+    for child in [&mut stranger, &mut sibling, &mut of_living] {
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -123,4 +134,98 @@ fn two_workers_never_share_a_directory() {
     let base = tmp.path().join("base");
     let _first = RuntimeDir::create(&base, "same").unwrap();
     assert!(RuntimeDir::create(&base, "same").is_err());
+}
+
+#[test]
+fn a_worker_whose_files_were_removed_still_lives() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    let living = RuntimeDir::create(&base, "living").unwrap();
+    let mut engine = Command::new("sleep").arg("60").spawn().unwrap();
+    Record::of(engine.id()).unwrap().write(&living.file(1, 1, "json")).unwrap();
+    // Whatever else is in there, a cleaner of old files may take.
+    for entry in std::fs::read_dir(&living.path).unwrap().chain(std::fs::read_dir(&base).unwrap()).flatten() {
+        if entry.path().extension().is_none_or(|extension| extension != "json") && entry.path() != living.path {
+            let _is_a_folder = std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir(entry.path()));
+        }
+    }
+    let _second = RuntimeDir::create(&base, "second").unwrap();
+    assert!(engine.try_wait().unwrap().is_none() && living.path.exists());
+    living.ensure().unwrap();
+    assert!(living.config_home().is_dir() && living.working_dir().is_dir());
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+}
+
+#[test]
+fn what_was_removed_is_made_again_and_locked_again() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    let living = RuntimeDir::create(&base, "living").unwrap();
+    for gone in [&living.path, &base] {
+        std::fs::remove_dir_all(gone).unwrap();
+        living.ensure().unwrap();
+        assert_eq!((mode(&base), mode(&living.path), mode(&living.config_home())), (0o700, 0o700, 0o700));
+        let mark = living.path.join("1-1.json");
+        std::fs::write(&mark, "{}").unwrap();
+        drop(RuntimeDir::create(&base, "second").unwrap());
+        assert!(mark.exists(), "its lock is held");
+    }
+    // What came in its place is not removed with it.
+    std::fs::rename(&living.path, base.join("moved")).unwrap();
+    let path = living.path.clone();
+    std::fs::create_dir(&path).unwrap();
+    drop(living);
+    assert!(path.exists());
+}
+
+#[test]
+fn only_checking_makes_nothing() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    let living = RuntimeDir::create(&base, "living").unwrap();
+    let list = |dir: &Path| {
+        let mut names: Vec<_> = std::fs::read_dir(dir).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = (list(&base), list(&living.path));
+    drop(RuntimeDir::create(&base, "second").unwrap());
+    assert_eq!((list(&base), list(&living.path)), before);
+}
+
+/// A worker that starts while another one sweeps waits for it: seen in the list of locks that the kernel keeps.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_start_waits_for_a_sweep_that_is_under_way() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().join("base");
+    drop(RuntimeDir::create(&base, "first").unwrap());
+    let gate = open_dir(&base).unwrap();
+    gate.lock().unwrap();
+    let inode = format!(":{} ", base.metadata().unwrap().ino());
+    let place = base.clone();
+    let second = std::thread::spawn(move || RuntimeDir::create(&place, "second").map(drop));
+    let begun = std::time::Instant::now();
+    let waits = |line: &str| line.contains("->") && line.contains("FLOCK") && line.contains(&inode);
+    while !std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+        assert!(!second.is_finished() && begun.elapsed() < std::time::Duration::from_secs(60), "it does not wait");
+        std::thread::yield_now();
+    }
+    assert!(!base.join("w-second").exists());
+    drop(gate);
+    second.join().unwrap().unwrap();
+}
+
+#[test]
+fn the_service_managers_directory_comes_before_the_sessions() {
+    let base = |variables: &[(&str, &str)]| {
+        let variables: std::collections::HashMap<_, _> = variables.iter().copied().collect();
+        base_from(|name| variables.get(name).map(Into::into)).to_str().unwrap().to_owned()
+    };
+    let session = ("XDG_RUNTIME_DIR", "/run/user/7");
+    assert_eq!(base(&[session, ("RUNTIME_DIRECTORY", "/run/auxot")]), "/run/auxot/engines");
+    assert_eq!(base(&[session, ("RUNTIME_DIRECTORY", "/run/a:/run/b")]), "/run/a/engines");
+    assert_eq!(base(&[session, ("RUNTIME_DIRECTORY", "")]), "/run/user/7/auxot-worker");
+    assert_eq!(base(&[("XDG_RUNTIME_DIR", "relative")]), format!("/tmp/auxot-worker-{}", geteuid()));
 }

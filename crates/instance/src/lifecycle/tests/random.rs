@@ -170,7 +170,7 @@ proptest! {
                 Happening::News(which) => {
                     if let Some(run) = world.children.keys().next().copied() {
                         world.feed(match which {
-                            0 => Event::Progress { run, fraction: Some(0.5) },
+                            0 => Event::Progress { run, fraction: Some(0.5), output_only: false },
                             1 => Event::ProbePassed { run, ready: ready(run) },
                             2 => Event::LivenessLost { run },
                             _ => Event::Idle { run },

@@ -7,8 +7,9 @@ fn new_build() -> Flags {
     Flags::parse(
         "--model FNAME\n--no-kv-unified\n--threads-http N\n--cache-ram N\n\
          -ctxcp, --ctx-checkpoints, --swa-checkpoints N\n-cms, --checkpoint-min-step N\n--sse-ping-interval N\n--ui, --webui, --no-ui, --no-webui\n\
-         --jinja, --no-jinja\n--reasoning-format FORMAT\n--metrics\n--slots, --no-slots\n--log-colors [on|off|auto]\n\
-         --fit [on|off]\n--offline\n--embedding, --embeddings\n--device <dev1,dev2,..>\n--sleep-idle-seconds N\n--log-verbosity N\n",
+         --jinja, --no-jinja\n--reasoning-format FORMAT  one of none, deepseek\n--metrics\n--slots, --no-slots\n--log-colors [on|off|auto]\n\
+         --fit [on|off]\n--offline\n--embedding, --embeddings\n--device <dev1,dev2,..>\n--sleep-idle-seconds N\n--log-verbosity N  Values: - 3: info\n\
+         -ngl, --gpu-layers, --n-gpu-layers N\n-sm, --split-mode MODE\n-mg, --main-gpu INDEX\n-ts, --tensor-split N0,N1\n",
     )
 }
 
@@ -32,7 +33,7 @@ fn unix() -> Listen {
 }
 
 fn line(spec: &Spec, config: &Config, flags: &Flags, listen: &Listen) -> String {
-    let args = arguments(spec, config, flags, listen);
+    let args = arguments(spec, config, flags, None, listen);
     args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
@@ -97,6 +98,48 @@ fn an_old_build_gets_only_what_it_knows() {
         "--model /models/tiny.gguf --alias tiny-q8_0 --host 127.0.0.1 --port 4711 --ctx-size 16384 --parallel 2 \
          --n-gpu-layers 9999 --jinja --metrics --no-webui"
     );
+}
+
+#[test]
+fn builds_of_every_time_get_each_flag_as_they_know_it() {
+    // Of August 2024: indented, no devices to choose, no slots to divide. Of August 2025: colours are a switch.
+    let of_2024 = "  -m,    --model FNAME            path\n  -ngl,  --gpu-layers, --n-gpu-layers N\n         --metrics                enable\n";
+    let of_2025 = "-dev,  --device <dev1,dev2,..>          devices\n-ngl,  --gpu-layers, --n-gpu-layers N  layers\n\
+                   --metrics                               enable\n--log-colors                            enable colours\n\
+                   -lv,   --verbosity, --log-verbosity N   the threshold\n--reasoning-format FORMAT               one of: none\n";
+    let of_2026 = "-dev,  --device <dev1,dev2,..>          devices\n--log-colors [on|off|auto]              colours\n\
+                   -lv,   --verbosity, --log-verbosity N   Values:\n                                        - 3: info\n\
+                   --reasoning-format FORMAT               one of:\n                                        - deepseek: so\n\
+                   --reasoning-preserve, --no-reasoning-preserve\n                                        all of it (default: enabled)\n";
+    let spec = Spec { layout: ["--n-gpu-layers", "0", "--device", "none"].map(String::from).into(), ..spec() };
+    let said = |help: &str| {
+        let text = line(&spec, &Config::default(), &Flags::parse(help), &unix());
+        text.split_once("--parallel 2 ").unwrap().1.to_owned()
+    };
+    assert_eq!(said(of_2024), "--n-gpu-layers 0 --metrics");
+    assert_eq!(said(of_2025), "--n-gpu-layers 0 --device none --metrics");
+    assert_eq!(
+        said(&format!("{of_2026}-ngl,  --gpu-layers, --n-gpu-layers N\n")),
+        "--n-gpu-layers 0 --device none --reasoning-format deepseek --no-reasoning-preserve --log-colors off --log-verbosity 3"
+    );
+    assert!(
+        left_out(&Flags::parse(of_2025)).contains(&"--log-colors")
+            && !left_out(&Flags::parse(of_2026)).contains(&"--log-colors")
+    );
+}
+
+#[test]
+fn where_processors_are_fewer_than_the_hosts_threads_are_ours_to_choose() {
+    let flags = Flags::parse("-t,    --threads N\n-tb,   --threads-batch N\n");
+    let said = |config: &Config, spec: &Spec| {
+        let args = arguments(spec, config, &flags, Some(2), &unix());
+        let words: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
+        words.join(" ").split_once("--parallel 2").unwrap().1.trim().to_owned()
+    };
+    assert_eq!(said(&Config::default(), &spec()), "--threads 2 --threads-batch 2");
+    assert_eq!(said(&Config { threads: Some(5), ..Config::default() }, &spec()), "--threads 5");
+    let own = Spec { extra_args: vec!["-t".into(), "7".into()], ..spec() };
+    assert_eq!(said(&Config::default(), &own), "-t 7");
 }
 
 #[test]

@@ -5,6 +5,37 @@ use std::process::ExitStatus;
 
 use super::*;
 
+const NEW: Circumstances = Circumstances { loaded: false, left_behind: 0, task_limit: true };
+const LOADED: Circumstances = Circumstances { loaded: true, ..NEW };
+
+#[test]
+fn a_thread_too_many_is_no_want_of_memory_unless_memory_is_what_is_limited() {
+    let text = "libgomp: Thread creation failed: Resource temporarily unavailable";
+    let report = ExitReport::classify(exit(1), lines(text), NEW);
+    assert_eq!(report.class, ExitClass::TaskLimit);
+    assert!(report.to_string().contains("TasksMax"), "{report}");
+    let report = ExitReport::classify(exit(1), lines(text), Circumstances { task_limit: false, ..NEW });
+    assert_eq!(report.class, ExitClass::HostMemory);
+    let fault = std::io::Error::from_raw_os_error(libc::EAGAIN);
+    let report = ExitReport::not_started(&fault);
+    assert!(report.class == ExitClass::SpawnTrouble && report.to_string().contains("TasksMax"), "{report}");
+}
+
+#[test]
+fn a_program_that_goes_into_the_background_is_told_as_that() {
+    let report = ExitReport::classify(exit(0), lines("ready"), Circumstances { left_behind: 2, ..NEW });
+    assert_eq!(report.class, ExitClass::Detached);
+    let report = ExitReport::classify(exit(1), lines("ready"), Circumstances { left_behind: 2, ..NEW });
+    assert_eq!(report.class, ExitClass::Other, "it failed, and that is the reason");
+}
+
+#[test]
+fn all_but_what_is_wrong_with_file_and_arguments_may_pass() {
+    let stays = |class: &&ExitClass| !class.may_pass();
+    let stay: Vec<_> = ExitClass::ALL.iter().filter(stays).collect();
+    assert_eq!(stay, [&ExitClass::BadFile, &ExitClass::UnknownArchitecture, &ExitClass::BadArgument]);
+}
+
 fn exit(code: i32) -> ExitStatus {
     ExitStatus::from_raw(code << 8)
 }
@@ -50,7 +81,7 @@ const TABLE: &[(ExitClass, i32, &str)] = &[
         "ggml_aligned_malloc: insufficient memory (attempted to allocate 1 MB)\nfailed to initialize the context: failed to allocate buffer for kv cache",
     ),
     (
-        ExitClass::HostMemory,
+        ExitClass::TaskLimit,
         1,
         "terminate called after throwing an instance of 'std::system_error'\n  what():  Resource temporarily unavailable",
     ),
@@ -68,7 +99,7 @@ const TABLE: &[(ExitClass, i32, &str)] = &[
 #[test]
 fn every_row_of_the_exit_table_has_its_class() {
     for (class, code, text) in TABLE {
-        let report = ExitReport::classify(exit(*code), lines(text), false);
+        let report = ExitReport::classify(exit(*code), lines(text), NEW);
         assert_eq!(report.class, *class, "{text}");
         assert_eq!(report.code, Some(*code));
     }
@@ -76,34 +107,34 @@ fn every_row_of_the_exit_table_has_its_class() {
 
 #[test]
 fn signals_are_named_unless_the_child_said_why() {
-    let killed = ExitReport::classify(ExitStatus::from_raw(9), lines("srv update_slots: all slots are idle"), true);
+    let killed = ExitReport::classify(ExitStatus::from_raw(9), lines("srv update_slots: all slots are idle"), LOADED);
     assert_eq!((killed.class, killed.signal, killed.code), (ExitClass::Signal, Some(9), None));
     assert!(killed.to_string().contains("memory"), "{killed}");
 
     let text = "CUDA error: out of memory\n  current device: 0, in function f at x.cu:1";
-    let aborted = ExitReport::classify(ExitStatus::from_raw(6), lines(text), true);
+    let aborted = ExitReport::classify(ExitStatus::from_raw(6), lines(text), LOADED);
     assert_eq!(aborted.class, ExitClass::DeviceMemory);
 
     let text = "CUDA error: unspecified launch failure";
-    assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), true).class, ExitClass::DriverLost);
+    assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), LOADED).class, ExitClass::DriverLost);
 
-    let report = ExitReport::classify(ExitStatus::from_raw(4), lines("AMX is not ready to be used!"), false);
+    let report = ExitReport::classify(ExitStatus::from_raw(4), lines("AMX is not ready to be used!"), NEW);
     assert_eq!((report.class, report.class.verdict()), (ExitClass::WrongProcessor, Verdict::Fail));
 
     let text = "ggml.c:12: GGML_ASSERT(n > 0) failed";
-    assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), false).class, ExitClass::Assertion);
+    assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), NEW).class, ExitClass::Assertion);
 }
 
 #[test]
 fn a_child_that_was_ready_never_fails_for_its_file() {
-    let report = ExitReport::classify(exit(1), lines("user text: unknown model architecture"), true);
+    let report = ExitReport::classify(exit(1), lines("user text: unknown model architecture"), LOADED);
     assert_eq!(report.class, ExitClass::Other);
 }
 
 #[test]
 fn the_message_carries_the_telling_line_not_the_last_one() {
     let text = "error loading model: unknown model architecture: 'x'\nexiting due to model loading error\n";
-    let report = ExitReport::classify(exit(1), lines(text), false);
+    let report = ExitReport::classify(exit(1), lines(text), NEW);
     assert_eq!(
         report.to_string(),
         "cannot keep the engine running: the engine does not know this kind of model (exit status 1): \

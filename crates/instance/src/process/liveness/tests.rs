@@ -201,3 +201,38 @@ async fn while_tokens_come_nothing_is_asked() {
     }
     assert_eq!(engine.asked.load(Ordering::Relaxed), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_has_lost_a_request_is_lost_itself_after_the_stall() {
+    // Its front sends comments, its slots are free, and somebody waits for an answer.
+    let engine = engine(true, IDLE);
+    let claim = Claim::new(&engine.usage);
+    let awaits = claim.awaits();
+    let lost = engine.lost().await.unwrap();
+    assert!(lost >= pulse().stall && lost <= pulse().stall + 2 * pulse().busy, "{lost:?}");
+    drop(awaits);
+    assert_eq!(engine.lost().await, None, "what came is still being read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn want_of_our_own_means_is_no_strike() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    const INNER: &str = "AUXOT_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(INNER).is_none() {
+        // In a process of its own, whose other tests need descriptors.
+        let name = "process::liveness::tests::want_of_our_own_means_is_no_strike";
+        let mut inner = std::process::Command::new(std::env::current_exe().unwrap());
+        let answer = inner.args(["--exact", name]).env(INNER, "1").output().unwrap();
+        let words = String::from_utf8_lossy(&answer.stdout);
+        assert!(answer.status.success() && words.contains("1 passed"), "{words}");
+        return;
+    }
+    let engine = engine(true, BUSY);
+    let _claim = Claim::new(&engine.usage);
+    // Nothing can be opened any more, and above all no socket to ask it.
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
+    let lost = engine.lost().await;
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    assert_eq!(lost, None);
+}

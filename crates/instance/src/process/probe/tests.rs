@@ -2,10 +2,8 @@
 
 use std::process::Command;
 
-use auxot_llama::Endpoint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
-use tokio::time::timeout;
 
 use super::*;
 use crate::lifecycle::RunId;
@@ -14,7 +12,7 @@ use crate::process::output::Output;
 const PROPS: &str = r#"{"default_generation_settings":{"n_ctx":512},"total_slots":2}"#;
 
 /// Answers one connection after the other as the script says; gives the paths that were asked.
-async fn engine(listener: UnixListener, script: &[(u16, &str)]) -> Vec<String> {
+async fn engine(listener: &UnixListener, script: &[(u16, &str)]) -> Vec<String> {
     let mut asked = vec![];
     for (status, body) in script {
         let (mut socket, _) = listener.accept().await.unwrap();
@@ -41,6 +39,24 @@ fn place() -> Place {
     Place { control: Control::new(&Endpoint::Unix(path.clone())).unwrap(), path, _dir: dir }
 }
 
+impl Place {
+    async fn until_ready(&self, told: watch::Receiver<Told>) -> Result<Proof, ExitClass> {
+        until_ready(self.control.clone(), Endpoint::Unix(self.path.clone()), told).await
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_wants_a_key_of_its_own_is_not_loading() {
+    for status in [401, 403] {
+        let place = place();
+        let listener = UnixListener::bind(&place.path).unwrap();
+        let told = watch::channel(Told { speaks: true, fraction: None, ready: true }).1;
+        let script = [(503, "{}"), (status, "{}"), (status, "{}"), (status, "{}")];
+        let (proof, _) = tokio::join!(place.until_ready(told), engine(&listener, &script));
+        assert_eq!(proof.unwrap_err(), ExitClass::KeyWanted);
+    }
+}
+
 #[tokio::test]
 async fn without_state_lines_health_is_asked_until_it_is_good_and_props_prove_it() {
     let place = place();
@@ -48,8 +64,9 @@ async fn without_state_lines_health_is_asked_until_it_is_good_and_props_prove_it
     // The pump has ended: no state line can come.
     let told = watch::channel(Told::default()).1;
     let script = [(503, "{}"), (503, "{}"), (200, "{}"), (503, "{}"), (200, "{}"), (200, PROPS)];
-    let (props, asked) = tokio::join!(until_ready(&place.control, told), engine(listener, &script));
-    assert_eq!(props.total_slots, 2);
+    let (proof, asked) = tokio::join!(place.until_ready(told), engine(&listener, &script));
+    let proof = proof.unwrap();
+    assert_eq!((proof.props.total_slots, proof.server), (2, Some(std::process::id())));
     assert_eq!(asked, ["/health", "/health", "/health", "/props", "/health", "/props"]);
 }
 
@@ -60,8 +77,8 @@ async fn the_childs_own_word_is_enough_and_nothing_else_is_asked() {
     let (tell, told) = watch::channel(Told { speaks: true, fraction: None, ready: false });
     let say = async { tell.send_modify(|told| told.ready = true) };
     let script = [(503, "{}"), (200, PROPS)];
-    let (props, asked, ()) = tokio::join!(until_ready(&place.control, told), engine(listener, &script), say);
-    assert_eq!((props.n_ctx, asked), (512, vec!["/props".to_owned(), "/props".to_owned()]));
+    let (proof, asked, ()) = tokio::join!(place.until_ready(told), engine(&listener, &script), say);
+    assert_eq!((proof.unwrap().props.n_ctx, asked), (512, vec!["/props".to_owned(), "/props".to_owned()]));
 }
 
 #[tokio::test]
@@ -75,7 +92,8 @@ async fn output_is_a_sign_of_work_and_its_absence_is_none() {
     ring.push(RunId(1), "kept only");
     assert!(timeout(Duration::from_millis(100), activity.sign()).await.is_err());
     ring.count(3);
-    assert_eq!(timeout(Duration::from_secs(10), activity.sign()).await.unwrap(), None);
+    let sign = timeout(Duration::from_secs(10), activity.sign()).await.unwrap();
+    assert_eq!(sign, Sign { fraction: None, output_only: true });
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -2,7 +2,8 @@
 
 use std::process::Stdio;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
@@ -30,7 +31,7 @@ async fn a_signal_reaches_the_grandchild_and_the_end_is_heard() {
     let mut lines = BufReader::new(stdout.unwrap()).lines();
     let grandchild: i32 = lines.next_line().await.unwrap().unwrap().parse().unwrap();
     assert!(alive(grandchild));
-    child.signal_group(Signal::SIGKILL).unwrap();
+    child.kill().unwrap();
     assert!(!child.wait().await.unwrap().success());
     // The pipe ends when its last holder does, which is the grandchild.
     assert_eq!(lines.next_line().await.unwrap(), None);
@@ -76,8 +77,36 @@ async fn a_child_inherits_no_core_no_blocked_signal_and_a_private_umask() {
     let mut text = String::new();
     stdout.unwrap().read_to_string(&mut text).await.unwrap();
     let words: Vec<&str> = text.split_whitespace().collect();
-    assert_eq!(&words[..5], ["1", "1", "0077", "SigBlk:", "0000000000000000"]);
+    assert!(["1", "0"].contains(&words[0]) && words[0] == words[1], "{words:?}");
+    assert_eq!(&words[2..5], ["0077", "SigBlk:", "0000000000000000"]);
     child.wait().await.unwrap();
+}
+
+/// Says to the test binary that it is the one with little rights.
+const INNER: &str = "AUXOT_TEST_WITHOUT_RIGHTS";
+
+/// Runs this very test again in a process of its own, because a lowered hard limit and another user are for good.
+#[tokio::test]
+async fn a_hard_core_limit_of_none_keeps_no_engine_from_starting() {
+    if std::env::var_os(INNER).is_some() {
+        setrlimit(Resource::RLIMIT_CORE, 0, 0).unwrap();
+        if nix::unistd::geteuid().is_root() {
+            nix::unistd::setgid(65534.into()).unwrap();
+            nix::unistd::setuid(65534.into()).unwrap();
+        }
+        let spawner = Spawner::start().unwrap();
+        let mut child = spawn(&spawner, shell("ulimit -Hc; exit 5")).await;
+        let (_stdin, stdout, _) = child.take_pipes();
+        let mut text = String::new();
+        stdout.unwrap().read_to_string(&mut text).await.unwrap();
+        assert_eq!((text.trim(), child.wait().await.unwrap().code()), ("0", Some(5)));
+        return;
+    }
+    let name = "process::spawner::tests::a_hard_core_limit_of_none_keeps_no_engine_from_starting";
+    let mut inner = std::process::Command::new(std::env::current_exe().unwrap());
+    let answer = inner.args(["--exact", name]).env(INNER, "1").output().unwrap();
+    let words = String::from_utf8_lossy(&answer.stdout);
+    assert!(answer.status.success() && words.contains("1 passed"), "{words}");
 }
 
 #[tokio::test]
@@ -102,7 +131,7 @@ async fn the_kernel_is_told_to_end_a_child_with_the_spawner() {
 #[tokio::test]
 async fn files_are_made_ready_before_and_removed_after() {
     let dir = tempfile::tempdir().unwrap();
-    let files = Files { socket: Some(dir.path().join("s.sock")), record: Some(dir.path().join("s.json")) };
+    let files = Files { socket: Some(dir.path().join("s.sock")), record: Some(dir.path().join("s.json")), mark: None };
     std::fs::write(files.socket.as_ref().unwrap(), "stale").unwrap();
     let spawner = Spawner::start().unwrap();
     let child = spawner.spawn(shell("sleep 600"), files.clone()).await.unwrap().unwrap();
@@ -113,6 +142,58 @@ async fn files_are_made_ready_before_and_removed_after() {
     // Orders are done in turn: after one more child, the removal is done.
     spawn(&spawner, shell("true")).await;
     assert!(!files.record.as_ref().unwrap().exists());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_child_works_in_an_empty_directory_that_is_made_again_when_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Arc::new(RuntimeDir::create(&dir.path().join("run"), "1").unwrap());
+    let spawner = Spawner::start().unwrap().within(&home);
+    for _ in 0..2 {
+        let mut child = spawn(&spawner, shell("pwd; ls -A")).await;
+        let (_stdin, stdout, _) = child.take_pipes();
+        let mut text = String::new();
+        stdout.unwrap().read_to_string(&mut text).await.unwrap();
+        assert_eq!(text.trim(), home.working_dir().to_str().unwrap());
+        child.wait().await.unwrap();
+        std::fs::remove_dir_all(dir.path().join("run")).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_left_the_group_is_ended_with_the_child_and_counted() {
+    let spawner = Spawner::start().unwrap();
+    let mark = format!("/nowhere/w-{}/1-1", std::process::id());
+    let files = Files { mark: Some(mark.clone()), ..Files::default() };
+    let mut child = spawner.spawn(shell("read line; exit 0"), files).await.unwrap().unwrap();
+    // In another group, as a daemon is; it is below this process, as it would be with the worker's adoption.
+    let mut daemon = std::process::Command::new("sleep").arg("600").env(descendants::MARK, &mark).spawn().unwrap();
+    while !descendants::carries(daemon.id(), |value| value == mark) {
+        // Its environment is there a moment after its program.
+        std::thread::yield_now();
+    }
+    assert!(child.served_by(daemon.id()), "the mark proves it");
+    assert!(!child.served_by(std::process::id()), "and its absence the other thing");
+    let (stdin, _, _) = child.take_pipes();
+    drop(stdin);
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    assert_eq!(child.left_behind(), 1);
+    assert!(!daemon.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_script_before_the_server_is_not_what_is_asked_to_end_first() {
+    let spawner = Spawner::start().unwrap();
+    let script = "/bin/sh -c 'trap \"exit 7\" TERM; echo $$; while :; do sleep 0.05; done'; exit $?";
+    let mut child = spawn(&spawner, shell(script)).await;
+    let (_stdin, stdout, _) = child.take_pipes();
+    let mut lines = BufReader::new(stdout.unwrap()).lines();
+    let server: u32 = lines.next_line().await.unwrap().unwrap().parse().unwrap();
+    assert!(child.served_by(server));
+    child.terminate().unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(7), "the server's own end, passed on by the script");
 }
 
 #[tokio::test]

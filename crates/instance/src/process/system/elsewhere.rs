@@ -47,4 +47,10 @@ impl Hold {
     pub(crate) fn kill(&self) {
         let _gone_meanwhile = kill(self.0, Signal::SIGKILL);
     }
+
+    /// Asks it to end.
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "tests try what is asked of it alone"))]
+    pub(crate) fn terminate(&self) {
+        let _gone_meanwhile = kill(self.0, Signal::SIGTERM);
+    }
 }

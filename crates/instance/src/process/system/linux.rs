@@ -4,7 +4,8 @@ use std::fs::{read_link, read_to_string};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process};
 
 use super::Birth;
 
@@ -34,16 +35,45 @@ pub(crate) fn bytes_read(pid: u32) -> Option<u64> {
 
 /// One process, and nobody who gets its number later.
 #[derive(Debug)]
-pub(crate) struct Hold(OwnedFd);
+pub(crate) enum Hold {
+    /// As the kernel holds it.
+    Process(OwnedFd),
+    /// By its number only, on kernels older than 5.3. Between a look at it and a signal lie microseconds, and numbers are
+    /// given out in turn.
+    Number(Pid),
+}
 
 impl Hold {
     pub(crate) fn of(pid: nix::unistd::Pid) -> Option<Hold> {
-        pidfd_open(Pid::from_raw(pid.as_raw())?, PidfdFlags::empty()).ok().map(Hold)
+        let pid = Pid::from_raw(pid.as_raw()).filter(|pid| pid.as_raw_nonzero().get() > 0)?;
+        Hold::opened(pid, pidfd_open(pid, PidfdFlags::empty()))
+    }
+
+    /// What came of the wish for it.
+    pub(super) fn opened(pid: Pid, wish: rustix::io::Result<OwnedFd>) -> Option<Hold> {
+        match wish {
+            Ok(process) => Some(Hold::Process(process)),
+            Err(Errno::SRCH | Errno::INVAL) => None,
+            // No such call, none to be had (a filter of calls), or no descriptor left: an orphan is not forgotten for that.
+            Err(_) => test_kill_process(pid).is_ok().then_some(Hold::Number(pid)),
+        }
     }
 
     /// Kills it, unless it has ended meanwhile.
     pub(crate) fn kill(&self) {
-        let _gone_meanwhile = pidfd_send_signal(&self.0, Signal::KILL);
+        self.signal(Signal::KILL);
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let _gone_meanwhile = match self {
+            Hold::Process(process) => pidfd_send_signal(process, signal),
+            Hold::Number(pid) => kill_process(*pid, signal),
+        };
     }
 }
 

@@ -75,6 +75,22 @@ fn who_is_held_is_who_is_killed() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_kernel_without_holds_forgets_no_orphan() {
+    use rustix::io::Errno;
+    use rustix::process::Pid;
+    let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+    assert!(linux::Hold::opened(pid, Err(Errno::SRCH)).is_none());
+    for fault in [Errno::NOSYS, Errno::PERM, Errno::MFILE] {
+        assert!(matches!(linux::Hold::opened(pid, Err(fault)), Some(linux::Hold::Number(_))));
+    }
+    linux::Hold::opened(pid, Err(Errno::NOSYS)).unwrap().kill();
+    assert!(!child.wait().unwrap().success());
+    assert!(linux::Hold::opened(pid, Err(Errno::NOSYS)).is_none(), "it is gone");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_name_with_brackets_does_not_shift_the_fields() {
     let stat = "7 (a) b (c)) S 1 7 7 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99 100";
     assert_eq!((linux::field(stat, 4), linux::field(stat, 22)), (Some(1), Some(4242)));
