@@ -27,9 +27,13 @@ async fn what_does_not_fit_comes_with_its_first_job() {
     for name in ["alpha", "beta", "gamma"] {
         host.model(name, 4500, "");
     }
-    let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha,beta,gamma")]).await;
-    host.ready("alpha").await;
-    host.ready("beta").await;
+    let (worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha,beta,gamma")]).await;
+    for name in ["alpha", "beta"] {
+        host.ready(name).await;
+        // The worker hears of it a moment after the engine has said so, and counts from then who was used last.
+        let label = format!("model=\"{name}-q4_0\"");
+        worker.metric_until("auxot_worker_model_loaded", &[&label], |loaded| loaded == 1.0).await;
+    }
     asks(&mut link, "alpha").await;
     assert_eq!(host.living().await, ["alpha", "beta"], "nobody goes for a model that no job asks for");
     asks(&mut link, "gamma").await;

@@ -1,6 +1,5 @@
 //! The real worker as a user starts it: its own folders, the fake engine, an address to connect to.
 
-
 use std::process::Command;
 
 use crate::{DEADLINE, Program, Scratch, binaries, http};
