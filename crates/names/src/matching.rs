@@ -68,6 +68,12 @@ impl Known {
         fits.min()
     }
 
+    /// Whether it is known which quantisation the model has, or that it has none.
+    #[must_use]
+    pub fn tells_quant(&self) -> bool {
+        self.quant != Tells::Nothing
+    }
+
     /// Whether the wish means this model by one of its names.
     #[must_use]
     pub fn fits(&self, wish: &Name) -> bool {

@@ -3,16 +3,30 @@
 //! Nothing here waits: a writer adds and wakes, a reader takes what is there. Both hold the lock for one
 //! copy of one piece of text.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use auxot_protocol::Complete;
 use bytes::Bytes;
+use tokio::time::Instant as Clock;
 
+use crate::budget::{Budget, Share};
 use crate::chunks::{Channel, Chunks};
 use crate::failure::Failure;
 use crate::transcript::{Changed, Transcript};
+
+/// While all clients together leave too much unread, one that leaves no more than this is not to blame.
+const FAIR_UNREAD: usize = 64 * 1024;
+
+/// How much text may wait for clients that do not read.
+#[derive(Debug, Clone)]
+pub(crate) struct Unread {
+    /// For one client.
+    pub(crate) each: usize,
+    /// For all of them.
+    pub(crate) all: Arc<Budget>,
+}
 
 /// The shared answer of one job.
 #[derive(Debug)]
@@ -32,7 +46,11 @@ struct State {
     /// Why it ended, where the client can still be told by a status.
     failure: Option<Failure>,
     first_text: Option<Instant>,
+    /// When its worker was last heard of.
+    heard: Clock,
     reader: Option<Waker>,
+    /// Of the bound over the unread text of all clients.
+    share: Share,
 }
 
 /// Where the text goes.
@@ -57,6 +75,8 @@ pub(crate) struct Whole {
     pub(crate) answer: String,
     pub(crate) reasoning: String,
     pub(crate) complete: Complete<'static>,
+    /// The model that answered, where its worker names it.
+    pub(crate) model: Option<String>,
 }
 
 /// What a streaming client gets next.
@@ -73,20 +93,29 @@ pub(crate) struct TooSlow;
 
 impl Answer {
     /// For a streaming client; `compares` guards against two texts in one answer.
-    pub(crate) fn stream(chunks: Chunks, compares: bool, max_unread: usize) -> Self {
+    pub(crate) fn stream(chunks: Chunks, compares: bool, unread: Unread) -> Self {
         let stream = Stream { chunks, answer: Transcript::default(), reasoning: Transcript::default(), compares };
-        Self::new(Sheet::Stream(Box::new(stream)), max_unread)
+        Self::new(Sheet::Stream(Box::new(stream)), unread)
     }
 
     /// For a client that waits for the end.
-    pub(crate) fn whole(max_unread: usize) -> Self {
-        Self::new(Sheet::Whole(Box::default()), max_unread)
+    pub(crate) fn whole(unread: Unread) -> Self {
+        Self::new(Sheet::Whole(Box::default()), unread)
     }
 
-    fn new(sheet: Sheet, max_unread: usize) -> Self {
-        let state =
-            State { sheet, given: false, opened: false, ended: false, failure: None, first_text: None, reader: None };
-        Self { state: Mutex::new(state), max_unread }
+    fn new(sheet: Sheet, unread: Unread) -> Self {
+        let state = State {
+            sheet,
+            given: false,
+            opened: false,
+            ended: false,
+            failure: None,
+            first_text: None,
+            heard: Clock::now(),
+            reader: None,
+            share: Share::of(unread.all),
+        };
+        Self { state: Mutex::new(state), max_unread: unread.each }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,18 +123,41 @@ impl Answer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker was given the job, for the `attempt`th time.
-    pub(crate) fn given(&self, attempt: u32) {
+    /// A worker was given the job, for the `attempt`th time; `called` is the model's name there.
+    pub(crate) fn given(&self, attempt: u32, called: Option<&str>) {
         let mut state = self.state();
         state.given = true;
+        state.heard = Clock::now();
         match &mut state.sheet {
-            Sheet::Stream(stream) if attempt > 1 && stream.compares => {
-                stream.answer.begin_again();
-                stream.reasoning.begin_again();
+            Sheet::Stream(stream) => {
+                if attempt > 1 && stream.compares {
+                    stream.answer.begin_again();
+                    stream.reasoning.begin_again();
+                }
+                if let Some(called) = called {
+                    stream.chunks.call(called);
+                }
             }
-            Sheet::Whole(whole) if attempt > 1 => **whole = Whole::default(),
-            Sheet::Stream(_) | Sheet::Whole(_) => {}
+            Sheet::Whole(whole) => {
+                if attempt > 1 {
+                    **whole = Whole::default();
+                    state.share.clear();
+                }
+                if let (Sheet::Whole(whole), Some(called)) = (&mut state.sheet, called) {
+                    whole.model = Some(called.to_owned());
+                }
+            }
         }
+    }
+
+    /// Its worker goes on with it.
+    pub(crate) fn lives(&self) {
+        self.state().heard = Clock::now();
+    }
+
+    /// When its worker was last heard of; before it was given to one, when it came.
+    pub(crate) fn heard(&self) -> Clock {
+        self.state().heard
     }
 
     /// Adds text.
@@ -114,13 +166,15 @@ impl Answer {
         if state.ended || text.is_empty() {
             return Ok(());
         }
+        state.heard = Clock::now();
         if state.first_text.is_none() {
-            state.first_text = Some(Instant::now());
+            state.first_text = Some(state.heard.into_std());
         }
-        let unread = match &mut state.sheet {
+        let crowded = !state.share.grow(text.len());
+        let (unread, reader) = match &mut state.sheet {
             Sheet::Stream(stream) => {
                 stream.push(channel, text);
-                stream.chunks.unread()
+                (stream.chunks.unread(), state.reader.take())
             }
             Sheet::Whole(whole) => {
                 match channel {
@@ -128,19 +182,14 @@ impl Answer {
                     Channel::Reasoning => whole.reasoning.push_str(text),
                 }
                 // Nobody is woken: this reader waits for the end.
-                return if whole.answer.len() + whole.reasoning.len() > self.max_unread {
-                    Err(TooSlow)
-                } else {
-                    Ok(())
-                };
+                (whole.answer.len() + whole.reasoning.len(), None)
             }
         };
-        let reader = state.reader.take();
         drop(state);
         if let Some(reader) = reader {
             reader.wake();
         }
-        if unread > self.max_unread { Err(TooSlow) } else { Ok(()) }
+        if unread > self.max_unread || (crowded && unread > FAIR_UNREAD) { Err(TooSlow) } else { Ok(()) }
     }
 
     /// The good end, unless text of another answer was sent already.
@@ -199,6 +248,7 @@ impl Answer {
             && stream.chunks.unread() > 0
         {
             let bytes = stream.chunks.take();
+            state.share.clear();
             state.opened = true;
             return Poll::Ready(Step::Bytes(bytes));
         }

@@ -20,9 +20,14 @@ pub(crate) enum Door {
     Client,
 }
 
-/// So many checks wait already that this one is not made.
+/// Why a key is not checked now; it says nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Busy(pub(crate) usize);
+pub(crate) enum NotNow {
+    /// So many checks wait already.
+    Busy(usize),
+    /// The key file cannot be read.
+    Unreadable,
+}
 
 /// Checks at once.
 const AT_ONCE: usize = 2;
@@ -56,7 +61,7 @@ impl Verifier {
     }
 
     /// Whether `key` opens `door`.
-    pub(crate) async fn check(&self, door: Door, key: &str) -> Result<bool, Busy> {
+    pub(crate) async fn check(&self, door: Door, key: &str) -> Result<bool, NotNow> {
         if key.is_empty() || key.len() > LONGEST {
             return Ok(false);
         }
@@ -64,7 +69,7 @@ impl Verifier {
         if let Some(verdict) = self.remembered(&fingerprint) {
             return Ok(verdict);
         }
-        let Ok(_place) = self.queue.try_acquire() else { return Err(Busy(AT_MOST)) };
+        let Ok(_place) = self.queue.try_acquire() else { return Err(NotNow::Busy(AT_MOST)) };
         // The semaphore is never closed; were it, refusing is the safe answer.
         let Ok(_turn) = self.hashing.acquire().await else { return Ok(false) };
         // Whoever held the turn before may have asked about the same key.
@@ -72,7 +77,9 @@ impl Verifier {
             return Ok(verdict);
         }
         let (keys, key) = (self.keys.clone(), key.to_owned());
-        let verdict = tokio::task::spawn_blocking(move || opens(&keys, door, &key)).await.unwrap_or(false);
+        // A check that could not be made is no verdict.
+        let verdict = tokio::task::spawn_blocking(move || opens(&keys, door, &key)).await;
+        let Ok(Some(verdict)) = verdict else { return Err(NotNow::Unreadable) };
         self.remember(fingerprint, verdict);
         Ok(verdict)
     }
@@ -103,15 +110,15 @@ fn fingerprint(door: Door, key: &str) -> Fingerprint {
     hash.finalize().into()
 }
 
-fn opens(keys: &Keys, door: Door, key: &str) -> bool {
+fn opens(keys: &Keys, door: Door, key: &str) -> Option<bool> {
     match keys.hashes() {
         Ok((worker, api)) => {
             let hashes = if door == Door::Worker { worker } else { api };
-            hashes.iter().any(|hash| keys::verify(key, hash))
+            Some(hashes.iter().any(|hash| keys::verify(key, hash)))
         }
         Err(error) => {
-            tracing::error!(%error, "no key is good while the key file cannot be read");
-            false
+            tracing::error!(%error, "no new key is checked while the key file cannot be read");
+            None
         }
     }
 }

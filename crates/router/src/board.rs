@@ -19,6 +19,7 @@ use std::sync::Arc;
 use auxot_protocol::{Capabilities, Heartbeat};
 
 use crate::pick::{Pick, pick};
+use crate::resolver::{Meaning, Resolver};
 use crate::summary::Summary;
 pub(crate) use worker::Worker;
 
@@ -39,9 +40,22 @@ pub(crate) struct Rules {
 /// What the world must hear about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
-    Dispatch { worker: WorkerId, job: JobId, model: Option<String>, attempt: u32 },
-    Cancel { worker: WorkerId, job: JobId },
-    GiveUp { job: JobId, attempts: u32 },
+    /// `called` is the model's name for the client; `model` is for the worker, where it lists any.
+    Dispatch {
+        worker: WorkerId,
+        job: JobId,
+        model: Option<String>,
+        called: String,
+        attempt: u32,
+    },
+    Cancel {
+        worker: WorkerId,
+        job: JobId,
+    },
+    GiveUp {
+        job: JobId,
+        attempts: u32,
+    },
 }
 
 /// Where a job is.
@@ -53,9 +67,29 @@ pub(crate) enum Place {
     Held,
 }
 
+/// What a job needs of a worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// Canonical name of the model; `None` where any will do.
+    pub(crate) model: Option<&'a str>,
+    /// Parameters that only the extension carries.
+    pub(crate) parameters: bool,
+}
+
+/// What a job asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The model as the client named it; `None` where any will do.
+    pub(crate) model: Option<String>,
+    /// See [`Target::parameters`].
+    pub(crate) parameters: bool,
+}
+
 #[derive(Debug)]
 struct Entry {
-    wanted: Option<String>,
+    wanted: Wanted,
+    /// Grows with each job; the waiting ones are in its order.
+    number: u64,
     place: Place,
     attempts: u32,
     /// The worker that lost the job, which may still be computing.
@@ -69,7 +103,9 @@ pub(crate) struct Board {
     workers: HashMap<WorkerId, Worker>,
     jobs: HashMap<JobId, Entry>,
     waiting: VecDeque<JobId>,
+    resolver: Resolver,
     given: u64,
+    taken: u64,
     effects: Vec<Effect>,
 }
 
@@ -80,7 +116,9 @@ impl Board {
             workers: HashMap::new(),
             jobs: HashMap::new(),
             waiting: VecDeque::new(),
+            resolver: Resolver::default(),
             given: 0,
+            taken: 0,
             effects: Vec::new(),
         }
     }
@@ -92,13 +130,16 @@ impl Board {
 
     pub(crate) fn join(&mut self, worker: WorkerId, capabilities: &Capabilities) {
         self.workers.insert(worker, Worker::new(capabilities, &self.rules));
+        self.resolve_anew();
         self.dispatch();
     }
 
     /// A worker says anew what it can do.
     pub(crate) fn told(&mut self, worker: WorkerId, capabilities: &Capabilities) {
         if let Some(entry) = self.workers.get_mut(&worker) {
-            entry.told(capabilities);
+            if entry.told(capabilities) {
+                self.resolve_anew();
+            }
             self.dispatch();
         }
     }
@@ -107,8 +148,8 @@ impl Board {
     pub(crate) fn beat(&mut self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
         let Some(entry) = self.workers.get_mut(&worker) else { return false };
         let revived = !std::mem::replace(&mut entry.alive, true);
-        if !self.rules.upstream {
-            entry.beat(heartbeat);
+        if !self.rules.upstream && entry.beat(&heartbeat) {
+            self.resolve_anew();
         }
         self.dispatch();
         revived
@@ -126,6 +167,7 @@ impl Board {
     /// The connection is gone. Returns the jobs that only [`Board::release`] makes available again.
     pub(crate) fn leave(&mut self, worker: WorkerId) -> Vec<JobId> {
         let Some(gone) = self.workers.remove(&worker) else { return Vec::new() };
+        self.resolve_anew();
         let lost: Vec<JobId> = gone.jobs.into_keys().collect();
         let mut held = Vec::new();
         if self.rules.upstream {
@@ -147,10 +189,31 @@ impl Board {
         for job in jobs {
             if let Some(entry) = self.jobs.get_mut(job).filter(|entry| entry.place == Place::Held) {
                 entry.place = Place::Waiting;
-                self.waiting.push_front(job.clone());
+                self.put_back(job.clone());
             }
         }
         self.dispatch();
+    }
+
+    /// A worker gives a job back that it has not begun, and gets no other until it says that it wants some. Returns
+    /// whether the job was its own.
+    pub(crate) fn hand_back(&mut self, worker: WorkerId, job: &str) -> bool {
+        let Some((id, entry)) = self.jobs.get_key_value(job) else { return false };
+        let (Place::Running(holder), id) = (entry.place, id.clone()) else { return false };
+        if holder != worker || self.rules.upstream {
+            return false;
+        }
+        if let Some(entry) = self.jobs.get_mut(job) {
+            entry.place = Place::Waiting;
+            entry.attempts = entry.attempts.saturating_sub(1);
+        }
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.draining = true;
+            worker.jobs.remove(job);
+        }
+        self.put_back(id);
+        self.dispatch();
+        true
     }
 
     /// Whether one more job may wait; how many do, if not.
@@ -159,8 +222,10 @@ impl Board {
         if waiting < self.rules.max_waiting { Ok(()) } else { Err(waiting) }
     }
 
-    pub(crate) fn submit(&mut self, job: JobId, wanted: Option<String>) {
-        self.jobs.insert(job.clone(), Entry { wanted, place: Place::Waiting, attempts: 0, former: None });
+    pub(crate) fn submit(&mut self, job: JobId, wanted: Wanted) {
+        self.taken += 1;
+        let number = self.taken;
+        self.jobs.insert(job.clone(), Entry { wanted, number, place: Place::Waiting, attempts: 0, former: None });
         self.waiting.push_back(job);
         self.dispatch();
     }
@@ -203,7 +268,7 @@ impl Board {
         self.dispatch();
     }
 
-    /// Every model that an asked worker has, once each, in order.
+    /// Every model that can answer a chat at a worker that is asked, once each, in order.
     pub(crate) fn models(&self) -> Vec<String> {
         let mut names: Vec<String> = self.alive().flat_map(|(_, worker)| worker.names().map(str::to_owned)).collect();
         names.sort_unstable();
@@ -211,15 +276,41 @@ impl Board {
         names
     }
 
-    /// Whether any worker, silent ones too, has the model.
-    pub(crate) fn knows(&self, wanted: &str) -> bool {
-        self.rules.upstream || self.workers.values().any(|worker| worker.has(wanted))
+    /// Whether no worker has any model.
+    pub(crate) fn has_none(&self) -> bool {
+        self.workers.values().all(|worker| worker.named().names().next().is_none())
+    }
+
+    /// What a client's name for a model means among the models of all workers, silent ones too.
+    pub(crate) fn meaning(&self, asked: &str) -> Meaning {
+        self.resolver.meaning(asked)
+    }
+
+    /// What the model is for, where no worker can answer a chat with it.
+    pub(crate) fn other_task(&self, model: &str) -> Option<Vec<String>> {
+        let mut tasks = self.having(model).map(|worker| worker.other_task(model));
+        let first = tasks.next()??.to_vec();
+        tasks.all(|task| task.is_some()).then_some(first)
     }
 
     /// Whether every worker that has the model gave up on it.
-    pub(crate) fn is_hopeless(&self, wanted: &str) -> bool {
-        let mut having = self.workers.values().filter(|worker| worker.has(wanted)).peekable();
-        !self.rules.upstream && having.peek().is_some() && !having.any(|worker| worker.has_hope(wanted))
+    pub(crate) fn is_hopeless(&self, model: &str) -> bool {
+        let mut having = self.having(model).peekable();
+        !self.rules.upstream && having.peek().is_some() && !having.any(|worker| worker.has_hope(model))
+    }
+
+    /// Whether workers have the model (`None`: any), and none of them takes the parameters of a caller's request.
+    pub(crate) fn lacks_parameters(&self, model: Option<&str>) -> bool {
+        let mut having = self.workers.values().filter(|worker| model.is_none_or(|model| worker.has(model))).peekable();
+        !self.rules.upstream && having.peek().is_some() && !having.any(Worker::has_parameters)
+    }
+
+    fn having(&self, model: &str) -> impl Iterator<Item = &Worker> {
+        self.workers.values().filter(move |worker| worker.has(model))
+    }
+
+    fn resolve_anew(&mut self) {
+        self.resolver = Resolver::of(self.workers.values().map(Worker::named));
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -266,13 +357,21 @@ impl Board {
             }
             entry.place = Place::Waiting;
             entry.former = Some(former);
-            self.waiting.push_front(job);
+            self.put_back(job);
         }
+    }
+
+    /// Among those that wait, in the order in which they came.
+    fn put_back(&mut self, job: JobId) {
+        let number = |job: &JobId| self.jobs.get(job).map_or(0, |entry| entry.number);
+        let mine = number(&job);
+        let at = self.waiting.iter().position(|other| number(other) > mine).unwrap_or(self.waiting.len());
+        self.waiting.insert(at, job);
     }
 
     /// Gives out what can be given out, oldest first; a job that must wait does not hold up others.
     fn dispatch(&mut self) {
-        let mut stuck: Vec<Option<String>> = Vec::new();
+        let mut stuck: Vec<Wanted> = Vec::new();
         let mut index = 0;
         while let Some(job) = self.waiting.get(index) {
             let Some(entry) = self.jobs.get_mut(job) else {
@@ -284,7 +383,8 @@ impl Board {
                 continue;
             }
             let workers = self.workers.iter().map(|(&id, worker)| (id, worker));
-            let Some(Pick { worker, model }) = pick(workers, entry.wanted.as_deref(), &self.rules) else {
+            let picked = chosen(&entry.wanted, &self.resolver, workers, &self.rules);
+            let Some(Pick { worker, model, called }) = picked else {
                 stuck.push(entry.wanted.clone());
                 index += 1;
                 continue;
@@ -296,7 +396,7 @@ impl Board {
                 self.effects.push(Effect::Cancel { worker: former, job: job.clone() });
             }
             let attempt = entry.attempts;
-            self.effects.push(Effect::Dispatch { worker, job: job.clone(), model: model.clone(), attempt });
+            self.effects.push(Effect::Dispatch { worker, job: job.clone(), model: model.clone(), called, attempt });
             if let Some(chosen) = self.workers.get_mut(&worker) {
                 self.given += 1;
                 chosen.last_given = self.given;
@@ -305,6 +405,23 @@ impl Board {
             self.waiting.remove(index);
         }
     }
+}
+
+/// Who gets a job that asks for this, if anybody can take it now.
+fn chosen<'a>(
+    wanted: &Wanted,
+    resolver: &Resolver,
+    workers: impl Iterator<Item = (WorkerId, &'a Worker)>,
+    rules: &Rules,
+) -> Option<Pick> {
+    let named = match &wanted.model {
+        Some(asked) if !rules.upstream => match resolver.meaning(asked) {
+            Meaning::Model(model) => Some(model),
+            Meaning::Several(_) | Meaning::Nothing => return None,
+        },
+        _ => None,
+    };
+    pick(workers, Target { model: named.as_deref(), parameters: wanted.parameters }, rules)
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(crate) enum Channel {
 #[derive(Debug)]
 pub(crate) struct Chunks {
     bytes: Vec<u8>,
+    /// `data: {"id":…,"model":`.
+    before_model: Box<[u8]>,
     /// `data: {"id":…,"choices":[` without the choice.
     head: Box<[u8]>,
     open: Option<Channel>,
@@ -35,14 +37,32 @@ pub(crate) struct Chunks {
 impl Chunks {
     /// For the answer `id` of `model`; `usage` asks for a last chunk with the counts.
     pub(crate) fn new(id: &str, created: u64, model: &str, usage: bool) -> Self {
-        let mut head = b"data: {\"id\":".to_vec();
-        quote(&mut head, id);
-        head.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
-        head.extend_from_slice(created.to_string().as_bytes());
-        head.extend_from_slice(b",\"model\":");
+        let mut before_model = b"data: {\"id\":".to_vec();
+        quote(&mut before_model, id);
+        before_model.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        before_model.extend_from_slice(created.to_string().as_bytes());
+        before_model.extend_from_slice(b",\"model\":");
+        let mut chunks = Self {
+            bytes: Vec::new(),
+            before_model: before_model.into(),
+            head: Box::default(),
+            open: None,
+            greeted: false,
+            usage,
+        };
+        chunks.call(model);
+        chunks
+    }
+
+    /// From now on the model is called so, if nothing was written yet: one answer has one name.
+    pub(crate) fn call(&mut self, model: &str) {
+        if self.greeted {
+            return;
+        }
+        let mut head = self.before_model.to_vec();
         quote(&mut head, model);
         head.extend_from_slice(b",\"choices\":[");
-        Self { bytes: Vec::new(), head: head.into(), open: None, greeted: false, usage }
+        self.head = head.into();
     }
 
     /// Bytes that nobody took yet.

@@ -19,7 +19,7 @@ pub struct Config {
     pub wish: Wish,
     /// How long a worker may go without a heartbeat before its jobs go to others.
     pub dead_threshold: Duration,
-    /// From a job's acceptance to its end, waiting included.
+    /// How long a job may wait for a worker, and its worker be silent; an answer that flows may take longer.
     pub job_timeout: Duration,
     /// From a worker's connection to its `hello`.
     pub hello_timeout: Duration,
@@ -35,8 +35,12 @@ pub struct Config {
     pub max_attempts: u32,
     /// Bytes of one message of a worker, and of one request of a client.
     pub max_message: usize,
+    /// Bytes of the bodies of all requests that wait or run.
+    pub max_bodies: usize,
     /// Bytes that may wait for a client that does not read.
     pub max_unread: usize,
+    /// And for all such clients together.
+    pub max_unread_total: usize,
     /// Ours, or as poor as the measured upstream router.
     pub behaviour: Behaviour,
 }
@@ -80,7 +84,9 @@ impl Default for Config {
             max_waiting: 1024,
             max_attempts: 5,
             max_message: 64 << 20,
+            max_bodies: 256 << 20,
             max_unread: 64 << 20,
+            max_unread_total: 256 << 20,
             behaviour: Behaviour::Own,
         }
     }

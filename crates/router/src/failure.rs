@@ -1,24 +1,99 @@
 //! Why a client gets no answer, and how that is said over HTTP.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use std::borrow::Cow;
+
+use auxot_names::list;
+use auxot_protocol::JobError;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+
+/// Official clients look here first whether to send a request again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// A worker's word for the client is cut beyond this.
+const LONGEST_MESSAGE: usize = 8192;
+const LONGEST_WORD: usize = 128;
+/// A worker that asks for a longer pause than a day is not believed.
+const LONGEST_PAUSE: u32 = 24 * 3600;
+
+/// A fault of the caller's own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct BadRequest {
+    message: String,
+    param: Option<String>,
+    code: Option<&'static str>,
+}
+
+impl BadRequest {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), param: None, code: None }
+    }
+
+    /// The field that is at fault.
+    pub(crate) fn of(self, param: &str) -> Self {
+        Self { param: Some(param.to_owned()), ..self }
+    }
+
+    pub(crate) fn code(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
+    }
+}
+
+/// What a worker says of a job that it ends badly.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct WorkerFault {
+    message: String,
+    status: Option<u16>,
+    code: Option<String>,
+    param: Option<String>,
+    retry_after: Option<u32>,
+}
+
+impl WorkerFault {
+    pub(crate) fn of(error: &JobError<'_>) -> Self {
+        let cut = |text: &str, longest: usize| text.chars().take(longest).collect::<String>();
+        let word = |text: &Option<Cow<'_, str>>| {
+            text.as_deref().filter(|text| !text.is_empty()).map(|text| cut(text, LONGEST_WORD))
+        };
+        Self {
+            message: cut(&error.error, LONGEST_MESSAGE),
+            status: error.status.filter(|status| (400..600).contains(status)),
+            code: word(&error.code),
+            param: word(&error.param),
+            retry_after: error.retry_after.map(|seconds| seconds.min(LONGEST_PAUSE)),
+        }
+    }
+}
 
 /// One reason for one job or request to end badly.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("{0}")]
-    BadRequest(String),
+    #[error(transparent)]
+    BadRequest(#[from] BadRequest),
     #[error("cannot read the request: it is longer than {0} bytes")]
     TooLarge(usize),
+    #[error("cannot read the request: its body did not come within {0} s")]
+    SlowBody(u64),
+    #[error("cannot take the request: the requests under way hold {0} bytes already")]
+    BodiesFull(usize),
     #[error("missing Bearer token")]
     NoKey,
     #[error("invalid API key")]
     BadKey,
     #[error("cannot check the key now: {0} other checks are under way")]
     TooManyChecks(usize),
-    #[error("cannot find model `{asked}`; there is: {}", known.join(", "))]
+    #[error("cannot check the key now: the router cannot read its key file")]
+    KeysUnreadable,
+    #[error("cannot find model `{asked}`; {}", there_is(known))]
     UnknownModel { asked: String, known: Vec<String> },
+    #[error("cannot choose a model for `{asked}`: it may be {}", list(candidates))]
+    Ambiguous { asked: String, candidates: Vec<String> },
+    #[error("cannot chat with model `{model}`: it is for {}", list(tasks))]
+    OtherTask { model: String, tasks: Vec<String> },
+    #[error("cannot pass on `{0}`: no worker that has the model understands it")]
+    Unsupported(String),
     #[error("cannot serve model `{0}`: it failed to load on every worker that has it")]
     ModelFailed(String),
     #[error("cannot queue the job: {0} are waiting already")]
@@ -27,10 +102,10 @@ pub(crate) enum Failure {
     NoWorker(u64),
     #[error("every worker is busy; waited {0} s")]
     Busy(u64),
-    #[error("job timed out after {0} s")]
+    #[error("job timed out after {0} s without a word of its worker")]
     TimedOut(u64),
-    #[error("{0}")]
-    Worker(String),
+    #[error(transparent)]
+    Worker(WorkerFault),
     #[error("the worker was lost {0} times while it ran this job")]
     Lost(u32),
     #[error("the worker was lost and the answer of another run differs from what was sent already")]
@@ -45,26 +120,64 @@ pub(crate) enum Failure {
     NoRandomness,
 }
 
+/// How a failure is said.
+struct Shape<'a> {
+    status: StatusCode,
+    kind: &'static str,
+    code: Option<&'a str>,
+    param: Option<&'a str>,
+    /// Seconds to wait before another try.
+    retry_after: Option<u32>,
+    /// What clients that would send it again are told.
+    should_retry: Option<bool>,
+}
+
 impl Failure {
-    /// HTTP status, OpenAI error type, code, seconds to wait before another try.
-    fn shape(&self) -> (StatusCode, &'static str, Option<&'static str>, Option<u32>) {
+    fn shape(&self) -> Shape<'_> {
+        let caller = |status, code, param| Shape {
+            status,
+            kind: "invalid_request_error",
+            code,
+            param,
+            retry_after: None,
+            should_retry: Some(false),
+        };
+        let server = |status, code, retry_after| Shape {
+            status,
+            kind: "server_error",
+            code,
+            param: None,
+            retry_after,
+            should_retry: None,
+        };
+        let later = |code, seconds| server(StatusCode::SERVICE_UNAVAILABLE, Some(code), Some(seconds));
         match self {
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request_error", None, None),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", None, None),
-            Self::NoKey => (StatusCode::UNAUTHORIZED, "authentication_error", None, None),
-            Self::BadKey => (StatusCode::UNAUTHORIZED, "authentication_error", Some("invalid_api_key"), None),
-            Self::UnknownModel { .. } => (StatusCode::NOT_FOUND, "not_found_error", Some("model_not_found"), None),
-            Self::TooManyChecks(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("overloaded"), Some(1)),
-            Self::ModelFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("model_failed"), Some(30)),
-            Self::QueueFull(_) | Self::Busy(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("overloaded"), Some(5))
-            }
-            Self::NoWorker(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("no_worker"), Some(5)),
-            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("stopping"), Some(10)),
-            Self::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "server_error", Some("timeout"), Some(5)),
-            Self::Lost(_) | Self::Changed => (StatusCode::BAD_GATEWAY, "server_error", Some("worker_lost"), Some(1)),
-            Self::Worker(_) | Self::TooSlow | Self::ClientLeft | Self::NoRandomness => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None, None)
+            Self::BadRequest(fault) => caller(StatusCode::BAD_REQUEST, fault.code, fault.param.as_deref()),
+            Self::TooLarge(_) => caller(StatusCode::PAYLOAD_TOO_LARGE, Some("request_too_large"), None),
+            Self::SlowBody(_) => caller(StatusCode::REQUEST_TIMEOUT, Some("timeout"), None),
+            Self::NoKey => Shape { kind: "authentication_error", ..caller(StatusCode::UNAUTHORIZED, None, None) },
+            Self::BadKey => Shape {
+                kind: "authentication_error",
+                ..caller(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), None)
+            },
+            Self::UnknownModel { .. } => Shape {
+                kind: "not_found_error",
+                ..caller(StatusCode::NOT_FOUND, Some("model_not_found"), Some("model"))
+            },
+            Self::Ambiguous { .. } => caller(StatusCode::BAD_REQUEST, Some("ambiguous_model"), Some("model")),
+            Self::OtherTask { .. } => caller(StatusCode::BAD_REQUEST, Some("unsupported_model"), Some("model")),
+            Self::Unsupported(name) => caller(StatusCode::BAD_REQUEST, Some("unsupported_parameter"), Some(name)),
+            Self::TooManyChecks(_) | Self::BodiesFull(_) => later("overloaded", 1),
+            Self::KeysUnreadable => later("keys_unreadable", 5),
+            Self::ModelFailed(_) => later("model_failed", 30),
+            Self::QueueFull(_) | Self::Busy(_) => later("overloaded", 5),
+            Self::NoWorker(_) => later("no_worker", 5),
+            Self::Stopping => later("stopping", 10),
+            Self::TimedOut(_) => server(StatusCode::GATEWAY_TIMEOUT, Some("timeout"), Some(5)),
+            Self::Lost(_) | Self::Changed => server(StatusCode::BAD_GATEWAY, Some("worker_lost"), Some(1)),
+            Self::Worker(fault) => worker_shape(fault),
+            Self::TooSlow | Self::ClientLeft | Self::NoRandomness => {
+                server(StatusCode::INTERNAL_SERVER_ERROR, None, None)
             }
         }
     }
@@ -72,9 +185,10 @@ impl Failure {
     /// One word for the access log.
     pub(crate) fn word(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) | Self::TooLarge(_) => "bad_request",
-            Self::NoKey | Self::BadKey | Self::TooManyChecks(_) => "refused_key",
-            Self::UnknownModel { .. } => "unknown_model",
+            Self::BadRequest(_) | Self::TooLarge(_) | Self::SlowBody(_) | Self::Unsupported(_) => "bad_request",
+            Self::BodiesFull(_) => "bodies_full",
+            Self::NoKey | Self::BadKey | Self::TooManyChecks(_) | Self::KeysUnreadable => "refused_key",
+            Self::UnknownModel { .. } | Self::Ambiguous { .. } | Self::OtherTask { .. } => "unknown_model",
             Self::ModelFailed(_) => "model_failed",
             Self::QueueFull(_) => "queue_full",
             Self::NoWorker(_) => "no_worker",
@@ -91,44 +205,104 @@ impl Failure {
     }
 
     /// The error object of the OpenAI API.
-    pub(crate) fn body(&self) -> ErrorBody {
-        let (_, kind, code, _) = self.shape();
-        ErrorBody { error: ErrorText { message: self.to_string(), kind, code } }
+    pub(crate) fn body(&self) -> ErrorBody<'_> {
+        let Shape { kind, code, param, .. } = self.shape();
+        ErrorBody { error: ErrorText { message: self.to_string(), kind, param, code } }
     }
+}
+
+/// A worker's fault: whose it is and whether another try helps is the worker's to say.
+fn worker_shape(fault: &WorkerFault) -> Shape<'_> {
+    let told = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = told.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let passing = fault.retry_after.is_some() || matches!(status.as_u16(), 408 | 409 | 429);
+    Shape {
+        status,
+        kind: if status.is_client_error() { "invalid_request_error" } else { "server_error" },
+        code: fault.code.as_deref(),
+        param: fault.param.as_deref(),
+        retry_after: fault.retry_after,
+        // A worker that names the status knows what it says; one that names none may mean anything.
+        should_retry: (told.is_some() && !passing).then_some(false),
+    }
+}
+
+fn there_is(known: &[String]) -> String {
+    if known.is_empty() { "there is none that can serve".to_owned() } else { format!("there is: {}", list(known)) }
 }
 
 /// `{"error":{…}}`.
 #[derive(Debug, Serialize)]
-pub(crate) struct ErrorBody {
-    error: ErrorText,
+pub(crate) struct ErrorBody<'a> {
+    error: ErrorText<'a>,
 }
 
 #[derive(Debug, Serialize)]
-struct ErrorText {
+struct ErrorText<'a> {
     message: String,
     #[serde(rename = "type")]
     kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
 }
 
-impl ErrorBody {
+impl ErrorBody<'static> {
     /// For what is no [`Failure`] of a job: an address that does not exist.
-    pub(crate) fn plain(message: &str, kind: &'static str) -> Self {
-        Self { error: ErrorText { message: message.to_owned(), kind, code: None } }
+    pub(crate) fn plain(message: impl Into<String>, kind: &'static str) -> Self {
+        Self { error: ErrorText { message: message.into(), kind, param: None, code: None } }
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let (status, _, _, retry_after) = self.shape();
+        let Shape { status, retry_after, should_retry, .. } = self.shape();
         let mut response = (status, axum::Json(self.body())).into_response();
+        let headers = response.headers_mut();
         if let Some(seconds) = retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(should) = should_retry {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static(if should { "true" } else { "false" }));
         }
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_says_whose_fault_it_is_and_nothing_it_says_is_without_bound() {
+        let error = JobError {
+            error: "x".repeat(100_000).into(),
+            code: Some("context_length_exceeded".into()),
+            param: Some("messages".into()),
+            status: Some(400),
+            ..JobError::default()
+        };
+        let failure = Failure::Worker(WorkerFault::of(&error));
+        let said = serde_json::to_value(failure.body()).unwrap();
+        assert_eq!(said["error"]["code"], "context_length_exceeded");
+        assert_eq!(said["error"]["message"].as_str().map(str::len), Some(LONGEST_MESSAGE));
+        let response = failure.into_response();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-should-retry"]),
+            (400, &"false".parse().unwrap())
+        );
+
+        let passing = JobError { status: Some(503), retry_after: Some(u32::MAX), ..JobError::default() };
+        let response = Failure::Worker(WorkerFault::of(&passing)).into_response();
+        assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"86400".parse().unwrap()));
+        assert!(!response.headers().contains_key("x-should-retry"));
+
+        for status in [None, Some(200), Some(999)] {
+            let odd = Failure::Worker(WorkerFault::of(&JobError { status, ..JobError::default() })).into_response();
+            assert_eq!(odd.status(), 500, "{status:?}");
+            assert!(!odd.headers().contains_key("x-should-retry"), "nothing is known of it");
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! The client's door: which address is answered by what.
 
+mod body;
 pub(crate) mod chat;
 mod gate;
 mod models;
+mod request;
 pub(crate) mod shapes;
 
 use axum::extract::{DefaultBodyLimit, State};

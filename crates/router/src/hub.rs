@@ -9,14 +9,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use auxot_protocol::{Cancel, Capabilities, Complete, Heartbeat, JobError, Policy, ToWorker, Token};
+use auxot_protocol::{Cancel, Capabilities, Complete, Heartbeat, JobError, NOT_STARTED, Policy, ToWorker, Token};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Answer, TooSlow};
-use crate::board::{Board, Effect, JobId, Place, Rules, WorkerId};
+use crate::board::{Board, Effect, JobId, Place, Rules, Wanted, WorkerId};
 use crate::chunks::Channel;
-use crate::failure::Failure;
+use crate::failure::{Failure, WorkerFault};
+use crate::resolver::{Meaning, may_mean};
 use crate::summary::Summary;
 use crate::wish::Wish;
 use entry::Line;
@@ -30,6 +31,7 @@ pub(crate) enum Outgoing {
         id: JobId,
         request: Arc<Request>,
         model: Option<String>,
+        parameters: bool,
     },
     Say(ToWorker),
     Close {
@@ -42,6 +44,8 @@ pub(crate) enum Outgoing {
 #[derive(Debug)]
 pub(crate) struct LinkEnd {
     pub(crate) gpu_id: Arc<str>,
+    /// Both sides have the extension that carries a request's parameters.
+    pub(crate) parameters: bool,
     pub(crate) queue: mpsc::Sender<Outgoing>,
     /// Ends the link without ceremony.
     pub(crate) cut: CancellationToken,
@@ -77,6 +81,8 @@ struct Inner {
     policy: Option<Policy>,
     last_worker: WorkerId,
     stopping: bool,
+    /// The answer names the model that made it; upstream it echoes what was asked for.
+    tells_model: bool,
     lines: Vec<Line>,
 }
 
@@ -91,6 +97,7 @@ impl Hub {
             policy: None,
             last_worker: 0,
             stopping: false,
+            tells_model: !rules.upstream,
             lines: Vec::new(),
         };
         Self { inner: Mutex::new(inner), summary: watch::Sender::new(Summary::default()), rules, memory }
@@ -178,6 +185,16 @@ impl Hub {
         }
     }
 
+    /// A worker goes on with a job without a word of it.
+    pub(crate) fn lives(&self, worker: WorkerId, job: &str) {
+        let inner = self.lock();
+        if inner.board.may_speak(worker, job)
+            && let Some(entry) = inner.entries.get(job)
+        {
+            entry.answer.lives();
+        }
+    }
+
     /// Returns whether the job was this worker's to complete.
     pub(crate) fn complete(&self, worker: WorkerId, complete: Complete<'static>) -> bool {
         self.change(|inner| {
@@ -196,10 +213,13 @@ impl Hub {
     /// Returns whether the job was this worker's to end.
     pub(crate) fn job_error(&self, worker: WorkerId, error: JobError<'static>) -> bool {
         self.change(|inner| {
-            let Some(job) = error.job_id else { return false };
-            let counts = inner.board.finish(worker, &job, false);
+            let Some(job) = &error.job_id else { return false };
+            if error.code.as_deref() == Some(NOT_STARTED) && inner.board.hand_back(worker, job) {
+                return true;
+            }
+            let counts = inner.board.finish(worker, job, false);
             if counts {
-                inner.end(&job, Failure::Worker(error.error.into_owned()));
+                inner.end(job, Failure::Worker(WorkerFault::of(&error)));
             }
             counts
         })
@@ -213,11 +233,9 @@ impl Hub {
             if inner.stopping {
                 return Err(Failure::Stopping);
             }
-            if let Some(asked) = request.wanted() {
-                inner.check_model(asked, self.memory)?;
-            }
+            inner.check(&request, self.memory)?;
             inner.board.has_room().map_err(Failure::QueueFull)?;
-            let wanted = request.wanted().map(str::to_owned);
+            let wanted = Wanted { model: request.wanted().map(str::to_owned), parameters: request.contract.is_some() };
             inner.entries.insert(id.clone(), Entry::new(request, answer));
             inner.board.submit(id.clone(), wanted);
             Ok(())
@@ -249,6 +267,10 @@ impl Hub {
 
     pub(crate) fn models(&self) -> Vec<String> {
         self.lock().board.models()
+    }
+
+    pub(crate) fn meaning(&self, asked: &str) -> Meaning {
+        self.lock().board.meaning(asked)
     }
 
     // --- the router itself -----------------------------------------------------------------------
@@ -306,12 +328,13 @@ impl Inner {
     fn settle(&mut self) {
         for effect in self.board.effects() {
             match effect {
-                Effect::Dispatch { worker, job, model, attempt } => {
+                Effect::Dispatch { worker, job, model, called, attempt } => {
                     let (Some(link), Some(entry)) = (self.links.get(&worker), self.entries.get_mut(&job)) else {
                         continue;
                     };
-                    entry.given(link.gpu_id.clone(), attempt);
-                    link.send(Outgoing::Job { id: job, request: entry.request.clone(), model });
+                    entry.given(link.gpu_id.clone(), attempt, self.tells_model.then_some(&called));
+                    let (request, parameters) = (entry.request.clone(), link.parameters);
+                    link.send(Outgoing::Job { id: job, request, model, parameters });
                 }
                 Effect::Cancel { worker, job } => {
                     if let Some(link) = self.links.get(&worker) {
@@ -342,18 +365,42 @@ impl Inner {
         }
     }
 
-    /// Nobody connected is a reason to wait; somebody without the model is not.
-    fn check_model(&self, asked: &str, memory: Duration) -> Result<(), Failure> {
-        if self.board.is_hopeless(asked) {
-            return Err(Failure::ModelFailed(asked.to_owned()));
+    /// Whether a worker can or may come to answer the request. Nobody connected is a reason to wait; workers without
+    /// the model are not.
+    fn check(&self, request: &Request, memory: Duration) -> Result<(), Failure> {
+        let model = match request.wanted() {
+            _ if !self.tells_model => return Ok(()),
+            None => None,
+            Some(asked) => match self.board.meaning(asked) {
+                Meaning::Model(model) => Some(model),
+                Meaning::Several(candidates) => {
+                    return Err(Failure::Ambiguous { asked: asked.to_owned(), candidates });
+                }
+                Meaning::Nothing if self.may_come(asked, memory) => return Ok(()),
+                Meaning::Nothing => {
+                    return Err(Failure::UnknownModel { asked: asked.to_owned(), known: self.board.models() });
+                }
+            },
+        };
+        if let Some(model) = &model {
+            if let Some(tasks) = self.board.other_task(model) {
+                return Err(Failure::OtherTask { model: model.clone(), tasks });
+            }
+            if self.board.is_hopeless(model) {
+                return Err(Failure::ModelFailed(model.clone()));
+            }
         }
-        let known = self.board.models();
-        let wished = self.wish.model.as_deref().is_some_and(|model| crate::names::matches(asked, model));
-        let left = |(model, left): (&String, &Instant)| left.elapsed() < memory && crate::names::matches(asked, model);
-        if known.is_empty() || wished || self.board.knows(asked) || self.recent.iter().any(left) {
-            return Ok(());
+        match &request.contract {
+            Some(name) if self.board.lacks_parameters(model.as_deref()) => Err(Failure::Unsupported(name.clone())),
+            _ => Ok(()),
         }
-        Err(Failure::UnknownModel { asked: asked.to_owned(), known })
+    }
+
+    /// Whether a model that no worker has is one that a worker may bring.
+    fn may_come(&self, asked: &str, memory: Duration) -> bool {
+        let wished = self.wish.full_name();
+        let left = self.recent.iter().filter(|(_, left)| left.elapsed() < memory).map(|(model, _)| model.as_str());
+        self.board.has_none() || may_mean(asked, wished.as_deref().into_iter().chain(left))
     }
 
     fn why_late(&self, job: &str) -> Failure {
@@ -365,8 +412,12 @@ impl Inner {
         let known = self.board.models();
         match entry.request.wanted() {
             _ if known.is_empty() => Failure::NoWorker(waited),
-            Some(asked) if !self.board.knows(asked) => Failure::UnknownModel { asked: asked.to_owned(), known },
-            _ => Failure::Busy(waited),
+            Some(asked) => match self.board.meaning(asked) {
+                Meaning::Several(candidates) => Failure::Ambiguous { asked: asked.to_owned(), candidates },
+                Meaning::Nothing if self.tells_model => Failure::UnknownModel { asked: asked.to_owned(), known },
+                _ => Failure::Busy(waited),
+            },
+            None => Failure::Busy(waited),
         }
     }
 }

@@ -26,6 +26,7 @@
 mod answer;
 mod auth;
 mod board;
+mod budget;
 mod chunks;
 mod config;
 mod failure;
@@ -34,8 +35,8 @@ mod hub;
 mod ids;
 pub mod keys;
 mod link;
-mod names;
 mod pick;
+mod resolver;
 mod server;
 pub mod settings;
 mod summary;

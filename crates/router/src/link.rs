@@ -10,6 +10,7 @@ mod writer;
 
 use std::sync::Arc;
 
+use auxot_protocol::extension;
 use axum::extract::State;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
@@ -67,7 +68,9 @@ async fn serve(shared: Shared, mut socket: WebSocket, turn: OwnedSemaphorePermit
     let Some((capabilities, gpu_id)) = greeted else { return };
     let gpu_id: Arc<str> = gpu_id.into();
     let (queue, outgoing) = mpsc::channel(QUEUE);
-    let link = LinkEnd { gpu_id: gpu_id.clone(), queue: queue.clone(), cut: cut.clone() };
+    let parameters =
+        !shared.config.behaviour.is_upstream() && extension::has(&capabilities.extensions, extension::PARAMETERS);
+    let link = LinkEnd { gpu_id: gpu_id.clone(), parameters, queue: queue.clone(), cut: cut.clone() };
     let worker = shared.hub.join(&capabilities, link);
     tracing::info!(gpu_id = &*gpu_id, model = capabilities.model, slots = capabilities.total_slots, "worker joined");
 

@@ -1,6 +1,6 @@
 //! The rule for who gets a job: the least loaded worker that has the model ready.
 
-use crate::board::{Rules, Worker, WorkerId};
+use crate::board::{Rules, Target, Worker, WorkerId};
 
 /// Who gets a job, and by which name that worker knows the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +8,8 @@ pub(crate) struct Pick {
     pub(crate) worker: WorkerId,
     /// `None` where the worker lists no models.
     pub(crate) model: Option<String>,
+    /// What the answer calls the model.
+    pub(crate) called: String,
 }
 
 /// How near a model is to taking a job; nearer sorts first.
@@ -28,6 +30,7 @@ pub(crate) struct Offer {
     pub(crate) used: u32,
     pub(crate) slots: u32,
     pub(crate) model: Option<String>,
+    pub(crate) called: String,
 }
 
 impl Offer {
@@ -36,17 +39,17 @@ impl Offer {
     }
 }
 
-/// Chooses among `workers` for a job that wants `wanted` (`None`: any model).
+/// Chooses among `workers` for a job.
 ///
 /// A model that is ready somewhere is waited for rather than loaded a second time: a slot comes free in
 /// seconds, a load takes minutes. Among equals the one that was given a job longest ago.
 pub(crate) fn pick<'a>(
     workers: impl Iterator<Item = (WorkerId, &'a Worker)>,
-    wanted: Option<&str>,
+    target: Target<'_>,
     rules: &Rules,
 ) -> Option<Pick> {
     let offers: Vec<_> =
-        workers.filter_map(|(id, worker)| Some((id, worker.last_given, worker.offer(wanted, rules)?))).collect();
+        workers.filter_map(|(id, worker)| Some((id, worker.last_given, worker.offer(target, rules)?))).collect();
     let nearest = offers.iter().map(|(_, _, offer)| offer.nearness).min()?;
     let best = offers
         .into_iter()
@@ -57,5 +60,5 @@ pub(crate) fn pick<'a>(
             let other_load = u64::from(other.used) * u64::from(offer.slots);
             load.cmp(&other_load).then(given.cmp(other_given)).then(id.cmp(other_id))
         })?;
-    Some(Pick { worker: best.0, model: best.2.model })
+    Some(Pick { worker: best.0, model: best.2.model, called: best.2.called })
 }

@@ -14,8 +14,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::answer::Unread;
 use crate::auth::Verifier;
 use crate::board::Rules;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::http;
 use crate::hub::Hub;
@@ -45,6 +47,10 @@ pub(crate) struct State {
     pub(crate) links: TaskTracker,
     /// Connections that have not said who they are: each may send a message of the largest size.
     pub(crate) greeting: Arc<Semaphore>,
+    /// The bound over the bodies of all requests.
+    pub(crate) bodies: Arc<Budget>,
+    /// The bounds of unread answers.
+    pub(crate) unread: Unread,
     /// Ends every link at once.
     pub(crate) kill: CancellationToken,
 }
@@ -116,6 +122,8 @@ impl Router {
             started: now(),
             links: TaskTracker::new(),
             greeting: Arc::new(Semaphore::new(GREETED_AT_ONCE)),
+            bodies: Budget::new(config.max_bodies),
+            unread: Unread { each: config.max_unread, all: Budget::new(config.max_unread_total) },
             kill: CancellationToken::new(),
             config,
         });

@@ -1,4 +1,4 @@
-//! A client's hold on its job: reads the answer, owns the deadline, and lets go when dropped.
+//! A client's hold on its job: reads the answer, owns the limit of waiting and silence, and lets go when dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +25,9 @@ pub(crate) struct Ticket {
     hub: Arc<Hub>,
     job: JobId,
     answer: Arc<Answer>,
-    /// Until it has passed.
+    /// How long the job may wait, and its worker be silent.
+    limit: Duration,
+    /// Not before this the limit can be reached; none once it was.
     deadline: Option<Instant>,
     keep_alive: Duration,
     last_written: Instant,
@@ -39,7 +41,7 @@ impl Ticket {
         let now = Instant::now();
         let deadline = now + limit;
         let timer = Box::pin(tokio::time::sleep_until(deadline.min(now + keep_alive)));
-        Self { hub, job, answer, deadline: Some(deadline), keep_alive, last_written: now, timer, ended: false }
+        Self { hub, job, answer, limit, deadline: Some(deadline), keep_alive, last_written: now, timer, ended: false }
     }
 
     /// Waits for the first bytes of a streamed answer, or for the reason why there will be none.
@@ -100,7 +102,13 @@ impl Ticket {
         }
         let now = Instant::now();
         if self.deadline.take_if(|deadline| *deadline <= now).is_some() {
-            self.hub.expire(&self.job);
+            // A word of the worker moves the limit; it is looked at here only, not at each word.
+            let due = self.answer.heard() + self.limit;
+            if due <= now {
+                self.hub.expire(&self.job);
+            } else {
+                self.deadline = Some(due);
+            }
         }
         let comment = self.last_written + self.keep_alive;
         let next = if comment > now { comment } else { now + self.keep_alive };

@@ -20,6 +20,12 @@ pub struct Wish {
 }
 
 impl Wish {
+    /// The model wished for, with its quantisation.
+    pub(crate) fn full_name(&self) -> Option<String> {
+        let model = self.model.as_ref()?;
+        Some(self.quantization.as_ref().map_or_else(|| model.clone(), |quant| format!("{model}-{quant}")))
+    }
+
     /// The policy for a worker that announced `capabilities`.
     pub(crate) fn policy(&self, capabilities: &Capabilities) -> Policy {
         let announced = announced_model(capabilities).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState};
 use proptest::prelude::*;
 
-use super::{Board, Effect, JobId, Place, Rules, WorkerId};
+use super::{Board, Effect, JobId, Place, Rules, Wanted, WorkerId};
 
 const OWN: Rules = Rules { upstream: false, max_waiting: 100, max_attempts: 3, default_slots: 2 };
 const UPSTREAM: Rules = Rules { upstream: true, ..OWN };
@@ -22,9 +22,13 @@ fn many(models: Vec<ModelReport>) -> Capabilities {
     Capabilities { model: models[0].name.clone(), total_slots: Some(1), models, ..Capabilities::default() }
 }
 
+fn want(model: Option<&str>) -> Wanted {
+    Wanted { model: model.map(str::to_owned), parameters: false }
+}
+
 /// Submits a job and says who got it.
 fn submit(board: &mut Board, job: &str, wanted: Option<&str>) -> Option<(WorkerId, Option<String>)> {
-    board.submit(job.into(), wanted.map(str::to_owned));
+    board.submit(job.into(), want(wanted));
     dispatched(board, job)
 }
 
@@ -90,7 +94,10 @@ fn a_silent_worker_loses_its_jobs_to_another_and_is_told() {
     board.join(2, &worker("m", 1));
     let effects = board.effects();
     assert_eq!(effects[0], Effect::Cancel { worker: 1, job: "j".into() });
-    assert_eq!(effects[1], Effect::Dispatch { worker: 2, job: "j".into(), model: None, attempt: 2 });
+    assert_eq!(
+        effects[1],
+        Effect::Dispatch { worker: 2, job: "j".into(), model: None, called: "m".into(), attempt: 2 }
+    );
 }
 
 #[test]
@@ -100,7 +107,10 @@ fn a_silent_worker_comes_back_and_keeps_its_job_when_nobody_else_took_it() {
     submit(&mut board, "j", Some("m"));
     board.silent(1);
     assert!(board.beat(1, Heartbeat::default()));
-    assert_eq!(board.effects(), [Effect::Dispatch { worker: 1, job: "j".into(), model: None, attempt: 2 }]);
+    assert_eq!(
+        board.effects(),
+        [Effect::Dispatch { worker: 1, job: "j".into(), model: None, called: "m".into(), attempt: 2 }]
+    );
     assert!(!board.beat(1, Heartbeat::default()), "it is alive already");
 }
 
@@ -118,7 +128,7 @@ fn a_whole_answer_is_taken_while_the_job_waits_and_an_error_is_not() {
 #[test]
 fn a_job_that_loses_every_worker_is_given_up() {
     let mut board = Board::new(OWN);
-    board.submit("j".into(), None);
+    board.submit("j".into(), want(None));
     for id in 1..=3 {
         board.join(id, &worker("m", 1));
         board.leave(id);
@@ -150,6 +160,69 @@ fn upstream_gives_one_job_a_connection_and_holds_the_jobs_of_a_lost_one() {
     assert!(board.may_speak(2, "1"), "any connection may speak of any job");
     board.release(&held);
     assert_eq!(dispatched(&mut board, "1"), Some((2, None)));
+}
+
+#[test]
+fn a_worker_that_ends_gets_no_job_and_what_it_gives_back_goes_to_another_in_order() {
+    let mut board = Board::new(OWN);
+    board.join(1, &worker("m", 3));
+    for job in ["a", "b", "c"] {
+        assert!(submit(&mut board, job, Some("m")).is_some());
+    }
+    board.beat(1, Heartbeat { draining: true, ..Heartbeat::default() });
+    assert_eq!((submit(&mut board, "d", Some("m")), board.summary().total_slots), (None, 0));
+    assert!(board.hand_back(1, "b") && board.hand_back(1, "a"));
+    assert!(!board.hand_back(1, "a") && !board.hand_back(1, "d") && !board.hand_back(2, "c"), "not its own");
+    assert_eq!((board.place("a"), board.place("c")), (Some(Place::Waiting), Some(Place::Running(1))));
+    board.join(2, &worker("m", 9));
+    let given: Vec<_> = board.effects();
+    let next = |job: &str| Effect::Dispatch { worker: 2, job: job.into(), model: None, called: "m".into(), attempt: 1 };
+    assert_eq!(given, [next("a"), next("b"), next("d")], "none counts as a try, nobody is told to stop");
+    board.leave(2);
+    board.effects();
+    board.beat(1, Heartbeat::default());
+    assert_eq!(dispatched(&mut board, "a").map(|(worker, _)| worker), Some(1), "it takes jobs again once it says so");
+}
+
+#[test]
+fn a_job_with_parameters_goes_only_where_they_are_understood() {
+    let mut board = Board::new(OWN);
+    board.join(1, &worker("m", 9));
+    assert!(board.lacks_parameters(Some("m")) && board.lacks_parameters(None) && !board.lacks_parameters(Some("x")));
+    board.submit("j".into(), Wanted { model: Some("m".into()), parameters: true });
+    assert_eq!(board.effects(), []);
+    board.join(2, &Capabilities { extensions: vec!["parameters".into()], ..worker("m", 1) });
+    assert_eq!(dispatched(&mut board, "j").map(|(worker, _)| worker), Some(2));
+    assert!(!board.lacks_parameters(Some("M")) && !board.lacks_parameters(None));
+}
+
+#[test]
+fn only_what_can_chat_is_offered_and_the_primary_one_comes_first() {
+    let with =
+        |name: &str, state, task: &str| ModelReport { capabilities: vec![task.into()], ..report(name, state, None) };
+    let mut board = Board::new(OWN);
+    board.join(
+        1,
+        &many(vec![
+            with("a-damaged", ModelState::Failed, "chat"),
+            with("embedder", ModelState::Ready, "embedding"),
+            with("z", ModelState::Ready, "chat"),
+            with("b", ModelState::Ready, "chat"),
+        ]),
+    );
+    assert_eq!(board.models(), ["b", "z"]);
+    assert_eq!(submit(&mut board, "1", None), Some((1, Some("z".into()))));
+    assert_eq!(board.other_task("embedder"), Some(vec!["embedding".to_owned()]));
+    assert_eq!((board.other_task("z"), board.other_task("nothing")), (None, None));
+}
+
+#[test]
+fn names_that_would_harm_a_table_are_not_offered() {
+    let mut board = Board::new(OWN);
+    let long = "x".repeat(1 << 20);
+    board.join(1, &many(vec![report("a\nb", ModelState::Ready, None), report(&long, ModelState::Ready, None)]));
+    board.join(2, &worker("c\u{1b}[2J", 1));
+    assert_eq!(board.models(), [""; 0]);
 }
 
 #[derive(Debug, Clone)]
@@ -242,7 +315,7 @@ proptest! {
                 Step::Submit => {
                     let job: JobId = format!("j{next}").into();
                     world.open.push(job.clone());
-                    board.submit(job, Some("m".into()));
+                    board.submit(job, want(Some("m")));
                 }
                 Step::Finish(n) | Step::Remove(n) if world.open.is_empty() || n > 100 => {}
                 Step::Finish(n) => {

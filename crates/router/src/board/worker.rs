@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 
-use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState};
+use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState, extension};
 
-use super::{JobId, Rules};
-use crate::names;
+use super::{JobId, Rules, Target};
 use crate::pick::{Nearness, Offer};
+use crate::resolver::Named;
 use crate::wish::is_pending;
+
+/// A model's name longer than this is none: it is not offered to clients.
+const LONGEST_NAME: usize = 512;
+/// Models of one worker that count.
+const MOST_MODELS: usize = 10_000;
 
 /// One connection that said `hello` with a good key.
 #[derive(Debug)]
@@ -17,6 +22,11 @@ pub(crate) struct Worker {
     models: Vec<ModelReport>,
     total_slots: u32,
     pending: bool,
+    /// It wants no more jobs: it said so, or gave one back.
+    pub(super) draining: bool,
+    /// It understands the parameters of a caller's request.
+    parameters: bool,
+    named: Named,
     /// Heartbeats come within the threshold.
     pub(super) alive: bool,
     /// Jobs it holds, each with the model it counts for.
@@ -32,6 +42,9 @@ impl Worker {
             models: Vec::new(),
             total_slots: rules.default_slots,
             pending: false,
+            draining: false,
+            parameters: false,
+            named: Named::default(),
             alive: true,
             jobs: HashMap::new(),
             last_given: 0,
@@ -40,67 +53,107 @@ impl Worker {
         worker
     }
 
-    /// Takes new capabilities; slots of 0 or none mean "as before".
-    pub(super) fn told(&mut self, capabilities: &Capabilities) {
+    /// Takes new capabilities; slots of 0 or none mean "as before". Returns whether its models have other names now.
+    pub(super) fn told(&mut self, capabilities: &Capabilities) -> bool {
         self.primary.clone_from(&capabilities.model);
-        self.models.clone_from(&capabilities.models);
+        self.models = fit_to_offer(&capabilities.models);
         self.pending = is_pending(capabilities);
+        self.draining = capabilities.draining;
+        self.parameters = extension::has(&capabilities.extensions, extension::PARAMETERS);
         if let Some(slots) = capabilities.total_slots.filter(|&slots| slots > 0) {
             self.total_slots = slots;
         }
-    }
-
-    /// Takes the truth of a heartbeat.
-    pub(super) fn beat(&mut self, heartbeat: Heartbeat) {
-        if !heartbeat.models.is_empty() {
-            self.models = heartbeat.models;
-        }
-    }
-
-    /// Names of the models it has, ready or not.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let only = (self.models.is_empty() && !self.pending).then_some(self.primary.as_str());
-        self.models.iter().map(|report| report.name.as_str()).chain(only)
+        let only = only.filter(|name| is_fit(name));
+        let named = Named::of(self.models.iter().map(|report| report.name.as_str()), only, capabilities);
+        let changed = named != self.named;
+        self.named = named;
+        changed
     }
 
-    /// Whether it has the model `wanted` in whatever state.
-    pub(super) fn has(&self, wanted: &str) -> bool {
-        self.names().any(|name| names::matches(wanted, name)) || self.is_primary(wanted)
+    /// Takes the truth of a heartbeat. Returns whether its models have other names now.
+    pub(super) fn beat(&mut self, heartbeat: &Heartbeat) -> bool {
+        self.draining = heartbeat.draining;
+        if heartbeat.models.is_empty() {
+            return false;
+        }
+        self.models = fit_to_offer(&heartbeat.models);
+        let same = self.named.names().eq(self.models.iter().map(|report| report.name.as_str()));
+        if !same {
+            self.named.rename(self.models.iter().map(|report| report.name.as_str()));
+        }
+        !same
     }
 
-    /// Whether it has the model `wanted`, and not as one that gave up.
-    pub(super) fn has_hope(&self, wanted: &str) -> bool {
-        self.models.is_empty() || self.meant(Some(wanted)).any(|report| report.state != ModelState::Failed)
+    /// Its models with their names.
+    pub(super) fn named(&self) -> &Named {
+        &self.named
+    }
+
+    /// Names of the models that it can answer chats with, the primary one first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let only = self.models.is_empty().then(|| self.named.names()).into_iter().flatten();
+        self.models.iter().filter(|report| serves(report)).map(|report| report.name.as_str()).chain(only)
+    }
+
+    /// Whether it has the model of this canonical name in whatever state.
+    pub(super) fn has(&self, model: &str) -> bool {
+        self.named.names().any(|name| name == model)
+    }
+
+    /// Whether it has the model, and not as one that gave up.
+    pub(super) fn has_hope(&self, model: &str) -> bool {
+        self.models.is_empty() || self.report(model).is_some_and(|report| report.state != ModelState::Failed)
+    }
+
+    /// What the model is for, where that is not chats.
+    pub(super) fn other_task(&self, model: &str) -> Option<&[String]> {
+        self.report(model).filter(|report| !can_chat(report)).map(|report| report.capabilities.as_slice())
+    }
+
+    /// Whether it understands the parameters of a caller's request.
+    pub(super) fn has_parameters(&self) -> bool {
+        self.parameters
+    }
+
+    fn report(&self, model: &str) -> Option<&ModelReport> {
+        self.models.iter().find(|report| report.name == model)
     }
 
     /// Jobs it can run at once.
     pub(super) fn slots(&self, rules: &Rules) -> u32 {
+        if self.draining && !rules.upstream {
+            return 0;
+        }
         if self.models.is_empty() || rules.upstream {
             return self.total_slots;
         }
         self.models.iter().filter(|report| report.state == ModelState::Ready).map(|report| self.slots_of(report)).sum()
     }
 
-    /// What it offers for a job that wants `wanted`; nothing when it is silent or has no such model at hand.
-    pub(crate) fn offer(&self, wanted: Option<&str>, rules: &Rules) -> Option<Offer> {
+    /// What it offers for a job; nothing when it is silent, ends, or has no such model at hand.
+    pub(crate) fn offer(&self, target: Target<'_>, rules: &Rules) -> Option<Offer> {
         if !self.alive {
             return None;
         }
         let held = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
+        let only =
+            |slots| Offer { nearness: Nearness::Ready, used: held, slots, model: None, called: self.primary.clone() };
         if rules.upstream {
             // Measured: slots do not matter, the model does not matter, and a pending worker is given jobs too.
-            return Some(Offer { nearness: Nearness::Ready, used: held, slots: 1, model: None });
+            return Some(only(1));
+        }
+        if self.draining || (target.parameters && !self.parameters) {
+            return None;
         }
         if self.models.is_empty() {
-            let mine = !self.pending && wanted.is_none_or(|wanted| self.has(wanted));
-            return mine.then_some(Offer {
-                nearness: Nearness::Ready,
-                used: held,
-                slots: self.total_slots.max(1),
-                model: None,
-            });
+            let mine = !self.pending && target.model.is_none_or(|model| self.has(model));
+            return mine.then(|| only(self.total_slots.max(1)));
         }
-        self.meant(wanted).filter_map(|report| self.offer_of(report)).min_by_key(|offer| (offer.nearness, offer.used))
+        match target.model {
+            Some(model) => self.report(model).and_then(|report| self.offer_of(report)),
+            None => self.models.iter().find(|report| serves(report)).and_then(|report| self.offer_of(report)),
+        }
     }
 
     fn offer_of(&self, report: &ModelReport) -> Option<Offer> {
@@ -116,23 +169,30 @@ impl Worker {
             used: u32::try_from(used).unwrap_or(u32::MAX),
             slots: self.slots_of(report),
             model: Some(report.name.clone()),
+            called: report.name.clone(),
         })
     }
 
     fn slots_of(&self, report: &ModelReport) -> u32 {
         report.slots.unwrap_or(self.total_slots).max(1)
     }
+}
 
-    /// The listed models that `wanted` can mean; the first is the primary one, also under its announced name.
-    fn meant(&self, wanted: Option<&str>) -> impl Iterator<Item = &ModelReport> {
-        let primary = wanted.is_none_or(|wanted| self.is_primary(wanted));
-        self.models.iter().enumerate().filter_map(move |(index, report)| {
-            let named = wanted.is_some_and(|wanted| names::matches(wanted, &report.name));
-            (named || (primary && index == 0)).then_some(report)
-        })
-    }
+/// The models that may be offered at all.
+fn fit_to_offer(models: &[ModelReport]) -> Vec<ModelReport> {
+    models.iter().filter(|report| is_fit(&report.name)).take(MOST_MODELS).cloned().collect()
+}
 
-    fn is_primary(&self, wanted: &str) -> bool {
-        !self.primary.is_empty() && !self.pending && names::matches(wanted, &self.primary)
-    }
+fn is_fit(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control)
+}
+
+/// Whether the model can answer a chat, now or once it is loaded.
+fn serves(report: &ModelReport) -> bool {
+    can_chat(report) && report.state != ModelState::Failed
+}
+
+/// A worker that does not say what its models are for has models for chats.
+fn can_chat(report: &ModelReport) -> bool {
+    report.capabilities.is_empty() || report.capabilities.iter().any(|capability| capability == "chat")
 }

@@ -71,9 +71,9 @@ fn calls_come_whole_and_set_the_finish_reason() {
 fn an_error_in_the_stream_has_the_shape_of_any_error() {
     let mut chunks = Chunks::new("i", 7, "m", false);
     chunks.text(Channel::Answer, "a");
-    chunks.fail(&Failure::Worker("engine gone".into()));
+    chunks.fail(&Failure::Lost(5));
     let events = events(&chunks.take());
-    assert_eq!(events[2]["error"]["message"], "engine gone");
+    assert_eq!(events[2]["error"]["code"], "worker_lost");
     assert_eq!(events[2]["error"]["type"], "server_error");
 }
 

@@ -3,18 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use auxot_protocol::Job;
+use auxot_protocol::{Job, JobRequest};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures_util::StreamExt;
-use serde_json::value::RawValue;
 
-use super::shapes::{ChatRequest, Choice, Completion, Message, Usage, finish_reason};
+use super::request::{ChatRequest, read};
+use super::shapes::{Choice, Completion, Message, Usage, finish_reason};
 use crate::answer::{Answer, Whole};
 use crate::chunks::Chunks;
 use crate::failure::Failure;
@@ -23,87 +21,50 @@ use crate::ids;
 use crate::server::Shared;
 use crate::ticket::Ticket;
 
-/// What the answer calls the model when the request named none and no worker is there to ask.
+/// What the answer calls the model when the request named none and no worker has it yet.
 const ANY_MODEL: &str = "default";
 
 pub(crate) async fn completions(
     State(shared): State<Shared>,
-    body: Result<Bytes, BytesRejection>,
+    request: axum::extract::Request,
 ) -> Result<Response, Failure> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Failure::TooLarge(shared.config.max_message),
-        _ => Failure::BadRequest(format!("cannot read the request: {rejection}")),
-    })?;
+    let (body, room) = super::body::whole(&shared, request).await?;
     let request = read(&body)?;
     drop(body);
-    let stream = request.stream.unwrap_or(false);
-    let usage = request.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false);
-    let wanted = request.model.clone().filter(|model| !model.trim().is_empty());
-    let shown = wanted.clone().or_else(|| shared.hub.models().into_iter().next());
-    let model = shown.unwrap_or_else(|| ANY_MODEL.to_owned());
+    let (stream, usage) = (request.stream, request.include_usage);
+    let model = request.model.clone().unwrap_or_else(|| ANY_MODEL.to_owned());
     let created = crate::server::now();
     let id = ids::hex::<12>("chatcmpl-").map_err(|_| Failure::NoRandomness)?;
 
     let answer = Arc::new(if stream {
         let compares = !shared.config.behaviour.is_upstream();
-        Answer::stream(Chunks::new(&id, created, &model, usage), compares, shared.config.max_unread)
+        Answer::stream(Chunks::new(&id, created, &model, usage), compares, shared.unread.clone())
     } else {
-        Answer::whole(shared.config.max_unread)
+        Answer::whole(shared.unread.clone())
     });
     let id: Arc<str> = id.into();
-    let request = Request { job: job(request, wanted), stream };
+    let contract = request.contract.clone();
+    let request = Request { job: job(request), stream, contract, _room: room };
     shared.hub.submit(&id, request, answer.clone())?;
     let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
     let ticket = Ticket::new(shared.hub.clone(), id.clone(), answer, limit, keep_alive);
     if stream { streamed(ticket).await } else { Ok(whole(&id, created, &model, &ticket.whole().await?)) }
 }
 
-/// Reads and checks a request.
-fn read(body: &[u8]) -> Result<ChatRequest, Failure> {
-    let bad = |reason: &str| Err(Failure::BadRequest(reason.to_owned()));
-    let request: ChatRequest = serde_json::from_slice(body)
-        .map_err(|error| Failure::BadRequest(format!("cannot read the request: {}", place(&error))))?;
-    if request.messages.as_ref().is_none_or(|messages| !is_filled_list(messages)) {
-        return bad("`messages` must be a list with at least one message");
-    }
-    if request.n.is_some_and(|n| n != 1) {
-        return bad("`n` must be 1: a job has one answer");
-    }
-    Ok(request)
-}
-
-/// Where and of what kind a fault is, without serde's quotation of the value: it may be a prompt.
-fn place(error: &serde_json::Error) -> String {
-    let kind = if error.is_data() { "a field has the wrong type" } else { "not JSON" };
-    format!("{kind} at line {} column {}", error.line(), error.column())
-}
-
-/// Whether a JSON text is a list of one thing or more.
-fn is_filled_list(json: &RawValue) -> bool {
-    let inside = json.get().strip_prefix('[');
-    inside.is_some_and(|inside| !inside.trim_start().starts_with(']'))
-}
-
-/// The part of a request that has words on the wire to a worker.
-fn job(request: ChatRequest, model: Option<String>) -> Job {
-    let chosen = request.tool_choice.as_deref().map(RawValue::get);
-    // A worker knows no `tool_choice`; "none" can be honoured by not showing the tools.
-    let tools = request.tools.filter(|tools| chosen != Some("\"none\"") && is_filled_list(tools));
-    if tools.is_some() && chosen.is_some_and(|chosen| chosen.starts_with('{') || chosen == "\"required\"") {
-        tracing::debug!("a forced tool_choice has no word on the wire and is not passed on");
-    }
+/// The request as workers read it.
+fn job(request: ChatRequest) -> Job {
     Job {
         job_id: String::new(),
         messages: request.messages,
-        tools,
+        tools: request.tools,
         temperature: request.temperature,
-        max_tokens: request.max_completion_tokens.or(request.max_tokens),
+        max_tokens: request.max_tokens,
         reasoning_effort: request.reasoning_effort,
         reference_id: None,
-        model,
+        model: request.model,
         data: None,
         caller_tools: Vec::new(),
-        request: None,
+        request: request.parameters.map(|parameters| JobRequest { parameters: Some(parameters) }),
     }
 }
 
@@ -118,7 +79,7 @@ async fn streamed(mut ticket: Ticket) -> Result<Response, Failure> {
     Ok((head, Body::from_stream(rest)).into_response())
 }
 
-fn whole(id: &str, created: u64, model: &str, whole: &Whole) -> Response {
+fn whole(id: &str, created: u64, asked: &str, whole: &Whole) -> Response {
     let calls = &whole.complete.tool_calls;
     let message = Message {
         role: "assistant",
@@ -130,8 +91,13 @@ fn whole(id: &str, created: u64, model: &str, whole: &Whole) -> Response {
         id,
         object: "chat.completion",
         created,
-        model,
-        choices: [Choice { index: 0, message, finish_reason: Cow::Borrowed(finish_reason(&whole.complete)) }],
+        model: whole.model.as_deref().unwrap_or(asked),
+        choices: [Choice {
+            index: 0,
+            message,
+            logprobs: whole.complete.logprobs.as_ref(),
+            finish_reason: Cow::Borrowed(finish_reason(&whole.complete)),
+        }],
         usage: Usage::of(&whole.complete),
     })
     .into_response()

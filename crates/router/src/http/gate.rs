@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::auth::{Busy, Door};
+use crate::auth::{Door, NotNow};
 use crate::failure::Failure;
 use crate::server::Shared;
 
@@ -16,7 +16,8 @@ pub(crate) async fn with_key(State(shared): State<Shared>, request: Request, nex
         Some(key) => match shared.verifier.check(Door::Client, key).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::BadKey),
-            Err(Busy(checks)) => Err(Failure::TooManyChecks(checks)),
+            Err(NotNow::Busy(checks)) => Err(Failure::TooManyChecks(checks)),
+            Err(NotNow::Unreadable) => Err(Failure::KeysUnreadable),
         },
     };
     match verdict {

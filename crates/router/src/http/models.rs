@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::names;
+use crate::resolver::Meaning;
 use crate::server::Shared;
 
 #[derive(Debug, Serialize)]
@@ -35,8 +35,9 @@ pub(crate) async fn list(State(shared): State<Shared>) -> Json<List> {
 
 pub(crate) async fn one(State(shared): State<Shared>, Path(asked): Path<String>) -> Result<Json<Model>, Failure> {
     let known = shared.hub.models();
-    match known.iter().find(|have| names::matches(&asked, have)) {
-        Some(have) => Ok(Json(Model::new(&shared, have.clone()))),
-        None => Err(Failure::UnknownModel { asked, known }),
+    match shared.hub.meaning(&asked) {
+        Meaning::Model(model) if known.contains(&model) => Ok(Json(Model::new(&shared, model))),
+        Meaning::Several(candidates) => Err(Failure::Ambiguous { asked, candidates }),
+        Meaning::Model(_) | Meaning::Nothing => Err(Failure::UnknownModel { asked, known }),
     }
 }

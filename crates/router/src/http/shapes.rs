@@ -1,44 +1,9 @@
-//! The JSON of the chat API: what a client sends and what it gets.
+//! The JSON of the chat API: what a client gets.
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use auxot_protocol::{Complete, ToolCall};
-
-/// What we read of a chat request; the rest has no word on the wire to workers.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ChatRequest {
-    #[serde(default)]
-    pub(crate) model: Option<String>,
-    #[serde(default)]
-    pub(crate) messages: Option<Box<RawValue>>,
-    #[serde(default)]
-    pub(crate) tools: Option<Box<RawValue>>,
-    #[serde(default)]
-    pub(crate) tool_choice: Option<Box<RawValue>>,
-    #[serde(default)]
-    pub(crate) temperature: Option<f64>,
-    #[serde(default)]
-    pub(crate) max_tokens: Option<i64>,
-    #[serde(default)]
-    pub(crate) max_completion_tokens: Option<i64>,
-    #[serde(default)]
-    pub(crate) reasoning_effort: Option<String>,
-    #[serde(default)]
-    pub(crate) stream: Option<bool>,
-    #[serde(default)]
-    pub(crate) stream_options: Option<StreamOptions>,
-    #[serde(default)]
-    pub(crate) n: Option<u32>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct StreamOptions {
-    #[serde(default)]
-    pub(crate) include_usage: Option<bool>,
-}
+use auxot_protocol::{Complete, Json, ToolCall};
+use serde::Serialize;
 
 /// A whole answer.
 #[derive(Debug, Serialize)]
@@ -55,6 +20,8 @@ pub(crate) struct Completion<'a> {
 pub(crate) struct Choice<'a> {
     pub(crate) index: u32,
     pub(crate) message: Message<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logprobs: Option<&'a Json>,
     pub(crate) finish_reason: Cow<'a, str>,
 }
 
@@ -118,6 +85,8 @@ pub(crate) fn finish_reason<'a>(complete: &'a Complete<'_>) -> &'a str {
 pub(crate) struct FinishChoice<'a> {
     index: u32,
     delta: Empty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<&'a Json>,
     finish_reason: &'a str,
 }
 
@@ -126,7 +95,7 @@ struct Empty {}
 
 impl<'a> FinishChoice<'a> {
     pub(crate) fn of(complete: &'a Complete<'_>) -> Self {
-        Self { index: 0, delta: Empty {}, finish_reason: finish_reason(complete) }
+        Self { index: 0, delta: Empty {}, logprobs: complete.logprobs.as_ref(), finish_reason: finish_reason(complete) }
     }
 }
 

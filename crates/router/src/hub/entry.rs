@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use auxot_protocol::{Complete, Job};
 
 use crate::answer::Answer;
+use crate::budget::Share;
 use crate::failure::Failure;
 
 /// What the client asked for.
@@ -14,6 +15,10 @@ pub(crate) struct Request {
     /// The job as it goes to a worker, but for its id and the worker's name of the model.
     pub(crate) job: Job,
     pub(crate) stream: bool,
+    /// The first parameter that changes the answer and that only the extension carries.
+    pub(crate) contract: Option<String>,
+    /// Its part of the bound over all bodies.
+    pub(crate) _room: Share,
 }
 
 impl Request {
@@ -22,9 +27,13 @@ impl Request {
         self.job.model.as_deref()
     }
 
-    /// The job for one worker.
-    pub(crate) fn for_worker(&self, model: Option<String>) -> Job {
-        Job { model, ..self.job.clone() }
+    /// The job for one worker, with what only the extension carries where it has that.
+    pub(crate) fn for_worker(&self, model: Option<String>, parameters: bool) -> Job {
+        let mut job = Job { model, ..self.job.clone() };
+        if !parameters {
+            job.request = None;
+        }
+        job
     }
 }
 
@@ -55,11 +64,11 @@ impl Entry {
     }
 
     /// A worker gets the job.
-    pub(super) fn given(&mut self, gpu_id: Arc<str>, attempt: u32) {
+    pub(super) fn given(&mut self, gpu_id: Arc<str>, attempt: u32, called: Option<&str>) {
         self.given.get_or_insert_with(Instant::now);
         self.gpu_id = Some(gpu_id);
         self.attempts = attempt;
-        self.answer.given(attempt);
+        self.answer.given(attempt, called);
     }
 
     pub(super) fn age(&self) -> Duration {

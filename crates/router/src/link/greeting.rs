@@ -1,12 +1,14 @@
 //! The first exchange on a link: `hello` with a key, `hello_ack` with a policy, or a refusal.
 
-use auxot_protocol::{Capabilities, Hello, HelloAck, JobError, ToRouter, ToWorker};
+use auxot_protocol::{Capabilities, Hello, HelloAck, JobError, ToRouter, ToWorker, extension};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 
-use crate::auth::{Busy, Door};
+use crate::auth::{Door, NotNow};
 use crate::ids;
 use crate::server::Shared;
 
+/// Seconds after which a worker that could not be greeted now is to come again.
+const COME_AGAIN: u64 = 5;
 /// What is said to a wrong key; the words measured upstream, by which a worker knows that it is final.
 const REFUSED: (&str, &str) = ("invalid GPU key", "Authentication failed. Check your admin key.");
 
@@ -27,8 +29,14 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket) -> Option<(Ca
             refuse(shared, socket, REFUSED.0, REFUSED.1).await;
             return None;
         }
-        Err(Busy(checks)) => {
+        Err(NotNow::Busy(checks)) => {
             tracing::warn!(checks, "worker sent away for now: too many keys are being checked");
+            not_now(shared, socket, "too many keys are being checked").await;
+            return None;
+        }
+        Err(NotNow::Unreadable) => {
+            tracing::warn!("worker sent away for now: the key file cannot be read");
+            not_now(shared, socket, "the router cannot check keys now").await;
             return None;
         }
     }
@@ -50,9 +58,18 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket) -> Option<(Ca
         success: true,
         gpu_id: Some(gpu_id.clone()),
         policy: Some(shared.hub.policy_for(&hello.capabilities)),
+        extensions: extensions(shared),
         ..HelloAck::default()
     });
     say(shared, socket, Message::text(ack.to_frame())).await.then_some((hello.capabilities, gpu_id))
+}
+
+/// What this router understands beyond the measured protocol.
+fn extensions(shared: &Shared) -> Vec<String> {
+    if shared.config.behaviour.is_upstream() {
+        return Vec::new();
+    }
+    [extension::PARAMETERS, extension::NOT_STARTED].map(str::to_owned).to_vec()
 }
 
 /// The first message, if it is a `hello`; anything else ends the connection without a reply, as upstream.
@@ -76,6 +93,20 @@ async fn first_words(socket: &mut WebSocket) -> Option<Hello> {
             }
         };
     }
+}
+
+/// What passes is no refusal: the worker is to come again.
+async fn not_now(shared: &Shared, socket: &mut WebSocket, error: &'static str) {
+    // Measured upstream: the connection ends without a word.
+    if shared.config.behaviour.is_upstream() {
+        return;
+    }
+    let ack = ToWorker::HelloAck(HelloAck {
+        error: Some(error.to_owned()),
+        reconnect_in_seconds: Some(COME_AGAIN),
+        ..HelloAck::default()
+    });
+    say(shared, socket, Message::text(ack.to_frame())).await;
 }
 
 async fn refuse(shared: &Shared, socket: &mut WebSocket, error: &'static str, details: &'static str) {

@@ -95,7 +95,15 @@ impl<'a> Reader<'a> {
                 hub.token(self.worker, &token);
                 return;
             }
-            ToRouter::ToolGenerating { .. } | ToRouter::PromptProgress(_) | ToRouter::Heartbeat(_) => return,
+            ToRouter::ToolGenerating { job_id } => {
+                hub.lives(self.worker, &job_id);
+                return;
+            }
+            ToRouter::PromptProgress(progress) => {
+                hub.lives(self.worker, &progress.job_id);
+                return;
+            }
+            ToRouter::Heartbeat(_) => return,
             ToRouter::Config { capabilities } => {
                 hub.told(self.worker, &capabilities);
                 self.reply(ToWorker::ConfigAck(ConfigAck { success: true, error: None }));

@@ -51,8 +51,8 @@ pub(super) async fn run(
 
 fn message(outgoing: Outgoing) -> Message {
     Message::text(match outgoing {
-        Outgoing::Job { id, request, model } => {
-            let mut job = request.for_worker(model);
+        Outgoing::Job { id, request, model, parameters } => {
+            let mut job = request.for_worker(model, parameters);
             (*id).clone_into(&mut job.job_id);
             ToWorker::Job(Box::new(job)).to_frame()
         }

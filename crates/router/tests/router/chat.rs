@@ -30,7 +30,7 @@ async fn an_answer_streams_with_reasoning_calls_and_counts() {
     let mut events = request.events().await;
     let role = events.next().await.unwrap();
     assert_eq!(role["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
-    assert_eq!((&role["id"], &role["model"]), (&json!(id), &json!("Gemma-3-4B-it")));
+    assert_eq!((&role["id"], &role["model"]), (&json!(id), &json!("gemma-3-4b-it")));
     assert_eq!(events.next().await.unwrap()["choices"][0]["delta"], json!({ "reasoning_content": "hm" }));
     worker.token(id, "A \"cat\"\n").await;
     events.until("A \"cat\"\n").await;
@@ -151,7 +151,7 @@ async fn the_door_opens_to_a_good_key_under_every_known_path() {
     assert_eq!(bare.status(), 401);
     assert_eq!(
         bare.json::<serde_json::Value>().await.unwrap(),
-        json!({ "error": { "message": "missing Bearer token", "type": "authentication_error" } })
+        json!({ "error": { "message": "missing Bearer token", "type": "authentication_error", "param": null, "code": null } })
     );
     assert_eq!(client.get("/health").send().await.unwrap().status(), 200, "no key needed");
     assert_eq!(client.get_json("/nowhere").await.0, 404);

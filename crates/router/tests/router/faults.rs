@@ -174,7 +174,10 @@ async fn a_workers_error_is_the_clients_error() {
         worker.say(json!({ "type": "error", "job_id": job, "error": "inference error: x", "details": "y" })).await;
         assert_eq!(
             request.json().await,
-            (500, json!({ "error": { "message": "inference error: x", "type": "server_error" } }))
+            (
+                500,
+                json!({ "error": { "message": "inference error: x", "type": "server_error", "param": null, "code": null } })
+            )
         );
     }
 }

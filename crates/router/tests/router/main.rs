@@ -5,6 +5,8 @@
 mod chat;
 mod faults;
 mod link;
+mod names;
+mod parameters;
 mod program;
 mod support;
 mod upstream;

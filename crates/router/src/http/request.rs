@@ -1,0 +1,246 @@
+//! Reading a chat request: what has a word on the wire, what is passed on beside it, and what cannot be.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::failure::{BadRequest, Failure};
+
+/// Fields beside those that we read, and their bytes.
+const MOST_PARAMETERS: usize = 64;
+const LONGEST_PARAMETERS: usize = 256 * 1024;
+/// A field's name that is longer is cut where it is told.
+const SHOWN: usize = 64;
+
+/// What of the caller's words has no effect on the answer.
+const WITHOUT_EFFECT: [&str; 8] = [
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "return_progress",
+];
+/// What no engine of ours does, so that an answer would not be what was asked for.
+const NOT_SERVED: [&str; 6] = ["audio", "functions", "function_call", "web_search_options", "prediction", "id_slot"];
+
+/// A chat request, checked.
+#[derive(Debug, Default)]
+pub(crate) struct ChatRequest {
+    pub(crate) model: Option<String>,
+    pub(crate) messages: Option<Box<RawValue>>,
+    pub(crate) tools: Option<Box<RawValue>>,
+    pub(crate) temperature: Option<f64>,
+    pub(crate) max_tokens: Option<i64>,
+    pub(crate) reasoning_effort: Option<String>,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    /// The fields that have no word on the wire, as one JSON object.
+    pub(crate) parameters: Option<Box<RawValue>>,
+    /// The first of them that changes the answer: it must not get lost.
+    pub(crate) contract: Option<String>,
+}
+
+type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+/// Reads and checks a request.
+pub(crate) fn read(body: &[u8]) -> Result<ChatRequest, Failure> {
+    let mut fields: Fields<'_> = serde_json::from_slice(body).map_err(|error| {
+        BadRequest::new(format!(
+            "cannot read the request: {} at line {} column {}",
+            if error.is_data() { "not a JSON object" } else { "not JSON" },
+            error.line(),
+            error.column()
+        ))
+    })?;
+    fields.retain(|_, value| value.get() != "null");
+    let mut request = ChatRequest {
+        model: take::<String>(&mut fields, "model", "a text")?.filter(|model| !model.trim().is_empty()),
+        messages: fields.remove("messages").map(ToOwned::to_owned),
+        temperature: take(&mut fields, "temperature", "a number")?,
+        reasoning_effort: take(&mut fields, "reasoning_effort", "a text")?,
+        stream: take(&mut fields, "stream", "true or false")?.unwrap_or(false),
+        ..ChatRequest::default()
+    };
+    let old = take(&mut fields, "max_tokens", "a whole number")?;
+    request.max_tokens = take(&mut fields, "max_completion_tokens", "a whole number")?.or(old);
+    let options: Option<StreamOptions> = take(&mut fields, "stream_options", "an object")?;
+    request.include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
+    if !request.messages.as_deref().is_some_and(is_filled_list) {
+        let code = if request.messages.is_some() { "invalid_value" } else { "missing_required_parameter" };
+        let fault = BadRequest::new("`messages` must be a list with at least one message");
+        return Err(fault.of("messages").code(code).into());
+    }
+    if let Some(n) = fields.remove("n").filter(|n| n.get() != "1") {
+        let fault = if n.get().parse::<u32>().is_ok() { "invalid_value" } else { "invalid_type" };
+        return Err(BadRequest::new("`n` must be 1: a job has one answer").of("n").code(fault).into());
+    }
+    request.tools = tools(&mut fields)?;
+    fields.retain(|name, _| !WITHOUT_EFFECT.contains(&&**name));
+    if let Some(name) = NOT_SERVED.iter().find(|name| fields.contains_key(**name)) {
+        let fault = BadRequest::new(format!("`{name}` is not served here"));
+        return Err(fault.of(name).code("unsupported_parameter").into());
+    }
+    keep_rest(&mut request, &fields)?;
+    Ok(request)
+}
+
+#[derive(serde::Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: Option<bool>,
+}
+
+/// The tools, as far as the caller lets the model use them.
+fn tools(fields: &mut Fields<'_>) -> Result<Option<Box<RawValue>>, Failure> {
+    let chosen = fields.get("tool_choice").map_or("\"auto\"", |chosen| chosen.get());
+    // "none" is honoured by not showing the tools.
+    if chosen == "\"none\"" {
+        fields.remove("tool_choice");
+        fields.remove("tools");
+        return Ok(None);
+    }
+    let tools = fields.remove("tools").filter(|tools| is_filled_list(tools)).map(ToOwned::to_owned);
+    if tools.is_none() {
+        if chosen != "\"auto\"" {
+            let fault = BadRequest::new("`tool_choice` needs `tools` to choose from");
+            return Err(fault.of("tool_choice").code("invalid_value").into());
+        }
+        fields.remove("tool_choice");
+        fields.remove("parallel_tool_calls");
+    }
+    Ok(tools)
+}
+
+/// Keeps what is left for workers that understand it.
+fn keep_rest(request: &mut ChatRequest, fields: &Fields<'_>) -> Result<(), Failure> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.get().len()).sum();
+    if fields.len() > MOST_PARAMETERS || bytes > LONGEST_PARAMETERS {
+        return Err(BadRequest::new(format!(
+            "cannot pass on {} parameters of {bytes} bytes: {MOST_PARAMETERS} of {LONGEST_PARAMETERS} bytes in all are allowed",
+            fields.len()
+        ))
+        .into());
+    }
+    request.contract = fields
+        .iter()
+        .find(|(name, value)| !is_neutral(name, value.get()))
+        .map(|(name, _)| name.chars().take(SHOWN).collect());
+    request.parameters = serde_json::value::to_raw_value(fields).ok();
+    Ok(())
+}
+
+/// Whether a parameter asks for what happens without it, too.
+fn is_neutral(name: &str, value: &str) -> bool {
+    let number = |wanted: f64| value.parse::<f64>().is_ok_and(|number| number == wanted);
+    match name {
+        "top_p" | "repeat_penalty" | "repetition_penalty" => number(1.0),
+        "frequency_penalty" | "presence_penalty" | "top_logprobs" => number(0.0),
+        "logprobs" => value == "false",
+        "parallel_tool_calls" => value == "true",
+        "tool_choice" => value == "\"auto\"",
+        "modalities" => value == "[\"text\"]",
+        "stop" => matches!(value, "[]" | "\"\""),
+        "logit_bias" | "chat_template_kwargs" => matches!(value, "{}" | "[]"),
+        "response_format" => serde_json::from_str::<Format>(value).is_ok_and(|format| format.kind == "text"),
+        _ => false,
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Format {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// A field of a known type, taken out of the others.
+fn take<T: DeserializeOwned>(fields: &mut Fields<'_>, name: &'static str, wanted: &str) -> Result<Option<T>, Failure> {
+    let Some(value) = fields.remove(name) else { return Ok(None) };
+    // Without serde's quotation of the value: it may be a prompt.
+    let fault = |_| BadRequest::new(format!("`{name}` must be {wanted}")).of(name).code("invalid_type").into();
+    serde_json::from_str(value.get()).map(Some).map_err(fault)
+}
+
+/// Whether a JSON text is a list of one thing or more.
+fn is_filled_list(json: &RawValue) -> bool {
+    let inside = json.get().strip_prefix('[');
+    inside.is_some_and(|inside| !inside.trim_start().starts_with(']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(rest: &str) -> Result<ChatRequest, Failure> {
+        read(format!(r#"{{"messages":[{{"role":"user","content":"a secret"}}]{rest}}}"#).as_bytes())
+    }
+
+    fn passed(rest: &str) -> (Option<String>, Option<String>) {
+        let request = with(rest).unwrap();
+        (request.parameters.map(|parameters| parameters.get().to_owned()), request.contract)
+    }
+
+    #[test]
+    fn what_has_no_word_on_the_wire_is_kept_and_what_changes_the_answer_is_named() {
+        assert_eq!(passed(r#","user":"u","metadata":{},"seed":null"#), (None, None));
+        let (kept, contract) = passed(r#","seed":7,"stop":["x"],"top_p":1.0"#);
+        assert_eq!(kept.as_deref(), Some(r#"{"seed":7,"stop":["x"],"top_p":1.0}"#));
+        assert_eq!(contract.as_deref(), Some("seed"));
+        for neutral in [
+            r#""top_p":1"#,
+            r#""presence_penalty":0"#,
+            r#""logprobs":false"#,
+            r#""stop":[]"#,
+            r#""response_format":{"type":"text"}"#,
+            r#""logit_bias":{}"#,
+        ] {
+            assert_eq!(passed(&format!(",{neutral}")).1, None, "{neutral}");
+        }
+        for changing in [
+            r#""top_p":0.5"#,
+            r#""response_format":{"type":"json_object"}"#,
+            r#""min_p":0.1"#,
+            r#""logprobs":true"#,
+            r#""never_heard_of":1"#,
+        ] {
+            assert!(passed(&format!(",{changing}")).1.is_some(), "{changing}");
+        }
+    }
+
+    #[test]
+    fn a_choice_of_tools_is_kept_where_there_are_tools() {
+        let tools = r#","tools":[{"type":"function","function":{"name":"f"}}]"#;
+        let request = with(&format!(r#"{tools},"tool_choice":"required""#)).unwrap();
+        assert!(request.tools.is_some() && request.contract.as_deref() == Some("tool_choice"));
+        assert!(with(&format!(r#"{tools},"tool_choice":"none""#)).unwrap().tools.is_none());
+        assert_eq!(with(&format!(r#"{tools},"tool_choice":"auto""#)).unwrap().contract, None);
+        assert!(with(r#","tool_choice":"required""#).is_err());
+        assert!(with(r#","tools":[],"tool_choice":"auto","parallel_tool_calls":false"#).unwrap().contract.is_none());
+    }
+
+    #[test]
+    fn a_fault_names_its_field_and_quotes_nothing() {
+        for (rest, field) in [
+            (r#","temperature":"a secret""#, "temperature"),
+            (r#","stream":"a secret""#, "stream"),
+            (r#","max_tokens":1.5"#, "max_tokens"),
+            (r#","n":2"#, "n"),
+            (r#","model":7"#, "model"),
+            (r#","audio":{}"#, "audio"),
+        ] {
+            let fault = serde_json::to_value(with(rest).unwrap_err().body()).unwrap();
+            assert_eq!(fault["error"]["param"], field);
+            assert!(fault["error"]["code"].is_string() && !fault.to_string().contains("secret"), "{fault}");
+        }
+        assert!(with(r#","n":1,"model":" ","temperature":0"#).is_ok_and(|request| request.model.is_none()));
+        let many: String = (0..=MOST_PARAMETERS).map(|number| format!(r#","p{number}":1"#)).collect();
+        assert!(with(&many).is_err());
+    }
+}

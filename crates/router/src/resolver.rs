@@ -1,0 +1,193 @@
+//! Which model of all workers a name means: the rules of `auxot-names`, over what the workers announce.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+
+use auxot_names::{Known, Name, Rank, Tells, best};
+use auxot_protocol::Capabilities;
+
+/// Answers that are remembered; what strangers may name must not grow the memory.
+const REMEMBERED: usize = 1024;
+/// Longer than any name; it is looked for and not remembered.
+const LONGEST: usize = 256;
+
+/// What a name means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// One model, by its canonical name.
+    Model(String),
+    /// Several models equally well.
+    Several(Vec<String>),
+    Nothing,
+}
+
+/// The models of one worker with the names that each answers to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Named {
+    models: Vec<(String, Known)>,
+    aliases: Vec<(Name, String)>,
+}
+
+impl Named {
+    /// What a worker announces: its listed models, or its only one.
+    ///
+    /// A worker that lists no models leaves the quantisation out of its name, so that any may be meant.
+    pub(crate) fn of<'a>(listed: impl Iterator<Item = &'a str>, only: Option<&str>, said: &Capabilities) -> Self {
+        let mut models: Vec<_> = listed.map(|name| (name.to_owned(), Known::of(name))).collect();
+        if let Some(only) = only {
+            let known = if Name::parse(only).quant.is_some() {
+                Known::of(only)
+            } else {
+                let mut known = Known::new(Tells::Nothing);
+                known.add(Rank::File, only);
+                known
+            };
+            models.push((only.to_owned(), known));
+        }
+        let aliases = said.aliases.iter().map(|alias| (Name::parse(&alias.name), alias.model.clone())).collect();
+        Self { models, aliases }
+    }
+
+    /// The worker has other models now, and the same aliases.
+    pub(crate) fn rename<'a>(&mut self, listed: impl Iterator<Item = &'a str>) {
+        self.models = listed.map(|name| (name.to_owned(), Known::of(name))).collect();
+    }
+
+    /// The canonical names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// All models that workers have.
+#[derive(Debug, Default)]
+pub(crate) struct Resolver {
+    models: BTreeMap<String, Known>,
+    aliases: Vec<(Name, String)>,
+    memory: RefCell<HashMap<String, Meaning>>,
+}
+
+impl Resolver {
+    pub(crate) fn of<'a>(workers: impl Iterator<Item = &'a Named>) -> Self {
+        let mut resolver = Self::default();
+        for named in workers {
+            for (name, known) in &named.models {
+                // One that may be any quantisation is the weaker word.
+                let told = resolver.models.entry(name.clone()).or_insert_with(|| known.clone());
+                if *told != *known && known.tells_quant() {
+                    told.clone_from(known);
+                }
+            }
+            for alias in named.aliases.iter().filter(|(name, _)| !name.key.is_empty()) {
+                if !resolver.aliases.contains(alias) {
+                    resolver.aliases.push(alias.clone());
+                }
+            }
+        }
+        resolver
+    }
+
+    /// What `wish` means.
+    pub(crate) fn meaning(&self, wish: &str) -> Meaning {
+        if let Some(known) = self.memory.borrow().get(wish) {
+            return known.clone();
+        }
+        let meaning = self.look_up(wish);
+        if wish.len() <= LONGEST {
+            let mut memory = self.memory.borrow_mut();
+            if memory.len() >= REMEMBERED {
+                memory.clear();
+            }
+            memory.insert(wish.to_owned(), meaning.clone());
+        }
+        meaning
+    }
+
+    fn look_up(&self, wish: &str) -> Meaning {
+        let name = Name::parse(wish.trim());
+        // An alias stands for its model once, so that two for each other end. Workers may differ in what theirs mean.
+        let meant: Vec<&str> =
+            self.aliases.iter().filter(|(alias, _)| *alias == name).map(|(_, model)| model.as_str()).collect();
+        let wishes = if meant.is_empty() { vec![wish] } else { meant };
+        let mut found: Vec<String> = Vec::new();
+        for wish in wishes {
+            let models = self.models.iter().map(|(name, known)| (name, name.as_str(), known));
+            found.extend(best(wish, models).into_iter().cloned());
+        }
+        found.sort_unstable();
+        found.dedup();
+        match found.len() {
+            0 => Meaning::Nothing,
+            1 => Meaning::Model(found.remove(0)),
+            _ => Meaning::Several(found),
+        }
+    }
+}
+
+/// Whether `wish` can mean one of these models, which are not here now.
+pub(crate) fn may_mean<'a>(wish: &str, names: impl Iterator<Item = &'a str>) -> bool {
+    let known: Vec<(&str, Known)> = names.map(|name| (name, Known::of(name))).collect();
+    !best(wish, known.iter().map(|(name, known)| ((), *name, known))).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use auxot_protocol::AliasReport;
+
+    use super::*;
+
+    fn listed(names: &[&str]) -> Named {
+        Named::of(names.iter().copied(), None, &Capabilities::default())
+    }
+
+    fn model(name: &str) -> Meaning {
+        Meaning::Model(name.to_owned())
+    }
+
+    #[test]
+    fn another_quantisation_is_another_model_and_several_are_all_named() {
+        let (one, two) = (listed(&["qwen-q4_k_m"]), listed(&["qwen-q8_0", "qwen-q4_k_m"]));
+        let resolver = Resolver::of([&one, &two].into_iter());
+        assert_eq!(resolver.meaning("Qwen.Q8-0"), model("qwen-q8_0"));
+        assert_eq!(resolver.meaning("qwen-q6_k"), Meaning::Nothing);
+        for _ in 0..2 {
+            let both = Meaning::Several(vec!["qwen-q4_k_m".into(), "qwen-q8_0".into()]);
+            assert_eq!(resolver.meaning("qwen"), both, "and again from memory");
+        }
+        assert_eq!(Resolver::of([&one].into_iter()).meaning("qwen"), model("qwen-q4_k_m"));
+    }
+
+    #[test]
+    fn a_worker_that_lists_no_models_may_have_any_quantisation() {
+        let only = Named::of(std::iter::empty(), Some("gemma-3-4b-it"), &Capabilities::default());
+        let resolver = Resolver::of([&only].into_iter());
+        for wish in ["gemma-3-4b-it", "Gemma3 4B it Q4_K_S", "gemma-3-4b"] {
+            assert_eq!(resolver.meaning(wish), model("gemma-3-4b-it"), "{wish}");
+        }
+        assert_eq!(resolver.meaning("gemma-3-12b-it"), Meaning::Nothing);
+    }
+
+    #[test]
+    fn an_alias_is_looked_up_as_what_it_stands_for() {
+        let alias = |name: &str, model: &str| AliasReport { name: name.into(), model: model.into() };
+        let said = Capabilities {
+            aliases: vec![alias("GPT-4o", "qwen-7b"), alias("a", "b"), alias("b", "a"), alias("", "qwen-7b")],
+            ..Capabilities::default()
+        };
+        let named = Named::of(["qwen-7b-q4_0"].into_iter(), None, &said);
+        let resolver = Resolver::of([&named].into_iter());
+        assert_eq!(resolver.meaning("gpt 4o"), model("qwen-7b-q4_0"));
+        assert_eq!(resolver.meaning("a"), Meaning::Nothing, "two for each other end");
+        assert_eq!(resolver.meaning(""), Meaning::Nothing);
+    }
+
+    #[test]
+    fn what_strangers_ask_for_does_not_grow_the_memory() {
+        let resolver = Resolver::default();
+        for number in 0..REMEMBERED * 2 {
+            resolver.meaning(&format!("m{number}"));
+        }
+        resolver.meaning(&"m".repeat(LONGEST + 1));
+        assert!(resolver.memory.borrow().len() <= REMEMBERED);
+    }
+}

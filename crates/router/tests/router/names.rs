@@ -1,0 +1,77 @@
+//! The model that was asked for answers, and its name is told truly.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Worker, config, start};
+
+fn listed(models: &[(&str, &str, &str)]) -> Value {
+    let models: Vec<Value> = models
+        .iter()
+        .map(|(name, state, task)| json!({ "name": name, "state": state, "slots": 4, "capabilities": [task] }))
+        .collect();
+    json!({ "backend": "llama.cpp", "model": "qwen", "ctx_size": 4096, "total_slots": 4, "models": models,
+            "aliases": [{ "name": "gpt-4o", "model": "qwen-q4_k_m" }] })
+}
+
+fn ask(model: Option<&str>) -> Value {
+    let mut request = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+    if let Some(model) = model {
+        request["model"] = json!(model);
+    }
+    request
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(
+        &router,
+        &listed(&[
+            ("qwen-q4_k_m", "ready", "chat"),
+            ("qwen-q8_0", "stopped", "chat"),
+            ("a-damaged-q4_0", "failed", "chat"),
+            ("embedder", "ready", "embedding"),
+        ]),
+    )
+    .await;
+    for (asked, runs) in [
+        (Some("qwen-q8_0"), "qwen-q8_0"),
+        (Some("QWEN.Q4KM"), "qwen-q4_k_m"),
+        (Some("GPT 4o"), "qwen-q4_k_m"),
+        (None, "qwen-q4_k_m"),
+    ] {
+        for stream in [false, true] {
+            let mut request = ask(asked);
+            request["stream"] = json!(stream);
+            let request = client.chat(&request);
+            let job = worker.hear().await;
+            assert_eq!((&job["type"], &job["model"]), (&json!("job"), &json!(runs)), "{asked:?}");
+            worker.complete(job["job_id"].as_str().unwrap(), "x").await;
+            let named = if stream {
+                request.events().await.next().await.unwrap()["model"].clone()
+            } else {
+                request.json().await.1["model"].clone()
+            };
+            assert_eq!(named, json!(runs), "{asked:?}");
+        }
+    }
+    let refused = async |model: &str| {
+        let (status, body) = client.chat(&ask(Some(model))).json().await;
+        (status, body["error"]["code"].as_str().unwrap_or_default().to_owned(), body["error"]["message"].to_string())
+    };
+    assert_eq!(refused("qwen-q6_k").await.0, 404);
+    let (status, code, said) = refused("qwen").await;
+    assert_eq!((status, code.as_str()), (400, "ambiguous_model"));
+    assert!(said.contains("qwen-q4_k_m, qwen-q8_0"), "{said}");
+    assert_eq!(refused("embedder").await.1, "unsupported_model");
+    assert_eq!(refused("a-damaged").await.1, "model_failed");
+    worker.hears_nothing().await;
+
+    let (_, list) = client.get_json("/v1/models").await;
+    let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(names, ["qwen-q4_k_m", "qwen-q8_0"], "only what can answer");
+    assert_eq!(client.get_json("/v1/models/Qwen-Q8-0").await.1["id"], "qwen-q8_0");
+    assert_eq!(client.get_json("/v1/models/qwen").await.0, 400);
+    assert_eq!(client.get_json("/v1/models/a-damaged-q4_0").await.0, 404);
+}

@@ -1,0 +1,144 @@
+//! What the wire has no word of its own for: parameters, errors, a worker that ends.
+
+use std::time::Duration;
+
+use auxot_router::Config;
+use serde_json::{Value, json};
+
+use crate::support::{Client, Worker, config, one_model, start};
+
+fn with_extensions() -> Value {
+    let mut capabilities = one_model(2);
+    capabilities["extensions"] = json!(["parameters", "not_started"]);
+    capabilities
+}
+
+fn asking(parameters: &Value) -> Value {
+    let mut request = json!({ "model": "gemma-3-4b-it", "messages": [{ "role": "user", "content": "hi" }] });
+    for (name, value) in parameters.as_object().unwrap() {
+        request[name] = value.clone();
+    }
+    request
+}
+
+#[tokio::test]
+async fn parameters_go_to_a_worker_that_has_them_and_logprobs_come_back() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(&router, &with_extensions()).await;
+    assert_eq!(worker.ack["extensions"], json!(["parameters", "not_started"]));
+    let parameters = json!({ "seed": 7, "stop": ["\n"], "logprobs": true, "top_k": 3, "never_heard_of": null });
+    let logprobs = json!({ "content": [{ "token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": [] }] });
+    for stream in [false, true] {
+        let mut request = asking(&parameters);
+        request["stream"] = json!(stream);
+        request["user"] = json!("somebody");
+        let request = client.chat(&request);
+        let job = worker.hear().await;
+        let passed = json!({ "seed": 7, "stop": ["\n"], "logprobs": true, "top_k": 3 });
+        assert_eq!(job["request"], json!({ "parameters": passed }));
+        let end = json!({ "type": "complete", "job_id": job["job_id"], "full_response": "x", "logprobs": logprobs });
+        worker.say(end).await;
+        let choice = if stream {
+            request.events().await.rest().await.1["choices"][0].clone()
+        } else {
+            request.json().await.1["choices"][0].clone()
+        };
+        assert_eq!((&choice["logprobs"], &choice["finish_reason"]), (&logprobs, &json!("stop")));
+    }
+}
+
+#[tokio::test]
+async fn towards_a_worker_without_them_a_parameter_that_changes_the_answer_is_named() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(&router, &one_model(2)).await;
+    for name in ["stop", "response_format", "seed", "top_p", "logit_bias", "logprobs", "min_p", "chat_template_kwargs"]
+    {
+        let (status, body) = client.chat(&asking(&json!({ name: 0.25 }))).json().await;
+        assert_eq!((status, &body["error"]["param"]), (400, &json!(name)), "{body}");
+        assert_eq!(body["error"]["code"], "unsupported_parameter");
+    }
+    let request = client.chat(&asking(&json!({ "top_p": 1, "stop": [], "user": "u", "presence_penalty": 0 })));
+    let job = worker.hear().await;
+    assert_eq!(job["request"], json!(null), "what asks for nothing is not worth a refusal");
+    worker.complete(job["job_id"].as_str().unwrap(), "x").await;
+    assert_eq!(request.json().await.0, 200);
+}
+
+#[tokio::test]
+async fn a_worker_says_whose_fault_an_error_is() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let request = client.whole();
+    let job = worker.job().await;
+    worker
+        .say(json!({ "type": "error", "job_id": job, "error": "too long", "status": 400,
+                     "code": "context_length_exceeded", "param": "messages" }))
+        .await;
+    let response = request.response().await;
+    assert_eq!((response.status().as_u16(), &response.headers()["x-should-retry"]), (400, &"false".parse().unwrap()));
+    let error = json!({ "message": "too long", "type": "invalid_request_error",
+                        "param": "messages", "code": "context_length_exceeded" });
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({ "error": error }));
+
+    let request = client.whole();
+    let job = worker.job().await;
+    worker
+        .say(json!({ "type": "error", "job_id": job, "error": "room was made", "status": 503, "retry_after": 7 }))
+        .await;
+    let response = request.response().await;
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"7".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn what_a_worker_has_not_begun_goes_to_another_at_once() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut old = Worker::join(&router, &with_extensions()).await;
+    let (begun, back) = (client.stream(), client.whole());
+    let (first, second) = (old.hear().await, old.hear().await);
+    let of = |job: &Value| job["job_id"].as_str().unwrap().to_owned();
+    let (first, second) = (of(&first), of(&second));
+    old.say(json!({ "type": "heartbeat", "draining": true })).await;
+    old.hear().await;
+    let late = client.whole();
+    router.wait_for(|now| now.waiting == 1 && now.total_slots == 0).await;
+    old.say(json!({ "type": "error", "job_id": second, "error": "ending", "code": "not_started" })).await;
+    router.wait_for(|now| now.waiting == 2).await;
+
+    let mut new = Worker::join(&router, &with_extensions()).await;
+    let given = new.job().await;
+    assert!(given == second || given == first, "the ones that came first are first");
+    let other = new.job().await;
+    for job in [given, other] {
+        new.complete(&job, "from the new one").await;
+    }
+    old.complete(&first, "to the end").await;
+    assert_eq!(begun.response().await.status(), 200);
+    for request in [back, late] {
+        assert_eq!(request.json().await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_flows_may_take_longer_than_the_limit() {
+    let limit = Duration::from_millis(400);
+    let router = start(Config { job_timeout: limit, ..config() }).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let request = client.stream();
+    let job = worker.job().await;
+    worker.token(&job, "a").await;
+    let mut events = request.events().await;
+    events.until("a").await;
+    let began = std::time::Instant::now();
+    let mut beat = tokio::time::interval(limit / 8);
+    while began.elapsed() < limit * 2 {
+        beat.tick().await;
+        worker.token(&job, "b").await;
+    }
+    worker.complete(&job, "").await;
+    assert_eq!(events.rest().await.1["choices"][0]["finish_reason"], "stop");
+}
