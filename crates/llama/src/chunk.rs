@@ -20,6 +20,8 @@ pub struct Chunk<'a> {
     pub finish_reason: Option<Cow<'a, str>>,
     /// How far the prompt is.
     pub prompt_progress: Option<PromptProgress>,
+    /// The `logprobs` of the choice as the engine wrote them.
+    pub logprobs: Option<&'a str>,
     /// What was counted, in the last chunk.
     pub timings: Option<Timings>,
     /// The engine broke the answer off.

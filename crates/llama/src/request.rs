@@ -1,6 +1,7 @@
 //! The body of a chat request: what a caller wrote, changed only where an engine would trip over it.
 
 mod history;
+mod parameters;
 mod reduce;
 
 use serde_json::value::RawValue;
@@ -27,6 +28,8 @@ pub struct ChatRequest<'a> {
     pub reasoning_effort: Option<&'a str>,
     /// Whether to be told how far the prompt is.
     pub progress: bool,
+    /// More fields of the body as the caller wrote them: a JSON object.
+    pub parameters: Option<&'a RawValue>,
 }
 
 /// Why there is no request to send.
@@ -43,6 +46,9 @@ pub enum RequestError {
     /// The tools are no list of objects whose parameters are objects.
     #[error("cannot simplify the tools: they are not a list of tools with object parameters")]
     Tools,
+    /// The parameters are no object.
+    #[error("cannot pass on the parameters: they are not a JSON object")]
+    Parameters,
 }
 
 impl ChatRequest<'_> {
@@ -51,9 +57,15 @@ impl ChatRequest<'_> {
     /// * A message without `content` gets an empty one (`null` stays); `null` messages are none.
     /// * Tool calls of earlier turns get arguments that a template can read, and their type.
     /// * A flat `image_url` becomes `{"url": …}`.
+    /// * Parameters stand beside it, but for those that would change how we talk with the engine.
     /// * Effort `none` also switches thinking off in the template, for engines that do not know the word.
     pub fn to_body(&self) -> Result<Vec<u8>, RequestError> {
         self.body_within(BODY_LIMIT)
+    }
+
+    /// Whether thinking must be switched off in the template.
+    fn thinks_not(&self) -> bool {
+        self.reasoning_effort.is_some_and(|effort| effort.eq_ignore_ascii_case("none"))
     }
 
     fn body_within(&self, limit: usize) -> Result<Vec<u8>, RequestError> {
@@ -80,10 +92,8 @@ impl ChatRequest<'_> {
         if let Some(effort) = self.reasoning_effort.filter(|effort| !effort.is_empty()) {
             body.extend_from_slice(b",\"reasoning_effort\":");
             text(&mut body, effort);
-            if effort.eq_ignore_ascii_case("none") {
-                body.extend_from_slice(b",\"chat_template_kwargs\":{\"enable_thinking\":false,\"thinking\":false}");
-            }
         }
+        parameters::write(&mut body, self.parameters, self.thinks_not())?;
         body.push(b'}');
         if body.len() > limit {
             return Err(RequestError::TooLarge { bytes: body.len(), limit });

@@ -90,7 +90,16 @@ impl Assembler {
 
     /// The calls in the order of their index: what was missing is filled in, what is broken is repaired where
     /// there is only one way to do it.
-    pub fn finish(mut self) -> Result<Vec<ToolCall>, BadCall> {
+    pub fn finish(self) -> Result<Vec<ToolCall>, BadCall> {
+        self.collect(Err)
+    }
+
+    /// The calls of an answer that was cut at its longest: one in the middle of which it was cut is none.
+    pub fn finish_cut(self) -> Vec<ToolCall> {
+        self.collect(|_| Ok::<_, std::convert::Infallible>(())).unwrap_or_default()
+    }
+
+    fn collect<E>(mut self, mut bad: impl FnMut(BadCall) -> Result<(), E>) -> Result<Vec<ToolCall>, E> {
         self.calls.sort_by_key(|call| call.index);
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for Parts { id, kind, name, arguments, .. } in self.calls {
@@ -99,7 +108,8 @@ impl Assembler {
                 continue;
             }
             let Some(arguments) = tidy(&arguments, Care::Execute).filter(|_| !name.is_empty()) else {
-                return Err(BadCall { name });
+                bad(BadCall { name })?;
+                continue;
             };
             let arguments = arguments.into_owned();
             let taken = id.is_empty() || calls.iter().any(|call| call.id == id);

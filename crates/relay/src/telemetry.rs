@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use auxot_fleet::{Fleet, ModelView, Report, Sleeper, State};
-use auxot_protocol::{Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState};
+use auxot_protocol::{Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState, extension};
 
 use crate::telemetry::metrics::JobSeries;
 use crate::telemetry::stats::{Figures, Sample, Window};
@@ -104,6 +104,7 @@ impl Telemetry {
             models: self.model_reports(&report, fleet),
             devices: devices(&report),
             unmet: report.unmet,
+            extensions: vec![extension::PARAMETERS.to_owned()],
             ..Capabilities::default()
         }
     }

@@ -33,7 +33,7 @@ pub(crate) enum Outgoing {
         model: Option<String>,
         parameters: bool,
     },
-    Say(ToWorker),
+    Say(Box<ToWorker>),
     Close {
         code: u16,
         reason: &'static str,
@@ -287,7 +287,7 @@ impl Hub {
     pub(crate) fn policy_update(&self, policy: Policy) {
         self.change(|inner| {
             for link in inner.links.values() {
-                link.send(Outgoing::Say(ToWorker::PolicyUpdate { policy: Some(Box::new(policy.clone())) }));
+                link.send(Outgoing::Say(Box::new(ToWorker::PolicyUpdate { policy: Some(Box::new(policy.clone())) })));
             }
             inner.policy = Some(policy);
         });
@@ -338,7 +338,7 @@ impl Inner {
                 }
                 Effect::Cancel { worker, job } => {
                     if let Some(link) = self.links.get(&worker) {
-                        link.send(Outgoing::Say(ToWorker::Cancel(Cancel { job_id: (*job).to_owned() })));
+                        link.send(Outgoing::Say(Box::new(ToWorker::Cancel(Cancel { job_id: (*job).to_owned() }))));
                     }
                 }
                 Effect::GiveUp { job, attempts } => self.end(&job, Failure::Lost(attempts)),

@@ -6,6 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::{Chunk, PromptProgress, Timings, ToolCallDelta};
 use crate::{EngineError, text::Text};
@@ -20,6 +21,7 @@ pub(super) fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
         reasoning: delta.reasoning_content.and_then(Text::not_empty),
         tool_calls: delta.tool_calls.unwrap_or_default().into_iter().map(Call::into_delta).collect(),
         finish_reason: choice.finish_reason.and_then(Text::not_empty),
+        logprobs: choice.logprobs.map(RawValue::get).filter(|value| *value != "null"),
         prompt_progress: event.prompt_progress.map(Progress::into_progress),
         timings: event.timings.map(Times::into_timings),
         error: event.error.map(|error| EngineError::from_value(None, error)),
@@ -41,6 +43,8 @@ struct Choice<'a> {
     delta: Option<Delta<'a>>,
     #[serde(borrow)]
     finish_reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]

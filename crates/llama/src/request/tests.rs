@@ -26,6 +26,7 @@ fn a_full_request_has_these_fields_and_no_others() {
         max_tokens: Some(64),
         reasoning_effort: Some("high"),
         progress: true,
+        parameters: None,
     };
     assert_eq!(
         String::from_utf8(request.to_body().unwrap()).unwrap(),
@@ -165,4 +166,32 @@ fn tools_are_cut_down_to_what_everybody_understands() {
     assert_eq!(reduce_tools(&raw("[]")).unwrap().get(), "[]");
     assert_eq!(reduce_tools(&raw("{}")).unwrap_err(), RequestError::Tools);
     assert_eq!(reduce_tools(&raw(r#"[{"function":{"parameters":"x"}}]"#)).unwrap_err(), RequestError::Tools);
+}
+
+/// A request's fields behind `stream`, with these parameters.
+fn with(effort: Option<&str>, parameters: &str) -> Result<String, RequestError> {
+    let parameters = raw(parameters);
+    let request = ChatRequest { reasoning_effort: effort, parameters: Some(&parameters), ..ChatRequest::default() };
+    let body = String::from_utf8(request.to_body()?).unwrap();
+    assert!(serde_json::from_str::<&RawValue>(&body).is_ok(), "{body}");
+    Ok(body.strip_prefix(r#"{"model":"","messages":[],"stream":true"#).unwrap().to_owned())
+}
+
+#[test]
+fn parameters_stand_beside_what_we_write_and_do_not_change_how_we_talk() {
+    assert_eq!(with(None, r#"{"seed": 7,"stop":["\n"]}"#).unwrap(), r#","seed":7,"stop":["\n"]}"#);
+    let ours = r#"{"stream":false,"n":4,"messages":[],"model":"x","id_slot":3,"return_progress":false,"top_k":1}"#;
+    assert_eq!(with(None, ours).unwrap(), r#","top_k":1}"#);
+    assert_eq!(with(None, "null").unwrap(), "}");
+    assert_eq!(with(None, "[1]"), Err(RequestError::Parameters));
+}
+
+#[test]
+fn what_the_caller_says_to_the_template_counts_more_than_the_effort() {
+    let none = r#""enable_thinking":false,"thinking":false"#;
+    assert!(with(Some("none"), "{}").unwrap().ends_with(&format!(r#","chat_template_kwargs":{{{none}}}}}"#)));
+    let given = r#"{"chat_template_kwargs":{ "enable_thinking":true }}"#;
+    assert_eq!(with(None, given).unwrap(), r#","chat_template_kwargs":{ "enable_thinking":true }}"#);
+    let both = with(Some("none"), given).unwrap();
+    assert!(both.ends_with(&format!(r#"{{{none},"enable_thinking":true}}}}"#)), "{both}");
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, is_done};
-use auxot_protocol::{Complete, FunctionCall, Job, ToolCall};
+use auxot_protocol::{Complete, FunctionCall, Job, Json, ToolCall};
 use serde_json::value::RawValue;
 
 use crate::exchange::ending::Ending;
@@ -11,6 +11,9 @@ use crate::exchange::transcript::{Channel, Transcript};
 
 /// An answer longer than this is a runaway: no context window holds so much text.
 const MAX_TEXT: usize = 64 << 20;
+
+/// The engine's reason for an answer that reached its longest.
+const CUT: &str = "length";
 
 /// Everything the engine has said in one job.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub(crate) struct Answer {
     /// With reasoning switched off, stray chain of thought is kept here and shown only if nothing else was said.
     withheld: Option<String>,
     finish_reason: Option<String>,
+    /// The entries of all `logprobs` so far, as the engine wrote them, with commas between.
+    logprobs: String,
     timings: Option<Timings>,
     progress: Option<PromptProgress>,
     done: bool,
@@ -80,6 +85,9 @@ impl Answer {
         if let Some(reason) = chunk.finish_reason {
             self.finish_reason = Some(reason.into_owned());
         }
+        if let Some(logprobs) = chunk.logprobs {
+            self.keep_logprobs(logprobs)?;
+        }
         if chunk.timings.is_some() {
             self.timings = chunk.timings;
         }
@@ -88,6 +96,28 @@ impl Answer {
         }
         if self.transcript.len() > MAX_TEXT {
             return Err(Ending::Unreadable(format!("the answer is longer than {MAX_TEXT} bytes")));
+        }
+        Ok(())
+    }
+
+    fn keep_logprobs(&mut self, logprobs: &str) -> Result<(), Ending> {
+        #[derive(serde::Deserialize)]
+        struct Content<'a> {
+            #[serde(borrow, default)]
+            content: Option<&'a RawValue>,
+        }
+        let unreadable = || Ending::Unreadable("its logprobs are not what we know".to_owned());
+        let content: Content<'_> = serde_json::from_str(logprobs).map_err(|_| unreadable())?;
+        let Some(entries) = content.content.map(RawValue::get).filter(|entries| *entries != "null") else {
+            return Ok(());
+        };
+        let entries = entries.strip_prefix('[').and_then(|entries| entries.strip_suffix(']')).ok_or_else(unreadable)?;
+        if self.logprobs.len() + entries.len() > MAX_TEXT {
+            return Err(Ending::Unreadable(format!("its logprobs are longer than {MAX_TEXT} bytes")));
+        }
+        if !entries.trim().is_empty() {
+            let comma = if self.logprobs.is_empty() { "" } else { "," };
+            self.logprobs.extend([comma, entries]);
         }
         Ok(())
     }
@@ -157,10 +187,20 @@ impl Answer {
         self.timings.as_ref().map_or(self.tokens, |timings| timings.predicted_n)
     }
 
+    fn all_logprobs(&self) -> Option<Json> {
+        let all = (!self.logprobs.is_empty()).then(|| format!("{{\"content\":[{}]}}", self.logprobs))?;
+        RawValue::from_string(all).ok().map(Json)
+    }
+
     /// The good end's message. Calls whose arguments are no JSON object never leave the worker.
     pub(crate) fn complete<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Ending> {
         let calls = std::mem::take(&mut self.calls);
-        let mut calls = calls.finish().map_err(|bad| Ending::BadToolCall { tool: bad.name })?;
+        let mut calls = if self.finish_reason.as_deref() == Some(CUT) {
+            // The caller asked for no more than this; what is whole of it is theirs.
+            calls.finish_cut()
+        } else {
+            calls.finish().map_err(|bad| Ending::BadToolCall { tool: bad.name })?
+        };
         calls.append(&mut self.marked_calls);
         let timings = self.timings.as_ref();
         let reasoning = self.transcript.all(Channel::Reasoning);
@@ -182,7 +222,7 @@ impl Answer {
                 })
                 .collect(),
             finish_reason: self.finish_reason.as_deref().map(Cow::Borrowed),
-            logprobs: None,
+            logprobs: self.all_logprobs(),
         })
     }
 }
@@ -271,6 +311,34 @@ mod tests {
         }
         let mut answer = heard(plain(), &[&text(said), "[DONE]"]).unwrap();
         assert_eq!(answer.complete("j").unwrap().full_response, said, "and not otherwise");
+    }
+
+    #[test]
+    fn a_call_that_the_longest_answer_cut_is_no_fault() {
+        let call = |arguments: &str| {
+            serde_json::json!({"choices":[{"index":0,"delta":{"tool_calls":[
+                {"index":0,"id":"a","type":"function","function":{"name":"f","arguments":arguments}}]}}]})
+            .to_string()
+        };
+        let cut = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#;
+        let mut answer = heard(plain(), &[&text("so"), &call("{\"a\": [1,"), cut, "[DONE]"]).unwrap();
+        let complete = answer.complete("j").unwrap();
+        assert_eq!((complete.tool_calls.len(), complete.finish_reason.as_deref()), (0, Some("length")));
+        let mut answer = heard(plain(), &[&call("{}"), cut, "[DONE]"]).unwrap();
+        assert_eq!(answer.complete("j").unwrap().tool_calls.len(), 1, "a whole one stays");
+    }
+
+    #[test]
+    fn logprobs_of_all_events_come_back_as_one_list() {
+        let event = |token: &str| {
+            format!(
+                r#"{{"choices":[{{"finish_reason":null,"index":0,"delta":{{"content":"{token}"}},"logprobs":{{"content":[{{"token":"{token}","logprob":-0.5}}]}}}}]}}"#
+            )
+        };
+        let mut answer = heard(plain(), &[&event("a"), &text(""), &event("b"), "[DONE]"]).unwrap();
+        let logprobs = answer.complete("j").unwrap().logprobs.unwrap();
+        assert_eq!(logprobs.0.get(), r#"{"content":[{"token":"a","logprob":-0.5},{"token":"b","logprob":-0.5}]}"#);
+        assert_eq!(heard(plain(), &[&text("a"), "[DONE]"]).unwrap().complete("j").unwrap().logprobs, None);
     }
 
     #[test]

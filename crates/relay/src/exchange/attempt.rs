@@ -46,6 +46,7 @@ impl Attempt {
                 max_tokens: job.max_tokens,
                 reasoning_effort: job.reasoning_effort.as_deref(),
                 progress: true,
+                parameters: job.request.as_ref().and_then(|request| request.parameters.as_deref()),
             }
             .to_body()
         };

@@ -172,13 +172,59 @@ impl Ending {
     /// The terminal message of this ending, if it speaks at all.
     pub(crate) fn message<'a>(&self, job_id: &'a str, confirm_cancel: bool) -> Option<JobError<'a>> {
         let (error, details) = self.words(confirm_cancel)?;
+        let Blame { status, code, param, retry_after } = self.blame();
         Some(JobError {
             job_id: Some(Cow::Borrowed(job_id)),
             error: Cow::Owned(error),
             details: details.map(Cow::Owned),
-            ..JobError::default()
+            status,
+            code: code.map(Cow::Borrowed),
+            param: param.map(Cow::Borrowed),
+            retry_after,
         })
     }
+
+    /// Whose fault it is, and whether another try helps; nothing where that is not known.
+    fn blame(&self) -> Blame {
+        let caller = |code, param| Blame { status: Some(400), code, param, retry_after: None };
+        let server = |status, code, retry_after| Blame { status: Some(status), code, param: None, retry_after };
+        match self {
+            Self::EngineRefused(error) | Self::EngineFailed(error) if error.is_context_exceeded() => {
+                caller(Some("context_length_exceeded"), Some("messages"))
+            }
+            Self::EngineRefused(error) if (400..500).contains(&error.status) => {
+                Blame { status: Some(error.status), ..Blame::default() }
+            }
+            Self::EngineRefused(error) if error.is_unavailable() => server(503, None, Some(SOON)),
+            Self::BadJob(_) => caller(Some("invalid_value"), Some("messages")),
+            Self::Refused(refusal) => match refusal {
+                Refusal::UnknownModel { .. } => {
+                    Blame { status: Some(404), ..caller(Some("model_not_found"), Some("model")) }
+                }
+                Refusal::NoModel { .. } | Refusal::Stopped { .. } => server(503, Some("no_model"), Some(SOON)),
+                Refusal::QueueFull { .. } | Refusal::TooLate { .. } => server(503, Some("overloaded"), Some(SOON)),
+                Refusal::Failed { .. } => server(503, Some("model_failed"), None),
+                Refusal::DoesNotFit { .. } => server(503, Some("model_too_large"), None),
+                Refusal::Draining => server(503, Some("stopping"), Some(SOON)),
+            },
+            Self::EngineGone { after_text: false } | Self::EngineUnreachable => server(503, None, Some(SOON)),
+            Self::TimedOut(_) => server(504, Some("timeout"), None),
+            Self::ShuttingDown => server(503, Some("stopping"), Some(SOON)),
+            _ => Blame::default(),
+        }
+    }
+}
+
+/// Seconds after which another try may find what this one did not.
+const SOON: u32 = 5;
+
+/// What an ending tells of itself beyond its words; see `docs/protocol.md`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Blame {
+    status: Option<u16>,
+    code: Option<&'static str>,
+    param: Option<&'static str>,
+    retry_after: Option<u32>,
 }
 
 #[cfg(test)]
@@ -195,5 +241,30 @@ mod tests {
         let late = Ending::TimedOut(Limit::Total(Duration::from_secs(1800))).message("j", false).expect("said");
         assert_eq!((late.job_id.as_deref(), &*late.error), (Some("j"), "job timed out after 1800 s"));
         assert!(Ending::LABELS.contains(&Ending::Broken.label()));
+    }
+
+    #[test]
+    fn the_callers_own_mistakes_are_told_from_what_passes() {
+        let said = |ending: Ending| {
+            let message = ending.message("j", false).expect("said");
+            (message.status, message.code.map(Cow::into_owned), message.retry_after)
+        };
+        let long = EngineError::from_body(
+            400,
+            br#"{"error":{"code":400,"message":"too long","type":"exceed_context_size_error"}}"#,
+        );
+        let code = |text: &str| Some(text.to_owned());
+        assert_eq!(said(Ending::EngineRefused(long)), (Some(400), code("context_length_exceeded"), None));
+        let odd = EngineError::from_body(400, br#"{"error":{"code":400,"message":"bad top_k"}}"#);
+        assert_eq!(said(Ending::EngineRefused(odd)), (Some(400), None, None));
+        let loading = EngineError::from_body(503, b"{}");
+        assert_eq!(said(Ending::EngineRefused(loading)), (Some(503), None, Some(SOON)));
+        let fault = EngineError::from_body(500, b"{}");
+        assert_eq!(said(Ending::EngineRefused(fault)), (None, None, None), "nothing is known of it");
+        assert_eq!(said(Ending::BadJob("x".into())).0, Some(400));
+        let full = Refusal::QueueFull { model: "m".into(), waiting: 3 };
+        assert_eq!(said(Ending::Refused(full)), (Some(503), code("overloaded"), Some(SOON)));
+        let late = Limit::Total(Duration::from_secs(1));
+        assert_eq!(said(Ending::TimedOut(late)), (Some(504), code("timeout"), None));
     }
 }

@@ -150,6 +150,6 @@ impl<'a> Reader<'a> {
 
     /// A full queue means that the peer reads nothing; the next job or close finds that out and cuts the link.
     fn reply(&self, words: ToWorker) {
-        let _ = self.queue.try_send(Outgoing::Say(words));
+        let _ = self.queue.try_send(Outgoing::Say(Box::new(words)));
     }
 }
