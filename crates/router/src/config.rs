@@ -21,8 +21,10 @@ pub struct Config {
     pub dead_threshold: Duration,
     /// How long a job may wait for a worker, and its worker be silent; an answer that flows may take longer.
     pub job_timeout: Duration,
-    /// From a worker's connection to its `hello`.
+    /// From a connection to the good key that comes over it.
     pub hello_timeout: Duration,
+    /// Between two requests of a connection, and for the head of one.
+    pub idle_timeout: Duration,
     /// One write to a worker; longer means that it does not read, and the link is cut.
     pub write_timeout: Duration,
     /// Between two comments that keep a streaming client's connection open while there is no text.
@@ -77,7 +79,8 @@ impl Default for Config {
             wish: Wish::default(),
             dead_threshold: Duration::from_secs(90),
             job_timeout: Duration::from_mins(5),
-            hello_timeout: Duration::from_secs(30),
+            hello_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(30),

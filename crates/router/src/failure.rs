@@ -248,8 +248,8 @@ struct ErrorText<'a> {
 
 impl ErrorBody<'static> {
     /// For what is no [`Failure`] of a job: an address that does not exist.
-    pub(crate) fn plain(message: impl Into<String>, kind: &'static str) -> Self {
-        Self { error: ErrorText { message: message.into(), kind, param: None, code: None } }
+    pub(crate) fn plain(message: impl Into<String>, kind: &'static str, code: &'static str) -> Self {
+        Self { error: ErrorText { message: message.into(), kind, param: None, code: Some(code) } }
     }
 }
 

@@ -2,13 +2,14 @@
 
 mod body;
 pub(crate) mod chat;
+mod cors;
 mod gate;
 mod models;
 mod request;
 pub(crate) mod shapes;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -17,6 +18,7 @@ use crate::failure::ErrorBody;
 use crate::link;
 use crate::server::Shared;
 use crate::summary::Health;
+use crate::words::shown;
 
 /// All routes.
 ///
@@ -37,6 +39,7 @@ pub(crate) fn routes(shared: Shared) -> Router {
         .nest("/api/openai", openai)
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(cors::allowed))
         .with_state(shared)
 }
 
@@ -44,11 +47,36 @@ async fn health(State(shared): State<Shared>) -> Json<Health> {
     Json(shared.hub.summary().into())
 }
 
-async fn nothing_here() -> Response {
-    (StatusCode::NOT_FOUND, Json(ErrorBody::plain("endpoint not found", "not_found"))).into_response()
+/// Nobody has shown a key here, so that nothing is told but that there is no such address.
+async fn nothing_here(method: Method, uri: Uri) -> Response {
+    let said = format!("cannot {method} {}: there is no such endpoint", shown(uri.path()));
+    (StatusCode::NOT_FOUND, Json(ErrorBody::plain(said, "invalid_request_error", "unknown_url"))).into_response()
 }
 
-async fn wrong_method() -> Response {
-    let body = ErrorBody::plain("this endpoint has another method", "invalid_request_error");
+/// Which methods there are is in the `Allow` header, which the routes add.
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let said = format!("cannot {method} {}: this endpoint has another method", shown(uri.path()));
+    let body = ErrorBody::plain(said, "invalid_request_error", "method_not_allowed");
     (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response()
+}
+
+/// An address without what people and programs put too much into it: slashes at the end and in pairs.
+pub(crate) fn tidy(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    if !path.contains("//") && (path.len() <= 1 || !path.ends_with('/')) {
+        return None;
+    }
+    let mut tidy = String::with_capacity(path.len());
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        tidy.push('/');
+        tidy.push_str(part);
+    }
+    if tidy.is_empty() {
+        tidy.push('/');
+    }
+    if let Some(query) = uri.query() {
+        tidy.push('?');
+        tidy.push_str(query);
+    }
+    tidy.parse().ok()
 }

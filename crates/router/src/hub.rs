@@ -3,6 +3,7 @@
 //! The lock is held for a decision or a look-up, never across an await; nothing done under it can block:
 //! queues are tried, answers are appended to. Log lines are written after it is released.
 
+mod admission;
 mod entry;
 
 use std::collections::HashMap;
@@ -14,10 +15,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Answer, TooSlow};
-use crate::board::{Board, Effect, JobId, Place, Rules, Wanted, WorkerId};
+use crate::auth::KeyId;
+use crate::board::{Board, Effect, JobId, Rules, Wanted, WorkerId};
 use crate::chunks::Channel;
 use crate::failure::{Failure, WorkerFault};
-use crate::resolver::{Meaning, may_mean};
+use crate::resolver::Meaning;
 use crate::summary::Summary;
 use crate::wish::Wish;
 use entry::Line;
@@ -44,6 +46,8 @@ pub(crate) enum Outgoing {
 #[derive(Debug)]
 pub(crate) struct LinkEnd {
     pub(crate) gpu_id: Arc<str>,
+    /// The key that it was greeted with.
+    pub(crate) key: KeyId,
     /// Both sides have the extension that carries a request's parameters.
     pub(crate) parameters: bool,
     pub(crate) queue: mpsc::Sender<Outgoing>,
@@ -293,6 +297,21 @@ impl Hub {
         });
     }
 
+    /// Cuts what came with a key that is not good any more.
+    pub(crate) fn withdraw(&self, is_good: impl Fn(&str) -> bool) {
+        self.change(|inner| {
+            for link in inner.links.values().filter(|link| !is_good(&link.key)) {
+                tracing::warn!(gpu_id = %link.gpu_id, "link cut: its key was withdrawn");
+                link.cut.cancel();
+            }
+            let gone = inner.entries.iter().filter(|(_, entry)| !is_good(&entry.request.key));
+            for job in gone.map(|(job, _)| job.clone()).collect::<Vec<_>>() {
+                inner.board.remove(&job);
+                inner.end(&job, Failure::BadKey);
+            }
+        });
+    }
+
     /// Takes no more jobs.
     pub(crate) fn stop(&self) {
         self.change(|inner| inner.stopping = true);
@@ -362,62 +381,6 @@ impl Inner {
         }
         if let Some(entry) = self.entries.get_mut(job) {
             entry.told = true;
-        }
-    }
-
-    /// Whether a worker can or may come to answer the request. Nobody connected is a reason to wait; workers without
-    /// the model are not.
-    fn check(&self, request: &Request, memory: Duration) -> Result<(), Failure> {
-        let model = match request.wanted() {
-            _ if !self.tells_model => return Ok(()),
-            None => None,
-            Some(asked) => match self.board.meaning(asked) {
-                Meaning::Model(model) => Some(model),
-                Meaning::Several(candidates) => {
-                    return Err(Failure::Ambiguous { asked: asked.to_owned(), candidates });
-                }
-                Meaning::Nothing if self.may_come(asked, memory) => return Ok(()),
-                Meaning::Nothing => {
-                    return Err(Failure::UnknownModel { asked: asked.to_owned(), known: self.board.models() });
-                }
-            },
-        };
-        if let Some(model) = &model {
-            if let Some(tasks) = self.board.other_task(model) {
-                return Err(Failure::OtherTask { model: model.clone(), tasks });
-            }
-            if self.board.is_hopeless(model) {
-                return Err(Failure::ModelFailed(model.clone()));
-            }
-        }
-        match &request.contract {
-            Some(name) if self.board.lacks_parameters(model.as_deref()) => Err(Failure::Unsupported(name.clone())),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a model that no worker has is one that a worker may bring.
-    fn may_come(&self, asked: &str, memory: Duration) -> bool {
-        let wished = self.wish.full_name();
-        let left = self.recent.iter().filter(|(_, left)| left.elapsed() < memory).map(|(model, _)| model.as_str());
-        self.board.has_none() || may_mean(asked, wished.as_deref().into_iter().chain(left))
-    }
-
-    fn why_late(&self, job: &str) -> Failure {
-        let Some(entry) = self.entries.get(job) else { return Failure::ClientLeft };
-        let waited = entry.age().as_secs();
-        if let Some(Place::Running(_)) = self.board.place(job) {
-            return Failure::TimedOut(waited);
-        }
-        let known = self.board.models();
-        match entry.request.wanted() {
-            _ if known.is_empty() => Failure::NoWorker(waited),
-            Some(asked) => match self.board.meaning(asked) {
-                Meaning::Several(candidates) => Failure::Ambiguous { asked: asked.to_owned(), candidates },
-                Meaning::Nothing if self.tells_model => Failure::UnknownModel { asked: asked.to_owned(), known },
-                _ => Failure::Busy(waited),
-            },
-            None => Failure::Busy(waited),
         }
     }
 }

@@ -11,17 +11,20 @@ mod writer;
 use std::sync::Arc;
 
 use auxot_protocol::extension;
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Behaviour;
 use crate::hub::LinkEnd;
 use crate::server::Shared;
+use crate::strangers::Stranger;
+use crate::words::shown;
+use greeting::Greeted;
 
 /// Messages that may wait for one worker; more than jobs in flight plus what a heartbeat brings.
 const QUEUE: usize = 1024;
@@ -44,35 +47,41 @@ pub(crate) enum Ending {
 }
 
 /// `GET /ws`: no key is asked for here, it comes in the first message.
-pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
-    let Ok(turn) = shared.greeting.clone().try_acquire_owned() else {
-        tracing::warn!("connection refused: too many others have not said hello yet");
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
+pub(crate) async fn upgrade(
+    State(shared): State<Shared>,
+    Extension(stranger): Extension<Arc<Stranger>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let links = shared.links.clone();
     upgrade
         .max_message_size(shared.config.max_message)
         .max_frame_size(shared.config.max_message)
         .read_buffer_size(16 * 1024)
         .write_buffer_size(16 * 1024)
-        .on_upgrade(move |socket| links.track_future(serve(shared, socket, turn)))
+        .on_upgrade(move |socket| links.track_future(serve(shared, socket, stranger)))
 }
 
-async fn serve(shared: Shared, mut socket: WebSocket, turn: OwnedSemaphorePermit) {
+async fn serve(shared: Shared, mut socket: WebSocket, stranger: Arc<Stranger>) {
     let cut = shared.kill.child_token();
     let greeted = tokio::select! {
-        greeted = greeting::greet(&shared, &mut socket) => greeted,
+        greeted = greeting::greet(&shared, &mut socket, stranger.address) => greeted,
+        () = stranger.leave.cancelled() => None,
         () = cut.cancelled() => None,
     };
-    drop(turn);
-    let Some((capabilities, gpu_id)) = greeted else { return };
-    let gpu_id: Arc<str> = gpu_id.into();
+    let Some(Greeted { capabilities, gpu_id, key }) = greeted else { return };
+    stranger.introduce();
+    drop(stranger);
     let (queue, outgoing) = mpsc::channel(QUEUE);
     let parameters =
         !shared.config.behaviour.is_upstream() && extension::has(&capabilities.extensions, extension::PARAMETERS);
-    let link = LinkEnd { gpu_id: gpu_id.clone(), parameters, queue: queue.clone(), cut: cut.clone() };
+    let link = LinkEnd { gpu_id: gpu_id.clone(), key, parameters, queue: queue.clone(), cut: cut.clone() };
     let worker = shared.hub.join(&capabilities, link);
-    tracing::info!(gpu_id = &*gpu_id, model = capabilities.model, slots = capabilities.total_slots, "worker joined");
+    tracing::info!(
+        gpu_id = &*gpu_id,
+        model = shown(&capabilities.model),
+        slots = capabilities.total_slots,
+        "worker joined"
+    );
 
     let (sink, stream) = socket.split();
     let ending = {

@@ -1,5 +1,7 @@
 //! `auxot-router`: serve, or make and list keys.
 
+mod process;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -24,6 +26,8 @@ impl<E: std::error::Error> From<(E, u8)> for Fault {
 }
 
 fn main() -> ExitCode {
+    process::forbid_cores();
+    process::give_memory_back();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -62,13 +66,18 @@ fn serve(arguments: &ServeArgs) -> Result<(), Fault> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| (error, FAILURE))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| (error, FAILURE))?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(|error| (error, FAILURE))?;
         let router = Router::bind(config).await.map_err(|error| {
             let code = if matches!(error, StartError::Listen { .. }) { FAILURE } else { USAGE };
             (error, code)
         })?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                // A terminal that closes, or an operator: the key file is watched anyway.
+                _ = hangup.recv() => tracing::info!("SIGHUP: nothing to read again; the key file is read when it changes"),
+            }
         }
         tracing::info!("stopping; a second signal stops at once");
         tokio::select! {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auxot_protocol::Policy;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,15 +18,20 @@ use crate::auth::Verifier;
 use crate::board::Rules;
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::descriptors;
 use crate::http;
 use crate::hub::Hub;
-use crate::keys::{FileError, is_exposed};
+use crate::keys::{FileError, KeyStore, is_exposed};
+use crate::listen::{self, Limits};
+use crate::strangers::Strangers;
 use crate::summary::Summary;
 
 /// Jobs at once on a worker that does not say.
 const DEFAULT_SLOTS: u32 = 2;
-/// Connections that may be without a good key at one time.
-const GREETED_AT_ONCE: usize = 128;
+/// Connections that may be without a good key at one time, where the descriptors allow it.
+const STRANGERS: usize = 512;
+/// How often the key file is looked at.
+const KEYS_LOOKED_AT: Duration = Duration::from_millis(250);
 /// How long links and idle connections may take to end once there is nothing left to do.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// The WebSocket code for "going away".
@@ -45,8 +49,6 @@ pub(crate) struct State {
     pub(crate) started: u64,
     /// axum spawns upgraded connections itself; this is how we wait for them.
     pub(crate) links: TaskTracker,
-    /// Connections that have not said who they are: each may send a message of the largest size.
-    pub(crate) greeting: Arc<Semaphore>,
     /// The bound over the bodies of all requests.
     pub(crate) bodies: Arc<Budget>,
     /// The bounds of unread answers.
@@ -90,7 +92,7 @@ pub struct Router {
     addr: SocketAddr,
     /// Stops accepting connections.
     closing: CancellationToken,
-    server: JoinSet<io::Result<()>>,
+    server: JoinSet<()>,
 }
 
 impl Router {
@@ -99,9 +101,9 @@ impl Router {
     /// # Errors
     /// When there are no keys, the key file is unreadable or the address cannot be had.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        // Once, to refuse a bad file at the start; later it is read where a key is not known.
-        let (worker, api) = config.keys.hashes()?;
-        if worker.is_empty() || api.is_empty() {
+        let keys = KeyStore::open(config.keys.clone())?;
+        let set = keys.known().set;
+        if set.worker.is_empty() || set.api.is_empty() {
             return Err(StartError::NoKeys);
         }
         if let Some(path) = config.keys.file.as_deref().filter(|path| is_exposed(path)) {
@@ -118,10 +120,9 @@ impl Router {
         };
         let state = Arc::new(State {
             hub: Arc::new(Hub::new(rules, config.wish.clone(), config.dead_threshold)),
-            verifier: Verifier::new(config.keys.clone(), config.auth_cache_ttl),
+            verifier: Verifier::new(keys, config.auth_cache_ttl),
             started: now(),
             links: TaskTracker::new(),
-            greeting: Arc::new(Semaphore::new(GREETED_AT_ONCE)),
             bodies: Budget::new(config.max_bodies),
             unread: Unread { each: config.max_unread, all: Budget::new(config.max_unread_total) },
             kill: CancellationToken::new(),
@@ -129,15 +130,11 @@ impl Router {
         });
         let closing = CancellationToken::new();
         let routes = http::routes(state.clone());
-        let listener = listener.tap_io(|stream| {
-            // A token is a small packet that must not wait for the next one.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "cannot switch Nagle's algorithm off");
-            }
-        });
-        let stop = closing.clone().cancelled_owned();
+        let strangers = Strangers::new(descriptors::raised().map_or(STRANGERS, |most| STRANGERS.min(most / 4)));
+        let limits = Limits { first: state.config.hello_timeout, idle: state.config.idle_timeout };
         let mut server = JoinSet::new();
-        server.spawn(async move { axum::serve(listener, routes).with_graceful_shutdown(stop).await });
+        server.spawn(listen::serve(listener, routes, strangers, limits, closing.clone()));
+        server.spawn(watch_keys(state.clone(), closing.clone()));
         tracing::info!(%addr, upstream = rules.upstream, "router listens");
         if !addr.ip().is_loopback() {
             tracing::warn!(%addr, "keys and prompts cross this network in clear: put TLS in front of the router");
@@ -194,13 +191,15 @@ impl Router {
             tracing::warn!("links cut: they did not close in time");
         }
         self.state.kill.cancel();
-        let _ = timeout(FAREWELL, self.server.join_next()).await;
+        let _ = timeout(FAREWELL, async { while self.server.join_next().await.is_some() {} }).await;
         tracing::info!("router stopped");
     }
 
     /// Ends everything now, as a crash would; returns when the address is free again.
     pub async fn abort(mut self) {
         self.cut_off();
+        // Clients hear of the end of their jobs; who does not read it is cut off.
+        let _ = timeout(FAREWELL, async { while self.server.join_next().await.is_some() {} }).await;
         self.server.shutdown().await;
         self.state.links.close();
         self.state.links.wait().await;
@@ -211,6 +210,19 @@ impl Router {
         self.closing.cancel();
         self.state.hub.stop();
         self.state.hub.end_all();
+    }
+}
+
+/// Withdraws what came with a key that is in the key file no more.
+async fn watch_keys(state: Shared, closing: CancellationToken) {
+    if state.config.keys.file.is_none() {
+        return;
+    }
+    let mut last = 0;
+    while tokio::time::timeout(KEYS_LOOKED_AT, closing.cancelled()).await.is_err() {
+        if let Some(set) = state.verifier.refresh(&mut last).await {
+            state.hub.withdraw(|key| set.has(key));
+        }
     }
 }
 

@@ -46,7 +46,8 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// The flag's value, else the variable's, read by `read`; a fault counts as unset and is kept.
     fn take<T>(&mut self, given: Option<&str>, flag: &str, variable: &str, read: Read<T>) -> Option<T> {
-        let from_variable = || self.environment.get(variable).filter(|value| !value.trim().is_empty());
+        let from_variable =
+            || self.environment.get(variable).filter(|value| !value.trim().is_empty() && !is_of_kubernetes(value));
         let (value, source) = match given {
             Some(value) => (value.to_owned(), format!("--{flag}")),
             None => (from_variable()?, variable.to_owned()),
@@ -71,6 +72,12 @@ impl Reading<'_> {
     }
 }
 
+/// Kubernetes gives each container variables for each service: a service named `auxot` makes an `AUXOT_PORT` of
+/// `tcp://10.0.0.1:8080`, which is no setting of ours.
+fn is_of_kubernetes(value: &str) -> bool {
+    ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.trim().starts_with(scheme))
+}
+
 type Read<T> = fn(&str) -> Result<T, &'static str>;
 
 fn text(value: &str) -> Result<String, &'static str> {
@@ -87,6 +94,11 @@ fn count(value: &str) -> Result<u32, &'static str> {
 
 fn bound(value: &str) -> Result<usize, &'static str> {
     value.parse().map_err(|_| "a whole number is wanted")
+}
+
+fn size(value: &str) -> Result<usize, &'static str> {
+    let size: bytesize::ByteSize = value.parse().map_err(|_| "a size such as `256MiB` is wanted")?;
+    usize::try_from(size.as_u64()).map_err(|_| "a smaller size is wanted")
 }
 
 fn span(value: &str) -> Result<Duration, &'static str> {
@@ -150,6 +162,8 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
     let ttl = a.auth_cache_ttl.as_deref();
     reading.take_into(&mut config.auth_cache_ttl, ttl, "auth-cache-ttl", "AUXOT_AUTH_CACHE_TTL", pause);
     reading.take_into(&mut config.max_waiting, a.max_waiting.as_deref(), "max-waiting", "AUXOT_MAX_WAITING", bound);
+    reading.take_into(&mut config.max_bodies, a.max_bodies.as_deref(), "max-bodies", "AUXOT_MAX_BODIES", size);
+    reading.take_into(&mut config.idle_timeout, a.idle_timeout.as_deref(), "idle-timeout", "AUXOT_IDLE_TIMEOUT", span);
     reading.take_into(&mut logging.level, a.log_level.as_deref(), "log-level", "AUXOT_LOG_LEVEL", level);
     reading.take_into(&mut logging.json, a.log_format.as_deref(), "log-format", "AUXOT_LOG_FORMAT", format);
     config.wish = Wish {

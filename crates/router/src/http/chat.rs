@@ -11,6 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 
+use super::gate::Key;
 use super::request::{ChatRequest, read};
 use super::shapes::{Choice, Completion, Message, Usage, finish_reason};
 use crate::answer::{Answer, Whole};
@@ -28,6 +29,7 @@ pub(crate) async fn completions(
     State(shared): State<Shared>,
     request: axum::extract::Request,
 ) -> Result<Response, Failure> {
+    let key = request.extensions().get::<Key>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
     let (body, room) = super::body::whole(&shared, request).await?;
     let request = read(&body)?;
     drop(body);
@@ -44,7 +46,7 @@ pub(crate) async fn completions(
     });
     let id: Arc<str> = id.into();
     let contract = request.contract.clone();
-    let request = Request { job: job(request), stream, contract, _room: room };
+    let request = Request { job: job(request), stream, contract, key, _room: room };
     shared.hub.submit(&id, request, answer.clone())?;
     let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
     let ticket = Ticket::new(shared.hub.clone(), id.clone(), answer, limit, keep_alive);

@@ -1,28 +1,47 @@
 //! Nobody passes without a key, and nothing of a request is read before that.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::auth::{Door, NotNow};
+use crate::auth::{Door, KeyId, NotNow};
 use crate::failure::Failure;
 use crate::server::Shared;
+use crate::strangers::Stranger;
+
+/// The key that a request came with.
+#[derive(Debug, Clone)]
+pub(crate) struct Key(pub(crate) KeyId);
 
 /// Lets a request with a good API key through.
-pub(crate) async fn with_key(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let verdict = match bearer(request.headers()) {
+pub(crate) async fn with_key(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+    let Some(stranger) = request.extensions().get::<Arc<Stranger>>().cloned() else {
+        return Failure::NoKey.into_response();
+    };
+    let verdict = match bearer(request.headers()).map(str::to_owned) {
         None => Err(Failure::NoKey),
-        Some(key) => match shared.verifier.check(Door::Client, key).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::BadKey),
-            Err(NotNow::Busy(checks)) => Err(Failure::TooManyChecks(checks)),
-            Err(NotNow::Unreadable) => Err(Failure::KeysUnreadable),
-        },
+        Some(key) => check(&shared, &key, &stranger).await,
     };
     match verdict {
-        Ok(()) => next.run(request).await,
+        Ok(key) => {
+            stranger.introduce();
+            drop(stranger);
+            request.extensions_mut().insert(Key(key));
+            next.run(request).await
+        }
         Err(failure) => failure.into_response(),
+    }
+}
+
+async fn check(shared: &Shared, key: &str, stranger: &Stranger) -> Result<KeyId, Failure> {
+    match shared.verifier.check(Door::Client, key, stranger.address).await {
+        Ok(Some(key)) => Ok(key),
+        Ok(None) => Err(Failure::BadKey),
+        Err(NotNow::Busy(checks)) => Err(Failure::TooManyChecks(checks)),
+        Err(NotNow::Unreadable) => Err(Failure::KeysUnreadable),
     }
 }
 

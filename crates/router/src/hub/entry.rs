@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use auxot_protocol::{Complete, Job};
 
 use crate::answer::Answer;
+use crate::auth::KeyId;
 use crate::budget::Share;
 use crate::failure::Failure;
+use crate::words::shown;
 
 /// What the client asked for.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Request {
     pub(crate) stream: bool,
     /// The first parameter that changes the answer and that only the extension carries.
     pub(crate) contract: Option<String>,
+    /// The key that it came with.
+    pub(crate) key: KeyId,
     /// Its part of the bound over all bodies.
     pub(crate) _room: Share,
 }
@@ -98,7 +102,7 @@ impl Line {
         let since = |moment: Instant| moment.duration_since(entry.accepted).as_millis();
         Self {
             job: job.clone(),
-            model: entry.request.wanted().map(str::to_owned),
+            model: entry.request.wanted().map(shown),
             gpu_id: entry.gpu_id.clone(),
             ending: "completed",
             stream: entry.request.stream,

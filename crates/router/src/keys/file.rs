@@ -25,6 +25,12 @@ pub struct Stored {
     pub worker: String,
     /// Hash of the API key.
     pub api: String,
+    /// Two bytes of the worker key's SHA-256 in hex; absent in older files.
+    #[serde(default)]
+    pub worker_hint: Option<String>,
+    /// The same of the API key.
+    #[serde(default)]
+    pub api_hint: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +61,18 @@ pub enum FileError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Others may change it.
+    #[error("cannot trust the key file {}: others than its owner can write it; chmod 600 it", path.display())]
+    Writable {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// There is no file yet.
+    #[error("no key file {} yet: make a first pair of keys with `auxot-router keys create`", path.display())]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+    },
     /// There is a pair of that name.
     #[error("cannot add the key pair `{name}`: {} has one of that name already; choose another --name", path.display())]
     Taken {
@@ -76,8 +94,33 @@ pub enum FileError {
 /// # Errors
 /// When the file cannot be read or is not a key file.
 pub fn list(path: &Path) -> Result<Vec<Stored>, FileError> {
-    let text = fs::read_to_string(path).map_err(|error| io_error("read", path, error))?;
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
+        _ => io_error("read", path, error),
+    })?;
+    refuse_writable(path)?;
     parse(path, &text)
+}
+
+/// Whether others than the owner can write the file: then its keys are anybody's.
+fn refuse_writable(path: &Path) -> Result<(), FileError> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.permissions().mode() & 0o022 != 0 => Err(FileError::Writable { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Where a link leads, so that its target is written and not its place taken.
+fn target(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    // A chain that is longer leads round in a circle, of which opening it tells.
+    for _ in 0..40 {
+        match fs::read_link(&path) {
+            Ok(next) => path = auxot_disk::folder_of(&path).join(next),
+            Err(_) => break,
+        }
+    }
+    path
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<Stored>, FileError> {
@@ -107,11 +150,13 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
     if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
         return Err(FileError::Name(name.to_owned()));
     }
+    let path = &target(path);
     let folder = auxot_disk::folder_of(path);
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error("create", path, error))?;
     let lock = File::open(folder).map_err(|error| io_error("lock", path, error))?;
     lock.lock().map_err(|error| io_error("lock", path, error))?;
 
+    refuse_writable(path)?;
     let mut text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => HEADER.to_owned(),
@@ -124,9 +169,12 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
     let created = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default();
     // Neither a name nor a timestamp nor a PHC string can hold a quote or a backslash.
     text.push_str(&format!(
-        "\n[[pair]]\nname = \"{name}\"\ncreated = \"{created}\"\nworker = \"{}\"\napi = \"{}\"\n",
+        "\n[[pair]]\nname = \"{name}\"\ncreated = \"{created}\"\nworker = \"{}\"\napi = \"{}\"\n\
+         worker_hint = \"{}\"\napi_hint = \"{}\"\n",
         hash(&pair.worker)?,
         hash(&pair.api)?,
+        super::hint(&pair.worker),
+        super::hint(&pair.api),
     ));
     replace(path, folder, &text).map_err(|error| io_error("write", path, error))?;
     Ok(pair)
@@ -198,5 +246,33 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert!(matches!(cheap_add(&path, "a\"b"), Err(FileError::Name(_))));
+    }
+
+    #[test]
+    fn a_link_keeps_leading_to_what_it_led_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real/keys.toml"), folder.path().join("link"));
+        fs::create_dir(folder.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real/keys.toml", &link).unwrap();
+        for name in ["first", "second"] {
+            cheap_add(&link, name).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        }
+        assert_eq!(list(&real).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        cheap_add(&path, "a").unwrap();
+        for mode in [0o620, 0o602] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(list(&path), Err(FileError::Writable { .. })));
+            assert!(matches!(cheap_add(&path, "b"), Err(FileError::Writable { .. })));
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(list(&path).unwrap().len(), 1);
+        assert!(matches!(list(&folder.path().join("none")), Err(FileError::Missing { .. })));
     }
 }

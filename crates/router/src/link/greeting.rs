@@ -1,19 +1,30 @@
 //! The first exchange on a link: `hello` with a key, `hello_ack` with a policy, or a refusal.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use auxot_protocol::{Capabilities, Hello, HelloAck, JobError, ToRouter, ToWorker, extension};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 
-use crate::auth::{Door, NotNow};
+use crate::auth::{Door, KeyId, NotNow};
 use crate::ids;
 use crate::server::Shared;
+use crate::words::shown;
 
 /// Seconds after which a worker that could not be greeted now is to come again.
 const COME_AGAIN: u64 = 5;
 /// What is said to a wrong key; the words measured upstream, by which a worker knows that it is final.
 const REFUSED: (&str, &str) = ("invalid GPU key", "Authentication failed. Check your admin key.");
 
+/// A worker that has shown a good key.
+pub(super) struct Greeted {
+    pub(super) capabilities: Capabilities,
+    pub(super) gpu_id: Arc<str>,
+    pub(super) key: KeyId,
+}
+
 /// Greets a worker, or says why not and returns nothing; the connection ends with the socket.
-pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket) -> Option<(Capabilities, String)> {
+pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr) -> Option<Greeted> {
     let hello = match tokio::time::timeout(shared.config.hello_timeout, first_words(socket)).await {
         Ok(Some(hello)) => hello,
         Ok(None) => return None,
@@ -22,9 +33,9 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket) -> Option<(Ca
             return None;
         }
     };
-    match shared.verifier.check(Door::Worker, &hello.gpu_key).await {
-        Ok(true) => {}
-        Ok(false) => {
+    let key = match shared.verifier.check(Door::Worker, &hello.gpu_key, from).await {
+        Ok(Some(key)) => key,
+        Ok(None) => {
             tracing::warn!("worker refused: its key is not known here");
             refuse(shared, socket, REFUSED.0, REFUSED.1).await;
             return None;
@@ -39,7 +50,7 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket) -> Option<(Ca
             not_now(shared, socket, "the router cannot check keys now").await;
             return None;
         }
-    }
+    };
     if hello.worker_type.as_deref() == Some("tools") {
         tracing::warn!("worker refused: it offers tools, and this router takes GPU workers only");
         refuse(shared, socket, "this router takes GPU workers only", "worker_type `tools` is not served").await;
@@ -61,7 +72,11 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket) -> Option<(Ca
         extensions: extensions(shared),
         ..HelloAck::default()
     });
-    say(shared, socket, Message::text(ack.to_frame())).await.then_some((hello.capabilities, gpu_id))
+    say(shared, socket, Message::text(ack.to_frame())).await.then_some(Greeted {
+        capabilities: hello.capabilities,
+        gpu_id: gpu_id.into(),
+        key,
+    })
 }
 
 /// What this router understands beyond the measured protocol.
@@ -88,7 +103,7 @@ async fn first_words(socket: &mut WebSocket) -> Option<Hello> {
                 None
             }
             Err(error) => {
-                tracing::info!(%error, "connection closed: the first message is unreadable");
+                tracing::info!(error = shown(&error.to_string()), "connection closed: the first message is unreadable");
                 None
             }
         };

@@ -14,6 +14,7 @@ use super::Ending;
 use crate::board::WorkerId;
 use crate::hub::Outgoing;
 use crate::server::Shared;
+use crate::words::shown;
 
 /// A link silent for so many thresholds is closed: its peer vanished without a word.
 const FAR_TOO_LONG: u32 = 10;
@@ -111,12 +112,18 @@ impl<'a> Reader<'a> {
             }
             ToRouter::Complete(complete) => hub.complete(self.worker, *complete),
             ToRouter::Error(error) if error.job_id.is_none() => {
-                tracing::warn!(gpu_id = &*self.gpu_id, error = &*error.error, "worker reports a fault");
+                tracing::warn!(gpu_id = &*self.gpu_id, error = shown(&error.error), "worker reports a fault");
                 return;
             }
             ToRouter::Error(error) => {
                 if let (Some(job), Some(details)) = (&error.job_id, &error.details) {
-                    tracing::info!(gpu_id = &*self.gpu_id, job = &**job, error = &*error.error, %details, "job failed");
+                    tracing::info!(
+                        gpu_id = &*self.gpu_id,
+                        job = shown(job),
+                        error = shown(&error.error),
+                        details = shown(details),
+                        "job failed"
+                    );
                 }
                 hub.job_error(self.worker, error)
             }
@@ -125,7 +132,7 @@ impl<'a> Reader<'a> {
                 return;
             }
             ToRouter::Unknown(kind) => {
-                tracing::warn!(gpu_id = &*self.gpu_id, kind, "unexpected message type from worker");
+                tracing::warn!(gpu_id = &*self.gpu_id, kind = shown(&kind), "unexpected message type from worker");
                 return;
             }
         };
@@ -136,7 +143,7 @@ impl<'a> Reader<'a> {
 
     /// An end that cannot be read is still an end: the client must not wait for another.
     fn misheard(&self, error: ParseError) {
-        tracing::warn!(gpu_id = &*self.gpu_id, %error, "invalid message from worker");
+        tracing::warn!(gpu_id = &*self.gpu_id, error = shown(&error.to_string()), "invalid message from worker");
         if matches!(error.kind.as_deref(), Some("complete" | "error")) && error.job_id.is_some() {
             let told = JobError {
                 job_id: error.job_id.map(Into::into),

@@ -2,9 +2,13 @@
 
 use clap::{Args, Parser, Subcommand};
 
+/// All of them.
+const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 the surroundings do not allow it (a port that is taken), \
+                          64 a setting, an argument or a key file that cannot be used.";
+
 /// The embedded auxot router: workers on one side, the OpenAI chat API on the other.
 #[derive(Debug, Parser)]
-#[command(name = "auxot-router", version, args_conflicts_with_subcommands = true)]
+#[command(name = "auxot-router", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do; `serve` when nothing is said.
     #[command(subcommand)]
@@ -76,7 +80,7 @@ pub struct ServeArgs {
     /// A worker without a heartbeat for so long is dead [env: AUXOT_WORKER_DEAD_THRESHOLD] [default: 90s].
     #[arg(long, value_name = "DURATION")]
     pub worker_dead_threshold: Option<String>,
-    /// From a job's acceptance to its end, waiting included [env: AUXOT_JOB_TIMEOUT] [default: 5m].
+    /// How long a job may wait, and its worker be silent [env: AUXOT_JOB_TIMEOUT] [default: 5m].
     #[arg(long, value_name = "DURATION")]
     pub job_timeout: Option<String>,
     /// How long running jobs may go on after SIGTERM [env: AUXOT_DRAIN_TIMEOUT] [default: 30s].
@@ -88,6 +92,12 @@ pub struct ServeArgs {
     /// Jobs that may wait for a worker [env: AUXOT_MAX_WAITING] [default: 1024].
     #[arg(long, value_name = "JOBS")]
     pub max_waiting: Option<String>,
+    /// Bytes of all requests that wait or run, together [env: AUXOT_MAX_BODIES] [default: 256MiB].
+    #[arg(long, value_name = "SIZE")]
+    pub max_bodies: Option<String>,
+    /// How long a connection may be idle between two requests [env: AUXOT_IDLE_TIMEOUT] [default: 75s].
+    #[arg(long, value_name = "DURATION")]
+    pub idle_timeout: Option<String>,
     /// Model that workers are asked to run; unset leaves each its own [env: AUXOT_MODEL].
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,

@@ -35,6 +35,18 @@ fn a_flag_wins_over_its_variable() {
 }
 
 #[test]
+fn what_kubernetes_says_of_a_service_is_no_setting() {
+    let injected = environment(&[
+        ("AUXOT_PORT", "tcp://10.0.0.1:8080"),
+        ("AUXOT_ROUTER_PORT", "tcp://10.0.0.1:8080"),
+        ("AUXOT_ROUTER_SERVICE_HOST", "10.0.0.1"),
+        ("AUXOT_MAX_BODIES", "1MiB"),
+    ]);
+    let (config, _) = serve(&parse("auxot-router").serve, &injected).unwrap();
+    assert_eq!((config.port, config.host.as_str(), config.max_bodies), (8080, "127.0.0.1", 1 << 20));
+}
+
+#[test]
 fn all_faults_come_at_once_and_name_their_source() {
     let cli = parse("auxot-router --port 99999 --job-timeout 0s");
     let environment = environment(&[

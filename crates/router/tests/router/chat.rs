@@ -159,6 +159,34 @@ async fn the_door_opens_to_a_good_key_under_every_known_path() {
 }
 
 #[tokio::test]
+async fn addresses_methods_and_pages_are_answered_as_clients_expect() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    for path in ["/v1/models/", "//v1//models", "/api/openai/v1/models/?x=1"] {
+        assert_eq!(client.get_json(path).await.0, 200, "{path}");
+    }
+    let (status, body) = client.get_json("/v1/engines").await;
+    assert_eq!((status, &body["error"]["code"]), (404, &json!("unknown_url")));
+    let wrong = client.get("/v1/chat/completions").bearer_auth(API_KEY).send().await.unwrap();
+    assert_eq!((wrong.status().as_u16(), &wrong.headers()["allow"]), (405, &"POST".parse().unwrap()));
+    assert_eq!(wrong.json::<serde_json::Value>().await.unwrap()["error"]["code"], "method_not_allowed");
+
+    let asks = client
+        .request("OPTIONS", "/v1/chat/completions")
+        .header("origin", "https://page.example")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization, content-type, x-stainless-os");
+    let answer = asks.send().await.unwrap();
+    assert_eq!(answer.status(), 204);
+    assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+    assert_eq!(answer.headers()["access-control-allow-headers"], "authorization, content-type, x-stainless-os");
+    for key in [API_KEY, "rtr_wrong"] {
+        let from_page = client.get("/v1/models").bearer_auth(key).header("origin", "https://page.example");
+        assert_eq!(from_page.send().await.unwrap().headers()["access-control-allow-origin"], "*");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_request_is_refused_without_quoting_it() {
     let router = start(config()).await;
     let client = Client::new(&router);

@@ -70,19 +70,6 @@ async fn a_link_without_hello_is_closed_in_time() {
 }
 
 #[tokio::test]
-async fn a_crowd_of_strangers_is_bounded_and_greeted_workers_do_not_count() {
-    let router = start(config()).await;
-    let _worker = Worker::join(&router, &one_model(1)).await;
-    let mut strangers = Vec::new();
-    for _ in 0..128 {
-        strangers.push(Worker::raw(&router).await);
-    }
-    let url = format!("ws://{}/ws", router.addr());
-    let refused = soon("a refusal", Box::pin(tokio_tungstenite::connect_async(&url))).await.unwrap_err().to_string();
-    assert!(refused.contains("503"), "{refused}");
-}
-
-#[tokio::test]
 async fn odd_frames_are_ignored_and_an_unreadable_end_is_an_end() {
     let router = start(config()).await;
     let mut worker = Worker::join(&router, &one_model(1)).await;

@@ -8,5 +8,6 @@ mod link;
 mod names;
 mod parameters;
 mod program;
+mod strangers;
 mod support;
 mod upstream;

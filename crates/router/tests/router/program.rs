@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -62,13 +64,18 @@ fn what_cannot_be_done_as_asked_exits_64_and_says_why() {
         (&["--port", "0"], "keys create"),
         (&["--port", "0", "--keys-file", "/nonexistent/keys"], "/nonexistent/keys"),
         (&["keys", "list"], "--file"),
+        (&["keys", "list", "--file", "/nonexistent/keys"], "keys create"),
+        (&["serv"], "'serve'"),
+        (&["keys", "craete"], "'create'"),
     ] {
         let output = run(arguments);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {said}");
         assert!(said.contains(word), "{said}");
     }
-    assert_eq!(run(&["--help"]).status.code(), Some(0));
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("Exit codes: 0"), "{}", text(&help.stdout));
 }
 
 /// A running router and its log so far.
@@ -102,10 +109,20 @@ impl Running {
         }
     }
 
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Bytes of memory that it holds.
+    fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     /// Ends it by SIGTERM; exit code and whole log.
     fn stop(mut self) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal(Signal::SIGTERM);
         self.log.read_to_string(&mut self.seen).unwrap();
         (self.child.wait().unwrap().code(), self.seen)
     }
@@ -160,4 +177,59 @@ async fn the_log_has_one_line_a_job_and_neither_keys_nor_prompts() {
     for secret in [worker_key, api_key, "never-to-be-seen", "private", "argon2"] {
         assert!(!log.contains(secret), "{secret} in {log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_ends_nothing_and_no_core_can_be_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let pair = create(&file);
+    let mut router = Running::start(&file);
+    let addr = router.line("router listens")["addr"].as_str().unwrap().to_owned();
+    router.signal(Signal::SIGHUP);
+    router.line("SIGHUP: nothing to read again; the key file is read when it changes");
+    let client = crate::support::Client::at(&addr);
+    let asking = client.get("/v1/models").bearer_auth(pair["api_key"].as_str().unwrap()).send();
+    assert_eq!(soon("an answer", asking).await.unwrap().status(), 200);
+    if cfg!(target_os = "linux") {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", router.child.id())).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        let soft = core.split_whitespace().nth(4).unwrap();
+        assert!(matches!(soft, "0" | "1"), "{core}");
+    }
+    assert_eq!(router.stop().0, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_bodies_is_given_back_when_their_clients_are_gone() {
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+    const LARGE: usize = 20 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let pair = create(&file);
+    let mut router = Running::start(&file);
+    let addr = router.line("router listens")["addr"].as_str().unwrap().to_owned();
+    let before = router.memory();
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = std::net::TcpStream::connect(&addr).unwrap();
+        let key = pair["api_key"].as_str().unwrap();
+        write!(client, "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: {LARGE}\r\n\r\n")
+            .unwrap();
+        client.write_all(&vec![b' '; LARGE - 1]).unwrap();
+        clients.push(client);
+    }
+    let until = |holds: &dyn Fn(usize) -> bool| {
+        let began = Instant::now();
+        while !holds(router.memory()) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{} of {before}", router.memory());
+            std::thread::yield_now();
+        }
+    };
+    until(&|memory| memory > before + 4 * LARGE);
+    drop(clients);
+    until(&|memory| memory < before + LARGE);
+    assert_eq!(router.stop().0, Some(0));
 }

@@ -66,6 +66,11 @@ impl Worker {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    /// As [`Worker::say`], to a router that may close instead of reading.
+    pub(crate) async fn try_say(&mut self, message: &Value) {
+        let _closed = self.socket.send(Message::text(message.to_string())).await;
+    }
+
     /// The next message.
     pub(crate) async fn hear(&mut self) -> Value {
         loop {
@@ -144,6 +149,10 @@ impl Client {
 
     pub(crate) fn post(&self, path: &str) -> reqwest::RequestBuilder {
         self.http.post(format!("{}{path}", self.base))
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method.parse().unwrap(), format!("{}{path}", self.base))
     }
 
     pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {

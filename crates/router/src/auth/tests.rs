@@ -1,0 +1,152 @@
+//! Keys that are good, bad, new, gone, and for a moment unknown.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::*;
+use crate::Keys;
+
+const LONG: Duration = Duration::from_mins(5);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn plain() -> Verifier {
+    Verifier::new(KeyStore::open(Keys::plain("w", "a").unwrap()).unwrap(), LONG)
+}
+
+/// A settled key file with these worker keys; each API key is `api`.
+fn write(path: &Path, workers: &[(&str, bool)]) {
+    let api = keys::cheap_hash("api").unwrap();
+    let mut text = String::new();
+    for (number, (worker, hinted)) in workers.iter().enumerate() {
+        let hash = keys::cheap_hash(worker).unwrap();
+        text += &format!(
+            "[[pair]]\nname = \"{number}\"\ncreated = \"2026-01-01T00:00:00Z\"\nworker = \"{hash}\"\napi = \"{api}\"\n"
+        );
+        if *hinted {
+            text += &format!("worker_hint = \"{}\"\n", keys::hint(worker));
+        }
+    }
+    std::fs::write(path, text).unwrap();
+    std::fs::File::open(path).unwrap().set_modified(SystemTime::now() - LONG).unwrap();
+}
+
+async fn worker(verifier: &Verifier, key: &str) -> Result<bool, NotNow> {
+    verifier.check(Door::Worker, key, HERE).await.map(|found| found.is_some())
+}
+
+#[tokio::test]
+async fn a_key_opens_its_own_door_only() {
+    let verifier = plain();
+    assert_eq!(worker(&verifier, "w").await, Ok(true));
+    assert!(verifier.check(Door::Client, "a", HERE).await.unwrap().is_some());
+    for (door, key) in [(Door::Worker, "a"), (Door::Client, "w"), (Door::Client, ""), (Door::Worker, "x")] {
+        assert_eq!(verifier.check(door, key, HERE).await, Ok(None));
+        assert_eq!(verifier.check(door, key, HERE).await, Ok(None), "and again from memory");
+    }
+    assert_eq!(worker(&verifier, &"w".repeat(LONGEST + 1)).await, Ok(false));
+}
+
+#[tokio::test]
+async fn a_pair_added_while_running_is_good_at_once_also_after_a_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    write(&path, &[("w", false)]);
+    let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), LONG);
+    assert_eq!((worker(&verifier, "new").await, worker(&verifier, "w").await), (Ok(false), Ok(true)));
+    write(&path, &[("w", false), ("new", true)]);
+    let mut last = 0;
+    assert!(verifier.refresh(&mut last).await.is_some_and(|set| set.worker.len() == 2));
+    assert!(verifier.refresh(&mut last).await.is_none(), "once");
+    assert_eq!(worker(&verifier, "new").await, Ok(true));
+}
+
+#[tokio::test]
+async fn while_the_file_cannot_be_read_what_was_good_is_good_and_the_rest_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    write(&path, &[("w", true), ("other", true)]);
+    let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), Duration::ZERO);
+    std::fs::rename(&path, folder.path().join("away")).unwrap();
+    let mut last = 0;
+    assert!(verifier.refresh(&mut last).await.is_none());
+    assert_eq!(worker(&verifier, "w").await, Ok(true), "checked anew against what was read last");
+    for _ in 0..2 {
+        assert_eq!(worker(&verifier, "x").await, Err(NotNow::Unreadable), "it may be a new one");
+    }
+    std::fs::rename(folder.path().join("away"), &path).unwrap();
+    assert_eq!(worker(&verifier, "x").await, Ok(false));
+}
+
+#[tokio::test]
+async fn a_key_that_is_removed_is_bad_from_the_next_look_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    write(&path, &[("w", true), ("gone", true)]);
+    let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), LONG);
+    assert_eq!((worker(&verifier, "w").await, worker(&verifier, "gone").await), (Ok(true), Ok(true)));
+    let kept = verifier.check(Door::Worker, "w", HERE).await.unwrap().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (first, _) = text.split_once("[[pair]]\nname = \"1\"").unwrap();
+    std::fs::write(&path, first).unwrap();
+    std::fs::File::open(&path).unwrap().set_modified(SystemTime::now() - LONG).unwrap();
+    let mut last = 0;
+    let set = verifier.refresh(&mut last).await.unwrap();
+    assert!(set.has(&kept) && set.worker.len() == 1);
+    assert_eq!((worker(&verifier, "w").await, worker(&verifier, "gone").await), (Ok(true), Ok(false)));
+}
+
+#[tokio::test]
+async fn a_good_verdict_is_renewed_by_use_and_a_bad_one_is_not() {
+    let verifier = plain();
+    assert_eq!((worker(&verifier, "w").await, worker(&verifier, "x").await), (Ok(true), Ok(false)));
+    let until = |key: &str| verifier.verdicts.lock().unwrap()[&fingerprint(Door::Worker, key)].1;
+    let (good, bad) = (until("w"), until("x"));
+    assert_eq!((worker(&verifier, "w").await, worker(&verifier, "x").await), (Ok(true), Ok(false)));
+    assert!(until("w") > good && until("x") == bad);
+}
+
+#[tokio::test]
+async fn wrong_keys_are_told_by_the_hint_and_take_no_place_of_good_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    write(&path, &[("w", true)]);
+    let verifier = Verifier::new(KeyStore::open(Keys::file(path)).unwrap(), LONG);
+    let _all_turns = verifier.hashing.acquire_many(AT_ONCE as u32).await.unwrap();
+    let wrong = (0..).map(|number| format!("x{number}")).filter(|key| keys::hint(key) != keys::hint("w"));
+    for key in wrong.take(3 * AT_MOST) {
+        assert_eq!(worker(&verifier, &key).await, Ok(false));
+    }
+}
+
+#[tokio::test]
+async fn one_address_takes_its_places_only() {
+    let verifier = plain();
+    let mine: Vec<_> = (0..AT_MOST_EACH).map(|_| verifier.place(HERE).map_err(drop).unwrap()).collect();
+    assert!(matches!(verifier.place(HERE), Err(NotNow::Busy(AT_MOST_EACH))));
+    let mut others = Vec::new();
+    for number in 0.. {
+        match verifier.place(IpAddr::from([10, 0, 0, number])) {
+            Ok(place) => others.push(place),
+            Err(busy) => {
+                assert_eq!(busy, NotNow::Busy(AT_MOST));
+                break;
+            }
+        }
+    }
+    drop((mine, others));
+    assert!(verifier.waiting.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_keys_is_bounded_and_forgets_no_good_one() {
+    let verifier = plain();
+    assert_eq!(worker(&verifier, "w").await, Ok(true));
+    for number in 0..REMEMBERED as u64 + 10 {
+        let mut wrong = [0; 32];
+        wrong[..8].copy_from_slice(&number.to_le_bytes());
+        verifier.remember(wrong, Verdict::Bad(0));
+    }
+    assert!(verifier.verdicts.lock().unwrap().len() <= REMEMBERED);
+    assert!(matches!(verifier.remembered(&fingerprint(Door::Worker, "w")), Some(Some(_))));
+}

@@ -1,0 +1,210 @@
+//! The keys that are good now: read once, and again when the file changes.
+//!
+//! A file that cannot be read for a moment withdraws nothing: what was good stays good, and a key that is not among it
+//! is neither good nor bad until the file can be read again. An editor may empty a file before it fills it, so
+//! that a key counts as withdrawn only once the file has not changed for a moment.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::Keys;
+use super::file::{FileError, list};
+
+/// A file that changed a shorter time ago may be half written.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// What a key is checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hash {
+    /// Also the name under which the key is known while the router runs.
+    pub(crate) phc: Arc<str>,
+    /// See [`super::hint`]; a wrong key is told by it without a costly check.
+    pub(crate) hint: Option<String>,
+}
+
+/// All hashes of one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeySet {
+    pub(crate) worker: Vec<Hash>,
+    pub(crate) api: Vec<Hash>,
+}
+
+impl KeySet {
+    /// Whether this hash is among them.
+    pub(crate) fn has(&self, phc: &str) -> bool {
+        self.worker.iter().chain(&self.api).any(|hash| *hash.phc == *phc)
+    }
+}
+
+/// What can be said of the keys now.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    pub(crate) set: Arc<KeySet>,
+    /// Whether a key that is not in the set is a bad one.
+    pub(crate) certain: bool,
+    /// Another number where a key may have come or gone.
+    pub(crate) version: u64,
+}
+
+/// The keys and how they were last found.
+#[derive(Debug)]
+pub(crate) struct KeyStore {
+    keys: Keys,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    look: Look,
+    /// The file as it was when it was read.
+    stamp: Option<Stamp>,
+}
+
+/// What changes with a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    place: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        Self { place: (meta.dev(), meta.ino()), length: meta.len(), changed: (meta.ctime(), meta.ctime_nsec()) }
+    }
+}
+
+impl KeyStore {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(crate) fn open(keys: Keys) -> Result<Self, FileError> {
+        let stamp = keys.file.as_deref().and_then(|path| path.metadata().ok()).map(|meta| Stamp::of(&meta));
+        let set = read(&keys)?;
+        let look = Look { set: Arc::new(set), certain: true, version: 0 };
+        Ok(Self { keys, state: Mutex::new(State { look, stamp }) })
+    }
+
+    /// The keys as they were last found, without a look at the file.
+    pub(crate) fn known(&self) -> Look {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).look.clone()
+    }
+
+    /// The keys of this moment. Blocks while it looks at the file, and reads it where it has changed.
+    pub(crate) fn look(&self) -> Look {
+        let Some(path) = &self.keys.file else { return self.known() };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before a file is written over it is emptied, and a busy machine may take its time between the two.
+        let found = path.metadata().ok().filter(|meta| meta.len() > 0);
+        let found = found.map(|meta| (Stamp::of(&meta), is_settled(&meta)));
+        if let Some((stamp, _)) = found
+            && state.stamp == Some(stamp)
+        {
+            state.look.certain = true;
+            return state.look.clone();
+        }
+        match (read(&self.keys), found) {
+            (Ok(set), Some((stamp, true))) => {
+                if *state.look.set != set {
+                    tracing::info!(worker_keys = set.worker.len(), api_keys = set.api.len(), "key file read again");
+                    state.look.set = Arc::new(set);
+                    state.look.version += 1;
+                } else if !state.look.certain {
+                    state.look.version += 1;
+                }
+                state.look.certain = true;
+                state.stamp = Some(stamp);
+                state.look.clone()
+            }
+            (Ok(set), _) => {
+                // It may be half written: what is new in it counts, what is missing does not yet.
+                let mut all = (*state.look.set).clone();
+                for (known, new) in [(&mut all.worker, set.worker), (&mut all.api, set.api)] {
+                    known.extend(new.into_iter().filter(|hash| !state.look.set.has(&hash.phc)));
+                }
+                state.look.certain = false;
+                Look { set: Arc::new(all), certain: false, version: state.look.version }
+            }
+            (Err(error), _) => {
+                if std::mem::replace(&mut state.look.certain, false) {
+                    tracing::error!(%error, "keys stay as they are until the key file can be read");
+                }
+                state.look.clone()
+            }
+        }
+    }
+}
+
+/// A time in the future is one of another clock, and no reason to wait for it.
+fn is_settled(meta: &Metadata) -> bool {
+    let age = meta.modified().ok().map(|modified| SystemTime::now().duration_since(modified));
+    !matches!(age, Some(Ok(age)) if age < SETTLED)
+}
+
+fn read(keys: &Keys) -> Result<KeySet, FileError> {
+    let mut set = KeySet::default();
+    if let Some(path) = &keys.file {
+        for pair in list(path)? {
+            set.worker.push(Hash { phc: pair.worker.into(), hint: pair.worker_hint });
+            set.api.push(Hash { phc: pair.api.into(), hint: pair.api_hint });
+        }
+    }
+    let bare = |phc: &String| Hash { phc: phc.as_str().into(), hint: None };
+    set.worker.extend(keys.worker.iter().map(bare));
+    set.api.extend(keys.api.iter().map(bare));
+    Ok(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::keys::cheap_hash;
+
+    fn write(path: &Path, pairs: usize, age: Duration) {
+        let pair = |number| {
+            let hash = cheap_hash(&format!("k{number}")).unwrap();
+            format!(
+                "[[pair]]\nname = \"{number}\"\ncreated = \"2026-01-01T00:00:00Z\"\nworker = \"{hash}\"\napi = \"{hash}\"\n"
+            )
+        };
+        fs::write(path, (0..pairs).map(pair).collect::<String>()).unwrap();
+        fs::File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    #[test]
+    fn what_is_missing_for_a_moment_is_not_withdrawn_and_what_is_gone_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let long = Duration::from_secs(9);
+        write(&path, 2, long);
+        let store = KeyStore::open(Keys::file(path.clone())).unwrap();
+        assert!(store.look().certain);
+
+        fs::remove_file(&path).unwrap();
+        let gone = store.look();
+        assert!(!gone.certain && gone.set.worker.len() == 2, "nothing is known of other keys");
+        for age in [Duration::ZERO, long] {
+            write(&path, 0, age);
+            let half = store.look();
+            assert!(!half.certain && half.set.worker.len() == 2, "it is emptied and not written yet");
+        }
+        write(&path, 1, Duration::ZERO);
+        let half = store.look();
+        assert!(!half.certain && half.set.worker.len() == 3, "it may be half written");
+        write(&path, 3, Duration::ZERO);
+        assert_eq!(store.look().set.worker.len(), 5, "new keys count at once");
+        fs::write(&path, "[[pair").unwrap();
+        assert!(!store.look().certain && !store.known().certain);
+
+        write(&path, 1, long);
+        let (before, now) = (half.version, store.look());
+        assert!(now.certain && now.set.worker.len() == 1 && now.version > before);
+        assert_eq!(store.look().version, now.version);
+    }
+}

@@ -1,0 +1,181 @@
+//! Taking connections: how long each may be silent, and what it may send before it shows a key.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use crate::http::tidy;
+use crate::strangers::{Stranger, Strangers};
+
+/// More than a head and a greeting; nobody sends more before its key is known.
+const FIRST_BYTES: usize = 512 * 1024;
+/// After a connection that could not be taken.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a connection may be silent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Without a good key.
+    pub(crate) first: Duration,
+    /// Between two requests, and in the head of one.
+    pub(crate) idle: Duration,
+}
+
+/// Takes connections until `closing`, then waits for those that are under way.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    strangers: Arc<Strangers>,
+    limits: Limits,
+    closing: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let taken = tokio::select! {
+            taken = listener.accept() => taken,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            () = closing.cancelled() => break,
+        };
+        match taken {
+            Ok((stream, peer)) => {
+                // A token is a small packet that must not wait for the next one.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+                }
+                let stranger = Arc::new(strangers.enter(peer.ip().to_canonical()));
+                connections.spawn(connection(stream, routes.clone(), stranger, limits, closing.clone()));
+            }
+            Err(error) if is_the_peers(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a connection");
+                strangers.send_one_away();
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn connection(
+    stream: TcpStream,
+    routes: Router,
+    stranger: Arc<Stranger>,
+    limits: Limits,
+    closing: CancellationToken,
+) {
+    let leave = stranger.leave.clone();
+    // What a link holds of it after the upgrade is its own; this connection's end is not the link's.
+    let here = Arc::downgrade(&stranger);
+    let io = TokioIo::new(Guarded { stream, stranger: stranger.clone(), read: 0 });
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        if let Some(uri) = tidy(request.uri()) {
+            *request.uri_mut() = uri;
+        }
+        request.extensions_mut().insert(stranger.clone());
+        routes.clone().call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .serve_connection(io, service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let first = tokio::time::sleep(limits.first);
+    tokio::pin!(first);
+    let (mut waits, mut open) = (true, true);
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = leave.cancelled() => return,
+            () = first.as_mut(), if waits => {
+                waits = false;
+                if here.upgrade().is_some_and(|stranger| !stranger.is_known()) {
+                    tracing::debug!("connection closed: it showed no key in time");
+                    return;
+                }
+            }
+            () = closing.cancelled(), if open => {
+                open = false;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// A socket that ends when a stranger sends too much.
+#[derive(Debug)]
+struct Guarded {
+    stream: TcpStream,
+    stranger: Arc<Stranger>,
+    read: usize,
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if polled.is_ready() && !self.stranger.is_known() {
+            self.read += buffer.filled().len() - before;
+            if self.read > FIRST_BYTES {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too much before a good key")));
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+}

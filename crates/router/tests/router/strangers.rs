@@ -1,0 +1,204 @@
+//! Before a good key: half-open requests, silent sockets, wrong keys and large first words shut nobody out.
+
+use std::time::Duration;
+
+use auxot_router::{Config, Keys, Router};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{API_KEY, Client, Worker, config, one_model, soon, start};
+
+async fn socket(router: &Router) -> TcpStream {
+    TcpStream::connect(router.addr()).await.unwrap()
+}
+
+/// Waits for the other end to close, and returns what it said before.
+async fn closed(mut socket: TcpStream) -> String {
+    let mut said = Vec::new();
+    let _reset_is_an_end_too = soon("the end of a connection", socket.read_to_end(&mut said)).await;
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test]
+async fn a_crowd_without_a_key_shuts_nobody_out() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut crowd = Vec::new();
+    for number in 0..700 {
+        let mut half_open = socket(&router).await;
+        if number % 2 == 0 {
+            half_open.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        } else {
+            let upgrade = "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                           sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+            half_open.write_all(upgrade.as_bytes()).await.unwrap();
+        }
+        crowd.push(half_open);
+    }
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let request = client.whole();
+    let job = worker.job().await;
+    worker.complete(&job, "x").await;
+    assert_eq!(request.json().await.0, 200);
+    let first = crowd.remove(0);
+    closed(first).await;
+    assert_eq!(client.get_json("/v1/models").await.0, 200);
+}
+
+#[tokio::test]
+async fn who_shows_no_key_in_time_or_sends_too_much_before_is_closed() {
+    let router = start(Config { hello_timeout: Duration::from_millis(100), ..config() }).await;
+    let mut slow_head = socket(&router).await;
+    slow_head.write_all(b"GET /v1/models HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(closed(slow_head).await, "");
+    assert_eq!(closed(socket(&router).await).await, "", "also one that says nothing");
+
+    let patient = start(config()).await;
+    let mut large = Worker::raw(&patient).await;
+    let hello = json!({ "type": "hello", "gpu_key": "x".repeat(1 << 20), "capabilities": one_model(1) });
+    large.try_say(&hello).await;
+    assert_eq!(large.ending().await, None);
+}
+
+#[tokio::test]
+async fn a_connection_that_has_shown_its_key_may_be_idle_for_a_while_and_not_longer() {
+    let router = start(Config {
+        hello_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_millis(600),
+        ..config()
+    })
+    .await;
+    let mut known = socket(&router).await;
+    let request = format!("GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: bearer {API_KEY}\r\n\r\n");
+    let mut buffer = [0; 4096];
+    for _ in 0..2 {
+        known.write_all(request.as_bytes()).await.unwrap();
+        let read = soon("an answer", known.read(&mut buffer)).await.unwrap();
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
+    }
+    closed(known).await;
+}
+
+#[tokio::test]
+async fn wrong_keys_keep_no_good_worker_from_greeting() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let pair = auxot_router::keys::add(&file, "one").unwrap();
+    let router = start(Config { keys: Keys::file(file), ..config() }).await;
+    let mut wrong = Vec::new();
+    for number in 0..200 {
+        let mut worker = Worker::raw(&router).await;
+        worker.say(json!({ "type": "hello", "gpu_key": format!("adm_wrong-{number}"), "capabilities": {} })).await;
+        wrong.push(worker);
+    }
+    let mut good = Worker::raw(&router).await;
+    good.say(json!({ "type": "hello", "gpu_key": pair.worker, "capabilities": one_model(1) })).await;
+    assert_eq!(good.hear().await["success"], true);
+    for mut worker in wrong.into_iter().take(3) {
+        assert_eq!(worker.hear().await["error"], "invalid GPU key");
+    }
+}
+
+#[tokio::test]
+async fn a_key_file_that_is_away_for_a_moment_refuses_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, away) = (folder.path().join("keys.toml"), folder.path().join("away"));
+    let pair = auxot_router::keys::add(&file, "one").unwrap();
+    let config = Config { keys: Keys::file(file.clone()), auth_cache_ttl: Duration::ZERO, ..config() };
+    let router = start(config).await;
+    let client = Client::new(&router);
+    std::fs::rename(&file, &away).unwrap();
+    let ask = async |key: &str| client.get("/v1/models").bearer_auth(key).send().await.unwrap();
+    assert_eq!(ask(&pair.api).await.status(), 200, "what was good stays good");
+    let unknown = ask("rtr_may-be-new").await;
+    assert_eq!((unknown.status().as_u16(), unknown.headers().contains_key("retry-after")), (503, true));
+    let mut worker = Worker::raw(&router).await;
+    worker.say(json!({ "type": "hello", "gpu_key": "adm_may-be-new", "capabilities": {} })).await;
+    let said = worker.hear().await;
+    assert_eq!((&said["type"], &said["success"]), (&json!("hello_ack"), &json!(false)));
+    assert!(said["reconnectInSeconds"].is_u64(), "{said}");
+    std::fs::rename(&away, &file).unwrap();
+    assert_eq!(ask("rtr_may-be-new").await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let pair = auxot_router::keys::add(&file, "leaked").unwrap();
+    let kept = auxot_router::keys::add(&file, "kept").unwrap();
+    let router = start(Config { keys: Keys::file(file.clone()), ..config() }).await;
+    let client = Client::new(&router);
+    let join = async |key: &str| {
+        let mut worker = Worker::raw(&router).await;
+        worker.say(json!({ "type": "hello", "gpu_key": key, "capabilities": one_model(1) })).await;
+        assert_eq!(worker.hear().await["success"], true);
+        worker
+    };
+    let (leaked, mut good) = (join(&pair.worker).await, join(&kept.worker).await);
+    let body = json!({ "model": "gemma-3-4b-it", "messages": [{ "role": "user", "content": "hi" }] });
+    let ask = |key: &str| client.post("/v1/chat/completions").bearer_auth(key).json(&body).send();
+    let mut waits = tokio::task::JoinSet::from_iter([ask(&pair.api)]);
+    router.wait_for(|now| now.active_jobs == 1).await;
+
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (head, rest) = text.split_once("\n[[pair]]\n").unwrap();
+    let (_, second) = rest.split_once("\n[[pair]]\n").unwrap();
+    std::fs::write(&file, format!("{head}\n[[pair]]\n{second}")).unwrap();
+    let began = std::time::Instant::now();
+    leaked.ending().await;
+    assert_eq!(soon("a refusal", waits.join_next()).await.unwrap().unwrap().unwrap().status(), 401);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let again = ask(&pair.api).await.unwrap();
+    let (status, body) = (again.status(), again.text().await.unwrap());
+    assert_eq!(status, 401, "{body}");
+    let mut fine = tokio::task::JoinSet::from_iter([ask(&kept.api)]);
+    // The job of the withdrawn key may have come here first, with its cancel.
+    let answer = loop {
+        let message = good.hear().await;
+        if message["type"] == "job" {
+            good.complete(message["job_id"].as_str().unwrap(), "x").await;
+        }
+        if let Some(answer) = fine.try_join_next() {
+            break answer;
+        }
+        good.say(json!({ "type": "heartbeat" })).await;
+    };
+    assert_eq!(answer.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn all_bodies_together_are_bounded_and_free_again_when_the_clients_are_gone() {
+    let router = start(Config { max_message: 1 << 20, max_bodies: 3 << 20, ..config() }).await;
+    let client = Client::new(&router);
+    let long = json!({ "messages": [{ "role": "user", "content": "x".repeat(1_000_000) }] });
+    let wait: Vec<_> = (0..3).map(|_| client.chat(&long)).collect();
+    router.wait_for(|now| now.waiting == 3).await;
+    let (status, body) = client.chat(&long).json().await;
+    assert_eq!((status, &body["error"]["code"]), (503, &json!("overloaded")));
+    drop(wait);
+    router.wait_for(|now| now.waiting == 0).await;
+    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let request = client.chat(&long);
+    let job = worker.job().await;
+    worker.complete(&job, "x").await;
+    assert_eq!(request.json().await.0, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_is_refused_while_it_is_still_sent() {
+    let router = start(Config { max_message: 100_000, ..config() }).await;
+    let mut sending = socket(&router).await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {API_KEY}\r\ncontent-length: 8000000\r\n\r\n"
+    );
+    sending.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..80 {
+        sending.write_all(&[b' '; 100_000]).await.unwrap();
+    }
+    let mut answer = vec![0; 4096];
+    let read = soon("an answer", sending.read(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("request_too_large"), "{answer}");
+}
