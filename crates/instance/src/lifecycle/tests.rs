@@ -1,5 +1,6 @@
 //! The whole table is walked, and the named rules hold; `random` has all other orders of events.
 
+mod loads;
 mod random;
 
 use super::*;
@@ -330,57 +331,6 @@ fn progress_moves_the_stall_deadline_and_an_early_timer_is_armed_again() {
     let (phase, effects) = step(phase, Event::TimerFired { run: RUN, timer: Timer::Stall }, start + 2 * S, &policy);
     assert_eq!(phase.name(), "starting");
     assert!(matches!(effects.as_slice(), [Effect::ArmTimer { at, .. }] if *at == start + 61 * S));
-}
-
-#[test]
-fn output_alone_keeps_a_load_alive_for_a_bounded_time() {
-    let (start, policy) = (Instant::now(), policy());
-    let mut phase = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, start, &policy).0;
-    let run = phase.run();
-    let (mut now, mut talked) = (start, Duration::ZERO);
-    loop {
-        now += policy.load_stall / 2;
-        phase = step(phase, Event::TimerFired { run, timer: Timer::Stall }, now, &policy).0;
-        if phase.name() == "terminating" {
-            break;
-        }
-        phase = step(phase, Event::Progress { run, fraction: None, output_only: true }, now, &policy).0;
-        talked = now - start;
-        assert!(talked <= policy.talk(), "it is ended in the end");
-    }
-    assert!(talked >= policy.load_stall * 2, "output is a sign of life for a while: {talked:?}");
-    // Work in between begins the time anew.
-    let at_work = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, start, &policy).0;
-    let worked = start + policy.load_stall / 2;
-    let at_work = step(at_work, Event::Progress { run, fraction: None, output_only: false }, worked, &policy).0;
-    let Phase::Starting { talk_until, .. } = at_work else { panic!("{at_work:?}") };
-    assert_eq!(talk_until, worked + policy.talk());
-}
-
-#[test]
-fn a_child_that_will_not_serve_us_is_ended_for_that_reason() {
-    let (now, policy) = (Instant::now(), policy());
-    let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, talk_until: now, progress: None };
-    let (phase, _) = step(phase, Event::LoadRefused { run: RUN, why: ExitClass::KeyWanted }, now, &policy);
-    let (phase, _) = step(phase, Event::Exited { run: RUN, report: report(ExitClass::Signal) }, now, &policy);
-    let Phase::Failed { cause, .. } = phase else { panic!("{phase:?}") };
-    assert_eq!(cause.class, ExitClass::KeyWanted);
-}
-
-#[test]
-fn want_of_our_own_means_is_never_the_last_failure() {
-    let (mut now, policy) = (Instant::now(), policy());
-    let mut phase = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, now, &policy).0;
-    for _ in 0..4 * policy.budget {
-        let run = phase.run();
-        phase = step(phase, Event::Exited { run, report: report(ExitClass::SpawnTrouble) }, now, &policy).0;
-        if let Phase::Backoff { until, .. } = phase {
-            assert!(until - now <= policy.backoff_max);
-            now = until;
-            phase = step(phase, Event::TimerFired { run, timer: Timer::Backoff }, now, &policy).0;
-        }
-        assert_eq!(phase.name(), "starting");
-    }
 }
 
 #[test]

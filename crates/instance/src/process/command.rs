@@ -196,6 +196,8 @@ fn manners(line: &mut Line<'_>, spec: &Spec, config: &Config) {
         line.known("--no-webui")
     }
     line.known("--offline");
+    // A prefix in a settings file of the host would hide every path that we ask for.
+    line.known_pair("--api-prefix", "");
     line.known_pair("--log-colors", "off");
     // In older builds the same number means to log everything, and what they log without it will do.
     if line.flags.says("--log-verbosity", "3: info") {

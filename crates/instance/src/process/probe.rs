@@ -6,7 +6,7 @@ use std::time::Duration;
 use auxot_llama::{Control, ControlError, Endpoint, Health, Props};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::debug;
 
 use crate::process::descendants;
@@ -26,6 +26,9 @@ const TOLD_PAUSE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 /// So often in a row a key that we do not have is asked for before that is believed.
 const KEY_WANTED: u32 = 3;
+
+/// One that says it is ready and does not show it for so long will not serve us.
+const UNPROVED: Duration = Duration::from_secs(60);
 
 /// What shows that a child serves.
 #[derive(Debug)]
@@ -47,6 +50,7 @@ pub(crate) async fn until_ready(
     let mut pause = FIRST_PAUSE;
     let mut telling = true;
     let mut refusals = 0;
+    let mut ready_since = None;
     loop {
         let now = *told.borrow_and_update();
         let ready = now.ready || {
@@ -71,6 +75,9 @@ pub(crate) async fn until_ready(
                 }
                 // Between "ready" and the first answer there can be one more 503.
                 Err(fault) => debug!("{fault}"),
+            }
+            if ready_since.get_or_insert_with(Instant::now).elapsed() >= UNPROVED {
+                return Err(ExitClass::Unresponsive);
             }
             // Each question is a line of the engine's log, so they become rarer.
             sleep(pause).await;

@@ -57,6 +57,20 @@ async fn an_engine_that_wants_a_key_of_its_own_is_not_loading() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_says_it_is_ready_and_never_shows_it_is_not_loading() {
+    let place = place();
+    let listener = UnixListener::bind(&place.path).unwrap();
+    let told = watch::channel(Told { speaks: true, fraction: None, ready: true }).1;
+    let begun = Instant::now();
+    let script = [(404, "{}"); 10_000];
+    tokio::select! {
+        proof = place.until_ready(told) => assert_eq!(proof.unwrap_err(), ExitClass::Unresponsive),
+        _ = engine(&listener, &script) => panic!("it is asked for ever"),
+    }
+    assert!(begun.elapsed() >= UNPROVED && begun.elapsed() < 2 * UNPROVED, "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn without_state_lines_health_is_asked_until_it_is_good_and_props_prove_it() {
     let place = place();
