@@ -1,7 +1,8 @@
 //! Watches whether a serving child still lives, by what it does rather than by what it answers.
 //!
-//! The pulse of a busy child is what its users get from it; while that beats, nothing is asked. When it stops, or is so
-//! slow that it may be the engine's comments only, three signs are looked for: an answer to `/health` on a connection of its own, movement in `/slots`, and processor time.
+//! The pulse of a busy child is what its users get from it, comments aside; while that beats, nothing is asked. When it
+//! stops, three signs are looked for: an answer to `/health` on a connection of its own, movement in `/slots`, and
+//! processor time.
 //!
 //! | `/health` | sign of work | meaning |
 //! | --- | --- | --- |
@@ -92,11 +93,7 @@ pub(crate) async fn until_lost(control: &Control, usage: &Usage, cpu: impl Fn() 
         sleep(if strikes > 0 { STRIKE_PAUSE } else { pulse.busy.min(pulse.idle) }).await;
         let heard = usage.progress().wrapping_sub(std::mem::replace(&mut seen, usage.progress()));
         if heard > 0 {
-            (well, strikes) = (Instant::now(), 0);
-        }
-        // Once for each user may have been the comments that a hung engine's front goes on sending.
-        if heard > usage.claims() as u64 {
-            moved = Instant::now();
+            (well, moved, strikes) = (Instant::now(), Instant::now(), 0);
             continue;
         }
         if strikes == 0 && usage.claims() == 0 && well.elapsed() < pulse.idle {

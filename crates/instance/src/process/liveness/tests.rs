@@ -1,6 +1,6 @@
 //! The watch against a scripted engine and a stopped clock: what is lost, when, and what is not.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use auxot_llama::Endpoint;
@@ -31,6 +31,7 @@ struct Engine {
     usage: Arc<Usage>,
     slots: Arc<Mutex<String>>,
     asked: Arc<AtomicU64>,
+    healthy: Arc<AtomicBool>,
     cpu_ms: Arc<AtomicU64>,
     _dir: tempfile::TempDir,
     _tasks: JoinSet<()>,
@@ -46,12 +47,13 @@ fn engine(healthy: bool, slots: &str) -> Engine {
     let slots = Arc::new(Mutex::new(slots.to_owned()));
     let asked = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
-    let (body, count) = (Arc::clone(&slots), Arc::clone(&asked));
+    let healthy = Arc::new(AtomicBool::new(healthy));
+    let (body, count, answers) = (Arc::clone(&slots), Arc::clone(&asked), Arc::clone(&healthy));
     tasks.spawn(async move {
         let mut silent = Vec::new();
         loop {
             let (mut socket, _) = listener.accept().await.unwrap();
-            if !healthy {
+            if !answers.load(Ordering::Relaxed) {
                 silent.push(socket);
                 continue;
             }
@@ -69,6 +71,7 @@ fn engine(healthy: bool, slots: &str) -> Engine {
         usage: Arc::default(),
         slots,
         asked,
+        healthy,
         cpu_ms: Arc::default(),
         _dir: dir,
         _tasks: tasks,
@@ -149,18 +152,84 @@ async fn a_hung_child_with_a_healthy_front_is_lost_after_the_stall() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_comments_of_a_hung_childs_front_are_no_pulse() {
-    let engine = engine(true, BUSY);
+async fn a_token_now_and_then_is_a_pulse_and_makes_up_for_strikes() {
+    // It answers nothing, and its user gets something just before the third strike.
+    let engine = engine(false, BUSY);
     let claim = Claim::new(&engine.usage);
-    let comments = async {
+    let slow = async {
         loop {
-            sleep(10 * S).await;
+            sleep(2 * pulse().busy + 2 * pulse().timeout).await;
             claim.progress();
         }
     };
     tokio::select! {
-        lost = engine.lost() => assert!(lost.unwrap() <= pulse().stall + 2 * pulse().busy, "{lost:?}"),
-        () = comments => {}
+        lost = engine.lost() => assert_eq!(lost, None),
+        () = slow => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_computes_is_given_ten_times_as_long_from_its_last_token_on() {
+    let engine = engine(true, BUSY);
+    let claim = Claim::new(&engine.usage);
+    let late = SPINNING * pulse().stall / 2;
+    let one_token = async {
+        sleep(late).await;
+        claim.progress();
+        engine.burning(900).await;
+    };
+    tokio::select! {
+        lost = engine.lost() => {
+            let lost = lost.unwrap();
+            assert!(lost <= pulse().stall + 2 * pulse().busy, "idle before its token, it is lost sooner: {lost:?}");
+        }
+        () = one_token => {}
+    }
+    let burning = async {
+        tokio::join!(engine.burning(900), async {
+            sleep(late).await;
+            claim.progress();
+        })
+    };
+    tokio::select! {
+        lost = engine.lost() => {
+            let (lost, limit) = (lost.unwrap(), SPINNING * pulse().stall);
+            assert!(lost >= late + limit && lost <= late + limit + 2 * pulse().busy, "{lost:?}");
+        }
+        _ = burning => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn strikes_count_in_a_row_only() {
+    let engine = engine(true, IDLE);
+    let now_and_then = async {
+        loop {
+            // Two strikes and no third one, since each takes a time-out and a second.
+            sleep(3 * pulse().idle).await;
+            engine.healthy.store(false, Ordering::Relaxed);
+            sleep(2 * pulse().timeout + Duration::from_millis(1500)).await;
+            engine.healthy.store(true, Ordering::Relaxed);
+        }
+    };
+    tokio::select! {
+        lost = engine.lost() => assert_eq!(lost, None),
+        () = now_and_then => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strike_is_followed_up_soon_also_when_the_user_has_gone() {
+    let engine = engine(false, BUSY);
+    let claim = Claim::new(&engine.usage);
+    let leaves = async {
+        sleep(pulse().busy + pulse().timeout + Duration::from_millis(500)).await;
+        drop(claim);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        lost = engine.lost() => assert!(lost.unwrap() <= pulse().busy_worst_case()),
+        () = leaves => {}
     }
 }
 
