@@ -319,14 +319,13 @@ fn settle(run: RunId, then: After, report: Arc<ExitReport>, now: Instant, policy
 
 /// An end that nobody asked for: try again now, later, or not at all.
 fn recover(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
-    let attempt = match cause.class.verdict() {
+    let (attempt, delay) = match cause.class.verdict() {
         Verdict::Fail => return fail(run, cause),
         Verdict::Retry if failures >= policy.budget => return fail(run, cause),
         // No engine has ended, so nothing is taken from its budget.
-        Verdict::RetryForEver => failures.saturating_add(1).min(policy.budget.max(1)),
-        Verdict::Retry => failures.saturating_add(1),
+        Verdict::RetryForEver => (failures, policy.longest_delay(run)),
+        Verdict::Retry => (failures.saturating_add(1), policy.delay(failures.saturating_add(1), run)),
     };
-    let delay = policy.delay(attempt, run);
     let blame = Effect::Blame(Arc::clone(&cause));
     if delay.is_zero() {
         // Waiters keep waiting: the next life begins in this very step.

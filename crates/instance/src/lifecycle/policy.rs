@@ -44,6 +44,11 @@ impl Policy {
         ceiling.mul_f64(0.5 + share / 2.0)
     }
 
+    /// How long to wait where it is not the child that failed.
+    pub(crate) fn longest_delay(&self, run: RunId) -> Duration {
+        self.delay(u32::MAX, run)
+    }
+
     /// The failures that still count against a child that became ready at `since`.
     pub(crate) fn healed(&self, failures: u32, since: Instant, now: Instant) -> u32 {
         if now.saturating_duration_since(since) >= self.heal_after { 0 } else { failures }

@@ -58,7 +58,7 @@ pub enum ExitClass {
 pub(crate) enum Verdict {
     /// At once, then with growing delays, until the budget is spent.
     Retry,
-    /// With growing delays: it was we who could not, and no engine failed.
+    /// Now and then: it was we who could not, and no engine failed.
     RetryForEver,
     /// The same command line would fail the same way.
     Fail,

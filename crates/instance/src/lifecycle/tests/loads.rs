@@ -38,17 +38,36 @@ fn a_child_that_will_not_serve_us_is_ended_for_that_reason() {
 }
 
 #[test]
-fn want_of_our_own_means_is_never_the_last_failure() {
+fn want_of_our_own_means_is_never_the_last_failure_and_takes_nothing_from_the_budget() {
     let (mut now, policy) = (Instant::now(), policy());
     let mut phase = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, now, &policy).0;
-    for _ in 0..4 * policy.budget {
+    let mut ends = |phase: Phase, class| {
         let run = phase.run();
-        phase = step(phase, Event::Exited { run, report: report(ExitClass::SpawnTrouble) }, now, &policy).0;
+        let mut phase = step(phase, Event::Exited { run, report: report(class) }, now, &policy).0;
         if let Phase::Backoff { until, .. } = phase {
             assert!(until - now <= policy.backoff_max);
             now = until;
             phase = step(phase, Event::TimerFired { run, timer: Timer::Backoff }, now, &policy).0;
         }
-        assert_eq!(phase.name(), "starting");
+        phase
+    };
+    for _ in 0..4 * policy.budget {
+        phase = ends(phase, ExitClass::SpawnTrouble);
+        assert!(matches!(phase, Phase::Starting { failures: 0, .. }), "{phase:?}");
     }
+    for _ in 0..policy.budget {
+        phase = ends(phase, ExitClass::Signal);
+        assert_eq!(phase.name(), "starting", "the whole budget is left for real failures");
+    }
+    assert_eq!(ends(phase, ExitClass::Signal).name(), "failed");
+}
+
+#[test]
+fn one_that_was_unkillable_and_ends_after_all_has_failed_for_that() {
+    let (now, policy) = (Instant::now(), policy());
+    let cause = report(ExitClass::Unkillable);
+    let phase = Phase::Unkillable { run: RUN, cause };
+    let (phase, _) = step(phase, Event::Exited { run: RUN, report: report(ExitClass::Signal) }, now, &policy);
+    let Phase::Failed { cause, .. } = phase else { panic!("{phase:?}") };
+    assert_eq!(cause.class, ExitClass::Unkillable);
 }

@@ -184,6 +184,17 @@ async fn what_left_the_group_is_ended_with_the_child_and_counted() {
 }
 
 #[tokio::test]
+async fn a_process_that_is_not_of_this_life_is_never_asked_to_end() {
+    let spawner = Spawner::start().unwrap();
+    let mut child = spawn(&spawner, shell("exec sleep 600")).await;
+    // This very process, which would not live on.
+    assert!(!child.served_by(std::process::id()) && child.served_by(child.pid()));
+    child.terminate().unwrap();
+    let status = child.wait().await.unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
+}
+
+#[tokio::test]
 async fn a_script_before_the_server_is_not_what_is_asked_to_end_first() {
     let spawner = Spawner::start().unwrap();
     let script = "/bin/sh -c 'trap \"exit 7\" TERM; echo $$; while :; do sleep 0.05; done'; exit $?";
