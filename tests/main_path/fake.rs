@@ -10,8 +10,6 @@ use serde_json::json;
 use crate::chain::{Chain, DEADLINE};
 use crate::client::{Stream, ask};
 
-/// The bound of the product: after its worker is killed, no engine lives longer.
-
 async fn chain(scratch: &Scratch, switches: &str) -> Chain {
     scratch.fake_model("tiny-q8_0.gguf", switches);
     Chain::start(scratch, &binaries::fake_engine(), "tiny-q8_0").await
