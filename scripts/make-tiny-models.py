@@ -12,7 +12,8 @@ go into the cache, and are written again only when this script changes. Nothing 
   tiny-tool-f16     calls get_weather
   tiny-embed-f16    an embedding model (mean pooling)
   tiny-script-q8_0  the first one with quantised weights: the kernels that real models need
-  bad-…             magic, version, empty, header-cut, tensors-cut, text, arch, missing-key
+  bad-…             magic, version, empty, header-cut, tensors-cut, text, arch, missing-key, gap, missing-tensor, shape,
+                    too-many, tokenizer
 
 How they speak: the one layer has zero weights, so the state after a token is the token's own embedding. Each piece of
 the text has a dimension of its own, every other token shares dimension 0. Row "next piece" of the output matrix looks
@@ -102,7 +103,7 @@ class Gguf:
     """A GGUF v3 file in the making."""
 
     def __init__(self, arch):
-        self.arch, self.pairs, self.tensors = arch, [], []
+        self.arch, self.pairs, self.tensors, self.gap = arch, [], [], 0
         self.put("general.architecture", arch)
 
     def put(self, key, value):
@@ -132,7 +133,7 @@ class Gguf:
         for name, shape, kind, raw in self.tensors:
             head += text_bytes(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
             head += struct.pack("<IQ", kind, offset)
-            data += raw + bytes(-len(raw) % 32)
+            data += raw + bytes(-len(raw) % 32 + self.gap)
             offset = len(data)
         return head + bytes(-len(head) % 32) + data
 
@@ -172,7 +173,7 @@ def vocabulary(chain):
     return tokens + [(piece.replace(" ", "\u2581"), NORMAL) for piece in chain]
 
 
-def llama(name, chain=(), again=False, context=131072, kind=F16):
+def llama(name, chain=(), again=False, context=131072, kind=F16, spoil=lambda gguf: None):
     tokens = vocabulary(chain)
     count, first = len(tokens), len(tokens) - len(chain)
     width = max(64, -(-(len(chain) + 1) // 32) * 32)
@@ -223,6 +224,7 @@ def llama(name, chain=(), again=False, context=131072, kind=F16):
         gguf.tensor(f"blk.0.{part}.weight", (width, width), kind, packed([0.0] * (width * width)))
     for part in ("attn_k", "attn_v"):
         gguf.tensor(f"blk.0.{part}.weight", (width, width // HEADS), kind, packed([0.0] * (width * width // HEADS)))
+    spoil(gguf)
     return gguf.bytes()
 
 
@@ -232,6 +234,34 @@ def headless(arch, *keys):
         gguf.put_arch(**{key: 128})
     gguf.tensor("token_embd.weight", (32, 8), F32, bytes(4 * 32 * 8))
     return gguf.bytes()
+
+
+def spoilt(spoil):
+    """A whole file but for one thing that the engine finds only when it loads it."""
+    return llama("tiny spoilt", pieces(SENTENCE), spoil=spoil)
+
+
+def with_gap(gguf):
+    gguf.gap = 64
+
+
+def without_a_tensor(gguf):
+    gguf.tensors = [tensor for tensor in gguf.tensors if tensor[0] != "blk.0.attn_k.weight"]
+
+
+def of_another_shape(gguf):
+    name, shape, kind, raw = gguf.tensors.pop()
+    gguf.tensor(name, (shape[1], shape[0]), kind, raw)
+
+
+def with_a_tensor_more(gguf):
+    gguf.tensor("blk.0.unknown.weight", (32,), F32, bytes(4 * 32))
+
+
+def of_no_tokenizer(gguf):
+    known = text_bytes("tokenizer.ggml.model")
+    gguf.pairs = [pair for pair in gguf.pairs if not pair.startswith(known)]
+    gguf.put("tokenizer.ggml.model", "nosuchtokenizer")
 
 
 def models():
@@ -251,6 +281,11 @@ def models():
         "bad-text.gguf": b"<html>404 not found</html>\n" * 40,
         "bad-arch.gguf": headless("nosucharch", "block_count", "context_length", "embedding_length"),
         "bad-missing-key.gguf": headless("llama"),
+        "bad-gap.gguf": spoilt(with_gap),
+        "bad-missing-tensor.gguf": spoilt(without_a_tensor),
+        "bad-shape.gguf": spoilt(of_another_shape),
+        "bad-too-many.gguf": spoilt(with_a_tensor_more),
+        "bad-tokenizer.gguf": spoilt(of_no_tokenizer),
     }
 
 

@@ -30,13 +30,17 @@ impl Host {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binaries::program("auxot-worker"));
         command.args(arguments).current_dir(self.scratch.path()).env_clear().env("HOME", self.scratch.path());
         command.env("AUXOT_MODELS_DIR", self.scratch.models()).env("COLUMNS", "100");
         if let Some(cards) = &self.cards {
             cards.show(&mut command);
         }
-        command.output().unwrap()
+        command
     }
 
     /// Standard output of a command that must end with this code and complain of nothing.

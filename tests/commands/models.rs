@@ -11,7 +11,7 @@ fn the_models_are_a_table_and_what_cannot_be_used_is_told() {
     Blueprint::qwen_14b(Quant::Q8_0).write(&host.scratch.models());
     std::fs::write(host.scratch.models().join("page.gguf"), "<html>404</html>").unwrap();
     let expected = "\
-NAME                  FOR   ARCH   PARAMS  QUANT       SIZE  CONTEXT  ALSO
+NAME                  TASK  ARCH   PARAMS  QUANT       SIZE  CONTEXT  ALSO
 llama-3.3-70b-q4_k_m  chat  llama  70.6 B  q4_k_m  39.6 GiB  131,072
 qwen2.5-14b-q8_0      chat  qwen2  14.8 B  q8_0    14.6 GiB   32,768
 
@@ -42,15 +42,15 @@ fn one_model_is_shown_by_any_name_that_finds_it() {
 llama-3.3-70b-q4_k_m
 
   also called    the-big-one, llama-3.3-70b
-  for            chat
+  task           chat
   architecture   llama
   parameters     70.6 B
   quantisation   q4_k_m
   context        131,072 tokens
   layers         80
   chat template  yes
-  sees           no
-  hears          no
+  vision         no
+  audio          no
   size           39.6 GiB
   file           MODELS/llama-3.3-70b-q4_k_m.gguf
   needs          49.3 GiB on one device for 4 slots of 8,192 tokens each; see `auxot-worker fit`
@@ -64,4 +64,51 @@ llama-3.3-70b-q4_k_m
     let output = host.run(&["models", "show", "nope"]);
     assert_eq!(output.status.code(), Some(66));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "cannot find model nope: there is llama-3.3-70b-q4_k_m\n");
+}
+
+#[test]
+fn names_that_would_break_a_line_are_escaped_and_nothing_panics() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let host = Host::new();
+    let file = Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
+    for name in [&b"two\nlines.gguf"[..], b"no-\xff-text.gguf"] {
+        std::fs::rename(&file, host.scratch.models().join(OsStr::from_bytes(name))).unwrap();
+        for arguments in [&["models"][..], &["models", "--json"], &["models", "show", "--json", "two lines"]] {
+            let output = host.run(arguments);
+            let (out, err) =
+                (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr).into_owned());
+            assert!(output.status.code().is_some() && !err.contains("panicked"), "{arguments:?}: {err}");
+            assert!(out.lines().all(|line| !line.starts_with("lines")), "{out}");
+        }
+        let json = host.json(&["models", "--json"], 0);
+        let expected = if name[0] == b't' { "two\\nlines" } else { "no-\\xff-text" };
+        assert_eq!(json["models"][0]["name"], expected);
+        std::fs::rename(host.scratch.models().join(OsStr::from_bytes(name)), &file).unwrap();
+    }
+}
+
+#[test]
+fn what_another_program_reads_is_not_wrapped() {
+    let host = Host::new();
+    let file = Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
+    let long = format!("{}-q4_k_m", "a-very-long-name".repeat(10));
+    std::fs::rename(file, host.scratch.models().join(format!("{long}.gguf"))).unwrap();
+    let output = host.command(&["models"]).env_remove("COLUMNS").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().any(|line| line.starts_with(&long) && line.contains("131,072")), "{text}");
+}
+
+#[test]
+fn what_a_header_shows_of_a_bad_file_is_told_without_an_engine() {
+    let host = Host::new();
+    for (name, told) in [("bad-gap", "belongs at"), ("bad-tensors-cut", "cut short"), ("bad-header-cut", "cannot read")]
+    {
+        let tiny = auxot_tests::real::tiny_models().join(format!("{name}.gguf"));
+        std::fs::copy(tiny, host.scratch.models().join(format!("{name}.gguf"))).unwrap();
+        let json = host.json(&["models", "--json"], 0);
+        let damaged = json["damaged"].as_array().unwrap();
+        let fault = damaged.iter().find(|one| one["name"] == name).unwrap()["fault"].as_str().unwrap();
+        assert!(fault.contains(told), "{name}: {fault}");
+    }
 }

@@ -65,7 +65,7 @@ async fn m2_names_are_read_in_any_case_and_punctuation_and_each_model_is_address
 }
 
 #[tokio::test]
-async fn m3_serving_begins_with_the_first_that_is_ready() {
+async fn m3_serving_begins_with_the_first_that_is_ready_and_the_primary_one_stays_the_first_of_the_list() {
     let scratch = Scratch::new();
     scratch.fake_model(MODEL_FILE, "--hang-load");
     scratch.fake_model("quick-q4_0.gguf", "--text 'here already'");
@@ -74,9 +74,11 @@ async fn m3_serving_begins_with_the_first_that_is_ready() {
     let _worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", &list)]).await;
     let mut link = router.link().await;
     let hello = link.hello().await;
-    assert_eq!(hello["capabilities"]["model"], "quick");
+    assert_eq!(hello["capabilities"]["model"], "tiny-chat", "the primary one, though a later one is ready first");
     link.send(&ack(HOSTED_ID, &Value::Null)).await;
-    link.send(&job("one", "hello")).await;
+    let mut named = job("one", "hello");
+    named["model"] = json!("quick");
+    link.send(&named).await;
     assert_eq!(link.outcome("one").await.completed(), "here already");
 }
 

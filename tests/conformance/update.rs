@@ -134,3 +134,20 @@ async fn c19_of_several_updates_at_once_the_newest_counts() {
     assert_eq!(last, Some(6));
     assert_eq!(stage.router.connections(), 1);
 }
+
+#[tokio::test]
+async fn c19_a_wish_beyond_all_bounds_is_told_and_unloads_nothing() {
+    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
+    let (mut stage, mut link) = Stage::serving("", &settings).await;
+    let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
+    wish["max_parallelism"] = json!(i64::MAX);
+    link.says("before", "the size of the first policy").await;
+    wish["capabilities"] = (0..20_000).map(|number| json!(format!("word-{number}"))).collect();
+    update(&mut link, &wish).await;
+    stage.worker.line("an engine has at most 256").await;
+    link.says("after", "the engine lives").await;
+    stage.reports.next("released", DEADLINE).await;
+    // As the operator left it, and as the first policy wished.
+    assert!(starts(&stage) <= 2, "nothing is unloaded to try what no engine can do");
+    assert!(stage.worker.lines_with("the policy wishes for").len() <= 64);
+}

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 
 use auxot_tests::gguf::ModelFile;
-use auxot_tests::scripted_router::{policy, saying};
+use auxot_tests::scripted_router::{job, policy, saying};
 use auxot_tests::{Stage, Worker};
 use serde_json::{Value, json};
 
@@ -16,6 +16,13 @@ async fn worker(stage: &Stage, autoload: &str) -> Worker {
     stage.put("other-q8_0.gguf", "");
     let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", autoload), ("AUXOT_FLEET__RESCAN_INTERVAL", "1h")];
     stage.worker(&settings).await
+}
+
+/// A job for the same model that is answered in its engine's own words.
+fn hello() -> Value {
+    let mut hello = job("two", "hello");
+    hello["model"] = json!(MODEL);
+    hello
 }
 
 /// A job for the model that comes and goes.
@@ -90,4 +97,47 @@ async fn a_model_that_has_failed_is_tried_again_as_soon_as_its_file_is_another_o
     let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
     stage.reports.next("ready", DEADLINE).await;
     link.says("one", "it serves").await;
+}
+
+#[tokio::test]
+async fn a_new_version_of_a_loaded_model_is_loaded_when_it_is_idle_and_a_deleted_one_is_not_offered() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "--text 'the old one'");
+    let mut worker = worker(&stage, MODEL).await;
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
+    link.says("one", "the old one").await;
+    stage.switch(MODEL_FILE, "--text 'the new one'");
+    let fresh = stage.scratch.models().join("fresh.part");
+    fs::write(&fresh, ModelFile { block_count: 3, ..ModelFile::named("tiny-chat") }.bytes()).unwrap();
+    fs::rename(fresh, stage.scratch.models().join(MODEL_FILE)).unwrap();
+    worker.line("a new version of the model is loaded").await;
+    link.send(&hello()).await;
+    assert_eq!(link.outcome("two").await.completed(), "the new one");
+    fs::remove_file(stage.scratch.models().join(MODEL_FILE)).unwrap();
+    config(&mut link, "it is gone", |about| about["unmet"].to_string().contains("is gone")).await;
+}
+
+#[tokio::test]
+async fn a_crash_does_not_switch_the_file() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "--text 'the old one'");
+    stage.put("other-q8_0.gguf", "");
+    // Nobody reads the new file before the crash: it has a name that no look finds until then.
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", MODEL), ("AUXOT_FLEET__RELOAD_CHANGED", "false")];
+    let mut worker = stage.worker(&settings).await;
+    let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    let ready = stage.reports.next("ready", DEADLINE).await;
+    stage.switch(MODEL_FILE, "--text 'the new one'");
+    let fresh = stage.scratch.models().join("fresh.part");
+    fs::write(&fresh, ModelFile { block_count: 3, ..ModelFile::named("tiny-chat") }.bytes()).unwrap();
+    fs::rename(fresh, stage.scratch.models().join(MODEL_FILE)).unwrap();
+    worker.line(&format!("model={MODEL} what=\"changed\"")).await;
+    link.says("one", "the old one").await;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(ready.pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+    worker.line("the model file is another one now").await;
+    worker.line("a failed model is tried again").await;
+    stage.reports.next("ready", DEADLINE).await;
+    link.send(&hello()).await;
+    assert_eq!(link.outcome("two").await.completed(), "the new one", "as a version that was looked at");
 }

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is what a person runs it for")]
 
+mod architectures;
+
 use auxot_tests::DEADLINE;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -84,6 +84,11 @@ async fn broken_files_are_refused_each_in_its_own_words() {
         ("bad-text", "invalid magic characters: '<htm'"),
         ("bad-arch", "unknown model architecture: 'nosucharch'"),
         ("bad-missing-key", "key not found in model: llama.context_length"),
+        ("bad-gap", "' has offset "),
+        ("bad-missing-tensor", "tensor 'blk.0.attn_k.weight' not found"),
+        ("bad-shape", "has wrong shape"),
+        ("bad-too-many", "wrong number of tensors"),
+        ("bad-tokenizer", "unknown tokenizer: 'nosuchtokenizer'"),
     ];
     for (model, words) in words {
         let scratch = Scratch::new();

@@ -69,7 +69,9 @@ impl Experience {
     /// # Errors
     /// When the file cannot be written; then the old one is still there.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(&self.lives)?;
+        // A path that is no UTF-8 has no JSON: such a model is measured anew after a restart.
+        let lives: Vec<&Life> = self.lives.iter().filter(|life| life.circumstances.file.to_str().is_some()).collect();
+        let text = serde_json::to_vec_pretty(&lives)?;
         auxot_disk::replace(path, |mut file| file.write_all(&text))
     }
 

@@ -66,7 +66,8 @@ impl Gguf {
         let kv = read_keys(&mut cursor, key_count)?;
         let mut header = Self { version, kv, weights: Weights::default(), file_len };
         let alignment = header.alignment()?;
-        header.weights = Tensors::read(&mut cursor, tensor_count)?.weigh(cursor.position(), alignment, file_len)?;
+        header.weights =
+            Tensors::read(&mut cursor, tensor_count, alignment)?.weigh(cursor.position(), alignment, file_len)?;
         Ok(header)
     }
 
@@ -131,6 +132,13 @@ impl Gguf {
     #[must_use]
     pub fn arch_uint(&self, key: &str) -> Option<u64> {
         self.arch_get(key)?.as_uint()
+    }
+
+    /// As [`Gguf::arch_uint`], for a number that counts or measures something: the engine's own saver writes one that a model
+    /// does not have as 0, or as 4294967295.
+    #[must_use]
+    pub fn arch_size(&self, key: &str) -> Option<u64> {
+        self.arch_uint(key).filter(|size| (1..u64::from(u32::MAX)).contains(size))
     }
 
     /// Takes the tensors of another shard of the same model as its own.

@@ -42,6 +42,7 @@ mod need;
 mod path;
 mod resolve;
 mod scan;
+mod text;
 
 pub use config::{Alias, Config};
 pub use experience::{Circumstances, Experience};
@@ -49,12 +50,13 @@ pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use lookout::{Lookout, Signal};
 pub use model::Model;
 pub use model::identity::Identity;
-pub use model::kind::Kind;
+pub use model::task::{Pooling, Task};
 pub use need::{Ask, KvType, Layer, Need, NeedUnknown};
 pub use resolve::ResolveError;
 pub use scan::Catalog;
 pub use scan::changes::Changes;
 pub use scan::damaged::{Damaged, Fault};
+pub use text::{SHOWN, one_line, path_text};
 
 #[cfg(test)]
 mod fixture;

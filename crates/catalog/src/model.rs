@@ -1,7 +1,7 @@
 //! One model: its files, its names and what its header says.
 
 pub(crate) mod identity;
-pub(crate) mod kind;
+pub(crate) mod task;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use std::sync::Arc;
 use auxot_names::{Known, Quant, Rank, ShardName, Tells, base_name, stem};
 
 use crate::gguf::{Gguf, GgufError};
-use crate::model::kind::Kind;
+use crate::model::task::{Pooling, Task};
 use crate::need::{Ask, Need, NeedUnknown};
 use crate::path::file_name;
 use crate::scan::damaged::Fault;
 use crate::scan::shards::FileSet;
 use crate::scan::walk::Found;
+use crate::text::{SHOWN, file_text, one_line};
 
 /// A model that the engine can load.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ pub struct Model {
     /// The architecture, such as `llama` or `gemma3`.
     pub arch: String,
     /// What the model is for.
-    pub kind: Kind,
+    pub task: Task,
     /// The context length it was trained with, in tokens.
     pub ctx_train: Option<u32>,
     /// How many numbers its tensors hold.
@@ -59,10 +60,19 @@ pub struct Model {
 }
 
 impl Model {
-    /// The question what it needs in so many slots of so many tokens, as it is started: for embeddings or not.
+    /// The question what it needs in so many slots of so many tokens, as it is started for its task.
     #[must_use]
     pub fn ask(&self, slots: u32, ctx: u32) -> Ask {
-        if self.kind == Kind::Embedding { Ask::embedding(slots, ctx) } else { Ask::new(slots, ctx) }
+        match self.task {
+            Task::Embedding | Task::Rerank => Ask::embedding(slots, ctx),
+            Task::Chat | Task::None => Ask::new(slots, ctx),
+        }
+    }
+
+    /// How an embedding model makes one vector of a text.
+    #[must_use]
+    pub fn pooling(&self) -> Pooling {
+        Pooling::of(&self.header)
     }
 
     /// The memory it needs, projector included.
@@ -110,7 +120,9 @@ pub(crate) fn read(
         (Some("mmproj"), _) | (_, Some("clip")) => return Ok(Content::Mmproj(header)),
         (Some("adapter" | "imatrix"), _) | (_, Some("controlvector")) => return Ok(Content::Other),
         (_, None) => return Err(GgufError::NoArchitecture.into()),
-        _ if header.weights().tensors == 0 => return Err(GgufError::NoTensors.into()),
+        _ if header.weights().tensors == 0 && header.get("tokenizer.ggml.model").is_none() => {
+            return Err(GgufError::NoTensors.into());
+        }
         _ => {}
     }
     Ok(Content::Model(Box::new(model(set, header))))
@@ -126,13 +138,13 @@ fn check_part(file: &str, header: &Gguf) -> Result<(), Fault> {
 
 fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
     let first = &set.files[0];
-    let file = file_name(&first.path);
+    let file = file_text(&first.path);
     let stem = stem(&file);
     let quant = Quant::split(stem).1.or_else(|| header.uint("general.file_type").and_then(Quant::of_file_type));
     let mut paths: Vec<PathBuf> = vec![first.path.clone()];
     paths.extend(first.links.iter().cloned());
     let names = Names { known: known(quant, &paths, &first.below, &header), paths };
-    let arch = header.arch().unwrap_or_default().to_string();
+    let arch = header.arch().unwrap_or_default();
     let small = |key| header.arch_uint(key).and_then(|n| u32::try_from(n).ok());
     let model = Model {
         name: stem.to_lowercase(),
@@ -142,7 +154,7 @@ fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
         files: set.files.iter().map(|file| file.path.clone()).collect(),
         bytes: header.file_len(),
         mmproj: None,
-        kind: Kind::of(&arch, &header),
+        task: Task::of(arch, &header),
         ctx_train: small("context_length"),
         parameters: Some(header.weights().parameters),
         block_count: small("block_count"),
@@ -150,7 +162,7 @@ fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
         vision: false,
         audio: false,
         other_names: other_names(&first.links, &header),
-        arch,
+        arch: one_line(arch, SHOWN),
         header,
         projector: None,
     };
@@ -158,8 +170,8 @@ fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
 }
 
 fn other_names(links: &[PathBuf], header: &Gguf) -> Vec<String> {
-    let mut names: Vec<String> = links.iter().map(|link| stem(&file_name(link)).to_lowercase()).collect();
-    names.extend(header.text("general.name").filter(|name| !name.trim().is_empty()).map(str::to_string));
+    let mut names: Vec<String> = links.iter().map(|link| stem(&file_text(link)).to_lowercase()).collect();
+    names.extend(header.text("general.name").filter(|name| !name.trim().is_empty()).map(|name| one_line(name, SHOWN)));
     names.dedup();
     names
 }

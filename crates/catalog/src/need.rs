@@ -121,6 +121,8 @@ pub struct Need {
     pub inputs: u64,
     /// The results' rows, in host memory.
     pub logits: u64,
+    /// The same for every token of a batch: what the engine's dry run counts with its intermediate results.
+    pub all_rows: u64,
     /// What the file that lets it see or hear takes, weights and intermediate results together.
     pub projector: u64,
     /// What the process has for itself before its first job, in host memory: its program, its vocabulary.
@@ -177,6 +179,7 @@ impl Need {
             compute,
             inputs,
             logits: bounded(shape.vocabulary.saturating_mul(4).saturating_mul(u64::from(ask.slots))),
+            all_rows: bounded(shape.vocabulary.saturating_mul(4).saturating_mul(ask.tokens())),
             projector: bounded(projector.map_or(0, graph::projector)),
             process: process::at_rest(header, &shape),
             slots: process::of_slots(&shape, ask),

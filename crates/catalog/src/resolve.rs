@@ -8,12 +8,13 @@ use crate::config::expand;
 use crate::model::Model;
 use crate::scan::Catalog;
 use crate::scan::damaged::{Damaged, Fault};
+use crate::text::{SHOWN, one_line, path_text};
 
 /// Why a wish is no model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// There is no such model.
-    #[error("cannot find model {name}: {}", known_text(known))]
+    #[error("cannot find model {}: {}", one_line(name, SHOWN), known_text(known))]
     Unknown {
         /// The wish.
         name: String,
@@ -21,7 +22,7 @@ pub enum ResolveError {
         known: Vec<String>,
     },
     /// Several models fit equally well.
-    #[error("cannot choose a model for {name}: it may be {}", list(candidates))]
+    #[error("cannot choose a model for {}: it may be {}", one_line(name, SHOWN), list(candidates))]
     Ambiguous {
         /// The wish.
         name: String,
@@ -29,7 +30,7 @@ pub enum ResolveError {
         candidates: Vec<String>,
     },
     /// The file is there and cannot be used.
-    #[error("cannot use model {name}: {}: {reason}", path.display())]
+    #[error("cannot use model {}: {}: {reason}", one_line(name, SHOWN), path_text(path))]
     Damaged {
         /// The wish.
         name: String,
@@ -40,7 +41,7 @@ pub enum ResolveError {
     },
     /// Parts of a sharded model are not there.
     #[error(
-        "cannot use model {}: {have} of {want} shards are there; missing: {}{}", path.display(),
+        "cannot use model {}: {have} of {want} shards are there; missing: {}{}", path_text(path),
         list(missing), if missing.len() < (want - have) as usize { " and more" } else { "" }
     )]
     ShardsMissing {

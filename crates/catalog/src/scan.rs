@@ -18,7 +18,6 @@ use auxot_names::stem;
 use crate::config::{Alias, Config, expand};
 use crate::model::identity::Identity;
 use crate::model::{Content, Model, Names, read};
-use crate::path::file_name;
 use crate::scan::changes::Changes;
 use crate::scan::damaged::Damaged;
 use crate::scan::ground::Ground;
@@ -26,6 +25,10 @@ use crate::scan::mmproj::{Mmproj, pair};
 use crate::scan::shards::{FileSet, group};
 use crate::scan::shelf::Shelf;
 use crate::scan::walk::{Found, Walk};
+use crate::text::{file_text, path_text};
+
+/// So many links to one file are names of it; more are nobody's.
+const MOST_LINKS: usize = 64;
 
 /// The models of this host at one moment.
 #[derive(Debug, Default)]
@@ -104,9 +107,10 @@ impl Catalog {
         catalog.aliases.clone_from(&config.aliases);
         catalog.ground = walk.ground;
         // What was said once need not be said at every look.
-        for Damaged { name, path, fault } in catalog.damaged.iter().filter(|damaged| !earlier.damaged.contains(damaged))
-        {
-            tracing::warn!(%name, path = %path.display(), %fault, "model file cannot be used");
+        let known: HashMap<&Path, &Damaged> = earlier.damaged.iter().map(|known| (&*known.path, known)).collect();
+        let is_known = |damaged: &&Damaged| known.get(&*damaged.path) == Some(damaged);
+        for Damaged { name, path, fault } in catalog.damaged.iter().filter(|damaged| !is_known(damaged)) {
+            tracing::warn!(%name, path = path_text(path), %fault, "model file cannot be used");
         }
         let (models, damaged, opened) = (catalog.models.len(), catalog.damaged.len(), catalog.opened());
         tracing::debug!(models, damaged, opened, elapsed = ?start.elapsed(), "models folders read");
@@ -124,7 +128,7 @@ impl Catalog {
                 Ok(Content::Mmproj(header)) => projectors.push(Mmproj::new(path, header)),
                 Ok(Content::Other) => tracing::debug!(path = %path.display(), "file holds no model"),
                 Err(fault) => {
-                    let name = stem(&file_name(path)).to_lowercase();
+                    let name = stem(&file_text(path)).to_lowercase();
                     catalog.damaged.push(Damaged { name, path: path.clone(), fault });
                 }
             }
@@ -186,6 +190,7 @@ fn merge_links(found: Vec<Found>) -> Vec<Found> {
                 files.push(file);
             }
             Some(known) if known.path == file.path => {}
+            Some(known) if known.links.len() >= MOST_LINKS => {}
             Some(known) => {
                 if known.is_link && !file.is_link {
                     std::mem::swap(known, &mut file);
@@ -203,7 +208,7 @@ fn make_unique(models: &mut [Model]) {
     // Paths that differ in case only stay alike with all their folders, so those are numbered.
     let mut paths: HashMap<String, usize> = HashMap::new();
     for model in models.iter_mut() {
-        let count = paths.entry(model.file.to_string_lossy().to_lowercase()).or_default();
+        let count = paths.entry(path_text(&model.file).to_lowercase()).or_default();
         *count += 1;
         if *count > 1 {
             model.name = format!("{}~{count}", model.name);
@@ -220,7 +225,7 @@ fn make_unique(models: &mut [Model]) {
             return;
         }
         for (model, own) in models.iter_mut().zip(&own).filter(|(model, _)| uses[&model.name] > 1) {
-            let mut parts: Vec<String> = model.file.ancestors().skip(1).take(depth).map(file_name).collect();
+            let mut parts: Vec<String> = model.file.ancestors().skip(1).take(depth).map(file_text).collect();
             parts.reverse();
             model.name = format!("{}/{own}", parts.join("/").to_lowercase());
         }

@@ -77,6 +77,9 @@ impl Shared {
     /// The member that a job means. One that nobody has named before becomes one, and one that was about to go stays.
     fn meant(self: &Arc<Self>, judge: &mut Judge, model: Option<&str>) -> Result<MemberId, Refusal> {
         let found = judge.find(model);
+        if let Some(refused) = judge.no_chat(found.as_ref().ok(), model) {
+            return Err(refused);
+        }
         let leaves = |id: &MemberId| judge.members.get(id).is_some_and(|member| member.tenure == Tenure::Leaving);
         match (found, model) {
             (Ok(id), _) if !leaves(&id) => Ok(id),
@@ -142,6 +145,7 @@ impl Shared {
         let effects = judge.admission.left(seat, run, self.moment());
         // Most jobs change nothing but who has their slot.
         let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
+        self.replace_if_idle(&mut judge, id);
         let wakes = judge.admission.due() != due;
         // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
         self.conclude(judge, effects);

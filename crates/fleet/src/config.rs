@@ -1,5 +1,6 @@
 //! What an operator may set about the fleet.
 
+mod check;
 mod model;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use auxot_catalog::{Catalog, Model};
 use serde::{Deserialize, Serialize};
 
+pub use check::{device_warning, table_warnings};
 pub use model::ModelConfig;
 
 /// Which models run, each as what, and how long a job may wait for one.
@@ -34,6 +36,9 @@ pub struct Config {
     /// of the router's policy are served. Where none of those is here, a job that names no model gets the first of the
     /// folders until one comes.
     pub on_demand: bool,
+    /// Whether a loaded model whose file is replaced is loaded anew, once it is idle. Without that it goes on with what it has
+    /// until it is loaded the next time. One whose file is deleted is let go in any case.
+    pub reload_changed: bool,
     /// How long after it has failed a model is tried again, unless its file or its arguments are what is wrong.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub failed_retry: Duration,
@@ -63,6 +68,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(30),
             rescan_interval: Duration::from_secs(30),
             on_demand: true,
+            reload_changed: true,
             failed_retry: Duration::from_secs(5 * 60),
             ttl: None,
             residency: Duration::from_secs(20),

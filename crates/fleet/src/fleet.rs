@@ -54,7 +54,7 @@ impl Fleet {
         (Self { shared: Arc::clone(&shared) }, Staff::new(shared))
     }
 
-    /// Waits for a slot of a model: the one named, else the primary one.
+    /// Waits for a slot of a model that chats: the one named, else the primary one.
     ///
     /// Resolves at once where a slot is free. Waits while the model loads or restarts, never longer than
     /// until `deadline` or the configured maximum. Dropping the future gives the place up.
@@ -87,6 +87,12 @@ impl Fleet {
         self.shared.lock().gaps()
     }
 
+    /// What of the router's policy cannot be had now, one sentence each; what is being brought about is none of it.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<String> {
+        self.shared.lock().gaps()
+    }
+
     /// Takes in other settings while everything runs: what runs as they say is not touched.
     pub fn reconfigure(&self, orders: Orders) {
         self.shared.reconfigure(orders);
@@ -107,7 +113,15 @@ impl Fleet {
         }
         let judge = self.shared.lock();
         let known = |model: &&Model| judge.members.values().any(|member| member.model.file == model.file);
-        judge.shelf.catalog.models().iter().filter(|model| !known(model)).take(most).map(Sleeper::of).collect()
+        judge
+            .shelf
+            .catalog
+            .models()
+            .iter()
+            .filter(|model| model.task.is_served() && !known(model))
+            .take(most)
+            .map(Sleeper::of)
+            .collect()
     }
 
     /// Where nobody has named a model that is here: the first of the folders is what a job without a name means, if jobs may

@@ -8,11 +8,13 @@ pub(crate) mod turn;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use auxot_catalog::Task;
 use auxot_instance::Ready;
 use tokio::sync::oneshot;
 
 use crate::acquire::lease::Lease;
 use crate::acquire::refusal::Refusal;
+use crate::engine::Engine;
 use crate::judge::outlook::Outlook;
 use crate::placement::admission::{Admission, Effect, Life, ModelId, Ticket};
 use crate::roster::library::{Looks, Shelf};
@@ -180,27 +182,36 @@ impl Judge {
         }
     }
 
-    /// The member that jobs without a model name mean. The router's model, unless it has failed or is on its way while a
-    /// listed one serves; without it the first listed one that serves or sleeps; else the first that serves, or comes, or
-    /// sleeps. Only where all have failed it is one of those, the router's if it has one.
+    /// The member that jobs without a model name mean, of those that chat. The router's model, unless it has failed or is on
+    /// its way while a listed one serves; without it the first listed one that serves, sleeps, or is loaded for the first
+    /// time; else the first that serves, or comes, or sleeps. Only where all have failed it is one of those, the router's if
+    /// it has one.
     pub(crate) fn primary(&self) -> Option<MemberId> {
         let is = |id: &MemberId, outlooks: &[Outlook]| {
             self.members.get(id).is_some_and(|member| outlooks.contains(&self.outlook_of(member)))
         };
         let takes: &[Outlook] = &[Outlook::Serving, Outlook::Asleep];
-        let wished = self.wished.member();
-        let all = || self.staying().map(|(id, _)| id);
-        let mut listed = self.staying().filter(|(_, member)| member.tenure == Tenure::Operator).map(|(id, _)| id);
+        let chats = |member: &Member| member.model.task == Task::Chat;
+        let wished = self.wished.member().filter(|id| self.members.get(id).is_some_and(chats));
+        let all = || self.staying().filter(|(_, member)| chats(member)).map(|(id, _)| id);
+        let mut listed = all().filter(|id| self.members[id].tenure == Tenure::Operator);
         let meant = match wished {
             Some(wished) if is(&wished, takes) => Some(wished),
             Some(wished) if is(&wished, &[Outlook::Coming]) => {
                 listed.find(|id| is(id, &[Outlook::Serving])).or(Some(wished))
             }
-            Some(_) | None => listed.find(|id| is(id, takes)),
+            Some(_) | None => listed.find(|id| is(id, takes) || self.comes_first_time(*id)),
         };
         let mut ranks = [Outlook::Serving, Outlook::Coming, Outlook::Asleep].into_iter();
         let first = |outlook| all().find(|id| is(id, &[outlook]));
         meant.or_else(|| ranks.find_map(first)).or(wished).or_else(|| all().next())
+    }
+
+    /// Whether a member has its place and loads, and nothing has gone wrong with it.
+    fn comes_first_time(&self, id: MemberId) -> bool {
+        let Some(member) = self.members.get(&id).filter(|member| member.misfit.is_none()) else { return false };
+        let is_first = |engine: &Engine| engine.after.is_none() && engine.status.run.0 <= 1;
+        matches!(self.admission.life(member.seat), Life::Loading { .. }) && member.engine.as_ref().is_some_and(is_first)
     }
 
     /// The member that a job means.
@@ -216,14 +227,26 @@ impl Judge {
         by_name.or_else(by_file).map(|(id, _)| *id).ok_or_else(|| self.unknown(name))
     }
 
+    /// Why a model that a job means cannot chat: the member that was found, or the one of the folders that has this name.
+    pub(crate) fn no_chat(&self, found: Option<&MemberId>, name: Option<&str>) -> Option<Refusal> {
+        let model = match (found, name) {
+            (Some(id), _) => self.members.get(id).map(|member| &*member.model),
+            (None, name) => self.shelf.catalog.resolve(name?).ok(),
+        }?;
+        (model.task != Task::Chat).then(|| Refusal::NotForChat { model: model.name.clone(), task: model.task })
+    }
+
     /// Nobody here is meant by that name.
     pub(crate) fn unknown(&self, name: &str) -> Refusal {
         let serves = self.staying().map(|(_, member)| member.name().to_owned()).collect();
         Refusal::UnknownModel { name: name.to_owned(), serves }
     }
 
-    /// Why there is no member at all.
+    /// Why there is no member that chats.
     fn nothing_here(&self) -> String {
+        if let Some((_, member)) = self.staying().next() {
+            return format!("{} cannot chat, and there is no other", member.name());
+        }
         match (self.missing.first(), &self.wished) {
             (Some(missing), _) => missing.reason.clone(),
             (None, Wished::Missing { reason, .. }) => reason.clone(),

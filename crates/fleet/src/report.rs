@@ -125,12 +125,14 @@ impl ModelView {
 }
 
 fn capabilities(model: &Model, vision: bool) -> Vec<String> {
-    let kind = match model.kind {
-        auxot_catalog::Kind::Chat => "chat",
-        auxot_catalog::Kind::Embedding => "embedding",
-        auxot_catalog::Kind::Rerank => "rerank",
+    let task = match model.task {
+        auxot_catalog::Task::Chat => "chat",
+        auxot_catalog::Task::Embedding => "embedding",
+        auxot_catalog::Task::Rerank => "rerank",
+        // Never enrolled, so nobody asks.
+        auxot_catalog::Task::None => return Vec::new(),
     };
-    std::iter::once(kind).chain(vision.then_some("vision")).map(str::to_owned).collect()
+    std::iter::once(task).chain(vision.then_some("vision")).map(str::to_owned).collect()
 }
 
 fn expected(engine: &Engine) -> Vec<(String, u64)> {

@@ -1,7 +1,6 @@
 //! Who is a member: how models come in, by the operator's list or the router's wish, and how they go.
 
 pub(crate) mod dial;
-pub(crate) mod identity;
 pub(crate) mod library;
 pub(crate) mod member;
 pub(crate) mod mend;
@@ -9,31 +8,34 @@ pub(crate) mod plan;
 pub(crate) mod profile;
 pub(crate) mod reconfigure;
 pub(crate) mod remembered;
+pub(crate) mod replace;
 pub(crate) mod strays;
 pub(crate) mod wish;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use auxot_catalog::{Ask, Model};
+use auxot_catalog::{Model, Task};
 use auxot_instance::Spec;
 use tracing::{error, info, warn};
 
+use crate::config::table_warnings;
 use crate::engine::After;
 use crate::judge::outlook::Outlook;
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
 use crate::placement::admission::{Life, Profile, Want};
 use crate::roster::member::{Member, Tenure};
-use crate::roster::plan::Plan;
+use crate::roster::plan::{Plan, task_of};
 use crate::roster::profile::need;
 use crate::roster::remembered::Key;
-use crate::roster::wish::{Sizing, Wish, size};
+use crate::roster::wish::{MOST_SLOTS, Wish, ask};
 
 impl Shared {
     /// Takes in the operator's list, and the router's wish as of the last run.
     pub(crate) fn found(self: &Arc<Self>, wish: Option<Wish>) {
         let mut judge = self.lock();
+        self.tell_of_tables(&judge);
         for name in &self.orders().fleet.autoload {
             match self.enrol(&mut judge, name, Tenure::Operator, wish.as_ref()) {
                 Ok(id) => self.want(&mut judge, id, Tenure::Operator),
@@ -51,6 +53,13 @@ impl Shared {
         }
         // Nobody waits yet, so nobody is to be answered.
         self.conclude(judge, Vec::new());
+    }
+
+    /// Warns of tables in the settings that change nothing.
+    pub(crate) fn tell_of_tables(&self, judge: &Judge) {
+        for setting in table_warnings(&self.orders().fleet, &judge.shelf.catalog) {
+            warn!(setting, "a table for single models changes nothing");
+        }
     }
 
     /// Takes in the router's wish: its model becomes the primary one, in the size that it wishes for.
@@ -114,14 +123,11 @@ impl Shared {
         }
     }
 
-    /// Takes in the first model of the folders that is not a member, or is about to go; of those that talk if there is one.
+    /// Takes in the first model of the folders that can chat and is not a member, or is about to go.
     fn enrol_any(self: &Arc<Self>, judge: &mut Judge) -> Option<MemberId> {
         let shelf = Arc::clone(&judge.shelf);
-        let strangers = || {
-            let known = |model: &&Model| judge.staying().any(|(_, member)| member.model.file == model.file);
-            shelf.catalog.models().iter().filter(move |model| !known(model))
-        };
-        let first = strangers().find(|model| model.kind == auxot_catalog::Kind::Chat).or_else(|| strangers().next());
+        let known = |model: &Model| judge.staying().any(|(_, member)| member.model.file == model.file);
+        let first = shelf.catalog.models().iter().find(|model| model.task == Task::Chat && !known(model));
         let name = first.filter(|_| self.orders().fleet.on_demand)?.name.clone();
         self.enrol(judge, &name, Tenure::Demand, None).ok()
     }
@@ -136,6 +142,9 @@ impl Shared {
     ) -> Result<MemberId, String> {
         let shelf = Arc::clone(&judge.shelf);
         let model = shelf.catalog.resolve(name).map_err(|error| error.to_string())?;
+        if !model.task.is_served() {
+            return Err(format!("cannot serve {}: a {} model has no task here", model.name, model.arch));
+        }
         let known = judge.members.iter_mut().find(|(_, member)| member.model.file == model.file);
         let id = if let Some((id, member)) = known {
             member.stay(tenure);
@@ -174,16 +183,14 @@ impl Shared {
             wish.filter(|wish| judge.shelf.catalog.resolve(&wish.model).is_ok_and(|wished| wished.file == model.file));
         let own = self.config_of(judge, model);
         let engine = &self.orders().engine;
-        let operator = Sizing { slots: own.slots.or(engine.slots), ctx_size: own.ctx_size.or(engine.ctx_size) };
-        let (slots, ctx_per_slot) = size(operator, wish, model.ctx_train);
-        let kv_type = own.kv_type.unwrap_or_default();
-        let usual = Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx_per_slot) };
-        let ask = Ask { checkpoints: engine.ctx_checkpoints, ..usual };
+        let ask = ask(engine, &own, wish, model);
+        let (slots, ctx_per_slot) = (ask.slots, ask.ctx);
         let wanted = Spec {
             model: model.name.clone(),
             file: model.file.clone(),
+            files: judge.shelf.of(model),
             mmproj: model.mmproj.clone(),
-            embedding: model.kind == auxot_catalog::Kind::Embedding,
+            task: task_of(model),
             slots,
             ctx_per_slot: Some(ctx_per_slot),
             layout: Vec::new(),
@@ -206,7 +213,12 @@ impl Shared {
     /// Brings a member to the size that a wish asks for, if it has another.
     fn resize(self: &Arc<Self>, judge: &mut Judge, id: MemberId, wish: &Wish) {
         let Some(model) = judge.members.get(&id).map(|member| Arc::clone(&member.model)) else { return };
-        let plan = self.plan(judge, &model, Some(wish));
+        let mut wish = wish.clone();
+        // What no engine can do is a gap, and no reason for another size.
+        if wish.slots.is_some_and(|slots| slots > MOST_SLOTS) {
+            wish.slots = judge.members.get(&id).map(|member| member.plan.dial.wanted().slots);
+        }
+        let plan = self.plan(judge, &model, Some(&wish));
         self.reshape(judge, id, plan);
     }
 

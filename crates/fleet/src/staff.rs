@@ -5,7 +5,7 @@ pub(crate) mod work;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use auxot_instance::Status;
+use auxot_instance::{FileId, Status};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,7 +15,6 @@ use crate::engine::dry_run;
 use crate::engine::release;
 use crate::judge::MemberId;
 use crate::judge::shared::Shared;
-use crate::roster::identity::FileId;
 use crate::roster::library::Shelf;
 use crate::staff::work::Work;
 

@@ -1,11 +1,13 @@
 //! The whole fleet with scripted engines and a stopped clock: no process, no waiting.
 
 mod dialling;
-mod house;
+pub(crate) mod house;
 mod leaving;
 mod missing;
 mod rehearsal;
+mod replaced;
 mod resize;
 mod sharing;
+mod tasks;
 mod trouble;
 mod turns;

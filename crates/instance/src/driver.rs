@@ -237,7 +237,7 @@ impl<W: World> Driver<W> {
             }
             Effect::Publish => self.publish(),
             Effect::Blame(report) => {
-                warn!(model = %self.model, run = %self.phase.run(), class = report.class.name(), "{report}");
+                warn!(model = %self.model, run = %self.phase.run(), class = report.class.name(), "engine ended: {report}");
                 self.status.send_modify(|status| status.last_error = Some(report));
             }
             Effect::AnswerWaiters => self.answer_ready(),

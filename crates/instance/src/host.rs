@@ -83,7 +83,7 @@ impl Host {
             unix_sockets = engine.unix_sockets,
             dry_run = engine.has_dry_run(),
             threads,
-            ?devices,
+            devices = devices.map(|names| names.join(", ")),
             "engine"
         );
         let left_out = command::left_out(&engine.flags);

@@ -92,7 +92,7 @@ impl Processes {
         // Standard input stays open as long as the worker lives: its end is one more way for a child to learn of ours.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (record, mark) = (shared.dir.file(self.instance, run.0, "json"), shared.dir.mark(self.instance, run.0));
-        let files = Files { socket, record: Some(record), mark: Some(mark) };
+        let files = Files { socket, record: Some(record), mark: Some(mark), model: self.spec.files.clone() };
         let answer = shared.spawner.spawn(command, files.clone());
         Ok(Launching { answer, endpoint, files })
     }

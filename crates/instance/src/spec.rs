@@ -2,6 +2,30 @@
 
 use std::path::PathBuf;
 
+use crate::file_id::FileId;
+
+/// What an engine does with its model; it is started differently for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Task {
+    /// Writes text.
+    #[default]
+    Chat,
+    /// Makes vectors.
+    Embedding {
+        /// How the vectors of a text's tokens become one, in the engine's word.
+        pooling: &'static str,
+    },
+    /// Scores texts against a query.
+    Rerank,
+}
+
+impl Task {
+    /// Whether it reads a text as a whole and writes none.
+    pub(crate) fn reads_only(self) -> bool {
+        matches!(self, Task::Embedding { .. } | Task::Rerank)
+    }
+}
+
 /// One model on this host: the file and how it is to be run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
@@ -9,10 +33,13 @@ pub struct Spec {
     pub model: String,
     /// The GGUF file, or the first of its shards.
     pub file: PathBuf,
+    /// What the files were when they were looked at. Where one is another by the time of a start, nothing is started: a crash
+    /// is no reason to serve something else.
+    pub files: Vec<(PathBuf, FileId)>,
     /// The projector that lets it see or hear.
     pub mmproj: Option<PathBuf>,
-    /// Whether it makes embeddings instead of text.
-    pub embedding: bool,
+    /// What it is to do.
+    pub task: Task,
     /// Requests side by side; at least 1.
     pub slots: u32,
     /// Context of each slot in tokens; unset means the configured size, or 4096.

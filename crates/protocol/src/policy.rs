@@ -31,9 +31,25 @@ pub struct Policy {
     /// Capabilities wished for; the router guesses them from the name.
     #[serde(default, deserialize_with = "null_default")]
     pub capabilities: Vec<String>,
+    /// An extension of ours: the fields that nobody wished for, and that only repeat what the worker announced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub echoed: Vec<String>,
 }
 
 impl Policy {
+    /// The names in [`Policy::echoed`].
+    pub const MODEL_NAME: &'static str = "model_name";
+    /// See [`Policy::MODEL_NAME`].
+    pub const CONTEXT_SIZE: &'static str = "context_size";
+    /// See [`Policy::MODEL_NAME`].
+    pub const MAX_PARALLELISM: &'static str = "max_parallelism";
+
+    /// Whether a field only repeats what the worker announced.
+    #[must_use]
+    pub fn echoes(&self, field: &str) -> bool {
+        self.echoed.iter().any(|echoed| echoed == field)
+    }
+
     /// Slots wished for, at least one: the upstream worker crashes on 0, we do not.
     #[must_use]
     pub fn slots(&self) -> u32 {

@@ -21,6 +21,8 @@ pub(crate) struct PolicyKeeper {
     last: Mutex<Option<Policy>>,
     /// The newest policy that is not taken in yet: of several that come at once only the last one counts.
     offered: watch::Sender<Option<Policy>>,
+    /// What of the policy was said to be out of reach.
+    told: Mutex<Vec<String>>,
     /// Counts those that were news.
     taken: watch::Sender<u64>,
 }
@@ -29,7 +31,8 @@ impl PolicyKeeper {
     /// A keeper that starts from the policy of the last run, if one is remembered.
     pub(crate) fn new(memo: Memo) -> Self {
         let last = memo.recall().filter(Policy::is_for_gpu);
-        Self { memo, last: Mutex::new(last), offered: watch::Sender::new(None), taken: watch::Sender::new(0) }
+        let (offered, taken) = (watch::Sender::new(None), watch::Sender::new(0));
+        Self { memo, last: Mutex::new(last), offered, told: Mutex::default(), taken }
     }
 
     /// Adds to what is true of this worker what follows from the router's wish for certain capabilities.
@@ -64,9 +67,16 @@ impl PolicyKeeper {
     /// Takes in what is offered, one after the other.
     pub(crate) async fn keep(&self, fleet: &Fleet) -> Infallible {
         let mut offered = self.offered.subscribe();
+        let mut changes = fleet.changes();
         loop {
-            // The sender is ours, so this ends with an offer and in no other way.
-            let offer = offered.wait_for(Option::is_some).await.ok().and_then(|offer| offer.clone());
+            let offer = tokio::select! {
+                // The sender is ours, so this ends with an offer and in no other way.
+                offer = offered.wait_for(Option::is_some) => offer.ok().and_then(|offer| offer.clone()),
+                Ok(()) = changes.changed() => {
+                    self.tell_gaps(fleet);
+                    continue;
+                }
+            };
             let Some(policy) = offer else { continue };
             let news = self.take_in(policy.clone(), fleet).await;
             self.offered.send_if_modified(|waiting| {
@@ -98,18 +108,33 @@ impl PolicyKeeper {
             slots = policy.slots(),
             "policy of the router"
         );
-        let mut gaps = fleet.wish(wish(&policy)).await;
-        if let Some(primary) = fleet.report().models.first() {
-            gaps.extend(claims::gaps(&primary.model.name, &primary.capabilities(), &policy.capabilities));
-        }
-        for gap in gaps {
-            warn!(gap, "cannot honour the router's policy");
-        }
+        fleet.wish(wish(&policy)).await;
+        self.tell_gaps(fleet);
         let memo = self.memo.clone();
+        // A model that is only the worker's own is no reason to load it the next time.
+        let policy = if policy.echoes(Policy::MODEL_NAME) { Policy::default() } else { policy };
         if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || memo.keep(&policy)).await {
             warn!(%fault, "cannot remember the router's policy; the next start asks for it first");
         }
         true
+    }
+
+    /// Says what of the policy cannot be had, once; and once that it can be by now. What is being brought about is no gap.
+    fn tell_gaps(&self, fleet: &Fleet) {
+        let mut gaps = fleet.gaps();
+        let report = fleet.report();
+        let primary = report.models.first().filter(|model| model.ready.is_some() || model.asleep);
+        if let (Some(primary), Some(policy)) = (primary, &*self.last()) {
+            gaps.extend(claims::gaps(&primary.model.name, &primary.capabilities(), &policy.capabilities));
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for gap in gaps.iter().filter(|gap| !told.contains(gap)) {
+            warn!(gap, "cannot honour the router's policy");
+        }
+        for gap in told.iter().filter(|gap| !gaps.contains(gap)) {
+            info!(gap, "no longer a gap to the router's policy");
+        }
+        *told = gaps;
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Policy>> {
@@ -118,10 +143,34 @@ impl PolicyKeeper {
     }
 }
 
+/// What a router that does not wish for a field says of it is the worker's own announcement, and no wish.
 fn wish(policy: &Policy) -> Wish {
-    Wish {
-        model: policy.wanted_model(),
-        ctx_size: Some(policy.context_size).filter(|tokens| *tokens > 0),
-        slots: (policy.max_parallelism > 0).then(|| policy.slots()),
+    let ctx_size = Some(policy.context_size).filter(|tokens| *tokens > 0 && !policy.echoes(Policy::CONTEXT_SIZE));
+    let has_slots = policy.max_parallelism > 0 && !policy.echoes(Policy::MAX_PARALLELISM);
+    let slots = has_slots.then(|| policy.slots());
+    if policy.echoes(Policy::MODEL_NAME) && ctx_size.is_none() && slots.is_none() {
+        return Wish::default();
+    }
+    Wish { model: policy.wanted_model(), ctx_size, slots }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_repeats_the_worker_is_no_wish() {
+        let all = Policy {
+            model_name: "m".into(),
+            context_size: 4096,
+            max_parallelism: 2,
+            echoed: [Policy::MODEL_NAME, Policy::CONTEXT_SIZE, Policy::MAX_PARALLELISM].map(str::to_owned).to_vec(),
+            ..Policy::default()
+        };
+        assert_eq!(wish(&all), Wish::default());
+        let sized = Policy { echoed: vec![Policy::MODEL_NAME.into(), Policy::MAX_PARALLELISM.into()], ..all.clone() };
+        assert_eq!(wish(&sized), Wish { model: "m".into(), ctx_size: Some(4096), slots: None });
+        let whole = Policy { echoed: Vec::new(), ..all };
+        assert_eq!(wish(&whole), Wish { model: "m".into(), ctx_size: Some(4096), slots: Some(2) });
     }
 }

@@ -41,8 +41,21 @@ impl Wish {
             context_size: self.ctx_size.unwrap_or(capabilities.ctx_size),
             max_parallelism: self.max_parallel.or(capabilities.total_slots).unwrap_or(1).into(),
             capabilities: capabilities_wished,
+            echoed: self.echoed(),
             ..Policy::default()
         }
+    }
+}
+
+impl Wish {
+    /// The fields of a policy that are left open here.
+    fn echoed(&self) -> Vec<String> {
+        let open = [
+            (self.model.is_none(), Policy::MODEL_NAME),
+            (self.ctx_size.is_none(), Policy::CONTEXT_SIZE),
+            (self.max_parallel.is_none(), Policy::MAX_PARALLELISM),
+        ];
+        open.into_iter().filter(|(is_open, _)| *is_open).map(|(_, name)| name.to_owned()).collect()
     }
 }
 
@@ -100,6 +113,7 @@ mod tests {
             ("gemma-3-4b-it", 4096, 3)
         );
         assert_eq!(policy.capabilities, ["chat", "vision"]);
+        assert_eq!(policy.echoed, ["model_name", "context_size", "max_parallelism"], "nobody wished for any of it");
     }
 
     #[test]
@@ -120,5 +134,6 @@ mod tests {
         assert_eq!(policy.wanted_model(), "Qwen3-Coder-30B-Q4_K_S");
         assert_eq!((policy.context_size, policy.max_parallelism), (8192, 2));
         assert_eq!(policy.capabilities, ["code"]);
+        assert!(policy.echoed.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 mod model;
 
+use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +22,8 @@ const SHORTEST_SAMPLE: Duration = Duration::from_millis(100);
 /// A job with one picture is larger than anything below this.
 const LEAST_MESSAGE: bytesize::ByteSize = bytesize::ByteSize::mib(1);
 
+/// A list of names or tables is no longer than this.
+const MOST_NAMES: usize = 1_000;
 /// More parallel requests than any engine build accepts.
 const MOST_SLOTS: u32 = 256;
 
@@ -171,12 +174,13 @@ impl Rules<'_> {
 
     fn models(&mut self) {
         let Settings { fleet, catalog, .. } = &self.loaded.value;
-        for (at, name) in fleet.autoload.iter().enumerate() {
-            if name.trim().is_empty() {
-                self.fault("fleet.autoload", "one of the names is empty");
-            } else if fleet.autoload[..at].iter().any(|earlier| earlier.eq_ignore_ascii_case(name)) {
-                self.fault("fleet.autoload", format!("`{name}` is in the list twice"));
-            }
+        if fleet.autoload.iter().any(|name| name.trim().is_empty()) {
+            self.fault("fleet.autoload", "one of the names is empty");
+        }
+        self.named_once("fleet.autoload", &fleet.autoload);
+        if fleet.models.len() > MOST_NAMES {
+            let text = format!("has {} tables, at most {MOST_NAMES} are accepted", fleet.models.len());
+            self.fault("fleet.models", text);
         }
         if catalog.models_dir.is_empty() && catalog.model_file.is_none() {
             self.fault("catalog.models_dir", "no folder to find models in; name one, or one file in AUXOT_MODEL_FILE");
@@ -236,10 +240,15 @@ impl Rules<'_> {
         );
     }
 
-    /// Of devices no more can be said before the drivers are asked.
-    fn named_once(&mut self, key: &str, devices: &[String]) {
-        for (at, name) in devices.iter().enumerate() {
-            if devices[..at].iter().any(|earlier| earlier.eq_ignore_ascii_case(name)) {
+    /// A list of names. Of devices no more can be said before the drivers are asked.
+    fn named_once(&mut self, key: &str, names: &[String]) {
+        if names.len() > MOST_NAMES {
+            self.fault(key, format!("has {} names, at most {MOST_NAMES} are accepted", names.len()));
+            return;
+        }
+        let mut seen = HashSet::new();
+        for name in names.iter().filter(|name| !name.trim().is_empty()) {
+            if !seen.insert(name.to_ascii_lowercase()) {
                 self.fault(key, format!("`{name}` is in the list twice"));
             }
         }

@@ -91,7 +91,7 @@ impl Request {
                 Self::Refuse(Faults(faults))
             }
             Ok(_) if !faults.is_empty() => Self::Refuse(Faults(faults)),
-            Ok(settings) if print => Self::Tell(settings.effective().trim_end().to_owned()),
+            Ok(settings) if print => Self::Tell(crate::commands::effective(&settings)),
             Ok(settings) => Self::Serve { settings: Box::new(settings), sources },
         }
     }

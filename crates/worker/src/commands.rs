@@ -11,7 +11,8 @@ mod show;
 use std::process::ExitCode;
 
 use auxot_catalog::{Catalog, Experience, Model};
-use auxot_settings::Settings;
+use auxot_fleet::{device_warning, table_warnings};
+use auxot_settings::{Loaded, Settings};
 
 use crate::arguments::{Look, What};
 use console::Console;
@@ -35,6 +36,9 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
             ExitCode::SUCCESS
         }),
         What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
+            for warning in warnings(settings, &catalog) {
+                console.complain(&format!("warning: {warning}"));
+            }
             let sample = auxot_gpu::look(&settings.gpu);
             let experience = Experience::open(&auxot_fleet::experience_file(&crate::worker::state_dir(settings)));
             let around = Around { sample: &sample, identity: catalog.identity(model), experience: &experience };
@@ -49,6 +53,28 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
             if verdict.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }),
     }
+}
+
+/// What is in force, and behind it what of that changes nothing on this host.
+pub(crate) fn effective(settings: &Loaded<Settings>) -> String {
+    let mut text = settings.effective().trim_end().to_owned();
+    let needs_models = !settings.value.fleet.models.is_empty();
+    let catalog = || Catalog::recall(&settings.value.catalog, &[], &crate::worker::catalog_index(&settings.value));
+    let catalog = if needs_models { catalog() } else { Catalog::default() };
+    for warning in warnings(&settings.value, &catalog) {
+        text.push_str(&format!("\n# warning: {warning}"));
+    }
+    text
+}
+
+/// What of the settings means nothing on this host, or more than one thing.
+fn warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
+    let mut warnings = table_warnings(&settings.fleet, catalog);
+    if !settings.gpu.devices.is_empty() {
+        let all = auxot_gpu::look(&auxot_gpu::Config { devices: Vec::new(), ..settings.gpu.clone() });
+        warnings.extend(device_warning(&settings.gpu.devices, &all));
+    }
+    warnings
 }
 
 fn with_model(catalog: &Catalog, name: &str, console: &Console, then: impl FnOnce(&Model) -> ExitCode) -> ExitCode {

@@ -8,6 +8,7 @@
 //! could be using, a change of threads: a fifth of what a first token is late by. So while the worker
 //! serves, lines are held for a moment and handed over together ([`Log::hold_back`]).
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,9 @@ const ENOUGH: usize = 4 * 1024;
 
 /// Lines, or handfuls of them, that may wait for a slow reader. A burst of a few hundred is normal at start.
 const QUEUE: usize = 1024;
+
+/// A longer line is cut, in bytes.
+const LONGEST: usize = 16 * 1024;
 
 /// How long the end of the program waits for the last lines to be taken.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -197,20 +201,42 @@ impl<'a> MakeWriter<'a> for Queue {
     }
 }
 
+/// The line with what would break it escaped, and cut where it is longer than anybody reads: names come from files and from
+/// other hosts.
+fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
+    let body = line.strip_suffix(b"\n").unwrap_or(line);
+    // The escape character is the formatter's own, for colours; it has replaced those of the values.
+    let breaks = |byte: &u8| (byte.is_ascii_control() && !matches!(byte, b'\t' | 0x1b)) || *byte == b'\x7f';
+    if body.len() <= LONGEST && !body.iter().any(breaks) {
+        return Cow::Borrowed(line);
+    }
+    let mut plain = Vec::with_capacity(body.len().min(LONGEST) + 2);
+    for byte in body.iter().take(LONGEST) {
+        if breaks(byte) { plain.extend(byte.escape_ascii()) } else { plain.push(*byte) }
+    }
+    if body.len() > LONGEST {
+        plain.extend(format!(" … {} bytes", body.len()).bytes());
+    }
+    plain.push(b'\n');
+    Cow::Owned(plain)
+}
+
 impl Write for &Queue {
     /// Takes one whole line: the formatter writes each with a single call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let whole = line.len();
+        let line = &*one_line(line);
         match self.held.lines().as_mut() {
             Some(held) if held.len() + line.len() <= ENOUGH => {
                 held.extend_from_slice(line);
                 self.held.news.notify_one();
-                return Ok(line.len());
+                return Ok(whole);
             }
             _ => {}
         }
         self.hand_over();
         self.pass_on(line.to_vec());
-        Ok(line.len())
+        Ok(whole)
     }
 
     fn flush(&mut self) -> io::Result<()> {

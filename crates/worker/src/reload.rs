@@ -7,6 +7,7 @@ mod watch;
 
 use std::time::Duration;
 
+use auxot_catalog::path_text;
 use auxot_fleet::{Fleet, Orders};
 use auxot_settings::{Change, Faults, Loaded, Settings, Sources, When};
 use tokio::sync::watch as told;
@@ -116,11 +117,15 @@ impl Reload {
         self.running = self.running.clone().with(read);
         if now.is_empty() {
             if cause != Cause::Watched && waiting.is_empty() {
-                info!(file = ?self.running.file, "settings read again: nothing has changed");
+                info!(file = self.running.file.as_deref().map(path_text), "settings read again: nothing has changed");
             }
             return;
         }
-        info!(file = ?self.running.file, keys = now, "settings read again: these have changed");
+        info!(
+            file = self.running.file.as_deref().map(path_text),
+            keys = now,
+            "settings read again: these have changed"
+        );
         let Settings { fleet: models, engine, placement, catalog, .. } = self.running.value.clone();
         let limits = Limits::of(&self.running.value);
         // Engines that run already are stopped as they were started.

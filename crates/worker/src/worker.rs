@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use auxot_admin::{Recorder, Server};
-use auxot_catalog::Catalog;
-use auxot_fleet::{Devices, Fleet, Orders, Places, Sample, Staff};
+use auxot_catalog::{Catalog, path_text};
+use auxot_fleet::{Devices, Fleet, Orders, Places, Sample, Staff, device_warning};
 use auxot_gpu::Sampler;
 use auxot_instance::Host;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
@@ -59,7 +59,7 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
         match serving.join_next().await {
             Some(Ok(Ok(code))) => code,
             Some(Ok(Err(fault))) => {
-                error!(fault = format!("{fault:#}"), "cannot serve");
+                error!(fault = told(&fault), "cannot serve");
                 ExitCode::from(EXIT_UNAVAILABLE)
             }
             // A panic, which has been logged.
@@ -75,13 +75,22 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
     code
 }
 
+/// An error with its causes, each once: many errors have the cause in their own text.
+fn told(fault: &anyhow::Error) -> String {
+    fault.chain().map(ToString::to_string).fold(String::new(), |text, cause| match () {
+        () if text.contains(&cause) => text,
+        () if text.is_empty() => cause,
+        () => format!("{text}: {cause}"),
+    })
+}
+
 async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<ExitCode> {
     let mut shutdown = Shutdown::listen().context("cannot listen for signals")?;
     let hang_ups = HangUps::listen().context("cannot listen for signals")?;
     for reason in &settings.ignored {
         warn!(reason, "setting ignored");
     }
-    info!(version = env!("CARGO_PKG_VERSION"), file = ?settings.file, "auxot-worker starts");
+    info!(version = env!("CARGO_PKG_VERSION"), file = settings.file.as_deref().map(path_text), "auxot-worker starts");
     let reload = Reload::new(sources, settings.clone(), hang_ups);
     let opened = tokio::select! {
         opened = open(settings.value) => opened?,
@@ -127,12 +136,16 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let (state, index) = (state_dir(&settings), catalog_index(&settings));
     let relay = Relay::new(settings.router, &state)?;
     let server = Server::open(&settings.metrics, metrics_connections()).await;
+    let named = settings.gpu.clone();
     let (sampler, mut devices) = Sampler::start(settings.gpu);
     let files = settings.catalog.clone();
     let scan = tokio::task::spawn_blocking(move || scan(&files, &index));
     let (catalog, host, ()) = tokio::join!(scan, Host::open(settings.engine.clone()), first_look(&mut devices));
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
+    if let Some(setting) = strange_devices(&named).await {
+        warn!(setting, "a setting names a device that is not here");
+    }
     let wish = relay.recalled_wish();
     let places = Places { catalog: Arc::new(catalog), state };
     let orders = Orders {
@@ -145,6 +158,17 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let devices = Devices::new(devices, move || refresh.ask());
     let (fleet, staff) = Fleet::open(orders, host, places, devices, wish);
     Ok(Rooms { fleet, staff, relay, server, recorder, sampler })
+}
+
+/// The names in `gpu.devices` that mean none of this host's devices, in one sentence. Those that may not be used count.
+async fn strange_devices(named: &auxot_gpu::Config) -> Option<String> {
+    if named.devices.is_empty() {
+        return None;
+    }
+    let (names, all) = (named.devices.clone(), auxot_gpu::Config { devices: Vec::new(), ..named.clone() });
+    let look = tokio::task::spawn_blocking(move || device_warning(&names, &auxot_gpu::look(&all)));
+    // A driver that hangs keeps nobody from starting.
+    tokio::time::timeout(FIRST_LOOK, look).await.ok()?.ok()?
 }
 
 /// Waits until the devices have been read once: sizes and places are decided by them. A driver that hangs must not
@@ -237,4 +261,17 @@ fn killed(fleet: &Fleet) -> ExitCode {
     warn!("asked to end again: ending now");
     fleet.kill();
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let bare = || std::io::Error::other("no such thing");
+        let fault = anyhow::Error::from(auxot_instance::HostError::System(bare())).context("cannot open the host");
+        assert_eq!(told(&fault), "cannot open the host: cannot prepare to start engines: no such thing");
+        assert_eq!(told(&anyhow::Error::from(bare())), "no such thing");
+    }
 }

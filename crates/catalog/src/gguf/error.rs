@@ -61,6 +61,19 @@ pub enum GgufError {
     /// A tensor whose shape does not fit its type, or whose size overflows.
     #[error("cannot use it: tensor {0} has an impossible shape")]
     TensorShape(String),
+    /// A tensor that leaves a gap behind the one before it, or overlaps it: the engine refuses such a file.
+    #[error("cannot use it: tensor {name} begins at byte {offset} of the data, and belongs at {expected}")]
+    TensorPlace {
+        /// The tensor.
+        name: String,
+        /// Where it begins.
+        offset: u64,
+        /// Where the one before it ends.
+        expected: u64,
+    },
+    /// Two tensors of one name.
+    #[error("cannot use it: tensor {0} is there twice")]
+    TensorTwice(String),
     /// Tensor data is missing at the end: the usual mark of a broken download.
     #[error("cannot use it: file is cut short, tensors end at byte {needs}, the file at {has}")]
     TensorsCut {

@@ -1,5 +1,6 @@
 //! What the tensors of a file weigh, summed by the places where the engine can put them.
 
+use std::collections::HashSet;
 use std::io::{Read, Seek};
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub struct Weights {
     pub tensors: u64,
     /// How many numbers they hold together: the parameters of the model.
     pub parameters: u64,
+    /// Bytes of the file after the last tensor, which nobody reads.
+    #[serde(default)]
+    pub trailing: u64,
 }
 
 /// Bytes of the tensors of one layer.
@@ -63,6 +67,7 @@ impl Weights {
         self.tied &= shard.tied;
         self.other = self.other.saturating_add(shard.other);
         self.tensors += shard.tensors;
+        self.trailing = self.trailing.saturating_add(shard.trailing);
         self.parameters = self.parameters.saturating_add(shard.parameters);
     }
 
@@ -127,11 +132,14 @@ struct Tensor {
 }
 
 impl Tensors {
-    pub(super) fn read<R: Read + Seek>(cursor: &mut Cursor<R>, count: u64) -> Result<Self, GgufError> {
+    /// Reads the list. The engine wants each tensor right behind the one before it, at the next multiple of `alignment`.
+    pub(super) fn read<R: Read + Seek>(cursor: &mut Cursor<R>, count: u64, alignment: u64) -> Result<Self, GgufError> {
         if count > MAX_TENSORS {
             return Err(GgufError::TooMany { what: "tensors", count, limit: MAX_TENSORS });
         }
         let mut tensors = Self { list: Vec::new(), tied: true, parameters: 0 };
+        let mut names: HashSet<Box<str>> = HashSet::new();
+        let mut expected = Some(0);
         for _ in 0..count {
             let name = cursor.text("tensor name", MAX_NAME)?;
             let dimensions = cursor.u32("tensor")?;
@@ -148,9 +156,17 @@ impl Tensors {
             let kind = cursor.u32("tensor")?;
             let offset = cursor.u64("tensor")?;
             let bytes = bytes_of(kind, row, elements).map_err(|()| GgufError::TensorShape(name.to_string()))?;
+            if let Some(expected) = expected.filter(|expected| *expected != offset) {
+                return Err(GgufError::TensorPlace { name: name.to_string(), offset, expected });
+            }
+            // What has an unknown type has an unknown end.
+            expected = bytes.and_then(|bytes| offset.checked_add(bytes)?.checked_next_multiple_of(alignment));
             tensors.tied &= &*name != "output.weight";
             tensors.parameters = tensors.parameters.saturating_add(elements);
             tensors.list.push(Tensor { place: Place::of(&name), offset, bytes });
+            if let Some(twice) = names.replace(name) {
+                return Err(GgufError::TensorTwice(twice.to_string()));
+            }
         }
         Ok(tensors)
     }
@@ -173,6 +189,8 @@ impl Tensors {
                 return Err(GgufError::TensorsCut { needs: end, has: file_len });
             }
             weights.put(tensor.place, bytes);
+            let end = end.checked_next_multiple_of(alignment).unwrap_or(file_len);
+            weights.trailing = file_len.saturating_sub(end);
         }
         Ok(weights)
     }

@@ -199,3 +199,35 @@ proptest! {
         let _ = parse(&[b"GGUF\x03\0\0\0".as_slice(), &noise].concat());
     }
 }
+
+#[test]
+fn a_tensor_out_of_its_place_is_told_as_the_engine_would() {
+    let whole = Tiny::llama().bytes();
+    let read = |bytes: &[u8]| Gguf::parse(Cursor::new(bytes), bytes.len() as u64);
+    assert_eq!(read(&whole).unwrap().weights().trailing, 0);
+    // The offset of the last tensor is the last number of its header: `output.weight`, two dimensions, a type.
+    let name = whole.windows(13).position(|part| part == b"output.weight").unwrap();
+    let at = name + 13 + 4 + 16 + 4;
+    for shift in [32, -32_i64] {
+        let mut moved = whole.clone();
+        let offset = u64::from_le_bytes(moved[at..at + 8].try_into().unwrap());
+        moved[at..at + 8].copy_from_slice(&offset.wrapping_add_signed(shift).to_le_bytes());
+        moved.extend([0; 64]);
+        let expected = GgufError::TensorPlace {
+            name: "output.weight".into(),
+            offset: offset.wrapping_add_signed(shift),
+            expected: offset,
+        };
+        assert_eq!(read(&moved).unwrap_err(), expected);
+    }
+    let mut longer = whole;
+    longer.extend([0; 100]);
+    assert_eq!(read(&longer).unwrap().weights().trailing, 100);
+}
+
+#[test]
+fn a_tensor_that_is_there_twice_is_refused() {
+    let twice = Tiny::llama().tensor("output.weight", &[8, 3], 0).bytes();
+    let error = Gguf::parse(Cursor::new(&twice), twice.len() as u64).unwrap_err();
+    assert_eq!(error, GgufError::TensorTwice("output.weight".into()));
+}

@@ -13,12 +13,15 @@ pub(super) fn of_layer(shape: &Shape, at: usize, ask: &Ask) -> u64 {
         let token = ask.keys.bytes(keys).saturating_add(ask.values.bytes(values));
         cells.saturating_mul(slots).saturating_mul(token)
     };
-    match shape.layers[at].memory {
+    let layer = &shape.layers[at];
+    let beside = slots.saturating_mul(state(layer.beside));
+    let kept = match layer.memory {
         Memory::Context { keys, values } => tokens(ask.cells(), keys, values),
         Memory::Window { keys, values } => tokens(window_cells(shape, ask), keys, values),
         Memory::State { numbers, .. } => slots.saturating_mul(state(numbers)),
         Memory::Nothing => 0,
-    }
+    };
+    kept.saturating_add(beside)
 }
 
 /// Bytes of the state of one slot.

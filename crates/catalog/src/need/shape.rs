@@ -21,6 +21,8 @@ pub(super) struct LayerShape {
     /// Width of all queries together.
     pub(super) queries: u64,
     pub(super) memory: Memory,
+    /// Numbers of a state that it keeps of each slot beside that.
+    pub(super) beside: u64,
     /// Width inside the feed-forward part: of all experts that one token uses.
     pub(super) feed_forward: u64,
     /// Experts that one token uses, each of which gives a result of its own; 0 where there are none.
@@ -64,9 +66,12 @@ impl Shape {
         // A header that claims more layers than it has tensors for is not asked for each of them.
         let count = (count as usize).min(header.weights().blocks.len());
         let layers = (0..count).map(|at| keys.layer(at)).collect::<Result<_, _>>()?;
-        Ok(Self { layers, embedding, vocabulary, window: header.arch_uint("attention.sliding_window").unwrap_or(0) })
+        Ok(Self { layers, embedding, vocabulary, window: header.arch_size("attention.sliding_window").unwrap_or(0) })
     }
 }
+
+/// Architectures without attention.
+const RECURRENT: [&str; 6] = ["mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"];
 
 /// Reads the facts of each layer.
 struct Keys<'a> {
@@ -79,7 +84,7 @@ struct Keys<'a> {
 impl Keys<'_> {
     fn layer(&self, at: usize) -> Result<LayerShape, NeedUnknown> {
         let missing = |what| NeedUnknown { arch: self.arch.to_string(), what };
-        let uint = |key| self.header.arch_uint(key);
+        let uint = |key| self.header.arch_size(key);
         let heads = self.per_layer("attention.head_count", at);
         // A recurrent model has no attention at all; any other says its heads.
         let recurrent = uint("ssm.inner_size").or_else(|| uint("wkv.head_size"));
@@ -96,15 +101,21 @@ impl Keys<'_> {
         };
         let key = head("attention.key_length", "attention.key_length_swa");
         let value = head("attention.value_length", "attention.value_length_swa");
-        let memory = self.memory(at, (kv_heads, key, value), windowed);
         let (feed_forward, experts) = self.feed_forward(at);
-        Ok(LayerShape { heads, queries: heads.saturating_mul(key), memory, feed_forward, experts })
+        // The layers of these do one thing each, and one with a feed-forward part does that.
+        let is_only_forward = self.arch.starts_with("nemotron_h") && feed_forward > 0;
+        let memory = if is_only_forward { Memory::Nothing } else { self.memory(at, (kv_heads, key, value), windowed) };
+        let beside = match (self.arch, self.state(0)) {
+            ("falcon-h1", Memory::State { numbers, .. }) => numbers,
+            _ => 0,
+        };
+        Ok(LayerShape { heads, queries: heads.saturating_mul(key), memory, beside, feed_forward, experts })
     }
 
     fn memory(&self, at: usize, (heads, key, value): (u64, u64, u64), windowed: bool) -> Memory {
-        let uint = |key| self.header.arch_uint(key);
+        let uint = |key| self.header.arch_size(key);
         if self.is_recurrent(at, heads) {
-            return self.state();
+            return self.state(heads.saturating_mul(key).saturating_mul(value));
         }
         let shared = uint("attention.shared_kv_layers").unwrap_or(0);
         if heads == 0 || at as u64 >= self.count.saturating_sub(shared) {
@@ -112,13 +123,35 @@ impl Keys<'_> {
         }
         // Latent attention: values are read out of the keys.
         let value = if uint("attention.key_length_mla").is_some() { 0 } else { value };
-        let (keys, values) = (heads.saturating_mul(key), heads.saturating_mul(value));
+        let (keys, values) = (heads.saturating_mul(key).saturating_add(self.indexer(at)), heads.saturating_mul(value));
         if windowed { Memory::Window { keys, values } } else { Memory::Context { keys, values } }
     }
 
-    /// Hybrids say which layers attend by heads of zero, or by an interval.
+    /// Sparse attention picks the tokens that count by a key of its own, one for all heads, in every layer or in those listed.
+    fn indexer(&self, at: usize) -> u64 {
+        let has_one = match self.header.arch_get("attention.indexer.types") {
+            Some(Value::Ints(list)) => list.get(at).is_some_and(|has_one| *has_one != 0),
+            _ => true,
+        };
+        self.header.arch_size("attention.indexer.key_length").filter(|_| has_one).unwrap_or(0)
+    }
+
+    /// Hybrids say which layers attend by a list, by heads of zero, or by an interval.
     fn is_recurrent(&self, at: usize, heads: u64) -> bool {
-        let uint = |key| self.header.arch_uint(key);
+        // Its layers do both.
+        if self.arch == "falcon-h1" {
+            return false;
+        }
+        match self.header.arch_get("attention.recurrent_layers") {
+            Some(Value::Ints(list)) => return list.get(at).is_some_and(|recurrent| *recurrent != 0),
+            // The engine's saver writes one value where all layers have it.
+            Some(Value::Bool(true) | Value::Uint(1)) => return true,
+            _ => {}
+        }
+        if RECURRENT.contains(&self.arch) {
+            return true;
+        }
+        let uint = |key| self.header.arch_size(key);
         if uint("ssm.inner_size").is_none() && uint("wkv.head_size").is_none() && uint("shortconv.l_cache").is_none() {
             return false;
         }
@@ -128,8 +161,9 @@ impl Keys<'_> {
         }
     }
 
-    fn state(&self) -> Memory {
-        let uint = |key| self.header.arch_uint(key);
+    /// What a recurrent layer keeps; `linear` numbers where its attention is a linear one.
+    fn state(&self, linear: u64) -> Memory {
+        let uint = |key| self.header.arch_size(key);
         if let Some(head) = uint("wkv.head_size") {
             let shifted = uint("token_shift_count").unwrap_or(2);
             let numbers = self.embedding.saturating_mul(shifted.saturating_add(head));
@@ -139,7 +173,10 @@ impl Keys<'_> {
             let numbers = self.embedding.saturating_mul(length.saturating_sub(1));
             return Memory::State { numbers, convolved: self.embedding, inner: self.embedding };
         }
-        let (inner, size) = (uint("ssm.inner_size").unwrap_or(0), uint("ssm.state_size").unwrap_or(0));
+        let Some(inner) = uint("ssm.inner_size") else {
+            return Memory::State { numbers: linear, convolved: self.embedding, inner: self.embedding };
+        };
+        let size = uint("ssm.state_size").unwrap_or(0);
         let groups = uint("ssm.group_count").unwrap_or(0);
         let window = uint("ssm.conv_kernel").unwrap_or(0).saturating_sub(1);
         let convolved = inner.saturating_add(groups.saturating_mul(size).saturating_mul(2));
@@ -150,7 +187,7 @@ impl Keys<'_> {
     /// Which layers see a window only: as the header lists it, else as the architecture is known for. Where neither
     /// tells, every layer is taken to see everything, which is the larger need.
     fn is_windowed(&self, at: usize) -> bool {
-        if self.header.arch_uint("attention.sliding_window").unwrap_or(0) == 0 {
+        if self.header.arch_size("attention.sliding_window").is_none() {
             return false;
         }
         let listed = match self.header.arch_get("attention.sliding_window_pattern") {
@@ -159,7 +196,9 @@ impl Keys<'_> {
         };
         let every = self.header.arch_uint("attention.sliding_window_pattern").or(match self.arch {
             "gemma2" | "gpt-oss" => Some(2),
-            "cohere2" | "llama4" | "exaone4" | "olmo2" | "smallthinker" => Some(4),
+            "cohere2" | "llama4" | "olmo2" | "smallthinker" => Some(4),
+            // The engine knows the large one by its layers.
+            "exaone4" if self.count == 64 => Some(4),
             "gemma3n" => Some(5),
             "gemma3" | "gemma-embedding" => Some(6),
             _ => None,
@@ -171,9 +210,11 @@ impl Keys<'_> {
     /// Width inside the feed-forward part, and the experts that a token uses there.
     fn feed_forward(&self, at: usize) -> (u64, u64) {
         let dense = self.per_layer("feed_forward_length", at).unwrap_or(0);
-        let uint = |key| self.header.arch_uint(key);
+        let uint = |key| self.header.arch_size(key);
         let leading = uint("leading_dense_block_count").unwrap_or(0);
-        match (uint("expert_used_count").unwrap_or(0), at as u64 >= leading) {
+        // Some headers speak of experts that the architecture has no tensors for.
+        let has_experts = self.header.weights().blocks.get(at).is_some_and(|block| block.experts > 0);
+        match (uint("expert_used_count").unwrap_or(0), at as u64 >= leading && has_experts) {
             (0, _) | (_, false) => (dense, 0),
             (used, true) => {
                 let one = uint("expert_feed_forward_length").unwrap_or(dense);

@@ -58,7 +58,9 @@ fn experts_compute_side_by_side_and_are_added_up() {
         ("llama", (512, 256, 64, 4, 2), 4, 13.51),
         ("qwen3moe", (512, 384, 64, 8, 2), 8, 26.01),
     ] {
-        let tiny = header(arch, 4, sizes).u32(&format!("{arch}.expert_used_count"), used);
+        let experts = |tiny: Tiny, layer| tiny.tensor(&format!("blk.{layer}.ffn_up_exps.weight"), &[8], 0);
+        let tiny = (0..4).fold(header(arch, 4, sizes), experts);
+        let tiny = tiny.u32(&format!("{arch}.expert_used_count"), used);
         let tiny = if arch == "llama" { tiny } else { tiny.u32("qwen3moe.expert_feed_forward_length", sizes.1) };
         let mib = need(&tiny, &Ask::new(1, 4096)).compute as f64 / MIB;
         assert!((mib - told).abs() < 0.02, "{sizes:?} x {used}: computed {mib:.2}, the engine told {told}");

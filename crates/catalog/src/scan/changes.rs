@@ -1,9 +1,11 @@
 //! What is different between two looks at the models folders.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use crate::model::Model;
 use crate::scan::Catalog;
+use crate::scan::damaged::Damaged;
 
 /// The models, by name, that came, went, or are other files now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +54,8 @@ impl Changes {
         }
         let gone = before.iter().filter(|known| after.binary_search_by(|model| model.file.cmp(&known.file)).is_err());
         changes.removed.extend(gone.map(|model| model.name.clone()));
-        let fresh = new.damaged().iter().filter(|damaged| !old.damaged().contains(damaged));
+        let known: HashMap<&Path, &Damaged> = old.damaged().iter().map(|known| (&*known.path, known)).collect();
+        let fresh = new.damaged().iter().filter(|damaged| known.get(&*damaged.path) != Some(damaged));
         changes.damaged.extend(fresh.map(|damaged| damaged.path.clone()));
         changes
     }

@@ -77,6 +77,10 @@ pub(crate) fn pair(models: &mut [Model], projectors: &[Mmproj]) {
     for (model, base) in models.iter().zip(&bases) {
         folders.entry(folder(&model.file)).or_default().push(base);
     }
+    let mut places: HashMap<&Path, Vec<&Mmproj>> = HashMap::new();
+    for projector in projectors {
+        places.entry(folder(&projector.path)).or_default().push(projector);
+    }
     let alone = |folder: &Path| folders.get(folder).is_none_or(|bases| bases.iter().all(|base| base == &bases[0]));
     let found: Vec<Option<&Mmproj>> = models
         .iter()
@@ -85,7 +89,7 @@ pub(crate) fn pair(models: &mut [Model], projectors: &[Mmproj]) {
             let beside = folder(&model.file);
             let above = Name::parse(&file_name(beside)).key.is_empty().then(|| folder(beside));
             [Some(beside), above].into_iter().flatten().find_map(|place| {
-                let here = projectors.iter().filter(|projector| folder(&projector.path) == place);
+                let here = places.get(place).into_iter().flatten().copied();
                 let fitting = here.filter_map(|projector| {
                     projector.fits(model, base, alone(beside)).map(|fit| (fit, &projector.order, projector))
                 });

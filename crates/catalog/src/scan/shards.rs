@@ -8,6 +8,7 @@ use auxot_names::{ShardName, stem};
 use crate::path::file_name;
 use crate::scan::damaged::{Damaged, Fault};
 use crate::scan::walk::Found;
+use crate::text::file_text;
 
 /// How many missing shards are named.
 const NAMED: usize = 8;
@@ -42,7 +43,7 @@ pub(crate) fn group(found: Vec<Found>, damaged: &mut Vec<Damaged>) -> Vec<FileSe
         let missing = (1..=want).filter(|part| !parts.contains_key(part)).take(NAMED);
         let missing = missing.map(|part| format!("{prefix}-{part:05}-of-{want:05}.gguf")).collect();
         let path = parts.into_values().next().map_or(set, |file| file.path);
-        let name = stem(&file_name(&path)).to_lowercase();
+        let name = stem(&file_text(&path)).to_lowercase();
         damaged.push(Damaged { name, path, fault: Fault::ShardsMissing { have, want, missing } });
     }
     single

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::fixture::Tiny;
 use crate::gguf::GgufError;
-use crate::model::kind::Kind;
+use crate::model::task::Task;
 use crate::scan::damaged::Fault;
 
 struct Folder(TempDir);
@@ -52,22 +52,45 @@ fn a_model_has_its_facts() {
     assert_eq!(llama.quant.as_deref(), Some("q6_k"));
     assert_eq!(llama.files, std::slice::from_ref(&llama.file));
     assert_eq!(llama.bytes, tiny.bytes().len() as u64);
-    assert_eq!((llama.arch.as_str(), llama.kind), ("llama", Kind::Chat));
+    assert_eq!((llama.arch.as_str(), llama.task), ("llama", Task::Chat));
     assert_eq!((llama.ctx_train, llama.block_count, llama.parameters), (Some(4096), Some(2), Some(176)));
     assert!(llama.chat_template && llama.mmproj.is_none());
     assert_eq!(plain.quant.as_deref(), Some("q4_k_m"), "the header tells where the name does not");
 }
 
 #[test]
-fn kinds_come_from_the_header() {
+fn tasks_come_from_the_header() {
     let folder = Folder::new();
     let of = |arch: &str| Tiny::new().text("general.architecture", arch).tensor("token_embd.weight", &[8], 0);
-    folder.put("bert.gguf", &of("bert"));
-    folder.put("embed.gguf", &of("qwen3").u32("qwen3.pooling_type", 3));
-    folder.put("rerank.gguf", &of("bert").u32("bert.pooling_type", 4));
-    folder.put("writes.gguf", &of("qwen3").u32("qwen3.pooling_type", 0));
-    let kinds: Vec<Kind> = folder.scan().models().iter().map(|model| model.kind).collect();
-    assert_eq!(kinds, [Kind::Embedding, Kind::Embedding, Kind::Rerank, Kind::Chat]);
+    let causal = |arch: &str, is: bool| of(arch).raw(&format!("{arch}.attention.causal"), 7, &[u8::from(is)]);
+    for (name, tiny, task) in [
+        ("bert", of("bert"), Task::Embedding),
+        ("bert-saved", of("bert").u32("bert.pooling_type", u32::MAX), Task::Embedding),
+        ("embed", of("qwen3").u32("qwen3.pooling_type", 3), Task::Embedding),
+        ("rerank", of("bert").u32("bert.pooling_type", 4), Task::Rerank),
+        ("writes", of("qwen3").u32("qwen3.pooling_type", 0), Task::Chat),
+        // As the engine's own saver writes what a model does not have.
+        ("saved", causal("qwen3", true).u32("qwen3.pooling_type", u32::MAX), Task::Chat),
+        ("unknown-pooling", of("qwen3").u32("qwen3.pooling_type", 77), Task::Chat),
+        ("pangu", of("pangu-embedded"), Task::Chat),
+        ("both-ways", causal("qwen9", false), Task::None),
+        ("diffusion", of("dream"), Task::None),
+        ("diffusion-new", of("qwen9").raw("diffusion.shift_logits", 7, &[1]), Task::None),
+        ("encoder", of("t5encoder"), Task::None),
+        ("image", of("flux"), Task::None),
+        ("audio", of("wavtokenizer-dec"), Task::None),
+        ("draft", of("eagle3"), Task::None),
+        (
+            "vocabulary",
+            Tiny::new().text("general.architecture", "llama").text("tokenizer.ggml.model", "gpt2"),
+            Task::None,
+        ),
+    ] {
+        folder.put(&format!("{name}.gguf"), &tiny);
+        let catalog = folder.scan();
+        let found = catalog.models().iter().find(|model| model.name == name).map(|model| model.task);
+        assert_eq!(found, Some(task), "{name}");
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use auxot_names::stem;
 
 use crate::model::identity::Identity;
-use crate::path::file_name;
 use crate::scan::damaged::{Damaged, Fault};
 use crate::scan::ground::Ground;
+use crate::text::file_text;
 
 /// Folders in folders: deep enough for `owner/repo/revision/quant/`.
 const MAX_DEPTH: usize = 8;
@@ -131,7 +131,7 @@ impl Walk {
     }
 
     fn fault(&mut self, path: &Path, fault: Fault) {
-        let name = stem(&file_name(path)).to_lowercase();
+        let name = stem(&file_text(path)).to_lowercase();
         self.damaged.push(Damaged { name, path: path.to_path_buf(), fault });
     }
 }

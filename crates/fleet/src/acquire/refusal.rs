@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auxot_catalog::Task;
 use auxot_instance::ExitReport;
 
 use crate::placement::Misfit;
+
+/// So many names are listed; more are counted.
+const LISTED: usize = 24;
 
 /// Why a job gets no slot.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,6 +21,14 @@ pub enum Refusal {
         name: String,
         /// What is there.
         serves: Vec<String>,
+    },
+    /// The model is not one that chats.
+    #[error("cannot chat with {model}: {}", meaning(*.task))]
+    NotForChat {
+        /// The model.
+        model: String,
+        /// What it is for.
+        task: Task,
     },
     /// This host serves no model at all.
     #[error("this worker has no model to serve: {reason}")]
@@ -73,6 +85,7 @@ impl Refusal {
     pub fn model(&self) -> Option<&str> {
         match self {
             Self::Failed { model, .. }
+            | Self::NotForChat { model, .. }
             | Self::DoesNotFit { model, .. }
             | Self::Stopped { model }
             | Self::QueueFull { model, .. }
@@ -83,5 +96,19 @@ impl Refusal {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    match names.len() {
+        0 => "none".to_owned(),
+        1..=LISTED => names.join(", "),
+        count => format!("{} and {} more", names[..LISTED].join(", "), count - LISTED),
+    }
+}
+
+/// Why a model with this task does not chat.
+fn meaning(task: Task) -> &'static str {
+    match task {
+        Task::Chat => "it is not a model that chats",
+        Task::Embedding => "it is an embedding model",
+        Task::Rerank => "it is a rerank model",
+        Task::None => "it is no model that this worker can serve",
+    }
 }

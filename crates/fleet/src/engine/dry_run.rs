@@ -121,8 +121,9 @@ fn promised(placement: &Placement) -> Vec<u64> {
     if shares.is_empty() { vec![placement.host] } else { shares }
 }
 
-/// The same as the engine counts it. What the driver, intermediate results and the process take stays as computed: of that it
-/// knows less than we. `None` where it uses other devices than it was given.
+/// The same as the engine counts it. Its intermediate results have a row of the vocabulary for each token of a batch, where the
+/// server wants one for each slot: without those rows they are the least that the engine takes, and count where that is more
+/// than computed. What the driver and the process take stays as computed. `None` where it uses other devices than it was given.
 fn counted(placement: &Placement, need: &Need, outlay: &Outlay) -> Option<Vec<u64>> {
     if placement.shares.is_empty() {
         // Nothing is promised where nobody can read memory.
@@ -136,7 +137,7 @@ fn counted(placement: &Placement, need: &Need, outlay: &Outlay) -> Option<Vec<u6
             cache: sum.cache.saturating_add(part.cache),
             compute: sum.compute.max(part.compute),
         });
-        return Some(vec![corrected(placement.host, need.weights, need.cache(), all)]);
+        return Some(vec![corrected(placement.host, need.weights, need.cache(), need, all)]);
     }
     let order: Vec<&str> = placement.in_the_engines_order().map(|share| share.device.as_str()).collect();
     if order.len() != outlay.devices.len() {
@@ -144,13 +145,15 @@ fn counted(placement: &Placement, need: &Need, outlay: &Outlay) -> Option<Vec<u6
     }
     let of = |device: &str| order.iter().position(|other| *other == device).map(|at| outlay.devices[at]);
     let shares = placement.shares.iter();
-    shares.map(|share| Some(corrected(share.bytes, share.weights, share.cache, of(&share.device)?))).collect()
+    shares.map(|share| Some(corrected(share.bytes, share.weights, share.cache, need, of(&share.device)?))).collect()
 }
 
-fn corrected(bytes: u64, weights: u64, cache: u64, part: Part) -> u64 {
+fn corrected(bytes: u64, weights: u64, cache: u64, need: &Need, part: Part) -> u64 {
     let settled =
         |ours: u64, theirs: u64| if ours.abs_diff(theirs) <= GRAIN { ours } else { theirs.saturating_add(GRAIN) };
     let rest = bytes.saturating_sub(weights).saturating_sub(cache);
+    let least = part.compute.saturating_sub(need.all_rows);
+    let rest = rest.saturating_add(least.saturating_sub(need.compute));
     rest.saturating_add(settled(weights, part.weights)).saturating_add(settled(cache, part.cache))
 }
 
@@ -161,6 +164,17 @@ mod tests {
     #[test]
     fn what_a_program_says_never_overflows() {
         let part = Part { weights: u64::MAX / GRAIN * GRAIN, cache: 0, compute: 0 };
-        assert_eq!(corrected(10, 4, 3, part), u64::MAX);
+        assert_eq!(corrected(10, 4, 3, &Need::default(), part), u64::MAX);
+    }
+
+    #[test]
+    fn intermediate_results_count_where_they_are_more_than_computed() {
+        let need = Need { compute: 10 * GRAIN, all_rows: 100 * GRAIN, ..Need::default() };
+        let counted = |compute: u64| {
+            let part = Part { weights: 4 * GRAIN, cache: 3 * GRAIN, compute: compute * GRAIN };
+            corrected(20 * GRAIN, 4 * GRAIN, 3 * GRAIN, &need, part) / GRAIN
+        };
+        assert_eq!(counted(105), 20, "less than computed once the rows are taken out");
+        assert_eq!(counted(150), 60, "40 more than the 10 that were computed");
     }
 }

@@ -83,7 +83,7 @@ impl Shared {
             slots = spec.slots,
             ctx_per_slot = spec.ctx_per_slot,
             place = places.join(", "),
-            "model is loaded"
+            "model is being loaded"
         );
         let (handle, driver) = self.engines.create(placed.clone());
         let status = handle.status();

@@ -193,6 +193,7 @@ impl Shared {
         let mut unmet: Vec<String> = judge.missing.iter().map(|missing| missing.reason.clone()).collect();
         unmet.extend(judge.gaps());
         unmet.extend(judge.staying().filter_map(|(_, member)| member.shortfall()));
+        unmet.extend(judge.staying().filter_map(|(_, member)| member.deviation()));
         unmet.extend(judge.staying().filter_map(|(_, member)| member.strays.unmet().cloned()));
         unmet.extend(judge.staying().filter_map(|(_, member)| {
             let misfit = member.misfit.as_ref().filter(|_| member.tenure != Tenure::Demand)?;

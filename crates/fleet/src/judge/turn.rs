@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::acquire::refusal::Refusal;
 use crate::acquire::{Settled, settle_all};
@@ -16,6 +16,21 @@ use crate::roster::dial::Size;
 use crate::roster::member::{News, Tenure};
 use crate::roster::profile::need;
 use crate::staff::work::Work;
+
+/// Says that a model takes jobs, and what its engine made of the numbers that it was started with.
+fn says_loaded(judge: &Judge, id: MemberId) {
+    let Some(member) = judge.members.get(&id) else { return };
+    if !matches!(judge.admission.life(member.seat), Life::Loading { .. }) {
+        return;
+    }
+    if let Some(ready) = member.ready() {
+        let (slots, ctx_per_slot) = (ready.props.total_slots, ready.props.n_ctx);
+        info!(model = member.name(), slots, ctx_per_slot, load_s = ready.load_time.as_secs_f64(), "model is loaded");
+    }
+    if let Some(deviation) = member.deviation() {
+        warn!(deviation, "the engine runs with other numbers than it was given");
+    }
+}
 
 impl Shared {
     /// Takes in a new state of a member's process.
@@ -54,6 +69,7 @@ impl Shared {
             }
             News::Serves { run, slots, size } => {
                 self.remember(judge, id, size);
+                says_loaded(judge, id);
                 self.learn_at_rest(judge, id);
                 // Until a reading shows what it holds, that counts as promised.
                 self.devices.look();

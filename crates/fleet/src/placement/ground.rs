@@ -95,6 +95,17 @@ impl Ground {
         (self, Rules { host, layers, ..rules })
     }
 
+    /// The same with no more of the host's memory than the operator gives to all models together, which have so much of it.
+    #[must_use]
+    pub fn limited(mut self, ours: u64, rules: &Rules) -> Self {
+        if let Some(limit) = rules.host_limit {
+            // The reserve is kept of what the host has, and is no part of what the models may take.
+            let left = limit.saturating_sub(ours).saturating_add(rules.host_reserve);
+            self.host = self.host.map(|free| free.min(left));
+        }
+        self
+    }
+
     /// The same with some bytes given back. What is unknown stays unknown.
     pub(super) fn freed(&mut self, device: &str, bytes: u64) {
         self.change(device, |free| free.saturating_add(bytes));

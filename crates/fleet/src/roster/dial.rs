@@ -9,6 +9,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::roster::wish::MOST_SLOTS;
+
 /// How many jobs an engine can run at once, and how long each may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,7 +64,8 @@ pub(crate) enum Next {
 impl Dial {
     /// A search that begins with what is wanted.
     pub(crate) fn new(wanted: Size) -> Self {
-        let slots = (1..=wanted.slots.max(1)).rev().map(|slots| Size { slots, ..wanted });
+        let wanted = Size { slots: wanted.slots.clamp(1, MOST_SLOTS), ..wanted };
+        let slots = (1..=wanted.slots).rev().map(|slots| Size { slots, ..wanted });
         let parts = (1..CTX_PARTS).rev().map(|part| {
             let ctx = u64::from(wanted.ctx) * u64::from(part) / u64::from(CTX_PARTS);
             Size { slots: 1, ctx: u32::try_from(ctx).unwrap_or(u32::MAX) / CTX_STEP * CTX_STEP }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::{Catalog, Lookout};
+use auxot_catalog::{Catalog, Lookout, Model};
+use auxot_instance::FileId;
 use tokio::time::Instant;
 use tracing::error;
 
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, Wished};
-use crate::roster::identity::FileId;
 use crate::staff::work::Work;
 
 /// What one look has found: the models, and which files they were.
@@ -34,6 +34,11 @@ impl Shelf {
         let paths = of_models.map(PathBuf::as_path).chain([program]);
         let files = paths.map(|path| (path.to_owned(), FileId::of(path))).collect();
         Self { catalog, files }
+    }
+
+    /// What the files of a model were.
+    pub(crate) fn of(&self, model: &Model) -> Vec<(PathBuf, FileId)> {
+        model.files.iter().chain(&model.mmproj).map(|path| (path.clone(), self.file(path))).collect()
     }
 
     /// What a file was; one that was not there is nothing.
@@ -137,6 +142,7 @@ impl Shared {
             judge.note_changed();
             self.revive_changed(&mut judge);
             self.renew(&mut judge);
+            self.replace_changed(&mut judge);
             self.stand_in(&mut judge);
         }
         if again {

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::Model;
-use auxot_instance::{ExitReport, Ready, Spec, State, Status};
+use auxot_instance::{ExitReport, FileId, Ready, Spec, State, Status};
 
 use crate::engine::{After, Engine};
 use crate::placement::Misfit;
 use crate::placement::admission::{ModelId, Run};
 use crate::roster::dial::{Next, Size};
-use crate::roster::identity::FileId;
 use crate::roster::plan::{Plan, size_of};
 use crate::roster::strays::Strays;
-use crate::roster::wish::{Wish, gaps};
+use crate::roster::wish::{Wish, deviation, gaps};
 
 /// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
 /// has waited long enough.
@@ -36,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) generation: u64,
     /// Its files, where they are others by now than those that failed.
     pub(crate) changed: Option<Vec<FileId>>,
+    /// Its files are others by now than those that it runs, and it is loaded anew once it is idle.
+    pub(crate) is_outdated: bool,
     /// What a dry run has sent back, so that its next load needs none.
     pub(crate) forewarned: Option<Spec>,
     /// Why it is not loaded though its owner wants it.
@@ -100,6 +101,7 @@ impl Member {
             last: None,
             generation: 0,
             changed: None,
+            is_outdated: false,
             forewarned: None,
             misfit: None,
             strays: Strays::default(),
@@ -218,6 +220,14 @@ impl Member {
         true
     }
 
+    /// Becomes another version of its model: what runs gives way, and is nothing to go back to.
+    pub(crate) fn replace(&mut self, model: Arc<Model>, plan: Plan) {
+        (self.model, self.plan, self.attempt, self.is_outdated) = (model, plan, Attempt::Settled, false);
+        if let Some(engine) = &mut self.engine {
+            engine.after = Some(After::Anew);
+        }
+    }
+
     /// Has a reason to stay, also if it was about to go.
     pub(crate) fn stay(&mut self, tenure: Tenure) {
         if self.tenure == Tenure::Leaving || (self.tenure != Tenure::Operator && tenure != Tenure::Demand) {
@@ -228,8 +238,9 @@ impl Member {
     /// What of the router's wish this member does not give.
     pub(crate) fn gaps(&self, wish: &Wish) -> Vec<String> {
         match &self.engine {
-            Some(engine) => gaps(wish, &engine.spec, self.ready().map(|ready| &**ready)),
-            None => gaps(wish, &self.plan.spec(), None),
+            // One that gives way to another size of itself is judged by that.
+            Some(engine) if engine.after.is_none() => gaps(wish, &engine.spec, self.ready().map(|ready| &**ready)),
+            Some(_) | None => gaps(wish, &self.plan.spec(), None),
         }
     }
 
@@ -237,6 +248,12 @@ impl Member {
     pub(crate) fn shortfall(&self) -> Option<String> {
         let settled = matches!(self.attempt, Attempt::Settled) && self.ready().is_some();
         self.engine.as_ref().filter(|_| settled).and_then(|engine| self.plan.shortfall(&engine.spec))
+    }
+
+    /// What its engine made of the numbers that it was started with, where that is something else, as a sentence.
+    pub(crate) fn deviation(&self) -> Option<String> {
+        let engine = self.engine.as_ref().filter(|engine| engine.after.is_none())?;
+        deviation(&engine.spec, self.ready()?)
     }
 
     /// The engine that answers now.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use auxot_instance::State;
+use auxot_instance::{FileId, State};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -14,7 +14,6 @@ use crate::acquire::refusal::Refusal;
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Wished};
 use crate::placement::admission::Life;
-use crate::roster::identity::FileId;
 use crate::roster::member::{Attempt, Member, Tenure};
 use crate::roster::wish::Wish;
 use crate::staff::work::Work;

@@ -1,7 +1,7 @@
 //! What a model is to run as: the size that is wanted, and the search for the one that fits.
 
-use auxot_catalog::Ask;
-use auxot_instance::Spec;
+use auxot_catalog::{Ask, Model};
+use auxot_instance::{Spec, Task};
 
 use crate::roster::dial::{Dial, Size};
 use crate::roster::remembered::Key;
@@ -45,6 +45,16 @@ impl Plan {
                 spec.model, wanted.slots, wanted.ctx, present.slots, present.ctx
             )
         })
+    }
+}
+
+/// What the engine of a model is started for.
+pub(crate) fn task_of(model: &Model) -> Task {
+    match model.task {
+        auxot_catalog::Task::Embedding => Task::Embedding { pooling: model.pooling().name() },
+        auxot_catalog::Task::Rerank => Task::Rerank,
+        // One without a task is never started.
+        auxot_catalog::Task::Chat | auxot_catalog::Task::None => Task::Chat,
     }
 }
 

@@ -65,7 +65,8 @@ impl Shared {
 }
 
 /// The rules of the planner with the operator's word on layers.
-pub(crate) fn with_layers(rules: &Rules, layers: GpuLayers) -> Rules {
+#[must_use]
+pub fn with_layers(rules: &Rules, layers: GpuLayers) -> Rules {
     match layers {
         GpuLayers::Auto => Rules { layers: None, ..*rules },
         GpuLayers::All => Rules { layers: None, partial: false, ..*rules },
@@ -97,6 +98,7 @@ fn guess(model: &Model) -> Need {
         compute: GUESSED_COMPUTE,
         inputs: 0,
         logits: 0,
+        all_rows: 0,
         projector: 0,
         process: GUESSED_PROCESS,
         slots: 0,

@@ -30,6 +30,9 @@ impl Shared {
             self.reshape(&mut judge, id, plan);
             self.reprofile(&mut judge, id);
         }
+        if before.fleet.models != self.orders().fleet.models {
+            self.tell_of_tables(&judge);
+        }
         if before.catalog != self.orders().catalog {
             judge.look_now();
         }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use auxot_instance::FileId;
 use serde::{Deserialize, Serialize};
 
 use crate::roster::dial::Size;
-use crate::roster::identity::FileId;
 
 /// So many sizes are remembered; the oldest make room.
 const MOST: usize = 64;
@@ -104,7 +104,9 @@ impl Remembered {
 
     /// Replaces the file whole, so that a crash leaves the old one.
     fn write(&self, entries: &[Entry]) -> std::io::Result<()> {
-        let text = serde_json::to_vec_pretty(entries)?;
+        // A path that is no UTF-8 has no JSON: such a model is searched anew after a restart.
+        let is_text = |entry: &&Entry| entry.key.paths.iter().all(|path| path.to_str().is_some());
+        let text = serde_json::to_vec_pretty(&entries.iter().filter(is_text).collect::<Vec<_>>())?;
         auxot_disk::replace(&self.path, |mut file| file.write_all(&text).and_then(|()| file.sync_all()))
     }
 

@@ -1,6 +1,9 @@
 //! What the router wishes for, against what this host runs: pure comparison, one sentence for each gap.
 
+use auxot_catalog::{Ask, Model};
 use auxot_instance::{Ready, Spec};
+
+use crate::config::ModelConfig;
 
 /// The router's policy, as far as the fleet is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,12 +30,41 @@ const DEFAULT_SLOTS: u32 = 4;
 /// Context per slot where nobody asks for a number: a model trained for 128k tokens would fill the host.
 const DEFAULT_CTX: u32 = 8192;
 
+/// The engine's own limit. What is wished for beyond it is told as a gap, and nothing is unloaded to try it.
+pub const MOST_SLOTS: u32 = 256;
+
+/// How a model is run: as the operator says of it, then of all, then the router, then the model itself.
+#[must_use]
+pub fn ask(engine: &auxot_instance::Config, own: &ModelConfig, wish: Option<&Wish>, model: &Model) -> Ask {
+    let operator = Sizing { slots: own.slots.or(engine.slots), ctx_size: own.ctx_size.or(engine.ctx_size) };
+    let (slots, ctx) = size(operator, wish, model.ctx_train);
+    let kv_type = own.kv_type.unwrap_or_default();
+    let usual = Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) };
+    Ask { checkpoints: engine.ctx_checkpoints, ..usual }
+}
+
 /// The operator's word, then the router's, then the model's training length up to a bound.
 pub(crate) fn size(operator: Sizing, wish: Option<&Wish>, trained: Option<u32>) -> (u32, u32) {
-    let slots = operator.slots.or_else(|| wish.and_then(|wish| wish.slots)).unwrap_or(DEFAULT_SLOTS).max(1);
+    let wished = wish.and_then(|wish| wish.slots).filter(|slots| *slots <= MOST_SLOTS);
+    let slots = operator.slots.or(wished).unwrap_or(DEFAULT_SLOTS).clamp(1, MOST_SLOTS);
     let asked = operator.ctx_size.or_else(|| wish.and_then(|wish| wish.ctx_size)).filter(|tokens| *tokens > 0);
     let tokens = asked.unwrap_or(DEFAULT_CTX);
     (slots, trained.filter(|trained| *trained > 0).map_or(tokens, |trained| tokens.min(trained)))
+}
+
+/// The engine makes whole blocks of so many tokens of a context.
+const CTX_BLOCK: u32 = 256;
+
+/// What an engine made of its numbers, where that is something else: arguments that are added win over ours, and the engine
+/// reads some of them in its own way (`-c 32k` is 256 tokens).
+pub(crate) fn deviation(spec: &Spec, ready: &Ready) -> Option<String> {
+    let (slots, tokens, model) = (ready.props.total_slots, ready.props.n_ctx, &spec.model);
+    let planned = spec.ctx_per_slot?;
+    let rounded = planned.checked_next_multiple_of(CTX_BLOCK).unwrap_or(planned);
+    (slots != spec.slots || !(planned..=rounded).contains(&tokens)).then(|| {
+        let (wanted, runs) = (spec.slots, format!("{slots} of {tokens}"));
+        format!("{model} was to run {wanted} slots of {planned} tokens, its engine runs {runs}: see the arguments that are added")
+    })
 }
 
 /// What of the wish a running or planned engine does not honour.
@@ -41,7 +73,8 @@ pub(crate) fn gaps(wish: &Wish, spec: &Spec, ready: Option<&Ready>) -> Vec<Strin
     let tokens = ready.map(|ready| ready.props.n_ctx).or(spec.ctx_per_slot);
     let mut gaps = Vec::new();
     if let Some(wanted) = wish.slots.filter(|wanted| *wanted != slots) {
-        gaps.push(format!("policy wants {wanted} slots, {} has {slots}", spec.model));
+        let limit = if wanted > MOST_SLOTS { format!("; an engine has at most {MOST_SLOTS}") } else { String::new() };
+        gaps.push(format!("policy wants {wanted} slots, {} has {slots}{limit}", spec.model));
     }
     // The engine rounds a context up to 256 tokens: more than wished for is no gap.
     if let (Some(wanted), Some(tokens)) = (wish.ctx_size.filter(|wanted| *wanted > 0), tokens)
@@ -65,5 +98,16 @@ mod tests {
         assert_eq!(size(nobody, Some(&wish), Some(131_072)), (2, 32_768));
         assert_eq!(size(Sizing { slots: Some(1), ctx_size: Some(4096) }, Some(&wish), Some(131_072)), (1, 4096));
         assert_eq!(size(nobody, Some(&Wish { ctx_size: Some(0), slots: Some(0), ..wish }), None), (1, 8192));
+    }
+
+    #[test]
+    fn what_no_engine_can_do_is_not_tried() {
+        let nobody = Sizing::default();
+        for slots in [MOST_SLOTS + 1, 100_000_000, u32::MAX] {
+            let wish = Wish { model: "m".into(), ctx_size: Some(u32::MAX), slots: Some(slots) };
+            assert_eq!(size(nobody, Some(&wish), Some(4096)), (4, 4096));
+            let operator = Sizing { slots: Some(slots), ctx_size: None };
+            assert_eq!(size(operator, Some(&wish), Some(4096)).0, MOST_SLOTS);
+        }
     }
 }

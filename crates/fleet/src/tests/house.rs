@@ -339,7 +339,7 @@ pub(super) fn wish(model: &str, slots: u32) -> Wish {
 }
 
 /// A model file that the catalog takes: a header, one key for each fact that it needs, one small tensor.
-pub(super) fn put(folder: &Path, name: &str) {
+pub(crate) fn put(folder: &Path, name: &str) {
     put_sized(folder, name, 8192);
 }
 
@@ -350,6 +350,15 @@ pub(super) fn put_sized(folder: &Path, name: &str, trained: u32) {
 
 /// One that keeps something for each token of its context.
 pub(super) fn put_headed(folder: &Path, name: &str, trained: u32, heads: Option<u32>) {
+    put_with(folder, name, trained, heads, None);
+}
+
+/// One whose header names a pooling: an embedding or a rerank model.
+pub(super) fn put_pooling(folder: &Path, name: &str, pooling: u32) {
+    put_with(folder, name, 8192, None, Some(pooling));
+}
+
+fn put_with(folder: &Path, name: &str, trained: u32, heads: Option<u32>, pooling: Option<u32>) {
     let text = |into: &mut Vec<u8>, text: &str| {
         into.extend((text.len() as u64).to_le_bytes());
         into.extend(text.as_bytes());
@@ -357,13 +366,14 @@ pub(super) fn put_headed(folder: &Path, name: &str, trained: u32, heads: Option<
     let mut file = b"GGUF".to_vec();
     file.extend(3_u32.to_le_bytes());
     file.extend(1_u64.to_le_bytes());
-    file.extend((4 + u64::from(heads.is_some())).to_le_bytes());
+    file.extend((4 + u64::from(heads.is_some()) + u64::from(pooling.is_some())).to_le_bytes());
     text(&mut file, "general.architecture");
     file.extend(8_u32.to_le_bytes());
     text(&mut file, "llama");
     let heads = heads.map(|heads| ("llama.attention.head_count", heads));
     let facts = [("llama.block_count", 1_u32), ("llama.context_length", trained), ("llama.embedding_length", 32)];
-    for (key, value) in facts.into_iter().chain(heads) {
+    let pooling = pooling.map(|pooling| ("llama.pooling_type", pooling));
+    for (key, value) in facts.into_iter().chain(heads).chain(pooling) {
         text(&mut file, key);
         file.extend(4_u32.to_le_bytes());
         file.extend(value.to_le_bytes());

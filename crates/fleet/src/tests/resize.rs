@@ -64,7 +64,7 @@ async fn a_stop_in_the_middle_of_a_resize_starts_nothing() {
     house.fleet.wish(wish("one-q8_0", 2)).await;
     house.settle().await;
     assert_eq!(house.state("one-q8_0"), "draining");
-    assert_eq!(house.fleet.report().unmet, ["policy wants 2 slots, one-q8_0 has 1"], "not for want of memory");
+    assert!(house.fleet.report().unmet.is_empty(), "it is being brought about");
     let stop = house.fleet.stop(super::house::LONG);
     drop(lease);
     stop.await;

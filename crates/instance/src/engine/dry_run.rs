@@ -47,7 +47,7 @@ pub struct Part {
     pub weights: u64,
     /// What is kept of the slots.
     pub cache: u64,
-    /// Intermediate results: an upper bound.
+    /// Intermediate results, with a row of the vocabulary for each token of a batch.
     pub compute: u64,
 }
 

@@ -14,7 +14,7 @@ use auxot_llama::Flags;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Config, GpuLayers};
-use crate::spec::Spec;
+use crate::spec::{Spec, Task};
 
 /// Context of one slot where nobody said anything.
 const DEFAULT_CTX: u32 = 4096;
@@ -139,14 +139,21 @@ fn capacity(line: &mut Line<'_>, spec: &Spec, config: &Config) {
 
 fn size(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     let slots = spec.slots.max(1);
-    let default = if spec.embedding { DEFAULT_EMBEDDING_CTX } else { DEFAULT_CTX };
+    let default = if spec.task.reads_only() { DEFAULT_EMBEDDING_CTX } else { DEFAULT_CTX };
     let ctx = spec.ctx_per_slot.or(config.ctx_size).unwrap_or(default);
     line.pair("--ctx-size", (u64::from(slots) * u64::from(ctx)).to_string());
     line.pair("--parallel", slots.to_string());
     // With a shared pool, one overflow fails all running requests.
     line.known("--no-kv-unified");
-    if spec.embedding {
-        line.known("--embeddings");
+    match spec.task {
+        Task::Chat => {}
+        Task::Embedding { pooling } => {
+            line.known("--embeddings");
+            line.known_pair("--pooling", pooling);
+        }
+        Task::Rerank => line.known("--reranking"),
+    }
+    if spec.task.reads_only() {
         // An input longer than the physical batch is refused, so the batch is as long as the context.
         line.pair("--batch-size", ctx.to_string());
         line.pair("--ubatch-size", ctx.to_string());
@@ -178,7 +185,7 @@ fn layout(line: &mut Line<'_>, spec: &Spec, config: &Config) {
 fn manners(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     // It loads everything twice and still does not fail when nothing fits.
     line.known_pair("--fit", "off");
-    if !spec.embedding {
+    if !spec.task.reads_only() {
         line.known("--jinja");
         if line.flags.says("--reasoning-format", "deepseek") {
             line.known_pair("--reasoning-format", "deepseek");

@@ -6,6 +6,8 @@ mod tests;
 use std::fmt;
 use std::process::ExitStatus;
 
+use crate::file_id::FileChanged;
+
 /// Why a process ended. The class decides what is done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExitClass {
@@ -13,8 +15,10 @@ pub enum ExitClass {
     DeviceMemory,
     /// The memory of the host was not enough.
     HostMemory,
-    /// The model file, projector or adapter is missing, cut, or no model at all.
+    /// The model file, projector or adapter is missing, cut, or not what the engine wants of such a file.
     BadFile,
+    /// A file is another one than the one that was looked at: it has been replaced, or is gone.
+    FileChanged,
     /// The engine does not know this kind of model, or this version of the file format.
     UnknownArchitecture,
     /// The engine does not accept its arguments.
@@ -66,10 +70,11 @@ pub(crate) enum Verdict {
 
 impl ExitClass {
     /// All classes, for metrics and tests.
-    pub const ALL: [ExitClass; 21] = [
+    pub const ALL: [ExitClass; 22] = [
         ExitClass::DeviceMemory,
         ExitClass::HostMemory,
         ExitClass::BadFile,
+        ExitClass::FileChanged,
         ExitClass::UnknownArchitecture,
         ExitClass::BadArgument,
         ExitClass::Bind,
@@ -96,6 +101,7 @@ impl ExitClass {
             ExitClass::DeviceMemory => "device_memory",
             ExitClass::HostMemory => "host_memory",
             ExitClass::BadFile => "bad_file",
+            ExitClass::FileChanged => "file_changed",
             ExitClass::UnknownArchitecture => "unknown_architecture",
             ExitClass::BadArgument => "bad_argument",
             ExitClass::Bind => "bind",
@@ -123,6 +129,7 @@ impl ExitClass {
             ExitClass::DeviceMemory => "not enough device memory",
             ExitClass::HostMemory => "not enough host memory",
             ExitClass::BadFile => "the model file is missing or damaged",
+            ExitClass::FileChanged => "the model file is another one now, or gone",
             ExitClass::UnknownArchitecture => "the engine does not know this kind of model",
             ExitClass::BadArgument => "the engine refused its arguments",
             ExitClass::Bind => "the engine could not bind its socket",
@@ -183,6 +190,7 @@ impl ExitClass {
     pub(crate) fn verdict(self) -> Verdict {
         match self {
             ExitClass::BadFile
+            | ExitClass::FileChanged
             | ExitClass::UnknownArchitecture
             | ExitClass::BadArgument
             | ExitClass::WrongProcessor
@@ -254,7 +262,7 @@ impl ExitReport {
             (_, _, Some(0)) => ExitClass::Unasked,
             _ => ExitClass::Other,
         };
-        let telling = found.map(|(_, line)| line).or_else(|| lines.iter().rev().find(|line| !line.trim().is_empty()));
+        let telling = found.map(|(_, line)| line).or_else(|| untold(&lines, circumstances.loaded));
         ExitReport { class, code, signal, telling: telling.cloned(), lines }
     }
 
@@ -264,6 +272,7 @@ impl ExitReport {
         let class = match fault.kind() {
             NotFound | PermissionDenied | NotADirectory | InvalidInput => ExitClass::SpawnRefused,
             // ENOEXEC has no stable kind of its own.
+            _ if fault.get_ref().is_some_and(|inner| inner.is::<FileChanged>()) => ExitClass::FileChanged,
             _ if fault.raw_os_error() == Some(libc::ENOEXEC) => ExitClass::SpawnRefused,
             _ => ExitClass::SpawnTrouble,
         };
@@ -292,7 +301,7 @@ impl ExitReport {
 
 impl fmt::Display for ExitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot keep the engine running: {}", self.class.meaning())?;
+        f.write_str(self.class.meaning())?;
         match (self.signal, self.code) {
             (Some(9), _) => write!(f, " (signal 9, which is also what the kernel sends when memory runs out)")?,
             (Some(signal), _) => write!(f, " (signal {signal})")?,
@@ -341,12 +350,19 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
     ),
     (
         ExitClass::DriverLost,
+        &["vk::", "errordevicelost", "gpu is lost", "gpu has fallen off the bus", "driver shutting down"],
+    ),
+    // A disk or a network file system that fails is no property of the file.
+    (
+        ExitClass::Other,
         &[
-            "vk::devicelosterror",
-            "errordevicelost",
-            "gpu is lost",
-            "gpu has fallen off the bus",
-            "driver shutting down",
+            "input/output error",
+            "stale file handle",
+            "too many open files",
+            "no space left on device",
+            "compatible buffer type",
+            "suitable buffer type",
+            "failed to create ggml context",
         ],
     ),
     (
@@ -361,6 +377,7 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
     (
         ExitClass::BadFile,
         &[
+            "gguf_init_from",
             "failed to open gguf file",
             "invalid magic characters",
             "failed to read magic",
@@ -373,6 +390,7 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
             "failed to load multimodal model",
             "failed to load lora adapter",
             "model is corrupted or incomplete",
+            "failed to read tensor data",
         ],
     ),
     (
@@ -386,12 +404,28 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
             "supplied chat template is not supported",
             "n_seq_max must be <=",
             "quantized v cache requires",
+            "not found in its backend reg",
+            "does not support split buffers",
+            "llama_split_mode_tensor",
             "the argument has been removed",
         ],
     ),
-    (ExitClass::SpawnRefused, &["error while loading shared libraries", "symbol lookup error"]),
+    (
+        ExitClass::SpawnRefused,
+        &[
+            "error while loading shared libraries",
+            "symbol lookup error",
+            "no backends are loaded",
+            "no cpu backend found",
+        ],
+    ),
     (ExitClass::Bind, &["couldn't bind http server socket"]),
     (ExitClass::DriverLost, &["cuda error:", "rocm error:"]),
+    // All that is left of what the loader finds wrong: a tensor of another shape, too many of them, an unknown tokenizer.
+    (
+        ExitClass::BadFile,
+        &["error loading model: ", "error loading model hyperparameters:", "error loading model vocabulary:"],
+    ),
     (ExitClass::Assertion, &["ggml_assert", "ggml_abort", "assertion failed"]),
 ];
 
@@ -402,6 +436,24 @@ fn telling_line(lines: &[String], loaded: bool) -> Option<(ExitClass, &String)> 
         let at = lower.iter().position(|line| phrases.iter().any(|phrase| line.contains(phrase)))?;
         Some((*class, &lines[at]))
     })
+}
+
+/// What an engine says last in any case, whatever it ends of.
+const FAREWELL: &str = "cleaning up before exit";
+
+/// The line that says most where none is known: of a load the first error, of an engine that has served the last line.
+fn untold(lines: &[String], loaded: bool) -> Option<&String> {
+    let said = |line: &&String| !line.trim().is_empty() && !line.contains(FAREWELL);
+    let first_error = || lines.iter().find(|line| is_error(line));
+    let last = || lines.iter().rev().find(said);
+    if loaded { last() } else { first_error().or_else(last) }
+}
+
+/// Whether a line of the engine's log is an error: a time, then a letter for the level.
+fn is_error(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let time = words.next().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
+    time && words.next() == Some("E")
 }
 
 fn signal_of(status: ExitStatus) -> Option<i32> {

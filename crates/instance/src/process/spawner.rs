@@ -20,6 +20,7 @@ use tracing::warn;
 
 pub(crate) use child::Child;
 
+use crate::file_id::{FileId, unchanged};
 use crate::host::identity::Record;
 use crate::host::runtime_dir::RuntimeDir;
 use crate::process::descendants;
@@ -48,6 +49,8 @@ struct SpawnOrder {
 pub(crate) struct Files {
     /// Its socket: removed before the start, because an engine cannot bind over what another left behind.
     pub(crate) socket: Option<PathBuf>,
+    /// What it is to be started of, and must be the same still.
+    pub(crate) model: Vec<(PathBuf, FileId)>,
     /// Where its identity is written down, for whoever has to clean up after us.
     pub(crate) record: Option<PathBuf>,
     /// What all processes that come of it are known by.
@@ -143,6 +146,7 @@ fn serve(queue: &Receiver<Order>) {
 }
 
 fn start(mut command: Command, files: Files, home: Option<&RuntimeDir>, owned: &Owned) -> io::Result<Child> {
+    unchanged(&files.model).map_err(io::Error::other)?;
     if let Some(home) = home {
         home.ensure().map_err(io::Error::other)?;
     }

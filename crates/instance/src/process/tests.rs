@@ -42,8 +42,9 @@ impl House {
         let spec = Spec {
             model: "m".into(),
             file: "/models/m.gguf".into(),
+            files: Vec::new(),
             mmproj: None,
-            embedding: false,
+            task: crate::Task::Chat,
             slots: 1,
             ctx_per_slot: None,
             layout: vec![],

@@ -9,6 +9,11 @@ use auxot_protocol::Capabilities;
 /// Words that are a matter of opinion.
 const UNVERIFIABLE: [&str; 2] = ["code", "reasoning"];
 
+/// So many wished words are looked at; routers have about ten.
+const MOST_WORDS: usize = 64;
+/// No capability has a longer name, in bytes.
+const LONGEST_WORD: usize = 64;
+
 /// Adds to a worker's capabilities the wished words that may be echoed, and a sentence for each that may not.
 pub(crate) fn claim(capabilities: &mut Capabilities, wished: &[String]) {
     let able = &capabilities.model_capabilities;
@@ -37,12 +42,12 @@ fn has(able: &[String], word: &str) -> bool {
     able.iter().any(|known| known == word)
 }
 
-/// The words as they are compared, each once.
+/// The words as they are compared, each once and no more than there can be sense in.
 fn distinct(wished: &[String]) -> impl Iterator<Item = String> {
-    let mut seen: Vec<String> = Vec::with_capacity(wished.len());
-    for word in wished {
+    let mut seen: Vec<String> = Vec::new();
+    for word in wished.iter().take(MOST_WORDS) {
         let word = word.trim().to_ascii_lowercase();
-        if !word.is_empty() && !seen.contains(&word) {
+        if !word.is_empty() && word.len() <= LONGEST_WORD && !seen.contains(&word) {
             seen.push(word);
         }
     }
@@ -71,6 +76,16 @@ mod tests {
         assert_eq!(claimed(&["chat"], &["chat", "vision"]), (words(&["chat"]), 1));
         assert_eq!(claimed(&["chat", "vision"], &["vision"]), (words(&["chat", "vision"]), 0));
         assert_eq!(claimed(&["embedding"], &["chat", "reasoning"]), (words(&["embedding"]), 2));
+    }
+
+    #[test]
+    fn a_list_without_end_is_looked_at_in_part() {
+        let many: Vec<String> = (0..20_000).map(|number| format!("word{number}")).collect();
+        let mut capabilities =
+            Capabilities { model: "m".into(), model_capabilities: words(&["chat"]), ..Capabilities::default() };
+        claim(&mut capabilities, &many);
+        assert_eq!(capabilities.unmet.len(), MOST_WORDS);
+        assert!(gaps("m", &[], &["x".repeat(1 << 20)]).is_empty());
     }
 
     #[test]

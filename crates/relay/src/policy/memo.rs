@@ -4,11 +4,14 @@
 //! that only came to ask for its policy; such a job then takes 30 s to come back. A worker that
 //! remembers what it was told last time never needs that connection.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use auxot_protocol::Policy;
 use sha2::{Digest, Sha256};
+
+/// No policy that was kept is longer, in bytes.
+const MOST: u64 = 1 << 20;
 
 /// The file of one (router, key) pair.
 #[derive(Debug, Clone)]
@@ -24,13 +27,15 @@ impl Memo {
         hasher.update([0]);
         hasher.update(key.as_bytes());
         let name: String = hasher.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-        Self { path: state_dir.join(format!("policy-{name}.json")) }
+        // Earlier workers remembered their own announcements too, in `policy-….json`: those are not read.
+        Self { path: state_dir.join(format!("wish-{name}.json")) }
     }
 
     /// The last policy, or `None` when there is none that can be read.
     pub(crate) fn recall(&self) -> Option<Policy> {
-        let text = std::fs::read_to_string(&self.path).ok()?;
-        serde_json::from_str(&text).ok()
+        let mut text = Vec::new();
+        std::fs::File::open(&self.path).ok()?.take(MOST).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Keeps a policy for the next start. What a router wishes for is nobody else's business.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
-/// Width where none can be found out: a file has none, and most windows are wider.
+/// Width of a terminal that does not say how wide it is.
 const WIDTH: usize = 100;
 /// Narrower than this no table can be read.
 const NARROWEST: usize = 40;
@@ -11,8 +11,8 @@ const NARROWEST: usize = 40;
 /// The command's output.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Console {
-    /// Columns.
-    pub(super) width: usize,
+    /// Columns; `None` where nobody said how many, and another program reads.
+    pub(super) width: Option<usize>,
     colours: bool,
 }
 
@@ -41,13 +41,20 @@ impl Console {
         let columns = columns.filter(|columns| *columns > 0).map(usize::from);
         let said = || told("COLUMNS").and_then(|text| text.to_str()?.parse().ok());
         let plain = told("NO_COLOR").is_some() || told("TERM").is_some_and(|term| term == "dumb");
-        Self { width: columns.or_else(said).unwrap_or(WIDTH).max(NARROWEST), colours: terminal && !plain }
+        let unknown = terminal.then_some(WIDTH);
+        let width = columns.or_else(said).or(unknown).map(|width| width.max(NARROWEST));
+        Self { width, colours: terminal && !plain }
+    }
+
+    /// Columns that a picture may take.
+    pub(super) fn columns(&self) -> usize {
+        self.width.unwrap_or(WIDTH)
     }
 
     /// A console of a width, as a file is one.
     #[cfg(test)]
     pub(super) fn plain(width: usize) -> Self {
-        Self { width, colours: false }
+        Self { width: Some(width), colours: false }
     }
 
     /// Paints a piece of text, where somebody sees it.

@@ -4,20 +4,14 @@ use std::sync::Arc;
 
 use auxot_catalog::{Ask, Experience, Identity, Model, Need, NeedUnknown};
 use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, Subject, plan};
-use auxot_fleet::{ModelConfig, strays};
+use auxot_fleet::{MOST_SLOTS, ModelConfig, strays, with_layers};
 use auxot_gpu::{Device, Sample};
-use auxot_instance::GpuLayers;
 use auxot_settings::Settings;
 use serde_json::{Value, json};
 
 use super::models::pretty;
 use crate::arguments::FitWish;
 
-/// As the fleet sizes a model that nobody sized.
-const SLOTS: u32 = 4;
-const CTX: u32 = 8192;
-/// The engine takes no more slots.
-const MOST_SLOTS: u32 = 256;
 /// A context is rounded up to whole blocks of this.
 const CTX_STEP: u32 = 256;
 /// Where a header does not tell what a model was trained for.
@@ -57,12 +51,7 @@ pub(super) struct Around<'a> {
 
 /// How a model is run where the command line does not say.
 pub(super) fn usual_ask(settings: &Settings, own: &ModelConfig, model: &Model) -> Ask {
-    let slots = own.slots.or(settings.engine.slots).unwrap_or(SLOTS);
-    let ctx = own.ctx_size.or(settings.engine.ctx_size).unwrap_or(CTX);
-    let kv_type = own.kv_type.unwrap_or_default();
-    let ctx = model.ctx_train.filter(|trained| *trained > 0).map_or(ctx, |trained| ctx.min(trained));
-    let ask = Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) };
-    Ask { checkpoints: settings.engine.ctx_checkpoints, ..ask }
+    auxot_fleet::ask(&settings.engine, own, None, model)
 }
 
 /// Plans a model onto the devices as they are now.
@@ -77,12 +66,16 @@ pub(super) fn judge<'a>(
     let usual = usual_ask(settings, own, model);
     let kv_type = wish.kv_type.unwrap_or(usual.keys);
     let ask_of = |slots, ctx| Ask { keys: kv_type, values: kv_type, ..usual.resized(slots, ctx) };
-    let ask = ask_of(wish.slots.unwrap_or(usual.slots), wish.ctx.unwrap_or(usual.ctx));
-    let mut ground = Ground::of(sample, |_| 0);
-    let mut rules = settings.placement.rules(!ground.devices.is_empty());
-    if let GpuLayers::Count(layers) = own.gpu_layers.unwrap_or(settings.engine.gpu_layers) {
-        rules.layers = Some(layers as usize);
+    // As the worker would take them: no more context than the model was trained for, no more slots than an engine has.
+    let wanted = ModelConfig { slots: wish.slots.or(own.slots), ctx_size: wish.ctx.or(own.ctx_size), ..own.clone() };
+    let sized = usual_ask(settings, &wanted, model);
+    let ask = ask_of(sized.slots, sized.ctx);
+    let ground = Ground::of(sample, |_| 0);
+    let mut rules = with_layers(&settings.placement.rules(!ground.devices.is_empty()), settings.engine.gpu_layers);
+    if let Some(layers) = own.gpu_layers {
+        rules = with_layers(&rules, layers);
     }
+    let mut ground = ground.limited(0, &rules);
     if !own.devices.is_empty() {
         (ground, rules) = ground.only(&own.devices, rules);
     }

@@ -95,7 +95,7 @@ fn bars(verdict: &Verdict<'_>, console: &Console) -> String {
     lines.push(host_line(&verdict.host, placed, verdict));
     let label = lines.iter().map(|line| line.label.chars().count()).max().unwrap_or(0);
     let numbers = lines.iter().map(|line| line.numbers.chars().count()).max().unwrap_or(0);
-    let width = console.width.saturating_sub(label + numbers + 8).clamp(NARROWEST_BAR, WIDEST_BAR);
+    let width = console.columns().saturating_sub(label + numbers + 8).clamp(NARROWEST_BAR, WIDEST_BAR);
     let mut text = String::new();
     for line in &lines {
         let picture = match line.total {

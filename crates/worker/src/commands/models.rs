@@ -1,6 +1,6 @@
 //! `auxot-worker models`: every model in a line, and every file that is none.
 
-use auxot_catalog::{Catalog, Damaged, Model};
+use auxot_catalog::{Catalog, Damaged, Model, Task, path_text};
 use auxot_fleet::placement::bytes_text;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub(super) fn text(catalog: &Catalog, console: &Console) -> String {
         let heading = if count == 1 { "1 cannot be used:".to_owned() } else { format!("{count} cannot be used:") };
         text.push_str(&format!("\n{}\n", console.paint(Paint::Bad, &heading)));
         for Damaged { path, fault, .. } in catalog.damaged() {
-            text.push_str(&format!("  {}\n    {fault}\n", path.display()));
+            text.push_str(&format!("  {}\n    {fault}\n", path_text(path)));
         }
     }
     text
@@ -35,14 +35,17 @@ pub(super) fn text(catalog: &Catalog, console: &Console) -> String {
 fn table(models: &[Model], console: &Console) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(console.width).unwrap_or(u16::MAX));
-    table.set_header(["NAME", "FOR", "ARCH", "PARAMS", "QUANT", "SIZE", "CONTEXT", "ALSO"]);
+    // What another program reads is not wrapped.
+    let is_read = console.width.is_none();
+    table.set_content_arrangement(if is_read { ContentArrangement::Disabled } else { ContentArrangement::Dynamic });
+    if let Some(width) = console.width {
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    }
+    table.set_header(["NAME", "TASK", "ARCH", "PARAMS", "QUANT", "SIZE", "CONTEXT", "ALSO"]);
     for model in models {
         table.add_row([
             model.name.clone(),
-            model.kind.to_string(),
+            model.task.to_string(),
             model.arch.clone(),
             model.parameters.map(parameters).unwrap_or_default(),
             model.quant.clone().unwrap_or_default(),
@@ -66,11 +69,13 @@ fn table(models: &[Model], console: &Console) -> String {
 
 fn also(model: &Model) -> String {
     let shards = format!("{} files", model.files.len());
+    let too_long = format!("{} behind its end", bytes_text(model.header.weights().trailing));
     let words = [
-        (model.vision, "sees"),
-        (model.audio, "hears"),
-        (!model.chat_template && model.kind == auxot_catalog::Kind::Chat, "no template"),
+        (model.vision, "vision"),
+        (model.audio, "audio"),
+        (!model.chat_template && model.task == Task::Chat, "no template"),
         (model.files.len() > 1, shards.as_str()),
+        (model.header.weights().trailing > 0, too_long.as_str()),
     ];
     words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect::<Vec<_>>().join(", ")
 }
@@ -80,7 +85,7 @@ pub(super) fn json(catalog: &Catalog) -> String {
     let damaged: Vec<Value> = catalog
         .damaged()
         .iter()
-        .map(|Damaged { name, path, fault }| json!({"name": name, "path": path, "fault": fault.to_string()}))
+        .map(|Damaged { name, path, fault }| json!({"name": name, "path": path_text(path), "fault": fault.to_string()}))
         .collect();
     let aliases: Vec<Value> =
         catalog.aliases().iter().map(|alias| json!({"name": alias.name, "model": alias.model})).collect();
@@ -93,7 +98,8 @@ pub(super) fn model_json(model: &Model) -> Value {
         "name": model.name,
         "base_name": model.base_name,
         "other_names": model.other_names,
-        "kind": model.kind.to_string(),
+        "task": model.task.to_string(),
+        "kind": model.task.to_string(),
         "architecture": model.arch,
         "parameters": model.parameters,
         "quantisation": model.quant,
@@ -103,9 +109,9 @@ pub(super) fn model_json(model: &Model) -> Value {
         "vision": model.vision,
         "audio": model.audio,
         "bytes": model.bytes,
-        "file": model.file,
-        "files": model.files,
-        "projector": model.mmproj,
+        "file": path_text(&model.file),
+        "files": model.files.iter().map(|file| path_text(file)).collect::<Vec<_>>(),
+        "projector": model.mmproj.as_deref().map(path_text),
     })
 }
 

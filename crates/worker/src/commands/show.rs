@@ -1,6 +1,6 @@
 //! `auxot-worker models show NAME`: all that a header says about one model, a fact in a line.
 
-use auxot_catalog::{Ask, Model};
+use auxot_catalog::{Ask, Model, path_text};
 use auxot_fleet::placement::bytes_text;
 
 use super::console::{Console, Paint};
@@ -10,22 +10,22 @@ use super::numbers::{grouped, parameters};
 pub(super) fn text(model: &Model, ask: &Ask, console: &Console) -> String {
     let yes = |holds: bool| if holds { "yes".to_owned() } else { "no".to_owned() };
     let mut facts: Vec<(&str, String)> = vec![
-        ("for", model.kind.to_string()),
+        ("task", model.task.to_string()),
         ("architecture", model.arch.clone()),
         ("parameters", model.parameters.map_or_else(unknown, parameters)),
         ("quantisation", model.quant.clone().unwrap_or_else(unknown)),
         ("context", model.ctx_train.map_or_else(unknown, |tokens| format!("{} tokens", grouped(tokens.into())))),
         ("layers", model.block_count.map_or_else(unknown, |layers| layers.to_string())),
         ("chat template", yes(model.chat_template)),
-        ("sees", yes(model.vision)),
-        ("hears", yes(model.audio)),
+        ("vision", yes(model.vision)),
+        ("audio", yes(model.audio)),
         ("size", bytes_text(model.bytes)),
     ];
     if !model.other_names.is_empty() {
         facts.insert(0, ("also called", model.other_names.join(", ")));
     }
-    facts.extend(model.files.iter().map(|file| ("file", file.display().to_string())));
-    facts.extend(model.mmproj.iter().map(|file| ("eyes and ears", file.display().to_string())));
+    facts.extend(model.files.iter().map(|file| ("file", path_text(file))));
+    facts.extend(model.mmproj.iter().map(|file| ("mmproj", path_text(file))));
     facts.push(("needs", needs(model, ask)));
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = format!("{}\n\n", console.paint(Paint::Strong, &model.name));

@@ -134,3 +134,11 @@ fn a_reader_that_hangs_stops_nobody_and_the_loss_is_counted() {
     let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
     assert!(read.contains(&told), "{told}");
 }
+
+#[test]
+fn a_line_stays_one_line_and_is_cut() {
+    assert_eq!(one_line(b"a plain line\n"), &b"a plain line\n"[..]);
+    assert_eq!(one_line(b"a\nb\x07c\n"), &b"a\\nb\\x07c\n"[..]);
+    let long = one_line(&[b'x'; 1 << 20]).into_owned();
+    assert!(long.len() < LONGEST + 40 && long.ends_with(b" bytes\n"));
+}

@@ -6,14 +6,8 @@ use super::{Admission, Life, ModelId};
 impl Admission {
     /// What is measured, and of the host's memory no more than the operator gives to all models together.
     fn measured_ground(&self) -> Ground {
-        let mut ground = self.ground.clone();
-        if let Some(limit) = self.rules.host_limit {
-            let ours = self.models.iter().map(super::Model::host_bytes).sum();
-            // The reserve is kept of what the host has, and is no part of what the models may take.
-            let left = limit.saturating_sub(ours).saturating_add(self.rules.host_reserve);
-            ground.host = ground.host.map(|free| free.min(left));
-        }
-        ground
+        let ours = self.models.iter().map(super::Model::host_bytes).sum();
+        self.ground.clone().limited(ours, &self.rules)
     }
 
     /// What is free now, less all that is promised.

@@ -8,7 +8,7 @@ fn new_build() -> Flags {
         "--model FNAME\n--no-kv-unified\n--threads-http N\n--cache-ram N\n\
          -ctxcp, --ctx-checkpoints, --swa-checkpoints N\n-cms, --checkpoint-min-step N\n--sse-ping-interval N\n--ui, --webui, --no-ui, --no-webui\n\
          --jinja, --no-jinja\n--reasoning-format FORMAT  one of none, deepseek\n--metrics\n--slots, --no-slots\n--log-colors [on|off|auto]\n\
-         --fit [on|off]\n--offline\n--embedding, --embeddings\n--device <dev1,dev2,..>\n--sleep-idle-seconds N\n--log-verbosity N  Values: - 3: info\n\
+         --fit [on|off]\n--offline\n--embedding, --embeddings\n--pooling {none,mean,cls,last,rank}\n--rerank, --reranking\n--device <dev1,dev2,..>\n--sleep-idle-seconds N\n--log-verbosity N  Values: - 3: info\n\
          -ngl, --gpu-layers, --n-gpu-layers N\n-sm, --split-mode MODE\n-mg, --main-gpu INDEX\n-ts, --tensor-split N0,N1\n",
     )
 }
@@ -17,8 +17,9 @@ fn spec() -> Spec {
     Spec {
         model: "tiny-q8_0".into(),
         file: "/models/tiny.gguf".into(),
+        files: Vec::new(),
         mmproj: None,
-        embedding: false,
+        task: Task::Chat,
         slots: 2,
         ctx_per_slot: Some(8192),
         layout: vec![],
@@ -76,12 +77,12 @@ fn golden_everything_set() {
 fn golden_an_embedding_model() {
     // Where it lies was planned, so the configured layers do not count.
     let layout = ["--n-gpu-layers", "0", "--device", "none"].map(String::from).to_vec();
-    let spec = Spec { embedding: true, slots: 1, ctx_per_slot: None, layout, ..spec() };
+    let spec = Spec { task: Task::Embedding { pooling: "mean" }, slots: 1, ctx_per_slot: None, layout, ..spec() };
     let config = Config { gpu_layers: GpuLayers::All, ..Config::default() };
     assert_eq!(
         line(&spec, &config, &new_build(), &unix()),
         "--model /models/tiny.gguf --alias tiny-q8_0 --host /run/w/1-1.sock --ctx-size 512 --parallel 1 \
-         --no-kv-unified --embeddings --batch-size 512 --ubatch-size 512 --threads-http 17 --cache-ram 1024 --ctx-checkpoints 8 --checkpoint-min-step 8192 \
+         --no-kv-unified --embeddings --pooling mean --batch-size 512 --ubatch-size 512 --threads-http 17 --cache-ram 1024 --ctx-checkpoints 8 --checkpoint-min-step 8192 \
          --n-gpu-layers 0 --device none --fit off --sse-ping-interval 10 --sleep-idle-seconds -1 --metrics --slots --no-ui --offline \
          --log-colors off --log-verbosity 3"
     );

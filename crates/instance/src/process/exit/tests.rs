@@ -73,6 +73,39 @@ const TABLE: &[(ExitClass, i32, &str)] = &[
         "error loading model hyperparameters: key not found in model: llama.context_length\nexiting due to model loading error",
     ),
     (ExitClass::BadFile, 1, "failed to load multimodal model, 'x'"),
+    (
+        ExitClass::BadFile,
+        1,
+        "0.00.1 E llama_model_load: error loading model: check_tensor_dims: tensor 'blk.0.attn_k.weight' not found\n0.00.2 I srv cleaning up before exit...",
+    ),
+    (
+        ExitClass::BadFile,
+        1,
+        "0.00.1 E llama_model_load: error loading model: check_tensor_dims: tensor 'x' has wrong shape; expected 64, 32, got 32, 64",
+    ),
+    (
+        ExitClass::BadFile,
+        1,
+        "0.00.1 E llama_model_load: error loading model: done_getting_tensors: wrong number of tensors; expected 10, got 9",
+    ),
+    (
+        ExitClass::BadFile,
+        1,
+        "0.00.1 E llama_model_load: error loading model: error loading model vocabulary: unknown tokenizer: 'x'",
+    ),
+    (
+        ExitClass::BadFile,
+        1,
+        "0.00.1 E gguf_init_from_reader: tensor 'x' has offset 1344, expected 1280\n0.00.2 E gguf_init_from_reader: failed to read tensor data",
+    ),
+    (ExitClass::DeviceMemory, 1, "0.00.1 E llama_model_load: error loading model: unable to allocate CUDA0 buffer"),
+    (
+        ExitClass::DriverLost,
+        1,
+        "0.00.1 E llama_model_load: error loading model: vk::PhysicalDevice::createDevice: ErrorInitializationFailed",
+    ),
+    (ExitClass::Other, 1, "0.00.1 E llama_model_load: error loading model: read error: Input/output error"),
+    (ExitClass::SpawnRefused, 1, "0.00.1 E llama_model_load: error loading model: no CPU backend found"),
     (ExitClass::UnknownArchitecture, 1, "this GGUF file is version 99 but this software only supports up to version 3"),
     (ExitClass::UnknownArchitecture, 1, "error loading model: unknown model architecture: 'notallama'"),
     (
@@ -103,6 +136,16 @@ fn every_row_of_the_exit_table_has_its_class() {
         assert_eq!(report.class, *class, "{text}");
         assert_eq!(report.code, Some(*code));
     }
+}
+
+#[test]
+fn what_has_no_name_is_told_by_its_first_error_and_not_by_the_farewell() {
+    let text = "0.00.1 I srv load: starts\n0.00.2 E srv load_model: a word of its own\n0.00.3 E srv exiting\n0.00.4 I srv cleaning up before exit...";
+    let report = ExitReport::classify(exit(1), lines(text), NEW);
+    assert_eq!(report.class, ExitClass::Other);
+    assert!(report.telling.unwrap().ends_with("a word of its own"));
+    let report = ExitReport::classify(exit(1), lines(text), LOADED);
+    assert!(report.telling.unwrap().ends_with("E srv exiting"), "of one that served, what came last");
 }
 
 #[test]
@@ -137,7 +180,7 @@ fn the_message_carries_the_telling_line_not_the_last_one() {
     let report = ExitReport::classify(exit(1), lines(text), NEW);
     assert_eq!(
         report.to_string(),
-        "cannot keep the engine running: the engine does not know this kind of model (exit status 1): \
+        "the engine does not know this kind of model (exit status 1): \
          error loading model: unknown model architecture: 'x'"
     );
 }

@@ -131,7 +131,8 @@ async fn the_kernel_is_told_to_end_a_child_with_the_spawner() {
 #[tokio::test]
 async fn files_are_made_ready_before_and_removed_after() {
     let dir = tempfile::tempdir().unwrap();
-    let files = Files { socket: Some(dir.path().join("s.sock")), record: Some(dir.path().join("s.json")), mark: None };
+    let files =
+        Files { socket: Some(dir.path().join("s.sock")), record: Some(dir.path().join("s.json")), ..Files::default() };
     std::fs::write(files.socket.as_ref().unwrap(), "stale").unwrap();
     let spawner = Spawner::start().unwrap();
     let child = spawner.spawn(shell("sleep 600"), files.clone()).await.unwrap().unwrap();

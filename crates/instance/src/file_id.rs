@@ -1,14 +1,14 @@
 //! What a file is known by: another one in its place, or the same one written anew, is another file.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 /// The identity of a file at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct FileId {
+pub struct FileId {
     /// Its length.
     bytes: u64,
     /// When it was written last, in nanoseconds since 1970.
@@ -18,7 +18,8 @@ pub(crate) struct FileId {
 
 impl FileId {
     /// Looks at a file; one that is not there has the identity of nothing. Blocks for as long as the file system does.
-    pub(crate) fn of(path: &Path) -> Self {
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
         path.metadata().map_or_else(
             |_| Self::default(),
             |meta| Self {
@@ -28,6 +29,17 @@ impl FileId {
             },
         )
     }
+}
+
+/// A file is another one than it was to be: what is there now was not looked at yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{} has been replaced or is gone", .0.display())]
+pub(crate) struct FileChanged(pub(crate) PathBuf);
+
+/// Looks whether files are what they were; one of which nothing is known is any. Blocks for as long as the file system does.
+pub(crate) fn unchanged(files: &[(PathBuf, FileId)]) -> Result<(), FileChanged> {
+    let is_other = |(path, known): &&(PathBuf, FileId)| *known != FileId::default() && FileId::of(path) != *known;
+    files.iter().find(is_other).map_or(Ok(()), |(path, _)| Err(FileChanged(path.clone())))
 }
 
 #[cfg(test)]

@@ -1,0 +1,68 @@
+//! What files call themselves, in a form that one line of a log or of a table can hold.
+
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// No name is shown longer, in characters.
+pub const SHOWN: usize = 200;
+
+/// A text in one line: what would end the line, or change how the rest of it is shown, is escaped; what is longer than
+/// `most` characters is cut.
+#[must_use]
+pub fn one_line(text: &str, most: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(most));
+    for (at, letter) in text.chars().enumerate() {
+        if at == most {
+            line.push('…');
+            break;
+        }
+        if is_plain(letter) { line.push(letter) } else { line.extend(letter.escape_default()) }
+    }
+    line
+}
+
+/// A path in one line; bytes that are no UTF-8 are escaped.
+#[must_use]
+pub fn path_text(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(&one_line(chunk.valid(), usize::MAX));
+        for byte in chunk.invalid() {
+            // A text takes everything.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// The last part of a path, as [`path_text`].
+pub(crate) fn file_text(path: &Path) -> String {
+    path.file_name().map(|name| path_text(Path::new(name))).unwrap_or_default()
+}
+
+/// Neither a control character nor one of those that turn the direction of writing.
+fn is_plain(letter: char) -> bool {
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !letter.is_control() && !turns && !matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn what_would_break_a_line_is_escaped_and_what_is_too_long_is_cut() {
+        assert_eq!(one_line("Qwen 2.5 – Größe", SHOWN), "Qwen 2.5 – Größe");
+        assert_eq!(one_line("a\nb\x1b[31mc\u{202e}d", SHOWN), "a\\nb\\u{1b}[31mc\\u{202e}d");
+        let long = one_line(&"x".repeat(1 << 20), SHOWN);
+        assert_eq!(long.chars().count(), SHOWN + 1);
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_escaped() {
+        assert_eq!(path_text(Path::new(OsStr::from_bytes(b"/m/a\xffb\n.gguf"))), "/m/a\\xffb\\n.gguf");
+    }
+}

@@ -1,0 +1,93 @@
+//! Files of loaded models that change: a new version is loaded when its model is idle, and what is deleted is let go.
+//!
+//! An engine goes on with the file that it has mapped, so nothing is urgent. Until its own look through the folders has found
+//! a new version whole, that one is not used either: see `Spec::files`.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use crate::acquire::settle_all;
+use crate::judge::shared::Shared;
+use crate::judge::{Judge, MemberId, Missing, Wished};
+use crate::placement::admission::Life;
+use crate::roster::member::{Member, Tenure};
+
+/// What has become of the file of a loaded model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Same,
+    Changed,
+    /// There is something that cannot be used: perhaps the half of a new version.
+    Unusable,
+    Gone,
+}
+
+impl Shared {
+    /// After a look through the folders: loaded models whose files have changed or are gone.
+    pub(crate) fn replace_changed(self: &Arc<Self>, judge: &mut Judge) {
+        let loaded =
+            judge.staying().filter(|(_, member)| matches!(judge.admission.life(member.seat), Life::Ready { .. }));
+        let fates: Vec<(MemberId, Fate)> = loaded.map(|(id, member)| (id, judge.fate(member))).collect();
+        for (id, fate) in fates {
+            match fate {
+                Fate::Same | Fate::Unusable => {}
+                Fate::Changed if self.orders().fleet.reload_changed => self.outdate(judge, id),
+                Fate::Changed => {}
+                Fate::Gone => self.file_is_gone(judge, id),
+            }
+        }
+    }
+
+    fn outdate(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
+        let Some(member) = judge.members.get_mut(&id) else { return };
+        if !std::mem::replace(&mut member.is_outdated, true) {
+            info!(model = member.name(), "a file of the model has changed: the new version is loaded once it is idle");
+        }
+        self.replace_if_idle(judge, id);
+    }
+
+    /// Loads the new version of a model whose files have changed, unless it has jobs.
+    pub(crate) fn replace_if_idle(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
+        let Some(member) = judge.members.get(&id).filter(|member| member.is_outdated) else { return };
+        let (seat, file) = (member.seat, &member.model.file);
+        if judge.admission.busy(seat) > 0 || judge.admission.waiting(seat) > 0 {
+            return;
+        }
+        let shelf = Arc::clone(&judge.shelf);
+        let Some(model) = shelf.catalog.models().iter().find(|model| model.file == *file) else { return };
+        let wish = judge.wish_for(id);
+        let plan = self.plan(judge, model, wish.as_ref());
+        let Some(member) = judge.members.get_mut(&id) else { return };
+        member.replace(Arc::new(model.clone()), plan);
+        info!(model = member.name(), "a new version of the model is loaded");
+        let now = self.moment();
+        judge.decisions.extend(judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now));
+    }
+
+    /// A model without a file is not offered: its jobs end, and it is looked for where somebody has named it.
+    fn file_is_gone(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
+        let Some(member) = judge.members.get(&id) else { return };
+        let (tenure, name) = (member.tenure, member.name().to_owned());
+        let reason = format!("the file of {name} is gone");
+        if let Some(wish) = judge.wish_for(id) {
+            judge.wished = Wished::Missing { wish, reason: reason.clone(), before: None };
+        }
+        if tenure == Tenure::Operator {
+            judge.missing.push(Missing { name, reason: reason.clone() });
+        }
+        settle_all(self.let_go(judge, id, &reason));
+    }
+}
+
+impl Judge {
+    fn fate(&self, member: &Member) -> Fate {
+        let file = &member.model.file;
+        let Some(model) = self.shelf.catalog.models().iter().find(|model| model.file == *file) else {
+            let is_there = self.shelf.catalog.damaged().iter().any(|damaged| damaged.path == *file);
+            return if is_there { Fate::Unusable } else { Fate::Gone };
+        };
+        let runs = member.engine.as_ref().map(|engine| &engine.spec.files);
+        if runs.is_none_or(|files| *files == self.shelf.of(model)) { Fate::Same } else { Fate::Changed }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a model is for, and which one a job without a name means: chats go to models that chat, and others are started as what they are.
+
+use auxot_catalog::Task;
+
+use super::house::{House, put_pooling};
+use crate::{Orders, Refusal};
+
+/// Pooling types of a header: the last token's vector, a ranking head.
+const LAST: u32 = 3;
+const RANK: u32 = 4;
+
+fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    put_pooling(folder.path(), "a-embed-q8_0", LAST);
+    put_pooling(folder.path(), "a-rerank-q8_0", RANK);
+    let autoload = ["a-embed-q8_0", "a-rerank-q8_0"].map(String::from).to_vec();
+    let fleet = crate::Config { autoload, ..crate::Config::default() };
+    House::with(folder, Orders { fleet, ..Orders::default() }, None)
+}
+
+fn refused(answer: Result<crate::Lease, Refusal>) -> (String, Option<Task>) {
+    let refusal = answer.unwrap_err();
+    let task = if let Refusal::NotForChat { task, .. } = &refusal { Some(*task) } else { None };
+    (refusal.to_string(), task)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_embedding_or_rerank_model_is_started_as_such_and_refuses_chats() {
+    let house = house();
+    house.settle().await;
+    assert_eq!(house.spec("a-embed-q8_0").task, auxot_instance::Task::Embedding { pooling: "last" });
+    assert_eq!(house.spec("a-rerank-q8_0").task, auxot_instance::Task::Rerank);
+    house.serve("a-embed-q8_0").await;
+    house.serve("a-rerank-q8_0").await;
+    for (name, word, task) in
+        [("a-embed", "an embedding model", Task::Embedding), ("a-rerank", "a rerank model", Task::Rerank)]
+    {
+        let (told, of) = refused(house.acquire(Some(name)).await);
+        assert_eq!((of, told.contains(word)), (Some(task), true), "{told}");
+    }
+    let (told, _) = refused(house.acquire(None).await);
+    assert!(told.contains("cannot chat"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_without_a_name_means_a_model_that_chats() {
+    let mut house = house();
+    house.put("z-chat-q8_0");
+    house.settle().await;
+    // Named by nobody, so it is loaded for the first job that names it.
+    let answer = house.waiting(Some("z-chat")).await;
+    house.serve("z-chat-q8_0").await;
+    assert_eq!(*answer.borrow(), Some(Ok("z-chat-q8_0".to_owned())));
+    house.serve("a-embed-q8_0").await;
+    assert_eq!(house.acquire(None).await.unwrap().model(), "z-chat-q8_0");
+    assert_eq!(house.fleet.report().models[0].model.name, "z-chat-q8_0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_of_the_list_is_meant_also_when_a_later_one_is_ready_first() {
+    let mut house = House::new(&["z-first-q8_0", "a-second-q8_0"], &["z-first-q8_0", "a-second-q8_0"], None);
+    house.settle().await;
+    house.serve("a-second-q8_0").await;
+    assert_eq!(house.fleet.report().models[0].model.name, "z-first-q8_0");
+    let answer = house.waiting(None).await;
+    assert_eq!(*answer.borrow(), None, "it waits for the first one");
+    house.serve("z-first-q8_0").await;
+    assert_eq!(*answer.borrow(), Some(Ok("z-first-q8_0".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_no_engine_can_fulfil_unloads_nothing_and_is_told() {
+    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
+    house.settle().await;
+    house.serve("one-q8_0").await;
+    let wish = crate::Wish { model: "one-q8_0".into(), ctx_size: None, slots: Some(u32::MAX) };
+    let gaps = house.fleet.wish(wish).await;
+    assert!(gaps[0].contains("at most 256"), "{gaps:?}");
+    assert_eq!((house.state("one-q8_0"), house.stages("one-q8_0").len()), ("ready", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_that_is_being_closed_is_none() {
+    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
+    house.settle().await;
+    house.serve("one-q8_0").await;
+    assert_eq!(house.fleet.wish(super::house::wish("one-q8_0", 2)).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_model_of_the_folders_is_one_that_chats() {
+    let folder = tempfile::tempdir().unwrap();
+    put_pooling(folder.path(), "a-embed-q8_0", LAST);
+    super::house::put(folder.path(), "z-chat-q8_0");
+    let house = House::with(folder, Orders::default(), None);
+    assert!(house.fleet.take_any());
+    assert_eq!(house.fleet.report().models[0].model.name, "z-chat-q8_0");
+}
