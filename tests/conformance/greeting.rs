@@ -40,7 +40,7 @@ async fn c02_hello_is_golden_and_leaves_out_what_is_empty() {
     let mut known = keys(said);
     // Whether there is a device with memory of its own depends on the machine.
     known.retain(|key| *key != "vram_gb");
-    assert_eq!(known, ["backend", "ctx_size", "devices", "model", "models", "total_slots"]);
+    assert_eq!(known, ["backend", "ctx_size", "devices", "extensions", "model", "models", "total_slots"]);
     assert_eq!((&said["backend"], &said["model"]), (&json!("llama.cpp"), &json!("tiny-chat")));
     assert_eq!((&said["ctx_size"], &said["total_slots"]), (&json!(2048), &json!(2)));
     assert_eq!((&said["models"][0]["name"], &said["models"][0]["state"]), (&json!(MODEL), &json!("ready")));

@@ -1,7 +1,7 @@
 //! A client of the OpenAI door that reads a stream event by event.
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::chain::{Chain, DEADLINE};
@@ -81,6 +81,22 @@ impl Stream {
         heard.done = true;
         heard
     }
+}
+
+/// Sends a chat request that does not stream; its status and body.
+pub(crate) async fn whole(chain: &Chain, model: &str, content: Value) -> (u16, Value) {
+    let body = json!({"model": model, "messages": [{"role": "user", "content": content}]}).to_string();
+    let mut socket = TcpStream::connect(&chain.address).await.unwrap();
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nConnection: close\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        chain.api_key,
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(DEADLINE, socket.read_to_string(&mut answer)).await.expect("an answer in time").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
 /// Sends a chat request for a whole answer.

@@ -24,6 +24,22 @@ async fn an_answer_comes_back_word_for_word() {
 }
 
 #[tokio::test]
+async fn what_the_wire_has_no_word_for_reaches_the_engine() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    let chain = chain(&scratch, &format!("--text done --report {}", reports.path().display())).await;
+    let parameters = json!({"seed": 7, "stop": ["\n"], "top_k": 3, "chat_template_kwargs": {"a": 1}, "user": "u",
+        "response_format": {"type": "json_object"}});
+    let heard = Stream::open(&chain, "TINY.Q8-0", "a", parameters).await.all().await;
+    assert_eq!(heard.finish_reason.as_deref(), Some("stop"), "{heard:?}");
+    let request = reports.next("request", DEADLINE).await;
+    let body = &request.detail["body"];
+    assert_eq!((&body["seed"], &body["stop"], &body["top_k"]), (&json!(7), &json!(["\n"]), &json!(3)));
+    assert_eq!(body["response_format"], json!({"type": "json_object"}));
+    assert_eq!((&body["chat_template_kwargs"], &body["user"]), (&json!({"a": 1}), &json!(null)));
+}
+
+#[tokio::test]
 async fn as_many_jobs_run_at_once_as_there_are_slots() {
     let scratch = Scratch::new();
     let chain = chain(&scratch, "--tokens 100000 --token-us 1000").await;

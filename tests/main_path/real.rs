@@ -47,6 +47,32 @@ async fn a_real_model_streams_a_real_answer() {
 }
 
 #[tokio::test]
+async fn parameters_count_and_the_callers_own_mistakes_are_told_as_such() {
+    let (_scratch, chain) = chain(&[SCRIPT]).await;
+    let mut stream =
+        Stream::open(&chain, SCRIPT, "hello", json!({"logprobs": true, "top_logprobs": 1, "seed": 1})).await;
+    let (mut said, mut logprobs) = (String::new(), String::new());
+    while let Some(event) = stream.event().await {
+        let choice = &event["choices"][0];
+        said.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+        for token in choice["logprobs"]["content"].as_array().into_iter().flatten() {
+            logprobs.push_str(token["token"].as_str().unwrap());
+        }
+    }
+    assert!(!said.is_empty() && logprobs.starts_with(&said), "{said:?} {logprobs:?}");
+    let word = real::SENTENCE.split_whitespace().nth(1).unwrap();
+    let cut = Stream::open(&chain, SCRIPT, "hello", json!({"stop": [word]})).await.all().await;
+    assert_eq!(Some(cut.text.as_str()), real::SENTENCE.split(word).next());
+
+    let refused = async |body: serde_json::Value| {
+        let (status, answer) = crate::client::whole(&chain, SCRIPT, body).await;
+        (status, answer["error"]["code"].clone(), answer["error"]["param"].clone())
+    };
+    let long = "long ".repeat(20_000);
+    assert_eq!(refused(json!(long)).await, (400, json!("context_length_exceeded"), json!("messages")));
+}
+
+#[tokio::test]
 async fn a_cancel_frees_the_real_slot() {
     let (_scratch, chain) = chain(&[LOOP]).await;
     let mut streams = Vec::new();

@@ -124,6 +124,13 @@ impl Fleet {
             .collect()
     }
 
+    /// The operator's own names for models of this host, each with what it stands for: at most so many.
+    #[must_use]
+    pub fn aliases(&self, most: usize) -> Vec<(String, String)> {
+        let judge = self.shared.lock();
+        judge.shelf.catalog.aliases().iter().take(most).map(|alias| (alias.name.clone(), alias.model.clone())).collect()
+    }
+
     /// Where nobody has named a model that is here: the first of the folders is what a job without a name means, if jobs may
     /// name any. Whether there is one.
     pub fn take_any(&self) -> bool {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use auxot_fleet::{Fleet, ModelView, Report, Sleeper, State};
-use auxot_protocol::{Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState, extension};
+use auxot_protocol::{AliasReport, Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState, extension};
 
 use crate::telemetry::metrics::JobSeries;
 use crate::telemetry::stats::{Figures, Sample, Window};
@@ -17,6 +17,8 @@ use crate::telemetry::stats::{Figures, Sample, Window};
 const BACKEND: &str = "llama.cpp";
 /// So many models that nobody has asked for are told of: a heartbeat is to stay small.
 const MOST_SLEEPERS: usize = 256;
+/// And so many of the operator's own names.
+const MOST_ALIASES: usize = 256;
 /// Before any model is known.
 const PENDING: &str = "pending";
 
@@ -104,6 +106,7 @@ impl Telemetry {
             models: self.model_reports(&report, fleet),
             devices: devices(&report),
             unmet: report.unmet,
+            aliases: aliases(fleet),
             extensions: vec![extension::PARAMETERS.to_owned()],
             ..Capabilities::default()
         }
@@ -135,6 +138,10 @@ impl Telemetry {
             capabilities: view.capabilities(),
         }
     }
+}
+
+fn aliases(fleet: &Fleet) -> Vec<AliasReport> {
+    fleet.aliases(MOST_ALIASES).into_iter().map(|(name, model)| AliasReport { name, model }).collect()
 }
 
 fn sleeping(sleeper: Sleeper) -> ModelReport {

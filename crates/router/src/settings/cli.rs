@@ -2,13 +2,16 @@
 
 use clap::{Args, Parser, Subcommand};
 
+/// With the commit, where it was built from a repository.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("AUXOT_COMMIT"));
+
 /// All of them.
 const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 the surroundings do not allow it (a port that is taken), \
                           64 a setting, an argument or a key file that cannot be used.";
 
 /// The embedded auxot router: workers on one side, the OpenAI chat API on the other.
 #[derive(Debug, Parser)]
-#[command(name = "auxot-router", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+#[command(name = "auxot-router", version = VERSION, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do; `serve` when nothing is said.
     #[command(subcommand)]

@@ -73,6 +73,8 @@ fn what_cannot_be_done_as_asked_exits_64_and_says_why() {
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {said}");
         assert!(said.contains(word), "{said}");
     }
+    let version = text(&run(&["--version"]).stdout);
+    assert!(version.starts_with(concat!("auxot-router ", env!("CARGO_PKG_VERSION"))), "{version}");
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help.stdout).contains("Exit codes: 0"), "{}", text(&help.stdout));
