@@ -144,3 +144,21 @@ fn a_card_of_the_other_kind_is_read_from_the_kernel_s_files() {
     let text = host.text(&["fit", "qwen2.5-14b", "--slots", "1"], 0);
     assert!(text.contains("  0  Radeon RX 7900 XTX  ░") && text.contains("fits: all of it on device 0\n"), "{text}");
 }
+
+#[test]
+fn settings_that_mean_nothing_here_are_warned_about() {
+    let host = Host::with_cards(&[(24_564, 400, "NVIDIA RTX 4090")]);
+    Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
+    let file = host.scratch.join("auxot.toml");
+    std::fs::write(&file, "[gpu]\ndevices = [\"0\", \"7\"]\n[fleet.models.mistral]\npin = true\n").unwrap();
+    let file = file.to_str().unwrap();
+    let fit = host.run(&["--config", file, "fit", "llama-3.3-70b"]);
+    let mut print = host.command(&["--config", file, "--print-config"]);
+    print.env("AUXOT_ROUTER_URL", "http://127.0.0.1:1");
+    let print = print.env("AUXOT_GPU_KEY", "sk-test").output().unwrap();
+    for text in [&fit.stderr, &print.stdout] {
+        let text = String::from_utf8_lossy(text);
+        assert!(text.contains("`gpu.devices` names 7, which is not here; there is 0 ("), "{text}");
+        assert!(text.contains("`[fleet.models.mistral]` changes nothing: cannot find model mistral"), "{text}");
+    }
+}

@@ -80,6 +80,22 @@ async fn a_wish_that_no_engine_can_fulfil_unloads_nothing_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn numbers_that_the_engine_made_its_own_of_are_told() {
+    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
+    house.settle().await;
+    let ctx = house.spec("one-q8_0").ctx_per_slot.unwrap();
+    // As `-c 32k` among the arguments that are added.
+    house.stage("one-q8_0").serve(4, 256);
+    house.settle().await;
+    let told = house.fleet.report().unmet.join(" ");
+    assert!(told.contains(&format!("4 slots of {ctx} tokens, its engine runs 4 of 256")), "{told}");
+    let whole = House::new(&["one-q8_0"], &["one-q8_0"], None);
+    whole.settle().await;
+    whole.serve("one-q8_0").await;
+    assert!(whole.fleet.report().unmet.is_empty(), "{:?}", whole.fleet.report().unmet);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gap_that_is_being_closed_is_none() {
     let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
     house.settle().await;
