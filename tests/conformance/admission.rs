@@ -74,3 +74,31 @@ async fn c18_a_full_queue_says_how_long_it_is() {
     link.cancel("running").await;
     assert_eq!(link.outcome("waiting").await.completed(), "my turn");
 }
+
+#[tokio::test]
+async fn c06_jobs_that_wait_are_bounded_in_bytes_too() {
+    let (mut stage, mut link) = crate::Stage::serving("", &[("AUXOT_ROUTER__MAX_HELD", "4MiB")]).await;
+    let gate = stage.scratch.join("gate");
+    let held = |id: &str| {
+        let asked = format!("fake: --text done --hold prompt:{}", gate.display());
+        let messages =
+            serde_json::json!([{"role": "system", "content": "x".repeat(1 << 20)}, {"role": "user", "content": asked}]);
+        serde_json::json!({"type": "job", "job_id": id, "messages": messages})
+    };
+    for id in ["one", "two", "three"] {
+        link.send(&held(id)).await;
+    }
+    for _ in 0..2 {
+        stage.reports.next("held", crate::DEADLINE).await;
+    }
+    link.send(&held("too-much")).await;
+    let refused = link.outcome("too-much").await;
+    assert!(refused.failed().contains("busy"), "{}", refused.end);
+    assert_eq!(refused.end["status"], 503);
+    std::fs::write(&gate, "").unwrap();
+    for id in ["one", "two", "three"] {
+        assert_eq!(link.outcome(id).await.completed(), "done");
+    }
+    link.send(&held("again")).await;
+    assert_eq!(link.outcome("again").await.completed(), "done", "what has ended makes room");
+}

@@ -79,9 +79,29 @@ async fn c16_an_end_that_the_router_may_not_have_read_is_said_again() {
     assert_eq!((again.completed(), &again.end["full_response"]), ("", &json!("all of it")));
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(requests(&stage), 1, "without another inference");
-    // On the connection that has heard it the same again is meant.
+    // On the connection that has read it the same again is meant.
+    second.says("between", "by then it has answered the ping behind that end").await;
     second.send(&asked).await;
     assert_eq!(second.outcome("ended").await.completed(), "all of it");
+}
+
+#[tokio::test]
+async fn c18_a_job_that_crosses_its_own_end_on_the_wire_is_not_run_again() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let asked = job("crossed", "fake: --text 'once'");
+    link.send(&asked).await;
+    // The end is on its way, and this router has not read it.
+    stage.worker.line("job ended").await;
+    link.send(&asked).await;
+    assert_eq!(link.outcome("crossed").await.completed(), "once");
+    let again = link.outcome("crossed").await;
+    assert_eq!(
+        (again.completed(), &again.end["full_response"]),
+        ("", &json!("once")),
+        "one end for each time, no text"
+    );
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(requests(&stage), 1, "without another inference");
 }
 
 #[tokio::test]
@@ -90,7 +110,7 @@ async fn c16_text_that_never_reached_a_socket_is_sent_before_the_end() {
     let (mut stage, mut first) = Stage::serving("", &settings).await;
     let _other = stage.greeted().await;
     // Far more than the buffers hold, and only its beginning is read: the engine ends, the text waits.
-    let asked = job("unread", "fake: --tokens 1500000 --batch 64");
+    let asked = job("unread", &format!("fake: --tokens 10000 --batch 16 --text {}", "x".repeat(1000)));
     first.send(&asked).await;
     some_text(&mut first, "unread").await;
     first.reset();

@@ -43,12 +43,22 @@ async fn c25_a_retry_ends_well_when_the_fresh_engine_does() {
 }
 
 #[tokio::test]
-async fn c25_an_engine_that_dies_every_time_ends_the_job_after_a_few_tries() {
+async fn c25_a_request_that_ends_two_engines_is_not_run_again() {
     let settings = [("AUXOT_ENGINE__RESTART_DELAY", "10ms"), ("AUXOT_ENGINE__RESTART_MAX_DELAY", "20ms")];
-    let (_stage, mut link) = Stage::serving("", &settings).await;
+    let (mut stage, mut link) = Stage::serving("", &settings).await;
     link.send(&job("doomed", "fake: --crash-after 0")).await;
-    assert_eq!(link.outcome("doomed").await.failed(), "inference error: model server restarted");
+    let doomed = link.outcome("doomed").await;
+    assert!(doomed.failed().contains("crashed twice"), "{}", doomed.end);
+    assert_eq!(doomed.end["status"], 400, "no error that programs repeat");
     link.says("next", "and the next one is fine").await;
+    link.send(&job("by-another-name", "fake: --crash-after 0")).await;
+    assert!(link.outcome("by-another-name").await.failed().contains("crashed twice"));
+    link.says("last", "no engine has seen it again").await;
+    for _ in 0..4 {
+        stage.reports.next("request", DEADLINE).await;
+    }
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(stage.reports.past().iter().filter(|event| event.name == "request").count(), 4);
 }
 
 #[tokio::test]

@@ -40,7 +40,35 @@ async fn c21_what_is_not_json_is_ignored() {
     }
     link.says("after", "nothing happened").await;
     assert_eq!(stage.router.connections(), 1);
-    assert!(stage.worker.lines_with("cannot read a message").len() >= 9);
+    assert_eq!(stage.worker.lines_with("cannot read a message").len(), 1, "one line a minute for all of them");
+}
+
+#[tokio::test]
+async fn c21_a_job_that_is_not_utf8_ends_and_the_connection_stays() {
+    let (stage, mut link) = Stage::serving("", &[]).await;
+    for (at, text) in [&b"caf\xe9"[..], b"\xff\xfe", b"\xed\xa0\x80"].iter().enumerate() {
+        let (id, mut frame) = (format!("raw-{at}"), job(&format!("raw-{at}"), "TEXT").to_string().into_bytes());
+        let place = frame.windows(4).position(|part| part == b"TEXT").unwrap();
+        frame.splice(place..place + 4, text.iter().copied());
+        link.send_raw_text(&frame).await;
+        assert_eq!(link.outcome(&id).await.failed(), "cannot read this job: it is not UTF-8");
+    }
+    link.says("after", "still here").await;
+    assert_eq!(stage.router.connections(), 1);
+}
+
+#[tokio::test]
+async fn c21_a_job_that_is_too_large_ends_and_the_connection_stays() {
+    let (stage, mut link) = Stage::serving("", &[("AUXOT_ROUTER__MAX_MESSAGE", "1MiB")]).await;
+    let large = job("large", &"x".repeat(2 << 20));
+    link.send(&large).await;
+    let words = "cannot read this job: it is larger than this worker accepts";
+    assert_eq!(link.outcome("large").await.failed(), words);
+    let pieces = job("pieces", &"x".repeat(2 << 20)).to_string();
+    link.send_in_fragments(&pieces, 100_000).await;
+    assert_eq!(link.outcome("pieces").await.failed(), words);
+    link.says("after", "still here").await;
+    assert_eq!(stage.router.connections(), 1);
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@ use auxot_tests::scripted_router::{HOSTED_ID, ack, policy, saying};
 use auxot_tests::{Scratch, ScriptedRouter, Worker};
 use serde_json::{Value, json};
 
-use crate::{MODEL, Stage, hosted, keys, worker};
+use crate::{MODEL, MODEL_FILE, Stage, hosted, keys, worker};
 
+/// A refusal that may be a passing one is asked about again after this.
+const SOON: (&str, &str) = ("AUXOT_RECONNECT_DELAY", "10ms");
 const INVALID_KEY: &str =
     r#"{"type":"error","error":"invalid GPU key","details":"Authentication failed. Check your admin key."}"#;
 
@@ -83,20 +85,23 @@ async fn c03_a_greeting_with_nulls_zeros_and_unknown_fields_is_taken() {
     }
 }
 
-/// Refused at the first contact: exit 77, one line of level error, and the router's own words in it.
+/// Refused twice at the first contact: exit 77, one line of level error, and the router's own words in it.
 async fn assert_gives_up(answer: &str, words: &str, close: bool) {
-    let mut stage = Stage::open("", &[]).await;
-    let mut link = stage.router.link().await;
-    link.hello().await;
-    link.send_text(answer).await;
-    if close {
-        drop(link);
+    let mut stage = Stage::open("", &[SOON]).await;
+    let mut links = Vec::new();
+    for _ in 0..2 {
+        let mut link = stage.router.link().await;
+        link.hello().await;
+        link.send_text(answer).await;
+        if !close {
+            links.push(link);
+        }
     }
     assert_eq!(stage.worker.exit_code().await, Some(77));
     let errors = stage.worker.lines_with("ERROR");
     assert_eq!(errors.len(), 1, "told once: {errors:?}");
     assert!(errors[0].contains(words) && errors[0].contains("AUXOT_GPU_KEY"), "{errors:?}");
-    assert_eq!(stage.router.connections(), 1, "trying again would change nothing");
+    assert_eq!(stage.router.connections(), 2, "trying again would change nothing");
 }
 
 #[tokio::test]
@@ -113,10 +118,12 @@ async fn c04_variant_b_ends_the_worker_with_77_and_one_error() {
 async fn c04_variant_a_ends_a_worker_that_only_asks_too() {
     let scratch = Scratch::new();
     let mut router = ScriptedRouter::start();
-    let mut worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", "")]).await;
-    let mut link = router.link().await;
-    link.hello().await;
-    link.send_text(INVALID_KEY).await;
+    let mut worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", ""), SOON]).await;
+    for _ in 0..2 {
+        let mut link = router.link().await;
+        link.hello().await;
+        link.send_text(INVALID_KEY).await;
+    }
     assert_eq!(worker.exit_code().await, Some(77));
     assert_eq!(worker.lines_with("ERROR").len(), 1);
 }
@@ -151,14 +158,75 @@ async fn c04_variant_c_and_any_other_fault_is_transient() {
 }
 
 #[tokio::test]
-async fn c04_a_key_that_was_good_once_does_not_end_the_worker_when_it_is_refused() {
-    let (mut stage, link) = Stage::serving("", &[]).await;
-    drop(link);
+async fn c04_a_refusal_that_passes_is_none() {
+    let mut stage = Stage::open("", &[SOON]).await;
     let mut link = stage.router.link().await;
     link.hello().await;
     link.send_text(INVALID_KEY).await;
+    let mut link = stage.greeted().await;
+    link.says("greeted", "the second time").await;
+    for _ in 0..3 {
+        drop(link);
+        link = stage.router.link().await;
+        link.hello().await;
+        link.send_text(r#"{"type":"error","error":"authentication failed: the key file cannot be read"}"#).await;
+    }
+    let mut link = stage.greeted().await;
+    link.says("again", "only its own words are a refusal").await;
+    assert_eq!(stage.worker.lines_with("ERROR"), Vec::<String>::new());
+}
+
+/// Refuses the key until that is an answer.
+async fn refuse_twice(stage: &mut Stage) {
+    for _ in 0..2 {
+        let mut link = stage.router.link().await;
+        link.hello().await;
+        link.send_text(INVALID_KEY).await;
+    }
     stage.worker.metric_until("auxot_worker_router_key_refused", &[], |value| value == 1.0).await;
+}
+
+#[tokio::test]
+async fn c04_a_key_that_was_good_once_does_not_end_the_worker_when_it_is_refused() {
+    let (mut stage, link) = Stage::serving("", &[SOON]).await;
+    drop(link);
+    refuse_twice(&mut stage).await;
     stage.worker.line("invalid GPU key").await;
+    let health = stage.worker.health().await;
+    assert_eq!((health.status, health.body.trim()), (503, "the router refuses the worker key"));
+    // It lives on: it ends well when it is asked to.
+    stage.worker.program.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn c04_a_worker_that_is_to_go_on_does() {
+    let mut stage = Stage::open("", &[SOON, ("AUXOT_ROUTER__KEY_REFUSED", "retry")]).await;
+    refuse_twice(&mut stage).await;
+    stage.worker.program.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn c04_a_key_file_is_read_again_for_each_connection() {
+    let scratch = Scratch::new();
+    let key = scratch.join("worker.key");
+    let write = |text: &str| {
+        std::fs::write(&key, text).unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    write("old-key");
+    scratch.fake_model(MODEL_FILE, "");
+    let mut router = ScriptedRouter::start();
+    let settings = [("AUXOT_GPU_KEY", ""), ("AUXOT_GPU_KEY_FILE", key.to_str().unwrap()), SOON];
+    let _worker = worker(&scratch, &router.url(), &settings).await;
+    let mut link = router.link().await;
+    assert_eq!(link.hello().await["gpu_key"], "old-key");
+    link.send_text(INVALID_KEY).await;
+    drop(link);
+    write("new-key");
+    let mut link = router.link().await;
+    assert_eq!(link.hello().await["gpu_key"], "new-key");
 }
 
 #[tokio::test]

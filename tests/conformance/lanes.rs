@@ -130,3 +130,21 @@ async fn c27_a_lost_connection_comes_back_and_the_others_stay() {
     }
     assert_eq!(stage.router.connections(), 4);
 }
+
+#[tokio::test]
+async fn c27_connections_that_are_too_many_are_kept_for_a_while() {
+    let router = ScriptedRouter::start();
+    router.looks_open_source();
+    // Longer than the test: each connection that closes costs a job of the open-source router half a minute.
+    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_ROUTER__SURPLUS_TIME", "20m")];
+    let mut stage = Stage::open_at(router, "", &settings).await;
+    let mut served = upstream(&mut stage.router, &open_source(), jobs(6)).await;
+    assert_eq!(stage.router.connections(), 3);
+    let fewer = json!({"type": "policy_update", "policy": policy("tiny-chat", "Q4_K_M", 2048, 1)});
+    served.links[0].send(&fewer).await;
+    stage.worker.line("slots=1").await;
+    for (at, link) in served.links.iter_mut().enumerate() {
+        link.says(&format!("after-{at}"), "still open").await;
+    }
+    assert_eq!(stage.router.connections(), 3);
+}

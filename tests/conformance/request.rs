@@ -8,7 +8,10 @@ use crate::{DEADLINE, MODEL, Stage};
 
 /// Sends the job; gives the body of the engine's request once the job has ended well.
 async fn received(stage: &mut Stage, link: &mut Link, job: &Value) -> Value {
-    link.send(job).await;
+    // The same job again on the same link may be one that has crossed its own end.
+    let mut job = job.clone();
+    job["job_id"] = format!("the-job-{}", stage.reports.past().len()).into();
+    link.send(&job).await;
     let body = stage.reports.next("request", DEADLINE).await.detail["body"].clone();
     link.outcome(job["job_id"].as_str().unwrap()).await.completed();
     body
@@ -157,4 +160,43 @@ async fn c09_empty_tool_arguments_in_the_history_become_an_empty_object() {
     let repaired: Value = serde_json::from_str(arguments(3).as_str().unwrap()).unwrap();
     assert!(repaired.is_object(), "a template can read it: {repaired}");
     assert_eq!(arguments(4), "{\"kept\": [1, 2]}");
+}
+
+/// A job with one picture.
+fn with_picture(id: &str, url: &str) -> serde_json::Value {
+    let content = serde_json::json!([{"type": "text", "text": "What is shown?"}, {"type": "image_url", "image_url": {"url": url}}]);
+    serde_json::json!({"type": "job", "job_id": id, "messages": [{"role": "user", "content": content}]})
+}
+
+#[tokio::test]
+async fn c06_a_picture_that_is_not_in_the_job_is_fetched_by_nobody() {
+    let (mut stage, mut link) = crate::Stage::serving("", &[]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for (at, url) in
+        [format!("http://{address}/a.png"), "file:///etc/hostname".to_owned(), "a.png".to_owned()].iter().enumerate()
+    {
+        let id = format!("picture-{at}");
+        link.send(&with_picture(&id, url)).await;
+        assert!(link.outcome(&id).await.failed().contains("data: URL"), "{url}");
+    }
+    link.says("after", "no engine was asked").await;
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(stage.reports.past().iter().filter(|event| event.name == "request").count(), 1);
+    use futures_util::FutureExt;
+    assert!(listener.accept().now_or_never().is_none(), "nobody came");
+}
+
+#[tokio::test]
+async fn c06_what_is_nested_too_deep_reaches_no_engine() {
+    let (mut stage, mut link) = crate::Stage::serving("", &[]).await;
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let schema = format!(r#"[{{"type":"function","function":{{"name":"f","parameters":{}}}}}]"#, deep(100));
+    for (id, messages, tools) in [("messages", deep(200), "[]".to_owned()), ("tools", "[]".to_owned(), schema)] {
+        link.send_text(&format!(r#"{{"type":"job","job_id":"{id}","messages":{messages},"tools":{tools}}}"#)).await;
+        assert!(link.outcome(id).await.failed().contains("deeper than 64 levels"));
+    }
+    link.says("after", "no engine was asked").await;
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(stage.reports.past().iter().filter(|event| event.name == "request").count(), 1);
 }

@@ -131,3 +131,32 @@ async fn c26_a_killed_worker_leaves_no_engine() {
     stage.worker.program.signal(Signal::SIGKILL);
     processes::ended(&engines, DEADLINE).await;
 }
+
+#[tokio::test]
+async fn c26_what_is_not_begun_is_given_back_to_a_router_that_takes_it() {
+    let mut stage = crate::Stage::open("", &[]).await;
+    let mut greeting = crate::hosted();
+    greeting["extensions"] = serde_json::json!(["not_started"]);
+    let mut link = stage.router.greeted(&greeting).await;
+    let config = link.next("config").await;
+    assert_eq!(config["capabilities"]["extensions"], serde_json::json!(["not_started"]));
+    let gate = stage.scratch.join("gate");
+    let held = format!("fake: --text 'to its end' --hold prompt:{}", gate.display());
+    for id in ["first", "second", "third"] {
+        link.send(&auxot_tests::scripted_router::job(id, &held)).await;
+    }
+    for _ in 0..2 {
+        stage.reports.next("held", crate::DEADLINE).await;
+    }
+    stage.worker.program.signal(nix::sys::signal::Signal::SIGTERM);
+    let back = link.outcome("third").await;
+    assert_eq!((back.end["code"].as_str(), back.text.as_str()), (Some("not_started"), ""));
+    link.take("a config that says so", |frame| frame["capabilities"]["draining"] == true).await;
+    link.send(&auxot_tests::scripted_router::job("late", &held)).await;
+    assert_eq!(link.outcome("late").await.end["code"], "not_started");
+    std::fs::write(&gate, "").unwrap();
+    for id in ["first", "second"] {
+        assert_eq!(link.outcome(id).await.completed(), "to its end");
+    }
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}

@@ -126,3 +126,59 @@ async fn s23_a_policy_for_another_product_is_refused_clearly() {
     let mut link = stage.router.greeted(&ack(HOSTED_ID, &cli)).await;
     link.says("again", "in a greeting too").await;
 }
+
+/// As a worker starts that is not told otherwise.
+const ASKS: (&str, &str) = ("AUXOT_ROUTER__ASK_FIRST", "true");
+
+#[tokio::test]
+async fn s24_a_first_start_with_a_list_asks_the_router_before_it_loads() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
+    let mut router = ScriptedRouter::start();
+    let settings = [ASKS, ("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
+    let _worker = worker(&scratch, &router.url(), &settings).await;
+    let mut asking = router.link().await;
+    assert_eq!(asking.hello().await["capabilities"]["backend"], "pending");
+    assert!(reports.past().is_empty(), "nothing is loaded before the answer");
+    asking.send(&wish()).await;
+    let mut link = router.greeted(&wish()).await;
+    let config = link.next("config").await;
+    assert_eq!(
+        (&config["capabilities"]["ctx_size"], &config["capabilities"]["total_slots"]),
+        (&json!(1024), &json!(3))
+    );
+    link.says("one", "loaded once").await;
+    reports.next("ready", DEADLINE).await;
+    assert_eq!(
+        reports.past().iter().filter(|event| event.name == "start").count(),
+        1,
+        "in the size that is wished for"
+    );
+}
+
+#[tokio::test]
+async fn s24_a_wrong_key_is_told_before_anything_is_loaded() {
+    let scratch = Scratch::new();
+    let reports = Reports::listen(scratch.path());
+    scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
+    let mut router = ScriptedRouter::start();
+    let mut worker = worker(&scratch, &router.url(), &[ASKS, ("AUXOT_RECONNECT_DELAY", "10ms")]).await;
+    for _ in 0..2 {
+        let mut link = router.link().await;
+        link.hello().await;
+        link.send(&json!({"type": "hello_ack", "success": false, "error": "key revoked"})).await;
+    }
+    assert_eq!(worker.exit_code().await, Some(77));
+    assert!(reports.past().is_empty());
+}
+
+#[tokio::test]
+async fn s24_a_router_that_is_away_holds_no_load_up() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
+    let deaf = auxot_tests::scripted_router::Deaf::anywhere();
+    let _worker = worker(&scratch, &deaf.url(), &[ASKS]).await;
+    reports.next("ready", DEADLINE).await;
+}

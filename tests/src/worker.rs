@@ -51,6 +51,8 @@ impl Worker {
         command.env("AUXOT_LLAMA_BINARY", binaries::fake_engine()).env("AUXOT_METRICS_PORT", "0");
         command.env("AUXOT_ROUTER_URL", router_url).env("AUXOT_GPU_KEY", Self::KEY);
         command.env("AUXOT_MAX_PARALLEL", "2").env("AUXOT_CTX_SIZE", "2048");
+        // The first connection is the one that serves, in every test that is not about the first start.
+        command.env("AUXOT_ROUTER__ASK_FIRST", "false").env("AUXOT_ROUTER__SURPLUS_TIME", "0s");
         command.env("AUXOT_RECONNECT_DELAY", "50ms").env("AUXOT_RECONNECT_MAX_DELAY", "200ms");
         command
     }
@@ -103,6 +105,12 @@ impl Worker {
     /// Waits until a metric fits.
     pub async fn metric_until(&self, name: &str, labels: &[&str], fits: impl Fn(f64) -> bool) {
         http::metric_until(&self.metrics, name, labels, DEADLINE, fits).await;
+    }
+
+    /// What it says of its own health.
+    pub async fn health(&self) -> http::Answer {
+        let answer = http::get(&self.metrics, "/health").await;
+        answer.unwrap_or_else(|error| panic!("cannot ask for the health: {error}"))
     }
 
     /// Waits for a line of its log, also one already written.

@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
@@ -47,6 +47,8 @@ pub struct Server {
 struct Sources {
     recorder: Recorder,
     fleet: Fleet,
+    /// What keeps the router from giving jobs, as long as it does.
+    router: watch::Receiver<Option<&'static str>>,
 }
 
 impl Server {
@@ -79,13 +81,13 @@ impl Server {
     }
 
     /// Serves until dropped.
-    pub async fn serve(self, recorder: Recorder, fleet: Fleet) {
+    pub async fn serve(self, recorder: Recorder, fleet: Fleet, router: watch::Receiver<Option<&'static str>>) {
         let upkeep = recorder.clone();
         let app = axum::Router::new()
             .route("/metrics", get(scrape))
             .route("/health", get(health))
             .layer(axum::middleware::from_fn_with_state(self.names.clone(), visitors::check))
-            .with_state(Sources { recorder, fleet });
+            .with_state(Sources { recorder, fleet, router });
         tokio::join!(self.listen(app), upkeep.upkeep());
     }
 
@@ -135,10 +137,10 @@ async fn scrape(State(sources): State<Sources>) -> impl IntoResponse {
 }
 
 async fn health(State(sources): State<Sources>) -> impl IntoResponse {
-    if sources.fleet.serves() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "no model serves\n")
+    let trouble = *sources.router.borrow();
+    match trouble.or((!sources.fleet.serves()).then_some("no model serves")) {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
     }
 }
 

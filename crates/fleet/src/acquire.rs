@@ -231,6 +231,8 @@ fn now() -> Instant {
 fn lease(shared: &Arc<Shared>, judge: &Judge, id: MemberId) -> Option<Lease> {
     let member = judge.members.get(&id)?;
     let (engine, ready) = (member.engine.as_ref()?, member.ready()?);
+    let status = engine.handle.status();
+    let blamed = status.borrow().last_error.clone();
     Some(Lease {
         shared: Arc::clone(shared),
         member: id,
@@ -238,6 +240,7 @@ fn lease(shared: &Arc<Shared>, judge: &Judge, id: MemberId) -> Option<Lease> {
         ready: Arc::clone(ready),
         run: member.run(ready),
         claim: engine.handle.claim(),
-        status: engine.handle.status(),
+        status,
+        blamed,
     })
 }

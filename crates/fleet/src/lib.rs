@@ -80,7 +80,7 @@ mod staff;
 #[cfg(test)]
 mod tests;
 
-pub use acquire::lease::Lease;
+pub use acquire::lease::{Lease, Loss};
 pub use acquire::refusal::Refusal;
 pub use auxot_gpu::{Device, Sample};
 pub use auxot_instance::{Endpoint, ExitReport, Ready, State};

@@ -24,6 +24,8 @@ pub struct Chunk<'a> {
     pub logprobs: Option<&'a str>,
     /// What was counted, in the last chunk.
     pub timings: Option<Timings>,
+    /// The same in the words of the API, in the last chunk.
+    pub usage: Option<Usage>,
     /// The engine broke the answer off.
     pub error: Option<EngineError>,
 }
@@ -59,8 +61,8 @@ pub struct PromptProgress {
 /// What the engine counted for one answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timings {
-    /// Prompt tokens taken from the cache.
-    pub cache_n: u64,
+    /// Prompt tokens taken from the cache; engines before autumn 2025 do not tell.
+    pub cache_n: Option<u64>,
     /// Prompt tokens processed, those from the cache excluded.
     pub prompt_n: u64,
     /// Time for the prompt, in milliseconds.
@@ -69,6 +71,25 @@ pub struct Timings {
     pub predicted_n: u64,
     /// Time for generating them, in milliseconds.
     pub predicted_ms: f64,
+}
+
+/// Tokens of one answer as the API counts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of the whole prompt, those from the cache included.
+    pub prompt: u64,
+    /// Generated.
+    pub completion: u64,
+    /// Of the prompt, taken from the cache, where that is told.
+    pub cached: Option<u64>,
+}
+
+impl Usage {
+    /// Prompt tokens that were taken from the cache: as told, or those of the prompt that were not processed.
+    #[must_use]
+    pub fn cached(&self, timings: Option<&Timings>) -> Option<u64> {
+        self.cached.or_else(|| timings.map(|timings| self.prompt.saturating_sub(timings.prompt_n)))
+    }
 }
 
 /// An event that is not what a llama-server sends. It says where and how, never what: the text is a prompt's

@@ -39,7 +39,7 @@ mod text;
 mod tool_calls;
 mod version;
 
-pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCallDelta, is_done};
+pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCallDelta, Usage, is_done};
 pub use control::{Control, ControlError, Health};
 pub use endpoint::Endpoint;
 pub use error::EngineError;
@@ -47,7 +47,7 @@ pub use exchange::{EVENT_LIMIT, Exchange, ExchangeError, Fill, OpenError};
 pub use markers::{Markers, Piece};
 pub use models::ModelMeta;
 pub use props::Props;
-pub use request::{ChatRequest, RequestError, has_images, reduce_tools};
+pub use request::{ChatRequest, RequestError, check as check_request, foreign_urls, has_images, reduce_tools};
 pub use slots::Slot;
 pub use state_line::StateLine;
 pub use tool_calls::{Assembler, BadCall, ToolCall};

@@ -1,12 +1,13 @@
 //! The body of a chat request: what a caller wrote, changed only where an engine would trip over it.
 
 mod history;
+mod limits;
 mod parameters;
 mod reduce;
 
 use serde_json::value::RawValue;
 
-pub use self::{history::has_images, reduce::reduce_tools};
+pub use self::{history::has_images, limits::check, limits::foreign_urls, reduce::reduce_tools};
 
 /// The most bytes of a request that llama-server reads; beyond it answers 413 without a word.
 const BODY_LIMIT: usize = 100 << 20;
@@ -43,6 +44,20 @@ pub enum RequestError {
         /// The most an engine takes.
         limit: usize,
     },
+    /// Its JSON is nested deeper than an engine can be trusted with.
+    #[error("cannot send a request whose messages or tools are nested deeper than {limit} levels")]
+    TooDeep {
+        /// The deepest that is passed on.
+        limit: usize,
+    },
+    /// It has more tools than an engine can be trusted with.
+    #[error("cannot send a request with {count} tools: {limit} are the most")]
+    TooManyTools {
+        /// How many it has.
+        count: usize,
+        /// The most that are passed on.
+        limit: usize,
+    },
     /// The tools are no list of objects whose parameters are objects.
     #[error("cannot simplify the tools: they are not a list of tools with object parameters")]
     Tools,
@@ -75,7 +90,7 @@ impl ChatRequest<'_> {
         text(&mut body, self.model);
         body.extend_from_slice(b",\"messages\":");
         history::write(&mut body, self.messages);
-        body.extend_from_slice(b",\"stream\":true");
+        body.extend_from_slice(b",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
         if self.progress {
             body.extend_from_slice(b",\"return_progress\":true");
         }

@@ -4,7 +4,7 @@ mod arguments;
 mod ids;
 
 pub(crate) use self::{
-    arguments::{Care, tidy},
+    arguments::{Care, is_object, tidy},
     ids::fresh,
 };
 use crate::ToolCallDelta;
@@ -95,7 +95,11 @@ impl Assembler {
     }
 
     /// The calls of an answer that was cut at its longest: one in the middle of which it was cut is none.
-    pub fn finish_cut(self) -> Vec<ToolCall> {
+    pub fn finish_cut(mut self) -> Vec<ToolCall> {
+        // What looks whole may have lacked more: nothing is mended here.
+        if self.calls.last().is_some_and(|call| !is_object(&call.arguments)) {
+            self.calls.pop();
+        }
         self.collect(|_| Ok::<_, std::convert::Infallible>(())).unwrap_or_default()
     }
 

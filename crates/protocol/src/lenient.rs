@@ -1,6 +1,10 @@
-//! `null` read as absent, as the measured router means it.
+//! `null` read as absent, as the measured router means it; and optional fields of the wrong kind left out.
 
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 /// Reads `null` as the type's default, for list and number fields.
 pub(crate) fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -15,4 +19,51 @@ where
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 pub(crate) fn is_false(value: &bool) -> bool {
     !*value
+}
+
+/// The fields of an object, of which those that we cannot use are left out and named: one odd field is no reason not to
+/// serve.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Fields {
+    raw: BTreeMap<String, Box<RawValue>>,
+    #[serde(skip)]
+    pub(crate) dropped: Vec<String>,
+}
+
+impl Fields {
+    /// A field of some type; absent, `null` and what is no such thing are `None`.
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let raw = self.raw.remove(name)?;
+        match serde_json::from_str::<Option<T>>(raw.get()) {
+            Ok(value) => value,
+            Err(_) => self.drop(name, &raw),
+        }
+    }
+
+    /// A whole number, also where it is written as `5.0`.
+    pub(crate) fn number<T: TryFrom<i64>>(&mut self, name: &str) -> Option<T> {
+        let raw = self.raw.remove(name)?;
+        let number = match serde_json::from_str::<Option<serde_json::Number>>(raw.get()) {
+            Ok(None) => return None,
+            Ok(Some(number)) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
+            Err(_) => None,
+        };
+        match number.and_then(|number| T::try_from(number).ok()) {
+            Some(number) => Some(number),
+            None => self.drop(name, &raw),
+        }
+    }
+
+    fn drop<T>(&mut self, name: &str, raw: &RawValue) -> Option<T> {
+        let found: String = raw.get().chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        self.dropped.push(format!("`{name}` cannot be {found}"));
+        None
+    }
+}
+
+/// A number without a fraction that a float holds exactly.
+fn whole(number: f64) -> Option<i64> {
+    let exact = 2_f64.powi(53);
+    (number.fract() == 0.0 && number.abs() <= exact).then_some(number as i64)
 }

@@ -30,6 +30,7 @@ mod lenient;
 mod message;
 mod policy;
 mod result;
+mod salvage;
 
 pub use capabilities::{AliasReport, Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState};
 pub use job::{Cancel, Job, JobData, JobRequest};

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
-use crate::lenient::null_default;
+use crate::lenient::Fields;
+use crate::salvage::salvage;
 use crate::{Cancel, Capabilities, Complete, Heartbeat, Job, JobError, Policy, PromptProgress, Token};
 
 /// The first message of a worker.
@@ -24,26 +25,43 @@ pub struct Hello {
 }
 
 /// The router's answer to [`Hello`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HelloAck {
     /// Whether the worker is taken.
-    #[serde(default)]
     pub success: bool,
     /// Id of this connection; nothing survives a reconnect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu_id: Option<String>,
     /// What the router wishes for; present on success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<Policy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Box<Policy>>,
     /// Why not, on failure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Seconds to wait before the next try; absent on failure means: this key will not do.
-    #[serde(rename = "reconnectInSeconds", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "reconnectInSeconds", skip_serializing_if = "Option::is_none")]
     pub reconnect_in_seconds: Option<u64>,
     /// The extensions of the protocol that the router has; see [`crate::extension`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<String>,
+    /// Fields that were left out because they cannot be used, one sentence each.
+    #[serde(skip)]
+    pub dropped: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for HelloAck {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            success: fields.take("success").unwrap_or_default(),
+            gpu_id: fields.take("gpu_id"),
+            policy: fields.take("policy"),
+            error: fields.take("error"),
+            reconnect_in_seconds: fields.number("reconnectInSeconds"),
+            extensions: fields.take("extensions").unwrap_or_default(),
+            dropped: fields.dropped,
+        })
+    }
 }
 
 /// The router's answer to capabilities sent again.
@@ -128,7 +146,10 @@ pub struct ParseError {
 impl std::fmt::Display for ParseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.kind {
-            Some(kind) => write!(f, "cannot read a `{kind}` message: {}", self.reason),
+            Some(kind) => {
+                let kind: String = kind.chars().take(40).flat_map(char::escape_debug).collect();
+                write!(f, "cannot read a `{kind}` message: {}", self.reason)
+            }
             None => write!(f, "cannot read a message: {}", self.reason),
         }
     }
@@ -136,18 +157,20 @@ impl std::fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
+impl ParseError {
+    /// The fault of a frame that is no text, or is not here whole: what it is about is looked for in its bytes.
+    #[must_use]
+    pub fn of_bytes(frame: &[u8], reason: String) -> Self {
+        let found = salvage(frame);
+        Self { kind: found.kind, job_id: found.job_id, reason }
+    }
+}
+
 /// The parts of a frame that say what it is.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Option<Cow<'a, str>>,
-}
-
-/// The one part of an otherwise unreadable frame that we still need.
-#[derive(Deserialize)]
-struct JobIdOnly {
-    #[serde(default)]
-    job_id: Option<String>,
 }
 
 impl ToWorker {
@@ -232,15 +255,15 @@ fn encode<T: Serialize>(message: &T) -> String {
 }
 
 fn kind_of(frame: &str) -> Result<Cow<'_, str>, ParseError> {
-    let no_kind = |reason: String| ParseError { kind: None, job_id: None, reason };
-    let envelope: Envelope = serde_json::from_str(frame).map_err(|error| no_kind(place(&error)))?;
-    envelope.kind.ok_or_else(|| no_kind("it has no `type`".to_owned()))
+    let fault = |reason: String| ParseError::of_bytes(frame.as_bytes(), reason);
+    let envelope: Envelope = serde_json::from_str(frame).map_err(|error| fault(place(&error)))?;
+    envelope.kind.ok_or_else(|| fault("it has no `type`".to_owned()))
 }
 
 fn body<T: DeserializeOwned>(kind: &str, frame: &str) -> Result<T, ParseError> {
     serde_json::from_str(frame).map_err(|error| ParseError {
         kind: Some(kind.to_owned()),
-        job_id: serde_json::from_str::<JobIdOnly>(frame).ok().and_then(|only| only.job_id),
+        job_id: salvage(frame.as_bytes()).job_id,
         reason: place(&error),
     })
 }

@@ -1,39 +1,55 @@
 //! What the router wishes a worker to run.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::lenient::null_default;
+use crate::lenient::Fields;
 
 /// The router's wish: one model, its context and how many jobs at once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Policy {
     /// Absent or `gpu` for us; `cli` is another product's worker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_type: Option<String>,
     /// Registry name of the model, for example `gemma-3-4b-it`.
-    #[serde(default, deserialize_with = "null_default")]
     pub model_name: String,
     /// Quantisation, for example `Q4_K_S`; empty means any.
-    #[serde(default, deserialize_with = "null_default")]
     pub quantization: String,
     /// Tokens **per slot**; 0 means the model's own default.
-    #[serde(default, deserialize_with = "null_default")]
     pub context_size: u32,
     /// Slots wished for; below 1 is read as 1 (see [`Policy::slots`]).
-    #[serde(default, deserialize_with = "null_default")]
     pub max_parallelism: i64,
     /// Informational, for example `30B`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
     /// Informational, `MoE` or `Dense`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
     /// Capabilities wished for; the router guesses them from the name.
-    #[serde(default, deserialize_with = "null_default")]
     pub capabilities: Vec<String>,
     /// An extension of ours: the fields that nobody wished for, and that only repeat what the worker announced.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub echoed: Vec<String>,
+    /// Fields that were left out because they cannot be used, one sentence each.
+    #[serde(skip)]
+    pub dropped: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Policy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            worker_type: fields.take("worker_type"),
+            model_name: fields.take("model_name").unwrap_or_default(),
+            quantization: fields.take("quantization").unwrap_or_default(),
+            context_size: fields.number("context_size").unwrap_or_default(),
+            max_parallelism: fields.number("max_parallelism").unwrap_or_default(),
+            parameters: fields.take("parameters"),
+            family: fields.take("family"),
+            capabilities: fields.take("capabilities").unwrap_or_default(),
+            echoed: fields.take("echoed").unwrap_or_default(),
+            dropped: fields.dropped,
+        })
+    }
 }
 
 impl Policy {

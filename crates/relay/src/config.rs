@@ -17,10 +17,17 @@ pub struct Config {
     pub key: Option<SecretString>,
     /// File whose first line is the worker key; readable by its owner only.
     pub key_file: Option<PathBuf>,
+    /// What the worker does when the router refuses its key, twice and without ever having taken it.
+    pub key_refused: KeyRefused,
     /// PEM file of certificate authorities trusted beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Connections to the router: one, a fixed number, or as many as its kind needs.
     pub connections: Connections,
+    /// Ask the router for its policy before the first start loads anything.
+    pub ask_first: bool,
+    /// How long connections that are more than wanted stay open before they are closed.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub surplus_time: Duration,
     /// Time between two heartbeats; the router forgets a worker after 90 s without one.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub heartbeat_interval: Duration,
@@ -56,6 +63,8 @@ pub struct Config {
     pub adopt_window: Duration,
     /// Largest message accepted from the router, in bytes; a job may carry images.
     pub max_message: bytesize::ByteSize,
+    /// Bytes of all jobs that are held at once, running or waiting; one more is refused.
+    pub max_held: bytesize::ByteSize,
     /// Whether to report how far a prompt is; some routers log a warning for each report.
     pub prompt_progress: PromptProgress,
     /// Answer a `cancel` with an error message too; the hosted router expects silence.
@@ -64,6 +73,8 @@ pub struct Config {
     pub text_markers: bool,
     /// Refuse a job whose last three tool rounds are identical.
     pub tool_loop_guard: bool,
+    /// Hosts that an engine may fetch pictures from, in lower case; a job that names another is refused.
+    pub image_hosts: Vec<String>,
     /// Where the router's last policy is remembered; by default `~/.local/state/auxot`.
     pub state_dir: Option<PathBuf>,
 }
@@ -74,8 +85,11 @@ impl Default for Config {
             url: "auxot.com".to_owned(),
             key: None,
             key_file: None,
+            key_refused: KeyRefused::End,
             ca_file: None,
             connections: Connections::Auto,
+            ask_first: true,
+            surplus_time: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(30),
             reconnect_delay: Duration::from_secs(2),
             reconnect_max_delay: Duration::from_secs(60),
@@ -88,10 +102,12 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             adopt_window: Duration::from_secs(60),
             max_message: bytesize::ByteSize::mib(256),
+            max_held: bytesize::ByteSize::mib(512),
             prompt_progress: PromptProgress::Auto,
             confirm_cancel: false,
             text_markers: false,
             tool_loop_guard: true,
+            image_hosts: Vec::new(),
             state_dir: None,
         }
     }
@@ -152,6 +168,16 @@ impl From<Connections> for String {
             Connections::Fixed(count) => count.to_string(),
         }
     }
+}
+
+/// What follows when the router refuses the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyRefused {
+    /// The worker ends, unless the router has taken the key before.
+    End,
+    /// The worker asks once a minute.
+    Retry,
 }
 
 /// Whether `prompt_progress` messages are sent.

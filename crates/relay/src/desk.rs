@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use crate::desk::encores::Said;
 use crate::desk::order::Order;
 use crate::desk::table::{Known, Round, Table};
 use crate::exchange::{self, Exchange, Surroundings};
@@ -30,7 +31,29 @@ pub(crate) struct Desk {
 #[derive(Debug, Default)]
 struct State {
     table: Table,
+    /// Bytes of all jobs that are here.
+    bytes: u64,
     tasks: JoinSet<()>,
+}
+
+/// Jobs that may be here at once: those of every model's line, and those whose end waits for a router that hardly reads.
+const MOST_JOBS: usize = 4096;
+
+/// Why one more job may not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    Jobs,
+    Bytes,
+}
+
+impl Full {
+    /// What the caller reads.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Jobs => "this worker is busy: it holds as many jobs as it may",
+            Self::Bytes => "this worker is busy: the jobs that it holds are as large as they may be together",
+        }
+    }
 }
 
 /// What became of a job that arrived.
@@ -40,7 +63,7 @@ pub(crate) enum Accepted {
     Started,
     /// It ran already; its answer now goes to the lane that asked.
     Adopted,
-    /// It has ended and the router may not have read how: its last words are said again.
+    /// It has ended and the router had not read how when it asked, as far as is known: its last words are said again.
     Repeated,
     /// It runs already on that very lane.
     Duplicate,
@@ -53,22 +76,38 @@ impl Desk {
         Arc::new(Self { state: Mutex::default(), departures: watch::Sender::new(0), surroundings })
     }
 
-    /// Takes a job from a lane.
-    pub(crate) fn accept(self: &Arc<Self>, order: Order, from: &Outbox) -> Accepted {
+    /// Takes a job from a lane; `Err` where there are more jobs here than may be, or more bytes of them.
+    pub(crate) fn accept(self: &Arc<Self>, order: Order, from: &Outbox) -> Result<Accepted, Full> {
         if let Some(known) = self.adopt(&order, from) {
-            return known;
+            return Ok(known);
         }
+        let bytes = order.bytes as u64;
+        self.room_for(bytes)?;
         let (job_id, fingerprint) = (order.job.job_id.clone(), order.fingerprint);
         let (seat, cancel, lane) = exchange::Seat::new(from);
         // Made before the table is locked: it reads what the caller wrote, and a panic there must harm this job alone.
         let exchange = Exchange::new(order, seat, Arc::clone(&self.surroundings));
         let mut state = self.lock();
         let (round, replaced) = state.table.begin(&job_id, fingerprint, cancel, lane);
-        let leave = Leave { desk: Arc::clone(self), job_id, round };
+        state.bytes += bytes;
+        let leave = Leave { desk: Arc::clone(self), job_id, round, bytes };
         // Ended tasks are taken out as new ones come in, so the set is as large as the work.
         while state.tasks.try_join_next().is_some() {}
         state.tasks.spawn(exchange::run(exchange, leave));
-        if replaced { Accepted::NewRound } else { Accepted::Started }
+        Ok(if replaced { Accepted::NewRound } else { Accepted::Started })
+    }
+
+    /// Whether one more job of so many bytes may come. The only one may always: it is bounded by its message.
+    fn room_for(&self, bytes: u64) -> Result<(), Full> {
+        let state = self.lock();
+        let limit = self.surroundings.config.max_held.as_u64();
+        if state.table.len() >= MOST_JOBS {
+            return Err(Full::Jobs);
+        }
+        if state.bytes > 0 && state.bytes.saturating_add(bytes) > limit {
+            return Err(Full::Bytes);
+        }
+        Ok(())
     }
 
     /// Moves a job that is here already to the lane that asked for it; `None` if it is not here.
@@ -86,7 +125,16 @@ impl Desk {
                 // A lane that is lost before it has them is asked for them again by the next one.
                 let frame = Frame::Text(words, None);
                 match from.try_reserve() {
-                    Some(room) => _ = room.send(frame),
+                    Some(room) => {
+                        room.send(frame);
+                        // Behind them, so that its answer shows that they are read.
+                        let read = from.try_reserve().map(|room| {
+                            let probe = from.probe();
+                            room.send(Frame::Ping(probe));
+                            probe
+                        });
+                        state.table.ended.repeated(&order.job.job_id, read);
+                    }
                     None => {
                         let from = from.clone();
                         state.tasks.spawn(async move { _ = from.send(frame).await });
@@ -143,6 +191,7 @@ pub(crate) struct Leave {
     desk: Arc<Desk>,
     job_id: String,
     round: Round,
+    bytes: u64,
 }
 
 impl Leave {
@@ -151,13 +200,18 @@ impl Leave {
         let config = &self.desk.surroundings.config;
         // A link that died in silence is known to be lost only so much later.
         let window = config.adopt_window + config.silence();
-        self.desk.lock().table.ended.keep(order, words, lane, window);
+        // The words are in the socket, so the answer to this question comes when they are read.
+        let read = lane.ask_read();
+        self.desk.lock().table.ended.keep(order, Said { words, lane, read }, window);
     }
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.desk.lock().table.leave(&self.job_id, self.round);
+        let mut state = self.desk.lock();
+        state.table.leave(&self.job_id, self.round);
+        state.bytes -= self.bytes;
+        drop(state);
         self.desk.departures.send_modify(|count| *count += 1);
     }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod backoff;
 pub(crate) mod connect;
+pub(crate) mod inbound;
+pub(crate) mod key;
 pub(crate) mod proxy;
 pub(crate) mod tls;
 pub(crate) mod url;
@@ -9,19 +11,23 @@ pub(crate) mod url;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, handshake::client::Request};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
 
 use crate::dial::connect::connect;
+use crate::dial::inbound::{Inbound, MARK_LENGTH};
 use crate::dial::proxy::ProxyError;
 use crate::dial::url::RouterUrl;
 use crate::lane::meter::{Meter, Metered};
 
 /// An open connection to the router.
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<Metered<TcpStream>>>;
+pub(crate) type Socket = WebSocketStream<Inbound<MaybeTlsStream<Metered<TcpStream>>>>;
 
 /// An open connection, and the count of what its socket has taken.
 #[derive(Debug)]
@@ -43,6 +49,12 @@ pub(crate) enum DialError {
     // The library's errors are shown and never debug-printed: their debug form holds whole messages.
     #[error("cannot open a WebSocket at {url}: {reason}")]
     Upgrade { url: String, reason: String },
+    #[error("cannot set up TLS with {url}: {reason}")]
+    Tls { url: String, reason: String },
+    #[error(
+        "cannot set up TLS with {url}: what answers there does not speak TLS; if the router has none, write http:// before the address"
+    )]
+    NotTls { url: String },
     #[error("cannot reach {url} within {after:?}")]
     TooSlow { url: String, after: Duration },
 }
@@ -53,6 +65,7 @@ impl DialError {
         match self {
             Self::Connect { .. } => "connect",
             Self::Proxy(_) => "proxy",
+            Self::Tls { .. } | Self::NotTls { .. } => "tls",
             Self::Upgrade { .. } => "upgrade",
             Self::TooSlow { .. } => "timeout",
         }
@@ -79,7 +92,7 @@ impl Dialer {
 
     async fn open(&self) -> Result<Dialed, DialError> {
         let (host, port) = (self.url.host(), self.url.port());
-        let stream = match proxy::for_url(&self.url, |name| std::env::var(name).ok()) {
+        let stream = match proxy::for_url(&self.url, &Matcher::from_env())? {
             Some(proxy) => proxy.connect(&host, port).await?,
             None => connect(&host, port).await.map_err(|source| DialError::Connect { host, port, source })?,
         };
@@ -90,17 +103,70 @@ impl Dialer {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(BUFFER)
-            .max_message_size(Some(self.max_message))
-            .max_frame_size(Some(self.max_message));
-        let connector = if self.url.tls() { Connector::Rustls(Arc::clone(&self.tls)) } else { Connector::Plain };
-        let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(connector))
-            .await
-            .map_err(upgrade_error)?;
+            // What is larger is cut before, which leaves a mark.
+            .max_message_size(Some(self.max_message.saturating_add(MARK_LENGTH)))
+            .max_frame_size(Some(self.max_message.saturating_add(MARK_LENGTH)));
+        let stream = Inbound::new(self.encrypted(stream).await?, self.max_message);
+        let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(upgrade_error)?;
         Ok(Dialed { socket, meter })
+    }
+
+    async fn encrypted(&self, stream: Metered<TcpStream>) -> Result<MaybeTlsStream<Metered<TcpStream>>, DialError> {
+        if !self.url.tls() {
+            return Ok(MaybeTlsStream::Plain(stream));
+        }
+        let url = || self.url.to_string();
+        let name = ServerName::try_from(self.url.host())
+            .map_err(|error| DialError::Tls { url: url(), reason: error.to_string() })?;
+        match TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await {
+            Ok(stream) => Ok(MaybeTlsStream::Rustls(stream)),
+            Err(error) if is_not_tls(&error) => Err(DialError::NotTls { url: url() }),
+            Err(error) => Err(DialError::Tls { url: url(), reason: error.to_string() }),
+        }
     }
 
     fn request(&self) -> Result<Request, WsError> {
         use tokio_tungstenite::tungstenite::client::IntoClientRequest;
         self.url.websocket().into_client_request()
+    }
+}
+
+/// Whether what came instead of a greeting in TLS was none: another protocol's answer, or the end of the connection.
+fn is_not_tls(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidMessage(_))) || error.kind() == std::io::ErrorKind::UnexpectedEof
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// What comes of dialling with TLS to something that answers so.
+    async fn dialled(answer: &'static [u8]) -> DialError {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let dialer = Dialer {
+            url: RouterUrl::parse(&listener.local_addr().expect("bound").to_string()).expect("valid"),
+            tls: tls::client_config(None).expect("TLS"),
+            timeout: Duration::from_secs(60),
+            max_message: 1 << 20,
+        };
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.expect("accepted");
+            let _hello = stream.read_u8().await;
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        };
+        let (dialled, ()) = tokio::join!(dialer.dial(), serve);
+        dialled.expect_err("no TLS")
+    }
+
+    #[tokio::test]
+    async fn a_router_without_tls_is_told_as_one() {
+        for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
+            let fault = dialled(answer).await;
+            assert!(matches!(fault, DialError::NotTls { .. }), "{fault}");
+            assert!(fault.to_string().contains("write http://"), "{fault}");
+        }
     }
 }

@@ -13,12 +13,14 @@
 
 pub(crate) mod answer;
 pub(crate) mod attempt;
+mod carry;
 pub(crate) mod delivery;
 pub(crate) mod ending;
 pub(crate) mod outlet;
 pub(crate) mod reductions;
 mod stream;
 mod surroundings;
+pub(crate) mod suspects;
 pub(crate) mod transcript;
 
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use auxot_fleet::Lease;
 use auxot_protocol::{JobError, ToRouter, Token};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Config;
 use crate::desk::Leave;
@@ -40,18 +42,12 @@ use crate::exchange::outlet::{Outlet, Turn, Wants};
 use crate::exchange::transcript::Channel;
 use crate::lane::outbox::Room;
 use crate::lane::silence;
-use crate::telemetry::Ended;
+use crate::telemetry::{Ended, Shown, shown};
 
 pub(crate) use surroundings::{Seat, Surroundings};
 
 /// Unsent text beyond which the engine is not read any more.
 const MERGE_LIMIT: usize = 64 * 1024;
-/// How long a dead engine's exit may take to be seen, before a job asks for the next one.
-const EXIT_SEEN: Duration = Duration::from_millis(500);
-/// How long it may take to be seen that an engine lives and cannot be reached: longer than its checks take.
-const LOSS_SEEN: Duration = Duration::from_secs(60);
-/// Attempts on fresh engines for a job of which nothing has been said yet.
-const ATTEMPTS: u32 = 3;
 
 /// One job on its way.
 #[derive(Debug)]
@@ -69,6 +65,8 @@ pub(crate) struct Exchange {
     first_token: Option<Instant>,
     progress_sent: Option<Instant>,
     model: Option<String>,
+    /// Held by a suspect until it has said something.
+    turn: Option<suspects::Turn>,
 }
 
 /// Carries a job to its ending; `leave` takes it off the desk, also when this panics.
@@ -135,6 +133,7 @@ impl Exchange {
             first_token: None,
             progress_sent: None,
             model: None,
+            turn: None,
         }
     }
 
@@ -149,52 +148,6 @@ impl Exchange {
     /// When the job's whole time is over.
     fn deadline(&self) -> Instant {
         self.arrived + self.config().job_timeout
-    }
-
-    async fn carry_out(&mut self) -> Result<(), Ending> {
-        let mut attempt = Attempt::first(self.order.clone(), self.config().tool_loop_guard)?;
-        for left in (0..ATTEMPTS).rev() {
-            let lease = self.admitted().await?;
-            if !attempt.is_reduced() && self.surroundings.reductions.knows(lease.model()) {
-                attempt.reduce();
-            }
-            let outcome = self.ask(&lease, &attempt).await;
-            match outcome {
-                // The engine is done: its slot is free before a slow router has read the rest.
-                Ok(()) => {
-                    if attempt.is_reduced() {
-                        self.surroundings.reductions.remember(lease.model());
-                    }
-                    return Ok(());
-                }
-                Err(Ending::EngineGone { after_text: false }) if left > 0 => self.retry(lease, EXIT_SEEN).await?,
-                Err(Ending::EngineUnreachable) if left > 0 => self.retry(lease, LOSS_SEEN).await?,
-                Err(Ending::EngineRefused(error)) if left > 0 && attempt.can_reduce(&error) && attempt.reduce() => {
-                    warn!(job = %self.id(), model = lease.model(), "engine refused the tool schemas, trying again with reduced ones");
-                }
-                Err(ending) => return Err(ending),
-            }
-        }
-        Err(Ending::EngineGone { after_text: false })
-    }
-
-    /// Waits until it is known that the engine is gone, so that the next slot is one of another.
-    async fn retry(&mut self, lease: Lease, patience: Duration) -> Result<(), Ending> {
-        warn!(job = %self.id(), model = lease.model(), "no engine before the first token, trying again");
-        self.surroundings.telemetry.retried();
-        // What the first engine had begun and not said, half a tool call or an open thought, is not the next one's.
-        self.answer = Answer::blank(&self.order.job, self.config().text_markers);
-        self.within(None, lease.engine_gone(patience)).await
-    }
-
-    /// Waits for a slot.
-    async fn admitted(&mut self) -> Result<Lease, Ending> {
-        let (fleet, job, deadline) = (self.surroundings.fleet.clone(), Arc::clone(&self.order.job), self.deadline());
-        let lease = self.within(None, fleet.acquire(job.model.as_deref(), deadline)).await?;
-        let lease = lease.map_err(Ending::Refused)?;
-        self.model = Some(lease.model().to_owned());
-        self.started.get_or_insert_with(Instant::now);
-        Ok(lease)
     }
 
     /// Carries out one step of the job, while everything is heard that may happen to a job in any phase.
@@ -218,12 +171,19 @@ impl Exchange {
     async fn interrupted(&mut self) -> Result<(), Ending> {
         let cancel = self.cancel.clone();
         let shutdown = self.surroundings.shutdown.clone();
+        let handing_back = self.surroundings.handing_back.clone();
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(self.called_off()),
             () = shutdown.cancelled() => Err(Ending::ShuttingDown),
+            () = handing_back.cancelled(), if self.is_given_back() => Err(Ending::GivenBack),
             turn = self.outlet.turn(Wants::Nothing) => self.take_turn(turn),
         }
+    }
+
+    /// Whether the router takes it back from a worker that ends: no engine has seen it.
+    fn is_given_back(&self) -> bool {
+        self.started.is_none() && self.surroundings.takes_back.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// What it means that the job's round was ended from outside.
@@ -243,11 +203,11 @@ impl Exchange {
         match turn {
             Turn::Room(room) => self.send_next(room),
             Turn::Written => {}
-            Turn::Lost => info!(job = %self.id(), from = "attached", to = "lost", sent, "lane of a job lost"),
+            Turn::Lost => info!(job = %Shown(self.id()), from = "attached", to = "lost", sent, "lane of a job lost"),
             Turn::Settling => {
-                info!(job = %self.id(), from = "attached", to = "settling", sent, "another lane asks for a job");
+                info!(job = %Shown(self.id()), from = "attached", to = "settling", sent, "another lane asks for a job");
             }
-            Turn::Adopted => info!(job = %self.id(), to = "attached", sent, "job adopted by another lane"),
+            Turn::Adopted => info!(job = %Shown(self.id()), to = "attached", sent, "job adopted by another lane"),
             Turn::WindowOver => return Err(Ending::LinkLost),
         }
         Ok(())
@@ -366,10 +326,10 @@ impl Exchange {
         };
         self.surroundings.telemetry.ended(&ended);
         info!(
-            job = %self.id(), model = ended.model, ending = ended.ending, tokens = ended.tokens,
+            job = %Shown(self.id()), model = ended.model, ending = ended.ending, tokens = ended.tokens,
             ms = ended.took.as_secs_f64() * 1e3,
             first_token_ms = ended.first_token.map(|first| first.as_secs_f64() * 1e3),
-            reason = ending.reason(), "job ended"
+            reason = ending.reason().as_deref().map(shown), "job ended"
         );
     }
 }

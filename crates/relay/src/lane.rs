@@ -6,38 +6,34 @@
 //!           └──── pause ◀────────┴─────────────┴────────────┘
 //! ```
 
+pub(crate) mod greeter;
 pub(crate) mod greeting;
 pub(crate) mod health;
+pub(crate) mod heard;
 pub(crate) mod meter;
 pub(crate) mod outbox;
+pub(crate) mod refusals;
 pub(crate) mod session;
 pub(crate) mod silence;
 pub(crate) mod writer;
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use auxot_fleet::Outlook;
-use auxot_protocol::{Capabilities, Hello, Policy, ToRouter, ToWorker};
-use futures_util::{SinkExt, StreamExt};
-use secrecy::{ExposeSecret, SecretString};
+use auxot_protocol::{Capabilities, Policy, extension};
 use tokio::sync::{Notify, watch};
-use tokio_tungstenite::tungstenite::Message;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::desk::Desk;
-use crate::dial::backoff::{Backoff, random};
-use crate::dial::{Dialed, Dialer, Socket};
+use crate::dial::Dialed;
 use crate::exchange::Surroundings;
-use crate::lane::greeting::Greeting;
+use crate::lane::greeter::{Attempted, Greeter};
 use crate::lane::session::{Session, SessionEnd};
 use crate::lanes::{Dispatch, Marks, is_open_source_id, share};
 use crate::policy::PolicyKeeper;
 use crate::telemetry::metrics::{self, LinkUp};
 
-/// How often a key that was good once and is refused now is tried again.
-const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// How long a new connection waits for the router's wish to be taken in, so that its first capabilities answer it.
 const POLICY_PATIENCE: Duration = Duration::from_secs(1);
 /// With nothing to serve, the router is asked this often whether its policy has changed.
@@ -48,10 +44,8 @@ pub(crate) const POLICY_RETRY: Duration = Duration::from_secs(60);
 pub(crate) struct Shared {
     pub(crate) desk: Arc<Desk>,
     pub(crate) surroundings: Arc<Surroundings>,
-    pub(crate) dialer: Dialer,
-    pub(crate) key: SecretString,
+    pub(crate) greeter: Greeter,
     pub(crate) policy: PolicyKeeper,
-    pub(crate) backoff: Mutex<Backoff>,
     /// The two marks of the open-source router, and what follows from having seen both.
     pub(crate) marks: Mutex<Marks>,
     pub(crate) dispatch: watch::Sender<Dispatch>,
@@ -59,8 +53,6 @@ pub(crate) struct Shared {
     pub(crate) marked: Notify,
     /// Lanes that are wanted now.
     pub(crate) wanted: watch::Sender<u32>,
-    /// Whether the router has ever taken our key.
-    pub(crate) accepted_once: std::sync::atomic::AtomicBool,
 }
 
 /// Why a lane is over.
@@ -70,16 +62,6 @@ pub(crate) enum LaneEnd {
     Drained,
     /// The router does not take our key and never has.
     KeyRefused { reason: String },
-}
-
-/// What came of one attempt to connect.
-enum Attempted {
-    Serving(Box<Dialed>, Option<Box<Policy>>),
-    /// The key was never taken.
-    KeyRefused {
-        reason: String,
-    },
-    Pause(Duration),
 }
 
 /// Keeps one lane going until `drain` becomes true.
@@ -93,11 +75,12 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
         }
         let capabilities = || stated(&shared, number);
         let attempted = tokio::select! {
-            attempted = attempt(&shared, capabilities()) => attempted,
+            attempted = shared.greeter.attempt(capabilities()) => attempted,
             _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
         };
         let pause = match attempted {
-            Attempted::Serving(dialed, policy) => {
+            Attempted::Serving { dialed, gpu_id, policy, extensions } => {
+                shared.greeted(&gpu_id, &extensions);
                 if let Some(policy) = policy {
                     shared.policy.offer(*policy);
                     tokio::select! {
@@ -109,14 +92,16 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
                     SessionEnd::Drained => return LaneEnd::Drained,
                     // There is nothing to come back for before an engine is ready again.
                     SessionEnd::Useless => continue,
-                    SessionEnd::Lost { .. } => shared.next_pause(),
+                    SessionEnd::Lost { .. } => shared.greeter.next_pause(),
                 }
             }
             Attempted::KeyRefused { reason } => return LaneEnd::KeyRefused { reason },
-            Attempted::Pause(pause) => pause,
+            Attempted::AskAgain(pause) | Attempted::Pause(pause) => pause,
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            // The router is there again: what one lane has found out need not be found out by each.
+            () = shared.greeter.reached() => {}
             _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
         }
     }
@@ -125,11 +110,11 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
 /// Asks the router for its policy with a connection that does nothing else.
 pub(crate) async fn ask_policy(shared: &Shared) -> Result<Option<Policy>, LaneEnd> {
     loop {
-        match attempt(shared, crate::telemetry::pending()).await {
+        match shared.greeter.attempt(crate::telemetry::pending()).await {
             // Dropped at once: a job that slipped in comes back by itself, an error would fail it.
-            Attempted::Serving(_, policy) => return Ok(policy.map(|policy| *policy)),
+            Attempted::Serving { policy, .. } => return Ok(policy.map(|policy| *policy)),
             Attempted::KeyRefused { reason } => return Err(LaneEnd::KeyRefused { reason }),
-            Attempted::Pause(pause) => tokio::time::sleep(pause).await,
+            Attempted::AskAgain(pause) | Attempted::Pause(pause) => tokio::time::sleep(pause).await,
         }
     }
 }
@@ -148,10 +133,10 @@ async fn serve(shared: &Arc<Shared>, number: u32, dialed: Dialed, drain: watch::
         dispatch: shared.dispatch.subscribe(),
         told: None,
     };
-    let end = session.serve(dialed).await;
+    let end = shared.greeter.beside(session.serve(dialed)).await;
     drop(up);
     let served = since.elapsed();
-    shared.backoff.lock().unwrap_or_else(PoisonError::into_inner).link_ended(served);
+    shared.greeter.link_ended(served);
     match &end {
         SessionEnd::Drained => info!(lane = number, from = "serving", to = "closed", "link drained"),
         SessionEnd::Useless => {
@@ -172,92 +157,6 @@ async fn serve(shared: &Arc<Shared>, number: u32, dialed: Dialed, drain: watch::
         }
     }
     end
-}
-
-async fn attempt(shared: &Shared, capabilities: Capabilities) -> Attempted {
-    let mut dialed = match shared.dialer.dial().await {
-        Ok(dialed) => dialed,
-        Err(fault) => {
-            metrics::dial_failed(fault.label());
-            let pause = shared.next_pause();
-            warn!(%fault, pause_ms = pause.as_millis() as u64, "cannot reach the router");
-            return Attempted::Pause(pause);
-        }
-    };
-    let limit = shared.surroundings.config.hello_timeout;
-    let greeting = match tokio::time::timeout(limit, greet(shared, &mut dialed.socket, capabilities)).await {
-        Ok(greeting) => greeting,
-        Err(_) => Greeting::Transient { reason: format!("no answer to hello within {limit:?}") },
-    };
-    match greeting {
-        Greeting::Accepted { gpu_id, policy } => {
-            shared.accepted_once.store(true, Ordering::Relaxed);
-            metrics::key_refused(false);
-            let marked = is_open_source_id(&gpu_id);
-            shared.mark(|marks| marks.id = marked);
-            if marked {
-                // It may not have been there to be asked when we started, or was another one then.
-                shared.marked.notify_one();
-            }
-            info!(gpu_id, url = %shared.dialer.url, from = "greeting", to = "serving", "link accepted");
-            Attempted::Serving(Box::new(dialed), policy)
-        }
-        Greeting::KeyRefused { reason } => {
-            metrics::key_refused(true);
-            metrics::dial_failed("key_refused");
-            error!(reason, url = %shared.dialer.url, "the router refuses the worker key; check AUXOT_GPU_KEY");
-            // A key that was good once may be so again.
-            if shared.accepted_once.load(Ordering::Relaxed) {
-                Attempted::Pause(REFUSED_PAUSE)
-            } else {
-                Attempted::KeyRefused { reason }
-            }
-        }
-        Greeting::Later { reason, after } => {
-            warn!(reason, after_s = after.as_secs(), "the router asks us to come back later");
-            Attempted::Pause(after)
-        }
-        Greeting::Transient { reason } => {
-            metrics::dial_failed("greeting");
-            let pause = shared.next_pause();
-            warn!(reason, pause_ms = pause.as_millis() as u64, "the router did not greet us");
-            Attempted::Pause(pause)
-        }
-        Greeting::Other => Attempted::Pause(shared.next_pause()),
-    }
-}
-
-async fn greet(shared: &Shared, socket: &mut Socket, mut capabilities: Capabilities) -> Greeting {
-    // Only `config` carries these.
-    capabilities.model_capabilities.clear();
-    let hello = ToRouter::Hello(Box::new(Hello {
-        gpu_key: shared.key.expose_secret().to_owned(),
-        worker_type: None,
-        capabilities,
-    }));
-    if let Err(error) = socket.send(Message::text(hello.to_frame())).await {
-        return Greeting::Transient { reason: error.to_string() };
-    }
-    loop {
-        let text = match socket.next().await {
-            Some(Ok(Message::Text(text))) => text,
-            // The frame's type says nothing about what is in it, as everywhere on this wire.
-            Some(Ok(Message::Binary(bytes))) => match bytes.try_into() {
-                Ok(text) => text,
-                Err(_) => continue,
-            },
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-            Some(Ok(Message::Close(_))) | None => {
-                return Greeting::Transient { reason: "the router closed the connection without a word".to_owned() };
-            }
-            Some(Err(error)) => return Greeting::Transient { reason: error.to_string() },
-        };
-        match ToWorker::parse(&text).map(greeting::read) {
-            Ok(Greeting::Other) => {}
-            Ok(greeting) => return greeting,
-            Err(fault) => warn!(%fault, "cannot read a message of the router"),
-        }
-    }
 }
 
 /// With every model failed there is no connection, and only the router can wish for another model: asks it now and
@@ -310,11 +209,15 @@ impl Shared {
         self.dispatch.send_if_modified(|dispatch| std::mem::replace(dispatch, verdict) != verdict);
     }
 
-    /// All lanes draw from one backoff: a router that is down is down for all of them.
-    fn next_pause(&self) -> Duration {
-        let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = backoff.next(random());
-        tracing::debug!(attempt = backoff.attempt(), "reconnect pause chosen");
-        pause
+    /// The router has greeted a lane: its kind is noted, as far as its id tells.
+    fn greeted(&self, gpu_id: &str, extensions: &[String]) {
+        let takes_back = extension::has(extensions, extension::NOT_STARTED);
+        self.surroundings.takes_back.store(takes_back, std::sync::atomic::Ordering::Relaxed);
+        let marked = is_open_source_id(gpu_id);
+        self.mark(|marks| marks.id = marked);
+        if marked {
+            // It may not have been there to be asked when we started, or was another one then.
+            self.marked.notify_one();
+        }
     }
 }

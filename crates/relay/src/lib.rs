@@ -46,7 +46,7 @@ mod policy;
 mod relay;
 mod telemetry;
 
-pub use config::{Config, Connections, PromptProgress};
+pub use config::{Config, Connections, KeyRefused, PromptProgress};
 pub use dial::tls::TlsError;
 pub use dial::url::{RouterUrl, UrlError};
 pub use relay::{Relay, RelayEnd, RelayError};

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::policy::memo::Memo;
+use crate::telemetry::shown;
 
 /// Takes in policies, each once.
 #[derive(Debug)]
@@ -45,6 +46,26 @@ impl PolicyKeeper {
     /// The wish to start from.
     pub(crate) fn recalled(&self) -> Option<Wish> {
         self.last().as_ref().map(wish)
+    }
+
+    /// Takes a policy as what to start from, before there is a fleet; `None` for one that is not for us.
+    pub(crate) async fn learn(&self, policy: Policy) -> Option<Wish> {
+        if !policy.is_for_gpu() {
+            return None;
+        }
+        *self.last() = Some(policy.clone());
+        let learnt = wish(&policy);
+        self.remember(policy).await;
+        Some(learnt)
+    }
+
+    async fn remember(&self, policy: Policy) {
+        let memo = self.memo.clone();
+        // A model that is only the worker's own is no reason to load it the next time.
+        let policy = if policy.echoes(Policy::MODEL_NAME) { Policy::default() } else { policy };
+        if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || memo.keep(&policy)).await {
+            warn!(%fault, "cannot remember the router's policy; the next start asks for it first");
+        }
     }
 
     /// Leaves a policy to be taken in: a model that is not here yet is looked for, which takes its time.
@@ -96,26 +117,25 @@ impl PolicyKeeper {
     /// Takes in what the router sent; whether it was news. The same again changes nothing.
     pub(crate) async fn take_in(&self, policy: Policy, fleet: &Fleet) -> bool {
         if !policy.is_for_gpu() {
-            warn!(worker_type = policy.worker_type, "refused a policy that is not for a GPU worker");
+            let worker_type = policy.worker_type.as_deref().map(shown).unwrap_or_default();
+            warn!(worker_type, "refused a policy that is not for a GPU worker");
             return false;
         }
         if self.last().replace(policy.clone()).as_ref() == Some(&policy) {
             return false;
         }
+        for field in &policy.dropped {
+            warn!(field, "left out a field of the router's policy");
+        }
         info!(
-            model = policy.wanted_model(),
+            model = shown(&policy.wanted_model()),
             context_size = policy.context_size,
             slots = policy.slots(),
             "policy of the router"
         );
         fleet.wish(wish(&policy)).await;
         self.tell_gaps(fleet);
-        let memo = self.memo.clone();
-        // A model that is only the worker's own is no reason to load it the next time.
-        let policy = if policy.echoes(Policy::MODEL_NAME) { Policy::default() } else { policy };
-        if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || memo.keep(&policy)).await {
-            warn!(%fault, "cannot remember the router's policy; the next start asks for it first");
-        }
+        self.remember(policy).await;
         true
     }
 

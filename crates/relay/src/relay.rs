@@ -1,12 +1,12 @@
 //! The router's door as a whole: how many lanes, what they share, and how it all ends.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auxot_fleet::{Fleet, Wish};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -15,11 +15,13 @@ use tracing::{error, info, warn};
 use crate::config::{Config, PromptProgress};
 use crate::desk::Desk;
 use crate::dial::Dialer;
-use crate::dial::backoff::Backoff;
+use crate::dial::key::WorkerKey;
 use crate::dial::tls::{self, TlsError};
 use crate::dial::url::{RouterUrl, UrlError};
 use crate::exchange::Surroundings;
 use crate::exchange::reductions::Reductions;
+use crate::exchange::suspects::Suspects;
+use crate::lane::greeter::{Attempted, Greeter};
 use crate::lane::health;
 use crate::lane::{self, LaneEnd, POLICY_RETRY, Shared};
 use crate::lanes::{Dispatch, wanted};
@@ -30,12 +32,14 @@ use crate::telemetry::Telemetry;
 /// How long jobs cut short by the end of the worker have to tell the router so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long the start waits for the router's wish.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
 /// The door to one router, before it is opened.
 #[derive(Debug)]
 pub struct Relay {
     config: Config,
-    key: SecretString,
-    dialer: Dialer,
+    greeter: Greeter,
     policy: PolicyKeeper,
 }
 
@@ -75,7 +79,7 @@ impl Relay {
     /// When the address, the key or the certificate authorities cannot be used.
     pub fn new(config: Config, state_dir: &std::path::Path) -> Result<Self, RelayError> {
         let url = RouterUrl::parse(&config.url)?;
-        let key = read_key(&config)?;
+        let key = WorkerKey::open(&config).map_err(RelayError::Key)?;
         if !url.tls() && !url.is_loopback() {
             warn!(%url, "the link to the router is NOT encrypted: the worker key and all prompts cross the network in clear; use https://");
         }
@@ -85,14 +89,43 @@ impl Relay {
             max_message: usize::try_from(config.max_message.as_u64()).unwrap_or(usize::MAX),
             url,
         };
-        let memo = Memo::new(state_dir, &dialer.url.websocket(), key.expose_secret());
-        Ok(Self { policy: PolicyKeeper::new(memo), config, key, dialer })
+        let memo = Memo::new(state_dir, &dialer.url.websocket(), key.last().expose_secret());
+        Ok(Self { policy: PolicyKeeper::new(memo), greeter: Greeter::new(&config, dialer, key), config })
     }
 
-    /// The router's wish as of the last run, to start from before the router is there.
+    /// What keeps the router from giving jobs, as long as it does.
     #[must_use]
-    pub fn recalled_wish(&self) -> Option<Wish> {
-        self.policy.recalled()
+    pub fn trouble(&self) -> watch::Receiver<Option<&'static str>> {
+        self.greeter.trouble()
+    }
+
+    /// The router's wish to start from: that of the last run, or what the router says now, if it answers soon.
+    ///
+    /// Asked before anything is loaded, so that nothing is loaded in a size that the router does not wish for, and a key
+    /// that will not do is told at once.
+    ///
+    /// # Errors
+    /// When the router refuses the key.
+    pub async fn first_wish(&self) -> Result<Option<Wish>, RelayEnd> {
+        let recalled = self.policy.recalled();
+        if recalled.is_some() || !self.config.ask_first {
+            return Ok(recalled);
+        }
+        let asking = async {
+            loop {
+                match self.greeter.attempt(crate::telemetry::pending()).await {
+                    Attempted::Serving { policy, .. } => return Ok(policy),
+                    Attempted::KeyRefused { reason } => return Err(RelayEnd::KeyRefused { reason }),
+                    Attempted::AskAgain(pause) => tokio::time::sleep(pause).await,
+                    Attempted::Pause(_) => return Ok(None),
+                }
+            }
+        };
+        match tokio::time::timeout(FIRST_ANSWER, asking).await {
+            Ok(Ok(Some(policy))) => Ok(self.policy.learn(*policy).await),
+            Ok(Err(end)) => Err(end),
+            Ok(Ok(None)) | Err(_) => Ok(None),
+        }
     }
 
     /// Serves until `drain` resolves, then finishes the jobs within the time that it gives; or until the key is refused.
@@ -102,27 +135,26 @@ impl Relay {
             fleet: fleet.clone(),
             telemetry: Telemetry::default(),
             reductions: Reductions::default(),
+            suspects: Suspects::default(),
+            handing_back: CancellationToken::new(),
+            takes_back: AtomicBool::new(false),
             shutdown: CancellationToken::new(),
             sends_progress: progress_wanted,
             config: self.config,
         });
         let shared = Arc::new(Shared {
             desk: Desk::new(Arc::clone(&surroundings)),
-            dialer: self.dialer,
-            key: self.key,
+            greeter: self.greeter,
             policy: self.policy,
-            backoff: Mutex::new(Backoff::new(
-                surroundings.config.reconnect_delay,
-                surroundings.config.reconnect_max_delay,
-            )),
             marks: Mutex::default(),
             marked: Notify::new(),
             dispatch: watch::Sender::new(Dispatch::default()),
             wanted: watch::Sender::new(1),
-            accepted_once: AtomicBool::new(false),
+
             surroundings,
         });
-        let mut door = Door { shared, tasks: JoinSet::new(), lanes: BTreeMap::new(), sends_progress };
+        let mut door =
+            Door { shared, tasks: JoinSet::new(), lanes: BTreeMap::new(), sends_progress, surplus_since: None };
         tokio::pin!(drain);
         let limit = tokio::select! {
             end = door.keep_open(&fleet) => return end,
@@ -139,6 +171,8 @@ struct Door {
     /// By number, those that were not told to close.
     lanes: BTreeMap<u32, LaneSeat>,
     sends_progress: watch::Sender<bool>,
+    /// Since when there are more lanes than wanted.
+    surplus_since: Option<Instant>,
 }
 
 /// One lane that is held open.
@@ -162,11 +196,13 @@ impl Door {
         let mut dispatch = shared.dispatch.subscribe();
         loop {
             self.hold_wanted(fleet);
+            let surplus = Self::surplus_over(self.surplus_since, shared.surroundings.config.surplus_time);
             tokio::select! {
                 never = &mut health => match never {},
                 never = &mut policy => match never {},
                 Ok(()) = changes.changed() => {}
                 Ok(()) = dispatch.changed() => {}
+                () = surplus => {}
                 Some(ended) = self.tasks.join_next_with_id() => if let Some(end) = self.lane_ended(ended) {
                     return end;
                 },
@@ -223,7 +259,7 @@ impl Door {
     }
 
     fn hold_wanted(&mut self, fleet: &Fleet) {
-        let shared = &self.shared;
+        let shared = &Arc::clone(&self.shared);
         let dispatch = *shared.dispatch.borrow();
         let report = fleet.report();
         let takes = report.models.first().filter(|model| model.ready.is_some() || model.asleep);
@@ -237,17 +273,40 @@ impl Door {
             PromptProgress::Off => false,
             PromptProgress::Auto => dispatch == Dispatch::Shared,
         });
+        self.close_surplus(count);
+        let free = (0..).filter(|number| !self.lanes.contains_key(number));
+        let missing: Vec<u32> = free.take(count.saturating_sub(self.lanes.len())).collect();
+        for number in missing {
+            let (drain, told) = watch::channel(false);
+            let task = self.tasks.spawn(lane::run(Arc::clone(shared), number, told)).id();
+            self.lanes.insert(number, LaneSeat { task, drain });
+        }
+    }
+
+    /// Closes lanes that are more than wanted, once they have been so for a while: the open-source router goes on
+    /// reading for a connection that is gone, and a job that it reads so is late by half a minute.
+    fn close_surplus(&mut self, count: usize) {
+        if self.lanes.len() <= count {
+            self.surplus_since = None;
+            return;
+        }
+        let since = *self.surplus_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < self.shared.surroundings.config.surplus_time {
+            return;
+        }
+        self.surplus_since = None;
         while self.lanes.len() > count {
             if let Some((_, lane)) = self.lanes.pop_last() {
                 lane.drain.send_replace(true);
             }
         }
-        let free = (0..).filter(|number| !self.lanes.contains_key(number));
-        let missing: Vec<u32> = free.take(count - self.lanes.len()).collect();
-        for number in missing {
-            let (drain, told) = watch::channel(false);
-            let task = self.tasks.spawn(lane::run(Arc::clone(shared), number, told)).id();
-            self.lanes.insert(number, LaneSeat { task, drain });
+    }
+
+    /// Resolves when surplus lanes have been so for long enough.
+    async fn surplus_over(since: Option<Instant>, time: Duration) {
+        match since {
+            Some(since) => tokio::time::sleep_until((since + time).into()).await,
+            None => std::future::pending().await,
         }
     }
 
@@ -262,6 +321,9 @@ impl Door {
             limit_s = limit.as_secs_f64(),
             "the router's door closes"
         );
+        let surroundings = &self.shared.surroundings;
+        surroundings.telemetry.draining.store(true, Ordering::Relaxed);
+        surroundings.handing_back.cancel();
         for lane in self.lanes.values() {
             lane.drain.send_replace(true);
         }
@@ -284,22 +346,4 @@ impl Door {
         }
         RelayEnd::Drained { cut_short }
     }
-}
-
-fn read_key(config: &Config) -> Result<SecretString, RelayError> {
-    let key = match (&config.key, &config.key_file) {
-        (Some(key), _) => key.expose_secret().trim().to_owned(),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| RelayError::Key(format!("{}: {error}", path.display())))?;
-            text.lines().next().unwrap_or_default().trim().to_owned()
-        }
-        (None, None) => String::new(),
-    };
-    if key.is_empty() {
-        return Err(RelayError::Key(
-            "set AUXOT_GPU_KEY, or AUXOT_GPU_KEY_FILE to a file whose first line is the key".to_owned(),
-        ));
-    }
-    Ok(SecretString::from(key))
 }

@@ -2,8 +2,10 @@
 
 pub(crate) mod metrics;
 pub(crate) mod stats;
+pub(crate) mod warn_limit;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ use auxot_protocol::{AliasReport, Capabilities, DeviceReport, Heartbeat, ModelRe
 
 use crate::telemetry::metrics::JobSeries;
 use crate::telemetry::stats::{Figures, Sample, Window};
+use crate::telemetry::warn_limit::WarnLimit;
 
 /// The word that makes a router treat us as a GPU worker.
 const BACKEND: &str = "llama.cpp";
@@ -19,6 +22,8 @@ const BACKEND: &str = "llama.cpp";
 const MOST_SLEEPERS: usize = 256;
 /// And so many of the operator's own names.
 const MOST_ALIASES: usize = 256;
+/// Of a text from outside so many characters go into the log.
+const SHOWN: usize = 300;
 /// Before any model is known.
 const PENDING: &str = "pending";
 
@@ -26,6 +31,10 @@ const PENDING: &str = "pending";
 #[derive(Debug, Default)]
 pub(crate) struct Telemetry {
     models: Mutex<HashMap<String, PerModel>>,
+    /// Keeps a fault that repeats from filling the log.
+    pub(crate) warnings: WarnLimit,
+    /// The worker ends and wants no more jobs.
+    pub(crate) draining: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -86,7 +95,7 @@ impl Telemetry {
             models: self.model_reports(&report, fleet),
             devices: devices(&report),
             jobs: u32::try_from(jobs).ok(),
-            draining: false,
+            draining: self.draining.load(Ordering::Relaxed),
         }
     }
 
@@ -107,7 +116,8 @@ impl Telemetry {
             devices: devices(&report),
             unmet: report.unmet,
             aliases: aliases(fleet),
-            extensions: vec![extension::PARAMETERS.to_owned()],
+            extensions: [extension::PARAMETERS, extension::NOT_STARTED].map(str::to_owned).to_vec(),
+            draining: self.draining.load(Ordering::Relaxed),
             ..Capabilities::default()
         }
     }
@@ -142,6 +152,31 @@ impl Telemetry {
 
 fn aliases(fleet: &Fleet) -> Vec<AliasReport> {
     fleet.aliases(MOST_ALIASES).into_iter().map(|(name, model)| AliasReport { name, model }).collect()
+}
+
+/// A text from outside as it goes into the log: in one line, without control characters, and cut.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(SHOWN) {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The same, where it stands without quotes.
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&shown(self.0))
+    }
 }
 
 fn sleeping(sleeper: Sleeper) -> ModelReport {
@@ -228,6 +263,14 @@ fn parameters(count: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_from_outside_is_one_short_line() {
+        assert_eq!(shown("full, come back"), "full, come back");
+        assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        let long = shown(&"x".repeat(1 << 20));
+        assert!(long.chars().count() == SHOWN + 1 && long.ends_with('…'));
+    }
 
     #[test]
     fn sizes_are_cut_as_the_protocol_wants() {

@@ -42,6 +42,9 @@ mod tree;
 mod validate;
 mod variables;
 
+/// The version of this build, with its commit where that is known.
+pub const VERSION: &str = env!("AUXOT_VERSION");
+
 pub use change::{Change, When};
 pub use effective::default_text;
 pub use fault::{Fault, Faults, Origin};

@@ -39,6 +39,9 @@ impl Variables {
         let origin = Origin::Variable(name.to_owned());
         let fault =
             |key: &str, text: String| Fault { origin: Origin::Variable(name.to_owned()), key: key.to_owned(), text };
+        if is_injected(name, value) {
+            return;
+        }
         if let Some(why) = names.refusal(name) {
             return self.faults.push(fault("", why.to_owned()));
         }
@@ -64,6 +67,24 @@ impl Variables {
     }
 }
 
+/// Whether a variable is one of those that Kubernetes sets in every container for a service whose name begins with
+/// `auxot`: `AUXOT_ROUTER_SERVICE_HOST`, `AUXOT_ROUTER_PORT=tcp://…`, `AUXOT_ROUTER_PORT_8080_TCP_ADDR`. None of ours is
+/// called so but for `…_PORT`, and none of ours is an address there.
+fn is_injected(name: &str, value: &OsString) -> bool {
+    let is_address =
+        || ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.to_string_lossy().starts_with(scheme));
+    let of_a_port = |rest: &str| {
+        let (port, rest) = rest.split_once('_').unwrap_or((rest, ""));
+        let protocol = rest.split('_').next().unwrap_or_default();
+        port.parse::<u16>().is_ok() && matches!(protocol, "TCP" | "UDP" | "SCTP")
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || (name.ends_with("_PORT") && is_address())
+        || name.split_once("_PORT_").is_some_and(|(_, rest)| of_a_port(rest))
+}
+
 /// The key that a variable stands for; `None` when its form is none of ours.
 fn key_of(variable: &str, names: &Names, tree: &Tree) -> Option<Vec<String>> {
     if let Some(name) = names.by_variable(variable) {
@@ -84,5 +105,31 @@ fn unknown(variable: &str, names: &Names, tree: &Tree) -> String {
     match names.nearest_variable(variable, &nested) {
         Some(near) => format!("unknown variable; did you mean {near}?"),
         None => "unknown variable; `auxot-worker --help` lists the known ones".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_of_our_name_is_not_ours() {
+        for (name, value) in [
+            ("AUXOT_ROUTER_SERVICE_HOST", "10.0.0.1"),
+            ("AUXOT_ROUTER_SERVICE_PORT", "8080"),
+            ("AUXOT_ROUTER_SERVICE_PORT_HTTP", "8080"),
+            ("AUXOT_ROUTER_PORT", "tcp://10.0.0.1:8080"),
+            ("AUXOT_ROUTER_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("AUXOT_ROUTER_PORT_8080_TCP_PROTO", "tcp"),
+            ("AUXOT_ROUTER_PORT_8080_TCP_PORT", "8080"),
+            ("AUXOT_ROUTER_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("AUXOT_METRICS_PORT", "tcp://10.0.0.1:9090"),
+            ("AUXOT_SERVICE_HOST", "10.0.0.1"),
+        ] {
+            assert!(is_injected(name, &value.into()), "{name}");
+        }
+        for (name, value) in [("AUXOT_METRICS_PORT", "9090"), ("AUXOT_PORT_X", "1"), ("AUXOT_ROUTER_URL", "tcp://h")] {
+            assert!(!is_injected(name, &value.into()), "{name}");
+        }
     }
 }

@@ -90,17 +90,23 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
     for reason in &settings.ignored {
         warn!(reason, "setting ignored");
     }
-    info!(version = env!("CARGO_PKG_VERSION"), file = settings.file.as_deref().map(path_text), "auxot-worker starts");
+    info!(version = auxot_settings::VERSION, file = settings.file.as_deref().map(path_text), "auxot-worker starts");
     let reload = Reload::new(sources, settings.clone(), hang_ups);
     let opened = tokio::select! {
-        opened = open(settings.value) => opened?,
+        opened = open(settings.value) => match opened? {
+            Ok(rooms) => rooms,
+            // The relay has said so already, with the router's own words.
+            Err(KeyRefused) => return Ok(ExitCode::from(EXIT_KEY_REFUSED)),
+        },
         () = shutdown.asked() => return Ok(ExitCode::SUCCESS),
     };
     let Rooms { fleet, staff, relay, server, recorder, sampler } = opened;
+    let trouble = relay.trouble();
     let limits = reload.limits();
     // The staff, the endpoint and the sampler live until the last engine is gone.
-    let beside =
-        async { tokio::join!(staff.run(), server.serve(recorder, fleet.clone()), reload.serve(fleet.clone())) };
+    let beside = async {
+        tokio::join!(staff.run(), server.serve(recorder, fleet.clone(), trouble), reload.serve(fleet.clone()))
+    };
     tokio::pin!(beside);
     let closing = close(&mut shutdown, relay, &fleet, limits);
     let code = tokio::select! {
@@ -122,7 +128,10 @@ struct Rooms {
     sampler: Sampler,
 }
 
-async fn open(settings: Settings) -> anyhow::Result<Rooms> {
+/// The router does not take the key, which was found out before anything was loaded.
+struct KeyRefused;
+
+async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
     let histograms: Vec<(&str, &[f64])> = HISTOGRAMS
         .iter()
         .chain(&auxot_instance::metrics::HISTOGRAMS)
@@ -140,13 +149,14 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let (sampler, mut devices) = Sampler::start(settings.gpu);
     let files = settings.catalog.clone();
     let scan = tokio::task::spawn_blocking(move || scan(&files, &index));
-    let (catalog, host, ()) = tokio::join!(scan, Host::open(settings.engine.clone()), first_look(&mut devices));
+    let host = Host::open(settings.engine.clone());
+    let (catalog, host, (), wish) = tokio::join!(scan, host, first_look(&mut devices), relay.first_wish());
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
     if let Some(setting) = strange_devices(&named).await {
         warn!(setting, "a setting names a device that is not here");
     }
-    let wish = relay.recalled_wish();
+    let Ok(wish) = wish else { return Ok(Err(KeyRefused)) };
     let places = Places { catalog: Arc::new(catalog), state };
     let orders = Orders {
         fleet: settings.fleet,
@@ -157,7 +167,7 @@ async fn open(settings: Settings) -> anyhow::Result<Rooms> {
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.ask());
     let (fleet, staff) = Fleet::open(orders, host, places, devices, wish);
-    Ok(Rooms { fleet, staff, relay, server, recorder, sampler })
+    Ok(Ok(Rooms { fleet, staff, relay, server, recorder, sampler }))
 }
 
 /// The names in `gpu.devices` that mean none of this host's devices, in one sentence. Those that may not be used count.

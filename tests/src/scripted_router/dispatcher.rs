@@ -174,7 +174,8 @@ impl Dispatcher {
     pub fn give_again(&mut self) {
         for line in self.lines.iter().filter(|line| line.greeted) {
             for id in &line.given {
-                if let Some(entry) = self.ledger.open().find(|entry| entry.id == *id) {
+                if let Some(entry) = self.ledger.open_mut().find(|entry| entry.id == *id) {
+                    entry.give_open_again();
                     self.outgoing.push_back((line.number, entry.frame.clone()));
                 }
             }

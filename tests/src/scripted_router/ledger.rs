@@ -30,6 +30,9 @@ pub struct Entry {
     ended_on: usize,
     /// How many endings it should have: more than one when it was given again after it had ended.
     due: usize,
+    /// How often it was given again although it had not ended here: its end may have been on the way then, and is said
+    /// once more.
+    crossings: usize,
     /// The links that it was given on, each with the worker at its other end.
     given: Vec<(usize, usize)>,
     /// What was heard of it, link by link.
@@ -86,6 +89,18 @@ impl Entry {
         self.due += 1;
     }
 
+    /// It is given once more, before its end is here.
+    pub fn give_open_again(&mut self) {
+        self.crossings += 1;
+    }
+
+    /// Whether there are more endings than it was given times, or one of another kind for the same time.
+    fn has_ended_too_often(&self) -> bool {
+        let repeated = self.endings.len().saturating_sub(self.due);
+        let different = self.endings.windows(2).rev().take(repeated).any(|pair| pair[0] != pair[1]);
+        repeated > self.crossings || different
+    }
+
     fn take(&mut self, link: usize, worker: usize, frame: &Value) {
         match frame["type"].as_str() {
             Some("complete" | "error") => {
@@ -116,7 +131,7 @@ impl Entry {
         if let Some(fault) = self.faults.first() {
             return Some(format!("job {id}: {fault}"));
         }
-        if self.endings.len() > self.due {
+        if self.has_ended_too_often() {
             return Some(format!("job {id}: {} endings, where {} are due", self.endings.len(), self.due));
         }
         // After an end the text may begin anew; without one it goes on, whatever link it comes by.
@@ -169,6 +184,7 @@ impl Ledger {
             endings: Vec::new(),
             ended_on: 0,
             due: 1,
+            crossings: 0,
             given: Vec::new(),
             heard: Vec::new(),
             faults: Vec::new(),
@@ -205,6 +221,11 @@ impl Ledger {
     /// Jobs without an ending.
     pub fn open(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.is_open())
+    }
+
+    /// The same, to be changed.
+    pub(super) fn open_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut().filter(|entry| entry.is_open())
     }
 
     /// From now on a job may begin anew when its link was lost.

@@ -241,6 +241,12 @@ impl Link {
         self.write(Message::text(text)).await;
     }
 
+    /// Sends bytes as a text message, UTF-8 or not.
+    pub async fn send_raw_text(&mut self, bytes: &[u8]) {
+        let frame = Frame::message(bytes.to_vec(), OpCode::Data(Data::Text), true);
+        self.write(Message::Frame(frame)).await;
+    }
+
     /// Sends a binary message.
     pub async fn send_binary(&mut self, bytes: &[u8]) {
         self.write(Message::binary(bytes.to_vec())).await;

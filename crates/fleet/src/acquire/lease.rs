@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_instance::{Awaiting, Claim, Endpoint, Ready, State, Status};
+use auxot_instance::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
 use tokio::sync::watch;
 
 use crate::judge::MemberId;
@@ -22,6 +22,19 @@ pub struct Lease {
     /// Tells the instance that it is in use, so that a drain waits for this job.
     pub(crate) claim: Claim,
     pub(crate) status: watch::Receiver<Status>,
+    /// The newest failure of the engine when the lease was given.
+    pub(crate) blamed: Option<Arc<ExitReport>>,
+}
+
+/// How an engine was lost to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It ended by itself, or stood still and was ended for it.
+    Crashed,
+    /// It was told to end: its model is let go, or loaded anew.
+    LetGo,
+    /// It lives, as far as is known.
+    Lives,
 }
 
 impl Lease {
@@ -47,13 +60,28 @@ impl Lease {
     ///
     /// A job hears of it through its socket some milliseconds before the exit is reaped and classified;
     /// asking for a slot in between would give one of the dead engine again.
-    pub async fn engine_gone(mut self, patience: Duration) {
+    pub async fn engine_gone(mut self, patience: Duration) -> Loss {
         let run = self.ready.run;
-        let gone = self.status.wait_for(|status| !matches!(&status.state, State::Ready(ready) if ready.run == run));
+        let until = tokio::time::Instant::now() + patience;
+        let leaves = |status: &Status| !matches!(&status.state, State::Ready(ready) if ready.run == run);
         // Too late means that it lives: it cut this one connection only, and the next try may do better.
-        let _ = tokio::time::timeout(patience, gone).await;
+        let gone = tokio::time::timeout_at(until, self.status.wait_for(leaves)).await.is_ok();
+        let loss = if gone { self.loss(until).await } else { Loss::Lives };
         // The judge may be told a moment later by the listener; who asks next must find it told.
         self.shared.turn(self.member, generation_of(self.run));
+        loss
+    }
+
+    /// Why it goes: one that is being ended may be so because it stood still, which is told when it has ended.
+    async fn loss(&mut self, until: tokio::time::Instant) -> Loss {
+        let ended = |status: &Status| !matches!(status.state, State::Draining | State::Stopping);
+        let _ = tokio::time::timeout_at(until, self.status.wait_for(ended)).await;
+        let status = self.status.borrow();
+        match (&status.last_error, &self.blamed) {
+            (Some(now), Some(then)) if Arc::ptr_eq(now, then) => Loss::LetGo,
+            (Some(_), _) => Loss::Crashed,
+            (None, _) => Loss::LetGo,
+        }
     }
 
     /// Resolves when the engine is being ended, or is gone. An engine that is told to end waits for its clients, so who

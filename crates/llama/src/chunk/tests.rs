@@ -31,7 +31,7 @@ fn the_first_delta_and_the_empty_ones_say_nothing() {
         r#"{"choices":[]}"#,
         r#"{"choices":null,"timings":null,"prompt_progress":null,"error":null}"#,
         r#"{"choices":[{"delta":{"tool_calls":null}},{"delta":{"content":"second choice"}}]}"#,
-        r#"{"usage":{"completion_tokens":3},"unknown":[{"deep":[1,2]}]}"#,
+        r#"{"usage":null,"unknown":[{"deep":[1,2]}]}"#,
         " {} ",
     ] {
         assert_eq!(parse(text), Chunk::default(), "{text}");
@@ -64,10 +64,14 @@ fn the_last_chunk_has_the_figures() {
         r#"{"choices":[{"finish_reason":"length","index":0,"delta":{}}],"timings":{"cache_n":24,"prompt_n":1,"prompt_ms":0.538,"prompt_per_second":1858.7,"predicted_n":12,"predicted_ms":5.616}}"#,
     );
     assert_eq!(chunk.finish_reason.as_deref(), Some("length"));
-    let want = Timings { cache_n: 24, prompt_n: 1, prompt_ms: 0.538, predicted_n: 12, predicted_ms: 5.616 };
+    let want = Timings { cache_n: Some(24), prompt_n: 1, prompt_ms: 0.538, predicted_n: 12, predicted_ms: 5.616 };
     assert_eq!(chunk.timings, Some(want));
     let chunk = parse(r#"{"timings":{"cache_n":-1,"prompt_n":3.0,"prompt_ms":null,"predicted_n":null}}"#);
-    assert_eq!(chunk.timings, Some(Timings { prompt_n: 3, ..Timings::default() }));
+    assert_eq!(chunk.timings, Some(Timings { cache_n: Some(0), prompt_n: 3, ..Timings::default() }));
+    let chunk = parse(
+        r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":2}}}"#,
+    );
+    assert_eq!(chunk.usage, Some(Usage { prompt: 9, completion: 3, cached: Some(2) }));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Chunk, PromptProgress, Timings, ToolCallDelta};
+use super::{Chunk, PromptProgress, Timings, ToolCallDelta, Usage};
 use crate::{EngineError, text::Text};
 
 /// Reads one JSON object.
@@ -24,6 +24,7 @@ pub(super) fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
         logprobs: choice.logprobs.map(RawValue::get).filter(|value| *value != "null"),
         prompt_progress: event.prompt_progress.map(Progress::into_progress),
         timings: event.timings.map(Times::into_timings),
+        usage: event.usage.map(Used::into_usage),
         error: event.error.map(|error| EngineError::from_value(None, error)),
     })
 }
@@ -34,6 +35,7 @@ struct Event<'a> {
     choices: First<'a>,
     prompt_progress: Option<Progress>,
     timings: Option<Times>,
+    usage: Option<Used>,
     error: Option<serde_json::Value>,
 }
 
@@ -112,8 +114,31 @@ impl Progress {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+struct Used {
+    prompt_tokens: Count,
+    completion_tokens: Count,
+    prompt_tokens_details: Option<Details>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    cached_tokens: Option<Count>,
+}
+
+impl Used {
+    fn into_usage(self) -> Usage {
+        Usage {
+            prompt: self.prompt_tokens.0,
+            completion: self.completion_tokens.0,
+            cached: self.prompt_tokens_details.and_then(|details| details.cached_tokens).map(|count| count.0),
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Times {
-    cache_n: Count,
+    cache_n: Option<Count>,
     prompt_n: Count,
     // The engine writes a number that is not one (nothing was measured) as null.
     prompt_ms: Option<f64>,
@@ -124,7 +149,7 @@ struct Times {
 impl Times {
     fn into_timings(self) -> Timings {
         Timings {
-            cache_n: self.cache_n.0,
+            cache_n: self.cache_n.map(|count| count.0),
             prompt_n: self.prompt_n.0,
             prompt_ms: self.prompt_ms.unwrap_or_default(),
             predicted_n: self.predicted_n.0,

@@ -12,7 +12,11 @@ fn sent(messages: &str) -> String {
     let body = ChatRequest { messages: Some(&messages), ..ChatRequest::default() }.to_body().unwrap();
     let body = String::from_utf8(body).unwrap();
     assert!(serde_json::from_str::<&RawValue>(&body).is_ok(), "{body}");
-    body.strip_prefix(r#"{"model":"","messages":"#).unwrap().strip_suffix(r#","stream":true}"#).unwrap().to_owned()
+    body.strip_prefix(r#"{"model":"","messages":"#)
+        .unwrap()
+        .strip_suffix(r#","stream":true,"stream_options":{"include_usage":true}}"#)
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -30,7 +34,7 @@ fn a_full_request_has_these_fields_and_no_others() {
     };
     assert_eq!(
         String::from_utf8(request.to_body().unwrap()).unwrap(),
-        r#"{"model":"llama-\"3\"","messages":[{"role":"user","content":"hi"}],"stream":true,"return_progress":true,"tools":[ {"type":"function"} ],"temperature":0,"max_tokens":64,"reasoning_effort":"high"}"#
+        r#"{"model":"llama-\"3\"","messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"include_usage":true},"return_progress":true,"tools":[ {"type":"function"} ],"temperature":0,"max_tokens":64,"reasoning_effort":"high"}"#
     );
 }
 
@@ -41,7 +45,10 @@ fn what_is_absent_is_not_sent() {
     for (messages, tools) in [(None, None), (Some(&*none), Some(&*none)), (Some(&*empty), Some(&*empty))] {
         let request =
             ChatRequest { model: "m", messages, tools, temperature: Some(f64::NAN), ..ChatRequest::default() };
-        assert_eq!(request.to_body().unwrap(), br#"{"model":"m","messages":[],"stream":true}"#);
+        assert_eq!(
+            request.to_body().unwrap(),
+            br#"{"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#
+        );
     }
 }
 
@@ -64,7 +71,7 @@ fn effort_none_also_tells_the_template() {
         assert_eq!(value["chat_template_kwargs"], serde_json::json!({"enable_thinking": false, "thinking": false}));
     }
     let body = ChatRequest { reasoning_effort: Some(""), ..ChatRequest::default() }.to_body().unwrap();
-    assert_eq!(body, br#"{"model":"","messages":[],"stream":true}"#);
+    assert_eq!(body, br#"{"model":"","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#);
 }
 
 #[test]
@@ -168,13 +175,16 @@ fn tools_are_cut_down_to_what_everybody_understands() {
     assert_eq!(reduce_tools(&raw(r#"[{"function":{"parameters":"x"}}]"#)).unwrap_err(), RequestError::Tools);
 }
 
-/// A request's fields behind `stream`, with these parameters.
+/// A request's fields behind those of the stream, with these parameters.
 fn with(effort: Option<&str>, parameters: &str) -> Result<String, RequestError> {
     let parameters = raw(parameters);
     let request = ChatRequest { reasoning_effort: effort, parameters: Some(&parameters), ..ChatRequest::default() };
     let body = String::from_utf8(request.to_body()?).unwrap();
     assert!(serde_json::from_str::<&RawValue>(&body).is_ok(), "{body}");
-    Ok(body.strip_prefix(r#"{"model":"","messages":[],"stream":true"#).unwrap().to_owned())
+    Ok(body
+        .strip_prefix(r#"{"model":"","messages":[],"stream":true,"stream_options":{"include_usage":true}"#)
+        .unwrap()
+        .to_owned())
 }
 
 #[test]

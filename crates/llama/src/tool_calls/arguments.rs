@@ -14,7 +14,7 @@ pub(crate) enum Care {
 }
 
 /// Whether the text is a JSON object.
-fn is_object(text: &str) -> bool {
+pub(crate) fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 

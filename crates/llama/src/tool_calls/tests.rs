@@ -85,3 +85,23 @@ fn a_call_nobody_could_read_names_its_tool() {
     assert_eq!(assemble(&[delta(0, "a", "", "{\"x\":1}")]), Err(BadCall { name: String::new() }));
     assert_eq!(assemble(&[ToolCallDelta::default()]), Ok(vec![]), "a fragment without anything is no call");
 }
+
+#[test]
+fn of_an_answer_that_was_cut_the_call_being_written_is_left_out() {
+    let call = |index, arguments: &'static str| ToolCallDelta {
+        index,
+        name: Some("f".into()),
+        arguments: Some(arguments.into()),
+        ..ToolCallDelta::default()
+    };
+    let finish = |calls: &[ToolCallDelta<'_>]| {
+        let mut assembler = Assembler::new();
+        calls.iter().for_each(|call| assembler.push(call));
+        assembler.finish_cut().into_iter().map(|call| call.arguments).collect::<Vec<_>>()
+    };
+    for cut in ["", "{", r#"{"a":"b""#, r#"{"a":"b"#] {
+        assert_eq!(finish(&[call(0, r#"{"a":1}"#), call(1, cut)]), [r#"{"a":1}"#], "{cut}");
+    }
+    assert_eq!(finish(&[call(0, r#"{"a":1}"#)]).len(), 1, "whole although it is the last");
+    assert!(finish(&[call(0, "[1]"), call(1, "{")]).is_empty());
+}

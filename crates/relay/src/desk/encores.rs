@@ -2,6 +2,10 @@
 //!
 //! A connection can be lost between the socket and the router. The router then sends the job again, and to
 //! run it again would say everything twice; so its last words, which hold the whole answer, are said again.
+//!
+//! A job can also come again on the very connection while its end is on the way there: the two cross. Only a router that
+//! has read the end can mean that the job is to run again, and that it has read it is known by the answer to a ping that
+//! was written behind it. Before that answer the last words are said again, which a router that has them ignores.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::desk::order::Order;
-use crate::lane::outbox::Outbox;
+use crate::lane::outbox::{Outbox, Probe};
 
 /// Endings that are remembered, and bytes of them, at most; the oldest go first.
 const COUNT: usize = 256;
@@ -26,33 +30,55 @@ pub(crate) struct Encores {
 struct Ended {
     job_id: String,
     fingerprint: u64,
-    words: Utf8Bytes,
-    /// The lane that had them last.
-    lane: Outbox,
+    said: Said,
     until: Instant,
+}
+
+/// Last words, and how far they have got.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) words: Utf8Bytes,
+    /// The lane that had them last.
+    pub(crate) lane: Outbox,
+    /// The ping behind them; without one it stays unknown whether they are read.
+    pub(crate) read: Option<Probe>,
+}
+
+impl Said {
+    /// Whether the router is known to have read them.
+    fn is_read(&self) -> bool {
+        self.read.is_some_and(|probe| self.lane.has_read(probe))
+    }
 }
 
 impl Encores {
     /// Remembers how a job ended.
-    pub(crate) fn keep(&mut self, order: &Order, words: Utf8Bytes, lane: Outbox, window: Duration) {
+    pub(crate) fn keep(&mut self, order: &Order, said: Said, window: Duration) {
         self.forget(&order.job.job_id);
-        self.bytes += words.len();
+        self.bytes += said.words.len();
         let (job_id, until) = (order.job.job_id.clone(), Instant::now() + window);
-        self.endings.push_back(Ended { job_id, fingerprint: order.fingerprint, words, lane, until });
+        self.endings.push_back(Ended { job_id, fingerprint: order.fingerprint, said, until });
         while self.endings.len() > COUNT || self.bytes > BYTES || self.endings.front().is_some_and(Ended::is_over) {
             self.drop_at(0);
         }
     }
 
-    /// The last words of a job that is asked for again by another lane than had them, which the router cannot have heard;
-    /// from now on `lane` has them. A job that comes again on the very lane is meant to run again.
+    /// The last words of a job that is asked for again and that the router had not read when it asked, as far as is known;
+    /// from now on `lane` has them.
     pub(crate) fn ask(&mut self, order: &Order, lane: &Outbox) -> Option<Utf8Bytes> {
         let known = self.endings.iter_mut().find(|ended| ended.job_id == order.job.job_id && !ended.is_over())?;
-        if known.fingerprint != order.fingerprint || known.lane.is_same_lane(lane) {
+        let said = &mut known.said;
+        if known.fingerprint != order.fingerprint || (said.lane.is_same_lane(lane) && said.is_read()) {
             return None;
         }
-        known.lane = lane.clone();
-        Some(known.words.clone())
+        (said.lane, said.read) = (lane.clone(), None);
+        Some(said.words.clone())
+    }
+
+    /// Last words were said again, with a ping behind them.
+    pub(crate) fn repeated(&mut self, job_id: &str, read: Option<Probe>) {
+        let known = self.endings.iter_mut().find(|ended| ended.job_id == job_id);
+        known.into_iter().for_each(|ended| ended.said.read = read);
     }
 
     /// Forgets how a job ended: it begins again.
@@ -64,7 +90,7 @@ impl Encores {
 
     fn drop_at(&mut self, at: usize) {
         if let Some(ended) = self.endings.remove(at) {
-            self.bytes -= ended.words.len();
+            self.bytes -= ended.said.words.len();
         }
     }
 }
@@ -90,17 +116,45 @@ mod tests {
         }
     }
 
+    fn said(words: impl Into<Utf8Bytes>, lane: &Outbox) -> Said {
+        Said { words: words.into(), lane: lane.clone(), read: lane.ask_read() }
+    }
+
     #[test]
     fn last_words_are_said_again_to_another_lane_than_had_them() {
         let mut encores = Encores::default();
         let (lane, _alive_or_so_it_seems) = Outbox::new();
         let (next, _kept) = Outbox::new();
         let job = order("j", "hello");
-        encores.keep(&job, "words".into(), lane.clone(), WINDOW);
-        assert_eq!(encores.ask(&job, &lane), None, "it is meant to run again");
+        let words = said("words", &lane);
+        lane.answered(words.read.expect("room for a ping"));
+        encores.keep(&job, words, WINDOW);
         assert_eq!(encores.ask(&order("j", "another round"), &next), None);
         assert_eq!(encores.ask(&job, &next).as_deref(), Some("words"));
+        let read = next.ask_read().expect("room for a ping");
+        encores.repeated("j", Some(read));
+        assert_eq!(encores.ask(&job, &next).as_deref(), Some("words"), "it had not read them");
+        encores.repeated("j", Some(read));
+        next.answered(read);
         assert_eq!(encores.ask(&job, &next), None, "the next lane has them");
+    }
+
+    #[test]
+    fn a_job_that_crosses_its_own_end_is_not_run_again() {
+        let mut encores = Encores::default();
+        let (lane, _frames) = Outbox::new();
+        let job = order("j", "hello");
+        let earlier = lane.ask_read().expect("room for a ping");
+        let words = said("words", &lane);
+        let read = words.read.expect("room for a ping");
+        encores.keep(&job, words, WINDOW);
+        lane.answered(earlier);
+        assert_eq!(encores.ask(&job, &lane).as_deref(), Some("words"), "the router had not read the end");
+        encores.repeated("j", Some(read));
+        lane.answered(read);
+        assert_eq!(encores.ask(&job, &lane), None, "it has read the end: it is meant to run again");
+        encores.repeated("j", None);
+        assert_eq!(encores.ask(&job, &lane).as_deref(), Some("words"), "unknown is not read");
     }
 
     #[test]
@@ -108,13 +162,13 @@ mod tests {
         let mut encores = Encores::default();
         let (lane, _) = Outbox::new();
         for at in 0..COUNT * 2 {
-            encores.keep(&order(&at.to_string(), ""), "words".into(), lane.clone(), WINDOW);
+            encores.keep(&order(&at.to_string(), ""), said("words", &lane), WINDOW);
         }
         assert_eq!((encores.endings.len(), encores.bytes), (COUNT, COUNT * 5));
-        encores.keep(&order("large", ""), "x".repeat(BYTES).into(), lane.clone(), WINDOW);
+        encores.keep(&order("large", ""), said("x".repeat(BYTES), &lane), WINDOW);
         assert_eq!((encores.endings.len(), encores.bytes), (1, BYTES));
         let job = order("brief", "");
-        encores.keep(&job, "words".into(), lane.clone(), Duration::ZERO);
+        encores.keep(&job, said("words", &lane), Duration::ZERO);
         assert_eq!((encores.ask(&job, &Outbox::new().0), encores.endings.len(), encores.bytes), (None, 0, 0));
     }
 }

@@ -2,15 +2,19 @@
 //!
 //! Made once, where the message is parsed: for a large one that is off the token path.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use auxot_llama::has_images;
+use auxot_llama::{RequestError, check_request, foreign_urls, has_images};
 use auxot_protocol::Job;
 use serde_json::value::RawValue;
 
 /// Identical tool rounds at the end of a conversation that make a loop.
 pub(crate) const LOOP_ROUNDS: usize = 3;
+
+/// An address longer than this is none.
+const LONGEST_URL: usize = 2048;
 
 /// One job, looked through.
 #[derive(Debug, Clone)]
@@ -18,7 +22,15 @@ pub(crate) struct Order {
     pub(crate) job: Arc<Job>,
     /// Tells one conversation from another under the same id; not a secret, so no cryptography.
     pub(crate) fingerprint: u64,
+    /// Bytes of what its caller wrote.
+    pub(crate) bytes: usize,
+    /// Tells one request from another, whoever sends it and under whatever id.
+    pub(crate) request: u64,
     pub(crate) has_images: bool,
+    /// Why no engine may see it.
+    pub(crate) fault: Option<RequestError>,
+    /// Where its pictures would have to be fetched from; empty texts are no plain web address.
+    pub(crate) foreign_hosts: BTreeSet<String>,
     /// Whether it ends with the same single tool call and the same result, [`LOOP_ROUNDS`] times.
     pub(crate) is_tool_loop: bool,
 }
@@ -31,11 +43,35 @@ impl Order {
         messages.map(RawValue::get).hash(&mut hasher);
         Self {
             fingerprint: hasher.finish(),
+            bytes: [messages, job.tools.as_deref()].into_iter().flatten().map(|raw| raw.get().len()).sum(),
+            request: request_hash(&job),
+            fault: check_request(messages, job.tools.as_deref()).err(),
+            foreign_hosts: messages.map(foreign_hosts).unwrap_or_default(),
             has_images: messages.is_some_and(has_images),
             is_tool_loop: messages.is_some_and(is_tool_loop),
             job: Arc::new(job),
         }
     }
+}
+
+/// The hash of all that an engine is given.
+fn request_hash(job: &Job) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let raw = [job.messages.as_deref(), job.tools.as_deref()].map(|raw| raw.map(RawValue::get));
+    (raw, &job.model, job.temperature.map(f64::to_bits), job.max_tokens, &job.reasoning_effort).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The hosts of all addresses that are no data URL. One that is anything but a plain web address stands as an empty text,
+/// which nobody can allow: what reads it later may read it otherwise.
+fn foreign_hosts(messages: &RawValue) -> BTreeSet<String> {
+    let host = |text: &str| {
+        let is_plain =
+            text.len() <= LONGEST_URL && !text.contains(['\\', '@', ' ']) && !text.contains(char::is_control);
+        let url = url::Url::parse(text).ok().filter(|url| is_plain && matches!(url.scheme(), "http" | "https"))?;
+        url.host_str().map(str::to_ascii_lowercase)
+    };
+    foreign_urls(messages).iter().map(|url| host(url).unwrap_or_default()).collect()
 }
 
 fn is_tool_loop(messages: &RawValue) -> bool {
@@ -74,6 +110,29 @@ mod tests {
             messages.push(serde_json::json!({"role":"tool","content":result}));
         }
         serde_json::value::to_raw_value(&messages).expect("valid")
+    }
+
+    #[test]
+    fn the_hosts_of_pictures_are_read_strictly() {
+        let hosts = |url: &str| {
+            let messages =
+                serde_json::json!([{"role":"user","content":[{"type":"image_url","image_url":{"url":url}}]}]);
+            let hosts = foreign_hosts(&serde_json::value::to_raw_value(&messages).expect("valid"));
+            hosts.into_iter().collect::<Vec<_>>()
+        };
+        assert!(hosts("data:image/png;base64,AA").is_empty());
+        assert_eq!(hosts("https://Pictures.example/a.png"), ["pictures.example"]);
+        for odd in [
+            "file:///etc/passwd",
+            "http://good@evil/",
+            "http://good\\\\evil/",
+            "ftp://h/x",
+            "h/x",
+            "http://h/\n",
+            "AAAA",
+        ] {
+            assert_eq!(hosts(odd), [""], "{odd}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! The key is the router's id, the identity is id **and** conversation. Guarantees, held by a test against a simple
 //! model under any order of events: at most one round of an id runs; a round that is over for the router is cancelled
-//! and no other is; a job's lane is the one that asked last; an ending is said again to any other lane than had it.
+//! and no other is; a job's lane is the one that asked last; an ending is said again to whoever has not read it, as far as
+//! is known.
 
 use std::collections::HashMap;
 

@@ -111,6 +111,11 @@ impl RouterUrl {
         self.with(if self.tls { "wss" } else { "ws" }, self.userinfo.as_deref(), "/ws")
     }
 
+    /// Scheme, host and port as of an HTTP address, without user and password.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}://{}:{}/", if self.tls { "https" } else { "http" }, self.host, self.port())
+    }
+
     /// The base of the router's HTTP endpoints, without a path.
     #[must_use]
     pub fn http_base(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, is_done};
+use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, Usage, is_done};
 use auxot_protocol::{Complete, FunctionCall, Job, Json, ToolCall};
 use serde_json::value::RawValue;
 
@@ -30,6 +30,7 @@ pub(crate) struct Answer {
     /// The entries of all `logprobs` so far, as the engine wrote them, with commas between.
     logprobs: String,
     timings: Option<Timings>,
+    usage: Option<Usage>,
     progress: Option<PromptProgress>,
     done: bool,
     tokens: u64,
@@ -75,7 +76,7 @@ impl Answer {
                     let pieces = markers.feed(text);
                     self.take_pieces(pieces);
                 }
-                _ => self.transcript.push(Channel::Visible, text),
+                _ => self.show(text),
             }
         }
         for delta in &chunk.tool_calls {
@@ -88,9 +89,8 @@ impl Answer {
         if let Some(logprobs) = chunk.logprobs {
             self.keep_logprobs(logprobs)?;
         }
-        if chunk.timings.is_some() {
-            self.timings = chunk.timings;
-        }
+        self.timings = chunk.timings.or(self.timings);
+        self.usage = chunk.usage.or(self.usage);
         if chunk.prompt_progress.is_some() {
             self.progress = chunk.prompt_progress;
         }
@@ -139,6 +139,12 @@ impl Answer {
         Ok(())
     }
 
+    fn show(&mut self, text: &str) {
+        // Thinking that was switched off leaves blank lines where it was.
+        let begins = self.withheld.is_some() && self.transcript.len() == 0;
+        self.transcript.push(Channel::Visible, if begins { text.trim_start() } else { text });
+    }
+
     fn reason(&mut self, text: &str) {
         match &mut self.withheld {
             Some(withheld) => withheld.push_str(text),
@@ -149,7 +155,7 @@ impl Answer {
     fn take_pieces(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
             match piece {
-                Piece::Visible(text) => self.transcript.push(Channel::Visible, &text),
+                Piece::Visible(text) => self.show(&text),
                 Piece::Reasoning(text) => self.reason(&text),
                 Piece::Call(call) => {
                     self.has_calls = true;
@@ -184,7 +190,8 @@ impl Answer {
 
     /// Tokens generated: the engine's own count, or the pieces heard so far.
     pub(crate) fn tokens(&self) -> u64 {
-        self.timings.as_ref().map_or(self.tokens, |timings| timings.predicted_n)
+        let told = self.timings.map(|timings| timings.predicted_n).or(self.usage.map(|usage| usage.completion));
+        told.unwrap_or(self.tokens)
     }
 
     fn all_logprobs(&self) -> Option<Json> {
@@ -202,16 +209,19 @@ impl Answer {
             calls.finish().map_err(|bad| Ending::BadToolCall { tool: bad.name })?
         };
         calls.append(&mut self.marked_calls);
-        let timings = self.timings.as_ref();
+        let (timings, usage) = (self.timings.as_ref(), self.usage.as_ref());
+        let cached = timings.and_then(|timings| timings.cache_n);
+        let cached = cached.or_else(|| usage.and_then(|usage| usage.cached(timings)));
+        let whole_prompt = || usage.map(|usage| usage.prompt.saturating_sub(cached.unwrap_or_default()));
         let reasoning = self.transcript.all(Channel::Reasoning);
         Ok(Complete {
             job_id: Cow::Borrowed(job_id),
             full_response: self.transcript.all(Channel::Visible),
             reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
             duration_ms: timings.map(|timings| (timings.prompt_ms + timings.predicted_ms) as u64),
-            cache_tokens: timings.map(|timings| timings.cache_n),
-            input_tokens: timings.map(|timings| timings.prompt_n),
-            output_tokens: timings.map(|timings| timings.predicted_n),
+            cache_tokens: cached,
+            input_tokens: timings.map(|timings| timings.prompt_n).or_else(whole_prompt),
+            output_tokens: timings.map(|timings| timings.predicted_n).or(usage.map(|usage| usage.completion)),
             reasoning_tokens: Some(self.transcript.reasoning_pieces()).filter(|pieces| *pieces > 0),
             tool_calls: calls
                 .into_iter()
@@ -266,6 +276,35 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_tells_less_is_counted_by_its_usage() {
+        let last = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"timings":{"prompt_n":7,"prompt_ms":1.0,"predicted_n":4,"predicted_ms":2.0}}"#;
+        let usage = |cached: &str| {
+            format!(
+                r#"{{"choices":[],"usage":{{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14{cached}}}}}"#
+            )
+        };
+        let counts = |events: &[&str]| {
+            let mut answer = heard(plain(), events).unwrap();
+            let complete = answer.complete("j").unwrap();
+            (complete.cache_tokens, complete.input_tokens, complete.output_tokens)
+        };
+        let told = usage(r#","prompt_tokens_details":{"cached_tokens":3}"#);
+        assert_eq!(counts(&[last, "[DONE]"]), (None, Some(7), Some(4)), "unknown is not none");
+        assert_eq!(counts(&[last, &usage(""), "[DONE]"]), (Some(3), Some(7), Some(4)));
+        assert_eq!(counts(&[&text("A"), &told, "[DONE]"]), (Some(3), Some(7), Some(4)), "without timings");
+    }
+
+    #[test]
+    fn a_tool_call_that_ran_into_the_limit_is_a_success_that_says_so() {
+        let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"a\":\"b"}}]}}]}"#;
+        let cut = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#;
+        let mut answer = heard(plain(), &[&text("Let me"), call, cut, "[DONE]"]).unwrap();
+        let complete = answer.complete("j").unwrap();
+        assert_eq!((&*complete.full_response, complete.finish_reason.as_deref()), ("Let me", Some("length")));
+        assert!(complete.tool_calls.is_empty());
+    }
+
+    #[test]
     fn an_end_without_a_reason_is_no_success() {
         assert!(matches!(heard(plain(), &[&text("A")]), Err(Ending::EngineGone { after_text: true })));
         assert!(matches!(heard(plain(), &[]), Err(Ending::EngineGone { after_text: false })));
@@ -290,6 +329,8 @@ mod tests {
             heard(quiet(), &[&text("<thi"), &text("nk>hm</th"), &text("ink>Hel"), &text("lo"), "[DONE]"]).unwrap();
         let complete = answer.complete("j").unwrap();
         assert_eq!((&*complete.full_response, complete.reasoning_content), ("Hello", None));
+        let mut answer = heard(quiet(), &[&text("\n"), &text("\n Hel"), &text("\n\nlo"), "[DONE]"]).unwrap();
+        assert_eq!(answer.complete("j").unwrap().full_response, "Hel\n\nlo", "no blank lines where it was");
         let mut answer = heard(quiet(), &[thought, "[DONE]"]).unwrap();
         assert_eq!(answer.complete("j").unwrap().full_response, "think", "better than nothing at all");
     }

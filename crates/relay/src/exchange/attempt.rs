@@ -6,6 +6,7 @@ use auxot_fleet::Lease;
 use auxot_llama::{ChatRequest, EngineError, reduce_tools};
 use serde_json::value::RawValue;
 
+use crate::config::Config;
 use crate::desk::order::{LOOP_ROUNDS, Order};
 use crate::exchange::ending::Ending;
 
@@ -21,8 +22,14 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Checks what can be checked without an engine.
-    pub(crate) fn first(order: Order, guard_tool_loop: bool) -> Result<Self, Ending> {
-        if guard_tool_loop && order.is_tool_loop {
+    pub(crate) fn first(order: Order, config: &Config) -> Result<Self, Ending> {
+        if let Some(fault) = &order.fault {
+            return Err(Ending::BadJob(fault.to_string()));
+        }
+        if !order.foreign_hosts.iter().all(|host| !host.is_empty() && config.image_hosts.contains(host)) {
+            return Err(Ending::BadJob("this worker fetches no pictures: send the picture as a data: URL".to_owned()));
+        }
+        if config.tool_loop_guard && order.is_tool_loop {
             return Err(Ending::BadJob(format!(
                 "the last {LOOP_ROUNDS} tool rounds are identical, so the next one would be too"
             )));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use auxot_fleet::Refusal;
 use auxot_llama::EngineError;
-use auxot_protocol::JobError;
+use auxot_protocol::{JobError, NOT_STARTED};
 
 /// The one way in which a job ended.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub(crate) enum Ending {
     EngineFailed(EngineError),
     /// The engine went away, before or in its answer.
     EngineGone { after_text: bool },
+    /// The model was let go in the middle of the answer, to make room for another or to be loaded anew.
+    MadeRoom,
+    /// The request has ended as many engines as it may.
+    CrashesEngines,
     /// Nobody listens where the engine does, although its process lives.
     EngineUnreachable,
     /// The engine's answer makes no sense.
@@ -36,6 +40,8 @@ pub(crate) enum Ending {
     Superseded,
     /// The link was lost and the router did not ask again within the window.
     LinkLost,
+    /// The worker ends, and no engine has seen the job: the router gives it to another worker.
+    GivenBack,
     /// The worker ends before the job could.
     ShuttingDown,
     /// A fault of ours; the job's task panicked.
@@ -69,6 +75,8 @@ impl Ending {
             Self::EngineRefused(_) => "engine_refused",
             Self::EngineFailed(_) => "engine_failed",
             Self::EngineGone { .. } => "engine_gone",
+            Self::MadeRoom => "made_room",
+            Self::CrashesEngines => "crashes_engines",
             Self::EngineUnreachable => "engine_unreachable",
             Self::Unreadable(_) => "unreadable",
             Self::BadToolCall { .. } => "bad_tool_call",
@@ -78,6 +86,7 @@ impl Ending {
             Self::Cancelled => "cancelled",
             Self::Superseded => "superseded",
             Self::LinkLost => "link_lost",
+            Self::GivenBack => "given_back",
             Self::ShuttingDown => "shutting_down",
             Self::Broken => "broken",
         }
@@ -108,13 +117,15 @@ impl Ending {
     }
 
     /// Every label value, so that each series exists from the start.
-    pub(crate) const LABELS: [&'static str; 17] = [
+    pub(crate) const LABELS: [&'static str; 20] = [
         "completed",
         "refused",
         "bad_job",
         "engine_refused",
         "engine_failed",
         "engine_gone",
+        "made_room",
+        "crashes_engines",
         "engine_unreachable",
         "unreadable",
         "bad_tool_call",
@@ -124,6 +135,7 @@ impl Ending {
         "cancelled",
         "superseded",
         "link_lost",
+        "given_back",
         "shutting_down",
         "broken",
     ];
@@ -147,6 +159,12 @@ impl Ending {
             Self::EngineRefused(error) => plain(format!("inference error: {}", error.message)),
             Self::EngineFailed(error) => plain(format!("inference error: {} (the answer is cut short)", error.message)),
             Self::EngineGone { after_text: false } => plain("inference error: model server restarted".to_owned()),
+            Self::MadeRoom => {
+                plain("the model was let go in the middle of the answer: send the request again".to_owned())
+            }
+            Self::CrashesEngines => {
+                plain("cannot run this job: the model server has crashed twice during this request".to_owned())
+            }
             Self::EngineUnreachable => plain("inference error: model server cannot be reached".to_owned()),
             Self::EngineGone { after_text: true } => {
                 plain("inference error: model server stopped in the middle of the answer".to_owned())
@@ -164,6 +182,7 @@ impl Ending {
                 plain(format!("inference error: the model server was silent for {after:?}"))
             }
             Self::TimedOut(Limit::Total(after)) => plain(format!("job timed out after {} s", after.as_secs())),
+            Self::GivenBack => plain("the worker ends and gives this job back".to_owned()),
             Self::ShuttingDown => plain("the worker is shutting down".to_owned()),
             Self::Broken => plain("internal error of the worker".to_owned()),
         }
@@ -209,6 +228,10 @@ impl Ending {
                 Refusal::Draining => server(503, Some("stopping"), Some(SOON)),
             },
             Self::EngineGone { after_text: false } | Self::EngineUnreachable => server(503, None, Some(SOON)),
+            Self::MadeRoom => server(503, Some("overloaded"), Some(SOON)),
+            // Not a 5xx: programs repeat those.
+            Self::CrashesEngines => caller(None, None),
+            Self::GivenBack => Blame { code: Some(NOT_STARTED), ..Blame::default() },
             Self::TimedOut(_) => server(504, Some("timeout"), None),
             Self::ShuttingDown => server(503, Some("stopping"), Some(SOON)),
             _ => Blame::default(),

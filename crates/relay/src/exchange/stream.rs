@@ -87,6 +87,10 @@ impl Exchange {
                 () = &mut called_in => return Err(self.upstream_fault(&ExchangeError::Cut)),
                 turn = self.outlet.turn(wants) => self.take_turn(turn)?,
                 () = &mut alarm => {
+                    if unsent >= MERGE_LIMIT {
+                        // It was not read, so it was not silent: the router takes nothing.
+                        last_heard = Instant::now();
+                    }
                     if Instant::now() >= self.next_alarm(last_heard) {
                         return Err(self.overdue(Some(Limit::Idle(self.config().idle_timeout))));
                     }
@@ -116,6 +120,8 @@ impl Exchange {
         }
         if self.first_token.is_none() && self.answer.has_begun() {
             self.first_token = Some(Instant::now());
+            // The next suspect may come: this one is not run again.
+            self.turn = None;
         }
         Ok((filled, events))
     }

@@ -1,11 +1,14 @@
 //! What an exchange is given: all that it shares with the others, and what may happen to it alone.
 
+use std::sync::atomic::AtomicBool;
+
 use auxot_fleet::Fleet;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::exchange::reductions::Reductions;
+use crate::exchange::suspects::Suspects;
 use crate::lane::outbox::Outbox;
 use crate::telemetry::Telemetry;
 
@@ -16,6 +19,11 @@ pub(crate) struct Surroundings {
     pub(crate) config: Config,
     pub(crate) telemetry: Telemetry,
     pub(crate) reductions: Reductions,
+    pub(crate) suspects: Suspects,
+    /// Cancelled when the worker is told to end: what is not begun is given back where the router takes it.
+    pub(crate) handing_back: CancellationToken,
+    /// Whether the router takes jobs back that are not begun.
+    pub(crate) takes_back: AtomicBool,
     /// Cancelled when the worker ends before its jobs could.
     pub(crate) shutdown: CancellationToken,
     /// Whether the router reads `prompt_progress` without complaint.

@@ -21,13 +21,13 @@ async fn read(shared: &Shared) {
     if shared.health_is_known() {
         return;
     }
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured((*shared.dialer.tls).clone())
-        .http1_only()
-        .timeout(LIMIT)
-        .build();
+    let client = reqwest::Client::builder();
+    // As we dial ourselves: this host is not reached through a proxy.
+    let client = if shared.greeter.dialer.url.is_loopback() { client.no_proxy() } else { client };
+    let client =
+        client.tls_backend_preconfigured((*shared.greeter.dialer.tls).clone()).http1_only().timeout(LIMIT).build();
     let Ok(client) = client else { return };
-    let url = format!("{}/health", shared.dialer.url.http_base());
+    let url = format!("{}/health", shared.greeter.dialer.url.http_base());
     let Ok(answer) = client.get(url).send().await else { return };
     let Ok(body) = answer.bytes().await else { return };
     shared.mark(|marks| marks.health = is_open_source_health(&body));

@@ -1,4 +1,4 @@
-//! Counts the bytes that a socket has taken: the only proof that a slow router still lives.
+//! Counts the bytes that a socket has taken and brought: the only proof that a slow router still lives.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,9 +12,12 @@ use tokio::time::Instant;
 
 use crate::lane::silence;
 
-/// Bytes that one socket has taken so far.
+/// Bytes that one socket has taken and brought so far.
 #[derive(Debug, Default)]
-pub(crate) struct Meter(AtomicU64);
+pub(crate) struct Meter {
+    written: AtomicU64,
+    read: AtomicU64,
+}
 
 /// The socket has taken nothing for as long as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +25,12 @@ pub(crate) struct Stalled;
 
 impl Meter {
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came, also those of a message that is not here whole yet.
+    pub(crate) fn received(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// Carries out some writing that may take any time, as long as the socket takes bytes: nothing for
@@ -52,7 +60,7 @@ impl Meter {
     }
 }
 
-/// A stream whose written bytes are counted.
+/// A stream whose bytes are counted.
 #[derive(Debug)]
 pub(crate) struct Metered<S> {
     stream: S,
@@ -67,7 +75,7 @@ impl<S> Metered<S> {
 
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.meter.0.fetch_add(*bytes as u64, Ordering::Relaxed);
+            self.meter.written.fetch_add(*bytes as u64, Ordering::Relaxed);
         }
         written
     }
@@ -75,7 +83,10 @@ impl<S> Metered<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let (this, before) = (self.get_mut(), buf.filled().len());
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        this.meter.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        read
     }
 }
 

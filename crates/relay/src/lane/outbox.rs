@@ -5,6 +5,9 @@
 //! and merges what it has, and nothing grows. Beside it is a shorter one for what the worker says of
 //! itself, which the writer takes first: a lane full of text must not look like a dead worker.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -20,8 +23,8 @@ const CONTROL_DEPTH: usize = 8;
 pub(crate) enum Frame {
     /// A protocol message.
     Text(Utf8Bytes, Option<Receipt>),
-    /// A WebSocket ping, to hear whether the router still lives.
-    Ping,
+    /// A WebSocket ping, to hear whether the router still lives, or what it has read.
+    Ping(Probe),
     /// The polite end; nothing is written after it.
     Close,
 }
@@ -30,6 +33,23 @@ impl Frame {
     /// A message that nobody follows.
     pub(crate) fn text(text: String) -> Self {
         Self::Text(text.into(), None)
+    }
+}
+
+/// The number of a ping on its lane. The router answers pings in the order in which it reads, so the answer shows that
+/// it has read all that was written before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Probe(u64);
+
+impl Probe {
+    /// What the ping carries, and its answer brings back.
+    pub(crate) fn payload(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// The probe that an answer is for, if it is for one.
+    pub(crate) fn answered(payload: &[u8]) -> Option<Self> {
+        payload.try_into().ok().map(|bytes| Self(u64::from_be_bytes(bytes)))
     }
 }
 
@@ -45,6 +65,14 @@ pub(crate) struct LaneGone;
 pub(crate) struct Outbox {
     jobs: mpsc::Sender<Frame>,
     control: mpsc::Sender<Frame>,
+    probes: Arc<Probes>,
+}
+
+/// The pings of one lane, and the newest that is answered.
+#[derive(Debug, Default)]
+struct Probes {
+    sent: AtomicU64,
+    answered: AtomicU64,
 }
 
 /// The writer's end of an outbox.
@@ -59,7 +87,7 @@ impl Outbox {
     pub(crate) fn new() -> (Self, Frames) {
         let (jobs, from_jobs) = mpsc::channel(DEPTH);
         let (control, from_control) = mpsc::channel(CONTROL_DEPTH);
-        (Self { jobs, control }, Frames { jobs: from_jobs, control: from_control })
+        (Self { jobs, control, probes: Arc::default() }, Frames { jobs: from_jobs, control: from_control })
     }
 
     /// Waits for room behind everything that is there, and sends.
@@ -85,6 +113,29 @@ impl Outbox {
     /// The same, waiting for room.
     pub(crate) async fn control(&self, frame: Frame) -> Result<(), LaneGone> {
         self.control.send(frame).await.map_err(|_| LaneGone)
+    }
+
+    /// The next ping of this lane, to be sent.
+    pub(crate) fn probe(&self) -> Probe {
+        Probe(self.probes.sent.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Asks whether the router has read what is in the socket; `None` where there is no room for the question.
+    pub(crate) fn ask_read(&self) -> Option<Probe> {
+        let probe = self.probe();
+        self.try_control(Frame::Ping(probe)).then_some(probe)
+    }
+
+    /// The router has answered a ping.
+    pub(crate) fn answered(&self, probe: Probe) {
+        // Not more than was asked: the number comes from outside.
+        let known = probe.0.min(self.probes.sent.load(Ordering::Relaxed));
+        self.probes.answered.fetch_max(known, Ordering::Relaxed);
+    }
+
+    /// Whether the router has read all that was written before a ping.
+    pub(crate) fn has_read(&self, probe: Probe) -> bool {
+        self.probes.answered.load(Ordering::Relaxed) >= probe.0
     }
 
     /// Whether both lead to the same lane.

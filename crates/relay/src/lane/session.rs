@@ -4,29 +4,36 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_fleet::Outlook;
-use auxot_protocol::{Capabilities, JobError, ParseError, ToRouter, ToWorker};
+use auxot_protocol::{Capabilities, Job, JobError, ToRouter, ToWorker};
+use bytes::Bytes;
 use futures_util::stream::{SplitStream, StreamExt};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
-use crate::desk::Desk;
 use crate::desk::order::Order;
+use crate::desk::{Desk, Full};
 use crate::dial::Dialed;
 use crate::dial::Socket;
 use crate::exchange::Surroundings;
-use crate::lane::outbox::{Frame, Outbox};
+use crate::exchange::ending::Ending;
+use crate::lane::heard::Heard;
+use crate::lane::meter::Meter;
+use crate::lane::outbox::{Frame, Outbox, Probe};
 use crate::lane::silence;
 use crate::lane::writer::{self, WriteEnd};
 use crate::lanes::Dispatch;
 use crate::policy::PolicyKeeper;
-use crate::telemetry;
+use crate::telemetry::warn_limit::WarnLimit;
+use crate::telemetry::{self, Shown, shown};
 
 /// With nothing heard for so long, a ping asks whether the router lives.
 const PING_AFTER: Duration = Duration::from_secs(15);
 /// How long the router has to close its side after we have closed ours.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// A job that finds no room here may find some after so many seconds.
+const FULL_PAUSE: u32 = 5;
 /// A frame larger than this is parsed off the token path, which it would hold up for milliseconds.
 const LARGE_FRAME: usize = 64 * 1024;
 
@@ -66,10 +73,10 @@ impl Session<'_> {
         let (outbox, frames) = Outbox::new();
         // A task of its own: each token wakes it, and must not have everything polled that reading waits for.
         let mut writing = JoinSet::new();
-        writing.spawn(writer::write(sink, frames, meter, self.surroundings.config.write_timeout));
+        writing.spawn(writer::write(sink, frames, Arc::clone(&meter), self.surroundings.config.write_timeout));
         let mut stream = stream;
         let end = tokio::select! {
-            end = self.read(&mut stream, outbox) => end,
+            end = self.read(&mut stream, outbox, &meter) => end,
             Some(end) = writing.join_next() => lost_by(end),
         };
         if matches!(end, SessionEnd::Drained | SessionEnd::Useless) {
@@ -87,7 +94,7 @@ impl Session<'_> {
         end
     }
 
-    async fn read(&mut self, stream: &mut SplitStream<Socket>, outbox: Outbox) -> SessionEnd {
+    async fn read(&mut self, stream: &mut SplitStream<Socket>, outbox: Outbox, meter: &Meter) -> SessionEnd {
         let config = &self.surroundings.config;
         let silence = config.silence();
         let mut heartbeat = tokio::time::interval(config.heartbeat_interval);
@@ -97,6 +104,7 @@ impl Session<'_> {
         let mut departures = self.desk.departures();
         let mut wishes = self.policy.taken();
         let mut last_heard = Instant::now();
+        let mut received = meter.received();
         let mut pinged = false;
         let mut config_due = true;
         loop {
@@ -114,6 +122,7 @@ impl Session<'_> {
                 biased;
                 message = stream.next() => {
                     last_heard = Instant::now();
+                    received = meter.received();
                     pinged = false;
                     match self.take(message, &outbox, draining).await {
                         Ok(()) => {}
@@ -134,14 +143,20 @@ impl Session<'_> {
                     self.told = None;
                     config_due = true;
                 }
-                Ok(()) = self.drain.changed() => {}
+                // It is told, so that the router gives no more.
+                Ok(()) = self.drain.changed() => config_due = true,
                 Ok(()) = departures.changed(), if draining || useless => {}
                 () = silence::until(alarm) => {
+                    if meter.received() != received {
+                        // A large message takes its time to come.
+                        (last_heard, received, pinged) = (Instant::now(), meter.received(), false);
+                        continue;
+                    }
                     if last_heard.elapsed() >= silence {
                         return SessionEnd::Lost { cause: "silent", detail: format!("nothing received for {silence:?}") };
                     }
                     pinged = true;
-                    outbox.try_control(Frame::Ping);
+                    outbox.ask_read();
                 }
             }
         }
@@ -170,45 +185,38 @@ impl Session<'_> {
         draining: bool,
     ) -> Result<(), SessionEnd> {
         let lost = |cause, detail: String| Err(SessionEnd::Lost { cause, detail });
-        let text = match message {
+        let message: Bytes = match message {
             None => return lost("closed", "the router ended the connection".to_owned()),
             Some(Err(error)) => return lost("failed", error.to_string()),
             Some(Ok(Message::Close(frame))) => {
-                let reason = frame.map(|frame| format!("{} {}", frame.code, frame.reason)).unwrap_or_default();
+                let reason = frame.map(|frame| format!("{} {}", frame.code, shown(&frame.reason))).unwrap_or_default();
                 return lost("closed", format!("the router closed the connection {reason}"));
             }
-            Some(Ok(Message::Text(text))) => text,
-            // The measured router does not care about a frame's type, so neither do we.
-            Some(Ok(Message::Binary(bytes))) => match bytes.try_into() {
-                Ok(text) => text,
-                Err(_) => {
-                    warn!("ignored a binary message that is not UTF-8");
-                    return Ok(());
-                }
-            },
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
+            Some(Ok(Message::Text(text))) => text.into(),
+            Some(Ok(Message::Binary(bytes))) => bytes,
+            Some(Ok(Message::Pong(payload))) => {
+                Probe::answered(&payload).into_iter().for_each(|probe| outbox.answered(probe));
+                return Ok(());
+            }
+            Some(Ok(Message::Ping(_) | Message::Frame(_))) => return Ok(()),
         };
-        let heard = if text.len() > LARGE_FRAME {
-            match tokio::task::spawn_blocking(move || Heard::read(&text)).await {
+        let heard = if message.len() > LARGE_FRAME {
+            match tokio::task::spawn_blocking(move || Heard::read(&message)).await {
                 Ok(heard) => heard,
                 Err(_) => return lost("failed", "the task that read a large message has failed".to_owned()),
             }
         } else {
-            Heard::read(&text)
+            Heard::read(&message)
         };
         match heard {
             Ok(Heard::Job(order)) => self.take_job(order, outbox, draining).await,
-            Ok(Heard::Other(message)) => self.act(*message).await,
-            Err(fault) => {
-                warn!(%fault, job = fault.job_id, "cannot read a message of the router");
-                // A job that is never answered leaks a slot at the router for the life of the connection.
-                if let (Some(job_id), Some("job")) = (fault.job_id, fault.kind.as_deref()) {
-                    let error = JobError {
-                        job_id: Some(job_id.into()),
-                        error: "cannot read this job".into(),
-                        details: Some(fault.reason.into()),
-                        ..JobError::default()
-                    };
+            Ok(Heard::Other(message)) => self.act(*message),
+            Err(unreadable) => {
+                if let Some(left_out) = self.warnings().due("unreadable") {
+                    let job = unreadable.fault.job_id.as_deref().map(shown).unwrap_or_default();
+                    warn!(fault = %unreadable.fault, job, left_out, "cannot read a message of the router");
+                }
+                if let Some(error) = unreadable.answer() {
                     let _ = outbox.control(Frame::text(ToRouter::Error(error).to_frame())).await;
                 }
             }
@@ -220,53 +228,87 @@ impl Session<'_> {
         let job = Arc::clone(&order.job);
         // A draining lane still finishes what is here; the rest is left unanswered on purpose: the router gives it to
         // another worker when this lane closes, while an error would fail the caller's request.
-        let accepted = if draining { self.desk.adopt(&order, outbox) } else { Some(self.desk.accept(order, outbox)) };
+        let accepted = if draining {
+            self.desk.adopt(&order, outbox)
+        } else {
+            match self.desk.accept(order, outbox) {
+                Ok(accepted) => Some(accepted),
+                Err(full) => return self.refuse(&job, full, outbox).await,
+            }
+        };
         // The engine has the job before the log has it: a line wakes the log's thread, on the processor that
         // the engine could be using.
         tokio::task::yield_now().await;
         match accepted {
-            Some(accepted) => info!(job = %job.job_id, model = job.model, ?accepted, "job received"),
-            None => info!(job = %job.job_id, "left a job to the router: this worker is draining"),
+            Some(accepted) => {
+                info!(job = %Shown(&job.job_id), model = job.model.as_deref().map(shown), ?accepted, "job received")
+            }
+            None => self.leave(&job, outbox).await,
         }
     }
 
-    async fn act(&mut self, message: ToWorker) {
+    /// A job that comes too late: given back where the router understands that, else left to it. It gives the job to
+    /// another worker when this lane closes, while an error would fail the caller's request.
+    async fn leave(&self, job: &Job, outbox: &Outbox) {
+        info!(job = %Shown(&job.job_id), "left a job to the router: this worker is draining");
+        if self.surroundings.takes_back.load(std::sync::atomic::Ordering::Relaxed)
+            && let Some(error) = Ending::GivenBack.message(&job.job_id, false)
+        {
+            let _ = outbox.control(Frame::text(ToRouter::Error(error).to_frame())).await;
+        }
+    }
+
+    /// Says that a job cannot be held, waiting for room: a router that gives more than it reads is read no faster.
+    async fn refuse(&self, job: &Job, full: Full, outbox: &Outbox) {
+        if let Some(left_out) = self.warnings().due("full") {
+            warn!(job = shown(&job.job_id), reason = full.words(), left_out, "refused a job");
+        }
+        let error = JobError {
+            job_id: Some((&*job.job_id).into()),
+            error: full.words().into(),
+            status: Some(503),
+            retry_after: Some(FULL_PAUSE),
+            ..JobError::default()
+        };
+        let _ = outbox.control(Frame::text(ToRouter::Error(error).to_frame())).await;
+    }
+
+    fn act(&self, message: ToWorker) {
         match message {
             ToWorker::Cancel(cancel) => {
-                let known = self.desk.cancel(&cancel.job_id);
-                info!(job = %cancel.job_id, known, "job cancelled by the router");
+                if self.desk.cancel(&cancel.job_id) {
+                    info!(job = %Shown(&cancel.job_id), "job cancelled by the router");
+                } else {
+                    debug!(job = shown(&cancel.job_id), "ignored the cancel of a job that is not here");
+                }
             }
             ToWorker::PolicyUpdate { policy: Some(policy) } => {
                 self.policy.offer(*policy);
             }
-            ToWorker::PolicyUpdate { policy: None } => warn!("ignored a policy update without a policy"),
+            ToWorker::PolicyUpdate { policy: None } => {
+                if let Some(left_out) = self.warnings().due("no policy") {
+                    warn!(left_out, "ignored a policy update without a policy");
+                }
+            }
             ToWorker::ConfigAck(ack) if !ack.success => {
                 crate::telemetry::metrics::config_refused();
-                warn!(
-                    reason = ack.error.unwrap_or_default(),
-                    "the router refused our capabilities; the connection stays"
-                );
+                if let Some(left_out) = self.warnings().due("config refused") {
+                    let reason = shown(&ack.error.unwrap_or_default());
+                    warn!(reason, left_out, "the router refused our capabilities; the connection stays");
+                }
             }
-            ToWorker::Error(error) => warn!(error = %error.error, "the router reports a fault"),
+            ToWorker::Error(error) => {
+                if let Some(left_out) = self.warnings().due("fault of the router") {
+                    warn!(error = shown(&error.error), left_out, "the router reports a fault");
+                }
+            }
             ToWorker::Job(_) | ToWorker::ConfigAck(_) | ToWorker::HeartbeatAck | ToWorker::HelloAck(_) => {}
-            ToWorker::Unknown(kind) => debug!(kind, "ignored a message of an unknown type"),
+            ToWorker::Unknown(kind) => debug!(kind = shown(&kind), "ignored a message of an unknown type"),
         }
     }
-}
 
-/// What a frame holds.
-enum Heard {
-    Job(Order),
-    Other(Box<ToWorker>),
-}
-
-impl Heard {
-    /// Reads a frame, and looks through the whole of a job.
-    fn read(text: &str) -> Result<Self, ParseError> {
-        Ok(match ToWorker::parse(text)? {
-            ToWorker::Job(job) => Self::Job(Order::new(*job)),
-            other => Self::Other(Box::new(other)),
-        })
+    fn warnings(&self) -> &WarnLimit {
+        &self.surroundings.telemetry.warnings
     }
 }
 

@@ -80,7 +80,7 @@ where
                     sink.start_send_unpin(Message::Text(text))?;
                 }
             }
-            Frame::Ping => sink.start_send_unpin(Message::Ping(Default::default()))?,
+            Frame::Ping(probe) => sink.start_send_unpin(Message::Ping(probe.payload().to_vec().into()))?,
             Frame::Close => {
                 let close = CloseFrame { code: CloseCode::Normal, reason: "".into() };
                 sink.send(Message::Close(Some(close))).await?;
@@ -193,13 +193,13 @@ mod tests {
         outbox.send(frame(&left, 1)).await.expect("room");
         outbox.send(frame(&kept, 1)).await.expect("room");
         outbox.send(Frame::Close).await.expect("room");
-        assert!(outbox.try_control(Frame::Ping));
+        assert!(outbox.ask_read().is_some());
         assert_eq!(left.revoke(), 0);
         assert!(matches!(write(socket, frames, meter, LIMIT).await, WriteEnd::Closed));
         let mut bytes = Vec::new();
         far.read_to_end(&mut bytes).await.expect("read");
         assert_eq!(bytes.first(), Some(&0x89), "the ping is first");
-        assert_eq!(bytes.len() as u64, frame_size(0) + frame_size(10) + frame_size(2));
+        assert_eq!(bytes.len() as u64, frame_size(8) + frame_size(10) + frame_size(2));
         assert_eq!((kept.written(), left.written()), (1, 0));
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr)
     let ack = ToWorker::HelloAck(HelloAck {
         success: true,
         gpu_id: Some(gpu_id.clone()),
-        policy: Some(shared.hub.policy_for(&hello.capabilities)),
+        policy: Some(Box::new(shared.hub.policy_for(&hello.capabilities))),
         extensions: extensions(shared),
         ..HelloAck::default()
     });

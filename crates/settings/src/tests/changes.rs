@@ -7,7 +7,7 @@ use crate::tree::Tree;
 use crate::{Change, Faults, Loaded, NAMES, Settings, Sources, When, load};
 
 /// Values of every kind that a key may want; the first that fits and is not the default is taken.
-const VALUES: [&str; 13] = [
+const VALUES: [&str; 14] = [
     "77",
     "'77s'",
     "'77MiB'",
@@ -18,6 +18,7 @@ const VALUES: [&str; 13] = [
     "'debug'",
     "'on'",
     "'json'",
+    "'retry'",
     "'tensor'",
     "'::1'",
     "{ x = { slots = 7 } }",

@@ -1,6 +1,7 @@
 //! The flags as clap knows them, and its complaints in our own form.
 
 use std::ffi::OsString;
+use std::sync::LazyLock;
 
 use auxot_settings::{Fault, NAMES, Name, Origin, Settings, default_text, nearest};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -47,7 +48,7 @@ fn command() -> Command {
         Arg::new(name).long(name).value_name(value).value_parser(value_parser!(OsString)).help(help)
     };
     Command::new("auxot-worker")
-        .version(concat!("v", env!("CARGO_PKG_VERSION")))
+        .version(VERSION.as_str())
         .about("Serves the models of this host's GPUs to an Auxot router")
         .after_help(AFTER_HELP)
         .subcommand(Command::new("version").about("Print the version"))
@@ -99,6 +100,9 @@ fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).value_parser(value_parser!(u32).range(1..)).help(help)
 }
 
+/// As printed: `v1.2.3 (0123abcdef)`.
+static VERSION: LazyLock<String> = LazyLock::new(|| format!("v{}", auxot_settings::VERSION));
+
 const AFTER_LOOKING: &str = "\
 Needs neither key nor router. Takes the flags of `auxot-worker --help` too, such as --models-dir and --gpu-devices.
 
@@ -110,7 +114,9 @@ Settings come from the defaults, the configuration file ($XDG_CONFIG_HOME/auxot/
 the file has a variable too: engine.cache_ram is AUXOT_ENGINE__CACHE_RAM. Times are written 30, 30s, 5m or \
 1h30m. The file config/auxot-worker.toml explains every key.
 
-Exit code 64: the settings cannot be used; all that is wrong is listed.";
+Exit codes: 0 ended as asked. 1 asked to end a second time, or a fault of the program. 64 the settings cannot be used;
+all that is wrong is listed. 69 something that is needed is not there: the engine, the metrics port, a folder. 77 the
+router refuses the key. The commands: 1 it does not fit, 66 there is no such model.";
 
 /// A flag of the settings' own table.
 fn setting(name: &Name) -> Arg {
@@ -146,7 +152,10 @@ fn fault(error: &clap::Error, word: &str) -> Fault {
             match flag.and_then(|flag| nearest(flag, known)) {
                 Some(near) => format!("unknown flag; did you mean --{near}?"),
                 None if word.starts_with('-') => "unknown flag; --help lists the known ones".to_owned(),
-                None => "unknown word; --help lists what can be said".to_owned(),
+                None => match command_like(word) {
+                    Some(near) => format!("unknown command; did you mean {near}?"),
+                    None => "unknown word; --help lists what can be said".to_owned(),
+                },
             }
         }
         ErrorKind::InvalidValue => "the value is missing".to_owned(),
@@ -162,6 +171,11 @@ fn fault(error: &clap::Error, word: &str) -> Fault {
         None => Origin::Word(word.to_owned()),
     };
     Fault { origin, key: String::new(), text }
+}
+
+/// The command most like a word.
+fn command_like(word: &str) -> Option<String> {
+    nearest(&word.to_ascii_lowercase(), ["models", "models show", "fit", "version", "help"])
 }
 
 /// Takes the last such word out, together with the value that seems to belong to it.

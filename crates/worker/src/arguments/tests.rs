@@ -158,13 +158,27 @@ fn a_key_on_the_command_line_is_a_restart_whatever_else_is_there() {
 }
 
 #[test]
+fn a_command_that_does_not_exist_is_told_with_the_one_that_is_meant() {
+    for (word, meant) in [("modles", "models"), ("Fit", "fit"), ("list-models", "models"), ("verison", "version")] {
+        let faults = refused(&[word]).join("\n");
+        assert_eq!(faults.contains(&format!("did you mean {meant}?")), word != "list-models", "{faults}");
+    }
+    assert!(refused(&["zzz"]).join("").contains("unknown word"));
+}
+
+#[test]
 fn version_and_help() {
-    let version = concat!("auxot-worker v", env!("CARGO_PKG_VERSION"));
+    let version = format!("auxot-worker v{}", auxot_settings::VERSION);
+    assert!(version.starts_with(concat!("auxot-worker v", env!("CARGO_PKG_VERSION"))));
     for line in ["--version", "-V", "version"] {
         assert_eq!(told(&[line], &[]), version);
     }
     for line in ["--help", "-h", "help"] {
         let help = told(&[line], &[]);
+        let unwrapped = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for code in ["0 ended", "1 asked", "64 the settings", "69 something", "77 the"] {
+            assert!(unwrapped.contains(code), "{code} in {help}");
+        }
         for name in NAMES.table {
             assert!(help.contains(name.flag) && help.contains(name.variable), "{} in {help}", name.flag);
         }

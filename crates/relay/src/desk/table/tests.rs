@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::desk::encores::Said;
 use crate::lane::outbox::Frames;
 use auxot_protocol::ToWorker;
 use proptest::prelude::*;
@@ -18,6 +19,8 @@ enum Op {
     Cancel(u8),
     /// A round that began some time ago ends, with its last words in its lane's socket or without.
     End(usize, bool),
+    /// The router reads all that a lane has, and answers the ping behind it.
+    Read(usize),
     /// A lane is lost and another takes its place.
     Lose(usize),
 }
@@ -27,6 +30,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         5 => (0_u8..4, 0_u8..2, 0..LANES).prop_map(|(id, conversation, lane)| Op::Ask(id, conversation, lane)),
         1 => (0_u8..4).prop_map(Op::Cancel),
         3 => (0_usize..8, any::<bool>()).prop_map(|(round, said)| Op::End(round, said)),
+        2 => (0..LANES).prop_map(Op::Read),
         1 => (0..LANES).prop_map(Op::Lose),
     ];
     prop::collection::vec(op, 0..150)
@@ -81,8 +85,8 @@ struct Model {
     table: Table,
     lanes: Lanes,
     running: Vec<Running>,
-    /// The last ending of each id that a lane has: its conversation and that lane.
-    ended: BTreeMap<u8, (u8, usize)>,
+    /// The last ending of each id that a lane has: its conversation, that lane, and whether the router has read it.
+    ended: BTreeMap<u8, (u8, usize, bool)>,
 }
 
 impl Model {
@@ -99,9 +103,10 @@ impl Model {
         let (order, lane) = (order(id, conversation), self.lanes.1[at]);
         let outbox = self.lanes.0[lane].0.clone();
         let known = self.table.ask(&order, &outbox);
-        if self.ended.get(&id).is_some_and(|(of, by)| *of == conversation && *by != lane) {
+        if self.ended.get(&id).is_some_and(|(of, by, read)| *of == conversation && !(*by == lane && *read)) {
             prop_assert_eq!(known, Some(Known::Ended("words".into())));
-            self.ended.insert(id, (conversation, lane));
+            self.table.ended.repeated(&id.to_string(), Some(outbox.probe()));
+            self.ended.insert(id, (conversation, lane, false));
         } else if let Some(run) = self.current(id).find(|run| !run.cancelled && run.conversation == conversation) {
             prop_assert_eq!(known, Some(if run.lane == lane { Known::Here } else { Known::Moved }));
             run.lane = lane;
@@ -136,10 +141,18 @@ impl Model {
         let run = self.running.swap_remove(at % self.running.len());
         if said && !run.cancelled {
             let lane = self.lanes.0[run.lane].0.clone();
-            self.table.ended.keep(&order(run.id, run.conversation), "words".into(), lane, WINDOW);
-            self.ended.insert(run.id, (run.conversation, run.lane));
+            let said = Said { words: "words".into(), read: Some(lane.probe()), lane };
+            self.table.ended.keep(&order(run.id, run.conversation), said, WINDOW);
+            self.ended.insert(run.id, (run.conversation, run.lane, false));
         }
         self.table.leave(&run.id.to_string(), run.round);
+    }
+
+    fn read(&mut self, at: usize) {
+        let lane = self.lanes.1[at];
+        let outbox = &self.lanes.0[lane].0;
+        outbox.answered(outbox.probe());
+        self.ended.values_mut().filter(|(_, by, _)| *by == lane).for_each(|(_, _, read)| *read = true);
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
@@ -168,6 +181,7 @@ proptest! {
                 Op::Ask(id, conversation, at) => model.ask(id, conversation, at)?,
                 Op::Cancel(id) => model.cancel(id)?,
                 Op::End(at, said) => model.end(at, said),
+                Op::Read(at) => model.read(at),
                 Op::Lose(at) => model.lanes.lose(at),
             }
             model.check()?;

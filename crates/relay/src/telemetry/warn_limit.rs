@@ -1,0 +1,60 @@
+//! One warning a minute for a fault that repeats, with the number of those that were left out.
+//!
+//! A router can repeat a fault with every message. Each line of it would be the same line, and together they fill a
+//! disk; so each kind of fault has one line in a while.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Between two lines about the same kind of fault.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// When each kind of fault was told last. Kinds are words of the code, so their number is bounded.
+#[derive(Debug, Default)]
+pub(crate) struct WarnLimit(Mutex<BTreeMap<&'static str, Told>>);
+
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    left_out: u64,
+}
+
+impl WarnLimit {
+    /// How many lines about this kind were left out since the last one, if one is due now.
+    pub(crate) fn due(&self, kind: &'static str) -> Option<u64> {
+        self.due_at(kind, Instant::now())
+    }
+
+    fn due_at(&self, kind: &'static str, now: Instant) -> Option<u64> {
+        // An entry is put there whole.
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(told) = kinds.get_mut(kind) else {
+            kinds.insert(kind, Told { at: now, left_out: 0 });
+            return Some(0);
+        };
+        if now.duration_since(told.at) < PERIOD {
+            told.left_out += 1;
+            return None;
+        }
+        told.at = now;
+        Some(std::mem::take(&mut told.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_minute_for_each_kind_and_the_rest_are_counted() {
+        let (limit, begun) = (WarnLimit::default(), Instant::now());
+        assert_eq!(limit.due_at("a", begun), Some(0));
+        for second in 1..60 {
+            assert_eq!(limit.due_at("a", begun + Duration::from_secs(second)), None);
+        }
+        assert_eq!(limit.due_at("b", begun), Some(0), "another kind");
+        assert_eq!(limit.due_at("a", begun + PERIOD), Some(59));
+        assert_eq!(limit.due_at("a", begun + PERIOD * 2), Some(0));
+    }
+}
