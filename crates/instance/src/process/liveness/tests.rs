@@ -81,9 +81,13 @@ fn engine(healthy: bool, slots: &str) -> Engine {
 impl Engine {
     /// How long until it is lost; `None` if it never is.
     async fn lost(&self) -> Option<Duration> {
+        self.lost_at(pulse()).await
+    }
+
+    async fn lost_at(&self, pulse: Pulse) -> Option<Duration> {
         let begun = Instant::now();
         let cpu = || Some(Duration::from_millis(self.cpu_ms.load(Ordering::Relaxed)));
-        timeout(EVER, until_lost(&self.control, &self.usage, cpu, pulse())).await.ok()?;
+        timeout(EVER, until_lost(&self.control, &self.usage, cpu, pulse)).await.ok()?;
         Some(begun.elapsed())
     }
 
@@ -117,7 +121,34 @@ async fn a_busy_child_that_says_nothing_is_lost_sooner() {
     let engine = engine(false, BUSY);
     let _claim = Claim::new(&engine.usage);
     let lost = engine.lost().await.unwrap();
-    assert!(lost <= pulse().busy_worst_case(), "{lost:?}");
+    // One look, and two more after it.
+    let third_strike = pulse().busy + pulse().strikes();
+    assert!(lost >= third_strike && lost < third_strike + STRIKE_PAUSE, "{lost:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_during_the_last_look_counts() {
+    let engine = engine(false, BUSY);
+    let claim = Claim::new(&engine.usage);
+    let third_strike = pulse().busy + pulse().strikes();
+    let just_in_time = async {
+        sleep(third_strike - pulse().timeout / 2).await;
+        claim.progress();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        lost = engine.lost() => assert!(lost.unwrap() > third_strike + pulse().busy),
+        () = just_in_time => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_are_asked_for_every_two_seconds_at_most() {
+    let engine = engine(true, BUSY);
+    let _claim = Claim::new(&engine.usage);
+    let often = Pulse { busy: Duration::from_millis(100), ..pulse() };
+    let lost = engine.lost_at(often).await.unwrap();
+    assert!(engine.asked.load(Ordering::Relaxed) <= lost.as_secs() / 2 + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,7 +332,15 @@ async fn want_of_our_own_means_is_no_strike() {
     // Nothing can be opened any more, and above all no socket to ask it.
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
-    let lost = engine.lost().await;
-    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
-    assert_eq!(lost, None);
+    let restored = 2 * pulse().stall;
+    let come_back = async {
+        sleep(restored).await;
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        std::future::pending::<()>().await;
+    };
+    // It hangs, as is seen from now on, and not for as long as nobody could look.
+    tokio::select! {
+        lost = engine.lost() => assert!(lost.unwrap() >= restored + pulse().stall - pulse().busy),
+        () = come_back => {}
+    }
 }

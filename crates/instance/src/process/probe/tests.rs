@@ -111,3 +111,20 @@ async fn output_is_a_sign_of_work_and_its_absence_is_none() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test]
+async fn a_state_that_is_told_again_is_output_and_no_work() {
+    let (tell, told) = watch::channel(Told::default());
+    let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut activity = Activity::new(child.id(), Arc::default(), told, Duration::from_secs(3600));
+    // The first look takes in what the process had read before.
+    while timeout(Duration::from_millis(200), activity.sign()).await.is_ok() {}
+    let half = Told { speaks: true, fraction: Some(0.5), ready: false };
+    tell.send(half).unwrap();
+    let sign = timeout(Duration::from_secs(10), activity.sign()).await.unwrap();
+    assert_eq!(sign, Sign { fraction: Some(0.5), output_only: false });
+    tell.send(half).unwrap();
+    assert!(timeout(Duration::from_millis(100), activity.sign()).await.is_err());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
