@@ -114,5 +114,6 @@ pub(crate) fn carries(pid: u32, fits: impl Fn(&str) -> bool) -> bool {
     variables.any(|variable| variable.strip_prefix(MARK).and_then(|rest| rest.strip_prefix('=')).is_some_and(&fits))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
