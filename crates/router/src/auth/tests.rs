@@ -115,7 +115,8 @@ async fn wrong_keys_are_told_by_the_hint_and_take_no_place_of_good_ones() {
     let _all_turns = verifier.hashing.acquire_many(AT_ONCE as u32).await.unwrap();
     let wrong = (0..).map(|number| format!("x{number}")).filter(|key| keys::hint(key) != keys::hint("w"));
     for key in wrong.take(3 * AT_MOST) {
-        assert_eq!(worker(&verifier, &key).await, Ok(false));
+        let told = tokio::time::timeout(Duration::from_secs(30), worker(&verifier, &key)).await;
+        assert_eq!(told, Ok(Ok(false)), "it waits for no turn");
     }
 }
 
@@ -149,4 +150,23 @@ async fn a_flood_of_wrong_keys_is_bounded_and_forgets_no_good_one() {
     }
     assert!(verifier.verdicts.lock().unwrap().len() <= REMEMBERED);
     assert!(matches!(verifier.remembered(&fingerprint(Door::Worker, "w")), Some(Some(_))));
+}
+
+#[tokio::test]
+async fn a_bad_verdict_ends_with_its_time_and_with_the_keys_it_was_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    write(&path, &[("w", true)]);
+    let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), LONG);
+    assert_eq!(worker(&verifier, "new").await, Ok(false));
+    write(&path, &[("w", true), ("new", true)]);
+    // Another key's check sees the change, before the watch does.
+    assert_eq!(worker(&verifier, "other").await, Ok(false));
+    assert_eq!(worker(&verifier, "new").await, Ok(true));
+
+    let forgets = Verifier::new(KeyStore::open(Keys::plain("w", "a").unwrap()).unwrap(), Duration::ZERO);
+    for key in ["w", "x"] {
+        assert_eq!(worker(&forgets, key).await, Ok(key == "w"));
+        assert_eq!(forgets.remembered(&fingerprint(Door::Worker, key)), None, "{key}");
+    }
 }

@@ -185,6 +185,52 @@ fn a_worker_that_ends_gets_no_job_and_what_it_gives_back_goes_to_another_in_orde
 }
 
 #[test]
+fn no_worker_speaks_of_anothers_job_and_who_had_one_is_told_when_nobody_wants_it() {
+    let mut board = Board::new(OWN);
+    board.join(1, &worker("m", 1));
+    submit(&mut board, "j", Some("m"));
+    board.join(2, &worker("x", 1));
+    assert!(board.may_speak(1, "j") && !board.may_speak(2, "j"));
+    assert!(!board.finish(2, "j", true) && !board.finish(2, "j", false));
+    board.silent(1);
+    board.effects();
+    board.remove("j");
+    assert_eq!(board.effects(), [Effect::Cancel { worker: 1, job: "j".into() }]);
+}
+
+#[test]
+fn among_equals_it_is_the_turn_of_the_one_that_waited_longest() {
+    let mut board = Board::new(OWN);
+    board.join(1, &worker("m", 1));
+    board.join(2, &worker("m", 1));
+    let mut got = Vec::new();
+    for job in ["a", "b", "c"] {
+        let (id, _) = submit(&mut board, job, Some("m")).unwrap();
+        assert!(board.finish(id, job, true));
+        got.push(id);
+    }
+    assert_eq!(got, [1, 2, 1]);
+}
+
+#[test]
+fn a_model_that_takes_no_jobs_is_waited_for() {
+    let mut board = Board::new(OWN);
+    for state in [ModelState::Draining, ModelState::Stopping, ModelState::BackingOff] {
+        board.join(1, &many(vec![report("a", state, None)]));
+        assert_eq!(submit(&mut board, &format!("{state:?}"), Some("a")), None, "{state:?}");
+    }
+}
+
+#[test]
+fn as_many_jobs_wait_as_may() {
+    let mut board = Board::new(Rules { max_waiting: 2, ..OWN });
+    for (job, room) in [("a", Ok(())), ("b", Err(2))] {
+        submit(&mut board, job, Some("m"));
+        assert_eq!(board.has_room(), room);
+    }
+}
+
+#[test]
 fn a_job_with_parameters_goes_only_where_they_are_understood() {
     let mut board = Board::new(OWN);
     board.join(1, &worker("m", 9));
