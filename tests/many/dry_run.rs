@@ -16,7 +16,8 @@ use crate::{asks, serving};
 /// The help of the engine's program for dry runs, as far as it is read; its arguments and devices noted; then what it says.
 const PROGRAM: &str = r#"#!/bin/sh
 if [ "$1" = --help ]; then
-    printf '%s\n' '-m,    --model FNAME  path' '-np,   --parallel N  number' '-fitp, --fit-print [on|off]  print'
+    printf '%s\n' '-m,    --model FNAME  path' '-np,   --parallel N  number' '-ngl,  --gpu-layers, --n-gpu-layers N  layers' \
+        '-mg,   --main-gpu INDEX  device' '-sm,   --split-mode MODE  how' '-ts,   --tensor-split N0,N1  parts' '-fitp, --fit-print [on|off]  print'
     exit
 fi
 echo "$$ $CUDA_VISIBLE_DEVICES $*" >>"$0.runs"
