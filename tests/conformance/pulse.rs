@@ -129,3 +129,26 @@ async fn c23_a_router_that_reads_late_gets_every_byte() {
     assert_eq!(outcome.completed().split_whitespace().count(), 5000);
     assert_eq!(slow.outcome("behind-it").await.completed(), "in the same queue");
 }
+
+#[tokio::test]
+async fn c23_a_router_that_does_not_read_for_a_while_is_no_silence_of_the_engine() {
+    let settings = [
+        ("AUXOT_ROUTER_CONNECTIONS", "2"),
+        QUICK,
+        ("AUXOT_ROUTER__IDLE_TIMEOUT", "4s"),
+        ("AUXOT_ENGINE__PING_INTERVAL", "1s"),
+        ("AUXOT_ENGINE__LIVENESS_STALL", "4s"),
+        ("AUXOT_ROUTER__WRITE_TIMEOUT", "20m"),
+    ];
+    let (mut stage, mut slow) = Stage::serving("", &settings).await;
+    let mut other = stage.greeted().await;
+    // More than all buffers hold, so the engine is not read for as long as the router does not read.
+    slow.send(&job("late", &format!("fake: --tokens 300 --count {}", "x".repeat(50_000)))).await;
+    stage.reports.next("slot", DEADLINE).await;
+    // Twice as long as it may be silent, and as it may stand still.
+    for _ in 0..45 {
+        other.next("heartbeat").await;
+        other.send(&json!({"type": "heartbeat_ack"})).await;
+    }
+    assert_eq!(slow.outcome("late").await.completed().split_whitespace().count(), 300);
+}

@@ -17,6 +17,7 @@ mod carry;
 pub(crate) mod delivery;
 pub(crate) mod ending;
 pub(crate) mod outlet;
+mod patience;
 pub(crate) mod reductions;
 mod stream;
 mod surroundings;

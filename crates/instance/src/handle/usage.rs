@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 pub(crate) struct Usage {
     claims: AtomicUsize,
     awaiting: AtomicUsize,
+    held_back: AtomicUsize,
     progress: AtomicU64,
     /// Only the driver waits here, and `notify_one` keeps its permit, so no wake-up can be lost.
     emptied: Notify,
@@ -23,6 +24,11 @@ impl Usage {
     /// How many users wait for something of the engine at this moment.
     pub(crate) fn awaiting(&self) -> usize {
         self.awaiting.load(Ordering::Relaxed)
+    }
+
+    /// How many users do not take what the engine has for them.
+    pub(crate) fn held_back(&self) -> usize {
+        self.held_back.load(Ordering::Relaxed)
     }
 
     /// A number that differs from an earlier one if any user has got something meanwhile.
@@ -55,7 +61,7 @@ impl Claim {
     /// Says "waiting for the engine" until the guard is dropped: if it has nothing to do then, it has lost the request.
     pub fn awaits(&self) -> Awaiting {
         self.usage.awaiting.fetch_add(1, Ordering::Relaxed);
-        Awaiting { usage: Arc::clone(&self.usage) }
+        Awaiting { usage: Arc::clone(&self.usage), held_back: false }
     }
 
     /// Something came from the engine. This is the pulse of a busy engine: while it beats, nothing else is asked.
@@ -69,11 +75,27 @@ impl Claim {
 #[must_use = "dropping it says that nothing more is waited for"]
 pub struct Awaiting {
     usage: Arc<Usage>,
+    held_back: bool,
+}
+
+impl Awaiting {
+    /// Whether what there is of the engine is not taken at this moment: it stands still then through no fault of its own.
+    pub fn hold_back(&mut self, held_back: bool) {
+        if held_back != self.held_back {
+            self.counter().fetch_sub(1, Ordering::Relaxed);
+            self.held_back = held_back;
+            self.counter().fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counter(&self) -> &AtomicUsize {
+        if self.held_back { &self.usage.held_back } else { &self.usage.awaiting }
+    }
 }
 
 impl Drop for Awaiting {
     fn drop(&mut self) {
-        self.usage.awaiting.fetch_sub(1, Ordering::Relaxed);
+        self.counter().fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | `/health` | sign of work | meaning |
 //! | --- | --- | --- |
-//! | answered | slots move, or none is in use and nobody waits for an answer | well |
+//! | answered | slots move, or those in use are of users that do not read, and nobody waits for an answer | well |
 //! | answered | only processor time | a long batch; a child that computes and never moves is lost after [`SPINNING`] times `stall` |
 //! | answered | none | hung behind a healthy front; lost after `stall` |
 //! | silent | processor time | all HTTP threads are taken, which is no death |
@@ -173,11 +173,12 @@ impl<C: Fn() -> Option<Duration>> Watch<'_, C> {
         }
     }
 
-    /// Whether the slots move, or need not because none is in use. One that sends nothing but comments to who waits for an
+    /// Whether the slots move, or need not because nobody takes what they make. One that sends nothing but comments to who waits for an
     /// answer has lost it, whatever its slots say.
     fn moves(&mut self, now: Option<Vec<Slot>>) -> bool {
         let Some(now) = now else { return false };
-        let idle = !now.iter().any(|slot| slot.is_processing) && self.usage.awaiting() == 0;
+        let processing = now.iter().filter(|slot| slot.is_processing).count();
+        let idle = processing <= self.usage.held_back() && self.usage.awaiting() == 0;
         let before = self.slots.replace(now);
         // The first answer is compared with nothing, so it proves nothing.
         idle || before.is_some_and(|before| Some(before) != self.slots)

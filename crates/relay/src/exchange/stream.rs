@@ -4,6 +4,8 @@ use super::*;
 
 use auxot_llama::{Exchange as Upstream, ExchangeError, Fill, OpenError};
 
+use crate::exchange::patience::Patience;
+
 /// At most so often a prompt's progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// A refusal's body is read up to this size; the engine's own are a few hundred bytes.
@@ -51,28 +53,27 @@ impl Exchange {
 
     /// Reads the engine and writes to the lane until the engine has said all.
     async fn pump(&mut self, upstream: &mut Upstream, lease: &Lease) -> Result<(), Ending> {
-        let mut last_heard = Instant::now();
-        let alarm = silence::until(self.next_alarm(last_heard));
+        let mut patience = Patience::new(self.config().idle_timeout, Instant::now());
+        let alarm = silence::until(self.next_alarm(&patience));
         let (cancel, shutdown) = (self.cancel.clone(), self.surroundings.shutdown.clone());
         let (cancelled, shut_down) = (cancel.cancelled(), shutdown.cancelled());
         let called_in = lease.called_in();
         tokio::pin!(alarm, cancelled, shut_down, called_in);
-        let _awaits = lease.awaits();
+        let mut awaits = lease.awaits();
         loop {
             self.mention_progress();
             self.send_what_fits();
             self.mention_tool_call();
             let unsent = self.end() - self.outlet.sent();
-            if unsent >= MERGE_LIMIT {
-                // A router that reads slowly is no silence of the engine.
-                last_heard = Instant::now();
-                lease.progressed();
-            }
+            let is_read = unsent < MERGE_LIMIT;
+            // A router that reads slowly is no silence of the engine, and makes it stand still.
+            patience.read(is_read, Instant::now());
+            awaits.hold_back(!is_read);
             let wants = if unsent > 0 { Wants::Room } else { Wants::Nothing };
             tokio::select! {
                 biased;
-                filled = upstream.fill(), if unsent < MERGE_LIMIT => {
-                    last_heard = Instant::now();
+                filled = upstream.fill(), if is_read => {
+                    patience.heard(Instant::now());
                     let (filled, events) = self.hear(upstream, filled)?;
                     // A ping says that the engine's server lives, not that the engine works.
                     if events > 0 {
@@ -87,14 +88,10 @@ impl Exchange {
                 () = &mut called_in => return Err(self.upstream_fault(&ExchangeError::Cut)),
                 turn = self.outlet.turn(wants) => self.take_turn(turn)?,
                 () = &mut alarm => {
-                    if unsent >= MERGE_LIMIT {
-                        // It was not read, so it was not silent: the router takes nothing.
-                        last_heard = Instant::now();
-                    }
-                    if Instant::now() >= self.next_alarm(last_heard) {
+                    if Instant::now() >= self.next_alarm(&patience) {
                         return Err(self.overdue(Some(Limit::Idle(self.config().idle_timeout))));
                     }
-                    alarm.set(silence::until(self.next_alarm(last_heard)));
+                    alarm.set(silence::until(self.next_alarm(&patience)));
                 }
             }
         }
@@ -155,8 +152,8 @@ impl Exchange {
         }
     }
 
-    fn next_alarm(&self, last_heard: Instant) -> Instant {
-        (last_heard + self.config().idle_timeout).min(self.deadline())
+    fn next_alarm(&self, patience: &Patience) -> Instant {
+        patience.ends().map_or(self.deadline(), |ends| ends.min(self.deadline()))
     }
 
     fn upstream_fault(&self, error: &ExchangeError) -> Ending {

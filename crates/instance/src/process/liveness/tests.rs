@@ -315,6 +315,20 @@ async fn an_engine_that_has_lost_a_request_is_lost_itself_after_the_stall() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_stands_still_because_its_user_does_not_read_is_not_lost() {
+    let engine = engine(true, BUSY);
+    let claim = Claim::new(&engine.usage);
+    let mut slow = claim.awaits();
+    slow.hold_back(true);
+    assert_eq!(engine.lost().await, None, "it cannot go on");
+    let other = claim.awaits();
+    assert!(engine.lost().await.is_some(), "another one does read, and gets nothing");
+    drop(other);
+    slow.hold_back(false);
+    assert!(engine.lost().await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn want_of_our_own_means_is_no_strike() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     const INNER: &str = "AUXOT_TEST_WITHOUT_DESCRIPTORS";
