@@ -62,6 +62,39 @@ async fn c25_a_request_that_ends_two_engines_is_not_run_again() {
 }
 
 #[tokio::test]
+async fn c25_a_suspect_has_its_engine_alone_and_its_crash_is_not_the_models() {
+    let settings = [
+        ("AUXOT_ENGINE__RESTART_BUDGET", "1"),
+        ("AUXOT_ENGINE__RESTART_DELAY", "10ms"),
+        ("AUXOT_ENGINE__RESTART_MAX_DELAY", "20ms"),
+        ("AUXOT_HEARTBEAT_INTERVAL", "200ms"),
+    ];
+    let (mut stage, mut link) = Stage::serving("", &settings).await;
+    let (prompt, start) = (stage.scratch.join("prompt"), stage.scratch.join("start"));
+    stage.set_switches(&format!("--hold start:{}", start.display()));
+    link.send(&job("doomed", &format!("fake: --crash-after 0 --hold prompt:{}", prompt.display()))).await;
+    stage.reports.next("held", DEADLINE).await;
+    std::fs::write(&prompt, "").unwrap();
+    // The next engine waits before its load, and the request in it.
+    stage.reports.next("held", DEADLINE).await;
+    std::fs::remove_file(&prompt).unwrap();
+    std::fs::write(&start, "").unwrap();
+    stage.reports.next("held", DEADLINE).await;
+    link.send(&job("innocent", "fake: --text fine")).await;
+    link.take("a place", |frame| frame["type"] == "heartbeat" && frame["models"][0]["slots_busy"] == 2).await;
+    for _ in 0..3 {
+        link.next("heartbeat").await;
+    }
+    let requests = |stage: &Stage| stage.reports.past().iter().filter(|event| event.name == "request").count();
+    assert_eq!(requests(&stage), 2, "the suspect's only: the other job waits for its end");
+    std::fs::write(&prompt, "").unwrap();
+    assert!(link.outcome("doomed").await.failed().contains("crashed twice"));
+    assert_eq!(link.outcome("innocent").await.completed(), "fine");
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(requests(&stage), 3, "the other job was in no engine that crashed");
+}
+
+#[tokio::test]
 async fn c25_an_engine_that_dies_in_the_middle_ends_the_job_with_an_error() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     link.send(&job("cut", "fake: --tokens 100000 --token-us 5000")).await;

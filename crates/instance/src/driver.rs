@@ -67,6 +67,8 @@ pub(crate) struct Driver<W: World> {
     verbs: mpsc::Receiver<Verb>,
     status: watch::Sender<Status>,
     usage: Arc<Usage>,
+    /// The life that was lost while a suspect used it.
+    suspected: Option<RunId>,
     waiting_ready: Vec<oneshot::Sender<Result<Arc<Ready>, NotReady>>>,
     waiting_gone: Vec<oneshot::Sender<()>>,
 }
@@ -99,6 +101,7 @@ impl<W: World> Driver<W> {
             verbs,
             status,
             usage,
+            suspected: None,
             waiting_ready: Vec::new(),
             waiting_gone: Vec::new(),
         }
@@ -185,13 +188,25 @@ impl<W: World> Driver<W> {
                 self.status.send_modify(|status| status.pid = status.pid.map(|_| ready.pid));
                 self.feed(Event::ProbePassed { run, ready });
             }
-            News::LivenessLost => self.feed(Event::LivenessLost { run }),
-            News::Exited(report) => {
+            News::LivenessLost => {
+                self.suspect(run);
+                self.feed(Event::LivenessLost { run });
+            }
+            News::Exited(mut report) => {
+                self.suspect(run);
+                report.of_suspect = self.suspected == Some(run);
                 debug!(model = %self.model, %run, code = report.code, signal = report.signal, "engine process gone");
                 // First the life, then its news: a step that spawns the next one must find the place empty.
                 self.life = None;
                 self.feed(Event::Exited { run, report: Arc::new(report) });
             }
+        }
+    }
+
+    /// Remembers who used a life that is being lost.
+    fn suspect(&mut self, run: RunId) {
+        if matches!(self.phase, Phase::Ready { .. }) && self.usage.suspects() > 0 {
+            self.suspected = Some(run);
         }
     }
 

@@ -321,6 +321,8 @@ fn settle(run: RunId, then: After, report: Arc<ExitReport>, now: Instant, policy
 fn recover(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
     let (attempt, delay) = match cause.class.verdict() {
         Verdict::Fail => return fail(run, cause),
+        // The request is what failed, and it is not run a third time.
+        Verdict::Retry if cause.of_suspect => (failures, policy.delay(failures, run)),
         Verdict::Retry if failures >= policy.budget => return fail(run, cause),
         // No engine has ended, so nothing is taken from its budget.
         Verdict::RetryForEver => (failures, policy.longest_delay(run)),

@@ -58,7 +58,14 @@ impl Stage {
 
     /// The child is gone.
     pub fn exit(&self, class: ExitClass) {
-        let report = ExitReport { class, code: Some(1), signal: None, telling: None, lines: vec!["last".into()] };
+        let report = ExitReport {
+            class,
+            code: Some(1),
+            signal: None,
+            telling: None,
+            lines: vec!["last".into()],
+            of_suspect: false,
+        };
         self.tell(News::Exited(report));
     }
 

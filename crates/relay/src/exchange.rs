@@ -14,6 +14,7 @@
 pub(crate) mod answer;
 pub(crate) mod attempt;
 mod carry;
+pub(crate) mod company;
 pub(crate) mod delivery;
 pub(crate) mod ending;
 pub(crate) mod outlet;

@@ -19,6 +19,7 @@ use crate::dial::key::WorkerKey;
 use crate::dial::tls::{self, TlsError};
 use crate::dial::url::{RouterUrl, UrlError};
 use crate::exchange::Surroundings;
+use crate::exchange::company::Company;
 use crate::exchange::reductions::Reductions;
 use crate::exchange::suspects::Suspects;
 use crate::lane::greeter::{Attempted, Greeter};
@@ -136,6 +137,7 @@ impl Relay {
             telemetry: Telemetry::default(),
             reductions: Reductions::default(),
             suspects: Suspects::default(),
+            company: Company::default(),
             handing_back: CancellationToken::new(),
             takes_back: AtomicBool::new(false),
             shutdown: CancellationToken::new(),

@@ -102,6 +102,12 @@ impl Lease {
         self.claim.awaits()
     }
 
+    /// Says that an engine has crashed during this job's request before: a second crash is the request's and takes nothing
+    /// from the model's restart budget.
+    pub fn suspect(&mut self) {
+        self.claim.suspect();
+    }
+
     /// The pulse of this job: the instance takes it as a sign of life of its engine.
     pub fn progressed(&self) {
         self.claim.progress();

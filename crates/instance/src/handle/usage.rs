@@ -11,6 +11,7 @@ pub(crate) struct Usage {
     claims: AtomicUsize,
     awaiting: AtomicUsize,
     held_back: AtomicUsize,
+    suspects: AtomicUsize,
     progress: AtomicU64,
     /// Only the driver waits here, and `notify_one` keeps its permit, so no wake-up can be lost.
     emptied: Notify,
@@ -29,6 +30,11 @@ impl Usage {
     /// How many users do not take what the engine has for them.
     pub(crate) fn held_back(&self) -> usize {
         self.held_back.load(Ordering::Relaxed)
+    }
+
+    /// How many users have a request during which an engine has crashed before.
+    pub(crate) fn suspects(&self) -> usize {
+        self.suspects.load(Ordering::Acquire)
     }
 
     /// A number that differs from an earlier one if any user has got something meanwhile.
@@ -50,12 +56,21 @@ impl Usage {
 #[must_use = "dropping a claim gives it up"]
 pub struct Claim {
     usage: Arc<Usage>,
+    is_suspect: bool,
 }
 
 impl Claim {
     pub(crate) fn new(usage: &Arc<Usage>) -> Claim {
         usage.claims.fetch_add(1, Ordering::AcqRel);
-        Claim { usage: Arc::clone(usage) }
+        Claim { usage: Arc::clone(usage), is_suspect: false }
+    }
+
+    /// Says that an engine has crashed during this user's request before: should this one crash too, it is not the engine's
+    /// failure.
+    pub fn suspect(&mut self) {
+        if !std::mem::replace(&mut self.is_suspect, true) {
+            self.usage.suspects.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// Says "waiting for the engine" until the guard is dropped: if it has nothing to do then, it has lost the request.
@@ -101,6 +116,9 @@ impl Drop for Awaiting {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if self.is_suspect {
+            self.usage.suspects.fetch_sub(1, Ordering::AcqRel);
+        }
         if self.usage.claims.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.usage.emptied.notify_one();
         }

@@ -23,7 +23,7 @@ fn policy() -> Policy {
 }
 
 fn report(class: ExitClass) -> Arc<ExitReport> {
-    Arc::new(ExitReport { class, code: Some(1), signal: None, telling: None, lines: vec![] })
+    Arc::new(ExitReport { class, code: Some(1), signal: None, telling: None, lines: vec![], of_suspect: false })
 }
 
 fn ready(run: RunId) -> Arc<Ready> {
@@ -271,6 +271,20 @@ fn the_first_restart_is_immediate_then_delays_grow_then_it_is_given_up() {
         }
     }
     assert_eq!(seen, ["starting", "backoff", "backoff", "failed"]);
+}
+
+#[test]
+fn an_end_that_a_suspect_brought_about_takes_nothing_from_the_budget() {
+    let (policy, now) = (policy(), Instant::now());
+    let suspects = Arc::new(ExitReport { of_suspect: true, ..(*report(ExitClass::Assertion)).clone() });
+    for failures in [0, policy.budget] {
+        let served = Phase::Ready { run: RUN, failures, since: now, ready: ready(RUN) };
+        let (next, _) = step(served, Event::Exited { run: RUN, report: Arc::clone(&suspects) }, now, &policy);
+        assert!(
+            matches!(next, Phase::Starting { failures: left, .. } | Phase::Backoff { attempt: left, .. } if left == failures),
+            "{next:?}"
+        );
+    }
 }
 
 #[test]

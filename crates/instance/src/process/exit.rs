@@ -242,6 +242,8 @@ pub struct ExitReport {
     pub telling: Option<String>,
     /// The last lines of the child, oldest first.
     pub lines: Vec<String>,
+    /// Whether a request was with it during which an engine has crashed before.
+    pub of_suspect: bool,
 }
 
 impl ExitReport {
@@ -264,7 +266,7 @@ impl ExitReport {
             _ => ExitClass::Other,
         };
         let telling = found.map(|(_, line)| line).or_else(|| phrases::untold(&lines, circumstances.loaded));
-        ExitReport { class, code, signal, telling: telling.cloned(), lines }
+        ExitReport { class, code, signal, telling: telling.cloned(), lines, of_suspect: false }
     }
 
     /// The process could not be started.
@@ -281,17 +283,21 @@ impl ExitReport {
             Some(libc::EAGAIN) => format!("{fault}: {}", ExitClass::TaskLimit.meaning()),
             _ => fault.to_string(),
         };
-        ExitReport { class, code: None, signal: None, telling: Some(telling), lines: vec![] }
+        ExitReport { telling: Some(telling), ..Self::plain(class) }
     }
 
     /// KILL had no effect in its time.
     pub(crate) fn unkillable() -> ExitReport {
-        ExitReport { class: ExitClass::Unkillable, code: None, signal: None, telling: None, lines: vec![] }
+        Self::plain(ExitClass::Unkillable)
     }
 
     /// The task that owned the process failed.
     pub(crate) fn driver_failed() -> ExitReport {
-        ExitReport { class: ExitClass::DriverFailed, code: None, signal: None, telling: None, lines: vec![] }
+        Self::plain(ExitClass::DriverFailed)
+    }
+
+    fn plain(class: ExitClass) -> ExitReport {
+        ExitReport { class, code: None, signal: None, telling: None, lines: vec![], of_suspect: false }
     }
 
     /// The same end, with the reason why we brought it about.

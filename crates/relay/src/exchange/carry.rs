@@ -3,8 +3,10 @@
 use super::*;
 
 use auxot_fleet::Loss;
+use futures_util::FutureExt;
 use tracing::warn;
 
+use crate::exchange::company::Share;
 use crate::exchange::suspects::Known;
 
 /// How long a dead engine's exit may take to be seen, before a job asks for the next one.
@@ -22,7 +24,8 @@ impl Exchange {
         let surroundings = Arc::clone(&self.surroundings);
         for left in (0..ATTEMPTS).rev() {
             self.stand_in_line().await?;
-            let lease = self.admitted().await?;
+            // The share is held until the engine's end is known: who waits behind a suspect must not meet its dead engine.
+            let (lease, _share) = self.settled().await?;
             if !attempt.is_reduced() && surroundings.reductions.knows(lease.model()) {
                 attempt.reduce();
             }
@@ -90,6 +93,37 @@ impl Exchange {
         self.surroundings.telemetry.retried();
         // What the first engine had begun and not said, half a tool call or an open thought, is not the next one's.
         self.answer = Answer::blank(&self.order.job, self.config().text_markers);
+    }
+
+    /// Waits for a slot of an engine, and there for a suspect to be alone, or for the end of one that is.
+    async fn settled(&mut self) -> Result<(Lease, Share), Ending> {
+        let surroundings = Arc::clone(&self.surroundings);
+        let is_suspect = surroundings.suspects.look_up(self.order.request) == Known::Suspect;
+        loop {
+            let mut lease = self.admitted().await?;
+            let (company, model) = (&surroundings.company, lease.model().to_owned());
+            let share = async {
+                let share = if is_suspect { company.alone(&model).await } else { company.join(&model).await };
+                // It may have been lost to the suspect that was waited for.
+                lease.called_in().now_or_never().is_none().then_some(share)
+            };
+            let share = async {
+                tokio::select! {
+                    biased;
+                    share = share => share,
+                    () = lease.called_in() => None,
+                }
+            };
+            match self.within(None, share).await? {
+                Some(share) => {
+                    if is_suspect {
+                        lease.suspect();
+                    }
+                    return Ok((lease, share));
+                }
+                None => _ = self.within(None, lease.engine_gone(EXIT_SEEN)).await?,
+            }
+        }
     }
 
     /// Waits for a slot.

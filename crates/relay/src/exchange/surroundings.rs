@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::exchange::company::Company;
 use crate::exchange::reductions::Reductions;
 use crate::exchange::suspects::Suspects;
 use crate::lane::outbox::Outbox;
@@ -20,6 +21,7 @@ pub(crate) struct Surroundings {
     pub(crate) telemetry: Telemetry,
     pub(crate) reductions: Reductions,
     pub(crate) suspects: Suspects,
+    pub(crate) company: Company,
     /// Cancelled when the worker is told to end: what is not begun is given back where the router takes it.
     pub(crate) handing_back: CancellationToken,
     /// Whether the router takes jobs back that are not begun.
