@@ -118,7 +118,6 @@ impl Telemetry {
             aliases: aliases(fleet),
             extensions: [extension::PARAMETERS, extension::NOT_STARTED].map(str::to_owned).to_vec(),
             draining: self.draining.load(Ordering::Relaxed),
-            ..Capabilities::default()
         }
     }
 
