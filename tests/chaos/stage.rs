@@ -14,7 +14,9 @@ use crate::fault::Fault;
 use crate::job::{self, Asked, Hold};
 
 /// A router that reads slowly hears a heartbeat late, and answers it late.
-const PATIENT: [(&str, &str); 1] = [("AUXOT_ROUTER__SILENCE_TIMEOUT", "20s")];
+const PATIENT: (&str, &str) = ("AUXOT_ROUTER__SILENCE_TIMEOUT", "20s");
+/// A new version of a model is loaded once it is idle; here the engine that runs is to go on.
+const AS_LOADED: (&str, &str) = ("AUXOT_FLEET__RELOAD_CHANGED", "false");
 
 /// What a cell is played on.
 #[derive(Debug)]
@@ -229,7 +231,12 @@ fn write_switches(scratch: &Scratch, reports: &Reports, switches: &str) {
 async fn start_worker(scratch: &Scratch, url: &str, fault: Fault, actor: Actor, settings: &[(&str, &str)]) -> Worker {
     let mut command = Worker::hurried_command(scratch, url);
     command.env("AUXOT_GPU_AUTOLOAD_MODELS", actor.model()).env("AUXOT_THREADS", "1");
-    let settings = settings.iter().chain(if fault == Fault::RouterSlow { &PATIENT[..] } else { &[] });
+    let of_fault = match fault {
+        Fault::RouterSlow => Some(&PATIENT),
+        Fault::ModelReplaced => Some(&AS_LOADED),
+        _ => None,
+    };
+    let settings = settings.iter().chain(of_fault);
     command.env("AUXOT_LLAMA_BINARY", scratch.join(ENGINE)).envs(settings.copied());
     match fault {
         Fault::LogFull => Worker::start_unlogged(command).await,

@@ -52,6 +52,8 @@ pub(crate) enum After {
     Anew,
     /// Nothing, until somebody mends what is wrong.
     Failed,
+    /// What the folders show: a file of the model is another one than was planned with, or gone.
+    Rescan,
 }
 
 impl Engine {

@@ -122,6 +122,9 @@ impl Shared {
             judge.inspect(id);
             return effects;
         }
+        if after == After::Rescan {
+            return self.awaits_scan(judge, id);
+        }
         // Its slots are gone, and its place stays reserved.
         let effects = judge.admission.lost(seat, self.moment());
         let release = Release::new(pid, &engine.placement, engine.before);
@@ -150,7 +153,7 @@ impl Shared {
         }
         let effects = match after {
             After::Again if !leaving => judge.admission.again(seat, now),
-            After::Rest | After::Again | After::Anew | After::Failed => judge.admission.gone(seat, now),
+            After::Rest | After::Again | After::Anew | After::Failed | After::Rescan => judge.admission.gone(seat, now),
         };
         if !leaving && matches!(after, After::Again | After::Anew) {
             self.want(&mut judge, id, tenure);

@@ -136,8 +136,14 @@ impl Shared {
         let mut judge = self.lock();
         let again = judge.looks.state == Looking::NowAndAgain;
         judge.looks.state = Looking::No(Instant::now());
+        let is_scanned = found.is_some();
         if let Some(shelf) = found {
             judge.shelf = Arc::new(shelf);
+        }
+        if !again {
+            self.settle_scanned(&mut judge, is_scanned);
+        }
+        if is_scanned {
             self.retry_missing(&mut judge);
             judge.note_changed();
             self.revive_changed(&mut judge);
@@ -177,7 +183,7 @@ impl Judge {
     }
 
     /// Has the staff look at what has changed just now.
-    fn look_at_change(&mut self) {
+    pub(crate) fn look_at_change(&mut self) {
         match self.looks.state {
             Looking::No(_) if self.door == Door::Open => self.look_now(),
             Looking::No(_) => {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::Model;
-use auxot_instance::{ExitReport, FileId, Ready, Spec, State, Status};
+use auxot_instance::{ExitClass, ExitReport, FileId, Ready, Spec, State, Status};
 
 use crate::engine::{After, Engine};
 use crate::placement::Misfit;
@@ -35,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) generation: u64,
     /// Its files, where they are others by now than those that failed.
     pub(crate) changed: Option<Vec<FileId>>,
+    /// Its process could not start, because a file is another one: the next scan of the folders decides.
+    pub(crate) awaits_scan: bool,
     /// Its files are others by now than those that it runs, and it is loaded anew once it is idle.
     pub(crate) is_outdated: bool,
     /// What a dry run has sent back, so that its next load needs none.
@@ -101,6 +103,7 @@ impl Member {
             last: None,
             generation: 0,
             changed: None,
+            awaits_scan: false,
             is_outdated: false,
             forewarned: None,
             misfit: None,
@@ -174,6 +177,7 @@ impl Member {
     fn ended(&mut self) -> After {
         let state = self.engine.as_ref().map(|engine| &engine.status.state);
         match state {
+            Some(State::Failed { cause }) if cause.class == ExitClass::FileChanged => After::Rescan,
             Some(State::Failed { cause }) => {
                 let for_want_of_memory = cause.class.is_memory();
                 self.failed(for_want_of_memory || self.tries_for_more())
@@ -225,6 +229,15 @@ impl Member {
         (self.model, self.plan, self.attempt, self.is_outdated) = (model, plan, Attempt::Settled, false);
         if let Some(engine) = &mut self.engine {
             engine.after = Some(After::Anew);
+        }
+    }
+
+    /// Its file cannot be used: that is why its last process has failed.
+    pub(crate) fn file_is_bad(&mut self) {
+        if let Some(status) = &mut self.last
+            && let State::Failed { cause } = &status.state
+        {
+            status.state = State::Failed { cause: Arc::new(cause.because(ExitClass::BadFile)) };
         }
     }
 

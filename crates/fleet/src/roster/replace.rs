@@ -9,8 +9,8 @@ use tracing::info;
 
 use crate::acquire::settle_all;
 use crate::judge::shared::Shared;
-use crate::judge::{Judge, MemberId, Missing, Wished};
-use crate::placement::admission::Life;
+use crate::judge::{Door, Judge, MemberId, Missing, Wished};
+use crate::placement::admission::{Effect, Life};
 use crate::roster::member::{Member, Tenure};
 
 /// What has become of the file of a loaded model.
@@ -63,6 +63,51 @@ impl Shared {
         info!(model = member.name(), "a new version of the model is loaded");
         let now = self.moment();
         judge.decisions.extend(judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now));
+    }
+
+    /// A process could not start because a file is another one by now. Jobs wait until the folders show what is there;
+    /// where the worker ends nothing is looked at any more, and they end.
+    pub(crate) fn awaits_scan(self: &Arc<Self>, judge: &mut Judge, id: MemberId) -> Vec<Effect> {
+        let now = self.moment();
+        let Some(member) = judge.members.get_mut(&id) else { return Vec::new() };
+        if judge.door != Door::Open {
+            return judge.admission.failed(member.seat, now);
+        }
+        member.awaits_scan = true;
+        let effects = judge.admission.lost(member.seat, now);
+        judge.look_at_change();
+        self.at_work.notify_one();
+        effects
+    }
+
+    /// After a scan that began when they waited for it: models with a new version load that, the others have failed, as all
+    /// have where the scan itself failed.
+    pub(crate) fn settle_scanned(self: &Arc<Self>, judge: &mut Judge, is_scanned: bool) {
+        let waiting = judge.members.iter().filter(|(_, member)| member.awaits_scan);
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(member) = judge.members.get_mut(&id) else { continue };
+            member.awaits_scan = false;
+            let (seat, tenure, file, now) = (member.seat, member.tenure, member.model.file.clone(), self.moment());
+            if tenure == Tenure::Leaving {
+                judge.decisions.extend(judge.admission.gone(seat, now));
+                self.forget(judge, id);
+                continue;
+            }
+            let found = judge.shelf.catalog.models().iter().find(|model| model.file == file);
+            let Some(model) = found.filter(|_| is_scanned).cloned() else {
+                member.file_is_bad();
+                judge.decisions.extend(judge.admission.failed(seat, now));
+                continue;
+            };
+            let wish = judge.wish_for(id);
+            let plan = self.plan(judge, &model, wish.as_ref());
+            let Some(member) = judge.members.get_mut(&id) else { continue };
+            member.replace(Arc::new(model), plan);
+            info!(model = member.name(), "a new version of the model is loaded");
+            self.reprofile(judge, id);
+            judge.decisions.extend(judge.admission.gone(seat, now));
+            self.want(judge, id, tenure);
+        }
     }
 
     /// A model without a file is not offered: its jobs end, and it is looked for where somebody has named it.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use auxot_instance::ExitClass;
+use tokio::sync::watch;
+
 use super::house::{House, put_sized};
 
 /// Longer than it takes to notice a change.
@@ -62,4 +65,40 @@ async fn half_a_new_version_changes_nothing() {
     std::fs::write(house.folder().join("one-q8_0.gguf"), "GGUF").unwrap();
     noticed(&house).await;
     assert_eq!((house.state("one-q8_0"), house.stages("one-q8_0").len()), ("ready", 1));
+}
+
+/// The engine has ended by itself, and its next start finds another file than was planned with. A job waits.
+async fn finds_another_file(house: &mut House) -> watch::Receiver<Option<Result<String, String>>> {
+    house.stage("one-q8_0").exit(ExitClass::FileChanged);
+    house.settle().await;
+    house.waiting(None).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_wait_for_a_new_version_that_is_found_at_a_start() {
+    let mut house = serving().await;
+    put_sized(house.folder(), "one-q8_0", 4096);
+    let told = finds_another_file(&mut house).await;
+    noticed(&house).await;
+    assert_eq!(house.stages("one-q8_0").len(), 2, "the new version is loaded");
+    assert_eq!(house.specs("one-q8_0")[1].ctx_per_slot, Some(4096), "as its own header says");
+    house.serve("one-q8_0").await;
+    assert!(matches!(*told.borrow(), Some(Ok(_))), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_file_that_is_found_at_a_start_is_told_as_that() {
+    let mut house = serving().await;
+    std::fs::write(house.folder().join("one-q8_0.gguf"), "GGUF").unwrap();
+    let told = finds_another_file(&mut house).await;
+    noticed(&house).await;
+    let reason = "one-q8_0 has failed: the model file is missing or damaged";
+    assert_eq!(told.borrow().clone(), Some(Err(reason.into())));
+    assert_eq!((house.state("one-q8_0"), house.stages("one-q8_0").len()), ("failed", 1));
+    put_sized(house.folder(), "one-q8_0", 4096);
+    // A whole file is a way out.
+    while house.state("one-q8_0") == "failed" {
+        noticed(&house).await;
+    }
+    assert_eq!(house.state("one-q8_0"), "starting");
 }

@@ -300,8 +300,9 @@ impl ExitReport {
         ExitReport { class, code: None, signal: None, telling: None, lines: vec![], of_suspect: false }
     }
 
-    /// The same end, with the reason why we brought it about.
-    pub(crate) fn because(&self, class: ExitClass) -> ExitReport {
+    /// The same end, with the reason that is known by now.
+    #[must_use]
+    pub fn because(&self, class: ExitClass) -> ExitReport {
         ExitReport { class, ..self.clone() }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const API_KEY: &str = "rtr_scripted-client";
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(30), future).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+    tokio::time::timeout(Duration::from_secs(120), future).await.unwrap_or_else(|_| panic!("never happened: {what}"))
 }
 
 pub(crate) fn config() -> Config {
