@@ -35,9 +35,21 @@ impl Chain {
         self.joined().await;
     }
 
+    /// Starts a second worker, with folders of its own, and waits until the router has both.
+    pub(crate) async fn another_worker(&self, scratch: &Scratch, engine: &Path, autoload: &str) -> Worker {
+        let another = Worker::start(worker(scratch, &self.address, &self.worker_key, engine, autoload)).await;
+        self.has_workers(2).await;
+        another
+    }
+
     /// Waits until the router counts a worker.
     pub(crate) async fn joined(&self) {
-        http::until(&self.address, "/health", DEADLINE, |answer| answer.body.contains(r#""workers":1"#)).await;
+        self.has_workers(1).await;
+    }
+
+    async fn has_workers(&self, count: usize) {
+        let part = format!(r#""workers":{count}"#);
+        http::until(&self.address, "/health", DEADLINE, |answer| answer.body.contains(&part)).await;
     }
 
     /// Waits until a model of the worker is ready, or not.

@@ -8,3 +8,4 @@ mod chain;
 mod client;
 mod fake;
 mod real;
+mod restarts;
