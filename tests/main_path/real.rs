@@ -58,8 +58,9 @@ async fn parameters_count_and_the_callers_own_mistakes_are_told_as_such() {
         for token in choice["logprobs"]["content"].as_array().into_iter().flatten() {
             logprobs.push_str(token["token"].as_str().unwrap());
         }
+        assert!(logprobs.starts_with(&said), "each piece with its own: {said:?} {logprobs:?}");
     }
-    assert!(!said.is_empty() && logprobs.starts_with(&said), "{said:?} {logprobs:?}");
+    assert!(!said.is_empty());
     let word = real::SENTENCE.split_whitespace().nth(1).unwrap();
     let cut = Stream::open(&chain, SCRIPT, "hello", json!({"stop": [word]})).await.all().await;
     assert_eq!(Some(cut.text.as_str()), real::SENTENCE.split(word).next());

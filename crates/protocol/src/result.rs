@@ -18,6 +18,9 @@ pub struct Token<'a> {
     /// Whether this is chain of thought rather than answer.
     #[serde(default, skip_serializing_if = "is_false")]
     pub reasoning: bool,
+    /// The `logprobs` of this piece, in the form of [`Complete::logprobs`], where the job's parameters asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Json>,
 }
 
 /// How far the engine is with the prompt. The measured open-source router warns about each one.

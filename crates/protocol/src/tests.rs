@@ -48,7 +48,8 @@ fn optional_fields_are_left_out_when_empty() {
 
 #[test]
 fn token_carries_reasoning_only_when_it_is() {
-    let token = |reasoning| ToRouter::Token(Token { job_id: "j".into(), token: "A \"cat\"".into(), reasoning });
+    let token =
+        |reasoning| ToRouter::Token(Token { job_id: "j".into(), token: "A \"cat\"".into(), reasoning, logprobs: None });
     assert_eq!(token(false).to_frame(), r#"{"type":"token","job_id":"j","token":"A \"cat\""}"#);
     assert_eq!(token(true).to_frame(), r#"{"type":"token","job_id":"j","token":"A \"cat\"","reasoning":true}"#);
 }
@@ -116,7 +117,7 @@ proptest::proptest! {
 
     #[test]
     fn text_of_any_kind_survives_the_wire(text in ".*", reasoning: bool) {
-        let frame = ToRouter::Token(Token { job_id: "j".into(), token: Cow::Borrowed(&text), reasoning }).to_frame();
+        let frame = ToRouter::Token(Token { job_id: "j".into(), token: Cow::Borrowed(&text), reasoning, logprobs: None }).to_frame();
         let Ok(ToRouter::Token(token)) = ToRouter::parse(&frame) else { panic!("not a token") };
         proptest::prop_assert_eq!((&*token.token, token.reasoning), (&*text, reasoning));
     }
@@ -141,6 +142,9 @@ fn what_the_extensions_add_is_read_and_left_out_where_it_is_not_said() {
         r#"{"type":"complete","job_id":"j","full_response":"a","logprobs":{"content":[{"token":"a","logprob":-0.1}]}}"#;
     let Ok(ToRouter::Complete(complete)) = ToRouter::parse(frame) else { panic!("not a complete") };
     assert_eq!(ToRouter::Complete(complete).to_frame(), frame);
+    let frame = r#"{"type":"token","job_id":"j","token":"a","logprobs":{"content":[{"token":"a","logprob":-0.1}]}}"#;
+    let Ok(ToRouter::Token(token)) = ToRouter::parse(frame) else { panic!("not a token") };
+    assert_eq!(ToRouter::Token(token).to_frame(), frame);
 
     let beat = ToRouter::Heartbeat(Box::new(Heartbeat { draining: true, ..Heartbeat::default() }));
     assert_eq!(beat.to_frame(), r#"{"type":"heartbeat","draining":true}"#);

@@ -17,6 +17,7 @@ mod carry;
 pub(crate) mod company;
 pub(crate) mod delivery;
 pub(crate) mod ending;
+mod logprobs;
 pub(crate) mod outlet;
 mod patience;
 pub(crate) mod reductions;
@@ -238,6 +239,7 @@ impl Exchange {
             let upto = range.end;
             let token = Token {
                 job_id: self.id().into(),
+                logprobs: self.answer.logprobs(&range),
                 token: transcript.slice(range).into(),
                 reasoning: channel == Channel::Reasoning,
             };

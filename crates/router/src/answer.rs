@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use auxot_protocol::Complete;
+use auxot_protocol::{Complete, Json};
 use bytes::Bytes;
 use tokio::time::Instant as Clock;
 
@@ -67,6 +67,8 @@ struct Stream {
     reasoning: Transcript,
     /// Off upstream, where the texts of two runs are simply joined.
     compares: bool,
+    /// It is the job's first run: each piece of text has its own `logprobs`. Those of a later run come with its end.
+    first_run: bool,
 }
 
 /// An answer for a client that does not stream.
@@ -94,7 +96,13 @@ pub(crate) struct TooSlow;
 impl Answer {
     /// For a streaming client; `compares` guards against two texts in one answer.
     pub(crate) fn stream(chunks: Chunks, compares: bool, unread: Unread) -> Self {
-        let stream = Stream { chunks, answer: Transcript::default(), reasoning: Transcript::default(), compares };
+        let stream = Stream {
+            chunks,
+            answer: Transcript::default(),
+            reasoning: Transcript::default(),
+            compares,
+            first_run: true,
+        };
         Self::new(Sheet::Stream(Box::new(stream)), unread)
     }
 
@@ -130,6 +138,7 @@ impl Answer {
         state.heard = Clock::now();
         match &mut state.sheet {
             Sheet::Stream(stream) => {
+                stream.first_run = attempt == 1;
                 if attempt > 1 && stream.compares {
                     stream.answer.begin_again();
                     stream.reasoning.begin_again();
@@ -160,8 +169,8 @@ impl Answer {
         self.state().heard
     }
 
-    /// Adds text.
-    pub(crate) fn text(&self, channel: Channel, text: &str) -> Result<(), TooSlow> {
+    /// Adds text, with the `logprobs` of it.
+    pub(crate) fn text(&self, channel: Channel, text: &str, logprobs: Option<&Json>) -> Result<(), TooSlow> {
         let mut state = self.state();
         if state.ended || text.is_empty() {
             return Ok(());
@@ -170,10 +179,14 @@ impl Answer {
         if state.first_text.is_none() {
             state.first_text = Some(state.heard.into_std());
         }
-        let crowded = !state.share.grow(text.len());
+        let length = text.len() + logprobs.map_or(0, |logprobs| logprobs.0.get().len());
+        let crowded = !state.share.grow(length);
         let (unread, reader) = match &mut state.sheet {
             Sheet::Stream(stream) => {
                 stream.push(channel, text);
+                if let Some(logprobs) = logprobs.filter(|_| stream.first_run) {
+                    stream.chunks.logprobs(logprobs);
+                }
                 (stream.chunks.unread(), state.reader.take())
             }
             Sheet::Whole(whole) => {

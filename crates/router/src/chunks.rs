@@ -4,11 +4,14 @@
 //! somebody takes the bytes: text of the same channel that arrives before lands in the same chunk, which
 //! is all the merging there is.
 
+mod logprobs;
+
 use bytes::Bytes;
 use serde::Serialize;
 
-use auxot_protocol::Complete;
+use auxot_protocol::{Complete, Json};
 
+use crate::chunks::logprobs::Logprobs;
 use crate::failure::Failure;
 use crate::http::shapes::{CallDelta, FinishChoice, Usage};
 
@@ -30,6 +33,7 @@ pub(crate) struct Chunks {
     /// `data: {"id":…,"choices":[` without the choice.
     head: Box<[u8]>,
     open: Option<Channel>,
+    logprobs: Logprobs,
     greeted: bool,
     usage: bool,
 }
@@ -47,6 +51,7 @@ impl Chunks {
             before_model: before_model.into(),
             head: Box::default(),
             open: None,
+            logprobs: Logprobs::default(),
             greeted: false,
             usage,
         };
@@ -67,7 +72,7 @@ impl Chunks {
 
     /// Bytes that nobody took yet.
     pub(crate) fn unread(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.logprobs.unread()
     }
 
     /// Whether any byte was ever written.
@@ -93,6 +98,11 @@ impl Chunks {
         escape(&mut self.bytes, text);
     }
 
+    /// Adds the `logprobs` of the text that was added last.
+    pub(crate) fn logprobs(&mut self, logprobs: &Json) {
+        self.logprobs.add(logprobs);
+    }
+
     /// Adds what comes at a good end: calls, the finish reason, the counts, `[DONE]`.
     pub(crate) fn finish(&mut self, complete: &Complete<'_>) {
         self.close();
@@ -100,7 +110,8 @@ impl Chunks {
         for (index, call) in complete.tool_calls.iter().enumerate() {
             self.choice(&CallDelta::choice(index, call));
         }
-        self.choice(&FinishChoice::of(complete));
+        let logprobs = complete.logprobs.as_ref().and_then(|all| self.logprobs.rest(all));
+        self.choice(&FinishChoice::of(complete, logprobs));
         if self.usage {
             self.bytes.extend_from_slice(&self.head);
             self.bytes.extend_from_slice(b"],\"usage\":");
@@ -137,7 +148,9 @@ impl Chunks {
 
     fn close(&mut self) {
         if self.open.take().is_some() {
-            self.bytes.extend_from_slice(b"\"},\"finish_reason\":null}]}\n\n");
+            self.bytes.extend_from_slice(b"\"}");
+            self.logprobs.write(&mut self.bytes);
+            self.bytes.extend_from_slice(b",\"finish_reason\":null}]}\n\n");
         }
     }
 

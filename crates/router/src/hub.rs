@@ -184,7 +184,7 @@ impl Hub {
         let Some(answer) = inner.entries.get(&*token.job_id).map(|entry| entry.answer.clone()) else { return };
         drop(inner);
         let channel = if token.reasoning { Channel::Reasoning } else { Channel::Answer };
-        if let Err(TooSlow) = answer.text(channel, &token.token) {
+        if let Err(TooSlow) = answer.text(channel, &token.token, token.logprobs.as_ref()) {
             self.end_early(&token.job_id, |_| Failure::TooSlow);
         }
     }

@@ -1,12 +1,14 @@
 //! The engine's answer as it grows: chunks in, a transcript and the terminal message out.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, Usage, is_done};
 use auxot_protocol::{Complete, FunctionCall, Job, Json, ToolCall};
 use serde_json::value::RawValue;
 
 use crate::exchange::ending::Ending;
+use crate::exchange::logprobs::Logprobs;
 use crate::exchange::transcript::{Channel, Transcript};
 
 /// An answer longer than this is a runaway: no context window holds so much text.
@@ -27,8 +29,7 @@ pub(crate) struct Answer {
     /// With reasoning switched off, stray chain of thought is kept here and shown only if nothing else was said.
     withheld: Option<String>,
     finish_reason: Option<String>,
-    /// The entries of all `logprobs` so far, as the engine wrote them, with commas between.
-    logprobs: String,
+    logprobs: Logprobs,
     timings: Option<Timings>,
     usage: Option<Usage>,
     progress: Option<PromptProgress>,
@@ -87,8 +88,9 @@ impl Answer {
             self.finish_reason = Some(reason.into_owned());
         }
         if let Some(logprobs) = chunk.logprobs {
-            self.keep_logprobs(logprobs)?;
+            self.logprobs.take(logprobs)?;
         }
+        self.logprobs.belong_to(self.transcript.len());
         self.timings = chunk.timings.or(self.timings);
         self.usage = chunk.usage.or(self.usage);
         if chunk.prompt_progress.is_some() {
@@ -96,28 +98,6 @@ impl Answer {
         }
         if self.transcript.len() > MAX_TEXT {
             return Err(Ending::Unreadable(format!("the answer is longer than {MAX_TEXT} bytes")));
-        }
-        Ok(())
-    }
-
-    fn keep_logprobs(&mut self, logprobs: &str) -> Result<(), Ending> {
-        #[derive(serde::Deserialize)]
-        struct Content<'a> {
-            #[serde(borrow, default)]
-            content: Option<&'a RawValue>,
-        }
-        let unreadable = || Ending::Unreadable("its logprobs are not what we know".to_owned());
-        let content: Content<'_> = serde_json::from_str(logprobs).map_err(|_| unreadable())?;
-        let Some(entries) = content.content.map(RawValue::get).filter(|entries| *entries != "null") else {
-            return Ok(());
-        };
-        let entries = entries.strip_prefix('[').and_then(|entries| entries.strip_suffix(']')).ok_or_else(unreadable)?;
-        if self.logprobs.len() + entries.len() > MAX_TEXT {
-            return Err(Ending::Unreadable(format!("its logprobs are longer than {MAX_TEXT} bytes")));
-        }
-        if !entries.trim().is_empty() {
-            let comma = if self.logprobs.is_empty() { "" } else { "," };
-            self.logprobs.extend([comma, entries]);
         }
         Ok(())
     }
@@ -179,6 +159,11 @@ impl Answer {
         &self.transcript
     }
 
+    /// The `logprobs` of a slice of the text.
+    pub(crate) fn logprobs(&self, slice: &Range<usize>) -> Option<Json> {
+        self.logprobs.of(slice)
+    }
+
     pub(crate) fn has_calls(&self) -> bool {
         self.has_calls
     }
@@ -192,11 +177,6 @@ impl Answer {
     pub(crate) fn tokens(&self) -> u64 {
         let told = self.timings.map(|timings| timings.predicted_n).or(self.usage.map(|usage| usage.completion));
         told.unwrap_or(self.tokens)
-    }
-
-    fn all_logprobs(&self) -> Option<Json> {
-        let all = (!self.logprobs.is_empty()).then(|| format!("{{\"content\":[{}]}}", self.logprobs))?;
-        RawValue::from_string(all).ok().map(Json)
     }
 
     /// The good end's message. Calls whose arguments are no JSON object never leave the worker.
@@ -232,7 +212,7 @@ impl Answer {
                 })
                 .collect(),
             finish_reason: self.finish_reason.as_deref().map(Cow::Borrowed),
-            logprobs: self.all_logprobs(),
+            logprobs: self.logprobs.all(),
         })
     }
 }
@@ -370,16 +350,27 @@ mod tests {
     }
 
     #[test]
-    fn logprobs_of_all_events_come_back_as_one_list() {
+    fn each_piece_of_text_has_its_logprobs_and_the_end_has_all() {
         let event = |token: &str| {
             format!(
                 r#"{{"choices":[{{"finish_reason":null,"index":0,"delta":{{"content":"{token}"}},"logprobs":{{"content":[{{"token":"{token}","logprob":-0.5}}]}}}}]}}"#
             )
         };
-        let mut answer = heard(plain(), &[&event("a"), &text(""), &event("b"), "[DONE]"]).unwrap();
+        let list = |tokens: &[&str]| {
+            let entries: Vec<String> =
+                tokens.iter().map(|token| format!(r#"{{"token":"{token}","logprob":-0.5}}"#)).collect();
+            format!(r#"{{"content":[{}]}}"#, entries.join(","))
+        };
+        let mut answer =
+            heard(plain(), &[&event("a"), &event(""), &event("b"), &event("c"), &event(""), "[DONE]"]).unwrap();
+        let of = |from, upto| answer.logprobs(&(from..upto)).map(|logprobs| logprobs.0.get().to_owned());
+        assert_eq!((of(0, 1), of(1, 2)), (Some(list(&["a"])), Some(list(&["", "b"]))));
+        assert_eq!(of(1, 3), Some(list(&["", "b", "c"])), "pieces that go together");
+        assert_eq!((of(0, 0), of(3, 3)), (None, None));
         let logprobs = answer.complete("j").unwrap().logprobs.unwrap();
-        assert_eq!(logprobs.0.get(), r#"{"content":[{"token":"a","logprob":-0.5},{"token":"b","logprob":-0.5}]}"#);
-        assert_eq!(heard(plain(), &[&text("a"), "[DONE]"]).unwrap().complete("j").unwrap().logprobs, None);
+        assert_eq!(logprobs.0.get(), list(&["a", "", "b", "c", ""]));
+        let mut without = heard(plain(), &[&text("a"), "[DONE]"]).unwrap();
+        assert_eq!((without.logprobs(&(0..1)), without.complete("j").unwrap().logprobs), (None, None));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Every event of a stream parses, in the order that clients expect.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use auxot_protocol::{Complete, FunctionCall, ToolCall};
+use auxot_protocol::{Complete, FunctionCall, Json, ToolCall};
 
 use super::{Channel, Chunks, escape};
 use crate::failure::Failure;
@@ -75,6 +76,30 @@ fn an_error_in_the_stream_has_the_shape_of_any_error() {
     let events = events(&chunks.take());
     assert_eq!(events[2]["error"]["code"], "worker_lost");
     assert_eq!(events[2]["error"]["type"], "server_error");
+}
+
+#[test]
+fn logprobs_go_with_their_text_and_the_rest_with_the_end() {
+    let json = |text: &str| Json(RawValue::from_string(text.to_owned()).unwrap());
+    let list = |tokens: &[&str]| serde_json::json!({ "content": tokens.iter().map(|token| serde_json::json!({ "token": token })).collect::<Vec<_>>() });
+    let all = list(&["hm", "A ", "cat", ""]);
+    let end = |chunks: &mut Chunks| {
+        chunks.finish(&Complete { logprobs: Some(json(&all.to_string())), ..complete() });
+        let events = events(&chunks.take());
+        events.iter().map(|event| event["choices"][0]["logprobs"].clone()).collect::<Vec<_>>()
+    };
+    let mut chunks = Chunks::new("i", 7, "m", false);
+    for (channel, token) in [(Channel::Reasoning, "hm"), (Channel::Answer, "A "), (Channel::Answer, "cat")] {
+        chunks.text(channel, token);
+        chunks.logprobs(&json(&list(&[token]).to_string()));
+    }
+    assert!(chunks.unread() > 0);
+    assert_eq!(end(&mut chunks), [Value::Null, list(&["hm"]), list(&["A ", "cat"]), list(&[""])]);
+
+    let mut chunks = Chunks::new("i", 7, "m", false);
+    chunks.text(Channel::Answer, "A cat");
+    chunks.logprobs(&json("[]"));
+    assert_eq!(end(&mut chunks), [Value::Null, Value::Null, all.clone()], "all at the end, if at no other place");
 }
 
 proptest::proptest! {

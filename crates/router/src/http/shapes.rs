@@ -86,7 +86,7 @@ pub(crate) struct FinishChoice<'a> {
     index: u32,
     delta: Empty,
     #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<&'a Json>,
+    logprobs: Option<Json>,
     finish_reason: &'a str,
 }
 
@@ -94,8 +94,8 @@ pub(crate) struct FinishChoice<'a> {
 struct Empty {}
 
 impl<'a> FinishChoice<'a> {
-    pub(crate) fn of(complete: &'a Complete<'_>) -> Self {
-        Self { index: 0, delta: Empty {}, logprobs: complete.logprobs.as_ref(), finish_reason: finish_reason(complete) }
+    pub(crate) fn of(complete: &'a Complete<'_>, logprobs: Option<Json>) -> Self {
+        Self { index: 0, delta: Empty {}, logprobs, finish_reason: finish_reason(complete) }
     }
 }
 

@@ -49,6 +49,34 @@ async fn parameters_go_to_a_worker_that_has_them_and_logprobs_come_back() {
 }
 
 #[tokio::test]
+async fn each_entry_of_logprobs_comes_once_also_from_a_second_run() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut first = Worker::join(&router, &with_extensions()).await;
+    let mut request = asking(&json!({ "logprobs": true }));
+    request["stream"] = json!(true);
+    let request = client.chat(&request);
+    let list = |tokens: &[&str]| json!({ "content": tokens.iter().map(|token| json!({ "token": token })).collect::<Vec<_>>() });
+    let token =
+        |job: &str, text: &str| json!({ "type": "token", "job_id": job, "token": text, "logprobs": list(&[text]) });
+    let job = first.job().await;
+    first.say(token(&job, "a")).await;
+    let mut events = request.events().await;
+    events.next().await;
+    assert_eq!(events.next().await.unwrap()["choices"][0]["logprobs"], list(&["a"]));
+    let mut second = Worker::join(&router, &with_extensions()).await;
+    first.vanish();
+    let again = second.job().await;
+    for text in ["a", "b"] {
+        second.say(token(&again, text)).await;
+    }
+    let all = list(&["a", "b"]);
+    second.say(json!({ "type": "complete", "job_id": again, "full_response": "ab", "logprobs": all })).await;
+    let (text, last) = events.rest().await;
+    assert_eq!((text.as_str(), &last["choices"][0]["logprobs"]), ("b", &list(&["b"])));
+}
+
+#[tokio::test]
 async fn towards_a_worker_without_them_a_parameter_that_changes_the_answer_is_named() {
     let router = start(config()).await;
     let client = Client::new(&router);

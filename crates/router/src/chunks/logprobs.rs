@@ -1,0 +1,67 @@
+//! The `logprobs` of a stream: with the text that they belong to where the worker tells them so, else at the end.
+
+use auxot_protocol::Json;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Those that came with text, in order.
+#[derive(Debug, Default)]
+pub(super) struct Logprobs {
+    /// Entries for the chunk that is open, with commas between.
+    waiting: String,
+    /// Entries that came with text, the waiting ones too.
+    count: usize,
+}
+
+impl Logprobs {
+    /// Bytes that are in no chunk yet.
+    pub(super) fn unread(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Those of one piece of text. What cannot be read is left to the end.
+    pub(super) fn add(&mut self, logprobs: &Json) {
+        let entries = entries(logprobs);
+        self.count += entries.len();
+        self.wait(&entries);
+    }
+
+    /// Writes what waits as a field of a choice.
+    pub(super) fn write(&mut self, bytes: &mut Vec<u8>) {
+        if !self.waiting.is_empty() {
+            bytes.extend_from_slice(b",\"logprobs\":{\"content\":[");
+            bytes.extend_from_slice(self.waiting.as_bytes());
+            bytes.extend_from_slice(b"]}");
+            self.waiting = String::new();
+        }
+    }
+
+    /// What the last chunk says of the `all` of the answer's end: those that no text came with.
+    pub(super) fn rest(&mut self, all: &Json) -> Option<Json> {
+        if self.count == 0 {
+            return Some(all.clone());
+        }
+        self.wait(entries(all).get(self.count..).unwrap_or_default());
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
+            return None;
+        }
+        RawValue::from_string(format!("{{\"content\":[{waiting}]}}")).ok().map(Json)
+    }
+
+    fn wait(&mut self, entries: &[&RawValue]) {
+        for entry in entries {
+            let comma = if self.waiting.is_empty() { "" } else { "," };
+            self.waiting.extend([comma, entry.get()]);
+        }
+    }
+}
+
+fn entries(logprobs: &Json) -> Vec<&RawValue> {
+    #[derive(Default, Deserialize)]
+    struct Content<'a> {
+        #[serde(borrow, default)]
+        content: Option<Vec<&'a RawValue>>,
+    }
+    serde_json::from_str::<Content<'_>>(logprobs.0.get()).unwrap_or_default().content.unwrap_or_default()
+}
