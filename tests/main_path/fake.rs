@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use auxot_tests::{Reports, Scratch, binaries, processes};
+use auxot_tests::gguf::ModelFile;
+
+use auxot_tests::{Reports, Scratch, binaries, processes, set_switches};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::chain::{Chain, DEADLINE};
-use crate::client::{Stream, ask};
+use crate::client::{Stream, ask, whole};
 
 async fn chain(scratch: &Scratch, switches: &str) -> Chain {
     scratch.fake_model("tiny-q8_0.gguf", switches);
@@ -37,6 +39,23 @@ async fn what_the_wire_has_no_word_for_reaches_the_engine() {
     assert_eq!((&body["seed"], &body["stop"], &body["top_k"]), (&json!(7), &json!(["\n"]), &json!(3)));
     assert_eq!(body["response_format"], json!({"type": "json_object"}));
     assert_eq!((&body["chat_template_kwargs"], &body["user"]), (&json!({"a": 1}), &json!(null)));
+}
+
+#[tokio::test]
+async fn a_name_from_a_header_a_folder_or_a_link_means_the_same_to_router_and_worker() {
+    let scratch = Scratch::new();
+    let folder = scratch.models().join("owner_Some-Repo-GGUF");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = ModelFile::named("Title of 7B").write(&folder, "ggml-model-q8_0.gguf");
+    set_switches(&file, "--text here");
+    std::os::unix::fs::symlink(&file, scratch.models().join("linked-q8_0.gguf")).unwrap();
+    let chain = Chain::start(&scratch, &binaries::fake_engine(), "ggml-model-q8_0").await;
+    for name in ["title-of-7b", "owner/Some-Repo:Q8_0", "some-repo", "Linked", "GGML model"] {
+        let heard = ask(&chain, name, "hello").await;
+        assert_eq!((heard.text.trim(), heard.error), ("here", None), "{name}");
+    }
+    let (status, answer) = whole(&chain, "owner/Some-Repo:Q4_0", json!("hello")).await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")), "{answer}");
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ mod resolve;
 mod scan;
 mod text;
 
+pub use auxot_names::Rank;
 pub use config::{Alias, Config};
 pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};

@@ -88,6 +88,8 @@ impl Model {
 #[derive(Debug)]
 pub(crate) struct Names {
     pub(crate) known: Known,
+    /// The texts of those that do not follow from the canonical name.
+    pub(crate) others: Vec<(Rank, String)>,
     /// Every path that leads to the first file.
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -143,7 +145,8 @@ fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
     let quant = Quant::split(stem).1.or_else(|| header.uint("general.file_type").and_then(Quant::of_file_type));
     let mut paths: Vec<PathBuf> = vec![first.path.clone()];
     paths.extend(first.links.iter().cloned());
-    let names = Names { known: known(quant, &paths, &first.below, &header), paths };
+    let (known, others) = known(quant, &paths, &first.below, &header);
+    let names = Names { known, others, paths };
     let arch = header.arch().unwrap_or_default();
     let small = |key| header.arch_uint(key).and_then(|n| u32::try_from(n).ok());
     let model = Model {
@@ -176,22 +179,19 @@ fn other_names(links: &[PathBuf], header: &Gguf) -> Vec<String> {
     names
 }
 
-fn known(quant: Option<Quant>, paths: &[PathBuf], below: &Path, header: &Gguf) -> Known {
-    let mut known = Known::new(Tells::Quant(quant));
-    for path in paths {
-        known.add(Rank::File, &file_name(path));
-    }
-    if let Some(name) = header.text("general.name") {
-        known.add(Rank::Around, name);
-    }
-    known.add(Rank::Around, &below.to_string_lossy());
+fn known(quant: Option<Quant>, paths: &[PathBuf], below: &Path, header: &Gguf) -> (Known, Vec<(Rank, String)>) {
+    let mut texts: Vec<(Rank, String)> = paths.iter().map(|path| (Rank::File, file_name(path))).collect();
+    texts.extend(header.text("general.name").map(|name| (Rank::Around, name.to_owned())));
+    texts.push((Rank::Around, below.to_string_lossy().into_owned()));
     for folder in below.ancestors().skip(1) {
         let folder = file_name(folder);
-        known.add(Rank::Around, &folder);
         // Downloads of `owner/repo` lie in `owner_repo`.
-        if let Some((_, repo)) = folder.split_once('_') {
-            known.add(Rank::Around, repo);
-        }
+        let repo = folder.split_once('_').map(|(_, repo)| repo.to_owned());
+        texts.extend([Some(folder), repo].into_iter().flatten().map(|name| (Rank::Around, name)));
     }
-    known
+    let mut known = Known::new(Tells::Quant(quant));
+    let mut others: Vec<(Rank, String)> = texts.into_iter().filter(|(rank, text)| known.add(*rank, text)).collect();
+    // The first is the file's own name.
+    others.drain(..others.len().min(1));
+    (known, others)
 }

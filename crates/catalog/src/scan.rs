@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use auxot_names::stem;
+use auxot_names::{Rank, same_name, stem};
 
 use crate::config::{Alias, Config, expand};
 use crate::model::identity::Identity;
@@ -137,6 +137,12 @@ impl Catalog {
         (catalog.models, catalog.names) = found.into_iter().unzip();
         pair(&mut catalog.models, &projectors);
         make_unique(&mut catalog.models);
+        for (model, names) in catalog.models.iter().zip(&mut catalog.names) {
+            let file = file_text(&model.file);
+            if !same_name(&model.name, &file) {
+                names.others.insert(0, (Rank::File, file));
+            }
+        }
         catalog
     }
 
@@ -172,6 +178,11 @@ impl Catalog {
     #[must_use]
     pub fn damaged(&self) -> &[Damaged] {
         &self.damaged
+    }
+
+    /// The models with the names that they answer to besides their canonical ones.
+    pub fn other_names(&self) -> impl Iterator<Item = (&Model, &[(Rank, String)])> {
+        self.with_names().map(|(model, names)| (model, names.others.as_slice()))
     }
 
     pub(crate) fn with_names(&self) -> impl Iterator<Item = (&Model, &Names)> {

@@ -18,7 +18,7 @@ use crate::judge::shared::Shared;
 use crate::orders::Orders;
 use crate::places::Places;
 use crate::report::metrics;
-use crate::report::{Report, Sleeper};
+use crate::report::{OtherNames, Report, Sleeper};
 use crate::roster::wish::Wish;
 use crate::staff::Staff;
 
@@ -129,6 +129,14 @@ impl Fleet {
     pub fn aliases(&self, most: usize) -> Vec<(String, String)> {
         let judge = self.shared.lock();
         judge.shelf.catalog.aliases().iter().take(most).map(|alias| (alias.name.clone(), alias.model.clone())).collect()
+    }
+
+    /// What the first so many models that can be used are called besides their canonical names.
+    #[must_use]
+    pub fn other_names(&self, most: usize) -> Vec<OtherNames> {
+        let judge = self.shared.lock();
+        let served = judge.shelf.catalog.other_names().filter(|(model, _)| model.task.is_served());
+        served.take(most).map(|(model, names)| OtherNames::of(model, names)).collect()
     }
 
     /// Where nobody has named a model that is here: the first of the folders is what a job without a name means, if jobs may

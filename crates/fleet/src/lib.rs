@@ -92,7 +92,7 @@ pub use judge::outlook::Outlook;
 pub use orders::Orders;
 pub use places::Places;
 pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
-pub use report::{ModelView, Report, Sleeper};
+pub use report::{ModelView, OtherNames, Report, Sleeper};
 pub use roster::profile::with_layers;
 pub use roster::strays::strays;
 pub use roster::wish::{MOST_SLOTS, Wish, ask};

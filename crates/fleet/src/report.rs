@@ -4,7 +4,7 @@ pub(crate) mod metrics;
 
 use std::sync::Arc;
 
-use auxot_catalog::Model;
+use auxot_catalog::{Model, Rank};
 use auxot_gpu::{Device, HOST, Kind, Sample};
 use auxot_instance::{Ready, State, Status};
 
@@ -72,6 +72,27 @@ pub struct Sleeper {
 impl Sleeper {
     pub(crate) fn of(model: &Model) -> Self {
         Self { name: model.name.clone(), capabilities: capabilities(model, model.vision) }
+    }
+}
+
+/// What a model is called besides its canonical name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherNames {
+    /// The canonical name.
+    pub model: String,
+    /// The quantisation, as the file's name or else the header says.
+    pub quant: Option<String>,
+    /// Names of the file, and of links to it.
+    pub files: Vec<String>,
+    /// What the header and the folders say.
+    pub around: Vec<String>,
+}
+
+impl OtherNames {
+    pub(crate) fn of(model: &Model, names: &[(Rank, String)]) -> Self {
+        let of =
+            |wanted: Rank| names.iter().filter(|(rank, _)| *rank == wanted).map(|(_, name)| name.clone()).collect();
+        Self { model: model.name.clone(), quant: model.quant.clone(), files: of(Rank::File), around: of(Rank::Around) }
     }
 }
 

@@ -47,15 +47,27 @@ impl Known {
         known
     }
 
-    /// One more name. One that is there already keeps its rank.
-    pub fn add(&mut self, rank: Rank, text: &str) {
-        self.put(rank, Name::parse(text));
+    /// One more name; whether it is one. One that is there already keeps its rank.
+    pub fn add(&mut self, rank: Rank, text: &str) -> bool {
+        self.put(rank, Name::parse(text))
     }
 
-    fn put(&mut self, rank: Rank, name: Name) {
-        if !name.key.is_empty() && !self.names.iter().any(|(_, known)| known.key == name.key) {
+    /// Takes the names of the same model elsewhere too, and its quantisation where that is told there only.
+    pub fn join(&mut self, other: &Self) {
+        for (rank, name) in &other.names {
+            self.put(*rank, name.clone());
+        }
+        if matches!(self.quant, Tells::Nothing | Tells::Quant(None)) && other.tells_quant() {
+            self.quant = other.quant;
+        }
+    }
+
+    fn put(&mut self, rank: Rank, name: Name) -> bool {
+        let is_new = !name.key.is_empty() && !self.names.iter().any(|(_, known)| known.key == name.key);
+        if is_new {
             self.names.push((rank, name));
         }
+        is_new
     }
 
     /// How well the model fits, the best first; `None` where it does not.

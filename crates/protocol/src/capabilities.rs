@@ -41,6 +41,9 @@ pub struct Capabilities {
     /// The operator's own names for models of this host.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub aliases: Vec<AliasReport>,
+    /// What models of this host are called besides their canonical names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub names: Vec<NamesReport>,
     /// The extensions of the protocol that the worker has; see [`crate::extension`].
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub extensions: Vec<String>,
@@ -58,6 +61,23 @@ pub struct AliasReport {
     /// The model that it means, by any name that finds it.
     #[serde(default, deserialize_with = "null_default")]
     pub model: String,
+}
+
+/// What a model is called besides its canonical name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesReport {
+    /// Its canonical name.
+    #[serde(default, deserialize_with = "null_default")]
+    pub model: String,
+    /// Its quantisation, as its file's name or else its header says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<String>,
+    /// Names of its file, and of links to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub files: Vec<String>,
+    /// What its header and its folders say; weaker than names of files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub around: Vec<String>,
 }
 
 /// The words for a model's state that go over the wire.

@@ -32,7 +32,7 @@ mod policy;
 mod result;
 mod salvage;
 
-pub use capabilities::{AliasReport, Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState};
+pub use capabilities::{AliasReport, Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState, NamesReport};
 pub use job::{Cancel, Job, JobData, JobRequest};
 pub use message::{ConfigAck, Hello, HelloAck, ParseError, ToRouter, ToWorker};
 pub use policy::Policy;

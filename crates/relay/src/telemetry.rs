@@ -1,6 +1,7 @@
 //! What this worker tells of itself: capabilities, heartbeats, and the series about jobs and links.
 
 pub(crate) mod metrics;
+mod names;
 pub(crate) mod stats;
 pub(crate) mod warn_limit;
 
@@ -116,6 +117,7 @@ impl Telemetry {
             devices: devices(&report),
             unmet: report.unmet,
             aliases: aliases(fleet),
+            names: names::told(fleet.other_names(names::MOST_MODELS)),
             extensions: [extension::PARAMETERS, extension::NOT_STARTED].map(str::to_owned).to_vec(),
             draining: self.draining.load(Ordering::Relaxed),
         }

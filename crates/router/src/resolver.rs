@@ -4,12 +4,17 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
 use auxot_names::{Known, Name, Rank, Tells, best};
-use auxot_protocol::Capabilities;
+use auxot_protocol::{Capabilities, NamesReport};
 
 /// Answers that are remembered; what strangers may name must not grow the memory.
 const REMEMBERED: usize = 1024;
 /// Longer than any name; it is looked for and not remembered.
 const LONGEST: usize = 256;
+
+/// Of a worker's models so many may have other names, and each so many.
+const MOST_NAMED: usize = 1024;
+/// See [`MOST_NAMED`].
+const MOST_NAMES: usize = 32;
 
 /// What a name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub(crate) enum Meaning {
 pub(crate) struct Named {
     models: Vec<(String, Known)>,
     aliases: Vec<(Name, String)>,
+    /// What models are called besides their canonical names.
+    others: HashMap<String, Known>,
 }
 
 impl Named {
@@ -33,7 +40,12 @@ impl Named {
     ///
     /// A worker that lists no models leaves the quantisation out of its name, so that any may be meant.
     pub(crate) fn of<'a>(listed: impl Iterator<Item = &'a str>, only: Option<&str>, said: &Capabilities) -> Self {
-        let mut models: Vec<_> = listed.map(|name| (name.to_owned(), Known::of(name))).collect();
+        let mut named = Self {
+            aliases: said.aliases.iter().map(|alias| (Name::parse(&alias.name), alias.model.clone())).collect(),
+            others: said.names.iter().take(MOST_NAMED).map(|told| (told.model.clone(), known(told))).collect(),
+            models: Vec::new(),
+        };
+        named.rename(listed);
         if let Some(only) = only {
             let known = if Name::parse(only).quant.is_some() {
                 Known::of(only)
@@ -42,21 +54,37 @@ impl Named {
                 known.add(Rank::File, only);
                 known
             };
-            models.push((only.to_owned(), known));
+            named.models.push((only.to_owned(), known));
         }
-        let aliases = said.aliases.iter().map(|alias| (Name::parse(&alias.name), alias.model.clone())).collect();
-        Self { models, aliases }
+        named
     }
 
     /// The worker has other models now, and the same aliases.
     pub(crate) fn rename<'a>(&mut self, listed: impl Iterator<Item = &'a str>) {
-        self.models = listed.map(|name| (name.to_owned(), Known::of(name))).collect();
+        let known = |name: &str| self.others.get(name).cloned().unwrap_or_else(|| Known::of(name));
+        self.models = listed.map(|name| (name.to_owned(), known(name))).collect();
     }
 
     /// The canonical names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.models.iter().map(|(name, _)| name.as_str())
     }
+}
+
+/// The names of one model, its canonical one first.
+fn known(told: &NamesReport) -> Known {
+    let quant = match &told.quantization {
+        Some(quant) => Name::parse(&format!("m-{quant}")).quant,
+        None => Name::parse(&told.model).quant,
+    };
+    let mut known = Known::new(Tells::Quant(quant));
+    known.add(Rank::File, &told.model);
+    for (rank, names) in [(Rank::File, &told.files), (Rank::Around, &told.around)] {
+        for name in names.iter().filter(|name| name.len() <= LONGEST).take(MOST_NAMES) {
+            known.add(rank, name);
+        }
+    }
+    known
 }
 
 /// All models that workers have.
@@ -72,10 +100,9 @@ impl Resolver {
         let mut resolver = Self::default();
         for named in workers {
             for (name, known) in &named.models {
-                // One that may be any quantisation is the weaker word.
                 let told = resolver.models.entry(name.clone()).or_insert_with(|| known.clone());
-                if *told != *known && known.tells_quant() {
-                    told.clone_from(known);
+                if *told != *known {
+                    told.join(known);
                 }
             }
             for alias in named.aliases.iter().filter(|(name, _)| !name.key.is_empty()) {
@@ -179,6 +206,35 @@ mod tests {
         assert_eq!(resolver.meaning("gpt 4o"), model("qwen-7b-q4_0"));
         assert_eq!(resolver.meaning("a"), Meaning::Nothing, "two for each other end");
         assert_eq!(resolver.meaning(""), Meaning::Nothing);
+    }
+
+    #[test]
+    fn names_from_headers_and_folders_mean_what_they_mean_to_the_worker() {
+        let told = |model: &str, quantization: &str, around: &[&str]| NamesReport {
+            model: model.into(),
+            quantization: Some(quantization.into()),
+            files: vec![format!("link-to-{model}")],
+            around: around.iter().map(|name| name.to_string()).collect(),
+        };
+        let said = Capabilities {
+            names: vec![
+                told("model", "q8_0", &["Hermes 3 8B"]),
+                told("weights-q4_k_s", "q4_k_s", &["unsloth_Qwen3-GGUF", "Qwen3-GGUF", "hermes-3-8b"]),
+            ],
+            ..Capabilities::default()
+        };
+        let mut named = Named::of(["model", "weights-q4_k_s"].into_iter(), None, &said);
+        for _ in 0..2 {
+            let resolver = Resolver::of([&listed(&["weights-q4_k_s"]), &named].into_iter());
+            assert_eq!(resolver.meaning("hermes-3-8b:Q8_0"), model("model"));
+            assert_eq!(resolver.meaning("model-q8_0"), model("model"), "what its header says");
+            assert_eq!(resolver.meaning("model-q4_0"), Meaning::Nothing);
+            assert_eq!(resolver.meaning("unsloth/Qwen3-GGUF:Q4_K_S"), model("weights-q4_k_s"));
+            assert_eq!(resolver.meaning("qwen3"), model("weights-q4_k_s"));
+            assert_eq!(resolver.meaning("link to model"), model("model"));
+            assert!(matches!(resolver.meaning("hermes-3-8b"), Meaning::Several(_)));
+            named.rename(["weights-q4_k_s", "model"].into_iter());
+        }
     }
 
     #[test]

@@ -55,6 +55,11 @@ fn folders_and_the_header_s_name_count_too() {
     assert_eq!(found(&catalog, "qwen3-coder-30b-a3b-q4_k_s"), "weights-q4_k_s");
     assert_eq!(found(&catalog, "unsloth_Qwen3-Coder-30B-A3B-GGUF/Q4_K_S/weights-Q4_K_S.gguf"), "weights-q4_k_s");
     assert_eq!(found(&catalog, "solo"), "ggml-model-q5_1");
+    for (model, others) in catalog.other_names() {
+        assert!(others.iter().all(|(_, name)| catalog.resolve(name).is_ok_and(|found| found.name == model.name)));
+    }
+    let others: Vec<_> = catalog.other_names().map(|(_, others)| others.len()).collect();
+    assert_eq!(others, [2, 1, 4], "those of a folder, of the header, of several folders");
     let path = folder.path().join("model.gguf");
     assert_eq!(found(&catalog, &path.to_string_lossy()), "model");
     assert_eq!(found(&catalog, &format!("file:{}", path.display())), "model");
