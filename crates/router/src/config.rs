@@ -25,6 +25,8 @@ pub struct Config {
     pub hello_timeout: Duration,
     /// Between two requests of a connection, and for the head of one.
     pub idle_timeout: Duration,
+    /// For the body of a request, on top of what its length excuses.
+    pub body_timeout: Duration,
     /// One write to a worker; longer means that it does not read, and the link is cut.
     pub write_timeout: Duration,
     /// Between two comments that keep a streaming client's connection open while there is no text.
@@ -81,6 +83,7 @@ impl Default for Config {
             job_timeout: Duration::from_mins(5),
             hello_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(30),

@@ -12,9 +12,7 @@ use crate::budget::Share;
 use crate::failure::{BadRequest, Failure};
 use crate::server::Shared;
 
-/// How long a body may take on top of what its length excuses.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// A client that sends less in a second, for longer than the patience, is too slow.
+/// A client that sends less in a second, for longer than [`crate::Config::body_timeout`], is too slow.
 const SLOWEST: u64 = 16 * 1024;
 /// What is left of a refused body is read up to here, so that the client sees the refusal and not a broken connection.
 const POLITE: usize = 64 << 20;
@@ -32,7 +30,7 @@ pub(crate) async fn whole(shared: &Shared, request: Request) -> Result<(Vec<u8>,
     let refused = if announced.is_some_and(|length| length > most) {
         Failure::TooLarge(most)
     } else {
-        match read(&mut stream, &mut share, announced, most).await {
+        match read(shared, &mut stream, &mut share, announced).await {
             Ok(body) => return Ok((body, share)),
             Err(failure) => failure,
         }
@@ -46,15 +44,16 @@ pub(crate) async fn whole(shared: &Shared, request: Request) -> Result<(Vec<u8>,
 }
 
 async fn read(
+    shared: &Shared,
     stream: &mut BodyDataStream,
     share: &mut Share,
     announced: Option<usize>,
-    most: usize,
 ) -> Result<Vec<u8>, Failure> {
+    let (most, patience) = (shared.config.max_message, shared.config.body_timeout);
     let began = Instant::now();
     let mut body = Vec::new();
     loop {
-        let limit = PATIENCE + Duration::from_secs(body.len() as u64 / SLOWEST);
+        let limit = patience + Duration::from_secs(body.len() as u64 / SLOWEST);
         let next = timeout_at(began + limit, stream.next()).await.map_err(|_| Failure::SlowBody(limit.as_secs()))?;
         let bytes = match next {
             None => return Ok(body),

@@ -196,6 +196,43 @@ async fn an_answer_beyond_the_bound_is_cut_and_cancelled() {
 }
 
 #[tokio::test]
+async fn while_all_answers_together_are_beyond_the_bound_only_the_longest_is_cut() {
+    let router = start(Config { max_unread_total: 300_000, ..config() }).await;
+    let client = Client::new(&router);
+    let mut worker = Worker::join(&router, &one_model(4)).await;
+    let mut jobs = Vec::new();
+    for _ in 0..4 {
+        let request = client.whole();
+        jobs.push((worker.job().await, request));
+    }
+    let text = "x".repeat(20_000);
+    // Three of 60 kB: with the fourth, which is alone beyond its part, they are over the bound.
+    for (job, _) in jobs.iter().take(3) {
+        for _ in 0..3 {
+            worker.token(job, &text).await;
+        }
+    }
+    let (greedy, _) = &jobs[3];
+    for _ in 0..7 {
+        worker.token(greedy, &text).await;
+    }
+    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": greedy }));
+    let (_, request) = jobs.pop().unwrap();
+    assert_eq!(request.json().await.0, 500);
+    for (job, request) in jobs {
+        worker.complete(&job, &"x".repeat(60_000)).await;
+        assert_eq!(request.json().await.0, 200, "one with its fair part is not to blame");
+    }
+    let request = client.whole();
+    let job = worker.job().await;
+    for _ in 0..7 {
+        worker.token(&job, &text).await;
+    }
+    worker.complete(&job, &"x".repeat(140_000)).await;
+    assert_eq!(request.json().await.0, 200, "what is over is free again");
+}
+
+#[tokio::test]
 async fn cut_links_and_a_crash_leave_an_address_to_come_back_to() {
     let router = start(config()).await;
     let worker = Worker::join(&router, &one_model(1)).await;

@@ -156,9 +156,11 @@ async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
     assert_eq!(status, 401, "{body}");
     let mut fine = tokio::task::JoinSet::from_iter([ask(&kept.api)]);
     // The job of the withdrawn key may have come here first, with its cancel.
+    let mut given = 0;
     let answer = loop {
         let message = good.hear().await;
         if message["type"] == "job" {
+            given += 1;
             good.complete(message["job_id"].as_str().unwrap(), "x").await;
         }
         if let Some(answer) = fine.try_join_next() {
@@ -167,6 +169,7 @@ async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
         good.say(json!({ "type": "heartbeat" })).await;
     };
     assert_eq!(answer.unwrap().unwrap().status(), 200);
+    assert!(given <= 2, "no job of the withdrawn key after its removal was seen: {given}");
 }
 
 #[tokio::test]
@@ -185,6 +188,18 @@ async fn all_bodies_together_are_bounded_and_free_again_when_the_clients_are_gon
     let job = worker.job().await;
     worker.complete(&job, "x").await;
     assert_eq!(request.json().await.0, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let router = start(Config { body_timeout: Duration::from_millis(100), ..config() }).await;
+    let mut slow = socket(&router).await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {API_KEY}\r\ncontent-length: 1000\r\n\r\n{{"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let answer = closed(slow).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("did not come within"), "{answer}");
 }
 
 #[tokio::test]
