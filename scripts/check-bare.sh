@@ -74,7 +74,8 @@ fi
 # The root has no process of its own when a command has ended.
 nothing_left() {
   local left
-  left=$(find /proc -maxdepth 2 -name root -lname "$root" 2>/dev/null | sed 's|/proc/\([0-9]*\)/root|\1|' | tr '\n' ' ')
+  # A process that ends meanwhile is no fault of find's.
+  left=$({ find /proc -maxdepth 2 -name root -lname "$root" 2>/dev/null || true; } | cut -d / -f 3 | tr '\n' ' ')
   [ -z "$left" ] || die "$1 left processes behind: $left"
 }
 
@@ -85,9 +86,10 @@ for command in "${commands[@]}"; do
   if [ "$command" = test ]; then
     inside sh -c 'cd /src/auxot-worker && make test' 2>&1 | tee "$log"
   else
-    # With job control it gets a group of its own, and Ctrl-C is not ignored there as in the background of a script.
+    # With job control it gets a group of its own. Ctrl-C is ignored where this script itself runs in the background of
+    # another, and what was ignored at a start stays so: env makes it what it is at a terminal.
     set -m
-    inside sh -c 'cd /src/auxot-worker && make run' >"$log" 2>&1 &
+    inside env --default-signal=INT sh -c 'cd /src/auxot-worker && make run' >"$log" 2>&1 &
     group=$!
     set +m
     until grep -q '^Ctrl-C ends it' "$log"; do
