@@ -69,3 +69,32 @@ fn rooms() -> BTreeMap<String, BTreeSet<String>> {
     }
     rooms
 }
+
+/// A field in its debug form shows people `Some(…)`, `None`, brackets and quotes. A time that has gone by is no such field.
+#[test]
+fn no_log_field_has_its_debug_form() {
+    let mut faults = Vec::new();
+    for file in sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            if line.contains(" = ?") && !line.contains("elapsed()") {
+                faults.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "write these as people read them:\n  {}", faults.join("\n  "));
+}
+
+/// All files of source below a folder.
+fn sources(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found = Vec::new();
+    for path in entries {
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}

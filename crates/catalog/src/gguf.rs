@@ -141,6 +141,16 @@ impl Gguf {
         self.arch_uint(key).filter(|size| (1..u64::from(u32::MAX)).contains(size))
     }
 
+    /// The bytes of the longest token, where every token stands for a part of the text that is not longer than itself: so
+    /// with the tokenizers that keep every byte. Others make one token of a word that they do not know.
+    #[must_use]
+    pub fn longest_token(&self) -> Option<u64> {
+        match (self.text("tokenizer.ggml.model")?, self.get("tokenizer.ggml.tokens")?) {
+            ("gpt2" | "llama", Value::Texts { longest, .. }) if *longest > 0 => Some(*longest),
+            _ => None,
+        }
+    }
+
     /// Takes the tensors of another shard of the same model as its own.
     pub(crate) fn absorb(&mut self, shard: &Self) {
         self.weights.add(&shard.weights);

@@ -93,7 +93,7 @@ impl Nvidia {
             Err(error) => {
                 let complaint = error.to_string();
                 if self.complaint.as_ref() != Some(&complaint) {
-                    tracing::warn!(error = %complaint, library = ?self.library, "cannot use the NVIDIA driver");
+                    tracing::warn!(error = %complaint, library = self.library.as_ref().map(|path| path.display().to_string()), "cannot use the NVIDIA driver");
                     self.complaint = Some(complaint);
                 }
             }

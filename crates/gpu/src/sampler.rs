@@ -135,7 +135,7 @@ impl Looker {
         let withheld = devices.len() < all;
         let wants_host = wants_host(&self.config.devices);
         if withheld && devices.is_empty() && !wants_host && !self.complained {
-            tracing::warn!(devices = ?self.config.devices, "no device has a name or index of the setting");
+            tracing::warn!(devices = self.config.devices.join(", "), "no device has a name or index of the setting");
             self.complained = true;
         }
         self.tell_of_strangers(&devices, &host, taken);

@@ -79,7 +79,7 @@ impl Host {
             engine.devices.as_ref().map(|listed| listed.iter().map(|listed| &*listed.name).collect());
         info!(
             binary = %engine.binary.display(),
-            build = ?engine.build,
+            build = engine.build.as_ref().map(|build| format!("{} ({})", build.build, build.commit)),
             unix_sockets = engine.unix_sockets,
             dry_run = engine.has_dry_run(),
             threads,

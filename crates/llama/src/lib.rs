@@ -47,7 +47,9 @@ pub use exchange::{EVENT_LIMIT, Exchange, ExchangeError, Fill, OpenError};
 pub use markers::{Markers, Piece};
 pub use models::ModelMeta;
 pub use props::Props;
-pub use request::{ChatRequest, RequestError, check as check_request, foreign_urls, has_images, reduce_tools};
+pub use request::{
+    ChatRequest, RequestError, check as check_request, foreign_urls, has_images, reduce_tools, text_bytes,
+};
 pub use slots::Slot;
 pub use state_line::StateLine;
 pub use tool_calls::{Assembler, BadCall, ToolCall};

@@ -7,7 +7,7 @@ mod reduce;
 
 use serde_json::value::RawValue;
 
-pub use self::{history::has_images, limits::check, limits::foreign_urls, reduce::reduce_tools};
+pub use self::{history::has_images, limits::check, limits::foreign_urls, limits::text_bytes, reduce::reduce_tools};
 
 /// The most bytes of a request that llama-server reads; beyond it answers 413 without a word.
 const BODY_LIMIT: usize = 100 << 20;

@@ -28,7 +28,7 @@ use crate::lane::{self, LaneEnd, POLICY_RETRY, Shared};
 use crate::lanes::{Dispatch, wanted};
 use crate::policy::PolicyKeeper;
 use crate::policy::memo::Memo;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Shown, Telemetry};
 
 /// How long jobs cut short by the end of the worker have to tell the router so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -246,14 +246,14 @@ impl Door {
                 let primary = report.models.first().map(|model| model.model.name.as_str());
                 warn!(
                     primary,
-                    unmet = ?report.unmet,
+                    unmet = %Shown(&report.unmet.join(", ")),
                     "no model is here that the operator or the router names: others of the folders are served"
                 );
                 return Ok(());
             }
             warn!(
                 again_s = POLICY_RETRY.as_secs(),
-                unmet = ?fleet.report().unmet,
+                unmet = %Shown(&fleet.report().unmet.join(", ")),
                 "nothing to serve: name a model in AUXOT_GPU_AUTOLOAD_MODELS, or put the policy's model into the models folder"
             );
             tokio::time::sleep(POLICY_RETRY).await;

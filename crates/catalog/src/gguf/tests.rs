@@ -47,7 +47,7 @@ fn values_keep_their_kind_and_long_ones_are_only_measured() {
     assert_eq!(header.get("tokenizer.chat_template"), Some(&Value::LongText(200_000)));
     assert_eq!(header.arch_get("attention.head_count_kv"), Some(&Value::Ints([4, 0, -1].into())));
     assert_eq!(header.get("tokenizer.ggml.token_type"), Some(&Value::List(5000)));
-    assert_eq!(header.get("tokenizer.ggml.tokens"), Some(&Value::List(3)));
+    assert_eq!(header.get("tokenizer.ggml.tokens"), Some(&Value::Texts { count: 3, longest: 3 }));
     assert_eq!(header.get("a.float"), Some(&Value::Float(1.5)));
     assert_eq!(header.get("a.flag"), Some(&Value::Bool(true)));
     assert_eq!(header.get("a.negative"), Some(&Value::Int(-7)));
@@ -61,7 +61,7 @@ fn a_vocabulary_is_walked_across_buffers() {
     let words: Vec<String> = (0..40_000).map(|i| "w".repeat(i % 90)).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let header = parse(&Tiny::llama().texts("vocab", &words).u32("zz", 9).bytes()).unwrap();
-    assert_eq!(header.get("vocab"), Some(&Value::List(40_000)));
+    assert_eq!(header.get("vocab"), Some(&Value::Texts { count: 40_000, longest: 89 }));
     assert_eq!(header.uint("zz"), Some(9));
 }
 
@@ -230,4 +230,18 @@ fn a_tensor_that_is_there_twice_is_refused() {
     let twice = Tiny::llama().tensor("output.weight", &[8, 3], 0).bytes();
     let error = Gguf::parse(Cursor::new(&twice), twice.len() as u64).unwrap_err();
     assert_eq!(error, GgufError::TensorTwice("output.weight".into()));
+}
+
+#[test]
+fn the_longest_token_is_known_where_no_token_stands_for_more_than_itself() {
+    let longest = |tokenizer: Option<&str>, words: &[&str]| {
+        let file = Tiny::new().text("general.architecture", "llama").texts("tokenizer.ggml.tokens", words);
+        let file = tokenizer.into_iter().fold(file, |file, name| file.text("tokenizer.ggml.model", name));
+        parse(&file.bytes()).unwrap().longest_token()
+    };
+    assert_eq!(longest(Some("gpt2"), &["a", "abcdef", "ab"]), Some(6));
+    assert_eq!(longest(Some("llama"), &["\u{2581}a"]), Some(4));
+    assert_eq!(longest(Some("bert"), &["a"]), None, "a word that it does not know is one token");
+    assert_eq!(longest(None, &["a"]), None);
+    assert_eq!(longest(Some("gpt2"), &[]), None);
 }

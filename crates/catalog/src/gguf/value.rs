@@ -33,6 +33,13 @@ pub enum Value {
     LongText(u64),
     /// A list that is not kept, with its number of elements.
     List(u64),
+    /// A list of texts that is not kept, such as a vocabulary.
+    Texts {
+        /// How many there are.
+        count: u64,
+        /// The bytes of the longest.
+        longest: u64,
+    },
 }
 
 impl Value {
@@ -92,11 +99,13 @@ impl Value {
                 if count > MAX_TEXTS {
                     return Err(GgufError::TooMany { what: "texts in a list", count, limit: MAX_TEXTS });
                 }
+                let mut longest = 0;
                 for _ in 0..count {
                     let len = cursor.u64("text in a list")?;
                     cursor.skip("text in a list", len)?;
+                    longest = longest.max(len);
                 }
-                Ok(Self::List(count))
+                Ok(Self::Texts { count, longest })
             }
             // The engine does not read lists of lists either.
             Type::List => Err(GgufError::ValueType { at, kind: LIST }),

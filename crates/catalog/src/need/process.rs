@@ -31,7 +31,8 @@ const APART: u64 = 8192;
 /// What there is before any job.
 pub(super) fn at_rest(header: &Gguf, shape: &Shape) -> u64 {
     let merges = match header.get("tokenizer.ggml.merges") {
-        Some(Value::List(count)) => *count,
+        // The first form is of a header that an earlier version remembered.
+        Some(Value::List(count) | Value::Texts { count, .. }) => *count,
         _ => 0,
     };
     let vocabulary = shape.vocabulary.saturating_mul(WORD).saturating_add(merges.saturating_mul(MERGE));

@@ -59,7 +59,8 @@ impl Shape {
         let count = need("block_count", "its layers")?;
         let embedding = need("embedding_length", "its width")?;
         let vocabulary = match header.get("tokenizer.ggml.tokens") {
-            Some(Value::List(count)) => *count,
+            // The first form is of a header that an earlier version remembered.
+            Some(Value::List(count) | Value::Texts { count, .. }) => *count,
             _ => header.arch_uint("vocab_size").unwrap_or(0),
         };
         let keys = Keys { header, arch, count, embedding };

@@ -50,6 +50,19 @@ impl Lease {
         &self.model.name
     }
 
+    /// The most bytes of text that one slot of the engine can hold, whatever they say; nothing where that is not known.
+    #[must_use]
+    pub fn most_text(&self) -> Option<u64> {
+        let tokens = Some(self.ready.props.n_ctx).filter(|tokens| *tokens > 0)?;
+        Some(self.model.header.longest_token()?.saturating_mul(tokens.into()))
+    }
+
+    /// The tokens that one slot of the engine holds.
+    #[must_use]
+    pub fn ctx_per_slot(&self) -> u32 {
+        self.ready.props.n_ctx
+    }
+
     /// Whether the engine can see images.
     #[must_use]
     pub fn vision(&self) -> bool {

@@ -80,6 +80,29 @@ pub fn foreign_urls(messages: &RawValue) -> Vec<Cow<'_, str>> {
     found
 }
 
+/// The bytes of the texts that every template puts into its prompt: those of users, systems and tools, without the blanks
+/// around them.
+pub fn text_bytes(messages: &RawValue) -> usize {
+    let mut bytes = 0;
+    for fields in elements(messages).unwrap_or_default().into_iter().filter_map(Fields::of) {
+        let role = fields.get("role").and_then(read);
+        if !matches!(role.as_deref(), Some("user" | "system" | "tool")) {
+            continue;
+        }
+        let Some(content) = fields.get("content") else { continue };
+        let of_parts = || elements(content).unwrap_or_default().into_iter().filter_map(Fields::of);
+        bytes += match read(content) {
+            Some(text) => text.trim().len(),
+            None => of_parts().filter_map(|part| read(part.get("text")?)).map(|text| text.trim().len()).sum(),
+        };
+    }
+    bytes
+}
+
+fn read(raw: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<crate::text::Text<'_>>(raw.get()).ok().map(|text| text.0)
+}
+
 /// The values of an object's fields that fit; a field may be there twice.
 fn values(raw: &RawValue, fits: impl Fn(&str) -> bool) -> impl Iterator<Item = &RawValue> {
     let fields = Fields::of(raw).map_or_else(Vec::new, |fields| fields.0);
@@ -122,6 +145,15 @@ mod tests {
         let tools = |count: usize| raw(&format!("[{}]", vec!["{}"; count].join(",")));
         assert_eq!(check(None, Some(&tools(MOST_TOOLS))), Ok(()));
         assert!(matches!(check(None, Some(&tools(MOST_TOOLS + 1))), Err(RequestError::TooManyTools { .. })));
+    }
+
+    #[test]
+    fn the_texts_that_are_counted_are_those_that_no_template_leaves_out() {
+        let messages = raw(r#"[{"role":"system","content":" ab\u0063 "},{"role":"assistant","content":"left out"},
+                {"role":"user","content":[{"type":"text","text":"de"},{"type":"image_url","image_url":"data:,AAAA"}]},
+                {"role":"tool","content":"f"},{"role":"user"},{"role":"user","content":null},7]"#);
+        assert_eq!(text_bytes(&messages), 6);
+        assert_eq!(text_bytes(&raw("null")), 0);
     }
 
     #[test]

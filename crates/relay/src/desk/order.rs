@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use auxot_llama::{RequestError, check_request, foreign_urls, has_images};
+use auxot_llama::{RequestError, check_request, foreign_urls, has_images, text_bytes};
 use auxot_protocol::Job;
 use serde_json::value::RawValue;
 
@@ -24,6 +24,8 @@ pub(crate) struct Order {
     pub(crate) fingerprint: u64,
     /// Bytes of what its caller wrote.
     pub(crate) bytes: usize,
+    /// Bytes of the texts that its prompt holds at least.
+    pub(crate) text_bytes: usize,
     /// Tells one request from another, whoever sends it and under whatever id.
     pub(crate) request: u64,
     pub(crate) has_images: bool,
@@ -44,6 +46,7 @@ impl Order {
         Self {
             fingerprint: hasher.finish(),
             bytes: [messages, job.tools.as_deref()].into_iter().flatten().map(|raw| raw.get().len()).sum(),
+            text_bytes: messages.map(text_bytes).unwrap_or_default(),
             request: request_hash(&job),
             fault: check_request(messages, job.tools.as_deref()).err(),
             foreign_hosts: messages.map(foreign_hosts).unwrap_or_default(),

@@ -42,6 +42,10 @@ impl Attempt {
         if self.order.has_images && !lease.vision() {
             return Err(Ending::BadJob(format!("{} cannot see images", lease.model())));
         }
+        let bytes = self.order.text_bytes;
+        if lease.most_text().is_some_and(|most| bytes as u64 > most) {
+            return Err(Ending::TooLong { bytes, ctx: lease.ctx_per_slot() });
+        }
         let (job, reduced, model) = (Arc::clone(&self.order.job), self.reduced.clone(), lease.model().to_owned());
         let length = job.messages.as_deref().map_or(0, |messages| messages.get().len());
         let write = move || {

@@ -16,6 +16,8 @@ pub(crate) enum Ending {
     Refused(Refusal),
     /// The job itself cannot be carried out.
     BadJob(String),
+    /// Its texts are longer than a slot's context can be, whatever they say.
+    TooLong { bytes: usize, ctx: u32 },
     /// The engine said no.
     EngineRefused(EngineError),
     /// The engine failed in the middle of its answer.
@@ -71,7 +73,7 @@ impl Ending {
         match self {
             Self::Completed => "completed",
             Self::Refused(_) => "refused",
-            Self::BadJob(_) => "bad_job",
+            Self::BadJob(_) | Self::TooLong { .. } => "bad_job",
             Self::EngineRefused(_) => "engine_refused",
             Self::EngineFailed(_) => "engine_failed",
             Self::EngineGone { .. } => "engine_gone",
@@ -155,6 +157,9 @@ impl Ending {
                 }
             }
             Self::Refused(refusal) => plain(refusal.to_string()),
+            Self::TooLong { bytes, ctx } => {
+                plain(format!("cannot run this job: its {bytes} bytes of text do not fit the context of {ctx} tokens"))
+            }
             Self::BadJob(reason) => plain(format!("cannot run this job: {reason}")),
             Self::EngineRefused(error) => plain(format!("inference error: {}", error.message)),
             Self::EngineFailed(error) => plain(format!("inference error: {} (the answer is cut short)", error.message)),
@@ -215,6 +220,7 @@ impl Ending {
                 Blame { status: Some(error.status), ..Blame::default() }
             }
             Self::EngineRefused(error) if error.is_unavailable() => server(503, None, Some(SOON)),
+            Self::TooLong { .. } => caller(Some("context_length_exceeded"), Some("messages")),
             Self::BadJob(_) => caller(Some("invalid_value"), Some("messages")),
             Self::Refused(refusal) => match refusal {
                 Refusal::UnknownModel { .. } => {
@@ -286,6 +292,7 @@ mod tests {
         let fault = EngineError::from_body(500, b"{}");
         assert_eq!(said(Ending::EngineRefused(fault)), (None, None, None), "nothing is known of it");
         assert_eq!(said(Ending::BadJob("x".into())).0, Some(400));
+        assert_eq!(said(Ending::TooLong { bytes: 9, ctx: 1 }), (Some(400), code("context_length_exceeded"), None));
         let full = Refusal::QueueFull { model: "m".into(), waiting: 3 };
         assert_eq!(said(Ending::Refused(full)), (Some(503), code("overloaded"), Some(SOON)));
         let late = Limit::Total(Duration::from_secs(1));

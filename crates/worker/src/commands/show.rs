@@ -59,7 +59,7 @@ pub(super) fn json(model: &Model, ask: &Ask) -> String {
         |need| serde_json::json!({"slots": ask.slots, "ctx": ask.ctx, "bytes": need.on_one_device()}),
     );
     let header = model.header.keys().filter_map(|(key, value)| {
-        use auxot_catalog::Value::{Bool, Float, Int, Ints, List, LongText, Text, Uint};
+        use auxot_catalog::Value::{Bool, Float, Int, Ints, List, LongText, Text, Texts, Uint};
         let value = match value {
             Uint(number) => serde_json::json!(number),
             Int(number) => serde_json::json!(number),
@@ -68,7 +68,7 @@ pub(super) fn json(model: &Model, ask: &Ask) -> String {
             Text(text) => serde_json::json!(text),
             Ints(list) => serde_json::json!(list),
             // Measured and left in the file.
-            LongText(_) | List(_) => return None,
+            LongText(_) | List(_) | Texts { .. } => return None,
         };
         Some((key.to_owned(), value))
     });
