@@ -91,6 +91,10 @@ impl RuntimeDir {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_at(&held, &self.path) {
             warn!(path = %self.path.display(), "the runtime directory is gone; making it again");
+            // What stands above may be gone too: ours is only a part of $RUNTIME_DIRECTORY.
+            if let Some(above) = self.base.parent() {
+                DirBuilder::new().recursive(true).mode(0o700).create(above).map_err(io_fault("create", above))?;
+            }
             make_private(&self.base)?;
             *held = make_and_hold(&self.base, &self.path)?;
         }

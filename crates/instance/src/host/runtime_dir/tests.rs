@@ -176,9 +176,12 @@ fn a_worker_whose_files_were_removed_still_lives() {
 #[test]
 fn what_was_removed_is_made_again_and_locked_again() {
     let tmp = tempfile::tempdir().unwrap();
-    let base = tmp.path().join("base");
+    // As with $RUNTIME_DIRECTORY, of which ours is only a part.
+    let above = tmp.path().join("above");
+    std::fs::create_dir(&above).unwrap();
+    let base = above.join("base");
     let living = RuntimeDir::create(&base, "living").unwrap();
-    for gone in [&living.path, &base] {
+    for gone in [&living.path, &base, &above] {
         std::fs::remove_dir_all(gone).unwrap();
         living.ensure().unwrap();
         assert_eq!((mode(&base), mode(&living.path), mode(&living.config_home())), (0o700, 0o700, 0o700));
