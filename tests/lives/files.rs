@@ -136,7 +136,7 @@ async fn a_crash_does_not_switch_the_file() {
     link.says("one", "the old one").await;
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(ready.pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
     worker.line("the model file is another one now").await;
-    worker.line("a failed model is tried again").await;
+    worker.line("a new version of the model is loaded").await;
     stage.reports.next("ready", DEADLINE).await;
     link.send(&hello()).await;
     assert_eq!(link.outcome("two").await.completed(), "the new one", "as a version that was looked at");
