@@ -14,6 +14,8 @@ const TINY: [&str; 2] = ["tiny-script-f16", "tiny-loop-f16"];
 const REAL: &str = "gemma-3-270m-q4_k_m";
 /// How far the expected may be from what was taken, as a part of that.
 const ALLOWED: f64 = 0.05;
+/// Bytes that a process may hold more or less than at its last reading: the kernel drops pages of files, and maps them again.
+const DROPPED: u64 = 2 << 20;
 /// The large one and one of the small ones fit into it, with vocabulary and slots.
 const LIMIT: &str = "425MiB";
 const ERROR: &str = "auxot_worker_memory_estimate_error_ratio";
@@ -79,9 +81,12 @@ fn names(living: &[(&'static str, u32)]) -> Vec<&'static str> {
 async fn takes_what_was_expected(worker: &Worker, model: &str) {
     let (label, living) = (format!("model=\"{model}\""), living(worker));
     let (_, pid) = living.iter().find(|(name, _)| *name == model).unwrap();
-    let held = auxot_gpu::host_use(*pid).bytes.unwrap();
-    let allowed = ALLOWED + real::apart(*pid) as f64 / held as f64;
-    worker.metric_until(ERROR, &[&label], |error| error.abs() <= allowed).await;
+    // Asked anew each time: a kernel that wants memory drops pages of the program while this waits.
+    let allowed = || {
+        let held = auxot_gpu::host_use(*pid).bytes.unwrap();
+        ALLOWED + (real::apart(*pid) + DROPPED) as f64 / held as f64
+    };
+    worker.metric_until(ERROR, &[&label], |error| error.abs() <= allowed()).await;
 }
 
 #[tokio::test]
