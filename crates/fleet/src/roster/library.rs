@@ -36,6 +36,11 @@ impl Shelf {
         Self { catalog, files }
     }
 
+    /// The model of a file, if there is one that can be used.
+    pub(crate) fn model(&self, file: &Path) -> Option<&Model> {
+        self.catalog.models().iter().find(|model| model.file == *file)
+    }
+
     /// What the files of a model were.
     pub(crate) fn of(&self, model: &Model) -> Vec<(PathBuf, FileId)> {
         model.files.iter().chain(&model.mmproj).map(|path| (path.clone(), self.file(path))).collect()

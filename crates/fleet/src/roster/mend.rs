@@ -97,7 +97,7 @@ impl Shared {
             let Some(member) = judge.members.get_mut(&id) else { continue };
             // Still no model, perhaps half written: the next change is looked at again.
             let file = &member.model.file;
-            let Some(model) = judge.shelf.catalog.models().iter().find(|model| model.file == *file) else { continue };
+            let Some(model) = judge.shelf.model(file) else { continue };
             member.model = Arc::new(model.clone());
             self.revive(judge, id, "a file of it has changed");
         }
@@ -134,7 +134,7 @@ impl Shared {
         let Some(member) = judge.members.get(&id) else { return };
         let shelf = Arc::clone(&judge.shelf);
         let file = &member.model.file;
-        match shelf.catalog.models().iter().find(|model| model.file == *file) {
+        match shelf.model(file) {
             Some(model) if Arc::ptr_eq(&model.header, &member.model.header) && !member.plan.dial.is_reckoned() => {}
             Some(model) => {
                 let wish = judge.wish_for(id);

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use auxot_catalog::Model;
 use tracing::info;
 
 use crate::acquire::settle_all;
@@ -54,15 +55,19 @@ impl Shared {
         if judge.admission.busy(seat) > 0 || judge.admission.waiting(seat) > 0 {
             return;
         }
-        let shelf = Arc::clone(&judge.shelf);
-        let Some(model) = shelf.catalog.models().iter().find(|model| model.file == *file) else { return };
-        let wish = judge.wish_for(id);
-        let plan = self.plan(judge, model, wish.as_ref());
-        let Some(member) = judge.members.get_mut(&id) else { return };
-        member.replace(Arc::new(model.clone()), plan);
-        info!(model = member.name(), "a new version of the model is loaded");
+        let Some(model) = judge.shelf.model(file).cloned() else { return };
+        self.replace(judge, id, model);
         let now = self.moment();
         judge.decisions.extend(judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now));
+    }
+
+    /// Makes a member what its model is by now, with a plan for that.
+    fn replace(&self, judge: &mut Judge, id: MemberId, model: Model) {
+        let wish = judge.wish_for(id);
+        let plan = self.plan(judge, &model, wish.as_ref());
+        let Some(member) = judge.members.get_mut(&id) else { return };
+        member.replace(Arc::new(model), plan);
+        info!(model = member.name(), "a new version of the model is loaded");
     }
 
     /// A process could not start because a file is another one by now. Jobs wait until the folders show what is there;
@@ -93,17 +98,12 @@ impl Shared {
                 self.forget(judge, id);
                 continue;
             }
-            let found = judge.shelf.catalog.models().iter().find(|model| model.file == file);
-            let Some(model) = found.filter(|_| is_scanned).cloned() else {
+            let Some(model) = judge.shelf.model(&file).filter(|_| is_scanned).cloned() else {
                 member.file_is_bad();
                 judge.decisions.extend(judge.admission.failed(seat, now));
                 continue;
             };
-            let wish = judge.wish_for(id);
-            let plan = self.plan(judge, &model, wish.as_ref());
-            let Some(member) = judge.members.get_mut(&id) else { continue };
-            member.replace(Arc::new(model), plan);
-            info!(model = member.name(), "a new version of the model is loaded");
+            self.replace(judge, id, model);
             self.reprofile(judge, id);
             judge.decisions.extend(judge.admission.gone(seat, now));
             self.want(judge, id, tenure);
@@ -128,7 +128,7 @@ impl Shared {
 impl Judge {
     fn fate(&self, member: &Member) -> Fate {
         let file = &member.model.file;
-        let Some(model) = self.shelf.catalog.models().iter().find(|model| model.file == *file) else {
+        let Some(model) = self.shelf.model(file) else {
             let is_there = self.shelf.catalog.damaged().iter().any(|damaged| damaged.path == *file);
             return if is_there { Fate::Unusable } else { Fate::Gone };
         };
