@@ -1,11 +1,12 @@
-//! Writes the commit into the version, where the source is a git checkout; git itself is not needed.
+//! Writes the commit into the version of the worker and of the router, where the source is a git checkout; git itself is not
+//! needed.
 
 use std::path::{Path, PathBuf};
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
     let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    println!("cargo:rerun-if-changed={}", root.join("crates/settings/build.rs").display());
     match commit(&root) {
         Some(commit) => println!("cargo:rustc-env=AUXOT_VERSION={version} ({commit})"),
         None => println!("cargo:rustc-env=AUXOT_VERSION={version}"),

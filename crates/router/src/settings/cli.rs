@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 /// With the commit, where it was built from a repository.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("AUXOT_COMMIT"));
+const VERSION: &str = env!("AUXOT_VERSION");
 
 /// All of them.
 const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 the surroundings do not allow it (a port that is taken), \
