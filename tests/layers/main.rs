@@ -15,7 +15,7 @@ const PLAN: &[(&str, &[&str])] = &[
         &["settings", "relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol", "names", "disk"],
     ),
     ("auxot-settings", &["relay", "admin", "fleet", "instance", "catalog", "gpu", "llama", "protocol", "names"]),
-    ("auxot-relay", &["fleet", "llama", "protocol", "disk"]),
+    ("auxot-relay", &["fleet", "llama", "protocol", "names", "disk"]),
     ("auxot-admin", &["fleet", "gpu"]),
     ("auxot-fleet", &["instance", "catalog", "gpu", "disk"]),
     ("auxot-instance", &["llama"]),

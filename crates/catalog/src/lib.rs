@@ -45,6 +45,7 @@ mod scan;
 mod text;
 
 pub use auxot_names::Rank;
+pub use auxot_names::one_line;
 pub use config::{Alias, Config};
 pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
@@ -57,7 +58,7 @@ pub use resolve::ResolveError;
 pub use scan::Catalog;
 pub use scan::changes::Changes;
 pub use scan::damaged::{Damaged, Fault};
-pub use text::{SHOWN, one_line, path_text};
+pub use text::{SHOWN, path_text};
 
 #[cfg(test)]
 mod fixture;

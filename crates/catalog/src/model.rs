@@ -6,7 +6,7 @@ pub(crate) mod task;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auxot_names::{Known, Quant, Rank, ShardName, Tells, base_name, stem};
+use auxot_names::{Known, Quant, Rank, ShardName, Tells, base_name, one_line, stem};
 
 use crate::gguf::{Gguf, GgufError};
 use crate::model::task::{Pooling, Task};
@@ -15,7 +15,7 @@ use crate::path::file_name;
 use crate::scan::damaged::Fault;
 use crate::scan::shards::FileSet;
 use crate::scan::walk::Found;
-use crate::text::{SHOWN, file_text, one_line};
+use crate::text::{SHOWN, file_text};
 
 /// A model that the engine can load.
 #[derive(Debug, Clone)]

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use auxot_names::{Known, Name, best, list};
+use auxot_names::{Known, Name, best, list, one_line};
 
 use crate::config::expand;
 use crate::model::Model;
 use crate::scan::Catalog;
 use crate::scan::damaged::{Damaged, Fault};
-use crate::text::{SHOWN, one_line, path_text};
+use crate::text::{SHOWN, path_text};
 
 /// Why a wish is no model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,23 +4,10 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use auxot_names::one_line;
+
 /// No name is shown longer, in characters.
 pub const SHOWN: usize = 200;
-
-/// A text in one line: what would end the line, or change how the rest of it is shown, is escaped; what is longer than
-/// `most` characters is cut.
-#[must_use]
-pub fn one_line(text: &str, most: usize) -> String {
-    let mut line = String::with_capacity(text.len().min(most));
-    for (at, letter) in text.chars().enumerate() {
-        if at == most {
-            line.push('…');
-            break;
-        }
-        if is_plain(letter) { line.push(letter) } else { line.extend(letter.escape_default()) }
-    }
-    line
-}
 
 /// A path in one line; bytes that are no UTF-8 are escaped.
 #[must_use]
@@ -39,12 +26,6 @@ pub fn path_text(path: &Path) -> String {
 /// The last part of a path, as [`path_text`].
 pub(crate) fn file_text(path: &Path) -> String {
     path.file_name().map(|name| path_text(Path::new(name))).unwrap_or_default()
-}
-
-/// Neither a control character nor one of those that turn the direction of writing.
-fn is_plain(letter: char) -> bool {
-    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !letter.is_control() && !turns && !matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -17,13 +17,17 @@
 //! Among equally good bases the quantisation decides: the same; else an equivalent one (`f16` and `bf16`; `q8_k` and
 //! `q8_k_xl`; with or without `ud-` or `i1-`); else, where the wish names none, any. Another quantisation than the one that
 //! is asked for never fits. One best match is the model; several are an error that lists them ([`list`]).
+//!
+//! Names come from files and from other programs: [`one_line`] makes one fit for a log or a table.
 
 mod matching;
 mod name;
 mod quant;
 mod shard;
+mod text;
 
 pub use matching::{Known, Rank, Tells, best, list};
 pub use name::{Name, base_name, same_name, stem};
 pub use quant::Quant;
 pub use shard::ShardName;
+pub use text::{one_line, push_escaped};

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use auxot_fleet::{Fleet, ModelView, Report, Sleeper, State};
+use auxot_names::one_line;
 use auxot_protocol::{AliasReport, Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState, extension};
 
 use crate::telemetry::metrics::JobSeries;
@@ -157,18 +158,7 @@ fn aliases(fleet: &Fleet) -> Vec<AliasReport> {
 
 /// A text from outside as it goes into the log: in one line, without control characters, and cut.
 pub(crate) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(SHOWN) {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
+    one_line(text, SHOWN)
 }
 
 /// The same, where it stands without quotes.

@@ -1,5 +1,7 @@
 //! What others say, made fit for a log line: escaped and cut.
 
+use auxot_names::push_escaped;
+
 /// Longer is cut.
 const LONGEST: usize = 256;
 
@@ -11,14 +13,7 @@ pub(crate) fn shown(text: &str) -> String {
             shown.push('…');
             break;
         }
-        // A terminal also obeys what is invisible and changes the direction of writing.
-        if letter.is_control()
-            || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
+        push_escaped(&mut shown, letter);
     }
     shown
 }
