@@ -195,6 +195,8 @@ impl Fleet {
             judge.door = Door::Frozen;
         }
         let effects = judge.admission.freeze(self.shared.moment());
+        // No scan begins any more: what waits for one ends.
+        self.shared.settle_scanned(&mut judge, false);
         self.shared.conclude(judge, effects);
         self.shared.changed();
     }

@@ -100,6 +100,13 @@ impl Staff {
             Work::Look => {
                 self.tasks.spawn(look(shared));
             }
+            Work::LookAfter(pause) => {
+                self.tasks.spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    shared.lock().look_at_change();
+                    shared.at_work.notify_one();
+                });
+            }
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Member {
     pub(crate) changed: Option<Vec<FileId>>,
     /// Its process could not start, because a file is another one: the next scan of the folders decides.
     pub(crate) awaits_scan: bool,
+    /// Starts in a row that found another file than the one they were planned with.
+    pub(crate) changed_starts: u32,
     /// Its files are others by now than those that it runs, and it is loaded anew once it is idle.
     pub(crate) is_outdated: bool,
     /// What a dry run has sent back, so that its next load needs none.
@@ -104,6 +106,7 @@ impl Member {
             generation: 0,
             changed: None,
             awaits_scan: false,
+            changed_starts: 0,
             is_outdated: false,
             forewarned: None,
             misfit: None,
@@ -162,6 +165,7 @@ impl Member {
             return News::GivesWay;
         }
         self.attempt = Attempt::Settled;
+        self.changed_starts = 0;
         News::Serves { run: self.run(ready), slots: ready.props.total_slots, size }
     }
 

@@ -4,6 +4,7 @@
 //! a new version whole, that one is not used either: see `Spec::files`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auxot_catalog::Model;
 use tracing::info;
@@ -13,6 +14,7 @@ use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
 use crate::placement::admission::{Effect, Life};
 use crate::roster::member::{Member, Tenure};
+use crate::staff::work::Work;
 
 /// What has become of the file of a loaded model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,20 @@ enum Fate {
     /// There is something that cannot be used: perhaps the half of a new version.
     Unusable,
     Gone,
+}
+
+/// The first scan after a start that found another file begins at once.
+const FIRST_SCAN_PAUSE: Duration = Duration::from_secs(1);
+
+/// A file that is rewritten for minutes costs a scan and a start each time; it is never longer between two of them.
+const LONGEST_SCAN_PAUSE: Duration = Duration::from_secs(30);
+
+/// The pause before the next scan, after so many starts in a row that had found another file before: 0, 1, 2, 4 … 30 s.
+fn pause_before_scan(earlier: u32) -> Duration {
+    match earlier.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => FIRST_SCAN_PAUSE.saturating_mul(1 << doublings.min(8)).min(LONGEST_SCAN_PAUSE),
+    }
 }
 
 impl Shared {
@@ -79,8 +95,13 @@ impl Shared {
             return judge.admission.failed(member.seat, now);
         }
         member.awaits_scan = true;
+        let pause = pause_before_scan(member.changed_starts);
+        member.changed_starts = member.changed_starts.saturating_add(1);
         let effects = judge.admission.lost(member.seat, now);
-        judge.look_at_change();
+        match pause {
+            Duration::ZERO => judge.look_at_change(),
+            pause => judge.work.push(Work::LookAfter(pause)),
+        }
         self.at_work.notify_one();
         effects
     }
@@ -99,7 +120,10 @@ impl Shared {
                 continue;
             }
             let Some(model) = judge.shelf.model(&file).filter(|_| is_scanned).cloned() else {
-                member.file_is_bad();
+                // Where no scan was made, nothing is known of the file.
+                if is_scanned {
+                    member.file_is_bad();
+                }
                 judge.decisions.extend(judge.admission.failed(seat, now));
                 continue;
             };

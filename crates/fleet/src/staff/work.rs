@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use auxot_instance::Status;
 use tokio::sync::{oneshot, watch};
@@ -32,6 +33,8 @@ pub(crate) enum Work {
     Learn,
     /// The models folders, to be looked through again.
     Look,
+    /// The same after a pause.
+    LookAfter(Duration),
 }
 
 impl fmt::Debug for Work {
@@ -45,6 +48,7 @@ impl fmt::Debug for Work {
             Work::Believe { member, .. } => write!(f, "Believe({member:?})"),
             Work::Learn => f.write_str("Learn"),
             Work::Look => f.write_str("Look"),
+            Work::LookAfter(pause) => write!(f, "LookAfter({pause:?})"),
         }
     }
 }

@@ -243,10 +243,14 @@ impl House {
         std::fs::write(&self.theatre.program, "an engine").unwrap();
     }
 
-    /// Lets everything happen that can happen without time going by.
+    /// Lets everything happen that can happen without time going by, but for a moment: the paused clock stands still while
+    /// a blocking task runs, so a slow thread is waited for.
     pub(super) async fn settle(&self) {
-        for _ in 0..1000 {
-            tokio::task::yield_now().await;
+        for _ in 0..2 {
+            for _ in 0..500 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_micros(1)).await;
         }
     }
 

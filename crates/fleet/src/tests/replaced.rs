@@ -102,3 +102,27 @@ async fn a_damaged_file_that_is_found_at_a_start_is_told_as_that() {
     }
     assert_eq!(house.state("one-q8_0"), "starting");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_rewritten_all_the_time_is_tried_less_and_less_often() {
+    let mut house = serving().await;
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        let (began, starts) = (tokio::time::Instant::now(), house.stages("one-q8_0").len());
+        house.stage("one-q8_0").exit(ExitClass::FileChanged);
+        while house.stages("one-q8_0").len() == starts {
+            house.settle().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        pauses.push(began.elapsed().as_secs());
+    }
+    assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 30, 30]);
+    house.serve("one-q8_0").await;
+    finds_another_file(&mut house).await;
+    let told = finds_another_file(&mut house).await;
+    assert_eq!(*told.borrow(), None, "the next scan begins after a pause");
+    house.fleet.freeze();
+    house.settle().await;
+    let reason = "one-q8_0 has failed: the model file is another one now, or gone";
+    assert_eq!(told.borrow().clone(), Some(Err(reason.into())), "no scan comes any more: the job ends");
+}
