@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use auxot_names::{Known, Name, best, list, one_line};
+use auxot_names::{Known, Name, best, find, list, one_line};
 
 use crate::config::expand;
 use crate::model::Model;
@@ -62,11 +62,11 @@ impl Catalog {
     /// # Errors
     /// When none fits, several fit equally well, or the one that fits is damaged. The error's text lists what there is.
     pub fn resolve(&self, wish: &str) -> Result<&Model, ResolveError> {
-        let wish = self.without_alias(wish.trim());
-        let fitting = match as_path(wish) {
-            Some(path) => self.with_names().filter(|(_, names)| names.paths.contains(&path)).map(|(m, _)| m).collect(),
-            None => self.by_name(wish),
-        };
+        let wish = wish.trim();
+        let mut fitting = self.find(wish, |name| self.meant(name));
+        // Several aliases of one name may mean the same.
+        fitting.sort_by(|one, other| one.name.cmp(&other.name));
+        fitting.dedup_by(|one, other| one.file == other.file);
         match fitting[..] {
             [model] => Ok(model),
             [] => Err(self.why_not(wish)),
@@ -77,35 +77,43 @@ impl Catalog {
         }
     }
 
-    /// What an alias stands for; once, so that two aliases for each other end.
-    fn without_alias<'a>(&'a self, wish: &'a str) -> &'a str {
-        let name = Name::parse(wish);
-        let alias = self.aliases().iter().find(|alias| !name.key.is_empty() && Name::parse(&alias.name) == name);
-        alias.map_or(wish, |alias| alias.model.trim())
+    fn find<T>(&self, wish: &str, look: impl Fn(&str) -> Vec<T>) -> Vec<T> {
+        let aliases = self.aliases().iter().map(|alias| (Name::parse(&alias.name), alias.model.as_str()));
+        let aliases: Vec<(Name, &str)> = aliases.collect();
+        find(wish, aliases.iter().map(|(name, model)| (name, *model)), look)
     }
 
-    fn by_name(&self, wish: &str) -> Vec<&Model> {
-        best(wish, self.with_names().map(|(model, names)| (model, model.name.as_str(), &names.known)))
+    /// The models that a name or a path fits best.
+    fn meant(&self, name: &str) -> Vec<&Model> {
+        match as_path(name) {
+            Some(path) => self.with_names().filter(|(_, names)| names.paths.contains(&path)).map(|(m, _)| m).collect(),
+            None => best(name, self.with_names().map(|(model, names)| (model, model.name.as_str(), &names.known))),
+        }
+    }
+
+    /// The files that cannot be used and that a name or a path fits.
+    fn meant_and_damaged(&self, name: &str) -> Vec<&Damaged> {
+        let (path, parsed) = (as_path(name), Name::parse(name));
+        let is_meant = |damaged: &&Damaged| match &path {
+            Some(path) => damaged.path == *path,
+            None => Known::of(&damaged.name).fits(&parsed),
+        };
+        self.damaged().iter().filter(is_meant).collect()
     }
 
     fn why_not(&self, wish: &str) -> ResolveError {
-        let path = as_path(wish);
-        let name = Name::parse(wish);
-        let is_meant = |damaged: &&Damaged| match &path {
-            Some(path) => damaged.path == *path,
-            None => Known::of(&damaged.name).fits(&name),
-        };
-        match self.damaged().iter().find(is_meant) {
+        // What an alias of that name stands for, else the wish itself.
+        let name = self.find(wish, |name| vec![name.to_string()]).join(", ");
+        match self.find(wish, |name| self.meant_and_damaged(name)).first() {
             Some(Damaged { path, fault: Fault::ShardsMissing { have, want, missing }, .. }) => {
                 ResolveError::ShardsMissing { path: path.clone(), have: *have, want: *want, missing: missing.clone() }
             }
             Some(Damaged { path, fault, .. }) => {
-                ResolveError::Damaged { name: wish.to_string(), path: path.clone(), reason: fault.to_string() }
+                ResolveError::Damaged { name, path: path.clone(), reason: fault.to_string() }
             }
-            None => ResolveError::Unknown {
-                name: wish.to_string(),
-                known: self.models().iter().map(|model| model.name.clone()).collect(),
-            },
+            None => {
+                ResolveError::Unknown { name, known: self.models().iter().map(|model| model.name.clone()).collect() }
+            }
         }
     }
 }

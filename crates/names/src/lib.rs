@@ -18,6 +18,9 @@
 //! `q8_k_xl`; with or without `ud-` or `i1-`); else, where the wish names none, any. Another quantisation than the one that
 //! is asked for never fits. One best match is the model; several are an error that lists them ([`list`]).
 //!
+//! [`find`] does that for a wish as it is written, then for what an alias makes of it. A tag `:latest`, which some programs
+//! put behind each name, is left out where nothing is called so.
+//!
 //! Names come from files and from other programs: [`one_line`] makes one fit for a log or a table.
 
 mod matching;
@@ -25,9 +28,11 @@ mod name;
 mod quant;
 mod shard;
 mod text;
+mod wish;
 
 pub use matching::{Known, Rank, Tells, best, list};
 pub use name::{Name, base_name, same_name, stem};
 pub use quant::Quant;
 pub use shard::ShardName;
 pub use text::{one_line, push_escaped};
+pub use wish::find;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
-use auxot_names::{Known, Name, Rank, Tells, best};
+use auxot_names::{Known, Name, Rank, Tells, best, find};
 use auxot_protocol::{Capabilities, NamesReport};
 
 /// Answers that are remembered; what strangers may name must not grow the memory.
@@ -105,7 +105,7 @@ impl Resolver {
                     told.join(known);
                 }
             }
-            for alias in named.aliases.iter().filter(|(name, _)| !name.key.is_empty()) {
+            for alias in &named.aliases {
                 if !resolver.aliases.contains(alias) {
                     resolver.aliases.push(alias.clone());
                 }
@@ -131,16 +131,10 @@ impl Resolver {
     }
 
     fn look_up(&self, wish: &str) -> Meaning {
-        let name = Name::parse(wish.trim());
-        // An alias stands for its model once, so that two for each other end. Workers may differ in what theirs mean.
-        let meant: Vec<&str> =
-            self.aliases.iter().filter(|(alias, _)| *alias == name).map(|(_, model)| model.as_str()).collect();
-        let wishes = if meant.is_empty() { vec![wish] } else { meant };
-        let mut found: Vec<String> = Vec::new();
-        for wish in wishes {
-            let models = self.models.iter().map(|(name, known)| (name, name.as_str(), known));
-            found.extend(best(wish, models).into_iter().cloned());
-        }
+        // Workers may differ in what their aliases mean.
+        let aliases = self.aliases.iter().map(|(alias, model)| (alias, model.as_str()));
+        let models = || self.models.iter().map(|(name, known)| (name.clone(), name.as_str(), known));
+        let mut found = find(wish, aliases, |name| best(name, models()));
         found.sort_unstable();
         found.dedup();
         match found.len() {
@@ -154,7 +148,8 @@ impl Resolver {
 /// Whether `wish` can mean one of these models, which are not here now.
 pub(crate) fn may_mean<'a>(wish: &str, names: impl Iterator<Item = &'a str>) -> bool {
     let known: Vec<(&str, Known)> = names.map(|name| (name, Known::of(name))).collect();
-    !best(wish, known.iter().map(|(name, known)| ((), *name, known))).is_empty()
+    let models = || known.iter().map(|(name, known)| ((), *name, known));
+    !find(wish, std::iter::empty(), |name| best(name, models())).is_empty()
 }
 
 #[cfg(test)]
@@ -188,7 +183,7 @@ mod tests {
     fn a_worker_that_lists_no_models_may_have_any_quantisation() {
         let only = Named::of(std::iter::empty(), Some("gemma-3-4b-it"), &Capabilities::default());
         let resolver = Resolver::of([&only].into_iter());
-        for wish in ["gemma-3-4b-it", "Gemma3 4B it Q4_K_S", "gemma-3-4b"] {
+        for wish in ["gemma-3-4b-it", "Gemma3 4B it Q4_K_S", "gemma-3-4b", "gemma-3-4b:latest"] {
             assert_eq!(resolver.meaning(wish), model("gemma-3-4b-it"), "{wish}");
         }
         assert_eq!(resolver.meaning("gemma-3-12b-it"), Meaning::Nothing);
@@ -204,6 +199,8 @@ mod tests {
         let named = Named::of(["qwen-7b-q4_0"].into_iter(), None, &said);
         let resolver = Resolver::of([&named].into_iter());
         assert_eq!(resolver.meaning("gpt 4o"), model("qwen-7b-q4_0"));
+        assert_eq!(resolver.meaning("gpt-4o:latest"), model("qwen-7b-q4_0"));
+        assert!(may_mean("qwen-7b:latest", ["qwen-7b-q4_0"].into_iter()), "one that left a moment ago");
         assert_eq!(resolver.meaning("a"), Meaning::Nothing, "two for each other end");
         assert_eq!(resolver.meaning(""), Meaning::Nothing);
     }

@@ -85,11 +85,13 @@ fn a_damaged_model_is_not_an_unknown_one() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("Broken-7B-Q4_0.gguf"), "GGUF").unwrap();
     let catalog = Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], ..Config::default() });
-    let error = catalog.resolve("broken-7b").unwrap_err();
-    assert!(
-        matches!(&error, ResolveError::Damaged { reason, .. } if reason.starts_with("cannot read version")),
-        "{error}"
-    );
+    for wish in ["broken-7b", "broken-7b:latest"] {
+        let error = catalog.resolve(wish).unwrap_err();
+        assert!(
+            matches!(&error, ResolveError::Damaged { reason, .. } if reason.starts_with("cannot read version")),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -132,5 +134,15 @@ fn an_alias_is_looked_up_as_what_it_stands_for() {
     assert_eq!(found(&catalog, "gpt 4o"), "qwen-7b-q4_0");
     assert_eq!(found(&catalog, "llama-3b"), "qwen-7b-q4_0", "the operator's word is stronger than a file's name");
     assert_eq!(found(&catalog, "llama-3b-q4_0"), "llama-3b-q4_0");
+    assert_eq!(found(&catalog, "gpt-4o:latest"), "qwen-7b-q4_0");
+    assert_eq!(found(&catalog, "Llama-3B-Q4_0:latest"), "llama-3b-q4_0");
     assert!(catalog.resolve("a").is_err(), "two aliases for each other end");
+    let twice = Config {
+        models_dir: vec![folder.path().to_path_buf()],
+        aliases: vec![alias("gpt=qwen-7b"), alias("GPT=llama-3b"), alias("q=qwen-7b"), alias("q=qwen-7b-q4_0")],
+        ..Config::default()
+    };
+    let catalog = Catalog::scan(&twice);
+    assert!(catalog.resolve("gpt").unwrap_err().to_string().contains("llama-3b-q4_0, qwen-7b-q4_0"));
+    assert_eq!(found(&catalog, "q"), "qwen-7b-q4_0", "two that mean the same");
 }

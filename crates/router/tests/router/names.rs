@@ -39,6 +39,9 @@ async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
         (Some("qwen-q8_0"), "qwen-q8_0"),
         (Some("QWEN.Q4KM"), "qwen-q4_k_m"),
         (Some("GPT 4o"), "qwen-q4_k_m"),
+        (Some("qwen-q8_0:latest"), "qwen-q8_0"),
+        (Some("qwen:q8_0"), "qwen-q8_0"),
+        (Some("gpt-4o:latest"), "qwen-q4_k_m"),
         (None, "qwen-q4_k_m"),
     ] {
         for stream in [false, true] {
@@ -72,6 +75,9 @@ async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
     let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(names, ["qwen-q4_k_m", "qwen-q8_0"], "only what can answer");
     assert_eq!(client.get_json("/v1/models/Qwen-Q8-0").await.1["id"], "qwen-q8_0");
-    assert_eq!(client.get_json("/v1/models/qwen").await.0, 400);
+    assert_eq!(client.get_json("/v1/models/qwen-q8_0:latest").await.1["id"], "qwen-q8_0");
+    for several in ["/v1/models/qwen", "/v1/models/qwen:latest"] {
+        assert_eq!(client.get_json(several).await.0, 400);
+    }
     assert_eq!(client.get_json("/v1/models/a-damaged-q4_0").await.0, 404);
 }
