@@ -33,23 +33,26 @@ async fn signals(switches: &str) -> Vec<String> {
     assert!(begun.elapsed() <= WORST_CASE, "{:?}", begun.elapsed());
     processes::ended(&engines, Duration::ZERO).await;
     let lines = worker.lines_with("signal to the engine's group");
-    let word = |line: &String| line.split_whitespace().find_map(|word| word.strip_prefix("signal=")).map(str::to_owned);
+    let word = |line: &String| {
+        let word = line.split_whitespace().find_map(|word| word.strip_prefix("signal="));
+        word.map(|word| word.trim_matches('"').to_owned())
+    };
     lines.iter().filter_map(word).collect()
 }
 
 #[tokio::test]
 async fn a_well_behaved_engine_gets_one_term() {
-    assert_eq!(signals("").await, ["Terminate"]);
+    assert_eq!(signals("").await, ["SIGTERM"]);
 }
 
 #[tokio::test]
 async fn a_lost_term_is_sent_again() {
-    assert_eq!(signals("--lose-first-term --lose-order").await, ["Terminate", "Terminate"]);
+    assert_eq!(signals("--lose-first-term --lose-order").await, ["SIGTERM", "SIGTERM"]);
 }
 
 #[tokio::test]
 async fn an_engine_that_hears_nothing_is_killed_with_its_children() {
-    assert_eq!(signals("--ignore-sigterm --fork-grandchild").await, ["Terminate", "Terminate", "Kill"]);
+    assert_eq!(signals("--ignore-sigterm --fork-grandchild").await, ["SIGTERM", "SIGTERM", "SIGKILL"]);
 }
 
 /// A worker whose model the policy sizes, with a job that never ends, in the middle of a change to three slots.

@@ -32,6 +32,20 @@ pub(crate) enum Verb {
     AwaitGone(oneshot::Sender<()>),
 }
 
+impl Verb {
+    /// The word for the log.
+    fn name(&self) -> &'static str {
+        match self {
+            Verb::Start => "start",
+            Verb::Stop { .. } => "stop",
+            Verb::Kill => "kill",
+            Verb::Reset => "reset",
+            Verb::AwaitReady(_) => "await_ready",
+            Verb::AwaitGone(_) => "await_gone",
+        }
+    }
+}
+
 /// One instance, as everybody sees it. Cheap to clone; verbs of one handle arrive in the order they were given.
 ///
 /// When the last handle is dropped, the process is stopped without drain and the driver ends.
@@ -130,7 +144,7 @@ impl InstanceHandle {
             // Closed is the end of the worker: everything is being stopped anyway.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(verb)) => {
-                tracing::error!(model = %self.model, ?verb, "cannot pass on a verb: {VERBS} are waiting");
+                tracing::error!(model = %self.model, verb = verb.name(), "cannot pass on a verb: {VERBS} are waiting");
             }
         }
     }

@@ -89,7 +89,7 @@ impl Host {
         let left_out = command::left_out(&engine.flags);
         if !left_out.is_empty() {
             warn!(
-                ?left_out,
+                left_out = left_out.join(", "),
                 "this build of the engine does not know all flags; those that it does not know are left out"
             );
         }

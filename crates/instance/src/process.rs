@@ -244,13 +244,13 @@ impl Running {
 
     fn signal(&mut self, context: &Context, signal: Signal) {
         let (model, run, pid) = (&context.model, context.run, self.child.pid());
-        tracing::info!(%model, %run, pid, ?signal, "signal to the engine's group");
+        tracing::info!(%model, %run, pid, signal = signal.name(), "signal to the engine's group");
         let sent = match signal {
             Signal::Terminate => self.child.terminate(),
             Signal::Kill => self.child.kill(),
         };
         if let Err(fault) = sent {
-            warn!(%model, %run, pid, ?signal, "cannot signal the engine: {fault}");
+            warn!(%model, %run, pid, signal = signal.name(), "cannot signal the engine: {fault}");
         }
         if signal == Signal::Terminate
             && let Some(stdin) = &mut self.stdin

@@ -71,6 +71,19 @@ pub(crate) enum Accepted {
     NewRound,
 }
 
+impl Accepted {
+    /// The word for the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Adopted => "adopted",
+            Self::Repeated => "repeated",
+            Self::Duplicate => "duplicate",
+            Self::NewRound => "new_round",
+        }
+    }
+}
+
 impl Desk {
     pub(crate) fn new(surroundings: Arc<Surroundings>) -> Arc<Self> {
         Arc::new(Self { state: Mutex::default(), departures: watch::Sender::new(0), surroundings })

@@ -14,6 +14,7 @@ use super::Lookout;
 use super::blind::Blind;
 use super::calm::Calm;
 use super::post::Matters;
+use crate::text::path_text;
 
 /// Where something has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,16 @@ pub(super) enum Place {
     Here(PathBuf),
     /// At many, or nobody knows.
     Somewhere,
+}
+
+impl Place {
+    /// The one path, for the log.
+    fn path(&self) -> Option<String> {
+        match self {
+            Self::Here(path) => Some(path_text(path)),
+            Self::Somewhere => None,
+        }
+    }
 }
 
 /// Tells that another look would find something else.
@@ -70,7 +81,7 @@ impl Signal {
             };
             if let Some(place) = stirred {
                 self.lookout.stirred.store(true, Ordering::Relaxed);
-                tracing::debug!(?place, "the models folders have changed");
+                tracing::debug!(path = place.path(), "the models folders have changed");
                 return place;
             }
         }

@@ -92,6 +92,16 @@ pub(crate) enum Signal {
     Kill,
 }
 
+impl Signal {
+    /// The word for the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Signal::Terminate => "SIGTERM",
+            Signal::Kill => "SIGKILL",
+        }
+    }
+}
+
 impl Event {
     /// The life this news belongs to; `None` for verbs.
     pub(crate) fn run(&self) -> Option<RunId> {

@@ -241,7 +241,7 @@ impl Session<'_> {
         tokio::task::yield_now().await;
         match accepted {
             Some(accepted) => {
-                info!(job = %Shown(&job.job_id), model = job.model.as_deref().map(shown), ?accepted, "job received")
+                info!(job = %Shown(&job.job_id), model = job.model.as_deref().map(shown), accepted = accepted.name(), "job received")
             }
             None => self.leave(&job, outbox).await,
         }
