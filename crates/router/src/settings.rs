@@ -164,6 +164,7 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
     reading.take_into(&mut config.max_waiting, a.max_waiting.as_deref(), "max-waiting", "AUXOT_MAX_WAITING", bound);
     reading.take_into(&mut config.max_bodies, a.max_bodies.as_deref(), "max-bodies", "AUXOT_MAX_BODIES", size);
     reading.take_into(&mut config.idle_timeout, a.idle_timeout.as_deref(), "idle-timeout", "AUXOT_IDLE_TIMEOUT", span);
+    reading.take_into(&mut config.body_timeout, a.body_timeout.as_deref(), "body-timeout", "AUXOT_BODY_TIMEOUT", span);
     reading.take_into(&mut logging.level, a.log_level.as_deref(), "log-level", "AUXOT_LOG_LEVEL", level);
     reading.take_into(&mut logging.json, a.log_format.as_deref(), "log-format", "AUXOT_LOG_FORMAT", format);
     config.wish = Wish {

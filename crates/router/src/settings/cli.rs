@@ -101,6 +101,9 @@ pub struct ServeArgs {
     /// How long a connection may be idle between two requests [env: AUXOT_IDLE_TIMEOUT] [default: 75s].
     #[arg(long, value_name = "DURATION")]
     pub idle_timeout: Option<String>,
+    /// How long a request's body may take, on top of one second for each 16 KiB [env: AUXOT_BODY_TIMEOUT] [default: 30s].
+    #[arg(long, value_name = "DURATION")]
+    pub body_timeout: Option<String>,
     /// Model that workers are asked to run; unset leaves each its own [env: AUXOT_MODEL].
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,

@@ -20,6 +20,7 @@ fn nothing_said_is_the_documented_default() {
     let (config, logging) = serve(&parse("auxot-router").serve, &environment(&[("AUXOT_PORT", " ")])).unwrap();
     assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
     assert_eq!((config.dead_threshold, config.job_timeout), (Duration::from_secs(90), Duration::from_mins(5)));
+    assert_eq!((config.idle_timeout, config.body_timeout), (Duration::from_secs(75), Duration::from_secs(30)));
     assert_eq!(config.behaviour, Behaviour::Own);
     assert!(!logging.json);
 }
@@ -32,6 +33,29 @@ fn a_flag_wins_over_its_variable() {
     assert_eq!((config.port, config.job_timeout), (0, Duration::from_mins(90)));
     assert_eq!((config.dead_threshold, config.wish.model.as_deref()), (Duration::from_secs(6), Some("m")));
     assert_eq!(config.behaviour, Behaviour::Upstream { redispatch_delay: Duration::ZERO });
+}
+
+#[test]
+fn each_flag_of_a_time_or_a_size_sets_its_own_field() {
+    let line = "auxot-router --drain-timeout 1s --auth-cache-ttl 2s --idle-timeout 3s --body-timeout 4s --max-waiting 5 --max-bodies 6KiB";
+    let (flags, _) = serve(&parse(line).serve, &environment(&[])).unwrap();
+    let (variables, _) = serve(
+        &parse("auxot-router").serve,
+        &environment(&[
+            ("AUXOT_DRAIN_TIMEOUT", "1s"),
+            ("AUXOT_AUTH_CACHE_TTL", "2s"),
+            ("AUXOT_IDLE_TIMEOUT", "3s"),
+            ("AUXOT_BODY_TIMEOUT", "4s"),
+            ("AUXOT_MAX_WAITING", "5"),
+            ("AUXOT_MAX_BODIES", "6KiB"),
+        ]),
+    )
+    .unwrap();
+    for config in [flags, variables] {
+        let times = [config.drain_timeout, config.auth_cache_ttl, config.idle_timeout, config.body_timeout];
+        assert_eq!(times, [1, 2, 3, 4].map(Duration::from_secs));
+        assert_eq!((config.max_waiting, config.max_bodies), (5, 6 << 10));
+    }
 }
 
 #[test]
