@@ -236,6 +236,7 @@ impl Exchange {
     fn send_next(&mut self, room: Room) {
         let transcript = self.answer.transcript();
         if let Some((channel, range)) = transcript.after(self.outlet.sent()) {
+            let range = self.answer.fit(range);
             let upto = range.end;
             let token = Token {
                 job_id: self.id().into(),

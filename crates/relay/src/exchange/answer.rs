@@ -159,6 +159,11 @@ impl Answer {
         &self.transcript
     }
 
+    /// The part of a slice of the text that one message can carry with its `logprobs`.
+    pub(crate) fn fit(&self, slice: Range<usize>) -> Range<usize> {
+        self.logprobs.fit(slice)
+    }
+
     /// The `logprobs` of a slice of the text.
     pub(crate) fn logprobs(&self, slice: &Range<usize>) -> Option<Json> {
         self.logprobs.of(slice)
