@@ -14,14 +14,14 @@
 mod dispatch;
 mod worker;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use auxot_protocol::{Capabilities, Heartbeat};
 
 use crate::resolver::{Meaning, Resolver};
 use crate::summary::Summary;
-pub(crate) use worker::Worker;
+pub(crate) use worker::{Any, Worker};
 
 /// One connection of a worker; numbers are not used twice.
 pub(crate) type WorkerId = u64;
@@ -299,9 +299,30 @@ impl Board {
         !self.rules.upstream && having.peek().is_some() && !having.any(|worker| worker.has_hope(model))
     }
 
-    /// Whether workers have the model (`None`: any), and none of them takes the parameters of a caller's request.
+    /// What there is for a chat that names no model.
+    pub(crate) fn any(&self) -> Any {
+        let (mut failed, mut others) = (None, BTreeSet::new());
+        for worker in self.workers.values() {
+            match worker.any() {
+                Any::MayServe => return Any::MayServe,
+                Any::Failed(model) => failed = failed.or(Some(model)),
+                Any::NoneChats(models) => others.extend(models),
+            }
+        }
+        match failed {
+            Some(model) => Any::Failed(model),
+            None if others.is_empty() => Any::MayServe,
+            None => Any::NoneChats(others.into_iter().collect()),
+        }
+    }
+
+    /// Whether workers have the model (`None`: any for chats), and none of them takes the parameters of a caller's request.
     pub(crate) fn lacks_parameters(&self, model: Option<&str>) -> bool {
-        let mut having = self.workers.values().filter(|worker| model.is_none_or(|model| worker.has(model))).peekable();
+        let has = |worker: &&Worker| match model {
+            Some(model) => worker.has(model),
+            None => worker.names().next().is_some(),
+        };
+        let mut having = self.workers.values().filter(has).peekable();
         !self.rules.upstream && having.peek().is_some() && !having.any(Worker::has_parameters)
     }
 

@@ -92,6 +92,8 @@ pub(crate) enum Failure {
     Ambiguous { asked: String, candidates: Vec<String> },
     #[error("cannot chat with model `{model}`: it is for {}", list(tasks))]
     OtherTask { model: String, tasks: Vec<String> },
+    #[error("cannot chat: no model here can, and the request names none; there is: {}", list(_0))]
+    NoChat(Vec<String>),
     #[error("cannot pass on `{0}`: no worker that has the model understands it")]
     Unsupported(String),
     #[error("cannot serve model `{0}`: it failed to load on every worker that has it")]
@@ -165,7 +167,9 @@ impl Failure {
                 ..caller(StatusCode::NOT_FOUND, Some("model_not_found"), Some("model"))
             },
             Self::Ambiguous { .. } => caller(StatusCode::BAD_REQUEST, Some("ambiguous_model"), Some("model")),
-            Self::OtherTask { .. } => caller(StatusCode::BAD_REQUEST, Some("unsupported_model"), Some("model")),
+            Self::OtherTask { .. } | Self::NoChat(_) => {
+                caller(StatusCode::BAD_REQUEST, Some("unsupported_model"), Some("model"))
+            }
             Self::Unsupported(name) => caller(StatusCode::BAD_REQUEST, Some("unsupported_parameter"), Some(name)),
             Self::TooManyChecks(_) | Self::BodiesFull(_) => later("overloaded", 1),
             Self::KeysUnreadable => later("keys_unreadable", 5),
@@ -188,7 +192,9 @@ impl Failure {
             Self::BadRequest(_) | Self::TooLarge(_) | Self::SlowBody(_) | Self::Unsupported(_) => "bad_request",
             Self::BodiesFull(_) => "bodies_full",
             Self::NoKey | Self::BadKey | Self::TooManyChecks(_) | Self::KeysUnreadable => "refused_key",
-            Self::UnknownModel { .. } | Self::Ambiguous { .. } | Self::OtherTask { .. } => "unknown_model",
+            Self::UnknownModel { .. } | Self::Ambiguous { .. } | Self::OtherTask { .. } | Self::NoChat(_) => {
+                "unknown_model"
+            }
             Self::ModelFailed(_) => "model_failed",
             Self::QueueFull(_) => "queue_full",
             Self::NoWorker(_) => "no_worker",
@@ -228,7 +234,7 @@ fn worker_shape(fault: &WorkerFault) -> Shape<'_> {
 }
 
 fn there_is(known: &[String]) -> String {
-    if known.is_empty() { "there is none that can serve".to_owned() } else { format!("there is: {}", list(known)) }
+    if known.is_empty() { "there is none that can chat".to_owned() } else { format!("there is: {}", list(known)) }
 }
 
 /// `{"error":{…}}`.

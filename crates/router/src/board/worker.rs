@@ -14,6 +14,17 @@ const LONGEST_NAME: usize = 512;
 /// Models of one worker that count.
 const MOST_MODELS: usize = 10_000;
 
+/// What there is for a chat that names no model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Any {
+    /// A model that serves, loads, or may do so, as far as is known.
+    MayServe,
+    /// Models for chats, of which none can be loaded: one of them.
+    Failed(String),
+    /// None for chats: the others, each with what it is for.
+    NoneChats(Vec<String>),
+}
+
 /// One connection that said `hello` with a good key.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -111,6 +122,21 @@ impl Worker {
         self.report(model).filter(|report| !can_chat(report)).map(|report| report.capabilities.as_slice())
     }
 
+    /// What it has for a chat that names no model.
+    pub(super) fn any(&self) -> Any {
+        if self.models.is_empty() {
+            return Any::MayServe;
+        }
+        let mut chats = self.models.iter().filter(|report| can_chat(report)).peekable();
+        match chats.peek() {
+            None => Any::NoneChats(self.models.iter().map(with_tasks).collect()),
+            Some(first) => {
+                let failed = Any::Failed(first.name.clone());
+                if chats.any(|report| serves(report)) { Any::MayServe } else { failed }
+            }
+        }
+    }
+
     /// Whether it understands the parameters of a caller's request.
     pub(super) fn has_parameters(&self) -> bool {
         self.parameters
@@ -195,4 +221,8 @@ fn serves(report: &ModelReport) -> bool {
 /// A worker that does not say what its models are for has models for chats.
 fn can_chat(report: &ModelReport) -> bool {
     report.capabilities.is_empty() || report.capabilities.iter().any(|capability| capability == "chat")
+}
+
+fn with_tasks(report: &ModelReport) -> String {
+    format!("{} ({})", report.name, report.capabilities.join(", "))
 }

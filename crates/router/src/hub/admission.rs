@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Inner, Request};
-use crate::board::Place;
+use crate::board::{Any, Place};
 use crate::failure::Failure;
 use crate::resolver::{Meaning, may_mean};
 
@@ -11,39 +11,59 @@ impl Inner {
     /// Whether a worker can or may come to answer the request. Nobody connected is a reason to wait; workers without
     /// the model are not.
     pub(super) fn check(&self, request: &Request, memory: Duration) -> Result<(), Failure> {
-        let model = match request.wanted() {
-            _ if !self.tells_model => return Ok(()),
-            None => None,
-            Some(asked) => match self.board.meaning(asked) {
-                Meaning::Model(model) => Some(model),
-                Meaning::Several(candidates) => {
-                    return Err(Failure::Ambiguous { asked: asked.to_owned(), candidates });
-                }
-                Meaning::Nothing if self.may_come(asked, memory) => return Ok(()),
-                Meaning::Nothing => {
-                    return Err(Failure::UnknownModel { asked: asked.to_owned(), known: self.board.models() });
-                }
-            },
-        };
-        if let Some(model) = &model {
-            if let Some(tasks) = self.board.other_task(model) {
-                return Err(Failure::OtherTask { model: model.clone(), tasks });
-            }
-            if self.board.is_hopeless(model) {
-                return Err(Failure::ModelFailed(model.clone()));
-            }
+        if !self.tells_model {
+            return Ok(());
         }
+        let asked = request.wanted();
+        match (self.refusal(asked), asked) {
+            (Some(Failure::UnknownModel { .. } | Failure::NoChat(_)), _) | (Some(Failure::ModelFailed(_)), None)
+                if self.may_come(asked, memory) =>
+            {
+                return Ok(());
+            }
+            (Some(failure), _) => return Err(failure),
+            (None, _) => {}
+        }
+        let model = asked.and_then(|asked| match self.board.meaning(asked) {
+            Meaning::Model(model) => Some(model),
+            Meaning::Several(_) | Meaning::Nothing => None,
+        });
         match &request.contract {
             Some(name) if self.board.lacks_parameters(model.as_deref()) => Err(Failure::Unsupported(name.clone())),
             _ => Ok(()),
         }
     }
 
-    /// Whether a model that no worker has is one that a worker may bring.
-    fn may_come(&self, asked: &str, memory: Duration) -> bool {
+    /// Why none of the workers that are here will answer a chat with this model, or with any.
+    fn refusal(&self, asked: Option<&str>) -> Option<Failure> {
+        let Some(asked) = asked else {
+            return match self.board.any() {
+                Any::MayServe => None,
+                Any::Failed(model) => Some(Failure::ModelFailed(model)),
+                Any::NoneChats(models) => Some(Failure::NoChat(models)),
+            };
+        };
+        let asked = asked.to_owned();
+        match self.board.meaning(&asked) {
+            Meaning::Nothing => Some(Failure::UnknownModel { asked, known: self.board.models() }),
+            Meaning::Several(candidates) => Some(Failure::Ambiguous { asked, candidates }),
+            Meaning::Model(model) => match self.board.other_task(&model) {
+                Some(tasks) => Some(Failure::OtherTask { model, tasks }),
+                None => self.board.is_hopeless(&model).then(|| Failure::ModelFailed(model)),
+            },
+        }
+    }
+
+    /// Whether a worker may bring a model that none has: this one, or any for chats.
+    fn may_come(&self, asked: Option<&str>, memory: Duration) -> bool {
         let wished = self.wish.full_name();
         let left = self.recent.iter().filter(|(_, left)| left.elapsed() < memory).map(|(model, _)| model.as_str());
-        self.board.has_none() || may_mean(asked, wished.as_deref().into_iter().chain(left))
+        let mut expected = wished.as_deref().into_iter().chain(left);
+        self.board.has_none()
+            || match asked {
+                Some(asked) => may_mean(asked, expected),
+                None => expected.any(|model| self.board.meaning(model) == Meaning::Nothing),
+            }
     }
 
     pub(super) fn why_late(&self, job: &str) -> Failure {
@@ -52,15 +72,10 @@ impl Inner {
         if let Some(Place::Running(_)) = self.board.place(job) {
             return Failure::TimedOut(waited);
         }
-        let known = self.board.models();
-        match entry.request.wanted() {
-            _ if known.is_empty() => Failure::NoWorker(waited),
-            Some(asked) => match self.board.meaning(asked) {
-                Meaning::Several(candidates) => Failure::Ambiguous { asked: asked.to_owned(), candidates },
-                Meaning::Nothing if self.tells_model => Failure::UnknownModel { asked: asked.to_owned(), known },
-                _ => Failure::Busy(waited),
-            },
-            None => Failure::Busy(waited),
+        if self.board.has_none() || self.board.summary().workers == 0 {
+            return Failure::NoWorker(waited);
         }
+        let refusal = self.tells_model.then(|| self.refusal(entry.request.wanted())).flatten();
+        refusal.unwrap_or(Failure::Busy(waited))
     }
 }

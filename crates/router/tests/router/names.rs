@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Worker, config, start};
+use crate::support::{Client, Worker, config, soon, start};
 
 fn listed(models: &[(&str, &str, &str)]) -> Value {
     let models: Vec<Value> = models
@@ -80,4 +80,59 @@ async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
         assert_eq!(client.get_json(several).await.0, 400);
     }
     assert_eq!(client.get_json("/v1/models/a-damaged-q4_0").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_chat_without_a_model_is_refused_at_once_where_none_can_chat() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let embedders = listed(&[("embedder", "ready", "embedding"), ("sorter", "stopped", "rerank")]);
+    let worker = Worker::join(&router, &embedders).await;
+    for stream in [false, true] {
+        let mut request = ask(None);
+        request["stream"] = json!(stream);
+        let response = client.chat(&request).response().await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-should-retry"]),
+            (400, &"false".parse().unwrap())
+        );
+        let error = response.json::<Value>().await.unwrap()["error"].clone();
+        assert_eq!((&error["code"], &error["param"]), (&json!("unsupported_model"), &json!("model")), "{error}");
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains("embedder (embedding), sorter (rerank)"), "{said}");
+    }
+    let mut failed = Worker::join(&router, &listed(&[("broken", "failed", "chat")])).await;
+    let (status, error) = client.chat(&ask(None)).json().await;
+    assert_eq!((status, &error["error"]["code"]), (503, &json!("model_failed")));
+
+    // A model that loads is waited for, and so is one that has left a moment ago.
+    let loading = json!({ "type": "config", "capabilities": listed(&[("broken", "starting", "chat")]) });
+    failed.say(loading).await;
+    assert_eq!(failed.hear().await["type"], "config_ack");
+    let waits = client.chat(&ask(None));
+    let job = failed.job().await;
+    failed.complete(&job, "x").await;
+    assert_eq!(waits.json().await.0, 200);
+    failed.vanish();
+    soon("the end of a link", router.wait_for(|summary| summary.workers == 1)).await;
+    let waits = client.chat(&ask(None));
+    let mut back = Worker::join(&router, &listed(&[("broken", "ready", "chat")])).await;
+    let job = back.job().await;
+    back.complete(&job, "x").await;
+    assert_eq!(waits.json().await.0, 200);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn parameters_that_only_another_models_worker_takes_are_refused_at_once() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut embedders = listed(&[("embedder", "ready", "embedding")]);
+    embedders["extensions"] = json!(["parameters"]);
+    let _embedder = Worker::join(&router, &embedders).await;
+    let _plain = Worker::join(&router, &listed(&[("qwen", "ready", "chat")])).await;
+    let mut request = ask(None);
+    request["seed"] = json!(7);
+    let (status, error) = client.chat(&request).json().await;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("seed")), "{error}");
 }
