@@ -56,7 +56,9 @@ impl Shared {
         let since = now();
         let until = deadline.min(since + self.orders().fleet.max_wait);
         let answer = match self.ask(model) {
-            Err(Refusal::UnknownModel { .. } | Refusal::NoModel { .. }) if self.look_again(until).await => {
+            Err(Refusal::UnknownModel { .. } | Refusal::NoneChats { .. } | Refusal::NoModel { .. })
+                if self.look_again(until).await =>
+            {
                 self.ask(model)?
             }
             answer => answer?,
@@ -93,6 +95,10 @@ impl Shared {
             (Ok(_), name) => Err(judge.unknown(name.unwrap_or_default())),
             (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.orders().fleet.on_demand => {
                 self.enrol(judge, name, Tenure::Demand, None).map_err(|_| refused)
+            }
+            // Of the models of the folders the first that chats is meant.
+            (Err(refused @ (Refusal::NoneChats { .. } | Refusal::NoModel { .. })), _) if judge.door == Door::Open => {
+                self.enrol_any(judge).ok_or(refused)
             }
             (Err(refused), _) => Err(refused),
         }

@@ -145,6 +145,12 @@ impl Fleet {
         self.shared.take_any()
     }
 
+    /// Why there is no model that serves without being named, in one sentence.
+    #[must_use]
+    pub fn nothing_to_serve(&self) -> String {
+        self.shared.lock().nothing_to_serve()
+    }
+
     /// Brings the fleet's gauges up to this moment, before a scrape.
     pub fn publish_metrics(&self) {
         metrics::publish(&self.report());

@@ -8,12 +8,12 @@ pub(crate) mod turn;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use auxot_catalog::Task;
+use auxot_catalog::{Model, Task};
 use auxot_instance::Ready;
 use tokio::sync::oneshot;
 
 use crate::acquire::lease::Lease;
-use crate::acquire::refusal::Refusal;
+use crate::acquire::refusal::{Refusal, list};
 use crate::engine::Engine;
 use crate::judge::outlook::Outlook;
 use crate::placement::admission::{Admission, Effect, Life, ModelId, Ticket};
@@ -217,7 +217,7 @@ impl Judge {
     /// The member that a job means.
     pub(crate) fn find(&self, model: Option<&str>) -> Result<MemberId, Refusal> {
         let Some(name) = model.filter(|name| !name.is_empty()) else {
-            return self.primary().ok_or_else(|| Refusal::NoModel { reason: self.nothing_here() });
+            return self.primary().ok_or_else(|| self.none_chats());
         };
         let by_name = self.members.iter().find(|(_, member)| member.name() == name || member.model.base_name == name);
         let by_file = || {
@@ -242,15 +242,35 @@ impl Judge {
         Refusal::UnknownModel { name: name.to_owned(), serves }
     }
 
-    /// Why there is no member that chats.
-    fn nothing_here(&self) -> String {
-        if let Some((_, member)) = self.staying().next() {
-            return format!("{} cannot chat, and there is no other", member.name());
+    /// There is no member that chats.
+    fn none_chats(&self) -> Refusal {
+        let is_expected = !self.missing.is_empty() || matches!(self.wished, Wished::Missing { .. });
+        let there: Vec<String> = self.staying().map(|(_, member)| with_task(&member.model)).collect();
+        if is_expected || there.is_empty() {
+            Refusal::NoModel { reason: self.nothing_to_serve() }
+        } else {
+            Refusal::NoneChats { there }
         }
+    }
+
+    /// Why there is no model that serves without being named: one that is missing, or what the folders hold.
+    pub(crate) fn nothing_to_serve(&self) -> String {
         match (self.missing.first(), &self.wished) {
-            (Some(missing), _) => missing.reason.clone(),
-            (None, Wished::Missing { reason, .. }) => reason.clone(),
-            (None, _) => "none is configured".to_owned(),
+            (Some(missing), _) => return missing.reason.clone(),
+            (None, Wished::Missing { reason, .. }) => return reason.clone(),
+            (None, _) => {}
+        }
+        let (models, damaged) = (self.shelf.catalog.models(), self.shelf.catalog.damaged());
+        if models.iter().any(|model| model.task == Task::Chat) {
+            "no model is named by the operator or the router".to_owned()
+        } else if !models.is_empty() {
+            let there: Vec<String> = models.iter().map(with_task).collect();
+            format!("none of the models folders' models can chat: {}", list(&there))
+        } else if damaged.is_empty() {
+            "there is no model in the models folders".to_owned()
+        } else {
+            let names: Vec<String> = damaged.iter().map(|damaged| damaged.name.clone()).collect();
+            format!("the models folders hold damaged files only: {}", list(&names))
         }
     }
 
@@ -272,5 +292,13 @@ impl Judge {
     /// What can be expected of the models here.
     pub(crate) fn outlook(&self) -> Outlook {
         self.staying().map(|(_, member)| self.outlook_of(member)).fold(Outlook::Nothing, Outlook::better)
+    }
+}
+
+/// A model with what it is for.
+fn with_task(model: &Model) -> String {
+    match model.task {
+        Task::None => format!("{} (no task)", model.name),
+        task => format!("{} ({task})", model.name),
     }
 }

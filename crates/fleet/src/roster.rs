@@ -124,7 +124,7 @@ impl Shared {
     }
 
     /// Takes in the first model of the folders that can chat and is not a member, or is about to go.
-    fn enrol_any(self: &Arc<Self>, judge: &mut Judge) -> Option<MemberId> {
+    pub(crate) fn enrol_any(self: &Arc<Self>, judge: &mut Judge) -> Option<MemberId> {
         let shelf = Arc::clone(&judge.shelf);
         let known = |model: &Model| judge.staying().any(|(_, member)| member.model.file == model.file);
         let first = shelf.catalog.models().iter().find(|model| model.task == Task::Chat && !known(model));

@@ -59,6 +59,8 @@ impl Policy {
     pub const CONTEXT_SIZE: &'static str = "context_size";
     /// See [`Policy::MODEL_NAME`].
     pub const MAX_PARALLELISM: &'static str = "max_parallelism";
+    /// See [`Policy::MODEL_NAME`].
+    pub const CAPABILITIES: &'static str = "capabilities";
 
     /// Whether a field only repeats what the worker announced.
     #[must_use]

@@ -39,7 +39,7 @@ impl PolicyKeeper {
     /// Adds to what is true of this worker what follows from the router's wish for certain capabilities.
     pub(crate) fn claim(&self, capabilities: &mut Capabilities) {
         if let Some(policy) = &*self.last() {
-            claims::claim(capabilities, &policy.capabilities);
+            claims::claim(capabilities, wished_capabilities(policy));
         }
     }
 
@@ -145,7 +145,7 @@ impl PolicyKeeper {
         let report = fleet.report();
         let primary = report.models.first().filter(|model| model.ready.is_some() || model.asleep);
         if let (Some(primary), Some(policy)) = (primary, &*self.last()) {
-            gaps.extend(claims::gaps(&primary.model.name, &primary.capabilities(), &policy.capabilities));
+            gaps.extend(claims::gaps(&primary.model.name, &primary.capabilities(), wished_capabilities(policy)));
         }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for gap in gaps.iter().filter(|gap| !told.contains(gap)) {
@@ -163,6 +163,11 @@ impl PolicyKeeper {
     }
 }
 
+/// What the router wishes the model could do; a guess from the worker's own model is no wish.
+fn wished_capabilities(policy: &Policy) -> &[String] {
+    if policy.echoes(Policy::CAPABILITIES) || policy.echoes(Policy::MODEL_NAME) { &[] } else { &policy.capabilities }
+}
+
 /// What a router that does not wish for a field says of it is the worker's own announcement, and no wish.
 fn wish(policy: &Policy) -> Wish {
     let ctx_size = Some(policy.context_size).filter(|tokens| *tokens > 0 && !policy.echoes(Policy::CONTEXT_SIZE));
@@ -177,6 +182,18 @@ fn wish(policy: &Policy) -> Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_router_guesses_of_the_workers_own_model_is_no_wish() {
+        let policy = |echoed: &[&str]| Policy {
+            capabilities: vec!["chat".into()],
+            echoed: echoed.iter().map(ToString::to_string).collect(),
+            ..Policy::default()
+        };
+        assert_eq!(wished_capabilities(&policy(&[Policy::CONTEXT_SIZE])), ["chat"]);
+        assert!(wished_capabilities(&policy(&[Policy::CAPABILITIES])).is_empty());
+        assert!(wished_capabilities(&policy(&[Policy::MODEL_NAME])).is_empty(), "an earlier router names no more");
+    }
 
     #[test]
     fn what_only_repeats_the_worker_is_no_wish() {

@@ -32,8 +32,10 @@ impl Wish {
         let model_name = self.model.clone().unwrap_or(announced);
         let capabilities_wished = match &self.model {
             Some(name) => guess(name),
-            None if capabilities.model_capabilities.is_empty() => guess(&model_name),
-            None => capabilities.model_capabilities.clone(),
+            None => match announced_tasks(capabilities) {
+                [] => guess(&model_name),
+                tasks => tasks.to_vec(),
+            },
         };
         Policy {
             model_name,
@@ -54,6 +56,7 @@ impl Wish {
             (self.model.is_none(), Policy::MODEL_NAME),
             (self.ctx_size.is_none(), Policy::CONTEXT_SIZE),
             (self.max_parallel.is_none(), Policy::MAX_PARALLELISM),
+            (self.model.is_none(), Policy::CAPABILITIES),
         ];
         open.into_iter().filter(|(is_open, _)| *is_open).map(|(_, name)| name.to_owned()).collect()
     }
@@ -65,6 +68,14 @@ fn announced_model(capabilities: &Capabilities) -> Option<String> {
         Some(report) => Some(report.name.clone()),
         None if is_pending(capabilities) => None,
         None => Some(capabilities.model.clone()),
+    }
+}
+
+/// What a worker's primary model is for, where the worker says so.
+fn announced_tasks(capabilities: &Capabilities) -> &[String] {
+    match capabilities.models.first() {
+        Some(report) if capabilities.model_capabilities.is_empty() => &report.capabilities,
+        _ => &capabilities.model_capabilities,
     }
 }
 
@@ -113,7 +124,16 @@ mod tests {
             ("gemma-3-4b-it", 4096, 3)
         );
         assert_eq!(policy.capabilities, ["chat", "vision"]);
-        assert_eq!(policy.echoed, ["model_name", "context_size", "max_parallelism"], "nobody wished for any of it");
+        let all = ["model_name", "context_size", "max_parallelism", "capabilities"];
+        assert_eq!(policy.echoed, all, "nobody wished for any of it");
+    }
+
+    #[test]
+    fn a_model_is_echoed_as_what_its_worker_says_that_it_is() {
+        let report = serde_json::json!({ "name": "bge-m3", "state": "ready", "capabilities": ["embedding"] });
+        let models = vec![serde_json::from_value(report).unwrap()];
+        let worker = Capabilities { model: "bge-m3".into(), models, ..Capabilities::default() };
+        assert_eq!(Wish::default().policy(&worker).capabilities, ["embedding"]);
     }
 
     #[test]

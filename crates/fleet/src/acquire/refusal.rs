@@ -30,6 +30,12 @@ pub enum Refusal {
         /// What it is for.
         task: Task,
     },
+    /// None of the models that this host serves is one that chats.
+    #[error("no model on this worker can chat; it serves {}", list(.there))]
+    NoneChats {
+        /// What is there, each with what it is for.
+        there: Vec<String>,
+    },
     /// This host serves no model at all.
     #[error("this worker has no model to serve: {reason}")]
     NoModel {
@@ -90,12 +96,12 @@ impl Refusal {
             | Self::Stopped { model }
             | Self::QueueFull { model, .. }
             | Self::TooLate { model, .. } => Some(model),
-            Self::UnknownModel { .. } | Self::NoModel { .. } | Self::Draining => None,
+            Self::UnknownModel { .. } | Self::NoneChats { .. } | Self::NoModel { .. } | Self::Draining => None,
         }
     }
 }
 
-fn list(names: &[String]) -> String {
+pub(crate) fn list(names: &[String]) -> String {
     match names.len() {
         0 => "none".to_owned(),
         1..=LISTED => names.join(", "),

@@ -39,7 +39,38 @@ async fn an_embedding_or_rerank_model_is_started_as_such_and_refuses_chats() {
         assert_eq!((of, told.contains(word)), (Some(task), true), "{told}");
     }
     let (told, _) = refused(house.acquire(None).await);
-    assert!(told.contains("cannot chat"), "{told}");
+    assert_eq!(told, "no model on this worker can chat; it serves a-embed-q8_0 (embedding), a-rerank-q8_0 (rerank)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_without_a_name_has_the_first_that_chats_loaded_where_jobs_may_name_any() {
+    let mut house = house();
+    house.put("z-chat-q8_0");
+    house.settle().await;
+    house.serve("a-embed-q8_0").await;
+    let answer = house.waiting(None).await;
+    let mut changes = house.fleet.changes();
+    while house.state("z-chat-q8_0") == "away" {
+        changes.changed().await.unwrap();
+    }
+    house.settle().await;
+    house.serve("z-chat-q8_0").await;
+    assert_eq!(*answer.borrow(), Some(Ok("z-chat-q8_0".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_keeps_a_worker_from_serving_is_told_by_what_the_folders_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    put_pooling(folder.path(), "bge-q8_0", LAST);
+    let house = House::with(folder, Orders::default(), None);
+    assert!(!house.fleet.take_any());
+    let told = house.fleet.nothing_to_serve();
+    assert!(told.contains("can chat: bge-q8_0 (embedding)"), "{told}");
+    assert_eq!(House::new(&[], &[], None).fleet.nothing_to_serve(), "there is no model in the models folders");
+    let named = House::new(&["own-q8_0"], &["gone-q8_0"], None).fleet.nothing_to_serve();
+    assert!(named.contains("cannot find model gone-q8_0"), "{named}");
+    let closed = House::new(&["own-q8_0"], &[], None).fleet.nothing_to_serve();
+    assert!(closed.contains("no model is named"), "{closed}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -226,7 +226,9 @@ impl Ending {
                 Refusal::UnknownModel { .. } => {
                     Blame { status: Some(404), ..caller(Some("model_not_found"), Some("model")) }
                 }
-                Refusal::NotForChat { .. } => caller(Some("model_not_supported"), Some("model")),
+                Refusal::NotForChat { .. } | Refusal::NoneChats { .. } => {
+                    caller(Some("model_not_supported"), Some("model"))
+                }
                 Refusal::NoModel { .. } | Refusal::Stopped { .. } => server(503, Some("no_model"), Some(SOON)),
                 Refusal::QueueFull { .. } | Refusal::TooLate { .. } => server(503, Some("overloaded"), Some(SOON)),
                 Refusal::Failed { .. } => server(503, Some("model_failed"), None),

@@ -9,6 +9,11 @@ use auxot_protocol::Capabilities;
 /// Words that are a matter of opinion.
 const UNVERIFIABLE: [&str; 2] = ["code", "reasoning"];
 
+/// What nearly every policy wishes for.
+const CHAT: &str = "chat";
+/// What models are for that do not chat.
+const OTHER_TASKS: [&str; 2] = ["embedding", "rerank"];
+
 /// So many wished words are looked at; routers have about ten.
 const MOST_WORDS: usize = 64;
 /// No capability has a longer name, in bytes.
@@ -30,12 +35,23 @@ pub(crate) fn claim(capabilities: &mut Capabilities, wished: &[String]) {
 pub(crate) fn gaps(model: &str, able: &[String], wished: &[String]) -> Vec<String> {
     distinct(wished)
         .filter(|word| !has(able, word) && !is_echoed(able, word))
-        .map(|word| format!("the policy wishes for `{word}`, which {model} cannot do on this worker"))
+        .map(|word| gap(model, able, &word))
         .collect()
 }
 
+fn gap(model: &str, able: &[String], word: &str) -> String {
+    let task = able.iter().find(|able| OTHER_TASKS.contains(&able.as_str()));
+    match task {
+        Some(task) if word == CHAT => format!(
+            "the policy wishes for `chat`, and {model} is a model for {task}, which cannot chat: name one that chats in the \
+             router's policy or in AUXOT_GPU_AUTOLOAD_MODELS"
+        ),
+        _ => format!("the policy wishes for `{word}`, which {model} cannot do on this worker"),
+    }
+}
+
 fn is_echoed(able: &[String], word: &str) -> bool {
-    has(able, "chat") && UNVERIFIABLE.contains(&word)
+    has(able, CHAT) && UNVERIFIABLE.contains(&word)
 }
 
 fn has(able: &[String], word: &str) -> bool {
@@ -76,6 +92,13 @@ mod tests {
         assert_eq!(claimed(&["chat"], &["chat", "vision"]), (words(&["chat"]), 1));
         assert_eq!(claimed(&["chat", "vision"], &["vision"]), (words(&["chat", "vision"]), 0));
         assert_eq!(claimed(&["embedding"], &["chat", "reasoning"]), (words(&["embedding"]), 2));
+    }
+
+    #[test]
+    fn a_gap_names_what_the_model_is_for_and_what_to_do() {
+        let told = gaps("bge", &words(&["embedding"]), &words(&["chat", "vision"]));
+        assert!(told[0].contains("bge is a model for embedding") && told[0].contains("AUXOT_GPU_AUTOLOAD"), "{told:?}");
+        assert!(told[1].ends_with("cannot do on this worker"), "{told:?}");
     }
 
     #[test]

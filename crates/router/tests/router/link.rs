@@ -12,7 +12,7 @@ async fn a_worker_is_greeted_with_its_own_words_when_nothing_is_wished() {
     let worker = Worker::join(&router, &one_model(2)).await;
     assert_eq!(
         worker.ack["policy"],
-        json!({ "model_name": "gemma-3-4b-it", "quantization": "", "context_size": 4096, "max_parallelism": 2, "capabilities": ["chat"], "echoed": ["model_name", "context_size", "max_parallelism"] })
+        json!({ "model_name": "gemma-3-4b-it", "quantization": "", "context_size": 4096, "max_parallelism": 2, "capabilities": ["chat"], "echoed": ["model_name", "context_size", "max_parallelism", "capabilities"] })
     );
     let id = worker.ack["gpu_id"].as_str().unwrap();
     assert!(id.starts_with("gpu_") && id.len() == 36, "32 bare hex digits would make a worker open lanes");
