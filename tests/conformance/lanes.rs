@@ -1,6 +1,6 @@
 //! How many connections: one, or one a slot where the router gives each only one job at a time (item 27).
 
-use auxot_tests::scripted_router::{Deaf, HOSTED_ID, OPEN_SOURCE_ID, ack, job, policy, upstream};
+use auxot_tests::scripted_router::{Deaf, HOSTED_ID, OPEN_SOURCE_ID, Upstream, ack, job, policy, upstream};
 use auxot_tests::{Reports, Scratch, ScriptedRouter};
 use serde_json::{Value, json};
 
@@ -38,11 +38,11 @@ async fn c27_a_router_of_one_job_a_connection_gets_a_connection_a_slot() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
     let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
-    let served = upstream(&mut stage.router, &open_source(), jobs(12)).await;
+    let (mut router, served) = upstream(&mut stage.router, &open_source(), jobs(12)).await;
     served.outcomes.iter().for_each(|outcome| _ = outcome.completed());
     assert_eq!((served.most_at_once, stage.router.connections()), (3, 3));
     assert_eq!(most_busy(&mut stage.reports, 12).await, 3, "the engine worked on three at once");
-    for link in &served.links {
+    for link in router.links() {
         let last = link.history().iter().rfind(|frame| frame["type"] == "config").unwrap();
         assert_eq!(last["capabilities"]["total_slots"], 1, "each connection speaks for one slot");
     }
@@ -58,7 +58,7 @@ async fn c27_the_kind_of_a_router_that_was_not_there_at_the_start_is_found_out_t
     worker.line("cannot reach the router").await;
     let mut router = deaf.listen();
     router.looks_open_source();
-    let served = upstream(&mut router, &open_source(), jobs(6)).await;
+    let (_, served) = upstream(&mut router, &open_source(), jobs(6)).await;
     assert_eq!((served.most_at_once, router.connections()), (3, 3));
 }
 
@@ -121,30 +121,66 @@ async fn c27_a_lost_connection_comes_back_and_the_others_stay() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
     let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
-    let mut served = upstream(&mut stage.router, &open_source(), jobs(6)).await;
-    served.links.pop().unwrap().reset();
+    let (router, _) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
+    let mut links = router.into_links();
+    links.pop().unwrap().reset();
     let mut again = stage.router.greeted(&open_source()).await;
     again.says("again", "back in its place").await;
-    for (at, link) in served.links.iter_mut().enumerate() {
+    for (at, link) in links.iter_mut().enumerate() {
         link.says(&format!("other-{at}"), "never left").await;
     }
     assert_eq!(stage.router.connections(), 4);
 }
 
 #[tokio::test]
-async fn c27_connections_that_are_too_many_are_kept_for_a_while() {
+async fn c27_connections_that_are_too_many_are_kept_and_no_job_is_swallowed() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
     // Longer than the test: each connection that closes costs a job of the open-source router half a minute.
     let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_ROUTER__SURPLUS_TIME", "20m")];
     let mut stage = Stage::open_at(router, "", &settings).await;
-    let mut served = upstream(&mut stage.router, &open_source(), jobs(6)).await;
+    let (mut router, served) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
+    assert_eq!(served.swallowed, 0);
     // One more may have come before the policy's number of slots was known.
     assert!(stage.router.connections() >= 3);
     let fewer = json!({"type": "policy_update", "policy": policy("tiny-chat", "Q4_K_M", 2048, 1)});
-    served.links[0].send(&fewer).await;
+    router.links().next().unwrap().send(&fewer).await;
     stage.worker.line("slots=1").await;
-    for (at, link) in served.links.iter_mut().enumerate() {
-        link.says(&format!("after-{at}"), "still open").await;
+    let again = (0..6).map(|at| job(&format!("after-{at}"), "still open"));
+    let served = router.serve(&mut stage.router, again).await;
+    served.outcomes.iter().for_each(|outcome| _ = outcome.completed());
+    assert_eq!(served.swallowed, 0);
+}
+
+/// Several jobs wait when the worker comes for the first time: the connection by which it asks for the policy gets the first
+/// of them, and must not be given up.
+#[tokio::test]
+async fn c27_no_job_is_swallowed_at_a_first_start() {
+    let router = ScriptedRouter::start();
+    router.looks_open_source();
+    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", ""), ("AUXOT_ROUTER__ASK_FIRST", "true")];
+    let mut stage = Stage::open_at(router, "", &settings).await;
+    let (mut router, served) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
+    served.outcomes.iter().for_each(|outcome| _ = outcome.completed());
+    assert_eq!((served.swallowed, stage.router.connections()), (0, 3));
+    let served = router.serve(&mut stage.router, jobs(12)).await;
+    assert_eq!((served.swallowed, served.most_at_once), (0, 3));
+}
+
+/// The imitation has the fault that the others must not meet.
+#[tokio::test]
+async fn c27_the_reader_of_a_connection_that_has_ended_swallows_a_job() {
+    for (blocked, swallowed) in [(true, 1), (false, 0)] {
+        let router = ScriptedRouter::start();
+        router.looks_open_source();
+        let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
+        let mut router = Upstream::new(open_source());
+        if !blocked {
+            router = router.without_blocked_readers();
+        }
+        router.serve(&mut stage.router, jobs(6)).await;
+        router.lose_one();
+        let after = (0..3).map(|at| job(&format!("after-{at}"), "hello"));
+        assert_eq!(router.serve(&mut stage.router, after).await.swallowed, swallowed);
     }
 }

@@ -1,6 +1,8 @@
 //! The models of the operator's list.
 
 use auxot_tests::Host;
+use auxot_tests::scripted_router::{HOSTED_ID, Link, ack, job_for, policy};
+use serde_json::Value;
 
 use crate::{asks, serving};
 
@@ -38,4 +40,49 @@ async fn what_does_not_fit_comes_with_its_first_job() {
     assert_eq!(host.living().await, ["alpha", "beta"], "nobody goes for a model that no job asks for");
     asks(&mut link, "gamma").await;
     assert_eq!(host.living().await, ["alpha", "gamma"]);
+}
+
+/// What is larger than everything, and two that fit beside each other.
+fn with_a_huge_one() -> Host {
+    let host = Host::with_cards(&[12_000]);
+    for (name, mib) in [("huge", 60_000), ("alpha", 5000), ("beta", 5000)] {
+        host.model(name, mib, "");
+    }
+    host
+}
+
+/// The others serve, with and without a name; the huge one is refused with numbers and no process was started for it.
+async fn others_serve(host: &mut Host, link: &mut Link) {
+    link.says("nameless", "from one that fits").await;
+    asks(link, "alpha").await;
+    asks(link, "beta").await;
+    link.send(&job_for("too-much", "huge", "hello")).await;
+    let outcome = link.outcome("too-much").await;
+    assert!(outcome.failed().contains("needs 59."), "{}", outcome.end);
+    assert_eq!((host.starts("huge").await, host.living().await), (0, vec!["alpha".to_owned(), "beta".to_owned()]));
+}
+
+#[tokio::test]
+async fn one_that_does_not_fit_keeps_nobody_away() {
+    for list in ["huge,alpha,beta", "alpha,huge,beta", "alpha,beta,huge"] {
+        let mut host = with_a_huge_one();
+        let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", list)]).await;
+        others_serve(&mut host, &mut link).await;
+    }
+}
+
+/// A first start: the worker asks for the policy, which wishes for nothing, or for the one that does not fit.
+#[tokio::test]
+async fn one_that_does_not_fit_keeps_nobody_away_at_a_first_start() {
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "huge,alpha,beta"), ("AUXOT_ROUTER__ASK_FIRST", "true")];
+    for wish in [Value::Null, policy("huge", "Q4_0", 1024, 1)] {
+        let mut host = with_a_huge_one();
+        let worker = host.worker(&[&crate::HASTY[..], &settings].concat()).await;
+        let mut asking = host.stage.router.link().await;
+        assert_eq!(asking.hello().await["capabilities"]["backend"], "pending");
+        asking.send(&ack(HOSTED_ID, &wish)).await;
+        let mut link = host.greeted(&wish).await;
+        others_serve(&mut host, &mut link).await;
+        drop(worker);
+    }
 }

@@ -33,7 +33,7 @@ pub use dispatcher::Dispatcher;
 pub use frames::{HOSTED_ID, OPEN_SOURCE_ID, ack, job, job_for, policy, saying};
 pub use ledger::{Entry, Ledger};
 pub use link::{End, Link, Outcome};
-pub use upstream::{Served, upstream};
+pub use upstream::{Served, Upstream, upstream};
 
 /// How often a port that was just given up is tried to be taken again: a program that another test of this process is
 /// starting holds all of our descriptors between its fork and its exec.

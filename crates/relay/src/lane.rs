@@ -53,6 +53,24 @@ pub(crate) struct Shared {
     pub(crate) marked: Notify,
     /// Lanes that are wanted now.
     pub(crate) wanted: watch::Sender<u32>,
+    /// The connection of the first question, where it is kept; the first lane takes it.
+    pub(crate) asked: Mutex<Option<Asked>>,
+}
+
+/// A greeted connection by which the router was asked for its policy.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    dialed: Box<Dialed>,
+    gpu_id: String,
+    extensions: Vec<String>,
+}
+
+impl Asked {
+    /// A connection that is worth keeping: the open-source router goes on reading for one that is gone, and a job that it reads
+    /// so is late by half a minute. One that is kept brings its job to the model that loads.
+    pub(crate) fn kept(dialed: Box<Dialed>, gpu_id: String, extensions: Vec<String>) -> Option<Self> {
+        is_open_source_id(&gpu_id).then_some(Self { dialed, gpu_id, extensions })
+    }
 }
 
 /// Why a lane is over.
@@ -66,17 +84,17 @@ pub(crate) enum LaneEnd {
 
 /// Keeps one lane going until `drain` becomes true.
 pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver<bool>) -> LaneEnd {
+    let mut asked = if number == 0 { shared.take_asked() } else { None };
     loop {
         let mut told = drain.clone();
-        tokio::select! {
-            () = serves(&shared) => {}
-            end = ask_again(&shared), if number == 0 => return end,
-            _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
-        }
-        let capabilities = || stated(&shared, number);
-        let attempted = tokio::select! {
-            attempted = shared.greeter.attempt(capabilities()) => attempted,
-            _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
+        let attempted = match asked.take() {
+            Some(Asked { dialed, gpu_id, extensions }) => {
+                Attempted::Serving { dialed, gpu_id, policy: None, extensions }
+            }
+            None => match connect(&shared, number, &mut told).await {
+                Ok(attempted) => attempted,
+                Err(end) => return end,
+            },
         };
         let pause = match attempted {
             Attempted::Serving { dialed, gpu_id, policy, extensions } => {
@@ -104,6 +122,19 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
             () = shared.greeter.reached() => {}
             _ = told.wait_for(|drain| *drain) => return LaneEnd::Drained,
         }
+    }
+}
+
+/// Waits for an engine to offer, and tries once to be greeted.
+async fn connect(shared: &Shared, number: u32, told: &mut watch::Receiver<bool>) -> Result<Attempted, LaneEnd> {
+    tokio::select! {
+        () = serves(shared) => {}
+        end = ask_again(shared), if number == 0 => return Err(end),
+        _ = told.wait_for(|drain| *drain) => return Err(LaneEnd::Drained),
+    }
+    tokio::select! {
+        attempted = shared.greeter.attempt(stated(shared, number)) => Ok(attempted),
+        _ = told.wait_for(|drain| *drain) => Err(LaneEnd::Drained),
     }
 }
 
@@ -196,6 +227,11 @@ fn stated(shared: &Shared, number: u32) -> Capabilities {
 }
 
 impl Shared {
+    /// The connection of the first question, if it was kept.
+    pub(crate) fn take_asked(&self) -> Option<Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Whether the health report has given the router away already.
     pub(crate) fn health_is_known(&self) -> bool {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner).health

@@ -24,7 +24,7 @@ use crate::exchange::reductions::Reductions;
 use crate::exchange::suspects::Suspects;
 use crate::lane::greeter::{Attempted, Greeter};
 use crate::lane::health;
-use crate::lane::{self, LaneEnd, POLICY_RETRY, Shared};
+use crate::lane::{self, Asked, LaneEnd, POLICY_RETRY, Shared};
 use crate::lanes::{Dispatch, wanted};
 use crate::policy::PolicyKeeper;
 use crate::policy::memo::Memo;
@@ -42,6 +42,8 @@ pub struct Relay {
     config: Config,
     greeter: Greeter,
     policy: PolicyKeeper,
+    /// The connection of the first question, where it is kept.
+    asked: Option<Asked>,
 }
 
 /// Why the door cannot be made.
@@ -91,7 +93,7 @@ impl Relay {
             url,
         };
         let memo = Memo::new(state_dir, &dialer.url.websocket(), key.last().expose_secret());
-        Ok(Self { policy: PolicyKeeper::new(memo), greeter: Greeter::new(&config, dialer, key), config })
+        Ok(Self { policy: PolicyKeeper::new(memo), greeter: Greeter::new(&config, dialer, key), asked: None, config })
     }
 
     /// What keeps the router from giving jobs, as long as it does.
@@ -107,7 +109,7 @@ impl Relay {
     ///
     /// # Errors
     /// When the router refuses the key.
-    pub async fn first_wish(&self) -> Result<Option<Wish>, RelayEnd> {
+    pub async fn first_wish(&mut self) -> Result<Option<Wish>, RelayEnd> {
         let recalled = self.policy.recalled();
         if recalled.is_some() || !self.config.ask_first {
             return Ok(recalled);
@@ -115,17 +117,25 @@ impl Relay {
         let asking = async {
             loop {
                 match self.greeter.attempt(crate::telemetry::pending()).await {
-                    Attempted::Serving { policy, .. } => return Ok(policy),
+                    Attempted::Serving { dialed, gpu_id, policy, extensions } => {
+                        return Ok((policy, Asked::kept(dialed, gpu_id, extensions)));
+                    }
                     Attempted::KeyRefused { reason } => return Err(RelayEnd::KeyRefused { reason }),
                     Attempted::AskAgain(pause) => tokio::time::sleep(pause).await,
-                    Attempted::Pause(_) => return Ok(None),
+                    Attempted::Pause(_) => return Ok((None, None)),
                 }
             }
         };
         match tokio::time::timeout(FIRST_ANSWER, asking).await {
-            Ok(Ok(Some(policy))) => Ok(self.policy.learn(*policy).await),
+            Ok(Ok((policy, asked))) => {
+                self.asked = asked;
+                match policy {
+                    Some(policy) => Ok(self.policy.learn(*policy).await),
+                    None => Ok(None),
+                }
+            }
             Ok(Err(end)) => Err(end),
-            Ok(Ok(None)) | Err(_) => Ok(None),
+            Err(_) => Ok(None),
         }
     }
 
@@ -152,7 +162,7 @@ impl Relay {
             marked: Notify::new(),
             dispatch: watch::Sender::new(Dispatch::default()),
             wanted: watch::Sender::new(1),
-
+            asked: Mutex::new(self.asked),
             surroundings,
         });
         let mut door =
@@ -189,6 +199,10 @@ impl Door {
         let shared = Arc::clone(&self.shared);
         let (health, policy) = (health::keep_known(&shared), shared.policy.keep(fleet));
         tokio::pin!(health, policy);
+        if !fleet.has_models() {
+            // Nothing here will answer its jobs.
+            drop(shared.take_asked());
+        }
         if !fleet.has_models()
             && let Err(end) = self.wait_for_model(fleet).await
         {

@@ -143,7 +143,7 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
     auxot_fleet::describe_metrics();
     auxot_instance::metrics::describe();
     let (state, index) = (state_dir(&settings), catalog_index(&settings));
-    let relay = Relay::new(settings.router, &state)?;
+    let mut relay = Relay::new(settings.router, &state)?;
     let server = Server::open(&settings.metrics, metrics_connections()).await;
     let named = settings.gpu.clone();
     let (sampler, mut devices) = Sampler::start(settings.gpu);

@@ -160,6 +160,32 @@ impl Link {
         outcome
     }
 
+    /// All that is said of a job up to its terminal message, unless the connection ends before.
+    pub(super) async fn try_outcome(&mut self, job_id: &str) -> Option<Outcome> {
+        let mut outcome = Outcome::default();
+        loop {
+            let frame = match self.waiting.iter().position(|frame| frame["job_id"] == job_id) {
+                Some(at) => self.waiting.remove(at)?,
+                None => self.read().await.ok()?,
+            };
+            if frame["job_id"] != job_id {
+                self.waiting.push_back(frame);
+            } else if outcome.take(frame) {
+                return Some(outcome);
+            }
+        }
+    }
+
+    /// Reads to the end of the connection, however long that takes. Cancel safe.
+    pub(super) async fn over(&mut self) -> End {
+        loop {
+            match self.read().await {
+                Ok(frame) => self.waiting.push_back(frame),
+                Err(end) => return end,
+            }
+        }
+    }
+
     /// Reads to the end of the connection.
     pub async fn ended(&mut self) -> End {
         self.ended_within(DEADLINE).await
@@ -167,15 +193,7 @@ impl Link {
 
     /// Reads to the end of the connection, which must come in time.
     pub async fn ended_within(&mut self, limit: Duration) -> End {
-        let reading = async {
-            loop {
-                match self.read().await {
-                    Ok(frame) => self.waiting.push_back(frame),
-                    Err(end) => return end,
-                }
-            }
-        };
-        match tokio::time::timeout(limit, reading).await {
+        match tokio::time::timeout(limit, self.over()).await {
             Ok(end) => end,
             Err(_) => panic!("the link did not end within {limit:?}; the worker said {}", self.told()),
         }

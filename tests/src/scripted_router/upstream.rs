@@ -1,12 +1,46 @@
-//! The measured open-source router's way of handing out jobs: one at a time on each connection.
+//! The measured open-source router's way of handing out jobs: one at a time on each connection, and one more to the reader
+//! that a connection leaves behind when it ends.
+//!
+//! Each connection has a reader that waits for the next job, and the one that has waited longest gets it. The end of a
+//! connection does not end its reader, which waits on for half a minute. The job that it gets is not seen by anybody, until it
+//! is given out again.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::select_all;
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{DEADLINE, Link, Outcome, ScriptedRouter};
+
+/// For how long a reader goes on whose connection has ended, as measured.
+const HOLD: Duration = Duration::from_secs(30);
+/// How long a job is late that nobody has seen: shorter than measured, because tests count such jobs and wait for them.
+const LATE: Duration = Duration::from_millis(500);
+
+/// The router's end of all connections of a worker.
+#[derive(Debug)]
+pub struct Upstream {
+    ack: Value,
+    /// For how long a reader goes on whose connection has ended.
+    hold: Duration,
+    /// Those that wait for a job, the longest first.
+    readers: VecDeque<Reader>,
+    /// Jobs that nobody sees, and until when.
+    swallowed: Vec<(Instant, Value)>,
+}
+
+#[derive(Debug)]
+enum Reader {
+    Of(Box<Link>),
+    /// Its connection has ended.
+    Blocked {
+        until: Instant,
+    },
+}
 
 /// What came of a run.
 #[derive(Debug, Default)]
@@ -15,49 +49,169 @@ pub struct Served {
     pub outcomes: Vec<Outcome>,
     /// The most jobs that were with the worker at once.
     pub most_at_once: usize,
-    /// The connections that have nothing to do, still open.
-    pub links: Vec<Link>,
+    /// How many jobs went to the reader of a connection that had ended, or that ended without an answer.
+    pub swallowed: usize,
+}
+
+/// What a connection has come to.
+enum Turn {
+    Greeted(Link),
+    Answered(Link, Outcome),
+    /// It has ended before its job had.
+    Lost(Value),
+}
+
+impl Upstream {
+    /// Greets every connection with `ack`.
+    pub fn new(ack: Value) -> Self {
+        Self { ack, hold: HOLD, readers: VecDeque::new(), swallowed: Vec::new() }
+    }
+
+    /// A router whose readers end with their connections.
+    pub fn without_blocked_readers(self) -> Self {
+        Self { hold: Duration::ZERO, ..self }
+    }
+
+    /// The connections that have nothing to do.
+    pub fn links(&mut self) -> impl Iterator<Item = &mut Link> {
+        self.readers.iter_mut().filter_map(|reader| match reader {
+            Reader::Of(link) => Some(&mut **link),
+            Reader::Blocked { .. } => None,
+        })
+    }
+
+    /// The connections that have nothing to do, for a test to go on with.
+    pub fn into_links(self) -> Vec<Link> {
+        let links = self.readers.into_iter().filter_map(|reader| match reader {
+            Reader::Of(link) => Some(*link),
+            Reader::Blocked { .. } => None,
+        });
+        links.collect()
+    }
+
+    /// Loses the connection that has waited longest, as when the worker ends it.
+    pub fn lose_one(&mut self) {
+        let blocked = Reader::Blocked { until: Instant::now() + self.hold };
+        let lost = self.readers.iter_mut().find(|reader| matches!(reader, Reader::Of(_)));
+        if let Some(reader) = lost {
+            *reader = blocked;
+        }
+    }
+
+    /// Gives the jobs out, and works until all of them have ended.
+    pub async fn serve(&mut self, router: &mut ScriptedRouter, jobs: impl IntoIterator<Item = Value>) -> Served {
+        let mut queue: VecDeque<Value> = jobs.into_iter().collect();
+        let wanted = queue.len();
+        let ack = self.ack.clone();
+        let (mut served, mut turns, mut with_worker) = (Served::default(), FuturesUnordered::new(), 0);
+        let serving = async {
+            while served.outcomes.len() < wanted {
+                self.expire(&mut queue);
+                while !queue.is_empty()
+                    && let Some(reader) = self.readers.pop_front()
+                    && let Some(job) = queue.pop_front()
+                {
+                    match reader {
+                        Reader::Of(link) => {
+                            turns.push(turn(*link, Some(job), &ack));
+                            with_worker += 1;
+                        }
+                        Reader::Blocked { .. } => self.swallow(job, &mut served),
+                    }
+                }
+                served.most_at_once = served.most_at_once.max(with_worker);
+                let due = self.due();
+                tokio::select! {
+                    Some(turn) = turns.next() => {
+                        with_worker -= usize::from(!matches!(turn, Turn::Greeted(_)));
+                        match turn {
+                            Turn::Greeted(link) => self.readers.push_back(Reader::Of(Box::new(link))),
+                            Turn::Answered(link, outcome) => {
+                                served.outcomes.push(outcome);
+                                self.readers.push_back(Reader::Of(Box::new(link)));
+                            }
+                            Turn::Lost(job) => self.swallow(job, &mut served),
+                        }
+                    }
+                    Some(link) = router.links.recv() => turns.push(turn(link, None, &ack)),
+                    () = self.one_ends() => {}
+                    () = due => {}
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(DEADLINE * 2, serving).await;
+        let (ended, swallowed) = (served.outcomes.len(), served.swallowed);
+        assert!(in_time.is_ok(), "{ended} of {wanted} jobs ended in time, {swallowed} were swallowed");
+        served
+    }
+
+    /// A job that nobody sees for a while.
+    fn swallow(&mut self, job: Value, served: &mut Served) {
+        served.swallowed += 1;
+        self.swallowed.push((Instant::now() + LATE, job));
+    }
+
+    /// Ends the readers whose time is over, and takes the jobs back whose time is.
+    fn expire(&mut self, queue: &mut VecDeque<Value>) {
+        let now = Instant::now();
+        self.readers.retain(|reader| !matches!(reader, Reader::Blocked { until } if *until <= now));
+        queue.extend(self.swallowed.extract_if(.., |(until, _)| *until <= now).map(|(_, job)| job));
+    }
+
+    /// Resolves when one of the swallowed jobs is to be given out again.
+    fn due(&self) -> impl Future<Output = ()> + use<> {
+        let next = self.swallowed.iter().map(|(until, _)| *until).min();
+        async move {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Resolves when a connection ends that has nothing to do; its reader stays. Cancel safe.
+    async fn one_ends(&mut self) {
+        let until = Instant::now() + self.hold;
+        let ends = self.readers.iter_mut().filter_map(|reader| match reader {
+            Reader::Of(_) => Some(Box::pin(async move {
+                if let Reader::Of(link) = reader {
+                    link.over().await;
+                }
+                *reader = Reader::Blocked { until };
+            })),
+            Reader::Blocked { .. } => None,
+        });
+        let ends: Vec<_> = ends.collect();
+        if ends.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        select_all(ends).await;
+    }
 }
 
 /// Greets every connection with `ack` and gives each one job at a time, until all `jobs` have ended.
-pub async fn upstream(router: &mut ScriptedRouter, ack: &Value, jobs: impl IntoIterator<Item = Value>) -> Served {
-    let mut queue: VecDeque<Value> = jobs.into_iter().collect();
-    let wanted = queue.len();
-    let (mut served, mut turns, mut with_worker) = (Served::default(), FuturesUnordered::new(), 0);
-    let serving = async {
-        while served.outcomes.len() < wanted {
-            while !queue.is_empty()
-                && let Some(link) = served.links.pop()
-            {
-                turns.push(turn(link, queue.pop_front(), ack));
-                with_worker += 1;
-            }
-            served.most_at_once = served.most_at_once.max(with_worker);
-            tokio::select! {
-                Some((link, outcome)) = turns.next() => {
-                    if let Some(outcome) = outcome {
-                        with_worker -= 1;
-                        served.outcomes.push(outcome);
-                    }
-                    served.links.push(link);
-                }
-                Some(link) = router.links.recv() => turns.push(turn(link, None, ack)),
-            }
-        }
-    };
-    let in_time = tokio::time::timeout(DEADLINE * 2, serving).await;
-    assert!(in_time.is_ok(), "{} of {wanted} jobs ended in time", served.outcomes.len());
-    served
+pub async fn upstream(
+    router: &mut ScriptedRouter,
+    ack: &Value,
+    jobs: impl IntoIterator<Item = Value>,
+) -> (Upstream, Served) {
+    let mut upstream = Upstream::new(ack.clone());
+    let served = upstream.serve(router, jobs).await;
+    (upstream, served)
 }
 
 /// A connection's greeting, or its next job.
-async fn turn(mut link: Link, job: Option<Value>, ack: &Value) -> (Link, Option<Outcome>) {
+async fn turn(mut link: Link, job: Option<Value>, ack: &Value) -> Turn {
     let Some(job) = job else {
         link.hello().await;
         link.send(ack).await;
-        return (link, None);
+        return Turn::Greeted(link);
     };
-    link.send(&job).await;
-    let outcome = link.outcome(job["job_id"].as_str().unwrap_or_default()).await;
-    (link, Some(outcome))
+    if !link.try_send(&job).await {
+        return Turn::Lost(job);
+    }
+    match link.try_outcome(job["job_id"].as_str().unwrap_or_default()).await {
+        Some(outcome) => Turn::Answered(link, outcome),
+        None => Turn::Lost(job),
+    }
 }

@@ -132,7 +132,7 @@ impl Worker {
             None => Any::NoneChats(self.models.iter().map(with_tasks).collect()),
             Some(first) => {
                 let failed = Any::Failed(first.name.clone());
-                if chats.any(|report| serves(report)) { Any::MayServe } else { failed }
+                if chats.any(serves) { Any::MayServe } else { failed }
             }
         }
     }

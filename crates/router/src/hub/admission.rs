@@ -49,7 +49,7 @@ impl Inner {
             Meaning::Several(candidates) => Some(Failure::Ambiguous { asked, candidates }),
             Meaning::Model(model) => match self.board.other_task(&model) {
                 Some(tasks) => Some(Failure::OtherTask { model, tasks }),
-                None => self.board.is_hopeless(&model).then(|| Failure::ModelFailed(model)),
+                None => self.board.is_hopeless(&model).then_some(Failure::ModelFailed(model)),
             },
         }
     }
