@@ -62,6 +62,23 @@ async fn c25_a_request_that_ends_two_engines_is_not_run_again() {
 }
 
 #[tokio::test]
+async fn c25_requests_that_end_engines_take_nothing_from_the_budget_of_a_model_that_answers_others() {
+    let settings = [
+        ("AUXOT_ENGINE__RESTART_BUDGET", "1"),
+        ("AUXOT_ENGINE__RESTART_DELAY", "10ms"),
+        ("AUXOT_ENGINE__RESTART_MAX_DELAY", "20ms"),
+    ];
+    let (stage, mut link) = Stage::serving("", &settings).await;
+    for at in 0..3 {
+        link.says(&format!("good-{at}"), "as ever").await;
+        link.send(&job(&format!("doomed-{at}"), &format!("fake: --crash-after 0 --text {at}"))).await;
+        assert!(link.outcome(&format!("doomed-{at}")).await.failed().contains("crashed twice"));
+    }
+    link.says("last", "as ever").await;
+    assert_eq!(stage.worker.metric("auxot_worker_model_loaded", &[]).await, 1.0);
+}
+
+#[tokio::test]
 async fn c25_a_suspect_has_its_engine_alone_and_its_crash_is_not_the_models() {
     let settings = [
         ("AUXOT_ENGINE__RESTART_BUDGET", "1"),

@@ -1,5 +1,6 @@
 //! The one task that owns a child: it brings events to the machine and carries out what the machine decides.
 
+mod blaming;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
+use crate::driver::blaming::Blaming;
 use crate::handle::Verb;
 use crate::handle::status::{NotReady, Ready, State, Status, answer, outer};
 use crate::handle::usage::Usage;
@@ -67,8 +69,7 @@ pub(crate) struct Driver<W: World> {
     verbs: mpsc::Receiver<Verb>,
     status: watch::Sender<Status>,
     usage: Arc<Usage>,
-    /// The life that was lost while a suspect used it.
-    suspected: Option<RunId>,
+    blaming: Blaming,
     waiting_ready: Vec<oneshot::Sender<Result<Arc<Ready>, NotReady>>>,
     waiting_gone: Vec<oneshot::Sender<()>>,
 }
@@ -101,7 +102,7 @@ impl<W: World> Driver<W> {
             verbs,
             status,
             usage,
-            suspected: None,
+            blaming: Blaming::default(),
             waiting_ready: Vec::new(),
             waiting_gone: Vec::new(),
         }
@@ -189,12 +190,12 @@ impl<W: World> Driver<W> {
                 self.feed(Event::ProbePassed { run, ready });
             }
             News::LivenessLost => {
-                self.suspect(run);
+                self.lost(run);
                 self.feed(Event::LivenessLost { run });
             }
             News::Exited(mut report) => {
-                self.suspect(run);
-                report.of_suspect = self.suspected == Some(run);
+                self.lost(run);
+                report.blame = self.blaming.ended(run, self.usage.answers());
                 debug!(model = %self.model, %run, code = report.code, signal = report.signal, "engine process gone");
                 // First the life, then its news: a step that spawns the next one must find the place empty.
                 self.life = None;
@@ -204,9 +205,9 @@ impl<W: World> Driver<W> {
     }
 
     /// Remembers who used a life that is being lost.
-    fn suspect(&mut self, run: RunId) {
+    fn lost(&mut self, run: RunId) {
         if matches!(self.phase, Phase::Ready { .. }) && self.usage.suspects() > 0 {
-            self.suspected = Some(run);
+            self.blaming.suspects(run);
         }
     }
 

@@ -57,5 +57,5 @@ pub use host::runtime_dir::RuntimeDirError;
 pub use host::{Host, HostError};
 pub use lifecycle::RunId;
 pub use process::descendants::{adopt_orphans, end_descendants};
-pub use process::exit::{ExitClass, ExitReport};
+pub use process::exit::{Blame, ExitClass, ExitReport};
 pub use spec::{Spec, Task};

@@ -41,7 +41,7 @@ pub(crate) use phase::{After, AfterDrain, Phase};
 pub(crate) use policy::Policy;
 
 use crate::handle::status::Ready;
-use crate::process::exit::{ExitClass, ExitReport, Verdict};
+use crate::process::exit::{Blame, ExitClass, ExitReport, Verdict};
 
 /// What a step leaves behind: the phase to be in and what to do to the world, in this order.
 pub(crate) type Step = (Phase, Vec<Effect>);
@@ -322,7 +322,11 @@ fn recover(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, poli
     let (attempt, delay) = match cause.class.verdict() {
         Verdict::Fail => return fail(run, cause),
         // The request is what failed, and it is not run a third time.
-        Verdict::Retry if cause.of_suspect => (failures, policy.delay(failures, run)),
+        Verdict::Retry if cause.blame == Blame::Request => (failures, policy.delay(failures, run)),
+        Verdict::Retry if cause.blame == Blame::RequestTwice => {
+            let left = failures.saturating_sub(1);
+            (left, policy.delay(left, run))
+        }
         Verdict::Retry if failures >= policy.budget => return fail(run, cause),
         // No engine has ended, so nothing is taken from its budget.
         Verdict::RetryForEver => (failures, policy.longest_delay(run)),

@@ -64,7 +64,7 @@ impl Stage {
             signal: None,
             telling: None,
             lines: vec!["last".into()],
-            of_suspect: false,
+            blame: crate::Blame::Engine,
         };
         self.tell(News::Exited(report));
     }

@@ -116,9 +116,14 @@ impl Lease {
     }
 
     /// Says that an engine has crashed during this job's request before: a second crash is the request's and takes nothing
-    /// from the model's restart budget.
+    /// from the model's restart budget, and gives back what the first one took.
     pub fn suspect(&mut self) {
         self.claim.suspect();
+    }
+
+    /// Says that this job has its whole answer: an engine that gives some is not to blame for a request that ends two.
+    pub fn answered(&self) {
+        self.claim.answered();
     }
 
     /// The pulse of this job: the instance takes it as a sign of life of its engine.

@@ -13,6 +13,7 @@ pub(crate) struct Usage {
     held_back: AtomicUsize,
     suspects: AtomicUsize,
     progress: AtomicU64,
+    answers: AtomicU64,
     /// Only the driver waits here, and `notify_one` keeps its permit, so no wake-up can be lost.
     emptied: Notify,
 }
@@ -40,6 +41,11 @@ impl Usage {
     /// A number that differs from an earlier one if any user has got something meanwhile.
     pub(crate) fn progress(&self) -> u64 {
         self.progress.load(Ordering::Relaxed)
+    }
+
+    /// How many users have got their whole answer, of all lives together.
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// Waits until nobody holds a claim. For one waiter only.
@@ -77,6 +83,11 @@ impl Claim {
     pub fn awaits(&self) -> Awaiting {
         self.usage.awaiting.fetch_add(1, Ordering::Relaxed);
         Awaiting { usage: Arc::clone(&self.usage), held_back: false }
+    }
+
+    /// This user has got its whole answer.
+    pub fn answered(&self) {
+        self.usage.answers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Something came from the engine. This is the pulse of a busy engine: while it beats, nothing else is asked.

@@ -23,7 +23,7 @@ fn policy() -> Policy {
 }
 
 fn report(class: ExitClass) -> Arc<ExitReport> {
-    Arc::new(ExitReport { class, code: Some(1), signal: None, telling: None, lines: vec![], of_suspect: false })
+    Arc::new(ExitReport { class, code: Some(1), signal: None, telling: None, lines: vec![], blame: Blame::Engine })
 }
 
 fn ready(run: RunId) -> Arc<Ready> {
@@ -274,17 +274,21 @@ fn the_first_restart_is_immediate_then_delays_grow_then_it_is_given_up() {
 }
 
 #[test]
-fn an_end_that_a_suspect_brought_about_takes_nothing_from_the_budget() {
+fn an_end_that_a_request_brought_about_takes_nothing_from_the_budget_and_gives_back_what_its_first_one_took() {
     let (policy, now) = (policy(), Instant::now());
-    let suspects = Arc::new(ExitReport { of_suspect: true, ..(*report(ExitClass::Assertion)).clone() });
-    for failures in [0, policy.budget] {
+    let ends = |blame, failures| {
+        let report = Arc::new(ExitReport { blame, ..(*report(ExitClass::Assertion)).clone() });
         let served = Phase::Ready { run: RUN, failures, since: now, ready: ready(RUN) };
-        let (next, _) = step(served, Event::Exited { run: RUN, report: Arc::clone(&suspects) }, now, &policy);
-        assert!(
-            matches!(next, Phase::Starting { failures: left, .. } | Phase::Backoff { attempt: left, .. } if left == failures),
-            "{next:?}"
-        );
+        match step(served, Event::Exited { run: RUN, report }, now, &policy).0 {
+            Phase::Starting { failures: left, .. } | Phase::Backoff { attempt: left, .. } => left,
+            other => panic!("{other:?}"),
+        }
+    };
+    for failures in [0, 1, policy.budget] {
+        assert_eq!(ends(Blame::Request, failures), failures);
+        assert_eq!(ends(Blame::RequestTwice, failures), failures.saturating_sub(1));
     }
+    assert_eq!(ends(Blame::Engine, 1), 2);
 }
 
 #[test]

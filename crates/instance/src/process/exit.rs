@@ -242,8 +242,19 @@ pub struct ExitReport {
     pub telling: Option<String>,
     /// The last lines of the child, oldest first.
     pub lines: Vec<String>,
-    /// Whether a request was with it during which an engine has crashed before.
-    pub of_suspect: bool,
+    /// Whose failure it is.
+    pub blame: Blame,
+}
+
+/// Whose failure the end of a child is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The engine's, or the model's, as far as is known.
+    Engine,
+    /// A request's, during which an engine has crashed before.
+    Request,
+    /// The same, and the end before it was that request's too: of an engine that had answered others.
+    RequestTwice,
 }
 
 impl ExitReport {
@@ -266,7 +277,7 @@ impl ExitReport {
             _ => ExitClass::Other,
         };
         let telling = found.map(|(_, line)| line).or_else(|| phrases::untold(&lines, circumstances.loaded));
-        ExitReport { class, code, signal, telling: telling.cloned(), lines, of_suspect: false }
+        ExitReport { class, code, signal, telling: telling.cloned(), lines, blame: Blame::Engine }
     }
 
     /// The process could not be started.
@@ -297,7 +308,7 @@ impl ExitReport {
     }
 
     fn plain(class: ExitClass) -> ExitReport {
-        ExitReport { class, code: None, signal: None, telling: None, lines: vec![], of_suspect: false }
+        ExitReport { class, code: None, signal: None, telling: None, lines: vec![], blame: Blame::Engine }
     }
 
     /// The same end, with the reason that is known by now.

@@ -32,6 +32,7 @@ impl Exchange {
             match self.ask(&lease, &attempt).await {
                 Ok(()) => {
                     surroundings.suspects.answered(self.order.request);
+                    lease.answered();
                     if attempt.is_reduced() {
                         surroundings.reductions.remember(lease.model());
                     }
