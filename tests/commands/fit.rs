@@ -150,15 +150,26 @@ fn settings_that_mean_nothing_here_are_warned_about() {
     let host = Host::with_cards(&[(24_564, 400, "NVIDIA RTX 4090")]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let file = host.scratch.join("auxot.toml");
-    std::fs::write(&file, "[gpu]\ndevices = [\"0\", \"7\"]\n[fleet.models.mistral]\npin = true\n").unwrap();
+    let aliases = "[catalog]\naliases = [\"gpt-4o=phi\", \"big=llama-3.3-70b\"]\n";
+    let settings = "[gpu]\ndevices = [\"0\", \"7\"]\n[fleet.models.mistral]\npin = true\n";
+    std::fs::write(&file, format!("{aliases}{settings}")).unwrap();
     let file = file.to_str().unwrap();
     let fit = host.run(&["--config", file, "fit", "llama-3.3-70b"]);
+    let models = host.run(&["--config", file, "models"]);
     let mut print = host.command(&["--config", file, "--print-config"]);
     print.env("AUXOT_ROUTER_URL", "http://127.0.0.1:1");
     let print = print.env("AUXOT_GPU_KEY", "sk-test").output().unwrap();
     for text in [&fit.stderr, &print.stdout] {
         let text = String::from_utf8_lossy(text);
         assert!(text.contains("`gpu.devices` names 7, which is not here; there is 0 ("), "{text}");
+    }
+    for text in [&fit.stderr, &print.stdout, &models.stderr] {
+        let text = String::from_utf8_lossy(text);
         assert!(text.contains("`[fleet.models.mistral]` changes nothing: cannot find model mistral"), "{text}");
+        assert!(
+            text.contains("`gpt-4o` of `catalog.aliases` means no model: cannot find model phi: there is"),
+            "{text}"
+        );
+        assert!(!text.contains("`big`"), "{text}");
     }
 }

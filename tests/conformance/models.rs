@@ -144,3 +144,16 @@ async fn m7_where_jobs_may_not_name_any_model_the_policy_s_is_waited_for() {
     assert!(told.contains("tiny-chat-Q4_K_M"), "{told}");
     assert_eq!(router.connections(), 1, "a link would only attract jobs");
 }
+
+#[tokio::test]
+async fn m8_an_alias_that_means_no_model_is_told_once_at_the_start() {
+    let scratch = Scratch::new();
+    scratch.fake_model(MODEL_FILE, "");
+    let mut router = ScriptedRouter::start();
+    let settings = [("AUXOT_CATALOG__ALIASES", "gpt-4o=phi, chat=tiny-chat")];
+    let mut worker = worker(&scratch, &router.url(), &settings).await;
+    let told = worker.line("an alias means no model").await;
+    assert!(told.contains("`gpt-4o`") && told.contains("phi: there is tiny-chat"), "{told}");
+    let _link = router.greeted(&hosted()).await;
+    assert_eq!(worker.lines_with("an alias means no model").len(), 1, "and the other one is good");
+}

@@ -1,5 +1,7 @@
 //! From a wish, as an operator, a router or a client writes it, to a model.
 
+mod aliases;
+
 use std::path::{Path, PathBuf};
 
 use auxot_names::{Known, Name, best, find, list, one_line};

@@ -36,6 +36,7 @@ impl Shared {
     pub(crate) fn found(self: &Arc<Self>, wish: Option<Wish>) {
         let mut judge = self.lock();
         self.tell_of_tables(&judge);
+        judge.tell_of_aliases();
         for name in &self.orders().fleet.autoload {
             match self.enrol(&mut judge, name, Tenure::Operator, wish.as_ref()) {
                 Ok(id) => self.want(&mut judge, id, Tenure::Operator),

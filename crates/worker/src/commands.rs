@@ -27,6 +27,7 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
     let catalog = Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
     match &look.what {
         What::Models => {
+            complain(&console, &name_warnings(settings, &catalog));
             console.say(&if look.json { models::json(&catalog) } else { models::text(&catalog, &console) });
             ExitCode::SUCCESS
         }
@@ -36,9 +37,7 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
             ExitCode::SUCCESS
         }),
         What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
-            for warning in warnings(settings, &catalog) {
-                console.complain(&format!("warning: {warning}"));
-            }
+            complain(&console, &warnings(settings, &catalog));
             let sample = auxot_gpu::look(&settings.gpu);
             let experience = Experience::open(&auxot_fleet::experience_file(&crate::worker::state_dir(settings)));
             let around = Around { sample: &sample, identity: catalog.identity(model), experience: &experience };
@@ -58,7 +57,7 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
 /// What is in force, and behind it what of that changes nothing on this host.
 pub(crate) fn effective(settings: &Loaded<Settings>) -> String {
     let mut text = settings.effective().trim_end().to_owned();
-    let needs_models = !settings.value.fleet.models.is_empty();
+    let needs_models = !settings.value.fleet.models.is_empty() || !settings.value.catalog.aliases.is_empty();
     let catalog = || Catalog::recall(&settings.value.catalog, &[], &crate::worker::catalog_index(&settings.value));
     let catalog = if needs_models { catalog() } else { Catalog::default() };
     for warning in warnings(&settings.value, &catalog) {
@@ -69,12 +68,25 @@ pub(crate) fn effective(settings: &Loaded<Settings>) -> String {
 
 /// What of the settings means nothing on this host, or more than one thing.
 fn warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
-    let mut warnings = table_warnings(&settings.fleet, catalog);
+    let mut warnings = name_warnings(settings, catalog);
     if !settings.gpu.devices.is_empty() {
         let all = auxot_gpu::look(&auxot_gpu::Config { devices: Vec::new(), ..settings.gpu.clone() });
         warnings.extend(device_warning(&settings.gpu.devices, &all));
     }
     warnings
+}
+
+/// The names for models among them.
+fn name_warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
+    let mut warnings = catalog.alias_warnings();
+    warnings.extend(table_warnings(&settings.fleet, catalog));
+    warnings
+}
+
+fn complain(console: &Console, warnings: &[String]) {
+    for warning in warnings {
+        console.complain(&format!("warning: {warning}"));
+    }
 }
 
 fn with_model(catalog: &Catalog, name: &str, console: &Console, then: impl FnOnce(&Model) -> ExitCode) -> ExitCode {

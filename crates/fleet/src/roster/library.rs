@@ -11,7 +11,7 @@ use std::time::Duration;
 use auxot_catalog::{Catalog, Lookout, Model};
 use auxot_instance::FileId;
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, Wished};
@@ -143,7 +143,11 @@ impl Shared {
         judge.looks.state = Looking::No(Instant::now());
         let is_scanned = found.is_some();
         if let Some(shelf) = found {
+            let are_new = judge.shelf.catalog.aliases() != shelf.catalog.aliases();
             judge.shelf = Arc::new(shelf);
+            if are_new {
+                judge.tell_of_aliases();
+            }
         }
         if !again {
             self.settle_scanned(&mut judge, is_scanned);
@@ -166,6 +170,13 @@ impl Shared {
 }
 
 impl Judge {
+    /// Warns of the operator's own names that mean no model, or several.
+    pub(crate) fn tell_of_aliases(&self) {
+        for setting in self.shelf.catalog.alias_warnings() {
+            warn!(setting, "an alias means no model");
+        }
+    }
+
     /// Marks those that have failed whose files are others by now. One that is not there any more is no way out.
     fn note_changed(&mut self) {
         let failed: Vec<_> =
