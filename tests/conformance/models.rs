@@ -1,10 +1,11 @@
 //! The operator's list of models: what cannot be had is said, the rest is served.
 
-use auxot_tests::scripted_router::{HOSTED_ID, ack, job, policy};
-use auxot_tests::{Scratch, ScriptedRouter};
+use auxot_tests::gguf::ModelFile;
+use auxot_tests::scripted_router::{HOSTED_ID, ack, job, job_for, policy};
+use auxot_tests::{Reports, Scratch, ScriptedRouter, set_switches};
 use serde_json::{Value, json};
 
-use crate::{MODEL, MODEL_FILE, Stage, hosted, worker};
+use crate::{DEADLINE, MODEL, MODEL_FILE, Stage, hosted, reporting, worker};
 
 fn sentences(config: &Value) -> Vec<&str> {
     config["capabilities"]["unmet"]
@@ -156,4 +157,32 @@ async fn m8_an_alias_that_means_no_model_is_told_once_at_the_start() {
     assert!(told.contains("`gpt-4o`") && told.contains("phi: there is tiny-chat"), "{told}");
     let _link = router.greeted(&hosted()).await;
     assert_eq!(worker.lines_with("an alias means no model").len(), 1, "and the other one is good");
+}
+
+#[tokio::test]
+async fn m9_a_text_that_no_context_can_hold_is_refused_before_anything_is_loaded_for_it() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
+    let file = ModelFile { tokenizer: Some("llama".to_owned()), ..ModelFile::named("asleep-q8_0") };
+    set_switches(&file.write(&scratch.models(), "asleep-q8_0.gguf"), &reporting(&reports, ""));
+    let mut router = ScriptedRouter::start();
+    let _worker = worker(&scratch, &router.url(), &[]).await;
+    let mut link = router.greeted(&hosted()).await;
+    // Its longest token has five bytes. The engine may round its context of 2048 tokens up.
+    let text = |tokens: usize| "12 4 ".repeat(tokens).trim().to_owned();
+    link.send(&job_for("too-long", "asleep-q8_0", &text(2048 + 256 + 2))).await;
+    let refused = link.outcome("too-long").await.end;
+    assert_eq!((&refused["status"], &refused["code"]), (&json!(400), &json!("context_length_exceeded")), "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("11529 bytes"), "{refused}");
+    let starts = |reports: &Reports| reports.past().iter().filter(|event| event.name == "start").count();
+    link.says("other", "served as ever").await;
+    reports.next("released", DEADLINE).await;
+    assert_eq!(starts(&reports), 1, "no engine was started for it");
+    link.send(&job_for("may-fit", "asleep-q8_0", &text(100))).await;
+    assert_eq!(link.outcome("may-fit").await.end["type"], "complete");
+    reports.next("released", DEADLINE).await;
+    assert_eq!(starts(&reports), 2);
+    link.send(&job_for("again", "asleep-q8_0", &text(2048 + 256 + 2))).await;
+    assert_eq!(link.outcome("again").await.end["code"], "context_length_exceeded");
 }

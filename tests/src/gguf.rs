@@ -22,6 +22,8 @@ pub struct ModelFile {
     pub pooling_type: Option<u32>,
     /// `split.no` and `split.count` of one part of a sharded model.
     pub split: Option<(u16, u16)>,
+    /// `tokenizer.ggml.model`.
+    pub tokenizer: Option<String>,
 }
 
 impl Default for ModelFile {
@@ -34,6 +36,7 @@ impl Default for ModelFile {
             block_count: 2,
             pooling_type: None,
             split: None,
+            tokenizer: None,
         }
     }
 }
@@ -76,6 +79,9 @@ impl ModelFile {
         pairs.u32(&format!("{arch}.embedding_length"), 32);
         pairs.u32(&format!("{arch}.attention.head_count"), 4);
         pairs.u32(&format!("{arch}.attention.head_count_kv"), 2);
+        if let Some(tokenizer) = &self.tokenizer {
+            pairs.text("tokenizer.ggml.model", tokenizer);
+        }
         pairs.texts("tokenizer.ggml.tokens", &["<unk>", "<s>", "</s>"]);
         let mut file = b"GGUF".to_vec();
         file.extend(3_u32.to_le_bytes());

@@ -142,11 +142,14 @@ impl Gguf {
     }
 
     /// The bytes of the longest token, where every token stands for a part of the text that is not longer than itself: so
-    /// with the tokenizers that keep every byte. Others make one token of a word that they do not know.
+    /// with the tokenizers that keep every byte. A file writes some bytes with more than one, never with less.
+    ///
+    /// The others have no such bound: `bert` makes one token of a word that it does not know, `t5` one of a whole run of
+    /// letters that it does not know, after a table has made others of them; `plamo2` leaves marks of byte order out.
     #[must_use]
     pub fn longest_token(&self) -> Option<u64> {
         match (self.text("tokenizer.ggml.model")?, self.get("tokenizer.ggml.tokens")?) {
-            ("gpt2" | "llama", Value::Texts { longest, .. }) if *longest > 0 => Some(*longest),
+            ("gpt2" | "llama" | "rwkv", Value::Texts { longest, .. }) if *longest > 0 => Some(*longest),
             _ => None,
         }
     }

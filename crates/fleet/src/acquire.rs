@@ -2,6 +2,7 @@
 
 pub(crate) mod lease;
 pub(crate) mod refusal;
+pub(crate) mod text;
 
 use std::sync::Arc;
 use std::time::Instant;

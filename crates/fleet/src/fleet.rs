@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::acquire::lease::Lease;
 use crate::acquire::refusal::Refusal;
 use crate::acquire::settle_all;
+use crate::acquire::text::MostText;
 use crate::devices::Devices;
 use crate::engine::engines::Engines;
 use crate::judge::Door;
@@ -63,6 +64,13 @@ impl Fleet {
     /// A typed refusal with the numbers in it.
     pub async fn acquire(&self, model: Option<&str>, deadline: Instant) -> Result<Lease, Refusal> {
         self.shared.acquire(model, deadline).await
+    }
+
+    /// The most text that a slot of a model can come to hold: the one named, else the primary one. Nothing where that is not
+    /// known before an engine runs.
+    #[must_use]
+    pub fn most_text(&self, model: Option<&str>) -> Option<MostText> {
+        self.shared.most_text(model)
     }
 
     /// Takes in the router's wish: its model becomes the primary one, and is loaded if it is here.

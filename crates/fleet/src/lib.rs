@@ -82,6 +82,7 @@ mod tests;
 
 pub use acquire::lease::{Lease, Loss};
 pub use acquire::refusal::Refusal;
+pub use acquire::text::MostText;
 pub use auxot_gpu::{Device, Sample};
 pub use auxot_instance::{Endpoint, ExitReport, Ready, State};
 pub use config::{Config, ModelConfig, device_warning, table_warnings};

@@ -241,7 +241,10 @@ fn the_longest_token_is_known_where_no_token_stands_for_more_than_itself() {
     };
     assert_eq!(longest(Some("gpt2"), &["a", "abcdef", "ab"]), Some(6));
     assert_eq!(longest(Some("llama"), &["\u{2581}a"]), Some(4));
-    assert_eq!(longest(Some("bert"), &["a"]), None, "a word that it does not know is one token");
+    assert_eq!(longest(Some("rwkv"), &["a", "\\x00\\x01"]), Some(8));
+    for boundless in ["bert", "t5", "plamo2", "none"] {
+        assert_eq!(longest(Some(boundless), &["a"]), None, "{boundless} makes one token of what it does not know");
+    }
     assert_eq!(longest(None, &["a"]), None);
     assert_eq!(longest(Some("gpt2"), &[]), None);
 }

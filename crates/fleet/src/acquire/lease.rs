@@ -6,6 +6,7 @@ use std::time::Duration;
 use auxot_instance::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
 use tokio::sync::watch;
 
+use crate::acquire::text::MostText;
 use crate::judge::MemberId;
 use crate::judge::shared::Shared;
 use crate::placement::admission::Run;
@@ -50,17 +51,10 @@ impl Lease {
         &self.model.name
     }
 
-    /// The most bytes of text that one slot of the engine can hold, whatever they say; nothing where that is not known.
+    /// The most text that one slot of the engine can hold; nothing where that is not known.
     #[must_use]
-    pub fn most_text(&self) -> Option<u64> {
-        let tokens = Some(self.ready.props.n_ctx).filter(|tokens| *tokens > 0)?;
-        Some(self.model.header.longest_token()?.saturating_mul(tokens.into()))
-    }
-
-    /// The tokens that one slot of the engine holds.
-    #[must_use]
-    pub fn ctx_per_slot(&self) -> u32 {
-        self.ready.props.n_ctx
+    pub fn most_text(&self) -> Option<MostText> {
+        MostText::of(&self.model, self.ready.props.n_ctx)
     }
 
     /// Whether the engine can see images.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auxot_fleet::Lease;
+use auxot_fleet::{Lease, MostText};
 use auxot_llama::{ChatRequest, EngineError, reduce_tools};
 use serde_json::value::RawValue;
 
@@ -42,10 +42,7 @@ impl Attempt {
         if self.order.has_images && !lease.vision() {
             return Err(Ending::BadJob(format!("{} cannot see images", lease.model())));
         }
-        let bytes = self.order.text_bytes;
-        if lease.most_text().is_some_and(|most| bytes as u64 > most) {
-            return Err(Ending::TooLong { bytes, ctx: lease.ctx_per_slot() });
-        }
+        self.fits(lease.most_text())?;
         let (job, reduced, model) = (Arc::clone(&self.order.job), self.reduced.clone(), lease.model().to_owned());
         let length = job.messages.as_deref().map_or(0, |messages| messages.get().len());
         let write = move || {
@@ -64,6 +61,15 @@ impl Attempt {
         let written =
             if length > LONG { tokio::task::spawn_blocking(write).await.map_err(|_| Ending::Broken)? } else { write() };
         written.map_err(|error| Ending::BadJob(error.to_string()))
+    }
+
+    /// Whether its text is no more than a slot can hold, whatever it says.
+    pub(crate) fn fits(&self, most: Option<MostText>) -> Result<(), Ending> {
+        let bytes = self.order.text_bytes;
+        match most {
+            Some(most) if bytes as u64 > most.bytes => Err(Ending::TooLong { bytes, ctx: most.ctx }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether the tool schemas are reduced ones.

@@ -22,6 +22,8 @@ impl Exchange {
     pub(super) async fn carry_out(&mut self) -> Result<(), Ending> {
         let mut attempt = Attempt::first(self.order.clone(), self.config())?;
         let surroundings = Arc::clone(&self.surroundings);
+        // Before a slot is waited for: nothing is loaded for what cannot be answered.
+        attempt.fits(surroundings.fleet.most_text(self.order.job.model.as_deref()))?;
         for left in (0..ATTEMPTS).rev() {
             self.stand_in_line().await?;
             // The share is held until the engine's end is known: who waits behind a suspect must not meet its dead engine.

@@ -1,0 +1,54 @@
+//! How much text a model can hold, known before anything is loaded for it.
+
+use auxot_catalog::Model;
+
+use crate::judge::shared::Shared;
+use crate::roster::plan::Plan;
+
+/// Engines round a context up, by less than this for each slot.
+const ROUNDED: u32 = 256;
+
+/// The most that one slot can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MostText {
+    /// Bytes of text, whatever they say.
+    pub bytes: u64,
+    /// The tokens of its context.
+    pub ctx: u32,
+}
+
+impl MostText {
+    /// The most text for a context of so many tokens; nothing where the tokenizer sets no bound.
+    pub(crate) fn of(model: &Model, ctx: u32) -> Option<Self> {
+        let bytes = model.header.longest_token()?.saturating_mul(ctx.into());
+        (ctx > 0).then_some(Self { bytes, ctx })
+    }
+}
+
+impl Shared {
+    /// The most text that a slot of the model that a job means can come to hold; nothing where that is not known.
+    pub(crate) fn most_text(&self, name: Option<&str>) -> Option<MostText> {
+        let judge = self.lock();
+        match judge.find(name) {
+            Ok(id) => {
+                let member = judge.members.get(&id)?;
+                let ready = member.ready().map(|ready| ready.props.n_ctx);
+                MostText::of(&member.model, self.longest(&member.plan, ready)?)
+            }
+            Err(_) => {
+                let model = judge.shelf.catalog.resolve(name?).ok()?;
+                MostText::of(model, self.longest(&self.plan(&judge, model, None), None)?)
+            }
+        }
+    }
+
+    /// The longest context of a slot: that of the engine that runs, or of the size that is wanted, if that is more.
+    fn longest(&self, plan: &Plan, ready: Option<u32>) -> Option<u32> {
+        let spec = plan.spec();
+        let may_differ = !self.orders().engine.extra_args.is_empty() || !spec.extra_args.is_empty();
+        // Arguments of the operator may set another context, which only the engine knows.
+        let planned = (!may_differ).then(|| plan.dial.wanted().ctx).filter(|ctx| *ctx > 0);
+        let planned = planned.map(|ctx| ctx.saturating_add(ROUNDED));
+        ready.max(planned)
+    }
+}
