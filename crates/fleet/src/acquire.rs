@@ -86,7 +86,7 @@ impl Shared {
         let leaves = |id: &MemberId| judge.members.get(id).is_some_and(|member| member.tenure == Tenure::Leaving);
         match (found, model) {
             (Ok(id), _) if !leaves(&id) => Ok(id),
-            (Ok(id), _) if self.orders().fleet.on_demand && judge.door == Door::Open => {
+            (Ok(id), _) if self.orders().fleet.on_demand && judge.door == Door::Open && judge.has_file(id) => {
                 if let Some(member) = judge.members.get_mut(&id) {
                     member.stay(Tenure::Demand);
                 }

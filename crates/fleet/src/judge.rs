@@ -6,9 +6,10 @@ pub(crate) mod shared;
 pub(crate) mod turn;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
-use auxot_catalog::{Model, Task};
+use auxot_catalog::{Model, ResolveError, Task};
 use auxot_instance::Ready;
 use tokio::sync::oneshot;
 
@@ -221,8 +222,14 @@ impl Judge {
         };
         let by_name = self.members.iter().find(|(_, member)| member.name() == name || member.model.base_name == name);
         let by_file = || {
-            let file = &self.shelf.catalog.resolve(name).ok()?.file;
-            self.members.iter().find(|(_, member)| member.model.file == *file)
+            let of_file =
+                |file: &Path| self.members.iter().find(|(_, member)| member.model.files.iter().any(|of| of == file));
+            match self.shelf.catalog.resolve(name) {
+                Ok(model) => of_file(&model.file),
+                // One that has failed for it has the same answer by each of its names.
+                Err(ResolveError::Damaged { path, .. } | ResolveError::ShardsMissing { path, .. }) => of_file(&path),
+                Err(ResolveError::Unknown { .. } | ResolveError::Ambiguous { .. }) => None,
+            }
         };
         by_name.or_else(by_file).map(|(id, _)| *id).ok_or_else(|| self.unknown(name))
     }
@@ -234,6 +241,11 @@ impl Judge {
             (None, name) => self.shelf.catalog.resolve(name?).ok(),
         }?;
         (model.task != Task::Chat).then(|| Refusal::NotForChat { model: model.name.clone(), task: model.task })
+    }
+
+    /// Whether the file of a member is in its folder, as of the last look.
+    pub(crate) fn has_file(&self, id: MemberId) -> bool {
+        self.members.get(&id).is_some_and(|member| self.shelf.model(&member.model.file).is_some())
     }
 
     /// Nobody here is meant by that name.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use auxot_catalog::Model;
 use tracing::info;
 
-use crate::acquire::settle_all;
+use crate::acquire::{Settled, settle_all};
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
-use crate::placement::admission::{Effect, Life};
+use crate::placement::admission::Effect;
 use crate::roster::member::{Member, Tenure};
 use crate::staff::work::Work;
 
@@ -41,14 +41,17 @@ fn pause_before_scan(earlier: u32) -> Duration {
 }
 
 impl Shared {
-    /// After a look through the folders: loaded models whose files have changed or are gone.
+    /// After a look through the folders: models whose files have changed or are gone.
     pub(crate) fn replace_changed(self: &Arc<Self>, judge: &mut Judge) {
-        let loaded =
-            judge.staying().filter(|(_, member)| matches!(judge.admission.life(member.seat), Life::Ready { .. }));
-        let fates: Vec<(MemberId, Fate)> = loaded.map(|(id, member)| (id, judge.fate(member))).collect();
+        let fates: Vec<(MemberId, Fate)> = judge
+            .staying()
+            .filter(|(_, member)| !member.awaits_scan)
+            .map(|(id, member)| (id, judge.fate(member)))
+            .collect();
         for (id, fate) in fates {
             match fate {
-                Fate::Same | Fate::Unusable => {}
+                Fate::Same => _ = judge.members.get_mut(&id).map(|member| member.is_outdated = false),
+                Fate::Unusable => {}
                 Fate::Changed if self.orders().fleet.reload_changed => self.outdate(judge, id),
                 Fate::Changed => {}
                 Fate::Gone => self.file_is_gone(judge, id),
@@ -71,7 +74,12 @@ impl Shared {
         if judge.admission.busy(seat) > 0 || judge.admission.waiting(seat) > 0 {
             return;
         }
-        let Some(model) = judge.shelf.model(file).cloned() else { return };
+        let Some(model) = judge.shelf.model(file).cloned() else {
+            if judge.fate(member) == Fate::Gone {
+                self.file_is_gone(judge, id);
+            }
+            return;
+        };
         self.replace(judge, id, model);
         let now = self.moment();
         judge.decisions.extend(judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now));
@@ -111,12 +119,19 @@ impl Shared {
     pub(crate) fn settle_scanned(self: &Arc<Self>, judge: &mut Judge, is_scanned: bool) {
         let waiting = judge.members.iter().filter(|(_, member)| member.awaits_scan);
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let is_gone = is_scanned && judge.members.get(&id).is_some_and(|member| judge.fate(member) == Fate::Gone);
             let Some(member) = judge.members.get_mut(&id) else { continue };
             member.awaits_scan = false;
             let (seat, tenure, file, now) = (member.seat, member.tenure, member.model.file.clone(), self.moment());
             if tenure == Tenure::Leaving {
                 judge.decisions.extend(judge.admission.gone(seat, now));
                 self.forget(judge, id);
+                continue;
+            }
+            if is_gone {
+                settle_all(self.dismiss_gone(judge, id));
+                judge.decisions.extend(judge.admission.gone(seat, now));
+                self.file_is_gone(judge, id);
                 continue;
             }
             let Some(model) = judge.shelf.model(&file).filter(|_| is_scanned).cloned() else {
@@ -134,9 +149,14 @@ impl Shared {
         }
     }
 
-    /// A model without a file is not offered: its jobs end, and it is looked for where somebody has named it.
+    /// A model without a file is not offered: its jobs end, and it is looked for where somebody has named it. Jobs that wait
+    /// for it come first: their load serves them or fails.
     fn file_is_gone(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
-        let Some(member) = judge.members.get(&id) else { return };
+        let Some(member) = judge.members.get_mut(&id) else { return };
+        if judge.admission.waiting(member.seat) > 0 {
+            member.is_outdated = true;
+            return;
+        }
         let (tenure, name) = (member.tenure, member.name().to_owned());
         let reason = format!("the file of {name} is gone");
         if let Some(wish) = judge.wish_for(id) {
@@ -146,6 +166,15 @@ impl Shared {
             judge.missing.push(Missing { name, reason: reason.clone() });
         }
         settle_all(self.let_go(judge, id, &reason));
+    }
+
+    /// Jobs that waited for a model whose file is gone are told what any other job is told.
+    fn dismiss_gone(&self, judge: &mut Judge, id: MemberId) -> Vec<Settled> {
+        let Some(member) = judge.members.get_mut(&id) else { return Vec::new() };
+        let (seat, name) = (member.seat, member.name().to_owned());
+        let waiting = judge.admission.dismiss(seat);
+        let refusal = judge.unknown(&name);
+        self.dismiss(judge, waiting, || refusal.clone())
     }
 }
 

@@ -207,7 +207,7 @@ impl House {
     ) -> House {
         let folder = folder.into();
         KEPT.with_borrow_mut(|kept| kept.push(Arc::clone(&folder)));
-        let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
+        let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..orders.catalog.clone() };
         let catalog = Arc::new(Catalog::scan(&files));
         let orders = Orders { catalog: files, ..orders };
         let theatre = Theatre { program: folder.path().join("engine"), ..Theatre::default() };

@@ -6,6 +6,7 @@ use auxot_instance::ExitClass;
 use tokio::sync::watch;
 
 use super::house::{House, put_sized};
+use crate::{Orders, Refusal};
 
 /// Longer than it takes to notice a change.
 const SOON: Duration = Duration::from_secs(5);
@@ -57,6 +58,99 @@ async fn a_deleted_model_is_not_offered_and_comes_back_with_its_file() {
     house.put("one-q8_0");
     noticed(&house).await;
     assert_eq!(house.state("one-q8_0"), "starting");
+}
+
+/// Every name of a model gets the same refusal.
+async fn refused(house: &House, names: &[&str]) -> String {
+    let mut told = Vec::new();
+    for name in names {
+        let refusal = house.acquire(Some(name)).await.unwrap_err();
+        told.push(match refusal {
+            Refusal::UnknownModel { .. } => "unknown".to_owned(),
+            other => other.to_string(),
+        });
+    }
+    assert!(told.iter().all(|refusal| *refusal == told[0]), "{told:?}");
+    told.remove(0)
+}
+
+const NAMES: [&str; 4] = ["one-q8_0", "ONE", "one:latest", "uno"];
+
+/// A listed model with an alias, and jobs that may name any.
+async fn listed() -> House {
+    let fleet = crate::Config { autoload: vec!["one-q8_0".to_owned()], ..crate::Config::default() };
+    let aliases = vec!["uno=one".to_owned().try_into().unwrap()];
+    let catalog = auxot_catalog::Config { aliases, ..Default::default() };
+    let house = House::of(&["one-q8_0", "two-q8_0"], Orders { fleet, catalog, ..Orders::default() });
+    house.settle().await;
+    tokio::time::sleep(SOON).await;
+    house
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_model_whose_file_is_gone_is_unknown_by_each_name_whatever_it_was_doing() {
+    for state in ["ready", "failed", "starting"] {
+        let house = listed().await;
+        match state {
+            "ready" => house.serve("one-q8_0").await,
+            "failed" => house.stage("one-q8_0").exit(ExitClass::BadFile),
+            _ => {}
+        }
+        house.settle().await;
+        assert_eq!(house.state("one-q8_0"), state);
+        std::fs::remove_file(house.folder().join("one-q8_0.gguf")).unwrap();
+        while house.state("one-q8_0") != "away" {
+            noticed(&house).await;
+        }
+        assert_eq!(refused(&house, &NAMES).await, "unknown", "{state}");
+        assert_eq!(house.state("one-q8_0"), "away", "{state}");
+        assert!(house.fleet.report().unmet.join(" ").contains("one-q8_0"), "{state}");
+        house.put("one-q8_0");
+        noticed(&house).await;
+        assert_eq!(house.state("one-q8_0"), "starting", "{state}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_sleeps_and_whose_file_is_gone_is_unknown_by_each_name() {
+    let fleet = crate::Config {
+        autoload: vec!["one-q8_0".to_owned()],
+        ttl: Some(Duration::from_secs(60)),
+        ..crate::Config::default()
+    };
+    let house = House::of(&["one-q8_0"], Orders { fleet, ..Orders::default() });
+    house.settle().await;
+    house.serve("one-q8_0").await;
+    while house.state("one-q8_0") != "stopped" {
+        tokio::time::sleep(SOON).await;
+        house.settle().await;
+    }
+    std::fs::remove_file(house.folder().join("one-q8_0.gguf")).unwrap();
+    noticed(&house).await;
+    assert_eq!(refused(&house, &NAMES[..3]).await, "unknown");
+    assert_eq!(house.stages("one-q8_0").len(), 1, "nothing is started for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_waits_while_a_start_finds_no_file_is_told_so() {
+    let mut house = serving().await;
+    std::fs::remove_file(house.folder().join("one-q8_0.gguf")).unwrap();
+    house.stage("one-q8_0").exit(ExitClass::FileChanged);
+    house.settle().await;
+    let mut told = house.waiting(Some("one-q8_0")).await;
+    told.wait_for(Option::is_some).await.unwrap();
+    assert!(matches!(&*told.borrow(), Some(Err(refusal)) if refusal.contains("no model `one-q8_0`")), "{told:?}");
+    assert_eq!(house.state("one-q8_0"), "away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_has_failed_on_a_damaged_file_has_one_answer_for_each_name() {
+    let house = listed().await;
+    std::fs::write(house.folder().join("one-q8_0.gguf"), "GGUF").unwrap();
+    house.stage("one-q8_0").exit(ExitClass::BadFile);
+    noticed(&house).await;
+    assert_eq!(house.state("one-q8_0"), "failed");
+    assert!(refused(&house, &NAMES).await.contains("one-q8_0 has failed"));
 }
 
 #[tokio::test(start_paused = true)]
