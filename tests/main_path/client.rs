@@ -85,6 +85,12 @@ impl Stream {
 
 /// Sends a chat request that does not stream; its status and body.
 pub(crate) async fn whole(chain: &Chain, model: &str, content: Value) -> (u16, Value) {
+    let (status, _, body) = whole_with_head(chain, model, content).await;
+    (status, body)
+}
+
+/// The same, with the head in between, in lower case.
+pub(crate) async fn whole_with_head(chain: &Chain, model: &str, content: Value) -> (u16, String, Value) {
     let body = json!({"model": model, "messages": [{"role": "user", "content": content}]}).to_string();
     let mut socket = TcpStream::connect(&chain.address).await.unwrap();
     let request = format!(
@@ -96,7 +102,8 @@ pub(crate) async fn whole(chain: &Chain, model: &str, content: Value) -> (u16, V
     let mut answer = String::new();
     tokio::time::timeout(DEADLINE, socket.read_to_string(&mut answer)).await.expect("an answer in time").unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_lowercase(), serde_json::from_str(body).unwrap())
 }
 
 /// Sends a chat request for a whole answer.

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::chain::{Chain, DEADLINE};
-use crate::client::{Stream, ask, whole};
+use crate::client::{Stream, ask, whole, whole_with_head};
 
 async fn chain(scratch: &Scratch, switches: &str) -> Chain {
     scratch.fake_model("tiny-q8_0.gguf", switches);
@@ -108,6 +108,34 @@ async fn a_job_whose_engine_dies_after_text_ends_with_one_error_and_the_engine_c
     chain.loaded("tiny-q8_0", true).await;
     let mut again = Stream::open(&chain, "tiny-q8_0", "fake: --tokens 3", json!({})).await;
     again.first_text().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_stream_is_told_not_to_repeat_what_was_lost_after_text() {
+    let scratch = Scratch::new();
+    let mut reports = Reports::listen(scratch.path());
+    let switches = format!("--prompt-ms 300 --text 'still here' --report {}", reports.path().display());
+    let chain = chain(&scratch, &switches).await;
+    // Before a token the worker itself runs it once more.
+    let (answered, ()) = tokio::join!(whole(&chain, "tiny-q8_0", json!("hello")), async {
+        let slot = reports.next("slot", DEADLINE).await;
+        kill(Pid::from_raw(slot.pid.cast_signed()), Signal::SIGKILL).unwrap();
+    });
+    assert_eq!((answered.0, &answered.1["choices"][0]["message"]["content"]), (200, &json!("still here")));
+    // After one the answer is lost, and official clients do not repeat it; who does has it run once more, and then never again.
+    for (status, code) in [(502, "model_server_lost"), (400, "request_crashes_model"), (400, "request_crashes_model")] {
+        chain.loaded("tiny-q8_0", true).await;
+        let content = json!("fake: --prompt-ms 0 --tokens 10 --crash-after 3");
+        let (got, head, body) = whole_with_head(&chain, "tiny-q8_0", content).await;
+        assert_eq!((got, &body["error"]["code"]), (status, &json!(code)), "{body}");
+        assert!(head.contains("x-should-retry: false") && !head.contains("retry-after"), "{head}");
+    }
+    assert_eq!(whole(&chain, "tiny-q8_0", json!("goodbye")).await.0, 200);
+    let mut runs = 0;
+    while !reports.next("request", DEADLINE).await.detail.to_string().contains("goodbye") {
+        runs += 1;
+    }
+    assert_eq!(runs, 3, "the second of the first, two of the other, and no third");
 }
 
 #[tokio::test]

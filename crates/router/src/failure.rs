@@ -300,6 +300,13 @@ mod tests {
             (400, &"false".parse().unwrap())
         );
 
+        let lost = JobError { status: Some(502), ..JobError::default() };
+        let response = Failure::Worker(WorkerFault::of(&lost)).into_response();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-should-retry"]),
+            (502, &"false".parse().unwrap())
+        );
+
         let passing = JobError { status: Some(503), retry_after: Some(u32::MAX), ..JobError::default() };
         let response = Failure::Worker(WorkerFault::of(&passing)).into_response();
         assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"86400".parse().unwrap()));

@@ -236,9 +236,12 @@ impl Ending {
                 Refusal::Draining => server(503, Some("stopping"), Some(SOON)),
             },
             Self::EngineGone { after_text: false } | Self::EngineUnreachable => server(503, None, Some(SOON)),
+            // What was generated is lost, and a repeat costs as much again: that is the caller's to decide, and no program's.
+            Self::EngineGone { after_text: true } => server(502, Some("model_server_lost"), None),
+            Self::EngineFailed(_) | Self::Unreadable(_) | Self::BadToolCall { .. } => server(502, None, None),
             Self::MadeRoom => server(503, Some("overloaded"), Some(SOON)),
             // Not a 5xx: programs repeat those.
-            Self::CrashesEngines => caller(None, None),
+            Self::CrashesEngines => caller(Some("request_crashes_model"), None),
             Self::GivenBack => Blame { code: Some(NOT_STARTED), ..Blame::default() },
             Self::TimedOut(_) => server(504, Some("timeout"), None),
             Self::ShuttingDown => server(503, Some("stopping"), Some(SOON)),
@@ -297,6 +300,20 @@ mod tests {
         assert_eq!(said(Ending::TooLong { bytes: 9, ctx: 1 }), (Some(400), code("context_length_exceeded"), None));
         let full = Refusal::QueueFull { model: "m".into(), waiting: 3 };
         assert_eq!(said(Ending::Refused(full)), (Some(503), code("overloaded"), Some(SOON)));
+        let lost = |after_text| said(Ending::EngineGone { after_text });
+        assert_eq!(lost(false), (Some(503), None, Some(SOON)), "nothing was generated");
+        assert_eq!(
+            lost(true),
+            (Some(502), code("model_server_lost"), None),
+            "no time to come back: not to be repeated"
+        );
+        let generated = EngineError::from_body(500, br#"{"error":{"code":500,"message":"decode failed"}}"#);
+        for ending in
+            [Ending::EngineFailed(generated), Ending::Unreadable("x".into()), Ending::BadToolCall { tool: "f".into() }]
+        {
+            assert_eq!(said(ending), (Some(502), None, None));
+        }
+        assert_eq!(said(Ending::CrashesEngines), (Some(400), code("request_crashes_model"), None));
         let late = Limit::Total(Duration::from_secs(1));
         assert_eq!(said(Ending::TimedOut(late)), (Some(504), code("timeout"), None));
     }
