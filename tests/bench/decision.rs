@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_catalog::{Layer, Need};
-use auxot_fleet::placement::admission::{Admission, Decision, Effect, Life, Limits, Moment, Profile};
-use auxot_fleet::placement::{Ground, Room, Rules};
 use auxot_gpu::Kind;
+use auxot_placement::{Ground, Room, Rules};
+use auxot_scheduler::{Admission, Decision, Effect, Life, Limits, Moment, Profile};
 
 use crate::figure::Figure;
 use crate::samples::Samples;

@@ -10,8 +10,8 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use auxot_catalog::{Ask, Gguf, KvType, Need};
-use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Room, Rules, Split, SplitMode, bytes_text, plan};
 use auxot_gpu::Kind;
+use auxot_placement::{Demand, Ground, Misfit, Placement, Room, Rules, Split, SplitMode, bytes_text, plan};
 use auxot_tests::blueprint::{Blueprint, Quant};
 
 const MIB: u64 = 1 << 20;

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use auxot_catalog::{Ask, Catalog, Config, Gguf, KvType, Need};
-use auxot_fleet::placement::{self, Demand, Ground, Placement, Rules, Share, Split};
+use auxot_placement::{Demand, Ground, Placement, Rules, Share, Split, plan};
 use auxot_tests::{Program, Scratch, http, real};
 use serde_json::Value;
 
@@ -177,7 +177,7 @@ async fn weights_that_the_engine_holds_twice_are_told_from_what_it_needs() {
         let need = Need::of(&header(&file), None, &ask).unwrap();
         let rules = Rules { layers: Some(0), ..Rules::default() };
         let ground = Ground { devices: Vec::new(), host: Some(u64::MAX), ..Ground::default() };
-        let placed = placement::plan(&Demand::of(&Arc::new(need)), &ground, &rules, None).unwrap();
+        let placed = plan(&Demand::of(&Arc::new(need)), &ground, &rules, None).unwrap();
         for arguments in [&[][..], &["--no-repack"], &["--load-mode", "none", "--no-repack"]] {
             let scratch = Scratch::new();
             let engine = start_with(&scratch, &file, &ask, arguments).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::{Layer, Need};
-use auxot_fleet::placement::admission::{ModelId, Moment, Profile, Reason};
+use auxot_scheduler::{ModelId, Moment, Profile, Reason};
 
 const MIB: u64 = 1 << 20;
 

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use auxot_fleet::placement::admission::{Limits, Profile};
+use auxot_scheduler::{Limits, Profile};
 
 use crate::cast::{Behaviour, End, Job};
 use crate::dice::Dice;

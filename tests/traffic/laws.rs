@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auxot_fleet::placement::admission::{Limits, Profile, Reason};
+use auxot_scheduler::{Limits, Profile, Reason};
 use proptest::prelude::*;
 
 use crate::cast::{Behaviour, End, Job};

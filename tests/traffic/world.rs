@@ -5,11 +5,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use auxot_fleet::placement::admission::{
-    Admission, Decision, Effect, Life, Limits, ModelId, Moment, Reason, Run, Ticket,
-};
-use auxot_fleet::placement::{Ground, Room, Rules, SplitMode};
 use auxot_gpu::Kind;
+use auxot_placement::{Ground, Room, Rules, SplitMode};
+use auxot_scheduler::{Admission, Decision, Effect, Life, Limits, ModelId, Moment, Reason, Run, Ticket};
 
 use crate::cast::{Behaviour, End, Job, Stay};
 

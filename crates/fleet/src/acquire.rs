@@ -13,8 +13,8 @@ use crate::acquire::lease::Lease;
 use crate::acquire::refusal::Refusal;
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Waiter};
-use crate::placement::admission::{Decision, Effect, Reason, Run, Ticket};
 use crate::roster::member::{Member, Tenure};
+use auxot_scheduler::{Decision, Effect, Reason, Run, Ticket};
 
 /// A place among those who wait, given up when dropped.
 struct Place {

@@ -13,8 +13,8 @@ use auxot_instance::{InstanceHandle, Spec, State, Status};
 use tokio::sync::oneshot;
 
 use crate::devices::Devices;
-use crate::placement::{Placement, Subject};
 use crate::roster::plan::Plan;
+use auxot_placement::{Placement, Subject};
 
 /// The process of one load, from its start to its end.
 #[derive(Debug)]

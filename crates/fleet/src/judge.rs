@@ -17,11 +17,11 @@ use crate::acquire::lease::Lease;
 use crate::acquire::refusal::{Refusal, list};
 use crate::engine::Engine;
 use crate::judge::outlook::Outlook;
-use crate::placement::admission::{Admission, Effect, Life, ModelId, Ticket};
 use crate::roster::library::{Looks, Shelf};
 use crate::roster::member::{Member, Tenure};
 use crate::roster::wish::Wish;
 use crate::staff::work::Work;
+use auxot_scheduler::{Admission, Effect, Life, ModelId, Ticket};
 
 /// Names one member for as long as the fleet lives; later members have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

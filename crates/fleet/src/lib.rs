@@ -3,7 +3,7 @@
 //! # Theory of operation
 //!
 //! A [`Fleet`] has **members**: models of the catalog that the operator's list, the router's policy or a job has named. Each
-//! has a seat in the **admission** (`placement::admission`), which alone decides, by bytes and by turns, who is loaded,
+//! has a seat in the **admission** (`auxot_scheduler`), which alone decides, by bytes and by turns, who is loaded,
 //! where, who makes room, who waits and who is sent away. From its load to its end a member has one **engine**: a process (an
 //! `auxot_instance`), in a place that was planned for it.
 //!
@@ -27,7 +27,6 @@
 //! | `fleet` | the handle that doors have |
 //! | `acquire` | how a job gets a slot: a lease, or a refusal |
 //! | `judge` | everything that decisions are made from, under its lock (`shared`); what the admission has decided, carried out (`carry`); the news of a process, taken in (`turn`) |
-//! | `placement` | the planner and the admission: pure, without clock or I/O |
 //! | `roster` | how models come in, change and go. A `member` has a `plan`, in which `dial` searches the largest size that fits; `reconfigure`, `mend` and `library` are the ways in which that changes |
 //! | `engine` | the process of one load: what it would take (`dry_run`), what it took (`lessons`), its memory seen free (`release`) |
 //! | `report` | everything as it is now, for doors and metrics |
@@ -44,7 +43,7 @@
 //!
 //! **Who is loaded.** The operator's list, each if there is room; the router's model, for which idle models of others make
 //! room; any other model of the folders for the first job that names it (`fleet.on_demand`). Who makes room, when, and who
-//! waits how long at most is said in `placement::admission`.
+//! waits how long at most is said in `auxot_scheduler`.
 //!
 //! **Sizes.** Where the operator left slots or context open the router's wish counts, also while the model runs: its jobs end
 //! within the drain time, it is loaded anew, and goes back to the old size if the new one does not start. A size that can
@@ -72,7 +71,6 @@ mod engine;
 mod fleet;
 mod judge;
 mod orders;
-pub mod placement;
 mod places;
 mod report;
 mod roster;

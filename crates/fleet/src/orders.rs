@@ -1,6 +1,6 @@
 //! What the operator has ordered: all settings that the fleet lives by.
 
-use crate::{config, placement};
+use crate::config;
 
 /// The settings of the fleet and of what it uses.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10,7 +10,7 @@ pub struct Orders {
     /// How engines are run.
     pub engine: auxot_instance::Config,
     /// What stays free on devices, and how models are spread.
-    pub placement: placement::Config,
+    pub placement: auxot_placement::Config,
     /// Where models are found.
     pub catalog: auxot_catalog::Config,
 }

@@ -9,8 +9,8 @@ use auxot_gpu::{Device, HOST, Kind, Sample};
 use auxot_instance::{Ready, State, Status};
 
 use crate::engine::Engine;
-use crate::placement::admission::{Admission, Life};
 use crate::roster::member::Member;
+use auxot_scheduler::{Admission, Life};
 
 /// The fleet at one moment.
 #[derive(Debug, Clone)]

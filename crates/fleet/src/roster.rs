@@ -24,12 +24,12 @@ use crate::engine::After;
 use crate::judge::outlook::Outlook;
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
-use crate::placement::admission::{Life, Profile, Want};
 use crate::roster::member::{Member, Tenure};
 use crate::roster::plan::{Plan, task_of};
 use crate::roster::profile::need;
 use crate::roster::remembered::Key;
 use crate::roster::wish::{MOST_SLOTS, Wish, ask};
+use auxot_scheduler::{Life, Profile, Want};
 
 impl Shared {
     /// Takes in the operator's list, and the router's wish as of the last run.

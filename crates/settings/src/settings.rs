@@ -18,7 +18,7 @@ pub struct Settings {
     /// Which models run.
     pub fleet: auxot_fleet::Config,
     /// On which devices they lie.
-    pub placement: auxot_fleet::placement::Config,
+    pub placement: auxot_placement::Config,
     /// Where models are found.
     pub catalog: auxot_catalog::Config,
     /// Engine processes.

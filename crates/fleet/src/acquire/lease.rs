@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use crate::acquire::text::MostText;
 use crate::judge::MemberId;
 use crate::judge::shared::Shared;
-use crate::placement::admission::Run;
 use crate::roster::member::generation_of;
+use auxot_scheduler::Run;
 
 /// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.
 #[derive(Debug)]

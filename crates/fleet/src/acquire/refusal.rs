@@ -6,7 +6,7 @@ use std::time::Duration;
 use auxot_catalog::Task;
 use auxot_instance::ExitReport;
 
-use crate::placement::Misfit;
+use auxot_placement::Misfit;
 
 /// So many names are listed; more are counted.
 const LISTED: usize = 24;

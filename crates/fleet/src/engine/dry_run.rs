@@ -17,11 +17,11 @@ use crate::engine::lessons::Lessons;
 use crate::engine::{After, Engine};
 use crate::judge::shared::Shared;
 use crate::judge::{Door, MemberId};
-use crate::placement::admission::Life;
-use crate::placement::{Placement, Split, bytes_text};
 use crate::roster::plan::size_of;
 use crate::roster::profile::need;
 use crate::staff::work::Work;
+use auxot_placement::{Placement, Split, bytes_text};
+use auxot_scheduler::Life;
 
 /// Its numbers are whole MiB, rounded down.
 const GRAIN: u64 = 1 << 20;

@@ -14,7 +14,7 @@ use auxot_instance::State;
 use tracing::warn;
 
 use crate::engine::Engine;
-use crate::placement::{Remembered, Subject};
+use auxot_placement::{Remembered, Subject};
 
 /// The experience of this host, and the file that it is kept in.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Lessons {
     }
 
     #[cfg(test)]
-    pub(crate) fn learn(&self, subject: &Subject, placement: &crate::placement::Placement, took: Vec<u64>) {
+    pub(crate) fn learn(&self, subject: &Subject, placement: &auxot_placement::Placement, took: Vec<u64>) {
         let circumstances = subject.at(placement);
         assert!(self.lock().learn(circumstances, took, SystemTime::now()));
     }

@@ -15,8 +15,8 @@ use tracing::{debug, warn};
 use crate::engine::After;
 use crate::judge::MemberId;
 use crate::judge::shared::Shared;
-use crate::placement::Placement;
 use crate::report::metrics;
+use auxot_placement::Placement;
 
 /// The pause between two looks while memory is not free yet: there is no event for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);

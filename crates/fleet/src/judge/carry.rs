@@ -11,11 +11,11 @@ use crate::acquire::{Settled, refusal, settle_all};
 use crate::engine::Engine;
 use crate::judge::Judge;
 use crate::judge::shared::Shared;
-use crate::placement::admission::{Effect, ModelId};
-use crate::placement::{Misfit, Placement, bytes_text};
 use crate::roster::member::Member;
 use crate::roster::profile::need;
 use crate::staff::work::Work;
+use auxot_placement::{Misfit, Placement, bytes_text};
+use auxot_scheduler::{Effect, ModelId};
 
 impl Shared {
     /// Carries out effects, those that the judge has put aside, and what follows from them.

@@ -15,8 +15,6 @@ use crate::engine::engines::Engines;
 use crate::engine::lessons::Lessons;
 use crate::judge::{Judge, MemberId};
 use crate::orders::Orders;
-use crate::placement::admission::{Admission, Life, Limits, Moment, Reason};
-use crate::placement::{Ground, Sight};
 use crate::places::Places;
 use crate::report::{ModelView, Report, memory_of};
 use crate::roster::library::Shelf;
@@ -24,6 +22,8 @@ use crate::roster::member::{Member, Tenure};
 use crate::roster::profile::with_layers;
 use crate::roster::remembered::Remembered;
 use crate::staff::work::Work;
+use auxot_placement::{Ground, Sight};
+use auxot_scheduler::{Admission, Life, Limits, Moment, Reason};
 
 /// What all handles, leases and tasks share.
 #[derive(Debug)]

@@ -10,12 +10,12 @@ use crate::engine::After;
 use crate::engine::release::Release;
 use crate::judge::shared::Shared;
 use crate::judge::{Judge, MemberId};
-use crate::placement::admission::{Effect, Life};
 use crate::report::metrics;
 use crate::roster::dial::Size;
 use crate::roster::member::{News, Tenure};
 use crate::roster::profile::need;
 use crate::staff::work::Work;
+use auxot_scheduler::{Effect, Life};
 
 /// Says that a model takes jobs, and what its engine made of the numbers that it was started with.
 fn says_loaded(judge: &Judge, id: MemberId) {

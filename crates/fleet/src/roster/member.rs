@@ -7,12 +7,12 @@ use auxot_catalog::Model;
 use auxot_instance::{ExitClass, ExitReport, FileId, Ready, Spec, State, Status};
 
 use crate::engine::{After, Engine};
-use crate::placement::Misfit;
-use crate::placement::admission::{ModelId, Run};
 use crate::roster::dial::{Next, Size};
 use crate::roster::plan::{Plan, size_of};
 use crate::roster::strays::Strays;
 use crate::roster::wish::{Wish, deviation, gaps};
+use auxot_placement::Misfit;
+use auxot_scheduler::{ModelId, Run};
 
 /// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
 /// has waited long enough.

@@ -13,10 +13,10 @@ use tracing::info;
 use crate::acquire::refusal::Refusal;
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Wished};
-use crate::placement::admission::Life;
 use crate::roster::member::{Attempt, Member, Tenure};
 use crate::roster::wish::Wish;
 use crate::staff::work::Work;
+use auxot_scheduler::Life;
 
 impl Shared {
     /// Gives a model another chance at once: one that has failed, or waits for its next try.

@@ -9,9 +9,9 @@ use tracing::warn;
 use crate::config::ModelConfig;
 use crate::judge::shared::Shared;
 use crate::judge::{Judge, MemberId};
-use crate::placement::admission::Profile;
-use crate::placement::{Rules, Subject};
 use crate::roster::dial::Size;
+use auxot_placement::{Rules, Subject};
+use auxot_scheduler::Profile;
 
 /// What a model whose header leaves things out is taken to keep of its slots: a part of its weights, on the high side.
 const GUESSED_CACHE: u64 = 4;

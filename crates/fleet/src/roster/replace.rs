@@ -12,9 +12,9 @@ use tracing::info;
 use crate::acquire::{Settled, settle_all};
 use crate::judge::shared::Shared;
 use crate::judge::{Door, Judge, MemberId, Missing, Wished};
-use crate::placement::admission::Effect;
 use crate::roster::member::{Member, Tenure};
 use crate::staff::work::Work;
+use auxot_scheduler::Effect;
 
 /// What has become of the file of a loaded model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

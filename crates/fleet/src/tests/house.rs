@@ -144,7 +144,7 @@ impl House {
         let autoload = autoload.iter().map(ToString::to_string).collect();
         let fleet = Config { autoload, ..Config::default() };
         let host_limit = Some(bytesize::ByteSize::kib(kib));
-        let placement = crate::placement::Config { host_limit, ..Default::default() };
+        let placement = auxot_placement::Config { host_limit, ..Default::default() };
         Self::with(folder, Orders { fleet, placement, ..Orders::default() }, None)
     }
 

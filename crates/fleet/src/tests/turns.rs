@@ -19,7 +19,7 @@ fn orders(autoload: &[&str], kib: u64, change: impl Fn(&mut Config)) -> Orders {
     let mut fleet = Config { autoload, ..Config::default() };
     change(&mut fleet);
     let host_limit = Some(bytesize::ByteSize::kib(kib));
-    let placement = crate::placement::Config { host_limit, ..Default::default() };
+    let placement = auxot_placement::Config { host_limit, ..Default::default() };
     Orders { fleet, placement, ..Orders::default() }
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use auxot_catalog::{Ask, Experience, Identity, Model, Need, NeedUnknown};
-use auxot_fleet::placement::{Demand, Ground, Misfit, Placement, Rules, Subject, plan};
 use auxot_fleet::{MOST_SLOTS, ModelConfig, strays, with_layers};
 use auxot_gpu::{Device, Sample};
+use auxot_placement::{Demand, Ground, Misfit, Placement, Rules, Subject, plan};
 use auxot_settings::Settings;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! What `fit` tells a person: the sum as a table, a bar for each device, how far one could go.
 
-use auxot_fleet::placement::{Placement, Share, Split, bytes_text};
 use auxot_gpu::Device;
+use auxot_placement::{Placement, Share, Split, bytes_text};
 
 use super::bar::{Part, bar};
 use super::console::{Console, Paint};

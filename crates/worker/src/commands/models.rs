@@ -1,7 +1,7 @@
 //! `auxot-worker models`: every model in a line, and every file that is none.
 
 use auxot_catalog::{Catalog, Damaged, Model, Task, path_text};
-use auxot_fleet::placement::bytes_text;
+use auxot_placement::bytes_text;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 

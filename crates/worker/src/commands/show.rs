@@ -1,7 +1,7 @@
 //! `auxot-worker models show NAME`: all that a header says about one model, a fact in a line.
 
 use auxot_catalog::{Ask, Model, path_text};
-use auxot_fleet::placement::bytes_text;
+use auxot_placement::bytes_text;
 
 use super::console::{Console, Paint};
 use super::models::{model_json, pretty};

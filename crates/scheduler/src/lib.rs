@@ -45,7 +45,7 @@ use std::time::Duration;
 
 use auxot_catalog::Need;
 
-use super::{Demand, Ground, Misfit, Placement, Rules, plan};
+use auxot_placement::{Demand, Ground, Misfit, Placement, Rules, plan};
 pub use model::Life;
 use model::Model;
 pub use profile::{Profile, Want};
@@ -140,7 +140,7 @@ impl Admission {
         // What is remembered is of its present size.
         let remembered = of.profile.remembered.as_ref().filter(|_| need == *of.profile.need);
         let ask = |placement: &Placement| remembered.and_then(|remembered| remembered.of(placement));
-        let known: super::Known<'_> = remembered.is_some().then_some(&ask);
+        let known: auxot_placement::Known<'_> = remembered.is_some().then_some(&ask);
         plan(&Demand::of(&std::sync::Arc::new(need)), &ground, &rules, known).is_ok()
     }
 

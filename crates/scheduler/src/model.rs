@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::super::ground::HOST;
-use super::super::{Demand, Ground, Placement, Rules, Shown, Tenant};
 use super::{Limits, ModelId, Moment, Profile, Run, Ticket, Want};
+use auxot_placement::HOST;
+use auxot_placement::{Demand, Ground, Placement, Rules, Shown, Tenant};
 
 /// The doubt of a model whose loads fail grows no longer than so.
 const MOST_DOUBLINGS: u32 = 6;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::{Misfit, Placement};
 use super::{ModelId, Moment, Ticket};
+use auxot_placement::{Misfit, Placement};
 
 /// The times and numbers that an operator sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Everything that follows from what has happened, until nothing more does.
 
-use super::super::{Misfit, Placement};
 use super::contest::Turn;
 use super::{Admission, Effect, Life, ModelId, Moment, Reason, Want};
+use auxot_placement::{Misfit, Placement};
 
 impl Admission {
     /// Brings everything to rest at this moment.

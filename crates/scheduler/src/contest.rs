@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::super::{Ground, Known, Misfit, Placement, Tenant, make_room, plan};
 use super::{Admission, Life, ModelId, Moment};
+use auxot_placement::{Ground, Known, Misfit, Placement, Tenant, make_room, plan};
 
 /// So many of those who wait are looked at at once; the others have their turn when these have theirs.
 const LOOKED_AT: usize = 4;

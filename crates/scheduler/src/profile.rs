@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use auxot_catalog::Need;
 
-use super::super::{Remembered, Rules};
 use super::Moment;
+use auxot_placement::{Remembered, Rules};
 
 /// What the operator and the catalog say of a model.
 #[derive(Debug, Clone)]

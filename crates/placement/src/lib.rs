@@ -18,7 +18,6 @@
 //! (`auxot_catalog::Experience`): the caller hands in a question that answers it. In host memory only what is more than
 //! computed is believed: pages of a file come and go, so that a process can need more than it was seen to hold.
 
-pub mod admission;
 mod arguments;
 mod config;
 mod experience;
@@ -33,6 +32,7 @@ mod twice;
 
 use std::ops::Range;
 
+pub use auxot_gpu::HOST;
 use auxot_gpu::Mask;
 
 pub use config::Config;
@@ -94,7 +94,7 @@ impl Placement {
     /// Bytes by device; the host's memory is `host`.
     pub fn bytes(&self) -> impl Iterator<Item = (&str, u64)> {
         let shares = self.shares.iter().map(|share| (share.device.as_str(), share.bytes));
-        shares.chain(std::iter::once((ground::HOST, self.host)))
+        shares.chain(std::iter::once((HOST, self.host)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is free, less what is promised: the sums that every decision about room begins with.
 
-use super::super::Ground;
 use super::{Admission, Life, ModelId};
+use auxot_placement::Ground;
 
 impl Admission {
     /// What is measured, and of the host's memory no more than the operator gives to all models together.

@@ -1,7 +1,7 @@
 //! Whose end would make room, in the order in which they may be asked to go.
 
-use super::ground::HOST;
 use super::{Demand, Ground, Known, Misfit, Placement, Rules, plan};
+use auxot_gpu::HOST;
 
 /// A loaded model, as far as its memory is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

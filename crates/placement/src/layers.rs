@@ -82,7 +82,7 @@ impl Demand {
     }
 
     /// Left to the engine where memory cannot be read: nothing is counted, and nothing decided but which devices it may use.
-    pub(super) fn unmeasured(&self, shown: Option<Vec<Shown>>) -> Placement {
+    pub fn unmeasured(&self, shown: Option<Vec<Shown>>) -> Placement {
         Placement { shown, host: 0, weights: 0, ..self.unseen() }
     }
 

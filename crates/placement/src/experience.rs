@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use auxot_catalog::{Ask, Circumstances, Identity};
 
-use super::ground::HOST;
 use super::{Placement, Split};
+use auxot_gpu::HOST;
 
 /// Bytes for each share of a placement, or of the host's memory where it has none, where they are known.
 type Question = dyn Fn(&Placement) -> Option<Vec<u64>> + Send + Sync;

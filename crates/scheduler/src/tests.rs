@@ -6,7 +6,7 @@ use auxot_catalog::{Layer, Need};
 use auxot_gpu::Kind;
 
 use super::*;
-use crate::placement::{Remembered, Room, Subject};
+use auxot_placement::{Remembered, Room, Subject};
 
 const GIB: u64 = 1 << 30;
 /// Every engine has one life here.

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-pub(super) use auxot_gpu::HOST;
-use auxot_gpu::{Device, Kind, Mask, ProcessUse, Sample, is_meant};
+use auxot_gpu::{Device, HOST, Kind, Mask, ProcessUse, Sample, is_meant};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Placement, Share};
@@ -107,12 +106,12 @@ impl Ground {
     }
 
     /// The same with some bytes given back. What is unknown stays unknown.
-    pub(super) fn freed(&mut self, device: &str, bytes: u64) {
+    pub fn freed(&mut self, device: &str, bytes: u64) {
         self.change(device, |free| free.saturating_add(bytes));
     }
 
     /// The same with some bytes less.
-    pub(super) fn taken(&mut self, device: &str, bytes: u64) {
+    pub fn taken(&mut self, device: &str, bytes: u64) {
         self.change(device, |free| free.saturating_sub(bytes));
     }
 

@@ -20,7 +20,7 @@ fn memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another()
 
 #[test]
 fn the_host_limit_counts_what_a_loading_model_holds_already() {
-    let rules = Rules { host_limit: Some(10 * GIB), ..crate::placement::Config::default().rules(false) };
+    let rules = Rules { host_limit: Some(10 * GIB), ..auxot_placement::Config::default().rules(false) };
     let mut admission = Admission::new(Limits::default(), rules, vec![profile("a", 6), profile("b", 6)]);
     admission.measured(Ground { devices: vec![], host: Some(64 * GIB), ..Ground::default() });
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
@@ -104,7 +104,7 @@ fn where_memory_cannot_be_read_an_engine_sees_the_devices_of_its_model_and_no_ot
     let shown = |names: Option<&[&str]>, cards: usize| {
         let devices = names.map(|names| names.iter().map(ToString::to_string).collect());
         let profile = Profile { devices, ..profile("a", 4) };
-        let rules = crate::placement::Config::default().rules(cards > 0);
+        let rules = auxot_placement::Config::default().rules(cards > 0);
         let mut admission = Admission::new(Limits::default(), rules, vec![profile]);
         let card = |index| Room { index, ..Room::new(format!("GPU-{index}"), Kind::Nvidia, None) };
         admission.measured(Ground { devices: (0..cards).map(card).collect(), host: None, ..Ground::default() });

@@ -67,7 +67,7 @@ impl Placement {
     }
 
     /// All of NVIDIA's before all of AMD's, and among themselves as the variables name them.
-    pub(crate) fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
+    pub fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
         let of = |later: bool| self.shares.iter().filter(move |share| is_later(&share.mask) == later);
         of(false).chain(of(true))
     }

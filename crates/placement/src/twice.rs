@@ -37,7 +37,7 @@ impl Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::placement::Split;
+    use crate::Split;
 
     /// Nine of weights, one of everything else before the first job, one more in jobs.
     fn placed() -> Placement {
