@@ -30,10 +30,11 @@ base=${XDG_CACHE_HOME:-$HOME/.cache}/auxot/bare/minbase.tar
 if [ ! -f "$base" ]; then
   say "making a minbase archive with debootstrap: some minutes, once"
   mkdir -p "$(dirname "$base")"
-  debootstrap --variant=minbase --make-tarball="$base.packages" bookworm "$base.new.d" >/dev/null
-  debootstrap --variant=minbase --unpack-tarball="$base.packages" bookworm "$base.new.d" >/dev/null
+  rm -rf "$base.new.d"
+  # Its messages go to standard output, failures too: they are shown where it fails.
+  debootstrap --variant=minbase bookworm "$base.new.d" >"$base.log" || { tail -n 5 "$base.log" >&2; die "debootstrap failed"; }
   tar -C "$base.new.d" -cf "$base.new" .
-  rm -rf "$base.new.d" "$base.packages"
+  rm -rf "$base.new.d" "$base.log"
   mv "$base.new" "$base"
 fi
 
