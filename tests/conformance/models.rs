@@ -186,3 +186,27 @@ async fn m9_a_text_that_no_context_can_hold_is_refused_before_anything_is_loaded
     link.send(&job_for("again", "asleep-q8_0", &text(2048 + 256 + 2))).await;
     assert_eq!(link.outcome("again").await.end["code"], "context_length_exceeded");
 }
+
+#[tokio::test]
+async fn m9_hello_has_its_numbers_also_while_the_primary_one_loads_and_another_serves() {
+    let scratch = Scratch::new();
+    let start = scratch.join("start");
+    scratch.fake_model(MODEL_FILE, &format!("--hold start:{}", start.display()));
+    scratch.fake_model("other-q8_0.gguf", "");
+    let mut router = ScriptedRouter::start();
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "tiny-chat,other-q8_0")];
+    let _worker = worker(&scratch, &router.url(), &settings).await;
+    let mut link = router.link().await;
+    let hello = link.hello().await;
+    let said = &hello["capabilities"];
+    assert_eq!((&said["model"], &said["models"][0]["state"]), (&json!("tiny-chat"), &json!("starting")), "{said}");
+    assert_eq!((&said["total_slots"], &said["ctx_size"]), (&json!(2), &json!(2048)), "what it will have");
+    link.send(&hosted()).await;
+    std::fs::write(&start, "").unwrap();
+    let is_ready = |frame: &Value| frame["capabilities"]["models"][0]["state"] == "ready";
+    let config = link.take("the primary one ready", |frame| frame["type"] == "config" && is_ready(frame)).await;
+    assert_eq!(
+        (&config["capabilities"]["total_slots"], &config["capabilities"]["ctx_size"]),
+        (&json!(2), &json!(2048))
+    );
+}

@@ -105,14 +105,17 @@ impl Telemetry {
     pub(crate) fn capabilities(&self, fleet: &Fleet, slots: impl FnOnce(u32) -> u32) -> Capabilities {
         let report = fleet.report();
         let primary = report.models.first();
-        let takes = primary.filter(|model| model.ready.is_some() || model.asleep);
+        let takes = |model: &ModelView| model.ready.is_some() || model.asleep;
+        // A router takes what is not said for a number of its own: while the primary one loads beside one that takes jobs,
+        // the numbers are those that it will have.
+        let sized = primary.filter(|_| report.models.iter().any(takes));
         Capabilities {
             backend: BACKEND.to_owned(),
             model: primary.map(|model| model.model.base_name.clone()).unwrap_or_default(),
-            ctx_size: takes.map_or(0, |model| model.ctx_size),
+            ctx_size: sized.map_or(0, |model| model.ctx_size),
             vram_gb: vram_gib(&report),
             parameters: primary.and_then(|model| model.model.parameters).and_then(parameters),
-            total_slots: takes.map(|model| slots(model.slots)),
+            total_slots: sized.map(|model| slots(model.slots)),
             model_capabilities: primary.map(ModelView::capabilities).unwrap_or_default(),
             models: self.model_reports(&report, fleet),
             devices: devices(&report),
