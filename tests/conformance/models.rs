@@ -188,7 +188,7 @@ async fn m9_a_text_that_no_context_can_hold_is_refused_before_anything_is_loaded
 }
 
 #[tokio::test]
-async fn m9_hello_has_its_numbers_also_while_the_primary_one_loads_and_another_serves() {
+async fn m10_hello_has_its_numbers_also_while_the_primary_one_loads_and_another_serves() {
     let scratch = Scratch::new();
     let start = scratch.join("start");
     scratch.fake_model(MODEL_FILE, &format!("--hold start:{}", start.display()));

@@ -178,7 +178,10 @@ impl Failure {
             Self::NoWorker(_) => later("no_worker", 5),
             Self::Stopping => later("stopping", 10),
             Self::TimedOut(_) => server(StatusCode::GATEWAY_TIMEOUT, Some("timeout"), Some(5)),
-            Self::Lost(_) | Self::Changed => server(StatusCode::BAD_GATEWAY, Some("worker_lost"), Some(1)),
+            // It was run as often as it may be: clients that repeat it by themselves would multiply that.
+            Self::Lost(_) | Self::Changed => {
+                Shape { should_retry: Some(false), ..server(StatusCode::BAD_GATEWAY, Some("worker_lost"), None) }
+            }
             Self::Worker(fault) => worker_shape(fault),
             Self::TooSlow | Self::ClientLeft | Self::NoRandomness => {
                 server(StatusCode::INTERNAL_SERVER_ERROR, None, None)

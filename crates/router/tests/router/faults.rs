@@ -44,6 +44,22 @@ async fn a_silent_worker_loses_its_job_to_another_and_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_job_that_loses_as_many_workers_as_it_may_is_not_repeated_by_clients() {
+    let router = start(Config { max_attempts: 2, ..config() }).await;
+    let request = Client::new(&router).whole();
+    for _ in 0..2 {
+        let mut worker = Worker::join(&router, &one_model(1)).await;
+        let job = worker.job().await;
+        worker.token(&job, "A").await;
+        worker.vanish();
+    }
+    let response = request.response().await;
+    let headers = response.headers();
+    assert_eq!((response.status().as_u16(), &headers["x-should-retry"]), (502, &"false".parse().unwrap()));
+    assert!(!headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
 async fn a_worker_that_comes_back_alone_goes_on_with_its_job() {
     let router = start(Config { dead_threshold: Duration::from_millis(1500), ..config() }).await;
     let mut worker = Worker::join(&router, &one_model(1)).await;
