@@ -2,24 +2,24 @@
 //!
 //! | trap | what the engine does | where it is handled |
 //! | --- | --- | --- |
-//! | 1 | a TERM waits for the engine's clients | the relay closes its sockets first; then the ladder (`instance::lifecycle`) |
+//! | 1 | a TERM waits for the engine's clients | the relay closes its sockets first; then the ladder (`engine::state_machine`) |
 //! | 2 | a TERM can be lost | the ladder sends it again |
-//! | 3 | a second TERM is `exit(1)`, also one to pid and group | one signal a rung, to the group alone (`instance::process`) |
-//! | 4 | who left is not noticed while results come | every request streams; `/slots` two seconds apart (`instance::liveness`) |
+//! | 3 | a second TERM is `exit(1)`, also one to pid and group | one signal a rung, to the group alone (`engine::process`) |
+//! | 4 | who left is not noticed while results come | every request streams; `/slots` two seconds apart (`engine::process::liveness`) |
 //! | 5 | a conversation id turns cancelling off | no header is passed on (`llama::exchange`) |
-//! | 6 | slots share one pool of context | `--parallel --ctx-size --no-kv-unified` (`instance::command`) |
+//! | 6 | slots share one pool of context | `--parallel --ctx-size --no-kv-unified` (`engine::command_line`) |
 //! | 7 | slots without a context change its meaning | the same |
 //! | 8 | `--fit` does not fail when nothing fits | `--fit off`; what does not fit is dialled down (`fleet::dial`) |
-//! | 9 | no thread is left to answer `/health` | spare threads; processor time is a sign of life (`instance::liveness`) |
-//! | 10 | a pipe that nobody reads stops inference | both are pumped (`instance::output`) |
-//! | 11 | settings of the host leak in | a scrubbed environment, an empty configuration (`instance::command`) |
+//! | 9 | no thread is left to answer `/health` | spare threads; processor time is a sign of life (`engine::process::liveness`) |
+//! | 10 | a pipe that nobody reads stops inference | both are pumped (`engine::process::output`) |
+//! | 11 | settings of the host leak in | a scrubbed environment, an empty configuration (`engine::command_line`) |
 //! | 12 | flags that newer builds refuse | only flags of `--help`, and none of those |
 //! | 13 | encoders abort without `--embeddings` | the header tells what a model is for (`catalog::kind`) |
 //! | 14 | 8 GiB of host memory for prompts | `--cache-ram`, `--ctx-checkpoints` |
-//! | 15 | a socket file stays and stops the next start | a fresh path for each life, removed before it (`instance::spawner`) |
+//! | 15 | a socket file stays and stops the next start | a fresh path for each life, removed before it (`engine::spawner`) |
 //! | 16 | engines outlive who started them | see the crate `instance`: death signal, stdin, record and sweep |
 //! | 17 | of several names the first in the alphabet is told | exactly one `--alias` |
-//! | 18 | a model file that is cut under it is a SIGBUS | a crash like any other, told as the signal it is (`instance::exit`) |
+//! | 18 | a model file that is cut under it is a SIGBUS | a crash like any other, told as the signal it is (`engine::exit_reason`) |
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

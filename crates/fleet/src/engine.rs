@@ -8,8 +8,8 @@ pub(crate) mod release;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auxot_engine::{InstanceHandle, Spec, State, Status};
 use auxot_gpu::{ProcessUse, Sample};
-use auxot_instance::{InstanceHandle, Spec, State, Status};
 use tokio::sync::oneshot;
 
 use crate::devices::Devices;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_catalog::Model;
-use auxot_instance::{Host, InstanceHandle};
+use auxot_engine::{Host, InstanceHandle};
 use tokio::sync::watch;
 
 use crate::acquire::lease::Lease;

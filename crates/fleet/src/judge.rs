@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use auxot_catalog::{Model, ResolveError, Task};
-use auxot_instance::Ready;
+use auxot_engine::Ready;
 use tokio::sync::oneshot;
 
 use crate::acquire::lease::Lease;

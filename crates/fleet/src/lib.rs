@@ -5,7 +5,7 @@
 //! A [`Fleet`] has **members**: models of the catalog that the operator's list, the router's policy or a job has named. Each
 //! has a seat in the **admission** (`auxot_scheduler`), which alone decides, by bytes and by turns, who is loaded,
 //! where, who makes room, who waits and who is sent away. From its load to its end a member has one **engine**: a process (an
-//! `auxot_instance`), in a place that was planned for it.
+//! `auxot_engine`), in a place that was planned for it.
 //!
 //! ```text
 //!   a job ─▶ acquire ─┐                           ┌─▶ a lease, or a refusal
@@ -81,8 +81,8 @@ mod tests;
 pub use acquire::lease::{Lease, Loss};
 pub use acquire::refusal::Refusal;
 pub use acquire::text::MostText;
+pub use auxot_engine::{Endpoint, ExitReport, Ready, State};
 pub use auxot_gpu::{Device, Sample};
-pub use auxot_instance::{Endpoint, ExitReport, Ready, State};
 pub use config::{Config, ModelConfig, device_warning, table_warnings};
 pub use devices::Devices;
 pub use engine::lessons::experience_file;

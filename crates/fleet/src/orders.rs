@@ -8,7 +8,7 @@ pub struct Orders {
     /// Which models run, and how long jobs wait.
     pub fleet: config::Config,
     /// How engines are run.
-    pub engine: auxot_instance::Config,
+    pub engine: auxot_engine::Config,
     /// What stays free on devices, and how models are spread.
     pub placement: auxot_placement::Config,
     /// Where models are found.

@@ -5,8 +5,8 @@ pub(crate) mod metrics;
 use std::sync::Arc;
 
 use auxot_catalog::{Model, Rank};
+use auxot_engine::{Ready, State, Status};
 use auxot_gpu::{Device, HOST, Kind, Sample};
-use auxot_instance::{Ready, State, Status};
 
 use crate::engine::Engine;
 use crate::roster::member::Member;

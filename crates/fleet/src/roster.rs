@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use auxot_catalog::{Model, Task};
-use auxot_instance::Spec;
+use auxot_engine::Spec;
 use tracing::{error, info, warn};
 
 use crate::config::table_warnings;

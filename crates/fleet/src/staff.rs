@@ -5,7 +5,7 @@ pub(crate) mod work;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use auxot_instance::{FileId, Status};
+use auxot_engine::{FileId, Status};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;

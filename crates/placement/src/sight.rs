@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
+use auxot_engine::Listed;
 use auxot_gpu::{Device, Kind, Mask, Sample};
-use auxot_instance::Listed;
 
 use super::Ground;
 

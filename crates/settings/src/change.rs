@@ -75,7 +75,7 @@ impl Loaded<Settings> {
     pub fn with(self, read: Self) -> Self {
         let (old, new) = (self.value, read.value);
         let engine =
-            auxot_instance::Config { binary: old.engine.binary, runtime_dir: old.engine.runtime_dir, ..new.engine };
+            auxot_engine::Config { binary: old.engine.binary, runtime_dir: old.engine.runtime_dir, ..new.engine };
         let value = Settings { fleet: new.fleet, placement: new.placement, catalog: new.catalog, engine, ..old };
         let kept = self.given.into_iter().filter(|(key, _)| When::of(key) == When::NextStart);
         let taken = read.given.into_iter().filter(|(key, _)| When::of(key) == When::Now);

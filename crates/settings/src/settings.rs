@@ -22,7 +22,7 @@ pub struct Settings {
     /// Where models are found.
     pub catalog: auxot_catalog::Config,
     /// Engine processes.
-    pub engine: auxot_instance::Config,
+    pub engine: auxot_engine::Config,
     /// Devices.
     pub gpu: auxot_gpu::Config,
     /// The metrics endpoint.

@@ -16,8 +16,8 @@ use arguments::{EXIT_USAGE, Request};
 fn main() -> ExitCode {
     core_dumps::forbid();
     // Engines, links and clients of the metrics page each need some.
-    auxot_instance::raise_open_files();
-    auxot_instance::adopt_orphans();
+    auxot_engine::raise_open_files();
+    auxot_engine::adopt_orphans();
     let (settings, sources) = match Request::read(std::env::args_os(), std::env::vars_os()) {
         Request::Serve { settings, sources } => (settings, sources),
         Request::Look { settings, look } => return commands::run(&settings, &look),

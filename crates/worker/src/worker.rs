@@ -14,9 +14,9 @@ use std::time::Duration;
 use anyhow::Context;
 use auxot_admin::{Recorder, Server};
 use auxot_catalog::{Catalog, path_text};
+use auxot_engine::Host;
 use auxot_fleet::{Devices, Fleet, Orders, Places, Sample, Staff, device_warning};
 use auxot_gpu::Sampler;
-use auxot_instance::Host;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings, Sources};
 use nix::sys::resource::{Resource, getrlimit};
@@ -68,7 +68,7 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
     });
     // A blocking task that hangs (a dead network file system, say) must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let left = auxot_instance::end_descendants();
+    let left = auxot_engine::end_descendants();
     if left > 0 {
         warn!(left, "processes that came of an engine were still there; they were ended");
     }
@@ -134,14 +134,14 @@ struct KeyRefused;
 async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
     let histograms: Vec<(&str, &[f64])> = HISTOGRAMS
         .iter()
-        .chain(&auxot_instance::metrics::HISTOGRAMS)
+        .chain(&auxot_engine::metrics::HISTOGRAMS)
         .chain(&auxot_fleet::HISTOGRAMS)
         .map(|name| (*name, BUCKETS.as_slice()))
         .collect();
     let recorder = Recorder::install(&histograms)?;
     auxot_relay::describe_metrics();
     auxot_fleet::describe_metrics();
-    auxot_instance::metrics::describe();
+    auxot_engine::metrics::describe();
     let (state, index) = (state_dir(&settings), catalog_index(&settings));
     let mut relay = Relay::new(settings.router, &state)?;
     let server = Server::open(&settings.metrics, metrics_connections()).await;
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_cause_is_told_once() {
         let bare = || std::io::Error::other("no such thing");
-        let fault = anyhow::Error::from(auxot_instance::HostError::System(bare())).context("cannot open the host");
+        let fault = anyhow::Error::from(auxot_engine::HostError::System(bare())).context("cannot open the host");
         assert_eq!(told(&fault), "cannot open the host: cannot prepare to start engines: no such thing");
         assert_eq!(told(&anyhow::Error::from(bare())), "no such thing");
     }

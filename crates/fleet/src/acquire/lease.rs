@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_instance::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
+use auxot_engine::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
 use tokio::sync::watch;
 
 use crate::acquire::text::MostText;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::Task;
-use auxot_instance::ExitReport;
+use auxot_engine::ExitReport;
 
 use auxot_placement::Misfit;
 

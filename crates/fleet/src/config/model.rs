@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use auxot_catalog::KvType;
-use auxot_instance::GpuLayers;
+use auxot_engine::GpuLayers;
 use serde::{Deserialize, Serialize};
 
 /// Where and how one model runs. What is unset is as for every other model.

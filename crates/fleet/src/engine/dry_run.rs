@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use auxot_catalog::Need;
-use auxot_instance::{DryRunError, Outlay, Part};
+use auxot_engine::{DryRunError, Outlay, Part};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use auxot_instance::{Config, Host, InstanceHandle, Listed, Spec};
+use auxot_engine::{Config, Host, InstanceHandle, Listed, Spec};
 
 use crate::engine::dry_run::DryRun;
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use auxot_catalog::Experience;
-use auxot_instance::State;
+use auxot_engine::State;
 use tracing::warn;
 
 use crate::engine::Engine;

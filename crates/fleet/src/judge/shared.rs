@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use auxot_instance::State;
+use auxot_engine::State;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{error, warn};

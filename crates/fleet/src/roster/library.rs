@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::{Catalog, Lookout, Model};
-use auxot_instance::FileId;
+use auxot_engine::FileId;
 use tokio::time::Instant;
 use tracing::{error, warn};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_catalog::Model;
-use auxot_instance::{ExitClass, ExitReport, FileId, Ready, Spec, State, Status};
+use auxot_engine::{ExitClass, ExitReport, FileId, Ready, Spec, State, Status};
 
 use crate::engine::{After, Engine};
 use crate::roster::dial::{Next, Size};

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use auxot_instance::{FileId, State};
+use auxot_engine::{FileId, State};
 use tokio::time::Instant;
 use tracing::info;
 

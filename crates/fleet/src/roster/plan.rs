@@ -1,7 +1,7 @@
 //! What a model is to run as: the size that is wanted, and the search for the one that fits.
 
 use auxot_catalog::{Ask, Model};
-use auxot_instance::{Spec, Task};
+use auxot_engine::{Spec, Task};
 
 use crate::roster::dial::{Dial, Size};
 use crate::roster::remembered::Key;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auxot_catalog::{Ask, Layer, Model, Need};
-use auxot_instance::GpuLayers;
+use auxot_engine::GpuLayers;
 use tracing::warn;
 
 use crate::config::ModelConfig;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use auxot_instance::FileId;
+use auxot_engine::FileId;
 use serde::{Deserialize, Serialize};
 
 use crate::roster::dial::Size;

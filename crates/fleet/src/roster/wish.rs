@@ -1,7 +1,7 @@
 //! What the router wishes for, against what this host runs: pure comparison, one sentence for each gap.
 
 use auxot_catalog::{Ask, Model};
-use auxot_instance::{Ready, Spec};
+use auxot_engine::{Ready, Spec};
 
 use crate::config::ModelConfig;
 
@@ -35,7 +35,7 @@ pub const MOST_SLOTS: u32 = 256;
 
 /// How a model is run: as the operator says of it, then of all, then the router, then the model itself.
 #[must_use]
-pub fn ask(engine: &auxot_instance::Config, own: &ModelConfig, wish: Option<&Wish>, model: &Model) -> Ask {
+pub fn ask(engine: &auxot_engine::Config, own: &ModelConfig, wish: Option<&Wish>, model: &Model) -> Ask {
     let operator = Sizing { slots: own.slots.or(engine.slots), ctx_size: own.ctx_size.or(engine.ctx_size) };
     let (slots, ctx) = size(operator, wish, model.ctx_train);
     let kv_type = own.kv_type.unwrap_or_default();

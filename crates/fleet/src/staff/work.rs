@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use auxot_instance::Status;
+use auxot_engine::Status;
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::After;

@@ -1,6 +1,6 @@
 //! A model that is too large for the memory is searched a size that fits, which the next start begins with.
 
-use auxot_instance::ExitClass;
+use auxot_engine::ExitClass;
 
 use super::house::{House, wish};
 use crate::Outlook;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use auxot_catalog::Catalog;
+use auxot_engine::scripted::{self, Stage};
+use auxot_engine::{Config as EngineConfig, DryRunError, InstanceHandle, Listed, Outlay, Part, Spec};
 use auxot_gpu::{Device, Sample};
-use auxot_instance::scripted::{self, Stage};
-use auxot_instance::{Config as EngineConfig, DryRunError, InstanceHandle, Listed, Outlay, Part, Spec};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 

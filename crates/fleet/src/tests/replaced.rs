@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auxot_instance::ExitClass;
+use auxot_engine::ExitClass;
 use tokio::sync::watch;
 
 use super::house::{House, put_sized};

@@ -32,7 +32,7 @@ async fn a_size_that_does_not_start_gives_way_to_the_old_one() {
     house.fleet.wish(wish("one-q8_0", 2)).await;
     house.settle().await;
     let told = house.waiting(None).await;
-    house.stage("one-q8_0").exit(auxot_instance::ExitClass::BadArgument);
+    house.stage("one-q8_0").exit(auxot_engine::ExitClass::BadArgument);
     house.settle().await;
     assert_eq!(house.spec("one-q8_0").slots, 1);
     house.serve("one-q8_0").await;

@@ -28,8 +28,8 @@ fn refused(answer: Result<crate::Lease, Refusal>) -> (String, Option<Task>) {
 async fn an_embedding_or_rerank_model_is_started_as_such_and_refuses_chats() {
     let house = house();
     house.settle().await;
-    assert_eq!(house.spec("a-embed-q8_0").task, auxot_instance::Task::Embedding { pooling: "last" });
-    assert_eq!(house.spec("a-rerank-q8_0").task, auxot_instance::Task::Rerank);
+    assert_eq!(house.spec("a-embed-q8_0").task, auxot_engine::Task::Embedding { pooling: "last" });
+    assert_eq!(house.spec("a-rerank-q8_0").task, auxot_engine::Task::Rerank);
     house.serve("a-embed-q8_0").await;
     house.serve("a-rerank-q8_0").await;
     for (name, word, task) in

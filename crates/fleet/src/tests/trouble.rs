@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auxot_instance::ExitClass;
+use auxot_engine::ExitClass;
 
 use super::house::{House, wish};
 use crate::{Orders, Outlook};

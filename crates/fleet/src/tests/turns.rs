@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use auxot_engine::ExitClass;
 use auxot_gpu::{Device, Kind};
-use auxot_instance::ExitClass;
 
 use super::house::{House, put_headed, put_sized, wish};
 use crate::{Config, Orders, Outlook, Wish};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auxot_instance::GpuLayers;
+use auxot_engine::GpuLayers;
 
 use crate::{Faults, Loaded, Origin, Settings, Sources};
 

@@ -1,0 +1,240 @@
+//! What this host's llama-server can do, asked of the program itself.
+
+pub(crate) mod dry_run;
+pub(crate) mod listed;
+pub(crate) mod question;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use auxot_llama::{Build, Flags};
+
+use crate::binary::dry_run::DryRun;
+use crate::binary::listed::Listed;
+use crate::binary::question::{Answer, PATIENCE, Unanswered};
+use crate::spawner::Spawner;
+
+/// The program and what it can do.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// The program, as an absolute path.
+    pub binary: PathBuf,
+    /// Its version; `None` if it tells one that we cannot read.
+    pub build: Option<Build>,
+    /// The flags it knows.
+    pub flags: Flags,
+    /// Whether it can listen on a unix socket.
+    pub unix_sockets: bool,
+    /// The devices that it can use; `None` if it does not tell.
+    pub devices: Option<Vec<Listed>>,
+    /// The program that does its dry runs, if there is one.
+    pub(crate) dry_run: Option<DryRun>,
+}
+
+/// Why there is no usable engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No such program.
+    #[error("cannot find the engine {}: {looked}; set engine.binary (AUXOT_LLAMA_BINARY) to a llama-server program", binary.display())]
+    Missing {
+        /// What was looked for.
+        binary: PathBuf,
+        /// Where.
+        looked: String,
+    },
+    /// It is there and cannot be run.
+    #[error("cannot run the engine {}: {source}", binary.display())]
+    NotRunnable {
+        /// The program.
+        binary: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It ran and failed.
+    #[error("cannot use the engine {}: {question} ended with {status}: {words}", binary.display())]
+    Failed {
+        /// The program.
+        binary: PathBuf,
+        /// What it was asked.
+        question: &'static str,
+        /// How it ended.
+        status: String,
+        /// The end of what it said.
+        words: String,
+    },
+    /// It did not answer.
+    #[error("cannot use the engine {}: no answer to {question} within {PATIENCE:?}", binary.display())]
+    Silent {
+        /// The program.
+        binary: PathBuf,
+        /// What it was asked.
+        question: &'static str,
+    },
+    /// It is some other program.
+    #[error("cannot use {} as engine: its --help lists no --model and no --parallel", binary.display())]
+    NotAnEngine {
+        /// The program.
+        binary: PathBuf,
+    },
+}
+
+impl Engine {
+    /// Whether it can tell what a model would take before it is loaded.
+    #[must_use]
+    pub fn has_dry_run(&self) -> bool {
+        self.dry_run.is_some()
+    }
+
+    /// Finds the program and asks what it is and what it can.
+    pub(crate) async fn examine(
+        spawner: &Spawner,
+        binary: &Path,
+        env: &[(OsString, OsString)],
+    ) -> Result<Engine, EngineError> {
+        let binary = find(binary, std::env::var_os("PATH"))?;
+        let help = async {
+            let (flags, help) = flags(spawner, &binary, env).await?;
+            Ok((devices(spawner, &binary, &flags, env).await, flags, help.contains(".sock")))
+        };
+        let (version, help, dry_run) =
+            tokio::join!(ask(spawner, &binary, "--version", env), help, DryRun::of(spawner, &binary, env));
+        let (version, (devices, flags, unix_sockets)) = (version?, help?);
+        if !flags.has("--model") || !flags.has("--parallel") {
+            return Err(EngineError::NotAnEngine { binary });
+        }
+        let build = Build::parse(&version);
+        Ok(Engine { binary, build, flags, unix_sockets, devices, dry_run })
+    }
+}
+
+/// A path is taken as it is, a bare name is looked for as a shell would.
+fn find(binary: &Path, path: Option<OsString>) -> Result<PathBuf, EngineError> {
+    let missing = |looked: String| EngineError::Missing { binary: binary.to_owned(), looked };
+    if binary.components().count() > 1 || binary.is_absolute() {
+        let absolute = std::path::absolute(binary)
+            .map_err(|source| EngineError::NotRunnable { binary: binary.to_owned(), source })?;
+        return match absolute.metadata() {
+            Ok(meta) if meta.is_file() => Ok(absolute),
+            Ok(_) => Err(missing("it is not a file".into())),
+            Err(fault) => Err(missing(fault.to_string())),
+        };
+    }
+    let path = path.unwrap_or_default();
+    let runnable = |file: &PathBuf| file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    std::env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(binary))
+        .find(runnable)
+        .ok_or_else(|| missing(format!("it is not in PATH ({})", path.to_string_lossy())))
+}
+
+/// The flags that it takes, and the text that tells them.
+async fn flags(spawner: &Spawner, binary: &Path, env: &[(OsString, OsString)]) -> Result<(Flags, String), EngineError> {
+    let question = "--help";
+    let answer = question::ask(spawner, binary, &[question.into()], env.iter().cloned()).await;
+    if let Ok(answer) = &answer {
+        let text = format!("{}{}", answer.out, answer.err);
+        let flags = Flags::parse(&text);
+        // Builds of 2024 tell all of it and end with status 1.
+        if answer.status.success() || flags.has("--model") {
+            return Ok((flags, text));
+        }
+    }
+    told(binary, question, answer).map(|text| (Flags::default(), text))
+}
+
+/// The devices that it can use. Only one that knows the question is asked: a script in its place would start to serve. One
+/// that cannot answer is not worse for it.
+async fn devices(spawner: &Spawner, binary: &Path, flags: &Flags, env: &[(OsString, OsString)]) -> Option<Vec<Listed>> {
+    if !flags.has("--list-devices") {
+        return None;
+    }
+    Listed::parse(&ask(spawner, binary, "--list-devices", env).await.ok()?)
+}
+
+/// Runs the program with one flag and gives all it says.
+async fn ask(
+    spawner: &Spawner,
+    binary: &Path,
+    question: &'static str,
+    env: &[(OsString, OsString)],
+) -> Result<String, EngineError> {
+    told(binary, question, question::ask(spawner, binary, &[question.into()], env.iter().cloned()).await)
+}
+
+/// What a program has said, if it is well.
+fn told(binary: &Path, question: &'static str, answer: Result<Answer, Unanswered>) -> Result<String, EngineError> {
+    let binary = binary.to_owned();
+    match answer {
+        // Older builds tell their version on one pipe, newer ones on the other.
+        Ok(answer) if answer.status.success() => Ok(answer.out + &answer.err),
+        Ok(answer) => {
+            let (status, words) = (answer.status.to_string(), answer.last_words().to_owned());
+            Err(EngineError::Failed { binary, question, status, words })
+        }
+        Err(Unanswered::NotRunnable(source)) => Err(EngineError::NotRunnable { binary, source }),
+        Err(Unanswered::Silent) => Err(EngineError::Silent { binary, question }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that answers as a llama-server would, or as a broken one.
+    fn program(dir: &Path, body: &str) -> PathBuf {
+        let path = dir.join("engine");
+        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    async fn examine(body: &str) -> Result<Engine, EngineError> {
+        let dir = tempfile::tempdir().unwrap();
+        Engine::examine(&Spawner::start().unwrap(), &program(dir.path(), body), &[]).await
+    }
+
+    #[tokio::test]
+    async fn a_program_is_known_by_its_own_words() {
+        let engine = examine(
+            "case $1 in --version) echo 'version: 0.1.0-dev (build 1, commit 7e4c0a9)' >&2;; \
+             --help) printf '%s\\n' '-m,    --model FNAME  path' '-np,   --parallel N  slots' '--host HOST  address, or .sock';; esac",
+        )
+        .await
+        .unwrap();
+        assert!(engine.unix_sockets && engine.build.is_some());
+        assert!(engine.flags.has("--parallel") && !engine.flags.has("--fit"));
+    }
+
+    #[tokio::test]
+    async fn a_build_of_2024_is_an_engine_although_its_help_is_a_failure_to_it() {
+        let engine = examine(
+            "case $1 in --version) echo 'version: 3600 (abc1234)' >&2;; \
+             --help) printf '%s\\n' '  -m,    --model FNAME    path' '  -np,   --parallel N     slots'; exit 1;; esac",
+        )
+        .await
+        .unwrap();
+        assert!(!engine.unix_sockets && engine.flags.has("--parallel"));
+        let fault = examine("[ $1 = --version ] || { echo 'no such thing' >&2; exit 1; }").await.unwrap_err();
+        assert!(fault.to_string().contains("no such thing"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn another_program_and_a_broken_one_are_told_apart() {
+        assert!(matches!(examine("echo hello").await, Err(EngineError::NotAnEngine { .. })));
+        let fault =
+            examine("echo 'error while loading shared libraries: libgomp.so.1' >&2; exit 127").await.unwrap_err();
+        assert!(fault.to_string().contains("libgomp.so.1"), "{fault}");
+    }
+
+    #[test]
+    fn a_missing_program_is_told_with_where_and_what_to_do() {
+        let fault = find(Path::new("/no/such/llama-server"), None).unwrap_err().to_string();
+        assert!(fault.contains("/no/such/llama-server") && fault.contains("AUXOT_LLAMA_BINARY"), "{fault}");
+        let fault = find(Path::new("llama-server"), Some("/nowhere:/else".into())).unwrap_err().to_string();
+        assert!(fault.contains("not in PATH (/nowhere:/else)"), "{fault}");
+        assert_eq!(find(Path::new("sh"), Some("/nowhere:/bin".into())).unwrap(), Path::new("/bin/sh"));
+    }
+}

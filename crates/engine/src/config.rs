@@ -1,0 +1,189 @@
+//! What an operator may set about engine processes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+/// Which engine is run, how, and how long each step of its life may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The llama-server program: a path, or a name to be found in `PATH`.
+    pub binary: PathBuf,
+    /// Requests that one model answers side by side; unset means what the router's policy wants, else 4.
+    pub slots: Option<u32>,
+    /// Context of one slot in tokens; unset means what the model was trained for, 8192 at most.
+    pub ctx_size: Option<u32>,
+    /// Layers kept on devices: `auto` (the engine decides), `all`, or a number; 0 is CPU only.
+    pub gpu_layers: GpuLayers,
+    /// Threads for decoding; unset means that the engine decides.
+    pub threads: Option<u32>,
+    /// Host memory that one engine may use to keep the state of earlier prompts.
+    pub cache_ram: ByteSize,
+    /// Copies of windowed and recurrent layers that one engine may keep of each slot, in host memory.
+    pub ctx_checkpoints: u32,
+    /// Whether the engine's own dry run is asked what a model would take, where it has one.
+    pub dry_run: bool,
+    /// HTTP threads of the engine beyond one for each slot, for questions and connections that wait.
+    pub threads_http_spare: u32,
+    /// Silence after which a streaming engine sends a comment; it is also how soon it sees a lost client.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub ping_interval: Duration,
+    /// Arguments added to every engine's command line; they win over ours.
+    pub extra_args: Vec<String>,
+    /// Directory for sockets and records, private to us; unset means `$RUNTIME_DIRECTORY/engines`, else
+    /// `$XDG_RUNTIME_DIR/auxot-worker`, else `/tmp/auxot-worker-UID`.
+    pub runtime_dir: Option<PathBuf>,
+    /// Longest silence of a loading engine: no state line, no output, nothing read.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub load_stall: Duration,
+    /// From the first TERM to the second: time to finish what is being computed, and how long a lost TERM costs.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub stop_grace: Duration,
+    /// From the second TERM to KILL.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub stop_again: Duration,
+    /// From KILL to calling the process unkillable.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub stop_kill: Duration,
+    /// Failures in a row after which a model is given up; the first is followed by an immediate restart.
+    pub restart_budget: u32,
+    /// Upper bound of the second restart's delay, which is random above its half; it doubles with each further one.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub restart_delay: Duration,
+    /// Upper bound of every restart delay.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub restart_max_delay: Duration,
+    /// Ready for so long, and earlier failures are forgotten.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub restart_heal: Duration,
+    /// How often an idle engine is asked whether it is well.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub liveness_interval: Duration,
+    /// How often it is looked at while it has requests but makes no progress with any.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub liveness_busy_interval: Duration,
+    /// How long an answer to that may take; three in a row without one end the process.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub liveness_timeout: Duration,
+    /// Longest time in which a busy engine that answers health questions may neither make progress nor use the
+    /// processor; one that uses it has ten times as long.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub liveness_stall: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            binary: PathBuf::from("llama-server"),
+            slots: None,
+            ctx_size: None,
+            gpu_layers: GpuLayers::Auto,
+            threads: None,
+            cache_ram: ByteSize::mib(1024),
+            ctx_checkpoints: 8,
+            dry_run: true,
+            threads_http_spare: 16,
+            ping_interval: Duration::from_secs(10),
+            extra_args: Vec::new(),
+            runtime_dir: None,
+            load_stall: Duration::from_secs(120),
+            stop_grace: Duration::from_secs(3),
+            stop_again: Duration::from_secs(2),
+            stop_kill: Duration::from_secs(5),
+            restart_budget: 6,
+            restart_delay: Duration::from_millis(500),
+            restart_max_delay: Duration::from_secs(30),
+            restart_heal: Duration::from_secs(60),
+            liveness_interval: Duration::from_secs(10),
+            liveness_busy_interval: Duration::from_millis(2500),
+            liveness_timeout: Duration::from_millis(1500),
+            liveness_stall: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Config {
+    /// The longest that a stop without drain can take.
+    #[must_use]
+    pub fn stop_worst_case(&self) -> Duration {
+        self.stop_grace + self.stop_again + self.stop_kill
+    }
+}
+
+/// How many layers of a model are kept on devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Text", into = "String")]
+pub enum GpuLayers {
+    /// The engine decides.
+    #[default]
+    Auto,
+    /// Every layer.
+    All,
+    /// So many; 0 keeps the model off the devices.
+    Count(u32),
+}
+
+/// A number in the file, or text from the environment: both are one setting.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Number(u32),
+    Word(String),
+}
+
+impl TryFrom<Text> for GpuLayers {
+    type Error = String;
+
+    fn try_from(text: Text) -> Result<Self, Self::Error> {
+        match text {
+            Text::Number(count) => Ok(GpuLayers::Count(count)),
+            Text::Word(word) => match word.as_str() {
+                "auto" => Ok(GpuLayers::Auto),
+                "all" => Ok(GpuLayers::All),
+                other => other
+                    .parse()
+                    .map(GpuLayers::Count)
+                    .map_err(|_| format!("cannot read {other:?} as a number of layers: use auto, all or a number")),
+            },
+        }
+    }
+}
+
+impl From<GpuLayers> for String {
+    fn from(layers: GpuLayers) -> String {
+        match layers {
+            GpuLayers::Auto => "auto".into(),
+            GpuLayers::All => "all".into(),
+            GpuLayers::Count(count) => count.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_survives_a_round_trip() {
+        let text = serde_json::to_string(&Config::default()).unwrap();
+        assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn layers_are_a_number_or_a_word() {
+        let read = |text: &str| serde_json::from_str::<GpuLayers>(text);
+        assert_eq!(read("17").unwrap(), GpuLayers::Count(17));
+        assert_eq!(read("\"0\"").unwrap(), GpuLayers::Count(0));
+        assert_eq!(read("\"all\"").unwrap(), GpuLayers::All);
+        assert_eq!(read("\"auto\"").unwrap(), GpuLayers::Auto);
+        assert!(read("\"some\"").unwrap_err().to_string().contains("use auto, all or a number"));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(serde_json::from_str::<Config>(r#"{"slotz": 3}"#).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! The verbs: how everybody but the driver deals with an instance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::process::output::Ring;
+use crate::state_machine::{Policy, Ready};
+use crate::status::{NotReady, Status};
+use crate::supervisor::command::{VERBS, Verb};
+use crate::supervisor::{Driver, World};
+use crate::usage::{Claim, Usage};
+
+/// One instance, as everybody sees it. Cheap to clone; verbs of one handle arrive in the order they were given.
+///
+/// When the last handle is dropped, the process is stopped without drain and the driver ends.
+#[derive(Debug, Clone)]
+pub struct InstanceHandle {
+    pub(crate) model: Arc<str>,
+    pub(crate) verbs: mpsc::Sender<Verb>,
+    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) usage: Arc<Usage>,
+    pub(crate) ring: Arc<Ring>,
+}
+
+impl InstanceHandle {
+    /// Makes an instance at rest, whose lives come from the world that is made for its ring and usage.
+    pub(crate) fn with_driver<W: World>(
+        model: Arc<str>,
+        policy: Policy,
+        world: impl FnOnce(&Arc<Ring>, &Arc<Usage>) -> W,
+    ) -> (InstanceHandle, Driver<W>) {
+        let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
+        let (verbs, orders) = mpsc::channel(VERBS);
+        let (publish, status) = watch::channel(Status::at_rest());
+        let world = world(&ring, &usage);
+        let driver = Driver::new(Arc::clone(&model), world, policy, orders, publish, Arc::clone(&usage));
+        (InstanceHandle { model, verbs, status, usage, ring }, driver)
+    }
+
+    /// Name of the model.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Wants the model served. Already so, or on the way: nothing happens. Backing off or failed: denied, which
+    /// [`ready`](Self::ready) tells.
+    pub fn start(&self) {
+        self.send(Verb::Start);
+    }
+
+    /// Waits until the model is served, or is known not to be. Starts nothing: a caller that lost a race against a
+    /// stop must not bring back what its owner has just ended.
+    pub async fn ready(&self) -> Result<Arc<Ready>, NotReady> {
+        let (tell, told) = oneshot::channel();
+        if self.verbs.send(Verb::AwaitReady(tell)).await.is_err() {
+            return Err(NotReady::ShuttingDown);
+        }
+        told.await.unwrap_or(Err(NotReady::ShuttingDown))
+    }
+
+    /// Wants the model gone: its users get `drain` to finish, then TERM, TERM again, KILL.
+    pub fn stop(&self, drain: Duration) {
+        self.send(Verb::Stop { drain });
+    }
+
+    /// Waits until there is no process and none will come by itself: stopped or failed.
+    pub async fn stopped(&self) {
+        let (tell, told) = oneshot::channel();
+        if self.verbs.send(Verb::AwaitGone(tell)).await.is_ok() {
+            // An error is the driver's end, which is the end of its process too.
+            let _gone = told.await;
+        }
+    }
+
+    /// Wants the process gone now: KILL at once.
+    pub fn kill(&self) {
+        self.send(Verb::Kill);
+    }
+
+    /// Forgets earlier failures: backing off starts at once, failed becomes stopped.
+    pub fn reset(&self) {
+        self.send(Verb::Reset);
+    }
+
+    /// Where it is and was; for showing, never for deciding.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Says "in use" until the guard is dropped.
+    pub fn claim(&self) -> Claim {
+        Claim::new(&self.usage)
+    }
+
+    /// Claims held at this moment.
+    pub fn claims(&self) -> usize {
+        self.usage.claims()
+    }
+
+    /// The last lines of the child's output, oldest first.
+    pub fn tail(&self) -> Vec<String> {
+        self.ring.tail(usize::MAX)
+    }
+
+    fn send(&self, verb: Verb) {
+        use mpsc::error::TrySendError;
+        match self.verbs.try_send(verb) {
+            // Closed is the end of the worker: everything is being stopped anyway.
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(verb)) => {
+                tracing::error!(model = %self.model, verb = verb.name(), "cannot pass on a verb: {VERBS} are waiting");
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The private directory of one worker: its children's sockets and their records, locked for as long as it lives.
+//!
+//! ```text
+//! <base>/                 0700, ours: $AUXOT_RUNTIME_DIR, $RUNTIME_DIRECTORY/engines, $XDG_RUNTIME_DIR/auxot-worker or
+//!                         /tmp/auxot-worker-UID; locked for the moment in which a directory is made or swept
+//!   w-4f1c09ae/           one worker; locked for as long as it lives: the kernel lets go of it however it dies
+//!     config/             the engines' XDG_CONFIG_HOME, always empty
+//!     work/               the engines' working directory, always empty
+//!     3-17.sock  3-17.json  socket and identity of life 17 of instance 3
+//! ```
+//!
+//! The lock is on the directory itself: a file in it could be removed, and then a living worker would look dead. Where the
+//! whole directory is removed, it is made again for the next start.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use nix::unistd::geteuid;
+use tracing::{info, warn};
+
+use crate::host::descendants;
+use crate::host::identity::Record;
+
+/// Socket paths longer than this fail on some system (104 bytes on macOS, 108 on Linux, the end mark included).
+const SOCKET_PATH: usize = 100;
+/// The longest name below a worker's directory: `<instance>-<run>.sock` with generous numbers.
+const SOCKET_NAME: usize = 20;
+
+/// Why there is no runtime directory.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeDirError {
+    /// The system said no.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody else could put things there, or read them.
+    #[error("cannot use {} as runtime directory: {reason}; remove it or set AUXOT_RUNTIME_DIR", path.display())]
+    NotPrivate {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Sockets in it would have paths that the system does not take.
+    #[error("cannot use {} as runtime directory: socket paths would be {length} bytes, {SOCKET_PATH} is the most; \
+        set AUXOT_RUNTIME_DIR to a shorter path", path.display())]
+    TooLong {
+        /// The directory.
+        path: PathBuf,
+        /// What a socket path would come to.
+        length: usize,
+    },
+}
+
+/// One worker's directory; dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct RuntimeDir {
+    base: PathBuf,
+    path: PathBuf,
+    /// The directory, open and locked; closing it gives up the lock.
+    held: Mutex<File>,
+}
+
+impl RuntimeDir {
+    /// Makes the directory of this worker, after cleaning up after workers that are gone. Blocks.
+    pub(crate) fn create(base: &Path, name: &str) -> Result<RuntimeDir, RuntimeDirError> {
+        make_private(base)?;
+        // A relative path would make a relative socket, and children are started elsewhere.
+        let base = base.canonicalize().map_err(io_fault("resolve", base))?;
+        let path = base.join(format!("w-{name}"));
+        let length = path.as_os_str().as_bytes().len() + 1 + SOCKET_NAME;
+        if length > SOCKET_PATH {
+            return Err(RuntimeDirError::TooLong { path, length });
+        }
+        let held = Mutex::new(make_and_hold(&base, &path)?);
+        Ok(RuntimeDir { base, path, held })
+    }
+
+    /// Makes again what was removed meanwhile. Blocks.
+    pub(crate) fn ensure(&self) -> Result<(), RuntimeDirError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_at(&held, &self.path) {
+            warn!(path = %self.path.display(), "the runtime directory is gone; making it again");
+            // What stands above may be gone too: ours is only a part of $RUNTIME_DIRECTORY.
+            if let Some(above) = self.base.parent() {
+                DirBuilder::new().recursive(true).mode(0o700).create(above).map_err(io_fault("create", above))?;
+            }
+            make_private(&self.base)?;
+            *held = make_and_hold(&self.base, &self.path)?;
+        }
+        make_private(&self.config_home())?;
+        make_private(&self.working_dir())
+    }
+
+    /// The empty directory that stands for the user's configuration.
+    pub(crate) fn config_home(&self) -> PathBuf {
+        self.path.join("config")
+    }
+
+    /// The empty directory that engines work in: some load libraries from where they are started.
+    pub(crate) fn working_dir(&self) -> PathBuf {
+        self.path.join("work")
+    }
+
+    /// A path for one life; `kind` is the ending.
+    pub(crate) fn file(&self, instance: u64, run: u64, kind: &str) -> PathBuf {
+        self.path.join(format!("{instance}-{run}.{kind}"))
+    }
+
+    /// What the processes of one life are known by, see [`descendants`].
+    pub(crate) fn mark(&self, instance: u64, run: u64) -> String {
+        format!("{}{instance}-{run}", mark_of_all(&self.path))
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        // Another one may stand in its place.
+        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if is_at(held, &self.path)
+            && let Err(fault) = std::fs::remove_dir_all(&self.path)
+        {
+            warn!(path = %self.path.display(), "cannot remove the runtime directory: {fault}");
+        }
+    }
+}
+
+/// The beginning of the marks of all lives of one worker.
+fn mark_of_all(dir: &Path) -> String {
+    format!("{}/", dir.display())
+}
+
+fn make_and_hold(base: &Path, path: &Path) -> Result<File, RuntimeDirError> {
+    // Without this, a worker that starts at the same moment could sweep our directory before its lock is taken.
+    let gate = open_dir(base)?;
+    gate.lock().map_err(io_fault("lock", base))?;
+    sweep(base);
+    make_private(path)?;
+    make_private(&path.join("config"))?;
+    make_private(&path.join("work"))?;
+    let held = open_dir(path)?;
+    held.try_lock().map_err(|fault| match fault {
+        TryLockError::Error(source) => io_fault("lock", path)(source),
+        TryLockError::WouldBlock => io_fault("lock", path)(io::ErrorKind::AlreadyExists.into()),
+    })?;
+    Ok(held)
+}
+
+/// Whether an open directory is the one at `path`.
+fn is_at(held: &File, path: &Path) -> bool {
+    let Ok((held, there)) = held.metadata().and_then(|held| Ok((held, path.symlink_metadata()?))) else { return false };
+    (held.dev(), held.ino()) == (there.dev(), there.ino())
+}
+
+/// Where runtime directories are, unless one is configured.
+pub(crate) fn default_base() -> PathBuf {
+    base_from(|name| std::env::var_os(name))
+}
+
+fn base_from(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> PathBuf {
+    // The service manager may give several, with colons between them.
+    let first = |name: &str| std::env::split_paths(&variable(name)?).next();
+    let absolute = |name: &str| first(name).filter(|dir| dir.is_absolute());
+    // Others can enter what the service manager makes, so ours is a folder in it.
+    let of_service = absolute("RUNTIME_DIRECTORY").map(|dir| dir.join("engines"));
+    of_service
+        .or_else(|| absolute("XDG_RUNTIME_DIR").map(|dir| dir.join("auxot-worker")))
+        .unwrap_or_else(|| PathBuf::from(format!("/tmp/auxot-worker-{}", geteuid())))
+}
+
+/// Makes a directory that only we can enter, or makes sure that an existing one is such.
+fn make_private(path: &Path) -> Result<(), RuntimeDirError> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => return Ok(()),
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(fault) => return Err(io_fault("create", path)(fault)),
+    }
+    // Not following links: in /tmp anybody may have put one there.
+    let meta = path.symlink_metadata().map_err(io_fault("inspect", path))?;
+    let reason = if !meta.is_dir() {
+        "it is not a directory".to_owned()
+    } else if meta.uid() != geteuid().as_raw() {
+        format!("it belongs to user {}, not to {}", meta.uid(), geteuid())
+    } else if meta.mode() & 0o077 != 0 {
+        format!("its mode is {:o}, so others can enter it", meta.mode() & 0o7777)
+    } else {
+        return Ok(());
+    };
+    Err(RuntimeDirError::NotPrivate { path: path.to_owned(), reason })
+}
+
+/// Opens a directory that is there; a link to one is none.
+fn open_dir(path: &Path) -> Result<File, RuntimeDirError> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW);
+    options.open(path).map_err(io_fault("open", path))
+}
+
+fn io_fault<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> RuntimeDirError + use<'a> {
+    move |source| RuntimeDirError::Io { what, path: path.to_owned(), source }
+}
+
+/// Ends what dead workers left running and removes their directories. Trouble with one is no reason not to start.
+fn sweep(base: &Path) {
+    let Ok(entries) = std::fs::read_dir(base) else { return };
+    for dir in entries.flatten().map(|entry| entry.path()) {
+        let ours = dir.file_name().is_some_and(|name| name.as_bytes().starts_with(b"w-"));
+        if !ours {
+            continue;
+        }
+        let Ok(held) = open_dir(&dir) else { continue };
+        if held.try_lock().is_err() {
+            continue; // Its worker lives.
+        }
+        let recorded = end_recorded(&dir);
+        let ended = recorded.len() + descendants::end_marked_anywhere(&mark_of_all(&dir), &recorded);
+        match std::fs::remove_dir_all(&dir) {
+            Ok(()) => info!(dir = %dir.display(), ended, "cleaned up after a worker that is gone"),
+            Err(fault) => warn!(dir = %dir.display(), ended, "cannot remove what a dead worker left: {fault}"),
+        }
+    }
+}
+
+/// Ends every process that is exactly the one a record in `dir` names.
+fn end_recorded(dir: &Path) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let records =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+    records.filter_map(|path| Record::read(&path).ok()?.end()).collect()
+}
+
+#[cfg(test)]
+mod tests;

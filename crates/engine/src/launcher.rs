@@ -1,0 +1,169 @@
+//! What all instances of one worker share: the spawner thread, the runtime directory, the engine's facts.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tracing::{info, warn};
+
+use crate::binary::dry_run::{DryRunError, Outlay};
+use crate::binary::{Engine, EngineError};
+use crate::command_line::{self, Listen};
+use crate::config::Config;
+use crate::handle::InstanceHandle;
+use crate::host::processors;
+use crate::host::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
+use crate::process::{Processes, Shared};
+use crate::spawner::Spawner;
+use crate::spec::Spec;
+use crate::state_machine::Policy;
+
+/// Why no instance can be run on this host.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// There is no usable llama-server.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// There is no private place for its sockets.
+    #[error(transparent)]
+    RuntimeDir(#[from] RuntimeDirError),
+    /// The system would not give us a thread, or no random bytes.
+    #[error("cannot prepare to start engines: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs instances. Its parts live until the last driver has ended.
+#[derive(Debug)]
+pub struct Host {
+    shared: Arc<Shared>,
+    /// For instances made from now on.
+    config: RwLock<Arc<Config>>,
+    instances: AtomicU64,
+}
+
+impl Host {
+    /// Prepares the runtime directory, ends what dead workers left running, and asks the engine what it can do.
+    pub async fn open(mut config: Config) -> Result<Host, HostError> {
+        make_words_absolute(&mut config.extra_args);
+        let spawner = Spawner::start()?;
+        let env = command_line::scrubbed(std::env::vars_os());
+        let base = config.runtime_dir.clone().unwrap_or_else(default_base);
+        let name = format!("{:08x}", random()? as u32);
+        let directory = tokio::task::spawn_blocking(move || RuntimeDir::create(&base, &name));
+        let dir = Arc::new(directory.await.map_err(io::Error::other)??);
+        // Also for its first questions: some builds look for libraries where they are started.
+        let spawner = spawner.within(&dir);
+        let engine = Engine::examine(&spawner, &config.binary, &env).await?;
+        let threads = processors::threads();
+        let devices: Option<Vec<&str>> =
+            engine.devices.as_ref().map(|listed| listed.iter().map(|listed| &*listed.name).collect());
+        info!(
+            binary = %engine.binary.display(),
+            build = engine.build.as_ref().map(|build| format!("{} ({})", build.build, build.commit)),
+            unix_sockets = engine.unix_sockets,
+            dry_run = engine.has_dry_run(),
+            threads,
+            devices = devices.map(|names| names.join(", ")),
+            "engine"
+        );
+        let left_out = command_line::left_out(&engine.flags);
+        if !left_out.is_empty() {
+            warn!(
+                left_out = left_out.join(", "),
+                "this build of the engine does not know all flags; those that it does not know are left out"
+            );
+        }
+        let shared = Arc::new(Shared { engine, spawner, dir, threads, env });
+        Ok(Host { shared, config: RwLock::new(Arc::new(config)), instances: AtomicU64::new(1) })
+    }
+
+    /// Other settings for instances made from now on; the program and the runtime directory stay.
+    pub fn configure(&self, mut config: Config) {
+        make_words_absolute(&mut config.extra_args);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes an instance at rest: the handle for everybody, and the driver for whoever owns it to run.
+    pub fn create(&self, mut spec: Spec) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>) {
+        make_absolute(&mut spec);
+        let model: Arc<str> = spec.model.as_str().into();
+        let instance = self.instances.fetch_add(1, Ordering::Relaxed);
+        // Without random bytes all instances would only retry in step, which is no reason to fail.
+        let config = self.config();
+        let policy = Policy::new(&config, random().unwrap_or(instance));
+        let (handle, driver) = InstanceHandle::with_driver(Arc::clone(&model), policy, |ring, usage| Processes {
+            shared: Arc::clone(&self.shared),
+            config,
+            instance,
+            model,
+            spec,
+            ring: Arc::clone(ring),
+            usage: Arc::clone(usage),
+        });
+        (handle, driver.run())
+    }
+
+    /// The program, its build and its arguments but for where it listens, as one line that tells two engines apart.
+    pub fn command_line(&self, spec: &Spec) -> String {
+        let engine = &self.shared.engine;
+        let (flags, threads) = (&engine.flags, self.shared.threads);
+        let arguments = command_line::arguments(spec, &self.config(), flags, threads, &Listen::Unix(PathBuf::new()));
+        let words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
+        let build = self.build();
+        [engine.binary.display().to_string(), build].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What a model would take of the devices, asked of the engine's own dry run; `None` where it has none, or is not to be
+    /// asked. Dropping the future ends the program.
+    pub fn dry_run(&self, mut spec: Spec) -> Option<impl Future<Output = Result<Outlay, DryRunError>> + Send + use<>> {
+        let shared = Arc::clone(&self.shared);
+        let config = self.config();
+        make_absolute(&mut spec);
+        let dry_run = shared.engine.dry_run.clone().filter(|_| config.dry_run)?;
+        let env = command_line::inherited(&spec, &shared.env, &shared.dir.config_home());
+        Some(async move { dry_run.ask(&shared.spawner, &spec, &config, env).await })
+    }
+
+    /// The engine's build, as far as it tells.
+    pub fn build(&self) -> String {
+        let build = self.shared.engine.build.as_ref();
+        build.map(|build| format!("{}-{}", build.build, build.commit)).unwrap_or_default()
+    }
+
+    /// What the engine can do.
+    pub fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+}
+
+/// Engines work in a directory of their own, so what is told to them by relative paths is told by whole ones.
+fn make_absolute(spec: &mut Spec) {
+    let absolute = |path: &mut PathBuf| *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+    absolute(&mut spec.file);
+    spec.mmproj.iter_mut().for_each(absolute);
+    make_words_absolute(&mut spec.extra_args);
+}
+
+/// The same for added arguments: a word that is the relative path of a file that is there.
+fn make_words_absolute(words: &mut [String]) {
+    for word in words {
+        let looks_so = !word.starts_with(['-', '/']) && word.contains(['/', '.']);
+        if looks_so
+            && Path::new(word).is_file()
+            && let Ok(path) = std::path::absolute(&*word)
+            && let Some(path) = path.to_str()
+        {
+            *word = path.to_owned();
+        }
+    }
+}
+
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))
+}

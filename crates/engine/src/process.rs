@@ -1,0 +1,392 @@
+//! A real life: one llama-server process with its pipes, its probe and its end.
+
+pub(crate) mod liveness;
+pub(crate) mod output;
+pub(crate) mod probe;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::future::{Future, pending};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_llama::{Control, Endpoint};
+use secrecy::SecretString;
+use tokio::process::{ChildStdin, Command};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use crate::binary::Engine;
+use crate::command_line::{self, Listen};
+use crate::config::Config;
+use crate::exit_reason::{Circumstances, ExitClass, ExitReport};
+use crate::host::runtime_dir::RuntimeDir;
+use crate::host::{system, tasks};
+use crate::process::liveness::Pulse;
+use crate::process::output::{Output, Ring};
+use crate::process::probe::{Activity, Proof, Sign};
+use crate::spawner::{Child, Files, Spawner};
+use crate::spec::Spec;
+use crate::state_machine::Ready;
+use crate::state_machine::{Probing, RunId, Signal};
+use crate::supervisor::{Life, News, World};
+use crate::usage::Usage;
+
+/// Lines of an exit report.
+const LAST_LINES: usize = 40;
+/// How long the pipes of a dead child may take to reach their end. They do so at once, unless some process outside of
+/// its group holds them; then the last lines are not worth a late restart.
+const LAST_WORDS: Duration = Duration::from_millis(10);
+
+/// What tells an engine in child mode to end, once it has loaded; until then it does not read, and TERM is enough.
+const EXIT_LINE: &[u8] = b"cmd_router_to_child:exit\n";
+
+/// What every life needs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) spawner: Spawner,
+    pub(crate) dir: Arc<RuntimeDir>,
+    /// The threads that an engine is given where nobody said how many.
+    pub(crate) threads: Option<u32>,
+    /// What of our own environment a child may see.
+    pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+/// Starts the lives of one instance.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) instance: u64,
+    pub(crate) model: Arc<str>,
+    pub(crate) spec: Spec,
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) usage: Arc<Usage>,
+}
+
+impl World for Processes {
+    type Life = Process;
+
+    fn launch(&mut self, run: RunId) -> Process {
+        let begun = Instant::now();
+        let stage = match self.begin(run) {
+            Ok(launching) => Stage::Launching(launching),
+            Err(fault) => Stage::Stillborn(fault),
+        };
+        Process { stage, context: self.context(run, begun), signal: None, probing: Probing::Off }
+    }
+}
+
+impl Processes {
+    fn begin(&self, run: RunId) -> std::io::Result<Launching> {
+        let shared = &self.shared;
+        let (listen, endpoint, socket) = if shared.engine.unix_sockets {
+            let path = shared.dir.file(self.instance, run.0, "sock");
+            (Listen::Unix(path.clone()), Endpoint::Unix(path.clone()), Some(path))
+        } else {
+            let (port, key) = (free_port()?, random_key()?);
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            (Listen::Tcp { port, key: key.clone() }, Endpoint::Tcp { address, key }, None)
+        };
+        let mut command = Command::new(&shared.engine.binary);
+        let flags = &shared.engine.flags;
+        command.args(command_line::arguments(&self.spec, &self.config, flags, shared.threads, &listen));
+        command.env_clear();
+        command.envs(command_line::environment(&self.spec, &shared.env, &shared.dir.config_home(), &listen));
+        // Standard input stays open as long as the worker lives: its end is one more way for a child to learn of ours.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (record, mark) = (shared.dir.file(self.instance, run.0, "json"), shared.dir.mark(self.instance, run.0));
+        let files = Files { socket, record: Some(record), mark: Some(mark), model: self.spec.files.clone() };
+        let answer = shared.spawner.spawn(command, files.clone());
+        Ok(Launching { answer, endpoint, files })
+    }
+
+    fn context(&self, run: RunId, begun: Instant) -> Context {
+        Context {
+            shared: Arc::clone(&self.shared),
+            config: Arc::clone(&self.config),
+            model: Arc::clone(&self.model),
+            ring: Arc::clone(&self.ring),
+            usage: Arc::clone(&self.usage),
+            run,
+            begun,
+            met: tasks::met(),
+        }
+    }
+}
+
+/// One process, from the order to start it to its reaped exit.
+pub(crate) struct Process {
+    stage: Stage,
+    context: Context,
+    /// Sent before there was a process; it gets it first thing.
+    signal: Option<Signal>,
+    probing: Probing,
+}
+
+struct Context {
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    model: Arc<str>,
+    ring: Arc<Ring>,
+    usage: Arc<Usage>,
+    run: RunId,
+    begun: Instant,
+    /// The limits on tasks at its beginning.
+    met: tasks::Met,
+}
+
+enum Stage {
+    /// Not even the order could be given.
+    Stillborn(std::io::Error),
+    Launching(Launching),
+    Running(Box<Running>),
+    Over,
+}
+
+struct Launching {
+    answer: oneshot::Receiver<std::io::Result<Child>>,
+    endpoint: Endpoint,
+    files: Files,
+}
+
+impl Life for Process {
+    fn signal(&mut self, signal: Signal) {
+        match &mut self.stage {
+            Stage::Running(running) => running.signal(&self.context, signal),
+            Stage::Launching(_) => self.signal = Some(signal),
+            Stage::Stillborn(_) | Stage::Over => {}
+        }
+    }
+
+    fn probe(&mut self, probing: Probing) {
+        self.probing = probing;
+        if let Stage::Running(running) = &mut self.stage {
+            running.probe(&self.context, probing);
+        }
+    }
+
+    async fn news(&mut self) -> News {
+        loop {
+            match &mut self.stage {
+                Stage::Running(running) => {
+                    let news = running.news(&self.context).await;
+                    if matches!(news, News::Exited(_)) {
+                        self.stage = Stage::Over;
+                    }
+                    return news;
+                }
+                Stage::Launching(launching) => {
+                    let gone = |_| std::io::Error::other("the spawner thread is gone");
+                    let started = (&mut launching.answer).await.map_err(gone).and_then(|started| started);
+                    if let Some(news) = self.launched(started) {
+                        return news;
+                    }
+                }
+                Stage::Stillborn(fault) => {
+                    let report = ExitReport::not_started(fault);
+                    self.stage = Stage::Over;
+                    return News::Exited(report);
+                }
+                Stage::Over => pending::<()>().await,
+            }
+        }
+    }
+}
+
+impl Process {
+    /// Takes over what the spawner has made; no await in here, so nothing of it can be lost half way.
+    fn launched(&mut self, started: std::io::Result<Child>) -> Option<News> {
+        let Stage::Launching(launching) = std::mem::replace(&mut self.stage, Stage::Over) else { return None };
+        match started.and_then(|child| Running::new(child, launching, &self.context)) {
+            Ok(mut running) => {
+                running.probe(&self.context, self.probing);
+                if let Some(signal) = self.signal.take() {
+                    running.signal(&self.context, signal);
+                }
+                let pid = running.child.pid();
+                self.stage = Stage::Running(Box::new(running));
+                Some(News::Started { pid })
+            }
+            Err(fault) => Some(News::Exited(ExitReport::not_started(&fault))),
+        }
+    }
+}
+
+/// A process that runs.
+struct Running {
+    child: Child,
+    /// The process that serves: the child, or one behind it where that is a script.
+    server: u32,
+    /// Its end would be the child's end, so it is held for as long as the child lives.
+    stdin: Option<File>,
+    output: Output,
+    endpoint: Endpoint,
+    control: Control,
+    files: Files,
+    watch: Watch,
+    loaded: bool,
+}
+
+/// What is watched for beside the exit.
+enum Watch {
+    Nothing,
+    Load { ready: Pin<Box<dyn Future<Output = Result<Proof, ExitClass>> + Send>>, activity: Activity },
+    Pulse(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Running {
+    fn new(mut child: Child, launching: Launching, context: &Context) -> std::io::Result<Running> {
+        let Launching { endpoint, files, .. } = launching;
+        let control = Control::new(&endpoint).map_err(std::io::Error::other)?;
+        let (stdin, stdout, stderr) = child.take_pipes();
+        let stdin = stdin.map(ChildStdin::into_owned_fd).transpose()?.map(File::from);
+        let output = Output::start(&context.model, context.run, &context.ring, stdout, stderr);
+        let server = child.pid();
+        Ok(Running { child, server, stdin, output, endpoint, control, files, watch: Watch::Nothing, loaded: false })
+    }
+
+    fn signal(&mut self, context: &Context, signal: Signal) {
+        let (model, run, pid) = (&context.model, context.run, self.child.pid());
+        tracing::info!(%model, %run, pid, signal = signal.name(), "signal to the engine's group");
+        let sent = match signal {
+            Signal::Terminate => self.child.terminate(),
+            Signal::Kill => self.child.kill(),
+        };
+        if let Err(fault) = sent {
+            warn!(%model, %run, pid, signal = signal.name(), "cannot signal the engine: {fault}");
+        }
+        if signal == Signal::Terminate
+            && let Some(stdin) = &mut self.stdin
+        {
+            // In child mode an engine that got TERM still waits for the thread that reads its standard input: measured,
+            // it never ends by TERM alone. This line ends that thread and does not count as a second signal. A few
+            // bytes into a pipe of 64 KiB never block; a child that is gone does not need them.
+            let _gone = stdin.write_all(EXIT_LINE);
+        }
+    }
+
+    fn probe(&mut self, context: &Context, probing: Probing) {
+        let control = self.control.clone();
+        let config = &context.config;
+        self.watch = match probing {
+            Probing::Off => Watch::Nothing,
+            Probing::Readiness => {
+                let told = self.output.told();
+                let ring = Arc::clone(&context.ring);
+                let activity = Activity::new(self.child.pid(), ring, told.clone(), config.load_stall);
+                let endpoint = self.endpoint.clone();
+                Watch::Load { ready: Box::pin(probe::until_ready(control, endpoint, told)), activity }
+            }
+            Probing::Liveness => {
+                let usage = Arc::clone(&context.usage);
+                let pulse = Pulse {
+                    idle: config.liveness_interval,
+                    busy: config.liveness_busy_interval,
+                    timeout: config.liveness_timeout,
+                    stall: config.liveness_stall,
+                };
+                let pid = self.server;
+                let cpu = move || system::cpu_time(pid);
+                Watch::Pulse(Box::pin(async move { liveness::until_lost(&control, &usage, cpu, pulse).await }))
+            }
+        };
+    }
+
+    /// Cancel safe: everything that is awaited here either keeps its place or may be asked again.
+    async fn news(&mut self, context: &Context) -> News {
+        tokio::select! {
+            biased;
+            // The exit first: what a dead child seemed to say does not matter any more.
+            status = self.child.wait() => match status {
+                Ok(status) => News::Exited(self.last_words(context, status).await),
+                Err(fault) => News::Exited(ExitReport::not_started(&fault)),
+            },
+            news = watched(&mut self.watch) => match news {
+                Seen::Ready(proof) => News::Ready(Arc::new(self.serves(context, proof))),
+                Seen::Refused(why) => {
+                    self.watch = Watch::Nothing;
+                    News::Refused { why }
+                }
+                Seen::Sign(sign) => News::Progress { fraction: sign.fraction, output_only: sign.output_only },
+                Seen::Lost => {
+                    self.watch = Watch::Nothing;
+                    News::LivenessLost
+                }
+            },
+        }
+    }
+
+    fn serves(&mut self, context: &Context, proof: Proof) -> Ready {
+        self.watch = Watch::Nothing;
+        self.loaded = true;
+        if let Some(server) = proof.server
+            && self.child.served_by(server)
+        {
+            self.server = server;
+        }
+        Ready {
+            run: context.run,
+            pid: self.server,
+            endpoint: self.endpoint.clone(),
+            props: proof.props,
+            load_time: context.begun.elapsed(),
+        }
+    }
+
+    /// Reads what is left in the pipes and names the reason.
+    async fn last_words(&mut self, context: &Context, status: std::process::ExitStatus) -> ExitReport {
+        let _cut_short = timeout(LAST_WORDS, self.output.finished()).await;
+        context.shared.spawner.remove(self.files.clone());
+        let lines = context.ring.tail_of(context.run, LAST_LINES);
+        let circumstances = Circumstances {
+            loaded: self.loaded,
+            left_behind: self.child.left_behind(),
+            task_limit: tasks::is_limit_of_tasks(context.met),
+        };
+        ExitReport::classify(status, lines, circumstances)
+    }
+}
+
+enum Seen {
+    Ready(Proof),
+    Refused(ExitClass),
+    Sign(Sign),
+    Lost,
+}
+
+async fn watched(watch: &mut Watch) -> Seen {
+    match watch {
+        Watch::Nothing => pending().await,
+        Watch::Load { ready, activity } => tokio::select! {
+            biased;
+            ready = ready => ready.map_or_else(Seen::Refused, Seen::Ready),
+            sign = activity.sign() => Seen::Sign(sign),
+        },
+        Watch::Pulse(lost) => {
+            lost.await;
+            Seen::Lost
+        }
+    }
+}
+
+/// A port that was free a moment ago. Somebody may take it before the engine does; the engine then fails to bind, which
+/// is retried with another one.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+fn random_key() -> std::io::Result<SecretString> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|fault| std::io::Error::other(fault.to_string()))?;
+    Ok(SecretString::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests;

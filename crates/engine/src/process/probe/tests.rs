@@ -1,0 +1,130 @@
+//! The probes against scripted answers: no false "ready", and no sign of work that is none.
+
+use std::process::Command;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+
+use super::*;
+use crate::process::output::Output;
+use crate::state_machine::RunId;
+
+const PROPS: &str = r#"{"default_generation_settings":{"n_ctx":512},"total_slots":2}"#;
+
+/// Answers one connection after the other as the script says; gives the paths that were asked.
+async fn engine(listener: &UnixListener, script: &[(u16, &str)]) -> Vec<String> {
+    let mut asked = vec![];
+    for (status, body) in script {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut head = vec![0; 4096];
+        let got = socket.read(&mut head).await.unwrap();
+        let words = String::from_utf8_lossy(&head[..got]).into_owned();
+        asked.push(words.split(' ').nth(1).unwrap_or_default().to_owned());
+        let answer =
+            format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    }
+    asked
+}
+
+struct Place {
+    control: Control,
+    path: std::path::PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.sock");
+    Place { control: Control::new(&Endpoint::Unix(path.clone())).unwrap(), path, _dir: dir }
+}
+
+impl Place {
+    async fn until_ready(&self, told: watch::Receiver<Told>) -> Result<Proof, ExitClass> {
+        until_ready(self.control.clone(), Endpoint::Unix(self.path.clone()), told).await
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_wants_a_key_of_its_own_is_not_loading() {
+    for status in [401, 403] {
+        let place = place();
+        let listener = UnixListener::bind(&place.path).unwrap();
+        let told = watch::channel(Told { speaks: true, fraction: None, ready: true }).1;
+        let script = [(503, "{}"), (status, "{}"), (status, "{}"), (status, "{}")];
+        let (proof, _) = tokio::join!(place.until_ready(told), engine(&listener, &script));
+        assert_eq!(proof.unwrap_err(), ExitClass::KeyWanted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_says_it_is_ready_and_never_shows_it_is_not_loading() {
+    let place = place();
+    let listener = UnixListener::bind(&place.path).unwrap();
+    let told = watch::channel(Told { speaks: true, fraction: None, ready: true }).1;
+    let begun = Instant::now();
+    let script = [(404, "{}"); 10_000];
+    tokio::select! {
+        proof = place.until_ready(told) => assert_eq!(proof.unwrap_err(), ExitClass::Unresponsive),
+        _ = engine(&listener, &script) => panic!("it is asked for ever"),
+    }
+    assert!(begun.elapsed() >= UNPROVED && begun.elapsed() < 2 * UNPROVED, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn without_state_lines_health_is_asked_until_it_is_good_and_props_prove_it() {
+    let place = place();
+    let listener = UnixListener::bind(&place.path).unwrap();
+    // The pump has ended: no state line can come.
+    let told = watch::channel(Told::default()).1;
+    let script = [(503, "{}"), (503, "{}"), (200, "{}"), (503, "{}"), (200, "{}"), (200, PROPS)];
+    let (proof, asked) = tokio::join!(place.until_ready(told), engine(&listener, &script));
+    let proof = proof.unwrap();
+    assert_eq!((proof.props.total_slots, proof.server), (2, Some(std::process::id())));
+    assert_eq!(asked, ["/health", "/health", "/health", "/props", "/health", "/props"]);
+}
+
+#[tokio::test]
+async fn the_childs_own_word_is_enough_and_nothing_else_is_asked() {
+    let place = place();
+    let listener = UnixListener::bind(&place.path).unwrap();
+    let (tell, told) = watch::channel(Told { speaks: true, fraction: None, ready: false });
+    let say = async { tell.send_modify(|told| told.ready = true) };
+    let script = [(503, "{}"), (200, PROPS)];
+    let (proof, asked, ()) = tokio::join!(place.until_ready(told), engine(&listener, &script), say);
+    assert_eq!((proof.unwrap().props.n_ctx, asked), (512, vec!["/props".to_owned(), "/props".to_owned()]));
+}
+
+#[tokio::test]
+async fn output_is_a_sign_of_work_and_its_absence_is_none() {
+    let ring = Arc::new(Ring::default());
+    let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+    let told = Output::start(&"m".into(), RunId(1), &ring, None, None).told();
+    let mut activity = Activity::new(child.id(), Arc::clone(&ring), told, Duration::from_millis(160));
+    // What the process read while it was started counts, once.
+    while timeout(Duration::from_millis(200), activity.sign()).await.is_ok() {}
+    ring.push(RunId(1), "kept only");
+    assert!(timeout(Duration::from_millis(100), activity.sign()).await.is_err());
+    ring.count(3);
+    let sign = timeout(Duration::from_secs(10), activity.sign()).await.unwrap();
+    assert_eq!(sign, Sign { fraction: None, output_only: true });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_state_that_is_told_again_is_output_and_no_work() {
+    let (tell, told) = watch::channel(Told::default());
+    let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut activity = Activity::new(child.id(), Arc::default(), told, Duration::from_secs(3600));
+    // The first look takes in what the process had read before.
+    while timeout(Duration::from_millis(200), activity.sign()).await.is_ok() {}
+    let half = Told { speaks: true, fraction: Some(0.5), ready: false };
+    tell.send(half).unwrap();
+    let sign = timeout(Duration::from_secs(10), activity.sign()).await.unwrap();
+    assert_eq!(sign, Sign { fraction: Some(0.5), output_only: false });
+    tell.send(half).unwrap();
+    assert!(timeout(Duration::from_millis(100), activity.sign()).await.is_err());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -1,0 +1,153 @@
+//! Instances whose processes are scripts: for tests of the driver, and of whoever deals with handles.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use auxot_llama::{Endpoint, Props};
+use tokio::sync::Notify;
+
+use crate::Config;
+use crate::exit_reason::{ExitClass, ExitReport};
+use crate::handle::InstanceHandle;
+use crate::state_machine::Ready;
+use crate::state_machine::{Policy, Probing, RunId, Signal};
+use crate::supervisor::{Life, News, World};
+
+/// Makes an instance at rest: its handle, its driver, and the stage on which its lives are played.
+pub fn instance(model: &str, config: &Config) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>, Stage) {
+    let stage = Stage::default();
+    let (handle, driver) =
+        InstanceHandle::with_driver(model.into(), Policy::new(config, 1), |_, _| Script(stage.clone()));
+    (handle, driver.run(), stage)
+}
+
+/// What a test and the scripted lives of one instance share; clones are the same stage.
+#[derive(Debug, Clone, Default)]
+pub struct Stage(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    play: Mutex<Play>,
+    next: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Play {
+    acts: VecDeque<Act>,
+    seen: Vec<String>,
+    obedient: bool,
+}
+
+#[derive(Debug)]
+enum Act {
+    Tell(News),
+    Serve { slots: u32, n_ctx: u32 },
+    Panic,
+}
+
+impl Stage {
+    /// From now on a signal ends the child at once.
+    pub fn obey(&self) {
+        self.play().obedient = true;
+    }
+
+    /// The child of the present life, or of the next one, serves.
+    pub fn serve(&self, slots: u32, n_ctx: u32) {
+        self.act(Act::Serve { slots, n_ctx });
+    }
+
+    /// The child is gone.
+    pub fn exit(&self, class: ExitClass) {
+        let report = ExitReport {
+            class,
+            code: Some(1),
+            signal: None,
+            telling: None,
+            lines: vec!["last".into()],
+            blame: crate::Blame::Engine,
+        };
+        self.tell(News::Exited(report));
+    }
+
+    /// The driver fails over the next piece of news.
+    pub fn panic(&self) {
+        self.act(Act::Panic);
+    }
+
+    /// What was done to the lives since the last call, such as `launch 1`, `Terminate 1`, `drop 1`.
+    pub fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut self.play().seen)
+    }
+
+    pub(crate) fn tell(&self, news: News) {
+        self.act(Act::Tell(news));
+    }
+
+    fn act(&self, act: Act) {
+        self.play().acts.push_back(act);
+        self.0.next.notify_one();
+    }
+
+    fn note(&self, what: String) {
+        self.play().seen.push(what);
+    }
+
+    fn play(&self) -> MutexGuard<'_, Play> {
+        self.0.play.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The world whose lives are played from a stage.
+pub(crate) struct Script(Stage);
+
+/// One scripted life.
+pub(crate) struct Actor {
+    stage: Stage,
+    run: RunId,
+}
+
+impl World for Script {
+    type Life = Actor;
+
+    fn launch(&mut self, run: RunId) -> Actor {
+        self.0.note(format!("launch {run}"));
+        Actor { stage: self.0.clone(), run }
+    }
+}
+
+impl Life for Actor {
+    fn signal(&mut self, signal: Signal) {
+        self.stage.note(format!("{signal:?} {}", self.run));
+        if self.stage.play().obedient {
+            self.stage.exit(ExitClass::Unasked);
+        }
+    }
+
+    fn probe(&mut self, _: Probing) {}
+
+    async fn news(&mut self) -> News {
+        loop {
+            let act = self.stage.play().acts.pop_front();
+            match act {
+                Some(Act::Tell(news)) => return news,
+                Some(Act::Serve { slots, n_ctx }) => return News::Ready(ready(self.run, slots, n_ctx)),
+                #[allow(clippy::panic, reason = "it is what a test asks for")]
+                Some(Act::Panic) => panic!("as the script says"),
+                None => self.stage.0.next.notified().await,
+            }
+        }
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.stage.note(format!("drop {}", self.run));
+    }
+}
+
+fn ready(run: RunId, total_slots: u32, n_ctx: u32) -> Arc<Ready> {
+    let props = Props { total_slots, n_ctx, model_alias: None, build_info: String::new(), vision: false, audio: false };
+    let (endpoint, load_time) = (Endpoint::Unix("/s".into()), Duration::from_secs(1));
+    Arc::new(Ready { run, pid: 7, endpoint, props, load_time })
+}

@@ -1,0 +1,84 @@
+//! The numbers that decide: how long each rung lasts, how often a failing child is tried again, and when.
+
+use std::time::{Duration, Instant};
+
+use super::RunId;
+use crate::config::Config;
+
+/// Output alone keeps a load alive for so many times its longest silence: an engine may write its log for ever.
+pub(crate) const TALKING: u32 = 5;
+
+/// The named durations of a life. Pure data: two equal policies decide equally.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    /// Longest silence of a loading child.
+    pub(crate) load_stall: Duration,
+    /// From TERM to the second TERM.
+    pub(crate) term_grace: Duration,
+    /// From the second TERM to KILL.
+    pub(crate) again_grace: Duration,
+    /// From KILL to calling it unkillable.
+    pub(crate) kill_grace: Duration,
+    /// Failures in a row that are tried again.
+    pub(crate) budget: u32,
+    /// Ready for this long, and earlier failures are forgotten.
+    pub(crate) heal_after: Duration,
+    /// Upper bound of the first delay that is not zero.
+    pub(crate) backoff_base: Duration,
+    /// Upper bound of every delay.
+    pub(crate) backoff_max: Duration,
+    /// Makes two instances that fail together come back apart.
+    pub(crate) seed: u64,
+}
+
+impl Policy {
+    pub(crate) fn new(config: &Config, seed: u64) -> Self {
+        Self {
+            load_stall: config.load_stall,
+            term_grace: config.stop_grace,
+            again_grace: config.stop_again,
+            kill_grace: config.stop_kill,
+            budget: config.restart_budget,
+            heal_after: config.restart_heal,
+            backoff_base: config.restart_delay,
+            backoff_max: config.restart_max_delay,
+            seed,
+        }
+    }
+
+    /// How long to wait before attempt `attempt` (1 is the first restart): nothing at first, because most crashes are
+    /// single ones, then exponential, between half of a ceiling and the ceiling: a child that failed again needs time
+    /// (for its device's memory to be given back), so its budget is not spent in no time by chance.
+    pub(crate) fn delay(&self, attempt: u32, run: RunId) -> Duration {
+        if attempt <= 1 {
+            return Duration::ZERO;
+        }
+        let doublings = (attempt - 2).min(31);
+        let ceiling = self.backoff_base.saturating_mul(1 << doublings).min(self.backoff_max);
+        let share = f64::from((mix(self.seed ^ run.0) >> 32) as u32) / f64::from(u32::MAX);
+        ceiling.mul_f64(0.5 + share / 2.0)
+    }
+
+    /// How long to wait where it is not the child that failed.
+    pub(crate) fn longest_delay(&self, run: RunId) -> Duration {
+        self.delay(u32::MAX, run)
+    }
+
+    /// The failures that still count against a child that became ready at `since`.
+    pub(crate) fn healed(&self, failures: u32, since: Instant, now: Instant) -> u32 {
+        if now.saturating_duration_since(since) >= self.heal_after { 0 } else { failures }
+    }
+
+    /// The longest that a loading child may do nothing but write.
+    pub(crate) fn talk(&self) -> Duration {
+        self.load_stall.saturating_mul(TALKING)
+    }
+}
+
+/// Splitmix64: spreads neighbouring run numbers over all of u64 without any state to keep.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,378 @@
+//! The whole table is walked, and the named rules hold; `random` has all other orders of events.
+
+mod loads;
+mod random;
+
+use super::*;
+use auxot_llama::{Endpoint, Props};
+
+const S: Duration = Duration::from_secs(1);
+
+fn policy() -> Policy {
+    Policy {
+        load_stall: 60 * S,
+        term_grace: 10 * S,
+        again_grace: 3 * S,
+        kill_grace: 5 * S,
+        budget: 3,
+        heal_after: 60 * S,
+        backoff_base: S,
+        backoff_max: 8 * S,
+        seed: 7,
+    }
+}
+
+fn report(class: ExitClass) -> Arc<ExitReport> {
+    Arc::new(ExitReport { class, code: Some(1), signal: None, telling: None, lines: vec![], blame: Blame::Engine })
+}
+
+fn ready(run: RunId) -> Arc<Ready> {
+    Arc::new(Ready {
+        run,
+        pid: 1,
+        endpoint: Endpoint::Unix("/s".into()),
+        props: Props {
+            total_slots: 1,
+            n_ctx: 1,
+            model_alias: None,
+            build_info: String::new(),
+            vision: false,
+            audio: false,
+        },
+        load_time: S,
+    })
+}
+
+const RUN: RunId = RunId(4);
+
+/// One of each phase, with `then` where there is one.
+fn every_phase(now: Instant) -> Vec<Phase> {
+    let recover = After::Recover { failures: 0, why: ExitClass::Stalled };
+    let mut all = vec![
+        Phase::Stopped { last: RUN },
+        Phase::Starting { run: RUN, failures: 0, stall_at: now, talk_until: now, progress: None },
+        Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) },
+        Phase::Draining { run: RUN, deadline: now, then: AfterDrain::Rest },
+        Phase::Draining { run: RUN, deadline: now, then: AfterDrain::Restart },
+        Phase::Unkillable { run: RUN, cause: report(ExitClass::Unkillable) },
+        Phase::Backoff { run: RUN, attempt: 2, until: now, cause: report(ExitClass::Signal) },
+        Phase::Failed { last: RUN, cause: report(ExitClass::BadFile) },
+    ];
+    for then in [After::Rest, After::Restart, recover] {
+        all.push(Phase::Terminating { run: RUN, again: Some(now), kill_at: now, then: then.clone() });
+        all.push(Phase::Terminating { run: RUN, again: None, kill_at: now, then: then.clone() });
+        all.push(Phase::Killing { run: RUN, give_up_at: now, then });
+    }
+    all
+}
+
+const TIMERS: [Timer; 6] = [Timer::Stall, Timer::Drain, Timer::Again, Timer::Kill, Timer::GiveUp, Timer::Backoff];
+
+/// One of each event, all of the given life.
+fn every_event(run: RunId) -> Vec<Event> {
+    let mut all = vec![
+        Event::EnsureReady,
+        Event::Stop { drain: Duration::ZERO },
+        Event::Stop { drain: 30 * S },
+        Event::Kill,
+        Event::Reset,
+        Event::Progress { run, fraction: Some(0.5), output_only: false },
+        Event::Progress { run, fraction: None, output_only: true },
+        Event::LoadRefused { run, why: ExitClass::KeyWanted },
+        Event::ProbePassed { run, ready: ready(run) },
+        Event::LivenessLost { run },
+        Event::Idle { run },
+    ];
+    let ends = [ExitClass::Signal, ExitClass::BadFile, ExitClass::Unasked];
+    all.extend(ends.map(|class| Event::Exited { run, report: report(class) }));
+    all.extend(TIMERS.map(|timer| Event::TimerFired { run, timer }));
+    all
+}
+
+/// What must hold after any step whatever.
+fn check(before: &Phase, event: &Event, after: &Phase, effects: &[Effect]) {
+    let told = format!("{} --{}--> {}", before.name(), event.name(), after.name());
+    let spawned = effects.iter().filter(|effect| matches!(effect, Effect::Spawn { .. })).count();
+    let armed = effects.iter().rev().find_map(|effect| match effect {
+        Effect::ArmTimer { run, timer, at } => Some(Some((*run, *timer, *at))),
+        Effect::DisarmTimer => Some(None),
+        _ => None,
+    });
+    // A process comes into being exactly where a new life begins, and only where none is left.
+    let gone = !before.has_process() || matches!(event, Event::Exited { .. });
+    assert_eq!(spawned == 1, after.run() > before.run(), "{told}");
+    assert!(spawned == 0 || (gone && matches!(after, Phase::Starting { .. })), "{told}");
+    assert!(spawned <= 1 && after.run() >= before.run(), "{told}");
+    // No process is forgotten: one that was there is still there, unless its exit was told.
+    assert!(!before.has_process() || after.has_process() || matches!(event, Event::Exited { .. }), "{told}");
+    // The armed timer is the one of the phase. News that change nothing may leave the old one alone.
+    match armed {
+        Some(armed) => assert_eq!(armed, after.timer(), "{told}"),
+        None => assert!(after.timer() == before.timer() || after.timer().is_none(), "{told}"),
+    }
+    // A phase without a timer is entered by disarming the old one.
+    let moved = before.name() != after.name();
+    if moved && after.timer().is_none() && before.timer().is_some() {
+        assert_eq!(armed, Some(None), "{told}");
+    }
+    if moved {
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Publish)), "{told}");
+    }
+    // Signals go only to a life that lasts.
+    for effect in effects {
+        if let Effect::SignalGroup { run, .. } = effect {
+            assert!(after.has_process() && *run == after.run() && *run == before.run(), "{told}");
+        }
+    }
+}
+
+#[test]
+fn the_whole_table_is_walked() {
+    let (now, policy) = (Instant::now(), policy());
+    let mut edges = std::collections::BTreeSet::new();
+    for phase in every_phase(now) {
+        for event in every_event(RUN) {
+            let (after, effects) = step(phase.clone(), event.clone(), now, &policy);
+            check(&phase, &event, &after, &effects);
+            if after.name() != phase.name() {
+                edges.insert((phase.name(), after.name()));
+            }
+        }
+    }
+    let drawn = [
+        ("stopped", "starting"),
+        ("starting", "ready"),
+        ("starting", "terminating"),
+        ("starting", "killing"),
+        ("starting", "failed"),
+        ("ready", "starting"),
+        ("ready", "draining"),
+        ("ready", "terminating"),
+        ("ready", "killing"),
+        ("ready", "failed"),
+        ("draining", "terminating"),
+        ("draining", "killing"),
+        ("draining", "starting"),
+        ("draining", "stopped"),
+        ("terminating", "killing"),
+        ("terminating", "starting"),
+        ("terminating", "stopped"),
+        ("killing", "starting"),
+        ("killing", "stopped"),
+        ("killing", "unkillable"),
+        ("unkillable", "failed"),
+        ("backoff", "starting"),
+        ("backoff", "stopped"),
+        ("failed", "stopped"),
+    ];
+    assert_eq!(edges, drawn.into_iter().collect());
+}
+
+#[test]
+fn every_phase_with_a_process_handles_its_exit_and_every_timer_moves_its_phase() {
+    let (now, policy) = (Instant::now(), policy());
+    for phase in every_phase(now) {
+        if phase.has_process() {
+            let event = Event::Exited { run: RUN, report: report(ExitClass::Signal) };
+            let (after, _) = step(phase.clone(), event, now, &policy);
+            assert!(!after.has_process() || after.run() > RUN, "{}", phase.name());
+        }
+        if let Some((run, timer, at)) = phase.timer() {
+            let (after, _) = step(phase.clone(), Event::TimerFired { run, timer }, at, &policy);
+            assert_ne!(after.timer(), phase.timer(), "{}", phase.name());
+        }
+    }
+}
+
+#[test]
+fn news_of_another_life_changes_nothing_and_is_counted() {
+    let (now, policy) = (Instant::now(), policy());
+    for phase in every_phase(now) {
+        for event in every_event(RunId(3)).into_iter().filter(|event| event.run().is_some()) {
+            let (after, effects) = step(phase.clone(), event.clone(), now, &policy);
+            assert_eq!((after.name(), after.run()), (phase.name(), phase.run()));
+            assert!(matches!(effects.as_slice(), [Effect::CountStale]), "{} {}", phase.name(), event.name());
+        }
+    }
+}
+
+/// Goes on with timers and exits alone, as a child would that reacts to nothing but KILL, or not even to that.
+fn run_out(mut phase: Phase, mut now: Instant, policy: &Policy, mortal: bool) -> Phase {
+    for _ in 0..200 {
+        let event = match (&phase, phase.timer()) {
+            (Phase::Killing { run, .. }, _) if mortal => Event::Exited { run: *run, report: report(ExitClass::Signal) },
+            (_, Some((run, timer, at))) => {
+                now = now.max(at);
+                Event::TimerFired { run, timer }
+            }
+            (_, None) => return phase,
+        };
+        let (after, effects) = step(phase.clone(), event.clone(), now, policy);
+        check(&phase, &event, &after, &effects);
+        phase = after;
+    }
+    panic!("no rest was found: {phase:?}");
+}
+
+#[test]
+fn without_outside_news_only_stopped_ready_and_failed_are_places_to_rest() {
+    let (now, policy) = (Instant::now(), policy());
+    for phase in every_phase(now) {
+        let rest = run_out(phase.clone(), now, &policy, true);
+        let expected = match phase {
+            // What a kernel does not end stays in its hands; it says so by an exit.
+            Phase::Unkillable { .. } => "unkillable",
+            Phase::Ready { .. } => "ready",
+            _ => rest.name(),
+        };
+        assert!(["stopped", "ready", "failed", "unkillable"].contains(&rest.name()), "{phase:?} → {rest:?}");
+        assert_eq!(rest.name(), expected);
+        assert_ne!(rest.name() == "unkillable", !matches!(phase, Phase::Unkillable { .. }));
+    }
+}
+
+#[test]
+fn a_stop_ends_within_the_computed_worst_case() {
+    let (start, policy) = (Instant::now(), policy());
+    let mut phase = Phase::Ready { run: RUN, failures: 0, since: start, ready: ready(RUN) };
+    let mut now = start;
+    let mut signals = vec![];
+    let mut event = Event::Stop { drain: Duration::ZERO };
+    loop {
+        let (after, effects) = step(phase, event, now, &policy);
+        signals.extend(effects.iter().filter_map(|effect| match effect {
+            Effect::SignalGroup { signal, .. } => Some((*signal, now - start)),
+            _ => None,
+        }));
+        phase = after;
+        match phase.timer() {
+            Some((run, timer, at)) => (now, event) = (at, Event::TimerFired { run, timer }),
+            None => break,
+        }
+    }
+    assert_eq!(signals, [(Signal::Terminate, Duration::ZERO), (Signal::Terminate, 10 * S), (Signal::Kill, 13 * S)]);
+    assert_eq!(phase.name(), "unkillable");
+    assert_eq!(now - start, policy.term_grace + policy.again_grace + policy.kill_grace);
+}
+
+#[test]
+fn the_first_restart_is_immediate_then_delays_grow_then_it_is_given_up() {
+    let policy = Policy { backoff_base: S, ..policy() };
+    let mut now = Instant::now();
+    let (mut phase, _) = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, now, &policy);
+    let mut seen = vec![];
+    while phase.name() != "failed" {
+        let run = phase.run();
+        (phase, _) = step(phase, Event::Exited { run, report: report(ExitClass::Signal) }, now, &policy);
+        seen.push(phase.name());
+        if let Phase::Backoff { run, until, .. } = phase {
+            now = until;
+            (phase, _) = step(phase, Event::TimerFired { run, timer: Timer::Backoff }, now, &policy);
+        }
+    }
+    assert_eq!(seen, ["starting", "backoff", "backoff", "failed"]);
+}
+
+#[test]
+fn an_end_that_a_request_brought_about_takes_nothing_from_the_budget_and_gives_back_what_its_first_one_took() {
+    let (policy, now) = (policy(), Instant::now());
+    let ends = |blame, failures| {
+        let report = Arc::new(ExitReport { blame, ..(*report(ExitClass::Assertion)).clone() });
+        let served = Phase::Ready { run: RUN, failures, since: now, ready: ready(RUN) };
+        match step(served, Event::Exited { run: RUN, report }, now, &policy).0 {
+            Phase::Starting { failures: left, .. } | Phase::Backoff { attempt: left, .. } => left,
+            other => panic!("{other:?}"),
+        }
+    };
+    for failures in [0, 1, policy.budget] {
+        assert_eq!(ends(Blame::Request, failures), failures);
+        assert_eq!(ends(Blame::RequestTwice, failures), failures.saturating_sub(1));
+    }
+    assert_eq!(ends(Blame::Engine, 1), 2);
+}
+
+#[test]
+fn delays_stay_under_their_ceiling_and_differ_between_instances() {
+    let policy = policy();
+    assert_eq!(policy.delay(1, RUN), Duration::ZERO);
+    for attempt in 2..40 {
+        let ceiling = (S * 2u32.saturating_pow(attempt - 2)).min(8 * S);
+        let delay = policy.delay(attempt, RunId(u64::from(attempt)));
+        assert!(delay >= ceiling / 2 && delay <= ceiling, "{attempt}: {delay:?}");
+    }
+    let other = Policy { seed: 8, ..policy.clone() };
+    assert_ne!(policy.delay(6, RUN), other.delay(6, RUN));
+}
+
+#[test]
+fn a_quiet_while_heals_the_budget() {
+    let (start, policy) = (Instant::now(), policy());
+    let crash = |after: Duration| {
+        let phase = Phase::Ready { run: RUN, failures: 3, since: start, ready: ready(RUN) };
+        step(phase, Event::Exited { run: RUN, report: report(ExitClass::Signal) }, start + after, &policy).0
+    };
+    assert_eq!(crash(59 * S).name(), "failed");
+    assert!(matches!(crash(60 * S), Phase::Starting { failures: 1, .. }));
+}
+
+#[test]
+fn a_cause_that_no_retry_mends_fails_at_once() {
+    let (now, policy) = (Instant::now(), policy());
+    for class in ExitClass::ALL {
+        let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, talk_until: now, progress: None };
+        let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
+        let hopeless = class.verdict() == Verdict::Fail || class.is_memory();
+        assert_eq!(after.name() == "failed", hopeless, "{class:?}");
+        // One that was loaded has room; that it ran out once may pass.
+        let phase = Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) };
+        let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
+        assert_eq!(after.name() == "failed", class.verdict() == Verdict::Fail, "{class:?}");
+    }
+}
+
+#[test]
+fn the_cause_of_an_end_that_we_brought_about_is_ours_and_not_the_signal() {
+    let (now, policy) = (Instant::now(), policy());
+    let phase = Phase::Starting { run: RUN, failures: 1, stall_at: now, talk_until: now, progress: None };
+    let (phase, _) = step(phase, Event::TimerFired { run: RUN, timer: Timer::Stall }, now, &policy);
+    let (phase, _) = step(phase, Event::Exited { run: RUN, report: report(ExitClass::Signal) }, now, &policy);
+    let Phase::Backoff { cause, attempt: 2, .. } = phase else { panic!("{phase:?}") };
+    assert_eq!(cause.class, ExitClass::Stalled);
+}
+
+#[test]
+fn progress_moves_the_stall_deadline_and_an_early_timer_is_armed_again() {
+    let (start, policy) = (Instant::now(), policy());
+    let phase =
+        Phase::Starting { run: RUN, failures: 0, stall_at: start + S, talk_until: start + 300 * S, progress: None };
+    let (phase, _) = step(phase, Event::Progress { run: RUN, fraction: None, output_only: false }, start + S, &policy);
+    let (phase, effects) = step(phase, Event::TimerFired { run: RUN, timer: Timer::Stall }, start + 2 * S, &policy);
+    assert_eq!(phase.name(), "starting");
+    assert!(matches!(effects.as_slice(), [Effect::ArmTimer { at, .. }] if *at == start + 61 * S));
+}
+
+#[test]
+fn a_second_stop_shortens_a_drain_and_never_lengthens_it() {
+    let (now, policy) = (Instant::now(), policy());
+    let phase = Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) };
+    let (phase, _) = step(phase, Event::Stop { drain: 30 * S }, now, &policy);
+    let (phase, _) = step(phase, Event::Stop { drain: 60 * S }, now, &policy);
+    assert_eq!(phase.timer().unwrap().2, now + 30 * S);
+    let (phase, _) = step(phase, Event::Stop { drain: 5 * S }, now, &policy);
+    assert_eq!(phase.timer().unwrap().2, now + 5 * S);
+}
+
+#[test]
+fn the_last_wish_while_stopping_wins() {
+    let (now, policy) = (Instant::now(), policy());
+    for start in every_phase(now).into_iter().filter(|p| ["draining", "terminating", "killing"].contains(&p.name())) {
+        let ends = |phase: &Phase| {
+            let event = Event::Exited { run: RUN, report: report(ExitClass::Signal) };
+            step(phase.clone(), event, now, &policy).0.name()
+        };
+        let (wanted, _) = step(start.clone(), Event::EnsureReady, now, &policy);
+        assert_eq!(ends(&wanted), "starting", "{start:?}");
+        let (unwanted, _) = step(wanted, Event::Stop { drain: S }, now, &policy);
+        assert_eq!(ends(&unwanted), "stopped", "{start:?}");
+    }
+}

@@ -1,0 +1,320 @@
+//! The one task that owns a child: it brings events to the machine and carries out what the machine decides.
+
+mod blaming;
+pub(crate) mod command;
+#[cfg(test)]
+mod tests;
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, info, warn};
+
+use crate::exit_reason::{ExitClass, ExitReport};
+use crate::metrics;
+use crate::state_machine::{Effect, Event, Phase, Policy, Probing, Ready, RunId, Signal, Timer, step};
+use crate::status::{NotReady, State, Status, answer, outer};
+use crate::supervisor::blaming::Blaming;
+use crate::supervisor::command::Verb;
+use crate::usage::Usage;
+
+/// Where lives come from: real processes, or scripted ones in tests.
+pub(crate) trait World: Send + 'static {
+    type Life: Life;
+
+    /// Begins a life. Returns at once; how it went comes as news.
+    fn launch(&mut self, run: RunId) -> Self::Life;
+}
+
+/// One child, from its start to its reaped exit. Dropping it ends the child by force.
+pub(crate) trait Life: Send {
+    /// Signals the whole group; one that is not there yet gets it as soon as it is.
+    fn signal(&mut self, signal: Signal);
+
+    /// Sets what is watched for.
+    fn probe(&mut self, probing: Probing);
+
+    /// The next piece of news. Cancel safe; after `Exited` there is none.
+    fn news(&mut self) -> impl Future<Output = News> + Send;
+}
+
+/// What a life tells.
+#[derive(Debug)]
+pub(crate) enum News {
+    Started {
+        pid: u32,
+    },
+    Progress {
+        fraction: Option<f32>,
+        output_only: bool,
+    },
+    Ready(Arc<Ready>),
+    /// It is there, and will never serve us.
+    Refused {
+        why: ExitClass,
+    },
+    LivenessLost,
+    Exited(ExitReport),
+}
+
+/// The owner of one instance.
+pub(crate) struct Driver<W: World> {
+    model: Arc<str>,
+    world: W,
+    policy: Policy,
+    phase: Phase,
+    life: Option<(RunId, W::Life)>,
+    timer: Option<(RunId, Timer, Instant)>,
+    verbs: mpsc::Receiver<Verb>,
+    status: watch::Sender<Status>,
+    usage: Arc<Usage>,
+    blaming: Blaming,
+    waiting_ready: Vec<oneshot::Sender<Result<Arc<Ready>, NotReady>>>,
+    waiting_gone: Vec<oneshot::Sender<()>>,
+}
+
+/// What woke the driver.
+enum Wake {
+    Verb(Option<Verb>),
+    News(RunId, News),
+    Timer(RunId, Timer),
+    Idle,
+}
+
+impl<W: World> Driver<W> {
+    /// A driver at rest.
+    pub(crate) fn new(
+        model: Arc<str>,
+        world: W,
+        policy: Policy,
+        verbs: mpsc::Receiver<Verb>,
+        status: watch::Sender<Status>,
+        usage: Arc<Usage>,
+    ) -> Self {
+        Driver {
+            model,
+            world,
+            policy,
+            phase: Phase::Stopped { last: RunId(0) },
+            life: None,
+            timer: None,
+            verbs,
+            status,
+            usage,
+            blaming: Blaming::default(),
+            waiting_ready: Vec::new(),
+            waiting_gone: Vec::new(),
+        }
+    }
+
+    /// Serves the verbs until the last handle is gone and no process is left.
+    pub(crate) async fn run(mut self) {
+        let mut handles = true;
+        while handles || self.phase.has_process() {
+            match self.wake(handles).await {
+                Wake::Verb(Some(verb)) => self.verb(verb),
+                Wake::Verb(None) => {
+                    handles = false;
+                    self.feed(Event::Stop { drain: std::time::Duration::ZERO });
+                }
+                Wake::News(run, news) => self.news(run, news),
+                Wake::Timer(run, timer) => {
+                    self.timer = None;
+                    self.feed(Event::TimerFired { run, timer });
+                }
+                Wake::Idle => self.feed(Event::Idle { run: self.phase.run() }),
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. Verbs come before news and news before deadlines: a stop must be heard under
+    /// any flood of news, and a child that did make it in time must not lose to its own deadline.
+    async fn wake(&mut self, handles: bool) -> Wake {
+        let draining = matches!(self.phase, Phase::Draining { .. });
+        let timer = self.timer;
+        tokio::select! {
+            biased;
+            verb = self.verbs.recv(), if handles => Wake::Verb(verb),
+            (run, news) = async {
+                match &mut self.life {
+                    Some((run, life)) => (*run, life.news().await),
+                    None => pending().await,
+                }
+            } => Wake::News(run, news),
+            () = self.usage.emptied(), if draining => Wake::Idle,
+            (run, timer) = async {
+                match timer {
+                    Some((run, timer, at)) => {
+                        tokio::time::sleep_until(at.into()).await;
+                        (run, timer)
+                    }
+                    None => pending().await,
+                }
+            } => Wake::Timer(run, timer),
+        }
+    }
+
+    fn verb(&mut self, verb: Verb) {
+        match verb {
+            Verb::Start => self.feed(Event::EnsureReady),
+            Verb::Stop { drain } => self.feed(Event::Stop { drain }),
+            Verb::Kill => self.feed(Event::Kill),
+            Verb::Reset => self.feed(Event::Reset),
+            Verb::AwaitReady(tell) => {
+                // Who has stopped waiting makes room, so the list is as long as there are waiters.
+                self.waiting_ready.retain(|waiter| !waiter.is_closed());
+                self.waiting_ready.push(tell);
+                self.answer_ready();
+            }
+            Verb::AwaitGone(tell) => {
+                self.waiting_gone.retain(|waiter| !waiter.is_closed());
+                self.waiting_gone.push(tell);
+                self.answer_gone();
+            }
+        }
+    }
+
+    fn news(&mut self, run: RunId, news: News) {
+        match news {
+            News::Started { pid } => {
+                info!(model = %self.model, %run, pid, "engine process started");
+                self.status.send_modify(|status| status.pid = Some(pid));
+            }
+            News::Progress { fraction, output_only } => self.feed(Event::Progress { run, fraction, output_only }),
+            News::Refused { why } => self.feed(Event::LoadRefused { run, why }),
+            News::Ready(ready) => {
+                metrics::loaded(&self.model, ready.load_time);
+                // Where a script was started, the process that serves is another one.
+                self.status.send_modify(|status| status.pid = status.pid.map(|_| ready.pid));
+                self.feed(Event::ProbePassed { run, ready });
+            }
+            News::LivenessLost => {
+                self.lost(run);
+                self.feed(Event::LivenessLost { run });
+            }
+            News::Exited(mut report) => {
+                self.lost(run);
+                report.blame = self.blaming.ended(run, self.usage.answers());
+                debug!(model = %self.model, %run, code = report.code, signal = report.signal, "engine process gone");
+                // First the life, then its news: a step that spawns the next one must find the place empty.
+                self.life = None;
+                self.feed(Event::Exited { run, report: Arc::new(report) });
+            }
+        }
+    }
+
+    /// Remembers who used a life that is being lost.
+    fn lost(&mut self, run: RunId) {
+        if matches!(self.phase, Phase::Ready { .. }) && self.usage.suspects() > 0 {
+            self.blaming.suspects(run);
+        }
+    }
+
+    /// One turn of the machine.
+    fn feed(&mut self, event: Event) {
+        let word = event.name();
+        let from = (self.phase.name(), self.phase.run());
+        // The placeholder is never seen: nothing between here and the assignment can fail or wait.
+        let phase = std::mem::replace(&mut self.phase, Phase::Stopped { last: from.1 });
+        let now = tokio::time::Instant::now().into_std();
+        let (phase, effects) = step(phase, event, now, &self.policy);
+        self.phase = phase;
+        if (self.phase.name(), self.phase.run()) != from {
+            let (to, run) = (self.phase.name(), self.phase.run());
+            info!(model = %self.model, from = from.0, to, event = word, %run, "instance");
+        }
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        self.answer_gone();
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn { run, after } => {
+                metrics::started(&self.model, after.as_ref().map(|report| report.class));
+                self.life = Some((run, self.world.launch(run)));
+                self.status.send_modify(|status| status.restarts += u64::from(after.is_some()));
+            }
+            Effect::SignalGroup { run, signal } => {
+                if let Some((of, life)) = &mut self.life
+                    && *of == run
+                {
+                    life.signal(signal);
+                }
+            }
+            Effect::ArmTimer { run, timer, at } => self.timer = Some((run, timer, at)),
+            Effect::DisarmTimer => self.timer = None,
+            Effect::Probe(probing) => {
+                if let Some((_, life)) = &mut self.life {
+                    life.probe(probing);
+                }
+            }
+            Effect::Publish => self.publish(),
+            Effect::Blame(report) => {
+                warn!(model = %self.model, run = %self.phase.run(), class = report.class.name(), "engine ended: {report}");
+                self.status.send_modify(|status| status.last_error = Some(report));
+            }
+            Effect::AnswerWaiters => self.answer_ready(),
+            Effect::CountStale => metrics::stale(&self.model),
+        }
+    }
+
+    fn publish(&mut self) {
+        let state = outer(&self.phase);
+        let run = self.phase.run();
+        let has_process = self.phase.has_process();
+        metrics::unkillable(&self.model, matches!(self.phase, Phase::Unkillable { .. }));
+        self.status.send_modify(|status| {
+            if status.state.name() != state.name() || status.run != run {
+                status.since = tokio::time::Instant::now().into_std();
+            }
+            if status.run != run || !has_process {
+                status.pid = None;
+            }
+            status.state = state;
+            status.run = run;
+        });
+    }
+
+    fn answer_ready(&mut self) {
+        if let Some(answer) = answer(&self.phase) {
+            for waiter in self.waiting_ready.drain(..) {
+                // Who has stopped waiting needs no answer.
+                let _unheard = waiter.send(answer.clone());
+            }
+        }
+    }
+
+    fn answer_gone(&mut self) {
+        if matches!(self.phase, Phase::Stopped { .. } | Phase::Failed { .. }) {
+            for waiter in self.waiting_gone.drain(..) {
+                let _unheard = waiter.send(());
+            }
+        }
+    }
+}
+
+impl<W: World> Drop for Driver<W> {
+    /// A driver that ends in the middle, by a panic or with its runtime, takes its child with it (see [`Life`]); nobody
+    /// may go on believing that the child serves. After a panic nobody is left to start another one either, so it is
+    /// told as what it is, and those who wait need not wait for nothing.
+    fn drop(&mut self) {
+        let failed = std::thread::panicking().then(|| Arc::new(ExitReport::driver_failed()));
+        self.status.send_modify(|status| {
+            status.pid = None;
+            let state = match failed {
+                Some(cause) => {
+                    status.last_error = Some(Arc::clone(&cause));
+                    State::Failed { cause }
+                }
+                None if matches!(status.state, State::Stopped | State::Failed { .. }) => return,
+                None => State::Stopped,
+            };
+            status.state = state;
+            status.since = tokio::time::Instant::now().into_std();
+        });
+    }
+}
