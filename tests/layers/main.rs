@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cycles;
 mod log_fields;
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
