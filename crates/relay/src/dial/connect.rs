@@ -5,7 +5,7 @@
 //! quarter of a second, not the whole connect timeout.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -19,12 +19,24 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 
 /// Connects to a host, by name or address.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = race(alternating(lookup_host((host, port)).await?.collect())).await?;
+    let addresses = match loopback(host, port) {
+        Some(addresses) => addresses,
+        None => alternating(lookup_host((host, port)).await?.collect()),
+    };
+    let stream = race(addresses).await?;
     // A token is a small packet that must not wait for the acknowledgement of the one before.
     stream.set_nodelay(true)?;
     let (idle, interval) = KEEPALIVE;
     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(interval))?;
     Ok(stream)
+}
+
+/// The addresses of `localhost` and the names below it, which no resolver is asked for (RFC 6761, 6.3): a host without
+/// `/etc/hosts` has no other way to know them.
+fn loopback(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let is_loopback = name == "localhost" || name.ends_with(".localhost");
+    is_loopback.then(|| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
 }
 
 async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
@@ -73,6 +85,17 @@ mod tests {
         let order = alternating(parse(&["[::1]:1", "[::2]:1", "1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]));
         assert_eq!(order, parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "1.1.1.3:1"]));
         assert!(alternating(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn localhost_needs_no_resolver() {
+        let both: Vec<SocketAddr> = vec!["127.0.0.1:7".parse().expect("valid"), "[::1]:7".parse().expect("valid")];
+        for name in ["localhost", "LocalHost.", "router.localhost"] {
+            assert_eq!(loopback(name, 7), Some(both.clone()), "{name}");
+        }
+        for name in ["localhost.example.com", "notlocalhost", "127.0.0.1", ""] {
+            assert_eq!(loopback(name, 7), None, "{name}");
+        }
     }
 
     #[tokio::test]
