@@ -25,7 +25,7 @@ toolchain=$(rustc --print sysroot) || die "rustc is missing; install Rust with r
 packages=$(sed -n 's/^`apt-get install \([^`]*\)`.*/\1/p' README.md | head -n 1)
 [ -n "$packages" ] || die "cannot find the README's line of packages"
 
-root=${BARE_ROOT:-/tmp/auxot-bare}
+root=$(realpath -m "${BARE_ROOT:-/tmp/auxot-bare}")
 base=${XDG_CACHE_HOME:-$HOME/.cache}/auxot/bare/minbase.tar
 if [ ! -f "$base" ]; then
   say "making a minbase archive with debootstrap: some minutes, once"
@@ -38,9 +38,18 @@ if [ ! -f "$base" ]; then
   mv "$base.new" "$base"
 fi
 
-unmount() { umount -R "$root/proc" "$root/dev" "$root/opt/rust" 2>/dev/null || true; }
-unmount
-rm -rf --one-file-system "$root"
+unmount() {
+  umount -R "$root/proc" 2>/dev/null || true
+  umount -R "$root/dev" 2>/dev/null || true
+  umount -R "$root/opt/rust" 2>/dev/null || true
+}
+# Removes the root. The toolchain is mounted below it: nothing is removed while anything is mounted there.
+remove() {
+  unmount
+  ! grep -q " $root/" /proc/mounts || die "cannot unmount what lies below $root: a process of an earlier run may still use it"
+  rm -rf --one-file-system "$root"
+}
+remove
 mkdir -p "$root"
 tar -C "$root" -xf "$base"
 mkdir -p "$root/opt/rust" "$root/src"
@@ -109,6 +118,5 @@ for command in "${commands[@]}"; do
 done
 
 if [ -z "${KEEP:-}" ]; then
-  unmount
-  rm -rf --one-file-system "$root"
+  remove
 fi
