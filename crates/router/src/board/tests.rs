@@ -1,5 +1,7 @@
 //! The board's rules, one by one, and then against random orders of events.
 
+mod waiting;
+
 use std::collections::{HashMap, HashSet};
 
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState};
