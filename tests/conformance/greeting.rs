@@ -243,6 +243,22 @@ async fn c05_a_job_before_config_ack_is_served() {
 }
 
 #[tokio::test]
+async fn c20_a_new_wish_is_answered_though_nothing_changes_and_the_same_one_is_not() {
+    let (_stage, mut link) = Stage::serving("", &[("AUXOT_HEARTBEAT_INTERVAL", "200ms")]).await;
+    let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
+    wish["family"] = json!("Dense");
+    let update = json!({"type": "policy_update", "policy": wish});
+    link.send(&update).await;
+    link.next("config").await;
+    link.send(&update).await;
+    for _ in 0..3 {
+        link.next("heartbeat").await;
+    }
+    let told = link.history().iter().filter(|frame| frame["type"] == "config").count();
+    assert_eq!(told, 2, "once after the greeting and once for the wish");
+}
+
+#[tokio::test]
 async fn c20_capabilities_refused_are_told_and_stated_again_with_the_next_policy() {
     let (stage, mut link) = Stage::serving("", &[]).await;
     link.send(&json!({"type": "config_ack", "success": false, "error": "policy needs vision"})).await;

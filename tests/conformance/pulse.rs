@@ -87,6 +87,36 @@ async fn c22_a_router_that_answers_heartbeats_is_kept() {
 }
 
 #[tokio::test]
+async fn c22_a_router_that_answers_pings_alone_is_kept() {
+    let settings = [QUICK, ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2s")];
+    let (stage, mut link) = Stage::serving("", &settings).await;
+    // The answers are sent by whoever reads.
+    for _ in 0..20 {
+        link.next("heartbeat").await;
+    }
+    assert_eq!(stage.router.connections(), 1, "twenty heartbeats are twice the silence");
+}
+
+/// Inside of a frame no ping can be answered, so the bytes of a long one are all that can be heard.
+#[tokio::test]
+async fn c22_a_message_that_takes_its_time_is_a_sign_of_life() {
+    let settings = [QUICK, ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2s"), ("AUXOT_ROUTER_CONNECTIONS", "2")];
+    let (mut stage, mut slow) = Stage::serving("", &settings).await;
+    let mut clock = stage.greeted().await;
+    let said = "at last, after so many parts, ".repeat(4);
+    let text = saying("slow", said.trim()).to_string();
+    let length = u16::try_from(text.len()).unwrap();
+    assert!(length >= 126, "a length of two bytes");
+    let frame = [&[0x81, 126], &length.to_be_bytes()[..], text.as_bytes()].concat();
+    for piece in frame.chunks(frame.len().div_ceil(20)) {
+        clock.next("heartbeat").await;
+        slow.send_bytes(piece).await;
+    }
+    assert_eq!(slow.outcome("slow").await.completed(), said.trim());
+    assert_eq!(stage.router.connections(), 2, "twenty heartbeats are twice the silence");
+}
+
+#[tokio::test]
 async fn c23_a_router_that_does_not_read_one_connection_does_not_stop_the_others() {
     // Longer than any wait of this test: one that is held up by the other fails, however slow the machine is.
     let settings = [("AUXOT_ROUTER_CONNECTIONS", "2"), ("AUXOT_ROUTER__WRITE_TIMEOUT", "20m")];

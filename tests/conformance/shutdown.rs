@@ -36,6 +36,28 @@ async fn c26_a_draining_worker_finishes_its_jobs_and_takes_no_new_ones() {
 }
 
 #[tokio::test]
+async fn c26_a_draining_worker_says_so_at_once_on_every_connection() {
+    // No heartbeat comes that would say it.
+    let settings = [("AUXOT_ROUTER_CONNECTIONS", "2"), ("AUXOT_HEARTBEAT_INTERVAL", "60s")];
+    let (mut stage, mut first) = Stage::serving("", &settings).await;
+    let mut second = stage.greeted().await;
+    for (at, link) in [&mut first, &mut second].into_iter().enumerate() {
+        link.send(&job(&format!("running-{at}"), "fake: --stall-at 1")).await;
+        link.about(&format!("running-{at}")).await;
+    }
+    stage.worker.program.signal(Signal::SIGTERM);
+    for (at, link) in [&mut first, &mut second].into_iter().enumerate() {
+        link.take("a config that says so", |frame| {
+            frame["type"] == "config" && frame["capabilities"]["draining"] == true
+        })
+        .await;
+        link.cancel(&format!("running-{at}")).await;
+        assert_eq!(link.ended().await, End::Closed(1000));
+    }
+    assert_eq!(stage.worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
 async fn c26_a_job_that_waits_for_a_slot_gets_it_while_the_worker_drains() {
     let (mut stage, mut link) = Stage::serving("", &[("AUXOT_MAX_PARALLEL", "1")]).await;
     link.send(&job("holder", "fake: --tokens 40 --token-us 10000")).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -277,6 +278,20 @@ impl Link {
             let code = if at == 0 { Data::Text } else { Data::Continue };
             let frame = Frame::message(piece.to_vec(), OpCode::Data(code), at + 1 == pieces.len());
             self.write(Message::Frame(frame)).await;
+        }
+    }
+
+    /// Sends some bytes as they are, such as a part of a frame; nothing else can be sent before the rest of it.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let wire = self.socket.get_mut();
+        let sending = async {
+            wire.write_all(bytes).await?;
+            wire.flush().await
+        };
+        match tokio::time::timeout(DEADLINE, sending).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => panic!("cannot send to the worker: {error}; it said {}", self.told()),
+            Err(_) => panic!("the worker takes no bytes; it said {}", self.told()),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::policy::PolicyKeeper;
 use crate::telemetry::warn_limit::WarnLimit;
 use crate::telemetry::{self, Shown, shown};
 
-/// With nothing heard for so long, a ping asks whether the router lives.
+/// With nothing heard for so long, or for half of the silence that ends a link, a ping asks whether the router lives.
 const PING_AFTER: Duration = Duration::from_secs(15);
 /// How long the router has to close its side after we have closed ours.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -117,7 +117,7 @@ impl Session<'_> {
                 let _ = outbox.send(Frame::Close).await;
                 return if draining { SessionEnd::Drained } else { SessionEnd::Useless };
             }
-            let alarm = last_heard + if pinged { silence } else { PING_AFTER.min(silence) };
+            let alarm = last_heard + if pinged { silence } else { PING_AFTER.min(silence / 2) };
             tokio::select! {
                 biased;
                 message = stream.next() => {
