@@ -12,6 +12,8 @@
 //! [`Effect::GiveUp`] (it lost too many workers), after which its id is unknown here.
 
 mod dispatch;
+mod offer;
+mod pick;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

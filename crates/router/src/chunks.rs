@@ -13,7 +13,7 @@ use auxot_protocol::{Complete, Json};
 
 use crate::chunks::logprobs::Logprobs;
 use crate::failure::Failure;
-use crate::http::shapes::{CallDelta, FinishChoice, Usage};
+use crate::openai::{CallDelta, FinishChoice, Usage};
 
 /// Which of the two texts of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,6 @@ mod cors;
 mod gate;
 mod models;
 mod request;
-pub(crate) mod shapes;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -16,7 +15,7 @@ use axum::{Json, Router, middleware};
 
 use crate::failure::ErrorBody;
 use crate::link;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::summary::Health;
 use crate::words::shown;
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Behaviour;
 use crate::hub::LinkEnd;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::strangers::Stranger;
 use crate::words::shown;
 use greeting::Greeted;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use auxot_protocol::Policy;
 use tokio::net::TcpListener;
@@ -23,6 +23,7 @@ use crate::http;
 use crate::hub::Hub;
 use crate::keys::{FileError, KeyStore, is_exposed};
 use crate::listen::{self, Limits};
+use crate::shared::{Shared, SharedState, now};
 use crate::strangers::Strangers;
 use crate::summary::Summary;
 
@@ -36,31 +37,6 @@ const KEYS_LOOKED_AT: Duration = Duration::from_millis(250);
 const FAREWELL: Duration = Duration::from_secs(3);
 /// The WebSocket code for "going away".
 const GOING_AWAY: u16 = 1001;
-
-/// What every request and link needs.
-pub(crate) type Shared = Arc<State>;
-
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) verifier: Verifier,
-    pub(crate) config: Config,
-    /// Seconds since 1970.
-    pub(crate) started: u64,
-    /// axum spawns upgraded connections itself; this is how we wait for them.
-    pub(crate) links: TaskTracker,
-    /// The bound over the bodies of all requests.
-    pub(crate) bodies: Arc<Budget>,
-    /// The bounds of unread answers.
-    pub(crate) unread: Unread,
-    /// Ends every link at once.
-    pub(crate) kill: CancellationToken,
-}
-
-/// Seconds since 1970, as the chat API counts.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
 
 /// Why a router did not start.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +94,7 @@ impl Router {
             max_attempts: config.max_attempts.max(1),
             default_slots: config.wish.max_parallel.unwrap_or(DEFAULT_SLOTS),
         };
-        let state = Arc::new(State {
+        let state = Arc::new(SharedState {
             hub: Arc::new(Hub::new(rules, config.wish.clone(), config.dead_threshold)),
             verifier: Verifier::new(keys, config.auth_cache_ttl),
             started: now(),

@@ -32,6 +32,7 @@ mod explain;
 mod fault;
 mod file;
 mod load;
+mod load_settings;
 mod log;
 mod names;
 mod nearest;

@@ -40,6 +40,8 @@ pub(crate) enum Request {
         /// What is wanted.
         look: Look,
     },
+    /// Print the settings in force.
+    PrintSettings(Box<Loaded<Settings>>),
     /// Print this on standard output, a line end after it, and end well.
     Tell(String),
     /// Print these on standard error and end with [`EXIT_USAGE`].
@@ -91,7 +93,7 @@ impl Request {
                 Self::Refuse(Faults(faults))
             }
             Ok(_) if !faults.is_empty() => Self::Refuse(Faults(faults)),
-            Ok(settings) if print => Self::Tell(crate::commands::effective(&settings)),
+            Ok(settings) if print => Self::PrintSettings(Box::new(settings)),
             Ok(settings) => Self::Serve { settings: Box::new(settings), sources },
         }
     }

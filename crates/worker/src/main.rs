@@ -21,11 +21,8 @@ fn main() -> ExitCode {
     let (settings, sources) = match Request::read(std::env::args_os(), std::env::vars_os()) {
         Request::Serve { settings, sources } => (settings, sources),
         Request::Look { settings, look } => return commands::run(&settings, &look),
-        Request::Tell(text) => {
-            // A reader that has gone away is no failure of ours.
-            let _ = writeln!(std::io::stdout(), "{text}");
-            return ExitCode::SUCCESS;
-        }
+        Request::PrintSettings(settings) => return print(&commands::effective(&settings)),
+        Request::Tell(text) => return print(&text),
         Request::Refuse(faults) => {
             let _ = writeln!(std::io::stderr(), "{faults}");
             return ExitCode::from(EXIT_USAGE);
@@ -47,4 +44,11 @@ fn main() -> ExitCode {
     // The last lines are written before the process ends.
     drop(log);
     code
+}
+
+/// Prints what the command line asks for.
+fn print(text: &str) -> ExitCode {
+    // A reader that has gone away is not a failure of this program.
+    let _ = writeln!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
 }

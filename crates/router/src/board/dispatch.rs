@@ -1,7 +1,7 @@
 //! Which waiting job goes where.
 
+use super::pick::{Pick, pick};
 use super::{Board, Effect, Place, Rules, Target, Wanted, Worker, WorkerId};
-use crate::pick::{Pick, pick};
 use crate::resolver::{Meaning, Resolver};
 
 impl Board {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState, extension};
 
+use super::offer::{Nearness, Offer};
 use super::{JobId, Rules, Target};
-use crate::pick::{Nearness, Offer};
 use crate::resolver::Named;
 use crate::wish::is_pending;
 

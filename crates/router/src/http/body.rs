@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::budget::Share;
 use crate::failure::{BadRequest, Failure};
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// A client that sends less in a second, for longer than [`crate::Config::body_timeout`], is too slow.
 const SLOWEST: u64 = 16 * 1024;

@@ -13,13 +13,13 @@ use futures_util::StreamExt;
 
 use super::gate::Key;
 use super::request::{ChatRequest, read};
-use super::shapes::{Choice, Completion, Message, Usage, finish_reason};
 use crate::answer::{Answer, Whole};
 use crate::chunks::Chunks;
 use crate::failure::Failure;
 use crate::hub::Request;
 use crate::ids;
-use crate::server::Shared;
+use crate::openai::{Choice, Completion, Message, Usage, finish_reason};
+use crate::shared::{Shared, now};
 use crate::ticket::Ticket;
 
 /// What the answer calls the model when the request named none and no worker has it yet.
@@ -35,7 +35,7 @@ pub(crate) async fn completions(
     drop(body);
     let (stream, usage) = (request.stream, request.include_usage);
     let model = request.model.clone().unwrap_or_else(|| ANY_MODEL.to_owned());
-    let created = crate::server::now();
+    let created = now();
     let id = ids::hex::<12>("chatcmpl-").map_err(|_| Failure::NoRandomness)?;
 
     let answer = Arc::new(if stream {

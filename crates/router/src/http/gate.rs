@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::auth::{Door, KeyId, NotNow};
 use crate::failure::Failure;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::strangers::Stranger;
 
 /// The key that a request came with.

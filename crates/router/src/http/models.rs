@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::resolver::Meaning;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct List {

@@ -8,7 +8,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 
 use crate::auth::{Door, KeyId, NotNow};
 use crate::ids;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::words::shown;
 
 /// Seconds after which a worker that could not be greeted now is to come again.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Ending;
 use crate::board::WorkerId;
 use crate::hub::Outgoing;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::words::shown;
 
 /// A link silent for so many thresholds is closed: its peer vanished without a word.

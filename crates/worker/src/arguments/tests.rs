@@ -189,7 +189,11 @@ fn version_and_help() {
 
 #[test]
 fn the_settings_in_force_are_printed_without_the_key() {
-    let text = told(&["--print-config", "--metrics-port", "0"], &[("AUXOT_GPU_KEY", "gpu_secret")]);
+    let line = ["--print-config", "--metrics-port", "0"];
+    let Request::PrintSettings(settings) = read(&line, &[("AUXOT_GPU_KEY", "gpu_secret")]) else {
+        panic!("not printed: {line:?}");
+    };
+    let text = settings.effective();
     assert!(text.contains("port = 0  # flag --metrics-port"), "{text}");
     assert!(text.contains("key = \"***\"  # environment variable AUXOT_GPU_KEY"), "{text}");
     assert!(text.contains("url = \"auxot.com\"  # default"), "{text}");

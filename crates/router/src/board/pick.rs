@@ -1,6 +1,6 @@
 //! The rule for who gets a job: the least loaded worker that has the model ready.
 
-use crate::board::{Rules, Target, Worker, WorkerId};
+use super::{Rules, Target, Worker, WorkerId};
 
 /// Who gets a job, and by which name that worker knows the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,33 +10,6 @@ pub(crate) struct Pick {
     pub(crate) model: Option<String>,
     /// What the answer calls the model.
     pub(crate) called: String,
-}
-
-/// How near a model is to taking a job; nearer sorts first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Nearness {
-    /// Takes jobs now.
-    Ready,
-    /// Loads already.
-    Starting,
-    /// The job will make it load.
-    Stopped,
-}
-
-/// A worker's offer for one job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Offer {
-    pub(crate) nearness: Nearness,
-    pub(crate) used: u32,
-    pub(crate) slots: u32,
-    pub(crate) model: Option<String>,
-    pub(crate) called: String,
-}
-
-impl Offer {
-    fn has_room(&self) -> bool {
-        self.used < self.slots
-    }
 }
 
 /// Chooses among `workers` for a job.

@@ -1,0 +1,28 @@
+//! What a worker offers for one job: how near the model is, and how many of its slots are used.
+
+/// How near a model is to taking a job; nearer sorts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Nearness {
+    /// Takes jobs now.
+    Ready,
+    /// Loads already.
+    Starting,
+    /// The job will make it load.
+    Stopped,
+}
+
+/// A worker's offer for one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) nearness: Nearness,
+    pub(crate) used: u32,
+    pub(crate) slots: u32,
+    pub(crate) model: Option<String>,
+    pub(crate) called: String,
+}
+
+impl Offer {
+    pub(super) fn has_room(&self) -> bool {
+        self.used < self.slots
+    }
+}

@@ -1,0 +1,38 @@
+//! What every request and every link of one router share.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::answer::Unread;
+use crate::auth::Verifier;
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::hub::Hub;
+
+/// What every request and link needs.
+pub(crate) type Shared = Arc<SharedState>;
+
+#[derive(Debug)]
+pub(crate) struct SharedState {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) verifier: Verifier,
+    pub(crate) config: Config,
+    /// Seconds since 1970.
+    pub(crate) started: u64,
+    /// axum spawns upgraded connections itself; this is how we wait for them.
+    pub(crate) links: TaskTracker,
+    /// The bound over the bodies of all requests.
+    pub(crate) bodies: Arc<Budget>,
+    /// The bounds of unread answers.
+    pub(crate) unread: Unread,
+    /// Ends every link at once.
+    pub(crate) kill: CancellationToken,
+}
+
+/// Seconds since 1970, as the chat API counts.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
