@@ -1,6 +1,7 @@
 //! What an operator may set about the fleet.
 
 mod check;
+mod layers;
 mod model;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use auxot_catalog::{Catalog, Model};
 use serde::{Deserialize, Serialize};
 
 pub use check::{device_warning, table_warnings};
+pub use layers::with_layers;
 pub use model::ModelConfig;
 
 /// Which models run, each as what, and how long a job may wait for one.

@@ -7,21 +7,21 @@ use auxot_catalog::Model;
 use auxot_engine::{Host, InstanceHandle};
 use tokio::sync::watch;
 
-use crate::acquire::lease::Lease;
-use crate::acquire::refusal::Refusal;
-use crate::acquire::settle_all;
-use crate::acquire::text::MostText;
 use crate::devices::Devices;
-use crate::engine::engines::Engines;
-use crate::judge::Door;
-use crate::judge::outlook::Outlook;
-use crate::judge::shared::Shared;
+use crate::factory::Engines;
+use crate::lease::Lease;
+use crate::lease::settle_all;
+use crate::model::wish::Wish;
 use crate::orders::Orders;
+use crate::outlook::Outlook;
+use crate::owner::Shared;
 use crate::places::Places;
+use crate::refusal::Refusal;
 use crate::report::metrics;
 use crate::report::{OtherNames, Report, Sleeper};
-use crate::roster::wish::Wish;
-use crate::staff::Staff;
+use crate::state::Door;
+use crate::tasks::Staff;
+use crate::text_limit::MostText;
 
 /// How long a policy may wait for a look through the models folders.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ impl Fleet {
             self.shared.adopt(&mut judge, wish);
             let mut settled = self.shared.carry_out(&mut judge, Vec::new());
             settled.extend(self.shared.retire(&mut judge));
-            let known = !matches!(judge.wished, crate::judge::Wished::Missing { .. });
+            let known = !matches!(judge.wished, crate::state::Wished::Missing { .. });
             drop(judge);
             settle_all(settled);
             known

@@ -8,9 +8,9 @@
 //! `auxot_engine`), in a place that was planned for it.
 //!
 //! ```text
-//!   a job ─▶ acquire ─┐                           ┌─▶ a lease, or a refusal
-//!   a process ─▶ turn ─┼─▶ admission ─ effects ─▶ carry_out ─▶ a process begins, or ends
-//!   a reading of the devices, the time ─┘          └─▶ work for the staff: drive, release, remember, look
+//!   a job ─▶ requests ───────────┐                           ┌─▶ a lease, or a refusal
+//!   a process ─▶ engine_status ──┼─▶ scheduler ─ effects ─▶ actions ─▶ a process begins, or ends
+//!   a reading of the devices, the time ─┘                   └─▶ work for the tasks: drive, release, remember, look
 //! ```
 //!
 //! A door never sees a process. It asks [`Fleet::acquire`] and gets a [`Lease`] (one slot of one engine,
@@ -19,18 +19,21 @@
 //!
 //! All decisions are made under one short lock by whoever brings the news. The lock is never held across an await;
 //! answers are sent after it is gone, and what takes time is left as `work` for the one who owns tasks. The
-//! decisions themselves are pure: those of the admission, what a process's news means in `member`, the sizes and the gaps
-//! between the router's wish and the truth in `wish`.
+//! decisions themselves are pure: those of the admission, what a process's news means in `model::managed`, the sizes and the gaps
+//! between the router's wish and the truth in `model::wish`.
 //!
 //! | where | what |
 //! | --- | --- |
-//! | `fleet` | the handle that doors have |
-//! | `acquire` | how a job gets a slot: a lease, or a refusal |
-//! | `judge` | everything that decisions are made from, under its lock (`shared`); what the admission has decided, carried out (`carry`); the news of a process, taken in (`turn`) |
-//! | `roster` | how models come in, change and go. A `member` has a `plan`, in which `dial` searches the largest size that fits; `reconfigure`, `mend` and `library` are the ways in which that changes |
-//! | `engine` | the process of one load: what it would take (`dry_run`), what it took (`lessons`), its memory seen free (`release`) |
-//! | `report` | everything as it is now, for doors and metrics |
-//! | `staff` | the owner of all tasks: processes, listeners, what takes time (`work`) |
+//! | `fleet` | the handle that front ends have |
+//! | `state` | everything that decisions are made from; `work` that is left for the tasks, and the `shelf` of the last scan |
+//! | `owner` | the state under its lock, and all that changes it: `requests` for slots, `actions` of the scheduler, the `engine_status` of processes, models that are `enrol`led, `reconfigure`d, `replace`d, tried again (`retry`), found by a `rescan` |
+//! | `model` | one model: the `managed` record, its `plan`, in which `size_search` finds the largest size that fits, its `process`, what it took (`measurements`), its memory seen free (`release`) |
+//! | `factory` | where processes come from: the engine of this host, or scripts in tests |
+//! | `lease`, `refusal` | the two answers to a request |
+//! | `report` | everything as it is now, for front ends and metrics |
+//! | `tasks` | the owner of all tasks: processes, listeners, what takes time |
+//!
+//! Modules depend one way: `fleet` and `tasks` on `owner`, that on `state` and `report`, those on `model`.
 //!
 //! The processes' tasks belong to [`Staff`], which the program drives beside everything else and which
 //! alone joins them. A driver ends with the last handle to its process, and its listener with it. A panic in one of
@@ -48,7 +51,7 @@
 //! **Sizes.** Where the operator left slots or context open the router's wish counts, also while the model runs: its jobs end
 //! within the drain time, it is loaded anew, and goes back to the old size if the new one does not start. A size that can
 //! never fit gives way to the largest that counts as fitting; one whose load fails for want of memory to a smaller one: slots
-//! first, then context, until the largest that loads is known (`dial`). Meanwhile nobody is served by an engine that is only
+//! first, then context, until the largest that loads is known (`model::size_search`). Meanwhile nobody is served by an engine that is only
 //! tried; afterwards the report has the true size, and says what it falls short of. A size that loads have shown is
 //! remembered for a day on disk, for this very file, engine, arguments and devices.
 //!
@@ -56,43 +59,47 @@
 //! or listed model that is not here is told as unmet and looked for until it comes; where it is the only one, any of the
 //! folders is served meanwhile ([`Fleet::take_any`]), and so it is where every model that was named has failed. A model that
 //! has failed stays so until something changes: the operator resets it, its file or the engine's becomes another one, the
-//! router wishes for another size, or, unless its file or its arguments are what is wrong, some minutes have gone by (`mend`).
+//! router wishes for another size, or, unless its file or its arguments are what is wrong, some minutes have gone by (`owner::retry`).
 //!
 //! Which model a job without a name means: the first that serves or sleeps of the router's model and those that are listed;
-//! see `judge`.
+//! see `state`.
 //!
 //! The end comes in three steps: [`Fleet::freeze`] (nothing is started, jobs go on), [`Fleet::refuse`] (jobs are sent
 //! away), [`Fleet::stop`].
 
-mod acquire;
 mod config;
 mod devices;
-mod engine;
+mod factory;
 mod fleet;
-mod judge;
+mod lease;
+mod model;
 mod orders;
+mod outlook;
+mod owner;
 mod places;
+mod refusal;
 mod report;
-mod roster;
-mod staff;
+mod state;
+mod tasks;
 #[cfg(test)]
 mod tests;
+mod text_limit;
 
-pub use acquire::lease::{Lease, Loss};
-pub use acquire::refusal::Refusal;
-pub use acquire::text::MostText;
 pub use auxot_engine::{Endpoint, ExitReport, Ready, State};
 pub use auxot_gpu::{Device, Sample};
+pub use config::with_layers;
 pub use config::{Config, ModelConfig, device_warning, table_warnings};
 pub use devices::Devices;
-pub use engine::lessons::experience_file;
 pub use fleet::Fleet;
-pub use judge::outlook::Outlook;
+pub use lease::{Lease, Loss};
+pub use model::measurements::experience_file;
+pub use model::unknown_devices::strays;
+pub use model::wish::{MOST_SLOTS, Wish, ask};
 pub use orders::Orders;
+pub use outlook::Outlook;
 pub use places::Places;
+pub use refusal::Refusal;
 pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use report::{ModelView, OtherNames, Report, Sleeper};
-pub use roster::profile::with_layers;
-pub use roster::strays::strays;
-pub use roster::wish::{MOST_SLOTS, Wish, ask};
-pub use staff::Staff;
+pub use tasks::Staff;
+pub use text_limit::MostText;

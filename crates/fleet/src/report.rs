@@ -8,8 +8,8 @@ use auxot_catalog::{Model, Rank};
 use auxot_engine::{Ready, State, Status};
 use auxot_gpu::{Device, HOST, Kind, Sample};
 
-use crate::engine::Engine;
-use crate::roster::member::Member;
+use crate::model::managed::Member;
+use crate::model::process::Engine;
 use auxot_scheduler::{Admission, Life};
 
 /// The fleet at one moment.

@@ -13,8 +13,8 @@ use auxot_gpu::{Device, Sample};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::engine::dry_run::DryRun;
-use crate::engine::engines::{Driver, Engines};
+use crate::factory::DryRun;
+use crate::factory::{Driver, Engines};
 use crate::{Config, Devices, Fleet, Lease, ModelView, Orders, Places, Refusal, Wish};
 
 /// Far away, and never waited for: the clock stands still until nothing else can happen.

@@ -1,29 +1,11 @@
-//! How much text a model can hold, known before anything is loaded for it.
+//! How much text a model can hold, of a model that runs or may be loaded.
 
-use auxot_catalog::Model;
-
-use crate::judge::shared::Shared;
-use crate::roster::plan::Plan;
+use crate::model::plan::Plan;
+use crate::owner::Shared;
+use crate::text_limit::MostText;
 
 /// Engines round a context up, by less than this for each slot.
 const ROUNDED: u32 = 256;
-
-/// The most that one slot can hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MostText {
-    /// Bytes of text, whatever they say.
-    pub bytes: u64,
-    /// The tokens of its context.
-    pub ctx: u32,
-}
-
-impl MostText {
-    /// The most text for a context of so many tokens; nothing where the tokenizer sets no bound.
-    pub(crate) fn of(model: &Model, ctx: u32) -> Option<Self> {
-        let bytes = model.header.longest_token()?.saturating_mul(ctx.into());
-        (ctx > 0).then_some(Self { bytes, ctx })
-    }
-}
 
 impl Shared {
     /// The most text that a slot of the model that a job means can come to hold; nothing where that is not known.

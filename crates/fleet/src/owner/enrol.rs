@@ -1,17 +1,5 @@
 //! Who is a member: how models come in, by the operator's list or the router's wish, and how they go.
 
-pub(crate) mod dial;
-pub(crate) mod library;
-pub(crate) mod member;
-pub(crate) mod mend;
-pub(crate) mod plan;
-pub(crate) mod profile;
-pub(crate) mod reconfigure;
-pub(crate) mod remembered;
-pub(crate) mod replace;
-pub(crate) mod strays;
-pub(crate) mod wish;
-
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -20,15 +8,16 @@ use auxot_engine::Spec;
 use tracing::{error, info, warn};
 
 use crate::config::table_warnings;
-use crate::engine::After;
-use crate::judge::outlook::Outlook;
-use crate::judge::shared::Shared;
-use crate::judge::{Door, Judge, MemberId, Missing, Wished};
-use crate::roster::member::{Member, Tenure};
-use crate::roster::plan::{Plan, task_of};
-use crate::roster::profile::need;
-use crate::roster::remembered::Key;
-use crate::roster::wish::{MOST_SLOTS, Wish, ask};
+use crate::model::managed::MemberId;
+use crate::model::managed::{Member, Tenure};
+use crate::model::plan::need;
+use crate::model::plan::{Plan, task_of};
+use crate::model::process::After;
+use crate::model::remembered::Key;
+use crate::model::wish::{MOST_SLOTS, Wish, ask};
+use crate::outlook::Outlook;
+use crate::owner::Shared;
+use crate::state::{Door, Judge, Missing, Wished};
 use auxot_scheduler::{Life, Profile, Want};
 
 impl Shared {

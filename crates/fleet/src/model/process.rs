@@ -1,10 +1,5 @@
 //! The present process of a model: what it was started as, where it lies, how it fares, what follows its end.
 
-pub(crate) mod dry_run;
-pub(crate) mod engines;
-pub(crate) mod lessons;
-pub(crate) mod release;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +8,7 @@ use auxot_gpu::{ProcessUse, Sample};
 use tokio::sync::oneshot;
 
 use crate::devices::Devices;
-use crate::roster::plan::Plan;
+use crate::model::plan::Plan;
 use auxot_placement::{Placement, Subject};
 
 /// The process of one load, from its start to its end.

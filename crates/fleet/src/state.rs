@@ -1,9 +1,7 @@
 //! Everything that decisions are made from, and the questions that it answers by itself.
 
-pub(crate) mod carry;
-pub(crate) mod outlook;
-pub(crate) mod shared;
-pub(crate) mod turn;
+pub(crate) mod shelf;
+pub(crate) mod work;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,19 +11,16 @@ use auxot_catalog::{Model, ResolveError, Task};
 use auxot_engine::Ready;
 use tokio::sync::oneshot;
 
-use crate::acquire::lease::Lease;
-use crate::acquire::refusal::{Refusal, list};
-use crate::engine::Engine;
-use crate::judge::outlook::Outlook;
-use crate::roster::library::{Looks, Shelf};
-use crate::roster::member::{Member, Tenure};
-use crate::roster::wish::Wish;
-use crate::staff::work::Work;
+use crate::lease::Lease;
+use crate::model::managed::MemberId;
+use crate::model::managed::{Member, Tenure};
+use crate::model::process::Engine;
+use crate::model::wish::Wish;
+use crate::outlook::Outlook;
+use crate::refusal::{Refusal, list};
+use crate::state::shelf::{Looks, Shelf};
+use crate::state::work::Work;
 use auxot_scheduler::{Admission, Effect, Life, ModelId, Ticket};
-
-/// Names one member for as long as the fleet lives; later members have higher numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) struct MemberId(u64);
 
 /// Everything that decisions are made from.
 #[derive(Debug)]
@@ -120,7 +115,7 @@ impl Judge {
 
     /// Takes in a member.
     pub(crate) fn add(&mut self, member: Member) -> MemberId {
-        self.newest = MemberId(self.newest.0 + 1);
+        self.newest = self.newest.next();
         self.seats.insert(member.seat, self.newest);
         self.members.insert(self.newest, member);
         self.newest

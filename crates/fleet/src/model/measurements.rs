@@ -13,7 +13,7 @@ use auxot_catalog::Experience;
 use auxot_engine::State;
 use tracing::warn;
 
-use crate::engine::Engine;
+use crate::model::process::Engine;
 use auxot_placement::{Remembered, Subject};
 
 /// The experience of this host, and the file that it is kept in.

@@ -10,12 +10,13 @@ use auxot_engine::{FileId, State};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::acquire::refusal::Refusal;
-use crate::judge::shared::Shared;
-use crate::judge::{Door, Judge, MemberId, Wished};
-use crate::roster::member::{Attempt, Member, Tenure};
-use crate::roster::wish::Wish;
-use crate::staff::work::Work;
+use crate::model::managed::MemberId;
+use crate::model::managed::{Attempt, Member, Tenure};
+use crate::model::wish::Wish;
+use crate::owner::Shared;
+use crate::refusal::Refusal;
+use crate::state::work::Work;
+use crate::state::{Door, Judge, Wished};
 use auxot_scheduler::Life;
 
 impl Shared {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use auxot_engine::FileId;
 use serde::{Deserialize, Serialize};
 
-use crate::roster::dial::Size;
+use crate::model::size_search::Size;
 
 /// So many sizes are remembered; the oldest make room.
 const MOST: usize = 64;

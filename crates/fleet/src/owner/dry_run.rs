@@ -13,21 +13,20 @@ use auxot_engine::{DryRunError, Outlay, Part};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::engine::lessons::Lessons;
-use crate::engine::{After, Engine};
-use crate::judge::shared::Shared;
-use crate::judge::{Door, MemberId};
-use crate::roster::plan::size_of;
-use crate::roster::profile::need;
-use crate::staff::work::Work;
+use crate::factory::DryRun;
+use crate::model::managed::MemberId;
+use crate::model::measurements::Lessons;
+use crate::model::plan::need;
+use crate::model::plan::size_of;
+use crate::model::process::{After, Engine};
+use crate::owner::Shared;
+use crate::state::Door;
+use crate::state::work::Work;
 use auxot_placement::{Placement, Split, bytes_text};
 use auxot_scheduler::Life;
 
 /// Its numbers are whole MiB, rounded down.
 const GRAIN: u64 = 1 << 20;
-
-/// A dry run on its way; dropping it ends the program.
-pub(crate) type DryRun = std::pin::Pin<Box<dyn Future<Output = Result<Outlay, DryRunError>> + Send>>;
 
 /// Runs it until it has an answer, or its load is told to end.
 pub(crate) async fn run(

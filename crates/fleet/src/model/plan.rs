@@ -1,10 +1,18 @@
 //! What a model is to run as: the size that is wanted, and the search for the one that fits.
 
-use auxot_catalog::{Ask, Model};
+use auxot_catalog::{Ask, Layer, Model, Need};
 use auxot_engine::{Spec, Task};
+use tracing::warn;
 
-use crate::roster::dial::{Dial, Size};
-use crate::roster::remembered::Key;
+use crate::model::remembered::Key;
+use crate::model::size_search::{Dial, Size};
+
+/// What a model whose header leaves things out is taken to keep of its slots: a part of its weights, on the high side.
+const GUESSED_CACHE: u64 = 4;
+/// The same for the intermediate results.
+const GUESSED_COMPUTE: u64 = 512 << 20;
+/// And for the program with a large vocabulary.
+const GUESSED_PROCESS: u64 = 100 << 20;
 
 /// The plan of one member.
 #[derive(Debug, Clone)]
@@ -61,4 +69,35 @@ pub(crate) fn task_of(model: &Model) -> Task {
 /// The size that a process is started with.
 pub(crate) fn size_of(spec: &Spec) -> Size {
     Size { slots: spec.slots.max(1), ctx: spec.ctx_per_slot.unwrap_or_default() }
+}
+
+/// What a model needs in a size. Where its header does not tell, its weights and a guess: unknown is not zero.
+pub(crate) fn need(model: &Model, ask: &Ask, size: Size) -> Need {
+    model.need(&sized(ask, size)).unwrap_or_else(|unknown| {
+        warn!(model = %model.name, %unknown, "the memory that it needs is a guess");
+        guess(model)
+    })
+}
+
+pub(crate) fn sized(ask: &Ask, size: Size) -> Ask {
+    ask.resized(size.slots, size.ctx)
+}
+
+fn guess(model: &Model) -> Need {
+    let count = u64::from(model.block_count.unwrap_or(1)).clamp(1, 1024);
+    let weights = model.bytes / count;
+    let layer = Layer { weights, experts: 0, cache: weights / GUESSED_CACHE };
+    Need {
+        layers: vec![layer; usize::try_from(count).unwrap_or(1)],
+        output: 0,
+        embedding: 0,
+        weights: model.bytes,
+        compute: GUESSED_COMPUTE,
+        inputs: 0,
+        logits: 0,
+        all_rows: 0,
+        projector: 0,
+        process: GUESSED_PROCESS,
+        slots: 0,
+    }
 }

@@ -1,20 +1,17 @@
 //! How a job gets a slot: it asks, it waits in its turn, it is admitted or told why not.
 
-pub(crate) mod lease;
-pub(crate) mod refusal;
-pub(crate) mod text;
-
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::acquire::lease::Lease;
-use crate::acquire::refusal::Refusal;
-use crate::judge::shared::Shared;
-use crate::judge::{Door, Judge, MemberId, Waiter};
-use crate::roster::member::{Member, Tenure};
-use auxot_scheduler::{Decision, Effect, Reason, Run, Ticket};
+use crate::lease::{Lease, Owner, Settled};
+use crate::model::managed::MemberId;
+use crate::model::managed::Tenure;
+use crate::owner::Shared;
+use crate::refusal::{Refusal, refusal};
+use crate::state::{Door, Judge, Waiter};
+use auxot_scheduler::{Decision, Effect, Run, Ticket};
 
 /// A place among those who wait, given up when dropped.
 struct Place {
@@ -38,17 +35,6 @@ impl Drop for Place {
 enum Answer {
     Lease(Lease),
     Wait(oneshot::Receiver<Result<Lease, Refusal>>, Place),
-}
-
-/// An answer on its way; it is sent only after the lock is gone.
-pub(crate) type Settled = (oneshot::Sender<Result<Lease, Refusal>>, Result<Lease, Refusal>);
-
-/// Sends the answers.
-pub(crate) fn settle_all(settled: Vec<Settled>) {
-    for (answer, outcome) in settled {
-        // An `Err` gives the lease back, and its drop frees the slot for the next one.
-        let _ = answer.send(outcome);
-    }
 }
 
 impl Shared {
@@ -144,25 +130,6 @@ impl Shared {
         answer
     }
 
-    /// A lease has ended.
-    pub(crate) fn release(self: &Arc<Self>, id: MemberId, run: Run) {
-        let mut judge = self.lock();
-        let Some(seat) = judge.members.get(&id).map(|member| member.seat) else { return };
-        let due = judge.admission.due();
-        let effects = judge.admission.left(seat, run, self.moment());
-        // Most jobs change nothing but who has their slot.
-        let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
-        self.replace_if_idle(&mut judge, id);
-        let wakes = judge.admission.due() != due;
-        // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
-        self.conclude(judge, effects);
-        if changed {
-            self.changed();
-        } else if wakes {
-            self.at_work.notify_one();
-        }
-    }
-
     /// Sends those away who have been taken out of the line.
     pub(crate) fn dismiss(
         &self,
@@ -214,21 +181,6 @@ impl Shared {
     }
 }
 
-/// The reason in the words of a caller.
-pub(crate) fn refusal(member: &Member, reason: Reason) -> Refusal {
-    let model = member.name().to_owned();
-    match reason {
-        Reason::DoesNotFit(misfit) => Refusal::DoesNotFit { model, misfit },
-        Reason::QueueFull { waiting } => Refusal::QueueFull { model, waiting },
-        Reason::TooLate { waited } => Refusal::TooLate { model, waited },
-        Reason::Frozen => Refusal::Draining,
-        Reason::Failed => match member.cause() {
-            Some(cause) => Refusal::Failed { model, cause: Arc::clone(cause) },
-            None => Refusal::Stopped { model },
-        },
-    }
-}
-
 /// This moment on the runtime's clock, which tests may stop.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -241,7 +193,7 @@ fn lease(shared: &Arc<Shared>, judge: &Judge, id: MemberId) -> Option<Lease> {
     let status = engine.handle.status();
     let blamed = status.borrow().last_error.clone();
     Some(Lease {
-        shared: Arc::clone(shared),
+        owner: Arc::clone(shared) as Arc<dyn Owner>,
         member: id,
         model: Arc::clone(&member.model),
         ready: Arc::clone(ready),
@@ -250,4 +202,29 @@ fn lease(shared: &Arc<Shared>, judge: &Judge, id: MemberId) -> Option<Lease> {
         status,
         blamed,
     })
+}
+
+impl Owner for Shared {
+    /// A lease has ended.
+    fn release(self: Arc<Self>, id: MemberId, run: Run) {
+        let mut judge = self.lock();
+        let Some(seat) = judge.members.get(&id).map(|member| member.seat) else { return };
+        let due = judge.admission.due();
+        let effects = judge.admission.left(seat, run, self.moment());
+        // Most jobs change nothing but who has their slot.
+        let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
+        self.replace_if_idle(&mut judge, id);
+        let wakes = judge.admission.due() != due;
+        // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
+        self.conclude(judge, effects);
+        if changed {
+            self.changed();
+        } else if wakes {
+            self.at_work.notify_one();
+        }
+    }
+
+    fn status_changed(self: Arc<Self>, member: MemberId, generation: u64) {
+        self.turn(member, generation);
+    }
 }

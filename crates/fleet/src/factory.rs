@@ -4,12 +4,13 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use auxot_engine::{Config, Host, InstanceHandle, Listed, Spec};
-
-use crate::engine::dry_run::DryRun;
+use auxot_engine::{Config, DryRunError, Host, InstanceHandle, Listed, Outlay, Spec};
 
 /// The task of one instance.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A dry run on its way; dropping it ends the program.
+pub(crate) type DryRun = Pin<Box<dyn Future<Output = Result<Outlay, DryRunError>> + Send>>;
 
 /// Makes instances at rest.
 pub(crate) trait Engines: Debug + Send + Sync {

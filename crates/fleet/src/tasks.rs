@@ -1,7 +1,5 @@
 //! The one owner of all tasks of the fleet: it drives the processes, and brings their news to the judge.
 
-pub(crate) mod work;
-
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,12 +9,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::engine::dry_run;
-use crate::engine::release;
-use crate::judge::MemberId;
-use crate::judge::shared::Shared;
-use crate::roster::library::Shelf;
-use crate::staff::work::Work;
+use crate::model::managed::MemberId;
+use crate::owner::Shared;
+use crate::owner::dry_run;
+use crate::owner::release;
+use crate::state::shelf::Shelf;
+use crate::state::work::Work;
 
 /// Drives the processes of a fleet. Dropping it drops them all, which kills what still runs.
 #[derive(Debug)]

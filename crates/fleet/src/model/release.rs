@@ -7,29 +7,20 @@
 //! `fleet.release_timeout`, and what is measured then counts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use auxot_gpu::{Device, ProcessUse, Sample};
-use tracing::{debug, warn};
-
-use crate::engine::After;
-use crate::judge::MemberId;
-use crate::judge::shared::Shared;
-use crate::report::metrics;
 use auxot_placement::Placement;
-
-/// The pause between two looks while memory is not free yet: there is no event for it.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// What is to be seen free.
 #[derive(Debug)]
 pub(crate) struct Release {
-    pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
     /// Bytes by device.
     shares: Vec<(String, u64)>,
     /// A reading from when it was loaded, if there is one.
     before: Option<Arc<Sample>>,
-    ended: Instant,
+    pub(crate) ended: Instant,
 }
 
 impl Release {
@@ -40,12 +31,12 @@ impl Release {
     }
 
     /// Whether this reading was begun after the end.
-    fn is_shown_by(&self, sample: &Sample) -> bool {
+    pub(crate) fn is_shown_by(&self, sample: &Sample) -> bool {
         sample.taken >= self.ended
     }
 
     /// Whether this reading shows it.
-    fn is_seen(&self, sample: &Sample) -> bool {
+    pub(crate) fn is_seen(&self, sample: &Sample) -> bool {
         self.is_shown_by(sample) && self.shares.iter().all(|(device, bytes)| self.is_seen_on(device, *bytes, sample))
     }
 
@@ -68,41 +59,6 @@ fn taken_since(before: &Device, now: &Device) -> u64 {
     let held = |device: &Device, pid: u32| device.processes.iter().find(|process| process.pid == pid)?.bytes;
     let more = |process: &ProcessUse| process.bytes?.checked_sub(held(before, process.pid).unwrap_or(0));
     now.processes.iter().filter_map(more).fold(0, u64::saturating_add)
-}
-
-/// Waits until the memory is seen free, and tells the judge.
-pub(crate) async fn run(shared: Arc<Shared>, member: MemberId, generation: u64, after: After, release: Release) {
-    let mut samples = shared.devices.samples.clone();
-    // What is here already was read before.
-    samples.mark_unchanged();
-    let seen = async {
-        loop {
-            shared.devices.look();
-            // A channel without a sender tells nothing any more: what is known must do.
-            let closed = samples.changed().await.is_err();
-            let sample = samples.borrow_and_update().clone();
-            if closed || release.is_seen(&sample) {
-                return;
-            }
-            // One that was begun before the end says nothing, and the next is on its way.
-            if release.is_shown_by(&sample) {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        }
-    };
-    let in_time = tokio::time::timeout(shared.orders().fleet.release_timeout, seen).await.is_ok();
-    let waited = release.ended.elapsed();
-    metrics::released(waited, in_time);
-    if in_time {
-        debug!(waited_ms = waited.as_millis(), "memory seen free");
-    } else {
-        warn!(
-            pid = release.pid,
-            waited_s = waited.as_secs_f64(),
-            "the memory of an engine that has ended is not seen free; going on with what is measured"
-        );
-    }
-    shared.released(member, generation, after);
 }
 
 #[cfg(test)]

@@ -2,23 +2,15 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::{Ask, Layer, Model, Need};
-use auxot_engine::GpuLayers;
-use tracing::warn;
+use auxot_catalog::Model;
 
-use crate::config::ModelConfig;
-use crate::judge::shared::Shared;
-use crate::judge::{Judge, MemberId};
-use crate::roster::dial::Size;
-use auxot_placement::{Rules, Subject};
+use crate::config::{ModelConfig, with_layers};
+use crate::model::managed::MemberId;
+use crate::model::plan::{need, sized};
+use crate::owner::Shared;
+use crate::state::Judge;
+use auxot_placement::Subject;
 use auxot_scheduler::Profile;
-
-/// What a model whose header leaves things out is taken to keep of its slots: a part of its weights, on the high side.
-const GUESSED_CACHE: u64 = 4;
-/// The same for the intermediate results.
-const GUESSED_COMPUTE: u64 = 512 << 20;
-/// And for the program with a large vocabulary.
-const GUESSED_PROCESS: u64 = 100 << 20;
 
 impl Shared {
     /// What is known of a member.
@@ -61,46 +53,5 @@ impl Shared {
     /// What the operator says of one model, by whatever name of it.
     pub(crate) fn config_of(&self, judge: &Judge, model: &Model) -> ModelConfig {
         self.orders().fleet.of(model, &judge.shelf.catalog)
-    }
-}
-
-/// The rules of the planner with the operator's word on layers.
-#[must_use]
-pub fn with_layers(rules: &Rules, layers: GpuLayers) -> Rules {
-    match layers {
-        GpuLayers::Auto => Rules { layers: None, ..*rules },
-        GpuLayers::All => Rules { layers: None, partial: false, ..*rules },
-        GpuLayers::Count(count) => Rules { layers: Some(count as usize), ..*rules },
-    }
-}
-
-/// What a model needs in a size. Where its header does not tell, its weights and a guess: unknown is not zero.
-pub(crate) fn need(model: &Model, ask: &Ask, size: Size) -> Need {
-    model.need(&sized(ask, size)).unwrap_or_else(|unknown| {
-        warn!(model = %model.name, %unknown, "the memory that it needs is a guess");
-        guess(model)
-    })
-}
-
-fn sized(ask: &Ask, size: Size) -> Ask {
-    ask.resized(size.slots, size.ctx)
-}
-
-fn guess(model: &Model) -> Need {
-    let count = u64::from(model.block_count.unwrap_or(1)).clamp(1, 1024);
-    let weights = model.bytes / count;
-    let layer = Layer { weights, experts: 0, cache: weights / GUESSED_CACHE };
-    Need {
-        layers: vec![layer; usize::try_from(count).unwrap_or(1)],
-        output: 0,
-        embedding: 0,
-        weights: model.bytes,
-        compute: GUESSED_COMPUTE,
-        inputs: 0,
-        logits: 0,
-        all_rows: 0,
-        projector: 0,
-        process: GUESSED_PROCESS,
-        slots: 0,
     }
 }

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::roster::wish::MOST_SLOTS;
+use crate::model::wish::MOST_SLOTS;
 
 /// How many jobs an engine can run at once, and how long each may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,9 @@ use auxot_catalog::Task;
 use auxot_engine::ExitReport;
 
 use auxot_placement::Misfit;
+use auxot_scheduler::Reason;
+
+use crate::model::managed::Member;
 
 /// So many names are listed; more are counted.
 const LISTED: usize = 24;
@@ -116,5 +119,20 @@ fn meaning(task: Task) -> &'static str {
         Task::Embedding => "it is an embedding model",
         Task::Rerank => "it is a rerank model",
         Task::None => "it is no model that this worker can serve",
+    }
+}
+
+/// The reason in the words of a caller.
+pub(crate) fn refusal(member: &Member, reason: Reason) -> Refusal {
+    let model = member.name().to_owned();
+    match reason {
+        Reason::DoesNotFit(misfit) => Refusal::DoesNotFit { model, misfit },
+        Reason::QueueFull { waiting } => Refusal::QueueFull { model, waiting },
+        Reason::TooLate { waited } => Refusal::TooLate { model, waited },
+        Reason::Frozen => Refusal::Draining,
+        Reason::Failed => match member.cause() {
+            Some(cause) => Refusal::Failed { model, cause: Arc::clone(cause) },
+            None => Refusal::Stopped { model },
+        },
     }
 }

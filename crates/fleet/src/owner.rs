@@ -1,5 +1,18 @@
 //! What the handles, the leases and the staff of one fleet share: the judge under its lock, and who hears of changes.
 
+mod actions;
+pub(crate) mod dry_run;
+mod engine_status;
+mod enrol;
+mod profile;
+mod reconfigure;
+pub(crate) mod release;
+mod replace;
+mod requests;
+mod rescan;
+mod retry;
+mod text_limit;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use auxot_engine::State;
@@ -7,21 +20,22 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::acquire::refusal;
 use crate::config::Config;
+use crate::config::with_layers;
 use crate::devices::Devices;
-use crate::engine::After;
-use crate::engine::engines::Engines;
-use crate::engine::lessons::Lessons;
-use crate::judge::{Judge, MemberId};
+use crate::factory::Engines;
+use crate::model::managed::MemberId;
+use crate::model::managed::{Member, Tenure};
+use crate::model::measurements::Lessons;
+use crate::model::process::After;
+use crate::model::remembered::Remembered;
 use crate::orders::Orders;
 use crate::places::Places;
+use crate::refusal::refusal;
 use crate::report::{ModelView, Report, memory_of};
-use crate::roster::library::Shelf;
-use crate::roster::member::{Member, Tenure};
-use crate::roster::profile::with_layers;
-use crate::roster::remembered::Remembered;
-use crate::staff::work::Work;
+use crate::state::Judge;
+use crate::state::shelf::Shelf;
+use crate::state::work::Work;
 use auxot_placement::{Ground, Sight};
 use auxot_scheduler::{Admission, Life, Limits, Moment, Reason};
 

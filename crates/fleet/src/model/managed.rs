@@ -6,17 +6,28 @@ use std::time::Duration;
 use auxot_catalog::Model;
 use auxot_engine::{ExitClass, ExitReport, FileId, Ready, Spec, State, Status};
 
-use crate::engine::{After, Engine};
-use crate::roster::dial::{Next, Size};
-use crate::roster::plan::{Plan, size_of};
-use crate::roster::strays::Strays;
-use crate::roster::wish::{Wish, deviation, gaps};
+use crate::model::plan::{Plan, size_of};
+use crate::model::process::{After, Engine};
+use crate::model::size_search::{Next, Size};
+use crate::model::unknown_devices::Strays;
+use crate::model::wish::{Wish, deviation, gaps};
 use auxot_placement::Misfit;
 use auxot_scheduler::{ModelId, Run};
 
 /// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
 /// has waited long enough.
 const WORTH_ANOTHER_LOAD: Duration = Duration::from_secs(60);
+
+/// Names one member for as long as the fleet lives; later members have higher numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct MemberId(u64);
+
+impl MemberId {
+    /// The number of the next member.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// What the judge knows of one model.
 #[derive(Debug)]

@@ -7,13 +7,13 @@ use std::time::Duration;
 use auxot_engine::Status;
 use tokio::sync::{oneshot, watch};
 
-use crate::engine::After;
-use crate::engine::dry_run::DryRun;
-use crate::engine::engines::Driver;
-use crate::engine::release::Release;
-use crate::judge::MemberId;
-use crate::roster::dial::Size;
-use crate::roster::remembered::Key;
+use crate::factory::Driver;
+use crate::factory::DryRun;
+use crate::model::managed::MemberId;
+use crate::model::process::After;
+use crate::model::release::Release;
+use crate::model::remembered::Key;
+use crate::model::size_search::Size;
 
 /// Work that needs an owner. There is never more of it than a few pieces for each member.
 pub(crate) enum Work {

@@ -1,21 +1,30 @@
 //! The right to one slot of one engine, for as long as it is held.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_engine::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use crate::acquire::text::MostText;
-use crate::judge::MemberId;
-use crate::judge::shared::Shared;
-use crate::roster::member::generation_of;
+use crate::model::managed::{MemberId, generation_of};
+use crate::refusal::Refusal;
+use crate::text_limit::MostText;
 use auxot_scheduler::Run;
+
+/// What a lease tells the fleet.
+pub(crate) trait Owner: Debug + Send + Sync {
+    /// The slot of that run is free.
+    fn release(self: Arc<Self>, member: MemberId, run: Run);
+
+    /// The status of a member's process may have changed.
+    fn status_changed(self: Arc<Self>, member: MemberId, generation: u64);
+}
 
 /// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.
 #[derive(Debug)]
 pub struct Lease {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) owner: Arc<dyn Owner>,
     pub(crate) member: MemberId,
     pub(crate) model: Arc<auxot_catalog::Model>,
     pub(crate) ready: Arc<Ready>,
@@ -75,7 +84,7 @@ impl Lease {
         let gone = tokio::time::timeout_at(until, self.status.wait_for(leaves)).await.is_ok();
         let loss = if gone { self.loss(until).await } else { Loss::Lives };
         // The judge may be told a moment later by the listener; who asks next must find it told.
-        self.shared.turn(self.member, generation_of(self.run));
+        Arc::clone(&self.owner).status_changed(self.member, generation_of(self.run));
         loss
     }
 
@@ -128,6 +137,17 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.release(self.member, self.run);
+        Arc::clone(&self.owner).release(self.member, self.run);
+    }
+}
+
+/// An answer on its way; it is sent only after the lock is gone.
+pub(crate) type Settled = (oneshot::Sender<Result<Lease, Refusal>>, Result<Lease, Refusal>);
+
+/// Sends the answers.
+pub(crate) fn settle_all(settled: Vec<Settled>) {
+    for (answer, outcome) in settled {
+        // An `Err` gives the lease back, and its drop frees the slot for the next one.
+        let _ = answer.send(outcome);
     }
 }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::acquire::refusal::Refusal;
-use crate::acquire::{Settled, settle_all};
-use crate::engine::After;
-use crate::engine::release::Release;
-use crate::judge::shared::Shared;
-use crate::judge::{Judge, MemberId};
+use crate::lease::{Settled, settle_all};
+use crate::model::managed::MemberId;
+use crate::model::managed::{News, Tenure};
+use crate::model::plan::need;
+use crate::model::process::After;
+use crate::model::release::Release;
+use crate::model::size_search::Size;
+use crate::owner::Shared;
+use crate::refusal::Refusal;
 use crate::report::metrics;
-use crate::roster::dial::Size;
-use crate::roster::member::{News, Tenure};
-use crate::roster::profile::need;
-use crate::staff::work::Work;
+use crate::state::Judge;
+use crate::state::work::Work;
 use auxot_scheduler::{Effect, Life};
 
 /// Says that a model takes jobs, and what its engine made of the numbers that it was started with.

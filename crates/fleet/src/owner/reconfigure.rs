@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::acquire::{Settled, settle_all};
-use crate::judge::shared::Shared;
-use crate::judge::{Door, Judge, Missing, Wished};
+use crate::lease::{Settled, settle_all};
+use crate::model::managed::Tenure;
 use crate::orders::Orders;
-use crate::roster::member::Tenure;
+use crate::owner::Shared;
+use crate::state::{Door, Judge, Missing, Wished};
 
 impl Shared {
     /// Takes in other settings. A model whose engine would be started with another command line is loaded anew once its

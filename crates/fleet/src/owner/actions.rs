@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::acquire::{Settled, refusal, settle_all};
-use crate::engine::Engine;
-use crate::judge::Judge;
-use crate::judge::shared::Shared;
-use crate::roster::member::Member;
-use crate::roster::profile::need;
-use crate::staff::work::Work;
+use crate::lease::{Settled, settle_all};
+use crate::model::managed::Member;
+use crate::model::plan::need;
+use crate::model::process::Engine;
+use crate::owner::Shared;
+use crate::refusal::refusal;
+use crate::state::Judge;
+use crate::state::work::Work;
 use auxot_placement::{Misfit, Placement, bytes_text};
 use auxot_scheduler::{Effect, ModelId};
 

@@ -9,11 +9,12 @@ use std::time::Duration;
 use auxot_catalog::Model;
 use tracing::info;
 
-use crate::acquire::{Settled, settle_all};
-use crate::judge::shared::Shared;
-use crate::judge::{Door, Judge, MemberId, Missing, Wished};
-use crate::roster::member::{Member, Tenure};
-use crate::staff::work::Work;
+use crate::lease::{Settled, settle_all};
+use crate::model::managed::MemberId;
+use crate::model::managed::{Member, Tenure};
+use crate::owner::Shared;
+use crate::state::work::Work;
+use crate::state::{Door, Judge, Missing, Wished};
 use auxot_scheduler::Effect;
 
 /// What has become of the file of a loaded model.

@@ -1,0 +1,50 @@
+//! Waits until a reading shows the memory of an ended process free, see `model::release`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, warn};
+
+use crate::model::managed::MemberId;
+use crate::model::process::After;
+use crate::model::release::Release;
+use crate::owner::Shared;
+use crate::report::metrics;
+
+/// The pause between two looks while memory is not free yet: there is no event for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// Waits until the memory is seen free, and tells the judge.
+pub(crate) async fn run(shared: Arc<Shared>, member: MemberId, generation: u64, after: After, release: Release) {
+    let mut samples = shared.devices.samples.clone();
+    // What is here already was read before.
+    samples.mark_unchanged();
+    let seen = async {
+        loop {
+            shared.devices.look();
+            // A channel without a sender tells nothing any more: what is known must do.
+            let closed = samples.changed().await.is_err();
+            let sample = samples.borrow_and_update().clone();
+            if closed || release.is_seen(&sample) {
+                return;
+            }
+            // One that was begun before the end says nothing, and the next is on its way.
+            if release.is_shown_by(&sample) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(shared.orders().fleet.release_timeout, seen).await.is_ok();
+    let waited = release.ended.elapsed();
+    metrics::released(waited, in_time);
+    if in_time {
+        debug!(waited_ms = waited.as_millis(), "memory seen free");
+    } else {
+        warn!(
+            pid = release.pid,
+            waited_s = waited.as_secs_f64(),
+            "the memory of an engine that has ended is not seen free; going on with what is measured"
+        );
+    }
+    shared.released(member, generation, after);
+}

@@ -1,0 +1,87 @@
+//! What a scan of the models folders has found, and whether one is under way.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_catalog::{Catalog, Lookout, Model};
+use auxot_engine::FileId;
+use tokio::time::Instant;
+
+/// What one look has found: the models, and which files they were.
+///
+/// The files are looked at together with the models, off the runtime's thread: a network file system that hangs must
+/// not hang a decision.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub(crate) catalog: Arc<Catalog>,
+    files: HashMap<PathBuf, FileId>,
+}
+
+impl Shelf {
+    /// Looks at the files of all models, and at the engine's program. Blocks.
+    pub(crate) fn new(catalog: Arc<Catalog>, program: &Path) -> Self {
+        let of_models = catalog.models().iter().flat_map(|model| model.files.iter().chain(&model.mmproj));
+        let paths = of_models.map(PathBuf::as_path).chain([program]);
+        let files = paths.map(|path| (path.to_owned(), FileId::of(path))).collect();
+        Self { catalog, files }
+    }
+
+    /// The model of a file, if there is one that can be used.
+    pub(crate) fn model(&self, file: &Path) -> Option<&Model> {
+        self.catalog.models().iter().find(|model| model.file == *file)
+    }
+
+    /// What the files of a model were.
+    pub(crate) fn of(&self, model: &Model) -> Vec<(PathBuf, FileId)> {
+        model.files.iter().chain(&model.mmproj).map(|path| (path.clone(), self.file(path))).collect()
+    }
+
+    /// What a file was; one that was not there is nothing.
+    pub(crate) fn file(&self, path: &Path) -> FileId {
+        self.files.get(path).copied().unwrap_or_default()
+    }
+}
+
+/// When the folders were looked through, so that no crowd of strangers' names keeps the disk busy.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    pub(crate) state: Looking,
+    /// None until the staff has begun its work.
+    pub(crate) lookout: Option<Arc<Lookout>>,
+}
+
+/// Whether somebody looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looking {
+    /// Nobody, since then.
+    No(Instant),
+    /// A look is under way.
+    Now,
+    /// A look is under way, and something has changed meanwhile: perhaps where it had been already.
+    NowAndAgain,
+}
+
+impl Looks {
+    pub(crate) fn new() -> Self {
+        Self { state: Looking::No(Instant::now()), lookout: None }
+    }
+
+    /// Whether a look is under way or may begin now: the last one is long ago, or something has changed since.
+    pub(crate) fn may(&self, pause: Duration, now: Instant) -> bool {
+        match self.state {
+            Looking::No(since) => now.saturating_duration_since(since) >= pause || self.has_stirred(),
+            Looking::Now | Looking::NowAndAgain => true,
+        }
+    }
+
+    pub(crate) fn has_stirred(&self) -> bool {
+        self.lookout.as_ref().is_some_and(|lookout| lookout.has_stirred())
+    }
+
+    /// Whether changes can go by unnoticed.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.lookout.as_ref().is_some_and(|lookout| !lookout.sees_all())
+    }
+}
