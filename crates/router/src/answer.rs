@@ -65,8 +65,6 @@ struct Stream {
     chunks: Chunks,
     answer: Transcript,
     reasoning: Transcript,
-    /// Off upstream, where the texts of two runs are simply joined.
-    compares: bool,
     /// It is the job's first run: each piece of text has its own `logprobs`. Those of a later run come with its end.
     first_run: bool,
 }
@@ -94,15 +92,10 @@ pub(crate) enum Step {
 pub(crate) struct TooSlow;
 
 impl Answer {
-    /// For a streaming client; `compares` guards against two texts in one answer.
-    pub(crate) fn stream(chunks: Chunks, compares: bool, unread: Unread) -> Self {
-        let stream = Stream {
-            chunks,
-            answer: Transcript::default(),
-            reasoning: Transcript::default(),
-            compares,
-            first_run: true,
-        };
+    /// For a streaming client.
+    pub(crate) fn stream(chunks: Chunks, unread: Unread) -> Self {
+        let stream =
+            Stream { chunks, answer: Transcript::default(), reasoning: Transcript::default(), first_run: true };
         Self::new(Sheet::Stream(Box::new(stream)), unread)
     }
 
@@ -132,28 +125,26 @@ impl Answer {
     }
 
     /// A worker was given the job, for the `attempt`th time; `called` is the model's name there.
-    pub(crate) fn given(&self, attempt: u32, called: Option<&str>) {
+    pub(crate) fn given(&self, attempt: u32, called: &str) {
         let mut state = self.state();
         state.given = true;
         state.heard = Clock::now();
         match &mut state.sheet {
             Sheet::Stream(stream) => {
                 stream.first_run = attempt == 1;
-                if attempt > 1 && stream.compares {
+                if attempt > 1 {
                     stream.answer.begin_again();
                     stream.reasoning.begin_again();
                 }
-                if let Some(called) = called {
-                    stream.chunks.call(called);
-                }
+                stream.chunks.call(called);
             }
             Sheet::Whole(whole) => {
                 if attempt > 1 {
                     **whole = Whole::default();
-                    state.share.clear();
                 }
-                if let (Sheet::Whole(whole), Some(called)) = (&mut state.sheet, called) {
-                    whole.model = Some(called.to_owned());
+                whole.model = Some(called.to_owned());
+                if attempt > 1 {
+                    state.share.clear();
                 }
             }
         }
@@ -313,22 +304,19 @@ impl State {
 
 impl Stream {
     fn push(&mut self, channel: Channel, text: &str) {
-        let fresh = match (self.compares, channel) {
-            (false, _) => text,
-            (true, Channel::Answer) => self.answer.feed(text),
-            (true, Channel::Reasoning) => self.reasoning.feed(text),
+        let fresh = match channel {
+            Channel::Answer => self.answer.feed(text),
+            Channel::Reasoning => self.reasoning.feed(text),
         };
         self.chunks.text(channel, fresh);
     }
 
     fn complete(&mut self, complete: &Complete<'_>) -> Result<(), Changed> {
-        if self.compares {
-            let reasoning = complete.reasoning_content.as_deref().unwrap_or_default();
-            let tail = self.reasoning.complete(reasoning)?;
-            self.chunks.text(Channel::Reasoning, tail);
-            let tail = self.answer.complete(&complete.full_response)?;
-            self.chunks.text(Channel::Answer, tail);
-        }
+        let reasoning = complete.reasoning_content.as_deref().unwrap_or_default();
+        let tail = self.reasoning.complete(reasoning)?;
+        self.chunks.text(Channel::Reasoning, tail);
+        let tail = self.answer.complete(&complete.full_response)?;
+        self.chunks.text(Channel::Answer, tail);
         self.chunks.finish(complete);
         Ok(())
     }

@@ -3,9 +3,8 @@
 //! ```text
 //!            submit                 a worker has room
 //!   ────────────────▶ Waiting ─────────────────────────▶ Running(worker)
-//!                      ▲   ▲                               │    │
-//!                      │   └── worker silent or gone ──────┘    │ upstream: worker gone
-//!                      └──────────── release ──────────── Held ◀┘
+//!                        ▲                                    │
+//!                        └────── worker silent or gone ───────┘
 //! ```
 //!
 //! A job leaves by `finish` (its worker ended it), by `remove` (the client or the clock did) or by
@@ -33,7 +32,6 @@ pub(crate) type JobId = Arc<str>;
 /// What of the configuration decides.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
-    pub(crate) upstream: bool,
     pub(crate) max_waiting: usize,
     pub(crate) max_attempts: u32,
     pub(crate) default_slots: u32,
@@ -65,8 +63,6 @@ pub(crate) enum Effect {
 pub(crate) enum Place {
     Waiting,
     Running(WorkerId),
-    /// Its worker is gone and it may not be given out yet.
-    Held,
 }
 
 /// What a job needs of a worker.
@@ -150,7 +146,7 @@ impl Board {
     pub(crate) fn beat(&mut self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
         let Some(entry) = self.workers.get_mut(&worker) else { return false };
         let revived = !std::mem::replace(&mut entry.alive, true);
-        if !self.rules.upstream && entry.beat(&heartbeat) {
+        if entry.beat(&heartbeat) {
             self.resolve_anew();
         }
         self.dispatch();
@@ -166,34 +162,11 @@ impl Board {
         self.dispatch();
     }
 
-    /// The connection is gone. Returns the jobs that only [`Board::release`] makes available again.
-    pub(crate) fn leave(&mut self, worker: WorkerId) -> Vec<JobId> {
-        let Some(gone) = self.workers.remove(&worker) else { return Vec::new() };
+    /// The connection is gone: its jobs go to others.
+    pub(crate) fn leave(&mut self, worker: WorkerId) {
+        let Some(gone) = self.workers.remove(&worker) else { return };
         self.resolve_anew();
-        let lost: Vec<JobId> = gone.jobs.into_keys().collect();
-        let mut held = Vec::new();
-        if self.rules.upstream {
-            for job in lost {
-                if let Some(entry) = self.jobs.get_mut(&job) {
-                    entry.place = Place::Held;
-                    held.push(job);
-                }
-            }
-        } else {
-            self.requeue(worker, lost);
-        }
-        self.dispatch();
-        held
-    }
-
-    /// The pause after a lost connection is over.
-    pub(crate) fn release(&mut self, jobs: &[JobId]) {
-        for job in jobs {
-            if let Some(entry) = self.jobs.get_mut(job).filter(|entry| entry.place == Place::Held) {
-                entry.place = Place::Waiting;
-                self.put_back(job.clone());
-            }
-        }
+        self.requeue(worker, gone.jobs.into_keys().collect());
         self.dispatch();
     }
 
@@ -202,7 +175,7 @@ impl Board {
     pub(crate) fn hand_back(&mut self, worker: WorkerId, job: &str) -> bool {
         let Some((id, entry)) = self.jobs.get_key_value(job) else { return false };
         let (Place::Running(holder), id) = (entry.place, id.clone()) else { return false };
-        if holder != worker || self.rules.upstream {
+        if holder != worker {
             return false;
         }
         if let Some(entry) = self.jobs.get_mut(job) {
@@ -237,10 +210,8 @@ impl Board {
     }
 
     /// Whether text of `job` from `worker` is this job's text.
-    ///
-    /// Measured upstream: any connection may speak of any job.
     pub(crate) fn may_speak(&self, worker: WorkerId, job: &str) -> bool {
-        self.jobs.get(job).is_some_and(|entry| self.rules.upstream || entry.place == Place::Running(worker))
+        self.place(job) == Some(Place::Running(worker))
     }
 
     /// A worker ended a job; returns whether that counts.
@@ -259,12 +230,10 @@ impl Board {
     /// Nobody waits for the job any more.
     pub(crate) fn remove(&mut self, job: &str) {
         let Some((id, entry)) = self.forget(job) else { return };
-        if !self.rules.upstream {
-            let holder = if let Place::Running(worker) = entry.place { Some(worker) } else { None };
-            for worker in holder.into_iter().chain(entry.former) {
-                if self.workers.contains_key(&worker) {
-                    self.effects.push(Effect::Cancel { worker, job: id.clone() });
-                }
+        let holder = if let Place::Running(worker) = entry.place { Some(worker) } else { None };
+        for worker in holder.into_iter().chain(entry.former) {
+            if self.workers.contains_key(&worker) {
+                self.effects.push(Effect::Cancel { worker, job: id.clone() });
             }
         }
         self.dispatch();
@@ -298,7 +267,7 @@ impl Board {
     /// Whether every worker that has the model gave up on it.
     pub(crate) fn is_hopeless(&self, model: &str) -> bool {
         let mut having = self.having(model).peekable();
-        !self.rules.upstream && having.peek().is_some() && !having.any(|worker| worker.has_hope(model))
+        having.peek().is_some() && !having.any(|worker| worker.has_hope(model))
     }
 
     /// What there is for a chat that names no model.
@@ -325,7 +294,7 @@ impl Board {
             None => worker.names().next().is_some(),
         };
         let mut having = self.workers.values().filter(has).peekable();
-        !self.rules.upstream && having.peek().is_some() && !having.any(Worker::has_parameters)
+        having.peek().is_some() && !having.any(Worker::has_parameters)
     }
 
     fn having(&self, model: &str) -> impl Iterator<Item = &Worker> {
@@ -341,9 +310,9 @@ impl Board {
         Summary {
             workers: self.alive().count(),
             silent: self.workers.len() - self.alive().count(),
-            total_slots: self.alive().map(|(_, worker)| worker.slots(&self.rules)).sum(),
+            total_slots: self.alive().map(|(_, worker)| worker.slots()).sum(),
             active_jobs: u32::try_from(running).unwrap_or(u32::MAX),
-            waiting: self.jobs.values().filter(|entry| !matches!(entry.place, Place::Running(_))).count(),
+            waiting: self.waiting.len(),
         }
     }
 
@@ -360,7 +329,6 @@ impl Board {
                 }
             }
             Place::Waiting => self.waiting.retain(|waiting| &**waiting != job),
-            Place::Held => {}
         }
         Some((id, entry))
     }

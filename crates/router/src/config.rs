@@ -45,30 +45,6 @@ pub struct Config {
     pub max_unread: usize,
     /// And for all such clients together.
     pub max_unread_total: usize,
-    /// Ours, or as poor as the measured upstream router.
-    pub behaviour: Behaviour,
-}
-
-/// Whose habits the router has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
-    /// The best we know.
-    Own,
-    /// Those measured at the open-source router.
-    Upstream {
-        /// From a lost connection until its jobs are given out again.
-        redispatch_delay: Duration,
-    },
-}
-
-impl Behaviour {
-    /// The upstream router with the delay measured there.
-    pub const UPSTREAM: Self = Self::Upstream { redispatch_delay: Duration::from_secs(30) };
-
-    /// Whether this is the poorer one.
-    pub(crate) fn is_upstream(self) -> bool {
-        matches!(self, Self::Upstream { .. })
-    }
 }
 
 impl Default for Config {
@@ -93,7 +69,6 @@ impl Default for Config {
             max_bodies: 256 << 20,
             max_unread: 64 << 20,
             max_unread_total: 256 << 20,
-            behaviour: Behaviour::Own,
         }
     }
 }

@@ -69,7 +69,6 @@ impl LinkEnd {
 pub(crate) struct Hub {
     inner: Mutex<Inner>,
     summary: watch::Sender<Summary>,
-    rules: Rules,
     /// How long a model is remembered after its last worker left.
     memory: Duration,
 }
@@ -85,8 +84,6 @@ struct Inner {
     policy: Option<Policy>,
     last_worker: WorkerId,
     stopping: bool,
-    /// The answer names the model that made it; upstream it echoes what was asked for.
-    tells_model: bool,
     lines: Vec<Line>,
 }
 
@@ -101,10 +98,9 @@ impl Hub {
             policy: None,
             last_worker: 0,
             stopping: false,
-            tells_model: !rules.upstream,
             lines: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), summary: watch::Sender::new(Summary::default()), rules, memory }
+        Self { inner: Mutex::new(inner), summary: watch::Sender::new(Summary::default()), memory }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -145,8 +141,8 @@ impl Hub {
         })
     }
 
-    /// A connection is gone; returns the jobs that [`Hub::release`] must make available again.
-    pub(crate) fn leave(&self, worker: WorkerId) -> Vec<JobId> {
+    /// A connection is gone: its jobs go to others.
+    pub(crate) fn leave(&self, worker: WorkerId) {
         self.change(|inner| {
             inner.links.remove(&worker);
             let now = Instant::now();
@@ -154,12 +150,8 @@ impl Hub {
             for model in inner.board.models() {
                 inner.recent.insert(model, now);
             }
-            inner.board.leave(worker)
-        })
-    }
-
-    pub(crate) fn release(&self, jobs: &[JobId]) {
-        self.change(|inner| inner.board.release(jobs));
+            inner.board.leave(worker);
+        });
     }
 
     pub(crate) fn told(&self, worker: WorkerId, capabilities: &Capabilities) {
@@ -208,7 +200,7 @@ impl Hub {
                 if let Err(failure) = entry.answer.complete(complete) {
                     line = line.failed(&failure);
                 }
-                inner.lines.extend((!entry.told).then_some(line));
+                inner.lines.push(line);
             }
             counts
         })
@@ -256,16 +248,12 @@ impl Hub {
         self.end_early(job, |inner| inner.why_late(job));
     }
 
-    /// Ends a job whose worker has not. Upstream the worker is not told and keeps its slot busy.
+    /// Ends a job that its worker has not ended.
     fn end_early(&self, job: &str, why: impl FnOnce(&Inner) -> Failure) {
         self.change(|inner| {
             let failure = why(inner);
-            if self.rules.upstream {
-                inner.tell(job, failure);
-            } else {
-                inner.board.remove(job);
-                inner.end(job, failure);
-            }
+            inner.board.remove(job);
+            inner.end(job, failure);
         });
     }
 
@@ -351,7 +339,7 @@ impl Inner {
                     let (Some(link), Some(entry)) = (self.links.get(&worker), self.entries.get_mut(&job)) else {
                         continue;
                     };
-                    entry.given(link.gpu_id.clone(), attempt, self.tells_model.then_some(&called));
+                    entry.given(link.gpu_id.clone(), attempt, &called);
                     let (request, parameters) = (entry.request.clone(), link.parameters);
                     link.send(Outgoing::Job { id: job, request, model, parameters });
                 }
@@ -365,22 +353,11 @@ impl Inner {
         }
     }
 
-    /// The bad end of a job that the board has forgotten.
+    /// Ends a job badly that the board has forgotten; does nothing where it has ended before.
     fn end(&mut self, job: &str, failure: Failure) {
-        self.tell(job, failure);
-        self.entries.remove(job);
-    }
-
-    /// Tells the client, once.
-    fn tell(&mut self, job: &str, failure: Failure) {
-        if let Some((id, entry)) = self.entries.get_key_value(job)
-            && !entry.told
-        {
-            self.lines.push(Line::of(id, entry).failed(&failure));
+        if let Some((id, entry)) = self.entries.remove_entry(job) {
+            self.lines.push(Line::of(&id, &entry).failed(&failure));
             entry.answer.fail(failure);
-        }
-        if let Some(entry) = self.entries.get_mut(job) {
-            entry.told = true;
         }
     }
 }

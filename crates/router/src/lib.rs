@@ -19,9 +19,6 @@
 //!   `transcript` makes sure that a client reads no text twice and no text of two different answers.
 //! * **Time belongs to whoever waits.** A worker's link owns its heartbeat deadline, a client's ticket
 //!   owns the job's deadline; there is no ticking task.
-//!
-//! [`Behaviour::Upstream`] makes the router as poor as the measured open-source one: one job at a time on
-//! a connection, no cancel, no dead workers, re-dispatch after a pause, text of two runs concatenated.
 
 mod answer;
 mod auth;
@@ -49,7 +46,7 @@ mod transcript;
 mod wish;
 mod words;
 
-pub use config::{Behaviour, Config};
+pub use config::Config;
 pub use keys::Keys;
 pub use server::{Router, StartError};
 pub use summary::Summary;

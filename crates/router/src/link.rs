@@ -17,9 +17,7 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use crate::config::Behaviour;
 use crate::hub::LinkEnd;
 use crate::shared::Shared;
 use crate::strangers::Stranger;
@@ -72,8 +70,7 @@ async fn serve(shared: Shared, mut socket: WebSocket, stranger: Arc<Stranger>) {
     stranger.introduce();
     drop(stranger);
     let (queue, outgoing) = mpsc::channel(QUEUE);
-    let parameters =
-        !shared.config.behaviour.is_upstream() && extension::has(&capabilities.extensions, extension::PARAMETERS);
+    let parameters = extension::has(&capabilities.extensions, extension::PARAMETERS);
     let link = LinkEnd { gpu_id: gpu_id.clone(), key, parameters, queue: queue.clone(), cut: cut.clone() };
     let worker = shared.hub.join(&capabilities, link);
     tracing::info!(
@@ -92,19 +89,6 @@ async fn serve(shared: Shared, mut socket: WebSocket, stranger: Arc<Stranger>) {
             () = cut.cancelled() => Ending::Cut,
         }
     };
-    let held = shared.hub.leave(worker);
+    shared.hub.leave(worker);
     tracing::info!(gpu_id = &*gpu_id, reason = %ending, "worker left");
-    release_later(&shared, &held, &shared.kill).await;
-}
-
-/// Upstream only: what the connection held is given out again after a pause.
-async fn release_later(shared: &Shared, held: &[crate::board::JobId], kill: &CancellationToken) {
-    let Behaviour::Upstream { redispatch_delay } = shared.config.behaviour else { return };
-    if held.is_empty() {
-        return;
-    }
-    tokio::select! {
-        () = tokio::time::sleep(redispatch_delay) => shared.hub.release(held),
-        () = kill.cancelled() => {}
-    }
 }

@@ -89,7 +89,6 @@ impl Router {
         let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(fault)?;
         let addr = listener.local_addr().map_err(fault)?;
         let rules = Rules {
-            upstream: config.behaviour.is_upstream(),
             max_waiting: config.max_waiting,
             max_attempts: config.max_attempts.max(1),
             default_slots: config.wish.max_parallel.unwrap_or(DEFAULT_SLOTS),
@@ -111,7 +110,7 @@ impl Router {
         let mut server = JoinSet::new();
         server.spawn(listen::serve(listener, routes, strangers, limits, closing.clone()));
         server.spawn(watch_keys(state.clone(), closing.clone()));
-        tracing::info!(%addr, upstream = rules.upstream, "router listens");
+        tracing::info!(%addr, "router listens");
         if !addr.ip().is_loopback() {
             tracing::warn!(%addr, "keys and prompts cross this network in clear: put TLS in front of the router");
         }

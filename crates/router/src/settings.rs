@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub use cli::{Cli, Command, CreateArgs, KeysCommand, ListArgs, ServeArgs};
 
-use crate::{Behaviour, Config, Keys, Wish};
+use crate::{Config, Keys, Wish};
 
 /// Everything that is wrong with the settings.
 #[derive(Debug, thiserror::Error)]
@@ -125,14 +125,6 @@ fn format(value: &str) -> Result<bool, &'static str> {
     }
 }
 
-fn switch(value: &str) -> Result<bool, &'static str> {
-    match value {
-        "1" | "true" | "yes" | "on" => Ok(true),
-        "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err("one of true, false is wanted"),
-    }
-}
-
 fn hash(value: &str) -> Result<String, &'static str> {
     if crate::keys::is_readable(value) { Ok(value.to_owned()) } else { Err("an Argon2id hash in PHC form is wanted") }
 }
@@ -173,13 +165,6 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
         ctx_size: reading.take(a.ctx_size.as_deref(), "ctx-size", "AUXOT_CTX_SIZE", count),
         max_parallel: reading.take(a.max_parallel.as_deref(), "max-parallel", "AUXOT_MAX_PARALLEL", count),
     };
-    let upstream = a.behave_like_upstream
-        || reading.take(None, "behave-like-upstream", "AUXOT_BEHAVE_LIKE_UPSTREAM", switch).unwrap_or(false);
-    let delay = reading.take(a.redispatch_delay.as_deref(), "redispatch-delay", "AUXOT_REDISPATCH_DELAY", pause);
-    if upstream {
-        config.behaviour =
-            delay.map_or(Behaviour::UPSTREAM, |redispatch_delay| Behaviour::Upstream { redispatch_delay });
-    }
     config.keys = keys(&mut reading, a.keys_file.as_deref());
     reading.finish((config, logging))
 }

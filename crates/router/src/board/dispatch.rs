@@ -1,7 +1,7 @@
 //! Which waiting job goes where.
 
 use super::pick::{Pick, pick};
-use super::{Board, Effect, Place, Rules, Target, Wanted, Worker, WorkerId};
+use super::{Board, Effect, Place, Target, Wanted, Worker, WorkerId};
 use crate::resolver::{Meaning, Resolver};
 
 impl Board {
@@ -19,7 +19,7 @@ impl Board {
                 continue;
             }
             let workers = self.workers.iter().map(|(&id, worker)| (id, worker));
-            let picked = chosen(&entry.wanted, &self.resolver, workers, &self.rules);
+            let picked = chosen(&entry.wanted, &self.resolver, workers);
             let Some(Pick { worker, model, called }) = picked else {
                 stuck.push(entry.wanted.clone());
                 index += 1;
@@ -48,14 +48,13 @@ fn chosen<'a>(
     wanted: &Wanted,
     resolver: &Resolver,
     workers: impl Iterator<Item = (WorkerId, &'a Worker)>,
-    rules: &Rules,
 ) -> Option<Pick> {
     let named = match &wanted.model {
-        Some(asked) if !rules.upstream => match resolver.meaning(asked) {
+        Some(asked) => match resolver.meaning(asked) {
             Meaning::Model(model) => Some(model),
             Meaning::Several(_) | Meaning::Nothing => return None,
         },
-        _ => None,
+        None => None,
     };
-    pick(workers, Target { model: named.as_deref(), parameters: wanted.parameters }, rules)
+    pick(workers, Target { model: named.as_deref(), parameters: wanted.parameters })
 }

@@ -1,6 +1,6 @@
 //! The rule for who gets a job: the least loaded worker that has the model ready.
 
-use super::{Rules, Target, Worker, WorkerId};
+use super::{Target, Worker, WorkerId};
 
 /// Who gets a job, and by which name that worker knows the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +16,9 @@ pub(crate) struct Pick {
 ///
 /// A model that is ready somewhere is waited for rather than loaded a second time: a slot comes free in
 /// seconds, a load takes minutes. Among equals the one that was given a job longest ago.
-pub(crate) fn pick<'a>(
-    workers: impl Iterator<Item = (WorkerId, &'a Worker)>,
-    target: Target<'_>,
-    rules: &Rules,
-) -> Option<Pick> {
+pub(crate) fn pick<'a>(workers: impl Iterator<Item = (WorkerId, &'a Worker)>, target: Target<'_>) -> Option<Pick> {
     let offers: Vec<_> =
-        workers.filter_map(|(id, worker)| Some((id, worker.last_given, worker.offer(target, rules)?))).collect();
+        workers.filter_map(|(id, worker)| Some((id, worker.last_given, worker.offer(target)?))).collect();
     let nearest = offers.iter().map(|(_, _, offer)| offer.nearness).min()?;
     let best = offers
         .into_iter()

@@ -9,8 +9,7 @@ use proptest::prelude::*;
 
 use super::{Board, Effect, JobId, Place, Rules, Wanted, WorkerId};
 
-const OWN: Rules = Rules { upstream: false, max_waiting: 100, max_attempts: 3, default_slots: 2 };
-const UPSTREAM: Rules = Rules { upstream: true, ..OWN };
+const RULES: Rules = Rules { max_waiting: 100, max_attempts: 3, default_slots: 2 };
 
 fn worker(model: &str, slots: u32) -> Capabilities {
     Capabilities { model: model.into(), total_slots: Some(slots), ..Capabilities::default() }
@@ -43,7 +42,7 @@ fn dispatched(board: &mut Board, wanted: &str) -> Option<(WorkerId, Option<Strin
 
 #[test]
 fn the_least_loaded_worker_by_share_of_its_slots_gets_the_job() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 2));
     board.join(2, &worker("m", 4));
     let got: Vec<_> = (0..6).map(|n| submit(&mut board, &format!("j{n}"), Some("m")).unwrap().0).collect();
@@ -55,7 +54,7 @@ fn the_least_loaded_worker_by_share_of_its_slots_gets_the_job() {
 
 #[test]
 fn slots_count_by_model_where_models_are_listed() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &many(vec![report("a", ModelState::Ready, Some(1)), report("b", ModelState::Ready, Some(2))]));
     assert_eq!(submit(&mut board, "1", Some("A")), Some((1, Some("a".into()))));
     assert_eq!(submit(&mut board, "2", None), None, "no model named means the primary one, which is full");
@@ -66,7 +65,7 @@ fn slots_count_by_model_where_models_are_listed() {
 
 #[test]
 fn a_model_ready_elsewhere_is_waited_for_and_one_ready_nowhere_is_loaded() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &many(vec![report("a", ModelState::Stopped, None)]));
     board.join(2, &many(vec![report("a", ModelState::Ready, Some(1))]));
     assert_eq!(submit(&mut board, "1", Some("a")), Some((2, Some("a".into()))));
@@ -77,7 +76,7 @@ fn a_model_ready_elsewhere_is_waited_for_and_one_ready_nowhere_is_loaded() {
 
 #[test]
 fn a_model_that_failed_everywhere_is_hopeless() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &many(vec![report("a", ModelState::Failed, None), report("b", ModelState::Ready, None)]));
     assert!(board.is_hopeless("a") && !board.is_hopeless("b") && !board.is_hopeless("unheard-of"));
     board.beat(1, Heartbeat { models: vec![report("a", ModelState::Ready, None)], ..Heartbeat::default() });
@@ -86,7 +85,7 @@ fn a_model_that_failed_everywhere_is_hopeless() {
 
 #[test]
 fn a_silent_worker_loses_its_jobs_to_another_and_is_told() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
     board.silent(1);
@@ -104,7 +103,7 @@ fn a_silent_worker_loses_its_jobs_to_another_and_is_told() {
 
 #[test]
 fn a_silent_worker_comes_back_and_keeps_its_job_when_nobody_else_took_it() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
     board.silent(1);
@@ -118,7 +117,7 @@ fn a_silent_worker_comes_back_and_keeps_its_job_when_nobody_else_took_it() {
 
 #[test]
 fn a_whole_answer_is_taken_while_the_job_waits_and_an_error_is_not() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
     board.silent(1);
@@ -129,7 +128,7 @@ fn a_whole_answer_is_taken_while_the_job_waits_and_an_error_is_not() {
 
 #[test]
 fn a_job_that_loses_every_worker_is_given_up() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.submit("j".into(), want(None));
     for id in 1..=3 {
         board.join(id, &worker("m", 1));
@@ -140,33 +139,15 @@ fn a_job_that_loses_every_worker_is_given_up() {
 }
 
 #[test]
-fn a_worker_without_a_model_gets_no_job_but_upstream_it_does() {
-    for (rules, expected) in [(OWN, None), (UPSTREAM, Some((1, None)))] {
-        let mut board = Board::new(rules);
-        board.join(1, &worker("pending", 4));
-        assert_eq!(submit(&mut board, "j", None), expected);
-    }
-}
-
-#[test]
-fn upstream_gives_one_job_a_connection_and_holds_the_jobs_of_a_lost_one() {
-    let mut board = Board::new(UPSTREAM);
-    board.join(1, &worker("m", 4));
-    assert!(submit(&mut board, "1", Some("whatever")).is_some());
-    assert!(submit(&mut board, "2", None).is_none());
-    board.remove("2");
-    assert_eq!(board.effects(), [], "no cancel there");
-    let held = board.leave(1);
-    board.join(2, &worker("m", 4));
-    assert_eq!(board.effects(), []);
-    assert!(board.may_speak(2, "1"), "any connection may speak of any job");
-    board.release(&held);
-    assert_eq!(dispatched(&mut board, "1"), Some((2, None)));
+fn a_worker_without_a_model_gets_no_job() {
+    let mut board = Board::new(RULES);
+    board.join(1, &worker("pending", 4));
+    assert_eq!(submit(&mut board, "j", None), None);
 }
 
 #[test]
 fn a_worker_that_ends_gets_no_job_and_what_it_gives_back_goes_to_another_in_order() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 3));
     for job in ["a", "b", "c"] {
         assert!(submit(&mut board, job, Some("m")).is_some());
@@ -188,7 +169,7 @@ fn a_worker_that_ends_gets_no_job_and_what_it_gives_back_goes_to_another_in_orde
 
 #[test]
 fn no_worker_speaks_of_anothers_job_and_who_had_one_is_told_when_nobody_wants_it() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
     board.join(2, &worker("x", 1));
@@ -202,7 +183,7 @@ fn no_worker_speaks_of_anothers_job_and_who_had_one_is_told_when_nobody_wants_it
 
 #[test]
 fn among_equals_it_is_the_turn_of_the_one_that_waited_longest() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 1));
     board.join(2, &worker("m", 1));
     let mut got = Vec::new();
@@ -216,7 +197,7 @@ fn among_equals_it_is_the_turn_of_the_one_that_waited_longest() {
 
 #[test]
 fn a_model_that_takes_no_jobs_is_waited_for() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     for state in [ModelState::Draining, ModelState::Stopping, ModelState::BackingOff] {
         board.join(1, &many(vec![report("a", state, None)]));
         assert_eq!(submit(&mut board, &format!("{state:?}"), Some("a")), None, "{state:?}");
@@ -225,7 +206,7 @@ fn a_model_that_takes_no_jobs_is_waited_for() {
 
 #[test]
 fn as_many_jobs_wait_as_may() {
-    let mut board = Board::new(Rules { max_waiting: 2, ..OWN });
+    let mut board = Board::new(Rules { max_waiting: 2, ..RULES });
     for (job, room) in [("a", Ok(())), ("b", Err(2))] {
         submit(&mut board, job, Some("m"));
         assert_eq!(board.has_room(), room);
@@ -234,7 +215,7 @@ fn as_many_jobs_wait_as_may() {
 
 #[test]
 fn a_job_with_parameters_goes_only_where_they_are_understood() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 9));
     assert!(board.lacks_parameters(Some("m")) && board.lacks_parameters(None) && !board.lacks_parameters(Some("x")));
     board.submit("j".into(), Wanted { model: Some("m".into()), parameters: true });
@@ -248,7 +229,7 @@ fn a_job_with_parameters_goes_only_where_they_are_understood() {
 fn only_what_can_chat_is_offered_and_the_primary_one_comes_first() {
     let with =
         |name: &str, state, task: &str| ModelReport { capabilities: vec![task.into()], ..report(name, state, None) };
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(
         1,
         &many(vec![
@@ -266,7 +247,7 @@ fn only_what_can_chat_is_offered_and_the_primary_one_comes_first() {
 
 #[test]
 fn names_that_would_harm_a_table_are_not_offered() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     let long = "x".repeat(1 << 20);
     board.join(1, &many(vec![report("a\nb", ModelState::Ready, None), report(&long, ModelState::Ready, None)]));
     board.join(2, &worker("c\u{1b}[2J", 1));
@@ -335,7 +316,7 @@ fn nth<T: Copy + Ord>(items: impl Iterator<Item = T>, index: usize) -> Option<T>
 proptest! {
     #[test]
     fn no_job_is_lost_or_runs_twice_and_nobody_idles(steps in proptest::collection::vec(step(), 1..60)) {
-        let mut board = Board::new(OWN);
+        let mut board = Board::new(RULES);
         let mut world = World::default();
         let mut next = 0u64;
         for step in steps {

@@ -147,28 +147,24 @@ impl Worker {
     }
 
     /// Jobs it can run at once.
-    pub(super) fn slots(&self, rules: &Rules) -> u32 {
-        if self.draining && !rules.upstream {
+    pub(super) fn slots(&self) -> u32 {
+        if self.draining {
             return 0;
         }
-        if self.models.is_empty() || rules.upstream {
+        if self.models.is_empty() {
             return self.total_slots;
         }
         self.models.iter().filter(|report| report.state == ModelState::Ready).map(|report| self.slots_of(report)).sum()
     }
 
     /// What it offers for a job; nothing when it is silent, ends, or has no such model at hand.
-    pub(crate) fn offer(&self, target: Target<'_>, rules: &Rules) -> Option<Offer> {
+    pub(super) fn offer(&self, target: Target<'_>) -> Option<Offer> {
         if !self.alive {
             return None;
         }
         let held = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
         let only =
             |slots| Offer { nearness: Nearness::Ready, used: held, slots, model: None, called: self.primary.clone() };
-        if rules.upstream {
-            // Measured: slots do not matter, the model does not matter, and a pending worker is given jobs too.
-            return Some(only(1));
-        }
         if self.draining || (target.parameters && !self.parameters) {
             return None;
         }

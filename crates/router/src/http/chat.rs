@@ -39,8 +39,7 @@ pub(crate) async fn completions(
     let id = ids::hex::<12>("chatcmpl-").map_err(|_| Failure::NoRandomness)?;
 
     let answer = Arc::new(if stream {
-        let compares = !shared.config.behaviour.is_upstream();
-        Answer::stream(Chunks::new(&id, created, &model, usage), compares, shared.unread.clone())
+        Answer::stream(Chunks::new(&id, created, &model, usage), shared.unread.clone())
     } else {
         Answer::whole(shared.unread.clone())
     });

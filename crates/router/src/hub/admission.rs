@@ -11,9 +11,6 @@ impl Inner {
     /// Whether a worker can or may come to answer the request. Nobody connected is a reason to wait; workers without
     /// the model are not.
     pub(super) fn check(&self, request: &Request, memory: Duration) -> Result<(), Failure> {
-        if !self.tells_model {
-            return Ok(());
-        }
         let asked = request.wanted();
         match (self.refusal(asked), asked) {
             (Some(Failure::UnknownModel { .. } | Failure::NoChat(_)), _) | (Some(Failure::ModelFailed(_)), None)
@@ -75,7 +72,6 @@ impl Inner {
         if self.board.has_none() || self.board.summary().workers == 0 {
             return Failure::NoWorker(waited);
         }
-        let refusal = self.tells_model.then(|| self.refusal(entry.request.wanted())).flatten();
-        refusal.unwrap_or(Failure::Busy(waited))
+        self.refusal(entry.request.wanted()).unwrap_or(Failure::Busy(waited))
     }
 }

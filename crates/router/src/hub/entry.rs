@@ -46,8 +46,6 @@ impl Request {
 pub(crate) struct Entry {
     pub(crate) request: Arc<Request>,
     pub(crate) answer: Arc<Answer>,
-    /// The client knows the end already (upstream, where the worker goes on).
-    pub(super) told: bool,
     accepted: Instant,
     given: Option<Instant>,
     gpu_id: Option<Arc<str>>,
@@ -56,19 +54,11 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(super) fn new(request: Request, answer: Arc<Answer>) -> Self {
-        Self {
-            request: Arc::new(request),
-            answer,
-            told: false,
-            accepted: Instant::now(),
-            given: None,
-            gpu_id: None,
-            attempts: 0,
-        }
+        Self { request: Arc::new(request), answer, accepted: Instant::now(), given: None, gpu_id: None, attempts: 0 }
     }
 
     /// A worker gets the job.
-    pub(super) fn given(&mut self, gpu_id: Arc<str>, attempt: u32, called: Option<&str>) {
+    pub(super) fn given(&mut self, gpu_id: Arc<str>, attempt: u32, called: &str) {
         self.given.get_or_insert_with(Instant::now);
         self.gpu_id = Some(gpu_id);
         self.attempts = attempt;

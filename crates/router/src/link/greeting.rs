@@ -13,6 +13,8 @@ use crate::words::shown;
 
 /// Seconds after which a worker that could not be greeted now is to come again.
 const COME_AGAIN: u64 = 5;
+/// What this router understands beyond the measured protocol.
+const EXTENSIONS: [&str; 2] = [extension::PARAMETERS, extension::NOT_STARTED];
 /// What is said to a wrong key; the words measured upstream, by which a worker knows that it is final.
 const REFUSED: (&str, &str) = ("invalid GPU key", "Authentication failed. Check your admin key.");
 
@@ -56,9 +58,8 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr)
         refuse(shared, socket, "this router takes GPU workers only", "worker_type `tools` is not served").await;
         return None;
     }
-    // A worker takes 32 bare hex digits for the sign of the upstream router and opens a connection per slot.
-    let prefix = if shared.config.behaviour.is_upstream() { "" } else { "gpu_" };
-    let gpu_id = match ids::hex::<16>(prefix) {
+    // Without the prefix the worker takes this router for the upstream one and opens a connection for each slot.
+    let gpu_id = match ids::hex::<16>("gpu_") {
         Ok(id) => id,
         Err(error) => {
             tracing::error!(%error, "cannot name a worker");
@@ -69,7 +70,7 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr)
         success: true,
         gpu_id: Some(gpu_id.clone()),
         policy: Some(Box::new(shared.hub.policy_for(&hello.capabilities))),
-        extensions: extensions(shared),
+        extensions: EXTENSIONS.map(str::to_owned).to_vec(),
         ..HelloAck::default()
     });
     say(shared, socket, Message::text(ack.to_frame())).await.then_some(Greeted {
@@ -77,14 +78,6 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr)
         gpu_id: gpu_id.into(),
         key,
     })
-}
-
-/// What this router understands beyond the measured protocol.
-fn extensions(shared: &Shared) -> Vec<String> {
-    if shared.config.behaviour.is_upstream() {
-        return Vec::new();
-    }
-    [extension::PARAMETERS, extension::NOT_STARTED].map(str::to_owned).to_vec()
 }
 
 /// The first message, if it is a `hello`; anything else ends the connection without a reply, as upstream.
@@ -112,10 +105,6 @@ async fn first_words(socket: &mut WebSocket) -> Option<Hello> {
 
 /// What passes is no refusal: the worker is to come again.
 async fn not_now(shared: &Shared, socket: &mut WebSocket, error: &'static str) {
-    // Measured upstream: the connection ends without a word.
-    if shared.config.behaviour.is_upstream() {
-        return;
-    }
     let ack = ToWorker::HelloAck(HelloAck {
         error: Some(error.to_owned()),
         reconnect_in_seconds: Some(COME_AGAIN),
@@ -127,8 +116,8 @@ async fn not_now(shared: &Shared, socket: &mut WebSocket, error: &'static str) {
 async fn refuse(shared: &Shared, socket: &mut WebSocket, error: &'static str, details: &'static str) {
     let refusal = JobError { job_id: None, error: error.into(), details: Some(details.into()), ..JobError::default() };
     let told = say(shared, socket, Message::text(ToWorker::Error(refusal).to_frame())).await;
-    // Measured upstream: no close frame. Ours lets the peer see an orderly end.
-    if told && !shared.config.behaviour.is_upstream() {
+    // The upstream router sends no close frame; with one the peer sees an orderly end.
+    if told {
         let frame = CloseFrame { code: close_code::POLICY, reason: error.into() };
         say(shared, socket, Message::Close(Some(frame))).await;
     }

@@ -1,7 +1,6 @@
 //! The reading half of a link: what a worker says, and how long it has not said that it lives.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use auxot_protocol::{ConfigAck, JobError, ParseError, ToRouter, ToWorker};
 use axum::extract::ws::{Message, WebSocket};
@@ -33,7 +32,7 @@ impl<'a> Reader<'a> {
 
     /// Reads until the link must end.
     pub(super) async fn run(self, mut stream: SplitStream<WebSocket>) -> Ending {
-        let threshold = self.threshold();
+        let threshold = self.shared.config.dead_threshold;
         let deadline = tokio::time::sleep(threshold);
         tokio::pin!(deadline);
         let mut silent = false;
@@ -76,16 +75,6 @@ impl<'a> Reader<'a> {
                 Ok(message) => self.hear(message),
                 Err(error) => self.misheard(error),
             }
-        }
-    }
-
-    /// Measured upstream: nobody is ever marked dead while the connection stands.
-    fn threshold(&self) -> Duration {
-        if self.shared.config.behaviour.is_upstream() {
-            // A year: far, and within what a timer can hold with the factor above.
-            Duration::from_hours(365 * 24)
-        } else {
-            self.shared.config.dead_threshold
         }
     }
 

@@ -122,10 +122,4 @@ pub struct ServeArgs {
     /// text or json [env: AUXOT_LOG_FORMAT] [default: text].
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// For tests: one job a connection, no cancel, no dead workers [env: AUXOT_BEHAVE_LIKE_UPSTREAM].
-    #[arg(long)]
-    pub behave_like_upstream: bool,
-    /// With it: from a lost connection to its jobs' next run [env: AUXOT_REDISPATCH_DELAY] [default: 30s].
-    #[arg(long, value_name = "DURATION")]
-    pub redispatch_delay: Option<String>,
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::{Cli, keys_file, serve};
-use crate::Behaviour;
 
 fn environment(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
     move |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -21,18 +20,16 @@ fn nothing_said_is_the_documented_default() {
     assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
     assert_eq!((config.dead_threshold, config.job_timeout), (Duration::from_secs(90), Duration::from_mins(5)));
     assert_eq!((config.idle_timeout, config.body_timeout), (Duration::from_secs(75), Duration::from_secs(30)));
-    assert_eq!(config.behaviour, Behaviour::Own);
     assert!(!logging.json);
 }
 
 #[test]
 fn a_flag_wins_over_its_variable() {
-    let cli = parse("auxot-router --port 0 --job-timeout 1h30m --behave-like-upstream --redispatch-delay 0s");
+    let cli = parse("auxot-router --port 0 --job-timeout 1h30m");
     let environment = environment(&[("AUXOT_PORT", "9"), ("AUXOT_WORKER_DEAD_THRESHOLD", "6s"), ("AUXOT_MODEL", "m")]);
     let (config, _) = serve(&cli.serve, &environment).unwrap();
     assert_eq!((config.port, config.job_timeout), (0, Duration::from_mins(90)));
     assert_eq!((config.dead_threshold, config.wish.model.as_deref()), (Duration::from_secs(6), Some("m")));
-    assert_eq!(config.behaviour, Behaviour::Upstream { redispatch_delay: Duration::ZERO });
 }
 
 #[test]
@@ -106,6 +103,7 @@ fn the_key_file_is_under_the_configuration_folder() {
 #[test]
 fn an_unknown_flag_or_a_flag_before_another_command_is_an_error() {
     assert!(Cli::try_parse_from(["auxot-router", "--prot", "1"]).is_err());
+    assert!(Cli::try_parse_from(["auxot-router", "--behave-like-upstream"]).is_err(), "a switch for tests only");
     assert!(Cli::try_parse_from(["auxot-router", "--port", "1", "keys", "list"]).is_err());
     assert!(Cli::try_parse_from(["auxot-router", "serve", "--port", "1"]).is_ok());
 }

@@ -10,4 +10,3 @@ mod parameters;
 mod program;
 mod strangers;
 mod support;
-mod upstream;

@@ -5,7 +5,7 @@ use crate::resolver::Meaning;
 
 #[test]
 fn lost_jobs_wait_in_the_order_in_which_they_came_before_those_that_came_later() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     let names: Vec<String> = (1..=7).map(|number| format!("j{number}")).collect();
     board.join(1, &worker("m", 6));
     names.iter().for_each(|name| _ = submit(&mut board, name, Some("m")));
@@ -20,7 +20,7 @@ fn lost_jobs_wait_in_the_order_in_which_they_came_before_those_that_came_later()
 
 #[test]
 fn a_job_that_nobody_waits_for_makes_room_for_another() {
-    let mut board = Board::new(Rules { max_waiting: 1, ..OWN });
+    let mut board = Board::new(Rules { max_waiting: 1, ..RULES });
     submit(&mut board, "first", Some("m"));
     assert_eq!(board.has_room(), Err(1));
     board.remove("first");
@@ -29,7 +29,7 @@ fn a_job_that_nobody_waits_for_makes_room_for_another() {
 
 #[test]
 fn a_worker_that_is_silent_too_often_is_told_that_its_job_is_given_up() {
-    let mut board = Board::new(Rules { max_attempts: 1, ..OWN });
+    let mut board = Board::new(Rules { max_attempts: 1, ..RULES });
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
     board.silent(1);
@@ -40,7 +40,7 @@ fn a_worker_that_is_silent_too_often_is_told_that_its_job_is_given_up() {
 
 #[test]
 fn no_slots_mean_as_many_as_before() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 4));
     board.told(1, &worker("m", 0));
     assert_eq!(board.summary().total_slots, 4);
@@ -50,7 +50,7 @@ fn no_slots_mean_as_many_as_before() {
 
 #[test]
 fn a_worker_that_gives_a_job_back_gets_none_until_it_says_that_it_wants_some() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("m", 2));
     submit(&mut board, "j", Some("m"));
     assert!(board.hand_back(1, "j"));
@@ -61,7 +61,7 @@ fn a_worker_that_gives_a_job_back_gets_none_until_it_says_that_it_wants_some() {
 
 #[test]
 fn names_are_those_of_the_models_that_are_here_now() {
-    let mut board = Board::new(OWN);
+    let mut board = Board::new(RULES);
     board.join(1, &worker("a", 1));
     board.told(1, &worker("b", 1));
     assert_eq!(submit(&mut board, "1", Some("b")), Some((1, None)));
