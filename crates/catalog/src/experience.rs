@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::identity::Identity;
+use crate::identity::Identity;
 
 /// Lives that are remembered; the one that was not looked at for longest goes first.
 const MOST: usize = 512;

@@ -34,8 +34,11 @@
 //! (so `owner/repo:QUANT` finds a file under `owner_repo/`) as names around it.
 
 mod config;
+mod damaged;
 mod experience;
+mod files;
 mod gguf;
+mod identity;
 mod lookout;
 mod model;
 mod need;
@@ -47,17 +50,17 @@ mod text;
 pub use auxot_names::Rank;
 pub use auxot_names::one_line;
 pub use config::{Alias, Config};
+pub use damaged::{Damaged, Fault};
 pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
+pub use identity::Identity;
 pub use lookout::{Lookout, Signal};
 pub use model::Model;
-pub use model::identity::Identity;
 pub use model::task::{Pooling, Task};
 pub use need::{Ask, KvType, Layer, Need, NeedUnknown};
 pub use resolve::ResolveError;
 pub use scan::Catalog;
 pub use scan::changes::Changes;
-pub use scan::damaged::{Damaged, Fault};
 pub use text::{SHOWN, path_text};
 
 #[cfg(test)]

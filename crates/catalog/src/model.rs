@@ -1,6 +1,5 @@
 //! One model: its files, its names and what its header says.
 
-pub(crate) mod identity;
 pub(crate) mod task;
 
 use std::path::{Path, PathBuf};
@@ -8,13 +7,12 @@ use std::sync::Arc;
 
 use auxot_names::{Known, Quant, Rank, ShardName, Tells, base_name, one_line, stem};
 
+use crate::damaged::Fault;
+use crate::files::{FileSet, Found};
 use crate::gguf::{Gguf, GgufError};
 use crate::model::task::{Pooling, Task};
 use crate::need::{Ask, Need, NeedUnknown};
 use crate::path::file_name;
-use crate::scan::damaged::Fault;
-use crate::scan::shards::FileSet;
-use crate::scan::walk::Found;
 use crate::text::{SHOWN, file_text};
 
 /// A model that the engine can load.

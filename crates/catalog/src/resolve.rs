@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use auxot_names::{Known, Name, best, find, list, one_line};
 
 use crate::config::expand;
+use crate::damaged::{Damaged, Fault};
 use crate::model::Model;
 use crate::scan::Catalog;
-use crate::scan::damaged::{Damaged, Fault};
 use crate::text::{SHOWN, path_text};
 
 /// Why a wish is no model.

@@ -1,7 +1,6 @@
 //! The catalog: everything that one look at the models folders found.
 
 pub(crate) mod changes;
-pub(crate) mod damaged;
 pub(crate) mod ground;
 pub(crate) mod mmproj;
 pub(crate) mod shards;
@@ -16,15 +15,16 @@ use std::time::Instant;
 use auxot_names::{Rank, same_name, stem};
 
 use crate::config::{Alias, Config, expand};
-use crate::model::identity::Identity;
+use crate::damaged::Damaged;
+use crate::files::{FileSet, Found};
+use crate::identity::Identity;
 use crate::model::{Content, Model, Names, read};
 use crate::scan::changes::Changes;
-use crate::scan::damaged::Damaged;
 use crate::scan::ground::Ground;
 use crate::scan::mmproj::{Mmproj, pair};
-use crate::scan::shards::{FileSet, group};
+use crate::scan::shards::group;
 use crate::scan::shelf::Shelf;
-use crate::scan::walk::{Found, Walk};
+use crate::scan::walk::Walk;
 use crate::text::{file_text, path_text};
 
 /// So many links to one file are names of it; more are nobody's.

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::host::HOST;
+/// The id of the host's own memory among devices.
+pub const HOST: &str = "host";
 
 /// One look at all devices.
 #[derive(Debug, Clone)]

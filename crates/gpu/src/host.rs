@@ -5,9 +5,6 @@ use sysinfo::System;
 use crate::config::Config;
 use crate::device::{Device, Sample};
 
-/// The id of the host's own memory among devices.
-pub const HOST: &str = "host";
-
 /// Reads the host's memory.
 pub(crate) struct Host {
     /// None where the operating system is one that sysinfo does not know.

@@ -1,7 +1,6 @@
 //! Keeps every device that was ever seen, in one order, and lets through what may be used.
 
-use crate::device::{Device, Kind, Rank, is_meant};
-use crate::host::HOST;
+use crate::device::{Device, HOST, Kind, Rank, is_meant};
 
 /// The devices seen so far.
 #[derive(Default)]

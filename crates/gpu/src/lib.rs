@@ -46,8 +46,7 @@ mod strangers;
 mod unified;
 
 pub use config::{Config, device_list};
-pub use device::{Device, Kind, Mask, ProcessUse, Rank, Sample, is_meant};
-pub use host::HOST;
+pub use device::{Device, HOST, Kind, Mask, ProcessUse, Rank, Sample, is_meant};
 pub use process::host_use;
 pub use refresh::Refresh;
 pub use sampler::{Sampler, look};

@@ -26,6 +26,7 @@
 mod matching;
 mod name;
 mod quant;
+mod runs;
 mod shard;
 mod text;
 mod wish;

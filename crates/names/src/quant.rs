@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::name::runs;
+use crate::runs::runs;
 
 /// Every quantisation that llama.cpp writes or that the usual publishers put in file names.
 const KNOWN: [&str; 65] = [

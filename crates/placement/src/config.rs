@@ -47,6 +47,12 @@ impl Config {
     }
 }
 
+impl Default for Rules {
+    fn default() -> Self {
+        Config::default().rules(true)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,9 @@ mod config;
 mod experience;
 mod ground;
 mod layers;
+mod make_room;
 mod misfit;
+mod rules;
 mod sight;
 mod stop;
 #[cfg(test)]
@@ -37,11 +39,13 @@ use auxot_gpu::Mask;
 
 pub use config::Config;
 pub use experience::{Remembered, Subject};
-pub use ground::{Ground, Room, Rules, SplitMode};
+pub use ground::{Ground, Room};
 pub use layers::Demand;
+pub use make_room::{Tenant, advise, make_room};
 pub use misfit::{Misfit, bytes_text};
+pub use rules::{Rules, SplitMode};
 pub use sight::Sight;
-pub use stop::{Stop, Tenant, advise, make_room};
+pub use stop::Stop;
 
 /// Where a model is to lie.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::damaged::Damaged;
 use crate::model::Model;
 use crate::scan::Catalog;
-use crate::scan::damaged::Damaged;
 
 /// The models, by name, that came, went, or are other files now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

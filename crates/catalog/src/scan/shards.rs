@@ -5,19 +5,13 @@ use std::path::PathBuf;
 
 use auxot_names::{ShardName, stem};
 
+use crate::damaged::{Damaged, Fault};
+use crate::files::{FileSet, Found};
 use crate::path::file_name;
-use crate::scan::damaged::{Damaged, Fault};
-use crate::scan::walk::Found;
 use crate::text::file_text;
 
 /// How many missing shards are named.
 const NAMED: usize = 8;
-
-/// The files of one model, in order, the one that the engine is given first.
-#[derive(Debug)]
-pub(crate) struct FileSet {
-    pub(crate) files: Vec<Found>,
-}
 
 /// Puts shards together. Sets that are not complete end in `damaged`.
 pub(crate) fn group(found: Vec<Found>, damaged: &mut Vec<Damaged>) -> Vec<FileSet> {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::Found;
 use crate::gguf::{Gguf, GgufError};
-use crate::model::identity::Identity;
-use crate::scan::walk::Found;
+use crate::identity::Identity;
 
 /// The longest remembered header that is believed, in bytes of text; real ones take a few thousand.
 const MAX_LINE: u64 = 4 << 20;

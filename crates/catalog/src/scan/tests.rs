@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::damaged::Fault;
 use crate::fixture::Tiny;
 use crate::gguf::GgufError;
 use crate::model::task::Task;
-use crate::scan::damaged::Fault;
 
 struct Folder(TempDir);
 

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use auxot_names::stem;
 
-use crate::model::identity::Identity;
-use crate::scan::damaged::{Damaged, Fault};
+use crate::damaged::{Damaged, Fault};
+use crate::files::Found;
+use crate::identity::Identity;
 use crate::scan::ground::Ground;
 use crate::text::file_text;
 
@@ -16,21 +17,6 @@ use crate::text::file_text;
 const MAX_DEPTH: usize = 8;
 /// Entries looked at, so that a models folder that is set to `/` ends.
 const MAX_ENTRIES: usize = 200_000;
-
-/// A file that ends in `.gguf`.
-#[derive(Debug, Clone)]
-pub(crate) struct Found {
-    pub(crate) path: PathBuf,
-    /// The path below the models folder.
-    pub(crate) below: PathBuf,
-    /// Device and inode: two paths to one file are one model.
-    pub(crate) id: (u64, u64),
-    /// Tells whether it is still the file that was read before.
-    pub(crate) identity: Identity,
-    pub(crate) is_link: bool,
-    /// Other paths to the same file.
-    pub(crate) links: Vec<PathBuf>,
-}
 
 /// What a walk over all models folders found.
 #[derive(Debug, Default)]

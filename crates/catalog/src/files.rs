@@ -1,0 +1,26 @@
+//! Files that look like models, before their headers are read.
+
+use std::path::PathBuf;
+
+use crate::identity::Identity;
+
+/// A file that ends in `.gguf`.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    /// The path below the models folder.
+    pub(crate) below: PathBuf,
+    /// Device and inode: two paths to one file are one model.
+    pub(crate) id: (u64, u64),
+    /// Tells whether it is still the file that was read before.
+    pub(crate) identity: Identity,
+    pub(crate) is_link: bool,
+    /// Other paths to the same file.
+    pub(crate) links: Vec<PathBuf>,
+}
+
+/// The files of one model, in order, the one that the engine is given first.
+#[derive(Debug)]
+pub(crate) struct FileSet {
+    pub(crate) files: Vec<Found>,
+}
