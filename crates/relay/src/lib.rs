@@ -1,53 +1,54 @@
-//! The router's door: connections out, jobs in, tokens back.
+//! The connection to the router: WebSocket out, jobs in, tokens back.
 //!
 //! # Theory of operation
 //!
-//! A [`Relay`] holds one **lane** or several (`lanes` decides how many). A lane `dial`s, greets (`lane::greeting` reads the
-//! answer), and serves a `lane::session`: one task that reads the router's messages, beats the heart and states the worker's
-//! capabilities again whenever the truth has changed (`telemetry`), beside one `lane::writer` that empties the lane's bounded
-//! `lane::outbox`. What the worker says of itself goes before what it says of jobs.
+//! A [`Relay`] holds one connection or several (`router::connection_count` decides how many). A `connection` dials, says
+//! hello (`connection::hello` reads the answer), and serves a `connection::session`: one task that reads the router's messages,
+//! sends heartbeats, and sends the worker's capabilities again when they have changed (`report`). Beside it one
+//! `connection::writer` empties the connection's bounded `send_queue`. Messages about the worker go before messages about jobs.
 //!
-//! A job is looked through once (`desk::order`) and goes to the `desk`, which holds all jobs whichever lane they came by and
-//! asks its `desk::table` what to do with them. There it becomes an `exchange`: straight-line code that waits for the fleet's
-//! lease, makes the engine's request (`attempt`), reads the engine's events into an `answer` over a `transcript`, and ends in
-//! exactly one `ending`. All it has to say leaves by its `outlet`.
+//! A message with a job is parsed once (`jobs::parsed_job`). The `jobs::registry` holds all jobs of all connections, and its
+//! `table` decides what a message means: a new job, a duplicate, a new round, or a job that moves to another connection. A
+//! `jobs::job` is straight-line code: it waits for a lease of the fleet, makes the engine's request (`jobs::request`), reads the
+//! engine's events into an `answer` over a `transcript`, and ends with exactly one `outcome`. It sends through its `sink`.
 //!
-//! The router's wish for models goes by `policy` to the fleet, and to a memo on disk.
+//! The router's policy goes through `router::policy` to the fleet, and into a cache on disk.
+//!
+//! Modules depend on each other in one direction: `connection` on `jobs`, `jobs` on `report`; `router`, `send_queue` and `timer`
+//! are below `connection` and `jobs`.
 //!
 //! # The token path
 //!
-//! Everything here runs on one thread. One wake-up reads all that an engine has written, parses it
-//! in place, appends the text to the transcript and puts one message into the outbox; the writer, woken
-//! once for all exchanges of that turn, flushes once. A slow router fills the outbox, then the
-//! transcript's unsent part, then the engine's socket: text merges, nothing is dropped, nothing grows.
-//! What would take milliseconds, a conversation of megabytes, is read and written on another thread.
+//! All of this runs on one thread. One wake-up reads all bytes that an engine has written, parses them in place, appends the
+//! text to the transcript and puts one message into the send queue. The writer is woken once for all jobs of that turn and
+//! flushes once. A slow router fills the send queue, then the unsent part of the transcript, then the engine's socket: text
+//! merges, nothing is dropped, nothing grows. A conversation of megabytes would take milliseconds to read or write; that
+//! happens on another thread.
 //!
 //! # What has arrived
 //!
-//! A transcript's bytes are numbered, and its terminal message is the number behind the last. Each
-//! message carries a `delivery` receipt, which the writer signs when the socket has it. So an outlet
-//! that loses its lane, or is asked for by another one, knows the byte to go on from. A lane is slow
-//! as long as its `meter` shows that the socket takes bytes, and dead when it takes none for the write
-//! timeout.
+//! The bytes of a transcript are numbered, and the terminal message has the number after the last byte. Each message carries an
+//! `ack`, which the writer marks when the socket has the message. A sink that loses its connection, or moves to another one,
+//! therefore knows the byte to continue from. A connection is slow while its `byte_counter` shows that the socket takes bytes;
+//! it is dead when the socket takes none for the write timeout.
 //!
-//! # A lost lane
+//! # A lost connection
 //!
-//! The exchange goes on reading for the adopt window. The router sends the job again, by the same id
-//! and messages; the desk moves the running exchange to the lane that asked. After the window the
-//! engine's socket is closed, which frees its slot. A worker that ends does not wait for that.
+//! The job goes on reading its engine for the adopt window. The router sends the job again, with the same id and messages; the
+//! registry moves the running job to the connection that brought it. After the window the engine's socket is closed, which
+//! frees its slot. A worker that shuts down does not wait for the window.
 
 mod config;
-mod desk;
-mod dial;
-mod exchange;
-mod lane;
-mod lanes;
-mod policy;
+mod connection;
+mod jobs;
 mod relay;
-mod telemetry;
+mod report;
+mod router;
+mod send_queue;
+mod timer;
 
 pub use config::{Config, Connections, KeyRefused, PromptProgress};
-pub use dial::tls::TlsError;
-pub use dial::url::{RouterUrl, UrlError};
+pub use connection::dial::router_url::{RouterUrl, UrlError};
+pub use connection::dial::tls::TlsError;
 pub use relay::{Relay, RelayEnd, RelayError};
-pub use telemetry::metrics::{BUCKETS, HISTOGRAMS, describe as describe_metrics};
+pub use report::metrics::{BUCKETS, HISTOGRAMS, describe as describe_metrics};

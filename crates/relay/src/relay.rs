@@ -13,22 +13,24 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, PromptProgress};
-use crate::desk::Desk;
-use crate::dial::Dialer;
-use crate::dial::key::WorkerKey;
-use crate::dial::tls::{self, TlsError};
-use crate::dial::url::{RouterUrl, UrlError};
-use crate::exchange::Surroundings;
-use crate::exchange::company::Company;
-use crate::exchange::reductions::Reductions;
-use crate::exchange::suspects::Suspects;
-use crate::lane::greeter::{Attempted, Greeter};
-use crate::lane::health;
-use crate::lane::{self, Asked, LaneEnd, POLICY_RETRY, Shared};
-use crate::lanes::{Dispatch, wanted};
-use crate::policy::PolicyKeeper;
-use crate::policy::memo::Memo;
-use crate::telemetry::{Shown, Telemetry};
+use crate::connection::dial::Dialer;
+use crate::connection::dial::router_url::{RouterUrl, UrlError};
+use crate::connection::dial::tls::{self, TlsError};
+use crate::connection::dial::worker_key::WorkerKey;
+use crate::connection::health;
+use crate::connection::hello::{Attempted, Greeter};
+use crate::connection::{self, Asked, LaneEnd, POLICY_RETRY, Shared};
+use crate::jobs::context::Surroundings;
+use crate::jobs::crash_suspects::Suspects;
+use crate::jobs::engine_sharing::Company;
+use crate::jobs::reduced_tools::Reductions;
+use crate::jobs::registry::Desk;
+use crate::report::Telemetry;
+use crate::report::capabilities::pending;
+use crate::report::log_text::Shown;
+use crate::router::connection_count::{Dispatch, wanted};
+use crate::router::policy::PolicyKeeper;
+use crate::router::policy_cache::Memo;
 
 /// How long jobs cut short by the end of the worker have to tell the router so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -116,7 +118,7 @@ impl Relay {
         }
         let asking = async {
             loop {
-                match self.greeter.attempt(crate::telemetry::pending()).await {
+                match self.greeter.attempt(pending()).await {
                     Attempted::Serving { dialed, gpu_id, policy, extensions } => {
                         return Ok((policy, Asked::kept(dialed, gpu_id, extensions)));
                     }
@@ -246,7 +248,7 @@ impl Door {
     /// wishes for what is not here either, that is told as unmet and the other models of the folders are served.
     async fn wait_for_model(&self, fleet: &Fleet) -> Result<(), RelayEnd> {
         loop {
-            match lane::ask_policy(&self.shared).await {
+            match connection::ask_policy(&self.shared).await {
                 Ok(Some(policy)) => drop(self.shared.policy.take_in(policy, fleet).await),
                 Ok(None) => warn!("the router has no policy for us"),
                 Err(LaneEnd::KeyRefused { reason }) => return Err(RelayEnd::KeyRefused { reason }),
@@ -294,7 +296,7 @@ impl Door {
         let missing: Vec<u32> = free.take(count.saturating_sub(self.lanes.len())).collect();
         for number in missing {
             let (drain, told) = watch::channel(false);
-            let task = self.tasks.spawn(lane::run(Arc::clone(shared), number, told)).id();
+            let task = self.tasks.spawn(connection::run(Arc::clone(shared), number, told)).id();
             self.lanes.insert(number, LaneSeat { task, drain });
         }
     }

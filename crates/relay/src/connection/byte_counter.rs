@@ -1,0 +1,156 @@
+//! Counts the bytes that a socket has taken and brought: the only proof that a slow router still lives.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::timer;
+
+/// Bytes that one socket has taken and brought so far.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    written: AtomicU64,
+    read: AtomicU64,
+}
+
+/// The socket has taken nothing for as long as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stalled;
+
+impl Meter {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came, also those of a message that is not here whole yet.
+    pub(crate) fn received(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Carries out some writing that may take any time, as long as the socket takes bytes: nothing for
+    /// `limit` ends it, at the latest after twice that.
+    pub(crate) async fn while_moving<T>(
+        &self,
+        limit: Duration,
+        writing: impl Future<Output = T>,
+    ) -> Result<T, Stalled> {
+        let mut seen = self.bytes();
+        let alarm = timer::until(Instant::now() + limit);
+        tokio::pin!(writing, alarm);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut writing => return Ok(done),
+                () = &mut alarm => {
+                    let now = self.bytes();
+                    if now == seen {
+                        return Err(Stalled);
+                    }
+                    seen = now;
+                    alarm.set(timer::until(Instant::now() + limit));
+                }
+            }
+        }
+    }
+}
+
+/// A stream whose bytes are counted.
+#[derive(Debug)]
+pub(crate) struct Metered<S> {
+    stream: S,
+    meter: Arc<Meter>,
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(stream: S) -> (Self, Arc<Meter>) {
+        let meter = Arc::<Meter>::default();
+        (Self { stream, meter: Arc::clone(&meter) }, meter)
+    }
+
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.meter.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (this, before) = (self.get_mut(), buf.filled().len());
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        this.meter.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.count(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
+        this.count(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::sleep;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_is_not_stalled() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let (mut stream, meter) = Metered::new(near);
+        let slowly = async {
+            let mut byte = [0; 8];
+            for _ in 0..40 {
+                sleep(LIMIT / 2).await;
+                far.read_exact(&mut byte).await.expect("read");
+            }
+        };
+        let text = [b'x'; 320];
+        let (written, ()) = tokio::join!(meter.while_moving(LIMIT, stream.write_all(&text)), slowly);
+        assert!(written.is_ok_and(|written| written.is_ok()));
+        assert_eq!(meter.bytes(), 320);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_taken_for_the_limit_is_stalled() {
+        let (near, _far) = tokio::io::duplex(16);
+        let (mut stream, meter) = Metered::new(near);
+        let text = [b'x'; 320];
+        assert!(meter.while_moving(LIMIT, stream.write_all(&text)).await.is_err());
+        assert_eq!(meter.bytes(), 16);
+    }
+}

@@ -1,0 +1,119 @@
+//! What the router's first words mean for the link: pure decisions over `hello_ack` and its variants.
+
+use std::time::Duration;
+
+use auxot_protocol::{HelloAck, Policy, ToWorker};
+
+use crate::report::log_text::shown;
+
+/// What follows from the router's answer to `hello`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Greeting {
+    /// Serve; the router's id for this connection and its wish.
+    Accepted { gpu_id: String, policy: Option<Box<Policy>>, extensions: Vec<String> },
+    /// The router says that the key will not do.
+    KeyRefused { reason: String },
+    /// Come back after so long.
+    Later { reason: String, after: Duration },
+    /// Something went wrong that may be right next time.
+    Transient { reason: String },
+    /// Not an answer to `hello`: keep reading.
+    Other,
+}
+
+/// The words of the open-source router for a wrong key, exactly (variant A of the protocol document). An error that
+/// only speaks of authentication can be any fault of the router's own.
+const INVALID_KEY: &str = "invalid GPU key";
+/// A pause that the router asks for is cut to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// Reads the router's answer. A refusal of the key is variant A, by its words, and variant B without a time to come back.
+pub(crate) fn read(message: ToWorker) -> Greeting {
+    match message {
+        ToWorker::HelloAck(ack) if ack.success => Greeting::Accepted {
+            gpu_id: ack.gpu_id.unwrap_or_default(),
+            policy: ack.policy,
+            extensions: ack.extensions,
+        },
+        ToWorker::HelloAck(HelloAck { error, reconnect_in_seconds, dropped, .. }) => {
+            let reason = error.map_or_else(|| "the router gave no reason".to_owned(), |error| shown(&error));
+            match reconnect_in_seconds {
+                Some(seconds) if seconds > 0 => {
+                    Greeting::Later { reason, after: Duration::from_secs(seconds).min(LONGEST_PAUSE) }
+                }
+                // A time that cannot be read was meant to be one.
+                None if !dropped.is_empty() => Greeting::Transient { reason },
+                _ => Greeting::KeyRefused { reason },
+            }
+        }
+        ToWorker::Error(error) => {
+            let reason = match &error.details {
+                Some(details) => format!("{} ({})", shown(&error.error), shown(details)),
+                None => shown(&error.error),
+            };
+            if error.error.trim().eq_ignore_ascii_case(INVALID_KEY) {
+                Greeting::KeyRefused { reason }
+            } else {
+                Greeting::Transient { reason }
+            }
+        }
+        _ => Greeting::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greeting(frame: &str) -> Greeting {
+        read(ToWorker::parse(frame).expect("a readable frame"))
+    }
+
+    #[test]
+    fn a_pause_is_read_in_any_form_of_a_number_and_has_a_cap() {
+        let later = |seconds: &str| {
+            greeting(&format!(r#"{{"type":"hello_ack","success":false,"reconnectInSeconds":{seconds}}}"#))
+        };
+        assert!(matches!(later("5.0"), Greeting::Later { after, .. } if after == Duration::from_secs(5)));
+        assert!(matches!(later("9e15"), Greeting::Later { after, .. } if after == LONGEST_PAUSE));
+        for odd in ["-5", "5.5", "\"soon\"", "1e300"] {
+            assert!(matches!(later(odd), Greeting::Transient { .. }), "{odd}: it was meant to be a time");
+        }
+        assert!(matches!(later("null"), Greeting::KeyRefused { .. }));
+    }
+
+    #[test]
+    fn odd_fields_of_a_policy_are_no_reason_not_to_serve() {
+        let said = r#"{"type":"hello_ack","success":true,"gpu_id":7,"policy":{"model_name":"m","context_size":-1,"max_parallelism":2.0,"capabilities":"chat"}}"#;
+        let Greeting::Accepted { policy: Some(policy), .. } = greeting(said) else { panic!("not greeted") };
+        assert_eq!((&*policy.model_name, policy.context_size, policy.max_parallelism), ("m", 0, 2));
+        assert_eq!(policy.dropped, ["`context_size` cannot be -1", "`capabilities` cannot be \"chat\""]);
+    }
+
+    #[test]
+    fn the_variants_of_a_refusal() {
+        assert!(matches!(
+            greeting(
+                r#"{"type":"error","error":"invalid GPU key","details":"Authentication failed. Check your admin key."}"#
+            ),
+            Greeting::KeyRefused { .. }
+        ));
+        assert!(matches!(
+            greeting(r#"{"type":"hello_ack","success":false,"error":"key revoked"}"#),
+            Greeting::KeyRefused { reason } if reason == "key revoked"
+        ));
+        assert!(matches!(
+            greeting(r#"{"type":"hello_ack","success":false,"error":"full","reconnectInSeconds":7}"#),
+            Greeting::Later { after, .. } if after == Duration::from_secs(7)
+        ));
+        for passing in ["redis is down", "authentication service is not there", "unauthorized: invalid key cache"] {
+            let said = format!(r#"{{"type":"error","error":"{passing}","details":"Authentication failed."}}"#);
+            assert!(matches!(greeting(&said), Greeting::Transient { .. }), "{passing}");
+        }
+        assert_eq!(greeting(r#"{"type":"heartbeat_ack"}"#), Greeting::Other);
+        assert!(matches!(
+            greeting(r#"{"type":"hello_ack","success":true,"gpu_id":"a"}"#),
+            Greeting::Accepted { gpu_id, policy: None, .. } if gpu_id == "a"
+        ));
+    }
+}

@@ -1,0 +1,80 @@
+//! What a message of the router holds, or what is wrong with it.
+
+use auxot_protocol::{JobError, ParseError, ToWorker};
+
+use crate::connection::dial::frame_filter::cut_message;
+use crate::jobs::parsed_job::Order;
+
+/// What a message holds.
+pub(crate) enum Heard {
+    Job(Order),
+    Other(Box<ToWorker>),
+}
+
+/// A message that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) fault: ParseError,
+    /// What the caller of its job reads.
+    words: &'static str,
+}
+
+impl Heard {
+    /// Reads a message, and looks through the whole of a job. The measured router does not care about a frame's type,
+    /// so neither do we.
+    pub(crate) fn read(message: &[u8]) -> Result<Self, Unreadable> {
+        if let Some((head, size)) = cut_message(message) {
+            let fault =
+                ParseError::of_bytes(head, format!("it has {size} bytes or more, which is over router.max_message"));
+            return Err(Unreadable { fault, words: "cannot read this job: it is larger than this worker accepts" });
+        }
+        let Ok(text) = std::str::from_utf8(message) else {
+            let fault = ParseError::of_bytes(message, "it is not UTF-8".to_owned());
+            return Err(Unreadable { fault, words: "cannot read this job: it is not UTF-8" });
+        };
+        match ToWorker::parse(text) {
+            Ok(ToWorker::Job(job)) => Ok(Self::Job(Order::new(*job))),
+            Ok(other) => Ok(Self::Other(Box::new(other))),
+            Err(fault) => Err(Unreadable { fault, words: "cannot read this job" }),
+        }
+    }
+}
+
+impl Unreadable {
+    /// The end of the job that was meant. A job that is never answered leaks a slot at the router for the life of the
+    /// connection.
+    pub(crate) fn answer(self) -> Option<JobError<'static>> {
+        let job_id = self.fault.job_id.filter(|_| self.fault.kind.as_deref() == Some("job"))?;
+        Some(JobError {
+            job_id: Some(job_id.into()),
+            error: self.words.into(),
+            details: Some(self.fault.reason.into()),
+            status: Some(400),
+            ..JobError::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(message: &[u8]) -> (Option<String>, String) {
+        let Err(fault) = Heard::read(message) else { panic!("it was read") };
+        let answer = fault.answer().unwrap_or_default();
+        (answer.job_id.map(std::borrow::Cow::into_owned), answer.error.into_owned())
+    }
+
+    #[test]
+    fn a_job_that_cannot_be_read_is_ended_wherever_its_id_can_be_found() {
+        let id = Some("j".to_owned());
+        let (found, words) = ended(b"{\"type\":\"job\",\"job_id\":\"j\",\"messages\":[\"\xff\"]}");
+        assert_eq!((found, words.contains("UTF-8")), (id.clone(), true));
+        let cut = [&b"{\"type\":\"job\",\"job_id\":\"j\",\"mess\xff\x4c"[..], &70_000_u64.to_be_bytes()].concat();
+        let (found, words) = ended(&cut);
+        assert_eq!((found, words.contains("larger")), (id.clone(), true));
+        assert_eq!(ended(br#"{"type":"job","job_id":"j","messages":["#).0, id);
+        assert_eq!(ended(br#"{"type":"policy_update","job_id":"j","policy":7}"#).0, None, "it is no job");
+        assert_eq!(ended(b"\xff").0, None);
+    }
+}

@@ -1,0 +1,17 @@
+//! The jobs of this worker, from the message that brings one to its terminal message.
+
+pub(crate) mod answer;
+pub(crate) mod context;
+pub(crate) mod crash_suspects;
+pub(crate) mod engine_sharing;
+mod intake;
+pub(crate) mod job;
+mod logprobs;
+pub(crate) mod outcome;
+pub(crate) mod parsed_job;
+pub(crate) mod reduced_tools;
+pub(crate) mod registry;
+pub(crate) mod replay;
+mod request;
+pub(crate) mod sink;
+pub(crate) mod transcript;

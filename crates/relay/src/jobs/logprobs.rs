@@ -1,0 +1,135 @@
+//! The `logprobs` of one answer, each with the text that it belongs to.
+
+use std::ops::Range;
+
+use auxot_protocol::Json;
+use serde_json::value::RawValue;
+
+use crate::jobs::outcome::Ending;
+
+/// More than this is a runaway, as with the text.
+const MOST: usize = 64 << 20;
+/// One message carries no more bytes of them, unless those of one piece of text are more. A merged piece of text is bounded by
+/// its own bytes, and each token of it may have twenty alternatives.
+const MESSAGE: usize = 256 << 10;
+
+/// What the engine has written of them so far; empty where nobody asked.
+#[derive(Debug, Default)]
+pub(crate) struct Logprobs {
+    /// The entries as the engine wrote them, with commas between.
+    entries: String,
+    /// Up to where in the entries the text has them, up to where; in order.
+    marks: Vec<Mark>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    text: usize,
+    entries: usize,
+}
+
+impl Logprobs {
+    /// Takes in the `logprobs` of one event.
+    pub(crate) fn take(&mut self, logprobs: &str) -> Result<(), Ending> {
+        #[derive(serde::Deserialize)]
+        struct Content<'a> {
+            #[serde(borrow, default)]
+            content: Option<&'a RawValue>,
+        }
+        let unreadable = || Ending::Unreadable("its logprobs are not what we know".to_owned());
+        let content: Content<'_> = serde_json::from_str(logprobs).map_err(|_| unreadable())?;
+        let Some(entries) = content.content.map(RawValue::get).filter(|entries| *entries != "null") else {
+            return Ok(());
+        };
+        let entries = entries.strip_prefix('[').and_then(|entries| entries.strip_suffix(']')).ok_or_else(unreadable)?;
+        if self.entries.len() + entries.len() > MOST {
+            return Err(Ending::Unreadable(format!("its logprobs are longer than {MOST} bytes")));
+        }
+        if !entries.trim().is_empty() {
+            let comma = if self.entries.is_empty() { "" } else { "," };
+            self.entries.extend([comma, entries]);
+        }
+        Ok(())
+    }
+
+    /// All that is here belongs to the text up to `end`; what came without text goes with the text that comes next.
+    pub(crate) fn belong_to(&mut self, end: usize) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let last = self.marks.last().copied().unwrap_or(Mark { text: 0, entries: 0 });
+        if end > last.text && self.entries.len() > last.entries {
+            self.marks.push(Mark { text: end, entries: self.entries.len() });
+        }
+    }
+
+    /// The part of a slice of the text whose entries one message can carry; it ends where a piece of the text ended.
+    pub(crate) fn fit(&self, slice: Range<usize>) -> Range<usize> {
+        let begin = self.upto(slice.start);
+        let inside = |mark: &&Mark| mark.text > slice.start && mark.text < slice.end;
+        let fits = |mark: &&Mark| mark.entries - begin <= MESSAGE;
+        if self.upto(slice.end) - begin <= MESSAGE {
+            return slice;
+        }
+        let marks = self.marks.get(self.passed(slice.start)..).unwrap_or_default();
+        let last = marks.iter().take_while(inside).take_while(fits).last().or(marks.first().filter(inside));
+        slice.start..last.map_or(slice.end, |mark| mark.text)
+    }
+
+    /// Those of a slice of the text that ends where a piece of it ended.
+    pub(crate) fn of(&self, slice: &Range<usize>) -> Option<Json> {
+        let entries = self.entries.get(self.upto(slice.start)..self.upto(slice.end))?;
+        object(entries.strip_prefix(',').unwrap_or(entries))
+    }
+
+    /// The marks that are not behind a place of the text.
+    fn passed(&self, text: usize) -> usize {
+        self.marks.partition_point(|mark| mark.text <= text)
+    }
+
+    /// The entries up to a place of the text.
+    fn upto(&self, text: usize) -> usize {
+        self.passed(text).checked_sub(1).and_then(|last| self.marks.get(last)).map_or(0, |mark| mark.entries)
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Option<Json> {
+        object(&self.entries)
+    }
+}
+
+fn object(entries: &str) -> Option<Json> {
+    let all = (!entries.is_empty()).then(|| format!("{{\"content\":[{entries}]}}"))?;
+    RawValue::from_string(all).ok().map(Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_message_carries_a_bounded_part_and_together_they_carry_all() {
+        let entry = |bytes: usize| format!("{{\"token\":\"{}\"}}", "x".repeat(bytes));
+        let sizes = [1000, MESSAGE / 2, MESSAGE / 2, MESSAGE * 2, 10, 10, MESSAGE - 20];
+        let mut logprobs = Logprobs::default();
+        for (at, bytes) in sizes.iter().enumerate() {
+            logprobs.take(&format!("{{\"content\":[{}]}}", entry(*bytes))).unwrap();
+            logprobs.belong_to((at + 1) * 3);
+        }
+        let (mut at, mut ends, mut carried) = (0, Vec::new(), Vec::new());
+        while at < 24 {
+            let slice = logprobs.fit(at..24);
+            assert!(slice.start == at && slice.end > at);
+            if let Some(part) = logprobs.of(&slice) {
+                let part: serde_json::Value = serde_json::from_str(part.0.get()).unwrap();
+                carried.extend(part["content"].as_array().unwrap().iter().map(ToString::to_string));
+            }
+            at = slice.end;
+            ends.push(at);
+        }
+        // The third does not fit behind the second, the fourth not into any message, the last three are one byte too long.
+        assert_eq!(ends, [6, 9, 12, 18, 24]);
+        assert_eq!(carried, sizes.map(entry));
+        assert_eq!(Logprobs::default().fit(3..9), 3..9, "text without them is not cut");
+    }
+}

@@ -1,0 +1,296 @@
+//! How a job ends: once, in one of these ways, and with the words that each of them has.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use auxot_fleet::Refusal;
+use auxot_llama::EngineError;
+use auxot_protocol::{JobError, NOT_STARTED};
+
+/// The one way in which a job ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The engine finished and the answer is with the router.
+    Completed,
+    /// The fleet gave no slot.
+    Refused(Refusal),
+    /// The job itself cannot be carried out.
+    BadJob(String),
+    /// Its texts are longer than a slot's context can be, whatever they say.
+    TooLong { bytes: usize, ctx: u32 },
+    /// The engine said no.
+    EngineRefused(EngineError),
+    /// The engine failed in the middle of its answer.
+    EngineFailed(EngineError),
+    /// The engine went away, before or in its answer.
+    EngineGone { after_text: bool },
+    /// The model was let go in the middle of the answer, to make room for another or to be loaded anew.
+    MadeRoom,
+    /// The request has ended as many engines as it may.
+    CrashesEngines,
+    /// Nobody listens where the engine does, although its process lives.
+    EngineUnreachable,
+    /// The engine's answer makes no sense.
+    Unreadable(String),
+    /// The model called a tool with arguments that are no JSON object.
+    BadToolCall { tool: String },
+    /// A silence or the job as a whole took too long.
+    TimedOut(Limit),
+    /// The router no longer wants it.
+    Cancelled,
+    /// The router has begun a new round under the same id.
+    Superseded,
+    /// The link was lost and the router did not ask again within the window.
+    LinkLost,
+    /// The worker ends, and no engine has seen the job: the router gives it to another worker.
+    GivenBack,
+    /// The worker ends before the job could.
+    ShuttingDown,
+    /// A fault of ours; the job's task panicked.
+    Broken,
+}
+
+/// Which of the time limits it was, with its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Headers(Duration),
+    Idle(Duration),
+    Total(Duration),
+}
+
+impl Limit {
+    /// How long it is.
+    pub(crate) fn length(self) -> Duration {
+        match self {
+            Self::Headers(length) | Self::Idle(length) | Self::Total(length) => length,
+        }
+    }
+}
+
+impl Ending {
+    /// The metric's label value.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Refused(_) => "refused",
+            Self::BadJob(_) | Self::TooLong { .. } => "bad_job",
+            Self::EngineRefused(_) => "engine_refused",
+            Self::EngineFailed(_) => "engine_failed",
+            Self::EngineGone { .. } => "engine_gone",
+            Self::MadeRoom => "made_room",
+            Self::CrashesEngines => "crashes_engines",
+            Self::EngineUnreachable => "engine_unreachable",
+            Self::Unreadable(_) => "unreadable",
+            Self::BadToolCall { .. } => "bad_tool_call",
+            Self::TimedOut(Limit::Headers(_)) => "timeout_headers",
+            Self::TimedOut(Limit::Idle(_)) => "timeout_idle",
+            Self::TimedOut(Limit::Total(_)) => "timeout_total",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+            Self::LinkLost => "link_lost",
+            Self::GivenBack => "given_back",
+            Self::ShuttingDown => "shutting_down",
+            Self::Broken => "broken",
+        }
+    }
+
+    /// Why, for the log: never the caller's text.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match self {
+            Self::Completed | Self::Cancelled | Self::Superseded => None,
+            Self::Refused(refusal) => Some(refusal.to_string()),
+            Self::EngineRefused(error) | Self::EngineFailed(error) => Some(format!("{} {}", error.status, error.kind)),
+            Self::Unreadable(what) => Some(what.clone()),
+            other => Some(other.label().to_owned()),
+        }
+    }
+
+    /// Whether the router has ended the job itself: nothing more of its text is wanted.
+    pub(crate) fn is_called_off(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::Superseded)
+    }
+
+    /// The model of a job that never got a slot, where that is one of ours.
+    pub(crate) fn model(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.model(),
+            _ => None,
+        }
+    }
+
+    /// What the caller reads, and what only the router's log gets; `None` where nothing is said.
+    ///
+    /// The text is short and stable and holds no address, path or process id of this host.
+    fn words(&self, confirm_cancel: bool) -> Option<(String, Option<String>)> {
+        let plain = |text: String| Some((text, None));
+        match self {
+            Self::Completed | Self::LinkLost | Self::Superseded => None,
+            Self::Cancelled => {
+                if confirm_cancel {
+                    plain("cancelled".to_owned())
+                } else {
+                    None
+                }
+            }
+            Self::Refused(refusal) => plain(refusal.to_string()),
+            Self::TooLong { bytes, ctx } => {
+                plain(format!("cannot run this job: its {bytes} bytes of text do not fit the context of {ctx} tokens"))
+            }
+            Self::BadJob(reason) => plain(format!("cannot run this job: {reason}")),
+            Self::EngineRefused(error) => plain(format!("inference error: {}", error.message)),
+            Self::EngineFailed(error) => plain(format!("inference error: {} (the answer is cut short)", error.message)),
+            Self::EngineGone { after_text: false } => plain("inference error: model server restarted".to_owned()),
+            Self::MadeRoom => {
+                plain("the model was let go in the middle of the answer: send the request again".to_owned())
+            }
+            Self::CrashesEngines => {
+                plain("cannot run this job: the model server has crashed twice during this request".to_owned())
+            }
+            Self::EngineUnreachable => plain("inference error: model server cannot be reached".to_owned()),
+            Self::EngineGone { after_text: true } => {
+                plain("inference error: model server stopped in the middle of the answer".to_owned())
+            }
+            Self::Unreadable(what) => {
+                Some(("inference error: the model server's answer cannot be read".to_owned(), Some(what.clone())))
+            }
+            Self::BadToolCall { tool } => {
+                plain(format!("inference error: the model called `{tool}` with arguments that are not a JSON object"))
+            }
+            Self::TimedOut(Limit::Headers(after)) => {
+                plain(format!("inference error: the model server did not begin an answer within {after:?}"))
+            }
+            Self::TimedOut(Limit::Idle(after)) => {
+                plain(format!("inference error: the model server was silent for {after:?}"))
+            }
+            Self::TimedOut(Limit::Total(after)) => plain(format!("job timed out after {} s", after.as_secs())),
+            Self::GivenBack => plain("the worker ends and gives this job back".to_owned()),
+            Self::ShuttingDown => plain("the worker is shutting down".to_owned()),
+            Self::Broken => plain("internal error of the worker".to_owned()),
+        }
+    }
+
+    /// The terminal message of this ending, if it speaks at all.
+    pub(crate) fn message<'a>(&self, job_id: &'a str, confirm_cancel: bool) -> Option<JobError<'a>> {
+        let (error, details) = self.words(confirm_cancel)?;
+        let Blame { status, code, param, retry_after } = self.blame();
+        Some(JobError {
+            job_id: Some(Cow::Borrowed(job_id)),
+            error: Cow::Owned(error),
+            details: details.map(Cow::Owned),
+            status,
+            code: code.map(Cow::Borrowed),
+            param: param.map(Cow::Borrowed),
+            retry_after,
+        })
+    }
+
+    /// Whose fault it is, and whether another try helps; nothing where that is not known.
+    fn blame(&self) -> Blame {
+        let caller = |code, param| Blame { status: Some(400), code, param, retry_after: None };
+        let server = |status, code, retry_after| Blame { status: Some(status), code, param: None, retry_after };
+        match self {
+            Self::EngineRefused(error) | Self::EngineFailed(error) if error.is_context_exceeded() => {
+                caller(Some("context_length_exceeded"), Some("messages"))
+            }
+            Self::EngineRefused(error) if (400..500).contains(&error.status) => {
+                Blame { status: Some(error.status), ..Blame::default() }
+            }
+            Self::EngineRefused(error) if error.is_unavailable() => server(503, None, Some(SOON)),
+            Self::TooLong { .. } => caller(Some("context_length_exceeded"), Some("messages")),
+            Self::BadJob(_) => caller(Some("invalid_value"), Some("messages")),
+            Self::Refused(refusal) => match refusal {
+                Refusal::UnknownModel { .. } => {
+                    Blame { status: Some(404), ..caller(Some("model_not_found"), Some("model")) }
+                }
+                Refusal::NotForChat { .. } | Refusal::NoneChats { .. } => {
+                    caller(Some("model_not_supported"), Some("model"))
+                }
+                Refusal::NoModel { .. } | Refusal::Stopped { .. } => server(503, Some("no_model"), Some(SOON)),
+                Refusal::QueueFull { .. } | Refusal::TooLate { .. } => server(503, Some("overloaded"), Some(SOON)),
+                Refusal::Failed { .. } => server(503, Some("model_failed"), None),
+                Refusal::DoesNotFit { .. } => server(503, Some("model_too_large"), None),
+                Refusal::Draining => server(503, Some("stopping"), Some(SOON)),
+            },
+            Self::EngineGone { after_text: false } | Self::EngineUnreachable => server(503, None, Some(SOON)),
+            // What was generated is lost, and a repeat costs as much again: that is the caller's to decide, and no program's.
+            Self::EngineGone { after_text: true } => server(502, Some("model_server_lost"), None),
+            Self::EngineFailed(_) | Self::Unreadable(_) | Self::BadToolCall { .. } => server(502, None, None),
+            Self::MadeRoom => server(503, Some("overloaded"), Some(SOON)),
+            // Not a 5xx: programs repeat those.
+            Self::CrashesEngines => caller(Some("request_crashes_model"), None),
+            Self::GivenBack => Blame { code: Some(NOT_STARTED), ..Blame::default() },
+            Self::TimedOut(_) => server(504, Some("timeout"), None),
+            Self::ShuttingDown => server(503, Some("stopping"), Some(SOON)),
+            _ => Blame::default(),
+        }
+    }
+}
+
+/// Seconds after which another try may find what this one did not.
+const SOON: u32 = 5;
+
+/// What an ending tells of itself beyond its words; see `docs/protocol.md`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Blame {
+    status: Option<u16>,
+    code: Option<&'static str>,
+    param: Option<&'static str>,
+    retry_after: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_that_speak_name_no_address_and_the_quiet_ones_say_nothing() {
+        assert!(Ending::Completed.message("j", false).is_none());
+        assert!(Ending::LinkLost.message("j", true).is_none());
+        assert!(Ending::Superseded.message("j", true).is_none(), "it would end the new round");
+        assert!(Ending::Cancelled.message("j", false).is_none());
+        assert_eq!(Ending::Cancelled.message("j", true).expect("said").error, "cancelled");
+        let late = Ending::TimedOut(Limit::Total(Duration::from_secs(1800))).message("j", false).expect("said");
+        assert_eq!((late.job_id.as_deref(), &*late.error), (Some("j"), "job timed out after 1800 s"));
+        assert!(crate::report::metrics::OUTCOMES.contains(&Ending::Broken.label()));
+    }
+
+    #[test]
+    fn the_callers_own_mistakes_are_told_from_what_passes() {
+        let said = |ending: Ending| {
+            let message = ending.message("j", false).expect("said");
+            (message.status, message.code.map(Cow::into_owned), message.retry_after)
+        };
+        let long = EngineError::from_body(
+            400,
+            br#"{"error":{"code":400,"message":"too long","type":"exceed_context_size_error"}}"#,
+        );
+        let code = |text: &str| Some(text.to_owned());
+        assert_eq!(said(Ending::EngineRefused(long)), (Some(400), code("context_length_exceeded"), None));
+        let odd = EngineError::from_body(400, br#"{"error":{"code":400,"message":"bad top_k"}}"#);
+        assert_eq!(said(Ending::EngineRefused(odd)), (Some(400), None, None));
+        let loading = EngineError::from_body(503, b"{}");
+        assert_eq!(said(Ending::EngineRefused(loading)), (Some(503), None, Some(SOON)));
+        let fault = EngineError::from_body(500, b"{}");
+        assert_eq!(said(Ending::EngineRefused(fault)), (None, None, None), "nothing is known of it");
+        assert_eq!(said(Ending::BadJob("x".into())).0, Some(400));
+        assert_eq!(said(Ending::TooLong { bytes: 9, ctx: 1 }), (Some(400), code("context_length_exceeded"), None));
+        let full = Refusal::QueueFull { model: "m".into(), waiting: 3 };
+        assert_eq!(said(Ending::Refused(full)), (Some(503), code("overloaded"), Some(SOON)));
+        let lost = |after_text| said(Ending::EngineGone { after_text });
+        assert_eq!(lost(false), (Some(503), None, Some(SOON)), "nothing was generated");
+        assert_eq!(
+            lost(true),
+            (Some(502), code("model_server_lost"), None),
+            "no time to come back: not to be repeated"
+        );
+        let generated = EngineError::from_body(500, br#"{"error":{"code":500,"message":"decode failed"}}"#);
+        for ending in
+            [Ending::EngineFailed(generated), Ending::Unreadable("x".into()), Ending::BadToolCall { tool: "f".into() }]
+        {
+            assert_eq!(said(ending), (Some(502), None, None));
+        }
+        assert_eq!(said(Ending::CrashesEngines), (Some(400), code("request_crashes_model"), None));
+        let late = Limit::Total(Duration::from_secs(1));
+        assert_eq!(said(Ending::TimedOut(late)), (Some(504), code("timeout"), None));
+    }
+}

@@ -1,0 +1,106 @@
+//! The table of jobs: which are here, by which lane they were asked for last, and how the last ones ended. Pure.
+//!
+//! The key is the router's id, the identity is id **and** conversation. Guarantees, held by a test against a simple
+//! model under any order of events: at most one round of an id runs; a round that is over for the router is cancelled
+//! and no other is; a job's lane is the one that asked last; an ending is said again to whoever has not read it, as far as
+//! is known.
+
+use std::collections::HashMap;
+
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::jobs::parsed_job::Order;
+use crate::jobs::replay::Encores;
+use crate::send_queue::Outbox;
+
+/// Names one run of a job.
+pub(crate) type Round = u64;
+
+/// All jobs that are here, and the endings of a while.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    held: HashMap<String, Held>,
+    pub(crate) ended: Encores,
+    rounds: Round,
+}
+
+/// The table's two holds on a running job: to end it, and to move it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) round: Round,
+    pub(crate) fingerprint: u64,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) lane: watch::Sender<Outbox>,
+}
+
+/// What is known of a job that is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It runs, on the very lane that asks.
+    Here,
+    /// It runs, and belongs to the lane that asks from now on.
+    Moved,
+    /// It has ended, and the router may not have read how.
+    Ended(Utf8Bytes),
+}
+
+impl Table {
+    /// Looks a job up for a lane that asks for it; `None` if it is to run.
+    pub(crate) fn ask(&mut self, order: &Order, from: &Outbox) -> Option<Known> {
+        if let Some(words) = self.ended.ask(order, from) {
+            return Some(Known::Ended(words));
+        }
+        let held = self.held.get(&order.job.job_id).filter(|held| {
+            // One that was cancelled is on its way out, so asking for it again begins it anew.
+            held.fingerprint == order.fingerprint && !held.cancel.is_cancelled()
+        })?;
+        if held.lane.borrow().is_same_lane(from) {
+            return Some(Known::Here);
+        }
+        held.lane.send_replace(from.clone());
+        Some(Known::Moved)
+    }
+
+    /// Takes in a job that is to run; whether that ends an earlier round of it.
+    pub(crate) fn begin(
+        &mut self,
+        job_id: &str,
+        fingerprint: u64,
+        cancel: CancellationToken,
+        lane: watch::Sender<Outbox>,
+    ) -> (Round, bool) {
+        self.ended.forget(job_id);
+        self.rounds += 1;
+        let held = Held { round: self.rounds, fingerprint, cancel, lane };
+        // Nothing of the old round goes out from here on.
+        let old = self.held.insert(job_id.to_owned(), held).inspect(|old| old.cancel.cancel());
+        (self.rounds, old.is_some())
+    }
+
+    /// The router no longer wants a job; whether it was here.
+    pub(crate) fn cancel(&self, job_id: &str) -> bool {
+        self.held.get(job_id).inspect(|held| held.cancel.cancel()).is_some()
+    }
+
+    /// A round has ended. A later one under the same id stays.
+    pub(crate) fn leave(&mut self, job_id: &str, round: Round) {
+        if self.held.get(job_id).is_some_and(|held| held.round == round) {
+            self.held.remove(job_id);
+        }
+    }
+
+    /// Jobs that are here.
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether a lane has a job to finish.
+    pub(crate) fn is_busy(&self, lane: &Outbox) -> bool {
+        self.held.values().any(|held| held.lane.borrow().is_same_lane(lane))
+    }
+}
+
+#[cfg(test)]
+mod tests;

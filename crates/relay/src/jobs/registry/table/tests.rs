@@ -1,0 +1,190 @@
+//! The table against a simple model, under any order of events.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::jobs::replay::Said;
+use crate::send_queue::Frames;
+use auxot_protocol::ToWorker;
+use proptest::prelude::*;
+
+const WINDOW: Duration = Duration::from_secs(3600);
+const LANES: usize = 3;
+
+#[derive(Debug, Clone)]
+enum Op {
+    /// The router asks for a job, with one of its conversations, by a lane.
+    Ask(u8, u8, usize),
+    Cancel(u8),
+    /// A round that began some time ago ends, with its last words in its lane's socket or without.
+    End(usize, bool),
+    /// The router reads all that a lane has, and answers the ping behind it.
+    Read(usize),
+    /// A lane is lost and another takes its place.
+    Lose(usize),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        5 => (0_u8..4, 0_u8..2, 0..LANES).prop_map(|(id, conversation, lane)| Op::Ask(id, conversation, lane)),
+        1 => (0_u8..4).prop_map(Op::Cancel),
+        3 => (0_usize..8, any::<bool>()).prop_map(|(round, said)| Op::End(round, said)),
+        2 => (0..LANES).prop_map(Op::Read),
+        1 => (0..LANES).prop_map(Op::Lose),
+    ];
+    prop::collection::vec(op, 0..150)
+}
+
+fn order(id: u8, conversation: u8) -> Order {
+    let frame = serde_json::json!({"type": "job", "job_id": id.to_string(), "messages": [conversation]}).to_string();
+    match ToWorker::parse(&frame) {
+        Ok(ToWorker::Job(job)) => Order::new(*job),
+        other => panic!("no job: {other:?}"),
+    }
+}
+
+/// One round as the model sees it; lanes are named by number, so that a lost one is told from its successor.
+#[derive(Debug, Clone)]
+struct Running {
+    round: Round,
+    id: u8,
+    conversation: u8,
+    lane: usize,
+    cancelled: bool,
+    /// Whether the table must still have it.
+    current: bool,
+    cancel: CancellationToken,
+    moves: watch::Receiver<Outbox>,
+}
+
+/// Lanes ever opened; those that are lost have no frames.
+struct Lanes(Vec<(Outbox, Option<Frames>)>, [usize; LANES]);
+
+impl Lanes {
+    fn new() -> Self {
+        let mut lanes = Self(Vec::new(), [0; LANES]);
+        (0..LANES).for_each(|at| lanes.open(at));
+        lanes
+    }
+
+    fn open(&mut self, at: usize) {
+        let (outbox, frames) = Outbox::new();
+        self.0.push((outbox, Some(frames)));
+        self.1[at] = self.0.len() - 1;
+    }
+
+    fn lose(&mut self, at: usize) {
+        self.0[self.1[at]].1 = None;
+        self.open(at);
+    }
+}
+
+/// The table beside what it must hold.
+struct Model {
+    table: Table,
+    lanes: Lanes,
+    running: Vec<Running>,
+    /// The last ending of each id that a lane has: its conversation, that lane, and whether the router has read it.
+    ended: BTreeMap<u8, (u8, usize, bool)>,
+}
+
+impl Model {
+    fn new() -> Self {
+        Self { table: Table::default(), lanes: Lanes::new(), running: Vec::new(), ended: BTreeMap::new() }
+    }
+
+    /// The rounds of a job that the table has.
+    fn current(&mut self, id: u8) -> impl Iterator<Item = &mut Running> {
+        self.running.iter_mut().filter(move |run| run.id == id && run.current)
+    }
+
+    fn ask(&mut self, id: u8, conversation: u8, at: usize) -> Result<(), TestCaseError> {
+        let (order, lane) = (order(id, conversation), self.lanes.1[at]);
+        let outbox = self.lanes.0[lane].0.clone();
+        let known = self.table.ask(&order, &outbox);
+        if self.ended.get(&id).is_some_and(|(of, by, read)| *of == conversation && !(*by == lane && *read)) {
+            prop_assert_eq!(known, Some(Known::Ended("words".into())));
+            self.table.ended.repeated(&id.to_string(), Some(outbox.probe()));
+            self.ended.insert(id, (conversation, lane, false));
+        } else if let Some(run) = self.current(id).find(|run| !run.cancelled && run.conversation == conversation) {
+            prop_assert_eq!(known, Some(if run.lane == lane { Known::Here } else { Known::Moved }));
+            run.lane = lane;
+        } else {
+            prop_assert_eq!(known, None);
+            self.begin(id, &order, conversation, lane)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, id: u8, order: &Order, conversation: u8, lane: usize) -> Result<(), TestCaseError> {
+        let (mover, moves) = watch::channel(self.lanes.0[lane].0.clone());
+        let cancel = CancellationToken::new();
+        let (round, replaced) = self.table.begin(&id.to_string(), order.fingerprint, cancel.clone(), mover);
+        prop_assert_eq!(replaced, self.current(id).next().is_some());
+        self.current(id).for_each(|run| (run.cancelled, run.current) = (true, false));
+        self.ended.remove(&id);
+        self.running.push(Running { round, id, conversation, lane, cancelled: false, current: true, cancel, moves });
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: u8) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.table.cancel(&id.to_string()), self.current(id).next().is_some());
+        self.current(id).for_each(|run| run.cancelled = true);
+        Ok(())
+    }
+
+    fn end(&mut self, at: usize, said: bool) {
+        if self.running.is_empty() {
+            return;
+        }
+        let run = self.running.swap_remove(at % self.running.len());
+        if said && !run.cancelled {
+            let lane = self.lanes.0[run.lane].0.clone();
+            let said = Said { words: "words".into(), read: Some(lane.probe()), lane };
+            self.table.ended.keep(&order(run.id, run.conversation), said, WINDOW);
+            self.ended.insert(run.id, (run.conversation, run.lane, false));
+        }
+        self.table.leave(&run.id.to_string(), run.round);
+    }
+
+    fn read(&mut self, at: usize) {
+        let lane = self.lanes.1[at];
+        let outbox = &self.lanes.0[lane].0;
+        outbox.answered(outbox.probe());
+        self.ended.values_mut().filter(|(_, by, _)| *by == lane).for_each(|(_, _, read)| *read = true);
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.table.len(), self.running.iter().filter(|run| run.current).count());
+        for run in &self.running {
+            prop_assert_eq!(run.cancel.is_cancelled(), run.cancelled);
+            if run.current {
+                let asked = &self.lanes.0[run.lane].0;
+                prop_assert!(run.moves.borrow().is_same_lane(asked), "it belongs to who asked last");
+            }
+        }
+        for lane in self.lanes.1 {
+            let busy = self.running.iter().any(|run| run.current && run.lane == lane);
+            prop_assert_eq!(self.table.is_busy(&self.lanes.0[lane].0), busy);
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_guarantees_hold_under_any_order(ops in ops()) {
+        let mut model = Model::new();
+        for op in ops {
+            match op {
+                Op::Ask(id, conversation, at) => model.ask(id, conversation, at)?,
+                Op::Cancel(id) => model.cancel(id)?,
+                Op::End(at, said) => model.end(at, said),
+                Op::Read(at) => model.read(at),
+                Op::Lose(at) => model.lanes.lose(at),
+            }
+            model.check()?;
+        }
+    }
+}

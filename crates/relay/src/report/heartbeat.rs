@@ -1,0 +1,22 @@
+//! The heartbeat: what this worker is doing at this moment.
+
+use std::sync::atomic::Ordering;
+
+use auxot_fleet::Fleet;
+use auxot_protocol::Heartbeat;
+
+use crate::report::Telemetry;
+use crate::report::capabilities::devices;
+
+impl Telemetry {
+    /// The heartbeat of this moment.
+    pub(crate) fn heartbeat(&self, fleet: &Fleet, jobs: usize) -> Heartbeat {
+        let report = fleet.report();
+        Heartbeat {
+            models: self.model_reports(&report, fleet),
+            devices: devices(&report),
+            jobs: u32::try_from(jobs).ok(),
+            draining: self.draining.load(Ordering::Relaxed),
+        }
+    }
+}

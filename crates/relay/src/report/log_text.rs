@@ -1,0 +1,33 @@
+//! Text from outside as it goes into the log.
+
+use auxot_names::one_line;
+
+/// Of a text from outside so many characters go into the log.
+const SHOWN: usize = 300;
+
+/// A text from outside as it goes into the log: in one line, without control characters, and cut.
+pub(crate) fn shown(text: &str) -> String {
+    one_line(text, SHOWN)
+}
+
+/// The same, where it stands without quotes.
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&shown(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_from_outside_is_one_short_line() {
+        assert_eq!(shown("full, come back"), "full, come back");
+        assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        let long = shown(&"x".repeat(1 << 20));
+        assert!(long.chars().count() == SHOWN + 1 && long.ends_with('…'));
+    }
+}

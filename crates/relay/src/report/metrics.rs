@@ -1,0 +1,158 @@
+//! The series about jobs and links: names, labels and buckets in one place.
+
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use crate::report::Ended;
+
+const DURATION: &str = "auxot_worker_inference_duration_seconds";
+const FIRST_TOKEN: &str = "auxot_worker_time_to_first_token_seconds";
+const QUEUE_WAIT: &str = "auxot_worker_queue_wait_seconds";
+const TOKENS: &str = "auxot_worker_tokens_generated_total";
+const JOBS: &str = "auxot_worker_jobs_total";
+const RETRIES: &str = "auxot_worker_job_retries_total";
+const LINKS_UP: &str = "auxot_worker_router_links";
+const DIALS_FAILED: &str = "auxot_worker_router_dials_failed_total";
+const LINKS_LOST: &str = "auxot_worker_router_links_lost_total";
+const CONFIG_REFUSED: &str = "auxot_worker_router_config_refused_total";
+const KEY_REFUSED: &str = "auxot_worker_router_key_refused";
+
+/// Every label value of an outcome, so that each series exists from the start.
+pub(crate) const OUTCOMES: [&str; 20] = [
+    "completed",
+    "refused",
+    "bad_job",
+    "engine_refused",
+    "engine_failed",
+    "engine_gone",
+    "made_room",
+    "crashes_engines",
+    "engine_unreachable",
+    "unreadable",
+    "bad_tool_call",
+    "timeout_headers",
+    "timeout_idle",
+    "timeout_total",
+    "cancelled",
+    "superseded",
+    "link_lost",
+    "given_back",
+    "shutting_down",
+    "broken",
+];
+
+/// Upper bounds in seconds, 5 ms to 10 min: a first token on a warm cache, and a long answer of a large model.
+pub const BUCKETS: [f64; 16] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+
+/// The histograms of this crate, all with [`BUCKETS`].
+pub const HISTOGRAMS: [&str; 3] = [DURATION, FIRST_TOKEN, QUEUE_WAIT];
+
+/// Describes every series of this crate, and sets those that must be seen before anything happens.
+pub fn describe() {
+    describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "From a job's arrival to its end, of jobs that got a slot (labels: model)"
+    );
+    describe_histogram!(
+        FIRST_TOKEN,
+        Unit::Seconds,
+        "From a job's arrival to the first text heard from the engine (labels: model)"
+    );
+    describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From a job's arrival to its slot, a load included (labels: model)");
+    describe_counter!(TOKENS, "Tokens generated, chain of thought included (labels: model)");
+    describe_counter!(JOBS, "Jobs by their one ending (labels: model, ending)");
+    describe_counter!(RETRIES, "Jobs sent to a fresh engine because theirs went away before the first token");
+    describe_gauge!(LINKS_UP, "Connections to the router that serve");
+    describe_counter!(LINKS_LOST, "Connections to the router that served and ended, by cause (labels: cause)");
+    describe_counter!(DIALS_FAILED, "Attempts to connect to the router that led to nothing, by cause (labels: cause)");
+    describe_counter!(CONFIG_REFUSED, "Times the router refused our capabilities");
+    describe_gauge!(KEY_REFUSED, "1 while the router refuses our key");
+    gauge!(LINKS_UP).set(0.0);
+    gauge!(KEY_REFUSED).set(0.0);
+}
+
+/// The handles of one model's series, looked up once.
+pub(crate) struct JobSeries {
+    duration: Histogram,
+    first_token: Histogram,
+    queue_wait: Histogram,
+    tokens: Counter,
+    endings: Vec<(&'static str, Counter)>,
+}
+
+impl std::fmt::Debug for JobSeries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JobSeries")
+    }
+}
+
+impl JobSeries {
+    pub(crate) fn new(model: &str) -> Self {
+        let label = || model.to_owned();
+        Self {
+            duration: histogram!(DURATION, "model" => label()),
+            first_token: histogram!(FIRST_TOKEN, "model" => label()),
+            queue_wait: histogram!(QUEUE_WAIT, "model" => label()),
+            tokens: counter!(TOKENS, "model" => label()),
+            endings: OUTCOMES
+                .iter()
+                .map(|ending| (*ending, counter!(JOBS, "model" => label(), "ending" => *ending)))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn ended(&self, ended: &Ended<'_>) {
+        self.tokens.increment(ended.tokens);
+        // A job that was turned away took no inference time, however long it waited.
+        if let Some(waited) = ended.waited {
+            self.duration.record(ended.took);
+            self.queue_wait.record(waited);
+        }
+        if let Some(first_token) = ended.first_token {
+            self.first_token.record(first_token);
+        }
+        if let Some((_, counter)) = self.endings.iter().find(|(label, _)| *label == ended.ending) {
+            counter.increment(1);
+        }
+    }
+}
+
+pub(crate) fn job_retried() {
+    counter!(RETRIES).increment(1);
+}
+
+pub(crate) fn config_refused() {
+    counter!(CONFIG_REFUSED).increment(1);
+}
+
+pub(crate) fn key_refused(refused: bool) {
+    gauge!(KEY_REFUSED).set(f64::from(u8::from(refused)));
+}
+
+/// One serving connection, for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct LinkUp;
+
+impl LinkUp {
+    pub(crate) fn new() -> Self {
+        gauge!(LINKS_UP).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for LinkUp {
+    fn drop(&mut self) {
+        gauge!(LINKS_UP).decrement(1.0);
+    }
+}
+
+pub(crate) fn dial_failed(cause: &'static str) {
+    counter!(DIALS_FAILED, "cause" => cause).increment(1);
+}
+
+pub(crate) fn link_lost(cause: &'static str) {
+    counter!(LINKS_LOST, "cause" => cause).increment(1);
+}

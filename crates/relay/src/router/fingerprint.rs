@@ -1,0 +1,58 @@
+//! Which kind of router this is, by the marks that it shows.
+
+use serde::Deserialize;
+
+use crate::router::connection_count::Dispatch;
+
+/// The two marks of the open-source router; each alone is worn by others too.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks {
+    /// Its public health report.
+    pub(crate) health: bool,
+    /// The connection id in its greeting.
+    pub(crate) id: bool,
+}
+
+impl Marks {
+    /// How the router hands out jobs, as far as the marks tell.
+    pub(crate) fn verdict(self) -> Dispatch {
+        if self.health && self.id { Dispatch::OnePerConnection } else { Dispatch::Shared }
+    }
+}
+
+/// The open-source router's public health report, which gives it away.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only their presence matters")]
+struct Health {
+    status: String,
+    workers: u64,
+    total_slots: u64,
+    active_jobs: u64,
+    available: i64,
+}
+
+/// Whether a health report is the open-source router's.
+pub(crate) fn is_open_source_health(body: &[u8]) -> bool {
+    serde_json::from_slice::<Health>(body).is_ok()
+}
+
+/// Whether a connection's id is of the open-source router's making: 32 hexadecimal digits.
+pub(crate) fn is_open_source_id(gpu_id: &str) -> bool {
+    gpu_id.len() == 32 && gpu_id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_open_source_router_is_known_by_two_marks() {
+        assert!(is_open_source_health(br#"{"active_jobs":0,"available":2,"status":"ok","total_slots":2,"workers":1}"#));
+        assert!(!is_open_source_health(br#"{"status":"ok"}"#));
+        assert!(is_open_source_id("0f1e2d3c4b5a69788796a5b4c3d2e1f0"));
+        assert!(!is_open_source_id("gpu-1"));
+        assert_eq!(Marks { health: true, id: true }.verdict(), Dispatch::OnePerConnection);
+        assert_eq!(Marks { health: true, id: false }.verdict(), Dispatch::Shared);
+        assert_eq!(Marks { health: false, id: true }.verdict(), Dispatch::Shared);
+    }
+}
