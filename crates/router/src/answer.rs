@@ -11,17 +11,17 @@ use auxot_protocol::{Complete, Json};
 use bytes::Bytes;
 use tokio::time::Instant as Clock;
 
-use crate::budget::{Budget, Share};
+use crate::budget::{Budget, BudgetShare};
 use crate::chunks::{Channel, Chunks};
 use crate::failure::Failure;
-use crate::transcript::{Changed, Transcript};
+use crate::transcript::{AnswerDiffers, Transcript};
 
 /// While all clients together leave too much unread, one that leaves no more than this is not to blame.
 const FAIR_UNREAD: usize = 64 * 1024;
 
 /// How much text may wait for clients that do not read.
 #[derive(Debug, Clone)]
-pub(crate) struct Unread {
+pub(crate) struct UnreadLimits {
     /// For one client.
     pub(crate) each: usize,
     /// For all of them.
@@ -30,38 +30,38 @@ pub(crate) struct Unread {
 
 /// The shared answer of one job.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    state: Mutex<State>,
+pub(crate) struct JobAnswer {
+    state: Mutex<AnswerState>,
     max_unread: usize,
 }
 
 #[derive(Debug)]
-struct State {
-    sheet: Sheet,
-    /// Some worker was given the job.
-    given: bool,
+struct AnswerState {
+    output: Output,
+    /// Some worker was dispatched the job.
+    dispatched: bool,
     /// The client has our HTTP head: a failure must now be told inside the stream.
-    opened: bool,
+    head_sent: bool,
     ended: bool,
     /// Why it ended, where the client can still be told by a status.
     failure: Option<Failure>,
     first_text: Option<Instant>,
-    /// When its worker was last heard of.
-    heard: Clock,
+    /// When its worker was last last_activity of.
+    last_activity: Clock,
     reader: Option<Waker>,
     /// Of the bound over the unread text of all clients.
-    share: Share,
+    share: BudgetShare,
 }
 
 /// Where the text goes.
 #[derive(Debug)]
-enum Sheet {
-    Stream(Box<Stream>),
-    Whole(Box<Whole>),
+enum Output {
+    Stream(Box<StreamOutput>),
+    Whole(Box<WholeAnswer>),
 }
 
 #[derive(Debug)]
-struct Stream {
+struct StreamOutput {
     chunks: Chunks,
     answer: Transcript,
     reasoning: Transcript,
@@ -71,7 +71,7 @@ struct Stream {
 
 /// An answer for a client that does not stream.
 #[derive(Debug, Default)]
-pub(crate) struct Whole {
+pub(crate) struct WholeAnswer {
     pub(crate) answer: String,
     pub(crate) reasoning: String,
     pub(crate) complete: Complete<'static>,
@@ -81,7 +81,7 @@ pub(crate) struct Whole {
 
 /// What a streaming client gets next.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum StreamStep {
     Bytes(Bytes),
     Failed(Failure),
     End,
@@ -91,58 +91,58 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TooSlow;
 
-impl Answer {
+impl JobAnswer {
     /// For a streaming client.
-    pub(crate) fn stream(chunks: Chunks, unread: Unread) -> Self {
+    pub(crate) fn stream(chunks: Chunks, unread: UnreadLimits) -> Self {
         let stream =
-            Stream { chunks, answer: Transcript::default(), reasoning: Transcript::default(), first_run: true };
-        Self::new(Sheet::Stream(Box::new(stream)), unread)
+            StreamOutput { chunks, answer: Transcript::default(), reasoning: Transcript::default(), first_run: true };
+        Self::new(Output::Stream(Box::new(stream)), unread)
     }
 
     /// For a client that waits for the end.
-    pub(crate) fn whole(unread: Unread) -> Self {
-        Self::new(Sheet::Whole(Box::default()), unread)
+    pub(crate) fn whole(unread: UnreadLimits) -> Self {
+        Self::new(Output::Whole(Box::default()), unread)
     }
 
-    fn new(sheet: Sheet, unread: Unread) -> Self {
-        let state = State {
-            sheet,
-            given: false,
-            opened: false,
+    fn new(output: Output, unread: UnreadLimits) -> Self {
+        let state = AnswerState {
+            output,
+            dispatched: false,
+            head_sent: false,
             ended: false,
             failure: None,
             first_text: None,
-            heard: Clock::now(),
+            last_activity: Clock::now(),
             reader: None,
-            share: Share::of(unread.all),
+            share: BudgetShare::of(unread.all),
         };
         Self { state: Mutex::new(state), max_unread: unread.each }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AnswerState> {
         // A panic between two pushes leaves at worst a piece of text short; the job's end is still told.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker was given the job, for the `attempt`th time; `called` is the model's name there.
-    pub(crate) fn given(&self, attempt: u32, called: &str) {
+    /// A worker was dispatched the job, for the `attempt`th time; `reported_model` is the model's name there.
+    pub(crate) fn dispatched(&self, attempt: u32, reported_model: &str) {
         let mut state = self.state();
-        state.given = true;
-        state.heard = Clock::now();
-        match &mut state.sheet {
-            Sheet::Stream(stream) => {
+        state.dispatched = true;
+        state.last_activity = Clock::now();
+        match &mut state.output {
+            Output::Stream(stream) => {
                 stream.first_run = attempt == 1;
                 if attempt > 1 {
                     stream.answer.begin_again();
                     stream.reasoning.begin_again();
                 }
-                stream.chunks.call(called);
+                stream.chunks.set_model(reported_model);
             }
-            Sheet::Whole(whole) => {
+            Output::Whole(whole) => {
                 if attempt > 1 {
-                    **whole = Whole::default();
+                    **whole = WholeAnswer::default();
                 }
-                whole.model = Some(called.to_owned());
+                whole.model = Some(reported_model.to_owned());
                 if attempt > 1 {
                     state.share.clear();
                 }
@@ -151,13 +151,13 @@ impl Answer {
     }
 
     /// Its worker goes on with it.
-    pub(crate) fn lives(&self) {
-        self.state().heard = Clock::now();
+    pub(crate) fn touch(&self) {
+        self.state().last_activity = Clock::now();
     }
 
-    /// When its worker was last heard of; before it was given to one, when it came.
-    pub(crate) fn heard(&self) -> Clock {
-        self.state().heard
+    /// When its worker was last last_activity of; before it was dispatched to one, when it came.
+    pub(crate) fn last_activity(&self) -> Clock {
+        self.state().last_activity
     }
 
     /// Adds text, with the `logprobs` of it.
@@ -166,21 +166,21 @@ impl Answer {
         if state.ended || text.is_empty() {
             return Ok(());
         }
-        state.heard = Clock::now();
+        state.last_activity = Clock::now();
         if state.first_text.is_none() {
-            state.first_text = Some(state.heard.into_std());
+            state.first_text = Some(state.last_activity.into_std());
         }
         let length = text.len() + logprobs.map_or(0, |logprobs| logprobs.0.get().len());
-        let crowded = !state.share.grow(length);
-        let (unread, reader) = match &mut state.sheet {
-            Sheet::Stream(stream) => {
+        let over_budget = !state.share.grow(length);
+        let (unread, reader) = match &mut state.output {
+            Output::Stream(stream) => {
                 stream.push(channel, text);
                 if let Some(logprobs) = logprobs.filter(|_| stream.first_run) {
                     stream.chunks.logprobs(logprobs);
                 }
                 (stream.chunks.unread(), state.reader.take())
             }
-            Sheet::Whole(whole) => {
+            Output::Whole(whole) => {
                 match channel {
                     Channel::Answer => whole.answer.push_str(text),
                     Channel::Reasoning => whole.reasoning.push_str(text),
@@ -193,7 +193,7 @@ impl Answer {
         if let Some(reader) = reader {
             reader.wake();
         }
-        if unread > self.max_unread || (crowded && unread > FAIR_UNREAD) { Err(TooSlow) } else { Ok(()) }
+        if unread > self.max_unread || (over_budget && unread > FAIR_UNREAD) { Err(TooSlow) } else { Ok(()) }
     }
 
     /// The good end, unless text of another answer was sent already.
@@ -202,9 +202,9 @@ impl Answer {
         if state.ended {
             return Ok(());
         }
-        let outcome = match &mut state.sheet {
-            Sheet::Stream(stream) => stream.complete(&complete).map_err(|Changed| Failure::Changed),
-            Sheet::Whole(whole) => {
+        let outcome = match &mut state.output {
+            Output::Stream(stream) => stream.complete(&complete).map_err(|AnswerDiffers| Failure::Changed),
+            Output::Whole(whole) => {
                 // The whole text counts where there is one: it has been trimmed and repaired by the worker.
                 if !complete.full_response.is_empty() {
                     whole.answer = complete.full_response.clone().into_owned();
@@ -236,56 +236,56 @@ impl Answer {
     }
 
     /// Whether a worker has or had the job.
-    pub(crate) fn was_given(&self) -> bool {
-        self.state().given
+    pub(crate) fn was_dispatched(&self) -> bool {
+        self.state().dispatched
     }
 
     /// From now on failures are told inside the stream.
-    pub(crate) fn open(&self) {
-        self.state().opened = true;
+    pub(crate) fn mark_head_sent(&self) {
+        self.state().head_sent = true;
     }
 
     /// The next bytes for a streaming client.
-    pub(crate) fn poll_step(&self, context: &mut Context<'_>) -> Poll<Step> {
+    pub(crate) fn poll_step(&self, context: &mut Context<'_>) -> Poll<StreamStep> {
         let mut state = self.state();
-        if let Sheet::Stream(stream) = &mut state.sheet
+        if let Output::Stream(stream) = &mut state.output
             && stream.chunks.unread() > 0
         {
             let bytes = stream.chunks.take();
             state.share.clear();
-            state.opened = true;
-            return Poll::Ready(Step::Bytes(bytes));
+            state.head_sent = true;
+            return Poll::Ready(StreamStep::Bytes(bytes));
         }
         if state.ended {
-            return Poll::Ready(state.failure.take().map_or(Step::End, Step::Failed));
+            return Poll::Ready(state.failure.take().map_or(StreamStep::End, StreamStep::Failed));
         }
         state.wait(context);
         Poll::Pending
     }
 
     /// The whole answer for a client that does not stream.
-    pub(crate) fn poll_whole(&self, context: &mut Context<'_>) -> Poll<Result<Whole, Failure>> {
+    pub(crate) fn poll_whole(&self, context: &mut Context<'_>) -> Poll<Result<WholeAnswer, Failure>> {
         let mut state = self.state();
         if !state.ended {
             state.wait(context);
             return Poll::Pending;
         }
-        Poll::Ready(match (state.failure.take(), &mut state.sheet) {
+        Poll::Ready(match (state.failure.take(), &mut state.output) {
             (Some(failure), _) => Err(failure),
-            (None, Sheet::Whole(whole)) => Ok(std::mem::take(whole)),
-            (None, Sheet::Stream(_)) => Ok(Whole::default()),
+            (None, Output::Whole(whole)) => Ok(std::mem::take(whole)),
+            (None, Output::Stream(_)) => Ok(WholeAnswer::default()),
         })
     }
 }
 
-impl State {
+impl AnswerState {
     /// Ends the answer and wakes the client; always `Ok`, so that it can close an expression.
     fn end(&mut self, failure: Option<Failure>) -> Result<(), Failure> {
         self.ended = true;
         if let Some(failure) = failure {
-            match &mut self.sheet {
-                Sheet::Stream(stream) if self.opened || stream.chunks.has_begun() => stream.chunks.fail(&failure),
-                Sheet::Stream(_) | Sheet::Whole(_) => self.failure = Some(failure),
+            match &mut self.output {
+                Output::Stream(stream) if self.head_sent || stream.chunks.has_begun() => stream.chunks.fail(&failure),
+                Output::Stream(_) | Output::Whole(_) => self.failure = Some(failure),
             }
         }
         if let Some(reader) = self.reader.take() {
@@ -302,16 +302,16 @@ impl State {
     }
 }
 
-impl Stream {
+impl StreamOutput {
     fn push(&mut self, channel: Channel, text: &str) {
-        let fresh = match channel {
+        let new_text = match channel {
             Channel::Answer => self.answer.feed(text),
             Channel::Reasoning => self.reasoning.feed(text),
         };
-        self.chunks.text(channel, fresh);
+        self.chunks.text(channel, new_text);
     }
 
-    fn complete(&mut self, complete: &Complete<'_>) -> Result<(), Changed> {
+    fn complete(&mut self, complete: &Complete<'_>) -> Result<(), AnswerDiffers> {
         let reasoning = complete.reasoning_content.as_deref().unwrap_or_default();
         let tail = self.reasoning.complete(reasoning)?;
         self.chunks.text(Channel::Reasoning, tail);

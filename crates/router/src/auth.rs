@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use crate::keys::{self, KeySet, KeyStore, Look};
+use crate::keys::{self, KeySet, KeySnapshot, KeyStore};
 
 /// Which kind of key opens what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum KeyKind {
     Worker,
-    Client,
+    Api,
 }
 
 /// A good key's hash, by which it is known while the router runs.
@@ -27,7 +27,7 @@ pub(crate) type KeyId = Arc<str>;
 
 /// Why a key is not checked now; it says nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotNow {
+pub(crate) enum CheckUnavailable {
     /// So many checks wait already.
     Busy(usize),
     /// The key file cannot be read.
@@ -35,20 +35,20 @@ pub(crate) enum NotNow {
 }
 
 /// Checks at once.
-const AT_ONCE: usize = 2;
+const PARALLEL_CHECKS: usize = 2;
 /// Checks waiting or under way.
-const AT_MOST: usize = 64;
+const MAX_CHECKS: usize = 64;
 /// And of one address.
-const AT_MOST_EACH: usize = 16;
+const MAX_CHECKS_PER_ADDRESS: usize = 16;
 /// Verdicts remembered; a flood of wrong keys must not grow the memory.
-const REMEMBERED: usize = 4096;
+const MAX_VERDICTS: usize = 4096;
 /// Longer than any key; hashing a megabyte for a stranger is not our job.
-const LONGEST: usize = 512;
+const MAX_KEY_LENGTH: usize = 512;
 
 type Fingerprint = [u8; 32];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Verdict {
+enum CachedVerdict {
     Good(KeyId),
     /// Of the keys of this version.
     Bad(u64),
@@ -58,7 +58,7 @@ enum Verdict {
 pub(crate) struct Verifier {
     keys: Arc<KeyStore>,
     ttl: Duration,
-    verdicts: Mutex<HashMap<Fingerprint, (Verdict, Instant)>>,
+    verdicts: Mutex<HashMap<Fingerprint, (CachedVerdict, Instant)>>,
     waiting: Mutex<HashMap<IpAddr, usize>>,
     hashing: Semaphore,
 }
@@ -70,29 +70,35 @@ impl Verifier {
             ttl,
             verdicts: Mutex::default(),
             waiting: Mutex::default(),
-            hashing: Semaphore::new(AT_ONCE),
+            hashing: Semaphore::new(PARALLEL_CHECKS),
         }
     }
 
-    /// Whether `key` opens `door`: the key's id if it does.
-    pub(crate) async fn check(&self, door: Door, key: &str, from: IpAddr) -> Result<Option<KeyId>, NotNow> {
-        if key.is_empty() || key.len() > LONGEST {
+    /// Whether `key` opens `kind`: the key's id if it does.
+    pub(crate) async fn check(
+        &self,
+        kind: KeyKind,
+        key: &str,
+        from: IpAddr,
+    ) -> Result<Option<KeyId>, CheckUnavailable> {
+        if key.is_empty() || key.len() > MAX_KEY_LENGTH {
             return Ok(None);
         }
-        let fingerprint = fingerprint(door, key);
+        let fingerprint = fingerprint(kind, key);
         if let Some(verdict) = self.remembered(&fingerprint) {
             return Ok(verdict);
         }
-        let look = self.look().await;
+        let snapshot = self.snapshot().await;
         let hint = keys::hint(key);
         let fits = |hash: &&keys::Hash| hash.hint.as_ref().is_none_or(|known| *known == hint);
-        let hashes: Vec<KeyId> = of(&look.set, door).iter().filter(fits).map(|hash| hash.phc.clone()).collect();
+        let hashes: Vec<KeyId> =
+            hashes_of(&snapshot.set, kind).iter().filter(fits).map(|hash| hash.phc.clone()).collect();
         if hashes.is_empty() {
-            return self.judge(fingerprint, None, &look);
+            return self.record_verdict(fingerprint, None, &snapshot);
         }
-        let _place = self.place(from)?;
+        let _slot = self.check_slot(from)?;
         // The semaphore is never closed; were it, nothing would be known of the key.
-        let Ok(_turn) = self.hashing.acquire().await else { return Err(NotNow::Unreadable) };
+        let Ok(_permit) = self.hashing.acquire().await else { return Err(CheckUnavailable::Unreadable) };
         // The check whose turn it was before may have been of the same key.
         if let Some(verdict) = self.remembered(&fingerprint) {
             return Ok(verdict);
@@ -100,31 +106,36 @@ impl Verifier {
         let key = key.to_owned();
         let checked = move || hashes.into_iter().find(|phc| keys::verify(&key, phc));
         // A check that could not be made is no verdict.
-        let found = tokio::task::spawn_blocking(checked).await.map_err(|_| NotNow::Unreadable)?;
-        self.judge(fingerprint, found, &look)
+        let found = tokio::task::spawn_blocking(checked).await.map_err(|_| CheckUnavailable::Unreadable)?;
+        self.record_verdict(fingerprint, found, &snapshot)
     }
 
-    /// Looks at the key file. Returns the keys where they are others than at the last such look.
+    /// Looks at the key file. Returns the keys where they are others than at the last such snapshot.
     pub(crate) async fn refresh(&self, last: &mut u64) -> Option<Arc<KeySet>> {
-        let look = self.look().await;
-        if std::mem::replace(last, look.version) == look.version {
+        let snapshot = self.snapshot().await;
+        if std::mem::replace(last, snapshot.version) == snapshot.version {
             return None;
         }
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        verdicts.retain(|_, (verdict, _)| matches!(verdict, Verdict::Good(key) if look.set.has(key)));
-        Some(look.set)
+        verdicts.retain(|_, (verdict, _)| matches!(verdict, CachedVerdict::Good(key) if snapshot.set.has(key)));
+        Some(snapshot.set)
     }
 
-    async fn look(&self) -> Look {
+    async fn snapshot(&self) -> KeySnapshot {
         let keys = self.keys.clone();
-        tokio::task::spawn_blocking(move || keys.look()).await.unwrap_or_else(|_| self.keys.known())
+        tokio::task::spawn_blocking(move || keys.snapshot()).await.unwrap_or_else(|_| self.keys.last_read())
     }
 
-    fn judge(&self, of: Fingerprint, found: Option<KeyId>, look: &Look) -> Result<Option<KeyId>, NotNow> {
+    fn record_verdict(
+        &self,
+        of: Fingerprint,
+        found: Option<KeyId>,
+        snapshot: &KeySnapshot,
+    ) -> Result<Option<KeyId>, CheckUnavailable> {
         let verdict = match &found {
-            Some(key) => Verdict::Good(key.clone()),
-            None if look.certain => Verdict::Bad(look.version),
-            None => return Err(NotNow::Unreadable),
+            Some(key) => CachedVerdict::Good(key.clone()),
+            None if snapshot.certain => CachedVerdict::Bad(snapshot.version),
+            None => return Err(CheckUnavailable::Unreadable),
         };
         self.remember(of, verdict);
         Ok(found)
@@ -135,41 +146,41 @@ impl Verifier {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         let (verdict, until) = verdicts.get_mut(fingerprint).filter(|(_, until)| *until > now)?;
         match verdict {
-            Verdict::Good(key) => {
+            CachedVerdict::Good(key) => {
                 *until = now + self.ttl;
                 Some(Some(key.clone()))
             }
-            Verdict::Bad(version) => (*version == self.keys.known().version).then_some(None),
+            CachedVerdict::Bad(version) => (*version == self.keys.last_read().version).then_some(None),
         }
     }
 
-    fn remember(&self, fingerprint: Fingerprint, verdict: Verdict) {
+    fn remember(&self, fingerprint: Fingerprint, verdict: CachedVerdict) {
         let now = Instant::now();
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        if verdicts.len() >= REMEMBERED {
-            verdicts.retain(|_, (verdict, until)| matches!(verdict, Verdict::Good(_)) && *until > now);
+        if verdicts.len() >= MAX_VERDICTS {
+            verdicts.retain(|_, (verdict, until)| matches!(verdict, CachedVerdict::Good(_)) && *until > now);
         }
         verdicts.insert(fingerprint, (verdict, now + self.ttl));
     }
 
     /// A place among the checks that wait.
-    fn place(&self, from: IpAddr) -> Result<Place<'_>, NotNow> {
+    fn check_slot(&self, from: IpAddr) -> Result<CheckSlot<'_>, CheckUnavailable> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, mine) = (waiting.values().sum::<usize>(), waiting.get(&from).copied().unwrap_or(0));
-        if all >= AT_MOST || mine >= AT_MOST_EACH {
-            return Err(NotNow::Busy(all));
+        if all >= MAX_CHECKS || mine >= MAX_CHECKS_PER_ADDRESS {
+            return Err(CheckUnavailable::Busy(all));
         }
         waiting.insert(from, mine + 1);
-        Ok(Place { waiting: &self.waiting, from })
+        Ok(CheckSlot { waiting: &self.waiting, from })
     }
 }
 
-struct Place<'a> {
+struct CheckSlot<'a> {
     waiting: &'a Mutex<HashMap<IpAddr, usize>>,
     from: IpAddr,
 }
 
-impl Drop for Place<'_> {
+impl Drop for CheckSlot<'_> {
     fn drop(&mut self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = waiting.get_mut(&self.from) {
@@ -181,19 +192,19 @@ impl Drop for Place<'_> {
     }
 }
 
-fn of(set: &KeySet, door: Door) -> &[keys::Hash] {
-    match door {
-        Door::Worker => &set.worker,
-        Door::Client => &set.api,
+fn hashes_of(set: &KeySet, kind: KeyKind) -> &[keys::Hash] {
+    match kind {
+        KeyKind::Worker => &set.worker,
+        KeyKind::Api => &set.api,
     }
 }
 
-/// The door is part of it: a worker key is no API key.
-fn fingerprint(door: Door, key: &str) -> Fingerprint {
+/// The kind is part of it: a worker key is no API key.
+fn fingerprint(kind: KeyKind, key: &str) -> Fingerprint {
     let mut hash = Sha256::new();
-    hash.update([match door {
-        Door::Worker => 1u8,
-        Door::Client => 2,
+    hash.update([match kind {
+        KeyKind::Worker => 1u8,
+        KeyKind::Api => 2,
     }]);
     hash.update(key.as_bytes());
     hash.finalize().into()

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A job leaves by `finish` (its worker ended it), by `remove` (the client or the clock did) or by
-//! [`Effect::GiveUp`] (it lost too many workers), after which its id is unknown here.
+//! [`BoardEffect::GiveUp`] (it lost too many workers), after which its id is unknown here.
 
 mod dispatch;
 mod offer;
@@ -20,9 +20,9 @@ use std::sync::Arc;
 
 use auxot_protocol::{Capabilities, Heartbeat};
 
-use crate::resolver::{Meaning, Resolver};
+use crate::resolver::{Resolution, Resolver};
 use crate::summary::Summary;
-pub(crate) use worker::{Any, Worker};
+pub(crate) use worker::{ChatAvailability, ConnectedWorker};
 
 /// One connection of a worker; numbers are not used twice.
 pub(crate) type WorkerId = u64;
@@ -31,7 +31,7 @@ pub(crate) type JobId = Arc<str>;
 
 /// What of the configuration decides.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules {
+pub(crate) struct BoardLimits {
     pub(crate) max_waiting: usize,
     pub(crate) max_attempts: u32,
     pub(crate) default_slots: u32,
@@ -39,13 +39,13 @@ pub(crate) struct Rules {
 
 /// What the world must hear about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// `called` is the model's name for the client; `model` is for the worker, where it lists any.
+pub(crate) enum BoardEffect {
+    /// `reported_model` is the model's name for the client; `model` is for the worker, where it lists any.
     Dispatch {
         worker: WorkerId,
         job: JobId,
         model: Option<String>,
-        called: String,
+        reported_model: String,
         attempt: u32,
     },
     Cancel {
@@ -60,14 +60,14 @@ pub(crate) enum Effect {
 
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum JobState {
     Waiting,
     Running(WorkerId),
 }
 
 /// What a job needs of a worker.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct ResolvedRequirements<'a> {
     /// Canonical name of the model; `None` where any will do.
     pub(crate) model: Option<&'a str>,
     /// Parameters that only the extension carries.
@@ -76,85 +76,85 @@ pub(crate) struct Target<'a> {
 
 /// What a job asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct JobRequirements {
     /// The model as the client named it; `None` where any will do.
     pub(crate) model: Option<String>,
-    /// See [`Target::parameters`].
+    /// See [`ResolvedRequirements::parameters`].
     pub(crate) parameters: bool,
 }
 
 #[derive(Debug)]
-struct Entry {
-    wanted: Wanted,
+struct BoardJob {
+    wanted: JobRequirements,
     /// Grows with each job; the waiting ones are in its order.
     number: u64,
-    place: Place,
+    state: JobState,
     attempts: u32,
     /// The worker that lost the job, which may still be computing.
-    former: Option<WorkerId>,
+    previous_worker: Option<WorkerId>,
 }
 
 /// The whole state.
 #[derive(Debug)]
 pub(crate) struct Board {
-    rules: Rules,
-    workers: HashMap<WorkerId, Worker>,
-    jobs: HashMap<JobId, Entry>,
+    limits: BoardLimits,
+    workers: HashMap<WorkerId, ConnectedWorker>,
+    jobs: HashMap<JobId, BoardJob>,
     waiting: VecDeque<JobId>,
     resolver: Resolver,
-    given: u64,
-    taken: u64,
-    effects: Vec<Effect>,
+    dispatch_count: u64,
+    submitted: u64,
+    effects: Vec<BoardEffect>,
 }
 
 impl Board {
-    pub(crate) fn new(rules: Rules) -> Self {
+    pub(crate) fn new(limits: BoardLimits) -> Self {
         Self {
-            rules,
+            limits,
             workers: HashMap::new(),
             jobs: HashMap::new(),
             waiting: VecDeque::new(),
             resolver: Resolver::default(),
-            given: 0,
-            taken: 0,
+            dispatch_count: 0,
+            submitted: 0,
             effects: Vec::new(),
         }
     }
 
     /// What the last verbs ask of the world, in order.
-    pub(crate) fn effects(&mut self) -> Vec<Effect> {
+    pub(crate) fn effects(&mut self) -> Vec<BoardEffect> {
         std::mem::take(&mut self.effects)
     }
 
     pub(crate) fn join(&mut self, worker: WorkerId, capabilities: &Capabilities) {
-        self.workers.insert(worker, Worker::new(capabilities, &self.rules));
-        self.resolve_anew();
+        self.workers.insert(worker, ConnectedWorker::new(capabilities, &self.limits));
+        self.rebuild_resolver();
         self.dispatch();
     }
 
     /// A worker says anew what it can do.
-    pub(crate) fn told(&mut self, worker: WorkerId, capabilities: &Capabilities) {
+    pub(crate) fn update_capabilities(&mut self, worker: WorkerId, capabilities: &Capabilities) {
         if let Some(entry) = self.workers.get_mut(&worker) {
-            if entry.told(capabilities) {
-                self.resolve_anew();
+            if entry.update_capabilities(capabilities) {
+                self.rebuild_resolver();
             }
             self.dispatch();
         }
     }
 
     /// A heartbeat; returns whether the worker was silent until now.
-    pub(crate) fn beat(&mut self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
+    pub(crate) fn heartbeat(&mut self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
         let Some(entry) = self.workers.get_mut(&worker) else { return false };
         let revived = !std::mem::replace(&mut entry.alive, true);
-        if entry.beat(&heartbeat) {
-            self.resolve_anew();
+        if entry.heartbeat(&heartbeat) {
+            self.rebuild_resolver();
         }
         self.dispatch();
         revived
     }
 
     /// No heartbeat for the threshold: its jobs go to others.
-    pub(crate) fn silent(&mut self, worker: WorkerId) {
+    pub(crate) fn mark_silent(&mut self, worker: WorkerId) {
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         entry.alive = false;
         let lost = entry.jobs.drain().map(|(job, _)| job).collect();
@@ -165,21 +165,21 @@ impl Board {
     /// The connection is gone: its jobs go to others.
     pub(crate) fn leave(&mut self, worker: WorkerId) {
         let Some(gone) = self.workers.remove(&worker) else { return };
-        self.resolve_anew();
+        self.rebuild_resolver();
         self.requeue(worker, gone.jobs.into_keys().collect());
         self.dispatch();
     }
 
     /// A worker gives a job back that it has not begun, and gets no other until it says that it wants some. Returns
     /// whether the job was its own.
-    pub(crate) fn hand_back(&mut self, worker: WorkerId, job: &str) -> bool {
+    pub(crate) fn return_job(&mut self, worker: WorkerId, job: &str) -> bool {
         let Some((id, entry)) = self.jobs.get_key_value(job) else { return false };
-        let (Place::Running(holder), id) = (entry.place, id.clone()) else { return false };
+        let (JobState::Running(holder), id) = (entry.state, id.clone()) else { return false };
         if holder != worker {
             return false;
         }
         if let Some(entry) = self.jobs.get_mut(job) {
-            entry.place = Place::Waiting;
+            entry.state = JobState::Waiting;
             entry.attempts = entry.attempts.saturating_sub(1);
         }
         if let Some(worker) = self.workers.get_mut(&worker) {
@@ -194,32 +194,35 @@ impl Board {
     /// Whether one more job may wait; how many do, if not.
     pub(crate) fn has_room(&self) -> Result<(), usize> {
         let waiting = self.waiting.len();
-        if waiting < self.rules.max_waiting { Ok(()) } else { Err(waiting) }
+        if waiting < self.limits.max_waiting { Ok(()) } else { Err(waiting) }
     }
 
-    pub(crate) fn submit(&mut self, job: JobId, wanted: Wanted) {
-        self.taken += 1;
-        let number = self.taken;
-        self.jobs.insert(job.clone(), Entry { wanted, number, place: Place::Waiting, attempts: 0, former: None });
+    pub(crate) fn submit(&mut self, job: JobId, wanted: JobRequirements) {
+        self.submitted += 1;
+        let number = self.submitted;
+        self.jobs.insert(
+            job.clone(),
+            BoardJob { wanted, number, state: JobState::Waiting, attempts: 0, previous_worker: None },
+        );
         self.waiting.push_back(job);
         self.dispatch();
     }
 
-    pub(crate) fn place(&self, job: &str) -> Option<Place> {
-        self.jobs.get(job).map(|entry| entry.place)
+    pub(crate) fn state(&self, job: &str) -> Option<JobState> {
+        self.jobs.get(job).map(|entry| entry.state)
     }
 
     /// Whether text of `job` from `worker` is this job's text.
-    pub(crate) fn may_speak(&self, worker: WorkerId, job: &str) -> bool {
-        self.place(job) == Some(Place::Running(worker))
+    pub(crate) fn is_running_on(&self, worker: WorkerId, job: &str) -> bool {
+        self.state(job) == Some(JobState::Running(worker))
     }
 
     /// A worker ended a job; returns whether that counts.
     ///
-    /// A whole answer for a job that waits for its next run is taken from whoever has it: it is what the
+    /// A whole answer for a job that waits for its next run is submitted from whoever has it: it is what the
     /// client waits for.
     pub(crate) fn finish(&mut self, worker: WorkerId, job: &str, whole: bool) -> bool {
-        let counts = self.may_speak(worker, job) || (whole && self.place(job) == Some(Place::Waiting));
+        let counts = self.is_running_on(worker, job) || (whole && self.state(job) == Some(JobState::Waiting));
         if counts {
             self.forget(job);
             self.dispatch();
@@ -230,10 +233,10 @@ impl Board {
     /// Nobody waits for the job any more.
     pub(crate) fn remove(&mut self, job: &str) {
         let Some((id, entry)) = self.forget(job) else { return };
-        let holder = if let Place::Running(worker) = entry.place { Some(worker) } else { None };
-        for worker in holder.into_iter().chain(entry.former) {
+        let holder = if let JobState::Running(worker) = entry.state { Some(worker) } else { None };
+        for worker in holder.into_iter().chain(entry.previous_worker) {
             if self.workers.contains_key(&worker) {
-                self.effects.push(Effect::Cancel { worker, job: id.clone() });
+                self.effects.push(BoardEffect::Cancel { worker, job: id.clone() });
             }
         }
         self.dispatch();
@@ -253,8 +256,8 @@ impl Board {
     }
 
     /// What a client's name for a model means among the models of all workers, silent ones too.
-    pub(crate) fn meaning(&self, asked: &str) -> Meaning {
-        self.resolver.meaning(asked)
+    pub(crate) fn resolve(&self, asked: &str) -> Resolution {
+        self.resolver.resolve(asked)
     }
 
     /// What the model is for, where no worker can answer a chat with it.
@@ -265,44 +268,44 @@ impl Board {
     }
 
     /// Whether every worker that has the model gave up on it.
-    pub(crate) fn is_hopeless(&self, model: &str) -> bool {
+    pub(crate) fn failed_everywhere(&self, model: &str) -> bool {
         let mut having = self.having(model).peekable();
-        having.peek().is_some() && !having.any(|worker| worker.has_hope(model))
+        having.peek().is_some() && !having.any(|worker| worker.may_load(model))
     }
 
     /// What there is for a chat that names no model.
-    pub(crate) fn any(&self) -> Any {
+    pub(crate) fn chat_availability(&self) -> ChatAvailability {
         let (mut failed, mut others) = (None, BTreeSet::new());
         for worker in self.workers.values() {
-            match worker.any() {
-                Any::MayServe => return Any::MayServe,
-                Any::Failed(model) => failed = failed.or(Some(model)),
-                Any::NoneChats(models) => others.extend(models),
+            match worker.chat_availability() {
+                ChatAvailability::MayServe => return ChatAvailability::MayServe,
+                ChatAvailability::Failed(model) => failed = failed.or(Some(model)),
+                ChatAvailability::NoChatModel(models) => others.extend(models),
             }
         }
         match failed {
-            Some(model) => Any::Failed(model),
-            None if others.is_empty() => Any::MayServe,
-            None => Any::NoneChats(others.into_iter().collect()),
+            Some(model) => ChatAvailability::Failed(model),
+            None if others.is_empty() => ChatAvailability::MayServe,
+            None => ChatAvailability::NoChatModel(others.into_iter().collect()),
         }
     }
 
     /// Whether workers have the model (`None`: any for chats), and none of them takes the parameters of a caller's request.
     pub(crate) fn lacks_parameters(&self, model: Option<&str>) -> bool {
-        let has = |worker: &&Worker| match model {
+        let has = |worker: &&ConnectedWorker| match model {
             Some(model) => worker.has(model),
             None => worker.names().next().is_some(),
         };
         let mut having = self.workers.values().filter(has).peekable();
-        having.peek().is_some() && !having.any(Worker::has_parameters)
+        having.peek().is_some() && !having.any(ConnectedWorker::has_parameters)
     }
 
-    fn having(&self, model: &str) -> impl Iterator<Item = &Worker> {
+    fn having(&self, model: &str) -> impl Iterator<Item = &ConnectedWorker> {
         self.workers.values().filter(move |worker| worker.has(model))
     }
 
-    fn resolve_anew(&mut self) {
-        self.resolver = Resolver::of(self.workers.values().map(Worker::named));
+    fn rebuild_resolver(&mut self) {
+        self.resolver = Resolver::of(self.workers.values().map(ConnectedWorker::named));
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -316,38 +319,38 @@ impl Board {
         }
     }
 
-    fn alive(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+    fn alive(&self) -> impl Iterator<Item = (WorkerId, &ConnectedWorker)> {
         self.workers.iter().filter(|(_, worker)| worker.alive).map(|(&id, worker)| (id, worker))
     }
 
-    fn forget(&mut self, job: &str) -> Option<(JobId, Entry)> {
+    fn forget(&mut self, job: &str) -> Option<(JobId, BoardJob)> {
         let (id, entry) = self.jobs.remove_entry(job)?;
-        match entry.place {
-            Place::Running(worker) => {
+        match entry.state {
+            JobState::Running(worker) => {
                 if let Some(worker) = self.workers.get_mut(&worker) {
                     worker.jobs.remove(job);
                 }
             }
-            Place::Waiting => self.waiting.retain(|waiting| &**waiting != job),
+            JobState::Waiting => self.waiting.retain(|waiting| &**waiting != job),
         }
         Some((id, entry))
     }
 
     /// Puts lost jobs at the head of the queue: they have waited already.
-    fn requeue(&mut self, former: WorkerId, lost: Vec<JobId>) {
+    fn requeue(&mut self, previous_worker: WorkerId, lost: Vec<JobId>) {
         for job in lost {
             let Some(entry) = self.jobs.get_mut(&job) else { continue };
-            if entry.attempts >= self.rules.max_attempts {
+            if entry.attempts >= self.limits.max_attempts {
                 let attempts = entry.attempts;
                 self.jobs.remove(&job);
-                if self.workers.contains_key(&former) {
-                    self.effects.push(Effect::Cancel { worker: former, job: job.clone() });
+                if self.workers.contains_key(&previous_worker) {
+                    self.effects.push(BoardEffect::Cancel { worker: previous_worker, job: job.clone() });
                 }
-                self.effects.push(Effect::GiveUp { job, attempts });
+                self.effects.push(BoardEffect::GiveUp { job, attempts });
                 continue;
             }
-            entry.place = Place::Waiting;
-            entry.former = Some(former);
+            entry.state = JobState::Waiting;
+            entry.previous_worker = Some(previous_worker);
             self.put_back(job);
         }
     }

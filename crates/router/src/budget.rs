@@ -7,33 +7,33 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(crate) struct Budget {
     held: AtomicUsize,
-    most: usize,
+    limit: usize,
 }
 
 impl Budget {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), most })
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { held: AtomicUsize::new(0), limit })
     }
 
     /// The bound.
-    pub(crate) fn most(&self) -> usize {
-        self.most
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     fn add(&self, bytes: usize) -> bool {
-        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.most);
+        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
         self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 }
 
 /// One holder's part; dropped, it is free again.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct BudgetShare {
     budget: Arc<Budget>,
     held: usize,
 }
 
-impl Share {
+impl BudgetShare {
     pub(crate) fn of(budget: Arc<Budget>) -> Self {
         Self { budget, held: 0 }
     }
@@ -53,12 +53,12 @@ impl Share {
     }
 
     /// The bound over all holders.
-    pub(crate) fn most(&self) -> usize {
-        self.budget.most()
+    pub(crate) fn limit(&self) -> usize {
+        self.budget.limit()
     }
 }
 
-impl Drop for Share {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         self.clear();
     }
@@ -71,12 +71,12 @@ mod tests {
     #[test]
     fn all_together_hold_no_more_than_the_bound_and_what_is_dropped_is_free() {
         let budget = Budget::new(10);
-        let (mut one, mut two) = (Share::of(budget.clone()), Share::of(budget.clone()));
+        let (mut one, mut two) = (BudgetShare::of(budget.clone()), BudgetShare::of(budget.clone()));
         assert!(one.grow(6) && two.grow(4) && !two.grow(1) && !one.grow(usize::MAX));
         assert_eq!((one.held, two.held), (6, 4));
         drop(one);
         assert!(two.grow(6) && !two.grow(1));
         two.clear();
-        assert!(Share::of(budget).grow(10));
+        assert!(BudgetShare::of(budget).grow(10));
     }
 }

@@ -13,7 +13,7 @@ use auxot_protocol::{Complete, Json};
 
 use crate::chunks::logprobs::Logprobs;
 use crate::failure::Failure;
-use crate::openai::{CallDelta, FinishChoice, Usage};
+use crate::openai::{CallDelta, FinishChoice, TokenUsage};
 
 /// Which of the two texts of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) struct Chunks {
     head: Box<[u8]>,
     open: Option<Channel>,
     logprobs: Logprobs,
-    greeted: bool,
+    begun: bool,
     usage: bool,
 }
 
@@ -52,16 +52,16 @@ impl Chunks {
             head: Box::default(),
             open: None,
             logprobs: Logprobs::default(),
-            greeted: false,
+            begun: false,
             usage,
         };
-        chunks.call(model);
+        chunks.set_model(model);
         chunks
     }
 
     /// From now on the model is called so, if nothing was written yet: one answer has one name.
-    pub(crate) fn call(&mut self, model: &str) {
-        if self.greeted {
+    pub(crate) fn set_model(&mut self, model: &str) {
+        if self.begun {
             return;
         }
         let mut head = self.before_model.to_vec();
@@ -77,7 +77,7 @@ impl Chunks {
 
     /// Whether any byte was ever written.
     pub(crate) fn has_begun(&self) -> bool {
-        self.greeted
+        self.begun
     }
 
     /// Adds text.
@@ -87,7 +87,7 @@ impl Chunks {
         }
         if self.open != Some(channel) {
             self.close();
-            self.greet();
+            self.begin();
             self.bytes.extend_from_slice(&self.head);
             self.bytes.extend_from_slice(match channel {
                 Channel::Answer => b"{\"index\":0,\"delta\":{\"content\":\"",
@@ -106,7 +106,7 @@ impl Chunks {
     /// Adds what comes at a good end: calls, the finish reason, the counts, `[DONE]`.
     pub(crate) fn finish(&mut self, complete: &Complete<'_>) {
         self.close();
-        self.greet();
+        self.begin();
         for (index, call) in complete.tool_calls.iter().enumerate() {
             self.choice(&CallDelta::choice(index, call));
         }
@@ -115,7 +115,7 @@ impl Chunks {
         if self.usage {
             self.bytes.extend_from_slice(&self.head);
             self.bytes.extend_from_slice(b"],\"usage\":");
-            json(&mut self.bytes, &Usage::of(complete));
+            json(&mut self.bytes, &TokenUsage::of(complete));
             self.bytes.extend_from_slice(b"}\n\n");
         }
         self.done();
@@ -124,7 +124,7 @@ impl Chunks {
     /// Adds what comes at a bad end after the stream has begun.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         self.close();
-        self.greeted = true;
+        self.begun = true;
         self.bytes.extend_from_slice(b"data: ");
         json(&mut self.bytes, &failure.body());
         self.bytes.extend_from_slice(b"\n\n");
@@ -137,8 +137,8 @@ impl Chunks {
         Bytes::from(std::mem::take(&mut self.bytes))
     }
 
-    fn greet(&mut self) {
-        if !std::mem::replace(&mut self.greeted, true) {
+    fn begin(&mut self) {
+        if !std::mem::replace(&mut self.begun, true) {
             self.bytes.extend_from_slice(&self.head);
             self.bytes.extend_from_slice(
                 b"{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Keys, Wish};
+use crate::{DesiredModel, Keys};
 
 /// Everything a router needs to know before it starts.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub struct Config {
     /// How long a verdict on a key is remembered.
     pub auth_cache_ttl: Duration,
     /// What the policy in `hello_ack` says; what is unset echoes the worker's own words.
-    pub wish: Wish,
+    pub desired: DesiredModel,
     /// How long a worker may go without a heartbeat before its jobs go to others.
     pub dead_threshold: Duration,
     /// How long a job may wait for a worker, and its worker be silent; an answer that flows may take longer.
@@ -54,7 +54,7 @@ impl Default for Config {
             port: 8080,
             keys: Keys::default(),
             auth_cache_ttl: Duration::from_mins(5),
-            wish: Wish::default(),
+            desired: DesiredModel::default(),
             dead_threshold: Duration::from_secs(90),
             job_timeout: Duration::from_mins(5),
             hello_timeout: Duration::from_secs(10),

@@ -1,4 +1,4 @@
-//! Why a client gets no answer, and how that is said over HTTP.
+//! Why a client gets no answer, and how that is body over HTTP.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use serde::Serialize;
 /// Official clients look here first whether to send a request again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// A worker's word for the client is cut beyond this.
-const LONGEST_MESSAGE: usize = 8192;
-const LONGEST_WORD: usize = 128;
+const MAX_MESSAGE: usize = 8192;
+const MAX_FIELD: usize = 128;
 /// A worker that asks for a longer pause than a day is not believed.
-const LONGEST_PAUSE: u32 = 24 * 3600;
+const MAX_RETRY_AFTER: u32 = 24 * 3600;
 
 /// A fault of the caller's own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,14 +55,14 @@ impl WorkerFault {
     pub(crate) fn of(error: &JobError<'_>) -> Self {
         let cut = |text: &str, longest: usize| text.chars().take(longest).collect::<String>();
         let word = |text: &Option<Cow<'_, str>>| {
-            text.as_deref().filter(|text| !text.is_empty()).map(|text| cut(text, LONGEST_WORD))
+            text.as_deref().filter(|text| !text.is_empty()).map(|text| cut(text, MAX_FIELD))
         };
         Self {
-            message: cut(&error.error, LONGEST_MESSAGE),
+            message: cut(&error.error, MAX_MESSAGE),
             status: error.status.filter(|status| (400..600).contains(status)),
             code: word(&error.code),
             param: word(&error.param),
-            retry_after: error.retry_after.map(|seconds| seconds.min(LONGEST_PAUSE)),
+            retry_after: error.retry_after.map(|seconds| seconds.min(MAX_RETRY_AFTER)),
         }
     }
 }
@@ -86,7 +86,7 @@ pub(crate) enum Failure {
     TooManyChecks(usize),
     #[error("cannot check the key now: the router cannot read its key file")]
     KeysUnreadable,
-    #[error("cannot find model `{asked}`; {}", there_is(known))]
+    #[error("cannot find model `{asked}`; {}", known_models(known))]
     UnknownModel { asked: String, known: Vec<String> },
     #[error("cannot choose a model for `{asked}`: it may be {}", list(candidates))]
     Ambiguous { asked: String, candidates: Vec<String> },
@@ -122,21 +122,21 @@ pub(crate) enum Failure {
     NoRandomness,
 }
 
-/// How a failure is said.
-struct Shape<'a> {
+/// How a failure is body.
+struct ErrorResponse<'a> {
     status: StatusCode,
     kind: &'static str,
     code: Option<&'a str>,
     param: Option<&'a str>,
     /// Seconds to wait before another try.
     retry_after: Option<u32>,
-    /// What clients that would send it again are told.
+    /// What clients that would send it again are status_of_worker.
     should_retry: Option<bool>,
 }
 
 impl Failure {
-    fn shape(&self) -> Shape<'_> {
-        let caller = |status, code, param| Shape {
+    fn response_parts(&self) -> ErrorResponse<'_> {
+        let caller = |status, code, param| ErrorResponse {
             status,
             kind: "invalid_request_error",
             code,
@@ -144,7 +144,7 @@ impl Failure {
             retry_after: None,
             should_retry: Some(false),
         };
-        let server = |status, code, retry_after| Shape {
+        let server = |status, code, retry_after| ErrorResponse {
             status,
             kind: "server_error",
             code,
@@ -157,12 +157,14 @@ impl Failure {
             Self::BadRequest(fault) => caller(StatusCode::BAD_REQUEST, fault.code, fault.param.as_deref()),
             Self::TooLarge(_) => caller(StatusCode::PAYLOAD_TOO_LARGE, Some("request_too_large"), None),
             Self::SlowBody(_) => caller(StatusCode::REQUEST_TIMEOUT, Some("timeout"), None),
-            Self::NoKey => Shape { kind: "authentication_error", ..caller(StatusCode::UNAUTHORIZED, None, None) },
-            Self::BadKey => Shape {
+            Self::NoKey => {
+                ErrorResponse { kind: "authentication_error", ..caller(StatusCode::UNAUTHORIZED, None, None) }
+            }
+            Self::BadKey => ErrorResponse {
                 kind: "authentication_error",
                 ..caller(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), None)
             },
-            Self::UnknownModel { .. } => Shape {
+            Self::UnknownModel { .. } => ErrorResponse {
                 kind: "not_found_error",
                 ..caller(StatusCode::NOT_FOUND, Some("model_not_found"), Some("model"))
             },
@@ -179,10 +181,11 @@ impl Failure {
             Self::Stopping => later("stopping", 10),
             Self::TimedOut(_) => server(StatusCode::GATEWAY_TIMEOUT, Some("timeout"), Some(5)),
             // It was run as often as it may be: clients that repeat it by themselves would multiply that.
-            Self::Lost(_) | Self::Changed => {
-                Shape { should_retry: Some(false), ..server(StatusCode::BAD_GATEWAY, Some("worker_lost"), None) }
-            }
-            Self::Worker(fault) => worker_shape(fault),
+            Self::Lost(_) | Self::Changed => ErrorResponse {
+                should_retry: Some(false),
+                ..server(StatusCode::BAD_GATEWAY, Some("worker_lost"), None)
+            },
+            Self::Worker(fault) => worker_response(fault),
             Self::TooSlow | Self::ClientLeft | Self::NoRandomness => {
                 server(StatusCode::INTERNAL_SERVER_ERROR, None, None)
             }
@@ -190,7 +193,7 @@ impl Failure {
     }
 
     /// One word for the access log.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::BadRequest(_) | Self::TooLarge(_) | Self::SlowBody(_) | Self::Unsupported(_) => "bad_request",
             Self::BodiesFull(_) => "bodies_full",
@@ -215,28 +218,28 @@ impl Failure {
 
     /// The error object of the OpenAI API.
     pub(crate) fn body(&self) -> ErrorBody<'_> {
-        let Shape { kind, code, param, .. } = self.shape();
+        let ErrorResponse { kind, code, param, .. } = self.response_parts();
         ErrorBody { error: ErrorText { message: self.to_string(), kind, param, code } }
     }
 }
 
 /// A worker's fault: whose it is and whether another try helps is the worker's to say.
-fn worker_shape(fault: &WorkerFault) -> Shape<'_> {
-    let told = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
-    let status = told.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let passing = fault.retry_after.is_some() || matches!(status.as_u16(), 408 | 409 | 429);
-    Shape {
+fn worker_response(fault: &WorkerFault) -> ErrorResponse<'_> {
+    let status_of_worker = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status_of_worker.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let transient = fault.retry_after.is_some() || matches!(status.as_u16(), 408 | 409 | 429);
+    ErrorResponse {
         status,
         kind: if status.is_client_error() { "invalid_request_error" } else { "server_error" },
         code: fault.code.as_deref(),
         param: fault.param.as_deref(),
         retry_after: fault.retry_after,
         // A worker that names the status knows what it says; one that names none may mean anything.
-        should_retry: (told.is_some() && !passing).then_some(false),
+        should_retry: (status_of_worker.is_some() && !transient).then_some(false),
     }
 }
 
-fn there_is(known: &[String]) -> String {
+fn known_models(known: &[String]) -> String {
     if known.is_empty() { "there is none that can chat".to_owned() } else { format!("there is: {}", list(known)) }
 }
 
@@ -264,7 +267,7 @@ impl ErrorBody<'static> {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let Shape { status, retry_after, should_retry, .. } = self.shape();
+        let ErrorResponse { status, retry_after, should_retry, .. } = self.response_parts();
         let mut response = (status, axum::Json(self.body())).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = retry_after {
@@ -294,9 +297,9 @@ mod tests {
             ..JobError::default()
         };
         let failure = Failure::Worker(WorkerFault::of(&error));
-        let said = serde_json::to_value(failure.body()).unwrap();
-        assert_eq!(said["error"]["code"], "context_length_exceeded");
-        assert_eq!(said["error"]["message"].as_str().map(str::len), Some(LONGEST_MESSAGE));
+        let body = serde_json::to_value(failure.body()).unwrap();
+        assert_eq!(body["error"]["code"], "context_length_exceeded");
+        assert_eq!(body["error"]["message"].as_str().map(str::len), Some(MAX_MESSAGE));
         let response = failure.into_response();
         assert_eq!(
             (response.status().as_u16(), &response.headers()["x-should-retry"]),
@@ -310,8 +313,8 @@ mod tests {
             (502, &"false".parse().unwrap())
         );
 
-        let passing = JobError { status: Some(503), retry_after: Some(u32::MAX), ..JobError::default() };
-        let response = Failure::Worker(WorkerFault::of(&passing)).into_response();
+        let transient = JobError { status: Some(503), retry_after: Some(u32::MAX), ..JobError::default() };
+        let response = Failure::Worker(WorkerFault::of(&transient)).into_response();
         assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"86400".parse().unwrap()));
         assert!(!response.headers().contains_key("x-should-retry"));
 

@@ -1,11 +1,13 @@
 //! The client's door: which address is answered by what.
 
+mod api_key;
 mod body;
 pub(crate) mod chat;
 mod cors;
-mod gate;
 mod models;
 mod request;
+
+use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -15,20 +17,20 @@ use axum::{Json, Router, middleware};
 
 use crate::failure::ErrorBody;
 use crate::link;
-use crate::shared::Shared;
-use crate::summary::Health;
-use crate::words::shown;
+use crate::log_text::log_text;
+use crate::shared::RouterState;
+use crate::summary::HealthBody;
 
 /// All routes.
 ///
 /// The upstream router serves the OpenAI API under `/api/openai` with none, one or two `/v1` after it.
-pub(crate) fn routes(shared: Shared) -> Router {
+pub(crate) fn routes(shared: Arc<RouterState>) -> Router {
     let openai = Router::new()
         .route("/chat/completions", post(chat::completions))
         .route("/models", get(models::list))
         .route("/models/{*id}", get(models::one))
         .layer(DefaultBodyLimit::max(shared.config.max_message))
-        .layer(middleware::from_fn_with_state(shared.clone(), gate::with_key));
+        .layer(middleware::from_fn_with_state(shared.clone(), api_key::require_key));
     Router::new()
         .route("/ws", get(link::upgrade))
         .route("/health", get(health))
@@ -36,46 +38,46 @@ pub(crate) fn routes(shared: Shared) -> Router {
         .nest("/api/openai/v1/v1", openai.clone())
         .nest("/api/openai/v1", openai.clone())
         .nest("/api/openai", openai)
-        .fallback(nothing_here)
+        .fallback(unknown_address)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(cors::allowed))
         .with_state(shared)
 }
 
-async fn health(State(shared): State<Shared>) -> Json<Health> {
+async fn health(State(shared): State<Arc<RouterState>>) -> Json<HealthBody> {
     Json(shared.hub.summary().into())
 }
 
 /// Nobody has shown a key here, so that nothing is told but that there is no such address.
-async fn nothing_here(method: Method, uri: Uri) -> Response {
-    let said = format!("cannot {method} {}: there is no such endpoint", shown(uri.path()));
-    (StatusCode::NOT_FOUND, Json(ErrorBody::plain(said, "invalid_request_error", "unknown_url"))).into_response()
+async fn unknown_address(method: Method, uri: Uri) -> Response {
+    let message = format!("cannot {method} {}: there is no such endpoint", log_text(uri.path()));
+    (StatusCode::NOT_FOUND, Json(ErrorBody::plain(message, "invalid_request_error", "unknown_url"))).into_response()
 }
 
 /// Which methods there are is in the `Allow` header, which the routes add.
 async fn wrong_method(method: Method, uri: Uri) -> Response {
-    let said = format!("cannot {method} {}: this endpoint has another method", shown(uri.path()));
-    let body = ErrorBody::plain(said, "invalid_request_error", "method_not_allowed");
+    let message = format!("cannot {method} {}: this endpoint has another method", log_text(uri.path()));
+    let body = ErrorBody::plain(message, "invalid_request_error", "method_not_allowed");
     (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response()
 }
 
 /// An address without what people and programs put too much into it: slashes at the end and in pairs.
-pub(crate) fn tidy(uri: &Uri) -> Option<Uri> {
+pub(crate) fn normalized(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     if !path.contains("//") && (path.len() <= 1 || !path.ends_with('/')) {
         return None;
     }
-    let mut tidy = String::with_capacity(path.len());
+    let mut normalized = String::with_capacity(path.len());
     for part in path.split('/').filter(|part| !part.is_empty()) {
-        tidy.push('/');
-        tidy.push_str(part);
+        normalized.push('/');
+        normalized.push_str(part);
     }
-    if tidy.is_empty() {
-        tidy.push('/');
+    if normalized.is_empty() {
+        normalized.push('/');
     }
     if let Some(query) = uri.query() {
-        tidy.push('?');
-        tidy.push_str(query);
+        normalized.push('?');
+        normalized.push_str(query);
     }
-    tidy.parse().ok()
+    normalized.parse().ok()
 }

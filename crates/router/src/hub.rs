@@ -1,7 +1,7 @@
 //! The one shared state: the board, the links' queues and the clients' answers, behind one mutex.
 //!
 //! The lock is held for a decision or a look-up, never across an await; nothing done under it can block:
-//! queues are tried, answers are appended to. Log lines are written after it is released.
+//! queues are tried, answers are appended to. Log access_lines are written after it is released.
 
 mod admission;
 mod entry;
@@ -14,16 +14,16 @@ use auxot_protocol::{Cancel, Capabilities, Complete, Heartbeat, JobError, NOT_ST
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{Answer, TooSlow};
+use crate::answer::{JobAnswer, TooSlow};
 use crate::auth::KeyId;
-use crate::board::{Board, Effect, JobId, Rules, Wanted, WorkerId};
+use crate::board::{Board, BoardEffect, BoardLimits, JobId, JobRequirements, WorkerId};
 use crate::chunks::Channel;
+use crate::desired_model::DesiredModel;
 use crate::failure::{Failure, WorkerFault};
-use crate::resolver::Meaning;
+use crate::resolver::Resolution;
 use crate::summary::Summary;
-use crate::wish::Wish;
-use entry::Line;
-pub(crate) use entry::{Entry, Request};
+use entry::AccessLine;
+pub(crate) use entry::{ChatJob, JobEntry};
 
 /// What a link is asked to write.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ pub(crate) enum Outgoing {
     /// Put into words by the writer, so that a long prompt is never copied under the lock.
     Job {
         id: JobId,
-        request: Arc<Request>,
+        request: Arc<ChatJob>,
         model: Option<String>,
         parameters: bool,
     },
-    Say(Box<ToWorker>),
+    Message(Box<ToWorker>),
     Close {
         code: u16,
         reason: &'static str,
@@ -44,7 +44,7 @@ pub(crate) enum Outgoing {
 
 /// The hub's end of a link.
 #[derive(Debug)]
-pub(crate) struct LinkEnd {
+pub(crate) struct LinkHandle {
     pub(crate) gpu_id: Arc<str>,
     /// The key that it was greeted with.
     pub(crate) key: KeyId,
@@ -55,7 +55,7 @@ pub(crate) struct LinkEnd {
     pub(crate) cut: CancellationToken,
 }
 
-impl LinkEnd {
+impl LinkHandle {
     /// A full queue means that the peer does not read: such a link is of no use to anybody.
     fn send(&self, message: Outgoing) {
         if self.queue.try_send(message).is_err() && !self.cut.is_cancelled() {
@@ -70,37 +70,37 @@ pub(crate) struct Hub {
     inner: Mutex<Inner>,
     summary: watch::Sender<Summary>,
     /// How long a model is remembered after its last worker left.
-    memory: Duration,
+    model_memory: Duration,
 }
 
 #[derive(Debug)]
 struct Inner {
     board: Board,
-    links: HashMap<WorkerId, LinkEnd>,
-    entries: HashMap<JobId, Entry>,
+    links: HashMap<WorkerId, LinkHandle>,
+    entries: HashMap<JobId, JobEntry>,
     /// Models of workers that left, and when: a worker that reconnects must not turn its model into a 404.
     recent: HashMap<String, Instant>,
-    wish: Wish,
+    desired: DesiredModel,
     policy: Option<Policy>,
     last_worker: WorkerId,
     stopping: bool,
-    lines: Vec<Line>,
+    access_lines: Vec<AccessLine>,
 }
 
 impl Hub {
-    pub(crate) fn new(rules: Rules, wish: Wish, memory: Duration) -> Self {
+    pub(crate) fn new(limits: BoardLimits, desired: DesiredModel, model_memory: Duration) -> Self {
         let inner = Inner {
-            board: Board::new(rules),
+            board: Board::new(limits),
             links: HashMap::new(),
             entries: HashMap::new(),
             recent: HashMap::new(),
-            wish,
+            desired,
             policy: None,
             last_worker: 0,
             stopping: false,
-            lines: Vec::new(),
+            access_lines: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), summary: watch::Sender::new(Summary::default()), memory }
+        Self { inner: Mutex::new(inner), summary: watch::Sender::new(Summary::default()), model_memory }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -108,15 +108,15 @@ impl Hub {
     }
 
     /// Does one thing to the state, then everything that follows from it.
-    fn change<R>(&self, verb: impl FnOnce(&mut Inner) -> R) -> R {
+    fn update<R>(&self, change: impl FnOnce(&mut Inner) -> R) -> R {
         let mut inner = self.lock();
-        let result = verb(&mut inner);
-        inner.settle();
+        let result = change(&mut inner);
+        inner.apply_effects();
         let summary = inner.board.summary();
-        let lines = std::mem::take(&mut inner.lines);
+        let access_lines = std::mem::take(&mut inner.access_lines);
         drop(inner);
         self.summary.send_if_modified(|known| std::mem::replace(known, summary) != summary);
-        for line in lines {
+        for line in access_lines {
             line.write();
         }
         result
@@ -127,12 +127,12 @@ impl Hub {
     /// The policy for a worker that announced `capabilities`.
     pub(crate) fn policy_for(&self, capabilities: &Capabilities) -> Policy {
         let inner = self.lock();
-        inner.policy.clone().unwrap_or_else(|| inner.wish.policy(capabilities))
+        inner.policy.clone().unwrap_or_else(|| inner.desired.policy(capabilities))
     }
 
     /// A worker is greeted; jobs may go out through `link` before this returns.
-    pub(crate) fn join(&self, capabilities: &Capabilities, link: LinkEnd) -> WorkerId {
-        self.change(|inner| {
+    pub(crate) fn join(&self, capabilities: &Capabilities, link: LinkHandle) -> WorkerId {
+        self.update(|inner| {
             inner.last_worker += 1;
             let worker = inner.last_worker;
             inner.links.insert(worker, link);
@@ -143,10 +143,10 @@ impl Hub {
 
     /// A connection is gone: its jobs go to others.
     pub(crate) fn leave(&self, worker: WorkerId) {
-        self.change(|inner| {
+        self.update(|inner| {
             inner.links.remove(&worker);
             let now = Instant::now();
-            inner.recent.retain(|_, left| now.duration_since(*left) < self.memory);
+            inner.recent.retain(|_, left| now.duration_since(*left) < self.model_memory);
             for model in inner.board.models() {
                 inner.recent.insert(model, now);
             }
@@ -154,23 +154,23 @@ impl Hub {
         });
     }
 
-    pub(crate) fn told(&self, worker: WorkerId, capabilities: &Capabilities) {
-        self.change(|inner| inner.board.told(worker, capabilities));
+    pub(crate) fn update_capabilities(&self, worker: WorkerId, capabilities: &Capabilities) {
+        self.update(|inner| inner.board.update_capabilities(worker, capabilities));
     }
 
     /// Returns whether the worker was silent until now.
-    pub(crate) fn beat(&self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
-        self.change(|inner| inner.board.beat(worker, heartbeat))
+    pub(crate) fn heartbeat(&self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
+        self.update(|inner| inner.board.heartbeat(worker, heartbeat))
     }
 
-    pub(crate) fn silent(&self, worker: WorkerId) {
-        self.change(|inner| inner.board.silent(worker));
+    pub(crate) fn mark_silent(&self, worker: WorkerId) {
+        self.update(|inner| inner.board.mark_silent(worker));
     }
 
     /// Text for a job: the hot path, one look-up under the lock.
     pub(crate) fn token(&self, worker: WorkerId, token: &Token<'_>) {
         let inner = self.lock();
-        if !inner.board.may_speak(worker, &token.job_id) {
+        if !inner.board.is_running_on(worker, &token.job_id) {
             return;
         }
         let Some(answer) = inner.entries.get(&*token.job_id).map(|entry| entry.answer.clone()) else { return };
@@ -182,25 +182,25 @@ impl Hub {
     }
 
     /// A worker goes on with a job without a word of it.
-    pub(crate) fn lives(&self, worker: WorkerId, job: &str) {
+    pub(crate) fn touch(&self, worker: WorkerId, job: &str) {
         let inner = self.lock();
-        if inner.board.may_speak(worker, job)
+        if inner.board.is_running_on(worker, job)
             && let Some(entry) = inner.entries.get(job)
         {
-            entry.answer.lives();
+            entry.answer.touch();
         }
     }
 
     /// Returns whether the job was this worker's to complete.
     pub(crate) fn complete(&self, worker: WorkerId, complete: Complete<'static>) -> bool {
-        self.change(|inner| {
+        self.update(|inner| {
             let counts = inner.board.finish(worker, &complete.job_id, true);
             if counts && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id) {
-                let mut line = Line::of(&id, &entry).counts(&complete);
+                let mut line = AccessLine::of(&id, &entry).counts(&complete);
                 if let Err(failure) = entry.answer.complete(complete) {
                     line = line.failed(&failure);
                 }
-                inner.lines.push(line);
+                inner.access_lines.push(line);
             }
             counts
         })
@@ -208,14 +208,14 @@ impl Hub {
 
     /// Returns whether the job was this worker's to end.
     pub(crate) fn job_error(&self, worker: WorkerId, error: JobError<'static>) -> bool {
-        self.change(|inner| {
+        self.update(|inner| {
             let Some(job) = &error.job_id else { return false };
-            if error.code.as_deref() == Some(NOT_STARTED) && inner.board.hand_back(worker, job) {
+            if error.code.as_deref() == Some(NOT_STARTED) && inner.board.return_job(worker, job) {
                 return true;
             }
             let counts = inner.board.finish(worker, job, false);
             if counts {
-                inner.end(job, Failure::Worker(WorkerFault::of(&error)));
+                inner.fail_job(job, Failure::Worker(WorkerFault::of(&error)));
             }
             counts
         })
@@ -223,37 +223,40 @@ impl Hub {
 
     // --- clients -------------------------------------------------------------------------------
 
-    /// Takes a job, or says why not.
-    pub(crate) fn submit(&self, id: &JobId, request: Request, answer: Arc<Answer>) -> Result<(), Failure> {
-        self.change(|inner| {
+    /// Takes a job, or says failure not.
+    pub(crate) fn submit(&self, id: &JobId, request: ChatJob, answer: Arc<JobAnswer>) -> Result<(), Failure> {
+        self.update(|inner| {
             if inner.stopping {
                 return Err(Failure::Stopping);
             }
-            inner.check(&request, self.memory)?;
+            inner.check(&request, self.model_memory)?;
             inner.board.has_room().map_err(Failure::QueueFull)?;
-            let wanted = Wanted { model: request.wanted().map(str::to_owned), parameters: request.contract.is_some() };
-            inner.entries.insert(id.clone(), Entry::new(request, answer));
+            let wanted = JobRequirements {
+                model: request.wanted().map(str::to_owned),
+                parameters: request.required_parameter.is_some(),
+            };
+            inner.entries.insert(id.clone(), JobEntry::new(request, answer));
             inner.board.submit(id.clone(), wanted);
             Ok(())
         })
     }
 
     /// The client left.
-    pub(crate) fn abandon(&self, job: &str) {
+    pub(crate) fn client_left(&self, job: &str) {
         self.end_early(job, |_| Failure::ClientLeft);
     }
 
     /// The job's time is over.
     pub(crate) fn expire(&self, job: &str) {
-        self.end_early(job, |inner| inner.why_late(job));
+        self.end_early(job, |inner| inner.timeout_failure(job));
     }
 
     /// Ends a job that its worker has not ended.
-    fn end_early(&self, job: &str, why: impl FnOnce(&Inner) -> Failure) {
-        self.change(|inner| {
-            let failure = why(inner);
+    fn end_early(&self, job: &str, failure: impl FnOnce(&Inner) -> Failure) {
+        self.update(|inner| {
+            let failure = failure(inner);
             inner.board.remove(job);
-            inner.end(job, failure);
+            inner.fail_job(job, failure);
         });
     }
 
@@ -261,8 +264,8 @@ impl Hub {
         self.lock().board.models()
     }
 
-    pub(crate) fn meaning(&self, asked: &str) -> Meaning {
-        self.lock().board.meaning(asked)
+    pub(crate) fn resolve(&self, asked: &str) -> Resolution {
+        self.lock().board.resolve(asked)
     }
 
     // --- the router itself -----------------------------------------------------------------------
@@ -277,17 +280,19 @@ impl Hub {
 
     /// Tells every worker, and those to come.
     pub(crate) fn policy_update(&self, policy: Policy) {
-        self.change(|inner| {
+        self.update(|inner| {
             for link in inner.links.values() {
-                link.send(Outgoing::Say(Box::new(ToWorker::PolicyUpdate { policy: Some(Box::new(policy.clone())) })));
+                link.send(Outgoing::Message(Box::new(ToWorker::PolicyUpdate {
+                    policy: Some(Box::new(policy.clone())),
+                })));
             }
             inner.policy = Some(policy);
         });
     }
 
     /// Cuts what came with a key that is not good any more.
-    pub(crate) fn withdraw(&self, is_good: impl Fn(&str) -> bool) {
-        self.change(|inner| {
+    pub(crate) fn revoke(&self, is_good: impl Fn(&str) -> bool) {
+        self.update(|inner| {
             for link in inner.links.values().filter(|link| !is_good(&link.key)) {
                 tracing::warn!(gpu_id = %link.gpu_id, "link cut: its key was withdrawn");
                 link.cut.cancel();
@@ -295,22 +300,22 @@ impl Hub {
             let gone = inner.entries.iter().filter(|(_, entry)| !is_good(&entry.request.key));
             for job in gone.map(|(job, _)| job.clone()).collect::<Vec<_>>() {
                 inner.board.remove(&job);
-                inner.end(&job, Failure::BadKey);
+                inner.fail_job(&job, Failure::BadKey);
             }
         });
     }
 
     /// Takes no more jobs.
     pub(crate) fn stop(&self) {
-        self.change(|inner| inner.stopping = true);
+        self.update(|inner| inner.stopping = true);
     }
 
     /// Ends every job that is left.
     pub(crate) fn end_all(&self) {
-        self.change(|inner| {
+        self.update(|inner| {
             for job in inner.entries.keys().cloned().collect::<Vec<_>>() {
                 inner.board.remove(&job);
-                inner.end(&job, Failure::Stopping);
+                inner.fail_job(&job, Failure::Stopping);
             }
         });
     }
@@ -332,31 +337,31 @@ impl Hub {
 
 impl Inner {
     /// Does what the board asks for.
-    fn settle(&mut self) {
+    fn apply_effects(&mut self) {
         for effect in self.board.effects() {
             match effect {
-                Effect::Dispatch { worker, job, model, called, attempt } => {
+                BoardEffect::Dispatch { worker, job, model, reported_model, attempt } => {
                     let (Some(link), Some(entry)) = (self.links.get(&worker), self.entries.get_mut(&job)) else {
                         continue;
                     };
-                    entry.given(link.gpu_id.clone(), attempt, &called);
+                    entry.dispatched(link.gpu_id.clone(), attempt, &reported_model);
                     let (request, parameters) = (entry.request.clone(), link.parameters);
                     link.send(Outgoing::Job { id: job, request, model, parameters });
                 }
-                Effect::Cancel { worker, job } => {
+                BoardEffect::Cancel { worker, job } => {
                     if let Some(link) = self.links.get(&worker) {
-                        link.send(Outgoing::Say(Box::new(ToWorker::Cancel(Cancel { job_id: (*job).to_owned() }))));
+                        link.send(Outgoing::Message(Box::new(ToWorker::Cancel(Cancel { job_id: (*job).to_owned() }))));
                     }
                 }
-                Effect::GiveUp { job, attempts } => self.end(&job, Failure::Lost(attempts)),
+                BoardEffect::GiveUp { job, attempts } => self.fail_job(&job, Failure::Lost(attempts)),
             }
         }
     }
 
     /// Ends a job badly that the board has forgotten; does nothing where it has ended before.
-    fn end(&mut self, job: &str, failure: Failure) {
+    fn fail_job(&mut self, job: &str, failure: Failure) {
         if let Some((id, entry)) = self.entries.remove_entry(job) {
-            self.lines.push(Line::of(&id, &entry).failed(&failure));
+            self.access_lines.push(AccessLine::of(&id, &entry).failed(&failure));
             entry.answer.fail(failure);
         }
     }

@@ -13,7 +13,7 @@ pub(crate) use file::is_exposed;
 pub use file::{FileError, Stored, add, list};
 pub use phc::{HashError, cheap_hash};
 pub(crate) use phc::{is_readable, verify};
-pub(crate) use store::{Hash, KeySet, KeyStore, Look};
+pub(crate) use store::{Hash, KeySet, KeySnapshot, KeyStore};
 
 use crate::ids;
 

@@ -4,7 +4,7 @@
 //! pass a token on. The link owns the worker's heartbeat deadline. Whatever ends it, the worker leaves the
 //! hub once, and its jobs with it.
 
-mod greeting;
+mod handshake;
 mod reader;
 mod writer;
 
@@ -18,18 +18,18 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::hub::LinkEnd;
-use crate::shared::Shared;
-use crate::strangers::Stranger;
-use crate::words::shown;
-use greeting::Greeted;
+use crate::hub::LinkHandle;
+use crate::log_text::log_text;
+use crate::shared::RouterState;
+use crate::unauthenticated::Unauthenticated;
+use handshake::AcceptedWorker;
 
 /// Messages that may wait for one worker; more than jobs in flight plus what a heartbeat brings.
 const QUEUE: usize = 1024;
 
 /// Why a link ended, for its last log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Ending {
+pub(crate) enum DisconnectReason {
     #[error("the worker closed it")]
     Closed,
     #[error("the connection broke")]
@@ -46,8 +46,8 @@ pub(crate) enum Ending {
 
 /// `GET /ws`: no key is asked for here, it comes in the first message.
 pub(crate) async fn upgrade(
-    State(shared): State<Shared>,
-    Extension(stranger): Extension<Arc<Stranger>>,
+    State(shared): State<Arc<RouterState>>,
+    Extension(unauthenticated): Extension<Arc<Unauthenticated>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let links = shared.links.clone();
@@ -56,37 +56,37 @@ pub(crate) async fn upgrade(
         .max_frame_size(shared.config.max_message)
         .read_buffer_size(16 * 1024)
         .write_buffer_size(16 * 1024)
-        .on_upgrade(move |socket| links.track_future(serve(shared, socket, stranger)))
+        .on_upgrade(move |socket| links.track_future(serve(shared, socket, unauthenticated)))
 }
 
-async fn serve(shared: Shared, mut socket: WebSocket, stranger: Arc<Stranger>) {
+async fn serve(shared: Arc<RouterState>, mut socket: WebSocket, unauthenticated: Arc<Unauthenticated>) {
     let cut = shared.kill.child_token();
-    let greeted = tokio::select! {
-        greeted = greeting::greet(&shared, &mut socket, stranger.address) => greeted,
-        () = stranger.leave.cancelled() => None,
+    let accepted = tokio::select! {
+        accepted = handshake::accept(&shared, &mut socket, unauthenticated.address) => accepted,
+        () = unauthenticated.close.cancelled() => None,
         () = cut.cancelled() => None,
     };
-    let Some(Greeted { capabilities, gpu_id, key }) = greeted else { return };
-    stranger.introduce();
-    drop(stranger);
+    let Some(AcceptedWorker { capabilities, gpu_id, key }) = accepted else { return };
+    unauthenticated.authenticate();
+    drop(unauthenticated);
     let (queue, outgoing) = mpsc::channel(QUEUE);
     let parameters = extension::has(&capabilities.extensions, extension::PARAMETERS);
-    let link = LinkEnd { gpu_id: gpu_id.clone(), key, parameters, queue: queue.clone(), cut: cut.clone() };
+    let link = LinkHandle { gpu_id: gpu_id.clone(), key, parameters, queue: queue.clone(), cut: cut.clone() };
     let worker = shared.hub.join(&capabilities, link);
     tracing::info!(
         gpu_id = &*gpu_id,
-        model = shown(&capabilities.model),
+        model = log_text(&capabilities.model),
         slots = capabilities.total_slots,
         "worker joined"
     );
 
     let (sink, stream) = socket.split();
     let ending = {
-        let reader = reader::Reader::new(&shared, worker, gpu_id.clone(), queue);
+        let reader = reader::LinkReader::new(&shared, worker, gpu_id.clone(), queue);
         tokio::select! {
             ending = reader.run(stream) => ending,
             ending = writer::run(sink, outgoing, shared.config.write_timeout) => ending,
-            () = cut.cancelled() => Ending::Cut,
+            () = cut.cancelled() => DisconnectReason::Cut,
         }
     };
     shared.hub.leave(worker);

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use crate::http::tidy;
-use crate::strangers::{Stranger, Strangers};
+use crate::http::normalized;
+use crate::unauthenticated::{Unauthenticated, UnauthenticatedConnections};
 
 /// More than a head and a greeting; nobody sends more before its key is known.
 const FIRST_BYTES: usize = 512 * 1024;
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a connection may be silent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// Without a good key.
     pub(crate) first: Duration,
     /// Between two requests, and in the head of one.
@@ -39,8 +39,8 @@ pub(crate) struct Limits {
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
-    strangers: Arc<Strangers>,
-    limits: Limits,
+    unauthenticated: Arc<UnauthenticatedConnections>,
+    limits: ConnectionLimits,
     closing: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
@@ -56,13 +56,13 @@ pub(crate) async fn serve(
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "cannot switch Nagle's algorithm off");
                 }
-                let stranger = Arc::new(strangers.enter(peer.ip().to_canonical()));
-                connections.spawn(connection(stream, routes.clone(), stranger, limits, closing.clone()));
+                let unauthenticated = Arc::new(unauthenticated.register(peer.ip().to_canonical()));
+                connections.spawn(connection(stream, routes.clone(), unauthenticated, limits, closing.clone()));
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot take a connection");
-                strangers.send_one_away();
+                unauthenticated.close_one();
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -79,20 +79,20 @@ fn is_the_peers(error: &io::Error) -> bool {
 async fn connection(
     stream: TcpStream,
     routes: Router,
-    stranger: Arc<Stranger>,
-    limits: Limits,
+    unauthenticated: Arc<Unauthenticated>,
+    limits: ConnectionLimits,
     closing: CancellationToken,
 ) {
-    let leave = stranger.leave.clone();
+    let close = unauthenticated.close.clone();
     // What a link holds of it after the upgrade is its own; this connection's end is not the link's.
-    let here = Arc::downgrade(&stranger);
-    let io = TokioIo::new(Guarded { stream, stranger: stranger.clone(), read: 0 });
+    let here = Arc::downgrade(&unauthenticated);
+    let io = TokioIo::new(Guarded { stream, unauthenticated: unauthenticated.clone(), read: 0 });
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
-        if let Some(uri) = tidy(request.uri()) {
+        if let Some(uri) = normalized(request.uri()) {
             *request.uri_mut() = uri;
         }
-        request.extensions_mut().insert(stranger.clone());
+        request.extensions_mut().insert(unauthenticated.clone());
         routes.clone().call(request)
     });
     let connection = http1::Builder::new()
@@ -112,10 +112,10 @@ async fn connection(
                 }
                 return;
             }
-            () = leave.cancelled() => return,
+            () = close.cancelled() => return,
             () = first.as_mut(), if waits => {
                 waits = false;
-                if here.upgrade().is_some_and(|stranger| !stranger.is_known()) {
+                if here.upgrade().is_some_and(|unauthenticated| !unauthenticated.is_authenticated()) {
                     tracing::debug!("connection closed: it showed no key in time");
                     return;
                 }
@@ -128,11 +128,11 @@ async fn connection(
     }
 }
 
-/// A socket that ends when a stranger sends too much.
+/// A socket that ends when a unauthenticated sends too much.
 #[derive(Debug)]
 struct Guarded {
     stream: TcpStream,
-    stranger: Arc<Stranger>,
+    unauthenticated: Arc<Unauthenticated>,
     read: usize,
 }
 
@@ -144,7 +144,7 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if polled.is_ready() && !self.stranger.is_known() {
+        if polled.is_ready() && !self.unauthenticated.is_authenticated() {
             self.read += buffer.filled().len() - before;
             if self.read > FIRST_BYTES {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too much before a good key")));

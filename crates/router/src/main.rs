@@ -17,9 +17,9 @@ const USAGE: u8 = 64;
 const FAILURE: u8 = 1;
 
 /// Why the program ends badly: what to say, and the exit code.
-struct Fault(String, u8);
+struct ExitError(String, u8);
 
-impl<E: std::error::Error> From<(E, u8)> for Fault {
+impl<E: std::error::Error> From<(E, u8)> for ExitError {
     fn from((error, code): (E, u8)) -> Self {
         Self(error.to_string(), code)
     }
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Fault(text, code)) => {
+        Err(ExitError(text, code)) => {
             let _ = writeln!(io::stderr(), "auxot-router: {text}");
             ExitCode::from(code)
         }
@@ -56,7 +56,7 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn serve(arguments: &ServeArgs) -> Result<(), Fault> {
+fn serve(arguments: &ServeArgs) -> Result<(), ExitError> {
     let (config, logging) = settings::serve(arguments, &environment).map_err(|faults| (faults, USAGE))?;
     start_log(logging);
     // One thread: a token goes from a worker's socket to a client's without waking another. What takes
@@ -100,7 +100,7 @@ fn start_log(logging: Logging) {
     }
 }
 
-fn create(arguments: &CreateArgs) -> Result<(), Fault> {
+fn create(arguments: &CreateArgs) -> Result<(), ExitError> {
     let path = settings::keys_file(arguments.file.as_deref(), &environment).map_err(|faults| (faults, USAGE))?;
     let pair = keys::add(&path, &arguments.name).map_err(|error| (error, USAGE))?;
     let (name, file) = (&arguments.name, path.display());
@@ -119,7 +119,7 @@ fn create(arguments: &CreateArgs) -> Result<(), Fault> {
     })
 }
 
-fn list(arguments: &ListArgs) -> Result<(), Fault> {
+fn list(arguments: &ListArgs) -> Result<(), ExitError> {
     let path = settings::keys_file(arguments.file.as_deref(), &environment).map_err(|faults| (faults, USAGE))?;
     let pairs = keys::list(&path).map_err(|error| (error, USAGE))?;
     print(&if arguments.json {
@@ -133,7 +133,7 @@ fn list(arguments: &ListArgs) -> Result<(), Fault> {
     })
 }
 
-fn print(text: &str) -> Result<(), Fault> {
+fn print(text: &str) -> Result<(), ExitError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| (error, FAILURE).into())
 }

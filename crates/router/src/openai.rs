@@ -13,7 +13,7 @@ pub(crate) struct Completion<'a> {
     pub(crate) created: u64,
     pub(crate) model: &'a str,
     pub(crate) choices: [Choice<'a>; 1],
-    pub(crate) usage: Usage,
+    pub(crate) usage: TokenUsage,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,7 +37,7 @@ pub(crate) struct Message<'a> {
 
 /// Counts of tokens.
 #[derive(Debug, Serialize)]
-pub(crate) struct Usage {
+pub(crate) struct TokenUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -55,7 +55,7 @@ struct CompletionDetails {
     reasoning_tokens: u64,
 }
 
-impl Usage {
+impl TokenUsage {
     /// Workers count cached prompt tokens apart; the OpenAI API counts them in.
     pub(crate) fn of(complete: &Complete<'_>) -> Self {
         let cached_tokens = complete.cache_tokens.unwrap_or(0);

@@ -6,43 +6,53 @@ use std::collections::{BTreeMap, HashMap};
 use auxot_names::{Known, Name, Rank, Tells, best, find};
 use auxot_protocol::{Capabilities, NamesReport};
 
-/// Answers that are remembered; what strangers may name must not grow the memory.
-const REMEMBERED: usize = 1024;
+/// Answers that are remembered; what strangers may name must not grow the cache.
+const MAX_CACHED: usize = 1024;
 /// Longer than any name; it is looked for and not remembered.
-const LONGEST: usize = 256;
+const MAX_NAME_LENGTH: usize = 256;
 
 /// Of a worker's models so many may have other names, and each so many.
-const MOST_NAMED: usize = 1024;
-/// See [`MOST_NAMED`].
-const MOST_NAMES: usize = 32;
+const MAX_NAMED_MODELS: usize = 1024;
+/// See [`MAX_NAMED_MODELS`].
+const MAX_NAMES_EACH: usize = 32;
 
 /// What a name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Meaning {
+pub(crate) enum Resolution {
     /// One model, by its canonical name.
     Model(String),
-    /// Several models equally well.
-    Several(Vec<String>),
-    Nothing,
+    /// Ambiguous models equally well.
+    Ambiguous(Vec<String>),
+    /// No model.
+    Unknown,
 }
 
 /// The models of one worker with the names that each answers to.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Named {
+pub(crate) struct WorkerModels {
     models: Vec<(String, Known)>,
     aliases: Vec<(Name, String)>,
     /// What models are called besides their canonical names.
     others: HashMap<String, Known>,
 }
 
-impl Named {
+impl WorkerModels {
     /// What a worker announces: its listed models, or its only one.
     ///
     /// A worker that lists no models leaves the quantisation out of its name, so that any may be meant.
-    pub(crate) fn of<'a>(listed: impl Iterator<Item = &'a str>, only: Option<&str>, said: &Capabilities) -> Self {
+    pub(crate) fn of<'a>(
+        listed: impl Iterator<Item = &'a str>,
+        only: Option<&str>,
+        capabilities: &Capabilities,
+    ) -> Self {
         let mut named = Self {
-            aliases: said.aliases.iter().map(|alias| (Name::parse(&alias.name), alias.model.clone())).collect(),
-            others: said.names.iter().take(MOST_NAMED).map(|told| (told.model.clone(), known(told))).collect(),
+            aliases: capabilities.aliases.iter().map(|alias| (Name::parse(&alias.name), alias.model.clone())).collect(),
+            others: capabilities
+                .names
+                .iter()
+                .take(MAX_NAMED_MODELS)
+                .map(|report| (report.model.clone(), known(report)))
+                .collect(),
             models: Vec::new(),
         };
         named.rename(listed);
@@ -72,15 +82,15 @@ impl Named {
 }
 
 /// The names of one model, its canonical one first.
-fn known(told: &NamesReport) -> Known {
-    let quant = match &told.quantization {
+fn known(report: &NamesReport) -> Known {
+    let quant = match &report.quantization {
         Some(quant) => Name::parse(&format!("m-{quant}")).quant,
-        None => Name::parse(&told.model).quant,
+        None => Name::parse(&report.model).quant,
     };
     let mut known = Known::new(Tells::Quant(quant));
-    known.add(Rank::File, &told.model);
-    for (rank, names) in [(Rank::File, &told.files), (Rank::Around, &told.around)] {
-        for name in names.iter().filter(|name| name.len() <= LONGEST).take(MOST_NAMES) {
+    known.add(Rank::File, &report.model);
+    for (rank, names) in [(Rank::File, &report.files), (Rank::Around, &report.around)] {
+        for name in names.iter().filter(|name| name.len() <= MAX_NAME_LENGTH).take(MAX_NAMES_EACH) {
             known.add(rank, name);
         }
     }
@@ -92,17 +102,17 @@ fn known(told: &NamesReport) -> Known {
 pub(crate) struct Resolver {
     models: BTreeMap<String, Known>,
     aliases: Vec<(Name, String)>,
-    memory: RefCell<HashMap<String, Meaning>>,
+    cache: RefCell<HashMap<String, Resolution>>,
 }
 
 impl Resolver {
-    pub(crate) fn of<'a>(workers: impl Iterator<Item = &'a Named>) -> Self {
+    pub(crate) fn of<'a>(workers: impl Iterator<Item = &'a WorkerModels>) -> Self {
         let mut resolver = Self::default();
         for named in workers {
             for (name, known) in &named.models {
-                let told = resolver.models.entry(name.clone()).or_insert_with(|| known.clone());
-                if *told != *known {
-                    told.join(known);
+                let report = resolver.models.entry(name.clone()).or_insert_with(|| known.clone());
+                if *report != *known {
+                    report.join(known);
                 }
             }
             for alias in &named.aliases {
@@ -114,42 +124,42 @@ impl Resolver {
         resolver
     }
 
-    /// What `wish` means.
-    pub(crate) fn meaning(&self, wish: &str) -> Meaning {
-        if let Some(known) = self.memory.borrow().get(wish) {
+    /// What `name` means.
+    pub(crate) fn resolve(&self, name: &str) -> Resolution {
+        if let Some(known) = self.cache.borrow().get(name) {
             return known.clone();
         }
-        let meaning = self.look_up(wish);
-        if wish.len() <= LONGEST {
-            let mut memory = self.memory.borrow_mut();
-            if memory.len() >= REMEMBERED {
-                memory.clear();
+        let resolution = self.look_up(name);
+        if name.len() <= MAX_NAME_LENGTH {
+            let mut cache = self.cache.borrow_mut();
+            if cache.len() >= MAX_CACHED {
+                cache.clear();
             }
-            memory.insert(wish.to_owned(), meaning.clone());
+            cache.insert(name.to_owned(), resolution.clone());
         }
-        meaning
+        resolution
     }
 
-    fn look_up(&self, wish: &str) -> Meaning {
+    fn look_up(&self, name: &str) -> Resolution {
         // Workers may differ in what their aliases mean.
         let aliases = self.aliases.iter().map(|(alias, model)| (alias, model.as_str()));
         let models = || self.models.iter().map(|(name, known)| (name.clone(), name.as_str(), known));
-        let mut found = find(wish, aliases, |name| best(name, models()));
+        let mut found = find(name, aliases, |name| best(name, models()));
         found.sort_unstable();
         found.dedup();
         match found.len() {
-            0 => Meaning::Nothing,
-            1 => Meaning::Model(found.remove(0)),
-            _ => Meaning::Several(found),
+            0 => Resolution::Unknown,
+            1 => Resolution::Model(found.remove(0)),
+            _ => Resolution::Ambiguous(found),
         }
     }
 }
 
-/// Whether `wish` can mean one of these models, which are not here now.
-pub(crate) fn may_mean<'a>(wish: &str, names: impl Iterator<Item = &'a str>) -> bool {
+/// Whether `name` can mean one of these models, which are not here now.
+pub(crate) fn could_match<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> bool {
     let known: Vec<(&str, Known)> = names.map(|name| (name, Known::of(name))).collect();
     let models = || known.iter().map(|(name, known)| ((), *name, known));
-    !find(wish, std::iter::empty(), |name| best(name, models())).is_empty()
+    !find(name, std::iter::empty(), |name| best(name, models())).is_empty()
 }
 
 #[cfg(test)]
@@ -158,78 +168,78 @@ mod tests {
 
     use super::*;
 
-    fn listed(names: &[&str]) -> Named {
-        Named::of(names.iter().copied(), None, &Capabilities::default())
+    fn listed(names: &[&str]) -> WorkerModels {
+        WorkerModels::of(names.iter().copied(), None, &Capabilities::default())
     }
 
-    fn model(name: &str) -> Meaning {
-        Meaning::Model(name.to_owned())
+    fn model(name: &str) -> Resolution {
+        Resolution::Model(name.to_owned())
     }
 
     #[test]
     fn another_quantisation_is_another_model_and_several_are_all_named() {
         let (one, two) = (listed(&["qwen-q4_k_m"]), listed(&["qwen-q8_0", "qwen-q4_k_m"]));
         let resolver = Resolver::of([&one, &two].into_iter());
-        assert_eq!(resolver.meaning("Qwen.Q8-0"), model("qwen-q8_0"));
-        assert_eq!(resolver.meaning("qwen-q6_k"), Meaning::Nothing);
+        assert_eq!(resolver.resolve("Qwen.Q8-0"), model("qwen-q8_0"));
+        assert_eq!(resolver.resolve("qwen-q6_k"), Resolution::Unknown);
         for _ in 0..2 {
-            let both = Meaning::Several(vec!["qwen-q4_k_m".into(), "qwen-q8_0".into()]);
-            assert_eq!(resolver.meaning("qwen"), both, "and again from memory");
+            let both = Resolution::Ambiguous(vec!["qwen-q4_k_m".into(), "qwen-q8_0".into()]);
+            assert_eq!(resolver.resolve("qwen"), both, "and again from cache");
         }
-        assert_eq!(Resolver::of([&one].into_iter()).meaning("qwen"), model("qwen-q4_k_m"));
+        assert_eq!(Resolver::of([&one].into_iter()).resolve("qwen"), model("qwen-q4_k_m"));
     }
 
     #[test]
     fn a_worker_that_lists_no_models_may_have_any_quantisation() {
-        let only = Named::of(std::iter::empty(), Some("gemma-3-4b-it"), &Capabilities::default());
+        let only = WorkerModels::of(std::iter::empty(), Some("gemma-3-4b-it"), &Capabilities::default());
         let resolver = Resolver::of([&only].into_iter());
-        for wish in ["gemma-3-4b-it", "Gemma3 4B it Q4_K_S", "gemma-3-4b", "gemma-3-4b:latest"] {
-            assert_eq!(resolver.meaning(wish), model("gemma-3-4b-it"), "{wish}");
+        for name in ["gemma-3-4b-it", "Gemma3 4B it Q4_K_S", "gemma-3-4b", "gemma-3-4b:latest"] {
+            assert_eq!(resolver.resolve(name), model("gemma-3-4b-it"), "{name}");
         }
-        assert_eq!(resolver.meaning("gemma-3-12b-it"), Meaning::Nothing);
+        assert_eq!(resolver.resolve("gemma-3-12b-it"), Resolution::Unknown);
     }
 
     #[test]
     fn an_alias_is_looked_up_as_what_it_stands_for() {
         let alias = |name: &str, model: &str| AliasReport { name: name.into(), model: model.into() };
-        let said = Capabilities {
+        let capabilities = Capabilities {
             aliases: vec![alias("GPT-4o", "qwen-7b"), alias("a", "b"), alias("b", "a"), alias("", "qwen-7b")],
             ..Capabilities::default()
         };
-        let named = Named::of(["qwen-7b-q4_0"].into_iter(), None, &said);
+        let named = WorkerModels::of(["qwen-7b-q4_0"].into_iter(), None, &capabilities);
         let resolver = Resolver::of([&named].into_iter());
-        assert_eq!(resolver.meaning("gpt 4o"), model("qwen-7b-q4_0"));
-        assert_eq!(resolver.meaning("gpt-4o:latest"), model("qwen-7b-q4_0"));
-        assert!(may_mean("qwen-7b:latest", ["qwen-7b-q4_0"].into_iter()), "one that left a moment ago");
-        assert_eq!(resolver.meaning("a"), Meaning::Nothing, "two for each other end");
-        assert_eq!(resolver.meaning(""), Meaning::Nothing);
+        assert_eq!(resolver.resolve("gpt 4o"), model("qwen-7b-q4_0"));
+        assert_eq!(resolver.resolve("gpt-4o:latest"), model("qwen-7b-q4_0"));
+        assert!(could_match("qwen-7b:latest", ["qwen-7b-q4_0"].into_iter()), "one that left a moment ago");
+        assert_eq!(resolver.resolve("a"), Resolution::Unknown, "two for each other end");
+        assert_eq!(resolver.resolve(""), Resolution::Unknown);
     }
 
     #[test]
     fn names_from_headers_and_folders_mean_what_they_mean_to_the_worker() {
-        let told = |model: &str, quantization: &str, around: &[&str]| NamesReport {
+        let report = |model: &str, quantization: &str, around: &[&str]| NamesReport {
             model: model.into(),
             quantization: Some(quantization.into()),
             files: vec![format!("link-to-{model}")],
             around: around.iter().map(|name| name.to_string()).collect(),
         };
-        let said = Capabilities {
+        let capabilities = Capabilities {
             names: vec![
-                told("model", "q8_0", &["Hermes 3 8B"]),
-                told("weights-q4_k_s", "q4_k_s", &["unsloth_Qwen3-GGUF", "Qwen3-GGUF", "hermes-3-8b"]),
+                report("model", "q8_0", &["Hermes 3 8B"]),
+                report("weights-q4_k_s", "q4_k_s", &["unsloth_Qwen3-GGUF", "Qwen3-GGUF", "hermes-3-8b"]),
             ],
             ..Capabilities::default()
         };
-        let mut named = Named::of(["model", "weights-q4_k_s"].into_iter(), None, &said);
+        let mut named = WorkerModels::of(["model", "weights-q4_k_s"].into_iter(), None, &capabilities);
         for _ in 0..2 {
             let resolver = Resolver::of([&listed(&["weights-q4_k_s"]), &named].into_iter());
-            assert_eq!(resolver.meaning("hermes-3-8b:Q8_0"), model("model"));
-            assert_eq!(resolver.meaning("model-q8_0"), model("model"), "what its header says");
-            assert_eq!(resolver.meaning("model-q4_0"), Meaning::Nothing);
-            assert_eq!(resolver.meaning("unsloth/Qwen3-GGUF:Q4_K_S"), model("weights-q4_k_s"));
-            assert_eq!(resolver.meaning("qwen3"), model("weights-q4_k_s"));
-            assert_eq!(resolver.meaning("link to model"), model("model"));
-            assert!(matches!(resolver.meaning("hermes-3-8b"), Meaning::Several(_)));
+            assert_eq!(resolver.resolve("hermes-3-8b:Q8_0"), model("model"));
+            assert_eq!(resolver.resolve("model-q8_0"), model("model"), "what its header says");
+            assert_eq!(resolver.resolve("model-q4_0"), Resolution::Unknown);
+            assert_eq!(resolver.resolve("unsloth/Qwen3-GGUF:Q4_K_S"), model("weights-q4_k_s"));
+            assert_eq!(resolver.resolve("qwen3"), model("weights-q4_k_s"));
+            assert_eq!(resolver.resolve("link to model"), model("model"));
+            assert!(matches!(resolver.resolve("hermes-3-8b"), Resolution::Ambiguous(_)));
             named.rename(["weights-q4_k_s", "model"].into_iter());
         }
     }
@@ -237,10 +247,10 @@ mod tests {
     #[test]
     fn what_strangers_ask_for_does_not_grow_the_memory() {
         let resolver = Resolver::default();
-        for number in 0..REMEMBERED * 2 {
-            resolver.meaning(&format!("m{number}"));
+        for number in 0..MAX_CACHED * 2 {
+            resolver.resolve(&format!("m{number}"));
         }
-        resolver.meaning(&"m".repeat(LONGEST + 1));
-        assert!(resolver.memory.borrow().len() <= REMEMBERED);
+        resolver.resolve(&"m".repeat(MAX_NAME_LENGTH + 1));
+        assert!(resolver.cache.borrow().len() <= MAX_CACHED);
     }
 }

@@ -13,28 +13,28 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::answer::Unread;
+use crate::answer::UnreadLimits;
 use crate::auth::Verifier;
-use crate::board::Rules;
+use crate::board::BoardLimits;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::descriptors;
 use crate::http;
 use crate::hub::Hub;
 use crate::keys::{FileError, KeyStore, is_exposed};
-use crate::listen::{self, Limits};
-use crate::shared::{Shared, SharedState, now};
-use crate::strangers::Strangers;
+use crate::listen::{self, ConnectionLimits};
+use crate::shared::{RouterState, now};
 use crate::summary::Summary;
+use crate::unauthenticated::UnauthenticatedConnections;
 
 /// Jobs at once on a worker that does not say.
 const DEFAULT_SLOTS: u32 = 2;
 /// Connections that may be without a good key at one time, where the descriptors allow it.
-const STRANGERS: usize = 512;
+const MAX_UNAUTHENTICATED: usize = 512;
 /// How often the key file is looked at.
-const KEYS_LOOKED_AT: Duration = Duration::from_millis(250);
+const KEY_FILE_INTERVAL: Duration = Duration::from_millis(250);
 /// How long links and idle connections may take to end once there is nothing left to do.
-const FAREWELL: Duration = Duration::from_secs(3);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The WebSocket code for "going away".
 const GOING_AWAY: u16 = 1001;
 
@@ -64,7 +64,7 @@ pub enum StartError {
 /// Dropped without [`Router::shutdown`] it is cut off as by [`Router::abort`].
 #[derive(Debug)]
 pub struct Router {
-    state: Shared,
+    state: Arc<RouterState>,
     addr: SocketAddr,
     /// Stops accepting connections.
     closing: CancellationToken,
@@ -78,7 +78,7 @@ impl Router {
     /// When there are no keys, the key file is unreadable or the address cannot be had.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let keys = KeyStore::open(config.keys.clone())?;
-        let set = keys.known().set;
+        let set = keys.last_read().set;
         if set.worker.is_empty() || set.api.is_empty() {
             return Err(StartError::NoKeys);
         }
@@ -88,27 +88,29 @@ impl Router {
         let fault = |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
         let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(fault)?;
         let addr = listener.local_addr().map_err(fault)?;
-        let rules = Rules {
+        let limits = BoardLimits {
             max_waiting: config.max_waiting,
             max_attempts: config.max_attempts.max(1),
-            default_slots: config.wish.max_parallel.unwrap_or(DEFAULT_SLOTS),
+            default_slots: config.desired.max_parallel.unwrap_or(DEFAULT_SLOTS),
         };
-        let state = Arc::new(SharedState {
-            hub: Arc::new(Hub::new(rules, config.wish.clone(), config.dead_threshold)),
+        let state = Arc::new(RouterState {
+            hub: Arc::new(Hub::new(limits, config.desired.clone(), config.dead_threshold)),
             verifier: Verifier::new(keys, config.auth_cache_ttl),
             started: now(),
             links: TaskTracker::new(),
             bodies: Budget::new(config.max_bodies),
-            unread: Unread { each: config.max_unread, all: Budget::new(config.max_unread_total) },
+            unread: UnreadLimits { each: config.max_unread, all: Budget::new(config.max_unread_total) },
             kill: CancellationToken::new(),
             config,
         });
         let closing = CancellationToken::new();
         let routes = http::routes(state.clone());
-        let strangers = Strangers::new(descriptors::raised().map_or(STRANGERS, |most| STRANGERS.min(most / 4)));
-        let limits = Limits { first: state.config.hello_timeout, idle: state.config.idle_timeout };
+        let unauthenticated = UnauthenticatedConnections::new(
+            descriptors::raise_limit().map_or(MAX_UNAUTHENTICATED, |most| MAX_UNAUTHENTICATED.min(most / 4)),
+        );
+        let limits = ConnectionLimits { first: state.config.hello_timeout, idle: state.config.idle_timeout };
         let mut server = JoinSet::new();
-        server.spawn(listen::serve(listener, routes, strangers, limits, closing.clone()));
+        server.spawn(listen::serve(listener, routes, unauthenticated, limits, closing.clone()));
         server.spawn(watch_keys(state.clone(), closing.clone()));
         tracing::info!(%addr, "router listens");
         if !addr.ip().is_loopback() {
@@ -162,11 +164,11 @@ impl Router {
         }
         hub.close_links(GOING_AWAY, "router stopping");
         self.state.links.close();
-        if timeout(FAREWELL, self.state.links.wait()).await.is_err() {
+        if timeout(CLOSE_TIMEOUT, self.state.links.wait()).await.is_err() {
             tracing::warn!("links cut: they did not close in time");
         }
         self.state.kill.cancel();
-        let _ = timeout(FAREWELL, async { while self.server.join_next().await.is_some() {} }).await;
+        let _ = timeout(CLOSE_TIMEOUT, async { while self.server.join_next().await.is_some() {} }).await;
         tracing::info!("router stopped");
     }
 
@@ -174,7 +176,7 @@ impl Router {
     pub async fn abort(mut self) {
         self.cut_off();
         // Clients hear of the end of their jobs; who does not read it is cut off.
-        let _ = timeout(FAREWELL, async { while self.server.join_next().await.is_some() {} }).await;
+        let _ = timeout(CLOSE_TIMEOUT, async { while self.server.join_next().await.is_some() {} }).await;
         self.server.shutdown().await;
         self.state.links.close();
         self.state.links.wait().await;
@@ -189,14 +191,14 @@ impl Router {
 }
 
 /// Withdraws what came with a key that is in the key file no more.
-async fn watch_keys(state: Shared, closing: CancellationToken) {
+async fn watch_keys(state: Arc<RouterState>, closing: CancellationToken) {
     if state.config.keys.file.is_none() {
         return;
     }
     let mut last = 0;
-    while tokio::time::timeout(KEYS_LOOKED_AT, closing.cancelled()).await.is_err() {
+    while tokio::time::timeout(KEY_FILE_INTERVAL, closing.cancelled()).await.is_err() {
         if let Some(set) = state.verifier.refresh(&mut last).await {
-            state.hub.withdraw(|key| set.has(key));
+            state.hub.revoke(|key| set.has(key));
         }
     }
 }

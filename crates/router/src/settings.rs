@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub use cli::{Cli, Command, CreateArgs, KeysCommand, ListArgs, ServeArgs};
 
-use crate::{Config, Keys, Wish};
+use crate::{Config, DesiredModel, Keys};
 
 /// Everything that is wrong with the settings.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +38,12 @@ impl<F: Fn(&str) -> Option<String>> Environment for F {
 }
 
 /// Collects values and faults.
-struct Reading<'a> {
+struct SettingsReader<'a> {
     environment: &'a dyn Environment,
     faults: Vec<String>,
 }
 
-impl Reading<'_> {
+impl SettingsReader<'_> {
     /// The flag's value, else the variable's, read by `read`; a fault counts as unset and is kept.
     fn take<T>(&mut self, given: Option<&str>, flag: &str, variable: &str, read: Read<T>) -> Option<T> {
         let from_variable =
@@ -134,7 +134,7 @@ fn hash(value: &str) -> Result<String, &'static str> {
 /// # Errors
 /// All values that cannot be used, each with where it came from.
 pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Config, Logging), Faults> {
-    let mut reading = Reading { environment, faults: Vec::new() };
+    let mut reading = SettingsReader { environment, faults: Vec::new() };
     let mut config = Config::default();
     let mut logging = Logging { level: tracing::Level::INFO, json: false };
     let a = arguments;
@@ -159,7 +159,7 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
     reading.take_into(&mut config.body_timeout, a.body_timeout.as_deref(), "body-timeout", "AUXOT_BODY_TIMEOUT", span);
     reading.take_into(&mut logging.level, a.log_level.as_deref(), "log-level", "AUXOT_LOG_LEVEL", level);
     reading.take_into(&mut logging.json, a.log_format.as_deref(), "log-format", "AUXOT_LOG_FORMAT", format);
-    config.wish = Wish {
+    config.desired = DesiredModel {
         model: reading.take(a.model.as_deref(), "model", "AUXOT_MODEL", text),
         quantization: reading.take(a.quantization.as_deref(), "quantization", "AUXOT_QUANTIZATION", text),
         ctx_size: reading.take(a.ctx_size.as_deref(), "ctx-size", "AUXOT_CTX_SIZE", count),
@@ -170,7 +170,7 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
 }
 
 /// A file that was named must be there; the default one may be missing while hashes come from the environment.
-fn keys(reading: &mut Reading<'_>, given: Option<&str>) -> Keys {
+fn keys(reading: &mut SettingsReader<'_>, given: Option<&str>) -> Keys {
     let worker = reading.take(None, "", "AUXOT_ADMIN_KEY_HASH", hash);
     let api = reading.take(None, "", "AUXOT_API_KEY_HASH", hash);
     let named = reading.take(given, "keys-file", KEYS_VARIABLE, path);
@@ -199,7 +199,7 @@ fn default_keys_file(environment: &dyn Environment) -> Option<PathBuf> {
 /// # Errors
 /// When none is named and there is no home directory to have one in.
 pub fn keys_file(given: Option<&str>, environment: &dyn Environment) -> Result<PathBuf, Faults> {
-    let mut reading = Reading { environment, faults: Vec::new() };
+    let mut reading = SettingsReader { environment, faults: Vec::new() };
     let named = reading.take(given, "file", KEYS_VARIABLE, path);
     named
         .or_else(|| default_keys_file(environment))

@@ -6,17 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::answer::Unread;
+use crate::answer::UnreadLimits;
 use crate::auth::Verifier;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::hub::Hub;
 
-/// What every request and link needs.
-pub(crate) type Shared = Arc<SharedState>;
-
 #[derive(Debug)]
-pub(crate) struct SharedState {
+pub(crate) struct RouterState {
     pub(crate) hub: Arc<Hub>,
     pub(crate) verifier: Verifier,
     pub(crate) config: Config,
@@ -27,7 +24,7 @@ pub(crate) struct SharedState {
     /// The bound over the bodies of all requests.
     pub(crate) bodies: Arc<Budget>,
     /// The bounds of unread answers.
-    pub(crate) unread: Unread,
+    pub(crate) unread: UnreadLimits,
     /// Ends every link at once.
     pub(crate) kill: CancellationToken,
 }

@@ -19,7 +19,7 @@ pub struct Summary {
 
 /// The body of `/health`: these five fields, as measured upstream, and nothing secret.
 #[derive(Debug, Serialize)]
-pub(crate) struct Health {
+pub(crate) struct HealthBody {
     active_jobs: u32,
     available: u32,
     status: &'static str,
@@ -27,7 +27,7 @@ pub(crate) struct Health {
     workers: usize,
 }
 
-impl From<Summary> for Health {
+impl From<Summary> for HealthBody {
     fn from(summary: Summary) -> Self {
         Self {
             active_jobs: summary.active_jobs,

@@ -28,7 +28,7 @@ enum Mode {
 
 /// The second answer does not begin with the first.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Changed;
+pub(crate) struct AnswerDiffers;
 
 impl Transcript {
     /// The job is given out anew.
@@ -63,10 +63,10 @@ impl Transcript {
     ///
     /// # Errors
     /// When text of another answer was delivered.
-    pub(crate) fn complete<'a>(&mut self, whole: &'a str) -> Result<&'a str, Changed> {
+    pub(crate) fn complete<'a>(&mut self, whole: &'a str) -> Result<&'a str, AnswerDiffers> {
         let rest = match whole.strip_prefix(self.delivered.as_str()) {
             Some(rest) => rest,
-            None if self.again => return Err(Changed),
+            None if self.again => return Err(AnswerDiffers),
             // On a first run the pieces are what counts: a worker may trim the whole afterwards.
             None => "",
         };
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     /// Delivered text of a first run, then the pieces of a second, then its whole: what the client gets after the cut.
-    fn second_run(first: &str, pieces: &[&str], whole: &str) -> Result<(String, String), Changed> {
+    fn second_run(first: &str, pieces: &[&str], whole: &str) -> Result<(String, String), AnswerDiffers> {
         let mut transcript = Transcript::default();
         assert_eq!(transcript.feed(first), first);
         transcript.begin_again();
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn another_answer_is_an_error() {
-        assert_eq!(second_run("AB", &["A", "X"], "AX"), Err(Changed));
-        assert_eq!(second_run("AB", &["A"], "A"), Err(Changed), "shorter than what was read");
-        assert_eq!(second_run("A", &["AB"], "AAB"), Err(Changed), "taken for a repeat, and was not");
+        assert_eq!(second_run("AB", &["A", "X"], "AX"), Err(AnswerDiffers));
+        assert_eq!(second_run("AB", &["A"], "A"), Err(AnswerDiffers), "shorter than what was read");
+        assert_eq!(second_run("A", &["AB"], "AAB"), Err(AnswerDiffers), "taken for a repeat, and was not");
     }
 
     #[test]

@@ -31,20 +31,20 @@ fn write(path: &Path, workers: &[(&str, bool)]) {
     std::fs::File::open(path).unwrap().set_modified(SystemTime::now() - LONG).unwrap();
 }
 
-async fn worker(verifier: &Verifier, key: &str) -> Result<bool, NotNow> {
-    verifier.check(Door::Worker, key, HERE).await.map(|found| found.is_some())
+async fn worker(verifier: &Verifier, key: &str) -> Result<bool, CheckUnavailable> {
+    verifier.check(KeyKind::Worker, key, HERE).await.map(|found| found.is_some())
 }
 
 #[tokio::test]
 async fn a_key_opens_its_own_door_only() {
     let verifier = plain();
     assert_eq!(worker(&verifier, "w").await, Ok(true));
-    assert!(verifier.check(Door::Client, "a", HERE).await.unwrap().is_some());
-    for (door, key) in [(Door::Worker, "a"), (Door::Client, "w"), (Door::Client, ""), (Door::Worker, "x")] {
-        assert_eq!(verifier.check(door, key, HERE).await, Ok(None));
-        assert_eq!(verifier.check(door, key, HERE).await, Ok(None), "and again from memory");
+    assert!(verifier.check(KeyKind::Api, "a", HERE).await.unwrap().is_some());
+    for (kind, key) in [(KeyKind::Worker, "a"), (KeyKind::Api, "w"), (KeyKind::Api, ""), (KeyKind::Worker, "x")] {
+        assert_eq!(verifier.check(kind, key, HERE).await, Ok(None));
+        assert_eq!(verifier.check(kind, key, HERE).await, Ok(None), "and again from memory");
     }
-    assert_eq!(worker(&verifier, &"w".repeat(LONGEST + 1)).await, Ok(false));
+    assert_eq!(worker(&verifier, &"w".repeat(MAX_KEY_LENGTH + 1)).await, Ok(false));
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn while_the_file_cannot_be_read_what_was_good_is_good_and_the_rest_is_unk
     assert!(verifier.refresh(&mut last).await.is_none());
     assert_eq!(worker(&verifier, "w").await, Ok(true), "checked anew against what was read last");
     for _ in 0..2 {
-        assert_eq!(worker(&verifier, "x").await, Err(NotNow::Unreadable), "it may be a new one");
+        assert_eq!(worker(&verifier, "x").await, Err(CheckUnavailable::Unreadable), "it may be a new one");
     }
     std::fs::rename(folder.path().join("away"), &path).unwrap();
     assert_eq!(worker(&verifier, "x").await, Ok(false));
@@ -85,7 +85,7 @@ async fn a_key_that_is_removed_is_bad_from_the_next_look_on() {
     write(&path, &[("w", true), ("gone", true)]);
     let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), LONG);
     assert_eq!((worker(&verifier, "w").await, worker(&verifier, "gone").await), (Ok(true), Ok(true)));
-    let kept = verifier.check(Door::Worker, "w", HERE).await.unwrap().unwrap();
+    let kept = verifier.check(KeyKind::Worker, "w", HERE).await.unwrap().unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let (first, _) = text.split_once("[[pair]]\nname = \"1\"").unwrap();
     std::fs::write(&path, first).unwrap();
@@ -100,7 +100,7 @@ async fn a_key_that_is_removed_is_bad_from_the_next_look_on() {
 async fn a_good_verdict_is_renewed_by_use_and_a_bad_one_is_not() {
     let verifier = plain();
     assert_eq!((worker(&verifier, "w").await, worker(&verifier, "x").await), (Ok(true), Ok(false)));
-    let until = |key: &str| verifier.verdicts.lock().unwrap()[&fingerprint(Door::Worker, key)].1;
+    let until = |key: &str| verifier.verdicts.lock().unwrap()[&fingerprint(KeyKind::Worker, key)].1;
     let (good, bad) = (until("w"), until("x"));
     assert_eq!((worker(&verifier, "w").await, worker(&verifier, "x").await), (Ok(true), Ok(false)));
     assert!(until("w") > good && until("x") == bad);
@@ -112,9 +112,9 @@ async fn wrong_keys_are_told_by_the_hint_and_take_no_place_of_good_ones() {
     let path = folder.path().join("keys.toml");
     write(&path, &[("w", true)]);
     let verifier = Verifier::new(KeyStore::open(Keys::file(path)).unwrap(), LONG);
-    let _all_turns = verifier.hashing.acquire_many(AT_ONCE as u32).await.unwrap();
+    let _all_turns = verifier.hashing.acquire_many(PARALLEL_CHECKS as u32).await.unwrap();
     let wrong = (0..).map(|number| format!("x{number}")).filter(|key| keys::hint(key) != keys::hint("w"));
-    for key in wrong.take(3 * AT_MOST) {
+    for key in wrong.take(3 * MAX_CHECKS) {
         let told = tokio::time::timeout(Duration::from_secs(30), worker(&verifier, &key)).await;
         assert_eq!(told, Ok(Ok(false)), "it waits for no turn");
     }
@@ -123,14 +123,14 @@ async fn wrong_keys_are_told_by_the_hint_and_take_no_place_of_good_ones() {
 #[tokio::test]
 async fn one_address_takes_its_places_only() {
     let verifier = plain();
-    let mine: Vec<_> = (0..AT_MOST_EACH).map(|_| verifier.place(HERE).map_err(drop).unwrap()).collect();
-    assert!(matches!(verifier.place(HERE), Err(NotNow::Busy(AT_MOST_EACH))));
+    let mine: Vec<_> = (0..MAX_CHECKS_PER_ADDRESS).map(|_| verifier.check_slot(HERE).map_err(drop).unwrap()).collect();
+    assert!(matches!(verifier.check_slot(HERE), Err(CheckUnavailable::Busy(MAX_CHECKS_PER_ADDRESS))));
     let mut others = Vec::new();
     for number in 0.. {
-        match verifier.place(IpAddr::from([10, 0, 0, number])) {
+        match verifier.check_slot(IpAddr::from([10, 0, 0, number])) {
             Ok(place) => others.push(place),
             Err(busy) => {
-                assert_eq!(busy, NotNow::Busy(AT_MOST));
+                assert_eq!(busy, CheckUnavailable::Busy(MAX_CHECKS));
                 break;
             }
         }
@@ -143,13 +143,13 @@ async fn one_address_takes_its_places_only() {
 async fn a_flood_of_wrong_keys_is_bounded_and_forgets_no_good_one() {
     let verifier = plain();
     assert_eq!(worker(&verifier, "w").await, Ok(true));
-    for number in 0..REMEMBERED as u64 + 10 {
+    for number in 0..MAX_VERDICTS as u64 + 10 {
         let mut wrong = [0; 32];
         wrong[..8].copy_from_slice(&number.to_le_bytes());
-        verifier.remember(wrong, Verdict::Bad(0));
+        verifier.remember(wrong, CachedVerdict::Bad(0));
     }
-    assert!(verifier.verdicts.lock().unwrap().len() <= REMEMBERED);
-    assert!(matches!(verifier.remembered(&fingerprint(Door::Worker, "w")), Some(Some(_))));
+    assert!(verifier.verdicts.lock().unwrap().len() <= MAX_VERDICTS);
+    assert!(matches!(verifier.remembered(&fingerprint(KeyKind::Worker, "w")), Some(Some(_))));
 }
 
 #[tokio::test]
@@ -167,6 +167,6 @@ async fn a_bad_verdict_ends_with_its_time_and_with_the_keys_it_was_made_of() {
     let forgets = Verifier::new(KeyStore::open(Keys::plain("w", "a").unwrap()).unwrap(), Duration::ZERO);
     for key in ["w", "x"] {
         assert_eq!(worker(&forgets, key).await, Ok(key == "w"));
-        assert_eq!(forgets.remembered(&fingerprint(Door::Worker, key)), None, "{key}");
+        assert_eq!(forgets.remembered(&fingerprint(KeyKind::Worker, key)), None, "{key}");
     }
 }

@@ -1,13 +1,13 @@
 //! Which waiting job goes where.
 
 use super::pick::{Pick, pick};
-use super::{Board, Effect, Place, Target, Wanted, Worker, WorkerId};
-use crate::resolver::{Meaning, Resolver};
+use super::{Board, BoardEffect, ConnectedWorker, JobRequirements, JobState, ResolvedRequirements, WorkerId};
+use crate::resolver::{Resolution, Resolver};
 
 impl Board {
-    /// Gives out what can be given out, oldest first; a job that must wait does not hold up others.
+    /// Gives out what can be dispatch_count out, oldest first; a job that must wait does not hold up others.
     pub(super) fn dispatch(&mut self) {
-        let mut stuck: Vec<Wanted> = Vec::new();
+        let mut stuck: Vec<JobRequirements> = Vec::new();
         let mut index = 0;
         while let Some(job) = self.waiting.get(index) {
             let Some(entry) = self.jobs.get_mut(job) else {
@@ -20,22 +20,30 @@ impl Board {
             }
             let workers = self.workers.iter().map(|(&id, worker)| (id, worker));
             let picked = chosen(&entry.wanted, &self.resolver, workers);
-            let Some(Pick { worker, model, called }) = picked else {
+            let Some(Pick { worker, model, reported_model }) = picked else {
                 stuck.push(entry.wanted.clone());
                 index += 1;
                 continue;
             };
-            entry.place = Place::Running(worker);
+            entry.state = JobState::Running(worker);
             entry.attempts += 1;
-            let former = entry.former.take().filter(|&former| former != worker);
-            if let Some(former) = former.filter(|former| self.workers.contains_key(former)) {
-                self.effects.push(Effect::Cancel { worker: former, job: job.clone() });
+            let previous_worker = entry.previous_worker.take().filter(|&previous_worker| previous_worker != worker);
+            if let Some(previous_worker) =
+                previous_worker.filter(|previous_worker| self.workers.contains_key(previous_worker))
+            {
+                self.effects.push(BoardEffect::Cancel { worker: previous_worker, job: job.clone() });
             }
             let attempt = entry.attempts;
-            self.effects.push(Effect::Dispatch { worker, job: job.clone(), model: model.clone(), called, attempt });
+            self.effects.push(BoardEffect::Dispatch {
+                worker,
+                job: job.clone(),
+                model: model.clone(),
+                reported_model,
+                attempt,
+            });
             if let Some(chosen) = self.workers.get_mut(&worker) {
-                self.given += 1;
-                chosen.last_given = self.given;
+                self.dispatch_count += 1;
+                chosen.last_dispatch = self.dispatch_count;
                 chosen.jobs.insert(job.clone(), model);
             }
             self.waiting.remove(index);
@@ -45,16 +53,16 @@ impl Board {
 
 /// Who gets a job that asks for this, if anybody can take it now.
 fn chosen<'a>(
-    wanted: &Wanted,
+    wanted: &JobRequirements,
     resolver: &Resolver,
-    workers: impl Iterator<Item = (WorkerId, &'a Worker)>,
+    workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
 ) -> Option<Pick> {
     let named = match &wanted.model {
-        Some(asked) => match resolver.meaning(asked) {
-            Meaning::Model(model) => Some(model),
-            Meaning::Several(_) | Meaning::Nothing => return None,
+        Some(asked) => match resolver.resolve(asked) {
+            Resolution::Model(model) => Some(model),
+            Resolution::Ambiguous(_) | Resolution::Unknown => return None,
         },
         None => None,
     };
-    pick(workers, Target { model: named.as_deref(), parameters: wanted.parameters })
+    pick(workers, ResolvedRequirements { model: named.as_deref(), parameters: wanted.parameters })
 }

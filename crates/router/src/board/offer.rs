@@ -2,7 +2,7 @@
 
 /// How near a model is to taking a job; nearer sorts first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Nearness {
+pub(crate) enum Readiness {
     /// Takes jobs now.
     Ready,
     /// Loads already.
@@ -13,15 +13,15 @@ pub(crate) enum Nearness {
 
 /// A worker's offer for one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Offer {
-    pub(crate) nearness: Nearness,
+pub(crate) struct ModelOffer {
+    pub(crate) readiness: Readiness,
     pub(crate) used: u32,
     pub(crate) slots: u32,
     pub(crate) model: Option<String>,
-    pub(crate) called: String,
+    pub(crate) reported_model: String,
 }
 
-impl Offer {
+impl ModelOffer {
     pub(super) fn has_room(&self) -> bool {
         self.used < self.slots
     }

@@ -1,6 +1,6 @@
 //! The rule for who gets a job: the least loaded worker that has the model ready.
 
-use super::{Target, Worker, WorkerId};
+use super::{ConnectedWorker, ResolvedRequirements, WorkerId};
 
 /// Who gets a job, and by which name that worker knows the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,25 +9,28 @@ pub(crate) struct Pick {
     /// `None` where the worker lists no models.
     pub(crate) model: Option<String>,
     /// What the answer calls the model.
-    pub(crate) called: String,
+    pub(crate) reported_model: String,
 }
 
 /// Chooses among `workers` for a job.
 ///
 /// A model that is ready somewhere is waited for rather than loaded a second time: a slot comes free in
-/// seconds, a load takes minutes. Among equals the one that was given a job longest ago.
-pub(crate) fn pick<'a>(workers: impl Iterator<Item = (WorkerId, &'a Worker)>, target: Target<'_>) -> Option<Pick> {
+/// seconds, a load takes minutes. Among equals the one that was last_dispatch a job longest ago.
+pub(crate) fn pick<'a>(
+    workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
+    target: ResolvedRequirements<'_>,
+) -> Option<Pick> {
     let offers: Vec<_> =
-        workers.filter_map(|(id, worker)| Some((id, worker.last_given, worker.offer(target)?))).collect();
-    let nearest = offers.iter().map(|(_, _, offer)| offer.nearness).min()?;
+        workers.filter_map(|(id, worker)| Some((id, worker.last_dispatch, worker.offer(target)?))).collect();
+    let nearest = offers.iter().map(|(_, _, offer)| offer.readiness).min()?;
     let best = offers
         .into_iter()
-        .filter(|(_, _, offer)| offer.nearness == nearest && offer.has_room())
+        .filter(|(_, _, offer)| offer.readiness == nearest && offer.has_room())
         // Load is a fraction; compared by cross-multiplication, so 1 of 2 is more than 1 of 4.
-        .min_by(|(id, given, offer), (other_id, other_given, other)| {
+        .min_by(|(id, last_dispatch, offer), (other_id, other_given, other)| {
             let load = u64::from(offer.used) * u64::from(other.slots);
             let other_load = u64::from(other.used) * u64::from(offer.slots);
-            load.cmp(&other_load).then(given.cmp(other_given)).then(id.cmp(other_id))
+            load.cmp(&other_load).then(last_dispatch.cmp(other_given)).then(id.cmp(other_id))
         })?;
-    Some(Pick { worker: best.0, model: best.2.model, called: best.2.called })
+    Some(Pick { worker: best.0, model: best.2.model, reported_model: best.2.reported_model })
 }

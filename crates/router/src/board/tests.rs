@@ -1,4 +1,4 @@
-//! The board's rules, one by one, and then against random orders of events.
+//! The board's limits, one by one, and then against random orders of events.
 
 mod waiting;
 
@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState};
 use proptest::prelude::*;
 
-use super::{Board, Effect, JobId, Place, Rules, Wanted, WorkerId};
+use super::{Board, BoardEffect, BoardLimits, JobId, JobRequirements, JobState, WorkerId};
 
-const RULES: Rules = Rules { max_waiting: 100, max_attempts: 3, default_slots: 2 };
+const LIMITS: BoardLimits = BoardLimits { max_waiting: 100, max_attempts: 3, default_slots: 2 };
 
 fn worker(model: &str, slots: u32) -> Capabilities {
     Capabilities { model: model.into(), total_slots: Some(slots), ..Capabilities::default() }
@@ -23,26 +23,26 @@ fn many(models: Vec<ModelReport>) -> Capabilities {
     Capabilities { model: models[0].name.clone(), total_slots: Some(1), models, ..Capabilities::default() }
 }
 
-fn want(model: Option<&str>) -> Wanted {
-    Wanted { model: model.map(str::to_owned), parameters: false }
+fn needs(model: Option<&str>) -> JobRequirements {
+    JobRequirements { model: model.map(str::to_owned), parameters: false }
 }
 
 /// Submits a job and says who got it.
 fn submit(board: &mut Board, job: &str, wanted: Option<&str>) -> Option<(WorkerId, Option<String>)> {
-    board.submit(job.into(), want(wanted));
+    board.submit(job.into(), needs(wanted));
     dispatched(board, job)
 }
 
 fn dispatched(board: &mut Board, wanted: &str) -> Option<(WorkerId, Option<String>)> {
     board.effects().into_iter().find_map(|effect| match effect {
-        Effect::Dispatch { worker, job, model, .. } if &*job == wanted => Some((worker, model)),
+        BoardEffect::Dispatch { worker, job, model, .. } if &*job == wanted => Some((worker, model)),
         _ => None,
     })
 }
 
 #[test]
 fn the_least_loaded_worker_by_share_of_its_slots_gets_the_job() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 2));
     board.join(2, &worker("m", 4));
     let got: Vec<_> = (0..6).map(|n| submit(&mut board, &format!("j{n}"), Some("m")).unwrap().0).collect();
@@ -54,7 +54,7 @@ fn the_least_loaded_worker_by_share_of_its_slots_gets_the_job() {
 
 #[test]
 fn slots_count_by_model_where_models_are_listed() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &many(vec![report("a", ModelState::Ready, Some(1)), report("b", ModelState::Ready, Some(2))]));
     assert_eq!(submit(&mut board, "1", Some("A")), Some((1, Some("a".into()))));
     assert_eq!(submit(&mut board, "2", None), None, "no model named means the primary one, which is full");
@@ -65,7 +65,7 @@ fn slots_count_by_model_where_models_are_listed() {
 
 #[test]
 fn a_model_ready_elsewhere_is_waited_for_and_one_ready_nowhere_is_loaded() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &many(vec![report("a", ModelState::Stopped, None)]));
     board.join(2, &many(vec![report("a", ModelState::Ready, Some(1))]));
     assert_eq!(submit(&mut board, "1", Some("a")), Some((2, Some("a".into()))));
@@ -76,51 +76,51 @@ fn a_model_ready_elsewhere_is_waited_for_and_one_ready_nowhere_is_loaded() {
 
 #[test]
 fn a_model_that_failed_everywhere_is_hopeless() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &many(vec![report("a", ModelState::Failed, None), report("b", ModelState::Ready, None)]));
-    assert!(board.is_hopeless("a") && !board.is_hopeless("b") && !board.is_hopeless("unheard-of"));
-    board.beat(1, Heartbeat { models: vec![report("a", ModelState::Ready, None)], ..Heartbeat::default() });
-    assert!(!board.is_hopeless("a"));
+    assert!(board.failed_everywhere("a") && !board.failed_everywhere("b") && !board.failed_everywhere("unheard-of"));
+    board.heartbeat(1, Heartbeat { models: vec![report("a", ModelState::Ready, None)], ..Heartbeat::default() });
+    assert!(!board.failed_everywhere("a"));
 }
 
 #[test]
 fn a_silent_worker_loses_its_jobs_to_another_and_is_told() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
-    board.silent(1);
-    assert_eq!(board.place("j"), Some(Place::Waiting));
+    board.mark_silent(1);
+    assert_eq!(board.state("j"), Some(JobState::Waiting));
     assert_eq!((board.summary().workers, board.summary().silent), (0, 1));
-    assert!(!board.may_speak(1, "j"));
+    assert!(!board.is_running_on(1, "j"));
     board.join(2, &worker("m", 1));
     let effects = board.effects();
-    assert_eq!(effects[0], Effect::Cancel { worker: 1, job: "j".into() });
+    assert_eq!(effects[0], BoardEffect::Cancel { worker: 1, job: "j".into() });
     assert_eq!(
         effects[1],
-        Effect::Dispatch { worker: 2, job: "j".into(), model: None, called: "m".into(), attempt: 2 }
+        BoardEffect::Dispatch { worker: 2, job: "j".into(), model: None, reported_model: "m".into(), attempt: 2 }
     );
 }
 
 #[test]
 fn a_silent_worker_comes_back_and_keeps_its_job_when_nobody_else_took_it() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
-    board.silent(1);
-    assert!(board.beat(1, Heartbeat::default()));
+    board.mark_silent(1);
+    assert!(board.heartbeat(1, Heartbeat::default()));
     assert_eq!(
         board.effects(),
-        [Effect::Dispatch { worker: 1, job: "j".into(), model: None, called: "m".into(), attempt: 2 }]
+        [BoardEffect::Dispatch { worker: 1, job: "j".into(), model: None, reported_model: "m".into(), attempt: 2 }]
     );
-    assert!(!board.beat(1, Heartbeat::default()), "it is alive already");
+    assert!(!board.heartbeat(1, Heartbeat::default()), "it is alive already");
 }
 
 #[test]
 fn a_whole_answer_is_taken_while_the_job_waits_and_an_error_is_not() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
-    board.silent(1);
+    board.mark_silent(1);
     assert!(!board.finish(1, "j", false));
     assert!(board.finish(1, "j", true));
     assert!(!board.finish(1, "j", true), "once");
@@ -128,62 +128,68 @@ fn a_whole_answer_is_taken_while_the_job_waits_and_an_error_is_not() {
 
 #[test]
 fn a_job_that_loses_every_worker_is_given_up() {
-    let mut board = Board::new(RULES);
-    board.submit("j".into(), want(None));
+    let mut board = Board::new(LIMITS);
+    board.submit("j".into(), needs(None));
     for id in 1..=3 {
         board.join(id, &worker("m", 1));
         board.leave(id);
     }
-    assert_eq!(board.effects().last(), Some(&Effect::GiveUp { job: "j".into(), attempts: 3 }));
-    assert_eq!(board.place("j"), None);
+    assert_eq!(board.effects().last(), Some(&BoardEffect::GiveUp { job: "j".into(), attempts: 3 }));
+    assert_eq!(board.state("j"), None);
 }
 
 #[test]
 fn a_worker_without_a_model_gets_no_job() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("pending", 4));
     assert_eq!(submit(&mut board, "j", None), None);
 }
 
 #[test]
 fn a_worker_that_ends_gets_no_job_and_what_it_gives_back_goes_to_another_in_order() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 3));
     for job in ["a", "b", "c"] {
         assert!(submit(&mut board, job, Some("m")).is_some());
     }
-    board.beat(1, Heartbeat { draining: true, ..Heartbeat::default() });
+    board.heartbeat(1, Heartbeat { draining: true, ..Heartbeat::default() });
     assert_eq!((submit(&mut board, "d", Some("m")), board.summary().total_slots), (None, 0));
-    assert!(board.hand_back(1, "b") && board.hand_back(1, "a"));
-    assert!(!board.hand_back(1, "a") && !board.hand_back(1, "d") && !board.hand_back(2, "c"), "not its own");
-    assert_eq!((board.place("a"), board.place("c")), (Some(Place::Waiting), Some(Place::Running(1))));
+    assert!(board.return_job(1, "b") && board.return_job(1, "a"));
+    assert!(!board.return_job(1, "a") && !board.return_job(1, "d") && !board.return_job(2, "c"), "not its own");
+    assert_eq!((board.state("a"), board.state("c")), (Some(JobState::Waiting), Some(JobState::Running(1))));
     board.join(2, &worker("m", 9));
     let given: Vec<_> = board.effects();
-    let next = |job: &str| Effect::Dispatch { worker: 2, job: job.into(), model: None, called: "m".into(), attempt: 1 };
+    let next = |job: &str| BoardEffect::Dispatch {
+        worker: 2,
+        job: job.into(),
+        model: None,
+        reported_model: "m".into(),
+        attempt: 1,
+    };
     assert_eq!(given, [next("a"), next("b"), next("d")], "none counts as a try, nobody is told to stop");
     board.leave(2);
     board.effects();
-    board.beat(1, Heartbeat::default());
+    board.heartbeat(1, Heartbeat::default());
     assert_eq!(dispatched(&mut board, "a").map(|(worker, _)| worker), Some(1), "it takes jobs again once it says so");
 }
 
 #[test]
 fn no_worker_speaks_of_anothers_job_and_who_had_one_is_told_when_nobody_wants_it() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
     board.join(2, &worker("x", 1));
-    assert!(board.may_speak(1, "j") && !board.may_speak(2, "j"));
+    assert!(board.is_running_on(1, "j") && !board.is_running_on(2, "j"));
     assert!(!board.finish(2, "j", true) && !board.finish(2, "j", false));
-    board.silent(1);
+    board.mark_silent(1);
     board.effects();
     board.remove("j");
-    assert_eq!(board.effects(), [Effect::Cancel { worker: 1, job: "j".into() }]);
+    assert_eq!(board.effects(), [BoardEffect::Cancel { worker: 1, job: "j".into() }]);
 }
 
 #[test]
 fn among_equals_it_is_the_turn_of_the_one_that_waited_longest() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     board.join(2, &worker("m", 1));
     let mut got = Vec::new();
@@ -197,7 +203,7 @@ fn among_equals_it_is_the_turn_of_the_one_that_waited_longest() {
 
 #[test]
 fn a_model_that_takes_no_jobs_is_waited_for() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     for state in [ModelState::Draining, ModelState::Stopping, ModelState::BackingOff] {
         board.join(1, &many(vec![report("a", state, None)]));
         assert_eq!(submit(&mut board, &format!("{state:?}"), Some("a")), None, "{state:?}");
@@ -206,7 +212,7 @@ fn a_model_that_takes_no_jobs_is_waited_for() {
 
 #[test]
 fn as_many_jobs_wait_as_may() {
-    let mut board = Board::new(Rules { max_waiting: 2, ..RULES });
+    let mut board = Board::new(BoardLimits { max_waiting: 2, ..LIMITS });
     for (job, room) in [("a", Ok(())), ("b", Err(2))] {
         submit(&mut board, job, Some("m"));
         assert_eq!(board.has_room(), room);
@@ -215,10 +221,10 @@ fn as_many_jobs_wait_as_may() {
 
 #[test]
 fn a_job_with_parameters_goes_only_where_they_are_understood() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 9));
     assert!(board.lacks_parameters(Some("m")) && board.lacks_parameters(None) && !board.lacks_parameters(Some("x")));
-    board.submit("j".into(), Wanted { model: Some("m".into()), parameters: true });
+    board.submit("j".into(), JobRequirements { model: Some("m".into()), parameters: true });
     assert_eq!(board.effects(), []);
     board.join(2, &Capabilities { extensions: vec!["parameters".into()], ..worker("m", 1) });
     assert_eq!(dispatched(&mut board, "j").map(|(worker, _)| worker), Some(2));
@@ -229,7 +235,7 @@ fn a_job_with_parameters_goes_only_where_they_are_understood() {
 fn only_what_can_chat_is_offered_and_the_primary_one_comes_first() {
     let with =
         |name: &str, state, task: &str| ModelReport { capabilities: vec![task.into()], ..report(name, state, None) };
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     board.join(
         1,
         &many(vec![
@@ -247,7 +253,7 @@ fn only_what_can_chat_is_offered_and_the_primary_one_comes_first() {
 
 #[test]
 fn names_that_would_harm_a_table_are_not_offered() {
-    let mut board = Board::new(RULES);
+    let mut board = Board::new(LIMITS);
     let long = "x".repeat(1 << 20);
     board.join(1, &many(vec![report("a\nb", ModelState::Ready, None), report(&long, ModelState::Ready, None)]));
     board.join(2, &worker("c\u{1b}[2J", 1));
@@ -255,7 +261,7 @@ fn names_that_would_harm_a_table_are_not_offered() {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum BoardStep {
     Join(u32),
     Leave(usize),
     Silent(usize),
@@ -265,40 +271,40 @@ enum Step {
     Remove(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = BoardStep> {
     prop_oneof![
-        (1u32..4).prop_map(Step::Join),
-        (0usize..4).prop_map(Step::Leave),
-        (0usize..4).prop_map(Step::Silent),
-        (0usize..4).prop_map(Step::Beat),
-        Just(Step::Submit),
-        (0usize..6).prop_map(Step::Finish),
-        (0usize..6).prop_map(Step::Remove),
+        (1u32..4).prop_map(BoardStep::Join),
+        (0usize..4).prop_map(BoardStep::Leave),
+        (0usize..4).prop_map(BoardStep::Silent),
+        (0usize..4).prop_map(BoardStep::Beat),
+        Just(BoardStep::Submit),
+        (0usize..6).prop_map(BoardStep::Finish),
+        (0usize..6).prop_map(BoardStep::Remove),
     ]
 }
 
-/// What the world knows from effects alone.
+/// What the expected knows from effects alone.
 #[derive(Default)]
-struct World {
+struct ExpectedState {
     slots: HashMap<WorkerId, u32>,
     silent: HashSet<WorkerId>,
     open: Vec<JobId>,
     at: HashMap<JobId, WorkerId>,
 }
 
-impl World {
-    fn hear(&mut self, effects: Vec<Effect>) {
+impl ExpectedState {
+    fn apply(&mut self, effects: Vec<BoardEffect>) {
         for effect in effects {
             match effect {
-                Effect::Dispatch { worker, job, .. } => {
+                BoardEffect::Dispatch { worker, job, .. } => {
                     assert!(self.slots.contains_key(&worker) && !self.silent.contains(&worker));
                     assert!(self.open.contains(&job), "a job that ended is given out");
                     assert_eq!(self.at.insert(job, worker), None, "a job runs in two places");
                     let load = self.at.values().filter(|&&at| at == worker).count();
                     assert!(load <= self.slots[&worker] as usize, "more jobs than slots");
                 }
-                Effect::Cancel { worker, .. } => assert!(self.slots.contains_key(&worker)),
-                Effect::GiveUp { job, .. } => {
+                BoardEffect::Cancel { worker, .. } => assert!(self.slots.contains_key(&worker)),
+                BoardEffect::GiveUp { job, .. } => {
                     assert!(self.open.contains(&job), "given up twice");
                     self.open.retain(|open| *open != job);
                 }
@@ -316,55 +322,55 @@ fn nth<T: Copy + Ord>(items: impl Iterator<Item = T>, index: usize) -> Option<T>
 proptest! {
     #[test]
     fn no_job_is_lost_or_runs_twice_and_nobody_idles(steps in proptest::collection::vec(step(), 1..60)) {
-        let mut board = Board::new(RULES);
-        let mut world = World::default();
+        let mut board = Board::new(LIMITS);
+        let mut expected = ExpectedState::default();
         let mut next = 0u64;
         for step in steps {
             next += 1;
             match step {
-                Step::Join(slots) => {
-                    world.slots.insert(next, slots);
+                BoardStep::Join(slots) => {
+                    expected.slots.insert(next, slots);
                     board.join(next, &worker("m", slots));
                 }
-                Step::Leave(n) => if let Some(id) = nth(world.slots.keys().copied(), n) {
-                    world.slots.remove(&id);
-                    world.silent.remove(&id);
-                    world.at.retain(|_, at| *at != id);
+                BoardStep::Leave(n) => if let Some(id) = nth(expected.slots.keys().copied(), n) {
+                    expected.slots.remove(&id);
+                    expected.silent.remove(&id);
+                    expected.at.retain(|_, at| *at != id);
                     board.leave(id);
                 },
-                Step::Silent(n) => if let Some(id) = nth(world.slots.keys().copied(), n) {
-                    world.silent.insert(id);
-                    world.at.retain(|_, at| *at != id);
-                    board.silent(id);
+                BoardStep::Silent(n) => if let Some(id) = nth(expected.slots.keys().copied(), n) {
+                    expected.silent.insert(id);
+                    expected.at.retain(|_, at| *at != id);
+                    board.mark_silent(id);
                 },
-                Step::Beat(n) => if let Some(id) = nth(world.slots.keys().copied(), n) {
-                    let revived = board.beat(id, Heartbeat::default());
-                    prop_assert_eq!(revived, world.silent.remove(&id));
+                BoardStep::Beat(n) => if let Some(id) = nth(expected.slots.keys().copied(), n) {
+                    let revived = board.heartbeat(id, Heartbeat::default());
+                    prop_assert_eq!(revived, expected.silent.remove(&id));
                 },
-                Step::Submit => {
+                BoardStep::Submit => {
                     let job: JobId = format!("j{next}").into();
-                    world.open.push(job.clone());
-                    board.submit(job, want(Some("m")));
+                    expected.open.push(job.clone());
+                    board.submit(job, needs(Some("m")));
                 }
-                Step::Finish(n) | Step::Remove(n) if world.open.is_empty() || n > 100 => {}
-                Step::Finish(n) => {
-                    let job = world.open[n % world.open.len()].clone();
-                    if let Some(at) = world.at.remove(&job) {
-                        world.open.retain(|open| *open != job);
+                BoardStep::Finish(n) | BoardStep::Remove(n) if expected.open.is_empty() || n > 100 => {}
+                BoardStep::Finish(n) => {
+                    let job = expected.open[n % expected.open.len()].clone();
+                    if let Some(at) = expected.at.remove(&job) {
+                        expected.open.retain(|open| *open != job);
                         prop_assert!(board.finish(at, &job, true));
                     }
                 }
-                Step::Remove(n) => {
-                    let job = world.open.remove(n % world.open.len());
-                    world.at.remove(&job);
+                BoardStep::Remove(n) => {
+                    let job = expected.open.remove(n % expected.open.len());
+                    expected.at.remove(&job);
                     board.remove(&job);
                 }
             }
-            world.hear(board.effects());
-            let room: usize = world.slots.iter().filter(|(id, _)| !world.silent.contains(id)).map(|(_, slots)| *slots as usize).sum();
-            let expected = world.open.len().min(room);
-            prop_assert_eq!(world.at.len(), expected, "free slots and waiting jobs at once");
-            prop_assert_eq!(board.summary().waiting, world.open.len() - expected);
+            expected.apply(board.effects());
+            let room: usize = expected.slots.iter().filter(|(id, _)| !expected.silent.contains(id)).map(|(_, slots)| *slots as usize).sum();
+            let running = expected.open.len().min(room);
+            prop_assert_eq!(expected.at.len(), running, "free slots and waiting jobs at once");
+            prop_assert_eq!(board.summary().waiting, expected.open.len() - running);
         }
     }
 }

@@ -4,30 +4,30 @@ use std::collections::HashMap;
 
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState, extension};
 
-use super::offer::{Nearness, Offer};
-use super::{JobId, Rules, Target};
-use crate::resolver::Named;
-use crate::wish::is_pending;
+use super::offer::{ModelOffer, Readiness};
+use super::{BoardLimits, JobId, ResolvedRequirements};
+use crate::desired_model::is_pending;
+use crate::resolver::WorkerModels;
 
 /// A model's name longer than this is none: it is not offered to clients.
-const LONGEST_NAME: usize = 512;
+const MAX_NAME: usize = 512;
 /// Models of one worker that count.
-const MOST_MODELS: usize = 10_000;
+const MAX_MODELS: usize = 10_000;
 
 /// What there is for a chat that names no model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Any {
+pub(crate) enum ChatAvailability {
     /// A model that serves, loads, or may do so, as far as is known.
     MayServe,
     /// Models for chats, of which none can be loaded: one of them.
     Failed(String),
     /// None for chats: the others, each with what it is for.
-    NoneChats(Vec<String>),
+    NoChatModel(Vec<String>),
 }
 
 /// One connection that said `hello` with a good key.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub(crate) struct ConnectedWorker {
     /// Name of the only model, where `models` is empty.
     primary: String,
     models: Vec<ModelReport>,
@@ -37,37 +37,37 @@ pub(crate) struct Worker {
     pub(super) draining: bool,
     /// It understands the parameters of a caller's request.
     parameters: bool,
-    named: Named,
+    named: WorkerModels,
     /// Heartbeats come within the threshold.
     pub(super) alive: bool,
     /// Jobs it holds, each with the model it counts for.
     pub(super) jobs: HashMap<JobId, Option<String>>,
     /// When it was last given a job, as a number that grows.
-    pub(crate) last_given: u64,
+    pub(crate) last_dispatch: u64,
 }
 
-impl Worker {
-    pub(super) fn new(capabilities: &Capabilities, rules: &Rules) -> Self {
+impl ConnectedWorker {
+    pub(super) fn new(capabilities: &Capabilities, limits: &BoardLimits) -> Self {
         let mut worker = Self {
             primary: String::new(),
             models: Vec::new(),
-            total_slots: rules.default_slots,
+            total_slots: limits.default_slots,
             pending: false,
             draining: false,
             parameters: false,
-            named: Named::default(),
+            named: WorkerModels::default(),
             alive: true,
             jobs: HashMap::new(),
-            last_given: 0,
+            last_dispatch: 0,
         };
-        worker.told(capabilities);
+        worker.update_capabilities(capabilities);
         worker
     }
 
     /// Takes new capabilities; slots of 0 or none mean "as before". Returns whether its models have other names now.
-    pub(super) fn told(&mut self, capabilities: &Capabilities) -> bool {
+    pub(super) fn update_capabilities(&mut self, capabilities: &Capabilities) -> bool {
         self.primary.clone_from(&capabilities.model);
-        self.models = fit_to_offer(&capabilities.models);
+        self.models = valid_models(&capabilities.models);
         self.pending = is_pending(capabilities);
         self.draining = capabilities.draining;
         self.parameters = extension::has(&capabilities.extensions, extension::PARAMETERS);
@@ -75,20 +75,20 @@ impl Worker {
             self.total_slots = slots;
         }
         let only = (self.models.is_empty() && !self.pending).then_some(self.primary.as_str());
-        let only = only.filter(|name| is_fit(name));
-        let named = Named::of(self.models.iter().map(|report| report.name.as_str()), only, capabilities);
+        let only = only.filter(|name| is_valid_name(name));
+        let named = WorkerModels::of(self.models.iter().map(|report| report.name.as_str()), only, capabilities);
         let changed = named != self.named;
         self.named = named;
         changed
     }
 
     /// Takes the truth of a heartbeat. Returns whether its models have other names now.
-    pub(super) fn beat(&mut self, heartbeat: &Heartbeat) -> bool {
+    pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> bool {
         self.draining = heartbeat.draining;
         if heartbeat.models.is_empty() {
             return false;
         }
-        self.models = fit_to_offer(&heartbeat.models);
+        self.models = valid_models(&heartbeat.models);
         let same = self.named.names().eq(self.models.iter().map(|report| report.name.as_str()));
         if !same {
             self.named.rename(self.models.iter().map(|report| report.name.as_str()));
@@ -97,7 +97,7 @@ impl Worker {
     }
 
     /// Its models with their names.
-    pub(super) fn named(&self) -> &Named {
+    pub(super) fn named(&self) -> &WorkerModels {
         &self.named
     }
 
@@ -113,7 +113,7 @@ impl Worker {
     }
 
     /// Whether it has the model, and not as one that gave up.
-    pub(super) fn has_hope(&self, model: &str) -> bool {
+    pub(super) fn may_load(&self, model: &str) -> bool {
         self.models.is_empty() || self.report(model).is_some_and(|report| report.state != ModelState::Failed)
     }
 
@@ -123,16 +123,16 @@ impl Worker {
     }
 
     /// What it has for a chat that names no model.
-    pub(super) fn any(&self) -> Any {
+    pub(super) fn chat_availability(&self) -> ChatAvailability {
         if self.models.is_empty() {
-            return Any::MayServe;
+            return ChatAvailability::MayServe;
         }
         let mut chats = self.models.iter().filter(|report| can_chat(report)).peekable();
         match chats.peek() {
-            None => Any::NoneChats(self.models.iter().map(with_tasks).collect()),
+            None => ChatAvailability::NoChatModel(self.models.iter().map(with_tasks).collect()),
             Some(first) => {
-                let failed = Any::Failed(first.name.clone());
-                if chats.any(serves) { Any::MayServe } else { failed }
+                let failed = ChatAvailability::Failed(first.name.clone());
+                if chats.any(serves) { ChatAvailability::MayServe } else { failed }
             }
         }
     }
@@ -158,13 +158,18 @@ impl Worker {
     }
 
     /// What it offers for a job; nothing when it is silent, ends, or has no such model at hand.
-    pub(super) fn offer(&self, target: Target<'_>) -> Option<Offer> {
+    pub(super) fn offer(&self, target: ResolvedRequirements<'_>) -> Option<ModelOffer> {
         if !self.alive {
             return None;
         }
         let held = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
-        let only =
-            |slots| Offer { nearness: Nearness::Ready, used: held, slots, model: None, called: self.primary.clone() };
+        let only = |slots| ModelOffer {
+            readiness: Readiness::Ready,
+            used: held,
+            slots,
+            model: None,
+            reported_model: self.primary.clone(),
+        };
         if self.draining || (target.parameters && !self.parameters) {
             return None;
         }
@@ -178,20 +183,20 @@ impl Worker {
         }
     }
 
-    fn offer_of(&self, report: &ModelReport) -> Option<Offer> {
-        let nearness = match report.state {
-            ModelState::Ready => Nearness::Ready,
-            ModelState::Starting => Nearness::Starting,
-            ModelState::Stopped => Nearness::Stopped,
+    fn offer_of(&self, report: &ModelReport) -> Option<ModelOffer> {
+        let readiness = match report.state {
+            ModelState::Ready => Readiness::Ready,
+            ModelState::Starting => Readiness::Starting,
+            ModelState::Stopped => Readiness::Stopped,
             ModelState::Draining | ModelState::Stopping | ModelState::BackingOff | ModelState::Failed => return None,
         };
         let used = self.jobs.values().filter(|model| model.as_deref() == Some(report.name.as_str())).count();
-        Some(Offer {
-            nearness,
+        Some(ModelOffer {
+            readiness,
             used: u32::try_from(used).unwrap_or(u32::MAX),
             slots: self.slots_of(report),
             model: Some(report.name.clone()),
-            called: report.name.clone(),
+            reported_model: report.name.clone(),
         })
     }
 
@@ -201,12 +206,12 @@ impl Worker {
 }
 
 /// The models that may be offered at all.
-fn fit_to_offer(models: &[ModelReport]) -> Vec<ModelReport> {
-    models.iter().filter(|report| is_fit(&report.name)).take(MOST_MODELS).cloned().collect()
+fn valid_models(models: &[ModelReport]) -> Vec<ModelReport> {
+    models.iter().filter(|report| is_valid_name(&report.name)).take(MAX_MODELS).cloned().collect()
 }
 
-fn is_fit(name: &str) -> bool {
-    !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control)
+fn is_valid_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= MAX_NAME && !name.contains(char::is_control)
 }
 
 /// Whether the model can answer a chat, now or once it is loaded.

@@ -59,9 +59,9 @@ impl Logprobs {
 
 fn entries(logprobs: &Json) -> Vec<&RawValue> {
     #[derive(Default, Deserialize)]
-    struct Content<'a> {
+    struct LogprobsContent<'a> {
         #[serde(borrow, default)]
         content: Option<Vec<&'a RawValue>>,
     }
-    serde_json::from_str::<Content<'_>>(logprobs.0.get()).unwrap_or_default().content.unwrap_or_default()
+    serde_json::from_str::<LogprobsContent<'_>>(logprobs.0.get()).unwrap_or_default().content.unwrap_or_default()
 }

@@ -11,22 +11,22 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 
-use super::gate::Key;
-use super::request::{ChatRequest, read};
-use crate::answer::{Answer, Whole};
+use super::api_key::Key;
+use super::request::{ParsedRequest, read};
+use crate::answer::{JobAnswer, WholeAnswer};
 use crate::chunks::Chunks;
+use crate::client_job::ClientJob;
 use crate::failure::Failure;
-use crate::hub::Request;
+use crate::hub::ChatJob;
 use crate::ids;
-use crate::openai::{Choice, Completion, Message, Usage, finish_reason};
-use crate::shared::{Shared, now};
-use crate::ticket::Ticket;
+use crate::openai::{Choice, Completion, Message, TokenUsage, finish_reason};
+use crate::shared::{RouterState, now};
 
 /// What the answer calls the model when the request named none and no worker has it yet.
 const ANY_MODEL: &str = "default";
 
 pub(crate) async fn completions(
-    State(shared): State<Shared>,
+    State(shared): State<Arc<RouterState>>,
     request: axum::extract::Request,
 ) -> Result<Response, Failure> {
     let key = request.extensions().get::<Key>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
@@ -39,21 +39,21 @@ pub(crate) async fn completions(
     let id = ids::hex::<12>("chatcmpl-").map_err(|_| Failure::NoRandomness)?;
 
     let answer = Arc::new(if stream {
-        Answer::stream(Chunks::new(&id, created, &model, usage), shared.unread.clone())
+        JobAnswer::stream(Chunks::new(&id, created, &model, usage), shared.unread.clone())
     } else {
-        Answer::whole(shared.unread.clone())
+        JobAnswer::whole(shared.unread.clone())
     });
     let id: Arc<str> = id.into();
-    let contract = request.contract.clone();
-    let request = Request { job: job(request), stream, contract, key, _room: room };
-    shared.hub.submit(&id, request, answer.clone())?;
+    let required_parameter = request.required_parameter.clone();
+    let job = ChatJob { job: wire_job(request), stream, required_parameter, key, _room: room };
+    shared.hub.submit(&id, job, answer.clone())?;
     let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
-    let ticket = Ticket::new(shared.hub.clone(), id.clone(), answer, limit, keep_alive);
+    let ticket = ClientJob::new(shared.hub.clone(), id.clone(), answer, limit, keep_alive);
     if stream { streamed(ticket).await } else { Ok(whole(&id, created, &model, &ticket.whole().await?)) }
 }
 
 /// The request as workers read it.
-fn job(request: ChatRequest) -> Job {
+fn wire_job(request: ParsedRequest) -> Job {
     Job {
         job_id: String::new(),
         messages: request.messages,
@@ -69,7 +69,7 @@ fn job(request: ChatRequest) -> Job {
     }
 }
 
-async fn streamed(mut ticket: Ticket) -> Result<Response, Failure> {
+async fn streamed(mut ticket: ClientJob) -> Result<Response, Failure> {
     let first = ticket.first().await?;
     let head = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -80,7 +80,7 @@ async fn streamed(mut ticket: Ticket) -> Result<Response, Failure> {
     Ok((head, Body::from_stream(rest)).into_response())
 }
 
-fn whole(id: &str, created: u64, asked: &str, whole: &Whole) -> Response {
+fn whole(id: &str, created: u64, asked: &str, whole: &WholeAnswer) -> Response {
     let calls = &whole.complete.tool_calls;
     let message = Message {
         role: "assistant",
@@ -99,7 +99,7 @@ fn whole(id: &str, created: u64, asked: &str, whole: &Whole) -> Response {
             logprobs: whole.complete.logprobs.as_ref(),
             finish_reason: Cow::Borrowed(finish_reason(&whole.complete)),
         }],
-        usage: Usage::of(&whole.complete),
+        usage: TokenUsage::of(&whole.complete),
     })
     .into_response()
 }

@@ -1,43 +1,48 @@
 //! `GET /models` and `GET /models/{id}`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::resolver::Meaning;
-use crate::shared::Shared;
+use crate::resolver::Resolution;
+use crate::shared::RouterState;
 
 #[derive(Debug, Serialize)]
-pub(crate) struct List {
+pub(crate) struct ModelList {
     object: &'static str,
-    data: Vec<Model>,
+    data: Vec<ModelObject>,
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct Model {
+pub(crate) struct ModelObject {
     id: String,
     object: &'static str,
     created: u64,
     owned_by: &'static str,
 }
 
-impl Model {
-    fn new(shared: &Shared, id: String) -> Self {
+impl ModelObject {
+    fn new(shared: &RouterState, id: String) -> Self {
         Self { id, object: "model", created: shared.started, owned_by: "auxot" }
     }
 }
 
-pub(crate) async fn list(State(shared): State<Shared>) -> Json<List> {
-    let data = shared.hub.models().into_iter().map(|id| Model::new(&shared, id)).collect();
-    Json(List { object: "list", data })
+pub(crate) async fn list(State(shared): State<Arc<RouterState>>) -> Json<ModelList> {
+    let data = shared.hub.models().into_iter().map(|id| ModelObject::new(&shared, id)).collect();
+    Json(ModelList { object: "list", data })
 }
 
-pub(crate) async fn one(State(shared): State<Shared>, Path(asked): Path<String>) -> Result<Json<Model>, Failure> {
+pub(crate) async fn one(
+    State(shared): State<Arc<RouterState>>,
+    Path(asked): Path<String>,
+) -> Result<Json<ModelObject>, Failure> {
     let known = shared.hub.models();
-    match shared.hub.meaning(&asked) {
-        Meaning::Model(model) if known.contains(&model) => Ok(Json(Model::new(&shared, model))),
-        Meaning::Several(candidates) => Err(Failure::Ambiguous { asked, candidates }),
-        Meaning::Model(_) | Meaning::Nothing => Err(Failure::UnknownModel { asked, known }),
+    match shared.hub.resolve(&asked) {
+        Resolution::Model(model) if known.contains(&model) => Ok(Json(ModelObject::new(&shared, model))),
+        Resolution::Ambiguous(candidates) => Err(Failure::Ambiguous { asked, candidates }),
+        Resolution::Model(_) | Resolution::Unknown => Err(Failure::UnknownModel { asked, known }),
     }
 }

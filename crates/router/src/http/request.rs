@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 
 use crate::failure::{BadRequest, Failure};
 
-/// Fields beside those that we read, and their bytes.
-const MOST_PARAMETERS: usize = 64;
-const LONGEST_PARAMETERS: usize = 256 * 1024;
+/// RequestFields beside those that we read, and their bytes.
+const MAX_PARAMETERS: usize = 64;
+const MAX_PARAMETER_BYTES: usize = 256 * 1024;
 /// A field's name that is longer is cut where it is told.
-const SHOWN: usize = 64;
+const MAX_SHOWN_NAME: usize = 64;
 
 /// What of the caller's words has no effect on the answer.
-const WITHOUT_EFFECT: [&str; 8] = [
+const IGNORED: [&str; 8] = [
     "user",
     "metadata",
     "store",
@@ -26,11 +26,11 @@ const WITHOUT_EFFECT: [&str; 8] = [
     "return_progress",
 ];
 /// What no engine of ours does, so that an answer would not be what was asked for.
-const NOT_SERVED: [&str; 6] = ["audio", "functions", "function_call", "web_search_options", "prediction", "id_slot"];
+const UNSUPPORTED: [&str; 6] = ["audio", "functions", "function_call", "web_search_options", "prediction", "id_slot"];
 
 /// A chat request, checked.
 #[derive(Debug, Default)]
-pub(crate) struct ChatRequest {
+pub(crate) struct ParsedRequest {
     pub(crate) model: Option<String>,
     pub(crate) messages: Option<Box<RawValue>>,
     pub(crate) tools: Option<Box<RawValue>>,
@@ -42,14 +42,14 @@ pub(crate) struct ChatRequest {
     /// The fields that have no word on the wire, as one JSON object.
     pub(crate) parameters: Option<Box<RawValue>>,
     /// The first of them that changes the answer: it must not get lost.
-    pub(crate) contract: Option<String>,
+    pub(crate) required_parameter: Option<String>,
 }
 
-type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+type RequestFields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 /// Reads and checks a request.
-pub(crate) fn read(body: &[u8]) -> Result<ChatRequest, Failure> {
-    let mut fields: Fields<'_> = serde_json::from_slice(body).map_err(|error| {
+pub(crate) fn read(body: &[u8]) -> Result<ParsedRequest, Failure> {
+    let mut fields: RequestFields<'_> = serde_json::from_slice(body).map_err(|error| {
         BadRequest::new(format!(
             "cannot read the request: {} at line {} column {}",
             if error.is_data() { "not a JSON object" } else { "not JSON" },
@@ -58,13 +58,13 @@ pub(crate) fn read(body: &[u8]) -> Result<ChatRequest, Failure> {
         ))
     })?;
     fields.retain(|_, value| value.get() != "null");
-    let mut request = ChatRequest {
+    let mut request = ParsedRequest {
         model: take::<String>(&mut fields, "model", "a text")?.filter(|model| !model.trim().is_empty()),
         messages: fields.remove("messages").map(ToOwned::to_owned),
         temperature: take(&mut fields, "temperature", "a number")?,
         reasoning_effort: take(&mut fields, "reasoning_effort", "a text")?,
         stream: take(&mut fields, "stream", "true or false")?.unwrap_or(false),
-        ..ChatRequest::default()
+        ..ParsedRequest::default()
     };
     let old = take(&mut fields, "max_tokens", "a whole number")?;
     request.max_tokens = take(&mut fields, "max_completion_tokens", "a whole number")?.or(old);
@@ -80,12 +80,12 @@ pub(crate) fn read(body: &[u8]) -> Result<ChatRequest, Failure> {
         return Err(BadRequest::new("`n` must be 1: a job has one answer").of("n").code(fault).into());
     }
     request.tools = tools(&mut fields)?;
-    fields.retain(|name, _| !WITHOUT_EFFECT.contains(&&**name));
-    if let Some(name) = NOT_SERVED.iter().find(|name| fields.contains_key(**name)) {
+    fields.retain(|name, _| !IGNORED.contains(&&**name));
+    if let Some(name) = UNSUPPORTED.iter().find(|name| fields.contains_key(**name)) {
         let fault = BadRequest::new(format!("`{name}` is not served here"));
         return Err(fault.of(name).code("unsupported_parameter").into());
     }
-    keep_rest(&mut request, &fields)?;
+    keep_other_fields(&mut request, &fields)?;
     Ok(request)
 }
 
@@ -96,7 +96,7 @@ struct StreamOptions {
 }
 
 /// The tools, as far as the caller lets the model use them.
-fn tools(fields: &mut Fields<'_>) -> Result<Option<Box<RawValue>>, Failure> {
+fn tools(fields: &mut RequestFields<'_>) -> Result<Option<Box<RawValue>>, Failure> {
     let chosen = fields.get("tool_choice").map_or("\"auto\"", |chosen| chosen.get());
     // "none" is honoured by not showing the tools.
     if chosen == "\"none\"" {
@@ -117,22 +117,22 @@ fn tools(fields: &mut Fields<'_>) -> Result<Option<Box<RawValue>>, Failure> {
 }
 
 /// Keeps what is left for workers that understand it.
-fn keep_rest(request: &mut ChatRequest, fields: &Fields<'_>) -> Result<(), Failure> {
+fn keep_other_fields(request: &mut ParsedRequest, fields: &RequestFields<'_>) -> Result<(), Failure> {
     if fields.is_empty() {
         return Ok(());
     }
     let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.get().len()).sum();
-    if fields.len() > MOST_PARAMETERS || bytes > LONGEST_PARAMETERS {
+    if fields.len() > MAX_PARAMETERS || bytes > MAX_PARAMETER_BYTES {
         return Err(BadRequest::new(format!(
-            "cannot pass on {} parameters of {bytes} bytes: {MOST_PARAMETERS} of {LONGEST_PARAMETERS} bytes in all are allowed",
+            "cannot pass on {} parameters of {bytes} bytes: {MAX_PARAMETERS} of {MAX_PARAMETER_BYTES} bytes in all are allowed",
             fields.len()
         ))
         .into());
     }
-    request.contract = fields
+    request.required_parameter = fields
         .iter()
         .find(|(name, value)| !is_neutral(name, value.get()))
-        .map(|(name, _)| name.chars().take(SHOWN).collect());
+        .map(|(name, _)| name.chars().take(MAX_SHOWN_NAME).collect());
     request.parameters = serde_json::value::to_raw_value(fields).ok();
     Ok(())
 }
@@ -161,7 +161,11 @@ struct Format {
 }
 
 /// A field of a known type, taken out of the others.
-fn take<T: DeserializeOwned>(fields: &mut Fields<'_>, name: &'static str, wanted: &str) -> Result<Option<T>, Failure> {
+fn take<T: DeserializeOwned>(
+    fields: &mut RequestFields<'_>,
+    name: &'static str,
+    wanted: &str,
+) -> Result<Option<T>, Failure> {
     let Some(value) = fields.remove(name) else { return Ok(None) };
     // Without serde's quotation of the value: it may be a prompt.
     let fault = |_| BadRequest::new(format!("`{name}` must be {wanted}")).of(name).code("invalid_type").into();
@@ -178,21 +182,21 @@ fn is_filled_list(json: &RawValue) -> bool {
 mod tests {
     use super::*;
 
-    fn with(rest: &str) -> Result<ChatRequest, Failure> {
+    fn with(rest: &str) -> Result<ParsedRequest, Failure> {
         read(format!(r#"{{"messages":[{{"role":"user","content":"a secret"}}]{rest}}}"#).as_bytes())
     }
 
     fn passed(rest: &str) -> (Option<String>, Option<String>) {
         let request = with(rest).unwrap();
-        (request.parameters.map(|parameters| parameters.get().to_owned()), request.contract)
+        (request.parameters.map(|parameters| parameters.get().to_owned()), request.required_parameter)
     }
 
     #[test]
     fn what_has_no_word_on_the_wire_is_kept_and_what_changes_the_answer_is_named() {
         assert_eq!(passed(r#","user":"u","metadata":{},"seed":null"#), (None, None));
-        let (kept, contract) = passed(r#","seed":7,"stop":["x"],"top_p":1.0"#);
+        let (kept, required_parameter) = passed(r#","seed":7,"stop":["x"],"top_p":1.0"#);
         assert_eq!(kept.as_deref(), Some(r#"{"seed":7,"stop":["x"],"top_p":1.0}"#));
-        assert_eq!(contract.as_deref(), Some("seed"));
+        assert_eq!(required_parameter.as_deref(), Some("seed"));
         for neutral in [
             r#""top_p":1"#,
             r#""presence_penalty":0"#,
@@ -218,11 +222,16 @@ mod tests {
     fn a_choice_of_tools_is_kept_where_there_are_tools() {
         let tools = r#","tools":[{"type":"function","function":{"name":"f"}}]"#;
         let request = with(&format!(r#"{tools},"tool_choice":"required""#)).unwrap();
-        assert!(request.tools.is_some() && request.contract.as_deref() == Some("tool_choice"));
+        assert!(request.tools.is_some() && request.required_parameter.as_deref() == Some("tool_choice"));
         assert!(with(&format!(r#"{tools},"tool_choice":"none""#)).unwrap().tools.is_none());
-        assert_eq!(with(&format!(r#"{tools},"tool_choice":"auto""#)).unwrap().contract, None);
+        assert_eq!(with(&format!(r#"{tools},"tool_choice":"auto""#)).unwrap().required_parameter, None);
         assert!(with(r#","tool_choice":"required""#).is_err());
-        assert!(with(r#","tools":[],"tool_choice":"auto","parallel_tool_calls":false"#).unwrap().contract.is_none());
+        assert!(
+            with(r#","tools":[],"tool_choice":"auto","parallel_tool_calls":false"#)
+                .unwrap()
+                .required_parameter
+                .is_none()
+        );
     }
 
     #[test]
@@ -240,7 +249,7 @@ mod tests {
             assert!(fault["error"]["code"].is_string() && !fault.to_string().contains("secret"), "{fault}");
         }
         assert!(with(r#","n":1,"model":" ","temperature":0"#).is_ok_and(|request| request.model.is_none()));
-        let many: String = (0..=MOST_PARAMETERS).map(|number| format!(r#","p{number}":1"#)).collect();
+        let many: String = (0..=MAX_PARAMETERS).map(|number| format!(r#","p{number}":1"#)).collect();
         assert!(with(&many).is_err());
     }
 }

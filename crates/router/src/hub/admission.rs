@@ -2,71 +2,72 @@
 
 use std::time::Duration;
 
-use super::{Inner, Request};
-use crate::board::{Any, Place};
+use super::{ChatJob, Inner};
+use crate::board::{ChatAvailability, JobState};
 use crate::failure::Failure;
-use crate::resolver::{Meaning, may_mean};
+use crate::resolver::{Resolution, could_match};
 
 impl Inner {
     /// Whether a worker can or may come to answer the request. Nobody connected is a reason to wait; workers without
     /// the model are not.
-    pub(super) fn check(&self, request: &Request, memory: Duration) -> Result<(), Failure> {
-        let asked = request.wanted();
-        match (self.refusal(asked), asked) {
+    pub(super) fn check(&self, request: &ChatJob, model_memory: Duration) -> Result<(), Failure> {
+        let requested = request.wanted();
+        match (self.refusal(requested), requested) {
             (Some(Failure::UnknownModel { .. } | Failure::NoChat(_)), _) | (Some(Failure::ModelFailed(_)), None)
-                if self.may_come(asked, memory) =>
+                if self.may_arrive(requested, model_memory) =>
             {
                 return Ok(());
             }
             (Some(failure), _) => return Err(failure),
             (None, _) => {}
         }
-        let model = asked.and_then(|asked| match self.board.meaning(asked) {
-            Meaning::Model(model) => Some(model),
-            Meaning::Several(_) | Meaning::Nothing => None,
+        let model = requested.and_then(|requested| match self.board.resolve(requested) {
+            Resolution::Model(model) => Some(model),
+            Resolution::Ambiguous(_) | Resolution::Unknown => None,
         });
-        match &request.contract {
+        match &request.required_parameter {
             Some(name) if self.board.lacks_parameters(model.as_deref()) => Err(Failure::Unsupported(name.clone())),
             _ => Ok(()),
         }
     }
 
     /// Why none of the workers that are here will answer a chat with this model, or with any.
-    fn refusal(&self, asked: Option<&str>) -> Option<Failure> {
-        let Some(asked) = asked else {
-            return match self.board.any() {
-                Any::MayServe => None,
-                Any::Failed(model) => Some(Failure::ModelFailed(model)),
-                Any::NoneChats(models) => Some(Failure::NoChat(models)),
+    fn refusal(&self, requested: Option<&str>) -> Option<Failure> {
+        let Some(requested) = requested else {
+            return match self.board.chat_availability() {
+                ChatAvailability::MayServe => None,
+                ChatAvailability::Failed(model) => Some(Failure::ModelFailed(model)),
+                ChatAvailability::NoChatModel(models) => Some(Failure::NoChat(models)),
             };
         };
-        let asked = asked.to_owned();
-        match self.board.meaning(&asked) {
-            Meaning::Nothing => Some(Failure::UnknownModel { asked, known: self.board.models() }),
-            Meaning::Several(candidates) => Some(Failure::Ambiguous { asked, candidates }),
-            Meaning::Model(model) => match self.board.other_task(&model) {
+        let requested = requested.to_owned();
+        match self.board.resolve(&requested) {
+            Resolution::Unknown => Some(Failure::UnknownModel { asked: requested, known: self.board.models() }),
+            Resolution::Ambiguous(candidates) => Some(Failure::Ambiguous { asked: requested, candidates }),
+            Resolution::Model(model) => match self.board.other_task(&model) {
                 Some(tasks) => Some(Failure::OtherTask { model, tasks }),
-                None => self.board.is_hopeless(&model).then_some(Failure::ModelFailed(model)),
+                None => self.board.failed_everywhere(&model).then_some(Failure::ModelFailed(model)),
             },
         }
     }
 
     /// Whether a worker may bring a model that none has: this one, or any for chats.
-    fn may_come(&self, asked: Option<&str>, memory: Duration) -> bool {
-        let wished = self.wish.full_name();
-        let left = self.recent.iter().filter(|(_, left)| left.elapsed() < memory).map(|(model, _)| model.as_str());
-        let mut expected = wished.as_deref().into_iter().chain(left);
+    fn may_arrive(&self, requested: Option<&str>, model_memory: Duration) -> bool {
+        let desired = self.desired.full_name();
+        let left =
+            self.recent.iter().filter(|(_, left)| left.elapsed() < model_memory).map(|(model, _)| model.as_str());
+        let mut expected = desired.as_deref().into_iter().chain(left);
         self.board.has_none()
-            || match asked {
-                Some(asked) => may_mean(asked, expected),
-                None => expected.any(|model| self.board.meaning(model) == Meaning::Nothing),
+            || match requested {
+                Some(requested) => could_match(requested, expected),
+                None => expected.any(|model| self.board.resolve(model) == Resolution::Unknown),
             }
     }
 
-    pub(super) fn why_late(&self, job: &str) -> Failure {
+    pub(super) fn timeout_failure(&self, job: &str) -> Failure {
         let Some(entry) = self.entries.get(job) else { return Failure::ClientLeft };
         let waited = entry.age().as_secs();
-        if let Some(Place::Running(_)) = self.board.place(job) {
+        if let Some(JobState::Running(_)) = self.board.state(job) {
             return Failure::TimedOut(waited);
         }
         if self.board.has_none() || self.board.summary().workers == 0 {

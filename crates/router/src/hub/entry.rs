@@ -5,27 +5,27 @@ use std::time::{Duration, Instant};
 
 use auxot_protocol::{Complete, Job};
 
-use crate::answer::Answer;
+use crate::answer::JobAnswer;
 use crate::auth::KeyId;
-use crate::budget::Share;
+use crate::budget::BudgetShare;
 use crate::failure::Failure;
-use crate::words::shown;
+use crate::log_text::log_text;
 
 /// What the client asked for.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct ChatJob {
     /// The job as it goes to a worker, but for its id and the worker's name of the model.
     pub(crate) job: Job,
     pub(crate) stream: bool,
     /// The first parameter that changes the answer and that only the extension carries.
-    pub(crate) contract: Option<String>,
+    pub(crate) required_parameter: Option<String>,
     /// The key that it came with.
     pub(crate) key: KeyId,
     /// Its part of the bound over all bodies.
-    pub(crate) _room: Share,
+    pub(crate) _room: BudgetShare,
 }
 
-impl Request {
+impl ChatJob {
     /// The model asked for; `None` where any will do.
     pub(crate) fn wanted(&self) -> Option<&str> {
         self.job.model.as_deref()
@@ -43,26 +43,33 @@ impl Request {
 
 /// One job in the hub.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) request: Arc<Request>,
-    pub(crate) answer: Arc<Answer>,
+pub(crate) struct JobEntry {
+    pub(crate) request: Arc<ChatJob>,
+    pub(crate) answer: Arc<JobAnswer>,
     accepted: Instant,
-    given: Option<Instant>,
+    dispatched: Option<Instant>,
     gpu_id: Option<Arc<str>>,
     attempts: u32,
 }
 
-impl Entry {
-    pub(super) fn new(request: Request, answer: Arc<Answer>) -> Self {
-        Self { request: Arc::new(request), answer, accepted: Instant::now(), given: None, gpu_id: None, attempts: 0 }
+impl JobEntry {
+    pub(super) fn new(request: ChatJob, answer: Arc<JobAnswer>) -> Self {
+        Self {
+            request: Arc::new(request),
+            answer,
+            accepted: Instant::now(),
+            dispatched: None,
+            gpu_id: None,
+            attempts: 0,
+        }
     }
 
     /// A worker gets the job.
-    pub(super) fn given(&mut self, gpu_id: Arc<str>, attempt: u32, called: &str) {
-        self.given.get_or_insert_with(Instant::now);
+    pub(super) fn dispatched(&mut self, gpu_id: Arc<str>, attempt: u32, reported_model: &str) {
+        self.dispatched.get_or_insert_with(Instant::now);
         self.gpu_id = Some(gpu_id);
         self.attempts = attempt;
-        self.answer.given(attempt, called);
+        self.answer.dispatched(attempt, reported_model);
     }
 
     pub(super) fn age(&self) -> Duration {
@@ -72,7 +79,7 @@ impl Entry {
 
 /// The access line of one job: who, what, how many, how long; no text of it and no key.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct AccessLine {
     job: Arc<str>,
     model: Option<String>,
     gpu_id: Option<Arc<str>>,
@@ -87,12 +94,12 @@ pub(super) struct Line {
     total_ms: u128,
 }
 
-impl Line {
-    pub(super) fn of(job: &Arc<str>, entry: &Entry) -> Self {
+impl AccessLine {
+    pub(super) fn of(job: &Arc<str>, entry: &JobEntry) -> Self {
         let since = |moment: Instant| moment.duration_since(entry.accepted).as_millis();
         Self {
             job: job.clone(),
-            model: entry.request.wanted().map(shown),
+            model: entry.request.wanted().map(log_text),
             gpu_id: entry.gpu_id.clone(),
             ending: "completed",
             stream: entry.request.stream,
@@ -100,7 +107,7 @@ impl Line {
             input: 0,
             cached: 0,
             output: 0,
-            queued_ms: entry.given.map(since),
+            queued_ms: entry.dispatched.map(since),
             first_ms: entry.answer.first_text().map(since),
             total_ms: entry.age().as_millis(),
         }
@@ -114,7 +121,7 @@ impl Line {
     }
 
     pub(super) fn failed(mut self, failure: &Failure) -> Self {
-        self.ending = failure.word();
+        self.ending = failure.label();
         self
     }
 

@@ -35,7 +35,7 @@ pub struct Stored {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Content {
+struct KeyFile {
     #[serde(default)]
     pair: Vec<Stored>,
 }
@@ -125,7 +125,7 @@ fn target(path: &Path) -> PathBuf {
 
 fn parse(path: &Path, text: &str) -> Result<Vec<Stored>, FileError> {
     let fault = |reason| FileError::Content { path: path.to_owned(), reason };
-    let content: Content = toml::from_str(text).map_err(|error| fault(error.message().to_owned()))?;
+    let content: KeyFile = toml::from_str(text).map_err(|error| fault(error.message().to_owned()))?;
     for pair in &content.pair {
         if !phc::is_readable(&pair.worker) || !phc::is_readable(&pair.api) {
             return Err(fault(format!("the pair `{}` has something that is no Argon2id hash", pair.name)));

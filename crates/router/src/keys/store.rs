@@ -40,7 +40,7 @@ impl KeySet {
 
 /// What can be said of the keys now.
 #[derive(Debug, Clone)]
-pub(crate) struct Look {
+pub(crate) struct KeySnapshot {
     pub(crate) set: Arc<KeySet>,
     /// Whether a key that is not in the set is a bad one.
     pub(crate) certain: bool,
@@ -52,12 +52,12 @@ pub(crate) struct Look {
 #[derive(Debug)]
 pub(crate) struct KeyStore {
     keys: Keys,
-    state: Mutex<State>,
+    state: Mutex<StoreState>,
 }
 
 #[derive(Debug)]
-struct State {
-    look: Look,
+struct StoreState {
+    snapshot: KeySnapshot,
     /// The file as it was when it was read.
     stamp: Option<Stamp>,
 }
@@ -84,18 +84,18 @@ impl KeyStore {
     pub(crate) fn open(keys: Keys) -> Result<Self, FileError> {
         let stamp = keys.file.as_deref().and_then(|path| path.metadata().ok()).map(|meta| Stamp::of(&meta));
         let set = read(&keys)?;
-        let look = Look { set: Arc::new(set), certain: true, version: 0 };
-        Ok(Self { keys, state: Mutex::new(State { look, stamp }) })
+        let snapshot = KeySnapshot { set: Arc::new(set), certain: true, version: 0 };
+        Ok(Self { keys, state: Mutex::new(StoreState { snapshot, stamp }) })
     }
 
-    /// The keys as they were last found, without a look at the file.
-    pub(crate) fn known(&self) -> Look {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).look.clone()
+    /// The keys as they were last found, without a snapshot at the file.
+    pub(crate) fn last_read(&self) -> KeySnapshot {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
     /// The keys of this moment. Blocks while it looks at the file, and reads it where it has changed.
-    pub(crate) fn look(&self) -> Look {
-        let Some(path) = &self.keys.file else { return self.known() };
+    pub(crate) fn snapshot(&self) -> KeySnapshot {
+        let Some(path) = &self.keys.file else { return self.last_read() };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Before a file is written over it is emptied, and a busy machine may take its time between the two.
         let found = path.metadata().ok().filter(|meta| meta.len() > 0);
@@ -103,36 +103,36 @@ impl KeyStore {
         if let Some((stamp, _)) = found
             && state.stamp == Some(stamp)
         {
-            state.look.certain = true;
-            return state.look.clone();
+            state.snapshot.certain = true;
+            return state.snapshot.clone();
         }
         match (read(&self.keys), found) {
             (Ok(set), Some((stamp, true))) => {
-                if *state.look.set != set {
+                if *state.snapshot.set != set {
                     tracing::info!(worker_keys = set.worker.len(), api_keys = set.api.len(), "key file read again");
-                    state.look.set = Arc::new(set);
-                    state.look.version += 1;
-                } else if !state.look.certain {
-                    state.look.version += 1;
+                    state.snapshot.set = Arc::new(set);
+                    state.snapshot.version += 1;
+                } else if !state.snapshot.certain {
+                    state.snapshot.version += 1;
                 }
-                state.look.certain = true;
+                state.snapshot.certain = true;
                 state.stamp = Some(stamp);
-                state.look.clone()
+                state.snapshot.clone()
             }
             (Ok(set), _) => {
                 // It may be half written: what is new in it counts, what is missing does not yet.
-                let mut all = (*state.look.set).clone();
+                let mut all = (*state.snapshot.set).clone();
                 for (known, new) in [(&mut all.worker, set.worker), (&mut all.api, set.api)] {
-                    known.extend(new.into_iter().filter(|hash| !state.look.set.has(&hash.phc)));
+                    known.extend(new.into_iter().filter(|hash| !state.snapshot.set.has(&hash.phc)));
                 }
-                state.look.certain = false;
-                Look { set: Arc::new(all), certain: false, version: state.look.version }
+                state.snapshot.certain = false;
+                KeySnapshot { set: Arc::new(all), certain: false, version: state.snapshot.version }
             }
             (Err(error), _) => {
-                if std::mem::replace(&mut state.look.certain, false) {
+                if std::mem::replace(&mut state.snapshot.certain, false) {
                     tracing::error!(%error, "keys stay as they are until the key file can be read");
                 }
-                state.look.clone()
+                state.snapshot.clone()
             }
         }
     }
@@ -184,27 +184,27 @@ mod tests {
         let long = Duration::from_secs(9);
         write(&path, 2, long);
         let store = KeyStore::open(Keys::file(path.clone())).unwrap();
-        assert!(store.look().certain);
+        assert!(store.snapshot().certain);
 
         fs::remove_file(&path).unwrap();
-        let gone = store.look();
+        let gone = store.snapshot();
         assert!(!gone.certain && gone.set.worker.len() == 2, "nothing is known of other keys");
         for age in [Duration::ZERO, long] {
             write(&path, 0, age);
-            let half = store.look();
+            let half = store.snapshot();
             assert!(!half.certain && half.set.worker.len() == 2, "it is emptied and not written yet");
         }
         write(&path, 1, Duration::ZERO);
-        let half = store.look();
+        let half = store.snapshot();
         assert!(!half.certain && half.set.worker.len() == 3, "it may be half written");
         write(&path, 3, Duration::ZERO);
-        assert_eq!(store.look().set.worker.len(), 5, "new keys count at once");
+        assert_eq!(store.snapshot().set.worker.len(), 5, "new keys count at once");
         fs::write(&path, "[[pair").unwrap();
-        assert!(!store.look().certain && !store.known().certain);
+        assert!(!store.snapshot().certain && !store.last_read().certain);
 
         write(&path, 1, long);
-        let (before, now) = (half.version, store.look());
+        let (before, now) = (half.version, store.snapshot());
         assert!(now.certain && now.set.worker.len() == 1 && now.version > before);
-        assert_eq!(store.look().version, now.version);
+        assert_eq!(store.snapshot().version, now.version);
     }
 }

@@ -9,29 +9,34 @@ use futures_util::stream::SplitStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Ending;
+use super::DisconnectReason;
 use crate::board::WorkerId;
 use crate::hub::Outgoing;
-use crate::shared::Shared;
-use crate::words::shown;
+use crate::log_text::log_text;
+use crate::shared::RouterState;
 
 /// A link silent for so many thresholds is closed: its peer vanished without a word.
-const FAR_TOO_LONG: u32 = 10;
+const CLOSE_AFTER_THRESHOLDS: u32 = 10;
 
-pub(super) struct Reader<'a> {
-    shared: &'a Shared,
+pub(super) struct LinkReader<'a> {
+    shared: &'a RouterState,
     worker: WorkerId,
     gpu_id: Arc<str>,
     queue: mpsc::Sender<Outgoing>,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(shared: &'a Shared, worker: WorkerId, gpu_id: Arc<str>, queue: mpsc::Sender<Outgoing>) -> Self {
+impl<'a> LinkReader<'a> {
+    pub(super) fn new(
+        shared: &'a RouterState,
+        worker: WorkerId,
+        gpu_id: Arc<str>,
+        queue: mpsc::Sender<Outgoing>,
+    ) -> Self {
         Self { shared, worker, gpu_id, queue }
     }
 
     /// Reads until the link must end.
-    pub(super) async fn run(self, mut stream: SplitStream<WebSocket>) -> Ending {
+    pub(super) async fn run(self, mut stream: SplitStream<WebSocket>) -> DisconnectReason {
         let threshold = self.shared.config.dead_threshold;
         let deadline = tokio::time::sleep(threshold);
         tokio::pin!(deadline);
@@ -41,12 +46,12 @@ impl<'a> Reader<'a> {
                 message = stream.next() => message,
                 () = &mut deadline => {
                     if silent {
-                        return Ending::Silent;
+                        return DisconnectReason::Silent;
                     }
                     silent = true;
                     tracing::warn!(gpu_id = &*self.gpu_id, threshold_ms = threshold.as_millis(), "worker marked dead");
-                    self.shared.hub.silent(self.worker);
-                    deadline.as_mut().reset(Instant::now() + threshold * (FAR_TOO_LONG - 1));
+                    self.shared.hub.mark_silent(self.worker);
+                    deadline.as_mut().reset(Instant::now() + threshold * (CLOSE_AFTER_THRESHOLDS - 1));
                     continue;
                 }
             };
@@ -60,25 +65,25 @@ impl<'a> Reader<'a> {
                     }
                 },
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(Message::Close(_))) | None => return Ending::Closed,
-                Some(Err(_)) => return Ending::Broken,
+                Some(Ok(Message::Close(_))) | None => return DisconnectReason::Closed,
+                Some(Err(_)) => return DisconnectReason::Broken,
             };
             match ToRouter::parse(&text) {
                 Ok(ToRouter::Heartbeat(heartbeat)) => {
                     silent = false;
                     deadline.as_mut().reset(Instant::now() + threshold);
-                    if self.shared.hub.beat(self.worker, *heartbeat) {
+                    if self.shared.hub.heartbeat(self.worker, *heartbeat) {
                         tracing::info!(gpu_id = &*self.gpu_id, "worker taken back");
                     }
                     self.reply(ToWorker::HeartbeatAck);
                 }
-                Ok(message) => self.hear(message),
-                Err(error) => self.misheard(error),
+                Ok(message) => self.handle(message),
+                Err(error) => self.invalid_message(error),
             }
         }
     }
 
-    fn hear(&self, message: ToRouter<'static>) {
+    fn handle(&self, message: ToRouter<'static>) {
         let hub = &self.shared.hub;
         let counts = match message {
             ToRouter::Token(token) => {
@@ -86,31 +91,31 @@ impl<'a> Reader<'a> {
                 return;
             }
             ToRouter::ToolGenerating { job_id } => {
-                hub.lives(self.worker, &job_id);
+                hub.touch(self.worker, &job_id);
                 return;
             }
             ToRouter::PromptProgress(progress) => {
-                hub.lives(self.worker, &progress.job_id);
+                hub.touch(self.worker, &progress.job_id);
                 return;
             }
             ToRouter::Heartbeat(_) => return,
             ToRouter::Config { capabilities } => {
-                hub.told(self.worker, &capabilities);
+                hub.update_capabilities(self.worker, &capabilities);
                 self.reply(ToWorker::ConfigAck(ConfigAck { success: true, error: None }));
                 return;
             }
             ToRouter::Complete(complete) => hub.complete(self.worker, *complete),
             ToRouter::Error(error) if error.job_id.is_none() => {
-                tracing::warn!(gpu_id = &*self.gpu_id, error = shown(&error.error), "worker reports a fault");
+                tracing::warn!(gpu_id = &*self.gpu_id, error = log_text(&error.error), "worker reports a fault");
                 return;
             }
             ToRouter::Error(error) => {
                 if let (Some(job), Some(details)) = (&error.job_id, &error.details) {
                     tracing::info!(
                         gpu_id = &*self.gpu_id,
-                        job = shown(job),
-                        error = shown(&error.error),
-                        details = shown(details),
+                        job = log_text(job),
+                        error = log_text(&error.error),
+                        details = log_text(details),
                         "job failed"
                     );
                 }
@@ -121,7 +126,7 @@ impl<'a> Reader<'a> {
                 return;
             }
             ToRouter::Unknown(kind) => {
-                tracing::warn!(gpu_id = &*self.gpu_id, kind = shown(&kind), "unexpected message type from worker");
+                tracing::warn!(gpu_id = &*self.gpu_id, kind = log_text(&kind), "unexpected message type from worker");
                 return;
             }
         };
@@ -131,21 +136,21 @@ impl<'a> Reader<'a> {
     }
 
     /// An end that cannot be read is still an end: the client must not wait for another.
-    fn misheard(&self, error: ParseError) {
-        tracing::warn!(gpu_id = &*self.gpu_id, error = shown(&error.to_string()), "invalid message from worker");
+    fn invalid_message(&self, error: ParseError) {
+        tracing::warn!(gpu_id = &*self.gpu_id, error = log_text(&error.to_string()), "invalid message from worker");
         if matches!(error.kind.as_deref(), Some("complete" | "error")) && error.job_id.is_some() {
-            let told = JobError {
+            let delivered = JobError {
                 job_id: error.job_id.map(Into::into),
                 error: "the worker's answer cannot be read".into(),
                 details: None,
                 ..JobError::default()
             };
-            self.shared.hub.job_error(self.worker, told);
+            self.shared.hub.job_error(self.worker, delivered);
         }
     }
 
     /// A full queue means that the peer reads nothing; the next job or close finds that out and cuts the link.
-    fn reply(&self, words: ToWorker) {
-        let _ = self.queue.try_send(Outgoing::Say(Box::new(words)));
+    fn reply(&self, message: ToWorker) {
+        let _ = self.queue.try_send(Outgoing::Message(Box::new(message)));
     }
 }

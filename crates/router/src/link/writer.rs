@@ -9,44 +9,44 @@ use futures_util::stream::SplitSink;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Ending;
+use super::DisconnectReason;
 use crate::hub::Outgoing;
 
 /// How long a peer may take to answer our close frame.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes until the link must end.
 pub(super) async fn run(
     mut sink: SplitSink<WebSocket, Message>,
     mut queue: mpsc::Receiver<Outgoing>,
     limit: Duration,
-) -> Ending {
+) -> DisconnectReason {
     while let Some(first) = queue.recv().await {
         let mut next = Some(first);
         while let Some(outgoing) = next {
             if let Outgoing::Close { code, reason } = outgoing {
                 let frame = CloseFrame { code, reason: reason.into() };
-                let told = timeout(limit, sink.send(Message::Close(Some(frame)))).await;
-                if matches!(told, Ok(Ok(()))) {
+                let delivered = timeout(limit, sink.send(Message::Close(Some(frame)))).await;
+                if matches!(delivered, Ok(Ok(()))) {
                     // The reader ends the link when the peer's close comes.
-                    tokio::time::sleep(FAREWELL).await;
+                    tokio::time::sleep(CLOSE_TIMEOUT).await;
                 }
-                return Ending::Stopping;
+                return DisconnectReason::Stopping;
             }
             match timeout(limit, sink.feed(message(outgoing))).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Ending::Broken,
-                Err(_) => return Ending::Unread,
+                Ok(Err(_)) => return DisconnectReason::Broken,
+                Err(_) => return DisconnectReason::Unread,
             }
             next = queue.try_recv().ok();
         }
         match timeout(limit, sink.flush()).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Ending::Broken,
-            Err(_) => return Ending::Unread,
+            Ok(Err(_)) => return DisconnectReason::Broken,
+            Err(_) => return DisconnectReason::Unread,
         }
     }
-    Ending::Cut
+    DisconnectReason::Cut
 }
 
 fn message(outgoing: Outgoing) -> Message {
@@ -56,7 +56,7 @@ fn message(outgoing: Outgoing) -> Message {
             (*id).clone_into(&mut job.job_id);
             ToWorker::Job(Box::new(job)).to_frame()
         }
-        Outgoing::Say(words) => words.to_frame(),
+        Outgoing::Message(message) => message.to_frame(),
         Outgoing::Close { .. } => String::new(),
     })
 }

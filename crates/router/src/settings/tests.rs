@@ -29,7 +29,7 @@ fn a_flag_wins_over_its_variable() {
     let environment = environment(&[("AUXOT_PORT", "9"), ("AUXOT_WORKER_DEAD_THRESHOLD", "6s"), ("AUXOT_MODEL", "m")]);
     let (config, _) = serve(&cli.serve, &environment).unwrap();
     assert_eq!((config.port, config.job_timeout), (0, Duration::from_mins(90)));
-    assert_eq!((config.dead_threshold, config.wish.model.as_deref()), (Duration::from_secs(6), Some("m")));
+    assert_eq!((config.dead_threshold, config.desired.model.as_deref()), (Duration::from_secs(6), Some("m")));
 }
 
 #[test]

@@ -5,18 +5,18 @@ use std::time::Duration;
 use auxot_router::Config;
 use serde_json::json;
 
-use crate::support::{API_KEY, Client, Worker, config, one_model, start};
+use crate::support::{API_KEY, Client, ScriptedWorker, config, one_model, start};
 
 #[tokio::test]
 async fn an_answer_streams_with_reasoning_calls_and_counts() {
     let router = start(config()).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = Client::new(&router).chat(&json!({
         "model": "Gemma-3-4B-it", "stream": true, "stream_options": { "include_usage": true },
         "messages": [{ "content": "hi", "role": "user" }], "temperature": 0, "max_completion_tokens": 7,
         "reasoning_effort": "low", "tools": [{ "type": "function", "function": { "name": "f" } }],
     }));
-    let job = worker.hear().await;
+    let job = worker.receive().await;
     assert_eq!(job["messages"].to_string(), r#"[{"content":"hi","role":"user"}]"#, "as the client wrote it");
     assert_eq!(
         (&job["temperature"], &job["max_tokens"], &job["reasoning_effort"]),
@@ -26,7 +26,7 @@ async fn an_answer_streams_with_reasoning_calls_and_counts() {
     let id = job["job_id"].as_str().unwrap();
     assert!(id.starts_with("chatcmpl-") && id.len() == 33);
 
-    worker.say(json!({ "type": "token", "job_id": id, "token": "hm", "reasoning": true })).await;
+    worker.send(json!({ "type": "token", "job_id": id, "token": "hm", "reasoning": true })).await;
     let mut events = request.events().await;
     let role = events.next().await.unwrap();
     assert_eq!(role["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
@@ -34,10 +34,10 @@ async fn an_answer_streams_with_reasoning_calls_and_counts() {
     assert_eq!(events.next().await.unwrap()["choices"][0]["delta"], json!({ "reasoning_content": "hm" }));
     worker.token(id, "A \"cat\"\n").await;
     events.until("A \"cat\"\n").await;
-    worker.say(json!({ "type": "tool_generating", "job_id": id })).await;
-    worker.say(json!({ "type": "prompt_progress", "job_id": id, "total": 1, "cached": 0, "processed": 1 })).await;
+    worker.send(json!({ "type": "tool_generating", "job_id": id })).await;
+    worker.send(json!({ "type": "prompt_progress", "job_id": id, "total": 1, "cached": 0, "processed": 1 })).await;
     worker
-        .say(json!({
+        .send(json!({
             "type": "complete", "job_id": id, "full_response": "A \"cat\"\n", "reasoning_content": "hm",
             "cache_tokens": 4, "input_tokens": 6, "output_tokens": 3,
             "tool_calls": [{ "id": "c1", "type": "function", "function": { "name": "f", "arguments": "{}" } }],
@@ -55,12 +55,12 @@ async fn an_answer_streams_with_reasoning_calls_and_counts() {
 #[tokio::test]
 async fn a_whole_answer_is_one_object_with_the_engines_finish_reason() {
     let router = start(config()).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = Client::new(&router).whole();
     let job = worker.job().await;
     worker.token(&job, "raw ").await;
     worker
-        .say(json!({
+        .send(json!({
             "type": "complete", "job_id": job, "full_response": "trimmed", "reasoning_content": "hm",
             "finish_reason": "length", "output_tokens": 1,
         }))
@@ -79,7 +79,7 @@ async fn a_whole_answer_is_one_object_with_the_engines_finish_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_worker_runs_as_many_jobs_as_it_has_slots() {
     let router = start(config()).await;
-    let mut worker = Worker::join(&router, &one_model(3)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(3)).await;
     let client = Client::new(&router);
     let requests = [client.whole(), client.stream(), client.whole()];
     let mut jobs = Vec::new();
@@ -90,7 +90,7 @@ async fn one_worker_runs_as_many_jobs_as_it_has_slots() {
     router.wait_for(|now| now.active_jobs == 3 && now.waiting == 1).await;
     let (_, health) = client.get_json("/health").await;
     assert_eq!(health, json!({ "status": "ok", "workers": 1, "total_slots": 3, "active_jobs": 3, "available": 0 }));
-    worker.hears_nothing().await;
+    worker.expect_no_message().await;
     worker.complete(&jobs[1], "first").await;
     let fourth = worker.job().await;
     for job in [&jobs[0], &jobs[2], &fourth] {
@@ -109,14 +109,14 @@ async fn a_model_goes_to_the_worker_that_has_it_by_that_workers_name() {
     let many = json!({ "backend": "llama.cpp", "model": "a", "total_slots": 3, "models": [
         { "name": "a-q4_k_m", "state": "ready", "slots": 1 }, { "name": "b-q8_0", "state": "ready", "slots": 2 },
     ] });
-    let mut first = Worker::join(&router, &many).await;
-    let mut second = Worker::join(&router, &one_model(1)).await;
+    let mut first = ScriptedWorker::join(&router, &many).await;
+    let mut second = ScriptedWorker::join(&router, &one_model(1)).await;
     let client = Client::new(&router);
     let ask = |model: &str| client.chat(&json!({ "model": model, "messages": [{ "role": "user", "content": "x" }] }));
     let (_b, _other) = (ask("B"), ask("gemma-3-4b-it"));
-    let job = first.hear().await;
+    let job = first.receive().await;
     assert_eq!((&job["type"], &job["model"]), (&json!("job"), &json!("b-q8_0")));
-    assert_eq!(second.hear().await["model"], json!(null), "a worker that lists no models is not sent a name");
+    assert_eq!(second.receive().await["model"], json!(null), "a worker that lists no models is not sent a name");
 
     let (_, list) = client.get_json("/v1/models").await;
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
@@ -132,7 +132,7 @@ async fn a_model_goes_to_the_worker_that_has_it_by_that_workers_name() {
 #[tokio::test]
 async fn the_door_opens_to_a_good_key_under_every_known_path() {
     let router = start(config()).await;
-    let _worker = Worker::join(&router, &one_model(1)).await;
+    let _worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let client = Client::new(&router);
     for path in ["/v1/models", "/api/openai/models", "/api/openai/v1/models", "/api/openai/v1/v1/models"] {
         assert_eq!(client.get_json(path).await.0, 200, "{path}");
@@ -233,7 +233,7 @@ async fn a_waiting_job_is_served_when_a_worker_comes_and_the_queue_is_bounded() 
     router.wait_for(|now| now.waiting == 1).await;
     let (status, error) = client.whole().json().await;
     assert_eq!((status, &error["error"]["code"]), (503, &json!("overloaded")));
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let job = worker.job().await;
     worker.complete(&job, "at last").await;
     assert_eq!(waiting.json().await.1["choices"][0]["message"]["content"], "at last");
@@ -242,11 +242,11 @@ async fn a_waiting_job_is_served_when_a_worker_comes_and_the_queue_is_bounded() 
 #[tokio::test]
 async fn a_silent_stream_is_kept_open_by_comments() {
     let router = start(Config { keep_alive: Duration::from_millis(20), ..config() }).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = Client::new(&router).stream();
     let job = worker.job().await;
     let mut events = request.events().await;
-    worker.say(json!({ "type": "error", "job_id": job, "error": "engine gone" })).await;
+    worker.send(json!({ "type": "error", "job_id": job, "error": "engine gone" })).await;
     assert_eq!(events.next().await.unwrap()["error"]["message"], "engine gone");
     assert!(events.comments > 0, "the head came with a comment, before any text");
     assert_eq!(events.next().await, None);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use auxot_router::Config;
 use serde_json::json;
 
-use crate::support::{Client, Events, Worker, config, one_model, start};
+use crate::support::{Client, Events, ScriptedWorker, config, one_model, start};
 
 /// A stream that has read `text` of a job on `worker`.
-async fn under_way(client: &Client, worker: &mut Worker, text: &str) -> (Events, String) {
+async fn under_way(client: &Client, worker: &mut ScriptedWorker, text: &str) -> (Events, String) {
     let request = client.stream();
     let job = worker.job().await;
     worker.token(&job, text).await;
@@ -21,13 +21,13 @@ async fn under_way(client: &Client, worker: &mut Worker, text: &str) -> (Events,
 async fn a_silent_worker_loses_its_job_to_another_and_is_taken_back() {
     let router = start(Config { dead_threshold: Duration::from_millis(300), ..config() }).await;
     let client = Client::new(&router);
-    let mut silent = Worker::join(&router, &one_model(1)).await;
+    let mut silent = ScriptedWorker::join(&router, &one_model(1)).await;
     let (mut events, job) = under_way(&client, &mut silent, "A B ").await;
     router.wait_for(|now| now.silent == 1 && now.waiting == 1).await;
 
-    let mut other = Worker::join(&router, &one_model(1)).await;
+    let mut other = ScriptedWorker::join(&router, &one_model(1)).await;
     assert_eq!(other.job().await, job, "the same id");
-    assert_eq!(silent.hear().await, json!({ "type": "cancel", "job_id": job }));
+    assert_eq!(silent.receive().await, json!({ "type": "cancel", "job_id": job }));
     silent.token(&job, "too late").await;
     for piece in ["A", " B", " C"] {
         other.token(&job, piece).await;
@@ -36,7 +36,7 @@ async fn a_silent_worker_loses_its_job_to_another_and_is_taken_back() {
     assert_eq!(events.rest().await.0, "C", "no text twice");
 
     router.wait_for(|now| now.workers <= 1).await;
-    silent.beat().await;
+    silent.heartbeat().await;
     router.wait_for(|now| now.workers >= 1 && now.active_jobs == 0).await;
     let _request = client.whole();
     drop(other);
@@ -48,10 +48,10 @@ async fn a_job_that_loses_as_many_workers_as_it_may_is_not_repeated_by_clients()
     let router = start(Config { max_attempts: 2, ..config() }).await;
     let request = Client::new(&router).whole();
     for _ in 0..2 {
-        let mut worker = Worker::join(&router, &one_model(1)).await;
+        let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
         let job = worker.job().await;
         worker.token(&job, "A").await;
-        worker.vanish();
+        worker.drop_connection();
     }
     let response = request.response().await;
     let headers = response.headers();
@@ -62,11 +62,11 @@ async fn a_job_that_loses_as_many_workers_as_it_may_is_not_repeated_by_clients()
 #[tokio::test]
 async fn a_worker_that_comes_back_alone_goes_on_with_its_job() {
     let router = start(Config { dead_threshold: Duration::from_millis(1500), ..config() }).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let (mut events, job) = under_way(&Client::new(&router), &mut worker, "A").await;
     router.wait_for(|now| now.silent == 1).await;
-    worker.say(json!({ "type": "heartbeat" })).await;
-    let mut heard = [worker.hear().await, worker.hear().await];
+    worker.send(json!({ "type": "heartbeat" })).await;
+    let mut heard = [worker.receive().await, worker.receive().await];
     heard.sort_by_key(|message| message["type"].to_string());
     assert_eq!((&heard[0]["type"], &heard[1]["job_id"]), (&json!("heartbeat_ack"), &json!(job)));
     // It ran the job all along and says only what is new; the whole answer tells.
@@ -78,10 +78,10 @@ async fn a_worker_that_comes_back_alone_goes_on_with_its_job() {
 #[tokio::test]
 async fn a_lost_connection_runs_the_job_again_and_a_repeat_is_skipped() {
     let router = start(config()).await;
-    let mut first = Worker::join(&router, &one_model(1)).await;
+    let mut first = ScriptedWorker::join(&router, &one_model(1)).await;
     let (mut events, job) = under_way(&Client::new(&router), &mut first, "Hello ").await;
-    first.vanish();
-    let mut second = Worker::join(&router, &one_model(1)).await;
+    first.drop_connection();
+    let mut second = ScriptedWorker::join(&router, &one_model(1)).await;
     assert_eq!(second.job().await, job);
     second.token(&job, "Hel").await;
     second.token(&job, "lo wor").await;
@@ -94,10 +94,10 @@ async fn a_lost_connection_runs_the_job_again_and_a_repeat_is_skipped() {
 #[tokio::test]
 async fn another_answer_after_a_lost_connection_is_an_error_and_not_a_mixture() {
     let router = start(config()).await;
-    let mut first = Worker::join(&router, &one_model(1)).await;
+    let mut first = ScriptedWorker::join(&router, &one_model(1)).await;
     let (mut events, job) = under_way(&Client::new(&router), &mut first, "Hello ").await;
-    first.vanish();
-    let mut second = Worker::join(&router, &one_model(1)).await;
+    first.drop_connection();
+    let mut second = ScriptedWorker::join(&router, &one_model(1)).await;
     second.job().await;
     second.token(&job, "Good day").await;
     second.complete(&job, "Good day").await;
@@ -108,13 +108,13 @@ async fn another_answer_after_a_lost_connection_is_an_error_and_not_a_mixture() 
 #[tokio::test]
 async fn a_whole_answer_is_of_the_last_run_only() {
     let router = start(config()).await;
-    let mut first = Worker::join(&router, &one_model(1)).await;
+    let mut first = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = Client::new(&router).whole();
     let job = first.job().await;
     first.token(&job, "lost ").await;
-    first.beat().await;
-    first.vanish();
-    let mut second = Worker::join(&router, &one_model(1)).await;
+    first.heartbeat().await;
+    first.drop_connection();
+    let mut second = ScriptedWorker::join(&router, &one_model(1)).await;
     second.job().await;
     second.token(&job, "kept").await;
     second.complete(&job, "").await;
@@ -126,9 +126,9 @@ async fn a_job_that_loses_every_worker_is_given_up() {
     let router = start(Config { max_attempts: 2, ..config() }).await;
     let request = Client::new(&router).whole();
     for _ in 0..2 {
-        let mut worker = Worker::join(&router, &one_model(1)).await;
+        let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
         worker.job().await;
-        worker.vanish();
+        worker.drop_connection();
     }
     let (status, error) = request.json().await;
     assert_eq!((status, &error["error"]["code"]), (502, &json!("worker_lost")));
@@ -138,7 +138,7 @@ async fn a_job_that_loses_every_worker_is_given_up() {
 async fn a_client_that_leaves_cancels_its_job_in_every_phase() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let whole = client.whole();
     let job = worker.job().await;
     let queued = client.whole();
@@ -146,16 +146,16 @@ async fn a_client_that_leaves_cancels_its_job_in_every_phase() {
     drop(queued);
     router.wait_for(|now| now.waiting == 0).await;
     drop(whole);
-    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+    assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
 
     let before_text = client.stream();
     let job = worker.job().await;
     drop(before_text);
-    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+    assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
 
     let (events, job) = under_way(&client, &mut worker, "A").await;
     drop(events);
-    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+    assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
     worker.complete(&job, "too late").await;
     assert_eq!(router.wait_for(|now| now.active_jobs == 0).await.total_slots, 1, "the slot is free");
 }
@@ -164,10 +164,10 @@ async fn a_client_that_leaves_cancels_its_job_in_every_phase() {
 async fn a_job_past_its_time_is_cancelled_and_said_so() {
     let router = start(Config { job_timeout: Duration::from_millis(200), ..config() }).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let (running, waiting) = (client.whole(), client.whole());
     let job = worker.job().await;
-    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+    assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
     let mut codes = Vec::new();
     for request in [running, waiting] {
         let response = request.response().await;
@@ -183,11 +183,11 @@ async fn a_job_past_its_time_is_cancelled_and_said_so() {
 async fn a_workers_error_is_the_clients_error() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     for request in [Client::whole, Client::stream] {
         let request = request(&client);
         let job = worker.job().await;
-        worker.say(json!({ "type": "error", "job_id": job, "error": "inference error: x", "details": "y" })).await;
+        worker.send(json!({ "type": "error", "job_id": job, "error": "inference error: x", "details": "y" })).await;
         assert_eq!(
             request.json().await,
             (
@@ -201,13 +201,13 @@ async fn a_workers_error_is_the_clients_error() {
 #[tokio::test]
 async fn an_answer_beyond_the_bound_is_cut_and_cancelled() {
     let router = start(Config { max_unread: 1000, ..config() }).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = Client::new(&router).whole();
     let job = worker.job().await;
     for _ in 0..11 {
         worker.token(&job, &"x".repeat(100)).await;
     }
-    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
+    assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
     assert_eq!(request.json().await.0, 500);
 }
 
@@ -215,7 +215,7 @@ async fn an_answer_beyond_the_bound_is_cut_and_cancelled() {
 async fn while_all_answers_together_are_beyond_the_bound_only_the_longest_is_cut() {
     let router = start(Config { max_unread_total: 300_000, ..config() }).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(&router, &one_model(4)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(4)).await;
     let mut jobs = Vec::new();
     for _ in 0..4 {
         let request = client.whole();
@@ -232,7 +232,7 @@ async fn while_all_answers_together_are_beyond_the_bound_only_the_longest_is_cut
     for _ in 0..7 {
         worker.token(greedy, &text).await;
     }
-    assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": greedy }));
+    assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": greedy }));
     let (_, request) = jobs.pop().unwrap();
     assert_eq!(request.json().await.0, 500);
     for (job, request) in jobs {
@@ -251,19 +251,19 @@ async fn while_all_answers_together_are_beyond_the_bound_only_the_longest_is_cut
 #[tokio::test]
 async fn cut_links_and_a_crash_leave_an_address_to_come_back_to() {
     let router = start(config()).await;
-    let worker = Worker::join(&router, &one_model(1)).await;
+    let worker = ScriptedWorker::join(&router, &one_model(1)).await;
     router.cut_links();
-    assert_eq!(worker.ending().await, None, "no close frame");
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    assert_eq!(worker.close_code().await, None, "no close frame");
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let client = Client::new(&router);
     let request = client.whole();
     worker.job().await;
     let port = router.addr().port();
     router.abort().await;
-    assert_eq!(worker.ending().await, None);
+    assert_eq!(worker.close_code().await, None);
     assert_eq!(request.json().await.0, 503);
     let again = start(Config { port, ..config() }).await;
-    let mut worker = Worker::join(&again, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&again, &one_model(1)).await;
     let request = Client::new(&again).whole();
     let job = worker.job().await;
     worker.complete(&job, "back").await;

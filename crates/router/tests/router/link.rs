@@ -1,15 +1,15 @@
 //! The worker's door: greeting, capabilities, odd frames, the end.
 
 use auxot_protocol::Policy;
-use auxot_router::{Config, Wish};
+use auxot_router::{Config, DesiredModel};
 use serde_json::json;
 
-use crate::support::{Client, Worker, config, one_model, soon, start};
+use crate::support::{Client, ScriptedWorker, config, one_model, start, within_deadline};
 
 #[tokio::test]
 async fn a_worker_is_greeted_with_its_own_words_when_nothing_is_wished() {
     let router = start(config()).await;
-    let worker = Worker::join(&router, &one_model(2)).await;
+    let worker = ScriptedWorker::join(&router, &one_model(2)).await;
     assert_eq!(
         worker.ack["policy"],
         json!({ "model_name": "gemma-3-4b-it", "quantization": "", "context_size": 4096, "max_parallelism": 2, "capabilities": ["chat"], "echoed": ["model_name", "context_size", "max_parallelism", "capabilities"] })
@@ -20,35 +20,35 @@ async fn a_worker_is_greeted_with_its_own_words_when_nothing_is_wished() {
 
 #[tokio::test]
 async fn a_wish_is_the_policy() {
-    let wish = Wish {
+    let desired = DesiredModel {
         model: Some("Qwen3-0.6B".into()),
         quantization: Some("Q4_K_S".into()),
         ctx_size: Some(64),
         max_parallel: Some(5),
     };
-    let router = start(Config { wish, ..config() }).await;
-    let mut worker = Worker::join(&router, &one_model(2)).await;
+    let router = start(Config { desired, ..config() }).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(2)).await;
     assert_eq!(
         worker.ack["policy"],
         json!({ "model_name": "Qwen3-0.6B", "quantization": "Q4_K_S", "context_size": 64, "max_parallelism": 5, "capabilities": ["chat"] })
     );
     router.policy_update(Policy { model_name: "other".into(), ..Policy::default() });
-    let update = worker.hear().await;
+    let update = worker.receive().await;
     assert_eq!((&update["type"], &update["policy"]["model_name"]), (&json!("policy_update"), &json!("other")));
-    assert_eq!(Worker::join(&router, &one_model(1)).await.ack["policy"]["model_name"], "other");
+    assert_eq!(ScriptedWorker::join(&router, &one_model(1)).await.ack["policy"]["model_name"], "other");
 }
 
 #[tokio::test]
 async fn a_wrong_key_is_told_so_and_closed() {
     let router = start(config()).await;
     for key in ["", "adm_wrong", "rtr_scripted-client"] {
-        let mut worker = Worker::raw(&router).await;
-        worker.say(json!({ "type": "hello", "gpu_key": key, "capabilities": one_model(1) })).await;
+        let mut worker = ScriptedWorker::raw(&router).await;
+        worker.send(json!({ "type": "hello", "gpu_key": key, "capabilities": one_model(1) })).await;
         assert_eq!(
-            worker.hear().await,
+            worker.receive().await,
             json!({ "type": "error", "error": "invalid GPU key", "details": "Authentication failed. Check your admin key." })
         );
-        assert_eq!(worker.ending().await, Some(1008));
+        assert_eq!(worker.close_code().await, Some(1008));
     }
     assert_eq!(router.watch().borrow().workers, 0);
 }
@@ -57,22 +57,22 @@ async fn a_wrong_key_is_told_so_and_closed() {
 async fn a_first_message_that_is_no_hello_ends_the_connection() {
     let router = start(config()).await;
     for text in ["junk", "{}", r#"{"type":"heartbeat"}"#, r#"{"type":"job","job_id":"x"}"#] {
-        let mut worker = Worker::raw(&router).await;
-        worker.say_text(text).await;
-        assert_eq!(worker.ending().await, None, "no reply to {text}");
+        let mut worker = ScriptedWorker::raw(&router).await;
+        worker.send_text(text).await;
+        assert_eq!(worker.close_code().await, None, "no reply to {text}");
     }
 }
 
 #[tokio::test]
 async fn a_link_without_hello_is_closed_in_time() {
     let router = start(Config { hello_timeout: std::time::Duration::from_millis(50), ..config() }).await;
-    assert_eq!(Worker::raw(&router).await.ending().await, None);
+    assert_eq!(ScriptedWorker::raw(&router).await.close_code().await, None);
 }
 
 #[tokio::test]
 async fn odd_frames_are_ignored_and_an_unreadable_end_is_an_end() {
     let router = start(config()).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = Client::new(&router).whole();
     let job = worker.job().await;
     for text in [
@@ -82,12 +82,12 @@ async fn odd_frames_are_ignored_and_an_unreadable_end_is_an_end() {
         r#"{"type":"job.overload","job_id":"x"}"#,
         r#"{"type":"error","error":"of the link"}"#,
     ] {
-        worker.say_text(text).await;
+        worker.send_text(text).await;
     }
     worker.token("someone-elses", "x").await;
     worker.complete("someone-elses", "x").await;
-    worker.beat().await;
-    worker.say(json!({ "type": "complete", "job_id": job, "full_response": 7 })).await;
+    worker.heartbeat().await;
+    worker.send(json!({ "type": "complete", "job_id": job, "full_response": 7 })).await;
     let (status, body) = request.json().await;
     assert_eq!((status, &body["error"]["message"]), (500, &json!("the worker's answer cannot be read")));
 }
@@ -96,14 +96,14 @@ async fn odd_frames_are_ignored_and_an_unreadable_end_is_an_end() {
 async fn new_capabilities_count_at_once() {
     let router = start(config()).await;
     let pending = json!({ "backend": "pending", "model": "pending", "ctx_size": 0 });
-    let mut worker = Worker::join(&router, &pending).await;
+    let mut worker = ScriptedWorker::join(&router, &pending).await;
     assert_eq!(worker.ack["policy"]["model_name"], "");
     let _requests = [Client::new(&router).whole(), Client::new(&router).whole()];
     router.wait_for(|now| now.waiting == 2).await;
-    worker.say(json!({ "type": "config", "capabilities": one_model(2) })).await;
+    worker.send(json!({ "type": "config", "capabilities": one_model(2) })).await;
     let mut heard = Vec::new();
     for _ in 0..3 {
-        heard.push(worker.hear().await["type"].as_str().unwrap().to_owned());
+        heard.push(worker.receive().await["type"].as_str().unwrap().to_owned());
     }
     heard.sort();
     assert_eq!(heard, ["config_ack", "job", "job"]);
@@ -112,7 +112,7 @@ async fn new_capabilities_count_at_once() {
 #[tokio::test]
 async fn a_stop_lets_the_running_job_end_and_says_going_away() {
     let router = start(config()).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let client = Client::new(&router);
     let request = client.stream();
     let job = worker.job().await;
@@ -126,25 +126,25 @@ async fn a_stop_lets_the_running_job_end_and_says_going_away() {
         worker.complete(&job, "one two").await;
         let rest = events.rest().await;
         assert_eq!((rest.0.as_str(), &rest.1["choices"][0]["finish_reason"]), ("two", &json!("stop")));
-        assert_eq!(worker.ending().await, Some(1001));
+        assert_eq!(worker.close_code().await, Some(1001));
     };
-    soon("the router's stop", async { tokio::join!(stopping, rest) }).await;
+    within_deadline("the router's stop", async { tokio::join!(stopping, rest) }).await;
     assert_eq!(watch.borrow().workers, 0);
 }
 
 #[tokio::test]
 async fn a_stop_ends_what_does_not_end_by_itself() {
     let router = start(Config { drain_timeout: std::time::Duration::from_millis(50), ..config() }).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let client = Client::new(&router);
     let (running, waiting) = (client.whole(), client.whole());
     let job = worker.job().await;
     router.wait_for(|now| now.waiting == 1).await;
     let heard = async {
-        assert_eq!(worker.hear().await, json!({ "type": "cancel", "job_id": job }));
-        worker.ending().await
+        assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
+        worker.close_code().await
     };
-    let (ending, ()) = soon("the router's stop", async { tokio::join!(heard, router.shutdown()) }).await;
+    let (ending, ()) = within_deadline("the router's stop", async { tokio::join!(heard, router.shutdown()) }).await;
     assert_eq!(ending, Some(1001));
     for request in [running, waiting] {
         let (status, error) = request.json().await;

@@ -8,5 +8,5 @@ mod link;
 mod names;
 mod parameters;
 mod program;
-mod strangers;
 mod support;
+mod unauthenticated;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Worker, config, soon, start};
+use crate::support::{Client, ScriptedWorker, config, start, within_deadline};
 
 fn listed(models: &[(&str, &str, &str)]) -> Value {
     let models: Vec<Value> = models
@@ -25,7 +25,7 @@ fn ask(model: Option<&str>) -> Value {
 async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(
+    let mut worker = ScriptedWorker::join(
         &router,
         &listed(&[
             ("qwen-q4_k_m", "ready", "chat"),
@@ -48,7 +48,7 @@ async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
             let mut request = ask(asked);
             request["stream"] = json!(stream);
             let request = client.chat(&request);
-            let job = worker.hear().await;
+            let job = worker.receive().await;
             assert_eq!((&job["type"], &job["model"]), (&json!("job"), &json!(runs)), "{asked:?}");
             worker.complete(job["job_id"].as_str().unwrap(), "x").await;
             let named = if stream {
@@ -64,12 +64,12 @@ async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
         (status, body["error"]["code"].as_str().unwrap_or_default().to_owned(), body["error"]["message"].to_string())
     };
     assert_eq!(refused("qwen-q6_k").await.0, 404);
-    let (status, code, said) = refused("qwen").await;
+    let (status, code, message) = refused("qwen").await;
     assert_eq!((status, code.as_str()), (400, "ambiguous_model"));
-    assert!(said.contains("qwen-q4_k_m, qwen-q8_0"), "{said}");
+    assert!(message.contains("qwen-q4_k_m, qwen-q8_0"), "{message}");
     assert_eq!(refused("embedder").await.1, "unsupported_model");
     assert_eq!(refused("a-damaged").await.1, "model_failed");
-    worker.hears_nothing().await;
+    worker.expect_no_message().await;
 
     let (_, list) = client.get_json("/v1/models").await;
     let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
@@ -87,7 +87,7 @@ async fn a_chat_without_a_model_is_refused_at_once_where_none_can_chat() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let embedders = listed(&[("embedder", "ready", "embedding"), ("sorter", "stopped", "rerank")]);
-    let worker = Worker::join(&router, &embedders).await;
+    let worker = ScriptedWorker::join(&router, &embedders).await;
     for stream in [false, true] {
         let mut request = ask(None);
         request["stream"] = json!(stream);
@@ -98,25 +98,25 @@ async fn a_chat_without_a_model_is_refused_at_once_where_none_can_chat() {
         );
         let error = response.json::<Value>().await.unwrap()["error"].clone();
         assert_eq!((&error["code"], &error["param"]), (&json!("unsupported_model"), &json!("model")), "{error}");
-        let said = error["message"].as_str().unwrap();
-        assert!(said.contains("embedder (embedding), sorter (rerank)"), "{said}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("embedder (embedding), sorter (rerank)"), "{message}");
     }
-    let mut failed = Worker::join(&router, &listed(&[("broken", "failed", "chat")])).await;
+    let mut failed = ScriptedWorker::join(&router, &listed(&[("broken", "failed", "chat")])).await;
     let (status, error) = client.chat(&ask(None)).json().await;
     assert_eq!((status, &error["error"]["code"]), (503, &json!("model_failed")));
 
     // A model that loads is waited for, and so is one that has left a moment ago.
     let loading = json!({ "type": "config", "capabilities": listed(&[("broken", "starting", "chat")]) });
-    failed.say(loading).await;
-    assert_eq!(failed.hear().await["type"], "config_ack");
+    failed.send(loading).await;
+    assert_eq!(failed.receive().await["type"], "config_ack");
     let waits = client.chat(&ask(None));
     let job = failed.job().await;
     failed.complete(&job, "x").await;
     assert_eq!(waits.json().await.0, 200);
-    failed.vanish();
-    soon("the end of a link", router.wait_for(|summary| summary.workers == 1)).await;
+    failed.drop_connection();
+    within_deadline("the end of a link", router.wait_for(|summary| summary.workers == 1)).await;
     let waits = client.chat(&ask(None));
-    let mut back = Worker::join(&router, &listed(&[("broken", "ready", "chat")])).await;
+    let mut back = ScriptedWorker::join(&router, &listed(&[("broken", "ready", "chat")])).await;
     let job = back.job().await;
     back.complete(&job, "x").await;
     assert_eq!(waits.json().await.0, 200);
@@ -129,8 +129,8 @@ async fn parameters_that_only_another_models_worker_takes_are_refused_at_once() 
     let client = Client::new(&router);
     let mut embedders = listed(&[("embedder", "ready", "embedding")]);
     embedders["extensions"] = json!(["parameters"]);
-    let _embedder = Worker::join(&router, &embedders).await;
-    let _plain = Worker::join(&router, &listed(&[("qwen", "ready", "chat")])).await;
+    let _embedder = ScriptedWorker::join(&router, &embedders).await;
+    let _plain = ScriptedWorker::join(&router, &listed(&[("qwen", "ready", "chat")])).await;
     let mut request = ask(None);
     request["seed"] = json!(7);
     let (status, error) = client.chat(&request).json().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use auxot_router::Config;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Worker, config, one_model, start};
+use crate::support::{Client, ScriptedWorker, config, one_model, start};
 
 fn with_extensions() -> Value {
     let mut capabilities = one_model(2);
@@ -25,7 +25,7 @@ fn asking(parameters: &Value) -> Value {
 async fn parameters_go_to_a_worker_that_has_them_and_logprobs_come_back() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(&router, &with_extensions()).await;
+    let mut worker = ScriptedWorker::join(&router, &with_extensions()).await;
     assert_eq!(worker.ack["extensions"], json!(["parameters", "not_started"]));
     let parameters = json!({ "seed": 7, "stop": ["\n"], "logprobs": true, "top_k": 3, "never_heard_of": null });
     let logprobs = json!({ "content": [{ "token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": [] }] });
@@ -34,11 +34,11 @@ async fn parameters_go_to_a_worker_that_has_them_and_logprobs_come_back() {
         request["stream"] = json!(stream);
         request["user"] = json!("somebody");
         let request = client.chat(&request);
-        let job = worker.hear().await;
+        let job = worker.receive().await;
         let passed = json!({ "seed": 7, "stop": ["\n"], "logprobs": true, "top_k": 3 });
         assert_eq!(job["request"], json!({ "parameters": passed }));
         let end = json!({ "type": "complete", "job_id": job["job_id"], "full_response": "x", "logprobs": logprobs });
-        worker.say(end).await;
+        worker.send(end).await;
         let choice = if stream {
             request.events().await.rest().await.1["choices"][0].clone()
         } else {
@@ -52,7 +52,7 @@ async fn parameters_go_to_a_worker_that_has_them_and_logprobs_come_back() {
 async fn each_entry_of_logprobs_comes_once_also_from_a_second_run() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    let mut first = Worker::join(&router, &with_extensions()).await;
+    let mut first = ScriptedWorker::join(&router, &with_extensions()).await;
     let mut request = asking(&json!({ "logprobs": true }));
     request["stream"] = json!(true);
     let request = client.chat(&request);
@@ -60,18 +60,18 @@ async fn each_entry_of_logprobs_comes_once_also_from_a_second_run() {
     let token =
         |job: &str, text: &str| json!({ "type": "token", "job_id": job, "token": text, "logprobs": list(&[text]) });
     let job = first.job().await;
-    first.say(token(&job, "a")).await;
+    first.send(token(&job, "a")).await;
     let mut events = request.events().await;
     events.next().await;
     assert_eq!(events.next().await.unwrap()["choices"][0]["logprobs"], list(&["a"]));
-    let mut second = Worker::join(&router, &with_extensions()).await;
-    first.vanish();
+    let mut second = ScriptedWorker::join(&router, &with_extensions()).await;
+    first.drop_connection();
     let again = second.job().await;
     for text in ["a", "b"] {
-        second.say(token(&again, text)).await;
+        second.send(token(&again, text)).await;
     }
     let all = list(&["a", "b"]);
-    second.say(json!({ "type": "complete", "job_id": again, "full_response": "ab", "logprobs": all })).await;
+    second.send(json!({ "type": "complete", "job_id": again, "full_response": "ab", "logprobs": all })).await;
     let (text, last) = events.rest().await;
     assert_eq!((text.as_str(), &last["choices"][0]["logprobs"]), ("b", &list(&["b"])));
 }
@@ -80,7 +80,7 @@ async fn each_entry_of_logprobs_comes_once_also_from_a_second_run() {
 async fn towards_a_worker_without_them_a_parameter_that_changes_the_answer_is_named() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(&router, &one_model(2)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(2)).await;
     for name in ["stop", "response_format", "seed", "top_p", "logit_bias", "logprobs", "min_p", "chat_template_kwargs"]
     {
         let (status, body) = client.chat(&asking(&json!({ name: 0.25 }))).json().await;
@@ -88,7 +88,7 @@ async fn towards_a_worker_without_them_a_parameter_that_changes_the_answer_is_na
         assert_eq!(body["error"]["code"], "unsupported_parameter");
     }
     let request = client.chat(&asking(&json!({ "top_p": 1, "stop": [], "user": "u", "presence_penalty": 0 })));
-    let job = worker.hear().await;
+    let job = worker.receive().await;
     assert_eq!(job["request"], json!(null), "what asks for nothing is not worth a refusal");
     worker.complete(job["job_id"].as_str().unwrap(), "x").await;
     assert_eq!(request.json().await.0, 200);
@@ -98,11 +98,11 @@ async fn towards_a_worker_without_them_a_parameter_that_changes_the_answer_is_na
 async fn a_worker_says_whose_fault_an_error_is() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = client.whole();
     let job = worker.job().await;
     worker
-        .say(json!({ "type": "error", "job_id": job, "error": "too long", "status": 400,
+        .send(json!({ "type": "error", "job_id": job, "error": "too long", "status": 400,
                      "code": "context_length_exceeded", "param": "messages" }))
         .await;
     let response = request.response().await;
@@ -114,7 +114,7 @@ async fn a_worker_says_whose_fault_an_error_is() {
     let request = client.whole();
     let job = worker.job().await;
     worker
-        .say(json!({ "type": "error", "job_id": job, "error": "room was made", "status": 503, "retry_after": 7 }))
+        .send(json!({ "type": "error", "job_id": job, "error": "room was made", "status": 503, "retry_after": 7 }))
         .await;
     let response = request.response().await;
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"7".parse().unwrap()));
@@ -124,19 +124,19 @@ async fn a_worker_says_whose_fault_an_error_is() {
 async fn what_a_worker_has_not_begun_goes_to_another_at_once() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    let mut old = Worker::join(&router, &with_extensions()).await;
+    let mut old = ScriptedWorker::join(&router, &with_extensions()).await;
     let (begun, back) = (client.stream(), client.whole());
-    let (first, second) = (old.hear().await, old.hear().await);
+    let (first, second) = (old.receive().await, old.receive().await);
     let of = |job: &Value| job["job_id"].as_str().unwrap().to_owned();
     let (first, second) = (of(&first), of(&second));
-    old.say(json!({ "type": "heartbeat", "draining": true })).await;
-    old.hear().await;
+    old.send(json!({ "type": "heartbeat", "draining": true })).await;
+    old.receive().await;
     let late = client.whole();
     router.wait_for(|now| now.waiting == 1 && now.total_slots == 0).await;
-    old.say(json!({ "type": "error", "job_id": second, "error": "ending", "code": "not_started" })).await;
+    old.send(json!({ "type": "error", "job_id": second, "error": "ending", "code": "not_started" })).await;
     router.wait_for(|now| now.waiting == 2).await;
 
-    let mut new = Worker::join(&router, &with_extensions()).await;
+    let mut new = ScriptedWorker::join(&router, &with_extensions()).await;
     let given = new.job().await;
     assert!(given == second || given == first, "the ones that came first are first");
     let other = new.job().await;
@@ -155,7 +155,7 @@ async fn an_answer_that_flows_may_take_longer_than_the_limit() {
     let limit = Duration::from_millis(400);
     let router = start(Config { job_timeout: limit, ..config() }).await;
     let client = Client::new(&router);
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = client.stream();
     let job = worker.job().await;
     worker.token(&job, "a").await;

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{one_model, soon};
+use crate::support::{one_model, within_deadline};
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_auxot-router"));
@@ -69,9 +69,9 @@ fn what_cannot_be_done_as_asked_exits_64_and_says_why() {
         (&["keys", "craete"], "'create'"),
     ] {
         let output = run(arguments);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {said}");
-        assert!(said.contains(word), "{said}");
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {message}");
+        assert!(message.contains(word), "{message}");
     }
     let version = text(&run(&["--version"]).stdout);
     assert!(version.starts_with(concat!("auxot-router ", env!("CARGO_PKG_VERSION"))), "{version}");
@@ -81,13 +81,13 @@ fn what_cannot_be_done_as_asked_exits_64_and_says_why() {
 }
 
 /// A running router and its log so far.
-struct Running {
+struct RouterProcess {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
     seen: String,
 }
 
-impl Running {
+impl RouterProcess {
     fn start(file: &Path) -> Self {
         let mut child = program(&["--port", "0", "--log-level", "trace", "--log-format", "json"])
             .env("AUXOT_ROUTER_KEYS_FILE", file)
@@ -136,7 +136,7 @@ async fn the_log_has_one_line_a_job_and_neither_keys_nor_prompts() {
     let file = folder.path().join("keys.toml");
     let pair = create(&file);
     let (worker_key, api_key) = (pair["worker_key"].as_str().unwrap(), pair["api_key"].as_str().unwrap());
-    let mut router = Running::start(&file);
+    let mut router = RouterProcess::start(&file);
     let addr = router.line("router listens")["addr"].as_str().unwrap().to_owned();
 
     let socket = format!("ws://{addr}/ws");
@@ -145,7 +145,7 @@ async fn the_log_has_one_line_a_job_and_neither_keys_nor_prompts() {
         use futures_util::{SinkExt, StreamExt};
         let (mut link, _) = tokio_tungstenite::connect_async(&socket).await.unwrap();
         link.send(Message::text(hello(key))).await.unwrap();
-        let first = soon("a greeting", link.next()).await.unwrap().unwrap();
+        let first = within_deadline("a greeting", link.next()).await.unwrap().unwrap();
         (link, first.to_string())
     };
     let wrong = "adm_wrong-and-never-to-be-seen";
@@ -155,17 +155,17 @@ async fn the_log_has_one_line_a_job_and_neither_keys_nor_prompts() {
 
     let client = crate::support::Client::at(&addr);
     let asking = client.get("/v1/models").bearer_auth("rtr_wrong-and-never-to-be-seen").send();
-    assert_eq!(soon("a refusal", asking).await.unwrap().status(), 401);
+    assert_eq!(within_deadline("a refusal", asking).await.unwrap().status(), 401);
     let body = json!({ "messages": [{ "role": "user", "content": "a private prompt" }] });
     let asking = client.post("/v1/chat/completions").bearer_auth(api_key).json(&body).send();
     let answering = async {
         use futures_util::{SinkExt, StreamExt};
-        let job = soon("a job", link.next()).await.unwrap().unwrap().to_string();
+        let job = within_deadline("a job", link.next()).await.unwrap().unwrap().to_string();
         let job: Value = serde_json::from_str(&job).unwrap();
         let complete = json!({ "type": "complete", "job_id": job["job_id"], "full_response": "a private answer", "input_tokens": 5 });
         link.send(Message::text(complete.to_string())).await.unwrap();
     };
-    let (response, ()) = soon("an answer", async { tokio::join!(asking, answering) }).await;
+    let (response, ()) = within_deadline("an answer", async { tokio::join!(asking, answering) }).await;
     assert_eq!(response.unwrap().status(), 200);
 
     let line = router.line("job ended");
@@ -186,13 +186,13 @@ async fn a_hangup_ends_nothing_and_no_core_can_be_left() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
     let pair = create(&file);
-    let mut router = Running::start(&file);
+    let mut router = RouterProcess::start(&file);
     let addr = router.line("router listens")["addr"].as_str().unwrap().to_owned();
     router.signal(Signal::SIGHUP);
     router.line("SIGHUP: nothing to read again; the key file is read when it changes");
     let client = crate::support::Client::at(&addr);
     let asking = client.get("/v1/models").bearer_auth(pair["api_key"].as_str().unwrap()).send();
-    assert_eq!(soon("an answer", asking).await.unwrap().status(), 200);
+    assert_eq!(within_deadline("an answer", asking).await.unwrap().status(), 200);
     if cfg!(target_os = "linux") {
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", router.child.id())).unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
@@ -211,7 +211,7 @@ async fn the_memory_of_bodies_is_given_back_when_their_clients_are_gone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
     let pair = create(&file);
-    let mut router = Running::start(&file);
+    let mut router = RouterProcess::start(&file);
     let addr = router.line("router listens")["addr"].as_str().unwrap().to_owned();
     let before = router.memory();
     let mut clients = Vec::new();

@@ -14,7 +14,7 @@ pub(crate) const WORKER_KEY: &str = "adm_scripted-worker";
 pub(crate) const API_KEY: &str = "rtr_scripted-client";
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+pub(crate) async fn within_deadline<F: Future>(what: &str, future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(120), future).await.unwrap_or_else(|_| panic!("never happened: {what}"))
 }
 
@@ -32,49 +32,49 @@ pub(crate) fn one_model(slots: u32) -> Value {
 }
 
 /// A worker that does what the test says.
-pub(crate) struct Worker {
+pub(crate) struct ScriptedWorker {
     socket: WebSocketStream<TcpStream>,
     pub(crate) ack: Value,
 }
 
-impl Worker {
+impl ScriptedWorker {
     async fn dial(router: &Router) -> WebSocketStream<TcpStream> {
         let tcp = TcpStream::connect(router.addr()).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         tokio_tungstenite::client_async(format!("ws://{}/ws", router.addr()), tcp).await.unwrap().0
     }
 
-    /// A connection that has said nothing yet.
+    /// A connection that has message nothing yet.
     pub(crate) async fn raw(router: &Router) -> Self {
         Self { socket: Self::dial(router).await, ack: Value::Null }
     }
 
     pub(crate) async fn join(router: &Router, capabilities: &Value) -> Self {
         let mut worker = Self::raw(router).await;
-        worker.say(json!({ "type": "hello", "gpu_key": WORKER_KEY, "capabilities": capabilities })).await;
-        worker.ack = worker.hear().await;
+        worker.send(json!({ "type": "hello", "gpu_key": WORKER_KEY, "capabilities": capabilities })).await;
+        worker.ack = worker.receive().await;
         assert_eq!(worker.ack["type"], "hello_ack");
         assert_eq!(worker.ack["success"], true);
         worker
     }
 
-    pub(crate) async fn say(&mut self, message: Value) {
-        self.say_text(&message.to_string()).await;
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.send_text(&message.to_string()).await;
     }
 
-    pub(crate) async fn say_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
-    /// As [`Worker::say`], to a router that may close instead of reading.
-    pub(crate) async fn try_say(&mut self, message: &Value) {
+    /// As [`ScriptedWorker::say`], to a router that may close instead of reading.
+    pub(crate) async fn try_send(&mut self, message: &Value) {
         let _closed = self.socket.send(Message::text(message.to_string())).await;
     }
 
     /// The next message.
-    pub(crate) async fn hear(&mut self) -> Value {
+    pub(crate) async fn receive(&mut self) -> Value {
         loop {
-            match soon("a message from the router", self.socket.next()).await {
+            match within_deadline("a message from the router", self.socket.next()).await {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("a message was expected, not {other:?}"),
@@ -84,27 +84,27 @@ impl Worker {
 
     /// The next message, which is a job; its id.
     pub(crate) async fn job(&mut self) -> String {
-        let job = self.hear().await;
+        let job = self.receive().await;
         assert_eq!(job["type"], "job", "{job}");
         job["job_id"].as_str().unwrap().to_owned()
     }
 
     /// Whether the router has sent nothing up to now: what it had sent would come before the answer to this heartbeat.
-    pub(crate) async fn hears_nothing(&mut self) {
-        self.beat().await;
+    pub(crate) async fn expect_no_message(&mut self) {
+        self.heartbeat().await;
     }
 
-    pub(crate) async fn beat(&mut self) {
-        self.say(json!({ "type": "heartbeat" })).await;
-        assert_eq!(self.hear().await["type"], "heartbeat_ack");
+    pub(crate) async fn heartbeat(&mut self) {
+        self.send(json!({ "type": "heartbeat" })).await;
+        assert_eq!(self.receive().await["type"], "heartbeat_ack");
     }
 
     pub(crate) async fn token(&mut self, job: &str, text: &str) {
-        self.say(json!({ "type": "token", "job_id": job, "token": text })).await;
+        self.send(json!({ "type": "token", "job_id": job, "token": text })).await;
     }
 
     pub(crate) async fn complete(&mut self, job: &str, whole: &str) {
-        self.say(json!({
+        self.send(json!({
             "type": "complete", "job_id": job, "full_response": whole,
             "cache_tokens": 1, "input_tokens": 2, "output_tokens": 3,
         }))
@@ -112,9 +112,9 @@ impl Worker {
     }
 
     /// How the connection ends: the close code, or none when the socket just ended.
-    pub(crate) async fn ending(mut self) -> Option<u16> {
+    pub(crate) async fn close_code(mut self) -> Option<u16> {
         loop {
-            match soon("the end of the link", self.socket.next()).await {
+            match within_deadline("the end of the link", self.socket.next()).await {
                 Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return None,
@@ -123,7 +123,7 @@ impl Worker {
     }
 
     /// Ends the connection without a close frame.
-    pub(crate) fn vanish(self) {
+    pub(crate) fn drop_connection(self) {
         drop(self);
     }
 }
@@ -160,41 +160,41 @@ impl Client {
     }
 
     pub(crate) async fn get_json(&self, path: &str) -> (u16, Value) {
-        let response = soon("an answer", self.get(path).bearer_auth(API_KEY).send()).await.unwrap();
+        let response = within_deadline("an answer", self.get(path).bearer_auth(API_KEY).send()).await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
     /// Sends a chat request in the background.
-    pub(crate) fn chat(&self, body: &Value) -> Answering {
+    pub(crate) fn chat(&self, body: &Value) -> PendingResponse {
         let sending = self.post("/v1/chat/completions").bearer_auth(API_KEY).json(body).send();
-        Answering(tokio::task::JoinSet::from_iter([sending]))
+        PendingResponse(tokio::task::JoinSet::from_iter([sending]))
     }
 
     /// Sends a streaming request that needs an answer to begin.
-    pub(crate) fn stream(&self) -> Answering {
+    pub(crate) fn stream(&self) -> PendingResponse {
         self.chat(
             &json!({ "model": "gemma-3-4b-it", "stream": true, "messages": [{ "role": "user", "content": "hi" }] }),
         )
     }
 
     /// Sends a request for a whole answer.
-    pub(crate) fn whole(&self) -> Answering {
+    pub(crate) fn whole(&self) -> PendingResponse {
         self.chat(&json!({ "model": "gemma-3-4b-it", "messages": [{ "role": "user", "content": "hi" }] }))
     }
 }
 
 /// A request under way; dropped, its connection ends.
-pub(crate) struct Answering(tokio::task::JoinSet<reqwest::Result<reqwest::Response>>);
+pub(crate) struct PendingResponse(tokio::task::JoinSet<reqwest::Result<reqwest::Response>>);
 
-impl Answering {
+impl PendingResponse {
     pub(crate) async fn response(mut self) -> reqwest::Response {
-        soon("an answer", self.0.join_next()).await.unwrap().unwrap().unwrap()
+        within_deadline("an answer", self.0.join_next()).await.unwrap().unwrap().unwrap()
     }
 
     pub(crate) async fn json(self) -> (u16, Value) {
         let response = self.response().await;
         let status = response.status().as_u16();
-        (status, soon("a body", response.json()).await.unwrap())
+        (status, within_deadline("a body", response.json()).await.unwrap())
     }
 
     pub(crate) async fn events(self) -> Events {
@@ -226,7 +226,7 @@ impl Events {
                 let data = event.strip_prefix("data: ").unwrap();
                 return (data != "[DONE]").then(|| serde_json::from_str(data).unwrap());
             }
-            let bytes = soon("more of the stream", self.response.chunk()).await.unwrap();
+            let bytes = within_deadline("more of the stream", self.response.chunk()).await.unwrap();
             self.text.push_str(std::str::from_utf8(&bytes.expect("the stream ends with [DONE]")).unwrap());
         }
     }

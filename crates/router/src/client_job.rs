@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep};
 
-use crate::answer::{Answer, Step, Whole};
+use crate::answer::{JobAnswer, StreamStep, WholeAnswer};
 use crate::board::JobId;
 use crate::failure::Failure;
 use crate::hub::Hub;
@@ -21,10 +21,10 @@ const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 /// One waiting client. Dropped before the end, it withdraws the job: hyper drops the response body the
 /// moment the client's connection ends.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct ClientJob {
     hub: Arc<Hub>,
     job: JobId,
-    answer: Arc<Answer>,
+    answer: Arc<JobAnswer>,
     /// How long the job may wait, and its worker be silent.
     limit: Duration,
     /// Not before this the limit can be reached; none once it was.
@@ -36,8 +36,14 @@ pub(crate) struct Ticket {
     ended: bool,
 }
 
-impl Ticket {
-    pub(crate) fn new(hub: Arc<Hub>, job: JobId, answer: Arc<Answer>, limit: Duration, keep_alive: Duration) -> Self {
+impl ClientJob {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        job: JobId,
+        answer: Arc<JobAnswer>,
+        limit: Duration,
+        keep_alive: Duration,
+    ) -> Self {
         let now = Instant::now();
         let deadline = now + limit;
         let timer = Box::pin(tokio::time::sleep_until(deadline.min(now + keep_alive)));
@@ -50,14 +56,14 @@ impl Ticket {
     /// still be said by a status.
     pub(crate) async fn first(&mut self) -> Result<Option<Bytes>, Failure> {
         match std::future::poll_fn(|context| self.poll_step(context)).await {
-            Step::Bytes(bytes) => Ok(Some(bytes)),
-            Step::Failed(failure) => Err(failure),
-            Step::End => Ok(None),
+            StreamStep::Bytes(bytes) => Ok(Some(bytes)),
+            StreamStep::Failed(failure) => Err(failure),
+            StreamStep::End => Ok(None),
         }
     }
 
     /// Waits for the whole answer.
-    pub(crate) async fn whole(mut self) -> Result<Whole, Failure> {
+    pub(crate) async fn whole(mut self) -> Result<WholeAnswer, Failure> {
         std::future::poll_fn(|context| {
             let polled = self.answer.poll_whole(context);
             if polled.is_ready() {
@@ -71,12 +77,12 @@ impl Ticket {
         .await
     }
 
-    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<StreamStep> {
         loop {
             match self.answer.poll_step(context) {
-                Poll::Ready(Step::Bytes(bytes)) => {
+                Poll::Ready(StreamStep::Bytes(bytes)) => {
                     self.last_written = Instant::now();
-                    return Poll::Ready(Step::Bytes(bytes));
+                    return Poll::Ready(StreamStep::Bytes(bytes));
                 }
                 Poll::Ready(end) => {
                     self.ended = true;
@@ -87,10 +93,10 @@ impl Ticket {
             if !self.poll_timer(context) {
                 return Poll::Pending;
             }
-            if self.last_written + self.keep_alive <= Instant::now() && self.answer.was_given() {
-                self.answer.open();
+            if self.last_written + self.keep_alive <= Instant::now() && self.answer.was_dispatched() {
+                self.answer.mark_head_sent();
                 self.last_written = Instant::now();
-                return Poll::Ready(Step::Bytes(Bytes::from_static(KEEP_ALIVE)));
+                return Poll::Ready(StreamStep::Bytes(Bytes::from_static(KEEP_ALIVE)));
             }
         }
     }
@@ -103,7 +109,7 @@ impl Ticket {
         let now = Instant::now();
         if self.deadline.take_if(|deadline| *deadline <= now).is_some() {
             // A word of the worker moves the limit; it is looked at here only, not at each word.
-            let due = self.answer.heard() + self.limit;
+            let due = self.answer.last_activity() + self.limit;
             if due <= now {
                 self.hub.expire(&self.job);
             } else {
@@ -117,7 +123,7 @@ impl Ticket {
     }
 }
 
-impl Stream for Ticket {
+impl Stream for ClientJob {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -125,17 +131,17 @@ impl Stream for Ticket {
             return Poll::Ready(None);
         }
         self.poll_step(context).map(|step| match step {
-            Step::Bytes(bytes) => Some(Ok(bytes)),
+            StreamStep::Bytes(bytes) => Some(Ok(bytes)),
             // A failure after the head is in the bytes already.
-            Step::Failed(_) | Step::End => None,
+            StreamStep::Failed(_) | StreamStep::End => None,
         })
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ClientJob {
     fn drop(&mut self) {
         if !self.ended {
-            self.hub.abandon(&self.job);
+            self.hub.client_left(&self.job);
         }
     }
 }

@@ -6,28 +6,28 @@ use std::sync::Arc;
 use auxot_protocol::{Capabilities, Hello, HelloAck, JobError, ToRouter, ToWorker, extension};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 
-use crate::auth::{Door, KeyId, NotNow};
+use crate::auth::{CheckUnavailable, KeyId, KeyKind};
 use crate::ids;
-use crate::shared::Shared;
-use crate::words::shown;
+use crate::log_text::log_text;
+use crate::shared::RouterState;
 
-/// Seconds after which a worker that could not be greeted now is to come again.
-const COME_AGAIN: u64 = 5;
+/// Seconds after which a worker that could not be accepted now is to come again.
+const RETRY_SECONDS: u64 = 5;
 /// What this router understands beyond the measured protocol.
 const EXTENSIONS: [&str; 2] = [extension::PARAMETERS, extension::NOT_STARTED];
 /// What is said to a wrong key; the words measured upstream, by which a worker knows that it is final.
-const REFUSED: (&str, &str) = ("invalid GPU key", "Authentication failed. Check your admin key.");
+const INVALID_KEY: (&str, &str) = ("invalid GPU key", "Authentication failed. Check your admin key.");
 
 /// A worker that has shown a good key.
-pub(super) struct Greeted {
+pub(super) struct AcceptedWorker {
     pub(super) capabilities: Capabilities,
     pub(super) gpu_id: Arc<str>,
     pub(super) key: KeyId,
 }
 
 /// Greets a worker, or says why not and returns nothing; the connection ends with the socket.
-pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr) -> Option<Greeted> {
-    let hello = match tokio::time::timeout(shared.config.hello_timeout, first_words(socket)).await {
+pub(super) async fn accept(shared: &RouterState, socket: &mut WebSocket, from: IpAddr) -> Option<AcceptedWorker> {
+    let hello = match tokio::time::timeout(shared.config.hello_timeout, first_message(socket)).await {
         Ok(Some(hello)) => hello,
         Ok(None) => return None,
         Err(_) => {
@@ -35,21 +35,21 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr)
             return None;
         }
     };
-    let key = match shared.verifier.check(Door::Worker, &hello.gpu_key, from).await {
+    let key = match shared.verifier.check(KeyKind::Worker, &hello.gpu_key, from).await {
         Ok(Some(key)) => key,
         Ok(None) => {
             tracing::warn!("worker refused: its key is not known here");
-            refuse(shared, socket, REFUSED.0, REFUSED.1).await;
+            refuse(shared, socket, INVALID_KEY.0, INVALID_KEY.1).await;
             return None;
         }
-        Err(NotNow::Busy(checks)) => {
+        Err(CheckUnavailable::Busy(checks)) => {
             tracing::warn!(checks, "worker sent away for now: too many keys are being checked");
-            not_now(shared, socket, "too many keys are being checked").await;
+            ask_to_retry(shared, socket, "too many keys are being checked").await;
             return None;
         }
-        Err(NotNow::Unreadable) => {
+        Err(CheckUnavailable::Unreadable) => {
             tracing::warn!("worker sent away for now: the key file cannot be read");
-            not_now(shared, socket, "the router cannot check keys now").await;
+            ask_to_retry(shared, socket, "the router cannot check keys now").await;
             return None;
         }
     };
@@ -73,7 +73,7 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr)
         extensions: EXTENSIONS.map(str::to_owned).to_vec(),
         ..HelloAck::default()
     });
-    say(shared, socket, Message::text(ack.to_frame())).await.then_some(Greeted {
+    send(shared, socket, Message::text(ack.to_frame())).await.then_some(AcceptedWorker {
         capabilities: hello.capabilities,
         gpu_id: gpu_id.into(),
         key,
@@ -81,7 +81,7 @@ pub(super) async fn greet(shared: &Shared, socket: &mut WebSocket, from: IpAddr)
 }
 
 /// The first message, if it is a `hello`; anything else ends the connection without a reply, as upstream.
-async fn first_words(socket: &mut WebSocket) -> Option<Hello> {
+async fn first_message(socket: &mut WebSocket) -> Option<Hello> {
     loop {
         let text = match socket.recv().await? {
             Ok(Message::Text(text)) => text.to_string(),
@@ -96,7 +96,10 @@ async fn first_words(socket: &mut WebSocket) -> Option<Hello> {
                 None
             }
             Err(error) => {
-                tracing::info!(error = shown(&error.to_string()), "connection closed: the first message is unreadable");
+                tracing::info!(
+                    error = log_text(&error.to_string()),
+                    "connection closed: the first message is unreadable"
+                );
                 None
             }
         };
@@ -104,26 +107,26 @@ async fn first_words(socket: &mut WebSocket) -> Option<Hello> {
 }
 
 /// What passes is no refusal: the worker is to come again.
-async fn not_now(shared: &Shared, socket: &mut WebSocket, error: &'static str) {
+async fn ask_to_retry(shared: &RouterState, socket: &mut WebSocket, error: &'static str) {
     let ack = ToWorker::HelloAck(HelloAck {
         error: Some(error.to_owned()),
-        reconnect_in_seconds: Some(COME_AGAIN),
+        reconnect_in_seconds: Some(RETRY_SECONDS),
         ..HelloAck::default()
     });
-    say(shared, socket, Message::text(ack.to_frame())).await;
+    send(shared, socket, Message::text(ack.to_frame())).await;
 }
 
-async fn refuse(shared: &Shared, socket: &mut WebSocket, error: &'static str, details: &'static str) {
+async fn refuse(shared: &RouterState, socket: &mut WebSocket, error: &'static str, details: &'static str) {
     let refusal = JobError { job_id: None, error: error.into(), details: Some(details.into()), ..JobError::default() };
-    let told = say(shared, socket, Message::text(ToWorker::Error(refusal).to_frame())).await;
+    let sent = send(shared, socket, Message::text(ToWorker::Error(refusal).to_frame())).await;
     // The upstream router sends no close frame; with one the peer sees an orderly end.
-    if told {
+    if sent {
         let frame = CloseFrame { code: close_code::POLICY, reason: error.into() };
-        say(shared, socket, Message::Close(Some(frame))).await;
+        send(shared, socket, Message::Close(Some(frame))).await;
     }
 }
 
 /// Sends one message within the limit of a write.
-async fn say(shared: &Shared, socket: &mut WebSocket, message: Message) -> bool {
+async fn send(shared: &RouterState, socket: &mut WebSocket, message: Message) -> bool {
     matches!(tokio::time::timeout(shared.config.write_timeout, socket.send(message)).await, Ok(Ok(())))
 }

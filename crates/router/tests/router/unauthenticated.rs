@@ -7,17 +7,17 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{API_KEY, Client, Worker, config, one_model, soon, start};
+use crate::support::{API_KEY, Client, ScriptedWorker, config, one_model, start, within_deadline};
 
 async fn socket(router: &Router) -> TcpStream {
     TcpStream::connect(router.addr()).await.unwrap()
 }
 
-/// Waits for the other end to close, and returns what it said before.
+/// Waits for the other end to close, and returns what it message before.
 async fn closed(mut socket: TcpStream) -> String {
-    let mut said = Vec::new();
-    let _reset_is_an_end_too = soon("the end of a connection", socket.read_to_end(&mut said)).await;
-    String::from_utf8_lossy(&said).into_owned()
+    let mut message = Vec::new();
+    let _reset_is_an_end_too = within_deadline("the end of a connection", socket.read_to_end(&mut message)).await;
+    String::from_utf8_lossy(&message).into_owned()
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_crowd_without_a_key_shuts_nobody_out() {
         }
         crowd.push(half_open);
     }
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = client.whole();
     let job = worker.job().await;
     worker.complete(&job, "x").await;
@@ -55,10 +55,10 @@ async fn who_shows_no_key_in_time_or_sends_too_much_before_is_closed() {
     assert_eq!(closed(socket(&router).await).await, "", "also one that says nothing");
 
     let patient = start(config()).await;
-    let mut large = Worker::raw(&patient).await;
+    let mut large = ScriptedWorker::raw(&patient).await;
     let hello = json!({ "type": "hello", "gpu_key": "x".repeat(1 << 20), "capabilities": one_model(1) });
-    large.try_say(&hello).await;
-    assert_eq!(large.ending().await, None);
+    large.try_send(&hello).await;
+    assert_eq!(large.close_code().await, None);
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_connection_that_has_shown_its_key_may_be_idle_for_a_while_and_not_lon
     let mut buffer = [0; 4096];
     for _ in 0..2 {
         known.write_all(request.as_bytes()).await.unwrap();
-        let read = soon("an answer", known.read(&mut buffer)).await.unwrap();
+        let read = within_deadline("an answer", known.read(&mut buffer)).await.unwrap();
         assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
     }
     closed(known).await;
@@ -88,15 +88,15 @@ async fn wrong_keys_keep_no_good_worker_from_greeting() {
     let router = start(Config { keys: Keys::file(file), ..config() }).await;
     let mut wrong = Vec::new();
     for number in 0..200 {
-        let mut worker = Worker::raw(&router).await;
-        worker.say(json!({ "type": "hello", "gpu_key": format!("adm_wrong-{number}"), "capabilities": {} })).await;
+        let mut worker = ScriptedWorker::raw(&router).await;
+        worker.send(json!({ "type": "hello", "gpu_key": format!("adm_wrong-{number}"), "capabilities": {} })).await;
         wrong.push(worker);
     }
-    let mut good = Worker::raw(&router).await;
-    good.say(json!({ "type": "hello", "gpu_key": pair.worker, "capabilities": one_model(1) })).await;
-    assert_eq!(good.hear().await["success"], true);
+    let mut good = ScriptedWorker::raw(&router).await;
+    good.send(json!({ "type": "hello", "gpu_key": pair.worker, "capabilities": one_model(1) })).await;
+    assert_eq!(good.receive().await["success"], true);
     for mut worker in wrong.into_iter().take(3) {
-        assert_eq!(worker.hear().await["error"], "invalid GPU key");
+        assert_eq!(worker.receive().await["error"], "invalid GPU key");
     }
 }
 
@@ -113,14 +113,14 @@ async fn a_key_file_that_is_away_for_a_moment_refuses_nobody() {
     assert_eq!(ask(&pair.api).await.status(), 200, "what was good stays good");
     let unknown = ask("rtr_may-be-new").await;
     assert_eq!((unknown.status().as_u16(), unknown.headers().contains_key("retry-after")), (503, true));
-    let mut worker = Worker::raw(&router).await;
-    worker.say(json!({ "type": "hello", "gpu_key": "adm_may-be-new", "capabilities": {} })).await;
-    let said = worker.hear().await;
-    assert_eq!((&said["type"], &said["success"]), (&json!("hello_ack"), &json!(false)));
-    assert!(said["reconnectInSeconds"].is_u64(), "{said}");
+    let mut worker = ScriptedWorker::raw(&router).await;
+    worker.send(json!({ "type": "hello", "gpu_key": "adm_may-be-new", "capabilities": {} })).await;
+    let message = worker.receive().await;
+    assert_eq!((&message["type"], &message["success"]), (&json!("hello_ack"), &json!(false)));
+    assert!(message["reconnectInSeconds"].is_u64(), "{message}");
     std::fs::rename(&away, &file).unwrap();
     let refused = async { while ask("rtr_may-be-new").await.status() != 401 {} };
-    soon("the file is read again", refused).await;
+    within_deadline("the file is read again", refused).await;
 }
 
 #[tokio::test]
@@ -132,9 +132,9 @@ async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
     let router = start(Config { keys: Keys::file(file.clone()), ..config() }).await;
     let client = Client::new(&router);
     let join = async |key: &str| {
-        let mut worker = Worker::raw(&router).await;
-        worker.say(json!({ "type": "hello", "gpu_key": key, "capabilities": one_model(1) })).await;
-        assert_eq!(worker.hear().await["success"], true);
+        let mut worker = ScriptedWorker::raw(&router).await;
+        worker.send(json!({ "type": "hello", "gpu_key": key, "capabilities": one_model(1) })).await;
+        assert_eq!(worker.receive().await["success"], true);
         worker
     };
     let (leaked, mut good) = (join(&pair.worker).await, join(&kept.worker).await);
@@ -148,8 +148,8 @@ async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
     let (_, second) = rest.split_once("\n[[pair]]\n").unwrap();
     std::fs::write(&file, format!("{head}\n[[pair]]\n{second}")).unwrap();
     let began = std::time::Instant::now();
-    leaked.ending().await;
-    assert_eq!(soon("a refusal", waits.join_next()).await.unwrap().unwrap().unwrap().status(), 401);
+    leaked.close_code().await;
+    assert_eq!(within_deadline("a refusal", waits.join_next()).await.unwrap().unwrap().unwrap().status(), 401);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let again = ask(&pair.api).await.unwrap();
     let (status, body) = (again.status(), again.text().await.unwrap());
@@ -158,7 +158,7 @@ async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
     // The job of the withdrawn key may have come here first, with its cancel.
     let mut given = 0;
     let answer = loop {
-        let message = good.hear().await;
+        let message = good.receive().await;
         if message["type"] == "job" {
             given += 1;
             good.complete(message["job_id"].as_str().unwrap(), "x").await;
@@ -166,7 +166,7 @@ async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
         if let Some(answer) = fine.try_join_next() {
             break answer;
         }
-        good.say(json!({ "type": "heartbeat" })).await;
+        good.send(json!({ "type": "heartbeat" })).await;
     };
     assert_eq!(answer.unwrap().unwrap().status(), 200);
     assert!(given <= 2, "no job of the withdrawn key after its removal was seen: {given}");
@@ -183,7 +183,7 @@ async fn all_bodies_together_are_bounded_and_free_again_when_the_clients_are_gon
     assert_eq!((status, &body["error"]["code"]), (503, &json!("overloaded")));
     drop(wait);
     router.wait_for(|now| now.waiting == 0).await;
-    let mut worker = Worker::join(&router, &one_model(1)).await;
+    let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = client.chat(&long);
     let job = worker.job().await;
     worker.complete(&job, "x").await;
@@ -214,7 +214,7 @@ async fn a_request_that_is_too_long_is_refused_while_it_is_still_sent() {
         sending.write_all(&[b' '; 100_000]).await.unwrap();
     }
     let mut answer = vec![0; 4096];
-    let read = soon("an answer", sending.read(&mut answer)).await.unwrap();
+    let read = within_deadline("an answer", sending.read(&mut answer)).await.unwrap();
     let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("request_too_large"), "{answer}");
 }

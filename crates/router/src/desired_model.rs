@@ -2,13 +2,13 @@
 
 use auxot_protocol::{Capabilities, Policy};
 
-/// The operator's wish; every part may be left open.
+/// The operator's desired; every part may be left open.
 ///
 /// What is open echoes what the worker announced, so that a worker with a list of its own is left alone:
 /// with nothing set, its policy is its own model, context and slots, or no model at all (`model_name`
 /// empty) while it announces none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct DesiredModel {
     /// Name of the model.
     pub model: Option<String>,
     /// Its quantisation; without one, any.
@@ -19,7 +19,7 @@ pub struct Wish {
     pub max_parallel: Option<u32>,
 }
 
-impl Wish {
+impl DesiredModel {
     /// The model wished for, with its quantisation.
     pub(crate) fn full_name(&self) -> Option<String> {
         let model = self.model.as_ref()?;
@@ -30,10 +30,10 @@ impl Wish {
     pub(crate) fn policy(&self, capabilities: &Capabilities) -> Policy {
         let announced = announced_model(capabilities).unwrap_or_default();
         let model_name = self.model.clone().unwrap_or(announced);
-        let capabilities_wished = match &self.model {
-            Some(name) => guess(name),
+        let desired_capabilities = match &self.model {
+            Some(name) => capabilities_from_name(name),
             None => match announced_tasks(capabilities) {
-                [] => guess(&model_name),
+                [] => capabilities_from_name(&model_name),
                 tasks => tasks.to_vec(),
             },
         };
@@ -42,14 +42,14 @@ impl Wish {
             quantization: self.quantization.clone().unwrap_or_default(),
             context_size: self.ctx_size.unwrap_or(capabilities.ctx_size),
             max_parallelism: self.max_parallel.or(capabilities.total_slots).unwrap_or(1).into(),
-            capabilities: capabilities_wished,
+            capabilities: desired_capabilities,
             echoed: self.echoed(),
             ..Policy::default()
         }
     }
 }
 
-impl Wish {
+impl DesiredModel {
     /// The fields of a policy that are left open here.
     fn echoed(&self) -> Vec<String> {
         let open = [
@@ -85,7 +85,7 @@ pub(crate) fn is_pending(capabilities: &Capabilities) -> bool {
 }
 
 /// What a model can do, guessed from its name with the rules measured upstream.
-fn guess(name: &str) -> Vec<String> {
+fn capabilities_from_name(name: &str) -> Vec<String> {
     let name = name.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     let mut found = Vec::new();
@@ -118,7 +118,7 @@ mod tests {
             model_capabilities: vec!["chat".into(), "vision".into()],
             ..Capabilities::default()
         };
-        let policy = Wish::default().policy(&worker);
+        let policy = DesiredModel::default().policy(&worker);
         assert_eq!(
             (policy.model_name.as_str(), policy.context_size, policy.max_parallelism),
             ("gemma-3-4b-it", 4096, 3)
@@ -133,24 +133,24 @@ mod tests {
         let report = serde_json::json!({ "name": "bge-m3", "state": "ready", "capabilities": ["embedding"] });
         let models = vec![serde_json::from_value(report).unwrap()];
         let worker = Capabilities { model: "bge-m3".into(), models, ..Capabilities::default() };
-        assert_eq!(Wish::default().policy(&worker).capabilities, ["embedding"]);
+        assert_eq!(DesiredModel::default().policy(&worker).capabilities, ["embedding"]);
     }
 
     #[test]
     fn a_worker_without_a_model_is_asked_for_none() {
         let pending = Capabilities { backend: "pending".into(), model: "pending".into(), ..Capabilities::default() };
-        assert_eq!(Wish::default().policy(&pending).model_name, "");
+        assert_eq!(DesiredModel::default().policy(&pending).model_name, "");
     }
 
     #[test]
     fn what_is_set_is_said_whatever_the_worker_has() {
-        let wish = Wish {
+        let desired = DesiredModel {
             model: Some("Qwen3-Coder-30B".into()),
             quantization: Some("Q4_K_S".into()),
             ctx_size: Some(8192),
             max_parallel: Some(2),
         };
-        let policy = wish.policy(&Capabilities { model: "other".into(), ..Capabilities::default() });
+        let policy = desired.policy(&Capabilities { model: "other".into(), ..Capabilities::default() });
         assert_eq!(policy.wanted_model(), "Qwen3-Coder-30B-Q4_K_S");
         assert_eq!((policy.context_size, policy.max_parallelism), (8192, 2));
         assert_eq!(policy.capabilities, ["code"]);

@@ -7,28 +7,28 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::auth::{Door, KeyId, NotNow};
+use crate::auth::{CheckUnavailable, KeyId, KeyKind};
 use crate::failure::Failure;
-use crate::shared::Shared;
-use crate::strangers::Stranger;
+use crate::shared::RouterState;
+use crate::unauthenticated::Unauthenticated;
 
 /// The key that a request came with.
 #[derive(Debug, Clone)]
 pub(crate) struct Key(pub(crate) KeyId);
 
 /// Lets a request with a good API key through.
-pub(crate) async fn with_key(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
-    let Some(stranger) = request.extensions().get::<Arc<Stranger>>().cloned() else {
+pub(crate) async fn require_key(State(shared): State<Arc<RouterState>>, mut request: Request, next: Next) -> Response {
+    let Some(unauthenticated) = request.extensions().get::<Arc<Unauthenticated>>().cloned() else {
         return Failure::NoKey.into_response();
     };
     let verdict = match bearer(request.headers()).map(str::to_owned) {
         None => Err(Failure::NoKey),
-        Some(key) => check(&shared, &key, &stranger).await,
+        Some(key) => check(&shared, &key, &unauthenticated).await,
     };
     match verdict {
         Ok(key) => {
-            stranger.introduce();
-            drop(stranger);
+            unauthenticated.authenticate();
+            drop(unauthenticated);
             request.extensions_mut().insert(Key(key));
             next.run(request).await
         }
@@ -36,12 +36,12 @@ pub(crate) async fn with_key(State(shared): State<Shared>, mut request: Request,
     }
 }
 
-async fn check(shared: &Shared, key: &str, stranger: &Stranger) -> Result<KeyId, Failure> {
-    match shared.verifier.check(Door::Client, key, stranger.address).await {
+async fn check(shared: &RouterState, key: &str, unauthenticated: &Unauthenticated) -> Result<KeyId, Failure> {
+    match shared.verifier.check(KeyKind::Api, key, unauthenticated.address).await {
         Ok(Some(key)) => Ok(key),
         Ok(None) => Err(Failure::BadKey),
-        Err(NotNow::Busy(checks)) => Err(Failure::TooManyChecks(checks)),
-        Err(NotNow::Unreadable) => Err(Failure::KeysUnreadable),
+        Err(CheckUnavailable::Busy(checks)) => Err(Failure::TooManyChecks(checks)),
+        Err(CheckUnavailable::Unreadable) => Err(Failure::KeysUnreadable),
     }
 }
 
