@@ -9,7 +9,7 @@ use crate::process::output::Ring;
 use crate::state_machine::{Policy, Ready};
 use crate::status::{NotReady, Status};
 use crate::supervisor::command::{VERBS, Verb};
-use crate::supervisor::{Driver, World};
+use crate::supervisor::{Driver, ProcessFactory};
 use crate::usage::{Claim, Usage};
 
 /// One instance, as everybody sees it. Cheap to clone; verbs of one handle arrive in the order they were given.
@@ -25,17 +25,17 @@ pub struct InstanceHandle {
 }
 
 impl InstanceHandle {
-    /// Makes an instance at rest, whose lives come from the world that is made for its ring and usage.
-    pub(crate) fn with_driver<W: World>(
+    /// Makes an instance at rest, whose lives come from the factory that is made for its ring and usage.
+    pub(crate) fn with_driver<F: ProcessFactory>(
         model: Arc<str>,
         policy: Policy,
-        world: impl FnOnce(&Arc<Ring>, &Arc<Usage>) -> W,
-    ) -> (InstanceHandle, Driver<W>) {
+        factory: impl FnOnce(&Arc<Ring>, &Arc<Usage>) -> F,
+    ) -> (InstanceHandle, Driver<F>) {
         let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
         let (verbs, orders) = mpsc::channel(VERBS);
         let (publish, status) = watch::channel(Status::at_rest());
-        let world = world(&ring, &usage);
-        let driver = Driver::new(Arc::clone(&model), world, policy, orders, publish, Arc::clone(&usage));
+        let factory = factory(&ring, &usage);
+        let driver = Driver::new(Arc::clone(&model), factory, policy, orders, publish, Arc::clone(&usage));
         (InstanceHandle { model, verbs, status, usage, ring }, driver)
     }
 

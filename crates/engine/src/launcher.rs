@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::handle::InstanceHandle;
 use crate::host::processors;
 use crate::host::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
-use crate::process::{Processes, Shared};
+use crate::process::{ServerFactory, Shared};
 use crate::spawner::Spawner;
 use crate::spec::Spec;
 use crate::state_machine::Policy;
@@ -97,7 +97,7 @@ impl Host {
         // Without random bytes all instances would only retry in step, which is no reason to fail.
         let config = self.config();
         let policy = Policy::new(&config, random().unwrap_or(instance));
-        let (handle, driver) = InstanceHandle::with_driver(Arc::clone(&model), policy, |ring, usage| Processes {
+        let (handle, driver) = InstanceHandle::with_driver(Arc::clone(&model), policy, |ring, usage| ServerFactory {
             shared: Arc::clone(&self.shared),
             config,
             instance,

@@ -34,7 +34,7 @@ use crate::spawner::{Child, Files, Spawner};
 use crate::spec::Spec;
 use crate::state_machine::Ready;
 use crate::state_machine::{Probing, RunId, Signal};
-use crate::supervisor::{Life, News, World};
+use crate::supervisor::{News, Process, ProcessFactory};
 use crate::usage::Usage;
 
 /// Lines of an exit report.
@@ -60,7 +60,7 @@ pub(crate) struct Shared {
 
 /// Starts the lives of one instance.
 #[derive(Debug)]
-pub(crate) struct Processes {
+pub(crate) struct ServerFactory {
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Arc<Config>,
     pub(crate) instance: u64,
@@ -70,21 +70,21 @@ pub(crate) struct Processes {
     pub(crate) usage: Arc<Usage>,
 }
 
-impl World for Processes {
-    type Life = Process;
+impl ProcessFactory for ServerFactory {
+    type Process = ServerProcess;
 
-    fn launch(&mut self, run: RunId) -> Process {
+    fn spawn(&mut self, run: RunId) -> ServerProcess {
         let begun = Instant::now();
         let stage = match self.begin(run) {
-            Ok(launching) => Stage::Launching(launching),
-            Err(fault) => Stage::Stillborn(fault),
+            Ok(spawning) => Step::Spawning(spawning),
+            Err(fault) => Step::SpawnFailed(fault),
         };
-        Process { stage, context: self.context(run, begun), signal: None, probing: Probing::Off }
+        ServerProcess { stage, context: self.context(run, begun), signal: None, probing: Probing::Off }
     }
 }
 
-impl Processes {
-    fn begin(&self, run: RunId) -> std::io::Result<Launching> {
+impl ServerFactory {
+    fn begin(&self, run: RunId) -> std::io::Result<Spawning> {
         let shared = &self.shared;
         let (listen, endpoint, socket) = if shared.engine.unix_sockets {
             let path = shared.dir.file(self.instance, run.0, "sock");
@@ -104,7 +104,7 @@ impl Processes {
         let (record, mark) = (shared.dir.file(self.instance, run.0, "json"), shared.dir.mark(self.instance, run.0));
         let files = Files { socket, record: Some(record), mark: Some(mark), model: self.spec.files.clone() };
         let answer = shared.spawner.spawn(command, files.clone());
-        Ok(Launching { answer, endpoint, files })
+        Ok(Spawning { answer, endpoint, files })
     }
 
     fn context(&self, run: RunId, begun: Instant) -> Context {
@@ -122,8 +122,8 @@ impl Processes {
 }
 
 /// One process, from the order to start it to its reaped exit.
-pub(crate) struct Process {
-    stage: Stage,
+pub(crate) struct ServerProcess {
+    stage: Step,
     context: Context,
     /// Sent before there was a process; it gets it first thing.
     signal: Option<Signal>,
@@ -142,32 +142,32 @@ struct Context {
     met: tasks::Met,
 }
 
-enum Stage {
+enum Step {
     /// Not even the order could be given.
-    Stillborn(std::io::Error),
-    Launching(Launching),
+    SpawnFailed(std::io::Error),
+    Spawning(Spawning),
     Running(Box<Running>),
     Over,
 }
 
-struct Launching {
+struct Spawning {
     answer: oneshot::Receiver<std::io::Result<Child>>,
     endpoint: Endpoint,
     files: Files,
 }
 
-impl Life for Process {
+impl Process for ServerProcess {
     fn signal(&mut self, signal: Signal) {
         match &mut self.stage {
-            Stage::Running(running) => running.signal(&self.context, signal),
-            Stage::Launching(_) => self.signal = Some(signal),
-            Stage::Stillborn(_) | Stage::Over => {}
+            Step::Running(running) => running.signal(&self.context, signal),
+            Step::Spawning(_) => self.signal = Some(signal),
+            Step::SpawnFailed(_) | Step::Over => {}
         }
     }
 
     fn probe(&mut self, probing: Probing) {
         self.probing = probing;
-        if let Stage::Running(running) = &mut self.stage {
+        if let Step::Running(running) = &mut self.stage {
             running.probe(&self.context, probing);
         }
     }
@@ -175,43 +175,43 @@ impl Life for Process {
     async fn news(&mut self) -> News {
         loop {
             match &mut self.stage {
-                Stage::Running(running) => {
+                Step::Running(running) => {
                     let news = running.news(&self.context).await;
                     if matches!(news, News::Exited(_)) {
-                        self.stage = Stage::Over;
+                        self.stage = Step::Over;
                     }
                     return news;
                 }
-                Stage::Launching(launching) => {
+                Step::Spawning(spawning) => {
                     let gone = |_| std::io::Error::other("the spawner thread is gone");
-                    let started = (&mut launching.answer).await.map_err(gone).and_then(|started| started);
-                    if let Some(news) = self.launched(started) {
+                    let started = (&mut spawning.answer).await.map_err(gone).and_then(|started| started);
+                    if let Some(news) = self.spawned(started) {
                         return news;
                     }
                 }
-                Stage::Stillborn(fault) => {
+                Step::SpawnFailed(fault) => {
                     let report = ExitReport::not_started(fault);
-                    self.stage = Stage::Over;
+                    self.stage = Step::Over;
                     return News::Exited(report);
                 }
-                Stage::Over => pending::<()>().await,
+                Step::Over => pending::<()>().await,
             }
         }
     }
 }
 
-impl Process {
+impl ServerProcess {
     /// Takes over what the spawner has made; no await in here, so nothing of it can be lost half way.
-    fn launched(&mut self, started: std::io::Result<Child>) -> Option<News> {
-        let Stage::Launching(launching) = std::mem::replace(&mut self.stage, Stage::Over) else { return None };
-        match started.and_then(|child| Running::new(child, launching, &self.context)) {
+    fn spawned(&mut self, started: std::io::Result<Child>) -> Option<News> {
+        let Step::Spawning(spawning) = std::mem::replace(&mut self.stage, Step::Over) else { return None };
+        match started.and_then(|child| Running::new(child, spawning, &self.context)) {
             Ok(mut running) => {
                 running.probe(&self.context, self.probing);
                 if let Some(signal) = self.signal.take() {
                     running.signal(&self.context, signal);
                 }
                 let pid = running.child.pid();
-                self.stage = Stage::Running(Box::new(running));
+                self.stage = Step::Running(Box::new(running));
                 Some(News::Started { pid })
             }
             Err(fault) => Some(News::Exited(ExitReport::not_started(&fault))),
@@ -242,8 +242,8 @@ enum Watch {
 }
 
 impl Running {
-    fn new(mut child: Child, launching: Launching, context: &Context) -> std::io::Result<Running> {
-        let Launching { endpoint, files, .. } = launching;
+    fn new(mut child: Child, spawning: Spawning, context: &Context) -> std::io::Result<Running> {
+        let Spawning { endpoint, files, .. } = spawning;
         let control = Control::new(&endpoint).map_err(std::io::Error::other)?;
         let (stdin, stdout, stderr) = child.take_pipes();
         let stdin = stdin.map(ChildStdin::into_owned_fd).transpose()?.map(File::from);

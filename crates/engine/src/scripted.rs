@@ -12,19 +12,19 @@ use crate::exit_reason::{ExitClass, ExitReport};
 use crate::handle::InstanceHandle;
 use crate::state_machine::Ready;
 use crate::state_machine::{Policy, Probing, RunId, Signal};
-use crate::supervisor::{Life, News, World};
+use crate::supervisor::{News, Process, ProcessFactory};
 
-/// Makes an instance at rest: its handle, its driver, and the stage on which its lives are played.
-pub fn instance(model: &str, config: &Config) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>, Stage) {
-    let stage = Stage::default();
+/// Makes an instance at rest: its handle, its driver, and the script that controls its processes.
+pub fn instance(model: &str, config: &Config) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>, Script) {
+    let script = Script::default();
     let (handle, driver) =
-        InstanceHandle::with_driver(model.into(), Policy::new(config, 1), |_, _| Script(stage.clone()));
-    (handle, driver.run(), stage)
+        InstanceHandle::with_driver(model.into(), Policy::new(config, 1), |_, _| ScriptedFactory(script.clone()));
+    (handle, driver.run(), script)
 }
 
-/// What a test and the scripted lives of one instance share; clones are the same stage.
+/// What a test and the scripted lives of one instance share; clones are the same script.
 #[derive(Debug, Clone, Default)]
-pub struct Stage(Arc<Shared>);
+pub struct Script(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -46,7 +46,7 @@ enum Act {
     Panic,
 }
 
-impl Stage {
+impl Script {
     /// From now on a signal ends the child at once.
     pub fn obey(&self) {
         self.play().obedient = true;
@@ -98,29 +98,29 @@ impl Stage {
     }
 }
 
-/// The world whose lives are played from a stage.
-pub(crate) struct Script(Stage);
+/// The factory whose lives are controlled by a script.
+pub(crate) struct ScriptedFactory(Script);
 
 /// One scripted life.
-pub(crate) struct Actor {
-    stage: Stage,
+pub(crate) struct ScriptedProcess {
+    script: Script,
     run: RunId,
 }
 
-impl World for Script {
-    type Life = Actor;
+impl ProcessFactory for ScriptedFactory {
+    type Process = ScriptedProcess;
 
-    fn launch(&mut self, run: RunId) -> Actor {
-        self.0.note(format!("launch {run}"));
-        Actor { stage: self.0.clone(), run }
+    fn spawn(&mut self, run: RunId) -> ScriptedProcess {
+        self.0.note(format!("spawn {run}"));
+        ScriptedProcess { script: self.0.clone(), run }
     }
 }
 
-impl Life for Actor {
+impl Process for ScriptedProcess {
     fn signal(&mut self, signal: Signal) {
-        self.stage.note(format!("{signal:?} {}", self.run));
-        if self.stage.play().obedient {
-            self.stage.exit(ExitClass::Unasked);
+        self.script.note(format!("{signal:?} {}", self.run));
+        if self.script.play().obedient {
+            self.script.exit(ExitClass::Unasked);
         }
     }
 
@@ -128,21 +128,21 @@ impl Life for Actor {
 
     async fn news(&mut self) -> News {
         loop {
-            let act = self.stage.play().acts.pop_front();
+            let act = self.script.play().acts.pop_front();
             match act {
                 Some(Act::Tell(news)) => return news,
                 Some(Act::Serve { slots, n_ctx }) => return News::Ready(ready(self.run, slots, n_ctx)),
                 #[allow(clippy::panic, reason = "it is what a test asks for")]
                 Some(Act::Panic) => panic!("as the script says"),
-                None => self.stage.0.next.notified().await,
+                None => self.script.0.next.notified().await,
             }
         }
     }
 }
 
-impl Drop for Actor {
+impl Drop for ScriptedProcess {
     fn drop(&mut self) {
-        self.stage.note(format!("drop {}", self.run));
+        self.script.note(format!("drop {}", self.run));
     }
 }
 

@@ -22,7 +22,7 @@
 //!  Reset (operator): Backoff → Starting · Failed → Stopped.
 //! ```
 //!
-//! Nothing here reads a clock, does I/O or knows the runtime: `now` is an argument and every wish to the world is an
+//! Nothing here reads a clock, does I/O or knows the runtime: `now` is an argument and every request to the outside is an
 //! [`Effect`]. News from a child or a timer carries the [`RunId`] of the life it belongs to, so news of an earlier
 //! life can never move the present one. A phase has at most one timer, and leaving the phase replaces or disarms it.
 
@@ -43,12 +43,12 @@ pub use run::{Ready, RunId};
 
 use crate::exit_reason::{Blame, ExitClass, ExitReport, Verdict};
 
-/// What a step leaves behind: the phase to be in and what to do to the world, in this order.
+/// What a step leaves behind: the phase to be in and what to do, in this order.
 pub(crate) type Step = (Phase, Vec<Effect>);
 
 /// Decides what one event means for one phase.
 pub(crate) fn step(phase: Phase, event: Event, now: Instant, policy: &Policy) -> Step {
-    if event.run().is_some_and(|run| phase.life() != Some(run)) {
+    if event.run().is_some_and(|run| phase.live_run() != Some(run)) {
         return (phase, vec![Effect::CountStale]);
     }
     match event {

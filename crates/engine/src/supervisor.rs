@@ -21,15 +21,15 @@ use crate::supervisor::command::Verb;
 use crate::usage::Usage;
 
 /// Where lives come from: real processes, or scripted ones in tests.
-pub(crate) trait World: Send + 'static {
-    type Life: Life;
+pub(crate) trait ProcessFactory: Send + 'static {
+    type Process: Process;
 
     /// Begins a life. Returns at once; how it went comes as news.
-    fn launch(&mut self, run: RunId) -> Self::Life;
+    fn spawn(&mut self, run: RunId) -> Self::Process;
 }
 
 /// One child, from its start to its reaped exit. Dropping it ends the child by force.
-pub(crate) trait Life: Send {
+pub(crate) trait Process: Send {
     /// Signals the whole group; one that is not there yet gets it as soon as it is.
     fn signal(&mut self, signal: Signal);
 
@@ -60,12 +60,12 @@ pub(crate) enum News {
 }
 
 /// The owner of one instance.
-pub(crate) struct Driver<W: World> {
+pub(crate) struct Driver<F: ProcessFactory> {
     model: Arc<str>,
-    world: W,
+    factory: F,
     policy: Policy,
     phase: Phase,
-    life: Option<(RunId, W::Life)>,
+    process: Option<(RunId, F::Process)>,
     timer: Option<(RunId, Timer, Instant)>,
     verbs: mpsc::Receiver<Verb>,
     status: watch::Sender<Status>,
@@ -83,11 +83,11 @@ enum Wake {
     Idle,
 }
 
-impl<W: World> Driver<W> {
+impl<F: ProcessFactory> Driver<F> {
     /// A driver at rest.
     pub(crate) fn new(
         model: Arc<str>,
-        world: W,
+        factory: F,
         policy: Policy,
         verbs: mpsc::Receiver<Verb>,
         status: watch::Sender<Status>,
@@ -95,10 +95,10 @@ impl<W: World> Driver<W> {
     ) -> Self {
         Driver {
             model,
-            world,
+            factory,
             policy,
             phase: Phase::Stopped { last: RunId(0) },
-            life: None,
+            process: None,
             timer: None,
             verbs,
             status,
@@ -138,8 +138,8 @@ impl<W: World> Driver<W> {
             biased;
             verb = self.verbs.recv(), if handles => Wake::Verb(verb),
             (run, news) = async {
-                match &mut self.life {
-                    Some((run, life)) => (*run, life.news().await),
+                match &mut self.process {
+                    Some((run, process)) => (*run, process.news().await),
                     None => pending().await,
                 }
             } => Wake::News(run, news),
@@ -199,7 +199,7 @@ impl<W: World> Driver<W> {
                 report.blame = self.blaming.ended(run, self.usage.answers());
                 debug!(model = %self.model, %run, code = report.code, signal = report.signal, "engine process gone");
                 // First the life, then its news: a step that spawns the next one must find the place empty.
-                self.life = None;
+                self.process = None;
                 self.feed(Event::Exited { run, report: Arc::new(report) });
             }
         }
@@ -235,21 +235,21 @@ impl<W: World> Driver<W> {
         match effect {
             Effect::Spawn { run, after } => {
                 metrics::started(&self.model, after.as_ref().map(|report| report.class));
-                self.life = Some((run, self.world.launch(run)));
+                self.process = Some((run, self.factory.spawn(run)));
                 self.status.send_modify(|status| status.restarts += u64::from(after.is_some()));
             }
             Effect::SignalGroup { run, signal } => {
-                if let Some((of, life)) = &mut self.life
+                if let Some((of, process)) = &mut self.process
                     && *of == run
                 {
-                    life.signal(signal);
+                    process.signal(signal);
                 }
             }
             Effect::ArmTimer { run, timer, at } => self.timer = Some((run, timer, at)),
             Effect::DisarmTimer => self.timer = None,
             Effect::Probe(probing) => {
-                if let Some((_, life)) = &mut self.life {
-                    life.probe(probing);
+                if let Some((_, process)) = &mut self.process {
+                    process.probe(probing);
                 }
             }
             Effect::Publish => self.publish(),
@@ -297,8 +297,8 @@ impl<W: World> Driver<W> {
     }
 }
 
-impl<W: World> Drop for Driver<W> {
-    /// A driver that ends in the middle, by a panic or with its runtime, takes its child with it (see [`Life`]); nobody
+impl<F: ProcessFactory> Drop for Driver<F> {
+    /// A driver that ends in the middle, by a panic or with its runtime, takes its child with it (see [`Process`]); nobody
     /// may go on believing that the child serves. After a panic nobody is left to start another one either, so it is
     /// told as what it is, and those who wait need not wait for nothing.
     fn drop(&mut self) {

@@ -60,7 +60,7 @@ impl From<AfterDrain> for After {
 
 impl Phase {
     /// The life whose news still means something here.
-    pub(crate) fn life(&self) -> Option<RunId> {
+    pub(crate) fn live_run(&self) -> Option<RunId> {
         match self {
             Phase::Starting { run, .. }
             | Phase::Ready { run, .. }
@@ -77,7 +77,7 @@ impl Phase {
     pub(crate) fn run(&self) -> RunId {
         match self {
             Phase::Stopped { last } | Phase::Failed { last, .. } => *last,
-            other => other.life().unwrap_or_default(),
+            other => other.live_run().unwrap_or_default(),
         }
     }
 

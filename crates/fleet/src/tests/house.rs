@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use auxot_catalog::Catalog;
-use auxot_engine::scripted::{self, Stage};
+use auxot_engine::scripted::{self, Script};
 use auxot_engine::{Config as EngineConfig, DryRunError, InstanceHandle, Listed, Outlay, Part, Spec};
 use auxot_gpu::{Device, Sample};
 use tokio::sync::{oneshot, watch};
@@ -23,7 +23,7 @@ pub(super) const LONG: Duration = Duration::from_secs(3600);
 /// Makes scripted instances and remembers them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Theatre {
-    stages: Arc<Mutex<Vec<(Spec, Stage)>>>,
+    stages: Arc<Mutex<Vec<(Spec, Script)>>>,
     ended: Arc<AtomicUsize>,
     program: PathBuf,
     /// Dry runs that wait for their answer.
@@ -255,13 +255,13 @@ impl House {
     }
 
     /// The stages of a model's instances, oldest first.
-    pub(super) fn stages(&self, model: &str) -> Vec<Stage> {
+    pub(super) fn stages(&self, model: &str) -> Vec<Script> {
         let stages = self.theatre.stages.lock().unwrap();
         stages.iter().filter(|(spec, _)| spec.model == model).map(|(_, stage)| stage.clone()).collect()
     }
 
     /// The stage of a model's newest instance.
-    pub(super) fn stage(&self, model: &str) -> Stage {
+    pub(super) fn stage(&self, model: &str) -> Script {
         self.stages(model).pop().unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! The machine against a simple model of the world, under any order of events.
+//! The machine against a simple model of the system, under any order of events.
 //!
 //! The model knows what the machine must never be wrong about: which processes live, what the one timer is, what was
 //! published last. Events come in any order, late ones of earlier lives among them; children die when they like, or of
@@ -18,8 +18,8 @@ struct Child {
     killed: bool,
 }
 
-/// The world around one machine.
-struct World {
+/// A simulated system around one machine.
+struct Simulation {
     policy: Policy,
     now: Instant,
     phase: Phase,
@@ -31,10 +31,10 @@ struct World {
     stale: u32,
 }
 
-impl World {
-    fn new() -> World {
+impl Simulation {
+    fn new() -> Simulation {
         let phase = Phase::Stopped { last: RunId(0) };
-        World {
+        Simulation {
             policy: policy(),
             now: Instant::now(),
             published: outer(&phase).name(),
@@ -50,7 +50,7 @@ impl World {
     fn feed(&mut self, event: Event) {
         let told = format!("{:?} --{event:?}-->", self.phase);
         let before = self.phase.clone();
-        let old_news = event.run().is_some_and(|run| before.life() != Some(run));
+        let old_news = event.run().is_some_and(|run| before.live_run() != Some(run));
         let (after, effects) = step(before.clone(), event.clone(), self.now, &self.policy);
         check(&before, &event, &after, &effects);
         self.phase = after;
@@ -128,7 +128,7 @@ impl World {
     }
 }
 
-/// What may happen in the world.
+/// What may happen.
 #[derive(Debug, Clone)]
 enum Happening {
     Verb(usize),
@@ -157,10 +157,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn no_order_of_events_breaks_the_world_or_traps_an_instance(script in prop::collection::vec(happening(), 0..100)) {
-        let mut world = World::new();
+        let mut simulation = Simulation::new();
         for happening in script {
             match happening {
-                Happening::Verb(which) => world.feed(match which {
+                Happening::Verb(which) => simulation.feed(match which {
                     0 => Event::EnsureReady,
                     1 => Event::Stop { drain: Duration::ZERO },
                     2 => Event::Stop { drain: 30 * S },
@@ -168,8 +168,8 @@ proptest! {
                     _ => Event::Reset,
                 }),
                 Happening::News(which) => {
-                    if let Some(run) = world.children.keys().next().copied() {
-                        world.feed(match which {
+                    if let Some(run) = simulation.children.keys().next().copied() {
+                        simulation.feed(match which {
                             0 => Event::Progress { run, fraction: Some(0.5), output_only: false },
                             1 => Event::ProbePassed { run, ready: ready(run) },
                             2 => Event::LivenessLost { run },
@@ -178,34 +178,34 @@ proptest! {
                     }
                 }
                 Happening::Late(which) => {
-                    if !world.late.is_empty() {
-                        let event = world.late.swap_remove(which % world.late.len());
+                    if !simulation.late.is_empty() {
+                        let event = simulation.late.swap_remove(which % simulation.late.len());
                         // A life that failed or backs off may still be spoken of; all others are over.
-                        if event.run() != world.phase.life() {
-                            let stale = world.stale;
-                            world.feed(event);
-                            prop_assert_eq!(world.stale, stale + 1, "old news is counted");
+                        if event.run() != simulation.phase.live_run() {
+                            let stale = simulation.stale;
+                            simulation.feed(event);
+                            prop_assert_eq!(simulation.stale, stale + 1, "old news is counted");
                         }
                     }
                 }
-                Happening::Dies(class) => world.dies(ExitClass::ALL[class]),
+                Happening::Dies(class) => simulation.dies(ExitClass::ALL[class]),
                 Happening::Time(ms) => {
-                    world.now += Duration::from_millis(ms);
-                    if world.timer.is_some_and(|(_, _, at)| at <= world.now) {
-                        world.wakes();
+                    simulation.now += Duration::from_millis(ms);
+                    if simulation.timer.is_some_and(|(_, _, at)| at <= simulation.now) {
+                        simulation.wakes();
                     }
                 }
-                Happening::Wakes => world.wakes(),
+                Happening::Wakes => simulation.wakes(),
             }
         }
-        world.comes_to_rest();
-        prop_assert!(world.children.is_empty());
+        simulation.comes_to_rest();
+        prop_assert!(simulation.children.is_empty());
         // And a child that nothing kills ends up shown as such, never forgotten.
-        world.feed(Event::EnsureReady);
-        world.feed(Event::Kill);
-        while world.phase.timer().is_some() {
-            world.wakes();
+        simulation.feed(Event::EnsureReady);
+        simulation.feed(Event::Kill);
+        while simulation.phase.timer().is_some() {
+            simulation.wakes();
         }
-        prop_assert_eq!((world.phase.name(), world.published, world.children.len()), ("unkillable", "failed", 1));
+        prop_assert_eq!((simulation.phase.name(), simulation.published, simulation.children.len()), ("unkillable", "failed", 1));
     }
 }
