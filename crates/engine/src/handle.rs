@@ -1,4 +1,4 @@
-//! The verbs: how everybody but the driver deals with an instance.
+//! The commands: how everybody but the driver deals with an instance.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::process::output::Ring;
 use crate::state_machine::{Policy, Ready};
 use crate::status::{NotReady, Status};
-use crate::supervisor::command::{VERBS, Verb};
+use crate::supervisor::command::{COMMAND_QUEUE, Command};
 use crate::supervisor::{Driver, ProcessFactory};
 use crate::usage::{Claim, Usage};
 
-/// One instance, as everybody sees it. Cheap to clone; verbs of one handle arrive in the order they were given.
+/// One instance, as everybody sees it. Cheap to clone; commands of one handle arrive in the order they were given.
 ///
 /// When the last handle is dropped, the process is stopped without drain and the driver ends.
 #[derive(Debug, Clone)]
 pub struct InstanceHandle {
     pub(crate) model: Arc<str>,
-    pub(crate) verbs: mpsc::Sender<Verb>,
+    pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) usage: Arc<Usage>,
     pub(crate) ring: Arc<Ring>,
@@ -32,11 +32,11 @@ impl InstanceHandle {
         factory: impl FnOnce(&Arc<Ring>, &Arc<Usage>) -> F,
     ) -> (InstanceHandle, Driver<F>) {
         let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
-        let (verbs, orders) = mpsc::channel(VERBS);
+        let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
         let (publish, status) = watch::channel(Status::at_rest());
         let factory = factory(&ring, &usage);
-        let driver = Driver::new(Arc::clone(&model), factory, policy, orders, publish, Arc::clone(&usage));
-        (InstanceHandle { model, verbs, status, usage, ring }, driver)
+        let driver = Driver::new(Arc::clone(&model), factory, policy, receiver, publish, Arc::clone(&usage));
+        (InstanceHandle { model, commands, status, usage, ring }, driver)
     }
 
     /// Name of the model.
@@ -47,41 +47,41 @@ impl InstanceHandle {
     /// Wants the model served. Already so, or on the way: nothing happens. Backing off or failed: denied, which
     /// [`ready`](Self::ready) tells.
     pub fn start(&self) {
-        self.send(Verb::Start);
+        self.send(Command::Start);
     }
 
     /// Waits until the model is served, or is known not to be. Starts nothing: a caller that lost a race against a
     /// stop must not bring back what its owner has just ended.
     pub async fn ready(&self) -> Result<Arc<Ready>, NotReady> {
-        let (tell, told) = oneshot::channel();
-        if self.verbs.send(Verb::AwaitReady(tell)).await.is_err() {
+        let (reply, outcome) = oneshot::channel();
+        if self.commands.send(Command::AwaitReady(reply)).await.is_err() {
             return Err(NotReady::ShuttingDown);
         }
-        told.await.unwrap_or(Err(NotReady::ShuttingDown))
+        outcome.await.unwrap_or(Err(NotReady::ShuttingDown))
     }
 
     /// Wants the model gone: its users get `drain` to finish, then TERM, TERM again, KILL.
     pub fn stop(&self, drain: Duration) {
-        self.send(Verb::Stop { drain });
+        self.send(Command::Stop { drain });
     }
 
     /// Waits until there is no process and none will come by itself: stopped or failed.
     pub async fn stopped(&self) {
-        let (tell, told) = oneshot::channel();
-        if self.verbs.send(Verb::AwaitGone(tell)).await.is_ok() {
+        let (reply, outcome) = oneshot::channel();
+        if self.commands.send(Command::AwaitStopped(reply)).await.is_ok() {
             // An error is the driver's end, which is the end of its process too.
-            let _gone = told.await;
+            let _gone = outcome.await;
         }
     }
 
     /// Wants the process gone now: KILL at once.
     pub fn kill(&self) {
-        self.send(Verb::Kill);
+        self.send(Command::Kill);
     }
 
     /// Forgets earlier failures: backing off starts at once, failed becomes stopped.
     pub fn reset(&self) {
-        self.send(Verb::Reset);
+        self.send(Command::Reset);
     }
 
     /// Where it is and was; for showing, never for deciding.
@@ -104,13 +104,13 @@ impl InstanceHandle {
         self.ring.tail(usize::MAX)
     }
 
-    fn send(&self, verb: Verb) {
+    fn send(&self, command: Command) {
         use mpsc::error::TrySendError;
-        match self.verbs.try_send(verb) {
+        match self.commands.try_send(command) {
             // Closed is the end of the worker: everything is being stopped anyway.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
-            Err(TrySendError::Full(verb)) => {
-                tracing::error!(model = %self.model, verb = verb.name(), "cannot pass on a verb: {VERBS} are waiting");
+            Err(TrySendError::Full(command)) => {
+                tracing::error!(model = %self.model, command = command.name(), "cannot queue a command: {COMMAND_QUEUE} are waiting");
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::metrics;
 use crate::state_machine::{Effect, Event, Phase, Policy, Probing, Ready, RunId, Signal, Timer, step};
 use crate::status::{NotReady, State, Status, answer, outer};
 use crate::supervisor::blaming::Blaming;
-use crate::supervisor::command::Verb;
+use crate::supervisor::command::Command;
 use crate::usage::Usage;
 
 /// Where lives come from: real processes, or scripted ones in tests.
@@ -67,17 +67,17 @@ pub(crate) struct Driver<F: ProcessFactory> {
     phase: Phase,
     process: Option<(RunId, F::Process)>,
     timer: Option<(RunId, Timer, Instant)>,
-    verbs: mpsc::Receiver<Verb>,
+    commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     usage: Arc<Usage>,
     blaming: Blaming,
-    waiting_ready: Vec<oneshot::Sender<Result<Arc<Ready>, NotReady>>>,
-    waiting_gone: Vec<oneshot::Sender<()>>,
+    ready_waiters: Vec<oneshot::Sender<Result<Arc<Ready>, NotReady>>>,
+    stop_waiters: Vec<oneshot::Sender<()>>,
 }
 
 /// What woke the driver.
 enum Wake {
-    Verb(Option<Verb>),
+    Command(Option<Command>),
     News(RunId, News),
     Timer(RunId, Timer),
     Idle,
@@ -89,7 +89,7 @@ impl<F: ProcessFactory> Driver<F> {
         model: Arc<str>,
         factory: F,
         policy: Policy,
-        verbs: mpsc::Receiver<Verb>,
+        commands: mpsc::Receiver<Command>,
         status: watch::Sender<Status>,
         usage: Arc<Usage>,
     ) -> Self {
@@ -100,22 +100,22 @@ impl<F: ProcessFactory> Driver<F> {
             phase: Phase::Stopped { last: RunId(0) },
             process: None,
             timer: None,
-            verbs,
+            commands,
             status,
             usage,
             blaming: Blaming::default(),
-            waiting_ready: Vec::new(),
-            waiting_gone: Vec::new(),
+            ready_waiters: Vec::new(),
+            stop_waiters: Vec::new(),
         }
     }
 
-    /// Serves the verbs until the last handle is gone and no process is left.
+    /// Serves the commands until the last handle is gone and no process is left.
     pub(crate) async fn run(mut self) {
         let mut handles = true;
         while handles || self.phase.has_process() {
             match self.wake(handles).await {
-                Wake::Verb(Some(verb)) => self.verb(verb),
-                Wake::Verb(None) => {
+                Wake::Command(Some(command)) => self.command(command),
+                Wake::Command(None) => {
                     handles = false;
                     self.feed(Event::Stop { drain: std::time::Duration::ZERO });
                 }
@@ -136,7 +136,7 @@ impl<F: ProcessFactory> Driver<F> {
         let timer = self.timer;
         tokio::select! {
             biased;
-            verb = self.verbs.recv(), if handles => Wake::Verb(verb),
+            command = self.commands.recv(), if handles => Wake::Command(command),
             (run, news) = async {
                 match &mut self.process {
                     Some((run, process)) => (*run, process.news().await),
@@ -156,22 +156,22 @@ impl<F: ProcessFactory> Driver<F> {
         }
     }
 
-    fn verb(&mut self, verb: Verb) {
-        match verb {
-            Verb::Start => self.feed(Event::EnsureReady),
-            Verb::Stop { drain } => self.feed(Event::Stop { drain }),
-            Verb::Kill => self.feed(Event::Kill),
-            Verb::Reset => self.feed(Event::Reset),
-            Verb::AwaitReady(tell) => {
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Start => self.feed(Event::EnsureReady),
+            Command::Stop { drain } => self.feed(Event::Stop { drain }),
+            Command::Kill => self.feed(Event::Kill),
+            Command::Reset => self.feed(Event::Reset),
+            Command::AwaitReady(reply) => {
                 // Who has stopped waiting makes room, so the list is as long as there are waiters.
-                self.waiting_ready.retain(|waiter| !waiter.is_closed());
-                self.waiting_ready.push(tell);
-                self.answer_ready();
+                self.ready_waiters.retain(|waiter| !waiter.is_closed());
+                self.ready_waiters.push(reply);
+                self.answer_ready_waiters();
             }
-            Verb::AwaitGone(tell) => {
-                self.waiting_gone.retain(|waiter| !waiter.is_closed());
-                self.waiting_gone.push(tell);
-                self.answer_gone();
+            Command::AwaitStopped(reply) => {
+                self.stop_waiters.retain(|waiter| !waiter.is_closed());
+                self.stop_waiters.push(reply);
+                self.answer_stop_waiters();
             }
         }
     }
@@ -228,7 +228,7 @@ impl<F: ProcessFactory> Driver<F> {
         for effect in effects {
             self.carry_out(effect);
         }
-        self.answer_gone();
+        self.answer_stop_waiters();
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -257,7 +257,7 @@ impl<F: ProcessFactory> Driver<F> {
                 warn!(model = %self.model, run = %self.phase.run(), class = report.class.name(), "engine ended: {report}");
                 self.status.send_modify(|status| status.last_error = Some(report));
             }
-            Effect::AnswerWaiters => self.answer_ready(),
+            Effect::AnswerWaiters => self.answer_ready_waiters(),
             Effect::CountStale => metrics::stale(&self.model),
         }
     }
@@ -279,18 +279,18 @@ impl<F: ProcessFactory> Driver<F> {
         });
     }
 
-    fn answer_ready(&mut self) {
+    fn answer_ready_waiters(&mut self) {
         if let Some(answer) = answer(&self.phase) {
-            for waiter in self.waiting_ready.drain(..) {
+            for waiter in self.ready_waiters.drain(..) {
                 // Who has stopped waiting needs no answer.
                 let _unheard = waiter.send(answer.clone());
             }
         }
     }
 
-    fn answer_gone(&mut self) {
+    fn answer_stop_waiters(&mut self) {
         if matches!(self.phase, Phase::Stopped { .. } | Phase::Failed { .. }) {
-            for waiter in self.waiting_gone.drain(..) {
+            for waiter in self.stop_waiters.drain(..) {
                 let _unheard = waiter.send(());
             }
         }

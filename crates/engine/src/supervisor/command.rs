@@ -9,11 +9,11 @@ use crate::state_machine::Ready;
 use crate::status::NotReady;
 
 /// Verbs on their way to the driver. It never waits for anything else while one is here, so a few are plenty.
-pub(crate) const VERBS: usize = 256;
+pub(crate) const COMMAND_QUEUE: usize = 256;
 
 /// What a handle asks of the driver.
 #[derive(Debug)]
-pub(crate) enum Verb {
+pub(crate) enum Command {
     Start,
     Stop {
         drain: Duration,
@@ -23,19 +23,19 @@ pub(crate) enum Verb {
     /// Answer once it is ready, or will not be.
     AwaitReady(oneshot::Sender<Result<Arc<Ready>, NotReady>>),
     /// Answer once there is no process and none will come by itself.
-    AwaitGone(oneshot::Sender<()>),
+    AwaitStopped(oneshot::Sender<()>),
 }
 
-impl Verb {
+impl Command {
     /// The word for the log.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Verb::Start => "start",
-            Verb::Stop { .. } => "stop",
-            Verb::Kill => "kill",
-            Verb::Reset => "reset",
-            Verb::AwaitReady(_) => "await_ready",
-            Verb::AwaitGone(_) => "await_gone",
+            Command::Start => "start",
+            Command::Stop { .. } => "stop",
+            Command::Kill => "kill",
+            Command::Reset => "reset",
+            Command::AwaitReady(_) => "await_ready",
+            Command::AwaitStopped(_) => "await_stopped",
         }
     }
 }

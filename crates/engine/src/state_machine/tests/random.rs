@@ -131,7 +131,7 @@ impl Simulation {
 /// What may happen.
 #[derive(Debug, Clone)]
 enum Happening {
-    Verb(usize),
+    Command(usize),
     /// News of the present life, as the child would tell it.
     News(usize),
     /// News of an earlier life that was on its way.
@@ -144,7 +144,7 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        3 => (0usize..5).prop_map(Happening::Verb),
+        3 => (0usize..5).prop_map(Happening::Command),
         4 => (0usize..4).prop_map(Happening::News),
         2 => any::<usize>().prop_map(Happening::Late),
         2 => (0usize..ExitClass::ALL.len()).prop_map(Happening::Dies),
@@ -160,7 +160,7 @@ proptest! {
         let mut simulation = Simulation::new();
         for happening in script {
             match happening {
-                Happening::Verb(which) => simulation.feed(match which {
+                Happening::Command(which) => simulation.feed(match which {
                     0 => Event::EnsureReady,
                     1 => Event::Stop { drain: Duration::ZERO },
                     2 => Event::Stop { drain: 30 * S },
