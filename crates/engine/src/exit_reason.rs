@@ -60,11 +60,11 @@ pub enum ExitClass {
 
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Recovery {
     /// At once, then with growing delays, until the budget is spent.
     Retry,
     /// Now and then: it was we who could not, and no engine failed.
-    RetryForEver,
+    RetryUnlimited,
     /// The same command line would fail the same way.
     Fail,
 }
@@ -188,7 +188,7 @@ impl ExitClass {
         )
     }
 
-    pub(crate) fn verdict(self) -> Verdict {
+    pub(crate) fn recovery(self) -> Recovery {
         match self {
             ExitClass::BadFile
             | ExitClass::FileChanged
@@ -199,7 +199,7 @@ impl ExitClass {
             | ExitClass::Detached
             | ExitClass::SpawnRefused
             | ExitClass::Unkillable
-            | ExitClass::DriverFailed => Verdict::Fail,
+            | ExitClass::DriverFailed => Recovery::Fail,
             // All of these are known to pass. Memory is given back; a load that it was not enough for is another matter.
             ExitClass::DeviceMemory
             | ExitClass::HostMemory
@@ -211,15 +211,15 @@ impl ExitClass {
             | ExitClass::Unresponsive
             | ExitClass::TaskLimit
             | ExitClass::Unasked
-            | ExitClass::Other => Verdict::Retry,
-            ExitClass::SpawnTrouble => Verdict::RetryForEver,
+            | ExitClass::Other => Recovery::Retry,
+            ExitClass::SpawnTrouble => Recovery::RetryUnlimited,
         }
     }
 }
 
 /// What is known of a life at its end, beside its status and its words.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Circumstances {
+pub(crate) struct ExitContext {
     /// The child had been ready: then its file and arguments were good, and a line that seems to say otherwise is about
     /// something else.
     pub(crate) loaded: bool,
@@ -260,11 +260,11 @@ pub enum Blame {
 impl ExitReport {
     /// Classifies an exit. For exits that we caused, `because` puts the true reason in afterwards.
     ///
-    pub(crate) fn classify(status: ExitStatus, lines: Vec<String>, circumstances: Circumstances) -> ExitReport {
+    pub(crate) fn classify(status: ExitStatus, lines: Vec<String>, context: ExitContext) -> ExitReport {
         let (code, signal) = (status.code(), signal_of(status));
-        let found = phrases::telling_line(&lines, circumstances.loaded).filter(|_| code != Some(0));
+        let found = phrases::telling_line(&lines, context.loaded).filter(|_| code != Some(0));
         let class = match (found, signal, code) {
-            (Some((ExitClass::TaskLimit, _)), _, _) if !circumstances.task_limit => ExitClass::HostMemory,
+            (Some((ExitClass::TaskLimit, _)), _, _) if !context.task_limit => ExitClass::HostMemory,
             // The engine may have noticed its own failure and said so before it died of it.
             (Some((class, _)), _, _) => class,
             // Seen: a prebuilt engine with AVX-512 passes `--version` on an older processor and dies at the first model.
@@ -272,11 +272,11 @@ impl ExitReport {
             // SIGKILL without a word is what the kernel does when memory runs out; a person can do it too, so it is
             // told as the signal it is.
             (_, Some(_), _) => ExitClass::Signal,
-            (_, _, Some(0)) if circumstances.left_behind > 0 => ExitClass::Detached,
+            (_, _, Some(0)) if context.left_behind > 0 => ExitClass::Detached,
             (_, _, Some(0)) => ExitClass::Unasked,
             _ => ExitClass::Other,
         };
-        let telling = found.map(|(_, line)| line).or_else(|| phrases::untold(&lines, circumstances.loaded));
+        let telling = found.map(|(_, line)| line).or_else(|| phrases::untold(&lines, context.loaded));
         ExitReport { class, code, signal, telling: telling.cloned(), lines, blame: Blame::Engine }
     }
 

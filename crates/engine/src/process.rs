@@ -24,24 +24,24 @@ use tracing::warn;
 use crate::binary::Engine;
 use crate::command_line::{self, Listen};
 use crate::config::Config;
-use crate::exit_reason::{Circumstances, ExitClass, ExitReport};
+use crate::exit_reason::{ExitClass, ExitContext, ExitReport};
 use crate::host::runtime_dir::RuntimeDir;
 use crate::host::{system, tasks};
-use crate::process::liveness::Pulse;
+use crate::process::liveness::LivenessLimits;
 use crate::process::output::{Output, Ring};
-use crate::process::probe::{Activity, Proof, Sign};
+use crate::process::probe::{Activity, Progress, Readiness};
 use crate::spawner::{Child, Files, Spawner};
 use crate::spec::Spec;
 use crate::state_machine::Ready;
 use crate::state_machine::{Probing, RunId, Signal};
-use crate::supervisor::{News, Process, ProcessFactory};
+use crate::supervisor::{Process, ProcessEvent, ProcessFactory};
 use crate::usage::Usage;
 
 /// Lines of an exit report.
 const LAST_LINES: usize = 40;
 /// How long the pipes of a dead child may take to reach their end. They do so at once, unless some process outside of
 /// its group holds them; then the last lines are not worth a late restart.
-const LAST_WORDS: Duration = Duration::from_millis(10);
+const PIPE_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// What tells an engine in child mode to end, once it has loaded; until then it does not read, and TERM is enough.
 const EXIT_LINE: &[u8] = b"cmd_router_to_child:exit\n";
@@ -76,8 +76,8 @@ impl ProcessFactory for ServerFactory {
     fn spawn(&mut self, run: RunId) -> ServerProcess {
         let begun = Instant::now();
         let stage = match self.begin(run) {
-            Ok(spawning) => Step::Spawning(spawning),
-            Err(fault) => Step::SpawnFailed(fault),
+            Ok(spawning) => Stage::Spawning(spawning),
+            Err(fault) => Stage::SpawnFailed(fault),
         };
         ServerProcess { stage, context: self.context(run, begun), signal: None, probing: Probing::Off }
     }
@@ -116,14 +116,14 @@ impl ServerFactory {
             usage: Arc::clone(&self.usage),
             run,
             begun,
-            met: tasks::met(),
+            limit_hits: tasks::limit_hits(),
         }
     }
 }
 
 /// One process, from the order to start it to its reaped exit.
 pub(crate) struct ServerProcess {
-    stage: Step,
+    stage: Stage,
     context: Context,
     /// Sent before there was a process; it gets it first thing.
     signal: Option<Signal>,
@@ -139,10 +139,10 @@ struct Context {
     run: RunId,
     begun: Instant,
     /// The limits on tasks at its beginning.
-    met: tasks::Met,
+    limit_hits: tasks::LimitHits,
 }
 
-enum Step {
+enum Stage {
     /// Not even the order could be given.
     SpawnFailed(std::io::Error),
     Spawning(Spawning),
@@ -159,42 +159,42 @@ struct Spawning {
 impl Process for ServerProcess {
     fn signal(&mut self, signal: Signal) {
         match &mut self.stage {
-            Step::Running(running) => running.signal(&self.context, signal),
-            Step::Spawning(_) => self.signal = Some(signal),
-            Step::SpawnFailed(_) | Step::Over => {}
+            Stage::Running(running) => running.signal(&self.context, signal),
+            Stage::Spawning(_) => self.signal = Some(signal),
+            Stage::SpawnFailed(_) | Stage::Over => {}
         }
     }
 
     fn probe(&mut self, probing: Probing) {
         self.probing = probing;
-        if let Step::Running(running) = &mut self.stage {
+        if let Stage::Running(running) = &mut self.stage {
             running.probe(&self.context, probing);
         }
     }
 
-    async fn news(&mut self) -> News {
+    async fn next_event(&mut self) -> ProcessEvent {
         loop {
             match &mut self.stage {
-                Step::Running(running) => {
-                    let news = running.news(&self.context).await;
-                    if matches!(news, News::Exited(_)) {
-                        self.stage = Step::Over;
+                Stage::Running(running) => {
+                    let event = running.next_event(&self.context).await;
+                    if matches!(event, ProcessEvent::Exited(_)) {
+                        self.stage = Stage::Over;
                     }
-                    return news;
+                    return event;
                 }
-                Step::Spawning(spawning) => {
+                Stage::Spawning(spawning) => {
                     let gone = |_| std::io::Error::other("the spawner thread is gone");
                     let started = (&mut spawning.answer).await.map_err(gone).and_then(|started| started);
-                    if let Some(news) = self.spawned(started) {
-                        return news;
+                    if let Some(event) = self.spawned(started) {
+                        return event;
                     }
                 }
-                Step::SpawnFailed(fault) => {
+                Stage::SpawnFailed(fault) => {
                     let report = ExitReport::not_started(fault);
-                    self.stage = Step::Over;
-                    return News::Exited(report);
+                    self.stage = Stage::Over;
+                    return ProcessEvent::Exited(report);
                 }
-                Step::Over => pending::<()>().await,
+                Stage::Over => pending::<()>().await,
             }
         }
     }
@@ -202,8 +202,8 @@ impl Process for ServerProcess {
 
 impl ServerProcess {
     /// Takes over what the spawner has made; no await in here, so nothing of it can be lost half way.
-    fn spawned(&mut self, started: std::io::Result<Child>) -> Option<News> {
-        let Step::Spawning(spawning) = std::mem::replace(&mut self.stage, Step::Over) else { return None };
+    fn spawned(&mut self, started: std::io::Result<Child>) -> Option<ProcessEvent> {
+        let Stage::Spawning(spawning) = std::mem::replace(&mut self.stage, Stage::Over) else { return None };
         match started.and_then(|child| Running::new(child, spawning, &self.context)) {
             Ok(mut running) => {
                 running.probe(&self.context, self.probing);
@@ -211,10 +211,10 @@ impl ServerProcess {
                     running.signal(&self.context, signal);
                 }
                 let pid = running.child.pid();
-                self.stage = Step::Running(Box::new(running));
-                Some(News::Started { pid })
+                self.stage = Stage::Running(Box::new(running));
+                Some(ProcessEvent::Started { pid })
             }
-            Err(fault) => Some(News::Exited(ExitReport::not_started(&fault))),
+            Err(fault) => Some(ProcessEvent::Exited(ExitReport::not_started(&fault))),
         }
     }
 }
@@ -237,8 +237,8 @@ struct Running {
 /// What is watched for beside the exit.
 enum Watch {
     Nothing,
-    Load { ready: Pin<Box<dyn Future<Output = Result<Proof, ExitClass>> + Send>>, activity: Activity },
-    Pulse(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Load { ready: Pin<Box<dyn Future<Output = Result<Readiness, ExitClass>> + Send>>, activity: Activity },
+    Liveness(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 impl Running {
@@ -278,15 +278,15 @@ impl Running {
         self.watch = match probing {
             Probing::Off => Watch::Nothing,
             Probing::Readiness => {
-                let told = self.output.told();
+                let reported = self.output.reported_state();
                 let ring = Arc::clone(&context.ring);
-                let activity = Activity::new(self.child.pid(), ring, told.clone(), config.load_stall);
+                let activity = Activity::new(self.child.pid(), ring, reported.clone(), config.load_stall);
                 let endpoint = self.endpoint.clone();
-                Watch::Load { ready: Box::pin(probe::until_ready(control, endpoint, told)), activity }
+                Watch::Load { ready: Box::pin(probe::until_ready(control, endpoint, reported)), activity }
             }
             Probing::Liveness => {
                 let usage = Arc::clone(&context.usage);
-                let pulse = Pulse {
+                let limits = LivenessLimits {
                     idle: config.liveness_interval,
                     busy: config.liveness_busy_interval,
                     timeout: config.liveness_timeout,
@@ -294,39 +294,39 @@ impl Running {
                 };
                 let pid = self.server;
                 let cpu = move || system::cpu_time(pid);
-                Watch::Pulse(Box::pin(async move { liveness::until_lost(&control, &usage, cpu, pulse).await }))
+                Watch::Liveness(Box::pin(async move { liveness::until_lost(&control, &usage, cpu, limits).await }))
             }
         };
     }
 
     /// Cancel safe: everything that is awaited here either keeps its place or may be asked again.
-    async fn news(&mut self, context: &Context) -> News {
+    async fn next_event(&mut self, context: &Context) -> ProcessEvent {
         tokio::select! {
             biased;
             // The exit first: what a dead child seemed to say does not matter any more.
             status = self.child.wait() => match status {
-                Ok(status) => News::Exited(self.last_words(context, status).await),
-                Err(fault) => News::Exited(ExitReport::not_started(&fault)),
+                Ok(status) => ProcessEvent::Exited(self.exit_report(context, status).await),
+                Err(fault) => ProcessEvent::Exited(ExitReport::not_started(&fault)),
             },
-            news = watched(&mut self.watch) => match news {
-                Seen::Ready(proof) => News::Ready(Arc::new(self.serves(context, proof))),
-                Seen::Refused(why) => {
+            observed = watched(&mut self.watch) => match observed {
+                Observed::Ready(readiness) => ProcessEvent::Ready(Arc::new(self.serves(context, readiness))),
+                Observed::LoadRefused(why) => {
                     self.watch = Watch::Nothing;
-                    News::Refused { why }
+                    ProcessEvent::LoadRefused { why }
                 }
-                Seen::Sign(sign) => News::Progress { fraction: sign.fraction, output_only: sign.output_only },
-                Seen::Lost => {
+                Observed::Progress(progress) => ProcessEvent::Progress { fraction: progress.fraction, output_only: progress.output_only },
+                Observed::Lost => {
                     self.watch = Watch::Nothing;
-                    News::LivenessLost
+                    ProcessEvent::LivenessLost
                 }
             },
         }
     }
 
-    fn serves(&mut self, context: &Context, proof: Proof) -> Ready {
+    fn serves(&mut self, context: &Context, readiness: Readiness) -> Ready {
         self.watch = Watch::Nothing;
         self.loaded = true;
-        if let Some(server) = proof.server
+        if let Some(server) = readiness.server
             && self.child.served_by(server)
         {
             self.server = server;
@@ -335,43 +335,43 @@ impl Running {
             run: context.run,
             pid: self.server,
             endpoint: self.endpoint.clone(),
-            props: proof.props,
+            props: readiness.props,
             load_time: context.begun.elapsed(),
         }
     }
 
     /// Reads what is left in the pipes and names the reason.
-    async fn last_words(&mut self, context: &Context, status: std::process::ExitStatus) -> ExitReport {
-        let _cut_short = timeout(LAST_WORDS, self.output.finished()).await;
+    async fn exit_report(&mut self, context: &Context, status: std::process::ExitStatus) -> ExitReport {
+        let _cut_short = timeout(PIPE_TIMEOUT, self.output.finished()).await;
         context.shared.spawner.remove(self.files.clone());
         let lines = context.ring.tail_of(context.run, LAST_LINES);
-        let circumstances = Circumstances {
+        let exit_context = ExitContext {
             loaded: self.loaded,
             left_behind: self.child.left_behind(),
-            task_limit: tasks::is_limit_of_tasks(context.met),
+            task_limit: tasks::hit_task_limit(context.limit_hits),
         };
-        ExitReport::classify(status, lines, circumstances)
+        ExitReport::classify(status, lines, exit_context)
     }
 }
 
-enum Seen {
-    Ready(Proof),
-    Refused(ExitClass),
-    Sign(Sign),
+enum Observed {
+    Ready(Readiness),
+    LoadRefused(ExitClass),
+    Progress(Progress),
     Lost,
 }
 
-async fn watched(watch: &mut Watch) -> Seen {
+async fn watched(watch: &mut Watch) -> Observed {
     match watch {
         Watch::Nothing => pending().await,
         Watch::Load { ready, activity } => tokio::select! {
             biased;
-            ready = ready => ready.map_or_else(Seen::Refused, Seen::Ready),
-            sign = activity.sign() => Seen::Sign(sign),
+            ready = ready => ready.map_or_else(Observed::LoadRefused, Observed::Ready),
+            progress = activity.next_progress() => Observed::Progress(progress),
         },
-        Watch::Pulse(lost) => {
+        Watch::Liveness(lost) => {
             lost.await;
-            Seen::Lost
+            Observed::Lost
         }
     }
 }

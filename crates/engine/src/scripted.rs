@@ -12,7 +12,7 @@ use crate::exit_reason::{ExitClass, ExitReport};
 use crate::handle::InstanceHandle;
 use crate::state_machine::Ready;
 use crate::state_machine::{Policy, Probing, RunId, Signal};
-use crate::supervisor::{News, Process, ProcessFactory};
+use crate::supervisor::{Process, ProcessEvent, ProcessFactory};
 
 /// Makes an instance at rest: its handle, its driver, and the script that controls its processes.
 pub fn instance(model: &str, config: &Config) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>, Script) {
@@ -28,33 +28,33 @@ pub struct Script(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    play: Mutex<Play>,
+    state: Mutex<State>,
     next: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Play {
-    acts: VecDeque<Act>,
-    seen: Vec<String>,
-    obedient: bool,
+struct State {
+    actions: VecDeque<Action>,
+    calls: Vec<String>,
+    exits_on_signal: bool,
 }
 
 #[derive(Debug)]
-enum Act {
-    Tell(News),
-    Serve { slots: u32, n_ctx: u32 },
+enum Action {
+    Emit(ProcessEvent),
+    BecomeReady { slots: u32, n_ctx: u32 },
     Panic,
 }
 
 impl Script {
     /// From now on a signal ends the child at once.
-    pub fn obey(&self) {
-        self.play().obedient = true;
+    pub fn exit_on_signal(&self) {
+        self.lock().exits_on_signal = true;
     }
 
     /// The child of the present life, or of the next one, serves.
-    pub fn serve(&self, slots: u32, n_ctx: u32) {
-        self.act(Act::Serve { slots, n_ctx });
+    pub fn become_ready(&self, slots: u32, n_ctx: u32) {
+        self.push(Action::BecomeReady { slots, n_ctx });
     }
 
     /// The child is gone.
@@ -67,34 +67,34 @@ impl Script {
             lines: vec!["last".into()],
             blame: crate::Blame::Engine,
         };
-        self.tell(News::Exited(report));
+        self.emit(ProcessEvent::Exited(report));
     }
 
     /// The driver fails over the next piece of news.
     pub fn panic(&self) {
-        self.act(Act::Panic);
+        self.push(Action::Panic);
     }
 
     /// What was done to the lives since the last call, such as `launch 1`, `Terminate 1`, `drop 1`.
-    pub fn seen(&self) -> Vec<String> {
-        std::mem::take(&mut self.play().seen)
+    pub fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().calls)
     }
 
-    pub(crate) fn tell(&self, news: News) {
-        self.act(Act::Tell(news));
+    pub(crate) fn emit(&self, event: ProcessEvent) {
+        self.push(Action::Emit(event));
     }
 
-    fn act(&self, act: Act) {
-        self.play().acts.push_back(act);
+    fn push(&self, action: Action) {
+        self.lock().actions.push_back(action);
         self.0.next.notify_one();
     }
 
-    fn note(&self, what: String) {
-        self.play().seen.push(what);
+    fn record(&self, call: String) {
+        self.lock().calls.push(call);
     }
 
-    fn play(&self) -> MutexGuard<'_, Play> {
-        self.0.play.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,29 +111,31 @@ impl ProcessFactory for ScriptedFactory {
     type Process = ScriptedProcess;
 
     fn spawn(&mut self, run: RunId) -> ScriptedProcess {
-        self.0.note(format!("spawn {run}"));
+        self.0.record(format!("spawn {run}"));
         ScriptedProcess { script: self.0.clone(), run }
     }
 }
 
 impl Process for ScriptedProcess {
     fn signal(&mut self, signal: Signal) {
-        self.script.note(format!("{signal:?} {}", self.run));
-        if self.script.play().obedient {
+        self.script.record(format!("{signal:?} {}", self.run));
+        if self.script.lock().exits_on_signal {
             self.script.exit(ExitClass::Unasked);
         }
     }
 
     fn probe(&mut self, _: Probing) {}
 
-    async fn news(&mut self) -> News {
+    async fn next_event(&mut self) -> ProcessEvent {
         loop {
-            let act = self.script.play().acts.pop_front();
-            match act {
-                Some(Act::Tell(news)) => return news,
-                Some(Act::Serve { slots, n_ctx }) => return News::Ready(ready(self.run, slots, n_ctx)),
+            let action = self.script.lock().actions.pop_front();
+            match action {
+                Some(Action::Emit(event)) => return event,
+                Some(Action::BecomeReady { slots, n_ctx }) => {
+                    return ProcessEvent::Ready(ready(self.run, slots, n_ctx));
+                }
                 #[allow(clippy::panic, reason = "it is what a test asks for")]
-                Some(Act::Panic) => panic!("as the script says"),
+                Some(Action::Panic) => panic!("as the script says"),
                 None => self.script.0.next.notified().await,
             }
         }
@@ -142,7 +144,7 @@ impl Process for ScriptedProcess {
 
 impl Drop for ScriptedProcess {
     fn drop(&mut self) {
-        self.script.note(format!("drop {}", self.run));
+        self.script.record(format!("drop {}", self.run));
     }
 }
 

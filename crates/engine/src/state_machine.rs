@@ -41,7 +41,7 @@ pub(crate) use phase::{After, AfterDrain, Phase};
 pub(crate) use policy::Policy;
 pub use run::{Ready, RunId};
 
-use crate::exit_reason::{Blame, ExitClass, ExitReport, Verdict};
+use crate::exit_reason::{Blame, ExitClass, ExitReport, Recovery};
 
 /// What a step leaves behind: the phase to be in and what to do, in this order.
 pub(crate) type Step = (Phase, Vec<Effect>);
@@ -148,14 +148,14 @@ fn reset(phase: Phase, now: Instant, policy: &Policy) -> Step {
 /// The loading child gave a sign of work, or wrote something.
 fn progress(phase: Phase, fraction: Option<f32>, output_only: bool, now: Instant, policy: &Policy) -> Step {
     match phase {
-        Phase::Starting { run, failures, stall_at: _, talk_until, progress } => {
-            let talk_until = if output_only { talk_until } else { now + policy.talk() };
-            let stall_at = (now + policy.load_stall).min(talk_until);
+        Phase::Starting { run, failures, stall_at: _, output_until, progress } => {
+            let output_until = if output_only { output_until } else { now + policy.output_only_limit() };
+            let stall_at = (now + policy.load_stall).min(output_until);
             let mut effects = vec![Effect::ArmTimer { run, timer: Timer::Stall, at: stall_at }];
             if fraction.is_some() && fraction != progress {
                 effects.push(Effect::Publish);
             }
-            (Phase::Starting { run, failures, stall_at, talk_until, progress: fraction.or(progress) }, effects)
+            (Phase::Starting { run, failures, stall_at, output_until, progress: fraction.or(progress) }, effects)
         }
         same => (same, vec![]),
     }
@@ -255,9 +255,9 @@ fn timer_fired(phase: Phase, timer: Timer, now: Instant, policy: &Policy) -> Ste
 
 /// Begins a life.
 fn start(run: RunId, failures: u32, after: Option<Arc<ExitReport>>, now: Instant, policy: &Policy) -> Step {
-    let (stall_at, talk_until) = (now + policy.load_stall, now + policy.talk());
+    let (stall_at, output_until) = (now + policy.load_stall, now + policy.output_only_limit());
     (
-        Phase::Starting { run, failures, stall_at, talk_until, progress: None },
+        Phase::Starting { run, failures, stall_at, output_until, progress: None },
         vec![
             Effect::Spawn { run, after },
             Effect::Probe(Probing::Readiness),
@@ -319,18 +319,18 @@ fn settle(run: RunId, then: After, report: Arc<ExitReport>, now: Instant, policy
 
 /// An end that nobody asked for: try again now, later, or not at all.
 fn recover(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
-    let (attempt, delay) = match cause.class.verdict() {
-        Verdict::Fail => return fail(run, cause),
+    let (attempt, delay) = match cause.class.recovery() {
+        Recovery::Fail => return fail(run, cause),
         // The request is what failed, and it is not run a third time.
-        Verdict::Retry if cause.blame == Blame::Request => (failures, policy.delay(failures, run)),
-        Verdict::Retry if cause.blame == Blame::RequestTwice => {
+        Recovery::Retry if cause.blame == Blame::Request => (failures, policy.delay(failures, run)),
+        Recovery::Retry if cause.blame == Blame::RequestTwice => {
             let left = failures.saturating_sub(1);
             (left, policy.delay(left, run))
         }
-        Verdict::Retry if failures >= policy.budget => return fail(run, cause),
+        Recovery::Retry if failures >= policy.budget => return fail(run, cause),
         // No engine has ended, so nothing is taken from its budget.
-        Verdict::RetryForEver => (failures, policy.longest_delay(run)),
-        Verdict::Retry => (failures.saturating_add(1), policy.delay(failures.saturating_add(1), run)),
+        Recovery::RetryUnlimited => (failures, policy.longest_delay(run)),
+        Recovery::Retry => (failures.saturating_add(1), policy.delay(failures.saturating_add(1), run)),
     };
     let blame = Effect::Blame(Arc::clone(&cause));
     if delay.is_zero() {

@@ -1,6 +1,6 @@
 //! The one task that owns a child: it brings events to the machine and carries out what the machine decides.
 
-mod blaming;
+mod blame;
 pub(crate) mod command;
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ use crate::exit_reason::{ExitClass, ExitReport};
 use crate::metrics;
 use crate::state_machine::{Effect, Event, Phase, Policy, Probing, Ready, RunId, Signal, Timer, step};
 use crate::status::{NotReady, State, Status, answer, outer};
-use crate::supervisor::blaming::Blaming;
+use crate::supervisor::blame::BlameTracker;
 use crate::supervisor::command::Command;
 use crate::usage::Usage;
 
@@ -37,12 +37,12 @@ pub(crate) trait Process: Send {
     fn probe(&mut self, probing: Probing);
 
     /// The next piece of news. Cancel safe; after `Exited` there is none.
-    fn news(&mut self) -> impl Future<Output = News> + Send;
+    fn next_event(&mut self) -> impl Future<Output = ProcessEvent> + Send;
 }
 
 /// What a life tells.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum ProcessEvent {
     Started {
         pid: u32,
     },
@@ -52,7 +52,7 @@ pub(crate) enum News {
     },
     Ready(Arc<Ready>),
     /// It is there, and will never serve us.
-    Refused {
+    LoadRefused {
         why: ExitClass,
     },
     LivenessLost,
@@ -70,15 +70,15 @@ pub(crate) struct Driver<F: ProcessFactory> {
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     usage: Arc<Usage>,
-    blaming: Blaming,
+    blame: BlameTracker,
     ready_waiters: Vec<oneshot::Sender<Result<Arc<Ready>, NotReady>>>,
     stop_waiters: Vec<oneshot::Sender<()>>,
 }
 
 /// What woke the driver.
-enum Wake {
+enum Input {
     Command(Option<Command>),
-    News(RunId, News),
+    Process(RunId, ProcessEvent),
     Timer(RunId, Timer),
     Idle,
 }
@@ -103,7 +103,7 @@ impl<F: ProcessFactory> Driver<F> {
             commands,
             status,
             usage,
-            blaming: Blaming::default(),
+            blame: BlameTracker::default(),
             ready_waiters: Vec::new(),
             stop_waiters: Vec::new(),
         }
@@ -113,37 +113,37 @@ impl<F: ProcessFactory> Driver<F> {
     pub(crate) async fn run(mut self) {
         let mut handles = true;
         while handles || self.phase.has_process() {
-            match self.wake(handles).await {
-                Wake::Command(Some(command)) => self.command(command),
-                Wake::Command(None) => {
+            match self.next_input(handles).await {
+                Input::Command(Some(command)) => self.command(command),
+                Input::Command(None) => {
                     handles = false;
                     self.feed(Event::Stop { drain: std::time::Duration::ZERO });
                 }
-                Wake::News(run, news) => self.news(run, news),
-                Wake::Timer(run, timer) => {
+                Input::Process(run, event) => self.process_event(run, event),
+                Input::Timer(run, timer) => {
                     self.timer = None;
                     self.feed(Event::TimerFired { run, timer });
                 }
-                Wake::Idle => self.feed(Event::Idle { run: self.phase.run() }),
+                Input::Idle => self.feed(Event::Idle { run: self.phase.run() }),
             }
         }
     }
 
     /// Waits for whatever comes first. Verbs come before news and news before deadlines: a stop must be heard under
     /// any flood of news, and a child that did make it in time must not lose to its own deadline.
-    async fn wake(&mut self, handles: bool) -> Wake {
+    async fn next_input(&mut self, handles: bool) -> Input {
         let draining = matches!(self.phase, Phase::Draining { .. });
         let timer = self.timer;
         tokio::select! {
             biased;
-            command = self.commands.recv(), if handles => Wake::Command(command),
-            (run, news) = async {
+            command = self.commands.recv(), if handles => Input::Command(command),
+            (run, event) = async {
                 match &mut self.process {
-                    Some((run, process)) => (*run, process.news().await),
+                    Some((run, process)) => (*run, process.next_event().await),
                     None => pending().await,
                 }
-            } => Wake::News(run, news),
-            () = self.usage.emptied(), if draining => Wake::Idle,
+            } => Input::Process(run, event),
+            () = self.usage.emptied(), if draining => Input::Idle,
             (run, timer) = async {
                 match timer {
                     Some((run, timer, at)) => {
@@ -152,7 +152,7 @@ impl<F: ProcessFactory> Driver<F> {
                     }
                     None => pending().await,
                 }
-            } => Wake::Timer(run, timer),
+            } => Input::Timer(run, timer),
         }
     }
 
@@ -176,27 +176,29 @@ impl<F: ProcessFactory> Driver<F> {
         }
     }
 
-    fn news(&mut self, run: RunId, news: News) {
-        match news {
-            News::Started { pid } => {
+    fn process_event(&mut self, run: RunId, event: ProcessEvent) {
+        match event {
+            ProcessEvent::Started { pid } => {
                 info!(model = %self.model, %run, pid, "engine process started");
                 self.status.send_modify(|status| status.pid = Some(pid));
             }
-            News::Progress { fraction, output_only } => self.feed(Event::Progress { run, fraction, output_only }),
-            News::Refused { why } => self.feed(Event::LoadRefused { run, why }),
-            News::Ready(ready) => {
+            ProcessEvent::Progress { fraction, output_only } => {
+                self.feed(Event::Progress { run, fraction, output_only })
+            }
+            ProcessEvent::LoadRefused { why } => self.feed(Event::LoadRefused { run, why }),
+            ProcessEvent::Ready(ready) => {
                 metrics::loaded(&self.model, ready.load_time);
                 // Where a script was started, the process that serves is another one.
                 self.status.send_modify(|status| status.pid = status.pid.map(|_| ready.pid));
                 self.feed(Event::ProbePassed { run, ready });
             }
-            News::LivenessLost => {
+            ProcessEvent::LivenessLost => {
                 self.lost(run);
                 self.feed(Event::LivenessLost { run });
             }
-            News::Exited(mut report) => {
+            ProcessEvent::Exited(mut report) => {
                 self.lost(run);
-                report.blame = self.blaming.ended(run, self.usage.answers());
+                report.blame = self.blame.blame_for(run, self.usage.answers());
                 debug!(model = %self.model, %run, code = report.code, signal = report.signal, "engine process gone");
                 // First the life, then its news: a step that spawns the next one must find the place empty.
                 self.process = None;
@@ -208,7 +210,7 @@ impl<F: ProcessFactory> Driver<F> {
     /// Remembers who used a life that is being lost.
     fn lost(&mut self, run: RunId) {
         if matches!(self.phase, Phase::Ready { .. }) && self.usage.suspects() > 0 {
-            self.blaming.suspects(run);
+            self.blame.suspect_uses(run);
         }
     }
 

@@ -5,8 +5,8 @@ use std::process::ExitStatus;
 
 use super::*;
 
-const NEW: Circumstances = Circumstances { loaded: false, left_behind: 0, task_limit: true };
-const LOADED: Circumstances = Circumstances { loaded: true, ..NEW };
+const NEW: ExitContext = ExitContext { loaded: false, left_behind: 0, task_limit: true };
+const LOADED: ExitContext = ExitContext { loaded: true, ..NEW };
 
 #[test]
 fn a_thread_too_many_is_no_want_of_memory_unless_memory_is_what_is_limited() {
@@ -14,7 +14,7 @@ fn a_thread_too_many_is_no_want_of_memory_unless_memory_is_what_is_limited() {
     let report = ExitReport::classify(exit(1), lines(text), NEW);
     assert_eq!(report.class, ExitClass::TaskLimit);
     assert!(report.to_string().contains("TasksMax"), "{report}");
-    let report = ExitReport::classify(exit(1), lines(text), Circumstances { task_limit: false, ..NEW });
+    let report = ExitReport::classify(exit(1), lines(text), ExitContext { task_limit: false, ..NEW });
     assert_eq!(report.class, ExitClass::HostMemory);
     let fault = std::io::Error::from_raw_os_error(libc::EAGAIN);
     let report = ExitReport::not_started(&fault);
@@ -23,9 +23,9 @@ fn a_thread_too_many_is_no_want_of_memory_unless_memory_is_what_is_limited() {
 
 #[test]
 fn a_program_that_goes_into_the_background_is_told_as_that() {
-    let report = ExitReport::classify(exit(0), lines("ready"), Circumstances { left_behind: 2, ..NEW });
+    let report = ExitReport::classify(exit(0), lines("ready"), ExitContext { left_behind: 2, ..NEW });
     assert_eq!(report.class, ExitClass::Detached);
-    let report = ExitReport::classify(exit(1), lines("ready"), Circumstances { left_behind: 2, ..NEW });
+    let report = ExitReport::classify(exit(1), lines("ready"), ExitContext { left_behind: 2, ..NEW });
     assert_eq!(report.class, ExitClass::Other, "it failed, and that is the reason");
 }
 
@@ -162,7 +162,7 @@ fn signals_are_named_unless_the_child_said_why() {
     assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), LOADED).class, ExitClass::DriverLost);
 
     let report = ExitReport::classify(ExitStatus::from_raw(4), lines("AMX is not ready to be used!"), NEW);
-    assert_eq!((report.class, report.class.verdict()), (ExitClass::WrongProcessor, Verdict::Fail));
+    assert_eq!((report.class, report.class.recovery()), (ExitClass::WrongProcessor, Recovery::Fail));
 
     let text = "ggml.c:12: GGML_ASSERT(n > 0) failed";
     assert_eq!(ExitReport::classify(ExitStatus::from_raw(6), lines(text), NEW).class, ExitClass::Assertion);

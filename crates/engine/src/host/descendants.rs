@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::unistd::Pid;
 
-use crate::host::system::Hold;
+use crate::host::system::ProcessHandle;
 
 /// The variable; its value is the path of the life's files without their ending.
 pub(crate) const MARK: &str = "AUXOT_ENGINE_RUN";
@@ -90,7 +90,7 @@ fn end_all(mut is_meant: impl FnMut(u32) -> bool, find: impl Fn() -> Vec<u32>) -
         let before = ended.len();
         for pid in find() {
             // The hold comes first, so that what is looked at next is what it holds.
-            let Some(held) = Hold::of(Pid::from_raw(pid.cast_signed())) else { continue };
+            let Some(held) = ProcessHandle::open(Pid::from_raw(pid.cast_signed())) else { continue };
             if !ended.contains(&pid) && is_meant(pid) {
                 held.kill();
                 ended.insert(pid);

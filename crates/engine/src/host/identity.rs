@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, getpgid};
 use serde::{Deserialize, Serialize};
 
-use crate::host::system::{self, Birth, Hold};
+use crate::host::system::{self, ProcessHandle, ProcessStart};
 
 /// The identity of a child, as written down beside its socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub(crate) struct Record {
 impl Record {
     /// Reads the identity of a living process; `None` if it is gone or this system cannot tell.
     pub(crate) fn of(pid: u32) -> Option<Record> {
-        let Birth { start_time, boot_id, exe } = system::birth(pid)?;
+        let ProcessStart { start_time, boot_id, exe } = system::process_start(pid)?;
         Some(Record { pid, start_time, boot_id, exe })
     }
 
@@ -42,7 +42,7 @@ impl Record {
         let pid = Pid::from_raw(i32::try_from(self.pid).ok()?);
         // The hold comes first: where it stays with the process that is looked at next, the KILL through it cannot reach
         // anybody who got the number later.
-        let held = Hold::of(pid)?;
+        let held = ProcessHandle::open(pid)?;
         if Record::of(self.pid).as_ref() != Some(self) {
             return None;
         }

@@ -12,13 +12,13 @@ mod linux;
 use std::path::PathBuf;
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::{Hold, birth, bytes_read, cpu_time};
+pub(crate) use elsewhere::{ProcessHandle, bytes_read, cpu_time, process_start};
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Hold, birth, bytes_read, cpu_time};
+pub(crate) use linux::{ProcessHandle, bytes_read, cpu_time, process_start};
 
 /// When and from what a process was started. Together with its number no other process has that.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Birth {
+pub(crate) struct ProcessStart {
     /// Clock ticks since the start of the host, or seconds since 1970 where `boot_id` is empty.
     pub(crate) start_time: u64,
     pub(crate) boot_id: String,

@@ -1,4 +1,4 @@
-//! Limits on the number of processes and threads: whether one was met.
+//! Limits on the number of processes and threads: whether one was reached.
 
 use std::path::Path;
 
@@ -6,28 +6,30 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use crate::host::control_groups;
 
-/// How often the control groups around us have met their limits so far.
+/// How often the control groups around us have hit their limits so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Met(u64);
+pub(crate) struct LimitHits(u64);
 
 /// Counts it.
-pub(crate) fn met() -> Met {
-    met_in(Path::new("/"))
+pub(crate) fn limit_hits() -> LimitHits {
+    limit_hits_in(Path::new("/"))
 }
 
-fn met_in(root: &Path) -> Met {
+fn limit_hits_in(root: &Path) -> LimitHits {
     let events = control_groups::folders(root, "pids").into_iter();
     let events = events.filter_map(|group| std::fs::read_to_string(group.join("pids.events")).ok());
-    Met(events
-        .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse::<u64>().ok()))
-        .sum())
+    LimitHits(
+        events
+            .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse::<u64>().ok()))
+            .sum(),
+    )
 }
 
 /// Whether a thread that could not be made was one too many. The system gives the same error where there is no room for its
 /// stack, which only a limit on address space (`ulimit -v`) brings about.
-pub(crate) fn is_limit_of_tasks(before: Met) -> bool {
+pub(crate) fn hit_task_limit(before: LimitHits) -> bool {
     let limited = getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY);
-    met() != before || !limited
+    limit_hits() != before || !limited
 }
 
 #[cfg(test)]
@@ -42,14 +44,14 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        assert_eq!(met_in(root.path()), Met(0));
+        assert_eq!(limit_hits_in(root.path()), LimitHits(0));
         put("proc/self/cgroup", "0::/system.slice/worker.service\n");
         put("sys/fs/cgroup/system.slice/worker.service/pids.events", "max 3\n");
         put("sys/fs/cgroup/system.slice/pids.events", "max 4\n");
-        assert_eq!(met_in(root.path()), Met(7));
+        assert_eq!(limit_hits_in(root.path()), LimitHits(7));
         // Version 1, in a container: the path is the host's.
         put("proc/self/cgroup", "4:cpu,cpuacct:/docker/a\n3:pids:/docker/a\n1:name=systemd:/docker/a\n0::/\n");
         put("sys/fs/cgroup/pids/pids.events", "max 5\n");
-        assert_eq!(met_in(root.path()), Met(5));
+        assert_eq!(limit_hits_in(root.path()), LimitHits(5));
     }
 }

@@ -1,20 +1,20 @@
 //! Watches whether a serving child still lives, by what it does rather than by what it answers.
 //!
-//! The pulse of a busy child is what its users get from it, comments aside; while that beats, nothing is asked. When it
+//! The sign of life of a busy child is what its users get from it, comments aside; while that beats, nothing is asked. When it
 //! stops, three signs are looked for: an answer to `/health` on a connection of its own, movement in `/slots`, and
 //! processor time.
 //!
 //! | `/health` | sign of work | meaning |
 //! | --- | --- | --- |
 //! | answered | slots move, or those in use are of users that do not read, and nobody waits for an answer | well |
-//! | answered | only processor time | a long batch; a child that computes and never moves is lost after [`SPINNING`] times `stall` |
+//! | answered | only processor time | a long batch; a child that computes and never moves is lost after [`COMPUTING_FACTOR`] times `stall` |
 //! | answered | none | hung behind a healthy front; lost after `stall` |
 //! | silent | processor time | all HTTP threads are taken, which is no death |
 //! | silent | none | a strike: stopped, deadlocked, or out of memory in the kernel |
 //! | nobody listens | | a strike |
 //! | we could not ask | | nothing: that we have no descriptor left is not the engine's fault |
 //!
-//! `/slots` is asked only of a child that is in use and shows no pulse, and not more often than every two seconds: each
+//! `/slots` is asked only of a child that is in use and makes no progress, and not more often than every two seconds: each
 //! answer delays the engine's own look for clients that have gone. `/health` waits for nothing in the engine.
 
 use std::time::Duration;
@@ -34,11 +34,11 @@ const WORK: Duration = Duration::from_millis(30);
 /// Shortest time between two questions for the slots.
 const SLOTS_PAUSE: Duration = Duration::from_secs(2);
 /// A child that uses the processor is given so many times as long: a batch may take minutes.
-pub(crate) const SPINNING: u32 = 10;
+pub(crate) const COMPUTING_FACTOR: u32 = 10;
 
 /// How often a serving child is looked at, and how long it may be without a sign.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pulse {
+pub(crate) struct LivenessLimits {
     /// From one look to the next while nobody uses it.
     pub(crate) idle: Duration,
     /// From one look to the next while somebody does, and gets nothing.
@@ -49,8 +49,8 @@ pub(crate) struct Pulse {
     pub(crate) stall: Duration,
 }
 
-impl Pulse {
-    /// The longest that the end of a child's pulse can go unnoticed while it is in use.
+impl LivenessLimits {
+    /// The longest that the end of a child can go unnoticed while it is in use.
     #[cfg(test)]
     fn busy_worst_case(&self) -> Duration {
         2 * self.busy.min(self.idle) + self.strikes()
@@ -70,9 +70,9 @@ impl Pulse {
 
 /// What one look has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
+enum Observation {
     /// It is well, and its work moves on or there is none.
-    Moves,
+    Progresses,
     /// It is there, or at work, but nothing has come of it.
     Computes,
     /// It answers, and that is all.
@@ -84,39 +84,44 @@ enum Sign {
 }
 
 /// Waits until the child is lost. `cpu` is the processor time it has used, where the system tells.
-pub(crate) async fn until_lost(control: &Control, usage: &Usage, cpu: impl Fn() -> Option<Duration>, pulse: Pulse) {
-    let mut watch = Watch { control, usage, cpu, pulse, used: None, slots: None, asked: None };
+pub(crate) async fn until_lost(
+    control: &Control,
+    usage: &Usage,
+    cpu: impl Fn() -> Option<Duration>,
+    limits: LivenessLimits,
+) {
+    let mut watcher = Watcher { control, usage, cpu, limits, used: None, slots: None, asked: None };
     let mut seen = usage.progress();
     let (mut well, mut moved) = (Instant::now(), Instant::now());
     let mut strikes = 0;
     loop {
-        sleep(if strikes > 0 { STRIKE_PAUSE } else { pulse.busy.min(pulse.idle) }).await;
+        sleep(if strikes > 0 { STRIKE_PAUSE } else { limits.busy.min(limits.idle) }).await;
         let heard = usage.progress().wrapping_sub(std::mem::replace(&mut seen, usage.progress()));
         if heard > 0 {
             (well, moved, strikes) = (Instant::now(), Instant::now(), 0);
             continue;
         }
-        if strikes == 0 && usage.claims() == 0 && well.elapsed() < pulse.idle {
+        if strikes == 0 && usage.claims() == 0 && well.elapsed() < limits.idle {
             continue;
         }
-        let limit = match watch.look().await {
-            Sign::Moves => {
+        let limit = match watcher.look().await {
+            Observation::Progresses => {
                 (well, moved, strikes) = (Instant::now(), Instant::now(), 0);
                 continue;
             }
-            Sign::Computes => {
+            Observation::Computes => {
                 (well, strikes) = (Instant::now(), 0);
-                pulse.stall * SPINNING
+                limits.stall * COMPUTING_FACTOR
             }
-            Sign::Hangs => {
+            Observation::Hangs => {
                 (well, strikes) = (Instant::now(), 0);
-                pulse.stall
+                limits.stall
             }
-            Sign::Unknown => {
+            Observation::Unknown => {
                 moved = Instant::now();
                 continue;
             }
-            Sign::Strike => {
+            Observation::Strike => {
                 strikes += 1;
                 warn!(strikes, "the engine gives no sign of life");
                 if strikes < STRIKES {
@@ -131,11 +136,11 @@ pub(crate) async fn until_lost(control: &Control, usage: &Usage, cpu: impl Fn() 
     }
 }
 
-struct Watch<'a, C> {
+struct Watcher<'a, C> {
     control: &'a Control,
     usage: &'a Usage,
     cpu: C,
-    pulse: Pulse,
+    limits: LivenessLimits,
     /// The processor time at the last look.
     used: Option<Duration>,
     /// The slots as they were last, and when they were asked for.
@@ -143,15 +148,16 @@ struct Watch<'a, C> {
     asked: Option<Instant>,
 }
 
-impl<C: Fn() -> Option<Duration>> Watch<'_, C> {
-    async fn look(&mut self) -> Sign {
+impl<C: Fn() -> Option<Duration>> Watcher<'_, C> {
+    async fn look(&mut self) -> Observation {
         let before = (self.cpu)();
         let busy = self.usage.claims() > 0;
         let slots_due = busy && self.asked.is_none_or(|asked| asked.elapsed() >= SLOTS_PAUSE);
-        let (control, patience) = (self.control, self.pulse.timeout);
-        let slots =
-            async { if slots_due { timeout(patience, control.slots()).await.ok().and_then(Result::ok) } else { None } };
-        let (health, slots) = tokio::join!(control.health(patience), slots);
+        let (control, timeout_each) = (self.control, self.limits.timeout);
+        let slots = async {
+            if slots_due { timeout(timeout_each, control.slots()).await.ok().and_then(Result::ok) } else { None }
+        };
+        let (health, slots) = tokio::join!(control.health(timeout_each), slots);
         let now = (self.cpu)();
         let worked = |since: Option<Duration>| now.zip(since).is_some_and(|(now, since)| now >= since + WORK);
         let works = worked(self.used.replace(now.unwrap_or_default())) || worked(before);
@@ -160,15 +166,15 @@ impl<C: Fn() -> Option<Duration>> Watch<'_, C> {
         }
         let moves = !busy || self.moves(slots);
         match health {
-            Health::Unasked => Sign::Unknown,
-            Health::NotListening => Sign::Strike,
+            Health::Unasked => Observation::Unknown,
+            Health::NotListening => Observation::Strike,
             // Only what it did while it was silent speaks against a strike.
-            Health::Silent if worked(before) => Sign::Computes,
-            Health::Silent => Sign::Strike,
+            Health::Silent if worked(before) => Observation::Computes,
+            Health::Silent => Observation::Strike,
             Health::Ready | Health::Loading | Health::Odd(_) => match (moves, works) {
-                (true, _) => Sign::Moves,
-                (false, true) => Sign::Computes,
-                (false, false) => Sign::Hangs,
+                (true, _) => Observation::Progresses,
+                (false, true) => Observation::Computes,
+                (false, false) => Observation::Hangs,
             },
         }
     }

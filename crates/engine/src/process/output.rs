@@ -79,11 +79,11 @@ impl Ring {
     }
 }
 
-/// What the state lines of a child have told so far.
+/// What the state lines of a child have reported so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Told {
+pub(crate) struct ReportedState {
     /// It tells its state at all, so nobody has to ask.
-    pub(crate) speaks: bool,
+    pub(crate) reports: bool,
     /// How far the load is.
     pub(crate) fraction: Option<f32>,
     /// It serves.
@@ -94,7 +94,7 @@ pub(crate) struct Told {
 #[derive(Debug)]
 pub(crate) struct Output {
     pumps: JoinSet<()>,
-    told: watch::Receiver<Told>,
+    reported: watch::Receiver<ReportedState>,
 }
 
 impl Output {
@@ -106,22 +106,22 @@ impl Output {
         stdout: Option<ChildStdout>,
         stderr: Option<ChildStderr>,
     ) -> Output {
-        let (tell, told) = watch::channel(Told::default());
+        let (sender, reported) = watch::channel(ReportedState::default());
         let mut pumps = JoinSet::new();
         if let Some(stdout) = stdout {
-            let sink = Sink { model: Arc::clone(model), run, ring: Arc::clone(ring), tell: Some(tell) };
+            let sink = Sink { model: Arc::clone(model), run, ring: Arc::clone(ring), sender: Some(sender) };
             pumps.spawn(pump(stdout, sink));
         }
         if let Some(stderr) = stderr {
-            let sink = Sink { model: Arc::clone(model), run, ring: Arc::clone(ring), tell: None };
+            let sink = Sink { model: Arc::clone(model), run, ring: Arc::clone(ring), sender: None };
             pumps.spawn(pump(stderr, sink));
         }
-        Output { pumps, told }
+        Output { pumps, reported }
     }
 
     /// What the child tells of its state.
-    pub(crate) fn told(&self) -> watch::Receiver<Told> {
-        self.told.clone()
+    pub(crate) fn reported_state(&self) -> watch::Receiver<ReportedState> {
+        self.reported.clone()
     }
 
     /// Waits until both pipes are at their end. Cancel safe.
@@ -136,20 +136,20 @@ struct Sink {
     run: RunId,
     ring: Arc<Ring>,
     /// Only standard output carries state lines.
-    tell: Option<watch::Sender<Told>>,
+    sender: Option<watch::Sender<ReportedState>>,
 }
 
 impl Sink {
     fn line(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
-        if let Some(tell) = &self.tell
+        if let Some(sender) = &self.sender
             && let Some(state) = StateLine::parse(&text)
         {
-            tell.send_modify(|told| {
-                told.speaks = true;
+            sender.send_modify(|reported| {
+                reported.reports = true;
                 match state {
-                    StateLine::Loading { progress } => told.fraction = progress.or(told.fraction),
-                    StateLine::Ready => told.ready = true,
+                    StateLine::Loading { progress } => reported.fraction = progress.or(reported.fraction),
+                    StateLine::Ready => reported.ready = true,
                     StateLine::Sleeping => {}
                 }
             });
@@ -163,7 +163,7 @@ impl Sink {
 async fn pump(mut pipe: impl AsyncRead + Unpin, sink: Sink) {
     let mut lines = Lines::new(LINE);
     let mut buffer = vec![0; READ];
-    // An error of a pipe is its end: there is nobody who could mend it, and the exit is told by the process itself.
+    // An error of a pipe is its end: there is nobody who could mend it, and the exit is reported by the process itself.
     while let Ok(got @ 1..) = pipe.read(&mut buffer).await {
         sink.ring.count(got);
         lines.feed(&buffer[..got], |line| sink.line(line));

@@ -12,7 +12,7 @@ use tracing::debug;
 use crate::exit_reason::ExitClass;
 use crate::host::descendants;
 use crate::host::system::bytes_read;
-use crate::process::output::{Ring, Told};
+use crate::process::output::{ReportedState, Ring};
 
 /// First pause between two looks at a loading child: a tiny model is ready after 20 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -21,18 +21,18 @@ const LAST_PAUSE: Duration = Duration::from_millis(20);
 /// Longest pause between two questions to one that says it is ready and does not show it.
 const LAST_READY_PAUSE: Duration = Duration::from_secs(1);
 /// Pause where the child tells its state by itself; a look now and then covers a line that got lost.
-const TOLD_PAUSE: Duration = Duration::from_secs(1);
+const REPORTING_PAUSE: Duration = Duration::from_secs(1);
 /// One look. A loading engine answers 503 in a millisecond.
-const LOOK: Duration = Duration::from_secs(1);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// So often in a row a key that we do not have is asked for before that is believed.
 const KEY_WANTED: u32 = 3;
 
 /// One that says it is ready and does not show it for so long will not serve us.
-const UNPROVED: Duration = Duration::from_secs(60);
+const READY_UNPROVED: Duration = Duration::from_secs(60);
 
 /// What shows that a child serves.
 #[derive(Debug)]
-pub(crate) struct Proof {
+pub(crate) struct Readiness {
     pub(crate) props: Props,
     /// The process that listens, where the system tells.
     pub(crate) server: Option<u32>,
@@ -45,28 +45,28 @@ pub(crate) struct Proof {
 pub(crate) async fn until_ready(
     control: Control,
     endpoint: Endpoint,
-    mut told: watch::Receiver<Told>,
-) -> Result<Proof, ExitClass> {
+    mut reported: watch::Receiver<ReportedState>,
+) -> Result<Readiness, ExitClass> {
     let mut pause = FIRST_PAUSE;
-    let mut telling = true;
+    let mut is_reporting = true;
     let mut refusals = 0;
     let mut ready_since = None;
     loop {
-        let now = *told.borrow_and_update();
+        let now = *reported.borrow_and_update();
         let ready = now.ready || {
-            let wait = if now.speaks { TOLD_PAUSE } else { pause };
+            let wait = if now.reports { REPORTING_PAUSE } else { pause };
             tokio::select! {
-                change = told.changed(), if telling => {
+                change = reported.changed(), if is_reporting => {
                     // The pump is gone: standard output is closed, and only asking is left.
-                    telling = change.is_ok();
+                    is_reporting = change.is_ok();
                     continue;
                 }
-                () = sleep(wait) => control.health(LOOK).await == Health::Ready,
+                () = sleep(wait) => control.health(REQUEST_TIMEOUT).await == Health::Ready,
             }
         };
         if ready {
             match control.props().await {
-                Ok(props) => return Ok(Proof { props, server: server_of(&endpoint).await }),
+                Ok(props) => return Ok(Readiness { props, server: server_of(&endpoint).await }),
                 Err(ControlError::Refused { status: 401 | 403, .. }) => {
                     refusals += 1;
                     if refusals == KEY_WANTED {
@@ -76,7 +76,7 @@ pub(crate) async fn until_ready(
                 // Between "ready" and the first answer there can be one more 503.
                 Err(fault) => debug!("{fault}"),
             }
-            if ready_since.get_or_insert_with(Instant::now).elapsed() >= UNPROVED {
+            if ready_since.get_or_insert_with(Instant::now).elapsed() >= READY_UNPROVED {
                 return Err(ExitClass::Unresponsive);
             }
             // Each question is a line of the engine's log, so they become rarer.
@@ -92,14 +92,14 @@ pub(crate) async fn until_ready(
 /// hands a socket on make no difference.
 async fn server_of(endpoint: &Endpoint) -> Option<u32> {
     let Endpoint::Unix(path) = endpoint else { return None };
-    let stream = timeout(LOOK, UnixStream::connect(path)).await.ok()?.ok()?;
+    let stream = timeout(REQUEST_TIMEOUT, UnixStream::connect(path)).await.ok()?.ok()?;
     stream.peer_cred().ok()?.pid()?.try_into().ok()
 }
 
 /// A sign of work.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sign {
-    /// How far the load is, as the child last told.
+pub(crate) struct Progress {
+    /// How far the load is, as the child last reported.
     pub(crate) fraction: Option<f32>,
     /// There was output and nothing else.
     pub(crate) output_only: bool,
@@ -110,48 +110,53 @@ pub(crate) struct Sign {
 pub(crate) struct Activity {
     pid: u32,
     ring: Arc<Ring>,
-    told: watch::Receiver<Told>,
-    telling: bool,
-    last: Seen,
+    reported: watch::Receiver<ReportedState>,
+    is_reporting: bool,
+    last: Snapshot,
     tick: tokio::time::Interval,
 }
 
 /// What was there at the last look.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-struct Seen {
+struct Snapshot {
     output: u64,
     read: u64,
-    told: Told,
+    reported: ReportedState,
 }
 
 impl Activity {
-    pub(crate) fn new(pid: u32, ring: Arc<Ring>, told: watch::Receiver<Told>, stall: Duration) -> Activity {
+    pub(crate) fn new(
+        pid: u32,
+        ring: Arc<Ring>,
+        reported: watch::Receiver<ReportedState>,
+        stall: Duration,
+    ) -> Activity {
         // Eight looks per deadline: a sign of work moves it by at least seven eighths.
         let mut tick = interval((stall / 8).clamp(Duration::from_millis(20), Duration::from_secs(5)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Activity { pid, ring, told, telling: true, last: Seen::default(), tick }
+        Activity { pid, ring, reported, is_reporting: true, last: Snapshot::default(), tick }
     }
 
     /// Waits for the next sign of work. Cancel safe.
-    pub(crate) async fn sign(&mut self) -> Sign {
+    pub(crate) async fn next_progress(&mut self) -> Progress {
         loop {
             tokio::select! {
-                change = self.told.changed(), if self.telling => {
-                    self.telling = change.is_ok();
-                    let told = *self.told.borrow_and_update();
+                change = self.reported.changed(), if self.is_reporting => {
+                    self.is_reporting = change.is_ok();
+                    let reported = *self.reported.borrow_and_update();
                     // The same word once more is output like any other.
-                    if told != self.last.told {
-                        self.last.told = told;
-                        return Sign { fraction: told.fraction, output_only: false };
+                    if reported != self.last.reported {
+                        self.last.reported = reported;
+                        return Progress { fraction: reported.fraction, output_only: false };
                     }
                 }
                 _ = self.tick.tick() => {
                     let read = self.read();
-                    let now = Seen { output: self.ring.bytes(), read: read.unwrap_or(self.last.read), told: self.last.told };
+                    let now = Snapshot { output: self.ring.bytes(), read: read.unwrap_or(self.last.read), reported: self.last.reported };
                     let before = std::mem::replace(&mut self.last, now);
                     if now != before {
-                        let fraction = self.told.borrow().fraction;
-                        return Sign { fraction, output_only: now.read == before.read };
+                        let fraction = self.reported.borrow().fraction;
+                        return Progress { fraction, output_only: now.read == before.read };
                     }
                 }
             }

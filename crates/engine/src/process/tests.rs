@@ -103,7 +103,7 @@ async fn a_loading_child_is_stopped_by_term() {
     assert_eq!(files(&house.dir.path().join("run")), ["1-1.json"]);
     handle.stop(std::time::Duration::ZERO);
     handle.stopped().await;
-    assert_eq!(system::birth(pid), None);
+    assert_eq!(system::process_start(pid), None);
     assert!(handle.status().borrow().pid.is_none());
 }
 

@@ -9,7 +9,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::Owned;
 use crate::host::descendants;
-use crate::host::system::Hold;
+use crate::host::system::ProcessHandle;
 
 /// A child that leads its own process group.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Child {
     mark: Option<String>,
     owned: Owned,
     /// The process that serves, where that is another one: the first one is a script.
-    server: Option<Hold>,
+    server: Option<ProcessHandle>,
     /// Set once it is reaped: so many processes that came of it had left its group.
     left_behind: Option<usize>,
 }
@@ -47,7 +47,9 @@ impl Child {
         if pid == self.pid {
             return true;
         }
-        let Some(held) = i32::try_from(pid).ok().and_then(|pid| Hold::of(Pid::from_raw(pid))) else { return false };
+        let Some(held) = i32::try_from(pid).ok().and_then(|pid| ProcessHandle::open(Pid::from_raw(pid))) else {
+            return false;
+        };
         let is_ours = self.mark.as_ref().is_some_and(|mark| descendants::carries(pid, |value| value == mark))
             || descendants::below(self.pid).contains(&pid);
         if is_ours {

@@ -12,8 +12,8 @@ pub(crate) enum Phase {
     /// No process, none wanted. `last` is the life that ended, so that the next one gets a fresh number.
     Stopped { last: RunId },
     /// A process is loading its model; silence until `stall_at` ends it, and output alone does not move that beyond
-    /// `talk_until`.
-    Starting { run: RunId, failures: u32, stall_at: Instant, talk_until: Instant, progress: Option<f32> },
+    /// `output_until`.
+    Starting { run: RunId, failures: u32, stall_at: Instant, output_until: Instant, progress: Option<f32> },
     /// The model is served.
     Ready { run: RunId, failures: u32, since: Instant, ready: Arc<Ready> },
     /// Served to who holds a claim, refused to all others.

@@ -6,7 +6,7 @@ use super::RunId;
 use crate::config::Config;
 
 /// Output alone keeps a load alive for so many times its longest silence: an engine may write its log for ever.
-pub(crate) const TALKING: u32 = 5;
+pub(crate) const OUTPUT_ONLY_FACTOR: u32 = 5;
 
 /// The named durations of a life. Pure data: two equal policies decide equally.
 #[derive(Debug, Clone)]
@@ -70,8 +70,8 @@ impl Policy {
     }
 
     /// The longest that a loading child may do nothing but write.
-    pub(crate) fn talk(&self) -> Duration {
-        self.load_stall.saturating_mul(TALKING)
+    pub(crate) fn output_only_limit(&self) -> Duration {
+        self.load_stall.saturating_mul(OUTPUT_ONLY_FACTOR)
     }
 }
 

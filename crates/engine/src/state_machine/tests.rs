@@ -50,7 +50,7 @@ fn every_phase(now: Instant) -> Vec<Phase> {
     let recover = After::Recover { failures: 0, why: ExitClass::Stalled };
     let mut all = vec![
         Phase::Stopped { last: RUN },
-        Phase::Starting { run: RUN, failures: 0, stall_at: now, talk_until: now, progress: None },
+        Phase::Starting { run: RUN, failures: 0, stall_at: now, output_until: now, progress: None },
         Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) },
         Phase::Draining { run: RUN, deadline: now, then: AfterDrain::Rest },
         Phase::Draining { run: RUN, deadline: now, then: AfterDrain::Restart },
@@ -319,21 +319,21 @@ fn a_quiet_while_heals_the_budget() {
 fn a_cause_that_no_retry_mends_fails_at_once() {
     let (now, policy) = (Instant::now(), policy());
     for class in ExitClass::ALL {
-        let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, talk_until: now, progress: None };
+        let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, output_until: now, progress: None };
         let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
-        let hopeless = class.verdict() == Verdict::Fail || class.is_memory();
+        let hopeless = class.recovery() == Recovery::Fail || class.is_memory();
         assert_eq!(after.name() == "failed", hopeless, "{class:?}");
         // One that was loaded has room; that it ran out once may pass.
         let phase = Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) };
         let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
-        assert_eq!(after.name() == "failed", class.verdict() == Verdict::Fail, "{class:?}");
+        assert_eq!(after.name() == "failed", class.recovery() == Recovery::Fail, "{class:?}");
     }
 }
 
 #[test]
 fn the_cause_of_an_end_that_we_brought_about_is_ours_and_not_the_signal() {
     let (now, policy) = (Instant::now(), policy());
-    let phase = Phase::Starting { run: RUN, failures: 1, stall_at: now, talk_until: now, progress: None };
+    let phase = Phase::Starting { run: RUN, failures: 1, stall_at: now, output_until: now, progress: None };
     let (phase, _) = step(phase, Event::TimerFired { run: RUN, timer: Timer::Stall }, now, &policy);
     let (phase, _) = step(phase, Event::Exited { run: RUN, report: report(ExitClass::Signal) }, now, &policy);
     let Phase::Backoff { cause, attempt: 2, .. } = phase else { panic!("{phase:?}") };
@@ -344,7 +344,7 @@ fn the_cause_of_an_end_that_we_brought_about_is_ours_and_not_the_signal() {
 fn progress_moves_the_stall_deadline_and_an_early_timer_is_armed_again() {
     let (start, policy) = (Instant::now(), policy());
     let phase =
-        Phase::Starting { run: RUN, failures: 0, stall_at: start + S, talk_until: start + 300 * S, progress: None };
+        Phase::Starting { run: RUN, failures: 0, stall_at: start + S, output_until: start + 300 * S, progress: None };
     let (phase, _) = step(phase, Event::Progress { run: RUN, fraction: None, output_only: false }, start + S, &policy);
     let (phase, effects) = step(phase, Event::TimerFired { run: RUN, timer: Timer::Stall }, start + 2 * S, &policy);
     assert_eq!(phase.name(), "starting");

@@ -32,8 +32,8 @@ impl Theatre {
 
     async fn served(&self) {
         self.handle.start();
-        self.script.tell(News::Started { pid: 7 });
-        self.script.serve(1, 1);
+        self.script.emit(ProcessEvent::Started { pid: 7 });
+        self.script.become_ready(1, 1);
         assert_eq!(self.handle.ready().await.unwrap().run, RunId(1));
     }
 }
@@ -45,7 +45,7 @@ async fn start_then_ready_waits_for_that_very_start() {
     theatre.served().await;
     let status = theatre.state("ready").await;
     assert_eq!((status.run, status.pid, status.restarts), (RunId(1), Some(7), 0));
-    assert_eq!(theatre.script.seen(), ["spawn 1"]);
+    assert_eq!(theatre.script.calls(), ["spawn 1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +63,7 @@ async fn a_stop_waits_for_the_last_claim_and_no_longer() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
     theatre.script.exit(ExitClass::Unasked);
     theatre.handle.stopped().await;
-    assert_eq!(theatre.script.seen(), ["spawn 1", "Terminate 1", "drop 1"]);
+    assert_eq!(theatre.script.calls(), ["spawn 1", "Terminate 1", "drop 1"]);
     assert!(theatre.handle.status().borrow().last_error.is_none());
 }
 
@@ -80,11 +80,11 @@ async fn a_claim_that_is_never_given_up_costs_the_drain_time_and_then_the_ladder
     let status = theatre.state("failed").await;
     assert_eq!((status.pid, status.last_error.unwrap().class), (Some(7), ExitClass::Unkillable));
     assert_eq!(begun.elapsed().as_secs(), 30 + 3 + 2 + 5);
-    assert_eq!(theatre.script.seen(), ["spawn 1", "Terminate 1", "Terminate 1", "Kill 1"]);
+    assert_eq!(theatre.script.calls(), ["spawn 1", "Terminate 1", "Terminate 1", "Kill 1"]);
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::Failed(_))));
     theatre.script.exit(ExitClass::Signal);
     theatre.handle.stopped().await;
-    assert_eq!(theatre.script.seen(), ["drop 1"]);
+    assert_eq!(theatre.script.calls(), ["drop 1"]);
     assert_eq!(theatre.handle.status().borrow().pid, None, "only now is its memory free");
 }
 
@@ -93,13 +93,13 @@ async fn a_crash_is_followed_by_a_new_process_at_once_and_waiters_keep_waiting()
     let theatre = theatre();
     theatre.handle.start();
     theatre.script.exit(ExitClass::Signal);
-    theatre.script.serve(1, 1);
+    theatre.script.become_ready(1, 1);
     let begun = Clock::now();
     assert_eq!(theatre.handle.ready().await.unwrap().run, RunId(2));
     assert_eq!(begun.elapsed(), Duration::ZERO);
     let status = theatre.state("ready").await;
     assert_eq!((status.restarts, status.last_error.unwrap().lines.len()), (1, 1));
-    assert_eq!(theatre.script.seen(), ["spawn 1", "drop 1", "spawn 2"]);
+    assert_eq!(theatre.script.calls(), ["spawn 1", "drop 1", "spawn 2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn the_second_crash_backs_off_and_tells_until_when() {
         Err(NotReady::BackingOff { until }) => until,
         other => panic!("{other:?}"),
     };
-    theatre.script.serve(1, 1);
+    theatre.script.become_ready(1, 1);
     theatre.state("ready").await;
     assert!(Clock::now().into_std() >= until);
 }
@@ -128,7 +128,7 @@ async fn a_broken_file_fails_at_once_until_somebody_resets() {
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::Failed(_))));
     theatre.handle.reset();
     theatre.handle.start();
-    theatre.script.serve(1, 1);
+    theatre.script.become_ready(1, 1);
     assert_eq!(theatre.handle.ready().await.unwrap().run, RunId(2));
 }
 
@@ -138,7 +138,7 @@ async fn only_silence_ends_a_load() {
     theatre.handle.start();
     for _ in 0..5 {
         tokio::time::advance(100 * S).await;
-        theatre.script.tell(News::Progress { fraction: Some(0.5), output_only: false });
+        theatre.script.emit(ProcessEvent::Progress { fraction: Some(0.5), output_only: false });
         let mut status = theatre.handle.status();
         let told = |status: &Status| matches!(status.state, State::Starting { progress: Some(_) });
         status.wait_for(told).await.unwrap();
@@ -146,7 +146,7 @@ async fn only_silence_ends_a_load() {
         theatre.handle.start();
         tokio::task::yield_now().await;
     }
-    assert_eq!(theatre.script.seen(), ["spawn 1"]);
+    assert_eq!(theatre.script.calls(), ["spawn 1"]);
     let begun = Clock::now();
     theatre.state("stopping").await;
     assert!(begun.elapsed() >= 119 * S && begun.elapsed() <= 121 * S, "{:?}", begun.elapsed());
@@ -160,10 +160,10 @@ async fn only_silence_ends_a_load() {
 async fn a_child_that_answers_nothing_is_replaced() {
     let theatre = theatre();
     theatre.served().await;
-    theatre.script.tell(News::LivenessLost);
+    theatre.script.emit(ProcessEvent::LivenessLost);
     theatre.state("stopping").await;
     theatre.script.exit(ExitClass::Signal);
-    theatre.script.serve(1, 1);
+    theatre.script.become_ready(1, 1);
     let status = theatre.state("ready").await;
     assert_eq!((status.run, status.last_error.unwrap().class), (RunId(2), ExitClass::Unresponsive));
 }
@@ -177,7 +177,7 @@ async fn kill_skips_the_ladder() {
     theatre.handle.kill();
     theatre.script.exit(ExitClass::Signal);
     theatre.handle.stopped().await;
-    assert_eq!(theatre.script.seen(), ["spawn 1", "Kill 1", "drop 1"]);
+    assert_eq!(theatre.script.calls(), ["spawn 1", "Kill 1", "drop 1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,12 +185,12 @@ async fn the_last_handle_gone_stops_the_child_and_ends_the_driver() {
     let Theatre { handle, script, mut tasks } = theatre();
     let status = handle.status();
     handle.start();
-    script.serve(1, 1);
+    script.become_ready(1, 1);
     handle.ready().await.unwrap();
     drop(handle);
     script.exit(ExitClass::Unasked);
     tasks.join_next().await.unwrap().unwrap();
-    assert_eq!(script.seen(), ["spawn 1", "Terminate 1", "drop 1"]);
+    assert_eq!(script.calls(), ["spawn 1", "Terminate 1", "drop 1"]);
     assert_eq!(status.borrow().state.name(), "stopped");
 }
 
@@ -199,7 +199,7 @@ async fn a_driver_that_is_cut_off_takes_its_child_along_and_nobody_believes_it_s
     let mut theatre = theatre();
     theatre.served().await;
     theatre.tasks.shutdown().await;
-    assert_eq!(theatre.script.seen(), ["spawn 1", "drop 1"]);
+    assert_eq!(theatre.script.calls(), ["spawn 1", "drop 1"]);
     assert_eq!(theatre.handle.status().borrow().state.name(), "stopped");
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::ShuttingDown)));
     theatre.handle.stopped().await;
@@ -214,5 +214,5 @@ async fn a_driver_that_panics_is_told_as_a_failure_at_once() {
     assert!(theatre.tasks.join_next().await.unwrap().unwrap_err().is_panic());
     assert_eq!((status.pid, status.last_error.unwrap().class), (None, ExitClass::DriverFailed));
     assert!(matches!(theatre.handle.ready().await, Err(NotReady::ShuttingDown)));
-    assert_eq!(theatre.script.seen(), ["spawn 1", "drop 1"]);
+    assert_eq!(theatre.script.calls(), ["spawn 1", "drop 1"]);
 }

@@ -68,7 +68,7 @@ impl Theatre {
 impl Engines for Theatre {
     fn create(&self, spec: Spec) -> (InstanceHandle, Driver) {
         let (handle, driver, stage) = scripted::instance(&spec.model, &EngineConfig::default());
-        stage.obey();
+        stage.exit_on_signal();
         self.stages.lock().unwrap().push((spec, stage));
         let ended = Arc::clone(&self.ended);
         let counted = async move {
@@ -287,7 +287,7 @@ impl House {
     /// The newest engine of a model takes jobs, in the size that it was started with.
     pub(super) async fn serve(&self, model: &str) {
         let spec = self.spec(model);
-        self.stage(model).serve(spec.slots, spec.ctx_per_slot.unwrap());
+        self.stage(model).become_ready(spec.slots, spec.ctx_per_slot.unwrap());
         self.settle().await;
     }
 

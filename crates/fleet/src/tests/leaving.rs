@@ -18,7 +18,7 @@ async fn the_model_of_an_earlier_policy_is_stopped_when_the_new_one_serves() {
     assert_eq!(house.state("one-q8_0"), "ready", "the new one does not serve yet");
     house.serve("two-q8_0").await;
     assert_eq!((house.state("one-q8_0"), house.state("own-q8_0")), ("away", "ready"));
-    assert_eq!(house.stage("one-q8_0").seen(), ["spawn 1", "Terminate 1", "drop 1"]);
+    assert_eq!(house.stage("one-q8_0").calls(), ["spawn 1", "Terminate 1", "drop 1"]);
     assert_eq!(house.ended(), 1, "its driver too");
 }
 

@@ -14,7 +14,7 @@ async fn rehearsed(models: &[&str]) -> House {
 #[tokio::test(start_paused = true)]
 async fn a_load_begins_when_its_dry_run_has_an_answer() {
     let house = rehearsed(&["one-q8_0"]).await;
-    assert_eq!((house.state("one-q8_0"), house.stage("one-q8_0").seen()), ("starting", Vec::<String>::new()));
+    assert_eq!((house.state("one-q8_0"), house.stage("one-q8_0").calls()), ("starting", Vec::<String>::new()));
     house.theatre.answer_dry_runs(None);
     house.settle().await;
     house.serve("one-q8_0").await;
@@ -30,7 +30,7 @@ async fn a_model_that_is_let_go_meanwhile_is_gone_at_once_and_never_begins() {
     house.settle().await;
     house.serve("two-q8_0").await;
     assert_eq!((house.state("one-q8_0"), house.state("two-q8_0")), ("away", "ready"));
-    assert_eq!(house.stage("one-q8_0").seen(), [""; 0]);
+    assert_eq!(house.stage("one-q8_0").calls(), [""; 0]);
     assert_eq!(house.ended(), 1, "its driver too");
 }
 
@@ -40,7 +40,7 @@ async fn nothing_begins_after_the_end() {
     house.fleet.stop(std::time::Duration::ZERO).await;
     house.theatre.answer_dry_runs(None);
     house.settle().await;
-    assert_eq!(house.stage("one-q8_0").seen(), [""; 0]);
+    assert_eq!(house.stage("one-q8_0").calls(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +61,7 @@ async fn another_size_is_asked_for_anew() {
     house.fleet.wish(wish("one-q8_0", 2)).await;
     house.settle().await;
     assert_eq!(house.spec("one-q8_0").slots, 2);
-    assert_eq!(house.stage("one-q8_0").seen(), [""; 0]);
+    assert_eq!(house.stage("one-q8_0").calls(), [""; 0]);
     assert_eq!(house.theatre.dry_runs("one-q8_0"), 1);
 }
 

@@ -116,7 +116,7 @@ async fn numbers_that_the_engine_made_its_own_of_are_told() {
     house.settle().await;
     let ctx = house.spec("one-q8_0").ctx_per_slot.unwrap();
     // As `-c 32k` among the arguments that are added.
-    house.stage("one-q8_0").serve(4, 256);
+    house.stage("one-q8_0").become_ready(4, 256);
     house.settle().await;
     let told = house.fleet.report().unmet.join(" ");
     assert!(told.contains(&format!("4 slots of {ctx} tokens, its engine runs 4 of 256")), "{told}");

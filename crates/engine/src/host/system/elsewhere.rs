@@ -5,14 +5,14 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
-use super::Birth;
+use super::ProcessStart;
 
 /// When and from what a process was started; `None` if it is gone.
-pub(crate) fn birth(pid: u32) -> Option<Birth> {
+pub(crate) fn process_start(pid: u32) -> Option<ProcessStart> {
     let start_and_exe = |process: &sysinfo::Process| (process.start_time(), process.exe().map(Into::into));
     let (start_time, exe) = ask(pid, ProcessRefreshKind::nothing().with_exe(UpdateKind::Always), start_and_exe)?;
     // Zero is sysinfo's word for a reading that failed.
-    (start_time > 0).then_some(Birth { start_time, boot_id: String::new(), exe: exe? })
+    (start_time > 0).then_some(ProcessStart { start_time, boot_id: String::new(), exe: exe? })
 }
 
 /// The processor time that a process has used.
@@ -35,12 +35,12 @@ fn ask<T>(pid: u32, what: ProcessRefreshKind, answer: impl Fn(&sysinfo::Process)
 
 /// One process, by its number only. Between a look at it and a signal lie microseconds, and numbers are given out in turn.
 #[derive(Debug)]
-pub(crate) struct Hold(nix::unistd::Pid);
+pub(crate) struct ProcessHandle(nix::unistd::Pid);
 
-impl Hold {
-    pub(crate) fn of(pid: nix::unistd::Pid) -> Option<Hold> {
+impl ProcessHandle {
+    pub(crate) fn open(pid: nix::unistd::Pid) -> Option<ProcessHandle> {
         // Zero and below are groups.
-        (pid.as_raw() > 0 && kill(pid, None).is_ok()).then_some(Hold(pid))
+        (pid.as_raw() > 0 && kill(pid, None).is_ok()).then_some(ProcessHandle(pid))
     }
 
     /// Kills it, unless it has ended meanwhile.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process};
 
-use super::Birth;
+use super::ProcessStart;
 
 /// When and from what a process was started; `None` if it is gone.
-pub(crate) fn birth(pid: u32) -> Option<Birth> {
-    Some(Birth {
+pub(crate) fn process_start(pid: u32) -> Option<ProcessStart> {
+    Some(ProcessStart {
         start_time: field(&stat(pid)?, 22)?,
         boot_id: read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned(),
         exe: read_link(format!("/proc/{pid}/exe")).ok()?,
@@ -35,27 +35,27 @@ pub(crate) fn bytes_read(pid: u32) -> Option<u64> {
 
 /// One process, and nobody who gets its number later.
 #[derive(Debug)]
-pub(crate) enum Hold {
+pub(crate) enum ProcessHandle {
     /// As the kernel holds it.
-    Process(OwnedFd),
+    Descriptor(OwnedFd),
     /// By its number only, on kernels older than 5.3. Between a look at it and a signal lie microseconds, and numbers are
     /// given out in turn.
-    Number(Pid),
+    Pid(Pid),
 }
 
-impl Hold {
-    pub(crate) fn of(pid: nix::unistd::Pid) -> Option<Hold> {
+impl ProcessHandle {
+    pub(crate) fn open(pid: nix::unistd::Pid) -> Option<ProcessHandle> {
         let pid = Pid::from_raw(pid.as_raw()).filter(|pid| pid.as_raw_nonzero().get() > 0)?;
-        Hold::opened(pid, pidfd_open(pid, PidfdFlags::empty()))
+        ProcessHandle::from_open(pid, pidfd_open(pid, PidfdFlags::empty()))
     }
 
     /// What came of the wish for it.
-    pub(super) fn opened(pid: Pid, wish: rustix::io::Result<OwnedFd>) -> Option<Hold> {
-        match wish {
-            Ok(process) => Some(Hold::Process(process)),
+    pub(super) fn from_open(pid: Pid, opened: rustix::io::Result<OwnedFd>) -> Option<ProcessHandle> {
+        match opened {
+            Ok(process) => Some(ProcessHandle::Descriptor(process)),
             Err(Errno::SRCH | Errno::INVAL) => None,
             // No such call, none to be had (a filter of calls), or no descriptor left: an orphan is not forgotten for that.
-            Err(_) => test_kill_process(pid).is_ok().then_some(Hold::Number(pid)),
+            Err(_) => test_kill_process(pid).is_ok().then_some(ProcessHandle::Pid(pid)),
         }
     }
 
@@ -71,8 +71,8 @@ impl Hold {
 
     fn signal(&self, signal: Signal) {
         let _gone_meanwhile = match self {
-            Hold::Process(process) => pidfd_send_signal(process, signal),
-            Hold::Number(pid) => kill_process(*pid, signal),
+            ProcessHandle::Descriptor(process) => pidfd_send_signal(process, signal),
+            ProcessHandle::Pid(pid) => kill_process(*pid, signal),
         };
     }
 }

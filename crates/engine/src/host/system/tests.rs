@@ -16,13 +16,13 @@ fn processor_time_grows_with_work(cpu_time: fn(u32) -> Option<Duration>) {
     assert_eq!(cpu_time(NOBODY), None);
 }
 
-fn a_birth_is_one_process_own(birth: fn(u32) -> Option<Birth>) {
+fn a_birth_is_one_process_own(process_start: fn(u32) -> Option<ProcessStart>) {
     let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-    let (me, other) = (birth(std::process::id()).unwrap(), birth(child.id()).unwrap());
-    assert_eq!(birth(child.id()), Some(other.clone()));
+    let (me, other) = (process_start(std::process::id()).unwrap(), process_start(child.id()).unwrap());
+    assert_eq!(process_start(child.id()), Some(other.clone()));
     assert_ne!(me.exe, other.exe);
     assert!(me.start_time <= other.start_time && me.start_time > 0);
-    assert_eq!(birth(NOBODY), None);
+    assert_eq!(process_start(NOBODY), None);
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -36,9 +36,9 @@ fn processor_time_grows_as_a_process_works() {
 
 #[test]
 fn a_process_has_one_birth() {
-    a_birth_is_one_process_own(birth);
+    a_birth_is_one_process_own(process_start);
     #[cfg(target_os = "linux")]
-    a_birth_is_one_process_own(elsewhere::birth);
+    a_birth_is_one_process_own(elsewhere::process_start);
 }
 
 #[test]
@@ -57,18 +57,18 @@ fn who_is_held_is_who_is_killed() {
     let sleeper = || std::process::Command::new("sleep").arg("600").spawn().unwrap();
     let number = |child: &std::process::Child| nix::unistd::Pid::from_raw(child.id().cast_signed());
     let mut child = sleeper();
-    Hold::of(number(&child)).unwrap().kill();
+    ProcessHandle::open(number(&child)).unwrap().kill();
     assert!(!child.wait().unwrap().success());
-    assert!(Hold::of(number(&child)).is_none(), "it is gone");
-    assert!(Hold::of(nix::unistd::Pid::from_raw(0)).is_none());
+    assert!(ProcessHandle::open(number(&child)).is_none(), "it is gone");
+    assert!(ProcessHandle::open(nix::unistd::Pid::from_raw(0)).is_none());
     #[cfg(target_os = "linux")]
     {
         let mut child = sleeper();
-        elsewhere::Hold::of(number(&child)).unwrap().kill();
+        elsewhere::ProcessHandle::open(number(&child)).unwrap().kill();
         assert!(!child.wait().unwrap().success());
         assert!(
-            elsewhere::Hold::of(number(&child)).is_none()
-                && elsewhere::Hold::of(nix::unistd::Pid::from_raw(0)).is_none()
+            elsewhere::ProcessHandle::open(number(&child)).is_none()
+                && elsewhere::ProcessHandle::open(nix::unistd::Pid::from_raw(0)).is_none()
         );
     }
 }
@@ -80,13 +80,13 @@ fn a_kernel_without_holds_forgets_no_orphan() {
     use rustix::process::Pid;
     let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
     let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
-    assert!(linux::Hold::opened(pid, Err(Errno::SRCH)).is_none());
+    assert!(linux::ProcessHandle::from_open(pid, Err(Errno::SRCH)).is_none());
     for fault in [Errno::NOSYS, Errno::PERM, Errno::MFILE] {
-        assert!(matches!(linux::Hold::opened(pid, Err(fault)), Some(linux::Hold::Number(_))));
+        assert!(matches!(linux::ProcessHandle::from_open(pid, Err(fault)), Some(linux::ProcessHandle::Pid(_))));
     }
-    linux::Hold::opened(pid, Err(Errno::NOSYS)).unwrap().kill();
+    linux::ProcessHandle::from_open(pid, Err(Errno::NOSYS)).unwrap().kill();
     assert!(!child.wait().unwrap().success());
-    assert!(linux::Hold::opened(pid, Err(Errno::NOSYS)).is_none(), "it is gone");
+    assert!(linux::ProcessHandle::from_open(pid, Err(Errno::NOSYS)).is_none(), "it is gone");
 }
 
 #[cfg(target_os = "linux")]

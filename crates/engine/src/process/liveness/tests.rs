@@ -1,4 +1,4 @@
-//! The watch against a scripted engine and a stopped clock: what is lost, when, and what is not.
+//! The watcher against a scripted engine and a stopped clock: what is lost, when, and what is not.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,9 +15,9 @@ const S: Duration = Duration::from_secs(1);
 /// Long enough for everything to be lost that can be.
 const EVER: Duration = Duration::from_secs(3600);
 
-fn pulse() -> Pulse {
+fn limits() -> LivenessLimits {
     let config = crate::Config::default();
-    Pulse {
+    LivenessLimits {
         idle: config.liveness_interval,
         busy: config.liveness_busy_interval,
         timeout: config.liveness_timeout,
@@ -81,13 +81,13 @@ fn engine(healthy: bool, slots: &str) -> Engine {
 impl Engine {
     /// How long until it is lost; `None` if it never is.
     async fn lost(&self) -> Option<Duration> {
-        self.lost_at(pulse()).await
+        self.lost_at(limits()).await
     }
 
-    async fn lost_at(&self, pulse: Pulse) -> Option<Duration> {
+    async fn lost_at(&self, limits: LivenessLimits) -> Option<Duration> {
         let begun = Instant::now();
         let cpu = || Some(Duration::from_millis(self.cpu_ms.load(Ordering::Relaxed)));
-        timeout(EVER, until_lost(&self.control, &self.usage, cpu, pulse)).await.ok()?;
+        timeout(EVER, until_lost(&self.control, &self.usage, cpu, limits)).await.ok()?;
         Some(begun.elapsed())
     }
 
@@ -103,14 +103,14 @@ impl Engine {
 #[test]
 fn the_worst_cases_with_the_ladder_after_them_keep_the_promise() {
     let config = crate::Config::default();
-    assert!(pulse().busy_worst_case() + config.stop_again <= 15 * S, "{:?}", pulse().busy_worst_case());
-    assert!(pulse().idle_worst_case() + config.stop_again <= 30 * S, "{:?}", pulse().idle_worst_case());
+    assert!(limits().busy_worst_case() + config.stop_again <= 15 * S, "{:?}", limits().busy_worst_case());
+    assert!(limits().idle_worst_case() + config.stop_again <= 30 * S, "{:?}", limits().idle_worst_case());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_child_that_says_nothing_is_lost_in_time_and_one_that_answers_never_is() {
     let lost = engine(false, IDLE).lost().await.unwrap();
-    assert!(lost >= pulse().idle && lost <= pulse().idle_worst_case(), "{lost:?}");
+    assert!(lost >= limits().idle && lost <= limits().idle_worst_case(), "{lost:?}");
     let well = engine(true, IDLE);
     assert_eq!(well.lost().await, None);
     assert_eq!(well.asked.load(Ordering::Relaxed), 0, "the slots of an idle child are nobody's business");
@@ -122,7 +122,7 @@ async fn a_busy_child_that_says_nothing_is_lost_sooner() {
     let _claim = Claim::new(&engine.usage);
     let lost = engine.lost().await.unwrap();
     // One look, and two more after it.
-    let third_strike = pulse().busy + pulse().strikes();
+    let third_strike = limits().busy + limits().strikes();
     assert!(lost >= third_strike && lost < third_strike + STRIKE_PAUSE, "{lost:?}");
 }
 
@@ -130,14 +130,14 @@ async fn a_busy_child_that_says_nothing_is_lost_sooner() {
 async fn what_comes_during_the_last_look_counts() {
     let engine = engine(false, BUSY);
     let claim = Claim::new(&engine.usage);
-    let third_strike = pulse().busy + pulse().strikes();
+    let third_strike = limits().busy + limits().strikes();
     let just_in_time = async {
-        sleep(third_strike - pulse().timeout / 2).await;
+        sleep(third_strike - limits().timeout / 2).await;
         claim.progress();
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        lost = engine.lost() => assert!(lost.unwrap() > third_strike + pulse().busy),
+        lost = engine.lost() => assert!(lost.unwrap() > third_strike + limits().busy),
         () = just_in_time => {}
     }
 }
@@ -146,7 +146,7 @@ async fn what_comes_during_the_last_look_counts() {
 async fn slots_are_asked_for_every_two_seconds_at_most() {
     let engine = engine(true, BUSY);
     let _claim = Claim::new(&engine.usage);
-    let often = Pulse { busy: Duration::from_millis(100), ..pulse() };
+    let often = LivenessLimits { busy: Duration::from_millis(100), ..limits() };
     let lost = engine.lost_at(often).await.unwrap();
     assert!(engine.asked.load(Ordering::Relaxed) <= lost.as_secs() / 2 + 1);
 }
@@ -157,7 +157,7 @@ async fn where_nobody_listens_work_is_no_excuse() {
     engine._tasks.shutdown().await;
     let _claim = Claim::new(&engine.usage);
     tokio::select! {
-        lost = engine.lost() => assert!(lost.unwrap() <= pulse().busy_worst_case()),
+        lost = engine.lost() => assert!(lost.unwrap() <= limits().busy_worst_case()),
         () = engine.burning(900) => {}
     }
 }
@@ -167,7 +167,7 @@ async fn a_silent_child_at_work_has_no_thread_to_answer_and_is_not_lost() {
     let engine = engine(false, BUSY);
     let _claim = Claim::new(&engine.usage);
     tokio::select! {
-        lost = engine.lost() => assert!(lost.unwrap() >= SPINNING * pulse().stall, "{lost:?}"),
+        lost = engine.lost() => assert!(lost.unwrap() >= COMPUTING_FACTOR * limits().stall, "{lost:?}"),
         () = engine.burning(900) => {}
     }
 }
@@ -177,7 +177,7 @@ async fn a_hung_child_with_a_healthy_front_is_lost_after_the_stall() {
     let engine = engine(true, BUSY);
     let _claim = Claim::new(&engine.usage);
     let lost = engine.lost().await.unwrap();
-    assert!(lost >= pulse().stall && lost <= pulse().stall + 2 * pulse().busy, "{lost:?}");
+    assert!(lost >= limits().stall && lost <= limits().stall + 2 * limits().busy, "{lost:?}");
     // At two seconds or more from each other.
     assert!(engine.asked.load(Ordering::Relaxed) <= lost.as_secs() / 2);
 }
@@ -189,7 +189,7 @@ async fn a_token_now_and_then_is_a_pulse_and_makes_up_for_strikes() {
     let claim = Claim::new(&engine.usage);
     let slow = async {
         loop {
-            sleep(2 * pulse().busy + 2 * pulse().timeout).await;
+            sleep(2 * limits().busy + 2 * limits().timeout).await;
             claim.progress();
         }
     };
@@ -203,7 +203,7 @@ async fn a_token_now_and_then_is_a_pulse_and_makes_up_for_strikes() {
 async fn a_child_that_computes_is_given_ten_times_as_long_from_its_last_token_on() {
     let engine = engine(true, BUSY);
     let claim = Claim::new(&engine.usage);
-    let late = SPINNING * pulse().stall / 2;
+    let late = COMPUTING_FACTOR * limits().stall / 2;
     let one_token = async {
         sleep(late).await;
         claim.progress();
@@ -212,7 +212,7 @@ async fn a_child_that_computes_is_given_ten_times_as_long_from_its_last_token_on
     tokio::select! {
         lost = engine.lost() => {
             let lost = lost.unwrap();
-            assert!(lost <= pulse().stall + 2 * pulse().busy, "idle before its token, it is lost sooner: {lost:?}");
+            assert!(lost <= limits().stall + 2 * limits().busy, "idle before its token, it is lost sooner: {lost:?}");
         }
         () = one_token => {}
     }
@@ -224,8 +224,8 @@ async fn a_child_that_computes_is_given_ten_times_as_long_from_its_last_token_on
     };
     tokio::select! {
         lost = engine.lost() => {
-            let (lost, limit) = (lost.unwrap(), SPINNING * pulse().stall);
-            assert!(lost >= late + limit && lost <= late + limit + 2 * pulse().busy, "{lost:?}");
+            let (lost, limit) = (lost.unwrap(), COMPUTING_FACTOR * limits().stall);
+            assert!(lost >= late + limit && lost <= late + limit + 2 * limits().busy, "{lost:?}");
         }
         _ = burning => {}
     }
@@ -237,9 +237,9 @@ async fn strikes_count_in_a_row_only() {
     let now_and_then = async {
         loop {
             // Two strikes and no third one, since each takes a time-out and a second.
-            sleep(3 * pulse().idle).await;
+            sleep(3 * limits().idle).await;
             engine.healthy.store(false, Ordering::Relaxed);
-            sleep(2 * pulse().timeout + Duration::from_millis(1500)).await;
+            sleep(2 * limits().timeout + Duration::from_millis(1500)).await;
             engine.healthy.store(true, Ordering::Relaxed);
         }
     };
@@ -254,12 +254,12 @@ async fn a_strike_is_followed_up_soon_also_when_the_user_has_gone() {
     let engine = engine(false, BUSY);
     let claim = Claim::new(&engine.usage);
     let leaves = async {
-        sleep(pulse().busy + pulse().timeout + Duration::from_millis(500)).await;
+        sleep(limits().busy + limits().timeout + Duration::from_millis(500)).await;
         drop(claim);
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        lost = engine.lost() => assert!(lost.unwrap() <= pulse().busy_worst_case()),
+        lost = engine.lost() => assert!(lost.unwrap() <= limits().busy_worst_case()),
         () = leaves => {}
     }
 }
@@ -309,7 +309,7 @@ async fn an_engine_that_has_lost_a_request_is_lost_itself_after_the_stall() {
     let claim = Claim::new(&engine.usage);
     let awaits = claim.awaits();
     let lost = engine.lost().await.unwrap();
-    assert!(lost >= pulse().stall && lost <= pulse().stall + 2 * pulse().busy, "{lost:?}");
+    assert!(lost >= limits().stall && lost <= limits().stall + 2 * limits().busy, "{lost:?}");
     drop(awaits);
     assert_eq!(engine.lost().await, None, "what came is still being read");
 }
@@ -346,7 +346,7 @@ async fn want_of_our_own_means_is_no_strike() {
     // Nothing can be opened any more, and above all no socket to ask it.
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
-    let restored = 2 * pulse().stall;
+    let restored = 2 * limits().stall;
     let come_back = async {
         sleep(restored).await;
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
@@ -354,7 +354,7 @@ async fn want_of_our_own_means_is_no_strike() {
     };
     // It hangs, as is seen from now on, and not for as long as nobody could look.
     tokio::select! {
-        lost = engine.lost() => assert!(lost.unwrap() >= restored + pulse().stall - pulse().busy),
+        lost = engine.lost() => assert!(lost.unwrap() >= restored + limits().stall - limits().busy),
         () = come_back => {}
     }
 }

@@ -35,8 +35,8 @@ fn a_line_of_any_length_is_given_cut_and_the_next_one_is_whole() {
     assert_eq!(&got[1..], &[b"next".to_vec(), b"last".to_vec()]);
 }
 
-fn sink(ring: &Arc<Ring>, tell: Option<watch::Sender<Told>>) -> Sink {
-    Sink { model: "m".into(), run: RunId(1), ring: Arc::clone(ring), tell }
+fn sink(ring: &Arc<Ring>, sender: Option<watch::Sender<ReportedState>>) -> Sink {
+    Sink { model: "m".into(), run: RunId(1), ring: Arc::clone(ring), sender }
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn many_megabytes_on_one_line_do_not_stop_the_pump() {
 #[tokio::test]
 async fn state_lines_are_told_and_kept_out_of_the_ring() {
     let ring = Arc::new(Ring::default());
-    let (tell, told) = watch::channel(Told::default());
+    let (sender, reported) = watch::channel(ReportedState::default());
     let text = concat!(
         "hello\n",
         r#"cmd_child_to_router:state:{"state":"loading","payload":{"stages":["t"],"current":"t","value":0.5}}"#,
@@ -64,8 +64,8 @@ async fn state_lines_are_told_and_kept_out_of_the_ring() {
         r#"cmd_child_to_router:state:{"state":"ready","payload":null}"#,
         "\n"
     );
-    pump(text.as_bytes(), sink(&ring, Some(tell))).await;
-    assert_eq!(*told.borrow(), Told { speaks: true, fraction: Some(0.5), ready: true });
+    pump(text.as_bytes(), sink(&ring, Some(sender))).await;
+    assert_eq!(*reported.borrow(), ReportedState { reports: true, fraction: Some(0.5), ready: true });
     assert_eq!(ring.tail(10), ["hello"]);
 }
 

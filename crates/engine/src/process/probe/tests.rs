@@ -40,8 +40,8 @@ fn place() -> Place {
 }
 
 impl Place {
-    async fn until_ready(&self, told: watch::Receiver<Told>) -> Result<Proof, ExitClass> {
-        until_ready(self.control.clone(), Endpoint::Unix(self.path.clone()), told).await
+    async fn until_ready(&self, reported: watch::Receiver<ReportedState>) -> Result<Readiness, ExitClass> {
+        until_ready(self.control.clone(), Endpoint::Unix(self.path.clone()), reported).await
     }
 }
 
@@ -50,10 +50,10 @@ async fn an_engine_that_wants_a_key_of_its_own_is_not_loading() {
     for status in [401, 403] {
         let place = place();
         let listener = UnixListener::bind(&place.path).unwrap();
-        let told = watch::channel(Told { speaks: true, fraction: None, ready: true }).1;
+        let reported = watch::channel(ReportedState { reports: true, fraction: None, ready: true }).1;
         let script = [(503, "{}"), (status, "{}"), (status, "{}"), (status, "{}")];
-        let (proof, _) = tokio::join!(place.until_ready(told), engine(&listener, &script));
-        assert_eq!(proof.unwrap_err(), ExitClass::KeyWanted);
+        let (readiness, _) = tokio::join!(place.until_ready(reported), engine(&listener, &script));
+        assert_eq!(readiness.unwrap_err(), ExitClass::KeyWanted);
     }
 }
 
@@ -61,14 +61,14 @@ async fn an_engine_that_wants_a_key_of_its_own_is_not_loading() {
 async fn an_engine_that_says_it_is_ready_and_never_shows_it_is_not_loading() {
     let place = place();
     let listener = UnixListener::bind(&place.path).unwrap();
-    let told = watch::channel(Told { speaks: true, fraction: None, ready: true }).1;
+    let reported = watch::channel(ReportedState { reports: true, fraction: None, ready: true }).1;
     let begun = Instant::now();
     let script = [(404, "{}"); 10_000];
     tokio::select! {
-        proof = place.until_ready(told) => assert_eq!(proof.unwrap_err(), ExitClass::Unresponsive),
+        readiness = place.until_ready(reported) => assert_eq!(readiness.unwrap_err(), ExitClass::Unresponsive),
         _ = engine(&listener, &script) => panic!("it is asked for ever"),
     }
-    assert!(begun.elapsed() >= UNPROVED && begun.elapsed() < 2 * UNPROVED, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= READY_UNPROVED && begun.elapsed() < 2 * READY_UNPROVED, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -76,11 +76,11 @@ async fn without_state_lines_health_is_asked_until_it_is_good_and_props_prove_it
     let place = place();
     let listener = UnixListener::bind(&place.path).unwrap();
     // The pump has ended: no state line can come.
-    let told = watch::channel(Told::default()).1;
+    let reported = watch::channel(ReportedState::default()).1;
     let script = [(503, "{}"), (503, "{}"), (200, "{}"), (503, "{}"), (200, "{}"), (200, PROPS)];
-    let (proof, asked) = tokio::join!(place.until_ready(told), engine(&listener, &script));
-    let proof = proof.unwrap();
-    assert_eq!((proof.props.total_slots, proof.server), (2, Some(std::process::id())));
+    let (readiness, asked) = tokio::join!(place.until_ready(reported), engine(&listener, &script));
+    let readiness = readiness.unwrap();
+    assert_eq!((readiness.props.total_slots, readiness.server), (2, Some(std::process::id())));
     assert_eq!(asked, ["/health", "/health", "/health", "/props", "/health", "/props"]);
 }
 
@@ -88,43 +88,43 @@ async fn without_state_lines_health_is_asked_until_it_is_good_and_props_prove_it
 async fn the_childs_own_word_is_enough_and_nothing_else_is_asked() {
     let place = place();
     let listener = UnixListener::bind(&place.path).unwrap();
-    let (tell, told) = watch::channel(Told { speaks: true, fraction: None, ready: false });
-    let say = async { tell.send_modify(|told| told.ready = true) };
+    let (sender, reported) = watch::channel(ReportedState { reports: true, fraction: None, ready: false });
+    let say = async { sender.send_modify(|reported| reported.ready = true) };
     let script = [(503, "{}"), (200, PROPS)];
-    let (proof, asked, ()) = tokio::join!(place.until_ready(told), engine(&listener, &script), say);
-    assert_eq!((proof.unwrap().props.n_ctx, asked), (512, vec!["/props".to_owned(), "/props".to_owned()]));
+    let (readiness, asked, ()) = tokio::join!(place.until_ready(reported), engine(&listener, &script), say);
+    assert_eq!((readiness.unwrap().props.n_ctx, asked), (512, vec!["/props".to_owned(), "/props".to_owned()]));
 }
 
 #[tokio::test]
 async fn output_is_a_sign_of_work_and_its_absence_is_none() {
     let ring = Arc::new(Ring::default());
     let mut child = Command::new("sleep").arg("600").spawn().unwrap();
-    let told = Output::start(&"m".into(), RunId(1), &ring, None, None).told();
-    let mut activity = Activity::new(child.id(), Arc::clone(&ring), told, Duration::from_millis(160));
+    let reported = Output::start(&"m".into(), RunId(1), &ring, None, None).reported_state();
+    let mut activity = Activity::new(child.id(), Arc::clone(&ring), reported, Duration::from_millis(160));
     // What the process read while it was started counts, once.
-    while timeout(Duration::from_millis(200), activity.sign()).await.is_ok() {}
+    while timeout(Duration::from_millis(200), activity.next_progress()).await.is_ok() {}
     ring.push(RunId(1), "kept only");
-    assert!(timeout(Duration::from_millis(100), activity.sign()).await.is_err());
+    assert!(timeout(Duration::from_millis(100), activity.next_progress()).await.is_err());
     ring.count(3);
-    let sign = timeout(Duration::from_secs(10), activity.sign()).await.unwrap();
-    assert_eq!(sign, Sign { fraction: None, output_only: true });
+    let progress = timeout(Duration::from_secs(10), activity.next_progress()).await.unwrap();
+    assert_eq!(progress, Progress { fraction: None, output_only: true });
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 #[tokio::test]
 async fn a_state_that_is_told_again_is_output_and_no_work() {
-    let (tell, told) = watch::channel(Told::default());
+    let (sender, reported) = watch::channel(ReportedState::default());
     let mut child = Command::new("sleep").arg("600").spawn().unwrap();
-    let mut activity = Activity::new(child.id(), Arc::default(), told, Duration::from_secs(3600));
+    let mut activity = Activity::new(child.id(), Arc::default(), reported, Duration::from_secs(3600));
     // The first look takes in what the process had read before.
-    while timeout(Duration::from_millis(200), activity.sign()).await.is_ok() {}
-    let half = Told { speaks: true, fraction: Some(0.5), ready: false };
-    tell.send(half).unwrap();
-    let sign = timeout(Duration::from_secs(10), activity.sign()).await.unwrap();
-    assert_eq!(sign, Sign { fraction: Some(0.5), output_only: false });
-    tell.send(half).unwrap();
-    assert!(timeout(Duration::from_millis(100), activity.sign()).await.is_err());
+    while timeout(Duration::from_millis(200), activity.next_progress()).await.is_ok() {}
+    let half = ReportedState { reports: true, fraction: Some(0.5), ready: false };
+    sender.send(half).unwrap();
+    let progress = timeout(Duration::from_secs(10), activity.next_progress()).await.unwrap();
+    assert_eq!(progress, Progress { fraction: Some(0.5), output_only: false });
+    sender.send(half).unwrap();
+    assert!(timeout(Duration::from_millis(100), activity.next_progress()).await.is_err());
     child.kill().unwrap();
     child.wait().unwrap();
 }

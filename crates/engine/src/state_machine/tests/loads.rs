@@ -16,21 +16,21 @@ fn output_alone_keeps_a_load_alive_for_a_bounded_time() {
         }
         phase = step(phase, Event::Progress { run, fraction: None, output_only: true }, now, &policy).0;
         talked = now - start;
-        assert!(talked <= policy.talk(), "it is ended in the end");
+        assert!(talked <= policy.output_only_limit(), "it is ended in the end");
     }
     assert!(talked >= policy.load_stall * 2, "output is a sign of life for a while: {talked:?}");
     // Work in between begins the time anew.
     let at_work = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, start, &policy).0;
     let worked = start + policy.load_stall / 2;
     let at_work = step(at_work, Event::Progress { run, fraction: None, output_only: false }, worked, &policy).0;
-    let Phase::Starting { talk_until, .. } = at_work else { panic!("{at_work:?}") };
-    assert_eq!(talk_until, worked + policy.talk());
+    let Phase::Starting { output_until, .. } = at_work else { panic!("{at_work:?}") };
+    assert_eq!(output_until, worked + policy.output_only_limit());
 }
 
 #[test]
 fn a_child_that_will_not_serve_us_is_ended_for_that_reason() {
     let (now, policy) = (Instant::now(), policy());
-    let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, talk_until: now, progress: None };
+    let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, output_until: now, progress: None };
     let (phase, _) = step(phase, Event::LoadRefused { run: RUN, why: ExitClass::KeyWanted }, now, &policy);
     let (phase, _) = step(phase, Event::Exited { run: RUN, report: report(ExitClass::Signal) }, now, &policy);
     let Phase::Failed { cause, .. } = phase else { panic!("{phase:?}") };

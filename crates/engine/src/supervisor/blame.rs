@@ -5,7 +5,7 @@ use crate::state_machine::RunId;
 
 /// What is remembered of the lives before.
 #[derive(Debug, Default)]
-pub(super) struct Blaming {
+pub(super) struct BlameTracker {
     /// The life that was lost while a suspect used it.
     suspected: Option<RunId>,
     /// The answers that there had been when the last life ended.
@@ -14,14 +14,14 @@ pub(super) struct Blaming {
     had_answered: bool,
 }
 
-impl Blaming {
+impl BlameTracker {
     /// A life is being lost, and a suspect uses it.
-    pub(super) fn suspects(&mut self, run: RunId) {
+    pub(super) fn suspect_uses(&mut self, run: RunId) {
         self.suspected = Some(run);
     }
 
     /// A life has ended, with so many answers of all lives together.
-    pub(super) fn ended(&mut self, run: RunId, answers: u64) -> Blame {
+    pub(super) fn blame_for(&mut self, run: RunId, answers: u64) -> Blame {
         let had_answered = std::mem::replace(&mut self.had_answered, answers != self.answers);
         self.answers = answers;
         match self.suspected == Some(run) {
@@ -38,12 +38,12 @@ mod tests {
 
     #[test]
     fn the_first_end_of_a_request_is_given_back_once_and_only_to_an_engine_that_answers() {
-        let mut blaming = Blaming::default();
+        let mut blame = BlameTracker::default();
         let mut ends = |run, suspect, answers| {
             if suspect {
-                blaming.suspects(RunId(run));
+                blame.suspect_uses(RunId(run));
             }
-            blaming.ended(RunId(run), answers)
+            blame.blame_for(RunId(run), answers)
         };
         assert_eq!(ends(1, false, 3), Blame::Engine);
         assert_eq!(ends(2, true, 3), Blame::RequestTwice);
