@@ -1,8 +1,8 @@
 //! What this host's llama-server can do, asked of the program itself.
 
 pub(crate) mod dry_run;
-pub(crate) mod listed;
-pub(crate) mod question;
+pub(crate) mod listed_device;
+pub(crate) mod run_and_capture;
 
 use std::ffi::OsString;
 use std::io;
@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use auxot_llama::{Build, Flags};
 
 use crate::binary::dry_run::DryRun;
-use crate::binary::listed::Listed;
-use crate::binary::question::{Answer, PATIENCE, Unanswered};
+use crate::binary::listed_device::ListedDevice;
+use crate::binary::run_and_capture::{CAPTURE_TIMEOUT, CaptureError, Captured, run_and_capture};
 use crate::spawner::Spawner;
 
 /// The program and what it can do.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub struct EngineBinary {
     /// The program, as an absolute path.
     pub binary: PathBuf,
     /// Its version; `None` if it tells one that we cannot read.
@@ -28,14 +28,14 @@ pub struct Engine {
     /// Whether it can listen on a unix socket.
     pub unix_sockets: bool,
     /// The devices that it can use; `None` if it does not tell.
-    pub devices: Option<Vec<Listed>>,
+    pub devices: Option<Vec<ListedDevice>>,
     /// The program that does its dry runs, if there is one.
     pub(crate) dry_run: Option<DryRun>,
 }
 
 /// Why there is no usable engine.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineError {
+pub enum BinaryError {
     /// No such program.
     #[error("cannot find the engine {}: {looked}; set engine.binary (AUXOT_LLAMA_BINARY) to a llama-server program", binary.display())]
     Missing {
@@ -53,24 +53,24 @@ pub enum EngineError {
         source: io::Error,
     },
     /// It ran and failed.
-    #[error("cannot use the engine {}: {question} ended with {status}: {words}", binary.display())]
+    #[error("cannot use the engine {}: {argument} ended with {status}: {output}", binary.display())]
     Failed {
         /// The program.
         binary: PathBuf,
         /// What it was asked.
-        question: &'static str,
+        argument: &'static str,
         /// How it ended.
         status: String,
         /// The end of what it said.
-        words: String,
+        output: String,
     },
     /// It did not answer.
-    #[error("cannot use the engine {}: no answer to {question} within {PATIENCE:?}", binary.display())]
-    Silent {
+    #[error("cannot use the engine {}: no answer to {argument} within {CAPTURE_TIMEOUT:?}", binary.display())]
+    TimedOut {
         /// The program.
         binary: PathBuf,
         /// What it was asked.
-        question: &'static str,
+        argument: &'static str,
     },
     /// It is some other program.
     #[error("cannot use {} as engine: its --help lists no --model and no --parallel", binary.display())]
@@ -80,7 +80,7 @@ pub enum EngineError {
     },
 }
 
-impl Engine {
+impl EngineBinary {
     /// Whether it can tell what a model would take before it is loaded.
     #[must_use]
     pub fn has_dry_run(&self) -> bool {
@@ -92,29 +92,29 @@ impl Engine {
         spawner: &Spawner,
         binary: &Path,
         env: &[(OsString, OsString)],
-    ) -> Result<Engine, EngineError> {
+    ) -> Result<EngineBinary, BinaryError> {
         let binary = find(binary, std::env::var_os("PATH"))?;
         let help = async {
             let (flags, help) = flags(spawner, &binary, env).await?;
             Ok((devices(spawner, &binary, &flags, env).await, flags, help.contains(".sock")))
         };
         let (version, help, dry_run) =
-            tokio::join!(ask(spawner, &binary, "--version", env), help, DryRun::of(spawner, &binary, env));
+            tokio::join!(output_of(spawner, &binary, "--version", env), help, DryRun::find(spawner, &binary, env));
         let (version, (devices, flags, unix_sockets)) = (version?, help?);
         if !flags.has("--model") || !flags.has("--parallel") {
-            return Err(EngineError::NotAnEngine { binary });
+            return Err(BinaryError::NotAnEngine { binary });
         }
         let build = Build::parse(&version);
-        Ok(Engine { binary, build, flags, unix_sockets, devices, dry_run })
+        Ok(EngineBinary { binary, build, flags, unix_sockets, devices, dry_run })
     }
 }
 
 /// A path is taken as it is, a bare name is looked for as a shell would.
-fn find(binary: &Path, path: Option<OsString>) -> Result<PathBuf, EngineError> {
-    let missing = |looked: String| EngineError::Missing { binary: binary.to_owned(), looked };
+fn find(binary: &Path, path: Option<OsString>) -> Result<PathBuf, BinaryError> {
+    let missing = |looked: String| BinaryError::Missing { binary: binary.to_owned(), looked };
     if binary.components().count() > 1 || binary.is_absolute() {
         let absolute = std::path::absolute(binary)
-            .map_err(|source| EngineError::NotRunnable { binary: binary.to_owned(), source })?;
+            .map_err(|source| BinaryError::NotRunnable { binary: binary.to_owned(), source })?;
         return match absolute.metadata() {
             Ok(meta) if meta.is_file() => Ok(absolute),
             Ok(_) => Err(missing("it is not a file".into())),
@@ -131,9 +131,9 @@ fn find(binary: &Path, path: Option<OsString>) -> Result<PathBuf, EngineError> {
 }
 
 /// The flags that it takes, and the text that tells them.
-async fn flags(spawner: &Spawner, binary: &Path, env: &[(OsString, OsString)]) -> Result<(Flags, String), EngineError> {
-    let question = "--help";
-    let answer = question::ask(spawner, binary, &[question.into()], env.iter().cloned()).await;
+async fn flags(spawner: &Spawner, binary: &Path, env: &[(OsString, OsString)]) -> Result<(Flags, String), BinaryError> {
+    let argument = "--help";
+    let answer = run_and_capture(spawner, binary, &[argument.into()], env.iter().cloned()).await;
     if let Ok(answer) = &answer {
         let text = format!("{}{}", answer.out, answer.err);
         let flags = Flags::parse(&text);
@@ -142,40 +142,49 @@ async fn flags(spawner: &Spawner, binary: &Path, env: &[(OsString, OsString)]) -
             return Ok((flags, text));
         }
     }
-    told(binary, question, answer).map(|text| (Flags::default(), text))
+    output_or_error(binary, argument, answer).map(|text| (Flags::default(), text))
 }
 
-/// The devices that it can use. Only one that knows the question is asked: a script in its place would start to serve. One
+/// The devices that it can use. Only one that knows the flag is asked: a script in its place would start to serve. One
 /// that cannot answer is not worse for it.
-async fn devices(spawner: &Spawner, binary: &Path, flags: &Flags, env: &[(OsString, OsString)]) -> Option<Vec<Listed>> {
+async fn devices(
+    spawner: &Spawner,
+    binary: &Path,
+    flags: &Flags,
+    env: &[(OsString, OsString)],
+) -> Option<Vec<ListedDevice>> {
     if !flags.has("--list-devices") {
         return None;
     }
-    Listed::parse(&ask(spawner, binary, "--list-devices", env).await.ok()?)
+    ListedDevice::parse(&output_of(spawner, binary, "--list-devices", env).await.ok()?)
 }
 
 /// Runs the program with one flag and gives all it says.
-async fn ask(
+async fn output_of(
     spawner: &Spawner,
     binary: &Path,
-    question: &'static str,
+    argument: &'static str,
     env: &[(OsString, OsString)],
-) -> Result<String, EngineError> {
-    told(binary, question, question::ask(spawner, binary, &[question.into()], env.iter().cloned()).await)
+) -> Result<String, BinaryError> {
+    output_or_error(binary, argument, run_and_capture(spawner, binary, &[argument.into()], env.iter().cloned()).await)
 }
 
 /// What a program has said, if it is well.
-fn told(binary: &Path, question: &'static str, answer: Result<Answer, Unanswered>) -> Result<String, EngineError> {
+fn output_or_error(
+    binary: &Path,
+    argument: &'static str,
+    answer: Result<Captured, CaptureError>,
+) -> Result<String, BinaryError> {
     let binary = binary.to_owned();
     match answer {
         // Older builds tell their version on one pipe, newer ones on the other.
         Ok(answer) if answer.status.success() => Ok(answer.out + &answer.err),
         Ok(answer) => {
-            let (status, words) = (answer.status.to_string(), answer.last_words().to_owned());
-            Err(EngineError::Failed { binary, question, status, words })
+            let (status, output) = (answer.status.to_string(), answer.last_line().to_owned());
+            Err(BinaryError::Failed { binary, argument, status, output })
         }
-        Err(Unanswered::NotRunnable(source)) => Err(EngineError::NotRunnable { binary, source }),
-        Err(Unanswered::Silent) => Err(EngineError::Silent { binary, question }),
+        Err(CaptureError::NotRunnable(source)) => Err(BinaryError::NotRunnable { binary, source }),
+        Err(CaptureError::TimedOut) => Err(BinaryError::TimedOut { binary, argument }),
     }
 }
 
@@ -191,9 +200,9 @@ mod tests {
         path
     }
 
-    async fn examine(body: &str) -> Result<Engine, EngineError> {
+    async fn examine(body: &str) -> Result<EngineBinary, BinaryError> {
         let dir = tempfile::tempdir().unwrap();
-        Engine::examine(&Spawner::start().unwrap(), &program(dir.path(), body), &[]).await
+        EngineBinary::examine(&Spawner::start().unwrap(), &program(dir.path(), body), &[]).await
     }
 
     #[tokio::test]
@@ -223,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_program_and_a_broken_one_are_told_apart() {
-        assert!(matches!(examine("echo hello").await, Err(EngineError::NotAnEngine { .. })));
+        assert!(matches!(examine("echo hello").await, Err(BinaryError::NotAnEngine { .. })));
         let fault =
             examine("echo 'error while loading shared libraries: libgomp.so.1' >&2; exit 127").await.unwrap_err();
         assert!(fault.to_string().contains("libgomp.so.1"), "{fault}");

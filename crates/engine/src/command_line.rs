@@ -23,7 +23,7 @@ const DEFAULT_EMBEDDING_CTX: u32 = 512;
 
 /// Tokens between two checkpoints of a conversation: closer together, it would soon give up the oldest, which is where other
 /// conversations go their own ways. What a model is computed to need counts on it.
-const CHECKPOINTS_APART: u32 = 8192;
+const CHECKPOINT_MIN_STEP: u32 = 8192;
 
 /// Where the engine is told to listen.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) fn arguments(
     threads: Option<u32>,
     listen: &Listen,
 ) -> Vec<OsString> {
-    let mut line = Line { args: Vec::new(), flags };
+    let mut line = Arguments { args: Vec::new(), flags };
     line.pair("--model", &spec.file);
     if let Some(projector) = &spec.mmproj {
         line.pair("--mmproj", projector);
@@ -59,19 +59,19 @@ pub(crate) fn arguments(
         }
     }
     capacity(&mut line, spec, config);
-    if let Some(threads) = threads.filter(|_| !says_threads(spec, config)) {
+    if let Some(threads) = threads.filter(|_| !sets_threads(spec, config)) {
         line.pair("--threads", threads.to_string());
         line.known_pair("--threads-batch", threads.to_string());
     }
     layout(&mut line, spec, config);
-    manners(&mut line, spec, config);
+    server_flags(&mut line, spec, config);
     line.args.extend(config.extra_args.iter().map(OsString::from));
     line.args.extend(spec.extra_args.iter().map(OsString::from));
     line.args
 }
 
 /// Of the flags that we would pass and can do without, those that a build does not know, or knows as something else.
-pub(crate) fn left_out(flags: &Flags) -> Vec<&'static str> {
+pub(crate) fn missing_flags(flags: &Flags) -> Vec<&'static str> {
     let (switches, valued) = (
         ["--no-kv-unified", "--jinja", "--metrics", "--slots", "--offline"],
         [
@@ -92,7 +92,7 @@ pub(crate) fn left_out(flags: &Flags) -> Vec<&'static str> {
 }
 
 /// Whether the operator has said how many threads.
-fn says_threads(spec: &Spec, config: &Config) -> bool {
+fn sets_threads(spec: &Spec, config: &Config) -> bool {
     let mut words = config.extra_args.iter().chain(&spec.extra_args);
     config.threads.is_some()
         || words.any(|word| matches!(&*word.replace('_', "-"), "-t" | "--threads" | "-tb" | "--threads-batch"))
@@ -101,8 +101,8 @@ fn says_threads(spec: &Spec, config: &Config) -> bool {
 
 /// Of the arguments for one model those that decide what it takes of the devices, for another program; what is added to them
 /// may be among them, and what that program does not know of it would end it.
-pub(crate) fn of_memory(spec: &Spec, config: &Config, flags: &Flags) -> Vec<OsString> {
-    let mut line = Line { args: Vec::new(), flags };
+pub(crate) fn memory_arguments(spec: &Spec, config: &Config, flags: &Flags) -> Vec<OsString> {
+    let mut line = Arguments { args: Vec::new(), flags };
     line.pair("--model", &spec.file);
     size(&mut line, spec, config);
     layout(&mut line, spec, config);
@@ -124,7 +124,7 @@ fn known<'a>(words: &'a [String], flags: &'a Flags) -> impl Iterator<Item = OsSt
 }
 
 /// Slots, context, threads and caches: always together, because each one's default depends on the others.
-fn capacity(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+fn capacity(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     size(line, spec, config);
     if let Some(threads) = config.threads {
         line.pair("--threads", threads.to_string());
@@ -134,10 +134,10 @@ fn capacity(line: &mut Line<'_>, spec: &Spec, config: &Config) {
     line.known_pair("--cache-ram", (config.cache_ram.as_u64() >> 20).to_string());
     // Of a large model with windows each is some hundred MiB, for every slot: the engine's 32 would be more than the model.
     line.known_pair("--ctx-checkpoints", config.ctx_checkpoints.to_string());
-    line.known_pair("--checkpoint-min-step", CHECKPOINTS_APART.to_string());
+    line.known_pair("--checkpoint-min-step", CHECKPOINT_MIN_STEP.to_string());
 }
 
-fn size(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+fn size(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     let slots = spec.slots.max(1);
     let default = if spec.task.reads_only() { DEFAULT_EMBEDDING_CTX } else { DEFAULT_CTX };
     let ctx = spec.ctx_per_slot.or(config.ctx_size).unwrap_or(default);
@@ -163,7 +163,7 @@ fn size(line: &mut Line<'_>, spec: &Spec, config: &Config) {
 /// How many layers lie on devices.
 const LAYERS: &str = "--n-gpu-layers";
 
-fn layout(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+fn layout(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     if !spec.layout.iter().any(|word| word == LAYERS) {
         match config.gpu_layers {
             GpuLayers::Auto => {}
@@ -182,7 +182,7 @@ fn layout(line: &mut Line<'_>, spec: &Spec, config: &Config) {
 }
 
 /// What it says, serves and leaves alone.
-fn manners(line: &mut Line<'_>, spec: &Spec, config: &Config) {
+fn server_flags(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     // It loads everything twice and still does not fail when nothing fits.
     line.known_pair("--fit", "off");
     if !spec.task.reads_only() {
@@ -213,12 +213,12 @@ fn manners(line: &mut Line<'_>, spec: &Spec, config: &Config) {
 }
 
 /// A command line in the making.
-struct Line<'a> {
+struct Arguments<'a> {
     args: Vec<OsString>,
     flags: &'a Flags,
 }
 
-impl Line<'_> {
+impl Arguments<'_> {
     /// Two words and never `flag=value`, which the engine does not read.
     fn pair(&mut self, flag: &str, value: impl AsRef<OsStr>) {
         self.args.extend([flag.into(), value.as_ref().to_owned()]);

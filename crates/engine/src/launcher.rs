@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing::{info, warn};
 
-use crate::binary::dry_run::{DryRunError, Outlay};
-use crate::binary::{Engine, EngineError};
+use crate::binary::dry_run::{DryRunError, MemoryEstimate};
+use crate::binary::{BinaryError, EngineBinary};
 use crate::command_line::{self, Listen};
 use crate::config::Config;
 use crate::handle::InstanceHandle;
@@ -25,7 +25,7 @@ use crate::state_machine::Policy;
 pub enum HostError {
     /// There is no usable llama-server.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Binary(#[from] BinaryError),
     /// There is no private place for its sockets.
     #[error(transparent)]
     RuntimeDir(#[from] RuntimeDirError),
@@ -55,7 +55,7 @@ impl Host {
         let dir = Arc::new(directory.await.map_err(io::Error::other)??);
         // Also for its first questions: some builds look for libraries where they are started.
         let spawner = spawner.within(&dir);
-        let engine = Engine::examine(&spawner, &config.binary, &env).await?;
+        let engine = EngineBinary::examine(&spawner, &config.binary, &env).await?;
         let threads = processors::threads();
         let devices: Option<Vec<&str>> =
             engine.devices.as_ref().map(|listed| listed.iter().map(|listed| &*listed.name).collect());
@@ -68,10 +68,10 @@ impl Host {
             devices = devices.map(|names| names.join(", ")),
             "engine"
         );
-        let left_out = command_line::left_out(&engine.flags);
-        if !left_out.is_empty() {
+        let missing_flags = command_line::missing_flags(&engine.flags);
+        if !missing_flags.is_empty() {
             warn!(
-                left_out = left_out.join(", "),
+                left_out = missing_flags.join(", "),
                 "this build of the engine does not know all flags; those that it does not know are left out"
             );
         }
@@ -121,13 +121,16 @@ impl Host {
 
     /// What a model would take of the devices, asked of the engine's own dry run; `None` where it has none, or is not to be
     /// asked. Dropping the future ends the program.
-    pub fn dry_run(&self, mut spec: Spec) -> Option<impl Future<Output = Result<Outlay, DryRunError>> + Send + use<>> {
+    pub fn dry_run(
+        &self,
+        mut spec: Spec,
+    ) -> Option<impl Future<Output = Result<MemoryEstimate, DryRunError>> + Send + use<>> {
         let shared = Arc::clone(&self.shared);
         let config = self.config();
         make_absolute(&mut spec);
         let dry_run = shared.engine.dry_run.clone().filter(|_| config.dry_run)?;
         let env = command_line::inherited(&spec, &shared.env, &shared.dir.config_home());
-        Some(async move { dry_run.ask(&shared.spawner, &spec, &config, env).await })
+        Some(async move { dry_run.run(&shared.spawner, &spec, &config, env).await })
     }
 
     /// The engine's build, as far as it tells.
@@ -137,7 +140,7 @@ impl Host {
     }
 
     /// What the engine can do.
-    pub fn engine(&self) -> &Engine {
+    pub fn engine(&self) -> &EngineBinary {
         &self.shared.engine
     }
 }

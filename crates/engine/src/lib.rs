@@ -48,10 +48,10 @@ mod supervisor;
 mod usage;
 
 pub use auxot_llama::Endpoint;
-pub use binary::dry_run::{DryRunError, Outlay, Part};
-pub use binary::listed::Listed;
-pub use binary::question::Unanswered;
-pub use binary::{Engine, EngineError};
+pub use binary::dry_run::{DryRunError, MemoryEstimate, MemoryParts};
+pub use binary::listed_device::ListedDevice;
+pub use binary::run_and_capture::CaptureError;
+pub use binary::{BinaryError, EngineBinary};
 pub use config::{Config, GpuLayers};
 pub use exit_reason::{Blame, ExitClass, ExitReport};
 pub use file_id::FileId;

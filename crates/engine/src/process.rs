@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use crate::binary::Engine;
+use crate::binary::EngineBinary;
 use crate::command_line::{self, Listen};
 use crate::config::Config;
 use crate::exit_reason::{ExitClass, ExitContext, ExitReport};
@@ -49,7 +49,7 @@ const EXIT_LINE: &[u8] = b"cmd_router_to_child:exit\n";
 /// What every life needs.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) engine: Engine,
+    pub(crate) engine: EngineBinary,
     pub(crate) spawner: Spawner,
     pub(crate) dir: Arc<RuntimeDir>,
     /// The threads that an engine is given where nobody said how many.

@@ -4,13 +4,13 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use auxot_engine::{Config, DryRunError, Host, InstanceHandle, Listed, Outlay, Spec};
+use auxot_engine::{Config, DryRunError, Host, InstanceHandle, ListedDevice, MemoryEstimate, Spec};
 
 /// The task of one instance.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A dry run on its way; dropping it ends the program.
-pub(crate) type DryRun = Pin<Box<dyn Future<Output = Result<Outlay, DryRunError>> + Send>>;
+pub(crate) type DryRun = Pin<Box<dyn Future<Output = Result<MemoryEstimate, DryRunError>> + Send>>;
 
 /// Makes instances at rest.
 pub(crate) trait Engines: Debug + Send + Sync {
@@ -21,7 +21,7 @@ pub(crate) trait Engines: Debug + Send + Sync {
     fn dry_run(&self, spec: Spec) -> Option<DryRun>;
 
     /// The devices that they can use, if they tell.
-    fn devices(&self) -> Option<Vec<Listed>>;
+    fn devices(&self) -> Option<Vec<ListedDevice>>;
 
     /// The program that they run.
     fn program(&self) -> PathBuf;
@@ -44,7 +44,7 @@ impl Engines for Host {
         Some(Box::pin(Host::dry_run(self, spec)?))
     }
 
-    fn devices(&self) -> Option<Vec<Listed>> {
+    fn devices(&self) -> Option<Vec<ListedDevice>> {
         self.engine().devices.clone()
     }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use auxot_engine::Listed;
+use auxot_engine::ListedDevice;
 use auxot_gpu::{Device, Kind, Mask, Sample};
 
 use super::Ground;
@@ -16,13 +16,13 @@ use super::Ground;
 #[derive(Debug, Clone, Default)]
 pub struct Sight {
     /// `None` where it does not tell: then it is taken to reach all.
-    listed: Option<Vec<Listed>>,
+    listed: Option<Vec<ListedDevice>>,
 }
 
 impl Sight {
     /// Of an engine that lists these.
     #[must_use]
-    pub fn new(listed: Option<Vec<Listed>>) -> Self {
+    pub fn new(listed: Option<Vec<ListedDevice>>) -> Self {
         Self { listed }
     }
 
@@ -54,26 +54,28 @@ impl Sight {
         if listed.iter().any(|listed| own.contains(&listed.backend())) {
             return Some(device.mask.clone());
         }
-        let same_maker: Vec<&Listed> = listed.iter().filter(|listed| is_by(device.kind, &listed.description)).collect();
+        let same_maker: Vec<&ListedDevice> =
+            listed.iter().filter(|listed| is_by(device.kind, &listed.description)).collect();
         let (first, same_kind) = (same_maker.first()?, sample.devices.iter().filter(|other| other.kind == device.kind));
         // Both list cards in the order of their slots; where one lists more than the other, the size may tell them apart.
         let (same_kind, backend): (Vec<&Device>, _) = (same_kind.collect(), first.backend());
-        let candidates: Vec<&Listed> = same_maker.into_iter().filter(|listed| listed.backend() == backend).collect();
+        let candidates: Vec<&ListedDevice> =
+            same_maker.into_iter().filter(|listed| listed.backend() == backend).collect();
         let name = match_up(device, &same_kind, &candidates).or_else(|| by_rank(device, &candidates));
         Some(name.map_or(Mask::None, |name| Mask::Named(Arc::from(name))))
     }
 }
 
 /// The name of a device among those of one maker and one backend, where that is clear.
-fn match_up<'a>(device: &Device, same_kind: &[&Device], listed: &[&'a Listed]) -> Option<&'a str> {
+fn match_up<'a>(device: &Device, same_kind: &[&Device], listed: &[&'a ListedDevice]) -> Option<&'a str> {
     let devices = same_kind.iter().filter(|other| is_as_large(device, other.total));
     let at = devices.clone().position(|other| other.id == device.id)?;
-    let names: Vec<&Listed> = listed.iter().copied().filter(|listed| is_as_large(device, listed.total)).collect();
+    let names: Vec<&ListedDevice> = listed.iter().copied().filter(|listed| is_as_large(device, listed.total)).collect();
     (names.len() == devices.count()).then(|| &*names[at].name)
 }
 
 /// The same where some of its kind may not be used, so that only their number is known.
-fn by_rank<'a>(device: &Device, listed: &[&'a Listed]) -> Option<&'a str> {
+fn by_rank<'a>(device: &Device, listed: &[&'a ListedDevice]) -> Option<&'a str> {
     let listed = listed.get(device.rank.at).filter(|_| listed.len() == device.rank.of)?;
     is_as_large(device, listed.total).then_some(&*listed.name)
 }
@@ -111,7 +113,7 @@ mod tests {
 
     /// As an engine lists it: its name for it, what it is, GiB.
     fn sight(listed: &[(&str, &str, u64)]) -> Sight {
-        let listed = listed.iter().map(|(name, description, gib)| Listed {
+        let listed = listed.iter().map(|(name, description, gib)| ListedDevice {
             name: (*name).into(),
             description: (*description).into(),
             total: Some(gib * GIB),

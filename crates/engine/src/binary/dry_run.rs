@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use auxot_llama::Flags;
 
-use crate::binary::question::{self, Unanswered};
+use crate::binary::run_and_capture::{CaptureError, run_and_capture};
 use crate::command_line;
 use crate::config::Config;
 use crate::spawner::Spawner;
@@ -33,16 +33,16 @@ pub(crate) struct DryRun {
 
 /// What a model would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlay {
+pub struct MemoryEstimate {
     /// Of each device that the engine was shown and uses, in its order.
-    pub devices: Vec<Part>,
+    pub devices: Vec<MemoryParts>,
     /// Of the host's memory.
-    pub host: Part,
+    pub host: MemoryParts,
 }
 
 /// What it would take of one of them, in bytes; whole MiB, rounded down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct MemoryParts {
     /// Weights.
     pub weights: u64,
     /// What is kept of the slots.
@@ -51,86 +51,87 @@ pub struct Part {
     pub compute: u64,
 }
 
-/// Why there is no outlay.
+/// Why there is no estimate.
 #[derive(Debug, thiserror::Error)]
 pub enum DryRunError {
     /// The program gave no answer.
     #[error("cannot ask {}: {fault}", program.display())]
-    Unanswered {
+    NotRun {
         /// The program.
         program: PathBuf,
         /// Why.
-        fault: Unanswered,
+        fault: CaptureError,
     },
     /// It cannot do it.
-    #[error("cannot learn from {} what a model would take: it ended with {status}: {words}", program.display())]
+    #[error("cannot learn from {} what a model would take: it ended with {status}: {output}", program.display())]
     Failed {
         /// The program.
         program: PathBuf,
         /// How it ended.
         status: String,
         /// The end of what it said.
-        words: String,
+        output: String,
     },
     /// It said something else.
-    #[error("cannot read what {} says: {words:?}", program.display())]
+    #[error("cannot read what {} says: {output:?}", program.display())]
     Unreadable {
         /// The program.
         program: PathBuf,
         /// What it said, at most 200 characters.
-        words: String,
+        output: String,
     },
 }
 
 impl DryRun {
     /// Looks for the program beside an engine, and asks it what it can.
-    pub(crate) async fn of(spawner: &Spawner, engine: &Path, env: &[(OsString, OsString)]) -> Option<DryRun> {
+    pub(crate) async fn find(spawner: &Spawner, engine: &Path, env: &[(OsString, OsString)]) -> Option<DryRun> {
         let beside = |engine: &Path| Some(engine.with_file_name(PROGRAM)).filter(|program| program.is_file());
         // A link to an engine stands alone.
         let program = beside(engine).or_else(|| beside(&engine.canonicalize().ok()?))?;
-        let help = question::ask(spawner, &program, &["--help".into()], env.iter().cloned()).await.ok()?;
+        let help = run_and_capture(spawner, &program, &["--help".into()], env.iter().cloned()).await.ok()?;
         let flags = Flags::parse(&help.out);
         flags.has("--fit-print").then_some(DryRun { program, flags })
     }
 
     /// Asks what a model would take.
-    pub(crate) async fn ask(
+    pub(crate) async fn run(
         &self,
         spawner: &Spawner,
         spec: &Spec,
         config: &Config,
         env: Vec<(OsString, OsString)>,
-    ) -> Result<Outlay, DryRunError> {
-        let mut arguments = command_line::of_memory(spec, config, &self.flags);
+    ) -> Result<MemoryEstimate, DryRunError> {
+        let mut arguments = command_line::memory_arguments(spec, config, &self.flags);
         arguments.extend(["--fit-print".into(), "on".into()]);
         let program = || self.program.clone();
-        let answer = question::ask(spawner, &self.program, &arguments, env)
+        let answer = run_and_capture(spawner, &self.program, &arguments, env)
             .await
-            .map_err(|fault| DryRunError::Unanswered { program: program(), fault })?;
+            .map_err(|fault| DryRunError::NotRun { program: program(), fault })?;
         if !answer.status.success() {
-            let (status, words) = (answer.status.to_string(), answer.last_words().to_owned());
-            return Err(DryRunError::Failed { program: program(), status, words });
+            let (status, output) = (answer.status.to_string(), answer.last_line().to_owned());
+            return Err(DryRunError::Failed { program: program(), status, output });
         }
-        let words = || answer.out.chars().take(200).collect();
-        Outlay::parse(&answer.out).ok_or_else(|| DryRunError::Unreadable { program: program(), words: words() })
+        let output = || answer.out.chars().take(200).collect();
+        MemoryEstimate::parse(&answer.out)
+            .ok_or_else(|| DryRunError::Unreadable { program: program(), output: output() })
     }
 }
 
-impl Outlay {
+impl MemoryEstimate {
     /// Reads a line for each device and one for the host: a name without spaces, and three numbers in MiB.
-    fn parse(text: &str) -> Option<Outlay> {
+    fn parse(text: &str) -> Option<MemoryEstimate> {
         let mut devices = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let mut words = line.split_whitespace();
-            let name = words.next()?;
+            let mut fields = line.split_whitespace();
+            let name = fields.next()?;
             // More than that nobody has: it is a number below zero, printed as if it were none.
-            let mut bytes = || Some(u64::from(words.next()?.parse::<u32>().ok()?) * MIB);
-            let part = Part { weights: bytes()?, cache: bytes()?, compute: bytes()? };
-            if words.next().is_some() {
+            let mut bytes = || Some(u64::from(fields.next()?.parse::<u32>().ok()?) * MIB);
+            let part = MemoryParts { weights: bytes()?, cache: bytes()?, compute: bytes()? };
+            if fields.next().is_some() {
                 return None;
             }
             if name == HOST {
-                return Some(Outlay { devices, host: part });
+                return Some(MemoryEstimate { devices, host: part });
             }
             devices.push(part);
         }
@@ -144,26 +145,26 @@ mod tests {
 
     #[test]
     fn a_line_for_each_device_is_read() {
-        let part = |weights: u64, cache: u64, compute: u64| Part {
+        let part = |weights: u64, cache: u64, compute: u64| MemoryParts {
             weights: weights * MIB,
             cache: cache * MIB,
             compute: compute * MIB,
         };
-        let outlay = Outlay::parse("CUDA0 1504 112 304 \nCUDA1 1400 104 304 \nHost 166 0 20 \n").unwrap();
+        let estimate = MemoryEstimate::parse("CUDA0 1504 112 304 \nCUDA1 1400 104 304 \nHost 166 0 20 \n").unwrap();
         assert_eq!(
-            outlay,
-            Outlay { devices: vec![part(1504, 112, 304), part(1400, 104, 304)], host: part(166, 0, 20) }
+            estimate,
+            MemoryEstimate { devices: vec![part(1504, 112, 304), part(1400, 104, 304)], host: part(166, 0, 20) }
         );
-        assert_eq!(Outlay::parse("Host 222 30 524\n").unwrap().devices, []);
+        assert_eq!(MemoryEstimate::parse("Host 222 30 524\n").unwrap().devices, []);
     }
 
     #[test]
     fn what_is_not_whole_is_nothing() {
         for text in ["", "CUDA0 1 2 3\n", "-c 8192 -ngl -1\n", "Host 1 2\n", "Host 1 2 3 4\n", "Host 1 2 -3\n"] {
-            assert_eq!(Outlay::parse(text), None, "{text}");
+            assert_eq!(MemoryEstimate::parse(text), None, "{text}");
         }
         for lie in [u64::MAX, u64::MAX / MIB, 1 << 32] {
-            assert_eq!(Outlay::parse(&format!("Host {lie} 0 0")), None, "{lie}");
+            assert_eq!(MemoryEstimate::parse(&format!("Host {lie} 0 0")), None, "{lie}");
         }
     }
 }

@@ -124,8 +124,8 @@ fn builds_of_every_time_get_each_flag_as_they_know_it() {
         "--n-gpu-layers 0 --device none --reasoning-format deepseek --no-reasoning-preserve --log-colors off --log-verbosity 3"
     );
     assert!(
-        left_out(&Flags::parse(of_2025)).contains(&"--log-colors")
-            && !left_out(&Flags::parse(of_2026)).contains(&"--log-colors")
+        missing_flags(&Flags::parse(of_2025)).contains(&"--log-colors")
+            && !missing_flags(&Flags::parse(of_2026)).contains(&"--log-colors")
     );
 }
 
@@ -191,7 +191,7 @@ fn a_program_for_dry_runs_is_told_what_it_knows_of_what_is_added() {
     let added = |words: &str| words.split(' ').map(String::from).collect::<Vec<_>>();
     let config = Config { extra_args: added("--no-warmup -fa off --alias it"), ..Config::default() };
     let spec = Spec { extra_args: added("-ngl -1 --lora a.gguf b.gguf --flash-attn on"), ..spec() };
-    let args = of_memory(&spec, &config, &flags);
+    let args = memory_arguments(&spec, &config, &flags);
     let text: Vec<&str> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
     assert_eq!(
         text.join(" "),

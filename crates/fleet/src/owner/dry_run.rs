@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use auxot_catalog::Need;
-use auxot_engine::{DryRunError, Outlay, Part};
+use auxot_engine::{DryRunError, MemoryEstimate, MemoryParts};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -45,7 +45,7 @@ pub(crate) async fn run(
 
 impl Shared {
     /// A dry run is over: the load goes on, or is planned again.
-    fn dry_ran(self: &Arc<Self>, id: MemberId, generation: u64, outcome: Option<Result<Outlay, DryRunError>>) {
+    fn dry_ran(self: &Arc<Self>, id: MemberId, generation: u64, outcome: Option<Result<MemoryEstimate, DryRunError>>) {
         let mut guard = self.lock();
         let judge = &mut *guard;
         let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == generation) else { return };
@@ -56,8 +56,8 @@ impl Shared {
         let needs = need(model, &member.plan.ask, size_of(&engine.spec));
         let after = match outcome {
             _ if is_leaving || judge.door == Door::Closed => Some(engine.after.unwrap_or(After::Rest)),
-            Some(Ok(outlay)) => {
-                let count = engine.learn_count(&outlay, &needs, &self.experience);
+            Some(Ok(estimate)) => {
+                let count = engine.learn_count(&estimate, &needs, &self.experience);
                 if count != Count::Old {
                     judge.work.push(Work::Learn);
                 }
@@ -96,8 +96,8 @@ enum Count {
 
 impl Engine {
     /// Learns what a dry run has counted.
-    fn learn_count(&self, outlay: &Outlay, need: &Need, lessons: &Lessons) -> Count {
-        let Some(counted) = counted(&self.placement, need, outlay) else { return Count::Old };
+    fn learn_count(&self, estimate: &MemoryEstimate, need: &Need, lessons: &Lessons) -> Count {
+        let Some(counted) = counted(&self.placement, need, estimate) else { return Count::Old };
         let promised = promised(&self.placement);
         info!(
             model = self.spec.model,
@@ -123,15 +123,15 @@ fn promised(placement: &Placement) -> Vec<u64> {
 /// The same as the engine counts it. Its intermediate results have a row of the vocabulary for each token of a batch, where the
 /// server wants one for each slot: without those rows they are the least that the engine takes, and count where that is more
 /// than computed. What the driver and the process take stays as computed. `None` where it uses other devices than it was given.
-fn counted(placement: &Placement, need: &Need, outlay: &Outlay) -> Option<Vec<u64>> {
+fn counted(placement: &Placement, need: &Need, estimate: &MemoryEstimate) -> Option<Vec<u64>> {
     if placement.shares.is_empty() {
         // Nothing is promised where nobody can read memory.
         if placement.host == 0 {
             return None;
         }
         // Left to itself it may use devices of which nobody here knows.
-        let unseen = outlay.devices.iter().filter(|_| placement.split == Split::Engine);
-        let all = unseen.fold(outlay.host, |sum, part| Part {
+        let unseen = estimate.devices.iter().filter(|_| placement.split == Split::Engine);
+        let all = unseen.fold(estimate.host, |sum, part| MemoryParts {
             weights: sum.weights.saturating_add(part.weights),
             cache: sum.cache.saturating_add(part.cache),
             compute: sum.compute.max(part.compute),
@@ -139,15 +139,15 @@ fn counted(placement: &Placement, need: &Need, outlay: &Outlay) -> Option<Vec<u6
         return Some(vec![corrected(placement.host, need.weights, need.cache(), need, all)]);
     }
     let order: Vec<&str> = placement.in_the_engines_order().map(|share| share.device.as_str()).collect();
-    if order.len() != outlay.devices.len() {
+    if order.len() != estimate.devices.len() {
         return None;
     }
-    let of = |device: &str| order.iter().position(|other| *other == device).map(|at| outlay.devices[at]);
+    let of = |device: &str| order.iter().position(|other| *other == device).map(|at| estimate.devices[at]);
     let shares = placement.shares.iter();
     shares.map(|share| Some(corrected(share.bytes, share.weights, share.cache, need, of(&share.device)?))).collect()
 }
 
-fn corrected(bytes: u64, weights: u64, cache: u64, need: &Need, part: Part) -> u64 {
+fn corrected(bytes: u64, weights: u64, cache: u64, need: &Need, part: MemoryParts) -> u64 {
     let settled =
         |ours: u64, theirs: u64| if ours.abs_diff(theirs) <= GRAIN { ours } else { theirs.saturating_add(GRAIN) };
     let rest = bytes.saturating_sub(weights).saturating_sub(cache);
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_a_program_says_never_overflows() {
-        let part = Part { weights: u64::MAX / GRAIN * GRAIN, cache: 0, compute: 0 };
+        let part = MemoryParts { weights: u64::MAX / GRAIN * GRAIN, cache: 0, compute: 0 };
         assert_eq!(corrected(10, 4, 3, &Need::default(), part), u64::MAX);
     }
 
@@ -170,7 +170,7 @@ mod tests {
     fn intermediate_results_count_where_they_are_more_than_computed() {
         let need = Need { compute: 10 * GRAIN, all_rows: 100 * GRAIN, ..Need::default() };
         let counted = |compute: u64| {
-            let part = Part { weights: 4 * GRAIN, cache: 3 * GRAIN, compute: compute * GRAIN };
+            let part = MemoryParts { weights: 4 * GRAIN, cache: 3 * GRAIN, compute: compute * GRAIN };
             corrected(20 * GRAIN, 4 * GRAIN, 3 * GRAIN, &need, part) / GRAIN
         };
         assert_eq!(counted(105), 20, "less than computed once the rows are taken out");

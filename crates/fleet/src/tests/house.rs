@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use auxot_catalog::Catalog;
 use auxot_engine::scripted::{self, Script};
-use auxot_engine::{Config as EngineConfig, DryRunError, InstanceHandle, Listed, Outlay, Part, Spec};
+use auxot_engine::{
+    Config as EngineConfig, DryRunError, InstanceHandle, ListedDevice, MemoryEstimate, MemoryParts, Spec,
+};
 use auxot_gpu::{Device, Sample};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -31,7 +33,7 @@ pub(super) struct Theatre {
 }
 
 /// The model of each dry run, and how it is answered; none where none are made.
-type Rehearsals = Arc<Mutex<Option<Vec<(String, oneshot::Sender<Option<Outlay>>)>>>>;
+type Rehearsals = Arc<Mutex<Option<Vec<(String, oneshot::Sender<Option<MemoryEstimate>>)>>>>;
 
 impl Theatre {
     /// From now on dry runs are made.
@@ -46,7 +48,10 @@ impl Theatre {
 
     /// Dry runs of a model count so many bytes of weights in the host's memory.
     pub(super) fn count_in_dry_runs(&self, of: &str, weights: u64) {
-        self.answer(Some(of), Some(Outlay { devices: Vec::new(), host: Part { weights, ..Part::default() } }));
+        self.answer(
+            Some(of),
+            Some(MemoryEstimate { devices: Vec::new(), host: MemoryParts { weights, ..MemoryParts::default() } }),
+        );
     }
 
     /// Dry runs of a model that somebody waits for.
@@ -55,12 +60,12 @@ impl Theatre {
         rehearsals.iter().flatten().filter(|(model, answer)| of == model && !answer.is_closed()).count()
     }
 
-    fn answer(&self, of: Option<&str>, outlay: Option<Outlay>) {
+    fn answer(&self, of: Option<&str>, estimate: Option<MemoryEstimate>) {
         let mut rehearsals = self.rehearsals.lock().unwrap();
         let answered = rehearsals.as_mut().unwrap().extract_if(.., |(model, _)| of.is_none_or(|of| of == model));
         for (_, answer) in answered {
             // Given up meanwhile is as good.
-            let _given_up = answer.send(outlay.clone());
+            let _given_up = answer.send(estimate.clone());
         }
     }
 }
@@ -82,12 +87,12 @@ impl Engines for Theatre {
         let (answer, answered) = oneshot::channel();
         self.rehearsals.lock().unwrap().as_mut()?.push((spec.model, answer));
         Some(Box::pin(async move {
-            let none = || DryRunError::Unreadable { program: PathBuf::new(), words: String::new() };
+            let none = || DryRunError::Unreadable { program: PathBuf::new(), output: String::new() };
             answered.await.ok().flatten().ok_or_else(none)
         }))
     }
 
-    fn devices(&self) -> Option<Vec<Listed>> {
+    fn devices(&self) -> Option<Vec<ListedDevice>> {
         None
     }
 

@@ -4,7 +4,7 @@ const MIB: u64 = 1 << 20;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedDevice {
     /// The engine's own name for it, such as `CUDA0` or `Vulkan1`, which its `--device` takes.
     pub name: String,
     /// The product's name, as that driver has it.
@@ -13,19 +13,19 @@ pub struct Listed {
     pub total: Option<u64>,
 }
 
-impl Listed {
+impl ListedDevice {
     /// Reads what `--list-devices` prints; `None` where that is no list.
-    pub(crate) fn parse(text: &str) -> Option<Vec<Listed>> {
+    pub(crate) fn parse(text: &str) -> Option<Vec<ListedDevice>> {
         let (_, list) = text.split_once("Available devices:")?;
         // What drivers say of their devices is indented too, and comes behind, from the other pipe.
         let lines = list.lines().skip(1).map_while(|line| line.strip_prefix("  "));
         Some(lines.filter_map(|line| line.split_once(": ")).map(|(name, rest)| Self::of(name, rest)).collect())
     }
 
-    fn of(name: &str, rest: &str) -> Listed {
+    fn of(name: &str, rest: &str) -> ListedDevice {
         let (description, memory) = rest.rsplit_once(" (").unwrap_or((rest, ""));
         let total = memory.split_once(" MiB").and_then(|(total, _)| total.parse::<u64>().ok()?.checked_mul(MIB));
-        Listed { name: name.to_owned(), description: description.to_owned(), total }
+        ListedDevice { name: name.to_owned(), description: description.to_owned(), total }
     }
 
     /// The engine's name without its number: `CUDA`, `ROCm`, `Vulkan`, `MTL`.
@@ -43,7 +43,7 @@ mod tests {
     fn a_list_is_read() {
         let text = "warning: something\nAvailable devices:\n  CUDA0: NVIDIA H200 (143771 MiB, 143260 MiB free)\n  \
                     Vulkan1: AMD Radeon RX 7900 XTX (RADV NAVI31) (24560 MiB, 24000 MiB free)\n";
-        let [card, other] = Listed::parse(text).unwrap().try_into().unwrap();
+        let [card, other] = ListedDevice::parse(text).unwrap().try_into().unwrap();
         assert_eq!((card.backend(), &*card.description, card.total), ("CUDA", "NVIDIA H200", Some(143_771 * MIB)));
         assert_eq!((&*other.name, &*other.description), ("Vulkan1", "AMD Radeon RX 7900 XTX (RADV NAVI31)"));
     }
@@ -52,16 +52,16 @@ mod tests {
     fn what_a_driver_says_beside_the_list_is_no_device() {
         let text = "Available devices:\n  CUDA0: NVIDIA H200 (143771 MiB, 143260 MiB free)\n\
                     ggml_cuda_init: found 1 CUDA devices:\n  Device 0: NVIDIA H200, compute capability 9.0, VMM: yes\n";
-        let names: Vec<String> = Listed::parse(text).unwrap().into_iter().map(|listed| listed.name).collect();
+        let names: Vec<String> = ListedDevice::parse(text).unwrap().into_iter().map(|listed| listed.name).collect();
         assert_eq!(names, ["CUDA0"]);
     }
 
     #[test]
     fn an_empty_list_is_another_thing_than_none() {
-        assert_eq!(Listed::parse("Available devices:\n  (none)\n"), Some(Vec::new()));
-        assert_eq!(Listed::parse("Available devices:\n"), Some(Vec::new()));
-        assert_eq!(Listed::parse("error: invalid argument: --list-devices\n"), None);
-        let odd = Listed::parse("Available devices:\n  CUDA0: a card (many MiB)\n  CUDA1: b\n").unwrap();
+        assert_eq!(ListedDevice::parse("Available devices:\n  (none)\n"), Some(Vec::new()));
+        assert_eq!(ListedDevice::parse("Available devices:\n"), Some(Vec::new()));
+        assert_eq!(ListedDevice::parse("error: invalid argument: --list-devices\n"), None);
+        let odd = ListedDevice::parse("Available devices:\n  CUDA0: a card (many MiB)\n  CUDA1: b\n").unwrap();
         assert_eq!(odd.iter().map(|listed| listed.total).collect::<Vec<_>>(), [None, None]);
     }
 }
