@@ -53,7 +53,7 @@ pub enum ExitClass {
     /// The task that watched over the process failed, and took the process with it.
     DriverFailed,
     /// It ended by itself with status 0.
-    Unasked,
+    UnexpectedExit,
     /// Any other exit status.
     Other,
 }
@@ -92,7 +92,7 @@ impl ExitClass {
         ExitClass::SpawnRefused,
         ExitClass::Unkillable,
         ExitClass::DriverFailed,
-        ExitClass::Unasked,
+        ExitClass::UnexpectedExit,
         ExitClass::Other,
     ];
 
@@ -119,7 +119,7 @@ impl ExitClass {
             ExitClass::SpawnRefused => "spawn_refused",
             ExitClass::Unkillable => "unkillable",
             ExitClass::DriverFailed => "driver_failed",
-            ExitClass::Unasked => "unasked",
+            ExitClass::UnexpectedExit => "unasked",
             ExitClass::Other => "other",
         }
     }
@@ -154,7 +154,7 @@ impl ExitClass {
             ExitClass::SpawnTrouble | ExitClass::SpawnRefused => "the engine could not be started",
             ExitClass::Unkillable => "the engine does not die",
             ExitClass::DriverFailed => "the worker's own task for the engine failed",
-            ExitClass::Unasked => "the engine ended by itself",
+            ExitClass::UnexpectedExit => "the engine ended by itself",
             ExitClass::Other => "the engine failed",
         }
     }
@@ -210,7 +210,7 @@ impl ExitClass {
             | ExitClass::Stalled
             | ExitClass::Unresponsive
             | ExitClass::TaskLimit
-            | ExitClass::Unasked
+            | ExitClass::UnexpectedExit
             | ExitClass::Other => Recovery::Retry,
             ExitClass::SpawnTrouble => Recovery::RetryUnlimited,
         }
@@ -273,7 +273,7 @@ impl ExitReport {
             // told as the signal it is.
             (_, Some(_), _) => ExitClass::Signal,
             (_, _, Some(0)) if context.left_behind > 0 => ExitClass::Detached,
-            (_, _, Some(0)) => ExitClass::Unasked,
+            (_, _, Some(0)) => ExitClass::UnexpectedExit,
             _ => ExitClass::Other,
         };
         let telling = found.map(|(_, line)| line).or_else(|| phrases::untold(&lines, context.loaded));

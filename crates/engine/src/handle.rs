@@ -1,4 +1,4 @@
-//! The commands: how everybody but the driver deals with an instance.
+//! The commands: how everybody but the driver deals with an engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::supervisor::command::{COMMAND_QUEUE, Command};
 use crate::supervisor::{Driver, ProcessFactory};
 use crate::usage::{Claim, Usage};
 
-/// One instance, as everybody sees it. Cheap to clone; commands of one handle arrive in the order they were given.
+/// One engine, as everybody sees it. Cheap to clone; commands of one handle arrive in the order they were given.
 ///
 /// When the last handle is dropped, the process is stopped without drain and the driver ends.
 #[derive(Debug, Clone)]
-pub struct InstanceHandle {
+pub struct EngineHandle {
     pub(crate) model: Arc<str>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) status: watch::Receiver<Status>,
@@ -24,19 +24,19 @@ pub struct InstanceHandle {
     pub(crate) ring: Arc<Ring>,
 }
 
-impl InstanceHandle {
-    /// Makes an instance at rest, whose lives come from the factory that is made for its ring and usage.
+impl EngineHandle {
+    /// Makes an engine at rest, whose lives come from the factory that is made for its ring and usage.
     pub(crate) fn with_driver<F: ProcessFactory>(
         model: Arc<str>,
         policy: Policy,
         factory: impl FnOnce(&Arc<Ring>, &Arc<Usage>) -> F,
-    ) -> (InstanceHandle, Driver<F>) {
+    ) -> (EngineHandle, Driver<F>) {
         let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
         let (publish, status) = watch::channel(Status::at_rest());
         let factory = factory(&ring, &usage);
         let driver = Driver::new(Arc::clone(&model), factory, policy, receiver, publish, Arc::clone(&usage));
-        (InstanceHandle { model, commands, status, usage, ring }, driver)
+        (EngineHandle { model, commands, status, usage, ring }, driver)
     }
 
     /// Name of the model.

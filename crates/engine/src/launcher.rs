@@ -1,4 +1,4 @@
-//! What all instances of one worker share: the spawner thread, the runtime directory, the engine's facts.
+//! What all engines of one worker share: the spawner thread, the runtime directory, the engine's facts.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +12,7 @@ use crate::binary::dry_run::{DryRunError, MemoryEstimate};
 use crate::binary::{BinaryError, EngineBinary};
 use crate::command_line::{self, Listen};
 use crate::config::Config;
-use crate::handle::InstanceHandle;
+use crate::handle::EngineHandle;
 use crate::host::processors;
 use crate::host::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
 use crate::process::{ServerFactory, Shared};
@@ -20,7 +20,7 @@ use crate::spawner::Spawner;
 use crate::spec::Spec;
 use crate::state_machine::Policy;
 
-/// Why no instance can be run on this host.
+/// Why no engine can be run on this host.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// There is no usable llama-server.
@@ -34,13 +34,13 @@ pub enum HostError {
     System(#[from] io::Error),
 }
 
-/// Runs instances. Its parts live until the last driver has ended.
+/// Runs engines. Its parts live until the last driver has ended.
 #[derive(Debug)]
 pub struct Host {
     shared: Arc<Shared>,
-    /// For instances made from now on.
+    /// For engines made from now on.
     config: RwLock<Arc<Config>>,
-    instances: AtomicU64,
+    engines: AtomicU64,
 }
 
 impl Host {
@@ -76,10 +76,10 @@ impl Host {
             );
         }
         let shared = Arc::new(Shared { engine, spawner, dir, threads, env });
-        Ok(Host { shared, config: RwLock::new(Arc::new(config)), instances: AtomicU64::new(1) })
+        Ok(Host { shared, config: RwLock::new(Arc::new(config)), engines: AtomicU64::new(1) })
     }
 
-    /// Other settings for instances made from now on; the program and the runtime directory stay.
+    /// Other settings for engines made from now on; the program and the runtime directory stay.
     pub fn configure(&self, mut config: Config) {
         make_words_absolute(&mut config.extra_args);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
@@ -89,18 +89,18 @@ impl Host {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes an instance at rest: the handle for everybody, and the driver for whoever owns it to run.
-    pub fn create(&self, mut spec: Spec) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>) {
+    /// Makes an engine at rest: the handle for everybody, and the driver for whoever owns it to run.
+    pub fn create(&self, mut spec: Spec) -> (EngineHandle, impl Future<Output = ()> + Send + use<>) {
         make_absolute(&mut spec);
         let model: Arc<str> = spec.model.as_str().into();
-        let instance = self.instances.fetch_add(1, Ordering::Relaxed);
-        // Without random bytes all instances would only retry in step, which is no reason to fail.
+        let engine = self.engines.fetch_add(1, Ordering::Relaxed);
+        // Without random bytes all engines would only retry in step, which is no reason to fail.
         let config = self.config();
-        let policy = Policy::new(&config, random().unwrap_or(instance));
-        let (handle, driver) = InstanceHandle::with_driver(Arc::clone(&model), policy, |ring, usage| ServerFactory {
+        let policy = Policy::new(&config, random().unwrap_or(engine));
+        let (handle, driver) = EngineHandle::with_driver(Arc::clone(&model), policy, |ring, usage| ServerFactory {
             shared: Arc::clone(&self.shared),
             config,
-            instance,
+            engine,
             model,
             spec,
             ring: Arc::clone(ring),

@@ -3,12 +3,12 @@
 //! # Theory of operation
 //!
 //! A [`Host`] is opened once: it finds the engine and asks it what it can do, makes a private directory for sockets,
-//! ends what an earlier worker left running, and starts the one thread that spawns every child. From it come instances:
-//! a [`Spec`] gives an [`InstanceHandle`], which anybody may clone, and a driver, a future that its owner runs in a
+//! ends what an earlier worker left running, and starts the one thread that spawns every child. From it come engines:
+//! a [`Spec`] gives an [`EngineHandle`], which anybody may clone, and a driver, a future that its owner runs in a
 //! `JoinSet`.
 //!
 //! The **driver** (in `supervisor`) alone owns the child. It turns verbs, news and deadlines into events, asks the pure machine in
-//! `state_machine` what each means, and carries out the effects. So there is one place that knows where an instance is, one
+//! `state_machine` what each means, and carries out the effects. So there is one place that knows where an engine is, one
 //! that decides, and one that acts; the drawing of the machine is in `state_machine`.
 //!
 //! The **handle** sends verbs: `start`, `ready`, `stop`, `stopped`, `kill`, `reset`. Those of one handle arrive in their
@@ -55,7 +55,7 @@ pub use binary::{BinaryError, EngineBinary};
 pub use config::{Config, GpuLayers};
 pub use exit_reason::{Blame, ExitClass, ExitReport};
 pub use file_id::FileId;
-pub use handle::InstanceHandle;
+pub use handle::EngineHandle;
 pub use host::descendants::{adopt_orphans, end_descendants};
 pub use host::open_files::raise_open_files;
 pub use host::runtime_dir::RuntimeDirError;

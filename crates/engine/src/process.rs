@@ -58,12 +58,12 @@ pub(crate) struct Shared {
     pub(crate) env: Vec<(OsString, OsString)>,
 }
 
-/// Starts the lives of one instance.
+/// Starts the lives of one engine.
 #[derive(Debug)]
 pub(crate) struct ServerFactory {
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Arc<Config>,
-    pub(crate) instance: u64,
+    pub(crate) engine: u64,
     pub(crate) model: Arc<str>,
     pub(crate) spec: Spec,
     pub(crate) ring: Arc<Ring>,
@@ -87,7 +87,7 @@ impl ServerFactory {
     fn begin(&self, run: RunId) -> std::io::Result<Spawning> {
         let shared = &self.shared;
         let (listen, endpoint, socket) = if shared.engine.unix_sockets {
-            let path = shared.dir.file(self.instance, run.0, "sock");
+            let path = shared.dir.file(self.engine, run.0, "sock");
             (Listen::Unix(path.clone()), Endpoint::Unix(path.clone()), Some(path))
         } else {
             let (port, key) = (free_port()?, random_key()?);
@@ -101,7 +101,7 @@ impl ServerFactory {
         command.envs(command_line::environment(&self.spec, &shared.env, &shared.dir.config_home(), &listen));
         // Standard input stays open as long as the worker lives: its end is one more way for a child to learn of ours.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let (record, mark) = (shared.dir.file(self.instance, run.0, "json"), shared.dir.mark(self.instance, run.0));
+        let (record, mark) = (shared.dir.file(self.engine, run.0, "json"), shared.dir.mark(self.engine, run.0));
         let files = Files { socket, record: Some(record), mark: Some(mark), model: self.spec.files.clone() };
         let answer = shared.spawner.spawn(command, files.clone());
         Ok(Spawning { answer, endpoint, files })

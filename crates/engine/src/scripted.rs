@@ -9,20 +9,20 @@ use tokio::sync::Notify;
 
 use crate::Config;
 use crate::exit_reason::{ExitClass, ExitReport};
-use crate::handle::InstanceHandle;
+use crate::handle::EngineHandle;
 use crate::state_machine::Ready;
 use crate::state_machine::{Policy, Probing, RunId, Signal};
 use crate::supervisor::{Process, ProcessEvent, ProcessFactory};
 
-/// Makes an instance at rest: its handle, its driver, and the script that controls its processes.
-pub fn instance(model: &str, config: &Config) -> (InstanceHandle, impl Future<Output = ()> + Send + use<>, Script) {
+/// Makes an engine at rest: its handle, its driver, and the script that controls its processes.
+pub fn engine(model: &str, config: &Config) -> (EngineHandle, impl Future<Output = ()> + Send + use<>, Script) {
     let script = Script::default();
     let (handle, driver) =
-        InstanceHandle::with_driver(model.into(), Policy::new(config, 1), |_, _| ScriptedFactory(script.clone()));
+        EngineHandle::with_driver(model.into(), Policy::new(config, 1), |_, _| ScriptedFactory(script.clone()));
     (handle, driver.run(), script)
 }
 
-/// What a test and the scripted lives of one instance share; clones are the same script.
+/// What a test and the scripted lives of one engine share; clones are the same script.
 #[derive(Debug, Clone, Default)]
 pub struct Script(Arc<Shared>);
 
@@ -120,7 +120,7 @@ impl Process for ScriptedProcess {
     fn signal(&mut self, signal: Signal) {
         self.script.record(format!("{signal:?} {}", self.run));
         if self.script.lock().exits_on_signal {
-            self.script.exit(ExitClass::Unasked);
+            self.script.exit(ExitClass::UnexpectedExit);
         }
     }
 

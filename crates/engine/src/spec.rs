@@ -1,4 +1,4 @@
-//! What one instance is to serve, decided by whoever wants it.
+//! What one engine is to serve, decided by whoever wants it.
 
 use std::path::PathBuf;
 

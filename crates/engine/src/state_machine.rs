@@ -1,7 +1,7 @@
 //! The life of one llama-server as a pure machine: a phase and an event give the next phase and what to do.
 //!
 //! ```text
-//!             EnsureReady              ProbePassed
+//!             Start              ProbePassed
 //!  Stopped ───────────────▶ Starting ───────────────▶ Ready
 //!     ▲                      │   │ StallDeadline        │  │ LivenessLost ─▶ Terminating{then: Recover}
 //!     │ Stop                 │   └▶ Terminating         │  │ Stop
@@ -11,14 +11,14 @@
 //!     │                                                     ▼
 //!  Failed{cause} ◀─ Exited ─ Unkillable ◀─ GiveUp ─ Killing ◀─ KillDeadline ─ Terminating{again, kill_at, then}
 //!                                                      │ Exited              ⟲ AgainDeadline │ Exited
-//!                                                      └────────▶ settle(then) ◀─────────────┘
-//!  settle: Rest → Stopped · Restart → Starting
+//!                                                      └────────▶ after_exit(then) ◀─────────────┘
+//!  after_exit: Rest → Stopped · Restart → Starting
 //!          Recover → Starting at once after the first failure, else Backoff; Failed when the budget is spent
 //!                    or the cause is one that no retry mends. Out of memory while Starting → Failed: this size is too
 //!                    large, and the owner may come with a smaller one.
 //!  Stop in Starting → Terminating{Rest}; in Backoff, Failed → Stopped; while stopping, rewrites then := Rest.
 //!  Kill is a Stop that goes to Killing from every phase with a process.
-//!  EnsureReady while stopping rewrites Rest := Restart; in Backoff, Failed, Unkillable it is denied.
+//!  Start while stopping rewrites Rest := Restart; in Backoff, Failed, Unkillable it is denied.
 //!  Reset (operator): Backoff → Starting · Failed → Stopped.
 //! ```
 //!
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use event::{Effect, Event, Probing, Signal, Timer};
-pub(crate) use phase::{After, AfterDrain, Phase};
+pub(crate) use phase::{AfterDrain, AfterStop, Phase};
 pub(crate) use policy::Policy;
 pub use run::{Ready, RunId};
 
@@ -52,7 +52,7 @@ pub(crate) fn step(phase: Phase, event: Event, now: Instant, policy: &Policy) ->
         return (phase, vec![Effect::CountStale]);
     }
     match event {
-        Event::EnsureReady => ensure_ready(phase, now, policy),
+        Event::Start => start(phase, now, policy),
         Event::Stop { drain } => stop(phase, drain, now, policy),
         Event::Kill => kill(phase, now, policy),
         Event::Reset => reset(phase, now, policy),
@@ -67,17 +67,17 @@ pub(crate) fn step(phase: Phase, event: Event, now: Instant, policy: &Policy) ->
 }
 
 /// Somebody wants the model to be served.
-fn ensure_ready(phase: Phase, now: Instant, policy: &Policy) -> Step {
+fn start(phase: Phase, now: Instant, policy: &Policy) -> Step {
     match phase {
-        Phase::Stopped { last } => start(last.next(), 0, None, now, policy),
+        Phase::Stopped { last } => begin_run(last.next(), 0, None, now, policy),
         Phase::Draining { run, deadline, then: AfterDrain::Rest } => {
             (Phase::Draining { run, deadline, then: AfterDrain::Restart }, vec![])
         }
-        Phase::Terminating { run, again, kill_at, then: After::Rest } => {
-            (Phase::Terminating { run, again, kill_at, then: After::Restart }, vec![])
+        Phase::Terminating { run, again, kill_at, then: AfterStop::Rest } => {
+            (Phase::Terminating { run, again, kill_at, then: AfterStop::Restart }, vec![])
         }
-        Phase::Killing { run, give_up_at, then: After::Rest } => {
-            (Phase::Killing { run, give_up_at, then: After::Restart }, vec![])
+        Phase::Killing { run, give_up_at, then: AfterStop::Rest } => {
+            (Phase::Killing { run, give_up_at, then: AfterStop::Restart }, vec![])
         }
         // Already so, or already on the way.
         same @ (Phase::Starting { .. }
@@ -93,19 +93,19 @@ fn ensure_ready(phase: Phase, now: Instant, policy: &Policy) -> Step {
 /// Somebody wants the model gone, after `drain` at most.
 fn stop(phase: Phase, drain: Duration, now: Instant, policy: &Policy) -> Step {
     match phase {
-        Phase::Starting { run, .. } => terminate(run, After::Rest, now, policy),
+        Phase::Starting { run, .. } => terminate(run, AfterStop::Rest, now, policy),
         // Nothing to wait for: waiting would only publish a phase that is left again at once.
-        Phase::Ready { run, .. } if drain.is_zero() => terminate(run, After::Rest, now, policy),
+        Phase::Ready { run, .. } if drain.is_zero() => terminate(run, AfterStop::Rest, now, policy),
         Phase::Ready { run, .. } => drain_until(run, now + drain, vec![Effect::Probe(Probing::Off), Effect::Publish]),
         // A second stop may shorten the wait, never lengthen it.
         Phase::Draining { run, deadline, .. } => drain_until(run, deadline.min(now + drain), vec![]),
         Phase::Terminating { run, again, kill_at, .. } => {
-            (Phase::Terminating { run, again, kill_at, then: After::Rest }, vec![Effect::AnswerWaiters])
+            (Phase::Terminating { run, again, kill_at, then: AfterStop::Rest }, vec![Effect::AnswerWaiters])
         }
         Phase::Killing { run, give_up_at, .. } => {
-            (Phase::Killing { run, give_up_at, then: After::Rest }, vec![Effect::AnswerWaiters])
+            (Phase::Killing { run, give_up_at, then: AfterStop::Rest }, vec![Effect::AnswerWaiters])
         }
-        Phase::Backoff { run, .. } | Phase::Failed { last: run, .. } => rest(run),
+        Phase::Backoff { run, .. } | Phase::Failed { last: run, .. } => to_stopped(run),
         same @ (Phase::Stopped { .. } | Phase::Unkillable { .. }) => (same, vec![]),
     }
 }
@@ -117,15 +117,15 @@ fn kill(phase: Phase, now: Instant, policy: &Policy) -> Step {
         | Phase::Ready { run, .. }
         | Phase::Draining { run, .. }
         | Phase::Terminating { run, .. } => {
-            let (phase, mut effects) = slay(run, After::Rest, now, policy);
+            let (phase, mut effects) = kill_group(run, AfterStop::Rest, now, policy);
             effects.insert(0, Effect::Probe(Probing::Off));
             (phase, effects)
         }
         // KILL is sent once: what it does not end, a second one does not end either.
         Phase::Killing { run, give_up_at, .. } => {
-            (Phase::Killing { run, give_up_at, then: After::Rest }, vec![Effect::AnswerWaiters])
+            (Phase::Killing { run, give_up_at, then: AfterStop::Rest }, vec![Effect::AnswerWaiters])
         }
-        Phase::Backoff { run, .. } | Phase::Failed { last: run, .. } => rest(run),
+        Phase::Backoff { run, .. } | Phase::Failed { last: run, .. } => to_stopped(run),
         same @ (Phase::Stopped { .. } | Phase::Unkillable { .. }) => (same, vec![]),
     }
 }
@@ -133,8 +133,8 @@ fn kill(phase: Phase, now: Instant, policy: &Policy) -> Step {
 /// An operator says that what stood in the way is mended.
 fn reset(phase: Phase, now: Instant, policy: &Policy) -> Step {
     match phase {
-        Phase::Backoff { run, cause, .. } => start(run.next(), 0, Some(cause), now, policy),
-        Phase::Failed { last, .. } => rest(last),
+        Phase::Backoff { run, cause, .. } => begin_run(run.next(), 0, Some(cause), now, policy),
+        Phase::Failed { last, .. } => to_stopped(last),
         same @ (Phase::Stopped { .. }
         | Phase::Starting { .. }
         | Phase::Ready { .. }
@@ -164,7 +164,7 @@ fn progress(phase: Phase, fraction: Option<f32>, output_only: bool, now: Instant
 /// The child is there and will not serve us.
 fn load_refused(phase: Phase, why: ExitClass, now: Instant, policy: &Policy) -> Step {
     match phase {
-        Phase::Starting { run, failures, .. } => terminate(run, After::Recover { failures, why }, now, policy),
+        Phase::Starting { run, failures, .. } => terminate(run, AfterStop::Recover { failures, why }, now, policy),
         same => (same, vec![]),
     }
 }
@@ -186,7 +186,7 @@ fn liveness_lost(phase: Phase, now: Instant, policy: &Policy) -> Step {
     match phase {
         Phase::Ready { run, failures, since, .. } => {
             let failures = policy.healed(failures, since, now);
-            terminate(run, After::Recover { failures, why: ExitClass::Unresponsive }, now, policy)
+            terminate(run, AfterStop::Recover { failures, why: ExitClass::Unresponsive }, now, policy)
         }
         same => (same, vec![]),
     }
@@ -204,16 +204,16 @@ fn idle(phase: Phase, now: Instant, policy: &Policy) -> Step {
 fn exited(phase: Phase, report: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
     match phase {
         // The same size would not fit either; whoever decides about sizes decides what comes next.
-        Phase::Starting { run, .. } if report.class.is_memory() => fail(run, report),
-        Phase::Starting { run, failures, .. } => recover(run, failures, report, now, policy),
+        Phase::Starting { run, .. } if report.class.is_memory() => to_failed(run, report),
+        Phase::Starting { run, failures, .. } => retry_or_fail(run, failures, report, now, policy),
         Phase::Ready { run, failures, since, .. } => {
-            recover(run, policy.healed(failures, since, now), report, now, policy)
+            retry_or_fail(run, policy.healed(failures, since, now), report, now, policy)
         }
-        Phase::Draining { run, then, .. } => settle(run, then.into(), report, now, policy),
+        Phase::Draining { run, then, .. } => after_exit(run, then.into(), report, now, policy),
         Phase::Terminating { run, then, .. } | Phase::Killing { run, then, .. } => {
-            settle(run, then, report, now, policy)
+            after_exit(run, then, report, now, policy)
         }
-        Phase::Unkillable { run, cause } => fail(run, cause),
+        Phase::Unkillable { run, cause } => to_failed(run, cause),
         // No process: the driver reports each exit once, so this cannot come; were it to, it changes nothing.
         same @ (Phase::Stopped { .. } | Phase::Backoff { .. } | Phase::Failed { .. }) => (same, vec![]),
     }
@@ -229,7 +229,7 @@ fn timer_fired(phase: Phase, timer: Timer, now: Instant, policy: &Policy) -> Ste
     }
     match (timer, phase) {
         (Timer::Stall, Phase::Starting { run, failures, .. }) => {
-            terminate(run, After::Recover { failures, why: ExitClass::Stalled }, now, policy)
+            terminate(run, AfterStop::Recover { failures, why: ExitClass::Stalled }, now, policy)
         }
         (Timer::Drain, Phase::Draining { run, then, .. }) => terminate(run, then.into(), now, policy),
         (Timer::Again, Phase::Terminating { run, again: Some(_), kill_at, then }) => (
@@ -239,7 +239,7 @@ fn timer_fired(phase: Phase, timer: Timer, now: Instant, policy: &Policy) -> Ste
                 Effect::ArmTimer { run, timer: Timer::Kill, at: kill_at },
             ],
         ),
-        (Timer::Kill, Phase::Terminating { run, again: None, then, .. }) => slay(run, then, now, policy),
+        (Timer::Kill, Phase::Terminating { run, again: None, then, .. }) => kill_group(run, then, now, policy),
         (Timer::GiveUp, Phase::Killing { run, .. }) => {
             let cause = Arc::new(ExitReport::unkillable());
             let effects =
@@ -247,14 +247,14 @@ fn timer_fired(phase: Phase, timer: Timer, now: Instant, policy: &Policy) -> Ste
             (Phase::Unkillable { run, cause }, effects)
         }
         (Timer::Backoff, Phase::Backoff { run, attempt, cause, .. }) => {
-            start(run.next(), attempt, Some(cause), now, policy)
+            begin_run(run.next(), attempt, Some(cause), now, policy)
         }
         (_, same) => (same, vec![]),
     }
 }
 
 /// Begins a life.
-fn start(run: RunId, failures: u32, after: Option<Arc<ExitReport>>, now: Instant, policy: &Policy) -> Step {
+fn begin_run(run: RunId, failures: u32, after: Option<Arc<ExitReport>>, now: Instant, policy: &Policy) -> Step {
     let (stall_at, output_until) = (now + policy.load_stall, now + policy.output_only_limit());
     (
         Phase::Starting { run, failures, stall_at, output_until, progress: None },
@@ -276,10 +276,10 @@ fn drain_until(run: RunId, deadline: Instant, mut effects: Vec<Effect>) -> Step 
 
 /// First rung of the ladder: TERM to the group. A second TERM follows where the first may have been lost; a child that
 /// has already proved deaf gets only the shorter wait before KILL.
-fn terminate(run: RunId, then: After, now: Instant, policy: &Policy) -> Step {
+fn terminate(run: RunId, then: AfterStop, now: Instant, policy: &Policy) -> Step {
     let (again, kill_at) = match then {
-        After::Recover { .. } => (None, now + policy.again_grace),
-        After::Rest | After::Restart => {
+        AfterStop::Recover { .. } => (None, now + policy.again_grace),
+        AfterStop::Rest | AfterStop::Restart => {
             let again = now + policy.term_grace;
             (Some(again), again + policy.again_grace)
         }
@@ -296,7 +296,7 @@ fn terminate(run: RunId, then: After, now: Instant, policy: &Policy) -> Step {
 }
 
 /// Last rung: KILL to the group.
-fn slay(run: RunId, then: After, now: Instant, policy: &Policy) -> Step {
+fn kill_group(run: RunId, then: AfterStop, now: Instant, policy: &Policy) -> Step {
     let give_up_at = now + policy.kill_grace;
     let effects = vec![
         Effect::SignalGroup { run, signal: Signal::Kill },
@@ -308,26 +308,28 @@ fn slay(run: RunId, then: After, now: Instant, policy: &Policy) -> Step {
 }
 
 /// The child that was being ended has ended: what was to follow, follows.
-fn settle(run: RunId, then: After, report: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
+fn after_exit(run: RunId, then: AfterStop, report: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
     match then {
-        After::Rest => rest(run),
-        After::Restart => start(run.next(), 0, None, now, policy),
+        AfterStop::Rest => to_stopped(run),
+        AfterStop::Restart => begin_run(run.next(), 0, None, now, policy),
         // It died of our signal; the reason why we sent it is the cause.
-        After::Recover { failures, why } => recover(run, failures, Arc::new(report.because(why)), now, policy),
+        AfterStop::Recover { failures, why } => {
+            retry_or_fail(run, failures, Arc::new(report.because(why)), now, policy)
+        }
     }
 }
 
 /// An end that nobody asked for: try again now, later, or not at all.
-fn recover(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
+fn retry_or_fail(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, policy: &Policy) -> Step {
     let (attempt, delay) = match cause.class.recovery() {
-        Recovery::Fail => return fail(run, cause),
+        Recovery::Fail => return to_failed(run, cause),
         // The request is what failed, and it is not run a third time.
         Recovery::Retry if cause.blame == Blame::Request => (failures, policy.delay(failures, run)),
         Recovery::Retry if cause.blame == Blame::RequestTwice => {
             let left = failures.saturating_sub(1);
             (left, policy.delay(left, run))
         }
-        Recovery::Retry if failures >= policy.budget => return fail(run, cause),
+        Recovery::Retry if failures >= policy.budget => return to_failed(run, cause),
         // No engine has ended, so nothing is taken from its budget.
         Recovery::RetryUnlimited => (failures, policy.longest_delay(run)),
         Recovery::Retry => (failures.saturating_add(1), policy.delay(failures.saturating_add(1), run)),
@@ -335,7 +337,7 @@ fn recover(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, poli
     let blame = Effect::Blame(Arc::clone(&cause));
     if delay.is_zero() {
         // Waiters keep waiting: the next life begins in this very step.
-        let (phase, mut effects) = start(run.next(), attempt, Some(cause), now, policy);
+        let (phase, mut effects) = begin_run(run.next(), attempt, Some(cause), now, policy);
         effects.insert(0, blame);
         return (phase, effects);
     }
@@ -350,7 +352,7 @@ fn recover(run: RunId, failures: u32, cause: Arc<ExitReport>, now: Instant, poli
     (Phase::Backoff { run, attempt, until, cause }, effects)
 }
 
-fn fail(run: RunId, cause: Arc<ExitReport>) -> Step {
+fn to_failed(run: RunId, cause: Arc<ExitReport>) -> Step {
     let effects = vec![
         Effect::Probe(Probing::Off),
         Effect::DisarmTimer,
@@ -361,7 +363,7 @@ fn fail(run: RunId, cause: Arc<ExitReport>) -> Step {
     (Phase::Failed { last: run, cause }, effects)
 }
 
-fn rest(run: RunId) -> Step {
+fn to_stopped(run: RunId) -> Step {
     let effects = vec![Effect::Probe(Probing::Off), Effect::DisarmTimer, Effect::Publish, Effect::AnswerWaiters];
     (Phase::Stopped { last: run }, effects)
 }

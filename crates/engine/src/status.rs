@@ -1,4 +1,4 @@
-//! The outer words for where an instance is: what handles, doors and metrics may know.
+//! The outer words for where an engine is: what handles, doors and metrics may know.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::exit_reason::ExitReport;
 use crate::state_machine::{Phase, Ready, RunId};
 
-/// Where an instance is.
+/// Where an engine is.
 #[derive(Debug, Clone)]
 pub enum State {
     /// No process, none wanted.
@@ -55,7 +55,7 @@ impl State {
 /// A state with its history, as published.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// Where the instance is.
+    /// Where the engine is.
     pub state: State,
     /// Since when it has been there.
     pub since: Instant,
@@ -70,7 +70,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// That of an instance which was never started.
+    /// That of an engine which was never started.
     #[must_use]
     pub fn at_rest() -> Self {
         let since = tokio::time::Instant::now().into_std();
@@ -78,7 +78,7 @@ impl Status {
     }
 }
 
-/// Why an instance will not become ready for who asked.
+/// Why an engine will not become ready for who asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotReady {
     /// Nobody wants it running.
@@ -116,13 +116,13 @@ pub(crate) fn outer(phase: &Phase) -> State {
 
 /// What to tell someone who waits for readiness; `None` is "keep waiting".
 pub(crate) fn answer(phase: &Phase) -> Option<Result<Arc<Ready>, NotReady>> {
-    use crate::state_machine::{After, AfterDrain};
+    use crate::state_machine::{AfterDrain, AfterStop};
     match phase {
         Phase::Ready { ready, .. } => Some(Ok(Arc::clone(ready))),
         Phase::Stopped { .. }
         | Phase::Draining { then: AfterDrain::Rest, .. }
-        | Phase::Terminating { then: After::Rest, .. }
-        | Phase::Killing { then: After::Rest, .. } => Some(Err(NotReady::Stopped)),
+        | Phase::Terminating { then: AfterStop::Rest, .. }
+        | Phase::Killing { then: AfterStop::Rest, .. } => Some(Err(NotReady::Stopped)),
         Phase::Backoff { until, .. } => Some(Err(NotReady::BackingOff { until: *until })),
         Phase::Failed { cause, .. } | Phase::Unkillable { cause, .. } => Some(Err(NotReady::Failed(Arc::clone(cause)))),
         Phase::Starting { .. } | Phase::Draining { .. } | Phase::Terminating { .. } | Phase::Killing { .. } => None,

@@ -59,7 +59,7 @@ pub(crate) enum ProcessEvent {
     Exited(ExitReport),
 }
 
-/// The owner of one instance.
+/// The owner of one engine.
 pub(crate) struct Driver<F: ProcessFactory> {
     model: Arc<str>,
     factory: F,
@@ -158,7 +158,7 @@ impl<F: ProcessFactory> Driver<F> {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Start => self.feed(Event::EnsureReady),
+            Command::Start => self.feed(Event::Start),
             Command::Stop { drain } => self.feed(Event::Stop { drain }),
             Command::Kill => self.feed(Event::Kill),
             Command::Reset => self.feed(Event::Reset),
@@ -225,7 +225,7 @@ impl<F: ProcessFactory> Driver<F> {
         self.phase = phase;
         if (self.phase.name(), self.phase.run()) != from {
             let (to, run) = (self.phase.name(), self.phase.run());
-            info!(model = %self.model, from = from.0, to, event = word, %run, "instance");
+            info!(model = %self.model, from = from.0, to, event = word, %run, "engine");
         }
         for effect in effects {
             self.carry_out(effect);

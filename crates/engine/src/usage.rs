@@ -1,4 +1,4 @@
-//! Who uses an instance at this moment, and whether they get anywhere.
+//! Who uses an engine at this moment, and whether they get anywhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ impl Usage {
     }
 }
 
-/// Says "in use" for as long as it lives: a draining instance is not stopped before its last claim is gone, or its
+/// Says "in use" for as long as it lives: a draining engine is not stopped before its last claim is gone, or its
 /// drain time is over.
 #[derive(Debug)]
 #[must_use = "dropping a claim gives it up"]

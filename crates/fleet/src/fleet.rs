@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_catalog::Model;
-use auxot_engine::{Host, InstanceHandle};
+use auxot_engine::{EngineHandle, Host};
 use tokio::sync::watch;
 
 use crate::devices::Devices;
@@ -277,7 +277,7 @@ impl Fleet {
         Arc::strong_count(&self.shared)
     }
 
-    fn handles(&self) -> Vec<InstanceHandle> {
+    fn handles(&self) -> Vec<EngineHandle> {
         let judge = self.shared.lock();
         judge.members.values().filter_map(|member| Some(member.engine.as_ref()?.handle.clone())).collect()
     }

@@ -126,7 +126,7 @@ const TABLE: &[(ExitClass, i32, &str)] = &[
     (ExitClass::DeviceMemory, 1, "ggml_vulkan: Device memory allocation of size 1048576 failed."),
     (ExitClass::SpawnRefused, 127, "llama-server: error while loading shared libraries: libgomp.so.1: cannot open"),
     (ExitClass::Other, 1, "something nobody has seen yet"),
-    (ExitClass::Unasked, 0, ""),
+    (ExitClass::UnexpectedExit, 0, ""),
 ];
 
 #[test]

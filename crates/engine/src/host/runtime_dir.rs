@@ -6,7 +6,7 @@
 //!   w-4f1c09ae/           one worker; locked for as long as it lives: the kernel lets go of it however it dies
 //!     config/             the engines' XDG_CONFIG_HOME, always empty
 //!     work/               the engines' working directory, always empty
-//!     3-17.sock  3-17.json  socket and identity of life 17 of instance 3
+//!     3-17.sock  3-17.json  socket and identity of life 17 of engine 3
 //! ```
 //!
 //! The lock is on the directory itself: a file in it could be removed, and then a living worker would look dead. Where the
@@ -27,7 +27,7 @@ use crate::host::identity::Record;
 
 /// Socket paths longer than this fail on some system (104 bytes on macOS, 108 on Linux, the end mark included).
 const SOCKET_PATH: usize = 100;
-/// The longest name below a worker's directory: `<instance>-<run>.sock` with generous numbers.
+/// The longest name below a worker's directory: `<engine>-<run>.sock` with generous numbers.
 const SOCKET_NAME: usize = 20;
 
 /// Why there is no runtime directory.
@@ -113,13 +113,13 @@ impl RuntimeDir {
     }
 
     /// A path for one life; `kind` is the ending.
-    pub(crate) fn file(&self, instance: u64, run: u64, kind: &str) -> PathBuf {
-        self.path.join(format!("{instance}-{run}.{kind}"))
+    pub(crate) fn file(&self, engine: u64, run: u64, kind: &str) -> PathBuf {
+        self.path.join(format!("{engine}-{run}.{kind}"))
     }
 
     /// What the processes of one life are known by, see [`descendants`].
-    pub(crate) fn mark(&self, instance: u64, run: u64) -> String {
-        format!("{}{instance}-{run}", mark_of_all(&self.path))
+    pub(crate) fn mark(&self, engine: u64, run: u64) -> String {
+        format!("{}{engine}-{run}", mark_of_all(&self.path))
     }
 }
 

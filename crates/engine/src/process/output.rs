@@ -28,7 +28,7 @@ const LINE: usize = 64 * 1024;
 /// One read. Logs come in small pieces, and there are two of these per child.
 const READ: usize = 4 * 1024;
 
-/// The last lines of an instance, over all of its lives.
+/// The last lines of an engine, over all of its lives.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     lines: Mutex<VecDeque<(RunId, String)>>,

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::host::system;
-use crate::{Config, ExitClass, Host, InstanceHandle, NotReady, Spec, State};
+use crate::{Config, EngineHandle, ExitClass, Host, NotReady, Spec, State};
 
 /// What the script says of itself; after this comes what it does as an engine.
 const HEAD: &str = "#!/bin/sh
@@ -38,7 +38,7 @@ async fn house_with(script: &str, config: Config) -> House {
 }
 
 impl House {
-    fn instance(&mut self) -> InstanceHandle {
+    fn engine(&mut self) -> EngineHandle {
         let spec = Spec {
             model: "m".into(),
             file: "/models/m.gguf".into(),
@@ -59,7 +59,7 @@ impl House {
 }
 
 /// Waits until the child has said this.
-async fn says(handle: &InstanceHandle, word: &str) {
+async fn says(handle: &EngineHandle, word: &str) {
     let said = async {
         while !handle.tail().iter().any(|line| line == word) {
             tokio::task::yield_now().await;
@@ -84,7 +84,7 @@ fn files(dir: &Path) -> Vec<String> {
 #[tokio::test]
 async fn a_failed_load_is_told_with_its_reason_and_the_last_lines() {
     let mut house = house("echo 'loading' >&2; echo \"unknown model architecture: 'x'\" >&2; exit 1").await;
-    let handle = house.instance();
+    let handle = house.engine();
     handle.start();
     let Err(NotReady::Failed(cause)) = handle.ready().await else { panic!() };
     assert_eq!((cause.class, cause.code), (ExitClass::UnknownArchitecture, Some(1)));
@@ -96,7 +96,7 @@ async fn a_failed_load_is_told_with_its_reason_and_the_last_lines() {
 #[tokio::test]
 async fn a_loading_child_is_stopped_by_term() {
     let mut house = house("echo here >&2; exec sleep 600").await;
-    let handle = house.instance();
+    let handle = house.engine();
     handle.start();
     says(&handle, "here").await;
     let pid = handle.status().wait_for(|status| status.pid.is_some()).await.unwrap().pid.unwrap();
@@ -110,7 +110,7 @@ async fn a_loading_child_is_stopped_by_term() {
 #[tokio::test]
 async fn a_stop_before_the_process_is_there_still_ends_it() {
     let mut house = house("exec sleep 600").await;
-    let handle = house.instance();
+    let handle = house.engine();
     handle.start();
     handle.stop(std::time::Duration::ZERO);
     handle.stopped().await;
@@ -122,7 +122,7 @@ async fn child_mode_is_told_to_end_on_its_standard_input() {
     let mut house =
         house("trap '' TERM; echo here >&2; read line; [ \"$line\" = cmd_router_to_child:exit ] && exit 0; sleep 600")
             .await;
-    let handle = house.instance();
+    let handle = house.engine();
     handle.start();
     says(&handle, "here").await;
     handle.stop(std::time::Duration::ZERO);
@@ -136,7 +136,7 @@ async fn a_child_that_ignores_everything_is_killed_with_all_its_group() {
     let config = Config { stop_grace: ladder, stop_again: ladder, ..Config::default() };
     let script = "trap '' TERM; sleep 600 & echo grandchild $! >&2; echo here >&2; while :; do sleep 600; done";
     let mut house = house_with(script, config).await;
-    let handle = house.instance();
+    let handle = house.engine();
     handle.start();
     says(&handle, "here").await;
     let grandchild = handle.tail()[0].strip_prefix("grandchild ").unwrap().to_owned();
@@ -156,7 +156,7 @@ async fn a_child_that_ignores_everything_is_killed_with_all_its_group() {
 async fn a_silent_load_is_ended_and_named() {
     let config = Config { load_stall: std::time::Duration::from_millis(200), restart_budget: 0, ..Config::default() };
     let mut house = house_with("exec sleep 600", config).await;
-    let handle = house.instance();
+    let handle = house.engine();
     handle.start();
     let Err(NotReady::Failed(cause)) = handle.ready().await else { panic!() };
     assert_eq!((cause.class, cause.signal), (ExitClass::Stalled, Some(15)));
@@ -165,7 +165,7 @@ async fn a_silent_load_is_ended_and_named() {
 #[tokio::test]
 async fn nothing_is_left_when_the_last_driver_has_ended() {
     let mut house = house("exec sleep 600").await;
-    let handle = house.instance();
+    let handle = house.engine();
     handle.start();
     handle.status().wait_for(|status| status.pid.is_some()).await.unwrap();
     drop(handle);

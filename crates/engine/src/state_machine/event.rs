@@ -1,4 +1,4 @@
-//! What can happen to an instance, and the whole list of things a decision may do to the world.
+//! What can happen to an engine, and the whole list of things a decision may do to the world.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::exit_reason::{ExitClass, ExitReport};
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     /// Verb: the model is wanted.
-    EnsureReady,
+    Start,
     /// Verb: the model is to go, once its users have left or `drain` is over.
     Stop { drain: Duration },
     /// Verb: the process is to go now.
@@ -105,7 +105,7 @@ impl Event {
     /// The life this news belongs to; `None` for verbs.
     pub(crate) fn run(&self) -> Option<RunId> {
         match self {
-            Event::EnsureReady | Event::Stop { .. } | Event::Kill | Event::Reset => None,
+            Event::Start | Event::Stop { .. } | Event::Kill | Event::Reset => None,
             Event::Progress { run, .. }
             | Event::LoadRefused { run, .. }
             | Event::ProbePassed { run, .. }
@@ -119,7 +119,7 @@ impl Event {
     /// The word for the log.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Event::EnsureReady => "ensure_ready",
+            Event::Start => "start",
             Event::Stop { .. } => "stop",
             Event::Kill => "kill",
             Event::Reset => "reset",

@@ -1,4 +1,4 @@
-//! The phases of one instance; each variant holds exactly what exists while it lasts.
+//! The phases of one engine; each variant holds exactly what exists while it lasts.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Ready, RunId, Timer};
 use crate::exit_reason::{ExitClass, ExitReport};
 
-/// Where an instance is in its life.
+/// Where an engine is in its life.
 #[derive(Debug, Clone)]
 pub(crate) enum Phase {
     /// No process, none wanted. `last` is the life that ended, so that the next one gets a fresh number.
@@ -19,9 +19,9 @@ pub(crate) enum Phase {
     /// Served to who holds a claim, refused to all others.
     Draining { run: RunId, deadline: Instant, then: AfterDrain },
     /// TERM was sent; `again` is when it is repeated, gone once that is done.
-    Terminating { run: RunId, again: Option<Instant>, kill_at: Instant, then: After },
+    Terminating { run: RunId, again: Option<Instant>, kill_at: Instant, then: AfterStop },
     /// KILL was sent.
-    Killing { run: RunId, give_up_at: Instant, then: After },
+    Killing { run: RunId, give_up_at: Instant, then: AfterStop },
     /// KILL did not help (a task stuck in the kernel or a driver): the process and its memory still count.
     Unkillable { run: RunId, cause: Arc<ExitReport> },
     /// No process until `until`; `run` is the life that ended.
@@ -39,7 +39,7 @@ pub(crate) enum AfterDrain {
 
 /// What follows when the process that is being ended has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum After {
+pub(crate) enum AfterStop {
     Rest,
     Restart,
     /// It is ended because of `why`, after so many failures without a quiet while between them.
@@ -49,11 +49,11 @@ pub(crate) enum After {
     },
 }
 
-impl From<AfterDrain> for After {
+impl From<AfterDrain> for AfterStop {
     fn from(then: AfterDrain) -> Self {
         match then {
-            AfterDrain::Rest => After::Rest,
-            AfterDrain::Restart => After::Restart,
+            AfterDrain::Rest => AfterStop::Rest,
+            AfterDrain::Restart => AfterStop::Restart,
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Policy {
     pub(crate) backoff_base: Duration,
     /// Upper bound of every delay.
     pub(crate) backoff_max: Duration,
-    /// Makes two instances that fail together come back apart.
+    /// Makes two engines that fail together come back apart.
     pub(crate) seed: u64,
 }
 

@@ -1,11 +1,11 @@
-//! One process of an instance: its number, and what is known of it once it serves.
+//! One process of an engine: its number, and what is known of it once it serves.
 
 use std::fmt;
 use std::time::Duration;
 
 use auxot_llama::{Endpoint, Props};
 
-/// Which life of an instance a piece of news belongs to; 0 is "none yet".
+/// Which life of an engine a piece of news belongs to; 0 is "none yet".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RunId(pub u64);
 

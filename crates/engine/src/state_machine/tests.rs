@@ -47,7 +47,7 @@ const RUN: RunId = RunId(4);
 
 /// One of each phase, with `then` where there is one.
 fn every_phase(now: Instant) -> Vec<Phase> {
-    let recover = After::Recover { failures: 0, why: ExitClass::Stalled };
+    let recover = AfterStop::Recover { failures: 0, why: ExitClass::Stalled };
     let mut all = vec![
         Phase::Stopped { last: RUN },
         Phase::Starting { run: RUN, failures: 0, stall_at: now, output_until: now, progress: None },
@@ -58,7 +58,7 @@ fn every_phase(now: Instant) -> Vec<Phase> {
         Phase::Backoff { run: RUN, attempt: 2, until: now, cause: report(ExitClass::Signal) },
         Phase::Failed { last: RUN, cause: report(ExitClass::BadFile) },
     ];
-    for then in [After::Rest, After::Restart, recover] {
+    for then in [AfterStop::Rest, AfterStop::Restart, recover] {
         all.push(Phase::Terminating { run: RUN, again: Some(now), kill_at: now, then: then.clone() });
         all.push(Phase::Terminating { run: RUN, again: None, kill_at: now, then: then.clone() });
         all.push(Phase::Killing { run: RUN, give_up_at: now, then });
@@ -71,7 +71,7 @@ const TIMERS: [Timer; 6] = [Timer::Stall, Timer::Drain, Timer::Again, Timer::Kil
 /// One of each event, all of the given life.
 fn every_event(run: RunId) -> Vec<Event> {
     let mut all = vec![
-        Event::EnsureReady,
+        Event::Start,
         Event::Stop { drain: Duration::ZERO },
         Event::Stop { drain: 30 * S },
         Event::Kill,
@@ -83,7 +83,7 @@ fn every_event(run: RunId) -> Vec<Event> {
         Event::LivenessLost { run },
         Event::Idle { run },
     ];
-    let ends = [ExitClass::Signal, ExitClass::BadFile, ExitClass::Unasked];
+    let ends = [ExitClass::Signal, ExitClass::BadFile, ExitClass::UnexpectedExit];
     all.extend(ends.map(|class| Event::Exited { run, report: report(class) }));
     all.extend(TIMERS.map(|timer| Event::TimerFired { run, timer }));
     all
@@ -259,7 +259,7 @@ fn a_stop_ends_within_the_computed_worst_case() {
 fn the_first_restart_is_immediate_then_delays_grow_then_it_is_given_up() {
     let policy = Policy { backoff_base: S, ..policy() };
     let mut now = Instant::now();
-    let (mut phase, _) = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, now, &policy);
+    let (mut phase, _) = step(Phase::Stopped { last: RunId(0) }, Event::Start, now, &policy);
     let mut seen = vec![];
     while phase.name() != "failed" {
         let run = phase.run();
@@ -370,7 +370,7 @@ fn the_last_wish_while_stopping_wins() {
             let event = Event::Exited { run: RUN, report: report(ExitClass::Signal) };
             step(phase.clone(), event, now, &policy).0.name()
         };
-        let (wanted, _) = step(start.clone(), Event::EnsureReady, now, &policy);
+        let (wanted, _) = step(start.clone(), Event::Start, now, &policy);
         assert_eq!(ends(&wanted), "starting", "{start:?}");
         let (unwanted, _) = step(wanted, Event::Stop { drain: S }, now, &policy);
         assert_eq!(ends(&unwanted), "stopped", "{start:?}");

@@ -7,19 +7,19 @@ use tokio::time::Instant as Clock;
 
 use super::*;
 use crate::exit_reason::ExitClass;
-use crate::handle::InstanceHandle;
+use crate::handle::EngineHandle;
 use crate::scripted::{self, Script};
 
 const S: Duration = Duration::from_secs(1);
 
 struct Theatre {
-    handle: InstanceHandle,
+    handle: EngineHandle,
     script: Script,
     tasks: JoinSet<()>,
 }
 
 fn theatre() -> Theatre {
-    let (handle, driver, script) = scripted::instance("m", &crate::Config::default());
+    let (handle, driver, script) = scripted::engine("m", &crate::Config::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(driver);
     Theatre { handle, script, tasks }
@@ -61,7 +61,7 @@ async fn a_stop_waits_for_the_last_claim_and_no_longer() {
     drop(two);
     theatre.state("stopping").await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    theatre.script.exit(ExitClass::Unasked);
+    theatre.script.exit(ExitClass::UnexpectedExit);
     theatre.handle.stopped().await;
     assert_eq!(theatre.script.calls(), ["spawn 1", "Terminate 1", "drop 1"]);
     assert!(theatre.handle.status().borrow().last_error.is_none());
@@ -188,7 +188,7 @@ async fn the_last_handle_gone_stops_the_child_and_ends_the_driver() {
     script.become_ready(1, 1);
     handle.ready().await.unwrap();
     drop(handle);
-    script.exit(ExitClass::Unasked);
+    script.exit(ExitClass::UnexpectedExit);
     tasks.join_next().await.unwrap().unwrap();
     assert_eq!(script.calls(), ["spawn 1", "Terminate 1", "drop 1"]);
     assert_eq!(status.borrow().state.name(), "stopped");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_engine::{InstanceHandle, Spec, State, Status};
+use auxot_engine::{EngineHandle, Spec, State, Status};
 use auxot_gpu::{ProcessUse, Sample};
 use tokio::sync::oneshot;
 
@@ -14,7 +14,7 @@ use auxot_placement::{Placement, Subject};
 /// The process of one load, from its start to its end.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    pub(crate) handle: InstanceHandle,
+    pub(crate) handle: EngineHandle,
     pub(crate) status: Status,
     /// What it was started as, but for what its place adds.
     pub(crate) spec: Spec,
@@ -53,7 +53,7 @@ pub(crate) enum After {
 
 impl Engine {
     /// A process that is about to start.
-    pub(crate) fn new(handle: InstanceHandle, plan: &Plan, placement: Placement, subject: Option<Subject>) -> Self {
+    pub(crate) fn new(handle: EngineHandle, plan: &Plan, placement: Placement, subject: Option<Subject>) -> Self {
         let status = handle.status().borrow().clone();
         let (spec, line) = (plan.spec(), plan.key.line().to_owned());
         Self {

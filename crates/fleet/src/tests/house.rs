@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use auxot_catalog::Catalog;
 use auxot_engine::scripted::{self, Script};
 use auxot_engine::{
-    Config as EngineConfig, DryRunError, InstanceHandle, ListedDevice, MemoryEstimate, MemoryParts, Spec,
+    Config as EngineConfig, DryRunError, EngineHandle, ListedDevice, MemoryEstimate, MemoryParts, Spec,
 };
 use auxot_gpu::{Device, Sample};
 use tokio::sync::{oneshot, watch};
@@ -22,7 +22,7 @@ use crate::{Config, Devices, Fleet, Lease, ModelView, Orders, Places, Refusal, W
 /// Far away, and never waited for: the clock stands still until nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
 
-/// Makes scripted instances and remembers them.
+/// Makes scripted engines and remembers them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Theatre {
     stages: Arc<Mutex<Vec<(Spec, Script)>>>,
@@ -71,8 +71,8 @@ impl Theatre {
 }
 
 impl Engines for Theatre {
-    fn create(&self, spec: Spec) -> (InstanceHandle, Driver) {
-        let (handle, driver, stage) = scripted::instance(&spec.model, &EngineConfig::default());
+    fn create(&self, spec: Spec) -> (EngineHandle, Driver) {
+        let (handle, driver, stage) = scripted::engine(&spec.model, &EngineConfig::default());
         stage.exit_on_signal();
         self.stages.lock().unwrap().push((spec, stage));
         let ended = Arc::clone(&self.ended);
@@ -259,24 +259,24 @@ impl House {
         }
     }
 
-    /// The stages of a model's instances, oldest first.
+    /// The stages of a model's engines, oldest first.
     pub(super) fn stages(&self, model: &str) -> Vec<Script> {
         let stages = self.theatre.stages.lock().unwrap();
         stages.iter().filter(|(spec, _)| spec.model == model).map(|(_, stage)| stage.clone()).collect()
     }
 
-    /// The stage of a model's newest instance.
+    /// The stage of a model's newest engine.
     pub(super) fn stage(&self, model: &str) -> Script {
         self.stages(model).pop().unwrap()
     }
 
-    /// What a model's instances were started with, oldest first.
+    /// What a model's engines were started with, oldest first.
     pub(super) fn specs(&self, model: &str) -> Vec<Spec> {
         let stages = self.theatre.stages.lock().unwrap();
         stages.iter().filter(|(spec, _)| spec.model == model).map(|(spec, _)| spec.clone()).collect()
     }
 
-    /// What a model's newest instance was started with.
+    /// What a model's newest engine was started with.
     pub(super) fn spec(&self, model: &str) -> Spec {
         self.specs(model).pop().unwrap()
     }

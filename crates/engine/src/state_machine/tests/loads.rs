@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn output_alone_keeps_a_load_alive_for_a_bounded_time() {
     let (start, policy) = (Instant::now(), policy());
-    let mut phase = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, start, &policy).0;
+    let mut phase = step(Phase::Stopped { last: RunId(0) }, Event::Start, start, &policy).0;
     let run = phase.run();
     let (mut now, mut talked) = (start, Duration::ZERO);
     loop {
@@ -20,7 +20,7 @@ fn output_alone_keeps_a_load_alive_for_a_bounded_time() {
     }
     assert!(talked >= policy.load_stall * 2, "output is a sign of life for a while: {talked:?}");
     // Work in between begins the time anew.
-    let at_work = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, start, &policy).0;
+    let at_work = step(Phase::Stopped { last: RunId(0) }, Event::Start, start, &policy).0;
     let worked = start + policy.load_stall / 2;
     let at_work = step(at_work, Event::Progress { run, fraction: None, output_only: false }, worked, &policy).0;
     let Phase::Starting { output_until, .. } = at_work else { panic!("{at_work:?}") };
@@ -40,7 +40,7 @@ fn a_child_that_will_not_serve_us_is_ended_for_that_reason() {
 #[test]
 fn want_of_our_own_means_is_never_the_last_failure_and_takes_nothing_from_the_budget() {
     let (mut now, policy) = (Instant::now(), policy());
-    let mut phase = step(Phase::Stopped { last: RunId(0) }, Event::EnsureReady, now, &policy).0;
+    let mut phase = step(Phase::Stopped { last: RunId(0) }, Event::Start, now, &policy).0;
     let mut ends = |phase: Phase, class| {
         let run = phase.run();
         let mut phase = step(phase, Event::Exited { run, report: report(class) }, now, &policy).0;

@@ -161,7 +161,7 @@ proptest! {
         for happening in script {
             match happening {
                 Happening::Command(which) => simulation.feed(match which {
-                    0 => Event::EnsureReady,
+                    0 => Event::Start,
                     1 => Event::Stop { drain: Duration::ZERO },
                     2 => Event::Stop { drain: 30 * S },
                     3 => Event::Kill,
@@ -201,7 +201,7 @@ proptest! {
         simulation.comes_to_rest();
         prop_assert!(simulation.children.is_empty());
         // And a child that nothing kills ends up shown as such, never forgotten.
-        simulation.feed(Event::EnsureReady);
+        simulation.feed(Event::Start);
         simulation.feed(Event::Kill);
         while simulation.phase.timer().is_some() {
             simulation.wakes();
