@@ -1,6 +1,6 @@
-//! One job's answer between the link that writes it and the client that reads it.
+//! The answer of one job: the link writes it, the client's connection reads it.
 //!
-//! Nothing here waits: a writer adds and wakes, a reader takes what is there. Both hold the lock for one
+//! No operation waits. A writer appends and wakes the reader; a reader takes what is there. Both hold the lock for one
 //! copy of one piece of text.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,19 +16,19 @@ use crate::chunks::{Channel, Chunks};
 use crate::failure::Failure;
 use crate::transcript::{AnswerDiffers, Transcript};
 
-/// While all clients together leave too much unread, one that leaves no more than this is not to blame.
+/// While all clients together have too much unread text, a client with no more than this keeps its job.
 const FAIR_UNREAD: usize = 64 * 1024;
 
-/// How much text may wait for clients that do not read.
+/// Bounds for text that clients have not read yet.
 #[derive(Debug, Clone)]
 pub(crate) struct UnreadLimits {
-    /// For one client.
+    /// Bytes for one client.
     pub(crate) each: usize,
-    /// For all of them.
+    /// Bytes for all clients together.
     pub(crate) all: Arc<Budget>,
 }
 
-/// The shared answer of one job.
+/// The answer of one job, shared by its link and its client.
 #[derive(Debug)]
 pub(crate) struct JobAnswer {
     state: Mutex<AnswerState>,
@@ -38,18 +38,18 @@ pub(crate) struct JobAnswer {
 #[derive(Debug)]
 struct AnswerState {
     output: Output,
-    /// Some worker was dispatched the job.
+    /// A worker has or had the job.
     dispatched: bool,
-    /// The client has our HTTP head: a failure must now be told inside the stream.
+    /// The client has the HTTP head: a failure can now be reported only inside the stream.
     head_sent: bool,
     ended: bool,
-    /// Why it ended, where the client can still be told by a status.
+    /// The failure, where it can still be reported by an HTTP status.
     failure: Option<Failure>,
     first_text: Option<Instant>,
-    /// When its worker was last last_activity of.
+    /// Time of the last message about the job.
     last_activity: Clock,
     reader: Option<Waker>,
-    /// Of the bound over the unread text of all clients.
+    /// Part of the budget for unread text of all clients.
     share: BudgetShare,
 }
 
@@ -65,7 +65,8 @@ struct StreamOutput {
     chunks: Chunks,
     answer: Transcript,
     reasoning: Transcript,
-    /// It is the job's first run: each piece of text has its own `logprobs`. Those of a later run come with its end.
+    /// The job runs for the first time: each piece of text carries its own `logprobs`. Those of a later run come with
+    /// its end.
     first_run: bool,
 }
 
@@ -75,7 +76,7 @@ pub(crate) struct WholeAnswer {
     pub(crate) answer: String,
     pub(crate) reasoning: String,
     pub(crate) complete: Complete<'static>,
-    /// The model that answered, where its worker names it.
+    /// Name of the model that answered, where the worker reports one.
     pub(crate) model: Option<String>,
 }
 
@@ -87,19 +88,19 @@ pub(crate) enum StreamStep {
     End,
 }
 
-/// More unread text than allowed.
+/// The unread text exceeds its bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TooSlow;
 
 impl JobAnswer {
-    /// For a streaming client.
+    /// An answer for a client that streams.
     pub(crate) fn stream(chunks: Chunks, unread: UnreadLimits) -> Self {
         let stream =
             StreamOutput { chunks, answer: Transcript::default(), reasoning: Transcript::default(), first_run: true };
         Self::new(Output::Stream(Box::new(stream)), unread)
     }
 
-    /// For a client that waits for the end.
+    /// An answer for a client that waits for the end.
     pub(crate) fn whole(unread: UnreadLimits) -> Self {
         Self::new(Output::Whole(Box::default()), unread)
     }
@@ -120,11 +121,11 @@ impl JobAnswer {
     }
 
     fn state(&self) -> MutexGuard<'_, AnswerState> {
-        // A panic between two pushes leaves at worst a piece of text short; the job's end is still told.
+        // A panic between two pushes loses at most one piece of text; the end of the job is still reported.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker was dispatched the job, for the `attempt`th time; `reported_model` is the model's name there.
+    /// The job goes to a worker for the `attempt`th time; `reported_model` is the name of the model there.
     pub(crate) fn dispatched(&self, attempt: u32, reported_model: &str) {
         let mut state = self.state();
         state.dispatched = true;
@@ -150,17 +151,17 @@ impl JobAnswer {
         }
     }
 
-    /// Its worker goes on with it.
+    /// The worker still runs the job.
     pub(crate) fn touch(&self) {
         self.state().last_activity = Clock::now();
     }
 
-    /// When its worker was last last_activity of; before it was dispatched to one, when it came.
+    /// Time of the last message about the job; the time of the request until a worker has the job.
     pub(crate) fn last_activity(&self) -> Clock {
         self.state().last_activity
     }
 
-    /// Adds text, with the `logprobs` of it.
+    /// Appends text with its `logprobs`.
     pub(crate) fn text(&self, channel: Channel, text: &str, logprobs: Option<&Json>) -> Result<(), TooSlow> {
         let mut state = self.state();
         if state.ended || text.is_empty() {
@@ -185,7 +186,7 @@ impl JobAnswer {
                     Channel::Answer => whole.answer.push_str(text),
                     Channel::Reasoning => whole.reasoning.push_str(text),
                 }
-                // Nobody is woken: this reader waits for the end.
+                // No wake-up: this reader waits for the end.
                 (whole.answer.len() + whole.reasoning.len(), None)
             }
         };
@@ -196,7 +197,7 @@ impl JobAnswer {
         if unread > self.max_unread || (over_budget && unread > FAIR_UNREAD) { Err(TooSlow) } else { Ok(()) }
     }
 
-    /// The good end, unless text of another answer was sent already.
+    /// Ends the answer well, unless text of another answer has been sent already.
     pub(crate) fn complete(&self, complete: Complete<'static>) -> Result<(), Failure> {
         let mut state = self.state();
         if state.ended {
@@ -205,7 +206,7 @@ impl JobAnswer {
         let outcome = match &mut state.output {
             Output::Stream(stream) => stream.complete(&complete).map_err(|AnswerDiffers| Failure::Changed),
             Output::Whole(whole) => {
-                // The whole text counts where there is one: it has been trimmed and repaired by the worker.
+                // A non-empty `full_response` replaces the streamed text: the worker trims and repairs it.
                 if !complete.full_response.is_empty() {
                     whole.answer = complete.full_response.clone().into_owned();
                 }
@@ -222,7 +223,7 @@ impl JobAnswer {
         }
     }
 
-    /// The bad end.
+    /// Ends the answer with a failure.
     pub(crate) fn fail(&self, failure: Failure) {
         let mut state = self.state();
         if !state.ended {
@@ -230,7 +231,7 @@ impl JobAnswer {
         }
     }
 
-    /// When the first text came.
+    /// Time of the first text.
     pub(crate) fn first_text(&self) -> Option<Instant> {
         self.state().first_text
     }
@@ -240,7 +241,7 @@ impl JobAnswer {
         self.state().dispatched
     }
 
-    /// From now on failures are told inside the stream.
+    /// From now on failures are reported inside the stream.
     pub(crate) fn mark_head_sent(&self) {
         self.state().head_sent = true;
     }
@@ -279,7 +280,7 @@ impl JobAnswer {
 }
 
 impl AnswerState {
-    /// Ends the answer and wakes the client; always `Ok`, so that it can close an expression.
+    /// Ends the answer and wakes the client. Always `Ok`, so that it can end an expression.
     fn end(&mut self, failure: Option<Failure>) -> Result<(), Failure> {
         self.ended = true;
         if let Some(failure) = failure {

@@ -1,9 +1,10 @@
-//! Checks keys: slowly once, and from memory after that.
+//! Checks keys: one slow check, then a cached verdict.
 //!
-//! A check costs tens of milliseconds of a core and 19 MiB, on purpose; so it runs off the runtime's
-//! thread, few at a time, with a bound on how many may wait, and how many of one address. Most wrong keys cost nothing: a
-//! pair is stored with a hint of two bytes of each key, which tells them at once. Verdicts are remembered under the key's
-//! SHA-256: a bad one for a while and until the keys change, a good one for as long as it is used and its hash is there.
+//! A check costs tens of milliseconds of one core and 19 MiB on purpose. It therefore runs on the blocking pool, few at
+//! a time, with a bound on the waiting checks in all and for each address. Most wrong keys cost nothing: a pair is
+//! stored with a hint of two bytes of each key, and a key with another hint is wrong. Verdicts are cached under the
+//! SHA-256 of the key: a bad one until its time ends or the keys change, a good one as long as it is used and its hash
+//! is in the file.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,34 +16,34 @@ use tokio::sync::Semaphore;
 
 use crate::keys::{self, KeySet, KeySnapshot, KeyStore};
 
-/// Which kind of key opens what.
+/// What a key gives access to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyKind {
     Worker,
     Api,
 }
 
-/// A good key's hash, by which it is known while the router runs.
+/// Hash of a good key; identifies the key while the router runs.
 pub(crate) type KeyId = Arc<str>;
 
-/// Why a key is not checked now; it says nothing of the key.
+/// Why a key cannot be checked now. It does not mean that the key is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CheckUnavailable {
-    /// So many checks wait already.
+    /// This many checks wait already.
     Busy(usize),
     /// The key file cannot be read.
     Unreadable,
 }
 
-/// Checks at once.
+/// Checks that run in parallel.
 const PARALLEL_CHECKS: usize = 2;
-/// Checks waiting or under way.
+/// Checks that wait or run.
 const MAX_CHECKS: usize = 64;
-/// And of one address.
+/// Checks that wait or run for one address.
 const MAX_CHECKS_PER_ADDRESS: usize = 16;
-/// Verdicts remembered; a flood of wrong keys must not grow the memory.
+/// Cached verdicts; a flood of wrong keys must not grow the memory.
 const MAX_VERDICTS: usize = 4096;
-/// Longer than any key; hashing a megabyte for a stranger is not our job.
+/// Longer than any key; longer input is not hashed.
 const MAX_KEY_LENGTH: usize = 512;
 
 type Fingerprint = [u8; 32];
@@ -50,7 +51,7 @@ type Fingerprint = [u8; 32];
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum CachedVerdict {
     Good(KeyId),
-    /// Of the keys of this version.
+    /// Bad among the keys of this version of the file.
     Bad(u64),
 }
 
@@ -74,7 +75,7 @@ impl Verifier {
         }
     }
 
-    /// Whether `key` opens `kind`: the key's id if it does.
+    /// Checks `key` for `kind`; returns the id of a good key and `None` for a bad one.
     pub(crate) async fn check(
         &self,
         kind: KeyKind,
@@ -97,20 +98,20 @@ impl Verifier {
             return self.record_verdict(fingerprint, None, &snapshot);
         }
         let _slot = self.check_slot(from)?;
-        // The semaphore is never closed; were it, nothing would be known of the key.
+        // The semaphore is never closed. If it were, no verdict would be possible.
         let Ok(_permit) = self.hashing.acquire().await else { return Err(CheckUnavailable::Unreadable) };
-        // The check whose turn it was before may have been of the same key.
+        // The check before this one may have been of the same key.
         if let Some(verdict) = self.remembered(&fingerprint) {
             return Ok(verdict);
         }
         let key = key.to_owned();
         let checked = move || hashes.into_iter().find(|phc| keys::verify(&key, phc));
-        // A check that could not be made is no verdict.
+        // A check that fails to run gives no verdict.
         let found = tokio::task::spawn_blocking(checked).await.map_err(|_| CheckUnavailable::Unreadable)?;
         self.record_verdict(fingerprint, found, &snapshot)
     }
 
-    /// Looks at the key file. Returns the keys where they are others than at the last such snapshot.
+    /// Reads the key file; returns the keys if they have changed since version `last`.
     pub(crate) async fn refresh(&self, last: &mut u64) -> Option<Arc<KeySet>> {
         let snapshot = self.snapshot().await;
         if std::mem::replace(last, snapshot.version) == snapshot.version {
@@ -163,7 +164,7 @@ impl Verifier {
         verdicts.insert(fingerprint, (verdict, now + self.ttl));
     }
 
-    /// A place among the checks that wait.
+    /// A slot among the waiting checks.
     fn check_slot(&self, from: IpAddr) -> Result<CheckSlot<'_>, CheckUnavailable> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, mine) = (waiting.values().sum::<usize>(), waiting.get(&from).copied().unwrap_or(0));
@@ -199,7 +200,7 @@ fn hashes_of(set: &KeySet, kind: KeyKind) -> &[keys::Hash] {
     }
 }
 
-/// The kind is part of it: a worker key is no API key.
+/// The kind is part of the hash: a worker key is not an API key.
 fn fingerprint(kind: KeyKind, key: &str) -> Fingerprint {
     let mut hash = Sha256::new();
     hash.update([match kind {

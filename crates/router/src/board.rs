@@ -1,4 +1,4 @@
-//! Which job is where: workers, waiting jobs and running jobs, with no I/O, no clock and no text.
+//! The state of all workers and jobs: which job waits and which runs where. No I/O, no clock, no text.
 //!
 //! ```text
 //!            submit                 a worker has room
@@ -7,8 +7,8 @@
 //!                        └────── worker silent or gone ───────┘
 //! ```
 //!
-//! A job leaves by `finish` (its worker ended it), by `remove` (the client or the clock did) or by
-//! [`BoardEffect::GiveUp`] (it lost too many workers), after which its id is unknown here.
+//! A job leaves by `finish` (its worker ended it), by `remove` (the client left or a deadline passed) or by
+//! [`BoardEffect::GiveUp`] (it lost too many workers). After that its id is unknown here.
 
 mod dispatch;
 mod offer;
@@ -24,12 +24,12 @@ use crate::resolver::{Resolution, Resolver};
 use crate::summary::Summary;
 pub(crate) use worker::{ChatAvailability, ConnectedWorker};
 
-/// One connection of a worker; numbers are not used twice.
+/// One connection of a worker; a number is not used twice.
 pub(crate) type WorkerId = u64;
-/// One job, through all its runs.
+/// Id of one job, the same through all its runs.
 pub(crate) type JobId = Arc<str>;
 
-/// What of the configuration decides.
+/// The limits of the configuration that decisions use.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BoardLimits {
     pub(crate) max_waiting: usize,
@@ -37,10 +37,10 @@ pub(crate) struct BoardLimits {
     pub(crate) default_slots: u32,
 }
 
-/// What the world must hear about.
+/// An action that follows from a change; the hub performs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BoardEffect {
-    /// `reported_model` is the model's name for the client; `model` is for the worker, where it lists any.
+    /// `reported_model` is the name for the client; `model` is the name for the worker, where it lists models.
     Dispatch {
         worker: WorkerId,
         job: JobId,
@@ -58,26 +58,26 @@ pub(crate) enum BoardEffect {
     },
 }
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JobState {
     Waiting,
     Running(WorkerId),
 }
 
-/// What a job needs of a worker.
+/// The requirements of a job after its model name is resolved.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResolvedRequirements<'a> {
-    /// Canonical name of the model; `None` where any will do.
+    /// Canonical name of the model; `None` for any model.
     pub(crate) model: Option<&'a str>,
-    /// Parameters that only the extension carries.
+    /// Whether the job needs the `parameters` extension.
     pub(crate) parameters: bool,
 }
 
-/// What a job asks for.
+/// The requirements of a job as the client states them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct JobRequirements {
-    /// The model as the client named it; `None` where any will do.
+    /// The model as the client names it; `None` for any model.
     pub(crate) model: Option<String>,
     /// See [`ResolvedRequirements::parameters`].
     pub(crate) parameters: bool,
@@ -85,16 +85,16 @@ pub(crate) struct JobRequirements {
 
 #[derive(Debug)]
 struct BoardJob {
-    wanted: JobRequirements,
-    /// Grows with each job; the waiting ones are in its order.
+    requirements: JobRequirements,
+    /// Grows with each job; the queue is in this order.
     number: u64,
     state: JobState,
     attempts: u32,
-    /// The worker that lost the job, which may still be computing.
+    /// The worker that lost the job and may still compute it.
     previous_worker: Option<WorkerId>,
 }
 
-/// The whole state.
+/// The state of all workers and jobs.
 #[derive(Debug)]
 pub(crate) struct Board {
     limits: BoardLimits,
@@ -121,7 +121,7 @@ impl Board {
         }
     }
 
-    /// What the last verbs ask of the world, in order.
+    /// Returns the actions of the changes since the last call, in order.
     pub(crate) fn effects(&mut self) -> Vec<BoardEffect> {
         std::mem::take(&mut self.effects)
     }
@@ -132,7 +132,7 @@ impl Board {
         self.dispatch();
     }
 
-    /// A worker says anew what it can do.
+    /// A worker reports new capabilities.
     pub(crate) fn update_capabilities(&mut self, worker: WorkerId, capabilities: &Capabilities) {
         if let Some(entry) = self.workers.get_mut(&worker) {
             if entry.update_capabilities(capabilities) {
@@ -142,7 +142,7 @@ impl Board {
         }
     }
 
-    /// A heartbeat; returns whether the worker was silent until now.
+    /// A heartbeat; returns whether the worker was marked silent.
     pub(crate) fn heartbeat(&mut self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
         let Some(entry) = self.workers.get_mut(&worker) else { return false };
         let revived = !std::mem::replace(&mut entry.alive, true);
@@ -153,7 +153,7 @@ impl Board {
         revived
     }
 
-    /// No heartbeat for the threshold: its jobs go to others.
+    /// A worker sent no heartbeat for the threshold: its jobs go to others.
     pub(crate) fn mark_silent(&mut self, worker: WorkerId) {
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         entry.alive = false;
@@ -162,7 +162,7 @@ impl Board {
         self.dispatch();
     }
 
-    /// The connection is gone: its jobs go to others.
+    /// A connection has ended: its jobs go to others.
     pub(crate) fn leave(&mut self, worker: WorkerId) {
         let Some(gone) = self.workers.remove(&worker) else { return };
         self.rebuild_resolver();
@@ -170,8 +170,8 @@ impl Board {
         self.dispatch();
     }
 
-    /// A worker gives a job back that it has not begun, and gets no other until it says that it wants some. Returns
-    /// whether the job was its own.
+    /// A worker returns a job that it has not started, and gets no other until it reports that it accepts jobs. Returns
+    /// whether the job was running on this worker.
     pub(crate) fn return_job(&mut self, worker: WorkerId, job: &str) -> bool {
         let Some((id, entry)) = self.jobs.get_key_value(job) else { return false };
         let (JobState::Running(holder), id) = (entry.state, id.clone()) else { return false };
@@ -191,18 +191,18 @@ impl Board {
         true
     }
 
-    /// Whether one more job may wait; how many do, if not.
+    /// Whether one more job may wait; if not, the number of waiting jobs.
     pub(crate) fn has_room(&self) -> Result<(), usize> {
         let waiting = self.waiting.len();
         if waiting < self.limits.max_waiting { Ok(()) } else { Err(waiting) }
     }
 
-    pub(crate) fn submit(&mut self, job: JobId, wanted: JobRequirements) {
+    pub(crate) fn submit(&mut self, job: JobId, requirements: JobRequirements) {
         self.submitted += 1;
         let number = self.submitted;
         self.jobs.insert(
             job.clone(),
-            BoardJob { wanted, number, state: JobState::Waiting, attempts: 0, previous_worker: None },
+            BoardJob { requirements, number, state: JobState::Waiting, attempts: 0, previous_worker: None },
         );
         self.waiting.push_back(job);
         self.dispatch();
@@ -212,15 +212,15 @@ impl Board {
         self.jobs.get(job).map(|entry| entry.state)
     }
 
-    /// Whether text of `job` from `worker` is this job's text.
+    /// Whether `job` runs on `worker`: only then a message about it is valid.
     pub(crate) fn is_running_on(&self, worker: WorkerId, job: &str) -> bool {
         self.state(job) == Some(JobState::Running(worker))
     }
 
-    /// A worker ended a job; returns whether that counts.
+    /// A worker ended a job; returns whether that ends it here.
     ///
-    /// A whole answer for a job that waits for its next run is submitted from whoever has it: it is what the
-    /// client waits for.
+    /// A whole answer for a job that waits for its next run is accepted from any worker: it is what the client waits
+    /// for.
     pub(crate) fn finish(&mut self, worker: WorkerId, job: &str, whole: bool) -> bool {
         let counts = self.is_running_on(worker, job) || (whole && self.state(job) == Some(JobState::Waiting));
         if counts {
@@ -230,7 +230,7 @@ impl Board {
         counts
     }
 
-    /// Nobody waits for the job any more.
+    /// The client no longer waits for the job.
     pub(crate) fn remove(&mut self, job: &str) {
         let Some((id, entry)) = self.forget(job) else { return };
         let holder = if let JobState::Running(worker) = entry.state { Some(worker) } else { None };
@@ -242,7 +242,7 @@ impl Board {
         self.dispatch();
     }
 
-    /// Every model that can answer a chat at a worker that is asked, once each, in order.
+    /// Every model that can answer a chat on a live worker, once each, sorted.
     pub(crate) fn models(&self) -> Vec<String> {
         let mut names: Vec<String> = self.alive().flat_map(|(_, worker)| worker.names().map(str::to_owned)).collect();
         names.sort_unstable();
@@ -255,25 +255,25 @@ impl Board {
         self.workers.values().all(|worker| worker.named().names().next().is_none())
     }
 
-    /// What a client's name for a model means among the models of all workers, silent ones too.
-    pub(crate) fn resolve(&self, asked: &str) -> Resolution {
-        self.resolver.resolve(asked)
+    /// Resolves a client's name for a model among the models of all workers, silent workers included.
+    pub(crate) fn resolve(&self, requested: &str) -> Resolution {
+        self.resolver.resolve(requested)
     }
 
-    /// What the model is for, where no worker can answer a chat with it.
+    /// The tasks of a model that no worker can use for chats.
     pub(crate) fn other_task(&self, model: &str) -> Option<Vec<String>> {
         let mut tasks = self.having(model).map(|worker| worker.other_task(model));
         let first = tasks.next()??.to_vec();
         tasks.all(|task| task.is_some()).then_some(first)
     }
 
-    /// Whether every worker that has the model gave up on it.
+    /// Whether the model has failed on every worker that has it.
     pub(crate) fn failed_everywhere(&self, model: &str) -> bool {
         let mut having = self.having(model).peekable();
         having.peek().is_some() && !having.any(|worker| worker.may_load(model))
     }
 
-    /// What there is for a chat that names no model.
+    /// What is available for a chat that names no model.
     pub(crate) fn chat_availability(&self) -> ChatAvailability {
         let (mut failed, mut others) = (None, BTreeSet::new());
         for worker in self.workers.values() {
@@ -290,7 +290,7 @@ impl Board {
         }
     }
 
-    /// Whether workers have the model (`None`: any for chats), and none of them takes the parameters of a caller's request.
+    /// Whether workers have the model (`None`: any model for chats) and none of them has the `parameters` extension.
     pub(crate) fn lacks_parameters(&self, model: Option<&str>) -> bool {
         let has = |worker: &&ConnectedWorker| match model {
             Some(model) => worker.has(model),
@@ -336,7 +336,7 @@ impl Board {
         Some((id, entry))
     }
 
-    /// Puts lost jobs at the head of the queue: they have waited already.
+    /// Puts lost jobs back into the queue by their age, so that they run before later jobs.
     fn requeue(&mut self, previous_worker: WorkerId, lost: Vec<JobId>) {
         for job in lost {
             let Some(entry) = self.jobs.get_mut(&job) else { continue };
@@ -355,7 +355,7 @@ impl Board {
         }
     }
 
-    /// Among those that wait, in the order in which they came.
+    /// Inserts the job among the waiting jobs in the order of arrival.
     fn put_back(&mut self, job: JobId) {
         let number = |job: &JobId| self.jobs.get(job).map_or(0, |entry| entry.number);
         let mine = number(&job);

@@ -1,9 +1,9 @@
-//! A bound over the bytes of many holders together.
+//! A bound over bytes that many owners hold together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that may be held in all.
+/// A bound over all held bytes.
 #[derive(Debug)]
 pub(crate) struct Budget {
     held: AtomicUsize,
@@ -26,7 +26,7 @@ impl Budget {
     }
 }
 
-/// One holder's part; dropped, it is free again.
+/// The bytes of one owner; a drop returns them.
 #[derive(Debug)]
 pub(crate) struct BudgetShare {
     budget: Arc<Budget>,
@@ -38,7 +38,7 @@ impl BudgetShare {
         Self { budget, held: 0 }
     }
 
-    /// Takes as many more; `false` where the bound is reached, and then none.
+    /// Reserves more bytes; returns `false` and reserves none where the bound would be exceeded.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let fits = self.budget.add(bytes);
         if fits {
@@ -47,12 +47,12 @@ impl BudgetShare {
         fits
     }
 
-    /// Gives all back.
+    /// Returns all bytes.
     pub(crate) fn clear(&mut self) {
         self.budget.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
     }
 
-    /// The bound over all holders.
+    /// The bound over all owners.
     pub(crate) fn limit(&self) -> usize {
         self.budget.limit()
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_together_hold_no_more_than_the_bound_and_what_is_dropped_is_free() {
+    fn all_owners_together_stay_within_the_bound_and_a_drop_returns_the_bytes() {
         let budget = Budget::new(10);
         let (mut one, mut two) = (BudgetShare::of(budget.clone()), BudgetShare::of(budget.clone()));
         assert!(one.grow(6) && two.grow(4) && !two.grow(1) && !one.grow(usize::MAX));

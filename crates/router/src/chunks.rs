@@ -1,8 +1,7 @@
-//! The bytes of a streamed answer: OpenAI chunks as server-sent events, written as the text comes in.
+//! The bytes of a streamed answer: OpenAI chunks as server-sent events, written as the text arrives.
 //!
-//! Text is escaped once, straight into the bytes that go to the socket. The last chunk stays open until
-//! somebody takes the bytes: text of the same channel that arrives before lands in the same chunk, which
-//! is all the merging there is.
+//! Text is escaped once, directly into the bytes for the socket. The last chunk stays open until the reader takes the
+//! bytes: text of the same channel that arrives before goes into the same chunk. There is no other merging.
 
 mod logprobs;
 
@@ -15,16 +14,16 @@ use crate::chunks::logprobs::Logprobs;
 use crate::failure::Failure;
 use crate::openai::{CallDelta, FinishChoice, TokenUsage};
 
-/// Which of the two texts of an answer.
+/// One of the two texts of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channel {
-    /// What the caller asked for.
+    /// The answer itself.
     Answer,
-    /// Chain of thought.
+    /// The chain of thought.
     Reasoning,
 }
 
-/// Bytes on their way to one client.
+/// Bytes for one client.
 #[derive(Debug)]
 pub(crate) struct Chunks {
     bytes: Vec<u8>,
@@ -59,7 +58,7 @@ impl Chunks {
         chunks
     }
 
-    /// From now on the model is called so, if nothing was written yet: one answer has one name.
+    /// Sets the name of the model, unless a chunk has been written: one answer has one name.
     pub(crate) fn set_model(&mut self, model: &str) {
         if self.begun {
             return;
@@ -70,17 +69,17 @@ impl Chunks {
         self.head = head.into();
     }
 
-    /// Bytes that nobody took yet.
+    /// Bytes that the reader has not taken yet.
     pub(crate) fn unread(&self) -> usize {
         self.bytes.len() + self.logprobs.unread()
     }
 
-    /// Whether any byte was ever written.
+    /// Whether any byte has been written.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Adds text.
+    /// Appends text.
     pub(crate) fn text(&mut self, channel: Channel, text: &str) {
         if text.is_empty() {
             return;
@@ -98,12 +97,12 @@ impl Chunks {
         escape(&mut self.bytes, text);
     }
 
-    /// Adds the `logprobs` of the text that was added last.
+    /// Appends the `logprobs` of the last text.
     pub(crate) fn logprobs(&mut self, logprobs: &Json) {
         self.logprobs.add(logprobs);
     }
 
-    /// Adds what comes at a good end: calls, the finish reason, the counts, `[DONE]`.
+    /// Appends the end of a complete answer: tool calls, the finish reason, the counts, `[DONE]`.
     pub(crate) fn finish(&mut self, complete: &Complete<'_>) {
         self.close();
         self.begin();
@@ -121,7 +120,7 @@ impl Chunks {
         self.done();
     }
 
-    /// Adds what comes at a bad end after the stream has begun.
+    /// Appends a failure after the stream has begun.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         self.close();
         self.begun = true;
@@ -131,7 +130,7 @@ impl Chunks {
         self.done();
     }
 
-    /// Everything that is there, as whole events.
+    /// Takes all bytes, as whole events.
     pub(crate) fn take(&mut self) -> Bytes {
         self.close();
         Bytes::from(std::mem::take(&mut self.bytes))
@@ -165,7 +164,7 @@ impl Chunks {
     }
 }
 
-/// Our own shapes have string keys only and the sink is memory: there is no way to fail.
+/// These types have string keys only and the sink is memory: writing cannot fail.
 fn json<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
     let _ = serde_json::to_writer(bytes, value);
 }
@@ -176,7 +175,7 @@ fn quote(bytes: &mut Vec<u8>, text: &str) {
     bytes.push(b'"');
 }
 
-/// Appends `text` as the inside of a JSON string; runs without anything to escape are copied whole.
+/// Appends `text` as the inside of a JSON string; parts without characters to escape are copied whole.
 fn escape(bytes: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let text = text.as_bytes();

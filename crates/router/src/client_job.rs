@@ -1,4 +1,4 @@
-//! A client's hold on its job: reads the answer, owns the limit of waiting and silence, and lets go when dropped.
+//! A client's job: reads the answer, enforces the limit of waiting and silence, and cancels the job when dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,23 +15,23 @@ use crate::board::JobId;
 use crate::failure::Failure;
 use crate::hub::Hub;
 
-/// Keeps a connection open that has nothing to say; an SSE comment.
+/// An SSE comment that keeps a silent connection open.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
-/// One waiting client. Dropped before the end, it withdraws the job: hyper drops the response body the
-/// moment the client's connection ends.
+/// One waiting client. A drop before the end cancels the job: hyper drops the response body as soon as the client's
+/// connection ends.
 #[derive(Debug)]
 pub(crate) struct ClientJob {
     hub: Arc<Hub>,
     job: JobId,
     answer: Arc<JobAnswer>,
-    /// How long the job may wait, and its worker be silent.
+    /// How long the job may wait, and how long its worker may be silent.
     limit: Duration,
-    /// Not before this the limit can be reached; none once it was.
+    /// The earliest time at which the limit can be reached; `None` once it was.
     deadline: Option<Instant>,
     keep_alive: Duration,
     last_written: Instant,
-    /// The sooner of the deadline and the next comment.
+    /// The earlier of the deadline and the next comment.
     timer: Pin<Box<Sleep>>,
     ended: bool,
 }
@@ -50,10 +50,10 @@ impl ClientJob {
         Self { hub, job, answer, limit, deadline: Some(deadline), keep_alive, last_written: now, timer, ended: false }
     }
 
-    /// Waits for the first bytes of a streamed answer, or for the reason why there will be none.
+    /// Waits for the first bytes of a streamed answer, or for its failure.
     ///
-    /// While the job only waits for a worker the client gets no HTTP head, so that "nobody is there" can
-    /// still be said by a status.
+    /// While the job waits for a worker the client gets no HTTP head, so that "no worker is connected" can still be an
+    /// HTTP status.
     pub(crate) async fn first(&mut self) -> Result<Option<Bytes>, Failure> {
         match std::future::poll_fn(|context| self.poll_step(context)).await {
             StreamStep::Bytes(bytes) => Ok(Some(bytes)),
@@ -70,7 +70,7 @@ impl ClientJob {
                 self.ended = true;
                 return polled;
             }
-            // Expiry ends the answer, which wakes us.
+            // Expiry ends the answer, which wakes this task.
             self.poll_timer(context);
             polled
         })
@@ -101,14 +101,14 @@ impl ClientJob {
         }
     }
 
-    /// Whether the timer fired; it is armed again then.
+    /// Whether the timer fired; it is then armed again.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
         if self.timer.as_mut().poll(context).is_pending() {
             return false;
         }
         let now = Instant::now();
         if self.deadline.take_if(|deadline| *deadline <= now).is_some() {
-            // A word of the worker moves the limit; it is looked at here only, not at each word.
+            // A message of the worker moves the limit. The time of the last one is read here only, not at each message.
             let due = self.answer.last_activity() + self.limit;
             if due <= now {
                 self.hub.expire(&self.job);
@@ -132,7 +132,7 @@ impl Stream for ClientJob {
         }
         self.poll_step(context).map(|step| match step {
             StreamStep::Bytes(bytes) => Some(Ok(bytes)),
-            // A failure after the head is in the bytes already.
+            // A failure after the HTTP head is already part of the bytes.
             StreamStep::Failed(_) | StreamStep::End => None,
         })
     }

@@ -1,49 +1,50 @@
-//! What can be set about a router, as values already checked.
+//! The configuration of a router, as checked values.
 
 use std::time::Duration;
 
 use crate::{DesiredModel, Keys};
 
-/// Everything a router needs to know before it starts.
+/// Everything that a router needs to start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address or name to listen on; anything but loopback carries keys in clear, because there is no TLS here.
+    /// Address or name to listen on. Other addresses than loopback carry keys in clear text: the router has no TLS.
     pub host: String,
     /// Port to listen on; 0 takes a free one, see [`crate::Router::addr`].
     pub port: u16,
-    /// Whose keys are good.
+    /// The keys of workers and clients.
     pub keys: Keys,
-    /// How long a verdict on a key is remembered.
+    /// How long a verdict on a key is cached.
     pub auth_cache_ttl: Duration,
-    /// What the policy in `hello_ack` says; what is unset echoes the worker's own words.
+    /// The policy of `hello_ack`; unset parts repeat what the worker announces.
     pub desired: DesiredModel,
-    /// How long a worker may go without a heartbeat before its jobs go to others.
+    /// A worker without a heartbeat for longer is dead: its jobs go to others.
     pub dead_threshold: Duration,
-    /// How long a job may wait for a worker, and its worker be silent; an answer that flows may take longer.
+    /// How long a job may wait for a worker, and how long its worker may be silent. An answer that makes progress may
+    /// take longer.
     pub job_timeout: Duration,
-    /// From a connection to the good key that comes over it.
+    /// From the start of a connection to the good key on it.
     pub hello_timeout: Duration,
     /// Between two requests of a connection, and for the head of one.
     pub idle_timeout: Duration,
-    /// For the body of a request, on top of what its length excuses.
+    /// For the body of a request, on top of the time that its length allows.
     pub body_timeout: Duration,
-    /// One write to a worker; longer means that it does not read, and the link is cut.
+    /// For one write to a worker; a worker that reads slower is disconnected.
     pub write_timeout: Duration,
     /// Between two comments that keep a streaming client's connection open while there is no text.
     pub keep_alive: Duration,
-    /// How long running jobs may go on after the order to stop.
+    /// How long running jobs may continue after SIGTERM.
     pub drain_timeout: Duration,
     /// Jobs that may wait for a worker.
     pub max_waiting: usize,
-    /// Times that one job is given to a worker before it is answered with an error.
+    /// How often one job goes to a worker before it ends with an error.
     pub max_attempts: u32,
     /// Bytes of one message of a worker, and of one request of a client.
     pub max_message: usize,
     /// Bytes of the bodies of all requests that wait or run.
     pub max_bodies: usize,
-    /// Bytes that may wait for a client that does not read.
+    /// Bytes of unread text for one client.
     pub max_unread: usize,
-    /// And for all such clients together.
+    /// Bytes of unread text for all clients together.
     pub max_unread_total: usize,
 }
 

@@ -1,11 +1,11 @@
-//! How many files and sockets this process may hold.
+//! The limit of open files and sockets of this process.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// More than this no router on one host needs.
+/// No router of one host needs more.
 const MAX_DESCRIPTORS: u64 = 1 << 16;
 
-/// Raises the limit as far as it may go, and says what it is; nothing where the system does not tell.
+/// Raises the limit as far as allowed and returns it; `None` where the system does not report it.
 pub(crate) fn raise_limit() -> Option<usize> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let wanted = hard.min(MAX_DESCRIPTORS).max(soft);

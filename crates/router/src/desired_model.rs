@@ -1,26 +1,25 @@
-//! What the operator wants workers to run, and the policy that follows for one worker.
+//! The model that the operator wants workers to run, and the policy that follows for one worker.
 
 use auxot_protocol::{Capabilities, Policy};
 
-/// The operator's desired; every part may be left open.
+/// The model that the operator wants; every part may be open.
 ///
-/// What is open echoes what the worker announced, so that a worker with a list of its own is left alone:
-/// with nothing set, its policy is its own model, context and slots, or no model at all (`model_name`
-/// empty) while it announces none.
+/// An open part repeats what the worker announced, so that a worker with models of its own stays as it is: with nothing
+/// set, its policy is its own model, context and slots, or no model (`model_name` empty) while it announces none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredModel {
     /// Name of the model.
     pub model: Option<String>,
-    /// Its quantisation; without one, any.
+    /// Its quantisation; `None` for any.
     pub quantization: Option<String>,
     /// Context in tokens per slot.
     pub ctx_size: Option<u32>,
-    /// Jobs at once on one worker.
+    /// Jobs in parallel on one worker.
     pub max_parallel: Option<u32>,
 }
 
 impl DesiredModel {
-    /// The model wished for, with its quantisation.
+    /// The model with its quantisation.
     pub(crate) fn full_name(&self) -> Option<String> {
         let model = self.model.as_ref()?;
         Some(self.quantization.as_ref().map_or_else(|| model.clone(), |quant| format!("{model}-{quant}")))
@@ -50,7 +49,7 @@ impl DesiredModel {
 }
 
 impl DesiredModel {
-    /// The fields of a policy that are left open here.
+    /// The fields of a policy that are open here.
     fn echoed(&self) -> Vec<String> {
         let open = [
             (self.model.is_none(), Policy::MODEL_NAME),
@@ -71,7 +70,7 @@ fn announced_model(capabilities: &Capabilities) -> Option<String> {
     }
 }
 
-/// What a worker's primary model is for, where the worker says so.
+/// The tasks of a worker's primary model, where the worker reports them.
 fn announced_tasks(capabilities: &Capabilities) -> &[String] {
     match capabilities.models.first() {
         Some(report) if capabilities.model_capabilities.is_empty() => &report.capabilities,
@@ -84,7 +83,7 @@ pub(crate) fn is_pending(capabilities: &Capabilities) -> bool {
     capabilities.models.is_empty() && matches!(capabilities.model.as_str(), "" | "pending")
 }
 
-/// What a model can do, guessed from its name with the rules measured upstream.
+/// The capabilities of a model by its name, with the rules measured at the upstream router.
 fn capabilities_from_name(name: &str) -> Vec<String> {
     let name = name.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_open_wish_echoes_the_worker() {
+    fn open_parts_repeat_what_the_worker_announces() {
         let worker = Capabilities {
             model: "gemma-3-4b-it".into(),
             ctx_size: 4096,
@@ -125,11 +124,11 @@ mod tests {
         );
         assert_eq!(policy.capabilities, ["chat", "vision"]);
         let all = ["model_name", "context_size", "max_parallelism", "capabilities"];
-        assert_eq!(policy.echoed, all, "nobody wished for any of it");
+        assert_eq!(policy.echoed, all, "no field is set");
     }
 
     #[test]
-    fn a_model_is_echoed_as_what_its_worker_says_that_it_is() {
+    fn an_open_model_keeps_the_tasks_that_its_worker_reports() {
         let report = serde_json::json!({ "name": "bge-m3", "state": "ready", "capabilities": ["embedding"] });
         let models = vec![serde_json::from_value(report).unwrap()];
         let worker = Capabilities { model: "bge-m3".into(), models, ..Capabilities::default() };
@@ -137,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_a_model_is_asked_for_none() {
+    fn a_worker_without_a_model_gets_a_policy_without_one() {
         let pending = Capabilities { backend: "pending".into(), model: "pending".into(), ..Capabilities::default() };
         assert_eq!(DesiredModel::default().policy(&pending).model_name, "");
     }
 
     #[test]
-    fn what_is_set_is_said_whatever_the_worker_has() {
+    fn set_parts_are_in_the_policy_of_every_worker() {
         let desired = DesiredModel {
             model: Some("Qwen3-Coder-30B".into()),
             quantization: Some("Q4_K_S".into()),

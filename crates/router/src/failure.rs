@@ -1,4 +1,4 @@
-//! Why a client gets no answer, and how that is body over HTTP.
+//! Why a client gets no answer, and how that is reported over HTTP.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,15 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// Official clients look here first whether to send a request again.
+/// Official clients read this first to decide whether to repeat a request.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// A worker's word for the client is cut beyond this.
+/// A longer message of a worker is cut.
 const MAX_MESSAGE: usize = 8192;
 const MAX_FIELD: usize = 128;
-/// A worker that asks for a longer pause than a day is not believed.
+/// A worker's longer `retry_after` is cut to a day.
 const MAX_RETRY_AFTER: u32 = 24 * 3600;
 
-/// A fault of the caller's own.
+/// A fault in the client's request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct BadRequest {
@@ -30,7 +30,7 @@ impl BadRequest {
         Self { message: message.into(), param: None, code: None }
     }
 
-    /// The field that is at fault.
+    /// Names the field that is at fault.
     pub(crate) fn of(self, param: &str) -> Self {
         Self { param: Some(param.to_owned()), ..self }
     }
@@ -40,7 +40,7 @@ impl BadRequest {
     }
 }
 
-/// What a worker says of a job that it ends badly.
+/// The error of a job as its worker reports it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct WorkerFault {
@@ -67,7 +67,7 @@ impl WorkerFault {
     }
 }
 
-/// One reason for one job or request to end badly.
+/// The reason why one job or request fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -76,25 +76,25 @@ pub(crate) enum Failure {
     TooLarge(usize),
     #[error("cannot read the request: its body did not come within {0} s")]
     SlowBody(u64),
-    #[error("cannot take the request: the requests under way hold {0} bytes already")]
+    #[error("cannot take the request: the current requests hold {0} bytes already")]
     BodiesFull(usize),
     #[error("missing Bearer token")]
     NoKey,
     #[error("invalid API key")]
     BadKey,
-    #[error("cannot check the key now: {0} other checks are under way")]
+    #[error("cannot check the key now: {0} other checks are running")]
     TooManyChecks(usize),
     #[error("cannot check the key now: the router cannot read its key file")]
     KeysUnreadable,
-    #[error("cannot find model `{asked}`; {}", known_models(known))]
-    UnknownModel { asked: String, known: Vec<String> },
-    #[error("cannot choose a model for `{asked}`: it may be {}", list(candidates))]
-    Ambiguous { asked: String, candidates: Vec<String> },
+    #[error("cannot find model `{requested}`; {}", known_models(known))]
+    UnknownModel { requested: String, known: Vec<String> },
+    #[error("cannot choose a model for `{requested}`: it may be {}", list(candidates))]
+    Ambiguous { requested: String, candidates: Vec<String> },
     #[error("cannot chat with model `{model}`: it is for {}", list(tasks))]
     OtherTask { model: String, tasks: Vec<String> },
-    #[error("cannot chat: no model here can, and the request names none; there is: {}", list(_0))]
+    #[error("cannot chat: the request names no model, and none of the models here can chat: {}", list(_0))]
     NoChat(Vec<String>),
-    #[error("cannot pass on `{0}`: no worker that has the model understands it")]
+    #[error("cannot pass on `{0}`: no worker that has the model supports it")]
     Unsupported(String),
     #[error("cannot serve model `{0}`: it failed to load on every worker that has it")]
     ModelFailed(String),
@@ -104,13 +104,13 @@ pub(crate) enum Failure {
     NoWorker(u64),
     #[error("every worker is busy; waited {0} s")]
     Busy(u64),
-    #[error("job timed out after {0} s without a word of its worker")]
+    #[error("job timed out after {0} s without a message from its worker")]
     TimedOut(u64),
     #[error(transparent)]
     Worker(WorkerFault),
     #[error("the worker was lost {0} times while it ran this job")]
     Lost(u32),
-    #[error("the worker was lost and the answer of another run differs from what was sent already")]
+    #[error("the worker was lost and the answer of its next run differs from the text that was already sent")]
     Changed,
     #[error("the client reads too slowly")]
     TooSlow,
@@ -118,19 +118,19 @@ pub(crate) enum Failure {
     ClientLeft,
     #[error("the router is stopping")]
     Stopping,
-    #[error("the router has no randomness")]
+    #[error("cannot get random bytes from the system")]
     NoRandomness,
 }
 
-/// How a failure is body.
+/// The HTTP form of a failure.
 struct ErrorResponse<'a> {
     status: StatusCode,
     kind: &'static str,
     code: Option<&'a str>,
     param: Option<&'a str>,
-    /// Seconds to wait before another try.
+    /// Seconds before another attempt.
     retry_after: Option<u32>,
-    /// What clients that would send it again are status_of_worker.
+    /// Value of `x-should-retry`; absent where the status decides.
     should_retry: Option<bool>,
 }
 
@@ -180,7 +180,7 @@ impl Failure {
             Self::NoWorker(_) => later("no_worker", 5),
             Self::Stopping => later("stopping", 10),
             Self::TimedOut(_) => server(StatusCode::GATEWAY_TIMEOUT, Some("timeout"), Some(5)),
-            // It was run as often as it may be: clients that repeat it by themselves would multiply that.
+            // All attempts are used up: automatic repeats of the client would multiply them.
             Self::Lost(_) | Self::Changed => ErrorResponse {
                 should_retry: Some(false),
                 ..server(StatusCode::BAD_GATEWAY, Some("worker_lost"), None)
@@ -192,7 +192,7 @@ impl Failure {
         }
     }
 
-    /// One word for the access log.
+    /// The label of the failure in the access log.
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::BadRequest(_) | Self::TooLarge(_) | Self::SlowBody(_) | Self::Unsupported(_) => "bad_request",
@@ -223,7 +223,7 @@ impl Failure {
     }
 }
 
-/// A worker's fault: whose it is and whether another try helps is the worker's to say.
+/// A worker's fault. The worker decides its status and whether a repeat makes sense.
 fn worker_response(fault: &WorkerFault) -> ErrorResponse<'_> {
     let status_of_worker = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
     let status = status_of_worker.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -234,13 +234,13 @@ fn worker_response(fault: &WorkerFault) -> ErrorResponse<'_> {
         code: fault.code.as_deref(),
         param: fault.param.as_deref(),
         retry_after: fault.retry_after,
-        // A worker that names the status knows what it says; one that names none may mean anything.
+        // A worker that sets a status knows the kind of fault; without one it may be any.
         should_retry: (status_of_worker.is_some() && !transient).then_some(false),
     }
 }
 
 fn known_models(known: &[String]) -> String {
-    if known.is_empty() { "there is none that can chat".to_owned() } else { format!("there is: {}", list(known)) }
+    if known.is_empty() { "no model here can chat".to_owned() } else { format!("the models here are {}", list(known)) }
 }
 
 /// `{"error":{…}}`.
@@ -259,7 +259,7 @@ struct ErrorText<'a> {
 }
 
 impl ErrorBody<'static> {
-    /// For what is no [`Failure`] of a job: an address that does not exist.
+    /// An error that is not a [`Failure`] of a job: an unknown address.
     pub(crate) fn plain(message: impl Into<String>, kind: &'static str, code: &'static str) -> Self {
         Self { error: ErrorText { message: message.into(), kind, param: None, code: Some(code) } }
     }
@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_says_whose_fault_it_is_and_nothing_it_says_is_without_bound() {
+    fn a_worker_decides_the_status_and_all_its_texts_are_bounded() {
         let error = JobError {
             error: "x".repeat(100_000).into(),
             code: Some("context_length_exceeded".into()),
@@ -321,7 +321,7 @@ mod tests {
         for status in [None, Some(200), Some(999)] {
             let odd = Failure::Worker(WorkerFault::of(&JobError { status, ..JobError::default() })).into_response();
             assert_eq!(odd.status(), 500, "{status:?}");
-            assert!(!odd.headers().contains_key("x-should-retry"), "nothing is known of it");
+            assert!(!odd.headers().contains_key("x-should-retry"), "the kind of fault is unknown");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The client's door: which address is answered by what.
+//! The HTTP interface for clients: which address has which handler.
 
 mod api_key;
 mod body;
@@ -48,20 +48,20 @@ async fn health(State(shared): State<Arc<RouterState>>) -> Json<HealthBody> {
     Json(shared.hub.summary().into())
 }
 
-/// Nobody has shown a key here, so that nothing is told but that there is no such address.
+/// The client has shown no key here: the answer says only that the address does not exist.
 async fn unknown_address(method: Method, uri: Uri) -> Response {
-    let message = format!("cannot {method} {}: there is no such endpoint", log_text(uri.path()));
+    let message = format!("cannot {method} {}: no such endpoint", log_text(uri.path()));
     (StatusCode::NOT_FOUND, Json(ErrorBody::plain(message, "invalid_request_error", "unknown_url"))).into_response()
 }
 
-/// Which methods there are is in the `Allow` header, which the routes add.
+/// The `Allow` header, which the routes add, lists the allowed methods.
 async fn wrong_method(method: Method, uri: Uri) -> Response {
     let message = format!("cannot {method} {}: this endpoint has another method", log_text(uri.path()));
     let body = ErrorBody::plain(message, "invalid_request_error", "method_not_allowed");
     (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response()
 }
 
-/// An address without what people and programs put too much into it: slashes at the end and in pairs.
+/// The address without trailing and doubled slashes; `None` when it has none.
 pub(crate) fn normalized(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     if !path.contains("//") && (path.len() <= 1 || !path.ends_with('/')) {

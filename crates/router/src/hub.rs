@@ -1,7 +1,7 @@
-//! The one shared state: the board, the links' queues and the clients' answers, behind one mutex.
+//! The shared state of a router behind one mutex: the board, the queues of the links, the answers of the clients.
 //!
-//! The lock is held for a decision or a look-up, never across an await; nothing done under it can block:
-//! queues are tried, answers are appended to. Log access_lines are written after it is released.
+//! The lock is held for one decision or one look-up, never across an await. Nothing under it blocks: sends are
+//! `try_send`, answers are appended to. Log lines are written after the lock is released.
 
 mod admission;
 mod entry;
@@ -25,10 +25,10 @@ use crate::summary::Summary;
 use entry::AccessLine;
 pub(crate) use entry::{ChatJob, JobEntry};
 
-/// What a link is asked to write.
+/// A message for a link's writer.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// Put into words by the writer, so that a long prompt is never copied under the lock.
+    /// Serialised by the writer, so that a long prompt is not copied under the lock.
     Job {
         id: JobId,
         request: Arc<ChatJob>,
@@ -42,21 +42,21 @@ pub(crate) enum Outgoing {
     },
 }
 
-/// The hub's end of a link.
+/// The hub's handle of a link.
 #[derive(Debug)]
 pub(crate) struct LinkHandle {
     pub(crate) gpu_id: Arc<str>,
-    /// The key that it was greeted with.
+    /// The key of its `hello`.
     pub(crate) key: KeyId,
-    /// Both sides have the extension that carries a request's parameters.
+    /// Both sides have the `parameters` extension.
     pub(crate) parameters: bool,
     pub(crate) queue: mpsc::Sender<Outgoing>,
-    /// Ends the link without ceremony.
+    /// Ends the link without a close frame.
     pub(crate) cut: CancellationToken,
 }
 
 impl LinkHandle {
-    /// A full queue means that the peer does not read: such a link is of no use to anybody.
+    /// A full queue means that the worker does not read: the link is cut.
     fn send(&self, message: Outgoing) {
         if self.queue.try_send(message).is_err() && !self.cut.is_cancelled() {
             tracing::warn!(gpu_id = %self.gpu_id, "link cut: the worker does not read");
@@ -69,7 +69,7 @@ impl LinkHandle {
 pub(crate) struct Hub {
     inner: Mutex<Inner>,
     summary: watch::Sender<Summary>,
-    /// How long a model is remembered after its last worker left.
+    /// How long a model stays known after its last worker left.
     model_memory: Duration,
 }
 
@@ -78,7 +78,7 @@ struct Inner {
     board: Board,
     links: HashMap<WorkerId, LinkHandle>,
     entries: HashMap<JobId, JobEntry>,
-    /// Models of workers that left, and when: a worker that reconnects must not turn its model into a 404.
+    /// Models of workers that left, with the time: a reconnecting worker must not turn its model into a 404.
     recent: HashMap<String, Instant>,
     desired: DesiredModel,
     policy: Option<Policy>,
@@ -107,7 +107,7 @@ impl Hub {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does one thing to the state, then everything that follows from it.
+    /// Applies one change to the state, then everything that follows from it.
     fn update<R>(&self, change: impl FnOnce(&mut Inner) -> R) -> R {
         let mut inner = self.lock();
         let result = change(&mut inner);
@@ -130,7 +130,7 @@ impl Hub {
         inner.policy.clone().unwrap_or_else(|| inner.desired.policy(capabilities))
     }
 
-    /// A worker is greeted; jobs may go out through `link` before this returns.
+    /// Registers a worker after its handshake; jobs may go out through `link` before this returns.
     pub(crate) fn join(&self, capabilities: &Capabilities, link: LinkHandle) -> WorkerId {
         self.update(|inner| {
             inner.last_worker += 1;
@@ -141,7 +141,7 @@ impl Hub {
         })
     }
 
-    /// A connection is gone: its jobs go to others.
+    /// A connection has ended: its jobs go to others.
     pub(crate) fn leave(&self, worker: WorkerId) {
         self.update(|inner| {
             inner.links.remove(&worker);
@@ -158,7 +158,7 @@ impl Hub {
         self.update(|inner| inner.board.update_capabilities(worker, capabilities));
     }
 
-    /// Returns whether the worker was silent until now.
+    /// Returns whether the worker was marked silent.
     pub(crate) fn heartbeat(&self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
         self.update(|inner| inner.board.heartbeat(worker, heartbeat))
     }
@@ -167,7 +167,7 @@ impl Hub {
         self.update(|inner| inner.board.mark_silent(worker));
     }
 
-    /// Text for a job: the hot path, one look-up under the lock.
+    /// Text for a job. The hot path: one look-up under the lock.
     pub(crate) fn token(&self, worker: WorkerId, token: &Token<'_>) {
         let inner = self.lock();
         if !inner.board.is_running_on(worker, &token.job_id) {
@@ -181,7 +181,7 @@ impl Hub {
         }
     }
 
-    /// A worker goes on with a job without a word of it.
+    /// A worker reports that it still runs a job, without text.
     pub(crate) fn touch(&self, worker: WorkerId, job: &str) {
         let inner = self.lock();
         if inner.board.is_running_on(worker, job)
@@ -191,7 +191,7 @@ impl Hub {
         }
     }
 
-    /// Returns whether the job was this worker's to complete.
+    /// Returns whether the job was running on this worker.
     pub(crate) fn complete(&self, worker: WorkerId, complete: Complete<'static>) -> bool {
         self.update(|inner| {
             let counts = inner.board.finish(worker, &complete.job_id, true);
@@ -206,7 +206,7 @@ impl Hub {
         })
     }
 
-    /// Returns whether the job was this worker's to end.
+    /// Returns whether the job was running on this worker.
     pub(crate) fn job_error(&self, worker: WorkerId, error: JobError<'static>) -> bool {
         self.update(|inner| {
             let Some(job) = &error.job_id else { return false };
@@ -223,7 +223,7 @@ impl Hub {
 
     // --- clients -------------------------------------------------------------------------------
 
-    /// Takes a job, or says failure not.
+    /// Accepts a job, or returns why it cannot be accepted.
     pub(crate) fn submit(&self, id: &JobId, request: ChatJob, answer: Arc<JobAnswer>) -> Result<(), Failure> {
         self.update(|inner| {
             if inner.stopping {
@@ -231,27 +231,27 @@ impl Hub {
             }
             inner.check(&request, self.model_memory)?;
             inner.board.has_room().map_err(Failure::QueueFull)?;
-            let wanted = JobRequirements {
-                model: request.wanted().map(str::to_owned),
+            let requirements = JobRequirements {
+                model: request.requested_model().map(str::to_owned),
                 parameters: request.required_parameter.is_some(),
             };
             inner.entries.insert(id.clone(), JobEntry::new(request, answer));
-            inner.board.submit(id.clone(), wanted);
+            inner.board.submit(id.clone(), requirements);
             Ok(())
         })
     }
 
-    /// The client left.
+    /// The client has left.
     pub(crate) fn client_left(&self, job: &str) {
         self.end_early(job, |_| Failure::ClientLeft);
     }
 
-    /// The job's time is over.
+    /// The deadline of the job has passed.
     pub(crate) fn expire(&self, job: &str) {
         self.end_early(job, |inner| inner.timeout_failure(job));
     }
 
-    /// Ends a job that its worker has not ended.
+    /// Ends a job before its worker does.
     fn end_early(&self, job: &str, failure: impl FnOnce(&Inner) -> Failure) {
         self.update(|inner| {
             let failure = failure(inner);
@@ -264,8 +264,8 @@ impl Hub {
         self.lock().board.models()
     }
 
-    pub(crate) fn resolve(&self, asked: &str) -> Resolution {
-        self.lock().board.resolve(asked)
+    pub(crate) fn resolve(&self, requested: &str) -> Resolution {
+        self.lock().board.resolve(requested)
     }
 
     // --- the router itself -----------------------------------------------------------------------
@@ -278,7 +278,7 @@ impl Hub {
         self.summary.subscribe()
     }
 
-    /// Tells every worker, and those to come.
+    /// Sends the policy to every connected worker and keeps it for later ones.
     pub(crate) fn policy_update(&self, policy: Policy) {
         self.update(|inner| {
             for link in inner.links.values() {
@@ -290,11 +290,11 @@ impl Hub {
         });
     }
 
-    /// Cuts what came with a key that is not good any more.
+    /// Ends the links and the jobs of keys that are no longer good.
     pub(crate) fn revoke(&self, is_good: impl Fn(&str) -> bool) {
         self.update(|inner| {
             for link in inner.links.values().filter(|link| !is_good(&link.key)) {
-                tracing::warn!(gpu_id = %link.gpu_id, "link cut: its key was withdrawn");
+                tracing::warn!(gpu_id = %link.gpu_id, "link cut: its key is revoked");
                 link.cut.cancel();
             }
             let gone = inner.entries.iter().filter(|(_, entry)| !is_good(&entry.request.key));
@@ -305,12 +305,12 @@ impl Hub {
         });
     }
 
-    /// Takes no more jobs.
+    /// Accepts no more jobs.
     pub(crate) fn stop(&self) {
         self.update(|inner| inner.stopping = true);
     }
 
-    /// Ends every job that is left.
+    /// Ends every job.
     pub(crate) fn end_all(&self) {
         self.update(|inner| {
             for job in inner.entries.keys().cloned().collect::<Vec<_>>() {
@@ -320,7 +320,7 @@ impl Hub {
         });
     }
 
-    /// Asks every link to close.
+    /// Sends a close frame on every link.
     pub(crate) fn close_links(&self, code: u16, reason: &'static str) {
         for link in self.lock().links.values() {
             link.send(Outgoing::Close { code, reason });
@@ -336,7 +336,7 @@ impl Hub {
 }
 
 impl Inner {
-    /// Does what the board asks for.
+    /// Performs the actions that the board returned.
     fn apply_effects(&mut self) {
         for effect in self.board.effects() {
             match effect {
@@ -358,7 +358,7 @@ impl Inner {
         }
     }
 
-    /// Ends a job badly that the board has forgotten; does nothing where it has ended before.
+    /// Ends a job with a failure after the board has removed it; no effect on a job that has ended.
     fn fail_job(&mut self, job: &str, failure: Failure) {
         if let Some((id, entry)) = self.entries.remove_entry(job) {
             self.access_lines.push(AccessLine::of(&id, &entry).failed(&failure));

@@ -1,9 +1,9 @@
-//! Identifiers that nobody can guess.
+//! Identifiers that cannot be guessed.
 
 /// `N` random bytes from the operating system.
 ///
 /// # Errors
-/// When the operating system has no randomness to give, which no caller can mend.
+/// The operating system has no randomness.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;

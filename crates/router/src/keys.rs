@@ -1,4 +1,4 @@
-//! Who may come in: pairs of a worker key and an API key, of which only hashes are kept.
+//! Keys: pairs of a worker key and an API key, stored as hashes.
 
 mod file;
 mod phc;
@@ -17,10 +17,10 @@ pub(crate) use store::{Hash, KeySet, KeySnapshot, KeyStore};
 
 use crate::ids;
 
-/// The hashes against which a key is checked.
+/// The hashes against which keys are checked.
 #[derive(Clone, Default)]
 pub struct Keys {
-    /// Read anew when it changes, so that a pair added while the router runs is good at once.
+    /// Read again when it changes, so that a pair added at run time is good at once.
     pub(crate) file: Option<PathBuf>,
     pub(crate) worker: Vec<String>,
     pub(crate) api: Vec<String>,
@@ -33,10 +33,10 @@ impl Keys {
         Self { file: Some(path), ..Self::default() }
     }
 
-    /// One pair given in clear, hashed with the cheapest parameters: for tests.
+    /// One pair in clear text, hashed with the cheapest parameters: for tests.
     ///
     /// # Errors
-    /// When the hash cannot be made, for want of randomness.
+    /// The salt needs random bytes, and the operating system has none.
     pub fn plain(worker: &str, api: &str) -> Result<Self, HashError> {
         Ok(Self { file: None, worker: vec![cheap_hash(worker)?], api: vec![cheap_hash(api)?] })
     }
@@ -50,7 +50,7 @@ impl Keys {
     }
 }
 
-/// Says how many, not which: a hash is no secret by itself, but it is nobody's business either.
+/// Prints the number of hashes only: a hash is not secret, but a log does not need it.
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys")
@@ -61,7 +61,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// A new pair in clear, to be shown once.
+/// A new pair in clear text, to be shown once.
 ///
 /// No `Debug`: a derived one would print the keys.
 pub struct Pair {
@@ -75,14 +75,14 @@ impl Pair {
     /// Two keys of 32 random bytes each.
     ///
     /// # Errors
-    /// When the operating system has no randomness.
+    /// The operating system has no randomness.
     pub fn generate() -> Result<Self, HashError> {
         Ok(Self { worker: secret("adm_")?, api: secret("rtr_")? })
     }
 }
 
-/// Two bytes of a key's SHA-256 in hex, which are stored beside its hash: a wrong key is told by them without a costly
-/// check. Of 256 random bits they give nothing away.
+/// Two bytes of a key's SHA-256 in hex, stored beside its hash: they reject a wrong key without a slow check. They
+/// reveal nothing useful about 256 random bits.
 pub(crate) fn hint(key: &str) -> String {
     let hash = Sha256::digest(key.as_bytes());
     format!("{:02x}{:02x}", hash[0], hash[1])

@@ -1,24 +1,25 @@
-//! The embedded router: the single-host peer of `auxot-worker`, and the test peer of its suites.
+//! The embedded router: the single-host counterpart of `auxot-worker`, also used by its test suites.
 //!
 //! # Theory of operation
 //!
-//! Two kinds of callers meet here. *Workers* hold a WebSocket on `/ws` and speak the wire protocol of
-//! `auxot-protocol`; *clients* speak the OpenAI chat API. Between them stands the `hub`: one small
-//! state behind one mutex, which is never held across an await.
+//! The router connects two kinds of peers. *Workers* hold a WebSocket on `/ws` and use the protocol of
+//! `auxot-protocol`; *clients* use the OpenAI chat API. The `hub` holds all state of both behind one mutex that is
+//! never held across an await.
 //!
-//! * **`board` decides, the hub does.** The board knows workers, waiting jobs and running jobs; it has
-//!   no socket, no clock and no text. A verb (a worker joined, a job came, a client left) changes it and
-//!   leaves a list of effects: *dispatch*, *cancel*, *give up*. `pick` is the rule for who gets a job.
-//! * **A token makes one hop.** The link's reader decodes the frame and escapes the text straight into
-//!   the SSE bytes of the client's `answer`; the client's connection takes what is there. A slow client
-//!   therefore gets fewer, longer chunks, and never slows the link it shares with others.
-//! * **Each job ends once.** It leaves the board in one place, which tells the client, writes the access
-//!   line and wakes whoever waits for the router to be idle.
-//! * **A lost worker loses no job.** A worker without a heartbeat for the threshold is not asked any
-//!   more and its jobs go back to the head of the queue, as do those of a cut connection. The
-//!   `transcript` makes sure that a client reads no text twice and no text of two different answers.
-//! * **Time belongs to whoever waits.** A worker's link owns its heartbeat deadline, a client's ticket
-//!   owns the job's deadline; there is no ticking task.
+//! * **The board decides, the hub acts.** `board` holds workers, waiting jobs and running jobs, without sockets, clock
+//!   and text. A change (a worker joined, a job arrived, a client left) returns actions: *dispatch*, *cancel*, *give up*.
+//!   `board::pick` chooses the worker of a job.
+//! * **A token makes one hop.** The reader of a link decodes the frame and escapes the text directly into the SSE bytes
+//!   of the client's `answer`; the client's connection takes what is there. A slow client gets fewer and longer chunks,
+//!   and does not slow the link that it shares with others.
+//! * **Each job ends once.** It leaves the hub in one place, which ends the client's answer and writes the access line.
+//! * **A lost worker loses no job.** A worker without a heartbeat for the threshold gets no jobs, and its jobs go back
+//!   to the head of the queue, as do those of a broken connection. The `transcript` ensures that a client gets no text
+//!   twice and no text of two different answers.
+//! * **Each deadline has one owner.** A link owns the heartbeat deadline of its worker, a `ClientJob` owns the deadline
+//!   of its job; no periodic task checks them.
+//! * **Connections without a good key are bounded** in number, time and bytes (`listen`, `unauthenticated`); a check of
+//!   a key is slow on purpose and its verdict is cached (`auth`).
 
 mod answer;
 mod auth;

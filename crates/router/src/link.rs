@@ -1,8 +1,8 @@
-//! One worker's connection, from the upgrade to the last word.
+//! One worker's connection, from the upgrade to its end.
 //!
-//! Reading and writing are two futures in one task: neither waits for the other, and no task is woken to
-//! pass a token on. The link owns the worker's heartbeat deadline. Whatever ends it, the worker leaves the
-//! hub once, and its jobs with it.
+//! Reading and writing are two futures in one task: neither waits for the other, and no other task has to wake to pass
+//! a token on. The link owns the heartbeat deadline of the worker. However it ends, the worker and its jobs leave the
+//! hub once.
 
 mod handshake;
 mod reader;
@@ -24,7 +24,7 @@ use crate::shared::RouterState;
 use crate::unauthenticated::Unauthenticated;
 use handshake::AcceptedWorker;
 
-/// Messages that may wait for one worker; more than jobs in flight plus what a heartbeat brings.
+/// Messages that may wait for one worker; more than its jobs plus the answers to heartbeats.
 const QUEUE: usize = 1024;
 
 /// Why a link ended, for its last log line.
@@ -36,7 +36,7 @@ pub(crate) enum DisconnectReason {
     Broken,
     #[error("the worker does not read")]
     Unread,
-    #[error("no heartbeat for far too long")]
+    #[error("no heartbeat for ten thresholds")]
     Silent,
     #[error("cut by the router")]
     Cut,
@@ -44,7 +44,7 @@ pub(crate) enum DisconnectReason {
     Stopping,
 }
 
-/// `GET /ws`: no key is asked for here, it comes in the first message.
+/// `GET /ws`. The key comes in the first message, not in the upgrade.
 pub(crate) async fn upgrade(
     State(shared): State<Arc<RouterState>>,
     Extension(unauthenticated): Extension<Arc<Unauthenticated>>,

@@ -1,4 +1,4 @@
-//! Taking connections: how long each may be silent, and what it may send before it shows a key.
+//! Accepts connections: how long each may be silent, and what it may send before it shows a good key.
 
 use std::io;
 use std::pin::Pin;
@@ -21,21 +21,21 @@ use tower_service::Service;
 use crate::http::normalized;
 use crate::unauthenticated::{Unauthenticated, UnauthenticatedConnections};
 
-/// More than a head and a greeting; nobody sends more before its key is known.
+/// More than an HTTP head and a `hello`; before a good key nothing longer is sent.
 const FIRST_BYTES: usize = 512 * 1024;
-/// After a connection that could not be taken.
+/// Pause after an `accept` that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a connection may be silent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
-    /// Without a good key.
+    /// Before a good key.
     pub(crate) first: Duration,
     /// Between two requests, and in the head of one.
     pub(crate) idle: Duration,
 }
 
-/// Takes connections until `closing`, then waits for those that are under way.
+/// Accepts connections until `closing`, then waits for the open ones.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
@@ -52,7 +52,7 @@ pub(crate) async fn serve(
         };
         match taken {
             Ok((stream, peer)) => {
-                // A token is a small packet that must not wait for the next one.
+                // A token is a small packet and must not wait for the next one.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "cannot switch Nagle's algorithm off");
                 }
@@ -61,7 +61,7 @@ pub(crate) async fn serve(
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot take a connection");
+                tracing::warn!(%error, "cannot accept a connection");
                 unauthenticated.close_one();
                 tokio::time::sleep(PAUSE).await;
             }
@@ -84,7 +84,7 @@ async fn connection(
     closing: CancellationToken,
 ) {
     let close = unauthenticated.close.clone();
-    // What a link holds of it after the upgrade is its own; this connection's end is not the link's.
+    // After the upgrade a link has its own reference; its end is independent of this connection's.
     let here = Arc::downgrade(&unauthenticated);
     let io = TokioIo::new(Guarded { stream, unauthenticated: unauthenticated.clone(), read: 0 });
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -128,7 +128,7 @@ async fn connection(
     }
 }
 
-/// A socket that ends when a unauthenticated sends too much.
+/// A socket that fails when it receives too many bytes before a good key.
 #[derive(Debug)]
 struct Guarded {
     stream: TcpStream,
@@ -147,7 +147,10 @@ impl AsyncRead for Guarded {
         if polled.is_ready() && !self.unauthenticated.is_authenticated() {
             self.read += buffer.filled().len() - before;
             if self.read > FIRST_BYTES {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too much before a good key")));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "too many bytes before a good key",
+                )));
             }
         }
         polled

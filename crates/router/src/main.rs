@@ -1,4 +1,4 @@
-//! `auxot-router`: serve, or make and list keys.
+//! `auxot-router`: serves, or creates and lists keys.
 
 mod process;
 
@@ -11,12 +11,12 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// What was asked for cannot be done as asked: a setting, an argument, a key file.
+/// A setting, an argument or a key file cannot be used.
 const USAGE: u8 = 64;
-/// The surroundings do not allow it: a port that is taken, a pipe that is closed.
+/// The system does not allow it: a port is taken, a pipe is closed.
 const FAILURE: u8 = 1;
 
-/// Why the program ends badly: what to say, and the exit code.
+/// Why the program fails: its message and its exit code.
 struct ExitError(String, u8);
 
 impl<E: std::error::Error> From<(E, u8)> for ExitError {
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { USAGE } else { 0 };
-            // A closed pipe is the reader's choice.
+            // A closed pipe is not a failure of this program.
             let _ = error.print();
             return ExitCode::from(code);
         }
@@ -59,8 +59,8 @@ fn environment(name: &str) -> Option<String> {
 fn serve(arguments: &ServeArgs) -> Result<(), ExitError> {
     let (config, logging) = settings::serve(arguments, &environment).map_err(|faults| (faults, USAGE))?;
     start_log(logging);
-    // One thread: a token goes from a worker's socket to a client's without waking another. What takes
-    // long (checking a key) runs on the blocking pool.
+    // One thread: a token goes from a worker's socket to a client's without waking another thread. Slow work (checking
+    // a key) runs on the blocking pool.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| (error, FAILURE))?;
     runtime.block_on(async {
@@ -89,7 +89,7 @@ fn serve(arguments: &ServeArgs) -> Result<(), ExitError> {
     })
 }
 
-/// Only our own lines follow the level: the libraries below log frames at theirs, and a key is in one.
+/// The level applies to this program only: its libraries log whole frames, and a frame contains a key.
 fn start_log(logging: Logging) {
     let filter = EnvFilter::new(format!("warn,auxot_router={}", logging.level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

@@ -1,4 +1,4 @@
-//! The JSON of the chat API: what a client gets.
+//! The JSON of the chat API.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ pub(crate) struct Message<'a> {
     pub(crate) tool_calls: &'a [ToolCall],
 }
 
-/// Counts of tokens.
+/// Token counts.
 #[derive(Debug, Serialize)]
 pub(crate) struct TokenUsage {
     prompt_tokens: u64,
@@ -56,7 +56,7 @@ struct CompletionDetails {
 }
 
 impl TokenUsage {
-    /// Workers count cached prompt tokens apart; the OpenAI API counts them in.
+    /// Workers report cached prompt tokens separately; the OpenAI API includes them.
     pub(crate) fn of(complete: &Complete<'_>) -> Self {
         let cached_tokens = complete.cache_tokens.unwrap_or(0);
         let prompt_tokens = complete.input_tokens.unwrap_or(0).saturating_add(cached_tokens);
@@ -71,7 +71,7 @@ impl TokenUsage {
     }
 }
 
-/// Why the answer ended, in the words of the OpenAI API.
+/// The finish reason of the OpenAI API.
 pub(crate) fn finish_reason<'a>(complete: &'a Complete<'_>) -> &'a str {
     match complete.finish_reason.as_deref() {
         Some(reason) if !reason.is_empty() => reason,
@@ -80,7 +80,7 @@ pub(crate) fn finish_reason<'a>(complete: &'a Complete<'_>) -> &'a str {
     }
 }
 
-/// The choice of a stream's last chunk.
+/// The choice of the last chunk of a stream.
 #[derive(Debug, Serialize)]
 pub(crate) struct FinishChoice<'a> {
     index: u32,
@@ -99,7 +99,7 @@ impl<'a> FinishChoice<'a> {
     }
 }
 
-/// One call inside a stream: all of it in one delta.
+/// One tool call of a stream, whole in one delta.
 #[derive(Debug, Serialize)]
 pub(crate) struct CallDelta<'a> {
     index: usize,

@@ -1,4 +1,4 @@
-//! Which model of all workers a name means: the rules of `auxot-names`, over what the workers announce.
+//! Resolves the name of a model among the models of all workers, by the rules of `auxot-names`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -6,40 +6,40 @@ use std::collections::{BTreeMap, HashMap};
 use auxot_names::{Known, Name, Rank, Tells, best, find};
 use auxot_protocol::{Capabilities, NamesReport};
 
-/// Answers that are remembered; what strangers may name must not grow the cache.
+/// Cached results; the names that clients send must not grow the memory.
 const MAX_CACHED: usize = 1024;
-/// Longer than any name; it is looked for and not remembered.
+/// Longer than any model name; a longer one is resolved and not cached.
 const MAX_NAME_LENGTH: usize = 256;
 
-/// Of a worker's models so many may have other names, and each so many.
+/// Models of one worker that may have further names.
 const MAX_NAMED_MODELS: usize = 1024;
-/// See [`MAX_NAMED_MODELS`].
+/// Names of one such model.
 const MAX_NAMES_EACH: usize = 32;
 
-/// What a name means.
+/// What a name resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resolution {
     /// One model, by its canonical name.
     Model(String),
-    /// Ambiguous models equally well.
+    /// Several models match equally well.
     Ambiguous(Vec<String>),
-    /// No model.
+    /// No model matches.
     Unknown,
 }
 
-/// The models of one worker with the names that each answers to.
+/// The models of one worker with their names.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct WorkerModels {
     models: Vec<(String, Known)>,
     aliases: Vec<(Name, String)>,
-    /// What models are called besides their canonical names.
+    /// Further names of models, by canonical name.
     others: HashMap<String, Known>,
 }
 
 impl WorkerModels {
-    /// What a worker announces: its listed models, or its only one.
+    /// The models that a worker announces: the listed ones, or its only one.
     ///
-    /// A worker that lists no models leaves the quantisation out of its name, so that any may be meant.
+    /// A worker that lists no models omits the quantisation from its name: any quantisation matches.
     pub(crate) fn of<'a>(
         listed: impl Iterator<Item = &'a str>,
         only: Option<&str>,
@@ -69,7 +69,7 @@ impl WorkerModels {
         named
     }
 
-    /// The worker has other models now, and the same aliases.
+    /// Replaces the models and keeps the aliases.
     pub(crate) fn rename<'a>(&mut self, listed: impl Iterator<Item = &'a str>) {
         let known = |name: &str| self.others.get(name).cloned().unwrap_or_else(|| Known::of(name));
         self.models = listed.map(|name| (name.to_owned(), known(name))).collect();
@@ -81,7 +81,7 @@ impl WorkerModels {
     }
 }
 
-/// The names of one model, its canonical one first.
+/// The names of one model, the canonical one first.
 fn known(report: &NamesReport) -> Known {
     let quant = match &report.quantization {
         Some(quant) => Name::parse(&format!("m-{quant}")).quant,
@@ -97,7 +97,7 @@ fn known(report: &NamesReport) -> Known {
     known
 }
 
-/// All models that workers have.
+/// The models of all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     models: BTreeMap<String, Known>,
@@ -124,7 +124,7 @@ impl Resolver {
         resolver
     }
 
-    /// What `name` means.
+    /// Resolves `name`.
     pub(crate) fn resolve(&self, name: &str) -> Resolution {
         if let Some(known) = self.cache.borrow().get(name) {
             return known.clone();
@@ -141,7 +141,7 @@ impl Resolver {
     }
 
     fn look_up(&self, name: &str) -> Resolution {
-        // Workers may differ in what their aliases mean.
+        // Workers may define an alias differently.
         let aliases = self.aliases.iter().map(|(alias, model)| (alias, model.as_str()));
         let models = || self.models.iter().map(|(name, known)| (name.clone(), name.as_str(), known));
         let mut found = find(name, aliases, |name| best(name, models()));
@@ -155,7 +155,7 @@ impl Resolver {
     }
 }
 
-/// Whether `name` can mean one of these models, which are not here now.
+/// Whether `name` could match one of these models, which no connected worker has.
 pub(crate) fn could_match<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> bool {
     let known: Vec<(&str, Known)> = names.map(|name| (name, Known::of(name))).collect();
     let models = || known.iter().map(|(name, known)| ((), *name, known));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn another_quantisation_is_another_model_and_several_are_all_named() {
+    fn quantisations_are_different_models_and_an_ambiguous_name_lists_all() {
         let (one, two) = (listed(&["qwen-q4_k_m"]), listed(&["qwen-q8_0", "qwen-q4_k_m"]));
         let resolver = Resolver::of([&one, &two].into_iter());
         assert_eq!(resolver.resolve("Qwen.Q8-0"), model("qwen-q8_0"));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_is_looked_up_as_what_it_stands_for() {
+    fn an_alias_resolves_to_its_model() {
         let alias = |name: &str, model: &str| AliasReport { name: name.into(), model: model.into() };
         let capabilities = Capabilities {
             aliases: vec![alias("GPT-4o", "qwen-7b"), alias("a", "b"), alias("b", "a"), alias("", "qwen-7b")],
@@ -210,13 +210,13 @@ mod tests {
         let resolver = Resolver::of([&named].into_iter());
         assert_eq!(resolver.resolve("gpt 4o"), model("qwen-7b-q4_0"));
         assert_eq!(resolver.resolve("gpt-4o:latest"), model("qwen-7b-q4_0"));
-        assert!(could_match("qwen-7b:latest", ["qwen-7b-q4_0"].into_iter()), "one that left a moment ago");
-        assert_eq!(resolver.resolve("a"), Resolution::Unknown, "two for each other end");
+        assert!(could_match("qwen-7b:latest", ["qwen-7b-q4_0"].into_iter()), "a model that left a moment ago");
+        assert_eq!(resolver.resolve("a"), Resolution::Unknown, "two aliases for each other");
         assert_eq!(resolver.resolve(""), Resolution::Unknown);
     }
 
     #[test]
-    fn names_from_headers_and_folders_mean_what_they_mean_to_the_worker() {
+    fn names_from_headers_and_folders_resolve_as_on_the_worker() {
         let report = |model: &str, quantization: &str, around: &[&str]| NamesReport {
             model: model.into(),
             quantization: Some(quantization.into()),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_ask_for_does_not_grow_the_memory() {
+    fn requested_names_do_not_grow_the_cache_without_bound() {
         let resolver = Resolver::default();
         for number in 0..MAX_CACHED * 2 {
             resolver.resolve(&format!("m{number}"));

@@ -1,4 +1,4 @@
-//! A running router: bound, watched, stopped.
+//! A router: its start, its run, its stop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,41 +27,41 @@ use crate::shared::{RouterState, now};
 use crate::summary::Summary;
 use crate::unauthenticated::UnauthenticatedConnections;
 
-/// Jobs at once on a worker that does not say.
+/// Parallel jobs on a worker that reports no slots.
 const DEFAULT_SLOTS: u32 = 2;
-/// Connections that may be without a good key at one time, where the descriptors allow it.
+/// Connections without a good key at one time, where the descriptors allow it.
 const MAX_UNAUTHENTICATED: usize = 512;
-/// How often the key file is looked at.
+/// Interval between two checks of the key file.
 const KEY_FILE_INTERVAL: Duration = Duration::from_millis(250);
-/// How long links and idle connections may take to end once there is nothing left to do.
+/// How long links and idle connections may take to end after the last job.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The WebSocket code for "going away".
+/// WebSocket close code "going away".
 const GOING_AWAY: u16 = 1001;
 
-/// Why a router did not start.
+/// Why a router cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is taken or not ours.
+    /// The address cannot be bound.
     #[error("cannot listen on {host}:{port}: {error}")]
     Listen {
-        /// As configured.
+        /// The configured address.
         host: String,
-        /// As configured.
+        /// The configured port.
         port: u16,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
-    /// No key would ever be good.
+    /// No key is configured.
     #[error("cannot serve without keys: make a pair with `auxot-router keys create`")]
     NoKeys,
-    /// The key file is of no use.
+    /// The key file cannot be used.
     #[error(transparent)]
     Keys(#[from] FileError),
 }
 
-/// A router that serves.
+/// A running router.
 ///
-/// Dropped without [`Router::shutdown`] it is cut off as by [`Router::abort`].
+/// A drop without [`Router::shutdown`] ends it as [`Router::abort`] does.
 #[derive(Debug)]
 pub struct Router {
     state: Arc<RouterState>,
@@ -72,10 +72,10 @@ pub struct Router {
 }
 
 impl Router {
-    /// Starts a router on the runtime it is called from.
+    /// Starts a router on the current runtime.
     ///
     /// # Errors
-    /// When there are no keys, the key file is unreadable or the address cannot be had.
+    /// There are no keys, the key file is unreadable or the address cannot be bound.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let keys = KeyStore::open(config.keys.clone())?;
         let set = keys.last_read().set;
@@ -83,7 +83,7 @@ impl Router {
             return Err(StartError::NoKeys);
         }
         if let Some(path) = config.keys.file.as_deref().filter(|path| is_exposed(path)) {
-            tracing::warn!(path = %path.display(), "others can read the key file: chmod 600 it");
+            tracing::warn!(path = %path.display(), "other users can read the key file: chmod 600 it");
         }
         let fault = |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
         let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(fault)?;
@@ -119,22 +119,22 @@ impl Router {
         Ok(Self { state, addr, closing, server })
     }
 
-    /// Where it listens.
+    /// The address that the router listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The router in numbers, and every change of them.
+    /// The router's numbers, and every change of them.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Summary> {
         self.state.hub.watch()
     }
 
-    /// Waits until `wanted` is true of the router, and returns the numbers of that moment.
-    pub async fn wait_for(&self, wanted: impl FnMut(&Summary) -> bool) -> Summary {
+    /// Waits until the numbers match `condition`, and returns them.
+    pub async fn wait_for(&self, condition: impl FnMut(&Summary) -> bool) -> Summary {
         let mut watch = self.watch();
-        match watch.wait_for(wanted).await {
+        match watch.wait_for(condition).await {
             Ok(summary) => *summary,
             // The sender lives in `self`.
             Err(_) => std::future::pending().await,
@@ -146,12 +146,13 @@ impl Router {
         self.state.hub.policy_update(policy);
     }
 
-    /// Cuts every worker's connection without a close frame; workers may come back.
+    /// Cuts every worker's connection without a close frame; workers may reconnect.
     pub fn cut_links(&self) {
         self.state.hub.cut_links();
     }
 
-    /// Takes no more connections and jobs, lets running jobs end within the configured time, closes links with 1001.
+    /// Accepts no more connections and jobs, lets running jobs end within the configured time, and closes links with
+    /// 1001.
     pub async fn shutdown(mut self) {
         let hub = &self.state.hub;
         hub.stop();
@@ -159,7 +160,7 @@ impl Router {
         let idle = self.wait_for(|summary| summary.active_jobs == 0 && summary.waiting == 0);
         if timeout(self.state.config.drain_timeout, idle).await.is_err() {
             let left = hub.summary();
-            tracing::warn!(active = left.active_jobs, waiting = left.waiting, "jobs ended by the router's stop");
+            tracing::warn!(active = left.active_jobs, waiting = left.waiting, "jobs ended because the router stops");
             hub.end_all();
         }
         hub.close_links(GOING_AWAY, "router stopping");
@@ -172,10 +173,10 @@ impl Router {
         tracing::info!("router stopped");
     }
 
-    /// Ends everything now, as a crash would; returns when the address is free again.
+    /// Ends everything at once, as a crash would; returns when the address is free again.
     pub async fn abort(mut self) {
         self.cut_off();
-        // Clients hear of the end of their jobs; who does not read it is cut off.
+        // Clients get the end of their jobs; a client that does not read it is cut off.
         let _ = timeout(CLOSE_TIMEOUT, async { while self.server.join_next().await.is_some() {} }).await;
         self.server.shutdown().await;
         self.state.links.close();
@@ -190,7 +191,7 @@ impl Router {
     }
 }
 
-/// Withdraws what came with a key that is in the key file no more.
+/// Ends links and jobs whose key is no longer in the key file.
 async fn watch_keys(state: Arc<RouterState>, closing: CancellationToken) {
     if state.config.keys.file.is_none() {
         return;

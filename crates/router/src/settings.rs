@@ -1,6 +1,6 @@
-//! What the command line and the environment say, turned into a [`Config`] or into all of their faults.
+//! Reads the command line and the environment into a [`Config`], or into the list of all their faults.
 //!
-//! A flag wins over its variable; an empty variable is an unset one.
+//! A flag wins over its variable; an empty variable counts as unset.
 
 mod cli;
 
@@ -11,23 +11,23 @@ pub use cli::{Cli, Command, CreateArgs, KeysCommand, ListArgs, ServeArgs};
 
 use crate::{Config, DesiredModel, Keys};
 
-/// Everything that is wrong with the settings.
+/// All faults of the settings.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct Faults(Vec<String>);
 
-/// How the log is written.
+/// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Logging {
-    /// What is worth a line.
+    /// The lowest level that is logged.
     pub level: tracing::Level,
-    /// One JSON object a line instead of text.
+    /// One JSON object for each line instead of text.
     pub json: bool,
 }
 
-/// Where the values come from.
+/// The source of environment variables.
 pub trait Environment {
-    /// The variable's value, when it is set.
+    /// The value of the variable, if it is set.
     fn get(&self, name: &str) -> Option<String>;
 }
 
@@ -44,7 +44,8 @@ struct SettingsReader<'a> {
 }
 
 impl SettingsReader<'_> {
-    /// The flag's value, else the variable's, read by `read`; a fault counts as unset and is kept.
+    /// The value of the flag, else of the variable, parsed by `read`; a fault is recorded and the value counts as
+    /// unset.
     fn take<T>(&mut self, given: Option<&str>, flag: &str, variable: &str, read: Read<T>) -> Option<T> {
         let from_variable =
             || self.environment.get(variable).filter(|value| !value.trim().is_empty() && !is_of_kubernetes(value));
@@ -54,8 +55,8 @@ impl SettingsReader<'_> {
         };
         match read(value.trim()) {
             Ok(value) => Some(value),
-            Err(wanted) => {
-                self.faults.push(format!("cannot use `{value}` for {source}: {wanted}"));
+            Err(expected) => {
+                self.faults.push(format!("cannot use `{value}` for {source}: {expected}"));
                 None
             }
         }
@@ -73,7 +74,7 @@ impl SettingsReader<'_> {
 }
 
 /// Kubernetes gives each container variables for each service: a service named `auxot` makes an `AUXOT_PORT` of
-/// `tcp://10.0.0.1:8080`, which is no setting of ours.
+/// `tcp://10.0.0.1:8080`, which is not a setting of this program.
 fn is_of_kubernetes(value: &str) -> bool {
     ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.trim().starts_with(scheme))
 }
@@ -85,54 +86,54 @@ fn text(value: &str) -> Result<String, &'static str> {
 }
 
 fn port(value: &str) -> Result<u16, &'static str> {
-    value.parse().map_err(|_| "a port is a number from 0 to 65535")
+    value.parse().map_err(|_| "expected a number from 0 to 65535")
 }
 
 fn count(value: &str) -> Result<u32, &'static str> {
-    value.parse().ok().filter(|&count| count > 0).ok_or("a whole number from 1 is wanted")
+    value.parse().ok().filter(|&count| count > 0).ok_or("expected a whole number, at least 1")
 }
 
 fn bound(value: &str) -> Result<usize, &'static str> {
-    value.parse().map_err(|_| "a whole number is wanted")
+    value.parse().map_err(|_| "expected a whole number")
 }
 
 fn size(value: &str) -> Result<usize, &'static str> {
-    let size: bytesize::ByteSize = value.parse().map_err(|_| "a size such as `256MiB` is wanted")?;
-    usize::try_from(size.as_u64()).map_err(|_| "a smaller size is wanted")
+    let size: bytesize::ByteSize = value.parse().map_err(|_| "expected a size such as `256MiB`")?;
+    usize::try_from(size.as_u64()).map_err(|_| "expected a smaller size")
 }
 
 fn span(value: &str) -> Result<Duration, &'static str> {
-    let wanted = "a duration such as `90s` or `5m` is wanted, longer than nothing";
-    let span: jiff::SignedDuration = value.parse().map_err(|_| wanted)?;
-    Duration::try_from(span).ok().filter(|span| !span.is_zero()).ok_or(wanted)
+    let expected = "expected a duration above 0 such as `90s` or `5m`";
+    let span: jiff::SignedDuration = value.parse().map_err(|_| expected)?;
+    Duration::try_from(span).ok().filter(|span| !span.is_zero()).ok_or(expected)
 }
 
 fn pause(value: &str) -> Result<Duration, &'static str> {
-    let wanted = "a duration such as `30s` is wanted";
-    let span: jiff::SignedDuration = value.parse().map_err(|_| wanted)?;
-    Duration::try_from(span).map_err(|_| wanted)
+    let expected = "expected a duration such as `30s`";
+    let span: jiff::SignedDuration = value.parse().map_err(|_| expected)?;
+    Duration::try_from(span).map_err(|_| expected)
 }
 
 fn level(value: &str) -> Result<tracing::Level, &'static str> {
-    value.parse().map_err(|_| "one of error, warn, info, debug, trace is wanted")
+    value.parse().map_err(|_| "expected error, warn, info, debug or trace")
 }
 
 fn format(value: &str) -> Result<bool, &'static str> {
     match value {
         "text" => Ok(false),
         "json" => Ok(true),
-        _ => Err("one of text, json is wanted"),
+        _ => Err("expected text or json"),
     }
 }
 
 fn hash(value: &str) -> Result<String, &'static str> {
-    if crate::keys::is_readable(value) { Ok(value.to_owned()) } else { Err("an Argon2id hash in PHC form is wanted") }
+    if crate::keys::is_readable(value) { Ok(value.to_owned()) } else { Err("expected an Argon2id hash in PHC form") }
 }
 
 /// The settings of `serve`.
 ///
 /// # Errors
-/// All values that cannot be used, each with where it came from.
+/// All values that cannot be used, each with its source.
 pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Config, Logging), Faults> {
     let mut reading = SettingsReader { environment, faults: Vec::new() };
     let mut config = Config::default();
@@ -169,7 +170,7 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
     reading.finish((config, logging))
 }
 
-/// A file that was named must be there; the default one may be missing while hashes come from the environment.
+/// A named file must exist; the default one may be missing while hashes come from the environment.
 fn keys(reading: &mut SettingsReader<'_>, given: Option<&str>) -> Keys {
     let worker = reading.take(None, "", "AUXOT_ADMIN_KEY_HASH", hash);
     let api = reading.take(None, "", "AUXOT_API_KEY_HASH", hash);
@@ -194,16 +195,16 @@ fn default_keys_file(environment: &dyn Environment) -> Option<PathBuf> {
     Some(base.join("auxot/router-keys.toml"))
 }
 
-/// The key file that the `keys` commands work on.
+/// The key file of the `keys` commands.
 ///
 /// # Errors
-/// When none is named and there is no home directory to have one in.
+/// No file is named and there is no home directory for the default one.
 pub fn keys_file(given: Option<&str>, environment: &dyn Environment) -> Result<PathBuf, Faults> {
     let mut reading = SettingsReader { environment, faults: Vec::new() };
     let named = reading.take(given, "file", KEYS_VARIABLE, path);
-    named
-        .or_else(|| default_keys_file(environment))
-        .ok_or_else(|| Faults(vec!["cannot find a place for the key file: name one with --file".to_owned()]))
+    named.or_else(|| default_keys_file(environment)).ok_or_else(|| {
+        Faults(vec!["cannot choose a key file without a home directory: name one with --file".to_owned()])
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What every request and every link of one router share.
+//! The state that all requests and links of one router share.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,11 +19,11 @@ pub(crate) struct RouterState {
     pub(crate) config: Config,
     /// Seconds since 1970.
     pub(crate) started: u64,
-    /// axum spawns upgraded connections itself; this is how we wait for them.
+    /// The links; axum spawns upgraded connections itself, and this waits for them.
     pub(crate) links: TaskTracker,
     /// The bound over the bodies of all requests.
     pub(crate) bodies: Arc<Budget>,
-    /// The bounds of unread answers.
+    /// The bounds for unread answers.
     pub(crate) unread: UnreadLimits,
     /// Ends every link at once.
     pub(crate) kill: CancellationToken,

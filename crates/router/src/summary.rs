@@ -1,23 +1,23 @@
-//! The router in five numbers, for `/health` and for whoever waits for a change.
+//! The router in five numbers, for `/health` and for waiting on a change.
 
 use serde::Serialize;
 
-/// How many there are of what, at one moment.
+/// The numbers of one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Workers that may be asked.
+    /// Workers that may get jobs.
     pub workers: usize,
-    /// Workers that are connected but silent for longer than the threshold.
+    /// Workers that are connected and silent for longer than the threshold.
     pub silent: usize,
-    /// Jobs the asked workers can run at once.
+    /// Jobs that the live workers can run in parallel.
     pub total_slots: u32,
-    /// Jobs at workers.
+    /// Jobs that run on workers.
     pub active_jobs: u32,
     /// Jobs waiting for a worker.
     pub waiting: usize,
 }
 
-/// The body of `/health`: these five fields, as measured upstream, and nothing secret.
+/// The body of `/health`: these five fields, as measured at the upstream router, and nothing secret.
 #[derive(Debug, Serialize)]
 pub(crate) struct HealthBody {
     active_jobs: u32,

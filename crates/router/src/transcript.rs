@@ -1,13 +1,13 @@
-//! What a client has read of one answer, so that a second run neither repeats nor contradicts it.
+//! The text that a client has received of one answer, so that a second run neither repeats nor contradicts it.
 //!
-//! A job whose worker was lost runs again. Nobody says on the wire whether the new text starts from
-//! scratch (a fresh run) or goes on where the old one stopped (a worker that kept its work and adopts the
-//! job again). Until that is known nothing may be shown: the new text is compared with what was
-//! delivered, letter by letter. The same letters are skipped, and what comes after them is live again. At
-//! the first difference the text is held back, and `complete.full_response` decides: an answer that
-//! begins with what was delivered is continued from there, any other ends the job with an error.
+//! A job whose worker was lost runs again. The protocol does not say whether the new text starts from the beginning (a
+//! new run) or continues where the old one stopped (a worker that kept its work and adopts the job). Until that is
+//! known nothing is delivered: the new text is compared with the delivered text character by character. Equal
+//! characters are skipped, and the text after them is delivered. At the first difference the text is held back, and
+//! `complete.full_response` decides: an answer that begins with the delivered text continues from there, any other ends
+//! the job with an error.
 
-/// The text of one channel (answer, or chain of thought) of one job.
+/// The text of one channel (answer or chain of thought) of one job.
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
     delivered: String,
@@ -20,9 +20,9 @@ enum Mode {
     /// New text goes to the client.
     #[default]
     Live,
-    /// New text repeats what was delivered, so far up to this byte.
+    /// New text repeats the delivered text, so far up to this byte.
     Replaying { at: usize },
-    /// New text differs from what was delivered; only the whole answer can tell why.
+    /// New text differs from the delivered text; only the whole answer can explain it.
     Held,
 }
 
@@ -31,13 +31,13 @@ enum Mode {
 pub(crate) struct AnswerDiffers;
 
 impl Transcript {
-    /// The job is given out anew.
+    /// The job runs again.
     pub(crate) fn begin_again(&mut self) {
         self.again = !self.delivered.is_empty();
         self.mode = if self.again { Mode::Replaying { at: 0 } } else { Mode::Live };
     }
 
-    /// Takes new text and returns the part of it to deliver now.
+    /// Takes new text and returns the part to deliver now.
     pub(crate) fn feed<'a>(&mut self, text: &'a str) -> &'a str {
         let fresh = match self.mode {
             Mode::Live => text,
@@ -54,20 +54,20 @@ impl Transcript {
             self.mode = Mode::Live;
             return fresh;
         }
-        // `text` is whole letters, so `at` stays on a letter's edge.
+        // `text` consists of whole characters, so that `at` stays on a character boundary.
         self.mode = if expected.starts_with(text) { Mode::Replaying { at: at + text.len() } } else { Mode::Held };
         ""
     }
 
-    /// Takes the whole answer and returns what of it was not delivered yet.
+    /// Takes the whole answer and returns the part that is not delivered yet.
     ///
     /// # Errors
-    /// When text of another answer was delivered.
+    /// Text of another answer was delivered.
     pub(crate) fn complete<'a>(&mut self, whole: &'a str) -> Result<&'a str, AnswerDiffers> {
         let rest = match whole.strip_prefix(self.delivered.as_str()) {
             Some(rest) => rest,
             None if self.again => return Err(AnswerDiffers),
-            // On a first run the pieces are what counts: a worker may trim the whole afterwards.
+            // On a first run the pieces count: a worker may trim the whole answer afterwards.
             None => "",
         };
         self.delivered.push_str(rest);
@@ -79,7 +79,7 @@ impl Transcript {
 mod tests {
     use super::*;
 
-    /// Delivered text of a first run, then the pieces of a second, then its whole: what the client gets after the cut.
+    /// Text of a first run, then the pieces of a second, then its whole answer: what the client gets after the cut.
     fn second_run(first: &str, pieces: &[&str], whole: &str) -> Result<(String, String), AnswerDiffers> {
         let mut transcript = Transcript::default();
         assert_eq!(transcript.feed(first), first);
@@ -96,17 +96,17 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_goes_on_where_it_stopped_is_healed_by_the_whole() {
+    fn a_run_that_continues_where_it_stopped_is_completed_by_the_whole_answer() {
         assert_eq!(second_run("AB", &["CD"], "ABCD"), Ok((String::new(), "CD".into())));
-        // Text written to the dead socket and lost there is in the whole too.
+        // Text that was lost in the broken socket is in the whole answer, too.
         assert_eq!(second_run("AB", &["E"], "ABCDE"), Ok((String::new(), "CDE".into())));
     }
 
     #[test]
     fn another_answer_is_an_error() {
         assert_eq!(second_run("AB", &["A", "X"], "AX"), Err(AnswerDiffers));
-        assert_eq!(second_run("AB", &["A"], "A"), Err(AnswerDiffers), "shorter than what was read");
-        assert_eq!(second_run("A", &["AB"], "AAB"), Err(AnswerDiffers), "taken for a repeat, and was not");
+        assert_eq!(second_run("AB", &["A"], "A"), Err(AnswerDiffers), "shorter than the delivered text");
+        assert_eq!(second_run("A", &["AB"], "AAB"), Err(AnswerDiffers), "it looked like a repeat and was not");
     }
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_does_not_stream_is_heard() {
+    fn a_worker_that_does_not_stream_is_supported() {
         assert_eq!(Transcript::default().complete("all at once"), Ok("all at once"));
     }
 

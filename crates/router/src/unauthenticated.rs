@@ -1,7 +1,7 @@
-//! Connections that have not shown a good key yet: how many there may be, how long, and how much each may send.
+//! Connections without a good key so far: how many there may be.
 //!
-//! When there are too many, the oldest of the address with the limit has to go, so that a newcomer with a good key, which
-//! takes milliseconds to show it, is never shut out by those that have none.
+//! When there are too many, the oldest one of the address with the most is closed. A new connection with a good key,
+//! which shows it within milliseconds, is therefore never shut out by connections without one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -24,12 +24,12 @@ struct Open {
     by_age: BTreeMap<u64, (IpAddr, CancellationToken)>,
 }
 
-/// One of them, until it is authenticated or gone.
+/// One of them, until it is authenticated or closed.
 #[derive(Debug)]
 pub(crate) struct Unauthenticated {
     all: Arc<UnauthenticatedConnections>,
     number: u64,
-    /// Where it is.
+    /// Address of the peer.
     pub(crate) address: IpAddr,
     authenticated: AtomicBool,
     /// Ends the connection.
@@ -41,7 +41,7 @@ impl UnauthenticatedConnections {
         Arc::new(Self { open: Mutex::default(), limit: limit.max(1) })
     }
 
-    /// A connection has come.
+    /// Registers a new connection.
     pub(crate) fn register(self: &Arc<Self>, address: IpAddr) -> Unauthenticated {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.by_age.len() >= self.limit {
@@ -53,7 +53,7 @@ impl UnauthenticatedConnections {
         Unauthenticated { all: self.clone(), number, address, authenticated: AtomicBool::new(false), close }
     }
 
-    /// Makes room for another descriptor.
+    /// Closes one connection to free a descriptor.
     pub(crate) fn close_one(&self) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).close_one();
     }
@@ -81,7 +81,7 @@ impl Open {
 }
 
 impl Unauthenticated {
-    /// It has shown a good key.
+    /// The connection has shown a good key.
     pub(crate) fn authenticate(&self) {
         if !self.authenticated.swap(true, Ordering::Relaxed) {
             self.all.remove(self.number);
@@ -104,20 +104,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_of_the_busiest_address_goes_and_no_known_one_ever() {
+    fn the_oldest_of_the_busiest_address_is_closed_and_never_an_authenticated_one() {
         let connections = UnauthenticatedConnections::new(3);
         let (bad, good) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let one = connections.register(good);
         let two = connections.register(bad);
         let three = connections.register(bad);
         let four = connections.register(bad);
-        let gone = |connection: &Unauthenticated| connection.close.is_cancelled();
-        assert!(!gone(&one) && gone(&two) && !gone(&three) && !gone(&four));
+        let closed = |connection: &Unauthenticated| connection.close.is_cancelled();
+        assert!(!closed(&one) && closed(&two) && !closed(&three) && !closed(&four));
         three.authenticate();
         three.authenticate();
         let five = connections.register(bad);
         let _six = connections.register(bad);
-        assert!(three.is_authenticated() && !gone(&three) && gone(&four) && !gone(&five) && !gone(&one));
+        assert!(three.is_authenticated() && !closed(&three) && closed(&four) && !closed(&five) && !closed(&one));
         drop((one, five));
         connections.close_one();
         connections.close_one();

@@ -1,4 +1,4 @@
-//! Keys that are good, bad, new, gone, and for a moment unknown.
+//! Keys that are good, bad, new, removed, and temporarily unknown.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn plain() -> Verifier {
     Verifier::new(KeyStore::open(Keys::plain("w", "a").unwrap()).unwrap(), LONG)
 }
 
-/// A settled key file with these worker keys; each API key is `api`.
+/// Writes a settled key file with these worker keys; each API key is `api`.
 fn write(path: &Path, workers: &[(&str, bool)]) {
     let api = keys::cheap_hash("api").unwrap();
     let mut text = String::new();
@@ -36,19 +36,19 @@ async fn worker(verifier: &Verifier, key: &str) -> Result<bool, CheckUnavailable
 }
 
 #[tokio::test]
-async fn a_key_opens_its_own_door_only() {
+async fn a_key_is_good_for_its_own_kind_only() {
     let verifier = plain();
     assert_eq!(worker(&verifier, "w").await, Ok(true));
     assert!(verifier.check(KeyKind::Api, "a", HERE).await.unwrap().is_some());
     for (kind, key) in [(KeyKind::Worker, "a"), (KeyKind::Api, "w"), (KeyKind::Api, ""), (KeyKind::Worker, "x")] {
         assert_eq!(verifier.check(kind, key, HERE).await, Ok(None));
-        assert_eq!(verifier.check(kind, key, HERE).await, Ok(None), "and again from memory");
+        assert_eq!(verifier.check(kind, key, HERE).await, Ok(None), "and again from the cache");
     }
     assert_eq!(worker(&verifier, &"w".repeat(MAX_KEY_LENGTH + 1)).await, Ok(false));
 }
 
 #[tokio::test]
-async fn a_pair_added_while_running_is_good_at_once_also_after_a_refusal() {
+async fn a_pair_added_while_running_is_good_at_once_even_after_a_refusal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     write(&path, &[("w", false)]);
@@ -62,7 +62,7 @@ async fn a_pair_added_while_running_is_good_at_once_also_after_a_refusal() {
 }
 
 #[tokio::test]
-async fn while_the_file_cannot_be_read_what_was_good_is_good_and_the_rest_is_unknown() {
+async fn while_the_file_cannot_be_read_good_keys_stay_good_and_other_keys_are_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     write(&path, &[("w", true), ("other", true)]);
@@ -70,16 +70,16 @@ async fn while_the_file_cannot_be_read_what_was_good_is_good_and_the_rest_is_unk
     std::fs::rename(&path, folder.path().join("away")).unwrap();
     let mut last = 0;
     assert!(verifier.refresh(&mut last).await.is_none());
-    assert_eq!(worker(&verifier, "w").await, Ok(true), "checked anew against what was read last");
+    assert_eq!(worker(&verifier, "w").await, Ok(true), "checked again, against the keys that were read last");
     for _ in 0..2 {
-        assert_eq!(worker(&verifier, "x").await, Err(CheckUnavailable::Unreadable), "it may be a new one");
+        assert_eq!(worker(&verifier, "x").await, Err(CheckUnavailable::Unreadable), "it may be a new key");
     }
     std::fs::rename(folder.path().join("away"), &path).unwrap();
     assert_eq!(worker(&verifier, "x").await, Ok(false));
 }
 
 #[tokio::test]
-async fn a_key_that_is_removed_is_bad_from_the_next_look_on() {
+async fn a_removed_key_is_bad_from_the_next_refresh_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     write(&path, &[("w", true), ("gone", true)]);
@@ -107,21 +107,21 @@ async fn a_good_verdict_is_renewed_by_use_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
-async fn wrong_keys_are_told_by_the_hint_and_take_no_place_of_good_ones() {
+async fn the_hint_rejects_wrong_keys_without_a_check_slot() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     write(&path, &[("w", true)]);
     let verifier = Verifier::new(KeyStore::open(Keys::file(path)).unwrap(), LONG);
-    let _all_turns = verifier.hashing.acquire_many(PARALLEL_CHECKS as u32).await.unwrap();
+    let _all_permits = verifier.hashing.acquire_many(PARALLEL_CHECKS as u32).await.unwrap();
     let wrong = (0..).map(|number| format!("x{number}")).filter(|key| keys::hint(key) != keys::hint("w"));
     for key in wrong.take(3 * MAX_CHECKS) {
-        let told = tokio::time::timeout(Duration::from_secs(30), worker(&verifier, &key)).await;
-        assert_eq!(told, Ok(Ok(false)), "it waits for no turn");
+        let verdict = tokio::time::timeout(Duration::from_secs(30), worker(&verifier, &key)).await;
+        assert_eq!(verdict, Ok(Ok(false)), "it waits for no permit");
     }
 }
 
 #[tokio::test]
-async fn one_address_takes_its_places_only() {
+async fn one_address_gets_a_bounded_number_of_check_slots() {
     let verifier = plain();
     let mine: Vec<_> = (0..MAX_CHECKS_PER_ADDRESS).map(|_| verifier.check_slot(HERE).map_err(drop).unwrap()).collect();
     assert!(matches!(verifier.check_slot(HERE), Err(CheckUnavailable::Busy(MAX_CHECKS_PER_ADDRESS))));
@@ -140,7 +140,7 @@ async fn one_address_takes_its_places_only() {
 }
 
 #[tokio::test]
-async fn a_flood_of_wrong_keys_is_bounded_and_forgets_no_good_one() {
+async fn a_flood_of_wrong_keys_is_bounded_and_evicts_no_good_one() {
     let verifier = plain();
     assert_eq!(worker(&verifier, "w").await, Ok(true));
     for number in 0..MAX_VERDICTS as u64 + 10 {
@@ -153,14 +153,14 @@ async fn a_flood_of_wrong_keys_is_bounded_and_forgets_no_good_one() {
 }
 
 #[tokio::test]
-async fn a_bad_verdict_ends_with_its_time_and_with_the_keys_it_was_made_of() {
+async fn a_bad_verdict_expires_with_its_time_and_with_its_key_file_version() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     write(&path, &[("w", true)]);
     let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), LONG);
     assert_eq!(worker(&verifier, "new").await, Ok(false));
     write(&path, &[("w", true), ("new", true)]);
-    // Another key's check sees the change, before the watch does.
+    // A check of another key finds the change before the periodic refresh does.
     assert_eq!(worker(&verifier, "other").await, Ok(false));
     assert_eq!(worker(&verifier, "new").await, Ok(true));
 

@@ -1,11 +1,11 @@
-//! Which waiting job goes where.
+//! Assigns waiting jobs to workers.
 
 use super::pick::{Pick, pick};
 use super::{Board, BoardEffect, ConnectedWorker, JobRequirements, JobState, ResolvedRequirements, WorkerId};
 use crate::resolver::{Resolution, Resolver};
 
 impl Board {
-    /// Gives out what can be dispatch_count out, oldest first; a job that must wait does not hold up others.
+    /// Assigns every job that a worker can take now, oldest first. A job that must wait does not hold up others.
     pub(super) fn dispatch(&mut self) {
         let mut stuck: Vec<JobRequirements> = Vec::new();
         let mut index = 0;
@@ -14,14 +14,14 @@ impl Board {
                 self.waiting.remove(index);
                 continue;
             };
-            if stuck.contains(&entry.wanted) {
+            if stuck.contains(&entry.requirements) {
                 index += 1;
                 continue;
             }
             let workers = self.workers.iter().map(|(&id, worker)| (id, worker));
-            let picked = chosen(&entry.wanted, &self.resolver, workers);
+            let picked = chosen(&entry.requirements, &self.resolver, workers);
             let Some(Pick { worker, model, reported_model }) = picked else {
-                stuck.push(entry.wanted.clone());
+                stuck.push(entry.requirements.clone());
                 index += 1;
                 continue;
             };
@@ -51,18 +51,18 @@ impl Board {
     }
 }
 
-/// Who gets a job that asks for this, if anybody can take it now.
+/// The worker for a job with these requirements, if one can take it now.
 fn chosen<'a>(
-    wanted: &JobRequirements,
+    requirements: &JobRequirements,
     resolver: &Resolver,
     workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
 ) -> Option<Pick> {
-    let named = match &wanted.model {
-        Some(asked) => match resolver.resolve(asked) {
+    let named = match &requirements.model {
+        Some(requested) => match resolver.resolve(requested) {
             Resolution::Model(model) => Some(model),
             Resolution::Ambiguous(_) | Resolution::Unknown => return None,
         },
         None => None,
     };
-    pick(workers, ResolvedRequirements { model: named.as_deref(), parameters: wanted.parameters })
+    pick(workers, ResolvedRequirements { model: named.as_deref(), parameters: requirements.parameters })
 }

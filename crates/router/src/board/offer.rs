@@ -1,13 +1,13 @@
-//! What a worker offers for one job: how near the model is, and how many of its slots are used.
+//! What a worker offers for one job: how ready the model is, and how many of its slots are used.
 
-/// How near a model is to taking a job; nearer sorts first.
+/// How ready a model is to take a job; more ready sorts first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Readiness {
     /// Takes jobs now.
     Ready,
-    /// Loads already.
+    /// Is loading.
     Starting,
-    /// The job will make it load.
+    /// Loads when it gets a job.
     Stopped,
 }
 

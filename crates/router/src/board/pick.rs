@@ -1,21 +1,21 @@
-//! The rule for who gets a job: the least loaded worker that has the model ready.
+//! Chooses the worker for a job: the least loaded one that has the model ready.
 
 use super::{ConnectedWorker, ResolvedRequirements, WorkerId};
 
-/// Who gets a job, and by which name that worker knows the model.
+/// The chosen worker, and its name for the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pick {
     pub(crate) worker: WorkerId,
     /// `None` where the worker lists no models.
     pub(crate) model: Option<String>,
-    /// What the answer calls the model.
+    /// Name of the model in the answer.
     pub(crate) reported_model: String,
 }
 
 /// Chooses among `workers` for a job.
 ///
-/// A model that is ready somewhere is waited for rather than loaded a second time: a slot comes free in
-/// seconds, a load takes minutes. Among equals the one that was last_dispatch a job longest ago.
+/// A job waits for a model that is ready on one worker instead of loading it on a second: a slot becomes free in
+/// seconds, a load takes minutes. Among equal workers the choice is the one whose last job was assigned longest ago.
 pub(crate) fn pick<'a>(
     workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
     target: ResolvedRequirements<'_>,
@@ -26,7 +26,7 @@ pub(crate) fn pick<'a>(
     let best = offers
         .into_iter()
         .filter(|(_, _, offer)| offer.readiness == nearest && offer.has_room())
-        // Load is a fraction; compared by cross-multiplication, so 1 of 2 is more than 1 of 4.
+        // Load is a fraction, compared by cross-multiplication: 1 of 2 is more than 1 of 4.
         .min_by(|(id, last_dispatch, offer), (other_id, other_given, other)| {
             let load = u64::from(offer.used) * u64::from(other.slots);
             let other_load = u64::from(other.used) * u64::from(offer.slots);

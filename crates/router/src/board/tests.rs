@@ -1,4 +1,4 @@
-//! The board's limits, one by one, and then against random orders of events.
+//! The rules of the board one by one, then against random orders of events.
 
 mod waiting;
 
@@ -27,21 +27,21 @@ fn needs(model: Option<&str>) -> JobRequirements {
     JobRequirements { model: model.map(str::to_owned), parameters: false }
 }
 
-/// Submits a job and says who got it.
-fn submit(board: &mut Board, job: &str, wanted: Option<&str>) -> Option<(WorkerId, Option<String>)> {
-    board.submit(job.into(), needs(wanted));
+/// Submits a job and returns the worker that gets it.
+fn submit(board: &mut Board, job: &str, model: Option<&str>) -> Option<(WorkerId, Option<String>)> {
+    board.submit(job.into(), needs(model));
     dispatched(board, job)
 }
 
-fn dispatched(board: &mut Board, wanted: &str) -> Option<(WorkerId, Option<String>)> {
+fn dispatched(board: &mut Board, id: &str) -> Option<(WorkerId, Option<String>)> {
     board.effects().into_iter().find_map(|effect| match effect {
-        BoardEffect::Dispatch { worker, job, model, .. } if &*job == wanted => Some((worker, model)),
+        BoardEffect::Dispatch { worker, job, model, .. } if &*job == id => Some((worker, model)),
         _ => None,
     })
 }
 
 #[test]
-fn the_least_loaded_worker_by_share_of_its_slots_gets_the_job() {
+fn the_worker_with_the_smallest_share_of_used_slots_gets_the_job() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 2));
     board.join(2, &worker("m", 4));
@@ -71,20 +71,20 @@ fn a_model_ready_elsewhere_is_waited_for_and_one_ready_nowhere_is_loaded() {
     assert_eq!(submit(&mut board, "1", Some("a")), Some((2, Some("a".into()))));
     assert_eq!(submit(&mut board, "2", Some("a")), None);
     board.leave(2);
-    assert!(dispatched(&mut board, "1").is_some(), "now the stopped one is the nearest");
+    assert!(dispatched(&mut board, "1").is_some(), "now the stopped model is the best choice");
 }
 
 #[test]
-fn a_model_that_failed_everywhere_is_hopeless() {
+fn a_model_that_failed_on_every_worker_is_reported() {
     let mut board = Board::new(LIMITS);
     board.join(1, &many(vec![report("a", ModelState::Failed, None), report("b", ModelState::Ready, None)]));
-    assert!(board.failed_everywhere("a") && !board.failed_everywhere("b") && !board.failed_everywhere("unheard-of"));
+    assert!(board.failed_everywhere("a") && !board.failed_everywhere("b") && !board.failed_everywhere("unknown"));
     board.heartbeat(1, Heartbeat { models: vec![report("a", ModelState::Ready, None)], ..Heartbeat::default() });
     assert!(!board.failed_everywhere("a"));
 }
 
 #[test]
-fn a_silent_worker_loses_its_jobs_to_another_and_is_told() {
+fn a_silent_worker_loses_its_jobs_to_another_and_gets_a_cancel() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
@@ -102,7 +102,7 @@ fn a_silent_worker_loses_its_jobs_to_another_and_is_told() {
 }
 
 #[test]
-fn a_silent_worker_comes_back_and_keeps_its_job_when_nobody_else_took_it() {
+fn a_silent_worker_that_returns_keeps_its_job_if_no_other_has_it() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
@@ -146,7 +146,7 @@ fn a_worker_without_a_model_gets_no_job() {
 }
 
 #[test]
-fn a_worker_that_ends_gets_no_job_and_what_it_gives_back_goes_to_another_in_order() {
+fn a_draining_worker_gets_no_job_and_its_returned_jobs_go_to_another_in_order() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 3));
     for job in ["a", "b", "c"] {
@@ -158,7 +158,7 @@ fn a_worker_that_ends_gets_no_job_and_what_it_gives_back_goes_to_another_in_orde
     assert!(!board.return_job(1, "a") && !board.return_job(1, "d") && !board.return_job(2, "c"), "not its own");
     assert_eq!((board.state("a"), board.state("c")), (Some(JobState::Waiting), Some(JobState::Running(1))));
     board.join(2, &worker("m", 9));
-    let given: Vec<_> = board.effects();
+    let dispatched_jobs: Vec<_> = board.effects();
     let next = |job: &str| BoardEffect::Dispatch {
         worker: 2,
         job: job.into(),
@@ -166,15 +166,23 @@ fn a_worker_that_ends_gets_no_job_and_what_it_gives_back_goes_to_another_in_orde
         reported_model: "m".into(),
         attempt: 1,
     };
-    assert_eq!(given, [next("a"), next("b"), next("d")], "none counts as a try, nobody is told to stop");
+    assert_eq!(
+        dispatched_jobs,
+        [next("a"), next("b"), next("d")],
+        "none counts as an attempt, and no worker gets a cancel"
+    );
     board.leave(2);
     board.effects();
     board.heartbeat(1, Heartbeat::default());
-    assert_eq!(dispatched(&mut board, "a").map(|(worker, _)| worker), Some(1), "it takes jobs again once it says so");
+    assert_eq!(
+        dispatched(&mut board, "a").map(|(worker, _)| worker),
+        Some(1),
+        "it gets jobs again once it reports that it accepts them"
+    );
 }
 
 #[test]
-fn no_worker_speaks_of_anothers_job_and_who_had_one_is_told_when_nobody_wants_it() {
+fn a_worker_cannot_end_the_job_of_another_and_gets_a_cancel_when_its_client_leaves() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     submit(&mut board, "j", Some("m"));
@@ -188,7 +196,7 @@ fn no_worker_speaks_of_anothers_job_and_who_had_one_is_told_when_nobody_wants_it
 }
 
 #[test]
-fn among_equals_it_is_the_turn_of_the_one_that_waited_longest() {
+fn among_equal_workers_the_one_without_a_job_for_longest_is_next() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 1));
     board.join(2, &worker("m", 1));
@@ -211,7 +219,7 @@ fn a_model_that_takes_no_jobs_is_waited_for() {
 }
 
 #[test]
-fn as_many_jobs_wait_as_may() {
+fn the_queue_is_bounded() {
     let mut board = Board::new(BoardLimits { max_waiting: 2, ..LIMITS });
     for (job, room) in [("a", Ok(())), ("b", Err(2))] {
         submit(&mut board, job, Some("m"));
@@ -220,7 +228,7 @@ fn as_many_jobs_wait_as_may() {
 }
 
 #[test]
-fn a_job_with_parameters_goes_only_where_they_are_understood() {
+fn a_job_with_parameters_goes_only_to_workers_with_the_extension() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 9));
     assert!(board.lacks_parameters(Some("m")) && board.lacks_parameters(None) && !board.lacks_parameters(Some("x")));
@@ -232,7 +240,7 @@ fn a_job_with_parameters_goes_only_where_they_are_understood() {
 }
 
 #[test]
-fn only_what_can_chat_is_offered_and_the_primary_one_comes_first() {
+fn only_chat_models_are_listed_and_the_primary_one_is_the_default() {
     let with =
         |name: &str, state, task: &str| ModelReport { capabilities: vec![task.into()], ..report(name, state, None) };
     let mut board = Board::new(LIMITS);
@@ -252,7 +260,7 @@ fn only_what_can_chat_is_offered_and_the_primary_one_comes_first() {
 }
 
 #[test]
-fn names_that_would_harm_a_table_are_not_offered() {
+fn names_with_control_characters_or_without_bound_are_not_listed() {
     let mut board = Board::new(LIMITS);
     let long = "x".repeat(1 << 20);
     board.join(1, &many(vec![report("a\nb", ModelState::Ready, None), report(&long, ModelState::Ready, None)]));
@@ -283,7 +291,7 @@ fn step() -> impl Strategy<Value = BoardStep> {
     ]
 }
 
-/// What the expected knows from effects alone.
+/// The state as it follows from the effects alone.
 #[derive(Default)]
 struct ExpectedState {
     slots: HashMap<WorkerId, u32>,
@@ -298,7 +306,7 @@ impl ExpectedState {
             match effect {
                 BoardEffect::Dispatch { worker, job, .. } => {
                     assert!(self.slots.contains_key(&worker) && !self.silent.contains(&worker));
-                    assert!(self.open.contains(&job), "a job that ended is given out");
+                    assert!(self.open.contains(&job), "a job that ended is dispatched");
                     assert_eq!(self.at.insert(job, worker), None, "a job runs in two places");
                     let load = self.at.values().filter(|&&at| at == worker).count();
                     assert!(load <= self.slots[&worker] as usize, "more jobs than slots");
@@ -321,7 +329,7 @@ fn nth<T: Copy + Ord>(items: impl Iterator<Item = T>, index: usize) -> Option<T>
 
 proptest! {
     #[test]
-    fn no_job_is_lost_or_runs_twice_and_nobody_idles(steps in proptest::collection::vec(step(), 1..60)) {
+    fn no_job_is_lost_or_runs_twice_and_no_slot_is_idle_while_jobs_wait(steps in proptest::collection::vec(step(), 1..60)) {
         let mut board = Board::new(LIMITS);
         let mut expected = ExpectedState::default();
         let mut next = 0u64;

@@ -1,4 +1,4 @@
-//! One worker as the board sees it: its models, its slots, its jobs.
+//! One connected worker: its models, its slots, its jobs.
 
 use std::collections::HashMap;
 
@@ -9,23 +9,23 @@ use super::{BoardLimits, JobId, ResolvedRequirements};
 use crate::desired_model::is_pending;
 use crate::resolver::WorkerModels;
 
-/// A model's name longer than this is none: it is not offered to clients.
+/// A longer model name is not listed for clients.
 const MAX_NAME: usize = 512;
-/// Models of one worker that count.
+/// More models of one worker are ignored.
 const MAX_MODELS: usize = 10_000;
 
-/// What there is for a chat that names no model.
+/// What is available for a chat that names no model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ChatAvailability {
-    /// A model that serves, loads, or may do so, as far as is known.
+    /// A model that serves, loads or may load, as far as is known.
     MayServe,
-    /// Models for chats, of which none can be loaded: one of them.
+    /// There are models for chats, and all have failed: one of them.
     Failed(String),
-    /// None for chats: the others, each with what it is for.
+    /// There is no model for chats: the other models with their tasks.
     NoChatModel(Vec<String>),
 }
 
-/// One connection that said `hello` with a good key.
+/// One connection that sent `hello` with a good key.
 #[derive(Debug)]
 pub(crate) struct ConnectedWorker {
     /// Name of the only model, where `models` is empty.
@@ -33,16 +33,16 @@ pub(crate) struct ConnectedWorker {
     models: Vec<ModelReport>,
     total_slots: u32,
     pending: bool,
-    /// It wants no more jobs: it said so, or gave one back.
+    /// It accepts no more jobs: it reported so, or returned one.
     pub(super) draining: bool,
-    /// It understands the parameters of a caller's request.
+    /// It has the `parameters` extension.
     parameters: bool,
     named: WorkerModels,
-    /// Heartbeats come within the threshold.
+    /// Its heartbeats come within the threshold.
     pub(super) alive: bool,
-    /// Jobs it holds, each with the model it counts for.
+    /// Its jobs, each with the model whose slot it uses.
     pub(super) jobs: HashMap<JobId, Option<String>>,
-    /// When it was last given a job, as a number that grows.
+    /// Number of its last assignment, counted over all workers.
     pub(crate) last_dispatch: u64,
 }
 
@@ -64,7 +64,8 @@ impl ConnectedWorker {
         worker
     }
 
-    /// Takes new capabilities; slots of 0 or none mean "as before". Returns whether its models have other names now.
+    /// Takes new capabilities; slots of 0 or none mean "unchanged". Returns whether the names of its models have
+    /// changed.
     pub(super) fn update_capabilities(&mut self, capabilities: &Capabilities) -> bool {
         self.primary.clone_from(&capabilities.model);
         self.models = valid_models(&capabilities.models);
@@ -82,7 +83,7 @@ impl ConnectedWorker {
         changed
     }
 
-    /// Takes the truth of a heartbeat. Returns whether its models have other names now.
+    /// Takes the models of a heartbeat. Returns whether their names have changed.
     pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> bool {
         self.draining = heartbeat.draining;
         if heartbeat.models.is_empty() {
@@ -101,23 +102,23 @@ impl ConnectedWorker {
         &self.named
     }
 
-    /// Names of the models that it can answer chats with, the primary one first.
+    /// Names of the models that can answer chats, the primary one first.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let only = self.models.is_empty().then(|| self.named.names()).into_iter().flatten();
         self.models.iter().filter(|report| serves(report)).map(|report| report.name.as_str()).chain(only)
     }
 
-    /// Whether it has the model of this canonical name in whatever state.
+    /// Whether it has the model of this canonical name, in any state.
     pub(super) fn has(&self, model: &str) -> bool {
         self.named.names().any(|name| name == model)
     }
 
-    /// Whether it has the model, and not as one that gave up.
+    /// Whether it has the model in a state other than failed.
     pub(super) fn may_load(&self, model: &str) -> bool {
         self.models.is_empty() || self.report(model).is_some_and(|report| report.state != ModelState::Failed)
     }
 
-    /// What the model is for, where that is not chats.
+    /// The tasks of the model, if chat is not among them.
     pub(super) fn other_task(&self, model: &str) -> Option<&[String]> {
         self.report(model).filter(|report| !can_chat(report)).map(|report| report.capabilities.as_slice())
     }
@@ -137,7 +138,7 @@ impl ConnectedWorker {
         }
     }
 
-    /// Whether it understands the parameters of a caller's request.
+    /// Whether it has the `parameters` extension.
     pub(super) fn has_parameters(&self) -> bool {
         self.parameters
     }
@@ -146,7 +147,7 @@ impl ConnectedWorker {
         self.models.iter().find(|report| report.name == model)
     }
 
-    /// Jobs it can run at once.
+    /// Jobs that it can run in parallel.
     pub(super) fn slots(&self) -> u32 {
         if self.draining {
             return 0;
@@ -157,7 +158,7 @@ impl ConnectedWorker {
         self.models.iter().filter(|report| report.state == ModelState::Ready).map(|report| self.slots_of(report)).sum()
     }
 
-    /// What it offers for a job; nothing when it is silent, ends, or has no such model at hand.
+    /// Its offer for a job; `None` when it is silent, drains or does not have the model.
     pub(super) fn offer(&self, target: ResolvedRequirements<'_>) -> Option<ModelOffer> {
         if !self.alive {
             return None;
@@ -205,7 +206,7 @@ impl ConnectedWorker {
     }
 }
 
-/// The models that may be offered at all.
+/// The reported models with valid names, up to the bound.
 fn valid_models(models: &[ModelReport]) -> Vec<ModelReport> {
     models.iter().filter(|report| is_valid_name(&report.name)).take(MAX_MODELS).cloned().collect()
 }
@@ -214,12 +215,12 @@ fn is_valid_name(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= MAX_NAME && !name.contains(char::is_control)
 }
 
-/// Whether the model can answer a chat, now or once it is loaded.
+/// Whether the model can answer a chat, now or after a load.
 fn serves(report: &ModelReport) -> bool {
     can_chat(report) && report.state != ModelState::Failed
 }
 
-/// A worker that does not say what its models are for has models for chats.
+/// A model without reported tasks is a chat model.
 fn can_chat(report: &ModelReport) -> bool {
     report.capabilities.is_empty() || report.capabilities.iter().any(|capability| capability == "chat")
 }

@@ -1,15 +1,15 @@
-//! The `logprobs` of a stream: with the text that they belong to where the worker tells them so, else at the end.
+//! The `logprobs` of a stream: with their text where the worker sends them so, else at the end.
 
 use auxot_protocol::Json;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Those that came with text, in order.
+/// The entries that arrived with text, in order.
 #[derive(Debug, Default)]
 pub(super) struct Logprobs {
-    /// Entries for the chunk that is open, with commas between.
+    /// Entries for the open chunk, separated by commas.
     waiting: String,
-    /// Entries that came with text, the waiting ones too.
+    /// All entries that arrived with text, the waiting ones included.
     count: usize,
 }
 
@@ -19,14 +19,14 @@ impl Logprobs {
         self.waiting.len()
     }
 
-    /// Those of one piece of text. What cannot be read is left to the end.
+    /// Adds the entries of one piece of text. Unreadable ones are left to the end.
     pub(super) fn add(&mut self, logprobs: &Json) {
         let entries = entries(logprobs);
         self.count += entries.len();
         self.wait(&entries);
     }
 
-    /// Writes what waits as a field of a choice.
+    /// Writes the waiting entries as a field of a choice.
     pub(super) fn write(&mut self, bytes: &mut Vec<u8>) {
         if !self.waiting.is_empty() {
             bytes.extend_from_slice(b",\"logprobs\":{\"content\":[");
@@ -36,7 +36,7 @@ impl Logprobs {
         }
     }
 
-    /// What the last chunk says of the `all` of the answer's end: those that no text came with.
+    /// The entries of `all` for the last chunk: those that came with no text.
     pub(super) fn rest(&mut self, all: &Json) -> Option<Json> {
         if self.count == 0 {
             return Some(all.clone());

@@ -22,7 +22,7 @@ fn complete() -> Complete<'static> {
 }
 
 #[test]
-fn text_that_waits_together_goes_together() {
+fn text_that_waits_together_goes_into_one_chunk() {
     let mut chunks = Chunks::new("chatcmpl-1", 7, "m \"x\"", true);
     chunks.text(Channel::Reasoning, "hm");
     chunks.text(Channel::Answer, "A ");
@@ -53,7 +53,7 @@ fn taking_closes_the_chunk() {
 }
 
 #[test]
-fn calls_come_whole_and_set_the_finish_reason() {
+fn tool_calls_are_sent_whole_and_set_the_finish_reason() {
     let mut chunks = Chunks::new("i", 7, "m", false);
     let call = |id: &str| ToolCall {
         id: id.into(),
@@ -65,11 +65,11 @@ fn calls_come_whole_and_set_the_finish_reason() {
     assert_eq!(events[2]["choices"][0]["delta"]["tool_calls"][0]["index"], 1);
     assert_eq!(events[2]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"], "{\"a\":1}");
     assert_eq!(events[3]["choices"][0]["finish_reason"], "tool_calls");
-    assert_eq!(events.len(), 4, "no counts unless asked for");
+    assert_eq!(events.len(), 4, "no counts unless the request wants them");
 }
 
 #[test]
-fn an_error_in_the_stream_has_the_shape_of_any_error() {
+fn an_error_in_the_stream_has_the_form_of_any_error() {
     let mut chunks = Chunks::new("i", 7, "m", false);
     chunks.text(Channel::Answer, "a");
     chunks.fail(&Failure::Lost(5));
@@ -79,7 +79,7 @@ fn an_error_in_the_stream_has_the_shape_of_any_error() {
 }
 
 #[test]
-fn logprobs_go_with_their_text_and_the_rest_with_the_end() {
+fn logprobs_go_with_their_text_and_the_others_with_the_end() {
     let json = |text: &str| Json(RawValue::from_string(text.to_owned()).unwrap());
     let list = |tokens: &[&str]| serde_json::json!({ "content": tokens.iter().map(|token| serde_json::json!({ "token": token })).collect::<Vec<_>>() });
     let all = list(&["hm", "A ", "cat", ""]);
@@ -99,7 +99,7 @@ fn logprobs_go_with_their_text_and_the_rest_with_the_end() {
     let mut chunks = Chunks::new("i", 7, "m", false);
     chunks.text(Channel::Answer, "A cat");
     chunks.logprobs(&json("[]"));
-    assert_eq!(end(&mut chunks), [Value::Null, Value::Null, all.clone()], "all at the end, if at no other place");
+    assert_eq!(end(&mut chunks), [Value::Null, Value::Null, all.clone()], "all at the end, if none came with text");
 }
 
 proptest::proptest! {

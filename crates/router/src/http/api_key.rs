@@ -1,4 +1,4 @@
-//! Nobody passes without a key, and nothing of a request is read before that.
+//! Requires an API key before anything else of a request is read.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::failure::Failure;
 use crate::shared::RouterState;
 use crate::unauthenticated::Unauthenticated;
 
-/// The key that a request came with.
+/// The id of the key of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Key(pub(crate) KeyId);
 
-/// Lets a request with a good API key through.
+/// Passes a request with a good API key on.
 pub(crate) async fn require_key(State(shared): State<Arc<RouterState>>, mut request: Request, next: Next) -> Response {
     let Some(unauthenticated) = request.extensions().get::<Arc<Unauthenticated>>().cloned() else {
         return Failure::NoKey.into_response();
@@ -45,7 +45,7 @@ async fn check(shared: &RouterState, key: &str, unauthenticated: &Unauthenticate
     }
 }
 
-/// The token of `Authorization: Bearer …`, with the scheme in any case.
+/// The token of `Authorization: Bearer …`; the scheme is case-insensitive.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;

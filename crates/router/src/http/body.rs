@@ -1,4 +1,4 @@
-//! Reading a request's body: as long as it may be, as slow as it may be, and all of them together within one bound.
+//! Reads the body of a request, with bounds on its length, on its time, and on the bytes of all bodies together.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::budget::BudgetShare;
 use crate::failure::{BadRequest, Failure};
 use crate::shared::RouterState;
 
-/// A client that sends less in a second, for longer than [`crate::Config::body_timeout`], is too slow.
+/// A client that sends less per second, for longer than [`crate::Config::body_timeout`], is too slow.
 const MIN_BYTES_PER_SECOND: u64 = 16 * 1024;
-/// What is left of a failure body is read up to here, so that the client sees the refusal and not a broken connection.
+/// The rest of a refused body is read up to here, so that the client sees the answer and not a broken connection.
 const DRAIN_LIMIT: usize = 64 << 20;
-/// And not for longer than this.
+/// The longest time for that.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The whole body, with its part of the bound over all of them.
+/// The whole body, with its part of the bound over all bodies.
 pub(crate) async fn whole(shared: &RouterState, request: Request) -> Result<(Vec<u8>, BudgetShare), Failure> {
     let limit = shared.config.max_message;
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -36,7 +36,7 @@ pub(crate) async fn whole(shared: &RouterState, request: Request) -> Result<(Vec
         }
     };
     drop(share);
-    // A client that expects_continue for our word before it sends has sent nothing that must be read.
+    // A client that waits for `100 Continue` has sent nothing that must be read.
     if !expects_continue && matches!(failure, Failure::TooLarge(_) | Failure::BodiesFull(_)) {
         drain(stream).await;
     }
@@ -67,7 +67,7 @@ async fn read(
             return Err(Failure::BodiesFull(share.limit()));
         }
         if body.is_empty() {
-            // Exactly what is needed where the length is known; pages that nothing is written to take no memory.
+            // The exact size where the length is known; pages without data take no memory.
             body.reserve_exact(announced.unwrap_or(bytes.len()).min(max_body));
         }
         body.extend_from_slice(&bytes);

@@ -1,4 +1,4 @@
-//! `POST /chat/completions`: a request becomes a job, and its answer a stream or one object.
+//! `POST /chat/completions`: a request becomes a job; its answer is a stream or one object.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::ids;
 use crate::openai::{Choice, Completion, Message, TokenUsage, finish_reason};
 use crate::shared::{RouterState, now};
 
-/// What the answer calls the model when the request named none and no worker has it yet.
+/// Name of the model in the answer when the request names none and no worker has reported one.
 const ANY_MODEL: &str = "default";
 
 pub(crate) async fn completions(
@@ -80,7 +80,7 @@ async fn streamed(mut ticket: ClientJob) -> Result<Response, Failure> {
     Ok((head, Body::from_stream(rest)).into_response())
 }
 
-fn whole(id: &str, created: u64, asked: &str, whole: &WholeAnswer) -> Response {
+fn whole(id: &str, created: u64, requested: &str, whole: &WholeAnswer) -> Response {
     let calls = &whole.complete.tool_calls;
     let message = Message {
         role: "assistant",
@@ -92,7 +92,7 @@ fn whole(id: &str, created: u64, asked: &str, whole: &WholeAnswer) -> Response {
         id,
         object: "chat.completion",
         created,
-        model: whole.model.as_deref().unwrap_or(asked),
+        model: whole.model.as_deref().unwrap_or(requested),
         choices: [Choice {
             index: 0,
             message,

@@ -37,12 +37,12 @@ pub(crate) async fn list(State(shared): State<Arc<RouterState>>) -> Json<ModelLi
 
 pub(crate) async fn one(
     State(shared): State<Arc<RouterState>>,
-    Path(asked): Path<String>,
+    Path(requested): Path<String>,
 ) -> Result<Json<ModelObject>, Failure> {
     let known = shared.hub.models();
-    match shared.hub.resolve(&asked) {
+    match shared.hub.resolve(&requested) {
         Resolution::Model(model) if known.contains(&model) => Ok(Json(ModelObject::new(&shared, model))),
-        Resolution::Ambiguous(candidates) => Err(Failure::Ambiguous { asked, candidates }),
-        Resolution::Model(_) | Resolution::Unknown => Err(Failure::UnknownModel { asked, known }),
+        Resolution::Ambiguous(candidates) => Err(Failure::Ambiguous { requested, candidates }),
+        Resolution::Model(_) | Resolution::Unknown => Err(Failure::UnknownModel { requested, known }),
     }
 }

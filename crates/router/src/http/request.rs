@@ -1,4 +1,4 @@
-//! Reading a chat request: what has a word on the wire, what is passed on beside it, and what cannot be.
+//! Parses a chat request: fields of the protocol, fields that are passed on as they are, and unsupported ones.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 use crate::failure::{BadRequest, Failure};
 
-/// RequestFields beside those that we read, and their bytes.
+/// Fields that are passed on: their number and bytes.
 const MAX_PARAMETERS: usize = 64;
 const MAX_PARAMETER_BYTES: usize = 256 * 1024;
-/// A field's name that is longer is cut where it is told.
+/// A longer field name is cut in messages.
 const MAX_SHOWN_NAME: usize = 64;
 
-/// What of the caller's words has no effect on the answer.
+/// Fields without effect on the answer.
 const IGNORED: [&str; 8] = [
     "user",
     "metadata",
@@ -25,7 +25,7 @@ const IGNORED: [&str; 8] = [
     "prompt_cache_retention",
     "return_progress",
 ];
-/// What no engine of ours does, so that an answer would not be what was asked for.
+/// Fields that no engine supports: an answer without them would not be what was requested.
 const UNSUPPORTED: [&str; 6] = ["audio", "functions", "function_call", "web_search_options", "prediction", "id_slot"];
 
 /// A chat request, checked.
@@ -39,7 +39,7 @@ pub(crate) struct ParsedRequest {
     pub(crate) reasoning_effort: Option<String>,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
-    /// The fields that have no word on the wire, as one JSON object.
+    /// The fields that the protocol does not have, as one JSON object.
     pub(crate) parameters: Option<Box<RawValue>>,
     /// The first of them that changes the answer: it must not get lost.
     pub(crate) required_parameter: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) struct ParsedRequest {
 
 type RequestFields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
-/// Reads and checks a request.
+/// Parses and checks a request.
 pub(crate) fn read(body: &[u8]) -> Result<ParsedRequest, Failure> {
     let mut fields: RequestFields<'_> = serde_json::from_slice(body).map_err(|error| {
         BadRequest::new(format!(
@@ -59,10 +59,10 @@ pub(crate) fn read(body: &[u8]) -> Result<ParsedRequest, Failure> {
     })?;
     fields.retain(|_, value| value.get() != "null");
     let mut request = ParsedRequest {
-        model: take::<String>(&mut fields, "model", "a text")?.filter(|model| !model.trim().is_empty()),
+        model: take::<String>(&mut fields, "model", "a string")?.filter(|model| !model.trim().is_empty()),
         messages: fields.remove("messages").map(ToOwned::to_owned),
         temperature: take(&mut fields, "temperature", "a number")?,
-        reasoning_effort: take(&mut fields, "reasoning_effort", "a text")?,
+        reasoning_effort: take(&mut fields, "reasoning_effort", "a string")?,
         stream: take(&mut fields, "stream", "true or false")?.unwrap_or(false),
         ..ParsedRequest::default()
     };
@@ -95,10 +95,10 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-/// The tools, as far as the caller lets the model use them.
+/// The tools, unless `tool_choice` forbids their use.
 fn tools(fields: &mut RequestFields<'_>) -> Result<Option<Box<RawValue>>, Failure> {
     let chosen = fields.get("tool_choice").map_or("\"auto\"", |chosen| chosen.get());
-    // "none" is honoured by not showing the tools.
+    // "none" is honoured by leaving the tools out.
     if chosen == "\"none\"" {
         fields.remove("tool_choice");
         fields.remove("tools");
@@ -116,7 +116,7 @@ fn tools(fields: &mut RequestFields<'_>) -> Result<Option<Box<RawValue>>, Failur
     Ok(tools)
 }
 
-/// Keeps what is left for workers that understand it.
+/// Keeps the other fields for workers that support them.
 fn keep_other_fields(request: &mut ParsedRequest, fields: &RequestFields<'_>) -> Result<(), Failure> {
     if fields.is_empty() {
         return Ok(());
@@ -137,9 +137,9 @@ fn keep_other_fields(request: &mut ParsedRequest, fields: &RequestFields<'_>) ->
     Ok(())
 }
 
-/// Whether a parameter asks for what happens without it, too.
+/// Whether a parameter has the value that applies without it, too.
 fn is_neutral(name: &str, value: &str) -> bool {
-    let number = |wanted: f64| value.parse::<f64>().is_ok_and(|number| number == wanted);
+    let number = |expected: f64| value.parse::<f64>().is_ok_and(|number| number == expected);
     match name {
         "top_p" | "repeat_penalty" | "repetition_penalty" => number(1.0),
         "frequency_penalty" | "presence_penalty" | "top_logprobs" => number(0.0),
@@ -160,19 +160,19 @@ struct Format {
     kind: String,
 }
 
-/// A field of a known type, taken out of the others.
+/// Removes and parses one field of a known type.
 fn take<T: DeserializeOwned>(
     fields: &mut RequestFields<'_>,
     name: &'static str,
-    wanted: &str,
+    expected: &str,
 ) -> Result<Option<T>, Failure> {
     let Some(value) = fields.remove(name) else { return Ok(None) };
-    // Without serde's quotation of the value: it may be a prompt.
-    let fault = |_| BadRequest::new(format!("`{name}` must be {wanted}")).of(name).code("invalid_type").into();
+    // Without the value that serde quotes: it may be a prompt.
+    let fault = |_| BadRequest::new(format!("`{name}` must be {expected}")).of(name).code("invalid_type").into();
     serde_json::from_str(value.get()).map(Some).map_err(fault)
 }
 
-/// Whether a JSON text is a list of one thing or more.
+/// Whether a JSON text is a list with at least one element.
 fn is_filled_list(json: &RawValue) -> bool {
     let inside = json.get().strip_prefix('[');
     inside.is_some_and(|inside| !inside.trim_start().starts_with(']'))
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_word_on_the_wire_is_kept_and_what_changes_the_answer_is_named() {
+    fn fields_without_a_protocol_field_are_kept_and_those_that_change_the_answer_are_required() {
         assert_eq!(passed(r#","user":"u","metadata":{},"seed":null"#), (None, None));
         let (kept, required_parameter) = passed(r#","seed":7,"stop":["x"],"top_p":1.0"#);
         assert_eq!(kept.as_deref(), Some(r#"{"seed":7,"stop":["x"],"top_p":1.0}"#));
@@ -212,14 +212,14 @@ mod tests {
             r#""response_format":{"type":"json_object"}"#,
             r#""min_p":0.1"#,
             r#""logprobs":true"#,
-            r#""never_heard_of":1"#,
+            r#""unknown_field":1"#,
         ] {
             assert!(passed(&format!(",{changing}")).1.is_some(), "{changing}");
         }
     }
 
     #[test]
-    fn a_choice_of_tools_is_kept_where_there_are_tools() {
+    fn tool_choice_is_kept_where_there_are_tools() {
         let tools = r#","tools":[{"type":"function","function":{"name":"f"}}]"#;
         let request = with(&format!(r#"{tools},"tool_choice":"required""#)).unwrap();
         assert!(request.tools.is_some() && request.required_parameter.as_deref() == Some("tool_choice"));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_its_field_and_quotes_nothing() {
+    fn an_error_names_its_field_and_quotes_no_value() {
         for (rest, field) in [
             (r#","temperature":"a secret""#, "temperature"),
             (r#","stream":"a secret""#, "stream"),

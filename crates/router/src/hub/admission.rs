@@ -1,4 +1,4 @@
-//! Whether a request is taken, and why a job that waited too long did.
+//! Decides whether a request is accepted, and why a job timed out.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::resolver::{Resolution, could_match};
 
 impl Inner {
-    /// Whether a worker can or may come to answer the request. Nobody connected is a reason to wait; workers without
-    /// the model are not.
+    /// Checks whether a worker can answer the request now or later. Without any worker the request waits; with workers
+    /// that all lack the model it fails.
     pub(super) fn check(&self, request: &ChatJob, model_memory: Duration) -> Result<(), Failure> {
-        let requested = request.wanted();
+        let requested = request.requested_model();
         match (self.refusal(requested), requested) {
             (Some(Failure::UnknownModel { .. } | Failure::NoChat(_)), _) | (Some(Failure::ModelFailed(_)), None)
                 if self.may_arrive(requested, model_memory) =>
@@ -31,7 +31,7 @@ impl Inner {
         }
     }
 
-    /// Why none of the workers that are here will answer a chat with this model, or with any.
+    /// Why no connected worker can answer a chat with this model, or with any.
     fn refusal(&self, requested: Option<&str>) -> Option<Failure> {
         let Some(requested) = requested else {
             return match self.board.chat_availability() {
@@ -42,8 +42,8 @@ impl Inner {
         };
         let requested = requested.to_owned();
         match self.board.resolve(&requested) {
-            Resolution::Unknown => Some(Failure::UnknownModel { asked: requested, known: self.board.models() }),
-            Resolution::Ambiguous(candidates) => Some(Failure::Ambiguous { asked: requested, candidates }),
+            Resolution::Unknown => Some(Failure::UnknownModel { requested, known: self.board.models() }),
+            Resolution::Ambiguous(candidates) => Some(Failure::Ambiguous { requested, candidates }),
             Resolution::Model(model) => match self.board.other_task(&model) {
                 Some(tasks) => Some(Failure::OtherTask { model, tasks }),
                 None => self.board.failed_everywhere(&model).then_some(Failure::ModelFailed(model)),
@@ -51,7 +51,7 @@ impl Inner {
         }
     }
 
-    /// Whether a worker may bring a model that none has: this one, or any for chats.
+    /// Whether a worker that has the model may still connect; `None` for any model for chats.
     fn may_arrive(&self, requested: Option<&str>, model_memory: Duration) -> bool {
         let desired = self.desired.full_name();
         let left =
@@ -73,6 +73,6 @@ impl Inner {
         if self.board.has_none() || self.board.summary().workers == 0 {
             return Failure::NoWorker(waited);
         }
-        self.refusal(entry.request.wanted()).unwrap_or(Failure::Busy(waited))
+        self.refusal(entry.request.requested_model()).unwrap_or(Failure::Busy(waited))
     }
 }

@@ -1,4 +1,4 @@
-//! What the hub keeps of one job, and the line it leaves in the log.
+//! The hub's record of one job, and its line in the access log.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,27 +11,27 @@ use crate::budget::BudgetShare;
 use crate::failure::Failure;
 use crate::log_text::log_text;
 
-/// What the client asked for.
+/// The job that a client requests.
 #[derive(Debug)]
 pub(crate) struct ChatJob {
-    /// The job as it goes to a worker, but for its id and the worker's name of the model.
+    /// The job for a worker, without its id and the worker's name of the model.
     pub(crate) job: Job,
     pub(crate) stream: bool,
-    /// The first parameter that changes the answer and that only the extension carries.
+    /// The first parameter that changes the answer and needs the `parameters` extension.
     pub(crate) required_parameter: Option<String>,
-    /// The key that it came with.
+    /// Id of the client's key.
     pub(crate) key: KeyId,
     /// Its part of the bound over all bodies.
     pub(crate) _room: BudgetShare,
 }
 
 impl ChatJob {
-    /// The model asked for; `None` where any will do.
-    pub(crate) fn wanted(&self) -> Option<&str> {
+    /// The requested model; `None` for any.
+    pub(crate) fn requested_model(&self) -> Option<&str> {
         self.job.model.as_deref()
     }
 
-    /// The job for one worker, with what only the extension carries where it has that.
+    /// The job for one worker; `parameters` are left out for a worker without that extension.
     pub(crate) fn for_worker(&self, model: Option<String>, parameters: bool) -> Job {
         let mut job = Job { model, ..self.job.clone() };
         if !parameters {
@@ -64,7 +64,7 @@ impl JobEntry {
         }
     }
 
-    /// A worker gets the job.
+    /// The job goes to a worker.
     pub(super) fn dispatched(&mut self, gpu_id: Arc<str>, attempt: u32, reported_model: &str) {
         self.dispatched.get_or_insert_with(Instant::now);
         self.gpu_id = Some(gpu_id);
@@ -77,7 +77,7 @@ impl JobEntry {
     }
 }
 
-/// The access line of one job: who, what, how many, how long; no text of it and no key.
+/// The access line of one job: ids, counts and times; no text and no key.
 #[derive(Debug)]
 pub(super) struct AccessLine {
     job: Arc<str>,
@@ -99,7 +99,7 @@ impl AccessLine {
         let since = |moment: Instant| moment.duration_since(entry.accepted).as_millis();
         Self {
             job: job.clone(),
-            model: entry.request.wanted().map(log_text),
+            model: entry.request.requested_model().map(log_text),
             gpu_id: entry.gpu_id.clone(),
             ending: "completed",
             stream: entry.request.stream,

@@ -1,4 +1,4 @@
-//! The key file: readable by its owner only, added to and never written over.
+//! The key file: readable by its owner only; pairs are added and existing ones are kept.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -13,13 +13,13 @@ use super::phc::{self, HashError};
 const HEADER: &str = "# Key pairs of auxot-router: Argon2id hashes only. Written by `auxot-router keys create`;\n\
                       # remove a [[pair]] to withdraw its keys.\n";
 
-/// One pair as it is stored.
+/// One stored pair.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stored {
-    /// What the operator calls it.
+    /// Name of the pair.
     pub name: String,
-    /// When it was made.
+    /// Time of its creation.
     pub created: jiff::Timestamp,
     /// Hash of the worker key.
     pub worker: String,
@@ -28,7 +28,7 @@ pub struct Stored {
     /// Two bytes of the worker key's SHA-256 in hex; absent in older files.
     #[serde(default)]
     pub worker_hint: Option<String>,
-    /// The same of the API key.
+    /// Two bytes of the API key's SHA-256 in hex.
     #[serde(default)]
     pub api_hint: Option<String>,
 }
@@ -40,40 +40,40 @@ struct KeyFile {
     pair: Vec<Stored>,
 }
 
-/// Why the key file could not be used.
+/// Why the key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The file system said no.
+    /// A file operation failed.
     #[error("cannot {verb} the key file {}: {error}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// What came of it.
+        /// The error of the system.
         error: io::Error,
     },
-    /// What is in it is not a key file.
+    /// The content is not a key file.
     #[error("cannot understand the key file {}: {reason}", path.display())]
     Content {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// Others may change it.
+    /// Other users can write the file.
     #[error("cannot trust the key file {}: others than its owner can write it; chmod 600 it", path.display())]
     Writable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// There is no file yet.
+    /// The file does not exist yet.
     #[error("no key file {} yet: make a first pair of keys with `auxot-router keys create`", path.display())]
     Missing {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// There is a pair of that name.
+    /// A pair with the name exists.
     #[error("cannot add the key pair `{name}`: {} has one of that name already; choose another --name", path.display())]
     Taken {
         /// The name.
@@ -81,10 +81,10 @@ pub enum FileError {
         /// The file that has it.
         path: PathBuf,
     },
-    /// The name would not survive in the file.
+    /// The name has characters that are not allowed.
     #[error("cannot use `{0}` as a name: 1 to 64 letters, digits, `.`, `_` or `-` are allowed")]
     Name(String),
-    /// No hash.
+    /// The keys could not be hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
 }
@@ -92,7 +92,7 @@ pub enum FileError {
 /// The pairs in `path`.
 ///
 /// # Errors
-/// When the file cannot be read or is not a key file.
+/// The file cannot be read, can be written by other users, or is not a key file.
 pub fn list(path: &Path) -> Result<Vec<Stored>, FileError> {
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
@@ -102,7 +102,7 @@ pub fn list(path: &Path) -> Result<Vec<Stored>, FileError> {
     parse(path, &text)
 }
 
-/// Whether others than the owner can write the file: then its keys are anybody's.
+/// Refuses a file that other users can write: they could add keys of their own.
 fn refuse_writable(path: &Path) -> Result<(), FileError> {
     match fs::metadata(path) {
         Ok(meta) if meta.permissions().mode() & 0o022 != 0 => Err(FileError::Writable { path: path.to_owned() }),
@@ -110,10 +110,10 @@ fn refuse_writable(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Where a link leads, so that its target is written and not its place taken.
+/// Follows symbolic links, so that the target is written and the link stays.
 fn target(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
-    // A chain that is longer leads round in a circle, of which opening it tells.
+    // A longer chain is a cycle, which the open then reports.
     for _ in 0..40 {
         match fs::read_link(&path) {
             Ok(next) => path = auxot_disk::folder_of(&path).join(next),
@@ -128,19 +128,19 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Stored>, FileError> {
     let content: KeyFile = toml::from_str(text).map_err(|error| fault(error.message().to_owned()))?;
     for pair in &content.pair {
         if !phc::is_readable(&pair.worker) || !phc::is_readable(&pair.api) {
-            return Err(fault(format!("the pair `{}` has something that is no Argon2id hash", pair.name)));
+            return Err(fault(format!("the pair `{}` has a value that is not an Argon2id hash", pair.name)));
         }
     }
     Ok(content.pair)
 }
 
-/// Makes a pair called `name` and adds its hashes to `path`, which is created when missing.
+/// Creates a pair called `name` and adds its hashes to `path`, which is created when missing.
 ///
-/// The new content is written beside the file and moved over it, so that a reader sees the old pairs or
-/// all of them; two who add at once wait for each other.
+/// The new content is written beside the file and renamed over it, so that a reader sees either the old pairs or all of
+/// them. A lock serialises two calls at the same time.
 ///
 /// # Errors
-/// When the name is taken or the file cannot be read or written; the file is then as it was.
+/// The name is taken, or the file cannot be read or written; the file is then unchanged.
 pub fn add(path: &Path, name: &str) -> Result<Pair, FileError> {
     add_hashed(path, name, phc::hash)
 }
@@ -167,7 +167,7 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
     }
     let pair = Pair::generate()?;
     let created = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default();
-    // Neither a name nor a timestamp nor a PHC string can hold a quote or a backslash.
+    // Names, timestamps and PHC strings contain neither quotes nor backslashes.
     text.push_str(&format!(
         "\n[[pair]]\nname = \"{name}\"\ncreated = \"{created}\"\nworker = \"{}\"\napi = \"{}\"\n\
          worker_hint = \"{}\"\napi_hint = \"{}\"\n",
@@ -180,13 +180,13 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
     Ok(pair)
 }
 
-/// Puts `text` in the place of `path`, durably.
+/// Replaces `path` by `text`, durably.
 fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
     auxot_disk::replace(path, |mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))?;
     File::open(folder)?.sync_all()
 }
 
-/// Whether others than the owner can read the file.
+/// Whether other users can read the file.
 pub(crate) fn is_exposed(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_holds_hashes_only_and_is_the_owners() {
+    fn a_file_holds_hashes_only_and_is_private_to_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/er/keys.toml");
         let pair = add(&path, "default").unwrap();
@@ -226,7 +226,7 @@ mod tests {
         cheap_add(&path, "a").unwrap();
         cheap_add(&path, "b").unwrap();
         let before = fs::read_to_string(&path).unwrap();
-        assert!(before.starts_with("# mine\n"), "an operator's remark stays");
+        assert!(before.starts_with("# mine\n"), "an operator's comment stays");
         assert!(matches!(cheap_add(&path, "a"), Err(FileError::Taken { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), before);
         assert_eq!(list(&path).unwrap().iter().map(|pair| pair.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_file_is_named_and_left_alone() {
+    fn a_file_with_other_content_is_named_and_left_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         for text in
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_keeps_leading_to_what_it_led_to() {
+    fn a_symbolic_link_is_kept_and_its_target_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let (real, link) = (folder.path().join("real/keys.toml"), folder.path().join("link"));
         fs::create_dir(folder.path().join("real")).unwrap();

@@ -5,30 +5,30 @@ use argon2::{Algorithm, Argon2, Params, Version};
 
 use crate::ids;
 
-/// Why a hash could not be made.
+/// Why a key cannot be hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum HashError {
     /// The operating system gave no random bytes.
     #[error("cannot get randomness: {0}")]
     Randomness(getrandom::Error),
-    /// The hash function refused.
+    /// The hash function failed.
     #[error("cannot hash a key: {0}")]
     Hash(argon2::password_hash::Error),
 }
 
-/// Memory in KiB, passes, lanes: 19 MiB, about 20 ms. Keys are 256 random bits, so that this defends only
-/// against keys that people made up themselves.
+/// Memory in KiB, passes, lanes: 19 MiB, about 20 ms. Keys are 256 random bits, so that this protects only keys that
+/// operators chose themselves.
 const OURS: (u32, u32, u32) = (19_456, 2, 1);
 
-/// The hash that is stored.
+/// The hash for the key file.
 pub(super) fn hash(key: &str) -> Result<String, HashError> {
     hash_with(key, OURS)
 }
 
-/// A hash that costs next to nothing, for tests.
+/// A hash that is cheap to check, for tests.
 ///
 /// # Errors
-/// When there is no randomness for the salt.
+/// The operating system has no randomness for the salt.
 pub fn cheap_hash(key: &str) -> Result<String, HashError> {
     hash_with(key, (8, 1, 1))
 }
@@ -41,13 +41,13 @@ fn hash_with(key: &str, (memory, passes, lanes): (u32, u32, u32)) -> Result<Stri
     Ok(argon2.hash_password(key.as_bytes(), &salt).map_err(HashError::Hash)?.to_string())
 }
 
-/// Whether `key` is the one that was hashed, with whatever parameters the string names.
+/// Whether `key` has this hash, with the parameters that the string names.
 pub(crate) fn verify(key: &str, phc: &str) -> bool {
-    // Compares in constant time; an unreadable hash matches nothing.
+    // The comparison takes constant time; an unreadable hash matches no key.
     PasswordHash::new(phc).is_ok_and(|hash| Argon2::default().verify_password(key.as_bytes(), &hash).is_ok())
 }
 
-/// Whether `phc` is a hash that [`verify`] can use.
+/// Whether [`verify`] can use `phc`.
 pub(crate) fn is_readable(phc: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some())
 }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_knows_its_key_and_no_other() {
+    fn a_hash_matches_its_key_and_no_other() {
         let phc = cheap_hash("adm_one").unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{phc}");
         assert!(verify("adm_one", &phc) && !verify("adm_two", &phc) && !verify("", &phc));

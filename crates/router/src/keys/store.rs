@@ -1,8 +1,8 @@
-//! The keys that are good now: read once, and again when the file changes.
+//! The current keys: read once, and again when the file changes.
 //!
-//! A file that cannot be read for a moment withdraws nothing: what was good stays good, and a key that is not among it
-//! is neither good nor bad until the file can be read again. An editor may empty a file before it fills it, so
-//! that a key counts as withdrawn only once the file has not changed for a moment.
+//! A file that is unreadable for a moment revokes nothing: good keys stay good, and other keys are neither good nor bad
+//! until the file can be read again. An editor may truncate a file before it writes it, so that a key counts as revoked
+//! only after the file has been unchanged for a moment.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -12,19 +12,19 @@ use std::time::{Duration, SystemTime};
 use super::Keys;
 use super::file::{FileError, list};
 
-/// A file that changed a shorter time ago may be half written.
+/// A file that changed more recently may be half written.
 const SETTLED: Duration = Duration::from_millis(200);
 
-/// What a key is checked against.
+/// One stored hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hash {
-    /// Also the name under which the key is known while the router runs.
+    /// The hash; it also identifies the key while the router runs.
     pub(crate) phc: Arc<str>,
-    /// See [`super::hint`]; a wrong key is told by it without a costly check.
+    /// See [`super::hint`]; it rejects a wrong key without a slow check.
     pub(crate) hint: Option<String>,
 }
 
-/// All hashes of one moment.
+/// All hashes at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeySet {
     pub(crate) worker: Vec<Hash>,
@@ -32,23 +32,23 @@ pub(crate) struct KeySet {
 }
 
 impl KeySet {
-    /// Whether this hash is among them.
+    /// Whether the hash is in the set.
     pub(crate) fn has(&self, phc: &str) -> bool {
         self.worker.iter().chain(&self.api).any(|hash| *hash.phc == *phc)
     }
 }
 
-/// What can be said of the keys now.
+/// The keys as they are known now.
 #[derive(Debug, Clone)]
 pub(crate) struct KeySnapshot {
     pub(crate) set: Arc<KeySet>,
-    /// Whether a key that is not in the set is a bad one.
+    /// Whether a key that is not in the set is a bad key.
     pub(crate) certain: bool,
-    /// Another number where a key may have come or gone.
+    /// Changes whenever a key may have been added or removed.
     pub(crate) version: u64,
 }
 
-/// The keys and how they were last found.
+/// The keys, and the file as it was last read.
 #[derive(Debug)]
 pub(crate) struct KeyStore {
     keys: Keys,
@@ -62,7 +62,7 @@ struct StoreState {
     stamp: Option<Stamp>,
 }
 
-/// What changes with a file's content.
+/// Metadata that change with a file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     place: (u64, u64),
@@ -80,7 +80,7 @@ impl KeyStore {
     /// Reads the keys.
     ///
     /// # Errors
-    /// When the file cannot be used.
+    /// The file cannot be read or is not a key file.
     pub(crate) fn open(keys: Keys) -> Result<Self, FileError> {
         let stamp = keys.file.as_deref().and_then(|path| path.metadata().ok()).map(|meta| Stamp::of(&meta));
         let set = read(&keys)?;
@@ -88,16 +88,16 @@ impl KeyStore {
         Ok(Self { keys, state: Mutex::new(StoreState { snapshot, stamp }) })
     }
 
-    /// The keys as they were last found, without a snapshot at the file.
+    /// The keys of the last read, without a look at the file.
     pub(crate) fn last_read(&self) -> KeySnapshot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
-    /// The keys of this moment. Blocks while it looks at the file, and reads it where it has changed.
+    /// The current keys. Blocks on file metadata, and reads the file if it has changed.
     pub(crate) fn snapshot(&self) -> KeySnapshot {
         let Some(path) = &self.keys.file else { return self.last_read() };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before a file is written over it is emptied, and a busy machine may take its time between the two.
+        // A writer truncates a file before it writes it; on a busy machine there may be a long pause between the two.
         let found = path.metadata().ok().filter(|meta| meta.len() > 0);
         let found = found.map(|meta| (Stamp::of(&meta), is_settled(&meta)));
         if let Some((stamp, _)) = found
@@ -120,7 +120,7 @@ impl KeyStore {
                 state.snapshot.clone()
             }
             (Ok(set), _) => {
-                // It may be half written: what is new in it counts, what is missing does not yet.
+                // The file may be half written: new hashes count, missing ones are not revoked yet.
                 let mut all = (*state.snapshot.set).clone();
                 for (known, new) in [(&mut all.worker, set.worker), (&mut all.api, set.api)] {
                     known.extend(new.into_iter().filter(|hash| !state.snapshot.set.has(&hash.phc)));
@@ -138,7 +138,7 @@ impl KeyStore {
     }
 }
 
-/// A time in the future is one of another clock, and no reason to wait for it.
+/// A time in the future comes from another clock; waiting for it makes no sense.
 fn is_settled(meta: &Metadata) -> bool {
     let age = meta.modified().ok().map(|modified| SystemTime::now().duration_since(modified));
     !matches!(age, Some(Ok(age)) if age < SETTLED)
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_for_a_moment_is_not_withdrawn_and_what_is_gone_is() {
+    fn keys_missing_for_a_moment_stay_and_removed_keys_are_revoked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let long = Duration::from_secs(9);
@@ -188,11 +188,11 @@ mod tests {
 
         fs::remove_file(&path).unwrap();
         let gone = store.snapshot();
-        assert!(!gone.certain && gone.set.worker.len() == 2, "nothing is known of other keys");
+        assert!(!gone.certain && gone.set.worker.len() == 2, "other keys are unknown");
         for age in [Duration::ZERO, long] {
             write(&path, 0, age);
             let half = store.snapshot();
-            assert!(!half.certain && half.set.worker.len() == 2, "it is emptied and not written yet");
+            assert!(!half.certain && half.set.worker.len() == 2, "it is truncated and not written yet");
         }
         write(&path, 1, Duration::ZERO);
         let half = store.snapshot();

@@ -1,4 +1,4 @@
-//! The first exchange on a link: `hello` with a key, `hello_ack` with a policy, or a refusal.
+//! The first exchange on a link: `hello` with a key, then `hello_ack` with a policy or a refusal.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use crate::ids;
 use crate::log_text::log_text;
 use crate::shared::RouterState;
 
-/// Seconds after which a worker that could not be accepted now is to come again.
+/// Seconds before a worker that cannot be accepted now should reconnect.
 const RETRY_SECONDS: u64 = 5;
-/// What this router understands beyond the measured protocol.
+/// Extensions of the measured protocol that this router supports.
 const EXTENSIONS: [&str; 2] = [extension::PARAMETERS, extension::NOT_STARTED];
-/// What is said to a wrong key; the words measured upstream, by which a worker knows that it is final.
+/// The answer to a wrong key, with the text of the upstream router; a worker takes it as final.
 const INVALID_KEY: (&str, &str) = ("invalid GPU key", "Authentication failed. Check your admin key.");
 
-/// A worker that has shown a good key.
+/// A worker with a good key.
 pub(super) struct AcceptedWorker {
     pub(super) capabilities: Capabilities,
     pub(super) gpu_id: Arc<str>,
     pub(super) key: KeyId,
 }
 
-/// Greets a worker, or says why not and returns nothing; the connection ends with the socket.
+/// Performs the handshake; returns `None` after a refusal, and the connection ends with the socket.
 pub(super) async fn accept(shared: &RouterState, socket: &mut WebSocket, from: IpAddr) -> Option<AcceptedWorker> {
     let hello = match tokio::time::timeout(shared.config.hello_timeout, first_message(socket)).await {
         Ok(Some(hello)) => hello,
@@ -38,17 +38,17 @@ pub(super) async fn accept(shared: &RouterState, socket: &mut WebSocket, from: I
     let key = match shared.verifier.check(KeyKind::Worker, &hello.gpu_key, from).await {
         Ok(Some(key)) => key,
         Ok(None) => {
-            tracing::warn!("worker refused: its key is not known here");
+            tracing::warn!("worker refused: its key is unknown");
             refuse(shared, socket, INVALID_KEY.0, INVALID_KEY.1).await;
             return None;
         }
         Err(CheckUnavailable::Busy(checks)) => {
-            tracing::warn!(checks, "worker sent away for now: too many keys are being checked");
+            tracing::warn!(checks, "worker asked to reconnect: too many keys are being checked");
             ask_to_retry(shared, socket, "too many keys are being checked").await;
             return None;
         }
         Err(CheckUnavailable::Unreadable) => {
-            tracing::warn!("worker sent away for now: the key file cannot be read");
+            tracing::warn!("worker asked to reconnect: the key file cannot be read");
             ask_to_retry(shared, socket, "the router cannot check keys now").await;
             return None;
         }
@@ -62,7 +62,7 @@ pub(super) async fn accept(shared: &RouterState, socket: &mut WebSocket, from: I
     let gpu_id = match ids::hex::<16>("gpu_") {
         Ok(id) => id,
         Err(error) => {
-            tracing::error!(%error, "cannot name a worker");
+            tracing::error!(%error, "cannot make an id for the worker");
             return None;
         }
     };
@@ -80,7 +80,8 @@ pub(super) async fn accept(shared: &RouterState, socket: &mut WebSocket, from: I
     })
 }
 
-/// The first message, if it is a `hello`; anything else ends the connection without a reply, as upstream.
+/// The first message, if it is a `hello`; anything else ends the connection without an answer, as at the upstream
+/// router.
 async fn first_message(socket: &mut WebSocket) -> Option<Hello> {
     loop {
         let text = match socket.recv().await? {
@@ -106,7 +107,7 @@ async fn first_message(socket: &mut WebSocket) -> Option<Hello> {
     }
 }
 
-/// What passes is no refusal: the worker is to come again.
+/// A temporary fault is not a refusal: the worker should reconnect.
 async fn ask_to_retry(shared: &RouterState, socket: &mut WebSocket, error: &'static str) {
     let ack = ToWorker::HelloAck(HelloAck {
         error: Some(error.to_owned()),
@@ -119,14 +120,14 @@ async fn ask_to_retry(shared: &RouterState, socket: &mut WebSocket, error: &'sta
 async fn refuse(shared: &RouterState, socket: &mut WebSocket, error: &'static str, details: &'static str) {
     let refusal = JobError { job_id: None, error: error.into(), details: Some(details.into()), ..JobError::default() };
     let sent = send(shared, socket, Message::text(ToWorker::Error(refusal).to_frame())).await;
-    // The upstream router sends no close frame; with one the peer sees an orderly end.
+    // The upstream router sends no close frame; with one the worker sees an orderly end.
     if sent {
         let frame = CloseFrame { code: close_code::POLICY, reason: error.into() };
         send(shared, socket, Message::Close(Some(frame))).await;
     }
 }
 
-/// Sends one message within the limit of a write.
+/// Sends one message within the write timeout.
 async fn send(shared: &RouterState, socket: &mut WebSocket, message: Message) -> bool {
     matches!(tokio::time::timeout(shared.config.write_timeout, socket.send(message)).await, Ok(Ok(())))
 }

@@ -1,4 +1,4 @@
-//! The reading half of a link: what a worker says, and how long it has not said that it lives.
+//! The reading half of a link: the worker's messages and its heartbeat deadline.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::hub::Outgoing;
 use crate::log_text::log_text;
 use crate::shared::RouterState;
 
-/// A link silent for so many thresholds is closed: its peer vanished without a word.
+/// A link without a heartbeat for this many thresholds is closed: its worker is gone.
 const CLOSE_AFTER_THRESHOLDS: u32 = 10;
 
 pub(super) struct LinkReader<'a> {
@@ -35,7 +35,7 @@ impl<'a> LinkReader<'a> {
         Self { shared, worker, gpu_id, queue }
     }
 
-    /// Reads until the link must end.
+    /// Reads until the link ends.
     pub(super) async fn run(self, mut stream: SplitStream<WebSocket>) -> DisconnectReason {
         let threshold = self.shared.config.dead_threshold;
         let deadline = tokio::time::sleep(threshold);
@@ -73,7 +73,7 @@ impl<'a> LinkReader<'a> {
                     silent = false;
                     deadline.as_mut().reset(Instant::now() + threshold);
                     if self.shared.hub.heartbeat(self.worker, *heartbeat) {
-                        tracing::info!(gpu_id = &*self.gpu_id, "worker taken back");
+                        tracing::info!(gpu_id = &*self.gpu_id, "worker alive again");
                     }
                     self.reply(ToWorker::HeartbeatAck);
                 }
@@ -131,11 +131,11 @@ impl<'a> LinkReader<'a> {
             }
         };
         if !counts {
-            tracing::debug!(gpu_id = &*self.gpu_id, "the end of a job that is not this worker's was ignored");
+            tracing::debug!(gpu_id = &*self.gpu_id, "ignored the end of a job that does not run on this worker");
         }
     }
 
-    /// An end that cannot be read is still an end: the client must not wait for another.
+    /// An unreadable end is an end: the client must not wait for another.
     fn invalid_message(&self, error: ParseError) {
         tracing::warn!(gpu_id = &*self.gpu_id, error = log_text(&error.to_string()), "invalid message from worker");
         if matches!(error.kind.as_deref(), Some("complete" | "error")) && error.job_id.is_some() {
@@ -149,7 +149,7 @@ impl<'a> LinkReader<'a> {
         }
     }
 
-    /// A full queue means that the peer reads nothing; the next job or close finds that out and cuts the link.
+    /// A full queue means that the worker does not read; the next job or close detects that and cuts the link.
     fn reply(&self, message: ToWorker) {
         let _ = self.queue.try_send(Outgoing::Message(Box::new(message)));
     }

@@ -1,4 +1,4 @@
-//! The writing half of a link: drains the queue, then flushes once.
+//! The writing half of a link: writes the queued messages, then flushes once.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::DisconnectReason;
 use crate::hub::Outgoing;
 
-/// How long a peer may take to answer our close frame.
+/// How long a worker may take to answer the close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Writes until the link must end.
+/// Writes until the link ends.
 pub(super) async fn run(
     mut sink: SplitSink<WebSocket, Message>,
     mut queue: mpsc::Receiver<Outgoing>,
@@ -28,7 +28,7 @@ pub(super) async fn run(
                 let frame = CloseFrame { code, reason: reason.into() };
                 let delivered = timeout(limit, sink.send(Message::Close(Some(frame)))).await;
                 if matches!(delivered, Ok(Ok(()))) {
-                    // The reader ends the link when the peer's close comes.
+                    // The reader ends the link when the worker's close frame arrives.
                     tokio::time::sleep(CLOSE_TIMEOUT).await;
                 }
                 return DisconnectReason::Stopping;

@@ -1,19 +1,19 @@
-//! The command line's words; their values are read in `settings`, so that all faults come at once.
+//! The command line. `settings` parses the values, so that all faults are reported together.
 
 use clap::{Args, Parser, Subcommand};
 
-/// With the commit, where it was built from a repository.
+/// With the commit, if built from a repository.
 const VERSION: &str = env!("AUXOT_VERSION");
 
-/// All of them.
-const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 the surroundings do not allow it (a port that is taken), \
-                          64 a setting, an argument or a key file that cannot be used.";
+/// All exit codes.
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 the system does not allow it (a port that is taken), \
+                          64 a setting, an argument or a key file cannot be used.";
 
-/// The embedded auxot router: workers on one side, the OpenAI chat API on the other.
+/// The embedded auxot router: connects workers to clients of the OpenAI chat API.
 #[derive(Debug, Parser)]
 #[command(name = "auxot-router", version = VERSION, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do; `serve` when nothing is said.
+    /// The command; `serve` by default.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Settings of `serve`.
@@ -21,32 +21,32 @@ pub struct Cli {
     pub serve: ServeArgs,
 }
 
-/// What the program can do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the router.
     Serve(Box<ServeArgs>),
-    /// Make and list keys.
+    /// Create and list keys.
     Keys {
-        /// Which of the two.
+        /// The command.
         #[command(subcommand)]
         command: KeysCommand,
     },
 }
 
-/// What can be done with keys.
+/// The commands for keys.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a worker key and an API key, show them once, store their hashes.
+    /// Create a worker key and an API key, print them once, store their hashes.
     Create(CreateArgs),
-    /// List the stored pairs; keys cannot be shown again.
+    /// List the stored pairs; their keys cannot be shown again.
     List(ListArgs),
 }
 
 /// Arguments of `keys create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Name of the pair; one that is taken is an error.
+    /// Name of the pair; it must not be taken.
     #[arg(long, default_value = "default")]
     pub name: String,
     /// Key file, created with mode 0600 [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
@@ -80,40 +80,40 @@ pub struct ServeArgs {
     /// Key file [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
     #[arg(long, value_name = "PATH")]
     pub keys_file: Option<String>,
-    /// A worker without a heartbeat for so long is dead [env: AUXOT_WORKER_DEAD_THRESHOLD] [default: 90s].
+    /// A worker without a heartbeat for this long is dead [env: AUXOT_WORKER_DEAD_THRESHOLD] [default: 90s].
     #[arg(long, value_name = "DURATION")]
     pub worker_dead_threshold: Option<String>,
-    /// How long a job may wait, and its worker be silent [env: AUXOT_JOB_TIMEOUT] [default: 5m].
+    /// How long a job may wait, and how long its worker may be silent [env: AUXOT_JOB_TIMEOUT] [default: 5m].
     #[arg(long, value_name = "DURATION")]
     pub job_timeout: Option<String>,
-    /// How long running jobs may go on after SIGTERM [env: AUXOT_DRAIN_TIMEOUT] [default: 30s].
+    /// How long running jobs may continue after SIGTERM [env: AUXOT_DRAIN_TIMEOUT] [default: 30s].
     #[arg(long, value_name = "DURATION")]
     pub drain_timeout: Option<String>,
-    /// How long a verdict on a key is remembered [env: AUXOT_AUTH_CACHE_TTL] [default: 5m].
+    /// How long the verdict on a key is cached [env: AUXOT_AUTH_CACHE_TTL] [default: 5m].
     #[arg(long, value_name = "DURATION")]
     pub auth_cache_ttl: Option<String>,
     /// Jobs that may wait for a worker [env: AUXOT_MAX_WAITING] [default: 1024].
     #[arg(long, value_name = "JOBS")]
     pub max_waiting: Option<String>,
-    /// Bytes of all requests that wait or run, together [env: AUXOT_MAX_BODIES] [default: 256MiB].
+    /// Bytes of all waiting and running requests together [env: AUXOT_MAX_BODIES] [default: 256MiB].
     #[arg(long, value_name = "SIZE")]
     pub max_bodies: Option<String>,
     /// How long a connection may be idle between two requests [env: AUXOT_IDLE_TIMEOUT] [default: 75s].
     #[arg(long, value_name = "DURATION")]
     pub idle_timeout: Option<String>,
-    /// How long a request's body may take, on top of one second for each 16 KiB [env: AUXOT_BODY_TIMEOUT] [default: 30s].
+    /// Time for a request's body, plus one second for each 16 KiB [env: AUXOT_BODY_TIMEOUT] [default: 30s].
     #[arg(long, value_name = "DURATION")]
     pub body_timeout: Option<String>,
-    /// Model that workers are asked to run; unset leaves each its own [env: AUXOT_MODEL].
+    /// Model that workers should run; unset leaves each its own [env: AUXOT_MODEL].
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Its quantisation [env: AUXOT_QUANTIZATION].
     #[arg(long, value_name = "QUANT")]
     pub quantization: Option<String>,
-    /// Context that workers are asked for, in tokens per slot [env: AUXOT_CTX_SIZE].
+    /// Context that workers should use, in tokens per slot [env: AUXOT_CTX_SIZE].
     #[arg(long, value_name = "TOKENS")]
     pub ctx_size: Option<String>,
-    /// Slots that workers are asked for [env: AUXOT_MAX_PARALLEL].
+    /// Slots that workers should have [env: AUXOT_MAX_PARALLEL].
     #[arg(long, value_name = "SLOTS")]
     pub max_parallel: Option<String>,
     /// error, warn, info, debug or trace [env: AUXOT_LOG_LEVEL] [default: info].

@@ -15,7 +15,7 @@ fn parse(line: &str) -> Cli {
 }
 
 #[test]
-fn nothing_said_is_the_documented_default() {
+fn without_arguments_the_documented_defaults_apply() {
     let (config, logging) = serve(&parse("auxot-router").serve, &environment(&[("AUXOT_PORT", " ")])).unwrap();
     assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
     assert_eq!((config.dead_threshold, config.job_timeout), (Duration::from_secs(90), Duration::from_mins(5)));
@@ -56,7 +56,7 @@ fn each_flag_of_a_time_or_a_size_sets_its_own_field() {
 }
 
 #[test]
-fn what_kubernetes_says_of_a_service_is_no_setting() {
+fn variables_of_a_kubernetes_service_are_not_settings() {
     let injected = environment(&[
         ("AUXOT_PORT", "tcp://10.0.0.1:8080"),
         ("AUXOT_ROUTER_PORT", "tcp://10.0.0.1:8080"),
@@ -68,7 +68,7 @@ fn what_kubernetes_says_of_a_service_is_no_setting() {
 }
 
 #[test]
-fn all_faults_come_at_once_and_name_their_source() {
+fn all_faults_are_reported_together_with_their_sources() {
     let cli = parse("auxot-router --port 99999 --job-timeout 0s");
     let environment = environment(&[
         ("AUXOT_WORKER_DEAD_THRESHOLD", "soon"),

@@ -1,4 +1,4 @@
-//! The client's door.
+//! The chat API.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ async fn a_whole_answer_is_one_object_with_the_engines_finish_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_worker_runs_as_many_jobs_as_it_has_slots() {
+async fn one_worker_runs_one_job_for_each_slot() {
     let router = start(config()).await;
     let mut worker = ScriptedWorker::join(&router, &one_model(3)).await;
     let client = Client::new(&router);
@@ -104,7 +104,7 @@ async fn one_worker_runs_as_many_jobs_as_it_has_slots() {
 }
 
 #[tokio::test]
-async fn a_model_goes_to_the_worker_that_has_it_by_that_workers_name() {
+async fn a_job_goes_to_the_worker_with_the_model_under_that_workers_name() {
     let router = start(config()).await;
     let many = json!({ "backend": "llama.cpp", "model": "a", "total_slots": 3, "models": [
         { "name": "a-q4_k_m", "state": "ready", "slots": 1 }, { "name": "b-q8_0", "state": "ready", "slots": 2 },
@@ -130,7 +130,7 @@ async fn a_model_goes_to_the_worker_that_has_it_by_that_workers_name() {
 }
 
 #[tokio::test]
-async fn the_door_opens_to_a_good_key_under_every_known_path() {
+async fn a_good_key_is_accepted_under_every_known_path() {
     let router = start(config()).await;
     let _worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let client = Client::new(&router);
@@ -159,7 +159,7 @@ async fn the_door_opens_to_a_good_key_under_every_known_path() {
 }
 
 #[tokio::test]
-async fn addresses_methods_and_pages_are_answered_as_clients_expect() {
+async fn addresses_methods_and_cross_origin_requests_are_answered_as_clients_expect() {
     let router = start(config()).await;
     let client = Client::new(&router);
     for path in ["/v1/models/", "//v1//models", "/api/openai/v1/models/?x=1"] {
@@ -205,7 +205,7 @@ async fn a_bad_request_is_refused_without_quoting_it() {
 }
 
 #[tokio::test]
-async fn a_request_beyond_the_bound_is_refused() {
+async fn a_request_above_the_size_limit_is_refused() {
     let router = start(Config { max_message: 1000, ..config() }).await;
     let body = format!("{{\"messages\":[\"{}\"]}}", "x".repeat(1000));
     let request = Client::new(&router).post("/v1/chat/completions").bearer_auth(API_KEY).body(body);
@@ -213,7 +213,7 @@ async fn a_request_beyond_the_bound_is_refused() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_by_a_status_even_to_a_streaming_client() {
+async fn without_a_worker_even_a_streaming_client_gets_a_status() {
     let router = start(Config { job_timeout: Duration::from_millis(200), ..config() }).await;
     let client = Client::new(&router);
     for request in [client.whole(), client.stream()] {
@@ -226,7 +226,7 @@ async fn nobody_there_is_said_by_a_status_even_to_a_streaming_client() {
 }
 
 #[tokio::test]
-async fn a_waiting_job_is_served_when_a_worker_comes_and_the_queue_is_bounded() {
+async fn a_waiting_job_runs_when_a_worker_joins_and_the_queue_is_bounded() {
     let router = start(Config { max_waiting: 1, ..config() }).await;
     let client = Client::new(&router);
     let waiting = client.whole();
@@ -248,6 +248,6 @@ async fn a_silent_stream_is_kept_open_by_comments() {
     let mut events = request.events().await;
     worker.send(json!({ "type": "error", "job_id": job, "error": "engine gone" })).await;
     assert_eq!(events.next().await.unwrap()["error"]["message"], "engine gone");
-    assert!(events.comments > 0, "the head came with a comment, before any text");
+    assert!(events.comments > 0, "the HTTP head came with a comment, before any text");
     assert_eq!(events.next().await, None);
 }

@@ -1,4 +1,4 @@
-//! Workers that fall silent, vanish or err; clients that leave or do not read.
+//! Workers that fall silent, disconnect or fail; clients that leave or do not read.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::support::{Client, Events, ScriptedWorker, config, one_model, start};
 
-/// A stream that has read `text` of a job on `worker`.
-async fn under_way(client: &Client, worker: &mut ScriptedWorker, text: &str) -> (Events, String) {
+/// A stream that has received `text` of a job on `worker`.
+async fn streaming_job(client: &Client, worker: &mut ScriptedWorker, text: &str) -> (Events, String) {
     let request = client.stream();
     let job = worker.job().await;
     worker.token(&job, text).await;
@@ -18,11 +18,11 @@ async fn under_way(client: &Client, worker: &mut ScriptedWorker, text: &str) -> 
 }
 
 #[tokio::test]
-async fn a_silent_worker_loses_its_job_to_another_and_is_taken_back() {
+async fn a_silent_worker_loses_its_job_to_another_and_gets_jobs_again_after_a_heartbeat() {
     let router = start(Config { dead_threshold: Duration::from_millis(300), ..config() }).await;
     let client = Client::new(&router);
     let mut silent = ScriptedWorker::join(&router, &one_model(1)).await;
-    let (mut events, job) = under_way(&client, &mut silent, "A B ").await;
+    let (mut events, job) = streaming_job(&client, &mut silent, "A B ").await;
     router.wait_for(|now| now.silent == 1 && now.waiting == 1).await;
 
     let mut other = ScriptedWorker::join(&router, &one_model(1)).await;
@@ -40,11 +40,11 @@ async fn a_silent_worker_loses_its_job_to_another_and_is_taken_back() {
     router.wait_for(|now| now.workers >= 1 && now.active_jobs == 0).await;
     let _request = client.whole();
     drop(other);
-    assert!(!silent.job().await.is_empty(), "a worker that came back is asked again");
+    assert!(!silent.job().await.is_empty(), "a worker that is alive again gets jobs");
 }
 
 #[tokio::test]
-async fn a_job_that_loses_as_many_workers_as_it_may_is_not_repeated_by_clients() {
+async fn clients_do_not_repeat_a_job_that_used_all_attempts() {
     let router = start(Config { max_attempts: 2, ..config() }).await;
     let request = Client::new(&router).whole();
     for _ in 0..2 {
@@ -60,26 +60,26 @@ async fn a_job_that_loses_as_many_workers_as_it_may_is_not_repeated_by_clients()
 }
 
 #[tokio::test]
-async fn a_worker_that_comes_back_alone_goes_on_with_its_job() {
+async fn the_only_worker_continues_its_job_after_a_silence() {
     let router = start(Config { dead_threshold: Duration::from_millis(1500), ..config() }).await;
     let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
-    let (mut events, job) = under_way(&Client::new(&router), &mut worker, "A").await;
+    let (mut events, job) = streaming_job(&Client::new(&router), &mut worker, "A").await;
     router.wait_for(|now| now.silent == 1).await;
     worker.send(json!({ "type": "heartbeat" })).await;
     let mut heard = [worker.receive().await, worker.receive().await];
     heard.sort_by_key(|message| message["type"].to_string());
     assert_eq!((&heard[0]["type"], &heard[1]["job_id"]), (&json!("heartbeat_ack"), &json!(job)));
-    // It ran the job all along and says only what is new; the whole answer tells.
+    // It ran the job all the time and sends only new text; the whole answer completes it.
     worker.token(&job, "C").await;
     worker.complete(&job, "ABC").await;
     assert_eq!(events.rest().await.0, "BC");
 }
 
 #[tokio::test]
-async fn a_lost_connection_runs_the_job_again_and_a_repeat_is_skipped() {
+async fn after_a_lost_connection_the_job_runs_again_and_repeated_text_is_skipped() {
     let router = start(config()).await;
     let mut first = ScriptedWorker::join(&router, &one_model(1)).await;
-    let (mut events, job) = under_way(&Client::new(&router), &mut first, "Hello ").await;
+    let (mut events, job) = streaming_job(&Client::new(&router), &mut first, "Hello ").await;
     first.drop_connection();
     let mut second = ScriptedWorker::join(&router, &one_model(1)).await;
     assert_eq!(second.job().await, job);
@@ -92,10 +92,10 @@ async fn a_lost_connection_runs_the_job_again_and_a_repeat_is_skipped() {
 }
 
 #[tokio::test]
-async fn another_answer_after_a_lost_connection_is_an_error_and_not_a_mixture() {
+async fn a_different_answer_after_a_lost_connection_is_an_error() {
     let router = start(config()).await;
     let mut first = ScriptedWorker::join(&router, &one_model(1)).await;
-    let (mut events, job) = under_way(&Client::new(&router), &mut first, "Hello ").await;
+    let (mut events, job) = streaming_job(&Client::new(&router), &mut first, "Hello ").await;
     first.drop_connection();
     let mut second = ScriptedWorker::join(&router, &one_model(1)).await;
     second.job().await;
@@ -106,7 +106,7 @@ async fn another_answer_after_a_lost_connection_is_an_error_and_not_a_mixture() 
 }
 
 #[tokio::test]
-async fn a_whole_answer_is_of_the_last_run_only() {
+async fn a_whole_answer_has_text_of_the_last_run_only() {
     let router = start(config()).await;
     let mut first = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = Client::new(&router).whole();
@@ -153,7 +153,7 @@ async fn a_client_that_leaves_cancels_its_job_in_every_phase() {
     drop(before_text);
     assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
 
-    let (events, job) = under_way(&client, &mut worker, "A").await;
+    let (events, job) = streaming_job(&client, &mut worker, "A").await;
     drop(events);
     assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
     worker.complete(&job, "too late").await;
@@ -161,7 +161,7 @@ async fn a_client_that_leaves_cancels_its_job_in_every_phase() {
 }
 
 #[tokio::test]
-async fn a_job_past_its_time_is_cancelled_and_said_so() {
+async fn a_job_past_its_deadline_is_cancelled_and_reported() {
     let router = start(Config { job_timeout: Duration::from_millis(200), ..config() }).await;
     let client = Client::new(&router);
     let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
@@ -175,7 +175,7 @@ async fn a_job_past_its_time_is_cancelled_and_said_so() {
         codes.push(response.status().as_u16());
     }
     codes.sort_unstable();
-    // The job that waited was given to the worker when the first one's time ended, or ended waiting.
+    // The waiting job either went to the worker when the first one timed out, or timed out in the queue.
     assert!(codes == [503, 504] || codes == [504, 504], "{codes:?}");
 }
 
@@ -199,7 +199,7 @@ async fn a_workers_error_is_the_clients_error() {
 }
 
 #[tokio::test]
-async fn an_answer_beyond_the_bound_is_cut_and_cancelled() {
+async fn an_answer_above_the_bound_is_cancelled() {
     let router = start(Config { max_unread: 1000, ..config() }).await;
     let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let request = Client::new(&router).whole();
@@ -212,7 +212,7 @@ async fn an_answer_beyond_the_bound_is_cut_and_cancelled() {
 }
 
 #[tokio::test]
-async fn while_all_answers_together_are_beyond_the_bound_only_the_longest_is_cut() {
+async fn while_all_answers_together_exceed_the_bound_only_the_longest_is_cancelled() {
     let router = start(Config { max_unread_total: 300_000, ..config() }).await;
     let client = Client::new(&router);
     let mut worker = ScriptedWorker::join(&router, &one_model(4)).await;
@@ -222,7 +222,7 @@ async fn while_all_answers_together_are_beyond_the_bound_only_the_longest_is_cut
         jobs.push((worker.job().await, request));
     }
     let text = "x".repeat(20_000);
-    // Three of 60 kB: with the fourth, which is alone beyond its part, they are over the bound.
+    // Three answers of 60 kB: with the fourth, which alone exceeds its fair part, they exceed the bound.
     for (job, _) in jobs.iter().take(3) {
         for _ in 0..3 {
             worker.token(job, &text).await;
@@ -237,7 +237,7 @@ async fn while_all_answers_together_are_beyond_the_bound_only_the_longest_is_cut
     assert_eq!(request.json().await.0, 500);
     for (job, request) in jobs {
         worker.complete(&job, &"x".repeat(60_000)).await;
-        assert_eq!(request.json().await.0, 200, "one with its fair part is not to blame");
+        assert_eq!(request.json().await.0, 200, "an answer within its fair part stays");
     }
     let request = client.whole();
     let job = worker.job().await;
@@ -245,11 +245,11 @@ async fn while_all_answers_together_are_beyond_the_bound_only_the_longest_is_cut
         worker.token(&job, &text).await;
     }
     worker.complete(&job, &"x".repeat(140_000)).await;
-    assert_eq!(request.json().await.0, 200, "what is over is free again");
+    assert_eq!(request.json().await.0, 200, "the bytes of ended jobs are free again");
 }
 
 #[tokio::test]
-async fn cut_links_and_a_crash_leave_an_address_to_come_back_to() {
+async fn workers_and_clients_reconnect_after_cut_links_and_after_a_crash() {
     let router = start(config()).await;
     let worker = ScriptedWorker::join(&router, &one_model(1)).await;
     router.cut_links();

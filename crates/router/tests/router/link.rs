@@ -1,4 +1,4 @@
-//! The worker's door: greeting, capabilities, odd frames, the end.
+//! The worker's connection: handshake, capabilities, odd frames, the end.
 
 use auxot_protocol::Policy;
 use auxot_router::{Config, DesiredModel};
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Client, ScriptedWorker, config, one_model, start, within_deadline};
 
 #[tokio::test]
-async fn a_worker_is_greeted_with_its_own_words_when_nothing_is_wished() {
+async fn an_open_policy_repeats_the_workers_capabilities() {
     let router = start(config()).await;
     let worker = ScriptedWorker::join(&router, &one_model(2)).await;
     assert_eq!(
@@ -19,7 +19,7 @@ async fn a_worker_is_greeted_with_its_own_words_when_nothing_is_wished() {
 }
 
 #[tokio::test]
-async fn a_wish_is_the_policy() {
+async fn the_desired_model_is_the_policy() {
     let desired = DesiredModel {
         model: Some("Qwen3-0.6B".into()),
         quantization: Some("Q4_K_S".into()),
@@ -39,7 +39,7 @@ async fn a_wish_is_the_policy() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_told_so_and_closed() {
+async fn a_wrong_key_gets_an_error_and_a_close_frame() {
     let router = start(config()).await;
     for key in ["", "adm_wrong", "rtr_scripted-client"] {
         let mut worker = ScriptedWorker::raw(&router).await;
@@ -54,7 +54,7 @@ async fn a_wrong_key_is_told_so_and_closed() {
 }
 
 #[tokio::test]
-async fn a_first_message_that_is_no_hello_ends_the_connection() {
+async fn a_first_message_other_than_hello_ends_the_connection() {
     let router = start(config()).await;
     for text in ["junk", "{}", r#"{"type":"heartbeat"}"#, r#"{"type":"job","job_id":"x"}"#] {
         let mut worker = ScriptedWorker::raw(&router).await;
@@ -64,7 +64,7 @@ async fn a_first_message_that_is_no_hello_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_link_without_hello_is_closed_in_time() {
+async fn a_link_without_hello_is_closed_after_the_timeout() {
     let router = start(Config { hello_timeout: std::time::Duration::from_millis(50), ..config() }).await;
     assert_eq!(ScriptedWorker::raw(&router).await.close_code().await, None);
 }
@@ -93,7 +93,7 @@ async fn odd_frames_are_ignored_and_an_unreadable_end_is_an_end() {
 }
 
 #[tokio::test]
-async fn new_capabilities_count_at_once() {
+async fn new_capabilities_apply_at_once() {
     let router = start(config()).await;
     let pending = json!({ "backend": "pending", "model": "pending", "ctx_size": 0 });
     let mut worker = ScriptedWorker::join(&router, &pending).await;
@@ -101,16 +101,16 @@ async fn new_capabilities_count_at_once() {
     let _requests = [Client::new(&router).whole(), Client::new(&router).whole()];
     router.wait_for(|now| now.waiting == 2).await;
     worker.send(json!({ "type": "config", "capabilities": one_model(2) })).await;
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..3 {
-        heard.push(worker.receive().await["type"].as_str().unwrap().to_owned());
+        received.push(worker.receive().await["type"].as_str().unwrap().to_owned());
     }
-    heard.sort();
-    assert_eq!(heard, ["config_ack", "job", "job"]);
+    received.sort();
+    assert_eq!(received, ["config_ack", "job", "job"]);
 }
 
 #[tokio::test]
-async fn a_stop_lets_the_running_job_end_and_says_going_away() {
+async fn a_stop_lets_the_running_job_end_and_closes_with_going_away() {
     let router = start(config()).await;
     let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let client = Client::new(&router);
@@ -133,18 +133,18 @@ async fn a_stop_lets_the_running_job_end_and_says_going_away() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_what_does_not_end_by_itself() {
+async fn a_stop_ends_the_jobs_left_after_the_drain_timeout() {
     let router = start(Config { drain_timeout: std::time::Duration::from_millis(50), ..config() }).await;
     let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
     let client = Client::new(&router);
     let (running, waiting) = (client.whole(), client.whole());
     let job = worker.job().await;
     router.wait_for(|now| now.waiting == 1).await;
-    let heard = async {
+    let received = async {
         assert_eq!(worker.receive().await, json!({ "type": "cancel", "job_id": job }));
         worker.close_code().await
     };
-    let (ending, ()) = within_deadline("the router's stop", async { tokio::join!(heard, router.shutdown()) }).await;
+    let (ending, ()) = within_deadline("the router's stop", async { tokio::join!(received, router.shutdown()) }).await;
     assert_eq!(ending, Some(1001));
     for request in [running, waiting] {
         let (status, error) = request.json().await;

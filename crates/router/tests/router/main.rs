@@ -1,4 +1,4 @@
-//! The router as workers and clients meet it: over real sockets, with a scripted worker.
+//! Tests of the router over real sockets, with a scripted worker.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail a test, too")]
 

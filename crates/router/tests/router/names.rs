@@ -1,4 +1,4 @@
-//! The model that was asked for answers, and its name is told truly.
+//! The requested model runs the job, and the answer has its name.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn ask(model: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
+async fn the_requested_model_runs_and_the_answer_names_it() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut worker = ScriptedWorker::join(
@@ -73,7 +73,7 @@ async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
 
     let (_, list) = client.get_json("/v1/models").await;
     let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
-    assert_eq!(names, ["qwen-q4_k_m", "qwen-q8_0"], "only what can answer");
+    assert_eq!(names, ["qwen-q4_k_m", "qwen-q8_0"], "only models that can answer a chat");
     assert_eq!(client.get_json("/v1/models/Qwen-Q8-0").await.1["id"], "qwen-q8_0");
     assert_eq!(client.get_json("/v1/models/qwen-q8_0:latest").await.1["id"], "qwen-q8_0");
     for several in ["/v1/models/qwen", "/v1/models/qwen:latest"] {
@@ -83,7 +83,7 @@ async fn what_was_asked_for_is_what_runs_and_what_the_answer_names() {
 }
 
 #[tokio::test]
-async fn a_chat_without_a_model_is_refused_at_once_where_none_can_chat() {
+async fn a_chat_without_a_model_name_is_refused_at_once_where_no_model_can_chat() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let embedders = listed(&[("embedder", "ready", "embedding"), ("sorter", "stopped", "rerank")]);
@@ -105,7 +105,7 @@ async fn a_chat_without_a_model_is_refused_at_once_where_none_can_chat() {
     let (status, error) = client.chat(&ask(None)).json().await;
     assert_eq!((status, &error["error"]["code"]), (503, &json!("model_failed")));
 
-    // A model that loads is waited for, and so is one that has left a moment ago.
+    // A model that is loading is waited for, and so is one whose worker left a moment ago.
     let loading = json!({ "type": "config", "capabilities": listed(&[("broken", "starting", "chat")]) });
     failed.send(loading).await;
     assert_eq!(failed.receive().await["type"], "config_ack");
@@ -124,7 +124,7 @@ async fn a_chat_without_a_model_is_refused_at_once_where_none_can_chat() {
 }
 
 #[tokio::test]
-async fn parameters_that_only_another_models_worker_takes_are_refused_at_once() {
+async fn parameters_are_refused_at_once_if_no_worker_with_a_chat_model_supports_them() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut embedders = listed(&[("embedder", "ready", "embedding")]);

@@ -1,4 +1,4 @@
-//! What the wire has no word of its own for: parameters, errors, a worker that ends.
+//! The protocol's extensions: parameters, errors, jobs that were not started.
 
 use std::time::Duration;
 
@@ -22,17 +22,17 @@ fn asking(parameters: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn parameters_go_to_a_worker_that_has_them_and_logprobs_come_back() {
+async fn parameters_go_to_a_worker_with_the_extension_and_logprobs_come_back() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut worker = ScriptedWorker::join(&router, &with_extensions()).await;
     assert_eq!(worker.ack["extensions"], json!(["parameters", "not_started"]));
-    let parameters = json!({ "seed": 7, "stop": ["\n"], "logprobs": true, "top_k": 3, "never_heard_of": null });
+    let parameters = json!({ "seed": 7, "stop": ["\n"], "logprobs": true, "top_k": 3, "unknown_field": null });
     let logprobs = json!({ "content": [{ "token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": [] }] });
     for stream in [false, true] {
         let mut request = asking(&parameters);
         request["stream"] = json!(stream);
-        request["user"] = json!("somebody");
+        request["user"] = json!("a-user");
         let request = client.chat(&request);
         let job = worker.receive().await;
         let passed = json!({ "seed": 7, "stop": ["\n"], "logprobs": true, "top_k": 3 });
@@ -49,7 +49,7 @@ async fn parameters_go_to_a_worker_that_has_them_and_logprobs_come_back() {
 }
 
 #[tokio::test]
-async fn each_entry_of_logprobs_comes_once_also_from_a_second_run() {
+async fn each_logprobs_entry_comes_once_even_after_a_second_run() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut first = ScriptedWorker::join(&router, &with_extensions()).await;
@@ -77,7 +77,7 @@ async fn each_entry_of_logprobs_comes_once_also_from_a_second_run() {
 }
 
 #[tokio::test]
-async fn towards_a_worker_without_them_a_parameter_that_changes_the_answer_is_named() {
+async fn without_the_extension_a_parameter_that_changes_the_answer_is_refused_by_name() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut worker = ScriptedWorker::join(&router, &one_model(2)).await;
@@ -89,13 +89,13 @@ async fn towards_a_worker_without_them_a_parameter_that_changes_the_answer_is_na
     }
     let request = client.chat(&asking(&json!({ "top_p": 1, "stop": [], "user": "u", "presence_penalty": 0 })));
     let job = worker.receive().await;
-    assert_eq!(job["request"], json!(null), "what asks for nothing is not worth a refusal");
+    assert_eq!(job["request"], json!(null), "parameters with neutral values are dropped");
     worker.complete(job["job_id"].as_str().unwrap(), "x").await;
     assert_eq!(request.json().await.0, 200);
 }
 
 #[tokio::test]
-async fn a_worker_says_whose_fault_an_error_is() {
+async fn a_worker_decides_the_status_of_its_error() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut worker = ScriptedWorker::join(&router, &one_model(1)).await;
@@ -121,7 +121,7 @@ async fn a_worker_says_whose_fault_an_error_is() {
 }
 
 #[tokio::test]
-async fn what_a_worker_has_not_begun_goes_to_another_at_once() {
+async fn a_job_that_a_worker_has_not_started_goes_to_another_at_once() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut old = ScriptedWorker::join(&router, &with_extensions()).await;
@@ -138,7 +138,7 @@ async fn what_a_worker_has_not_begun_goes_to_another_at_once() {
 
     let mut new = ScriptedWorker::join(&router, &with_extensions()).await;
     let given = new.job().await;
-    assert!(given == second || given == first, "the ones that came first are first");
+    assert!(given == second || given == first, "jobs run in order of arrival");
     let other = new.job().await;
     for job in [given, other] {
         new.complete(&job, "from the new one").await;
@@ -151,7 +151,7 @@ async fn what_a_worker_has_not_begun_goes_to_another_at_once() {
 }
 
 #[tokio::test]
-async fn an_answer_that_flows_may_take_longer_than_the_limit() {
+async fn an_answer_with_progress_may_take_longer_than_the_limit() {
     let limit = Duration::from_millis(400);
     let router = start(Config { job_timeout: limit, ..config() }).await;
     let client = Client::new(&router);

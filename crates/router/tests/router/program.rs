@@ -26,7 +26,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Makes a pair in `file` and returns it as printed.
+/// Creates a pair in `file` and returns it as printed.
 fn create(file: &Path) -> Value {
     let output = run(&["keys", "create", "--json", "--file", file.to_str().unwrap()]);
     assert!(output.status.success(), "{}: {}", output.status, text(&output.stderr));
@@ -34,7 +34,7 @@ fn create(file: &Path) -> Value {
 }
 
 #[test]
-fn keys_are_shown_once_and_stored_as_hashes_for_the_owner_only() {
+fn keys_are_printed_once_and_stored_as_hashes_in_a_private_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("auxot/router-keys.toml");
     let pair = create(&file);
@@ -56,7 +56,7 @@ fn keys_are_shown_once_and_stored_as_hashes_for_the_owner_only() {
 }
 
 #[test]
-fn what_cannot_be_done_as_asked_exits_64_and_says_why() {
+fn unusable_arguments_exit_with_64_and_a_reason() {
     for (arguments, word) in [
         (&["--prot", "1"][..], "--prot"),
         (&["--port", "x"], "--port"),
@@ -115,14 +115,14 @@ impl RouterProcess {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Bytes of memory that it holds.
+    /// Resident memory in bytes.
     fn memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
     }
 
-    /// Ends it by SIGTERM; exit code and whole log.
+    /// Ends it with SIGTERM; returns the exit code and the whole log.
     fn stop(mut self) -> (Option<i32>, String) {
         self.signal(Signal::SIGTERM);
         self.log.read_to_string(&mut self.seen).unwrap();
@@ -131,7 +131,7 @@ impl RouterProcess {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_has_one_line_a_job_and_neither_keys_nor_prompts() {
+async fn the_log_has_one_line_for_each_job_and_neither_keys_nor_prompts() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
     let pair = create(&file);
@@ -182,7 +182,7 @@ async fn the_log_has_one_line_a_job_and_neither_keys_nor_prompts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hangup_ends_nothing_and_no_core_can_be_left() {
+async fn sighup_ends_nothing_and_core_dumps_are_disabled() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
     let pair = create(&file);
@@ -204,7 +204,7 @@ async fn a_hangup_ends_nothing_and_no_core_can_be_left() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_memory_of_bodies_is_given_back_when_their_clients_are_gone() {
+async fn the_memory_of_bodies_is_freed_when_their_clients_disconnect() {
     use std::io::Write;
     use std::time::{Duration, Instant};
     const LARGE: usize = 20 << 20;

@@ -13,9 +13,12 @@ use tokio_tungstenite::tungstenite::Message;
 pub(crate) const WORKER_KEY: &str = "adm_scripted-worker";
 pub(crate) const API_KEY: &str = "rtr_scripted-client";
 
-/// Longer than anything here takes on a busy machine.
+/// The longest that any wait here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Waits for an event, with a deadline.
 pub(crate) async fn within_deadline<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(120), future).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("no event before the deadline: {what}"))
 }
 
 pub(crate) fn config() -> Config {
@@ -26,12 +29,12 @@ pub(crate) async fn start(config: Config) -> Router {
     Router::bind(config).await.unwrap()
 }
 
-/// What a worker with one model says of itself.
+/// Capabilities of a worker with one model.
 pub(crate) fn one_model(slots: u32) -> Value {
     json!({ "backend": "llama.cpp", "model": "gemma-3-4b-it", "ctx_size": 4096, "total_slots": slots })
 }
 
-/// A worker that does what the test says.
+/// A worker controlled by the test.
 pub(crate) struct ScriptedWorker {
     socket: WebSocketStream<TcpStream>,
     pub(crate) ack: Value,
@@ -44,7 +47,7 @@ impl ScriptedWorker {
         tokio_tungstenite::client_async(format!("ws://{}/ws", router.addr()), tcp).await.unwrap().0
     }
 
-    /// A connection that has message nothing yet.
+    /// A connection that has sent nothing yet.
     pub(crate) async fn raw(router: &Router) -> Self {
         Self { socket: Self::dial(router).await, ack: Value::Null }
     }
@@ -66,7 +69,7 @@ impl ScriptedWorker {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
-    /// As [`ScriptedWorker::say`], to a router that may close instead of reading.
+    /// As [`ScriptedWorker::send`], to a router that may close instead of reading.
     pub(crate) async fn try_send(&mut self, message: &Value) {
         let _closed = self.socket.send(Message::text(message.to_string())).await;
     }
@@ -82,14 +85,14 @@ impl ScriptedWorker {
         }
     }
 
-    /// The next message, which is a job; its id.
+    /// The id of the next message, which must be a job.
     pub(crate) async fn job(&mut self) -> String {
         let job = self.receive().await;
         assert_eq!(job["type"], "job", "{job}");
         job["job_id"].as_str().unwrap().to_owned()
     }
 
-    /// Whether the router has sent nothing up to now: what it had sent would come before the answer to this heartbeat.
+    /// Asserts that the router has sent nothing so far: it would arrive before the answer to this heartbeat.
     pub(crate) async fn expect_no_message(&mut self) {
         self.heartbeat().await;
     }
@@ -111,7 +114,7 @@ impl ScriptedWorker {
         .await;
     }
 
-    /// How the connection ends: the close code, or none when the socket just ended.
+    /// Waits for the end of the connection; returns the close code, or `None` without a close frame.
     pub(crate) async fn close_code(mut self) -> Option<u16> {
         loop {
             match within_deadline("the end of the link", self.socket.next()).await {
@@ -141,7 +144,7 @@ impl Client {
     }
 
     pub(crate) fn at(addr: &str) -> Self {
-        // The second call of a process finds a provider there, which is just as well.
+        // A second call in one process finds a provider installed, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { http, base: format!("http://{addr}") }
@@ -170,7 +173,7 @@ impl Client {
         PendingResponse(tokio::task::JoinSet::from_iter([sending]))
     }
 
-    /// Sends a streaming request that needs an answer to begin.
+    /// Sends a request for a stream.
     pub(crate) fn stream(&self) -> PendingResponse {
         self.chat(
             &json!({ "model": "gemma-3-4b-it", "stream": true, "messages": [{ "role": "user", "content": "hi" }] }),
@@ -183,7 +186,7 @@ impl Client {
     }
 }
 
-/// A request under way; dropped, its connection ends.
+/// A request in progress; a drop closes its connection.
 pub(crate) struct PendingResponse(tokio::task::JoinSet<reqwest::Result<reqwest::Response>>);
 
 impl PendingResponse {
@@ -231,7 +234,7 @@ impl Events {
         }
     }
 
-    /// Waits until `text` has come in full.
+    /// Waits until the whole of `text` has arrived.
     pub(crate) async fn until(&mut self, text: &str) {
         let mut got = String::new();
         while got != text {

@@ -1,4 +1,4 @@
-//! Before a good key: half-open requests, silent sockets, wrong keys and large first words shut nobody out.
+//! Before a good key: half-open requests, silent sockets, wrong keys and large first messages do not shut others out.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ async fn socket(router: &Router) -> TcpStream {
     TcpStream::connect(router.addr()).await.unwrap()
 }
 
-/// Waits for the other end to close, and returns what it message before.
+/// Waits for the router to close, and returns what it sent before.
 async fn closed(mut socket: TcpStream) -> String {
     let mut message = Vec::new();
     let _reset_is_an_end_too = within_deadline("the end of a connection", socket.read_to_end(&mut message)).await;
@@ -21,7 +21,7 @@ async fn closed(mut socket: TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_crowd_without_a_key_shuts_nobody_out() {
+async fn many_connections_without_a_key_do_not_shut_others_out() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut crowd = Vec::new();
@@ -47,12 +47,12 @@ async fn a_crowd_without_a_key_shuts_nobody_out() {
 }
 
 #[tokio::test]
-async fn who_shows_no_key_in_time_or_sends_too_much_before_is_closed() {
+async fn a_connection_without_a_key_is_closed_after_its_time_or_bytes() {
     let router = start(Config { hello_timeout: Duration::from_millis(100), ..config() }).await;
     let mut slow_head = socket(&router).await;
     slow_head.write_all(b"GET /v1/models HTTP/1.1\r\n").await.unwrap();
     assert_eq!(closed(slow_head).await, "");
-    assert_eq!(closed(socket(&router).await).await, "", "also one that says nothing");
+    assert_eq!(closed(socket(&router).await).await, "", "also a connection that sends nothing");
 
     let patient = start(config()).await;
     let mut large = ScriptedWorker::raw(&patient).await;
@@ -62,7 +62,7 @@ async fn who_shows_no_key_in_time_or_sends_too_much_before_is_closed() {
 }
 
 #[tokio::test]
-async fn a_connection_that_has_shown_its_key_may_be_idle_for_a_while_and_not_longer() {
+async fn an_authenticated_connection_may_be_idle_for_a_bounded_time() {
     let router = start(Config {
         hello_timeout: Duration::from_millis(100),
         idle_timeout: Duration::from_millis(600),
@@ -81,7 +81,7 @@ async fn a_connection_that_has_shown_its_key_may_be_idle_for_a_while_and_not_lon
 }
 
 #[tokio::test]
-async fn wrong_keys_keep_no_good_worker_from_greeting() {
+async fn wrong_keys_do_not_delay_the_handshake_of_a_good_worker() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
     let pair = auxot_router::keys::add(&file, "one").unwrap();
@@ -101,7 +101,7 @@ async fn wrong_keys_keep_no_good_worker_from_greeting() {
 }
 
 #[tokio::test]
-async fn a_key_file_that_is_away_for_a_moment_refuses_nobody() {
+async fn a_key_file_that_is_missing_for_a_moment_refuses_no_key() {
     let folder = tempfile::tempdir().unwrap();
     let (file, away) = (folder.path().join("keys.toml"), folder.path().join("away"));
     let pair = auxot_router::keys::add(&file, "one").unwrap();
@@ -110,7 +110,7 @@ async fn a_key_file_that_is_away_for_a_moment_refuses_nobody() {
     let client = Client::new(&router);
     std::fs::rename(&file, &away).unwrap();
     let ask = async |key: &str| client.get("/v1/models").bearer_auth(key).send().await.unwrap();
-    assert_eq!(ask(&pair.api).await.status(), 200, "what was good stays good");
+    assert_eq!(ask(&pair.api).await.status(), 200, "good keys stay good");
     let unknown = ask("rtr_may-be-new").await;
     assert_eq!((unknown.status().as_u16(), unknown.headers().contains_key("retry-after")), (503, true));
     let mut worker = ScriptedWorker::raw(&router).await;
@@ -124,7 +124,7 @@ async fn a_key_file_that_is_away_for_a_moment_refuses_nobody() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
+async fn a_revoked_key_ends_its_links_and_jobs_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
     let pair = auxot_router::keys::add(&file, "leaked").unwrap();
@@ -155,7 +155,7 @@ async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
     let (status, body) = (again.status(), again.text().await.unwrap());
     assert_eq!(status, 401, "{body}");
     let mut fine = tokio::task::JoinSet::from_iter([ask(&kept.api)]);
-    // The job of the withdrawn key may have come here first, with its cancel.
+    // The job of the revoked key may have arrived here first, with its cancel.
     let mut given = 0;
     let answer = loop {
         let message = good.receive().await;
@@ -169,11 +169,11 @@ async fn a_withdrawn_key_is_out_at_once_and_what_came_with_it_too() {
         good.send(json!({ "type": "heartbeat" })).await;
     };
     assert_eq!(answer.unwrap().unwrap().status(), 200);
-    assert!(given <= 2, "no job of the withdrawn key after its removal was seen: {given}");
+    assert!(given <= 2, "a job of the revoked key came after its removal: {given}");
 }
 
 #[tokio::test]
-async fn all_bodies_together_are_bounded_and_free_again_when_the_clients_are_gone() {
+async fn all_bodies_together_are_bounded_and_freed_when_the_clients_disconnect() {
     let router = start(Config { max_message: 1 << 20, max_bodies: 3 << 20, ..config() }).await;
     let client = Client::new(&router);
     let long = json!({ "messages": [{ "role": "user", "content": "x".repeat(1_000_000) }] });
@@ -191,7 +191,7 @@ async fn all_bodies_together_are_bounded_and_free_again_when_the_clients_are_gon
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_does_not_arrive_times_out() {
     let router = start(Config { body_timeout: Duration::from_millis(100), ..config() }).await;
     let mut slow = socket(&router).await;
     let head = format!(
@@ -203,7 +203,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_long_is_refused_while_it_is_still_sent() {
+async fn a_request_that_is_too_long_is_refused_while_it_is_being_sent() {
     let router = start(Config { max_message: 100_000, ..config() }).await;
     let mut sending = socket(&router).await;
     let head = format!(
