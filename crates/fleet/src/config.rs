@@ -28,7 +28,7 @@ pub struct Config {
     /// How long running jobs may go on once the worker or a model is told to stop.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub drain_timeout: Duration,
-    /// How often the models folders are looked through where changes in them can go unnoticed: on file systems that other
+    /// How often the models folders are scanned where changes in them can go unnoticed: on file systems that other
     /// hosts write too, in more folders than the system watches, and while a model of the list or of the router's policy
     /// is missing. Other changes are noticed as they happen. It is also the shortest time between two looks for a name
     /// that is not there, and how often the files of a model that has failed are looked at, the engine's among them.

@@ -14,7 +14,7 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// `samples` should have been read once. `ask` asks for a look now and does not wait for it: a sample that was taken
+    /// `samples` should have been read once. `ask` asks for a scan now and does not wait for it: a sample that was taken
     /// after the call comes on the channel.
     #[must_use]
     pub fn new(samples: watch::Receiver<Arc<Sample>>, ask: impl Fn() + Send + Sync + 'static) -> Self {
@@ -31,7 +31,7 @@ impl Devices {
         self.samples.has_changed().is_ok()
     }
 
-    /// Asks for a look now.
+    /// Asks for a scan now.
     pub(crate) fn look(&self) {
         (self.ask)();
     }

@@ -14,7 +14,7 @@ pub(crate) type DryRun = Pin<Box<dyn Future<Output = Result<MemoryEstimate, DryR
 
 /// Makes engines at rest.
 pub(crate) trait Engines: Debug + Send + Sync {
-    /// The handle for everybody and the driver for the staff.
+    /// The handle for everybody and the driver for the tasks.
     fn create(&self, spec: Spec) -> (EngineHandle, Driver);
 
     /// What a model would take of the devices, asked of the engine before it is loaded, if it can tell.

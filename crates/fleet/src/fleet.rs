@@ -1,4 +1,4 @@
-//! The handle to the fleet: what the doors may ask of it.
+//! The handle to the fleet: what the front ends may ask of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,20 +10,20 @@ use tokio::sync::watch;
 use crate::devices::Devices;
 use crate::factory::Engines;
 use crate::lease::Lease;
-use crate::lease::settle_all;
+use crate::lease::send_answers;
 use crate::model::wish::Wish;
-use crate::orders::Orders;
 use crate::outlook::Outlook;
 use crate::owner::Shared;
 use crate::places::Places;
 use crate::refusal::Refusal;
 use crate::report::metrics;
 use crate::report::{OtherNames, Report, Sleeper};
-use crate::state::Door;
-use crate::tasks::Staff;
+use crate::settings::Orders;
+use crate::state::Intake;
+use crate::tasks::Tasks;
 use crate::text_limit::MostText;
 
-/// How long a policy may wait for a look through the models folders.
+/// How long a policy may wait for a scan through the models folders.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A handle to the fleet; clones are cheap and mean the same fleet.
@@ -34,25 +34,25 @@ pub struct Fleet {
 
 impl Fleet {
     /// Opens a fleet of the models to be loaded at start, and starts them all. Nothing runs before the
-    /// returned [`Staff`] is driven.
+    /// returned [`Tasks`] is driven.
     ///
     /// Blocks for as long as it takes to look at the models' files. The devices should have been read once: places and
     /// remembered sizes depend on them.
     #[must_use]
-    pub fn open(orders: Orders, host: Host, places: Places, devices: Devices, wish: Option<Wish>) -> (Self, Staff) {
-        Self::open_with(orders, Box::new(host), places, devices, wish)
+    pub fn open(settings: Orders, host: Host, places: Places, devices: Devices, wish: Option<Wish>) -> (Self, Tasks) {
+        Self::open_with(settings, Box::new(host), places, devices, wish)
     }
 
     pub(crate) fn open_with(
-        orders: Orders,
+        settings: Orders,
         engines: Box<dyn Engines>,
         places: Places,
         devices: Devices,
         wish: Option<Wish>,
-    ) -> (Self, Staff) {
-        let shared = Arc::new(Shared::new(orders, engines, places, devices));
-        shared.found(wish);
-        (Self { shared: Arc::clone(&shared) }, Staff::new(shared))
+    ) -> (Self, Tasks) {
+        let shared = Arc::new(Shared::new(settings, engines, places, devices));
+        shared.open_models(wish);
+        (Self { shared: Arc::clone(&shared) }, Tasks::new(shared))
     }
 
     /// Waits for a slot of a model that chats: the one named, else the primary one.
@@ -78,19 +78,19 @@ impl Fleet {
     /// Returns what cannot be honoured, one sentence each.
     pub async fn wish(&self, wish: Wish) -> Vec<String> {
         let known = {
-            let mut judge = self.shared.lock();
-            self.shared.adopt(&mut judge, wish);
-            let mut settled = self.shared.carry_out(&mut judge, Vec::new());
-            settled.extend(self.shared.retire(&mut judge));
-            let known = !matches!(judge.wished, crate::state::Wished::Missing { .. });
-            drop(judge);
-            settle_all(settled);
+            let mut state = self.shared.lock();
+            self.shared.apply_policy(&mut state, wish);
+            let mut answers = self.shared.apply_actions(&mut state, Vec::new());
+            answers.extend(self.shared.retire(&mut state));
+            let known = !matches!(state.desired, crate::state::Desired::Missing { .. });
+            drop(state);
+            send_answers(answers);
             known
         };
         self.shared.changed();
         if !known {
-            // The file may have come after the last look; a look takes in what was missing by itself.
-            self.shared.look_again(tokio::time::Instant::now().into_std() + LOOK_PATIENCE).await;
+            // The file may have come after the last scan; a scan takes in what was missing by itself.
+            self.shared.scan_again(tokio::time::Instant::now().into_std() + LOOK_PATIENCE).await;
         }
         self.shared.lock().gaps()
     }
@@ -102,8 +102,8 @@ impl Fleet {
     }
 
     /// Takes in other settings while everything runs: what runs as they say is not touched.
-    pub fn reconfigure(&self, orders: Orders) {
-        self.shared.reconfigure(orders);
+    pub fn reconfigure(&self, settings: Orders) {
+        self.shared.reconfigure(settings);
     }
 
     /// Everything as it is now.
@@ -116,13 +116,13 @@ impl Fleet {
     /// their names.
     #[must_use]
     pub fn sleepers(&self, most: usize) -> Vec<Sleeper> {
-        if !self.shared.orders().fleet.on_demand {
+        if !self.shared.settings().fleet.on_demand {
             return Vec::new();
         }
-        let judge = self.shared.lock();
-        let known = |model: &&Model| judge.members.values().any(|member| member.model.file == model.file);
-        judge
-            .shelf
+        let state = self.shared.lock();
+        let known = |model: &&Model| state.models.values().any(|managed| managed.model.file == model.file);
+        state
+            .scan
             .catalog
             .models()
             .iter()
@@ -135,15 +135,15 @@ impl Fleet {
     /// The operator's own names for models of this host, each with what it stands for: at most so many.
     #[must_use]
     pub fn aliases(&self, most: usize) -> Vec<(String, String)> {
-        let judge = self.shared.lock();
-        judge.shelf.catalog.aliases().iter().take(most).map(|alias| (alias.name.clone(), alias.model.clone())).collect()
+        let state = self.shared.lock();
+        state.scan.catalog.aliases().iter().take(most).map(|alias| (alias.name.clone(), alias.model.clone())).collect()
     }
 
     /// What the first so many models that can be used are called besides their canonical names.
     #[must_use]
     pub fn other_names(&self, most: usize) -> Vec<OtherNames> {
-        let judge = self.shared.lock();
-        let served = judge.shelf.catalog.other_names().filter(|(model, _)| model.task.is_served());
+        let state = self.shared.lock();
+        let served = state.scan.catalog.other_names().filter(|(model, _)| model.task.is_served());
         served.take(most).map(|(model, names)| OtherNames::of(model, names)).collect()
     }
 
@@ -204,28 +204,29 @@ impl Fleet {
     /// Starts, replaces and looks for nothing any more; jobs that wait or come still get the slots of what runs.
     /// This is how a drain begins.
     pub fn freeze(&self) {
-        let mut judge = self.shared.lock();
-        if judge.door == Door::Open {
-            judge.door = Door::Frozen;
+        let mut state = self.shared.lock();
+        if state.intake == Intake::Open {
+            state.intake = Intake::Frozen;
         }
-        let effects = judge.admission.freeze(self.shared.moment());
+        let effects = state.admission.freeze(self.shared.moment());
         // No scan begins any more: what waits for one ends.
-        self.shared.settle_scanned(&mut judge, false);
-        self.shared.conclude(judge, effects);
+        self.shared.settle_scanned(&mut state, false);
+        self.shared.conclude(state, effects);
         self.shared.changed();
     }
 
     /// Takes no more jobs; those that wait are sent away, those that run go on.
     pub fn refuse(&self) {
-        let mut judge = self.shared.lock();
-        judge.door = Door::Closed;
-        let effects = judge.admission.freeze(self.shared.moment());
-        let mut settled = self.shared.carry_out(&mut judge, effects);
-        let seats: Vec<_> = judge.seats.keys().copied().collect();
-        let waiting = seats.into_iter().flat_map(|seat| judge.admission.dismiss(seat)).collect();
-        settled.extend(self.shared.dismiss(&mut judge, waiting, || Refusal::Draining));
-        drop(judge);
-        settle_all(settled);
+        let mut state = self.shared.lock();
+        state.intake = Intake::Closed;
+        let effects = state.admission.freeze(self.shared.moment());
+        let mut answers = self.shared.apply_actions(&mut state, effects);
+        let by_scheduler_id: Vec<_> = state.by_scheduler_id.keys().copied().collect();
+        let waiting =
+            by_scheduler_id.into_iter().flat_map(|scheduler_id| state.admission.dismiss(scheduler_id)).collect();
+        answers.extend(self.shared.dismiss(&mut state, waiting, || Refusal::Draining));
+        drop(state);
+        send_answers(answers);
     }
 
     /// Kills every engine without waiting for anything.
@@ -249,26 +250,26 @@ impl Fleet {
         }
     }
 
-    /// How often the models folders were looked through.
+    /// How often the models folders were scanned.
     #[cfg(test)]
-    pub(crate) fn looks(&self) -> u64 {
-        *self.shared.looked.borrow()
+    pub(crate) fn scans(&self) -> u64 {
+        *self.shared.scanned.borrow()
     }
 
     /// Whether something in them has changed since.
     #[cfg(test)]
     pub(crate) fn has_stirred(&self) -> bool {
-        self.shared.lock().looks.has_stirred()
+        self.shared.lock().scans.has_stirred()
     }
 
     /// The present place of a model is known to have taken so much.
     #[cfg(test)]
     pub(crate) fn learn(&self, model: &str, bytes: u64) {
-        let judge = self.shared.lock();
-        let member = judge.members.values().find(|member| member.name() == model).unwrap();
-        let engine = member.engine.as_ref().unwrap();
+        let state = self.shared.lock();
+        let managed = state.models.values().find(|managed| managed.name() == model).unwrap();
+        let engine = managed.engine.as_ref().unwrap();
         assert_eq!(engine.placement.shares.len(), 1, "{:?}", engine.placement);
-        self.shared.experience.learn(engine.subject.as_ref().unwrap(), &engine.placement, vec![bytes]);
+        self.shared.measurements.learn(engine.subject.as_ref().unwrap(), &engine.placement, vec![bytes]);
     }
 
     /// How many handles, leases and tasks share this fleet.
@@ -278,7 +279,7 @@ impl Fleet {
     }
 
     fn handles(&self) -> Vec<EngineHandle> {
-        let judge = self.shared.lock();
-        judge.members.values().filter_map(|member| Some(member.engine.as_ref()?.handle.clone())).collect()
+        let state = self.shared.lock();
+        state.models.values().filter_map(|managed| Some(managed.engine.as_ref()?.handle.clone())).collect()
     }
 }

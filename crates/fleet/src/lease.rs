@@ -7,7 +7,7 @@ use std::time::Duration;
 use auxot_engine::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
 use tokio::sync::{oneshot, watch};
 
-use crate::model::managed::{MemberId, generation_of};
+use crate::model::managed::{ManagedId, generation_of};
 use crate::refusal::Refusal;
 use crate::text_limit::MostText;
 use auxot_scheduler::Run;
@@ -15,17 +15,17 @@ use auxot_scheduler::Run;
 /// What a lease tells the fleet.
 pub(crate) trait Owner: Debug + Send + Sync {
     /// The slot of that run is free.
-    fn release(self: Arc<Self>, member: MemberId, run: Run);
+    fn release(self: Arc<Self>, managed: ManagedId, run: Run);
 
-    /// The status of a member's process may have changed.
-    fn status_changed(self: Arc<Self>, member: MemberId, generation: u64);
+    /// The status of a model's process may have changed.
+    fn status_changed(self: Arc<Self>, managed: ManagedId, generation: u64);
 }
 
 /// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.
 #[derive(Debug)]
 pub struct Lease {
     pub(crate) owner: Arc<dyn Owner>,
-    pub(crate) member: MemberId,
+    pub(crate) managed: ManagedId,
     pub(crate) model: Arc<auxot_catalog::Model>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) run: Run,
@@ -83,8 +83,8 @@ impl Lease {
         // Too late means that it lives: it cut this one connection only, and the next try may do better.
         let gone = tokio::time::timeout_at(until, self.status.wait_for(leaves)).await.is_ok();
         let loss = if gone { self.loss(until).await } else { Loss::Lives };
-        // The judge may be told a moment later by the listener; who asks next must find it told.
-        Arc::clone(&self.owner).status_changed(self.member, generation_of(self.run));
+        // The fleet state may be told a moment later by the listener; who asks next must find it told.
+        Arc::clone(&self.owner).status_changed(self.managed, generation_of(self.run));
         loss
     }
 
@@ -137,16 +137,16 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        Arc::clone(&self.owner).release(self.member, self.run);
+        Arc::clone(&self.owner).release(self.managed, self.run);
     }
 }
 
 /// An answer on its way; it is sent only after the lock is gone.
-pub(crate) type Settled = (oneshot::Sender<Result<Lease, Refusal>>, Result<Lease, Refusal>);
+pub(crate) type PendingAnswer = (oneshot::Sender<Result<Lease, Refusal>>, Result<Lease, Refusal>);
 
 /// Sends the answers.
-pub(crate) fn settle_all(settled: Vec<Settled>) {
-    for (answer, outcome) in settled {
+pub(crate) fn send_answers(answers: Vec<PendingAnswer>) {
+    for (answer, outcome) in answers {
         // An `Err` gives the lease back, and its drop frees the slot for the next one.
         let _ = answer.send(outcome);
     }

@@ -1,10 +1,10 @@
-//! Which models run on this host, who may use them, and who waits: the one judge.
+//! Which models run on this host, who may use them, and who waits: the one fleet state.
 //!
 //! # Theory of operation
 //!
-//! A [`Fleet`] has **members**: models of the catalog that the operator's list, the router's policy or a job has named. Each
-//! has a seat in the **admission** (`auxot_scheduler`), which alone decides, by bytes and by turns, who is loaded,
-//! where, who makes room, who waits and who is sent away. From its load to its end a member has one **engine**: a process (an
+//! A [`Fleet`] has **models**: models of the catalog that the operator's list, the router's policy or a job has named. Each
+//! has a scheduler id in the **admission** (`auxot_scheduler`), which alone decides, by bytes and by turns, who is loaded,
+//! where, who makes room, who waits and who is sent away. From its load to its end a model has one **engine**: a process (an
 //! `auxot_engine`), in a place that was planned for it.
 //!
 //! ```text
@@ -13,7 +13,7 @@
 //!   a reading of the devices, the time ─┘                   └─▶ work for the tasks: drive, release, remember, look
 //! ```
 //!
-//! A door never sees a process. It asks [`Fleet::acquire`] and gets a [`Lease`] (one slot of one engine,
+//! A front end never sees a process. It asks [`Fleet::acquire`] and gets a [`Lease`] (one slot of one engine,
 //! freed when dropped) or a [`Refusal`] (a type with the numbers in it). While a model loads, restarts or waits for room its
 //! askers wait; when it has failed for good they are told why.
 //!
@@ -25,8 +25,8 @@
 //! | where | what |
 //! | --- | --- |
 //! | `fleet` | the handle that front ends have |
-//! | `state` | everything that decisions are made from; `work` that is left for the tasks, and the `shelf` of the last scan |
-//! | `owner` | the state under its lock, and all that changes it: `requests` for slots, `actions` of the scheduler, the `engine_status` of processes, models that are `enrol`led, `reconfigure`d, `replace`d, tried again (`retry`), found by a `rescan` |
+//! | `state` | everything that decisions are made from; `work` that is left for the tasks, and the last `scan` |
+//! | `owner` | the state under its lock, and all that changes it: `requests` for slots, `actions` of the scheduler, the `engine_status` of processes, models that are added (`add_model`), `reconfigure`d, `replace`d, tried again (`retry`), found by a `rescan` |
 //! | `model` | one model: the `managed` record, its `plan`, in which `size_search` finds the largest size that fits, its `process`, what it took (`measurements`), its memory seen free (`release`) |
 //! | `factory` | where processes come from: the engine of this host, or scripts in tests |
 //! | `lease`, `refusal` | the two answers to a request |
@@ -35,7 +35,7 @@
 //!
 //! Modules depend one way: `fleet` and `tasks` on `owner`, that on `state` and `report`, those on `model`.
 //!
-//! The processes' tasks belong to [`Staff`], which the program drives beside everything else and which
+//! The processes' tasks belong to [`Tasks`], which the program drives beside everything else and which
 //! alone joins them. A driver ends with the last handle to its process, and its listener with it. A panic in one of
 //! them fails one model, and those who wait for it are told.
 //!
@@ -73,12 +73,12 @@ mod factory;
 mod fleet;
 mod lease;
 mod model;
-mod orders;
 mod outlook;
 mod owner;
 mod places;
 mod refusal;
 mod report;
+mod settings;
 mod state;
 mod tasks;
 #[cfg(test)]
@@ -93,13 +93,13 @@ pub use devices::Devices;
 pub use fleet::Fleet;
 pub use lease::{Lease, Loss};
 pub use model::measurements::experience_file;
-pub use model::unknown_devices::strays;
+pub use model::unknown_devices::unknown_devices;
 pub use model::wish::{MOST_SLOTS, Wish, ask};
-pub use orders::Orders;
 pub use outlook::Outlook;
 pub use places::Places;
 pub use refusal::Refusal;
 pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use report::{ModelView, OtherNames, Report, Sleeper};
-pub use tasks::Staff;
+pub use settings::Orders;
+pub use tasks::Tasks;
 pub use text_limit::MostText;

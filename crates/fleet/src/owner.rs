@@ -1,9 +1,9 @@
-//! What the handles, the leases and the staff of one fleet share: the judge under its lock, and who hears of changes.
+//! What the handles, the leases and the tasks of one fleet share: the fleet state under its lock, and who hears of changes.
 
 mod actions;
+mod add_model;
 pub(crate) mod dry_run;
 mod engine_status;
-mod enrol;
 mod profile;
 mod reconfigure;
 pub(crate) mod release;
@@ -24,17 +24,17 @@ use crate::config::Config;
 use crate::config::with_layers;
 use crate::devices::Devices;
 use crate::factory::Engines;
-use crate::model::managed::MemberId;
-use crate::model::managed::{Member, Tenure};
-use crate::model::measurements::Lessons;
+use crate::model::managed::ManagedId;
+use crate::model::managed::{KeepReason, ManagedModel};
+use crate::model::measurements::Measurements;
 use crate::model::process::After;
 use crate::model::remembered::Remembered;
-use crate::orders::Orders;
 use crate::places::Places;
 use crate::refusal::refusal;
 use crate::report::{ModelView, Report, memory_of};
-use crate::state::Judge;
-use crate::state::shelf::Shelf;
+use crate::settings::Orders;
+use crate::state::FleetState;
+use crate::state::scan::Scan;
 use crate::state::work::Work;
 use auxot_placement::{Ground, Sight};
 use auxot_scheduler::{Admission, Life, Limits, Moment, Reason};
@@ -42,10 +42,10 @@ use auxot_scheduler::{Admission, Life, Limits, Moment, Reason};
 /// What all handles, leases and tasks share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    state: Mutex<Judge>,
+    state: Mutex<FleetState>,
     pub(crate) engines: Box<dyn Engines>,
-    orders: RwLock<Arc<Orders>>,
-    pub(crate) experience: Arc<Lessons>,
+    settings: RwLock<Arc<Orders>>,
+    pub(crate) measurements: Arc<Measurements>,
     pub(crate) remembered: Remembered,
     pub(crate) devices: Devices,
     /// Which of them its engine can use.
@@ -54,16 +54,16 @@ pub(crate) struct Shared {
     began: Instant,
     /// Counts the changes of anything that `hello` or `config` tells.
     pub(crate) changes: watch::Sender<u64>,
-    /// Counts the looks through the models folders.
-    pub(crate) looked: watch::Sender<u64>,
-    /// Tells the staff, its only waiter, that there may be work, or an earlier time to wake up at.
+    /// Counts the scans the models folders.
+    pub(crate) scanned: watch::Sender<u64>,
+    /// Tells the tasks, its only waiter, that there may be work, or an earlier time to wake up at.
     pub(crate) at_work: Notify,
 }
 
 impl Shared {
-    pub(crate) fn new(orders: Orders, engines: Box<dyn Engines>, places: Places, devices: Devices) -> Self {
-        let admission = Admission::new(limits(&orders.fleet), orders.placement.rules(true), Vec::new());
-        let shelf = Shelf::new(places.catalog, &engines.program());
+    pub(crate) fn new(settings: Orders, engines: Box<dyn Engines>, places: Places, devices: Devices) -> Self {
+        let admission = Admission::new(limits(&settings.fleet), settings.placement.rules(true), Vec::new());
+        let scan = Scan::new(places.catalog, &engines.program());
         let sight = Sight::new(engines.devices());
         for device in sight.blind_to(&devices.now()) {
             warn!(
@@ -74,16 +74,16 @@ impl Shared {
             );
         }
         let shared = Self {
-            state: Mutex::new(Judge::new(shelf, admission)),
+            state: Mutex::new(FleetState::new(scan, admission)),
             engines,
-            orders: RwLock::new(Arc::new(orders)),
-            experience: Arc::new(Lessons::open(&places.state)),
+            settings: RwLock::new(Arc::new(settings)),
+            measurements: Arc::new(Measurements::open(&places.state)),
             remembered: Remembered::open(&places.state),
             devices,
             sight,
             began: Instant::now(),
             changes: watch::Sender::new(0),
-            looked: watch::Sender::new(0),
+            scanned: watch::Sender::new(0),
             at_work: Notify::new(),
         };
         shared.measure(&mut shared.lock());
@@ -91,18 +91,18 @@ impl Shared {
     }
 
     /// Never held across an await, and no caller's code runs under it.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Judge> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, FleetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the operator wants at present.
-    pub(crate) fn orders(&self) -> Arc<Orders> {
-        Arc::clone(&self.orders.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn settings(&self) -> Arc<Orders> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the operator wants from now on.
-    pub(crate) fn order(&self, orders: Orders) {
-        *self.orders.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(orders);
+    pub(crate) fn set_settings(&self, settings: Orders) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// This moment on the runtime's clock, as the admission counts.
@@ -111,32 +111,35 @@ impl Shared {
     }
 
     /// Takes in the newest reading of the devices: what is free, and what of it our own children hold.
-    pub(crate) fn measure(&self, judge: &mut Judge) {
+    pub(crate) fn measure(&self, state: &mut FleetState) {
         let sample = self.devices.now();
-        let ground = self.sight.of(Ground::of(&sample, |pid| judge.held_twice_by(pid)), &sample);
-        let orders = self.orders();
-        let rules = with_layers(&orders.placement.rules(!ground.devices.is_empty()), orders.engine.gpu_layers);
+        let ground = self.sight.of(Ground::of(&sample, |pid| state.repacked_of(pid)), &sample);
+        let settings = self.settings();
+        let rules = with_layers(&settings.placement.rules(!ground.devices.is_empty()), settings.engine.gpu_layers);
         let now = self.moment();
-        let Judge { members, admission, work, decisions, .. } = judge;
-        admission.configure(limits(&orders.fleet), rules);
-        for member in members.values_mut() {
-            member.strays.look(&member.model.name, &sample);
-            let Some(engine) = &mut member.engine else { continue };
+        let FleetState { models, admission, work, decisions, .. } = state;
+        admission.configure(limits(&settings.fleet), rules);
+        for managed in models.values_mut() {
+            managed.unknown_devices.look(&managed.model.name, &sample);
+            let Some(engine) = &mut managed.engine else { continue };
             if engine.is_shown_by(&sample) {
-                admission.shown(member.seat);
+                admission.shown(managed.scheduler_id);
             }
             let holds = memory_of(engine, &sample);
-            if engine.is_learnt_from(&holds, &self.experience) {
+            if engine.learn_from(&holds, &self.measurements) {
                 work.push(Work::Learn);
             }
             // Where nobody tells what it holds, what it was given counts.
             if !holds.is_empty() {
-                admission.holds(member.seat, holds);
+                admission.holds(managed.scheduler_id, holds);
             }
             if engine.after.is_none() && engine.has_lost_a_device(&sample) {
-                error!(model = member.model.name, "a device of the model is lost; it is loaded elsewhere if it can be");
+                error!(
+                    model = managed.model.name,
+                    "a device of the model is lost; it is loaded elsewhere if it can be"
+                );
                 engine.after = Some(After::Anew);
-                decisions.extend(admission.unload(member.seat, now, now));
+                decisions.extend(admission.unload(managed.scheduler_id, now, now));
             }
         }
         admission.measured(ground);
@@ -144,41 +147,41 @@ impl Shared {
 
     /// A reading of the devices has come.
     pub(crate) fn measured(self: &Arc<Self>) {
-        let mut judge = self.lock();
-        self.measure(&mut judge);
+        let mut state = self.lock();
+        self.measure(&mut state);
         // What was in doubt for want of this reading.
-        let loading = judge
-            .members
+        let loading = state
+            .models
             .iter()
-            .filter(|(_, member)| matches!(judge.admission.life(member.seat), Life::Loading { .. }));
-        let ready = loading.filter_map(|(id, member)| {
-            let engine = member.engine.as_ref()?;
-            matches!(engine.status.state, State::Ready(_)).then_some((*id, member.generation))
+            .filter(|(_, managed)| matches!(state.admission.life(managed.scheduler_id), Life::Loading { .. }));
+        let ready = loading.filter_map(|(id, managed)| {
+            let engine = managed.engine.as_ref()?;
+            matches!(engine.status.state, State::Ready(_)).then_some((*id, managed.generation))
         });
         let ready: Vec<_> = ready.collect();
-        drop(judge);
+        drop(state);
         self.tick();
         for (id, generation) in ready {
-            self.turn(id, generation);
+            self.on_engine_status(id, generation);
         }
     }
 
     /// No reading has come in time for a process that waits for one.
-    pub(crate) fn believe(self: &Arc<Self>, id: MemberId, generation: u64) {
-        let mut judge = self.lock();
-        let member = judge.members.get_mut(&id).filter(|member| member.generation == generation);
-        let Some(engine) = member.and_then(|member| member.engine.as_mut()) else { return };
-        engine.believed = true;
-        drop(judge);
-        self.turn(id, generation);
+    pub(crate) fn accept_unread(self: &Arc<Self>, id: ManagedId, generation: u64) {
+        let mut state = self.lock();
+        let managed = state.models.get_mut(&id).filter(|managed| managed.generation == generation);
+        let Some(engine) = managed.and_then(|managed| managed.engine.as_mut()) else { return };
+        engine.accepted_unread = true;
+        drop(state);
+        self.on_engine_status(id, generation);
     }
 
     /// Time has passed.
     pub(crate) fn tick(self: &Arc<Self>) {
-        let mut judge = self.lock();
-        let effects = judge.admission.tick(self.moment());
+        let mut state = self.lock();
+        let effects = state.admission.tick(self.moment());
         let changed = !effects.is_empty();
-        self.conclude(judge, effects);
+        self.conclude(state, effects);
         if changed {
             self.changed();
         }
@@ -190,38 +193,38 @@ impl Shared {
         due.map(|moment| self.began + moment)
     }
 
-    /// Tells everybody that something may be new: doors, and the staff.
+    /// Tells everybody that something may be new: front ends, and the tasks.
     pub(crate) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
         self.at_work.notify_one();
     }
 
-    /// What the judge has left to be done since the last call.
+    /// What the fleet state has left to be done since the last call.
     pub(crate) fn take_work(&self) -> Vec<Work> {
         std::mem::take(&mut self.lock().work)
     }
 
     pub(crate) fn report(&self) -> Report {
         let devices = self.devices.now();
-        let judge = self.lock();
-        let mut unmet: Vec<String> = judge.missing.iter().map(|missing| missing.reason.clone()).collect();
-        unmet.extend(judge.gaps());
-        unmet.extend(judge.staying().filter_map(|(_, member)| member.shortfall()));
-        unmet.extend(judge.staying().filter_map(|(_, member)| member.deviation()));
-        unmet.extend(judge.staying().filter_map(|(_, member)| member.strays.unmet().cloned()));
-        unmet.extend(judge.staying().filter_map(|(_, member)| {
-            let misfit = member.misfit.as_ref().filter(|_| member.tenure != Tenure::Demand)?;
-            Some(format!("{} is not loaded: {misfit}", member.name()))
+        let state = self.lock();
+        let mut unmet: Vec<String> = state.missing.iter().map(|missing| missing.reason.clone()).collect();
+        unmet.extend(state.gaps());
+        unmet.extend(state.staying().filter_map(|(_, managed)| managed.shortfall()));
+        unmet.extend(state.staying().filter_map(|(_, managed)| managed.deviation()));
+        unmet.extend(state.staying().filter_map(|(_, managed)| managed.unknown_devices.unmet().cloned()));
+        unmet.extend(state.staying().filter_map(|(_, managed)| {
+            let misfit = managed.misfit.as_ref().filter(|_| managed.keep != KeepReason::Demand)?;
+            Some(format!("{} is not loaded: {misfit}", managed.name()))
         }));
-        unmet.extend(judge.staying().filter_map(|(_, member)| {
-            let named = judge.has_failed(member) && member.tenure != Tenure::Demand;
-            named.then(|| refusal(member, Reason::Failed).to_string())
+        unmet.extend(state.staying().filter_map(|(_, managed)| {
+            let named = state.has_failed(managed) && managed.keep != KeepReason::Demand;
+            named.then(|| refusal(managed, Reason::Failed).to_string())
         }));
-        let primary = judge.primary();
-        let mut order: Vec<(&MemberId, &Member)> = judge.members.iter().collect();
+        let primary = state.primary();
+        let mut order: Vec<(&ManagedId, &ManagedModel)> = state.models.iter().collect();
         // Stable, so that all others stay as they came.
-        order.sort_by_key(|(id, member)| (Some(**id) != primary, member.tenure == Tenure::Leaving));
-        let models = order.into_iter().map(|(_, member)| ModelView::of(member, &judge.admission, &devices)).collect();
+        order.sort_by_key(|(id, managed)| (Some(**id) != primary, managed.keep == KeepReason::Leaving));
+        let models = order.into_iter().map(|(_, managed)| ModelView::of(managed, &state.admission, &devices)).collect();
         let out_of_reach = self.sight.blind_to(&devices).map(|device| device.id.clone()).collect();
         Report { models, devices, out_of_reach, unmet }
     }

@@ -9,7 +9,7 @@ use auxot_engine::ExitReport;
 use auxot_placement::Misfit;
 use auxot_scheduler::Reason;
 
-use crate::model::managed::Member;
+use crate::model::managed::ManagedModel;
 
 /// So many names are listed; more are counted.
 const LISTED: usize = 24;
@@ -123,14 +123,14 @@ fn meaning(task: Task) -> &'static str {
 }
 
 /// The reason in the words of a caller.
-pub(crate) fn refusal(member: &Member, reason: Reason) -> Refusal {
-    let model = member.name().to_owned();
+pub(crate) fn refusal(managed: &ManagedModel, reason: Reason) -> Refusal {
+    let model = managed.name().to_owned();
     match reason {
         Reason::DoesNotFit(misfit) => Refusal::DoesNotFit { model, misfit },
         Reason::QueueFull { waiting } => Refusal::QueueFull { model, waiting },
         Reason::TooLate { waited } => Refusal::TooLate { model, waited },
         Reason::Frozen => Refusal::Draining,
-        Reason::Failed => match member.cause() {
+        Reason::Failed => match managed.cause() {
             Some(cause) => Refusal::Failed { model, cause: Arc::clone(cause) },
             None => Refusal::Stopped { model },
         },

@@ -8,7 +8,7 @@ use auxot_catalog::{Model, Rank};
 use auxot_engine::{Ready, State, Status};
 use auxot_gpu::{Device, HOST, Kind, Sample};
 
-use crate::model::managed::Member;
+use crate::model::managed::ManagedModel;
 use crate::model::process::Engine;
 use auxot_scheduler::{Admission, Life};
 
@@ -97,23 +97,23 @@ impl OtherNames {
 }
 
 impl ModelView {
-    pub(crate) fn of(member: &Member, admission: &Admission, devices: &Sample) -> Self {
-        let life = admission.life(member.seat);
+    pub(crate) fn of(managed: &ManagedModel, admission: &Admission, devices: &Sample) -> Self {
+        let life = admission.life(managed.scheduler_id);
         let takes = matches!(life, Life::Ready { draining: None, .. });
-        let ready = member.ready().filter(|_| takes).cloned();
-        let planned = member.engine.as_ref().map_or_else(|| member.plan.spec(), |engine| engine.spec.clone());
+        let ready = managed.ready().filter(|_| takes).cloned();
+        let planned = managed.engine.as_ref().map_or_else(|| managed.plan.spec(), |engine| engine.spec.clone());
         Self {
-            model: Arc::clone(&member.model),
-            expected: member.engine.as_ref().map(expected).unwrap_or_default(),
-            took: member.engine.as_ref().map(Engine::took).unwrap_or_default(),
-            memory: member.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
-            status: status(member, life, admission.is_wanted(member.seat)),
+            model: Arc::clone(&managed.model),
+            expected: managed.engine.as_ref().map(expected).unwrap_or_default(),
+            took: managed.engine.as_ref().map(Engine::took).unwrap_or_default(),
+            memory: managed.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
+            status: status(managed, life, admission.is_wanted(managed.scheduler_id)),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
-            asleep: matches!(life, Life::Absent) && !admission.is_wanted(member.seat),
+            asleep: matches!(life, Life::Absent) && !admission.is_wanted(managed.scheduler_id),
             ready,
-            slots_busy: admission.busy(member.seat),
-            waiting: admission.waiting(member.seat),
+            slots_busy: admission.busy(managed.scheduler_id),
+            waiting: admission.waiting(managed.scheduler_id),
         }
     }
 
@@ -162,14 +162,14 @@ fn expected(engine: &Engine) -> Vec<(String, u64)> {
 }
 
 /// Where a model is: its process, or what is to become of it.
-fn status(member: &Member, life: &Life, wanted: bool) -> Status {
-    let mut status = member.last.clone().unwrap_or_else(Status::at_rest);
+fn status(managed: &ManagedModel, life: &Life, wanted: bool) -> Status {
+    let mut status = managed.last.clone().unwrap_or_else(Status::at_rest);
     status.state = match (life, status.state) {
         (Life::Ready { draining: Some(_), .. }, State::Ready(_)) => State::Draining,
         (Life::Coming { .. }, _) => State::Starting { progress: None },
         (Life::Absent, _) if wanted => State::Starting { progress: None },
         (Life::Absent, _) => State::Stopped,
-        (Life::Leaving { .. }, _) if member.engine.is_none() => State::Stopping,
+        (Life::Leaving { .. }, _) if managed.engine.is_none() => State::Stopping,
         // Between two tries.
         (Life::Loading { .. }, State::Stopped | State::Failed { .. }) => State::Starting { progress: None },
         (_, state) => state,

@@ -1,4 +1,4 @@
-//! The one owner of all tasks of the fleet: it drives the processes, and brings their news to the judge.
+//! The one owner of all tasks of the fleet: it drives the processes, and brings their news to the fleet state.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,21 +9,21 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::model::managed::MemberId;
+use crate::model::managed::ManagedId;
 use crate::owner::Shared;
 use crate::owner::dry_run;
 use crate::owner::release;
-use crate::state::shelf::Shelf;
+use crate::state::scan::Scan;
 use crate::state::work::Work;
 
 /// Drives the processes of a fleet. Dropping it drops them all, which kills what still runs.
 #[derive(Debug)]
-pub struct Staff {
+pub struct Tasks {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
 }
 
-impl Staff {
+impl Tasks {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, tasks: JoinSet::new() }
     }
@@ -33,14 +33,14 @@ impl Staff {
     pub async fn run(mut self) {
         let mut devices = self.shared.devices.samples.clone();
         self.tasks.spawn(Arc::clone(&self.shared).watch_folders());
-        let mut looked = Instant::now();
+        let mut scanned = Instant::now();
         loop {
             for work in self.shared.take_work() {
                 self.take_on(work);
             }
             let wake = self.shared.wake_at();
             // Asked for anew each time: the operator may want another interval by now.
-            let look = looked.checked_add(self.shared.orders().fleet.rescan_interval);
+            let look = scanned.checked_add(self.shared.settings().fleet.rescan_interval);
             tokio::select! {
                 () = self.shared.at_work.notified() => {}
                 Some(ended) = self.tasks.join_next() => {
@@ -52,9 +52,9 @@ impl Staff {
                 Ok(()) = devices.changed() => self.shared.measured(),
                 () = until(wake) => self.shared.tick(),
                 () = until(look) => {
-                    looked = Instant::now();
-                    self.shared.look_for_missing();
-                    self.shared.look_after_failed();
+                    scanned = Instant::now();
+                    self.shared.scan_for_missing();
+                    self.shared.retry_failed();
                 }
             }
         }
@@ -63,15 +63,15 @@ impl Staff {
     fn take_on(&mut self, work: Work) {
         let shared = Arc::clone(&self.shared);
         match work {
-            Work::Drive { member, generation, status, driver } => {
+            Work::Drive { managed, generation, status, driver } => {
                 self.tasks.spawn(driver);
-                self.tasks.spawn(listen(shared, member, generation, status));
+                self.tasks.spawn(listen(shared, managed, generation, status));
             }
-            Work::DryRun { member, generation, dry_run, ended } => {
-                self.tasks.spawn(dry_run::run(shared, member, generation, dry_run, ended));
+            Work::DryRun { managed, generation, dry_run, ended } => {
+                self.tasks.spawn(dry_run::run(shared, managed, generation, dry_run, ended));
             }
-            Work::Release { member, generation, after, release } => {
-                self.tasks.spawn(release::run(shared, member, generation, after, release));
+            Work::Release { managed, generation, after, release } => {
+                self.tasks.spawn(release::run(shared, managed, generation, after, release));
             }
             Work::Remember { key, size } => {
                 self.tasks.spawn_blocking(move || {
@@ -80,28 +80,28 @@ impl Staff {
                     }
                 });
             }
-            Work::Inspect { member, files } => {
+            Work::Inspect { managed, files } => {
                 self.tasks.spawn_blocking(move || {
                     let now = files.iter().map(|path| FileId::of(path)).collect();
-                    shared.inspected(member, now);
+                    shared.inspected(managed, now);
                 });
             }
-            Work::Believe { member, generation } => {
+            Work::AcceptUnread { managed, generation } => {
                 self.tasks.spawn(async move {
-                    tokio::time::sleep(shared.orders().fleet.release_timeout).await;
-                    shared.believe(member, generation);
+                    tokio::time::sleep(shared.settings().fleet.release_timeout).await;
+                    shared.accept_unread(managed, generation);
                 });
             }
             Work::Learn => {
-                self.tasks.spawn_blocking(move || shared.experience.save());
+                self.tasks.spawn_blocking(move || shared.measurements.save());
             }
-            Work::Look => {
+            Work::Scan => {
                 self.tasks.spawn(look(shared));
             }
-            Work::LookAfter(pause) => {
+            Work::ScanAfter(pause) => {
                 self.tasks.spawn(async move {
                     tokio::time::sleep(pause).await;
-                    shared.lock().look_at_change();
+                    shared.lock().scan_change();
                     shared.at_work.notify_one();
                 });
             }
@@ -117,11 +117,11 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// Brings every state of one process to the judge, in order, until the process's task is gone.
-async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut statuses: watch::Receiver<Status>) {
+/// Brings every state of one process to the fleet state, in order, until the process's task is gone.
+async fn listen(shared: Arc<Shared>, managed: ManagedId, generation: u64, mut statuses: watch::Receiver<Status>) {
     loop {
         statuses.borrow_and_update();
-        shared.turn(member, generation);
+        shared.on_engine_status(managed, generation);
         if statuses.changed().await.is_err() {
             return;
         }
@@ -130,21 +130,21 @@ async fn listen(shared: Arc<Shared>, member: MemberId, generation: u64, mut stat
 
 /// Looks through the models folders, beside the runtime's thread: it reads the header of every file that is not as it was.
 async fn look(shared: Arc<Shared>) {
-    let (files, program) = (shared.orders().catalog.clone(), shared.engines.program());
+    let (files, program) = (shared.settings().catalog.clone(), shared.engines.program());
     let (known, lookout) = {
-        let judge = shared.lock();
-        (Arc::clone(&judge.shelf.catalog), judge.looks.lookout.clone())
+        let state = shared.lock();
+        (Arc::clone(&state.scan.catalog), state.scans.lookout.clone())
     };
     let look = move || {
         let (catalog, _) = match lookout {
             Some(lookout) => lookout.rescan(&known, &files, &[]),
             None => known.rescan(&files, &[]),
         };
-        Shelf::new(Arc::new(catalog), &program)
+        Scan::new(Arc::new(catalog), &program)
     };
     let found = tokio::task::spawn_blocking(look).await;
     if let Err(fault) = &found {
         error!(%fault, "cannot look through the models folders");
     }
-    shared.shelve(found.ok());
+    shared.take_scan(found.ok());
 }

@@ -1,7 +1,6 @@
 //! The whole fleet with scripted engines and a stopped clock: no process, no waiting.
 
 mod dialling;
-pub(crate) mod house;
 mod leaving;
 mod missing;
 mod rehearsal;
@@ -9,5 +8,6 @@ mod replaced;
 mod resize;
 mod sharing;
 mod tasks;
+pub(crate) mod test_fleet;
 mod trouble;
 mod turns;

@@ -15,7 +15,7 @@ use anyhow::Context;
 use auxot_admin::{Recorder, Server};
 use auxot_catalog::{Catalog, path_text};
 use auxot_engine::Host;
-use auxot_fleet::{Devices, Fleet, Orders, Places, Sample, Staff, device_warning};
+use auxot_fleet::{Devices, Fleet, Orders, Places, Sample, Tasks, device_warning};
 use auxot_gpu::Sampler;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings, Sources};
@@ -100,12 +100,12 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
         },
         () = shutdown.asked() => return Ok(ExitCode::SUCCESS),
     };
-    let Rooms { fleet, staff, relay, server, recorder, sampler } = opened;
+    let Rooms { fleet, tasks, relay, server, recorder, sampler } = opened;
     let trouble = relay.trouble();
     let limits = reload.limits();
-    // The staff, the endpoint and the sampler live until the last engine is gone.
+    // The tasks, the endpoint and the sampler live until the last engine is gone.
     let beside = async {
-        tokio::join!(staff.run(), server.serve(recorder, fleet.clone(), trouble), reload.serve(fleet.clone()))
+        tokio::join!(tasks.run(), server.serve(recorder, fleet.clone(), trouble), reload.serve(fleet.clone()))
     };
     tokio::pin!(beside);
     let closing = close(&mut shutdown, relay, &fleet, limits);
@@ -121,7 +121,7 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
 /// Everything that is open while the worker serves.
 struct Rooms {
     fleet: Fleet,
-    staff: Staff,
+    tasks: Tasks,
     relay: Relay,
     server: Server,
     recorder: Recorder,
@@ -166,8 +166,8 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
     };
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.ask());
-    let (fleet, staff) = Fleet::open(orders, host, places, devices, wish);
-    Ok(Ok(Rooms { fleet, staff, relay, server, recorder, sampler }))
+    let (fleet, tasks) = Fleet::open(orders, host, places, devices, wish);
+    Ok(Ok(Rooms { fleet, tasks, relay, server, recorder, sampler }))
 }
 
 /// The names in `gpu.devices` that mean none of this host's devices, in one sentence. Those that may not be used count.

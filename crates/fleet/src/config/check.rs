@@ -39,22 +39,22 @@ pub fn table_warnings(config: &Config, catalog: &Catalog) -> Vec<String> {
 pub fn device_warning(names: &[String], all: &Sample) -> Option<String> {
     let devices = || all.devices.iter().filter(|device| !device.is_host());
     let is_here = |name: &String| devices().any(|device| is_meant(name, device.index, &device.id));
-    let strays: Vec<String> = names
+    let unknown_devices: Vec<String> = names
         .iter()
         .filter(|name| !name.eq_ignore_ascii_case(HOST) && !is_here(name))
         .map(|name| one_line(name, SHOWN))
         .collect();
     let here = devices().map(|device| format!("{} ({})", device.index, device.id));
     let here = here.chain([HOST.to_owned()]).collect::<Vec<_>>().join(", ");
-    (!strays.is_empty())
-        .then(|| format!("`gpu.devices` names {}, which is not here; there is {here}", strays.join(", ")))
+    (!unknown_devices.is_empty())
+        .then(|| format!("`gpu.devices` names {}, which is not here; there is {here}", unknown_devices.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ModelConfig;
-    use crate::tests::house::put;
+    use crate::tests::test_fleet::put;
 
     #[test]
     fn a_table_for_no_model_or_several_is_told_with_what_there_is() {

@@ -9,7 +9,7 @@ use auxot_engine::{ExitClass, ExitReport, FileId, Ready, Spec, State, Status};
 use crate::model::plan::{Plan, size_of};
 use crate::model::process::{After, Engine};
 use crate::model::size_search::{Next, Size};
-use crate::model::unknown_devices::Strays;
+use crate::model::unknown_devices::UnknownDevices;
 use crate::model::wish::{Wish, deviation, gaps};
 use auxot_placement::Misfit;
 use auxot_scheduler::{ModelId, Run};
@@ -18,31 +18,31 @@ use auxot_scheduler::{ModelId, Run};
 /// has waited long enough.
 const WORTH_ANOTHER_LOAD: Duration = Duration::from_secs(60);
 
-/// Names one member for as long as the fleet lives; later members have higher numbers.
+/// Names one model for as long as the fleet lives; later models have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) struct MemberId(u64);
+pub(crate) struct ManagedId(u64);
 
-impl MemberId {
-    /// The number of the next member.
+impl ManagedId {
+    /// The number of the next model.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// What the judge knows of one model.
+/// What the fleet state knows of one model.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub(crate) struct ManagedModel {
     pub(crate) model: Arc<Model>,
-    pub(crate) tenure: Tenure,
+    pub(crate) keep: KeepReason,
     /// Its number among those who are admitted.
-    pub(crate) seat: ModelId,
+    pub(crate) scheduler_id: ModelId,
     pub(crate) plan: Plan,
     pub(crate) attempt: Attempt,
     /// From a load to its end.
     pub(crate) engine: Option<Engine>,
     /// What was heard last of its present process, or of the one before.
     pub(crate) last: Option<Status>,
-    /// Counts the processes this member has had; news of an earlier one is dropped.
+    /// Counts the processes this model has had; news of an earlier one is dropped.
     pub(crate) generation: u64,
     /// Its files, where they are others by now than those that failed.
     pub(crate) changed: Option<Vec<FileId>>,
@@ -53,16 +53,16 @@ pub(crate) struct Member {
     /// Its files are others by now than those that it runs, and it is loaded anew once it is idle.
     pub(crate) is_outdated: bool,
     /// What a dry run has sent back, so that its next load needs none.
-    pub(crate) forewarned: Option<Spec>,
+    pub(crate) dry_run_plan: Option<Spec>,
     /// Why it is not loaded though its owner wants it.
     pub(crate) misfit: Option<Misfit>,
     /// What the operator calls its devices.
-    pub(crate) strays: Strays,
+    pub(crate) unknown_devices: UnknownDevices,
 }
 
 /// Why a model is here, and so for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tenure {
+pub(crate) enum KeepReason {
     /// The operator lists it: it stays.
     Operator,
     /// A policy of the router named it: it stays until the model of a later one serves.
@@ -77,19 +77,19 @@ pub(crate) enum Tenure {
 #[derive(Debug, Clone)]
 pub(crate) enum Attempt {
     /// It is, or nothing was tried yet.
-    Settled,
+    PendingAnswer,
     /// The next load will tell; `before` is the plan to go back to.
     Trying { before: Option<Box<Plan>> },
 }
 
-/// The process that a life belongs to, of those that its member has had.
+/// The process that a life belongs to, of those that its model has had.
 pub(crate) fn generation_of(run: Run) -> u64 {
     run >> 32
 }
 
 /// What the news of a process means.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum StatusChange {
     /// Nothing.
     Same,
     /// It takes jobs, in so many slots, and its size stays.
@@ -104,14 +104,14 @@ pub(crate) enum News {
     Ended(After),
 }
 
-impl Member {
-    pub(crate) fn new(model: Arc<Model>, tenure: Tenure, plan: Plan, seat: ModelId) -> Self {
+impl ManagedModel {
+    pub(crate) fn new(model: Arc<Model>, keep: KeepReason, plan: Plan, scheduler_id: ModelId) -> Self {
         Self {
             model,
-            tenure,
-            seat,
+            keep,
+            scheduler_id,
             plan,
-            attempt: Attempt::Settled,
+            attempt: Attempt::PendingAnswer,
             engine: None,
             last: None,
             generation: 0,
@@ -119,9 +119,9 @@ impl Member {
             awaits_scan: false,
             changed_starts: 0,
             is_outdated: false,
-            forewarned: None,
+            dry_run_plan: None,
             misfit: None,
-            strays: Strays::default(),
+            unknown_devices: UnknownDevices::default(),
         }
     }
 
@@ -133,51 +133,51 @@ impl Member {
         self.engine = Some(engine);
     }
 
-    /// Names a life of an engine over all processes of this member: each counts its lives from one.
+    /// Names a life of an engine over all processes of this model: each counts its lives from one.
     pub(crate) fn run(&self, ready: &Ready) -> Run {
         (self.generation << 32) | (ready.run.0 & 0xffff_ffff)
     }
 
     /// Takes in a new state of the process, which is being ended already or not.
-    pub(crate) fn turn(&mut self, status: Status, leaving: bool) -> News {
+    pub(crate) fn on_engine_status(&mut self, status: Status, leaving: bool) -> StatusChange {
         let tries_for_more = self.tries_for_more();
-        let Some(engine) = &mut self.engine else { return News::Same };
+        let Some(engine) = &mut self.engine else { return StatusChange::Same };
         self.last = Some(status.clone());
         engine.status = status;
         let decided = leaving || engine.after.is_some();
         if engine.has_ended() {
             let decided = engine.after.take().or_else(|| leaving.then_some(After::Rest));
-            return News::Ended(decided.unwrap_or_else(|| self.ended()));
+            return StatusChange::Ended(decided.unwrap_or_else(|| self.ended()));
         }
         match &engine.status.state {
-            State::Ready(_) if decided => News::Same,
+            State::Ready(_) if decided => StatusChange::Same,
             State::Ready(ready) => {
                 let ready = Arc::clone(ready);
                 self.loaded(&ready)
             }
-            State::Failed { .. } => News::Stuck,
+            State::Failed { .. } => StatusChange::Stuck,
             // Whatever the words of its end: a smaller one of the same is known to load.
             State::BackingOff { .. } if !decided && tries_for_more => {
                 self.give_way();
-                News::GivesWay
+                StatusChange::GivesWay
             }
-            _ => News::Away,
+            _ => StatusChange::Away,
         }
     }
 
-    fn loaded(&mut self, ready: &Ready) -> News {
-        let Some(size) = self.engine.as_ref().map(|engine| size_of(&engine.spec)) else { return News::Same };
-        self.plan.dial.loaded(size);
-        let more = matches!(self.plan.dial.next(), Next::Try(_)) && ready.load_time <= WORTH_ANOTHER_LOAD;
+    fn loaded(&mut self, ready: &Ready) -> StatusChange {
+        let Some(size) = self.engine.as_ref().map(|engine| size_of(&engine.spec)) else { return StatusChange::Same };
+        self.plan.sizes.loaded(size);
+        let more = matches!(self.plan.sizes.next(), Next::Try(_)) && ready.load_time <= WORTH_ANOTHER_LOAD;
         if more && matches!(self.attempt, Attempt::Trying { .. }) {
             if let Some(engine) = &mut self.engine {
                 engine.after = Some(After::Again);
             }
-            return News::GivesWay;
+            return StatusChange::GivesWay;
         }
-        self.attempt = Attempt::Settled;
+        self.attempt = Attempt::PendingAnswer;
         self.changed_starts = 0;
-        News::Serves { run: self.run(ready), slots: ready.props.total_slots, size }
+        StatusChange::Serves { run: self.run(ready), slots: ready.props.total_slots, size }
     }
 
     /// One that was only tried has failed in a way that its keeper would try again.
@@ -202,13 +202,13 @@ impl Member {
     }
 
     fn failed(&mut self, for_want_of_memory: bool) -> After {
-        let before = match std::mem::replace(&mut self.attempt, Attempt::Settled) {
-            Attempt::Settled => None,
+        let before = match std::mem::replace(&mut self.attempt, Attempt::PendingAnswer) {
+            Attempt::PendingAnswer => None,
             Attempt::Trying { before } => before,
         };
         if for_want_of_memory && let Some(engine) = &self.engine {
-            self.plan.dial.failed(size_of(&engine.spec));
-            if self.plan.dial.next() != Next::Hopeless {
+            self.plan.sizes.failed(size_of(&engine.spec));
+            if self.plan.sizes.next() != Next::Hopeless {
                 self.attempt = Attempt::Trying { before };
                 return After::Again;
             }
@@ -223,15 +223,15 @@ impl Member {
     }
 
     /// Takes in another plan; whether its present process must give way to one of it.
-    pub(crate) fn reshape(&mut self, plan: Plan) -> bool {
+    pub(crate) fn change_plan(&mut self, plan: Plan) -> bool {
         let old = std::mem::replace(&mut self.plan, plan);
         let Some(engine) = &mut self.engine else { return false };
         if engine.is_of(&self.plan) {
             // Back to what runs.
-            self.attempt = Attempt::Settled;
+            self.attempt = Attempt::PendingAnswer;
             return false;
         }
-        if let Attempt::Settled = self.attempt {
+        if let Attempt::PendingAnswer = self.attempt {
             // What has failed is nothing to go back to.
             let worked = matches!(engine.status.state, State::Ready(_)) && engine.after.is_none();
             self.attempt = Attempt::Trying { before: worked.then(|| Box::new(old)) };
@@ -241,7 +241,7 @@ impl Member {
 
     /// Becomes another version of its model: what runs gives way, and is nothing to go back to.
     pub(crate) fn replace(&mut self, model: Arc<Model>, plan: Plan) {
-        (self.model, self.plan, self.attempt, self.is_outdated) = (model, plan, Attempt::Settled, false);
+        (self.model, self.plan, self.attempt, self.is_outdated) = (model, plan, Attempt::PendingAnswer, false);
         if let Some(engine) = &mut self.engine {
             engine.after = Some(After::Anew);
         }
@@ -257,13 +257,13 @@ impl Member {
     }
 
     /// Has a reason to stay, also if it was about to go.
-    pub(crate) fn stay(&mut self, tenure: Tenure) {
-        if self.tenure == Tenure::Leaving || (self.tenure != Tenure::Operator && tenure != Tenure::Demand) {
-            self.tenure = tenure;
+    pub(crate) fn stay(&mut self, keep: KeepReason) {
+        if self.keep == KeepReason::Leaving || (self.keep != KeepReason::Operator && keep != KeepReason::Demand) {
+            self.keep = keep;
         }
     }
 
-    /// What of the router's wish this member does not give.
+    /// What of the router's wish this model does not give.
     pub(crate) fn gaps(&self, wish: &Wish) -> Vec<String> {
         match &self.engine {
             // One that gives way to another size of itself is judged by that.
@@ -274,8 +274,8 @@ impl Member {
 
     /// What is less than wanted because the memory holds no more. While a change is under way nobody knows.
     pub(crate) fn shortfall(&self) -> Option<String> {
-        let settled = matches!(self.attempt, Attempt::Settled) && self.ready().is_some();
-        self.engine.as_ref().filter(|_| settled).and_then(|engine| self.plan.shortfall(&engine.spec))
+        let answers = matches!(self.attempt, Attempt::PendingAnswer) && self.ready().is_some();
+        self.engine.as_ref().filter(|_| answers).and_then(|engine| self.plan.shortfall(&engine.spec))
     }
 
     /// What its engine made of the numbers that it was started with, where that is something else, as a sentence.
@@ -302,7 +302,7 @@ impl Member {
 
     /// Whether this process only shows whether more fits than what is known to.
     fn tries_for_more(&self) -> bool {
-        let fits = self.plan.dial.fits();
+        let fits = self.plan.sizes.fits();
         let size = self.engine.as_ref().map(|engine| size_of(&engine.spec));
         matches!(self.attempt, Attempt::Trying { .. }) && fits.is_some() && fits != size
     }

@@ -18,9 +18,9 @@ use auxot_placement::{Remembered, Subject};
 
 /// The experience of this host, and the file that it is kept in.
 #[derive(Debug)]
-pub(crate) struct Lessons {
+pub(crate) struct Measurements {
     path: PathBuf,
-    experience: Mutex<Experience>,
+    measurements: Mutex<Experience>,
     /// Held while the file is written: never by who decides.
     writing: Mutex<()>,
 }
@@ -31,16 +31,16 @@ pub fn experience_file(folder: &Path) -> PathBuf {
     folder.join("experience.json")
 }
 
-impl Lessons {
+impl Measurements {
     pub(crate) fn open(folder: &Path) -> Self {
         let path = experience_file(folder);
-        Self { experience: Mutex::new(Experience::open(&path)), path, writing: Mutex::new(()) }
+        Self { measurements: Mutex::new(Experience::open(&path)), path, writing: Mutex::new(()) }
     }
 
     /// The question what a placement of this took the last time.
     pub(crate) fn about(self: &Arc<Self>, subject: Subject) -> Remembered {
-        let lessons = Arc::clone(self);
-        Remembered::new(move |placement| lessons.lock().recall(&subject.at(placement)).map(<[u64]>::to_vec))
+        let measurements = Arc::clone(self);
+        Remembered::new(move |placement| measurements.lock().recall(&subject.at(placement)).map(<[u64]>::to_vec))
     }
 
     /// Writes everything down. Blocks.
@@ -60,13 +60,13 @@ impl Lessons {
     }
 
     fn lock(&self) -> MutexGuard<'_, Experience> {
-        self.experience.lock().unwrap_or_else(PoisonError::into_inner)
+        self.measurements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Engine {
     /// Learns from what it is seen to hold of its devices while it is loaded. Whether that is worth saving.
-    pub(crate) fn is_learnt_from(&mut self, holds: &[(String, u64)], lessons: &Lessons) -> bool {
+    pub(crate) fn learn_from(&mut self, holds: &[(String, u64)], measurements: &Measurements) -> bool {
         if !matches!(self.status.state, State::Ready(_)) || self.placement.shares.is_empty() {
             return false;
         }
@@ -82,34 +82,34 @@ impl Engine {
             return false;
         }
         self.took = most;
-        self.learn(lessons)
+        self.learn(measurements)
     }
 
     /// Learns from what it holds of the host's memory now that it is ready, before its first job.
-    pub(crate) fn is_learnt_from_at_rest(&mut self, lessons: &Lessons) -> bool {
+    pub(crate) fn learn_at_rest(&mut self, measurements: &Measurements) -> bool {
         if !self.placement.shares.is_empty() {
             return false;
         }
         let Some(held) = self.status.pid.map(auxot_gpu::host_use) else { return false };
-        self.twice = self.placement.held_twice(&held);
+        self.repacked = self.placement.held_twice(&held);
         let Some(needs) = self.needs(&held) else { return false };
         self.took = vec![needs.saturating_add(self.placement.at_work)];
-        self.learn(lessons)
+        self.learn(measurements)
     }
 
-    fn learn(&self, lessons: &Lessons) -> bool {
-        self.learns(self.took.clone(), lessons)
+    fn learn(&self, measurements: &Measurements) -> bool {
+        self.learns(self.took.clone(), measurements)
     }
 
     /// Learns what its place takes. Whether that is worth saving.
-    pub(crate) fn learns(&self, took: Vec<u64>, lessons: &Lessons) -> bool {
+    pub(crate) fn learns(&self, took: Vec<u64>, measurements: &Measurements) -> bool {
         let Some(subject) = &self.subject else { return false };
-        lessons.lock().learn(subject.at(&self.placement), took, SystemTime::now())
+        measurements.lock().learn(subject.at(&self.placement), took, SystemTime::now())
     }
 
     /// Whether it is known what its place takes; without a subject nothing can be.
-    pub(crate) fn is_measured(&self, lessons: &Lessons) -> bool {
-        let known = |subject: &Subject| lessons.lock().recall(&subject.at(&self.placement)).is_some();
+    pub(crate) fn is_measured(&self, measurements: &Measurements) -> bool {
+        let known = |subject: &Subject| measurements.lock().recall(&subject.at(&self.placement)).is_some();
         self.subject.as_ref().is_none_or(known)
     }
 }

@@ -5,7 +5,7 @@ use auxot_engine::{Spec, Task};
 use tracing::warn;
 
 use crate::model::remembered::Key;
-use crate::model::size_search::{Dial, Size};
+use crate::model::size_search::{Size, SizeSearch};
 
 /// What a model whose header leaves things out is taken to keep of its slots: a part of its weights, on the high side.
 const GUESSED_CACHE: u64 = 4;
@@ -14,13 +14,13 @@ const GUESSED_COMPUTE: u64 = 512 << 20;
 /// And for the program with a large vocabulary.
 const GUESSED_PROCESS: u64 = 100 << 20;
 
-/// The plan of one member.
+/// The plan of one model.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     wanted: Spec,
     /// The same as far as it decides about memory.
     pub(crate) ask: Ask,
-    pub(crate) dial: Dial,
+    pub(crate) sizes: SizeSearch,
     /// The question that a size on disk answers.
     pub(crate) key: Key,
 }
@@ -29,8 +29,8 @@ impl Plan {
     /// A plan for what is wanted, that begins with the size found in an earlier run.
     pub(crate) fn new(wanted: Spec, ask: Ask, key: Key, found: Option<Size>) -> Self {
         let size = size_of(&wanted);
-        let dial = found.map_or_else(|| Dial::new(size), |found| Dial::known(size, found));
-        Self { wanted, ask, dial, key }
+        let sizes = found.map_or_else(|| SizeSearch::new(size), |found| SizeSearch::known(size, found));
+        Self { wanted, ask, sizes, key }
     }
 
     /// Whether it is for the same thing.
@@ -40,13 +40,13 @@ impl Plan {
 
     /// What to start next.
     pub(crate) fn spec(&self) -> Spec {
-        let Size { slots, ctx } = self.dial.size();
+        let Size { slots, ctx } = self.sizes.size();
         Spec { slots, ctx_per_slot: Some(ctx), ..self.wanted.clone() }
     }
 
     /// What is less than wanted because the memory holds no more, as a sentence.
     pub(crate) fn shortfall(&self, spec: &Spec) -> Option<String> {
-        let (wanted, present) = (self.dial.wanted(), size_of(spec));
+        let (wanted, present) = (self.sizes.wanted(), size_of(spec));
         (wanted != present).then(|| {
             format!(
                 "{} was to have {} slots of {} tokens; the memory holds {} of {}",

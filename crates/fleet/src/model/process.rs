@@ -25,13 +25,13 @@ pub(crate) struct Engine {
     pub(crate) subject: Option<Subject>,
     pub(crate) took: Vec<u64>,
     /// Bytes of the host's memory that it holds and can do without, as was seen when it had loaded.
-    pub(crate) twice: u64,
+    pub(crate) repacked: u64,
     /// The newest reading from while it was loaded, when it was told to end.
     pub(crate) before: Option<Arc<Sample>>,
     /// A dry run goes before its start: dropped, it is over.
     pub(crate) dry_run: Option<oneshot::Receiver<()>>,
     /// It takes jobs although its devices could not be read in time.
-    pub(crate) believed: bool,
+    pub(crate) accepted_unread: bool,
     /// What follows its end, if that is decided already.
     pub(crate) after: Option<After>,
 }
@@ -64,10 +64,10 @@ impl Engine {
             placement,
             subject,
             took: Vec::new(),
-            twice: 0,
+            repacked: 0,
             before: None,
             dry_run: None,
-            believed: false,
+            accepted_unread: false,
             after: None,
         }
     }
@@ -87,9 +87,9 @@ impl Engine {
 
     /// Whether it has started again after an end that nobody asked for, and its devices were not read since. Where one of
     /// them is lost it would run on the processor, or not at all.
-    pub(crate) fn is_in_doubt(&self, devices: &Devices) -> bool {
+    pub(crate) fn awaits_reading(&self, devices: &Devices) -> bool {
         let again = self.status.run.0 > 1 && !self.placement.shares.is_empty();
-        again && !self.believed && devices.are_read() && !self.is_shown_by(&devices.now())
+        again && !self.accepted_unread && devices.are_read() && !self.is_shown_by(&devices.now())
     }
 
     /// Bytes that it needs of the host's memory now, where nothing is on a device.
@@ -99,7 +99,7 @@ impl Engine {
 
     /// The same where it holds so much.
     pub(crate) fn needs(&self, held: &ProcessUse) -> Option<u64> {
-        Some(held.bytes?.saturating_sub(self.twice.min(held.mapped.unwrap_or(0))))
+        Some(held.bytes?.saturating_sub(self.repacked.min(held.mapped.unwrap_or(0))))
     }
 
     /// What it was seen to take, by device.

@@ -28,7 +28,7 @@ const CTX_STEP: u32 = 256;
 
 /// What the loads so far have shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Dial {
+pub(crate) struct SizeSearch {
     /// The sizes, the largest first.
     row: Vec<Size>,
     /// How many of them, from the first, are too large.
@@ -61,7 +61,7 @@ pub(crate) enum Next {
     Hopeless,
 }
 
-impl Dial {
+impl SizeSearch {
     /// A search that begins with what is wanted.
     pub(crate) fn new(wanted: Size) -> Self {
         let wanted = Size { slots: wanted.slots.clamp(1, MOST_SLOTS), ..wanted };
@@ -77,11 +77,11 @@ impl Dial {
 
     /// A search whose end is known from an earlier run; begun anew if that size is none of this row.
     pub(crate) fn known(wanted: Size, found: Size) -> Self {
-        let mut dial = Self::new(wanted);
-        if let Some(at) = dial.place(found) {
-            (dial.too_large, dial.fits) = (at, Some(at));
+        let mut sizes = Self::new(wanted);
+        if let Some(at) = sizes.place(found) {
+            (sizes.too_large, sizes.fits) = (at, Some(at));
         }
-        dial
+        sizes
     }
 
     /// Takes in an estimate, unless one is being followed or something is known to fit.
@@ -93,7 +93,7 @@ impl Dial {
 
     /// The present size counts as too large: of the smaller ones, the first that counts as fitting is next, and what is
     /// larger is not tried at all. Whether there is one.
-    pub(crate) fn reckon(&mut self, fits: impl FnMut(&Size) -> bool) -> bool {
+    pub(crate) fn estimate_only(&mut self, fits: impl FnMut(&Size) -> bool) -> bool {
         // The present one has just been found too large, whatever the count says.
         let from = self.place(self.size()).map_or(self.too_large, |at| at.max(self.too_large)) + 1;
         let open = self.row.get(from..).unwrap_or_default();
@@ -106,7 +106,7 @@ impl Dial {
     }
 
     /// Whether larger sizes were ruled out by counting alone, which tells nothing about another day.
-    pub(crate) fn is_reckoned(&self) -> bool {
+    pub(crate) fn is_estimated(&self) -> bool {
         self.reckoned
     }
 

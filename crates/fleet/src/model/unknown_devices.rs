@@ -8,13 +8,13 @@ use tracing::warn;
 
 /// The devices that the operator names for one model.
 #[derive(Debug, Default)]
-pub(crate) struct Strays {
+pub(crate) struct UnknownDevices {
     names: Vec<String>,
     /// Those that mean nothing, in one sentence.
     told: Option<String>,
 }
 
-impl Strays {
+impl UnknownDevices {
     /// Takes in what the model's table says by now.
     pub(crate) fn name(&mut self, names: &[String]) {
         self.names.clear();
@@ -26,7 +26,7 @@ impl Strays {
         if self.names.is_empty() && self.told.is_none() {
             return;
         }
-        let now = strays(model, &self.names, sample);
+        let now = unknown_devices(model, &self.names, sample);
         if now != self.told
             && let Some(stray) = &now
         {
@@ -43,11 +43,11 @@ impl Strays {
 
 /// Those of the devices in a model's table that mean none here, in one sentence; `None` where all do.
 #[must_use]
-pub fn strays(model: &str, names: &[String], sample: &Sample) -> Option<String> {
-    let strays: Vec<&str> = sample.strays(names).collect();
+pub fn unknown_devices(model: &str, names: &[String], sample: &Sample) -> Option<String> {
+    let unknown_devices: Vec<&str> = sample.strays(names).collect();
     let devices = sample.devices.iter().filter(|device| !device.is_host());
     let here = devices.map(|device| format!("{} ({})", device.index, device.id));
     let here = here.chain(["host".to_owned()]).collect::<Vec<_>>().join(", ");
-    let strays = Some(strays.join(", ")).filter(|strays| !strays.is_empty())?;
-    Some(format!("`devices` lets {model} lie on device {strays}, which is not here; there is {here}"))
+    let unknown_devices = Some(unknown_devices.join(", ")).filter(|unknown_devices| !unknown_devices.is_empty())?;
+    Some(format!("`devices` lets {model} lie on device {unknown_devices}, which is not here; there is {here}"))
 }

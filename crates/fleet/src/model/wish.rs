@@ -45,8 +45,8 @@ pub fn ask(engine: &auxot_engine::Config, own: &ModelConfig, wish: Option<&Wish>
 
 /// The operator's word, then the router's, then the model's training length up to a bound.
 pub(crate) fn size(operator: Sizing, wish: Option<&Wish>, trained: Option<u32>) -> (u32, u32) {
-    let wished = wish.and_then(|wish| wish.slots).filter(|slots| *slots <= MOST_SLOTS);
-    let slots = operator.slots.or(wished).unwrap_or(DEFAULT_SLOTS).clamp(1, MOST_SLOTS);
+    let desired = wish.and_then(|wish| wish.slots).filter(|slots| *slots <= MOST_SLOTS);
+    let slots = operator.slots.or(desired).unwrap_or(DEFAULT_SLOTS).clamp(1, MOST_SLOTS);
     let asked = operator.ctx_size.or_else(|| wish.and_then(|wish| wish.ctx_size)).filter(|tokens| *tokens > 0);
     let tokens = asked.unwrap_or(DEFAULT_CTX);
     (slots, trained.filter(|trained| *trained > 0).map_or(tokens, |trained| tokens.min(trained)))

@@ -7,51 +7,51 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::lease::{Settled, settle_all};
-use crate::model::managed::Member;
+use crate::lease::{PendingAnswer, send_answers};
+use crate::model::managed::ManagedModel;
 use crate::model::plan::need;
 use crate::model::process::Engine;
 use crate::owner::Shared;
 use crate::refusal::refusal;
-use crate::state::Judge;
+use crate::state::FleetState;
 use crate::state::work::Work;
 use auxot_placement::{Misfit, Placement, bytes_text};
 use auxot_scheduler::{Effect, ModelId};
 
 impl Shared {
-    /// Carries out effects, those that the judge has put aside, and what follows from them.
-    pub(crate) fn carry_out(self: &Arc<Self>, judge: &mut Judge, effects: Vec<Effect>) -> Vec<Settled> {
+    /// Carries out effects, those that the fleet state has put aside, and what follows from them.
+    pub(crate) fn apply_actions(self: &Arc<Self>, state: &mut FleetState, effects: Vec<Effect>) -> Vec<PendingAnswer> {
         let mut effects = VecDeque::from(effects);
-        let mut settled = Vec::new();
+        let mut answers = Vec::new();
         loop {
-            effects.extend(std::mem::take(&mut judge.decisions));
-            let Some(effect) = effects.pop_front() else { return settled };
+            effects.extend(std::mem::take(&mut state.decisions));
+            let Some(effect) = effects.pop_front() else { return answers };
             match effect {
-                Effect::Admit { ticket, .. } => settled.extend(self.admit(judge, ticket)),
+                Effect::Admit { ticket, .. } => answers.extend(self.admit(state, ticket)),
                 Effect::Refuse { ticket, reason } => {
-                    let waits_for = judge.waiters.get(&ticket).map(|waiter| waiter.member);
-                    if let Some(member) = waits_for.and_then(|id| judge.members.get(&id)) {
-                        let why = refusal(member, reason);
-                        settled.extend(self.dismiss(judge, vec![ticket], || why.clone()));
+                    let waits_for = state.waiters.get(&ticket).map(|waiter| waiter.managed);
+                    if let Some(managed) = waits_for.and_then(|id| state.models.get(&id)) {
+                        let why = refusal(managed, reason);
+                        answers.extend(self.dismiss(state, vec![ticket], || why.clone()));
                     }
                 }
-                Effect::Load { model, placement } => self.load(judge, model, *placement),
+                Effect::Load { model, placement } => self.load(state, model, *placement),
                 Effect::Drain { model, until, to_make_room_for } => {
                     let limit = until.saturating_sub(self.moment());
-                    drains(judge, model, limit, to_make_room_for);
+                    drains(state, model, limit, to_make_room_for);
                 }
                 Effect::Stop { model } => {
-                    ends(judge, model);
-                    let engine = member_of(judge, model).and_then(|member| member.engine.as_mut());
+                    ends(state, model);
+                    let engine = managed_of(state, model).and_then(|managed| managed.engine.as_mut());
                     if let Some(engine) = engine {
                         engine.stop(&self.devices);
                     }
                 }
-                Effect::TooLarge { model, misfit } => effects.extend(self.shrink(judge, model, &misfit)),
+                Effect::TooLarge { model, misfit } => effects.extend(self.shrink(state, model, &misfit)),
                 Effect::NoRoom { model, misfit } => {
-                    if let Some(member) = member_of(judge, model) {
-                        warn!(model = member.name(), reason = %misfit, "no room for a model that is to be loaded; it waits");
-                        member.misfit = Some(misfit);
+                    if let Some(managed) = managed_of(state, model) {
+                        warn!(model = managed.name(), reason = %misfit, "no room for a model that is to be loaded; it waits");
+                        managed.misfit = Some(misfit);
                     }
                 }
             }
@@ -59,18 +59,18 @@ impl Shared {
     }
 
     /// Carries out effects and what was put aside, gives the lock back, and only then answers.
-    pub(crate) fn conclude(self: &Arc<Self>, mut judge: MutexGuard<'_, Judge>, effects: Vec<Effect>) {
-        let settled = self.carry_out(&mut judge, effects);
-        drop(judge);
-        settle_all(settled);
+    pub(crate) fn conclude(self: &Arc<Self>, mut state: MutexGuard<'_, FleetState>, effects: Vec<Effect>) {
+        let answers = self.apply_actions(&mut state, effects);
+        drop(state);
+        send_answers(answers);
     }
 
     /// Starts a process for a model, in its place.
-    fn load(&self, judge: &mut Judge, seat: ModelId, placement: Placement) {
-        let Some(id) = judge.seats.get(&seat).copied() else { return };
-        let subject = self.subject(judge, id);
-        let Some(member) = judge.members.get_mut(&id) else { return };
-        let spec = member.plan.spec();
+    fn load(&self, state: &mut FleetState, scheduler_id: ModelId, placement: Placement) {
+        let Some(id) = state.by_scheduler_id.get(&scheduler_id).copied() else { return };
+        let subject = self.subject(state, id);
+        let Some(managed) = state.models.get_mut(&id) else { return };
+        let spec = managed.plan.spec();
         let mut placed = spec.clone();
         placed.layout = placement.arguments();
         placed.env.extend(placement.environment());
@@ -80,7 +80,7 @@ impl Shared {
             .map(|(at, bytes)| format!("{at} {}", bytes_text(bytes)))
             .collect();
         info!(
-            model = member.name(),
+            model = managed.name(),
             slots = spec.slots,
             ctx_per_slot = spec.ctx_per_slot,
             place = places.join(", "),
@@ -88,59 +88,59 @@ impl Shared {
         );
         let (handle, driver) = self.engines.create(placed.clone());
         let status = handle.status();
-        let mut engine = Engine::new(handle, &member.plan, placement, subject);
-        let is_forewarned = member.forewarned.take().is_some_and(|sent_back| sent_back == spec);
-        let is_known = is_forewarned || engine.is_measured(&self.experience);
+        let mut engine = Engine::new(handle, &managed.plan, placement, subject);
+        let is_forewarned = managed.dry_run_plan.take().is_some_and(|sent_back| sent_back == spec);
+        let is_known = is_forewarned || engine.is_measured(&self.measurements);
         let dry_run = if is_known { None } else { self.engines.dry_run(placed) };
-        let generation = member.generation + 1;
-        judge.work.push(Work::Drive { member: id, generation, status, driver });
+        let generation = managed.generation + 1;
+        state.work.push(Work::Drive { managed: id, generation, status, driver });
         match dry_run {
             Some(dry_run) => {
                 let (ended, end) = oneshot::channel();
                 engine.dry_run = Some(end);
-                judge.work.push(Work::DryRun { member: id, generation, dry_run, ended });
+                state.work.push(Work::DryRun { managed: id, generation, dry_run, ended });
             }
             None => engine.handle.start(),
         }
-        member.load(engine);
+        managed.load(engine);
     }
 
     /// A model that can never fit in its size: the largest size that counts as fitting is next, if there is one.
-    fn shrink(&self, judge: &mut Judge, seat: ModelId, misfit: &Misfit) -> Vec<Effect> {
-        let Some(id) = judge.seats.get(&seat).copied() else { return Vec::new() };
-        let Judge { members, admission, .. } = judge;
-        let Some(member) = members.get_mut(&id) else { return Vec::new() };
-        let (model, ask) = (&member.model, member.plan.ask);
-        if !member.plan.dial.reckon(|size| admission.could_hold(seat, need(model, &ask, *size))) {
-            if member.misfit.replace(misfit.clone()).is_none() {
-                warn!(model = member.name(), reason = %misfit, "model does not fit in any size");
+    fn shrink(&self, state: &mut FleetState, scheduler_id: ModelId, misfit: &Misfit) -> Vec<Effect> {
+        let Some(id) = state.by_scheduler_id.get(&scheduler_id).copied() else { return Vec::new() };
+        let FleetState { models, admission, .. } = state;
+        let Some(managed) = models.get_mut(&id) else { return Vec::new() };
+        let (model, ask) = (&managed.model, managed.plan.ask);
+        if !managed.plan.sizes.estimate_only(|size| admission.could_hold(scheduler_id, need(model, &ask, *size))) {
+            if managed.misfit.replace(misfit.clone()).is_none() {
+                warn!(model = managed.name(), reason = %misfit, "model does not fit in any size");
             }
-            return admission.turn_away(seat, misfit);
+            return admission.turn_away(scheduler_id, misfit);
         }
-        let size = member.plan.dial.size();
-        info!(model = member.name(), slots = size.slots, ctx_per_slot = size.ctx, reason = %misfit, "model gets a size that fits");
-        self.reprofile(judge, id);
-        judge.admission.tick(self.moment())
+        let size = managed.plan.sizes.size();
+        info!(model = managed.name(), slots = size.slots, ctx_per_slot = size.ctx, reason = %misfit, "model gets a size that fits");
+        self.update_profile(state, id);
+        state.admission.tick(self.moment())
     }
 }
 
-fn member_of(judge: &mut Judge, seat: ModelId) -> Option<&mut Member> {
-    let id = judge.seats.get(&seat)?;
-    judge.members.get_mut(id)
+fn managed_of(state: &mut FleetState, scheduler_id: ModelId) -> Option<&mut ManagedModel> {
+    let id = state.by_scheduler_id.get(&scheduler_id)?;
+    state.models.get_mut(id)
 }
 
-fn ends(judge: &Judge, seat: ModelId) {
-    let to_make_room_for = judge.admission.makes_room_for(seat).and_then(|other| judge.name_of(other));
-    info!(model = judge.name_of(seat), to_make_room_for, "model is unloaded");
+fn ends(state: &FleetState, scheduler_id: ModelId) {
+    let to_make_room_for = state.admission.makes_room_for(scheduler_id).and_then(|other| state.name_of(other));
+    info!(model = state.name_of(scheduler_id), to_make_room_for, "model is unloaded");
 }
 
-fn drains(judge: &Judge, seat: ModelId, limit: Duration, to_make_room_for: Option<ModelId>) {
+fn drains(state: &FleetState, scheduler_id: ModelId, limit: Duration, to_make_room_for: Option<ModelId>) {
     info!(
-        model = judge.name_of(seat),
+        model = state.name_of(scheduler_id),
         from = "ready",
         to = "draining",
         limit_s = limit.as_secs_f64(),
-        to_make_room_for = to_make_room_for.and_then(|other| judge.name_of(other)),
+        to_make_room_for = to_make_room_for.and_then(|other| state.name_of(other)),
         "model"
     );
 }

@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::factory::DryRun;
-use crate::model::managed::MemberId;
-use crate::model::measurements::Lessons;
+use crate::model::managed::ManagedId;
+use crate::model::measurements::Measurements;
 use crate::model::plan::need;
 use crate::model::plan::size_of;
 use crate::model::process::{After, Engine};
 use crate::owner::Shared;
-use crate::state::Door;
+use crate::state::Intake;
 use crate::state::work::Work;
 use auxot_placement::{Placement, Split, bytes_text};
 use auxot_scheduler::Life;
@@ -31,7 +31,7 @@ const GRAIN: u64 = 1 << 20;
 /// Runs it until it has an answer, or its load is told to end.
 pub(crate) async fn run(
     shared: Arc<Shared>,
-    member: MemberId,
+    managed: ManagedId,
     generation: u64,
     dry_run: DryRun,
     mut ended: oneshot::Sender<()>,
@@ -40,30 +40,32 @@ pub(crate) async fn run(
         outcome = dry_run => Some(outcome),
         () = ended.closed() => None,
     };
-    shared.dry_ran(member, generation, outcome);
+    shared.dry_ran(managed, generation, outcome);
 }
 
 impl Shared {
     /// A dry run is over: the load goes on, or is planned again.
-    fn dry_ran(self: &Arc<Self>, id: MemberId, generation: u64, outcome: Option<Result<MemoryEstimate, DryRunError>>) {
+    fn dry_ran(self: &Arc<Self>, id: ManagedId, generation: u64, outcome: Option<Result<MemoryEstimate, DryRunError>>) {
         let mut guard = self.lock();
-        let judge = &mut *guard;
-        let Some(member) = judge.members.get_mut(&id).filter(|member| member.generation == generation) else { return };
-        let Some(engine) = member.engine.as_mut() else { return };
+        let state = &mut *guard;
+        let Some(managed) = state.models.get_mut(&id).filter(|managed| managed.generation == generation) else {
+            return;
+        };
+        let Some(engine) = managed.engine.as_mut() else { return };
         engine.dry_run = None;
-        let is_leaving = matches!(judge.admission.life(member.seat), Life::Leaving { .. });
-        let model = &member.model;
-        let needs = need(model, &member.plan.ask, size_of(&engine.spec));
+        let is_leaving = matches!(state.admission.life(managed.scheduler_id), Life::Leaving { .. });
+        let model = &managed.model;
+        let needs = need(model, &managed.plan.ask, size_of(&engine.spec));
         let after = match outcome {
-            _ if is_leaving || judge.door == Door::Closed => Some(engine.after.unwrap_or(After::Rest)),
+            _ if is_leaving || state.intake == Intake::Closed => Some(engine.after.unwrap_or(After::Rest)),
             Some(Ok(estimate)) => {
-                let count = engine.learn_count(&estimate, &needs, &self.experience);
+                let count = engine.learn_count(&estimate, &needs, &self.measurements);
                 if count != Count::Old {
-                    judge.work.push(Work::Learn);
+                    state.work.push(Work::Learn);
                 }
                 // Nothing is planned any more at the end of the worker, and who waits for this load has no other.
-                (count == Count::More && judge.door == Door::Open).then(|| {
-                    member.forewarned = Some(engine.spec.clone());
+                (count == Count::More && state.intake == Intake::Open).then(|| {
+                    managed.dry_run_plan = Some(engine.spec.clone());
                     After::Anew
                 })
             }
@@ -77,7 +79,7 @@ impl Shared {
             engine.handle.start();
             return;
         };
-        member.engine = None;
+        managed.engine = None;
         drop(guard);
         self.released(id, generation, after);
     }
@@ -96,7 +98,7 @@ enum Count {
 
 impl Engine {
     /// Learns what a dry run has counted.
-    fn learn_count(&self, estimate: &MemoryEstimate, need: &Need, lessons: &Lessons) -> Count {
+    fn learn_count(&self, estimate: &MemoryEstimate, need: &Need, measurements: &Measurements) -> Count {
         let Some(counted) = counted(&self.placement, need, estimate) else { return Count::Old };
         let promised = promised(&self.placement);
         info!(
@@ -106,7 +108,7 @@ impl Engine {
             "dry run of the engine"
         );
         let more = counted.iter().zip(&promised).any(|(counted, promised)| counted > promised);
-        match self.learns(counted, lessons) {
+        match self.learns(counted, measurements) {
             false => Count::Old,
             true if more => Count::More,
             true => Count::Within,
@@ -148,12 +150,12 @@ fn counted(placement: &Placement, need: &Need, estimate: &MemoryEstimate) -> Opt
 }
 
 fn corrected(bytes: u64, weights: u64, cache: u64, need: &Need, part: MemoryParts) -> u64 {
-    let settled =
+    let answers =
         |ours: u64, theirs: u64| if ours.abs_diff(theirs) <= GRAIN { ours } else { theirs.saturating_add(GRAIN) };
     let rest = bytes.saturating_sub(weights).saturating_sub(cache);
     let least = part.compute.saturating_sub(need.all_rows);
     let rest = rest.saturating_add(least.saturating_sub(need.compute));
-    rest.saturating_add(settled(weights, part.weights)).saturating_add(settled(cache, part.cache))
+    rest.saturating_add(answers(weights, part.weights)).saturating_add(answers(cache, part.cache))
 }
 
 #[cfg(test)]

@@ -5,53 +5,53 @@ use std::sync::Arc;
 use auxot_catalog::Model;
 
 use crate::config::{ModelConfig, with_layers};
-use crate::model::managed::MemberId;
+use crate::model::managed::ManagedId;
 use crate::model::plan::{need, sized};
 use crate::owner::Shared;
-use crate::state::Judge;
+use crate::state::FleetState;
 use auxot_placement::Subject;
 use auxot_scheduler::Profile;
 
 impl Shared {
-    /// What is known of a member.
-    fn profile(&self, judge: &Judge, id: MemberId) -> Profile {
-        let member = &judge.members[&id];
-        let size = member.plan.dial.size();
-        let need = Arc::new(need(&member.model, &member.plan.ask, size));
-        let own = self.config_of(judge, &member.model);
+    /// What is known of a model.
+    fn profile(&self, state: &FleetState, id: ManagedId) -> Profile {
+        let managed = &state.models[&id];
+        let size = managed.plan.sizes.size();
+        let need = Arc::new(need(&managed.model, &managed.plan.ask, size));
+        let own = self.config_of(state, &managed.model);
         Profile {
             pin: own.pin,
             priority: own.priority,
-            ttl: self.orders().fleet.ttl_of(&own),
-            rules: own.gpu_layers.map(|layers| with_layers(judge.admission.rules(), layers)),
+            ttl: self.settings().fleet.ttl_of(&own),
+            rules: own.gpu_layers.map(|layers| with_layers(state.admission.rules(), layers)),
             devices: Some(own.devices).filter(|names| !names.is_empty()),
             shrinks: true,
-            remembered: self.subject(judge, id).map(|subject| self.experience.about(subject)),
-            ..Profile::new(member.name(), need)
+            remembered: self.subject(state, id).map(|subject| self.measurements.about(subject)),
+            ..Profile::new(managed.name(), need)
         }
     }
 
-    /// Tells the admission what a member is by now.
-    pub(crate) fn reprofile(&self, judge: &mut Judge, id: MemberId) {
-        let profile = self.profile(judge, id);
-        if let Some(member) = judge.members.get_mut(&id) {
-            member.strays.name(profile.devices.as_deref().unwrap_or_default());
-            member.strays.look(&member.model.name, &self.devices.now());
+    /// Tells the admission what a model is by now.
+    pub(crate) fn update_profile(&self, state: &mut FleetState, id: ManagedId) {
+        let profile = self.profile(state, id);
+        if let Some(managed) = state.models.get_mut(&id) {
+            managed.unknown_devices.name(profile.devices.as_deref().unwrap_or_default());
+            managed.unknown_devices.look(&managed.model.name, &self.devices.now());
         }
-        judge.admission.set(judge.members[&id].seat, profile);
+        state.admission.set(state.models[&id].scheduler_id, profile);
     }
 
-    /// What measurements of a member in its present size are remembered under.
-    pub(crate) fn subject(&self, judge: &Judge, id: MemberId) -> Option<Subject> {
-        let member = &judge.members[&id];
-        let identity = judge.shelf.catalog.identity(&member.model)?;
-        let ask = sized(&member.plan.ask, member.plan.dial.size());
-        let arguments = [&self.orders().engine.extra_args[..], &member.plan.spec().extra_args].concat();
-        Some(Subject { file: member.model.file.clone(), identity, ask, arguments, build: self.engines.build() })
+    /// What measurements of a model in its present size are remembered under.
+    pub(crate) fn subject(&self, state: &FleetState, id: ManagedId) -> Option<Subject> {
+        let managed = &state.models[&id];
+        let identity = state.scan.catalog.identity(&managed.model)?;
+        let ask = sized(&managed.plan.ask, managed.plan.sizes.size());
+        let arguments = [&self.settings().engine.extra_args[..], &managed.plan.spec().extra_args].concat();
+        Some(Subject { file: managed.model.file.clone(), identity, ask, arguments, build: self.engines.build() })
     }
 
     /// What the operator says of one model, by whatever name of it.
-    pub(crate) fn config_of(&self, judge: &Judge, model: &Model) -> ModelConfig {
-        self.orders().fleet.of(model, &judge.shelf.catalog)
+    pub(crate) fn config_of(&self, state: &FleetState, model: &Model) -> ModelConfig {
+        self.settings().fleet.of(model, &state.scan.catalog)
     }
 }

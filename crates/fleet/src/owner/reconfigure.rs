@@ -4,80 +4,80 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::lease::{Settled, settle_all};
-use crate::model::managed::Tenure;
-use crate::orders::Orders;
+use crate::lease::{PendingAnswer, send_answers};
+use crate::model::managed::KeepReason;
 use crate::owner::Shared;
-use crate::state::{Door, Judge, Missing, Wished};
+use crate::settings::Orders;
+use crate::state::{Desired, FleetState, Intake, Missing};
 
 impl Shared {
     /// Takes in other settings. A model whose engine would be started with another command line is loaded anew once its
     /// jobs have ended; a new one of the list is loaded if there is room; one that is listed no more is let go.
-    pub(crate) fn reconfigure(self: &Arc<Self>, orders: Orders) {
-        let mut judge = self.lock();
-        if judge.door != Door::Open {
+    pub(crate) fn reconfigure(self: &Arc<Self>, settings: Orders) {
+        let mut state = self.lock();
+        if state.intake != Intake::Open {
             return;
         }
-        let before = self.orders();
-        self.engines.configure(orders.engine.clone());
-        self.order(orders);
-        self.measure(&mut judge);
-        let mut settled = self.enlist(&mut judge, &before);
-        for id in judge.members.keys().copied().collect::<Vec<_>>() {
-            let Some(member) = judge.members.get(&id) else { continue };
-            let (model, wish) = (Arc::clone(&member.model), judge.wish_for(id));
-            let plan = self.plan(&judge, &model, wish.as_ref());
-            self.reshape(&mut judge, id, plan);
-            self.reprofile(&mut judge, id);
+        let before = self.settings();
+        self.engines.configure(settings.engine.clone());
+        self.set_settings(settings);
+        self.measure(&mut state);
+        let mut answers = self.enlist(&mut state, &before);
+        for id in state.models.keys().copied().collect::<Vec<_>>() {
+            let Some(managed) = state.models.get(&id) else { continue };
+            let (model, wish) = (Arc::clone(&managed.model), state.wish_for(id));
+            let plan = self.plan(&state, &model, wish.as_ref());
+            self.change_plan(&mut state, id, plan);
+            self.update_profile(&mut state, id);
         }
-        if before.fleet.models != self.orders().fleet.models {
-            self.tell_of_tables(&judge);
+        if before.fleet.models != self.settings().fleet.models {
+            self.warn_of_tables(&state);
         }
-        if before.catalog != self.orders().catalog {
-            judge.look_now();
+        if before.catalog != self.settings().catalog {
+            state.scan_now();
         }
-        let effects = judge.admission.tick(self.moment());
-        settled.extend(self.carry_out(&mut judge, effects));
-        drop(judge);
-        settle_all(settled);
+        let effects = state.admission.tick(self.moment());
+        answers.extend(self.apply_actions(&mut state, effects));
+        drop(state);
+        send_answers(answers);
         self.changed();
     }
 
-    /// Brings the members in line with the operator's list.
-    fn enlist(self: &Arc<Self>, judge: &mut Judge, before: &Orders) -> Vec<Settled> {
-        let orders = self.orders();
-        if orders.fleet.autoload == before.fleet.autoload {
+    /// Brings the models in line with the operator's list.
+    fn enlist(self: &Arc<Self>, state: &mut FleetState, before: &Orders) -> Vec<PendingAnswer> {
+        let settings = self.settings();
+        if settings.fleet.autoload == before.fleet.autoload {
             return Vec::new();
         }
-        judge.missing.clear();
+        state.missing.clear();
         let mut listed = Vec::new();
-        for name in &orders.fleet.autoload {
-            match self.enrol(judge, name, Tenure::Operator, None) {
+        for name in &settings.fleet.autoload {
+            match self.add_model(state, name, KeepReason::Operator, None) {
                 Ok(id) => {
                     listed.push(id);
                     if !before.fleet.autoload.contains(name) {
-                        self.want(judge, id, Tenure::Operator);
+                        self.want(state, id, KeepReason::Operator);
                     }
                 }
                 Err(reason) => {
                     warn!(reason, "cannot load a model of the autoload list");
-                    judge.missing.push(Missing { name: name.clone(), reason });
+                    state.missing.push(Missing { name: name.clone(), reason });
                 }
             }
         }
-        let wished = match &judge.wished {
-            Wished::Member { id, .. } => Some(*id),
-            Wished::Nothing | Wished::Missing { .. } => None,
+        let desired = match &state.desired {
+            Desired::ManagedModel { id, .. } => Some(*id),
+            Desired::Nothing | Desired::Missing { .. } => None,
         };
         let unlisted =
-            judge.members.iter().filter(|(id, member)| member.tenure == Tenure::Operator && !listed.contains(id));
-        let mut settled = Vec::new();
+            state.models.iter().filter(|(id, managed)| managed.keep == KeepReason::Operator && !listed.contains(id));
+        let mut answers = Vec::new();
         for id in unlisted.map(|(id, _)| *id).collect::<Vec<_>>() {
-            match judge.members.get_mut(&id) {
-                Some(member) if wished == Some(id) => member.tenure = Tenure::Router,
-                _ => settled.extend(self.let_go(judge, id, "it is listed no more")),
+            match state.models.get_mut(&id) {
+                Some(managed) if desired == Some(id) => managed.keep = KeepReason::Router,
+                _ => answers.extend(self.dismiss_model(state, id, "it is listed no more")),
             }
         }
-        settled
+        answers
     }
 }

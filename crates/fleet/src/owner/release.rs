@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use crate::model::managed::MemberId;
+use crate::model::managed::ManagedId;
 use crate::model::process::After;
 use crate::model::release::Release;
 use crate::owner::Shared;
@@ -14,8 +14,8 @@ use crate::report::metrics;
 /// The pause between two looks while memory is not free yet: there is no event for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
-/// Waits until the memory is seen free, and tells the judge.
-pub(crate) async fn run(shared: Arc<Shared>, member: MemberId, generation: u64, after: After, release: Release) {
+/// Waits until the memory is seen free, and tells the fleet state.
+pub(crate) async fn run(shared: Arc<Shared>, managed: ManagedId, generation: u64, after: After, release: Release) {
     let mut samples = shared.devices.samples.clone();
     // What is here already was read before.
     samples.mark_unchanged();
@@ -34,7 +34,7 @@ pub(crate) async fn run(shared: Arc<Shared>, member: MemberId, generation: u64, 
             }
         }
     };
-    let in_time = tokio::time::timeout(shared.orders().fleet.release_timeout, seen).await.is_ok();
+    let in_time = tokio::time::timeout(shared.settings().fleet.release_timeout, seen).await.is_ok();
     let waited = release.ended.elapsed();
     metrics::released(waited, in_time);
     if in_time {
@@ -46,5 +46,5 @@ pub(crate) async fn run(shared: Arc<Shared>, member: MemberId, generation: u64, 
             "the memory of an engine that has ended is not seen free; going on with what is measured"
         );
     }
-    shared.released(member, generation, after);
+    shared.released(managed, generation, after);
 }

@@ -1,6 +1,6 @@
 //! Files of loaded models that change: a new version is loaded when its model is idle, and what is deleted is let go.
 //!
-//! An engine goes on with the file that it has mapped, so nothing is urgent. Until its own look through the folders has found
+//! An engine goes on with the file that it has mapped, so nothing is urgent. Until its own scan the folders has found
 //! a new version whole, that one is not used either: see `Spec::files`.
 
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use auxot_catalog::Model;
 use tracing::info;
 
-use crate::lease::{Settled, settle_all};
-use crate::model::managed::MemberId;
-use crate::model::managed::{Member, Tenure};
+use crate::lease::{PendingAnswer, send_answers};
+use crate::model::managed::ManagedId;
+use crate::model::managed::{KeepReason, ManagedModel};
 use crate::owner::Shared;
 use crate::state::work::Work;
-use crate::state::{Door, Judge, Missing, Wished};
+use crate::state::{Desired, FleetState, Intake, Missing};
 use auxot_scheduler::Effect;
 
 /// What has become of the file of a loaded model.
@@ -42,74 +42,74 @@ fn pause_before_scan(earlier: u32) -> Duration {
 }
 
 impl Shared {
-    /// After a look through the folders: models whose files have changed or are gone.
-    pub(crate) fn replace_changed(self: &Arc<Self>, judge: &mut Judge) {
-        let fates: Vec<(MemberId, Fate)> = judge
+    /// After a scan through the folders: models whose files have changed or are gone.
+    pub(crate) fn replace_changed(self: &Arc<Self>, state: &mut FleetState) {
+        let fates: Vec<(ManagedId, Fate)> = state
             .staying()
-            .filter(|(_, member)| !member.awaits_scan)
-            .map(|(id, member)| (id, judge.fate(member)))
+            .filter(|(_, managed)| !managed.awaits_scan)
+            .map(|(id, managed)| (id, state.fate(managed)))
             .collect();
         for (id, fate) in fates {
             match fate {
-                Fate::Same => _ = judge.members.get_mut(&id).map(|member| member.is_outdated = false),
+                Fate::Same => _ = state.models.get_mut(&id).map(|managed| managed.is_outdated = false),
                 Fate::Unusable => {}
-                Fate::Changed if self.orders().fleet.reload_changed => self.outdate(judge, id),
+                Fate::Changed if self.settings().fleet.reload_changed => self.outdate(state, id),
                 Fate::Changed => {}
-                Fate::Gone => self.file_is_gone(judge, id),
+                Fate::Gone => self.file_is_gone(state, id),
             }
         }
     }
 
-    fn outdate(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
-        let Some(member) = judge.members.get_mut(&id) else { return };
-        if !std::mem::replace(&mut member.is_outdated, true) {
-            info!(model = member.name(), "a file of the model has changed: the new version is loaded once it is idle");
+    fn outdate(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
+        let Some(managed) = state.models.get_mut(&id) else { return };
+        if !std::mem::replace(&mut managed.is_outdated, true) {
+            info!(model = managed.name(), "a file of the model has changed: the new version is loaded once it is idle");
         }
-        self.replace_if_idle(judge, id);
+        self.replace_if_idle(state, id);
     }
 
     /// Loads the new version of a model whose files have changed, unless it has jobs.
-    pub(crate) fn replace_if_idle(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
-        let Some(member) = judge.members.get(&id).filter(|member| member.is_outdated) else { return };
-        let (seat, file) = (member.seat, &member.model.file);
-        if judge.admission.busy(seat) > 0 || judge.admission.waiting(seat) > 0 {
+    pub(crate) fn replace_if_idle(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
+        let Some(managed) = state.models.get(&id).filter(|managed| managed.is_outdated) else { return };
+        let (scheduler_id, file) = (managed.scheduler_id, &managed.model.file);
+        if state.admission.busy(scheduler_id) > 0 || state.admission.waiting(scheduler_id) > 0 {
             return;
         }
-        let Some(model) = judge.shelf.model(file).cloned() else {
-            if judge.fate(member) == Fate::Gone {
-                self.file_is_gone(judge, id);
+        let Some(model) = state.scan.model(file).cloned() else {
+            if state.fate(managed) == Fate::Gone {
+                self.file_is_gone(state, id);
             }
             return;
         };
-        self.replace(judge, id, model);
+        self.replace(state, id, model);
         let now = self.moment();
-        judge.decisions.extend(judge.admission.unload(seat, now + self.orders().fleet.drain_timeout, now));
+        state.decisions.extend(state.admission.unload(scheduler_id, now + self.settings().fleet.drain_timeout, now));
     }
 
-    /// Makes a member what its model is by now, with a plan for that.
-    fn replace(&self, judge: &mut Judge, id: MemberId, model: Model) {
-        let wish = judge.wish_for(id);
-        let plan = self.plan(judge, &model, wish.as_ref());
-        let Some(member) = judge.members.get_mut(&id) else { return };
-        member.replace(Arc::new(model), plan);
-        info!(model = member.name(), "a new version of the model is loaded");
+    /// Makes a model what its model is by now, with a plan for that.
+    fn replace(&self, state: &mut FleetState, id: ManagedId, model: Model) {
+        let wish = state.wish_for(id);
+        let plan = self.plan(state, &model, wish.as_ref());
+        let Some(managed) = state.models.get_mut(&id) else { return };
+        managed.replace(Arc::new(model), plan);
+        info!(model = managed.name(), "a new version of the model is loaded");
     }
 
     /// A process could not start because a file is another one by now. Jobs wait until the folders show what is there;
     /// where the worker ends nothing is looked at any more, and they end.
-    pub(crate) fn awaits_scan(self: &Arc<Self>, judge: &mut Judge, id: MemberId) -> Vec<Effect> {
+    pub(crate) fn awaits_scan(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) -> Vec<Effect> {
         let now = self.moment();
-        let Some(member) = judge.members.get_mut(&id) else { return Vec::new() };
-        if judge.door != Door::Open {
-            return judge.admission.failed(member.seat, now);
+        let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
+        if state.intake != Intake::Open {
+            return state.admission.failed(managed.scheduler_id, now);
         }
-        member.awaits_scan = true;
-        let pause = pause_before_scan(member.changed_starts);
-        member.changed_starts = member.changed_starts.saturating_add(1);
-        let effects = judge.admission.lost(member.seat, now);
+        managed.awaits_scan = true;
+        let pause = pause_before_scan(managed.changed_starts);
+        managed.changed_starts = managed.changed_starts.saturating_add(1);
+        let effects = state.admission.lost(managed.scheduler_id, now);
         match pause {
-            Duration::ZERO => judge.look_at_change(),
-            pause => judge.work.push(Work::LookAfter(pause)),
+            Duration::ZERO => state.scan_change(),
+            pause => state.work.push(Work::ScanAfter(pause)),
         }
         self.at_work.notify_one();
         effects
@@ -117,76 +117,77 @@ impl Shared {
 
     /// After a scan that began when they waited for it: models with a new version load that, the others have failed, as all
     /// have where the scan itself failed.
-    pub(crate) fn settle_scanned(self: &Arc<Self>, judge: &mut Judge, is_scanned: bool) {
-        let waiting = judge.members.iter().filter(|(_, member)| member.awaits_scan);
+    pub(crate) fn settle_scanned(self: &Arc<Self>, state: &mut FleetState, is_scanned: bool) {
+        let waiting = state.models.iter().filter(|(_, managed)| managed.awaits_scan);
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let is_gone = is_scanned && judge.members.get(&id).is_some_and(|member| judge.fate(member) == Fate::Gone);
-            let Some(member) = judge.members.get_mut(&id) else { continue };
-            member.awaits_scan = false;
-            let (seat, tenure, file, now) = (member.seat, member.tenure, member.model.file.clone(), self.moment());
-            if tenure == Tenure::Leaving {
-                judge.decisions.extend(judge.admission.gone(seat, now));
-                self.forget(judge, id);
+            let is_gone = is_scanned && state.models.get(&id).is_some_and(|managed| state.fate(managed) == Fate::Gone);
+            let Some(managed) = state.models.get_mut(&id) else { continue };
+            managed.awaits_scan = false;
+            let (scheduler_id, keep, file, now) =
+                (managed.scheduler_id, managed.keep, managed.model.file.clone(), self.moment());
+            if keep == KeepReason::Leaving {
+                state.decisions.extend(state.admission.gone(scheduler_id, now));
+                self.remove_gone(state, id);
                 continue;
             }
             if is_gone {
-                settle_all(self.dismiss_gone(judge, id));
-                judge.decisions.extend(judge.admission.gone(seat, now));
-                self.file_is_gone(judge, id);
+                send_answers(self.dismiss_gone(state, id));
+                state.decisions.extend(state.admission.gone(scheduler_id, now));
+                self.file_is_gone(state, id);
                 continue;
             }
-            let Some(model) = judge.shelf.model(&file).filter(|_| is_scanned).cloned() else {
+            let Some(model) = state.scan.model(&file).filter(|_| is_scanned).cloned() else {
                 // Where no scan was made, nothing is known of the file.
                 if is_scanned {
-                    member.file_is_bad();
+                    managed.file_is_bad();
                 }
-                judge.decisions.extend(judge.admission.failed(seat, now));
+                state.decisions.extend(state.admission.failed(scheduler_id, now));
                 continue;
             };
-            self.replace(judge, id, model);
-            self.reprofile(judge, id);
-            judge.decisions.extend(judge.admission.gone(seat, now));
-            self.want(judge, id, tenure);
+            self.replace(state, id, model);
+            self.update_profile(state, id);
+            state.decisions.extend(state.admission.gone(scheduler_id, now));
+            self.want(state, id, keep);
         }
     }
 
     /// A model without a file is not offered: its jobs end, and it is looked for where somebody has named it. Jobs that wait
     /// for it come first: their load serves them or fails.
-    fn file_is_gone(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
-        let Some(member) = judge.members.get_mut(&id) else { return };
-        if judge.admission.waiting(member.seat) > 0 {
-            member.is_outdated = true;
+    fn file_is_gone(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
+        let Some(managed) = state.models.get_mut(&id) else { return };
+        if state.admission.waiting(managed.scheduler_id) > 0 {
+            managed.is_outdated = true;
             return;
         }
-        let (tenure, name) = (member.tenure, member.name().to_owned());
+        let (keep, name) = (managed.keep, managed.name().to_owned());
         let reason = format!("the file of {name} is gone");
-        if let Some(wish) = judge.wish_for(id) {
-            judge.wished = Wished::Missing { wish, reason: reason.clone(), before: None };
+        if let Some(wish) = state.wish_for(id) {
+            state.desired = Desired::Missing { wish, reason: reason.clone(), before: None };
         }
-        if tenure == Tenure::Operator {
-            judge.missing.push(Missing { name, reason: reason.clone() });
+        if keep == KeepReason::Operator {
+            state.missing.push(Missing { name, reason: reason.clone() });
         }
-        settle_all(self.let_go(judge, id, &reason));
+        send_answers(self.dismiss_model(state, id, &reason));
     }
 
     /// Jobs that waited for a model whose file is gone are told what any other job is told.
-    fn dismiss_gone(&self, judge: &mut Judge, id: MemberId) -> Vec<Settled> {
-        let Some(member) = judge.members.get_mut(&id) else { return Vec::new() };
-        let (seat, name) = (member.seat, member.name().to_owned());
-        let waiting = judge.admission.dismiss(seat);
-        let refusal = judge.unknown(&name);
-        self.dismiss(judge, waiting, || refusal.clone())
+    fn dismiss_gone(&self, state: &mut FleetState, id: ManagedId) -> Vec<PendingAnswer> {
+        let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
+        let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());
+        let waiting = state.admission.dismiss(scheduler_id);
+        let refusal = state.unknown(&name);
+        self.dismiss(state, waiting, || refusal.clone())
     }
 }
 
-impl Judge {
-    fn fate(&self, member: &Member) -> Fate {
-        let file = &member.model.file;
-        let Some(model) = self.shelf.model(file) else {
-            let is_there = self.shelf.catalog.damaged().iter().any(|damaged| damaged.path == *file);
+impl FleetState {
+    fn fate(&self, managed: &ManagedModel) -> Fate {
+        let file = &managed.model.file;
+        let Some(model) = self.scan.model(file) else {
+            let is_there = self.scan.catalog.damaged().iter().any(|damaged| damaged.path == *file);
             return if is_there { Fate::Unusable } else { Fate::Gone };
         };
-        let runs = member.engine.as_ref().map(|engine| &engine.spec.files);
-        if runs.is_none_or(|files| *files == self.shelf.of(model)) { Fate::Same } else { Fate::Changed }
+        let runs = managed.engine.as_ref().map(|engine| &engine.spec.files);
+        if runs.is_none_or(|files| *files == self.scan.of(model)) { Fate::Same } else { Fate::Changed }
     }
 }

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::lease::{Lease, Owner, Settled};
-use crate::model::managed::MemberId;
-use crate::model::managed::Tenure;
+use crate::lease::{Lease, Owner, PendingAnswer};
+use crate::model::managed::KeepReason;
+use crate::model::managed::ManagedId;
 use crate::owner::Shared;
 use crate::refusal::{Refusal, refusal};
-use crate::state::{Door, Judge, Waiter};
+use crate::state::{FleetState, Intake, Waiter};
 use auxot_scheduler::{Decision, Effect, Run, Ticket};
 
 /// A place among those who wait, given up when dropped.
@@ -22,10 +22,10 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut judge = self.shared.lock();
-        let Some(waiter) = judge.waiters.remove(&self.ticket) else { return };
-        let effects = judge.admission.cancelled(self.ticket, self.shared.moment());
-        self.shared.conclude(judge, effects);
+        let mut state = self.shared.lock();
+        let Some(waiter) = state.waiters.remove(&self.ticket) else { return };
+        let effects = state.admission.cancelled(self.ticket, self.shared.moment());
+        self.shared.conclude(state, effects);
         drop(waiter);
         // Models that were asked to go for it may stay.
         self.shared.changed();
@@ -41,10 +41,10 @@ impl Shared {
     /// Waits for a slot until `deadline`, or as long as the operator lets a job wait.
     pub(crate) async fn acquire(self: &Arc<Self>, model: Option<&str>, deadline: Instant) -> Result<Lease, Refusal> {
         let since = now();
-        let until = deadline.min(since + self.orders().fleet.max_wait);
+        let until = deadline.min(since + self.settings().fleet.max_wait);
         let answer = match self.ask(model) {
             Err(Refusal::UnknownModel { .. } | Refusal::NoneChats { .. } | Refusal::NoModel { .. })
-                if self.look_again(until).await =>
+                if self.scan_again(until).await =>
             {
                 self.ask(model)?
             }
@@ -63,29 +63,31 @@ impl Shared {
         }
     }
 
-    /// The member that a job means. One that nobody has named before becomes one, and one that was about to go stays.
-    fn meant(self: &Arc<Self>, judge: &mut Judge, model: Option<&str>) -> Result<MemberId, Refusal> {
-        let found = judge.find(model);
-        if let Some(refused) = judge.no_chat(found.as_ref().ok(), model) {
+    /// The model that a job means. One that nobody has named before becomes one, and one that was about to go stays.
+    fn meant(self: &Arc<Self>, state: &mut FleetState, model: Option<&str>) -> Result<ManagedId, Refusal> {
+        let found = state.find(model);
+        if let Some(refused) = state.no_chat(found.as_ref().ok(), model) {
             return Err(refused);
         }
-        let leaves = |id: &MemberId| judge.members.get(id).is_some_and(|member| member.tenure == Tenure::Leaving);
+        let leaves = |id: &ManagedId| state.models.get(id).is_some_and(|managed| managed.keep == KeepReason::Leaving);
         match (found, model) {
             (Ok(id), _) if !leaves(&id) => Ok(id),
-            (Ok(id), _) if self.orders().fleet.on_demand && judge.door == Door::Open && judge.has_file(id) => {
-                if let Some(member) = judge.members.get_mut(&id) {
-                    member.stay(Tenure::Demand);
+            (Ok(id), _) if self.settings().fleet.on_demand && state.intake == Intake::Open && state.has_file(id) => {
+                if let Some(managed) = state.models.get_mut(&id) {
+                    managed.stay(KeepReason::Demand);
                 }
-                self.want(judge, id, Tenure::Demand);
+                self.want(state, id, KeepReason::Demand);
                 Ok(id)
             }
-            (Ok(_), name) => Err(judge.unknown(name.unwrap_or_default())),
-            (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.orders().fleet.on_demand => {
-                self.enrol(judge, name, Tenure::Demand, None).map_err(|_| refused)
+            (Ok(_), name) => Err(state.unknown(name.unwrap_or_default())),
+            (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.settings().fleet.on_demand => {
+                self.add_model(state, name, KeepReason::Demand, None).map_err(|_| refused)
             }
             // Of the models of the folders the first that chats is meant.
-            (Err(refused @ (Refusal::NoneChats { .. } | Refusal::NoModel { .. })), _) if judge.door == Door::Open => {
-                self.enrol_any(judge).ok_or(refused)
+            (Err(refused @ (Refusal::NoneChats { .. } | Refusal::NoModel { .. })), _)
+                if state.intake == Intake::Open =>
+            {
+                self.add_any(state).ok_or(refused)
             }
             (Err(refused), _) => Err(refused),
         }
@@ -93,30 +95,30 @@ impl Shared {
 
     fn ask(self: &Arc<Self>, model: Option<&str>) -> Result<Answer, Refusal> {
         let mut guard = self.lock();
-        let judge = &mut *guard;
-        if judge.door == Door::Closed {
+        let state = &mut *guard;
+        if state.intake == Intake::Closed {
             return Err(Refusal::Draining);
         }
-        let id = self.meant(judge, model)?;
+        let id = self.meant(state, model)?;
         let named = model.is_some_and(|name| !name.is_empty());
-        let (ticket, moment) = (judge.ticket(), self.moment());
-        let Some(member) = judge.members.get(&id) else { return Err(Refusal::Draining) };
-        let (seat, name) = (member.seat, member.name().to_owned());
-        let (decision, effects) = judge.admission.arrive(ticket, seat, moment);
+        let (ticket, moment) = (state.ticket(), self.moment());
+        let Some(managed) = state.models.get(&id) else { return Err(Refusal::Draining) };
+        let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());
+        let (decision, effects) = state.admission.arrive(ticket, scheduler_id, moment);
         let answer = match decision {
-            Decision::Admit => match lease(self, judge, id) {
+            Decision::Admit => match lease(self, state, id) {
                 Some(lease) => Ok(Answer::Lease(lease)),
                 None => {
                     // Never seen: its engine is gone, and with it all of its slots.
-                    let lost = judge.admission.lost(seat, moment);
-                    judge.decisions.extend(lost);
+                    let lost = state.admission.lost(scheduler_id, moment);
+                    state.decisions.extend(lost);
                     Err(Refusal::Stopped { model: name })
                 }
             },
-            Decision::Refuse(reason) => Err(refusal(&judge.members[&id], reason)),
+            Decision::Refuse(reason) => Err(refusal(&state.models[&id], reason)),
             Decision::Wait => {
                 let (answer, awaited) = oneshot::channel();
-                judge.waiters.insert(ticket, Waiter { member: id, named, answer });
+                state.waiters.insert(ticket, Waiter { managed: id, named, answer });
                 // Its time may be the next that runs out.
                 self.at_work.notify_one();
                 Ok(Answer::Wait(awaited, Place { shared: Arc::clone(self), ticket, model: name }))
@@ -133,50 +135,57 @@ impl Shared {
     /// Sends those away who have been taken out of the line.
     pub(crate) fn dismiss(
         &self,
-        judge: &mut Judge,
+        state: &mut FleetState,
         tickets: Vec<Ticket>,
         refusal: impl Fn() -> Refusal,
-    ) -> Vec<Settled> {
-        let waiters = tickets.into_iter().filter_map(|ticket| judge.waiters.remove(&ticket));
+    ) -> Vec<PendingAnswer> {
+        let waiters = tickets.into_iter().filter_map(|ticket| state.waiters.remove(&ticket));
         waiters.map(|waiter| (waiter.answer, Err(refusal()))).collect()
     }
 
-    /// Moves those who wait for one member and asked for no model by name to another one; the others stay.
-    pub(crate) fn move_waiters(self: &Arc<Self>, judge: &mut Judge, from: MemberId, to: MemberId) -> Vec<Settled> {
-        let seats =
-            (judge.members.get(&from).map(|member| member.seat), judge.members.get(&to).map(|member| member.seat));
-        let (Some(seat), Some(target)) = seats else { return Vec::new() };
+    /// Moves those who wait for one model and asked for no model by name to another one; the others stay.
+    pub(crate) fn move_waiters(
+        self: &Arc<Self>,
+        state: &mut FleetState,
+        from: ManagedId,
+        to: ManagedId,
+    ) -> Vec<PendingAnswer> {
+        let by_scheduler_id = (
+            state.models.get(&from).map(|managed| managed.scheduler_id),
+            state.models.get(&to).map(|managed| managed.scheduler_id),
+        );
+        let (Some(scheduler_id), Some(target)) = by_scheduler_id else { return Vec::new() };
         let now = self.moment();
-        let (mut settled, mut effects) = (Vec::new(), Vec::new());
-        for ticket in judge.admission.dismiss(seat) {
-            let Some(waiter) = judge.waiters.get_mut(&ticket) else { continue };
-            let to_seat = if waiter.named { seat } else { target };
+        let (mut answers, mut effects) = (Vec::new(), Vec::new());
+        for ticket in state.admission.dismiss(scheduler_id) {
+            let Some(waiter) = state.waiters.get_mut(&ticket) else { continue };
+            let to_seat = if waiter.named { scheduler_id } else { target };
             if !waiter.named {
-                waiter.member = to;
+                waiter.managed = to;
             }
-            let (decision, more) = judge.admission.arrive(ticket, to_seat, now);
+            let (decision, more) = state.admission.arrive(ticket, to_seat, now);
             effects.extend(more);
             match decision {
-                Decision::Admit => settled.extend(self.admit(judge, ticket)),
+                Decision::Admit => answers.extend(self.admit(state, ticket)),
                 Decision::Refuse(reason) => {
-                    let waits_for = if to_seat == seat { from } else { to };
-                    let why = refusal(&judge.members[&waits_for], reason);
-                    settled.extend(self.dismiss(judge, vec![ticket], || why.clone()));
+                    let waits_for = if to_seat == scheduler_id { from } else { to };
+                    let why = refusal(&state.models[&waits_for], reason);
+                    answers.extend(self.dismiss(state, vec![ticket], || why.clone()));
                 }
                 Decision::Wait => {}
             }
         }
-        settled.extend(self.carry_out(judge, effects));
-        settled
+        answers.extend(self.apply_actions(state, effects));
+        answers
     }
 
     /// The lease of one who waited, and has a slot now.
-    pub(crate) fn admit(self: &Arc<Self>, judge: &mut Judge, ticket: Ticket) -> Option<Settled> {
-        let waiter = judge.waiters.remove(&ticket)?;
+    pub(crate) fn admit(self: &Arc<Self>, state: &mut FleetState, ticket: Ticket) -> Option<PendingAnswer> {
+        let waiter = state.waiters.remove(&ticket)?;
         let stopped = || Refusal::Stopped {
-            model: judge.members.get(&waiter.member).map(|member| member.name().to_owned()).unwrap_or_default(),
+            model: state.models.get(&waiter.managed).map(|managed| managed.name().to_owned()).unwrap_or_default(),
         };
-        let outcome = lease(self, judge, waiter.member).ok_or_else(stopped);
+        let outcome = lease(self, state, waiter.managed).ok_or_else(stopped);
         Some((waiter.answer, outcome))
     }
 }
@@ -186,18 +195,18 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// One slot of a member's engine.
-fn lease(shared: &Arc<Shared>, judge: &Judge, id: MemberId) -> Option<Lease> {
-    let member = judge.members.get(&id)?;
-    let (engine, ready) = (member.engine.as_ref()?, member.ready()?);
+/// One slot of a model's engine.
+fn lease(shared: &Arc<Shared>, state: &FleetState, id: ManagedId) -> Option<Lease> {
+    let managed = state.models.get(&id)?;
+    let (engine, ready) = (managed.engine.as_ref()?, managed.ready()?);
     let status = engine.handle.status();
     let blamed = status.borrow().last_error.clone();
     Some(Lease {
         owner: Arc::clone(shared) as Arc<dyn Owner>,
-        member: id,
-        model: Arc::clone(&member.model),
+        managed: id,
+        model: Arc::clone(&managed.model),
         ready: Arc::clone(ready),
-        run: member.run(ready),
+        run: managed.run(ready),
         claim: engine.handle.claim(),
         status,
         blamed,
@@ -206,17 +215,17 @@ fn lease(shared: &Arc<Shared>, judge: &Judge, id: MemberId) -> Option<Lease> {
 
 impl Owner for Shared {
     /// A lease has ended.
-    fn release(self: Arc<Self>, id: MemberId, run: Run) {
-        let mut judge = self.lock();
-        let Some(seat) = judge.members.get(&id).map(|member| member.seat) else { return };
-        let due = judge.admission.due();
-        let effects = judge.admission.left(seat, run, self.moment());
+    fn release(self: Arc<Self>, id: ManagedId, run: Run) {
+        let mut state = self.lock();
+        let Some(scheduler_id) = state.models.get(&id).map(|managed| managed.scheduler_id) else { return };
+        let due = state.admission.due();
+        let effects = state.admission.left(scheduler_id, run, self.moment());
         // Most jobs change nothing but who has their slot.
         let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
-        self.replace_if_idle(&mut judge, id);
-        let wakes = judge.admission.due() != due;
+        self.replace_if_idle(&mut state, id);
+        let wakes = state.admission.due() != due;
         // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
-        self.conclude(judge, effects);
+        self.conclude(state, effects);
         if changed {
             self.changed();
         } else if wakes {
@@ -224,7 +233,7 @@ impl Owner for Shared {
         }
     }
 
-    fn status_changed(self: Arc<Self>, member: MemberId, generation: u64) {
-        self.turn(member, generation);
+    fn status_changed(self: Arc<Self>, managed: ManagedId, generation: u64) {
+        self.on_engine_status(managed, generation);
     }
 }

@@ -1,7 +1,7 @@
 //! The ways out of a failure: the operator's word, a changed file (of the model or of the engine), and time, for whatever
 //! may pass: memory that was short, a driver that was lost, crashes.
 //!
-//! A changed wish is one more, see `Member::reshape`. Whichever it is, the model gets a new plan and a new instance,
+//! A changed wish is one more, see `ManagedModel::change_plan`. Whichever it is, the model gets a new plan and a new instance,
 //! so that nothing of the failure counts against it.
 
 use std::sync::Arc;
@@ -10,178 +10,178 @@ use auxot_engine::{FileId, State};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::model::managed::MemberId;
-use crate::model::managed::{Attempt, Member, Tenure};
+use crate::model::managed::ManagedId;
+use crate::model::managed::{Attempt, KeepReason, ManagedModel};
 use crate::model::wish::Wish;
 use crate::owner::Shared;
 use crate::refusal::Refusal;
 use crate::state::work::Work;
-use crate::state::{Door, Judge, Wished};
+use crate::state::{Desired, FleetState, Intake};
 use auxot_scheduler::Life;
 
 impl Shared {
     /// Gives a model another chance at once: one that has failed, or waits for its next try.
     pub(crate) fn reset(self: &Arc<Self>, model: Option<&str>) -> Result<(), Refusal> {
-        let mut judge = self.lock();
-        let id = judge.find(model)?;
-        self.reset_one(&mut judge, id);
-        self.conclude(judge, Vec::new());
+        let mut state = self.lock();
+        let id = state.find(model)?;
+        self.reset_one(&mut state, id);
+        self.conclude(state, Vec::new());
         self.changed();
         Ok(())
     }
 
     pub(crate) fn reset_failed(self: &Arc<Self>) -> usize {
-        let mut judge = self.lock();
-        let ids: Vec<_> = judge.members.keys().copied().collect();
-        let reset = ids.into_iter().filter(|id| self.reset_one(&mut judge, *id)).count();
-        self.conclude(judge, Vec::new());
+        let mut state = self.lock();
+        let ids: Vec<_> = state.models.keys().copied().collect();
+        let reset = ids.into_iter().filter(|id| self.reset_one(&mut state, *id)).count();
+        self.conclude(state, Vec::new());
         self.changed();
         reset
     }
 
     /// Whether there was something to mend.
-    fn reset_one(self: &Arc<Self>, judge: &mut Judge, id: MemberId) -> bool {
-        let Some(member) = judge.members.get(&id) else { return false };
-        match &member.engine {
+    fn reset_one(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) -> bool {
+        let Some(managed) = state.models.get(&id) else { return false };
+        match &managed.engine {
             Some(engine) if matches!(engine.status.state, State::BackingOff { .. }) => engine.handle.reset(),
-            None if judge.has_failed(member) => self.revive(judge, id, "reset"),
+            None if state.has_failed(managed) => self.revive(state, id, "reset"),
             _ => return false,
         }
         true
     }
 
     /// Looks after those that have failed: whether their files have changed, whether it is time to try again.
-    pub(crate) fn look_after_failed(self: &Arc<Self>) {
-        let mut judge = self.lock();
-        if judge.door != Door::Open {
+    pub(crate) fn retry_failed(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.intake != Intake::Open {
             return;
         }
         let now = Instant::now().into_std();
-        let retry = self.orders().fleet.failed_retry;
-        let due = |member: &Member| match (member.cause(), &member.last) {
+        let retry = self.settings().fleet.failed_retry;
+        let due = |managed: &ManagedModel| match (managed.cause(), &managed.last) {
             (Some(cause), Some(last)) => cause.class.may_pass() && now.saturating_duration_since(last.since) >= retry,
             _ => false,
         };
-        let failed = judge.staying().filter(|(_, member)| judge.has_failed(member));
-        let failed: Vec<(MemberId, bool)> = failed.map(|(id, member)| (id, due(member))).collect();
+        let failed = state.staying().filter(|(_, managed)| state.has_failed(managed));
+        let failed: Vec<(ManagedId, bool)> = failed.map(|(id, managed)| (id, due(managed))).collect();
         for (id, due) in failed {
             if due {
-                self.revive(&mut judge, id, "what was missing may be there by now");
+                self.revive(&mut state, id, "what was missing may be there by now");
             } else {
-                judge.inspect(id);
+                state.inspect(id);
             }
         }
-        self.conclude(judge, Vec::new());
+        self.conclude(state, Vec::new());
         self.at_work.notify_one();
     }
 
     /// Takes in what the files of a failed model are now.
-    pub(crate) fn inspected(&self, id: MemberId, now: Vec<FileId>) {
-        let mut judge = self.lock();
-        if !judge.members.get(&id).is_some_and(|member| judge.has_failed(member)) {
+    pub(crate) fn inspected(&self, id: ManagedId, now: Vec<FileId>) {
+        let mut state = self.lock();
+        if !state.models.get(&id).is_some_and(|managed| state.has_failed(managed)) {
             return;
         }
-        let Some(member) = judge.members.get_mut(&id) else { return };
-        if now == *member.plan.key.files() || member.changed.as_ref() == Some(&now) {
+        let Some(managed) = state.models.get_mut(&id) else { return };
+        if now == *managed.plan.key.files() || managed.changed.as_ref() == Some(&now) {
             return;
         }
-        member.changed = Some(now);
-        judge.look_now();
-        drop(judge);
+        managed.changed = Some(now);
+        state.scan_now();
+        drop(state);
         self.at_work.notify_one();
     }
 
-    /// After a look through the folders: models whose files have changed, and can be used again, are.
-    pub(crate) fn revive_changed(self: &Arc<Self>, judge: &mut Judge) {
-        let changed = judge.staying().filter(|(_, member)| judge.has_failed(member) && member.changed.is_some());
+    /// After a scan through the folders: models whose files have changed, and can be used again, are.
+    pub(crate) fn revive_changed(self: &Arc<Self>, state: &mut FleetState) {
+        let changed = state.staying().filter(|(_, managed)| state.has_failed(managed) && managed.changed.is_some());
         for id in changed.map(|(id, _)| id).collect::<Vec<_>>() {
-            let Some(member) = judge.members.get_mut(&id) else { continue };
+            let Some(managed) = state.models.get_mut(&id) else { continue };
             // Still no model, perhaps half written: the next change is looked at again.
-            let file = &member.model.file;
-            let Some(model) = judge.shelf.model(file) else { continue };
-            member.model = Arc::new(model.clone());
-            self.revive(judge, id, "a file of it has changed");
+            let file = &managed.model.file;
+            let Some(model) = state.scan.model(file) else { continue };
+            managed.model = Arc::new(model.clone());
+            self.revive(state, id, "a file of it has changed");
         }
     }
 
-    /// A new plan and a new instance for a member that has failed.
-    fn revive(self: &Arc<Self>, judge: &mut Judge, id: MemberId, why: &str) {
-        let Some(model) = judge.members.get(&id).map(|member| Arc::clone(&member.model)) else { return };
-        let wish = judge.wish_for(id);
-        let plan = self.plan(judge, &model, wish.as_ref());
-        let Some(member) = judge.members.get_mut(&id) else { return };
-        info!(model = member.name(), why, "a failed model is tried again");
-        (member.plan, member.attempt, member.changed) = (plan, Attempt::Settled, None);
-        let (seat, tenure, now) = (member.seat, member.tenure, self.moment());
-        self.reprofile(judge, id);
-        judge.decisions.extend(judge.admission.revive(seat, now));
-        self.want(judge, id, tenure);
+    /// A new plan and a new instance for a model that has failed.
+    fn revive(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, why: &str) {
+        let Some(model) = state.models.get(&id).map(|managed| Arc::clone(&managed.model)) else { return };
+        let wish = state.wish_for(id);
+        let plan = self.plan(state, &model, wish.as_ref());
+        let Some(managed) = state.models.get_mut(&id) else { return };
+        info!(model = managed.name(), why, "a failed model is tried again");
+        (managed.plan, managed.attempt, managed.changed) = (plan, Attempt::PendingAnswer, None);
+        let (scheduler_id, keep, now) = (managed.scheduler_id, managed.keep, self.moment());
+        self.update_profile(state, id);
+        state.decisions.extend(state.admission.revive(scheduler_id, now));
+        self.want(state, id, keep);
     }
 
-    /// After a look through the folders: models that do not run are known as they are now, and those whose file is gone
+    /// After a scan through the folders: models that do not run are known as they are now, and those whose file is gone
     /// and that nobody has listed are forgotten.
-    pub(crate) fn renew(self: &Arc<Self>, judge: &mut Judge) {
-        let resting = judge
-            .members
-            .iter()
-            .filter(|(_, member)| member.engine.is_none() && matches!(judge.admission.life(member.seat), Life::Absent));
+    pub(crate) fn renew(self: &Arc<Self>, state: &mut FleetState) {
+        let resting = state.models.iter().filter(|(_, managed)| {
+            managed.engine.is_none() && matches!(state.admission.life(managed.scheduler_id), Life::Absent)
+        });
         for id in resting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.refresh(judge, id);
+            self.refresh(state, id);
         }
     }
 
     /// Makes a model that does not run what it is by now: its file may be another one, and it is as large as is wanted again.
-    pub(crate) fn refresh(self: &Arc<Self>, judge: &mut Judge, id: MemberId) {
-        let Some(member) = judge.members.get(&id) else { return };
-        let shelf = Arc::clone(&judge.shelf);
-        let file = &member.model.file;
-        match shelf.model(file) {
-            Some(model) if Arc::ptr_eq(&model.header, &member.model.header) && !member.plan.dial.is_reckoned() => {}
+    pub(crate) fn refresh(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
+        let Some(managed) = state.models.get(&id) else { return };
+        let scan = Arc::clone(&state.scan);
+        let file = &managed.model.file;
+        match scan.model(file) {
+            Some(model) if Arc::ptr_eq(&model.header, &managed.model.header) && !managed.plan.sizes.is_estimated() => {}
             Some(model) => {
-                let wish = judge.wish_for(id);
-                let plan = self.plan(judge, model, wish.as_ref());
-                let Some(member) = judge.members.get_mut(&id) else { return };
-                (member.model, member.plan, member.attempt) = (Arc::new(model.clone()), plan, Attempt::Settled);
-                self.reprofile(judge, id);
+                let wish = state.wish_for(id);
+                let plan = self.plan(state, model, wish.as_ref());
+                let Some(managed) = state.models.get_mut(&id) else { return };
+                (managed.model, managed.plan, managed.attempt) =
+                    (Arc::new(model.clone()), plan, Attempt::PendingAnswer);
+                self.update_profile(state, id);
             }
-            None if member.tenure == Tenure::Demand && judge.admission.waiting(member.seat) == 0 => {
-                info!(model = member.name(), "model is gone from its folder");
-                if let Some(member) = judge.members.get_mut(&id) {
-                    member.tenure = Tenure::Leaving;
+            None if managed.keep == KeepReason::Demand && state.admission.waiting(managed.scheduler_id) == 0 => {
+                info!(model = managed.name(), "model is gone from its folder");
+                if let Some(managed) = state.models.get_mut(&id) {
+                    managed.keep = KeepReason::Leaving;
                 }
-                self.forget(judge, id);
+                self.remove_gone(state, id);
             }
             None => {}
         }
     }
 }
 
-impl Judge {
-    /// Whether a member has failed, nothing is left of its process, and nothing is being done about it.
-    pub(crate) fn has_failed(&self, member: &Member) -> bool {
-        matches!(self.admission.life(member.seat), Life::Failed) && member.engine.is_none()
+impl FleetState {
+    /// Whether a model has failed, nothing is left of its process, and nothing is being done about it.
+    pub(crate) fn has_failed(&self, managed: &ManagedModel) -> bool {
+        matches!(self.admission.life(managed.scheduler_id), Life::Failed) && managed.engine.is_none()
     }
 
-    /// The router's wish, if it is for this member.
-    pub(crate) fn wish_for(&self, wanted: MemberId) -> Option<Wish> {
-        match &self.wished {
-            Wished::Member { id, wish } | Wished::Missing { before: Some((id, wish)), .. } if *id == wanted => {
+    /// The router's wish, if it is for this model.
+    pub(crate) fn wish_for(&self, wanted: ManagedId) -> Option<Wish> {
+        match &self.desired {
+            Desired::ManagedModel { id, wish } | Desired::Missing { before: Some((id, wish)), .. } if *id == wanted => {
                 Some(wish.clone())
             }
-            Wished::Member { .. } | Wished::Nothing | Wished::Missing { .. } => None,
+            Desired::ManagedModel { .. } | Desired::Nothing | Desired::Missing { .. } => None,
         }
     }
 
     /// The router's model and the wish that it was loaded for.
-    pub(crate) fn present_wish(&self) -> Option<(MemberId, Wish)> {
-        let id = self.wished.member()?;
+    pub(crate) fn present_wish(&self) -> Option<(ManagedId, Wish)> {
+        let id = self.desired.managed()?;
         Some((id, self.wish_for(id)?))
     }
 
-    /// Leaves it to the staff to look at the files of a member.
-    pub(crate) fn inspect(&mut self, id: MemberId) {
-        if let Some(member) = self.members.get(&id) {
-            self.work.push(Work::Inspect { member: id, files: member.plan.key.paths().to_owned() });
+    /// Leaves it to the tasks to look at the files of a model.
+    pub(crate) fn inspect(&mut self, id: ManagedId) {
+        if let Some(managed) = self.models.get(&id) {
+            self.work.push(Work::Inspect { managed: id, files: managed.plan.key.paths().to_owned() });
         }
     }
 }

@@ -10,16 +10,16 @@ const ROUNDED: u32 = 256;
 impl Shared {
     /// The most text that a slot of the model that a job means can come to hold; nothing where that is not known.
     pub(crate) fn most_text(&self, name: Option<&str>) -> Option<MostText> {
-        let judge = self.lock();
-        match judge.find(name) {
+        let state = self.lock();
+        match state.find(name) {
             Ok(id) => {
-                let member = judge.members.get(&id)?;
-                let ready = member.ready().map(|ready| ready.props.n_ctx);
-                MostText::of(&member.model, self.longest(&member.plan, ready)?)
+                let managed = state.models.get(&id)?;
+                let ready = managed.ready().map(|ready| ready.props.n_ctx);
+                MostText::of(&managed.model, self.longest(&managed.plan, ready)?)
             }
             Err(_) => {
-                let model = judge.shelf.catalog.resolve(name?).ok()?;
-                MostText::of(model, self.longest(&self.plan(&judge, model, None), None)?)
+                let model = state.scan.catalog.resolve(name?).ok()?;
+                MostText::of(model, self.longest(&self.plan(&state, model, None), None)?)
             }
         }
     }
@@ -27,9 +27,9 @@ impl Shared {
     /// The longest context of a slot: that of the engine that runs, or of the size that is wanted, if that is more.
     fn longest(&self, plan: &Plan, ready: Option<u32>) -> Option<u32> {
         let spec = plan.spec();
-        let may_differ = !self.orders().engine.extra_args.is_empty() || !spec.extra_args.is_empty();
+        let may_differ = !self.settings().engine.extra_args.is_empty() || !spec.extra_args.is_empty();
         // Arguments of the operator may set another context, which only the engine knows.
-        let planned = (!may_differ).then(|| plan.dial.wanted().ctx).filter(|ctx| *ctx > 0);
+        let planned = (!may_differ).then(|| plan.sizes.wanted().ctx).filter(|ctx| *ctx > 0);
         let planned = planned.map(|ctx| ctx.saturating_add(ROUNDED));
         ready.max(planned)
     }

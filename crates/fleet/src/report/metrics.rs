@@ -85,7 +85,7 @@ pub(crate) fn publish(report: &Report) {
 }
 
 /// A model that is no longer here holds nothing and serves nobody.
-pub(crate) fn forget(model: &str, devices: &Sample) {
+pub(crate) fn remove(model: &str, devices: &Sample) {
     for series in [MODEL_LOADED, SLOTS, SLOTS_BUSY, WAITING] {
         gauge!(series, "model" => model.to_owned()).set(0.0);
     }

@@ -2,20 +2,20 @@
 
 use auxot_catalog::Task;
 
-use super::house::{House, put_pooling};
+use super::test_fleet::{TestFleet, put_pooling};
 use crate::{Orders, Refusal};
 
 /// Pooling types of a header: the last token's vector, a ranking head.
 const LAST: u32 = 3;
 const RANK: u32 = 4;
 
-fn house() -> House {
+fn test_fleet() -> TestFleet {
     let folder = tempfile::tempdir().unwrap();
     put_pooling(folder.path(), "a-embed-q8_0", LAST);
     put_pooling(folder.path(), "a-rerank-q8_0", RANK);
     let autoload = ["a-embed-q8_0", "a-rerank-q8_0"].map(String::from).to_vec();
     let fleet = crate::Config { autoload, ..crate::Config::default() };
-    House::with(folder, Orders { fleet, ..Orders::default() }, None)
+    TestFleet::with(folder, Orders { fleet, ..Orders::default() }, None)
 }
 
 fn refused(answer: Result<crate::Lease, Refusal>) -> (String, Option<Task>) {
@@ -26,35 +26,35 @@ fn refused(answer: Result<crate::Lease, Refusal>) -> (String, Option<Task>) {
 
 #[tokio::test(start_paused = true)]
 async fn an_embedding_or_rerank_model_is_started_as_such_and_refuses_chats() {
-    let house = house();
-    house.settle().await;
-    assert_eq!(house.spec("a-embed-q8_0").task, auxot_engine::Task::Embedding { pooling: "last" });
-    assert_eq!(house.spec("a-rerank-q8_0").task, auxot_engine::Task::Rerank);
-    house.serve("a-embed-q8_0").await;
-    house.serve("a-rerank-q8_0").await;
+    let test_fleet = test_fleet();
+    test_fleet.settle().await;
+    assert_eq!(test_fleet.spec("a-embed-q8_0").task, auxot_engine::Task::Embedding { pooling: "last" });
+    assert_eq!(test_fleet.spec("a-rerank-q8_0").task, auxot_engine::Task::Rerank);
+    test_fleet.serve("a-embed-q8_0").await;
+    test_fleet.serve("a-rerank-q8_0").await;
     for (name, word, task) in
         [("a-embed", "an embedding model", Task::Embedding), ("a-rerank", "a rerank model", Task::Rerank)]
     {
-        let (told, of) = refused(house.acquire(Some(name)).await);
+        let (told, of) = refused(test_fleet.acquire(Some(name)).await);
         assert_eq!((of, told.contains(word)), (Some(task), true), "{told}");
     }
-    let (told, _) = refused(house.acquire(None).await);
+    let (told, _) = refused(test_fleet.acquire(None).await);
     assert_eq!(told, "no model on this worker can chat; it serves a-embed-q8_0 (embedding), a-rerank-q8_0 (rerank)");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_without_a_name_has_the_first_that_chats_loaded_where_jobs_may_name_any() {
-    let mut house = house();
-    house.put("z-chat-q8_0");
-    house.settle().await;
-    house.serve("a-embed-q8_0").await;
-    let answer = house.waiting(None).await;
-    let mut changes = house.fleet.changes();
-    while house.state("z-chat-q8_0") == "away" {
+    let mut test_fleet = test_fleet();
+    test_fleet.put("z-chat-q8_0");
+    test_fleet.settle().await;
+    test_fleet.serve("a-embed-q8_0").await;
+    let answer = test_fleet.waiting(None).await;
+    let mut changes = test_fleet.fleet.changes();
+    while test_fleet.state("z-chat-q8_0") == "away" {
         changes.changed().await.unwrap();
     }
-    house.settle().await;
-    house.serve("z-chat-q8_0").await;
+    test_fleet.settle().await;
+    test_fleet.serve("z-chat-q8_0").await;
     assert_eq!(*answer.borrow(), Some(Ok("z-chat-q8_0".to_owned())));
 }
 
@@ -62,65 +62,65 @@ async fn a_job_without_a_name_has_the_first_that_chats_loaded_where_jobs_may_nam
 async fn what_keeps_a_worker_from_serving_is_told_by_what_the_folders_hold() {
     let folder = tempfile::tempdir().unwrap();
     put_pooling(folder.path(), "bge-q8_0", LAST);
-    let house = House::with(folder, Orders::default(), None);
-    assert!(!house.fleet.take_any());
-    let told = house.fleet.nothing_to_serve();
+    let test_fleet = TestFleet::with(folder, Orders::default(), None);
+    assert!(!test_fleet.fleet.take_any());
+    let told = test_fleet.fleet.nothing_to_serve();
     assert!(told.contains("can chat: bge-q8_0 (embedding)"), "{told}");
-    assert_eq!(House::new(&[], &[], None).fleet.nothing_to_serve(), "there is no model in the models folders");
-    let named = House::new(&["own-q8_0"], &["gone-q8_0"], None).fleet.nothing_to_serve();
+    assert_eq!(TestFleet::new(&[], &[], None).fleet.nothing_to_serve(), "there is no model in the models folders");
+    let named = TestFleet::new(&["own-q8_0"], &["gone-q8_0"], None).fleet.nothing_to_serve();
     assert!(named.contains("cannot find model gone-q8_0"), "{named}");
-    let closed = House::new(&["own-q8_0"], &[], None).fleet.nothing_to_serve();
+    let closed = TestFleet::new(&["own-q8_0"], &[], None).fleet.nothing_to_serve();
     assert!(closed.contains("no model is named"), "{closed}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_without_a_name_means_a_model_that_chats() {
-    let mut house = house();
-    house.put("z-chat-q8_0");
-    house.settle().await;
+    let mut test_fleet = test_fleet();
+    test_fleet.put("z-chat-q8_0");
+    test_fleet.settle().await;
     // Named by nobody, so it is loaded for the first job that names it.
-    let answer = house.waiting(Some("z-chat")).await;
-    house.serve("z-chat-q8_0").await;
+    let answer = test_fleet.waiting(Some("z-chat")).await;
+    test_fleet.serve("z-chat-q8_0").await;
     assert_eq!(*answer.borrow(), Some(Ok("z-chat-q8_0".to_owned())));
-    house.serve("a-embed-q8_0").await;
-    assert_eq!(house.acquire(None).await.unwrap().model(), "z-chat-q8_0");
-    assert_eq!(house.fleet.report().models[0].model.name, "z-chat-q8_0");
+    test_fleet.serve("a-embed-q8_0").await;
+    assert_eq!(test_fleet.acquire(None).await.unwrap().model(), "z-chat-q8_0");
+    assert_eq!(test_fleet.fleet.report().models[0].model.name, "z-chat-q8_0");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_of_the_list_is_meant_also_when_a_later_one_is_ready_first() {
-    let mut house = House::new(&["z-first-q8_0", "a-second-q8_0"], &["z-first-q8_0", "a-second-q8_0"], None);
-    house.settle().await;
-    house.serve("a-second-q8_0").await;
-    assert_eq!(house.fleet.report().models[0].model.name, "z-first-q8_0");
-    let answer = house.waiting(None).await;
+    let mut test_fleet = TestFleet::new(&["z-first-q8_0", "a-second-q8_0"], &["z-first-q8_0", "a-second-q8_0"], None);
+    test_fleet.settle().await;
+    test_fleet.serve("a-second-q8_0").await;
+    assert_eq!(test_fleet.fleet.report().models[0].model.name, "z-first-q8_0");
+    let answer = test_fleet.waiting(None).await;
     assert_eq!(*answer.borrow(), None, "it waits for the first one");
-    house.serve("z-first-q8_0").await;
+    test_fleet.serve("z-first-q8_0").await;
     assert_eq!(*answer.borrow(), Some(Ok("z-first-q8_0".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_wish_that_no_engine_can_fulfil_unloads_nothing_and_is_told() {
-    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
-    house.settle().await;
-    house.serve("one-q8_0").await;
+    let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
     let wish = crate::Wish { model: "one-q8_0".into(), ctx_size: None, slots: Some(u32::MAX) };
-    let gaps = house.fleet.wish(wish).await;
+    let gaps = test_fleet.fleet.wish(wish).await;
     assert!(gaps[0].contains("at most 256"), "{gaps:?}");
-    assert_eq!((house.state("one-q8_0"), house.stages("one-q8_0").len()), ("ready", 1));
+    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.stages("one-q8_0").len()), ("ready", 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn numbers_that_the_engine_made_its_own_of_are_told() {
-    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
-    house.settle().await;
-    let ctx = house.spec("one-q8_0").ctx_per_slot.unwrap();
+    let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
+    test_fleet.settle().await;
+    let ctx = test_fleet.spec("one-q8_0").ctx_per_slot.unwrap();
     // As `-c 32k` among the arguments that are added.
-    house.stage("one-q8_0").become_ready(4, 256);
-    house.settle().await;
-    let told = house.fleet.report().unmet.join(" ");
+    test_fleet.stage("one-q8_0").become_ready(4, 256);
+    test_fleet.settle().await;
+    let told = test_fleet.fleet.report().unmet.join(" ");
     assert!(told.contains(&format!("4 slots of {ctx} tokens, its engine runs 4 of 256")), "{told}");
-    let whole = House::new(&["one-q8_0"], &["one-q8_0"], None);
+    let whole = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
     whole.settle().await;
     whole.serve("one-q8_0").await;
     assert!(whole.fleet.report().unmet.is_empty(), "{:?}", whole.fleet.report().unmet);
@@ -128,18 +128,18 @@ async fn numbers_that_the_engine_made_its_own_of_are_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gap_that_is_being_closed_is_none() {
-    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
-    house.settle().await;
-    house.serve("one-q8_0").await;
-    assert_eq!(house.fleet.wish(super::house::wish("one-q8_0", 2)).await, Vec::<String>::new());
+    let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
+    assert_eq!(test_fleet.fleet.wish(super::test_fleet::wish("one-q8_0", 2)).await, Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn any_model_of_the_folders_is_one_that_chats() {
     let folder = tempfile::tempdir().unwrap();
     put_pooling(folder.path(), "a-embed-q8_0", LAST);
-    super::house::put(folder.path(), "z-chat-q8_0");
-    let house = House::with(folder, Orders::default(), None);
-    assert!(house.fleet.take_any());
-    assert_eq!(house.fleet.report().models[0].model.name, "z-chat-q8_0");
+    super::test_fleet::put(folder.path(), "z-chat-q8_0");
+    let test_fleet = TestFleet::with(folder, Orders::default(), None);
+    assert!(test_fleet.fleet.take_any());
+    assert_eq!(test_fleet.fleet.report().models[0].model.name, "z-chat-q8_0");
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use auxot_engine::ExitClass;
 use auxot_gpu::{Device, Kind};
 
-use super::house::{House, put_headed, put_sized, wish};
+use super::test_fleet::{TestFleet, put_headed, put_sized, wish};
 use crate::{Config, Orders, Outlook, Wish};
 
 const ONE: u64 = 40_000;
 const RESIDENCY: Duration = Duration::from_secs(21);
 const GIB: u64 = 1 << 30;
 
-fn orders(autoload: &[&str], kib: u64, change: impl Fn(&mut Config)) -> Orders {
+fn settings(autoload: &[&str], kib: u64, change: impl Fn(&mut Config)) -> Orders {
     let autoload = autoload.iter().map(ToString::to_string).collect();
     let mut fleet = Config { autoload, ..Config::default() };
     change(&mut fleet);
@@ -23,120 +23,120 @@ fn orders(autoload: &[&str], kib: u64, change: impl Fn(&mut Config)) -> Orders {
     Orders { fleet, placement, ..Orders::default() }
 }
 
-fn relisted(house: &House, autoload: &[&str]) -> Orders {
-    let mut orders = house.orders.clone();
-    orders.fleet.autoload = autoload.iter().map(ToString::to_string).collect();
-    orders
+fn relisted(test_fleet: &TestFleet, autoload: &[&str]) -> Orders {
+    let mut settings = test_fleet.settings.clone();
+    settings.fleet.autoload = autoload.iter().map(ToString::to_string).collect();
+    settings
 }
 
-async fn pass(house: &House, time: Duration) {
+async fn pass(test_fleet: &TestFleet, time: Duration) {
     tokio::time::advance(time).await;
-    house.settle().await;
+    test_fleet.settle().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_without_a_name_waits_for_the_router_s_model_while_that_loads() {
-    let mut house = House::shared(&["own-q8_0", "one-q8_0"], &["own-q8_0"], ONE);
-    house.settle().await;
-    house.serve("own-q8_0").await;
-    house.fleet.wish(Wish { model: "one-q8_0".into(), ..Wish::default() }).await;
-    pass(&house, RESIDENCY).await;
-    assert_eq!((house.state("own-q8_0"), house.state("one-q8_0")), ("stopped", "starting"));
-    let told = house.waiting(None).await;
-    house.serve("one-q8_0").await;
+    let mut test_fleet = TestFleet::shared(&["own-q8_0", "one-q8_0"], &["own-q8_0"], ONE);
+    test_fleet.settle().await;
+    test_fleet.serve("own-q8_0").await;
+    test_fleet.fleet.wish(Wish { model: "one-q8_0".into(), ..Wish::default() }).await;
+    pass(&test_fleet, RESIDENCY).await;
+    assert_eq!((test_fleet.state("own-q8_0"), test_fleet.state("one-q8_0")), ("stopped", "starting"));
+    let told = test_fleet.waiting(None).await;
+    test_fleet.serve("one-q8_0").await;
     let first = told.borrow().clone();
-    pass(&house, RESIDENCY).await;
-    pass(&house, RESIDENCY).await;
+    pass(&test_fleet, RESIDENCY).await;
+    pass(&test_fleet, RESIDENCY).await;
     assert_eq!(
         first,
         Some(Ok("one-q8_0".into())),
         "and now one is {}, own is {}",
-        house.state("one-q8_0"),
-        house.state("own-q8_0")
+        test_fleet.state("one-q8_0"),
+        test_fleet.state("own-q8_0")
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_model_at_rest_that_is_listed_no_more_is_forgotten() {
-    let house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], ONE);
-    house.settle().await;
-    house.serve("one-q8_0").await;
-    house.fleet.reconfigure(relisted(&house, &["one-q8_0"]));
-    pass(&house, Duration::from_secs(600)).await;
-    assert_eq!(house.state("two-q8_0"), "away");
+    let test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], ONE);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
+    test_fleet.fleet.reconfigure(relisted(&test_fleet, &["one-q8_0"]));
+    pass(&test_fleet, Duration::from_secs(600)).await;
+    assert_eq!(test_fleet.state("two-q8_0"), "away");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_listed_no_more_goes_though_a_job_waited_for_it() {
-    let mut house = House::of(&["one-q8_0"], orders(&["one-q8_0"], ONE, |fleet| fleet.on_demand = false));
-    house.settle().await;
-    house.serve("one-q8_0").await;
+    let mut test_fleet = TestFleet::of(&["one-q8_0"], settings(&["one-q8_0"], ONE, |fleet| fleet.on_demand = false));
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
     let mut leases = Vec::new();
     for _ in 0..4 {
-        leases.push(house.acquire(Some("one-q8_0")).await.unwrap());
+        leases.push(test_fleet.acquire(Some("one-q8_0")).await.unwrap());
     }
-    let told = house.waiting(Some("one-q8_0")).await;
-    house.fleet.reconfigure(relisted(&house, &[]));
+    let told = test_fleet.waiting(Some("one-q8_0")).await;
+    test_fleet.fleet.reconfigure(relisted(&test_fleet, &[]));
     leases.clear();
-    house.settle().await;
-    let loads = house.stages("one-q8_0").len();
+    test_fleet.settle().await;
+    let loads = test_fleet.stages("one-q8_0").len();
     if loads > 1 {
-        house.serve("one-q8_0").await;
+        test_fleet.serve("one-q8_0").await;
     }
-    pass(&house, Duration::from_secs(3600)).await;
+    pass(&test_fleet, Duration::from_secs(3600)).await;
     assert_eq!(
-        (loads, house.state("one-q8_0")),
+        (loads, test_fleet.state("one-q8_0")),
         (1, "away"),
         "{:?}; outlook {:?}",
         told.borrow(),
-        house.fleet.outlook()
+        test_fleet.fleet.outlook()
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_of_a_model_that_is_listed_no_more_is_answered() {
-    let mut house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
-    house.settle().await;
-    house.serve("one-q8_0").await;
+    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
     let mut leases = Vec::new();
     for _ in 0..4 {
-        leases.push(house.acquire(Some("one-q8_0")).await.unwrap());
+        leases.push(test_fleet.acquire(Some("one-q8_0")).await.unwrap());
     }
-    let two = house.waiting(Some("two-q8_0")).await;
-    pass(&house, Duration::from_secs(1)).await;
-    let told = house.waiting(Some("one-q8_0")).await;
-    house.fleet.reconfigure(relisted(&house, &[]));
+    let two = test_fleet.waiting(Some("two-q8_0")).await;
+    pass(&test_fleet, Duration::from_secs(1)).await;
+    let told = test_fleet.waiting(Some("one-q8_0")).await;
+    test_fleet.fleet.reconfigure(relisted(&test_fleet, &[]));
     leases.clear();
-    house.settle().await;
+    test_fleet.settle().await;
     assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())), "it stays for the job that named it");
-    pass(&house, RESIDENCY).await;
-    house.serve("two-q8_0").await;
+    pass(&test_fleet, RESIDENCY).await;
+    test_fleet.serve("two-q8_0").await;
     assert_eq!(two.borrow().clone(), Some(Ok("two-q8_0".into())));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_answers_those_who_wait_for_what_is_not_loaded() {
-    let mut house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
-    house.settle().await;
-    house.serve("one-q8_0").await;
-    let told = house.waiting(Some("two-q8_0")).await;
-    house.fleet.stop(Duration::ZERO).await;
-    house.settle().await;
+    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
+    let told = test_fleet.waiting(Some("two-q8_0")).await;
+    test_fleet.fleet.stop(Duration::ZERO).await;
+    test_fleet.settle().await;
     assert_eq!(told.borrow().clone(), Some(Err("the worker is shutting down".into())));
 }
 
 #[tokio::test(start_paused = true)]
 async fn slots_of_an_engine_that_came_back_at_once_are_given_back() {
-    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
-    house.settle().await;
-    house.serve("one-q8_0").await;
-    house.stage("one-q8_0").exit(ExitClass::Signal);
-    house.serve("one-q8_0").await;
+    let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
+    test_fleet.stage("one-q8_0").exit(ExitClass::Signal);
+    test_fleet.serve("one-q8_0").await;
     for round in 0..8 {
-        let lease = tokio::time::timeout(Duration::from_secs(5), house.acquire(None)).await;
+        let lease = tokio::time::timeout(Duration::from_secs(5), test_fleet.acquire(None)).await;
         assert!(lease.is_ok(), "no slot in round {round}, and nobody holds one");
         drop(lease);
-        house.settle().await;
+        test_fleet.settle().await;
     }
 }
 
@@ -145,112 +145,113 @@ async fn a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     put_headed(folder.path(), "one-q8_0", 8192, Some(4));
     let fleet = Config { ttl: Some(Duration::from_secs(60)), ..Config::default() };
-    let house = House::with(folder, Orders { fleet, ..Orders::default() }, None);
-    house.settle().await;
-    house.read(vec![], GIB + 40 * 1024 * 1024).await;
-    let fleet = house.fleet.clone();
+    let test_fleet = TestFleet::with(folder, Orders { fleet, ..Orders::default() }, None);
+    test_fleet.settle().await;
+    test_fleet.read(vec![], GIB + 40 * 1024 * 1024).await;
+    let fleet = test_fleet.fleet.clone();
     let job = tokio::spawn(async move {
-        fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)
+        fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
     });
-    house.settle().await;
+    test_fleet.settle().await;
     assert!(!job.is_finished(), "{:?}", job.await);
-    let before = house.spec("one-q8_0");
+    let before = test_fleet.spec("one-q8_0");
     assert!(before.slots < 4, "{before:?}");
-    house.serve("one-q8_0").await;
+    test_fleet.serve("one-q8_0").await;
     job.await.unwrap().unwrap();
-    house.read(vec![], 60 * GIB).await;
+    test_fleet.read(vec![], 60 * GIB).await;
     for _ in 0..4 {
-        pass(&house, Duration::from_secs(40)).await;
+        pass(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert_eq!(house.state("one-q8_0"), "stopped");
-    let fleet = house.fleet.clone();
+    assert_eq!(test_fleet.state("one-q8_0"), "stopped");
+    let fleet = test_fleet.fleet.clone();
     tokio::spawn(async move {
-        fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)
+        fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
     });
-    house.settle().await;
-    assert_eq!((house.stages("one-q8_0").len(), house.spec("one-q8_0").slots), (2, 4));
+    test_fleet.settle().await;
+    assert_eq!((test_fleet.stages("one-q8_0").len(), test_fleet.spec("one-q8_0").slots), (2, 4));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_changed_while_its_model_was_loaded_is_known_at_the_next_load() {
-    let mut house = House::of(&["one-q8_0"], orders(&[], ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
-    house.settle().await;
-    house.waiting(Some("one-q8_0")).await;
-    house.serve("one-q8_0").await;
-    put_sized(house.folder(), "one-q8_0", 512);
-    let looks = house.fleet.looks();
+    let mut test_fleet =
+        TestFleet::of(&["one-q8_0"], settings(&[], ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
+    test_fleet.settle().await;
+    test_fleet.waiting(Some("one-q8_0")).await;
+    test_fleet.serve("one-q8_0").await;
+    put_sized(test_fleet.folder(), "one-q8_0", 512);
+    let scans = test_fleet.fleet.scans();
     for _ in 0..100_000 {
-        if house.fleet.looks() > looks {
+        if test_fleet.fleet.scans() > scans {
             break;
         }
         tokio::task::yield_now().await;
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(house.fleet.looks() > looks);
+    assert!(test_fleet.fleet.scans() > scans);
     for _ in 0..4 {
-        pass(&house, Duration::from_secs(40)).await;
+        pass(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert_eq!(house.state("one-q8_0"), "stopped");
-    house.waiting(Some("one-q8_0")).await;
-    assert_eq!((house.stages("one-q8_0").len(), house.spec("one-q8_0").ctx_per_slot), (2, Some(512)));
+    assert_eq!(test_fleet.state("one-q8_0"), "stopped");
+    test_fleet.waiting(Some("one-q8_0")).await;
+    assert_eq!((test_fleet.stages("one-q8_0").len(), test_fleet.spec("one-q8_0").ctx_per_slot), (2, Some(512)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_settings_bring_nobody_back_who_goes_for_another() {
-    let mut house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
-    house.settle().await;
-    house.serve("one-q8_0").await;
-    let lease = house.acquire(Some("one-q8_0")).await.unwrap();
-    let two = house.waiting(Some("two-q8_0")).await;
-    pass(&house, RESIDENCY).await;
-    assert_eq!(house.state("one-q8_0"), "draining");
-    let mut orders = house.orders.clone();
-    orders.engine.slots = Some(3);
-    house.fleet.reconfigure(orders);
+    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
+    let lease = test_fleet.acquire(Some("one-q8_0")).await.unwrap();
+    let two = test_fleet.waiting(Some("two-q8_0")).await;
+    pass(&test_fleet, RESIDENCY).await;
+    assert_eq!(test_fleet.state("one-q8_0"), "draining");
+    let mut settings = test_fleet.settings.clone();
+    settings.engine.slots = Some(3);
+    test_fleet.fleet.reconfigure(settings);
     drop(lease);
-    house.settle().await;
-    house.serve("two-q8_0").await;
+    test_fleet.settle().await;
+    test_fleet.serve("two-q8_0").await;
     assert_eq!(two.borrow().clone(), Some(Ok("two-q8_0".into())));
     for _ in 0..3 {
-        pass(&house, RESIDENCY).await;
+        pass(&test_fleet, RESIDENCY).await;
     }
-    assert_eq!((house.state("two-q8_0"), house.stages("one-q8_0").len()), ("ready", 1), "no job wants one");
+    assert_eq!((test_fleet.state("two-q8_0"), test_fleet.stages("one-q8_0").len()), ("ready", 1), "no job wants one");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_listed_model_that_died_of_want_of_memory_is_loaded_again_smaller() {
-    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
-    house.settle().await;
-    house.serve("one-q8_0").await;
+    let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
     for _ in 0..20 {
-        if house.state("one-q8_0") == "stopped" || house.stages("one-q8_0").len() > 1 {
+        if test_fleet.state("one-q8_0") == "stopped" || test_fleet.stages("one-q8_0").len() > 1 {
             break;
         }
-        house.stage("one-q8_0").exit(ExitClass::HostMemory);
-        house.settle().await;
-        pass(&house, Duration::from_secs(40)).await;
+        test_fleet.stage("one-q8_0").exit(ExitClass::HostMemory);
+        test_fleet.settle().await;
+        pass(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert_eq!((house.state("one-q8_0"), house.fleet.outlook()), ("starting", Outlook::Coming));
+    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.fleet.outlook()), ("starting", Outlook::Coming));
 }
 
 #[tokio::test(start_paused = true)]
 async fn doors_are_told_when_a_model_stays_after_all() {
-    let house = House::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
-    house.settle().await;
-    house.serve("one-q8_0").await;
-    let _lease = house.acquire(Some("one-q8_0")).await.unwrap();
-    let fleet = house.fleet.clone();
+    let test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
+    let _lease = test_fleet.acquire(Some("one-q8_0")).await.unwrap();
+    let fleet = test_fleet.fleet.clone();
     let job = tokio::spawn(async move {
-        fleet.acquire(Some("two-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)
+        fleet.acquire(Some("two-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
     });
-    house.settle().await;
-    pass(&house, RESIDENCY).await;
-    assert_eq!(house.state("one-q8_0"), "draining");
-    let mut changes = house.fleet.changes();
+    test_fleet.settle().await;
+    pass(&test_fleet, RESIDENCY).await;
+    assert_eq!(test_fleet.state("one-q8_0"), "draining");
+    let mut changes = test_fleet.fleet.changes();
     changes.mark_unchanged();
     job.abort();
-    house.settle().await;
-    assert_eq!(house.state("one-q8_0"), "ready");
+    test_fleet.settle().await;
+    assert_eq!(test_fleet.state("one-q8_0"), "ready");
     assert!(changes.has_changed().unwrap(), "the router still believes that it drains");
 }
 
@@ -265,23 +266,23 @@ fn a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
                 free: Some(free),
                 ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into())
             };
-            let house = House::of(&["one-q8_0"], Orders::default());
-            house.settle().await;
+            let test_fleet = TestFleet::of(&["one-q8_0"], Orders::default());
+            test_fleet.settle().await;
             // Room for it by what is computed.
-            house.read(vec![card(2 * GIB)], 60 * GIB).await;
-            let fleet = house.fleet.clone();
+            test_fleet.read(vec![card(2 * GIB)], 60 * GIB).await;
+            let fleet = test_fleet.fleet.clone();
             let job = |fleet: crate::Fleet| async move {
-                fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::house::LONG).await.map(drop)
+                fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
             };
             tokio::spawn(job(fleet.clone()));
-            house.settle().await;
+            test_fleet.settle().await;
             // It is seen to have taken much more, as if by the experience of an earlier run.
-            house.learn("one-q8_0", 5 * GIB);
-            house.stage("one-q8_0").exit(ExitClass::BadFile);
-            house.settle().await;
-            house.fleet.reset(Some("one-q8_0")).unwrap();
+            test_fleet.learn("one-q8_0", 5 * GIB);
+            test_fleet.stage("one-q8_0").exit(ExitClass::BadFile);
+            test_fleet.settle().await;
+            test_fleet.fleet.reset(Some("one-q8_0")).unwrap();
             tokio::spawn(job(fleet));
-            house.settle().await;
+            test_fleet.settle().await;
             tell.send(()).unwrap();
         });
     });
@@ -291,23 +292,23 @@ fn a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under_way() {
-    let house = House::new(&["one-q8_0"], &["one-q8_0"], None);
+    let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
     tokio::time::sleep(Duration::from_secs(40)).await;
-    house.settle().await;
+    test_fleet.settle().await;
     let other = tempfile::tempdir().unwrap();
     put_sized(other.path(), "late-q8_0", 8192);
     // One more look begins.
-    house.put("two-q8_0");
-    while !house.fleet.has_stirred() {
+    test_fleet.put("two-q8_0");
+    while !test_fleet.fleet.has_stirred() {
         tokio::task::yield_now().await;
     }
-    house.fleet.wish(wish("none-q8_0", 1)).await;
-    let mut orders = relisted(&house, &["one-q8_0", "late-q8_0"]);
-    orders.catalog.models_dir = vec![other.path().to_owned()];
-    house.fleet.reconfigure(orders);
+    test_fleet.fleet.wish(wish("none-q8_0", 1)).await;
+    let mut settings = relisted(&test_fleet, &["one-q8_0", "late-q8_0"]);
+    settings.catalog.models_dir = vec![other.path().to_owned()];
+    test_fleet.fleet.reconfigure(settings);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    house.settle().await;
-    assert_eq!(house.state("late-q8_0"), "starting");
+    test_fleet.settle().await;
+    assert_eq!(test_fleet.state("late-q8_0"), "starting");
 }
 
 /// The engine lies on a card, and is started again after a crash; the driver of the card does not answer any more.
@@ -318,48 +319,50 @@ async fn an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_come
         free: Some(20 * GIB),
         ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into())
     };
-    let mut house = House::of(&["one-q8_0"], Orders::default());
-    house.settle().await;
-    house.read(vec![card], 60 * GIB).await;
-    house.waiting(Some("one-q8_0")).await;
-    house.serve("one-q8_0").await;
-    house.deafen();
-    pass(&house, Duration::from_secs(1)).await;
-    house.stage("one-q8_0").exit(ExitClass::Signal);
-    house.settle().await;
-    house.serve("one-q8_0").await;
-    let told = house.waiting(Some("one-q8_0")).await;
+    let mut test_fleet = TestFleet::of(&["one-q8_0"], Orders::default());
+    test_fleet.settle().await;
+    test_fleet.read(vec![card], 60 * GIB).await;
+    test_fleet.waiting(Some("one-q8_0")).await;
+    test_fleet.serve("one-q8_0").await;
+    test_fleet.stop_readings();
+    pass(&test_fleet, Duration::from_secs(1)).await;
+    test_fleet.stage("one-q8_0").exit(ExitClass::Signal);
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
+    let told = test_fleet.waiting(Some("one-q8_0")).await;
     for _ in 0..10 {
-        pass(&house, Duration::from_secs(30)).await;
+        pass(&test_fleet, Duration::from_secs(30)).await;
     }
     assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())), "after five minutes");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_model_that_a_job_would_wake_is_no_reason_to_turn_jobs_away_while_another_loads() {
-    let mut house =
-        House::of(&["one-q8_0", "two-q8_0"], orders(&[], 2 * ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
-    house.settle().await;
-    house.waiting(Some("one-q8_0")).await;
-    house.serve("one-q8_0").await;
+    let mut test_fleet = TestFleet::of(
+        &["one-q8_0", "two-q8_0"],
+        settings(&[], 2 * ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))),
+    );
+    test_fleet.settle().await;
+    test_fleet.waiting(Some("one-q8_0")).await;
+    test_fleet.serve("one-q8_0").await;
     for _ in 0..4 {
-        pass(&house, Duration::from_secs(40)).await;
+        pass(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert!(house.fleet.serves() && house.fleet.outlook() == Outlook::Asleep);
-    house.waiting(Some("two-q8_0")).await;
-    assert!(house.fleet.serves(), "one still sleeps until a job comes: {:?}", house.fleet.outlook());
+    assert!(test_fleet.fleet.serves() && test_fleet.fleet.outlook() == Outlook::Asleep);
+    test_fleet.waiting(Some("two-q8_0")).await;
+    assert!(test_fleet.fleet.serves(), "one still sleeps until a job comes: {:?}", test_fleet.fleet.outlook());
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_settings_do_not_touch_the_router_s_model_while_that_of_its_next_policy_is_missing() {
-    let house = House::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 2)));
-    house.settle().await;
-    house.serve("one-q8_0").await;
-    house.fleet.wish(wish("none-q8_0", 2)).await;
-    let mut orders = house.orders.clone();
-    orders.fleet.patience = Duration::from_secs(16);
-    house.fleet.reconfigure(orders);
-    house.settle().await;
-    let slots: Vec<u32> = house.specs("one-q8_0").iter().map(|spec| spec.slots).collect();
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 2)));
+    test_fleet.settle().await;
+    test_fleet.serve("one-q8_0").await;
+    test_fleet.fleet.wish(wish("none-q8_0", 2)).await;
+    let mut settings = test_fleet.settings.clone();
+    settings.fleet.patience = Duration::from_secs(16);
+    test_fleet.fleet.reconfigure(settings);
+    test_fleet.settle().await;
+    let slots: Vec<u32> = test_fleet.specs("one-q8_0").iter().map(|spec| spec.slots).collect();
     assert_eq!(slots, [2]);
 }

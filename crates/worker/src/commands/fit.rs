@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auxot_catalog::{Ask, Experience, Identity, Model, Need, NeedUnknown};
-use auxot_fleet::{MOST_SLOTS, ModelConfig, strays, with_layers};
+use auxot_fleet::{MOST_SLOTS, ModelConfig, unknown_devices, with_layers};
 use auxot_gpu::{Device, Sample};
 use auxot_placement::{Demand, Ground, Misfit, Placement, Rules, Subject, plan};
 use auxot_settings::Settings;
@@ -102,7 +102,7 @@ pub(super) fn judge<'a>(
     let devices = sample.devices.iter().filter(|device| device.kind != auxot_gpu::Kind::Host).cloned().collect();
     let (host, longest) = (sample.host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
     let names = sample.strays(&own.devices).map(str::to_owned).collect();
-    let strays = (names, strays(&model.name, &own.devices, sample));
+    let strays = (names, unknown_devices(&model.name, &own.devices, sample));
     Ok(Verdict { model, ask, need, devices, host, rules, outcome, measured_with, strays, longest, most })
 }
 

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::*;
 
 /// Searches with a memory of so many tokens; gives what was tried, in order, and the end.
-fn search(mut dial: Dial, memory: u64) -> (Vec<Size>, Next) {
+fn search(mut sizes: SizeSearch, memory: u64) -> (Vec<Size>, Next) {
     let mut tried = Vec::new();
     for _ in 0..100 {
-        let Next::Try(size) = dial.next() else { return (tried, dial.next()) };
+        let Next::Try(size) = sizes.next() else { return (tried, sizes.next()) };
         tried.push(size);
-        if u64::from(size.slots) * u64::from(size.ctx) <= memory { dial.loaded(size) } else { dial.failed(size) }
+        if u64::from(size.slots) * u64::from(size.ctx) <= memory { sizes.loaded(size) } else { sizes.failed(size) }
     }
     panic!("no end: {tried:?}");
 }
@@ -23,55 +23,55 @@ const WANTED: Size = Size { slots: 16, ctx: 8192 };
 
 #[test]
 fn what_is_wanted_is_tried_first_and_taken_if_it_fits() {
-    let (tried, end) = search(Dial::new(WANTED), 16 * 8192);
+    let (tried, end) = search(SizeSearch::new(WANTED), 16 * 8192);
     assert_eq!((tried, end), (vec![WANTED], Next::Found(WANTED)));
 }
 
 #[test]
 fn slots_are_halved_until_the_largest_number_that_fits_is_known() {
-    let (tried, end) = search(Dial::new(WANTED), 5 * 8192);
+    let (tried, end) = search(SizeSearch::new(WANTED), 5 * 8192);
     assert_eq!(slots(&tried), [16, 8, 4, 6, 5]);
     assert_eq!(end, Next::Found(Size { slots: 5, ..WANTED }));
 }
 
 #[test]
 fn context_comes_after_the_last_slot() {
-    let (tried, end) = search(Dial::new(Size { slots: 4, ctx: 8192 }), 3000);
+    let (tried, end) = search(SizeSearch::new(Size { slots: 4, ctx: 8192 }), 3000);
     assert_eq!(slots(&tried), [4, 2, 1, 1, 1, 1]);
     assert_eq!(end, Next::Found(Size { slots: 1, ctx: 2048 }));
 }
 
 #[test]
 fn where_nothing_fits_the_search_ends_too() {
-    let (tried, end) = search(Dial::new(Size { slots: 4, ctx: 8192 }), 100);
+    let (tried, end) = search(SizeSearch::new(Size { slots: 4, ctx: 8192 }), 100);
     assert_eq!(end, Next::Hopeless);
     assert!(tried.len() <= 6, "{tried:?}");
-    assert_eq!(search(Dial::new(Size { slots: 1, ctx: 100 }), 0).1, Next::Hopeless);
+    assert_eq!(search(SizeSearch::new(Size { slots: 1, ctx: 100 }), 0).1, Next::Hopeless);
 }
 
 #[test]
 fn a_known_end_is_where_the_next_run_begins_and_less_is_searched_if_it_fits_no_more() {
     let found = Size { slots: 5, ..WANTED };
-    let mut dial = Dial::known(WANTED, found);
-    assert_eq!((dial.next(), dial.size(), dial.wanted()), (Next::Found(found), found, WANTED));
-    dial.failed(found);
-    let (tried, end) = search(dial, 3 * 8192);
+    let mut sizes = SizeSearch::known(WANTED, found);
+    assert_eq!((sizes.next(), sizes.size(), sizes.wanted()), (Next::Found(found), found, WANTED));
+    sizes.failed(found);
+    let (tried, end) = search(sizes, 3 * 8192);
     assert_eq!((slots(&tried), end), (vec![3, 4], Next::Found(Size { slots: 3, ..WANTED })));
-    assert_eq!(Dial::known(WANTED, Size { slots: 99, ctx: 1 }), Dial::new(WANTED));
+    assert_eq!(SizeSearch::known(WANTED, Size { slots: 99, ctx: 1 }), SizeSearch::new(WANTED));
 }
 
-/// A search that begins to listen to an estimate after its first failure, as a member does.
-fn estimated(mut dial: Dial, memory: u64, estimate: u64) -> (Vec<Size>, Next) {
+/// A search that begins to listen to an estimate after its first failure, as a model does.
+fn estimated(mut sizes: SizeSearch, memory: u64, estimate: u64) -> (Vec<Size>, Next) {
     let holds = |memory: u64| move |size: &Size| u64::from(size.slots) * u64::from(size.ctx) <= memory;
     let mut tried = Vec::new();
     for _ in 0..100 {
-        let Next::Try(size) = dial.next() else { return (tried, dial.next()) };
+        let Next::Try(size) = sizes.next() else { return (tried, sizes.next()) };
         tried.push(size);
         if holds(memory)(&size) {
-            dial.loaded(size);
+            sizes.loaded(size);
         } else {
-            dial.failed(size);
-            dial.estimate(holds(estimate));
+            sizes.failed(size);
+            sizes.estimate(holds(estimate));
         }
     }
     panic!("no end: {tried:?}");
@@ -79,12 +79,12 @@ fn estimated(mut dial: Dial, memory: u64, estimate: u64) -> (Vec<Size>, Next) {
 
 #[test]
 fn an_estimate_that_is_right_or_nearly_so_saves_loads() {
-    let (tried, end) = estimated(Dial::new(WANTED), 5 * 8192, 5 * 8192);
+    let (tried, end) = estimated(SizeSearch::new(WANTED), 5 * 8192, 5 * 8192);
     assert_eq!((slots(&tried), end), (vec![16, 5, 6], Next::Found(Size { slots: 5, ..WANTED })));
-    let (tried, end) = estimated(Dial::new(WANTED), 5 * 8192, 6 * 8192);
+    let (tried, end) = estimated(SizeSearch::new(WANTED), 5 * 8192, 6 * 8192);
     assert_eq!((slots(&tried), end), (vec![16, 6, 5], Next::Found(Size { slots: 5, ..WANTED })));
     let context = Size { slots: 1, ctx: 4096 };
-    let (tried, end) = estimated(Dial::new(WANTED), 4096, 4096);
+    let (tried, end) = estimated(SizeSearch::new(WANTED), 4096, 4096);
     assert_eq!((tried.len(), end), (3, Next::Found(context)), "{tried:?}");
 }
 
@@ -93,9 +93,9 @@ proptest! {
     fn an_estimate_however_wrong_changes_nothing_but_the_way(
         slots in 1_u32..=64, ctx in 1_u32..200_000, memory in 0_u64..10_000_000, estimate in 0_u64..10_000_000,
     ) {
-        let dial = Dial::new(Size { slots, ctx });
-        let (_, end) = search(dial.clone(), memory);
-        let (tried, guided) = estimated(dial, memory, estimate);
+        let sizes = SizeSearch::new(Size { slots, ctx });
+        let (_, end) = search(sizes.clone(), memory);
+        let (tried, guided) = estimated(sizes, memory, estimate);
         prop_assert_eq!(guided, end);
         prop_assert!(tried.len() <= 1 + 2 + 8 + 3, "{} loads", tried.len());
     }
@@ -104,10 +104,10 @@ proptest! {
     fn it_is_always_the_largest_that_fits_and_found_in_few_loads(
         slots in 1_u32..=256, ctx in 1_u32..200_000, memory in 0_u64..20_000_000,
     ) {
-        let dial = Dial::new(Size { slots, ctx });
+        let sizes = SizeSearch::new(Size { slots, ctx });
         let fits = |size: &&Size| u64::from(size.slots) * u64::from(size.ctx) <= memory;
-        let largest = dial.row.iter().find(fits).copied();
-        let (tried, end) = search(dial.clone(), memory);
+        let largest = sizes.row.iter().find(fits).copied();
+        let (tried, end) = search(sizes.clone(), memory);
         prop_assert_eq!(end, largest.map_or(Next::Hopeless, Next::Found));
         // The wanted one, the halvings of 256 slots, and those of eight parts of the context.
         prop_assert!(tried.len() <= 1 + 8 + 3, "{} loads", tried.len());
@@ -118,12 +118,12 @@ proptest! {
 
     #[test]
     fn contradictory_news_never_breaks_it(news in prop::collection::vec((0_usize..20, any::<bool>()), 0..40)) {
-        let mut dial = Dial::new(WANTED);
+        let mut sizes = SizeSearch::new(WANTED);
         for (at, loaded) in news {
-            let size = dial.row[at % dial.row.len()];
-            if loaded { dial.loaded(size) } else { dial.failed(size) }
-            prop_assert!(dial.fits.is_none_or(|fits| fits >= dial.too_large));
-            let _ = (dial.next(), dial.size());
+            let size = sizes.row[at % sizes.row.len()];
+            if loaded { sizes.loaded(size) } else { sizes.failed(size) }
+            prop_assert!(sizes.fits.is_none_or(|fits| fits >= sizes.too_large));
+            let _ = (sizes.next(), sizes.size());
         }
     }
 }

@@ -14,12 +14,12 @@ use tokio::time::Instant;
 /// The files are looked at together with the models, off the runtime's thread: a network file system that hangs must
 /// not hang a decision.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct Scan {
     pub(crate) catalog: Arc<Catalog>,
     files: HashMap<PathBuf, FileId>,
 }
 
-impl Shelf {
+impl Scan {
     /// Looks at the files of all models, and at the engine's program. Blocks.
     pub(crate) fn new(catalog: Arc<Catalog>, program: &Path) -> Self {
         let of_models = catalog.models().iter().flat_map(|model| model.files.iter().chain(&model.mmproj));
@@ -44,17 +44,17 @@ impl Shelf {
     }
 }
 
-/// When the folders were looked through, so that no crowd of strangers' names keeps the disk busy.
+/// When the folders were scanned, so that no crowd of strangers' names keeps the disk busy.
 #[derive(Debug)]
-pub(crate) struct Looks {
-    pub(crate) state: Looking,
-    /// None until the staff has begun its work.
+pub(crate) struct ScanProgress {
+    pub(crate) state: Scanning,
+    /// None until the tasks has begun its work.
     pub(crate) lookout: Option<Arc<Lookout>>,
 }
 
 /// Whether somebody looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Looking {
+pub(crate) enum Scanning {
     /// Nobody, since then.
     No(Instant),
     /// A look is under way.
@@ -63,16 +63,16 @@ pub(crate) enum Looking {
     NowAndAgain,
 }
 
-impl Looks {
+impl ScanProgress {
     pub(crate) fn new() -> Self {
-        Self { state: Looking::No(Instant::now()), lookout: None }
+        Self { state: Scanning::No(Instant::now()), lookout: None }
     }
 
-    /// Whether a look is under way or may begin now: the last one is long ago, or something has changed since.
+    /// Whether a scan is under way or may begin now: the last one is long ago, or something has changed since.
     pub(crate) fn may(&self, pause: Duration, now: Instant) -> bool {
         match self.state {
-            Looking::No(since) => now.saturating_duration_since(since) >= pause || self.has_stirred(),
-            Looking::Now | Looking::NowAndAgain => true,
+            Scanning::No(since) => now.saturating_duration_since(since) >= pause || self.has_stirred(),
+            Scanning::Now | Scanning::NowAndAgain => true,
         }
     }
 

@@ -24,21 +24,21 @@ pub(super) const LONG: Duration = Duration::from_secs(3600);
 
 /// Makes scripted engines and remembers them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Theatre {
+pub(super) struct ScriptedEngines {
     stages: Arc<Mutex<Vec<(Spec, Script)>>>,
     ended: Arc<AtomicUsize>,
     program: PathBuf,
     /// Dry runs that wait for their answer.
-    rehearsals: Rehearsals,
+    dry_run_answers: DryRunAnswers,
 }
 
 /// The model of each dry run, and how it is answered; none where none are made.
-type Rehearsals = Arc<Mutex<Option<Vec<(String, oneshot::Sender<Option<MemoryEstimate>>)>>>>;
+type DryRunAnswers = Arc<Mutex<Option<Vec<(String, oneshot::Sender<Option<MemoryEstimate>>)>>>>;
 
-impl Theatre {
+impl ScriptedEngines {
     /// From now on dry runs are made.
-    pub(super) fn rehearse(&self) {
-        *self.rehearsals.lock().unwrap() = Some(Vec::new());
+    pub(super) fn allow_dry_runs(&self) {
+        *self.dry_run_answers.lock().unwrap() = Some(Vec::new());
     }
 
     /// Dry runs of a model, or of all, end without an answer.
@@ -56,13 +56,13 @@ impl Theatre {
 
     /// Dry runs of a model that somebody waits for.
     pub(super) fn dry_runs(&self, of: &str) -> usize {
-        let rehearsals = self.rehearsals.lock().unwrap();
-        rehearsals.iter().flatten().filter(|(model, answer)| of == model && !answer.is_closed()).count()
+        let dry_run_answers = self.dry_run_answers.lock().unwrap();
+        dry_run_answers.iter().flatten().filter(|(model, answer)| of == model && !answer.is_closed()).count()
     }
 
     fn answer(&self, of: Option<&str>, estimate: Option<MemoryEstimate>) {
-        let mut rehearsals = self.rehearsals.lock().unwrap();
-        let answered = rehearsals.as_mut().unwrap().extract_if(.., |(model, _)| of.is_none_or(|of| of == model));
+        let mut dry_run_answers = self.dry_run_answers.lock().unwrap();
+        let answered = dry_run_answers.as_mut().unwrap().extract_if(.., |(model, _)| of.is_none_or(|of| of == model));
         for (_, answer) in answered {
             // Given up meanwhile is as good.
             let _given_up = answer.send(estimate.clone());
@@ -70,7 +70,7 @@ impl Theatre {
     }
 }
 
-impl Engines for Theatre {
+impl Engines for ScriptedEngines {
     fn create(&self, spec: Spec) -> (EngineHandle, Driver) {
         let (handle, driver, stage) = scripted::engine(&spec.model, &EngineConfig::default());
         stage.exit_on_signal();
@@ -85,7 +85,7 @@ impl Engines for Theatre {
 
     fn dry_run(&self, spec: Spec) -> Option<DryRun> {
         let (answer, answered) = oneshot::channel();
-        self.rehearsals.lock().unwrap().as_mut()?.push((spec.model, answer));
+        self.dry_run_answers.lock().unwrap().as_mut()?.push((spec.model, answer));
         Some(Box::pin(async move {
             let none = || DryRunError::Unreadable { program: PathBuf::new(), output: String::new() };
             answered.await.ok().flatten().ok_or_else(none)
@@ -118,21 +118,21 @@ thread_local! {
 }
 
 /// A fleet with its folder of models.
-pub(super) struct House {
+pub(super) struct TestFleet {
     pub(super) fleet: Fleet,
-    pub(super) theatre: Theatre,
+    pub(super) engines: ScriptedEngines,
     folder: Arc<tempfile::TempDir>,
     staff: JoinSet<()>,
-    pub(super) orders: Orders,
+    pub(super) settings: Orders,
     /// What the next reading shows, and how one is asked for.
-    sky: Arc<Mutex<(Vec<Device>, Device)>>,
+    readings: Arc<Mutex<(Vec<Device>, Device)>>,
     devices: Devices,
-    deaf: Arc<std::sync::atomic::AtomicBool>,
+    is_silent: Arc<std::sync::atomic::AtomicBool>,
 }
 
-impl House {
+impl TestFleet {
     /// A house with these models, these of them on the operator's list.
-    pub(super) fn new(models: &[&str], autoload: &[&str], wish: Option<Wish>) -> House {
+    pub(super) fn new(models: &[&str], autoload: &[&str], wish: Option<Wish>) -> TestFleet {
         let folder = tempfile::tempdir().unwrap();
         for model in models {
             put(folder.path(), model);
@@ -141,7 +141,7 @@ impl House {
     }
 
     /// The same, whose models share so many KiB of host memory; jobs may name any of them.
-    pub(super) fn shared(models: &[&str], autoload: &[&str], kib: u64) -> House {
+    pub(super) fn shared(models: &[&str], autoload: &[&str], kib: u64) -> TestFleet {
         let folder = tempfile::tempdir().unwrap();
         for model in models {
             put(folder.path(), model);
@@ -154,23 +154,23 @@ impl House {
     }
 
     /// The next run over the same folders.
-    pub(super) fn again(self, wish: Option<Wish>) -> House {
+    pub(super) fn again(self, wish: Option<Wish>) -> TestFleet {
         drop(self.staff);
         Self::open(self.folder, &[], wish)
     }
 
-    fn open(folder: impl Into<Arc<tempfile::TempDir>>, autoload: &[&str], wish: Option<Wish>) -> House {
+    fn open(folder: impl Into<Arc<tempfile::TempDir>>, autoload: &[&str], wish: Option<Wish>) -> TestFleet {
         let autoload = autoload.iter().map(ToString::to_string).collect();
         let fleet = Config { autoload, on_demand: false, ..Config::default() };
         Self::with(folder, Orders { fleet, ..Orders::default() }, wish)
     }
 
-    pub(super) fn of(models: &[&str], orders: Orders) -> House {
+    pub(super) fn of(models: &[&str], settings: Orders) -> TestFleet {
         let folder = tempfile::tempdir().unwrap();
         for model in models {
             put(folder.path(), model);
         }
-        Self::with(folder, orders, None)
+        Self::with(folder, settings, None)
     }
 
     /// The newest place of a model is known to have taken so much.
@@ -179,8 +179,8 @@ impl House {
     }
 
     /// From now on no reading comes.
-    pub(super) fn deafen(&self) {
-        self.deaf.store(true, Ordering::SeqCst);
+    pub(super) fn stop_readings(&self) {
+        self.is_silent.store(true, Ordering::SeqCst);
     }
 
     /// The folder of the models.
@@ -191,51 +191,51 @@ impl House {
     /// The devices are read anew, and are so.
     pub(super) async fn read(&self, devices: Vec<Device>, free: u64) {
         {
-            let mut sky = self.sky.lock().unwrap();
-            sky.0 = devices;
-            sky.1.free = Some(free);
+            let mut readings = self.readings.lock().unwrap();
+            readings.0 = devices;
+            readings.1.free = Some(free);
         }
         self.devices.look();
         self.settle().await;
     }
 
-    pub(super) fn with(folder: impl Into<Arc<tempfile::TempDir>>, orders: Orders, wish: Option<Wish>) -> House {
-        let sky = Arc::new(Mutex::new((vec![reading().host], reading().host)));
-        Self::under(sky, folder, orders, wish)
+    pub(super) fn with(folder: impl Into<Arc<tempfile::TempDir>>, settings: Orders, wish: Option<Wish>) -> TestFleet {
+        let readings = Arc::new(Mutex::new((vec![reading().host], reading().host)));
+        Self::under(readings, folder, settings, wish)
     }
 
     pub(super) fn under(
-        sky: Arc<Mutex<(Vec<Device>, Device)>>,
+        readings: Arc<Mutex<(Vec<Device>, Device)>>,
         folder: impl Into<Arc<tempfile::TempDir>>,
-        orders: Orders,
+        settings: Orders,
         wish: Option<Wish>,
-    ) -> House {
+    ) -> TestFleet {
         let folder = folder.into();
         KEPT.with_borrow_mut(|kept| kept.push(Arc::clone(&folder)));
-        let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..orders.catalog.clone() };
+        let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..settings.catalog.clone() };
         let catalog = Arc::new(Catalog::scan(&files));
-        let orders = Orders { catalog: files, ..orders };
-        let theatre = Theatre { program: folder.path().join("engine"), ..Theatre::default() };
-        let under = Arc::clone(&sky);
+        let settings = Orders { catalog: files, ..settings };
+        let scripted = ScriptedEngines { program: folder.path().join("engine"), ..ScriptedEngines::default() };
+        let under = Arc::clone(&readings);
         let see = move || {
-            let sky = under.lock().unwrap();
-            Arc::new(Sample { devices: sky.0.clone(), host: sky.1.clone(), ..reading() })
+            let readings = under.lock().unwrap();
+            Arc::new(Sample { devices: readings.0.clone(), host: readings.1.clone(), ..reading() })
         };
         let (look, samples) = watch::channel(see());
-        let deaf = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let hears = Arc::clone(&deaf);
+        let is_silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let hears = Arc::clone(&is_silent);
         let devices = Devices::new(samples, move || {
             if !hears.load(Ordering::SeqCst) {
                 look.send_replace(see());
             }
         });
-        let (seen, kept) = (devices.clone(), orders.clone());
+        let (seen, kept) = (devices.clone(), settings.clone());
         let places = Places { catalog, state: folder.path().join("state") };
-        let engines = Box::new(theatre.clone());
-        let (fleet, staff) = Fleet::open_with(orders, engines, places, devices, wish);
+        let engines = Box::new(scripted.clone());
+        let (fleet, staff) = Fleet::open_with(settings, engines, places, devices, wish);
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
-        House { fleet, theatre, folder, staff: tasks, orders: kept, sky, devices: seen, deaf }
+        TestFleet { fleet, engines: scripted, folder, staff: tasks, settings: kept, readings, devices: seen, is_silent }
     }
 
     /// Puts one more model into the folder.
@@ -245,7 +245,7 @@ impl House {
 
     /// Puts an engine there, which was not.
     pub(super) fn put_engine(&self) {
-        std::fs::write(&self.theatre.program, "an engine").unwrap();
+        std::fs::write(&self.engines.program, "an engine").unwrap();
     }
 
     /// Lets everything happen that can happen without time going by, but for a moment: the paused clock stands still while
@@ -261,7 +261,7 @@ impl House {
 
     /// The stages of a model's engines, oldest first.
     pub(super) fn stages(&self, model: &str) -> Vec<Script> {
-        let stages = self.theatre.stages.lock().unwrap();
+        let stages = self.engines.stages.lock().unwrap();
         stages.iter().filter(|(spec, _)| spec.model == model).map(|(_, stage)| stage.clone()).collect()
     }
 
@@ -272,7 +272,7 @@ impl House {
 
     /// What a model's engines were started with, oldest first.
     pub(super) fn specs(&self, model: &str) -> Vec<Spec> {
-        let stages = self.theatre.stages.lock().unwrap();
+        let stages = self.engines.stages.lock().unwrap();
         stages.iter().filter(|(spec, _)| spec.model == model).map(|(spec, _)| spec.clone()).collect()
     }
 
@@ -298,10 +298,10 @@ impl House {
 
     /// Drivers that have come to their end.
     pub(super) fn ended(&self) -> usize {
-        self.theatre.ended.load(Ordering::SeqCst)
+        self.engines.ended.load(Ordering::SeqCst)
     }
 
-    /// Tasks of the staff.
+    /// Tasks of the tasks.
     pub(super) fn holders(&self) -> usize {
         self.fleet.holders()
     }

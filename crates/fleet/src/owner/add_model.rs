@@ -1,0 +1,258 @@
+//! Who is a model: how models come in, by the operator's list or the router's wish, and how they go.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use auxot_catalog::{Model, Task};
+use auxot_engine::Spec;
+use tracing::{error, info, warn};
+
+use crate::config::table_warnings;
+use crate::model::managed::ManagedId;
+use crate::model::managed::{KeepReason, ManagedModel};
+use crate::model::plan::need;
+use crate::model::plan::{Plan, task_of};
+use crate::model::process::After;
+use crate::model::remembered::Key;
+use crate::model::wish::{MOST_SLOTS, Wish, ask};
+use crate::outlook::Outlook;
+use crate::owner::Shared;
+use crate::state::{Desired, FleetState, Intake, Missing};
+use auxot_scheduler::{Life, Profile, Want};
+
+impl Shared {
+    /// Takes in the operator's list, and the router's wish as of the last run.
+    pub(crate) fn open_models(self: &Arc<Self>, wish: Option<Wish>) {
+        let mut state = self.lock();
+        self.warn_of_tables(&state);
+        state.warn_of_aliases();
+        for name in &self.settings().fleet.autoload {
+            match self.add_model(&mut state, name, KeepReason::Operator, wish.as_ref()) {
+                Ok(id) => self.want(&mut state, id, KeepReason::Operator),
+                Err(reason) => {
+                    error!(reason, "cannot load a model of the autoload list");
+                    state.missing.push(Missing { name: name.clone(), reason });
+                }
+            }
+        }
+        if let Some(wish) = wish {
+            self.apply_policy(&mut state, wish);
+            for gap in state.gaps() {
+                info!(gap, "the router's last policy cannot be honoured yet");
+            }
+        }
+        // Nobody waits yet, so nobody is to be answered.
+        self.conclude(state, Vec::new());
+    }
+
+    /// Warns of tables in the settings that change nothing.
+    pub(crate) fn warn_of_tables(&self, state: &FleetState) {
+        for setting in table_warnings(&self.settings().fleet, &state.scan.catalog) {
+            warn!(setting, "a table for single models changes nothing");
+        }
+    }
+
+    /// Takes in the router's wish: its model becomes the primary one, in the size that it wishes for.
+    pub(crate) fn apply_policy(self: &Arc<Self>, state: &mut FleetState, wish: Wish) {
+        if state.intake != Intake::Open {
+            return;
+        }
+        if wish.model.is_empty() {
+            state.desired = Desired::Nothing;
+            return;
+        }
+        state.desired = match self.add_model(state, &wish.model, KeepReason::Router, Some(&wish)) {
+            Ok(id) => {
+                self.resize(state, id, &wish);
+                self.want(state, id, KeepReason::Router);
+                Desired::ManagedModel { id, wish }
+            }
+            Err(reason) => Desired::Missing { wish, reason, before: state.present_wish() },
+        };
+    }
+
+    /// Tries once more to take in what was not here.
+    pub(crate) fn retry_missing(self: &Arc<Self>, state: &mut FleetState) {
+        let wish = match &state.desired {
+            Desired::Nothing => None,
+            Desired::ManagedModel { wish, .. } | Desired::Missing { wish, .. } => Some(wish.clone()),
+        };
+        for missing in std::mem::take(&mut state.missing) {
+            match self.add_model(state, &missing.name, KeepReason::Operator, wish.as_ref()) {
+                Ok(id) => self.want(state, id, KeepReason::Operator),
+                Err(reason) => state.missing.push(Missing { reason, ..missing }),
+            }
+        }
+        if let (Desired::Missing { .. }, Some(wish)) = (&state.desired, wish) {
+            self.apply_policy(state, wish);
+        }
+    }
+
+    /// Takes in the first model of the folders, where there is no other that stays and jobs may name any.
+    pub(crate) fn take_any(self: &Arc<Self>) -> bool {
+        let mut state = self.lock();
+        if state.staying().next().is_some() {
+            return true;
+        }
+        let taken = self.add_any(&mut state).is_some();
+        drop(state);
+        self.changed();
+        taken
+    }
+
+    /// Where every model that was named has failed, another one of the folders is what a job without a name means, if jobs may
+    /// name any. A failure of the program itself would meet that one too.
+    pub(crate) fn serve_fallback(self: &Arc<Self>, state: &mut FleetState) {
+        let of_the_program =
+            |(_, managed): (_, &ManagedModel)| managed.cause().is_some_and(|cause| cause.class.is_of_the_program());
+        if state.intake != Intake::Open || state.outlook() != Outlook::Failed || state.staying().any(of_the_program) {
+            return;
+        }
+        if let Some(managed) = self.add_any(state).and_then(|id| state.models.get(&id)) {
+            warn!(
+                model = managed.name(),
+                "every model that was named has failed: another one of the folders is served"
+            );
+        }
+    }
+
+    /// Takes in the first model of the folders that can chat and is not a model, or is about to go.
+    pub(crate) fn add_any(self: &Arc<Self>, state: &mut FleetState) -> Option<ManagedId> {
+        let scan = Arc::clone(&state.scan);
+        let known = |model: &Model| state.staying().any(|(_, managed)| managed.model.file == model.file);
+        let first = scan.catalog.models().iter().find(|model| model.task == Task::Chat && !known(model));
+        let name = first.filter(|_| self.settings().fleet.on_demand)?.name.clone();
+        self.add_model(state, &name, KeepReason::Demand, None).ok()
+    }
+
+    /// Makes a model a model, unless it is one. Whether it is wanted is another question.
+    pub(crate) fn add_model(
+        self: &Arc<Self>,
+        state: &mut FleetState,
+        name: &str,
+        keep: KeepReason,
+        wish: Option<&Wish>,
+    ) -> Result<ManagedId, String> {
+        let scan = Arc::clone(&state.scan);
+        let model = scan.catalog.resolve(name).map_err(|error| error.to_string())?;
+        if !model.task.is_served() {
+            return Err(format!("cannot serve {}: a {} model has no task here", model.name, model.arch));
+        }
+        let known = state.models.iter_mut().find(|(_, managed)| managed.model.file == model.file);
+        let id = if let Some((id, managed)) = known {
+            managed.stay(keep);
+            *id
+        } else {
+            let plan = self.plan(state, model, wish);
+            let spec = plan.spec();
+            info!(model = %model.name, slots = spec.slots, ctx_per_slot = spec.ctx_per_slot, file = %model.file.display(), "model enrolled");
+            let need = Arc::new(need(model, &plan.ask, plan.sizes.size()));
+            let scheduler_id = state.admission.add(Profile::new(model.name.as_str(), need));
+            let id = state.add(ManagedModel::new(Arc::new(model.clone()), keep, plan, scheduler_id));
+            self.update_profile(state, id);
+            id
+        };
+        Ok(id)
+    }
+
+    /// Has a model loaded as its tenure asks for.
+    pub(crate) fn want(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, keep: KeepReason) {
+        let now = self.moment();
+        let want = match keep {
+            KeepReason::Operator => Want::IfRoom(now),
+            KeepReason::Router => Want::Since(now),
+            KeepReason::Demand | KeepReason::Leaving => Want::Nobody,
+        };
+        // One that gives way to another size of itself comes back by itself.
+        let stays = |managed: &&ManagedModel| managed.engine.as_ref().is_none_or(|engine| engine.after.is_none());
+        let Some(scheduler_id) = state.models.get(&id).filter(stays).map(|managed| managed.scheduler_id) else {
+            return;
+        };
+        state.decisions.extend(state.admission.want(scheduler_id, want, now));
+    }
+
+    /// What a model is to run as.
+    pub(crate) fn plan(&self, state: &FleetState, model: &Model, wish: Option<&Wish>) -> Plan {
+        // A policy speaks of its own model; the others have the operator's word only.
+        let wish =
+            wish.filter(|wish| state.scan.catalog.resolve(&wish.model).is_ok_and(|desired| desired.file == model.file));
+        let own = self.config_of(state, model);
+        let engine = &self.settings().engine;
+        let ask = ask(engine, &own, wish, model);
+        let (slots, ctx_per_slot) = (ask.slots, ask.ctx);
+        let wanted = Spec {
+            model: model.name.clone(),
+            file: model.file.clone(),
+            files: state.scan.of(model),
+            mmproj: model.mmproj.clone(),
+            task: task_of(model),
+            slots,
+            ctx_per_slot: Some(ctx_per_slot),
+            layout: Vec::new(),
+            kv_type: own.kv_type.map(|kind| kind.name().to_owned()),
+            extra_args: own.args.clone(),
+            env: own.env.clone().into_iter().collect(),
+        };
+        let devices = self.devices.now().devices.iter().map(|device| device.id.clone()).collect();
+        // All that its process depends on: the program, the model with its shards, its projector.
+        let program = self.engines.program();
+        let paths = [&program].into_iter().chain(&model.files).chain(&model.mmproj);
+        let files = paths.map(|path| (path.clone(), state.scan.file(path))).collect();
+        // Where it may lie is as much a part of its command line as what it is told.
+        let bounds = format!("devices {:?} layers {:?}", own.devices, own.gpu_layers.unwrap_or(engine.gpu_layers));
+        let key = Key::new(files, format!("{} {bounds}", self.engines.line(&wanted)), devices);
+        let found = self.remembered.recall(&key, SystemTime::now());
+        Plan::new(wanted, ask, key, found)
+    }
+
+    /// Brings a model to the size that a wish asks for, if it has another.
+    fn resize(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, wish: &Wish) {
+        let Some(model) = state.models.get(&id).map(|managed| Arc::clone(&managed.model)) else { return };
+        let mut wish = wish.clone();
+        // What no engine can do is a gap, and no reason for another size.
+        if wish.slots.is_some_and(|slots| slots > MOST_SLOTS) {
+            wish.slots = state.models.get(&id).map(|managed| managed.plan.sizes.wanted().slots);
+        }
+        let plan = self.plan(state, &model, Some(&wish));
+        self.change_plan(state, id, plan);
+    }
+
+    /// Gives a model another plan. If it runs in another way than that, its jobs end within the drain time, and it is
+    /// loaded anew; jobs that arrive meanwhile wait for the new engine.
+    pub(crate) fn change_plan(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, plan: Plan) {
+        let now = self.moment();
+        let Some(managed) = state.models.get_mut(&id).filter(|managed| !managed.plan.is_for(&plan)) else { return };
+        let scheduler_id = managed.scheduler_id;
+        if managed.change_plan(plan) {
+            let next = managed.plan.spec();
+            info!(
+                model = managed.name(),
+                slots = next.slots,
+                ctx_per_slot = next.ctx_per_slot,
+                "model gets another size"
+            );
+            // One that goes for another comes back as what it is to be then, if somebody wants it.
+            if state.admission.makes_room_for(scheduler_id).is_some() {
+                return;
+            }
+            if let Some(engine) = &mut managed.engine {
+                engine.after = Some(After::Anew);
+            }
+            state.decisions.extend(state.admission.unload(
+                scheduler_id,
+                now + self.settings().fleet.drain_timeout,
+                now,
+            ));
+            return;
+        }
+        let goes = managed.engine.as_mut().is_some_and(|engine| engine.after.take().is_some());
+        let (has_failed, keep) = (matches!(state.admission.life(scheduler_id), Life::Failed), managed.keep);
+        self.update_profile(state, id);
+        if has_failed {
+            state.decisions.extend(state.admission.revive(scheduler_id, now));
+        }
+        if has_failed || goes {
+            self.want(state, id, keep);
+        }
+    }
+}
