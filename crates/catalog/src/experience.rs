@@ -3,11 +3,11 @@
 //! A computed need leaves out what only the driver knows. What a process of the same file, the same sizes, the same
 //! engine and the same devices took is better than any formula, so it is kept, in one small file that a person can read.
 
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use auxot_state_file::StateFile;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
@@ -56,9 +56,7 @@ impl Experience {
     /// nothing else.
     #[must_use]
     pub fn open(path: &Path) -> Self {
-        let short = fs::metadata(path).is_ok_and(|meta| meta.len() <= LONGEST);
-        let text = if short { fs::read(path).unwrap_or_default() } else { Vec::new() };
-        let mut lives: Vec<Life> = serde_json::from_slice(&text).unwrap_or_default();
+        let mut lives = Self::file(path).read().unwrap_or_default();
         lives.retain(|life| life.is_whole());
         lives.truncate(MOST);
         Self { lives }
@@ -70,9 +68,12 @@ impl Experience {
     /// When the file cannot be written; then the old one is still there.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         // A path that is no UTF-8 has no JSON: such a model is measured anew after a restart.
-        let lives: Vec<&Life> = self.lives.iter().filter(|life| life.circumstances.file.to_str().is_some()).collect();
-        let text = serde_json::to_vec_pretty(&lives)?;
-        auxot_disk::replace(path, |mut file| file.write_all(&text))
+        let has_text = |life: &&Life| life.circumstances.file.to_str().is_some();
+        Self::file(path).write(&self.lives.iter().filter(has_text).cloned().collect())
+    }
+
+    fn file(path: &Path) -> StateFile<Vec<Life>> {
+        StateFile::new(path, LONGEST)
     }
 
     /// Bytes on each device the last time, in the order of the devices.
@@ -128,6 +129,8 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn circumstances(file: &str, inode: u64) -> Circumstances {

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use auxot_disk::eyes::{self, Eyes, Id};
+use auxot_folder_watch::{FolderId, Watcher};
 use tokio::sync::Notify;
 
 use crate::config::Config;
@@ -43,9 +43,9 @@ pub use signal::Signal;
 #[derive(Debug)]
 pub struct Lookout {
     /// Held by one look at a time.
-    eyes: Option<Mutex<Eyes>>,
+    eyes: Option<Mutex<Watcher>>,
     /// Never held while a file system is asked: who waits for news needs it on the thread that carries tokens.
-    posts: Mutex<HashMap<Id, Post>>,
+    posts: Mutex<HashMap<FolderId, Post>>,
     blind: Mutex<Option<Blind>>,
     stirred: AtomicBool,
     /// A place is watched that was not before.
@@ -57,8 +57,8 @@ impl Lookout {
     /// the log, and is no fault.
     #[must_use]
     pub fn open() -> (Arc<Self>, Signal) {
-        let (eyes, ticker, fault) = match eyes::open() {
-            Ok((eyes, ticker)) => (Some(eyes), Some(ticker), None),
+        let (eyes, events, fault) = match auxot_folder_watch::open() {
+            Ok((eyes, events)) => (Some(eyes), Some(events), None),
             Err(fault) => (None, None, Some(Blind::Unable(fault.kind()))),
         };
         let lookout = Arc::new(Self {
@@ -69,7 +69,7 @@ impl Lookout {
             anew: Notify::new(),
         });
         lookout.become_blind(fault);
-        let signal = Signal::new(Arc::clone(&lookout), ticker);
+        let signal = Signal::new(Arc::clone(&lookout), events);
         (lookout, signal)
     }
 
@@ -94,7 +94,7 @@ impl Lookout {
         let Watch { posts, blind, .. } = watch;
         let before = std::mem::replace(&mut *self.posts(), posts.clone());
         for id in before.keys().filter(|id| !posts.contains_key(id)) {
-            eyes.forget(id.clone());
+            eyes.unwatch(id.clone());
         }
         self.become_blind(blind);
         if posts.iter().any(|(id, post)| before.get(id) != Some(post)) {
@@ -129,7 +129,7 @@ impl Lookout {
         }
     }
 
-    fn posts(&self) -> MutexGuard<'_, HashMap<Id, Post>> {
+    fn posts(&self) -> MutexGuard<'_, HashMap<FolderId, Post>> {
         self.posts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -140,8 +140,8 @@ impl Lookout {
 
 /// One round of watching.
 struct Watch<'a> {
-    eyes: &'a mut Eyes,
-    posts: HashMap<Id, Post>,
+    eyes: &'a mut Watcher,
+    posts: HashMap<FolderId, Post>,
     blind: Option<Blind>,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use auxot_disk::{Entry, What};
+use auxot_folder_watch::{Change, Entry};
 
 use crate::scan::walk::is_model;
 
@@ -38,13 +38,13 @@ impl Post {
         if !named && (!self.whole || is_hidden(&entry.name)) {
             return Matters::No;
         }
-        match entry.what {
+        match entry.change {
             _ if entry.is_folder => Matters::Yes,
-            What::Made if named || is_model(Path::new(&entry.name)) => Matters::IfWhole,
+            Change::Created if named || is_model(Path::new(&entry.name)) => Matters::IfWhole,
             _ if named || is_model(Path::new(&entry.name)) => Matters::Yes,
-            What::Made | What::Came => Matters::IfLink,
-            What::Gone if walked(&self.folder.join(&entry.name)) => Matters::Yes,
-            What::Gone | What::Written => Matters::No,
+            Change::Created | Change::MovedIn => Matters::IfLink,
+            Change::Removed if walked(&self.folder.join(&entry.name)) => Matters::Yes,
+            Change::Removed | Change::Written => Matters::No,
         }
     }
 }
@@ -57,42 +57,42 @@ fn is_hidden(name: &OsStr) -> bool {
 mod tests {
     use super::*;
 
-    fn judge(names: &[&str], whole: bool, what: What, name: &str) -> Matters {
+    fn judge(names: &[&str], whole: bool, change: Change, name: &str) -> Matters {
         let names = names.iter().map(OsString::from).collect();
         let post = Post { folder: "/m".into(), whole, names };
         let is_folder = name.ends_with('/');
-        let entry = Entry { name: name.trim_end_matches('/').into(), is_folder, what };
+        let entry = Entry { name: name.trim_end_matches('/').into(), is_folder, change };
         post.judge(&entry, |path| path == Path::new("/m/linked"))
     }
 
     #[test]
     fn what_a_walk_passes_by_does_not_matter() {
-        let all = [What::Made, What::Came, What::Written, What::Gone];
-        for what in all {
-            assert_eq!(judge(&[], true, what, ".x.gguf"), Matters::No, "{what:?}");
-            assert_eq!(judge(&[], true, what, ".cache/"), Matters::No, "{what:?}");
-            assert_eq!(judge(&["models"], false, what, "x.gguf"), Matters::No, "{what:?}");
-            assert_eq!(judge(&[], true, what, "deep/"), Matters::Yes, "{what:?}");
+        let all = [Change::Created, Change::MovedIn, Change::Written, Change::Removed];
+        for change in all {
+            assert_eq!(judge(&[], true, change, ".x.gguf"), Matters::No, "{change:?}");
+            assert_eq!(judge(&[], true, change, ".cache/"), Matters::No, "{change:?}");
+            assert_eq!(judge(&["models"], false, change, "x.gguf"), Matters::No, "{change:?}");
+            assert_eq!(judge(&[], true, change, "deep/"), Matters::Yes, "{change:?}");
         }
-        assert_eq!(judge(&[], true, What::Written, "x.gguf.part"), Matters::No);
-        assert_eq!(judge(&[], true, What::Gone, "x.gguf.part"), Matters::No);
+        assert_eq!(judge(&[], true, Change::Written, "x.gguf.part"), Matters::No);
+        assert_eq!(judge(&[], true, Change::Removed, "x.gguf.part"), Matters::No);
     }
 
     #[test]
     fn a_model_matters_once_it_is_whole() {
-        assert_eq!(judge(&[], true, What::Made, "x.GGUF"), Matters::IfWhole);
-        assert_eq!(judge(&["three.bin"], false, What::Made, "three.bin"), Matters::IfWhole);
-        for what in [What::Came, What::Written, What::Gone] {
-            assert_eq!(judge(&[], true, what, "x.GGUF"), Matters::Yes, "{what:?}");
-            assert_eq!(judge(&["three.bin"], false, what, "three.bin"), Matters::Yes, "{what:?}");
+        assert_eq!(judge(&[], true, Change::Created, "x.GGUF"), Matters::IfWhole);
+        assert_eq!(judge(&["three.bin"], false, Change::Created, "three.bin"), Matters::IfWhole);
+        for change in [Change::MovedIn, Change::Written, Change::Removed] {
+            assert_eq!(judge(&[], true, change, "x.GGUF"), Matters::Yes, "{change:?}");
+            assert_eq!(judge(&["three.bin"], false, change, "three.bin"), Matters::Yes, "{change:?}");
         }
     }
 
     #[test]
     fn a_link_to_a_folder_has_any_name() {
-        assert_eq!(judge(&[], true, What::Made, "linked"), Matters::IfLink);
-        assert_eq!(judge(&[], true, What::Came, "linked"), Matters::IfLink);
-        assert_eq!(judge(&[], true, What::Gone, "linked"), Matters::Yes);
-        assert_eq!(judge(&[], true, What::Gone, "other"), Matters::No);
+        assert_eq!(judge(&[], true, Change::Created, "linked"), Matters::IfLink);
+        assert_eq!(judge(&[], true, Change::MovedIn, "linked"), Matters::IfLink);
+        assert_eq!(judge(&[], true, Change::Removed, "linked"), Matters::Yes);
+        assert_eq!(judge(&[], true, Change::Removed, "other"), Matters::No);
     }
 }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use auxot_disk::News;
-use auxot_disk::eyes::Ticker;
+use auxot_folder_watch::{Event, Events};
 use tokio::time::{Instant, timeout_at};
 
 use super::Lookout;
@@ -39,13 +38,13 @@ impl Place {
 #[derive(Debug)]
 pub struct Signal {
     lookout: Arc<Lookout>,
-    ticker: Option<Ticker>,
+    events: Option<Events>,
     calm: Calm,
 }
 
 impl Signal {
-    pub(super) fn new(lookout: Arc<Lookout>, ticker: Option<Ticker>) -> Self {
-        Self { lookout, ticker, calm: Calm::default() }
+    pub(super) fn new(lookout: Arc<Lookout>, events: Option<Events>) -> Self {
+        Self { lookout, events, calm: Calm::default() }
     }
 
     /// Resolves when something has changed that matters, all of it has settled, and the last time is not too short ago.
@@ -68,13 +67,13 @@ impl Signal {
     pub(super) async fn stir(&mut self) -> Place {
         loop {
             let news = tokio::select! {
-                news = next(&mut self.ticker) => news,
+                news = next(&mut self.events) => news,
                 () = self.lookout.anew.notified() => return Place::Somewhere,
             };
             let stirred = match news {
                 Ok(news) => self.matters(news).await,
                 Err(fault) => {
-                    self.ticker = None;
+                    self.events = None;
                     self.lookout.become_blind(Some(Blind::Unable(fault.kind())));
                     Some(Place::Somewhere)
                 }
@@ -88,15 +87,17 @@ impl Signal {
     }
 
     /// Where something has changed, if it matters.
-    async fn matters(&self, news: News) -> Option<Place> {
+    async fn matters(&self, news: Event) -> Option<Place> {
         let (path, matters) = match news {
-            News::TooMuch => return Some(Place::Somewhere),
-            News::Moved(id) => return self.lookout.posts().get(&id).map(|post| Place::Here(post.folder.clone())),
-            News::Ended(id) => {
+            Event::Overflow => return Some(Place::Somewhere),
+            Event::FolderMoved(id) => {
+                return self.lookout.posts().get(&id).map(|post| Place::Here(post.folder.clone()));
+            }
+            Event::WatchEnded(id) => {
                 self.lookout.posts().remove(&id);
                 return None;
             }
-            News::Entry(id, entry) => {
+            Event::Entry(id, entry) => {
                 let posts = self.lookout.posts();
                 // Of a folder that is not followed yet, or not any more. Being followed is news itself.
                 let post = posts.get(&id)?;
@@ -118,9 +119,9 @@ impl Signal {
 }
 
 /// The next piece of news; never, where there are none.
-async fn next(ticker: &mut Option<Ticker>) -> io::Result<News> {
-    match ticker {
-        Some(ticker) => ticker.next().await,
+async fn next(events: &mut Option<Events>) -> io::Result<Event> {
+    match events {
+        Some(events) => events.next().await,
         None => std::future::pending().await,
     }
 }

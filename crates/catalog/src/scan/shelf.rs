@@ -1,11 +1,11 @@
 //! Headers that were read before, by the state of their file: who looks again reads only what has changed.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use auxot_state_file::StateFile;
 use serde::{Deserialize, Serialize};
 
 use crate::files::Found;
@@ -69,37 +69,19 @@ impl Shelf {
 
     /// Reads what [`Shelf::write`] wrote. What cannot be read is not remembered, which costs time and nothing else.
     pub(crate) fn read(path: &Path) -> Self {
-        let mut shelf = Self::default();
-        let Ok(file) = File::open(path) else { return shelf };
-        let mut file = BufReader::new(file);
-        let mut line = String::new();
-        for _ in 0..MAX_LINES {
-            line.clear();
-            match (&mut file).take(MAX_LINE).read_line(&mut line) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            if let Ok(Line { path, identity, header }) = serde_json::from_str::<Line<PathBuf, Gguf>>(&line) {
-                shelf.files.insert(path, Kept { identity, header: Ok(Arc::new(header)) });
-            }
-        }
-        shelf
+        let lines = StateFile::<Line<PathBuf, Gguf>>::new(path, MAX_LINE);
+        let files = lines
+            .read_lines(MAX_LINES)
+            .map(|Line { path, identity, header }| (path, Kept { identity, header: Ok(Arc::new(header)) }));
+        Self { files: files.collect(), opened: 0 }
     }
 
-    /// Writes all good headers, whole or not at all: another worker may be reading or writing the same file.
+    /// Writes all good headers, whole or not at all: another worker may be reading or writing the same file. A path that is
+    /// no UTF-8 has no JSON; its header is read anew each time.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        auxot_disk::replace(path, |file| {
-            let mut file = BufWriter::new(file);
-            let good = self.files.iter().filter_map(|(path, kept)| Some((path, kept, kept.header.as_ref().ok()?)));
-            for (path, kept, header) in good.take(MAX_LINES) {
-                let line = Line { path, identity: kept.identity, header: &**header };
-                // A path that is no UTF-8 has no JSON; its header is read anew each time.
-                if let Ok(text) = serde_json::to_vec(&line) {
-                    file.write_all(&text)?;
-                    file.write_all(b"\n")?;
-                }
-            }
-            file.flush()
-        })
+        let good = self.files.iter().filter_map(|(path, kept)| {
+            Some(Line { path, identity: kept.identity, header: &**kept.header.as_ref().ok()? })
+        });
+        StateFile::<Line<PathBuf, Gguf>>::new(path, MAX_LINE).write_lines(good.take(MAX_LINES))
     }
 }

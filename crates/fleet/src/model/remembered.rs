@@ -1,17 +1,19 @@
 //! The sizes that were found to fit, remembered on disk, so that the next start begins with what worked.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auxot_engine::FileId;
+use auxot_state_file::StateFile;
 use serde::{Deserialize, Serialize};
 
 use crate::model::size_search::Size;
 
 /// So many sizes are remembered; the oldest make room.
 const MOST: usize = 64;
+/// The longest file that is read, in bytes; a full one has some 200,000.
+const LONGEST: u64 = 4 << 20;
 /// A size is believed for so long: memory that another program took is given back one day.
 const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -62,7 +64,7 @@ struct Entry {
 /// The file, and what is in it.
 #[derive(Debug)]
 pub(crate) struct Remembered {
-    path: PathBuf,
+    file: StateFile<Vec<Entry>>,
     entries: Mutex<Vec<Entry>>,
     /// Held while the file is written: never by who decides.
     writing: Mutex<()>,
@@ -71,9 +73,9 @@ pub(crate) struct Remembered {
 impl Remembered {
     /// Reads the file in that folder. One that cannot be read is as good as none: it only costs a search.
     pub(crate) fn open(folder: &Path) -> Self {
-        let path = folder.join("sizes.json");
-        let entries = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Self { path, entries: Mutex::new(entries.unwrap_or_default()), writing: Mutex::new(()) }
+        let file = StateFile::new(folder.join("sizes.json"), LONGEST).synced();
+        let entries = file.read().unwrap_or_default();
+        Self { file, entries: Mutex::new(entries), writing: Mutex::new(()) }
     }
 
     /// The size that was found to fit, if that was not too long ago.
@@ -106,8 +108,7 @@ impl Remembered {
     fn write(&self, entries: &[Entry]) -> std::io::Result<()> {
         // A path that is no UTF-8 has no JSON: such a model is searched anew after a restart.
         let is_text = |entry: &&Entry| entry.key.paths.iter().all(|path| path.to_str().is_some());
-        let text = serde_json::to_vec_pretty(&entries.iter().filter(is_text).collect::<Vec<_>>())?;
-        auxot_disk::replace(&self.path, |mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+        self.file.write(&entries.iter().filter(is_text).cloned().collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {

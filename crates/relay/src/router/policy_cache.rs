@@ -4,10 +4,10 @@
 //! that only came to ask for its policy; such a job then takes 30 s to come back. A worker that
 //! remembers what it was told last time never needs that connection.
 
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use auxot_protocol::Policy;
+use auxot_state_file::StateFile;
 use sha2::{Digest, Sha256};
 
 /// No policy that was kept is longer, in bytes.
@@ -16,7 +16,7 @@ const MOST: u64 = 1 << 20;
 /// The file of one (router, key) pair.
 #[derive(Debug, Clone)]
 pub(crate) struct Memo {
-    path: PathBuf,
+    file: StateFile<Policy>,
 }
 
 impl Memo {
@@ -28,20 +28,17 @@ impl Memo {
         hasher.update(key.as_bytes());
         let name: String = hasher.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         // Earlier workers remembered their own announcements too, in `policy-….json`: those are not read.
-        Self { path: state_dir.join(format!("wish-{name}.json")) }
+        Self { file: StateFile::new(state_dir.join(format!("wish-{name}.json")), MOST).synced() }
     }
 
     /// The last policy, or `None` when there is none that can be read.
     pub(crate) fn recall(&self) -> Option<Policy> {
-        let mut text = Vec::new();
-        std::fs::File::open(&self.path).ok()?.take(MOST).read_to_end(&mut text).ok()?;
-        serde_json::from_slice(&text).ok()
+        self.file.read()
     }
 
     /// Keeps a policy for the next start. What a router wishes for is nobody else's business.
     pub(crate) fn keep(&self, policy: &Policy) -> std::io::Result<()> {
-        let text = serde_json::to_vec_pretty(policy)?;
-        auxot_disk::replace(&self.path, |mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+        self.file.write(policy)
     }
 }
 
@@ -59,6 +56,6 @@ mod tests {
         assert_eq!(memo.recall(), Some(policy));
         assert_eq!(Memo::new(folder.path(), "ws://a/ws", "other").recall(), None);
         assert_eq!(Memo::new(folder.path(), "ws://b/ws", "key").recall(), None);
-        assert!(!memo.path.to_string_lossy().contains("key"));
+        assert!(!memo.file.path().to_string_lossy().contains("key"));
     }
 }

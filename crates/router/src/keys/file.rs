@@ -116,7 +116,7 @@ fn target(path: &Path) -> PathBuf {
     // A longer chain is a cycle, which the open then reports.
     for _ in 0..40 {
         match fs::read_link(&path) {
-            Ok(next) => path = auxot_disk::folder_of(&path).join(next),
+            Ok(next) => path = auxot_state_file::folder_of(&path).join(next),
             Err(_) => break,
         }
     }
@@ -151,7 +151,7 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
         return Err(FileError::Name(name.to_owned()));
     }
     let path = &target(path);
-    let folder = auxot_disk::folder_of(path);
+    let folder = auxot_state_file::folder_of(path);
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error("create", path, error))?;
     let lock = File::open(folder).map_err(|error| io_error("lock", path, error))?;
     lock.lock().map_err(|error| io_error("lock", path, error))?;
@@ -182,7 +182,7 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
 
 /// Replaces `path` by `text`, durably.
 fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
-    auxot_disk::replace(path, |mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))?;
+    auxot_state_file::replace(path, |mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))?;
     File::open(folder)?.sync_all()
 }
 

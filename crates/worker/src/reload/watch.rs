@@ -13,9 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use auxot_disk::News;
-use auxot_disk::What;
-use auxot_disk::eyes::{self, Eyes, Id, Ticker};
+use auxot_folder_watch::{Change, Event, Events, FolderId, Watcher};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
@@ -29,17 +27,17 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Watches the way to one file.
 #[derive(Debug)]
 pub(super) struct Watch {
-    eyes: Option<(Eyes, Ticker)>,
+    eyes: Option<(Watcher, Events)>,
     posts: Posts,
 }
 
 /// The folders that are watched, and the paths in each that matter.
-type Posts = HashMap<Id, Vec<PathBuf>>;
+type Posts = HashMap<FolderId, Vec<PathBuf>>;
 
 impl Watch {
     /// One that watches nothing yet. A system that cannot watch is told in the log, and is no fault.
     pub(super) fn open() -> Self {
-        let eyes = eyes::open().map_err(|fault| cannot_watch(&fault)).ok();
+        let eyes = auxot_folder_watch::open().map_err(|fault| cannot_watch(&fault)).ok();
         Self { eyes, posts: Posts::new() }
     }
 
@@ -51,7 +49,7 @@ impl Watch {
         let posts = tokio::task::spawn_blocking(move || {
             let posts = file.map(|file| post(&mut eyes, &file)).unwrap_or_default();
             for id in before.into_keys().filter(|id| !posts.contains_key(id)) {
-                eyes.forget(id);
+                eyes.unwatch(id);
             }
             posts
         });
@@ -69,8 +67,8 @@ impl Watch {
     /// Resolves at the next piece of news that matters.
     async fn stir(&mut self) {
         loop {
-            let Some((_, ticker)) = &mut self.eyes else { return std::future::pending().await };
-            match ticker.next().await {
+            let Some((_, events)) = &mut self.eyes else { return std::future::pending().await };
+            match events.next().await {
                 Ok(news) => {
                     if self.matters(&news).await {
                         return;
@@ -84,17 +82,17 @@ impl Watch {
         }
     }
 
-    async fn matters(&self, news: &News) -> bool {
+    async fn matters(&self, news: &Event) -> bool {
         let (id, entry) = match news {
-            News::TooMuch => return true,
-            News::Moved(id) => return self.posts.contains_key(id),
-            News::Ended(_) => return false,
-            News::Entry(id, entry) => (id, entry),
+            Event::Overflow => return true,
+            Event::FolderMoved(id) => return self.posts.contains_key(id),
+            Event::WatchEnded(_) => return false,
+            Event::Entry(id, entry) => (id, entry),
         };
         let mut paths = self.posts.get(id).into_iter().flatten();
         let Some(path) = paths.find(|path| path.file_name() == Some(&entry.name)) else { return false };
         // A plain file that has just been made is being written. It is told of again once it is whole.
-        !(entry.what == What::Made && is_being_written(path).await)
+        !(entry.change == Change::Created && is_being_written(path).await)
     }
 }
 
@@ -104,7 +102,7 @@ async fn is_being_written(path: &Path) -> bool {
 }
 
 /// Watches the folders on the way to a file. Blocks.
-fn post(eyes: &mut Eyes, file: &Path) -> Posts {
+fn post(eyes: &mut Watcher, file: &Path) -> Posts {
     let mut posts = Posts::new();
     for path in way_to(file) {
         // Of a folder that is not there, the one above tells when it comes.

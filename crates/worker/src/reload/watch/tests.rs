@@ -44,8 +44,8 @@ impl Watched {
         loop {
             let next = self.watch.eyes.as_mut().unwrap().1.next();
             let news = timeout(DEADLINE, next).await.expect("no news").unwrap();
-            if let News::Entry(_, entry) = &news
-                && (entry.what, Some(&*entry.name)) == (What::Gone, last.file_name())
+            if let Event::Entry(_, entry) = &news
+                && (entry.change, Some(&*entry.name)) == (Change::Removed, last.file_name())
             {
                 return told;
             }

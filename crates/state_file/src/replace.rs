@@ -1,42 +1,32 @@
-//! A file that is replaced whole or not at all.
+//! Atomic replacement of a file.
 //!
-//! It is written beside the old one, under a name of this process alone, then moved over it. Whether it must also survive a
-//! loss of power is for its owner to say, by `sync_all` in what is written: headers that can be read again need not, keys
-//! must.
+//! The new content is written beside the old file, under a name that no other process can use, then moved over it. Whether
+//! it must also survive a loss of power the caller decides, by `sync_all` in what it writes: headers that can be read again
+//! need not, keys must.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// Writes a file beside `path` and puts it in its place. Readers see the old one or the new one; a crash leaves the old.
-/// It is its owner's alone, as is a folder that is made for it.
+use tempfile::NamedTempFile;
+
+/// Writes a file beside `path` and moves it over `path`. Readers find the old file or the new one; a crash leaves the old
+/// one. Only the owner can read the file and the folders that are made for it. A link at `path` is replaced, not followed.
 ///
 /// # Errors
 /// When the file cannot be written; then the old one is still there.
 pub fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder_of(path))?;
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    // Two processes do not share a number, so neither writes into the other's file.
-    name.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(name);
-    // Left by one of the same number that crashed; or a trap, in a folder that others may write too.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if path.file_name().is_none() {
+        return Err(io::ErrorKind::InvalidInput.into());
     }
-    let outcome = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|file| write(&file))
-        .and_then(|()| fs::rename(&beside, path));
-    if outcome.is_err() {
-        // Half a file helps nobody; that it could not be removed either changes nothing.
-        let _ = fs::remove_file(&beside);
-    }
-    outcome
+    let folder = folder_of(path);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    // Made with mode 0600, and removed when it is dropped before it has its place.
+    let file = NamedTempFile::new_in(folder)?;
+    write(file.as_file())?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// The folder that a file lies in.
@@ -47,6 +37,7 @@ pub fn folder_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -68,12 +59,13 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_way_is_not_written_through() {
+    fn a_link_is_replaced_and_not_written_through() {
         let folder = tempfile::tempdir().unwrap();
         let (path, other) = (folder.path().join("file"), folder.path().join("other"));
         fs::write(&other, "mine").unwrap();
-        symlink(&other, folder.path().join(format!("file.{}", std::process::id()))).unwrap();
+        symlink(&other, &path).unwrap();
         replace(&path, |mut file| file.write_all(b"new")).unwrap();
         assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (b"new".into(), b"mine".into()));
+        assert!(!path.is_symlink());
     }
 }
