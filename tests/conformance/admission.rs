@@ -102,3 +102,16 @@ async fn c06_jobs_that_wait_are_bounded_in_bytes_too() {
     link.send(&held("again")).await;
     assert_eq!(link.outcome("again").await.completed(), "done", "what has ended makes room");
 }
+
+#[tokio::test]
+async fn c06_a_single_job_may_be_larger_than_the_bound_on_all_jobs() {
+    let (_stage, mut link) = crate::Stage::serving("", &[("AUXOT_ROUTER__MAX_HELD", "64KiB")]).await;
+    for id in ["large", "again"] {
+        let messages = serde_json::json!([
+            {"role": "system", "content": "x".repeat(1 << 20)},
+            {"role": "user", "content": "fake: --text done"},
+        ]);
+        link.send(&serde_json::json!({"type": "job", "job_id": id, "messages": messages})).await;
+        assert_eq!(link.outcome(id).await.completed(), "done", "its bound is that of one message");
+    }
+}

@@ -1,6 +1,6 @@
 //! How many connections: one, or one a slot where the router gives each only one job at a time (item 27).
 
-use auxot_tests::scripted_router::{Deaf, HOSTED_ID, OPEN_SOURCE_ID, Upstream, ack, job, policy, upstream};
+use auxot_tests::scripted_router::{Deaf, HOSTED_ID, Link, OPEN_SOURCE_ID, Upstream, ack, job, policy, upstream};
 use auxot_tests::{Reports, Scratch, ScriptedRouter};
 use serde_json::{Value, json};
 
@@ -60,6 +60,59 @@ async fn c27_the_kind_of_a_router_that_was_not_there_at_the_start_is_found_out_t
     router.looks_open_source();
     let (_, served) = upstream(&mut router, &open_source(), jobs(6)).await;
     assert_eq!((served.most_at_once, router.connections()), (3, 3));
+}
+
+/// The next `config` of a link that announces this many slots.
+async fn announces(link: &mut Link, slots: u32) {
+    let wanted = format!("a config with {slots} slots");
+    link.take(&wanted, |frame| frame["type"] == "config" && frame["capabilities"]["total_slots"] == slots).await;
+}
+
+#[tokio::test]
+async fn c27_another_kind_of_router_at_the_same_address_is_found_out_when_the_worker_reconnects() {
+    let router = ScriptedRouter::start();
+    router.looks_open_source();
+    // Longer than the test: all three connections come back.
+    let mut stage = Stage::open_at(router, "", &[SLOTS, ("AUXOT_ROUTER__SURPLUS_TIME", "20m")]).await;
+    let (upstream, _) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
+    assert_eq!(stage.router.connections(), 3);
+    drop(upstream);
+
+    let mut hosted = stage.router.stop().await.listen();
+    let ack_hosted = ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 2048, 3));
+    let mut links = Vec::new();
+    for _ in 0..3 {
+        links.push(hosted.greeted(&ack_hosted).await);
+    }
+    for link in &mut links {
+        announces(link, 3).await;
+    }
+    drop(links);
+
+    let mut open_source_again = hosted.stop().await.listen();
+    open_source_again.looks_open_source();
+    let mut links = Vec::new();
+    for _ in 0..3 {
+        links.push(open_source_again.greeted(&open_source()).await);
+    }
+    for link in &mut links {
+        announces(link, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn c27_a_kind_that_is_found_out_late_is_announced_on_a_connection_that_serves() {
+    let mut stage = Stage::open("", &[SLOTS, ("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
+    let (mut kept, mut other) = (stage.router.greeted(&open_source()).await, stage.router.greeted(&open_source()).await);
+    // Without the health report the kind is not known, and the two share the slots: two and one.
+    if kept.next("config").await["capabilities"]["total_slots"] == 1 {
+        std::mem::swap(&mut kept, &mut other);
+        announces(&mut kept, 2).await;
+    }
+    stage.router.looks_open_source();
+    other.reset();
+    let _again = stage.router.greeted(&open_source()).await;
+    announces(&mut kept, 1).await;
 }
 
 /// All slots of the engine are used over a single connection.
