@@ -81,7 +81,7 @@ async fn c18_a_job_that_leaves_a_slow_connection_is_neither_cut_nor_doubled() {
     flooded(&mut stage, &mut slow, &mut other).await;
     other.send(&flood()).await;
     // What is half in the slow one's socket decides where the other goes on.
-    stage.worker.line("another lane asks for a job").await;
+    stage.worker.line("another connection asks for a job").await;
     // The slow one reads what was on its way to it, no more; the rest comes by the other.
     let (rest, barrier) = tokio::join!(other.outcome("flood"), async {
         slow.says("barrier", "nothing more of it").await;

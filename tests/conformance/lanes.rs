@@ -103,7 +103,8 @@ async fn c27_another_kind_of_router_at_the_same_address_is_found_out_when_the_wo
 #[tokio::test]
 async fn c27_a_kind_that_is_found_out_late_is_announced_on_a_connection_that_serves() {
     let mut stage = Stage::open("", &[SLOTS, ("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
-    let (mut kept, mut other) = (stage.router.greeted(&open_source()).await, stage.router.greeted(&open_source()).await);
+    let (mut kept, mut other) =
+        (stage.router.greeted(&open_source()).await, stage.router.greeted(&open_source()).await);
     // Without the health report the kind is not known, and the two share the slots: two and one.
     if kept.next("config").await["capabilities"]["total_slots"] == 1 {
         std::mem::swap(&mut kept, &mut other);

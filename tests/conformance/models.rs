@@ -120,7 +120,7 @@ async fn m6_what_is_here_is_served_while_the_policy_s_model_is_not_and_hello_say
     assert_eq!(hello["capabilities"]["model"], "other", "the truth, not the wish");
     assert!(sentences(&hello)[0].contains("tiny-chat-Q4_K_M"), "{hello}");
     link.send(&hosted()).await;
-    let told = worker.line("others of the folders are served").await;
+    let told = worker.line("other models of the folders are served").await;
     assert!(told.contains("other-q8_0") && told.contains("tiny-chat-Q4_K_M"), "{told}");
     link.send(&job("one", "hello")).await;
     assert_eq!(link.outcome("one").await.completed(), "the other one");

@@ -201,7 +201,7 @@ async fn a_second_signal_ends_at_once() {
     stream.first_text().await;
     let engines = chain.engines();
     chain.worker.program.signal(Signal::SIGTERM);
-    chain.worker.line("the router's door closes").await;
+    chain.worker.line("the connections to the router close").await;
     chain.worker.program.signal(Signal::SIGTERM);
     assert_eq!(chain.worker.exit_code().await, Some(1));
     processes::ended(&engines, DEADLINE).await;

@@ -66,7 +66,7 @@ pub struct Config {
     /// Bytes of all jobs that are held at once, running or waiting; one more is refused.
     pub max_held: bytesize::ByteSize,
     /// Whether to report how far a prompt is; some routers log a warning for each report.
-    pub prompt_progress: PromptProgress,
+    pub prompt_progress: ProgressReports,
     /// Answer a `cancel` with an error message too; the hosted router expects silence.
     pub confirm_cancel: bool,
     /// Read `<think>` and XML tool calls out of the text, for models whose template the engine does not know.
@@ -103,7 +103,7 @@ impl Default for Config {
             adopt_window: Duration::from_secs(60),
             max_message: bytesize::ByteSize::mib(256),
             max_held: bytesize::ByteSize::mib(512),
-            prompt_progress: PromptProgress::Auto,
+            prompt_progress: ProgressReports::Auto,
             confirm_cancel: false,
             text_markers: false,
             tool_loop_guard: true,
@@ -183,7 +183,7 @@ pub enum KeyRefused {
 /// Whether `prompt_progress` messages are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PromptProgress {
+pub enum ProgressReports {
     /// Unless the router is the open-source one, which warns about each.
     Auto,
     /// Always.

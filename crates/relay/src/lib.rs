@@ -47,7 +47,7 @@ mod router;
 mod send_queue;
 mod timer;
 
-pub use config::{Config, Connections, KeyRefused, PromptProgress};
+pub use config::{Config, Connections, KeyRefused, ProgressReports};
 pub use connection::dial::router_url::{RouterUrl, UrlError};
 pub use connection::dial::tls::TlsError;
 pub use relay::{Relay, RelayEnd, RelayError};

@@ -12,40 +12,40 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{Config, PromptProgress};
+use crate::config::{Config, ProgressReports};
 use crate::connection::dial::Dialer;
 use crate::connection::dial::router_url::{RouterUrl, UrlError};
 use crate::connection::dial::tls::{self, TlsError};
 use crate::connection::dial::worker_key::WorkerKey;
 use crate::connection::health;
-use crate::connection::hello::{Attempted, Greeter};
-use crate::connection::{self, Asked, LaneEnd, POLICY_RETRY, Shared};
-use crate::jobs::context::Surroundings;
-use crate::jobs::crash_suspects::Suspects;
-use crate::jobs::engine_sharing::Company;
-use crate::jobs::reduced_tools::Reductions;
-use crate::jobs::registry::Desk;
+use crate::connection::hello::{AttemptOutcome, Handshake};
+use crate::connection::{self, ConnectionEnd, POLICY_RETRY, PolicyConnection, Shared};
+use crate::jobs::context::JobContext;
+use crate::jobs::crash_suspects::CrashSuspects;
+use crate::jobs::engine_sharing::EngineSharing;
+use crate::jobs::reduced_tools::ReducedTools;
+use crate::jobs::registry::JobRegistry;
 use crate::report::Telemetry;
 use crate::report::capabilities::pending;
 use crate::report::log_text::Shown;
 use crate::router::connection_count::{Dispatch, wanted};
-use crate::router::policy::PolicyKeeper;
-use crate::router::policy_cache::Memo;
+use crate::router::policy::PolicyHandler;
+use crate::router::policy_cache::PolicyCache;
 
 /// How long jobs cut short by the end of the worker have to tell the router so.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const FINAL_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the start waits for the router's wish.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
+const FIRST_POLICY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The door to one router, before it is opened.
 #[derive(Debug)]
 pub struct Relay {
     config: Config,
-    greeter: Greeter,
-    policy: PolicyKeeper,
+    handshake: Handshake,
+    policy: PolicyHandler,
     /// The connection of the first question, where it is kept.
-    asked: Option<Asked>,
+    policy_connection: Option<PolicyConnection>,
 }
 
 /// Why the door cannot be made.
@@ -94,14 +94,19 @@ impl Relay {
             max_message: usize::try_from(config.max_message.as_u64()).unwrap_or(usize::MAX),
             url,
         };
-        let memo = Memo::new(state_dir, &dialer.url.websocket(), key.last().expose_secret());
-        Ok(Self { policy: PolicyKeeper::new(memo), greeter: Greeter::new(&config, dialer, key), asked: None, config })
+        let cache = PolicyCache::new(state_dir, &dialer.url.websocket(), key.last().expose_secret());
+        Ok(Self {
+            policy: PolicyHandler::new(cache),
+            handshake: Handshake::new(&config, dialer, key),
+            policy_connection: None,
+            config,
+        })
     }
 
     /// What keeps the router from giving jobs, as long as it does.
     #[must_use]
     pub fn trouble(&self) -> watch::Receiver<Option<&'static str>> {
-        self.greeter.trouble()
+        self.handshake.trouble()
     }
 
     /// The router's wish to start from: that of the last run, or what the router says now, if it answers soon.
@@ -112,27 +117,27 @@ impl Relay {
     /// # Errors
     /// When the router refuses the key.
     pub async fn first_wish(&mut self) -> Result<Option<Wish>, RelayEnd> {
-        let recalled = self.policy.recalled();
-        if recalled.is_some() || !self.config.ask_first {
-            return Ok(recalled);
+        let cached = self.policy.cached();
+        if cached.is_some() || !self.config.ask_first {
+            return Ok(cached);
         }
         let asking = async {
             loop {
-                match self.greeter.attempt(pending()).await {
-                    Attempted::Serving { dialed, gpu_id, policy, extensions } => {
-                        return Ok((policy, Asked::kept(dialed, gpu_id, extensions)));
+                match self.handshake.attempt(pending()).await {
+                    AttemptOutcome::Serving { dialed, gpu_id, policy, extensions } => {
+                        return Ok((policy, PolicyConnection::kept(dialed, gpu_id, extensions)));
                     }
-                    Attempted::KeyRefused { reason } => return Err(RelayEnd::KeyRefused { reason }),
-                    Attempted::AskAgain(pause) => tokio::time::sleep(pause).await,
-                    Attempted::Pause(_) => return Ok((None, None)),
+                    AttemptOutcome::KeyRefused { reason } => return Err(RelayEnd::KeyRefused { reason }),
+                    AttemptOutcome::RetrySoon(pause) => tokio::time::sleep(pause).await,
+                    AttemptOutcome::Pause(_) => return Ok((None, None)),
                 }
             }
         };
-        match tokio::time::timeout(FIRST_ANSWER, asking).await {
-            Ok(Ok((policy, asked))) => {
-                self.asked = asked;
+        match tokio::time::timeout(FIRST_POLICY_TIMEOUT, asking).await {
+            Ok(Ok((policy, policy_connection))) => {
+                self.policy_connection = policy_connection;
                 match policy {
-                    Some(policy) => Ok(self.policy.learn(*policy).await),
+                    Some(policy) => Ok(self.policy.adopt_first(*policy).await),
                     None => Ok(None),
                 }
             }
@@ -144,12 +149,12 @@ impl Relay {
     /// Serves until `drain` resolves, then finishes the jobs within the time that it gives; or until the key is refused.
     pub async fn run(self, fleet: Fleet, drain: impl Future<Output = Duration>) -> RelayEnd {
         let (sends_progress, progress_wanted) = watch::channel(false);
-        let surroundings = Arc::new(Surroundings {
+        let context = Arc::new(JobContext {
             fleet: fleet.clone(),
             telemetry: Telemetry::default(),
-            reductions: Reductions::default(),
-            suspects: Suspects::default(),
-            company: Company::default(),
+            reduced_tools: ReducedTools::default(),
+            crash_suspects: CrashSuspects::default(),
+            sharing: EngineSharing::default(),
             handing_back: CancellationToken::new(),
             takes_back: AtomicBool::new(false),
             shutdown: CancellationToken::new(),
@@ -157,53 +162,58 @@ impl Relay {
             config: self.config,
         });
         let shared = Arc::new(Shared {
-            desk: Desk::new(Arc::clone(&surroundings)),
-            greeter: self.greeter,
+            registry: JobRegistry::new(Arc::clone(&context)),
+            handshake: self.handshake,
             policy: self.policy,
-            marks: Mutex::default(),
-            marked: Notify::new(),
+            fingerprint: Mutex::default(),
+            fingerprint_changed: Notify::new(),
             dispatch: watch::Sender::new(Dispatch::default()),
             wanted: watch::Sender::new(1),
-            asked: Mutex::new(self.asked),
-            surroundings,
+            policy_connection: Mutex::new(self.policy_connection),
+            context,
         });
-        let mut door =
-            Door { shared, tasks: JoinSet::new(), lanes: BTreeMap::new(), sends_progress, surplus_since: None };
+        let mut pool = ConnectionPool {
+            shared,
+            tasks: JoinSet::new(),
+            connections: BTreeMap::new(),
+            sends_progress,
+            surplus_since: None,
+        };
         tokio::pin!(drain);
         let limit = tokio::select! {
-            end = door.keep_open(&fleet) => return end,
+            end = pool.keep_open(&fleet) => return end,
             limit = &mut drain => limit,
         };
-        door.drain(limit).await
+        pool.drain(limit).await
     }
 }
 
 /// The open door: the lanes and who may end them.
-struct Door {
+struct ConnectionPool {
     shared: Arc<Shared>,
-    tasks: JoinSet<LaneEnd>,
+    tasks: JoinSet<ConnectionEnd>,
     /// By number, those that were not told to close.
-    lanes: BTreeMap<u32, LaneSeat>,
+    connections: BTreeMap<u32, OpenConnection>,
     sends_progress: watch::Sender<bool>,
     /// Since when there are more lanes than wanted.
     surplus_since: Option<Instant>,
 }
 
 /// One lane that is held open.
-struct LaneSeat {
+struct OpenConnection {
     task: Id,
     drain: watch::Sender<bool>,
 }
 
-impl Door {
+impl ConnectionPool {
     /// Holds as many lanes as are wanted; returns only when the key is refused.
     async fn keep_open(&mut self, fleet: &Fleet) -> RelayEnd {
         let shared = Arc::clone(&self.shared);
-        let (health, policy) = (health::keep_known(&shared), shared.policy.keep(fleet));
+        let (health, policy) = (health::keep_known(&shared), shared.policy.run(fleet));
         tokio::pin!(health, policy);
         if !fleet.has_models() {
             // Nothing here will answer its jobs.
-            drop(shared.take_asked());
+            drop(shared.take_policy_connection());
         }
         if !fleet.has_models()
             && let Err(end) = self.wait_for_model(fleet).await
@@ -214,7 +224,7 @@ impl Door {
         let mut dispatch = shared.dispatch.subscribe();
         loop {
             self.hold_wanted(fleet);
-            let surplus = Self::surplus_over(self.surplus_since, shared.surroundings.config.surplus_time);
+            let surplus = Self::surplus_over(self.surplus_since, shared.context.config.surplus_time);
             tokio::select! {
                 never = &mut health => match never {},
                 never = &mut policy => match never {},
@@ -229,18 +239,18 @@ impl Door {
     }
 
     /// Takes in the end of a lane's task; a refused key ends the door.
-    fn lane_ended(&mut self, ended: Result<(Id, LaneEnd), JoinError>) -> Option<RelayEnd> {
+    fn lane_ended(&mut self, ended: Result<(Id, ConnectionEnd), JoinError>) -> Option<RelayEnd> {
         let (task, end) = match ended {
-            Ok((task, LaneEnd::Drained)) => (task, None),
-            Ok((task, LaneEnd::KeyRefused { reason })) => (task, Some(RelayEnd::KeyRefused { reason })),
+            Ok((task, ConnectionEnd::Drained)) => (task, None),
+            Ok((task, ConnectionEnd::KeyRefused { reason })) => (task, Some(RelayEnd::KeyRefused { reason })),
             Err(fault) => {
                 // A panic in one lane ends one connection; its place is filled anew.
                 // Not the fault itself: what it panicked with may be somebody's text.
-                error!(panicked = fault.is_panic(), "the task of a lane has failed");
+                error!(panicked = fault.is_panic(), "the task of a connection has failed");
                 (fault.id(), None)
             }
         };
-        self.lanes.retain(|_, lane| lane.task != task);
+        self.connections.retain(|_, connection| connection.task != task);
         end
     }
 
@@ -248,11 +258,11 @@ impl Door {
     /// wishes for what is not here either, that is told as unmet and the other models of the folders are served.
     async fn wait_for_model(&self, fleet: &Fleet) -> Result<(), RelayEnd> {
         loop {
-            match connection::ask_policy(&self.shared).await {
+            match connection::request_policy(&self.shared).await {
                 Ok(Some(policy)) => drop(self.shared.policy.take_in(policy, fleet).await),
-                Ok(None) => warn!("the router has no policy for us"),
-                Err(LaneEnd::KeyRefused { reason }) => return Err(RelayEnd::KeyRefused { reason }),
-                Err(LaneEnd::Drained) => {}
+                Ok(None) => warn!("the router has no policy for this worker"),
+                Err(ConnectionEnd::KeyRefused { reason }) => return Err(RelayEnd::KeyRefused { reason }),
+                Err(ConnectionEnd::Drained) => {}
             }
             if fleet.has_models() {
                 return Ok(());
@@ -263,7 +273,7 @@ impl Door {
                 warn!(
                     primary,
                     unmet = %Shown(&report.unmet.join(", ")),
-                    "no model is here that the operator or the router names: others of the folders are served"
+                    "no model named by the operator or the router is on this host: other models of the folders are served"
                 );
                 return Ok(());
             }
@@ -282,40 +292,41 @@ impl Door {
         let report = fleet.report();
         let takes = report.models.first().filter(|model| model.ready.is_some() || model.asleep);
         let slots = takes.map(|model| model.slots);
-        let config = &shared.surroundings.config;
+        let config = &shared.context.config;
         // With no engine ready there is nothing new to know: the lanes stay as they are.
-        let count = slots.map_or(self.lanes.len().max(1), |slots| wanted(config.connections, dispatch, slots) as usize);
+        let count =
+            slots.map_or(self.connections.len().max(1), |slots| wanted(config.connections, dispatch, slots) as usize);
         shared.wanted.send_if_modified(|wanted| std::mem::replace(wanted, count as u32) != count as u32);
         self.sends_progress.send_replace(match config.prompt_progress {
-            PromptProgress::On => true,
-            PromptProgress::Off => false,
-            PromptProgress::Auto => dispatch == Dispatch::Shared,
+            ProgressReports::On => true,
+            ProgressReports::Off => false,
+            ProgressReports::Auto => dispatch == Dispatch::Shared,
         });
         self.close_surplus(count);
-        let free = (0..).filter(|number| !self.lanes.contains_key(number));
-        let missing: Vec<u32> = free.take(count.saturating_sub(self.lanes.len())).collect();
+        let free = (0..).filter(|number| !self.connections.contains_key(number));
+        let missing: Vec<u32> = free.take(count.saturating_sub(self.connections.len())).collect();
         for number in missing {
-            let (drain, told) = watch::channel(false);
-            let task = self.tasks.spawn(connection::run(Arc::clone(shared), number, told)).id();
-            self.lanes.insert(number, LaneSeat { task, drain });
+            let (drain, drain_rx) = watch::channel(false);
+            let task = self.tasks.spawn(connection::run(Arc::clone(shared), number, drain_rx)).id();
+            self.connections.insert(number, OpenConnection { task, drain });
         }
     }
 
     /// Closes lanes that are more than wanted, once they have been so for a while: the open-source router goes on
     /// reading for a connection that is gone, and a job that it reads so is late by half a minute.
     fn close_surplus(&mut self, count: usize) {
-        if self.lanes.len() <= count {
+        if self.connections.len() <= count {
             self.surplus_since = None;
             return;
         }
         let since = *self.surplus_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < self.shared.surroundings.config.surplus_time {
+        if since.elapsed() < self.shared.context.config.surplus_time {
             return;
         }
         self.surplus_since = None;
-        while self.lanes.len() > count {
-            if let Some((_, lane)) = self.lanes.pop_last() {
-                lane.drain.send_replace(true);
+        while self.connections.len() > count {
+            if let Some((_, connection)) = self.connections.pop_last() {
+                connection.drain.send_replace(true);
             }
         }
     }
@@ -331,36 +342,36 @@ impl Door {
     /// Lets every lane finish its jobs, waiting ones too; what is still here after `limit` is told that the worker
     /// ends.
     async fn drain(mut self, limit: Duration) -> RelayEnd {
-        let desk = Arc::clone(&self.shared.desk);
+        let registry = Arc::clone(&self.shared.registry);
         info!(
             from = "serving",
             to = "draining",
-            jobs = desk.len(),
+            jobs = registry.len(),
             limit_s = limit.as_secs_f64(),
-            "the router's door closes"
+            "the connections to the router close"
         );
-        let surroundings = &self.shared.surroundings;
-        surroundings.telemetry.draining.store(true, Ordering::Relaxed);
-        surroundings.handing_back.cancel();
-        for lane in self.lanes.values() {
-            lane.drain.send_replace(true);
+        let context = &self.shared.context;
+        context.telemetry.draining.store(true, Ordering::Relaxed);
+        context.handing_back.cancel();
+        for connection in self.connections.values() {
+            connection.drain.send_replace(true);
         }
         let closed = async { while self.tasks.join_next().await.is_some() {} };
         tokio::pin!(closed);
         // With all lanes closed there can still be jobs whose lane was lost; nobody can ask for those any more.
         let all_closed = tokio::time::timeout(limit, &mut closed).await.is_ok();
-        let cut_short = desk.len();
+        let cut_short = registry.len();
         if cut_short > 0 {
-            warn!(jobs = cut_short, all_closed, "jobs are cut short: the time to drain is over, or their link is");
-            desk.end_all();
+            warn!(jobs = cut_short, all_closed, "jobs are cut short: the drain time is over, or their link is lost");
+            registry.end_all();
             // Their last words are a courtesy to the router; it also learns from the closed connection.
             let said = async {
-                desk.empty().await;
+                registry.empty().await;
                 if !all_closed {
                     closed.await;
                 }
             };
-            let _ = tokio::time::timeout(LAST_WORDS, said).await;
+            let _ = tokio::time::timeout(FINAL_MESSAGE_TIMEOUT, said).await;
         }
         RelayEnd::Drained { cut_short }
     }

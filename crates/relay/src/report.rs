@@ -35,7 +35,7 @@ struct PerModel {
 
 /// One job that has ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ended<'a> {
+pub(crate) struct EndedJob<'a> {
     pub(crate) model: &'a str,
     /// The label of its ending.
     pub(crate) ending: &'static str,
@@ -50,7 +50,7 @@ pub(crate) struct Ended<'a> {
 
 impl Telemetry {
     /// Records the one ending of a job.
-    pub(crate) fn ended(&self, job: &Ended<'_>) {
+    pub(crate) fn ended(&self, job: &EndedJob<'_>) {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         if !models.contains_key(job.model) {
             let fresh = PerModel { window: Window::default(), series: JobSeries::new(job.model) };

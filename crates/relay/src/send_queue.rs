@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::send_queue::ack::Receipt;
+use crate::send_queue::ack::Ack;
 
 /// Frames of jobs that may wait for the socket.
 const DEPTH: usize = 64;
@@ -24,7 +24,7 @@ const CONTROL_DEPTH: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Frame {
     /// A protocol message.
-    Text(Utf8Bytes, Option<Receipt>),
+    Text(Utf8Bytes, Option<Ack>),
     /// A WebSocket ping, to hear whether the router still lives, or what it has read.
     Ping(Probe),
     /// The polite end; nothing is written after it.
@@ -56,15 +56,15 @@ impl Probe {
 }
 
 /// Room for one frame, held until it is used or dropped.
-pub(crate) type Room = mpsc::OwnedPermit<Frame>;
+pub(crate) type Permit = mpsc::OwnedPermit<Frame>;
 
 /// The lane is gone; what was to be sent was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LaneGone;
+pub(crate) struct ConnectionGone;
 
 /// A handle to one lane's writer.
 #[derive(Debug, Clone)]
-pub(crate) struct Outbox {
+pub(crate) struct SendQueue {
     jobs: mpsc::Sender<Frame>,
     control: mpsc::Sender<Frame>,
     probes: Arc<Probes>,
@@ -84,7 +84,7 @@ pub(crate) struct Frames {
     control: mpsc::Receiver<Frame>,
 }
 
-impl Outbox {
+impl SendQueue {
     /// A new lane's outbox and what its writer reads from.
     pub(crate) fn new() -> (Self, Frames) {
         let (jobs, from_jobs) = mpsc::channel(DEPTH);
@@ -93,17 +93,17 @@ impl Outbox {
     }
 
     /// Waits for room behind everything that is there, and sends.
-    pub(crate) async fn send(&self, frame: Frame) -> Result<(), LaneGone> {
-        self.jobs.send(frame).await.map_err(|_| LaneGone)
+    pub(crate) async fn send(&self, frame: Frame) -> Result<(), ConnectionGone> {
+        self.jobs.send(frame).await.map_err(|_| ConnectionGone)
     }
 
     /// Waits for room without giving up the frame's making: text merges until there is room.
-    pub(crate) async fn reserve(&self) -> Result<Room, LaneGone> {
-        self.jobs.clone().reserve_owned().await.map_err(|_| LaneGone)
+    pub(crate) async fn reserve(&self) -> Result<Permit, ConnectionGone> {
+        self.jobs.clone().reserve_owned().await.map_err(|_| ConnectionGone)
     }
 
     /// Room that is there now.
-    pub(crate) fn try_reserve(&self) -> Option<Room> {
+    pub(crate) fn try_reserve(&self) -> Option<Permit> {
         self.jobs.clone().try_reserve_owned().ok()
     }
 
@@ -113,8 +113,8 @@ impl Outbox {
     }
 
     /// The same, waiting for room.
-    pub(crate) async fn control(&self, frame: Frame) -> Result<(), LaneGone> {
-        self.control.send(frame).await.map_err(|_| LaneGone)
+    pub(crate) async fn control(&self, frame: Frame) -> Result<(), ConnectionGone> {
+        self.control.send(frame).await.map_err(|_| ConnectionGone)
     }
 
     /// The next ping of this lane, to be sent.
@@ -141,7 +141,7 @@ impl Outbox {
     }
 
     /// Whether both lead to the same lane.
-    pub(crate) fn is_same_lane(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_connection(&self, other: &Self) -> bool {
         self.jobs.same_channel(&other.jobs)
     }
 

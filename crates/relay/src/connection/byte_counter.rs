@@ -14,7 +14,7 @@ use crate::timer;
 
 /// Bytes that one socket has taken and brought so far.
 #[derive(Debug, Default)]
-pub(crate) struct Meter {
+pub(crate) struct ByteCounter {
     written: AtomicU64,
     read: AtomicU64,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Meter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stalled;
 
-impl Meter {
+impl ByteCounter {
     pub(crate) fn bytes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
@@ -62,35 +62,35 @@ impl Meter {
 
 /// A stream whose bytes are counted.
 #[derive(Debug)]
-pub(crate) struct Metered<S> {
+pub(crate) struct Counted<S> {
     stream: S,
-    meter: Arc<Meter>,
+    counter: Arc<ByteCounter>,
 }
 
-impl<S> Metered<S> {
-    pub(crate) fn new(stream: S) -> (Self, Arc<Meter>) {
-        let meter = Arc::<Meter>::default();
-        (Self { stream, meter: Arc::clone(&meter) }, meter)
+impl<S> Counted<S> {
+    pub(crate) fn new(stream: S) -> (Self, Arc<ByteCounter>) {
+        let counter = Arc::<ByteCounter>::default();
+        (Self { stream, counter: Arc::clone(&counter) }, counter)
     }
 
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.meter.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+            self.counter.written.fetch_add(*bytes as u64, Ordering::Relaxed);
         }
         written
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (this, before) = (self.get_mut(), buf.filled().len());
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        this.meter.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        this.counter.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
@@ -131,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_is_not_stalled() {
         let (near, mut far) = tokio::io::duplex(16);
-        let (mut stream, meter) = Metered::new(near);
+        let (mut stream, counter) = Counted::new(near);
         let slowly = async {
             let mut byte = [0; 8];
             for _ in 0..40 {
@@ -140,17 +140,17 @@ mod tests {
             }
         };
         let text = [b'x'; 320];
-        let (written, ()) = tokio::join!(meter.while_moving(LIMIT, stream.write_all(&text)), slowly);
+        let (written, ()) = tokio::join!(counter.while_moving(LIMIT, stream.write_all(&text)), slowly);
         assert!(written.is_ok_and(|written| written.is_ok()));
-        assert_eq!(meter.bytes(), 320);
+        assert_eq!(counter.bytes(), 320);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_taken_for_the_limit_is_stalled() {
         let (near, _far) = tokio::io::duplex(16);
-        let (mut stream, meter) = Metered::new(near);
+        let (mut stream, counter) = Counted::new(near);
         let text = [b'x'; 320];
-        assert!(meter.while_moving(LIMIT, stream.write_all(&text)).await.is_err());
-        assert_eq!(meter.bytes(), 16);
+        assert!(counter.while_moving(LIMIT, stream.write_all(&text)).await.is_err());
+        assert_eq!(counter.bytes(), 16);
     }
 }

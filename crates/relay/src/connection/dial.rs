@@ -19,20 +19,20 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, handshake::client::Request};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
 
-use crate::connection::byte_counter::{Meter, Metered};
-use crate::connection::dial::frame_filter::{Inbound, MARK_LENGTH};
+use crate::connection::byte_counter::{ByteCounter, Counted};
+use crate::connection::dial::frame_filter::{FilteredStream, MARK_LENGTH};
 use crate::connection::dial::proxy::ProxyError;
 use crate::connection::dial::router_url::RouterUrl;
 use crate::connection::dial::tcp::connect;
 
 /// An open connection to the router.
-pub(crate) type Socket = WebSocketStream<Inbound<MaybeTlsStream<Metered<TcpStream>>>>;
+pub(crate) type Socket = WebSocketStream<FilteredStream<MaybeTlsStream<Counted<TcpStream>>>>;
 
 /// An open connection, and the count of what its socket has taken.
 #[derive(Debug)]
-pub(crate) struct Dialed {
+pub(crate) struct OpenSocket {
     pub(crate) socket: Socket,
-    pub(crate) meter: Arc<Meter>,
+    pub(crate) counter: Arc<ByteCounter>,
 }
 
 /// Buffers of one connection; the library's own default of 128 KiB each would be most of an idle worker.
@@ -82,20 +82,20 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     /// Opens a connection.
-    pub(crate) async fn dial(&self) -> Result<Dialed, DialError> {
+    pub(crate) async fn dial(&self) -> Result<OpenSocket, DialError> {
         match tokio::time::timeout(self.timeout, self.open()).await {
             Ok(opened) => opened,
             Err(_) => Err(DialError::TooSlow { url: self.url.to_string(), after: self.timeout }),
         }
     }
 
-    async fn open(&self) -> Result<Dialed, DialError> {
+    async fn open(&self) -> Result<OpenSocket, DialError> {
         let (host, port) = (self.url.host(), self.url.port());
         let stream = match proxy::for_url(&self.url, &Matcher::from_env())? {
             Some(proxy) => proxy.connect(&host, port).await?,
             None => connect(&host, port).await.map_err(|source| DialError::Connect { host, port, source })?,
         };
-        let (stream, meter) = Metered::new(stream);
+        let (stream, counter) = Counted::new(stream);
         let upgrade_error =
             |error: WsError| DialError::Upgrade { url: self.url.to_string(), reason: error.to_string() };
         let request = self.request().map_err(upgrade_error)?;
@@ -105,12 +105,12 @@ impl Dialer {
             // What is larger is cut before, which leaves a mark.
             .max_message_size(Some(self.max_message.saturating_add(MARK_LENGTH)))
             .max_frame_size(Some(self.max_message.saturating_add(MARK_LENGTH)));
-        let stream = Inbound::new(self.encrypted(stream).await?, self.max_message);
+        let stream = FilteredStream::new(self.encrypted(stream).await?, self.max_message);
         let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(upgrade_error)?;
-        Ok(Dialed { socket, meter })
+        Ok(OpenSocket { socket, counter })
     }
 
-    async fn encrypted(&self, stream: Metered<TcpStream>) -> Result<MaybeTlsStream<Metered<TcpStream>>, DialError> {
+    async fn encrypted(&self, stream: Counted<TcpStream>) -> Result<MaybeTlsStream<Counted<TcpStream>>, DialError> {
         if !self.url.tls() {
             return Ok(MaybeTlsStream::Plain(stream));
         }
@@ -142,7 +142,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// What comes of dialling with TLS to something that answers so.
-    async fn dialled(answer: &'static [u8]) -> DialError {
+    async fn dial_error(answer: &'static [u8]) -> DialError {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let dialer = Dialer {
             url: RouterUrl::parse(&listener.local_addr().expect("bound").to_string()).expect("valid"),
@@ -156,14 +156,14 @@ mod tests {
             let _ = stream.write_all(answer).await;
             let _ = stream.shutdown().await;
         };
-        let (dialled, ()) = tokio::join!(dialer.dial(), serve);
-        dialled.expect_err("no TLS")
+        let (dial_error, ()) = tokio::join!(dialer.dial(), serve);
+        dial_error.expect_err("no TLS")
     }
 
     #[tokio::test]
     async fn a_router_without_tls_is_told_as_one() {
         for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
-            let fault = dialled(answer).await;
+            let fault = dial_error(answer).await;
             assert!(matches!(fault, DialError::NotTls { .. }), "{fault}");
             assert!(fault.to_string().contains("write http://"), "{fault}");
         }

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) async fn keep_known(shared: &Shared) -> std::convert::Infallible {
     loop {
         read(shared).await;
-        shared.marked.notified().await;
+        shared.fingerprint_changed.notified().await;
     }
 }
 
@@ -23,12 +23,12 @@ async fn read(shared: &Shared) {
     }
     let client = reqwest::Client::builder();
     // As we dial ourselves: this host is not reached through a proxy.
-    let client = if shared.greeter.dialer.url.is_loopback() { client.no_proxy() } else { client };
+    let client = if shared.handshake.dialer.url.is_loopback() { client.no_proxy() } else { client };
     let client =
-        client.tls_backend_preconfigured((*shared.greeter.dialer.tls).clone()).http1_only().timeout(LIMIT).build();
+        client.tls_backend_preconfigured((*shared.handshake.dialer.tls).clone()).http1_only().timeout(LIMIT).build();
     let Ok(client) = client else { return };
-    let url = format!("{}/health", shared.greeter.dialer.url.http_base());
+    let url = format!("{}/health", shared.handshake.dialer.url.http_base());
     let Ok(answer) = client.get(url).send().await else { return };
     let Ok(body) = answer.bytes().await else { return };
-    shared.mark(|marks| marks.health = is_open_source_health(&body));
+    shared.update_fingerprint(|fingerprint| fingerprint.health = is_open_source_health(&body));
 }

@@ -16,10 +16,10 @@ use tracing::{error, info, warn};
 
 use crate::config::KeyRefused;
 use crate::connection::dial::worker_key::WorkerKey;
-use crate::connection::dial::{Dialed, Dialer, Socket};
-use crate::connection::hello::key_refusals::{Refusals, Verdict};
-use crate::connection::hello::reply::Greeting;
-use crate::connection::incoming::Heard;
+use crate::connection::dial::{Dialer, OpenSocket, Socket};
+use crate::connection::hello::key_refusals::{KeyDecision, Refusals};
+use crate::connection::hello::reply::HelloReply;
+use crate::connection::incoming::Incoming;
 use crate::connection::reconnect::{Backoff, random};
 use crate::report::log_text::shown;
 use crate::report::metrics;
@@ -28,11 +28,11 @@ use crate::report::warn_limit::WarnLimit;
 /// How often a key that is refused is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// A link that serves for so long shows that the router is there.
-const STANDS: Duration = Duration::from_secs(1);
+const PROVEN_AFTER: Duration = Duration::from_secs(1);
 
 /// Dials the router and says hello.
 #[derive(Debug)]
-pub(crate) struct Greeter {
+pub(crate) struct Handshake {
     pub(crate) dialer: Dialer,
     pub(crate) key: WorkerKey,
     hello_timeout: Duration,
@@ -55,18 +55,18 @@ struct Pauses {
 
 /// What came of one attempt to connect.
 #[derive(Debug)]
-pub(crate) enum Attempted {
+pub(crate) enum AttemptOutcome {
     /// The router has taken us.
-    Serving { dialed: Box<Dialed>, gpu_id: String, policy: Option<Box<Policy>>, extensions: Vec<String> },
+    Serving { dialed: Box<OpenSocket>, gpu_id: String, policy: Option<Box<Policy>>, extensions: Vec<String> },
     /// The key was never taken.
     KeyRefused { reason: String },
     /// The key is refused, which may be a passing fault.
-    AskAgain(Duration),
+    RetrySoon(Duration),
     /// Not now.
     Pause(Duration),
 }
 
-impl Greeter {
+impl Handshake {
     pub(crate) fn new(config: &crate::config::Config, dialer: Dialer, key: WorkerKey) -> Self {
         let backoff = Backoff::new(config.reconnect_delay, config.reconnect_max_delay);
         Self {
@@ -88,7 +88,7 @@ impl Greeter {
     }
 
     /// Dials once and says hello.
-    pub(crate) async fn attempt(&self, capabilities: Capabilities) -> Attempted {
+    pub(crate) async fn attempt(&self, capabilities: Capabilities) -> AttemptOutcome {
         let mut dialed = match self.dialer.dial().await {
             Ok(dialed) => dialed,
             Err(fault) => {
@@ -98,42 +98,42 @@ impl Greeter {
                     let pause_ms = pause.as_millis() as u64;
                     warn!(%fault, pause_ms, left_out, "cannot reach the router");
                 }
-                return Attempted::Pause(pause);
+                return AttemptOutcome::Pause(pause);
             }
         };
         let (limit, key) = (self.hello_timeout, self.key.current().await);
-        let greeting = match tokio::time::timeout(limit, self.greet(&mut dialed.socket, &key, capabilities)).await {
-            Ok(greeting) => greeting,
-            Err(_) => Greeting::Transient { reason: format!("no answer to hello within {limit:?}") },
+        let reply = match tokio::time::timeout(limit, self.say_hello(&mut dialed.socket, &key, capabilities)).await {
+            Ok(reply) => reply,
+            Err(_) => HelloReply::Transient { reason: format!("no answer to hello within {limit:?}") },
         };
-        match greeting {
-            Greeting::Accepted { gpu_id, policy, extensions } => {
+        match reply {
+            HelloReply::Accepted { gpu_id, policy, extensions } => {
                 self.key_taken();
                 info!(gpu_id = shown(&gpu_id), url = %self.dialer.url, from = "greeting", to = "serving", "link accepted");
-                Attempted::Serving { dialed: Box::new(dialed), gpu_id, policy, extensions }
+                AttemptOutcome::Serving { dialed: Box::new(dialed), gpu_id, policy, extensions }
             }
-            Greeting::KeyRefused { reason } => {
+            HelloReply::KeyRefused { reason } => {
                 metrics::dial_failed("key_refused");
                 self.key_refused(&key, reason)
             }
-            Greeting::Later { reason, after } => {
-                warn!(reason, after_s = after.as_secs(), "the router asks us to come back later");
-                Attempted::Pause(after)
+            HelloReply::Later { reason, after } => {
+                warn!(reason, after_s = after.as_secs(), "the router asks for a later attempt");
+                AttemptOutcome::Pause(after)
             }
-            Greeting::Transient { reason } => {
+            HelloReply::Transient { reason } => {
                 metrics::dial_failed("greeting");
                 let pause = self.next_pause();
                 if let Some(left_out) = self.warnings.due("not greeted") {
                     let pause_ms = pause.as_millis() as u64;
-                    warn!(reason, pause_ms, left_out, "the router did not greet us");
+                    warn!(reason, pause_ms, left_out, "the router did not accept hello");
                 }
-                Attempted::Pause(pause)
+                AttemptOutcome::Pause(pause)
             }
-            Greeting::Other => Attempted::Pause(self.next_pause()),
+            HelloReply::Other => AttemptOutcome::Pause(self.next_pause()),
         }
     }
 
-    async fn greet(&self, socket: &mut Socket, key: &SecretString, mut capabilities: Capabilities) -> Greeting {
+    async fn say_hello(&self, socket: &mut Socket, key: &SecretString, mut capabilities: Capabilities) -> HelloReply {
         // Only `config` carries these.
         capabilities.model_capabilities.clear();
         let hello = ToRouter::Hello(Box::new(Hello {
@@ -142,7 +142,7 @@ impl Greeter {
             capabilities,
         }));
         if let Err(error) = socket.send(Message::text(hello.to_frame())).await {
-            return Greeting::Transient { reason: error.to_string() };
+            return HelloReply::Transient { reason: error.to_string() };
         }
         loop {
             let message: Bytes = match socket.next().await {
@@ -150,22 +150,22 @@ impl Greeter {
                 Some(Ok(Message::Binary(bytes))) => bytes,
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Close(_))) | None => {
-                    return Greeting::Transient {
-                        reason: "the router closed the connection without a word".to_owned(),
+                    return HelloReply::Transient {
+                        reason: "the router closed the connection without a message".to_owned(),
                     };
                 }
-                Some(Err(error)) => return Greeting::Transient { reason: error.to_string() },
+                Some(Err(error)) => return HelloReply::Transient { reason: error.to_string() },
             };
-            match Heard::read(&message) {
+            match Incoming::read(&message) {
                 // The router gives a job again that came so early.
-                Ok(Heard::Job(_)) => {}
-                Ok(Heard::Other(message)) => {
+                Ok(Incoming::Job(_)) => {}
+                Ok(Incoming::Other(message)) => {
                     if let ToWorker::HelloAck(ack) = &*message {
-                        ack.dropped.iter().for_each(|field| warn!(field, "left out a field of the router's greeting"));
+                        ack.dropped.iter().for_each(|field| warn!(field, "left out a field of the router's hello_ack"));
                     }
                     match reply::read(*message) {
-                        Greeting::Other => {}
-                        greeting => return greeting,
+                        HelloReply::Other => {}
+                        reply => return reply,
                     }
                 }
                 Err(unreadable) => {
@@ -183,20 +183,20 @@ impl Greeter {
         self.trouble.send_replace(None);
     }
 
-    fn key_refused(&self, key: &SecretString, reason: String) -> Attempted {
+    fn key_refused(&self, key: &SecretString, reason: String) -> AttemptOutcome {
         let verdict = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).refused(key, self.key_refused);
-        if verdict == Verdict::AskAgain {
+        if verdict == KeyDecision::RetrySoon {
             let pause = self.next_pause();
             let pause_ms = pause.as_millis() as u64;
-            warn!(reason, url = %self.dialer.url, pause_ms, "the router refuses the worker key: asking once more");
-            return Attempted::AskAgain(pause);
+            warn!(reason, url = %self.dialer.url, pause_ms, "the router refuses the worker key: one more attempt follows");
+            return AttemptOutcome::RetrySoon(pause);
         }
         metrics::key_refused(true);
         self.trouble.send_replace(Some("the router refuses the worker key"));
         error!(reason, url = %self.dialer.url, "the router refuses the worker key; check AUXOT_GPU_KEY");
         match verdict {
-            Verdict::End => Attempted::KeyRefused { reason },
-            Verdict::AskAgain | Verdict::GoOn => Attempted::Pause(REFUSED_PAUSE),
+            KeyDecision::End => AttemptOutcome::KeyRefused { reason },
+            KeyDecision::RetrySoon | KeyDecision::RetrySlowly => AttemptOutcome::Pause(REFUSED_PAUSE),
         }
     }
 
@@ -213,12 +213,12 @@ impl Greeter {
     }
 
     /// Awaits a link's end; one that stands for a moment tells the other lanes that the router is there.
-    pub(crate) async fn beside<T>(&self, serving: impl Future<Output = T>) -> T {
+    pub(crate) async fn run_link<T>(&self, serving: impl Future<Output = T>) -> T {
         tokio::pin!(serving);
         tokio::select! {
             biased;
             end = &mut serving => return end,
-            () = tokio::time::sleep(STANDS) => {}
+            () = tokio::time::sleep(PROVEN_AFTER) => {}
         }
         self.pauses().until = None;
         self.reached.send_modify(|count| *count += 1);
@@ -249,7 +249,7 @@ mod tests {
     use crate::connection::dial::router_url::RouterUrl;
     use crate::connection::dial::tls;
 
-    fn greeter() -> Greeter {
+    fn handshake() -> Handshake {
         let config = Config { key: Some("k".into()), reconnect_delay: Duration::from_secs(3600), ..Config::default() };
         let dialer = Dialer {
             url: RouterUrl::parse("http://127.0.0.1:1").expect("valid"),
@@ -258,33 +258,33 @@ mod tests {
             max_message: 1 << 20,
         };
         let key = WorkerKey::open(&config).expect("a key");
-        Greeter::new(&config, dialer, key)
+        Handshake::new(&config, dialer, key)
     }
 
     #[test]
     fn lanes_that_fail_together_have_one_pause() {
-        let greeter = greeter();
-        let first = greeter.next_pause();
+        let handshake = handshake();
+        let first = handshake.next_pause();
         for _ in 0..7 {
-            assert!(greeter.next_pause() <= first);
+            assert!(handshake.next_pause() <= first);
         }
-        assert_eq!(greeter.pauses().backoff.attempt(), 1, "one failure of the router, and not eight");
+        assert_eq!(handshake.pauses().backoff.attempt(), 1, "one failure of the router, and not eight");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_link_that_stands_calls_the_other_lanes() {
-        let greeter = greeter();
+        let handshake = handshake();
         let begun = tokio::time::Instant::now();
-        let link = greeter.beside(std::future::pending::<()>());
+        let link = handshake.run_link(std::future::pending::<()>());
         tokio::select! {
             () = link => {}
-            () = greeter.reached() => {}
+            () = handshake.reached() => {}
         }
-        assert_eq!(begun.elapsed(), STANDS);
-        let short = greeter.beside(async {});
+        assert_eq!(begun.elapsed(), PROVEN_AFTER);
+        let short = handshake.run_link(async {});
         tokio::select! {
             biased;
-            () = greeter.reached() => panic!("a link that does not stand says nothing"),
+            () = handshake.reached() => panic!("a link that does not stand says nothing"),
             () = short => {}
         }
     }

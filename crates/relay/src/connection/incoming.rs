@@ -3,11 +3,11 @@
 use auxot_protocol::{JobError, ParseError, ToWorker};
 
 use crate::connection::dial::frame_filter::cut_message;
-use crate::jobs::parsed_job::Order;
+use crate::jobs::parsed_job::ParsedJob;
 
 /// What a message holds.
-pub(crate) enum Heard {
-    Job(Order),
+pub(crate) enum Incoming {
+    Job(ParsedJob),
     Other(Box<ToWorker>),
 }
 
@@ -16,26 +16,26 @@ pub(crate) enum Heard {
 pub(crate) struct Unreadable {
     pub(crate) fault: ParseError,
     /// What the caller of its job reads.
-    words: &'static str,
+    error: &'static str,
 }
 
-impl Heard {
+impl Incoming {
     /// Reads a message, and looks through the whole of a job. The measured router does not care about a frame's type,
     /// so neither do we.
     pub(crate) fn read(message: &[u8]) -> Result<Self, Unreadable> {
         if let Some((head, size)) = cut_message(message) {
             let fault =
                 ParseError::of_bytes(head, format!("it has {size} bytes or more, which is over router.max_message"));
-            return Err(Unreadable { fault, words: "cannot read this job: it is larger than this worker accepts" });
+            return Err(Unreadable { fault, error: "cannot read this job: it is larger than this worker accepts" });
         }
         let Ok(text) = std::str::from_utf8(message) else {
             let fault = ParseError::of_bytes(message, "it is not UTF-8".to_owned());
-            return Err(Unreadable { fault, words: "cannot read this job: it is not UTF-8" });
+            return Err(Unreadable { fault, error: "cannot read this job: it is not UTF-8" });
         };
         match ToWorker::parse(text) {
-            Ok(ToWorker::Job(job)) => Ok(Self::Job(Order::new(*job))),
+            Ok(ToWorker::Job(job)) => Ok(Self::Job(ParsedJob::new(*job))),
             Ok(other) => Ok(Self::Other(Box::new(other))),
-            Err(fault) => Err(Unreadable { fault, words: "cannot read this job" }),
+            Err(fault) => Err(Unreadable { fault, error: "cannot read this job" }),
         }
     }
 }
@@ -47,7 +47,7 @@ impl Unreadable {
         let job_id = self.fault.job_id.filter(|_| self.fault.kind.as_deref() == Some("job"))?;
         Some(JobError {
             job_id: Some(job_id.into()),
-            error: self.words.into(),
+            error: self.error.into(),
             details: Some(self.fault.reason.into()),
             status: Some(400),
             ..JobError::default()
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn ended(message: &[u8]) -> (Option<String>, String) {
-        let Err(fault) = Heard::read(message) else { panic!("it was read") };
+        let Err(fault) = Incoming::read(message) else { panic!("it was read") };
         let answer = fault.answer().unwrap_or_default();
         (answer.job_id.map(std::borrow::Cow::into_owned), answer.error.into_owned())
     }
@@ -68,11 +68,11 @@ mod tests {
     #[test]
     fn a_job_that_cannot_be_read_is_ended_wherever_its_id_can_be_found() {
         let id = Some("j".to_owned());
-        let (found, words) = ended(b"{\"type\":\"job\",\"job_id\":\"j\",\"messages\":[\"\xff\"]}");
-        assert_eq!((found, words.contains("UTF-8")), (id.clone(), true));
+        let (found, error) = ended(b"{\"type\":\"job\",\"job_id\":\"j\",\"messages\":[\"\xff\"]}");
+        assert_eq!((found, error.contains("UTF-8")), (id.clone(), true));
         let cut = [&b"{\"type\":\"job\",\"job_id\":\"j\",\"mess\xff\x4c"[..], &70_000_u64.to_be_bytes()].concat();
-        let (found, words) = ended(&cut);
-        assert_eq!((found, words.contains("larger")), (id.clone(), true));
+        let (found, error) = ended(&cut);
+        assert_eq!((found, error.contains("larger")), (id.clone(), true));
         assert_eq!(ended(br#"{"type":"job","job_id":"j","messages":["#).0, id);
         assert_eq!(ended(br#"{"type":"policy_update","job_id":"j","policy":7}"#).0, None, "it is no job");
         assert_eq!(ended(b"\xff").0, None);

@@ -34,8 +34,8 @@ impl Backoff {
     }
 
     /// Called when a link ended that had served for `stood`.
-    pub(crate) fn link_ended(&mut self, stood: Duration) {
-        if stood >= STABLE_AFTER {
+    pub(crate) fn link_ended(&mut self, served: Duration) {
+        if served >= STABLE_AFTER {
             self.attempt = 0;
         }
     }

@@ -9,8 +9,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use crate::connection::byte_counter::{Meter, Stalled};
-use crate::send_queue::ack::Receipt;
+use crate::connection::byte_counter::{ByteCounter, Stalled};
+use crate::send_queue::ack::Ack;
 use crate::send_queue::{Frame, Frames};
 
 /// Frames and bytes written before a flush, so that a lane that never runs dry still signs its receipts.
@@ -29,18 +29,18 @@ pub(crate) enum WriteEnd {
 }
 
 /// Writes until the end; every flushed frame's receipt is signed.
-pub(crate) async fn write<S>(mut sink: S, mut frames: Frames, meter: Arc<Meter>, limit: Duration) -> WriteEnd
+pub(crate) async fn write<S>(mut sink: S, mut frames: Frames, counter: Arc<ByteCounter>, limit: Duration) -> WriteEnd
 where
     S: Sink<Message, Error = WsError> + Unpin,
 {
     // Declared after `frames`, so dropped before it: a lane is only seen to be gone with its books closed.
-    let mut unsigned = Unsigned::new(Arc::clone(&meter));
+    let mut unacked = Unacked::new(Arc::clone(&counter));
     while let Some(first) = frames.next().await {
-        let batch = write_batch(&mut sink, first, &mut frames, &mut unsigned);
-        match meter.while_moving(limit, batch).await {
-            Ok(Ok(Last::Open)) => unsigned.sign_all(),
+        let batch = write_batch(&mut sink, first, &mut frames, &mut unacked);
+        match counter.while_moving(limit, batch).await {
+            Ok(Ok(Last::Open)) => unacked.ack_all(),
             Ok(Ok(Last::Closing)) => {
-                unsigned.sign_all();
+                unacked.ack_all();
                 return WriteEnd::Closed;
             }
             // Displayed only: the debug form of this error holds the message, prompt and all.
@@ -58,12 +58,7 @@ enum Last {
 }
 
 /// Writes one batch and flushes it.
-async fn write_batch<S>(
-    sink: &mut S,
-    first: Frame,
-    frames: &mut Frames,
-    unsigned: &mut Unsigned,
-) -> Result<Last, WsError>
+async fn write_batch<S>(sink: &mut S, first: Frame, frames: &mut Frames, unacked: &mut Unacked) -> Result<Last, WsError>
 where
     S: Sink<Message, Error = WsError> + Unpin,
 {
@@ -73,10 +68,10 @@ where
         poll_fn(|cx| sink.poll_ready_unpin(cx)).await?;
         // From here to `start_send` nothing waits: what is begun is in the sink.
         match frame {
-            Frame::Text(text, receipt) => {
-                if receipt.as_ref().is_none_or(Receipt::begin) {
+            Frame::Text(text, ack) => {
+                if ack.as_ref().is_none_or(Ack::begin) {
                     bytes += text.len();
-                    unsigned.add(text.len(), receipt);
+                    unacked.add(text.len(), ack);
                     sink.start_send_unpin(Message::Text(text))?;
                 }
             }
@@ -102,34 +97,34 @@ where
 /// read by the router, so their receipts are signed: going on after them can leave a gap, which only the terminal
 /// message's full text closes, while going on before them would say things twice. The places are never too
 /// high: what else goes out in between (a pong, TLS framing) only adds to the bytes taken.
-struct Unsigned {
-    meter: Arc<Meter>,
+struct Unacked {
+    counter: Arc<ByteCounter>,
     end: u64,
-    receipts: Vec<(u64, Receipt)>,
+    acks: Vec<(u64, Ack)>,
 }
 
-impl Unsigned {
-    fn new(meter: Arc<Meter>) -> Self {
-        Self { end: meter.bytes(), meter, receipts: Vec::new() }
+impl Unacked {
+    fn new(counter: Arc<ByteCounter>) -> Self {
+        Self { end: counter.bytes(), counter, acks: Vec::new() }
     }
 
-    fn add(&mut self, payload: usize, receipt: Option<Receipt>) {
+    fn add(&mut self, payload: usize, ack: Option<Ack>) {
         self.end += frame_size(payload);
-        self.receipts.extend(receipt.map(|receipt| (self.end, receipt)));
+        self.acks.extend(ack.map(|ack| (self.end, ack)));
     }
 
     /// Everything is flushed.
-    fn sign_all(&mut self) {
-        self.receipts.drain(..).for_each(|(_, receipt)| receipt.sign());
-        self.end = self.meter.bytes();
+    fn ack_all(&mut self) {
+        self.acks.drain(..).for_each(|(_, ack)| ack.mark_written());
+        self.end = self.counter.bytes();
     }
 }
 
-impl Drop for Unsigned {
+impl Drop for Unacked {
     fn drop(&mut self) {
-        let taken = self.meter.bytes();
-        let whole = self.receipts.drain(..).take_while(|(end, _)| *end <= taken);
-        whole.for_each(|(_, receipt)| receipt.sign());
+        let taken = self.counter.bytes();
+        let whole = self.acks.drain(..).take_while(|(end, _)| *end <= taken);
+        whole.for_each(|(_, ack)| ack.mark_written());
     }
 }
 
@@ -146,9 +141,9 @@ fn frame_size(payload: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::byte_counter::Metered;
-    use crate::send_queue::Outbox;
-    use crate::send_queue::ack::Delivery;
+    use crate::connection::byte_counter::Counted;
+    use crate::send_queue::SendQueue;
+    use crate::send_queue::ack::AckTracker;
     use tokio::io::AsyncReadExt;
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::protocol::Role;
@@ -156,50 +151,51 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    fn frame(delivery: &Arc<Delivery>, upto: usize) -> Frame {
-        Frame::Text("0123456789".into(), Some(Receipt::new(delivery, upto, true)))
+    fn frame(acks: &Arc<AckTracker>, upto: usize) -> Frame {
+        Frame::Text("0123456789".into(), Some(Ack::new(acks, upto, true)))
     }
 
     #[tokio::test]
     async fn a_connection_cut_in_a_batch_has_what_its_socket_took_whole() {
         // Room for two frames of 16 bytes and a half.
         let (near, far) = tokio::io::duplex(40);
-        let (stream, meter) = Metered::new(near);
+        let (stream, counter) = Counted::new(near);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
-        let (outbox, frames) = Outbox::new();
-        let delivery = Delivery::new(0, CancellationToken::new());
+        let (queue, frames) = SendQueue::new();
+        let acks = AckTracker::new(0, CancellationToken::new());
         for upto in 1..=4 {
-            outbox.send(frame(&delivery, upto)).await.expect("room");
+            queue.send(frame(&acks, upto)).await.expect("room");
         }
         let mut writing = tokio::task::JoinSet::new();
-        writing.spawn(write(socket, frames, Arc::clone(&meter), LIMIT));
-        while meter.bytes() < 40 {
+        writing.spawn(write(socket, frames, Arc::clone(&counter), LIMIT));
+        while counter.bytes() < 40 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(delivery.written(), 0, "nothing is signed before the flush");
+        assert_eq!(acks.written(), 0, "nothing is signed before the flush");
         writing.abort_all();
-        outbox.gone().await;
-        assert_eq!(delivery.written(), 2);
+        queue.gone().await;
+        assert_eq!(acks.written(), 2);
         drop(far);
     }
 
     #[tokio::test]
     async fn what_the_worker_says_of_itself_goes_first_and_what_is_revoked_not_at_all() {
         let (near, mut far) = tokio::io::duplex(4096);
-        let (stream, meter) = Metered::new(near);
+        let (stream, counter) = Counted::new(near);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
-        let (outbox, frames) = Outbox::new();
-        let (kept, left) = (Delivery::new(0, CancellationToken::new()), Delivery::new(0, CancellationToken::new()));
-        outbox.send(frame(&left, 1)).await.expect("room");
-        outbox.send(frame(&kept, 1)).await.expect("room");
-        outbox.send(Frame::Close).await.expect("room");
-        assert!(outbox.ask_read().is_some());
-        assert_eq!(left.revoke(), 0);
-        assert!(matches!(write(socket, frames, meter, LIMIT).await, WriteEnd::Closed));
+        let (queue, frames) = SendQueue::new();
+        let (kept, revoked) =
+            (AckTracker::new(0, CancellationToken::new()), AckTracker::new(0, CancellationToken::new()));
+        queue.send(frame(&revoked, 1)).await.expect("room");
+        queue.send(frame(&kept, 1)).await.expect("room");
+        queue.send(Frame::Close).await.expect("room");
+        assert!(queue.ask_read().is_some());
+        assert_eq!(revoked.revoke(), 0);
+        assert!(matches!(write(socket, frames, counter, LIMIT).await, WriteEnd::Closed));
         let mut bytes = Vec::new();
         far.read_to_end(&mut bytes).await.expect("read");
         assert_eq!(bytes.first(), Some(&0x89), "the ping is first");
         assert_eq!(bytes.len() as u64, frame_size(8) + frame_size(10) + frame_size(2));
-        assert_eq!((kept.written(), left.written()), (1, 0));
+        assert_eq!((kept.written(), revoked.written()), (1, 0));
     }
 }

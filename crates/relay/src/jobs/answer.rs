@@ -8,7 +8,7 @@ use auxot_protocol::{Complete, FunctionCall, Job, Json, ToolCall};
 use serde_json::value::RawValue;
 
 use crate::jobs::logprobs::Logprobs;
-use crate::jobs::outcome::Ending;
+use crate::jobs::outcome::Outcome;
 use crate::jobs::transcript::{Channel, Transcript};
 
 /// An answer longer than this is a runaway: no context window holds so much text.
@@ -57,18 +57,18 @@ impl Answer {
     }
 
     /// Takes in one event's data.
-    pub(crate) fn hear(&mut self, data: &[u8]) -> Result<(), Ending> {
+    pub(crate) fn push_event(&mut self, data: &[u8]) -> Result<(), Outcome> {
         if is_done(data) {
             self.done = true;
             return Ok(());
         }
-        let chunk = Chunk::parse(data).map_err(|error| Ending::Unreadable(error.to_string()))?;
+        let chunk = Chunk::parse(data).map_err(|error| Outcome::Unreadable(error.to_string()))?;
         if let Some(error) = chunk.error {
-            return Err(Ending::EngineFailed(error));
+            return Err(Outcome::EngineFailed(error));
         }
         if let Some(text) = &chunk.reasoning {
             self.tokens += 1;
-            self.reason(text);
+            self.push_reasoning(text);
         }
         if let Some(text) = &chunk.content {
             self.tokens += 1;
@@ -77,7 +77,7 @@ impl Answer {
                     let pieces = markers.feed(text);
                     self.take_pieces(pieces);
                 }
-                _ => self.show(text),
+                _ => self.push_visible(text),
             }
         }
         for delta in &chunk.tool_calls {
@@ -90,22 +90,22 @@ impl Answer {
         if let Some(logprobs) = chunk.logprobs {
             self.logprobs.take(logprobs)?;
         }
-        self.logprobs.belong_to(self.transcript.len());
+        self.logprobs.assign_to_text(self.transcript.len());
         self.timings = chunk.timings.or(self.timings);
         self.usage = chunk.usage.or(self.usage);
         if chunk.prompt_progress.is_some() {
             self.progress = chunk.prompt_progress;
         }
         if self.transcript.len() > MAX_TEXT {
-            return Err(Ending::Unreadable(format!("the answer is longer than {MAX_TEXT} bytes")));
+            return Err(Outcome::Unreadable(format!("the answer is longer than {MAX_TEXT} bytes")));
         }
         Ok(())
     }
 
     /// The engine's stream has ended; whether that was its own end or a cut.
-    pub(crate) fn close(&mut self) -> Result<(), Ending> {
+    pub(crate) fn close(&mut self) -> Result<(), Outcome> {
         if !self.done && self.finish_reason.is_none() {
-            return Err(Ending::EngineGone { after_text: self.has_begun() });
+            return Err(Outcome::EngineGone { after_text: self.has_begun() });
         }
         if let Some(markers) = self.markers.take() {
             self.take_pieces(markers.finish());
@@ -119,13 +119,13 @@ impl Answer {
         Ok(())
     }
 
-    fn show(&mut self, text: &str) {
+    fn push_visible(&mut self, text: &str) {
         // Thinking that was switched off leaves blank lines where it was.
         let begins = self.withheld.is_some() && self.transcript.len() == 0;
         self.transcript.push(Channel::Visible, if begins { text.trim_start() } else { text });
     }
 
-    fn reason(&mut self, text: &str) {
+    fn push_reasoning(&mut self, text: &str) {
         match &mut self.withheld {
             Some(withheld) => withheld.push_str(text),
             None => self.transcript.push(Channel::Reasoning, text),
@@ -135,8 +135,8 @@ impl Answer {
     fn take_pieces(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
             match piece {
-                Piece::Visible(text) => self.show(&text),
-                Piece::Reasoning(text) => self.reason(&text),
+                Piece::Visible(text) => self.push_visible(&text),
+                Piece::Reasoning(text) => self.push_reasoning(&text),
                 Piece::Call(call) => {
                     self.has_calls = true;
                     self.marked_calls.push(call);
@@ -180,18 +180,18 @@ impl Answer {
 
     /// Tokens generated: the engine's own count, or the pieces heard so far.
     pub(crate) fn tokens(&self) -> u64 {
-        let told = self.timings.map(|timings| timings.predicted_n).or(self.usage.map(|usage| usage.completion));
-        told.unwrap_or(self.tokens)
+        let reported = self.timings.map(|timings| timings.predicted_n).or(self.usage.map(|usage| usage.completion));
+        reported.unwrap_or(self.tokens)
     }
 
     /// The good end's message. Calls whose arguments are no JSON object never leave the worker.
-    pub(crate) fn complete<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Ending> {
+    pub(crate) fn complete<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Outcome> {
         let calls = std::mem::take(&mut self.calls);
         let mut calls = if self.finish_reason.as_deref() == Some(CUT) {
             // The caller asked for no more than this; what is whole of it is theirs.
             calls.finish_cut()
         } else {
-            calls.finish().map_err(|bad| Ending::BadToolCall { tool: bad.name })?
+            calls.finish().map_err(|bad| Outcome::BadToolCall { tool: bad.name })?
         };
         calls.append(&mut self.marked_calls);
         let (timings, usage) = (self.timings.as_ref(), self.usage.as_ref());
@@ -226,9 +226,9 @@ impl Answer {
 mod tests {
     use super::*;
 
-    fn heard(mut answer: Answer, events: &[&str]) -> Result<Answer, Ending> {
+    fn after_events(mut answer: Answer, events: &[&str]) -> Result<Answer, Outcome> {
         for event in events {
-            answer.hear(event.as_bytes())?;
+            answer.push_event(event.as_bytes())?;
         }
         answer.close()?;
         Ok(answer)
@@ -252,7 +252,7 @@ mod tests {
             r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"timings":{"cache_n":3,"prompt_n":7,"prompt_ms":10.9,"predicted_n":4,"predicted_ms":20.9}}"#,
             "[DONE]",
         ];
-        let mut answer = heard(plain(), &events).unwrap();
+        let mut answer = after_events(plain(), &events).unwrap();
         let complete = answer.complete("j").unwrap();
         assert_eq!((&*complete.full_response, complete.reasoning_content.as_deref()), ("A cat.", Some("hm")));
         assert_eq!((complete.cache_tokens, complete.input_tokens, complete.output_tokens), (Some(3), Some(7), Some(4)));
@@ -269,21 +269,21 @@ mod tests {
             )
         };
         let counts = |events: &[&str]| {
-            let mut answer = heard(plain(), events).unwrap();
+            let mut answer = after_events(plain(), events).unwrap();
             let complete = answer.complete("j").unwrap();
             (complete.cache_tokens, complete.input_tokens, complete.output_tokens)
         };
-        let told = usage(r#","prompt_tokens_details":{"cached_tokens":3}"#);
+        let reported = usage(r#","prompt_tokens_details":{"cached_tokens":3}"#);
         assert_eq!(counts(&[last, "[DONE]"]), (None, Some(7), Some(4)), "unknown is not none");
         assert_eq!(counts(&[last, &usage(""), "[DONE]"]), (Some(3), Some(7), Some(4)));
-        assert_eq!(counts(&[&text("A"), &told, "[DONE]"]), (Some(3), Some(7), Some(4)), "without timings");
+        assert_eq!(counts(&[&text("A"), &reported, "[DONE]"]), (Some(3), Some(7), Some(4)), "without timings");
     }
 
     #[test]
     fn a_tool_call_that_ran_into_the_limit_is_a_success_that_says_so() {
         let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"a\":\"b"}}]}}]}"#;
         let cut = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#;
-        let mut answer = heard(plain(), &[&text("Let me"), call, cut, "[DONE]"]).unwrap();
+        let mut answer = after_events(plain(), &[&text("Let me"), call, cut, "[DONE]"]).unwrap();
         let complete = answer.complete("j").unwrap();
         assert_eq!((&*complete.full_response, complete.finish_reason.as_deref()), ("Let me", Some("length")));
         assert!(complete.tool_calls.is_empty());
@@ -291,16 +291,16 @@ mod tests {
 
     #[test]
     fn an_end_without_a_reason_is_no_success() {
-        assert!(matches!(heard(plain(), &[&text("A")]), Err(Ending::EngineGone { after_text: true })));
-        assert!(matches!(heard(plain(), &[]), Err(Ending::EngineGone { after_text: false })));
-        assert!(heard(plain(), &["[DONE]"]).is_ok(), "an empty answer is one");
+        assert!(matches!(after_events(plain(), &[&text("A")]), Err(Outcome::EngineGone { after_text: true })));
+        assert!(matches!(after_events(plain(), &[]), Err(Outcome::EngineGone { after_text: false })));
+        assert!(after_events(plain(), &["[DONE]"]).is_ok(), "an empty answer is one");
     }
 
     #[test]
     fn an_error_in_the_stream_ends_the_job() {
         let error = r#"{"error":{"code":500,"message":"Context size has been exceeded.","type":"server_error"}}"#;
         assert!(
-            matches!(heard(plain(), &[&text("A"), error]), Err(Ending::EngineFailed(error)) if error.status == 500)
+            matches!(after_events(plain(), &[&text("A"), error]), Err(Outcome::EngineFailed(error)) if error.status == 500)
         );
     }
 
@@ -308,25 +308,27 @@ mod tests {
     fn thinking_that_was_not_wanted_is_dropped_wherever_the_engine_put_it() {
         let quiet = || Answer::new(false, false, None);
         let thought = r#"{"choices":[{"index":0,"delta":{"reasoning_content":"think"}}]}"#;
-        let mut answer = heard(quiet(), &[thought, &text("Hello"), "[DONE]"]).unwrap();
+        let mut answer = after_events(quiet(), &[thought, &text("Hello"), "[DONE]"]).unwrap();
         assert_eq!(answer.complete("j").unwrap().full_response, "Hello");
         let mut answer =
-            heard(quiet(), &[&text("<thi"), &text("nk>hm</th"), &text("ink>Hel"), &text("lo"), "[DONE]"]).unwrap();
+            after_events(quiet(), &[&text("<thi"), &text("nk>hm</th"), &text("ink>Hel"), &text("lo"), "[DONE]"])
+                .unwrap();
         let complete = answer.complete("j").unwrap();
         assert_eq!((&*complete.full_response, complete.reasoning_content), ("Hello", None));
-        let mut answer = heard(quiet(), &[&text("\n"), &text("\n Hel"), &text("\n\nlo"), "[DONE]"]).unwrap();
+        let mut answer = after_events(quiet(), &[&text("\n"), &text("\n Hel"), &text("\n\nlo"), "[DONE]"]).unwrap();
         assert_eq!(answer.complete("j").unwrap().full_response, "Hel\n\nlo", "no blank lines where it was");
-        let mut answer = heard(quiet(), &[thought, "[DONE]"]).unwrap();
+        let mut answer = after_events(quiet(), &[thought, "[DONE]"]).unwrap();
         assert_eq!(answer.complete("j").unwrap().full_response, "think", "better than nothing at all");
     }
 
     #[test]
     fn markers_are_read_out_of_the_text_where_they_are_asked_for() {
-        let said = "<think>a</think>b<tool_call><function=f><parameter=x>1</parameter></function></tool_call>";
-        for at in 0..=said.len() {
-            let events = [text(&said[..at]), text(&said[at..]), "[DONE]".to_owned()];
+        let text_with_markers =
+            "<think>a</think>b<tool_call><function=f><parameter=x>1</parameter></function></tool_call>";
+        for at in 0..=text_with_markers.len() {
+            let events = [text(&text_with_markers[..at]), text(&text_with_markers[at..]), "[DONE]".to_owned()];
             let events: Vec<&str> = events.iter().map(String::as_str).collect();
-            let mut answer = heard(Answer::new(true, true, None), &events).unwrap();
+            let mut answer = after_events(Answer::new(true, true, None), &events).unwrap();
             let complete = answer.complete("j").unwrap();
             assert_eq!(
                 (&*complete.full_response, complete.reasoning_content.as_deref()),
@@ -335,8 +337,8 @@ mod tests {
             );
             assert_eq!(complete.tool_calls.len(), 1, "cut at {at}");
         }
-        let mut answer = heard(plain(), &[&text(said), "[DONE]"]).unwrap();
-        assert_eq!(answer.complete("j").unwrap().full_response, said, "and not otherwise");
+        let mut answer = after_events(plain(), &[&text(text_with_markers), "[DONE]"]).unwrap();
+        assert_eq!(answer.complete("j").unwrap().full_response, text_with_markers, "and not otherwise");
     }
 
     #[test]
@@ -347,10 +349,10 @@ mod tests {
             .to_string()
         };
         let cut = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#;
-        let mut answer = heard(plain(), &[&text("so"), &call("{\"a\": [1,"), cut, "[DONE]"]).unwrap();
+        let mut answer = after_events(plain(), &[&text("so"), &call("{\"a\": [1,"), cut, "[DONE]"]).unwrap();
         let complete = answer.complete("j").unwrap();
         assert_eq!((complete.tool_calls.len(), complete.finish_reason.as_deref()), (0, Some("length")));
-        let mut answer = heard(plain(), &[&call("{}"), cut, "[DONE]"]).unwrap();
+        let mut answer = after_events(plain(), &[&call("{}"), cut, "[DONE]"]).unwrap();
         assert_eq!(answer.complete("j").unwrap().tool_calls.len(), 1, "a whole one stays");
     }
 
@@ -367,21 +369,21 @@ mod tests {
             format!(r#"{{"content":[{}]}}"#, entries.join(","))
         };
         let mut answer =
-            heard(plain(), &[&event("a"), &event(""), &event("b"), &event("c"), &event(""), "[DONE]"]).unwrap();
+            after_events(plain(), &[&event("a"), &event(""), &event("b"), &event("c"), &event(""), "[DONE]"]).unwrap();
         let of = |from, upto| answer.logprobs(&(from..upto)).map(|logprobs| logprobs.0.get().to_owned());
         assert_eq!((of(0, 1), of(1, 2)), (Some(list(&["a"])), Some(list(&["", "b"]))));
         assert_eq!(of(1, 3), Some(list(&["", "b", "c"])), "pieces that go together");
         assert_eq!((of(0, 0), of(3, 3)), (None, None));
         let logprobs = answer.complete("j").unwrap().logprobs.unwrap();
         assert_eq!(logprobs.0.get(), list(&["a", "", "b", "c", ""]));
-        let mut without = heard(plain(), &[&text("a"), "[DONE]"]).unwrap();
+        let mut without = after_events(plain(), &[&text("a"), "[DONE]"]).unwrap();
         assert_eq!((without.logprobs(&(0..1)), without.complete("j").unwrap().logprobs), (None, None));
     }
 
     #[test]
     fn a_call_whose_arguments_are_no_object_never_leaves() {
         let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"[1]"}}]}}]}"#;
-        let mut answer = heard(plain(), &[call, "[DONE]"]).unwrap();
-        assert!(matches!(answer.complete("j"), Err(Ending::BadToolCall { tool }) if tool == "f"));
+        let mut answer = after_events(plain(), &[call, "[DONE]"]).unwrap();
+        assert!(matches!(answer.complete("j"), Err(Outcome::BadToolCall { tool }) if tool == "f"));
     }
 }

@@ -7,21 +7,21 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::jobs::crash_suspects::Suspects;
-use crate::jobs::engine_sharing::Company;
-use crate::jobs::reduced_tools::Reductions;
+use crate::jobs::crash_suspects::CrashSuspects;
+use crate::jobs::engine_sharing::EngineSharing;
+use crate::jobs::reduced_tools::ReducedTools;
 use crate::report::Telemetry;
-use crate::send_queue::Outbox;
+use crate::send_queue::SendQueue;
 
 /// What every exchange shares.
 #[derive(Debug)]
-pub(crate) struct Surroundings {
+pub(crate) struct JobContext {
     pub(crate) fleet: Fleet,
     pub(crate) config: Config,
     pub(crate) telemetry: Telemetry,
-    pub(crate) reductions: Reductions,
-    pub(crate) suspects: Suspects,
-    pub(crate) company: Company,
+    pub(crate) reduced_tools: ReducedTools,
+    pub(crate) crash_suspects: CrashSuspects,
+    pub(crate) sharing: EngineSharing,
     /// Cancelled when the worker is told to end: what is not begun is given back where the router takes it.
     pub(crate) handing_back: CancellationToken,
     /// Whether the router takes jobs back that are not begun.
@@ -34,16 +34,16 @@ pub(crate) struct Surroundings {
 
 /// A job's place at the desk, as its exchange sees it.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct JobChannels {
     pub(crate) cancel: CancellationToken,
-    pub(crate) lane: watch::Receiver<Outbox>,
+    pub(crate) connection: watch::Receiver<SendQueue>,
 }
 
-impl Seat {
+impl JobChannels {
     /// A place for a job that came by a lane, and the desk's two holds on it: to end it, and to move it.
-    pub(crate) fn new(from: &Outbox) -> (Self, CancellationToken, watch::Sender<Outbox>) {
+    pub(crate) fn new(from: &SendQueue) -> (Self, CancellationToken, watch::Sender<SendQueue>) {
         let cancel = CancellationToken::new();
-        let (mover, lane) = watch::channel(from.clone());
-        (Self { cancel: cancel.clone(), lane }, cancel, mover)
+        let (moves, connection) = watch::channel(from.clone());
+        (Self { cancel: cancel.clone(), connection }, cancel, moves)
     }
 }

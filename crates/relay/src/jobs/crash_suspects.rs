@@ -13,15 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Requests that are remembered at most; the oldest go first.
 const COUNT: usize = 256;
 /// For how long a request is remembered.
-const MEMORY: Duration = Duration::from_secs(60 * 60);
+const REMEMBERED_FOR: Duration = Duration::from_secs(60 * 60);
 /// Crashes after which a request is refused.
 const CRASHES: u8 = 2;
 
 /// The requests of the last crashes.
 #[derive(Debug)]
-pub(crate) struct Suspects {
+pub(crate) struct CrashSuspects {
     seen: Mutex<VecDeque<Suspect>>,
-    turn: Arc<Semaphore>,
+    permit: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct Suspect {
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum CrashHistory {
     /// Nothing bad.
     Clear,
     /// An engine crashed during it.
@@ -43,35 +43,35 @@ pub(crate) enum Known {
 }
 
 /// The one place for a suspect that has not said anything yet.
-pub(crate) type Turn = OwnedSemaphorePermit;
+pub(crate) type SuspectPermit = OwnedSemaphorePermit;
 
-impl Default for Suspects {
+impl Default for CrashSuspects {
     fn default() -> Self {
-        Self { seen: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
+        Self { seen: Mutex::default(), permit: Arc::new(Semaphore::new(1)) }
     }
 }
 
-impl Suspects {
+impl CrashSuspects {
     /// What is known of a request.
-    pub(crate) fn look_up(&self, request: u64) -> Known {
+    pub(crate) fn look_up(&self, request: u64) -> CrashHistory {
         let seen = self.lock();
         match seen.iter().find(|suspect| suspect.request == request) {
-            Some(suspect) if suspect.crashes >= CRASHES => Known::Refused,
-            Some(_) => Known::Suspect,
-            None => Known::Clear,
+            Some(suspect) if suspect.crashes >= CRASHES => CrashHistory::Refused,
+            Some(_) => CrashHistory::Suspect,
+            None => CrashHistory::Clear,
         }
     }
 
     /// An engine crashed during a request.
-    pub(crate) fn crashed(&self, request: u64) -> Known {
+    pub(crate) fn crashed(&self, request: u64) -> CrashHistory {
         let mut seen = self.lock();
         let before = seen.iter().position(|suspect| suspect.request == request).and_then(|at| seen.remove(at));
         let crashes = before.map_or(1, |suspect| suspect.crashes.saturating_add(1));
-        seen.push_back(Suspect { request, crashes, until: Instant::now() + MEMORY });
+        seen.push_back(Suspect { request, crashes, until: Instant::now() + REMEMBERED_FOR });
         while seen.len() > COUNT {
             seen.pop_front();
         }
-        if crashes >= CRASHES { Known::Refused } else { Known::Suspect }
+        if crashes >= CRASHES { CrashHistory::Refused } else { CrashHistory::Suspect }
     }
 
     /// A request has its answer.
@@ -80,9 +80,9 @@ impl Suspects {
     }
 
     /// Waits until no other suspect is before its first text.
-    pub(crate) async fn turn(&self) -> Option<Turn> {
+    pub(crate) async fn permit(&self) -> Option<SuspectPermit> {
         // The semaphore is never closed.
-        Arc::clone(&self.turn).acquire_owned().await.ok()
+        Arc::clone(&self.permit).acquire_owned().await.ok()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Suspect>> {
@@ -102,26 +102,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_of_two_crashes_is_refused_and_a_good_answer_clears_it() {
-        let suspects = Suspects::default();
-        assert_eq!(suspects.look_up(1), Known::Clear);
-        assert_eq!((suspects.crashed(1), suspects.look_up(1)), (Known::Suspect, Known::Suspect));
+        let suspects = CrashSuspects::default();
+        assert_eq!(suspects.look_up(1), CrashHistory::Clear);
+        assert_eq!((suspects.crashed(1), suspects.look_up(1)), (CrashHistory::Suspect, CrashHistory::Suspect));
         suspects.answered(1);
-        assert_eq!((suspects.look_up(1), suspects.crashed(1)), (Known::Clear, Known::Suspect));
-        assert_eq!((suspects.crashed(1), suspects.look_up(1)), (Known::Refused, Known::Refused));
-        assert_eq!(suspects.look_up(2), Known::Clear);
+        assert_eq!((suspects.look_up(1), suspects.crashed(1)), (CrashHistory::Clear, CrashHistory::Suspect));
+        assert_eq!((suspects.crashed(1), suspects.look_up(1)), (CrashHistory::Refused, CrashHistory::Refused));
+        assert_eq!(suspects.look_up(2), CrashHistory::Clear);
         for request in 10..10 + COUNT as u64 {
             suspects.crashed(request);
         }
-        assert_eq!(suspects.look_up(1), Known::Clear, "what is remembered is bounded");
+        assert_eq!(suspects.look_up(1), CrashHistory::Clear, "what is remembered is bounded");
     }
 
     #[tokio::test]
     async fn one_suspect_at_a_time() {
         use futures_util::FutureExt;
-        let suspects = Suspects::default();
-        let first = suspects.turn().now_or_never();
-        assert!(first.is_some() && suspects.turn().now_or_never().is_none());
+        let suspects = CrashSuspects::default();
+        let first = suspects.permit().now_or_never();
+        assert!(first.is_some() && suspects.permit().now_or_never().is_none());
         drop(first);
-        assert!(suspects.turn().now_or_never().is_some());
+        assert!(suspects.permit().now_or_never().is_some());
     }
 }

@@ -8,13 +8,13 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio::time::timeout;
 
 /// How long a suspect waits for the jobs that its engine has.
-const CLEARING: Duration = Duration::from_secs(30);
+const SUSPECT_WAIT: Duration = Duration::from_secs(30);
 /// How long other jobs wait for a suspect: while it waits for its engine to be clear, and as long again while it runs.
-const STANDING_BACK: Duration = Duration::from_secs(60);
+const OTHERS_WAIT: Duration = Duration::from_secs(60);
 
 /// Jobs by the model whose engine they use.
 #[derive(Debug, Default)]
-pub(crate) struct Company {
+pub(crate) struct EngineSharing {
     engines: Mutex<HashMap<String, Arc<RwLock<()>>>>,
 }
 
@@ -29,10 +29,10 @@ pub(crate) enum Share {
     Late,
 }
 
-impl Company {
+impl EngineSharing {
     /// Waits for the end of a suspect that has the engine alone.
     pub(crate) async fn join(&self, model: &str) -> Share {
-        match timeout(STANDING_BACK, self.engine(model).read_owned()).await {
+        match timeout(OTHERS_WAIT, self.engine(model).read_owned()).await {
             Ok(share) => Share::Common { _share: share },
             Err(_) => Share::Late,
         }
@@ -40,7 +40,7 @@ impl Company {
 
     /// Waits for the jobs that the engine has; later ones wait for this one.
     pub(crate) async fn alone(&self, model: &str) -> Share {
-        match timeout(CLEARING, self.engine(model).write_owned()).await {
+        match timeout(SUSPECT_WAIT, self.engine(model).write_owned()).await {
             Ok(share) => Share::Alone { _share: share },
             Err(_) => Share::Late,
         }
@@ -65,17 +65,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_suspect_waits_for_the_others_and_they_for_it_and_nobody_for_ever() {
-        let company = Company::default();
-        let (first, second) = (company.join("a").await, company.join("a").await);
+        let sharing = EngineSharing::default();
+        let (first, second) = (sharing.join("a").await, sharing.join("a").await);
         assert!(
             matches!((&first, &second), (Share::Common { .. }, Share::Common { .. })),
             "without a suspect none waits"
         );
-        let mut suspect = Box::pin(company.alone("a"));
+        let mut suspect = Box::pin(sharing.alone("a"));
         assert!((&mut suspect).now_or_never().is_none());
-        let mut later = Box::pin(company.join("a"));
+        let mut later = Box::pin(sharing.join("a"));
         assert!((&mut later).now_or_never().is_none(), "who comes later waits for the suspect");
-        assert!(matches!(company.join("b").await, Share::Common { .. }), "another engine is none of its business");
+        assert!(matches!(sharing.join("b").await, Share::Common { .. }), "another engine is none of its business");
         drop((first, second));
         let suspect = suspect.await;
         assert!(matches!(suspect, Share::Alone { .. }));
@@ -86,14 +86,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn both_waits_have_an_end() {
-        let company = Company::default();
-        let (begun, endless) = (Instant::now(), company.join("a").await);
-        assert!(matches!(company.alone("a").await, Share::Late));
-        assert_eq!(begun.elapsed().as_secs(), CLEARING.as_secs());
-        assert!(matches!(company.join("a").await, Share::Common { .. }), "nobody waits for one that has given up");
+        let sharing = EngineSharing::default();
+        let (begun, endless) = (Instant::now(), sharing.join("a").await);
+        assert!(matches!(sharing.alone("a").await, Share::Late));
+        assert_eq!(begun.elapsed().as_secs(), SUSPECT_WAIT.as_secs());
+        assert!(matches!(sharing.join("a").await, Share::Common { .. }), "nobody waits for one that has given up");
         drop(endless);
-        let (begun, _suspect) = (Instant::now(), company.alone("a").await);
-        assert!(matches!(company.join("a").await, Share::Late));
-        assert_eq!(begun.elapsed().as_secs(), STANDING_BACK.as_secs());
+        let (begun, _suspect) = (Instant::now(), sharing.alone("a").await);
+        assert!(matches!(sharing.join("a").await, Share::Late));
+        assert_eq!(begun.elapsed().as_secs(), OTHERS_WAIT.as_secs());
     }
 }

@@ -2,41 +2,41 @@
 
 use std::sync::Arc;
 
-use crate::jobs::context::Seat;
-use crate::jobs::job::{self, Exchange};
-use crate::jobs::parsed_job::Order;
-use crate::jobs::registry::{Accepted, Desk, Full, Leave};
-use crate::send_queue::Outbox;
+use crate::jobs::context::JobChannels;
+use crate::jobs::job::{self, RunningJob};
+use crate::jobs::parsed_job::ParsedJob;
+use crate::jobs::registry::{Accepted, Full, JobGuard, JobRegistry};
+use crate::send_queue::SendQueue;
 
 /// Jobs that may be here at once: those of every model's line, and those whose end waits for a router that hardly reads.
 const MOST_JOBS: usize = 4096;
 
-impl Desk {
+impl JobRegistry {
     /// Takes a job from a lane; `Err` where there are more jobs here than may be, or more bytes of them.
-    pub(crate) fn accept(self: &Arc<Self>, order: Order, from: &Outbox) -> Result<Accepted, Full> {
-        if let Some(known) = self.adopt(&order, from) {
+    pub(crate) fn accept(self: &Arc<Self>, parsed: ParsedJob, from: &SendQueue) -> Result<Accepted, Full> {
+        if let Some(known) = self.adopt(&parsed, from) {
             return Ok(known);
         }
-        let bytes = order.bytes as u64;
-        self.room_for(bytes)?;
-        let (job_id, fingerprint) = (order.job.job_id.clone(), order.fingerprint);
-        let (seat, cancel, lane) = Seat::new(from);
+        let bytes = parsed.bytes as u64;
+        self.check_capacity(bytes)?;
+        let (job_id, fingerprint) = (parsed.job.job_id.clone(), parsed.fingerprint);
+        let (channels, cancel, connection) = JobChannels::new(from);
         // Made before the table is locked: it reads what the caller wrote, and a panic there must harm this job alone.
-        let exchange = Exchange::new(order, seat, Arc::clone(&self.surroundings));
+        let job = RunningJob::new(parsed, channels, Arc::clone(&self.context));
         let mut state = self.lock();
-        let (round, replaced) = state.table.begin(&job_id, fingerprint, cancel, lane);
+        let (round, replaced) = state.table.begin(&job_id, fingerprint, cancel, connection);
         state.bytes += bytes;
-        let leave = Leave { desk: Arc::clone(self), job_id, round, bytes };
+        let guard = JobGuard { registry: Arc::clone(self), job_id, round, bytes };
         // Ended tasks are taken out as new ones come in, so the set is as large as the work.
         while state.tasks.try_join_next().is_some() {}
-        state.tasks.spawn(job::run(exchange, leave));
+        state.tasks.spawn(job::run(job, guard));
         Ok(if replaced { Accepted::NewRound } else { Accepted::Started })
     }
 
     /// Whether one more job of so many bytes may come. The only one may always: it is bounded by its message.
-    fn room_for(&self, bytes: u64) -> Result<(), Full> {
+    fn check_capacity(&self, bytes: u64) -> Result<(), Full> {
         let state = self.lock();
-        let limit = self.surroundings.config.max_held.as_u64();
+        let limit = self.context.config.max_held.as_u64();
         if state.table.len() >= MOST_JOBS {
             return Err(Full::Jobs);
         }

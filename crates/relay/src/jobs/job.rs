@@ -26,17 +26,17 @@ use tracing::info;
 
 use crate::config::Config;
 use crate::jobs::answer::Answer;
-use crate::jobs::context::{Seat, Surroundings};
+use crate::jobs::context::{JobChannels, JobContext};
 use crate::jobs::crash_suspects;
-use crate::jobs::outcome::{Ending, Limit};
-use crate::jobs::parsed_job::Order;
-use crate::jobs::registry::Leave;
-use crate::jobs::request::Attempt;
-use crate::jobs::sink::{Outlet, Turn, Wants};
+use crate::jobs::outcome::{Limit, Outcome};
+use crate::jobs::parsed_job::ParsedJob;
+use crate::jobs::registry::JobGuard;
+use crate::jobs::request::EngineRequest;
+use crate::jobs::sink::{JobSink, SinkEvent, WaitFor};
 use crate::jobs::transcript::Channel;
-use crate::report::Ended;
+use crate::report::EndedJob;
 use crate::report::log_text::{Shown, shown};
-use crate::send_queue::Room;
+use crate::send_queue::Permit;
 use crate::timer;
 
 /// Unsent text beyond which the engine is not read any more.
@@ -44,14 +44,14 @@ const MERGE_LIMIT: usize = 64 * 1024;
 
 /// One job on its way.
 #[derive(Debug)]
-pub(crate) struct Exchange {
-    order: Order,
-    surroundings: Arc<Surroundings>,
+pub(crate) struct RunningJob {
+    parsed: ParsedJob,
+    context: Arc<JobContext>,
     cancel: CancellationToken,
-    outlet: Outlet,
+    sink: JobSink,
     answer: Answer,
     /// The terminal message, once there is nothing more to come before it.
-    last_words: Option<Utf8Bytes>,
+    final_message: Option<Utf8Bytes>,
     tool_announced: bool,
     arrived: Instant,
     started: Option<Instant>,
@@ -59,83 +59,83 @@ pub(crate) struct Exchange {
     progress_sent: Option<Instant>,
     model: Option<String>,
     /// Held by a suspect until it has said something.
-    turn: Option<crash_suspects::Turn>,
+    suspect_permit: Option<crash_suspects::SuspectPermit>,
 }
 
 /// Carries a job to its ending; `leave` takes it off the desk, also when this panics.
-pub(crate) async fn run(exchange: Exchange, leave: Leave) {
-    let mut guard = TerminalGuard { exchange, leave, ended: false };
-    let ending = match guard.exchange.carry_out().await {
-        Ok(()) => Ending::Completed,
-        Err(ending) => ending,
+pub(crate) async fn run(job: RunningJob, guard: JobGuard) {
+    let mut guard = TerminalGuard { job, registered: guard, ended: false };
+    let outcome = match guard.job.run_to_answer().await {
+        Ok(()) => Outcome::Completed,
+        Err(outcome) => outcome,
     };
-    let ending = guard.exchange.say(ending).await;
-    guard.end(&ending);
-    let exchange = &mut guard.exchange;
-    if let (false, Some(words), Some(lane)) =
-        (ending.is_called_off(), exchange.last_words.take(), exchange.outlet.lane())
+    let outcome = guard.job.finish(outcome).await;
+    guard.end(&outcome);
+    let job = &mut guard.job;
+    if let (false, Some(message), Some(connection)) =
+        (outcome.is_cancelled_by_router(), job.final_message.take(), job.sink.connection())
     {
-        guard.leave.keep(&exchange.order, words, lane.clone());
+        guard.registered.remember(&job.parsed, message, connection.clone());
     }
 }
 
 /// Sends the terminal message that a panic would otherwise swallow, and records every ending.
 struct TerminalGuard {
-    exchange: Exchange,
-    leave: Leave,
+    job: RunningJob,
+    registered: JobGuard,
     ended: bool,
 }
 
 impl TerminalGuard {
-    fn end(&mut self, ending: &Ending) {
+    fn end(&mut self, outcome: &Outcome) {
         self.ended = true;
-        self.exchange.record(ending);
+        self.job.record(outcome);
     }
 }
 
 impl Drop for TerminalGuard {
     fn drop(&mut self) {
-        let _at_the_very_end = &self.leave;
+        let _dropped_last = &self.registered;
         if self.ended {
             return;
         }
         // Also when the runtime ends with the job's task alive, after the time for last words.
-        let over = self.exchange.surroundings.shutdown.is_cancelled();
-        let ending = if over { Ending::ShuttingDown } else { Ending::Broken };
-        if let Some(message) = ending.message(self.exchange.id(), false) {
-            self.exchange.outlet.cry(error_frame(message));
+        let over = self.job.context.shutdown.is_cancelled();
+        let outcome = if over { Outcome::ShuttingDown } else { Outcome::Broken };
+        if let Some(message) = outcome.message(self.job.id(), false) {
+            self.job.sink.send_final(error_frame(message));
         }
-        self.exchange.record(&ending);
+        self.job.record(&outcome);
     }
 }
 
-impl Exchange {
-    pub(crate) fn new(order: Order, seat: Seat, surroundings: Arc<Surroundings>) -> Self {
-        let answer = Answer::blank(&order.job, surroundings.config.text_markers);
-        let outlet = Outlet::new(seat.lane, seat.cancel.clone(), surroundings.config.adopt_window);
+impl RunningJob {
+    pub(crate) fn new(parsed: ParsedJob, channels: JobChannels, context: Arc<JobContext>) -> Self {
+        let answer = Answer::blank(&parsed.job, context.config.text_markers);
+        let sink = JobSink::new(channels.connection, channels.cancel.clone(), context.config.adopt_window);
         Self {
-            order,
-            surroundings,
-            cancel: seat.cancel,
-            outlet,
+            parsed,
+            context,
+            cancel: channels.cancel,
+            sink,
             answer,
-            last_words: None,
+            final_message: None,
             tool_announced: false,
             arrived: Instant::now(),
             started: None,
             first_token: None,
             progress_sent: None,
             model: None,
-            turn: None,
+            suspect_permit: None,
         }
     }
 
     fn id(&self) -> &str {
-        &self.order.job.job_id
+        &self.parsed.job.job_id
     }
 
     fn config(&self) -> &Config {
-        &self.surroundings.config
+        &self.context.config
     }
 
     /// When the job's whole time is over.
@@ -144,7 +144,7 @@ impl Exchange {
     }
 
     /// Carries out one step of the job, while everything is heard that may happen to a job in any phase.
-    async fn within<T>(&mut self, limit: Option<Limit>, step: impl Future<Output = T>) -> Result<T, Ending> {
+    async fn within<T>(&mut self, limit: Option<Limit>, step: impl Future<Output = T>) -> Result<T, Outcome> {
         let mut until = self.deadline();
         if let Some(limit) = limit {
             until = until.min(Instant::now() + limit.length());
@@ -154,54 +154,58 @@ impl Exchange {
             tokio::select! {
                 biased;
                 done = &mut step => return Ok(done),
-                heard = self.interrupted() => heard?,
-                () = timer::until(until) => return Err(self.overdue(limit)),
+                event = self.interrupted() => event?,
+                () = timer::until(until) => return Err(self.timeout_outcome(limit)),
             }
         }
     }
 
     /// Resolves on what may happen to a job in any phase: `Err` ends it, `Ok` is a change of lane.
-    async fn interrupted(&mut self) -> Result<(), Ending> {
+    async fn interrupted(&mut self) -> Result<(), Outcome> {
         let cancel = self.cancel.clone();
-        let shutdown = self.surroundings.shutdown.clone();
-        let handing_back = self.surroundings.handing_back.clone();
+        let shutdown = self.context.shutdown.clone();
+        let handing_back = self.context.handing_back.clone();
         tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(self.called_off()),
-            () = shutdown.cancelled() => Err(Ending::ShuttingDown),
-            () = handing_back.cancelled(), if self.is_given_back() => Err(Ending::GivenBack),
-            turn = self.outlet.turn(Wants::Nothing) => self.take_turn(turn),
+            () = cancel.cancelled() => Err(self.cancelled_outcome()),
+            () = shutdown.cancelled() => Err(Outcome::ShuttingDown),
+            () = handing_back.cancelled(), if self.is_given_back() => Err(Outcome::GivenBack),
+            event = self.sink.next_event(WaitFor::Nothing) => self.on_sink_event(event),
         }
     }
 
     /// Whether the router takes it back from a worker that ends: no engine has seen it.
     fn is_given_back(&self) -> bool {
-        self.started.is_none() && self.surroundings.takes_back.load(std::sync::atomic::Ordering::Relaxed)
+        self.started.is_none() && self.context.takes_back.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// What it means that the job's round was ended from outside.
-    fn called_off(&self) -> Ending {
-        if self.outlet.is_superseded() { Ending::Superseded } else { Ending::Cancelled }
+    fn cancelled_outcome(&self) -> Outcome {
+        if self.sink.is_superseded() { Outcome::Superseded } else { Outcome::Cancelled }
     }
 
     /// A silence is the job's own time running out when that came first.
-    fn overdue(&self, limit: Option<Limit>) -> Ending {
+    fn timeout_outcome(&self, limit: Option<Limit>) -> Outcome {
         let total = Limit::Total(self.config().job_timeout);
-        Ending::TimedOut(limit.filter(|_| Instant::now() < self.deadline()).unwrap_or(total))
+        Outcome::TimedOut(limit.filter(|_| Instant::now() < self.deadline()).unwrap_or(total))
     }
 
     /// Does what follows from a change of the job's way out.
-    fn take_turn(&mut self, turn: Turn) -> Result<(), Ending> {
-        let sent = self.outlet.sent();
-        match turn {
-            Turn::Room(room) => self.send_next(room),
-            Turn::Written => {}
-            Turn::Lost => info!(job = %Shown(self.id()), from = "attached", to = "lost", sent, "lane of a job lost"),
-            Turn::Settling => {
-                info!(job = %Shown(self.id()), from = "attached", to = "settling", sent, "another lane asks for a job");
+    fn on_sink_event(&mut self, event: SinkEvent) -> Result<(), Outcome> {
+        let sent = self.sink.sent();
+        match event {
+            SinkEvent::Permit(permit) => self.send_next(permit),
+            SinkEvent::Written => {}
+            SinkEvent::Lost => {
+                info!(job = %Shown(self.id()), from = "attached", to = "lost", sent, "the connection of a job is lost")
             }
-            Turn::Adopted => info!(job = %Shown(self.id()), to = "attached", sent, "job adopted by another lane"),
-            Turn::WindowOver => return Err(Ending::LinkLost),
+            SinkEvent::Settling => {
+                info!(job = %Shown(self.id()), from = "attached", to = "settling", sent, "another connection asks for a job");
+            }
+            SinkEvent::Adopted => {
+                info!(job = %Shown(self.id()), to = "attached", sent, "job adopted by another connection")
+            }
+            SinkEvent::WindowOver => return Err(Outcome::LinkLost),
         }
         Ok(())
     }
@@ -209,23 +213,23 @@ impl Exchange {
     /// Hands over all that the lane has room for now: one message per run of text, then the last words.
     fn send_what_fits(&mut self) {
         while self.has_unsent() {
-            let Some(room) = self.outlet.room() else { return };
-            self.send_next(room);
+            let Some(permit) = self.sink.permit() else { return };
+            self.send_next(permit);
         }
     }
 
     fn has_unsent(&self) -> bool {
-        self.outlet.sent() < self.end()
+        self.sink.sent() < self.end()
     }
 
     /// The position behind all that is there to be sent; the last words are one more than the text.
     fn end(&self) -> usize {
-        self.answer.transcript().len() + usize::from(self.last_words.is_some())
+        self.answer.transcript().len() + usize::from(self.final_message.is_some())
     }
 
-    fn send_next(&mut self, room: Room) {
+    fn send_next(&mut self, permit: Permit) {
         let transcript = self.answer.transcript();
-        if let Some((channel, range)) = transcript.after(self.outlet.sent()) {
+        if let Some((channel, range)) = transcript.after(self.sink.sent()) {
             let range = self.answer.fit(range);
             let upto = range.end;
             let token = Token {
@@ -235,96 +239,96 @@ impl Exchange {
                 reasoning: channel == Channel::Reasoning,
             };
             let frame = ToRouter::Token(token).to_frame();
-            self.outlet.send(room, frame, upto, false);
-        } else if let Some(words) = self.last_words.clone() {
-            self.outlet.send(room, words, transcript.len() + 1, true);
+            self.sink.send(permit, frame, upto, false);
+        } else if let Some(message) = self.final_message.clone() {
+            self.sink.send(permit, message, transcript.len() + 1, true);
         }
     }
 
     /// Brings the rest of the text and the one terminal message into a socket, waiting for a new lane if the job has
     /// lost its own.
-    async fn say(&mut self, mut ending: Ending) -> Ending {
+    async fn finish(&mut self, mut outcome: Outcome) -> Outcome {
         loop {
             let confirm_cancel = self.config().confirm_cancel;
-            let id = self.order.job.job_id.clone();
-            let frame = match ending {
-                Ending::Completed => match self.answer.complete(&id) {
+            let id = self.parsed.job.job_id.clone();
+            let frame = match outcome {
+                Outcome::Completed => match self.answer.complete(&id) {
                     Ok(complete) => Some(ToRouter::Complete(Box::new(complete)).to_frame()),
                     Err(bad) => {
-                        ending = bad;
+                        outcome = bad;
                         continue;
                     }
                 },
                 ref other => other.message(&id, confirm_cancel).map(error_frame),
             };
-            if ending.is_called_off() {
+            if outcome.is_cancelled_by_router() {
                 // No text of it is wanted any more; what is begun is complete frames and harms nobody.
-                self.outlet.revoke();
-                self.outlet.begin_again(self.answer.transcript().len());
+                self.sink.revoke();
+                self.sink.begin_again(self.answer.transcript().len());
             }
-            let Some(mut frame) = frame else { return ending };
+            let Some(mut frame) = frame else { return outcome };
             // It is kept for a while, and counted by its length; writing it has left up to as much again behind it.
             frame.shrink_to_fit();
-            self.last_words = Some(frame.into());
-            match self.said(ending.is_called_off()).await {
-                Ok(()) => return ending,
-                Err(other) => ending = other,
+            self.final_message = Some(frame.into());
+            match self.wait_until_sent(outcome.is_cancelled_by_router()).await {
+                Ok(()) => return outcome,
+                Err(other) => outcome = other,
             }
         }
     }
 
     /// Waits until the last words are in a socket; `Err` is another ending that came first.
-    async fn said(&mut self, called_off: bool) -> Result<(), Ending> {
-        let (cancel, shutdown) = (self.cancel.clone(), self.surroundings.shutdown.clone());
-        let (confirming, mut called_off) = (called_off, called_off);
+    async fn wait_until_sent(&mut self, cancelled_outcome: bool) -> Result<(), Outcome> {
+        let (cancel, shutdown) = (self.cancel.clone(), self.context.shutdown.clone());
+        let (confirming, mut cancelled_outcome) = (cancelled_outcome, cancelled_outcome);
         loop {
-            if confirming && self.outlet.is_superseded() {
+            if confirming && self.sink.is_superseded() {
                 // Under this id the new round's end would be meant.
-                return Err(Ending::Superseded);
+                return Err(Outcome::Superseded);
             }
             self.send_what_fits();
-            if self.outlet.written() >= self.end() {
+            if self.sink.written() >= self.end() {
                 return Ok(());
             }
-            let wants = if self.has_unsent() { Wants::Room } else { Wants::Written };
+            let wants = if self.has_unsent() { WaitFor::Permit } else { WaitFor::Written };
             tokio::select! {
                 biased;
-                turn = self.outlet.turn(wants) => {
-                    if matches!(turn, Turn::Adopted) {
+                event = self.sink.next_event(wants) => {
+                    if matches!(event, SinkEvent::Adopted) {
                         // An end on the lane that was left is none for the router: the lane that asked hears it too.
-                        self.outlet.rewind(self.answer.transcript().len());
+                        self.sink.rewind(self.answer.transcript().len());
                     }
-                    self.take_turn(turn)?;
+                    self.on_sink_event(event)?;
                 }
-                () = cancel.cancelled(), if !called_off => {
-                    if self.outlet.revoke() < self.end() {
-                        return Err(self.called_off());
+                () = cancel.cancelled(), if !cancelled_outcome => {
+                    if self.sink.revoke() < self.end() {
+                        return Err(self.cancelled_outcome());
                     }
                     // The router gets its end all the same; it is on its way already.
-                    called_off = true;
+                    cancelled_outcome = true;
                 }
                 // The jobs of a link that is not coming back must not hold up the end of the worker.
-                () = shutdown.cancelled(), if self.outlet.is_lost() => return Err(Ending::LinkLost),
+                () = shutdown.cancelled(), if self.sink.is_lost() => return Err(Outcome::LinkLost),
             }
         }
     }
 
-    fn record(&self, ending: &Ending) {
+    fn record(&self, outcome: &Outcome) {
         let since_arrival = |at: Instant| at.duration_since(self.arrived);
-        let ended = Ended {
-            model: self.model.as_deref().or(ending.model()).unwrap_or("unknown"),
-            ending: ending.label(),
+        let ended = EndedJob {
+            model: self.model.as_deref().or(outcome.model()).unwrap_or("unknown"),
+            ending: outcome.label(),
             took: self.arrived.elapsed(),
             waited: self.started.map(since_arrival),
             first_token: self.first_token.map(since_arrival),
             tokens: self.answer.tokens(),
         };
-        self.surroundings.telemetry.ended(&ended);
+        self.context.telemetry.ended(&ended);
         info!(
             job = %Shown(self.id()), model = ended.model, ending = ended.ending, tokens = ended.tokens,
             ms = ended.took.as_secs_f64() * 1e3,
             first_token_ms = ended.first_token.map(|first| first.as_secs_f64() * 1e3),
-            reason = ending.reason().as_deref().map(shown), "job ended"
+            reason = outcome.reason().as_deref().map(shown), "job ended"
         );
     }
 }

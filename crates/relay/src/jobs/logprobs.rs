@@ -5,7 +5,7 @@ use std::ops::Range;
 use auxot_protocol::Json;
 use serde_json::value::RawValue;
 
-use crate::jobs::outcome::Ending;
+use crate::jobs::outcome::Outcome;
 
 /// More than this is a runaway, as with the text.
 const MOST: usize = 64 << 20;
@@ -19,31 +19,31 @@ pub(crate) struct Logprobs {
     /// The entries as the engine wrote them, with commas between.
     entries: String,
     /// Up to where in the entries the text has them, up to where; in order.
-    marks: Vec<Mark>,
+    boundaries: Vec<Boundary>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Mark {
+struct Boundary {
     text: usize,
     entries: usize,
 }
 
 impl Logprobs {
     /// Takes in the `logprobs` of one event.
-    pub(crate) fn take(&mut self, logprobs: &str) -> Result<(), Ending> {
+    pub(crate) fn take(&mut self, logprobs: &str) -> Result<(), Outcome> {
         #[derive(serde::Deserialize)]
         struct Content<'a> {
             #[serde(borrow, default)]
             content: Option<&'a RawValue>,
         }
-        let unreadable = || Ending::Unreadable("its logprobs are not what we know".to_owned());
+        let unreadable = || Outcome::Unreadable("its logprobs are not what we know".to_owned());
         let content: Content<'_> = serde_json::from_str(logprobs).map_err(|_| unreadable())?;
         let Some(entries) = content.content.map(RawValue::get).filter(|entries| *entries != "null") else {
             return Ok(());
         };
         let entries = entries.strip_prefix('[').and_then(|entries| entries.strip_suffix(']')).ok_or_else(unreadable)?;
         if self.entries.len() + entries.len() > MOST {
-            return Err(Ending::Unreadable(format!("its logprobs are longer than {MOST} bytes")));
+            return Err(Outcome::Unreadable(format!("its logprobs are longer than {MOST} bytes")));
         }
         if !entries.trim().is_empty() {
             let comma = if self.entries.is_empty() { "" } else { "," };
@@ -53,27 +53,27 @@ impl Logprobs {
     }
 
     /// All that is here belongs to the text up to `end`; what came without text goes with the text that comes next.
-    pub(crate) fn belong_to(&mut self, end: usize) {
+    pub(crate) fn assign_to_text(&mut self, end: usize) {
         if self.entries.is_empty() {
             return;
         }
-        let last = self.marks.last().copied().unwrap_or(Mark { text: 0, entries: 0 });
+        let last = self.boundaries.last().copied().unwrap_or(Boundary { text: 0, entries: 0 });
         if end > last.text && self.entries.len() > last.entries {
-            self.marks.push(Mark { text: end, entries: self.entries.len() });
+            self.boundaries.push(Boundary { text: end, entries: self.entries.len() });
         }
     }
 
     /// The part of a slice of the text whose entries one message can carry; it ends where a piece of the text ended.
     pub(crate) fn fit(&self, slice: Range<usize>) -> Range<usize> {
         let begin = self.upto(slice.start);
-        let inside = |mark: &&Mark| mark.text > slice.start && mark.text < slice.end;
-        let fits = |mark: &&Mark| mark.entries - begin <= MESSAGE;
+        let inside = |boundary: &&Boundary| boundary.text > slice.start && boundary.text < slice.end;
+        let fits = |boundary: &&Boundary| boundary.entries - begin <= MESSAGE;
         if self.upto(slice.end) - begin <= MESSAGE {
             return slice;
         }
-        let marks = self.marks.get(self.passed(slice.start)..).unwrap_or_default();
-        let last = marks.iter().take_while(inside).take_while(fits).last().or(marks.first().filter(inside));
-        slice.start..last.map_or(slice.end, |mark| mark.text)
+        let boundaries = self.boundaries.get(self.passed(slice.start)..).unwrap_or_default();
+        let last = boundaries.iter().take_while(inside).take_while(fits).last().or(boundaries.first().filter(inside));
+        slice.start..last.map_or(slice.end, |boundary| boundary.text)
     }
 
     /// Those of a slice of the text that ends where a piece of it ended.
@@ -84,12 +84,15 @@ impl Logprobs {
 
     /// The marks that are not behind a place of the text.
     fn passed(&self, text: usize) -> usize {
-        self.marks.partition_point(|mark| mark.text <= text)
+        self.boundaries.partition_point(|boundary| boundary.text <= text)
     }
 
     /// The entries up to a place of the text.
     fn upto(&self, text: usize) -> usize {
-        self.passed(text).checked_sub(1).and_then(|last| self.marks.get(last)).map_or(0, |mark| mark.entries)
+        self.passed(text)
+            .checked_sub(1)
+            .and_then(|last| self.boundaries.get(last))
+            .map_or(0, |boundary| boundary.entries)
     }
 
     /// All of them.
@@ -114,7 +117,7 @@ mod tests {
         let mut logprobs = Logprobs::default();
         for (at, bytes) in sizes.iter().enumerate() {
             logprobs.take(&format!("{{\"content\":[{}]}}", entry(*bytes))).unwrap();
-            logprobs.belong_to((at + 1) * 3);
+            logprobs.assign_to_text((at + 1) * 3);
         }
         let (mut at, mut ends, mut carried) = (0, Vec::new(), Vec::new());
         while at < 24 {

@@ -9,7 +9,7 @@ use auxot_protocol::{JobError, NOT_STARTED};
 
 /// The one way in which a job ended.
 #[derive(Debug)]
-pub(crate) enum Ending {
+pub(crate) enum Outcome {
     /// The engine finished and the answer is with the router.
     Completed,
     /// The fleet gave no slot.
@@ -67,7 +67,7 @@ impl Limit {
     }
 }
 
-impl Ending {
+impl Outcome {
     /// The metric's label value.
     pub(crate) fn label(&self) -> &'static str {
         match self {
@@ -106,7 +106,7 @@ impl Ending {
     }
 
     /// Whether the router has ended the job itself: nothing more of its text is wanted.
-    pub(crate) fn is_called_off(&self) -> bool {
+    pub(crate) fn is_cancelled_by_router(&self) -> bool {
         matches!(self, Self::Cancelled | Self::Superseded)
     }
 
@@ -121,7 +121,7 @@ impl Ending {
     /// What the caller reads, and what only the router's log gets; `None` where nothing is said.
     ///
     /// The text is short and stable and holds no address, path or process id of this host.
-    fn words(&self, confirm_cancel: bool) -> Option<(String, Option<String>)> {
+    fn text(&self, confirm_cancel: bool) -> Option<(String, Option<String>)> {
         let plain = |text: String| Some((text, None));
         match self {
             Self::Completed | Self::LinkLost | Self::Superseded => None,
@@ -171,8 +171,8 @@ impl Ending {
 
     /// The terminal message of this ending, if it speaks at all.
     pub(crate) fn message<'a>(&self, job_id: &'a str, confirm_cancel: bool) -> Option<JobError<'a>> {
-        let (error, details) = self.words(confirm_cancel)?;
-        let Blame { status, code, param, retry_after } = self.blame();
+        let (error, details) = self.text(confirm_cancel)?;
+        let ErrorClass { status, code, param, retry_after } = self.error_class();
         Some(JobError {
             job_id: Some(Cow::Borrowed(job_id)),
             error: Cow::Owned(error),
@@ -185,53 +185,55 @@ impl Ending {
     }
 
     /// Whose fault it is, and whether another try helps; nothing where that is not known.
-    fn blame(&self) -> Blame {
-        let caller = |code, param| Blame { status: Some(400), code, param, retry_after: None };
-        let server = |status, code, retry_after| Blame { status: Some(status), code, param: None, retry_after };
+    fn error_class(&self) -> ErrorClass {
+        let caller = |code, param| ErrorClass { status: Some(400), code, param, retry_after: None };
+        let server = |status, code, retry_after| ErrorClass { status: Some(status), code, param: None, retry_after };
         match self {
             Self::EngineRefused(error) | Self::EngineFailed(error) if error.is_context_exceeded() => {
                 caller(Some("context_length_exceeded"), Some("messages"))
             }
             Self::EngineRefused(error) if (400..500).contains(&error.status) => {
-                Blame { status: Some(error.status), ..Blame::default() }
+                ErrorClass { status: Some(error.status), ..ErrorClass::default() }
             }
-            Self::EngineRefused(error) if error.is_unavailable() => server(503, None, Some(SOON)),
+            Self::EngineRefused(error) if error.is_unavailable() => server(503, None, Some(RETRY_AFTER)),
             Self::TooLong { .. } => caller(Some("context_length_exceeded"), Some("messages")),
             Self::BadJob(_) => caller(Some("invalid_value"), Some("messages")),
             Self::Refused(refusal) => match refusal {
                 Refusal::UnknownModel { .. } => {
-                    Blame { status: Some(404), ..caller(Some("model_not_found"), Some("model")) }
+                    ErrorClass { status: Some(404), ..caller(Some("model_not_found"), Some("model")) }
                 }
                 Refusal::NotForChat { .. } | Refusal::NoneChats { .. } => {
                     caller(Some("model_not_supported"), Some("model"))
                 }
-                Refusal::NoModel { .. } | Refusal::Stopped { .. } => server(503, Some("no_model"), Some(SOON)),
-                Refusal::QueueFull { .. } | Refusal::TooLate { .. } => server(503, Some("overloaded"), Some(SOON)),
+                Refusal::NoModel { .. } | Refusal::Stopped { .. } => server(503, Some("no_model"), Some(RETRY_AFTER)),
+                Refusal::QueueFull { .. } | Refusal::TooLate { .. } => {
+                    server(503, Some("overloaded"), Some(RETRY_AFTER))
+                }
                 Refusal::Failed { .. } => server(503, Some("model_failed"), None),
                 Refusal::DoesNotFit { .. } => server(503, Some("model_too_large"), None),
-                Refusal::Draining => server(503, Some("stopping"), Some(SOON)),
+                Refusal::Draining => server(503, Some("stopping"), Some(RETRY_AFTER)),
             },
-            Self::EngineGone { after_text: false } | Self::EngineUnreachable => server(503, None, Some(SOON)),
+            Self::EngineGone { after_text: false } | Self::EngineUnreachable => server(503, None, Some(RETRY_AFTER)),
             // What was generated is lost, and a repeat costs as much again: that is the caller's to decide, and no program's.
             Self::EngineGone { after_text: true } => server(502, Some("model_server_lost"), None),
             Self::EngineFailed(_) | Self::Unreadable(_) | Self::BadToolCall { .. } => server(502, None, None),
-            Self::MadeRoom => server(503, Some("overloaded"), Some(SOON)),
+            Self::MadeRoom => server(503, Some("overloaded"), Some(RETRY_AFTER)),
             // Not a 5xx: programs repeat those.
             Self::CrashesEngines => caller(Some("request_crashes_model"), None),
-            Self::GivenBack => Blame { code: Some(NOT_STARTED), ..Blame::default() },
+            Self::GivenBack => ErrorClass { code: Some(NOT_STARTED), ..ErrorClass::default() },
             Self::TimedOut(_) => server(504, Some("timeout"), None),
-            Self::ShuttingDown => server(503, Some("stopping"), Some(SOON)),
-            _ => Blame::default(),
+            Self::ShuttingDown => server(503, Some("stopping"), Some(RETRY_AFTER)),
+            _ => ErrorClass::default(),
         }
     }
 }
 
 /// Seconds after which another try may find what this one did not.
-const SOON: u32 = 5;
+const RETRY_AFTER: u32 = 5;
 
 /// What an ending tells of itself beyond its words; see `docs/protocol.md`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Blame {
+struct ErrorClass {
     status: Option<u16>,
     code: Option<&'static str>,
     param: Option<&'static str>,
@@ -244,20 +246,20 @@ mod tests {
 
     #[test]
     fn endings_that_speak_name_no_address_and_the_quiet_ones_say_nothing() {
-        assert!(Ending::Completed.message("j", false).is_none());
-        assert!(Ending::LinkLost.message("j", true).is_none());
-        assert!(Ending::Superseded.message("j", true).is_none(), "it would end the new round");
-        assert!(Ending::Cancelled.message("j", false).is_none());
-        assert_eq!(Ending::Cancelled.message("j", true).expect("said").error, "cancelled");
-        let late = Ending::TimedOut(Limit::Total(Duration::from_secs(1800))).message("j", false).expect("said");
+        assert!(Outcome::Completed.message("j", false).is_none());
+        assert!(Outcome::LinkLost.message("j", true).is_none());
+        assert!(Outcome::Superseded.message("j", true).is_none(), "it would end the new round");
+        assert!(Outcome::Cancelled.message("j", false).is_none());
+        assert_eq!(Outcome::Cancelled.message("j", true).expect("said").error, "cancelled");
+        let late = Outcome::TimedOut(Limit::Total(Duration::from_secs(1800))).message("j", false).expect("said");
         assert_eq!((late.job_id.as_deref(), &*late.error), (Some("j"), "job timed out after 1800 s"));
-        assert!(crate::report::metrics::OUTCOMES.contains(&Ending::Broken.label()));
+        assert!(crate::report::metrics::OUTCOMES.contains(&Outcome::Broken.label()));
     }
 
     #[test]
     fn the_callers_own_mistakes_are_told_from_what_passes() {
-        let said = |ending: Ending| {
-            let message = ending.message("j", false).expect("said");
+        let error_of = |outcome: Outcome| {
+            let message = outcome.message("j", false).expect("said");
             (message.status, message.code.map(Cow::into_owned), message.retry_after)
         };
         let long = EngineError::from_body(
@@ -265,32 +267,34 @@ mod tests {
             br#"{"error":{"code":400,"message":"too long","type":"exceed_context_size_error"}}"#,
         );
         let code = |text: &str| Some(text.to_owned());
-        assert_eq!(said(Ending::EngineRefused(long)), (Some(400), code("context_length_exceeded"), None));
+        assert_eq!(error_of(Outcome::EngineRefused(long)), (Some(400), code("context_length_exceeded"), None));
         let odd = EngineError::from_body(400, br#"{"error":{"code":400,"message":"bad top_k"}}"#);
-        assert_eq!(said(Ending::EngineRefused(odd)), (Some(400), None, None));
+        assert_eq!(error_of(Outcome::EngineRefused(odd)), (Some(400), None, None));
         let loading = EngineError::from_body(503, b"{}");
-        assert_eq!(said(Ending::EngineRefused(loading)), (Some(503), None, Some(SOON)));
+        assert_eq!(error_of(Outcome::EngineRefused(loading)), (Some(503), None, Some(RETRY_AFTER)));
         let fault = EngineError::from_body(500, b"{}");
-        assert_eq!(said(Ending::EngineRefused(fault)), (None, None, None), "nothing is known of it");
-        assert_eq!(said(Ending::BadJob("x".into())).0, Some(400));
-        assert_eq!(said(Ending::TooLong { bytes: 9, ctx: 1 }), (Some(400), code("context_length_exceeded"), None));
+        assert_eq!(error_of(Outcome::EngineRefused(fault)), (None, None, None), "nothing is known of it");
+        assert_eq!(error_of(Outcome::BadJob("x".into())).0, Some(400));
+        assert_eq!(error_of(Outcome::TooLong { bytes: 9, ctx: 1 }), (Some(400), code("context_length_exceeded"), None));
         let full = Refusal::QueueFull { model: "m".into(), waiting: 3 };
-        assert_eq!(said(Ending::Refused(full)), (Some(503), code("overloaded"), Some(SOON)));
-        let lost = |after_text| said(Ending::EngineGone { after_text });
-        assert_eq!(lost(false), (Some(503), None, Some(SOON)), "nothing was generated");
+        assert_eq!(error_of(Outcome::Refused(full)), (Some(503), code("overloaded"), Some(RETRY_AFTER)));
+        let lost = |after_text| error_of(Outcome::EngineGone { after_text });
+        assert_eq!(lost(false), (Some(503), None, Some(RETRY_AFTER)), "nothing was generated");
         assert_eq!(
             lost(true),
             (Some(502), code("model_server_lost"), None),
             "no time to come back: not to be repeated"
         );
         let generated = EngineError::from_body(500, br#"{"error":{"code":500,"message":"decode failed"}}"#);
-        for ending in
-            [Ending::EngineFailed(generated), Ending::Unreadable("x".into()), Ending::BadToolCall { tool: "f".into() }]
-        {
-            assert_eq!(said(ending), (Some(502), None, None));
+        for outcome in [
+            Outcome::EngineFailed(generated),
+            Outcome::Unreadable("x".into()),
+            Outcome::BadToolCall { tool: "f".into() },
+        ] {
+            assert_eq!(error_of(outcome), (Some(502), None, None));
         }
-        assert_eq!(said(Ending::CrashesEngines), (Some(400), code("request_crashes_model"), None));
+        assert_eq!(error_of(Outcome::CrashesEngines), (Some(400), code("request_crashes_model"), None));
         let late = Limit::Total(Duration::from_secs(1));
-        assert_eq!(said(Ending::TimedOut(late)), (Some(504), code("timeout"), None));
+        assert_eq!(error_of(Outcome::TimedOut(late)), (Some(504), code("timeout"), None));
     }
 }

@@ -18,7 +18,7 @@ const LONGEST_URL: usize = 2048;
 
 /// One job, looked through.
 #[derive(Debug, Clone)]
-pub(crate) struct Order {
+pub(crate) struct ParsedJob {
     pub(crate) job: Arc<Job>,
     /// Tells one conversation from another under the same id; not a secret, so no cryptography.
     pub(crate) fingerprint: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Order {
     /// Bytes of the texts that its prompt holds at least.
     pub(crate) text_bytes: usize,
     /// Tells one request from another, whoever sends it and under whatever id.
-    pub(crate) request: u64,
+    pub(crate) request_hash: u64,
     pub(crate) has_images: bool,
     /// Why no engine may see it.
     pub(crate) fault: Option<RequestError>,
@@ -37,7 +37,7 @@ pub(crate) struct Order {
     pub(crate) is_tool_loop: bool,
 }
 
-impl Order {
+impl ParsedJob {
     /// Looks a job through: as long as it takes to read its messages once, or twice where they hold tool calls.
     pub(crate) fn new(job: Job) -> Self {
         let messages = job.messages.as_deref();
@@ -47,7 +47,7 @@ impl Order {
             fingerprint: hasher.finish(),
             bytes: [messages, job.tools.as_deref()].into_iter().flatten().map(|raw| raw.get().len()).sum(),
             text_bytes: messages.map(text_bytes).unwrap_or_default(),
-            request: request_hash(&job),
+            request_hash: hash_request(&job),
             fault: check_request(messages, job.tools.as_deref()).err(),
             foreign_hosts: messages.map(foreign_hosts).unwrap_or_default(),
             has_images: messages.is_some_and(has_images),
@@ -58,7 +58,7 @@ impl Order {
 }
 
 /// The hash of all that an engine is given.
-fn request_hash(job: &Job) -> u64 {
+fn hash_request(job: &Job) -> u64 {
     let mut hasher = DefaultHasher::new();
     let raw = [job.messages.as_deref(), job.tools.as_deref()].map(|raw| raw.map(RawValue::get));
     (raw, &job.model, job.temperature.map(f64::to_bits), job.max_tokens, &job.reasoning_effort).hash(&mut hasher);

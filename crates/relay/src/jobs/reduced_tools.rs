@@ -5,19 +5,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The models that answered only once their tool schemas were reduced; as many as this host serves at most.
 #[derive(Debug, Default)]
-pub(crate) struct Reductions {
+pub(crate) struct ReducedTools {
     models: Mutex<BTreeSet<String>>,
 }
 
-impl Reductions {
+impl ReducedTools {
     /// Whether a model is known to need them.
-    pub(crate) fn knows(&self, model: &str) -> bool {
+    pub(crate) fn contains(&self, model: &str) -> bool {
         self.lock().contains(model)
     }
 
     /// A model has refused the full schemas and answered to reduced ones.
     pub(crate) fn remember(&self, model: &str) {
-        if !self.knows(model) {
+        if !self.contains(model) {
             tracing::info!(model, "tool schemas are sent reduced to this model from now on");
             self.lock().insert(model.to_owned());
         }

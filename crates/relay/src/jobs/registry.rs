@@ -12,18 +12,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::jobs::context::Surroundings;
-use crate::jobs::parsed_job::Order;
-use crate::jobs::registry::table::{Known, Round, Table};
-use crate::jobs::replay::Said;
-use crate::send_queue::{Frame, Outbox};
+use crate::jobs::context::JobContext;
+use crate::jobs::parsed_job::ParsedJob;
+use crate::jobs::registry::table::{Lookup, Round, Table};
+use crate::jobs::replay::FinalMessage;
+use crate::send_queue::{Frame, SendQueue};
 
 /// All jobs of this worker.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct JobRegistry {
     state: Mutex<State>,
     departures: watch::Sender<u64>,
-    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) context: Arc<JobContext>,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub(crate) enum Full {
 
 impl Full {
     /// What the caller reads.
-    pub(crate) fn words(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Jobs => "this worker is busy: it holds as many jobs as it may",
             Self::Bytes => "this worker is busy: the jobs that it holds are as large as they may be together",
@@ -79,35 +79,35 @@ impl Accepted {
     }
 }
 
-impl Desk {
-    pub(crate) fn new(surroundings: Arc<Surroundings>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), departures: watch::Sender::new(0), surroundings })
+impl JobRegistry {
+    pub(crate) fn new(context: Arc<JobContext>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), departures: watch::Sender::new(0), context })
     }
 
     /// Moves a job that is here already to the lane that asked for it; `None` if it is not here.
-    pub(crate) fn adopt(&self, order: &Order, from: &Outbox) -> Option<Accepted> {
+    pub(crate) fn adopt(&self, parsed: &ParsedJob, from: &SendQueue) -> Option<Accepted> {
         let mut state = self.lock();
-        match state.table.ask(order, from)? {
-            Known::Here => Some(Accepted::Duplicate),
-            Known::Moved => {
+        match state.table.look_up(parsed, from)? {
+            Lookup::Here => Some(Accepted::Duplicate),
+            Lookup::Moved => {
                 drop(state);
                 // The lane it has left may have waited for it to close.
                 self.departures.send_modify(|count| *count += 1);
                 Some(Accepted::Adopted)
             }
-            Known::Ended(words) => {
+            Lookup::Ended(message) => {
                 // A lane that is lost before it has them is asked for them again by the next one.
-                let frame = Frame::Text(words, None);
+                let frame = Frame::Text(message, None);
                 match from.try_reserve() {
                     Some(room) => {
                         room.send(frame);
                         // Behind them, so that its answer shows that they are read.
-                        let read = from.try_reserve().map(|room| {
+                        let read_probe = from.try_reserve().map(|room| {
                             let probe = from.probe();
                             room.send(Frame::Ping(probe));
                             probe
                         });
-                        state.table.ended.repeated(&order.job.job_id, read);
+                        state.table.ended.repeated(&parsed.job.job_id, read_probe);
                     }
                     None => {
                         let from = from.clone();
@@ -130,8 +130,8 @@ impl Desk {
     }
 
     /// Whether a lane has a job to finish.
-    pub(crate) fn is_busy(&self, lane: &Outbox) -> bool {
-        self.lock().table.is_busy(lane)
+    pub(crate) fn is_busy(&self, connection: &SendQueue) -> bool {
+        self.lock().table.is_busy(connection)
     }
 
     /// Changes whenever a job has left, or has left its lane for another.
@@ -150,7 +150,7 @@ impl Desk {
 
     /// Ends every job with its shutdown message; they are gone when [`Desk::empty`] resolves.
     pub(crate) fn end_all(&self) {
-        self.surroundings.shutdown.cancel();
+        self.context.shutdown.cancel();
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -161,31 +161,31 @@ impl Desk {
 
 /// Takes a job off the desk when its exchange ends, also by a panic.
 #[derive(Debug)]
-pub(crate) struct Leave {
-    pub(crate) desk: Arc<Desk>,
+pub(crate) struct JobGuard {
+    pub(crate) registry: Arc<JobRegistry>,
     pub(crate) job_id: String,
     pub(crate) round: Round,
     pub(crate) bytes: u64,
 }
 
-impl Leave {
+impl JobGuard {
     /// Remembers the last words of the job that leaves.
-    pub(crate) fn keep(&self, order: &Order, words: Utf8Bytes, lane: Outbox) {
-        let config = &self.desk.surroundings.config;
+    pub(crate) fn remember(&self, parsed: &ParsedJob, text: Utf8Bytes, connection: SendQueue) {
+        let config = &self.registry.context.config;
         // A link that died in silence is known to be lost only so much later.
         let window = config.adopt_window + config.silence();
         // The words are in the socket, so the answer to this question comes when they are read.
-        let read = lane.ask_read();
-        self.desk.lock().table.ended.keep(order, Said { words, lane, read }, window);
+        let read_probe = connection.ask_read();
+        self.registry.lock().table.ended.remember(parsed, FinalMessage { text, connection, read_probe }, window);
     }
 }
 
-impl Drop for Leave {
+impl Drop for JobGuard {
     fn drop(&mut self) {
-        let mut state = self.desk.lock();
-        state.table.leave(&self.job_id, self.round);
+        let mut state = self.registry.lock();
+        state.table.end(&self.job_id, self.round);
         state.bytes -= self.bytes;
         drop(state);
-        self.desk.departures.send_modify(|count| *count += 1);
+        self.registry.departures.send_modify(|count| *count += 1);
     }
 }

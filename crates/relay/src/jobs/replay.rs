@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::jobs::parsed_job::Order;
-use crate::send_queue::{Outbox, Probe};
+use crate::jobs::parsed_job::ParsedJob;
+use crate::send_queue::{Probe, SendQueue};
 
 /// Endings that are remembered, and bytes of them, at most; the oldest go first.
 const COUNT: usize = 256;
@@ -21,81 +21,83 @@ const BYTES: usize = 4 << 20;
 
 /// The endings of a while.
 #[derive(Debug, Default)]
-pub(crate) struct Encores {
-    endings: VecDeque<Ended>,
+pub(crate) struct ReplayCache {
+    replays: VecDeque<Replay>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Ended {
+struct Replay {
     job_id: String,
     fingerprint: u64,
-    said: Said,
+    message: FinalMessage,
     until: Instant,
 }
 
 /// Last words, and how far they have got.
 #[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) words: Utf8Bytes,
+pub(crate) struct FinalMessage {
+    pub(crate) text: Utf8Bytes,
     /// The lane that had them last.
-    pub(crate) lane: Outbox,
+    pub(crate) connection: SendQueue,
     /// The ping behind them; without one it stays unknown whether they are read.
-    pub(crate) read: Option<Probe>,
+    pub(crate) read_probe: Option<Probe>,
 }
 
-impl Said {
+impl FinalMessage {
     /// Whether the router is known to have read them.
     fn is_read(&self) -> bool {
-        self.read.is_some_and(|probe| self.lane.has_read(probe))
+        self.read_probe.is_some_and(|probe| self.connection.has_read(probe))
     }
 }
 
-impl Encores {
+impl ReplayCache {
     /// Remembers how a job ended.
-    pub(crate) fn keep(&mut self, order: &Order, said: Said, window: Duration) {
-        self.forget(&order.job.job_id);
-        self.bytes += said.words.len();
-        let (job_id, until) = (order.job.job_id.clone(), Instant::now() + window);
-        self.endings.push_back(Ended { job_id, fingerprint: order.fingerprint, said, until });
-        while self.endings.len() > COUNT || self.bytes > BYTES || self.endings.front().is_some_and(Ended::is_over) {
+    pub(crate) fn remember(&mut self, parsed: &ParsedJob, message: FinalMessage, window: Duration) {
+        self.forget(&parsed.job.job_id);
+        self.bytes += message.text.len();
+        let (job_id, until) = (parsed.job.job_id.clone(), Instant::now() + window);
+        self.replays.push_back(Replay { job_id, fingerprint: parsed.fingerprint, message, until });
+        while self.replays.len() > COUNT || self.bytes > BYTES || self.replays.front().is_some_and(Replay::is_over) {
             self.drop_at(0);
         }
     }
 
     /// The last words of a job that is asked for again and that the router had not read when it asked, as far as is known;
     /// from now on `lane` has them.
-    pub(crate) fn ask(&mut self, order: &Order, lane: &Outbox) -> Option<Utf8Bytes> {
-        let known = self.endings.iter_mut().find(|ended| ended.job_id == order.job.job_id && !ended.is_over())?;
-        let said = &mut known.said;
-        if known.fingerprint != order.fingerprint || (said.lane.is_same_lane(lane) && said.is_read()) {
+    pub(crate) fn look_up(&mut self, parsed: &ParsedJob, connection: &SendQueue) -> Option<Utf8Bytes> {
+        let known = self.replays.iter_mut().find(|ended| ended.job_id == parsed.job.job_id && !ended.is_over())?;
+        let message = &mut known.message;
+        if known.fingerprint != parsed.fingerprint
+            || (message.connection.is_same_connection(connection) && message.is_read())
+        {
             return None;
         }
-        (said.lane, said.read) = (lane.clone(), None);
-        Some(said.words.clone())
+        (message.connection, message.read_probe) = (connection.clone(), None);
+        Some(message.text.clone())
     }
 
     /// Last words were said again, with a ping behind them.
-    pub(crate) fn repeated(&mut self, job_id: &str, read: Option<Probe>) {
-        let known = self.endings.iter_mut().find(|ended| ended.job_id == job_id);
-        known.into_iter().for_each(|ended| ended.said.read = read);
+    pub(crate) fn repeated(&mut self, job_id: &str, read_probe: Option<Probe>) {
+        let known = self.replays.iter_mut().find(|ended| ended.job_id == job_id);
+        known.into_iter().for_each(|ended| ended.message.read_probe = read_probe);
     }
 
     /// Forgets how a job ended: it begins again.
     pub(crate) fn forget(&mut self, job_id: &str) {
-        if let Some(at) = self.endings.iter().position(|ended| ended.job_id == job_id) {
+        if let Some(at) = self.replays.iter().position(|ended| ended.job_id == job_id) {
             self.drop_at(at);
         }
     }
 
     fn drop_at(&mut self, at: usize) {
-        if let Some(ended) = self.endings.remove(at) {
-            self.bytes -= ended.said.words.len();
+        if let Some(ended) = self.replays.remove(at) {
+            self.bytes -= ended.message.text.len();
         }
     }
 }
 
-impl Ended {
+impl Replay {
     fn is_over(&self) -> bool {
         Instant::now() >= self.until
     }
@@ -108,67 +110,67 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(60);
 
-    fn order(id: &str, messages: &str) -> Order {
+    fn parsed(id: &str, messages: &str) -> ParsedJob {
         let frame = serde_json::json!({"type": "job", "job_id": id, "messages": [messages]}).to_string();
         match ToWorker::parse(&frame) {
-            Ok(ToWorker::Job(job)) => Order::new(*job),
+            Ok(ToWorker::Job(job)) => ParsedJob::new(*job),
             other => panic!("no job: {other:?}"),
         }
     }
 
-    fn said(words: impl Into<Utf8Bytes>, lane: &Outbox) -> Said {
-        Said { words: words.into(), lane: lane.clone(), read: lane.ask_read() }
+    fn message(text: impl Into<Utf8Bytes>, connection: &SendQueue) -> FinalMessage {
+        FinalMessage { text: text.into(), connection: connection.clone(), read_probe: connection.ask_read() }
     }
 
     #[test]
     fn last_words_are_said_again_to_another_lane_than_had_them() {
-        let mut encores = Encores::default();
-        let (lane, _alive_or_so_it_seems) = Outbox::new();
-        let (next, _kept) = Outbox::new();
-        let job = order("j", "hello");
-        let words = said("words", &lane);
-        lane.answered(words.read.expect("room for a ping"));
-        encores.keep(&job, words, WINDOW);
-        assert_eq!(encores.ask(&order("j", "another round"), &next), None);
-        assert_eq!(encores.ask(&job, &next).as_deref(), Some("words"));
-        let read = next.ask_read().expect("room for a ping");
-        encores.repeated("j", Some(read));
-        assert_eq!(encores.ask(&job, &next).as_deref(), Some("words"), "it had not read them");
-        encores.repeated("j", Some(read));
-        next.answered(read);
-        assert_eq!(encores.ask(&job, &next), None, "the next lane has them");
+        let mut cache = ReplayCache::default();
+        let (connection, _alive_or_so_it_seems) = SendQueue::new();
+        let (next, _kept) = SendQueue::new();
+        let job = parsed("j", "hello");
+        let text = message("words", &connection);
+        connection.answered(text.read_probe.expect("room for a ping"));
+        cache.remember(&job, text, WINDOW);
+        assert_eq!(cache.look_up(&parsed("j", "another round"), &next), None);
+        assert_eq!(cache.look_up(&job, &next).as_deref(), Some("words"));
+        let read_probe = next.ask_read().expect("room for a ping");
+        cache.repeated("j", Some(read_probe));
+        assert_eq!(cache.look_up(&job, &next).as_deref(), Some("words"), "it had not read them");
+        cache.repeated("j", Some(read_probe));
+        next.answered(read_probe);
+        assert_eq!(cache.look_up(&job, &next), None, "the next lane has them");
     }
 
     #[test]
     fn a_job_that_crosses_its_own_end_is_not_run_again() {
-        let mut encores = Encores::default();
-        let (lane, _frames) = Outbox::new();
-        let job = order("j", "hello");
-        let earlier = lane.ask_read().expect("room for a ping");
-        let words = said("words", &lane);
-        let read = words.read.expect("room for a ping");
-        encores.keep(&job, words, WINDOW);
-        lane.answered(earlier);
-        assert_eq!(encores.ask(&job, &lane).as_deref(), Some("words"), "the router had not read the end");
-        encores.repeated("j", Some(read));
-        lane.answered(read);
-        assert_eq!(encores.ask(&job, &lane), None, "it has read the end: it is meant to run again");
-        encores.repeated("j", None);
-        assert_eq!(encores.ask(&job, &lane).as_deref(), Some("words"), "unknown is not read");
+        let mut cache = ReplayCache::default();
+        let (connection, _frames) = SendQueue::new();
+        let job = parsed("j", "hello");
+        let earlier = connection.ask_read().expect("room for a ping");
+        let text = message("words", &connection);
+        let read_probe = text.read_probe.expect("room for a ping");
+        cache.remember(&job, text, WINDOW);
+        connection.answered(earlier);
+        assert_eq!(cache.look_up(&job, &connection).as_deref(), Some("words"), "the router had not read the end");
+        cache.repeated("j", Some(read_probe));
+        connection.answered(read_probe);
+        assert_eq!(cache.look_up(&job, &connection), None, "it has read the end: it is meant to run again");
+        cache.repeated("j", None);
+        assert_eq!(cache.look_up(&job, &connection).as_deref(), Some("words"), "unknown is not read");
     }
 
     #[test]
     fn what_is_kept_is_bounded_in_number_size_and_time() {
-        let mut encores = Encores::default();
-        let (lane, _) = Outbox::new();
+        let mut cache = ReplayCache::default();
+        let (connection, _) = SendQueue::new();
         for at in 0..COUNT * 2 {
-            encores.keep(&order(&at.to_string(), ""), said("words", &lane), WINDOW);
+            cache.remember(&parsed(&at.to_string(), ""), message("words", &connection), WINDOW);
         }
-        assert_eq!((encores.endings.len(), encores.bytes), (COUNT, COUNT * 5));
-        encores.keep(&order("large", ""), said("x".repeat(BYTES), &lane), WINDOW);
-        assert_eq!((encores.endings.len(), encores.bytes), (1, BYTES));
-        let job = order("brief", "");
-        encores.keep(&job, said("words", &lane), Duration::ZERO);
-        assert_eq!((encores.ask(&job, &Outbox::new().0), encores.endings.len(), encores.bytes), (None, 0, 0));
+        assert_eq!((cache.replays.len(), cache.bytes), (COUNT, COUNT * 5));
+        cache.remember(&parsed("large", ""), message("x".repeat(BYTES), &connection), WINDOW);
+        assert_eq!((cache.replays.len(), cache.bytes), (1, BYTES));
+        let job = parsed("brief", "");
+        cache.remember(&job, message("words", &connection), Duration::ZERO);
+        assert_eq!((cache.look_up(&job, &SendQueue::new().0), cache.replays.len(), cache.bytes), (None, 0, 0));
     }
 }

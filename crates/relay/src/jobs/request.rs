@@ -7,43 +7,43 @@ use auxot_llama::{ChatRequest, EngineError, reduce_tools};
 use serde_json::value::RawValue;
 
 use crate::config::Config;
-use crate::jobs::outcome::Ending;
-use crate::jobs::parsed_job::{LOOP_ROUNDS, Order};
+use crate::jobs::outcome::Outcome;
+use crate::jobs::parsed_job::{LOOP_ROUNDS, ParsedJob};
 
 /// A conversation longer than this is written into a request off the token path, which it would hold up.
 const LONG: usize = 256 * 1024;
 
 /// One job's request, which a refusal of its tool schemas may change once.
 #[derive(Debug)]
-pub(crate) struct Attempt {
-    order: Order,
+pub(crate) struct EngineRequest {
+    parsed: ParsedJob,
     reduced: Option<Arc<RawValue>>,
 }
 
-impl Attempt {
+impl EngineRequest {
     /// Checks what can be checked without an engine.
-    pub(crate) fn first(order: Order, config: &Config) -> Result<Self, Ending> {
-        if let Some(fault) = &order.fault {
-            return Err(Ending::BadJob(fault.to_string()));
+    pub(crate) fn first(parsed: ParsedJob, config: &Config) -> Result<Self, Outcome> {
+        if let Some(fault) = &parsed.fault {
+            return Err(Outcome::BadJob(fault.to_string()));
         }
-        if !order.foreign_hosts.iter().all(|host| !host.is_empty() && config.image_hosts.contains(host)) {
-            return Err(Ending::BadJob("this worker fetches no pictures: send the picture as a data: URL".to_owned()));
+        if !parsed.foreign_hosts.iter().all(|host| !host.is_empty() && config.image_hosts.contains(host)) {
+            return Err(Outcome::BadJob("this worker fetches no pictures: send the picture as a data: URL".to_owned()));
         }
-        if config.tool_loop_guard && order.is_tool_loop {
-            return Err(Ending::BadJob(format!(
+        if config.tool_loop_guard && parsed.is_tool_loop {
+            return Err(Outcome::BadJob(format!(
                 "the last {LOOP_ROUNDS} tool rounds are identical, so the next one would be too"
             )));
         }
-        Ok(Self { order, reduced: None })
+        Ok(Self { parsed, reduced: None })
     }
 
     /// The request's body for the engine behind this lease.
-    pub(crate) async fn body(&self, lease: &Lease) -> Result<Vec<u8>, Ending> {
-        if self.order.has_images && !lease.vision() {
-            return Err(Ending::BadJob(format!("{} cannot see images", lease.model())));
+    pub(crate) async fn body(&self, lease: &Lease) -> Result<Vec<u8>, Outcome> {
+        if self.parsed.has_images && !lease.vision() {
+            return Err(Outcome::BadJob(format!("{} cannot see images", lease.model())));
         }
         self.fits(lease.most_text())?;
-        let (job, reduced, model) = (Arc::clone(&self.order.job), self.reduced.clone(), lease.model().to_owned());
+        let (job, reduced, model) = (Arc::clone(&self.parsed.job), self.reduced.clone(), lease.model().to_owned());
         let length = job.messages.as_deref().map_or(0, |messages| messages.get().len());
         let write = move || {
             ChatRequest {
@@ -58,16 +58,19 @@ impl Attempt {
             }
             .to_body()
         };
-        let written =
-            if length > LONG { tokio::task::spawn_blocking(write).await.map_err(|_| Ending::Broken)? } else { write() };
-        written.map_err(|error| Ending::BadJob(error.to_string()))
+        let written = if length > LONG {
+            tokio::task::spawn_blocking(write).await.map_err(|_| Outcome::Broken)?
+        } else {
+            write()
+        };
+        written.map_err(|error| Outcome::BadJob(error.to_string()))
     }
 
     /// Whether its text is no more than a slot can hold, whatever it says.
-    pub(crate) fn fits(&self, most: Option<MostText>) -> Result<(), Ending> {
-        let bytes = self.order.text_bytes;
+    pub(crate) fn fits(&self, most: Option<MostText>) -> Result<(), Outcome> {
+        let bytes = self.parsed.text_bytes;
         match most {
-            Some(most) if bytes as u64 > most.bytes => Err(Ending::TooLong { bytes, ctx: most.ctx }),
+            Some(most) if bytes as u64 > most.bytes => Err(Outcome::TooLong { bytes, ctx: most.ctx }),
             Some(_) | None => Ok(()),
         }
     }
@@ -85,7 +88,7 @@ impl Attempt {
     /// Reduces the tool schemas for the next try. Tools that cannot be read stay as they are, and the
     /// engine's refusal of them stays the answer.
     pub(crate) fn reduce(&mut self) -> bool {
-        self.reduced = self.order.job.tools.as_deref().and_then(|tools| reduce_tools(tools).ok()).map(Arc::from);
+        self.reduced = self.parsed.job.tools.as_deref().and_then(|tools| reduce_tools(tools).ok()).map(Arc::from);
         self.reduced.is_some()
     }
 }

@@ -38,7 +38,7 @@ impl Telemetry {
             devices: devices(&report),
             unmet: report.unmet,
             aliases: aliases(fleet),
-            names: other_names::told(fleet.other_names(other_names::MOST_MODELS)),
+            names: other_names::reported(fleet.other_names(other_names::MOST_MODELS)),
             extensions: [extension::PARAMETERS, extension::NOT_STARTED].map(str::to_owned).to_vec(),
             draining: self.draining.load(Ordering::Relaxed),
         }

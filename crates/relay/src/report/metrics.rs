@@ -4,7 +4,7 @@ use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::report::Ended;
+use crate::report::EndedJob;
 
 const DURATION: &str = "auxot_worker_inference_duration_seconds";
 const FIRST_TOKEN: &str = "auxot_worker_time_to_first_token_seconds";
@@ -104,7 +104,7 @@ impl JobSeries {
         }
     }
 
-    pub(crate) fn ended(&self, ended: &Ended<'_>) {
+    pub(crate) fn ended(&self, ended: &EndedJob<'_>) {
         self.tokens.increment(ended.tokens);
         // A job that was turned away took no inference time, however long it waited.
         if let Some(waited) = ended.waited {

@@ -8,14 +8,14 @@ pub(crate) const MOST_MODELS: usize = 256;
 /// So many names of one model.
 const MOST_NAMES: usize = 8;
 /// A longer name is not told.
-const LONGEST: usize = 200;
+const MAX_NAME_BYTES: usize = 200;
 /// And so many bytes of names in all: what holds them is said again with every change.
 const MOST_BYTES: usize = 32 * 1024;
 
 /// The first of them that stay within the bounds; a model without other names is left out.
-pub(crate) fn told(models: Vec<OtherNames>) -> Vec<NamesReport> {
+pub(crate) fn reported(models: Vec<OtherNames>) -> Vec<NamesReport> {
     let mut left = MOST_BYTES;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for OtherNames { model, quant, files, around } in models {
         let fit = |names: Vec<String>| names.into_iter().filter(|name| is_fit(name)).take(MOST_NAMES).collect();
         let report = NamesReport { model, quantization: quant, files: fit(files), around: fit(around) };
@@ -26,13 +26,13 @@ pub(crate) fn told(models: Vec<OtherNames>) -> Vec<NamesReport> {
         let bytes = report.files.iter().chain(&report.around).map(String::len).sum::<usize>() + report.model.len();
         let Some(rest) = left.checked_sub(bytes) else { break };
         left = rest;
-        told.push(report);
+        reported.push(report);
     }
-    told
+    reported
 }
 
 fn is_fit(name: &str) -> bool {
-    name.len() <= LONGEST && !name.contains(char::is_control)
+    name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -46,18 +46,18 @@ mod tests {
 
     #[test]
     fn what_is_told_is_bounded_and_nothing_is_told_of_a_model_that_has_one_name() {
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(MAX_NAME_BYTES + 1);
         let models = vec![
             model("plain-q4_0", Some("q4_0"), &[]),
             model("model", Some("q8_0"), &[]),
             model("named-q4_0", Some("q4_0"), &["A B", "a\nb", &long]),
         ];
-        let names: Vec<_> = told(models).into_iter().map(|told| (told.model, told.around)).collect();
+        let names: Vec<_> = reported(models).into_iter().map(|reported| (reported.model, reported.around)).collect();
         assert_eq!(names, [("model".to_owned(), vec![]), ("named-q4_0".to_owned(), vec!["A B".to_owned()])]);
-        let name = "x".repeat(LONGEST);
+        let name = "x".repeat(MAX_NAME_BYTES);
         let many = (0..1000).map(|number| model(&format!("m{number}"), None, &[name.as_str(); 20])).collect();
-        let told = told(many);
-        let bytes: usize = told.iter().flat_map(|told| &told.around).map(String::len).sum();
-        assert!(told.len() > 10 && bytes <= MOST_BYTES && told[0].around.len() == MOST_NAMES);
+        let reported = reported(many);
+        let bytes: usize = reported.iter().flat_map(|reported| &reported.around).map(String::len).sum();
+        assert!(reported.len() > 10 && bytes <= MOST_BYTES && reported[0].around.len() == MOST_NAMES);
     }
 }

@@ -12,10 +12,10 @@ const PERIOD: Duration = Duration::from_secs(60);
 
 /// When each kind of fault was told last. Kinds are words of the code, so their number is bounded.
 #[derive(Debug, Default)]
-pub(crate) struct WarnLimit(Mutex<BTreeMap<&'static str, Told>>);
+pub(crate) struct WarnLimit(Mutex<BTreeMap<&'static str, Logged>>);
 
 #[derive(Debug)]
-struct Told {
+struct Logged {
     at: Instant,
     left_out: u64,
 }
@@ -29,16 +29,16 @@ impl WarnLimit {
     fn due_at(&self, kind: &'static str, now: Instant) -> Option<u64> {
         // An entry is put there whole.
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(told) = kinds.get_mut(kind) else {
-            kinds.insert(kind, Told { at: now, left_out: 0 });
+        let Some(logged) = kinds.get_mut(kind) else {
+            kinds.insert(kind, Logged { at: now, left_out: 0 });
             return Some(0);
         };
-        if now.duration_since(told.at) < PERIOD {
-            told.left_out += 1;
+        if now.duration_since(logged.at) < PERIOD {
+            logged.left_out += 1;
             return None;
         }
-        told.at = now;
-        Some(std::mem::take(&mut told.left_out))
+        logged.at = now;
+        Some(std::mem::take(&mut logged.left_out))
     }
 }
 

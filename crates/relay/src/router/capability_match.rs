@@ -20,7 +20,7 @@ const MOST_WORDS: usize = 64;
 const LONGEST_WORD: usize = 64;
 
 /// Adds to a worker's capabilities the wished words that may be echoed, and a sentence for each that may not.
-pub(crate) fn claim(capabilities: &mut Capabilities, wished: &[String]) {
+pub(crate) fn add_matched(capabilities: &mut Capabilities, wished: &[String]) {
     let able = &capabilities.model_capabilities;
     if capabilities.model.is_empty() {
         return;
@@ -43,7 +43,7 @@ fn gap(model: &str, able: &[String], word: &str) -> String {
     let task = able.iter().find(|able| OTHER_TASKS.contains(&able.as_str()));
     match task {
         Some(task) if word == CHAT => format!(
-            "the policy wishes for `chat`, and {model} is a model for {task}, which cannot chat: name one that chats in the \
+            "the policy policies for `chat`, and {model} is a model for {task}, which cannot chat: name one that chats in the \
              router's policy or in AUXOT_GPU_AUTOLOAD_MODELS"
         ),
         _ => format!("the policy wishes for `{word}`, which {model} cannot do on this worker"),
@@ -78,27 +78,27 @@ mod tests {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn claimed(able: &[&str], wished: &[&str]) -> (Vec<String>, usize) {
+    fn matched(able: &[&str], wished: &[&str]) -> (Vec<String>, usize) {
         let mut capabilities =
             Capabilities { model: "m".into(), model_capabilities: words(able), ..Capabilities::default() };
-        claim(&mut capabilities, &words(wished));
+        add_matched(&mut capabilities, &words(wished));
         (capabilities.model_capabilities, capabilities.unmet.len())
     }
 
     #[test]
     fn what_can_be_checked_is_and_what_cannot_is_echoed() {
-        assert_eq!(claimed(&["chat"], &["chat"]), (words(&["chat"]), 0));
-        assert_eq!(claimed(&["chat"], &["Code", "code", "reasoning"]), (words(&["chat", "code", "reasoning"]), 0));
-        assert_eq!(claimed(&["chat"], &["chat", "vision"]), (words(&["chat"]), 1));
-        assert_eq!(claimed(&["chat", "vision"], &["vision"]), (words(&["chat", "vision"]), 0));
-        assert_eq!(claimed(&["embedding"], &["chat", "reasoning"]), (words(&["embedding"]), 2));
+        assert_eq!(matched(&["chat"], &["chat"]), (words(&["chat"]), 0));
+        assert_eq!(matched(&["chat"], &["Code", "code", "reasoning"]), (words(&["chat", "code", "reasoning"]), 0));
+        assert_eq!(matched(&["chat"], &["chat", "vision"]), (words(&["chat"]), 1));
+        assert_eq!(matched(&["chat", "vision"], &["vision"]), (words(&["chat", "vision"]), 0));
+        assert_eq!(matched(&["embedding"], &["chat", "reasoning"]), (words(&["embedding"]), 2));
     }
 
     #[test]
     fn a_gap_names_what_the_model_is_for_and_what_to_do() {
-        let told = gaps("bge", &words(&["embedding"]), &words(&["chat", "vision"]));
-        assert!(told[0].contains("bge is a model for embedding") && told[0].contains("AUXOT_GPU_AUTOLOAD"), "{told:?}");
-        assert!(told[1].ends_with("cannot do on this worker"), "{told:?}");
+        let gaps = gaps("bge", &words(&["embedding"]), &words(&["chat", "vision"]));
+        assert!(gaps[0].contains("bge is a model for embedding") && gaps[0].contains("AUXOT_GPU_AUTOLOAD"), "{gaps:?}");
+        assert!(gaps[1].ends_with("cannot do on this worker"), "{gaps:?}");
     }
 
     #[test]
@@ -106,7 +106,7 @@ mod tests {
         let many: Vec<String> = (0..20_000).map(|number| format!("word{number}")).collect();
         let mut capabilities =
             Capabilities { model: "m".into(), model_capabilities: words(&["chat"]), ..Capabilities::default() };
-        claim(&mut capabilities, &many);
+        add_matched(&mut capabilities, &many);
         assert_eq!(capabilities.unmet.len(), MOST_WORDS);
         assert!(gaps("m", &[], &["x".repeat(1 << 20)]).is_empty());
     }
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn nothing_is_said_of_a_model_that_is_not_known() {
         let mut capabilities = Capabilities::default();
-        claim(&mut capabilities, &words(&["vision"]));
+        add_matched(&mut capabilities, &words(&["vision"]));
         assert_eq!(capabilities, Capabilities::default());
     }
 }

@@ -25,12 +25,12 @@ pub(crate) fn wanted(connections: Connections, dispatch: Dispatch, slots: u32) -
 }
 
 /// Slots that lane number `lane` of `lanes` announces; together they are all slots, and each has one at least.
-pub(crate) fn share(lane: u32, lanes: u32, dispatch: Dispatch, slots: u32) -> u32 {
+pub(crate) fn share(connection: u32, connections: u32, dispatch: Dispatch, slots: u32) -> u32 {
     if dispatch == Dispatch::OnePerConnection {
         return 1;
     }
-    let lanes = lanes.max(1);
-    (slots / lanes + u32::from(lane < slots % lanes)).max(1)
+    let connections = connections.max(1);
+    (slots / connections + u32::from(connection < slots % connections)).max(1)
 }
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(wanted(Connections::Auto, Dispatch::OnePerConnection, 0), 1);
         assert_eq!(wanted(Connections::Fixed(3), Dispatch::OnePerConnection, 8), 3);
         assert_eq!(share(0, 1, Dispatch::Shared, 4), 4);
-        assert_eq!((0..3).map(|lane| share(lane, 3, Dispatch::Shared, 8)).collect::<Vec<_>>(), [3, 3, 2]);
+        assert_eq!((0..3).map(|connection| share(connection, 3, Dispatch::Shared, 8)).collect::<Vec<_>>(), [3, 3, 2]);
         assert_eq!(share(5, 8, Dispatch::OnePerConnection, 4), 1);
         assert_eq!(share(2, 3, Dispatch::Shared, 1), 1);
     }

@@ -6,16 +6,16 @@ use crate::router::connection_count::Dispatch;
 
 /// The two marks of the open-source router; each alone is worn by others too.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Marks {
+pub(crate) struct RouterFingerprint {
     /// Its public health report.
     pub(crate) health: bool,
     /// The connection id in its greeting.
     pub(crate) id: bool,
 }
 
-impl Marks {
+impl RouterFingerprint {
     /// How the router hands out jobs, as far as the marks tell.
-    pub(crate) fn verdict(self) -> Dispatch {
+    pub(crate) fn dispatch(self) -> Dispatch {
         if self.health && self.id { Dispatch::OnePerConnection } else { Dispatch::Shared }
     }
 }
@@ -51,8 +51,8 @@ mod tests {
         assert!(!is_open_source_health(br#"{"status":"ok"}"#));
         assert!(is_open_source_id("0f1e2d3c4b5a69788796a5b4c3d2e1f0"));
         assert!(!is_open_source_id("gpu-1"));
-        assert_eq!(Marks { health: true, id: true }.verdict(), Dispatch::OnePerConnection);
-        assert_eq!(Marks { health: true, id: false }.verdict(), Dispatch::Shared);
-        assert_eq!(Marks { health: false, id: true }.verdict(), Dispatch::Shared);
+        assert_eq!(RouterFingerprint { health: true, id: true }.dispatch(), Dispatch::OnePerConnection);
+        assert_eq!(RouterFingerprint { health: true, id: false }.dispatch(), Dispatch::Shared);
+        assert_eq!(RouterFingerprint { health: false, id: true }.dispatch(), Dispatch::Shared);
     }
 }

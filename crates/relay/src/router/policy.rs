@@ -11,57 +11,57 @@ use tracing::{info, warn};
 
 use crate::report::log_text::shown;
 use crate::router::capability_match;
-use crate::router::policy_cache::Memo;
+use crate::router::policy_cache::PolicyCache;
 
 /// Takes in policies, each once.
 #[derive(Debug)]
-pub(crate) struct PolicyKeeper {
-    memo: Memo,
+pub(crate) struct PolicyHandler {
+    cache: PolicyCache,
     last: Mutex<Option<Policy>>,
     /// The newest policy that is not taken in yet: of several that come at once only the last one counts.
     offered: watch::Sender<Option<Policy>>,
     /// What of the policy was said to be out of reach.
-    told: Mutex<Vec<String>>,
+    logged: Mutex<Vec<String>>,
     /// Counts those that were news.
     taken: watch::Sender<u64>,
 }
 
-impl PolicyKeeper {
+impl PolicyHandler {
     /// A keeper that starts from the policy of the last run, if one is remembered.
-    pub(crate) fn new(memo: Memo) -> Self {
-        let last = memo.recall().filter(Policy::is_for_gpu);
+    pub(crate) fn new(cache: PolicyCache) -> Self {
+        let last = cache.load().filter(Policy::is_for_gpu);
         let (offered, taken) = (watch::Sender::new(None), watch::Sender::new(0));
-        Self { memo, last: Mutex::new(last), offered, told: Mutex::default(), taken }
+        Self { cache, last: Mutex::new(last), offered, logged: Mutex::default(), taken }
     }
 
     /// Adds to what is true of this worker what follows from the router's wish for certain capabilities.
-    pub(crate) fn claim(&self, capabilities: &mut Capabilities) {
+    pub(crate) fn add_capabilities(&self, capabilities: &mut Capabilities) {
         if let Some(policy) = &*self.last() {
-            capability_match::claim(capabilities, wished_capabilities(policy));
+            capability_match::add_matched(capabilities, wished_capabilities(policy));
         }
     }
 
     /// The wish to start from.
-    pub(crate) fn recalled(&self) -> Option<Wish> {
+    pub(crate) fn cached(&self) -> Option<Wish> {
         self.last().as_ref().map(wish)
     }
 
     /// Takes a policy as what to start from, before there is a fleet; `None` for one that is not for us.
-    pub(crate) async fn learn(&self, policy: Policy) -> Option<Wish> {
+    pub(crate) async fn adopt_first(&self, policy: Policy) -> Option<Wish> {
         if !policy.is_for_gpu() {
             return None;
         }
         *self.last() = Some(policy.clone());
-        let learnt = wish(&policy);
+        let wanted = wish(&policy);
         self.remember(policy).await;
-        Some(learnt)
+        Some(wanted)
     }
 
     async fn remember(&self, policy: Policy) {
-        let memo = self.memo.clone();
+        let cache = self.cache.clone();
         // A model that is only the worker's own is no reason to load it the next time.
         let policy = if policy.echoes(Policy::MODEL_NAME) { Policy::default() } else { policy };
-        if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || memo.keep(&policy)).await {
+        if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || cache.store(&policy)).await {
             warn!(%fault, "cannot remember the router's policy; the next start asks for it first");
         }
     }
@@ -72,10 +72,10 @@ impl PolicyKeeper {
     }
 
     /// Resolves when every policy that was offered is taken in, or after `patience`.
-    pub(crate) async fn settled(&self, patience: Duration) {
+    pub(crate) async fn wait_until_taken_in(&self, limit: Duration) {
         let mut offered = self.offered.subscribe();
         // The sender is ours, so this ends in no other way.
-        let _ = tokio::time::timeout(patience, offered.wait_for(Option::is_none)).await;
+        let _ = tokio::time::timeout(limit, offered.wait_for(Option::is_none)).await;
     }
 
     /// Changes whenever a policy that was news has been taken in.
@@ -84,7 +84,7 @@ impl PolicyKeeper {
     }
 
     /// Takes in what is offered, one after the other.
-    pub(crate) async fn keep(&self, fleet: &Fleet) -> Infallible {
+    pub(crate) async fn run(&self, fleet: &Fleet) -> Infallible {
         let mut offered = self.offered.subscribe();
         let mut changes = fleet.changes();
         loop {
@@ -92,12 +92,12 @@ impl PolicyKeeper {
                 // The sender is ours, so this ends with an offer and in no other way.
                 offer = offered.wait_for(Option::is_some) => offer.ok().and_then(|offer| offer.clone()),
                 Ok(()) = changes.changed() => {
-                    self.tell_gaps(fleet);
+                    self.log_gaps(fleet);
                     continue;
                 }
             };
             let Some(policy) = offer else { continue };
-            let news = self.take_in(policy.clone(), fleet).await;
+            let is_new = self.take_in(policy.clone(), fleet).await;
             self.offered.send_if_modified(|waiting| {
                 // Another one may have come meanwhile.
                 let done = waiting.as_ref() == Some(&policy);
@@ -106,7 +106,7 @@ impl PolicyKeeper {
                 }
                 done
             });
-            if news {
+            if is_new {
                 self.taken.send_modify(|count| *count += 1);
             }
         }
@@ -132,13 +132,13 @@ impl PolicyKeeper {
             "policy of the router"
         );
         fleet.wish(wish(&policy)).await;
-        self.tell_gaps(fleet);
+        self.log_gaps(fleet);
         self.remember(policy).await;
         true
     }
 
     /// Says what of the policy cannot be had, once; and once that it can be by now. What is being brought about is no gap.
-    fn tell_gaps(&self, fleet: &Fleet) {
+    fn log_gaps(&self, fleet: &Fleet) {
         let mut gaps = fleet.gaps();
         let report = fleet.report();
         let primary = report.models.first().filter(|model| model.ready.is_some() || model.asleep);
@@ -149,14 +149,14 @@ impl PolicyKeeper {
                 wished_capabilities(policy),
             ));
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        for gap in gaps.iter().filter(|gap| !told.contains(gap)) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        for gap in gaps.iter().filter(|gap| !logged.contains(gap)) {
             warn!(gap, "cannot honour the router's policy");
         }
-        for gap in told.iter().filter(|gap| !gaps.contains(gap)) {
-            info!(gap, "no longer a gap to the router's policy");
+        for gap in logged.iter().filter(|gap| !gaps.contains(gap)) {
+            info!(gap, "the router's policy can be honoured again");
         }
-        *told = gaps;
+        *logged = gaps;
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Policy>> {

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 /// One job's way through one lane's queue.
 #[derive(Debug)]
-pub(crate) struct Delivery {
+pub(crate) struct AckTracker {
     progress: Mutex<Progress>,
     /// The round that this is part of: with its end nothing of it may go out any more.
     round: CancellationToken,
-    news: Notify,
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -26,11 +26,11 @@ struct Progress {
     revoked: bool,
 }
 
-impl Delivery {
+impl AckTracker {
     /// A delivery that starts at a position.
     pub(crate) fn new(from: usize, round: CancellationToken) -> Arc<Self> {
         let progress = Progress { begun: from, written: from, revoked: false };
-        Arc::new(Self { progress: Mutex::new(progress), round, news: Notify::new() })
+        Arc::new(Self { progress: Mutex::new(progress), round, changed: Notify::new() })
     }
 
     /// Keeps everything that is not begun from going out; up to where it is begun.
@@ -52,8 +52,8 @@ impl Delivery {
     }
 
     /// Resolves when an awaited message has been written, or one of a revoked delivery.
-    pub(crate) async fn news(&self) {
-        self.news.notified().await;
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
@@ -64,24 +64,24 @@ impl Delivery {
 
 /// What a message carries with it to have its way noted.
 #[derive(Debug)]
-pub(crate) struct Receipt {
-    delivery: Arc<Delivery>,
+pub(crate) struct Ack {
+    tracker: Arc<AckTracker>,
     upto: usize,
     awaited: bool,
 }
 
-impl Receipt {
+impl Ack {
     /// A receipt for the message that ends at `upto`; `awaited` if somebody waits for it in particular.
-    pub(crate) fn new(delivery: &Arc<Delivery>, upto: usize, awaited: bool) -> Self {
-        Self { delivery: Arc::clone(delivery), upto, awaited }
+    pub(crate) fn new(tracker: &Arc<AckTracker>, upto: usize, awaited: bool) -> Self {
+        Self { tracker: Arc::clone(tracker), upto, awaited }
     }
 
     /// The message is about to go out; false if it no longer may.
     pub(crate) fn begin(&self) -> bool {
-        if self.delivery.round.is_cancelled() {
+        if self.tracker.round.is_cancelled() {
             return false;
         }
-        let mut progress = self.delivery.lock();
+        let mut progress = self.tracker.lock();
         if !progress.revoked {
             progress.begun = progress.begun.max(self.upto);
         }
@@ -89,13 +89,13 @@ impl Receipt {
     }
 
     /// The socket has the message.
-    pub(crate) fn sign(self) {
-        let mut progress = self.delivery.lock();
+    pub(crate) fn mark_written(self) {
+        let mut progress = self.tracker.lock();
         progress.written = progress.written.max(self.upto);
         let heard = self.awaited || progress.revoked;
         drop(progress);
         if heard {
-            self.delivery.news.notify_one();
+            self.tracker.changed.notify_one();
         }
     }
 }
@@ -106,22 +106,22 @@ mod tests {
 
     #[test]
     fn what_is_begun_is_waited_for_and_what_is_not_never_goes_out() {
-        let delivery = Delivery::new(3, CancellationToken::new());
-        let (first, second) = (Receipt::new(&delivery, 5, false), Receipt::new(&delivery, 9, false));
-        assert!(first.begin() && !delivery.is_settled());
-        assert_eq!(delivery.revoke(), 5);
+        let tracker = AckTracker::new(3, CancellationToken::new());
+        let (first, second) = (Ack::new(&tracker, 5, false), Ack::new(&tracker, 9, false));
+        assert!(first.begin() && !tracker.is_settled());
+        assert_eq!(tracker.revoke(), 5);
         assert!(!second.begin());
-        assert_eq!((delivery.is_settled(), delivery.written()), (false, 3));
-        first.sign();
-        assert_eq!((delivery.is_settled(), delivery.written()), (true, 5));
+        assert_eq!((tracker.is_settled(), tracker.written()), (false, 3));
+        first.mark_written();
+        assert_eq!((tracker.is_settled(), tracker.written()), (true, 5));
     }
 
     #[test]
     fn nothing_goes_out_after_the_end_of_its_round() {
         let round = CancellationToken::new();
-        let delivery = Delivery::new(0, round.clone());
-        let receipt = Receipt::new(&delivery, 1, false);
+        let tracker = AckTracker::new(0, round.clone());
+        let ack = Ack::new(&tracker, 1, false);
         round.cancel();
-        assert!(!receipt.begin() && delivery.is_settled());
+        assert!(!ack.begin() && tracker.is_settled());
     }
 }

@@ -32,21 +32,22 @@ pub(crate) fn cut_message(message: &[u8]) -> Option<(&[u8], u64)> {
 
 /// A stream whose incoming frames are filtered.
 #[derive(Debug)]
-pub(crate) struct Inbound<S> {
+pub(crate) struct FilteredStream<S> {
     stream: S,
     filter: Filter,
     ready: BytesMut,
 }
 
-impl<S> Inbound<S> {
+impl<S> FilteredStream<S> {
     /// Filters what comes after the answer to the upgrade; messages of more than `limit` bytes are cut.
     pub(crate) fn new(stream: S, limit: usize) -> Self {
-        let filter = Filter { state: State::Answer { matched: 0 }, limit: limit as u64, message: 0, skipping: false };
+        let filter =
+            Filter { state: FilterState::Answer { matched: 0 }, limit: limit as u64, message: 0, skipping: false };
         Self { stream, filter, ready: BytesMut::new() }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Inbound<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for FilteredStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.ready.is_empty() {
@@ -69,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Inbound<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for FilteredStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
@@ -86,7 +87,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
 /// What is done with the bytes that come.
 #[derive(Debug)]
 struct Filter {
-    state: State,
+    state: FilterState,
     limit: u64,
     /// Bytes of the present message so far, over all its frames.
     message: u64,
@@ -95,34 +96,34 @@ struct Filter {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum FilterState {
     /// The answer to the upgrade; so much of its end has been seen.
     Answer { matched: usize },
     /// A frame's head.
     Header { bytes: [u8; LONGEST_HEADER], have: usize },
     /// So many bytes go on, then come `then` bytes that do not.
-    Passing { left: u64, then: Option<Cut> },
+    Passing { left: u64, then: Option<CutMessage> },
     /// So many bytes are left out.
     Dropping { left: u64 },
 }
 
 /// The end of a message that is too large.
 #[derive(Debug, Clone, Copy)]
-struct Cut {
+struct CutMessage {
     /// The message's size as far as it is known.
     size: u64,
     /// Bytes of this frame that are left out.
     dropped: u64,
 }
 
-const NEXT_FRAME: State = State::Header { bytes: [0; LONGEST_HEADER], have: 0 };
+const NEXT_FRAME: FilterState = FilterState::Header { bytes: [0; LONGEST_HEADER], have: 0 };
 const END_OF_ANSWER: &[u8; 4] = b"\r\n\r\n";
 
 impl Filter {
     fn feed(&mut self, mut bytes: &[u8], out: &mut BytesMut) {
         while let Some(first) = bytes.first().copied() {
             match &mut self.state {
-                State::Answer { matched } => {
+                FilterState::Answer { matched } => {
                     *matched = match END_OF_ANSWER.get(*matched) {
                         Some(wanted) if *wanted == first => *matched + 1,
                         _ => usize::from(first == b'\r'),
@@ -133,7 +134,7 @@ impl Filter {
                         self.state = NEXT_FRAME;
                     }
                 }
-                State::Header { bytes: header, have } => {
+                FilterState::Header { bytes: header, have } => {
                     header[*have] = first;
                     *have += 1;
                     bytes = &bytes[1..];
@@ -142,12 +143,12 @@ impl Filter {
                         self.begin(&header[..have], out);
                     }
                 }
-                State::Passing { left, .. } => {
+                FilterState::Passing { left, .. } => {
                     let length = take(bytes, left);
                     out.extend_from_slice(&bytes[..length]);
                     bytes = &bytes[length..];
                 }
-                State::Dropping { left } => {
+                FilterState::Dropping { left } => {
                     let length = take(bytes, left);
                     bytes = &bytes[length..];
                 }
@@ -162,7 +163,7 @@ impl Filter {
         let (is_control, is_last) = (code >= 8, header[0] & 0x80 != 0);
         if is_control {
             out.extend_from_slice(header);
-            self.state = State::Passing { left: length, then: None };
+            self.state = FilterState::Passing { left: length, then: None };
             return;
         }
         if code != 0 {
@@ -171,7 +172,7 @@ impl Filter {
         let was_cut = self.skipping;
         self.skipping = was_cut && !is_last;
         if was_cut {
-            self.state = State::Dropping { left: length };
+            self.state = FilterState::Dropping { left: length };
             return;
         }
         self.message = self.message.saturating_add(length);
@@ -179,7 +180,7 @@ impl Filter {
         if self.message <= self.limit {
             out.extend_from_slice(&[header[0] & 0xf0 | binary]);
             out.extend_from_slice(&header[1..]);
-            self.state = State::Passing { left: length, then: None };
+            self.state = FilterState::Passing { left: length, then: None };
             return;
         }
         let kept = if code == 0 { 0 } else { length.min(HEAD).min(self.limit) };
@@ -187,18 +188,18 @@ impl Filter {
         out.extend_from_slice(&[0x80 | binary, 127]);
         out.extend_from_slice(&(kept + MARK_LENGTH as u64).to_be_bytes());
         self.skipping = !is_last;
-        let cut = Cut { size: self.message, dropped: length - kept };
-        self.state = State::Passing { left: kept, then: Some(cut) };
+        let cut = CutMessage { size: self.message, dropped: length - kept };
+        self.state = FilterState::Passing { left: kept, then: Some(cut) };
     }
 
     /// Goes on where nothing is left of a frame, or of a part of it.
     fn end_frame(&mut self, out: &mut BytesMut) {
-        if let State::Passing { left: 0, then: Some(cut) } = self.state {
+        if let FilterState::Passing { left: 0, then: Some(cut) } = self.state {
             out.extend_from_slice(&MARK);
             out.extend_from_slice(&cut.size.to_be_bytes());
-            self.state = State::Dropping { left: cut.dropped };
+            self.state = FilterState::Dropping { left: cut.dropped };
         }
-        if matches!(self.state, State::Passing { left: 0, .. } | State::Dropping { left: 0 }) {
+        if matches!(self.state, FilterState::Passing { left: 0, .. } | FilterState::Dropping { left: 0 }) {
             self.state = NEXT_FRAME;
         }
     }

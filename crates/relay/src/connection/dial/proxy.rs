@@ -136,24 +136,24 @@ mod tests {
         let proxy = Proxy { host: "127.0.0.1".into(), port, authorization };
         let serve = async {
             let (mut stream, _) = listener.accept().await.expect("accepted");
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n") {
-                asked.push(stream.read_u8().await.expect("read"));
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.expect("read"));
             }
             stream.write_all(answer).await.expect("written");
-            asked
+            request
         };
-        let (opened, asked) = tokio::join!(proxy.connect("r.example", 443), serve);
-        (opened.map(drop).map_err(|fault| fault.to_string()), asked)
+        let (opened, request) = tokio::join!(proxy.connect("r.example", 443), serve);
+        (opened.map(drop).map_err(|fault| fault.to_string()), request)
     }
 
     #[tokio::test]
     async fn the_proxy_is_asked_with_what_it_needs_and_its_answer_is_heard() {
-        let (opened, asked) = through(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        let (opened, request) = through(b"HTTP/1.1 200 OK\r\n\r\n").await;
         assert_eq!(opened, Ok(()));
-        let asked = String::from_utf8(asked).expect("text");
-        assert!(asked.starts_with("CONNECT r.example:443 HTTP/1.1\r\n"), "{asked}");
-        assert!(asked.contains("\r\nProxy-Authorization: Basic eDp5\r\n"), "{asked}");
+        let request = String::from_utf8(request).expect("text");
+        assert!(request.starts_with("CONNECT r.example:443 HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("\r\nProxy-Authorization: Basic eDp5\r\n"), "{request}");
         let (refused, _) = through(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await;
         assert!(refused.expect_err("refused").contains("407"));
     }

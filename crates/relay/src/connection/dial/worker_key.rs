@@ -35,16 +35,16 @@ impl WorkerKey {
     pub(crate) async fn current(&self) -> SecretString {
         if let Some(path) = self.file.clone() {
             match tokio::task::spawn_blocking(move || read(&path)).await {
-                Ok(Ok(key)) if !key.is_empty() => return self.keep(SecretString::from(key)),
-                Ok(Ok(_)) => warn!("the file of the worker key is empty: the key stays as it was"),
-                Ok(Err(fault)) => warn!(fault, "cannot read the worker key again: it stays as it was"),
+                Ok(Ok(key)) if !key.is_empty() => return self.remember(SecretString::from(key)),
+                Ok(Ok(_)) => warn!("the worker key file is empty: the previous key stays in use"),
+                Ok(Err(fault)) => warn!(fault, "cannot read the worker key file again: the previous key stays in use"),
                 Err(_) => {}
             }
         }
         self.last().clone()
     }
 
-    fn keep(&self, key: SecretString) -> SecretString {
+    fn remember(&self, key: SecretString) -> SecretString {
         *self.last() = key.clone();
         key
     }

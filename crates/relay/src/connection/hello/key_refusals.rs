@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::KeyRefused;
 
 /// Refusals of one key, one after the other, that are an answer.
-const AN_ANSWER: u32 = 2;
+const CONFIRMED_AFTER: u32 = 2;
 
 /// What the router has said of our keys.
 #[derive(Debug, Default)]
@@ -21,11 +21,11 @@ pub(crate) struct Refusals {
 
 /// What follows from a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum KeyDecision {
     /// It may have been a passing fault: ask again soon.
-    AskAgain,
+    RetrySoon,
     /// It is refused: ask again, seldom.
-    GoOn,
+    RetrySlowly,
     /// It is refused, and never was taken: the worker ends.
     End,
 }
@@ -37,14 +37,14 @@ impl Refusals {
     }
 
     /// The router has refused a key.
-    pub(crate) fn refused(&mut self, key: &SecretString, then: KeyRefused) -> Verdict {
+    pub(crate) fn refused(&mut self, key: &SecretString, then: KeyRefused) -> KeyDecision {
         let before = self.refused.take().filter(|(last, _)| last.expose_secret() == key.expose_secret());
         let count = before.map_or(1, |(_, count)| count.saturating_add(1));
         self.refused = Some((key.clone(), count));
         match then {
-            _ if count < AN_ANSWER => Verdict::AskAgain,
-            KeyRefused::End if !self.accepted_once => Verdict::End,
-            KeyRefused::End | KeyRefused::Retry => Verdict::GoOn,
+            _ if count < CONFIRMED_AFTER => KeyDecision::RetrySoon,
+            KeyRefused::End if !self.accepted_once => KeyDecision::End,
+            KeyRefused::End | KeyRefused::Retry => KeyDecision::RetrySlowly,
         }
     }
 }
@@ -57,10 +57,10 @@ mod tests {
     fn one_refusal_is_no_answer_and_two_of_the_same_key_are() {
         let (key, other) = (SecretString::from("a"), SecretString::from("b"));
         let mut refusals = Refusals::default();
-        assert_eq!(refusals.refused(&key, KeyRefused::End), Verdict::AskAgain);
-        assert_eq!(refusals.refused(&other, KeyRefused::End), Verdict::AskAgain, "another key, a first answer");
-        assert_eq!(refusals.refused(&other, KeyRefused::Retry), Verdict::GoOn, "as the setting says");
-        assert_eq!(refusals.refused(&other, KeyRefused::End), Verdict::End);
+        assert_eq!(refusals.refused(&key, KeyRefused::End), KeyDecision::RetrySoon);
+        assert_eq!(refusals.refused(&other, KeyRefused::End), KeyDecision::RetrySoon, "another key, a first answer");
+        assert_eq!(refusals.refused(&other, KeyRefused::Retry), KeyDecision::RetrySlowly, "as the setting says");
+        assert_eq!(refusals.refused(&other, KeyRefused::End), KeyDecision::End);
     }
 
     #[test]
@@ -69,9 +69,9 @@ mod tests {
         let mut refusals = Refusals::default();
         refusals.refused(&key, KeyRefused::End);
         refusals.accepted();
-        assert_eq!(refusals.refused(&key, KeyRefused::End), Verdict::AskAgain, "counted anew");
+        assert_eq!(refusals.refused(&key, KeyRefused::End), KeyDecision::RetrySoon, "counted anew");
         for _ in 0..5 {
-            assert_eq!(refusals.refused(&key, KeyRefused::End), Verdict::GoOn);
+            assert_eq!(refusals.refused(&key, KeyRefused::End), KeyDecision::RetrySlowly);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::report::log_text::shown;
 
 /// What follows from the router's answer to `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Greeting {
+pub(crate) enum HelloReply {
     /// Serve; the router's id for this connection and its wish.
     Accepted { gpu_id: String, policy: Option<Box<Policy>>, extensions: Vec<String> },
     /// The router says that the key will not do.
@@ -28,9 +28,9 @@ const INVALID_KEY: &str = "invalid GPU key";
 const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
 
 /// Reads the router's answer. A refusal of the key is variant A, by its words, and variant B without a time to come back.
-pub(crate) fn read(message: ToWorker) -> Greeting {
+pub(crate) fn read(message: ToWorker) -> HelloReply {
     match message {
-        ToWorker::HelloAck(ack) if ack.success => Greeting::Accepted {
+        ToWorker::HelloAck(ack) if ack.success => HelloReply::Accepted {
             gpu_id: ack.gpu_id.unwrap_or_default(),
             policy: ack.policy,
             extensions: ack.extensions,
@@ -39,11 +39,11 @@ pub(crate) fn read(message: ToWorker) -> Greeting {
             let reason = error.map_or_else(|| "the router gave no reason".to_owned(), |error| shown(&error));
             match reconnect_in_seconds {
                 Some(seconds) if seconds > 0 => {
-                    Greeting::Later { reason, after: Duration::from_secs(seconds).min(LONGEST_PAUSE) }
+                    HelloReply::Later { reason, after: Duration::from_secs(seconds).min(LONGEST_PAUSE) }
                 }
                 // A time that cannot be read was meant to be one.
-                None if !dropped.is_empty() => Greeting::Transient { reason },
-                _ => Greeting::KeyRefused { reason },
+                None if !dropped.is_empty() => HelloReply::Transient { reason },
+                _ => HelloReply::KeyRefused { reason },
             }
         }
         ToWorker::Error(error) => {
@@ -52,12 +52,12 @@ pub(crate) fn read(message: ToWorker) -> Greeting {
                 None => shown(&error.error),
             };
             if error.error.trim().eq_ignore_ascii_case(INVALID_KEY) {
-                Greeting::KeyRefused { reason }
+                HelloReply::KeyRefused { reason }
             } else {
-                Greeting::Transient { reason }
+                HelloReply::Transient { reason }
             }
         }
-        _ => Greeting::Other,
+        _ => HelloReply::Other,
     }
 }
 
@@ -65,27 +65,26 @@ pub(crate) fn read(message: ToWorker) -> Greeting {
 mod tests {
     use super::*;
 
-    fn greeting(frame: &str) -> Greeting {
+    fn reply(frame: &str) -> HelloReply {
         read(ToWorker::parse(frame).expect("a readable frame"))
     }
 
     #[test]
     fn a_pause_is_read_in_any_form_of_a_number_and_has_a_cap() {
-        let later = |seconds: &str| {
-            greeting(&format!(r#"{{"type":"hello_ack","success":false,"reconnectInSeconds":{seconds}}}"#))
-        };
-        assert!(matches!(later("5.0"), Greeting::Later { after, .. } if after == Duration::from_secs(5)));
-        assert!(matches!(later("9e15"), Greeting::Later { after, .. } if after == LONGEST_PAUSE));
+        let later =
+            |seconds: &str| reply(&format!(r#"{{"type":"hello_ack","success":false,"reconnectInSeconds":{seconds}}}"#));
+        assert!(matches!(later("5.0"), HelloReply::Later { after, .. } if after == Duration::from_secs(5)));
+        assert!(matches!(later("9e15"), HelloReply::Later { after, .. } if after == LONGEST_PAUSE));
         for odd in ["-5", "5.5", "\"soon\"", "1e300"] {
-            assert!(matches!(later(odd), Greeting::Transient { .. }), "{odd}: it was meant to be a time");
+            assert!(matches!(later(odd), HelloReply::Transient { .. }), "{odd}: it was meant to be a time");
         }
-        assert!(matches!(later("null"), Greeting::KeyRefused { .. }));
+        assert!(matches!(later("null"), HelloReply::KeyRefused { .. }));
     }
 
     #[test]
     fn odd_fields_of_a_policy_are_no_reason_not_to_serve() {
-        let said = r#"{"type":"hello_ack","success":true,"gpu_id":7,"policy":{"model_name":"m","context_size":-1,"max_parallelism":2.0,"capabilities":"chat"}}"#;
-        let Greeting::Accepted { policy: Some(policy), .. } = greeting(said) else { panic!("not greeted") };
+        let frame = r#"{"type":"hello_ack","success":true,"gpu_id":7,"policy":{"model_name":"m","context_size":-1,"max_parallelism":2.0,"capabilities":"chat"}}"#;
+        let HelloReply::Accepted { policy: Some(policy), .. } = reply(frame) else { panic!("not greeted") };
         assert_eq!((&*policy.model_name, policy.context_size, policy.max_parallelism), ("m", 0, 2));
         assert_eq!(policy.dropped, ["`context_size` cannot be -1", "`capabilities` cannot be \"chat\""]);
     }
@@ -93,27 +92,27 @@ mod tests {
     #[test]
     fn the_variants_of_a_refusal() {
         assert!(matches!(
-            greeting(
+            reply(
                 r#"{"type":"error","error":"invalid GPU key","details":"Authentication failed. Check your admin key."}"#
             ),
-            Greeting::KeyRefused { .. }
+            HelloReply::KeyRefused { .. }
         ));
         assert!(matches!(
-            greeting(r#"{"type":"hello_ack","success":false,"error":"key revoked"}"#),
-            Greeting::KeyRefused { reason } if reason == "key revoked"
+            reply(r#"{"type":"hello_ack","success":false,"error":"key revoked"}"#),
+            HelloReply::KeyRefused { reason } if reason == "key revoked"
         ));
         assert!(matches!(
-            greeting(r#"{"type":"hello_ack","success":false,"error":"full","reconnectInSeconds":7}"#),
-            Greeting::Later { after, .. } if after == Duration::from_secs(7)
+            reply(r#"{"type":"hello_ack","success":false,"error":"full","reconnectInSeconds":7}"#),
+            HelloReply::Later { after, .. } if after == Duration::from_secs(7)
         ));
         for passing in ["redis is down", "authentication service is not there", "unauthorized: invalid key cache"] {
-            let said = format!(r#"{{"type":"error","error":"{passing}","details":"Authentication failed."}}"#);
-            assert!(matches!(greeting(&said), Greeting::Transient { .. }), "{passing}");
+            let frame = format!(r#"{{"type":"error","error":"{passing}","details":"Authentication failed."}}"#);
+            assert!(matches!(reply(&frame), HelloReply::Transient { .. }), "{passing}");
         }
-        assert_eq!(greeting(r#"{"type":"heartbeat_ack"}"#), Greeting::Other);
+        assert_eq!(reply(r#"{"type":"heartbeat_ack"}"#), HelloReply::Other);
         assert!(matches!(
-            greeting(r#"{"type":"hello_ack","success":true,"gpu_id":"a"}"#),
-            Greeting::Accepted { gpu_id, policy: None, .. } if gpu_id == "a"
+            reply(r#"{"type":"hello_ack","success":true,"gpu_id":"a"}"#),
+            HelloReply::Accepted { gpu_id, policy: None, .. } if gpu_id == "a"
         ));
     }
 }

@@ -6,7 +6,7 @@ use auxot_fleet::Loss;
 use futures_util::FutureExt;
 use tracing::warn;
 
-use crate::jobs::crash_suspects::Known;
+use crate::jobs::crash_suspects::CrashHistory;
 use crate::jobs::engine_sharing::Share;
 
 /// How long a dead engine's exit may take to be seen, before a job asks for the next one.
@@ -16,57 +16,57 @@ const LOSS_SEEN: Duration = Duration::from_secs(60);
 /// Attempts on fresh engines for a job of which nothing has been said yet.
 const ATTEMPTS: u32 = 3;
 
-impl Exchange {
+impl RunningJob {
     /// Carries the job to the end of its answer. The engine is done then: its slot is free before a slow router has read
     /// the rest.
-    pub(super) async fn carry_out(&mut self) -> Result<(), Ending> {
-        let mut attempt = Attempt::first(self.order.clone(), self.config())?;
-        let surroundings = Arc::clone(&self.surroundings);
+    pub(super) async fn run_to_answer(&mut self) -> Result<(), Outcome> {
+        let mut request = EngineRequest::first(self.parsed.clone(), self.config())?;
+        let context = Arc::clone(&self.context);
         // Before a slot is waited for: nothing is loaded for what cannot be answered.
-        attempt.fits(surroundings.fleet.most_text(self.order.job.model.as_deref()))?;
+        request.fits(context.fleet.most_text(self.parsed.job.model.as_deref()))?;
         for left in (0..ATTEMPTS).rev() {
-            self.stand_in_line().await?;
+            self.wait_for_suspect_permit().await?;
             // The share is held until the engine's end is known: who waits behind a suspect must not meet its dead engine.
-            let (lease, _share) = self.settled().await?;
-            if !attempt.is_reduced() && surroundings.reductions.knows(lease.model()) {
-                attempt.reduce();
+            let (lease, _share) = self.acquire_shared().await?;
+            if !request.is_reduced() && context.reduced_tools.contains(lease.model()) {
+                request.reduce();
             }
-            match self.ask(&lease, &attempt).await {
+            match self.send_request(&lease, &request).await {
                 Ok(()) => {
-                    surroundings.suspects.answered(self.order.request);
+                    context.crash_suspects.answered(self.parsed.request_hash);
                     lease.answered();
-                    if attempt.is_reduced() {
-                        surroundings.reductions.remember(lease.model());
+                    if request.is_reduced() {
+                        context.reduced_tools.remember(lease.model());
                     }
                     return Ok(());
                 }
-                Err(Ending::EngineGone { after_text }) => self.lost(lease, after_text, left > 0).await?,
-                Err(Ending::EngineUnreachable) if left > 0 => {
-                    self.try_again(lease.model());
+                Err(Outcome::EngineGone { after_text }) => self.on_engine_lost(lease, after_text, left > 0).await?,
+                Err(Outcome::EngineUnreachable) if left > 0 => {
+                    self.prepare_retry(lease.model());
                     self.within(None, lease.engine_gone(LOSS_SEEN)).await?;
                 }
-                Err(Ending::EngineRefused(error)) if left > 0 && attempt.can_reduce(&error) && attempt.reduce() => {
+                Err(Outcome::EngineRefused(error)) if left > 0 && request.can_reduce(&error) && request.reduce() => {
                     warn!(job = %Shown(self.id()), model = lease.model(), "engine refused the tool schemas, trying again with reduced ones");
                 }
-                Err(ending) => return Err(ending),
+                Err(outcome) => return Err(outcome),
             }
         }
-        Err(Ending::EngineGone { after_text: false })
+        Err(Outcome::EngineGone { after_text: false })
     }
 
     /// A request during which an engine crashed waits until no other such request is before its first text; one that has
     /// ended two engines is not run any more.
-    async fn stand_in_line(&mut self) -> Result<(), Ending> {
-        let surroundings = Arc::clone(&self.surroundings);
-        match surroundings.suspects.look_up(self.order.request) {
-            Known::Clear => self.turn = None,
-            Known::Refused => return Err(Ending::CrashesEngines),
-            Known::Suspect if self.turn.is_some() => {}
-            Known::Suspect => {
-                self.turn = self.within(None, surroundings.suspects.turn()).await?;
+    async fn wait_for_suspect_permit(&mut self) -> Result<(), Outcome> {
+        let context = Arc::clone(&self.context);
+        match context.crash_suspects.look_up(self.parsed.request_hash) {
+            CrashHistory::Clear => self.suspect_permit = None,
+            CrashHistory::Refused => return Err(Outcome::CrashesEngines),
+            CrashHistory::Suspect if self.suspect_permit.is_some() => {}
+            CrashHistory::Suspect => {
+                self.suspect_permit = self.within(None, context.crash_suspects.permit()).await?;
                 // The one before may have been the same request.
-                if surroundings.suspects.look_up(self.order.request) == Known::Refused {
-                    return Err(Ending::CrashesEngines);
+                if context.crash_suspects.look_up(self.parsed.request_hash) == CrashHistory::Refused {
+                    return Err(Outcome::CrashesEngines);
                 }
             }
         }
@@ -74,39 +74,41 @@ impl Exchange {
     }
 
     /// The engine is lost: waits until it is known why, so that the next slot is one of another. `Err` is the job's end.
-    async fn lost(&mut self, lease: Lease, after_text: bool, may_retry: bool) -> Result<(), Ending> {
+    async fn on_engine_lost(&mut self, lease: Lease, after_text: bool, may_retry: bool) -> Result<(), Outcome> {
         let model = lease.model().to_owned();
         let loss = self.within(None, lease.engine_gone(EXIT_SEEN)).await?;
-        if loss == Loss::Crashed && self.surroundings.suspects.crashed(self.order.request) == Known::Refused {
+        if loss == Loss::Crashed
+            && self.context.crash_suspects.crashed(self.parsed.request_hash) == CrashHistory::Refused
+        {
             warn!(job = %Shown(self.id()), model, "the engine crashed twice during this request: it is not run again");
-            return Err(Ending::CrashesEngines);
+            return Err(Outcome::CrashesEngines);
         }
         match loss {
-            Loss::LetGo if after_text || !may_retry => Err(Ending::MadeRoom),
-            _ if after_text || !may_retry => Err(Ending::EngineGone { after_text }),
+            Loss::LetGo if after_text || !may_retry => Err(Outcome::MadeRoom),
+            _ if after_text || !may_retry => Err(Outcome::EngineGone { after_text }),
             _ => {
-                self.try_again(&model);
+                self.prepare_retry(&model);
                 Ok(())
             }
         }
     }
 
-    fn try_again(&mut self, model: &str) {
-        warn!(job = %Shown(self.id()), model, "no engine before the first token, trying again");
-        self.surroundings.telemetry.retried();
+    fn prepare_retry(&mut self, model: &str) {
+        warn!(job = %Shown(self.id()), model, "the engine went away before the first token, trying again");
+        self.context.telemetry.retried();
         // What the first engine had begun and not said, half a tool call or an open thought, is not the next one's.
-        self.answer = Answer::blank(&self.order.job, self.config().text_markers);
+        self.answer = Answer::blank(&self.parsed.job, self.config().text_markers);
     }
 
     /// Waits for a slot of an engine, and there for a suspect to be alone, or for the end of one that is.
-    async fn settled(&mut self) -> Result<(Lease, Share), Ending> {
-        let surroundings = Arc::clone(&self.surroundings);
-        let is_suspect = surroundings.suspects.look_up(self.order.request) == Known::Suspect;
+    async fn acquire_shared(&mut self) -> Result<(Lease, Share), Outcome> {
+        let context = Arc::clone(&self.context);
+        let is_suspect = context.crash_suspects.look_up(self.parsed.request_hash) == CrashHistory::Suspect;
         loop {
-            let mut lease = self.admitted().await?;
-            let (company, model) = (&surroundings.company, lease.model().to_owned());
+            let mut lease = self.acquire().await?;
+            let (sharing, model) = (&context.sharing, lease.model().to_owned());
             let share = async {
-                let share = if is_suspect { company.alone(&model).await } else { company.join(&model).await };
+                let share = if is_suspect { sharing.alone(&model).await } else { sharing.join(&model).await };
                 // It may have been lost to the suspect that was waited for.
                 lease.called_in().now_or_never().is_none().then_some(share)
             };
@@ -130,10 +132,10 @@ impl Exchange {
     }
 
     /// Waits for a slot.
-    async fn admitted(&mut self) -> Result<Lease, Ending> {
-        let (fleet, job, deadline) = (self.surroundings.fleet.clone(), Arc::clone(&self.order.job), self.deadline());
+    async fn acquire(&mut self) -> Result<Lease, Outcome> {
+        let (fleet, job, deadline) = (self.context.fleet.clone(), Arc::clone(&self.parsed.job), self.deadline());
         let lease = self.within(None, fleet.acquire(job.model.as_deref(), deadline)).await?;
-        let lease = lease.map_err(Ending::Refused)?;
+        let lease = lease.map_err(Outcome::Refused)?;
         self.model = Some(lease.model().to_owned());
         self.started.get_or_insert_with(Instant::now);
         Ok(lease)

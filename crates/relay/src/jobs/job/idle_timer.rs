@@ -4,25 +4,25 @@ use std::time::{Duration, Instant};
 
 /// The silence of one engine inside one answer.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct IdleTimer {
     limit: Duration,
     /// Since when it is read and nothing has come; nothing while it is not read.
     since: Option<Instant>,
 }
 
-impl Patience {
+impl IdleTimer {
     /// Patience with an engine that is read from now on.
     pub(super) fn new(limit: Duration, now: Instant) -> Self {
         Self { limit, since: Some(now) }
     }
 
     /// Whether it is read at this moment. One that is read again has the whole time anew: it could not go on either.
-    pub(super) fn read(&mut self, is_read: bool, now: Instant) {
+    pub(super) fn set_read(&mut self, is_read: bool, now: Instant) {
         self.since = is_read.then(|| self.since.unwrap_or(now));
     }
 
     /// Something has come.
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(super) fn restart(&mut self, now: Instant) {
         self.since = Some(now);
     }
 
@@ -39,15 +39,15 @@ mod tests {
     #[test]
     fn only_silence_that_was_listened_to_counts_and_it_counts_anew_after_a_router_that_did_not_read() {
         let (limit, s, begin) = (Duration::from_secs(10), Duration::from_secs(1), Instant::now());
-        let mut patience = Patience::new(limit, begin);
-        patience.read(true, begin + 4 * s);
-        assert_eq!(patience.ends(), Some(begin + limit));
-        patience.read(false, begin + 5 * s);
-        assert_eq!(patience.ends(), None, "nobody listens");
-        patience.read(true, begin + 500 * s);
-        assert_eq!(patience.ends(), Some(begin + 510 * s));
-        patience.heard(begin + 501 * s);
-        patience.read(true, begin + 502 * s);
-        assert_eq!(patience.ends(), Some(begin + 511 * s));
+        let mut timer = IdleTimer::new(limit, begin);
+        timer.set_read(true, begin + 4 * s);
+        assert_eq!(timer.ends(), Some(begin + limit));
+        timer.set_read(false, begin + 5 * s);
+        assert_eq!(timer.ends(), None, "nobody listens");
+        timer.set_read(true, begin + 500 * s);
+        assert_eq!(timer.ends(), Some(begin + 510 * s));
+        timer.restart(begin + 501 * s);
+        timer.set_read(true, begin + 502 * s);
+        assert_eq!(timer.ends(), Some(begin + 511 * s));
     }
 }

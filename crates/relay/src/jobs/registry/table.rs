@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::parsed_job::Order;
-use crate::jobs::replay::Encores;
-use crate::send_queue::Outbox;
+use crate::jobs::parsed_job::ParsedJob;
+use crate::jobs::replay::ReplayCache;
+use crate::send_queue::SendQueue;
 
 /// Names one run of a job.
 pub(crate) type Round = u64;
@@ -21,23 +21,23 @@ pub(crate) type Round = u64;
 /// All jobs that are here, and the endings of a while.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    held: HashMap<String, Held>,
-    pub(crate) ended: Encores,
+    entries: HashMap<String, Entry>,
+    pub(crate) ended: ReplayCache,
     rounds: Round,
 }
 
 /// The table's two holds on a running job: to end it, and to move it.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct Entry {
     pub(crate) round: Round,
     pub(crate) fingerprint: u64,
     pub(crate) cancel: CancellationToken,
-    pub(crate) lane: watch::Sender<Outbox>,
+    pub(crate) connection: watch::Sender<SendQueue>,
 }
 
 /// What is known of a job that is asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum Lookup {
     /// It runs, on the very lane that asks.
     Here,
     /// It runs, and belongs to the lane that asks from now on.
@@ -48,19 +48,19 @@ pub(crate) enum Known {
 
 impl Table {
     /// Looks a job up for a lane that asks for it; `None` if it is to run.
-    pub(crate) fn ask(&mut self, order: &Order, from: &Outbox) -> Option<Known> {
-        if let Some(words) = self.ended.ask(order, from) {
-            return Some(Known::Ended(words));
+    pub(crate) fn look_up(&mut self, parsed: &ParsedJob, from: &SendQueue) -> Option<Lookup> {
+        if let Some(message) = self.ended.look_up(parsed, from) {
+            return Some(Lookup::Ended(message));
         }
-        let held = self.held.get(&order.job.job_id).filter(|held| {
+        let entry = self.entries.get(&parsed.job.job_id).filter(|entry| {
             // One that was cancelled is on its way out, so asking for it again begins it anew.
-            held.fingerprint == order.fingerprint && !held.cancel.is_cancelled()
+            entry.fingerprint == parsed.fingerprint && !entry.cancel.is_cancelled()
         })?;
-        if held.lane.borrow().is_same_lane(from) {
-            return Some(Known::Here);
+        if entry.connection.borrow().is_same_connection(from) {
+            return Some(Lookup::Here);
         }
-        held.lane.send_replace(from.clone());
-        Some(Known::Moved)
+        entry.connection.send_replace(from.clone());
+        Some(Lookup::Moved)
     }
 
     /// Takes in a job that is to run; whether that ends an earlier round of it.
@@ -69,36 +69,36 @@ impl Table {
         job_id: &str,
         fingerprint: u64,
         cancel: CancellationToken,
-        lane: watch::Sender<Outbox>,
+        connection: watch::Sender<SendQueue>,
     ) -> (Round, bool) {
         self.ended.forget(job_id);
         self.rounds += 1;
-        let held = Held { round: self.rounds, fingerprint, cancel, lane };
+        let entry = Entry { round: self.rounds, fingerprint, cancel, connection };
         // Nothing of the old round goes out from here on.
-        let old = self.held.insert(job_id.to_owned(), held).inspect(|old| old.cancel.cancel());
+        let old = self.entries.insert(job_id.to_owned(), entry).inspect(|old| old.cancel.cancel());
         (self.rounds, old.is_some())
     }
 
     /// The router no longer wants a job; whether it was here.
     pub(crate) fn cancel(&self, job_id: &str) -> bool {
-        self.held.get(job_id).inspect(|held| held.cancel.cancel()).is_some()
+        self.entries.get(job_id).inspect(|entry| entry.cancel.cancel()).is_some()
     }
 
     /// A round has ended. A later one under the same id stays.
-    pub(crate) fn leave(&mut self, job_id: &str, round: Round) {
-        if self.held.get(job_id).is_some_and(|held| held.round == round) {
-            self.held.remove(job_id);
+    pub(crate) fn end(&mut self, job_id: &str, round: Round) {
+        if self.entries.get(job_id).is_some_and(|entry| entry.round == round) {
+            self.entries.remove(job_id);
         }
     }
 
     /// Jobs that are here.
     pub(crate) fn len(&self) -> usize {
-        self.held.len()
+        self.entries.len()
     }
 
     /// Whether a lane has a job to finish.
-    pub(crate) fn is_busy(&self, lane: &Outbox) -> bool {
-        self.held.values().any(|held| held.lane.borrow().is_same_lane(lane))
+    pub(crate) fn is_busy(&self, connection: &SendQueue) -> bool {
+        self.entries.values().any(|entry| entry.connection.borrow().is_same_connection(connection))
     }
 }
 

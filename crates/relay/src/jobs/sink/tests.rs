@@ -5,43 +5,43 @@ use crate::send_queue::Frames;
 use proptest::prelude::*;
 
 /// A lane whose writer is the test.
-struct Lane {
-    outbox: Outbox,
+struct TestConnection {
+    queue: SendQueue,
     frames: Option<Frames>,
     /// Begun and not yet written, with the text of each.
-    begun: Vec<(String, Option<Receipt>)>,
+    begun: Vec<(String, Option<Ack>)>,
 }
 
-impl Lane {
+impl TestConnection {
     fn new() -> Self {
-        let (outbox, frames) = Outbox::new();
-        Self { outbox, frames: Some(frames), begun: Vec::new() }
+        let (queue, frames) = SendQueue::new();
+        Self { queue, frames: Some(frames), begun: Vec::new() }
     }
 
     /// Begins one queued frame, as the writer does.
     fn begin(&mut self) {
-        while let Some(Frame::Text(text, receipt)) = self.frames.as_mut().and_then(Frames::try_next) {
-            if receipt.as_ref().is_none_or(Receipt::begin) {
-                self.begun.push((text.as_str().to_owned(), receipt));
+        while let Some(Frame::Text(text, ack)) = self.frames.as_mut().and_then(Frames::try_next) {
+            if ack.as_ref().is_none_or(Ack::begin) {
+                self.begun.push((text.as_str().to_owned(), ack));
                 return;
             }
         }
     }
 
     /// The socket takes all that is begun; the router has read it.
-    fn flush(&mut self, heard: &mut String) {
-        for (text, receipt) in self.begun.drain(..) {
-            heard.push_str(&text);
-            receipt.into_iter().for_each(Receipt::sign);
+    fn flush(&mut self, received: &mut String) {
+        for (text, ack) in self.begun.drain(..) {
+            received.push_str(&text);
+            ack.into_iter().for_each(Ack::mark_written);
         }
     }
 
     /// The connection ends after the socket has taken some of what is begun.
-    fn cut(&mut self, taken: usize, heard: &mut String) {
-        for (at, (text, receipt)) in self.begun.drain(..).enumerate() {
+    fn cut(&mut self, taken: usize, received: &mut String) {
+        for (at, (text, ack)) in self.begun.drain(..).enumerate() {
             if at < taken {
-                heard.push_str(&text);
-                receipt.into_iter().for_each(Receipt::sign);
+                received.push_str(&text);
+                ack.into_iter().for_each(Ack::mark_written);
             }
         }
         self.frames = None;
@@ -63,108 +63,108 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => (1_u8..20).prop_map(Op::Say),
         5 => (0_usize..3).prop_map(Op::Begin),
         4 => (0_usize..3).prop_map(Op::Flush),
-        1 => ((0_usize..3), (0_usize..4)).prop_map(|(lane, taken)| Op::Cut(lane, taken)),
+        1 => ((0_usize..3), (0_usize..4)).prop_map(|(connection, taken)| Op::Cut(connection, taken)),
         2 => (0_usize..3).prop_map(Op::Ask),
     ];
     prop::collection::vec(op, 0..120)
 }
 
 /// Everything the exchange would do with what is there now, until it would have to wait.
-async fn settle(outlet: &mut Outlet, text: &str) {
+async fn settle(sink: &mut JobSink, text: &str) {
     loop {
-        while outlet.sent() < text.len() {
-            let Some(room) = outlet.room() else { break };
-            let (from, upto) = (outlet.sent(), (outlet.sent() + 7).min(text.len()));
-            outlet.send(room, text[from..upto].to_owned(), upto, upto == text.len());
+        while sink.sent() < text.len() {
+            let Some(permit) = sink.permit() else { break };
+            let (from, upto) = (sink.sent(), (sink.sent() + 7).min(text.len()));
+            sink.send(permit, text[from..upto].to_owned(), upto, upto == text.len());
         }
-        let wants = if outlet.sent() < text.len() { Wants::Room } else { Wants::Written };
+        let wait_for = if sink.sent() < text.len() { WaitFor::Permit } else { WaitFor::Written };
         tokio::select! {
             biased;
-            _ = outlet.turn(wants) => {}
+            _ = sink.next_event(wait_for) => {}
             () = std::future::ready(()) => return,
         }
     }
 }
 
 async fn carried_out(ops: Vec<Op>) -> (String, String) {
-    let mut lanes: Vec<Lane> = (0..3).map(|_| Lane::new()).collect();
-    let (tell, asks) = watch::channel(lanes[0].outbox.clone());
-    let mut outlet = Outlet::new(asks, CancellationToken::new(), Duration::from_secs(3600));
-    let (mut text, mut heard) = (String::new(), String::new());
+    let mut connections: Vec<TestConnection> = (0..3).map(|_| TestConnection::new()).collect();
+    let (move_to, moves) = watch::channel(connections[0].queue.clone());
+    let mut sink = JobSink::new(moves, CancellationToken::new(), Duration::from_secs(3600));
+    let (mut text, mut received) = (String::new(), String::new());
     for op in ops {
         match op {
             Op::Say(count) => (0..count).for_each(|_| text.push(char::from(b'a' + (text.len() % 26) as u8))),
-            Op::Begin(at) => lanes[at].begin(),
-            Op::Flush(at) => lanes[at].flush(&mut heard),
+            Op::Begin(at) => connections[at].begin(),
+            Op::Flush(at) => connections[at].flush(&mut received),
             Op::Cut(at, taken) => {
-                lanes[at].cut(taken, &mut heard);
-                settle(&mut outlet, &text).await;
-                lanes[at] = Lane::new();
+                connections[at].cut(taken, &mut received);
+                settle(&mut sink, &text).await;
+                connections[at] = TestConnection::new();
             }
-            Op::Ask(at) => _ = tell.send_replace(lanes[at].outbox.clone()),
+            Op::Ask(at) => _ = move_to.send_replace(connections[at].queue.clone()),
         }
-        settle(&mut outlet, &text).await;
+        settle(&mut sink, &text).await;
     }
     // In the end the router asks once more and reads all.
-    let mut last = Lane::new();
-    tell.send_replace(last.outbox.clone());
+    let mut last = TestConnection::new();
+    move_to.send_replace(last.queue.clone());
     for _ in 0..text.len() + 9 {
-        for lane in lanes.iter_mut().chain([&mut last]) {
-            lane.begin();
-            lane.flush(&mut heard);
+        for connection in connections.iter_mut().chain([&mut last]) {
+            connection.begin();
+            connection.flush(&mut received);
         }
-        settle(&mut outlet, &text).await;
+        settle(&mut sink, &text).await;
     }
-    (text, heard)
+    (text, received)
 }
 
 proptest! {
     #[test]
     fn each_byte_goes_out_once_and_in_order(ops in ops()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("built");
-        let (text, heard) = runtime.block_on(carried_out(ops));
-        prop_assert_eq!(text, heard);
+        let (text, received) = runtime.block_on(carried_out(ops));
+        prop_assert_eq!(text, received);
     }
 }
 
 #[tokio::test]
 async fn an_end_that_only_the_lane_that_was_left_has_is_said_again() {
-    let (mut left, mut next) = (Lane::new(), Lane::new());
-    let (tell, asks) = watch::channel(left.outbox.clone());
-    let mut outlet = Outlet::new(asks, CancellationToken::new(), Duration::from_secs(3600));
-    let room = outlet.room().expect("room");
-    outlet.send(room, "end", 1, true);
+    let (mut left, mut next) = (TestConnection::new(), TestConnection::new());
+    let (move_to, moves) = watch::channel(left.queue.clone());
+    let mut sink = JobSink::new(moves, CancellationToken::new(), Duration::from_secs(3600));
+    let permit = sink.permit().expect("room");
+    sink.send(permit, "end", 1, true);
     left.begin();
-    tell.send_replace(next.outbox.clone());
-    assert!(matches!(outlet.turn(Wants::Written).await, Turn::Settling));
-    let mut heard = String::new();
-    left.flush(&mut heard);
-    assert!(matches!(outlet.turn(Wants::Written).await, Turn::Adopted));
-    assert_eq!(outlet.written(), 1, "written, but not where it was asked for");
-    outlet.rewind(0);
-    assert_eq!((outlet.sent(), outlet.written()), (0, 0));
-    let room = outlet.room().expect("room");
-    outlet.send(room, "end", 1, true);
+    move_to.send_replace(next.queue.clone());
+    assert!(matches!(sink.next_event(WaitFor::Written).await, SinkEvent::Settling));
+    let mut received = String::new();
+    left.flush(&mut received);
+    assert!(matches!(sink.next_event(WaitFor::Written).await, SinkEvent::Adopted));
+    assert_eq!(sink.written(), 1, "written, but not where it was asked for");
+    sink.rewind(0);
+    assert_eq!((sink.sent(), sink.written()), (0, 0));
+    let permit = sink.permit().expect("room");
+    sink.send(permit, "end", 1, true);
     next.begin();
-    next.flush(&mut heard);
-    assert_eq!((outlet.written(), heard.as_str()), (1, "endend"));
+    next.flush(&mut received);
+    assert_eq!((sink.written(), received.as_str()), (1, "endend"));
 }
 
 #[tokio::test]
 async fn a_last_cry_goes_before_what_is_queued_and_instead_of_it() {
-    let mut lane = Lane::new();
-    let (_tell, asks) = watch::channel(lane.outbox.clone());
-    let mut outlet = Outlet::new(asks, CancellationToken::new(), Duration::from_secs(3600));
+    let mut connection = TestConnection::new();
+    let (_tell, moves) = watch::channel(connection.queue.clone());
+    let mut sink = JobSink::new(moves, CancellationToken::new(), Duration::from_secs(3600));
     for upto in 1..=64 {
-        let room = outlet.room().expect("room");
-        outlet.send(room, "text", upto, false);
+        let permit = sink.permit().expect("room");
+        sink.send(permit, "text", upto, false);
     }
-    assert!(outlet.room().is_none(), "full");
-    outlet.cry("broken".to_owned());
-    let mut heard = String::new();
+    assert!(sink.permit().is_none(), "full");
+    sink.send_final("broken".to_owned());
+    let mut received = String::new();
     for _ in 0..70 {
-        lane.begin();
-        lane.flush(&mut heard);
+        connection.begin();
+        connection.flush(&mut received);
     }
-    assert_eq!(heard, "broken");
+    assert_eq!(received, "broken");
 }

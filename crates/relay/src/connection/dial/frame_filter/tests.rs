@@ -24,7 +24,7 @@ fn frame(code: u8, last: bool, payload: &[u8]) -> Vec<u8> {
 }
 
 fn filtered(bytes: &[u8], pieces: usize) -> Vec<u8> {
-    let mut inbound = Inbound::new((), LIMIT);
+    let mut inbound = FilteredStream::new((), LIMIT);
     let mut out = BytesMut::new();
     inbound.filter.feed(ANSWER, &mut out);
     assert_eq!(&*out, ANSWER, "the answer to the upgrade goes on as it is");

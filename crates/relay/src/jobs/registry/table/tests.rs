@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::jobs::replay::Said;
+use crate::jobs::replay::FinalMessage;
 use crate::send_queue::Frames;
 use auxot_protocol::ToWorker;
 use proptest::prelude::*;
@@ -27,19 +27,19 @@ enum Op {
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        5 => (0_u8..4, 0_u8..2, 0..LANES).prop_map(|(id, conversation, lane)| Op::Ask(id, conversation, lane)),
+        5 => (0_u8..4, 0_u8..2, 0..LANES).prop_map(|(id, conversation, connection)| Op::Ask(id, conversation, connection)),
         1 => (0_u8..4).prop_map(Op::Cancel),
-        3 => (0_usize..8, any::<bool>()).prop_map(|(round, said)| Op::End(round, said)),
+        3 => (0_usize..8, any::<bool>()).prop_map(|(round, message)| Op::End(round, message)),
         2 => (0..LANES).prop_map(Op::Read),
         1 => (0..LANES).prop_map(Op::Lose),
     ];
     prop::collection::vec(op, 0..150)
 }
 
-fn order(id: u8, conversation: u8) -> Order {
+fn parsed(id: u8, conversation: u8) -> ParsedJob {
     let frame = serde_json::json!({"type": "job", "job_id": id.to_string(), "messages": [conversation]}).to_string();
     match ToWorker::parse(&frame) {
-        Ok(ToWorker::Job(job)) => Order::new(*job),
+        Ok(ToWorker::Job(job)) => ParsedJob::new(*job),
         other => panic!("no job: {other:?}"),
     }
 }
@@ -50,27 +50,27 @@ struct Running {
     round: Round,
     id: u8,
     conversation: u8,
-    lane: usize,
+    connection: usize,
     cancelled: bool,
     /// Whether the table must still have it.
     current: bool,
     cancel: CancellationToken,
-    moves: watch::Receiver<Outbox>,
+    moves: watch::Receiver<SendQueue>,
 }
 
 /// Lanes ever opened; those that are lost have no frames.
-struct Lanes(Vec<(Outbox, Option<Frames>)>, [usize; LANES]);
+struct Lanes(Vec<(SendQueue, Option<Frames>)>, [usize; LANES]);
 
 impl Lanes {
     fn new() -> Self {
-        let mut lanes = Self(Vec::new(), [0; LANES]);
-        (0..LANES).for_each(|at| lanes.open(at));
-        lanes
+        let mut connections = Self(Vec::new(), [0; LANES]);
+        (0..LANES).for_each(|at| connections.open(at));
+        connections
     }
 
     fn open(&mut self, at: usize) {
-        let (outbox, frames) = Outbox::new();
-        self.0.push((outbox, Some(frames)));
+        let (queue, frames) = SendQueue::new();
+        self.0.push((queue, Some(frames)));
         self.1[at] = self.0.len() - 1;
     }
 
@@ -83,7 +83,7 @@ impl Lanes {
 /// The table beside what it must hold.
 struct Model {
     table: Table,
-    lanes: Lanes,
+    connections: Lanes,
     running: Vec<Running>,
     /// The last ending of each id that a lane has: its conversation, that lane, and whether the router has read it.
     ended: BTreeMap<u8, (u8, usize, bool)>,
@@ -91,7 +91,7 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        Self { table: Table::default(), lanes: Lanes::new(), running: Vec::new(), ended: BTreeMap::new() }
+        Self { table: Table::default(), connections: Lanes::new(), running: Vec::new(), ended: BTreeMap::new() }
     }
 
     /// The rounds of a job that the table has.
@@ -99,32 +99,41 @@ impl Model {
         self.running.iter_mut().filter(move |run| run.id == id && run.current)
     }
 
-    fn ask(&mut self, id: u8, conversation: u8, at: usize) -> Result<(), TestCaseError> {
-        let (order, lane) = (order(id, conversation), self.lanes.1[at]);
-        let outbox = self.lanes.0[lane].0.clone();
-        let known = self.table.ask(&order, &outbox);
-        if self.ended.get(&id).is_some_and(|(of, by, read)| *of == conversation && !(*by == lane && *read)) {
-            prop_assert_eq!(known, Some(Known::Ended("words".into())));
-            self.table.ended.repeated(&id.to_string(), Some(outbox.probe()));
-            self.ended.insert(id, (conversation, lane, false));
+    fn look_up(&mut self, id: u8, conversation: u8, at: usize) -> Result<(), TestCaseError> {
+        let (parsed, connection) = (parsed(id, conversation), self.connections.1[at]);
+        let queue = self.connections.0[connection].0.clone();
+        let known = self.table.look_up(&parsed, &queue);
+        if self.ended.get(&id).is_some_and(|(of, by, read)| *of == conversation && !(*by == connection && *read)) {
+            prop_assert_eq!(known, Some(Lookup::Ended("words".into())));
+            self.table.ended.repeated(&id.to_string(), Some(queue.probe()));
+            self.ended.insert(id, (conversation, connection, false));
         } else if let Some(run) = self.current(id).find(|run| !run.cancelled && run.conversation == conversation) {
-            prop_assert_eq!(known, Some(if run.lane == lane { Known::Here } else { Known::Moved }));
-            run.lane = lane;
+            prop_assert_eq!(known, Some(if run.connection == connection { Lookup::Here } else { Lookup::Moved }));
+            run.connection = connection;
         } else {
             prop_assert_eq!(known, None);
-            self.begin(id, &order, conversation, lane)?;
+            self.begin(id, &parsed, conversation, connection)?;
         }
         Ok(())
     }
 
-    fn begin(&mut self, id: u8, order: &Order, conversation: u8, lane: usize) -> Result<(), TestCaseError> {
-        let (mover, moves) = watch::channel(self.lanes.0[lane].0.clone());
+    fn begin(&mut self, id: u8, parsed: &ParsedJob, conversation: u8, connection: usize) -> Result<(), TestCaseError> {
+        let (sender, moves) = watch::channel(self.connections.0[connection].0.clone());
         let cancel = CancellationToken::new();
-        let (round, replaced) = self.table.begin(&id.to_string(), order.fingerprint, cancel.clone(), mover);
+        let (round, replaced) = self.table.begin(&id.to_string(), parsed.fingerprint, cancel.clone(), sender);
         prop_assert_eq!(replaced, self.current(id).next().is_some());
         self.current(id).for_each(|run| (run.cancelled, run.current) = (true, false));
         self.ended.remove(&id);
-        self.running.push(Running { round, id, conversation, lane, cancelled: false, current: true, cancel, moves });
+        self.running.push(Running {
+            round,
+            id,
+            conversation,
+            connection,
+            cancelled: false,
+            current: true,
+            cancel,
+            moves,
+        });
         Ok(())
     }
 
@@ -134,25 +143,25 @@ impl Model {
         Ok(())
     }
 
-    fn end(&mut self, at: usize, said: bool) {
+    fn end(&mut self, at: usize, message: bool) {
         if self.running.is_empty() {
             return;
         }
         let run = self.running.swap_remove(at % self.running.len());
-        if said && !run.cancelled {
-            let lane = self.lanes.0[run.lane].0.clone();
-            let said = Said { words: "words".into(), read: Some(lane.probe()), lane };
-            self.table.ended.keep(&order(run.id, run.conversation), said, WINDOW);
-            self.ended.insert(run.id, (run.conversation, run.lane, false));
+        if message && !run.cancelled {
+            let connection = self.connections.0[run.connection].0.clone();
+            let message = FinalMessage { text: "words".into(), read_probe: Some(connection.probe()), connection };
+            self.table.ended.remember(&parsed(run.id, run.conversation), message, WINDOW);
+            self.ended.insert(run.id, (run.conversation, run.connection, false));
         }
-        self.table.leave(&run.id.to_string(), run.round);
+        self.table.end(&run.id.to_string(), run.round);
     }
 
     fn read(&mut self, at: usize) {
-        let lane = self.lanes.1[at];
-        let outbox = &self.lanes.0[lane].0;
-        outbox.answered(outbox.probe());
-        self.ended.values_mut().filter(|(_, by, _)| *by == lane).for_each(|(_, _, read)| *read = true);
+        let connection = self.connections.1[at];
+        let queue = &self.connections.0[connection].0;
+        queue.answered(queue.probe());
+        self.ended.values_mut().filter(|(_, by, _)| *by == connection).for_each(|(_, _, read)| *read = true);
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
@@ -160,13 +169,13 @@ impl Model {
         for run in &self.running {
             prop_assert_eq!(run.cancel.is_cancelled(), run.cancelled);
             if run.current {
-                let asked = &self.lanes.0[run.lane].0;
-                prop_assert!(run.moves.borrow().is_same_lane(asked), "it belongs to who asked last");
+                let policy_connection = &self.connections.0[run.connection].0;
+                prop_assert!(run.moves.borrow().is_same_connection(policy_connection), "it belongs to who asked last");
             }
         }
-        for lane in self.lanes.1 {
-            let busy = self.running.iter().any(|run| run.current && run.lane == lane);
-            prop_assert_eq!(self.table.is_busy(&self.lanes.0[lane].0), busy);
+        for connection in self.connections.1 {
+            let busy = self.running.iter().any(|run| run.current && run.connection == connection);
+            prop_assert_eq!(self.table.is_busy(&self.connections.0[connection].0), busy);
         }
         Ok(())
     }
@@ -178,11 +187,11 @@ proptest! {
         let mut model = Model::new();
         for op in ops {
             match op {
-                Op::Ask(id, conversation, at) => model.ask(id, conversation, at)?,
+                Op::Ask(id, conversation, at) => model.look_up(id, conversation, at)?,
                 Op::Cancel(id) => model.cancel(id)?,
-                Op::End(at, said) => model.end(at, said),
+                Op::End(at, message) => model.end(at, message),
                 Op::Read(at) => model.read(at),
-                Op::Lose(at) => model.lanes.lose(at),
+                Op::Lose(at) => model.connections.lose(at),
             }
             model.check()?;
         }
