@@ -145,7 +145,9 @@ async fn resend(stage: &mut Stage) {
     if stage.router.ledger.open().next().is_some() {
         stage.router.give_again();
         // In a drain it takes no job, not even one that it has; one that has just ended has its end repeated.
-        return stage.line_or_end(&["Duplicate", "Repeated", "left a job to the router"]).await;
+        return stage
+            .line_or_end(&["accepted=\"duplicate\"", "accepted=\"repeated\"", "left a job to the router"])
+            .await;
     }
     let id = stage.give();
     stage.router.until("the end of a job", |router| router.ledger.open().next().is_none()).await;
