@@ -1,5 +1,5 @@
-//! Writes the commit into the version of the worker and of the router, where the source is a git checkout; git itself is not
-//! needed.
+//! Adds the commit to the version of the worker and of the router, where the source is a git checkout. It needs no git
+//! program.
 
 use std::path::{Path, PathBuf};
 
@@ -13,14 +13,14 @@ fn main() {
     }
 }
 
-/// The commit that is checked out, short.
+/// The checked-out commit, shortened.
 fn commit(root: &Path) -> Option<String> {
     let git = git_folder(&root.join(".git"))?;
     let head = read(&git.join("HEAD"))?;
     let commit = match head.strip_prefix("ref: ") {
         None => head,
         Some(name) => {
-            // A worktree has its own HEAD, and its branches in the folder of the repository.
+            // A worktree has its own HEAD; its branches are in the folder of the repository.
             let common = read(&git.join("commondir")).map_or_else(|| git.clone(), |common| git.join(common));
             read(&common.join(name)).or_else(|| packed(&common, name))?
         }
@@ -29,7 +29,7 @@ fn commit(root: &Path) -> Option<String> {
     (short.len() == 10 && short.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(short)
 }
 
-/// The folder of git, which a file names in a worktree.
+/// The git folder; in a worktree `.git` is a file that names it.
 fn git_folder(path: &Path) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path.to_owned());
@@ -44,7 +44,7 @@ fn packed(common: &Path, name: &str) -> Option<String> {
     line.split(' ').next().map(str::to_owned)
 }
 
-/// A file's text; the program is built anew when it changes.
+/// The text of a file; a change of the file rebuilds the program.
 fn read(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     println!("cargo:rerun-if-changed={}", path.display());

@@ -1,4 +1,4 @@
-//! What another reading of the settings changes, and what of that can be applied while the worker runs.
+//! The difference between two versions of the settings, and which part of it can be applied while the worker runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use bytesize::ByteSize;
 use figment::value::Value;
 use secrecy::ExposeSecret;
 
-use crate::entry::Entry;
+use crate::entry::SettingEntry;
 use crate::fault::Origin;
+use crate::interpret::{is_size, whole_number};
 use crate::load::Loaded;
-use crate::readings::{is_size, whole};
 use crate::settings::Settings;
 use crate::toml_text::dotted;
 use crate::tree::Tree;
@@ -18,24 +18,24 @@ use crate::tree::Tree;
 const AT_START: [&[&str]; 6] =
     [&["router"], &["gpu"], &["metrics"], &["log"], &["engine", "binary"], &["engine", "runtime_dir"]];
 
-/// The tables of single models lie here. One that comes or goes is one change.
+/// The tables of single models. One that is added or removed is one change.
 const MODELS: [&str; 2] = ["fleet", "models"];
 
-/// A key whose value another reading changes; the values themselves are not told, for one may be a secret.
+/// A key with a different value. The values are left out, because one may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The dotted key, or the table of a model that came or went.
+    /// The dotted key, or the table of a model that was added or removed.
     pub key: String,
-    /// When the new value can come into force.
+    /// When the new value can be applied.
     pub when: When,
 }
 
-/// When a new value can come into force.
+/// When a new value can be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// While the worker runs.
     Now,
-    /// When it starts the next time; until then the running value stays.
+    /// At the next start; until then the current value stays.
     NextStart,
 }
 
@@ -53,16 +53,16 @@ impl When {
 }
 
 impl Loaded<Settings> {
-    /// What changes, key by key, if `read` comes in the place of these settings.
+    /// The changes, key by key, from these settings to `read`.
     #[must_use]
     pub fn changes(&self, read: &Self) -> Vec<Change> {
         let (old, new) = (self.exact(), read.exact());
         let mut keys: BTreeSet<Vec<String>> = BTreeSet::new();
         for key in old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)) {
-            let came_or_went = table_of(key).filter(|name| {
+            let table_changed = table_of(key).filter(|name| {
                 self.value.fleet.models.contains_key(*name) != read.value.fleet.models.contains_key(*name)
             });
-            keys.insert(if came_or_went.is_some() { key[..=MODELS.len()].to_vec() } else { key.clone() });
+            keys.insert(if table_changed.is_some() { key[..=MODELS.len()].to_vec() } else { key.clone() });
         }
         if key_of(&self.value) != key_of(&read.value) {
             keys.insert(vec!["router".to_owned(), "key".to_owned()]);
@@ -70,7 +70,7 @@ impl Loaded<Settings> {
         keys.into_iter().map(|key| Change { when: When::of(&key), key: dotted(&key) }).collect()
     }
 
-    /// These settings with all of `read` that can come into force now.
+    /// These settings with every value of `read` that can be applied now.
     #[must_use]
     pub fn with(self, read: Self) -> Self {
         let (old, new) = (self.value, read.value);
@@ -82,9 +82,9 @@ impl Loaded<Settings> {
         Self { value, file: read.file, ignored: read.ignored, given: kept.chain(taken).collect() }
     }
 
-    /// Every key with its value, sizes in bytes: they are serialised rounded.
+    /// Every key with its value. Sizes are in bytes, because they are serialised rounded.
     fn exact(&self) -> BTreeMap<Vec<String>, Value> {
-        // That these settings can be serialised is tested.
+        // A test ensures that these settings can be serialised.
         let leaves = Tree::of(&self.value).map(|tree| tree.leaves()).unwrap_or_default();
         // An empty table is the same as none.
         let leaves = leaves.into_iter().filter(|(_, value)| value.as_dict().is_none());
@@ -93,20 +93,20 @@ impl Loaded<Settings> {
 
     fn exactly(&self, key: Vec<String>, value: Value) -> (Vec<String>, Value) {
         let origin = Origin::Default;
-        let shown = Entry { key, value, origin };
+        let shown = SettingEntry { key, value, origin };
         if shown.value.as_str().is_none() || !is_size::<Settings>(&shown) {
             return (shown.key, shown.value);
         }
         let written = self.given.get(&shown.key).and_then(|written| written.value.as_ref()).unwrap_or(&shown.value);
         let bytes = match written {
-            Value::Num(_, number) => whole(number),
+            Value::Num(_, number) => whole_number(number),
             text => text.as_str().and_then(|text| Some(text.parse::<ByteSize>().ok()?.as_u64().into())),
         };
         (shown.key, bytes.map_or(shown.value, Value::from))
     }
 }
 
-/// The model whose table a key lies in.
+/// The model whose table contains a key.
 fn table_of(key: &[String]) -> Option<&str> {
     key.strip_prefix(&MODELS.map(str::to_owned))?.first().map(String::as_str)
 }

@@ -1,4 +1,4 @@
-//! The settings in force as text: a TOML file with the source of each value beside it.
+//! The effective settings as text: a TOML file with the source of each value beside it.
 
 use std::fmt::Write;
 
@@ -10,23 +10,24 @@ use crate::load::Loaded;
 use crate::toml_text::{bare, dotted, toml};
 use crate::tree::Tree;
 
-/// One line of the text: a key with its value, or a remark where there is none.
-struct Line {
+/// One line of the text: a key with its value, or a comment for a key without one.
+struct SettingLine {
     key: Vec<String>,
     text: String,
     origin: Origin,
 }
 
 impl<T: Serialize> Loaded<T> {
-    /// The settings in force. Secrets show as `***`; keys that nobody set and that have no default are
-    /// remarks, so that the text can be used as a file again.
+    /// The effective settings. Secrets are printed as `***`; keys without a value and without a default are comments,
+    /// so that the text can be used as a file again.
     #[must_use]
     pub fn effective(&self) -> String {
         let Ok(tree) = Tree::of(&self.value) else { return String::new() };
-        let mut lines: Vec<Line> = tree.leaves().into_iter().map(|(key, value)| self.line(key, &value)).collect();
+        let mut lines: Vec<SettingLine> =
+            tree.leaves().into_iter().map(|(key, value)| self.line(key, &value)).collect();
         let secrets = self.given.keys().filter(|key| tree.get(key).is_none());
         lines.extend(secrets.map(|key| self.line(key.clone(), &Value::from("***"))));
-        // The sections as they are nested: a section's own keys before those of the sections inside it.
+        // Sections in order of nesting: the keys of a section before those of the sections inside it.
         lines.sort_by(|one, other| section(&one.key).cmp(section(&other.key)).then(one.key.cmp(&other.key)));
         let mut text = match &self.file {
             Some(path) => format!("# file: {}\n", path.display()),
@@ -38,15 +39,15 @@ impl<T: Serialize> Loaded<T> {
                 open = section(&line.key);
                 let _ = writeln!(text, "\n[{}]", dotted(open));
             }
-            let _ = writeln!(text, "{}  # {}", line.text, told(&line.origin));
+            let _ = writeln!(text, "{}  # {}", line.text, origin_text(&line.origin));
         }
         text
     }
 
-    fn line(&self, key: Vec<String>, value: &Value) -> Line {
+    fn line(&self, key: Vec<String>, value: &Value) -> SettingLine {
         let name = key.last().map(|name| bare(name)).unwrap_or_default();
         let given = self.given.get(&key);
-        // A type may write its text rounded (sizes do): what somebody wrote is more exact.
+        // A type may serialise rounded text (sizes do): the given text is more exact.
         let value = match (value, given.and_then(|given| given.value.as_ref())) {
             (Value::String(..), Some(as_written)) => as_written,
             _ => value,
@@ -56,11 +57,11 @@ impl<T: Serialize> Loaded<T> {
             None => format!("# {name} is not set"),
         };
         let origin = given.map_or(Origin::Default, |given| given.origin.clone());
-        Line { key, text, origin }
+        SettingLine { key, text, origin }
     }
 }
 
-/// The default of a dotted key as the file would write it; `None` for no default, or a secret's.
+/// The default of a dotted key in TOML; `None` for a key without a default, or a secret.
 #[must_use]
 pub fn default_text<T: Default + Serialize>(key: &str) -> Option<String> {
     let key: Vec<String> = key.split('.').map(str::to_owned).collect();
@@ -71,7 +72,7 @@ fn section(key: &[String]) -> &[String] {
     key.split_last().map_or(&[], |(_, section)| section)
 }
 
-fn told(origin: &Origin) -> String {
+fn origin_text(origin: &Origin) -> String {
     match origin {
         Origin::Default => "default".to_owned(),
         other => other.to_string(),

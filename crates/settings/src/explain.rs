@@ -1,32 +1,33 @@
-//! What figment says about a value, turned into a sentence for the operator.
+//! Turns figment's error about a value into a sentence for the operator.
 
 use figment::error::{Actual, Kind};
 use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
-use crate::entry::Entry;
-use crate::fault::Fault;
+use crate::entry::SettingEntry;
+use crate::fault::SettingFault;
+use crate::interpret::{is_duration, is_size};
 use crate::nearest::nearest;
-use crate::readings::{is_duration, is_size};
 use crate::toml_text::dotted;
 use crate::tree::Tree;
 
 /// The fault that `error` reports about `entry`.
-pub(crate) fn explain<T: DeserializeOwned>(error: &figment::Error, entry: &Entry, tree: &Tree) -> Fault {
-    // A section where a value belongs: the fault is the outer key's, and the error's path ends there.
+pub(crate) fn explain<T: DeserializeOwned>(error: &figment::Error, entry: &SettingEntry, tree: &Tree) -> SettingFault {
+    // A section instead of a value: the fault is the outer key's, and the error's path ends there.
     if !error.path.is_empty()
         && entry.key.len() > error.path.len()
         && entry.key.starts_with(&error.path)
         && !is_unknown(error)
     {
-        let outer = Entry { key: error.path.clone(), value: Value::from(Dict::new()), origin: entry.origin.clone() };
+        let outer =
+            SettingEntry { key: error.path.clone(), value: Value::from(Dict::new()), origin: entry.origin.clone() };
         return explain::<T>(error, &outer, tree);
     }
     let mut key = if error.path.len() > entry.key.len() { error.path.clone() } else { entry.key.clone() };
     let quotable = tree.get(&entry.key).is_some();
     let text = match &error.kind {
         Kind::UnknownField(name, known) => {
-            // The path ends in the unknown word itself. The same word may be a name of the user's further out.
+            // The path ends in the unknown key itself. An outer user-defined key may have the same name.
             let depth = error.path.len().saturating_sub(1);
             key.truncate(depth + 1);
             unknown_key(name, known, &key[..depth])
@@ -57,7 +58,7 @@ pub(crate) fn explain<T: DeserializeOwned>(error: &figment::Error, entry: &Entry
         other if quotable => other.to_string(),
         _ => "the value cannot be used".to_owned(),
     };
-    Fault { origin: entry.origin.clone(), key: dotted(&key), text }
+    SettingFault { origin: entry.origin.clone(), key: dotted(&key), text }
 }
 
 /// Whether the fault is the key and not its value.
@@ -82,8 +83,8 @@ fn one_of(known: &[&str]) -> String {
     }
 }
 
-/// What durations and sizes look like, where the key is one: their types refuse a word that is neither.
-fn form<T: DeserializeOwned>(entry: &Entry) -> Option<&'static str> {
+/// The expected form of a duration or a size; `None` for other keys.
+fn form<T: DeserializeOwned>(entry: &SettingEntry) -> Option<&'static str> {
     if is_duration::<T>(entry) {
         return Some("expected a duration such as \"30s\", \"5m\" or \"1h30m\", or whole seconds");
     }
@@ -106,7 +107,7 @@ fn but_found(found: &Actual, quotable: bool) -> String {
     }
 }
 
-/// The words of a type for a person; serde names the Rust type.
+/// The name of a type in plain words; serde reports the Rust type.
 fn plain_words(wanted: &str) -> String {
     let numbers = |least: i128, most: u128| format!("a whole number from {least} to {most}");
     match wanted {

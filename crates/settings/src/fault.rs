@@ -1,16 +1,16 @@
-//! A fault in the settings: which key, where its value came from, what is wrong and what to do.
+//! A fault in the settings: the key, the source of its value, what is wrong and what to do.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value came from, in the words that an operator can search for.
+/// The source of a value, in a form that an operator can search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// No source sets it.
     Default,
-    /// The configuration file; line and column (both from 1) where one place can be named.
+    /// The configuration file; line and column (both from 1) where one place is known.
     File {
-        /// The file as it was named.
+        /// The file as it is named.
         path: PathBuf,
         /// Line and column of the key.
         place: Option<(usize, usize)>,
@@ -19,7 +19,7 @@ pub enum Origin {
     Variable(String),
     /// A flag of the command line, without its dashes.
     Flag(String),
-    /// A word of the command line that is no flag and no value of one.
+    /// An argument that is neither a flag nor the value of one.
     Word(String),
 }
 
@@ -36,18 +36,18 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where the value came from.
+pub struct SettingFault {
+    /// The source of the value.
     pub origin: Origin,
-    /// The dotted key; empty where no key is concerned (an unknown flag, an unreadable file).
+    /// The dotted key; empty where no key is involved (an unknown flag, an unreadable file).
     pub key: String,
-    /// What is wrong and what to do. Never quotes the value of a secret.
+    /// What is wrong and what to do. Never contains the value of a secret.
     pub text: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.key.as_str() {
             "" => write!(out, "{}: {}", self.origin, self.text),
@@ -56,15 +56,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong, in the order file, environment, command line, own rules.
+/// All faults, in the order file, environment, command line, rules.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
-pub struct Faults(pub Vec<Fault>);
+pub struct Faults(pub Vec<SettingFault>);
 
 impl Faults {
-    /// `Ok` when there is nothing to report.
+    /// `Ok` when there is no fault.
     ///
     /// # Errors
-    /// Itself, when it holds a fault.
+    /// The faults themselves, if there are any.
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }

@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use figment::value::{Dict, Value};
 use toml::de::{DeTable, DeValue};
 
-use crate::entry::Entry;
-use crate::fault::{Fault, Origin};
+use crate::entry::SettingEntry;
+use crate::fault::{Origin, SettingFault};
 use crate::toml_text::dotted;
 
-/// A file that was read, perhaps with faults.
+/// A parsed file, possibly with faults.
 #[derive(Debug, Default)]
-pub(crate) struct File {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) faults: Vec<Fault>,
-    /// Where each key and each section stands, by dotted key.
+pub(crate) struct ConfigFile {
+    pub(crate) entries: Vec<SettingEntry>,
+    pub(crate) faults: Vec<SettingFault>,
+    /// The place of each key and section, by dotted key.
     pub(crate) places: BTreeMap<String, Origin>,
 }
 
-impl File {
-    /// Parses `text`. A file with a syntax fault yields no entries: what its other lines mean is a guess.
+impl ConfigFile {
+    /// Parses `text`. A file with a syntax error yields no entries: the meaning of its other lines is uncertain.
     pub(crate) fn parse(path: &Path, text: &str) -> Self {
-        let reader = Reader { path: path.to_owned(), text };
+        let reader = TomlReader { path: path.to_owned(), text };
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            let faults = errors.iter().map(|error| Fault {
+            let faults = errors.iter().map(|error| SettingFault {
                 origin: reader.origin(error.span().map(|span| span.start)),
                 key: String::new(),
                 text: format!("cannot read this as TOML: {}", error.message().replace('\n', ", ")),
@@ -38,13 +38,13 @@ impl File {
     }
 }
 
-struct Reader<'t> {
+struct TomlReader<'t> {
     path: PathBuf,
     text: &'t str,
 }
 
-impl Reader<'_> {
-    fn table(&self, table: &DeTable<'_>, at: &mut Vec<String>, file: &mut File) {
+impl TomlReader<'_> {
+    fn table(&self, table: &DeTable<'_>, at: &mut Vec<String>, file: &mut ConfigFile) {
         for (key, value) in table {
             at.push(key.get_ref().to_string());
             let origin = self.origin(Some(key.span().start));
@@ -52,8 +52,8 @@ impl Reader<'_> {
             match value.get_ref() {
                 DeValue::Table(inner) if !inner.is_empty() => self.table(inner, at, file),
                 leaf => match plain(leaf) {
-                    Some(value) => file.entries.push(Entry { key: at.clone(), value, origin }),
-                    None => file.faults.push(Fault {
+                    Some(value) => file.entries.push(SettingEntry { key: at.clone(), value, origin }),
+                    None => file.faults.push(SettingFault {
                         origin,
                         key: dotted(at),
                         text: "the number does not fit into 64 bits".to_owned(),
@@ -73,7 +73,7 @@ impl Reader<'_> {
     }
 }
 
-/// A value without its spans; `None` for a number that is out of range.
+/// A value without its spans; `None` for a number out of range.
 fn plain(value: &DeValue<'_>) -> Option<Value> {
     Some(match value {
         DeValue::String(text) => Value::from(text.as_ref()),
@@ -91,7 +91,7 @@ fn plain(value: &DeValue<'_>) -> Option<Value> {
     })
 }
 
-/// A list written inside a variable: `["--tensor-split", "3,1"]`, for items that hold commas.
+/// A list inside a variable, `["--tensor-split", "3,1"]`, for items that contain commas.
 pub(crate) fn bracketed(text: &str) -> Option<Value> {
     let value = text.starts_with('[').then(|| DeValue::parse(text).ok()).flatten()?;
     plain(value.get_ref())

@@ -9,12 +9,12 @@ use figment::value::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::entry::Entry;
+use crate::entry::SettingEntry;
 use crate::explain::{explain, is_unknown};
-use crate::fault::{Fault, Faults, Origin};
-use crate::file::File;
-use crate::names::{CONFIG, Names};
-use crate::readings::understand;
+use crate::fault::{Faults, Origin, SettingFault};
+use crate::file::ConfigFile;
+use crate::interpret::interpret;
+use crate::names::{CONFIG, SettingNames};
 use crate::toml_text::dotted;
 use crate::tree::Tree;
 use crate::variables::Variables;
@@ -22,24 +22,24 @@ use crate::variables::Variables;
 /// A flag of the command line that sets a key.
 #[derive(Clone)]
 pub struct Given {
-    /// The flag as it was written, without dashes.
+    /// The flag without dashes.
     pub flag: String,
-    /// The dotted key it sets.
+    /// The dotted key that it sets.
     pub key: String,
-    /// Its value; empty counts as not given.
+    /// Its value; an empty one counts as unset.
     pub value: String,
 }
 
-/// Everything outside the program that settings come from.
+/// The external sources of the settings.
 ///
-/// It can be read again later, which is what a reload is. It has no `Debug`: the worker key is in it.
+/// They can be read again, for a reload. There is no `Debug`, because the worker key is among them.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// The whole environment; tests pass their own, so no test ever sets a variable of its process.
+    /// The whole environment. Tests pass their own, so that no test sets a variable of its process.
     pub environment: Vec<(OsString, OsString)>,
     /// `--config`, which wins over `AUXOT_CONFIG`.
     pub config: Option<PathBuf>,
-    /// The file that an earlier reading found, though nobody named it: it must still be there.
+    /// The default file that an earlier load found: it must still exist.
     pub found: Option<PathBuf>,
     /// The other flags.
     pub flags: Vec<Given>,
@@ -57,45 +57,45 @@ impl Sources {
         found.filter(|(_, value)| !value.is_empty()).map(|(_, value)| PathBuf::from(value))
     }
 
-    /// The file that must be there, and who says so.
+    /// The file that must exist, and the source that names it.
     fn named_file(&self) -> Option<(PathBuf, Origin)> {
         let flag = self.config.clone().map(|path| (path, Origin::Flag("config".to_owned())));
         let named = flag.or_else(|| self.variable(CONFIG).map(|path| (path, Origin::Variable(CONFIG.to_owned()))));
         named.or_else(|| self.found.clone().map(|path| (path.clone(), at(&path))))
     }
 
-    /// Where the file is looked for when nobody names one; the first that exists is read.
+    /// The default paths of the file; the first that exists is read.
     #[must_use]
     pub fn usual_files(&self) -> Vec<PathBuf> {
-        // The XDG rules: a relative path there is to be ignored.
+        // By the XDG rules a relative path is ignored.
         let home = self.variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
         let home = home.or_else(|| self.variable("HOME").map(|home| home.join(".config")));
         home.into_iter().chain([PathBuf::from("/etc")]).map(|folder| folder.join("auxot/auxot-worker.toml")).collect()
     }
 }
 
-/// Settings, and where each value came from.
+/// The settings and the source of each value.
 #[derive(Debug, Clone)]
 pub struct Loaded<T> {
     /// The settings.
     pub value: T,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
-    /// Variables that belong to sibling programs and mean nothing here.
+    /// Variables of sibling programs, without meaning here.
     pub ignored: Vec<String>,
     pub(crate) given: BTreeMap<Vec<String>, Written>,
 }
 
-/// What somebody wrote for a key, and where.
+/// The value of a key as its source gives it.
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
     pub(crate) origin: Origin,
-    /// `None` for what must not be told: a secret, or a key of the user's own.
+    /// `None` for a value that must not be printed: a secret, or one under a user-defined key.
     pub(crate) value: Option<Value>,
 }
 
 impl<T> Loaded<T> {
-    /// Where the value of a dotted key came from. A table's is where the first of its values did.
+    /// The source of the value of a dotted key; for a table, the source of its first value.
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin {
         let inside = |given: &str| given.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -104,19 +104,19 @@ impl<T> Loaded<T> {
     }
 }
 
-/// What loading found: as much of the settings as could be read, and everything wrong with the rest.
+/// The result of loading: all settings that could be read, and the faults of the others.
 #[derive(Debug)]
 pub(crate) struct Outcome<T> {
     pub(crate) loaded: Loaded<T>,
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<SettingFault>,
 }
 
-/// Loads `T` from `sources`; `names` are the outside names of its keys.
+/// Loads `T` from `sources`; `names` are the external names of its keys.
 ///
 /// # Errors
-/// All faults at once: unknown keys, variables and values of every source, overridden ones included,
-/// because an overridden fault is one that waits for the day the override goes.
-pub fn load<T>(sources: &Sources, names: &Names) -> Result<Loaded<T>, Faults>
+/// All faults: unknown keys, variables and values of every source. Overridden values count, because a fault in one
+/// would appear only when the override goes.
+pub fn load<T>(sources: &Sources, names: &SettingNames) -> Result<Loaded<T>, Faults>
 where
     T: Serialize + DeserializeOwned + Default,
 {
@@ -125,23 +125,23 @@ where
     Ok(outcome.loaded)
 }
 
-/// `shape` is the defaults, with one entry of the name [`ANY`](crate::tree::ANY) in each table whose names are the user's.
-pub(crate) fn collect<T>(sources: &Sources, names: &Names, shape: &T) -> Outcome<T>
+/// `shape` is the defaults, with one entry of the name [`ANY`](crate::tree::ANY) in each table with user-defined names.
+pub(crate) fn collect<T>(sources: &Sources, names: &SettingNames, shape: &T) -> Outcome<T>
 where
     T: Serialize + DeserializeOwned + Default,
 {
     let tree = match Tree::of(shape) {
         Ok(tree) => tree,
-        Err(fault) => return Outcome { loaded: Loaded::untouched(), faults: vec![fault] },
+        Err(fault) => return Outcome { loaded: Loaded::defaults(), faults: vec![fault] },
     };
     let (path, file) = read_file(sources);
     let variables = Variables::read(&sources.environment, names, &tree);
     let mut faults = file.faults;
     let mut good = Vec::new();
     let mut in_file = Vec::new();
-    sift::<T>(file.entries, &tree, &mut good, &mut in_file);
+    keep_good::<T>(file.entries, &tree, &mut good, &mut in_file);
     for fault in &mut in_file {
-        // The fault may be an outer section's, which has a place of its own.
+        // The fault may belong to an outer section, which has a place of its own.
         fault.origin = file.places.get(&fault.key).unwrap_or(&fault.origin).clone();
     }
     in_file.sort_by_key(|fault| match fault.origin {
@@ -150,11 +150,11 @@ where
     });
     faults.extend(in_file);
     faults.extend(variables.faults);
-    sift::<T>(variables.entries, &tree, &mut good, &mut faults);
-    sift::<T>(sources.flags.iter().map(Given::entry).collect(), &tree, &mut good, &mut faults);
+    keep_good::<T>(variables.entries, &tree, &mut good, &mut faults);
+    keep_good::<T>(sources.flags.iter().map(Given::entry).collect(), &tree, &mut good, &mut faults);
 
     let merged = good.iter().fold(Figment::new(), |figment, entry| figment.merge(entry));
-    let mut loaded = Loaded::untouched();
+    let mut loaded = Loaded::defaults();
     match merged.extract_lossy() {
         Ok(value) => loaded.value = value,
         Err(errors) => faults.extend(errors.into_iter().map(|error| whole_fault(&error, &good))),
@@ -166,19 +166,19 @@ where
 }
 
 impl<T: Default> Loaded<T> {
-    fn untouched() -> Self {
+    fn defaults() -> Self {
         Self { value: T::default(), file: None, ignored: Vec::new(), given: BTreeMap::new() }
     }
 }
 
-fn written(entry: Entry, tree: &Tree) -> (Vec<String>, Written) {
+fn written(entry: SettingEntry, tree: &Tree) -> (Vec<String>, Written) {
     let value = tree.get(&entry.key).map(|_| entry.value);
     (entry.key, Written { origin: entry.origin, value })
 }
 
 impl Given {
-    fn entry(&self) -> Entry {
-        Entry {
+    fn entry(&self) -> SettingEntry {
+        SettingEntry {
             key: self.key.split('.').map(str::to_owned).collect(),
             value: Value::from(self.value.trim()),
             origin: Origin::Flag(self.flag.clone()),
@@ -186,8 +186,8 @@ impl Given {
     }
 }
 
-/// Reads the named file, or the first usual one that exists; a missing usual file is fine.
-fn read_file(sources: &Sources) -> (Option<PathBuf>, File) {
+/// Reads the named file, or the first default path that exists; default files may all be missing.
+fn read_file(sources: &Sources) -> (Option<PathBuf>, ConfigFile) {
     let named = sources.named_file();
     let must_exist = named.is_some();
     let candidates = match named {
@@ -197,30 +197,35 @@ fn read_file(sources: &Sources) -> (Option<PathBuf>, File) {
     for (path, origin) in candidates {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                let file = File::parse(&path, &text);
+                let file = ConfigFile::parse(&path, &text);
                 return (Some(path), file);
             }
             Err(error) if !must_exist && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 let text = format!("cannot read the configuration file {}: {error}", path.display());
-                let fault = Fault { origin, key: String::new(), text };
-                return (Some(path), File { faults: vec![fault], ..File::default() });
+                let fault = SettingFault { origin, key: String::new(), text };
+                return (Some(path), ConfigFile { faults: vec![fault], ..ConfigFile::default() });
             }
         }
     }
-    (None, File::default())
+    (None, ConfigFile::default())
 }
 
 fn at(path: &Path) -> Origin {
     Origin::File { path: path.to_owned(), place: None }
 }
 
-/// Tries each entry alone: the good ones go on, the others become faults. One fault per unknown
-/// section is enough, however many keys it holds.
-fn sift<T: DeserializeOwned>(entries: Vec<Entry>, tree: &Tree, good: &mut Vec<Entry>, faults: &mut Vec<Fault>) {
+/// Checks each entry alone: good ones are kept, the others become faults. An unknown section is one fault, however many
+/// keys it contains.
+fn keep_good<T: DeserializeOwned>(
+    entries: Vec<SettingEntry>,
+    tree: &Tree,
+    good: &mut Vec<SettingEntry>,
+    faults: &mut Vec<SettingFault>,
+) {
     let first = faults.len();
     for entry in entries {
-        match understand::<T>(&entry) {
+        match interpret::<T>(&entry) {
             Ok(understood) if !is_blank(&understood.value) => good.push(understood),
             Ok(_) => {}
             Err(error) if is_blank(&entry.value) && !is_unknown(&error) => {}
@@ -235,19 +240,19 @@ fn sift<T: DeserializeOwned>(entries: Vec<Entry>, tree: &Tree, good: &mut Vec<En
     }
 }
 
-/// Empty text is the same as no value, in every source.
+/// Empty text counts as no value, in every source.
 fn is_blank(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
-fn same_key(one: &Fault, other: &Fault) -> bool {
+fn same_key(one: &SettingFault, other: &SettingFault) -> bool {
     one.key == other.key && std::mem::discriminant(&one.origin) == std::mem::discriminant(&other.origin)
 }
 
-/// A fault of the whole that no single entry shows: something required is missing beside it.
-fn whole_fault(error: &figment::Error, good: &[Entry]) -> Fault {
+/// A fault of the whole that no single entry has: a required key is missing.
+fn whole_fault(error: &figment::Error, good: &[SettingEntry]) -> SettingFault {
     let culprit = good.iter().rev().find(|entry| entry.key.starts_with(&error.path));
-    Fault {
+    SettingFault {
         origin: culprit.map_or(Origin::Default, |entry| entry.origin.clone()),
         key: dotted(&error.path),
         text: error.kind.to_string(),

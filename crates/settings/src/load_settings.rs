@@ -1,4 +1,4 @@
-//! Loading the worker's settings: collected from every source, then checked against the rules.
+//! Loads the worker's settings: collects them from every source, then checks them against the rules.
 
 use crate::fault::Faults;
 use crate::load::{Loaded, Sources, collect};
@@ -10,27 +10,27 @@ impl Settings {
     /// Loads and checks the settings.
     ///
     /// # Errors
-    /// Everything that is wrong in any source, and every rule of ours that is broken.
+    /// All faults of every source, and every broken rule.
     pub fn load(sources: &Sources) -> Result<Loaded<Self>, Faults> {
-        Self::load_for(sources, Purpose::Serving)
+        Self::load_for(sources, Purpose::Serve)
     }
 
-    /// Reads the same sources once more, the very file of the first time among them.
+    /// Loads the same sources again, with the same file.
     ///
-    /// A file that is missing now is a fault and not the end of all that it said: an editor may be replacing it.
+    /// A file that is missing now is a fault and does not reset its values: an editor may be replacing it.
     ///
     /// # Errors
-    /// As [`Settings::load`].
+    /// Those of [`Settings::load`].
     pub fn load_again(sources: &Sources, running: &Loaded<Self>) -> Result<Loaded<Self>, Faults> {
         Self::load(&Sources { found: running.file.clone(), ..sources.clone() })
     }
 
-    /// The same for a command that only looks at models and devices: it needs neither router nor key nor engine.
+    /// Loads the settings for a command that only inspects models and devices: it needs no router, key or engine.
     ///
     /// # Errors
-    /// As [`Settings::load`], but for the rules about those.
-    pub fn load_for_looking(sources: &Sources) -> Result<Loaded<Self>, Faults> {
-        Self::load_for(sources, Purpose::Looking)
+    /// Those of [`Settings::load`], without the rules about router, key and engine.
+    pub fn load_for_inspection(sources: &Sources) -> Result<Loaded<Self>, Faults> {
+        Self::load_for(sources, Purpose::Inspect)
     }
 
     fn load_for(sources: &Sources, purpose: Purpose) -> Result<Loaded<Self>, Faults> {

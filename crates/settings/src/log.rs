@@ -1,17 +1,17 @@
-//! What an operator may set about the log.
+//! The settings of the log.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How much is logged, and in which form.
+/// The level and the form of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// A level for the worker, or several `target=level` with commas between them.
+    /// A level for the worker, or several `target=level` separated by commas.
     pub level: Verbosity,
-    /// Lines for people or for machines.
+    /// Text for people, or JSON for programs.
     pub format: Format,
 }
 
@@ -22,18 +22,18 @@ pub enum Format {
     /// One readable line, coloured on a terminal.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
 }
 
-/// How grave a line must be to be written.
+/// The lowest severity that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Nothing at all.
+    /// Nothing.
     Off,
-    /// What ended or will end something.
+    /// An operation failed.
     Error,
-    /// What somebody should look at.
+    /// An operator should look at it.
     Warn,
     /// Each transition.
     Info,
@@ -66,16 +66,16 @@ impl FromStr for Level {
     }
 }
 
-/// A level, or levels by target, as `RUST_LOG` writes them.
+/// A level, or levels by target, in the syntax of `RUST_LOG`.
 ///
-/// A bare word must be a level. The usual reading takes any other word for a target, so that
-/// `AUXOT_LOG_LEVEL=inof` would silence the whole log without a word.
+/// A bare word must be a level. The usual parser takes any other word for a target, so that `AUXOT_LOG_LEVEL=inof`
+/// would silence the whole log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Verbosity {
-    /// For the worker's own crates.
+    /// The level of the worker's own crates.
     pub own: Level,
-    /// By the start of the target, in the order given.
+    /// Levels by prefix of the target, in the given order.
     pub targets: Vec<(String, Level)>,
     text: String,
 }

@@ -1,17 +1,17 @@
-//! The names that settings are known by outside the program: historical variables, and whose they are.
+//! The external names of settings: historical variables, and the variables of sibling programs.
 
 use crate::nearest::nearest;
 
 /// A key with a flat variable and a flag of the same name.
 #[derive(Debug, Clone, Copy)]
-pub struct Name {
+pub struct SettingName {
     /// Dotted key in the tree.
     pub key: &'static str,
     /// Environment variable.
     pub variable: &'static str,
-    /// Flag without dashes; always the variable's name, see the tests.
+    /// Flag without dashes; the name of the variable in another case, which a test ensures.
     pub flag: &'static str,
-    /// What the upstream worker calls the flag, where that differs.
+    /// The upstream worker's name for the flag, if it differs.
     pub alias: Option<&'static str>,
     /// Placeholder for the value in the help text.
     pub value: &'static str,
@@ -19,19 +19,19 @@ pub struct Name {
     pub help: &'static str,
 }
 
-/// All outside names that one program knows.
+/// All external names of one program.
 #[derive(Debug, Clone, Copy)]
-pub struct Names {
-    /// Keys with a flat name. Every other key has the nested form `AUXOT_SECTION__KEY` only.
-    pub table: &'static [Name],
-    /// Variables of sibling programs, left alone: `AUXOT_MCP_*` stands for all that start so.
+pub struct SettingNames {
+    /// Keys with a flat name. Every other key has only the nested form `AUXOT_SECTION__KEY`.
+    pub table: &'static [SettingName],
+    /// Variables of sibling programs, which are ignored; `AUXOT_MCP_*` matches all with that prefix.
     pub foreign: &'static [&'static str],
-    /// Variables that are refused, and why.
+    /// Refused variables, each with the reason.
     pub refused: &'static [(&'static str, &'static str)],
 }
 
-impl Names {
-    pub(crate) fn by_variable(&self, variable: &str) -> Option<&Name> {
+impl SettingNames {
+    pub(crate) fn by_variable(&self, variable: &str) -> Option<&SettingName> {
         self.table.iter().find(|name| name.variable == variable)
     }
 
@@ -46,7 +46,7 @@ impl Names {
         self.refused.iter().find(|(name, _)| *name == variable).map(|(_, why)| *why)
     }
 
-    /// The known name most like an unknown one; `nested` are the keys that exist.
+    /// The known name most similar to an unknown one; `nested` are the nested variables.
     pub(crate) fn nearest_variable(&self, variable: &str, nested: &[String]) -> Option<String> {
         let flat = self.table.iter().map(|name| name.variable).chain(["AUXOT_CONFIG"]);
         nearest(variable, flat.chain(nested.iter().map(String::as_str)))
@@ -59,30 +59,24 @@ pub fn nested_variable(key: &[String]) -> String {
     format!("{PREFIX}{}", key.iter().map(|part| part.to_ascii_uppercase()).collect::<Vec<_>>().join("__"))
 }
 
-/// What every variable of ours starts with.
+/// The prefix of every variable of these programs.
 pub(crate) const PREFIX: &str = "AUXOT_";
 
 /// The variable that names the configuration file.
 pub(crate) const CONFIG: &str = "AUXOT_CONFIG";
 
-/// The worker's names: the ones of the upstream worker where it has them, ours in the same manner.
-pub const NAMES: Names = Names {
+/// The worker's names: those of the upstream worker where it has them, others in the same style.
+pub const NAMES: SettingNames = SettingNames {
     table: &[
         name("router.url", "AUXOT_ROUTER_URL", "router-url", "URL", "Address of the router; a bare host means TLS"),
-        name(
-            "router.key",
-            "AUXOT_GPU_KEY",
-            "gpu-key",
-            "KEY",
-            "The worker key; at once moved from here to the environment",
-        ),
+        name("router.key", "AUXOT_GPU_KEY", "gpu-key", "KEY", "The worker key; moved to the environment at the start"),
         name("router.key_file", "AUXOT_GPU_KEY_FILE", "gpu-key-file", "FILE", "File that holds the worker key"),
         name(
             "router.ca_file",
             "AUXOT_CA_FILE",
             "ca-file",
             "FILE",
-            "PEM file of authorities trusted beside the system's",
+            "PEM file of authorities trusted in addition to the system's",
         ),
         name(
             "router.connections",
@@ -121,17 +115,11 @@ pub const NAMES: Names = Names {
             "Models to load at start, the primary one first",
         ),
         name("catalog.models_dir", "AUXOT_MODELS_DIR", "models-dir", "DIR:DIR", "Folders that hold models"),
-        Name {
+        SettingName {
             alias: Some("model-path"),
-            ..name(
-                "catalog.model_file",
-                "AUXOT_MODEL_FILE",
-                "model-file",
-                "FILE",
-                "One more model file, wherever it lies",
-            )
+            ..name("catalog.model_file", "AUXOT_MODEL_FILE", "model-file", "FILE", "One more model file, at any path")
         },
-        Name {
+        SettingName {
             alias: Some("llama-server-path"),
             ..name(
                 "engine.binary",
@@ -141,7 +129,7 @@ pub const NAMES: Names = Names {
                 "The llama-server program, or its name in PATH",
             )
         },
-        name("engine.slots", "AUXOT_MAX_PARALLEL", "max-parallel", "N", "Requests that one model answers side by side"),
+        name("engine.slots", "AUXOT_MAX_PARALLEL", "max-parallel", "N", "Requests that one model answers in parallel"),
         name("engine.ctx_size", "AUXOT_CTX_SIZE", "ctx-size", "TOKENS", "Context of one slot"),
         name(
             "engine.gpu_layers",
@@ -173,7 +161,7 @@ pub const NAMES: Names = Names {
             "AUXOT_METRICS_NAMES",
             "metrics-names",
             "A,B",
-            "More names by which this host may be asked for its metrics",
+            "Further host names accepted in requests for metrics",
         ),
         name(
             "log.level",
@@ -182,7 +170,7 @@ pub const NAMES: Names = Names {
             "LEVEL",
             "off, error, warn, info, debug, trace, or target=level,...",
         ),
-        name("log.format", "AUXOT_LOG_FORMAT", "log-format", "text|json", "Log lines for people or for machines"),
+        name("log.format", "AUXOT_LOG_FORMAT", "log-format", "text|json", "Log lines as text or as JSON"),
     ],
     foreign: &[
         "AUXOT_ADMIN_KEY_HASH",
@@ -209,7 +197,7 @@ pub const NAMES: Names = Names {
     ],
     refused: &[(
         "AUXOT_LLAMA_URL",
-        "not supported: an engine that somebody else started cannot be supervised; \
+        "not supported: an engine that another program started cannot be supervised; \
          unset it and name the program to start in AUXOT_LLAMA_BINARY",
     )],
 };
@@ -220,6 +208,6 @@ const fn name(
     flag: &'static str,
     value: &'static str,
     help: &'static str,
-) -> Name {
-    Name { key, variable, flag, alias: None, value, help }
+) -> SettingName {
+    SettingName { key, variable, flag, alias: None, value, help }
 }

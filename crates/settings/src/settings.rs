@@ -1,21 +1,21 @@
-//! The worker's settings: one section for each crate that has any.
+//! The worker's settings: one section for each crate that has settings.
 
 use serde::{Deserialize, Serialize};
 
 use crate::log::LogConfig;
 use crate::tree::ANY;
 
-/// Everything an operator may set; the names here are the sections of the file.
+/// All settings; the field names are the sections of the file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The router's door.
+    /// The connection to the router.
     pub router: auxot_relay::Config,
-    /// Which models run.
+    /// The models to run.
     pub fleet: auxot_fleet::Config,
-    /// On which devices they lie.
+    /// Their placement on devices.
     pub placement: auxot_placement::Config,
-    /// Where models are found.
+    /// The model files.
     pub catalog: auxot_catalog::Config,
     /// Engine processes.
     pub engine: auxot_engine::Config,
@@ -28,7 +28,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults, with a model of any name.
+    /// The defaults, with one model of the name [`ANY`].
     pub(crate) fn shape() -> Self {
         let mut shape = Self::default();
         shape.fleet.models.insert(ANY.to_owned(), auxot_fleet::ModelConfig::default());

@@ -1,4 +1,4 @@
-//! The loader on a small tree of its own, so that its rules do not depend on today's settings.
+//! Tests of the loader on a small tree, so that its rules do not depend on today's settings.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -87,7 +87,7 @@ impl Default for Engine {
     }
 }
 
-/// A word or a number, the way an untagged enum reads it.
+/// A word or a number, as an untagged enum reads it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Layers {
@@ -96,9 +96,9 @@ enum Layers {
     Auto,
 }
 
-const SMALL: Names = Names {
+const SMALL: SettingNames = SettingNames {
     table: &[
-        Name {
+        SettingName {
             key: "router.url",
             variable: "AUXOT_ROUTER_URL",
             flag: "router-url",
@@ -106,8 +106,15 @@ const SMALL: Names = Names {
             value: "URL",
             help: "",
         },
-        Name { key: "router.key", variable: "AUXOT_GPU_KEY", flag: "gpu-key", alias: None, value: "KEY", help: "" },
-        Name {
+        SettingName {
+            key: "router.key",
+            variable: "AUXOT_GPU_KEY",
+            flag: "gpu-key",
+            alias: None,
+            value: "KEY",
+            help: "",
+        },
+        SettingName {
             key: "router.heartbeat_interval",
             variable: "AUXOT_HEARTBEAT_INTERVAL",
             flag: "heartbeat-interval",
@@ -115,7 +122,7 @@ const SMALL: Names = Names {
             value: "TIME",
             help: "",
         },
-        Name {
+        SettingName {
             key: "fleet.autoload",
             variable: "AUXOT_GPU_AUTOLOAD_MODELS",
             flag: "gpu-autoload-models",
@@ -123,20 +130,27 @@ const SMALL: Names = Names {
             value: "A,B",
             help: "",
         },
-        Name { key: "log.level", variable: "AUXOT_LOG_LEVEL", flag: "log-level", alias: None, value: "L", help: "" },
+        SettingName {
+            key: "log.level",
+            variable: "AUXOT_LOG_LEVEL",
+            flag: "log-level",
+            alias: None,
+            value: "L",
+            help: "",
+        },
     ],
     ..NAMES
 };
 
-/// A file, an environment and a command line, all of the test's own.
+/// A file, an environment and a command line of the test.
 #[derive(Default)]
-struct World {
+struct TestSources {
     file: Option<&'static str>,
     environment: Vec<(OsString, OsString)>,
     flags: Vec<Given>,
 }
 
-impl World {
+impl TestSources {
     fn file(text: &'static str) -> Self {
         Self { file: Some(text), ..Self::default() }
     }

@@ -1,36 +1,36 @@
-//! The shape of a settings tree, read off its serialised defaults.
+//! The keys of a settings tree, taken from its serialised defaults.
 
 use figment::value::{Dict, Value};
 use serde::Serialize;
 
-use crate::fault::{Fault, Origin};
+use crate::fault::{Origin, SettingFault};
 
-/// Stands for any name in a table whose names are the user's.
+/// Stands for any name in a table with user-defined names.
 pub(crate) const ANY: &str = "*";
 
-/// Which sections and keys exist.
+/// The sections and keys that exist.
 ///
-/// A section refuses to serialise its secrets, so a key that is missing here is unknown, secret, or
-/// named by the user; in all three cases its value must not be quoted.
+/// A section does not serialise its secrets. A key that is missing here is therefore unknown, secret or user-defined;
+/// in all three cases its value must not be printed.
 #[derive(Debug, Clone)]
 pub(crate) struct Tree(Value);
 
 impl Tree {
-    pub(crate) fn of(settings: &impl Serialize) -> Result<Self, Fault> {
-        Value::serialize(settings).map(Self).map_err(|error| Fault {
+    pub(crate) fn of(settings: &impl Serialize) -> Result<Self, SettingFault> {
+        Value::serialize(settings).map(Self).map_err(|error| SettingFault {
             origin: Origin::Default,
             key: String::new(),
             text: format!("cannot serialise the settings: {error}"),
         })
     }
 
-    /// The value at a key; `None` for what is unknown or secret.
+    /// The value of a key; `None` for an unknown or secret one.
     pub(crate) fn get(&self, key: &[String]) -> Option<&Value> {
         key.iter().try_fold(&self.0, |value, part| inside(value, part))
     }
 
-    /// Parts of a variable's name in the case of the tree: fixed keys are lower case, while keys that the
-    /// user names (those in a map, which by default is empty or holds [`ANY`]) keep theirs.
+    /// The parts of a variable's name in the case of the tree: fixed keys are lower case; user-defined keys (in a map
+    /// that is empty by default or contains [`ANY`]) keep their case.
     pub(crate) fn in_own_case(&self, parts: &[&str]) -> Vec<String> {
         let mut here = Some(&self.0);
         parts
@@ -55,7 +55,7 @@ impl Tree {
     }
 }
 
-/// What lies under a name; the names of a table that the user names all lie where [`ANY`] does.
+/// The value under a name; in a table with user-defined names all names map to [`ANY`].
 fn inside<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     let dict = value.as_dict()?;
     dict.get(name).or_else(|| dict.get(ANY))

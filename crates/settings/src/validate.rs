@@ -1,4 +1,4 @@
-//! Our own rules: what types cannot say about a setting, about two of them, or about the files they name.
+//! RuleChecker that types cannot express: metadata one setting, metadata two of them, or metadata the files that they name.
 
 mod model;
 
@@ -9,59 +9,59 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::fault::{Fault, Origin};
+use crate::fault::{Origin, SettingFault};
 use crate::load::Loaded;
 use crate::settings::Settings;
 
-/// The router forgets a worker after 90 s without a heartbeat: one may be lost on the way.
-const LONGEST_HEARTBEAT: Duration = Duration::from_secs(60);
+/// The router drops a worker after 90 s without a heartbeat; one heartbeat may get lost.
+const MAX_HEARTBEAT: Duration = Duration::from_secs(60);
 
-/// Reading a device costs a call into its driver.
-const SHORTEST_SAMPLE: Duration = Duration::from_millis(100);
+/// Each sample costs a call into the device's driver.
+const MIN_SAMPLE: Duration = Duration::from_millis(100);
 
-/// A job with one picture is larger than anything below this.
-const LEAST_MESSAGE: bytesize::ByteSize = bytesize::ByteSize::mib(1);
+/// A job with one picture is larger.
+const MIN_MESSAGE: bytesize::ByteSize = bytesize::ByteSize::mib(1);
 
-/// A list of names or tables is no longer than this.
-const MOST_NAMES: usize = 1_000;
+/// The longest list of names or tables.
+const MAX_NAMES: usize = 1_000;
 /// More parallel requests than any engine build accepts.
-const MOST_SLOTS: u32 = 256;
+const MAX_SLOTS: u32 = 256;
 
-/// What the settings are for.
+/// The purpose of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// All of the worker.
-    Serving,
-    /// A command that looks at models and devices, and at nobody else.
-    Looking,
+    /// The whole worker.
+    Serve,
+    /// A command that only inspects models and devices.
+    Inspect,
 }
 
 /// Adds every broken rule to `faults`.
-pub(crate) fn validate(loaded: &Loaded<Settings>, purpose: Purpose, faults: &mut Vec<Fault>) {
-    let mut rules = Rules { loaded, faults };
-    if purpose == Purpose::Serving {
-        rules.address_and_key();
-        rules.program();
+pub(crate) fn validate(loaded: &Loaded<Settings>, purpose: Purpose, faults: &mut Vec<SettingFault>) {
+    let mut checker = RuleChecker { loaded, faults };
+    if purpose == Purpose::Serve {
+        checker.address_and_key();
+        checker.program();
     }
-    rules.link_times();
-    rules.job_times();
-    rules.models();
-    rules.each_model();
-    rules.engine();
-    rules.devices();
+    checker.link_times();
+    checker.job_times();
+    checker.models();
+    checker.each_model();
+    checker.engine();
+    checker.devices();
 }
 
-struct Rules<'l> {
+struct RuleChecker<'l> {
     loaded: &'l Loaded<Settings>,
-    faults: &'l mut Vec<Fault>,
+    faults: &'l mut Vec<SettingFault>,
 }
 
-impl Rules<'_> {
-    /// Reports a key, unless its value was refused already: then the default stands in its place, and
-    /// what is wrong with that is nobody's fault.
+impl RuleChecker<'_> {
+    /// Reports a key, unless its value was already refused: then the default stands in its place, and a fault of the
+    /// default is not the operator's.
     fn fault(&mut self, key: &str, text: impl Into<String>) {
         if self.faults.iter().all(|known| known.key != key) {
-            self.faults.push(Fault { origin: self.loaded.origin(key), key: key.to_owned(), text: text.into() });
+            self.faults.push(SettingFault { origin: self.loaded.origin(key), key: key.to_owned(), text: text.into() });
         }
     }
 
@@ -71,7 +71,7 @@ impl Rules<'_> {
         }
     }
 
-    /// `low` must not exceed `high`; the one that somebody set is blamed.
+    /// `low` must not exceed `high`; the fault goes to the one that is set.
     fn ordered(&mut self, low: (&str, Duration), high: (&str, Duration)) {
         if low.1 <= high.1 {
             return;
@@ -88,14 +88,12 @@ impl Rules<'_> {
         if let Err(error) = auxot_relay::RouterUrl::parse(&router.url) {
             self.fault("router.url", error.to_string());
         }
-        let unreadable = |fault: &&mut Fault| fault.key.is_empty() && matches!(fault.origin, Origin::File { .. });
+        let unreadable =
+            |fault: &&mut SettingFault| fault.key.is_empty() && matches!(fault.origin, Origin::File { .. });
         match (&router.key, &router.key_file) {
             (Some(_), Some(_)) => {
                 let other = self.loaded.origin("router.key_file");
-                self.fault(
-                    "router.key",
-                    format!("the key is given here and as a file too ({other}); keep one of the two"),
-                );
+                self.fault("router.key", format!("the key is set here and as a file ({other}); keep one of the two"));
             }
             (None, None) if self.faults.iter_mut().find(unreadable).is_none() && !self.has("router.key_file") => {
                 let text = "no worker key; set AUXOT_GPU_KEY, or name a file that holds it in AUXOT_GPU_KEY_FILE";
@@ -110,7 +108,7 @@ impl Rules<'_> {
             (None, None) => {}
         }
         if let Some(path) = &router.ca_file
-            && let Err(error) = File::open(path).and_then(|file| file.metadata()).and_then(not_a_folder)
+            && let Err(error) = File::open(path).and_then(|file| file.metadata()).and_then(not_a_directory)
         {
             self.fault("router.ca_file", format!("cannot read {}: {error}", path.display()));
         }
@@ -122,23 +120,23 @@ impl Rules<'_> {
 
     fn key_in_the_file(&mut self) {
         if let Origin::File { path, .. } = self.loaded.origin("router.key")
-            && fs::metadata(&path).is_ok_and(|about| readable_by_others(&about))
+            && fs::metadata(&path).is_ok_and(|metadata| readable_by_others(&metadata))
         {
             let path = path.display();
-            self.fault("router.key", format!("everybody can read the key in this file; run: chmod o= {path}"));
+            self.fault("router.key", format!("all users can read the key in this file; run: chmod o= {path}"));
         }
     }
 
     fn link_times(&mut self) {
         let router = &self.loaded.value.router;
-        if router.heartbeat_interval.is_zero() || router.heartbeat_interval > LONGEST_HEARTBEAT {
+        if router.heartbeat_interval.is_zero() || router.heartbeat_interval > MAX_HEARTBEAT {
             let text = format!(
-                "must be more than 0 and at most {LONGEST_HEARTBEAT:?}: the router forgets a worker that is silent for 90s"
+                "must be more than 0 and at most {MAX_HEARTBEAT:?}: the router drops a worker that is silent for 90s"
             );
             self.fault("router.heartbeat_interval", text);
         } else if !router.silence_timeout.is_zero() && router.silence_timeout <= router.heartbeat_interval {
             let text = format!(
-                "must be more than `router.heartbeat_interval`, which is {:?}: the router speaks when it answers one; 0 is automatic",
+                "must be more than `router.heartbeat_interval`, which is {:?}: the router sends something only when it answers a heartbeat; 0 is automatic",
                 router.heartbeat_interval
             );
             self.fault("router.silence_timeout", text);
@@ -151,7 +149,7 @@ impl Rules<'_> {
         self.positive("router.connect_timeout", router.connect_timeout);
         self.positive("router.hello_timeout", router.hello_timeout);
         self.positive("router.write_timeout", router.write_timeout);
-        if router.max_message < LEAST_MESSAGE {
+        if router.max_message < MIN_MESSAGE {
             self.fault("router.max_message", "must be at least 1MiB: jobs carry pictures");
         }
     }
@@ -160,7 +158,7 @@ impl Rules<'_> {
         let Settings { router, fleet, engine, .. } = &self.loaded.value;
         self.positive("router.job_timeout", router.job_timeout);
         self.positive("router.headers_timeout", router.headers_timeout);
-        // An engine at work on a long prompt is silent but for its pings.
+        // An engine that works on a long prompt sends only pings.
         if router.idle_timeout <= engine.ping_interval {
             let text = format!("must be more than `engine.ping_interval`, which is {:?}", engine.ping_interval);
             self.fault("router.idle_timeout", text);
@@ -178,38 +176,38 @@ impl Rules<'_> {
             self.fault("fleet.autoload", "one of the names is empty");
         }
         self.named_once("fleet.autoload", &fleet.autoload);
-        if fleet.models.len() > MOST_NAMES {
-            let text = format!("has {} tables, at most {MOST_NAMES} are accepted", fleet.models.len());
+        if fleet.models.len() > MAX_NAMES {
+            let text = format!("has {} tables, at most {MAX_NAMES} are accepted", fleet.models.len());
             self.fault("fleet.models", text);
         }
         if catalog.models_dir.is_empty() && catalog.model_file.is_none() {
-            self.fault("catalog.models_dir", "no folder to find models in; name one, or one file in AUXOT_MODEL_FILE");
+            self.fault("catalog.models_dir", "no models folder; set one, or one file in AUXOT_MODEL_FILE");
         }
-        // The default folder need not exist: the catalog then says that there are no models yet.
+        // The default folder may be missing: the catalog then reports that there are no models.
         if self.loaded.origin("catalog.models_dir") != Origin::Default {
-            for folder in catalog.models_dir.iter().filter(|folder| !at_home(folder).is_dir()) {
-                self.fault("catalog.models_dir", format!("{} is no folder", folder.display()));
+            for folder in catalog.models_dir.iter().filter(|folder| !expand_home(folder).is_dir()) {
+                self.fault("catalog.models_dir", format!("{} is not a directory", folder.display()));
             }
         }
-        if let Some(file) = catalog.model_file.as_ref().filter(|file| !at_home(file).is_file()) {
-            self.fault("catalog.model_file", format!("{} is no file", file.display()));
+        if let Some(file) = catalog.model_file.as_ref().filter(|file| !expand_home(file).is_file()) {
+            self.fault("catalog.model_file", format!("{} is not a file", file.display()));
         }
     }
 
     fn program(&mut self) {
         let engine = &self.loaded.value.engine;
-        // A bare name is looked for in PATH, by the one who starts it.
+        // A bare name is looked up in PATH when the engine starts.
         if engine.binary.components().count() > 1
             && !fs::metadata(&engine.binary)
-                .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+                .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
         {
-            self.fault("engine.binary", format!("{} is no program that can be run", engine.binary.display()));
+            self.fault("engine.binary", format!("{} is not an executable file", engine.binary.display()));
         }
     }
 
     fn slots(&mut self, key: &str, slots: Option<u32>) {
-        if let Some(slots) = slots.filter(|slots| !(1..=MOST_SLOTS).contains(slots)) {
-            self.fault(key, format!("must be 1 to {MOST_SLOTS}, found {slots}"));
+        if let Some(slots) = slots.filter(|slots| !(1..=MAX_SLOTS).contains(slots)) {
+            self.fault(key, format!("must be 1 to {MAX_SLOTS}, found {slots}"));
         }
     }
 
@@ -227,7 +225,7 @@ impl Rules<'_> {
             self.fault("engine.threads", "must be at least 1; leave it out to let the engine decide");
         }
         if engine.ping_interval < Duration::from_secs(1) || engine.ping_interval.subsec_nanos() != 0 {
-            self.fault("engine.ping_interval", "must be whole seconds, 1 or more: the engine knows no others");
+            self.fault("engine.ping_interval", "must be whole seconds, 1 or more: the engine accepts no others");
         }
         self.positive("engine.load_stall", engine.load_stall);
         self.positive("engine.liveness_interval", engine.liveness_interval);
@@ -240,10 +238,10 @@ impl Rules<'_> {
         );
     }
 
-    /// A list of names. Of devices no more can be said before the drivers are asked.
+    /// A list of names. More checker for devices would need their drivers.
     fn named_once(&mut self, key: &str, names: &[String]) {
-        if names.len() > MOST_NAMES {
-            self.fault(key, format!("has {} names, at most {MOST_NAMES} are accepted", names.len()));
+        if names.len() > MAX_NAMES {
+            self.fault(key, format!("has {} names, at most {MAX_NAMES} are accepted", names.len()));
             return;
         }
         let mut seen = HashSet::new();
@@ -260,26 +258,26 @@ impl Rules<'_> {
         if placement.host_limit.is_some_and(|limit| limit.as_u64() == 0) {
             self.fault("placement.host_limit", "must be more than 0; leave it out for no limit");
         }
-        if gpu.sample_interval < SHORTEST_SAMPLE {
-            self.fault("gpu.sample_interval", format!("must be at least {SHORTEST_SAMPLE:?}"));
+        if gpu.sample_interval < MIN_SAMPLE {
+            self.fault("gpu.sample_interval", format!("must be at least {MIN_SAMPLE:?}"));
         }
         if let Some(path) = gpu.nvml_path.as_ref().filter(|path| !path.is_file()) {
-            self.fault("gpu.nvml_path", format!("{} is no file", path.display()));
+            self.fault("gpu.nvml_path", format!("{} is not a file", path.display()));
         }
     }
 }
 
-/// What is wrong with a key file, if anything. Only a plain file is read: a pipe could be read once only.
+/// The fault of a key file, if any. Only a plain file is read here: a pipe can be read only once.
 fn key_file(path: &Path) -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let about = fs::metadata(path).map_err(cannot)?;
-    if about.is_dir() {
-        return Err(format!("{} is a folder", path.display()));
+    let metadata = fs::metadata(path).map_err(cannot)?;
+    if metadata.is_dir() {
+        return Err(format!("{} is a directory", path.display()));
     }
-    if readable_by_others(&about) {
-        return Err(format!("everybody can read the key in {}; run: chmod o= {0}", path.display()));
+    if readable_by_others(&metadata) {
+        return Err(format!("all users can read the key in {}; run: chmod o= {0}", path.display()));
     }
-    if about.is_file() {
+    if metadata.is_file() {
         let mut line = String::new();
         BufReader::new(File::open(path).map_err(cannot)?).read_line(&mut line).map_err(cannot)?;
         if line.trim().is_empty() {
@@ -289,17 +287,17 @@ fn key_file(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The group may read: that is how a service manager hands over a credential.
-fn readable_by_others(about: &Metadata) -> bool {
-    about.is_file() && about.permissions().mode() & 0o007 != 0
+/// The group may read: a service manager passes credentials that way.
+fn readable_by_others(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.permissions().mode() & 0o007 != 0
 }
 
-fn not_a_folder(about: Metadata) -> std::io::Result<()> {
-    if about.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
+fn not_a_directory(metadata: Metadata) -> std::io::Result<()> {
+    if metadata.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
 }
 
-/// A path with a leading `~/` replaced, as the catalog does.
-fn at_home(path: &Path) -> PathBuf {
+/// The path with a leading `~/` replaced, as in the catalog.
+fn expand_home(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path.to_owned(),

@@ -4,24 +4,24 @@ use std::ffi::OsString;
 
 use figment::value::Value;
 
-use crate::entry::Entry;
-use crate::fault::{Fault, Origin};
-use crate::names::{CONFIG, Names, PREFIX, nested_variable};
+use crate::entry::SettingEntry;
+use crate::fault::{Origin, SettingFault};
+use crate::names::{CONFIG, PREFIX, SettingNames, nested_variable};
 use crate::toml_text::dotted;
 use crate::tree::{ANY, Tree};
 
-/// What the environment says.
+/// The settings in the environment.
 #[derive(Debug, Default)]
 pub(crate) struct Variables {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) faults: Vec<Fault>,
-    /// Variables of sibling programs, set but without a meaning here.
+    pub(crate) entries: Vec<SettingEntry>,
+    pub(crate) faults: Vec<SettingFault>,
+    /// Variables of sibling programs, set and without meaning here.
     pub(crate) ignored: Vec<String>,
 }
 
 impl Variables {
-    /// Reads every variable of ours, in the order of their names. An empty value is the same as none.
-    pub(crate) fn read(environment: &[(OsString, OsString)], names: &Names, tree: &Tree) -> Self {
+    /// Reads all variables with the prefix, sorted by name. An empty value counts as unset.
+    pub(crate) fn read(environment: &[(OsString, OsString)], names: &SettingNames, tree: &Tree) -> Self {
         let mut ours: Vec<(&str, &OsString)> = environment
             .iter()
             .filter_map(|(name, value)| Some((name.to_str()?, value)))
@@ -35,10 +35,13 @@ impl Variables {
         found
     }
 
-    fn read_one(&mut self, name: &str, value: &OsString, names: &Names, tree: &Tree) {
+    fn read_one(&mut self, name: &str, value: &OsString, names: &SettingNames, tree: &Tree) {
         let origin = Origin::Variable(name.to_owned());
-        let fault =
-            |key: &str, text: String| Fault { origin: Origin::Variable(name.to_owned()), key: key.to_owned(), text };
+        let fault = |key: &str, text: String| SettingFault {
+            origin: Origin::Variable(name.to_owned()),
+            key: key.to_owned(),
+            text,
+        };
         if is_injected(name, value) {
             return;
         }
@@ -58,18 +61,19 @@ impl Variables {
         if text.is_empty() {
             return;
         }
-        if let Some(Entry { origin: Origin::Variable(other), .. }) = self.entries.iter().find(|entry| entry.key == key)
+        if let Some(SettingEntry { origin: Origin::Variable(other), .. }) =
+            self.entries.iter().find(|entry| entry.key == key)
         {
             let text = format!("set as {other} too; keep one of the two");
             return self.faults.push(fault(&dotted, text));
         }
-        self.entries.push(Entry { key, value: Value::from(text), origin });
+        self.entries.push(SettingEntry { key, value: Value::from(text), origin });
     }
 }
 
-/// Whether a variable is one of those that Kubernetes sets in every container for a service whose name begins with
-/// `auxot`: `AUXOT_ROUTER_SERVICE_HOST`, `AUXOT_ROUTER_PORT=tcp://…`, `AUXOT_ROUTER_PORT_8080_TCP_ADDR`. None of ours is
-/// called so but for `…_PORT`, and none of ours is an address there.
+/// Whether Kubernetes sets the variable in every container for a service whose name begins with `auxot`:
+/// `AUXOT_ROUTER_SERVICE_HOST`, `AUXOT_ROUTER_PORT=tcp://…`, `AUXOT_ROUTER_PORT_8080_TCP_ADDR`. No setting has such a
+/// name except for `…_PORT`, and such a setting is never an address.
 fn is_injected(name: &str, value: &OsString) -> bool {
     let is_address =
         || ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.to_string_lossy().starts_with(scheme));
@@ -85,8 +89,8 @@ fn is_injected(name: &str, value: &OsString) -> bool {
         || name.split_once("_PORT_").is_some_and(|(_, rest)| of_a_port(rest))
 }
 
-/// The key that a variable stands for; `None` when its form is none of ours.
-fn key_of(variable: &str, names: &Names, tree: &Tree) -> Option<Vec<String>> {
+/// The key of a variable; `None` for a name of neither form.
+fn key_of(variable: &str, names: &SettingNames, tree: &Tree) -> Option<Vec<String>> {
     if let Some(name) = names.by_variable(variable) {
         return Some(name.key.split('.').map(str::to_owned).collect());
     }
@@ -95,7 +99,7 @@ fn key_of(variable: &str, names: &Names, tree: &Tree) -> Option<Vec<String>> {
     nested.then(|| tree.in_own_case(&parts))
 }
 
-fn unknown(variable: &str, names: &Names, tree: &Tree) -> String {
+fn unknown(variable: &str, names: &SettingNames, tree: &Tree) -> String {
     let leaves = tree.leaves();
     let nested: Vec<String> = leaves
         .iter()
@@ -113,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_sets_for_a_service_of_our_name_is_not_ours() {
+    fn variables_of_a_kubernetes_service_of_our_name_are_not_settings() {
         for (name, value) in [
             ("AUXOT_ROUTER_SERVICE_HOST", "10.0.0.1"),
             ("AUXOT_ROUTER_SERVICE_PORT", "8080"),

@@ -15,7 +15,7 @@ mod restart;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use auxot_settings::{Fault, Faults, Given, Loaded, NAMES, Origin, Settings, Sources};
+use auxot_settings::{Faults, Given, Loaded, NAMES, Origin, SettingFault, Settings, Sources};
 use clap::ArgMatches;
 
 pub(crate) use look::{FitWish, Look, What};
@@ -74,7 +74,7 @@ impl Request {
             take_values(matches, &mut sources, &mut faults);
             if let Some((path, look)) = Look::read(matches, &mut sources, &mut faults) {
                 sources.config = path.or(sources.config);
-                return match Settings::load_for_looking(&sources) {
+                return match Settings::load_for_inspection(&sources) {
                     Err(more) => {
                         faults.extend(more.0);
                         Self::Refuse(Faults(faults))
@@ -86,7 +86,7 @@ impl Request {
         }
         // What cannot be read may have been a command that needs no key; then there is no word about one.
         let unreadable = parsed.matches.is_none() && looking;
-        let loaded = if unreadable { Settings::load_for_looking(&sources) } else { Settings::load(&sources) };
+        let loaded = if unreadable { Settings::load_for_inspection(&sources) } else { Settings::load(&sources) };
         match loaded {
             Err(more) => {
                 faults.extend(more.0);
@@ -100,7 +100,7 @@ impl Request {
 }
 
 /// The values of all flags that set a key.
-fn take_settings(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<Fault>) {
+fn take_settings(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<SettingFault>) {
     for name in NAMES.table {
         let Some(value) = matches.get_one::<OsString>(name.flag) else { continue };
         match value.to_str() {
@@ -114,12 +114,12 @@ fn take_settings(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<F
     }
 }
 
-fn flag_fault(flag: &str, text: impl Into<String>) -> Fault {
-    Fault { origin: Origin::Flag(flag.to_owned()), key: String::new(), text: text.into() }
+fn flag_fault(flag: &str, text: impl Into<String>) -> SettingFault {
+    SettingFault { origin: Origin::Flag(flag.to_owned()), key: String::new(), text: text.into() }
 }
 
 /// The same, and what is wrong with the flags that set none.
-fn take_values(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<Fault>) {
+fn take_values(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<SettingFault>) {
     take_settings(matches, sources, faults);
     let mut refuse = |flag: &str, text: String| faults.push(flag_fault(flag, text));
     if let Some(kind) = matches.get_one::<OsString>("type").filter(|kind| *kind != "gpu") {

@@ -1,4 +1,4 @@
-//! What another reading changes: one key at a time, for all keys that there are.
+//! Changes between two versions of the settings, key by key, for all keys.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::toml_text::dotted;
 use crate::tree::Tree;
 use crate::{Change, Faults, Loaded, NAMES, Settings, Sources, When, load};
 
-/// Values of every kind that a key may want; the first that fits and is not the default is taken.
+/// Values of every kind; the first that fits a key and is not its default is used.
 const VALUES: [&str; 14] = [
     "77",
     "'77s'",
@@ -45,7 +45,7 @@ fn assert_changes(old: &str, new: &str, keys: &[&str]) {
 }
 
 #[test]
-fn each_key_alone_is_one_change_and_is_taken_over_now_or_not_at_all() {
+fn each_key_alone_is_one_change_and_is_applied_now_or_not_at_all() {
     let default = good("");
     let mut at_start = Vec::new();
     for (key, _) in Tree::of(&Settings::default()).unwrap().leaves() {
@@ -56,8 +56,8 @@ fn each_key_alone_is_one_change_and_is_taken_over_now_or_not_at_all() {
             .find(|other| as_text(other) != as_text(&default))
             .unwrap_or_else(|| panic!("no other value for {key}: add one to VALUES"));
         let changes = default.changes(&other);
-        let [Change { key: told, when }] = &changes[..] else { panic!("{key}: {changes:?}") };
-        assert!(*told == key || told == "fleet.models.x", "{key} is told as {told}");
+        let [Change { key: printed, when }] = &changes[..] else { panic!("{key}: {changes:?}") };
+        assert!(*printed == key || printed == "fleet.models.x", "{key} is printed as {printed}");
         assert_eq!(other.changes(&default).len(), 1, "{key} back");
         assert_eq!(other.changes(&other), [], "{key} the same");
 
@@ -79,7 +79,7 @@ fn each_key_alone_is_one_change_and_is_taken_over_now_or_not_at_all() {
 }
 
 #[test]
-fn a_table_that_comes_or_goes_is_one_change_and_a_key_in_one_that_stays_another() {
+fn an_added_or_removed_table_is_one_change_and_a_key_in_a_kept_table_another() {
     let one = "[fleet.models.'a.b']\nslots = 2\nenv = { X = '1' }\n";
     assert_changes("", one, &["fleet.models.\"a.b\""]);
     assert_changes(one, "", &["fleet.models.\"a.b\""]);
@@ -103,7 +103,7 @@ fn sizes_are_compared_to_the_byte_and_not_as_they_are_written() {
 }
 
 #[test]
-fn the_key_is_compared_and_never_told() {
+fn the_worker_key_is_compared_and_never_printed() {
     assert_changes("router.key = 'gpu_1'", "router.key = 'gpu_2'", &["router.key"]);
     assert_changes("router.key = 'gpu_1'", "router.key = 'gpu_1'", &[]);
     let changes = good("router.key = 'gpu_1'").changes(&good("router.key = 'gpu_2'"));
@@ -111,7 +111,7 @@ fn the_key_is_compared_and_never_told() {
 }
 
 #[test]
-fn what_runs_keeps_the_sources_of_what_it_kept() {
+fn values_that_stay_keep_their_sources() {
     let running = good("router.max_message = '9MiB'\n");
     let read = good("fleet.ttl = 90\n");
     let running = running.with(read);
@@ -140,7 +140,10 @@ fn the_same_file_changes_nothing_and_must_still_be_there() {
 
     std::fs::remove_file(&path).unwrap();
     assert!(Settings::load(&sources).unwrap().file.is_none());
-    let told = Settings::load_again(&sources, &running).unwrap_err().0[0].to_string();
+    let printed = Settings::load_again(&sources, &running).unwrap_err().0[0].to_string();
     let path = path.display();
-    assert!(told.starts_with(&format!("{path}: cannot read the configuration file {path}: No such file")), "{told}");
+    assert!(
+        printed.starts_with(&format!("{path}: cannot read the configuration file {path}: No such file")),
+        "{printed}"
+    );
 }

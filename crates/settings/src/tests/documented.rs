@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use auxot_fleet::ModelConfig;
 
-use crate::file::File;
+use crate::file::ConfigFile;
 use crate::tree::Tree;
 use crate::{NAMES, Settings, Sources, load, nested_variable};
 
 const FILE: &str = include_str!("../../../../config/auxot-worker.toml");
 const MODELS: &str = include_str!("../../../../config/models.toml");
 
-/// The table of one model is a remark like its keys.
+/// The table of one model is commented out like its keys.
 const ONE_MODEL: &str = "#[fleet.models.NAME]";
 
-/// A remark that is a key: `#key = value`, without a blank after the `#`.
+/// A commented key: `#key = value`, without a blank after the `#`.
 fn as_key(line: &str) -> Option<&str> {
     let key = line.strip_prefix('#')?;
     if line == ONE_MODEL {
@@ -25,7 +25,7 @@ fn as_key(line: &str) -> Option<&str> {
     name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_').then_some(key)
 }
 
-/// The file with every key in force.
+/// The file with every key active.
 fn uncommented() -> String {
     FILE.lines().map(|line| as_key(line).unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
@@ -39,7 +39,7 @@ fn settings(text: &str) -> Settings {
 }
 
 #[test]
-fn the_file_is_the_defaults_as_it_stands_and_with_every_key_in_force() {
+fn the_file_equals_the_defaults_with_and_without_its_commented_keys() {
     assert_eq!(format!("{:?}", settings(FILE)), format!("{:?}", Settings::default()));
     assert_eq!(format!("{:?}", settings(&uncommented())), format!("{:?}", with_one_model()));
 }
@@ -66,7 +66,7 @@ fn the_example_has_three_models() {
 
 #[test]
 fn no_key_is_missing_from_the_file() {
-    let parsed = File::parse("f".as_ref(), &uncommented());
+    let parsed = ConfigFile::parse("f".as_ref(), &uncommented());
     let documented: BTreeSet<String> = parsed.entries.iter().map(|entry| entry.key.join(".")).collect();
     let leaves = Tree::of(&with_one_model()).unwrap().leaves();
     let mut wanted: BTreeSet<String> = leaves.iter().map(|(key, _)| key.join(".")).collect();
@@ -101,7 +101,7 @@ fn every_name_is_a_key_and_its_flag_is_its_variable() {
     let tree = Tree::of(&Settings::default()).unwrap();
     for name in NAMES.table {
         let key: Vec<String> = name.key.split('.').map(str::to_owned).collect();
-        assert!(tree.get(&key).is_some() || name.key == "router.key", "{} is no key", name.key);
+        assert!(tree.get(&key).is_some() || name.key == "router.key", "{} is not a key", name.key);
         let flag = name.variable.strip_prefix("AUXOT_").unwrap().to_ascii_lowercase().replace('_', "-");
         assert_eq!(flag, name.flag);
         assert!(!NAMES.is_foreign(name.variable), "{}", name.variable);

@@ -1,15 +1,15 @@
-//! The settings in force, told and read back.
+//! The effective settings, printed and read back.
 
 use super::*;
 
 #[test]
-fn every_value_is_told_with_its_source_and_secrets_are_not() {
-    let world = World::file("[router]\nurl = 'a\"b\\c'\nsilence = 45\n")
+fn every_value_is_printed_with_its_source_and_secrets_are_not() {
+    let sources = TestSources::file("[router]\nurl = 'a\"b\\c'\nsilence = 45\n")
         .and_variable("AUXOT_GPU_KEY", "hunter2")
         .and_variable("AUXOT_GPU_AUTOLOAD_MODELS", "a,b")
         .and_variable("AUXOT_ENGINE__ENV__A.b", "1")
         .and_flag("debug", "log.level", "debug");
-    let mut loaded = world.load().unwrap();
+    let mut loaded = sources.load().unwrap();
     loaded.file = Some("auxot.toml".into());
     for given in loaded.given.values_mut() {
         if let Origin::File { path, .. } = &mut given.origin {
@@ -50,13 +50,13 @@ fn every_value_is_told_with_its_source_and_secrets_are_not() {
 }
 
 #[test]
-fn what_is_told_can_be_used_as_a_file() {
-    let world = World::variable("AUXOT_ENGINE__EXTRA_ARGS", r#"["a\\b", "c\td\u0001"]"#)
+fn the_printed_text_can_be_used_as_a_file() {
+    let sources = TestSources::variable("AUXOT_ENGINE__EXTRA_ARGS", r#"["a\\b", "c\td\u0001"]"#)
         .and_variable("AUXOT_ROUTER__MAX_MESSAGE", "1500")
         .and_variable("AUXOT_ENGINE__LAYERS", "-1")
         .and_variable("AUXOT_LOG_LEVEL", "warn,a=debug");
-    let first = world.load().unwrap();
+    let first = sources.load().unwrap();
     let text: &'static str = Box::leak(first.effective().into_boxed_str());
-    let second = World::file(text).load().unwrap_or_else(|faults| panic!("{text}\n{faults}"));
+    let second = TestSources::file(text).load().unwrap_or_else(|faults| panic!("{text}\n{faults}"));
     assert_eq!(format!("{:?}", second.value), format!("{:?}", first.value));
 }

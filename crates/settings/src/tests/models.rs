@@ -1,4 +1,4 @@
-//! The tables of single models: read, told, and refused in the exact words.
+//! The tables of single models: loaded, printed, and refused with the exact messages.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn load(text: &str, environment: &[(&str, &str)]) -> Result<Loaded<Settings>, Fa
     std::fs::write(&path, text).unwrap();
     let mut sources = Sources::new(environment.iter().map(|(name, value)| (name.into(), value.into())));
     sources.config = Some(path);
-    Settings::load_for_looking(&sources).map_err(|mut faults| {
+    Settings::load_for_inspection(&sources).map_err(|mut faults| {
         for fault in &mut faults.0 {
             fault.text = fault.text.replace(folder.path().to_str().unwrap(), "");
             if let Origin::File { path: here, .. } = &mut fault.origin {
@@ -29,18 +29,18 @@ fn refused(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_table_is_read_and_told_with_the_source_of_each_value() {
+fn a_table_is_loaded_and_printed_with_the_source_of_each_value() {
     let text = "[fleet.models.'qwen3-1.7b']\nslots = 2\nttl = 90\nkv_type = 'Q8_0'\nenv = { GGML_X = 'y' }\n";
     let loaded = load(text, &[("AUXOT_FLEET__MODELS__LLAMA_3_2__GPU_LAYERS", "7")]).unwrap();
     let models = &loaded.value.fleet.models;
     assert_eq!(models["qwen3-1.7b"].ttl, Some(Duration::from_secs(90)));
     assert_eq!(models["LLAMA_3_2"].gpu_layers, Some(GpuLayers::Count(7)));
     assert!(matches!(loaded.origin("fleet.models.\"qwen3-1.7b\".slots"), Origin::File { place: Some((2, 1)), .. }));
-    let told = loaded.effective();
-    let from = told.find("[fleet.models.LLAMA_3_2]").unwrap();
-    let to = told.find("[gpu]").unwrap();
-    let told = told[from..to].replace(&loaded.file.unwrap().display().to_string(), "auxot.toml");
-    insta::assert_snapshot!(told, @r#"
+    let printed = loaded.effective();
+    let from = printed.find("[fleet.models.LLAMA_3_2]").unwrap();
+    let to = printed.find("[gpu]").unwrap();
+    let printed = printed[from..to].replace(&loaded.file.unwrap().display().to_string(), "auxot.toml");
+    insta::assert_snapshot!(printed, @r#"
     [fleet.models.LLAMA_3_2]
     args = []  # default
     # ctx_size is not set  # default
@@ -70,13 +70,13 @@ fn a_table_is_read_and_told_with_the_source_of_each_value() {
 }
 
 #[test]
-fn what_is_told_can_be_used_as_a_file() {
+fn the_printed_text_can_be_used_as_a_file() {
     let text = "[fleet.models.'qwen3-1.7b']\ndevices = [0, 'GPU-1']\npin = true\n[fleet.models.b]\n";
     let first = load(text, &[]).unwrap();
-    // The default folder of models need not exist, but one that is set must.
+    // The default models folder may be missing, but a configured one must exist.
     let folder = tempfile::tempdir().unwrap();
-    let told = first.effective().replace("~/.auxot/models", folder.path().to_str().unwrap());
-    let second = load(&told, &[]).unwrap();
+    let printed = first.effective().replace("~/.auxot/models", folder.path().to_str().unwrap());
+    let second = load(&printed, &[]).unwrap();
     assert_eq!(first.value.fleet, second.value.fleet);
     assert_eq!(second.value.fleet.models.len(), 2);
 }
@@ -103,9 +103,9 @@ ttl = '5m'
 [fleet.models.A]
 [fleet.models.' ']
 ";
-    let told = refused(text, &[("AUXOT_FLEET__MODELS__B__SLOST", "3"), ("AUXOT_PLACEMENT__HOST_LIMIT", "0B")]);
-    assert!(!told.concat().contains("hunter2"));
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    let printed = refused(text, &[("AUXOT_FLEET__MODELS__B__SLOST", "3"), ("AUXOT_PLACEMENT__HOST_LIMIT", "0B")]);
+    assert!(!printed.concat().contains("hunter2"));
+    insta::assert_snapshot!(printed.join("\n"), @r#"
     auxot.toml:2:1: `fleet.models."slotz-1.5".slotz`: unknown key; did you mean `slots`?
     auxot.toml:4:1: `fleet.models."slotz-1.5".slots`: expected a whole number from 0 to 4294967295, found "four"
     auxot.toml:5:1: `fleet.models."slotz-1.5".priority`: expected a whole number, found 1.5
@@ -121,8 +121,8 @@ ttl = '5m'
     auxot.toml:14:1: `fleet.models.a.slots`: must be 1 to 256, found 257
     auxot.toml:16:1: `fleet.models.a.ttl`: a pinned model is never unloaded; keep one of `pin` and `ttl`
     auxot.toml:3:1: `fleet.models."slotz-1.5".ctx_size`: must be at least 1; leave it out for what the model was trained for
-    auxot.toml:12:9: `fleet.models."slotz-1.5".env.AUXOT_GPU_KEY`: variables of the worker mean nothing to an engine; take it out
-    auxot.toml:12:36: `fleet.models."slotz-1.5".env.CUDA_VISIBLE_DEVICES`: the worker sets this one; name the model's devices in `devices`
+    auxot.toml:12:9: `fleet.models."slotz-1.5".env.AUXOT_GPU_KEY`: an engine does not use variables of the worker; remove it
+    auxot.toml:12:36: `fleet.models."slotz-1.5".env.CUDA_VISIBLE_DEVICES`: the worker sets this variable; name the model's devices in `devices`
     environment variable AUXOT_PLACEMENT__HOST_LIMIT: `placement.host_limit`: must be more than 0; leave it out for no limit
     "#);
 }

@@ -1,12 +1,12 @@
-//! What is accepted, and which layer wins.
+//! Accepted settings, and the order of the layers.
 
 use std::path::PathBuf;
 
 use super::*;
 
 #[test]
-fn nothing_given_is_the_defaults() {
-    let loaded = World::default().load().unwrap();
+fn without_sources_the_defaults_apply() {
+    let loaded = TestSources::default().load().unwrap();
     assert_eq!(loaded.value.router.url, "auxot.com");
     assert_eq!(loaded.origin("router.url"), Origin::Default);
 }
@@ -14,8 +14,9 @@ fn nothing_given_is_the_defaults() {
 #[test]
 fn each_layer_wins_over_the_one_before() {
     let file = "[router]\nurl = 'file'\nport = 1\nconfirm = true\n";
-    let world = || World::file(file).and_variable("AUXOT_ROUTER_URL", "env").and_variable("AUXOT_ROUTER__PORT", "2");
-    let loaded = world().and_flag("router-url", "router.url", "flag").load().unwrap();
+    let sources =
+        || TestSources::file(file).and_variable("AUXOT_ROUTER_URL", "env").and_variable("AUXOT_ROUTER__PORT", "2");
+    let loaded = sources().and_flag("router-url", "router.url", "flag").load().unwrap();
     assert_eq!((loaded.value.router.url.as_str(), loaded.value.router.port), ("flag", 2));
     assert!(loaded.value.router.confirm);
     assert_eq!(loaded.origin("router.url"), Origin::Flag("router-url".into()));
@@ -29,38 +30,38 @@ fn durations_are_read_in_every_source() {
         [("30", 30.0), ("30s", 30.0), ("5m", 300.0), ("1h30m", 5400.0), ("1h 30m", 5400.0), ("500ms", 0.5), ("0", 0.0)]
     {
         let wanted = Duration::from_secs_f64(seconds);
-        let world = World::variable("AUXOT_HEARTBEAT_INTERVAL", text);
-        assert_eq!(world.good().router.heartbeat_interval, wanted, "variable {text}");
-        let world = World::flag("heartbeat-interval", "router.heartbeat_interval", text);
-        assert_eq!(world.good().router.heartbeat_interval, wanted, "flag {text}");
+        let sources = TestSources::variable("AUXOT_HEARTBEAT_INTERVAL", text);
+        assert_eq!(sources.good().router.heartbeat_interval, wanted, "variable {text}");
+        let sources = TestSources::flag("heartbeat-interval", "router.heartbeat_interval", text);
+        assert_eq!(sources.good().router.heartbeat_interval, wanted, "flag {text}");
     }
-    assert_eq!(World::file("router.heartbeat_interval = 45").good().router.heartbeat_interval.as_secs(), 45);
-    assert_eq!(World::file("router.heartbeat_interval = '1m30s'").good().router.heartbeat_interval.as_secs(), 90);
-    assert_eq!(World::file("router.silence = 45").good().router.silence, Some(Duration::from_secs(45)));
+    assert_eq!(TestSources::file("router.heartbeat_interval = 45").good().router.heartbeat_interval.as_secs(), 45);
+    assert_eq!(TestSources::file("router.heartbeat_interval = '1m30s'").good().router.heartbeat_interval.as_secs(), 90);
+    assert_eq!(TestSources::file("router.silence = 45").good().router.silence, Some(Duration::from_secs(45)));
 }
 
 #[test]
 fn lists_are_split_at_commas_outside_the_file() {
-    let autoload = |value| World::variable("AUXOT_GPU_AUTOLOAD_MODELS", value).good().fleet.autoload;
+    let autoload = |value| TestSources::variable("AUXOT_GPU_AUTOLOAD_MODELS", value).good().fleet.autoload;
     assert_eq!(autoload("a"), ["a"]);
     assert_eq!(autoload(" a , b-q4_k_m,, c "), ["a", "b-q4_k_m", "c"]);
     assert_eq!(autoload("7"), ["7"]);
-    assert_eq!(World::flag("devices", "fleet.devices", "0,1").good().fleet.devices, Some(vec![0, 1]));
-    assert_eq!(World::variable("AUXOT_FLEET__DEVICES", "0").good().fleet.devices, Some(vec![0]));
-    let world = World::variable("AUXOT_ENGINE__EXTRA_ARGS", r#"["--tensor-split", "3,1"]"#);
-    assert_eq!(world.good().engine.extra_args, ["--tensor-split", "3,1"]);
+    assert_eq!(TestSources::flag("devices", "fleet.devices", "0,1").good().fleet.devices, Some(vec![0, 1]));
+    assert_eq!(TestSources::variable("AUXOT_FLEET__DEVICES", "0").good().fleet.devices, Some(vec![0]));
+    let sources = TestSources::variable("AUXOT_ENGINE__EXTRA_ARGS", r#"["--tensor-split", "3,1"]"#);
+    assert_eq!(sources.good().engine.extra_args, ["--tensor-split", "3,1"]);
 }
 
 #[test]
-fn text_that_looks_like_a_number_stays_text_where_text_is_wanted() {
+fn text_that_looks_like_a_number_stays_text_for_a_text_key() {
     for key in ["0123", "1234567890", "1e5", "[abc,def", "true", "a,b"] {
-        assert_eq!(key_of(&World::variable("AUXOT_GPU_KEY", key).good()), Some(key));
+        assert_eq!(key_of(&TestSources::variable("AUXOT_GPU_KEY", key).good()), Some(key));
     }
 }
 
 #[test]
-fn text_becomes_what_the_key_wants() {
-    let small = World::variable("AUXOT_ROUTER__PORT", "8123")
+fn text_becomes_the_type_of_its_key() {
+    let small = TestSources::variable("AUXOT_ROUTER__PORT", "8123")
         .and_variable("AUXOT_ROUTER__CONFIRM", "true")
         .and_variable("AUXOT_ROUTER__SHARE", "0.25")
         .and_variable("AUXOT_ROUTER__HOST", "::1")
@@ -78,12 +79,12 @@ fn text_becomes_what_the_key_wants() {
 
 #[test]
 fn empty_is_the_same_as_unset_in_every_source() {
-    let world = World::file("[router]\nurl = ''\nca_file = ''\nport = ''\n")
+    let sources = TestSources::file("[router]\nurl = ''\nca_file = ''\nport = ''\n")
         .and_variable("AUXOT_ROUTER_URL", "")
         .and_variable("AUXOT_ROUTER__PORT", "  ")
         .and_variable("AUXOT_NO_SUCH_NAME", "")
         .and_flag("heartbeat-interval", "router.heartbeat_interval", "");
-    let loaded = world.load().unwrap();
+    let loaded = sources.load().unwrap();
     assert_eq!(loaded.value.router.url, "auxot.com");
     assert_eq!(loaded.value.router.ca_file, None);
     assert_eq!(loaded.origin("router.url"), Origin::Default);
@@ -91,23 +92,23 @@ fn empty_is_the_same_as_unset_in_every_source() {
 
 #[test]
 fn white_space_around_a_value_is_dropped() {
-    assert_eq!(key_of(&World::variable("AUXOT_GPU_KEY", " gpu_1\n").good()), Some("gpu_1"));
+    assert_eq!(key_of(&TestSources::variable("AUXOT_GPU_KEY", " gpu_1\n").good()), Some("gpu_1"));
 }
 
 #[test]
-fn fixed_keys_are_lower_case_and_keys_of_the_user_keep_theirs() {
-    let small = World::variable("AUXOT_ENGINE__ENV__HIP_Visible", "0").good();
+fn fixed_keys_are_lower_case_and_user_defined_keys_keep_their_case() {
+    let small = TestSources::variable("AUXOT_ENGINE__ENV__HIP_Visible", "0").good();
     assert_eq!(small.engine.env, BTreeMap::from([("HIP_Visible".to_owned(), "0".to_owned())]));
 }
 
 #[test]
-fn variables_of_sibling_programs_are_left_alone_and_named() {
-    let world = World::variable("AUXOT_MODEL", "x")
+fn variables_of_sibling_programs_are_ignored_and_listed() {
+    let sources = TestSources::variable("AUXOT_MODEL", "x")
         .and_variable("AUXOT_TOOLS_SEARCH__KEY", "s")
         .and_variable("AUXOT_MCP_EXPOSE_LLM", "true")
         .and_variable("HOME", "/nowhere")
         .and_variable("XAUXOT_URL", "y");
-    let loaded = world.load().unwrap();
+    let loaded = sources.load().unwrap();
     assert_eq!(loaded.ignored, ["AUXOT_MCP_EXPOSE_LLM", "AUXOT_MODEL", "AUXOT_TOOLS_SEARCH__KEY"]);
 }
 
@@ -155,7 +156,7 @@ fn the_usual_files_follow_the_xdg_rules() {
 
 #[test]
 fn verbosity_is_a_level_or_directives() {
-    let level = |value| World::variable("AUXOT_LOG_LEVEL", value).good().log.level;
+    let level = |value| TestSources::variable("AUXOT_LOG_LEVEL", value).good().log.level;
     assert_eq!(level("DEBUG").own, Level::Debug);
     let mixed = level("warn,auxot_relay=trace");
     assert_eq!((mixed.own, mixed.targets), (Level::Warn, vec![("auxot_relay".to_owned(), Level::Trace)]));

@@ -1,15 +1,15 @@
-//! The rules for the tables of single models.
+//! RuleChecker for the tables of single models.
 
 use auxot_fleet::ModelConfig;
 use auxot_names::same_name;
 
-use super::Rules;
+use super::RuleChecker;
 use crate::toml_text::dotted;
 
-/// Variables by which an engine's devices are chosen; the worker sets them.
-const MASKS: [&str; 3] = ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"];
+/// Variables that select an engine's devices; the worker sets them.
+const DEVICE_VARIABLES: [&str; 3] = ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"];
 
-impl Rules<'_> {
+impl RuleChecker<'_> {
     pub(super) fn each_model(&mut self) {
         let models = &self.loaded.value.fleet.models;
         for (at, (name, model)) in models.iter().enumerate() {
@@ -37,9 +37,9 @@ impl Rules<'_> {
             if variable.is_empty() || variable.contains(['=', '\0']) {
                 self.fault(&key, "this cannot be the name of a variable");
             } else if variable.starts_with("AUXOT_") {
-                self.fault(&key, "variables of the worker mean nothing to an engine; take it out");
-            } else if MASKS.contains(&variable.as_str()) {
-                self.fault(&key, "the worker sets this one; name the model's devices in `devices`");
+                self.fault(&key, "an engine does not use variables of the worker; remove it");
+            } else if DEVICE_VARIABLES.contains(&variable.as_str()) {
+                self.fault(&key, "the worker sets this variable; name the model's devices in `devices`");
             }
         }
     }

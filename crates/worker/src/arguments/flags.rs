@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::LazyLock;
 
-use auxot_settings::{Fault, NAMES, Name, Origin, Settings, default_text, nearest};
+use auxot_settings::{NAMES, Origin, SettingFault, SettingName, Settings, default_text, nearest};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -13,7 +13,7 @@ pub(super) struct Parsed {
     /// The flags that could be read.
     pub(super) matches: Option<ArgMatches>,
     /// What could not be read.
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<SettingFault>,
     /// The help or version text, when that was asked for.
     pub(super) tell: Option<String>,
 }
@@ -119,7 +119,7 @@ all that is wrong is listed. 69 something that is needed is not there: the engin
 router refuses the key. The commands: 1 it does not fit, 66 there is no such model.";
 
 /// A flag of the settings' own table.
-fn setting(name: &Name) -> Arg {
+fn setting(name: &SettingName) -> Arg {
     let default = default_text::<Settings>(name.key).filter(|text| text != "[]" && text != "\"\"");
     let default = default.map_or_else(String::new, |text| format!(", default {}", text.replace(['"', '[', ']'], "")));
     Arg::new(name.flag)
@@ -143,7 +143,7 @@ fn culprit(error: &clap::Error) -> Option<String> {
     })
 }
 
-fn fault(error: &clap::Error, word: &str) -> Fault {
+fn fault(error: &clap::Error, word: &str) -> SettingFault {
     let flag = word.strip_prefix("--");
     let text = match error.kind() {
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
@@ -170,7 +170,7 @@ fn fault(error: &clap::Error, word: &str) -> Fault {
         Some(flag) => Origin::Flag(flag.to_owned()),
         None => Origin::Word(word.to_owned()),
     };
-    Fault { origin, key: String::new(), text }
+    SettingFault { origin, key: String::new(), text }
 }
 
 /// The command most like a word.

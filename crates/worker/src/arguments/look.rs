@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use auxot_catalog::KvType;
-use auxot_settings::{Fault, Sources};
+use auxot_settings::{SettingFault, Sources};
 use clap::ArgMatches;
 
 use super::{flag_fault, take_settings};
@@ -46,7 +46,7 @@ impl Look {
     pub(super) fn read(
         matches: &ArgMatches,
         sources: &mut Sources,
-        faults: &mut Vec<Fault>,
+        faults: &mut Vec<SettingFault>,
     ) -> Option<(Option<PathBuf>, Self)> {
         let (command, mut inner) = matches.subcommand().filter(|(name, _)| matches!(*name, "models" | "fit"))?;
         let mut path = None;
