@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_catalog::{Layer, Need};
+use auxot_catalog::{Layer, MemoryRequirements};
 use auxot_gpu::Kind;
-use auxot_placement::{Ground, Room, Rules};
-use auxot_scheduler::{Admission, Decision, Effect, Life, Limits, Moment, Profile};
+use auxot_placement::{Capacity, DeviceCapacity, Rules};
+use auxot_scheduler::{Admission, Decision, Effect, Limits, ModelState, Moment, Profile};
 
 use crate::figure::Figure;
 use crate::samples::Samples;
@@ -31,7 +31,7 @@ pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
         drop(answer);
         admission.cancelled(ticket, now);
         // Another reading of memory: everything is to be looked at anew.
-        admission.measured(ground(&used.map(|used| used - round * 1024)));
+        admission.measured(capacity(&used.map(|used| used - round * 1024)));
         let begun = Instant::now();
         let effects = admission.tick(now);
         turns.push(begun.elapsed().as_secs_f64() * 1e6);
@@ -59,7 +59,7 @@ struct Crowd {
 fn profile(number: usize) -> Profile {
     // From two to some forty GiB.
     let layer = Layer { weights: (24 + (number as u64 * 61) % 480) << 20, experts: 0, cache: 8 << 20 };
-    let need = Need {
+    let requirements = MemoryRequirements {
         layers: vec![layer; 80],
         output: layer.weights / 2,
         embedding: layer.weights / 2,
@@ -67,17 +67,17 @@ fn profile(number: usize) -> Profile {
         compute: 300 << 20,
         inputs: 20 << 20,
         logits: 1 << 20,
-        ..Need::default()
+        ..MemoryRequirements::default()
     };
-    let plain = Profile::new(format!("m{number}"), Arc::new(need));
+    let plain = Profile::new(format!("m{number}"), Arc::new(requirements));
     Profile { pin: number == 0, priority: (number % 3) as i32, ..plain }
 }
 
-fn ground(used: &[u64]) -> Ground {
+fn capacity(used: &[u64]) -> Capacity {
     let room = |(at, used): (usize, &u64)| {
-        Room::new(format!("GPU-{at}"), Kind::Nvidia, Some((80 * GIB).saturating_sub(*used)))
+        DeviceCapacity::new(format!("GPU-{at}"), Kind::Nvidia, Some((80 * GIB).saturating_sub(*used)))
     };
-    Ground { devices: used.iter().enumerate().map(room).collect(), host: Some(1024 * GIB), ..Ground::default() }
+    Capacity { devices: used.iter().enumerate().map(room).collect(), host: Some(1024 * GIB), ..Capacity::default() }
 }
 
 /// All cards full of busy models, and everybody else waiting.
@@ -85,13 +85,13 @@ fn crowded() -> anyhow::Result<Crowd> {
     let limits = Limits { max_wait: Duration::from_secs(100_000), ..Limits::default() };
     let mut admission = Admission::new(limits, Rules::default(), (0..MODELS).map(profile).collect());
     let mut used = [0; CARDS];
-    admission.measured(ground(&used));
+    admission.measured(capacity(&used));
     let (mut now, mut waiting) = (Moment::ZERO, 0);
     for ticket in 0.. {
         let model = ticket as usize % MODELS;
         now += Duration::from_millis(1);
         let (decision, effects) = admission.arrive(ticket, model, now);
-        let is_placed = matches!(admission.life(model), Life::Coming { .. } | Life::Loading { .. });
+        let is_placed = matches!(admission.state(model), ModelState::Coming { .. } | ModelState::Loading { .. });
         waiting += usize::from(decision == Decision::Wait && !is_placed);
         for effect in effects {
             let Effect::Load { model, placement } = effect else { continue };
@@ -101,7 +101,7 @@ fn crowded() -> anyhow::Result<Crowd> {
             }
             let holds = placement.shares.iter().map(|share| (share.device.clone(), share.bytes)).collect();
             admission.holds(model, holds);
-            admission.measured(ground(&used));
+            admission.measured(capacity(&used));
             admission.ready(model, 1, 1, now);
             admission.shown(model);
         }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use auxot_catalog::{Ask, Gguf, Need};
+use auxot_catalog::{Gguf, MemoryRequirements, RunParameters};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -115,9 +115,9 @@ fn holds(computed: u64, told: f64, grain: f64) -> bool {
     (computed as f64 / MIB - told).abs() <= (told * ALLOWED).max(grain)
 }
 
-fn ask(size: &str) -> Ask {
+fn parameters(size: &str) -> RunParameters {
     let (slots, ctx) = size.split_once('x').unwrap();
-    Ask::new(slots.parse().unwrap(), ctx.parse().unwrap())
+    RunParameters::new(slots.parse().unwrap(), ctx.parse().unwrap())
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn what_is_computed_holds_for_every_architecture() {
     let (mut faults, mut left) = (Vec::new(), BTreeSet::new());
     for line in MODELS.lines().map(|line| serde_json::from_str::<Line>(line).unwrap()) {
         for (size, told) in &line.engine {
-            let need = match Need::of(&line.header(), None, &ask(size)) {
-                Ok(need) => need,
+            let requirements = match MemoryRequirements::of(&line.header(), None, &parameters(size)) {
+                Ok(requirements) => requirements,
                 Err(unknown) => {
                     faults.push(format!("{} {size}: {unknown}", line.file));
                     continue;
@@ -134,9 +134,13 @@ fn what_is_computed_holds_for_every_architecture() {
             };
             let [dry_cache, dry_compute] = told.dry_run.map(|mib| mib << 20);
             // As a load corrects it, see `fleet::engine::dry_run`.
-            let cache = if need.cache().abs_diff(dry_cache) <= GRAIN { need.cache() } else { dry_cache };
-            let compute = need.compute.max(dry_compute.saturating_sub(need.all_rows));
-            let parts = [("cache", need.cache(), cache, told.cache), ("compute", need.compute, compute, told.compute)];
+            let cache =
+                if requirements.cache().abs_diff(dry_cache) <= GRAIN { requirements.cache() } else { dry_cache };
+            let compute = requirements.compute.max(dry_compute.saturating_sub(requirements.all_rows));
+            let parts = [
+                ("cache", requirements.cache(), cache, told.cache),
+                ("compute", requirements.compute, compute, told.compute),
+            ];
             for (part, computed, corrected, told) in parts {
                 let mib = computed as f64 / MIB;
                 println!(
@@ -149,7 +153,7 @@ fn what_is_computed_holds_for_every_architecture() {
                 }
                 left.insert(line.file.clone());
                 // What a dry run tells is as exact as whole MiB and its rows are. It is the least: more is no fault, up to a bound.
-                let exact = (GRAIN + need.all_rows) as f64 / MIB;
+                let exact = (GRAIN + requirements.all_rows) as f64 / MIB;
                 let (corrected, known) = (corrected as f64 / MIB, if MISSED == line.file { MISSING } else { 1.0 });
                 let is_good = (told * known - exact..=told * MOST).contains(&corrected);
                 if !LEFT.contains(&&*line.file) || !is_good {

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use auxot_catalog::{Ask, Catalog, Config, Gguf, KvType, Need};
-use auxot_placement::{Demand, Ground, Placement, Rules, Share, Split, plan};
+use auxot_catalog::{Catalog, Config, Gguf, KvType, MemoryRequirements, RunParameters};
+use auxot_placement::{Capacity, LayerRequirements, Placement, Rules, Share, Split, plan};
 use auxot_tests::{Program, Scratch, http, real};
 use serde_json::Value;
 
@@ -57,24 +57,28 @@ impl Told {
     }
 }
 
-async fn start(scratch: &Scratch, model: &Path, ask: &Ask) -> Program {
-    start_with(scratch, model, ask, &["--no-repack"]).await
+async fn start(scratch: &Scratch, model: &Path, parameters: &RunParameters) -> Program {
+    start_with(scratch, model, parameters, &["--no-repack"]).await
 }
 
-async fn start_with(scratch: &Scratch, model: &Path, ask: &Ask, arguments: &[&str]) -> Program {
+async fn start_with(scratch: &Scratch, model: &Path, parameters: &RunParameters, arguments: &[&str]) -> Program {
     let mut command = Command::new(real::engine());
     command.env_clear().env("XDG_CONFIG_HOME", scratch.path()).env("LLAMA_SERVER_ROUTER_PORT", "1");
     command.args(["--log-verbosity", "4", "--log-colors", "off", "--no-ui", "--cache-ram", "0", "-t", "1"]);
     command.args(["--fit", "off", "--no-warmup", "--no-kv-unified", "--device", "none"]);
     command.args(arguments);
-    command.arg("--ctx-size").arg((ask.ctx * ask.slots).to_string()).arg("--parallel").arg(ask.slots.to_string());
-    command.args(["--cache-type-k", ask.keys.name(), "--cache-type-v", ask.values.name()]);
-    command.args(["--ctx-checkpoints", &ask.checkpoints.to_string(), "--checkpoint-min-step", "8192"]);
-    if ask.embedding {
-        let batch = ask.batch.to_string();
+    command
+        .arg("--ctx-size")
+        .arg((parameters.ctx * parameters.slots).to_string())
+        .arg("--parallel")
+        .arg(parameters.slots.to_string());
+    command.args(["--cache-type-k", parameters.keys.name(), "--cache-type-v", parameters.values.name()]);
+    command.args(["--ctx-checkpoints", &parameters.checkpoints.to_string(), "--checkpoint-min-step", "8192"]);
+    if parameters.embedding {
+        let batch = parameters.batch.to_string();
         command.args(["--embeddings", "--batch-size", &batch, "--ubatch-size", &batch]);
     }
-    if !ask.flash {
+    if !parameters.flash {
         command.args(["--flash-attn", "off"]);
     }
     command.arg("--host").arg(scratch.join("engine.sock")).arg("--model").arg(model);
@@ -83,9 +87,9 @@ async fn start_with(scratch: &Scratch, model: &Path, ask: &Ask, arguments: &[&st
     program
 }
 
-async fn ask_engine(model: &Path, ask: &Ask) -> Told {
+async fn ask_engine(model: &Path, parameters: &RunParameters) -> Told {
     let scratch = Scratch::new();
-    Told::read(&start(&scratch, model, ask).await.lines())
+    Told::read(&start(&scratch, model, parameters).await.lines())
 }
 
 /// A line of the table, and whether it holds.
@@ -105,20 +109,20 @@ fn header(file: &Path) -> Arc<Gguf> {
     Arc::clone(&model.header)
 }
 
-async fn check(files: Vec<PathBuf>, asks: &[(&str, Ask)]) {
+async fn check(files: Vec<PathBuf>, asks: &[(&str, RunParameters)]) {
     let mut faults = Vec::new();
     for file in files {
         let header = header(&file);
-        for (name, ask) in asks {
-            let need = Need::of(&header, None, ask).unwrap();
-            let told = ask_engine(&file, ask).await;
+        for (name, parameters) in asks {
+            let requirements = MemoryRequirements::of(&header, None, parameters).unwrap();
+            let told = ask_engine(&file, parameters).await;
             let what = format!("{} {name}", file.file_stem().unwrap().display());
-            compare(&what, "weights", need.weights, told.weights, &mut faults);
-            compare(&what, "cache", need.cache(), told.cache, &mut faults);
-            compare(&what, "compute", need.compute, told.compute, &mut faults);
-            compare(&what, "logits", need.logits, told.logits, &mut faults);
+            compare(&what, "weights", requirements.weights, told.weights, &mut faults);
+            compare(&what, "cache", requirements.cache(), told.cache, &mut faults);
+            compare(&what, "compute", requirements.compute, told.compute, &mut faults);
+            compare(&what, "logits", requirements.logits, told.logits, &mut faults);
             let whole = told.weights + told.cache + told.compute + told.logits;
-            let buffers = need.weights + need.cache() + need.compute + need.logits;
+            let buffers = requirements.weights + requirements.cache() + requirements.compute + requirements.logits;
             compare(&what, "whole", buffers, whole, &mut faults);
         }
     }
@@ -134,12 +138,12 @@ fn prompt(slot: u32, tokens: u32, messages: &Value) -> Value {
 /// What a process holds once each of its slots has had a conversation that fills it. It begins with a prompt as long as a
 /// window, so that the copy which stays of it is a whole one.
 /// Beside it, how far its program's own pages are from those that the sum has.
-async fn resident_after_work(model: &Path, ask: &Ask) -> (u64, u64) {
+async fn resident_after_work(model: &Path, parameters: &RunParameters) -> (u64, u64) {
     let scratch = Scratch::new();
-    let engine = start(&scratch, model, ask).await;
-    for slot in 0..ask.slots {
+    let engine = start(&scratch, model, parameters).await;
+    for slot in 0..parameters.slots {
         let messages = serde_json::json!([{"role": "user", "delimiter": "<start_of_turn>"}]);
-        for body in [prompt(slot, 515, &Value::Null), prompt(slot, ask.ctx - 16, &messages)] {
+        for body in [prompt(slot, 515, &Value::Null), prompt(slot, parameters.ctx - 16, &messages)] {
             http::post_unix(&scratch.join("engine.sock"), "/completion", &body.to_string()).await.unwrap();
         }
     }
@@ -149,17 +153,17 @@ async fn resident_after_work(model: &Path, ask: &Ask) -> (u64, u64) {
 #[tokio::test]
 async fn a_process_that_has_worked_holds_what_was_computed() {
     let tiny = |name: &str| real::tiny_models().join(format!("tiny-{name}.gguf"));
-    let mut asks: Vec<(PathBuf, Ask)> = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"]
+    let mut asks: Vec<(PathBuf, RunParameters)> = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"]
         .into_iter()
-        .flat_map(|name| [(tiny(name), Ask::new(2, 8192)), (tiny(name), Ask::new(4, 2048))])
+        .flat_map(|name| [(tiny(name), RunParameters::new(2, 8192)), (tiny(name), RunParameters::new(4, 2048))])
         .collect();
-    asks.extend([(real::model(), Ask::new(2, 1024)), (real::model(), Ask::new(1, 2048))]);
+    asks.extend([(real::model(), RunParameters::new(2, 1024)), (real::model(), RunParameters::new(1, 2048))]);
     let mut faults = Vec::new();
-    for (file, ask) in asks {
-        let need = Need::of(&header(&file), None, &ask).unwrap();
-        let what = format!("{} {} x {}", file.file_stem().unwrap().display(), ask.slots, ask.ctx);
-        let (resident, apart) = resident_after_work(&file, &ask).await;
-        let computed = need.on_host(0);
+    for (file, parameters) in asks {
+        let requirements = MemoryRequirements::of(&header(&file), None, &parameters).unwrap();
+        let what = format!("{} {} x {}", file.file_stem().unwrap().display(), parameters.slots, parameters.ctx);
+        let (resident, apart) = resident_after_work(&file, &parameters).await;
+        let computed = requirements.on_host(0);
         let nearest = resident.clamp(computed.saturating_sub(apart), computed + apart);
         compare(&what, "resident", nearest, resident as f64 / MIB, &mut faults);
     }
@@ -173,20 +177,20 @@ async fn weights_that_the_engine_holds_twice_are_told_from_what_it_needs() {
     let files = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"].map(tiny);
     let mut faults = Vec::new();
     for file in files.into_iter().chain([real::model()]) {
-        let (ask, name) = (Ask::new(1, 2048), file.file_stem().unwrap().display());
-        let need = Need::of(&header(&file), None, &ask).unwrap();
+        let (parameters, name) = (RunParameters::new(1, 2048), file.file_stem().unwrap().display());
+        let requirements = MemoryRequirements::of(&header(&file), None, &parameters).unwrap();
         let rules = Rules { layers: Some(0), ..Rules::default() };
-        let ground = Ground { devices: Vec::new(), host: Some(u64::MAX), ..Ground::default() };
-        let placed = plan(&Demand::of(&Arc::new(need)), &ground, &rules, None).unwrap();
+        let capacity = Capacity { devices: Vec::new(), host: Some(u64::MAX), ..Capacity::default() };
+        let placed = plan(&LayerRequirements::of(&Arc::new(requirements)), &capacity, &rules, None).unwrap();
         for arguments in [&[][..], &["--no-repack"], &["--load-mode", "none", "--no-repack"]] {
             let scratch = Scratch::new();
-            let engine = start_with(&scratch, &file, &ask, arguments).await;
+            let engine = start_with(&scratch, &file, &parameters, arguments).await;
             let (told, held) = (Told::read(&engine.lines()), auxot_gpu::host_use(engine.pid()));
             let what = format!("{name} {}", arguments.join(" "));
             // Weights that are not mapped are told like copies, and there is nothing to do without.
             let copied = if told.weights > 0.0 { told.copied } else { 0.0 };
             let true_need = held.bytes.unwrap() as f64 / MIB - copied;
-            let concluded = held.bytes.unwrap() - placed.held_twice(&held);
+            let concluded = held.bytes.unwrap() - placed.repacked_bytes(&held);
             compare(&what, "needs", concluded, true_need, &mut faults);
         }
     }
@@ -201,7 +205,7 @@ async fn the_engine_understands_what_a_placement_tells_it() {
     assert!(String::from_utf8_lossy(&help.stdout).contains("--split-mode {none,layer,row,tensor}"));
     let share = |device: &str, layers: std::ops::Range<usize>| Share {
         device: device.into(),
-        mask: auxot_gpu::Mask::Cuda,
+        selector: auxot_gpu::DeviceSelector::Cuda,
         layers,
         bytes: 3 << 30,
         weights: 2 << 30,
@@ -227,25 +231,28 @@ async fn the_engine_understands_what_a_placement_tells_it() {
 async fn the_tiny_models_take_what_was_computed() {
     let tiny = |name: &str| real::tiny_models().join(format!("tiny-{name}.gguf"));
     let files = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"].map(tiny);
-    let four = Ask::new(4, 2000);
-    check(files.to_vec(), &[("2 x 8192", Ask::new(2, 8192)), ("4 x 2000", four), ("1 x 32768", Ask::new(1, 32768))])
-        .await;
-    let embeds = [("2 x 512", Ask::embedding(2, 512)), ("1 x 1024", Ask::embedding(1, 1024))];
+    let four = RunParameters::new(4, 2000);
+    check(
+        files.to_vec(),
+        &[("2 x 8192", RunParameters::new(2, 8192)), ("4 x 2000", four), ("1 x 32768", RunParameters::new(1, 32768))],
+    )
+    .await;
+    let embeds = [("2 x 512", RunParameters::embedding(2, 512)), ("1 x 1024", RunParameters::embedding(1, 1024))];
     check(vec![tiny("embed-f16")], &embeds).await;
 }
 
 #[tokio::test]
 async fn the_real_model_takes_what_was_computed() {
-    let quantised = Ask { keys: KvType::Q8_0, values: KvType::Q8_0, ..Ask::new(4, 8192) };
-    let mixed = Ask { keys: KvType::Q8_0, values: KvType::Q4_0, ..Ask::new(2, 4096) };
+    let quantised = RunParameters { keys: KvType::Q8_0, values: KvType::Q8_0, ..RunParameters::new(4, 8192) };
+    let mixed = RunParameters { keys: KvType::Q8_0, values: KvType::Q4_0, ..RunParameters::new(2, 4096) };
     let asks = [
-        ("2 x 2048", Ask::new(2, 2048)),
-        ("4 x 8192", Ask::new(4, 8192)),
-        ("1 x 300", Ask::new(1, 300)),
+        ("2 x 2048", RunParameters::new(2, 2048)),
+        ("4 x 8192", RunParameters::new(4, 8192)),
+        ("1 x 300", RunParameters::new(1, 300)),
         ("4 x 8192, cache in q8_0", quantised),
         ("2 x 4096, cache in q8_0 and q4_0", mixed),
-        ("2 x 4096, scores written down", Ask { flash: false, ..Ask::new(2, 4096) }),
-        ("embeddings, 1 x 512", Ask::embedding(1, 512)),
+        ("2 x 4096, scores written down", RunParameters { flash: false, ..RunParameters::new(2, 4096) }),
+        ("embeddings, 1 x 512", RunParameters::embedding(1, 512)),
     ];
     check(vec![real::model()], &asks).await;
 }
@@ -254,11 +261,11 @@ async fn the_real_model_takes_what_was_computed() {
 #[tokio::test]
 async fn what_a_loaded_model_maps_is_not_free() {
     let (scratch, file) = (Scratch::new(), real::model());
-    let engine = start(&scratch, &file, &Ask::new(1, 512)).await;
+    let engine = start(&scratch, &file, &RunParameters::new(1, 512)).await;
     let sample = auxot_gpu::look(&auxot_gpu::Config::default());
     let held = sample.host.processes.iter().find(|held| held.pid == engine.pid()).unwrap();
     let (size, mapped) = (std::fs::metadata(&file).unwrap().len() as f64, held.mapped.unwrap() as f64);
-    let less = (sample.host.free.unwrap() - Ground::of(&sample, |_| 0).host.unwrap()) as f64;
+    let less = (sample.host.free.unwrap() - Capacity::of(&sample, |_| 0).host.unwrap()) as f64;
     println!("file {:.1} MiB, mapped {:.1} MiB, {:.1} MiB less to promise", size / MIB, mapped / MIB, less / MIB);
     // Beside its file an engine maps its own code, and another test may have an engine at the same time.
     assert!(mapped >= size * 0.95 && mapped < size + 100.0 * MIB && less >= mapped);

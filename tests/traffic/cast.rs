@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::{Layer, Need};
+use auxot_catalog::{Layer, MemoryRequirements};
 use auxot_scheduler::{ModelId, Moment, Profile, Reason};
 
 const MIB: u64 = 1 << 20;
@@ -23,7 +23,7 @@ impl Behaviour {
     /// A model of so many MiB in eight layers.
     pub(crate) fn new(name: &str, mib: u64) -> Behaviour {
         let layer = Layer { weights: mib * MIB / 8, experts: 0, cache: 0 };
-        let need = Need {
+        let requirements = MemoryRequirements {
             layers: vec![layer; 8],
             output: 0,
             embedding: 0,
@@ -31,9 +31,9 @@ impl Behaviour {
             compute: 100 * MIB,
             inputs: 5 * MIB,
             logits: 0,
-            ..Need::default()
+            ..MemoryRequirements::default()
         };
-        let profile = Profile::new(name, Arc::new(need));
+        let profile = Profile::new(name, Arc::new(requirements));
         let (load, exit) = (Duration::from_secs(3 + mib / 1024), Duration::from_secs(1));
         Behaviour { profile, slots: 4, load, exit, fails: Vec::new() }
     }
@@ -46,7 +46,7 @@ pub(crate) struct Job {
     pub(crate) model: ModelId,
     pub(crate) runs: Duration,
     /// Whoever sent it waits no longer than this.
-    pub(crate) patience: Option<Duration>,
+    pub(crate) preempt_after: Option<Duration>,
 }
 
 /// How a job ended.

@@ -59,7 +59,7 @@ fn jobs(dice: &mut Dice) -> Vec<Job> {
             favourite = dice.choose(&weights);
         }
         let runs = dice.until(6.0).clamp(Duration::from_millis(300), Duration::from_secs(90));
-        jobs.push(Job { at: Duration::from_secs_f64(at), model: favourite, runs, patience: None });
+        jobs.push(Job { at: Duration::from_secs_f64(at), model: favourite, runs, preempt_after: None });
     }
     jobs
 }

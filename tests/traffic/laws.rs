@@ -14,11 +14,11 @@ fn seconds(seconds: u64) -> Duration {
 
 fn any_limits() -> impl Strategy<Value = Limits> {
     (30u64..600, 1usize..40, 0u64..60, 0u64..40, 0u64..60).prop_map(
-        |(wait, max_waiting, residency, patience, drain)| Limits {
+        |(wait, max_waiting, min_loaded_time, preempt_after, drain)| Limits {
             max_wait: seconds(wait),
             max_waiting,
-            residency: seconds(residency),
-            patience: seconds(patience),
+            min_loaded_time: seconds(min_loaded_time),
+            preempt_after: seconds(preempt_after),
             drain: seconds(drain),
             ..Limits::default()
         },
@@ -43,8 +43,8 @@ fn any_models() -> impl Strategy<Value = Vec<Behaviour>> {
 }
 
 fn any_jobs() -> impl Strategy<Value = Vec<(u64, usize, u64, Option<u64>)>> {
-    let patience = prop::option::weighted(0.2, 0u64..200);
-    prop::collection::vec((0u64..2000, 0usize..8, 0u64..120, patience), 1..150)
+    let preempt_after = prop::option::weighted(0.2, 0u64..200);
+    prop::collection::vec((0u64..2000, 0usize..8, 0u64..120, preempt_after), 1..150)
 }
 
 proptest! {
@@ -61,11 +61,11 @@ proptest! {
         let count = models.len();
         let mut jobs: Vec<Job> = jobs
             .into_iter()
-            .map(|(at, model, runs, patience)| Job {
+            .map(|(at, model, runs, preempt_after)| Job {
                 at: seconds(at),
                 model: model % count,
                 runs: seconds(runs),
-                patience: patience.map(seconds),
+                preempt_after: preempt_after.map(seconds),
             })
             .collect();
         jobs.sort();
@@ -82,28 +82,28 @@ proptest! {
     #[test]
     fn nobody_starves(
         count in 2usize..5,
-        residency in 0u64..40,
-        patience in 0u64..20,
+        min_loaded_time in 0u64..40,
+        preempt_after in 0u64..20,
         runs in 1u64..15,
         every in 1u64..8,
     ) {
         let limits = Limits {
             max_wait: seconds(100_000),
             max_waiting: 10_000,
-            residency: seconds(residency),
-            patience: seconds(patience),
+            min_loaded_time: seconds(min_loaded_time),
+            preempt_after: seconds(preempt_after),
             drain: seconds(20),
             ..Limits::default()
         };
         let models: Vec<Behaviour> = (0..count).map(|at| Behaviour { slots: 1000, ..Behaviour::new(&format!("m{at}"), 8_000) }).collect();
         let (load, exit) = (models[0].load, models[0].exit);
         let mut jobs: Vec<Job> = (0..count)
-            .flat_map(|model| (0..1500 / every).map(move |n| Job { at: seconds(n * every), model, runs: seconds(runs), patience: None }))
+            .flat_map(|model| (0..1500 / every).map(move |n| Job { at: seconds(n * every), model, runs: seconds(runs), preempt_after: None }))
             .collect();
         jobs.sort();
         let mut world = World::new(limits, &[10_000], models);
         world.run(&jobs);
-        let turn = limits.residency + limits.patience + limits.drain + exit + load;
+        let turn = limits.min_loaded_time + limits.preempt_after + limits.drain + exit + load;
         let bound = turn * count as u32 + turn;
         for (job, end) in world.ends.values() {
             let End::Ran { waited, .. } = end else { return Err(TestCaseError::fail(format!("{job:?} {end:?}"))) };
@@ -113,12 +113,12 @@ proptest! {
 
     /// Two models that want the same memory all the time change places no more often than their residency allows.
     #[test]
-    fn nobody_thrashes(residency in 5u64..60, every in 1u64..10) {
-        let limits = Limits { residency: seconds(residency), patience: seconds(0), drain: seconds(0), max_waiting: 10_000, ..Limits::default() };
+    fn nobody_thrashes(min_loaded_time in 5u64..60, every in 1u64..10) {
+        let limits = Limits { min_loaded_time: seconds(min_loaded_time), preempt_after: seconds(0), drain: seconds(0), max_waiting: 10_000, ..Limits::default() };
         let models = vec![Behaviour::new("a", 8_000), Behaviour::new("b", 8_000)];
-        let cycle = residency + models[0].load.as_secs() + models[0].exit.as_secs();
+        let cycle = min_loaded_time + models[0].load.as_secs() + models[0].exit.as_secs();
         let jobs: Vec<Job> = (0..1000 / every)
-            .flat_map(|n| [0, 1].map(|model| Job { at: seconds(n * every), model, runs: seconds(0), patience: None }))
+            .flat_map(|n| [0, 1].map(|model| Job { at: seconds(n * every), model, runs: seconds(0), preempt_after: None }))
             .collect();
         let mut world = World::new(limits, &[10_000], models);
         world.run(&jobs);
@@ -131,7 +131,7 @@ proptest! {
 fn a_model_that_cannot_be_loaded_costs_the_others_nothing() {
     let broken = Behaviour { fails: (1..1000).collect(), ..Behaviour::new("broken", 8_000) };
     let mut world = World::new(Limits::default(), &[10_000], vec![Behaviour::new("good", 8_000), broken]);
-    let job = |at, model| Job { at: seconds(at), model, runs: seconds(5), patience: None };
+    let job = |at, model| Job { at: seconds(at), model, runs: seconds(5), preempt_after: None };
     let jobs: Vec<Job> = (0..200).flat_map(|n| [job(n * 20, 0), job(n * 20 + 1, 1)]).collect();
     world.run(&jobs);
     let good = world.ends.values().filter(|(job, _)| job.model == 0);

@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use auxot_gpu::Kind;
-use auxot_placement::{Ground, Room, Rules, SplitMode};
-use auxot_scheduler::{Admission, Decision, Effect, Life, Limits, ModelId, Moment, Reason, Run, Ticket};
+use auxot_placement::{Capacity, DeviceCapacity, Rules, SplitMode};
+use auxot_scheduler::{Admission, Decision, Effect, Limits, ModelId, ModelState, Moment, Reason, Run, Ticket};
 
 use crate::cast::{Behaviour, End, Job, Stay};
 
@@ -171,7 +171,7 @@ impl World {
     fn arrive(&mut self, job: Job) -> Vec<Effect> {
         self.sequence += 1;
         let ticket = self.sequence;
-        let hit = matches!(self.admission.life(job.model), Life::Ready { draining: None, .. });
+        let hit = matches!(self.admission.state(job.model), ModelState::Ready { draining: None, .. });
         let (decision, effects) = self.admission.arrive(ticket, job.model, self.now);
         match decision {
             Decision::Admit => self.begin(ticket, job, hit),
@@ -180,8 +180,8 @@ impl World {
             }
             Decision::Wait => {
                 self.jobs.insert(ticket, (job, hit));
-                if let Some(patience) = job.patience {
-                    self.at(self.now + patience, Event::Cancel(ticket));
+                if let Some(preempt_after) = job.preempt_after {
+                    self.at(self.now + preempt_after, Event::Cancel(ticket));
                 }
             }
         }
@@ -266,7 +266,10 @@ impl World {
         self.end_stay(model);
         let body = &mut self.bodies[model];
         let since = body.ready_since.take();
-        assert!(since.is_some_and(|since| self.now - since >= self.limits.residency), "{name} was ended too soon");
+        assert!(
+            since.is_some_and(|since| self.now - since >= self.limits.min_loaded_time),
+            "{name} was ended too soon"
+        );
         assert!(!self.behaviours[model].profile.pin, "{name} is pinned");
         if !body.running.is_empty() {
             let had_its_time = body.draining.is_some_and(|until| self.now >= until) || self.limits.drain.is_zero();
@@ -308,11 +311,14 @@ impl World {
         }
         let room = |(at, free): (usize, &u64)| {
             let free = (!self.is_silent(at)).then_some(*free);
-            Room::new(at.to_string(), Kind::Host, free)
+            DeviceCapacity::new(at.to_string(), Kind::Host, free)
         };
-        let ground =
-            Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(1 << 40), ..Ground::default() };
-        self.admission.measured(ground);
+        let capacity = Capacity {
+            devices: free.iter().enumerate().map(room).collect(),
+            host: Some(1 << 40),
+            ..Capacity::default()
+        };
+        self.admission.measured(capacity);
     }
 
     fn check_memory(&self) {
@@ -331,20 +337,20 @@ impl World {
             let body = &mut self.bodies[model];
             let profile = &self.behaviours[model].profile;
             assert!(self.admission.waiting(model) <= self.limits.max_waiting, "the line is too long");
-            let (draining, coming) = match self.admission.life(model) {
-                Life::Ready { draining, .. } => (*draining, None),
-                Life::Coming { evicted, .. } => (None, Some(evicted.len())),
+            let (draining, coming) = match self.admission.state(model) {
+                ModelState::Ready { draining, .. } => (*draining, None),
+                ModelState::Coming { evicted, .. } => (None, Some(evicted.len())),
                 _ => (None, None),
             };
             if let Some(until) = draining.filter(|_| body.draining.is_none()) {
                 assert_eq!(until, self.now + self.limits.drain, "{} has its whole time", profile.name);
                 assert!(!profile.pin, "{} is pinned", profile.name);
             }
-            if matches!(self.admission.life(model), Life::Ready { .. }) {
+            if matches!(self.admission.state(model), ModelState::Ready { .. }) {
                 body.draining = draining;
             }
             if coming.is_some_and(|evicted| evicted > 0) && !body.coming {
-                let doubted = body.last_load_failed.is_some_and(|at| self.now - at < self.limits.doubt);
+                let doubted = body.last_load_failed.is_some_and(|at| self.now - at < self.limits.load_backoff);
                 assert!(!doubted, "somebody goes for {}, whose last load failed", profile.name);
             }
             body.coming = coming.is_some();

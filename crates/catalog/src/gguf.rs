@@ -61,7 +61,7 @@ impl Gguf {
         let tensor_count = cursor.u64("tensor count")?;
         let key_count = cursor.u64("key count")?;
         if key_count > MAX_KEYS {
-            return Err(GgufError::TooMany { what: "keys", count: key_count, limit: MAX_KEYS });
+            return Err(GgufError::LimitReached { what: "keys", count: key_count, limit: MAX_KEYS });
         }
         let kv = read_keys(&mut cursor, key_count)?;
         let mut header = Self { version, kv, weights: Weights::default(), file_len };
@@ -193,7 +193,7 @@ fn read_keys<R: Read + Seek>(cursor: &mut Cursor<R>, count: u64) -> Result<Vec<(
         let value = Value::read(cursor)?;
         kept += size_of::<(Box<str>, Value)>() + key.len() + value.heap();
         if kept > MAX_KEPT {
-            return Err(GgufError::TooMany { what: "bytes of keys", count: kept as u64, limit: MAX_KEPT as u64 });
+            return Err(GgufError::LimitReached { what: "bytes of keys", count: kept as u64, limit: MAX_KEPT as u64 });
         }
         kv.push((key, value));
     }

@@ -10,7 +10,7 @@
 //!
 //! New, changed and removed files are found by [`Catalog::rescan`], which looks at every name but opens only files whose
 //! length, time or inode is another than before, so that it may be called whenever somebody asks for a model that is not
-//! there. That there is something to be found [`Lookout`] tells, which has the system watch the folders; who waits has its
+//! there. That there is something to be found [`CatalogWatcher`] tells, which has the system watch the folders; who waits has its
 //! [`Signal`]. [`Catalog::remember`] and [`Catalog::recall`] carry the headers over a restart in the same way: a large
 //! vocabulary costs milliseconds, and a look at a file's state does not.
 //!
@@ -21,8 +21,8 @@
 //!
 //! # Memory
 //!
-//! [`Need::of`] computes what a model will take from its header alone, by the parts that can lie on different devices.
-//! [`Experience`] remembers what it really took under the same circumstances, which is better.
+//! [`MemoryRequirements::of`] computes what a model will take from its header alone, by the parts that can lie on different devices.
+//! [`MeasurementHistory`] remembers what it really took under the same circumstances, which is better.
 //!
 //! # Names
 //!
@@ -35,33 +35,33 @@
 
 mod config;
 mod damaged;
-mod experience;
 mod files;
 mod gguf;
 mod identity;
-mod lookout;
+mod measurement_history;
 mod model;
-mod need;
 mod path;
+mod requirements;
 mod resolve;
 mod scan;
 mod text;
+mod watcher;
 
 pub use auxot_names::Rank;
 pub use auxot_names::one_line;
 pub use config::{Alias, Config};
 pub use damaged::{Damaged, Fault};
-pub use experience::{Circumstances, Experience};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use identity::Identity;
-pub use lookout::{Lookout, Signal};
+pub use measurement_history::{MeasurementHistory, MeasurementKey};
 pub use model::Model;
 pub use model::task::{Pooling, Task};
-pub use need::{Ask, KvType, Layer, Need, NeedUnknown};
+pub use requirements::{KvType, Layer, MemoryRequirements, RequirementsUnknown, RunParameters};
 pub use resolve::ResolveError;
 pub use scan::Catalog;
 pub use scan::changes::Changes;
 pub use text::{SHOWN, path_text};
+pub use watcher::{CatalogWatcher, Signal};
 
 #[cfg(test)]
 mod fixture;

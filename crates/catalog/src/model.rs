@@ -11,8 +11,8 @@ use crate::damaged::Fault;
 use crate::files::{FileSet, Found};
 use crate::gguf::{Gguf, GgufError};
 use crate::model::task::{Pooling, Task};
-use crate::need::{Ask, Need, NeedUnknown};
 use crate::path::file_name;
+use crate::requirements::{MemoryRequirements, RequirementsUnknown, RunParameters};
 use crate::text::{SHOWN, file_text};
 
 /// A model that the engine can load.
@@ -60,10 +60,10 @@ pub struct Model {
 impl Model {
     /// The question what it needs in so many slots of so many tokens, as it is started for its task.
     #[must_use]
-    pub fn ask(&self, slots: u32, ctx: u32) -> Ask {
+    pub fn run_parameters(&self, slots: u32, ctx: u32) -> RunParameters {
         match self.task {
-            Task::Embedding | Task::Rerank => Ask::embedding(slots, ctx),
-            Task::Chat | Task::None => Ask::new(slots, ctx),
+            Task::Embedding | Task::Rerank => RunParameters::embedding(slots, ctx),
+            Task::Chat | Task::None => RunParameters::new(slots, ctx),
         }
     }
 
@@ -77,8 +77,8 @@ impl Model {
     ///
     /// # Errors
     /// When its header does not say enough.
-    pub fn need(&self, ask: &Ask) -> Result<Need, NeedUnknown> {
-        Need::of(&self.header, self.projector.as_deref(), ask)
+    pub fn requirements(&self, parameters: &RunParameters) -> Result<MemoryRequirements, RequirementsUnknown> {
+        MemoryRequirements::of(&self.header, self.projector.as_deref(), parameters)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The catalog: everything that one look at the models folders found.
 
 pub(crate) mod changes;
-pub(crate) mod ground;
+pub(crate) mod header_cache;
 pub(crate) mod mmproj;
 pub(crate) mod shards;
-pub(crate) mod shelf;
 pub(crate) mod walk;
+pub(crate) mod watch_target;
 
 use std::collections::HashMap;
 use std::io;
@@ -20,11 +20,11 @@ use crate::files::{FileSet, Found};
 use crate::identity::Identity;
 use crate::model::{Content, Model, Names, read};
 use crate::scan::changes::Changes;
-use crate::scan::ground::Ground;
+use crate::scan::header_cache::HeaderCache;
 use crate::scan::mmproj::{Mmproj, pair};
 use crate::scan::shards::group;
-use crate::scan::shelf::Shelf;
 use crate::scan::walk::Walk;
+use crate::scan::watch_target::WatchTarget;
 use crate::text::{file_text, path_text};
 
 /// So many links to one file are names of it; more are nobody's.
@@ -38,8 +38,8 @@ pub struct Catalog {
     names: Vec<Names>,
     damaged: Vec<Damaged>,
     aliases: Vec<Alias>,
-    shelf: Shelf,
-    ground: Vec<Ground>,
+    header_cache: HeaderCache,
+    watch_targets: Vec<WatchTarget>,
 }
 
 impl Catalog {
@@ -59,7 +59,7 @@ impl Catalog {
     /// `index`. A missing or damaged index costs time and nothing else.
     #[must_use]
     pub fn recall(config: &Config, files: &[&Path], index: &Path) -> Self {
-        let earlier = Self { shelf: Shelf::read(index), ..Self::default() };
+        let earlier = Self { header_cache: HeaderCache::read(index), ..Self::default() };
         Self::look(config, files, &earlier)
     }
 
@@ -77,13 +77,13 @@ impl Catalog {
     /// # Errors
     /// When the file cannot be written; then the old one is still there.
     pub fn remember(&self, index: &Path) -> io::Result<()> {
-        self.shelf.write(index)
+        self.header_cache.write(index)
     }
 
     /// How many files had to be opened for this catalog; the others were known.
     #[must_use]
     pub fn opened(&self) -> usize {
-        self.shelf.opened
+        self.header_cache.opened
     }
 
     fn look(config: &Config, files: &[&Path], earlier: &Self) -> Self {
@@ -103,9 +103,9 @@ impl Catalog {
         }
         let mut damaged = walk.damaged;
         let sets = group(merge_links(walk.found), &mut damaged);
-        let mut catalog = Self::read(&sets, damaged, &earlier.shelf);
+        let mut catalog = Self::read(&sets, damaged, &earlier.header_cache);
         catalog.aliases.clone_from(&config.aliases);
-        catalog.ground = walk.ground;
+        catalog.watch_targets = walk.watch_targets;
         // What was said once need not be said at every look.
         let known: HashMap<&Path, &Damaged> = earlier.damaged.iter().map(|known| (&*known.path, known)).collect();
         let is_known = |damaged: &&Damaged| known.get(&*damaged.path) == Some(damaged);
@@ -117,13 +117,13 @@ impl Catalog {
         catalog
     }
 
-    fn read(sets: &[FileSet], damaged: Vec<Damaged>, earlier: &Shelf) -> Self {
+    fn read(sets: &[FileSet], damaged: Vec<Damaged>, earlier: &HeaderCache) -> Self {
         let mut found = Vec::new();
         let mut projectors = Vec::new();
         let mut catalog = Self { damaged, ..Self::default() };
         for set in sets {
             let path = &set.files[0].path;
-            match read(set, |file| catalog.shelf.header(file, earlier)) {
+            match read(set, |file| catalog.header_cache.header(file, earlier)) {
                 Ok(Content::Model(model)) => found.push(*model),
                 Ok(Content::Mmproj(header)) => projectors.push(Mmproj::new(path, header)),
                 Ok(Content::Other) => tracing::debug!(path = %path.display(), "file holds no model"),
@@ -149,12 +149,12 @@ impl Catalog {
     /// The state of a model's first file when its header was read.
     #[must_use]
     pub fn identity(&self, model: &Model) -> Option<Identity> {
-        self.shelf.identity(&model.file)
+        self.header_cache.identity(&model.file)
     }
 
     /// Where a change may make this catalog untrue.
-    pub(crate) fn ground(&self) -> &[Ground] {
-        &self.ground
+    pub(crate) fn watch_targets(&self) -> &[WatchTarget] {
+        &self.watch_targets
     }
 
     /// The operator's own names for models.
@@ -165,7 +165,7 @@ impl Catalog {
 
     /// Whether no file of the model has changed since `earlier`.
     pub(crate) fn same_files(&self, earlier: &Self, model: &Model) -> bool {
-        model.files.iter().chain(&model.mmproj).all(|file| self.shelf.same(&earlier.shelf, file))
+        model.files.iter().chain(&model.mmproj).all(|file| self.header_cache.same(&earlier.header_cache, file))
     }
 
     /// The models, sorted by name.

@@ -258,8 +258,8 @@ impl Fleet {
 
     /// Whether something in them has changed since.
     #[cfg(test)]
-    pub(crate) fn has_stirred(&self) -> bool {
-        self.shared.lock().scans.has_stirred()
+    pub(crate) fn has_changed(&self) -> bool {
+        self.shared.lock().scans.has_changed()
     }
 
     /// The present place of a model is known to have taken so much.

@@ -94,7 +94,7 @@ pub use fleet::Fleet;
 pub use lease::{Lease, Loss};
 pub use model::measurements::experience_file;
 pub use model::unknown_devices::unknown_devices;
-pub use model::wish::{MOST_SLOTS, Wish, ask};
+pub use model::wish::{MOST_SLOTS, Wish, parameters};
 pub use outlook::Outlook;
 pub use places::Places;
 pub use refusal::Refusal;

@@ -36,8 +36,8 @@ use crate::settings::Orders;
 use crate::state::FleetState;
 use crate::state::scan::Scan;
 use crate::state::work::Work;
-use auxot_placement::{Ground, Sight};
-use auxot_scheduler::{Admission, Life, Limits, Moment, Reason};
+use auxot_placement::{Capacity, DeviceVisibility};
+use auxot_scheduler::{Admission, Limits, ModelState, Moment, Reason};
 
 /// What all handles, leases and tasks share.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     pub(crate) remembered: Remembered,
     pub(crate) devices: Devices,
     /// Which of them its engine can use.
-    sight: Sight,
+    visibility: DeviceVisibility,
     /// The beginning of all moments.
     began: Instant,
     /// Counts the changes of anything that `hello` or `config` tells.
@@ -64,8 +64,8 @@ impl Shared {
     pub(crate) fn new(settings: Orders, engines: Box<dyn Engines>, places: Places, devices: Devices) -> Self {
         let admission = Admission::new(limits(&settings.fleet), settings.placement.rules(true), Vec::new());
         let scan = Scan::new(places.catalog, &engines.program());
-        let sight = Sight::new(engines.devices());
-        for device in sight.blind_to(&devices.now()) {
+        let visibility = DeviceVisibility::new(engines.devices());
+        for device in visibility.unreachable_devices(&devices.now()) {
             warn!(
                 device = device.id,
                 name = device.name,
@@ -80,7 +80,7 @@ impl Shared {
             measurements: Arc::new(Measurements::open(&places.state)),
             remembered: Remembered::open(&places.state),
             devices,
-            sight,
+            visibility,
             began: Instant::now(),
             changes: watch::Sender::new(0),
             scanned: watch::Sender::new(0),
@@ -113,9 +113,9 @@ impl Shared {
     /// Takes in the newest reading of the devices: what is free, and what of it our own children hold.
     pub(crate) fn measure(&self, state: &mut FleetState) {
         let sample = self.devices.now();
-        let ground = self.sight.of(Ground::of(&sample, |pid| state.repacked_of(pid)), &sample);
+        let capacity = self.visibility.of(Capacity::of(&sample, |pid| state.repacked_of(pid)), &sample);
         let settings = self.settings();
-        let rules = with_layers(&settings.placement.rules(!ground.devices.is_empty()), settings.engine.gpu_layers);
+        let rules = with_layers(&settings.placement.rules(!capacity.devices.is_empty()), settings.engine.gpu_layers);
         let now = self.moment();
         let FleetState { models, admission, work, decisions, .. } = state;
         admission.configure(limits(&settings.fleet), rules);
@@ -142,7 +142,7 @@ impl Shared {
                 decisions.extend(admission.unload(managed.scheduler_id, now, now));
             }
         }
-        admission.measured(ground);
+        admission.measured(capacity);
     }
 
     /// A reading of the devices has come.
@@ -153,7 +153,7 @@ impl Shared {
         let loading = state
             .models
             .iter()
-            .filter(|(_, managed)| matches!(state.admission.life(managed.scheduler_id), Life::Loading { .. }));
+            .filter(|(_, managed)| matches!(state.admission.state(managed.scheduler_id), ModelState::Loading { .. }));
         let ready = loading.filter_map(|(id, managed)| {
             let engine = managed.engine.as_ref()?;
             matches!(engine.status.state, State::Ready(_)).then_some((*id, managed.generation))
@@ -213,8 +213,8 @@ impl Shared {
         unmet.extend(state.staying().filter_map(|(_, managed)| managed.deviation()));
         unmet.extend(state.staying().filter_map(|(_, managed)| managed.unknown_devices.unmet().cloned()));
         unmet.extend(state.staying().filter_map(|(_, managed)| {
-            let misfit = managed.misfit.as_ref().filter(|_| managed.keep != KeepReason::Demand)?;
-            Some(format!("{} is not loaded: {misfit}", managed.name()))
+            let placement_error = managed.placement_error.as_ref().filter(|_| managed.keep != KeepReason::Demand)?;
+            Some(format!("{} is not loaded: {placement_error}", managed.name()))
         }));
         unmet.extend(state.staying().filter_map(|(_, managed)| {
             let named = state.has_failed(managed) && managed.keep != KeepReason::Demand;
@@ -225,7 +225,7 @@ impl Shared {
         // Stable, so that all others stay as they came.
         order.sort_by_key(|(id, managed)| (Some(**id) != primary, managed.keep == KeepReason::Leaving));
         let models = order.into_iter().map(|(_, managed)| ModelView::of(managed, &state.admission, &devices)).collect();
-        let out_of_reach = self.sight.blind_to(&devices).map(|device| device.id.clone()).collect();
+        let out_of_reach = self.visibility.unreachable_devices(&devices).map(|device| device.id.clone()).collect();
         Report { models, devices, out_of_reach, unmet }
     }
 }
@@ -235,9 +235,9 @@ fn limits(config: &Config) -> Limits {
     Limits {
         max_wait: config.max_wait,
         max_waiting: config.max_waiting,
-        residency: config.residency,
-        patience: config.patience,
+        min_loaded_time: config.residency,
+        preempt_after: config.patience,
         drain: config.drain_timeout,
-        doubt: config.failed_retry,
+        load_backoff: config.failed_retry,
     }
 }

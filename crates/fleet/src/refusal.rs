@@ -6,7 +6,7 @@ use std::time::Duration;
 use auxot_catalog::Task;
 use auxot_engine::ExitReport;
 
-use auxot_placement::Misfit;
+use auxot_placement::PlacementError;
 use auxot_scheduler::Reason;
 
 use crate::model::managed::ManagedModel;
@@ -54,12 +54,12 @@ pub enum Refusal {
         cause: Arc<ExitReport>,
     },
     /// The model is larger than what could ever be free for it.
-    #[error("cannot load {model}: {misfit}")]
+    #[error("cannot load {model}: {placement_error}")]
     DoesNotFit {
         /// The model.
         model: String,
         /// The numbers.
-        misfit: Misfit,
+        placement_error: PlacementError,
     },
     /// The model is being stopped.
     #[error("{model} is stopped")]
@@ -126,7 +126,7 @@ fn meaning(task: Task) -> &'static str {
 pub(crate) fn refusal(managed: &ManagedModel, reason: Reason) -> Refusal {
     let model = managed.name().to_owned();
     match reason {
-        Reason::DoesNotFit(misfit) => Refusal::DoesNotFit { model, misfit },
+        Reason::DoesNotFit(placement_error) => Refusal::DoesNotFit { model, placement_error },
         Reason::QueueFull { waiting } => Refusal::QueueFull { model, waiting },
         Reason::TooLate { waited } => Refusal::TooLate { model, waited },
         Reason::Frozen => Refusal::Draining,

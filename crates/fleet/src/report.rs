@@ -10,7 +10,7 @@ use auxot_gpu::{Device, HOST, Kind, Sample};
 
 use crate::model::managed::ManagedModel;
 use crate::model::process::Engine;
-use auxot_scheduler::{Admission, Life};
+use auxot_scheduler::{Admission, ModelState};
 
 /// The fleet at one moment.
 #[derive(Debug, Clone)]
@@ -98,8 +98,8 @@ impl OtherNames {
 
 impl ModelView {
     pub(crate) fn of(managed: &ManagedModel, admission: &Admission, devices: &Sample) -> Self {
-        let life = admission.life(managed.scheduler_id);
-        let takes = matches!(life, Life::Ready { draining: None, .. });
+        let life = admission.state(managed.scheduler_id);
+        let takes = matches!(life, ModelState::Ready { draining: None, .. });
         let ready = managed.ready().filter(|_| takes).cloned();
         let planned = managed.engine.as_ref().map_or_else(|| managed.plan.spec(), |engine| engine.spec.clone());
         Self {
@@ -110,7 +110,7 @@ impl ModelView {
             status: status(managed, life, admission.is_wanted(managed.scheduler_id)),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
-            asleep: matches!(life, Life::Absent) && !admission.is_wanted(managed.scheduler_id),
+            asleep: matches!(life, ModelState::Absent) && !admission.is_wanted(managed.scheduler_id),
             ready,
             slots_busy: admission.busy(managed.scheduler_id),
             waiting: admission.waiting(managed.scheduler_id),
@@ -162,16 +162,16 @@ fn expected(engine: &Engine) -> Vec<(String, u64)> {
 }
 
 /// Where a model is: its process, or what is to become of it.
-fn status(managed: &ManagedModel, life: &Life, wanted: bool) -> Status {
+fn status(managed: &ManagedModel, life: &ModelState, wanted: bool) -> Status {
     let mut status = managed.last.clone().unwrap_or_else(Status::at_rest);
     status.state = match (life, status.state) {
-        (Life::Ready { draining: Some(_), .. }, State::Ready(_)) => State::Draining,
-        (Life::Coming { .. }, _) => State::Starting { progress: None },
-        (Life::Absent, _) if wanted => State::Starting { progress: None },
-        (Life::Absent, _) => State::Stopped,
-        (Life::Leaving { .. }, _) if managed.engine.is_none() => State::Stopping,
+        (ModelState::Ready { draining: Some(_), .. }, State::Ready(_)) => State::Draining,
+        (ModelState::Coming { .. }, _) => State::Starting { progress: None },
+        (ModelState::Absent, _) if wanted => State::Starting { progress: None },
+        (ModelState::Absent, _) => State::Stopped,
+        (ModelState::Leaving { .. }, _) if managed.engine.is_none() => State::Stopping,
         // Between two tries.
-        (Life::Loading { .. }, State::Stopped | State::Failed { .. }) => State::Starting { progress: None },
+        (ModelState::Loading { .. }, State::Stopped | State::Failed { .. }) => State::Starting { progress: None },
         (_, state) => state,
     };
     status

@@ -20,7 +20,7 @@ use crate::outlook::Outlook;
 use crate::refusal::{Refusal, list};
 use crate::state::scan::{Scan, ScanProgress};
 use crate::state::work::Work;
-use auxot_scheduler::{Admission, Effect, Life, ModelId, Ticket};
+use auxot_scheduler::{Admission, Effect, ModelId, ModelState, Ticket};
 
 /// Everything that decisions are made from.
 #[derive(Debug)]
@@ -124,8 +124,8 @@ impl FleetState {
     /// Takes a model out that was let go and of which nothing is left.
     pub(crate) fn remove_gone(&mut self, id: ManagedId) -> Option<ManagedModel> {
         let managed = self.models.get(&id)?;
-        let life = self.admission.life(managed.scheduler_id);
-        let rests = matches!(life, Life::Absent | Life::Failed);
+        let life = self.admission.state(managed.scheduler_id);
+        let rests = matches!(life, ModelState::Absent | ModelState::Failed);
         if managed.keep != KeepReason::Leaving || managed.engine.is_some() || !rests {
             return None;
         }
@@ -165,18 +165,18 @@ impl FleetState {
 
     /// The engine of a model that takes new jobs.
     pub(crate) fn serving<'a>(&self, managed: &'a ManagedModel) -> Option<&'a Arc<Ready>> {
-        match self.admission.life(managed.scheduler_id) {
-            Life::Ready { draining: None, .. } => managed.ready(),
+        match self.admission.state(managed.scheduler_id) {
+            ModelState::Ready { draining: None, .. } => managed.ready(),
             _ => None,
         }
     }
 
     /// What can be expected of a model.
     fn outlook_of(&self, managed: &ManagedModel) -> Outlook {
-        match self.admission.life(managed.scheduler_id) {
-            Life::Failed => Outlook::Failed,
-            Life::Ready { draining: None, .. } => Outlook::Serving,
-            Life::Absent if !self.admission.is_wanted(managed.scheduler_id) => Outlook::Asleep,
+        match self.admission.state(managed.scheduler_id) {
+            ModelState::Failed => Outlook::Failed,
+            ModelState::Ready { draining: None, .. } => Outlook::Serving,
+            ModelState::Absent if !self.admission.is_wanted(managed.scheduler_id) => Outlook::Asleep,
             _ => Outlook::Coming,
         }
     }
@@ -208,9 +208,11 @@ impl FleetState {
 
     /// Whether a model has its place and loads, and nothing has gone wrong with it.
     fn is_first_load(&self, id: ManagedId) -> bool {
-        let Some(managed) = self.models.get(&id).filter(|managed| managed.misfit.is_none()) else { return false };
+        let Some(managed) = self.models.get(&id).filter(|managed| managed.placement_error.is_none()) else {
+            return false;
+        };
         let is_first = |engine: &Engine| engine.after.is_none() && engine.status.run.0 <= 1;
-        matches!(self.admission.life(managed.scheduler_id), Life::Loading { .. })
+        matches!(self.admission.state(managed.scheduler_id), ModelState::Loading { .. })
             && managed.engine.as_ref().is_some_and(is_first)
     }
 

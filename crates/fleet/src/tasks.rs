@@ -131,13 +131,13 @@ async fn listen(shared: Arc<Shared>, managed: ManagedId, generation: u64, mut st
 /// Looks through the models folders, beside the runtime's thread: it reads the header of every file that is not as it was.
 async fn look(shared: Arc<Shared>) {
     let (files, program) = (shared.settings().catalog.clone(), shared.engines.program());
-    let (known, lookout) = {
+    let (known, watcher) = {
         let state = shared.lock();
-        (Arc::clone(&state.scan.catalog), state.scans.lookout.clone())
+        (Arc::clone(&state.scan.catalog), state.scans.watcher.clone())
     };
     let look = move || {
-        let (catalog, _) = match lookout {
-            Some(lookout) => lookout.rescan(&known, &files, &[]),
+        let (catalog, _) = match watcher {
+            Some(watcher) => watcher.rescan(&known, &files, &[]),
             None => known.rescan(&files, &[]),
         };
         Scan::new(Arc::new(catalog), &program)

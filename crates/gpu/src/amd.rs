@@ -68,7 +68,7 @@ fn read(address: &str, card: &Path, held: &[(u32, BTreeMap<String, Held>)], kfd:
     });
     device.processes = ours.collect();
     let render = render_node(card);
-    device.mask = kfd::mask(kfd, render, card);
+    device.selector = kfd::selector(kfd, render, card);
     for process in render.map(|render| kfd.processes(render)).unwrap_or_default() {
         // Both ways count the same memory.
         match device.processes.iter_mut().find(|known| known.pid == process.pid) {

@@ -29,7 +29,7 @@ impl Sample {
     }
 
     /// Those of these names that mean no device here and not the host's memory; none before anything was read.
-    pub fn strays<'a>(&self, names: &'a [String]) -> impl Iterator<Item = &'a str> {
+    pub fn unknown_devices<'a>(&self, names: &'a [String]) -> impl Iterator<Item = &'a str> {
         let means = |name: &str, device: &Device| !device.is_host() && is_meant(name, device.index, &device.id);
         let here =
             move |name: &str| name.eq_ignore_ascii_case(HOST) || self.devices.iter().any(|device| means(name, device));
@@ -52,7 +52,7 @@ pub struct Device {
     /// Whose device it is.
     pub kind: Kind,
     /// How a process is shown it.
-    pub mask: Mask,
+    pub selector: DeviceSelector,
     /// All memory, in bytes.
     pub total: Option<u64>,
     /// Memory that can still be taken, in bytes.
@@ -127,7 +127,7 @@ pub enum Kind {
 /// How an engine is shown a device, and not the others: by a variable of its environment that names those it may see, or by
 /// an argument.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mask {
+pub enum DeviceSelector {
     /// `CUDA_VISIBLE_DEVICES`, by the device's own id.
     Cuda,
     /// `ROCR_VISIBLE_DEVICES`, by this word: the PCI address that is the id of an AMD card means nothing there.
@@ -147,10 +147,10 @@ impl Kind {
 
     /// How devices of this kind are shown, as far as that does not depend on the device.
     #[must_use]
-    pub fn mask(self) -> Mask {
+    pub fn selector(self) -> DeviceSelector {
         match self {
-            Self::Nvidia => Mask::Cuda,
-            Self::Amd | Self::Apple | Self::Host => Mask::None,
+            Self::Nvidia => DeviceSelector::Cuda,
+            Self::Amd | Self::Apple | Self::Host => DeviceSelector::None,
         }
     }
 }
@@ -176,7 +176,7 @@ impl Device {
     /// What all processes but ours hold, in bytes; `None` where that cannot be told. What the driver keeps for itself is
     /// theirs too: nobody of us can have it.
     #[must_use]
-    pub fn strangers(&self, ours: impl Fn(u32) -> bool) -> Option<u64> {
+    pub fn other_processes(&self, ours: impl Fn(u32) -> bool) -> Option<u64> {
         let mine = self.processes.iter().filter(|process| ours(process.pid));
         let mine = mine.map(|process| process.bytes).try_fold(0_u64, |sum, bytes| Some(sum.saturating_add(bytes?)))?;
         Some(self.used?.saturating_sub(mine))
@@ -191,7 +191,7 @@ impl Device {
             rank: Rank { at: 0, of: 1 },
             name,
             kind,
-            mask: kind.mask(),
+            selector: kind.selector(),
             total: None,
             free: None,
             used: None,

@@ -127,7 +127,7 @@ mod tests {
         let sample = Sample { devices: allowed(gpus, &["1".into()]), ..Sample::unread() };
         assert_eq!(sample.devices[0].index, 1);
         let names = ["0", "1", "GPU-bb", "gpu-aa", "HOST"].map(String::from);
-        assert_eq!(sample.strays(&names).collect::<Vec<_>>(), ["0", "gpu-aa"]);
-        assert_eq!(Sample::unread().strays(&names).count(), 0, "nothing is known yet");
+        assert_eq!(sample.unknown_devices(&names).collect::<Vec<_>>(), ["0", "gpu-aa"]);
+        assert_eq!(Sample::unread().unknown_devices(&names).count(), 0, "nothing is known yet");
     }
 }

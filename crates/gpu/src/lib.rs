@@ -39,14 +39,14 @@ mod host;
 mod inventory;
 #[cfg(target_os = "linux")]
 mod nvml;
+mod other_processes;
 mod process;
 mod refresh;
 mod sampler;
-mod strangers;
 mod unified;
 
 pub use config::{Config, device_list};
-pub use device::{Device, HOST, Kind, Mask, ProcessUse, Rank, Sample, is_meant};
+pub use device::{Device, DeviceSelector, HOST, Kind, ProcessUse, Rank, Sample, is_meant};
 pub use process::host_use;
 pub use refresh::Refresh;
 pub use sampler::{Sampler, look};

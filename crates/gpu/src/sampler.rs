@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::device::{Device, Sample};
 use crate::host::Host;
 use crate::inventory::{Inventory, allowed, wants_host};
+use crate::other_processes::{Change, OtherProcesses, knows_ours};
 use crate::refresh::Refresh;
-use crate::strangers::{Change, Strangers, knows_ours};
 use crate::unified;
 
 /// More often than this nobody needs to look.
@@ -102,7 +102,7 @@ struct Looker {
     #[cfg(target_os = "linux")]
     nvidia: crate::nvml::Nvidia,
     inventory: Inventory,
-    strangers: Strangers,
+    other_processes: OtherProcesses,
     /// Said once that nothing the settings name is there.
     complained: bool,
 }
@@ -114,7 +114,7 @@ impl Looker {
             #[cfg(target_os = "linux")]
             nvidia: crate::nvml::Nvidia::new(config.nvml_path.clone()),
             inventory: Inventory::default(),
-            strangers: Strangers::default(),
+            other_processes: OtherProcesses::default(),
             complained: false,
             config,
         }
@@ -149,7 +149,7 @@ impl Looker {
         let ours: Vec<u32> = host.processes.iter().map(|child| child.pid).collect();
         // Without children all that is held is held by others.
         let known = devices.iter().filter(|device| ours.is_empty() || knows_ours(device, &self.config.proc_root));
-        for Change { id, from, to } in self.strangers.changes(known, &ours, now) {
+        for Change { id, from, to } in self.other_processes.changes(known, &ours, now) {
             tracing::info!(id, from, to, "others hold much more or much less of a device");
         }
     }

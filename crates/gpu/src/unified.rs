@@ -32,7 +32,7 @@ fn working_set(memory: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Mask, Sample};
+    use crate::device::{DeviceSelector, Sample};
 
     const GIB: u64 = 1 << 30;
 
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(device(&host(None, Some(GIB)), vec![]).free, None);
         assert_eq!(device(&host(Some(64 * GIB), None), vec![]).free, None);
         let silent = device(&known, vec![ProcessUse::on_device(1, None)]);
-        assert_eq!((silent.free, silent.strangers(|_| true)), (None, None));
-        assert_eq!((silent.kind, silent.mask), (Kind::Apple, Mask::None), "there is no other to hide");
+        assert_eq!((silent.free, silent.other_processes(|_| true)), (None, None));
+        assert_eq!((silent.kind, silent.selector), (Kind::Apple, DeviceSelector::None), "there is no other to hide");
     }
 }

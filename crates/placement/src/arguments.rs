@@ -1,6 +1,6 @@
 //! What an engine is told so that it lies where it was planned.
 
-use auxot_gpu::Mask;
+use auxot_gpu::DeviceSelector;
 
 use super::{Placement, Share, Split};
 
@@ -42,12 +42,12 @@ impl Placement {
     }
 
     /// The devices that the engine sees, and how, in its order; `None` where nobody says which.
-    fn visible(&self) -> Option<Vec<(&str, &Mask)>> {
-        let mut visible: Vec<(&str, &Mask)> = match self.split {
-            Split::Engine => self.shown.as_ref()?.iter().map(|shown| (&*shown.device, &shown.mask)).collect(),
-            _ => self.shares.iter().map(|share| (&*share.device, &share.mask)).collect(),
+    fn visible(&self) -> Option<Vec<(&str, &DeviceSelector)>> {
+        let mut visible: Vec<(&str, &DeviceSelector)> = match self.split {
+            Split::Engine => self.shown.as_ref()?.iter().map(|shown| (&*shown.device, &shown.selector)).collect(),
+            _ => self.shares.iter().map(|share| (&*share.device, &share.selector)).collect(),
         };
-        visible.sort_by_key(|(_, mask)| is_later(mask));
+        visible.sort_by_key(|(_, selector)| is_later(selector));
         Some(visible)
     }
 
@@ -55,20 +55,20 @@ impl Placement {
     /// other, and counts them.
     fn names(&self) -> Option<Vec<String>> {
         let visible = self.visible()?;
-        visible.iter().any(|(_, mask)| matches!(mask, Mask::Named(_))).then_some(())?;
+        visible.iter().any(|(_, selector)| matches!(selector, DeviceSelector::Named(_))).then_some(())?;
         let (mut cuda, mut rocm) = (0.., 0..);
-        let names = visible.into_iter().map(|(_, mask)| match mask {
-            Mask::Named(name) => Some(name.to_string()),
-            Mask::Cuda => cuda.next().map(|at: usize| format!("CUDA{at}")),
-            Mask::Rocr(_) => rocm.next().map(|at: usize| format!("ROCm{at}")),
-            Mask::None => None,
+        let names = visible.into_iter().map(|(_, selector)| match selector {
+            DeviceSelector::Named(name) => Some(name.to_string()),
+            DeviceSelector::Cuda => cuda.next().map(|at: usize| format!("CUDA{at}")),
+            DeviceSelector::Rocr(_) => rocm.next().map(|at: usize| format!("ROCm{at}")),
+            DeviceSelector::None => None,
         });
         names.collect()
     }
 
     /// All of NVIDIA's before all of AMD's, and among themselves as the variables name them.
     pub fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
-        let of = |later: bool| self.shares.iter().filter(move |share| is_later(&share.mask) == later);
+        let of = |later: bool| self.shares.iter().filter(move |share| is_later(&share.selector) == later);
         of(false).chain(of(true))
     }
 
@@ -78,13 +78,14 @@ impl Placement {
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let Some(visible) = self.visible() else { return Vec::new() };
-        let nameless = visible.iter().any(|(_, mask)| **mask == Mask::None);
-        let all_named = !visible.is_empty() && visible.iter().all(|(_, mask)| matches!(mask, Mask::Named(_)));
+        let nameless = visible.iter().any(|(_, selector)| **selector == DeviceSelector::None);
+        let all_named =
+            !visible.is_empty() && visible.iter().all(|(_, selector)| matches!(selector, DeviceSelector::Named(_)));
         if nameless || all_named {
             return Vec::new();
         }
-        let cuda = visible.iter().filter(|(_, mask)| **mask == Mask::Cuda).map(|(device, _)| *device);
-        let rocr: Vec<&str> = visible.iter().filter_map(|(_, mask)| rocr_word(mask)).collect();
+        let cuda = visible.iter().filter(|(_, selector)| **selector == DeviceSelector::Cuda).map(|(device, _)| *device);
+        let rocr: Vec<&str> = visible.iter().filter_map(|(_, selector)| rocr_word(selector)).collect();
         let mut variables = vec![("CUDA_VISIBLE_DEVICES", cuda.collect::<Vec<_>>().join(","))];
         variables.push(("ROCR_VISIBLE_DEVICES", rocr.join(",")));
         if !rocr.is_empty() {
@@ -97,13 +98,13 @@ impl Placement {
 }
 
 /// Whether the engine lists it after all of NVIDIA's.
-fn is_later(mask: &Mask) -> bool {
-    *mask != Mask::Cuda
+fn is_later(selector: &DeviceSelector) -> bool {
+    *selector != DeviceSelector::Cuda
 }
 
-fn rocr_word(mask: &Mask) -> Option<&str> {
-    match mask {
-        Mask::Rocr(word) => Some(word),
-        Mask::Cuda | Mask::Named(_) | Mask::None => None,
+fn rocr_word(selector: &DeviceSelector) -> Option<&str> {
+    match selector {
+        DeviceSelector::Rocr(word) => Some(word),
+        DeviceSelector::Cuda | DeviceSelector::Named(_) | DeviceSelector::None => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use auxot_catalog::Need;
+use auxot_catalog::MemoryRequirements;
 
 use super::{Placement, Share, Shown, Split, Usable};
 
@@ -12,34 +12,34 @@ const COPIES: u64 = 3;
 
 /// What a model needs, in a form in which the weight of any run of layers is one subtraction.
 #[derive(Debug, Clone)]
-pub struct Demand {
-    need: Arc<Need>,
+pub struct LayerRequirements {
+    requirements: Arc<MemoryRequirements>,
     /// Bytes of weights before each layer, the output layer being the last.
     weights: Vec<u64>,
     /// Bytes of cache before each layer.
     cache: Vec<u64>,
 }
 
-impl Demand {
+impl LayerRequirements {
     /// Sums a need up, once for all plans that are made of it.
     #[must_use]
-    pub fn of(need: &Arc<Need>) -> Self {
+    pub fn of(requirements: &Arc<MemoryRequirements>) -> Self {
         let (mut weights, mut cache) = (vec![0], vec![0]);
         let (mut weight, mut kept) = (0_u64, 0_u64);
-        for layer in &need.layers {
+        for layer in &requirements.layers {
             weight = weight.saturating_add(layer.weights);
             kept = kept.saturating_add(layer.cache);
             weights.push(weight);
             cache.push(kept);
         }
-        weights.push(weight.saturating_add(need.output));
+        weights.push(weight.saturating_add(requirements.output));
         cache.push(kept);
-        Self { need: Arc::clone(need), weights, cache }
+        Self { requirements: Arc::clone(requirements), weights, cache }
     }
 
     /// Layers that can lie on devices, the output layer among them.
     pub(super) fn layers(&self) -> usize {
-        self.need.offloadable()
+        self.requirements.offloadable()
     }
 
     fn of_layers(&self, range: &Range<usize>) -> (u64, u64) {
@@ -54,21 +54,22 @@ impl Demand {
 
     /// What a device needs beside layers; the first one also what sees and hears.
     fn overhead(&self, first: bool, in_a_row: bool) -> u64 {
-        let projector = if first { self.need.projector } else { 0 };
-        let copies = if in_a_row { self.need.inputs.saturating_mul(COPIES) } else { 0 };
-        self.need.compute.saturating_add(projector).saturating_add(copies)
+        let projector = if first { self.requirements.projector } else { 0 };
+        let copies = if in_a_row { self.requirements.inputs.saturating_mul(COPIES) } else { 0 };
+        self.requirements.compute.saturating_add(projector).saturating_add(copies)
     }
 
     fn share(&self, device: &Usable<'_>, layers: Range<usize>, overhead: u64) -> Share {
         let (weights, cache) = self.of_layers(&layers);
         let bytes = [weights, cache, overhead, device.driver].into_iter().fold(0, u64::saturating_add);
-        let (device, mask) = (device.room.id.to_string(), device.room.mask.clone());
-        Share { device, mask, layers, bytes, weights, cache }
+        let (device, selector) = (device.room.id.to_string(), device.room.selector.clone());
+        Share { device, selector, layers, bytes, weights, cache }
     }
 
     fn placed(&self, shares: Vec<Share>, split: Split, offloaded: usize) -> Placement {
-        let (weights, at_work) = if offloaded == 0 { (self.need.weights, self.need.at_work()) } else { (0, 0) };
-        let (host, layers) = (self.need.on_host(offloaded), self.layers());
+        let (weights, at_work) =
+            if offloaded == 0 { (self.requirements.weights, self.requirements.at_work()) } else { (0, 0) };
+        let (host, layers) = (self.requirements.on_host(offloaded), self.layers());
         Placement { shares, split, shown: None, host, weights, at_work, offloaded, layers }
     }
 
@@ -178,8 +179,8 @@ impl Demand {
             let (weights, cache) = (part(weights, *budget), part(cache, *budget));
             let overhead = self.overhead(at == 0, false).saturating_add(device.driver);
             let bytes = weights.saturating_add(cache).saturating_add(overhead);
-            let (device, mask) = (device.room.id.to_string(), device.room.mask.clone());
-            Share { device, mask, layers: 0..all, bytes, weights, cache }
+            let (device, selector) = (device.room.id.to_string(), device.room.selector.clone());
+            Share { device, selector, layers: 0..all, bytes, weights, cache }
         });
         let shares: Vec<Share> = shares.collect();
         // Each part is rounded up, so at the very edge the sum can be a byte too large.

@@ -1,6 +1,6 @@
 //! On which devices a model is to lie, and who would have to go: pure, from bytes alone.
 //!
-//! [`plan`] takes what a model needs (a [`Demand`], summed up of an `auxot_catalog::Need`), what is free (a [`Ground`])
+//! [`plan`] takes what a model needs (a [`LayerRequirements`], summed up of an `auxot_catalog::MemoryRequirements`), what is free (a [`Capacity`])
 //! and the operator's [`Rules`], and tries in this order:
 //!
 //! 1. **whole on one device**: the one that is left with the least, so that large holes stay for large models;
@@ -10,41 +10,41 @@
 //! 4. **in host memory**, where that is allowed; on a host without any known device, wherever the engine puts it, counted
 //!    as if that were host memory.
 //!
-//! What none of these finds is a [`Misfit`] with the numbers in it. Three promises hold, each a property test: no device
-//! is asked for more than what is free on it less the reserve; more memory never turns a fit into a misfit; and memory that
+//! What none of these finds is a [`PlacementError`] with the numbers in it. Three promises hold, each a property test: no device
+//! is asked for more than what is free on it less the reserve; more memory never turns a fit into a placement error; and memory that
 //! could not be read is never counted, neither as free nor as full.
 //!
 //! A computed need is corrected by what the same placement really took the last time, wherever that is known
-//! (`auxot_catalog::Experience`): the caller hands in a question that answers it. In host memory only what is more than
+//! (`auxot_catalog::MeasurementHistory`): the caller hands in a question that answers it. In host memory only what is more than
 //! computed is believed: pages of a file come and go, so that a process can need more than it was seen to hold.
 
 mod arguments;
+mod capacity;
 mod config;
-mod experience;
-mod ground;
+mod device_visibility;
+mod error;
 mod layers;
 mod make_room;
-mod misfit;
+mod remembered;
+mod repacked_weights;
 mod rules;
-mod sight;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod twice;
 
 use std::ops::Range;
 
+use auxot_gpu::DeviceSelector;
 pub use auxot_gpu::HOST;
-use auxot_gpu::Mask;
 
+pub use capacity::{Capacity, DeviceCapacity};
 pub use config::Config;
-pub use experience::{Remembered, Subject};
-pub use ground::{Ground, Room};
-pub use layers::Demand;
+pub use device_visibility::DeviceVisibility;
+pub use error::{PlacementError, bytes_text};
+pub use layers::LayerRequirements;
 pub use make_room::{Tenant, advise, make_room};
-pub use misfit::{Misfit, bytes_text};
+pub use remembered::{Remembered, Subject};
 pub use rules::{Rules, SplitMode};
-pub use sight::Sight;
 pub use stop::Stop;
 
 /// Where a model is to lie.
@@ -74,7 +74,7 @@ pub struct Shown {
     /// The device.
     pub device: String,
     /// How the engine is shown it.
-    pub mask: Mask,
+    pub selector: DeviceSelector,
 }
 
 /// What one device gets.
@@ -83,7 +83,7 @@ pub struct Share {
     /// The device.
     pub device: String,
     /// How the engine is shown it.
-    pub mask: Mask,
+    pub selector: DeviceSelector,
     /// Its layers, the output layer being the one after the last; all of them where each device has a part of each.
     pub layers: Range<usize>,
     /// Bytes on it, the driver's own among them.
@@ -126,14 +126,19 @@ pub type Known<'a> = Option<&'a dyn Fn(&Placement) -> Option<Vec<u64>>>;
 /// Finds a place for a model.
 ///
 /// # Errors
-/// A misfit with the numbers in it: too little, or unknown.
-pub fn plan(demand: &Demand, ground: &Ground, rules: &Rules, known: Known<'_>) -> Result<Placement, Misfit> {
-    Search { demand, ground, rules, known }.run()
+/// A placement error with the numbers in it: too little, or unknown.
+pub fn plan(
+    requirements: &LayerRequirements,
+    capacity: &Capacity,
+    rules: &Rules,
+    known: Known<'_>,
+) -> Result<Placement, PlacementError> {
+    Search { requirements, capacity, rules, known }.run()
 }
 
 struct Search<'a> {
-    demand: &'a Demand,
-    ground: &'a Ground,
+    requirements: &'a LayerRequirements,
+    capacity: &'a Capacity,
     rules: &'a Rules,
     known: Known<'a>,
 }
@@ -143,7 +148,7 @@ struct Search<'a> {
 struct Usable<'a> {
     /// Its place among all devices.
     at: usize,
-    room: &'a Room,
+    room: &'a DeviceCapacity,
     /// Bytes that may be promised.
     may: u64,
     /// What of them goes to the driver.
@@ -151,15 +156,15 @@ struct Usable<'a> {
 }
 
 impl Search<'_> {
-    fn run(&self) -> Result<Placement, Misfit> {
+    fn run(&self) -> Result<Placement, PlacementError> {
         let usable: Vec<Usable<'_>> = self.usable();
-        let all = self.demand.layers();
+        let all = self.requirements.layers();
         let wanted = self.rules.layers.unwrap_or(all).min(all);
         let mut host_lacks = None;
         if wanted == all {
             match self.whole(&usable).or_else(|| self.split(&usable)) {
                 Some(found) if self.host_holds(&found) => return Ok(found),
-                Some(found) => host_lacks = Some(self.ground.of_host(&found)),
+                Some(found) => host_lacks = Some(self.capacity.of_host(&found)),
                 None => {}
             }
         }
@@ -178,13 +183,13 @@ impl Search<'_> {
                 return Ok(found);
             }
         }
-        Err(self.misfit(&usable, host_lacks))
+        Err(self.placement_error(&usable, host_lacks))
     }
 
     fn usable(&self) -> Vec<Usable<'_>> {
-        let known = self.ground.devices.iter().enumerate().filter_map(|(at, room)| {
-            let may = self.ground.may(room, self.rules)?;
-            Some(Usable { at, room, may, driver: ground::driver(room.kind) })
+        let known = self.capacity.devices.iter().enumerate().filter_map(|(at, room)| {
+            let may = self.capacity.may(room, self.rules)?;
+            Some(Usable { at, room, may, driver: capacity::driver(room.kind) })
         });
         known.collect()
     }
@@ -202,23 +207,24 @@ impl Search<'_> {
 
     /// On no device that is known, and with what that was seen to take if it is more than computed.
     fn in_host_memory(&self, wanted: usize) -> Placement {
-        let unseen = wanted > 0 && self.ground.devices.is_empty() && !self.ground.withheld;
-        let mut found = if unseen { self.demand.unseen() } else { self.demand.in_host_memory() };
+        let unseen = wanted > 0 && self.capacity.devices.is_empty() && !self.capacity.withheld;
+        let mut found = if unseen { self.requirements.unseen() } else { self.requirements.in_host_memory() };
         let took = self.known.and_then(|known| known(&found)?.first().copied());
         found.host = took.unwrap_or(0).max(found.host);
         found
     }
 
     fn host_holds(&self, found: &Placement) -> bool {
-        self.ground.host_may(self.rules).is_some_and(|may| self.ground.of_host(found) <= may)
+        self.capacity.host_may(self.rules).is_some_and(|may| self.capacity.of_host(found) <= may)
     }
 
     /// On the device that is left with the least.
     fn whole(&self, usable: &[Usable<'_>]) -> Option<Placement> {
         // Where nothing was ever measured, a number tells whether it is worth the while.
-        let may_fit = |device: &&Usable<'_>| self.known.is_some() || self.demand.whole_bytes(device) <= device.may;
+        let may_fit =
+            |device: &&Usable<'_>| self.known.is_some() || self.requirements.whole_bytes(device) <= device.may;
         let fitting = usable.iter().filter(may_fit).filter_map(|device| {
-            let found = self.fits(self.demand.whole(device), usable)?;
+            let found = self.fits(self.requirements.whole(device), usable)?;
             Some((device.may - found.shares[0].bytes, found))
         });
         fitting.min_by_key(|(left, _)| *left).map(|(_, found)| found)
@@ -234,13 +240,16 @@ impl Search<'_> {
         let mut by_room = usable.to_vec();
         by_room.sort_by_key(|device| std::cmp::Reverse(device.may.saturating_sub(device.driver)));
         if tensor {
-            return (2..=by_room.len())
-                .find_map(|count| self.demand.tensor(&by_room[..count]).and_then(|found| self.fits(found, usable)));
+            return (2..=by_room.len()).find_map(|count| {
+                self.requirements.tensor(&by_room[..count]).and_then(|found| self.fits(found, usable))
+            });
         }
         // A device that takes even one layer is never in the way, so what all of them together do not hold no choice of
         // them does.
         let filled = |devices: &[Usable<'_>], each| {
-            self.demand.filled(devices, self.demand.layers(), each).and_then(|found| self.fits(found, usable))
+            self.requirements
+                .filled(devices, self.requirements.layers(), each)
+                .and_then(|found| self.fits(found, usable))
         };
         let any = filled(usable, false)?;
         let few = (2..any.shares.len()).find_map(|count| {
@@ -257,34 +266,34 @@ impl Search<'_> {
     }
 
     fn evenly(&self, devices: &[Usable<'_>], usable: &[Usable<'_>]) -> Option<Placement> {
-        self.demand.in_proportion(devices).and_then(|found| self.fits(found, usable))
+        self.requirements.in_proportion(devices).and_then(|found| self.fits(found, usable))
     }
 
     /// The last `count` layers on whatever devices take them.
     fn part(&self, usable: &[Usable<'_>], count: usize) -> Option<Placement> {
-        self.fits(self.demand.filled(usable, count, false)?, usable)
+        self.fits(self.requirements.filled(usable, count, false)?, usable)
     }
 
     /// `host_lacks` is what does not go into host memory of a model that goes onto the devices.
-    fn misfit(&self, usable: &[Usable<'_>], host_lacks: Option<u64>) -> Misfit {
-        if self.ground.devices.is_empty() && !self.rules.host && self.rules.layers != Some(0) {
-            return Misfit::NoDevice;
+    fn placement_error(&self, usable: &[Usable<'_>], host_lacks: Option<u64>) -> PlacementError {
+        if self.capacity.devices.is_empty() && !self.rules.host && self.rules.layers != Some(0) {
+            return PlacementError::NoDevice;
         }
-        let unknown = self.ground.devices.iter().find(|room| room.free.is_none()).map(|room| room.id.to_string());
-        if let Some(device) = unknown.or_else(|| self.ground.host.is_none().then(|| "host".to_owned())) {
-            return Misfit::MemoryUnknown { device };
+        let unknown = self.capacity.devices.iter().find(|room| room.free.is_none()).map(|room| room.id.to_string());
+        if let Some(device) = unknown.or_else(|| self.capacity.host.is_none().then(|| "host".to_owned())) {
+            return PlacementError::MemoryUnknown { device };
         }
-        let host = self.ground.host_may(self.rules).unwrap_or(0);
+        let host = self.capacity.host_may(self.rules).unwrap_or(0);
         if usable.is_empty() || self.rules.layers == Some(0) {
-            let needs = self.in_host_memory(self.rules.layers.unwrap_or(self.demand.layers())).host;
-            return Misfit::DoesNotFit { needs, free: host, devices: 0, stop: None };
+            let needs = self.in_host_memory(self.rules.layers.unwrap_or(self.requirements.layers())).host;
+            return PlacementError::DoesNotFit { needs, free: host, devices: 0, stop: None };
         }
         let driver = usable.iter().map(|device| device.driver).max().unwrap_or(0);
-        let needs = self.demand.on_one_device().saturating_add(driver);
+        let needs = self.requirements.on_one_device().saturating_add(driver);
         let free = usable.iter().map(|device| device.may).sum();
         if let Some(needs) = host_lacks {
-            return Misfit::HostTooSmall { needs, free: host };
+            return PlacementError::HostTooSmall { needs, free: host };
         }
-        Misfit::DoesNotFit { needs, free, devices: usable.len(), stop: None }
+        PlacementError::DoesNotFit { needs, free, devices: usable.len(), stop: None }
     }
 }

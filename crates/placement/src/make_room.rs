@@ -1,6 +1,6 @@
 //! Whose end would make room, in the order in which they may be asked to go.
 
-use super::{Demand, Ground, Known, Misfit, Placement, Rules, Stop, plan};
+use super::{Capacity, Known, LayerRequirements, Placement, PlacementError, Rules, Stop, plan};
 use auxot_gpu::HOST;
 
 /// A loaded model, as far as its memory is concerned.
@@ -18,20 +18,20 @@ pub struct Tenant<'a> {
 /// # Errors
 /// As [`plan`], when not even the end of all of them makes room.
 pub fn make_room(
-    demand: &Demand,
-    ground: &Ground,
+    requirements: &LayerRequirements,
+    capacity: &Capacity,
     rules: &Rules,
     tenants: &[Tenant<'_>],
     known: Known<'_>,
-) -> Result<(Placement, Option<Stop>), Misfit> {
-    let misfit = match plan(demand, ground, rules, known) {
+) -> Result<(Placement, Option<Stop>), PlacementError> {
+    let placement_error = match plan(requirements, capacity, rules, known) {
         Ok(placement) => return Ok((placement, None)),
-        Err(misfit) => misfit,
+        Err(placement_error) => placement_error,
     };
-    // If all of them are not enough, no part of them is: more memory never turns a fit into a misfit.
+    // If all of them are not enough, no part of them is: more memory never turns a fit into a placement error.
     let all: Vec<usize> = (0..tenants.len()).collect();
-    let without = |gone: &[usize]| plan(demand, &ground_without(ground, tenants, gone), rules, known);
-    without(&all).map_err(|_| misfit)?;
+    let without = |gone: &[usize]| plan(requirements, &ground_without(capacity, tenants, gone), rules, known);
+    without(&all).map_err(|_| placement_error)?;
     // The fewest that stand first, by halves, and then without those of them whose memory is not what was missing.
     let (mut too_few, mut enough) = (0, tenants.len());
     while enough - too_few > 1 {
@@ -52,28 +52,28 @@ pub fn make_room(
     Ok((placement, Some(Stop { models, at: gone, frees })))
 }
 
-/// Adds to a misfit whose end would make room: of models that may not be asked to go, but that a person can stop.
+/// Adds to a placement error whose end would make room: of models that may not be asked to go, but that a person can stop.
 #[must_use]
 pub fn advise(
-    misfit: Misfit,
-    demand: &Demand,
-    ground: &Ground,
+    placement_error: PlacementError,
+    requirements: &LayerRequirements,
+    capacity: &Capacity,
     rules: &Rules,
     tenants: &[Tenant<'_>],
     known: Known<'_>,
-) -> Misfit {
-    match (misfit, make_room(demand, ground, rules, tenants, known)) {
-        (Misfit::DoesNotFit { needs, free, devices, .. }, Ok((_, stop))) => {
-            Misfit::DoesNotFit { needs, free, devices, stop }
+) -> PlacementError {
+    match (placement_error, make_room(requirements, capacity, rules, tenants, known)) {
+        (PlacementError::DoesNotFit { needs, free, devices, .. }, Ok((_, stop))) => {
+            PlacementError::DoesNotFit { needs, free, devices, stop }
         }
-        (misfit, _) => misfit,
+        (placement_error, _) => placement_error,
     }
 }
 
-fn ground_without(ground: &Ground, tenants: &[Tenant<'_>], gone: &[usize]) -> Ground {
-    let mut ground = ground.clone();
+fn ground_without(capacity: &Capacity, tenants: &[Tenant<'_>], gone: &[usize]) -> Capacity {
+    let mut capacity = capacity.clone();
     for (device, bytes) in gone.iter().flat_map(|at| tenants[*at].holds) {
-        ground.freed(device, *bytes);
+        capacity.freed(device, *bytes);
     }
-    ground
+    capacity
 }

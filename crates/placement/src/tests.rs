@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::{Layer, Need};
-use auxot_gpu::{Device, Kind, Mask, Sample};
+use auxot_catalog::{Layer, MemoryRequirements};
+use auxot_gpu::{Device, DeviceSelector, Kind, Sample};
 use proptest::prelude::*;
 
 use super::*;
@@ -11,9 +11,9 @@ use super::*;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-fn need(layers: usize, weights: u64, cache: u64) -> Need {
+fn requirements(layers: usize, weights: u64, cache: u64) -> MemoryRequirements {
     let layer = Layer { weights, experts: 0, cache };
-    Need {
+    MemoryRequirements {
         layers: vec![layer; layers],
         output: weights / 2,
         embedding: weights / 2,
@@ -21,21 +21,21 @@ fn need(layers: usize, weights: u64, cache: u64) -> Need {
         compute: 300 * MIB,
         inputs: 20 * MIB,
         logits: MIB,
-        ..Need::default()
+        ..MemoryRequirements::default()
     }
 }
 
-fn ground(free: &[u64]) -> Ground {
-    let room = |(at, free): (usize, &u64)| Room::new(format!("GPU-{at}"), Kind::Nvidia, Some(*free));
-    Ground { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB), ..Ground::default() }
+fn capacity(free: &[u64]) -> Capacity {
+    let room = |(at, free): (usize, &u64)| DeviceCapacity::new(format!("GPU-{at}"), Kind::Nvidia, Some(*free));
+    Capacity { devices: free.iter().enumerate().map(room).collect(), host: Some(64 * GIB), ..Capacity::default() }
 }
 
-fn demand(need: &Need) -> Demand {
-    Demand::of(&Arc::new(need.clone()))
+fn layer_requirements(requirements: &MemoryRequirements) -> LayerRequirements {
+    LayerRequirements::of(&Arc::new(requirements.clone()))
 }
 
-fn find(need: &Need, ground: &Ground, rules: &Rules) -> Result<Placement, Misfit> {
-    plan(&demand(need), ground, rules, None)
+fn find(requirements: &MemoryRequirements, capacity: &Capacity, rules: &Rules) -> Result<Placement, PlacementError> {
+    plan(&layer_requirements(requirements), capacity, rules, None)
 }
 
 fn variables(placed: &Placement) -> Vec<String> {
@@ -44,8 +44,8 @@ fn variables(placed: &Placement) -> Vec<String> {
 
 #[test]
 fn a_whole_model_goes_where_the_least_is_left() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
-    let placed = find(&ten, &ground(&[80 * GIB, 12 * GIB, 24 * GIB]), &Rules::default()).unwrap();
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
+    let placed = find(&ten, &capacity(&[80 * GIB, 12 * GIB, 24 * GIB]), &Rules::default()).unwrap();
     assert_eq!((placed.split, placed.shares[0].device.as_str()), (Split::Whole, "GPU-1"));
     assert_eq!(placed.shares[0].bytes, 20 * 500 * MIB + 240 * MIB + 300 * MIB + 512 * MIB);
     assert_eq!(placed.host, (240 + 20 + 1) * MIB);
@@ -55,8 +55,8 @@ fn a_whole_model_goes_where_the_least_is_left() {
 
 #[test]
 fn a_large_one_is_split_over_as_few_as_will_do_in_proportion() {
-    let thirty = need(60, 480 * MIB, 20 * MIB);
-    let placed = find(&thirty, &ground(&[24 * GIB, 8 * GIB, 12 * GIB]), &Rules::default()).unwrap();
+    let thirty = requirements(60, 480 * MIB, 20 * MIB);
+    let placed = find(&thirty, &capacity(&[24 * GIB, 8 * GIB, 12 * GIB]), &Rules::default()).unwrap();
     assert_eq!(placed.split, Split::Layers);
     let shares: Vec<(&str, usize)> = placed.shares.iter().map(|share| (&*share.device, share.layers.len())).collect();
     assert_eq!(shares, [("GPU-0", 41), ("GPU-2", 20)]);
@@ -64,33 +64,33 @@ fn a_large_one_is_split_over_as_few_as_will_do_in_proportion() {
     assert_eq!(placed.arguments(), told);
     assert_eq!(placed.environment()[0].1, "GPU-0,GPU-2");
     let tensor =
-        find(&thirty, &ground(&[24 * GIB; 2]), &Rules { split: SplitMode::Tensor, ..Rules::default() }).unwrap();
+        find(&thirty, &capacity(&[24 * GIB; 2]), &Rules { split: SplitMode::Tensor, ..Rules::default() }).unwrap();
     assert_eq!(tensor.split, Split::Tensor);
     assert_eq!(tensor.shares[0].bytes, tensor.shares[1].bytes);
     assert_eq!(tensor.arguments()[2..5], ["--split-mode", "tensor", "--tensor-split"]);
     let never = Rules { split: SplitMode::Never, ..Rules::default() };
-    assert!(find(&thirty, &ground(&[24 * GIB; 2]), &never).is_err());
+    assert!(find(&thirty, &capacity(&[24 * GIB; 2]), &never).is_err());
 }
 
 /// What a host with two of AMD's cards and two of NVIDIA's would be told, whichever were found first.
-fn mixed(free: [u64; 4]) -> Ground {
+fn mixed(free: [u64; 4]) -> Capacity {
     let device = |(at, free): (usize, u64)| {
-        let (kind, mask) = match at {
-            0 => (Kind::Amd, Mask::Rocr("GPU-00f0ba1265c0ffee".into())),
-            1 => (Kind::Amd, Mask::Rocr("1".into())),
-            _ => (Kind::Nvidia, Mask::Cuda),
+        let (kind, selector) = match at {
+            0 => (Kind::Amd, DeviceSelector::Rocr("GPU-00f0ba1265c0ffee".into())),
+            1 => (Kind::Amd, DeviceSelector::Rocr("1".into())),
+            _ => (Kind::Nvidia, DeviceSelector::Cuda),
         };
         let id = if kind == Kind::Amd { format!("0000:0{at}:00.0") } else { format!("GPU-{at}") };
-        Device { free: Some(free), mask, ..Device::unread(kind, id.clone(), id) }
+        Device { free: Some(free), selector, ..Device::unread(kind, id.clone(), id) }
     };
     let host = Device { free: Some(64 * GIB), ..Sample::unread().host };
     let devices = free.into_iter().enumerate().map(device).collect();
-    Ground::of(&Sample { devices, host, ..Sample::unread() }, |_| 0)
+    Capacity::of(&Sample { devices, host, ..Sample::unread() }, |_| 0)
 }
 
 #[test]
 fn an_engine_is_shown_its_own_cards_whoever_made_them() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
     let first = find(&ten, &mixed([12 * GIB, 24 * GIB, GIB, GIB]), &Rules::default()).unwrap();
     let told = ["CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee", "HIP_VISIBLE_DEVICES=0"];
     assert_eq!(variables(&first), told);
@@ -98,7 +98,7 @@ fn an_engine_is_shown_its_own_cards_whoever_made_them() {
     assert_eq!(second.shares[0].device, "0000:01:00.0");
     assert_eq!(variables(&second)[1..], ["ROCR_VISIBLE_DEVICES=1", "HIP_VISIBLE_DEVICES=0"]);
     assert_eq!(second.arguments()[2..], ["--split-mode", "none", "--main-gpu", "0"], "the only one that it sees");
-    let thirty = need(60, 480 * MIB, 20 * MIB);
+    let thirty = requirements(60, 480 * MIB, 20 * MIB);
     let over = find(&thirty, &mixed([6 * GIB, 10 * GIB, 16 * GIB, 6 * GIB]), &Rules::default()).unwrap();
     let told = ["CUDA_VISIBLE_DEVICES=GPU-2,GPU-3", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee,1"];
     assert_eq!(variables(&over)[..2], told);
@@ -114,8 +114,8 @@ fn an_engine_is_shown_its_own_cards_whoever_made_them() {
 
 #[test]
 fn a_part_in_host_memory_only_where_that_is_allowed() {
-    let thirty = need(60, 480 * MIB, 20 * MIB);
-    let small = ground(&[10 * GIB]);
+    let thirty = requirements(60, 480 * MIB, 20 * MIB);
+    let small = capacity(&[10 * GIB]);
     assert!(find(&thirty, &small, &Rules::default()).is_err());
     let placed = find(&thirty, &small, &Rules { partial: true, ..Rules::default() }).unwrap();
     assert_eq!((placed.split, placed.offloaded), (Split::Partial, 18));
@@ -130,123 +130,138 @@ fn a_part_in_host_memory_only_where_that_is_allowed() {
     assert_eq!(variables(&host), ["CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES="]);
     let allowed = Rules { host: true, ..Rules::default() };
     assert_eq!(find(&thirty, &small, &allowed).unwrap().split, Split::Host);
-    let unseen = find(&thirty, &ground(&[]), &allowed).unwrap();
+    let unseen = find(&thirty, &capacity(&[]), &allowed).unwrap();
     assert_eq!((unseen.split, unseen.host, unseen.arguments().len()), (Split::Engine, thirty.on_host(0), 0));
     assert_eq!(unseen.environment(), []);
-    assert_eq!(find(&thirty, &ground(&[]), &none).unwrap().split, Split::Host);
-    let poor = Ground { host: Some(8 * GIB), ..ground(&[]) };
+    assert_eq!(find(&thirty, &capacity(&[]), &none).unwrap().split, Split::Host);
+    let poor = Capacity { host: Some(8 * GIB), ..capacity(&[]) };
     assert_eq!(find(&thirty, &poor, &allowed).unwrap_err().to_string(), "needs 30.1 GiB, free 7.0 GiB of host memory");
 }
 
 /// An Apple host: so much of the working set left, so much of the memory.
-fn unified(left: u64, host: u64) -> Ground {
-    Ground { devices: vec![Room::new("metal", Kind::Apple, Some(left))], host: Some(host), ..Ground::default() }
+fn unified(left: u64, host: u64) -> Capacity {
+    Capacity {
+        devices: vec![DeviceCapacity::new("metal", Kind::Apple, Some(left))],
+        host: Some(host),
+        ..Capacity::default()
+    }
 }
 
 #[test]
 fn a_gpu_in_the_host_s_memory_and_the_host_are_the_same_bytes() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
     let placed = find(&ten, &unified(24 * GIB, 30 * GIB), &Rules::default()).unwrap();
     assert_eq!((placed.split, placed.offloaded), (Split::Whole, 21));
     assert_eq!((variables(&placed).len(), placed.arguments()[0..2].join(" ")), (0, "--n-gpu-layers 21".to_owned()));
     let needs = placed.shares[0].bytes + placed.host + GIB;
     assert!(find(&ten, &unified(24 * GIB, needs), &Rules::default()).is_ok());
-    let misfit = find(&ten, &unified(24 * GIB, needs - 1), &Rules::default()).unwrap_err();
-    assert_eq!(misfit, Misfit::HostTooSmall { needs: needs - GIB, free: needs - 1 - GIB });
+    let placement_error = find(&ten, &unified(24 * GIB, needs - 1), &Rules::default()).unwrap_err();
+    assert_eq!(placement_error, PlacementError::HostTooSmall { needs: needs - GIB, free: needs - 1 - GIB });
     assert!(find(&ten, &unified(10 * GIB, 30 * GIB), &Rules::default()).is_err(), "nor more than the working set");
-    let mut ground = unified(24 * GIB, 30 * GIB);
-    ground.taken("metal", 11 * GIB);
-    ground.taken("host", GIB);
-    assert_eq!((ground.devices[0].free, ground.host), (Some(13 * GIB), Some(18 * GIB)));
-    ground.freed("metal", 11 * GIB);
-    ground.freed("host", GIB);
-    assert_eq!(ground, unified(24 * GIB, 30 * GIB));
+    let mut capacity = unified(24 * GIB, 30 * GIB);
+    capacity.taken("metal", 11 * GIB);
+    capacity.taken("host", GIB);
+    assert_eq!((capacity.devices[0].free, capacity.host), (Some(13 * GIB), Some(18 * GIB)));
+    capacity.freed("metal", 11 * GIB);
+    capacity.freed("host", GIB);
+    assert_eq!(capacity, unified(24 * GIB, 30 * GIB));
 }
 
 #[test]
 fn unknown_memory_is_neither_free_nor_full() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
-    let mut devices = ground(&[24 * GIB, 24 * GIB]);
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
+    let mut devices = capacity(&[24 * GIB, 24 * GIB]);
     devices.devices[0].free = None;
     assert_eq!(find(&ten, &devices, &Rules::default()).unwrap().shares[0].device, "GPU-1");
     devices.devices[1].free = Some(GIB);
-    let misfit = find(&ten, &devices, &Rules::default()).unwrap_err();
-    assert_eq!(misfit, Misfit::MemoryUnknown { device: "GPU-0".into() });
-    let blind = Ground { host: None, ..ground(&[24 * GIB]) };
-    assert_eq!(find(&ten, &blind, &Rules::default()).unwrap_err(), Misfit::MemoryUnknown { device: "host".into() });
+    let placement_error = find(&ten, &devices, &Rules::default()).unwrap_err();
+    assert_eq!(placement_error, PlacementError::MemoryUnknown { device: "GPU-0".into() });
+    let blind = Capacity { host: None, ..capacity(&[24 * GIB]) };
+    assert_eq!(
+        find(&ten, &blind, &Rules::default()).unwrap_err(),
+        PlacementError::MemoryUnknown { device: "host".into() }
+    );
 }
 
 #[test]
 fn a_refusal_has_the_numbers_in_it() {
-    let forty = need(80, 480 * MIB, 20 * MIB);
-    let misfit = find(&forty, &ground(&[10 * GIB, 9 * GIB]), &Rules::default()).unwrap_err();
-    assert_eq!(misfit.to_string(), "needs 40.1 GiB, free 18.0 GiB on 2 devices");
+    let forty = requirements(80, 480 * MIB, 20 * MIB);
+    let placement_error = find(&forty, &capacity(&[10 * GIB, 9 * GIB]), &Rules::default()).unwrap_err();
+    assert_eq!(placement_error.to_string(), "needs 40.1 GiB, free 18.0 GiB on 2 devices");
     let stop = Some(Stop { models: vec!["a".into(), "b".into()], at: vec![0, 1], frees: 14 * GIB });
-    let misfit = Misfit::DoesNotFit { needs: 41 * GIB + 200 * MIB, free: 18 * GIB + 900 * MIB, devices: 1, stop };
-    assert_eq!(misfit.to_string(), "needs 41.2 GiB, free 18.9 GiB on 1 device, stopping a and b would free 14.0 GiB");
-    let poor = Ground { host: Some(GIB), ..ground(&[80 * GIB]) };
-    let misfit = find(&forty, &poor, &Rules::default()).unwrap_err();
-    assert_eq!(misfit.to_string(), "needs 261 MiB of host memory, free 0 B");
+    let placement_error =
+        PlacementError::DoesNotFit { needs: 41 * GIB + 200 * MIB, free: 18 * GIB + 900 * MIB, devices: 1, stop };
+    assert_eq!(
+        placement_error.to_string(),
+        "needs 41.2 GiB, free 18.9 GiB on 1 device, stopping a and b would free 14.0 GiB"
+    );
+    let poor = Capacity { host: Some(GIB), ..capacity(&[80 * GIB]) };
+    let placement_error = find(&forty, &poor, &Rules::default()).unwrap_err();
+    assert_eq!(placement_error.to_string(), "needs 261 MiB of host memory, free 0 B");
     assert_eq!(bytes_text(1023 * MIB + MIB - 1), "1.0 GiB");
 }
 
 #[test]
 fn what_was_measured_is_better_than_what_is_computed() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
     let rules = Rules::default();
-    let tight = ground(&[10 * GIB + 700 * MIB]);
+    let tight = capacity(&[10 * GIB + 700 * MIB]);
     assert!(find(&ten, &tight, &rules).is_err());
     let known = |placement: &Placement| (placement.split == Split::Whole).then(|| vec![10 * GIB]);
-    let placed = plan(&demand(&ten), &tight, &rules, Some(&known)).unwrap();
+    let placed = plan(&layer_requirements(&ten), &tight, &rules, Some(&known)).unwrap();
     assert_eq!(placed.shares[0].bytes, 10 * GIB);
     let known = |_: &Placement| Some(vec![13 * GIB]);
-    assert!(plan(&demand(&ten), &ground(&[13 * GIB]), &rules, Some(&known)).is_err(), "also when it is more");
+    assert!(
+        plan(&layer_requirements(&ten), &capacity(&[13 * GIB]), &rules, Some(&known)).is_err(),
+        "also when it is more"
+    );
 }
 
 #[test]
 fn of_host_memory_only_what_is_more_than_computed_is_believed() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
     let rules = Rules { host: true, ..Rules::default() };
-    let computed = find(&ten, &ground(&[]), &rules).unwrap();
+    let computed = find(&ten, &capacity(&[]), &rules).unwrap();
     assert_eq!((computed.host, computed.at_work), (ten.on_host(0), ten.compute));
     for (took, host) in [(20 * GIB, 20 * GIB), (GIB, computed.host)] {
         let known = move |placement: &Placement| {
             assert!(placement.shares.is_empty());
             Some(vec![took])
         };
-        let placed = plan(&demand(&ten), &ground(&[]), &rules, Some(&known)).unwrap();
+        let placed = plan(&layer_requirements(&ten), &capacity(&[]), &rules, Some(&known)).unwrap();
         assert_eq!(placed, Placement { host, ..computed.clone() });
-        let small = Ground { host: Some(host + GIB - 1), ..ground(&[]) };
-        let misfit = plan(&demand(&ten), &small, &rules, Some(&known)).unwrap_err();
-        assert_eq!(misfit, Misfit::DoesNotFit { needs: host, free: host - 1, devices: 0, stop: None });
+        let small = Capacity { host: Some(host + GIB - 1), ..capacity(&[]) };
+        let placement_error = plan(&layer_requirements(&ten), &small, &rules, Some(&known)).unwrap_err();
+        assert_eq!(placement_error, PlacementError::DoesNotFit { needs: host, free: host - 1, devices: 0, stop: None });
     }
 }
 
 #[test]
 fn those_who_must_go_are_as_few_as_will_do() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
     let holds = |device: &str, gib: u64| [(device.to_owned(), gib * GIB), ("host".to_owned(), GIB)];
     let held = [holds("GPU-1", 3), holds("GPU-0", 4), holds("GPU-0", 6), holds("GPU-0", 9)];
     let tenants: Vec<Tenant<'_>> =
         ["a", "b", "c", "d"].into_iter().zip(&held).map(|(model, holds)| Tenant { model, holds }).collect();
-    let free = ground(&[2 * GIB, 2 * GIB]);
-    let (placement, stop) = make_room(&demand(&ten), &free, &Rules::default(), &tenants, None).unwrap();
+    let free = capacity(&[2 * GIB, 2 * GIB]);
+    let (placement, stop) = make_room(&layer_requirements(&ten), &free, &Rules::default(), &tenants, None).unwrap();
     let stop = stop.unwrap();
     assert_eq!((stop.models, stop.at, stop.frees), (vec!["b".into(), "c".into()], vec![1, 2], 10 * GIB));
     assert_eq!(placement.shares[0].device, "GPU-0");
-    let large = need(100, 480 * MIB, 20 * MIB);
-    let misfit = make_room(&demand(&large), &free, &Rules::default(), &tenants, None).unwrap_err();
-    assert_eq!(misfit, find(&large, &free, &Rules::default()).unwrap_err());
+    let large = requirements(100, 480 * MIB, 20 * MIB);
+    let placement_error = make_room(&layer_requirements(&large), &free, &Rules::default(), &tenants, None).unwrap_err();
+    assert_eq!(placement_error, find(&large, &free, &Rules::default()).unwrap_err());
     let held = holds("GPU-1", 14);
     let pinned = [Tenant { model: "p", holds: &held }];
-    let misfit = find(&ten, &free, &Rules::default()).unwrap_err();
-    let advised = advise(misfit, &demand(&ten), &free, &Rules::default(), &pinned, None).to_string();
+    let placement_error = find(&ten, &free, &Rules::default()).unwrap_err();
+    let advised =
+        advise(placement_error, &layer_requirements(&ten), &free, &Rules::default(), &pinned, None).to_string();
     assert_eq!(advised, "needs 10.8 GiB, free 3.0 GiB on 2 devices, stopping p would free 14.0 GiB");
-    let roomy = ground(&[80 * GIB]);
-    assert_eq!(make_room(&demand(&ten), &roomy, &Rules::default(), &tenants, None).unwrap().1, None);
+    let roomy = capacity(&[80 * GIB]);
+    assert_eq!(make_room(&layer_requirements(&ten), &roomy, &Rules::default(), &tenants, None).unwrap().1, None);
 }
 
-fn any_need() -> impl Strategy<Value = Need> {
+fn any_need() -> impl Strategy<Value = MemoryRequirements> {
     let layer = (1u64..900, 0u64..300).prop_map(|(weights, cache)| Layer {
         weights: weights * MIB,
         experts: 0,
@@ -257,7 +272,7 @@ fn any_need() -> impl Strategy<Value = Need> {
             let weights = layers.iter().map(|layer| layer.weights).sum::<u64>() + output * MIB;
             let inputs = compute * MIB / 4;
             let (output, compute, projector) = (output * MIB, compute * MIB, projector * MIB);
-            Need {
+            MemoryRequirements {
                 layers,
                 output,
                 embedding: output,
@@ -266,25 +281,25 @@ fn any_need() -> impl Strategy<Value = Need> {
                 inputs,
                 logits: MIB,
                 projector,
-                ..Need::default()
+                ..MemoryRequirements::default()
             }
         },
     )
 }
 
-fn any_ground() -> impl Strategy<Value = Ground> {
+fn any_ground() -> impl Strategy<Value = Capacity> {
     let free = prop::option::weighted(0.9, 0u64..90_000).prop_map(|mib| mib.map(|mib| mib * MIB));
     let kind = prop_oneof![Just(Kind::Nvidia), Just(Kind::Amd)];
     let host = prop::option::weighted(0.95, 0u64..200_000).prop_map(|mib| mib.map(|mib| mib * MIB));
     let cards = prop::collection::vec((free.clone(), kind), 0..6).prop_map(|rooms| {
-        let room = |(at, (free, kind))| Room::new(format!("GPU-{at}"), kind, free);
+        let room = |(at, (free, kind))| DeviceCapacity::new(format!("GPU-{at}"), kind, free);
         rooms.into_iter().enumerate().map(room).collect()
     });
-    let unified = free.prop_map(|free| vec![Room::new("metal", Kind::Apple, free)]);
-    (prop_oneof![5 => cards, 1 => unified], host).prop_map(|(devices, host)| Ground {
+    let unified = free.prop_map(|free| vec![DeviceCapacity::new("metal", Kind::Apple, free)]);
+    (prop_oneof![5 => cards, 1 => unified], host).prop_map(|(devices, host)| Capacity {
         devices,
         host,
-        ..Ground::default()
+        ..Capacity::default()
     })
 }
 
@@ -304,19 +319,24 @@ fn any_rules() -> impl Strategy<Value = Rules> {
 }
 
 /// Everything that must be true of a placement, whatever it is.
-fn check(placed: &Placement, need: &Need, ground: &Ground, rules: &Rules) -> Result<(), TestCaseError> {
+fn check(
+    placed: &Placement,
+    requirements: &MemoryRequirements,
+    capacity: &Capacity,
+    rules: &Rules,
+) -> Result<(), TestCaseError> {
     for share in &placed.shares {
-        let room = ground.devices.iter().find(|room| *room.id == *share.device);
+        let room = capacity.devices.iter().find(|room| *room.id == *share.device);
         let free = room.and_then(|room| room.free);
         prop_assert!(free.is_some_and(|free| share.bytes + rules.reserve <= free), "{share:?} of {free:?}");
         prop_assert!(!share.layers.is_empty());
     }
     let in_host = placed.host
         + placed.shares.iter().filter(|share| share.device == "metal").map(|share| share.bytes).sum::<u64>();
-    prop_assert!(ground.host.is_some_and(|free| in_host == 0 || in_host + rules.host_reserve <= free));
+    prop_assert!(capacity.host.is_some_and(|free| in_host == 0 || in_host + rules.host_reserve <= free));
     let weights: u64 = placed.shares.iter().map(|share| share.weights).sum();
-    let first = need.offloadable() - placed.offloaded;
-    let expected = need.of_layers(first..need.offloadable());
+    let first = requirements.offloadable() - placed.offloaded;
+    let expected = requirements.of_layers(first..requirements.offloadable());
     let cache: u64 = placed.shares.iter().map(|share| share.cache).sum();
     prop_assert!(weights + cache >= expected, "every layer lies somewhere");
     if matches!(placed.split, Split::Layers | Split::Partial | Split::Whole) {
@@ -325,13 +345,13 @@ fn check(placed: &Placement, need: &Need, ground: &Ground, rules: &Rules) -> Res
             prop_assert_eq!(share.layers.start, next);
             next = share.layers.end;
         }
-        prop_assert!(placed.offloaded == 0 || next == need.offloadable());
+        prop_assert!(placed.offloaded == 0 || next == requirements.offloadable());
     }
     match placed.split {
         Split::Whole => prop_assert_eq!(placed.shares.len(), 1),
         Split::Layers | Split::Tensor => prop_assert!(placed.shares.len() > 1 && rules.split != SplitMode::Never),
         Split::Partial => prop_assert!(rules.partial || rules.layers.is_some()),
-        Split::Engine => prop_assert!(ground.devices.is_empty() && rules.host),
+        Split::Engine => prop_assert!(capacity.devices.is_empty() && rules.host),
         Split::Host => prop_assert!(rules.host || rules.layers == Some(0)),
     }
     Ok(())
@@ -341,51 +361,51 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn no_device_is_asked_for_more_than_is_free_less_the_reserve(need in any_need(), ground in any_ground(), rules in any_rules()) {
-        if let Ok(placed) = find(&need, &ground, &rules) {
-            check(&placed, &need, &ground, &rules)?;
+    fn no_device_is_asked_for_more_than_is_free_less_the_reserve(requirements in any_need(), capacity in any_ground(), rules in any_rules()) {
+        if let Ok(placed) = find(&requirements, &capacity, &rules) {
+            check(&placed, &requirements, &capacity, &rules)?;
         }
     }
 
     #[test]
     fn more_memory_never_turns_a_fit_into_a_misfit(
-        need in any_need(),
-        ground in any_ground(),
+        requirements in any_need(),
+        capacity in any_ground(),
         rules in any_rules(),
         more in prop::collection::vec(0u64..20_000, 7),
         new in prop::option::of(0u64..50_000),
     ) {
-        let mut larger = ground.clone();
+        let mut larger = capacity.clone();
         for (room, more) in larger.devices.iter_mut().zip(&more) {
             room.free = room.free.map(|free| free + more * MIB);
         }
         larger.host = larger.host.map(|free| free + more[6] * MIB);
-        larger.devices.extend(new.map(|mib| Room::new("GPU-new", Kind::Nvidia, Some(mib * MIB))));
-        if find(&need, &ground, &rules).is_ok() {
-            prop_assert!(find(&need, &larger, &rules).is_ok(), "{:?}", find(&need, &larger, &rules));
+        larger.devices.extend(new.map(|mib| DeviceCapacity::new("GPU-new", Kind::Nvidia, Some(mib * MIB))));
+        if find(&requirements, &capacity, &rules).is_ok() {
+            prop_assert!(find(&requirements, &larger, &rules).is_ok(), "{:?}", find(&requirements, &larger, &rules));
         }
     }
 
     #[test]
-    fn nobody_goes_in_vain(need in any_need(), ground in any_ground(), rules in any_rules(), held in prop::collection::vec((0usize..6, 0u64..40_000), 0..8)) {
+    fn nobody_goes_in_vain(requirements in any_need(), capacity in any_ground(), rules in any_rules(), held in prop::collection::vec((0usize..6, 0u64..40_000), 0..8)) {
         let held: Vec<[(String, u64); 1]> =
             held.iter().map(|(device, mib)| [(format!("GPU-{device}"), mib * MIB)]).collect();
         let tenants: Vec<Tenant<'_>> = held.iter().map(|holds| Tenant { model: "m", holds }).collect();
-        let Ok((placed, stop)) = make_room(&demand(&need), &ground, &rules, &tenants, None) else { return Ok(()) };
+        let Ok((placed, stop)) = make_room(&layer_requirements(&requirements), &capacity, &rules, &tenants, None) else { return Ok(()) };
         let gone = stop.map(|stop| stop.at).unwrap_or_default();
         let without = |gone: &[usize]| {
-            let mut ground = ground.clone();
+            let mut capacity = capacity.clone();
             for (device, bytes) in gone.iter().flat_map(|at| tenants[*at].holds) {
-                ground.freed(device, *bytes);
+                capacity.freed(device, *bytes);
             }
-            ground
+            capacity
         };
-        check(&placed, &need, &without(&gone), &rules)?;
+        check(&placed, &requirements, &without(&gone), &rules)?;
         for spared in &gone {
             let fewer: Vec<usize> = gone.iter().copied().filter(|at| at != spared).collect();
-            prop_assert!(find(&need, &without(&fewer), &rules).is_err(), "m{spared} could have stayed");
+            prop_assert!(find(&requirements, &without(&fewer), &rules).is_err(), "m{spared} could have stayed");
         }
     }
 }
 
-mod masks;
+mod selectors;

@@ -32,10 +32,10 @@
 //! Idle models, the lowest priority first, and of those the one with the most idle time for each second that it would take
 //! to bring it back. Busy ones only for somebody who has lost patience, and is not of lower priority.
 
-mod contest;
-mod ledger;
+mod memory_ledger;
 mod model;
 mod profile;
+mod queue;
 mod settle;
 mod terms;
 #[cfg(test)]
@@ -43,12 +43,12 @@ mod tests;
 
 use std::time::Duration;
 
-use auxot_catalog::Need;
+use auxot_catalog::MemoryRequirements;
 
-use auxot_placement::{Demand, Ground, Misfit, Placement, Rules, plan};
-pub use model::Life;
+use auxot_placement::{Capacity, LayerRequirements, Placement, PlacementError, Rules, plan};
 use model::Model;
-pub use profile::{Profile, Want};
+pub use model::ModelState;
+pub use profile::{Profile, Wanted};
 pub use terms::{Decision, Effect, Limits, Reason};
 
 /// Time since some beginning, the same for all calls.
@@ -66,7 +66,7 @@ pub struct Admission {
     limits: Limits,
     rules: Rules,
     models: Vec<Model>,
-    ground: Ground,
+    capacity: Capacity,
     /// Places in the list of models that nobody has.
     vacant: Vec<ModelId>,
     /// Nothing is loaded any more.
@@ -82,8 +82,8 @@ impl Admission {
     #[must_use]
     pub fn new(limits: Limits, rules: Rules, models: Vec<Profile>) -> Self {
         let models = models.into_iter().map(Model::new).collect();
-        let (ground, vacant) = (Ground::default(), Vec::new());
-        Self { limits, rules, models, ground, vacant, frozen: false, changed: true, rest_until: None }
+        let (capacity, vacant) = (Capacity::default(), Vec::new());
+        Self { limits, rules, models, capacity, vacant, frozen: false, changed: true, rest_until: None }
     }
 
     /// One more model, which nobody wants yet.
@@ -99,7 +99,7 @@ impl Admission {
 
     /// A model that is not loaded is no more; whoever still waited for it is handed back.
     pub fn remove(&mut self, model: ModelId) -> Vec<Ticket> {
-        let none = Profile::new("", std::sync::Arc::clone(&self.models[model].profile.need));
+        let none = Profile::new("", std::sync::Arc::clone(&self.models[model].profile.requirements));
         let gone = std::mem::replace(&mut self.models[model], Model::new(none));
         self.vacant.push(model);
         self.something_is_free();
@@ -134,22 +134,22 @@ impl Admission {
 
     /// Whether a model could ever lie here if it needed so much.
     #[must_use]
-    pub fn could_hold(&self, model: ModelId, need: Need) -> bool {
+    pub fn could_hold(&self, model: ModelId, requirements: MemoryRequirements) -> bool {
         let of = &self.models[model];
-        let (ground, rules) = of.allowed(self.ever(model), &self.rules);
+        let (capacity, rules) = of.allowed(self.ever(model), &self.rules);
         // What is remembered is of its present size.
-        let remembered = of.profile.remembered.as_ref().filter(|_| need == *of.profile.need);
-        let ask = |placement: &Placement| remembered.and_then(|remembered| remembered.of(placement));
-        let known: auxot_placement::Known<'_> = remembered.is_some().then_some(&ask);
-        plan(&Demand::of(&std::sync::Arc::new(need)), &ground, &rules, known).is_ok()
+        let remembered = of.profile.remembered.as_ref().filter(|_| requirements == *of.profile.requirements);
+        let recall = |placement: &Placement| remembered.and_then(|remembered| remembered.of(placement));
+        let known: auxot_placement::Known<'_> = remembered.is_some().then_some(&recall);
+        plan(&LayerRequirements::of(&std::sync::Arc::new(requirements)), &capacity, &rules, known).is_ok()
     }
 
     /// Takes in a reading of the devices: free memory as it is measured, loaded models and all others counted.
-    pub fn measured(&mut self, ground: Ground) {
-        if self.ground != ground {
-            self.ground = ground;
+    pub fn measured(&mut self, capacity: Capacity) {
+        if self.capacity != capacity {
+            self.capacity = capacity;
             self.changed = true;
-            self.models.iter_mut().for_each(|model| model.blind = false);
+            self.models.iter_mut().for_each(|model| model.memory_unknown = false);
             self.something_is_free();
         }
     }
@@ -158,14 +158,14 @@ impl Admission {
     /// admitted or refused later.
     pub fn arrive(&mut self, ticket: Ticket, model: ModelId, now: Moment) -> (Decision, Vec<Effect>) {
         let of = &mut self.models[model];
-        if matches!(of.life, Life::Failed) {
+        if matches!(of.state, ModelState::Failed) {
             return (Decision::Refuse(Reason::Failed), Vec::new());
         }
         if of.admits_at_once() {
             of.take_slot(now);
             return (Decision::Admit, Vec::new());
         }
-        if self.frozen && !matches!(of.life, Life::Loading { .. } | Life::Ready { .. }) {
+        if self.frozen && !matches!(of.state, ModelState::Loading { .. } | ModelState::Ready { .. }) {
             return (Decision::Refuse(Reason::Frozen), Vec::new());
         }
         if of.waiting.len() >= self.limits.max_waiting {
@@ -215,13 +215,13 @@ impl Admission {
     pub fn lost(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         let mut effects = Vec::new();
-        match &of.life {
+        match &of.state {
             // It was to go anyway.
-            Life::Ready { placement, draining: Some(_), .. } => {
-                of.life = Life::Leaving { placement: placement.clone() };
+            ModelState::Ready { placement, draining: Some(_), .. } => {
+                of.state = ModelState::Leaving { placement: placement.clone() };
                 effects.push(Effect::Stop { model });
             }
-            Life::Ready { draining: None, .. } | Life::Loading { .. } => of.lost(now),
+            ModelState::Ready { draining: None, .. } | ModelState::Loading { .. } => of.lost(now),
             _ => return effects,
         }
         self.something_is_free();
@@ -230,16 +230,16 @@ impl Admission {
     }
 
     /// The owner wants a model here, or does not any more.
-    pub fn want(&mut self, model: ModelId, want: Want, now: Moment) -> Vec<Effect> {
+    pub fn want(&mut self, model: ModelId, want: Wanted, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
-        if std::mem::take(&mut of.told_to_go)
-            && let Life::Ready { draining, .. } = &mut of.life
+        if std::mem::take(&mut of.asked_to_unload)
+            && let ModelState::Ready { draining, .. } = &mut of.state
         {
             *draining = None;
         }
         // One that is loaded and stays is what is wanted.
-        if !matches!(of.life, Life::Ready { draining: None, .. } | Life::Failed) {
-            (of.want, of.told_no_room, of.no_room) = (want, false, false);
+        if !matches!(of.state, ModelState::Ready { draining: None, .. } | ModelState::Failed) {
+            (of.want, of.no_room_reported, of.no_room) = (want, false, false);
         }
         self.changed = true;
         self.settle(now)
@@ -250,19 +250,19 @@ impl Admission {
     pub fn unload(&mut self, model: ModelId, until: Moment, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         let mut effects = Vec::new();
-        of.want = Want::Nobody;
-        match &mut of.life {
-            Life::Ready { draining, busy, .. } => {
+        of.want = Wanted::No;
+        match &mut of.state {
+            ModelState::Ready { draining, busy, .. } => {
                 let until = draining.map_or(until, |before| before.min(until));
                 let running = *busy > 0 && draining.is_none();
-                (*draining, of.told_to_go) = (Some(until), true);
+                (*draining, of.asked_to_unload) = (Some(until), true);
                 effects.extend(running.then_some(Effect::Drain { model, until, to_make_room_for: None }));
             }
-            Life::Loading { placement, .. } => {
-                of.life = Life::Leaving { placement: placement.clone() };
+            ModelState::Loading { placement, .. } => {
+                of.state = ModelState::Leaving { placement: placement.clone() };
                 effects.push(Effect::Stop { model });
             }
-            Life::Absent | Life::Coming { .. } | Life::Leaving { .. } | Life::Failed => {}
+            ModelState::Absent | ModelState::Coming { .. } | ModelState::Leaving { .. } | ModelState::Failed => {}
         }
         self.changed = true;
         effects.extend(self.settle(now));
@@ -277,11 +277,13 @@ impl Admission {
 
     /// The answer to a model that does not fit in any size: whoever waits is sent away. If its owner wants it, it is looked at
     /// again when something has come free.
-    pub fn turn_away(&mut self, model: ModelId, misfit: &Misfit) -> Vec<Effect> {
+    pub fn turn_away(&mut self, model: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
         let of = &mut self.models[model];
         (of.too_large, of.no_room) = (false, true);
         let waiting = of.waiting.drain(..);
-        waiting.map(|(ticket, _)| Effect::Refuse { ticket, reason: Reason::DoesNotFit(misfit.clone()) }).collect()
+        waiting
+            .map(|(ticket, _)| Effect::Refuse { ticket, reason: Reason::DoesNotFit(placement_error.clone()) })
+            .collect()
     }
 
     /// Nothing is loaded any more. Whoever waits for what does not run is sent away.
@@ -313,8 +315,8 @@ impl Admission {
     /// A load has failed, and another one, perhaps of another size, may be tried at once.
     pub fn again(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
-        of.is_doubtful(now);
-        of.unplace(Life::Absent);
+        of.load_failed(now);
+        of.unplace(ModelState::Absent);
         self.something_is_free();
         self.settle(now)
     }
@@ -336,7 +338,8 @@ impl Admission {
     /// For whom a model is to go, if it goes to make room.
     #[must_use]
     pub fn makes_room_for(&self, model: ModelId) -> Option<ModelId> {
-        let comes_for = |other: &Model| matches!(&other.life, Life::Coming { evicted, .. } if evicted.contains(&model));
+        let comes_for =
+            |other: &Model| matches!(&other.state, ModelState::Coming { evicted, .. } if evicted.contains(&model));
         self.models.iter().position(comes_for)
     }
 
@@ -360,16 +363,16 @@ impl Admission {
     /// Jobs that run on a model.
     #[must_use]
     pub fn busy(&self, model: ModelId) -> u32 {
-        match self.models[model].life {
-            Life::Ready { busy, .. } => busy,
+        match self.models[model].state {
+            ModelState::Ready { busy, .. } => busy,
             _ => 0,
         }
     }
 
     /// Where a model is in its life.
     #[must_use]
-    pub fn life(&self, model: ModelId) -> &Life {
-        &self.models[model].life
+    pub fn state(&self, model: ModelId) -> &ModelState {
+        &self.models[model].state
     }
 
     /// Jobs that wait for a model.

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{Limits, ModelId, Moment, Profile, Run, Ticket, Want};
+use super::{Limits, ModelId, Moment, Profile, Run, Ticket, Wanted};
 use auxot_placement::HOST;
-use auxot_placement::{Demand, Ground, Placement, Rules, Shown, Tenant};
+use auxot_placement::{Capacity, LayerRequirements, Placement, Rules, Shown, Tenant};
 
 /// The doubt of a model whose loads fail grows no longer than so.
 const MOST_DOUBLINGS: u32 = 6;
@@ -14,7 +14,7 @@ const UNKNOWN_LOAD: Duration = Duration::from_secs(10);
 
 /// Where a model is in its life.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Life {
+pub enum ModelState {
     /// It is on disk.
     Absent,
     /// Its place is reserved, and others are going for it.
@@ -58,30 +58,30 @@ pub enum Life {
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) profile: Profile,
-    pub(super) demand: Demand,
-    pub(super) life: Life,
+    pub(super) requirements: LayerRequirements,
+    pub(super) state: ModelState,
     /// Who waits, and since when; the oldest first.
     pub(super) waiting: VecDeque<(Ticket, Moment)>,
-    pub(super) want: Want,
+    pub(super) want: Wanted,
     pub(super) last_used: Moment,
     /// How long its last load took.
     load: Option<Duration>,
     /// When its last load went wrong, if it did: nobody is ended for the next one for a while.
-    pub(super) doubted: Option<Moment>,
+    pub(super) failed_at: Option<Moment>,
     /// Loads that went wrong in a row: the more, the longer the doubt.
     failures: u32,
     /// It was looked at, has no room, and makes nobody go: not looked at again before something has come free.
     pub(super) no_room: bool,
     /// Whether it could be placed was asked, and cannot be told before memory is read again.
-    pub(super) blind: bool,
+    pub(super) memory_unknown: bool,
     /// Since when that is so, without a moment in which it could be told.
-    pub(super) blind_since: Option<Moment>,
+    pub(super) memory_unknown_since: Option<Moment>,
     /// Whoever wants it if there is room was told that there is none.
-    pub(super) told_no_room: bool,
+    pub(super) no_room_reported: bool,
     /// It can never fit in its present size, and whoever knows its sizes has been told.
     pub(super) too_large: bool,
     /// Its owner has told it to go, so that it does not stay because nobody wants its room any more.
-    pub(super) told_to_go: bool,
+    pub(super) asked_to_unload: bool,
     /// What its place gives it, by device.
     given: Vec<(String, u64)>,
     /// It was loaded after the newest reading was begun, which cannot show all that it holds.
@@ -95,21 +95,21 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(profile: Profile) -> Self {
         Self {
-            demand: Demand::of(&profile.need),
+            requirements: LayerRequirements::of(&profile.requirements),
             profile,
-            life: Life::Absent,
+            state: ModelState::Absent,
             waiting: VecDeque::new(),
-            want: Want::Nobody,
+            want: Wanted::No,
             last_used: Moment::ZERO,
             load: None,
-            doubted: None,
+            failed_at: None,
             failures: 0,
             no_room: false,
-            blind: false,
-            blind_since: None,
-            told_no_room: false,
+            memory_unknown: false,
+            memory_unknown_since: None,
+            no_room_reported: false,
             too_large: false,
-            told_to_go: false,
+            asked_to_unload: false,
             given: Vec::new(),
             unread: false,
             seen: Vec::new(),
@@ -119,35 +119,35 @@ impl Model {
 
     /// It is to be run in another way, from its next load on.
     pub(super) fn set(&mut self, profile: Profile) {
-        self.demand = Demand::of(&profile.need);
+        self.requirements = LayerRequirements::of(&profile.requirements);
         self.profile = profile;
         (self.too_large, self.no_room) = (false, false);
     }
 
     /// It has a place, reserved or to be loaded into.
-    pub(super) fn place(&mut self, placement: &Placement, life: Life) {
+    pub(super) fn place(&mut self, placement: &Placement, state: ModelState) {
         self.given = placement.bytes().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
         self.seen.clear();
         self.held.clear();
-        self.life = life;
+        self.state = state;
     }
 
     /// It has none any more.
-    pub(super) fn unplace(&mut self, life: Life) {
-        self.told_to_go = false;
+    pub(super) fn unplace(&mut self, state: ModelState) {
+        self.asked_to_unload = false;
         self.given.clear();
         self.seen.clear();
         self.held.clear();
-        self.life = life;
+        self.state = state;
     }
 
     /// Gives its reserved place up, and tells who was to go for it.
     pub(super) fn give_up(&mut self) -> Vec<ModelId> {
-        let evicted = match &mut self.life {
-            Life::Coming { evicted, .. } => std::mem::take(evicted),
+        let evicted = match &mut self.state {
+            ModelState::Coming { evicted, .. } => std::mem::take(evicted),
             _ => return Vec::new(),
         };
-        self.unplace(Life::Absent);
+        self.unplace(ModelState::Absent);
         evicted
     }
 
@@ -163,12 +163,12 @@ impl Model {
 
     /// A slot is free, nobody waits for it, and the model stays.
     pub(super) fn admits_at_once(&self) -> bool {
-        let free = matches!(self.life, Life::Ready { slots, busy, draining: None, .. } if busy < slots);
+        let free = matches!(self.state, ModelState::Ready { slots, busy, draining: None, .. } if busy < slots);
         free && self.waiting.is_empty()
     }
 
     pub(super) fn take_slot(&mut self, now: Moment) {
-        if let Life::Ready { busy, .. } = &mut self.life {
+        if let ModelState::Ready { busy, .. } = &mut self.state {
             *busy += 1;
         }
         self.last_used = now;
@@ -176,8 +176,8 @@ impl Model {
 
     /// Whether the slot was one of the engine that runs now.
     pub(super) fn leave_slot(&mut self, of: Run, now: Moment) -> bool {
-        match &mut self.life {
-            Life::Ready { run, busy, .. } if *run == of => *busy = busy.saturating_sub(1),
+        match &mut self.state {
+            ModelState::Ready { run, busy, .. } if *run == of => *busy = busy.saturating_sub(1),
             _ => return false,
         }
         self.last_used = now;
@@ -185,124 +185,126 @@ impl Model {
     }
 
     pub(super) fn ready(&mut self, of: Run, count: u32, now: Moment) {
-        if matches!(self.life, Life::Ready { run, .. } if run != of) {
+        if matches!(self.state, ModelState::Ready { run, .. } if run != of) {
             // The end of the life before was not heard of, and all of its slots went with it.
             self.lost(now);
         }
-        match &mut self.life {
-            Life::Loading { placement, since } => {
+        match &mut self.state {
+            ModelState::Loading { placement, since } => {
                 self.load = Some(now.saturating_sub(*since));
-                (self.doubted, self.failures) = (None, 0);
-                self.want = Want::Nobody;
+                (self.failed_at, self.failures) = (None, 0);
+                self.want = Wanted::No;
                 self.last_used = now;
                 self.unread = true;
                 let placement = placement.clone();
-                self.life =
-                    Life::Ready { placement, since: now, run: of, slots: count.max(1), busy: 0, draining: None };
+                self.state =
+                    ModelState::Ready { placement, since: now, run: of, slots: count.max(1), busy: 0, draining: None };
             }
             // The same life said it again: its busy slots are still busy.
-            Life::Ready { run, slots, .. } if *run == of => *slots = count.max(1),
+            ModelState::Ready { run, slots, .. } if *run == of => *slots = count.max(1),
             _ => {}
         }
     }
 
     /// Its engine has ended unasked and starts again by itself, in the same place. What it held is free, and promised.
     pub(super) fn lost(&mut self, now: Moment) {
-        if let Life::Ready { placement, .. } = &self.life {
-            self.life = Life::Loading { placement: placement.clone(), since: now };
+        if let ModelState::Ready { placement, .. } = &self.state {
+            self.state = ModelState::Loading { placement: placement.clone(), since: now };
         }
-        if matches!(self.life, Life::Loading { .. }) {
+        if matches!(self.state, ModelState::Loading { .. }) {
             self.seen.clear();
             self.held.clear();
         }
     }
 
     pub(super) fn failed(&mut self, now: Moment) {
-        self.is_doubtful(now);
-        self.want = Want::Nobody;
-        self.unplace(Life::Failed);
+        self.load_failed(now);
+        self.want = Wanted::No;
+        self.unplace(ModelState::Failed);
     }
 
     pub(super) fn revive(&mut self) {
-        (self.doubted, self.failures) = (None, 0);
-        if matches!(self.life, Life::Failed) {
-            self.life = Life::Absent;
+        (self.failed_at, self.failures) = (None, 0);
+        if matches!(self.state, ModelState::Failed) {
+            self.state = ModelState::Absent;
         }
     }
 
     pub(super) fn gone(&mut self) {
-        self.unplace(Life::Absent);
+        self.unplace(ModelState::Absent);
     }
 
     /// Somebody wants it: a job, its owner.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.waiting.is_empty() || self.want != Want::Nobody
+        !self.waiting.is_empty() || self.want != Wanted::No
     }
 
     /// Whether its owner wants it, no job does, and that is not long ago: what is in its way may be on its way out.
     pub(super) fn is_newly_wanted(&self, limits: &Limits, now: Moment) -> bool {
         let since = match self.want {
-            Want::IfRoom(since) | Want::Since(since) => since,
-            Want::Nobody => return false,
+            Wanted::IfRoom(since) | Wanted::Since(since) => since,
+            Wanted::No => return false,
         };
-        self.waiting.is_empty() && now.saturating_sub(since) < limits.patience
+        self.waiting.is_empty() && now.saturating_sub(since) < limits.preempt_after
     }
 
     /// A load of it has gone wrong.
-    pub(super) fn is_doubtful(&mut self, now: Moment) {
-        self.doubted = Some(now);
+    pub(super) fn load_failed(&mut self, now: Moment) {
+        self.failed_at = Some(now);
         self.failures = self.failures.saturating_add(1);
     }
 
     /// Until when nobody is to go for it because its last load went wrong: twice as long with each that did so in a row.
-    pub(super) fn doubted_until(&self, limits: &Limits) -> Option<Moment> {
+    pub(super) fn backoff_until(&self, limits: &Limits) -> Option<Moment> {
         let doublings = self.failures.saturating_sub(1).min(MOST_DOUBLINGS);
-        self.doubted.map(|since| since.saturating_add(limits.doubt.saturating_mul(1 << doublings)))
+        self.failed_at.map(|since| since.saturating_add(limits.load_backoff.saturating_mul(1 << doublings)))
     }
 
-    pub(super) fn is_doubted(&self, limits: &Limits, now: Moment) -> bool {
-        self.doubted_until(limits).is_some_and(|until| now < until)
+    pub(super) fn is_backing_off(&self, limits: &Limits, now: Moment) -> bool {
+        self.backoff_until(limits).is_some_and(|until| now < until)
     }
 
     /// Nobody is to go for it.
-    pub(super) fn is_modest(&self) -> bool {
-        self.waiting.is_empty() && matches!(self.want, Want::IfRoom(_))
+    pub(super) fn is_best_effort(&self) -> bool {
+        self.waiting.is_empty() && matches!(self.want, Wanted::IfRoom(_))
     }
 
     /// Bytes of the host's memory that are its own, as far as that is known.
     pub(super) fn host_bytes(&self) -> u64 {
-        let (holds, promised) = match self.life {
-            Life::Ready { .. } if !self.unread => (self.tenant().holds, self.at_work()),
-            Life::Leaving { .. } => (self.tenant().holds, self.at_work()),
+        let (holds, promised) = match self.state {
+            ModelState::Ready { .. } if !self.unread => (self.tenant().holds, self.at_work()),
+            ModelState::Leaving { .. } => (self.tenant().holds, self.at_work()),
             // The rest is promised.
-            Life::Ready { .. } | Life::Loading { .. } => (&*self.seen, 0),
-            Life::Absent | Life::Coming { .. } | Life::Failed => return 0,
+            ModelState::Ready { .. } | ModelState::Loading { .. } => (&*self.seen, 0),
+            ModelState::Absent | ModelState::Coming { .. } | ModelState::Failed => return 0,
         };
         let holds = holds.iter().filter(|(device, _)| device == HOST);
         holds.map(|(_, bytes)| bytes).sum::<u64>().saturating_sub(promised)
     }
 
     /// The part of the ground that it may lie on, and the rules for it.
-    pub(super) fn allowed(&self, ground: Ground, rules: &Rules) -> (Ground, Rules) {
+    pub(super) fn allowed(&self, capacity: Capacity, rules: &Rules) -> (Capacity, Rules) {
         let rules = self.profile.rules.unwrap_or(*rules);
         match &self.profile.devices {
-            None => (ground, rules),
-            Some(names) => ground.only(names, rules),
+            None => (capacity, rules),
+            Some(names) => capacity.only(names, rules),
         }
     }
 
     /// Its place where memory cannot be read: the engine decides, among the devices that it may lie on.
-    pub(super) fn left_to_the_engine(&self, ground: &Ground, rules: &Rules) -> Placement {
-        let is_bound = self.profile.devices.is_some() || !ground.devices.is_empty() || ground.withheld;
-        let (ground, _) = self.allowed(ground.clone(), rules);
-        let shown = ground.devices.into_iter().map(|room| Shown { device: room.id.to_string(), mask: room.mask });
-        self.demand.unmeasured(is_bound.then(|| shown.collect()))
+    pub(super) fn left_to_the_engine(&self, capacity: &Capacity, rules: &Rules) -> Placement {
+        let is_bound = self.profile.devices.is_some() || !capacity.devices.is_empty() || capacity.withheld;
+        let (capacity, _) = self.allowed(capacity.clone(), rules);
+        let shown =
+            capacity.devices.into_iter().map(|room| Shown { device: room.id.to_string(), selector: room.selector });
+        self.requirements.unmeasured(is_bound.then(|| shown.collect()))
     }
 
     /// Bytes of the host's memory that it was given and takes only once it works, as long as it is not seen to.
     fn at_work(&self) -> u64 {
-        let (Life::Loading { placement, .. } | Life::Ready { placement, .. } | Life::Leaving { placement }) =
-            &self.life
+        let (ModelState::Loading { placement, .. }
+        | ModelState::Ready { placement, .. }
+        | ModelState::Leaving { placement }) = &self.state
         else {
             return 0;
         };
@@ -313,10 +315,10 @@ impl Model {
 
     /// Bytes by device that were promised to it and are not yet seen in what is measured.
     pub(super) fn promised(&self) -> impl Iterator<Item = (&str, u64)> {
-        let unseen = match self.life {
-            Life::Coming { .. } | Life::Loading { .. } => true,
-            Life::Ready { .. } => self.unread,
-            Life::Absent | Life::Leaving { .. } | Life::Failed => false,
+        let unseen = match self.state {
+            ModelState::Coming { .. } | ModelState::Loading { .. } => true,
+            ModelState::Ready { .. } => self.unread,
+            ModelState::Absent | ModelState::Leaving { .. } | ModelState::Failed => false,
         };
         let given = self.given.iter().filter(move |_| unseen).map(|(device, bytes)| {
             let seen = self.seen.iter().find(|(held, _)| held == device).map_or(0, |(_, bytes)| *bytes);
@@ -329,10 +331,10 @@ impl Model {
 
     /// Whether it is on its way into memory, and nothing tells how much of what it was given is measured already.
     pub(super) fn is_obscure(&self) -> bool {
-        let on_its_way = match self.life {
-            Life::Loading { .. } => true,
-            Life::Ready { .. } => self.unread,
-            Life::Absent | Life::Coming { .. } | Life::Leaving { .. } | Life::Failed => false,
+        let on_its_way = match self.state {
+            ModelState::Loading { .. } => true,
+            ModelState::Ready { .. } => self.unread,
+            ModelState::Absent | ModelState::Coming { .. } | ModelState::Leaving { .. } | ModelState::Failed => false,
         };
         on_its_way && self.seen.is_empty()
     }
@@ -346,8 +348,8 @@ impl Model {
     /// Since when somebody waits for it.
     pub(super) fn oldest(&self) -> Option<Moment> {
         let wanted = match self.want {
-            Want::Since(since) => Some(since),
-            Want::Nobody | Want::IfRoom(_) => None,
+            Wanted::Since(since) => Some(since),
+            Wanted::No | Wanted::IfRoom(_) => None,
         };
         self.waiting.front().map(|(_, since)| *since).into_iter().chain(wanted).min()
     }
@@ -360,12 +362,12 @@ impl Model {
 
     /// Whether it may be ended as far as its residency and its pin are concerned.
     pub(super) fn may_go(&self, limits: &Limits, now: Moment) -> bool {
-        let stayed = |since: Moment| now.saturating_sub(since) >= limits.residency;
-        !self.profile.pin && matches!(self.life, Life::Ready { since, draining: None, .. } if stayed(since))
+        let stayed = |since: Moment| now.saturating_sub(since) >= limits.min_loaded_time;
+        !self.profile.pin && matches!(self.state, ModelState::Ready { since, draining: None, .. } if stayed(since))
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.life, Life::Ready { busy: 0, .. }) && self.waiting.is_empty()
+        matches!(self.state, ModelState::Ready { busy: 0, .. }) && self.waiting.is_empty()
     }
 
     /// Idle time for each second that it would take to bring it back; the largest goes first.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::Need;
+use auxot_catalog::MemoryRequirements;
 
 use super::Moment;
 use auxot_placement::{Remembered, Rules};
@@ -14,7 +14,7 @@ pub struct Profile {
     /// Its name.
     pub name: String,
     /// What it needs.
-    pub need: Arc<Need>,
+    pub requirements: Arc<MemoryRequirements>,
     /// What it took before, where that is known.
     pub remembered: Option<Remembered>,
     /// It is never ended for another.
@@ -34,10 +34,10 @@ pub struct Profile {
 impl Profile {
     /// A model that nothing special is said of.
     #[must_use]
-    pub fn new(name: impl Into<String>, need: Arc<Need>) -> Self {
+    pub fn new(name: impl Into<String>, requirements: Arc<MemoryRequirements>) -> Self {
         Self {
             name: name.into(),
-            need,
+            requirements,
             remembered: None,
             pin: false,
             priority: 0,
@@ -51,10 +51,10 @@ impl Profile {
 
 /// Whether a model is wanted here though no job waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Want {
+pub enum Wanted {
     /// It is not.
     #[default]
-    Nobody,
+    No,
     /// From that moment on, if there is room for it; nobody goes for it.
     IfRoom(Moment),
     /// As if a job had come for it at that moment, one that does not lose its patience.

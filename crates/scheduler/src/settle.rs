@@ -1,8 +1,8 @@
 //! Everything that follows from what has happened, until nothing more does.
 
-use super::contest::Turn;
-use super::{Admission, Effect, Life, ModelId, Moment, Reason, Want};
-use auxot_placement::{Misfit, Placement};
+use super::queue::Attempt;
+use super::{Admission, Effect, ModelId, ModelState, Moment, Reason, Wanted};
+use auxot_placement::{Placement, PlacementError};
 
 impl Admission {
     /// Brings everything to rest at this moment.
@@ -29,8 +29,8 @@ impl Admission {
     /// Those who have waited too long, and those who wait for nothing.
     fn send_away(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for model in &mut self.models {
-            let failed = matches!(model.life, Life::Failed);
-            let runs = matches!(model.life, Life::Loading { .. } | Life::Ready { .. });
+            let failed = matches!(model.state, ModelState::Failed);
+            let runs = matches!(model.state, ModelState::Loading { .. } | ModelState::Ready { .. });
             while let Some((ticket, since)) = model.waiting.front().copied() {
                 let waited = now.saturating_sub(since);
                 let reason = match failed {
@@ -49,7 +49,7 @@ impl Admission {
     /// First come, first served, wherever a slot is free.
     fn give_slots(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for (at, model) in self.models.iter_mut().enumerate() {
-            while let Life::Ready { slots, busy, draining: None, .. } = model.life
+            while let ModelState::Ready { slots, busy, draining: None, .. } = model.state
                 && busy < slots
                 && let Some((ticket, _)) = model.waiting.pop_front()
             {
@@ -63,21 +63,21 @@ impl Admission {
     /// for whom nobody waits any more.
     fn begin_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for at in 0..self.models.len() {
-            let Life::Coming { evicted, .. } = &self.models[at].life else { continue };
-            let going = |other: &ModelId| match &self.models[*other].life {
-                Life::Leaving { .. } => true,
-                Life::Ready { draining, .. } => draining.is_some(),
+            let ModelState::Coming { evicted, .. } = &self.models[at].state else { continue };
+            let going = |other: &ModelId| match &self.models[*other].state {
+                ModelState::Leaving { .. } => true,
+                ModelState::Ready { draining, .. } => draining.is_some(),
                 _ => false,
             };
             let waits_for = evicted.iter().any(going);
             if !self.models[at].is_wanted() {
-                self.drop_wish(at);
+                self.give_up_place(at);
                 continue;
             }
-            match self.turn(at, false, now) {
-                Turn::Free(placement) => self.load(at, placement, now, effects),
+            match self.try_place(at, false, now) {
+                Attempt::Free(placement) => self.load(at, placement, now, effects),
                 _ if waits_for => {}
-                Turn::After(..) | Turn::NotYet(_) | Turn::Unknown | Turn::Never(_) => {
+                Attempt::After(..) | Attempt::NotYet(_) | Attempt::Unknown | Attempt::Never(_) => {
                     self.models[at].give_up();
                 }
             }
@@ -85,20 +85,20 @@ impl Admission {
     }
 
     /// Nobody wants it any more: those who were only asked to go may stay.
-    fn drop_wish(&mut self, at: ModelId) {
+    fn give_up_place(&mut self, at: ModelId) {
         let evicted = self.models[at].give_up();
         let wanted: Vec<ModelId> = self
             .models
             .iter()
-            .filter_map(|model| match &model.life {
-                Life::Coming { evicted, .. } => Some(evicted.clone()),
+            .filter_map(|model| match &model.state {
+                ModelState::Coming { evicted, .. } => Some(evicted.clone()),
                 _ => None,
             })
             .flatten()
             .collect();
-        let stays = |other: &ModelId| !wanted.contains(other) && !self.models[*other].told_to_go;
+        let stays = |other: &ModelId| !wanted.contains(other) && !self.models[*other].asked_to_unload;
         for other in evicted.into_iter().filter(stays).collect::<Vec<_>>() {
-            if let Life::Ready { draining, .. } = &mut self.models[other].life {
+            if let ModelState::Ready { draining, .. } = &mut self.models[other].state {
                 *draining = None;
             }
         }
@@ -106,8 +106,8 @@ impl Admission {
 
     fn load(&mut self, at: ModelId, placement: Placement, now: Moment, effects: &mut Vec<Effect>) {
         let placement = Box::new(placement);
-        self.models[at].blind_since = None;
-        self.models[at].place(&placement, Life::Loading { placement: placement.clone(), since: now });
+        self.models[at].memory_unknown_since = None;
+        self.models[at].place(&placement, ModelState::Loading { placement: placement.clone(), since: now });
         effects.push(Effect::Load { model: at, placement });
     }
 
@@ -117,52 +117,52 @@ impl Admission {
     fn take_turns(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
         let (mut first, mut stepped_back) = (true, false);
         for at in self.contenders(now) {
-            match self.turn(at, first, now) {
-                Turn::Free(placement) => self.load(at, placement, now, effects),
-                Turn::After(placement, evicted) => {
+            match self.try_place(at, first, now) {
+                Attempt::Free(placement) => self.load(at, placement, now, effects),
+                Attempt::After(placement, evicted) => {
                     let until = now + self.limits.drain;
                     for other in &evicted {
-                        if let Life::Ready { draining, busy, .. } = &mut self.models[*other].life {
+                        if let ModelState::Ready { draining, busy, .. } = &mut self.models[*other].state {
                             *draining = Some(until);
                             let drain = Effect::Drain { model: *other, until, to_make_room_for: Some(at) };
                             effects.extend((*busy > 0).then_some(drain));
                         }
                     }
                     let placement = Box::new(placement);
-                    self.models[at].place(&placement, Life::Coming { placement: placement.clone(), evicted });
+                    self.models[at].place(&placement, ModelState::Coming { placement: placement.clone(), evicted });
                 }
-                Turn::NotYet(misfit) if self.models[at].is_modest() => {
-                    self.no_room(at, misfit, effects);
+                Attempt::NotYet(placement_error) if self.models[at].is_best_effort() => {
+                    self.no_room(at, placement_error, effects);
                     stepped_back = true;
                 }
-                Turn::NotYet(_) => {
-                    self.models[at].blind_since = None;
+                Attempt::NotYet(_) => {
+                    self.models[at].memory_unknown_since = None;
                     let waited = self.models[at].oldest().map_or(Moment::ZERO, |since| now.saturating_sub(since));
-                    if waited >= self.limits.patience {
+                    if waited >= self.limits.preempt_after {
                         return stepped_back;
                     }
                     first = false;
                 }
                 // It keeps nobody waiting who can be placed where memory is known.
-                Turn::Unknown => {
-                    let since = *self.models[at].blind_since.get_or_insert(now);
-                    if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.patience {
+                Attempt::Unknown => {
+                    let since = *self.models[at].memory_unknown_since.get_or_insert(now);
+                    if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.preempt_after {
                         if self.is_alone(at) {
-                            let placement = self.models[at].left_to_the_engine(&self.ground, &self.rules);
+                            let placement = self.models[at].left_to_the_engine(&self.capacity, &self.rules);
                             self.load(at, placement, now, effects);
                             continue;
                         }
                         self.make_way(at, now);
                     }
-                    stepped_back |= !self.models[at].blind;
-                    self.models[at].blind = true;
+                    stepped_back |= !self.models[at].memory_unknown;
+                    self.models[at].memory_unknown = true;
                 }
                 // It is looked at again when that is over.
-                Turn::Never(misfit) if self.models[at].is_newly_wanted(&self.limits, now) => {
-                    self.tell_no_room(at, misfit, effects);
+                Attempt::Never(placement_error) if self.models[at].is_newly_wanted(&self.limits, now) => {
+                    self.tell_no_room(at, placement_error, effects);
                 }
-                Turn::Never(misfit) => {
-                    self.never(at, misfit, effects);
+                Attempt::Never(placement_error) => {
+                    self.never(at, placement_error, effects);
                     stepped_back = true;
                 }
             }
@@ -172,51 +172,51 @@ impl Admission {
 
     /// Nobody can tell whether two models fit, so idle ones go for one that jobs wait for.
     fn make_way(&mut self, at: ModelId, now: Moment) {
-        if self.models[at].is_modest() || self.models[at].is_doubted(&self.limits, now) {
+        if self.models[at].is_best_effort() || self.models[at].is_backing_off(&self.limits, now) {
             return;
         }
         for other in self.all_idle(at, now).unwrap_or_default() {
-            if let Life::Ready { draining, .. } = &mut self.models[other].life {
+            if let ModelState::Ready { draining, .. } = &mut self.models[other].state {
                 *draining = Some(now);
             }
         }
     }
 
     /// A model that can never be placed as it is.
-    fn never(&mut self, at: ModelId, misfit: Misfit, effects: &mut Vec<Effect>) {
+    fn never(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
         if self.models[at].profile.shrinks {
             self.models[at].too_large = true;
-            effects.push(Effect::TooLarge { model: at, misfit });
+            effects.push(Effect::TooLarge { model: at, placement_error });
             return;
         }
-        let wanted = self.models[at].want != Want::Nobody;
-        effects.extend(self.turn_away(at, &misfit));
+        let wanted = self.models[at].want != Wanted::No;
+        effects.extend(self.turn_away(at, &placement_error));
         if wanted {
-            self.no_room(at, misfit, effects);
+            self.no_room(at, placement_error, effects);
         }
     }
 
     /// Its owner is told once that it is not loaded; it is as soon as there is room.
-    fn no_room(&mut self, at: ModelId, misfit: Misfit, effects: &mut Vec<Effect>) {
+    fn no_room(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
         self.models[at].no_room = true;
-        self.tell_no_room(at, misfit, effects);
+        self.tell_no_room(at, placement_error, effects);
     }
 
-    fn tell_no_room(&mut self, at: ModelId, misfit: Misfit, effects: &mut Vec<Effect>) {
-        if !std::mem::replace(&mut self.models[at].told_no_room, true) {
-            effects.push(Effect::NoRoom { model: at, misfit });
+    fn tell_no_room(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
+        if !std::mem::replace(&mut self.models[at].no_room_reported, true) {
+            effects.push(Effect::NoRoom { model: at, placement_error });
         }
     }
 
     /// Those who are to go and have finished, or have had their time; and those whom nobody has used for too long.
     fn end_models(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for (at, model) in self.models.iter_mut().enumerate() {
-            let Life::Ready { placement, busy, draining, .. } = &model.life else { continue };
+            let ModelState::Ready { placement, busy, draining, .. } = &model.state else { continue };
             let finished = draining.is_some_and(|until| *busy == 0 || now >= until);
             let unused = model.profile.ttl.is_some_and(|ttl| now.saturating_sub(model.last_used) >= ttl);
             let expired = unused && model.is_idle() && model.may_go(&self.limits, now);
             if finished || expired {
-                model.life = Life::Leaving { placement: placement.clone() };
+                model.state = ModelState::Leaving { placement: placement.clone() };
                 effects.push(Effect::Stop { model: at });
             }
         }
@@ -237,26 +237,26 @@ impl Admission {
             if let Some(since) = oldest {
                 at(since + limits.max_wait);
             }
-            if let Want::IfRoom(since) | Want::Since(since) = model.want {
-                at(since + limits.patience);
+            if let Wanted::IfRoom(since) | Wanted::Since(since) = model.want {
+                at(since + limits.preempt_after);
             }
-            if let Some(until) = model.doubted_until(limits).filter(|_| model.is_wanted()) {
+            if let Some(until) = model.backoff_until(limits).filter(|_| model.is_wanted()) {
                 at(until);
             }
-            match (&model.life, oldest) {
-                (Life::Ready { draining: Some(until), .. }, _) => at(*until),
-                (Life::Ready { since, draining: None, .. }, _) => {
+            match (&model.state, oldest) {
+                (ModelState::Ready { draining: Some(until), .. }, _) => at(*until),
+                (ModelState::Ready { since, draining: None, .. }, _) => {
                     // One that ends while nobody waits for room is a time too many, which is harmless.
-                    at(*since + limits.residency);
+                    at(*since + limits.min_loaded_time);
                     if let Some(ttl) = model.profile.ttl.filter(|_| model.is_idle()) {
                         at(model.last_used + ttl);
                     }
                 }
-                (Life::Absent, Some(since)) => {
-                    if let Some(blind) = model.blind_since {
-                        at(blind + limits.patience);
+                (ModelState::Absent, Some(since)) => {
+                    if let Some(memory_unknown) = model.memory_unknown_since {
+                        at(memory_unknown + limits.preempt_after);
                     }
-                    at(since + limits.patience);
+                    at(since + limits.preempt_after);
                     at(since + limits.max_wait / 2);
                 }
                 _ => {}

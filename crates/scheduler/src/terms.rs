@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ModelId, Moment, Ticket};
-use auxot_placement::{Misfit, Placement};
+use auxot_placement::{Placement, PlacementError};
 
 /// The times and numbers that an operator sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,14 +13,14 @@ pub struct Limits {
     /// How many jobs may wait for one model.
     pub max_waiting: usize,
     /// How long a loaded model stays at least.
-    pub residency: Duration,
+    pub min_loaded_time: Duration,
     /// How long a job waits before a busy model is asked to go for it.
-    pub patience: Duration,
+    pub preempt_after: Duration,
     /// How long jobs that run may go on once their model is to go.
     pub drain: Duration,
     /// How long nobody is ended for a model whose load has failed; twice as long with each further one in a row, up to a
     /// bound.
-    pub doubt: Duration,
+    pub load_backoff: Duration,
 }
 
 impl Default for Limits {
@@ -29,10 +29,10 @@ impl Default for Limits {
         Self {
             max_wait: seconds(600),
             max_waiting: 256,
-            residency: seconds(20),
-            patience: seconds(15),
+            min_loaded_time: seconds(20),
+            preempt_after: seconds(15),
             drain: seconds(30),
-            doubt: seconds(300),
+            load_backoff: seconds(300),
         }
     }
 }
@@ -42,7 +42,7 @@ impl Default for Limits {
 pub enum Decision {
     /// It has a slot.
     Admit,
-    /// It waits: for a load, which its model's [`Life`](super::Life) tells of, for a slot, or for room.
+    /// It waits: for a load, which its model's [`ModelState`](super::ModelState) tells of, for a slot, or for room.
     Wait,
     /// It is sent away.
     Refuse(Reason),
@@ -53,7 +53,7 @@ pub enum Decision {
 pub enum Reason {
     /// The model is larger than what could ever be free for it.
     #[error("cannot place it: {0}")]
-    DoesNotFit(Misfit),
+    DoesNotFit(PlacementError),
     /// As many jobs wait as may.
     #[error("{waiting} jobs wait for it already")]
     QueueFull {
@@ -111,14 +111,14 @@ pub enum Effect {
         /// The model.
         model: ModelId,
         /// By how much.
-        misfit: Misfit,
+        placement_error: PlacementError,
     },
     /// A model that its owner wants is not loaded yet, because there is no room.
     NoRoom {
         /// The model.
         model: ModelId,
         /// What is missing.
-        misfit: Misfit,
+        placement_error: PlacementError,
     },
     /// Send a job that waited away.
     Refuse {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::{Layer, Need};
+use auxot_catalog::{Layer, MemoryRequirements};
 use auxot_gpu::Kind;
 
 use super::*;
-use auxot_placement::{Remembered, Room, Subject};
+use auxot_placement::{DeviceCapacity, Remembered, Subject};
 
 const GIB: u64 = 1 << 30;
 /// Every engine has one life here.
@@ -15,7 +15,7 @@ const RUN: Run = 1;
 /// A model that takes `gib` and a half, driver included.
 fn profile(name: &str, gib: u64) -> Profile {
     let layer = Layer { weights: GIB / 4, experts: 0, cache: 0 };
-    let need = Need {
+    let requirements = MemoryRequirements {
         layers: vec![layer; 4 * gib as usize],
         output: 0,
         embedding: 0,
@@ -23,33 +23,33 @@ fn profile(name: &str, gib: u64) -> Profile {
         compute: 0,
         inputs: 0,
         logits: 0,
-        ..Need::default()
+        ..MemoryRequirements::default()
     };
-    Profile::new(name, Arc::new(need))
+    Profile::new(name, Arc::new(requirements))
 }
 
 fn seconds(seconds: u64) -> Moment {
     Moment::from_secs(seconds)
 }
 
-fn ground(gib: u64) -> Ground {
-    let room = Room::new("GPU-0", Kind::Nvidia, Some(gib * GIB + GIB / 2));
-    Ground { devices: vec![room], host: Some(64 * GIB), ..Ground::default() }
+fn capacity(gib: u64) -> Capacity {
+    let room = DeviceCapacity::new("GPU-0", Kind::Nvidia, Some(gib * GIB + GIB / 2));
+    Capacity { devices: vec![room], host: Some(64 * GIB), ..Capacity::default() }
 }
 
 /// One card, and nothing on it.
 fn admission(gib: u64, models: Vec<Profile>) -> Admission {
     let mut admission = Admission::new(Limits::default(), Rules::default(), models);
-    admission.measured(ground(gib));
+    admission.measured(capacity(gib));
     admission
 }
 
 /// A job for a model, which gets a place for it: who is to go for that, and what is to be done.
 fn start(admission: &mut Admission, ticket: Ticket, model: ModelId, at: u64) -> (Vec<ModelId>, Vec<Effect>) {
     let (decision, effects) = admission.arrive(ticket, model, seconds(at));
-    let evicted = match admission.life(model) {
-        Life::Coming { evicted, .. } => evicted.clone(),
-        Life::Loading { .. } => Vec::new(),
+    let evicted = match admission.state(model) {
+        ModelState::Coming { evicted, .. } => evicted.clone(),
+        ModelState::Loading { .. } => Vec::new(),
         other => panic!("{decision:?} {other:?}"),
     };
     (evicted, effects)
@@ -57,7 +57,7 @@ fn start(admission: &mut Admission, ticket: Ticket, model: ModelId, at: u64) -> 
 
 /// The place that a model is loaded into.
 fn place(admission: &Admission, model: ModelId) -> Box<Placement> {
-    let Life::Loading { placement, .. } = admission.life(model) else { panic!("{:?}", admission.life(model)) };
+    let ModelState::Loading { placement, .. } = admission.state(model) else { panic!("{:?}", admission.state(model)) };
     placement.clone()
 }
 
@@ -66,7 +66,7 @@ fn load(admission: &mut Admission, model: ModelId, at: u64, free_after: u64) {
     let (decision, effects) = admission.arrive(1000 + model as u64, model, seconds(at));
     assert_eq!(decision, Decision::Wait);
     assert!(matches!(effects[..], [Effect::Load { .. }]), "{effects:?}");
-    admission.measured(ground(free_after));
+    admission.measured(capacity(free_after));
     let effects = admission.ready(model, RUN, 1, seconds(at + 2));
     admission.shown(model);
     assert_eq!(effects, [Effect::Admit { ticket: 1000 + model as u64, model }]);
@@ -97,7 +97,7 @@ fn the_three_answers() {
 fn a_full_line_and_too_long_a_wait_are_refused() {
     let limits = Limits { max_waiting: 2, ..Limits::default() };
     let mut admission = Admission::new(limits, Rules::default(), vec![profile("a", 4)]);
-    admission.measured(ground(10));
+    admission.measured(capacity(10));
     admission.arrive(1, 0, seconds(0));
     admission.arrive(2, 0, seconds(5));
     assert_eq!(admission.arrive(3, 0, seconds(5)).0, Decision::Refuse(Reason::QueueFull { waiting: 2 }));
@@ -117,8 +117,8 @@ fn the_idle_longest_and_cheapest_goes_after_its_residency() {
     assert_eq!(admission.wake_at(seconds(15)), Some(seconds(22)));
     let effects = admission.tick(seconds(22));
     assert_eq!(effects, [Effect::Stop { model: 0 }]);
-    assert!(matches!(admission.life(2), Life::Coming { evicted, .. } if *evicted == [0]));
-    admission.measured(ground(5));
+    assert!(matches!(admission.state(2), ModelState::Coming { evicted, .. } if *evicted == [0]));
+    admission.measured(capacity(5));
     let effects = admission.gone(0, seconds(23));
     assert!(matches!(effects[..], [Effect::Load { model: 2, .. }]), "{effects:?}");
 }
@@ -132,7 +132,7 @@ fn a_busy_one_goes_only_for_the_impatient_and_after_its_time() {
     assert_eq!(admission.tick(seconds(115)), []);
     let drain = Effect::Drain { model: 0, until: seconds(146), to_make_room_for: Some(1) };
     assert_eq!(admission.tick(seconds(116)), [drain], "it is asked to go, and has its time");
-    assert!(matches!(admission.life(0), Life::Ready { draining: Some(until), .. } if *until == seconds(146)));
+    assert!(matches!(admission.state(0), ModelState::Ready { draining: Some(until), .. } if *until == seconds(146)));
     assert_eq!(admission.arrive(3, 0, seconds(120)).0, Decision::Wait, "no new jobs");
     assert_eq!(admission.tick(seconds(145)), []);
     assert_eq!(admission.tick(seconds(146)), [Effect::Stop { model: 0 }]);
@@ -142,15 +142,15 @@ fn a_busy_one_goes_only_for_the_impatient_and_after_its_time() {
 fn who_was_asked_to_go_stays_when_nobody_wants_the_room_any_more() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     admission.arrive(0, 0, seconds(0));
-    admission.measured(ground(1));
+    admission.measured(capacity(1));
     admission.ready(0, RUN, 2, seconds(2));
     admission.shown(0);
     admission.arrive(2, 1, seconds(101));
     admission.tick(seconds(116));
     assert_eq!(admission.arrive(3, 0, seconds(117)).0, Decision::Wait);
     assert_eq!(admission.cancelled(2, seconds(118)), [Effect::Admit { ticket: 3, model: 0 }]);
-    assert!(matches!(admission.life(0), Life::Ready { draining: None, .. }));
-    assert_eq!(admission.life(1), &Life::Absent);
+    assert!(matches!(admission.state(0), ModelState::Ready { draining: None, .. }));
+    assert_eq!(admission.state(1), &ModelState::Absent);
 }
 
 #[test]
@@ -171,12 +171,12 @@ fn a_model_whose_load_failed_makes_nobody_go() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
     assert_eq!(start(&mut admission, 1, 1, 100).0, [0]);
-    admission.measured(ground(6));
+    admission.measured(capacity(6));
     assert!(matches!(admission.gone(0, seconds(101))[..], [Effect::Load { model: 1, .. }]));
     assert_eq!(admission.arrive(2, 0, seconds(102)).0, Decision::Wait);
     let effects = admission.again(1, seconds(105));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "the healthy one comes back: {effects:?}");
-    admission.measured(ground(1));
+    admission.measured(capacity(1));
     admission.holds(0, vec![("GPU-0".into(), 4 * GIB + GIB / 2)]);
     assert_eq!(admission.ready(0, RUN, 1, seconds(107)), [Effect::Admit { ticket: 2, model: 0 }]);
     admission.shown(0);
@@ -195,7 +195,7 @@ fn a_model_that_crashes_keeps_its_place_until_it_is_given_up() {
     let mut admission = admission(10, vec![profile("a", 6), profile("b", 6), profile("c", 2)]);
     load(&mut admission, 0, 0, 3);
     assert_eq!(admission.lost(0, seconds(50)), []);
-    admission.measured(ground(10));
+    admission.measured(capacity(10));
     assert_eq!(admission.arrive(1, 1, seconds(51)), (Decision::Wait, vec![]));
     assert!(start(&mut admission, 2, 2, 52).0.is_empty(), "there is room beside both");
     assert_eq!(admission.tick(seconds(100)), [], "b has lost its patience, and a its engine again");
@@ -219,7 +219,7 @@ fn what_is_promised_is_not_promised_again() {
     admission.arrive(1, 0, seconds(0));
     let (wait, _) = admission.arrive(2, 1, seconds(1));
     assert_eq!(wait, Decision::Wait, "the first one's memory is not seen yet, and is not free");
-    admission.measured(ground(4));
+    admission.measured(capacity(4));
     admission.holds(0, vec![("GPU-0".into(), 6 * GIB)]);
     assert_eq!(admission.tick(seconds(2)), []);
 }
@@ -230,8 +230,8 @@ fn memory_that_cannot_be_read_keeps_only_those_waiting_who_need_it() {
     models.push(profile("small", 4));
     let mut admission = Admission::new(Limits::default(), Rules::default(), models);
     let two = |gib: Option<u64>| {
-        let mut two = ground(5);
-        two.devices.push(Room::new("GPU-1", Kind::Nvidia, gib.map(|gib| gib * GIB)));
+        let mut two = capacity(5);
+        two.devices.push(DeviceCapacity::new("GPU-1", Kind::Nvidia, gib.map(|gib| gib * GIB)));
         two
     };
     admission.measured(two(None));
@@ -250,24 +250,23 @@ fn what_a_model_took_before_decides_where_it_goes_now() {
     let subject = Subject {
         file: "/m/a.gguf".into(),
         identity,
-        ask: auxot_catalog::Ask::new(1, 4096),
+        parameters: auxot_catalog::RunParameters::new(1, 4096),
         arguments: vec!["--ubatch-size".into(), "1024".into()],
         build: "b1".into(),
     };
-    let circumstances = move |placement: &Placement| subject.at(placement);
-    let mut experience = auxot_catalog::Experience::default();
+    let key = move |placement: &Placement| subject.at(placement);
+    let mut history = auxot_catalog::MeasurementHistory::default();
     let placed = |gib, profile| {
         let mut admission = admission(gib, vec![profile]);
         start(&mut admission, 1, 0, 0);
         place(&admission, 0)
     };
-    let seen = circumstances(&placed(10, profile("a", 4)));
+    let seen = key(&placed(10, profile("a", 4)));
     let asked =
         "1 x 4096 tokens, keys f16, values f16, batch 512, 8 checkpoints, 17 of 17 layers: 17, --ubatch-size 1024";
     assert_eq!(seen.asked, asked);
-    experience.learn(seen, vec![3 * GIB], std::time::SystemTime::UNIX_EPOCH);
-    let remembered =
-        Remembered::new(move |placement| experience.recall(&circumstances(placement)).map(<[u64]>::to_vec));
+    history.learn(seen, vec![3 * GIB], std::time::SystemTime::UNIX_EPOCH);
+    let remembered = Remembered::new(move |placement| history.recall(&key(placement)).map(<[u64]>::to_vec));
     let wiser = Profile { remembered: Some(remembered), ..profile("a", 4) };
     assert_eq!(placed(4, wiser).shares[0].bytes, 3 * GIB, "it fits, as is known");
     assert!(matches!(admission(4, vec![profile("a", 4)]).arrive(1, 0, seconds(0)).0, Decision::Refuse(_)));

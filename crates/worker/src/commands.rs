@@ -10,7 +10,7 @@ mod show;
 
 use std::process::ExitCode;
 
-use auxot_catalog::{Catalog, Experience, Model};
+use auxot_catalog::{Catalog, MeasurementHistory, Model};
 use auxot_fleet::{device_warning, table_warnings};
 use auxot_settings::{Loaded, Settings};
 
@@ -32,15 +32,19 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
             ExitCode::SUCCESS
         }
         What::Show(name) => with_model(&catalog, name, &console, |model| {
-            let ask = fit::usual_ask(settings, &settings.fleet.of(model, &catalog), model);
-            console.say(&if look.json { show::json(model, &ask) } else { show::text(model, &ask, &console) });
+            let parameters = fit::usual_parameters(settings, &settings.fleet.of(model, &catalog), model);
+            console.say(&if look.json {
+                show::json(model, &parameters)
+            } else {
+                show::text(model, &parameters, &console)
+            });
             ExitCode::SUCCESS
         }),
         What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
             complain(&console, &warnings(settings, &catalog));
             let sample = auxot_gpu::look(&settings.gpu);
-            let experience = Experience::open(&auxot_fleet::experience_file(&crate::worker::state_dir(settings)));
-            let around = Around { sample: &sample, identity: catalog.identity(model), experience: &experience };
+            let history = MeasurementHistory::open(&auxot_fleet::experience_file(&crate::worker::state_dir(settings)));
+            let around = Around { sample: &sample, identity: catalog.identity(model), history: &history };
             let verdict = match fit::judge(settings, &settings.fleet.of(model, &catalog), model, wish, &around) {
                 Ok(verdict) => verdict,
                 Err(unknown) => {

@@ -63,7 +63,7 @@ impl<R: Read + Seek> Cursor<R> {
     pub(super) fn text(&mut self, what: &'static str, limit: u64) -> Result<Box<str>, GgufError> {
         let len = self.count(what, 1)?;
         if len > limit {
-            return Err(GgufError::TooMany { what: "bytes in a name", count: len, limit });
+            return Err(GgufError::LimitReached { what: "bytes in a name", count: len, limit });
         }
         self.text_of(what, len)
     }
@@ -124,7 +124,7 @@ impl<R: Read + Seek> Cursor<R> {
             }
         }
         if self.fetched > MAX_HEADER {
-            return Err(GgufError::TooMany { what: "bytes of header", count: self.fetched, limit: MAX_HEADER });
+            return Err(GgufError::LimitReached { what: "bytes of header", count: self.fetched, limit: MAX_HEADER });
         }
         Ok(())
     }

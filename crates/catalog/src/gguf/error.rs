@@ -36,7 +36,7 @@ pub enum GgufError {
     },
     /// A count or length that no real model has.
     #[error("cannot use it: {count} {what}, at most {limit} are accepted")]
-    TooMany {
+    LimitReached {
         /// What is counted.
         what: &'static str,
         /// The count in the file.

@@ -71,11 +71,11 @@ impl Weights {
         self.parameters = self.parameters.saturating_add(shard.parameters);
     }
 
-    fn put(&mut self, place: Place, bytes: u64) {
+    fn put(&mut self, place: ChangedPath, bytes: u64) {
         // Tensors of a lying file may overlap and sum up to more than any file.
         self.total = self.total.saturating_add(bytes);
         match place {
-            Place::Block { index, expert } => {
+            ChangedPath::Block { index, expert } => {
                 let index = usize::from(index);
                 if self.blocks.len() <= index {
                     self.blocks.resize(index + 1, Block::default());
@@ -84,23 +84,23 @@ impl Weights {
                 block.bytes = block.bytes.saturating_add(bytes);
                 block.experts = block.experts.saturating_add(if expert { bytes } else { 0 });
             }
-            Place::TokenEmbedding => self.token_embd = self.token_embd.saturating_add(bytes),
-            Place::Output => self.output = self.output.saturating_add(bytes),
-            Place::Other => self.other = self.other.saturating_add(bytes),
+            ChangedPath::TokenEmbedding => self.token_embd = self.token_embd.saturating_add(bytes),
+            ChangedPath::Output => self.output = self.output.saturating_add(bytes),
+            ChangedPath::Other => self.other = self.other.saturating_add(bytes),
         }
     }
 }
 
 /// Where the engine puts a tensor.
 #[derive(Clone, Copy)]
-enum Place {
+enum ChangedPath {
     Block { index: u16, expert: bool },
     TokenEmbedding,
     Output,
     Other,
 }
 
-impl Place {
+impl ChangedPath {
     fn of(name: &str) -> Self {
         let block = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
         if let Some((index, part)) = block
@@ -125,7 +125,7 @@ pub(super) struct Tensors {
 }
 
 struct Tensor {
-    place: Place,
+    place: ChangedPath,
     offset: u64,
     /// None where the type is newer than this program; then the gap to the next tensor tells.
     bytes: Option<u64>,
@@ -135,7 +135,7 @@ impl Tensors {
     /// Reads the list. The engine wants each tensor right behind the one before it, at the next multiple of `alignment`.
     pub(super) fn read<R: Read + Seek>(cursor: &mut Cursor<R>, count: u64, alignment: u64) -> Result<Self, GgufError> {
         if count > MAX_TENSORS {
-            return Err(GgufError::TooMany { what: "tensors", count, limit: MAX_TENSORS });
+            return Err(GgufError::LimitReached { what: "tensors", count, limit: MAX_TENSORS });
         }
         let mut tensors = Self { list: Vec::new(), tied: true, parameters: 0 };
         let mut names: HashSet<Box<str>> = HashSet::new();
@@ -163,7 +163,7 @@ impl Tensors {
             expected = bytes.and_then(|bytes| offset.checked_add(bytes)?.checked_next_multiple_of(alignment));
             tensors.tied &= &*name != "output.weight";
             tensors.parameters = tensors.parameters.saturating_add(elements);
-            tensors.list.push(Tensor { place: Place::of(&name), offset, bytes });
+            tensors.list.push(Tensor { place: ChangedPath::of(&name), offset, bytes });
             if let Some(twice) = names.replace(name) {
                 return Err(GgufError::TensorTwice(twice.to_string()));
             }

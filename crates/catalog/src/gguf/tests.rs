@@ -116,10 +116,10 @@ fn lies_about_numbers_are_refused() {
     assert!(matches!(parse(&nested), Err(GgufError::ValueType { kind: 9, .. })));
     let mut tensors = Tiny::new().bytes();
     tensors[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(matches!(parse(&tensors), Err(GgufError::TooMany { what: "tensors", .. })));
+    assert!(matches!(parse(&tensors), Err(GgufError::LimitReached { what: "tensors", .. })));
     let mut keys = Tiny::new().bytes();
     keys[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(matches!(parse(&keys), Err(GgufError::TooMany { what: "keys", .. })));
+    assert!(matches!(parse(&keys), Err(GgufError::LimitReached { what: "keys", .. })));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn what_is_kept_is_bounded() {
     for i in 0..3_000 {
         tiny = tiny.text(&format!("key.{i}"), &"v".repeat(500));
     }
-    assert!(matches!(parse(&tiny.bytes()), Err(GgufError::TooMany { what: "bytes of keys", .. })));
+    assert!(matches!(parse(&tiny.bytes()), Err(GgufError::LimitReached { what: "bytes of keys", .. })));
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Value {
             Type::Text => {
                 let count = cursor.count("list of texts", 8)?;
                 if count > MAX_TEXTS {
-                    return Err(GgufError::TooMany { what: "texts in a list", count, limit: MAX_TEXTS });
+                    return Err(GgufError::LimitReached { what: "texts in a list", count, limit: MAX_TEXTS });
                 }
                 let mut longest = 0;
                 for _ in 0..count {

@@ -10,7 +10,7 @@ use auxot_names::stem;
 use crate::damaged::{Damaged, Fault};
 use crate::files::Found;
 use crate::identity::Identity;
-use crate::scan::ground::Ground;
+use crate::scan::watch_target::WatchTarget;
 use crate::text::file_text;
 
 /// Folders in folders: deep enough for `owner/repo/revision/quant/`.
@@ -24,7 +24,7 @@ pub(crate) struct Walk {
     pub(crate) found: Vec<Found>,
     pub(crate) damaged: Vec<Damaged>,
     /// Where another walk would find something else if something changed.
-    pub(crate) ground: Vec<Ground>,
+    pub(crate) watch_targets: Vec<WatchTarget>,
     folders: HashSet<(u64, u64)>,
     entries: usize,
 }
@@ -41,7 +41,7 @@ impl Walk {
 
     /// Notes a path that has nothing to find now, or may have something else later.
     pub(crate) fn expect(&mut self, path: &Path) {
-        self.ground.push(Ground::Name(path.to_path_buf()));
+        self.watch_targets.push(WatchTarget::Name(path.to_path_buf()));
     }
 
     /// Adds one file, whatever it is called.
@@ -62,7 +62,7 @@ impl Walk {
         if depth > MAX_DEPTH || !self.folders.insert((meta.dev(), meta.ino())) {
             return;
         }
-        self.ground.push(Ground::Folder(folder.to_path_buf()));
+        self.watch_targets.push(WatchTarget::Folder(folder.to_path_buf()));
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(e) => return self.fault(folder, Fault::Unreadable(e.kind())),

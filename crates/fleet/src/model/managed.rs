@@ -11,7 +11,7 @@ use crate::model::process::{After, Engine};
 use crate::model::size_search::{Next, Size};
 use crate::model::unknown_devices::UnknownDevices;
 use crate::model::wish::{Wish, deviation, gaps};
-use auxot_placement::Misfit;
+use auxot_placement::PlacementError;
 use auxot_scheduler::{ModelId, Run};
 
 /// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
@@ -55,7 +55,7 @@ pub(crate) struct ManagedModel {
     /// What a dry run has sent back, so that its next load needs none.
     pub(crate) dry_run_plan: Option<Spec>,
     /// Why it is not loaded though its owner wants it.
-    pub(crate) misfit: Option<Misfit>,
+    pub(crate) placement_error: Option<PlacementError>,
     /// What the operator calls its devices.
     pub(crate) unknown_devices: UnknownDevices,
 }
@@ -120,7 +120,7 @@ impl ManagedModel {
             changed_starts: 0,
             is_outdated: false,
             dry_run_plan: None,
-            misfit: None,
+            placement_error: None,
             unknown_devices: UnknownDevices::default(),
         }
     }
@@ -129,7 +129,7 @@ impl ManagedModel {
     pub(crate) fn load(&mut self, engine: Engine) {
         self.generation += 1;
         self.last = Some(engine.status.clone());
-        self.misfit = None;
+        self.placement_error = None;
         self.engine = Some(engine);
     }
 

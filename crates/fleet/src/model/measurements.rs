@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use auxot_catalog::Experience;
+use auxot_catalog::MeasurementHistory;
 use auxot_engine::State;
 use tracing::warn;
 
@@ -20,7 +20,7 @@ use auxot_placement::{Remembered, Subject};
 #[derive(Debug)]
 pub(crate) struct Measurements {
     path: PathBuf,
-    measurements: Mutex<Experience>,
+    measurements: Mutex<MeasurementHistory>,
     /// Held while the file is written: never by who decides.
     writing: Mutex<()>,
 }
@@ -34,7 +34,7 @@ pub fn experience_file(folder: &Path) -> PathBuf {
 impl Measurements {
     pub(crate) fn open(folder: &Path) -> Self {
         let path = experience_file(folder);
-        Self { measurements: Mutex::new(Experience::open(&path)), path, writing: Mutex::new(()) }
+        Self { measurements: Mutex::new(MeasurementHistory::open(&path)), path, writing: Mutex::new(()) }
     }
 
     /// The question what a placement of this took the last time.
@@ -55,11 +55,11 @@ impl Measurements {
 
     #[cfg(test)]
     pub(crate) fn learn(&self, subject: &Subject, placement: &auxot_placement::Placement, took: Vec<u64>) {
-        let circumstances = subject.at(placement);
-        assert!(self.lock().learn(circumstances, took, SystemTime::now()));
+        let key = subject.at(placement);
+        assert!(self.lock().learn(key, took, SystemTime::now()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Experience> {
+    fn lock(&self) -> MutexGuard<'_, MeasurementHistory> {
         self.measurements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,7 +91,7 @@ impl Engine {
             return false;
         }
         let Some(held) = self.status.pid.map(auxot_gpu::host_use) else { return false };
-        self.repacked = self.placement.held_twice(&held);
+        self.repacked = self.placement.repacked_bytes(&held);
         let Some(needs) = self.needs(&held) else { return false };
         self.took = vec![needs.saturating_add(self.placement.at_work)];
         self.learn(measurements)

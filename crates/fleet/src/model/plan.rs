@@ -1,6 +1,6 @@
 //! What a model is to run as: the size that is wanted, and the search for the one that fits.
 
-use auxot_catalog::{Ask, Layer, Model, Need};
+use auxot_catalog::{Layer, MemoryRequirements, Model, RunParameters};
 use auxot_engine::{Spec, Task};
 use tracing::warn;
 
@@ -19,7 +19,7 @@ const GUESSED_PROCESS: u64 = 100 << 20;
 pub(crate) struct Plan {
     wanted: Spec,
     /// The same as far as it decides about memory.
-    pub(crate) ask: Ask,
+    pub(crate) parameters: RunParameters,
     pub(crate) sizes: SizeSearch,
     /// The question that a size on disk answers.
     pub(crate) key: Key,
@@ -27,10 +27,10 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// A plan for what is wanted, that begins with the size found in an earlier run.
-    pub(crate) fn new(wanted: Spec, ask: Ask, key: Key, found: Option<Size>) -> Self {
+    pub(crate) fn new(wanted: Spec, parameters: RunParameters, key: Key, found: Option<Size>) -> Self {
         let size = size_of(&wanted);
         let sizes = found.map_or_else(|| SizeSearch::new(size), |found| SizeSearch::known(size, found));
-        Self { wanted, ask, sizes, key }
+        Self { wanted, parameters, sizes, key }
     }
 
     /// Whether it is for the same thing.
@@ -72,22 +72,22 @@ pub(crate) fn size_of(spec: &Spec) -> Size {
 }
 
 /// What a model needs in a size. Where its header does not tell, its weights and a guess: unknown is not zero.
-pub(crate) fn need(model: &Model, ask: &Ask, size: Size) -> Need {
-    model.need(&sized(ask, size)).unwrap_or_else(|unknown| {
+pub(crate) fn requirements(model: &Model, parameters: &RunParameters, size: Size) -> MemoryRequirements {
+    model.requirements(&sized(parameters, size)).unwrap_or_else(|unknown| {
         warn!(model = %model.name, %unknown, "the memory that it needs is a guess");
         guess(model)
     })
 }
 
-pub(crate) fn sized(ask: &Ask, size: Size) -> Ask {
-    ask.resized(size.slots, size.ctx)
+pub(crate) fn sized(parameters: &RunParameters, size: Size) -> RunParameters {
+    parameters.resized(size.slots, size.ctx)
 }
 
-fn guess(model: &Model) -> Need {
+fn guess(model: &Model) -> MemoryRequirements {
     let count = u64::from(model.block_count.unwrap_or(1)).clamp(1, 1024);
     let weights = model.bytes / count;
     let layer = Layer { weights, experts: 0, cache: weights / GUESSED_CACHE };
-    Need {
+    MemoryRequirements {
         layers: vec![layer; usize::try_from(count).unwrap_or(1)],
         output: 0,
         embedding: 0,

@@ -44,7 +44,7 @@ impl UnknownDevices {
 /// Those of the devices in a model's table that mean none here, in one sentence; `None` where all do.
 #[must_use]
 pub fn unknown_devices(model: &str, names: &[String], sample: &Sample) -> Option<String> {
-    let unknown_devices: Vec<&str> = sample.strays(names).collect();
+    let unknown_devices: Vec<&str> = sample.unknown_devices(names).collect();
     let devices = sample.devices.iter().filter(|device| !device.is_host());
     let here = devices.map(|device| format!("{} ({})", device.index, device.id));
     let here = here.chain(["host".to_owned()]).collect::<Vec<_>>().join(", ");

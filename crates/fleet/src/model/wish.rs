@@ -1,6 +1,6 @@
 //! What the router wishes for, against what this host runs: pure comparison, one sentence for each gap.
 
-use auxot_catalog::{Ask, Model};
+use auxot_catalog::{Model, RunParameters};
 use auxot_engine::{Ready, Spec};
 
 use crate::config::ModelConfig;
@@ -35,12 +35,17 @@ pub const MOST_SLOTS: u32 = 256;
 
 /// How a model is run: as the operator says of it, then of all, then the router, then the model itself.
 #[must_use]
-pub fn ask(engine: &auxot_engine::Config, own: &ModelConfig, wish: Option<&Wish>, model: &Model) -> Ask {
+pub fn parameters(
+    engine: &auxot_engine::Config,
+    own: &ModelConfig,
+    wish: Option<&Wish>,
+    model: &Model,
+) -> RunParameters {
     let operator = Sizing { slots: own.slots.or(engine.slots), ctx_size: own.ctx_size.or(engine.ctx_size) };
     let (slots, ctx) = size(operator, wish, model.ctx_train);
     let kv_type = own.kv_type.unwrap_or_default();
-    let usual = Ask { keys: kv_type, values: kv_type, ..model.ask(slots, ctx) };
-    Ask { checkpoints: engine.ctx_checkpoints, ..usual }
+    let usual = RunParameters { keys: kv_type, values: kv_type, ..model.run_parameters(slots, ctx) };
+    RunParameters { checkpoints: engine.ctx_checkpoints, ..usual }
 }
 
 /// The operator's word, then the router's, then the model's training length up to a bound.

@@ -9,13 +9,13 @@ use tracing::{info, warn};
 
 use crate::lease::{PendingAnswer, send_answers};
 use crate::model::managed::ManagedModel;
-use crate::model::plan::need;
+use crate::model::plan::requirements;
 use crate::model::process::Engine;
 use crate::owner::Shared;
 use crate::refusal::refusal;
 use crate::state::FleetState;
 use crate::state::work::Work;
-use auxot_placement::{Misfit, Placement, bytes_text};
+use auxot_placement::{Placement, PlacementError, bytes_text};
 use auxot_scheduler::{Effect, ModelId};
 
 impl Shared {
@@ -47,11 +47,13 @@ impl Shared {
                         engine.stop(&self.devices);
                     }
                 }
-                Effect::TooLarge { model, misfit } => effects.extend(self.shrink(state, model, &misfit)),
-                Effect::NoRoom { model, misfit } => {
+                Effect::TooLarge { model, placement_error } => {
+                    effects.extend(self.shrink(state, model, &placement_error))
+                }
+                Effect::NoRoom { model, placement_error } => {
                     if let Some(managed) = managed_of(state, model) {
-                        warn!(model = managed.name(), reason = %misfit, "no room for a model that is to be loaded; it waits");
-                        managed.misfit = Some(misfit);
+                        warn!(model = managed.name(), reason = %placement_error, "no room for a model that is to be loaded; it waits");
+                        managed.placement_error = Some(placement_error);
                     }
                 }
             }
@@ -106,19 +108,23 @@ impl Shared {
     }
 
     /// A model that can never fit in its size: the largest size that counts as fitting is next, if there is one.
-    fn shrink(&self, state: &mut FleetState, scheduler_id: ModelId, misfit: &Misfit) -> Vec<Effect> {
+    fn shrink(&self, state: &mut FleetState, scheduler_id: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
         let Some(id) = state.by_scheduler_id.get(&scheduler_id).copied() else { return Vec::new() };
         let FleetState { models, admission, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return Vec::new() };
-        let (model, ask) = (&managed.model, managed.plan.ask);
-        if !managed.plan.sizes.estimate_only(|size| admission.could_hold(scheduler_id, need(model, &ask, *size))) {
-            if managed.misfit.replace(misfit.clone()).is_none() {
-                warn!(model = managed.name(), reason = %misfit, "model does not fit in any size");
+        let (model, parameters) = (&managed.model, managed.plan.parameters);
+        if !managed
+            .plan
+            .sizes
+            .estimate_only(|size| admission.could_hold(scheduler_id, requirements(model, &parameters, *size)))
+        {
+            if managed.placement_error.replace(placement_error.clone()).is_none() {
+                warn!(model = managed.name(), reason = %placement_error, "model does not fit in any size");
             }
-            return admission.turn_away(scheduler_id, misfit);
+            return admission.turn_away(scheduler_id, placement_error);
         }
         let size = managed.plan.sizes.size();
-        info!(model = managed.name(), slots = size.slots, ctx_per_slot = size.ctx, reason = %misfit, "model gets a size that fits");
+        info!(model = managed.name(), slots = size.slots, ctx_per_slot = size.ctx, reason = %placement_error, "model gets a size that fits");
         self.update_profile(state, id);
         state.admission.tick(self.moment())
     }

@@ -10,15 +10,15 @@ use tracing::{error, info, warn};
 use crate::config::table_warnings;
 use crate::model::managed::ManagedId;
 use crate::model::managed::{KeepReason, ManagedModel};
-use crate::model::plan::need;
+use crate::model::plan::requirements;
 use crate::model::plan::{Plan, task_of};
 use crate::model::process::After;
 use crate::model::remembered::Key;
-use crate::model::wish::{MOST_SLOTS, Wish, ask};
+use crate::model::wish::{MOST_SLOTS, Wish, parameters};
 use crate::outlook::Outlook;
 use crate::owner::Shared;
 use crate::state::{Desired, FleetState, Intake, Missing};
-use auxot_scheduler::{Life, Profile, Want};
+use auxot_scheduler::{ModelState, Profile, Wanted};
 
 impl Shared {
     /// Takes in the operator's list, and the router's wish as of the last run.
@@ -146,8 +146,8 @@ impl Shared {
             let plan = self.plan(state, model, wish);
             let spec = plan.spec();
             info!(model = %model.name, slots = spec.slots, ctx_per_slot = spec.ctx_per_slot, file = %model.file.display(), "model enrolled");
-            let need = Arc::new(need(model, &plan.ask, plan.sizes.size()));
-            let scheduler_id = state.admission.add(Profile::new(model.name.as_str(), need));
+            let requirements = Arc::new(requirements(model, &plan.parameters, plan.sizes.size()));
+            let scheduler_id = state.admission.add(Profile::new(model.name.as_str(), requirements));
             let id = state.add(ManagedModel::new(Arc::new(model.clone()), keep, plan, scheduler_id));
             self.update_profile(state, id);
             id
@@ -159,9 +159,9 @@ impl Shared {
     pub(crate) fn want(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, keep: KeepReason) {
         let now = self.moment();
         let want = match keep {
-            KeepReason::Operator => Want::IfRoom(now),
-            KeepReason::Router => Want::Since(now),
-            KeepReason::Demand | KeepReason::Leaving => Want::Nobody,
+            KeepReason::Operator => Wanted::IfRoom(now),
+            KeepReason::Router => Wanted::Since(now),
+            KeepReason::Demand | KeepReason::Leaving => Wanted::No,
         };
         // One that gives way to another size of itself comes back by itself.
         let stays = |managed: &&ManagedModel| managed.engine.as_ref().is_none_or(|engine| engine.after.is_none());
@@ -178,8 +178,8 @@ impl Shared {
             wish.filter(|wish| state.scan.catalog.resolve(&wish.model).is_ok_and(|desired| desired.file == model.file));
         let own = self.config_of(state, model);
         let engine = &self.settings().engine;
-        let ask = ask(engine, &own, wish, model);
-        let (slots, ctx_per_slot) = (ask.slots, ask.ctx);
+        let parameters = parameters(engine, &own, wish, model);
+        let (slots, ctx_per_slot) = (parameters.slots, parameters.ctx);
         let wanted = Spec {
             model: model.name.clone(),
             file: model.file.clone(),
@@ -202,7 +202,7 @@ impl Shared {
         let bounds = format!("devices {:?} layers {:?}", own.devices, own.gpu_layers.unwrap_or(engine.gpu_layers));
         let key = Key::new(files, format!("{} {bounds}", self.engines.line(&wanted)), devices);
         let found = self.remembered.recall(&key, SystemTime::now());
-        Plan::new(wanted, ask, key, found)
+        Plan::new(wanted, parameters, key, found)
     }
 
     /// Brings a model to the size that a wish asks for, if it has another.
@@ -246,7 +246,7 @@ impl Shared {
             return;
         }
         let goes = managed.engine.as_mut().is_some_and(|engine| engine.after.take().is_some());
-        let (has_failed, keep) = (matches!(state.admission.life(scheduler_id), Life::Failed), managed.keep);
+        let (has_failed, keep) = (matches!(state.admission.state(scheduler_id), ModelState::Failed), managed.keep);
         self.update_profile(state, id);
         if has_failed {
             state.decisions.extend(state.admission.revive(scheduler_id, now));

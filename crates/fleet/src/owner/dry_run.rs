@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::Need;
+use auxot_catalog::MemoryRequirements;
 use auxot_engine::{DryRunError, MemoryEstimate, MemoryParts};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -16,14 +16,14 @@ use tracing::{info, warn};
 use crate::factory::DryRun;
 use crate::model::managed::ManagedId;
 use crate::model::measurements::Measurements;
-use crate::model::plan::need;
+use crate::model::plan::requirements;
 use crate::model::plan::size_of;
 use crate::model::process::{After, Engine};
 use crate::owner::Shared;
 use crate::state::Intake;
 use crate::state::work::Work;
 use auxot_placement::{Placement, Split, bytes_text};
-use auxot_scheduler::Life;
+use auxot_scheduler::ModelState;
 
 /// Its numbers are whole MiB, rounded down.
 const GRAIN: u64 = 1 << 20;
@@ -53,9 +53,9 @@ impl Shared {
         };
         let Some(engine) = managed.engine.as_mut() else { return };
         engine.dry_run = None;
-        let is_leaving = matches!(state.admission.life(managed.scheduler_id), Life::Leaving { .. });
+        let is_leaving = matches!(state.admission.state(managed.scheduler_id), ModelState::Leaving { .. });
         let model = &managed.model;
-        let needs = need(model, &managed.plan.ask, size_of(&engine.spec));
+        let needs = requirements(model, &managed.plan.parameters, size_of(&engine.spec));
         let after = match outcome {
             _ if is_leaving || state.intake == Intake::Closed => Some(engine.after.unwrap_or(After::Rest)),
             Some(Ok(estimate)) => {
@@ -98,8 +98,13 @@ enum Count {
 
 impl Engine {
     /// Learns what a dry run has counted.
-    fn learn_count(&self, estimate: &MemoryEstimate, need: &Need, measurements: &Measurements) -> Count {
-        let Some(counted) = counted(&self.placement, need, estimate) else { return Count::Old };
+    fn learn_count(
+        &self,
+        estimate: &MemoryEstimate,
+        requirements: &MemoryRequirements,
+        measurements: &Measurements,
+    ) -> Count {
+        let Some(counted) = counted(&self.placement, requirements, estimate) else { return Count::Old };
         let promised = promised(&self.placement);
         info!(
             model = self.spec.model,
@@ -125,7 +130,7 @@ fn promised(placement: &Placement) -> Vec<u64> {
 /// The same as the engine counts it. Its intermediate results have a row of the vocabulary for each token of a batch, where the
 /// server wants one for each slot: without those rows they are the least that the engine takes, and count where that is more
 /// than computed. What the driver and the process take stays as computed. `None` where it uses other devices than it was given.
-fn counted(placement: &Placement, need: &Need, estimate: &MemoryEstimate) -> Option<Vec<u64>> {
+fn counted(placement: &Placement, requirements: &MemoryRequirements, estimate: &MemoryEstimate) -> Option<Vec<u64>> {
     if placement.shares.is_empty() {
         // Nothing is promised where nobody can read memory.
         if placement.host == 0 {
@@ -138,7 +143,7 @@ fn counted(placement: &Placement, need: &Need, estimate: &MemoryEstimate) -> Opt
             cache: sum.cache.saturating_add(part.cache),
             compute: sum.compute.max(part.compute),
         });
-        return Some(vec![corrected(placement.host, need.weights, need.cache(), need, all)]);
+        return Some(vec![corrected(placement.host, requirements.weights, requirements.cache(), requirements, all)]);
     }
     let order: Vec<&str> = placement.in_the_engines_order().map(|share| share.device.as_str()).collect();
     if order.len() != estimate.devices.len() {
@@ -146,15 +151,17 @@ fn counted(placement: &Placement, need: &Need, estimate: &MemoryEstimate) -> Opt
     }
     let of = |device: &str| order.iter().position(|other| *other == device).map(|at| estimate.devices[at]);
     let shares = placement.shares.iter();
-    shares.map(|share| Some(corrected(share.bytes, share.weights, share.cache, need, of(&share.device)?))).collect()
+    shares
+        .map(|share| Some(corrected(share.bytes, share.weights, share.cache, requirements, of(&share.device)?)))
+        .collect()
 }
 
-fn corrected(bytes: u64, weights: u64, cache: u64, need: &Need, part: MemoryParts) -> u64 {
+fn corrected(bytes: u64, weights: u64, cache: u64, requirements: &MemoryRequirements, part: MemoryParts) -> u64 {
     let answers =
         |ours: u64, theirs: u64| if ours.abs_diff(theirs) <= GRAIN { ours } else { theirs.saturating_add(GRAIN) };
     let rest = bytes.saturating_sub(weights).saturating_sub(cache);
-    let least = part.compute.saturating_sub(need.all_rows);
-    let rest = rest.saturating_add(least.saturating_sub(need.compute));
+    let least = part.compute.saturating_sub(requirements.all_rows);
+    let rest = rest.saturating_add(least.saturating_sub(requirements.compute));
     rest.saturating_add(answers(weights, part.weights)).saturating_add(answers(cache, part.cache))
 }
 
@@ -165,15 +172,16 @@ mod tests {
     #[test]
     fn what_a_program_says_never_overflows() {
         let part = MemoryParts { weights: u64::MAX / GRAIN * GRAIN, cache: 0, compute: 0 };
-        assert_eq!(corrected(10, 4, 3, &Need::default(), part), u64::MAX);
+        assert_eq!(corrected(10, 4, 3, &MemoryRequirements::default(), part), u64::MAX);
     }
 
     #[test]
     fn intermediate_results_count_where_they_are_more_than_computed() {
-        let need = Need { compute: 10 * GRAIN, all_rows: 100 * GRAIN, ..Need::default() };
+        let requirements =
+            MemoryRequirements { compute: 10 * GRAIN, all_rows: 100 * GRAIN, ..MemoryRequirements::default() };
         let counted = |compute: u64| {
             let part = MemoryParts { weights: 4 * GRAIN, cache: 3 * GRAIN, compute: compute * GRAIN };
-            corrected(20 * GRAIN, 4 * GRAIN, 3 * GRAIN, &need, part) / GRAIN
+            corrected(20 * GRAIN, 4 * GRAIN, 3 * GRAIN, &requirements, part) / GRAIN
         };
         assert_eq!(counted(105), 20, "less than computed once the rows are taken out");
         assert_eq!(counted(150), 60, "40 more than the 10 that were computed");

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use crate::lease::{PendingAnswer, send_answers};
 use crate::model::managed::ManagedId;
 use crate::model::managed::{KeepReason, StatusChange};
-use crate::model::plan::need;
+use crate::model::plan::requirements;
 use crate::model::process::After;
 use crate::model::release::Release;
 use crate::model::size_search::Size;
@@ -16,12 +16,12 @@ use crate::refusal::Refusal;
 use crate::report::metrics;
 use crate::state::FleetState;
 use crate::state::work::Work;
-use auxot_scheduler::{Effect, Life};
+use auxot_scheduler::{Effect, ModelState};
 
 /// Says that a model takes jobs, and what its engine made of the numbers that it was started with.
 fn log_loaded(state: &FleetState, id: ManagedId) {
     let Some(managed) = state.models.get(&id) else { return };
-    if !matches!(state.admission.life(managed.scheduler_id), Life::Loading { .. }) {
+    if !matches!(state.admission.state(managed.scheduler_id), ModelState::Loading { .. }) {
         return;
     }
     if let Some(ready) = managed.ready() {
@@ -46,7 +46,7 @@ impl Shared {
             return;
         };
         let scheduler_id = managed.scheduler_id;
-        let leaving = matches!(state.admission.life(scheduler_id), Life::Leaving { .. });
+        let leaving = matches!(state.admission.state(scheduler_id), ModelState::Leaving { .. });
         let present = status.pid;
         let pid = present.or_else(|| managed.last.as_ref().and_then(|last| last.pid));
         let effects = match managed.on_engine_status(status, leaving) {
@@ -61,7 +61,7 @@ impl Shared {
             }
             StatusChange::Away => {
                 // Its keeper starts it again: where its device is lost that would be in vain, or on the processor.
-                let served = matches!(state.admission.life(scheduler_id), Life::Ready { .. });
+                let served = matches!(state.admission.state(scheduler_id), ModelState::Ready { .. });
                 if served {
                     self.devices.look();
                 }
@@ -97,7 +97,7 @@ impl Shared {
     fn learn_at_rest(&self, state: &mut FleetState, id: ManagedId) {
         let FleetState { models, admission, work, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return };
-        let is_new = matches!(admission.life(managed.scheduler_id), Life::Loading { .. });
+        let is_new = matches!(admission.state(managed.scheduler_id), ModelState::Loading { .. });
         if let Some(engine) = managed.engine.as_mut().filter(|_| is_new)
             && engine.learn_at_rest(&self.measurements)
         {
@@ -149,8 +149,11 @@ impl Shared {
         let (scheduler_id, keep) = (managed.scheduler_id, managed.keep);
         let leaving = keep == KeepReason::Leaving;
         if after == After::Again {
-            let (model, ask) = (&managed.model, managed.plan.ask);
-            managed.plan.sizes.estimate(|size| admission.could_hold(scheduler_id, need(model, &ask, *size)));
+            let (model, parameters) = (&managed.model, managed.plan.parameters);
+            managed
+                .plan
+                .sizes
+                .estimate(|size| admission.could_hold(scheduler_id, requirements(model, &parameters, *size)));
         }
         if !leaving {
             if after == After::Rest {

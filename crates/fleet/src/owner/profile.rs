@@ -6,7 +6,7 @@ use auxot_catalog::Model;
 
 use crate::config::{ModelConfig, with_layers};
 use crate::model::managed::ManagedId;
-use crate::model::plan::{need, sized};
+use crate::model::plan::{requirements, sized};
 use crate::owner::Shared;
 use crate::state::FleetState;
 use auxot_placement::Subject;
@@ -17,7 +17,7 @@ impl Shared {
     fn profile(&self, state: &FleetState, id: ManagedId) -> Profile {
         let managed = &state.models[&id];
         let size = managed.plan.sizes.size();
-        let need = Arc::new(need(&managed.model, &managed.plan.ask, size));
+        let requirements = Arc::new(requirements(&managed.model, &managed.plan.parameters, size));
         let own = self.config_of(state, &managed.model);
         Profile {
             pin: own.pin,
@@ -27,7 +27,7 @@ impl Shared {
             devices: Some(own.devices).filter(|names| !names.is_empty()),
             shrinks: true,
             remembered: self.subject(state, id).map(|subject| self.measurements.about(subject)),
-            ..Profile::new(managed.name(), need)
+            ..Profile::new(managed.name(), requirements)
         }
     }
 
@@ -45,9 +45,9 @@ impl Shared {
     pub(crate) fn subject(&self, state: &FleetState, id: ManagedId) -> Option<Subject> {
         let managed = &state.models[&id];
         let identity = state.scan.catalog.identity(&managed.model)?;
-        let ask = sized(&managed.plan.ask, managed.plan.sizes.size());
+        let parameters = sized(&managed.plan.parameters, managed.plan.sizes.size());
         let arguments = [&self.settings().engine.extra_args[..], &managed.plan.spec().extra_args].concat();
-        Some(Subject { file: managed.model.file.clone(), identity, ask, arguments, build: self.engines.build() })
+        Some(Subject { file: managed.model.file.clone(), identity, parameters, arguments, build: self.engines.build() })
     }
 
     /// What the operator says of one model, by whatever name of it.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::Lookout;
+use auxot_catalog::CatalogWatcher;
 use auxot_engine::FileId;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -29,14 +29,14 @@ impl Shared {
 
     /// Watches the folders for ever, and has them scanned whenever something has changed.
     pub(crate) async fn watch_folders(self: Arc<Self>) {
-        let (lookout, mut signal) = Lookout::open();
+        let (watcher, mut signal) = CatalogWatcher::open();
         let catalog = {
             let mut state = self.lock();
-            state.scans.lookout = Some(Arc::clone(&lookout));
+            state.scans.watcher = Some(Arc::clone(&watcher));
             Arc::clone(&state.scan.catalog)
         };
         // Naming the folders may block. What has changed since the catalog was made is told as a change.
-        if let Err(fault) = tokio::task::spawn_blocking(move || lookout.follow(&catalog)).await {
+        if let Err(fault) = tokio::task::spawn_blocking(move || watcher.follow(&catalog)).await {
             error!(%fault, "cannot watch the models folders");
         }
         loop {

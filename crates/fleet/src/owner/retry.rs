@@ -17,7 +17,7 @@ use crate::owner::Shared;
 use crate::refusal::Refusal;
 use crate::state::work::Work;
 use crate::state::{Desired, FleetState, Intake};
-use auxot_scheduler::Life;
+use auxot_scheduler::ModelState;
 
 impl Shared {
     /// Gives a model another chance at once: one that has failed, or waits for its next try.
@@ -122,7 +122,7 @@ impl Shared {
     /// and that nobody has listed are forgotten.
     pub(crate) fn renew(self: &Arc<Self>, state: &mut FleetState) {
         let resting = state.models.iter().filter(|(_, managed)| {
-            managed.engine.is_none() && matches!(state.admission.life(managed.scheduler_id), Life::Absent)
+            managed.engine.is_none() && matches!(state.admission.state(managed.scheduler_id), ModelState::Absent)
         });
         for id in resting.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.refresh(state, id);
@@ -159,7 +159,7 @@ impl Shared {
 impl FleetState {
     /// Whether a model has failed, nothing is left of its process, and nothing is being done about it.
     pub(crate) fn has_failed(&self, managed: &ManagedModel) -> bool {
-        matches!(self.admission.life(managed.scheduler_id), Life::Failed) && managed.engine.is_none()
+        matches!(self.admission.state(managed.scheduler_id), ModelState::Failed) && managed.engine.is_none()
     }
 
     /// The router's wish, if it is for this model.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::{Catalog, Lookout, Model};
+use auxot_catalog::{Catalog, CatalogWatcher, Model};
 use auxot_engine::FileId;
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ impl Scan {
 pub(crate) struct ScanProgress {
     pub(crate) state: Scanning,
     /// None until the tasks has begun its work.
-    pub(crate) lookout: Option<Arc<Lookout>>,
+    pub(crate) watcher: Option<Arc<CatalogWatcher>>,
 }
 
 /// Whether somebody looks.
@@ -65,23 +65,23 @@ pub(crate) enum Scanning {
 
 impl ScanProgress {
     pub(crate) fn new() -> Self {
-        Self { state: Scanning::No(Instant::now()), lookout: None }
+        Self { state: Scanning::No(Instant::now()), watcher: None }
     }
 
     /// Whether a scan is under way or may begin now: the last one is long ago, or something has changed since.
     pub(crate) fn may(&self, pause: Duration, now: Instant) -> bool {
         match self.state {
-            Scanning::No(since) => now.saturating_duration_since(since) >= pause || self.has_stirred(),
+            Scanning::No(since) => now.saturating_duration_since(since) >= pause || self.has_changed(),
             Scanning::Now | Scanning::NowAndAgain => true,
         }
     }
 
-    pub(crate) fn has_stirred(&self) -> bool {
-        self.lookout.as_ref().is_some_and(|lookout| lookout.has_stirred())
+    pub(crate) fn has_changed(&self) -> bool {
+        self.watcher.as_ref().is_some_and(|watcher| watcher.has_changed())
     }
 
     /// Whether changes can go by unnoticed.
     pub(crate) fn is_blind(&self) -> bool {
-        self.lookout.as_ref().is_some_and(|lookout| !lookout.sees_all())
+        self.watcher.as_ref().is_some_and(|watcher| !watcher.is_complete())
     }
 }

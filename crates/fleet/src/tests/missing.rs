@@ -56,7 +56,7 @@ async fn what_has_just_come_is_looked_for_however_short_the_last_look_is_ago() {
     let test_fleet = TestFleet::new(&[], &[], None);
     tokio::time::sleep(SOON).await;
     test_fleet.put("one-q8_0");
-    while !test_fleet.fleet.has_stirred() {
+    while !test_fleet.fleet.has_changed() {
         tokio::task::yield_now().await;
     }
     assert!(test_fleet.fleet.wish(wish("one-q8_0", 2)).await.is_empty());
@@ -104,7 +104,7 @@ async fn a_look_for_another_reason_does_not_put_off_the_next_one() {
     tokio::time::sleep(SOON).await;
     let scans = test_fleet.fleet.scans();
     test_fleet.put("stranger-q8_0");
-    while !test_fleet.fleet.has_stirred() {
+    while !test_fleet.fleet.has_changed() {
         tokio::task::yield_now().await;
     }
     tokio::time::sleep(SOON).await;

@@ -299,7 +299,7 @@ async fn a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under_way
     put_sized(other.path(), "late-q8_0", 8192);
     // One more look begins.
     test_fleet.put("two-q8_0");
-    while !test_fleet.fleet.has_stirred() {
+    while !test_fleet.fleet.has_changed() {
         tokio::task::yield_now().await;
     }
     test_fleet.fleet.wish(wish("none-q8_0", 1)).await;

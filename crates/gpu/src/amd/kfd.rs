@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{number, text};
-use crate::device::{Mask, ProcessUse};
+use crate::device::{DeviceSelector, ProcessUse};
 
 /// The nodes that compute, in the runtime's order.
 pub(super) struct Kfd {
@@ -76,10 +76,10 @@ fn word(unique: u64) -> Arc<str> {
 }
 
 /// How a card is shown. Where ROCm's part of the kernel is not to be seen the card itself may tell its id.
-pub(super) fn mask(kfd: &Kfd, render: Option<u64>, card: &Path) -> Mask {
+pub(super) fn selector(kfd: &Kfd, render: Option<u64>, card: &Path) -> DeviceSelector {
     let own = || {
         let unique = u64::from_str_radix(text(card, "unique_id")?.trim(), 16).ok()?;
         (kfd.nodes.is_empty() && unique > 0).then(|| word(unique))
     };
-    render.and_then(|render| kfd.word(render)).or_else(own).map_or(Mask::None, Mask::Rocr)
+    render.and_then(|render| kfd.word(render)).or_else(own).map_or(DeviceSelector::None, DeviceSelector::Rocr)
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
 use super::*;
-use crate::device::Mask;
+use crate::device::DeviceSelector;
 
 const GIB: u64 = 1 << 30;
 
@@ -47,8 +47,8 @@ impl Fake {
         self.put(&format!("{node}/properties"), properties).put(&format!("{node}/gpu_id"), format!("{gpu}\n"))
     }
 
-    fn masks(&self) -> Vec<Mask> {
-        sample(&self.config()).into_iter().map(|device| device.mask).collect()
+    fn selectors(&self) -> Vec<DeviceSelector> {
+        sample(&self.config()).into_iter().map(|device| device.selector).collect()
     }
 
     fn open(&self, pid: u32, fd: u32, target: &str, note: &str) -> &Self {
@@ -182,23 +182,27 @@ fn of_eight_cards_one_may_be_lost_and_one_silent() {
 #[test]
 fn a_card_is_shown_by_its_id_or_by_its_place_among_what_computes() {
     let fake = Fake::new();
-    let rocr = |word: &str| Mask::Rocr(word.into());
+    let rocr = |word: &str| DeviceSelector::Rocr(word.into());
     for at in 0..3 {
         fake.card(at, &format!("0000:{at:02x}:00.0"), GIB, 0);
     }
-    assert_eq!(fake.masks(), [Mask::None, Mask::None, Mask::None], "nobody knows their names");
+    assert_eq!(
+        fake.selectors(),
+        [DeviceSelector::None, DeviceSelector::None, DeviceSelector::None],
+        "nobody knows their names"
+    );
     fake.put("sys/class/drm/card1/device/unique_id", "f0ba1265c0ffee\n");
-    assert_eq!(fake.masks(), [Mask::None, rocr("GPU-00f0ba1265c0ffee"), Mask::None]);
+    assert_eq!(fake.selectors(), [DeviceSelector::None, rocr("GPU-00f0ba1265c0ffee"), DeviceSelector::None]);
     // Not in the order of their addresses, two digits after one, and the processor is no card.
     let kfd = "sys/class/kfd/kfd/topology/nodes";
     fake.put(&format!("{kfd}/0/gpu_id"), "0\n")
         .put(&format!("{kfd}/0/properties"), "cpu_cores_count 8\nsimd_count 0\n");
     fake.node(10, 1, 128, 0).node(9, 2, 129, 0xf0_ba12_65c0_ffef).node(1, 3, 130, 0);
-    assert_eq!(fake.masks(), [rocr("2"), rocr("GPU-00f0ba1265c0ffef"), rocr("0")]);
+    assert_eq!(fake.selectors(), [rocr("2"), rocr("GPU-00f0ba1265c0ffef"), rocr("0")]);
     // What this container may not use is not counted, by ROCm either.
     fake.put(&format!("{kfd}/1/gpu_id"), "");
-    assert_eq!(fake.masks(), [rocr("1"), rocr("GPU-00f0ba1265c0ffef"), Mask::None]);
+    assert_eq!(fake.selectors(), [rocr("1"), rocr("GPU-00f0ba1265c0ffef"), DeviceSelector::None]);
     // Two parts of one card.
     fake.node(10, 1, 128, 7).node(9, 2, 129, 7);
-    assert_eq!(fake.masks(), [rocr("1"), rocr("0"), Mask::None]);
+    assert_eq!(fake.selectors(), [rocr("1"), rocr("0"), DeviceSelector::None]);
 }

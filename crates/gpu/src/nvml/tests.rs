@@ -121,9 +121,9 @@ fn strangers_hold_what_is_not_ours() {
     let driver = Driver::new();
     driver.set(TWO_CARDS);
     let devices = nvidia(&driver).sample(Instant::now());
-    assert_eq!(devices[0].strangers(|pid| pid == 11), Some(2500));
-    assert_eq!(devices[0].strangers(|pid| pid == 99), Some(4000));
-    assert_eq!(devices[0].strangers(|pid| pid == 12), None, "the driver does not tell what 12 holds");
+    assert_eq!(devices[0].other_processes(|pid| pid == 11), Some(2500));
+    assert_eq!(devices[0].other_processes(|pid| pid == 99), Some(4000));
+    assert_eq!(devices[0].other_processes(|pid| pid == 12), None, "the driver does not tell what 12 holds");
 }
 
 /// The library of this machine, if it has one: a machine without such cards has nothing to check.

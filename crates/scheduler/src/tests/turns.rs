@@ -10,11 +10,11 @@ fn gpu(bytes: u64) -> Vec<(String, u64)> {
 fn memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another() {
     let mut admission = admission(10, vec![profile("a", 6), profile("b", 6)]);
     admission.arrive(1, 0, seconds(0));
-    admission.measured(ground(5));
+    admission.measured(capacity(5));
     admission.holds(0, gpu(5 * GIB));
     // It crashes before it was ready, and its keeper starts it again.
     assert_eq!(admission.lost(0, seconds(5)), []);
-    admission.measured(ground(10));
+    admission.measured(capacity(10));
     assert_eq!(admission.arrive(2, 1, seconds(6)).0, Decision::Wait, "a will need 6.5 of these 10");
 }
 
@@ -22,7 +22,7 @@ fn memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another()
 fn the_host_limit_counts_what_a_loading_model_holds_already() {
     let rules = Rules { host_limit: Some(10 * GIB), ..auxot_placement::Config::default().rules(false) };
     let mut admission = Admission::new(Limits::default(), rules, vec![profile("a", 6), profile("b", 6)]);
-    admission.measured(Ground { devices: vec![], host: Some(64 * GIB), ..Ground::default() });
+    admission.measured(Capacity { devices: vec![], host: Some(64 * GIB), ..Capacity::default() });
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
     assert_eq!(admission.arrive(2, 1, seconds(1)).0, Decision::Wait, "6 + 6 > 10");
     admission.holds(0, vec![("host".into(), 5 * GIB)]);
@@ -36,7 +36,7 @@ fn crowd() -> Admission {
     let mut admission = admission(10, models);
     load(&mut admission, 0, 0, 3);
     for large in 1..5 {
-        admission.want(large, Want::IfRoom(seconds(10)), seconds(10));
+        admission.want(large, Wanted::IfRoom(seconds(10)), seconds(10));
     }
     admission
 }
@@ -44,7 +44,7 @@ fn crowd() -> Admission {
 #[test]
 fn four_that_have_no_room_do_not_keep_a_fifth_out_that_has() {
     let mut admission = crowd();
-    let effects = admission.want(5, Want::IfRoom(seconds(11)), seconds(11));
+    let effects = admission.want(5, Wanted::IfRoom(seconds(11)), seconds(11));
     assert!(matches!(effects[..], [Effect::Load { model: 5, .. }]), "{effects:?}");
 }
 
@@ -62,12 +62,12 @@ fn a_failed_load_is_not_held_against_a_model_for_ever() {
     load(&mut admission, 0, 0, 1);
     assert_eq!(start(&mut admission, 1, 1, 100).0, [0]);
     assert_eq!(admission.arrive(2, 0, seconds(101)).0, Decision::Wait);
-    admission.measured(ground(6));
+    admission.measured(capacity(6));
     assert!(matches!(admission.gone(0, seconds(102))[..], [Effect::Load { model: 1, .. }]));
     // For want of memory: a stranger's, at that moment.
     let effects = admission.again(1, seconds(105));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
-    admission.measured(ground(1));
+    admission.measured(capacity(1));
     admission.ready(0, RUN, 1, seconds(106));
     admission.shown(0);
     admission.left(0, RUN, seconds(107));
@@ -83,7 +83,7 @@ fn a_failed_load_is_not_held_against_a_model_for_ever() {
 #[test]
 fn where_memory_cannot_be_read_an_idle_model_goes_for_another() {
     let mut admission = Admission::new(Limits::default(), Rules::default(), vec![profile("a", 4), profile("b", 4)]);
-    let mut unread = ground(5);
+    let mut unread = capacity(5);
     unread.devices[0].free = None;
     admission.measured(unread);
     admission.arrive(1, 0, seconds(0));
@@ -106,8 +106,8 @@ fn where_memory_cannot_be_read_an_engine_sees_the_devices_of_its_model_and_no_ot
         let profile = Profile { devices, ..profile("a", 4) };
         let rules = auxot_placement::Config::default().rules(cards > 0);
         let mut admission = Admission::new(Limits::default(), rules, vec![profile]);
-        let card = |index| Room { index, ..Room::new(format!("GPU-{index}"), Kind::Nvidia, None) };
-        admission.measured(Ground { devices: (0..cards).map(card).collect(), host: None, ..Ground::default() });
+        let card = |index| DeviceCapacity { index, ..DeviceCapacity::new(format!("GPU-{index}"), Kind::Nvidia, None) };
+        admission.measured(Capacity { devices: (0..cards).map(card).collect(), host: None, ..Capacity::default() });
         if let (Decision::Refuse(reason), _) = admission.arrive(1, 0, seconds(0)) {
             return Err(reason.to_string());
         }
@@ -131,9 +131,9 @@ fn a_model_that_is_wanted_while_it_goes_for_another_is_wanted_afterwards_too() {
     admission.arrive(1, 0, seconds(100));
     admission.arrive(2, 1, seconds(101));
     assert!(matches!(admission.tick(seconds(116))[..], [Effect::Drain { model: 0, .. }]));
-    admission.want(0, Want::Since(seconds(117)), seconds(117));
+    admission.want(0, Wanted::Since(seconds(117)), seconds(117));
     assert_eq!(admission.left(0, RUN, seconds(118)), [Effect::Stop { model: 0 }]);
-    admission.measured(ground(6));
+    admission.measured(capacity(6));
     admission.gone(0, seconds(119));
     assert!(admission.is_wanted(0), "the router's policy names it");
 }
@@ -146,9 +146,9 @@ fn who_asks_what_could_hold_a_model_is_told_what_the_planner_will_say() {
     let (_, mut effects) = admission.arrive(1, 0, seconds(0));
     for _ in 0..100 {
         let [Effect::TooLarge { .. }] = effects[..] else { return };
-        let need = Need::clone(&profile().need);
+        let requirements = MemoryRequirements::clone(&profile().requirements);
         // As `Shared::shrink` does under the judge's lock.
-        if !admission.could_hold(0, need) {
+        if !admission.could_hold(0, requirements) {
             return;
         }
         admission.set(0, profile());
@@ -160,12 +160,12 @@ fn who_asks_what_could_hold_a_model_is_told_what_the_planner_will_say() {
 #[test]
 fn a_model_of_the_list_is_loaded_as_soon_as_there_is_room() {
     let mut admission = admission(1, vec![profile("a", 4)]);
-    admission.want(0, Want::IfRoom(seconds(0)), seconds(0));
+    admission.want(0, Wanted::IfRoom(seconds(0)), seconds(0));
     for second in 1..60 {
         admission.tick(seconds(second));
     }
     // What a stranger held is free.
-    admission.measured(ground(10));
+    admission.measured(capacity(10));
     let effects = admission.tick(seconds(60));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
 }
@@ -175,7 +175,7 @@ fn a_model_of_the_list_is_loaded_as_soon_as_there_is_room() {
 fn what_a_loading_model_was_given_comes_free_one_day_also_where_nobody_tells_what_it_holds() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
-    admission.measured(ground(1));
+    admission.measured(capacity(1));
     assert_eq!(admission.arrive(2, 1, seconds(1)), (Decision::Wait, vec![]), "a loads, and will go");
     assert_eq!(admission.ready(0, RUN, 1, seconds(2)), [Effect::Admit { ticket: 1, model: 0 }]);
     assert_eq!(admission.arrive(3, 1, seconds(3)), (Decision::Wait, vec![]), "no reading yet");
@@ -189,9 +189,9 @@ fn a_model_that_can_be_shrunk_is_not_while_nobody_tells_what_another_holds() {
     let small = Profile { shrinks: true, ..profile("b", 4) };
     let mut admission = admission(6, vec![profile("a", 4), small]);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
-    admission.measured(ground(1));
+    admission.measured(capacity(1));
     assert_eq!(admission.arrive(2, 1, seconds(1)), (Decision::Wait, vec![]));
-    assert!(admission.could_hold(1, Need::clone(&profile("b", 4).need)));
+    assert!(admission.could_hold(1, MemoryRequirements::clone(&profile("b", 4).requirements)));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn beside_a_pinned_model_that_loads_there_may_be_more_room_than_is_promised() {
     let pinned = Profile { pin: true, ..profile("a", 4) };
     let mut admission = admission(10, vec![pinned, profile("b", 4), profile("c", 8)]);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
-    admission.measured(ground(5));
+    admission.measured(capacity(5));
     assert_eq!(admission.arrive(2, 1, seconds(1)), (Decision::Wait, vec![]), "what a takes may be measured already");
     assert!(matches!(admission.arrive(3, 2, seconds(1)).0, Decision::Refuse(_)), "5 is all that there can be");
     admission.ready(0, RUN, 1, seconds(2));
@@ -211,7 +211,7 @@ fn beside_a_pinned_model_that_loads_there_may_be_more_room_than_is_promised() {
 #[test]
 fn a_model_larger_than_its_device_is_refused_whoever_loads_there() {
     let mut admission = admission(10, vec![profile("a", 6), profile("b", 12)]);
-    let mut known = ground(10);
+    let mut known = capacity(10);
     known.devices[0].total = Some(11 * GIB);
     admission.measured(known);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
@@ -224,7 +224,7 @@ fn what_a_model_was_given_itself_does_not_count_as_room_for_another_size_of_it()
     let mut admission = admission(6, vec![profile("a", 4)]);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
     admission.lost(0, seconds(1));
-    admission.measured(ground(6));
-    let fits = |gib| admission.could_hold(0, Need::clone(&profile("a", gib).need));
+    admission.measured(capacity(6));
+    let fits = |gib| admission.could_hold(0, MemoryRequirements::clone(&profile("a", gib).requirements));
     assert!(fits(5) && !fits(6), "its engine is gone, and its memory among what is free");
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use auxot_catalog::{Ask, Experience, Identity, Model, Need, NeedUnknown};
+use auxot_catalog::{Identity, MeasurementHistory, MemoryRequirements, Model, RequirementsUnknown, RunParameters};
 use auxot_fleet::{MOST_SLOTS, ModelConfig, unknown_devices, with_layers};
 use auxot_gpu::{Device, Sample};
-use auxot_placement::{Demand, Ground, Misfit, Placement, Rules, Subject, plan};
+use auxot_placement::{Capacity, LayerRequirements, Placement, PlacementError, Rules, Subject, plan};
 use auxot_settings::Settings;
 use serde_json::{Value, json};
 
@@ -21,17 +21,17 @@ const LONGEST: u32 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Verdict<'a> {
     pub(super) model: &'a Model,
-    pub(super) ask: Ask,
-    pub(super) need: Arc<Need>,
+    pub(super) parameters: RunParameters,
+    pub(super) requirements: Arc<MemoryRequirements>,
     /// The devices that may be used, in the planner's order; the host is none of them.
     pub(super) devices: Vec<Device>,
     pub(super) host: Device,
     pub(super) rules: Rules,
-    pub(super) outcome: Result<Placement, Misfit>,
+    pub(super) outcome: Result<Placement, PlacementError>,
     /// The engine's build with which a load of this kind, there, was measured; its bytes count.
     pub(super) measured_with: Option<String>,
     /// The devices of the model's table that are not here, and the sentence about them.
-    pub(super) strays: (Vec<String>, Option<String>),
+    pub(super) unknown_devices: (Vec<String>, Option<String>),
     /// The longest context that fits, with as many slots.
     pub(super) longest: Option<u32>,
     /// The most slots that fit, with as long a context.
@@ -46,12 +46,12 @@ pub(super) struct Around<'a> {
     /// The state of the model's file.
     pub(super) identity: Option<Identity>,
     /// What models took before.
-    pub(super) experience: &'a Experience,
+    pub(super) history: &'a MeasurementHistory,
 }
 
 /// How a model is run where the command line does not say.
-pub(super) fn usual_ask(settings: &Settings, own: &ModelConfig, model: &Model) -> Ask {
-    auxot_fleet::ask(&settings.engine, own, None, model)
+pub(super) fn usual_parameters(settings: &Settings, own: &ModelConfig, model: &Model) -> RunParameters {
+    auxot_fleet::parameters(&settings.engine, own, None, model)
 }
 
 /// Plans a model onto the devices as they are now.
@@ -61,49 +61,64 @@ pub(super) fn judge<'a>(
     model: &'a Model,
     wish: &FitWish,
     around: &Around<'_>,
-) -> Result<Verdict<'a>, NeedUnknown> {
-    let Around { sample, identity, experience } = around;
-    let usual = usual_ask(settings, own, model);
+) -> Result<Verdict<'a>, RequirementsUnknown> {
+    let Around { sample, identity, history } = around;
+    let usual = usual_parameters(settings, own, model);
     let kv_type = wish.kv_type.unwrap_or(usual.keys);
-    let ask_of = |slots, ctx| Ask { keys: kv_type, values: kv_type, ..usual.resized(slots, ctx) };
+    let parameters_of = |slots, ctx| RunParameters { keys: kv_type, values: kv_type, ..usual.resized(slots, ctx) };
     // As the worker would take them: no more context than the model was trained for, no more slots than an engine has.
     let wanted = ModelConfig { slots: wish.slots.or(own.slots), ctx_size: wish.ctx.or(own.ctx_size), ..own.clone() };
-    let sized = usual_ask(settings, &wanted, model);
-    let ask = ask_of(sized.slots, sized.ctx);
-    let ground = Ground::of(sample, |_| 0);
-    let mut rules = with_layers(&settings.placement.rules(!ground.devices.is_empty()), settings.engine.gpu_layers);
+    let sized = usual_parameters(settings, &wanted, model);
+    let parameters = parameters_of(sized.slots, sized.ctx);
+    let capacity = Capacity::of(sample, |_| 0);
+    let mut rules = with_layers(&settings.placement.rules(!capacity.devices.is_empty()), settings.engine.gpu_layers);
     if let Some(layers) = own.gpu_layers {
         rules = with_layers(&rules, layers);
     }
-    let mut ground = ground.limited(0, &rules);
+    let mut capacity = capacity.limited(0, &rules);
     if !own.devices.is_empty() {
-        (ground, rules) = ground.only(&own.devices, rules);
+        (capacity, rules) = capacity.only(&own.devices, rules);
     }
     let arguments = [&settings.engine.extra_args[..], &own.args].concat();
-    let subject = |ask: &Ask| {
+    let subject = |parameters: &RunParameters| {
         let (file, arguments, build) = (model.file.clone(), arguments.clone(), String::new());
-        Some(Subject { file, identity: (*identity)?, ask: *ask, arguments, build })
+        Some(Subject { file, identity: (*identity)?, parameters: *parameters, arguments, build })
     };
-    let remembered = |ask: &Ask, placed: &Placement| {
-        let (took, build) = experience.recall_of_any_build(&subject(ask)?.at(placed))?;
+    let remembered = |parameters: &RunParameters, placed: &Placement| {
+        let (took, build) = history.recall_of_any_build(&subject(parameters)?.at(placed))?;
         Some((took.to_vec(), build.to_owned()))
     };
-    let place = |ask: &Ask, need: &Arc<Need>| {
-        let known = |placed: &Placement| remembered(ask, placed).map(|(took, _)| took);
-        plan(&Demand::of(need), &ground, &rules, Some(&known))
+    let place = |parameters: &RunParameters, requirements: &Arc<MemoryRequirements>| {
+        let known = |placed: &Placement| remembered(parameters, placed).map(|(took, _)| took);
+        plan(&LayerRequirements::of(requirements), &capacity, &rules, Some(&known))
     };
-    let fits = |ask: &Ask| model.need(ask).is_ok_and(|need| place(ask, &Arc::new(need)).is_ok());
-    let need = Arc::new(model.need(&ask)?);
-    let outcome = place(&ask, &need);
-    let measured_with = outcome.as_ref().ok().and_then(|placed| remembered(&ask, placed)).map(|(_, build)| build);
+    let fits = |parameters: &RunParameters| {
+        model.requirements(parameters).is_ok_and(|requirements| place(parameters, &Arc::new(requirements)).is_ok())
+    };
+    let requirements = Arc::new(model.requirements(&parameters)?);
+    let outcome = place(&parameters, &requirements);
+    let measured_with =
+        outcome.as_ref().ok().and_then(|placed| remembered(&parameters, placed)).map(|(_, build)| build);
     let trained = model.ctx_train.filter(|trained| *trained >= CTX_STEP).unwrap_or(LONGEST);
-    let blocks = largest(trained / CTX_STEP, |blocks| fits(&ask_of(ask.slots, blocks * CTX_STEP)));
-    let most = largest(MOST_SLOTS, |slots| fits(&ask_of(slots, ask.ctx)));
+    let blocks = largest(trained / CTX_STEP, |blocks| fits(&parameters_of(parameters.slots, blocks * CTX_STEP)));
+    let most = largest(MOST_SLOTS, |slots| fits(&parameters_of(slots, parameters.ctx)));
     let devices = sample.devices.iter().filter(|device| device.kind != auxot_gpu::Kind::Host).cloned().collect();
     let (host, longest) = (sample.host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
-    let names = sample.strays(&own.devices).map(str::to_owned).collect();
-    let strays = (names, unknown_devices(&model.name, &own.devices, sample));
-    Ok(Verdict { model, ask, need, devices, host, rules, outcome, measured_with, strays, longest, most })
+    let names = sample.unknown_devices(&own.devices).map(str::to_owned).collect();
+    let unknown_devices = (names, unknown_devices(&model.name, &own.devices, sample));
+    Ok(Verdict {
+        model,
+        parameters,
+        requirements,
+        devices,
+        host,
+        rules,
+        outcome,
+        measured_with,
+        unknown_devices,
+        longest,
+        most,
+    })
 }
 
 /// The largest number from 1 to `limit` that fits, where every smaller one fits too.
@@ -150,24 +165,24 @@ impl Verdict<'_> {
         });
         pretty(&json!({
             "model": self.model.name,
-            "slots": self.ask.slots,
-            "ctx": self.ask.ctx,
-            "kv_type": self.ask.keys.name(),
+            "slots": self.parameters.slots,
+            "ctx": self.parameters.ctx,
+            "kv_type": self.parameters.keys.name(),
             "need": {
-                "weights": self.need.weights,
-                "cache": self.need.cache(),
-                "compute": self.need.compute,
-                "logits": self.need.logits,
-                "projector": self.need.projector,
-                "process": self.need.process + self.need.slots,
-                "one_device": self.need.on_one_device(),
+                "weights": self.requirements.weights,
+                "cache": self.requirements.cache(),
+                "compute": self.requirements.compute,
+                "logits": self.requirements.logits,
+                "projector": self.requirements.projector,
+                "process": self.requirements.process + self.requirements.slots,
+                "one_device": self.requirements.on_one_device(),
             },
             "fits": self.outcome.is_ok(),
             "measured_with": self.measured_with,
             "placement": placement,
             "refusal": self.outcome.as_ref().err().map(ToString::to_string),
             "largest": {"ctx": self.longest, "slots": self.most},
-            "strays": self.strays.0,
+            "strays": self.unknown_devices.0,
             "reserve": self.rules.reserve,
             "devices": devices,
             "host": {"total": self.host.total, "free": self.host.free},

@@ -24,9 +24,13 @@ pub(super) fn text(verdict: &Verdict<'_>, console: &Console) -> String {
 }
 
 fn asked(verdict: &Verdict<'_>) -> String {
-    let ask = &verdict.ask;
-    let kind = if ask.keys == auxot_catalog::KvType::F16 { String::new() } else { format!(", cache in {}", ask.keys) };
-    format!("{} of {} tokens{kind}", slots(ask.slots), grouped(ask.ctx.into()))
+    let parameters = &verdict.parameters;
+    let kind = if parameters.keys == auxot_catalog::KvType::F16 {
+        String::new()
+    } else {
+        format!(", cache in {}", parameters.keys)
+    };
+    format!("{} of {} tokens{kind}", slots(parameters.slots), grouped(parameters.ctx.into()))
 }
 
 fn slots(count: u32) -> String {
@@ -35,18 +39,18 @@ fn slots(count: u32) -> String {
 
 /// The parts of the need, as they lie: on devices, and in host memory.
 fn sum(verdict: &Verdict<'_>, console: &Console) -> String {
-    let need = &verdict.need;
-    let tokens = u64::from(verdict.ask.slots) * u64::from(verdict.ask.ctx);
-    let per_token = need.cache() / tokens.max(1);
+    let requirements = &verdict.requirements;
+    let tokens = u64::from(verdict.parameters.slots) * u64::from(verdict.parameters.ctx);
+    let per_token = requirements.cache() / tokens.max(1);
     let mut rows = vec![
-        ("weights", need.weights, format!("{} layers", need.layers.len())),
-        ("cache", need.cache(), format!("{} a token", bytes_text(per_token))),
-        ("compute", need.compute, "for a batch, on each device".to_owned()),
-        ("logits", need.logits, "in host memory".to_owned()),
-        ("process", need.process + need.slots, "in host memory".to_owned()),
+        ("weights", requirements.weights, format!("{} layers", requirements.layers.len())),
+        ("cache", requirements.cache(), format!("{} a token", bytes_text(per_token))),
+        ("compute", requirements.compute, "for a batch, on each device".to_owned()),
+        ("logits", requirements.logits, "in host memory".to_owned()),
+        ("process", requirements.process + requirements.slots, "in host memory".to_owned()),
     ];
-    if need.projector > 0 {
-        rows.insert(3, ("eyes and ears", need.projector, "on one device".to_owned()));
+    if requirements.projector > 0 {
+        rows.insert(3, ("eyes and ears", requirements.projector, "on one device".to_owned()));
     }
     let mut text = String::new();
     for (name, bytes, note) in rows {
@@ -72,9 +76,9 @@ fn sum(verdict: &Verdict<'_>, console: &Console) -> String {
 /// What is neither weights nor cache nor work of the engine.
 fn drivers(verdict: &Verdict<'_>, placed: &Placement, on_devices: u64) -> u64 {
     let layers: u64 = placed.shares.iter().map(|share| share.weights + share.cache).sum();
-    let need = &verdict.need;
-    let row = if placed.split == Split::Layers { need.inputs * 3 } else { 0 };
-    let work = (need.compute + row) * placed.shares.len() as u64 + need.projector;
+    let requirements = &verdict.requirements;
+    let row = if placed.split == Split::Layers { requirements.inputs * 3 } else { 0 };
+    let work = (requirements.compute + row) * placed.shares.len() as u64 + requirements.projector;
     on_devices.saturating_sub(layers).saturating_sub(work)
 }
 
@@ -141,14 +145,14 @@ fn host_line(host: &Device, placed: Option<&Placement>, verdict: &Verdict<'_>) -
     // Of what lies in host memory, the layers that are not on devices are weights and cache.
     let share = placed.map(|placed| {
         let kept = placed.layers - placed.offloaded;
-        let cache = verdict.need.layers.iter().take(kept).map(|layer| layer.cache).sum();
+        let cache = verdict.requirements.layers.iter().take(kept).map(|layer| layer.cache).sum();
         let weights = if placed.offloaded == 0 {
-            verdict.need.weights
+            verdict.requirements.weights
         } else {
-            verdict.need.of_layers(0..kept).saturating_sub(cache) + verdict.need.embedding
+            verdict.requirements.of_layers(0..kept).saturating_sub(cache) + verdict.requirements.embedding
         };
-        let (device, mask) = (host.id.clone(), host.mask.clone());
-        Share { device, mask, layers: 0..kept, bytes: placed.host, weights, cache }
+        let (device, selector) = (host.id.clone(), host.selector.clone());
+        Share { device, selector, layers: 0..kept, bytes: placed.host, weights, cache }
     });
     device_line("host memory", host, share.as_ref())
 }
@@ -156,15 +160,15 @@ fn host_line(host: &Device, placed: Option<&Placement>, verdict: &Verdict<'_>) -
 fn conclusion(verdict: &Verdict<'_>, console: &Console) -> String {
     let mut text = match &verdict.outcome {
         Ok(placed) => format!("{}: {}\n", console.paint(Paint::Good, "fits"), how(placed, verdict)),
-        Err(misfit) => format!("{}: {misfit}\n", console.paint(Paint::Bad, "does not fit")),
+        Err(placement_error) => format!("{}: {placement_error}\n", console.paint(Paint::Bad, "does not fit")),
     };
-    if let Some(strays) = &verdict.strays.1 {
-        text.push_str(&format!("{strays}\n"));
+    if let Some(unknown_devices) = &verdict.unknown_devices.1 {
+        text.push_str(&format!("{unknown_devices}\n"));
     }
     let context =
         verdict.longest.map_or_else(|| "none".to_owned(), |tokens| format!("{} tokens", grouped(tokens.into())));
     let most = verdict.most.map_or_else(|| "none".to_owned(), slots);
-    let (with_slots, with_ctx) = (slots(verdict.ask.slots), grouped(verdict.ask.ctx.into()));
+    let (with_slots, with_ctx) = (slots(verdict.parameters.slots), grouped(verdict.parameters.ctx.into()));
     let rows = [(format!("longest context, {with_slots}"), context), (format!("most slots, {with_ctx} tokens"), most)];
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in rows {

@@ -1,13 +1,13 @@
 //! `auxot-worker models show NAME`: all that a header says about one model, a fact in a line.
 
-use auxot_catalog::{Ask, Model, path_text};
+use auxot_catalog::{Model, RunParameters, path_text};
 use auxot_placement::bytes_text;
 
 use super::console::{Console, Paint};
 use super::models::{model_json, pretty};
 use super::numbers::{grouped, parameters};
 
-pub(super) fn text(model: &Model, ask: &Ask, console: &Console) -> String {
+pub(super) fn text(model: &Model, run: &RunParameters, console: &Console) -> String {
     let yes = |holds: bool| if holds { "yes".to_owned() } else { "no".to_owned() };
     let mut facts: Vec<(&str, String)> = vec![
         ("task", model.task.to_string()),
@@ -26,7 +26,7 @@ pub(super) fn text(model: &Model, ask: &Ask, console: &Console) -> String {
     }
     facts.extend(model.files.iter().map(|file| ("file", path_text(file))));
     facts.extend(model.mmproj.iter().map(|file| ("mmproj", path_text(file))));
-    facts.push(("needs", needs(model, ask)));
+    facts.push(("needs", needs(model, run)));
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = format!("{}\n\n", console.paint(Paint::Strong, &model.name));
     for (name, fact) in facts {
@@ -39,24 +39,24 @@ fn unknown() -> String {
     "unknown".to_owned()
 }
 
-fn needs(model: &Model, ask: &Ask) -> String {
-    match model.need(ask) {
-        Ok(need) => format!(
+fn needs(model: &Model, run: &RunParameters) -> String {
+    match model.requirements(run) {
+        Ok(requirements) => format!(
             "{} on one device for {} of {} tokens each; see `auxot-worker fit`",
-            bytes_text(need.on_one_device()),
-            if ask.slots == 1 { "1 slot".to_owned() } else { format!("{} slots", ask.slots) },
-            grouped(ask.ctx.into())
+            bytes_text(requirements.on_one_device()),
+            if run.slots == 1 { "1 slot".to_owned() } else { format!("{} slots", run.slots) },
+            grouped(run.ctx.into())
         ),
         Err(fault) => fault.to_string(),
     }
 }
 
-pub(super) fn json(model: &Model, ask: &Ask) -> String {
+pub(super) fn json(model: &Model, run: &RunParameters) -> String {
     let mut whole = model_json(model);
-    let need = model.need(ask).ok();
-    whole["needs"] = need.map_or(
+    let requirements = model.requirements(run).ok();
+    whole["needs"] = requirements.map_or(
         serde_json::Value::Null,
-        |need| serde_json::json!({"slots": ask.slots, "ctx": ask.ctx, "bytes": need.on_one_device()}),
+        |requirements| serde_json::json!({"slots": run.slots, "ctx": run.ctx, "bytes": requirements.on_one_device()}),
     );
     let header = model.header.keys().filter_map(|(key, value)| {
         use auxot_catalog::Value::{Bool, Float, Int, Ints, List, LongText, Text, Texts, Uint};

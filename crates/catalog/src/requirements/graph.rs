@@ -5,7 +5,7 @@
 //! [`Arena`] that packs as the engine's does. Checked against the engine for dense shapes of four architectures, to the last
 //! printed digit, and for mixtures of experts of two.
 
-use super::Ask;
+use super::RunParameters;
 use super::arena::{Arena, Slot};
 use super::cache::window_cells;
 use super::shape::{LayerShape, Memory, Shape};
@@ -19,8 +19,8 @@ const MOST: usize = 64;
 const PROJECTOR_COMPUTE: u64 = 256 << 20;
 
 /// The buffer, and the part of it that holds the inputs of a batch.
-pub(super) fn buffer(shape: &Shape, ask: &Ask) -> (u64, u64) {
-    let mut walk = Walk { arena: Arena::default(), shape, ask, tokens: ask.tokens() };
+pub(super) fn buffer(shape: &Shape, parameters: &RunParameters) -> (u64, u64) {
+    let mut walk = Walk { arena: Arena::default(), shape, parameters, tokens: parameters.tokens() };
     let (embedding, others) = walk.inputs();
     let inputs = walk.arena.most();
     let mut state = walk.rows(shape.embedding);
@@ -42,7 +42,7 @@ pub(super) fn projector(header: &Gguf) -> u64 {
 struct Walk<'a> {
     arena: Arena,
     shape: &'a Shape,
-    ask: &'a Ask,
+    parameters: &'a RunParameters,
     tokens: u64,
 }
 
@@ -61,8 +61,8 @@ impl Walk<'_> {
             context |= matches!(layer.memory, Memory::Context { .. });
             window |= matches!(layer.memory, Memory::Window { .. });
         }
-        let cells = [(context, self.ask.cells()), (window, window_cells(self.shape, self.ask))];
-        let number = if self.ask.flash { 2 } else { 4 };
+        let cells = [(context, self.parameters.cells()), (window, window_cells(self.shape, self.parameters))];
+        let number = if self.parameters.flash { 2 } else { 4 };
         for (_, cells) in cells.into_iter().filter(|(is_there, _)| *is_there) {
             // Where each token's keys and values go.
             others.extend([self.rows(2), self.rows(2)]);
@@ -94,8 +94,8 @@ impl Walk<'_> {
         self.arena.free(state);
         // Of the last layer only the tokens that are asked for go on.
         let tokens = self.tokens;
-        if last && !self.ask.embedding {
-            self.tokens = u64::from(self.ask.slots).min(tokens);
+        if last && !self.parameters.embedding {
+            self.tokens = u64::from(self.parameters.slots).min(tokens);
             let few = self.rows(self.shape.embedding);
             self.arena.free(sum);
             sum = few;
@@ -158,11 +158,11 @@ impl Walk<'_> {
 
     fn attend(&mut self, layer: &LayerShape, queries: Slot) -> Slot {
         let cells = match layer.memory {
-            Memory::Context { .. } => self.ask.cells(),
-            Memory::Window { .. } => window_cells(self.shape, self.ask),
+            Memory::Context { .. } => self.parameters.cells(),
+            Memory::Window { .. } => window_cells(self.shape, self.parameters),
             Memory::State { .. } | Memory::Nothing => 0,
         };
-        if self.ask.flash {
+        if self.parameters.flash {
             let attended = self.rows(layer.queries);
             self.arena.free(queries);
             return attended;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auxot_gpu::{Device, HOST, Kind, Mask, ProcessUse, Sample, is_meant};
+use auxot_gpu::{Device, DeviceSelector, HOST, Kind, ProcessUse, Sample, is_meant};
 
 use super::{Placement, Rules, Share};
 
@@ -10,9 +10,9 @@ const MIB: u64 = 1 << 20;
 
 /// All places where models can lie.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ground {
+pub struct Capacity {
     /// The devices that may be used, in the order in which an engine would see them. The host is none of them.
-    pub devices: Vec<Room>,
+    pub devices: Vec<DeviceCapacity>,
     /// Free host memory in bytes; `None` where it could not be read.
     pub host: Option<u64>,
     /// There are devices that may not be used: an engine that is left to itself would find them.
@@ -21,7 +21,7 @@ pub struct Ground {
 
 /// One device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Room {
+pub struct DeviceCapacity {
     /// Its id.
     pub id: Arc<str>,
     /// Its number among all devices of the host.
@@ -29,32 +29,37 @@ pub struct Room {
     /// Whose it is.
     pub kind: Kind,
     /// How an engine is shown it.
-    pub mask: Mask,
+    pub selector: DeviceSelector,
     /// Free bytes; `None` where that could not be read.
     pub free: Option<u64>,
     /// All bytes, where that is known: never more than so many are free.
     pub total: Option<u64>,
 }
 
-impl Room {
+impl DeviceCapacity {
     /// The first device of a host, that is shown as those of its kind usually are.
     pub fn new(id: impl Into<Arc<str>>, kind: Kind, free: Option<u64>) -> Self {
-        Self { id: id.into(), index: 0, kind, mask: kind.mask(), free, total: None }
+        Self { id: id.into(), index: 0, kind, selector: kind.selector(), free, total: None }
     }
 }
 
-impl Ground {
+impl Capacity {
     /// What a sample says. Of what a child maps of its file so many bytes are not needed, because it holds them twice.
     #[must_use]
     pub fn of(sample: &Sample, twice: impl Fn(u32) -> u64) -> Self {
         // One that the driver cannot reach is none: what it has can neither be read nor be used.
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host && !device.lost);
         let room = |device: &Device| {
-            let mask = device.mask.clone();
+            let selector = device.selector.clone();
             let (index, total) = (device.index, device.total);
-            Room { mask, index, total, ..Room::new(device.id.as_str(), device.kind, device.free) }
+            DeviceCapacity {
+                selector,
+                index,
+                total,
+                ..DeviceCapacity::new(device.id.as_str(), device.kind, device.free)
+            }
         };
-        let mut devices: Vec<Room> = gpus.map(room).collect();
+        let mut devices: Vec<DeviceCapacity> = gpus.map(room).collect();
         // The engine's order, in whichever order they were found.
         devices.sort_by_key(|room| room.kind != Kind::Nvidia);
         let host = sample.host.free.map(|free| free.saturating_sub(mapped(&sample.host, twice)));
@@ -63,7 +68,7 @@ impl Ground {
 
     /// Bytes of a device that may be promised; `None` where that is unknown. Of one that is in the host's memory no more
     /// than may be promised of that.
-    pub(super) fn may(&self, room: &Room, rules: &Rules) -> Option<u64> {
+    pub(super) fn may(&self, room: &DeviceCapacity, rules: &Rules) -> Option<u64> {
         let own = room.free?.saturating_sub(rules.reserve);
         if room.kind.is_host_memory() { Some(own.min(self.host_may(rules)?)) } else { Some(own) }
     }
@@ -158,9 +163,9 @@ mod tests {
         let named = |names: &[&str]| {
             let devices = vec![card(0, true), card(1, false), card(2, false)];
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            let ground = Ground::of(&Sample { devices, ..Sample::unread() }, |_| 0);
-            let (ground, rules) = ground.only(&names, Rules::default());
-            (ground.devices.iter().map(|room| room.id.to_string()).collect::<Vec<_>>(), rules.host)
+            let capacity = Capacity::of(&Sample { devices, ..Sample::unread() }, |_| 0);
+            let (capacity, rules) = capacity.only(&names, Rules::default());
+            (capacity.devices.iter().map(|room| room.id.to_string()).collect::<Vec<_>>(), rules.host)
         };
         assert_eq!(named(&["1"]), (vec!["GPU-1".to_owned()], false));
         assert_eq!(named(&["gpu-2", "2", "GPU-1"]).0, ["GPU-1", "GPU-2"], "each once, in the host's order");
@@ -172,7 +177,7 @@ mod tests {
         let child = |pid, mapped| ProcessUse { pid, bytes: Some(100), mapped };
         let host = |free, processes| Device { free, processes, ..Sample::unread().host };
         let twice = |pid| if pid == 4 { 250 } else { 0 };
-        let free = |host: Device| Ground::of(&Sample { host, ..Sample::unread() }, twice).host;
+        let free = |host: Device| Capacity::of(&Sample { host, ..Sample::unread() }, twice).host;
         assert_eq!(free(host(Some(1000), vec![])), Some(1000));
         assert_eq!(free(host(Some(1000), vec![child(1, Some(300)), child(2, None), child(3, Some(95))])), Some(605));
         assert_eq!(free(host(Some(1000), vec![child(4, Some(300))])), Some(950), "but for what it holds twice");

@@ -41,7 +41,7 @@ fn bounded(bytes: u64) -> u64 {
 
 /// How a model is to be run, as far as it decides about memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask {
+pub struct RunParameters {
     /// Tokens of context for each slot.
     pub ctx: u32,
     /// Requests side by side; at least 1.
@@ -60,7 +60,7 @@ pub struct Ask {
     pub checkpoints: u32,
 }
 
-impl Ask {
+impl RunParameters {
     /// What our engines are started with where nobody says otherwise: so many slots of so many tokens.
     #[must_use]
     pub fn new(slots: u32, ctx: u32) -> Self {
@@ -93,7 +93,7 @@ impl Ask {
 }
 
 /// In words, as it is remembered beside what a model really took.
-impl fmt::Display for Ask {
+impl fmt::Display for RunParameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ctx, slots, keys, values, batch, embedding, flash, checkpoints } = self;
         write!(f, "{slots} x {ctx} tokens, keys {keys}, values {values}, batch {batch}")?;
@@ -105,7 +105,7 @@ impl fmt::Display for Ask {
 
 /// What a model needs, in bytes, by the parts that can lie on different devices.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Need {
+pub struct MemoryRequirements {
     /// The repeating layers, in order.
     pub layers: Vec<Layer>,
     /// The weights of the output layer, which lie behind the last layer. They include a copy of the token embedding
@@ -145,19 +145,23 @@ pub struct Layer {
 /// Why the need of a model is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot tell how much memory {arch} needs: its header says nothing of {what}")]
-pub struct NeedUnknown {
+pub struct RequirementsUnknown {
     /// The architecture.
     pub arch: String,
     /// What is missing.
     pub what: &'static str,
 }
 
-impl Need {
+impl MemoryRequirements {
     /// Computes the need of a model.
     ///
     /// # Errors
     /// When its header leaves out what must be known. Then it is unknown, and not small.
-    pub fn of(header: &Gguf, projector: Option<&Gguf>, ask: &Ask) -> Result<Self, NeedUnknown> {
+    pub fn of(
+        header: &Gguf,
+        projector: Option<&Gguf>,
+        parameters: &RunParameters,
+    ) -> Result<Self, RequirementsUnknown> {
         let shape = Shape::of(header)?;
         let weights = header.weights();
         let mut layers: Vec<Layer> = weights
@@ -167,10 +171,10 @@ impl Need {
             .collect();
         // Layers without tensors are none; layers beyond the count (for speculation) hold weights and no cache.
         for (at, layer) in layers.iter_mut().enumerate().take(shape.layers.len()) {
-            layer.cache = bounded(cache::of_layer(&shape, at, ask));
+            layer.cache = bounded(cache::of_layer(&shape, at, parameters));
         }
         let tied = if weights.tied { weights.token_embd } else { 0 };
-        let (compute, inputs) = graph::buffer(&shape, ask);
+        let (compute, inputs) = graph::buffer(&shape, parameters);
         Ok(Self {
             layers,
             output: bounded(weights.output.saturating_add(tied)),
@@ -178,11 +182,11 @@ impl Need {
             weights: bounded(weights.total),
             compute,
             inputs,
-            logits: bounded(shape.vocabulary.saturating_mul(4).saturating_mul(u64::from(ask.slots))),
-            all_rows: bounded(shape.vocabulary.saturating_mul(4).saturating_mul(ask.tokens())),
+            logits: bounded(shape.vocabulary.saturating_mul(4).saturating_mul(u64::from(parameters.slots))),
+            all_rows: bounded(shape.vocabulary.saturating_mul(4).saturating_mul(parameters.tokens())),
             projector: bounded(projector.map_or(0, graph::projector)),
             process: process::at_rest(header, &shape),
-            slots: process::of_slots(&shape, ask),
+            slots: process::of_slots(&shape, parameters),
         })
     }
 

@@ -19,7 +19,7 @@ const MAX_LINES: usize = 20_000;
 
 /// What is known of files without opening them.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf {
+pub(crate) struct HeaderCache {
     files: HashMap<PathBuf, Kept>,
     /// Files that had to be opened.
     pub(crate) opened: usize,
@@ -39,7 +39,7 @@ struct Line<P, H> {
     header: H,
 }
 
-impl Shelf {
+impl HeaderCache {
     /// The header of a file: from `earlier` where the file is still the same, else from the file.
     pub(crate) fn header(&mut self, file: &Found, earlier: &Self) -> Result<Arc<Gguf>, GgufError> {
         let kept = match earlier.files.get(&file.path) {
@@ -58,7 +58,7 @@ impl Shelf {
 
     /// Whether the file at this path has been in the same state on both shelves.
     pub(crate) fn same(&self, earlier: &Self, path: &Path) -> bool {
-        let identity = |shelf: &Self| shelf.files.get(path).map(|kept| kept.identity);
+        let identity = |header_cache: &Self| header_cache.files.get(path).map(|kept| kept.identity);
         identity(self).is_some() && identity(self) == identity(earlier)
     }
 
@@ -67,7 +67,7 @@ impl Shelf {
         self.files.get(path).map(|kept| kept.identity)
     }
 
-    /// Reads what [`Shelf::write`] wrote. What cannot be read is not remembered, which costs time and nothing else.
+    /// Reads what [`HeaderCache::write`] wrote. What cannot be read is not remembered, which costs time and nothing else.
     pub(crate) fn read(path: &Path) -> Self {
         let lines = StateFile::<Line<PathBuf, Gguf>>::new(path, MAX_LINE);
         let files = lines

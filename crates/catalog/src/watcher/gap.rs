@@ -5,32 +5,32 @@ use std::path::{Path, PathBuf};
 
 /// What is not seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Blind {
+pub(super) enum WatchGap {
     /// Nothing: the system gives us no eyes.
-    Unable(io::ErrorKind),
+    Unsupported(io::ErrorKind),
     /// All that lies in more folders than the system lets us watch.
-    TooMany {
+    LimitReached {
         /// Folders that are watched.
         watched: usize,
     },
     /// What others do in a folder that is not on this host alone.
-    Shared { folder: PathBuf, neighbours: Neighbours },
+    Shared { folder: PathBuf, file_system: SharedFileSystem },
     /// A folder that cannot be watched.
     Unwatched { folder: PathBuf, kind: io::ErrorKind },
 }
 
-impl Blind {
+impl WatchGap {
     pub(super) fn log(&self) {
         const INSTEAD: &str = "the models folders are looked through every fleet.rescan_interval";
         match self {
-            Self::Unable(fault) => tracing::warn!(%fault, "cannot watch folders: {INSTEAD}"),
-            Self::TooMany { watched } => tracing::warn!(
+            Self::Unsupported(fault) => tracing::warn!(%fault, "cannot watch folders: {INSTEAD}"),
+            Self::LimitReached { watched } => tracing::warn!(
                 watched,
                 "cannot watch all folders, the system's fs.inotify.max_user_watches is reached: {INSTEAD}"
             ),
-            Self::Shared { folder, neighbours } => tracing::info!(
+            Self::Shared { folder, file_system } => tracing::info!(
                 folder = %folder.display(),
-                file_system = neighbours.name(),
+                file_system = file_system.name(),
                 "changes made by other hosts are not told: {INSTEAD}"
             ),
             Self::Unwatched { folder, kind } => {
@@ -42,9 +42,9 @@ impl Blind {
 
 /// A file system that others than this host may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Neighbours(&'static str);
+pub(super) struct SharedFileSystem(&'static str);
 
-impl Neighbours {
+impl SharedFileSystem {
     fn name(self) -> &'static str {
         self.0
     }

@@ -26,7 +26,7 @@ impl Placement {
     /// Bytes of mapped weights that a process placed so can do without, as it was seen when it had loaded and not yet worked.
     /// Where nobody tells what it maps, or its place was not counted, that is none.
     #[must_use]
-    pub fn held_twice(&self, held: &ProcessUse) -> u64 {
+    pub fn repacked_bytes(&self, held: &ProcessUse) -> u64 {
         let (Some(bytes), Some(mapped)) = (held.bytes, held.mapped) else { return 0 };
         let expected = self.host.saturating_sub(self.at_work);
         let copied = bytes.saturating_sub(expected);
@@ -59,28 +59,28 @@ mod tests {
 
     #[test]
     fn a_copy_makes_as_many_pages_of_the_file_dispensable() {
-        assert_eq!(placed().held_twice(&held(1 + 9, 9)), 9, "all was copied");
-        assert_eq!(placed().held_twice(&held(1 + 6, 9)), 6, "some was");
-        assert_eq!(placed().held_twice(&held(1 + 9, 5)), 5, "the kernel has dropped some pages already");
-        assert_eq!(placed().held_twice(&held(1 + 9, 0)), 0, "and all");
+        assert_eq!(placed().repacked_bytes(&held(1 + 9, 9)), 9, "all was copied");
+        assert_eq!(placed().repacked_bytes(&held(1 + 6, 9)), 6, "some was");
+        assert_eq!(placed().repacked_bytes(&held(1 + 9, 5)), 5, "the kernel has dropped some pages already");
+        assert_eq!(placed().repacked_bytes(&held(1 + 9, 0)), 0, "and all");
     }
 
     #[test]
     fn what_cannot_be_dropped_or_is_no_copy_is_needed() {
-        assert_eq!(placed().held_twice(&held(1, 9)), 0, "as expected");
-        assert_eq!(placed().held_twice(&held(1 + 2, 9)), 0, "too little for a copy");
-        assert_eq!(placed().held_twice(&held(1 + 18, 0)), 0, "nothing is mapped");
-        assert_eq!(placed().held_twice(&held(1 + 30, 12)), 9, "no more than the weights");
-        assert_eq!(placed().held_twice(&ProcessUse::on_device(7, Some(19))), 0, "nobody tells what is mapped");
+        assert_eq!(placed().repacked_bytes(&held(1, 9)), 0, "as expected");
+        assert_eq!(placed().repacked_bytes(&held(1 + 2, 9)), 0, "too little for a copy");
+        assert_eq!(placed().repacked_bytes(&held(1 + 18, 0)), 0, "nothing is mapped");
+        assert_eq!(placed().repacked_bytes(&held(1 + 30, 12)), 9, "no more than the weights");
+        assert_eq!(placed().repacked_bytes(&ProcessUse::on_device(7, Some(19))), 0, "nobody tells what is mapped");
         let uncounted = Placement { host: 0, weights: 0, at_work: 0, ..placed() };
-        assert_eq!(uncounted.held_twice(&held(10, 9)), 0);
+        assert_eq!(uncounted.repacked_bytes(&held(10, 9)), 0);
     }
 
     #[test]
     fn what_was_learnt_of_it_is_concluded_again() {
         for (own, mapped) in [(1 + 9, 9), (1 + 2, 9), (1 + 30, 9), (1 + 9, 5)] {
             let (placed, seen) = (placed(), held(own, mapped));
-            let took = |placed: &Placement| own + mapped - placed.held_twice(&seen) + placed.at_work;
+            let took = |placed: &Placement| own + mapped - placed.repacked_bytes(&seen) + placed.at_work;
             let learnt = Placement { host: took(&placed).max(placed.host), ..placed.clone() };
             assert_eq!(took(&learnt), took(&placed), "{own} of its own, {mapped} mapped");
         }

@@ -1,18 +1,18 @@
 //! Tells when another look through the models folders would find something else, without looking.
 //!
-//! Each look says on what it stands (`ground`): the folders that it read, and single paths (a models folder itself,
-//! whether it is there or not; the file that a link leads to). [`Lookout::follow`] has the system watch just these; of a
+//! Each look says on what it stands (`watch_targets`): the folders that it read, and single paths (a models folder itself,
+//! whether it is there or not; the file that a link leads to). [`CatalogWatcher::follow`] has the system watch just these; of a
 //! path that is not there, the nearest folder above that is. A place that was not watched before may have changed before
 //! it was, so it counts as a change itself; once a look finds nothing new to watch, nothing can be missed.
 //!
 //! ```text
-//!   Signal ── changed ──▶ who decides ── look ──▶ Catalog::rescan ── ground ──▶ Lookout::follow
+//!   Signal ── changed ──▶ who decides ── look ──▶ Catalog::rescan ── ground ──▶ CatalogWatcher::follow
 //!     ▲                                                                              │ the system's watches
-//!     └────────────────── what happens in the folders, settled (`calm`) ◀────────────┘
+//!     └────────────────── what happens in the folders, settled (`debounce`) ◀────────────┘
 //! ```
 //!
 //! Not everything is told: file systems of other hosts tell only what this host does, and the system bounds how many
-//! folders are watched. Whether all is seen is known ([`Lookout::sees_all`]), and the folders are looked through now and
+//! folders are watched. Whether all is seen is known ([`CatalogWatcher::is_complete`]), and the folders are looked through now and
 //! then where it is not. A disk that is mounted over a folder is the one thing that is neither told nor known: what is on
 //! it is found when somebody asks for it.
 
@@ -28,55 +28,55 @@ use tokio::sync::Notify;
 use crate::config::Config;
 use crate::scan::Catalog;
 use crate::scan::changes::Changes;
-use crate::scan::ground::Ground;
+use crate::scan::watch_target::WatchTarget;
 
-mod blind;
-mod calm;
-mod post;
+mod debounce;
+mod gap;
 mod signal;
+mod watched_folder;
 
-use blind::{Blind, Neighbours};
-use post::Post;
+use gap::{SharedFileSystem, WatchGap};
 pub use signal::Signal;
+use watched_folder::WatchedFolder;
 
 /// The places that are watched. Who looks through the folders has them followed here; who waits has the [`Signal`].
 #[derive(Debug)]
-pub struct Lookout {
+pub struct CatalogWatcher {
     /// Held by one look at a time.
     eyes: Option<Mutex<Watcher>>,
     /// Never held while a file system is asked: who waits for news needs it on the thread that carries tokens.
-    posts: Mutex<HashMap<FolderId, Post>>,
-    blind: Mutex<Option<Blind>>,
-    stirred: AtomicBool,
+    folders: Mutex<HashMap<FolderId, WatchedFolder>>,
+    gap: Mutex<Option<WatchGap>>,
+    changed: AtomicBool,
     /// A place is watched that was not before.
     anew: Notify,
 }
 
-impl Lookout {
+impl CatalogWatcher {
     /// One that watches nothing yet, and its news. To be called within a runtime. A system that cannot watch is said in
     /// the log, and is no fault.
     #[must_use]
     pub fn open() -> (Arc<Self>, Signal) {
         let (eyes, events, fault) = match auxot_folder_watch::open() {
             Ok((eyes, events)) => (Some(eyes), Some(events), None),
-            Err(fault) => (None, None, Some(Blind::Unable(fault.kind()))),
+            Err(fault) => (None, None, Some(WatchGap::Unsupported(fault.kind()))),
         };
-        let lookout = Arc::new(Self {
+        let watcher = Arc::new(Self {
             eyes: eyes.map(Mutex::new),
-            posts: Mutex::default(),
-            blind: Mutex::default(),
-            stirred: AtomicBool::new(false),
+            folders: Mutex::default(),
+            gap: Mutex::default(),
+            changed: AtomicBool::new(false),
             anew: Notify::new(),
         });
-        lookout.become_blind(fault);
-        let signal = Signal::new(Arc::clone(&lookout), events);
-        (lookout, signal)
+        watcher.set_gap(fault);
+        let signal = Signal::new(Arc::clone(&watcher), events);
+        (watcher, signal)
     }
 
     /// [`Catalog::rescan`], and everything that the new catalog stands on is watched. Blocks.
     #[must_use]
     pub fn rescan(&self, known: &Catalog, config: &Config, files: &[&Path]) -> (Catalog, Changes) {
-        self.stirred.store(false, Ordering::Relaxed);
+        self.changed.store(false, Ordering::Relaxed);
         let (catalog, changes) = known.rescan(config, files);
         self.follow(&catalog);
         (catalog, changes)
@@ -86,73 +86,73 @@ impl Lookout {
     pub fn follow(&self, catalog: &Catalog) {
         let Some(eyes) = &self.eyes else { return };
         let eyes = &mut *eyes.lock().unwrap_or_else(PoisonError::into_inner);
-        let watched = self.posts().len();
-        let mut watch = Watch { eyes, posts: HashMap::with_capacity(watched), blind: None };
-        for ground in catalog.ground() {
-            watch.add(ground);
+        let watched = self.folders().len();
+        let mut watch = Watch { eyes, folders: HashMap::with_capacity(watched), gap: None };
+        for watch_targets in catalog.watch_targets() {
+            watch.add(watch_targets);
         }
-        let Watch { posts, blind, .. } = watch;
-        let before = std::mem::replace(&mut *self.posts(), posts.clone());
-        for id in before.keys().filter(|id| !posts.contains_key(id)) {
+        let Watch { folders, gap, .. } = watch;
+        let before = std::mem::replace(&mut *self.folders(), folders.clone());
+        for id in before.keys().filter(|id| !folders.contains_key(id)) {
             eyes.unwatch(id.clone());
         }
-        self.become_blind(blind);
-        if posts.iter().any(|(id, post)| before.get(id) != Some(post)) {
-            self.stirred.store(true, Ordering::Relaxed);
+        self.set_gap(gap);
+        if folders.iter().any(|(id, watched_folder)| before.get(id) != Some(watched_folder)) {
+            self.changed.store(true, Ordering::Relaxed);
             self.anew.notify_one();
         }
     }
 
     /// Whether every change is told by the [`Signal`]. Where not, only looking helps.
     #[must_use]
-    pub fn sees_all(&self) -> bool {
-        self.blind().is_none()
+    pub fn is_complete(&self) -> bool {
+        self.gap().is_none()
     }
 
-    /// Whether something has changed since the last [`Lookout::rescan`] began, settled or not.
+    /// Whether something has changed since the last [`CatalogWatcher::rescan`] began, settled or not.
     #[must_use]
-    pub fn has_stirred(&self) -> bool {
-        self.stirred.load(Ordering::Relaxed)
+    pub fn has_changed(&self) -> bool {
+        self.changed.load(Ordering::Relaxed)
     }
 
     /// Takes in what is not seen, and says it once. Who was not given eyes gets none later.
-    fn become_blind(&self, now: Option<Blind>) {
-        let mut blind = self.blind();
-        if *blind == now || matches!(*blind, Some(Blind::Unable(_))) {
+    fn set_gap(&self, now: Option<WatchGap>) {
+        let mut gap = self.gap();
+        if *gap == now || matches!(*gap, Some(WatchGap::Unsupported(_))) {
             return;
         }
-        blind.clone_from(&now);
-        drop(blind);
+        gap.clone_from(&now);
+        drop(gap);
         match now {
-            Some(blind) => blind.log(),
+            Some(gap) => gap.log(),
             None => tracing::info!("all changes of the models folders are noticed as they happen"),
         }
     }
 
-    fn posts(&self) -> MutexGuard<'_, HashMap<FolderId, Post>> {
-        self.posts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn folders(&self) -> MutexGuard<'_, HashMap<FolderId, WatchedFolder>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn blind(&self) -> MutexGuard<'_, Option<Blind>> {
-        self.blind.lock().unwrap_or_else(PoisonError::into_inner)
+    fn gap(&self) -> MutexGuard<'_, Option<WatchGap>> {
+        self.gap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One round of watching.
 struct Watch<'a> {
     eyes: &'a mut Watcher,
-    posts: HashMap<FolderId, Post>,
-    blind: Option<Blind>,
+    folders: HashMap<FolderId, WatchedFolder>,
+    gap: Option<WatchGap>,
 }
 
 impl Watch<'_> {
-    fn add(&mut self, ground: &Ground) {
-        match ground {
-            Ground::Folder(folder) => match self.post(folder) {
-                Ok(post) => {
-                    post.whole = true;
-                    if let Some(neighbours) = Neighbours::of(folder) {
-                        self.blind.get_or_insert(Blind::Shared { folder: folder.clone(), neighbours });
+    fn add(&mut self, watch_targets: &WatchTarget) {
+        match watch_targets {
+            WatchTarget::Folder(folder) => match self.watched_folder(folder) {
+                Ok(watched_folder) => {
+                    watched_folder.whole = true;
+                    if let Some(file_system) = SharedFileSystem::of(folder) {
+                        self.gap.get_or_insert(WatchGap::Shared { folder: folder.clone(), file_system });
                     }
                 }
                 // What is not there any more was seen going. What we may not read, a look tells as damaged; should that
@@ -160,7 +160,7 @@ impl Watch<'_> {
                 Err(fault) if is_missing(&fault) || is_secret(&fault) => {}
                 Err(fault) => self.fault(folder, &fault),
             },
-            Ground::Name(path) => self.name(path),
+            WatchTarget::Name(path) => self.name(path),
         }
     }
 
@@ -169,9 +169,9 @@ impl Watch<'_> {
         let mut below = path;
         while let (Some(folder), Some(name)) = (below.parent(), below.file_name()) {
             let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            match self.post(here) {
-                Ok(post) => {
-                    post.names.insert(name.to_owned());
+            match self.watched_folder(here) {
+                Ok(watched_folder) => {
+                    watched_folder.names.insert(name.to_owned());
                     return;
                 }
                 Err(fault) if is_missing(&fault) || is_secret(&fault) && path.exists() => below = folder,
@@ -181,16 +181,16 @@ impl Watch<'_> {
         }
     }
 
-    fn post(&mut self, folder: &Path) -> io::Result<&mut Post> {
+    fn watched_folder(&mut self, folder: &Path) -> io::Result<&mut WatchedFolder> {
         let id = self.eyes.watch(folder)?;
-        let post = || Post { folder: folder.to_owned(), whole: false, names: BTreeSet::new() };
-        Ok(self.posts.entry(id).or_insert_with(post))
+        let watched_folder = || WatchedFolder { folder: folder.to_owned(), whole: false, names: BTreeSet::new() };
+        Ok(self.folders.entry(id).or_insert_with(watched_folder))
     }
 
     fn fault(&mut self, folder: &Path, fault: &io::Error) {
-        self.blind = Some(match fault.kind() {
-            io::ErrorKind::StorageFull => Blind::TooMany { watched: self.posts.len() },
-            kind => Blind::Unwatched { folder: folder.to_owned(), kind },
+        self.gap = Some(match fault.kind() {
+            io::ErrorKind::StorageFull => WatchGap::LimitReached { watched: self.folders.len() },
+            kind => WatchGap::Unwatched { folder: folder.to_owned(), kind },
         });
     }
 }

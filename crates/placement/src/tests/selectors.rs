@@ -4,36 +4,36 @@ use super::*;
 
 #[test]
 fn devices_that_heed_no_variable_are_told_by_the_engine_s_names() {
-    let ground = |masks: [Mask; 2]| {
-        let rooms = masks.into_iter().enumerate().map(|(at, mask)| {
+    let capacity = |selectors: [DeviceSelector; 2]| {
+        let rooms = selectors.into_iter().enumerate().map(|(at, selector)| {
             let free = Some([12, 10][at] * GIB);
-            Room { mask, ..Room::new(format!("GPU-{at}"), Kind::Nvidia, free) }
+            DeviceCapacity { selector, ..DeviceCapacity::new(format!("GPU-{at}"), Kind::Nvidia, free) }
         });
-        Ground { devices: rooms.collect(), host: Some(64 * GIB), ..Ground::default() }
+        Capacity { devices: rooms.collect(), host: Some(64 * GIB), ..Capacity::default() }
     };
-    let named = |name: &str| Mask::Named(name.into());
-    let ten = need(20, 480 * MIB, 20 * MIB);
-    let one = find(&ten, &ground([named("Vulkan1"), named("Vulkan0")]), &Rules::default()).unwrap();
+    let named = |name: &str| DeviceSelector::Named(name.into());
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
+    let one = find(&ten, &capacity([named("Vulkan1"), named("Vulkan0")]), &Rules::default()).unwrap();
     let told = ["--n-gpu-layers", "21", "--device", "Vulkan1", "--split-mode", "none", "--main-gpu", "0"];
     assert_eq!((one.arguments(), one.environment()), (told.map(str::to_owned).to_vec(), vec![]));
-    let eighteen = need(36, 480 * MIB, 20 * MIB);
-    let two = find(&eighteen, &ground([named("Vulkan1"), named("Vulkan0")]), &Rules::default()).unwrap();
+    let eighteen = requirements(36, 480 * MIB, 20 * MIB);
+    let two = find(&eighteen, &capacity([named("Vulkan1"), named("Vulkan0")]), &Rules::default()).unwrap();
     assert_eq!(two.arguments()[2..5], ["--device", "Vulkan1,Vulkan0", "--split-mode"], "in the order of the shares");
-    let both = find(&eighteen, &ground([named("Vulkan1"), Mask::Cuda]), &Rules::default()).unwrap();
+    let both = find(&eighteen, &capacity([named("Vulkan1"), DeviceSelector::Cuda]), &Rules::default()).unwrap();
     assert_eq!(both.arguments()[2..4], ["--device", "CUDA0,Vulkan1"]);
     assert_eq!(variables(&both)[0], "CUDA_VISIBLE_DEVICES=GPU-1");
-    let nameless = find(&eighteen, &ground([named("Vulkan1"), Mask::None]), &Rules::default()).unwrap();
+    let nameless = find(&eighteen, &capacity([named("Vulkan1"), DeviceSelector::None]), &Rules::default()).unwrap();
     assert_eq!(nameless.arguments()[2], "--split-mode");
 }
 
 #[test]
 fn a_card_without_a_name_hides_no_other() {
-    let ten = need(20, 480 * MIB, 20 * MIB);
+    let ten = requirements(20, 480 * MIB, 20 * MIB);
     for kind in [Kind::Amd, Kind::Apple] {
-        let alone = Ground {
-            devices: vec![Room::new("0000:03:00.0", kind, Some(24 * GIB))],
+        let alone = Capacity {
+            devices: vec![DeviceCapacity::new("0000:03:00.0", kind, Some(24 * GIB))],
             host: Some(64 * GIB),
-            ..Ground::default()
+            ..Capacity::default()
         };
         let placed = find(&ten, &alone, &Rules::default()).unwrap();
         assert_eq!((placed.split, placed.environment()), (Split::Whole, vec![]));
@@ -42,12 +42,16 @@ fn a_card_without_a_name_hides_no_other() {
 
 #[test]
 fn an_engine_that_decides_sees_the_devices_that_it_may_use() {
-    let left = |masks: &[(&str, Mask)]| {
-        let shown = |(device, mask): &(&str, Mask)| Shown { device: (*device).into(), mask: mask.clone() };
-        let placed = demand(&need(20, 480 * MIB, 20 * MIB)).unmeasured(Some(masks.iter().map(shown).collect()));
+    let left = |selectors: &[(&str, DeviceSelector)]| {
+        let shown = |(device, selector): &(&str, DeviceSelector)| Shown {
+            device: (*device).into(),
+            selector: selector.clone(),
+        };
+        let placed = layer_requirements(&requirements(20, 480 * MIB, 20 * MIB))
+            .unmeasured(Some(selectors.iter().map(shown).collect()));
         (placed.arguments().join(" "), variables(&placed).join(" "))
     };
-    let (cuda, named) = (Mask::Cuda, |name: &str| Mask::Named(name.into()));
+    let (cuda, named) = (DeviceSelector::Cuda, |name: &str| DeviceSelector::Named(name.into()));
     let told = |arguments: &str, variables: &str| (arguments.to_owned(), variables.to_owned());
     let (both, none) =
         ("CUDA_VISIBLE_DEVICES=GPU-1,GPU-2 ROCR_VISIBLE_DEVICES=", "CUDA_VISIBLE_DEVICES= ROCR_VISIBLE_DEVICES=");
@@ -56,7 +60,11 @@ fn an_engine_that_decides_sees_the_devices_that_it_may_use() {
     assert_eq!(left(&[("GPU-0", named("Vulkan1"))]), told("--device Vulkan1", ""));
     let mixed = left(&[("GPU-0", named("Vulkan1")), ("GPU-1", cuda.clone())]);
     assert_eq!(mixed, told("--device CUDA0,Vulkan1", "CUDA_VISIBLE_DEVICES=GPU-1 ROCR_VISIBLE_DEVICES="));
-    let amd = left(&[("0000:03:00.0", Mask::Rocr("1".into()))]);
+    let amd = left(&[("0000:03:00.0", DeviceSelector::Rocr("1".into()))]);
     assert_eq!(amd, told("", "CUDA_VISIBLE_DEVICES= ROCR_VISIBLE_DEVICES=1 HIP_VISIBLE_DEVICES=0"));
-    assert_eq!(left(&[("GPU-0", cuda), ("metal", Mask::None)]), told("", ""), "a variable would hide the second");
+    assert_eq!(
+        left(&[("GPU-0", cuda), ("metal", DeviceSelector::None)]),
+        told("", ""),
+        "a variable would hide the second"
+    );
 }

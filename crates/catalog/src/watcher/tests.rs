@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::signal::Place;
+use super::signal::ChangedPath;
 use super::*;
 use crate::fixture::Tiny;
 
@@ -22,7 +22,7 @@ struct Watched {
     home: TempDir,
     config: Config,
     catalog: Catalog,
-    lookout: Arc<Lookout>,
+    watcher: Arc<CatalogWatcher>,
     signal: Signal,
 }
 
@@ -41,8 +41,8 @@ impl Watched {
         prepare(home.path());
         let config = Config { models_dir: vec![models], ..Config::default() };
         let catalog = Catalog::scan(&config);
-        let (lookout, signal) = Lookout::open();
-        let mut watched = Self { home, config, catalog, lookout, signal };
+        let (watcher, signal) = CatalogWatcher::open();
+        let mut watched = Self { home, config, catalog, watcher, signal };
         watched.look().await;
         watched
     }
@@ -59,37 +59,37 @@ impl Watched {
     /// Looks until there is nothing new to be watched; gives the names of the models.
     async fn look(&mut self) -> Vec<String> {
         loop {
-            self.catalog = self.lookout.rescan(&self.catalog, &self.config, &[]).0;
-            if !self.lookout.has_stirred() {
+            self.catalog = self.watcher.rescan(&self.catalog, &self.config, &[]).0;
+            if !self.watcher.has_changed() {
                 break;
             }
-            self.stirred().await;
+            self.changed().await;
         }
-        assert!(self.lookout.sees_all());
+        assert!(self.watcher.is_complete());
         self.catalog.models().iter().map(|model| model.name.clone()).collect()
     }
 
-    async fn stirred(&mut self) -> Place {
-        timeout(DEADLINE, self.signal.stir()).await.expect("a change was not told")
+    async fn changed(&mut self) -> ChangedPath {
+        timeout(DEADLINE, self.signal.next_change()).await.expect("a change was not told")
     }
 
     /// The next change that is told, and what a look finds then.
-    async fn told(&mut self) -> (Place, Vec<String>) {
-        let place = self.stirred().await;
+    async fn seen_change(&mut self) -> (ChangedPath, Vec<String>) {
+        let place = self.changed().await;
         (place, self.look().await)
     }
 
     /// Everything that is told until a last change of our own is.
-    async fn all_told(&mut self) -> Vec<PathBuf> {
+    async fn all_changes(&mut self) -> Vec<PathBuf> {
         let last = self.path("last.gguf");
         fs::write(self.home.path().join("last"), "").unwrap();
         fs::rename(self.home.path().join("last"), &last).unwrap();
-        let mut told = Vec::new();
+        let mut seen_change = Vec::new();
         loop {
-            match self.stirred().await {
-                Place::Here(path) if path == last => return told,
-                Place::Here(path) => told.push(path),
-                Place::Somewhere => {}
+            match self.changed().await {
+                ChangedPath::At(path) if path == last => return seen_change,
+                ChangedPath::At(path) => seen_change.push(path),
+                ChangedPath::Unknown => {}
             }
         }
     }
@@ -102,15 +102,15 @@ async fn a_file_is_noticed_when_it_is_whole_changed_and_gone() {
     let bytes = Tiny::llama().bytes();
     let mut file = fs::File::create(&path).unwrap();
     file.write_all(&bytes[..100]).unwrap();
-    assert!(watched.all_told().await.is_empty(), "somebody is still writing it");
+    assert!(watched.all_changes().await.is_empty(), "somebody is still writing it");
     file.write_all(&bytes[100..]).unwrap();
     drop(file);
-    assert_eq!(watched.told().await, (Place::Here(path.clone()), vec!["a-q4_0".into()]));
+    assert_eq!(watched.seen_change().await, (ChangedPath::At(path.clone()), vec!["a-q4_0".into()]));
     fs::File::options().append(true).open(&path).unwrap().write_all(b"more").unwrap();
-    assert_eq!(watched.stirred().await, Place::Here(path.clone()));
+    assert_eq!(watched.changed().await, ChangedPath::At(path.clone()));
     assert_eq!(watched.look().await, ["a-q4_0"]);
     fs::remove_file(&path).unwrap();
-    assert_eq!(watched.told().await, (Place::Here(path), vec![]));
+    assert_eq!(watched.seen_change().await, (ChangedPath::At(path), vec![]));
 }
 
 #[tokio::test]
@@ -122,52 +122,56 @@ async fn what_downloaders_leave_beside_a_file_is_not_noticed() {
     fs::remove_file(watched.path("README.md")).unwrap();
     // Beside the models folder, not in it.
     fs::write(watched.home.path().join("deep/other.gguf"), "").unwrap();
-    assert_eq!(watched.all_told().await, Vec::<PathBuf>::new());
+    assert_eq!(watched.all_changes().await, Vec::<PathBuf>::new());
     fs::rename(watched.path("a.gguf.part"), watched.path("a.gguf")).unwrap();
-    assert_eq!(watched.told().await.1, ["a"]);
+    assert_eq!(watched.seen_change().await.1, ["a"]);
 }
 
 #[tokio::test]
 async fn folders_and_links_to_them_are_watched_from_when_they_come() {
     let mut watched = Watched::new(true).await;
     fs::create_dir_all(watched.path("one/two")).unwrap();
-    assert!(watched.told().await.1.is_empty());
+    assert!(watched.seen_change().await.1.is_empty());
     watched.put("one/two/b.gguf");
-    assert_eq!(watched.told().await.1, ["b"]);
+    assert_eq!(watched.seen_change().await.1, ["b"]);
     let far = watched.home.path().join("far");
     symlink(&far, watched.path("link")).unwrap();
     // The folder that it leads to is not there yet.
-    assert_eq!(watched.told().await.1, ["b"]);
+    assert_eq!(watched.seen_change().await.1, ["b"]);
     Tiny::llama().write(&far.join("c.gguf"));
-    assert_eq!(watched.told().await.1, ["b", "c"]);
+    assert_eq!(watched.seen_change().await.1, ["b", "c"]);
     Tiny::llama().write(&far.join("d.gguf"));
-    assert_eq!(watched.told().await.1, ["b", "c", "d"]);
+    assert_eq!(watched.seen_change().await.1, ["b", "c", "d"]);
     fs::remove_file(watched.path("link")).unwrap();
-    assert_eq!(watched.told().await.1, ["b"]);
-    assert_eq!(watched.lookout.posts().values().filter(|post| post.whole).count(), 3, "far is not watched any more");
+    assert_eq!(watched.seen_change().await.1, ["b"]);
+    assert_eq!(
+        watched.watcher.folders().values().filter(|watched_folder| watched_folder.whole).count(),
+        3,
+        "far is not watched any more"
+    );
 }
 
 #[tokio::test]
 async fn a_models_folder_may_come_later_go_and_come_back() {
     let mut watched = Watched::new(false).await;
     fs::create_dir(watched.home.path().join("deep")).unwrap();
-    assert!(watched.told().await.1.is_empty());
+    assert!(watched.seen_change().await.1.is_empty());
     watched.put("a.gguf");
-    assert_eq!(watched.told().await.1, ["a"]);
+    assert_eq!(watched.seen_change().await.1, ["a"]);
     let away = watched.home.path().join("away");
     fs::rename(watched.path(""), &away).unwrap();
-    assert!(watched.told().await.1.is_empty());
+    assert!(watched.seen_change().await.1.is_empty());
     fs::rename(&away, watched.path("")).unwrap();
-    assert_eq!(watched.told().await.1, ["a"]);
+    assert_eq!(watched.seen_change().await.1, ["a"]);
     watched.put("b.gguf");
-    assert_eq!(watched.told().await.1, ["a", "b"]);
+    assert_eq!(watched.seen_change().await.1, ["a", "b"]);
     fs::remove_dir_all(watched.home.path().join("deep")).unwrap();
     while !watched.look().await.is_empty() {
-        watched.stirred().await;
+        watched.changed().await;
     }
     watched.put("c.gguf");
     while watched.look().await != ["c"] {
-        watched.stirred().await;
+        watched.changed().await;
     }
 }
 
@@ -181,19 +185,19 @@ async fn the_file_that_a_link_leads_to_is_noticed_too() {
     .await;
     let path = target(watched.home.path());
     Tiny::llama().u32("more", 1).write(&path);
-    assert_eq!(watched.stirred().await, Place::Here(path.clone()));
+    assert_eq!(watched.changed().await, ChangedPath::At(path.clone()));
     watched.look().await;
     fs::remove_file(&path).unwrap();
-    assert_eq!(watched.told().await, (Place::Here(path), vec![]));
+    assert_eq!(watched.seen_change().await, (ChangedPath::At(path), vec![]));
 }
 
 #[tokio::test]
 async fn a_file_that_may_be_read_now_is_noticed() {
     let mut watched = Watched::new(true).await;
     watched.put("a.gguf");
-    watched.told().await;
+    watched.seen_change().await;
     fs::set_permissions(watched.path("a.gguf"), fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(watched.stirred().await, Place::Here(watched.path("a.gguf")));
+    assert_eq!(watched.changed().await, ChangedPath::At(watched.path("a.gguf")));
 }
 
 #[tokio::test]
@@ -204,26 +208,30 @@ async fn many_changes_at_once_are_told_once() {
     }
     timeout(DEADLINE, watched.signal.changed()).await.unwrap();
     assert_eq!(watched.look().await.len(), 100);
-    assert!(!watched.lookout.has_stirred());
+    assert!(!watched.watcher.has_changed());
     watched.put("late.gguf");
-    assert_eq!(watched.told().await.0, Place::Here(watched.path("late.gguf")), "all before was told already");
+    assert_eq!(
+        watched.seen_change().await.0,
+        ChangedPath::At(watched.path("late.gguf")),
+        "all before was told already"
+    );
 }
 
 #[tokio::test]
 async fn a_full_table_of_the_system_is_known_and_ends() {
     let mut watched = Watched::new(true).await;
     let full = io::Error::from_raw_os_error(nix::errno::Errno::ENOSPC as i32);
-    let blind = {
-        let eyes = &mut *watched.lookout.eyes.as_ref().unwrap().lock().unwrap();
-        let mut watch = Watch { eyes, posts: HashMap::new(), blind: None };
+    let gap = {
+        let eyes = &mut *watched.watcher.eyes.as_ref().unwrap().lock().unwrap();
+        let mut watch = Watch { eyes, folders: HashMap::new(), gap: None };
         watch.fault(&watched.path("one-more"), &full);
-        watch.blind
+        watch.gap
     };
-    assert_eq!(blind, Some(Blind::TooMany { watched: 0 }));
-    watched.lookout.become_blind(blind);
-    assert!(!watched.lookout.sees_all());
+    assert_eq!(gap, Some(WatchGap::LimitReached { watched: 0 }));
+    watched.watcher.set_gap(gap);
+    assert!(!watched.watcher.is_complete());
     watched.put("a.gguf");
-    assert_eq!(watched.told().await.1, ["a"], "the next look finds room again");
+    assert_eq!(watched.seen_change().await.1, ["a"], "the next look finds room again");
 }
 
 /// What somebody does in the models folder.
@@ -278,10 +286,10 @@ proptest! {
                     perform(&watched.path(""), deed);
                 }
                 let unseen = watched.catalog.rescan(&watched.config, &[]).1;
-                let told = watched.all_told().await;
-                assert!(unseen.is_empty() || !told.is_empty(), "not told: {unseen:?}, after {deeds:?}");
+                let seen_change = watched.all_changes().await;
+                assert!(unseen.is_empty() || !seen_change.is_empty(), "not told: {unseen:?}, after {deeds:?}");
                 fs::remove_file(watched.path("last.gguf")).unwrap();
-                watched.stirred().await;
+                watched.changed().await;
                 watched.look().await;
             }
         });

@@ -16,7 +16,7 @@ const FIRST_NAMESPACE: &str = "pid:[4026531836]";
 
 /// What others were last said to hold.
 #[derive(Debug, Default)]
-pub(crate) struct Strangers {
+pub(crate) struct OtherProcesses {
     told: BTreeMap<String, u64>,
     ours: Vec<u32>,
     quiet_until: Option<Instant>,
@@ -30,7 +30,7 @@ pub(crate) struct Change {
     pub(crate) to: u64,
 }
 
-impl Strangers {
+impl OtherProcesses {
     /// What has changed much since it was last told. `ours` are our children, in order; each of the devices knows them by
     /// the same numbers.
     pub(crate) fn changes<'a>(
@@ -47,7 +47,7 @@ impl Strangers {
         let is_ours = |pid: u32| self.ours.binary_search(&pid).is_ok();
         let mut changes = Vec::new();
         for device in devices {
-            let Some(to) = device.strangers(is_ours) else { continue };
+            let Some(to) = device.other_processes(is_ours) else { continue };
             // What others held when we came is how things are, and no change.
             let from = *self.told.entry(device.id.clone()).or_insert(to);
             if !quiet && from.abs_diff(to) > MUCH {
@@ -81,10 +81,10 @@ mod tests {
 
     #[test]
     fn a_stranger_that_grows_is_told_once_and_once_when_it_shrinks() {
-        let mut strangers = Strangers::default();
+        let mut other_processes = OtherProcesses::default();
         let now = Instant::now();
         let mut look = |a, b| {
-            let changes = strangers.changes(&[card("a", a, &[]), card("b", b, &[])], &[], now);
+            let changes = other_processes.changes(&[card("a", a, &[]), card("b", b, &[])], &[], now);
             changes.into_iter().map(|change| (change.id, change.from >> 30, change.to >> 30)).collect::<Vec<_>>()
         };
         assert_eq!(look(Some(5), None), [], "so it was when we came");
@@ -97,18 +97,18 @@ mod tests {
 
     #[test]
     fn what_is_ours_comes_and_goes_unsaid() {
-        let mut strangers = Strangers::default();
+        let mut other_processes = OtherProcesses::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         // A child that was only asked for its version.
-        assert_eq!(strangers.changes(&[card("a", Some(2), &[])], &[5], at(0)), []);
+        assert_eq!(other_processes.changes(&[card("a", Some(2), &[])], &[5], at(0)), []);
         // Loading: the whole shows more than the driver has put to its name.
-        assert_eq!(strangers.changes(&[card("a", Some(9), &[(7, 3)])], &[7], at(5)), []);
-        assert_eq!(strangers.changes(&[card("a", Some(22), &[(7, 20)])], &[7], at(10)), []);
+        assert_eq!(other_processes.changes(&[card("a", Some(9), &[(7, 3)])], &[7], at(5)), []);
+        assert_eq!(other_processes.changes(&[card("a", Some(22), &[(7, 20)])], &[7], at(10)), []);
         // Gone, and not freed yet.
-        assert_eq!(strangers.changes(&[card("a", Some(22), &[])], &[], at(15)), []);
-        assert_eq!(strangers.changes(&[card("a", Some(2), &[])], &[], at(20)), []);
-        let change = strangers.changes(&[card("a", Some(12), &[])], &[], at(25));
+        assert_eq!(other_processes.changes(&[card("a", Some(22), &[])], &[], at(15)), []);
+        assert_eq!(other_processes.changes(&[card("a", Some(2), &[])], &[], at(20)), []);
+        let change = other_processes.changes(&[card("a", Some(12), &[])], &[], at(25));
         assert_eq!(change, [Change { id: "a".into(), from: 2 << 30, to: 12 << 30 }]);
     }
 

@@ -1,6 +1,6 @@
 //! The sizes in a header that decide about memory.
 
-use super::NeedUnknown;
+use super::RequirementsUnknown;
 use crate::gguf::{Gguf, Value};
 
 /// The sizes of a model, in numbers (not bytes).
@@ -53,11 +53,12 @@ impl Memory {
 }
 
 impl Shape {
-    pub(super) fn of(header: &Gguf) -> Result<Self, NeedUnknown> {
+    pub(super) fn of(header: &Gguf) -> Result<Self, RequirementsUnknown> {
         let arch = header.arch().unwrap_or_default();
-        let need = |key, what| header.arch_uint(key).ok_or(NeedUnknown { arch: arch.to_string(), what });
-        let count = need("block_count", "its layers")?;
-        let embedding = need("embedding_length", "its width")?;
+        let requirements =
+            |key, what| header.arch_uint(key).ok_or(RequirementsUnknown { arch: arch.to_string(), what });
+        let count = requirements("block_count", "its layers")?;
+        let embedding = requirements("embedding_length", "its width")?;
         let vocabulary = match header.get("tokenizer.ggml.tokens") {
             // The first form is of a header that an earlier version remembered.
             Some(Value::List(count) | Value::Texts { count, .. }) => *count,
@@ -83,8 +84,8 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn layer(&self, at: usize) -> Result<LayerShape, NeedUnknown> {
-        let missing = |what| NeedUnknown { arch: self.arch.to_string(), what };
+    fn layer(&self, at: usize) -> Result<LayerShape, RequirementsUnknown> {
+        let missing = |what| RequirementsUnknown { arch: self.arch.to_string(), what };
         let uint = |key| self.header.arch_size(key);
         let heads = self.per_layer("attention.head_count", at);
         // A recurrent model has no attention at all; any other says its heads.

@@ -13,7 +13,7 @@
 
 use super::cache;
 use super::shape::{Memory, Shape};
-use super::{Ask, bounded};
+use super::{RunParameters, bounded};
 use crate::gguf::{Gguf, Value};
 
 /// Program, libraries, and all that does not depend on the model; in bytes, like the others.
@@ -40,25 +40,26 @@ pub(super) fn at_rest(header: &Gguf, shape: &Shape) -> u64 {
 }
 
 /// What jobs in all slots add.
-pub(super) fn of_slots(shape: &Shape, ask: &Ask) -> u64 {
-    let copied: u64 = shape.layers.iter().map(|layer| copy(layer.memory, shape, ask)).fold(0, u64::saturating_add);
-    let used = SLOT + u64::from(ask.ctx) * TOKEN;
-    bounded(used.saturating_add(copied.saturating_mul(copies(ask))).saturating_mul(u64::from(ask.slots)))
+pub(super) fn of_slots(shape: &Shape, parameters: &RunParameters) -> u64 {
+    let copied: u64 =
+        shape.layers.iter().map(|layer| copy(layer.memory, shape, parameters)).fold(0, u64::saturating_add);
+    let used = SLOT + u64::from(parameters.ctx) * TOKEN;
+    bounded(used.saturating_add(copied.saturating_mul(copies(parameters))).saturating_mul(u64::from(parameters.slots)))
 }
 
 /// So many copies of windows and states are kept of a slot at most, so that another prompt with the same beginning need not
 /// begin anew: they lie at different tokens of its context.
-fn copies(ask: &Ask) -> u64 {
-    let others = u64::from(ask.ctx).div_ceil(APART + 1);
-    (others + NEWEST).min(u64::from(ask.checkpoints))
+fn copies(parameters: &RunParameters) -> u64 {
+    let others = u64::from(parameters.ctx).div_ceil(APART + 1);
+    (others + NEWEST).min(u64::from(parameters.checkpoints))
 }
 
 /// One copy of what a layer would have to compute anew.
-fn copy(memory: Memory, shape: &Shape, ask: &Ask) -> u64 {
+fn copy(memory: Memory, shape: &Shape, parameters: &RunParameters) -> u64 {
     match memory {
         Memory::Window { keys, values } => {
-            let tokens = shape.window.min(ask.cells());
-            tokens.saturating_mul(ask.keys.bytes(keys).saturating_add(ask.values.bytes(values)))
+            let tokens = shape.window.min(parameters.cells());
+            tokens.saturating_mul(parameters.keys.bytes(keys).saturating_add(parameters.values.bytes(values)))
         }
         Memory::State { numbers, .. } => cache::state(numbers),
         Memory::Context { .. } | Memory::Nothing => 0,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use auxot_catalog::{Ask, Circumstances, Identity};
+use auxot_catalog::{Identity, MeasurementKey, RunParameters};
 
 use super::{Placement, Split};
 use auxot_gpu::HOST;
@@ -18,8 +18,8 @@ pub struct Remembered(Arc<Question>);
 
 impl Remembered {
     /// Asks so.
-    pub fn new(ask: impl Fn(&Placement) -> Option<Vec<u64>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
+    pub fn new(parameters: impl Fn(&Placement) -> Option<Vec<u64>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(parameters))
     }
 
     /// Asks it.
@@ -43,7 +43,7 @@ pub struct Subject {
     /// The state of that file.
     pub identity: Identity,
     /// Its size.
-    pub ask: Ask,
+    pub parameters: RunParameters,
     /// What the operator adds to the engine's arguments.
     pub arguments: Vec<String>,
     /// The engine's build.
@@ -54,7 +54,7 @@ impl Subject {
     /// What must be the same for a measurement in this place to hold again; the order of the devices is that of the
     /// shares, or the host alone where there are none.
     #[must_use]
-    pub fn at(&self, placement: &Placement) -> Circumstances {
+    pub fn at(&self, placement: &Placement) -> MeasurementKey {
         let mut devices: Vec<String> = placement.shares.iter().map(|share| share.device.clone()).collect();
         if devices.is_empty() {
             devices.push(HOST.to_owned());
@@ -70,12 +70,12 @@ impl Subject {
                 }
             })
             .collect();
-        let (ask, offloaded, layers) = (&self.ask, placement.offloaded, placement.layers);
-        let mut asked = format!("{ask}, {offloaded} of {layers} layers: {}", parts.join(" + "));
+        let (parameters, offloaded, layers) = (&self.parameters, placement.offloaded, placement.layers);
+        let mut asked = format!("{parameters}, {offloaded} of {layers} layers: {}", parts.join(" + "));
         if !self.arguments.is_empty() {
             asked.push_str(&format!(", {}", self.arguments.join(" ")));
         }
         let (file, build) = (self.file.clone(), self.build.clone());
-        Circumstances { file, identity: self.identity, asked, build, devices }
+        MeasurementKey { file, identity: self.identity, asked, build, devices }
     }
 }

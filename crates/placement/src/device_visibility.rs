@@ -8,18 +8,18 @@
 use std::sync::Arc;
 
 use auxot_engine::ListedDevice;
-use auxot_gpu::{Device, Kind, Mask, Sample};
+use auxot_gpu::{Device, DeviceSelector, Kind, Sample};
 
-use super::Ground;
+use super::Capacity;
 
 /// What an engine says of devices.
 #[derive(Debug, Clone, Default)]
-pub struct Sight {
+pub struct DeviceVisibility {
     /// `None` where it does not tell: then it is taken to reach all.
     listed: Option<Vec<ListedDevice>>,
 }
 
-impl Sight {
+impl DeviceVisibility {
     /// Of an engine that lists these.
     #[must_use]
     pub fn new(listed: Option<Vec<ListedDevice>>) -> Self {
@@ -28,31 +28,31 @@ impl Sight {
 
     /// The ground without the devices that it cannot reach, the others as it is to be shown them.
     #[must_use]
-    pub fn of(&self, mut ground: Ground, sample: &Sample) -> Ground {
-        ground.devices.retain_mut(|room| {
+    pub fn of(&self, mut capacity: Capacity, sample: &Sample) -> Capacity {
+        capacity.devices.retain_mut(|room| {
             let device = sample.devices.iter().find(|device| *device.id == *room.id);
-            let mask = device.and_then(|device| self.mask(device, sample));
-            mask.map(|mask| room.mask = mask).is_some()
+            let selector = device.and_then(|device| self.selector(device, sample));
+            selector.map(|selector| room.selector = selector).is_some()
         });
-        ground
+        capacity
     }
 
     /// The devices that it cannot reach.
-    pub fn blind_to<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = &'a Device> {
-        sample.devices.iter().filter(|device| self.mask(device, sample).is_none())
+    pub fn unreachable_devices<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = &'a Device> {
+        sample.devices.iter().filter(|device| self.selector(device, sample).is_none())
     }
 
     /// How it is shown a device; `None` where it cannot reach it.
-    fn mask(&self, device: &Device, sample: &Sample) -> Option<Mask> {
-        let Some(listed) = &self.listed else { return Some(device.mask.clone()) };
+    fn selector(&self, device: &Device, sample: &Sample) -> Option<DeviceSelector> {
+        let Some(listed) = &self.listed else { return Some(device.selector.clone()) };
         let own: &[&str] = match device.kind {
             Kind::Nvidia => &["CUDA"],
             Kind::Amd => &["ROCm"],
             Kind::Apple => &["MTL", "Metal"],
-            Kind::Host => return Some(device.mask.clone()),
+            Kind::Host => return Some(device.selector.clone()),
         };
         if listed.iter().any(|listed| own.contains(&listed.backend())) {
-            return Some(device.mask.clone());
+            return Some(device.selector.clone());
         }
         let same_maker: Vec<&ListedDevice> =
             listed.iter().filter(|listed| is_by(device.kind, &listed.description)).collect();
@@ -62,7 +62,7 @@ impl Sight {
         let candidates: Vec<&ListedDevice> =
             same_maker.into_iter().filter(|listed| listed.backend() == backend).collect();
         let name = match_up(device, &same_kind, &candidates).or_else(|| by_rank(device, &candidates));
-        Some(name.map_or(Mask::None, |name| Mask::Named(Arc::from(name))))
+        Some(name.map_or(DeviceSelector::None, |name| DeviceSelector::Named(Arc::from(name))))
     }
 }
 
@@ -112,43 +112,46 @@ mod tests {
     }
 
     /// As an engine lists it: its name for it, what it is, GiB.
-    fn sight(listed: &[(&str, &str, u64)]) -> Sight {
+    fn visibility(listed: &[(&str, &str, u64)]) -> DeviceVisibility {
         let listed = listed.iter().map(|(name, description, gib)| ListedDevice {
             name: (*name).into(),
             description: (*description).into(),
             total: Some(gib * GIB),
         });
-        Sight::new(Some(listed.collect()))
+        DeviceVisibility::new(Some(listed.collect()))
     }
 
-    fn seen(sight: &Sight, sample: &Sample) -> Vec<(String, Mask)> {
-        let ground = sight.of(Ground::of(sample, |_| 0), sample);
-        ground.devices.into_iter().map(|room| (room.id.to_string(), room.mask)).collect()
+    fn seen(visibility: &DeviceVisibility, sample: &Sample) -> Vec<(String, DeviceSelector)> {
+        let capacity = visibility.of(Capacity::of(sample, |_| 0), sample);
+        capacity.devices.into_iter().map(|room| (room.id.to_string(), room.selector)).collect()
     }
 
-    fn named(name: &str) -> Mask {
-        Mask::Named(name.into())
+    fn named(name: &str) -> DeviceSelector {
+        DeviceSelector::Named(name.into())
     }
 
     #[test]
     fn one_that_does_not_tell_or_was_built_for_them_is_shown_them_by_their_ids() {
         let two = sample(vec![device(Kind::Nvidia, "GPU-0", 24), device(Kind::Nvidia, "GPU-1", 24)]);
-        let by_id = [("GPU-0".to_owned(), Mask::Cuda), ("GPU-1".to_owned(), Mask::Cuda)];
-        assert_eq!(seen(&Sight::default(), &two), by_id);
+        let by_id = [("GPU-0".to_owned(), DeviceSelector::Cuda), ("GPU-1".to_owned(), DeviceSelector::Cuda)];
+        assert_eq!(seen(&DeviceVisibility::default(), &two), by_id);
         // A variable of the host may hide some of them: that is its owner's business.
-        assert_eq!(seen(&sight(&[("CUDA0", "NVIDIA RTX 4090", 24), ("Vulkan0", "NVIDIA RTX 4090", 24)]), &two), by_id);
+        assert_eq!(
+            seen(&visibility(&[("CUDA0", "NVIDIA RTX 4090", 24), ("Vulkan0", "NVIDIA RTX 4090", 24)]), &two),
+            by_id
+        );
     }
 
     #[test]
     fn one_that_reaches_none_of_them_has_none() {
         let both = sample(vec![device(Kind::Nvidia, "GPU-0", 24), device(Kind::Amd, "0000:03:00.0", 24)]);
-        assert_eq!(seen(&sight(&[]), &both), []);
-        assert_eq!(sight(&[]).blind_to(&both).count(), 2);
-        let rocm = sight(&[("ROCm0", "AMD Radeon RX 7900 XTX", 24)]);
-        assert_eq!(seen(&rocm, &both), [("0000:03:00.0".to_owned(), Mask::None)]);
-        assert_eq!(rocm.blind_to(&both).map(|device| &*device.id).collect::<Vec<_>>(), ["GPU-0"]);
+        assert_eq!(seen(&visibility(&[]), &both), []);
+        assert_eq!(visibility(&[]).unreachable_devices(&both).count(), 2);
+        let rocm = visibility(&[("ROCm0", "AMD Radeon RX 7900 XTX", 24)]);
+        assert_eq!(seen(&rocm, &both), [("0000:03:00.0".to_owned(), DeviceSelector::None)]);
+        assert_eq!(rocm.unreachable_devices(&both).map(|device| &*device.id).collect::<Vec<_>>(), ["GPU-0"]);
         let host = sample(vec![Sample::unread().host]);
-        assert_eq!(sight(&[]).blind_to(&host).count(), 0, "every engine reaches the host's memory");
+        assert_eq!(visibility(&[]).unreachable_devices(&host).count(), 0, "every engine reaches the host's memory");
     }
 
     #[test]
@@ -159,16 +162,20 @@ mod tests {
             device(Kind::Nvidia, "GPU-2", 24),
             device(Kind::Amd, "0000:03:00.0", 16),
         ]);
-        let all = sight(&[
+        let all = visibility(&[
             ("Vulkan0", "AMD Radeon RX 7800 XT (RADV NAVI32)", 16),
             ("Vulkan1", "NVIDIA A100", 79),
             ("Vulkan2", "NVIDIA GeForce RTX 4090", 24),
             ("Vulkan3", "NVIDIA GeForce RTX 4090", 24),
         ]);
-        let names: Vec<Mask> = seen(&all, &cards).into_iter().map(|(_, mask)| mask).collect();
+        let names: Vec<DeviceSelector> = seen(&all, &cards).into_iter().map(|(_, selector)| selector).collect();
         assert_eq!(names, ["Vulkan2", "Vulkan1", "Vulkan3", "Vulkan0"].map(named));
         let one = sample(vec![device(Kind::Nvidia, "GPU-2", 24)]);
-        assert_eq!(seen(&all, &one), [("GPU-2".to_owned(), Mask::None)], "nobody knows which of the two it is");
+        assert_eq!(
+            seen(&all, &one),
+            [("GPU-2".to_owned(), DeviceSelector::None)],
+            "nobody knows which of the two it is"
+        );
         let third = Device { rank: Rank { at: 2, of: 3 }, ..one.devices[0].clone() };
         let third = sample(vec![third]);
         assert_eq!(
@@ -177,6 +184,10 @@ mod tests {
             "the others may not be used, but count"
         );
         let odd = sample(vec![Device { rank: Rank { at: 0, of: 3 }, ..one.devices[0].clone() }]);
-        assert_eq!(seen(&all, &odd), [("GPU-2".to_owned(), Mask::None)], "they do not list them in one order");
+        assert_eq!(
+            seen(&all, &odd),
+            [("GPU-2".to_owned(), DeviceSelector::None)],
+            "they do not list them in one order"
+        );
     }
 }

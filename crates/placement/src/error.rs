@@ -4,7 +4,7 @@ use super::stop::Stop;
 
 /// Why there is no place for a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Misfit {
+pub enum PlacementError {
     /// It is larger than what is free.
     #[error("needs {}, free {}{}", bytes_text(*.needs), on(*.free, *.devices), advice(.stop.as_ref()))]
     DoesNotFit {
