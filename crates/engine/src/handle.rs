@@ -1,116 +1,89 @@
-//! The commands: how everybody but the driver deals with an engine.
+//! The handle: commands to an engine, its status, and claims on it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::process::output::Ring;
-use crate::state_machine::{Policy, Ready};
-use crate::status::{NotReady, Status};
+use crate::state_machine::Policy;
+use crate::status::Status;
 use crate::supervisor::command::{COMMAND_QUEUE, Command};
 use crate::supervisor::{Driver, ProcessFactory};
 use crate::usage::{Claim, Usage};
 
-/// One engine, as everybody sees it. Cheap to clone; commands of one handle arrive in the order they were given.
+/// The handle of one engine. Cheap to clone; the commands of one handle arrive in the order in which they were sent.
 ///
-/// When the last handle is dropped, the process is stopped without drain and the driver ends.
+/// When the last handle is dropped, the process is stopped and the driver ends.
 #[derive(Debug, Clone)]
 pub struct EngineHandle {
-    pub(crate) model: Arc<str>,
-    pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) status: watch::Receiver<Status>,
-    pub(crate) usage: Arc<Usage>,
-    pub(crate) ring: Arc<Ring>,
+    model: Arc<str>,
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<Status>,
+    usage: Arc<Usage>,
 }
 
 impl EngineHandle {
-    /// Makes an engine at rest, whose lives come from the factory that is made for its ring and usage.
+    /// Makes a stopped engine. `factory` makes its processes, which report to the usage that it is given.
     pub(crate) fn with_driver<F: ProcessFactory>(
         model: Arc<str>,
         policy: Policy,
-        factory: impl FnOnce(&Arc<Ring>, &Arc<Usage>) -> F,
+        factory: impl FnOnce(&Arc<Usage>) -> F,
     ) -> (EngineHandle, Driver<F>) {
-        let (usage, ring) = (Arc::new(Usage::default()), Arc::new(Ring::default()));
+        let usage = Arc::new(Usage::default());
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-        let (publish, status) = watch::channel(Status::at_rest());
-        let factory = factory(&ring, &usage);
+        let (publish, status) = watch::channel(Status::stopped());
+        let factory = factory(&usage);
         let driver = Driver::new(Arc::clone(&model), factory, policy, receiver, publish, Arc::clone(&usage));
-        (EngineHandle { model, commands, status, usage, ring }, driver)
+        (EngineHandle { model, commands, status, usage }, driver)
     }
 
-    /// Name of the model.
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    /// Wants the model served. Already so, or on the way: nothing happens. Backing off or failed: denied, which
-    /// [`ready`](Self::ready) tells.
+    /// Starts a stopped engine; in every other state this does nothing.
     pub fn start(&self) {
         self.send(Command::Start);
     }
 
-    /// Waits until the model is served, or is known not to be. Starts nothing: a caller that lost a race against a
-    /// stop must not bring back what its owner has just ended.
-    pub async fn ready(&self) -> Result<Arc<Ready>, NotReady> {
-        let (reply, outcome) = oneshot::channel();
-        if self.commands.send(Command::AwaitReady(reply)).await.is_err() {
-            return Err(NotReady::ShuttingDown);
-        }
-        outcome.await.unwrap_or(Err(NotReady::ShuttingDown))
+    /// Stops the process: TERM, TERM again, KILL. The owner has drained it before.
+    pub fn stop(&self) {
+        self.send(Command::Stop);
     }
 
-    /// Wants the model gone: its users get `drain` to finish, then TERM, TERM again, KILL.
-    pub fn stop(&self, drain: Duration) {
-        self.send(Command::Stop { drain });
-    }
-
-    /// Waits until there is no process and none will come by itself: stopped or failed.
+    /// Waits until there is no process and none is started any more: stopped or failed. Commands that this handle sent
+    /// before count.
     pub async fn stopped(&self) {
-        let (reply, outcome) = oneshot::channel();
+        let (reply, stopped) = oneshot::channel();
         if self.commands.send(Command::AwaitStopped(reply)).await.is_ok() {
-            // An error is the driver's end, which is the end of its process too.
-            let _gone = outcome.await;
+            // An error means that the driver has ended, and its process with it.
+            let _driver_ended = stopped.await;
         }
     }
 
-    /// Wants the process gone now: KILL at once.
+    /// Ends the process with KILL.
     pub fn kill(&self) {
         self.send(Command::Kill);
     }
 
-    /// Forgets earlier failures: backing off starts at once, failed becomes stopped.
+    /// Forgets earlier failures: an engine that backs off starts at once, a failed one becomes stopped.
     pub fn reset(&self) {
         self.send(Command::Reset);
     }
 
-    /// Where it is and was; for showing, never for deciding.
+    /// The status, as it is published.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
 
-    /// Says "in use" until the guard is dropped.
+    /// Marks the engine as in use until the claim is dropped.
     pub fn claim(&self) -> Claim {
         Claim::new(&self.usage)
-    }
-
-    /// Claims held at this moment.
-    pub fn claims(&self) -> usize {
-        self.usage.claims()
-    }
-
-    /// The last lines of the child's output, oldest first.
-    pub fn tail(&self) -> Vec<String> {
-        self.ring.tail(usize::MAX)
     }
 
     fn send(&self, command: Command) {
         use mpsc::error::TrySendError;
         match self.commands.try_send(command) {
-            // Closed is the end of the worker: everything is being stopped anyway.
+            // Closed means that the worker ends, which stops every engine.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(command)) => {
-                tracing::error!(model = %self.model, command = command.name(), "cannot queue a command: {COMMAND_QUEUE} are waiting");
+                let (model, command) = (&self.model, command.name());
+                tracing::error!(%model, command, "cannot queue a command: {COMMAND_QUEUE} are waiting");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What all engines of one worker share: the spawner thread, the runtime directory, the engine's facts.
+//! The host of engines: what all engines of one worker share, and how one is made.
 
 use std::future::Future;
 use std::io;
@@ -20,31 +20,35 @@ use crate::spawner::Spawner;
 use crate::spec::Spec;
 use crate::state_machine::Policy;
 
-/// Why no engine can be run on this host.
+/// Why this host cannot run engines.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// There is no usable llama-server.
     #[error(transparent)]
     Binary(#[from] BinaryError),
-    /// There is no private place for its sockets.
+    /// There is no private directory for sockets.
     #[error(transparent)]
     RuntimeDir(#[from] RuntimeDirError),
-    /// The system would not give us a thread, or no random bytes.
+    /// The system gave no thread or no random bytes.
     #[error("cannot prepare to start engines: {0}")]
     System(#[from] io::Error),
 }
 
-/// Runs engines. Its parts live until the last driver has ended.
+/// Runs engines. Its parts are kept until the last driver has ended.
 #[derive(Debug)]
 pub struct Host {
     shared: Arc<Shared>,
-    /// For engines made from now on.
+    /// The settings of engines that are made from now on.
     config: RwLock<Arc<Config>>,
     engines: AtomicU64,
 }
 
 impl Host {
-    /// Prepares the runtime directory, ends what dead workers left running, and asks the engine what it can do.
+    /// Makes the runtime directory, ends the processes that dead workers left, and examines the engine's program.
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no usable program, no private directory, or no thread or random bytes.
     pub async fn open(mut config: Config) -> Result<Host, HostError> {
         make_words_absolute(&mut config.extra_args);
         let spawner = Spawner::start()?;
@@ -53,7 +57,7 @@ impl Host {
         let name = format!("{:08x}", random()? as u32);
         let directory = tokio::task::spawn_blocking(move || RuntimeDir::create(&base, &name));
         let dir = Arc::new(directory.await.map_err(io::Error::other)??);
-        // Also for its first questions: some builds look for libraries where they are started.
+        // The examination needs it too: some builds look for libraries in their working directory.
         let spawner = spawner.within(&dir);
         let engine = EngineBinary::examine(&spawner, &config.binary, &env).await?;
         let threads = processors::threads();
@@ -79,7 +83,7 @@ impl Host {
         Ok(Host { shared, config: RwLock::new(Arc::new(config)), engines: AtomicU64::new(1) })
     }
 
-    /// Other settings for engines made from now on; the program and the runtime directory stay.
+    /// Sets the settings of engines that are made from now on; the program and the runtime directory stay.
     pub fn configure(&self, mut config: Config) {
         make_words_absolute(&mut config.extra_args);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
@@ -89,27 +93,26 @@ impl Host {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes an engine at rest: the handle for everybody, and the driver for whoever owns it to run.
+    /// Makes a stopped engine: its handle, and its driver, which the caller must run.
     pub fn create(&self, mut spec: Spec) -> (EngineHandle, impl Future<Output = ()> + Send + use<>) {
         make_absolute(&mut spec);
         let model: Arc<str> = spec.model.as_str().into();
         let engine = self.engines.fetch_add(1, Ordering::Relaxed);
-        // Without random bytes all engines would only retry in step, which is no reason to fail.
+        // Without random bytes engines would only retry at the same times, which is no reason to fail.
         let config = self.config();
         let policy = Policy::new(&config, random().unwrap_or(engine));
-        let (handle, driver) = EngineHandle::with_driver(Arc::clone(&model), policy, |ring, usage| ServerFactory {
+        let (handle, driver) = EngineHandle::with_driver(Arc::clone(&model), policy, |usage| ServerFactory {
             shared: Arc::clone(&self.shared),
             config,
             engine,
             model,
             spec,
-            ring: Arc::clone(ring),
             usage: Arc::clone(usage),
         });
         (handle, driver.run())
     }
 
-    /// The program, its build and its arguments but for where it listens, as one line that tells two engines apart.
+    /// The program, its build and its arguments without the address, as one line that differs between different engines.
     pub fn command_line(&self, spec: &Spec) -> String {
         let engine = &self.shared.engine;
         let (flags, threads) = (&engine.flags, self.shared.threads);
@@ -119,8 +122,8 @@ impl Host {
         [engine.binary.display().to_string(), build].into_iter().chain(words).collect::<Vec<_>>().join(" ")
     }
 
-    /// What a model would take of the devices, asked of the engine's own dry run; `None` where it has none, or is not to be
-    /// asked. Dropping the future ends the program.
+    /// Estimates a model's memory by the engine's own dry run; `None` where the engine has none, or the settings forbid it.
+    /// Dropping the future ends the program.
     pub fn dry_run(
         &self,
         mut spec: Spec,
@@ -133,19 +136,19 @@ impl Host {
         Some(async move { dry_run.run(&shared.spawner, &spec, &config, env).await })
     }
 
-    /// The engine's build, as far as it tells.
+    /// The engine's build, where it reports one.
     pub fn build(&self) -> String {
         let build = self.shared.engine.build.as_ref();
         build.map(|build| format!("{}-{}", build.build, build.commit)).unwrap_or_default()
     }
 
-    /// What the engine can do.
+    /// The program and what it can do.
     pub fn engine(&self) -> &EngineBinary {
         &self.shared.engine
     }
 }
 
-/// Engines work in a directory of their own, so what is told to them by relative paths is told by whole ones.
+/// Engines run in a directory of their own, so relative paths are made absolute.
 fn make_absolute(spec: &mut Spec) {
     let absolute = |path: &mut PathBuf| *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
     absolute(&mut spec.file);
@@ -153,7 +156,7 @@ fn make_absolute(spec: &mut Spec) {
     make_words_absolute(&mut spec.extra_args);
 }
 
-/// The same for added arguments: a word that is the relative path of a file that is there.
+/// Does the same for extra arguments: for a word that is the relative path of an existing file.
 fn make_words_absolute(words: &mut [String]) {
     for word in words {
         let looks_so = !word.starts_with(['-', '/']) && word.contains(['/', '.']);

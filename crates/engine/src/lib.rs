@@ -62,5 +62,5 @@ pub use host::runtime_dir::RuntimeDirError;
 pub use launcher::{Host, HostError};
 pub use spec::{Spec, Task};
 pub use state_machine::{Ready, RunId};
-pub use status::{NotReady, State, Status};
+pub use status::{State, Status};
 pub use usage::{Awaiting, Claim};

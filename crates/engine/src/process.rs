@@ -1,4 +1,4 @@
-//! A real life: one llama-server process with its pipes, its probe and its end.
+//! One llama-server process: its start, its pipes, what it is watched for, and its exit.
 
 pub(crate) mod liveness;
 pub(crate) mod output;
@@ -37,28 +37,28 @@ use crate::state_machine::{Probing, RunId, Signal};
 use crate::supervisor::{Process, ProcessEvent, ProcessFactory};
 use crate::usage::Usage;
 
-/// Lines of an exit report.
+/// Lines in an exit report.
 const LAST_LINES: usize = 40;
-/// How long the pipes of a dead child may take to reach their end. They do so at once, unless some process outside of
+/// How long the pipes of an exited process may take to reach their end. They do so at once, unless a process outside of
 /// its group holds them; then the last lines are not worth a late restart.
 const PIPE_TIMEOUT: Duration = Duration::from_millis(10);
 
-/// What tells an engine in child mode to end, once it has loaded; until then it does not read, and TERM is enough.
+/// The line that ends an engine in child mode once it has loaded. Before that it does not read, and TERM is enough.
 const EXIT_LINE: &[u8] = b"cmd_router_to_child:exit\n";
 
-/// What every life needs.
+/// What every process of this worker needs.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) engine: EngineBinary,
     pub(crate) spawner: Spawner,
     pub(crate) dir: Arc<RuntimeDir>,
-    /// The threads that an engine is given where nobody said how many.
+    /// The number of threads for an engine where the operator sets none.
     pub(crate) threads: Option<u32>,
-    /// What of our own environment a child may see.
+    /// The part of our environment that an engine gets.
     pub(crate) env: Vec<(OsString, OsString)>,
 }
 
-/// Starts the lives of one engine.
+/// Starts the processes of one engine.
 #[derive(Debug)]
 pub(crate) struct ServerFactory {
     pub(crate) shared: Arc<Shared>,
@@ -66,7 +66,6 @@ pub(crate) struct ServerFactory {
     pub(crate) engine: u64,
     pub(crate) model: Arc<str>,
     pub(crate) spec: Spec,
-    pub(crate) ring: Arc<Ring>,
     pub(crate) usage: Arc<Usage>,
 }
 
@@ -99,7 +98,7 @@ impl ServerFactory {
         command.args(command_line::arguments(&self.spec, &self.config, flags, shared.threads, &listen));
         command.env_clear();
         command.envs(command_line::environment(&self.spec, &shared.env, &shared.dir.config_home(), &listen));
-        // Standard input stays open as long as the worker lives: its end is one more way for a child to learn of ours.
+        // Standard input stays open as long as the worker runs: its end shows an engine that the worker is gone.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (record, mark) = (shared.dir.file(self.engine, run.0, "json"), shared.dir.mark(self.engine, run.0));
         let files = Files { socket, record: Some(record), mark: Some(mark), model: self.spec.files.clone() };
@@ -112,7 +111,7 @@ impl ServerFactory {
             shared: Arc::clone(&self.shared),
             config: Arc::clone(&self.config),
             model: Arc::clone(&self.model),
-            ring: Arc::clone(&self.ring),
+            ring: Arc::default(),
             usage: Arc::clone(&self.usage),
             run,
             begun,
@@ -121,11 +120,11 @@ impl ServerFactory {
     }
 }
 
-/// One process, from the order to start it to its reaped exit.
+/// One process, from the request to spawn it to its reaped exit.
 pub(crate) struct ServerProcess {
     stage: Stage,
     context: Context,
-    /// Sent before there was a process; it gets it first thing.
+    /// A signal that came before the process existed; it is sent as soon as it does.
     signal: Option<Signal>,
     probing: Probing,
 }
@@ -138,16 +137,16 @@ struct Context {
     usage: Arc<Usage>,
     run: RunId,
     begun: Instant,
-    /// The limits on tasks at its beginning.
+    /// How often limits on tasks were hit before it started.
     limit_hits: tasks::LimitHits,
 }
 
 enum Stage {
-    /// Not even the order could be given.
+    /// The spawn could not be requested.
     SpawnFailed(std::io::Error),
     Spawning(Spawning),
     Running(Box<Running>),
-    Over,
+    Exited,
 }
 
 struct Spawning {
@@ -161,7 +160,7 @@ impl Process for ServerProcess {
         match &mut self.stage {
             Stage::Running(running) => running.signal(&self.context, signal),
             Stage::Spawning(_) => self.signal = Some(signal),
-            Stage::SpawnFailed(_) | Stage::Over => {}
+            Stage::SpawnFailed(_) | Stage::Exited => {}
         }
     }
 
@@ -178,7 +177,7 @@ impl Process for ServerProcess {
                 Stage::Running(running) => {
                     let event = running.next_event(&self.context).await;
                     if matches!(event, ProcessEvent::Exited(_)) {
-                        self.stage = Stage::Over;
+                        self.stage = Stage::Exited;
                     }
                     return event;
                 }
@@ -191,19 +190,19 @@ impl Process for ServerProcess {
                 }
                 Stage::SpawnFailed(fault) => {
                     let report = ExitReport::not_started(fault);
-                    self.stage = Stage::Over;
+                    self.stage = Stage::Exited;
                     return ProcessEvent::Exited(report);
                 }
-                Stage::Over => pending::<()>().await,
+                Stage::Exited => pending::<()>().await,
             }
         }
     }
 }
 
 impl ServerProcess {
-    /// Takes over what the spawner has made; no await in here, so nothing of it can be lost half way.
+    /// Takes over the spawned child. There is no await in here, so it cannot be lost half way.
     fn spawned(&mut self, started: std::io::Result<Child>) -> Option<ProcessEvent> {
-        let Stage::Spawning(spawning) = std::mem::replace(&mut self.stage, Stage::Over) else { return None };
+        let Stage::Spawning(spawning) = std::mem::replace(&mut self.stage, Stage::Exited) else { return None };
         match started.and_then(|child| Running::new(child, spawning, &self.context)) {
             Ok(mut running) => {
                 running.probe(&self.context, self.probing);
@@ -222,9 +221,9 @@ impl ServerProcess {
 /// A process that runs.
 struct Running {
     child: Child,
-    /// The process that serves: the child, or one behind it where that is a script.
+    /// The process that serves: the child, or a descendant where the child is a script.
     server: u32,
-    /// Its end would be the child's end, so it is held for as long as the child lives.
+    /// Closing it would end the child, so it stays open as long as the child runs.
     stdin: Option<File>,
     output: Output,
     endpoint: Endpoint,
@@ -234,7 +233,7 @@ struct Running {
     loaded: bool,
 }
 
-/// What is watched for beside the exit.
+/// What the process is watched for beside its exit.
 enum Watch {
     Nothing,
     Load { ready: Pin<Box<dyn Future<Output = Result<Readiness, ExitClass>> + Send>>, activity: Activity },
@@ -267,8 +266,8 @@ impl Running {
         {
             // In child mode an engine that got TERM still waits for the thread that reads its standard input: measured,
             // it never ends by TERM alone. This line ends that thread and does not count as a second signal. A few
-            // bytes into a pipe of 64 KiB never block; a child that is gone does not need them.
-            let _gone = stdin.write_all(EXIT_LINE);
+            // bytes into a pipe of 64 KiB never block; an exited process does not need them.
+            let _exited = stdin.write_all(EXIT_LINE);
         }
     }
 
@@ -299,17 +298,17 @@ impl Running {
         };
     }
 
-    /// Cancel safe: everything that is awaited here either keeps its place or may be asked again.
+    /// Cancel safe: every future that is awaited here keeps its progress or can be started again.
     async fn next_event(&mut self, context: &Context) -> ProcessEvent {
         tokio::select! {
             biased;
-            // The exit first: what a dead child seemed to say does not matter any more.
+            // The exit first: other events of an exited process do not matter any more.
             status = self.child.wait() => match status {
                 Ok(status) => ProcessEvent::Exited(self.exit_report(context, status).await),
                 Err(fault) => ProcessEvent::Exited(ExitReport::not_started(&fault)),
             },
             observed = watched(&mut self.watch) => match observed {
-                Observed::Ready(readiness) => ProcessEvent::Ready(Arc::new(self.serves(context, readiness))),
+                Observed::Ready(readiness) => ProcessEvent::Ready(Arc::new(self.became_ready(context, readiness))),
                 Observed::LoadRefused(why) => {
                     self.watch = Watch::Nothing;
                     ProcessEvent::LoadRefused { why }
@@ -323,7 +322,7 @@ impl Running {
         }
     }
 
-    fn serves(&mut self, context: &Context, readiness: Readiness) -> Ready {
+    fn became_ready(&mut self, context: &Context, readiness: Readiness) -> Ready {
         self.watch = Watch::Nothing;
         self.loaded = true;
         if let Some(server) = readiness.server
@@ -340,11 +339,11 @@ impl Running {
         }
     }
 
-    /// Reads what is left in the pipes and names the reason.
+    /// Reads the rest of the pipes and classifies the exit.
     async fn exit_report(&mut self, context: &Context, status: std::process::ExitStatus) -> ExitReport {
-        let _cut_short = timeout(PIPE_TIMEOUT, self.output.finished()).await;
+        let _timed_out = timeout(PIPE_TIMEOUT, self.output.finished()).await;
         context.shared.spawner.remove(self.files.clone());
-        let lines = context.ring.tail_of(context.run, LAST_LINES);
+        let lines = context.ring.tail(LAST_LINES);
         let exit_context = ExitContext {
             loaded: self.loaded,
             left_behind: self.child.left_behind(),
@@ -376,8 +375,8 @@ async fn watched(watch: &mut Watch) -> Observed {
     }
 }
 
-/// A port that was free a moment ago. Somebody may take it before the engine does; the engine then fails to bind, which
-/// is retried with another one.
+/// A port that was free a moment ago. Another program may take it before the engine does; the engine then fails to bind,
+/// which is retried with another port.
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

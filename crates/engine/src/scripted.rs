@@ -1,4 +1,4 @@
-//! Instances whose processes are scripts: for tests of the driver, and of whoever deals with handles.
+//! Engines without processes, for tests of the driver and of the code that uses handles.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,15 +14,15 @@ use crate::state_machine::Ready;
 use crate::state_machine::{Policy, Probing, RunId, Signal};
 use crate::supervisor::{Process, ProcessEvent, ProcessFactory};
 
-/// Makes an engine at rest: its handle, its driver, and the script that controls its processes.
+/// Makes a stopped engine: its handle, its driver, and the script that controls its processes.
 pub fn engine(model: &str, config: &Config) -> (EngineHandle, impl Future<Output = ()> + Send + use<>, Script) {
     let script = Script::default();
     let (handle, driver) =
-        EngineHandle::with_driver(model.into(), Policy::new(config, 1), |_, _| ScriptedFactory(script.clone()));
+        EngineHandle::with_driver(model.into(), Policy::new(config, 1), |_| ScriptedFactory(script.clone()));
     (handle, driver.run(), script)
 }
 
-/// What a test and the scripted lives of one engine share; clones are the same script.
+/// Controls the scripted processes of one engine, and records what is done to them; clones are the same script.
 #[derive(Debug, Clone, Default)]
 pub struct Script(Arc<Shared>);
 
@@ -47,17 +47,17 @@ enum Action {
 }
 
 impl Script {
-    /// From now on a signal ends the child at once.
+    /// From now on a signal ends the process at once.
     pub fn exit_on_signal(&self) {
         self.lock().exits_on_signal = true;
     }
 
-    /// The child of the present life, or of the next one, serves.
+    /// The process of the present run, or of the next one, becomes ready.
     pub fn become_ready(&self, slots: u32, n_ctx: u32) {
         self.push(Action::BecomeReady { slots, n_ctx });
     }
 
-    /// The child is gone.
+    /// The process exits.
     pub fn exit(&self, class: ExitClass) {
         let report = ExitReport {
             class,
@@ -70,12 +70,12 @@ impl Script {
         self.emit(ProcessEvent::Exited(report));
     }
 
-    /// The driver fails over the next piece of news.
+    /// The driver panics while it waits for the next event.
     pub fn panic(&self) {
         self.push(Action::Panic);
     }
 
-    /// What was done to the lives since the last call, such as `launch 1`, `Terminate 1`, `drop 1`.
+    /// What was done to the processes since the last call, such as `spawn 1`, `Terminate 1`, `drop 1`.
     pub fn calls(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().calls)
     }
@@ -98,10 +98,10 @@ impl Script {
     }
 }
 
-/// The factory whose lives are controlled by a script.
+/// Makes processes that a script controls.
 pub(crate) struct ScriptedFactory(Script);
 
-/// One scripted life.
+/// One scripted process.
 pub(crate) struct ScriptedProcess {
     script: Script,
     run: RunId,
@@ -134,7 +134,7 @@ impl Process for ScriptedProcess {
                 Some(Action::BecomeReady { slots, n_ctx }) => {
                     return ProcessEvent::Ready(ready(self.run, slots, n_ctx));
                 }
-                #[allow(clippy::panic, reason = "it is what a test asks for")]
+                #[allow(clippy::panic, reason = "a test asks for it")]
                 Some(Action::Panic) => panic!("as the script says"),
                 None => self.script.0.next.notified().await,
             }

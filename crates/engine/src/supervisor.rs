@@ -1,4 +1,5 @@
-//! The one task that owns a child: it brings events to the machine and carries out what the machine decides.
+//! The driver of one engine: it turns commands, process events and deadlines into events of the state machine, and applies
+//! the effects.
 
 mod blame;
 pub(crate) mod command;
@@ -15,32 +16,32 @@ use tracing::{debug, info, warn};
 use crate::exit_reason::{ExitClass, ExitReport};
 use crate::metrics;
 use crate::state_machine::{Effect, Event, Phase, Policy, Probing, Ready, RunId, Signal, Timer, step};
-use crate::status::{NotReady, State, Status, answer, outer};
+use crate::status::{State, Status};
 use crate::supervisor::blame::BlameTracker;
 use crate::supervisor::command::Command;
 use crate::usage::Usage;
 
-/// Where lives come from: real processes, or scripted ones in tests.
+/// Makes the processes of one engine: real ones, or scripted ones in tests.
 pub(crate) trait ProcessFactory: Send + 'static {
     type Process: Process;
 
-    /// Begins a life. Returns at once; how it went comes as news.
+    /// Starts a process. Returns at once; success and failure come as events.
     fn spawn(&mut self, run: RunId) -> Self::Process;
 }
 
-/// One child, from its start to its reaped exit. Dropping it ends the child by force.
+/// One process, from its start to its reaped exit. Dropping it kills the process.
 pub(crate) trait Process: Send {
-    /// Signals the whole group; one that is not there yet gets it as soon as it is.
+    /// Signals the whole process group; before the process exists, the signal waits for it.
     fn signal(&mut self, signal: Signal);
 
-    /// Sets what is watched for.
+    /// Sets what the process is watched for.
     fn probe(&mut self, probing: Probing);
 
-    /// The next piece of news. Cancel safe; after `Exited` there is none.
+    /// The next event. Cancel safe; after `Exited` there is none.
     fn next_event(&mut self) -> impl Future<Output = ProcessEvent> + Send;
 }
 
-/// What a life tells.
+/// What happens to a process.
 #[derive(Debug)]
 pub(crate) enum ProcessEvent {
     Started {
@@ -51,7 +52,7 @@ pub(crate) enum ProcessEvent {
         output_only: bool,
     },
     Ready(Arc<Ready>),
-    /// It is there, and will never serve us.
+    /// It runs, and will never serve the worker.
     LoadRefused {
         why: ExitClass,
     },
@@ -71,20 +72,19 @@ pub(crate) struct Driver<F: ProcessFactory> {
     status: watch::Sender<Status>,
     usage: Arc<Usage>,
     blame: BlameTracker,
-    ready_waiters: Vec<oneshot::Sender<Result<Arc<Ready>, NotReady>>>,
     stop_waiters: Vec<oneshot::Sender<()>>,
 }
 
-/// What woke the driver.
+/// What the driver handles next.
 enum Input {
+    /// A command; `None` when the last handle is gone.
     Command(Option<Command>),
     Process(RunId, ProcessEvent),
     Timer(RunId, Timer),
-    Idle,
 }
 
 impl<F: ProcessFactory> Driver<F> {
-    /// A driver at rest.
+    /// The driver of a stopped engine.
     pub(crate) fn new(
         model: Arc<str>,
         factory: F,
@@ -104,12 +104,11 @@ impl<F: ProcessFactory> Driver<F> {
             status,
             usage,
             blame: BlameTracker::default(),
-            ready_waiters: Vec::new(),
             stop_waiters: Vec::new(),
         }
     }
 
-    /// Serves the commands until the last handle is gone and no process is left.
+    /// Runs until the last handle is gone and no process is left.
     pub(crate) async fn run(mut self) {
         let mut handles = true;
         while handles || self.phase.has_process() {
@@ -117,22 +116,20 @@ impl<F: ProcessFactory> Driver<F> {
                 Input::Command(Some(command)) => self.command(command),
                 Input::Command(None) => {
                     handles = false;
-                    self.feed(Event::Stop { drain: std::time::Duration::ZERO });
+                    self.handle(Event::Stop);
                 }
                 Input::Process(run, event) => self.process_event(run, event),
                 Input::Timer(run, timer) => {
                     self.timer = None;
-                    self.feed(Event::TimerFired { run, timer });
+                    self.handle(Event::TimerFired { run, timer });
                 }
-                Input::Idle => self.feed(Event::Idle { run: self.phase.run() }),
             }
         }
     }
 
-    /// Waits for whatever comes first. Verbs come before news and news before deadlines: a stop must be heard under
-    /// any flood of news, and a child that did make it in time must not lose to its own deadline.
+    /// Waits for the next input. Commands come before process events and those before deadlines: a stop is handled under
+    /// any number of process events, and a process that was in time does not lose to its own deadline.
     async fn next_input(&mut self, handles: bool) -> Input {
-        let draining = matches!(self.phase, Phase::Draining { .. });
         let timer = self.timer;
         tokio::select! {
             biased;
@@ -143,7 +140,6 @@ impl<F: ProcessFactory> Driver<F> {
                     None => pending().await,
                 }
             } => Input::Process(run, event),
-            () = self.usage.emptied(), if draining => Input::Idle,
             (run, timer) = async {
                 match timer {
                     Some((run, timer, at)) => {
@@ -158,17 +154,12 @@ impl<F: ProcessFactory> Driver<F> {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Start => self.feed(Event::Start),
-            Command::Stop { drain } => self.feed(Event::Stop { drain }),
-            Command::Kill => self.feed(Event::Kill),
-            Command::Reset => self.feed(Event::Reset),
-            Command::AwaitReady(reply) => {
-                // Who has stopped waiting makes room, so the list is as long as there are waiters.
-                self.ready_waiters.retain(|waiter| !waiter.is_closed());
-                self.ready_waiters.push(reply);
-                self.answer_ready_waiters();
-            }
+            Command::Start => self.handle(Event::Start),
+            Command::Stop => self.handle(Event::Stop),
+            Command::Kill => self.handle(Event::Kill),
+            Command::Reset => self.handle(Event::Reset),
             Command::AwaitStopped(reply) => {
+                // Waiters that were dropped are removed, so the list is as long as there are waiters.
                 self.stop_waiters.retain(|waiter| !waiter.is_closed());
                 self.stop_waiters.push(reply);
                 self.answer_stop_waiters();
@@ -183,42 +174,42 @@ impl<F: ProcessFactory> Driver<F> {
                 self.status.send_modify(|status| status.pid = Some(pid));
             }
             ProcessEvent::Progress { fraction, output_only } => {
-                self.feed(Event::Progress { run, fraction, output_only })
+                self.handle(Event::Progress { run, fraction, output_only });
             }
-            ProcessEvent::LoadRefused { why } => self.feed(Event::LoadRefused { run, why }),
+            ProcessEvent::LoadRefused { why } => self.handle(Event::LoadRefused { run, why }),
             ProcessEvent::Ready(ready) => {
                 metrics::loaded(&self.model, ready.load_time);
-                // Where a script was started, the process that serves is another one.
+                // Where the program is a script, the process that serves is another one.
                 self.status.send_modify(|status| status.pid = status.pid.map(|_| ready.pid));
-                self.feed(Event::ProbePassed { run, ready });
+                self.handle(Event::ProbePassed { run, ready });
             }
             ProcessEvent::LivenessLost => {
-                self.lost(run);
-                self.feed(Event::LivenessLost { run });
+                self.note_suspects(run);
+                self.handle(Event::LivenessLost { run });
             }
             ProcessEvent::Exited(mut report) => {
-                self.lost(run);
+                self.note_suspects(run);
                 report.blame = self.blame.blame_for(run, self.usage.answers());
                 debug!(model = %self.model, %run, code = report.code, signal = report.signal, "engine process gone");
-                // First the life, then its news: a step that spawns the next one must find the place empty.
+                // The process goes first: a step that spawns the next one must not find this one.
                 self.process = None;
-                self.feed(Event::Exited { run, report: Arc::new(report) });
+                self.handle(Event::Exited { run, report: Arc::new(report) });
             }
         }
     }
 
-    /// Remembers who used a life that is being lost.
-    fn lost(&mut self, run: RunId) {
+    /// Records whether a suspect request uses a run that is about to be lost.
+    fn note_suspects(&mut self, run: RunId) {
         if matches!(self.phase, Phase::Ready { .. }) && self.usage.suspects() > 0 {
             self.blame.suspect_uses(run);
         }
     }
 
-    /// One turn of the machine.
-    fn feed(&mut self, event: Event) {
+    /// One step of the state machine.
+    fn handle(&mut self, event: Event) {
         let word = event.name();
         let from = (self.phase.name(), self.phase.run());
-        // The placeholder is never seen: nothing between here and the assignment can fail or wait.
+        // The placeholder is never visible: nothing between here and the assignment can fail or wait.
         let phase = std::mem::replace(&mut self.phase, Phase::Stopped { last: from.1 });
         let now = tokio::time::Instant::now().into_std();
         let (phase, effects) = step(phase, event, now, &self.policy);
@@ -228,12 +219,12 @@ impl<F: ProcessFactory> Driver<F> {
             info!(model = %self.model, from = from.0, to, event = word, %run, "engine");
         }
         for effect in effects {
-            self.carry_out(effect);
+            self.apply(effect);
         }
         self.answer_stop_waiters();
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Spawn { run, after } => {
                 metrics::started(&self.model, after.as_ref().map(|report| report.class));
@@ -255,17 +246,16 @@ impl<F: ProcessFactory> Driver<F> {
                 }
             }
             Effect::Publish => self.publish(),
-            Effect::Blame(report) => {
+            Effect::RecordFailure(report) => {
                 warn!(model = %self.model, run = %self.phase.run(), class = report.class.name(), "engine ended: {report}");
                 self.status.send_modify(|status| status.last_error = Some(report));
             }
-            Effect::AnswerWaiters => self.answer_ready_waiters(),
             Effect::CountStale => metrics::stale(&self.model),
         }
     }
 
     fn publish(&mut self) {
-        let state = outer(&self.phase);
+        let state = State::from(&self.phase);
         let run = self.phase.run();
         let has_process = self.phase.has_process();
         metrics::unkillable(&self.model, matches!(self.phase, Phase::Unkillable { .. }));
@@ -281,28 +271,20 @@ impl<F: ProcessFactory> Driver<F> {
         });
     }
 
-    fn answer_ready_waiters(&mut self) {
-        if let Some(answer) = answer(&self.phase) {
-            for waiter in self.ready_waiters.drain(..) {
-                // Who has stopped waiting needs no answer.
-                let _unheard = waiter.send(answer.clone());
-            }
-        }
-    }
-
     fn answer_stop_waiters(&mut self) {
         if matches!(self.phase, Phase::Stopped { .. } | Phase::Failed { .. }) {
             for waiter in self.stop_waiters.drain(..) {
-                let _unheard = waiter.send(());
+                // A waiter that was dropped needs no answer.
+                let _dropped = waiter.send(());
             }
         }
     }
 }
 
 impl<F: ProcessFactory> Drop for Driver<F> {
-    /// A driver that ends in the middle, by a panic or with its runtime, takes its child with it (see [`Process`]); nobody
-    /// may go on believing that the child serves. After a panic nobody is left to start another one either, so it is
-    /// told as what it is, and those who wait need not wait for nothing.
+    /// A driver that ends early, by a panic or with its runtime, takes its process with it (see [`Process`]), and the
+    /// status must not say that the process serves. After a panic no driver is left to start another process, so the
+    /// engine has failed.
     fn drop(&mut self) {
         let failed = std::thread::panicking().then(|| Arc::new(ExitReport::driver_failed()));
         self.status.send_modify(|status| {

@@ -237,13 +237,13 @@ impl Fleet {
         }
     }
 
-    /// Stops every engine: drains it for so long, then the ladder. Resolves when all are gone.
-    pub async fn stop(&self, drain: Duration) {
+    /// Stops every engine; the jobs have been drained before. Resolves when all have ended.
+    pub async fn stop(&self) {
         // From here on nothing is started, so these are all that there are.
         self.refuse();
         let handles = self.handles();
         for handle in &handles {
-            handle.stop(drain);
+            handle.stop();
         }
         for handle in &handles {
             handle.stopped().await;

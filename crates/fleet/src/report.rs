@@ -163,7 +163,7 @@ fn expected(engine: &Engine) -> Vec<(String, u64)> {
 
 /// Where a model is: its process, or what is to become of it.
 fn status(managed: &ManagedModel, life: &ModelState, wanted: bool) -> Status {
-    let mut status = managed.last.clone().unwrap_or_else(Status::at_rest);
+    let mut status = managed.last.clone().unwrap_or_else(Status::stopped);
     status.state = match (life, status.state) {
         (ModelState::Ready { draining: Some(_), .. }, State::Ready(_)) => State::Draining,
         (ModelState::Coming { .. }, _) => State::Starting { progress: None },

@@ -249,7 +249,7 @@ async fn close(shutdown: &mut Shutdown, relay: Relay, fleet: &Fleet, limits: wat
     let stop_worst_case = limits.borrow().stop;
     info!(from = "draining", to = "stopping", limit_s = stop_worst_case.as_secs_f64(), "worker");
     tokio::select! {
-        () = fleet.stop(Duration::ZERO) => {}
+        () = fleet.stop() => {}
         () = shutdown.asked() => return killed(fleet),
         () = tokio::time::sleep(stop_worst_case + Duration::from_secs(1)) => {
             warn!("an engine does not end; its process is left to the kernel");

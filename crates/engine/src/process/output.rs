@@ -1,7 +1,8 @@
-//! Takes in everything a child prints: into a bounded ring, into the log at debug, and state lines to whoever waits.
+//! Reads everything that a process prints: into a bounded ring, into the log at debug level, and state lines into the
+//! reported state.
 //!
-//! A pipe that nobody reads stops inference while `/health` goes on answering, so the pumps never wait for anything
-//! but the child, and a line of any length costs a bounded amount of memory.
+//! A pipe that is not read stops inference while `/health` still answers. So the readers wait for nothing but the process,
+//! and a line of any length takes a bounded amount of memory.
 
 mod lines;
 
@@ -19,19 +20,19 @@ use tracing::debug;
 use crate::state_machine::RunId;
 use lines::Lines;
 
-/// Lines kept for people and for the classifier.
+/// Lines kept for the exit report.
 const RING_LINES: usize = 200;
 /// Bytes of one line that are kept in the ring.
 const RING_LINE: usize = 1024;
-/// Bytes of one line that are looked at; a state line with all facts of a model is a few KiB.
+/// Bytes of one line that are parsed; a state line with all facts of a model is a few KiB.
 const LINE: usize = 64 * 1024;
-/// One read. Logs come in small pieces, and there are two of these per child.
+/// The size of one read. Logs come in small pieces, and each process has two of these buffers.
 const READ: usize = 4 * 1024;
 
-/// The last lines of an engine, over all of its lives.
+/// The last lines of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    lines: Mutex<VecDeque<(RunId, String)>>,
+    lines: Mutex<VecDeque<String>>,
     bytes: AtomicU64,
 }
 
@@ -39,29 +40,20 @@ impl Ring {
     /// The newest `limit` lines, oldest first.
     pub(crate) fn tail(&self, limit: usize) -> Vec<String> {
         let lines = self.lock();
-        lines.iter().skip(lines.len().saturating_sub(limit)).map(|(_, line)| line.clone()).collect()
+        lines.iter().skip(lines.len().saturating_sub(limit)).cloned().collect()
     }
 
-    /// The newest `limit` lines of one life, oldest first.
-    pub(crate) fn tail_of(&self, run: RunId, limit: usize) -> Vec<String> {
-        let lines = self.lock();
-        let mut tail: Vec<String> =
-            lines.iter().rev().filter(|(of, _)| *of == run).take(limit).map(|(_, line)| line.clone()).collect();
-        tail.reverse();
-        tail
-    }
-
-    /// Bytes ever taken in; grows while the child says something.
+    /// All bytes that were read; grows while the process writes output.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Takes note of so many bytes.
+    /// Counts bytes that were read.
     pub(crate) fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn push(&self, run: RunId, line: &str) {
+    pub(crate) fn push(&self, line: &str) {
         let mut kept = line;
         if kept.len() > RING_LINE {
             kept = &kept[..kept.floor_char_boundary(RING_LINE)];
@@ -70,19 +62,19 @@ impl Ring {
         if lines.len() == RING_LINES {
             lines.pop_front();
         }
-        lines.push_back((run, kept.to_owned()));
+        lines.push_back(kept.to_owned());
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(RunId, String)>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
         // A panic while pushing leaves a usable ring: at worst one line is missing.
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the state lines of a child have reported so far.
+/// What the state lines of a process have reported so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct ReportedState {
-    /// It tells its state at all, so nobody has to ask.
+    /// It reports its state, so `/health` need not be polled.
     pub(crate) reports: bool,
     /// How far the load is.
     pub(crate) fraction: Option<f32>,
@@ -90,10 +82,10 @@ pub(crate) struct ReportedState {
     pub(crate) ready: bool,
 }
 
-/// The two pumps of one child; dropping it stops them.
+/// The two readers of one process; dropping it stops them.
 #[derive(Debug)]
 pub(crate) struct Output {
-    pumps: JoinSet<()>,
+    readers: JoinSet<()>,
     reported: watch::Receiver<ReportedState>,
 }
 
@@ -107,26 +99,26 @@ impl Output {
         stderr: Option<ChildStderr>,
     ) -> Output {
         let (sender, reported) = watch::channel(ReportedState::default());
-        let mut pumps = JoinSet::new();
+        let mut readers = JoinSet::new();
         if let Some(stdout) = stdout {
             let sink = Sink { model: Arc::clone(model), run, ring: Arc::clone(ring), sender: Some(sender) };
-            pumps.spawn(pump(stdout, sink));
+            readers.spawn(read_lines(stdout, sink));
         }
         if let Some(stderr) = stderr {
             let sink = Sink { model: Arc::clone(model), run, ring: Arc::clone(ring), sender: None };
-            pumps.spawn(pump(stderr, sink));
+            readers.spawn(read_lines(stderr, sink));
         }
-        Output { pumps, reported }
+        Output { readers, reported }
     }
 
-    /// What the child tells of its state.
+    /// The state that the process reports.
     pub(crate) fn reported_state(&self) -> watch::Receiver<ReportedState> {
         self.reported.clone()
     }
 
-    /// Waits until both pipes are at their end. Cancel safe.
+    /// Waits until both pipes have ended. Cancel safe.
     pub(crate) async fn finished(&mut self) {
-        while self.pumps.join_next().await.is_some() {}
+        while self.readers.join_next().await.is_some() {}
     }
 }
 
@@ -156,14 +148,14 @@ impl Sink {
             return;
         }
         debug!(target: "auxot_engine::engine", model = %self.model, run = %self.run, "{text}");
-        self.ring.push(self.run, &text);
+        self.ring.push(&text);
     }
 }
 
-async fn pump(mut pipe: impl AsyncRead + Unpin, sink: Sink) {
+async fn read_lines(mut pipe: impl AsyncRead + Unpin, sink: Sink) {
     let mut lines = Lines::new(LINE);
     let mut buffer = vec![0; READ];
-    // An error of a pipe is its end: there is nobody who could mend it, and the exit is reported by the process itself.
+    // An error ends a pipe: nothing could repair it, and the exit is reported by the process.
     while let Ok(got @ 1..) = pipe.read(&mut buffer).await {
         sink.ring.count(got);
         lines.feed(&buffer[..got], |line| sink.line(line));

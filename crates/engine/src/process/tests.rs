@@ -1,44 +1,52 @@
-//! Whole lives with real processes: a shell script stands for the engine.
+//! Whole runs with real processes: a shell script takes the place of the engine.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::host::system;
-use crate::{Config, EngineHandle, ExitClass, Host, NotReady, Spec, State};
+use crate::{Config, EngineHandle, ExitClass, ExitReport, Host, Spec, State};
 
-/// What the script says of itself; after this comes what it does as an engine.
+/// Far away; no test waits for it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What the script reports about itself. `say` writes a word where the test reads it. What the script does as an engine
+/// follows.
 const HEAD: &str = "#!/bin/sh
 case $1 in
 --version) echo 'version: 6123 (abc1234)' >&2; exit 0;;
 --help) printf '%s\\n' '--model FNAME' '--parallel N' '--host HOST  an address, or a path that ends with .sock'; exit 0;;
 esac
+say() { echo \"$@\" >> \"$0.said\"; }
 ";
 
-struct House {
+struct Fixture {
     host: Host,
     drivers: JoinSet<()>,
     dir: TempDir,
 }
 
-async fn house(script: &str) -> House {
-    house_with(script, Config::default()).await
+async fn fixture(script: &str) -> Fixture {
+    fixture_with(script, Config::default()).await
 }
 
-async fn house_with(script: &str, config: Config) -> House {
+async fn fixture_with(script: &str, config: Config) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let binary = dir.path().join("engine");
     std::fs::write(&binary, format!("{HEAD}{script}\n")).unwrap();
     std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
     let runtime_dir = Some(dir.path().join("run"));
     let host = Host::open(Config { binary, runtime_dir, ..config }).await.unwrap();
-    House { host, drivers: JoinSet::new(), dir }
+    Fixture { host, drivers: JoinSet::new(), dir }
 }
 
-impl House {
-    fn engine(&mut self) -> EngineHandle {
+impl Fixture {
+    /// Starts an engine.
+    fn start(&mut self) -> EngineHandle {
         let spec = Spec {
             model: "m".into(),
             file: "/models/m.gguf".into(),
@@ -54,18 +62,40 @@ impl House {
         };
         let (handle, driver) = self.host.create(spec);
         self.drivers.spawn(driver);
+        handle.start();
         handle
+    }
+
+    /// Waits until the script has said a line that starts like this, and returns the rest of it.
+    async fn said(&self, start: &str) -> String {
+        let path = self.dir.path().join("engine.said");
+        until(|| {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            text.split_inclusive('\n')
+                .filter_map(|line| line.strip_suffix('\n'))
+                .find_map(|line| line.strip_prefix(start).map(str::to_owned))
+        })
+        .await
     }
 }
 
-/// Waits until the child has said this.
-async fn says(handle: &EngineHandle, word: &str) {
-    let said = async {
-        while !handle.tail().iter().any(|line| line == word) {
-            tokio::task::yield_now().await;
+async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            match found() {
+                Some(found) => return found,
+                None => tokio::task::yield_now().await,
+            }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), said).await.unwrap();
+    tokio::time::timeout(DEADLINE, found).await.unwrap()
+}
+
+async fn failure(handle: &EngineHandle) -> Arc<ExitReport> {
+    let mut status = handle.status();
+    let failed = status.wait_for(|status| matches!(status.state, State::Failed { .. })).await.unwrap();
+    let State::Failed { cause } = &failed.state else { unreachable!() };
+    Arc::clone(cause)
 }
 
 fn files(dir: &Path) -> Vec<String> {
@@ -82,11 +112,10 @@ fn files(dir: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_failed_load_is_told_with_its_reason_and_the_last_lines() {
-    let mut house = house("echo 'loading' >&2; echo \"unknown model architecture: 'x'\" >&2; exit 1").await;
-    let handle = house.engine();
-    handle.start();
-    let Err(NotReady::Failed(cause)) = handle.ready().await else { panic!() };
+async fn a_failed_load_is_reported_with_its_reason_and_the_last_lines() {
+    let mut fixture = fixture("echo 'loading' >&2; echo \"unknown model architecture: 'x'\" >&2; exit 1").await;
+    let handle = fixture.start();
+    let cause = failure(&handle).await;
     assert_eq!((cause.class, cause.code), (ExitClass::UnknownArchitecture, Some(1)));
     assert_eq!(cause.lines, ["loading", "unknown model architecture: 'x'"]);
     handle.stopped().await;
@@ -94,82 +123,71 @@ async fn a_failed_load_is_told_with_its_reason_and_the_last_lines() {
 }
 
 #[tokio::test]
-async fn a_loading_child_is_stopped_by_term() {
-    let mut house = house("echo here >&2; exec sleep 600").await;
-    let handle = house.engine();
-    handle.start();
-    says(&handle, "here").await;
+async fn a_loading_process_is_stopped_by_term() {
+    let mut fixture = fixture("say here; exec sleep 600").await;
+    let handle = fixture.start();
+    fixture.said("here").await;
     let pid = handle.status().wait_for(|status| status.pid.is_some()).await.unwrap().pid.unwrap();
-    assert_eq!(files(&house.dir.path().join("run")), ["1-1.json"]);
-    handle.stop(std::time::Duration::ZERO);
+    assert_eq!(files(&fixture.dir.path().join("run")), ["1-1.json"]);
+    handle.stop();
     handle.stopped().await;
     assert_eq!(system::process_start(pid), None);
     assert!(handle.status().borrow().pid.is_none());
 }
 
 #[tokio::test]
-async fn a_stop_before_the_process_is_there_still_ends_it() {
-    let mut house = house("exec sleep 600").await;
-    let handle = house.engine();
-    handle.start();
-    handle.stop(std::time::Duration::ZERO);
-    handle.stopped().await;
-    assert!(matches!(handle.ready().await, Err(NotReady::Stopped)));
-}
-
-#[tokio::test]
-async fn child_mode_is_told_to_end_on_its_standard_input() {
-    let mut house =
-        house("trap '' TERM; echo here >&2; read line; [ \"$line\" = cmd_router_to_child:exit ] && exit 0; sleep 600")
-            .await;
-    let handle = house.engine();
-    handle.start();
-    says(&handle, "here").await;
-    handle.stop(std::time::Duration::ZERO);
+async fn a_stop_before_the_process_exists_still_ends_it() {
+    let mut fixture = fixture("exec sleep 600").await;
+    let handle = fixture.start();
+    handle.stop();
     handle.stopped().await;
     assert!(matches!(handle.status().borrow().state, State::Stopped));
 }
 
 #[tokio::test]
-async fn a_child_that_ignores_everything_is_killed_with_all_its_group() {
-    let ladder = std::time::Duration::from_millis(50);
-    let config = Config { stop_grace: ladder, stop_again: ladder, ..Config::default() };
-    let script = "trap '' TERM; sleep 600 & echo grandchild $! >&2; echo here >&2; while :; do sleep 600; done";
-    let mut house = house_with(script, config).await;
-    let handle = house.engine();
-    handle.start();
-    says(&handle, "here").await;
-    let grandchild = handle.tail()[0].strip_prefix("grandchild ").unwrap().to_owned();
-    handle.stop(std::time::Duration::ZERO);
+async fn an_engine_in_child_mode_gets_the_exit_line_on_its_standard_input() {
+    let mut fixture =
+        fixture("trap '' TERM; say here; read line; [ \"$line\" = cmd_router_to_child:exit ] && exit 0; sleep 600")
+            .await;
+    let handle = fixture.start();
+    fixture.said("here").await;
+    handle.stop();
     handle.stopped().await;
-    // Killed with the others, it may be a moment longer on its way out; who was the child of a dead child is reaped by
-    // somebody else, and until then it is a zombie.
-    let gone = async {
-        while std::fs::read_to_string(format!("/proc/{grandchild}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.unwrap();
+    assert!(matches!(handle.status().borrow().state, State::Stopped));
 }
 
 #[tokio::test]
-async fn a_silent_load_is_ended_and_named() {
-    let config = Config { load_stall: std::time::Duration::from_millis(200), restart_budget: 0, ..Config::default() };
-    let mut house = house_with("exec sleep 600", config).await;
-    let handle = house.engine();
-    handle.start();
-    let Err(NotReady::Failed(cause)) = handle.ready().await else { panic!() };
+async fn a_process_that_ignores_term_is_killed_with_its_whole_group() {
+    let grace = Duration::from_millis(50);
+    let config = Config { stop_grace: grace, stop_again: grace, ..Config::default() };
+    let script = "trap '' TERM; sleep 600 & say grandchild $!; while :; do sleep 600; done";
+    let mut fixture = fixture_with(script, config).await;
+    let handle = fixture.start();
+    let grandchild = fixture.said("grandchild ").await;
+    handle.stop();
+    handle.stopped().await;
+    // It can exit a moment later than the others. The child of an exited process is reaped by another one, and until
+    // then it is a zombie.
+    let runs = || std::fs::read_to_string(format!("/proc/{grandchild}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    until(|| (!runs()).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_silent_load_is_stopped_and_reported_as_stalled() {
+    let config = Config { load_stall: Duration::from_millis(200), restart_budget: 0, ..Config::default() };
+    let mut fixture = fixture_with("exec sleep 600", config).await;
+    let handle = fixture.start();
+    let cause = failure(&handle).await;
     assert_eq!((cause.class, cause.signal), (ExitClass::Stalled, Some(15)));
 }
 
 #[tokio::test]
 async fn nothing_is_left_when_the_last_driver_has_ended() {
-    let mut house = house("exec sleep 600").await;
-    let handle = house.engine();
-    handle.start();
+    let mut fixture = fixture("exec sleep 600").await;
+    let handle = fixture.start();
     handle.status().wait_for(|status| status.pid.is_some()).await.unwrap();
     drop(handle);
-    let House { host, mut drivers, dir } = house;
+    let Fixture { host, mut drivers, dir } = fixture;
     drop(host);
     while let Some(end) = drivers.join_next().await {
         end.unwrap();

@@ -1,90 +1,84 @@
-//! What can happen to an engine, and the whole list of things a decision may do to the world.
+//! What can happen to an engine, and everything that a decision can have done.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Ready, RunId};
 use crate::exit_reason::{ExitClass, ExitReport};
 
-/// Something that happened. Verbs come from handles; all else belongs to one life.
+/// Something that happened. Commands come from handles; every other event belongs to one run.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// Verb: the model is wanted.
+    /// Command: the model is wanted.
     Start,
-    /// Verb: the model is to go, once its users have left or `drain` is over.
-    Stop { drain: Duration },
-    /// Verb: the process is to go now.
+    /// Command: the process must end, TERM first.
+    Stop,
+    /// Command: the process must end now.
     Kill,
-    /// Verb of an operator: try again.
+    /// Command of an operator: try again.
     Reset,
-    /// The loading child did something, or only said something; the fraction is known where the engine tells it.
+    /// The loading process did something, or only wrote output; `fraction` is known where the engine reports it.
     Progress { run: RunId, fraction: Option<f32>, output_only: bool },
-    /// The loading child will never serve us.
+    /// The loading process will never serve the worker.
     LoadRefused { run: RunId, why: ExitClass },
-    /// The child serves.
+    /// The process serves.
     ProbePassed { run: RunId, ready: Arc<Ready> },
-    /// The child has stopped answering.
+    /// The process has stopped responding.
     LivenessLost { run: RunId },
-    /// Nobody holds a claim.
-    Idle { run: RunId },
-    /// The child was reaped, or could not be started at all.
+    /// The process was reaped, or could not be started.
     Exited { run: RunId, report: Arc<ExitReport> },
-    /// A deadline has come.
+    /// A deadline has passed.
     TimerFired { run: RunId, timer: Timer },
 }
 
 /// The deadlines; a phase has at most one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// A loading child was silent for too long.
+    /// A loading process was silent for too long.
     Stall,
-    /// The users had time enough.
-    Drain,
-    /// TERM had no effect: it can be lost, so it is sent again.
+    /// TERM had no effect. It can be lost, so it is sent again.
     Again,
     /// The second TERM had no effect either.
     Kill,
     /// KILL had no effect.
     GiveUp,
-    /// The wait before the next try is over.
+    /// The wait before the next run is over.
     Backoff,
 }
 
-/// A wish to the world.
+/// Something to be done by the driver.
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
     /// Start a process; `after` is the failure that this start follows.
     Spawn { run: RunId, after: Option<Arc<ExitReport>> },
-    /// Send a signal to the whole group of the child.
+    /// Send a signal to the whole process group.
     SignalGroup { run: RunId, signal: Signal },
-    /// Have the one timer fire at `at`; replaces what was armed.
+    /// Arm the one timer for `at`, in place of what was armed.
     ArmTimer { run: RunId, timer: Timer, at: Instant },
-    /// Forget the timer.
+    /// Disarm the timer.
     DisarmTimer,
-    /// Watch the child for this from now on.
+    /// Watch the process for this from now on.
     Probe(Probing),
-    /// Tell the outer state.
+    /// Publish the status.
     Publish,
-    /// Remember this as the last error.
-    Blame(Arc<ExitReport>),
-    /// Answer everyone who waits, if the phase has an answer.
-    AnswerWaiters,
-    /// Count news of an earlier life.
+    /// Record this as the last error.
+    RecordFailure(Arc<ExitReport>),
+    /// Count an event of an earlier run.
     CountStale,
 }
 
-/// What is watched for, beside the exit, which always is.
+/// What a process is watched for, beside its exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Probing {
     /// Nothing.
     Off,
     /// Progress of the load, and its end.
     Readiness,
-    /// That it still answers.
+    /// Whether it still responds.
     Liveness,
 }
 
-/// The two signals of the stop ladder.
+/// The two signals that stop a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     Terminate,
@@ -102,15 +96,14 @@ impl Signal {
 }
 
 impl Event {
-    /// The life this news belongs to; `None` for verbs.
+    /// The run that this event belongs to; `None` for commands.
     pub(crate) fn run(&self) -> Option<RunId> {
         match self {
-            Event::Start | Event::Stop { .. } | Event::Kill | Event::Reset => None,
+            Event::Start | Event::Stop | Event::Kill | Event::Reset => None,
             Event::Progress { run, .. }
             | Event::LoadRefused { run, .. }
             | Event::ProbePassed { run, .. }
             | Event::LivenessLost { run }
-            | Event::Idle { run }
             | Event::Exited { run, .. }
             | Event::TimerFired { run, .. } => Some(*run),
         }
@@ -120,18 +113,16 @@ impl Event {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Event::Start => "start",
-            Event::Stop { .. } => "stop",
+            Event::Stop => "stop",
             Event::Kill => "kill",
             Event::Reset => "reset",
             Event::Progress { .. } => "progress",
             Event::LoadRefused { .. } => "load_refused",
             Event::ProbePassed { .. } => "probe_passed",
             Event::LivenessLost { .. } => "liveness_lost",
-            Event::Idle { .. } => "idle",
             Event::Exited { .. } => "exited",
             Event::TimerFired { timer, .. } => match timer {
                 Timer::Stall => "stall_deadline",
-                Timer::Drain => "drain_deadline",
                 Timer::Again => "again_deadline",
                 Timer::Kill => "kill_deadline",
                 Timer::GiveUp => "give_up",

@@ -1,33 +1,34 @@
-//! The numbers that decide: how long each rung lasts, how often a failing child is tried again, and when.
+//! The durations and limits that decide: how long each step of a stop lasts, and how often and when a failing engine is
+//! started again.
 
 use std::time::{Duration, Instant};
 
 use super::RunId;
 use crate::config::Config;
 
-/// Output alone keeps a load alive for so many times its longest silence: an engine may write its log for ever.
+/// Output alone keeps a load alive for this many times the longest silence: an engine may write to its log for ever.
 pub(crate) const OUTPUT_ONLY_FACTOR: u32 = 5;
 
-/// The named durations of a life. Pure data: two equal policies decide equally.
+/// The durations and limits of one engine. Plain data: two equal policies decide equally.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
-    /// Longest silence of a loading child.
+    /// Longest silence of a loading process.
     pub(crate) load_stall: Duration,
     /// From TERM to the second TERM.
     pub(crate) term_grace: Duration,
     /// From the second TERM to KILL.
     pub(crate) again_grace: Duration,
-    /// From KILL to calling it unkillable.
+    /// From KILL until the process counts as unkillable.
     pub(crate) kill_grace: Duration,
-    /// Failures in a row that are tried again.
+    /// Failures in a row that are followed by another start.
     pub(crate) budget: u32,
-    /// Ready for this long, and earlier failures are forgotten.
+    /// An engine that was ready for this long has no earlier failures.
     pub(crate) heal_after: Duration,
     /// Upper bound of the first delay that is not zero.
     pub(crate) backoff_base: Duration,
     /// Upper bound of every delay.
     pub(crate) backoff_max: Duration,
-    /// Makes two engines that fail together come back apart.
+    /// Lets two engines that fail together start again at different times.
     pub(crate) seed: u64,
 }
 
@@ -46,9 +47,9 @@ impl Policy {
         }
     }
 
-    /// How long to wait before attempt `attempt` (1 is the first restart): nothing at first, because most crashes are
-    /// single ones, then exponential, between half of a ceiling and the ceiling: a child that failed again needs time
-    /// (for its device's memory to be given back), so its budget is not spent in no time by chance.
+    /// The delay before attempt `attempt` (1 is the first restart): zero at first, because most crashes are single ones,
+    /// then exponential and random between half of a ceiling and the ceiling. An engine that failed again needs time (its
+    /// device must get its memory back), so a short delay must not use up the budget at once.
     pub(crate) fn delay(&self, attempt: u32, run: RunId) -> Duration {
         if attempt <= 1 {
             return Duration::ZERO;
@@ -59,23 +60,23 @@ impl Policy {
         ceiling.mul_f64(0.5 + share / 2.0)
     }
 
-    /// How long to wait where it is not the child that failed.
+    /// The delay where the engine itself did not fail.
     pub(crate) fn longest_delay(&self, run: RunId) -> Duration {
         self.delay(u32::MAX, run)
     }
 
-    /// The failures that still count against a child that became ready at `since`.
+    /// The failures that still count for an engine that became ready at `since`.
     pub(crate) fn healed(&self, failures: u32, since: Instant, now: Instant) -> u32 {
         if now.saturating_duration_since(since) >= self.heal_after { 0 } else { failures }
     }
 
-    /// The longest that a loading child may do nothing but write.
+    /// The longest time in which a loading process may do nothing but write output.
     pub(crate) fn output_only_limit(&self) -> Duration {
         self.load_stall.saturating_mul(OUTPUT_ONLY_FACTOR)
     }
 }
 
-/// Splitmix64: spreads neighbouring run numbers over all of u64 without any state to keep.
+/// Splitmix64: spreads adjacent run numbers over all of u64 without state.
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,11 +1,11 @@
-//! One process of an engine: its number, and what is known of it once it serves.
+//! One run of an engine: its number, and what is known of it once it serves.
 
 use std::fmt;
 use std::time::Duration;
 
 use auxot_llama::{Endpoint, Props};
 
-/// Which life of an engine a piece of news belongs to; 0 is "none yet".
+/// The number of one process of an engine; 0 means that there was none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RunId(pub u64);
 
@@ -21,16 +21,16 @@ impl fmt::Display for RunId {
     }
 }
 
-/// What is true of a child that serves: how to reach it and what it says of itself.
+/// The facts of a process that serves: how to reach it, and what it reports about itself.
 #[derive(Debug, Clone)]
 pub struct Ready {
-    /// The life this belongs to.
+    /// The run that this belongs to.
     pub run: RunId,
     /// The process.
     pub pid: u32,
-    /// Where it listens; gone with this life.
+    /// Where it listens; invalid after this run.
     pub endpoint: Endpoint,
-    /// What it has loaded, in its own words.
+    /// What it has loaded, as `/props` reports it.
     pub props: Props,
     /// From the start of the process to readiness.
     pub load_time: Duration,

@@ -1,7 +1,9 @@
-//! The whole table is walked, and the named rules hold; `random` has all other orders of events.
+//! Every phase meets every event, and the named rules hold; `random` tries other orders of events.
 
 mod loads;
 mod random;
+
+use std::time::Duration;
 
 use super::*;
 use auxot_llama::{Endpoint, Props};
@@ -45,20 +47,18 @@ fn ready(run: RunId) -> Arc<Ready> {
 
 const RUN: RunId = RunId(4);
 
-/// One of each phase, with `then` where there is one.
+/// One of each phase, with each `then` where there is one.
 fn every_phase(now: Instant) -> Vec<Phase> {
     let recover = AfterStop::Recover { failures: 0, why: ExitClass::Stalled };
     let mut all = vec![
         Phase::Stopped { last: RUN },
         Phase::Starting { run: RUN, failures: 0, stall_at: now, output_until: now, progress: None },
         Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) },
-        Phase::Draining { run: RUN, deadline: now, then: AfterDrain::Rest },
-        Phase::Draining { run: RUN, deadline: now, then: AfterDrain::Restart },
         Phase::Unkillable { run: RUN, cause: report(ExitClass::Unkillable) },
         Phase::Backoff { run: RUN, attempt: 2, until: now, cause: report(ExitClass::Signal) },
         Phase::Failed { last: RUN, cause: report(ExitClass::BadFile) },
     ];
-    for then in [AfterStop::Rest, AfterStop::Restart, recover] {
+    for then in [AfterStop::Stopped, recover] {
         all.push(Phase::Terminating { run: RUN, again: Some(now), kill_at: now, then: then.clone() });
         all.push(Phase::Terminating { run: RUN, again: None, kill_at: now, then: then.clone() });
         all.push(Phase::Killing { run: RUN, give_up_at: now, then });
@@ -66,14 +66,13 @@ fn every_phase(now: Instant) -> Vec<Phase> {
     all
 }
 
-const TIMERS: [Timer; 6] = [Timer::Stall, Timer::Drain, Timer::Again, Timer::Kill, Timer::GiveUp, Timer::Backoff];
+const TIMERS: [Timer; 5] = [Timer::Stall, Timer::Again, Timer::Kill, Timer::GiveUp, Timer::Backoff];
 
-/// One of each event, all of the given life.
+/// One of each event, all of the given run.
 fn every_event(run: RunId) -> Vec<Event> {
     let mut all = vec![
         Event::Start,
-        Event::Stop { drain: Duration::ZERO },
-        Event::Stop { drain: 30 * S },
+        Event::Stop,
         Event::Kill,
         Event::Reset,
         Event::Progress { run, fraction: Some(0.5), output_only: false },
@@ -81,7 +80,6 @@ fn every_event(run: RunId) -> Vec<Event> {
         Event::LoadRefused { run, why: ExitClass::KeyWanted },
         Event::ProbePassed { run, ready: ready(run) },
         Event::LivenessLost { run },
-        Event::Idle { run },
     ];
     let ends = [ExitClass::Signal, ExitClass::BadFile, ExitClass::UnexpectedExit];
     all.extend(ends.map(|class| Event::Exited { run, report: report(class) }));
@@ -89,45 +87,45 @@ fn every_event(run: RunId) -> Vec<Event> {
     all
 }
 
-/// What must hold after any step whatever.
+/// What must hold after every step.
 fn check(before: &Phase, event: &Event, after: &Phase, effects: &[Effect]) {
-    let told = format!("{} --{}--> {}", before.name(), event.name(), after.name());
+    let context = format!("{} --{}--> {}", before.name(), event.name(), after.name());
     let spawned = effects.iter().filter(|effect| matches!(effect, Effect::Spawn { .. })).count();
     let armed = effects.iter().rev().find_map(|effect| match effect {
         Effect::ArmTimer { run, timer, at } => Some(Some((*run, *timer, *at))),
         Effect::DisarmTimer => Some(None),
         _ => None,
     });
-    // A process comes into being exactly where a new life begins, and only where none is left.
+    // A process is spawned exactly where a new run begins, and only where none is left.
     let gone = !before.has_process() || matches!(event, Event::Exited { .. });
-    assert_eq!(spawned == 1, after.run() > before.run(), "{told}");
-    assert!(spawned == 0 || (gone && matches!(after, Phase::Starting { .. })), "{told}");
-    assert!(spawned <= 1 && after.run() >= before.run(), "{told}");
-    // No process is forgotten: one that was there is still there, unless its exit was told.
-    assert!(!before.has_process() || after.has_process() || matches!(event, Event::Exited { .. }), "{told}");
-    // The armed timer is the one of the phase. News that change nothing may leave the old one alone.
+    assert_eq!(spawned == 1, after.run() > before.run(), "{context}");
+    assert!(spawned == 0 || (gone && matches!(after, Phase::Starting { .. })), "{context}");
+    assert!(spawned <= 1 && after.run() >= before.run(), "{context}");
+    // No process is forgotten: it exists until its exit is reported.
+    assert!(!before.has_process() || after.has_process() || matches!(event, Event::Exited { .. }), "{context}");
+    // The armed timer is that of the phase. An event that changes nothing may leave the old one.
     match armed {
-        Some(armed) => assert_eq!(armed, after.timer(), "{told}"),
-        None => assert!(after.timer() == before.timer() || after.timer().is_none(), "{told}"),
+        Some(armed) => assert_eq!(armed, after.timer(), "{context}"),
+        None => assert!(after.timer() == before.timer() || after.timer().is_none(), "{context}"),
     }
-    // A phase without a timer is entered by disarming the old one.
+    // Entering a phase without a timer disarms the old one.
     let moved = before.name() != after.name();
     if moved && after.timer().is_none() && before.timer().is_some() {
-        assert_eq!(armed, Some(None), "{told}");
+        assert_eq!(armed, Some(None), "{context}");
     }
     if moved {
-        assert!(effects.iter().any(|effect| matches!(effect, Effect::Publish)), "{told}");
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Publish)), "{context}");
     }
-    // Signals go only to a life that lasts.
+    // Signals go only to a run that continues.
     for effect in effects {
         if let Effect::SignalGroup { run, .. } = effect {
-            assert!(after.has_process() && *run == after.run() && *run == before.run(), "{told}");
+            assert!(after.has_process() && *run == after.run() && *run == before.run(), "{context}");
         }
     }
 }
 
 #[test]
-fn the_whole_table_is_walked() {
+fn each_phase_and_event_lead_only_along_the_drawn_edges() {
     let (now, policy) = (Instant::now(), policy());
     let mut edges = std::collections::BTreeSet::new();
     for phase in every_phase(now) {
@@ -146,14 +144,9 @@ fn the_whole_table_is_walked() {
         ("starting", "killing"),
         ("starting", "failed"),
         ("ready", "starting"),
-        ("ready", "draining"),
         ("ready", "terminating"),
         ("ready", "killing"),
         ("ready", "failed"),
-        ("draining", "terminating"),
-        ("draining", "killing"),
-        ("draining", "starting"),
-        ("draining", "stopped"),
         ("terminating", "killing"),
         ("terminating", "starting"),
         ("terminating", "stopped"),
@@ -169,7 +162,7 @@ fn the_whole_table_is_walked() {
 }
 
 #[test]
-fn every_phase_with_a_process_handles_its_exit_and_every_timer_moves_its_phase() {
+fn every_phase_with_a_process_handles_its_exit_and_every_timer_changes_its_phase() {
     let (now, policy) = (Instant::now(), policy());
     for phase in every_phase(now) {
         if phase.has_process() {
@@ -185,7 +178,7 @@ fn every_phase_with_a_process_handles_its_exit_and_every_timer_moves_its_phase()
 }
 
 #[test]
-fn news_of_another_life_changes_nothing_and_is_counted() {
+fn an_event_of_another_run_changes_nothing_and_is_counted() {
     let (now, policy) = (Instant::now(), policy());
     for phase in every_phase(now) {
         for event in every_event(RunId(3)).into_iter().filter(|event| event.run().is_some()) {
@@ -196,11 +189,13 @@ fn news_of_another_life_changes_nothing_and_is_counted() {
     }
 }
 
-/// Goes on with timers and exits alone, as a child would that reacts to nothing but KILL, or not even to that.
-fn run_out(mut phase: Phase, mut now: Instant, policy: &Policy, mortal: bool) -> Phase {
+/// Goes on with timers and exits alone, as with a process that reacts to KILL only, or not even to that.
+fn run_timers(mut phase: Phase, mut now: Instant, policy: &Policy, dies_of_kill: bool) -> Phase {
     for _ in 0..200 {
         let event = match (&phase, phase.timer()) {
-            (Phase::Killing { run, .. }, _) if mortal => Event::Exited { run: *run, report: report(ExitClass::Signal) },
+            (Phase::Killing { run, .. }, _) if dies_of_kill => {
+                Event::Exited { run: *run, report: report(ExitClass::Signal) }
+            }
             (_, Some((run, timer, at))) => {
                 now = now.max(at);
                 Event::TimerFired { run, timer }
@@ -211,23 +206,23 @@ fn run_out(mut phase: Phase, mut now: Instant, policy: &Policy, mortal: bool) ->
         check(&phase, &event, &after, &effects);
         phase = after;
     }
-    panic!("no rest was found: {phase:?}");
+    panic!("no final phase was reached: {phase:?}");
 }
 
 #[test]
-fn without_outside_news_only_stopped_ready_and_failed_are_places_to_rest() {
+fn without_events_from_outside_only_stopped_ready_and_failed_last() {
     let (now, policy) = (Instant::now(), policy());
     for phase in every_phase(now) {
-        let rest = run_out(phase.clone(), now, &policy, true);
+        let last = run_timers(phase.clone(), now, &policy, true);
         let expected = match phase {
-            // What a kernel does not end stays in its hands; it says so by an exit.
+            // Only an exit ends it.
             Phase::Unkillable { .. } => "unkillable",
             Phase::Ready { .. } => "ready",
-            _ => rest.name(),
+            _ => last.name(),
         };
-        assert!(["stopped", "ready", "failed", "unkillable"].contains(&rest.name()), "{phase:?} → {rest:?}");
-        assert_eq!(rest.name(), expected);
-        assert_ne!(rest.name() == "unkillable", !matches!(phase, Phase::Unkillable { .. }));
+        assert!(["stopped", "ready", "failed", "unkillable"].contains(&last.name()), "{phase:?} → {last:?}");
+        assert_eq!(last.name(), expected);
+        assert_ne!(last.name() == "unkillable", !matches!(phase, Phase::Unkillable { .. }));
     }
 }
 
@@ -237,7 +232,7 @@ fn a_stop_ends_within_the_computed_worst_case() {
     let mut phase = Phase::Ready { run: RUN, failures: 0, since: start, ready: ready(RUN) };
     let mut now = start;
     let mut signals = vec![];
-    let mut event = Event::Stop { drain: Duration::ZERO };
+    let mut event = Event::Stop;
     loop {
         let (after, effects) = step(phase, event, now, &policy);
         signals.extend(effects.iter().filter_map(|effect| match effect {
@@ -256,7 +251,7 @@ fn a_stop_ends_within_the_computed_worst_case() {
 }
 
 #[test]
-fn the_first_restart_is_immediate_then_delays_grow_then_it_is_given_up() {
+fn the_first_restart_is_immediate_then_delays_grow_then_it_fails() {
     let policy = Policy { backoff_base: S, ..policy() };
     let mut now = Instant::now();
     let (mut phase, _) = step(Phase::Stopped { last: RunId(0) }, Event::Start, now, &policy);
@@ -274,7 +269,7 @@ fn the_first_restart_is_immediate_then_delays_grow_then_it_is_given_up() {
 }
 
 #[test]
-fn an_end_that_a_request_brought_about_takes_nothing_from_the_budget_and_gives_back_what_its_first_one_took() {
+fn an_exit_by_a_suspect_request_costs_no_budget_and_returns_what_its_first_one_cost() {
     let (policy, now) = (policy(), Instant::now());
     let ends = |blame, failures| {
         let report = Arc::new(ExitReport { blame, ..(*report(ExitClass::Assertion)).clone() });
@@ -292,7 +287,7 @@ fn an_end_that_a_request_brought_about_takes_nothing_from_the_budget_and_gives_b
 }
 
 #[test]
-fn delays_stay_under_their_ceiling_and_differ_between_instances() {
+fn delays_stay_under_their_ceiling_and_differ_between_engines() {
     let policy = policy();
     assert_eq!(policy.delay(1, RUN), Duration::ZERO);
     for attempt in 2..40 {
@@ -305,7 +300,7 @@ fn delays_stay_under_their_ceiling_and_differ_between_instances() {
 }
 
 #[test]
-fn a_quiet_while_heals_the_budget() {
+fn time_without_a_failure_restores_the_budget() {
     let (start, policy) = (Instant::now(), policy());
     let crash = |after: Duration| {
         let phase = Phase::Ready { run: RUN, failures: 3, since: start, ready: ready(RUN) };
@@ -316,14 +311,14 @@ fn a_quiet_while_heals_the_budget() {
 }
 
 #[test]
-fn a_cause_that_no_retry_mends_fails_at_once() {
+fn a_cause_that_no_retry_cures_fails_at_once() {
     let (now, policy) = (Instant::now(), policy());
     for class in ExitClass::ALL {
         let phase = Phase::Starting { run: RUN, failures: 0, stall_at: now, output_until: now, progress: None };
         let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
         let hopeless = class.recovery() == Recovery::Fail || class.is_memory();
         assert_eq!(after.name() == "failed", hopeless, "{class:?}");
-        // One that was loaded has room; that it ran out once may pass.
+        // A loaded engine has enough memory; that it ran out once can be temporary.
         let phase = Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) };
         let (after, _) = step(phase, Event::Exited { run: RUN, report: report(class) }, now, &policy);
         assert_eq!(after.name() == "failed", class.recovery() == Recovery::Fail, "{class:?}");
@@ -331,7 +326,7 @@ fn a_cause_that_no_retry_mends_fails_at_once() {
 }
 
 #[test]
-fn the_cause_of_an_end_that_we_brought_about_is_ours_and_not_the_signal() {
+fn the_cause_of_an_exit_by_our_signal_is_our_reason_and_not_the_signal() {
     let (now, policy) = (Instant::now(), policy());
     let phase = Phase::Starting { run: RUN, failures: 1, stall_at: now, output_until: now, progress: None };
     let (phase, _) = step(phase, Event::TimerFired { run: RUN, timer: Timer::Stall }, now, &policy);
@@ -352,27 +347,16 @@ fn progress_moves_the_stall_deadline_and_an_early_timer_is_armed_again() {
 }
 
 #[test]
-fn a_second_stop_shortens_a_drain_and_never_lengthens_it() {
+fn a_stop_while_stopping_cancels_the_restart_and_a_start_changes_nothing() {
     let (now, policy) = (Instant::now(), policy());
-    let phase = Phase::Ready { run: RUN, failures: 0, since: now, ready: ready(RUN) };
-    let (phase, _) = step(phase, Event::Stop { drain: 30 * S }, now, &policy);
-    let (phase, _) = step(phase, Event::Stop { drain: 60 * S }, now, &policy);
-    assert_eq!(phase.timer().unwrap().2, now + 30 * S);
-    let (phase, _) = step(phase, Event::Stop { drain: 5 * S }, now, &policy);
-    assert_eq!(phase.timer().unwrap().2, now + 5 * S);
-}
-
-#[test]
-fn the_last_wish_while_stopping_wins() {
-    let (now, policy) = (Instant::now(), policy());
-    for start in every_phase(now).into_iter().filter(|p| ["draining", "terminating", "killing"].contains(&p.name())) {
+    for phase in every_phase(now).into_iter().filter(|phase| ["terminating", "killing"].contains(&phase.name())) {
         let ends = |phase: &Phase| {
             let event = Event::Exited { run: RUN, report: report(ExitClass::Signal) };
             step(phase.clone(), event, now, &policy).0.name()
         };
-        let (wanted, _) = step(start.clone(), Event::Start, now, &policy);
-        assert_eq!(ends(&wanted), "starting", "{start:?}");
-        let (unwanted, _) = step(wanted, Event::Stop { drain: S }, now, &policy);
-        assert_eq!(ends(&unwanted), "stopped", "{start:?}");
+        let (started, effects) = step(phase.clone(), Event::Start, now, &policy);
+        assert!(effects.is_empty() && ends(&started) == ends(&phase), "{phase:?}");
+        let (stopped, _) = step(started, Event::Stop, now, &policy);
+        assert_eq!(ends(&stopped), "stopped", "{phase:?}");
     }
 }

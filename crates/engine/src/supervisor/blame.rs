@@ -1,26 +1,26 @@
-//! Whose failure the end of an engine is: its own, or that of a request that has ended two.
+//! Decides who is to blame for the exit of an engine: the engine, or a request during which two engines have ended.
 
 use crate::exit_reason::Blame;
 use crate::state_machine::RunId;
 
-/// What is remembered of the lives before.
+/// What is known of earlier runs.
 #[derive(Debug, Default)]
 pub(super) struct BlameTracker {
-    /// The life that was lost while a suspect used it.
+    /// The run that was lost while a suspect request used it.
     suspected: Option<RunId>,
-    /// The answers that there had been when the last life ended.
+    /// The number of complete answers when the last run ended.
     answers: u64,
-    /// Whether that life had given any: an engine that crashes at everything is to blame itself.
+    /// Whether that run had given any: an engine that crashes on every request is itself to blame.
     had_answered: bool,
 }
 
 impl BlameTracker {
-    /// A life is being lost, and a suspect uses it.
+    /// A run is about to be lost, and a suspect request uses it.
     pub(super) fn suspect_uses(&mut self, run: RunId) {
         self.suspected = Some(run);
     }
 
-    /// A life has ended, with so many answers of all lives together.
+    /// The blame for a run that has ended; `answers` counts the complete answers of all runs.
     pub(super) fn blame_for(&mut self, run: RunId, answers: u64) -> Blame {
         let had_answered = std::mem::replace(&mut self.had_answered, answers != self.answers);
         self.answers = answers;
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_end_of_a_request_is_given_back_once_and_only_to_an_engine_that_answers() {
+    fn the_first_exit_by_a_request_is_credited_once_and_only_to_an_engine_that_answers() {
         let mut blame = BlameTracker::default();
         let mut ends = |run, suspect, answers| {
             if suspect {
@@ -47,11 +47,11 @@ mod tests {
         };
         assert_eq!(ends(1, false, 3), Blame::Engine);
         assert_eq!(ends(2, true, 3), Blame::RequestTwice);
-        assert_eq!(ends(3, true, 3), Blame::Request, "another suspect of the first end");
-        assert_eq!(ends(4, false, 3), Blame::Engine, "nothing was answered meanwhile");
+        assert_eq!(ends(3, true, 3), Blame::Request, "another suspect request of the first exit");
+        assert_eq!(ends(4, false, 3), Blame::Engine, "no answer was completed meanwhile");
         assert_eq!(ends(5, true, 3), Blame::Request);
         assert_eq!(ends(6, false, 4), Blame::Engine);
         assert_eq!(ends(7, true, 5), Blame::RequestTwice);
-        assert_eq!(ends(8, false, 5), Blame::Engine, "the suspect was with another life");
+        assert_eq!(ends(8, false, 5), Blame::Engine, "the suspect request used another run");
     }
 }

@@ -1,28 +1,18 @@
-//! What a handle asks of the supervisor.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! The commands that a handle sends to its driver.
 
 use tokio::sync::oneshot;
 
-use crate::state_machine::Ready;
-use crate::status::NotReady;
-
-/// Verbs on their way to the driver. It never waits for anything else while one is here, so a few are plenty.
+/// Commands that may wait for the driver. It handles them before all else, so a few are enough.
 pub(crate) const COMMAND_QUEUE: usize = 256;
 
-/// What a handle asks of the driver.
+/// A command to the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
     Start,
-    Stop {
-        drain: Duration,
-    },
+    Stop,
     Kill,
     Reset,
-    /// Answer once it is ready, or will not be.
-    AwaitReady(oneshot::Sender<Result<Arc<Ready>, NotReady>>),
-    /// Answer once there is no process and none will come by itself.
+    /// Reply once there is no process and none is started any more.
     AwaitStopped(oneshot::Sender<()>),
 }
 
@@ -31,10 +21,9 @@ impl Command {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Command::Start => "start",
-            Command::Stop { .. } => "stop",
+            Command::Stop => "stop",
             Command::Kill => "kill",
             Command::Reset => "reset",
-            Command::AwaitReady(_) => "await_ready",
             Command::AwaitStopped(_) => "await_stopped",
         }
     }

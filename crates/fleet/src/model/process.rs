@@ -1,7 +1,6 @@
 //! The present process of a model: what it was started as, where it lies, how it fares, what follows its end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use auxot_engine::{EngineHandle, Spec, State, Status};
 use auxot_gpu::{ProcessUse, Sample};
@@ -77,7 +76,7 @@ impl Engine {
         let sample = devices.now();
         self.before = self.is_shown_by(&sample).then_some(sample);
         self.dry_run = None;
-        self.handle.stop(Duration::ZERO);
+        self.handle.stop();
     }
 
     /// Whether a reading was begun when it was loaded, and so shows what it holds.

@@ -40,7 +40,7 @@ async fn a_model_that_is_let_go_meanwhile_is_gone_at_once_and_never_begins() {
 #[tokio::test(start_paused = true)]
 async fn nothing_begins_after_the_end() {
     let test_fleet = rehearsed(&["one-q8_0"]).await;
-    test_fleet.fleet.stop(std::time::Duration::ZERO).await;
+    test_fleet.fleet.stop().await;
     test_fleet.engines.answer_dry_runs(None);
     test_fleet.settle().await;
     assert_eq!(test_fleet.stage("one-q8_0").calls(), [""; 0]);

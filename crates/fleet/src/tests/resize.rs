@@ -65,7 +65,7 @@ async fn a_stop_in_the_middle_of_a_resize_starts_nothing() {
     test_fleet.settle().await;
     assert_eq!(test_fleet.state("one-q8_0"), "draining");
     assert!(test_fleet.fleet.report().unmet.is_empty(), "it is being brought about");
-    let stop = test_fleet.fleet.stop(super::test_fleet::LONG);
+    let stop = test_fleet.fleet.stop();
     drop(lease);
     stop.await;
     test_fleet.settle().await;

@@ -120,7 +120,7 @@ async fn a_stop_answers_those_who_wait_for_what_is_not_loaded() {
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
     let told = test_fleet.waiting(Some("two-q8_0")).await;
-    test_fleet.fleet.stop(Duration::ZERO).await;
+    test_fleet.fleet.stop().await;
     test_fleet.settle().await;
     assert_eq!(told.borrow().clone(), Some(Err("the worker is shutting down".into())));
 }

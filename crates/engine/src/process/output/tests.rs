@@ -1,4 +1,4 @@
-//! Lines are whole wherever the stream is cut, and bounded whatever the child prints.
+//! Lines are whole wherever the stream is cut, and bounded whatever the process prints.
 
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
@@ -27,7 +27,7 @@ proptest! {
 }
 
 #[test]
-fn a_line_of_any_length_is_given_cut_and_the_next_one_is_whole() {
+fn a_line_of_any_length_is_truncated_and_the_next_one_is_whole() {
     let long = vec![b'x'; 3 << 20];
     let got = cut(100, &[&long, &long, b"tail\nnext\r\nlast"]);
     assert_eq!(got.len(), 3);
@@ -40,21 +40,21 @@ fn sink(ring: &Arc<Ring>, sender: Option<watch::Sender<ReportedState>>) -> Sink 
 }
 
 #[tokio::test]
-async fn many_megabytes_on_one_line_do_not_stop_the_pump() {
+async fn many_megabytes_on_one_line_do_not_stop_the_reader() {
     let ring = Arc::new(Ring::default());
     let (mut child, pipe) = tokio::io::duplex(4096);
     let writing = async move {
         child.write_all(&vec![b'y'; 5 << 20]).await.unwrap();
         child.write_all("\nafter\nz\u{00e4}".as_bytes()).await.unwrap();
     };
-    tokio::join!(writing, pump(pipe, sink(&ring, None)));
+    tokio::join!(writing, read_lines(pipe, sink(&ring, None)));
     let lines = ring.tail(10);
     assert_eq!((lines[0].len(), lines[1].as_str(), lines[2].as_str()), (RING_LINE, "after", "z\u{00e4}"));
     assert!(ring.bytes() > 5 << 20);
 }
 
 #[tokio::test]
-async fn state_lines_are_told_and_kept_out_of_the_ring() {
+async fn state_lines_are_reported_and_kept_out_of_the_ring() {
     let ring = Arc::new(Ring::default());
     let (sender, reported) = watch::channel(ReportedState::default());
     let text = concat!(
@@ -64,20 +64,17 @@ async fn state_lines_are_told_and_kept_out_of_the_ring() {
         r#"cmd_child_to_router:state:{"state":"ready","payload":null}"#,
         "\n"
     );
-    pump(text.as_bytes(), sink(&ring, Some(sender))).await;
+    read_lines(text.as_bytes(), sink(&ring, Some(sender))).await;
     assert_eq!(*reported.borrow(), ReportedState { reports: true, fraction: Some(0.5), ready: true });
     assert_eq!(ring.tail(10), ["hello"]);
 }
 
 #[test]
-fn the_ring_keeps_the_newest_and_knows_whose_they_are() {
+fn the_ring_keeps_the_newest_lines() {
     let ring = Ring::default();
     for number in 0..RING_LINES + 5 {
-        ring.push(RunId(1), &number.to_string());
+        ring.push(&number.to_string());
     }
-    ring.push(RunId(2), "fresh");
     assert_eq!(ring.tail(usize::MAX).len(), RING_LINES);
-    assert_eq!(ring.tail(2), [(RING_LINES + 4).to_string(), "fresh".to_owned()]);
-    assert_eq!(ring.tail_of(RunId(2), 9), ["fresh"]);
-    assert_eq!(ring.tail_of(RunId(1), 1), [(RING_LINES + 4).to_string()]);
+    assert_eq!(ring.tail(2), [RING_LINES + 3, RING_LINES + 4].map(|number| number.to_string()));
 }

@@ -103,7 +103,7 @@ async fn output_is_a_sign_of_work_and_its_absence_is_none() {
     let mut activity = Activity::new(child.id(), Arc::clone(&ring), reported, Duration::from_millis(160));
     // What the process read while it was started counts, once.
     while timeout(Duration::from_millis(200), activity.next_progress()).await.is_ok() {}
-    ring.push(RunId(1), "kept only");
+    ring.push("kept only");
     assert!(timeout(Duration::from_millis(100), activity.next_progress()).await.is_err());
     ring.count(3);
     let progress = timeout(Duration::from_secs(10), activity.next_progress()).await.unwrap();
