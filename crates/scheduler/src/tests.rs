@@ -205,6 +205,21 @@ fn a_model_that_crashes_keeps_its_place_until_it_is_given_up() {
 }
 
 #[test]
+fn a_second_unload_shortens_the_drain_and_never_lengthens_it() {
+    let mut admission = admission(10, vec![profile("a", 4)]);
+    load(&mut admission, 0, 0, 6);
+    assert_eq!(admission.arrive(1, 0, seconds(10)).0, Decision::Admit);
+    let until = seconds(40);
+    let drain = Effect::Drain { model: 0, until, to_make_room_for: None };
+    assert_eq!(admission.unload(0, until, seconds(11)), [drain]);
+    assert_eq!(admission.unload(0, seconds(80), seconds(12)), []);
+    assert!(matches!(admission.state(0), ModelState::Ready { draining: Some(at), .. } if *at == until));
+    assert_eq!(admission.unload(0, seconds(20), seconds(13)), []);
+    assert_eq!(admission.tick(seconds(19)), []);
+    assert_eq!(admission.tick(seconds(20)), [Effect::Stop { model: 0 }]);
+}
+
+#[test]
 fn an_unused_one_is_ended_after_its_time() {
     let mut admission = admission(10, vec![Profile { ttl: Some(seconds(60)), ..profile("a", 4) }]);
     load(&mut admission, 0, 0, 6);
