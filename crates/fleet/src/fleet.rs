@@ -7,24 +7,24 @@ use auxot_catalog::Model;
 use auxot_engine::{EngineHandle, Host};
 use tokio::sync::watch;
 
+use crate::availability::Availability;
 use crate::devices::Devices;
 use crate::factory::Engines;
 use crate::lease::Lease;
 use crate::lease::send_answers;
-use crate::model::wish::Wish;
-use crate::outlook::Outlook;
+use crate::model::desired::DesiredModel;
 use crate::owner::Shared;
-use crate::places::Places;
+use crate::paths::Paths;
 use crate::refusal::Refusal;
 use crate::report::metrics;
-use crate::report::{OtherNames, Report, Sleeper};
-use crate::settings::Orders;
+use crate::report::{OtherNames, Report, UnloadedModel};
+use crate::settings::FleetSettings;
 use crate::state::Intake;
 use crate::tasks::Tasks;
-use crate::text_limit::MostText;
+use crate::text_limit::TextLimit;
 
 /// How long a policy may wait for a scan through the models folders.
-const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+const SCAN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A handle to the fleet; clones are cheap and mean the same fleet.
 #[derive(Debug, Clone)]
@@ -39,19 +39,25 @@ impl Fleet {
     /// Blocks for as long as it takes to look at the models' files. The devices should have been read once: places and
     /// remembered sizes depend on them.
     #[must_use]
-    pub fn open(settings: Orders, host: Host, places: Places, devices: Devices, wish: Option<Wish>) -> (Self, Tasks) {
-        Self::open_with(settings, Box::new(host), places, devices, wish)
+    pub fn open(
+        settings: FleetSettings,
+        host: Host,
+        places: Paths,
+        devices: Devices,
+        desired: Option<DesiredModel>,
+    ) -> (Self, Tasks) {
+        Self::open_with(settings, Box::new(host), places, devices, desired)
     }
 
     pub(crate) fn open_with(
-        settings: Orders,
+        settings: FleetSettings,
         engines: Box<dyn Engines>,
-        places: Places,
+        places: Paths,
         devices: Devices,
-        wish: Option<Wish>,
+        desired: Option<DesiredModel>,
     ) -> (Self, Tasks) {
         let shared = Arc::new(Shared::new(settings, engines, places, devices));
-        shared.open_models(wish);
+        shared.open_models(desired);
         (Self { shared: Arc::clone(&shared) }, Tasks::new(shared))
     }
 
@@ -69,17 +75,17 @@ impl Fleet {
     /// The most text that a slot of a model can come to hold: the one named, else the primary one. Nothing where that is not
     /// known before an engine runs.
     #[must_use]
-    pub fn most_text(&self, model: Option<&str>) -> Option<MostText> {
-        self.shared.most_text(model)
+    pub fn text_limit(&self, model: Option<&str>) -> Option<TextLimit> {
+        self.shared.text_limit(model)
     }
 
     /// Takes in the router's wish: its model becomes the primary one, and is loaded if it is here.
     ///
     /// Returns what cannot be honoured, one sentence each.
-    pub async fn wish(&self, wish: Wish) -> Vec<String> {
+    pub async fn set_desired(&self, desired: DesiredModel) -> Vec<String> {
         let known = {
             let mut state = self.shared.lock();
-            self.shared.apply_policy(&mut state, wish);
+            self.shared.apply_policy(&mut state, desired);
             let mut answers = self.shared.apply_actions(&mut state, Vec::new());
             answers.extend(self.shared.retire(&mut state));
             let known = !matches!(state.desired, crate::state::Desired::Missing { .. });
@@ -90,7 +96,7 @@ impl Fleet {
         self.shared.changed();
         if !known {
             // The file may have come after the last scan; a scan takes in what was missing by itself.
-            self.shared.scan_again(tokio::time::Instant::now().into_std() + LOOK_PATIENCE).await;
+            self.shared.scan_again(tokio::time::Instant::now().into_std() + SCAN_TIMEOUT).await;
         }
         self.shared.lock().gaps()
     }
@@ -102,7 +108,7 @@ impl Fleet {
     }
 
     /// Takes in other settings while everything runs: what runs as they say is not touched.
-    pub fn reconfigure(&self, settings: Orders) {
+    pub fn reconfigure(&self, settings: FleetSettings) {
         self.shared.reconfigure(settings);
     }
 
@@ -115,7 +121,7 @@ impl Fleet {
     /// The models of the folders that nobody has asked for yet, and that a job may name: at most so many, in the order of
     /// their names.
     #[must_use]
-    pub fn sleepers(&self, most: usize) -> Vec<Sleeper> {
+    pub fn unloaded_models(&self, most: usize) -> Vec<UnloadedModel> {
         if !self.shared.settings().fleet.on_demand {
             return Vec::new();
         }
@@ -128,7 +134,7 @@ impl Fleet {
             .iter()
             .filter(|model| model.task.is_served() && !known(model))
             .take(most)
-            .map(Sleeper::of)
+            .map(UnloadedModel::of)
             .collect()
     }
 
@@ -149,8 +155,8 @@ impl Fleet {
 
     /// Where nobody has named a model that is here: the first of the folders is what a job without a name means, if jobs may
     /// name any. Whether there is one.
-    pub fn take_any(&self) -> bool {
-        self.shared.take_any()
+    pub fn serve_any_model(&self) -> bool {
+        self.shared.serve_any_model()
     }
 
     /// Why there is no model that serves without being named, in one sentence.
@@ -164,7 +170,7 @@ impl Fleet {
         metrics::publish(&self.report());
     }
 
-    /// Changes whenever something changes that the router is told in `hello` or `config`, [`Fleet::outlook`] included.
+    /// Changes whenever something changes that the router is told in `hello` or `config`, [`Fleet::availability`] included.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
@@ -172,8 +178,8 @@ impl Fleet {
 
     /// What can be expected of the models here: whether one takes jobs now, or will by itself, or all have failed.
     #[must_use]
-    pub fn outlook(&self) -> Outlook {
-        self.shared.lock().outlook()
+    pub fn availability(&self) -> Availability {
+        self.shared.lock().availability()
     }
 
     /// Whether any model takes jobs now, or sleeps until one comes.
@@ -185,7 +191,7 @@ impl Fleet {
     /// Whether there is any model that could ever take jobs.
     #[must_use]
     pub fn has_models(&self) -> bool {
-        self.outlook() != Outlook::Nothing
+        self.availability() != Availability::Nothing
     }
 
     /// Gives a model another chance now: one that has failed, or that waits for its next try. No name is the primary one.
@@ -208,7 +214,7 @@ impl Fleet {
         if state.intake == Intake::Open {
             state.intake = Intake::Frozen;
         }
-        let effects = state.admission.freeze(self.shared.moment());
+        let effects = state.scheduler.freeze(self.shared.moment());
         // No scan begins any more: what waits for one ends.
         self.shared.settle_scanned(&mut state, false);
         self.shared.conclude(state, effects);
@@ -219,11 +225,11 @@ impl Fleet {
     pub fn refuse(&self) {
         let mut state = self.shared.lock();
         state.intake = Intake::Closed;
-        let effects = state.admission.freeze(self.shared.moment());
+        let effects = state.scheduler.freeze(self.shared.moment());
         let mut answers = self.shared.apply_actions(&mut state, effects);
         let by_scheduler_id: Vec<_> = state.by_scheduler_id.keys().copied().collect();
         let waiting =
-            by_scheduler_id.into_iter().flat_map(|scheduler_id| state.admission.dismiss(scheduler_id)).collect();
+            by_scheduler_id.into_iter().flat_map(|scheduler_id| state.scheduler.dismiss(scheduler_id)).collect();
         answers.extend(self.shared.dismiss(&mut state, waiting, || Refusal::Draining));
         drop(state);
         send_answers(answers);

@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::model::managed::{ManagedId, generation_of};
 use crate::refusal::Refusal;
-use crate::text_limit::MostText;
+use crate::text_limit::TextLimit;
 use auxot_scheduler::Run;
 
 /// What a lease tells the fleet.
@@ -38,13 +38,13 @@ pub struct Lease {
 
 /// How an engine was lost to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
+pub enum EngineEnd {
     /// It ended by itself, or stood still and was ended for it.
     Crashed,
     /// It was told to end: its model is let go, or loaded anew.
-    LetGo,
+    Stopped,
     /// It lives, as far as is known.
-    Lives,
+    Running,
 }
 
 impl Lease {
@@ -62,8 +62,8 @@ impl Lease {
 
     /// The most text that one slot of the engine can hold; nothing where that is not known.
     #[must_use]
-    pub fn most_text(&self) -> Option<MostText> {
-        MostText::of(&self.model, self.ready.props.n_ctx)
+    pub fn text_limit(&self) -> Option<TextLimit> {
+        TextLimit::of(&self.model, self.ready.props.n_ctx)
     }
 
     /// Whether the engine can see images.
@@ -76,33 +76,33 @@ impl Lease {
     ///
     /// A job hears of it through its socket some milliseconds before the exit is reaped and classified;
     /// asking for a slot in between would give one of the dead engine again.
-    pub async fn engine_gone(mut self, patience: Duration) -> Loss {
+    pub async fn engine_end(mut self, patience: Duration) -> EngineEnd {
         let run = self.ready.run;
         let until = tokio::time::Instant::now() + patience;
         let leaves = |status: &Status| !matches!(&status.state, State::Ready(ready) if ready.run == run);
         // Too late means that it lives: it cut this one connection only, and the next try may do better.
         let gone = tokio::time::timeout_at(until, self.status.wait_for(leaves)).await.is_ok();
-        let loss = if gone { self.loss(until).await } else { Loss::Lives };
+        let loss = if gone { self.loss(until).await } else { EngineEnd::Running };
         // The fleet state may be told a moment later by the listener; who asks next must find it told.
         Arc::clone(&self.owner).status_changed(self.managed, generation_of(self.run));
         loss
     }
 
     /// Why it goes: one that is being ended may be so because it stood still, which is told when it has ended.
-    async fn loss(&mut self, until: tokio::time::Instant) -> Loss {
+    async fn loss(&mut self, until: tokio::time::Instant) -> EngineEnd {
         let ended = |status: &Status| !matches!(status.state, State::Draining | State::Stopping);
         let _ = tokio::time::timeout_at(until, self.status.wait_for(ended)).await;
         let status = self.status.borrow();
         match (&status.last_error, &self.blamed) {
-            (Some(now), Some(then)) if Arc::ptr_eq(now, then) => Loss::LetGo,
-            (Some(_), _) => Loss::Crashed,
-            (None, _) => Loss::LetGo,
+            (Some(now), Some(then)) if Arc::ptr_eq(now, then) => EngineEnd::Stopped,
+            (Some(_), _) => EngineEnd::Crashed,
+            (None, _) => EngineEnd::Stopped,
         }
     }
 
     /// Resolves when the engine is being ended, or is gone. An engine that is told to end waits for its clients, so who
     /// holds a lease hangs up then.
-    pub async fn called_in(&self) {
+    pub async fn engine_stopping(&self) {
         let (run, mut status) = (self.ready.run, self.status.clone());
         let ending = status.wait_for(|status| match &status.state {
             State::Ready(ready) => ready.run != run,

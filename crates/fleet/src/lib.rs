@@ -57,7 +57,7 @@
 //!
 //! Once the model of a new policy serves, those of earlier policies are let go; those of the operator's list stay. A wished
 //! or listed model that is not here is told as unmet and looked for until it comes; where it is the only one, any of the
-//! folders is served meanwhile ([`Fleet::take_any`]), and so it is where every model that was named has failed. A model that
+//! folders is served meanwhile ([`Fleet::serve_any_model`]), and so it is where every model that was named has failed. A model that
 //! has failed stays so until something changes: the operator resets it, its file or the engine's becomes another one, the
 //! router wishes for another size, or, unless its file or its arguments are what is wrong, some minutes have gone by (`owner::retry`).
 //!
@@ -67,15 +67,15 @@
 //! The end comes in three steps: [`Fleet::freeze`] (nothing is started, jobs go on), [`Fleet::refuse`] (jobs are sent
 //! away), [`Fleet::stop`].
 
+mod availability;
 mod config;
 mod devices;
 mod factory;
 mod fleet;
 mod lease;
 mod model;
-mod outlook;
 mod owner;
-mod places;
+mod paths;
 mod refusal;
 mod report;
 mod settings;
@@ -87,19 +87,19 @@ mod text_limit;
 
 pub use auxot_engine::{Endpoint, ExitReport, Ready, State};
 pub use auxot_gpu::{Device, Sample};
+pub use availability::Availability;
 pub use config::with_layers;
 pub use config::{Config, ModelConfig, device_warning, table_warnings};
 pub use devices::Devices;
 pub use fleet::Fleet;
-pub use lease::{Lease, Loss};
-pub use model::measurements::experience_file;
+pub use lease::{EngineEnd, Lease};
+pub use model::desired::{DesiredModel, MOST_SLOTS, parameters};
+pub use model::measurements::measurements_file;
 pub use model::unknown_devices::unknown_devices;
-pub use model::wish::{MOST_SLOTS, Wish, parameters};
-pub use outlook::Outlook;
-pub use places::Places;
+pub use paths::Paths;
 pub use refusal::Refusal;
 pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
-pub use report::{ModelView, OtherNames, Report, Sleeper};
-pub use settings::Orders;
+pub use report::{ModelView, OtherNames, Report, UnloadedModel};
+pub use settings::FleetSettings;
 pub use tasks::Tasks;
-pub use text_limit::MostText;
+pub use text_limit::TextLimit;

@@ -1,5 +1,6 @@
 //! One model of the fleet: what is planned for it, its process, and what is known of its memory.
 
+pub(crate) mod desired;
 pub(crate) mod managed;
 pub(crate) mod measurements;
 pub(crate) mod plan;
@@ -8,4 +9,3 @@ pub(crate) mod release;
 pub(crate) mod remembered;
 pub(crate) mod size_search;
 pub(crate) mod unknown_devices;
-pub(crate) mod wish;

@@ -27,12 +27,12 @@ use crate::factory::Engines;
 use crate::model::managed::ManagedId;
 use crate::model::managed::{KeepReason, ManagedModel};
 use crate::model::measurements::Measurements;
-use crate::model::process::After;
+use crate::model::process::AfterExit;
 use crate::model::remembered::Remembered;
-use crate::places::Places;
+use crate::paths::Paths;
 use crate::refusal::refusal;
 use crate::report::{ModelView, Report, memory_of};
-use crate::settings::Orders;
+use crate::settings::FleetSettings;
 use crate::state::FleetState;
 use crate::state::scan::Scan;
 use crate::state::work::Work;
@@ -44,7 +44,7 @@ use auxot_scheduler::{Admission, Limits, ModelState, Moment, Reason};
 pub(crate) struct Shared {
     state: Mutex<FleetState>,
     pub(crate) engines: Box<dyn Engines>,
-    settings: RwLock<Arc<Orders>>,
+    settings: RwLock<Arc<FleetSettings>>,
     pub(crate) measurements: Arc<Measurements>,
     pub(crate) remembered: Remembered,
     pub(crate) devices: Devices,
@@ -57,12 +57,12 @@ pub(crate) struct Shared {
     /// Counts the scans the models folders.
     pub(crate) scanned: watch::Sender<u64>,
     /// Tells the tasks, its only waiter, that there may be work, or an earlier time to wake up at.
-    pub(crate) at_work: Notify,
+    pub(crate) work_ready: Notify,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Orders, engines: Box<dyn Engines>, places: Places, devices: Devices) -> Self {
-        let admission = Admission::new(limits(&settings.fleet), settings.placement.rules(true), Vec::new());
+    pub(crate) fn new(settings: FleetSettings, engines: Box<dyn Engines>, places: Paths, devices: Devices) -> Self {
+        let scheduler = Admission::new(limits(&settings.fleet), settings.placement.rules(true), Vec::new());
         let scan = Scan::new(places.catalog, &engines.program());
         let visibility = DeviceVisibility::new(engines.devices());
         for device in visibility.unreachable_devices(&devices.now()) {
@@ -74,7 +74,7 @@ impl Shared {
             );
         }
         let shared = Self {
-            state: Mutex::new(FleetState::new(scan, admission)),
+            state: Mutex::new(FleetState::new(scan, scheduler)),
             engines,
             settings: RwLock::new(Arc::new(settings)),
             measurements: Arc::new(Measurements::open(&places.state)),
@@ -84,7 +84,7 @@ impl Shared {
             began: Instant::now(),
             changes: watch::Sender::new(0),
             scanned: watch::Sender::new(0),
-            at_work: Notify::new(),
+            work_ready: Notify::new(),
         };
         shared.measure(&mut shared.lock());
         shared
@@ -96,12 +96,12 @@ impl Shared {
     }
 
     /// What the operator wants at present.
-    pub(crate) fn settings(&self) -> Arc<Orders> {
+    pub(crate) fn settings(&self) -> Arc<FleetSettings> {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the operator wants from now on.
-    pub(crate) fn set_settings(&self, settings: Orders) {
+    pub(crate) fn set_settings(&self, settings: FleetSettings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
@@ -117,13 +117,13 @@ impl Shared {
         let settings = self.settings();
         let rules = with_layers(&settings.placement.rules(!capacity.devices.is_empty()), settings.engine.gpu_layers);
         let now = self.moment();
-        let FleetState { models, admission, work, decisions, .. } = state;
-        admission.configure(limits(&settings.fleet), rules);
+        let FleetState { models, scheduler, work, decisions, .. } = state;
+        scheduler.configure(limits(&settings.fleet), rules);
         for managed in models.values_mut() {
             managed.unknown_devices.look(&managed.model.name, &sample);
             let Some(engine) = &mut managed.engine else { continue };
             if engine.is_shown_by(&sample) {
-                admission.shown(managed.scheduler_id);
+                scheduler.shown(managed.scheduler_id);
             }
             let holds = memory_of(engine, &sample);
             if engine.learn_from(&holds, &self.measurements) {
@@ -131,18 +131,18 @@ impl Shared {
             }
             // Where nobody tells what it holds, what it was given counts.
             if !holds.is_empty() {
-                admission.holds(managed.scheduler_id, holds);
+                scheduler.holds(managed.scheduler_id, holds);
             }
             if engine.after.is_none() && engine.has_lost_a_device(&sample) {
                 error!(
                     model = managed.model.name,
                     "a device of the model is lost; it is loaded elsewhere if it can be"
                 );
-                engine.after = Some(After::Anew);
-                decisions.extend(admission.unload(managed.scheduler_id, now, now));
+                engine.after = Some(AfterExit::Reload);
+                decisions.extend(scheduler.unload(managed.scheduler_id, now, now));
             }
         }
-        admission.measured(capacity);
+        scheduler.measured(capacity);
     }
 
     /// A reading of the devices has come.
@@ -153,7 +153,7 @@ impl Shared {
         let loading = state
             .models
             .iter()
-            .filter(|(_, managed)| matches!(state.admission.state(managed.scheduler_id), ModelState::Loading { .. }));
+            .filter(|(_, managed)| matches!(state.scheduler.state(managed.scheduler_id), ModelState::Loading { .. }));
         let ready = loading.filter_map(|(id, managed)| {
             let engine = managed.engine.as_ref()?;
             matches!(engine.status.state, State::Ready(_)).then_some((*id, managed.generation))
@@ -179,7 +179,7 @@ impl Shared {
     /// Time has passed.
     pub(crate) fn tick(self: &Arc<Self>) {
         let mut state = self.lock();
-        let effects = state.admission.tick(self.moment());
+        let effects = state.scheduler.tick(self.moment());
         let changed = !effects.is_empty();
         self.conclude(state, effects);
         if changed {
@@ -189,14 +189,14 @@ impl Shared {
 
     /// When something happens of itself, on the runtime's clock.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
-        let due = self.lock().admission.due();
+        let due = self.lock().scheduler.due();
         due.map(|moment| self.began + moment)
     }
 
     /// Tells everybody that something may be new: front ends, and the tasks.
     pub(crate) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
-        self.at_work.notify_one();
+        self.work_ready.notify_one();
     }
 
     /// What the fleet state has left to be done since the last call.
@@ -224,7 +224,7 @@ impl Shared {
         let mut order: Vec<(&ManagedId, &ManagedModel)> = state.models.iter().collect();
         // Stable, so that all others stay as they came.
         order.sort_by_key(|(id, managed)| (Some(**id) != primary, managed.keep == KeepReason::Leaving));
-        let models = order.into_iter().map(|(_, managed)| ModelView::of(managed, &state.admission, &devices)).collect();
+        let models = order.into_iter().map(|(_, managed)| ModelView::of(managed, &state.scheduler, &devices)).collect();
         let out_of_reach = self.visibility.unreachable_devices(&devices).map(|device| device.id.clone()).collect();
         Report { models, devices, out_of_reach, unmet }
     }

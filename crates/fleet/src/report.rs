@@ -62,14 +62,14 @@ pub struct ModelView {
 
 /// A model of the folders that nobody has asked for yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sleeper {
+pub struct UnloadedModel {
     /// Its name.
     pub name: String,
     /// What it can do, in the protocol's words.
     pub capabilities: Vec<String>,
 }
 
-impl Sleeper {
+impl UnloadedModel {
     pub(crate) fn of(model: &Model) -> Self {
         Self { name: model.name.clone(), capabilities: capabilities(model, model.vision) }
     }
@@ -97,8 +97,8 @@ impl OtherNames {
 }
 
 impl ModelView {
-    pub(crate) fn of(managed: &ManagedModel, admission: &Admission, devices: &Sample) -> Self {
-        let life = admission.state(managed.scheduler_id);
+    pub(crate) fn of(managed: &ManagedModel, scheduler: &Admission, devices: &Sample) -> Self {
+        let life = scheduler.state(managed.scheduler_id);
         let takes = matches!(life, ModelState::Ready { draining: None, .. });
         let ready = managed.ready().filter(|_| takes).cloned();
         let planned = managed.engine.as_ref().map_or_else(|| managed.plan.spec(), |engine| engine.spec.clone());
@@ -107,13 +107,13 @@ impl ModelView {
             expected: managed.engine.as_ref().map(expected).unwrap_or_default(),
             took: managed.engine.as_ref().map(Engine::took).unwrap_or_default(),
             memory: managed.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
-            status: status(managed, life, admission.is_wanted(managed.scheduler_id)),
+            status: status(managed, life, scheduler.is_wanted(managed.scheduler_id)),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
-            asleep: matches!(life, ModelState::Absent) && !admission.is_wanted(managed.scheduler_id),
+            asleep: matches!(life, ModelState::Absent) && !scheduler.is_wanted(managed.scheduler_id),
             ready,
-            slots_busy: admission.busy(managed.scheduler_id),
-            waiting: admission.waiting(managed.scheduler_id),
+            slots_busy: scheduler.busy(managed.scheduler_id),
+            waiting: scheduler.waiting(managed.scheduler_id),
         }
     }
 

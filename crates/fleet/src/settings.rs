@@ -4,7 +4,7 @@ use crate::config;
 
 /// The settings of the fleet and of what it uses.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Orders {
+pub struct FleetSettings {
     /// Which models run, and how long jobs wait.
     pub fleet: config::Config,
     /// How engines are run.

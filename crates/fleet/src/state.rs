@@ -11,12 +11,12 @@ use auxot_catalog::{Model, ResolveError, Task};
 use auxot_engine::Ready;
 use tokio::sync::oneshot;
 
+use crate::availability::Availability;
 use crate::lease::Lease;
+use crate::model::desired::DesiredModel;
 use crate::model::managed::ManagedId;
 use crate::model::managed::{KeepReason, ManagedModel};
 use crate::model::process::Engine;
-use crate::model::wish::Wish;
-use crate::outlook::Outlook;
 use crate::refusal::{Refusal, list};
 use crate::state::scan::{Scan, ScanProgress};
 use crate::state::work::Work;
@@ -28,7 +28,7 @@ pub(crate) struct FleetState {
     /// In the order in which they came: the operator's list first.
     pub(crate) models: BTreeMap<ManagedId, ManagedModel>,
     /// Who may use what, who comes and who goes.
-    pub(crate) admission: Admission,
+    pub(crate) scheduler: Admission,
     /// The models by their numbers there.
     pub(crate) by_scheduler_id: HashMap<ModelId, ManagedId>,
     newest: ManagedId,
@@ -62,9 +62,9 @@ pub(crate) enum Desired {
     /// It has none, or does not care which model.
     Nothing,
     /// Its model is here.
-    ManagedModel { id: ManagedId, wish: Wish },
+    Present { id: ManagedId, desired: DesiredModel },
     /// Its model is not here, for this reason; until it comes, the model of the policy before it stays.
-    Missing { wish: Wish, reason: String, before: Option<(ManagedId, Wish)> },
+    Missing { desired: DesiredModel, reason: String, before: Option<(ManagedId, DesiredModel)> },
 }
 
 impl Desired {
@@ -72,7 +72,7 @@ impl Desired {
     pub(crate) fn managed(&self) -> Option<ManagedId> {
         match self {
             Desired::Nothing => None,
-            Desired::ManagedModel { id, .. } => Some(*id),
+            Desired::Present { id, .. } => Some(*id),
             Desired::Missing { before, .. } => before.as_ref().map(|(id, _)| *id),
         }
     }
@@ -95,10 +95,10 @@ pub(crate) struct Waiter {
 }
 
 impl FleetState {
-    pub(crate) fn new(scan: Scan, admission: Admission) -> Self {
+    pub(crate) fn new(scan: Scan, scheduler: Admission) -> Self {
         Self {
             models: BTreeMap::new(),
-            admission,
+            scheduler,
             by_scheduler_id: HashMap::new(),
             newest: ManagedId::default(),
             waiters: HashMap::new(),
@@ -124,7 +124,7 @@ impl FleetState {
     /// Takes a model out that was let go and of which nothing is left.
     pub(crate) fn remove_gone(&mut self, id: ManagedId) -> Option<ManagedModel> {
         let managed = self.models.get(&id)?;
-        let life = self.admission.state(managed.scheduler_id);
+        let life = self.scheduler.state(managed.scheduler_id);
         let rests = matches!(life, ModelState::Absent | ModelState::Failed);
         if managed.keep != KeepReason::Leaving || managed.engine.is_some() || !rests {
             return None;
@@ -132,7 +132,7 @@ impl FleetState {
         let managed = self.models.remove(&id)?;
         self.by_scheduler_id.remove(&managed.scheduler_id);
         // Those who waited have been sent elsewhere, or away; whoever is left is told by the end of its channel.
-        for ticket in self.admission.remove(managed.scheduler_id) {
+        for ticket in self.scheduler.remove(managed.scheduler_id) {
             self.waiters.remove(&ticket);
         }
         Some(managed)
@@ -165,19 +165,19 @@ impl FleetState {
 
     /// The engine of a model that takes new jobs.
     pub(crate) fn serving<'a>(&self, managed: &'a ManagedModel) -> Option<&'a Arc<Ready>> {
-        match self.admission.state(managed.scheduler_id) {
+        match self.scheduler.state(managed.scheduler_id) {
             ModelState::Ready { draining: None, .. } => managed.ready(),
             _ => None,
         }
     }
 
     /// What can be expected of a model.
-    fn outlook_of(&self, managed: &ManagedModel) -> Outlook {
-        match self.admission.state(managed.scheduler_id) {
-            ModelState::Failed => Outlook::Failed,
-            ModelState::Ready { draining: None, .. } => Outlook::Serving,
-            ModelState::Absent if !self.admission.is_wanted(managed.scheduler_id) => Outlook::Asleep,
-            _ => Outlook::Coming,
+    fn availability_of(&self, managed: &ManagedModel) -> Availability {
+        match self.scheduler.state(managed.scheduler_id) {
+            ModelState::Failed => Availability::Failed,
+            ModelState::Ready { draining: None, .. } => Availability::Serving,
+            ModelState::Absent if !self.scheduler.is_wanted(managed.scheduler_id) => Availability::Asleep,
+            _ => Availability::Coming,
         }
     }
 
@@ -186,23 +186,23 @@ impl FleetState {
     /// time; else the first that serves, or comes, or sleeps. Only where all have failed it is one of those, the router's if
     /// it has one.
     pub(crate) fn primary(&self) -> Option<ManagedId> {
-        let is = |id: &ManagedId, outlooks: &[Outlook]| {
-            self.models.get(id).is_some_and(|managed| outlooks.contains(&self.outlook_of(managed)))
+        let is = |id: &ManagedId, availabilities: &[Availability]| {
+            self.models.get(id).is_some_and(|managed| availabilities.contains(&self.availability_of(managed)))
         };
-        let takes: &[Outlook] = &[Outlook::Serving, Outlook::Asleep];
+        let takes: &[Availability] = &[Availability::Serving, Availability::Asleep];
         let chats = |managed: &ManagedModel| managed.model.task == Task::Chat;
         let desired = self.desired.managed().filter(|id| self.models.get(id).is_some_and(chats));
         let all = || self.staying().filter(|(_, managed)| chats(managed)).map(|(id, _)| id);
         let mut listed = all().filter(|id| self.models[id].keep == KeepReason::Operator);
         let meant = match desired {
             Some(desired) if is(&desired, takes) => Some(desired),
-            Some(desired) if is(&desired, &[Outlook::Coming]) => {
-                listed.find(|id| is(id, &[Outlook::Serving])).or(Some(desired))
+            Some(desired) if is(&desired, &[Availability::Coming]) => {
+                listed.find(|id| is(id, &[Availability::Serving])).or(Some(desired))
             }
             Some(_) | None => listed.find(|id| is(id, takes) || self.is_first_load(*id)),
         };
-        let mut ranks = [Outlook::Serving, Outlook::Coming, Outlook::Asleep].into_iter();
-        let first = |outlook| all().find(|id| is(id, &[outlook]));
+        let mut ranks = [Availability::Serving, Availability::Coming, Availability::Asleep].into_iter();
+        let first = |availability| all().find(|id| is(id, &[availability]));
         meant.or_else(|| ranks.find_map(first)).or(desired).or_else(|| all().next())
     }
 
@@ -212,7 +212,7 @@ impl FleetState {
             return false;
         };
         let is_first = |engine: &Engine| engine.after.is_none() && engine.status.run.0 <= 1;
-        matches!(self.admission.state(managed.scheduler_id), ModelState::Loading { .. })
+        matches!(self.scheduler.state(managed.scheduler_id), ModelState::Loading { .. })
             && managed.engine.as_ref().is_some_and(is_first)
     }
 
@@ -291,8 +291,8 @@ impl FleetState {
     pub(crate) fn gaps(&self) -> Vec<String> {
         match &self.desired {
             Desired::Nothing => Vec::new(),
-            Desired::ManagedModel { id, wish } => {
-                self.models.get(id).map(|managed| managed.gaps(wish)).unwrap_or_default()
+            Desired::Present { id, desired } => {
+                self.models.get(id).map(|managed| managed.gaps(desired)).unwrap_or_default()
             }
             Desired::Missing { reason, .. } => vec![reason.clone()],
         }
@@ -300,13 +300,17 @@ impl FleetState {
 
     /// Whether any model takes jobs now, or sleeps until one comes.
     pub(crate) fn takes_jobs(&self) -> bool {
-        let takes = |managed: &ManagedModel| matches!(self.outlook_of(managed), Outlook::Serving | Outlook::Asleep);
+        let takes = |managed: &ManagedModel| {
+            matches!(self.availability_of(managed), Availability::Serving | Availability::Asleep)
+        };
         self.staying().any(|(_, managed)| takes(managed))
     }
 
     /// What can be expected of the models here.
-    pub(crate) fn outlook(&self) -> Outlook {
-        self.staying().map(|(_, managed)| self.outlook_of(managed)).fold(Outlook::Nothing, Outlook::better)
+    pub(crate) fn availability(&self) -> Availability {
+        self.staying()
+            .map(|(_, managed)| self.availability_of(managed))
+            .fold(Availability::Nothing, Availability::better)
     }
 }
 

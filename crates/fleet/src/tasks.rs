@@ -36,13 +36,13 @@ impl Tasks {
         let mut scanned = Instant::now();
         loop {
             for work in self.shared.take_work() {
-                self.take_on(work);
+                self.spawn(work);
             }
             let wake = self.shared.wake_at();
             // Asked for anew each time: the operator may want another interval by now.
             let look = scanned.checked_add(self.shared.settings().fleet.rescan_interval);
             tokio::select! {
-                () = self.shared.at_work.notified() => {}
+                () = self.shared.work_ready.notified() => {}
                 Some(ended) = self.tasks.join_next() => {
                     if let Err(fault) = ended {
                         // A panic in one driver ends one instance, never the program.
@@ -60,7 +60,7 @@ impl Tasks {
         }
     }
 
-    fn take_on(&mut self, work: Work) {
+    fn spawn(&mut self, work: Work) {
         let shared = Arc::clone(&self.shared);
         match work {
             Work::Drive { managed, generation, status, driver } => {
@@ -102,7 +102,7 @@ impl Tasks {
                 self.tasks.spawn(async move {
                     tokio::time::sleep(pause).await;
                     shared.lock().scan_change();
-                    shared.at_work.notify_one();
+                    shared.work_ready.notify_one();
                 });
             }
         }

@@ -1,13 +1,13 @@
 //! The whole fleet with scripted engines and a stopped clock: no process, no waiting.
 
-mod dialling;
-mod leaving;
+mod changed_files;
+mod dry_run;
+mod earlier_policies;
+mod failures;
 mod missing;
-mod rehearsal;
-mod replaced;
+mod model_tasks;
+mod rare_sequences;
 mod resize;
 mod sharing;
-mod tasks;
+mod size_search;
 pub(crate) mod test_fleet;
-mod trouble;
-mod turns;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use auxot_fleet::{Fleet, Wish};
+use auxot_fleet::{DesiredModel, Fleet};
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -116,7 +116,7 @@ impl Relay {
     ///
     /// # Errors
     /// When the router refuses the key.
-    pub async fn first_wish(&mut self) -> Result<Option<Wish>, RelayEnd> {
+    pub async fn first_desired(&mut self) -> Result<Option<DesiredModel>, RelayEnd> {
         let cached = self.policy.cached();
         if cached.is_some() || !self.config.ask_first {
             return Ok(cached);
@@ -267,7 +267,7 @@ impl ConnectionPool {
             if fleet.has_models() {
                 return Ok(());
             }
-            if fleet.take_any() {
+            if fleet.serve_any_model() {
                 let report = fleet.report();
                 let primary = report.models.first().map(|model| model.model.name.as_str());
                 warn!(

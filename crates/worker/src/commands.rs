@@ -43,7 +43,8 @@ pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
         What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
             complain(&console, &warnings(settings, &catalog));
             let sample = auxot_gpu::look(&settings.gpu);
-            let history = MeasurementHistory::open(&auxot_fleet::experience_file(&crate::worker::state_dir(settings)));
+            let history =
+                MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::worker::state_dir(settings)));
             let around = Around { sample: &sample, identity: catalog.identity(model), history: &history };
             let verdict = match fit::judge(settings, &settings.fleet.of(model, &catalog), model, wish, &around) {
                 Ok(verdict) => verdict,

@@ -8,7 +8,7 @@ mod watch;
 use std::time::Duration;
 
 use auxot_catalog::path_text;
-use auxot_fleet::{Fleet, Orders};
+use auxot_fleet::{Fleet, FleetSettings};
 use auxot_settings::{Change, Faults, Loaded, Settings, Sources, When};
 use tokio::sync::watch as told;
 use tracing::{error, info, warn};
@@ -130,7 +130,7 @@ impl Reload {
         let limits = Limits::of(&self.running.value);
         // Engines that run already are stopped as they were started.
         self.limits.send_modify(|before| *before = Limits { stop: limits.stop.max(before.stop), ..limits });
-        fleet.reconfigure(Orders { fleet: models, engine, placement, catalog });
+        fleet.reconfigure(FleetSettings { fleet: models, engine, placement, catalog });
         if cause != Cause::HangUp {
             fleet.reset_failed();
         }

@@ -15,7 +15,7 @@ use anyhow::Context;
 use auxot_admin::{Recorder, Server};
 use auxot_catalog::{Catalog, path_text};
 use auxot_engine::Host;
-use auxot_fleet::{Devices, Fleet, Orders, Places, Sample, Tasks, device_warning};
+use auxot_fleet::{Devices, Fleet, FleetSettings, Paths, Sample, Tasks, device_warning};
 use auxot_gpu::Sampler;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings, Sources};
@@ -150,15 +150,15 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
     let files = settings.catalog.clone();
     let scan = tokio::task::spawn_blocking(move || scan(&files, &index));
     let host = Host::open(settings.engine.clone());
-    let (catalog, host, (), wish) = tokio::join!(scan, host, first_look(&mut devices), relay.first_wish());
+    let (catalog, host, (), desired) = tokio::join!(scan, host, first_look(&mut devices), relay.first_desired());
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
     if let Some(setting) = strange_devices(&named).await {
         warn!(setting, "a setting names a device that is not here");
     }
-    let Ok(wish) = wish else { return Ok(Err(KeyRefused)) };
-    let places = Places { catalog: Arc::new(catalog), state };
-    let orders = Orders {
+    let Ok(desired) = desired else { return Ok(Err(KeyRefused)) };
+    let paths = Paths { catalog: Arc::new(catalog), state };
+    let fleet_settings = FleetSettings {
         fleet: settings.fleet,
         engine: settings.engine,
         placement: settings.placement,
@@ -166,7 +166,7 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
     };
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.ask());
-    let (fleet, tasks) = Fleet::open(orders, host, places, devices, wish);
+    let (fleet, tasks) = Fleet::open(fleet_settings, host, paths, devices, desired);
     Ok(Ok(Rooms { fleet, tasks, relay, server, recorder, sampler }))
 }
 

@@ -10,14 +10,14 @@ use auxot_gpu::{HOST, Sample, is_meant};
 use super::Config;
 
 /// So many tables are looked up; each is compared with every model.
-const MOST_TABLES: usize = 1_000;
+const MAX_TABLES: usize = 1_000;
 
 /// The tables for single models that are for none, for several, or for one that has another table.
 #[must_use]
 pub fn table_warnings(config: &Config, catalog: &Catalog) -> Vec<String> {
     let mut tables: HashMap<&Path, &str> = HashMap::new();
     let mut warnings = Vec::new();
-    for name in config.models.keys().take(MOST_TABLES) {
+    for name in config.models.keys().take(MAX_TABLES) {
         let shown = one_line(name, SHOWN);
         match catalog.resolve(name) {
             Err(fault) => warnings.push(format!("`[fleet.models.{shown}]` changes nothing: {fault}")),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use auxot_catalog::Model;
 use auxot_engine::{ExitClass, ExitReport, FileId, Ready, Spec, State, Status};
 
+use crate::model::desired::{DesiredModel, deviation, gaps};
 use crate::model::plan::{Plan, size_of};
-use crate::model::process::{After, Engine};
+use crate::model::process::{AfterExit, Engine};
 use crate::model::size_search::{Next, Size};
 use crate::model::unknown_devices::UnknownDevices;
-use crate::model::wish::{Wish, deviation, gaps};
 use auxot_placement::PlacementError;
 use auxot_scheduler::{ModelId, Run};
 
@@ -77,7 +77,7 @@ pub(crate) enum KeepReason {
 #[derive(Debug, Clone)]
 pub(crate) enum Attempt {
     /// It is, or nothing was tried yet.
-    PendingAnswer,
+    Settled,
     /// The next load will tell; `before` is the plan to go back to.
     Trying { before: Option<Box<Plan>> },
 }
@@ -91,17 +91,17 @@ pub(crate) fn generation_of(run: Run) -> u64 {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum StatusChange {
     /// Nothing.
-    Same,
+    None,
     /// It takes jobs, in so many slots, and its size stays.
-    Serves { run: Run, slots: u32, size: Size },
+    Ready { run: Run, slots: u32, size: Size },
     /// It does not take jobs now, and will again by itself if it ever did.
-    Away,
+    Down,
     /// It shows that its size fits, or that a larger one does not; it is to give way to another.
-    GivesWay,
+    Replace,
     /// It has failed and cannot be killed.
-    Stuck,
+    Unkillable,
     /// Nothing is left of it.
-    Ended(After),
+    Ended(AfterExit),
 }
 
 impl ManagedModel {
@@ -111,7 +111,7 @@ impl ManagedModel {
             keep,
             scheduler_id,
             plan,
-            attempt: Attempt::PendingAnswer,
+            attempt: Attempt::Settled,
             engine: None,
             last: None,
             generation: 0,
@@ -141,43 +141,43 @@ impl ManagedModel {
     /// Takes in a new state of the process, which is being ended already or not.
     pub(crate) fn on_engine_status(&mut self, status: Status, leaving: bool) -> StatusChange {
         let tries_for_more = self.tries_for_more();
-        let Some(engine) = &mut self.engine else { return StatusChange::Same };
+        let Some(engine) = &mut self.engine else { return StatusChange::None };
         self.last = Some(status.clone());
         engine.status = status;
         let decided = leaving || engine.after.is_some();
         if engine.has_ended() {
-            let decided = engine.after.take().or_else(|| leaving.then_some(After::Rest));
+            let decided = engine.after.take().or_else(|| leaving.then_some(AfterExit::Unload));
             return StatusChange::Ended(decided.unwrap_or_else(|| self.ended()));
         }
         match &engine.status.state {
-            State::Ready(_) if decided => StatusChange::Same,
+            State::Ready(_) if decided => StatusChange::None,
             State::Ready(ready) => {
                 let ready = Arc::clone(ready);
                 self.loaded(&ready)
             }
-            State::Failed { .. } => StatusChange::Stuck,
+            State::Failed { .. } => StatusChange::Unkillable,
             // Whatever the words of its end: a smaller one of the same is known to load.
             State::BackingOff { .. } if !decided && tries_for_more => {
                 self.give_way();
-                StatusChange::GivesWay
+                StatusChange::Replace
             }
-            _ => StatusChange::Away,
+            _ => StatusChange::Down,
         }
     }
 
     fn loaded(&mut self, ready: &Ready) -> StatusChange {
-        let Some(size) = self.engine.as_ref().map(|engine| size_of(&engine.spec)) else { return StatusChange::Same };
+        let Some(size) = self.engine.as_ref().map(|engine| size_of(&engine.spec)) else { return StatusChange::None };
         self.plan.sizes.loaded(size);
         let more = matches!(self.plan.sizes.next(), Next::Try(_)) && ready.load_time <= WORTH_ANOTHER_LOAD;
         if more && matches!(self.attempt, Attempt::Trying { .. }) {
             if let Some(engine) = &mut self.engine {
-                engine.after = Some(After::Again);
+                engine.after = Some(AfterExit::Retry);
             }
-            return StatusChange::GivesWay;
+            return StatusChange::Replace;
         }
-        self.attempt = Attempt::PendingAnswer;
+        self.attempt = Attempt::Settled;
         self.changed_starts = 0;
-        StatusChange::Serves { run: self.run(ready), slots: ready.props.total_slots, size }
+        StatusChange::Ready { run: self.run(ready), slots: ready.props.total_slots, size }
     }
 
     /// One that was only tried has failed in a way that its keeper would try again.
@@ -189,36 +189,36 @@ impl ManagedModel {
     }
 
     /// What follows the end that nobody asked for.
-    fn ended(&mut self) -> After {
+    fn ended(&mut self) -> AfterExit {
         let state = self.engine.as_ref().map(|engine| &engine.status.state);
         match state {
-            Some(State::Failed { cause }) if cause.class == ExitClass::FileChanged => After::Rescan,
+            Some(State::Failed { cause }) if cause.class == ExitClass::FileChanged => AfterExit::Rescan,
             Some(State::Failed { cause }) => {
                 let for_want_of_memory = cause.class.is_memory();
                 self.failed(for_want_of_memory || self.tries_for_more())
             }
-            _ => After::Rest,
+            _ => AfterExit::Unload,
         }
     }
 
-    fn failed(&mut self, for_want_of_memory: bool) -> After {
-        let before = match std::mem::replace(&mut self.attempt, Attempt::PendingAnswer) {
-            Attempt::PendingAnswer => None,
+    fn failed(&mut self, for_want_of_memory: bool) -> AfterExit {
+        let before = match std::mem::replace(&mut self.attempt, Attempt::Settled) {
+            Attempt::Settled => None,
             Attempt::Trying { before } => before,
         };
         if for_want_of_memory && let Some(engine) = &self.engine {
             self.plan.sizes.failed(size_of(&engine.spec));
-            if self.plan.sizes.next() != Next::Hopeless {
+            if self.plan.sizes.next() != Next::NothingFits {
                 self.attempt = Attempt::Trying { before };
-                return After::Again;
+                return AfterExit::Retry;
             }
         }
         match before {
             Some(before) => {
                 self.plan = *before;
-                After::Again
+                AfterExit::Retry
             }
-            None => After::Failed,
+            None => AfterExit::Fail,
         }
     }
 
@@ -228,10 +228,10 @@ impl ManagedModel {
         let Some(engine) = &mut self.engine else { return false };
         if engine.is_of(&self.plan) {
             // Back to what runs.
-            self.attempt = Attempt::PendingAnswer;
+            self.attempt = Attempt::Settled;
             return false;
         }
-        if let Attempt::PendingAnswer = self.attempt {
+        if let Attempt::Settled = self.attempt {
             // What has failed is nothing to go back to.
             let worked = matches!(engine.status.state, State::Ready(_)) && engine.after.is_none();
             self.attempt = Attempt::Trying { before: worked.then(|| Box::new(old)) };
@@ -241,14 +241,14 @@ impl ManagedModel {
 
     /// Becomes another version of its model: what runs gives way, and is nothing to go back to.
     pub(crate) fn replace(&mut self, model: Arc<Model>, plan: Plan) {
-        (self.model, self.plan, self.attempt, self.is_outdated) = (model, plan, Attempt::PendingAnswer, false);
+        (self.model, self.plan, self.attempt, self.is_outdated) = (model, plan, Attempt::Settled, false);
         if let Some(engine) = &mut self.engine {
-            engine.after = Some(After::Anew);
+            engine.after = Some(AfterExit::Reload);
         }
     }
 
     /// Its file cannot be used: that is why its last process has failed.
-    pub(crate) fn file_is_bad(&mut self) {
+    pub(crate) fn mark_file_bad(&mut self) {
         if let Some(status) = &mut self.last
             && let State::Failed { cause } = &status.state
         {
@@ -264,17 +264,17 @@ impl ManagedModel {
     }
 
     /// What of the router's wish this model does not give.
-    pub(crate) fn gaps(&self, wish: &Wish) -> Vec<String> {
+    pub(crate) fn gaps(&self, desired: &DesiredModel) -> Vec<String> {
         match &self.engine {
             // One that gives way to another size of itself is judged by that.
-            Some(engine) if engine.after.is_none() => gaps(wish, &engine.spec, self.ready().map(|ready| &**ready)),
-            Some(_) | None => gaps(wish, &self.plan.spec(), None),
+            Some(engine) if engine.after.is_none() => gaps(desired, &engine.spec, self.ready().map(|ready| &**ready)),
+            Some(_) | None => gaps(desired, &self.plan.spec(), None),
         }
     }
 
     /// What is less than wanted because the memory holds no more. While a change is under way nobody knows.
     pub(crate) fn shortfall(&self) -> Option<String> {
-        let answers = matches!(self.attempt, Attempt::PendingAnswer) && self.ready().is_some();
+        let answers = matches!(self.attempt, Attempt::Settled) && self.ready().is_some();
         self.engine.as_ref().filter(|_| answers).and_then(|engine| self.plan.shortfall(&engine.spec))
     }
 

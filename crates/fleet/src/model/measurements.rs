@@ -27,13 +27,13 @@ pub(crate) struct Measurements {
 
 /// Where what loaded models took is remembered, in the folder for such things.
 #[must_use]
-pub fn experience_file(folder: &Path) -> PathBuf {
+pub fn measurements_file(folder: &Path) -> PathBuf {
     folder.join("experience.json")
 }
 
 impl Measurements {
     pub(crate) fn open(folder: &Path) -> Self {
-        let path = experience_file(folder);
+        let path = measurements_file(folder);
         Self { measurements: Mutex::new(MeasurementHistory::open(&path)), path, writing: Mutex::new(()) }
     }
 
@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// Learns from what it holds of the host's memory now that it is ready, before its first job.
-    pub(crate) fn learn_at_rest(&mut self, measurements: &Measurements) -> bool {
+    pub(crate) fn learn_host_memory(&mut self, measurements: &Measurements) -> bool {
         if !self.placement.shares.is_empty() {
             return false;
         }

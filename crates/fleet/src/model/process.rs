@@ -32,20 +32,20 @@ pub(crate) struct Engine {
     /// It takes jobs although its devices could not be read in time.
     pub(crate) accepted_unread: bool,
     /// What follows its end, if that is decided already.
-    pub(crate) after: Option<After>,
+    pub(crate) after: Option<AfterExit>,
 }
 
 /// What follows the end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum After {
+pub(crate) enum AfterExit {
     /// Nothing: the model is on disk until somebody wants it.
-    Rest,
+    Unload,
     /// The next load, perhaps in another size, for which nobody is ended.
-    Again,
+    Retry,
     /// The next load, wanted like the first one.
-    Anew,
+    Reload,
     /// Nothing, until somebody mends what is wrong.
-    Failed,
+    Fail,
     /// What the folders show: a file of the model is another one than was planned with, or gone.
     Rescan,
 }

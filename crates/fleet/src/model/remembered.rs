@@ -15,7 +15,7 @@ const MOST: usize = 64;
 /// The longest file that is read, in bytes; a full one has some 200,000.
 const LONGEST: u64 = 4 << 20;
 /// A size is believed for so long: memory that another program took is given back one day.
-const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
+const VALID_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// All that a size depends on. One thing that differs makes it another question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl Remembered {
         let entries = self.lock();
         let entry = entries.iter().find(|entry| entry.key == *key)?;
         let age = seconds(now).checked_sub(entry.found)?;
-        (age < BELIEVED.as_secs()).then_some(entry.size)
+        (age < VALID_FOR.as_secs()).then_some(entry.size)
     }
 
     /// Remembers a size, or with `None` that there is nothing to remember. Blocks while it writes.
@@ -137,7 +137,7 @@ mod tests {
         Remembered::open(folder.path()).keep(asked.clone(), Some(SIZE), now).unwrap();
         let remembered = Remembered::open(folder.path());
         assert_eq!(remembered.recall(&asked, now), Some(SIZE));
-        assert_eq!(remembered.recall(&asked, now + BELIEVED), None, "a day later it is tried again");
+        assert_eq!(remembered.recall(&asked, now + VALID_FOR), None, "a day later it is tried again");
         assert_eq!(remembered.recall(&key("b2 -np 4"), now), None);
         std::fs::write(&file, "another model").unwrap();
         assert_eq!(remembered.recall(&key("b1 -np 4"), now), None);

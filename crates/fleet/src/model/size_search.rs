@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::wish::MOST_SLOTS;
+use crate::model::desired::MOST_SLOTS;
 
 /// How many jobs an engine can run at once, and how long each may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub(crate) struct SizeSearch {
     fits: Option<usize>,
     guess: Guess,
     /// Some sizes were ruled out by counting bytes.
-    reckoned: bool,
+    estimated: bool,
 }
 
 /// What an estimate has to say.
@@ -58,7 +58,7 @@ pub(crate) enum Next {
     /// This is the largest that fits.
     Found(Size),
     /// Not even the smallest fits.
-    Hopeless,
+    NothingFits,
 }
 
 impl SizeSearch {
@@ -72,7 +72,7 @@ impl SizeSearch {
         });
         let mut row: Vec<Size> = slots.chain(parts.filter(|size| size.ctx > 0)).collect();
         row.dedup();
-        Self { row, too_large: 0, fits: None, guess: Guess::Nothing, reckoned: false }
+        Self { row, too_large: 0, fits: None, guess: Guess::Nothing, estimated: false }
     }
 
     /// A search whose end is known from an earlier run; begun anew if that size is none of this row.
@@ -101,13 +101,13 @@ impl SizeSearch {
         self.too_large = from + found;
         self.guess = Guess::Largest(self.too_large);
         self.fits = self.fits.filter(|fits| *fits >= self.too_large);
-        self.reckoned = true;
+        self.estimated = true;
         true
     }
 
     /// Whether larger sizes were ruled out by counting alone, which tells nothing about another day.
     pub(crate) fn is_estimated(&self) -> bool {
-        self.reckoned
+        self.estimated
     }
 
     /// What to do next.
@@ -122,7 +122,7 @@ impl SizeSearch {
             Some(fits) if fits <= self.too_large => Next::Found(self.row[fits]),
             // Nothing is known yet: what is wanted comes first.
             None if self.too_large == 0 => Next::Try(self.row[0]),
-            None if self.too_large >= self.row.len() => Next::Hopeless,
+            None if self.too_large >= self.row.len() => Next::NothingFits,
             _ => {
                 // An estimate may name a smaller context before one slot is known to be too much.
                 let open = self.fits.unwrap_or(self.row.len());
@@ -154,7 +154,7 @@ impl SizeSearch {
     pub(crate) fn size(&self) -> Size {
         match self.next() {
             Next::Try(size) | Next::Found(size) => size,
-            Next::Hopeless => self.wanted(),
+            Next::NothingFits => self.wanted(),
         }
     }
 

@@ -91,8 +91,8 @@ impl Shared {
         let (handle, driver) = self.engines.create(placed.clone());
         let status = handle.status();
         let mut engine = Engine::new(handle, &managed.plan, placement, subject);
-        let is_forewarned = managed.dry_run_plan.take().is_some_and(|sent_back| sent_back == spec);
-        let is_known = is_forewarned || engine.is_measured(&self.measurements);
+        let was_dry_run = managed.dry_run_plan.take().is_some_and(|sent_back| sent_back == spec);
+        let is_known = was_dry_run || engine.is_measured(&self.measurements);
         let dry_run = if is_known { None } else { self.engines.dry_run(placed) };
         let generation = managed.generation + 1;
         state.work.push(Work::Drive { managed: id, generation, status, driver });
@@ -110,23 +110,23 @@ impl Shared {
     /// A model that can never fit in its size: the largest size that counts as fitting is next, if there is one.
     fn shrink(&self, state: &mut FleetState, scheduler_id: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
         let Some(id) = state.by_scheduler_id.get(&scheduler_id).copied() else { return Vec::new() };
-        let FleetState { models, admission, .. } = state;
+        let FleetState { models, scheduler, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return Vec::new() };
         let (model, parameters) = (&managed.model, managed.plan.parameters);
         if !managed
             .plan
             .sizes
-            .estimate_only(|size| admission.could_hold(scheduler_id, requirements(model, &parameters, *size)))
+            .estimate_only(|size| scheduler.could_hold(scheduler_id, requirements(model, &parameters, *size)))
         {
             if managed.placement_error.replace(placement_error.clone()).is_none() {
                 warn!(model = managed.name(), reason = %placement_error, "model does not fit in any size");
             }
-            return admission.turn_away(scheduler_id, placement_error);
+            return scheduler.turn_away(scheduler_id, placement_error);
         }
         let size = managed.plan.sizes.size();
         info!(model = managed.name(), slots = size.slots, ctx_per_slot = size.ctx, reason = %placement_error, "model gets a size that fits");
         self.update_profile(state, id);
-        state.admission.tick(self.moment())
+        state.scheduler.tick(self.moment())
     }
 }
 
@@ -136,7 +136,7 @@ fn managed_of(state: &mut FleetState, scheduler_id: ModelId) -> Option<&mut Mana
 }
 
 fn ends(state: &FleetState, scheduler_id: ModelId) {
-    let to_make_room_for = state.admission.makes_room_for(scheduler_id).and_then(|other| state.name_of(other));
+    let to_make_room_for = state.scheduler.makes_room_for(scheduler_id).and_then(|other| state.name_of(other));
     info!(model = state.name_of(scheduler_id), to_make_room_for, "model is unloaded");
 }
 

@@ -7,27 +7,27 @@ use auxot_catalog::{Model, Task};
 use auxot_engine::Spec;
 use tracing::{error, info, warn};
 
+use crate::availability::Availability;
 use crate::config::table_warnings;
+use crate::model::desired::{DesiredModel, MOST_SLOTS, parameters};
 use crate::model::managed::ManagedId;
 use crate::model::managed::{KeepReason, ManagedModel};
 use crate::model::plan::requirements;
 use crate::model::plan::{Plan, task_of};
-use crate::model::process::After;
+use crate::model::process::AfterExit;
 use crate::model::remembered::Key;
-use crate::model::wish::{MOST_SLOTS, Wish, parameters};
-use crate::outlook::Outlook;
 use crate::owner::Shared;
 use crate::state::{Desired, FleetState, Intake, Missing};
 use auxot_scheduler::{ModelState, Profile, Wanted};
 
 impl Shared {
     /// Takes in the operator's list, and the router's wish as of the last run.
-    pub(crate) fn open_models(self: &Arc<Self>, wish: Option<Wish>) {
+    pub(crate) fn open_models(self: &Arc<Self>, desired: Option<DesiredModel>) {
         let mut state = self.lock();
         self.warn_of_tables(&state);
         state.warn_of_aliases();
         for name in &self.settings().fleet.autoload {
-            match self.add_model(&mut state, name, KeepReason::Operator, wish.as_ref()) {
+            match self.add_model(&mut state, name, KeepReason::Operator, desired.as_ref()) {
                 Ok(id) => self.want(&mut state, id, KeepReason::Operator),
                 Err(reason) => {
                     error!(reason, "cannot load a model of the autoload list");
@@ -35,8 +35,8 @@ impl Shared {
                 }
             }
         }
-        if let Some(wish) = wish {
-            self.apply_policy(&mut state, wish);
+        if let Some(desired) = desired {
+            self.apply_policy(&mut state, desired);
             for gap in state.gaps() {
                 info!(gap, "the router's last policy cannot be honoured yet");
             }
@@ -53,43 +53,43 @@ impl Shared {
     }
 
     /// Takes in the router's wish: its model becomes the primary one, in the size that it wishes for.
-    pub(crate) fn apply_policy(self: &Arc<Self>, state: &mut FleetState, wish: Wish) {
+    pub(crate) fn apply_policy(self: &Arc<Self>, state: &mut FleetState, desired: DesiredModel) {
         if state.intake != Intake::Open {
             return;
         }
-        if wish.model.is_empty() {
+        if desired.model.is_empty() {
             state.desired = Desired::Nothing;
             return;
         }
-        state.desired = match self.add_model(state, &wish.model, KeepReason::Router, Some(&wish)) {
+        state.desired = match self.add_model(state, &desired.model, KeepReason::Router, Some(&desired)) {
             Ok(id) => {
-                self.resize(state, id, &wish);
+                self.resize(state, id, &desired);
                 self.want(state, id, KeepReason::Router);
-                Desired::ManagedModel { id, wish }
+                Desired::Present { id, desired }
             }
-            Err(reason) => Desired::Missing { wish, reason, before: state.present_wish() },
+            Err(reason) => Desired::Missing { desired, reason, before: state.present_desired() },
         };
     }
 
     /// Tries once more to take in what was not here.
     pub(crate) fn retry_missing(self: &Arc<Self>, state: &mut FleetState) {
-        let wish = match &state.desired {
+        let desired = match &state.desired {
             Desired::Nothing => None,
-            Desired::ManagedModel { wish, .. } | Desired::Missing { wish, .. } => Some(wish.clone()),
+            Desired::Present { desired, .. } | Desired::Missing { desired, .. } => Some(desired.clone()),
         };
         for missing in std::mem::take(&mut state.missing) {
-            match self.add_model(state, &missing.name, KeepReason::Operator, wish.as_ref()) {
+            match self.add_model(state, &missing.name, KeepReason::Operator, desired.as_ref()) {
                 Ok(id) => self.want(state, id, KeepReason::Operator),
                 Err(reason) => state.missing.push(Missing { reason, ..missing }),
             }
         }
-        if let (Desired::Missing { .. }, Some(wish)) = (&state.desired, wish) {
-            self.apply_policy(state, wish);
+        if let (Desired::Missing { .. }, Some(desired)) = (&state.desired, desired) {
+            self.apply_policy(state, desired);
         }
     }
 
     /// Takes in the first model of the folders, where there is no other that stays and jobs may name any.
-    pub(crate) fn take_any(self: &Arc<Self>) -> bool {
+    pub(crate) fn serve_any_model(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
         if state.staying().next().is_some() {
             return true;
@@ -103,9 +103,12 @@ impl Shared {
     /// Where every model that was named has failed, another one of the folders is what a job without a name means, if jobs may
     /// name any. A failure of the program itself would meet that one too.
     pub(crate) fn serve_fallback(self: &Arc<Self>, state: &mut FleetState) {
-        let of_the_program =
+        let program_failed =
             |(_, managed): (_, &ManagedModel)| managed.cause().is_some_and(|cause| cause.class.is_of_the_program());
-        if state.intake != Intake::Open || state.outlook() != Outlook::Failed || state.staying().any(of_the_program) {
+        if state.intake != Intake::Open
+            || state.availability() != Availability::Failed
+            || state.staying().any(program_failed)
+        {
             return;
         }
         if let Some(managed) = self.add_any(state).and_then(|id| state.models.get(&id)) {
@@ -131,7 +134,7 @@ impl Shared {
         state: &mut FleetState,
         name: &str,
         keep: KeepReason,
-        wish: Option<&Wish>,
+        desired: Option<&DesiredModel>,
     ) -> Result<ManagedId, String> {
         let scan = Arc::clone(&state.scan);
         let model = scan.catalog.resolve(name).map_err(|error| error.to_string())?;
@@ -143,11 +146,11 @@ impl Shared {
             managed.stay(keep);
             *id
         } else {
-            let plan = self.plan(state, model, wish);
+            let plan = self.plan(state, model, desired);
             let spec = plan.spec();
             info!(model = %model.name, slots = spec.slots, ctx_per_slot = spec.ctx_per_slot, file = %model.file.display(), "model enrolled");
             let requirements = Arc::new(requirements(model, &plan.parameters, plan.sizes.size()));
-            let scheduler_id = state.admission.add(Profile::new(model.name.as_str(), requirements));
+            let scheduler_id = state.scheduler.add(Profile::new(model.name.as_str(), requirements));
             let id = state.add(ManagedModel::new(Arc::new(model.clone()), keep, plan, scheduler_id));
             self.update_profile(state, id);
             id
@@ -168,17 +171,18 @@ impl Shared {
         let Some(scheduler_id) = state.models.get(&id).filter(stays).map(|managed| managed.scheduler_id) else {
             return;
         };
-        state.decisions.extend(state.admission.want(scheduler_id, want, now));
+        state.decisions.extend(state.scheduler.want(scheduler_id, want, now));
     }
 
     /// What a model is to run as.
-    pub(crate) fn plan(&self, state: &FleetState, model: &Model, wish: Option<&Wish>) -> Plan {
+    pub(crate) fn plan(&self, state: &FleetState, model: &Model, desired: Option<&DesiredModel>) -> Plan {
         // A policy speaks of its own model; the others have the operator's word only.
-        let wish =
-            wish.filter(|wish| state.scan.catalog.resolve(&wish.model).is_ok_and(|desired| desired.file == model.file));
+        let desired = desired.filter(|desired| {
+            state.scan.catalog.resolve(&desired.model).is_ok_and(|desired| desired.file == model.file)
+        });
         let own = self.config_of(state, model);
         let engine = &self.settings().engine;
-        let parameters = parameters(engine, &own, wish, model);
+        let parameters = parameters(engine, &own, desired, model);
         let (slots, ctx_per_slot) = (parameters.slots, parameters.ctx);
         let wanted = Spec {
             model: model.name.clone(),
@@ -206,14 +210,14 @@ impl Shared {
     }
 
     /// Brings a model to the size that a wish asks for, if it has another.
-    fn resize(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, wish: &Wish) {
+    fn resize(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, desired: &DesiredModel) {
         let Some(model) = state.models.get(&id).map(|managed| Arc::clone(&managed.model)) else { return };
-        let mut wish = wish.clone();
+        let mut desired = desired.clone();
         // What no engine can do is a gap, and no reason for another size.
-        if wish.slots.is_some_and(|slots| slots > MOST_SLOTS) {
-            wish.slots = state.models.get(&id).map(|managed| managed.plan.sizes.wanted().slots);
+        if desired.slots.is_some_and(|slots| slots > MOST_SLOTS) {
+            desired.slots = state.models.get(&id).map(|managed| managed.plan.sizes.wanted().slots);
         }
-        let plan = self.plan(state, &model, Some(&wish));
+        let plan = self.plan(state, &model, Some(&desired));
         self.change_plan(state, id, plan);
     }
 
@@ -232,13 +236,13 @@ impl Shared {
                 "model gets another size"
             );
             // One that goes for another comes back as what it is to be then, if somebody wants it.
-            if state.admission.makes_room_for(scheduler_id).is_some() {
+            if state.scheduler.makes_room_for(scheduler_id).is_some() {
                 return;
             }
             if let Some(engine) = &mut managed.engine {
-                engine.after = Some(After::Anew);
+                engine.after = Some(AfterExit::Reload);
             }
-            state.decisions.extend(state.admission.unload(
+            state.decisions.extend(state.scheduler.unload(
                 scheduler_id,
                 now + self.settings().fleet.drain_timeout,
                 now,
@@ -246,10 +250,10 @@ impl Shared {
             return;
         }
         let goes = managed.engine.as_mut().is_some_and(|engine| engine.after.take().is_some());
-        let (has_failed, keep) = (matches!(state.admission.state(scheduler_id), ModelState::Failed), managed.keep);
+        let (has_failed, keep) = (matches!(state.scheduler.state(scheduler_id), ModelState::Failed), managed.keep);
         self.update_profile(state, id);
         if has_failed {
-            state.decisions.extend(state.admission.revive(scheduler_id, now));
+            state.decisions.extend(state.scheduler.revive(scheduler_id, now));
         }
         if has_failed || goes {
             self.want(state, id, keep);

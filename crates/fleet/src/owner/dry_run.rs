@@ -18,7 +18,7 @@ use crate::model::managed::ManagedId;
 use crate::model::measurements::Measurements;
 use crate::model::plan::requirements;
 use crate::model::plan::size_of;
-use crate::model::process::{After, Engine};
+use crate::model::process::{AfterExit, Engine};
 use crate::owner::Shared;
 use crate::state::Intake;
 use crate::state::work::Work;
@@ -53,11 +53,11 @@ impl Shared {
         };
         let Some(engine) = managed.engine.as_mut() else { return };
         engine.dry_run = None;
-        let is_leaving = matches!(state.admission.state(managed.scheduler_id), ModelState::Leaving { .. });
+        let is_leaving = matches!(state.scheduler.state(managed.scheduler_id), ModelState::Leaving { .. });
         let model = &managed.model;
         let needs = requirements(model, &managed.plan.parameters, size_of(&engine.spec));
         let after = match outcome {
-            _ if is_leaving || state.intake == Intake::Closed => Some(engine.after.unwrap_or(After::Rest)),
+            _ if is_leaving || state.intake == Intake::Closed => Some(engine.after.unwrap_or(AfterExit::Unload)),
             Some(Ok(estimate)) => {
                 let count = engine.learn_count(&estimate, &needs, &self.measurements);
                 if count != Count::Old {
@@ -66,7 +66,7 @@ impl Shared {
                 // Nothing is planned any more at the end of the worker, and who waits for this load has no other.
                 (count == Count::More && state.intake == Intake::Open).then(|| {
                     managed.dry_run_plan = Some(engine.spec.clone());
-                    After::Anew
+                    AfterExit::Reload
                 })
             }
             Some(Err(fault)) => {

@@ -8,7 +8,7 @@ use crate::lease::{PendingAnswer, send_answers};
 use crate::model::managed::ManagedId;
 use crate::model::managed::{KeepReason, StatusChange};
 use crate::model::plan::requirements;
-use crate::model::process::After;
+use crate::model::process::AfterExit;
 use crate::model::release::Release;
 use crate::model::size_search::Size;
 use crate::owner::Shared;
@@ -21,7 +21,7 @@ use auxot_scheduler::{Effect, ModelState};
 /// Says that a model takes jobs, and what its engine made of the numbers that it was started with.
 fn log_loaded(state: &FleetState, id: ManagedId) {
     let Some(managed) = state.models.get(&id) else { return };
-    if !matches!(state.admission.state(managed.scheduler_id), ModelState::Loading { .. }) {
+    if !matches!(state.scheduler.state(managed.scheduler_id), ModelState::Loading { .. }) {
         return;
     }
     if let Some(ready) = managed.ready() {
@@ -46,41 +46,41 @@ impl Shared {
             return;
         };
         let scheduler_id = managed.scheduler_id;
-        let leaving = matches!(state.admission.state(scheduler_id), ModelState::Leaving { .. });
+        let leaving = matches!(state.scheduler.state(scheduler_id), ModelState::Leaving { .. });
         let present = status.pid;
         let pid = present.or_else(|| managed.last.as_ref().and_then(|last| last.pid));
         let effects = match managed.on_engine_status(status, leaving) {
-            StatusChange::Same => Vec::new(),
+            StatusChange::None => Vec::new(),
             // It takes jobs once its devices have been read: see `measured`.
-            StatusChange::Serves { .. }
+            StatusChange::Ready { .. }
                 if managed.engine.as_ref().is_some_and(|engine| engine.awaits_reading(&self.devices)) =>
             {
                 self.devices.look();
                 state.work.push(Work::AcceptUnread { managed: id, generation });
                 Vec::new()
             }
-            StatusChange::Away => {
+            StatusChange::Down => {
                 // Its keeper starts it again: where its device is lost that would be in vain, or on the processor.
-                let served = matches!(state.admission.state(scheduler_id), ModelState::Ready { .. });
+                let served = matches!(state.scheduler.state(scheduler_id), ModelState::Ready { .. });
                 if served {
                     self.devices.look();
                 }
-                if served || present.is_none() { state.admission.lost(scheduler_id, now) } else { Vec::new() }
+                if served || present.is_none() { state.scheduler.lost(scheduler_id, now) } else { Vec::new() }
             }
-            StatusChange::Stuck => state.admission.failed(scheduler_id, now),
-            StatusChange::GivesWay => {
+            StatusChange::Unkillable => state.scheduler.failed(scheduler_id, now),
+            StatusChange::Replace => {
                 if let Some(engine) = &mut managed.engine {
                     engine.stop(&self.devices);
                 }
-                state.admission.lost(scheduler_id, now)
+                state.scheduler.lost(scheduler_id, now)
             }
-            StatusChange::Serves { run, slots, size } => {
+            StatusChange::Ready { run, slots, size } => {
                 self.remember(state, id, size);
                 log_loaded(state, id);
-                self.learn_at_rest(state, id);
+                self.learn_host_memory(state, id);
                 // Until a reading shows what it holds, that counts as promised.
                 self.devices.look();
-                state.admission.ready(scheduler_id, run, slots, now)
+                state.scheduler.ready(scheduler_id, run, slots, now)
             }
             StatusChange::Ended(after) => self.ended(state, id, after, pid),
         };
@@ -94,12 +94,12 @@ impl Shared {
     }
 
     /// What a process holds of the host's memory before its first job is worth remembering.
-    fn learn_at_rest(&self, state: &mut FleetState, id: ManagedId) {
-        let FleetState { models, admission, work, .. } = state;
+    fn learn_host_memory(&self, state: &mut FleetState, id: ManagedId) {
+        let FleetState { models, scheduler, work, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return };
-        let is_new = matches!(admission.state(managed.scheduler_id), ModelState::Loading { .. });
+        let is_new = matches!(scheduler.state(managed.scheduler_id), ModelState::Loading { .. });
         if let Some(engine) = managed.engine.as_mut().filter(|_| is_new)
-            && engine.learn_at_rest(&self.measurements)
+            && engine.learn_host_memory(&self.measurements)
         {
             work.push(Work::Learn);
         }
@@ -117,57 +117,63 @@ impl Shared {
     }
 
     /// Nothing is left of a process. What follows waits until its memory is seen to be free; a failure waits for nothing.
-    fn ended(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, after: After, pid: Option<u32>) -> Vec<Effect> {
+    fn ended(
+        self: &Arc<Self>,
+        state: &mut FleetState,
+        id: ManagedId,
+        after: AfterExit,
+        pid: Option<u32>,
+    ) -> Vec<Effect> {
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         let (scheduler_id, generation) = (managed.scheduler_id, managed.generation);
         // The last handle: the driver ends with it.
         let Some(engine) = managed.engine.take() else { return Vec::new() };
-        if after == After::Failed {
+        if after == AfterExit::Fail {
             self.devices.look();
-            let effects = state.admission.failed(scheduler_id, self.moment());
+            let effects = state.scheduler.failed(scheduler_id, self.moment());
             // At once, and not only at the next turn: a file that is gone for a moment may be the reason.
             state.inspect(id);
             return effects;
         }
-        if after == After::Rescan {
+        if after == AfterExit::Rescan {
             return self.awaits_scan(state, id);
         }
         // Its slots are gone, and its place stays reserved.
-        let effects = state.admission.lost(scheduler_id, self.moment());
+        let effects = state.scheduler.lost(scheduler_id, self.moment());
         let release = Release::new(pid, &engine.placement, engine.before);
         state.work.push(Work::Release { managed: id, generation, after, release });
         effects
     }
 
     /// The memory of a process that has ended is free, as far as anybody can tell.
-    pub(crate) fn released(self: &Arc<Self>, id: ManagedId, generation: u64, after: After) {
+    pub(crate) fn released(self: &Arc<Self>, id: ManagedId, generation: u64, after: AfterExit) {
         let mut state = self.lock();
         self.measure(&mut state);
         let now = self.moment();
-        let FleetState { models, admission, .. } = &mut *state;
+        let FleetState { models, scheduler, .. } = &mut *state;
         let Some(managed) = models.get_mut(&id).filter(|managed| managed.generation == generation) else { return };
         let (scheduler_id, keep) = (managed.scheduler_id, managed.keep);
         let leaving = keep == KeepReason::Leaving;
-        if after == After::Again {
+        if after == AfterExit::Retry {
             let (model, parameters) = (&managed.model, managed.plan.parameters);
             managed
                 .plan
                 .sizes
-                .estimate(|size| admission.could_hold(scheduler_id, requirements(model, &parameters, *size)));
+                .estimate(|size| scheduler.could_hold(scheduler_id, requirements(model, &parameters, *size)));
         }
         if !leaving {
-            if after == After::Rest {
+            if after == AfterExit::Unload {
                 self.refresh(&mut state, id);
             }
             self.update_profile(&mut state, id);
         }
         let effects = match after {
-            After::Again if !leaving => state.admission.again(scheduler_id, now),
-            After::Rest | After::Again | After::Anew | After::Failed | After::Rescan => {
-                state.admission.gone(scheduler_id, now)
+            AfterExit::Retry if !leaving => state.scheduler.again(scheduler_id, now),
+            AfterExit::Unload | AfterExit::Retry | AfterExit::Reload | AfterExit::Fail | AfterExit::Rescan => {
+                state.scheduler.gone(scheduler_id, now)
             }
         };
-        if !leaving && matches!(after, After::Again | After::Anew) {
+        if !leaving && matches!(after, AfterExit::Retry | AfterExit::Reload) {
             self.want(&mut state, id, keep);
         }
         let answers = self.apply_actions(&mut state, effects);
@@ -210,15 +216,15 @@ impl Shared {
         let (now, settings) = (self.moment(), self.settings());
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         let (scheduler_id, model) = (managed.scheduler_id, managed.name().to_owned());
-        if state.admission.waiting(scheduler_id) > 0 && settings.fleet.on_demand {
+        if state.scheduler.waiting(scheduler_id) > 0 && settings.fleet.on_demand {
             managed.keep = KeepReason::Demand;
             return Vec::new();
         }
         info!(model, why, "model is let go");
         managed.keep = KeepReason::Leaving;
-        let named = state.admission.dismiss(scheduler_id);
+        let named = state.scheduler.dismiss(scheduler_id);
         let mut answers = self.dismiss(state, named, || Refusal::Stopped { model: model.clone() });
-        let effects = state.admission.unload(scheduler_id, now + settings.fleet.drain_timeout, now);
+        let effects = state.scheduler.unload(scheduler_id, now + settings.fleet.drain_timeout, now);
         answers.extend(self.apply_actions(state, effects));
         self.remove_gone(state, id);
         answers

@@ -23,7 +23,7 @@ impl Shared {
             pin: own.pin,
             priority: own.priority,
             ttl: self.settings().fleet.ttl_of(&own),
-            rules: own.gpu_layers.map(|layers| with_layers(state.admission.rules(), layers)),
+            rules: own.gpu_layers.map(|layers| with_layers(state.scheduler.rules(), layers)),
             devices: Some(own.devices).filter(|names| !names.is_empty()),
             shrinks: true,
             remembered: self.subject(state, id).map(|subject| self.measurements.about(subject)),
@@ -38,7 +38,7 @@ impl Shared {
             managed.unknown_devices.name(profile.devices.as_deref().unwrap_or_default());
             managed.unknown_devices.look(&managed.model.name, &self.devices.now());
         }
-        state.admission.set(state.models[&id].scheduler_id, profile);
+        state.scheduler.set(state.models[&id].scheduler_id, profile);
     }
 
     /// What measurements of a model in its present size are remembered under.

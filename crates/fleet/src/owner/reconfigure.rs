@@ -7,13 +7,13 @@ use tracing::warn;
 use crate::lease::{PendingAnswer, send_answers};
 use crate::model::managed::KeepReason;
 use crate::owner::Shared;
-use crate::settings::Orders;
+use crate::settings::FleetSettings;
 use crate::state::{Desired, FleetState, Intake, Missing};
 
 impl Shared {
     /// Takes in other settings. A model whose engine would be started with another command line is loaded anew once its
     /// jobs have ended; a new one of the list is loaded if there is room; one that is listed no more is let go.
-    pub(crate) fn reconfigure(self: &Arc<Self>, settings: Orders) {
+    pub(crate) fn reconfigure(self: &Arc<Self>, settings: FleetSettings) {
         let mut state = self.lock();
         if state.intake != Intake::Open {
             return;
@@ -22,11 +22,11 @@ impl Shared {
         self.engines.configure(settings.engine.clone());
         self.set_settings(settings);
         self.measure(&mut state);
-        let mut answers = self.enlist(&mut state, &before);
+        let mut answers = self.apply_autoload(&mut state, &before);
         for id in state.models.keys().copied().collect::<Vec<_>>() {
             let Some(managed) = state.models.get(&id) else { continue };
-            let (model, wish) = (Arc::clone(&managed.model), state.wish_for(id));
-            let plan = self.plan(&state, &model, wish.as_ref());
+            let (model, desired) = (Arc::clone(&managed.model), state.desired_for(id));
+            let plan = self.plan(&state, &model, desired.as_ref());
             self.change_plan(&mut state, id, plan);
             self.update_profile(&mut state, id);
         }
@@ -36,7 +36,7 @@ impl Shared {
         if before.catalog != self.settings().catalog {
             state.scan_now();
         }
-        let effects = state.admission.tick(self.moment());
+        let effects = state.scheduler.tick(self.moment());
         answers.extend(self.apply_actions(&mut state, effects));
         drop(state);
         send_answers(answers);
@@ -44,7 +44,7 @@ impl Shared {
     }
 
     /// Brings the models in line with the operator's list.
-    fn enlist(self: &Arc<Self>, state: &mut FleetState, before: &Orders) -> Vec<PendingAnswer> {
+    fn apply_autoload(self: &Arc<Self>, state: &mut FleetState, before: &FleetSettings) -> Vec<PendingAnswer> {
         let settings = self.settings();
         if settings.fleet.autoload == before.fleet.autoload {
             return Vec::new();
@@ -66,7 +66,7 @@ impl Shared {
             }
         }
         let desired = match &state.desired {
-            Desired::ManagedModel { id, .. } => Some(*id),
+            Desired::Present { id, .. } => Some(*id),
             Desired::Nothing | Desired::Missing { .. } => None,
         };
         let unlisted =

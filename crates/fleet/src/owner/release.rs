@@ -6,16 +6,16 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::model::managed::ManagedId;
-use crate::model::process::After;
+use crate::model::process::AfterExit;
 use crate::model::release::Release;
 use crate::owner::Shared;
 use crate::report::metrics;
 
 /// The pause between two looks while memory is not free yet: there is no event for it.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Waits until the memory is seen free, and tells the fleet state.
-pub(crate) async fn run(shared: Arc<Shared>, managed: ManagedId, generation: u64, after: After, release: Release) {
+pub(crate) async fn run(shared: Arc<Shared>, managed: ManagedId, generation: u64, after: AfterExit, release: Release) {
     let mut samples = shared.devices.samples.clone();
     // What is here already was read before.
     samples.mark_unchanged();
@@ -30,7 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>, managed: ManagedId, generation: u64
             }
             // One that was begun before the end says nothing, and the next is on its way.
             if release.is_shown_by(&sample) {
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
     };

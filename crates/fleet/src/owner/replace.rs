@@ -19,7 +19,7 @@ use auxot_scheduler::Effect;
 
 /// What has become of the file of a loaded model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum FileChange {
     Same,
     Changed,
     /// There is something that cannot be used: perhaps the half of a new version.
@@ -44,23 +44,23 @@ fn pause_before_scan(earlier: u32) -> Duration {
 impl Shared {
     /// After a scan through the folders: models whose files have changed or are gone.
     pub(crate) fn replace_changed(self: &Arc<Self>, state: &mut FleetState) {
-        let fates: Vec<(ManagedId, Fate)> = state
+        let file_changes: Vec<(ManagedId, FileChange)> = state
             .staying()
             .filter(|(_, managed)| !managed.awaits_scan)
-            .map(|(id, managed)| (id, state.fate(managed)))
+            .map(|(id, managed)| (id, state.file_change(managed)))
             .collect();
-        for (id, fate) in fates {
-            match fate {
-                Fate::Same => _ = state.models.get_mut(&id).map(|managed| managed.is_outdated = false),
-                Fate::Unusable => {}
-                Fate::Changed if self.settings().fleet.reload_changed => self.outdate(state, id),
-                Fate::Changed => {}
-                Fate::Gone => self.file_is_gone(state, id),
+        for (id, file_change) in file_changes {
+            match file_change {
+                FileChange::Same => _ = state.models.get_mut(&id).map(|managed| managed.is_outdated = false),
+                FileChange::Unusable => {}
+                FileChange::Changed if self.settings().fleet.reload_changed => self.mark_outdated(state, id),
+                FileChange::Changed => {}
+                FileChange::Gone => self.file_is_gone(state, id),
             }
         }
     }
 
-    fn outdate(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
+    fn mark_outdated(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
         let Some(managed) = state.models.get_mut(&id) else { return };
         if !std::mem::replace(&mut managed.is_outdated, true) {
             info!(model = managed.name(), "a file of the model has changed: the new version is loaded once it is idle");
@@ -72,24 +72,24 @@ impl Shared {
     pub(crate) fn replace_if_idle(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
         let Some(managed) = state.models.get(&id).filter(|managed| managed.is_outdated) else { return };
         let (scheduler_id, file) = (managed.scheduler_id, &managed.model.file);
-        if state.admission.busy(scheduler_id) > 0 || state.admission.waiting(scheduler_id) > 0 {
+        if state.scheduler.busy(scheduler_id) > 0 || state.scheduler.waiting(scheduler_id) > 0 {
             return;
         }
         let Some(model) = state.scan.model(file).cloned() else {
-            if state.fate(managed) == Fate::Gone {
+            if state.file_change(managed) == FileChange::Gone {
                 self.file_is_gone(state, id);
             }
             return;
         };
         self.replace(state, id, model);
         let now = self.moment();
-        state.decisions.extend(state.admission.unload(scheduler_id, now + self.settings().fleet.drain_timeout, now));
+        state.decisions.extend(state.scheduler.unload(scheduler_id, now + self.settings().fleet.drain_timeout, now));
     }
 
     /// Makes a model what its model is by now, with a plan for that.
     fn replace(&self, state: &mut FleetState, id: ManagedId, model: Model) {
-        let wish = state.wish_for(id);
-        let plan = self.plan(state, &model, wish.as_ref());
+        let desired = state.desired_for(id);
+        let plan = self.plan(state, &model, desired.as_ref());
         let Some(managed) = state.models.get_mut(&id) else { return };
         managed.replace(Arc::new(model), plan);
         info!(model = managed.name(), "a new version of the model is loaded");
@@ -101,17 +101,17 @@ impl Shared {
         let now = self.moment();
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         if state.intake != Intake::Open {
-            return state.admission.failed(managed.scheduler_id, now);
+            return state.scheduler.failed(managed.scheduler_id, now);
         }
         managed.awaits_scan = true;
         let pause = pause_before_scan(managed.changed_starts);
         managed.changed_starts = managed.changed_starts.saturating_add(1);
-        let effects = state.admission.lost(managed.scheduler_id, now);
+        let effects = state.scheduler.lost(managed.scheduler_id, now);
         match pause {
             Duration::ZERO => state.scan_change(),
             pause => state.work.push(Work::ScanAfter(pause)),
         }
-        self.at_work.notify_one();
+        self.work_ready.notify_one();
         effects
     }
 
@@ -120,33 +120,34 @@ impl Shared {
     pub(crate) fn settle_scanned(self: &Arc<Self>, state: &mut FleetState, is_scanned: bool) {
         let waiting = state.models.iter().filter(|(_, managed)| managed.awaits_scan);
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let is_gone = is_scanned && state.models.get(&id).is_some_and(|managed| state.fate(managed) == Fate::Gone);
+            let is_gone = is_scanned
+                && state.models.get(&id).is_some_and(|managed| state.file_change(managed) == FileChange::Gone);
             let Some(managed) = state.models.get_mut(&id) else { continue };
             managed.awaits_scan = false;
             let (scheduler_id, keep, file, now) =
                 (managed.scheduler_id, managed.keep, managed.model.file.clone(), self.moment());
             if keep == KeepReason::Leaving {
-                state.decisions.extend(state.admission.gone(scheduler_id, now));
+                state.decisions.extend(state.scheduler.gone(scheduler_id, now));
                 self.remove_gone(state, id);
                 continue;
             }
             if is_gone {
                 send_answers(self.dismiss_gone(state, id));
-                state.decisions.extend(state.admission.gone(scheduler_id, now));
+                state.decisions.extend(state.scheduler.gone(scheduler_id, now));
                 self.file_is_gone(state, id);
                 continue;
             }
             let Some(model) = state.scan.model(&file).filter(|_| is_scanned).cloned() else {
                 // Where no scan was made, nothing is known of the file.
                 if is_scanned {
-                    managed.file_is_bad();
+                    managed.mark_file_bad();
                 }
-                state.decisions.extend(state.admission.failed(scheduler_id, now));
+                state.decisions.extend(state.scheduler.failed(scheduler_id, now));
                 continue;
             };
             self.replace(state, id, model);
             self.update_profile(state, id);
-            state.decisions.extend(state.admission.gone(scheduler_id, now));
+            state.decisions.extend(state.scheduler.gone(scheduler_id, now));
             self.want(state, id, keep);
         }
     }
@@ -155,14 +156,14 @@ impl Shared {
     /// for it come first: their load serves them or fails.
     fn file_is_gone(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
         let Some(managed) = state.models.get_mut(&id) else { return };
-        if state.admission.waiting(managed.scheduler_id) > 0 {
+        if state.scheduler.waiting(managed.scheduler_id) > 0 {
             managed.is_outdated = true;
             return;
         }
         let (keep, name) = (managed.keep, managed.name().to_owned());
         let reason = format!("the file of {name} is gone");
-        if let Some(wish) = state.wish_for(id) {
-            state.desired = Desired::Missing { wish, reason: reason.clone(), before: None };
+        if let Some(desired) = state.desired_for(id) {
+            state.desired = Desired::Missing { desired, reason: reason.clone(), before: None };
         }
         if keep == KeepReason::Operator {
             state.missing.push(Missing { name, reason: reason.clone() });
@@ -174,20 +175,20 @@ impl Shared {
     fn dismiss_gone(&self, state: &mut FleetState, id: ManagedId) -> Vec<PendingAnswer> {
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());
-        let waiting = state.admission.dismiss(scheduler_id);
+        let waiting = state.scheduler.dismiss(scheduler_id);
         let refusal = state.unknown(&name);
         self.dismiss(state, waiting, || refusal.clone())
     }
 }
 
 impl FleetState {
-    fn fate(&self, managed: &ManagedModel) -> Fate {
+    fn file_change(&self, managed: &ManagedModel) -> FileChange {
         let file = &managed.model.file;
         let Some(model) = self.scan.model(file) else {
             let is_there = self.scan.catalog.damaged().iter().any(|damaged| damaged.path == *file);
-            return if is_there { Fate::Unusable } else { Fate::Gone };
+            return if is_there { FileChange::Unusable } else { FileChange::Gone };
         };
         let runs = managed.engine.as_ref().map(|engine| &engine.spec.files);
-        if runs.is_none_or(|files| *files == self.scan.of(model)) { Fate::Same } else { Fate::Changed }
+        if runs.is_none_or(|files| *files == self.scan.of(model)) { FileChange::Same } else { FileChange::Changed }
     }
 }

@@ -24,7 +24,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         let Some(waiter) = state.waiters.remove(&self.ticket) else { return };
-        let effects = state.admission.cancelled(self.ticket, self.shared.moment());
+        let effects = state.scheduler.cancelled(self.ticket, self.shared.moment());
         self.shared.conclude(state, effects);
         drop(waiter);
         // Models that were asked to go for it may stay.
@@ -104,13 +104,13 @@ impl Shared {
         let (ticket, moment) = (state.ticket(), self.moment());
         let Some(managed) = state.models.get(&id) else { return Err(Refusal::Draining) };
         let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());
-        let (decision, effects) = state.admission.arrive(ticket, scheduler_id, moment);
+        let (decision, effects) = state.scheduler.arrive(ticket, scheduler_id, moment);
         let answer = match decision {
             Decision::Admit => match lease(self, state, id) {
                 Some(lease) => Ok(Answer::Lease(lease)),
                 None => {
                     // Never seen: its engine is gone, and with it all of its slots.
-                    let lost = state.admission.lost(scheduler_id, moment);
+                    let lost = state.scheduler.lost(scheduler_id, moment);
                     state.decisions.extend(lost);
                     Err(Refusal::Stopped { model: name })
                 }
@@ -120,7 +120,7 @@ impl Shared {
                 let (answer, awaited) = oneshot::channel();
                 state.waiters.insert(ticket, Waiter { managed: id, named, answer });
                 // Its time may be the next that runs out.
-                self.at_work.notify_one();
+                self.work_ready.notify_one();
                 Ok(Answer::Wait(awaited, Place { shared: Arc::clone(self), ticket, model: name }))
             }
         };
@@ -157,18 +157,18 @@ impl Shared {
         let (Some(scheduler_id), Some(target)) = by_scheduler_id else { return Vec::new() };
         let now = self.moment();
         let (mut answers, mut effects) = (Vec::new(), Vec::new());
-        for ticket in state.admission.dismiss(scheduler_id) {
+        for ticket in state.scheduler.dismiss(scheduler_id) {
             let Some(waiter) = state.waiters.get_mut(&ticket) else { continue };
-            let to_seat = if waiter.named { scheduler_id } else { target };
+            let target_id = if waiter.named { scheduler_id } else { target };
             if !waiter.named {
                 waiter.managed = to;
             }
-            let (decision, more) = state.admission.arrive(ticket, to_seat, now);
+            let (decision, more) = state.scheduler.arrive(ticket, target_id, now);
             effects.extend(more);
             match decision {
                 Decision::Admit => answers.extend(self.admit(state, ticket)),
                 Decision::Refuse(reason) => {
-                    let waits_for = if to_seat == scheduler_id { from } else { to };
+                    let waits_for = if target_id == scheduler_id { from } else { to };
                     let why = refusal(&state.models[&waits_for], reason);
                     answers.extend(self.dismiss(state, vec![ticket], || why.clone()));
                 }
@@ -218,18 +218,18 @@ impl Owner for Shared {
     fn release(self: Arc<Self>, id: ManagedId, run: Run) {
         let mut state = self.lock();
         let Some(scheduler_id) = state.models.get(&id).map(|managed| managed.scheduler_id) else { return };
-        let due = state.admission.due();
-        let effects = state.admission.left(scheduler_id, run, self.moment());
+        let due = state.scheduler.due();
+        let effects = state.scheduler.left(scheduler_id, run, self.moment());
         // Most jobs change nothing but who has their slot.
         let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
         self.replace_if_idle(&mut state, id);
-        let wakes = state.admission.due() != due;
+        let wakes = state.scheduler.due() != due;
         // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
         self.conclude(state, effects);
         if changed {
             self.changed();
         } else if wakes {
-            self.at_work.notify_one();
+            self.work_ready.notify_one();
         }
     }
 

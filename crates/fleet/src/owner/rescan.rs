@@ -23,7 +23,7 @@ impl Shared {
         if !self.lock().may_scan_now(self.settings().fleet.rescan_interval) {
             return false;
         }
-        self.at_work.notify_one();
+        self.work_ready.notify_one();
         tokio::time::timeout_at(until.into(), ended.changed()).await.is_ok_and(|ended| ended.is_ok())
     }
 
@@ -42,7 +42,7 @@ impl Shared {
         loop {
             signal.changed().await;
             self.lock().scan_change();
-            self.at_work.notify_one();
+            self.work_ready.notify_one();
         }
     }
 
@@ -51,18 +51,18 @@ impl Shared {
     pub(crate) fn scan_for_missing(&self) {
         let mut state = self.lock();
         let missing = !state.missing.is_empty() || matches!(state.desired, Desired::Missing { .. });
-        if state.intake == Intake::Open && (missing || state.scans.is_blind()) {
+        if state.intake == Intake::Open && (missing || state.scans.misses_changes()) {
             state.scan_now();
             drop(state);
-            self.at_work.notify_one();
+            self.work_ready.notify_one();
         }
     }
 
     /// Takes in what a scan has found; `None` is a scan that failed. What was missing and is here now is loaded.
     pub(crate) fn take_scan(self: &Arc<Self>, found: Option<Scan>) {
         let mut state = self.lock();
-        let again = state.scans.state == Scanning::NowAndAgain;
-        state.scans.state = Scanning::No(Instant::now());
+        let again = state.scans.state == Scanning::RunningAndStale;
+        state.scans.state = Scanning::Idle(Instant::now());
         let is_scanned = found.is_some();
         if let Some(scan) = found {
             let are_new = state.scan.catalog.aliases() != scan.catalog.aliases();
@@ -77,8 +77,8 @@ impl Shared {
         if is_scanned {
             self.retry_missing(&mut state);
             state.note_changed();
-            self.revive_changed(&mut state);
-            self.renew(&mut state);
+            self.retry_changed(&mut state);
+            self.refresh_unloaded(&mut state);
             self.replace_changed(&mut state);
             self.serve_fallback(&mut state);
         }
@@ -123,16 +123,16 @@ impl FleetState {
     /// Has the tasks look at what has changed just now.
     pub(crate) fn scan_change(&mut self) {
         match self.scans.state {
-            Scanning::No(_) if self.intake == Intake::Open => self.scan_now(),
-            Scanning::No(_) => {}
-            Scanning::Now | Scanning::NowAndAgain => self.scans.state = Scanning::NowAndAgain,
+            Scanning::Idle(_) if self.intake == Intake::Open => self.scan_now(),
+            Scanning::Idle(_) => {}
+            Scanning::Running | Scanning::RunningAndStale => self.scans.state = Scanning::RunningAndStale,
         }
     }
 
     /// Has the tasks look, however short the last scan is ago.
     pub(crate) fn scan_now(&mut self) {
-        if matches!(self.scans.state, Scanning::No(_)) {
-            self.scans.state = Scanning::Now;
+        if matches!(self.scans.state, Scanning::Idle(_)) {
+            self.scans.state = Scanning::Running;
             self.work.push(Work::Scan);
         }
     }

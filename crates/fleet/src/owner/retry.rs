@@ -10,9 +10,9 @@ use auxot_engine::{FileId, State};
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::model::desired::DesiredModel;
 use crate::model::managed::ManagedId;
 use crate::model::managed::{Attempt, KeepReason, ManagedModel};
-use crate::model::wish::Wish;
 use crate::owner::Shared;
 use crate::refusal::Refusal;
 use crate::state::work::Work;
@@ -72,7 +72,7 @@ impl Shared {
             }
         }
         self.conclude(state, Vec::new());
-        self.at_work.notify_one();
+        self.work_ready.notify_one();
     }
 
     /// Takes in what the files of a failed model are now.
@@ -88,11 +88,11 @@ impl Shared {
         managed.changed = Some(now);
         state.scan_now();
         drop(state);
-        self.at_work.notify_one();
+        self.work_ready.notify_one();
     }
 
     /// After a scan through the folders: models whose files have changed, and can be used again, are.
-    pub(crate) fn revive_changed(self: &Arc<Self>, state: &mut FleetState) {
+    pub(crate) fn retry_changed(self: &Arc<Self>, state: &mut FleetState) {
         let changed = state.staying().filter(|(_, managed)| state.has_failed(managed) && managed.changed.is_some());
         for id in changed.map(|(id, _)| id).collect::<Vec<_>>() {
             let Some(managed) = state.models.get_mut(&id) else { continue };
@@ -107,22 +107,22 @@ impl Shared {
     /// A new plan and a new instance for a model that has failed.
     fn revive(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, why: &str) {
         let Some(model) = state.models.get(&id).map(|managed| Arc::clone(&managed.model)) else { return };
-        let wish = state.wish_for(id);
-        let plan = self.plan(state, &model, wish.as_ref());
+        let desired = state.desired_for(id);
+        let plan = self.plan(state, &model, desired.as_ref());
         let Some(managed) = state.models.get_mut(&id) else { return };
         info!(model = managed.name(), why, "a failed model is tried again");
-        (managed.plan, managed.attempt, managed.changed) = (plan, Attempt::PendingAnswer, None);
+        (managed.plan, managed.attempt, managed.changed) = (plan, Attempt::Settled, None);
         let (scheduler_id, keep, now) = (managed.scheduler_id, managed.keep, self.moment());
         self.update_profile(state, id);
-        state.decisions.extend(state.admission.revive(scheduler_id, now));
+        state.decisions.extend(state.scheduler.revive(scheduler_id, now));
         self.want(state, id, keep);
     }
 
     /// After a scan through the folders: models that do not run are known as they are now, and those whose file is gone
     /// and that nobody has listed are forgotten.
-    pub(crate) fn renew(self: &Arc<Self>, state: &mut FleetState) {
+    pub(crate) fn refresh_unloaded(self: &Arc<Self>, state: &mut FleetState) {
         let resting = state.models.iter().filter(|(_, managed)| {
-            managed.engine.is_none() && matches!(state.admission.state(managed.scheduler_id), ModelState::Absent)
+            managed.engine.is_none() && matches!(state.scheduler.state(managed.scheduler_id), ModelState::Absent)
         });
         for id in resting.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.refresh(state, id);
@@ -137,14 +137,13 @@ impl Shared {
         match scan.model(file) {
             Some(model) if Arc::ptr_eq(&model.header, &managed.model.header) && !managed.plan.sizes.is_estimated() => {}
             Some(model) => {
-                let wish = state.wish_for(id);
-                let plan = self.plan(state, model, wish.as_ref());
+                let desired = state.desired_for(id);
+                let plan = self.plan(state, model, desired.as_ref());
                 let Some(managed) = state.models.get_mut(&id) else { return };
-                (managed.model, managed.plan, managed.attempt) =
-                    (Arc::new(model.clone()), plan, Attempt::PendingAnswer);
+                (managed.model, managed.plan, managed.attempt) = (Arc::new(model.clone()), plan, Attempt::Settled);
                 self.update_profile(state, id);
             }
-            None if managed.keep == KeepReason::Demand && state.admission.waiting(managed.scheduler_id) == 0 => {
+            None if managed.keep == KeepReason::Demand && state.scheduler.waiting(managed.scheduler_id) == 0 => {
                 info!(model = managed.name(), "model is gone from its folder");
                 if let Some(managed) = state.models.get_mut(&id) {
                     managed.keep = KeepReason::Leaving;
@@ -159,23 +158,25 @@ impl Shared {
 impl FleetState {
     /// Whether a model has failed, nothing is left of its process, and nothing is being done about it.
     pub(crate) fn has_failed(&self, managed: &ManagedModel) -> bool {
-        matches!(self.admission.state(managed.scheduler_id), ModelState::Failed) && managed.engine.is_none()
+        matches!(self.scheduler.state(managed.scheduler_id), ModelState::Failed) && managed.engine.is_none()
     }
 
     /// The router's wish, if it is for this model.
-    pub(crate) fn wish_for(&self, wanted: ManagedId) -> Option<Wish> {
+    pub(crate) fn desired_for(&self, wanted: ManagedId) -> Option<DesiredModel> {
         match &self.desired {
-            Desired::ManagedModel { id, wish } | Desired::Missing { before: Some((id, wish)), .. } if *id == wanted => {
-                Some(wish.clone())
+            Desired::Present { id, desired } | Desired::Missing { before: Some((id, desired)), .. }
+                if *id == wanted =>
+            {
+                Some(desired.clone())
             }
-            Desired::ManagedModel { .. } | Desired::Nothing | Desired::Missing { .. } => None,
+            Desired::Present { .. } | Desired::Nothing | Desired::Missing { .. } => None,
         }
     }
 
     /// The router's model and the wish that it was loaded for.
-    pub(crate) fn present_wish(&self) -> Option<(ManagedId, Wish)> {
+    pub(crate) fn present_desired(&self) -> Option<(ManagedId, DesiredModel)> {
         let id = self.desired.managed()?;
-        Some((id, self.wish_for(id)?))
+        Some((id, self.desired_for(id)?))
     }
 
     /// Leaves it to the tasks to look at the files of a model.

@@ -2,24 +2,24 @@
 
 use crate::model::plan::Plan;
 use crate::owner::Shared;
-use crate::text_limit::MostText;
+use crate::text_limit::TextLimit;
 
 /// Engines round a context up, by less than this for each slot.
 const ROUNDED: u32 = 256;
 
 impl Shared {
     /// The most text that a slot of the model that a job means can come to hold; nothing where that is not known.
-    pub(crate) fn most_text(&self, name: Option<&str>) -> Option<MostText> {
+    pub(crate) fn text_limit(&self, name: Option<&str>) -> Option<TextLimit> {
         let state = self.lock();
         match state.find(name) {
             Ok(id) => {
                 let managed = state.models.get(&id)?;
                 let ready = managed.ready().map(|ready| ready.props.n_ctx);
-                MostText::of(&managed.model, self.longest(&managed.plan, ready)?)
+                TextLimit::of(&managed.model, self.longest(&managed.plan, ready)?)
             }
             Err(_) => {
                 let model = state.scan.catalog.resolve(name?).ok()?;
-                MostText::of(model, self.longest(&self.plan(&state, model, None), None)?)
+                TextLimit::of(model, self.longest(&self.plan(&state, model, None), None)?)
             }
         }
     }

@@ -56,23 +56,23 @@ pub(crate) struct ScanProgress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scanning {
     /// Nobody, since then.
-    No(Instant),
+    Idle(Instant),
     /// A look is under way.
-    Now,
+    Running,
     /// A look is under way, and something has changed meanwhile: perhaps where it had been already.
-    NowAndAgain,
+    RunningAndStale,
 }
 
 impl ScanProgress {
     pub(crate) fn new() -> Self {
-        Self { state: Scanning::No(Instant::now()), watcher: None }
+        Self { state: Scanning::Idle(Instant::now()), watcher: None }
     }
 
     /// Whether a scan is under way or may begin now: the last one is long ago, or something has changed since.
     pub(crate) fn may(&self, pause: Duration, now: Instant) -> bool {
         match self.state {
-            Scanning::No(since) => now.saturating_duration_since(since) >= pause || self.has_changed(),
-            Scanning::Now | Scanning::NowAndAgain => true,
+            Scanning::Idle(since) => now.saturating_duration_since(since) >= pause || self.has_changed(),
+            Scanning::Running | Scanning::RunningAndStale => true,
         }
     }
 
@@ -81,7 +81,7 @@ impl ScanProgress {
     }
 
     /// Whether changes can go by unnoticed.
-    pub(crate) fn is_blind(&self) -> bool {
+    pub(crate) fn misses_changes(&self) -> bool {
         self.watcher.as_ref().is_some_and(|watcher| !watcher.is_complete())
     }
 }

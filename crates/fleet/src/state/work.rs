@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use crate::factory::Driver;
 use crate::factory::DryRun;
 use crate::model::managed::ManagedId;
-use crate::model::process::After;
+use crate::model::process::AfterExit;
 use crate::model::release::Release;
 use crate::model::remembered::Key;
 use crate::model::size_search::Size;
@@ -22,7 +22,7 @@ pub(crate) enum Work {
     /// A load whose memory is asked of the engine first.
     DryRun { managed: ManagedId, generation: u64, dry_run: DryRun, ended: oneshot::Sender<()> },
     /// The memory of a process that has ended, to be seen free before what follows.
-    Release { managed: ManagedId, generation: u64, after: After, release: Release },
+    Release { managed: ManagedId, generation: u64, after: AfterExit, release: Release },
     /// A size that was found to fit, to be remembered; none where what is wanted fits.
     Remember { key: Key, size: Option<Size> },
     /// The files of a model that has failed, to be looked at.

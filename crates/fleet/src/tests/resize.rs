@@ -1,14 +1,14 @@
 //! Another size for a running model, and that nothing is left of the old one.
 
-use super::test_fleet::{TestFleet, wish};
+use super::test_fleet::{TestFleet, desired};
 
 #[tokio::test(start_paused = true)]
 async fn a_resize_leaves_no_driver_and_no_listener_behind() {
-    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 1)));
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 1)));
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
     for slots in 2..12 {
-        test_fleet.fleet.wish(wish("one-q8_0", slots)).await;
+        test_fleet.fleet.set_desired(desired("one-q8_0", slots)).await;
         test_fleet.settle().await;
         test_fleet.serve("one-q8_0").await;
         assert_eq!(test_fleet.view("one-q8_0").unwrap().ready.unwrap().props.total_slots, slots);
@@ -26,10 +26,10 @@ async fn a_resize_leaves_no_driver_and_no_listener_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_size_that_does_not_start_gives_way_to_the_old_one() {
-    let mut test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 1)));
+    let mut test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 1)));
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
-    test_fleet.fleet.wish(wish("one-q8_0", 2)).await;
+    test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;
     test_fleet.settle().await;
     let told = test_fleet.waiting(None).await;
     test_fleet.stage("one-q8_0").exit(auxot_engine::ExitClass::BadArgument);
@@ -42,26 +42,26 @@ async fn a_size_that_does_not_start_gives_way_to_the_old_one() {
 
 #[tokio::test(start_paused = true)]
 async fn only_the_newest_of_several_wishes_counts() {
-    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 1)));
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 1)));
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
     for slots in [2, 3, 4] {
-        test_fleet.fleet.wish(wish("one-q8_0", slots)).await;
+        test_fleet.fleet.set_desired(desired("one-q8_0", slots)).await;
     }
     test_fleet.settle().await;
     assert_eq!((test_fleet.stages("one-q8_0").len(), test_fleet.spec("one-q8_0").slots), (2, 4));
-    test_fleet.fleet.wish(wish("one-q8_0", 5)).await;
+    test_fleet.fleet.set_desired(desired("one-q8_0", 5)).await;
     test_fleet.settle().await;
     assert_eq!((test_fleet.stages("one-q8_0").len(), test_fleet.spec("one-q8_0").slots), (3, 5));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_in_the_middle_of_a_resize_starts_nothing() {
-    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 1)));
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 1)));
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
     let lease = test_fleet.acquire(None).await.unwrap();
-    test_fleet.fleet.wish(wish("one-q8_0", 2)).await;
+    test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;
     test_fleet.settle().await;
     assert_eq!(test_fleet.state("one-q8_0"), "draining");
     assert!(test_fleet.fleet.report().unmet.is_empty(), "it is being brought about");
@@ -70,7 +70,7 @@ async fn a_stop_in_the_middle_of_a_resize_starts_nothing() {
     stop.await;
     test_fleet.settle().await;
     assert_eq!(test_fleet.stages("one-q8_0").len(), 1, "no second engine");
-    assert!(test_fleet.fleet.wish(wish("one-q8_0", 3)).await.len() <= 1);
+    assert!(test_fleet.fleet.set_desired(desired("one-q8_0", 3)).await.len() <= 1);
     test_fleet.settle().await;
     assert_eq!(test_fleet.stages("one-q8_0").len(), 1, "nor by a late policy");
 }
@@ -78,7 +78,7 @@ async fn a_stop_in_the_middle_of_a_resize_starts_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_fleet_starts_nothing_and_gives_the_slots_of_what_runs() {
     let mut test_fleet =
-        TestFleet::new(&["own-q8_0", "one-q8_0", "two-q8_0"], &["own-q8_0"], Some(wish("one-q8_0", 1)));
+        TestFleet::new(&["own-q8_0", "one-q8_0", "two-q8_0"], &["own-q8_0"], Some(desired("one-q8_0", 1)));
     test_fleet.settle().await;
     test_fleet.serve("own-q8_0").await;
     test_fleet.serve("one-q8_0").await;
@@ -89,7 +89,7 @@ async fn a_frozen_fleet_starts_nothing_and_gives_the_slots_of_what_runs() {
     let resized = test_fleet.acquire(Some("one-q8_0")).await.unwrap();
     let waits = test_fleet.waiting(Some("own-q8_0")).await;
     assert_eq!(waits.borrow().clone(), None);
-    test_fleet.fleet.wish(wish("one-q8_0", 2)).await;
+    test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;
     test_fleet.settle().await;
     let in_between = test_fleet.waiting(Some("one-q8_0")).await;
     test_fleet.fleet.freeze();
@@ -99,7 +99,7 @@ async fn a_frozen_fleet_starts_nothing_and_gives_the_slots_of_what_runs() {
     assert_eq!(waits.borrow().clone(), Some(Ok("own-q8_0".into())), "a queued job gets its slot");
     assert_eq!(test_fleet.acquire(Some("own-q8_0")).await.unwrap().model(), "own-q8_0", "and so does a new one");
     assert_eq!(in_between.borrow().clone(), Some(Err("the worker is shutting down".into())));
-    test_fleet.fleet.wish(wish("two-q8_0", 1)).await;
+    test_fleet.fleet.set_desired(desired("two-q8_0", 1)).await;
     test_fleet.settle().await;
     assert_eq!((test_fleet.stages("one-q8_0").len(), test_fleet.stages("two-q8_0").len()), (1, 0));
     assert_eq!(test_fleet.acquire(Some("one-q8_0")).await.unwrap_err().to_string(), "the worker is shutting down");

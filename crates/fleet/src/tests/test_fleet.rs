@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::factory::DryRun;
 use crate::factory::{Driver, Engines};
-use crate::{Config, Devices, Fleet, Lease, ModelView, Orders, Places, Refusal, Wish};
+use crate::{Config, DesiredModel, Devices, Fleet, FleetSettings, Lease, ModelView, Paths, Refusal};
 
 /// Far away, and never waited for: the clock stands still until nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -123,7 +123,7 @@ pub(super) struct TestFleet {
     pub(super) engines: ScriptedEngines,
     folder: Arc<tempfile::TempDir>,
     staff: JoinSet<()>,
-    pub(super) settings: Orders,
+    pub(super) settings: FleetSettings,
     /// What the next reading shows, and how one is asked for.
     readings: Arc<Mutex<(Vec<Device>, Device)>>,
     devices: Devices,
@@ -132,12 +132,12 @@ pub(super) struct TestFleet {
 
 impl TestFleet {
     /// A house with these models, these of them on the operator's list.
-    pub(super) fn new(models: &[&str], autoload: &[&str], wish: Option<Wish>) -> TestFleet {
+    pub(super) fn new(models: &[&str], autoload: &[&str], desired: Option<DesiredModel>) -> TestFleet {
         let folder = tempfile::tempdir().unwrap();
         for model in models {
             put(folder.path(), model);
         }
-        Self::open(folder, autoload, wish)
+        Self::open(folder, autoload, desired)
     }
 
     /// The same, whose models share so many KiB of host memory; jobs may name any of them.
@@ -150,22 +150,22 @@ impl TestFleet {
         let fleet = Config { autoload, ..Config::default() };
         let host_limit = Some(bytesize::ByteSize::kib(kib));
         let placement = auxot_placement::Config { host_limit, ..Default::default() };
-        Self::with(folder, Orders { fleet, placement, ..Orders::default() }, None)
+        Self::with(folder, FleetSettings { fleet, placement, ..FleetSettings::default() }, None)
     }
 
     /// The next run over the same folders.
-    pub(super) fn again(self, wish: Option<Wish>) -> TestFleet {
+    pub(super) fn again(self, desired: Option<DesiredModel>) -> TestFleet {
         drop(self.staff);
-        Self::open(self.folder, &[], wish)
+        Self::open(self.folder, &[], desired)
     }
 
-    fn open(folder: impl Into<Arc<tempfile::TempDir>>, autoload: &[&str], wish: Option<Wish>) -> TestFleet {
+    fn open(folder: impl Into<Arc<tempfile::TempDir>>, autoload: &[&str], desired: Option<DesiredModel>) -> TestFleet {
         let autoload = autoload.iter().map(ToString::to_string).collect();
         let fleet = Config { autoload, on_demand: false, ..Config::default() };
-        Self::with(folder, Orders { fleet, ..Orders::default() }, wish)
+        Self::with(folder, FleetSettings { fleet, ..FleetSettings::default() }, desired)
     }
 
-    pub(super) fn of(models: &[&str], settings: Orders) -> TestFleet {
+    pub(super) fn of(models: &[&str], settings: FleetSettings) -> TestFleet {
         let folder = tempfile::tempdir().unwrap();
         for model in models {
             put(folder.path(), model);
@@ -199,22 +199,26 @@ impl TestFleet {
         self.settle().await;
     }
 
-    pub(super) fn with(folder: impl Into<Arc<tempfile::TempDir>>, settings: Orders, wish: Option<Wish>) -> TestFleet {
+    pub(super) fn with(
+        folder: impl Into<Arc<tempfile::TempDir>>,
+        settings: FleetSettings,
+        desired: Option<DesiredModel>,
+    ) -> TestFleet {
         let readings = Arc::new(Mutex::new((vec![reading().host], reading().host)));
-        Self::under(readings, folder, settings, wish)
+        Self::under(readings, folder, settings, desired)
     }
 
     pub(super) fn under(
         readings: Arc<Mutex<(Vec<Device>, Device)>>,
         folder: impl Into<Arc<tempfile::TempDir>>,
-        settings: Orders,
-        wish: Option<Wish>,
+        settings: FleetSettings,
+        desired: Option<DesiredModel>,
     ) -> TestFleet {
         let folder = folder.into();
         KEPT.with_borrow_mut(|kept| kept.push(Arc::clone(&folder)));
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..settings.catalog.clone() };
         let catalog = Arc::new(Catalog::scan(&files));
-        let settings = Orders { catalog: files, ..settings };
+        let settings = FleetSettings { catalog: files, ..settings };
         let scripted = ScriptedEngines { program: folder.path().join("engine"), ..ScriptedEngines::default() };
         let under = Arc::clone(&readings);
         let see = move || {
@@ -230,9 +234,9 @@ impl TestFleet {
             }
         });
         let (seen, kept) = (devices.clone(), settings.clone());
-        let places = Places { catalog, state: folder.path().join("state") };
+        let places = Paths { catalog, state: folder.path().join("state") };
         let engines = Box::new(scripted.clone());
-        let (fleet, staff) = Fleet::open_with(settings, engines, places, devices, wish);
+        let (fleet, staff) = Fleet::open_with(settings, engines, places, devices, desired);
         let mut tasks = JoinSet::new();
         tasks.spawn(staff.run());
         TestFleet { fleet, engines: scripted, folder, staff: tasks, settings: kept, readings, devices: seen, is_silent }
@@ -343,8 +347,8 @@ fn reading() -> Sample {
 }
 
 /// A wish for a model of a size.
-pub(super) fn wish(model: &str, slots: u32) -> Wish {
-    Wish { model: model.to_owned(), ctx_size: Some(1024), slots: Some(slots) }
+pub(super) fn desired(model: &str, slots: u32) -> DesiredModel {
+    DesiredModel { model: model.to_owned(), ctx_size: Some(1024), slots: Some(slots) }
 }
 
 /// A model file that the catalog takes: a header, one key for each fact that it needs, one small tensor.

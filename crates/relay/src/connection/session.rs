@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_fleet::Outlook;
+use auxot_fleet::Availability;
 use auxot_protocol::{Capabilities, Job, JobError, ToRouter, ToWorker};
 use bytes::Bytes;
 use futures_util::stream::{SplitStream, StreamExt};
@@ -112,7 +112,7 @@ impl Session<'_> {
             config_due = config_due && !self.send_config(&queue);
             let draining = *self.drain.borrow();
             // A router that sees a connection sends it jobs, so there must be none where none can be served.
-            let no_model = self.context.fleet.outlook() == Outlook::Failed;
+            let no_model = self.context.fleet.availability() == Availability::Failed;
             if (draining || no_model) && !self.registry.is_busy(&queue) {
                 // A lane too full for the close frame is ended by its writer's own limit.
                 let _ = queue.send(Frame::Close).await;

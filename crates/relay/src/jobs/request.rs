@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auxot_fleet::{Lease, MostText};
+use auxot_fleet::{Lease, TextLimit};
 use auxot_llama::{ChatRequest, EngineError, reduce_tools};
 use serde_json::value::RawValue;
 
@@ -42,7 +42,7 @@ impl EngineRequest {
         if self.parsed.has_images && !lease.vision() {
             return Err(Outcome::BadJob(format!("{} cannot see images", lease.model())));
         }
-        self.fits(lease.most_text())?;
+        self.fits(lease.text_limit())?;
         let (job, reduced, model) = (Arc::clone(&self.parsed.job), self.reduced.clone(), lease.model().to_owned());
         let length = job.messages.as_deref().map_or(0, |messages| messages.get().len());
         let write = move || {
@@ -67,7 +67,7 @@ impl EngineRequest {
     }
 
     /// Whether its text is no more than a slot can hold, whatever it says.
-    pub(crate) fn fits(&self, most: Option<MostText>) -> Result<(), Outcome> {
+    pub(crate) fn fits(&self, most: Option<TextLimit>) -> Result<(), Outcome> {
         let bytes = self.parsed.text_bytes;
         match most {
             Some(most) if bytes as u64 > most.bytes => Err(Outcome::TooLong { bytes, ctx: most.ctx }),

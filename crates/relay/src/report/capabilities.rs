@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use auxot_fleet::{Fleet, ModelView, Report, Sleeper, State};
+use auxot_fleet::{Fleet, ModelView, Report, State, UnloadedModel};
 use auxot_protocol::{AliasReport, Capabilities, DeviceReport, ModelReport, ModelState, extension};
 
 use crate::report::{Telemetry, other_names};
@@ -47,7 +47,7 @@ impl Telemetry {
     /// All models: those that were asked for, the primary one first, then those that sleep.
     pub(super) fn model_reports(&self, report: &Report, fleet: &Fleet) -> Vec<ModelReport> {
         let known = report.models.iter().map(|model| self.model_report(model));
-        known.chain(fleet.sleepers(MOST_SLEEPERS).into_iter().map(sleeping)).collect()
+        known.chain(fleet.unloaded_models(MOST_SLEEPERS).into_iter().map(sleeping)).collect()
     }
 
     fn model_report(&self, view: &ModelView) -> ModelReport {
@@ -76,7 +76,7 @@ fn aliases(fleet: &Fleet) -> Vec<AliasReport> {
     fleet.aliases(MOST_ALIASES).into_iter().map(|(name, model)| AliasReport { name, model }).collect()
 }
 
-fn sleeping(sleeper: Sleeper) -> ModelReport {
+fn sleeping(sleeper: UnloadedModel) -> ModelReport {
     ModelReport {
         name: sleeper.name,
         state: ModelState::Stopped,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use auxot_fleet::{Fleet, Wish};
+use auxot_fleet::{DesiredModel, Fleet};
 use auxot_protocol::{Capabilities, Policy};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -42,17 +42,17 @@ impl PolicyHandler {
     }
 
     /// The wish to start from.
-    pub(crate) fn cached(&self) -> Option<Wish> {
-        self.last().as_ref().map(wish)
+    pub(crate) fn cached(&self) -> Option<DesiredModel> {
+        self.last().as_ref().map(desired_model)
     }
 
     /// Takes a policy as what to start from, before there is a fleet; `None` for one that is not for us.
-    pub(crate) async fn adopt_first(&self, policy: Policy) -> Option<Wish> {
+    pub(crate) async fn adopt_first(&self, policy: Policy) -> Option<DesiredModel> {
         if !policy.is_for_gpu() {
             return None;
         }
         *self.last() = Some(policy.clone());
-        let wanted = wish(&policy);
+        let wanted = desired_model(&policy);
         self.remember(policy).await;
         Some(wanted)
     }
@@ -131,7 +131,7 @@ impl PolicyHandler {
             slots = policy.slots(),
             "policy of the router"
         );
-        fleet.wish(wish(&policy)).await;
+        fleet.set_desired(desired_model(&policy)).await;
         self.log_gaps(fleet);
         self.remember(policy).await;
         true
@@ -171,14 +171,14 @@ fn wished_capabilities(policy: &Policy) -> &[String] {
 }
 
 /// What a router that does not wish for a field says of it is the worker's own announcement, and no wish.
-fn wish(policy: &Policy) -> Wish {
+fn desired_model(policy: &Policy) -> DesiredModel {
     let ctx_size = Some(policy.context_size).filter(|tokens| *tokens > 0 && !policy.echoes(Policy::CONTEXT_SIZE));
     let has_slots = policy.max_parallelism > 0 && !policy.echoes(Policy::MAX_PARALLELISM);
     let slots = has_slots.then(|| policy.slots());
     if policy.echoes(Policy::MODEL_NAME) && ctx_size.is_none() && slots.is_none() {
-        return Wish::default();
+        return DesiredModel::default();
     }
-    Wish { model: policy.wanted_model(), ctx_size, slots }
+    DesiredModel { model: policy.wanted_model(), ctx_size, slots }
 }
 
 #[cfg(test)]
@@ -206,10 +206,10 @@ mod tests {
             echoed: [Policy::MODEL_NAME, Policy::CONTEXT_SIZE, Policy::MAX_PARALLELISM].map(str::to_owned).to_vec(),
             ..Policy::default()
         };
-        assert_eq!(wish(&all), Wish::default());
+        assert_eq!(desired_model(&all), DesiredModel::default());
         let sized = Policy { echoed: vec![Policy::MODEL_NAME.into(), Policy::MAX_PARALLELISM.into()], ..all.clone() };
-        assert_eq!(wish(&sized), Wish { model: "m".into(), ctx_size: Some(4096), slots: None });
+        assert_eq!(desired_model(&sized), DesiredModel { model: "m".into(), ctx_size: Some(4096), slots: None });
         let whole = Policy { echoed: Vec::new(), ..all };
-        assert_eq!(wish(&whole), Wish { model: "m".into(), ctx_size: Some(4096), slots: Some(2) });
+        assert_eq!(desired_model(&whole), DesiredModel { model: "m".into(), ctx_size: Some(4096), slots: Some(2) });
     }
 }

@@ -44,9 +44,9 @@ fn context_comes_after_the_last_slot() {
 #[test]
 fn where_nothing_fits_the_search_ends_too() {
     let (tried, end) = search(SizeSearch::new(Size { slots: 4, ctx: 8192 }), 100);
-    assert_eq!(end, Next::Hopeless);
+    assert_eq!(end, Next::NothingFits);
     assert!(tried.len() <= 6, "{tried:?}");
-    assert_eq!(search(SizeSearch::new(Size { slots: 1, ctx: 100 }), 0).1, Next::Hopeless);
+    assert_eq!(search(SizeSearch::new(Size { slots: 1, ctx: 100 }), 0).1, Next::NothingFits);
 }
 
 #[test]
@@ -108,7 +108,7 @@ proptest! {
         let fits = |size: &&Size| u64::from(size.slots) * u64::from(size.ctx) <= memory;
         let largest = sizes.row.iter().find(fits).copied();
         let (tried, end) = search(sizes.clone(), memory);
-        prop_assert_eq!(end, largest.map_or(Next::Hopeless, Next::Found));
+        prop_assert_eq!(end, largest.map_or(Next::NothingFits, Next::Found));
         // The wanted one, the halvings of 256 slots, and those of eight parts of the context.
         prop_assert!(tried.len() <= 1 + 8 + 3, "{} loads", tried.len());
         let mut once = tried.clone();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-use auxot_fleet::Loss;
+use auxot_fleet::EngineEnd;
 use futures_util::FutureExt;
 use tracing::warn;
 
@@ -23,7 +23,7 @@ impl RunningJob {
         let mut request = EngineRequest::first(self.parsed.clone(), self.config())?;
         let context = Arc::clone(&self.context);
         // Before a slot is waited for: nothing is loaded for what cannot be answered.
-        request.fits(context.fleet.most_text(self.parsed.job.model.as_deref()))?;
+        request.fits(context.fleet.text_limit(self.parsed.job.model.as_deref()))?;
         for left in (0..ATTEMPTS).rev() {
             self.wait_for_suspect_permit().await?;
             // The share is held until the engine's end is known: who waits behind a suspect must not meet its dead engine.
@@ -43,7 +43,7 @@ impl RunningJob {
                 Err(Outcome::EngineGone { after_text }) => self.on_engine_lost(lease, after_text, left > 0).await?,
                 Err(Outcome::EngineUnreachable) if left > 0 => {
                     self.prepare_retry(lease.model());
-                    self.within(None, lease.engine_gone(LOSS_SEEN)).await?;
+                    self.within(None, lease.engine_end(LOSS_SEEN)).await?;
                 }
                 Err(Outcome::EngineRefused(error)) if left > 0 && request.can_reduce(&error) && request.reduce() => {
                     warn!(job = %Shown(self.id()), model = lease.model(), "engine refused the tool schemas, trying again with reduced ones");
@@ -76,15 +76,15 @@ impl RunningJob {
     /// The engine is lost: waits until it is known why, so that the next slot is one of another. `Err` is the job's end.
     async fn on_engine_lost(&mut self, lease: Lease, after_text: bool, may_retry: bool) -> Result<(), Outcome> {
         let model = lease.model().to_owned();
-        let loss = self.within(None, lease.engine_gone(EXIT_SEEN)).await?;
-        if loss == Loss::Crashed
+        let loss = self.within(None, lease.engine_end(EXIT_SEEN)).await?;
+        if loss == EngineEnd::Crashed
             && self.context.crash_suspects.crashed(self.parsed.request_hash) == CrashHistory::Refused
         {
             warn!(job = %Shown(self.id()), model, "the engine crashed twice during this request: it is not run again");
             return Err(Outcome::CrashesEngines);
         }
         match loss {
-            Loss::LetGo if after_text || !may_retry => Err(Outcome::MadeRoom),
+            EngineEnd::Stopped if after_text || !may_retry => Err(Outcome::MadeRoom),
             _ if after_text || !may_retry => Err(Outcome::EngineGone { after_text }),
             _ => {
                 self.prepare_retry(&model);
@@ -110,13 +110,13 @@ impl RunningJob {
             let share = async {
                 let share = if is_suspect { sharing.alone(&model).await } else { sharing.join(&model).await };
                 // It may have been lost to the suspect that was waited for.
-                lease.called_in().now_or_never().is_none().then_some(share)
+                lease.engine_stopping().now_or_never().is_none().then_some(share)
             };
             let share = async {
                 tokio::select! {
                     biased;
                     share = share => share,
-                    () = lease.called_in() => None,
+                    () = lease.engine_stopping() => None,
                 }
             };
             match self.within(None, share).await? {
@@ -126,7 +126,7 @@ impl RunningJob {
                     }
                     return Ok((lease, share));
                 }
-                None => _ = self.within(None, lease.engine_gone(EXIT_SEEN)).await?,
+                None => _ = self.within(None, lease.engine_end(EXIT_SEEN)).await?,
             }
         }
     }

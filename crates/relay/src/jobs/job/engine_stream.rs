@@ -29,7 +29,7 @@ impl RunningJob {
             tokio::select! {
                 biased;
                 head = stream.head() => head,
-                () = lease.called_in() => Err(ExchangeError::Cut),
+                () = lease.engine_stopping() => Err(ExchangeError::Cut),
             }
         };
         let status = self.within(Some(headers), head).await?.map_err(|error| self.engine_fault(&error))?;
@@ -57,8 +57,8 @@ impl RunningJob {
         let alarm = timer::until(self.next_alarm(&idle_timer));
         let (cancel, shutdown) = (self.cancel.clone(), self.context.shutdown.clone());
         let (cancelled, shut_down) = (cancel.cancelled(), shutdown.cancelled());
-        let called_in = lease.called_in();
-        tokio::pin!(alarm, cancelled, shut_down, called_in);
+        let engine_stopping = lease.engine_stopping();
+        tokio::pin!(alarm, cancelled, shut_down, engine_stopping);
         let mut awaits = lease.awaits();
         loop {
             self.send_progress();
@@ -85,7 +85,7 @@ impl RunningJob {
                 }
                 () = &mut cancelled => return Err(self.cancelled_outcome()),
                 () = &mut shut_down => return Err(Outcome::ShuttingDown),
-                () = &mut called_in => return Err(self.engine_fault(&ExchangeError::Cut)),
+                () = &mut engine_stopping => return Err(self.engine_fault(&ExchangeError::Cut)),
                 event = self.sink.next_event(wants) => self.on_sink_event(event)?,
                 () = &mut alarm => {
                     if Instant::now() >= self.next_alarm(&idle_timer) {

@@ -1,12 +1,12 @@
 //! A load that the engine's dry run goes before.
 
-use super::test_fleet::{TestFleet, wish};
+use super::test_fleet::{TestFleet, desired};
 
 /// A house in which a load of the first model has begun with a dry run.
 async fn rehearsed(models: &[&str]) -> TestFleet {
     let test_fleet = TestFleet::new(models, &[], None);
     test_fleet.engines.allow_dry_runs();
-    test_fleet.fleet.wish(wish(models[0], 1)).await;
+    test_fleet.fleet.set_desired(desired(models[0], 1)).await;
     test_fleet.settle().await;
     test_fleet
 }
@@ -28,7 +28,7 @@ async fn a_load_begins_when_its_dry_run_has_an_answer() {
 async fn a_model_that_is_let_go_meanwhile_is_gone_at_once_and_never_begins() {
     let test_fleet = rehearsed(&["one-q8_0", "two-q8_0"]).await;
     assert_eq!(test_fleet.state("one-q8_0"), "starting");
-    test_fleet.fleet.wish(wish("two-q8_0", 1)).await;
+    test_fleet.fleet.set_desired(desired("two-q8_0", 1)).await;
     test_fleet.engines.answer_dry_runs(Some("two-q8_0"));
     test_fleet.settle().await;
     test_fleet.serve("two-q8_0").await;
@@ -61,7 +61,7 @@ async fn a_load_that_turns_out_to_need_more_is_planned_again_and_not_asked_again
 #[tokio::test(start_paused = true)]
 async fn another_size_is_asked_for_anew() {
     let test_fleet = rehearsed(&["one-q8_0"]).await;
-    test_fleet.fleet.wish(wish("one-q8_0", 2)).await;
+    test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;
     test_fleet.settle().await;
     assert_eq!(test_fleet.spec("one-q8_0").slots, 2);
     assert_eq!(test_fleet.stage("one-q8_0").calls(), [""; 0]);

@@ -3,7 +3,7 @@
 use auxot_catalog::Task;
 
 use super::test_fleet::{TestFleet, put_pooling};
-use crate::{Orders, Refusal};
+use crate::{FleetSettings, Refusal};
 
 /// Pooling types of a header: the last token's vector, a ranking head.
 const LAST: u32 = 3;
@@ -15,7 +15,7 @@ fn test_fleet() -> TestFleet {
     put_pooling(folder.path(), "a-rerank-q8_0", RANK);
     let autoload = ["a-embed-q8_0", "a-rerank-q8_0"].map(String::from).to_vec();
     let fleet = crate::Config { autoload, ..crate::Config::default() };
-    TestFleet::with(folder, Orders { fleet, ..Orders::default() }, None)
+    TestFleet::with(folder, FleetSettings { fleet, ..FleetSettings::default() }, None)
 }
 
 fn refused(answer: Result<crate::Lease, Refusal>) -> (String, Option<Task>) {
@@ -62,8 +62,8 @@ async fn a_job_without_a_name_has_the_first_that_chats_loaded_where_jobs_may_nam
 async fn what_keeps_a_worker_from_serving_is_told_by_what_the_folders_hold() {
     let folder = tempfile::tempdir().unwrap();
     put_pooling(folder.path(), "bge-q8_0", LAST);
-    let test_fleet = TestFleet::with(folder, Orders::default(), None);
-    assert!(!test_fleet.fleet.take_any());
+    let test_fleet = TestFleet::with(folder, FleetSettings::default(), None);
+    assert!(!test_fleet.fleet.serve_any_model());
     let told = test_fleet.fleet.nothing_to_serve();
     assert!(told.contains("can chat: bge-q8_0 (embedding)"), "{told}");
     assert_eq!(TestFleet::new(&[], &[], None).fleet.nothing_to_serve(), "there is no model in the models folders");
@@ -104,8 +104,8 @@ async fn a_wish_that_no_engine_can_fulfil_unloads_nothing_and_is_told() {
     let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
-    let wish = crate::Wish { model: "one-q8_0".into(), ctx_size: None, slots: Some(u32::MAX) };
-    let gaps = test_fleet.fleet.wish(wish).await;
+    let desired = crate::DesiredModel { model: "one-q8_0".into(), ctx_size: None, slots: Some(u32::MAX) };
+    let gaps = test_fleet.fleet.set_desired(desired).await;
     assert!(gaps[0].contains("at most 256"), "{gaps:?}");
     assert_eq!((test_fleet.state("one-q8_0"), test_fleet.stages("one-q8_0").len()), ("ready", 1));
 }
@@ -131,7 +131,7 @@ async fn a_gap_that_is_being_closed_is_none() {
     let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
-    assert_eq!(test_fleet.fleet.wish(super::test_fleet::wish("one-q8_0", 2)).await, Vec::<String>::new());
+    assert_eq!(test_fleet.fleet.set_desired(super::test_fleet::desired("one-q8_0", 2)).await, Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn any_model_of_the_folders_is_one_that_chats() {
     let folder = tempfile::tempdir().unwrap();
     put_pooling(folder.path(), "a-embed-q8_0", LAST);
     super::test_fleet::put(folder.path(), "z-chat-q8_0");
-    let test_fleet = TestFleet::with(folder, Orders::default(), None);
-    assert!(test_fleet.fleet.take_any());
+    let test_fleet = TestFleet::with(folder, FleetSettings::default(), None);
+    assert!(test_fleet.fleet.serve_any_model());
     assert_eq!(test_fleet.fleet.report().models[0].model.name, "z-chat-q8_0");
 }

@@ -2,8 +2,8 @@
 
 use auxot_engine::ExitClass;
 
-use super::test_fleet::{TestFleet, wish};
-use crate::Outlook;
+use super::test_fleet::{TestFleet, desired};
+use crate::Availability;
 
 /// The newest engine of the model finds the memory too small for more than so many slots.
 async fn load(test_fleet: &TestFleet, most: u32) {
@@ -21,7 +21,7 @@ fn tried(test_fleet: &TestFleet) -> Vec<u32> {
 
 #[tokio::test(start_paused = true)]
 async fn slots_are_dialled_down_to_what_fits_and_everybody_is_told() {
-    let mut test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 8)));
+    let mut test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 8)));
     test_fleet.settle().await;
     let told = test_fleet.waiting(None).await;
     for _ in 0..4 {
@@ -42,13 +42,13 @@ async fn slots_are_dialled_down_to_what_fits_and_everybody_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_start_begins_with_what_worked_and_searches_on_where_that_is_too_much_now() {
-    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 8)));
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 8)));
     test_fleet.settle().await;
     for _ in 0..4 {
         load(&test_fleet, 3).await;
     }
     test_fleet.remembered().await;
-    let test_fleet = test_fleet.again(Some(wish("one-q8_0", 8)));
+    let test_fleet = test_fleet.again(Some(desired("one-q8_0", 8)));
     test_fleet.settle().await;
     assert_eq!(tried(&test_fleet), [3]);
     load(&test_fleet, 2).await;
@@ -59,10 +59,10 @@ async fn the_next_start_begins_with_what_worked_and_searches_on_where_that_is_to
 
 #[tokio::test(start_paused = true)]
 async fn where_nothing_fits_it_fails_with_that_reason() {
-    let mut test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 2)));
+    let mut test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 2)));
     test_fleet.settle().await;
     let told = test_fleet.waiting(None).await;
-    while test_fleet.fleet.outlook() == Outlook::Coming {
+    while test_fleet.fleet.availability() == Availability::Coming {
         load(&test_fleet, 0).await;
     }
     assert_eq!(told.borrow().clone(), Some(Err("one-q8_0 has failed: not enough device memory".into())));
@@ -71,10 +71,10 @@ async fn where_nothing_fits_it_fails_with_that_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wish_for_more_than_fits_ends_with_what_fits() {
-    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 2)));
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 2)));
     test_fleet.settle().await;
     load(&test_fleet, 3).await;
-    test_fleet.fleet.wish(wish("one-q8_0", 6)).await;
+    test_fleet.fleet.set_desired(desired("one-q8_0", 6)).await;
     test_fleet.settle().await;
     while test_fleet.state("one-q8_0") != "ready" {
         load(&test_fleet, 3).await;
@@ -84,7 +84,7 @@ async fn a_wish_for_more_than_fits_ends_with_what_fits() {
 
 #[tokio::test(start_paused = true)]
 async fn a_size_that_only_crashes_is_given_up_for_one_that_is_known_to_load() {
-    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 4)));
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 4)));
     test_fleet.settle().await;
     load(&test_fleet, 2).await;
     load(&test_fleet, 2).await;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use auxot_engine::ExitClass;
 
-use super::test_fleet::{TestFleet, wish};
-use crate::{Orders, Outlook};
+use super::test_fleet::{TestFleet, desired};
+use crate::{Availability, FleetSettings};
 
 #[tokio::test(start_paused = true)]
 async fn a_job_whose_driver_is_gone_is_refused_at_once() {
@@ -24,25 +24,25 @@ async fn a_job_whose_driver_is_gone_is_refused_at_once() {
 async fn the_outlook_tells_when_every_model_has_failed() {
     let test_fleet = TestFleet::new(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], None);
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.outlook(), Outlook::Coming);
+    assert_eq!(test_fleet.fleet.availability(), Availability::Coming);
     test_fleet.serve("one-q8_0").await;
-    assert_eq!(test_fleet.fleet.outlook(), Outlook::Serving);
+    assert_eq!(test_fleet.fleet.availability(), Availability::Serving);
     test_fleet.stage("two-q8_0").exit(ExitClass::BadFile);
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.outlook(), Outlook::Serving);
+    assert_eq!(test_fleet.fleet.availability(), Availability::Serving);
     let mut changes = test_fleet.fleet.changes();
     changes.mark_unchanged();
     test_fleet.stage("one-q8_0").exit(ExitClass::BadFile);
     changes.changed().await.unwrap();
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.outlook(), Outlook::Failed);
+    assert_eq!(test_fleet.fleet.availability(), Availability::Failed);
     assert!(!test_fleet.fleet.serves() && test_fleet.fleet.has_models());
 }
 
 /// Two models that jobs may name, of which the router wishes for the second, which ends so.
 async fn failed_policy(class: ExitClass) -> TestFleet {
-    let test_fleet = TestFleet::of(&["one-q8_0", "two-q8_0"], Orders::default());
-    test_fleet.fleet.wish(wish("two-q8_0", 1)).await;
+    let test_fleet = TestFleet::of(&["one-q8_0", "two-q8_0"], FleetSettings::default());
+    test_fleet.fleet.set_desired(desired("two-q8_0", 1)).await;
     test_fleet.settle().await;
     test_fleet.stage("two-q8_0").exit(class);
     test_fleet.settle().await;
@@ -52,7 +52,7 @@ async fn failed_policy(class: ExitClass) -> TestFleet {
 #[tokio::test(start_paused = true)]
 async fn where_the_router_s_model_has_failed_the_others_are_served() {
     let mut test_fleet = failed_policy(ExitClass::BadFile).await;
-    assert!(test_fleet.fleet.serves() && test_fleet.fleet.outlook() == Outlook::Asleep);
+    assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Asleep);
     let report = test_fleet.fleet.report();
     let told: Vec<_> = report.models.iter().map(|view| (&*view.model.name, view.asleep)).collect();
     assert_eq!(told, [("one-q8_0", true), ("two-q8_0", false)]);
@@ -77,13 +77,17 @@ async fn only_where_nothing_could_take_a_job_has_everything_failed() {
     test_fleet.stage("one-q8_0").exit(ExitClass::BadFile);
     test_fleet.settle().await;
     assert!(told.borrow().clone().is_some_and(|told| told.is_err_and(|told| told.starts_with("one-q8_0 has failed"))));
-    assert_eq!(test_fleet.fleet.outlook(), Outlook::Failed);
+    assert_eq!(test_fleet.fleet.availability(), Availability::Failed);
     test_fleet.put("three-q8_0");
     tokio::time::sleep(LATER).await;
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.outlook(), Outlook::Asleep, "one has come");
+    assert_eq!(test_fleet.fleet.availability(), Availability::Asleep, "one has come");
     let test_fleet = failed_policy(ExitClass::SpawnRefused).await;
-    assert_eq!(test_fleet.fleet.outlook(), Outlook::Failed, "without a program there is no use in another model");
+    assert_eq!(
+        test_fleet.fleet.availability(),
+        Availability::Failed,
+        "without a program there is no use in another model"
+    );
 }
 
 /// Longer than between two looks at the files.
@@ -91,7 +95,7 @@ const LATER: Duration = Duration::from_secs(31);
 
 /// A house whose only model has failed for this reason.
 async fn failed(class: ExitClass) -> TestFleet {
-    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 1)));
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 1)));
     test_fleet.settle().await;
     test_fleet.stage("one-q8_0").exit(class);
     test_fleet.settle().await;
@@ -156,7 +160,7 @@ async fn an_engine_that_comes_back_is_a_way_out() {
 #[tokio::test(start_paused = true)]
 async fn another_size_is_a_way_out() {
     let test_fleet = failed(ExitClass::BadArgument).await;
-    test_fleet.fleet.wish(wish("one-q8_0", 2)).await;
+    test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;
     test_fleet.settle().await;
     assert_eq!((test_fleet.state("one-q8_0"), test_fleet.spec("one-q8_0").slots), ("starting", 2));
 }

@@ -7,7 +7,7 @@ use crate::config::ModelConfig;
 
 /// The router's policy, as far as the fleet is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct DesiredModel {
     /// Name and quantisation; empty when the router does not care.
     pub model: String,
     /// Tokens per slot; `None` is the model's own.
@@ -38,21 +38,21 @@ pub const MOST_SLOTS: u32 = 256;
 pub fn parameters(
     engine: &auxot_engine::Config,
     own: &ModelConfig,
-    wish: Option<&Wish>,
+    desired: Option<&DesiredModel>,
     model: &Model,
 ) -> RunParameters {
     let operator = Sizing { slots: own.slots.or(engine.slots), ctx_size: own.ctx_size.or(engine.ctx_size) };
-    let (slots, ctx) = size(operator, wish, model.ctx_train);
+    let (slots, ctx) = size(operator, desired, model.ctx_train);
     let kv_type = own.kv_type.unwrap_or_default();
     let usual = RunParameters { keys: kv_type, values: kv_type, ..model.run_parameters(slots, ctx) };
     RunParameters { checkpoints: engine.ctx_checkpoints, ..usual }
 }
 
 /// The operator's word, then the router's, then the model's training length up to a bound.
-pub(crate) fn size(operator: Sizing, wish: Option<&Wish>, trained: Option<u32>) -> (u32, u32) {
-    let desired = wish.and_then(|wish| wish.slots).filter(|slots| *slots <= MOST_SLOTS);
-    let slots = operator.slots.or(desired).unwrap_or(DEFAULT_SLOTS).clamp(1, MOST_SLOTS);
-    let asked = operator.ctx_size.or_else(|| wish.and_then(|wish| wish.ctx_size)).filter(|tokens| *tokens > 0);
+pub(crate) fn size(operator: Sizing, desired: Option<&DesiredModel>, trained: Option<u32>) -> (u32, u32) {
+    let by_router = desired.and_then(|desired| desired.slots).filter(|slots| *slots <= MOST_SLOTS);
+    let slots = operator.slots.or(by_router).unwrap_or(DEFAULT_SLOTS).clamp(1, MOST_SLOTS);
+    let asked = operator.ctx_size.or_else(|| desired.and_then(|desired| desired.ctx_size)).filter(|tokens| *tokens > 0);
     let tokens = asked.unwrap_or(DEFAULT_CTX);
     (slots, trained.filter(|trained| *trained > 0).map_or(tokens, |trained| tokens.min(trained)))
 }
@@ -73,16 +73,16 @@ pub(crate) fn deviation(spec: &Spec, ready: &Ready) -> Option<String> {
 }
 
 /// What of the wish a running or planned engine does not honour.
-pub(crate) fn gaps(wish: &Wish, spec: &Spec, ready: Option<&Ready>) -> Vec<String> {
+pub(crate) fn gaps(desired: &DesiredModel, spec: &Spec, ready: Option<&Ready>) -> Vec<String> {
     let slots = ready.map_or(spec.slots, |ready| ready.props.total_slots);
     let tokens = ready.map(|ready| ready.props.n_ctx).or(spec.ctx_per_slot);
     let mut gaps = Vec::new();
-    if let Some(wanted) = wish.slots.filter(|wanted| *wanted != slots) {
+    if let Some(wanted) = desired.slots.filter(|wanted| *wanted != slots) {
         let limit = if wanted > MOST_SLOTS { format!("; an engine has at most {MOST_SLOTS}") } else { String::new() };
         gaps.push(format!("policy wants {wanted} slots, {} has {slots}{limit}", spec.model));
     }
     // The engine rounds a context up to 256 tokens: more than wished for is no gap.
-    if let (Some(wanted), Some(tokens)) = (wish.ctx_size.filter(|wanted| *wanted > 0), tokens)
+    if let (Some(wanted), Some(tokens)) = (desired.ctx_size.filter(|wanted| *wanted > 0), tokens)
         && tokens < wanted
     {
         gaps.push(format!("policy wants {wanted} tokens of context, {} has {tokens}", spec.model));
@@ -96,23 +96,23 @@ mod tests {
 
     #[test]
     fn the_operator_wins_then_the_router_then_the_model() {
-        let wish = Wish { model: "m".into(), ctx_size: Some(32_768), slots: Some(2) };
-        let nobody = Sizing::default();
-        assert_eq!(size(nobody, None, None), (4, 8192));
-        assert_eq!(size(nobody, None, Some(2048)), (4, 2048));
-        assert_eq!(size(nobody, Some(&wish), Some(131_072)), (2, 32_768));
-        assert_eq!(size(Sizing { slots: Some(1), ctx_size: Some(4096) }, Some(&wish), Some(131_072)), (1, 4096));
-        assert_eq!(size(nobody, Some(&Wish { ctx_size: Some(0), slots: Some(0), ..wish }), None), (1, 8192));
+        let desired = DesiredModel { model: "m".into(), ctx_size: Some(32_768), slots: Some(2) };
+        let unset = Sizing::default();
+        assert_eq!(size(unset, None, None), (4, 8192));
+        assert_eq!(size(unset, None, Some(2048)), (4, 2048));
+        assert_eq!(size(unset, Some(&desired), Some(131_072)), (2, 32_768));
+        assert_eq!(size(Sizing { slots: Some(1), ctx_size: Some(4096) }, Some(&desired), Some(131_072)), (1, 4096));
+        assert_eq!(size(unset, Some(&DesiredModel { ctx_size: Some(0), slots: Some(0), ..desired }), None), (1, 8192));
     }
 
     #[test]
     fn what_no_engine_can_do_is_not_tried() {
-        let nobody = Sizing::default();
+        let unset = Sizing::default();
         for slots in [MOST_SLOTS + 1, 100_000_000, u32::MAX] {
-            let wish = Wish { model: "m".into(), ctx_size: Some(u32::MAX), slots: Some(slots) };
-            assert_eq!(size(nobody, Some(&wish), Some(4096)), (4, 4096));
+            let desired = DesiredModel { model: "m".into(), ctx_size: Some(u32::MAX), slots: Some(slots) };
+            assert_eq!(size(unset, Some(&desired), Some(4096)), (4, 4096));
             let operator = Sizing { slots: Some(slots), ctx_size: None };
-            assert_eq!(size(operator, Some(&wish), Some(4096)).0, MOST_SLOTS);
+            assert_eq!(size(operator, Some(&desired), Some(4096)).0, MOST_SLOTS);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 /// What can be expected, the best last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outlook {
+pub enum Availability {
     /// There is no model.
     Nothing,
     /// Every model has failed, and stays so until somebody mends what is wrong.
@@ -15,9 +15,9 @@ pub enum Outlook {
     Serving,
 }
 
-impl Outlook {
+impl Availability {
     /// Two together are as good as the better one.
-    pub(crate) fn better(self, other: Outlook) -> Outlook {
+    pub(crate) fn better(self, other: Availability) -> Availability {
         self.max(other)
     }
 }

@@ -7,23 +7,23 @@ use std::time::Duration;
 use auxot_engine::ExitClass;
 use auxot_gpu::{Device, Kind};
 
-use super::test_fleet::{TestFleet, put_headed, put_sized, wish};
-use crate::{Config, Orders, Outlook, Wish};
+use super::test_fleet::{TestFleet, desired, put_headed, put_sized};
+use crate::{Availability, Config, DesiredModel, FleetSettings};
 
 const ONE: u64 = 40_000;
 const RESIDENCY: Duration = Duration::from_secs(21);
 const GIB: u64 = 1 << 30;
 
-fn settings(autoload: &[&str], kib: u64, change: impl Fn(&mut Config)) -> Orders {
+fn settings(autoload: &[&str], kib: u64, change: impl Fn(&mut Config)) -> FleetSettings {
     let autoload = autoload.iter().map(ToString::to_string).collect();
     let mut fleet = Config { autoload, ..Config::default() };
     change(&mut fleet);
     let host_limit = Some(bytesize::ByteSize::kib(kib));
     let placement = auxot_placement::Config { host_limit, ..Default::default() };
-    Orders { fleet, placement, ..Orders::default() }
+    FleetSettings { fleet, placement, ..FleetSettings::default() }
 }
 
-fn relisted(test_fleet: &TestFleet, autoload: &[&str]) -> Orders {
+fn relisted(test_fleet: &TestFleet, autoload: &[&str]) -> FleetSettings {
     let mut settings = test_fleet.settings.clone();
     settings.fleet.autoload = autoload.iter().map(ToString::to_string).collect();
     settings
@@ -39,7 +39,7 @@ async fn a_job_without_a_name_waits_for_the_router_s_model_while_that_loads() {
     let mut test_fleet = TestFleet::shared(&["own-q8_0", "one-q8_0"], &["own-q8_0"], ONE);
     test_fleet.settle().await;
     test_fleet.serve("own-q8_0").await;
-    test_fleet.fleet.wish(Wish { model: "one-q8_0".into(), ..Wish::default() }).await;
+    test_fleet.fleet.set_desired(DesiredModel { model: "one-q8_0".into(), ..DesiredModel::default() }).await;
     pass(&test_fleet, RESIDENCY).await;
     assert_eq!((test_fleet.state("own-q8_0"), test_fleet.state("one-q8_0")), ("stopped", "starting"));
     let told = test_fleet.waiting(None).await;
@@ -87,9 +87,9 @@ async fn a_model_that_is_listed_no_more_goes_though_a_job_waited_for_it() {
     assert_eq!(
         (loads, test_fleet.state("one-q8_0")),
         (1, "away"),
-        "{:?}; outlook {:?}",
+        "{:?}; availability {:?}",
         told.borrow(),
-        test_fleet.fleet.outlook()
+        test_fleet.fleet.availability()
     );
 }
 
@@ -145,7 +145,7 @@ async fn a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     put_headed(folder.path(), "one-q8_0", 8192, Some(4));
     let fleet = Config { ttl: Some(Duration::from_secs(60)), ..Config::default() };
-    let test_fleet = TestFleet::with(folder, Orders { fleet, ..Orders::default() }, None);
+    let test_fleet = TestFleet::with(folder, FleetSettings { fleet, ..FleetSettings::default() }, None);
     test_fleet.settle().await;
     test_fleet.read(vec![], GIB + 40 * 1024 * 1024).await;
     let fleet = test_fleet.fleet.clone();
@@ -231,7 +231,7 @@ async fn a_listed_model_that_died_of_want_of_memory_is_loaded_again_smaller() {
         test_fleet.settle().await;
         pass(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.fleet.outlook()), ("starting", Outlook::Coming));
+    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.fleet.availability()), ("starting", Availability::Coming));
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,7 +266,7 @@ fn a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
                 free: Some(free),
                 ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into())
             };
-            let test_fleet = TestFleet::of(&["one-q8_0"], Orders::default());
+            let test_fleet = TestFleet::of(&["one-q8_0"], FleetSettings::default());
             test_fleet.settle().await;
             // Room for it by what is computed.
             test_fleet.read(vec![card(2 * GIB)], 60 * GIB).await;
@@ -302,7 +302,7 @@ async fn a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under_way
     while !test_fleet.fleet.has_changed() {
         tokio::task::yield_now().await;
     }
-    test_fleet.fleet.wish(wish("none-q8_0", 1)).await;
+    test_fleet.fleet.set_desired(desired("none-q8_0", 1)).await;
     let mut settings = relisted(&test_fleet, &["one-q8_0", "late-q8_0"]);
     settings.catalog.models_dir = vec![other.path().to_owned()];
     test_fleet.fleet.reconfigure(settings);
@@ -319,7 +319,7 @@ async fn an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_come
         free: Some(20 * GIB),
         ..Device::unread(Kind::Nvidia, "GPU-0".into(), "card".into())
     };
-    let mut test_fleet = TestFleet::of(&["one-q8_0"], Orders::default());
+    let mut test_fleet = TestFleet::of(&["one-q8_0"], FleetSettings::default());
     test_fleet.settle().await;
     test_fleet.read(vec![card], 60 * GIB).await;
     test_fleet.waiting(Some("one-q8_0")).await;
@@ -348,17 +348,17 @@ async fn a_model_that_a_job_would_wake_is_no_reason_to_turn_jobs_away_while_anot
     for _ in 0..4 {
         pass(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert!(test_fleet.fleet.serves() && test_fleet.fleet.outlook() == Outlook::Asleep);
+    assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Asleep);
     test_fleet.waiting(Some("two-q8_0")).await;
-    assert!(test_fleet.fleet.serves(), "one still sleeps until a job comes: {:?}", test_fleet.fleet.outlook());
+    assert!(test_fleet.fleet.serves(), "one still sleeps until a job comes: {:?}", test_fleet.fleet.availability());
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_settings_do_not_touch_the_router_s_model_while_that_of_its_next_policy_is_missing() {
-    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(wish("one-q8_0", 2)));
+    let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 2)));
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
-    test_fleet.fleet.wish(wish("none-q8_0", 2)).await;
+    test_fleet.fleet.set_desired(desired("none-q8_0", 2)).await;
     let mut settings = test_fleet.settings.clone();
     settings.fleet.patience = Duration::from_secs(16);
     test_fleet.fleet.reconfigure(settings);

@@ -6,7 +6,7 @@ use auxot_engine::ExitClass;
 use tokio::sync::watch;
 
 use super::test_fleet::{TestFleet, put_sized};
-use crate::{Orders, Refusal};
+use crate::{FleetSettings, Refusal};
 
 /// Longer than it takes to notice a change.
 const SOON: Duration = Duration::from_secs(5);
@@ -81,7 +81,8 @@ async fn listed() -> TestFleet {
     let fleet = crate::Config { autoload: vec!["one-q8_0".to_owned()], ..crate::Config::default() };
     let aliases = vec!["uno=one".to_owned().try_into().unwrap()];
     let catalog = auxot_catalog::Config { aliases, ..Default::default() };
-    let test_fleet = TestFleet::of(&["one-q8_0", "two-q8_0"], Orders { fleet, catalog, ..Orders::default() });
+    let test_fleet =
+        TestFleet::of(&["one-q8_0", "two-q8_0"], FleetSettings { fleet, catalog, ..FleetSettings::default() });
     test_fleet.settle().await;
     tokio::time::sleep(SOON).await;
     test_fleet
@@ -118,7 +119,7 @@ async fn a_model_that_sleeps_and_whose_file_is_gone_is_unknown_by_each_name() {
         ttl: Some(Duration::from_secs(60)),
         ..crate::Config::default()
     };
-    let test_fleet = TestFleet::of(&["one-q8_0"], Orders { fleet, ..Orders::default() });
+    let test_fleet = TestFleet::of(&["one-q8_0"], FleetSettings { fleet, ..FleetSettings::default() });
     test_fleet.settle().await;
     test_fleet.serve("one-q8_0").await;
     while test_fleet.state("one-q8_0") != "stopped" {
