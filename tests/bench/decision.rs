@@ -80,7 +80,7 @@ fn capacity(used: &[u64]) -> Capacity {
     Capacity { devices: used.iter().enumerate().map(room).collect(), host: Some(1024 * GIB), ..Capacity::default() }
 }
 
-/// All cards full of busy models, and everybody else waiting.
+/// All cards full of busy models, and all others waiting.
 fn crowded() -> anyhow::Result<Crowd> {
     let limits = Limits { max_wait: Duration::from_secs(100_000), ..Limits::default() };
     let mut admission = Admission::new(limits, Rules::default(), (0..MODELS).map(profile).collect());

@@ -28,7 +28,7 @@ const ROUNDS: usize = 7;
 const REAL: [&str; 2] = ["tiny-script-f16", "gemma-3-270m-q4_k_m"];
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
-    // Room for one of two, and nobody need stay. The fake ones take their time, as models do.
+    // Room for one of two, without a minimum loaded time. The fake ones take their time, as models do.
     let room = |limit| [("AUXOT_FLEET__RESIDENCY", "0s"), ("AUXOT_PLACEMENT__HOST_LIMIT", limit)];
     let fake = Setup {
         models: 2,
@@ -141,12 +141,12 @@ impl Line {
     }
 }
 
-/// An engine that nobody keeps.
+/// An engine without a supervisor.
 struct Bare {
     child: Child,
     stdin: ChildStdin,
     socket: PathBuf,
-    // Its state lines; an engine whose lines nobody takes stops one day.
+    // Its state lines; an engine whose lines are not read stops one day.
     _lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -174,7 +174,7 @@ impl Bare {
     async fn swap(mut self, next: &Line, socket: &Path, prompt: &str) -> anyhow::Result<(Bare, Duration)> {
         let begun = Instant::now();
         kill(Pid::from_raw(i32::try_from(self.child.id().context("it has ended")?)?), Signal::SIGTERM)?;
-        // An engine in child mode also waits for whoever reads its standard input; its end of it is kept open meanwhile, or
+        // An engine in child mode also waits for the reader of its standard input; its end of it is kept open meanwhile, or
         // it would drop everything and go.
         self.stdin.write_all(b"cmd_router_to_child:exit\n").await?;
         self.child.wait().await?;

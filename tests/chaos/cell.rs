@@ -36,7 +36,7 @@ pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: E
     if expected == Expected::Refused {
         stage.line_or_end(&["to=\"failed\""]).await;
         everyone_ends(&mut stage).await;
-        stage.mend();
+        stage.repair();
         before.mended = Instant::now();
     }
     let ends = moment == Moment::Draining || matches!(expected, Expected::Drained | Expected::GivenBack);
@@ -50,7 +50,7 @@ pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: E
 
 async fn by_this_worker(stage: &mut Stage, before: &Before, fault: Fault, expected: Expected) -> Duration {
     everyone_ends(stage).await;
-    judge(stage, before, fault, expected);
+    check_outcome(stage, before, fault, expected);
     let recovered = fresh_answer(stage, before.mended).await;
     same_or_another(stage, before, expected);
     recovered
@@ -63,8 +63,8 @@ async fn by_the_next_worker(
     expected: Expected,
 ) -> Duration {
     worker_ends(stage, fault, moment).await;
-    stage.mend();
-    judge(stage, before, fault, expected);
+    stage.repair();
+    check_outcome(stage, before, fault, expected);
     stage.next_worker().await;
     everyone_ends(stage).await;
     if expected == Expected::GivenBack {
@@ -115,7 +115,7 @@ async fn worker_ends(stage: &mut Stage, fault: Fault, moment: Moment) {
 }
 
 #[track_caller]
-fn judge(stage: &Stage, before: &Before, fault: Fault, expected: Expected) {
+fn check_outcome(stage: &Stage, before: &Before, fault: Fault, expected: Expected) {
     let faults = stage.router.ledger.faults();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     for job in stage.router.ledger.jobs() {

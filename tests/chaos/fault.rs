@@ -24,7 +24,7 @@ pub(crate) enum Fault {
     ChildOutOfMemory,
     /// The engine is killed, and its program is not there any more.
     EngineMissing,
-    /// The model's file becomes short under the engine, which dies of it, as whoever has mapped it does.
+    /// The model's file becomes short under the engine, which dies of it, as every process that has mapped it does.
     ModelTruncated,
     /// Another file takes the place of the model's.
     ModelReplaced,

@@ -154,7 +154,7 @@ impl Stage {
     }
 
     /// Puts back what the fault has taken away.
-    pub(crate) fn mend(&self) {
+    pub(crate) fn repair(&self) {
         match self.fault {
             Fault::EngineMissing => link(&self.actor.binary(), &self.scratch.join(ENGINE)),
             Fault::ModelTruncated => self.replace_model(),

@@ -124,7 +124,7 @@ async fn memory_may_come_back_later_than_its_process_ends() {
     let mut program = table.ready(&late, &[], &[0]).await;
     program.signal(Signal::SIGTERM);
     program.ended(DEADLINE).await;
-    assert_eq!(table.seen(), [(800, vec![])], "in use, and by nobody");
+    assert_eq!(table.seen(), [(800, vec![])], "in use, and by no process");
     let mut early = Program::start(table.engine("--card-mib 800", &[], &[0]));
     early.line("out of memory", DEADLINE).await;
     early.ended(DEADLINE).await;
@@ -150,7 +150,7 @@ async fn a_lost_card_ends_the_engine_that_works_on_it() {
     program.line("CUDA error", DEADLINE).await;
     program.ended(DEADLINE).await;
     assert!(clients.join_next().await.unwrap().unwrap(), "its answer is cut off");
-    // An idle one does not know until somebody asks.
+    // An idle card is read only when it is asked for.
     table.driver.cards(&[(1000, 0, "card")]);
     std::fs::remove_file(table.scratch.join("engine.sock")).unwrap();
     let mut idle = Program::start(table.engine("--card-mib 7", &[], &[0]));

@@ -41,7 +41,7 @@ async fn in_child_mode_a_term_alone_leaves_the_process_and_the_order_to_exit_end
     program.signal(Signal::SIGTERM);
     reports.next("term", DEADLINE).await;
     reports.next("served", DEADLINE).await;
-    assert!(processes::alive(program.pid()), "it serves nobody, and stays");
+    assert!(processes::alive(program.pid()), "it serves no request, and stays");
     program.write_line("cmd_router_to_child:exit").await;
     assert_eq!(program.ended(DEADLINE).await.code(), Some(0));
 }

@@ -2,7 +2,7 @@
 
 /// Inputs longer than this say nothing new about a parser and cost time.
 const MAX_INPUT: usize = 4096;
-/// Values that lie about lengths and counts, and pieces that open what nobody closes.
+/// Values that lie about lengths and counts, and pieces that open what is never closed.
 const POISON: [&[u8]; 14] = [
     b"\xff\xff\xff\xff\xff\xff\xff\xff",
     b"\x00\x00\x00\x00\x00\x00\x00\x80",

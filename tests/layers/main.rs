@@ -1,6 +1,6 @@
-//! Who may see whom: fails on an arrow between our crates that the plan of the house does not have.
+//! Dependencies between our crates: the test fails on one that the plan below does not have.
 //!
-//! The plan is the table below, and nothing else. Whoever wants another arrow changes the plan first, with a reason.
+//! The plan is the table below, and nothing else. Another dependency is a change of the plan first, with a reason.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -106,7 +106,7 @@ fn no_log_field_has_its_debug_form() {
 }
 
 /// All files of source below a folder.
-fn sources(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn sources(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut found = Vec::new();
     for path in entries {

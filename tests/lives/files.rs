@@ -123,7 +123,7 @@ async fn a_crash_does_not_switch_the_file() {
     let mut stage = Stage::new();
     stage.put(MODEL_FILE, "--text 'the old one'");
     stage.put("other-q8_0.gguf", "");
-    // Nobody reads the new file before the crash: it has a name that no look finds until then.
+    // The new file is not read before the crash: no scan finds its name until then.
     let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", MODEL), ("AUXOT_FLEET__RELOAD_CHANGED", "false")];
     let mut worker = stage.worker(&settings).await;
     let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;

@@ -18,7 +18,7 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 const WORST_CASE: Duration = Duration::from_millis(300 + 300 + 1000 + 1000);
 
-/// Ends a worker whose engine has these manners; gives the signals that the engine got, in order.
+/// Ends a worker whose engine behaves as these switches say; returns the signals that the engine got, in order.
 async fn signals(switches: &str) -> Vec<String> {
     let mut stage = Stage::new();
     stage.put(MODEL_FILE, switches);

@@ -37,7 +37,7 @@ async fn what_does_not_fit_comes_with_its_first_job() {
         worker.metric_until("auxot_worker_model_loaded", &[&label], |loaded| loaded == 1.0).await;
     }
     asks(&mut link, "alpha").await;
-    assert_eq!(host.living().await, ["alpha", "beta"], "nobody goes for a model that no job asks for");
+    assert_eq!(host.living().await, ["alpha", "beta"], "no model is evicted for one that no job asks for");
     asks(&mut link, "gamma").await;
     assert_eq!(host.living().await, ["alpha", "gamma"]);
 }

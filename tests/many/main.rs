@@ -20,7 +20,7 @@ use auxot_tests::scripted_router::{Link, job_for};
 use auxot_tests::{Host, Worker};
 use serde_json::Value;
 
-/// Nobody need wait long for anything.
+/// No wait is long here.
 const HASTY: [(&str, &str); 4] = [
     ("AUXOT_FLEET__RESIDENCY", "0s"),
     ("AUXOT_FLEET__PATIENCE", "100ms"),

@@ -83,7 +83,7 @@ async fn a_model_whose_card_is_lost_comes_back_on_another() {
     assert!(!link.outcome("cut-off").await.failed().is_empty());
     host.ended(&first).await;
     asks(&mut link, "alpha").await;
-    // Its keeper may have started it where it was, before a reading told of the loss; nobody was served by that one.
+    // The supervisor may have restarted it in its place before a reading showed the loss; that run served no job.
     let mut again = host.ready("alpha").await;
     while again.cards() != [1 - lost] {
         again = host.ready("alpha").await;

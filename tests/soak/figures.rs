@@ -82,7 +82,7 @@ impl Figures {
         let Held { resident, threads, jobs, .. } = &self.rest;
         let growth = resident.mean_of(2, 3).zip(resident.mean_of(0, 3)).map_or(0.0, |(last, first)| last - first);
         assert!(growth <= GROWTH_MIB, "resident memory has grown by {growth:.1} MiB");
-        assert_eq!(jobs.bounds(), (0.0, 0.0), "jobs that nobody has given");
+        assert_eq!(jobs.bounds(), (0.0, 0.0), "jobs that were never given");
         assert_eq!(self.links.bounds(), (1.0, 1.0), "links at rest");
         let (_, most) = threads.bounds();
         let first = threads.first().unwrap_or_default();

@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use dice::Dice;
 use run::Run;
 
-/// How long it runs where nobody says.
+/// How long it runs by default.
 const SECONDS: u64 = 8;
 /// Storms are so many in a run, within these lengths.
 const STORMS: u32 = 12;

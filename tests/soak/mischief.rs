@@ -38,7 +38,7 @@ pub(crate) enum Undo {
     Hurry,
     Listen,
     Continue,
-    Mend,
+    Restore,
 }
 
 impl Mischief {
@@ -77,7 +77,7 @@ impl Mischief {
             Mischief::RouterSlow => (3000, Undo::Hurry),
             Mischief::RouterRestarts => (1000, Undo::Listen),
             Mischief::WorkerStopped => (1500, Undo::Continue),
-            Mischief::ModelTruncated => (2000, Undo::Mend),
+            Mischief::ModelTruncated => (2000, Undo::Restore),
             _ => return None,
         };
         Some((dice.up_to(Duration::from_millis(longest)), undo))

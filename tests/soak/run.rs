@@ -163,7 +163,7 @@ impl Run {
             Some((_, Undo::Hurry)) => self.router.hurry(),
             Some((_, Undo::Listen)) => self.router.start_again(),
             Some((_, Undo::Continue)) => self.worker.program.signal(Signal::SIGCONT),
-            Some((_, Undo::Mend)) => self.replace_model(),
+            Some((_, Undo::Restore)) => self.replace_model(),
             None => {}
         }
     }

@@ -15,7 +15,7 @@ pub struct Host {
     pub stage: Stage,
     /// The cards.
     pub cards: FakeNvml,
-    /// Cards as they are now: MiB in total, and in use by strangers.
+    /// Cards as they are now: MiB in total, and in use by other processes.
     table: Vec<(u64, u64)>,
     /// What the driver says of none of its cards.
     untold: &'static str,
@@ -34,7 +34,7 @@ impl Host {
         host
     }
 
-    /// Somebody else takes so many MiB of a card, whoever holds the rest.
+    /// Another process takes so many MiB of a card, whatever holds the rest.
     pub fn stranger(&mut self, card: usize, mib: u64) {
         self.table[card].1 = mib;
         self.deal();

@@ -71,7 +71,7 @@ pub async fn ended(pids: &[u32], deadline: Duration) {
     assert!(left.is_empty(), "still alive after {deadline:?}: {left:?}");
 }
 
-/// True when the process has ended by then, also as a zombie. A number that nobody has is a process that has ended.
+/// True when the process has ended by then, also as a zombie. A number without a process is a process that has ended.
 #[cfg(target_os = "linux")]
 fn ends(pid: u32, until: Instant) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -107,7 +107,7 @@ fn stat(pid: u32) -> Option<Stat> {
 }
 
 fn all() -> Vec<(u32, Stat)> {
-    // Elsewhere nobody would ever be found left over.
+    // Elsewhere no leftover would ever be found.
     let entries = std::fs::read_dir("/proc").unwrap_or_else(|fault| panic!("cannot read /proc: {fault}")).flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter_map(|pid| Some((pid, stat(pid)?))).collect()

@@ -142,7 +142,7 @@ impl Program {
             Ok(Err(error)) => panic!("cannot wait for the program: {error}"),
             Err(_) => panic!("not ended within {deadline:?}:\n{}", self.lines().join("\n")),
         };
-        // What it wrote last may still be in the pipes. Their end is the end of their readers; only somebody else who
+        // What it wrote last may still be in the pipes. Their end is the end of their readers; only another process that
         // holds them open keeps them from it.
         let read = async { while self.news.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(LAST_LINES, read).await;

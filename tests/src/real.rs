@@ -10,7 +10,7 @@ pub fn engine() -> PathBuf {
     found("REAL_ENGINE", "get-engine.sh")
 }
 
-/// By how many bytes an engine holds more or less of its own program than the sums have for it. That is nobody's fault: a build of
+/// By how many bytes an engine holds more or less of its own program than the sums have for it. That is no fault: a build of
 /// fewer parts maps less, and a program that was written a moment ago is in memory whole, so that each fault maps more of it.
 pub fn apart(pid: u32) -> u64 {
     // Parts that it lacks would have kept something too.

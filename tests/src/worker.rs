@@ -75,7 +75,7 @@ impl Worker {
 
     /// Starts one whose log cannot be written: every line meets a full disk.
     pub async fn start_unlogged(mut command: Command) -> Worker {
-        // Without a log nobody tells which port was taken.
+        // Without a log the port is unknown.
         let port = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let metrics = port.unwrap_or_else(|error| panic!("cannot find a free port: {error}")).to_string();
         let full = std::fs::File::options().write(true).open("/dev/full");

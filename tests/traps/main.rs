@@ -11,7 +11,7 @@
 //! | 7 | slots without a context change its meaning | the same |
 //! | 8 | `--fit` does not fail when nothing fits | `--fit off`; what does not fit is dialled down (`fleet::dial`) |
 //! | 9 | no thread is left to answer `/health` | spare threads; processor time is a sign of life (`engine::process::liveness`) |
-//! | 10 | a pipe that nobody reads stops inference | both are pumped (`engine::process::output`) |
+//! | 10 | an unread pipe stops inference | both are pumped (`engine::process::output`) |
 //! | 11 | settings of the host leak in | a scrubbed environment, an empty configuration (`engine::command_line`) |
 //! | 12 | flags that newer builds refuse | only flags of `--help`, and none of those |
 //! | 13 | encoders abort without `--embeddings` | the header tells what a model is for (`catalog::kind`) |

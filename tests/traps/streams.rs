@@ -54,7 +54,7 @@ async fn trap_09_there_are_threads_to_spare_and_silence_at_work_is_no_death() {
 #[tokio::test]
 async fn trap_10_however_much_an_engine_prints_it_is_read() {
     let mut served = served("", &[]).await;
-    // A pipe holds 64 KiB; four mebibytes on each would stop the engine for good if nobody read them.
+    // A pipe holds 64 KiB; four mebibytes on each would stop the engine for good if they were not read.
     served.link.send(&job("noisy", "fake: --noise 4096 --text 'heard through all that'")).await;
     assert_eq!(served.link.outcome("noisy").await.completed(), "heard through all that");
     assert!(processes::alive(served.start.0.pid));

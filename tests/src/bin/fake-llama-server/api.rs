@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::model::TRAINED_CTX;
 
-/// `GET /props`, without the sampling parameters nobody here reads.
+/// `GET /props`, without the sampling parameters, which no test reads.
 pub(crate) fn props(engine: &Engine) -> Value {
     let vision = engine.arguments.vision;
     json!({

@@ -129,7 +129,7 @@ fn wanted(engine: &Engine, parts: &[f64]) -> Vec<u64> {
 fn note(folder: &Path, bytes: u64, release: Option<&Path>) -> std::io::Result<()> {
     let until = release.map(|path| format!(" {}", path.display())).unwrap_or_default();
     std::fs::create_dir_all(folder)?;
-    // Whole at once, for whoever is looking. A number that is no process is not looked at.
+    // Written whole, for concurrent readers. A number that is no process is ignored.
     let draft = folder.join(format!("{}.draft", std::process::id()));
     std::fs::write(&draft, format!("{bytes}{until}"))?;
     std::fs::rename(&draft, folder.join(std::process::id().to_string()))

@@ -119,7 +119,7 @@ async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
     if switches.oom || switches.device_tokens.is_some_and(|most| arguments.ctx_size > most) {
         return Err(fail(engine, &cards::out_of_memory(0, 1 << 30), 1));
     }
-    // Late in the load, so that nobody can count on seeing it early.
+    // Late in the load, so that no test can count on seeing it early.
     cards::take(engine).map_err(|lines| fail(engine, &lines, 1))?;
     wait_at(Place::Taken, switches, &engine.report).await;
     if let Some((code, message)) = &switches.exit_at_load {
@@ -196,7 +196,7 @@ struct Ending<'a> {
     /// A first signal need not be lost any more.
     lost: bool,
     /// In child mode the engine waits for the thread that reads stdin, and only the order to exit ends that thread: a
-    /// TERM alone leaves a process that serves nobody and stays.
+    /// TERM alone leaves a process that serves no request and stays.
     told: bool,
     /// The last connection is gone.
     served: bool,

@@ -14,7 +14,7 @@ pub(crate) fn line(level: char, tag: &str, text: &str) {
     eprintln!("{}.{:02}.{milli:03}.{micro:03} {level} {tag}  {text}", seconds / 60, seconds % 60);
 }
 
-/// Writes so much to both outputs, in lines. As in the engine, nothing else happens until somebody has read it.
+/// Writes so much to both outputs, in lines. As in the engine, nothing else happens until it is read.
 pub(crate) fn noise(kib: usize) {
     let line = format!("{}\n", "noise ".repeat(170));
     for _ in 0..kib {

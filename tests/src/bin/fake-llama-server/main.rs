@@ -73,7 +73,7 @@ fn serve(arguments: Arguments, words: Vec<String>) -> ExitCode {
             code = life::live(arguments, words) => code,
         }
     });
-    // The stdin reader may be blocked in a read that nobody will end.
+    // The stdin reader may be blocked in a read that never ends.
     runtime.shutdown_background();
     ExitCode::from(code)
 }

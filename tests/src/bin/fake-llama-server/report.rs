@@ -21,7 +21,7 @@ impl Report {
         Report { socket: path.and_then(|path| UnixStream::connect(path).ok()).map(Mutex::new) }
     }
 
-    /// True when somebody listens, so that costly details need not be made for nobody.
+    /// True when a test listens; costly details are made only then.
     pub(crate) fn wanted(&self) -> bool {
         self.socket.is_some()
     }

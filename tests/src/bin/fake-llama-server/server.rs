@@ -24,7 +24,7 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Binds as the arguments say. A socket file that exists is an error, and nobody removes ours: as the engine does.
+    /// Binds as the arguments say. A socket file that exists is an error, and ours is not removed, as with the engine.
     pub(crate) async fn bind(arguments: &Arguments) -> Result<Listener, String> {
         let (host, port) = (&arguments.host, arguments.port);
         let bound = if host.ends_with(".sock") {

@@ -20,7 +20,7 @@ pub(crate) struct Switches {
     pub hang_load: bool,
     /// `--daemon`: the program that was started ends at once, and another one of another group serves.
     pub daemon: bool,
-    /// `--own-key`: a key in a file of the host, which nobody here has.
+    /// `--own-key`: a key in a file of the host, unknown to the worker.
     pub own_key: bool,
     /// `--talk`: never ready, and never silent.
     pub talk: bool,
