@@ -111,7 +111,7 @@ impl Fault {
             Fault::LogFull => {}
             Fault::WorkerTerm => {
                 stage.worker.program.signal(Signal::SIGTERM);
-                stage.line_or_end(&["asked to end"]).await;
+                stage.line_or_end(&["shutdown requested"]).await;
             }
             Fault::WorkerKill => stage.worker.program.signal(Signal::SIGKILL),
             Fault::RouterCloses => stage.router.close_links().await,

@@ -18,12 +18,12 @@ llama-3.3-70b-q4_k_m
 1 slot of 8,192 tokens
 
   weights         39.6 GiB   80 layers
-  cache            2.5 GiB   320 KiB a token
+  cache            2.5 GiB   320 KiB per token
   compute          240 MiB   for a batch, on each device
   logits           501 KiB   in host memory
   process         50.1 MiB   in host memory
   ────────────────────────
-  on devices      43.2 GiB   with 1.0 GiB of the drivers' own
+  on devices      43.2 GiB   with 1.0 GiB of the driver
   in host memory   638 MiB
 ";
     assert_eq!(text[..12].join("\n"), expected);

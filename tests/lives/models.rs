@@ -111,5 +111,5 @@ async fn a_hang_up_gives_a_failed_model_another_chance_and_ends_nothing() {
     let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
     link.says("one", "it serves").await;
     let told = worker.line("SIGHUP").await;
-    assert!(told.contains("models=1") && told.contains("another chance"), "{told}");
+    assert!(told.contains("models=1") && told.contains("failed models may be loaded again"), "{told}");
 }

@@ -51,7 +51,7 @@ async fn a_file_with_faults_changes_nothing_and_every_fault_is_told() {
         told.contains("ERROR") && told.contains(":2:1: `fleet.autolaod`: unknown key; did you mean `autoload`?"),
         "{told}"
     );
-    assert!(told.contains("the old ones stay in force"), "{told}");
+    assert!(told.contains("the current ones stay"), "{told}");
     worker.line(":3:1: `fleet.max_wait`: expected a duration").await;
     worker.line(":5:1: `fleet.models.x.slots`: must be 1 to 256, found 0").await;
     fs::remove_file(path(&stage)).unwrap();
@@ -61,7 +61,7 @@ async fn a_file_with_faults_changes_nothing_and_every_fault_is_told() {
 
     // What is good again is taken, and is the same for the model.
     replace(&stage, &format!("{good}max_wait = '5m'\n"));
-    let told = worker.line("these have changed").await;
+    let told = worker.line("changes applied").await;
     assert!(told.contains("keys=\"fleet.max_wait\""), "{told}");
     link.says("two", "it serves as before").await;
     assert_eq!(only_engine(&worker), engine);
@@ -77,13 +77,13 @@ async fn what_is_used_at_the_start_only_is_told_by_name_and_a_hang_up_looks_agai
     let engine = only_engine(&worker);
 
     worker.program.signal(Signal::SIGHUP);
-    worker.line("nothing has changed").await;
+    worker.line("no changes").await;
     replace(&stage, "[router]\nheartbeat_interval = '20s'\n[log]\nlevel = 'debug'\n");
-    let (at, told) = worker.program.line_after(0, "used at the start only", DEADLINE).await;
+    let (at, told) = worker.program.line_after(0, "used only at the start", DEADLINE).await;
     assert!(told.contains("log.level, router.heartbeat_interval"), "{told}");
     // Back to what runs, nothing waits any more.
     replace(&stage, "# nothing\n");
-    worker.program.line_after(at, "nothing has changed", DEADLINE).await;
+    worker.program.line_after(at, "no changes", DEADLINE).await;
     link.says("one", "it serves").await;
     assert_eq!(only_engine(&worker), engine);
 }
@@ -107,7 +107,7 @@ async fn models_come_go_and_change_their_size_while_the_others_are_not_touched()
 
     replace(&stage, &format!("{both}[fleet.models.SECOND-Q8_0]\nslots = 3\nargs = ['--threads', '3']\n"));
     let (at, told) = worker.program.line_after(0, "keys=\"fleet.models.SECOND-Q8_0\"", DEADLINE).await;
-    assert!(told.contains("these have changed"), "{told}");
+    assert!(told.contains("changes applied"), "{told}");
     let start = stage.next_start().await;
     assert_eq!((start.value("--alias"), start.number("--parallel")), ("second-q8_0", 3));
     assert_eq!(start.number("--threads"), 3);

@@ -1,15 +1,14 @@
-//! The command line: what is asked of the program, and with which settings.
+//! The command line: the requested action and its settings.
 //!
-//! The flags are the flat names of the settings' own table, so flag, variable and help text cannot
-//! drift apart. Everything wrong with the command line is told together with everything wrong in the
-//! other sources, in the same form and with exit code 64.
+//! The flags are the flat names of the settings' table, so that flag, variable and help text agree. Faults of the
+//! command line are reported together with those of the other sources, in the same form and with exit code 64.
 //!
-//! A worker key given as a flag is visible to every user of the host for as long as the program runs.
-//! The flag is kept because the upstream worker has it, but the program then starts itself anew with
-//! the key in its environment, which only its own user can read ([`Restart`]).
+//! A worker key in a flag is visible to every user of the host as long as the program runs. The flag exists because the
+//! upstream worker has it, but the program then restarts itself with the key in its environment, which only its own
+//! user can read ([`Restart`]).
 
 mod flags;
-mod look;
+mod inspection;
 mod restart;
 
 use std::ffi::OsString;
@@ -18,39 +17,39 @@ use std::path::PathBuf;
 use auxot_settings::{Faults, Given, Loaded, NAMES, Origin, SettingFault, Settings, Sources};
 use clap::ArgMatches;
 
-pub(crate) use look::{FitWish, Look, What};
+pub(crate) use inspection::{FitRequest, Inspection, Target};
 pub(crate) use restart::Restart;
 
 /// Exit code for a command line, file or environment that cannot be used (`EX_USAGE`).
 pub(crate) const EXIT_USAGE: u8 = 64;
 
-/// What the program is to do.
-pub(crate) enum Request {
-    /// Serve, with these settings; the sources can be read again for a reload.
+/// The action that the command line requests.
+pub(crate) enum Invocation {
+    /// Serve with these settings; a reload reads the sources again.
     Serve {
-        /// The settings and where each came from.
+        /// The settings and the source of each.
         settings: Box<Loaded<Settings>>,
-        /// What they were loaded from.
+        /// The sources of the settings.
         sources: Sources,
     },
-    /// Look at the models and devices of this host, with these settings.
-    Look {
-        /// The settings; what concerns router and engine was not checked.
+    /// Inspect the models and devices of this host.
+    Inspect {
+        /// The settings; the rules about router, key and engine were not checked.
         settings: Box<Settings>,
-        /// What is wanted.
-        look: Look,
+        /// The command.
+        inspection: Inspection,
     },
-    /// Print the settings in force.
+    /// Print the effective settings.
     PrintSettings(Box<Loaded<Settings>>),
-    /// Print this on standard output, a line end after it, and end well.
-    Tell(String),
-    /// Print these on standard error and end with [`EXIT_USAGE`].
+    /// Print this text with a line end on standard output and exit with 0.
+    Print(String),
+    /// Print these faults on standard error and exit with [`EXIT_USAGE`].
     Refuse(Faults),
-    /// Start again without the key in the arguments.
+    /// Restart without the key in the arguments.
     Restart(Restart),
 }
 
-impl Request {
+impl Invocation {
     /// Reads the command line (the program's own name first) and the environment.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = OsString>,
@@ -61,10 +60,10 @@ impl Request {
             return Self::Restart(restart);
         }
         let mut sources = Sources::new(environment);
-        let looking = arguments.iter().any(|word| word == "models" || word == "fit");
+        let inspecting = arguments.iter().any(|word| word == "models" || word == "fit");
         let parsed = flags::parse(arguments);
-        if let Some(text) = parsed.tell {
-            return Self::Tell(text.trim_end().to_owned());
+        if let Some(text) = parsed.print {
+            return Self::Print(text.trim_end().to_owned());
         }
         let mut faults = parsed.faults;
         let mut print = false;
@@ -72,7 +71,7 @@ impl Request {
             print = matches.get_flag("print-config");
             sources.config = matches.get_one::<OsString>("config").filter(|path| !path.is_empty()).map(PathBuf::from);
             take_values(matches, &mut sources, &mut faults);
-            if let Some((path, look)) = Look::read(matches, &mut sources, &mut faults) {
+            if let Some((path, inspection)) = Inspection::read(matches, &mut sources, &mut faults) {
                 sources.config = path.or(sources.config);
                 return match Settings::load_for_inspection(&sources) {
                     Err(more) => {
@@ -80,12 +79,12 @@ impl Request {
                         Self::Refuse(Faults(faults))
                     }
                     Ok(_) if !faults.is_empty() => Self::Refuse(Faults(faults)),
-                    Ok(settings) => Self::Look { settings: Box::new(settings.value), look },
+                    Ok(settings) => Self::Inspect { settings: Box::new(settings.value), inspection },
                 };
             }
         }
-        // What cannot be read may have been a command that needs no key; then there is no word about one.
-        let unreadable = parsed.matches.is_none() && looking;
+        // An unreadable command line may be of a command that needs no key; then a missing key is not reported.
+        let unreadable = parsed.matches.is_none() && inspecting;
         let loaded = if unreadable { Settings::load_for_inspection(&sources) } else { Settings::load(&sources) };
         match loaded {
             Err(more) => {
@@ -99,7 +98,7 @@ impl Request {
     }
 }
 
-/// The values of all flags that set a key.
+/// Adds the values of all flags that set a key.
 fn take_settings(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<SettingFault>) {
     for name in NAMES.table {
         let Some(value) = matches.get_one::<OsString>(name.flag) else { continue };
@@ -118,12 +117,12 @@ fn flag_fault(flag: &str, text: impl Into<String>) -> SettingFault {
     SettingFault { origin: Origin::Flag(flag.to_owned()), key: String::new(), text: text.into() }
 }
 
-/// The same, and what is wrong with the flags that set none.
+/// The same, and checks the flags that set no key.
 fn take_values(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<SettingFault>) {
     take_settings(matches, sources, faults);
     let mut refuse = |flag: &str, text: String| faults.push(flag_fault(flag, text));
     if let Some(kind) = matches.get_one::<OsString>("type").filter(|kind| *kind != "gpu") {
-        refuse("type", format!("this program is the `gpu` worker and no other, found {kind:?}; leave the flag out"));
+        refuse("type", format!("only the `gpu` worker is supported, found {kind:?}; leave the flag out"));
     }
     if let Some(value) = matches.get_one::<OsString>("debug") {
         let level = match value.to_str() {
@@ -132,7 +131,7 @@ fn take_values(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<Set
             _ => return refuse("debug", format!("expected 1 or 2, found {value:?}")),
         };
         if sources.flags.iter().any(|given| given.flag == "log-level") {
-            return refuse("debug", "given beside --log-level; keep one of the two".to_owned());
+            return refuse("debug", "conflicts with --log-level; keep one of the two".to_owned());
         }
         let (flag, key) = ("debug".to_owned(), "log.level".to_owned());
         sources.flags.push(Given { flag, key, value: level.to_owned() });

@@ -1,4 +1,4 @@
-//! The commands that look at this host and end: they need neither router nor key nor engine.
+//! The commands that inspect this host and exit. They need no router, key or engine.
 
 mod bar;
 mod console;
@@ -14,52 +14,53 @@ use auxot_catalog::{Catalog, MeasurementHistory, Model};
 use auxot_fleet::{device_warning, table_warnings};
 use auxot_settings::{Loaded, Settings};
 
-use crate::arguments::{Look, What};
+use crate::arguments::{Inspection, Target};
 use console::Console;
-use fit::Around;
+use fit::HostState;
 
-/// There is no such model, or it cannot be used (`EX_NOINPUT`).
+/// The model does not exist or cannot be used (`EX_NOINPUT`).
 const EXIT_NO_MODEL: u8 = 66;
 
-/// Runs a command to its end.
-pub(crate) fn run(settings: &Settings, look: &Look) -> ExitCode {
+/// Runs a command.
+pub(crate) fn run(settings: &Settings, inspection: &Inspection) -> ExitCode {
     let console = Console::of_this_program();
     let catalog = Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
-    match &look.what {
-        What::Models => {
+    match &inspection.what {
+        Target::Models => {
             complain(&console, &name_warnings(settings, &catalog));
-            console.say(&if look.json { models::json(&catalog) } else { models::text(&catalog, &console) });
+            console.print(&if inspection.json { models::json(&catalog) } else { models::text(&catalog, &console) });
             ExitCode::SUCCESS
         }
-        What::Show(name) => with_model(&catalog, name, &console, |model| {
+        Target::Show(name) => with_model(&catalog, name, &console, |model| {
             let parameters = fit::usual_parameters(settings, &settings.fleet.of(model, &catalog), model);
-            console.say(&if look.json {
+            console.print(&if inspection.json {
                 show::json(model, &parameters)
             } else {
                 show::text(model, &parameters, &console)
             });
             ExitCode::SUCCESS
         }),
-        What::Fit(wish) => with_model(&catalog, &wish.name, &console, |model| {
+        Target::Fit(request) => with_model(&catalog, &request.name, &console, |model| {
             complain(&console, &warnings(settings, &catalog));
             let sample = auxot_gpu::look(&settings.gpu);
             let history =
                 MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::worker::state_dir(settings)));
-            let around = Around { sample: &sample, identity: catalog.identity(model), history: &history };
-            let verdict = match fit::judge(settings, &settings.fleet.of(model, &catalog), model, wish, &around) {
-                Ok(verdict) => verdict,
-                Err(unknown) => {
-                    console.complain(&unknown.to_string());
-                    return ExitCode::FAILURE;
-                }
-            };
-            console.say(&if look.json { verdict.json() } else { fit_text::text(&verdict, &console) });
-            if verdict.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let host_state = HostState { sample: &sample, identity: catalog.identity(model), history: &history };
+            let report =
+                match fit::check_fit(settings, &settings.fleet.of(model, &catalog), model, request, &host_state) {
+                    Ok(report) => report,
+                    Err(unknown) => {
+                        console.print_error(&unknown.to_string());
+                        return ExitCode::FAILURE;
+                    }
+                };
+            console.print(&if inspection.json { report.json() } else { fit_text::text(&report, &console) });
+            if report.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }),
     }
 }
 
-/// What is in force, and behind it what of that changes nothing on this host.
+/// The effective settings, followed by warnings about those without effect on this host.
 pub(crate) fn effective(settings: &Loaded<Settings>) -> String {
     let mut text = settings.effective().trim_end().to_owned();
     let needs_models = !settings.value.fleet.models.is_empty() || !settings.value.catalog.aliases.is_empty();
@@ -71,7 +72,7 @@ pub(crate) fn effective(settings: &Loaded<Settings>) -> String {
     text
 }
 
-/// What of the settings means nothing on this host, or more than one thing.
+/// Warnings about settings that have no meaning or several meanings on this host.
 fn warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
     let mut warnings = name_warnings(settings, catalog);
     if !settings.gpu.devices.is_empty() {
@@ -81,7 +82,7 @@ fn warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
     warnings
 }
 
-/// The names for models among them.
+/// The warnings about names of models.
 fn name_warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
     let mut warnings = catalog.alias_warnings();
     warnings.extend(table_warnings(&settings.fleet, catalog));
@@ -90,7 +91,7 @@ fn name_warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
 
 fn complain(console: &Console, warnings: &[String]) {
     for warning in warnings {
-        console.complain(&format!("warning: {warning}"));
+        console.print_error(&format!("warning: {warning}"));
     }
 }
 
@@ -98,7 +99,7 @@ fn with_model(catalog: &Catalog, name: &str, console: &Console, then: impl FnOnc
     match catalog.resolve(name) {
         Ok(model) => then(model),
         Err(error) => {
-            console.complain(&error.to_string());
+            console.print_error(&error.to_string());
             ExitCode::from(EXIT_NO_MODEL)
         }
     }

@@ -1,19 +1,19 @@
-//! Keeps the worker's memory to itself: the key is in it, and prompts.
+//! Protects the worker's memory, which holds the key and prompts.
 
 use nix::sys::resource::{Resource, setrlimit};
 
-/// No core is written of this process, nor of one it starts, and no other process of this user may look into it.
+/// Disables core dumps of this process and of its children, and access to its memory by other processes of the user.
 ///
-/// What cannot be had is no reason not to start: it is one layer of several.
+/// A failure does not stop the start: this is one layer of several.
 pub(crate) fn forbid() {
-    // One byte and not none: where cores go to a program, Linux does not ask for the limit, but for this one value, at
-    // which it makes none either. Where the hard limit is 0 already, only root may set one byte.
+    // One byte instead of 0: where a program receives core dumps, Linux ignores the limit except for the value 1, which
+    // disables the dump. If the hard limit is already 0, only root can set it to 1.
     let _refused = setrlimit(Resource::RLIMIT_CORE, 1, 1);
-    // For that case: a core without any mapping. Children inherit it, and it stays over an exec.
+    // In that case the dump contains no mapping. Children inherit the filter, and an exec keeps it.
     #[cfg(target_os = "linux")]
     let _refused = std::fs::write("/proc/self/coredump_filter", "0");
-    // Undone by each exec, so engines keep their parent-death signal and can be looked into by their owner. The last one:
-    // afterwards the files below /proc/self belong to root.
+    // An exec undoes this, so that engines keep their parent-death signal and can be inspected by their owner. It comes
+    // last: afterwards the files below /proc/self belong to root.
     #[cfg(target_os = "linux")]
     let _refused = nix::sys::prctl::set_dumpable(false);
 }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_can_leave_no_core() {
+    fn this_process_cannot_dump_core() {
         forbid();
         let limit = getrlimit(Resource::RLIMIT_CORE).unwrap();
         assert!(limit == (1, 1) || limit == (0, 0), "{limit:?}");

@@ -1,12 +1,12 @@
-//! The log: lines to standard error that no reader of it can stop.
+//! The log: lines to standard error that a hanging reader cannot block.
 //!
-//! The whole worker runs on one thread. If standard error is a pipe whose reader hangs, a line
-//! written directly would stop every token with it. So lines go through a bounded queue to a thread
-//! of their own; when the queue is full they are counted and dropped, and the count is told later.
+//! The whole worker runs on one thread. If standard error is a pipe whose reader hangs, a direct write would block
+//! every token. Lines therefore go through a bounded queue to a thread of their own; when the queue is full they are
+//! dropped and counted, and the count is logged later.
 //!
-//! Waking that thread costs the token thread a system call, and the other processor, which an engine
-//! could be using, a change of threads: a fifth of what a first token is late by. So while the worker
-//! serves, lines are held for a moment and handed over together ([`Log::hold_back`]).
+//! Waking that thread costs the token thread a system call, and costs the other processor, which an engine could use, a
+//! context switch: a fifth of the delay of a first token. While the worker serves, lines are therefore held for a
+//! moment and passed on together ([`Log::hold_back`]).
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -23,43 +23,43 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
-/// How long a line may be held, in the hope of another one.
-const MOMENT: Duration = Duration::from_millis(2);
-/// So much is handed over at once, however short the moment was.
-const ENOUGH: usize = 4 * 1024;
+/// How long a line may be held for further ones.
+const HOLD_TIME: Duration = Duration::from_millis(2);
+/// Lines of this many bytes are passed on at once.
+const HOLD_BYTES: usize = 4 * 1024;
 
-/// Lines, or handfuls of them, that may wait for a slow reader. A burst of a few hundred is normal at start.
+/// Writes that may wait for a slow reader. A burst of a few hundred lines is normal at the start.
 const QUEUE: usize = 1024;
 
-/// A longer line is cut, in bytes.
-const LONGEST: usize = 16 * 1024;
+/// A longer line is cut; in bytes.
+const MAX_LINE: usize = 16 * 1024;
 
-/// How long the end of the program waits for the last lines to be taken.
+/// How long the end of the program waits until the last lines are written.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Keeps the log going; dropping it writes what is queued.
+/// Owns the log; a drop writes the queued lines.
 #[derive(Debug)]
 pub(crate) struct Log {
     queue: Queue,
 }
 
 impl Log {
-    /// Holds lines back for a moment each, until this is dropped.
+    /// Holds lines for a moment each, until the future is dropped.
     pub(crate) fn hold_back(&self) -> impl Future<Output = Infallible> + Send + use<> {
         let release = Release(self.queue.clone());
         async move {
             let Release(queue) = &release;
             *queue.held.lines() = Some(Vec::new());
             loop {
-                queue.held.news.notified().await;
-                tokio::time::sleep(MOMENT).await;
+                queue.held.added.notified().await;
+                tokio::time::sleep(HOLD_TIME).await;
                 queue.hand_over();
             }
         }
     }
 }
 
-/// Ends the holding back.
+/// Ends the holding of lines.
 struct Release(Queue);
 
 impl Drop for Release {
@@ -72,14 +72,14 @@ impl Drop for Release {
 /// Starts the log on standard error, for the whole program.
 ///
 /// # Errors
-/// When the thread cannot start or another log was started before.
+/// The thread cannot start, or another log was started before.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<Log> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (queue, log) = queue(io::stderr())?;
     tracing::subscriber::set_global_default(subscriber(config, queue, colour))?;
     std::panic::set_hook(Box::new(|panic| {
-        // Not what it panicked with, which may hold a caller's text, and not past the queue, where a reader that
-        // hangs would stop every token.
+        // Without the panic's message, which may contain a caller's text, and through the queue, because a direct write
+        // could block every token.
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "a task has panicked; this is a fault of the program");
     }));
@@ -87,7 +87,7 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<Log> {
 }
 
 fn subscriber(config: &LogConfig, queue: Queue, colour: bool) -> impl tracing::Subscriber + Send + Sync {
-    // The library would report a failed write with `eprintln!`, which panics when that fails too.
+    // The library would report a failed write with `eprintln!`, which panics if that fails, too.
     let lines = tracing_subscriber::fmt::layer().with_writer(queue).log_internal_errors(false);
     let lines = match config.format {
         Format::Text => lines.with_ansi(colour).boxed(),
@@ -96,7 +96,8 @@ fn subscriber(config: &LogConfig, queue: Queue, colour: bool) -> impl tracing::S
     Registry::default().with(lines.with_filter(targets(config)))
 }
 
-/// A bare level is the worker's own: below `info` the libraries would drown it, so they stay at `warn`.
+/// A bare level applies to the worker's own crates. The libraries stay at `warn`: below it they would hide the worker's
+/// lines.
 fn targets(config: &LogConfig) -> Targets {
     let own = filter(config.level.own);
     let targets = Targets::new().with_default(own.min(LevelFilter::WARN)).with_target("auxot", own);
@@ -114,38 +115,38 @@ fn filter(level: Level) -> LevelFilter {
     }
 }
 
-/// What the writing thread is asked.
+/// A message for the writing thread.
 #[derive(Debug)]
 enum Message {
     Lines(Vec<u8>),
-    /// Everything before this is written: say so.
+    /// Confirms that everything before it is written.
     Flush(SyncSender<()>),
 }
 
-/// The near end of the queue: never waits.
+/// The sender's end of the queue; it never waits.
 #[derive(Debug, Clone)]
 struct Queue {
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
-    held: Arc<Held>,
+    held: Arc<HeldLines>,
 }
 
-/// Whole lines that are held back; `None` while nobody would hand them over.
+/// Whole lines that are held; `None` while no task passes them on.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldLines {
     lines: Mutex<Option<Vec<u8>>>,
-    news: Notify,
+    added: Notify,
 }
 
-impl Held {
+impl HeldLines {
     fn lines(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
-        // Nothing that can panic happens under this lock.
+        // No code under this lock can panic.
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Queue {
-    /// Hands over what is held.
+    /// Passes on the held lines.
     fn hand_over(&self) {
         let held = self.held.lines().as_mut().map(std::mem::take).unwrap_or_default();
         self.pass_on(held);
@@ -168,14 +169,14 @@ fn queue(output: impl Write + Send + 'static) -> io::Result<(Queue, Log)> {
     let (lines, waiting) = sync_channel(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&dropped);
-    // Not joined: it may hang in a write for ever, and then it ends with the program.
+    // Not joined: it may hang in a write forever and then ends with the program.
     std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&waiting, output, &counter))?;
     let queue = Queue { lines, dropped, held: Arc::default() };
     Ok((queue.clone(), Log { queue }))
 }
 
 fn write_lines(waiting: &Receiver<Message>, mut output: impl Write, dropped: &AtomicU64) {
-    // A failed write is nobody's fault that could be told anywhere: the line is lost, the next is tried.
+    // A failed write cannot be reported anywhere: the line is lost and the next one is tried.
     for message in waiting {
         match message {
             Message::Lines(lines) => {
@@ -201,20 +202,19 @@ impl<'a> MakeWriter<'a> for Queue {
     }
 }
 
-/// The line with what would break it escaped, and cut where it is longer than anybody reads: names come from files and from
-/// other hosts.
+/// The line with control characters escaped, cut to the longest useful length: names come from files and other hosts.
 fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
     let body = line.strip_suffix(b"\n").unwrap_or(line);
-    // The escape character is the formatter's own, for colours; it has replaced those of the values.
+    // The formatter's own escape character, for colours; it has already replaced those of the values.
     let breaks = |byte: &u8| (byte.is_ascii_control() && !matches!(byte, b'\t' | 0x1b)) || *byte == b'\x7f';
-    if body.len() <= LONGEST && !body.iter().any(breaks) {
+    if body.len() <= MAX_LINE && !body.iter().any(breaks) {
         return Cow::Borrowed(line);
     }
-    let mut plain = Vec::with_capacity(body.len().min(LONGEST) + 2);
-    for byte in body.iter().take(LONGEST) {
+    let mut plain = Vec::with_capacity(body.len().min(MAX_LINE) + 2);
+    for byte in body.iter().take(MAX_LINE) {
         if breaks(byte) { plain.extend(byte.escape_ascii()) } else { plain.push(*byte) }
     }
-    if body.len() > LONGEST {
+    if body.len() > MAX_LINE {
         plain.extend(format!(" … {} bytes", body.len()).bytes());
     }
     plain.push(b'\n');
@@ -222,14 +222,14 @@ fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl Write for &Queue {
-    /// Takes one whole line: the formatter writes each with a single call.
+    /// Takes one whole line: the formatter writes each line with one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let whole = line.len();
         let line = &*one_line(line);
         match self.held.lines().as_mut() {
-            Some(held) if held.len() + line.len() <= ENOUGH => {
+            Some(held) if held.len() + line.len() <= HOLD_BYTES => {
                 held.extend_from_slice(line);
-                self.held.news.notify_one();
+                self.held.added.notify_one();
                 return Ok(whole);
             }
             _ => {}
@@ -248,7 +248,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.queue.hand_over();
         let (done, written) = sync_channel(1);
-        // A full queue means a reader that hangs: nothing more can be done for it.
+        // A full queue means that the reader hangs; the lines are lost.
         if self.queue.lines.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH);
         }

@@ -1,4 +1,4 @@
-//! The program `auxot-worker`: reads its settings, opens the rooms of the house, and says how it ended.
+//! The program `auxot-worker`: reads its settings, starts its components, and reports its end by the exit code.
 
 mod arguments;
 mod commands;
@@ -11,25 +11,25 @@ mod worker;
 use std::io::Write;
 use std::process::ExitCode;
 
-use arguments::{EXIT_USAGE, Request};
+use arguments::{EXIT_USAGE, Invocation};
 
 fn main() -> ExitCode {
     core_dumps::forbid();
-    // Engines, links and clients of the metrics page each need some.
+    // Engines, links and clients of the metrics endpoint need open files.
     auxot_engine::raise_open_files();
     auxot_engine::adopt_orphans();
-    let (settings, sources) = match Request::read(std::env::args_os(), std::env::vars_os()) {
-        Request::Serve { settings, sources } => (settings, sources),
-        Request::Look { settings, look } => return commands::run(&settings, &look),
-        Request::PrintSettings(settings) => return print(&commands::effective(&settings)),
-        Request::Tell(text) => return print(&text),
-        Request::Refuse(faults) => {
+    let (settings, sources) = match Invocation::read(std::env::args_os(), std::env::vars_os()) {
+        Invocation::Serve { settings, sources } => (settings, sources),
+        Invocation::Inspect { settings, inspection } => return commands::run(&settings, &inspection),
+        Invocation::PrintSettings(settings) => return print(&commands::effective(&settings)),
+        Invocation::Print(text) => return print(&text),
+        Invocation::Refuse(faults) => {
             let _ = writeln!(std::io::stderr(), "{faults}");
             return ExitCode::from(EXIT_USAGE);
         }
-        Request::Restart(restart) => {
+        Invocation::Restart(restart) => {
             let fault = restart.exec();
-            let _ = writeln!(std::io::stderr(), "cannot start again without the key in the arguments: {fault}");
+            let _ = writeln!(std::io::stderr(), "cannot restart without the key in the arguments: {fault}");
             return ExitCode::FAILURE;
         }
     };
@@ -46,9 +46,9 @@ fn main() -> ExitCode {
     code
 }
 
-/// Prints what the command line asks for.
+/// Prints a text on standard output.
 fn print(text: &str) -> ExitCode {
-    // A reader that has gone away is not a failure of this program.
+    // A closed output is not a failure of this program.
     let _ = writeln!(std::io::stdout(), "{text}");
     ExitCode::SUCCESS
 }

@@ -1,7 +1,7 @@
-//! Reads the settings again when their file changes or somebody sends SIGHUP, and has the fleet take over what it can.
+//! Reads the settings again when their file changes or on SIGHUP, and applies what can be applied.
 //!
-//! Settings that cannot be used change nothing: every fault is told, and those in force stay. Of good ones, what is used
-//! once, at the start, is told by name and waits for the next start.
+//! Unusable settings change nothing: every fault is logged, and the current ones stay. Of usable ones, keys that are
+//! used only at the start are logged and wait for the next start.
 
 mod watch;
 
@@ -10,31 +10,31 @@ use std::time::Duration;
 use auxot_catalog::path_text;
 use auxot_fleet::{Fleet, FleetSettings};
 use auxot_settings::{Change, Faults, Loaded, Settings, Sources, When};
-use tokio::sync::watch as told;
+use tokio::sync::watch as channel;
 use tracing::{error, info, warn};
 
 use crate::shutdown::HangUps;
-use watch::Watch;
+use watch::FileWatch;
 
-/// Reads the settings again, for as long as the worker lives.
+/// Reads the settings again, as long as the worker runs.
 pub(crate) struct Reload {
     sources: Sources,
-    /// The settings in force.
+    /// The current settings.
     running: Loaded<Settings>,
     hang_ups: HangUps,
-    limits: told::Sender<Limits>,
+    limits: channel::Sender<StopLimits>,
 }
 
-/// How long the end of the worker may take, as of now.
+/// How long the stop of the worker may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// From the wish to end until jobs are cut short.
+pub(crate) struct StopLimits {
+    /// From the first signal until jobs are cut short.
     pub(crate) drain: Duration,
-    /// From there until every engine must be gone.
+    /// From there until every engine must have exited.
     pub(crate) stop: Duration,
 }
 
-impl Limits {
+impl StopLimits {
     fn of(settings: &Settings) -> Self {
         Self { drain: settings.fleet.drain_timeout, stop: settings.engine.stop_worst_case() }
     }
@@ -43,32 +43,32 @@ impl Limits {
 /// Why the settings are read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// What was written before the file was watched has been seen by nobody.
+    /// The file may have changed before it was watched.
     Watched,
     File,
     HangUp,
 }
 
 impl Reload {
-    /// To be made of the settings that the worker opens with.
+    /// Starts from the settings that the worker starts with.
     pub(crate) fn new(sources: Sources, running: Loaded<Settings>, hang_ups: HangUps) -> Self {
-        let limits = told::Sender::new(Limits::of(&running.value));
+        let limits = channel::Sender::new(StopLimits::of(&running.value));
         Self { sources, running, hang_ups, limits }
     }
 
-    /// What holds for the end of the worker.
-    pub(crate) fn limits(&self) -> told::Receiver<Limits> {
+    /// The limits of a stop.
+    pub(crate) fn limits(&self) -> channel::Receiver<StopLimits> {
         self.limits.subscribe()
     }
 
     /// Serves until it is dropped.
     pub(crate) async fn serve(mut self, fleet: Fleet) {
-        let mut watch = Watch::open();
+        let mut watch = FileWatch::open();
         let mut cause = Cause::Watched;
         loop {
             let file = self.running.file.clone();
             watch.follow(file.as_deref()).await;
-            self.again(cause, &fleet).await;
+            self.reload(cause, &fleet).await;
             cause = if file == self.running.file {
                 tokio::select! {
                     () = self.hang_ups.next() => Cause::HangUp,
@@ -80,21 +80,21 @@ impl Reload {
         }
     }
 
-    async fn again(&mut self, cause: Cause, fleet: &Fleet) {
+    async fn reload(&mut self, cause: Cause, fleet: &Fleet) {
         match self.read().await {
-            Ok(read) => self.take_over(read, cause, fleet),
+            Ok(read) => self.apply(read, cause, fleet),
             Err(faults) => {
                 for fault in &faults.0 {
-                    error!(%fault, "cannot use the new settings, the old ones stay in force");
+                    error!(%fault, "cannot use the new settings; the current ones stay");
                 }
             }
         }
         if cause == Cause::HangUp {
-            info!(models = fleet.reset_failed(), "SIGHUP: models that have failed get another chance");
+            info!(models = fleet.reset_failed(), "SIGHUP: failed models may be loaded again");
         }
     }
 
-    /// Reading looks at files and folders that may be far away.
+    /// Files and folders of the settings may be on a slow file system.
     async fn read(&self) -> Result<Loaded<Settings>, Faults> {
         let (sources, running) = (self.sources.clone(), self.running.clone());
         let reading = tokio::task::spawn_blocking(move || Settings::load_again(&sources, &running));
@@ -104,7 +104,7 @@ impl Reload {
         }
     }
 
-    fn take_over(&mut self, read: Loaded<Settings>, cause: Cause, fleet: &Fleet) {
+    fn apply(&mut self, read: Loaded<Settings>, cause: Cause, fleet: &Fleet) {
         let changes = self.running.changes(&read);
         let keys = |when| {
             let keys = changes.iter().filter(|change| change.when == when).map(|change: &Change| change.key.as_str());
@@ -112,24 +112,24 @@ impl Reload {
         };
         let (now, waiting) = (keys(When::Now), keys(When::NextStart));
         if !waiting.is_empty() {
-            warn!(keys = waiting, "settings that are used at the start only: restart the worker for them");
+            warn!(keys = waiting, "settings changed that are used only at the start: restart the worker to apply them");
         }
         self.running = self.running.clone().with(read);
         if now.is_empty() {
             if cause != Cause::Watched && waiting.is_empty() {
-                info!(file = self.running.file.as_deref().map(path_text), "settings read again: nothing has changed");
+                info!(file = self.running.file.as_deref().map(path_text), "settings read again: no changes");
             }
             return;
         }
         info!(
             file = self.running.file.as_deref().map(path_text),
             keys = now,
-            "settings read again: these have changed"
+            "settings read again and changes applied"
         );
         let Settings { fleet: models, engine, placement, catalog, .. } = self.running.value.clone();
-        let limits = Limits::of(&self.running.value);
-        // Engines that run already are stopped as they were started.
-        self.limits.send_modify(|before| *before = Limits { stop: limits.stop.max(before.stop), ..limits });
+        let limits = StopLimits::of(&self.running.value);
+        // Running engines are stopped with the limits of their start.
+        self.limits.send_modify(|before| *before = StopLimits { stop: limits.stop.max(before.stop), ..limits });
         fleet.reconfigure(FleetSettings { fleet: models, engine, placement, catalog });
         if cause != Cause::HangUp {
             fleet.reset_failed();

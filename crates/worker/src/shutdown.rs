@@ -1,9 +1,9 @@
-//! The signals of an operator: the first that asks for the end drains, the second ends now; SIGHUP asks to look again.
+//! The operator's signals: the first SIGTERM or SIGINT drains, the second ends at once; SIGHUP reloads.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-/// Hears SIGTERM and SIGINT from the moment it is made, so that none is lost during the start.
+/// Receives SIGTERM and SIGINT from its creation on, so that none is lost during the start.
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     terminate: Signal,
@@ -15,17 +15,17 @@ impl Shutdown {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Resolves at the next signal that asks the worker to end.
-    pub(crate) async fn asked(&mut self) {
+    /// Resolves at the next signal that ends the worker.
+    pub(crate) async fn requested(&mut self) {
         let name = tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         };
-        info!(signal = name, "asked to end");
+        info!(signal = name, "shutdown requested");
     }
 }
 
-/// Hears SIGHUP from the moment it is made.
+/// Receives SIGHUP from its creation on.
 #[derive(Debug)]
 pub(crate) struct HangUps(Signal);
 
@@ -34,9 +34,9 @@ impl HangUps {
         Ok(Self(signal(SignalKind::hangup())?))
     }
 
-    /// Resolves at the next one.
+    /// Resolves at the next SIGHUP.
     pub(crate) async fn next(&mut self) {
-        // The stream of a signal does not end.
+        // The signal stream never ends.
         self.0.recv().await;
     }
 }

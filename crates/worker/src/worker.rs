@@ -1,4 +1,4 @@
-//! The worker's life: open every room, serve until asked to end, close them in order.
+//! The worker's run: start the components, serve until a signal, stop them in order.
 //!
 //! ```text
 //!   Opening ──▶ Serving ──▶ Draining (jobs finish) ──▶ Stopping (engines end) ──▶ Done
@@ -26,23 +26,23 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::logging::Log;
-use crate::reload::{Limits, Reload};
+use crate::reload::{Reload, StopLimits};
 use crate::shutdown::{HangUps, Shutdown};
 
-/// The router refuses our key: the operator must act, so a service manager need not try again (`EX_NOPERM`).
+/// The router refuses the key: only the operator can fix it, so a service manager should not retry (`EX_NOPERM`).
 const EXIT_KEY_REFUSED: u8 = 77;
-/// Something the worker needs is not there (`EX_UNAVAILABLE`).
+/// A required resource is missing (`EX_UNAVAILABLE`).
 const EXIT_UNAVAILABLE: u8 = 69;
 
-/// How long the start waits for the first reading of the devices.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// How long the start waits for the first sample of the devices.
+const FIRST_SAMPLE: Duration = Duration::from_secs(5);
 
-/// Runs the worker to its end; the settings can be read again from `sources`.
+/// Runs the worker; a reload reads the settings again from `sources`.
 pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> ExitCode {
-    // Whatever we or our engines make, sockets included, is ours alone.
+    // Files and sockets of the worker and its engines are private to its user.
     nix::sys::stat::umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    // One thread: the token path has no cross-thread wake-ups, and an idle worker stays small. What
-    // blocks (reading headers, sampling devices, starting processes) has threads of its own.
+    // One thread: a token needs no wake-up of another thread, and an idle worker stays small. Blocking work (reading
+    // headers, sampling devices, starting processes) has threads of its own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(fault) => {
@@ -52,31 +52,31 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
     };
     let lines = log.hold_back();
     let code = runtime.block_on(async {
-        // Tasks, and nothing in this future itself: each wake-up of it would be a system call more.
+        // Tasks, and not this future itself: each wake-up of it would be another system call.
         let (mut beside, mut serving) = (JoinSet::new(), JoinSet::new());
         beside.spawn(lines);
         serving.spawn(serve(settings, sources));
         match serving.join_next().await {
             Some(Ok(Ok(code))) => code,
             Some(Ok(Err(fault))) => {
-                error!(fault = told(&fault), "cannot serve");
+                error!(fault = with_causes(&fault), "cannot serve");
                 ExitCode::from(EXIT_UNAVAILABLE)
             }
             // A panic, which has been logged.
             Some(Err(_)) | None => ExitCode::FAILURE,
         }
     });
-    // A blocking task that hangs (a dead network file system, say) must not hold up the end.
+    // A blocking task that hangs (on a dead network file system, for example) must not delay the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let left = auxot_engine::end_descendants();
     if left > 0 {
-        warn!(left, "processes that came of an engine were still there; they were ended");
+        warn!(left, "killed processes that engines had left behind");
     }
     code
 }
 
-/// An error with its causes, each once: many errors have the cause in their own text.
-fn told(fault: &anyhow::Error) -> String {
+/// An error with its causes, each once: many errors contain the text of their cause.
+fn with_causes(fault: &anyhow::Error) -> String {
     fault.chain().map(ToString::to_string).fold(String::new(), |text, cause| match () {
         () if text.contains(&cause) => text,
         () if text.is_empty() => cause,
@@ -94,16 +94,16 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
     let reload = Reload::new(sources, settings.clone(), hang_ups);
     let opened = tokio::select! {
         opened = open(settings.value) => match opened? {
-            Ok(rooms) => rooms,
-            // The relay has said so already, with the router's own words.
+            Ok(components) => components,
+            // The relay has logged it with the router's message.
             Err(KeyRefused) => return Ok(ExitCode::from(EXIT_KEY_REFUSED)),
         },
-        () = shutdown.asked() => return Ok(ExitCode::SUCCESS),
+        () = shutdown.requested() => return Ok(ExitCode::SUCCESS),
     };
-    let Rooms { fleet, tasks, relay, server, recorder, sampler } = opened;
+    let Components { fleet, tasks, relay, server, recorder, sampler } = opened;
     let trouble = relay.trouble();
     let limits = reload.limits();
-    // The tasks, the endpoint and the sampler live until the last engine is gone.
+    // These run until the last engine has exited.
     let beside = async {
         tokio::join!(tasks.run(), server.serve(recorder, fleet.clone(), trouble), reload.serve(fleet.clone()))
     };
@@ -118,8 +118,8 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
     Ok(code)
 }
 
-/// Everything that is open while the worker serves.
-struct Rooms {
+/// Everything that runs while the worker serves.
+struct Components {
     fleet: Fleet,
     tasks: Tasks,
     relay: Relay,
@@ -128,10 +128,10 @@ struct Rooms {
     sampler: Sampler,
 }
 
-/// The router does not take the key, which was found out before anything was loaded.
+/// The router refused the key before anything was loaded.
 struct KeyRefused;
 
-async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
+async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefused>> {
     let histograms: Vec<(&str, &[f64])> = HISTOGRAMS
         .iter()
         .chain(&auxot_engine::metrics::HISTOGRAMS)
@@ -150,11 +150,11 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
     let files = settings.catalog.clone();
     let scan = tokio::task::spawn_blocking(move || scan(&files, &index));
     let host = Host::open(settings.engine.clone());
-    let (catalog, host, (), desired) = tokio::join!(scan, host, first_look(&mut devices), relay.first_desired());
+    let (catalog, host, (), desired) = tokio::join!(scan, host, first_sample(&mut devices), relay.first_desired());
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
-    if let Some(setting) = strange_devices(&named).await {
-        warn!(setting, "a setting names a device that is not here");
+    if let Some(setting) = unknown_devices(&named).await {
+        warn!(setting, "a setting names a device that this host does not have");
     }
     let Ok(desired) = desired else { return Ok(Err(KeyRefused)) };
     let paths = Paths { catalog: Arc::new(catalog), state };
@@ -167,43 +167,43 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Rooms, KeyRefused>> {
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.ask());
     let (fleet, tasks) = Fleet::open(fleet_settings, host, paths, devices, desired);
-    Ok(Ok(Rooms { fleet, tasks, relay, server, recorder, sampler }))
+    Ok(Ok(Components { fleet, tasks, relay, server, recorder, sampler }))
 }
 
-/// The names in `gpu.devices` that mean none of this host's devices, in one sentence. Those that may not be used count.
-async fn strange_devices(named: &auxot_gpu::Config) -> Option<String> {
+/// A warning about names in `gpu.devices` that match no device of this host, usable or not.
+async fn unknown_devices(named: &auxot_gpu::Config) -> Option<String> {
     if named.devices.is_empty() {
         return None;
     }
     let (names, all) = (named.devices.clone(), auxot_gpu::Config { devices: Vec::new(), ..named.clone() });
     let look = tokio::task::spawn_blocking(move || device_warning(&names, &auxot_gpu::look(&all)));
-    // A driver that hangs keeps nobody from starting.
-    tokio::time::timeout(FIRST_LOOK, look).await.ok()?.ok()?
+    // A hanging driver must not delay the start.
+    tokio::time::timeout(FIRST_SAMPLE, look).await.ok()?.ok()?
 }
 
-/// Waits until the devices have been read once: sizes and places are decided by them. A driver that hangs must not
-/// keep the worker from starting, so the wait ends; then nothing is known about them.
-async fn first_look(devices: &mut watch::Receiver<Arc<Sample>>) {
-    if tokio::time::timeout(FIRST_LOOK, devices.changed()).await.is_err() {
-        warn!(after_s = FIRST_LOOK.as_secs(), "no reading of the devices yet: starting without one");
+/// Waits for the first sample of the devices, which decides sizes and placement. A hanging driver must not prevent the
+/// start, so the wait is bounded; after it the devices are unknown.
+async fn first_sample(devices: &mut watch::Receiver<Arc<Sample>>) {
+    if tokio::time::timeout(FIRST_SAMPLE, devices.changed()).await.is_err() {
+        warn!(after_s = FIRST_SAMPLE.as_secs(), "no sample of the devices yet: starting without one");
     }
 }
 
-/// A small part of all that may be open: the rest is for engines and links.
+/// A small part of the open files: the others are for engines and links.
 fn metrics_connections() -> usize {
     let open_files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     usize::try_from(open_files / 16).unwrap_or(usize::MAX).clamp(2, 32)
 }
 
-/// Where the headers of model files are remembered.
+/// The file of the cached headers of model files.
 pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
     state_dir(settings).join("catalog")
 }
 
-/// Where things are remembered: where the settings say, else what the service manager gave us, else the user's folder.
+/// The state directory: from the settings, else from the service manager, else in the user's home.
 pub(crate) fn state_dir(settings: &Settings) -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // The service manager may give several, with colons between them.
+    // The service manager may give several, separated by colons.
     let of_service = std::env::var_os("STATE_DIRECTORY").and_then(|dirs| std::env::split_paths(&dirs).next());
     let of_service = of_service.filter(|dir| dir.is_absolute());
     let configured = settings.router.state_dir.clone().or(of_service);
@@ -213,36 +213,36 @@ pub(crate) fn state_dir(settings: &Settings) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("/var/lib/auxot"))
 }
 
-/// Looks at the models folders, and remembers what it read there for the next start.
+/// Scans the models folders and caches the headers for the next start.
 fn scan(files: &auxot_catalog::Config, index: &Path) -> Catalog {
     let catalog = Catalog::recall(files, &[], index);
     if catalog.opened() > 0
         && let Err(error) = catalog.remember(index)
     {
-        warn!(path = %index.display(), %error, "cannot remember the headers of the models");
+        warn!(path = %index.display(), %error, "cannot cache the headers of the models");
     }
     catalog
 }
 
-/// Serves until a signal or a refused key, then drains and stops; a second signal cuts both short.
-async fn close(shutdown: &mut Shutdown, relay: Relay, fleet: &Fleet, limits: watch::Receiver<Limits>) -> ExitCode {
-    let (ask_drain, drain_asked) = oneshot::channel::<Duration>();
+/// Serves until a signal or a refused key, then drains and stops; a second signal ends both at once.
+async fn close(shutdown: &mut Shutdown, relay: Relay, fleet: &Fleet, limits: watch::Receiver<StopLimits>) -> ExitCode {
+    let (request_drain, drain_requested) = oneshot::channel::<Duration>();
     let drain = async {
-        // The sender is never dropped unsent while this is awaited.
-        drain_asked.await.unwrap_or_default()
+        // The sender is never dropped unused while this is awaited.
+        drain_requested.await.unwrap_or_default()
     };
     let relaying = relay.run(fleet.clone(), drain);
     tokio::pin!(relaying);
     let end = tokio::select! {
         end = &mut relaying => end,
-        () = shutdown.asked() => {
+        () = shutdown.requested() => {
             let limit = limits.borrow().drain;
             info!(from = "serving", to = "draining", limit_s = limit.as_secs_f64(), "worker");
             fleet.freeze();
-            let _ = ask_drain.send(limit);
+            let _ = request_drain.send(limit);
             tokio::select! {
                 end = &mut relaying => end,
-                () = shutdown.asked() => return killed(fleet),
+                () = shutdown.requested() => return killed(fleet),
             }
         }
     };
@@ -250,9 +250,9 @@ async fn close(shutdown: &mut Shutdown, relay: Relay, fleet: &Fleet, limits: wat
     info!(from = "draining", to = "stopping", limit_s = stop_worst_case.as_secs_f64(), "worker");
     tokio::select! {
         () = fleet.stop() => {}
-        () = shutdown.asked() => return killed(fleet),
+        () = shutdown.requested() => return killed(fleet),
         () = tokio::time::sleep(stop_worst_case + Duration::from_secs(1)) => {
-            warn!("an engine does not end; its process is left to the kernel");
+            warn!("an engine does not exit; its process is left to the kernel");
         }
     }
     match end {
@@ -261,14 +261,14 @@ async fn close(shutdown: &mut Shutdown, relay: Relay, fleet: &Fleet, limits: wat
             warn!(cut_short, "jobs were cut short");
             ExitCode::SUCCESS
         }
-        // The lane has said so already, with the router's own words.
+        // The relay has logged it with the router's message.
         RelayEnd::KeyRefused { .. } => ExitCode::from(EXIT_KEY_REFUSED),
     }
 }
 
 /// The second signal: engines are killed when their tasks are dropped.
 fn killed(fleet: &Fleet) -> ExitCode {
-    warn!("asked to end again: ending now");
+    warn!("shutdown requested again: ending at once");
     fleet.kill();
     ExitCode::FAILURE
 }
@@ -278,10 +278,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_is_printed_once() {
         let bare = || std::io::Error::other("no such thing");
         let fault = anyhow::Error::from(auxot_engine::HostError::System(bare())).context("cannot open the host");
-        assert_eq!(told(&fault), "cannot open the host: cannot prepare to start engines: no such thing");
-        assert_eq!(told(&anyhow::Error::from(bare())), "no such thing");
+        assert_eq!(with_causes(&fault), "cannot open the host: cannot prepare to start engines: no such thing");
+        assert_eq!(with_causes(&anyhow::Error::from(bare())), "no such thing");
     }
 }

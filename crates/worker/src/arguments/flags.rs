@@ -1,4 +1,4 @@
-//! The flags as clap knows them, and its complaints in our own form.
+//! The flags for clap, and clap's errors in the form of the settings' faults.
 
 use std::ffi::OsString;
 use std::sync::LazyLock;
@@ -7,34 +7,34 @@ use auxot_settings::{NAMES, Origin, SettingFault, SettingName, Settings, default
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-/// What clap made of the command line.
+/// The result of clap for a command line.
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
-    /// The flags that could be read.
+    /// The flags that were parsed.
     pub(super) matches: Option<ArgMatches>,
-    /// What could not be read.
+    /// The arguments that were not.
     pub(super) faults: Vec<SettingFault>,
-    /// The help or version text, when that was asked for.
-    pub(super) tell: Option<String>,
+    /// The help or version text, if requested.
+    pub(super) print: Option<String>,
 }
 
-/// Reads the whole command line. clap stops at the first fault; so the faulty words are taken out one
-/// by one until the rest can be read, and each is reported.
+/// Parses the whole command line. clap stops at the first error, so each faulty argument is removed and reported until
+/// the rest can be parsed.
 pub(super) fn parse(mut words: Vec<OsString>) -> Parsed {
     let mut parsed = Parsed::default();
     loop {
         match command().try_get_matches_from(&words) {
             Ok(matches) if matches.subcommand_name() == Some("version") => {
-                parsed.tell = Some(command().render_version());
+                parsed.print = Some(command().render_version());
             }
             Ok(matches) => parsed.matches = Some(matches),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-                parsed.tell = Some(error.render().to_string());
+                parsed.print = Some(error.render().to_string());
             }
             Err(error) => {
-                let word = culprit(&error).unwrap_or_default();
+                let word = faulty_argument(&error).unwrap_or_default();
                 parsed.faults.push(fault(&error, &word));
-                if take_out(&mut words, &word) {
+                if remove_argument(&mut words, &word) {
                     continue;
                 }
             }
@@ -53,21 +53,21 @@ fn command() -> Command {
         .after_help(AFTER_HELP)
         .subcommand(Command::new("version").about("Print the version"))
         .subcommand(
-            looking("models", "List the models of this host").subcommand(
-                looking("show", "Tell all about one model")
-                    .arg(Arg::new("name").value_name("NAME").required(true).help("Any name that finds it")),
+            inspecting("models", "List the models of this host").subcommand(
+                inspecting("show", "Show the details of one model")
+                    .arg(Arg::new("name").value_name("NAME").required(true).help("Any name of the model")),
             ),
         )
         .subcommand(
-            looking("fit", "Tell whether a model fits on this host's devices, and how")
-                .arg(Arg::new("name").value_name("MODEL").required(true).help("Any name that finds it"))
+            inspecting("fit", "Show whether and how a model fits on this host's devices")
+                .arg(Arg::new("name").value_name("MODEL").required(true).help("Any name of the model"))
                 .arg(number(
                     "ctx",
                     "TOKENS",
                     "Context of one slot; default: ctx_size of the settings, else 8192 at most",
                 ))
-                .arg(number("slots", "N", "Requests side by side; default: slots of the settings, else 4"))
-                .arg(text("kv-type", "TYPE", "How the cache is stored: f16, q8_0, q4_0, …")),
+                .arg(number("slots", "N", "Parallel requests; default: slots of the settings, else 4"))
+                .arg(text("kv-type", "TYPE", "Type of the cache: f16, q8_0, q4_0, …")),
         )
         .arg(text("type", "TYPE", "Kind of worker; `gpu` is the only one").default_value("gpu"))
         .arg(text("config", "FILE", "Configuration file, which must exist [AUXOT_CONFIG]"))
@@ -75,7 +75,7 @@ fn command() -> Command {
             Arg::new("print-config")
                 .long("print-config")
                 .action(ArgAction::SetTrue)
-                .help("Print the settings in force and the source of each, without secrets"),
+                .help("Print the effective settings and the source of each, without secrets"),
         )
         .arg(
             text("debug", "1|2", "Log more: 1 is --log-level debug, 2 is trace")
@@ -85,11 +85,11 @@ fn command() -> Command {
         .args(NAMES.table.iter().map(setting))
 }
 
-/// A command that looks at this host and at nobody else. It takes all flags of settings too, which its help leaves out.
-fn looking(name: &'static str, about: &'static str) -> Command {
+/// A command that only inspects this host. It accepts the flags of all settings, hidden from its help.
+fn inspecting(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
-        .after_help(AFTER_LOOKING)
+        .after_help(AFTER_INSPECTION)
         .disable_help_subcommand(true)
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
         .arg(Arg::new("config").long("config").value_parser(value_parser!(OsString)).hide(true))
@@ -103,10 +103,10 @@ fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 /// As printed: `v1.2.3 (0123abcdef)`.
 static VERSION: LazyLock<String> = LazyLock::new(|| format!("v{}", auxot_settings::VERSION));
 
-const AFTER_LOOKING: &str = "\
-Needs neither key nor router. Takes the flags of `auxot-worker --help` too, such as --models-dir and --gpu-devices.
+const AFTER_INSPECTION: &str = "\
+Needs no key and no router. Accepts the flags of `auxot-worker --help`, too, such as --models-dir and --gpu-devices.
 
-Exit code 1: it does not fit. 64: the settings cannot be used. 66: there is no such model.";
+Exit code 1: the model does not fit. 64: the settings cannot be used. 66: the model does not exist.";
 
 const AFTER_HELP: &str = "\
 Settings come from the defaults, the configuration file ($XDG_CONFIG_HOME/auxot/auxot-worker.toml or \
@@ -114,11 +114,11 @@ Settings come from the defaults, the configuration file ($XDG_CONFIG_HOME/auxot/
 the file has a variable too: engine.cache_ram is AUXOT_ENGINE__CACHE_RAM. Times are written 30, 30s, 5m or \
 1h30m. The file config/auxot-worker.toml explains every key.
 
-Exit codes: 0 ended as asked. 1 asked to end a second time, or a fault of the program. 64 the settings cannot be used;
-all that is wrong is listed. 69 something that is needed is not there: the engine, the metrics port, a folder. 77 the
-router refuses the key. The commands: 1 it does not fit, 66 there is no such model.";
+Exit codes: 0 success. 1 a second signal during the stop, or a fault of the program. 64 the settings cannot be used;
+all faults are listed. 69 a required resource is missing: the engine, the metrics port, a folder. 77 the router refuses
+the key. Commands: 1 the model does not fit, 66 the model does not exist.";
 
-/// A flag of the settings' own table.
+/// The flag of a setting.
 fn setting(name: &SettingName) -> Arg {
     let default = default_text::<Settings>(name.key).filter(|text| text != "[]" && text != "\"\"");
     let default = default.map_or_else(String::new, |text| format!(", default {}", text.replace(['"', '[', ']'], "")));
@@ -127,13 +127,13 @@ fn setting(name: &SettingName) -> Arg {
         .visible_aliases(name.alias)
         .value_name(name.value)
         .value_parser(value_parser!(OsString))
-        // A negative number is the setting's to refuse, with the key named.
+        // The setting refuses a negative number and names its key.
         .allow_negative_numbers(true)
         .help(format!("{} [{}{default}]", name.help, name.variable))
 }
 
-/// The word that clap complains about.
-fn culprit(error: &clap::Error) -> Option<String> {
+/// The argument of a clap error.
+fn faulty_argument(error: &clap::Error) -> Option<String> {
     let kinds = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand];
     kinds.iter().find_map(|kind| match error.get(*kind)? {
         // "--router-url <URL>": the flag and its placeholder.
@@ -154,7 +154,7 @@ fn fault(error: &clap::Error, word: &str) -> SettingFault {
                 None if word.starts_with('-') => "unknown flag; --help lists the known ones".to_owned(),
                 None => match command_like(word) {
                     Some(near) => format!("unknown command; did you mean {near}?"),
-                    None => "unknown word; --help lists what can be said".to_owned(),
+                    None => "unknown command; --help lists the known ones".to_owned(),
                 },
             }
         }
@@ -162,8 +162,8 @@ fn fault(error: &clap::Error, word: &str) -> SettingFault {
         ErrorKind::ValueValidation => "must be a whole number, 1 or more".to_owned(),
         ErrorKind::MissingRequiredArgument => "is missing".to_owned(),
         ErrorKind::TooManyValues => "takes no value".to_owned(),
-        ErrorKind::ArgumentConflict => "given twice; keep one of the two".to_owned(),
-        // Only the kind: clap's own message may quote a value.
+        ErrorKind::ArgumentConflict => "set twice; keep one of the two".to_owned(),
+        // Only the kind: clap's own message may contain a value.
         other => format!("cannot read this: {other}"),
     };
     let origin = match flag {
@@ -173,13 +173,13 @@ fn fault(error: &clap::Error, word: &str) -> SettingFault {
     SettingFault { origin, key: String::new(), text }
 }
 
-/// The command most like a word.
+/// The command most similar to a word.
 fn command_like(word: &str) -> Option<String> {
     nearest(&word.to_ascii_lowercase(), ["models", "models show", "fit", "version", "help"])
 }
 
-/// Takes the last such word out, together with the value that seems to belong to it.
-fn take_out(words: &mut Vec<OsString>, word: &str) -> bool {
+/// Removes the last such argument, together with its value.
+fn remove_argument(words: &mut Vec<OsString>, word: &str) -> bool {
     let is = |candidate: &OsString| {
         let candidate = candidate.to_string_lossy();
         candidate == word || candidate.split_once('=').is_some_and(|(flag, _)| flag == word)

@@ -1,4 +1,4 @@
-//! The same program again, with the worker key in its environment and not among its arguments.
+//! Restarts the program with the worker key in its environment instead of its arguments.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -11,11 +11,11 @@ use std::process::Command;
 const FLAG: &[u8] = b"--gpu-key";
 const VARIABLE: &str = "AUXOT_GPU_KEY";
 
-/// A command line whose key has been taken out.
+/// A command line without its key.
 ///
-/// Arguments are world-readable (`ps`); the environment is its owner's. Changing the arguments in
-/// place would leave a moment and a copy; a new program image leaves neither, keeps the process id,
-/// and ends in the path that a key from the environment takes anyhow.
+/// Arguments are world-readable (`ps`); the environment is readable by its owner only. A change of the arguments in
+/// place would leave a moment and a copy. An exec leaves neither, keeps the process id, and takes the same path as a
+/// key from the environment.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Restart {
     arguments: Vec<OsString>,
@@ -29,8 +29,8 @@ impl fmt::Debug for Restart {
 }
 
 impl Restart {
-    /// Takes every key out of the arguments, the last one winning; `None` when there is none. A flag
-    /// without a value stays, for the parser to complain about.
+    /// Removes every key from the arguments, the last one wins; `None` when there is none. A flag without a value
+    /// stays, so that the parser reports it.
     pub(crate) fn needed(arguments: &[OsString]) -> Option<Self> {
         let mut rest = Vec::with_capacity(arguments.len());
         let mut key = None;
@@ -48,7 +48,7 @@ impl Restart {
         key.map(|key| Self { arguments: rest, key })
     }
 
-    /// Becomes the new program. Returns only when that failed.
+    /// Replaces this process by the new program; returns only on failure.
     pub(crate) fn exec(&self) -> io::Error {
         match std::env::current_exe() {
             Ok(program) => self.command(&program).exec(),
@@ -61,7 +61,7 @@ impl Restart {
         if let Some((name, arguments)) = self.arguments.split_first() {
             command.arg0(name).args(arguments);
         }
-        // An empty flag counts as not given, so it must not hide a key that is in the environment.
+        // An empty flag counts as unset and must not hide a key in the environment.
         if !self.key.is_empty() {
             command.env(VARIABLE, &self.key);
         }

@@ -1,13 +1,13 @@
-//! The command line, as an operator would type it.
+//! The command line as an operator types it.
 
 use super::*;
 
-/// Reads a command line; the configuration file is an empty one, so that none of this machine takes part.
-fn read(line: &[&str], environment: &[(&str, &str)]) -> Request {
+/// Reads a command line; its configuration file is empty, so that none of this machine is used.
+fn read(line: &[&str], environment: &[(&str, &str)]) -> Invocation {
     let empty = tempfile::NamedTempFile::new().unwrap();
     let config = ("AUXOT_CONFIG".into(), empty.path().into());
     let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
-    Request::read(["auxot-worker"].iter().chain(line).map(OsString::from), environment.chain([config]))
+    Invocation::read(["auxot-worker"].iter().chain(line).map(OsString::from), environment.chain([config]))
 }
 
 const KEY: (&str, &str) = ("AUXOT_GPU_KEY", "gpu_1");
@@ -15,8 +15,8 @@ const KEY: (&str, &str) = ("AUXOT_GPU_KEY", "gpu_1");
 #[track_caller]
 fn served(line: &[&str]) -> Loaded<Settings> {
     match read(line, &[KEY]) {
-        Request::Serve { settings, .. } => *settings,
-        Request::Refuse(faults) => panic!("{faults}"),
+        Invocation::Serve { settings, .. } => *settings,
+        Invocation::Refuse(faults) => panic!("{faults}"),
         _ => panic!("not served: {line:?}"),
     }
 }
@@ -24,16 +24,16 @@ fn served(line: &[&str]) -> Loaded<Settings> {
 #[track_caller]
 fn refused(line: &[&str]) -> Vec<String> {
     match read(line, &[KEY]) {
-        Request::Refuse(faults) => faults.0.iter().map(ToString::to_string).collect(),
+        Invocation::Refuse(faults) => faults.0.iter().map(ToString::to_string).collect(),
         _ => panic!("not refused: {line:?}"),
     }
 }
 
 #[track_caller]
-fn told(line: &[&str], environment: &[(&str, &str)]) -> String {
+fn printed(line: &[&str], environment: &[(&str, &str)]) -> String {
     match read(line, environment) {
-        Request::Tell(text) => text,
-        _ => panic!("not told: {line:?}"),
+        Invocation::Print(text) => text,
+        _ => panic!("not printed: {line:?}"),
     }
 }
 
@@ -48,7 +48,7 @@ fn no_arguments_and_the_only_type_serve() {
 fn every_name_of_the_table_is_a_flag() {
     for name in NAMES.table.iter().filter(|name| name.key != "router.key") {
         let flag = format!("--{}", name.flag);
-        // An empty value counts as not given, so this asks only whether the flag is known.
+        // An empty value counts as unset; this checks only that the flag is known.
         served(&[&flag, ""]);
         if let Some(alias) = name.alias {
             served(&[&format!("--{alias}"), ""]);
@@ -89,25 +89,22 @@ fn debug_is_a_log_level() {
     assert_eq!(refused(&["--debug", "3"]), ["flag --debug: expected 1 or 2, found \"3\""]);
     assert_eq!(
         refused(&["--debug", "--log-level", "warn"]),
-        ["flag --debug: given beside --log-level; keep one of the two"]
+        ["flag --debug: conflicts with --log-level; keep one of the two"]
     );
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn faulty_arguments_are_named() {
     let cases: &[(&[&str], &str)] = &[
-        (
-            &["--type", "cpu"],
-            "flag --type: this program is the `gpu` worker and no other, found \"cpu\"; leave the flag out",
-        ),
+        (&["--type", "cpu"], "flag --type: only the `gpu` worker is supported, found \"cpu\"; leave the flag out"),
         (&["--router-ulr", "x"], "flag --router-ulr: unknown flag; did you mean --router-url?"),
         (&["--router-ulr=x"], "flag --router-ulr: unknown flag; did you mean --router-url?"),
         (&["--zzz"], "flag --zzz: unknown flag; --help lists the known ones"),
         (&["-x"], "argument `-x`: unknown flag; --help lists the known ones"),
-        (&["serve"], "argument `serve`: unknown word; --help lists what can be said"),
+        (&["serve"], "argument `serve`: unknown command; --help lists the known ones"),
         (&["--router-url"], "flag --router-url: the value is missing"),
         (&["--gpu-key"], "flag --gpu-key: the value is missing"),
-        (&["--threads", "1", "--threads", "2"], "flag --threads: given twice; keep one of the two"),
+        (&["--threads", "1", "--threads", "2"], "flag --threads: set twice; keep one of the two"),
         (&["--print-config=yes"], "flag --print-config: takes no value"),
         (
             &["--threads", "-1"],
@@ -129,11 +126,11 @@ fn what_cannot_be_read_is_named() {
 }
 
 #[test]
-fn all_faults_of_the_command_line_and_the_environment_come_at_once() {
+fn all_faults_of_the_command_line_and_the_environment_are_reported_together() {
     let line = ["--type", "cpu", "--nonsense", "7", "stray", "--router-ulr=x", "--job-timeout", "soon"];
-    let Request::Refuse(faults) = read(&line, &[("AUXOT_THREADS", "many"), ("AUXOT_ULR", "x")]) else { panic!() };
-    let told = faults.to_string();
-    let places: Vec<&str> = told.lines().skip(1).filter_map(|line| line.trim().split(": ").next()).collect();
+    let Invocation::Refuse(faults) = read(&line, &[("AUXOT_THREADS", "many"), ("AUXOT_ULR", "x")]) else { panic!() };
+    let printed = faults.to_string();
+    let places: Vec<&str> = printed.lines().skip(1).filter_map(|line| line.trim().split(": ").next()).collect();
     assert_eq!(
         places,
         [
@@ -146,24 +143,24 @@ fn all_faults_of_the_command_line_and_the_environment_come_at_once() {
             "flag --job-timeout",
             "settings",
         ],
-        "{told}"
+        "{printed}"
     );
 }
 
 #[test]
-fn a_key_on_the_command_line_is_a_restart_whatever_else_is_there() {
+fn a_key_on_the_command_line_is_a_restart_whatever_the_other_arguments() {
     for line in [["--gpu-key", "gpu_1"].as_slice(), &["--gpu-key=gpu_1"], &["--nonsense", "--gpu-key", "gpu_1"]] {
-        assert!(matches!(read(line, &[]), Request::Restart(_)), "{line:?}");
+        assert!(matches!(read(line, &[]), Invocation::Restart(_)), "{line:?}");
     }
 }
 
 #[test]
-fn a_command_that_does_not_exist_is_told_with_the_one_that_is_meant() {
+fn an_unknown_command_is_reported_with_the_most_similar_one() {
     for (word, meant) in [("modles", "models"), ("Fit", "fit"), ("list-models", "models"), ("verison", "version")] {
         let faults = refused(&[word]).join("\n");
         assert_eq!(faults.contains(&format!("did you mean {meant}?")), word != "list-models", "{faults}");
     }
-    assert!(refused(&["zzz"]).join("").contains("unknown word"));
+    assert!(refused(&["zzz"]).join("").contains("unknown command; --help"));
 }
 
 #[test]
@@ -171,12 +168,12 @@ fn version_and_help() {
     let version = format!("auxot-worker v{}", auxot_settings::VERSION);
     assert!(version.starts_with(concat!("auxot-worker v", env!("CARGO_PKG_VERSION"))));
     for line in ["--version", "-V", "version"] {
-        assert_eq!(told(&[line], &[]), version);
+        assert_eq!(printed(&[line], &[]), version);
     }
     for line in ["--help", "-h", "help"] {
-        let help = told(&[line], &[]);
+        let help = printed(&[line], &[]);
         let unwrapped = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for code in ["0 ended", "1 asked", "64 the settings", "69 something", "77 the"] {
+        for code in ["0 success", "1 a second", "64 the settings", "69 a required", "77 the"] {
             assert!(unwrapped.contains(code), "{code} in {help}");
         }
         for name in NAMES.table {
@@ -188,9 +185,9 @@ fn version_and_help() {
 }
 
 #[test]
-fn the_settings_in_force_are_printed_without_the_key() {
+fn the_effective_settings_are_printed_without_the_key() {
     let line = ["--print-config", "--metrics-port", "0"];
-    let Request::PrintSettings(settings) = read(&line, &[("AUXOT_GPU_KEY", "gpu_secret")]) else {
+    let Invocation::PrintSettings(settings) = read(&line, &[("AUXOT_GPU_KEY", "gpu_secret")]) else {
         panic!("not printed: {line:?}");
     };
     let text = settings.effective();
@@ -201,40 +198,43 @@ fn the_settings_in_force_are_printed_without_the_key() {
 }
 
 #[track_caller]
-fn looked(line: &[&str]) -> (Settings, Look) {
+fn inspected(line: &[&str]) -> (Settings, Inspection) {
     match read(line, &[]) {
-        Request::Look { settings, look } => (*settings, look),
-        Request::Refuse(faults) => panic!("{faults}"),
-        _ => panic!("no look: {line:?}"),
+        Invocation::Inspect { settings, inspection } => (*settings, inspection),
+        Invocation::Refuse(faults) => panic!("{faults}"),
+        _ => panic!("not inspected: {line:?}"),
     }
 }
 
 #[test]
-fn the_looking_commands_need_no_key() {
-    assert_eq!(looked(&["models"]).1, Look { json: false, what: What::Models });
-    assert_eq!(looked(&["models", "--json"]).1, Look { json: true, what: What::Models });
-    assert_eq!(looked(&["models", "show", "a b", "--json"]).1, Look { json: true, what: What::Show("a b".into()) });
-    let wish = |ctx, slots, kv_type| What::Fit(FitWish { name: "m".into(), ctx, slots, kv_type });
-    assert_eq!(looked(&["fit", "m"]).1.what, wish(None, None, None));
-    let all = looked(&["fit", "m", "--ctx", "8192", "--slots=2", "--kv-type", "Q8_0"]).1.what;
-    assert_eq!(all, wish(Some(8192), Some(2), Some(auxot_catalog::KvType::Q8_0)));
+fn inspection_commands_need_no_key() {
+    assert_eq!(inspected(&["models"]).1, Inspection { json: false, what: Target::Models });
+    assert_eq!(inspected(&["models", "--json"]).1, Inspection { json: true, what: Target::Models });
+    assert_eq!(
+        inspected(&["models", "show", "a b", "--json"]).1,
+        Inspection { json: true, what: Target::Show("a b".into()) }
+    );
+    let request = |ctx, slots, kv_type| Target::Fit(FitRequest { name: "m".into(), ctx, slots, kv_type });
+    assert_eq!(inspected(&["fit", "m"]).1.what, request(None, None, None));
+    let all = inspected(&["fit", "m", "--ctx", "8192", "--slots=2", "--kv-type", "Q8_0"]).1.what;
+    assert_eq!(all, request(Some(8192), Some(2), Some(auxot_catalog::KvType::Q8_0)));
 }
 
 #[test]
-fn the_looking_commands_take_settings_before_and_behind() {
+fn inspection_commands_accept_settings_before_and_after() {
     for line in
         [["--gpu-devices", "1", "fit", "m"], ["fit", "m", "--gpu-devices", "1"], ["fit", "--gpu-devices", "1", "m"]]
     {
-        assert_eq!(looked(&line).0.gpu.devices, ["1"], "{line:?}");
+        assert_eq!(inspected(&line).0.gpu.devices, ["1"], "{line:?}");
     }
-    let (settings, _) = looked(&["models", "--gpu-devices", "1", "show", "--ctx-size", "512", "m"]);
+    let (settings, _) = inspected(&["models", "--gpu-devices", "1", "show", "--ctx-size", "512", "m"]);
     assert_eq!((settings.gpu.devices, settings.engine.ctx_size), (vec!["1".to_owned()], Some(512)));
 }
 
 #[test]
-fn what_is_wrong_with_a_looking_command_is_told_without_a_word_about_keys() {
+fn faults_of_an_inspection_command_are_reported_without_a_missing_key() {
     let refused = |line: &[&str]| match read(line, &[]) {
-        Request::Refuse(faults) => faults.0.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        Invocation::Refuse(faults) => faults.0.iter().map(ToString::to_string).collect::<Vec<_>>(),
         _ => panic!("not refused: {line:?}"),
     };
     assert_eq!(refused(&["fit"]), ["argument `<MODEL>`: is missing"]);

@@ -1,4 +1,4 @@
-//! A device's memory as a bar: who has it, and what a model would take of it.
+//! The memory of a device as a bar: what is used, and what a model would use.
 
 use super::console::{Console, Paint};
 
@@ -10,7 +10,7 @@ pub(super) struct Part {
     pub(super) paint: Paint,
 }
 
-/// The whole bar. A part that is there is seen, however small; what is left over is free.
+/// The whole bar. A part above 0 has at least one column; the rest is free.
 pub(super) fn bar(parts: &[Part], total: u64, width: usize, console: &Console) -> String {
     let mut left = width;
     let mut text = String::new();

@@ -1,22 +1,22 @@
-//! Where a command speaks: how wide it is, whether a person sees colours there, and that nobody may be listening.
+//! The output of a command: its width and its colours. A closed output is not a failure.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
-/// Width of a terminal that does not say how wide it is.
+/// Width of a terminal that does not report one.
 const WIDTH: usize = 100;
-/// Narrower than this no table can be read.
+/// A table needs at least this width.
 const NARROWEST: usize = 40;
 
-/// The command's output.
+/// The output of the command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Console {
-    /// Columns; `None` where nobody said how many, and another program reads.
+    /// Columns; `None` where no width is known and another program reads.
     pub(super) width: Option<usize>,
     colours: bool,
 }
 
-/// What a piece of text is, for those who see colours.
+/// The kind of a piece of text, which selects its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paint {
     /// A heading or a name.
@@ -29,35 +29,35 @@ pub(super) enum Paint {
     Bad,
     /// The cache.
     Cache,
-    /// Everything else that is needed.
+    /// All other needs.
     Work,
 }
 
 impl Console {
     pub(super) fn of_this_program() -> Self {
-        let told = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+        let variable = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
         let terminal = io::stdout().is_terminal();
         let columns = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|_| terminal).map(|size| size.ws_col);
         let columns = columns.filter(|columns| *columns > 0).map(usize::from);
-        let said = || told("COLUMNS").and_then(|text| text.to_str()?.parse().ok());
-        let plain = told("NO_COLOR").is_some() || told("TERM").is_some_and(|term| term == "dumb");
+        let from_columns = || variable("COLUMNS").and_then(|text| text.to_str()?.parse().ok());
+        let plain = variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|term| term == "dumb");
         let unknown = terminal.then_some(WIDTH);
-        let width = columns.or_else(said).or(unknown).map(|width| width.max(NARROWEST));
+        let width = columns.or_else(from_columns).or(unknown).map(|width| width.max(NARROWEST));
         Self { width, colours: terminal && !plain }
     }
 
-    /// Columns that a picture may take.
+    /// Columns for a bar chart.
     pub(super) fn columns(&self) -> usize {
         self.width.unwrap_or(WIDTH)
     }
 
-    /// A console of a width, as a file is one.
+    /// A console of a fixed width without colours.
     #[cfg(test)]
     pub(super) fn plain(width: usize) -> Self {
         Self { width: Some(width), colours: false }
     }
 
-    /// Paints a piece of text, where somebody sees it.
+    /// Colours a piece of text, where colours are on.
     pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
         if !self.colours || text.is_empty() {
             return text.to_owned();
@@ -73,15 +73,15 @@ impl Console {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// Writes the answer. A reader that has gone away is no failure of ours.
-    #[allow(clippy::unused_self, reason = "the console speaks")]
-    pub(super) fn say(&self, text: &str) {
+    /// Prints the result. A closed output is not a failure of this program.
+    #[allow(clippy::unused_self, reason = "printing belongs to the console")]
+    pub(super) fn print(&self, text: &str) {
         let _ = writeln!(io::stdout(), "{}", text.trim_end());
     }
 
-    /// Writes why there is no answer.
-    #[allow(clippy::unused_self, reason = "the console speaks")]
-    pub(super) fn complain(&self, text: &str) {
+    /// Prints why there is no result.
+    #[allow(clippy::unused_self, reason = "printing belongs to the console")]
+    pub(super) fn print_error(&self, text: &str) {
         let _ = writeln!(io::stderr(), "{text}");
     }
 }

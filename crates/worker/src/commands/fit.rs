@@ -1,4 +1,4 @@
-//! `auxot-worker fit MODEL`: whether and how a model fits, and how far one could go.
+//! `auxot-worker fit MODEL`: whether and how a model fits, and the largest context and number of slots.
 
 use std::sync::Arc;
 
@@ -10,64 +10,65 @@ use auxot_settings::Settings;
 use serde_json::{Value, json};
 
 use super::models::pretty;
-use crate::arguments::FitWish;
+use crate::arguments::FitRequest;
 
-/// A context is rounded up to whole blocks of this.
+/// A context is rounded up to a multiple of this.
 const CTX_STEP: u32 = 256;
-/// Where a header does not tell what a model was trained for.
-const LONGEST: u32 = 1 << 20;
+/// Longest context where the header has none.
+const MAX_CONTEXT: u32 = 1 << 20;
 
-/// What came out.
+/// The result of `fit`.
 #[derive(Debug)]
-pub(super) struct Verdict<'a> {
+pub(super) struct FitReport<'a> {
     pub(super) model: &'a Model,
     pub(super) parameters: RunParameters,
     pub(super) requirements: Arc<MemoryRequirements>,
-    /// The devices that may be used, in the planner's order; the host is none of them.
+    /// The usable devices in the planner's order, without the host.
     pub(super) devices: Vec<Device>,
     pub(super) host: Device,
     pub(super) rules: Rules,
     pub(super) outcome: Result<Placement, PlacementError>,
-    /// The engine's build with which a load of this kind, there, was measured; its bytes count.
+    /// The engine build with which such a load was measured there; the measured bytes are used.
     pub(super) measured_with: Option<String>,
-    /// The devices of the model's table that are not here, and the sentence about them.
+    /// Devices in the model's table that this host does not have, and the warning about them.
     pub(super) unknown_devices: (Vec<String>, Option<String>),
-    /// The longest context that fits, with as many slots.
+    /// The longest context that fits with the same number of slots.
     pub(super) longest: Option<u32>,
-    /// The most slots that fit, with as long a context.
+    /// The most slots that fit with the same context.
     pub(super) most: Option<u32>,
 }
 
-/// What a verdict depends on besides the model and what is wished for.
+/// The state of the host that the result depends on.
 #[derive(Debug)]
-pub(super) struct Around<'a> {
+pub(super) struct HostState<'a> {
     /// The devices.
     pub(super) sample: &'a Sample,
     /// The state of the model's file.
     pub(super) identity: Option<Identity>,
-    /// What models took before.
+    /// Measured memory of earlier loads.
     pub(super) history: &'a MeasurementHistory,
 }
 
-/// How a model is run where the command line does not say.
+/// The size that applies where the command line gives none.
 pub(super) fn usual_parameters(settings: &Settings, own: &ModelConfig, model: &Model) -> RunParameters {
     auxot_fleet::parameters(&settings.engine, own, None, model)
 }
 
-/// Plans a model onto the devices as they are now.
-pub(super) fn judge<'a>(
+/// Plans a model on the devices as they are now.
+pub(super) fn check_fit<'a>(
     settings: &Settings,
     own: &ModelConfig,
     model: &'a Model,
-    wish: &FitWish,
-    around: &Around<'_>,
-) -> Result<Verdict<'a>, RequirementsUnknown> {
-    let Around { sample, identity, history } = around;
+    request: &FitRequest,
+    host_state: &HostState<'_>,
+) -> Result<FitReport<'a>, RequirementsUnknown> {
+    let HostState { sample, identity, history } = host_state;
     let usual = usual_parameters(settings, own, model);
-    let kv_type = wish.kv_type.unwrap_or(usual.keys);
+    let kv_type = request.kv_type.unwrap_or(usual.keys);
     let parameters_of = |slots, ctx| RunParameters { keys: kv_type, values: kv_type, ..usual.resized(slots, ctx) };
-    // As the worker would take them: no more context than the model was trained for, no more slots than an engine has.
-    let wanted = ModelConfig { slots: wish.slots.or(own.slots), ctx_size: wish.ctx.or(own.ctx_size), ..own.clone() };
+    // As the worker limits them: the trained context, and the slots of an engine.
+    let wanted =
+        ModelConfig { slots: request.slots.or(own.slots), ctx_size: request.ctx.or(own.ctx_size), ..own.clone() };
     let sized = usual_parameters(settings, &wanted, model);
     let parameters = parameters_of(sized.slots, sized.ctx);
     let capacity = Capacity::of(sample, |_| 0);
@@ -99,14 +100,14 @@ pub(super) fn judge<'a>(
     let outcome = place(&parameters, &requirements);
     let measured_with =
         outcome.as_ref().ok().and_then(|placed| remembered(&parameters, placed)).map(|(_, build)| build);
-    let trained = model.ctx_train.filter(|trained| *trained >= CTX_STEP).unwrap_or(LONGEST);
+    let trained = model.ctx_train.filter(|trained| *trained >= CTX_STEP).unwrap_or(MAX_CONTEXT);
     let blocks = largest(trained / CTX_STEP, |blocks| fits(&parameters_of(parameters.slots, blocks * CTX_STEP)));
     let most = largest(MOST_SLOTS, |slots| fits(&parameters_of(slots, parameters.ctx)));
     let devices = sample.devices.iter().filter(|device| device.kind != auxot_gpu::Kind::Host).cloned().collect();
     let (host, longest) = (sample.host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
     let names = sample.unknown_devices(&own.devices).map(str::to_owned).collect();
     let unknown_devices = (names, unknown_devices(&model.name, &own.devices, sample));
-    Ok(Verdict {
+    Ok(FitReport {
         model,
         parameters,
         requirements,
@@ -121,7 +122,7 @@ pub(super) fn judge<'a>(
     })
 }
 
-/// The largest number from 1 to `limit` that fits, where every smaller one fits too.
+/// The largest number from 1 to `limit` that fits, provided that every smaller one fits.
 fn largest(limit: u32, fits: impl Fn(u32) -> bool) -> Option<u32> {
     let (mut good, mut bad) = (0, limit + 1);
     while bad - good > 1 {
@@ -131,8 +132,8 @@ fn largest(limit: u32, fits: impl Fn(u32) -> bool) -> Option<u32> {
     (good > 0).then_some(good)
 }
 
-impl Verdict<'_> {
-    /// All of it for a program. Names stay; more may come.
+impl FitReport<'_> {
+    /// The result as JSON. Keys stay; more may be added.
     pub(super) fn json(&self) -> String {
         let share_of = |id: &str| self.outcome.as_ref().ok()?.shares.iter().find(|share| share.device == id);
         let devices: Vec<Value> = self

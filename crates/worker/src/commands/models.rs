@@ -1,4 +1,4 @@
-//! `auxot-worker models`: every model in a line, and every file that is none.
+//! `auxot-worker models`: one line for each model, and the files that cannot be used.
 
 use auxot_catalog::{Catalog, Damaged, Model, Task, path_text};
 use auxot_placement::bytes_text;
@@ -35,7 +35,7 @@ pub(super) fn text(catalog: &Catalog, console: &Console) -> String {
 fn table(models: &[Model], console: &Console) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    // What another program reads is not wrapped.
+    // Output for another program is not wrapped.
     let is_read = console.width.is_none();
     table.set_content_arrangement(if is_read { ContentArrangement::Disabled } else { ContentArrangement::Dynamic });
     if let Some(width) = console.width {
@@ -92,7 +92,7 @@ pub(super) fn json(catalog: &Catalog) -> String {
     pretty(&json!({"models": models, "damaged": damaged, "aliases": aliases}))
 }
 
-/// All facts about a model. Names stay; more may come.
+/// All facts about a model. Keys stay; more may be added.
 pub(super) fn model_json(model: &Model) -> Value {
     json!({
         "name": model.name,
@@ -116,6 +116,6 @@ pub(super) fn model_json(model: &Model) -> Value {
 }
 
 pub(super) fn pretty(value: &Value) -> String {
-    // Our own values: texts, numbers, lists. Nothing of that cannot be written.
+    // These values are texts, numbers and lists: they can always be serialised.
     serde_json::to_string_pretty(value).unwrap_or_default()
 }

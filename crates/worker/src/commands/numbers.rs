@@ -1,6 +1,6 @@
-//! Numbers as a person reads them.
+//! Numbers for people.
 
-/// With a comma every three digits: `131,072`.
+/// With a comma after every three digits: `131,072`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
@@ -13,7 +13,7 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
-/// A count of parameters: `268 M`, `70.6 B`.
+/// A number of parameters: `268 M`, `70.6 B`.
 pub(super) fn parameters(count: u64) -> String {
     let (value, unit) = match count {
         0..1_000_000 => (count as f64 / 1e3, "K"),
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_they_are_read() {
+    fn numbers_have_separators_and_units() {
         assert_eq!([0, 999, 1000, 131_072, 1_000_000].map(grouped), ["0", "999", "1,000", "131,072", "1,000,000"]);
         assert_eq!([176, 268_098_176, 70_553_706_496].map(parameters), ["0.2 K", "268 M", "70.6 B"]);
     }

@@ -1,4 +1,4 @@
-//! `auxot-worker models show NAME`: all that a header says about one model, a fact in a line.
+//! `auxot-worker models show NAME`: the facts of one model and its header, one on each line.
 
 use auxot_catalog::{Model, RunParameters, path_text};
 use auxot_placement::bytes_text;
@@ -67,7 +67,7 @@ pub(super) fn json(model: &Model, run: &RunParameters) -> String {
             Bool(holds) => serde_json::json!(holds),
             Text(text) => serde_json::json!(text),
             Ints(list) => serde_json::json!(list),
-            // Measured and left in the file.
+            // The header holds only the length of these.
             LongText(_) | List(_) | Texts { .. } => return None,
         };
         Some((key.to_owned(), value))

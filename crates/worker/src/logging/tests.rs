@@ -1,4 +1,4 @@
-//! The log under a good reader, a broken one and one that hangs.
+//! The log with a good reader, a broken one and one that hangs.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, mpsc};
@@ -7,7 +7,7 @@ use tracing::{debug, info, subscriber, warn};
 
 use super::*;
 
-/// Hands each write to the test; a dropped receiver is a broken pipe.
+/// Passes each write to the test; a dropped receiver is a broken pipe.
 struct Pipe(Sender<Vec<u8>>);
 
 impl Write for Pipe {
@@ -25,7 +25,7 @@ fn config(level: &str, format: Format) -> LogConfig {
     LogConfig { level: level.parse().unwrap(), format }
 }
 
-/// The lines that `events` leaves behind.
+/// The lines that `events` log.
 fn logged(config: &LogConfig, events: impl FnOnce()) -> Vec<String> {
     let (write, written) = mpsc::channel();
     let (queue, log) = queue(Pipe(write)).unwrap();
@@ -36,32 +36,32 @@ fn logged(config: &LogConfig, events: impl FnOnce()) -> Vec<String> {
 
 #[test]
 fn a_line_of_text_and_one_of_json() {
-    let say = || info!(target: "auxot_relay::link", from = "connecting", to = "serving", "link");
-    let text = logged(&config("info", Format::Text), say);
+    let log_one = || info!(target: "auxot_relay::link", from = "connecting", to = "serving", "link");
+    let text = logged(&config("info", Format::Text), log_one);
     assert_eq!(text.len(), 1);
     assert!(text[0].ends_with("INFO auxot_relay::link: link from=\"connecting\" to=\"serving\"\n"), "{text:?}");
 
-    let json = logged(&config("info", Format::Json), say);
+    let json = logged(&config("info", Format::Json), log_one);
     assert!(json[0].starts_with('{') && json[0].contains("\"from\":\"connecting\""), "{json:?}");
     assert!(!json[0].contains("\"fields\""), "{json:?}");
 }
 
 #[test]
-fn a_level_is_our_own_and_libraries_stay_at_warn() {
-    let say = || {
+fn a_level_applies_to_our_crates_and_libraries_stay_at_warn() {
+    let log_one = || {
         debug!(target: "auxot_fleet", "ours");
         debug!(target: "hyper", "theirs");
         warn!(target: "hyper", "theirs, grave");
     };
-    assert_eq!(logged(&config("debug", Format::Text), say).len(), 2);
-    assert_eq!(logged(&config("info", Format::Text), say).len(), 1);
-    assert_eq!(logged(&config("off", Format::Text), say).len(), 0);
-    assert_eq!(logged(&config("off,hyper=debug", Format::Text), say).len(), 2);
-    assert_eq!(logged(&config("debug,auxot_fleet=info", Format::Text), say).len(), 1);
+    assert_eq!(logged(&config("debug", Format::Text), log_one).len(), 2);
+    assert_eq!(logged(&config("info", Format::Text), log_one).len(), 1);
+    assert_eq!(logged(&config("off", Format::Text), log_one).len(), 0);
+    assert_eq!(logged(&config("off,hyper=debug", Format::Text), log_one).len(), 2);
+    assert_eq!(logged(&config("debug,auxot_fleet=info", Format::Text), log_one).len(), 1);
 }
 
 #[test]
-fn a_broken_pipe_harms_nobody() {
+fn a_broken_pipe_is_ignored() {
     let (write, written) = mpsc::channel();
     drop(written);
     let (queue, log) = queue(Pipe(write)).unwrap();
@@ -74,7 +74,7 @@ fn a_broken_pipe_harms_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_of_one_moment_are_written_at_once_and_none_is_lost() {
+async fn lines_within_a_moment_are_written_together_and_none_is_lost() {
     let (write, written) = mpsc::channel();
     let (queue, log) = queue(Pipe(write)).unwrap();
     let said = async {
@@ -82,7 +82,7 @@ async fn lines_of_one_moment_are_written_at_once_and_none_is_lost() {
         info!(target: "auxot", "one");
         info!(target: "auxot", "two");
         assert!(written.try_recv().is_err(), "held back");
-        tokio::time::sleep(MOMENT * 2).await;
+        tokio::time::sleep(HOLD_TIME * 2).await;
         info!(target: "auxot", "three");
     };
     let hold_back = log.hold_back();
@@ -112,7 +112,7 @@ impl Write for Hanging {
 }
 
 #[test]
-fn a_reader_that_hangs_stops_nobody_and_the_loss_is_counted() {
+fn a_reader_that_hangs_blocks_no_line_and_the_losses_are_counted() {
     let (allow, allowed) = mpsc::channel();
     let read = Arc::new(Mutex::new(Vec::new()));
     let (queue, log) = queue(Hanging(allowed, Arc::clone(&read))).unwrap();
@@ -121,18 +121,18 @@ fn a_reader_that_hangs_stops_nobody_and_the_loss_is_counted() {
             info!(target: "auxot", number);
         }
     });
-    // All calls above have returned although not one line was taken. One line may be in the thread's
-    // hands, the rest of the queue's size waits, and what is more is lost.
+    // All calls above returned although no line was written. One line may be in the hands of the thread, the queue is
+    // full, and the others are lost.
     let lost = queue.dropped.load(Ordering::Relaxed);
     assert!((49..=50).contains(&lost), "{lost}");
     drop(queue);
     drop(allow);
-    let told = format!("{lost} log lines were dropped");
+    let expected = format!("{lost} log lines were dropped");
     let (done, written) = sync_channel(1);
     log.queue.lines.send(Message::Flush(done)).unwrap();
     written.recv().unwrap();
     let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
-    assert!(read.contains(&told), "{told}");
+    assert!(read.contains(&expected), "{expected}");
 }
 
 #[test]
@@ -140,5 +140,5 @@ fn a_line_stays_one_line_and_is_cut() {
     assert_eq!(one_line(b"a plain line\n"), &b"a plain line\n"[..]);
     assert_eq!(one_line(b"a\nb\x07c\n"), &b"a\\nb\\x07c\n"[..]);
     let long = one_line(&[b'x'; 1 << 20]).into_owned();
-    assert!(long.len() < LONGEST + 40 && long.ends_with(b" bytes\n"));
+    assert!(long.len() < MAX_LINE + 40 && long.ends_with(b" bytes\n"));
 }

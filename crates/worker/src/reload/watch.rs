@@ -1,11 +1,11 @@
-//! Tells when a file may have become another one: written, replaced, or reached by another link.
+//! Reports when a file may have changed: written, replaced, or reached by another link.
 //!
-//! Its folder is watched and not the file itself, because most editors put a new file in its place; and with it every
-//! folder in which a link on the way to it lies. Writing is no news, only its end.
+//! Its folder is watched and not the file itself, because most editors replace the file. Every folder that contains a
+//! symbolic link to it is watched, too. The end of a write is reported, not its progress.
 
+mod links;
 #[cfg(test)]
 mod tests;
-mod way;
 
 use std::collections::HashMap;
 use std::io;
@@ -17,55 +17,55 @@ use auxot_folder_watch::{Change, Event, Events, FolderId, Watcher};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use way::way_to;
+use links::linked_paths;
 
-/// How long nothing more must happen, so that several changes are one.
+/// Changes with shorter pauses between them are reported as one.
 const SETTLE: Duration = Duration::from_millis(200);
-/// The longest that a change waits for others to settle.
-const LONGEST: Duration = Duration::from_secs(2);
+/// The longest that a change waits for further ones.
+const MAX_SETTLE: Duration = Duration::from_secs(2);
 
-/// Watches the way to one file.
+/// Watches one file and the links to it.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct FileWatch {
     eyes: Option<(Watcher, Events)>,
-    posts: Posts,
+    folders: WatchedFolders,
 }
 
-/// The folders that are watched, and the paths in each that matter.
-type Posts = HashMap<FolderId, Vec<PathBuf>>;
+/// The watched folders, each with the paths in it that matter.
+type WatchedFolders = HashMap<FolderId, Vec<PathBuf>>;
 
-impl Watch {
-    /// One that watches nothing yet. A system that cannot watch is told in the log, and is no fault.
+impl FileWatch {
+    /// Watches nothing yet. A system without file watching is logged and is not a failure.
     pub(super) fn open() -> Self {
         let eyes = auxot_folder_watch::open().map_err(|fault| cannot_watch(&fault)).ok();
-        Self { eyes, posts: Posts::new() }
+        Self { eyes, folders: WatchedFolders::new() }
     }
 
     /// Watches this file from now on, and no other.
     pub(super) async fn follow(&mut self, file: Option<&Path>) {
         let Some((eyes, _)) = &self.eyes else { return };
-        let (mut eyes, file, before) = (eyes.clone(), file.map(Path::to_owned), std::mem::take(&mut self.posts));
-        // The folders may be far away.
-        let posts = tokio::task::spawn_blocking(move || {
-            let posts = file.map(|file| post(&mut eyes, &file)).unwrap_or_default();
-            for id in before.into_keys().filter(|id| !posts.contains_key(id)) {
+        let (mut eyes, file, before) = (eyes.clone(), file.map(Path::to_owned), std::mem::take(&mut self.folders));
+        // The folders may be on a slow file system.
+        let folders = tokio::task::spawn_blocking(move || {
+            let folders = file.map(|file| watch_folders(&mut eyes, &file)).unwrap_or_default();
+            for id in before.into_keys().filter(|id| !folders.contains_key(id)) {
                 eyes.unwatch(id);
             }
-            posts
+            folders
         });
-        // A panic has been logged; then nothing is watched.
-        self.posts = posts.await.unwrap_or_default();
+        // A panic has been logged; then no folder is watched.
+        self.folders = folders.await.unwrap_or_default();
     }
 
-    /// Resolves when something has changed and settled. Dropped before, it may forget what has not settled.
+    /// Resolves when something has changed and settled. A drop before that may lose unsettled changes.
     pub(super) async fn changed(&mut self) {
-        self.stir().await;
-        let latest = Instant::now() + LONGEST;
-        while timeout_at((Instant::now() + SETTLE).min(latest), self.stir()).await.is_ok() {}
+        self.next_event().await;
+        let latest = Instant::now() + MAX_SETTLE;
+        while timeout_at((Instant::now() + SETTLE).min(latest), self.next_event()).await.is_ok() {}
     }
 
-    /// Resolves at the next piece of news that matters.
-    async fn stir(&mut self) {
+    /// Resolves at the next event that matters.
+    async fn next_event(&mut self) {
         loop {
             let Some((_, events)) = &mut self.eyes else { return std::future::pending().await };
             match events.next().await {
@@ -85,39 +85,39 @@ impl Watch {
     async fn matters(&self, news: &Event) -> bool {
         let (id, entry) = match news {
             Event::Overflow => return true,
-            Event::FolderMoved(id) => return self.posts.contains_key(id),
+            Event::FolderMoved(id) => return self.folders.contains_key(id),
             Event::WatchEnded(_) => return false,
             Event::Entry(id, entry) => (id, entry),
         };
-        let mut paths = self.posts.get(id).into_iter().flatten();
+        let mut paths = self.folders.get(id).into_iter().flatten();
         let Some(path) = paths.find(|path| path.file_name() == Some(&entry.name)) else { return false };
-        // A plain file that has just been made is being written. It is told of again once it is whole.
+        // A plain file that was just created is being written; another event follows at the end of the write.
         !(entry.change == Change::Created && is_being_written(path).await)
     }
 }
 
-/// One with a second name has been whole before.
+/// A file with a second hard link was complete before.
 async fn is_being_written(path: &Path) -> bool {
     tokio::fs::symlink_metadata(path).await.is_ok_and(|about| about.is_file() && about.nlink() == 1)
 }
 
-/// Watches the folders on the way to a file. Blocks.
-fn post(eyes: &mut Watcher, file: &Path) -> Posts {
-    let mut posts = Posts::new();
-    for path in way_to(file) {
-        // Of a folder that is not there, the one above tells when it comes.
+/// Watches the folders of a file and of the links to it. Blocks.
+fn watch_folders(eyes: &mut Watcher, file: &Path) -> WatchedFolders {
+    let mut folders = WatchedFolders::new();
+    for path in linked_paths(file) {
+        // If a folder is missing, the one above reports its creation.
         for (path, folder) in path.ancestors().zip(path.ancestors().skip(1)) {
             match eyes.watch(folder) {
-                Ok(id) => posts.entry(id).or_default().push(path.to_owned()),
+                Ok(id) => folders.entry(id).or_default().push(path.to_owned()),
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => continue,
                 Err(fault) => cannot_watch(&fault),
             }
             break;
         }
     }
-    posts
+    folders
 }
 
 fn cannot_watch(fault: &io::Error) {
-    warn!(%fault, "cannot watch the file of the settings: send SIGHUP to have it read again");
+    warn!(%fault, "cannot watch the configuration file: send SIGHUP after a change");
 }

@@ -1,4 +1,4 @@
-//! The commands that look at this host and end: `models`, `models show`, `fit`.
+//! The commands that inspect this host and exit: `models`, `models show`, `fit`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,40 +9,40 @@ use clap::ArgMatches;
 
 use super::{flag_fault, take_settings};
 
-/// What is to be looked at.
+/// One inspection command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Look {
-    /// Whether a program reads the answer.
+pub(crate) struct Inspection {
+    /// Whether the output is JSON.
     pub(crate) json: bool,
-    pub(crate) what: What,
+    pub(crate) what: Target,
 }
 
-/// The command.
+/// What it inspects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum Target {
     /// All models.
     Models,
-    /// One model, by a name that finds it.
+    /// One model, by any of its names.
     Show(String),
     /// Whether and how a model fits.
-    Fit(FitWish),
+    Fit(FitRequest),
 }
 
-/// How a model is to be run.
+/// The model of `fit` and how it should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FitWish {
-    /// A name that finds it.
+pub(crate) struct FitRequest {
+    /// Any name of the model.
     pub(crate) name: String,
-    /// Tokens of one slot.
+    /// Context of one slot in tokens.
     pub(crate) ctx: Option<u32>,
-    /// Requests side by side.
+    /// Parallel requests.
     pub(crate) slots: Option<u32>,
-    /// How the cache is stored; `None` as the settings say.
+    /// Type of the cache; `None` for the type of the settings.
     pub(crate) kv_type: Option<KvType>,
 }
 
-impl Look {
-    /// Reads such a command, and the settings given behind it; the path is that of `--config`.
+impl Inspection {
+    /// Reads an inspection command and the settings in its arguments; the path is that of `--config`.
     pub(super) fn read(
         matches: &ArgMatches,
         sources: &mut Sources,
@@ -64,14 +64,14 @@ impl Look {
                 known.map_err(|fault| faults.push(fault)).ok()
             });
             let number = |name| inner.get_one::<u32>(name).copied();
-            What::Fit(FitWish { name: name(inner), ctx: number("ctx"), slots: number("slots"), kv_type })
+            Target::Fit(FitRequest { name: name(inner), ctx: number("ctx"), slots: number("slots"), kv_type })
         } else if let Some((_, show)) = inner.subcommand() {
             take(show);
             inner = show;
             json |= inner.get_flag("json");
-            What::Show(name(inner))
+            Target::Show(name(inner))
         } else {
-            What::Models
+            Target::Models
         };
         Some((path, Self { json, what }))
     }
