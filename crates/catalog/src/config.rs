@@ -14,18 +14,18 @@ pub struct Config {
     /// the paths. A leading `~/` is the user's home.
     #[serde(deserialize_with = "folders")]
     pub models_dir: Vec<PathBuf>,
-    /// One more model file, wherever it lies.
+    /// One more model file, anywhere on the host.
     pub model_file: Option<PathBuf>,
-    /// Names of your own for models, as `alias=model`: a list, or one text with commas.
+    /// Your own names for models, as `alias=model`: a list, or one text with commas.
     #[serde(deserialize_with = "aliases")]
     pub aliases: Vec<Alias>,
 }
 
-/// A name of the operator's own for a model.
+/// An operator's own name for a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Alias {
-    /// What a job may say.
+    /// The name that jobs may use.
     pub name: String,
     /// The model it means, by any name that finds it.
     pub model: String,

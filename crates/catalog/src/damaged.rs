@@ -19,7 +19,7 @@ pub struct Damaged {
 /// What can be wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The operating system did not let us read it.
+    /// The operating system refused to open it.
     #[error("cannot open it: {0}")]
     Unreadable(io::ErrorKind),
     /// The header is wrong.
@@ -45,7 +45,7 @@ pub enum Fault {
         /// The number of parts that the header claims.
         of: u64,
     },
-    /// The models folder is larger than what we are willing to walk.
+    /// The models folder has more entries than are read.
     #[error("cannot search all of it: more than {limit} {what}")]
     TooLarge {
         /// What there is too much of.

@@ -12,14 +12,14 @@ pub(crate) struct Found {
     pub(crate) below: PathBuf,
     /// Device and inode: two paths to one file are one model.
     pub(crate) id: (u64, u64),
-    /// Tells whether it is still the file that was read before.
+    /// Says whether it is still the file that was read before.
     pub(crate) identity: Identity,
     pub(crate) is_link: bool,
     /// Other paths to the same file.
     pub(crate) links: Vec<PathBuf>,
 }
 
-/// The files of one model, in order, the one that the engine is given first.
+/// The files of one model, in order, the one for the engine's command line first.
 #[derive(Debug)]
 pub(crate) struct FileSet {
     pub(crate) files: Vec<Found>,

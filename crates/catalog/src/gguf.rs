@@ -134,18 +134,19 @@ impl Gguf {
         self.arch_get(key)?.as_uint()
     }
 
-    /// As [`Gguf::arch_uint`], for a number that counts or measures something: the engine's own saver writes one that a model
-    /// does not have as 0, or as 4294967295.
+    /// As [`Gguf::arch_uint`], for a number that counts or measures something: the engine's own saver writes one that a
+    /// model does not have as 0, or as 4294967295.
     #[must_use]
     pub fn arch_size(&self, key: &str) -> Option<u64> {
         self.arch_uint(key).filter(|size| (1..u64::from(u32::MAX)).contains(size))
     }
 
-    /// The bytes of the longest token, where every token stands for a part of the text that is not longer than itself: so
-    /// with the tokenizers that keep every byte. A file writes some bytes with more than one, never with less.
+    /// The bytes of the longest token, where every token stands for a part of the text that is not longer than itself:
+    /// so with the tokenizers that keep every byte. A file writes some bytes with more than one, never with less.
     ///
-    /// The others have no such bound: `bert` makes one token of a word that it does not know, `t5` one of a whole run of
-    /// letters that it does not know, after a table has made others of them; `plamo2` leaves marks of byte order out.
+    /// The others have no such bound: `bert` makes one token of a word that it does not know, `t5` one of a whole run
+    /// of letters that it does not know, after a table has made others of them; `plamo2` leaves marks of byte order
+    /// out.
     #[must_use]
     pub fn longest_token(&self) -> Option<u64> {
         match (self.text("tokenizer.ggml.model")?, self.get("tokenizer.ggml.tokens")?) {

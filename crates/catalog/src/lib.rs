@@ -3,35 +3,43 @@
 //! # Theory of operation
 //!
 //! [`Catalog::scan`] walks the models folders, groups the shards of a set, reads the header of every
-//! file and ends with two lists: [`Model`]s that the engine can load, and [`Damaged`] files with what
-//! is wrong with each. It blocks (call it from `spawn_blocking`) and it never fails: a fault belongs
-//! to the file that has it and harms nothing else. A catalog does not change; a new scan makes a new
-//! one.
+//! file and ends with two lists: [`Model`]s that the engine can load, and [`Damaged`] files with what is wrong with
+//! each. It blocks (call it from `spawn_blocking`) and it never fails: a fault belongs to its file and affects no
+//! other. A catalog does not change; a new scan makes a new one.
 //!
-//! New, changed and removed files are found by [`Catalog::rescan`], which looks at every name but opens only files whose
-//! length, time or inode is another than before, so that it may be called whenever somebody asks for a model that is not
-//! there. That there is something to be found [`CatalogWatcher`] tells, which has the system watch the folders; who waits has its
-//! [`Signal`]. [`Catalog::remember`] and [`Catalog::recall`] carry the headers over a restart in the same way: a large
-//! vocabulary costs milliseconds, and a look at a file's state does not.
+//! [`Catalog::rescan`] finds new, changed and removed files. It lists every name but opens only files whose length,
+//! time or inode has changed, so that it may run for each job that names an unknown model. [`CatalogWatcher`] watches
+//! the folders, and its [`Signal`] reports when a rescan would find something. [`Catalog::remember`] and
+//! [`Catalog::recall`] keep the headers over a restart: to read a large vocabulary takes milliseconds, to look at a
+//! file's state does not.
 //!
-//! Headers are read by [`Gguf`], which keeps the small facts and walks past vocabularies without
-//! allocating for them. Every length in a file is checked against what is left of the file, and
-//! every count against a bound, before memory is taken, because a model file is a download from
-//! strangers.
+//! Headers are read by [`Gguf`], which keeps the small facts and skips vocabularies without allocating for them. Every
+//! length in a file is checked against the rest of the file, and every count against a bound, before memory is
+//! allocated: model files are downloads and not trusted.
 //!
 //! # Memory
 //!
-//! [`MemoryRequirements::of`] computes what a model will take from its header alone, by the parts that can lie on different devices.
-//! [`MeasurementHistory`] remembers what it really took under the same circumstances, which is better.
+//! [`MemoryRequirements::of`] computes from its header what a model takes, by the parts that can be on different
+//! devices. [`MeasurementHistory`] keeps what it really took in the same configuration, which is better.
 //!
 //! # Names
 //!
-//! A model's canonical [`Model::name`] is its file name in lower case without `.gguf` and shard
-//! suffix, such as `llama-3.3-70b-q4_k_m`; two files of one name get their folders in front. [`Catalog::resolve`]
-//! takes an alias of the operator's for what it stands for, finds a path (`file:/m/x.gguf`, `/m/x.gguf`, or an
-//! `.../x.gguf` form) as such, and anything else by the rules of `auxot-names`, where a link to the file counts as
-//! its name, and the `general.name` of the header, a folder the file lies in, and its path below the models folder
-//! (so `owner/repo:QUANT` finds a file under `owner_repo/`) as names around it.
+//! A model's canonical [`Model::name`] is its file name in lower case without `.gguf` and shard suffix, such as
+//! `llama-3.3-70b-q4_k_m`; two files of one name get their folders in front. [`Catalog::resolve`] replaces an
+//! operator's alias by its model, finds a path (`file:/m/x.gguf`, `/m/x.gguf`, or `.../x.gguf`) as such, and anything
+//! else by the rules of `auxot-names`. A link to the file counts as its name; the `general.name` of the header, a
+//! folder of the file, and its path below the models folder (so that `owner/repo:QUANT` finds a file under
+//! `owner_repo/`) count as names around it.
+//!
+//! ```
+//! use auxot_catalog::{Catalog, Config};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! let config = Config { models_dir: vec![folder.path().to_owned()], ..Config::default() };
+//! let catalog = Catalog::scan(&config);
+//! assert!(catalog.models().is_empty() && catalog.damaged().is_empty());
+//! assert!(catalog.resolve("qwen2.5-7b").is_err());
+//! ```
 
 mod config;
 mod damaged;

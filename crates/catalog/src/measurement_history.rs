@@ -1,7 +1,8 @@
-//! What models really took the last time, remembered over restarts.
+//! The memory that models really took, remembered over restarts.
 //!
-//! A computed need leaves out what only the driver knows. What a process of the same file, the same sizes, the same
-//! engine and the same devices took is better than any formula, so it is kept, in one small file that a person can read.
+//! A computed requirement leaves out what only the driver knows. What a process of the same file, the same sizes, the
+//! same engine and the same devices took is better than any formula, so it is kept in one small file that a person can
+//! read.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,21 +13,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
 
-/// Measurements that are remembered; the one that was not looked at for longest goes first.
+/// Measurements that are remembered; the one that was not used for the longest time is dropped first.
 const MOST: usize = 512;
-/// The longest file that is believed; a full one has some 200,000 bytes.
+/// The longest file that is read; a full one has some 200,000 bytes.
 const LONGEST: u64 = 4 << 20;
-/// The longest text of a key. Longer ones are not learnt.
+/// The longest text of a key. A measurement with a longer one is not recorded.
 const MAX_TEXT: usize = 1_024;
 
-/// What must be the same for a measurement to hold again.
+/// What must be the same for a measurement to apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeasurementKey {
     /// The file, or the first of its shards.
     pub file: PathBuf,
     /// The state of that file.
     pub identity: Identity,
-    /// Everything that was asked of the engine and decides about memory, such as `ctx 8192 x 4, f16`.
+    /// All arguments of the engine that affect memory, such as `ctx 8192 x 4, f16`.
     pub asked: String,
     /// The engine's build.
     pub build: String,
@@ -52,8 +53,8 @@ pub struct MeasurementHistory {
 }
 
 impl MeasurementHistory {
-    /// Reads what [`MeasurementHistory::save`] wrote. Blocks. A missing or damaged file is no measurement, which costs accuracy and
-    /// nothing else.
+    /// Reads what [`MeasurementHistory::save`] wrote. Blocks. A missing or damaged file is an empty history, which
+    /// costs accuracy and nothing else.
     #[must_use]
     pub fn open(path: &Path) -> Self {
         let mut measurements = Self::file(path).read().unwrap_or_default();
@@ -62,7 +63,7 @@ impl MeasurementHistory {
         Self { measurements }
     }
 
-    /// Writes everything down, whole or not at all. Blocks.
+    /// Writes all measurements, whole or not at all. Blocks.
     ///
     /// # Errors
     /// When the file cannot be written; then the old one is still there.
@@ -76,13 +77,13 @@ impl MeasurementHistory {
         StateFile::new(path, LONGEST)
     }
 
-    /// Bytes on each device the last time, in the order of the devices.
+    /// Bytes on each device at the last measurement, in the order of the devices.
     #[must_use]
     pub fn recall(&self, key: &MeasurementKey) -> Option<&[u64]> {
         self.measurements.iter().find(|measurement| measurement.key == *key).map(|measurement| &*measurement.took)
     }
 
-    /// The same whatever the engine's build: what the one took that was measured or used last, and its build.
+    /// The same for any build of the engine: the measurement that was made or used last, and its build.
     #[must_use]
     pub fn recall_of_any_build(&self, key: &MeasurementKey) -> Option<(&[u64], &str)> {
         let same = |measurement: &&Measurement| {
@@ -94,7 +95,8 @@ impl MeasurementHistory {
         Some((&newest.took, &newest.key.build))
     }
 
-    /// Notes what a process took. Returns whether that is news worth saving: more than a hundredth away from before.
+    /// Records what a process took. Returns whether to save: the measurement is new or differs by more than a
+    /// hundredth.
     pub fn learn(&mut self, key: MeasurementKey, took: Vec<u64>, now: SystemTime) -> bool {
         let used = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let measurement = Measurement { key, took, used };

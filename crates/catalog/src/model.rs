@@ -5,7 +5,7 @@ pub(crate) mod task;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auxot_names::{Known, Quant, Rank, ShardName, Tells, base_name, one_line, stem};
+use auxot_names::{KnownNames, Quant, Rank, ShardName, StatedQuant, base_name, one_line, stem};
 
 use crate::damaged::Fault;
 use crate::files::{FileSet, Found};
@@ -21,7 +21,7 @@ pub struct Model {
     /// The canonical name, unique in its catalog: the file name in lower case without `.gguf` and
     /// shard suffix, such as `llama-3.3-70b-q4_k_m`.
     pub name: String,
-    /// What the router is told: the file name without quantisation, in its own case.
+    /// The name for the router: the file name without quantisation, in its own case.
     pub base_name: String,
     /// The quantisation in lower case: as the file name says, else as the header says.
     pub quant: Option<String>,
@@ -31,7 +31,7 @@ pub struct Model {
     pub files: Vec<PathBuf>,
     /// The size of all files together.
     pub bytes: u64,
-    /// The file beside it that lets the model see or hear.
+    /// The projector file beside it, for vision or audio.
     pub mmproj: Option<PathBuf>,
     /// The architecture, such as `llama` or `gemma3`.
     pub arch: String,
@@ -45,20 +45,20 @@ pub struct Model {
     pub block_count: Option<u32>,
     /// Whether it brings a chat template.
     pub chat_template: bool,
-    /// Whether it can see pictures, with the file beside it.
+    /// Whether it takes pictures, with its projector.
     pub vision: bool,
-    /// Whether it can hear, with the file beside it.
+    /// Whether it takes sound, with its projector.
     pub audio: bool,
     /// What else it is called: links to its file, and the name in its header.
     pub other_names: Vec<String>,
     /// The header, with the tensors of all shards summed up.
     pub header: Arc<Gguf>,
-    /// The header of the file that lets it see or hear.
+    /// The header of its projector.
     pub projector: Option<Arc<Gguf>>,
 }
 
 impl Model {
-    /// The question what it needs in so many slots of so many tokens, as it is started for its task.
+    /// How it is run in so many slots of so many tokens, for its task.
     #[must_use]
     pub fn run_parameters(&self, slots: u32, ctx: u32) -> RunParameters {
         match self.task {
@@ -82,26 +82,26 @@ impl Model {
     }
 }
 
-/// What one model is found by.
+/// The names and paths that find one model.
 #[derive(Debug)]
 pub(crate) struct Names {
-    pub(crate) known: Known,
-    /// The texts of those that do not follow from the canonical name.
+    pub(crate) known: KnownNames,
+    /// The texts of the names that do not follow from the canonical name.
     pub(crate) others: Vec<(Rank, String)>,
     /// Every path that leads to the first file.
     pub(crate) paths: Vec<PathBuf>,
 }
 
-/// What a set of files turned out to be.
+/// What a set of files is.
 pub(crate) enum Content {
     Model(Box<(Model, Names)>),
-    /// Eyes or ears for a model: the engine loads it beside one.
+    /// A projector for vision or audio: the engine loads it beside a model.
     Mmproj(Arc<Gguf>),
     /// Something that the engine cannot load alone: an adapter, an importance matrix.
     Other,
 }
 
-/// Makes one thing of the headers of a set of files.
+/// Reads the headers of a set of files.
 pub(crate) fn read(
     set: &FileSet,
     mut header_of: impl FnMut(&Found) -> Result<Arc<Gguf>, GgufError>,
@@ -177,7 +177,7 @@ fn other_names(links: &[PathBuf], header: &Gguf) -> Vec<String> {
     names
 }
 
-fn known(quant: Option<Quant>, paths: &[PathBuf], below: &Path, header: &Gguf) -> (Known, Vec<(Rank, String)>) {
+fn known(quant: Option<Quant>, paths: &[PathBuf], below: &Path, header: &Gguf) -> (KnownNames, Vec<(Rank, String)>) {
     let mut texts: Vec<(Rank, String)> = paths.iter().map(|path| (Rank::File, file_name(path))).collect();
     texts.extend(header.text("general.name").map(|name| (Rank::Around, name.to_owned())));
     texts.push((Rank::Around, below.to_string_lossy().into_owned()));
@@ -187,7 +187,7 @@ fn known(quant: Option<Quant>, paths: &[PathBuf], below: &Path, header: &Gguf) -
         let repo = folder.split_once('_').map(|(_, repo)| repo.to_owned());
         texts.extend([Some(folder), repo].into_iter().flatten().map(|name| (Rank::Around, name)));
     }
-    let mut known = Known::new(Tells::Quant(quant));
+    let mut known = KnownNames::new(StatedQuant::Quant(quant));
     let mut others: Vec<(Rank, String)> = texts.into_iter().filter(|(rank, text)| known.add(*rank, text)).collect();
     // The first is the file's own name.
     others.drain(..others.len().min(1));

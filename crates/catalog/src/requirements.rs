@@ -2,17 +2,17 @@
 //!
 //! The engine's buffers are of four kinds, and each is computed here as the engine itself lays it out:
 //!
-//! * **weights**: the tensors, by layer ([`crate::Weights`]); a layer lies where its cache and its computing are;
+//! * **weights**: the tensors, by layer ([`crate::Weights`]); a layer is on the device of its cache and of its computing;
 //! * **cache**: what each layer keeps of each slot ([`cache`]): keys and values of a context, of a window of it, or the
 //!   state of a recurrent layer;
 //! * **compute**: the intermediate results of one batch, as the engine's allocator packs them ([`graph`]);
 //! * **logits**: one row of the vocabulary for each slot.
 //!
-//! Beside them the engine's process takes host memory for itself ([`process`]): program, vocabulary, slots and what it may
-//! keep of their conversations. What it keeps of earlier prompts (`engine.cache_ram`) is no part of this: it grows with the
-//! traffic, up to what the operator allows, and a model needs none of it. Neither is the second copy of quantised weights that
-//! it makes for some processors: what it is made from is not needed any more, so that weights count once. The driver's own
-//! memory for a process depends on the device and not on the model.
+//! Beside them the engine's process takes host memory for itself ([`process`]): program, vocabulary, slots and what it
+//! may keep of their conversations. What it keeps of earlier prompts (`engine.cache_ram`) is no part of this: it grows
+//! with the traffic, up to what the operator allows, and a model needs none of it. Neither is the second copy of
+//! quantised weights that it makes for some processors: what it is made from is not needed any more, so that weights
+//! count once. The driver's own memory for a process depends on the device and not on the model.
 
 mod arena;
 mod cache;
@@ -31,8 +31,8 @@ pub use kv_type::KvType;
 use crate::gguf::Gguf;
 use shape::Shape;
 
-/// More than this is nobody's model, in bytes. A header that lies is to give a large number, and sums of such numbers are
-/// not to wrap around: there are at most some thousand layers.
+/// No model is larger than this, in bytes. A wrong header must give a large number, and sums of such numbers must not
+/// wrap around: there are at most some thousand layers.
 const LARGEST: u64 = 1 << 50;
 
 fn bounded(bytes: u64) -> u64 {
@@ -61,7 +61,7 @@ pub struct RunParameters {
 }
 
 impl RunParameters {
-    /// What our engines are started with where nobody says otherwise: so many slots of so many tokens.
+    /// The default parameters of this program's engines, with so many slots of so many tokens.
     #[must_use]
     pub fn new(slots: u32, ctx: u32) -> Self {
         let (keys, values) = (KvType::F16, KvType::F16);
@@ -103,12 +103,13 @@ impl fmt::Display for RunParameters {
     }
 }
 
-/// What a model needs, in bytes, by the parts that can lie on different devices.
+/// The memory that a model takes, in bytes, by the parts that can be on different devices.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryRequirements {
     /// The repeating layers, in order.
     pub layers: Vec<Layer>,
-    /// The weights of the output layer, which lie behind the last layer. They include a copy of the token embedding
+    /// The weights of the output layer, which is on the device of the last layer. They include a copy of the token
+    /// embedding
     /// where the model has no output matrix of its own.
     pub output: u64,
     /// Weights that stay in host memory wherever the layers are: the token embedding.
@@ -123,7 +124,7 @@ pub struct MemoryRequirements {
     pub logits: u64,
     /// The same for every token of a batch: what the engine's dry run counts with its intermediate results.
     pub all_rows: u64,
-    /// What the file that lets it see or hear takes, weights and intermediate results together.
+    /// What the projector takes, weights and intermediate results together.
     pub projector: u64,
     /// What the process has for itself before its first job, in host memory: its program, its vocabulary.
     pub process: u64,
@@ -190,7 +191,7 @@ impl MemoryRequirements {
         })
     }
 
-    /// How many layers can lie on devices, the output layer among them.
+    /// How many layers can be on devices, the output layer among them.
     #[must_use]
     pub fn offloadable(&self) -> usize {
         self.layers.len() + 1
@@ -218,7 +219,7 @@ impl MemoryRequirements {
         self.of_layers(0..self.offloadable()) + self.compute + self.projector
     }
 
-    /// Host memory where the last `offloaded` layers (the output layer among them) lie on devices.
+    /// Host memory with the last `offloaded` layers (the output layer among them) on devices.
     #[must_use]
     pub fn on_host(&self, offloaded: usize) -> u64 {
         let kept = self.offloadable().saturating_sub(offloaded);

@@ -1,4 +1,4 @@
-//! The catalog: everything that one look at the models folders found.
+//! The catalog: everything that one scan of the models folders found.
 
 pub(crate) mod changes;
 pub(crate) mod header_cache;
@@ -27,7 +27,7 @@ use crate::scan::walk::Walk;
 use crate::scan::watch_target::WatchTarget;
 use crate::text::{file_text, path_text};
 
-/// So many links to one file are names of it; more are nobody's.
+/// So many links to one file are names of it; further ones are ignored.
 const MOST_LINKS: usize = 64;
 
 /// The models of this host at one moment.
@@ -43,13 +43,13 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Looks through the configured folders. Blocks while it reads.
+    /// Scans the configured folders. Blocks while it reads.
     #[must_use]
     pub fn scan(config: &Config) -> Self {
         Self::scan_with(config, &[])
     }
 
-    /// As [`Catalog::scan`], with more files that are asked for by path (`file:/path/x.gguf`).
+    /// As [`Catalog::scan`], with further files that are requested by path (`file:/path/x.gguf`).
     #[must_use]
     pub fn scan_with(config: &Config, files: &[&Path]) -> Self {
         Self::look(config, files, &Self::default())
@@ -63,7 +63,7 @@ impl Catalog {
         Self::look(config, files, &earlier)
     }
 
-    /// Looks again, opening only files that are new or have changed, and tells what is different. Blocks.
+    /// Scans again, opens only files that are new or have changed, and returns what is different. Blocks.
     #[must_use]
     pub fn rescan(&self, config: &Config, files: &[&Path]) -> (Self, Changes) {
         let new = Self::look(config, files, self);
@@ -72,7 +72,7 @@ impl Catalog {
         (new, changes)
     }
 
-    /// Writes down the headers for [`Catalog::recall`]. Blocks.
+    /// Writes the headers for [`Catalog::recall`]. Blocks.
     ///
     /// # Errors
     /// When the file cannot be written; then the old one is still there.
@@ -80,7 +80,7 @@ impl Catalog {
         self.header_cache.write(index)
     }
 
-    /// How many files had to be opened for this catalog; the others were known.
+    /// How many files were opened for this catalog; the headers of the others were known.
     #[must_use]
     pub fn opened(&self) -> usize {
         self.header_cache.opened
@@ -91,7 +91,7 @@ impl Catalog {
         let mut walk = Walk::default();
         for folder in &config.models_dir {
             let folder = expand(folder);
-            // A host that has no models yet has no fault either; a folder that somebody set must be there.
+            // A host without models is no fault; a folder that is configured must exist.
             if config.models_dir != Config::default().models_dir || folder.exists() {
                 walk.folder(&folder);
             } else {
@@ -106,7 +106,7 @@ impl Catalog {
         let mut catalog = Self::read(&sets, damaged, &earlier.header_cache);
         catalog.aliases.clone_from(&config.aliases);
         catalog.watch_targets = walk.watch_targets;
-        // What was said once need not be said at every look.
+        // What was logged once is not logged at every scan.
         let known: HashMap<&Path, &Damaged> = earlier.damaged.iter().map(|known| (&*known.path, known)).collect();
         let is_known = |damaged: &&Damaged| known.get(&*damaged.path) == Some(damaged);
         for Damaged { name, path, fault } in catalog.damaged.iter().filter(|damaged| !is_known(damaged)) {
@@ -152,7 +152,7 @@ impl Catalog {
         self.header_cache.identity(&model.file)
     }
 
-    /// Where a change may make this catalog untrue.
+    /// Where a change may make this catalog outdated.
     pub(crate) fn watch_targets(&self) -> &[WatchTarget] {
         &self.watch_targets
     }
@@ -180,7 +180,7 @@ impl Catalog {
         &self.damaged
     }
 
-    /// The models with the names that they answer to besides their canonical ones.
+    /// The models with their names besides the canonical ones.
     pub fn other_names(&self) -> impl Iterator<Item = (&Model, &[(Rank, String)])> {
         self.with_names().map(|(model, names)| (model, names.others.as_slice()))
     }

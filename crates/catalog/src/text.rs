@@ -1,4 +1,4 @@
-//! What files call themselves, in a form that one line of a log or of a table can hold.
+//! Names and paths of files, in a form that fits one line of a log or of a table.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use auxot_names::one_line;
 
-/// No name is shown longer, in characters.
+/// The most characters that are shown of a name.
 pub const SHOWN: usize = 200;
 
 /// A path in one line; bytes that are no UTF-8 are escaped.
@@ -16,7 +16,7 @@ pub fn path_text(path: &Path) -> String {
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
         text.push_str(&one_line(chunk.valid(), usize::MAX));
         for byte in chunk.invalid() {
-            // A text takes everything.
+            // Writing to a String cannot fail.
             let _ = write!(text, "\\x{byte:02x}");
         }
     }

@@ -1,20 +1,20 @@
-//! Tells when another look through the models folders would find something else, without looking.
+//! Reports when another scan of the models folders would find something else, without scanning.
 //!
-//! Each look says on what it stands (`watch_targets`): the folders that it read, and single paths (a models folder itself,
-//! whether it is there or not; the file that a link leads to). [`CatalogWatcher::follow`] has the system watch just these; of a
-//! path that is not there, the nearest folder above that is. A place that was not watched before may have changed before
-//! it was, so it counts as a change itself; once a look finds nothing new to watch, nothing can be missed.
+//! Each scan lists what its result depends on (`watch_targets`): the folders that it read, and single paths (a models
+//! folder itself, whether it exists or not; the file that a link leads to). [`CatalogWatcher::follow`] watches just
+//! these; for a path that does not exist, the nearest folder above it that does. A folder may have changed before its
+//! watch began, so a new watch counts as a change. Once a scan needs no new watch, no change can be missed.
 //!
 //! ```text
-//!   Signal ── changed ──▶ who decides ── look ──▶ Catalog::rescan ── ground ──▶ CatalogWatcher::follow
+//!   Signal ── changed ──▶ fleet ── scan ──▶ Catalog::rescan ── watch targets ──▶ CatalogWatcher::follow
 //!     ▲                                                                              │ the system's watches
-//!     └────────────────── what happens in the folders, settled (`debounce`) ◀────────────┘
+//!     └────────────────── events of the folders, debounced ◀─────────────────────────┘
 //! ```
 //!
-//! Not everything is told: file systems of other hosts tell only what this host does, and the system bounds how many
-//! folders are watched. Whether all is seen is known ([`CatalogWatcher::is_complete`]), and the folders are looked through now and
-//! then where it is not. A disk that is mounted over a folder is the one thing that is neither told nor known: what is on
-//! it is found when somebody asks for it.
+//! Some changes give no event: shared file systems report only what this host does, and the system bounds how many
+//! folders are watched. Such gaps are known ([`CatalogWatcher::is_complete`]), and the folders are scanned at an
+//! interval while there is one. A disk that is mounted over a folder gives no event and is no known gap: its files are
+//! found when a job names an unknown model.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -39,41 +39,41 @@ use gap::{SharedFileSystem, WatchGap};
 pub use signal::Signal;
 use watched_folder::WatchedFolder;
 
-/// The places that are watched. Who looks through the folders has them followed here; who waits has the [`Signal`].
+/// The folders that are watched, and what has happened in them.
 #[derive(Debug)]
 pub struct CatalogWatcher {
-    /// Held by one look at a time.
-    eyes: Option<Mutex<Watcher>>,
-    /// Never held while a file system is asked: who waits for news needs it on the thread that carries tokens.
+    /// Locked for a whole [`CatalogWatcher::follow`].
+    watcher: Option<Mutex<Watcher>>,
+    /// Never locked during a call to a file system: [`Signal`] locks it on the thread that carries tokens.
     folders: Mutex<HashMap<FolderId, WatchedFolder>>,
     gap: Mutex<Option<WatchGap>>,
     changed: AtomicBool,
-    /// A place is watched that was not before.
-    anew: Notify,
+    /// A folder is watched that was not before.
+    new_folder: Notify,
 }
 
 impl CatalogWatcher {
-    /// One that watches nothing yet, and its news. To be called within a runtime. A system that cannot watch is said in
-    /// the log, and is no fault.
+    /// A watcher without folders, and the signal of its changes. Must be called within a runtime. A system that cannot
+    /// watch gives a line in the log, and is no error.
     #[must_use]
     pub fn open() -> (Arc<Self>, Signal) {
-        let (eyes, events, fault) = match auxot_folder_watch::open() {
-            Ok((eyes, events)) => (Some(eyes), Some(events), None),
+        let (watcher, events, fault) = match auxot_folder_watch::open() {
+            Ok((watcher, events)) => (Some(watcher), Some(events), None),
             Err(fault) => (None, None, Some(WatchGap::Unsupported(fault.kind()))),
         };
         let watcher = Arc::new(Self {
-            eyes: eyes.map(Mutex::new),
+            watcher: watcher.map(Mutex::new),
             folders: Mutex::default(),
             gap: Mutex::default(),
             changed: AtomicBool::new(false),
-            anew: Notify::new(),
+            new_folder: Notify::new(),
         });
         watcher.set_gap(fault);
         let signal = Signal::new(Arc::clone(&watcher), events);
         (watcher, signal)
     }
 
-    /// [`Catalog::rescan`], and everything that the new catalog stands on is watched. Blocks.
+    /// [`Catalog::rescan`], then watches everything that the new catalog depends on. Blocks.
     #[must_use]
     pub fn rescan(&self, known: &Catalog, config: &Config, files: &[&Path]) -> (Catalog, Changes) {
         self.changed.store(false, Ordering::Relaxed);
@@ -82,40 +82,40 @@ impl CatalogWatcher {
         (catalog, changes)
     }
 
-    /// Watches what a catalog stands on, and nothing else any more. Blocks as long as the file systems do.
+    /// Watches what a catalog depends on, and ends all other watches. Blocks as long as the file systems do.
     pub fn follow(&self, catalog: &Catalog) {
-        let Some(eyes) = &self.eyes else { return };
-        let eyes = &mut *eyes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(watcher) = &self.watcher else { return };
+        let watcher = &mut *watcher.lock().unwrap_or_else(PoisonError::into_inner);
         let watched = self.folders().len();
-        let mut watch = Watch { eyes, folders: HashMap::with_capacity(watched), gap: None };
-        for watch_targets in catalog.watch_targets() {
-            watch.add(watch_targets);
+        let mut watch = Watch { watcher, folders: HashMap::with_capacity(watched), gap: None };
+        for target in catalog.watch_targets() {
+            watch.add(target);
         }
         let Watch { folders, gap, .. } = watch;
         let before = std::mem::replace(&mut *self.folders(), folders.clone());
         for id in before.keys().filter(|id| !folders.contains_key(id)) {
-            eyes.unwatch(id.clone());
+            watcher.unwatch(id.clone());
         }
         self.set_gap(gap);
         if folders.iter().any(|(id, watched_folder)| before.get(id) != Some(watched_folder)) {
             self.changed.store(true, Ordering::Relaxed);
-            self.anew.notify_one();
+            self.new_folder.notify_one();
         }
     }
 
-    /// Whether every change is told by the [`Signal`]. Where not, only looking helps.
+    /// Whether the [`Signal`] reports every change. Where it does not, only scanning helps.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.gap().is_none()
     }
 
-    /// Whether something has changed since the last [`CatalogWatcher::rescan`] began, settled or not.
+    /// Whether something has changed since the last [`CatalogWatcher::rescan`] began, debounced or not.
     #[must_use]
     pub fn has_changed(&self) -> bool {
         self.changed.load(Ordering::Relaxed)
     }
 
-    /// Takes in what is not seen, and says it once. Who was not given eyes gets none later.
+    /// Sets the present gap and logs it once. A system that cannot watch stays so.
     fn set_gap(&self, now: Option<WatchGap>) {
         let mut gap = self.gap();
         if *gap == now || matches!(*gap, Some(WatchGap::Unsupported(_))) {
@@ -138,16 +138,16 @@ impl CatalogWatcher {
     }
 }
 
-/// One round of watching.
+/// One run of [`CatalogWatcher::follow`].
 struct Watch<'a> {
-    eyes: &'a mut Watcher,
+    watcher: &'a mut Watcher,
     folders: HashMap<FolderId, WatchedFolder>,
     gap: Option<WatchGap>,
 }
 
 impl Watch<'_> {
-    fn add(&mut self, watch_targets: &WatchTarget) {
-        match watch_targets {
+    fn add(&mut self, target: &WatchTarget) {
+        match target {
             WatchTarget::Folder(folder) => match self.watched_folder(folder) {
                 Ok(watched_folder) => {
                     watched_folder.whole = true;
@@ -155,9 +155,9 @@ impl Watch<'_> {
                         self.gap.get_or_insert(WatchGap::Shared { folder: folder.clone(), file_system });
                     }
                 }
-                // What is not there any more was seen going. What we may not read, a look tells as damaged; should that
-                // change, the folder above tells.
-                Err(fault) if is_missing(&fault) || is_secret(&fault) => {}
+                // A folder that is gone has given an event. A scan reports an unreadable one as damaged; if it becomes
+                // readable, the folder above gives an event.
+                Err(fault) if is_missing(&fault) || is_unreadable(&fault) => {}
                 Err(fault) => self.fault(folder, &fault),
             },
             WatchTarget::Name(path) => self.name(path),
@@ -174,15 +174,15 @@ impl Watch<'_> {
                     watched_folder.names.insert(name.to_owned());
                     return;
                 }
-                Err(fault) if is_missing(&fault) || is_secret(&fault) && path.exists() => below = folder,
-                // Also where a folder hides whether it has what we wait for.
+                Err(fault) if is_missing(&fault) || is_unreadable(&fault) && path.exists() => below = folder,
+                // A folder that hides whether it has the path is a gap too.
                 Err(fault) => return self.fault(here, &fault),
             }
         }
     }
 
     fn watched_folder(&mut self, folder: &Path) -> io::Result<&mut WatchedFolder> {
-        let id = self.eyes.watch(folder)?;
+        let id = self.watcher.watch(folder)?;
         let watched_folder = || WatchedFolder { folder: folder.to_owned(), whole: false, names: BTreeSet::new() };
         Ok(self.folders.entry(id).or_insert_with(watched_folder))
     }
@@ -195,14 +195,14 @@ impl Watch<'_> {
     }
 }
 
-/// Whether a path leads nowhere: the folder above has to tell when that changes.
+/// Whether a path leads nowhere: the folder above gives an event when that changes.
 fn is_missing(fault: &io::Error) -> bool {
     const LOOP: Option<i32> = Some(nix::errno::Errno::ELOOP as i32);
     matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || fault.raw_os_error() == LOOP
 }
 
-/// Whether a folder may be passed but not read.
-fn is_secret(fault: &io::Error) -> bool {
+/// Whether a folder may be entered but not read.
+fn is_unreadable(fault: &io::Error) -> bool {
     fault.kind() == io::ErrorKind::PermissionDenied
 }
 

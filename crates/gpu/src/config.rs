@@ -38,7 +38,8 @@ impl Default for Config {
     }
 }
 
-/// Reads devices in every natural way: an environment variable can only hold one text, and an index looks like a number.
+/// Reads devices in every natural way: an environment variable can only hold one text, and an index looks like a
+/// number.
 ///
 /// # Errors
 /// When it is neither, or a negative number.

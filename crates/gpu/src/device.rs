@@ -43,7 +43,8 @@ impl Sample {
 pub struct Device {
     /// Stable over restarts: NVIDIA's UUID, the PCI address of an AMD card, `metal` for Apple's, or `host`.
     pub id: String,
-    /// Its number among all devices of this host, those that are lost or may not be used counted: settings name it by that.
+    /// Its number among all devices of this host, those that are lost or may not be used counted: settings name it by
+    /// that.
     pub index: usize,
     /// Its place among those of its kind.
     pub rank: Rank,
@@ -70,8 +71,8 @@ pub struct Device {
     pub lost: bool,
 }
 
-/// A device's place among those of its kind that this host reaches now, those that may not be used counted: programs that
-/// do not know its id, nor what may be used, count so.
+/// A device's place among those of its kind that this host reaches now, those that may not be used counted: programs
+/// that do not know its id, nor what may be used, count so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rank {
     /// So many come before it.
@@ -80,8 +81,8 @@ pub struct Rank {
     pub of: usize,
 }
 
-/// Whether a setting's name of a device means the one of this index and id: the index itself, or the id's beginning in any
-/// case. The host's memory is no device to this.
+/// Whether a setting's name of a device means the one of this index and id: the index itself, or the id's beginning in
+/// any case. The host's memory is no device to this.
 #[must_use]
 pub fn is_meant(name: &str, index: usize, id: &str) -> bool {
     match name.parse::<usize>() {
@@ -124,8 +125,8 @@ pub enum Kind {
     Host,
 }
 
-/// How an engine is shown a device, and not the others: by a variable of its environment that names those it may see, or by
-/// an argument.
+/// How an engine is shown a device, and not the others: by a variable of its environment that names those it may see,
+/// or by an argument.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeviceSelector {
     /// `CUDA_VISIBLE_DEVICES`, by the device's own id.
@@ -173,8 +174,8 @@ impl Device {
         self.kind == Kind::Host
     }
 
-    /// What all processes but ours hold, in bytes; `None` where that cannot be told. What the driver keeps for itself is
-    /// theirs too: nobody of us can have it.
+    /// What all processes but ours hold, in bytes; `None` where that cannot be told. What the driver keeps for itself
+    /// is theirs too: nobody of us can have it.
     #[must_use]
     pub fn other_processes(&self, ours: impl Fn(u32) -> bool) -> Option<u64> {
         let mine = self.processes.iter().filter(|process| ours(process.pid));

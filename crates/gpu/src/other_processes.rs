@@ -8,8 +8,8 @@ use crate::device::{Device, Kind};
 
 /// A change that is smaller than this is nobody's concern, in bytes.
 const MUCH: u64 = 1 << 30;
-/// After a child of ours has come or gone its memory is for a moment nobody's by name: the driver frees it later than the
-/// kernel forgets who held it.
+/// After a child of ours has come or gone its memory is for a moment nobody's by name: the driver frees it later than
+/// the kernel forgets who held it.
 const SETTLE: Duration = Duration::from_secs(2);
 /// The name of the first namespace of processes, the same on every Linux.
 const FIRST_NAMESPACE: &str = "pid:[4026531836]";
@@ -31,8 +31,8 @@ pub(crate) struct Change {
 }
 
 impl OtherProcesses {
-    /// What has changed much since it was last told. `ours` are our children, in order; each of the devices knows them by
-    /// the same numbers.
+    /// What has changed much since it was last told. `ours` are our children, in order; each of the devices knows them
+    /// by the same numbers.
     pub(crate) fn changes<'a>(
         &mut self,
         devices: impl IntoIterator<Item = &'a Device>,
@@ -60,8 +60,8 @@ impl OtherProcesses {
 }
 
 /// Whether the device's driver would name our children, as we do. NVIDIA's counts processes as the host does, so in a
-/// container with processes of its own ours cannot be told from others; and in some virtual machines it names nobody. Of
-/// AMD's each child tells itself what it holds.
+/// container with processes of its own ours cannot be told from others; and in some virtual machines it names nobody.
+/// Of AMD's each child tells itself what it holds.
 pub(crate) fn knows_ours(device: &Device, proc_root: &Path) -> bool {
     let elsewhere =
         || std::fs::read_link(proc_root.join("self/ns/pid")).is_ok_and(|own| own != Path::new(FIRST_NAMESPACE));

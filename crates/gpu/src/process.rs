@@ -5,7 +5,8 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::device::ProcessUse;
 
-/// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is gone.
+/// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is
+/// gone.
 ///
 /// Pages of a mapped model file count as well: they are in memory because of this process.
 #[must_use]
@@ -14,7 +15,8 @@ pub fn host_use(pid: u32) -> ProcessUse {
     linux::host_use(std::path::Path::new("/proc"), pid)
 }
 
-/// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is gone.
+/// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is
+/// gone.
 #[must_use]
 #[cfg(not(target_os = "linux"))]
 pub fn host_use(pid: u32) -> ProcessUse {
@@ -31,7 +33,8 @@ fn read(bytes: u64) -> Option<u64> {
     (bytes > 0).then_some(bytes)
 }
 
-/// What the children of a process hold of the host's memory, where no folder tells who they are: all processes are walked.
+/// What the children of a process hold of the host's memory, where no folder tells who they are: all processes are
+/// walked.
 #[cfg(any(test, not(target_os = "linux")))]
 pub(crate) fn held_by_children(parent: u32) -> Vec<ProcessUse> {
     let Ok(mut system) = System::new() else { return Vec::new() };

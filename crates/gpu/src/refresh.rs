@@ -18,8 +18,8 @@ impl Refresh {
 
     /// Asks for a look now: a sample whose `taken` is later than this call will come. Never blocks.
     pub fn ask(&self) {
-        // Full means that a look is asked for and has not begun, so that it is ours as well; closed, that there is nobody
-        // to ask.
+        // Full means that a look is asked for and has not begun, so that it is ours as well; closed, that there is
+        // nobody to ask.
         let _ = self.0.try_send(());
     }
 }

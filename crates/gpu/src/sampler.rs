@@ -124,8 +124,8 @@ impl Looker {
         let taken = Instant::now();
         let host = self.host.sample(&self.config);
         let mut found = self.gpus(taken);
-        // A constant and not an attribute, so that all of it is compiled everywhere. With other processors Apple built in
-        // other GPUs, of which nothing is known.
+        // A constant and not an attribute, so that all of it is compiled everywhere. With other processors Apple built
+        // in other GPUs, of which nothing is known.
         if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
             found.push(unified::device(&host, host.processes.clone()));
         }

@@ -1,9 +1,10 @@
-//! A GPU that lies in the host's own memory, as Apple's do: made of what is known of that memory, nothing is asked of it.
+//! A GPU that lies in the host's own memory, as Apple's do: made of what is known of that memory, nothing is asked of
+//! it.
 //!
-//! Metal recommends how much of the memory a process's resources may take (`recommendedMaxWorkingSetSize`), and more than
-//! that is driven out and crawls. It is two thirds of the memory on hosts of up to 36 GiB and three quarters on larger
-//! ones; newer systems are seen to allow a little more, none less. A limit that the operator of the host has raised
-//! (`iogpu.wired_limit_mb`) is not seen.
+//! Metal recommends how much of the memory a process's resources may take (`recommendedMaxWorkingSetSize`), and more
+//! than that is driven out and crawls. It is two thirds of the memory on hosts of up to 36 GiB and three quarters on
+//! larger ones; newer systems are seen to allow a little more, none less. A limit that the operator of the host has
+//! raised (`iogpu.wired_limit_mb`) is not seen.
 //!
 //! All of what a child of ours holds counts as held here, since nobody tells which part its GPU works with.
 

@@ -1,4 +1,4 @@
-//! From a wish to the models that fit it best.
+//! From a requested name to the models that fit it best.
 
 use crate::name::Name;
 use crate::quant::Quant;
@@ -15,26 +15,26 @@ pub enum Rank {
     Around,
 }
 
-/// What a model tells of its quantisation.
+/// What is known of a model's quantisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tells {
+pub enum StatedQuant {
     /// This one; `None` where it has none that is known.
     Quant(Option<Quant>),
-    /// Nothing: the other side leaves it out of its names, so that any may be meant.
-    Nothing,
+    /// Nothing: the model's report leaves it out of its names, so that any may be meant.
+    Unstated,
 }
 
-/// The names that one model answers to.
+/// All names of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownNames {
     names: Vec<(Rank, Name)>,
-    quant: Tells,
+    quant: StatedQuant,
 }
 
-impl Known {
-    /// A model without names; see [`Known::add`].
+impl KnownNames {
+    /// A model without names; see [`KnownNames::add`].
     #[must_use]
-    pub fn new(quant: Tells) -> Self {
+    pub fn new(quant: StatedQuant) -> Self {
         Self { names: Vec::new(), quant }
     }
 
@@ -42,7 +42,7 @@ impl Known {
     #[must_use]
     pub fn of(canonical: &str) -> Self {
         let name = Name::parse(canonical);
-        let mut known = Self::new(Tells::Quant(name.quant));
+        let mut known = Self::new(StatedQuant::Quant(name.quant));
         known.put(Rank::File, name);
         known
     }
@@ -52,12 +52,12 @@ impl Known {
         self.put(rank, Name::parse(text))
     }
 
-    /// Takes the names of the same model elsewhere too, and its quantisation where that is told there only.
+    /// Adds the names that the same model has elsewhere, and its quantisation where only the other states one.
     pub fn join(&mut self, other: &Self) {
         for (rank, name) in &other.names {
             self.put(*rank, name.clone());
         }
-        if matches!(self.quant, Tells::Nothing | Tells::Quant(None)) && other.tells_quant() {
+        if matches!(self.quant, StatedQuant::Unstated | StatedQuant::Quant(None)) && other.states_quant() {
             self.quant = other.quant;
         }
     }
@@ -71,25 +71,25 @@ impl Known {
     }
 
     /// How well the model fits, the best first; `None` where it does not.
-    fn fit(&self, wish: &Name) -> Option<(bool, Rank, QuantFit)> {
-        let quant = quant_fit(wish.quant, self.quant)?;
+    fn fit(&self, requested: &Name) -> Option<(bool, Rank, QuantFit)> {
+        let quant = quant_fit(requested.quant, self.quant)?;
         let fits = self.names.iter().filter_map(|(rank, name)| {
-            let instruct_left_out = name.key != wish.key;
-            (!instruct_left_out || name.is_instruct_of(&wish.key)).then_some((instruct_left_out, *rank, quant))
+            let instruct_left_out = name.key != requested.key;
+            (!instruct_left_out || name.is_instruct_of(&requested.key)).then_some((instruct_left_out, *rank, quant))
         });
         fits.min()
     }
 
     /// Whether it is known which quantisation the model has, or that it has none.
     #[must_use]
-    pub fn tells_quant(&self) -> bool {
-        self.quant != Tells::Nothing
+    pub fn states_quant(&self) -> bool {
+        self.quant != StatedQuant::Unstated
     }
 
-    /// Whether the wish means this model by one of its names.
+    /// Whether the requested name means this model by one of its names.
     #[must_use]
-    pub fn fits(&self, wish: &Name) -> bool {
-        self.fit(wish).is_some()
+    pub fn fits(&self, requested: &Name) -> bool {
+        self.fit(requested).is_some()
     }
 }
 
@@ -101,22 +101,22 @@ enum QuantFit {
     NotTold,
 }
 
-fn quant_fit(wish: Option<Quant>, model: Tells) -> Option<QuantFit> {
-    match (wish, model) {
+fn quant_fit(requested: Option<Quant>, model: StatedQuant) -> Option<QuantFit> {
+    match (requested, model) {
         (None, _) => Some(QuantFit::NotAsked),
-        (Some(_), Tells::Nothing) => Some(QuantFit::NotTold),
-        (Some(wish), Tells::Quant(Some(model))) if wish == model => Some(QuantFit::Same),
-        (Some(wish), Tells::Quant(Some(model))) if wish.is_like(model) => Some(QuantFit::Alike),
+        (Some(_), StatedQuant::Unstated) => Some(QuantFit::NotTold),
+        (Some(requested), StatedQuant::Quant(Some(model))) if requested == model => Some(QuantFit::Same),
+        (Some(requested), StatedQuant::Quant(Some(model))) if requested.is_like(model) => Some(QuantFit::Alike),
         _ => None,
     }
 }
 
-/// The models that fit a wish best: none, the one, or several that fit equally well.
+/// The models that fit a requested name best: none, the one, or several that fit equally well.
 ///
 /// Each comes with its canonical name.
-pub fn best<'a, T>(wish: &str, models: impl Iterator<Item = (T, &'a str, &'a Known)>) -> Vec<T> {
-    let canonical = wish.trim().to_lowercase();
-    let parsed = Name::parse(wish.trim());
+pub fn best<'a, T>(requested: &str, models: impl Iterator<Item = (T, &'a str, &'a KnownNames)>) -> Vec<T> {
+    let canonical = requested.trim().to_lowercase();
+    let parsed = Name::parse(requested.trim());
     let mut best = None;
     let mut fitting = Vec::new();
     for (model, name, known) in models {
@@ -148,9 +148,10 @@ pub fn list(names: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn found(wish: &str, models: &[&str]) -> Vec<String> {
-        let known: Vec<(String, Known)> = models.iter().map(|name| (name.to_string(), Known::of(name))).collect();
-        best(wish, known.iter().map(|(name, known)| (name.clone(), name.as_str(), known)))
+    fn found(requested: &str, models: &[&str]) -> Vec<String> {
+        let known: Vec<(String, KnownNames)> =
+            models.iter().map(|name| (name.to_string(), KnownNames::of(name))).collect();
+        best(requested, known.iter().map(|(name, known)| (name.clone(), name.as_str(), known)))
     }
 
     #[test]
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_name_comes_first_and_equal_ones_are_all_told() {
+    fn the_exact_name_comes_first_and_all_equal_ones_are_found() {
         assert_eq!(found("q-7b", &["q-7b-q4_0", "q-7b"]), ["q-7b"]);
         assert_eq!(found("Q-7B", &["q-7b-q4_0", "q-7b-q8_0"]), ["q-7b-q4_0", "q-7b-q8_0"]);
         assert_eq!(found("q7b", &["q-7b-instruct-q4_0", "q-7b-q8_0"]), ["q-7b-q8_0"]);
@@ -170,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_tells_no_quantisation_may_be_any() {
-        let mut known = Known::new(Tells::Nothing);
+    fn a_model_without_a_stated_quantisation_may_be_any() {
+        let mut known = KnownNames::new(StatedQuant::Unstated);
         known.add(Rank::File, "gemma-3-4b-it");
-        let fits = |wish| !best(wish, std::iter::once(((), "gemma-3-4b-it", &known))).is_empty();
+        let fits = |requested| !best(requested, std::iter::once(((), "gemma-3-4b-it", &known))).is_empty();
         assert!(fits("gemma-3-4b-it-q4_k_s") && fits("Gemma3-4b") && !fits("gemma-3-12b-it-q4_k_s"));
     }
 

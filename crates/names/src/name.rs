@@ -25,11 +25,11 @@ impl Name {
         Self { key, quant }
     }
 
-    /// Whether this model's base is `wish` once its own `instruct` or `it` is left out.
+    /// Whether this model's base is `requested` once its own `instruct` or `it` is left out.
     #[must_use]
-    pub fn is_instruct_of(&self, wish: &str) -> bool {
+    pub fn is_instruct_of(&self, requested: &str) -> bool {
         let plain = self.key.split('-').filter(|run| !matches!(*run, "instruct" | "it"));
-        self.key != wish && plain.eq(wish.split('-'))
+        self.key != requested && plain.eq(requested.split('-'))
     }
 }
 
@@ -52,7 +52,7 @@ pub fn stem(file_name: &str) -> &str {
     }
 }
 
-/// The `model` that the router is told: the stem without quantisation, in its own case.
+/// The `model` of a report to the router: the stem without quantisation, in its own case.
 #[must_use]
 pub fn base_name(stem: &str) -> &str {
     match Quant::split(stem) {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn instruct_may_be_left_out_of_a_wish_only() {
+    fn instruct_may_be_left_out_of_a_requested_name_only() {
         let instruct = Name::parse("Qwen2.5-Coder-32B-Instruct");
         let gemma = Name::parse("gemma-3-4b-it");
         assert!(instruct.is_instruct_of(&Name::parse("qwen-2.5-coder-32b").key));

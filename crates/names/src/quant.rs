@@ -101,7 +101,7 @@ impl Quant {
         (text, None)
     }
 
-    /// What `general.file_type` of a header says, for a file whose name does not tell.
+    /// The quantisation of `general.file_type` in a header, for a file whose name has none.
     #[must_use]
     pub fn of_file_type(file_type: u64) -> Option<Self> {
         let name = match file_type {
@@ -143,7 +143,7 @@ impl Quant {
         Some(Self { prefix: "", name })
     }
 
-    /// Whether one may stand for the other where nothing matches exactly. The router's registry says
+    /// Whether one may be used for the other where nothing matches exactly. The router's registry says
     /// `F16` for files that are `BF16`, and `Q8_K` for files that are `UD-Q8_K_XL`.
     #[must_use]
     pub fn is_like(self, other: Self) -> bool {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn no_known_quantisation_is_longer_than_what_is_looked_at() {
+    fn no_known_quantisation_has_more_runs_than_are_compared() {
         assert!(KNOWN.iter().all(|known| runs(known).count() <= MOST_RUNS));
     }
 

@@ -5,11 +5,11 @@ use auxot_gpu::DeviceSelector;
 use super::{Placement, Share, Split};
 
 impl Placement {
-    /// The engine's arguments: always all of them, because each one's default depends on the others. Where it is left to the
-    /// engine, none but its devices, if those go by name or there is none that it may use.
+    /// The engine's arguments: always all of them, because each one's default depends on the others. Where it is left
+    /// to the engine, none but its devices, if those go by name or there is none that it may use.
     ///
-    /// The engine gives layer `i` of `n` to the device in whose part of the split `i / n` lies, so that with the numbers
-    /// of layers as the split every device gets exactly its own.
+    /// The engine gives layer `i` of `n` to the device in whose part of the split `i / n` lies, so that with the
+    /// numbers of layers as the split every device gets exactly its own.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -51,8 +51,8 @@ impl Placement {
         Some(visible)
     }
 
-    /// The engine's names for its devices, where it is to be told any: of those that it is shown by a variable it sees no
-    /// other, and counts them.
+    /// The engine's names for its devices, where it is to be told any: of those that it is shown by a variable it sees
+    /// no other, and counts them.
     fn names(&self) -> Option<Vec<String>> {
         let visible = self.visible()?;
         visible.iter().any(|(_, selector)| matches!(selector, DeviceSelector::Named(_))).then_some(())?;
@@ -73,8 +73,8 @@ impl Placement {
     }
 
     /// The variables that show an engine its own devices and no other, in the order of the shares: an index in its
-    /// arguments counts what it sees. None at all where a device has no name that its driver would take, or where all go by
-    /// the engine's own names.
+    /// arguments counts what it sees. None at all where a device has no name that its driver would take, or where all
+    /// go by the engine's own names.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let Some(visible) = self.visible() else { return Vec::new() };

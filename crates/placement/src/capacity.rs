@@ -66,8 +66,8 @@ impl Capacity {
         Self { devices, host, withheld: sample.withheld }
     }
 
-    /// Bytes of a device that may be promised; `None` where that is unknown. Of one that is in the host's memory no more
-    /// than may be promised of that.
+    /// Bytes of a device that may be promised; `None` where that is unknown. Of one that is in the host's memory no
+    /// more than may be promised of that.
     pub(super) fn may(&self, room: &DeviceCapacity, rules: &Rules) -> Option<u64> {
         let own = room.free?.saturating_sub(rules.reserve);
         if room.kind.is_host_memory() { Some(own.min(self.host_may(rules)?)) } else { Some(own) }
@@ -98,7 +98,8 @@ impl Capacity {
         (self, Rules { host, layers, ..rules })
     }
 
-    /// The same with no more of the host's memory than the operator gives to all models together, which have so much of it.
+    /// The same with no more of the host's memory than the operator gives to all models together, which have so much of
+    /// it.
     #[must_use]
     pub fn limited(mut self, ours: u64, rules: &Rules) -> Self {
         if let Some(limit) = rules.host_limit {
@@ -132,8 +133,8 @@ impl Capacity {
 }
 
 /// Bytes of model files that our children map. The host's figure has them among what is free, since the kernel could
-/// drop and read them again, and a model that is driven out of memory so is one that crawls. A child of which nothing is
-/// told is on its way out, and needs nothing any more.
+/// drop and read them again, and a model that is driven out of memory so is one that crawls. A child of which nothing
+/// is told is on its way out, and needs nothing any more.
 fn mapped(host: &Device, twice: impl Fn(u32) -> u64) -> u64 {
     let needed = |child: &ProcessUse| Some(child.mapped?.saturating_sub(twice(child.pid)));
     host.processes.iter().filter_map(needed).fold(0, u64::saturating_add)

@@ -1,9 +1,9 @@
 //! Which of the host's devices an engine can use, and by which name.
 //!
-//! The drivers tell which devices there are, the engine tells which it was built for and can reach. One that was built with
-//! CUDA or ROCm is shown devices by a variable, by ids that last. One that reaches the same cards through Vulkan heeds none of
-//! those variables: it is told the devices by its own names. And a card of which an engine knows nothing is none: without this a
-//! model that was planned for it would run on the processor, in memory that nobody has counted.
+//! The drivers tell which devices there are, the engine tells which it was built for and can reach. One that was built
+//! with CUDA or ROCm is shown devices by a variable, by ids that last. One that reaches the same cards through Vulkan
+//! heeds none of those variables: it is told the devices by its own names. And a card of which an engine knows nothing
+//! is none: without this a model that was planned for it would run on the processor, in memory that nobody has counted.
 
 use std::sync::Arc;
 
@@ -57,7 +57,8 @@ impl DeviceVisibility {
         let same_maker: Vec<&ListedDevice> =
             listed.iter().filter(|listed| is_by(device.kind, &listed.description)).collect();
         let (first, same_kind) = (same_maker.first()?, sample.devices.iter().filter(|other| other.kind == device.kind));
-        // Both list cards in the order of their slots; where one lists more than the other, the size may tell them apart.
+        // Both list cards in the order of their slots; where one lists more than the other, the size may tell them
+        // apart.
         let (same_kind, backend): (Vec<&Device>, _) = (same_kind.collect(), first.backend());
         let candidates: Vec<&ListedDevice> =
             same_maker.into_iter().filter(|listed| listed.backend() == backend).collect();

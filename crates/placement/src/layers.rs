@@ -82,7 +82,8 @@ impl LayerRequirements {
         self.placed(Vec::new(), Split::Engine, 0)
     }
 
-    /// Left to the engine where memory cannot be read: nothing is counted, and nothing decided but which devices it may use.
+    /// Left to the engine where memory cannot be read: nothing is counted, and nothing decided but which devices it may
+    /// use.
     pub fn unmeasured(&self, shown: Option<Vec<Shown>>) -> Placement {
         Placement { shown, host: 0, weights: 0, ..self.unseen() }
     }
@@ -162,8 +163,8 @@ impl LayerRequirements {
         (start == all && (!each || shares.len() == devices.len())).then(|| self.placed(shares, split, count))
     }
 
-    /// To each device a part of every layer, in proportion to what is free on it. The first of them is the one that sees and
-    /// hears, so it should have the most room.
+    /// To each device a part of every layer, in proportion to what is free on it. The first of them is the one that
+    /// sees and hears, so it should have the most room.
     pub(super) fn tensor(&self, devices: &[Usable<'_>]) -> Option<Placement> {
         let all = self.layers();
         let budgets = self.budgets(devices, false);

@@ -1,22 +1,25 @@
 //! On which devices a model is to lie, and who would have to go: pure, from bytes alone.
 //!
-//! [`plan`] takes what a model needs (a [`LayerRequirements`], summed up of an `auxot_catalog::MemoryRequirements`), what is free (a [`Capacity`])
-//! and the operator's [`Rules`], and tries in this order:
+//! [`plan`] takes what a model needs (a [`LayerRequirements`], summed up of an `auxot_catalog::MemoryRequirements`),
+//! what is free (a [`Capacity`]) and the operator's [`Rules`], and tries in this order:
 //!
 //! 1. **whole on one device**: the one that is left with the least, so that large holes stay for large models;
-//! 2. **split over several**, as few as possible: whole layers to each ([`Split::Layers`]) in proportion to what is free,
+//! 2. **split over several**, as few as possible: whole layers to each ([`Split::Layers`]) in proportion to what is
+//!   free,
 //!    or a part of every layer to each ([`Split::Tensor`]);
 //! 3. **in part**: the last layers on devices, the first in host memory, where that is allowed;
-//! 4. **in host memory**, where that is allowed; on a host without any known device, wherever the engine puts it, counted
+//! 4. **in host memory**, where that is allowed; on a host without any known device, wherever the engine puts it,
+//!   counted
 //!    as if that were host memory.
 //!
-//! What none of these finds is a [`PlacementError`] with the numbers in it. Three promises hold, each a property test: no device
-//! is asked for more than what is free on it less the reserve; more memory never turns a fit into a placement error; and memory that
-//! could not be read is never counted, neither as free nor as full.
+//! What none of these finds is a [`PlacementError`] with the numbers in it. Three promises hold, each a property test:
+//! no device is asked for more than what is free on it less the reserve; more memory never turns a fit into a placement
+//! error; and memory that could not be read is never counted, neither as free nor as full.
 //!
 //! A computed need is corrected by what the same placement really took the last time, wherever that is known
-//! (`auxot_catalog::MeasurementHistory`): the caller hands in a question that answers it. In host memory only what is more than
-//! computed is believed: pages of a file come and go, so that a process can need more than it was seen to hold.
+//! (`auxot_catalog::MeasurementHistory`): the caller hands in a question that answers it. In host memory only what is
+//! more than computed is believed: pages of a file come and go, so that a process can need more than it was seen to
+//! hold.
 
 mod arguments;
 mod capacity;
@@ -119,8 +122,8 @@ pub enum Split {
     Engine,
 }
 
-/// What a placement took the last time: bytes for each of its shares, or of the host's memory where it has none. `None` where
-/// nothing is known of any.
+/// What a placement took the last time: bytes for each of its shares, or of the host's memory where it has none. `None`
+/// where nothing is known of any.
 pub type Known<'a> = Option<&'a dyn Fn(&Placement) -> Option<Vec<u64>>>;
 
 /// Finds a place for a model.

@@ -52,7 +52,8 @@ pub fn make_room(
     Ok((placement, Some(Stop { models, at: gone, frees })))
 }
 
-/// Adds to a placement error whose end would make room: of models that may not be asked to go, but that a person can stop.
+/// Adds to a placement error whose end would make room: of models that may not be asked to go, but that a person can
+/// stop.
 #[must_use]
 pub fn advise(
     placement_error: PlacementError,

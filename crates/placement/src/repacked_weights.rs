@@ -1,17 +1,18 @@
 //! Weights that a process in the host's memory holds twice.
 //!
-//! Where that suits the processor, the engine copies quantised weights into an order of its own (its `CPU_REPACK` and `AMX`
-//! buffers) and computes with the copy. The pages of the file that it was made from stay in memory, but nobody reads them
-//! again: the kernel drops them, unwritten, as soon as memory is asked for. An embedding that is the output matrix too is
-//! read by rows, which come back one page at a time. So such a model needs its weights once, and loads where it fits once.
-//! Seen with Gemma 3 270M, whose 235 MiB were driven out of memory while it was loaded: 45 came back with the next prompts,
-//! which took no longer than before; without a copy all came back.
+//! Where that suits the processor, the engine copies quantised weights into an order of its own (its `CPU_REPACK` and
+//! `AMX` buffers) and computes with the copy. The pages of the file that it was made from stay in memory, but nobody
+//! reads them again: the kernel drops them, unwritten, as soon as memory is asked for. An embedding that is the output
+//! matrix too is read by rows, which come back one page at a time. So such a model needs its weights once, and loads
+//! where it fits once. Seen with Gemma 3 270M, whose 235 MiB were driven out of memory while it was loaded: 45 came
+//! back with the next prompts, which took no longer than before; without a copy all came back.
 //!
-//! The engine does not say how much it has copied, so that is concluded from what a process holds beyond the expected. What
-//! makes this safe:
+//! The engine does not say how much it has copied, so that is concluded from what a process holds beyond the expected.
+//! What makes this safe:
 //!
 //! * it is asked once, before the first job: what the engine keeps of earlier prompts cannot be taken for a copy;
-//! * it is never more than the pages that the kernel may drop, nor than the weights: without a mapped file, or with a locked
+//! * it is never more than the pages that the kernel may drop, nor than the weights: without a mapped file, or with a
+//!   locked
 //!   one, there is nothing to do without;
 //! * it is never more than what was not expected, so no model comes to need less than computed.
 
@@ -19,12 +20,13 @@ use auxot_gpu::ProcessUse;
 
 use super::Placement;
 
-/// A copy is of most of the weights. What is less than this part of them is something that nobody has computed, and needed.
+/// A copy is of most of the weights. What is less than this part of them is something that nobody has computed, and
+/// needed.
 const LEAST: u64 = 4;
 
 impl Placement {
-    /// Bytes of mapped weights that a process placed so can do without, as it was seen when it had loaded and not yet worked.
-    /// Where nobody tells what it maps, or its place was not counted, that is none.
+    /// Bytes of mapped weights that a process placed so can do without, as it was seen when it had loaded and not yet
+    /// worked. Where nobody tells what it maps, or its place was not counted, that is none.
     #[must_use]
     pub fn repacked_bytes(&self, held: &ProcessUse) -> u64 {
         let (Some(bytes), Some(mapped)) = (held.bytes, held.mapped) else { return 0 };

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
-use auxot_names::{Known, Name, Rank, Tells, best, find};
+use auxot_names::{KnownNames, Name, Rank, StatedQuant, best, find};
 use auxot_protocol::{Capabilities, NamesReport};
 
 /// Cached results; the names that clients send must not grow the memory.
@@ -30,10 +30,10 @@ pub(crate) enum Resolution {
 /// The models of one worker with their names.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct WorkerModels {
-    models: Vec<(String, Known)>,
+    models: Vec<(String, KnownNames)>,
     aliases: Vec<(Name, String)>,
     /// Further names of models, by canonical name.
-    others: HashMap<String, Known>,
+    others: HashMap<String, KnownNames>,
 }
 
 impl WorkerModels {
@@ -58,9 +58,9 @@ impl WorkerModels {
         named.rename(listed);
         if let Some(only) = only {
             let known = if Name::parse(only).quant.is_some() {
-                Known::of(only)
+                KnownNames::of(only)
             } else {
-                let mut known = Known::new(Tells::Nothing);
+                let mut known = KnownNames::new(StatedQuant::Unstated);
                 known.add(Rank::File, only);
                 known
             };
@@ -71,7 +71,7 @@ impl WorkerModels {
 
     /// Replaces the models and keeps the aliases.
     pub(crate) fn rename<'a>(&mut self, listed: impl Iterator<Item = &'a str>) {
-        let known = |name: &str| self.others.get(name).cloned().unwrap_or_else(|| Known::of(name));
+        let known = |name: &str| self.others.get(name).cloned().unwrap_or_else(|| KnownNames::of(name));
         self.models = listed.map(|name| (name.to_owned(), known(name))).collect();
     }
 
@@ -82,12 +82,12 @@ impl WorkerModels {
 }
 
 /// The names of one model, the canonical one first.
-fn known(report: &NamesReport) -> Known {
+fn known(report: &NamesReport) -> KnownNames {
     let quant = match &report.quantization {
         Some(quant) => Name::parse(&format!("m-{quant}")).quant,
         None => Name::parse(&report.model).quant,
     };
-    let mut known = Known::new(Tells::Quant(quant));
+    let mut known = KnownNames::new(StatedQuant::Quant(quant));
     known.add(Rank::File, &report.model);
     for (rank, names) in [(Rank::File, &report.files), (Rank::Around, &report.around)] {
         for name in names.iter().filter(|name| name.len() <= MAX_NAME_LENGTH).take(MAX_NAMES_EACH) {
@@ -100,7 +100,7 @@ fn known(report: &NamesReport) -> Known {
 /// The models of all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
-    models: BTreeMap<String, Known>,
+    models: BTreeMap<String, KnownNames>,
     aliases: Vec<(Name, String)>,
     cache: RefCell<HashMap<String, Resolution>>,
 }
@@ -157,7 +157,7 @@ impl Resolver {
 
 /// Whether `name` could match one of these models, which no connected worker has.
 pub(crate) fn could_match<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> bool {
-    let known: Vec<(&str, Known)> = names.map(|name| (name, Known::of(name))).collect();
+    let known: Vec<(&str, KnownNames)> = names.map(|name| (name, KnownNames::of(name))).collect();
     let models = || known.iter().map(|(name, known)| ((), *name, known));
     !find(name, std::iter::empty(), |name| best(name, models())).is_empty()
 }

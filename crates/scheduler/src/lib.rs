@@ -1,36 +1,41 @@
 //! Who may use a model now, which model comes, which goes, who waits and who is sent away: pure, without clock or I/O.
 //!
-//! An [`Admission`] is told what happens ([`Admission::arrive`], [`Admission::left`], [`Admission::ready`], …), each time with
-//! the present moment, and answers with [`Effect`]s, the whole list of what is to be done in the world. It knows the
-//! present free memory ([`Admission::measured`]) and keeps the ledger of what it has promised beside.
+//! An [`Admission`] is told what happens ([`Admission::arrive`], [`Admission::left`], [`Admission::ready`], …), each
+//! time with the present moment, and answers with [`Effect`]s, the whole list of what is to be done in the world. It
+//! knows the present free memory ([`Admission::measured`]) and keeps the ledger of what it has promised beside.
 //!
 //! # What it guarantees
 //!
 //! * A busy model is not ended before its **drain bound**: it gets no more jobs, and so long to finish those it has.
-//! * A model is not ended before its **minimum residency** after a load: two models that want the same memory take turns.
+//! * A model is not ended before its **minimum residency** after a load: two models that want the same memory take
+//!   turns.
 //! * A **pinned** model is not ended at all.
-//! * A job waits for its **maximum wait** at most; then it is sent away. Of models that wait for room, the one whose oldest
+//! * A job waits for its **maximum wait** at most; then it is sent away. Of models that wait for room, the one whose
+//!   oldest
 //!   job has waited longest is next, so that each of the others has at most one turn before it; a priority puts a model
 //!   first, until half of the maximum wait has passed for somebody else.
 //! * As many jobs as the **bound** allows wait for one model.
-//! * A load that nobody waits for any more is finished; a place that is only reserved is given up, and those who were asked to
+//! * A load that nobody waits for any more is finished; a place that is only reserved is given up, and those who were
+//!   asked to
 //!   go for it stay.
-//! * Nobody is ended for a model that cannot then be placed: the place is planned, and reserved, first. And nobody at all
+//! * Nobody is ended for a model that cannot then be placed: the place is planned, and reserved, first. And nobody at
+//!   all
 //!   is ended for a model whose last load failed, until a load of it has gone well or the **doubt** has passed.
 //!
 //! # Who crashes
 //!
-//! A model whose engine has ended unasked is **loading** again from that moment on ([`Admission::lost`]), also between two
-//! tries of its keeper, and keeps its place: what it held counts as promised. A life of its own for that time is not worth
-//! having. It is short: the keeper gives up after a few tries in a row (`engine.restart_budget`), some seconds apart, and
-//! then the place is free. And a place that others could take meanwhile would make of each crash a load of somebody else,
-//! after which the one that crashed has to wait for its turn, or have that one ended again: two loads for none. It also
-//! would be tried in another place than the one its process was told of, and so by another process.
+//! A model whose engine has ended unasked is **loading** again from that moment on ([`Admission::lost`]), also between
+//! two tries of its keeper, and keeps its place: what it held counts as promised. A life of its own for that time is
+//! not worth having. It is short: the keeper gives up after a few tries in a row (`engine.restart_budget`), some
+//! seconds apart, and then the place is free. And a place that others could take meanwhile would make of each crash a
+//! load of somebody else, after which the one that crashed has to wait for its turn, or have that one ended again: two
+//! loads for none. It also would be tried in another place than the one its process was told of, and so by another
+//! process.
 //!
 //! # Who goes
 //!
-//! Idle models, the lowest priority first, and of those the one with the most idle time for each second that it would take
-//! to bring it back. Busy ones only for somebody who has lost patience, and is not of lower priority.
+//! Idle models, the lowest priority first, and of those the one with the most idle time for each second that it would
+//! take to bring it back. Busy ones only for somebody who has lost patience, and is not of lower priority.
 
 mod memory_ledger;
 mod model;
@@ -245,8 +250,8 @@ impl Admission {
         self.settle(now)
     }
 
-    /// The owner wants a model gone: its jobs may go on until then. Whoever waits for it goes on waiting, and so it comes
-    /// back, unless they are [dismissed](Admission::dismiss).
+    /// The owner wants a model gone: its jobs may go on until then. Whoever waits for it goes on waiting, and so it
+    /// comes back, unless they are [dismissed](Admission::dismiss).
     pub fn unload(&mut self, model: ModelId, until: Moment, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         let mut effects = Vec::new();
@@ -275,8 +280,8 @@ impl Admission {
         self.models[model].waiting.drain(..).map(|(ticket, _)| ticket).collect()
     }
 
-    /// The answer to a model that does not fit in any size: whoever waits is sent away. If its owner wants it, it is looked at
-    /// again when something has come free.
+    /// The answer to a model that does not fit in any size: whoever waits is sent away. If its owner wants it, it is
+    /// looked at again when something has come free.
     pub fn turn_away(&mut self, model: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
         let of = &mut self.models[model];
         (of.too_large, of.no_room) = (false, true);
@@ -292,7 +297,8 @@ impl Admission {
         self.settle(now)
     }
 
-    /// What a loading or loaded model is seen to hold, by device: so much of its promise is visible in what is measured.
+    /// What a loading or loaded model is seen to hold, by device: so much of its promise is visible in what is
+    /// measured.
     pub fn holds(&mut self, model: ModelId, holds: Vec<(String, u64)>) {
         self.models[model].is_seen_to_hold(holds);
         self.something_is_free();

@@ -33,11 +33,12 @@ impl Admission {
         capacity
     }
 
-    /// What would be free for a model if everybody else had gone who may ever go; what it was given itself is none of it.
+    /// What would be free for a model if everybody else had gone who may ever go; what it was given itself is none of
+    /// it.
     ///
-    /// Of one that is on its way into memory nobody can tell how much of its place is measured already, where no driver says
-    /// what it holds. It counts as all of it, or as none where it stays: whoever turns out not to fit is told so by the reading
-    /// after the load, and nobody is sent away, or made smaller, for memory that comes free.
+    /// Of one that is on its way into memory nobody can tell how much of its place is measured already, where no driver
+    /// says what it holds. It counts as all of it, or as none where it stays: whoever turns out not to fit is told so
+    /// by the reading after the load, and nobody is sent away, or made smaller, for memory that comes free.
     pub(super) fn ever(&self, but: ModelId) -> Capacity {
         let mut capacity = self.measured_ground();
         let others = || self.models.iter().enumerate().filter(|(at, _)| *at != but).map(|(_, model)| model);

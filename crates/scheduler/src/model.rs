@@ -254,7 +254,8 @@ impl Model {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Until when nobody is to go for it because its last load went wrong: twice as long with each that did so in a row.
+    /// Until when nobody is to go for it because its last load went wrong: twice as long with each that did so in a
+    /// row.
     pub(super) fn backoff_until(&self, limits: &Limits) -> Option<Moment> {
         let doublings = self.failures.saturating_sub(1).min(MOST_DOUBLINGS);
         self.failed_at.map(|since| since.saturating_add(limits.load_backoff.saturating_mul(1 << doublings)))

@@ -25,7 +25,8 @@ pub struct Profile {
     pub ttl: Option<Duration>,
     /// Its own rules where they are not those of all.
     pub rules: Option<Rules>,
-    /// The devices that it may lie on, by index or by the beginning of an id; `None` is all, and `host` the host's memory.
+    /// The devices that it may lie on, by index or by the beginning of an id; `None` is all, and `host` the host's
+    /// memory.
     pub devices: Option<Vec<String>>,
     /// Whether a smaller size of it may be tried where this one can never fit.
     pub shrinks: bool,

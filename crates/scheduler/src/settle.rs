@@ -59,8 +59,8 @@ impl Admission {
         }
     }
 
-    /// Models whose place has come free are loaded into it. Those for whom it did not come free begin anew, and so do those
-    /// for whom nobody waits any more.
+    /// Models whose place has come free are loaded into it. Those for whom it did not come free begin anew, and so do
+    /// those for whom nobody waits any more.
     fn begin_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for at in 0..self.models.len() {
             let ModelState::Coming { evicted, .. } = &self.models[at].state else { continue };
@@ -111,9 +111,9 @@ impl Admission {
         effects.push(Effect::Load { model: at, placement });
     }
 
-    /// Those who wait for room, one after the other. Once the first of them has lost its patience nobody may overtake it,
-    /// or small ones could keep a large one out for ever. Tells whether somebody has stepped back, so that others are to be
-    /// looked at.
+    /// Those who wait for room, one after the other. Once the first of them has lost its patience nobody may overtake
+    /// it, or small ones could keep a large one out for ever. Tells whether somebody has stepped back, so that others
+    /// are to be looked at.
     fn take_turns(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
         let (mut first, mut stepped_back) = (true, false);
         for at in self.contenders(now) {

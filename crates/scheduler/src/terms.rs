@@ -18,8 +18,8 @@ pub struct Limits {
     pub preempt_after: Duration,
     /// How long jobs that run may go on once their model is to go.
     pub drain: Duration,
-    /// How long nobody is ended for a model whose load has failed; twice as long with each further one in a row, up to a
-    /// bound.
+    /// How long nobody is ended for a model whose load has failed; twice as long with each further one in a row, up to
+    /// a bound.
     pub load_backoff: Duration,
 }
 

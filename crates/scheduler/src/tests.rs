@@ -189,7 +189,8 @@ fn a_model_whose_load_failed_makes_nobody_go() {
     assert_eq!(start(&mut admission, 4, 1, 204).0, [0]);
 }
 
-/// Between two tries of its keeper a model is loading: others have what is free beside it, and it is not ended for them.
+/// Between two tries of its keeper a model is loading: others have what is free beside it, and it is not ended for
+/// them.
 #[test]
 fn a_model_that_crashes_keeps_its_place_until_it_is_given_up() {
     let mut admission = admission(10, vec![profile("a", 6), profile("b", 6), profile("c", 2)]);

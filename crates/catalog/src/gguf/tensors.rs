@@ -37,7 +37,7 @@ pub struct Weights {
     pub tensors: u64,
     /// How many numbers they hold together: the parameters of the model.
     pub parameters: u64,
-    /// Bytes of the file after the last tensor, which nobody reads.
+    /// Bytes of the file after the last tensor, which no reader uses.
     #[serde(default)]
     pub trailing: u64,
 }
@@ -117,7 +117,7 @@ impl ChangedPath {
     }
 }
 
-/// The tensor list of a header. It lives only while the header is read.
+/// The tensor list of a header, kept only while the header is read.
 pub(super) struct Tensors {
     list: Vec<Tensor>,
     tied: bool,
@@ -127,12 +127,13 @@ pub(super) struct Tensors {
 struct Tensor {
     place: ChangedPath,
     offset: u64,
-    /// None where the type is newer than this program; then the gap to the next tensor tells.
+    /// None where the type is newer than this program; then the gap to the next tensor gives the size.
     bytes: Option<u64>,
 }
 
 impl Tensors {
-    /// Reads the list. The engine wants each tensor right behind the one before it, at the next multiple of `alignment`.
+    /// Reads the list. The engine wants each tensor right behind the one before it, at the next multiple of
+    /// `alignment`.
     pub(super) fn read<R: Read + Seek>(cursor: &mut Cursor<R>, count: u64, alignment: u64) -> Result<Self, GgufError> {
         if count > MAX_TENSORS {
             return Err(GgufError::LimitReached { what: "tensors", count, limit: MAX_TENSORS });

@@ -22,7 +22,7 @@ fn both_versions_are_read() {
 }
 
 #[test]
-fn other_versions_and_other_files_are_told_apart() {
+fn other_versions_and_other_files_are_distinguished() {
     assert_eq!(parse(&Tiny::llama().version(1).bytes()), Err(GgufError::Version(1)));
     assert_eq!(parse(&Tiny::llama().version(3u32.swap_bytes()).bytes()), Err(GgufError::BigEndian));
     assert_eq!(parse(b"GGML and more"), Err(GgufError::NotGguf));
@@ -106,7 +106,7 @@ fn a_quantised_row_must_be_whole_blocks() {
 }
 
 #[test]
-fn lies_about_numbers_are_refused() {
+fn wrong_numbers_are_refused() {
     let twice = Tiny::llama().u32("k", 1).u32("k", 2);
     assert_eq!(parse(&twice.bytes()), Err(GgufError::DuplicateKey("k".into())));
     assert_eq!(parse(&Tiny::llama().u32("general.alignment", 24).bytes()), Err(GgufError::Alignment));
@@ -189,7 +189,7 @@ proptest! {
         let mut bytes = Tiny::llama().bytes();
         let at = at.index(bytes.len() - 8);
         bytes[at..at + 8].copy_from_slice(&(lie >> shift).to_le_bytes());
-        // The caller's idea of the length may be wrong too: a file can change under our hands.
+        // The caller's idea of the length may be wrong too: a file can change while it is read.
         let _ = Gguf::parse(Cursor::new(&bytes), file_len);
         let _ = parse(&bytes);
     }
@@ -201,7 +201,7 @@ proptest! {
 }
 
 #[test]
-fn a_tensor_out_of_its_place_is_told_as_the_engine_would() {
+fn a_tensor_out_of_its_place_is_reported_as_by_the_engine() {
     let whole = Tiny::llama().bytes();
     let read = |bytes: &[u8]| Gguf::parse(Cursor::new(bytes), bytes.len() as u64);
     assert_eq!(read(&whole).unwrap().weights().trailing, 0);

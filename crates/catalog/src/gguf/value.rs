@@ -91,7 +91,7 @@ impl Value {
                 for _ in 0..count {
                     list.push(number.read(cursor)?.as_int());
                 }
-                // A number past i64 is nothing that we ever look for.
+                // A number past i64 is never used.
                 Ok(list.into_iter().collect::<Option<_>>().map_or(Self::List(count), Self::Ints))
             }
             Type::Text => {

@@ -1,4 +1,4 @@
-//! What a model is for, as its header tells.
+//! The task of a model, from its header.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum Task {
     Embedding,
     /// Scores texts against a query.
     Rerank,
-    /// Nothing that the engine's server answers: diffusion, encoders, images, audio, drafts, vocabularies.
+    /// Nothing that llama-server answers: diffusion, encoders, images, audio, drafts, vocabularies.
     None,
 }
 
@@ -48,8 +48,8 @@ const EMBEDDERS: [&str; 10] = [
     "llama-embed",
 ];
 
-/// Architectures of language models that the engine's server cannot serve: text diffusion, encoders with or without a
-/// decoder, drafts for speculative decoding, parts of speech synthesis.
+/// Architectures of language models that llama-server cannot serve: text diffusion, encoders with or without a decoder,
+/// drafts for speculative decoding, parts of speech synthesis.
 const UNSERVED: [&str; 13] = [
     "dream",
     "llada",
@@ -90,8 +90,8 @@ const NO_LANGUAGE: [&str; 19] = [
 ];
 
 impl Task {
-    /// Reads the task from a header. The engine does not serve an encoder that it starts as a chat model, so this has to be
-    /// known before the start.
+    /// Reads the task from a header. The engine does not serve an encoder that it starts as a chat model, so the task
+    /// must be known before the start.
     pub(crate) fn of(arch: &str, header: &Gguf) -> Self {
         let is_none = UNSERVED.contains(&arch) || NO_LANGUAGE.contains(&arch) || is_diffusion(header);
         if is_none || header.weights().tensors == 0 {
@@ -101,14 +101,14 @@ impl Task {
         match header.arch_uint("pooling_type") {
             Some(POOLING_RANK) => Self::Rerank,
             Some(POOLING_MEAN..=POOLING_LAST) => Self::Embedding,
-            // Zero is none, and so is what no version of the engine counts.
+            // Zero is none, and so is a number that no version of the engine has.
             _ if EMBEDDERS.contains(&arch) => Self::Embedding,
             _ if is_causal => Self::Chat,
             _ => Self::None,
         }
     }
 
-    /// Whether the engine's server can do something with it.
+    /// Whether llama-server can serve it.
     #[must_use]
     pub fn is_served(self) -> bool {
         self != Self::None
@@ -121,8 +121,8 @@ fn is_diffusion(header: &Gguf) -> bool {
 }
 
 impl Pooling {
-    /// Reads the pooling of an embedding model. One that names none gets the mean, which its makers compute where they
-    /// say nothing else, and without which there is no vector for a text.
+    /// Reads the pooling of an embedding model. One that names none gets the mean, the default of its makers; without a
+    /// pooling the engine gives no vector for a text.
     pub(crate) fn of(header: &Gguf) -> Self {
         match header.arch_uint("pooling_type") {
             Some(POOLING_CLS) => Self::Cls,
@@ -131,7 +131,7 @@ impl Pooling {
         }
     }
 
-    /// The engine's word.
+    /// The engine's name for it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

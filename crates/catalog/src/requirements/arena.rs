@@ -3,10 +3,12 @@
 //! How large a compute buffer becomes depends on which results fit into the holes that earlier ones leave, so it is not
 //! a sum but the outcome of packing. This is the packing, without the memory.
 
-/// What the engine aligns results to in host memory; on devices it is 128 or 256, which makes no difference that counts.
+/// What the engine aligns results to in host memory; on devices it is 128 or 256, which makes no difference that
+/// counts.
 const ALIGN: u64 = 32;
 
-/// No result is larger than this, in bytes: a header that lies is to give a large number, and not one that wraps around.
+/// No result is larger than this, in bytes: a wrong header must give a large number, and not one that wraps
+/// around.
 const LARGEST: u64 = 1 << 50;
 
 /// A place in the arena.

@@ -19,7 +19,7 @@ pub(super) fn of_layer(shape: &Shape, at: usize, parameters: &RunParameters) -> 
         Memory::Context { keys, values } => tokens(parameters.cells(), keys, values),
         Memory::Window { keys, values } => tokens(window_cells(shape, parameters), keys, values),
         Memory::State { numbers, .. } => slots.saturating_mul(state(numbers)),
-        Memory::Nothing => 0,
+        Memory::Unstated => 0,
     };
     kept.saturating_add(beside)
 }

@@ -2,8 +2,8 @@
 //!
 //! Every result of a batch has a row for each token. What counts is not how many there are but how many live at once,
 //! and whether the holes of the dead ones fit the next: so the walk takes and frees them in the engine's order in an
-//! [`Arena`] that packs as the engine's does. Checked against the engine for dense shapes of four architectures, to the last
-//! printed digit, and for mixtures of experts of two.
+//! [`Arena`] that packs as the engine's does. Checked against the engine for dense shapes of four architectures, to the
+//! last printed digit, and for mixtures of experts of two.
 
 use super::RunParameters;
 use super::arena::{Arena, Slot};
@@ -15,7 +15,7 @@ use crate::gguf::Gguf;
 const ENOUGH: usize = 4;
 /// And no model has more kinds than would make this many.
 const MOST: usize = 64;
-/// An image is computed at once: some hundred rows of a width that no header tells. Seen with the usual projectors.
+/// An image is computed at once: some hundred rows of a width that no header has. Measured with the usual projectors.
 const PROJECTOR_COMPUTE: u64 = 256 << 20;
 
 /// The buffer, and the part of it that holds the inputs of a batch.
@@ -52,7 +52,7 @@ impl Walk<'_> {
         self.arena.take(self.tokens.saturating_mul(width).saturating_mul(4))
     }
 
-    /// The tokens, also as vectors for those who send them so, their places, and who may look at whom.
+    /// The tokens, also as vectors for requests with vectors, their positions, and the attention mask.
     fn inputs(&mut self) -> (Slot, Vec<Slot>) {
         let embedding = self.rows(self.shape.embedding);
         let mut others = vec![self.rows(1), self.rows(1)];
@@ -87,12 +87,12 @@ impl Walk<'_> {
     fn layer(&mut self, layer: &LayerShape, state: Slot, last: bool) -> Slot {
         let mixed = match layer.memory {
             Memory::State { convolved, inner, .. } => self.step(convolved, inner),
-            Memory::Context { .. } | Memory::Window { .. } | Memory::Nothing => self.look_around(layer),
+            Memory::Context { .. } | Memory::Window { .. } | Memory::Unstated => self.look_around(layer),
         };
         let mut sum = self.rows(self.shape.embedding);
         self.arena.free(mixed);
         self.arena.free(state);
-        // Of the last layer only the tokens that are asked for go on.
+        // Of the last layer only the tokens whose results are used go on.
         let tokens = self.tokens;
         if last && !self.parameters.embedding {
             self.tokens = u64::from(self.parameters.slots).min(tokens);
@@ -160,7 +160,7 @@ impl Walk<'_> {
         let cells = match layer.memory {
             Memory::Context { .. } => self.parameters.cells(),
             Memory::Window { .. } => window_cells(self.shape, self.parameters),
-            Memory::State { .. } | Memory::Nothing => 0,
+            Memory::State { .. } | Memory::Unstated => 0,
         };
         if self.parameters.flash {
             let attended = self.rows(layer.queries);
@@ -176,7 +176,7 @@ impl Walk<'_> {
         in_order
     }
 
-    /// A row of the vocabulary for each token that is asked for.
+    /// A row of the vocabulary for each token whose result is used.
     fn results(&mut self, state: Slot) {
         let logits = self.rows(self.shape.vocabulary);
         self.arena.free(state);

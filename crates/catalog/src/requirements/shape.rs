@@ -10,7 +10,7 @@ pub(super) struct Shape {
     /// Width of what goes from layer to layer.
     pub(super) embedding: u64,
     pub(super) vocabulary: u64,
-    /// Tokens that a windowed layer looks back.
+    /// Tokens in the window of a windowed layer.
     pub(super) window: u64,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Memory {
     /// So many numbers of four bytes, whatever the context; and the widths of what it is made from.
     State { numbers: u64, convolved: u64, inner: u64 },
     /// Nothing of its own.
-    Nothing,
+    Unstated,
 }
 
 impl Memory {
@@ -47,7 +47,7 @@ impl Memory {
     pub(super) fn per_token(self) -> (u64, u64) {
         match self {
             Self::Context { keys, values } | Self::Window { keys, values } => (keys, values),
-            Self::State { .. } | Self::Nothing => (0, 0),
+            Self::State { .. } | Self::Unstated => (0, 0),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Shape {
             _ => header.arch_uint("vocab_size").unwrap_or(0),
         };
         let keys = Keys { header, arch, count, embedding };
-        // A header that claims more layers than it has tensors for is not asked for each of them.
+        // The count is bounded by the tensors: a wrong header may claim more layers.
         let count = (count as usize).min(header.weights().blocks.len());
         let layers = (0..count).map(|at| keys.layer(at)).collect::<Result<_, _>>()?;
         Ok(Self { layers, embedding, vocabulary, window: header.arch_size("attention.sliding_window").unwrap_or(0) })
@@ -106,7 +106,7 @@ impl Keys<'_> {
         let (feed_forward, experts) = self.feed_forward(at);
         // The layers of these do one thing each, and one with a feed-forward part does that.
         let is_only_forward = self.arch.starts_with("nemotron_h") && feed_forward > 0;
-        let memory = if is_only_forward { Memory::Nothing } else { self.memory(at, (kv_heads, key, value), windowed) };
+        let memory = if is_only_forward { Memory::Unstated } else { self.memory(at, (kv_heads, key, value), windowed) };
         let beside = match (self.arch, self.state(0)) {
             ("falcon-h1", Memory::State { numbers, .. }) => numbers,
             _ => 0,
@@ -121,7 +121,7 @@ impl Keys<'_> {
         }
         let shared = uint("attention.shared_kv_layers").unwrap_or(0);
         if heads == 0 || at as u64 >= self.count.saturating_sub(shared) {
-            return Memory::Nothing;
+            return Memory::Unstated;
         }
         // Latent attention: values are read out of the keys.
         let value = if uint("attention.key_length_mla").is_some() { 0 } else { value };
@@ -129,7 +129,8 @@ impl Keys<'_> {
         if windowed { Memory::Window { keys, values } } else { Memory::Context { keys, values } }
     }
 
-    /// Sparse attention picks the tokens that count by a key of its own, one for all heads, in every layer or in those listed.
+    /// Sparse attention picks the tokens that count by a key of its own, one for all heads, in every layer or in those
+    /// listed.
     fn indexer(&self, at: usize) -> u64 {
         let has_one = match self.header.arch_get("attention.indexer.types") {
             Some(Value::Ints(list)) => list.get(at).is_some_and(|has_one| *has_one != 0),
@@ -186,8 +187,8 @@ impl Keys<'_> {
         Memory::State { numbers, convolved, inner }
     }
 
-    /// Which layers see a window only: as the header lists it, else as the architecture is known for. Where neither
-    /// tells, every layer is taken to see everything, which is the larger need.
+    /// Whether a layer has a window: by the header's list, else by the architecture. Where both are unknown every layer
+    /// has the whole context, which takes more memory.
     fn is_windowed(&self, at: usize) -> bool {
         if self.header.arch_size("attention.sliding_window").is_none() {
             return false;

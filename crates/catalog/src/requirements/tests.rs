@@ -32,7 +32,7 @@ fn requirements(tiny: &Tiny, parameters: &RunParameters) -> MemoryRequirements {
 
 #[test]
 fn compute_buffers_are_the_engine_s_own() {
-    for (sizes, told) in [
+    for (sizes, reported) in [
         ((256, 768, 64, 4, 2), 10.51),
         ((512, 1024, 64, 8, 2), 13.01),
         ((512, 1536, 128, 8, 2), 17.01),
@@ -40,19 +40,19 @@ fn compute_buffers_are_the_engine_s_own() {
         ((640, 2048, 256, 4, 1), 21.76),
     ] {
         let mib = requirements(&header("llama", 4, sizes), &RunParameters::new(1, 4096)).compute as f64 / MIB;
-        assert!((mib - told).abs() < 0.02, "{sizes:?}: computed {mib:.2}, the engine told {told}");
+        assert!((mib - reported).abs() < 0.02, "{sizes:?}: computed {mib:.2}, the engine reported {reported}");
     }
 }
 
 #[test]
 fn the_only_layer_passes_few_tokens_on() {
     let mib = requirements(&header("llama", 1, (64, 64, 32, 2, 1)), &RunParameters::new(1, 4096)).compute as f64 / MIB;
-    assert!((mib - 4.64).abs() < 0.02, "computed {mib:.2}, the engine told 4.64");
+    assert!((mib - 4.64).abs() < 0.02, "computed {mib:.2}, the engine reported 4.64");
 }
 
 #[test]
 fn experts_compute_side_by_side_and_are_added_up() {
-    for (arch, sizes, used, told) in [
+    for (arch, sizes, used, reported) in [
         ("llama", (256, 512, 64, 4, 2), 2, 12.01),
         ("llama", (256, 512, 64, 4, 2), 4, 18.01),
         ("llama", (512, 256, 64, 4, 2), 4, 13.51),
@@ -63,13 +63,13 @@ fn experts_compute_side_by_side_and_are_added_up() {
         let tiny = tiny.u32(&format!("{arch}.expert_used_count"), used);
         let tiny = if arch == "llama" { tiny } else { tiny.u32("qwen3moe.expert_feed_forward_length", sizes.1) };
         let mib = requirements(&tiny, &RunParameters::new(1, 4096)).compute as f64 / MIB;
-        assert!((mib - told).abs() < 0.02, "{sizes:?} x {used}: computed {mib:.2}, the engine told {told}");
+        assert!((mib - reported).abs() < 0.02, "{sizes:?} x {used}: computed {mib:.2}, the engine reported {reported}");
     }
 }
 
 #[test]
 fn a_recurrent_model_computes_in_the_width_of_its_inside() {
-    for (embedding, inner, state, slots, told) in
+    for (embedding, inner, state, slots, reported) in
         [(256, 512, 16, 1, 6.54), (256, 512, 16, 2, 6.59), (256, 512, 64, 2, 6.78), (512, 1024, 16, 1, 13.09)]
     {
         let tiny = Tiny::new().text("general.architecture", "mamba").u32("mamba.block_count", 4);
@@ -77,7 +77,7 @@ fn a_recurrent_model_computes_in_the_width_of_its_inside() {
         let tiny = tiny.u32("mamba.ssm.state_size", state).u32("mamba.ssm.conv_kernel", 4);
         let tiny = (0..4).fold(tiny, |tiny, layer| tiny.tensor(&format!("blk.{layer}.x"), &[8], 0));
         let mib = requirements(&tiny, &RunParameters::new(slots, 4096)).compute as f64 / MIB;
-        assert!((mib / told - 1.0).abs() < 0.05, "{inner}: computed {mib:.2}, the engine told {told}");
+        assert!((mib / reported - 1.0).abs() < 0.05, "{inner}: computed {mib:.2}, the engine reported {reported}");
     }
 }
 
@@ -189,7 +189,7 @@ fn a_process_has_a_vocabulary_and_slots_have_copies_of_windows() {
 }
 
 #[test]
-fn a_longer_context_has_room_for_more_copies_up_to_what_the_engine_is_told() {
+fn a_longer_context_has_room_for_more_copies_up_to_the_engine_s_limit() {
     let tiny = header("gemma3", 6, (640, 2048, 256, 4, 1)).u32("gemma3.attention.sliding_window", 512);
     let copies = |ctx, checkpoints| {
         let slots = requirements(&tiny, &RunParameters { checkpoints, ..RunParameters::new(1, ctx) }).slots;
@@ -197,12 +197,12 @@ fn a_longer_context_has_room_for_more_copies_up_to_what_the_engine_is_told() {
     };
     let by_ctx = [1024, 8193, 8194, 32_768, 131_072].map(|ctx| copies(ctx, 32));
     assert_eq!(by_ctx, [4, 4, 5, 7, 19]);
-    assert_eq!([0, 1, 8].map(|told| copies(131_072, told)), [0, 1, 8]);
+    assert_eq!([0, 1, 8].map(|reported| copies(131_072, reported)), [0, 1, 8]);
 }
 
 proptest! {
     #[test]
-    fn a_header_that_lies_gives_a_number_or_an_error(
+    fn a_wrong_header_gives_a_number_or_an_error(
         arch in prop_oneof![Just("llama"), Just("gemma3"), Just("qwen3next"), Just("deepseek2")],
         lies in prop::collection::vec((0usize..KEYS.len(), any::<u32>(), 0u32..32), 0..12),
         slots in any::<u32>(),
@@ -212,10 +212,10 @@ proptest! {
         checkpoints in any::<u32>(),
     ) {
         let mut tiny = Tiny::new().text("general.architecture", arch);
-        let mut told = std::collections::BTreeSet::new();
+        let mut reported = std::collections::BTreeSet::new();
         let base = [("block_count", 3), ("embedding_length", 64), ("attention.head_count", 2)];
         let lies = lies.into_iter().map(|(key, lie, shift)| (KEYS[key], lie >> shift));
-        for (key, number) in lies.chain(base).filter(|(key, _)| told.insert(*key)) {
+        for (key, number) in lies.chain(base).filter(|(key, _)| reported.insert(*key)) {
             tiny = tiny.u32(&format!("{arch}.{key}"), number);
         }
         let tiny = (0..3).fold(tiny, |tiny, layer| tiny.tensor(&format!("blk.{layer}.x"), &[8], 0));

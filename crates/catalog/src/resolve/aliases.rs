@@ -1,5 +1,5 @@
-//! The operator's own names for models that mean none, or several: told with what there is, and never refused, because a file
-//! may come.
+//! Operators' aliases that mean no model, or several: reported with what exists, and never refused, because a file may
+//! appear later.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Wishes and what they find.
+//! Requested names and the models that they find.
 
 use crate::fixture::Tiny;
 use crate::{Catalog, Config, ResolveError};
@@ -11,8 +11,8 @@ fn catalog(files: &[&str]) -> Catalog {
     Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], ..Config::default() })
 }
 
-fn found<'a>(catalog: &'a Catalog, wish: &str) -> &'a str {
-    &catalog.resolve(wish).unwrap_or_else(|e| panic!("{e}")).name
+fn found<'a>(catalog: &'a Catalog, requested: &str) -> &'a str {
+    &catalog.resolve(requested).unwrap_or_else(|e| panic!("{e}")).name
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn the_better_match_wins() {
     let catalog = catalog(&["q-7b-Q4_0.gguf", "q-7b-Q8_0.gguf", "q-7b-Instruct-Q4_0.gguf", "q-7b.gguf"]);
     assert_eq!(found(&catalog, "q-7b"), "q-7b", "a canonical name beats a name without quantisation");
     assert_eq!(found(&catalog, "q7b-q4_0"), "q-7b-q4_0", "a base model beats its instruct sister");
-    assert!(catalog.resolve("Q-7B-it-Q8_0").is_err(), "a base model is not what was asked for");
+    assert!(catalog.resolve("Q-7B-it-Q8_0").is_err(), "a base model is not the requested one");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn folders_and_the_header_s_name_count_too() {
 #[test]
 fn errors_list_what_there_is() {
     let catalog = catalog(&["a-Q4_0.gguf", "a-Q8_0.gguf", "b-Q4_0.gguf", "c-00001-of-00002.gguf"]);
-    let text = |wish: &str| catalog.resolve(wish).unwrap_err().to_string();
+    let text = |requested: &str| catalog.resolve(requested).unwrap_err().to_string();
     assert_eq!(text("a"), "cannot choose a model for a: it may be a-q4_0, a-q8_0");
     assert_eq!(text("z-q4_0"), "cannot find model z-q4_0: there is a-q4_0, a-q8_0, b-q4_0");
     assert_eq!(text("a-q6_k"), "cannot find model a-q6_k: there is a-q4_0, a-q8_0, b-q4_0");
@@ -85,8 +85,8 @@ fn a_damaged_model_is_not_an_unknown_one() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("Broken-7B-Q4_0.gguf"), "GGUF").unwrap();
     let catalog = Catalog::scan(&Config { models_dir: vec![folder.path().to_path_buf()], ..Config::default() });
-    for wish in ["broken-7b", "broken-7b:latest"] {
-        let error = catalog.resolve(wish).unwrap_err();
+    for requested in ["broken-7b", "broken-7b:latest"] {
+        let error = catalog.resolve(requested).unwrap_err();
         assert!(
             matches!(&error, ResolveError::Damaged { reason, .. } if reason.starts_with("cannot read version")),
             "{error}"
@@ -116,13 +116,13 @@ fn the_registry_s_names_find_the_registry_s_files() {
     ];
     let files: Vec<String> = rows.iter().map(|(_, file)| format!("{file}.gguf")).collect();
     let catalog = catalog(&files.iter().map(String::as_str).collect::<Vec<_>>());
-    for (wish, file) in rows {
-        assert_eq!(found(&catalog, wish), file.to_lowercase(), "{wish}");
+    for (requested, file) in rows {
+        assert_eq!(found(&catalog, requested), file.to_lowercase(), "{requested}");
     }
 }
 
 #[test]
-fn an_alias_is_looked_up_as_what_it_stands_for() {
+fn an_alias_means_its_model() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["llama-3b-Q4_0.gguf", "qwen-7b-Q4_0.gguf"] {
         Tiny::llama().write(&folder.path().join(file));

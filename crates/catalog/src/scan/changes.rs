@@ -1,4 +1,4 @@
-//! What is different between two looks at the models folders.
+//! What is different between two scans of the models folders.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use crate::damaged::Damaged;
 use crate::model::Model;
 use crate::scan::Catalog;
 
-/// The models, by name, that came, went, or are other files now.
+/// The models, by name, that are new, gone, or other files now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Models that were not there before.
     pub added: Vec<String>,
-    /// Models of which some file, or the file beside it, is another one.
+    /// Models of which some file or the projector has changed.
     pub changed: Vec<String>,
-    /// Models that are no longer there, or cannot be used any more.
+    /// Models whose files are gone or cannot be used any more.
     pub removed: Vec<String>,
     /// Files that cannot be used and were not known as such.
     pub damaged: Vec<PathBuf>,
@@ -27,7 +27,7 @@ impl Changes {
         *self == Self::default()
     }
 
-    /// One line for each model. Who found a file damaged has said so, with what is wrong.
+    /// One line for each model. A damaged file has a line already, with what is wrong with it.
     pub(crate) fn log(&self) {
         for (models, what) in [(&self.added, "new"), (&self.changed, "changed"), (&self.removed, "gone")] {
             for model in models {
@@ -38,7 +38,7 @@ impl Changes {
 
     pub(crate) fn between(old: &Catalog, new: &Catalog) -> Self {
         let mut changes = Self::default();
-        // Names of other models change too when two of one name come together, so models are known by their file.
+        // Names of other models change too when two get the same one, so models are matched by their file.
         let (before, after) = (by_file(old), by_file(new));
         for model in &after {
             match before.binary_search_by(|known| known.file.cmp(&model.file)) {

@@ -1,4 +1,4 @@
-//! Headers that were read before, by the state of their file: who looks again reads only what has changed.
+//! Headers that were read before, by the state of their file, so that a rescan reads only what has changed.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::files::Found;
 use crate::gguf::{Gguf, GgufError};
 use crate::identity::Identity;
 
-/// The longest remembered header that is believed, in bytes of text; real ones take a few thousand.
+/// The longest remembered header that is read, in bytes of text; real ones take a few thousand.
 const MAX_LINE: u64 = 4 << 20;
 /// More headers than this are not remembered on disk.
 const MAX_LINES: usize = 20_000;
@@ -49,14 +49,14 @@ impl HeaderCache {
                 Kept { identity: file.identity, header: Gguf::read(&file.path).map(Arc::new) }
             }
         };
-        // A disk that failed may work the next time, the file being the same.
+        // A disk that failed may work the next time, with the file unchanged.
         if !matches!(kept.header, Err(GgufError::Io { .. })) {
             self.files.insert(file.path.clone(), kept.clone());
         }
         kept.header
     }
 
-    /// Whether the file at this path has been in the same state on both shelves.
+    /// Whether the file at this path has the same state in both caches.
     pub(crate) fn same(&self, earlier: &Self, path: &Path) -> bool {
         let identity = |header_cache: &Self| header_cache.files.get(path).map(|kept| kept.identity);
         identity(self).is_some() && identity(self) == identity(earlier)
@@ -67,7 +67,8 @@ impl HeaderCache {
         self.files.get(path).map(|kept| kept.identity)
     }
 
-    /// Reads what [`HeaderCache::write`] wrote. What cannot be read is not remembered, which costs time and nothing else.
+    /// Reads what [`HeaderCache::write`] wrote. What cannot be read is not remembered, which costs time and nothing
+    /// else.
     pub(crate) fn read(path: &Path) -> Self {
         let lines = StateFile::<Line<PathBuf, Gguf>>::new(path, MAX_LINE);
         let files = lines
@@ -76,8 +77,8 @@ impl HeaderCache {
         Self { files: files.collect(), opened: 0 }
     }
 
-    /// Writes all good headers, whole or not at all: another worker may be reading or writing the same file. A path that is
-    /// no UTF-8 has no JSON; its header is read anew each time.
+    /// Writes all good headers, whole or not at all: another worker may be reading or writing the same file. A path
+    /// that is no UTF-8 has no JSON; its header is read again after each start.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let good = self.files.iter().filter_map(|(path, kept)| {
             Some(Line { path, identity: kept.identity, header: &**kept.header.as_ref().ok()? })

@@ -17,7 +17,7 @@ use crate::path::file_name;
 pub(crate) struct Mmproj {
     path: PathBuf,
     header: Arc<Gguf>,
-    /// Which model its name speaks of, if it does; as [`Name::key`].
+    /// Which model its name is for, if it names one; as [`Name::key`].
     subject: String,
     /// How wide its output is.
     width: Option<u64>,
@@ -45,7 +45,7 @@ impl Mmproj {
         }
     }
 
-    /// Whether it has eyes, and whether ears. Old files name neither, and are eyes.
+    /// Whether it is for vision, and whether for audio. Old files name neither, and are for vision.
     fn senses(&self) -> (bool, bool) {
         let has = |key: &str| self.header.get(key) == Some(&Value::Bool(true));
         let audio = has("clip.has_audio_encoder");

@@ -55,7 +55,7 @@ fn a_model_has_its_facts() {
     assert_eq!((llama.arch.as_str(), llama.task), ("llama", Task::Chat));
     assert_eq!((llama.ctx_train, llama.block_count, llama.parameters), (Some(4096), Some(2), Some(176)));
     assert!(llama.chat_template && llama.mmproj.is_none());
-    assert_eq!(plain.quant.as_deref(), Some("q4_k_m"), "the header tells where the name does not");
+    assert_eq!(plain.quant.as_deref(), Some("q4_k_m"), "from the header where the name has none");
 }
 
 #[test]
@@ -216,8 +216,8 @@ fn a_projector_is_found_by_name_by_width_or_by_place() {
     let nine = projector.clone().u32("clip.vision.projection_dim", 9);
     folder.model("repo/Q4_0/m-Q4_0-00001-of-00001.gguf").model("repo/m-Q8_0.gguf");
     folder.put("repo/mmproj-BF16.gguf", &eight).put("repo/mmproj-F16.gguf", &eight).put("repo/mmproj-F32.gguf", &nine);
-    folder.model("flat/eyes-3b-it-Q4_0.gguf").model("flat/blind-7b-Q4_0.gguf");
-    folder.put("flat/mmproj-eyes-3b-it-f16.gguf", &nine).put("flat/mmproj-unknown.gguf", &projector);
+    folder.model("flat/vision-3b-it-Q4_0.gguf").model("flat/plain-7b-Q4_0.gguf");
+    folder.put("flat/mmproj-vision-3b-it-f16.gguf", &nine).put("flat/mmproj-unknown.gguf", &projector);
     folder.model("alone/one-Q4_0.gguf").model("alone/one-Q8_0.gguf").put("alone/mmproj.gguf", &projector);
     folder.model("wrong/other.gguf").put("wrong/mmproj.gguf", &nine);
     let catalog = folder.scan();
@@ -227,14 +227,14 @@ fn a_projector_is_found_by_name_by_width_or_by_place() {
     };
     assert_eq!(beside("m-q4_0").as_deref(), Some("repo/mmproj-F16.gguf"));
     assert_eq!(beside("m-q8_0").as_deref(), Some("repo/mmproj-F16.gguf"));
-    assert_eq!(beside("eyes-3b-it-q4_0").as_deref(), Some("flat/mmproj-eyes-3b-it-f16.gguf"));
-    assert_eq!(beside("blind-7b-q4_0"), None);
+    assert_eq!(beside("vision-3b-it-q4_0").as_deref(), Some("flat/mmproj-vision-3b-it-f16.gguf"));
+    assert_eq!(beside("plain-7b-q4_0"), None);
     assert_eq!(beside("one-q8_0").as_deref(), Some("alone/mmproj.gguf"));
     assert_eq!(beside("other"), None);
 }
 
 #[test]
-fn another_look_opens_only_what_is_new_or_changed() {
+fn a_rescan_opens_only_what_is_new_or_changed() {
     let folder = Folder::new();
     folder.model("a.gguf").model("b.gguf").model("c.gguf");
     std::fs::write(folder.path("broken.gguf"), "GGUF").unwrap();
@@ -280,13 +280,13 @@ fn another_file_in_the_place_of_one_is_noticed() {
 #[test]
 fn a_projector_that_comes_is_a_change_of_its_model() {
     let folder = Folder::new();
-    folder.model("m/eyes.gguf");
+    folder.model("m/vision.gguf");
     let first = folder.scan();
     let clip = Tiny::new().text("general.architecture", "clip").raw("clip.has_audio_encoder", 7, &[1]);
     folder.put("m/mmproj.gguf", &clip);
     let config = Config { models_dir: vec![folder.0.path().to_path_buf()], ..Config::default() };
     let (second, changes) = first.rescan(&config, &[]);
-    assert_eq!(changes.changed, ["eyes"]);
+    assert_eq!(changes.changed, ["vision"]);
     let [model] = second.models() else { panic!("{second:?}") };
     assert_eq!((model.vision, model.audio, model.projector.is_some()), (false, true, true));
 }

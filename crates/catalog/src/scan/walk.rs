@@ -15,7 +15,7 @@ use crate::text::file_text;
 
 /// Folders in folders: deep enough for `owner/repo/revision/quant/`.
 const MAX_DEPTH: usize = 8;
-/// Entries looked at, so that a models folder that is set to `/` ends.
+/// The most entries that are read, so that a models folder that is set to `/` ends.
 const MAX_ENTRIES: usize = 200_000;
 
 /// What a walk over all models folders found.
@@ -23,7 +23,7 @@ const MAX_ENTRIES: usize = 200_000;
 pub(crate) struct Walk {
     pub(crate) found: Vec<Found>,
     pub(crate) damaged: Vec<Damaged>,
-    /// Where another walk would find something else if something changed.
+    /// Where another scan would find something else after a change.
     pub(crate) watch_targets: Vec<WatchTarget>,
     folders: HashSet<(u64, u64)>,
     entries: usize,
@@ -39,7 +39,7 @@ impl Walk {
         }
     }
 
-    /// Notes a path that has nothing to find now, or may have something else later.
+    /// Adds a path that may have something else later to the watch targets.
     pub(crate) fn expect(&mut self, path: &Path) {
         self.watch_targets.push(WatchTarget::Name(path.to_path_buf()));
     }
@@ -58,7 +58,7 @@ impl Walk {
     }
 
     fn enter(&mut self, root: &Path, folder: &Path, meta: &Metadata, depth: usize) {
-        // A folder seen before is a loop of links, or one folder by two ways.
+        // A folder for the second time is a loop of links, or one folder by two paths.
         if depth > MAX_DEPTH || !self.folders.insert((meta.dev(), meta.ino())) {
             return;
         }
@@ -68,7 +68,7 @@ impl Walk {
             Err(e) => return self.fault(folder, Fault::Unreadable(e.kind())),
         };
         let mut entries: Vec<DirEntry> = entries.filter_map(Result::ok).take(MAX_ENTRIES + 1).collect();
-        // The order of a directory is chance; names must not depend on it.
+        // The order of a directory is arbitrary; names must not depend on it.
         entries.sort_by_key(DirEntry::file_name);
         for entry in entries {
             self.entries += 1;
@@ -103,13 +103,13 @@ impl Walk {
                 self.found.push(found(&path, root, &meta, kind.is_symlink()));
             }
             Ok(_) => {}
-            // A link to nowhere that is called like a model is worth a word; any other is not.
+            // A broken link with a model's name is reported; any other is not.
             Err(e) if model => self.fault(&path, Fault::Unreadable(e.kind())),
             Err(_) => {}
         }
     }
 
-    /// What a link leads to may come, be written or be replaced where it lies.
+    /// The target of a link may appear, be written or be replaced.
     fn link(&mut self, path: &Path) {
         let Ok(target) = fs::read_link(path) else { return };
         let target = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
@@ -128,7 +128,7 @@ fn found(path: &Path, root: &Path, meta: &Metadata, is_link: bool) -> Found {
     Found { path: path.to_path_buf(), below, id, identity, is_link, links: Vec::new() }
 }
 
-/// Whether a file is called like a model.
+/// Whether a file has a model's name.
 pub(crate) fn is_model(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }

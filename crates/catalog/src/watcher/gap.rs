@@ -1,27 +1,27 @@
-//! Why not every change of the models folders is told, so that they must be looked through now and then.
+//! Why not every change of the models folders gives an event, so that they are scanned at an interval.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is not seen.
+/// Which changes give no event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WatchGap {
-    /// Nothing: the system gives us no eyes.
+    /// All: the system cannot watch.
     Unsupported(io::ErrorKind),
-    /// All that lies in more folders than the system lets us watch.
+    /// Those in folders beyond the system's limit of watches.
     LimitReached {
         /// Folders that are watched.
         watched: usize,
     },
-    /// What others do in a folder that is not on this host alone.
+    /// Those that other hosts make in a shared folder.
     Shared { folder: PathBuf, file_system: SharedFileSystem },
-    /// A folder that cannot be watched.
+    /// Those in a folder that cannot be watched.
     Unwatched { folder: PathBuf, kind: io::ErrorKind },
 }
 
 impl WatchGap {
     pub(super) fn log(&self) {
-        const INSTEAD: &str = "the models folders are looked through every fleet.rescan_interval";
+        const INSTEAD: &str = "the models folders are scanned every fleet.rescan_interval";
         match self {
             Self::Unsupported(fault) => tracing::warn!(%fault, "cannot watch folders: {INSTEAD}"),
             Self::LimitReached { watched } => tracing::warn!(
@@ -31,7 +31,7 @@ impl WatchGap {
             Self::Shared { folder, file_system } => tracing::info!(
                 folder = %folder.display(),
                 file_system = file_system.name(),
-                "changes made by other hosts are not told: {INSTEAD}"
+                "changes made by other hosts are not reported: {INSTEAD}"
             ),
             Self::Unwatched { folder, kind } => {
                 tracing::warn!(folder = %folder.display(), fault = %kind, "cannot watch a folder: {INSTEAD}");
@@ -40,7 +40,7 @@ impl WatchGap {
     }
 }
 
-/// A file system that others than this host may write.
+/// A file system that other hosts may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SharedFileSystem(&'static str);
 
@@ -49,7 +49,7 @@ impl SharedFileSystem {
         self.0
     }
 
-    /// That of a folder, if it is one.
+    /// The shared file system of a folder, if it is on one.
     #[cfg(target_os = "linux")]
     pub(super) fn of(folder: &Path) -> Option<Self> {
         let kind = nix::sys::statfs::statfs(folder).ok()?.filesystem_type().0;
@@ -62,7 +62,7 @@ impl SharedFileSystem {
     }
 }
 
-/// By the numbers that the kernel's `magic.h` and its file systems give themselves.
+/// By the numbers in the kernel's `magic.h` and in the file systems' sources.
 #[cfg(target_os = "linux")]
 const SHARED: &[(u32, &str)] = &[
     (0x6969, "nfs"),

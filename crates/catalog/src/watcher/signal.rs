@@ -1,4 +1,4 @@
-//! The news of a lookout, for the one who waits for them.
+//! The changes of a watcher, for the task that waits for them.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ use crate::text::path_text;
 pub(super) enum ChangedPath {
     /// At one path.
     At(PathBuf),
-    /// At many, or nobody knows.
+    /// At several paths, or it is not known where.
     Unknown,
 }
 
@@ -34,7 +34,7 @@ impl ChangedPath {
     }
 }
 
-/// Tells that another look would find something else.
+/// Resolves when another scan would find something else.
 #[derive(Debug)]
 pub struct Signal {
     watcher: Arc<CatalogWatcher>,
@@ -47,31 +47,31 @@ impl Signal {
         Self { watcher, events, debounce: Debounce::default() }
     }
 
-    /// Resolves when something has changed that matters, all of it has settled, and the last time is not too short ago.
-    /// Where nothing is seen, never. Dropping the future may lose a change.
+    /// Resolves when something relevant has changed, all changes have settled, and the last report is long enough ago.
+    /// Never, if the system cannot watch. Dropping the future may lose a change.
     pub async fn changed(&mut self) {
         loop {
             match self.debounce.due() {
                 None => self.next_change().await,
                 Some(due) => match timeout_at(due, self.next_change()).await {
                     Ok(changed) => changed,
-                    // What was being judged lies before the look that follows.
-                    Err(_) => return self.debounce.tell(Instant::now()),
+                    // The scan that follows sees the change that was being examined.
+                    Err(_) => return self.debounce.fire(Instant::now()),
                 },
             };
-            self.debounce.next_change(Instant::now());
+            self.debounce.changed(Instant::now());
         }
     }
 
-    /// The next change that matters, settled or not.
+    /// The next relevant change, not debounced.
     pub(super) async fn next_change(&mut self) -> ChangedPath {
         loop {
-            let news = tokio::select! {
-                news = next(&mut self.events) => news,
-                () = self.watcher.anew.notified() => return ChangedPath::Unknown,
+            let event = tokio::select! {
+                event = next(&mut self.events) => event,
+                () = self.watcher.new_folder.notified() => return ChangedPath::Unknown,
             };
-            let changed = match news {
-                Ok(news) => self.relevance(news).await,
+            let changed = match event {
+                Ok(event) => self.relevance(event).await,
                 Err(fault) => {
                     self.events = None;
                     self.watcher.set_gap(Some(WatchGap::Unsupported(fault.kind())));
@@ -86,9 +86,9 @@ impl Signal {
         }
     }
 
-    /// Where something has changed, if it matters.
-    async fn relevance(&self, news: Event) -> Option<ChangedPath> {
-        let (path, relevance) = match news {
+    /// Where something has changed, if it is relevant.
+    async fn relevance(&self, event: Event) -> Option<ChangedPath> {
+        let (path, relevance) = match event {
             Event::Overflow => return Some(ChangedPath::Unknown),
             Event::FolderMoved(id) => {
                 return self
@@ -103,12 +103,12 @@ impl Signal {
             }
             Event::Entry(id, entry) => {
                 let folders = self.watcher.folders();
-                // Of a folder that is not followed yet, or not any more. Being followed is news itself.
+                // The event of a folder that is not followed yet, or no longer. To be followed is a change itself.
                 let watched_folder = folders.get(&id)?;
                 let walked = |path: &Path| {
                     folders.values().any(|watched_folder| watched_folder.whole && watched_folder.folder == path)
                 };
-                (watched_folder.folder.join(&entry.name), watched_folder.judge(&entry, walked))
+                (watched_folder.folder.join(&entry.name), watched_folder.relevance(&entry, walked))
             }
         };
         let relevance = match relevance {
@@ -124,7 +124,7 @@ impl Signal {
     }
 }
 
-/// The next piece of news; never, where there are none.
+/// The next event; never, if the system cannot watch.
 async fn next(events: &mut Option<Events>) -> io::Result<Event> {
     match events {
         Some(events) => events.next().await,

@@ -2,8 +2,8 @@
 //!
 //! The runtime walks the nodes below `/sys/class/kfd/kfd/topology/nodes` by their numbers and leaves out those that do
 //! not compute and those that a container may not use. The places in what remains are the indices that
-//! `ROCR_VISIBLE_DEVICES` takes, beside `GPU-` and the 16 hex digits of a node's `unique_id`. An id that two nodes share,
-//! as the parts of one card may, is refused there; and old cards and those within processors have none.
+//! `ROCR_VISIBLE_DEVICES` takes, beside `GPU-` and the 16 hex digits of a node's `unique_id`. An id that two nodes
+//! share, as the parts of one card may, is refused there; and old cards and those within processors have none.
 
 use std::fs;
 use std::path::{Path, PathBuf};

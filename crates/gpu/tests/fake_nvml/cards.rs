@@ -14,8 +14,8 @@
 //! broken                          the driver does not answer at all
 //! ```
 //!
-//! Beside it, the file `GPU-…/PID` is what a process holds on a card beyond all that: `<bytes>`, for as long as it lives;
-//! or `<bytes> <path>`, until it is dead and there is a file of that path, for memory that comes back late.
+//! Beside it, the file `GPU-…/PID` is what a process holds on a card beyond all that: `<bytes>`, for as long as it
+//! lives; or `<bytes> <path>`, until it is dead and there is a file of that path, for memory that comes back late.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! A stand-in for NVIDIA's management library, for tests on machines without such a card.
 //!
-//! Compile it as one file (`rustc --crate-type cdylib --crate-name fake_nvml`). Its cards are those of the folder in which the
-//! compiled library lies, read anew at every call; `cards` says how they are written down.
+//! Compile it as one file (`rustc --crate-type cdylib --crate-name fake_nvml`). Its cards are those of the folder in
+//! which the compiled library lies, read anew at every call; `cards` says how they are written down.
 #![allow(non_snake_case, clippy::missing_safety_doc)]
 
 mod cards;
@@ -23,7 +23,8 @@ const NOT_LOADED: c_int = 9;
 const LOST: c_int = 15;
 const UNKNOWN: c_int = 999;
 
-/// Where this library lies: what the kernel has mapped at the place of its own code, as a program may have opened several.
+/// Where this library lies: what the kernel has mapped at the place of its own code, as a program may have opened
+/// several.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let (here, maps) = (state as *const () as usize, std::fs::read_to_string("/proc/self/maps"));
     let own = |line: &&str| {
