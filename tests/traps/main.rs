@@ -17,7 +17,7 @@
 //! | 13 | encoders abort without `--embeddings` | the header tells what a model is for (`catalog::kind`) |
 //! | 14 | 8 GiB of host memory for prompts | `--cache-ram`, `--ctx-checkpoints` |
 //! | 15 | a socket file stays and stops the next start | a fresh path for each life, removed before it (`engine::spawner`) |
-//! | 16 | engines outlive who started them | see the crate `instance`: death signal, stdin, record and sweep |
+//! | 16 | engines outlive who started them | see the crate `engine`: death signal, stdin, record and cleanup |
 //! | 17 | of several names the first in the alphabet is told | exactly one `--alias` |
 //! | 18 | a model file that is cut under it is a SIGBUS | a crash like any other, told as the signal it is (`engine::exit_reason`) |
 

@@ -1,4 +1,4 @@
-//! What this host's llama-server can do, asked of the program itself.
+//! The llama-server program of this host and what it can do, as its own output says.
 
 pub(crate) mod dry_run;
 pub(crate) mod listed_device;
@@ -21,15 +21,15 @@ use crate::spawner::Spawner;
 pub struct EngineBinary {
     /// The program, as an absolute path.
     pub binary: PathBuf,
-    /// Its version; `None` if it tells one that we cannot read.
+    /// Its version; `None` if its `--version` cannot be parsed.
     pub build: Option<Build>,
     /// The flags it knows.
     pub flags: Flags,
     /// Whether it can listen on a unix socket.
     pub unix_sockets: bool,
-    /// The devices that it can use; `None` if it does not tell.
+    /// The devices that it can use; `None` if it does not list them.
     pub devices: Option<Vec<ListedDevice>>,
-    /// The program that does its dry runs, if there is one.
+    /// The program for its dry runs, if there is one.
     pub(crate) dry_run: Option<DryRun>,
 }
 
@@ -39,17 +39,17 @@ pub enum BinaryError {
     /// No such program.
     #[error("cannot find the engine {}: {looked}; set engine.binary (AUXOT_LLAMA_BINARY) to a llama-server program", binary.display())]
     Missing {
-        /// What was looked for.
+        /// The program.
         binary: PathBuf,
-        /// Where.
+        /// Where it was looked for.
         looked: String,
     },
-    /// It is there and cannot be run.
+    /// It exists and cannot be run.
     #[error("cannot run the engine {}: {source}", binary.display())]
     NotRunnable {
         /// The program.
         binary: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It ran and failed.
@@ -57,22 +57,22 @@ pub enum BinaryError {
     Failed {
         /// The program.
         binary: PathBuf,
-        /// What it was asked.
+        /// The argument that it was run with.
         argument: &'static str,
-        /// How it ended.
+        /// Its exit status.
         status: String,
-        /// The end of what it said.
+        /// Its last line of output.
         output: String,
     },
-    /// It did not answer.
+    /// It did not end in time.
     #[error("cannot use the engine {}: no answer to {argument} within {CAPTURE_TIMEOUT:?}", binary.display())]
     TimedOut {
         /// The program.
         binary: PathBuf,
-        /// What it was asked.
+        /// The argument that it was run with.
         argument: &'static str,
     },
-    /// It is some other program.
+    /// It is another program.
     #[error("cannot use {} as engine: its --help lists no --model and no --parallel", binary.display())]
     NotAnEngine {
         /// The program.
@@ -81,13 +81,13 @@ pub enum BinaryError {
 }
 
 impl EngineBinary {
-    /// Whether it can tell what a model would take before it is loaded.
+    /// Whether it can estimate a model's memory before a load.
     #[must_use]
     pub fn has_dry_run(&self) -> bool {
         self.dry_run.is_some()
     }
 
-    /// Finds the program and asks what it is and what it can.
+    /// Finds the program and runs it to learn its version, flags and devices.
     pub(crate) async fn examine(
         spawner: &Spawner,
         binary: &Path,
@@ -109,7 +109,7 @@ impl EngineBinary {
     }
 }
 
-/// A path is taken as it is, a bare name is looked for as a shell would.
+/// Takes a path as it is, and looks for a bare name in `PATH` as a shell does.
 fn find(binary: &Path, path: Option<OsString>) -> Result<PathBuf, BinaryError> {
     let missing = |looked: String| BinaryError::Missing { binary: binary.to_owned(), looked };
     if binary.components().count() > 1 || binary.is_absolute() {
@@ -130,14 +130,14 @@ fn find(binary: &Path, path: Option<OsString>) -> Result<PathBuf, BinaryError> {
         .ok_or_else(|| missing(format!("it is not in PATH ({})", path.to_string_lossy())))
 }
 
-/// The flags that it takes, and the text that tells them.
+/// The flags that it takes, and its help text.
 async fn flags(spawner: &Spawner, binary: &Path, env: &[(OsString, OsString)]) -> Result<(Flags, String), BinaryError> {
     let argument = "--help";
     let answer = run_and_capture(spawner, binary, &[argument.into()], env.iter().cloned()).await;
     if let Ok(answer) = &answer {
         let text = format!("{}{}", answer.out, answer.err);
         let flags = Flags::parse(&text);
-        // Builds of 2024 tell all of it and end with status 1.
+        // Builds of 2024 print the whole help and exit with status 1.
         if answer.status.success() || flags.has("--model") {
             return Ok((flags, text));
         }
@@ -145,8 +145,8 @@ async fn flags(spawner: &Spawner, binary: &Path, env: &[(OsString, OsString)]) -
     output_or_error(binary, argument, answer).map(|text| (Flags::default(), text))
 }
 
-/// The devices that it can use. Only one that knows the flag is asked: a script in its place would start to serve. One
-/// that cannot answer is not worse for it.
+/// The devices that it can use. The flag is passed only to a program that knows it: a script would start to serve. A
+/// program that does not answer can still be used.
 async fn devices(
     spawner: &Spawner,
     binary: &Path,
@@ -159,7 +159,7 @@ async fn devices(
     ListedDevice::parse(&output_of(spawner, binary, "--list-devices", env).await.ok()?)
 }
 
-/// Runs the program with one flag and gives all it says.
+/// Runs the program with one flag and returns all its output.
 async fn output_of(
     spawner: &Spawner,
     binary: &Path,
@@ -169,7 +169,7 @@ async fn output_of(
     output_or_error(binary, argument, run_and_capture(spawner, binary, &[argument.into()], env.iter().cloned()).await)
 }
 
-/// What a program has said, if it is well.
+/// The output of a program that succeeded.
 fn output_or_error(
     binary: &Path,
     argument: &'static str,
@@ -177,7 +177,7 @@ fn output_or_error(
 ) -> Result<String, BinaryError> {
     let binary = binary.to_owned();
     match answer {
-        // Older builds tell their version on one pipe, newer ones on the other.
+        // Older builds print their version to one pipe, newer ones to the other.
         Ok(answer) if answer.status.success() => Ok(answer.out + &answer.err),
         Ok(answer) => {
             let (status, output) = (answer.status.to_string(), answer.last_line().to_owned());
@@ -192,7 +192,7 @@ fn output_or_error(
 mod tests {
     use super::*;
 
-    /// A program that answers as a llama-server would, or as a broken one.
+    /// A script that answers like a llama-server, or like a broken one.
     fn program(dir: &Path, body: &str) -> PathBuf {
         let path = dir.join("engine");
         std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_is_known_by_its_own_words() {
+    async fn a_program_is_known_by_its_own_output() {
         let engine = examine(
             "case $1 in --version) echo 'version: 0.1.0-dev (build 1, commit 7e4c0a9)' >&2;; \
              --help) printf '%s\\n' '-m,    --model FNAME  path' '-np,   --parallel N  slots' '--host HOST  address, or .sock';; esac",
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_build_of_2024_is_an_engine_although_its_help_is_a_failure_to_it() {
+    async fn a_build_of_2024_is_an_engine_although_its_help_exits_with_status_1() {
         let engine = examine(
             "case $1 in --version) echo 'version: 3600 (abc1234)' >&2;; \
              --help) printf '%s\\n' '  -m,    --model FNAME    path' '  -np,   --parallel N     slots'; exit 1;; esac",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_program_and_a_broken_one_are_told_apart() {
+    async fn another_program_and_a_broken_one_have_different_errors() {
         assert!(matches!(examine("echo hello").await, Err(BinaryError::NotAnEngine { .. })));
         let fault =
             examine("echo 'error while loading shared libraries: libgomp.so.1' >&2; exit 127").await.unwrap_err();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_told_with_where_and_what_to_do() {
+    fn a_missing_program_is_reported_with_where_and_what_to_do() {
         let fault = find(Path::new("/no/such/llama-server"), None).unwrap_err().to_string();
         assert!(fault.contains("/no/such/llama-server") && fault.contains("AUXOT_LLAMA_BINARY"), "{fault}");
         let fault = find(Path::new("llama-server"), Some("/nowhere:/else".into())).unwrap_err().to_string();

@@ -1,8 +1,8 @@
-//! The command line and environment of an engine, computed from facts alone.
+//! The command line and environment of an engine; pure functions.
 //!
-//! Every value that we rely on is passed, even where it is the engine's default: defaults differ between builds, and a
-//! configuration file of the host can change them. A flag is passed only if this build knows it, because an engine ends
-//! itself over one that it does not know.
+//! Every value that the worker relies on is passed, even where it is the engine's default: defaults differ between builds,
+//! and a configuration file of the host can change them. A flag is passed only if this build knows it, because an engine
+//! exits over an unknown flag.
 
 #[cfg(test)]
 mod tests;
@@ -16,27 +16,27 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::{Config, GpuLayers};
 use crate::spec::{Spec, Task};
 
-/// Context of one slot where nobody said anything.
+/// Context of one slot where none is set.
 const DEFAULT_CTX: u32 = 4096;
-/// The same for embeddings, whose inputs are short and whose buffers grow with it.
+/// The same for embeddings: their inputs are short, and their buffers grow with it.
 const DEFAULT_EMBEDDING_CTX: u32 = 512;
 
-/// Tokens between two checkpoints of a conversation: closer together, it would soon give up the oldest, which is where other
-/// conversations go their own ways. What a model is computed to need counts on it.
+/// Tokens between two checkpoints of a conversation. With smaller steps the oldest one is soon dropped, which is where other
+/// conversations branch off. The computed memory requirements rely on it.
 const CHECKPOINT_MIN_STEP: u32 = 8192;
 
-/// Where the engine is told to listen.
+/// Where the engine listens.
 #[derive(Debug)]
 pub(crate) enum Listen {
-    /// On a socket in a directory that only we can enter.
+    /// On a socket in a directory that only our user can enter.
     Unix(PathBuf),
-    /// On the loopback address, where a key keeps the other users of this host out.
+    /// On the loopback address, with a key against other users of this host.
     Tcp { port: u16, key: SecretString },
 }
 
 /// The arguments for one model.
 ///
-/// `threads` is how many an engine is given where the operator has not said.
+/// `threads` is the number of threads where the operator sets none.
 pub(crate) fn arguments(
     spec: &Spec,
     config: &Config,
@@ -70,7 +70,7 @@ pub(crate) fn arguments(
     line.args
 }
 
-/// Of the flags that we would pass and can do without, those that a build does not know, or knows as something else.
+/// The optional flags that a build does not know, or knows in another form.
 pub(crate) fn missing_flags(flags: &Flags) -> Vec<&'static str> {
     let (switches, valued) = (
         ["--no-kv-unified", "--jinja", "--metrics", "--slots", "--offline"],
@@ -91,7 +91,7 @@ pub(crate) fn missing_flags(flags: &Flags) -> Vec<&'static str> {
     switches.chain(valued.into_iter().filter(|flag| flags.takes_value(flag) != Some(true))).collect()
 }
 
-/// Whether the operator has said how many threads.
+/// Whether the operator has set the number of threads.
 fn sets_threads(spec: &Spec, config: &Config) -> bool {
     let mut words = config.extra_args.iter().chain(&spec.extra_args);
     config.threads.is_some()
@@ -99,8 +99,8 @@ fn sets_threads(spec: &Spec, config: &Config) -> bool {
         || spec.env.iter().any(|(name, _)| name == "LLAMA_ARG_THREADS")
 }
 
-/// Of the arguments for one model those that decide what it takes of the devices, for another program; what is added to them
-/// may be among them, and what that program does not know of it would end it.
+/// The arguments of one model that decide its memory, for the program of the dry run. Extra arguments can be among them;
+/// those that this program does not know are left out, because it exits over an unknown flag.
 pub(crate) fn memory_arguments(spec: &Spec, config: &Config, flags: &Flags) -> Vec<OsString> {
     let mut line = Arguments { args: Vec::new(), flags };
     line.pair("--model", &spec.file);
@@ -111,11 +111,11 @@ pub(crate) fn memory_arguments(spec: &Spec, config: &Config, flags: &Flags) -> V
     line.args
 }
 
-/// Words without the long flags that a program does not know, and their values.
+/// Removes the long flags that a program does not know, and their values.
 fn known<'a>(words: &'a [String], flags: &'a Flags) -> impl Iterator<Item = OsString> + 'a {
     let mut is_known = true;
     words.iter().filter_map(move |word| {
-        // Short ones are not among the flags that are read; a number below zero is a value.
+        // Short flags are not among the parsed ones; a number below zero is a value.
         if word.starts_with('-') && word.parse::<f64>().is_err() {
             is_known = !word.starts_with("--") || flags.has(word);
         }
@@ -129,10 +129,10 @@ fn capacity(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     if let Some(threads) = config.threads {
         line.pair("--threads", threads.to_string());
     }
-    // Each connection holds a thread; without spare ones a busy engine stops answering health questions.
+    // Each connection uses a thread; without spare ones a busy engine stops answering health checks.
     line.known_pair("--threads-http", spec.slots.max(1).saturating_add(config.threads_http_spare).to_string());
     line.known_pair("--cache-ram", (config.cache_ram.as_u64() >> 20).to_string());
-    // Of a large model with windows each is some hundred MiB, for every slot: the engine's 32 would be more than the model.
+    // For a large model with windows each is some hundred MiB, in every slot: the engine's 32 would exceed the model.
     line.known_pair("--ctx-checkpoints", config.ctx_checkpoints.to_string());
     line.known_pair("--checkpoint-min-step", CHECKPOINT_MIN_STEP.to_string());
 }
@@ -160,19 +160,19 @@ fn size(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     }
 }
 
-/// How many layers lie on devices.
+/// The flag for the number of layers on devices.
 const LAYERS: &str = "--n-gpu-layers";
 
 fn layout(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     if !spec.layout.iter().any(|word| word == LAYERS) {
         match config.gpu_layers {
             GpuLayers::Auto => {}
-            // A number that no model has: older builds read numbers only.
+            // More than any model has: older builds accept numbers only.
             GpuLayers::All => line.pair(LAYERS, "9999"),
             GpuLayers::Count(count) => line.pair(LAYERS, count.to_string()),
         }
     }
-    // Builds of 2024 choose no devices; what they see is chosen for them by variables.
+    // Builds of 2024 have no flag for devices; variables select them.
     let layout: Vec<OsString> = known(&spec.layout, line.flags).collect();
     line.args.extend(layout);
     if let Some(kv_type) = &spec.kv_type {
@@ -181,16 +181,16 @@ fn layout(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     }
 }
 
-/// What it says, serves and leaves alone.
+/// The flags for its log, its endpoints and its defaults.
 fn server_flags(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
-    // It loads everything twice and still does not fail when nothing fits.
+    // With it the engine loads everything twice and still does not fail when nothing fits.
     line.known_pair("--fit", "off");
     if !spec.task.reads_only() {
         line.known("--jinja");
         if line.flags.says("--reasoning-format", "deepseek") {
             line.known_pair("--reasoning-format", "deepseek");
         }
-        // The default became another one in autumn 2026, and with it the prompts of long conversations.
+        // The default changed in autumn 2026, which changes the prompts of long conversations.
         line.known("--no-reasoning-preserve");
     }
     line.known_pair("--sse-ping-interval", config.ping_interval.as_secs().max(1).to_string());
@@ -203,35 +203,35 @@ fn server_flags(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
         line.known("--no-webui")
     }
     line.known("--offline");
-    // A prefix in a settings file of the host would hide every path that we ask for.
+    // A prefix in a configuration file of the host would hide every path that the worker requests.
     line.known_pair("--api-prefix", "");
     line.known_pair("--log-colors", "off");
-    // In older builds the same number means to log everything, and what they log without it will do.
+    // In older builds the same number means to log everything, and their default is enough.
     if line.flags.says("--log-verbosity", "3: info") {
         line.known_pair("--log-verbosity", "3");
     }
 }
 
-/// A command line in the making.
+/// The arguments, and the flags that the build knows.
 struct Arguments<'a> {
     args: Vec<OsString>,
     flags: &'a Flags,
 }
 
 impl Arguments<'_> {
-    /// Two words and never `flag=value`, which the engine does not read.
+    /// Adds two words, never `flag=value`, which the engine does not parse.
     fn pair(&mut self, flag: &str, value: impl AsRef<OsStr>) {
         self.args.extend([flag.into(), value.as_ref().to_owned()]);
     }
 
-    /// A switch, if this build knows it as one.
+    /// Adds a switch, if this build knows it as one.
     fn known(&mut self, flag: &str) {
         if self.flags.takes_value(flag) == Some(false) {
             self.args.push(flag.into());
         }
     }
 
-    /// A flag with a value, if this build knows it as such.
+    /// Adds a flag with a value, if this build knows it as such.
     fn known_pair(&mut self, flag: &str, value: impl AsRef<OsStr>) {
         if self.flags.takes_value(flag) == Some(true) {
             self.pair(flag, value);
@@ -239,7 +239,7 @@ impl Arguments<'_> {
     }
 }
 
-/// Variables of our own environment that a child may see.
+/// Variables of our own environment that an engine gets.
 const PASSED: &[&str] = &[
     "PATH",
     "HOME",
@@ -252,12 +252,12 @@ const PASSED: &[&str] = &[
     "DYLD_LIBRARY_PATH",
     "XDG_CACHE_HOME",
 ];
-/// Families of them: what device runtimes and the maths library read.
+/// Prefixes of such variables: those of device runtimes and the maths library.
 const PASSED_PREFIXES: &[&str] =
     &["CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "GPU_", "GGML_", "VK_", "MESA_", "OMP_", "GOMP_", "ONEAPI_", "ZE_"];
 
-/// Of `ours`, what any engine may see. An allow list: keys of ours and settings for llama.cpp (`LLAMA_ARG_…`, which
-/// would change what our arguments mean) stay out without having to be known by name.
+/// The part of our environment that every engine gets. This is an allow list: our keys and settings for llama.cpp
+/// (`LLAMA_ARG_…`, which would change the meaning of our arguments) stay out without being known by name.
 pub(crate) fn scrubbed(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
     ours.filter(|(name, _)| {
         name.to_str()
@@ -266,7 +266,8 @@ pub(crate) fn scrubbed(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<
     .collect()
 }
 
-/// What every program of the engine gets for one model: the scrubbed environment, what is asked for, and what we rely on.
+/// The environment of every program of the engine for one model: the scrubbed one, the model's own, and what the worker
+/// relies on.
 pub(crate) fn inherited(
     spec: &Spec,
     scrubbed: &[(OsString, OsString)],
@@ -275,9 +276,9 @@ pub(crate) fn inherited(
     let mut env = scrubbed.to_vec();
     let asked = spec.env.iter().filter(|(name, _)| !name.starts_with("AUXOT_"));
     env.extend(asked.map(|(name, value)| (name.into(), value.into())));
-    // Empty and ours: the user's own llama.cpp settings must not apply here.
+    // An empty directory of ours: the user's own llama.cpp settings must not apply.
     env.push(("XDG_CONFIG_HOME".into(), config_home.as_os_str().to_owned()));
-    // A debugger forked on abort delays the exit by half a second and prints noise over the reason.
+    // A debugger that is forked on abort delays the exit by half a second, and its output hides the cause.
     env.push(("GGML_NO_BACKTRACE".into(), "1".into()));
     env
 }
@@ -291,7 +292,7 @@ pub(crate) fn environment(
 ) -> Vec<(OsString, OsString)> {
     let mut env = inherited(spec, scrubbed, config_home);
     let mut own = |name: &str, value: &OsStr| env.push((name.into(), value.to_owned()));
-    // Child mode: state lines on standard output, and an end when standard input ends. Any number will do.
+    // Child mode: state lines on standard output, and an exit when standard input ends. The number has no meaning.
     own("LLAMA_SERVER_ROUTER_PORT", OsStr::new("1"));
     if let Listen::Tcp { key, .. } = listen {
         // Never as an argument, which every user of this host can read.

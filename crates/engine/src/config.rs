@@ -1,4 +1,4 @@
-//! What an operator may set about engine processes.
+//! The settings of engine processes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,49 +6,49 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
-/// Which engine is run, how, and how long each step of its life may take.
+/// Which engine is run, how, and how long each step may take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The llama-server program: a path, or a name to be found in `PATH`.
+    /// The llama-server program: a path, or a name in `PATH`.
     pub binary: PathBuf,
-    /// Requests that one model answers side by side; unset means what the router's policy wants, else 4.
+    /// Requests that one model answers at the same time; unset means what the router's policy asks for, else 4.
     pub slots: Option<u32>,
-    /// Context of one slot in tokens; unset means what the model was trained for, 8192 at most.
+    /// Context of one slot in tokens; unset means the model's training context, 8192 at most.
     pub ctx_size: Option<u32>,
-    /// Layers kept on devices: `auto` (the engine decides), `all`, or a number; 0 is CPU only.
+    /// Layers on devices: `auto` (the engine decides), `all`, or a number; 0 is CPU only.
     pub gpu_layers: GpuLayers,
     /// Threads for decoding; unset means that the engine decides.
     pub threads: Option<u32>,
     /// Host memory that one engine may use to keep the state of earlier prompts.
     pub cache_ram: ByteSize,
-    /// Copies of windowed and recurrent layers that one engine may keep of each slot, in host memory.
+    /// Checkpoints of windowed and recurrent layers that one engine may keep for each slot, in host memory.
     pub ctx_checkpoints: u32,
-    /// Whether the engine's own dry run is asked what a model would take, where it has one.
+    /// Whether the engine's own dry run estimates a model's memory, where it has one.
     pub dry_run: bool,
-    /// HTTP threads of the engine beyond one for each slot, for questions and connections that wait.
+    /// HTTP threads of the engine beyond one for each slot, for health checks and connections that wait.
     pub threads_http_spare: u32,
-    /// Silence after which a streaming engine sends a comment; it is also how soon it sees a lost client.
+    /// Silence after which a streaming engine sends a comment; it is also how soon it notices a lost client.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub ping_interval: Duration,
-    /// Arguments added to every engine's command line; they win over ours.
+    /// Arguments added to every engine's command line; they override ours.
     pub extra_args: Vec<String>,
-    /// Directory for sockets and records, private to us; unset means `$RUNTIME_DIRECTORY/engines`, else
+    /// Private directory for sockets and records; unset means `$RUNTIME_DIRECTORY/engines`, else
     /// `$XDG_RUNTIME_DIR/auxot-worker`, else `/tmp/auxot-worker-UID`.
     pub runtime_dir: Option<PathBuf>,
     /// Longest silence of a loading engine: no state line, no output, nothing read.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub load_stall: Duration,
-    /// From the first TERM to the second: time to finish what is being computed, and how long a lost TERM costs.
+    /// From the first TERM to the second: time to finish the present computation, and the cost of a lost TERM.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub stop_grace: Duration,
     /// From the second TERM to KILL.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub stop_again: Duration,
-    /// From KILL to calling the process unkillable.
+    /// From KILL until the process counts as unkillable.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub stop_kill: Duration,
-    /// Failures in a row after which a model is given up; the first is followed by an immediate restart.
+    /// Failures in a row after which a model has failed; the first is followed by an immediate restart.
     pub restart_budget: u32,
     /// Upper bound of the second restart's delay, which is random above its half; it doubles with each further one.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
@@ -56,20 +56,20 @@ pub struct Config {
     /// Upper bound of every restart delay.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub restart_max_delay: Duration,
-    /// Ready for so long, and earlier failures are forgotten.
+    /// After being ready for this long, earlier failures are forgotten.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub restart_heal: Duration,
-    /// How often an idle engine is asked whether it is well.
+    /// How often the health of an idle engine is checked.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub liveness_interval: Duration,
-    /// How often it is looked at while it has requests but makes no progress with any.
+    /// How often it is checked while it has requests and makes progress with none.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub liveness_busy_interval: Duration,
-    /// How long an answer to that may take; three in a row without one end the process.
+    /// How long one check may take; three in a row without an answer end the process.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub liveness_timeout: Duration,
-    /// Longest time in which a busy engine that answers health questions may neither make progress nor use the
-    /// processor; one that uses it has ten times as long.
+    /// Longest time in which a busy engine that answers health checks may neither make progress nor use the processor;
+    /// an engine that uses it has ten times as long.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub liveness_stall: Duration,
 }
@@ -106,14 +106,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The longest that a stop without drain can take.
+    /// The longest time that a stop can take.
     #[must_use]
     pub fn stop_worst_case(&self) -> Duration {
         self.stop_grace + self.stop_again + self.stop_kill
     }
 }
 
-/// How many layers of a model are kept on devices.
+/// How many layers of a model are on devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Text", into = "String")]
 pub enum GpuLayers {
@@ -122,11 +122,11 @@ pub enum GpuLayers {
     Auto,
     /// Every layer.
     All,
-    /// So many; 0 keeps the model off the devices.
+    /// This many; 0 keeps the model off the devices.
     Count(u32),
 }
 
-/// A number in the file, or text from the environment: both are one setting.
+/// A number from the file, or text from the environment: both are one setting.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_refused() {
+    fn unknown_keys_are_errors() {
         assert!(serde_json::from_str::<Config>(r#"{"slotz": 3}"#).is_err());
     }
 }

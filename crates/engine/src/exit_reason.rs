@@ -1,4 +1,4 @@
-//! Names the reason of an exit, once, from its status, its signal and the last lines of the child.
+//! Classifies an exit, once, by its status, its signal and the last lines of output.
 
 mod phrases;
 #[cfg(test)]
@@ -9,16 +9,16 @@ use std::process::ExitStatus;
 
 use crate::file_id::FileChanged;
 
-/// Why a process ended. The class decides what is done about it.
+/// Why a process exited. The class decides what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExitClass {
     /// The memory of a device was not enough.
     DeviceMemory,
     /// The memory of the host was not enough.
     HostMemory,
-    /// The model file, projector or adapter is missing, cut, or not what the engine wants of such a file.
+    /// The model file, projector or adapter is missing, truncated or invalid.
     BadFile,
-    /// A file is another one than the one that was looked at: it has been replaced, or is gone.
+    /// A file is not the one that the model was planned with: it was replaced or removed.
     FileChanged,
     /// The engine does not know this kind of model, or this version of the file format.
     UnknownArchitecture,
@@ -30,29 +30,29 @@ pub enum ExitClass {
     DriverLost,
     /// A failed assertion inside the engine.
     Assertion,
-    /// The engine's build needs a processor that this one is not.
+    /// The engine's build needs instructions that this processor lacks.
     WrongProcessor,
     /// A signal that we did not send.
     Signal,
     /// Silent for too long while loading.
     Stalled,
-    /// Asks for a key of its own.
+    /// It asks for an API key that is not ours.
     KeyWanted,
-    /// Did not answer any more.
+    /// It stopped responding.
     Unresponsive,
     /// A limit on the number of processes and threads.
     TaskLimit,
-    /// The started program has ended and left the engine behind, in the background.
+    /// The program has exited and left the engine in the background.
     Detached,
-    /// The process could not be started, for now (no memory for it, too many processes).
+    /// The process could not be spawned now (no memory, too many processes).
     SpawnTrouble,
-    /// The process can never be started: no such program, or no right to run it.
+    /// The process can never be spawned: no such program, or no right to run it.
     SpawnRefused,
     /// KILL had no effect.
     Unkillable,
-    /// The task that watched over the process failed, and took the process with it.
+    /// The worker's task for the process failed, and the process was killed.
     DriverFailed,
-    /// It ended by itself with status 0.
+    /// It exited by itself with status 0.
     UnexpectedExit,
     /// Any other exit status.
     Other,
@@ -63,14 +63,14 @@ pub enum ExitClass {
 pub(crate) enum Recovery {
     /// At once, then with growing delays, until the budget is spent.
     Retry,
-    /// Now and then: it was we who could not, and no engine failed.
+    /// With the longest delay, without a limit: the worker lacked a resource, and no engine failed.
     RetryUnlimited,
     /// The same command line would fail the same way.
     Fail,
 }
 
 impl ExitClass {
-    /// All classes, for metrics and tests.
+    /// All classes.
     pub const ALL: [ExitClass; 22] = [
         ExitClass::DeviceMemory,
         ExitClass::HostMemory,
@@ -124,13 +124,13 @@ impl ExitClass {
         }
     }
 
-    /// What this means, for a person.
+    /// The text for people.
     pub fn meaning(self) -> &'static str {
         match self {
             ExitClass::DeviceMemory => "not enough device memory",
             ExitClass::HostMemory => "not enough host memory",
             ExitClass::BadFile => "the model file is missing or damaged",
-            ExitClass::FileChanged => "the model file is another one now, or gone",
+            ExitClass::FileChanged => "the model file was replaced or removed",
             ExitClass::UnknownArchitecture => "the engine does not know this kind of model",
             ExitClass::BadArgument => "the engine refused its arguments",
             ExitClass::Bind => "the engine could not bind its socket",
@@ -152,30 +152,29 @@ impl ExitClass {
                 "the engine's program went into the background; it must stay in the foreground until it ends"
             }
             ExitClass::SpawnTrouble | ExitClass::SpawnRefused => "the engine could not be started",
-            ExitClass::Unkillable => "the engine does not die",
+            ExitClass::Unkillable => "KILL does not end the engine",
             ExitClass::DriverFailed => "the worker's own task for the engine failed",
             ExitClass::UnexpectedExit => "the engine ended by itself",
             ExitClass::Other => "the engine failed",
         }
     }
 
-    /// Whether there was not enough memory: a smaller size may do.
+    /// Whether there was not enough memory: a smaller size may fit.
     pub fn is_memory(self) -> bool {
         matches!(self, ExitClass::DeviceMemory | ExitClass::HostMemory)
     }
 
-    /// Whether the reason may be gone after a while, although nothing of ours has changed. Only what is wrong with the file
-    /// or the arguments stays wrong.
-    pub fn may_pass(self) -> bool {
+    /// Whether the cause can disappear by itself. Only a fault of the file or of the arguments stays.
+    pub fn can_pass(self) -> bool {
         !matches!(self, ExitClass::BadFile | ExitClass::UnknownArchitecture | ExitClass::BadArgument)
     }
 
-    /// Whether the program itself cannot run here: every other model would end for the same reason.
-    pub fn is_of_the_program(self) -> bool {
+    /// Whether the program itself cannot run here: every other model would fail for the same reason.
+    pub fn is_program_fault(self) -> bool {
         matches!(self, ExitClass::SpawnRefused | ExitClass::WrongProcessor)
     }
 
-    /// Whether only a child that is still loading can end for this reason.
+    /// Whether only a loading process can exit for this reason.
     fn is_about_loading(self) -> bool {
         matches!(
             self,
@@ -200,7 +199,7 @@ impl ExitClass {
             | ExitClass::SpawnRefused
             | ExitClass::Unkillable
             | ExitClass::DriverFailed => Recovery::Fail,
-            // All of these are known to pass. Memory is given back; a load that it was not enough for is another matter.
+            // All of these are known to be temporary. Memory becomes free again; a load that had too little is handled apart.
             ExitClass::DeviceMemory
             | ExitClass::HostMemory
             | ExitClass::Bind
@@ -217,19 +216,19 @@ impl ExitClass {
     }
 }
 
-/// What is known of a life at its end, beside its status and its words.
+/// What is known of a process at its exit, beside its status and its output.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ExitContext {
-    /// The child had been ready: then its file and arguments were good, and a line that seems to say otherwise is about
+    /// The process had been ready: then its file and arguments were good, and a line that seems to say otherwise is about
     /// something else.
     pub(crate) loaded: bool,
-    /// So many processes of it had left its group.
+    /// How many of its descendants had left its group.
     pub(crate) left_behind: usize,
-    /// A thread that could not be made was one too many, and not one without room.
+    /// A limit on tasks was hit, so a thread that could not be created did not lack memory.
     pub(crate) task_limit: bool,
 }
 
-/// How a life ended, and what the child said last.
+/// The exit of a process, and its last output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExitReport {
     /// The reason, as classified.
@@ -238,49 +237,47 @@ pub struct ExitReport {
     pub code: Option<i32>,
     /// Signal, where one ended it.
     pub signal: Option<i32>,
-    /// The line that says most about the reason.
-    pub telling: Option<String>,
-    /// The last lines of the child, oldest first.
+    /// The line that says most about the cause.
+    pub reason: Option<String>,
+    /// The last lines of output, oldest first.
     pub lines: Vec<String>,
-    /// Whose failure it is.
+    /// Who is to blame.
     pub blame: Blame,
 }
 
-/// Whose failure the end of a child is.
+/// Who is to blame for the exit of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// The engine's, or the model's, as far as is known.
+    /// The engine or the model, as far as is known.
     Engine,
-    /// A request's, during which an engine has crashed before.
+    /// A request during which an engine has crashed before.
     Request,
-    /// The same, and the end before it was that request's too: of an engine that had answered others.
+    /// The same, and the exit before this one was caused by that request too, in an engine that had answered others.
     RequestTwice,
 }
 
 impl ExitReport {
-    /// Classifies an exit. For exits that we caused, `because` puts the true reason in afterwards.
-    ///
+    /// Classifies an exit. For an exit that the worker caused, `because` sets the true cause afterwards.
     pub(crate) fn classify(status: ExitStatus, lines: Vec<String>, context: ExitContext) -> ExitReport {
         let (code, signal) = (status.code(), signal_of(status));
-        let found = phrases::telling_line(&lines, context.loaded).filter(|_| code != Some(0));
+        let found = phrases::find_reason(&lines, context.loaded).filter(|_| code != Some(0));
         let class = match (found, signal, code) {
             (Some((ExitClass::TaskLimit, _)), _, _) if !context.task_limit => ExitClass::HostMemory,
-            // The engine may have noticed its own failure and said so before it died of it.
+            // The engine may have printed its failure before it exited.
             (Some((class, _)), _, _) => class,
             // Seen: a prebuilt engine with AVX-512 passes `--version` on an older processor and dies at the first model.
             (_, Some(libc::SIGILL), _) => ExitClass::WrongProcessor,
-            // SIGKILL without a word is what the kernel does when memory runs out; a person can do it too, so it is
-            // told as the signal it is.
+            // The kernel sends SIGKILL when memory runs out, and so can a user; so it is reported as a signal.
             (_, Some(_), _) => ExitClass::Signal,
             (_, _, Some(0)) if context.left_behind > 0 => ExitClass::Detached,
             (_, _, Some(0)) => ExitClass::UnexpectedExit,
             _ => ExitClass::Other,
         };
-        let telling = found.map(|(_, line)| line).or_else(|| phrases::untold(&lines, context.loaded));
-        ExitReport { class, code, signal, telling: telling.cloned(), lines, blame: Blame::Engine }
+        let reason = found.map(|(_, line)| line).or_else(|| phrases::fallback_line(&lines, context.loaded));
+        ExitReport { class, code, signal, reason: reason.cloned(), lines, blame: Blame::Engine }
     }
 
-    /// The process could not be started.
+    /// The process could not be spawned.
     pub(crate) fn not_started(fault: &std::io::Error) -> ExitReport {
         use std::io::ErrorKind::{InvalidInput, NotADirectory, NotFound, PermissionDenied};
         let class = match fault.kind() {
@@ -290,28 +287,28 @@ impl ExitReport {
             _ if fault.raw_os_error() == Some(libc::ENOEXEC) => ExitClass::SpawnRefused,
             _ => ExitClass::SpawnTrouble,
         };
-        let telling = match fault.raw_os_error() {
+        let reason = match fault.raw_os_error() {
             Some(libc::EAGAIN) => format!("{fault}: {}", ExitClass::TaskLimit.meaning()),
             _ => fault.to_string(),
         };
-        ExitReport { telling: Some(telling), ..Self::plain(class) }
+        ExitReport { reason: Some(reason), ..Self::plain(class) }
     }
 
-    /// KILL had no effect in its time.
+    /// KILL had no effect in time.
     pub(crate) fn unkillable() -> ExitReport {
         Self::plain(ExitClass::Unkillable)
     }
 
-    /// The task that owned the process failed.
+    /// The task that owns the process failed.
     pub(crate) fn driver_failed() -> ExitReport {
         Self::plain(ExitClass::DriverFailed)
     }
 
     fn plain(class: ExitClass) -> ExitReport {
-        ExitReport { class, code: None, signal: None, telling: None, lines: vec![], blame: Blame::Engine }
+        ExitReport { class, code: None, signal: None, reason: None, lines: vec![], blame: Blame::Engine }
     }
 
-    /// The same end, with the reason that is known by now.
+    /// The same exit with another cause.
     #[must_use]
     pub fn because(&self, class: ExitClass) -> ExitReport {
         ExitReport { class, ..self.clone() }
@@ -327,7 +324,7 @@ impl fmt::Display for ExitReport {
             (None, Some(code)) => write!(f, " (exit status {code})")?,
             (None, None) => {}
         }
-        match &self.telling {
+        match &self.reason {
             Some(line) => write!(f, ": {}", line.trim()),
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! What a file is known by: another one in its place, or the same one written anew, is another file.
+//! The identity of a file: a replaced or rewritten file has another one.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct FileId {
     /// Its length.
     bytes: u64,
-    /// When it was written last, in nanoseconds since 1970.
+    /// The time of its last change, in nanoseconds since 1970.
     written_ns: i128,
     inode: u64,
 }
 
 impl FileId {
-    /// Looks at a file; one that is not there has the identity of nothing. Blocks for as long as the file system does.
+    /// Reads the identity of a file; a missing file has the default one. Blocks as long as the file system does.
     #[must_use]
     pub fn of(path: &Path) -> Self {
         path.metadata().map_or_else(
@@ -31,15 +31,15 @@ impl FileId {
     }
 }
 
-/// A file is another one than it was to be: what is there now was not looked at yet.
+/// A file is not the one that the model was planned with.
 #[derive(Debug, thiserror::Error)]
 #[error("{} has been replaced or is gone", .0.display())]
 pub(crate) struct FileChanged(pub(crate) PathBuf);
 
-/// Looks whether files are what they were; one of which nothing is known is any. Blocks for as long as the file system does.
+/// Checks that files have not changed; an unknown identity matches every file. Blocks as long as the file system does.
 pub(crate) fn unchanged(files: &[(PathBuf, FileId)]) -> Result<(), FileChanged> {
-    let is_other = |(path, known): &&(PathBuf, FileId)| *known != FileId::default() && FileId::of(path) != *known;
-    files.iter().find(is_other).map_or(Ok(()), |(path, _)| Err(FileChanged(path.clone())))
+    let has_changed = |(path, known): &&(PathBuf, FileId)| *known != FileId::default() && FileId::of(path) != *known;
+    files.iter().find(has_changed).map_or(Ok(()), |(path, _)| Err(FileChanged(path.clone())))
 }
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_another_one_when_it_is_written_replaced_or_gone() {
+    fn a_file_that_is_written_replaced_or_removed_has_another_identity() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.gguf");
         std::fs::write(&path, "one").unwrap();

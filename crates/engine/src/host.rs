@@ -1,4 +1,4 @@
-//! What the host gives and limits: processes and who they are, the runtime directory, descriptors, tasks, processors.
+//! The host: its processes and their identities, the runtime directory, descriptors, task limits, processors.
 
 pub(crate) mod control_groups;
 pub(crate) mod descendants;

@@ -2,31 +2,69 @@
 //!
 //! # Theory of operation
 //!
-//! A [`Host`] is opened once: it finds the engine and asks it what it can do, makes a private directory for sockets,
-//! ends what an earlier worker left running, and starts the one thread that spawns every child. From it come engines:
-//! a [`Spec`] gives an [`EngineHandle`], which anybody may clone, and a driver, a future that its owner runs in a
-//! `JoinSet`.
+//! A [`Host`] is opened once. It finds the llama-server program and learns its version, flags and devices, makes a private
+//! directory for sockets, kills the processes that dead workers left, and starts the thread that spawns every child.
+//! [`Host::create`] makes a stopped engine from a [`Spec`]: an [`EngineHandle`], which is cheap to clone, and a driver, a
+//! future that its owner runs in a `JoinSet`.
 //!
-//! The **driver** (in `supervisor`) alone owns the child. It turns verbs, news and deadlines into events, asks the pure machine in
-//! `state_machine` what each means, and carries out the effects. So there is one place that knows where an engine is, one
-//! that decides, and one that acts; the drawing of the machine is in `state_machine`.
+//! ```text
+//!  EngineHandle ──commands──▶ Driver ──event──▶ state_machine::step(phase, event, now) ──▶ (phase, effects)
+//!       ▲                     │   ▲                                                            │
+//!       └──────status─────────┘   └──process events, deadlines── ServerProcess ◀──spawn, signal, probe
 //!
-//! The **handle** sends verbs: `start`, `ready`, `stop`, `stopped`, `kill`, `reset`. Those of one handle arrive in their
-//! order, so `start` and then `ready` waits for that very start. `claim` says "in use": a stop waits for the last claim
-//! for as long as its drain time lasts. The state for showing goes out on a `watch`; nobody decides by it.
+//!  Stopped ──▶ Starting ──▶ Ready ──▶ Terminating ──▶ Killing ──▶ Unkillable
+//!     ▲            ▲          │            │             │            │
+//!     │            │          ▼            ▼             ▼            ▼
+//!     │            └─── Backoff ◀── exit, by its cause: ─┴──────▶ Failed
+//!     └──────────────────────────── exit after a stop
+//! ```
 //!
-//! A **life** is one process: `command_line` says how it is run, `spawner` starts it, `output` takes in all it prints,
-//! `probe` watches its load and `liveness` its service from outside, `exit_reason` names the reason of its end. News of a life carry its number, so a late one can never be taken for news of the next.
+//! The **driver** (`supervisor`) owns the process. It turns commands, process events and deadlines into events, passes them
+//! to the pure `state_machine`, and applies the effects. The full drawing of the states is in `state_machine`.
 //!
-//! What the **engine** can do is asked of the program itself: its flags, the devices that it reaches, and before a load the
-//! memory that it would take (`dry_run`), where it can tell.
+//! The **handle** sends the commands `start`, `stop`, `kill` and `reset`, and `stopped` waits for the end of the process.
+//! The commands of one handle arrive in their order. A claim marks the engine as in use, which decides how `liveness` checks
+//! it. The [`Status`] is published on a `watch` channel. The owner of the handles drains an engine before it stops it.
 //!
-//! No process outlives us: each is alone in its group, so that a signal reaches all it started; Linux kills it when the
-//! spawner thread ends; its standard input ends with us, at which an engine ends by itself once it has loaded; and its
-//! identity is written down beside its socket, for the next worker to end it if all of that failed. On macOS, where the
-//! kernel does not see to it, an engine that is stuck when its worker is killed stays until the next worker starts.
+//! A **run** is one process: `command_line` computes its arguments, `spawner` starts it, `output` reads all that it prints,
+//! `probe` watches its load and `liveness` its service, and `exit_reason` classifies its exit. The events of a run carry its
+//! number, so a late event is never taken for one of the next run.
 //!
-//! Read on in `state_machine`, then `supervisor`, then `process`.
+//! No process outlives the worker: each is in a process group of its own, so a signal reaches all its children; Linux kills
+//! it when the spawner thread ends; its standard input ends with the worker, at which a loaded engine exits; and its identity
+//! is recorded beside its socket, for the next worker to kill it if all of that failed. macOS has no signal for the death of
+//! a parent: an engine that hangs when its worker is killed stays until the next worker starts.
+//!
+//! ```no_run
+//! use auxot_engine::{Config, Host, Spec, State, Task};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let host = Host::open(Config::default()).await?;
+//! let spec = Spec {
+//!     model: "tiny".into(),
+//!     file: "/models/tiny.gguf".into(),
+//!     files: Vec::new(),
+//!     mmproj: None,
+//!     task: Task::Chat,
+//!     slots: 1,
+//!     ctx_per_slot: None,
+//!     layout: Vec::new(),
+//!     kv_type: None,
+//!     extra_args: Vec::new(),
+//!     env: Vec::new(),
+//! };
+//! let (engine, driver) = host.create(spec);
+//! let mut tasks = tokio::task::JoinSet::new();
+//! tasks.spawn(driver);
+//! engine.start();
+//! engine.status().wait_for(|status| matches!(status.state, State::Ready(_) | State::Failed { .. })).await?;
+//! engine.stop();
+//! engine.stopped().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To read on: `state_machine`, then `supervisor`, then `process`.
 
 mod binary;
 mod command_line;

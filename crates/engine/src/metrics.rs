@@ -1,4 +1,4 @@
-//! The series of this crate: their names, labels and what they mean.
+//! The metrics of this crate: their names, labels and descriptions.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ const UNKILLABLE: &str = "auxot_worker_instance_unkillable";
 const LABEL_MODEL: &str = "model";
 const LABEL_CAUSE: &str = "cause";
 
-/// The histograms of this crate; whoever installs the recorder gives them buckets.
+/// The histograms of this crate; the installer of the recorder gives them buckets.
 pub const HISTOGRAMS: [&str; 1] = [LOAD_SECONDS];
 
-/// Tells the recorder what the series mean; call once, after it is installed.
+/// Describes the metrics to the recorder; call once, after it is installed.
 pub fn describe() {
     describe_counter!(STARTS, "Engine processes started");
     describe_counter!(RESTARTS, "Engine processes started because the one before failed, by the cause of that failure");
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "From the start of an engine process to its readiness");
-    describe_gauge!(UNKILLABLE, "1 while the model's process is there although it was killed, else 0");
-    describe_counter!(STALE_NEWS, "News of an earlier process that was dropped");
+    describe_gauge!(UNKILLABLE, "1 while the model's process exists although it was killed, else 0");
+    describe_counter!(STALE_NEWS, "Events of an earlier process that were dropped");
 }
 
 pub(crate) fn started(model: &str, after: Option<ExitClass>) {

@@ -63,7 +63,7 @@ impl Script {
             class,
             code: Some(1),
             signal: None,
-            telling: None,
+            reason: None,
             lines: vec!["last".into()],
             blame: crate::Blame::Engine,
         };

@@ -1,4 +1,4 @@
-//! The one permanent thread that starts every child, so that no child outlives the worker.
+//! The one permanent thread that spawns every child, so that no child outlives the worker.
 //!
 //! The kernel sends a parent-death signal when the *thread* that forked ends, not the process. From a pool thread it
 //! would therefore kill healthy children whenever the pool shrinks. This thread ends when the last [`Spawner`] clone is
@@ -25,19 +25,19 @@ use crate::host::descendants;
 use crate::host::identity::Record;
 use crate::host::runtime_dir::RuntimeDir;
 
-/// How often the exit statuses of processes are taken that came to us when their parent ended.
+/// How often adopted processes (those whose parent has exited) are reaped.
 const REAP: Duration = Duration::from_secs(60);
 
-/// Orders on their way to the thread; each takes a millisecond.
-const ORDERS: usize = 64;
+/// Requests that may wait for the thread; each takes a millisecond.
+const REQUESTS: usize = 64;
 
-/// What the thread does.
-enum Order {
-    Spawn(Box<SpawnOrder>),
+/// A request to the thread.
+enum Request {
+    Spawn(Box<SpawnRequest>),
     Remove(Vec<PathBuf>),
 }
 
-struct SpawnOrder {
+struct SpawnRequest {
     command: Command,
     files: Files,
     home: Option<Arc<RuntimeDir>>,
@@ -47,53 +47,53 @@ struct SpawnOrder {
 /// The files that belong to one child.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Files {
-    /// Its socket: removed before the start, because an engine cannot bind over what another left behind.
+    /// Its socket: removed before the start, because an engine cannot bind to the path of an old socket.
     pub(crate) socket: Option<PathBuf>,
-    /// What it is to be started of, and must be the same still.
+    /// The model files; the start fails where one has changed.
     pub(crate) model: Vec<(PathBuf, FileId)>,
-    /// Where its identity is written down, for whoever has to clean up after us.
+    /// Where its identity is recorded, for the next worker's cleanup.
     pub(crate) record: Option<PathBuf>,
-    /// What all processes that come of it are known by.
+    /// The mark of all its descendants, see [`descendants`].
     pub(crate) mark: Option<String>,
 }
 
-/// The children whose exit statuses are taken by those who own them.
+/// The children that their owners reap.
 #[derive(Debug, Clone, Default)]
 struct Owned(Arc<Mutex<BTreeSet<u32>>>);
 
 impl Owned {
     fn change<T>(&self, change: impl FnOnce(&mut BTreeSet<u32>) -> T) -> T {
-        // Each change is one call, so a panic elsewhere leaves the set as it should be.
+        // Each change is one call, so a panic elsewhere leaves the set complete.
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A way to the thread.
+/// A handle of the thread.
 #[derive(Debug, Clone)]
 pub(crate) struct Spawner {
-    orders: SyncSender<Order>,
-    /// Where children work, and what has to be there for that.
+    requests: SyncSender<Request>,
+    /// The working directory of the children, and its owner.
     home: Option<Arc<RuntimeDir>>,
 }
 
 impl Spawner {
-    /// Starts the thread. It works within the current runtime, which watches the children's pipes and exits.
+    /// Starts the thread. It runs in the context of the current runtime, which handles the children's pipes and exits.
     pub(crate) fn start() -> io::Result<Spawner> {
-        let (orders, queue) = sync_channel(ORDERS);
+        let (requests, queue) = sync_channel(REQUESTS);
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new().name("spawner".into()).spawn(move || {
             let _inside = runtime.enter();
             serve(&queue);
         })?;
-        Ok(Spawner { orders, home: None })
+        Ok(Spawner { requests, home: None })
     }
 
-    /// The same thread, for children that work in this directory.
+    /// The same thread, for children with this working directory.
     pub(crate) fn within(&self, home: &Arc<RuntimeDir>) -> Spawner {
-        Spawner { orders: self.orders.clone(), home: Some(Arc::clone(home)) }
+        Spawner { requests: self.requests.clone(), home: Some(Arc::clone(home)) }
     }
 
-    /// Starts a process in a group of its own; the answer comes as soon as it runs the program, or cannot.
+    /// Starts a process in a group of its own; the answer comes as soon as it runs the program, or has failed to.
     pub(crate) fn spawn(&self, mut command: Command, files: Files) -> oneshot::Receiver<io::Result<Child>> {
         let (reply, answer) = oneshot::channel();
         setup::prepare(&mut command);
@@ -104,37 +104,37 @@ impl Spawner {
         if let Some(home) = &home {
             command.current_dir(home.working_dir());
         }
-        let order = Order::Spawn(Box::new(SpawnOrder { command, files, home, reply }));
-        if let Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) = self.orders.try_send(order)
-            && let Order::Spawn(order) = order
+        let request = Request::Spawn(Box::new(SpawnRequest { command, files, home, reply }));
+        if let Err(TrySendError::Full(request) | TrySendError::Disconnected(request)) = self.requests.try_send(request)
+            && let Request::Spawn(request) = request
         {
-            let busy = io::Error::new(io::ErrorKind::ResourceBusy, "the spawner thread has too much to do");
-            // Nobody hears it only if the caller is gone.
-            let _unheard = order.reply.send(Err(busy));
+            let busy = io::Error::new(io::ErrorKind::ResourceBusy, "the spawner thread has too many requests");
+            // The send fails only if the caller is gone.
+            let _caller_gone = request.reply.send(Err(busy));
         }
         answer
     }
 
-    /// Removes what a child has left behind.
+    /// Removes the files of a child.
     pub(crate) fn remove(&self, files: Files) {
         let paths = files.socket.into_iter().chain(files.record).collect();
-        if self.orders.try_send(Order::Remove(paths)).is_err() {
+        if self.requests.try_send(Request::Remove(paths)).is_err() {
             warn!("cannot remove the files of a child now: they go with the directory");
         }
     }
 }
 
-fn serve(queue: &Receiver<Order>) {
+fn serve(queue: &Receiver<Request>) {
     let owned = Owned::default();
     loop {
         match queue.recv_timeout(REAP) {
-            Ok(Order::Spawn(order)) => {
-                let reply = order.reply;
-                let started = start(order.command, order.files, order.home.as_deref(), &owned);
-                // A caller that is gone drops the child, which ends it.
-                let _unheard = reply.send(started);
+            Ok(Request::Spawn(request)) => {
+                let reply = request.reply;
+                let started = start(request.command, request.files, request.home.as_deref(), &owned);
+                // If the caller is gone, the child is dropped, which kills it.
+                let _caller_gone = reply.send(started);
             }
-            Ok(Order::Remove(paths)) => paths.iter().for_each(remove),
+            Ok(Request::Remove(paths)) => paths.iter().for_each(remove),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -156,8 +156,8 @@ fn start(mut command: Command, files: Files, home: Option<&RuntimeDir>, owned: &
         && let Some(record) = Record::of(child.pid())
         && let Err(fault) = record.write(path)
     {
-        // The other layers still hold; only a sweep after a crash of the whole worker would miss this child.
-        warn!(path = %path.display(), pid = child.pid(), "cannot write down a child's identity: {fault}");
+        // Only the cleanup after a crash of the whole worker would miss this child; everything else still works.
+        warn!(path = %path.display(), pid = child.pid(), "cannot record a child's identity: {fault}");
     }
     Ok(child)
 }

@@ -1,18 +1,18 @@
-//! What one engine is to serve, decided by whoever wants it.
+//! What one engine serves, and how it is run.
 
 use std::path::PathBuf;
 
 use crate::file_id::FileId;
 
-/// What an engine does with its model; it is started differently for each.
+/// What an engine does with its model; each task has its own arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Task {
-    /// Writes text.
+    /// Generates text.
     #[default]
     Chat,
-    /// Makes vectors.
+    /// Computes embeddings.
     Embedding {
-        /// How the vectors of a text's tokens become one, in the engine's word.
+        /// How the vectors of a text's tokens become one, as the engine's `--pooling` names it.
         pooling: &'static str,
     },
     /// Scores texts against a query.
@@ -20,37 +20,36 @@ pub enum Task {
 }
 
 impl Task {
-    /// Whether it reads a text as a whole and writes none.
+    /// Whether it reads a text as a whole and generates none.
     pub(crate) fn reads_only(self) -> bool {
         matches!(self, Task::Embedding { .. } | Task::Rerank)
     }
 }
 
-/// One model on this host: the file and how it is to be run.
+/// One model on this host: its files and how an engine runs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
     /// Name of the model, also the engine's only alias; appears in logs and metrics.
     pub model: String,
     /// The GGUF file, or the first of its shards.
     pub file: PathBuf,
-    /// What the files were when they were looked at. Where one is another by the time of a start, nothing is started: a crash
-    /// is no reason to serve something else.
+    /// The identities of the files when the model was planned. Where one has changed by the time of a start, no process is
+    /// started: a restart must not serve another model.
     pub files: Vec<(PathBuf, FileId)>,
-    /// The projector that lets it see or hear.
+    /// The multimodal projector (`--mmproj`) for images or audio.
     pub mmproj: Option<PathBuf>,
-    /// What it is to do.
+    /// What the engine does with the model.
     pub task: Task,
-    /// Requests side by side; at least 1.
+    /// Requests at the same time; at least 1.
     pub slots: u32,
     /// Context of each slot in tokens; unset means the configured size, or 4096.
     pub ctx_per_slot: Option<u32>,
-    /// The arguments that say where it lies: layers, split, devices. Where none of them says layers, the configured ones
-    /// count.
+    /// The arguments that place the model: layers, split, devices. Without layers among them the configured number counts.
     pub layout: Vec<String>,
-    /// How its cache is stored, in the engine's word; unset means the engine's default.
+    /// The type of the KV cache, as the engine names it; unset means the engine's default.
     pub kv_type: Option<String>,
-    /// Arguments added to the command line; they win over ours and over the configured ones.
+    /// Arguments added to the command line; they override ours and the configured ones.
     pub extra_args: Vec<String>,
-    /// Environment added for this child.
+    /// Environment added for this engine.
     pub env: Vec<(String, String)>,
 }

@@ -207,7 +207,7 @@ impl<F: ProcessFactory> Driver<F> {
 
     /// One step of the state machine.
     fn handle(&mut self, event: Event) {
-        let word = event.name();
+        let name = event.name();
         let from = (self.phase.name(), self.phase.run());
         // The placeholder is never visible: nothing between here and the assignment can fail or wait.
         let phase = std::mem::replace(&mut self.phase, Phase::Stopped { last: from.1 });
@@ -216,7 +216,7 @@ impl<F: ProcessFactory> Driver<F> {
         self.phase = phase;
         if (self.phase.name(), self.phase.run()) != from {
             let (to, run) = (self.phase.name(), self.phase.run());
-            info!(model = %self.model, from = from.0, to, event = word, %run, "engine");
+            info!(model = %self.model, from = from.0, to, event = name, %run, "engine");
         }
         for effect in effects {
             self.apply(effect);

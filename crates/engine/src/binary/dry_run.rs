@@ -1,11 +1,11 @@
-//! The engine's own dry run: what a model would take of each device, told before any weight is read.
+//! The engine's own dry run: estimates a model's memory on each device before any weight is read.
 //!
-//! Beside its server llama.cpp builds `llama-fit-params`, which lays a model out without allocating anything and prints what
-//! it counts. It knows every architecture that the engine knows, also those of which our own sum knows nothing. Where an
-//! engine has it, it stands in the same folder.
+//! Beside its server llama.cpp builds `llama-fit-params`, which plans a model without allocating anything and prints the
+//! result. It knows every architecture that the engine knows, also those that our own computation does not know. Where an
+//! engine has it, it is in the same folder.
 //!
-//! Its `compute` counts a row of results for each token of a batch, where the server wants one for each slot: with a large
-//! vocabulary that is far too much (524 against 23 MiB for Gemma 3 270M). Weights and cache are exact.
+//! Its `compute` counts one row of results for each token of a batch, where the server needs one for each slot: with a
+//! large vocabulary that is far too much (524 against 23 MiB for Gemma 3 270M). Weights and cache are exact.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,32 +20,32 @@ use crate::spec::Spec;
 
 /// The program's name, beside the server's.
 const PROGRAM: &str = "llama-fit-params";
-/// What it calls the host's memory.
+/// Its name for the host's memory.
 const HOST: &str = "Host";
 const MIB: u64 = 1 << 20;
 
-/// The program that does it.
+/// The program for dry runs.
 #[derive(Debug, Clone)]
 pub(crate) struct DryRun {
     program: PathBuf,
     flags: Flags,
 }
 
-/// What a model would take.
+/// The memory that a model would need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryEstimate {
-    /// Of each device that the engine was shown and uses, in its order.
+    /// On each device that the engine sees and uses, in its order.
     pub devices: Vec<MemoryParts>,
-    /// Of the host's memory.
+    /// In the host's memory.
     pub host: MemoryParts,
 }
 
-/// What it would take of one of them, in bytes; whole MiB, rounded down.
+/// The memory on one device or in the host, in bytes; whole MiB, rounded down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryParts {
     /// Weights.
     pub weights: u64,
-    /// What is kept of the slots.
+    /// The cache of the slots.
     pub cache: u64,
     /// Intermediate results, with a row of the vocabulary for each token of a batch.
     pub compute: u64,
@@ -54,46 +54,46 @@ pub struct MemoryParts {
 /// Why there is no estimate.
 #[derive(Debug, thiserror::Error)]
 pub enum DryRunError {
-    /// The program gave no answer.
-    #[error("cannot ask {}: {fault}", program.display())]
+    /// The program could not be run, or did not end in time.
+    #[error("cannot run {}: {fault}", program.display())]
     NotRun {
         /// The program.
         program: PathBuf,
         /// Why.
         fault: CaptureError,
     },
-    /// It cannot do it.
+    /// It failed.
     #[error("cannot learn from {} what a model would take: it ended with {status}: {output}", program.display())]
     Failed {
         /// The program.
         program: PathBuf,
-        /// How it ended.
+        /// Its exit status.
         status: String,
-        /// The end of what it said.
+        /// Its last line of output.
         output: String,
     },
-    /// It said something else.
+    /// It printed something else.
     #[error("cannot read what {} says: {output:?}", program.display())]
     Unreadable {
         /// The program.
         program: PathBuf,
-        /// What it said, at most 200 characters.
+        /// Its output, at most 200 characters.
         output: String,
     },
 }
 
 impl DryRun {
-    /// Looks for the program beside an engine, and asks it what it can.
+    /// Looks for the program beside an engine, and reads its flags.
     pub(crate) async fn find(spawner: &Spawner, engine: &Path, env: &[(OsString, OsString)]) -> Option<DryRun> {
         let beside = |engine: &Path| Some(engine.with_file_name(PROGRAM)).filter(|program| program.is_file());
-        // A link to an engine stands alone.
+        // Beside a link to an engine there is no such program.
         let program = beside(engine).or_else(|| beside(&engine.canonicalize().ok()?))?;
         let help = run_and_capture(spawner, &program, &["--help".into()], env.iter().cloned()).await.ok()?;
         let flags = Flags::parse(&help.out);
         flags.has("--fit-print").then_some(DryRun { program, flags })
     }
 
-    /// Asks what a model would take.
+    /// Estimates the memory of a model.
     pub(crate) async fn run(
         &self,
         spawner: &Spawner,
@@ -124,7 +124,7 @@ impl MemoryEstimate {
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let mut fields = line.split_whitespace();
             let name = fields.next()?;
-            // More than that nobody has: it is a number below zero, printed as if it were none.
+            // No host has more: it is a number below zero that was printed as unsigned.
             let mut bytes = || Some(u64::from(fields.next()?.parse::<u32>().ok()?) * MIB);
             let part = MemoryParts { weights: bytes()?, cache: bytes()?, compute: bytes()? };
             if fields.next().is_some() {
@@ -159,12 +159,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_is_nothing() {
+    fn incomplete_output_is_no_estimate() {
         for text in ["", "CUDA0 1 2 3\n", "-c 8192 -ngl -1\n", "Host 1 2\n", "Host 1 2 3 4\n", "Host 1 2 -3\n"] {
             assert_eq!(MemoryEstimate::parse(text), None, "{text}");
         }
-        for lie in [u64::MAX, u64::MAX / MIB, 1 << 32] {
-            assert_eq!(MemoryEstimate::parse(&format!("Host {lie} 0 0")), None, "{lie}");
+        for impossible in [u64::MAX, u64::MAX / MIB, 1 << 32] {
+            assert_eq!(MemoryEstimate::parse(&format!("Host {impossible} 0 0")), None, "{impossible}");
         }
     }
 }

@@ -1,23 +1,23 @@
-//! The devices that an engine lists: what it was built for, and what its drivers let it reach.
+//! The devices that an engine lists: those that it was built for and that its drivers reach.
 
 const MIB: u64 = 1 << 20;
 
-/// One of them.
+/// One listed device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedDevice {
     /// The engine's own name for it, such as `CUDA0` or `Vulkan1`, which its `--device` takes.
     pub name: String,
-    /// The product's name, as that driver has it.
+    /// The product's name, as the driver reports it.
     pub description: String,
-    /// All of its memory, in bytes; drivers differ by some hundred MiB.
+    /// Its whole memory, in bytes; drivers differ by some hundred MiB.
     pub total: Option<u64>,
 }
 
 impl ListedDevice {
-    /// Reads what `--list-devices` prints; `None` where that is no list.
+    /// Parses the output of `--list-devices`; `None` where that is no list.
     pub(crate) fn parse(text: &str) -> Option<Vec<ListedDevice>> {
         let (_, list) = text.split_once("Available devices:")?;
-        // What drivers say of their devices is indented too, and comes behind, from the other pipe.
+        // Messages of drivers are indented too, and follow the list, from the other pipe.
         let lines = list.lines().skip(1).map_while(|line| line.strip_prefix("  "));
         Some(lines.filter_map(|line| line.split_once(": ")).map(|(name, rest)| Self::of(name, rest)).collect())
     }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_read() {
+    fn a_list_is_parsed() {
         let text = "warning: something\nAvailable devices:\n  CUDA0: NVIDIA H200 (143771 MiB, 143260 MiB free)\n  \
                     Vulkan1: AMD Radeon RX 7900 XTX (RADV NAVI31) (24560 MiB, 24000 MiB free)\n";
         let [card, other] = ListedDevice::parse(text).unwrap().try_into().unwrap();
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_driver_says_beside_the_list_is_no_device() {
+    fn a_message_of_a_driver_after_the_list_is_no_device() {
         let text = "Available devices:\n  CUDA0: NVIDIA H200 (143771 MiB, 143260 MiB free)\n\
                     ggml_cuda_init: found 1 CUDA devices:\n  Device 0: NVIDIA H200, compute capability 9.0, VMM: yes\n";
         let names: Vec<String> = ListedDevice::parse(text).unwrap().into_iter().map(|listed| listed.name).collect();
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_another_thing_than_none() {
+    fn an_empty_list_differs_from_no_list() {
         assert_eq!(ListedDevice::parse("Available devices:\n  (none)\n"), Some(Vec::new()));
         assert_eq!(ListedDevice::parse("Available devices:\n"), Some(Vec::new()));
         assert_eq!(ListedDevice::parse("error: invalid argument: --list-devices\n"), None);

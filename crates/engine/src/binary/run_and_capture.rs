@@ -1,4 +1,4 @@
-//! A program that is asked something: run to its end, with all that it says.
+//! Runs a program to its end and captures its output.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,7 +17,7 @@ pub(crate) const CAPTURE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most output that is kept; `--help` has 60 KiB.
 const MAX_OUTPUT: u64 = 1 << 20;
 
-/// What a program said, and how it ended.
+/// The output and exit status of a program.
 #[derive(Debug)]
 pub(crate) struct Captured {
     pub(crate) out: String,
@@ -29,22 +29,22 @@ pub(crate) struct Captured {
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The program cannot be run.
-    #[error("cannot run it: {0}")]
+    #[error("{0}")]
     NotRunnable(#[from] io::Error),
-    /// It did not end; it was killed.
+    /// It did not end in time; it was killed.
     #[error("no answer within {CAPTURE_TIMEOUT:?}")]
     TimedOut,
 }
 
 impl Captured {
-    /// The last thing it said, which is where programs tell what is wrong.
+    /// The last line, which is where programs print what is wrong.
     pub(crate) fn last_line(&self) -> &str {
         let mut lines = self.out.lines().chain(self.err.lines());
-        lines.rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing")
+        lines.rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing")
     }
 }
 
-/// Runs a program. Dropping the future ends it.
+/// Runs a program to its end. Dropping the future kills it.
 pub(crate) async fn run_and_capture(
     spawner: &Spawner,
     program: &Path,
@@ -57,19 +57,19 @@ pub(crate) async fn run_and_capture(
     let started = spawner.spawn(command, Files::default()).await;
     let mut child = started.map_err(|_| io::Error::other("the spawner thread is gone"))??;
     let (_, stdout, stderr) = child.take_pipes();
-    let listening = async {
-        let (out, err, status) = tokio::join!(all_of(stdout), all_of(stderr), child.wait());
+    let capture = async {
+        let (out, err, status) = tokio::join!(read_all(stdout), read_all(stderr), child.wait());
         Ok(Captured { out, err, status: status? })
     };
-    timeout(CAPTURE_TIMEOUT, listening).await.map_err(|_| CaptureError::TimedOut)?
+    timeout(CAPTURE_TIMEOUT, capture).await.map_err(|_| CaptureError::TimedOut)?
 }
 
-async fn all_of(pipe: Option<impl AsyncRead + Unpin>) -> String {
+async fn read_all(pipe: Option<impl AsyncRead + Unpin>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // What was read before a fault still counts; the exit status tells the rest.
+        // What was read before an error still counts; the exit status shows the failure.
         let _fault = (&mut pipe).take(MAX_OUTPUT).read_to_end(&mut bytes).await;
-        // Drained beyond the limit, so that the program can end by itself.
+        // The rest is read and dropped, so that the program can exit by itself.
         let _fault = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
     }
     String::from_utf8_lossy(&bytes).into_owned()

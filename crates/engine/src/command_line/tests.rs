@@ -1,4 +1,4 @@
-//! The golden command lines and what no child may ever see.
+//! The exact command lines, and what no engine may see.
 
 use super::*;
 
@@ -75,7 +75,7 @@ fn golden_everything_set() {
 
 #[test]
 fn golden_an_embedding_model() {
-    // Where it lies was planned, so the configured layers do not count.
+    // Its placement was planned, so the configured layers do not count.
     let layout = ["--n-gpu-layers", "0", "--device", "none"].map(String::from).to_vec();
     let spec = Spec { task: Task::Embedding { pooling: "mean" }, slots: 1, ctx_per_slot: None, layout, ..spec() };
     let config = Config { gpu_layers: GpuLayers::All, ..Config::default() };
@@ -102,7 +102,7 @@ fn an_old_build_gets_only_what_it_knows() {
 }
 
 #[test]
-fn builds_of_every_time_get_each_flag_as_they_know_it() {
+fn builds_of_each_year_get_each_flag_as_they_know_it() {
     // Of August 2024: indented, no devices to choose, no slots to divide. Of August 2025: colours are a switch.
     let of_2024 = "  -m,    --model FNAME            path\n  -ngl,  --gpu-layers, --n-gpu-layers N\n         --metrics                enable\n";
     let of_2025 = "-dev,  --device <dev1,dev2,..>          devices\n-ngl,  --gpu-layers, --n-gpu-layers N  layers\n\
@@ -130,7 +130,7 @@ fn builds_of_every_time_get_each_flag_as_they_know_it() {
 }
 
 #[test]
-fn where_processors_are_fewer_than_the_hosts_threads_are_ours_to_choose() {
+fn the_worker_sets_the_threads_where_it_has_fewer_processors_than_the_host() {
     let flags = Flags::parse("-t,    --threads N\n-tb,   --threads-batch N\n");
     let said = |config: &Config, spec: &Spec| {
         let args = arguments(spec, config, &flags, Some(2), &unix());
@@ -144,7 +144,7 @@ fn where_processors_are_fewer_than_the_hosts_threads_are_ours_to_choose() {
 }
 
 #[test]
-fn nothing_of_ours_and_no_setting_for_the_engine_leaks() {
+fn no_secret_and_no_setting_for_the_engine_leaks() {
     let ours = [
         ("PATH", "/bin"),
         ("AUXOT_GPU_KEY", "secret"),
@@ -185,7 +185,7 @@ fn the_key_of_a_tcp_engine_is_in_its_environment_only() {
 }
 
 #[test]
-fn a_program_for_dry_runs_is_told_what_it_knows_of_what_is_added() {
+fn the_program_for_dry_runs_gets_the_extra_arguments_that_it_knows() {
     let flags =
         Flags::parse("-m,    --model FNAME\n-ngl,  --gpu-layers, --n-gpu-layers N\n-fa,   --flash-attn [on|off]\n");
     let added = |words: &str| words.split(' ').map(String::from).collect::<Vec<_>>();

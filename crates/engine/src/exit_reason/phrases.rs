@@ -1,9 +1,9 @@
-//! What engines and the system below them say when they end, and what it means.
+//! Phrases in the output of engines that show the cause of an exit.
 
 use super::ExitClass;
 
-/// Phrases of llama-server and of the system below it, with what they mean. Order matters where one failure prints
-/// several: the most exact reason comes first, the general "failed to load model" has no entry at all.
+/// Phrases of llama-server and of the system, with the class that they mean. Order matters where one failure prints
+/// several: the most exact cause comes first, and the general "failed to load model" has no entry.
 const PHRASES: &[(ExitClass, &[&str])] = &[
     (
         ExitClass::DeviceMemory,
@@ -30,7 +30,7 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
             "unable to allocate cpu",
         ],
     ),
-    // Also seen where a limit on memory left no room for the stack of one more thread.
+    // Also printed where a limit on memory left no space for the stack of one more thread.
     (
         ExitClass::TaskLimit,
         &["what():  resource temporarily unavailable", "thread creation failed: resource temporarily unavailable"],
@@ -84,7 +84,7 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
         ExitClass::BadArgument,
         &[
             "error: invalid argument",
-            // Of builds of 2024.
+            // Builds of 2024.
             "error: unknown argument",
             "error while handling argument",
             "error while handling environment variable",
@@ -108,7 +108,7 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
     ),
     (ExitClass::Bind, &["couldn't bind http server socket"]),
     (ExitClass::DriverLost, &["cuda error:", "rocm error:"]),
-    // All that is left of what the loader finds wrong: a tensor of another shape, too many of them, an unknown tokenizer.
+    // All other faults that the loader finds: a tensor of another shape, too many tensors, an unknown tokenizer.
     (
         ExitClass::BadFile,
         &["error loading model: ", "error loading model hyperparameters:", "error loading model vocabulary:"],
@@ -116,8 +116,8 @@ const PHRASES: &[(ExitClass, &[&str])] = &[
     (ExitClass::Assertion, &["ggml_assert", "ggml_abort", "assertion failed"]),
 ];
 
-/// The line that matches the most exact phrase, and what that phrase means.
-pub(super) fn telling_line(lines: &[String], loaded: bool) -> Option<(ExitClass, &String)> {
+/// The line that matches the most exact phrase, and the class of that phrase.
+pub(super) fn find_reason(lines: &[String], loaded: bool) -> Option<(ExitClass, &String)> {
     let lower: Vec<String> = lines.iter().map(|line| line.to_ascii_lowercase()).collect();
     PHRASES.iter().filter(|(class, _)| !(loaded && class.is_about_loading())).find_map(|(class, phrases)| {
         let at = lower.iter().position(|line| phrases.iter().any(|phrase| line.contains(phrase)))?;
@@ -125,12 +125,12 @@ pub(super) fn telling_line(lines: &[String], loaded: bool) -> Option<(ExitClass,
     })
 }
 
-/// What an engine says last in any case, whatever it ends of.
-const FAREWELL: &str = "cleaning up before exit";
+/// The last line of every engine, whatever it exits for.
+const LAST_LINE: &str = "cleaning up before exit";
 
-/// The line that says most where none is known: of a load the first error, of an engine that has served the last line.
-pub(super) fn untold(lines: &[String], loaded: bool) -> Option<&String> {
-    let said = |line: &&String| !line.trim().is_empty() && !line.contains(FAREWELL);
+/// The line to show where no phrase matches: the first error of a load, the last line of an engine that has served.
+pub(super) fn fallback_line(lines: &[String], loaded: bool) -> Option<&String> {
+    let said = |line: &&String| !line.trim().is_empty() && !line.contains(LAST_LINE);
     let first_error = || lines.iter().find(|line| is_error(line));
     let last = || lines.iter().rev().find(said);
     if loaded { last() } else { first_error().or_else(last) }

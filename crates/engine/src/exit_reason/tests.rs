@@ -1,4 +1,4 @@
-//! Every row of the measured exit table has its class.
+//! Each measured exit gets its class.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -9,7 +9,7 @@ const NEW: ExitContext = ExitContext { loaded: false, left_behind: 0, task_limit
 const LOADED: ExitContext = ExitContext { loaded: true, ..NEW };
 
 #[test]
-fn a_thread_too_many_is_no_want_of_memory_unless_memory_is_what_is_limited() {
+fn a_thread_that_cannot_be_created_is_a_task_limit_unless_memory_is_limited() {
     let text = "libgomp: Thread creation failed: Resource temporarily unavailable";
     let report = ExitReport::classify(exit(1), lines(text), NEW);
     assert_eq!(report.class, ExitClass::TaskLimit);
@@ -22,16 +22,16 @@ fn a_thread_too_many_is_no_want_of_memory_unless_memory_is_what_is_limited() {
 }
 
 #[test]
-fn a_program_that_goes_into_the_background_is_told_as_that() {
+fn a_program_that_goes_into_the_background_is_reported_as_detached() {
     let report = ExitReport::classify(exit(0), lines("ready"), ExitContext { left_behind: 2, ..NEW });
     assert_eq!(report.class, ExitClass::Detached);
     let report = ExitReport::classify(exit(1), lines("ready"), ExitContext { left_behind: 2, ..NEW });
-    assert_eq!(report.class, ExitClass::Other, "it failed, and that is the reason");
+    assert_eq!(report.class, ExitClass::Other, "it failed, and that is the cause");
 }
 
 #[test]
-fn all_but_what_is_wrong_with_file_and_arguments_may_pass() {
-    let stays = |class: &&ExitClass| !class.may_pass();
+fn every_cause_but_a_fault_of_file_or_arguments_can_pass() {
+    let stays = |class: &&ExitClass| !class.can_pass();
     let stay: Vec<_> = ExitClass::ALL.iter().filter(stays).collect();
     assert_eq!(stay, [&ExitClass::BadFile, &ExitClass::UnknownArchitecture, &ExitClass::BadArgument]);
 }
@@ -125,7 +125,7 @@ const TABLE: &[(ExitClass, i32, &str)] = &[
     ),
     (ExitClass::DeviceMemory, 1, "ggml_vulkan: Device memory allocation of size 1048576 failed."),
     (ExitClass::SpawnRefused, 127, "llama-server: error while loading shared libraries: libgomp.so.1: cannot open"),
-    (ExitClass::Other, 1, "something nobody has seen yet"),
+    (ExitClass::Other, 1, "something never seen before"),
     (ExitClass::UnexpectedExit, 0, ""),
 ];
 
@@ -139,17 +139,17 @@ fn every_row_of_the_exit_table_has_its_class() {
 }
 
 #[test]
-fn what_has_no_name_is_told_by_its_first_error_and_not_by_the_farewell() {
-    let text = "0.00.1 I srv load: starts\n0.00.2 E srv load_model: a word of its own\n0.00.3 E srv exiting\n0.00.4 I srv cleaning up before exit...";
+fn an_unknown_cause_is_shown_by_its_first_error_and_not_by_the_last_line() {
+    let text = "0.00.1 I srv load: starts\n0.00.2 E srv load_model: an unknown fault\n0.00.3 E srv exiting\n0.00.4 I srv cleaning up before exit...";
     let report = ExitReport::classify(exit(1), lines(text), NEW);
     assert_eq!(report.class, ExitClass::Other);
-    assert!(report.telling.unwrap().ends_with("a word of its own"));
+    assert!(report.reason.unwrap().ends_with("an unknown fault"));
     let report = ExitReport::classify(exit(1), lines(text), LOADED);
-    assert!(report.telling.unwrap().ends_with("E srv exiting"), "of one that served, what came last");
+    assert!(report.reason.unwrap().ends_with("E srv exiting"), "the last line of an engine that served");
 }
 
 #[test]
-fn signals_are_named_unless_the_child_said_why() {
+fn signals_are_named_unless_the_output_says_why() {
     let killed = ExitReport::classify(ExitStatus::from_raw(9), lines("srv update_slots: all slots are idle"), LOADED);
     assert_eq!((killed.class, killed.signal, killed.code), (ExitClass::Signal, Some(9), None));
     assert!(killed.to_string().contains("memory"), "{killed}");
@@ -169,13 +169,13 @@ fn signals_are_named_unless_the_child_said_why() {
 }
 
 #[test]
-fn a_child_that_was_ready_never_fails_for_its_file() {
+fn a_process_that_was_ready_never_fails_for_its_file() {
     let report = ExitReport::classify(exit(1), lines("user text: unknown model architecture"), LOADED);
     assert_eq!(report.class, ExitClass::Other);
 }
 
 #[test]
-fn the_message_carries_the_telling_line_not_the_last_one() {
+fn the_message_has_the_line_with_the_cause_and_not_the_last_one() {
     let text = "error loading model: unknown model architecture: 'x'\nexiting due to model loading error\n";
     let report = ExitReport::classify(exit(1), lines(text), NEW);
     assert_eq!(
@@ -186,7 +186,7 @@ fn the_message_carries_the_telling_line_not_the_last_one() {
 }
 
 #[test]
-fn a_missing_program_is_refused_and_a_full_process_table_is_trouble() {
+fn a_missing_program_is_refused_and_a_full_process_table_is_temporary() {
     let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
     assert_eq!(ExitReport::not_started(&missing).class, ExitClass::SpawnRefused);
     let full = std::io::Error::from_raw_os_error(libc::EAGAIN);

@@ -3,10 +3,10 @@
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
-/// The folders of our group and of all groups around it that have this controller.
+/// The folders of our control group and of all its parents that have this controller.
 ///
-/// In a container the path that the kernel tells may be that of the host, which is not there; the root of what is there is
-/// our group then.
+/// In a container the path that the kernel reports can be that of the host, which does not exist there; then the mounted
+/// root is our group.
 pub(crate) fn folders(root: &Path, controller: &str) -> Vec<PathBuf> {
     let list = read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mounted = root.join("sys/fs/cgroup");

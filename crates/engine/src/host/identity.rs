@@ -1,4 +1,4 @@
-//! Who a process is beyond its number: numbers are used again, identities are not.
+//! The identity of a process beyond its number: numbers are used again, identities are not.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::system::{self, ProcessHandle, ProcessStart};
 
-/// The identity of a child, as written down beside its socket.
+/// The identity of a child, as recorded beside its socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
     pid: u32,
-    /// Its start, counted from the boot; or from 1970 where no boot is told. This makes the pid unique.
+    /// Its start, counted from the boot, or from 1970 where `boot_id` is empty. This makes the pid unique.
     start_time: u64,
     boot_id: String,
     exe: PathBuf,
 }
 
 impl Record {
-    /// Reads the identity of a living process; `None` if it is gone or this system cannot tell.
+    /// Reads the identity of a process; `None` if it has exited or the system does not report it.
     pub(crate) fn of(pid: u32) -> Option<Record> {
         let ProcessStart { start_time, boot_id, exe } = system::process_start(pid)?;
         Some(Record { pid, start_time, boot_id, exe })
@@ -35,21 +35,21 @@ impl Record {
         Ok(serde_json::from_slice(&std::fs::read(path)?)?)
     }
 
-    /// Ends the group of the recorded process if it still is that very process. Returns its number if it was.
+    /// Kills the group of the recorded process if the number still belongs to that process. Returns the number if so.
     ///
-    /// One that runs another program by now, as a script does that ends with `exec`, is known by its mark.
-    pub(crate) fn end(&self) -> Option<u32> {
+    /// A process that runs another program by now, like a script that ends with `exec`, is found by its mark.
+    pub(crate) fn kill(&self) -> Option<u32> {
         let pid = Pid::from_raw(i32::try_from(self.pid).ok()?);
-        // The hold comes first: where it stays with the process that is looked at next, the KILL through it cannot reach
-        // anybody who got the number later.
-        let held = ProcessHandle::open(pid)?;
+        // The handle comes first: the check that follows is of the same process, so the KILL cannot reach a process that
+        // got the number later.
+        let process = ProcessHandle::open(pid)?;
         if Record::of(self.pid).as_ref() != Some(self) {
             return None;
         }
         if getpgid(Some(pid)) == Ok(pid) {
             let _gone_meanwhile = killpg(pid, Signal::SIGKILL);
         }
-        held.kill();
+        process.kill();
         Some(self.pid)
     }
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_survives_the_file_and_knows_itself() {
+    fn a_record_survives_the_file() {
         let me = Record::of(std::process::id()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.json");
@@ -68,19 +68,19 @@ mod tests {
     }
 
     #[test]
-    fn whoever_differs_in_anything_is_left_alone() {
+    fn a_process_that_differs_in_anything_is_not_killed() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let true_one = Record::of(child.id()).unwrap();
+        let actual = Record::of(child.id()).unwrap();
         for other in [
-            Record { start_time: true_one.start_time + 1, ..true_one.clone() },
-            Record { boot_id: "another".into(), ..true_one.clone() },
-            Record { exe: "/bin/else".into(), ..true_one.clone() },
+            Record { start_time: actual.start_time + 1, ..actual.clone() },
+            Record { boot_id: "another".into(), ..actual.clone() },
+            Record { exe: "/bin/else".into(), ..actual.clone() },
         ] {
-            assert_eq!(other.end(), None);
+            assert_eq!(other.kill(), None);
         }
         assert!(child.try_wait().unwrap().is_none());
-        assert_eq!(true_one.end(), Some(child.id()));
+        assert_eq!(actual.kill(), Some(child.id()));
         assert!(!child.wait().unwrap().success());
-        assert_eq!(true_one.end(), None);
+        assert_eq!(actual.kill(), None);
     }
 }

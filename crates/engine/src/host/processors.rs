@@ -1,18 +1,18 @@
-//! How many threads an engine may use: its own default is the host's cores, whatever of them is ours.
+//! The number of threads for an engine: its own default is all cores of the host, even where the worker may use fewer.
 
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
 use std::path::Path;
 
-/// The threads that an engine is given where it would begin more than there are processors for; `None` where its own choice
-/// will do, or nothing is known.
+/// The number of threads for an engine that would start more than it has processors for; `None` where its own default
+/// fits, or nothing is known.
 pub(crate) fn threads() -> Option<u32> {
-    // Affinity and the quotas of our control groups are in it.
+    // This respects affinity and the quotas of our control groups.
     let available = std::thread::available_parallelism().ok()?.get();
     threads_in(Path::new("/"), available)
 }
 
-/// An engine begins a thread for each core, where a core may be two processors to the system.
+/// An engine starts a thread for each core; a core can be two processors to the system.
 fn threads_in(root: &Path, available: usize) -> Option<u32> {
     let online = list(&read_to_string(root.join("sys/devices/system/cpu/online")).ok()?);
     let status = read_to_string(root.join("proc/self/status")).ok()?;
@@ -30,13 +30,13 @@ fn cores(root: &Path, processors: &BTreeSet<u32>) -> usize {
     processors.iter().map(siblings).collect::<BTreeSet<String>>().len()
 }
 
-/// Reads `0-3,8`.
+/// Parses a list such as `0-3,8`.
 fn list(text: &str) -> BTreeSet<u32> {
     let ranges = text.trim().split(',').filter_map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         Some((first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?))
     });
-    // More processors than this no Linux has.
+    // No Linux has more processors than this.
     ranges.flat_map(|(first, last)| first..=last.min(8191)).collect()
 }
 
@@ -63,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_chooses_where_all_is_ours_and_gets_what_is_ours_elsewhere() {
+    fn the_number_is_set_only_where_the_worker_has_fewer_cores_than_the_host() {
         let threads = |allowed: &str, available| threads_in(host(allowed).path(), available);
         assert_eq!(threads("0-7", 8), None);
         assert_eq!(threads("0-3", 4), None, "every core, by one of its processors");
         assert_eq!(threads("0,1,4,5", 4), Some(2), "two cores");
         assert_eq!(threads("0-7", 3), Some(3), "a quota of three processors");
         assert_eq!(threads("0-7", 1), Some(1));
-        assert_eq!(threads("9", 1), None, "what cannot be is not believed");
+        assert_eq!(threads("9", 1), None, "an impossible list is ignored");
         assert_eq!(threads_in(Path::new("/nowhere"), 1), None);
     }
 }

@@ -1,16 +1,16 @@
-//! The private directory of one worker: its children's sockets and their records, locked for as long as it lives.
+//! The private directory of one worker: the sockets and records of its engines, locked as long as the worker runs.
 //!
 //! ```text
 //! <base>/                 0700, ours: $AUXOT_RUNTIME_DIR, $RUNTIME_DIRECTORY/engines, $XDG_RUNTIME_DIR/auxot-worker or
-//!                         /tmp/auxot-worker-UID; locked for the moment in which a directory is made or swept
-//!   w-4f1c09ae/           one worker; locked for as long as it lives: the kernel lets go of it however it dies
+//!                         /tmp/auxot-worker-UID; locked while a directory is made or cleaned up
+//!   w-4f1c09ae/           one worker; locked as long as it runs: the kernel releases the lock however it ends
 //!     config/             the engines' XDG_CONFIG_HOME, always empty
 //!     work/               the engines' working directory, always empty
-//!     3-17.sock  3-17.json  socket and identity of life 17 of engine 3
+//!     3-17.sock  3-17.json  socket and identity of run 17 of engine 3
 //! ```
 //!
-//! The lock is on the directory itself: a file in it could be removed, and then a living worker would look dead. Where the
-//! whole directory is removed, it is made again for the next start.
+//! The lock is on the directory itself: a lock file could be removed, and then a running worker would look dead. A removed
+//! directory is made again for the next start.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
@@ -33,17 +33,17 @@ const SOCKET_NAME: usize = 20;
 /// Why there is no runtime directory.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeDirError {
-    /// The system said no.
+    /// A system call failed.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Somebody else could put things there, or read them.
+    /// Other users could write or read there.
     #[error("cannot use {} as runtime directory: {reason}; remove it or set AUXOT_RUNTIME_DIR", path.display())]
     NotPrivate {
         /// The directory.
@@ -51,13 +51,13 @@ pub enum RuntimeDirError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Sockets in it would have paths that the system does not take.
+    /// Sockets in it would have paths that are too long for the system.
     #[error("cannot use {} as runtime directory: socket paths would be {length} bytes, {SOCKET_PATH} is the most; \
         set AUXOT_RUNTIME_DIR to a shorter path", path.display())]
     TooLong {
         /// The directory.
         path: PathBuf,
-        /// What a socket path would come to.
+        /// The length of a socket path there.
         length: usize,
     },
 }
@@ -67,67 +67,67 @@ pub enum RuntimeDirError {
 pub(crate) struct RuntimeDir {
     base: PathBuf,
     path: PathBuf,
-    /// The directory, open and locked; closing it gives up the lock.
-    held: Mutex<File>,
+    /// The directory, open and locked; closing it releases the lock.
+    lock: Mutex<File>,
 }
 
 impl RuntimeDir {
-    /// Makes the directory of this worker, after cleaning up after workers that are gone. Blocks.
+    /// Makes the directory of this worker, after cleaning up after dead workers. Blocks.
     pub(crate) fn create(base: &Path, name: &str) -> Result<RuntimeDir, RuntimeDirError> {
         make_private(base)?;
-        // A relative path would make a relative socket, and children are started elsewhere.
+        // A relative path would give a relative socket, and engines have another working directory.
         let base = base.canonicalize().map_err(io_fault("resolve", base))?;
         let path = base.join(format!("w-{name}"));
         let length = path.as_os_str().as_bytes().len() + 1 + SOCKET_NAME;
         if length > SOCKET_PATH {
             return Err(RuntimeDirError::TooLong { path, length });
         }
-        let held = Mutex::new(make_and_hold(&base, &path)?);
-        Ok(RuntimeDir { base, path, held })
+        let lock = Mutex::new(make_and_lock(&base, &path)?);
+        Ok(RuntimeDir { base, path, lock })
     }
 
-    /// Makes again what was removed meanwhile. Blocks.
+    /// Makes the directory again if it was removed. Blocks.
     pub(crate) fn ensure(&self) -> Result<(), RuntimeDirError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_at(&held, &self.path) {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_at(&lock, &self.path) {
             warn!(path = %self.path.display(), "the runtime directory is gone; making it again");
-            // What stands above may be gone too: ours is only a part of $RUNTIME_DIRECTORY.
+            // The parent can be removed too: ours is only a part of $RUNTIME_DIRECTORY.
             if let Some(above) = self.base.parent() {
                 DirBuilder::new().recursive(true).mode(0o700).create(above).map_err(io_fault("create", above))?;
             }
             make_private(&self.base)?;
-            *held = make_and_hold(&self.base, &self.path)?;
+            *lock = make_and_lock(&self.base, &self.path)?;
         }
         make_private(&self.config_home())?;
         make_private(&self.working_dir())
     }
 
-    /// The empty directory that stands for the user's configuration.
+    /// The empty directory in place of the user's configuration.
     pub(crate) fn config_home(&self) -> PathBuf {
         self.path.join("config")
     }
 
-    /// The empty directory that engines work in: some load libraries from where they are started.
+    /// The empty working directory of engines: some load libraries from their working directory.
     pub(crate) fn working_dir(&self) -> PathBuf {
         self.path.join("work")
     }
 
-    /// A path for one life; `kind` is the ending.
+    /// A path for one run; `kind` is the extension.
     pub(crate) fn file(&self, engine: u64, run: u64, kind: &str) -> PathBuf {
         self.path.join(format!("{engine}-{run}.{kind}"))
     }
 
-    /// What the processes of one life are known by, see [`descendants`].
+    /// The mark of the processes of one run, see [`descendants`].
     pub(crate) fn mark(&self, engine: u64, run: u64) -> String {
-        format!("{}{engine}-{run}", mark_of_all(&self.path))
+        format!("{}{engine}-{run}", mark_prefix(&self.path))
     }
 }
 
 impl Drop for RuntimeDir {
     fn drop(&mut self) {
-        // Another one may stand in its place.
-        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if is_at(held, &self.path)
+        // Another directory can be in its place.
+        let lock = self.lock.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if is_at(lock, &self.path)
             && let Err(fault) = std::fs::remove_dir_all(&self.path)
         {
             warn!(path = %self.path.display(), "cannot remove the runtime directory: {fault}");
@@ -135,57 +135,59 @@ impl Drop for RuntimeDir {
     }
 }
 
-/// The beginning of the marks of all lives of one worker.
-fn mark_of_all(dir: &Path) -> String {
+/// The prefix of the marks of all runs of one worker.
+fn mark_prefix(dir: &Path) -> String {
     format!("{}/", dir.display())
 }
 
-fn make_and_hold(base: &Path, path: &Path) -> Result<File, RuntimeDirError> {
-    // Without this, a worker that starts at the same moment could sweep our directory before its lock is taken.
+fn make_and_lock(base: &Path, path: &Path) -> Result<File, RuntimeDirError> {
+    // Without this, a worker that starts at the same time could clean up our directory before its lock is taken.
     let gate = open_dir(base)?;
     gate.lock().map_err(io_fault("lock", base))?;
-    sweep(base);
+    clean_up(base);
     make_private(path)?;
     make_private(&path.join("config"))?;
     make_private(&path.join("work"))?;
-    let held = open_dir(path)?;
-    held.try_lock().map_err(|fault| match fault {
+    let lock = open_dir(path)?;
+    lock.try_lock().map_err(|fault| match fault {
         TryLockError::Error(source) => io_fault("lock", path)(source),
         TryLockError::WouldBlock => io_fault("lock", path)(io::ErrorKind::AlreadyExists.into()),
     })?;
-    Ok(held)
+    Ok(lock)
 }
 
 /// Whether an open directory is the one at `path`.
-fn is_at(held: &File, path: &Path) -> bool {
-    let Ok((held, there)) = held.metadata().and_then(|held| Ok((held, path.symlink_metadata()?))) else { return false };
-    (held.dev(), held.ino()) == (there.dev(), there.ino())
+fn is_at(dir: &File, path: &Path) -> bool {
+    let Ok((opened, there)) = dir.metadata().and_then(|opened| Ok((opened, path.symlink_metadata()?))) else {
+        return false;
+    };
+    (opened.dev(), opened.ino()) == (there.dev(), there.ino())
 }
 
-/// Where runtime directories are, unless one is configured.
+/// The base of runtime directories, unless one is configured.
 pub(crate) fn default_base() -> PathBuf {
     base_from(|name| std::env::var_os(name))
 }
 
 fn base_from(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> PathBuf {
-    // The service manager may give several, with colons between them.
+    // The service manager can give several, separated by colons.
     let first = |name: &str| std::env::split_paths(&variable(name)?).next();
     let absolute = |name: &str| first(name).filter(|dir| dir.is_absolute());
-    // Others can enter what the service manager makes, so ours is a folder in it.
+    // Other users can enter the service manager's directory, so ours is a folder in it.
     let of_service = absolute("RUNTIME_DIRECTORY").map(|dir| dir.join("engines"));
     of_service
         .or_else(|| absolute("XDG_RUNTIME_DIR").map(|dir| dir.join("auxot-worker")))
         .unwrap_or_else(|| PathBuf::from(format!("/tmp/auxot-worker-{}", geteuid())))
 }
 
-/// Makes a directory that only we can enter, or makes sure that an existing one is such.
+/// Makes a directory that only our user can enter, or checks that an existing one is such.
 fn make_private(path: &Path) -> Result<(), RuntimeDirError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => return Ok(()),
         Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
         Err(fault) => return Err(io_fault("create", path)(fault)),
     }
-    // Not following links: in /tmp anybody may have put one there.
+    // Without following links: in /tmp another user can have made one.
     let meta = path.symlink_metadata().map_err(io_fault("inspect", path))?;
     let reason = if !meta.is_dir() {
         "it is not a directory".to_owned()
@@ -199,7 +201,7 @@ fn make_private(path: &Path) -> Result<(), RuntimeDirError> {
     Err(RuntimeDirError::NotPrivate { path: path.to_owned(), reason })
 }
 
-/// Opens a directory that is there; a link to one is none.
+/// Opens an existing directory; a link to one does not count.
 fn open_dir(path: &Path) -> Result<File, RuntimeDirError> {
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW);
@@ -210,20 +212,21 @@ fn io_fault<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Run
     move |source| RuntimeDirError::Io { what, path: path.to_owned(), source }
 }
 
-/// Ends what dead workers left running and removes their directories. Trouble with one is no reason not to start.
-fn sweep(base: &Path) {
+/// Kills the processes that dead workers left, and removes their directories. A failure with one does not prevent the
+/// start.
+fn clean_up(base: &Path) {
     let Ok(entries) = std::fs::read_dir(base) else { return };
     for dir in entries.flatten().map(|entry| entry.path()) {
         let ours = dir.file_name().is_some_and(|name| name.as_bytes().starts_with(b"w-"));
         if !ours {
             continue;
         }
-        let Ok(held) = open_dir(&dir) else { continue };
-        if held.try_lock().is_err() {
-            continue; // Its worker lives.
+        let Ok(lock) = open_dir(&dir) else { continue };
+        if lock.try_lock().is_err() {
+            continue; // Its worker runs.
         }
-        let recorded = end_recorded(&dir);
-        let ended = recorded.len() + descendants::end_marked_anywhere(&mark_of_all(&dir), &recorded);
+        let recorded = kill_recorded(&dir);
+        let ended = recorded.len() + descendants::end_marked_anywhere(&mark_prefix(&dir), &recorded);
         match std::fs::remove_dir_all(&dir) {
             Ok(()) => info!(dir = %dir.display(), ended, "cleaned up after a worker that is gone"),
             Err(fault) => warn!(dir = %dir.display(), ended, "cannot remove what a dead worker left: {fault}"),
@@ -231,12 +234,12 @@ fn sweep(base: &Path) {
     }
 }
 
-/// Ends every process that is exactly the one a record in `dir` names.
-fn end_recorded(dir: &Path) -> Vec<u32> {
+/// Kills every process that a record in `dir` identifies.
+fn kill_recorded(dir: &Path) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let records =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
-    records.filter_map(|path| Record::read(&path).ok()?.end()).collect()
+    records.filter_map(|path| Record::read(&path).ok()?.kill()).collect()
 }
 
 #[cfg(test)]

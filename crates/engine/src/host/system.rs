@@ -1,9 +1,9 @@
-//! What the system tells of a process: who it is, how long it has computed, how much it has read.
+//! What the system reports of a process: its identity, its processor time, the bytes that it has read.
 //!
-//! Linux tells it in files; elsewhere a library asks the kernel, which is dearer and coarser. What cannot be had is
-//! `None`, and whoever asks has a decision for it.
+//! Linux has files for it; elsewhere a library asks the kernel, which is slower and less exact. What is not known is `None`,
+//! and each caller handles that.
 
-// Its library knows Linux too, so tests try it there.
+// The library supports Linux too, so tests run it there.
 #[cfg(any(test, not(target_os = "linux")))]
 mod elsewhere;
 #[cfg(target_os = "linux")]
@@ -16,7 +16,7 @@ pub(crate) use elsewhere::{ProcessHandle, bytes_read, cpu_time, process_start};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{ProcessHandle, bytes_read, cpu_time, process_start};
 
-/// When and from what a process was started. Together with its number no other process has that.
+/// When and from which program a process was started. Together with its number this is unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProcessStart {
     /// Clock ticks since the start of the host, or seconds since 1970 where `boot_id` is empty.

@@ -1,4 +1,4 @@
-//! Limits on the number of processes and threads: whether one was reached.
+//! Limits on the number of processes and threads: whether one was hit.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use crate::host::control_groups;
 
-/// How often the control groups around us have hit their limits so far.
+/// How often our control groups have hit their limits so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LimitHits(u64);
 
-/// Counts it.
+/// Reads the present count.
 pub(crate) fn limit_hits() -> LimitHits {
     limit_hits_in(Path::new("/"))
 }
@@ -25,8 +25,8 @@ fn limit_hits_in(root: &Path) -> LimitHits {
     )
 }
 
-/// Whether a thread that could not be made was one too many. The system gives the same error where there is no room for its
-/// stack, which only a limit on address space (`ulimit -v`) brings about.
+/// Whether a thread could not be created because of a limit on tasks. The system reports the same error where there is no
+/// memory for its stack, which only a limit on address space (`ulimit -v`) causes.
 pub(crate) fn hit_task_limit(before: LimitHits) -> bool {
     let limited = getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY);
     limit_hits() != before || !limited
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_versions_of_control_groups_tell_how_often_a_limit_was_met() {
+    fn both_versions_of_control_groups_count_how_often_a_limit_was_hit() {
         let root = tempfile::tempdir().unwrap();
         let put = |path: &str, text: &str| {
             let path = root.path().join(path);

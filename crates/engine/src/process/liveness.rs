@@ -1,21 +1,21 @@
-//! Watches whether a serving child still lives, by what it does rather than by what it answers.
+//! Checks whether a serving process still works, by what it does rather than by what it answers.
 //!
-//! The sign of life of a busy child is what its users get from it, comments aside; while that beats, nothing is asked. When it
-//! stops, three signs are looked for: an answer to `/health` on a connection of its own, movement in `/slots`, and
-//! processor time.
+//! A busy process is healthy as long as its requests get something from it, comments aside; then nothing else is checked.
+//! When they get nothing, three things are checked: an answer to `/health` on a connection of its own, progress in
+//! `/slots`, and processor time.
 //!
-//! | `/health` | sign of work | meaning |
+//! | `/health` | work | meaning |
 //! | --- | --- | --- |
-//! | answered | slots move, or those in use are of users that do not read, and nobody waits for an answer | well |
-//! | answered | only processor time | a long batch; a child that computes and never moves is lost after [`COMPUTING_FACTOR`] times `stall` |
-//! | answered | none | hung behind a healthy front; lost after `stall` |
-//! | silent | processor time | all HTTP threads are taken, which is no death |
+//! | answered | slots progress, or those in use belong to clients that do not read, and no request waits for an answer | healthy |
+//! | answered | only processor time | a long batch; a process that computes without progress is lost after [`COMPUTING_FACTOR`] times `stall` |
+//! | answered | none | hangs although its HTTP server answers; lost after `stall` |
+//! | silent | processor time | all HTTP threads are in use, which is no failure |
 //! | silent | none | a strike: stopped, deadlocked, or out of memory in the kernel |
-//! | nobody listens | | a strike |
-//! | we could not ask | | nothing: that we have no descriptor left is not the engine's fault |
+//! | nothing listens | | a strike |
+//! | the check itself failed | | nothing: the worker's lack of descriptors is no fault of the engine |
 //!
-//! `/slots` is asked only of a child that is in use and makes no progress, and not more often than every two seconds: each
-//! answer delays the engine's own look for clients that have gone. `/health` waits for nothing in the engine.
+//! `/slots` is requested only while the process is in use and makes no progress, and not more often than every two seconds:
+//! each answer delays the engine's own check for clients that have left. `/health` waits for nothing in the engine.
 
 use std::time::Duration;
 
@@ -25,32 +25,32 @@ use tracing::warn;
 
 use crate::usage::Usage;
 
-/// Strikes in a row that end a child; one alone is not death.
+/// Strikes in a row after which a process is lost; one alone proves nothing.
 const STRIKES: u32 = 3;
-/// Pause after a strike before the next look.
+/// Pause after a strike before the next check.
 const STRIKE_PAUSE: Duration = Duration::from_secs(1);
-/// Processor time that no process uses by answering our questions alone.
+/// More processor time than a process uses by answering the checks.
 const WORK: Duration = Duration::from_millis(30);
-/// Shortest time between two questions for the slots.
+/// Shortest time between two requests for the slots.
 const SLOTS_PAUSE: Duration = Duration::from_secs(2);
-/// A child that uses the processor is given so many times as long: a batch may take minutes.
+/// A process that uses the processor has this many times as long: a batch may take minutes.
 pub(crate) const COMPUTING_FACTOR: u32 = 10;
 
-/// How often a serving child is looked at, and how long it may be without a sign.
+/// How often a serving process is checked, and how long it may make no progress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LivenessLimits {
-    /// From one look to the next while nobody uses it.
+    /// From one check to the next while it is not in use.
     pub(crate) idle: Duration,
-    /// From one look to the next while somebody does, and gets nothing.
+    /// From one check to the next while it is in use and makes no progress.
     pub(crate) busy: Duration,
-    /// For one answer.
+    /// The longest time for one answer.
     pub(crate) timeout: Duration,
-    /// Longest time without any sign of work behind a healthy front.
+    /// Longest time without any work while `/health` is answered.
     pub(crate) stall: Duration,
 }
 
 impl LivenessLimits {
-    /// The longest that the end of a child can go unnoticed while it is in use.
+    /// The longest time until a lost process is noticed while it is in use.
     #[cfg(test)]
     fn busy_worst_case(&self) -> Duration {
         2 * self.busy.min(self.idle) + self.strikes()
@@ -68,22 +68,22 @@ impl LivenessLimits {
     }
 }
 
-/// What one look has shown.
+/// The result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Observation {
-    /// It is well, and its work moves on or there is none.
+    /// It is healthy, and its work progresses or there is none.
     Progresses,
-    /// It is there, or at work, but nothing has come of it.
+    /// It uses the processor, without progress.
     Computes,
-    /// It answers, and that is all.
+    /// It answers and does nothing else.
     Hangs,
-    /// Nothing.
+    /// It does not answer and does nothing else.
     Strike,
-    /// We could not look.
+    /// The check could not be made.
     Unknown,
 }
 
-/// Waits until the child is lost. `cpu` is the processor time it has used, where the system tells.
+/// Waits until the process is lost. `cpu` returns the processor time that it has used, where the system reports it.
 pub(crate) async fn until_lost(
     control: &Control,
     usage: &Usage,
@@ -91,46 +91,46 @@ pub(crate) async fn until_lost(
     limits: LivenessLimits,
 ) {
     let mut watcher = Watcher { control, usage, cpu, limits, used: None, slots: None, asked: None };
-    let mut seen = usage.progress();
-    let (mut well, mut moved) = (Instant::now(), Instant::now());
+    let mut last_progress = usage.progress();
+    let (mut healthy_at, mut progress_at) = (Instant::now(), Instant::now());
     let mut strikes = 0;
     loop {
         sleep(if strikes > 0 { STRIKE_PAUSE } else { limits.busy.min(limits.idle) }).await;
-        let heard = usage.progress().wrapping_sub(std::mem::replace(&mut seen, usage.progress()));
-        if heard > 0 {
-            (well, moved, strikes) = (Instant::now(), Instant::now(), 0);
+        let progress = usage.progress().wrapping_sub(std::mem::replace(&mut last_progress, usage.progress()));
+        if progress > 0 {
+            (healthy_at, progress_at, strikes) = (Instant::now(), Instant::now(), 0);
             continue;
         }
-        if strikes == 0 && usage.claims() == 0 && well.elapsed() < limits.idle {
+        if strikes == 0 && usage.claims() == 0 && healthy_at.elapsed() < limits.idle {
             continue;
         }
-        let limit = match watcher.look().await {
+        let limit = match watcher.check().await {
             Observation::Progresses => {
-                (well, moved, strikes) = (Instant::now(), Instant::now(), 0);
+                (healthy_at, progress_at, strikes) = (Instant::now(), Instant::now(), 0);
                 continue;
             }
             Observation::Computes => {
-                (well, strikes) = (Instant::now(), 0);
+                (healthy_at, strikes) = (Instant::now(), 0);
                 limits.stall * COMPUTING_FACTOR
             }
             Observation::Hangs => {
-                (well, strikes) = (Instant::now(), 0);
+                (healthy_at, strikes) = (Instant::now(), 0);
                 limits.stall
             }
             Observation::Unknown => {
-                moved = Instant::now();
+                progress_at = Instant::now();
                 continue;
             }
             Observation::Strike => {
                 strikes += 1;
-                warn!(strikes, "the engine gives no sign of life");
+                warn!(strikes, "the engine does not respond");
                 if strikes < STRIKES {
                     continue;
                 }
                 Duration::ZERO
             }
         };
-        if moved.elapsed() >= limit && usage.progress() == seen {
+        if progress_at.elapsed() >= limit && usage.progress() == last_progress {
             return;
         }
     }
@@ -141,37 +141,36 @@ struct Watcher<'a, C> {
     usage: &'a Usage,
     cpu: C,
     limits: LivenessLimits,
-    /// The processor time at the last look.
+    /// The processor time at the last check.
     used: Option<Duration>,
-    /// The slots as they were last, and when they were asked for.
+    /// The slots at the last request, and when that was.
     slots: Option<Vec<Slot>>,
     asked: Option<Instant>,
 }
 
 impl<C: Fn() -> Option<Duration>> Watcher<'_, C> {
-    async fn look(&mut self) -> Observation {
+    async fn check(&mut self) -> Observation {
         let before = (self.cpu)();
         let busy = self.usage.claims() > 0;
         let slots_due = busy && self.asked.is_none_or(|asked| asked.elapsed() >= SLOTS_PAUSE);
-        let (control, timeout_each) = (self.control, self.limits.timeout);
-        let slots = async {
-            if slots_due { timeout(timeout_each, control.slots()).await.ok().and_then(Result::ok) } else { None }
-        };
-        let (health, slots) = tokio::join!(control.health(timeout_each), slots);
+        let (control, limit) = (self.control, self.limits.timeout);
+        let slots =
+            async { if slots_due { timeout(limit, control.slots()).await.ok().and_then(Result::ok) } else { None } };
+        let (health, slots) = tokio::join!(control.health(limit), slots);
         let now = (self.cpu)();
         let worked = |since: Option<Duration>| now.zip(since).is_some_and(|(now, since)| now >= since + WORK);
         let works = worked(self.used.replace(now.unwrap_or_default())) || worked(before);
         if slots_due {
             self.asked = Some(Instant::now());
         }
-        let moves = !busy || self.moves(slots);
+        let progresses = !busy || self.slots_progress(slots);
         match health {
             Health::Unasked => Observation::Unknown,
             Health::NotListening => Observation::Strike,
-            // Only what it did while it was silent speaks against a strike.
+            // Only work during the silence prevents a strike.
             Health::Silent if worked(before) => Observation::Computes,
             Health::Silent => Observation::Strike,
-            Health::Ready | Health::Loading | Health::Odd(_) => match (moves, works) {
+            Health::Ready | Health::Loading | Health::Odd(_) => match (progresses, works) {
                 (true, _) => Observation::Progresses,
                 (false, true) => Observation::Computes,
                 (false, false) => Observation::Hangs,
@@ -179,14 +178,14 @@ impl<C: Fn() -> Option<Duration>> Watcher<'_, C> {
         }
     }
 
-    /// Whether the slots move, or need not because nobody takes what they make. One that sends nothing but comments to who waits for an
-    /// answer has lost it, whatever its slots say.
-    fn moves(&mut self, now: Option<Vec<Slot>>) -> bool {
+    /// Whether the slots progress, or cannot because their clients read nothing. An engine that sends nothing but comments
+    /// to a request that waits has lost that request, whatever its slots say.
+    fn slots_progress(&mut self, now: Option<Vec<Slot>>) -> bool {
         let Some(now) = now else { return false };
         let processing = now.iter().filter(|slot| slot.is_processing).count();
         let idle = processing <= self.usage.held_back() && self.usage.awaiting() == 0;
         let before = self.slots.replace(now);
-        // The first answer is compared with nothing, so it proves nothing.
+        // The first answer has nothing to compare with, so it proves nothing.
         idle || before.is_some_and(|before| Some(before) != self.slots)
     }
 }

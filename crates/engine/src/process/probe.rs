@@ -1,4 +1,4 @@
-//! Watches a loading child from outside: when it is ready, and whether it still does anything.
+//! Watches a loading process: when it is ready, and whether it makes progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,34 +14,34 @@ use crate::host::descendants;
 use crate::host::system::bytes_read;
 use crate::process::output::{ReportedState, Ring};
 
-/// First pause between two looks at a loading child: a tiny model is ready after 20 ms.
+/// First pause between two checks of a loading process: a tiny model is ready after 20 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// Longest pause: readiness is published within 25 ms of being true, the look and the proof included.
+/// Longest pause: readiness is published within 25 ms, both requests included.
 const LAST_PAUSE: Duration = Duration::from_millis(20);
-/// Longest pause between two questions to one that says it is ready and does not show it.
+/// Longest pause between two requests to a process that reports that it is ready and does not answer as such.
 const LAST_READY_PAUSE: Duration = Duration::from_secs(1);
-/// Pause where the child tells its state by itself; a look now and then covers a line that got lost.
+/// Pause where the process reports its state by itself; a check now and then covers a lost line.
 const REPORTING_PAUSE: Duration = Duration::from_secs(1);
-/// One look. A loading engine answers 503 in a millisecond.
+/// The longest time for one request. A loading engine answers 503 in a millisecond.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// So often in a row a key that we do not have is asked for before that is believed.
+/// Refusals for a missing key, after which the process counts as one that wants another key.
 const KEY_WANTED: u32 = 3;
 
-/// One that says it is ready and does not show it for so long will not serve us.
+/// A process that reports that it is ready and does not answer as such for this long will not serve the worker.
 const READY_UNPROVED: Duration = Duration::from_secs(60);
 
-/// What shows that a child serves.
+/// The proof that a process serves.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     pub(crate) props: Props,
-    /// The process that listens, where the system tells.
+    /// The process that listens, where the system reports it.
     pub(crate) server: Option<u32>,
 }
 
-/// Waits until the child serves, and reads what it serves.
+/// Waits until the process serves, and reads what it serves.
 ///
-/// The child's own word is the fast way and costs nothing; where the engine's build has none, `/health` is asked
-/// every few milliseconds. Either way the answer to `/props` is the proof, so a state line can never lie to us.
+/// State lines are the fast way and cost nothing; where the engine's build has none, `/health` is polled every few
+/// milliseconds. In both cases the answer to `/props` is the proof, so a wrong state line does no harm.
 pub(crate) async fn until_ready(
     control: Control,
     endpoint: Endpoint,
@@ -57,7 +57,7 @@ pub(crate) async fn until_ready(
             let wait = if now.reports { REPORTING_PAUSE } else { pause };
             tokio::select! {
                 change = reported.changed(), if is_reporting => {
-                    // The pump is gone: standard output is closed, and only asking is left.
+                    // The reader has ended: standard output is closed, and only polling is left.
                     is_reporting = change.is_ok();
                     continue;
                 }
@@ -79,7 +79,7 @@ pub(crate) async fn until_ready(
             if ready_since.get_or_insert_with(Instant::now).elapsed() >= READY_UNPROVED {
                 return Err(ExitClass::Unresponsive);
             }
-            // Each question is a line of the engine's log, so they become rarer.
+            // Each request is a line in the engine's log, so they become rarer.
             sleep(pause).await;
             pause = pause.mul_f64(1.25).min(LAST_READY_PAUSE);
         } else {
@@ -88,24 +88,24 @@ pub(crate) async fn until_ready(
     }
 }
 
-/// The process that listens on a socket. The kernel tells the one that began to listen, so a script before it and one that
-/// hands a socket on make no difference.
+/// The process that listens on a socket. The kernel reports the process that began to listen, so this is right also behind
+/// a script, or where the socket was passed on.
 async fn server_of(endpoint: &Endpoint) -> Option<u32> {
     let Endpoint::Unix(path) = endpoint else { return None };
     let stream = timeout(REQUEST_TIMEOUT, UnixStream::connect(path)).await.ok()?.ok()?;
     stream.peer_cred().ok()?.pid()?.try_into().ok()
 }
 
-/// A sign of work.
+/// Progress of a load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Progress {
-    /// How far the load is, as the child last reported.
+    /// How far the load is, as the process last reported.
     pub(crate) fraction: Option<f32>,
     /// There was output and nothing else.
     pub(crate) output_only: bool,
 }
 
-/// Watches whether a loading child does anything at all.
+/// Watches whether a loading process does anything.
 #[derive(Debug)]
 pub(crate) struct Activity {
     pid: u32,
@@ -116,7 +116,7 @@ pub(crate) struct Activity {
     tick: tokio::time::Interval,
 }
 
-/// What was there at the last look.
+/// What the last check has found.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Snapshot {
     output: u64,
@@ -131,20 +131,20 @@ impl Activity {
         reported: watch::Receiver<ReportedState>,
         stall: Duration,
     ) -> Activity {
-        // Eight looks per deadline: a sign of work moves it by at least seven eighths.
+        // Eight checks per deadline: progress moves the deadline by at least seven eighths.
         let mut tick = interval((stall / 8).clamp(Duration::from_millis(20), Duration::from_secs(5)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Activity { pid, ring, reported, is_reporting: true, last: Snapshot::default(), tick }
     }
 
-    /// Waits for the next sign of work. Cancel safe.
+    /// Waits for the next progress. Cancel safe.
     pub(crate) async fn next_progress(&mut self) -> Progress {
         loop {
             tokio::select! {
                 change = self.reported.changed(), if self.is_reporting => {
                     self.is_reporting = change.is_ok();
                     let reported = *self.reported.borrow_and_update();
-                    // The same word once more is output like any other.
+                    // The same state again is output like any other.
                     if reported != self.last.reported {
                         self.last.reported = reported;
                         return Progress { fraction: reported.fraction, output_only: false };
@@ -163,7 +163,7 @@ impl Activity {
         }
     }
 
-    /// What the child and all that came of it have read; a script leaves the reading to others.
+    /// What the process and its descendants have read; a script leaves the reading to others.
     fn read(&self) -> Option<u64> {
         let all = std::iter::once(self.pid).chain(descendants::below(self.pid));
         all.filter_map(bytes_read).reduce(u64::wrapping_add)

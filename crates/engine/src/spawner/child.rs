@@ -1,4 +1,4 @@
-//! A running child and its group; dropping it ends both by force.
+//! A running child and its process group; dropping it kills both.
 
 use std::io;
 use std::process::ExitStatus;
@@ -19,15 +19,15 @@ pub(crate) struct Child {
     group: Pid,
     mark: Option<String>,
     owned: Owned,
-    /// The process that serves, where that is another one: the first one is a script.
+    /// The process that serves, where the child itself is a script.
     server: Option<ProcessHandle>,
-    /// Set once it is reaped: so many processes that came of it had left its group.
+    /// Set once it is reaped: how many of its descendants had left its group.
     left_behind: Option<usize>,
 }
 
 impl Child {
     pub(super) fn new(inner: tokio::process::Child, mark: Option<String>, owned: &Owned) -> io::Result<Child> {
-        let gone = || io::Error::other("the child was reaped before it was known");
+        let gone = || io::Error::other("the child was reaped before its number was read");
         let pid = inner.id().ok_or_else(gone)?;
         let group = Pid::from_raw(i32::try_from(pid).map_err(|_| gone())?);
         owned.change(|owned| owned.insert(pid));
@@ -42,24 +42,24 @@ impl Child {
         (self.inner.stdin.take(), self.inner.stdout.take(), self.inner.stderr.take())
     }
 
-    /// Says which process serves; a number that is not of this life is not believed. Whether it is.
+    /// Sets which process serves. Returns false, and sets nothing, where that process is no descendant of this child.
     pub(crate) fn served_by(&mut self, pid: u32) -> bool {
         if pid == self.pid {
             return true;
         }
-        let Some(held) = i32::try_from(pid).ok().and_then(|pid| ProcessHandle::open(Pid::from_raw(pid))) else {
+        let Some(process) = i32::try_from(pid).ok().and_then(|pid| ProcessHandle::open(Pid::from_raw(pid))) else {
             return false;
         };
-        let is_ours = self.mark.as_ref().is_some_and(|mark| descendants::carries(pid, |value| value == mark))
+        let is_ours = self.mark.as_ref().is_some_and(|mark| descendants::has_mark(pid, |value| value == mark))
             || descendants::below(self.pid).contains(&pid);
         if is_ours {
-            self.server = Some(held);
+            self.server = Some(process);
         }
         is_ours
     }
 
-    /// Asks it to end. Where a script stands before the server, only that is asked: the script would end at once, and what
-    /// it leaves is killed.
+    /// Sends TERM. Where the child is a script, only the server gets it: the script would exit at once, and what it leaves
+    /// is killed.
     pub(crate) fn terminate(&mut self) -> nix::Result<()> {
         match self.server.take() {
             Some(server) if self.left_behind.is_none() => {
@@ -70,15 +70,15 @@ impl Child {
         }
     }
 
-    /// Kills it, with all processes that came of it.
+    /// Kills it and all its descendants.
     pub(crate) fn kill(&self) -> nix::Result<()> {
         let killed = self.signal_group(signal::Signal::SIGKILL);
         self.end_marked();
         killed
     }
 
-    /// Sends a signal to every process of the group. Until the leader is reaped its number cannot be given to anybody
-    /// else, so this never hits a stranger.
+    /// Sends a signal to every process of the group. Until the leader is reaped its number is not used again, so this never
+    /// reaches another process.
     fn signal_group(&self, signal: signal::Signal) -> nix::Result<()> {
         if self.left_behind.is_some() { Ok(()) } else { killpg(self.group, signal) }
     }
@@ -87,20 +87,20 @@ impl Child {
         self.mark.as_ref().map_or(0, |mark| descendants::end_marked(mark, self.group))
     }
 
-    /// Waits for the exit and takes along all processes that came of it. Cancel safe; may be asked again.
+    /// Waits for the exit and kills all descendants. Cancel safe; may be called again.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.inner.wait().await?;
         if self.left_behind.is_none() {
             self.owned.change(|owned| owned.remove(&self.pid));
-            // While a member is left, the group keeps its number; with none left there is nobody to hit: the number was
-            // free for microseconds and numbers are given out in turn.
-            let _nobody_left = killpg(self.group, signal::Signal::SIGKILL);
+            // While a member is left, the group keeps its number. With none left the number was free for microseconds, and
+            // numbers are given out in order, so no other group has it.
+            let _none_left = killpg(self.group, signal::Signal::SIGKILL);
             self.left_behind = Some(self.end_marked());
         }
         Ok(status)
     }
 
-    /// How many processes of it were found outside of its group when it had ended; they are killed.
+    /// How many descendants were found outside of its group when it had exited; they are killed.
     pub(crate) fn left_behind(&self) -> usize {
         self.left_behind.unwrap_or(0)
     }
@@ -109,7 +109,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if self.left_behind.is_none() {
-            // `kill_on_drop` reaps the leader; this reaches the others.
+            // `kill_on_drop` reaps the leader; this kills the others.
             let _already_gone = self.kill();
             self.owned.change(|owned| owned.remove(&self.pid));
         }

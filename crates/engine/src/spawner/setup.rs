@@ -1,4 +1,4 @@
-//! What happens in a child between fork and exec: the one place with `unsafe` code.
+//! The setup of a child between fork and exec: the only `unsafe` code.
 
 use std::io;
 
@@ -10,11 +10,11 @@ use tokio::process::Command;
 
 use crate::host::open_files;
 
-/// Gives a command its own group, ties its life to ours, and resets what it must not inherit.
+/// Gives a command its own process group, has it killed with this process, and resets what it must not inherit.
 #[expect(unsafe_code, reason = "pre_exec is the only way to set a parent-death signal in the child")]
 pub(super) fn prepare(command: &mut Command) {
     let parent = getpid();
-    let open_files = open_files::of_engines();
+    let open_files = open_files::engine_limit();
     command.process_group(0).kill_on_drop(true);
     // SAFETY: `between_fork_and_exec` runs in the forked child of a program with threads, where only async-signal-safe
     // functions may be called. It makes plain system calls (prctl, getppid, getrlimit, setrlimit, umask, sigprocmask),
@@ -27,22 +27,22 @@ pub(super) fn prepare(command: &mut Command) {
 fn between_fork_and_exec(parent: Pid, open_files: Option<rlim_t>) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-    // The worker may have died between fork and prctl: then nobody would ever signal this child.
+    // The worker may have exited between fork and prctl: then this child would never get the signal.
     if getppid() != parent {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
-    // A core of an engine is as large as its model and holds prompts. One byte and not none: where cores go to a program,
-    // Linux does not ask for the limit, but for this one value, at which it makes none either.
-    // With a hard limit of 0 only root may set it; then the limit is as low as it gets.
+    // A core dump of an engine is as large as its model and holds prompts. The limit is one byte and not zero: where cores
+    // are piped to a program, Linux ignores the limit, except for the value 1, at which it dumps none either.
+    // With a hard limit of 0 only root may raise it; then the limit stays 0.
     if setrlimit(Resource::RLIMIT_CORE, 1, 1).is_err() {
-        let _as_it_is = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+        let _unchanged = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     }
     if let (Some(soft), Ok((_, hard))) = (open_files, getrlimit(Resource::RLIMIT_NOFILE)) {
-        let _as_ours = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
+        let _unchanged = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
     }
-    // Its socket and whatever else it makes is for our user only.
+    // Its socket and its files are for our user only.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    // A signal that is blocked here would stay blocked for good, TERM included.
+    // A signal that is blocked here would stay blocked, TERM included.
     SigSet::empty().thread_set_mask()?;
     Ok(())
 }

@@ -24,7 +24,7 @@ fn alive(pid: i32) -> bool {
 }
 
 #[tokio::test]
-async fn a_signal_reaches_the_grandchild_and_the_end_is_heard() {
+async fn a_signal_reaches_the_grandchild_and_the_pipe_ends() {
     let spawner = Spawner::start().unwrap();
     let mut child = spawn(&spawner, shell("sleep 600 & echo $!; wait")).await;
     let (_stdin, stdout, _) = child.take_pipes();
@@ -38,7 +38,7 @@ async fn a_signal_reaches_the_grandchild_and_the_end_is_heard() {
 }
 
 #[tokio::test]
-async fn what_a_dead_child_leaves_in_its_group_goes_with_it() {
+async fn the_rest_of_the_group_is_killed_when_the_child_has_exited() {
     let spawner = Spawner::start().unwrap();
     let mut child = spawn(&spawner, shell("sleep 600 & echo $!; exit 3")).await;
     let (_stdin, stdout, _) = child.take_pipes();
@@ -49,7 +49,7 @@ async fn what_a_dead_child_leaves_in_its_group_goes_with_it() {
 }
 
 #[tokio::test]
-async fn dropping_a_child_ends_its_group() {
+async fn dropping_a_child_kills_its_group() {
     let spawner = Spawner::start().unwrap();
     let mut child = spawn(&spawner, shell("sleep 600 & wait")).await;
     let (_stdin, stdout, _) = child.take_pipes();
@@ -59,7 +59,7 @@ async fn dropping_a_child_ends_its_group() {
 }
 
 #[tokio::test]
-async fn standard_input_is_a_pipe_that_ends_with_us() {
+async fn standard_input_is_a_pipe_that_the_worker_closes() {
     let spawner = Spawner::start().unwrap();
     let mut child = spawn(&spawner, shell("cat; exit 4")).await;
     let (stdin, _stdout, _) = child.take_pipes();
@@ -83,12 +83,12 @@ async fn a_child_inherits_no_core_no_blocked_signal_and_a_private_umask() {
     child.wait().await.unwrap();
 }
 
-/// Says to the test binary that it is the one with little rights.
+/// Marks the test process that runs with few rights.
 const INNER: &str = "AUXOT_TEST_WITHOUT_RIGHTS";
 
-/// Runs this very test again in a process of its own, because a lowered hard limit and another user are for good.
+/// Runs this test again in a process of its own, because a lowered hard limit and another user cannot be undone.
 #[tokio::test]
-async fn a_hard_core_limit_of_none_keeps_no_engine_from_starting() {
+async fn an_engine_starts_under_a_hard_core_limit_of_zero() {
     if std::env::var_os(INNER).is_some() {
         setrlimit(Resource::RLIMIT_CORE, 0, 0).unwrap();
         if nix::unistd::geteuid().is_root() {
@@ -103,7 +103,7 @@ async fn a_hard_core_limit_of_none_keeps_no_engine_from_starting() {
         assert_eq!((text.trim(), child.wait().await.unwrap().code()), ("0", Some(5)));
         return;
     }
-    let name = "spawner::tests::a_hard_core_limit_of_none_keeps_no_engine_from_starting";
+    let name = "spawner::tests::an_engine_starts_under_a_hard_core_limit_of_zero";
     let mut inner = std::process::Command::new(std::env::current_exe().unwrap());
     let answer = inner.args(["--exact", name]).env(INNER, "1").output().unwrap();
     let words = String::from_utf8_lossy(&answer.stdout);
@@ -121,7 +121,7 @@ async fn a_child_that_aborts_leaves_no_core() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_kernel_is_told_to_end_a_child_with_the_spawner() {
+async fn the_kernel_kills_a_child_when_the_spawner_ends() {
     let spawner = Spawner::start().unwrap();
     let mut child = spawn(&spawner, shell("exec sleep 600")).await;
     drop(spawner);
@@ -130,7 +130,7 @@ async fn the_kernel_is_told_to_end_a_child_with_the_spawner() {
 }
 
 #[tokio::test]
-async fn files_are_made_ready_before_and_removed_after() {
+async fn an_old_socket_is_removed_before_the_start_and_the_files_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let files =
         Files { socket: Some(dir.path().join("s.sock")), record: Some(dir.path().join("s.json")), ..Files::default() };
@@ -141,14 +141,14 @@ async fn files_are_made_ready_before_and_removed_after() {
     let record = Record::read(files.record.as_ref().unwrap()).unwrap();
     assert_eq!(Some(record), Record::of(child.pid()));
     spawner.remove(files.clone());
-    // Orders are done in turn: after one more child, the removal is done.
+    // Requests are handled in their order: after one more child, the removal is done.
     spawn(&spawner, shell("true")).await;
     assert!(!files.record.as_ref().unwrap().exists());
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_child_works_in_an_empty_directory_that_is_made_again_when_it_is_gone() {
+async fn a_child_runs_in_an_empty_directory_that_is_made_again_after_its_removal() {
     let dir = tempfile::tempdir().unwrap();
     let home = Arc::new(RuntimeDir::create(&dir.path().join("run"), "1").unwrap());
     let spawner = Spawner::start().unwrap().within(&home);
@@ -165,19 +165,19 @@ async fn a_child_works_in_an_empty_directory_that_is_made_again_when_it_is_gone(
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_left_the_group_is_ended_with_the_child_and_counted() {
+async fn descendants_outside_the_group_are_killed_with_the_child_and_counted() {
     let spawner = Spawner::start().unwrap();
     let mark = format!("/nowhere/w-{}/1-1", std::process::id());
     let files = Files { mark: Some(mark.clone()), ..Files::default() };
     let mut child = spawner.spawn(shell("read line; exit 0"), files).await.unwrap().unwrap();
-    // In another group, as a daemon is; it is below this process, as it would be with the worker's adoption.
+    // In another group, like a daemon. It is a child of this process, as an adopted process of the worker would be.
     let mut daemon = std::process::Command::new("sleep").arg("600").env(descendants::MARK, &mark).spawn().unwrap();
-    while !descendants::carries(daemon.id(), |value| value == mark) {
-        // Its environment is there a moment after its program.
+    while !descendants::has_mark(daemon.id(), |value| value == mark) {
+        // Its environment can be read a moment after its start.
         std::thread::yield_now();
     }
-    assert!(child.served_by(daemon.id()), "the mark proves it");
-    assert!(!child.served_by(std::process::id()), "and its absence the other thing");
+    assert!(child.served_by(daemon.id()), "it has the mark");
+    assert!(!child.served_by(std::process::id()), "it has no mark");
     let (stdin, _, _) = child.take_pipes();
     drop(stdin);
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
@@ -186,10 +186,10 @@ async fn what_left_the_group_is_ended_with_the_child_and_counted() {
 }
 
 #[tokio::test]
-async fn a_process_that_is_not_of_this_life_is_never_asked_to_end() {
+async fn a_process_of_another_run_never_gets_term() {
     let spawner = Spawner::start().unwrap();
     let mut child = spawn(&spawner, shell("exec sleep 600")).await;
-    // This very process, which would not live on.
+    // The process of this test, which TERM would end.
     assert!(!child.served_by(std::process::id()) && child.served_by(child.pid()));
     child.terminate().unwrap();
     let status = child.wait().await.unwrap();
@@ -197,7 +197,7 @@ async fn a_process_that_is_not_of_this_life_is_never_asked_to_end() {
 }
 
 #[tokio::test]
-async fn a_script_before_the_server_is_not_what_is_asked_to_end_first() {
+async fn the_server_behind_a_script_gets_term_first() {
     let spawner = Spawner::start().unwrap();
     let script = "/bin/sh -c 'trap \"exit 7\" TERM; echo $$; while :; do sleep 0.05; done'; exit $?";
     let mut child = spawn(&spawner, shell(script)).await;
@@ -206,11 +206,11 @@ async fn a_script_before_the_server_is_not_what_is_asked_to_end_first() {
     let server: u32 = lines.next_line().await.unwrap().unwrap().parse().unwrap();
     assert!(child.served_by(server));
     child.terminate().unwrap();
-    assert_eq!(child.wait().await.unwrap().code(), Some(7), "the server's own end, passed on by the script");
+    assert_eq!(child.wait().await.unwrap().code(), Some(7), "the server's own exit status, passed on by the script");
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_an_error_and_no_child() {
+async fn a_missing_program_is_an_error_and_no_child() {
     let spawner = Spawner::start().unwrap();
     let fault = spawner.spawn(Command::new("/no/such/program"), Files::default()).await.unwrap().unwrap_err();
     assert_eq!(fault.kind(), io::ErrorKind::NotFound);

@@ -25,7 +25,7 @@ fn policy() -> Policy {
 }
 
 fn report(class: ExitClass) -> Arc<ExitReport> {
-    Arc::new(ExitReport { class, code: Some(1), signal: None, telling: None, lines: vec![], blame: Blame::Engine })
+    Arc::new(ExitReport { class, code: Some(1), signal: None, reason: None, lines: vec![], blame: Blame::Engine })
 }
 
 fn ready(run: RunId) -> Arc<Ready> {

@@ -104,7 +104,7 @@ impl Shared {
     /// name any. A failure of the program itself would meet that one too.
     pub(crate) fn serve_fallback(self: &Arc<Self>, state: &mut FleetState) {
         let program_failed =
-            |(_, managed): (_, &ManagedModel)| managed.cause().is_some_and(|cause| cause.class.is_of_the_program());
+            |(_, managed): (_, &ManagedModel)| managed.cause().is_some_and(|cause| cause.class.is_program_fault());
         if state.intake != Intake::Open
             || state.availability() != Availability::Failed
             || state.staying().any(program_failed)

@@ -59,7 +59,7 @@ impl Shared {
         let now = Instant::now().into_std();
         let retry = self.settings().fleet.failed_retry;
         let due = |managed: &ManagedModel| match (managed.cause(), &managed.last) {
-            (Some(cause), Some(last)) => cause.class.may_pass() && now.saturating_duration_since(last.since) >= retry,
+            (Some(cause), Some(last)) => cause.class.can_pass() && now.saturating_duration_since(last.since) >= retry,
             _ => false,
         };
         let failed = state.staying().filter(|(_, managed)| state.has_failed(managed));

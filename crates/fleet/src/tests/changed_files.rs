@@ -218,6 +218,6 @@ async fn a_file_that_is_rewritten_all_the_time_is_tried_less_and_less_often() {
     assert_eq!(*told.borrow(), None, "the next scan begins after a pause");
     test_fleet.fleet.freeze();
     test_fleet.settle().await;
-    let reason = "one-q8_0 has failed: the model file is another one now, or gone";
+    let reason = "one-q8_0 has failed: the model file was replaced or removed";
     assert_eq!(told.borrow().clone(), Some(Err(reason.into())), "no scan comes any more: the job ends");
 }

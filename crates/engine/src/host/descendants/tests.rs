@@ -1,4 +1,4 @@
-//! Found by descent or by mark, and nobody else.
+//! Processes are found by descent or by mark, and no others.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -12,8 +12,8 @@ fn sleeper(mark: Option<&str>) -> Child {
         command.env(MARK, mark);
     }
     let child = command.spawn().unwrap();
-    while mark.is_some_and(|mark| !carries(child.id(), |value| value == mark)) {
-        // Its environment is there a moment after its program.
+    while mark.is_some_and(|mark| !has_mark(child.id(), |value| value == mark)) {
+        // Its environment can be read a moment after its start.
         std::thread::yield_now();
     }
     child
@@ -24,7 +24,7 @@ fn ends(mut child: Child) {
 }
 
 #[test]
-fn children_of_children_are_below() {
+fn grandchildren_are_found() {
     let mut shell = Command::new("/bin/sh");
     let mut shell = shell.args(["-c", "sleep 600 & wait"]).process_group(0).spawn().unwrap();
     while below(shell.id()).is_empty() {
@@ -38,9 +38,9 @@ fn children_of_children_are_below() {
 }
 
 #[test]
-fn only_those_with_the_mark_are_ended() {
+fn only_processes_with_the_mark_are_killed() {
     let (ours, mut other, mut unmarked) = (sleeper(Some("/r/w-1/1-1")), sleeper(Some("/r/w-1/1-11")), sleeper(None));
-    // None of them is in the group of this "leader".
+    // None of them is in this group.
     assert_eq!(end_marked("/r/w-1/1-1", Pid::from_raw(1)), 1);
     ends(ours);
     assert!(other.try_wait().unwrap().is_none() && unmarked.try_wait().unwrap().is_none());
@@ -52,7 +52,7 @@ fn only_those_with_the_mark_are_ended() {
 }
 
 #[test]
-fn one_in_the_group_is_ended_and_not_counted_as_having_left_it() {
+fn a_process_in_the_group_is_killed_and_not_counted_as_having_left_it() {
     let ours = sleeper(Some("/r/w-3/1-1"));
     let group = group_of(ours.id()).unwrap();
     assert_eq!(end_marked("/r/w-3/1-1", group), 0);

@@ -1,4 +1,4 @@
-//! The directory is private, short, swept, and gone with its worker.
+//! The directory is private, short, cleaned up, and removed with its worker.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn it_is_private_and_goes_with_its_owner() {
+fn it_is_private_and_removed_with_its_owner() {
     let tmp = tempfile::tempdir().unwrap();
     let base = tmp.path().join("base");
     let dir = RuntimeDir::create(&base, "1").unwrap();
@@ -35,7 +35,7 @@ fn a_base_that_others_can_enter_is_refused() {
 #[test]
 fn a_base_of_another_user_is_refused() {
     let tmp = tempfile::tempdir().unwrap();
-    // Only root can give a folder away; to all others the root of the file system is another user's.
+    // Only root can change the owner of a folder; for other users the root of the file system is another user's.
     let base = if geteuid().is_root() {
         make_private(&tmp.path().join("base")).unwrap();
         std::os::unix::fs::chown(tmp.path().join("base"), Some(65534), None).unwrap();
@@ -62,7 +62,7 @@ fn a_link_or_a_file_in_its_place_is_refused() {
 }
 
 #[test]
-fn a_path_too_long_for_sockets_is_told_before_an_engine_fails_on_it() {
+fn a_path_too_long_for_sockets_is_an_error_before_an_engine_fails_on_it() {
     let tmp = tempfile::tempdir().unwrap();
     let base = tmp.path().join("x".repeat(90));
     let fault = RuntimeDir::create(&base, "1").unwrap_err();
@@ -70,39 +70,39 @@ fn a_path_too_long_for_sockets_is_told_before_an_engine_fails_on_it() {
 }
 
 #[test]
-fn the_sweep_ends_what_is_provably_ours_and_nothing_of_the_living() {
+fn the_cleanup_kills_only_processes_of_dead_workers() {
     let tmp = tempfile::tempdir().unwrap();
     let base = tmp.path().join("base");
-    let living = RuntimeDir::create(&base, "living").unwrap();
+    let running = RuntimeDir::create(&base, "running").unwrap();
 
     // A worker that was killed: its directory stays, its lock is free.
     let dead = base.join("w-dead");
     std::fs::create_dir(&dead).unwrap();
     let sleeper = || Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
-    let (mut orphan, mut stranger, mut sibling) = (sleeper(), sleeper(), sleeper());
+    let (mut orphan, mut other, mut sibling) = (sleeper(), sleeper(), sleeper());
     Record::of(orphan.id()).unwrap().write(&dead.join("1-1.json")).unwrap();
-    std::fs::write(dead.join("1-2.json"), format!(r#"{{"pid":{},"start_time":1}}"#, stranger.id())).unwrap();
-    Record::of(sibling.id()).unwrap().write(&living.file(1, 1, "json")).unwrap();
-    // One that was a script when it was recorded, one that nobody wrote down, and one of the living worker.
+    std::fs::write(dead.join("1-2.json"), format!(r#"{{"pid":{},"start_time":1}}"#, other.id())).unwrap();
+    Record::of(sibling.id()).unwrap().write(&running.file(1, 1, "json")).unwrap();
+    // A process that was a script when it was recorded, one without a record, and one of the running worker.
     let marked = |mark: String| {
         let child = Command::new("sleep").arg("60").env(descendants::MARK, &mark).spawn().unwrap();
-        while !descendants::carries(child.id(), |value| value == mark) {
-            // Its environment is there a moment after its program.
+        while !descendants::has_mark(child.id(), |value| value == mark) {
+            // Its environment can be read a moment after its start.
             std::thread::yield_now();
         }
         child
     };
     let mut unrecorded = marked(format!("{}/1-3", dead.canonicalize().unwrap().display()));
-    let mut of_living = marked(living.mark(1, 2));
+    let mut of_running = marked(running.mark(1, 2));
 
-    let newcomer = RuntimeDir::create(&base, "new").unwrap();
+    let new_dir = RuntimeDir::create(&base, "new").unwrap();
     assert!(!orphan.wait().unwrap().success() && !unrecorded.wait().unwrap().success());
-    assert!(of_living.try_wait().unwrap().is_none());
-    assert!(stranger.try_wait().unwrap().is_none());
+    assert!(of_running.try_wait().unwrap().is_none());
+    assert!(other.try_wait().unwrap().is_none());
     assert!(sibling.try_wait().unwrap().is_none());
     assert!(!dead.exists());
-    assert!(living.path.exists() && newcomer.path.exists());
-    for child in [&mut stranger, &mut sibling, &mut of_living] {
+    assert!(running.path.exists() && new_dir.path.exists());
+    for child in [&mut other, &mut sibling, &mut of_running] {
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -115,7 +115,7 @@ fn a_record_whose_number_was_given_to_somebody_else_ends_nobody() {
     drop(RuntimeDir::create(&base, "first").unwrap());
     let dead = base.join("w-dead");
     std::fs::create_dir(&dead).unwrap();
-    let mut strangers = vec![];
+    let mut others = vec![];
     let own = std::env::current_exe().unwrap();
     for forge in [
         // The number was used again: the same program, started at another time.
@@ -124,23 +124,23 @@ fn a_record_whose_number_was_given_to_somebody_else_ends_nobody() {
         |record: &mut Value, _: &Path| record["boot_id"] = "00000000-0000-0000-0000-000000000000".into(),
         // Another program.
         |record: &mut Value, own: &Path| record["exe"] = own.to_str().unwrap().into(),
-        // Nobody that can be signalled.
+        // No process that can be signalled.
         |record: &mut Value, _: &Path| record["pid"] = 0.into(),
     ] {
-        let stranger = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
-        let path = dead.join(format!("1-{}.json", strangers.len()));
-        Record::of(stranger.id()).unwrap().write(&path).unwrap();
+        let other = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let path = dead.join(format!("1-{}.json", others.len()));
+        Record::of(other.id()).unwrap().write(&path).unwrap();
         let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         forge(&mut record, &own);
         std::fs::write(&path, record.to_string()).unwrap();
-        strangers.push(stranger);
+        others.push(other);
     }
     drop(RuntimeDir::create(&base, "second").unwrap());
-    assert!(!dead.exists(), "the sweep was there");
-    for mut stranger in strangers {
-        assert!(stranger.try_wait().unwrap().is_none(), "a stranger was ended");
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
+    assert!(!dead.exists(), "the cleanup has run");
+    for mut other in others {
+        assert!(other.try_wait().unwrap().is_none(), "another process was killed");
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 }
 
@@ -153,70 +153,70 @@ fn two_workers_never_share_a_directory() {
 }
 
 #[test]
-fn a_worker_whose_files_were_removed_still_lives() {
+fn a_worker_whose_files_were_removed_still_counts_as_running() {
     let tmp = tempfile::tempdir().unwrap();
     let base = tmp.path().join("base");
-    let living = RuntimeDir::create(&base, "living").unwrap();
+    let running = RuntimeDir::create(&base, "running").unwrap();
     let mut engine = Command::new("sleep").arg("60").spawn().unwrap();
-    Record::of(engine.id()).unwrap().write(&living.file(1, 1, "json")).unwrap();
-    // Whatever else is in there, a cleaner of old files may take.
-    for entry in std::fs::read_dir(&living.path).unwrap().chain(std::fs::read_dir(&base).unwrap()).flatten() {
-        if entry.path().extension().is_none_or(|extension| extension != "json") && entry.path() != living.path {
+    Record::of(engine.id()).unwrap().write(&running.file(1, 1, "json")).unwrap();
+    // A cleaner of old files can remove everything else.
+    for entry in std::fs::read_dir(&running.path).unwrap().chain(std::fs::read_dir(&base).unwrap()).flatten() {
+        if entry.path().extension().is_none_or(|extension| extension != "json") && entry.path() != running.path {
             let _is_a_folder = std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir(entry.path()));
         }
     }
     let _second = RuntimeDir::create(&base, "second").unwrap();
-    assert!(engine.try_wait().unwrap().is_none() && living.path.exists());
-    living.ensure().unwrap();
-    assert!(living.config_home().is_dir() && living.working_dir().is_dir());
+    assert!(engine.try_wait().unwrap().is_none() && running.path.exists());
+    running.ensure().unwrap();
+    assert!(running.config_home().is_dir() && running.working_dir().is_dir());
     engine.kill().unwrap();
     engine.wait().unwrap();
 }
 
 #[test]
-fn what_was_removed_is_made_again_and_locked_again() {
+fn a_removed_directory_is_made_again_and_locked_again() {
     let tmp = tempfile::tempdir().unwrap();
     // As with $RUNTIME_DIRECTORY, of which ours is only a part.
     let above = tmp.path().join("above");
     std::fs::create_dir(&above).unwrap();
     let base = above.join("base");
-    let living = RuntimeDir::create(&base, "living").unwrap();
-    for gone in [&living.path, &base, &above] {
+    let running = RuntimeDir::create(&base, "running").unwrap();
+    for gone in [&running.path, &base, &above] {
         std::fs::remove_dir_all(gone).unwrap();
-        living.ensure().unwrap();
-        assert_eq!((mode(&base), mode(&living.path), mode(&living.config_home())), (0o700, 0o700, 0o700));
-        let mark = living.path.join("1-1.json");
+        running.ensure().unwrap();
+        assert_eq!((mode(&base), mode(&running.path), mode(&running.config_home())), (0o700, 0o700, 0o700));
+        let mark = running.path.join("1-1.json");
         std::fs::write(&mark, "{}").unwrap();
         drop(RuntimeDir::create(&base, "second").unwrap());
-        assert!(mark.exists(), "its lock is held");
+        assert!(mark.exists(), "it is locked");
     }
-    // What came in its place is not removed with it.
-    std::fs::rename(&living.path, base.join("moved")).unwrap();
-    let path = living.path.clone();
+    // A directory that took its place is not removed with it.
+    std::fs::rename(&running.path, base.join("moved")).unwrap();
+    let path = running.path.clone();
     std::fs::create_dir(&path).unwrap();
-    drop(living);
+    drop(running);
     assert!(path.exists());
 }
 
 #[test]
-fn only_checking_makes_nothing() {
+fn a_check_of_a_running_worker_changes_nothing() {
     let tmp = tempfile::tempdir().unwrap();
     let base = tmp.path().join("base");
-    let living = RuntimeDir::create(&base, "living").unwrap();
+    let running = RuntimeDir::create(&base, "running").unwrap();
     let list = |dir: &Path| {
         let mut names: Vec<_> = std::fs::read_dir(dir).unwrap().flatten().map(|entry| entry.file_name()).collect();
         names.sort();
         names
     };
-    let before = (list(&base), list(&living.path));
+    let before = (list(&base), list(&running.path));
     drop(RuntimeDir::create(&base, "second").unwrap());
-    assert_eq!((list(&base), list(&living.path)), before);
+    assert_eq!((list(&base), list(&running.path)), before);
 }
 
-/// A worker that starts while another one sweeps waits for it: seen in the list of locks that the kernel keeps.
+/// A worker that starts while another one cleans up waits for it: the kernel's list of locks shows that.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_start_waits_for_a_sweep_that_is_under_way() {
+fn a_start_waits_for_a_cleanup_in_progress() {
     let tmp = tempfile::tempdir().unwrap();
     let base = tmp.path().join("base");
     drop(RuntimeDir::create(&base, "first").unwrap());

@@ -1,4 +1,4 @@
-//! What `sysinfo` tells of a process, on systems without `/proc`.
+//! What `sysinfo` reports of a process, on systems without `/proc`.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 use super::ProcessStart;
 
-/// When and from what a process was started; `None` if it is gone.
+/// When and from which program a process was started; `None` if it has exited.
 pub(crate) fn process_start(pid: u32) -> Option<ProcessStart> {
     let start_and_exe = |process: &sysinfo::Process| (process.start_time(), process.exe().map(Into::into));
     let (start_time, exe) = ask(pid, ProcessRefreshKind::nothing().with_exe(UpdateKind::Always), start_and_exe)?;
-    // Zero is sysinfo's word for a reading that failed.
+    // Zero means in sysinfo that the value could not be read.
     (start_time > 0).then_some(ProcessStart { start_time, boot_id: String::new(), exe: exe? })
 }
 
@@ -33,24 +33,24 @@ fn ask<T>(pid: u32, what: ProcessRefreshKind, answer: impl Fn(&sysinfo::Process)
     system.process(pid).map(answer)
 }
 
-/// One process, by its number only. Between a look at it and a signal lie microseconds, and numbers are given out in turn.
+/// A process by its number only. Between a check and a signal are microseconds, and numbers are given out in order.
 #[derive(Debug)]
 pub(crate) struct ProcessHandle(nix::unistd::Pid);
 
 impl ProcessHandle {
     pub(crate) fn open(pid: nix::unistd::Pid) -> Option<ProcessHandle> {
-        // Zero and below are groups.
+        // Zero and below mean groups.
         (pid.as_raw() > 0 && kill(pid, None).is_ok()).then_some(ProcessHandle(pid))
     }
 
-    /// Kills it, unless it has ended meanwhile.
+    /// Kills it, unless it has exited meanwhile.
     pub(crate) fn kill(&self) {
-        let _gone_meanwhile = kill(self.0, Signal::SIGKILL);
+        let _exited = kill(self.0, Signal::SIGKILL);
     }
 
-    /// Asks it to end.
-    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "tests try what is asked of it alone"))]
+    /// Sends TERM.
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "tests use a part of it only"))]
     pub(crate) fn terminate(&self) {
-        let _gone_meanwhile = kill(self.0, Signal::SIGTERM);
+        let _exited = kill(self.0, Signal::SIGTERM);
     }
 }

@@ -1,4 +1,4 @@
-//! Files below `/proc`, read in microseconds; no other process is looked at.
+//! Files below `/proc`, read in microseconds; no list of all processes is read.
 
 use std::fs::{read_link, read_to_string};
 use std::os::fd::OwnedFd;
@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 
 use super::ProcessStart;
 
-/// When and from what a process was started; `None` if it is gone.
+/// When and from which program a process was started; `None` if it has exited.
 pub(crate) fn process_start(pid: u32) -> Option<ProcessStart> {
     Some(ProcessStart {
         start_time: field(&stat(pid)?, 22)?,
@@ -33,13 +33,13 @@ pub(crate) fn bytes_read(pid: u32) -> Option<u64> {
     Some(field("rchar:")?.wrapping_add(field("read_bytes:")?))
 }
 
-/// One process, and nobody who gets its number later.
+/// A reference to one process, not to a later one with the same number.
 #[derive(Debug)]
 pub(crate) enum ProcessHandle {
-    /// As the kernel holds it.
+    /// A file descriptor of the process.
     Descriptor(OwnedFd),
-    /// By its number only, on kernels older than 5.3. Between a look at it and a signal lie microseconds, and numbers are
-    /// given out in turn.
+    /// Its number only, on kernels older than 5.3. Between a check and a signal are microseconds, and numbers are given out
+    /// in order.
     Pid(Pid),
 }
 
@@ -49,28 +49,28 @@ impl ProcessHandle {
         ProcessHandle::from_open(pid, pidfd_open(pid, PidfdFlags::empty()))
     }
 
-    /// What came of the wish for it.
+    /// The handle for the result of `pidfd_open`.
     pub(super) fn from_open(pid: Pid, opened: rustix::io::Result<OwnedFd>) -> Option<ProcessHandle> {
         match opened {
             Ok(process) => Some(ProcessHandle::Descriptor(process)),
             Err(Errno::SRCH | Errno::INVAL) => None,
-            // No such call, none to be had (a filter of calls), or no descriptor left: an orphan is not forgotten for that.
+            // No such call, a filter that forbids it, or no descriptor left: an orphan must be killed all the same.
             Err(_) => test_kill_process(pid).is_ok().then_some(ProcessHandle::Pid(pid)),
         }
     }
 
-    /// Kills it, unless it has ended meanwhile.
+    /// Kills it, unless it has exited meanwhile.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
-    /// Asks it to end.
+    /// Sends TERM.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
     fn signal(&self, signal: Signal) {
-        let _gone_meanwhile = match self {
+        let _exited = match self {
             ProcessHandle::Descriptor(process) => pidfd_send_signal(process, signal),
             ProcessHandle::Pid(pid) => kill_process(*pid, signal),
         };
@@ -81,8 +81,8 @@ fn stat(pid: u32) -> Option<String> {
     read_to_string(format!("/proc/{pid}/stat")).ok()
 }
 
-/// A field by the number that `proc(5)` gives it, 4 or more. The second is the name in brackets, which may itself hold
-/// brackets and blanks, so the fields are counted from its end.
+/// A field by its number in `proc(5)`, 4 or more. The second is the name in brackets, which can itself contain brackets
+/// and blanks, so the fields are counted from its end.
 pub(super) fn field(stat: &str, number: usize) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(number - 3)?.parse().ok()

@@ -1,10 +1,10 @@
-//! Each way to ask tells the same of a process that works, and nothing of one that is not there.
+//! Each implementation reports the same of a running process, and nothing of a missing one.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-const NOBODY: u32 = u32::MAX;
+const NO_PROCESS: u32 = u32::MAX;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn processor_time_grows_with_work(cpu_time: fn(u32) -> Option<Duration>) {
@@ -13,16 +13,16 @@ fn processor_time_grows_with_work(cpu_time: fn(u32) -> Option<Duration>) {
     while cpu_time(me).unwrap() < before + Duration::from_millis(30) {
         assert!(begun.elapsed() < DEADLINE);
     }
-    assert_eq!(cpu_time(NOBODY), None);
+    assert_eq!(cpu_time(NO_PROCESS), None);
 }
 
-fn a_birth_is_one_process_own(process_start: fn(u32) -> Option<ProcessStart>) {
+fn a_start_belongs_to_one_process(process_start: fn(u32) -> Option<ProcessStart>) {
     let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
     let (me, other) = (process_start(std::process::id()).unwrap(), process_start(child.id()).unwrap());
     assert_eq!(process_start(child.id()), Some(other.clone()));
     assert_ne!(me.exe, other.exe);
     assert!(me.start_time <= other.start_time && me.start_time > 0);
-    assert_eq!(process_start(NOBODY), None);
+    assert_eq!(process_start(NO_PROCESS), None);
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -35,31 +35,31 @@ fn processor_time_grows_as_a_process_works() {
 }
 
 #[test]
-fn a_process_has_one_birth() {
-    a_birth_is_one_process_own(process_start);
+fn a_process_has_one_start() {
+    a_start_belongs_to_one_process(process_start);
     #[cfg(target_os = "linux")]
-    a_birth_is_one_process_own(elsewhere::process_start);
+    a_start_belongs_to_one_process(elsewhere::process_start);
 }
 
 #[test]
-fn what_is_read_is_known_or_not_but_never_of_nobody() {
+fn bytes_read_are_unknown_for_a_missing_process() {
     assert!(bytes_read(std::process::id()).is_some());
-    assert_eq!(bytes_read(NOBODY), None);
+    assert_eq!(bytes_read(NO_PROCESS), None);
     #[cfg(target_os = "linux")]
     {
         assert!(elsewhere::bytes_read(std::process::id()).is_some());
-        assert_eq!(elsewhere::bytes_read(NOBODY), None);
+        assert_eq!(elsewhere::bytes_read(NO_PROCESS), None);
     }
 }
 
 #[test]
-fn who_is_held_is_who_is_killed() {
+fn a_handle_kills_the_process_that_it_refers_to() {
     let sleeper = || std::process::Command::new("sleep").arg("600").spawn().unwrap();
     let number = |child: &std::process::Child| nix::unistd::Pid::from_raw(child.id().cast_signed());
     let mut child = sleeper();
     ProcessHandle::open(number(&child)).unwrap().kill();
     assert!(!child.wait().unwrap().success());
-    assert!(ProcessHandle::open(number(&child)).is_none(), "it is gone");
+    assert!(ProcessHandle::open(number(&child)).is_none(), "it has exited");
     assert!(ProcessHandle::open(nix::unistd::Pid::from_raw(0)).is_none());
     #[cfg(target_os = "linux")]
     {
@@ -75,7 +75,7 @@ fn who_is_held_is_who_is_killed() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_kernel_without_holds_forgets_no_orphan() {
+fn a_kernel_without_pidfd_can_still_kill_an_orphan() {
     use rustix::io::Errno;
     use rustix::process::Pid;
     let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
@@ -86,7 +86,7 @@ fn a_kernel_without_holds_forgets_no_orphan() {
     }
     linux::ProcessHandle::from_open(pid, Err(Errno::NOSYS)).unwrap().kill();
     assert!(!child.wait().unwrap().success());
-    assert!(linux::ProcessHandle::from_open(pid, Err(Errno::NOSYS)).is_none(), "it is gone");
+    assert!(linux::ProcessHandle::from_open(pid, Err(Errno::NOSYS)).is_none(), "it has exited");
 }
 
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The watcher against a scripted engine and a stopped clock: what is lost, when, and what is not.
+//! The liveness check against a scripted engine and a paused clock: what is lost, when, and what is not.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use super::*;
 use crate::usage::Claim;
 
 const S: Duration = Duration::from_secs(1);
-/// Long enough for everything to be lost that can be.
+/// Long enough for every loss.
 const EVER: Duration = Duration::from_secs(3600);
 
 fn limits() -> LivenessLimits {
@@ -25,12 +25,12 @@ fn limits() -> LivenessLimits {
     }
 }
 
-/// An engine that answers `/health` or not, and `/slots` with what is in `slots`.
+/// An engine that answers `/health` or not, and `/slots` with the text in `slots`.
 struct Engine {
     control: Control,
     usage: Arc<Usage>,
     slots: Arc<Mutex<String>>,
-    asked: Arc<AtomicU64>,
+    slot_requests: Arc<AtomicU64>,
     healthy: Arc<AtomicBool>,
     cpu_ms: Arc<AtomicU64>,
     _dir: tempfile::TempDir,
@@ -45,10 +45,10 @@ fn engine(healthy: bool, slots: &str) -> Engine {
     let path = dir.path().join("s.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let slots = Arc::new(Mutex::new(slots.to_owned()));
-    let asked = Arc::new(AtomicU64::new(0));
+    let slot_requests = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
     let healthy = Arc::new(AtomicBool::new(healthy));
-    let (body, count, answers) = (Arc::clone(&slots), Arc::clone(&asked), Arc::clone(&healthy));
+    let (body, count, answers) = (Arc::clone(&slots), Arc::clone(&slot_requests), Arc::clone(&healthy));
     tasks.spawn(async move {
         let mut silent = Vec::new();
         loop {
@@ -70,7 +70,7 @@ fn engine(healthy: bool, slots: &str) -> Engine {
         control: Control::new(&Endpoint::Unix(path)).unwrap(),
         usage: Arc::default(),
         slots,
-        asked,
+        slot_requests,
         healthy,
         cpu_ms: Arc::default(),
         _dir: dir,
@@ -79,7 +79,7 @@ fn engine(healthy: bool, slots: &str) -> Engine {
 }
 
 impl Engine {
-    /// How long until it is lost; `None` if it never is.
+    /// The time until it is lost; `None` if it never is.
     async fn lost(&self) -> Option<Duration> {
         self.lost_at(limits()).await
     }
@@ -91,8 +91,8 @@ impl Engine {
         Some(begun.elapsed())
     }
 
-    /// Burns this much processor time every second.
-    async fn burning(&self, ms: u64) {
+    /// Uses this much processor time every second.
+    async fn computing(&self, ms: u64) {
         loop {
             sleep(S).await;
             self.cpu_ms.fetch_add(ms, Ordering::Relaxed);
@@ -101,33 +101,33 @@ impl Engine {
 }
 
 #[test]
-fn the_worst_cases_with_the_ladder_after_them_keep_the_promise() {
+fn the_worst_cases_with_the_stop_after_them_are_within_their_bounds() {
     let config = crate::Config::default();
     assert!(limits().busy_worst_case() + config.stop_again <= 15 * S, "{:?}", limits().busy_worst_case());
     assert!(limits().idle_worst_case() + config.stop_again <= 30 * S, "{:?}", limits().idle_worst_case());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_child_that_says_nothing_is_lost_in_time_and_one_that_answers_never_is() {
+async fn an_idle_silent_engine_is_lost_in_time_and_one_that_answers_is_not() {
     let lost = engine(false, IDLE).lost().await.unwrap();
     assert!(lost >= limits().idle && lost <= limits().idle_worst_case(), "{lost:?}");
     let well = engine(true, IDLE);
     assert_eq!(well.lost().await, None);
-    assert_eq!(well.asked.load(Ordering::Relaxed), 0, "the slots of an idle child are nobody's business");
+    assert_eq!(well.slot_requests.load(Ordering::Relaxed), 0, "the slots of an idle engine are not requested");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_child_that_says_nothing_is_lost_sooner() {
+async fn a_busy_silent_engine_is_lost_sooner() {
     let engine = engine(false, BUSY);
     let _claim = Claim::new(&engine.usage);
     let lost = engine.lost().await.unwrap();
-    // One look, and two more after it.
+    // One check, and two more after it.
     let third_strike = limits().busy + limits().strikes();
     assert!(lost >= third_strike && lost < third_strike + STRIKE_PAUSE, "{lost:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_during_the_last_look_counts() {
+async fn progress_during_the_last_check_counts() {
     let engine = engine(false, BUSY);
     let claim = Claim::new(&engine.usage);
     let third_strike = limits().busy + limits().strikes();
@@ -143,48 +143,48 @@ async fn what_comes_during_the_last_look_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slots_are_asked_for_every_two_seconds_at_most() {
+async fn slots_are_requested_every_two_seconds_at_most() {
     let engine = engine(true, BUSY);
     let _claim = Claim::new(&engine.usage);
     let often = LivenessLimits { busy: Duration::from_millis(100), ..limits() };
     let lost = engine.lost_at(often).await.unwrap();
-    assert!(engine.asked.load(Ordering::Relaxed) <= lost.as_secs() / 2 + 1);
+    assert!(engine.slot_requests.load(Ordering::Relaxed) <= lost.as_secs() / 2 + 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_listens_work_is_no_excuse() {
+async fn an_engine_that_does_not_listen_is_lost_although_it_computes() {
     let mut engine = engine(true, BUSY);
     engine._tasks.shutdown().await;
     let _claim = Claim::new(&engine.usage);
     tokio::select! {
         lost = engine.lost() => assert!(lost.unwrap() <= limits().busy_worst_case()),
-        () = engine.burning(900) => {}
+        () = engine.computing(900) => {}
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_child_at_work_has_no_thread_to_answer_and_is_not_lost() {
+async fn a_silent_engine_that_computes_has_no_free_thread_and_is_not_lost() {
     let engine = engine(false, BUSY);
     let _claim = Claim::new(&engine.usage);
     tokio::select! {
         lost = engine.lost() => assert!(lost.unwrap() >= COMPUTING_FACTOR * limits().stall, "{lost:?}"),
-        () = engine.burning(900) => {}
+        () = engine.computing(900) => {}
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hung_child_with_a_healthy_front_is_lost_after_the_stall() {
+async fn an_engine_that_hangs_and_answers_health_is_lost_after_the_stall() {
     let engine = engine(true, BUSY);
     let _claim = Claim::new(&engine.usage);
     let lost = engine.lost().await.unwrap();
     assert!(lost >= limits().stall && lost <= limits().stall + 2 * limits().busy, "{lost:?}");
-    // At two seconds or more from each other.
-    assert!(engine.asked.load(Ordering::Relaxed) <= lost.as_secs() / 2);
+    // At least two seconds apart.
+    assert!(engine.slot_requests.load(Ordering::Relaxed) <= lost.as_secs() / 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_now_and_then_is_a_pulse_and_makes_up_for_strikes() {
-    // It answers nothing, and its user gets something just before the third strike.
+async fn a_token_now_and_then_resets_the_strikes() {
+    // It answers no check, and its request gets something just before the third strike.
     let engine = engine(false, BUSY);
     let claim = Claim::new(&engine.usage);
     let slow = async {
@@ -200,14 +200,14 @@ async fn a_token_now_and_then_is_a_pulse_and_makes_up_for_strikes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_computes_is_given_ten_times_as_long_from_its_last_token_on() {
+async fn an_engine_that_computes_has_ten_times_as_long_from_its_last_token_on() {
     let engine = engine(true, BUSY);
     let claim = Claim::new(&engine.usage);
     let late = COMPUTING_FACTOR * limits().stall / 2;
     let one_token = async {
         sleep(late).await;
         claim.progress();
-        engine.burning(900).await;
+        engine.computing(900).await;
     };
     tokio::select! {
         lost = engine.lost() => {
@@ -216,8 +216,8 @@ async fn a_child_that_computes_is_given_ten_times_as_long_from_its_last_token_on
         }
         () = one_token => {}
     }
-    let burning = async {
-        tokio::join!(engine.burning(900), async {
+    let computing = async {
+        tokio::join!(engine.computing(900), async {
             sleep(late).await;
             claim.progress();
         })
@@ -227,7 +227,7 @@ async fn a_child_that_computes_is_given_ten_times_as_long_from_its_last_token_on
             let (lost, limit) = (lost.unwrap(), COMPUTING_FACTOR * limits().stall);
             assert!(lost >= late + limit && lost <= late + limit + 2 * limits().busy, "{lost:?}");
         }
-        _ = burning => {}
+        _ = computing => {}
     }
 }
 
@@ -250,7 +250,7 @@ async fn strikes_count_in_a_row_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strike_is_followed_up_soon_also_when_the_user_has_gone() {
+async fn a_strike_is_followed_by_a_check_soon_also_after_the_request_has_ended() {
     let engine = engine(false, BUSY);
     let claim = Claim::new(&engine.usage);
     let leaves = async {
@@ -265,7 +265,7 @@ async fn a_strike_is_followed_up_soon_also_when_the_user_has_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slots_that_move_or_are_free_are_well_however_long_nothing_is_heard() {
+async fn slots_that_progress_or_are_free_are_healthy_however_long_no_token_comes() {
     let moving = engine(true, BUSY);
     let _claim = Claim::new(&moving.usage);
     let moves = async {
@@ -279,17 +279,17 @@ async fn slots_that_move_or_are_free_are_well_however_long_nothing_is_heard() {
         lost = moving.lost() => assert_eq!(lost, None),
         () = moves => {}
     }
-    // A reader that is slow holds a claim of an engine that has long finished.
+    // A slow client keeps its claim on an engine that has long finished.
     let free = engine(true, IDLE);
     let _claim = Claim::new(&free.usage);
     assert_eq!(free.lost().await, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_tokens_come_nothing_is_asked() {
+async fn while_tokens_come_nothing_is_checked() {
     let engine = engine(false, BUSY);
     let claim = Claim::new(&engine.usage);
-    let beating = async {
+    let progressing = async {
         loop {
             claim.progress();
             sleep(S).await;
@@ -297,44 +297,44 @@ async fn while_tokens_come_nothing_is_asked() {
     };
     tokio::select! {
         lost = engine.lost() => assert_eq!(lost, None),
-        () = beating => {}
+        () = progressing => {}
     }
-    assert_eq!(engine.asked.load(Ordering::Relaxed), 0);
+    assert_eq!(engine.slot_requests.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_has_lost_a_request_is_lost_itself_after_the_stall() {
-    // Its front sends comments, its slots are free, and somebody waits for an answer.
+    // It sends comments, its slots are free, and a request waits for an answer.
     let engine = engine(true, IDLE);
     let claim = Claim::new(&engine.usage);
     let awaits = claim.awaits();
     let lost = engine.lost().await.unwrap();
     assert!(lost >= limits().stall && lost <= limits().stall + 2 * limits().busy, "{lost:?}");
     drop(awaits);
-    assert_eq!(engine.lost().await, None, "what came is still being read");
+    assert_eq!(engine.lost().await, None, "the answer is still being read");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_stands_still_because_its_user_does_not_read_is_not_lost() {
+async fn an_engine_that_waits_for_a_client_that_does_not_read_is_not_lost() {
     let engine = engine(true, BUSY);
     let claim = Claim::new(&engine.usage);
     let mut slow = claim.awaits();
     slow.hold_back(true);
-    assert_eq!(engine.lost().await, None, "it cannot go on");
+    assert_eq!(engine.lost().await, None, "it cannot continue");
     let other = claim.awaits();
-    assert!(engine.lost().await.is_some(), "another one does read, and gets nothing");
+    assert!(engine.lost().await.is_some(), "another client does read, and gets nothing");
     drop(other);
     slow.hold_back(false);
     assert!(engine.lost().await.is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn want_of_our_own_means_is_no_strike() {
+async fn a_lack_of_our_own_resources_is_no_strike() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     const INNER: &str = "AUXOT_TEST_WITHOUT_DESCRIPTORS";
     if std::env::var_os(INNER).is_none() {
-        // In a process of its own, whose other tests need descriptors.
-        let name = "process::liveness::tests::want_of_our_own_means_is_no_strike";
+        // In a process of its own, because other tests need descriptors.
+        let name = "process::liveness::tests::a_lack_of_our_own_resources_is_no_strike";
         let mut inner = std::process::Command::new(std::env::current_exe().unwrap());
         let answer = inner.args(["--exact", name]).env(INNER, "1").output().unwrap();
         let words = String::from_utf8_lossy(&answer.stdout);
@@ -343,7 +343,7 @@ async fn want_of_our_own_means_is_no_strike() {
     }
     let engine = engine(true, BUSY);
     let _claim = Claim::new(&engine.usage);
-    // Nothing can be opened any more, and above all no socket to ask it.
+    // Nothing can be opened any more, and no socket for a check either.
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
     let restored = 2 * limits().stall;
@@ -352,7 +352,7 @@ async fn want_of_our_own_means_is_no_strike() {
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
         std::future::pending::<()>().await;
     };
-    // It hangs, as is seen from now on, and not for as long as nobody could look.
+    // It hangs; the time in which no check was possible does not count.
     tokio::select! {
         lost = engine.lost() => assert!(lost.unwrap() >= restored + limits().stall - limits().busy),
         () = come_back => {}

@@ -1,13 +1,13 @@
-//! Cuts a stream of bytes into lines of bounded length.
+//! Splits a stream of bytes into lines of bounded length.
 
-/// The cutter. Of a line longer than the limit the beginning is given and the rest is let go.
+/// Splits bytes into lines. Of a line longer than the limit the beginning is kept and the rest is dropped.
 #[derive(Debug)]
 pub(crate) struct Lines {
     limit: usize,
     partial: Vec<u8>,
 }
 
-/// A kept buffer that grew beyond this is given back: one long line must not cost memory for ever.
+/// A buffer that grew beyond this is shrunk: one long line must not take memory for ever.
 const KEEP: usize = 4 * 1024;
 
 impl Lines {
@@ -15,31 +15,31 @@ impl Lines {
         Lines { limit, partial: Vec::new() }
     }
 
-    /// Takes in bytes and gives each line that they complete, without its end.
+    /// Adds bytes and passes on each line that they complete, without its end.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (head, rest) = (&bytes[..end], &bytes[end + 1..]);
             if self.partial.is_empty() {
                 line(trim(&head[..head.len().min(self.limit)]));
             } else {
-                self.hold(head);
+                self.keep(head);
                 line(trim(&self.partial));
                 self.partial.clear();
                 self.partial.shrink_to(KEEP);
             }
             bytes = rest;
         }
-        self.hold(bytes);
+        self.keep(bytes);
     }
 
-    /// Gives what is left at the end of the stream.
+    /// Passes on the rest at the end of the stream.
     pub(crate) fn finish(self, mut line: impl FnMut(&[u8])) {
         if !self.partial.is_empty() {
             line(trim(&self.partial));
         }
     }
 
-    fn hold(&mut self, bytes: &[u8]) {
+    fn keep(&mut self, bytes: &[u8]) {
         let room = self.limit - self.partial.len();
         self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
