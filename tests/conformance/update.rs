@@ -60,7 +60,7 @@ async fn c19_wished_capabilities_are_checked_where_they_can_be_and_echoed_where_
     let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
     wish["capabilities"] = json!(["chat", "vision", "reasoning"]);
     update(&mut link, &wish).await;
-    stage.worker.line("the policy wishes for `vision`").await;
+    stage.worker.line("the policy names `vision`").await;
     let config = link.next("config").await;
     let told = &config["capabilities"];
     assert_eq!(told["model_capabilities"], json!(["chat", "reasoning"]), "what nobody can check is echoed");
@@ -149,5 +149,5 @@ async fn c19_a_wish_beyond_all_bounds_is_told_and_unloads_nothing() {
     stage.reports.next("released", DEADLINE).await;
     // As the operator left it, and as the first policy wished.
     assert!(starts(&stage) <= 2, "nothing is unloaded to try what no engine can do");
-    assert!(stage.worker.lines_with("the policy wishes for").len() <= 64);
+    assert!(stage.worker.lines_with("the policy names").len() <= 64);
 }

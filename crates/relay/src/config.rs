@@ -1,4 +1,4 @@
-//! What an operator may set about the router's door.
+//! The settings of the connection to the router.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-/// Where the router is, how to prove who we are, and how long each silence may last.
+/// The router's address, the worker key, and the time limits of connections and jobs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -21,14 +21,14 @@ pub struct Config {
     pub key_refused: KeyRefused,
     /// PEM file of certificate authorities trusted beside the system's.
     pub ca_file: Option<PathBuf>,
-    /// Connections to the router: one, a fixed number, or as many as its kind needs.
+    /// Connections to the router: `auto`, or a fixed number.
     pub connections: Connections,
-    /// Ask the router for its policy before the first start loads anything.
+    /// Request the router's policy before the first start loads anything.
     pub ask_first: bool,
-    /// How long connections that are more than wanted stay open before they are closed.
+    /// How long surplus connections stay open before they are closed.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub surplus_time: Duration,
-    /// Time between two heartbeats; the router forgets a worker after 90 s without one.
+    /// Time between two heartbeats; the router drops a worker after 90 s without one.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub heartbeat_interval: Duration,
     /// Upper end of the first random pause before a new connection attempt.
@@ -37,45 +37,45 @@ pub struct Config {
     /// Upper end that the random pause grows to.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub reconnect_max_delay: Duration,
-    /// How long dialling, TLS and the WebSocket upgrade may take together.
+    /// Limit for the TCP connection, TLS and the WebSocket upgrade together.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub connect_timeout: Duration,
-    /// How long the router may take to answer `hello`.
+    /// Limit for the router's answer to `hello`.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub hello_timeout: Duration,
-    /// Nothing at all received for so long: the link is dead. `0s` means max(3 heartbeats, 45 s).
+    /// The connection is dead after this time without a received byte. `0s` means max(3 heartbeats, 45 s).
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub silence_timeout: Duration,
-    /// A router that takes no byte for so long: the link is dead.
+    /// The connection is dead when its socket takes no byte for this time.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub write_timeout: Duration,
-    /// A whole job, from its arrival to its end.
+    /// Limit for a whole job, from its arrival to its end.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub job_timeout: Duration,
-    /// From the request's last byte to the engine's status line.
+    /// Limit from the request's last byte to the engine's status line.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub headers_timeout: Duration,
-    /// The engine's longest silence inside an answer; it sends a comment every few seconds.
+    /// Limit for the engine's silence inside an answer; the engine sends a comment every few seconds.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub idle_timeout: Duration,
-    /// How long an answer is kept going after its link was lost, for the router to ask again.
+    /// How long a job goes on after its connection is lost, until the router sends it again.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub adopt_window: Duration,
     /// Largest message accepted from the router, in bytes; a job may carry images.
     pub max_message: bytesize::ByteSize,
-    /// Bytes of all jobs that are held at once, running or waiting; one more is refused.
+    /// The most bytes of all jobs together, running or waiting; a further job is refused.
     pub max_held: bytesize::ByteSize,
-    /// Whether to report how far a prompt is; some routers log a warning for each report.
+    /// Whether to report prompt progress; some routers log a warning for each report.
     pub prompt_progress: ProgressReports,
-    /// Answer a `cancel` with an error message too; the hosted router expects silence.
+    /// Answer a `cancel` with an error message; the hosted router expects no answer.
     pub confirm_cancel: bool,
-    /// Read `<think>` and XML tool calls out of the text, for models whose template the engine does not know.
+    /// Parse `<think>` and XML tool calls in the text, for models whose template the engine does not know.
     pub text_markers: bool,
     /// Refuse a job whose last three tool rounds are identical.
     pub tool_loop_guard: bool,
-    /// Hosts that an engine may fetch pictures from, in lower case; a job that names another is refused.
+    /// Hosts from which an engine may fetch images, in lower case; a job that names another host is refused.
     pub image_hosts: Vec<String>,
-    /// Where the router's last policy is remembered; by default `~/.local/state/auxot`.
+    /// The folder of the router's last policy; by default `~/.local/state/auxot`.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -114,7 +114,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The silence after which a link is dead, with the automatic value worked out.
+    /// The silence after which a connection is dead; the automatic value is computed here.
     #[must_use]
     pub fn silence(&self) -> Duration {
         if self.silence_timeout.is_zero() {
@@ -125,17 +125,17 @@ impl Config {
     }
 }
 
-/// How many connections to hold.
+/// The number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Text", into = "String")]
 pub enum Connections {
-    /// One; or one per slot where the router gives a connection one job at a time.
+    /// One; or one for each slot when the router gives a connection one job at a time.
     Auto,
-    /// Exactly so many, each announcing its share of the slots.
+    /// A fixed number; each announces its share of the slots.
     Fixed(u16),
 }
 
-/// A number or a word, as a file or the environment may hold it.
+/// A number or a word, as a file or the environment holds it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
@@ -170,13 +170,13 @@ impl From<Connections> for String {
     }
 }
 
-/// What follows when the router refuses the key.
+/// What the worker does when the router refuses the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyRefused {
-    /// The worker ends, unless the router has taken the key before.
+    /// The worker ends, unless the router has accepted the key before.
     End,
-    /// The worker asks once a minute.
+    /// The worker tries again once a minute.
     Retry,
 }
 
@@ -184,7 +184,7 @@ pub enum KeyRefused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProgressReports {
-    /// Unless the router is the open-source one, which warns about each.
+    /// Sent unless the router is the open-source one, which logs a warning for each.
     Auto,
     /// Always.
     On,

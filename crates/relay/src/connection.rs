@@ -1,9 +1,9 @@
-//! One lane: a place for a connection, which dials, greets, serves, and dials again.
+//! One connection: it dials, says hello, serves, and dials again.
 //!
 //! ```text
-//!   Waiting for an engine ─▶ Connecting ─▶ Greeting ─▶ Serving ─▶ Drained
-//!           ▲                    │ failed      │ refused    │ lost
-//!           └──── pause ◀────────┴─────────────┴────────────┘
+//!   Waiting for an engine ─▶ Connecting ─▶ Hello ─▶ Serving ─▶ Drained
+//!           ▲                    │ failed    │ refused  │ lost
+//!           └──── pause ◀────────┴───────────┴──────────┘
 //! ```
 
 pub(crate) mod byte_counter;
@@ -34,30 +34,30 @@ use crate::router::connection_count::{Dispatch, share};
 use crate::router::fingerprint::{RouterFingerprint, is_open_source_id};
 use crate::router::policy::PolicyHandler;
 
-/// How long a new connection waits for the router's wish to be taken in, so that its first capabilities answer it.
+/// How long a new connection waits until the policy is applied, so that its first `config` answers the policy.
 const POLICY_WAIT: Duration = Duration::from_secs(1);
-/// With nothing to serve, the router is asked this often whether its policy has changed.
+/// How often the policy is requested while no model can be served.
 pub(crate) const POLICY_RETRY: Duration = Duration::from_secs(60);
 
-/// What all lanes share.
+/// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) registry: Arc<JobRegistry>,
     pub(crate) context: Arc<JobContext>,
     pub(crate) handshake: Handshake,
     pub(crate) policy: PolicyHandler,
-    /// The two marks of the open-source router, and what follows from having seen both.
+    /// The fingerprint of the router, and the dispatch that follows from it.
     pub(crate) fingerprint: Mutex<RouterFingerprint>,
     pub(crate) dispatch: watch::Sender<Dispatch>,
-    /// Told whenever a greeting bears the second mark: the first is worth looking for then.
+    /// Notified by each `hello_ack` with an open-source id: the health report is read then.
     pub(crate) fingerprint_changed: Notify,
-    /// Lanes that are wanted now.
+    /// The number of connections that are wanted.
     pub(crate) wanted: watch::Sender<u32>,
-    /// The connection of the first question, where it is kept; the first lane takes it.
+    /// The connection by which the first policy was requested, when it is kept; connection 0 takes it.
     pub(crate) policy_connection: Mutex<Option<PolicyConnection>>,
 }
 
-/// A greeted connection by which the router was asked for its policy.
+/// An accepted connection by which the policy was requested.
 #[derive(Debug)]
 pub(crate) struct PolicyConnection {
     dialed: Box<OpenSocket>,
@@ -66,23 +66,23 @@ pub(crate) struct PolicyConnection {
 }
 
 impl PolicyConnection {
-    /// A connection that is worth keeping: the open-source router goes on reading for one that is gone, and a job that it reads
-    /// so is late by half a minute. One that is kept brings its job to the model that loads.
+    /// Keeps the connection when the router is the open-source one: that router goes on taking jobs for a closed connection,
+    /// and such a job is late by half a minute. A job of a kept connection waits for the model that loads.
     pub(crate) fn kept(dialed: Box<OpenSocket>, gpu_id: String, extensions: Vec<String>) -> Option<Self> {
         is_open_source_id(&gpu_id).then_some(Self { dialed, gpu_id, extensions })
     }
 }
 
-/// Why a lane is over.
+/// Why a connection's task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ConnectionEnd {
-    /// It was told to drain and has.
+    /// It has drained.
     Drained,
-    /// The router does not take our key and never has.
+    /// The router does not accept the key and never has.
     KeyRefused { reason: String },
 }
 
-/// Keeps one lane going until `drain` becomes true.
+/// Keeps one connection open until `drain` becomes true.
 pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver<bool>) -> ConnectionEnd {
     let mut policy_connection = if number == 0 { shared.take_policy_connection() } else { None };
     loop {
@@ -108,7 +108,7 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
                 }
                 match serve(&shared, number, *dialed, drain.clone()).await {
                     SessionEnd::Drained => return ConnectionEnd::Drained,
-                    // There is nothing to come back for before an engine is ready again.
+                    // The next attempt waits until an engine is ready.
                     SessionEnd::NoModel => continue,
                     SessionEnd::Lost { .. } => shared.handshake.next_pause(),
                 }
@@ -118,14 +118,14 @@ pub(crate) async fn run(shared: Arc<Shared>, number: u32, drain: watch::Receiver
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            // The router is there again: what one lane has found out need not be found out by each.
+            // Another connection has reached the router, so this one need not wait.
             () = shared.handshake.reached() => {}
             _ = drain_signal.wait_for(|drain| *drain) => return ConnectionEnd::Drained,
         }
     }
 }
 
-/// Waits for an engine to offer, and tries once to be greeted.
+/// Waits until an engine is ready, then makes one attempt.
 async fn connect(
     shared: &Shared,
     number: u32,
@@ -142,11 +142,12 @@ async fn connect(
     }
 }
 
-/// Asks the router for its policy with a connection that does nothing else.
+/// Requests the policy by a connection that does nothing else.
 pub(crate) async fn request_policy(shared: &Shared) -> Result<Option<Policy>, ConnectionEnd> {
     loop {
         match shared.handshake.attempt(pending()).await {
-            // Dropped at once: a job that slipped in comes back by itself, an error would fail it.
+            // The connection is dropped at once. The router gives a job that came by it again; an error message would fail
+            // the job.
             AttemptOutcome::Serving { policy, .. } => return Ok(policy.map(|policy| *policy)),
             AttemptOutcome::KeyRefused { reason } => return Err(ConnectionEnd::KeyRefused { reason }),
             AttemptOutcome::RetrySoon(pause) | AttemptOutcome::Pause(pause) => tokio::time::sleep(pause).await,
@@ -199,8 +200,8 @@ async fn serve(shared: &Arc<Shared>, number: u32, dialed: OpenSocket, drain: wat
     end
 }
 
-/// With every model failed there is no connection, and only the router can wish for another model: asks it now and
-/// then. Resolves when the key is refused.
+/// Requests the policy from time to time while every model has failed: there is no connection then, and only a new policy
+/// can name another model. Resolves when the key is refused.
 async fn poll_policy(shared: &Shared) -> ConnectionEnd {
     let fleet = &shared.context.fleet;
     loop {
@@ -215,7 +216,7 @@ async fn poll_policy(shared: &Shared) -> ConnectionEnd {
     }
 }
 
-/// Resolves when there is an engine to offer.
+/// Resolves when an engine is ready.
 async fn wait_for_engine(shared: &Shared) {
     let mut changes = shared.context.fleet.changes();
     while !shared.context.fleet.serves() {
@@ -225,7 +226,7 @@ async fn wait_for_engine(shared: &Shared) {
     }
 }
 
-/// What this lane says it can do now.
+/// The capabilities that this connection announces now.
 fn capabilities_now(shared: &Shared, number: u32) -> Capabilities {
     let (dispatch, connections) = (*shared.dispatch.borrow(), *shared.wanted.borrow());
     let context = &shared.context;
@@ -236,17 +237,17 @@ fn capabilities_now(shared: &Shared, number: u32) -> Capabilities {
 }
 
 impl Shared {
-    /// The connection of the first question, if it was kept.
+    /// The connection by which the first policy was requested, if it was kept.
     pub(crate) fn take_policy_connection(&self) -> Option<PolicyConnection> {
         self.policy_connection.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether the health report has given the router away already.
+    /// Whether the health report has shown the open-source router.
     pub(crate) fn health_is_known(&self) -> bool {
         self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner).health
     }
 
-    /// Notes a mark of the router's kind, and changes the dispatch when that changes the verdict.
+    /// Changes the fingerprint, and the dispatch when it follows differently.
     pub(crate) fn update_fingerprint(&self, note: impl FnOnce(&mut RouterFingerprint)) {
         let mut fingerprint = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner);
         note(&mut fingerprint);
@@ -254,14 +255,14 @@ impl Shared {
         self.dispatch.send_if_modified(|dispatch| std::mem::replace(dispatch, now) != now);
     }
 
-    /// The router has greeted a lane: its kind is noted, as far as its id tells.
+    /// Stores what a `hello_ack` shows of the router: its id and its extensions.
     fn on_hello_ack(&self, gpu_id: &str, extensions: &[String]) {
         let takes_back = extension::has(extensions, extension::NOT_STARTED);
         self.context.takes_back.store(takes_back, std::sync::atomic::Ordering::Relaxed);
         let is_open_source = is_open_source_id(gpu_id);
         self.update_fingerprint(|fingerprint| fingerprint.id = is_open_source);
         if is_open_source {
-            // It may not have been there to be asked when we started, or was another one then.
+            // At the start the router may have been down, or another one.
             self.fingerprint_changed.notify_one();
         }
     }

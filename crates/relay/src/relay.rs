@@ -1,4 +1,4 @@
-//! The router's door as a whole: how many lanes, what they share, and how it all ends.
+//! All connections to the router: how many there are, what they share, and how they end.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,53 +32,53 @@ use crate::router::connection_count::{Dispatch, wanted};
 use crate::router::policy::PolicyHandler;
 use crate::router::policy_cache::PolicyCache;
 
-/// How long jobs cut short by the end of the worker have to tell the router so.
+/// How long jobs that are cut short at shutdown may take to send their error message.
 const FINAL_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the start waits for the router's wish.
+/// How long the start waits for the router's policy.
 const FIRST_POLICY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The door to one router, before it is opened.
+/// The connection to one router, before it is opened.
 #[derive(Debug)]
 pub struct Relay {
     config: Config,
     handshake: Handshake,
     policy: PolicyHandler,
-    /// The connection of the first question, where it is kept.
+    /// The connection by which the first policy was requested, when it is kept.
     policy_connection: Option<PolicyConnection>,
 }
 
-/// Why the door cannot be made.
+/// Why a [`Relay`] cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The address.
+    /// The router address cannot be used.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// The trust.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The key.
+    /// The worker key cannot be read.
     #[error("cannot read the worker key: {0}")]
     Key(String),
 }
 
-/// How the door was closed.
+/// How [`Relay::run`] ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RelayEnd {
-    /// As asked: every job ended first, or was told that the worker ends.
+    /// Drained: every job has ended, or has an error message that the worker shuts down.
     Drained {
-        /// Jobs that the drain time did not suffice for.
+        /// Jobs that did not end within the drain time.
         cut_short: usize,
     },
-    /// The router does not take our key; trying again would change nothing.
+    /// The router does not accept the key; another attempt would change nothing.
     KeyRefused {
-        /// The router's own words.
+        /// The router's error text.
         reason: String,
     },
 }
 
 impl Relay {
-    /// Checks everything that can be checked before the first connection.
+    /// Checks all that can be checked before the first connection.
     ///
     /// # Errors
     /// When the address, the key or the certificate authorities cannot be used.
@@ -103,16 +103,16 @@ impl Relay {
         })
     }
 
-    /// What keeps the router from giving jobs, as long as it does.
+    /// The fault that keeps the router from giving jobs, while it lasts.
     #[must_use]
     pub fn trouble(&self) -> watch::Receiver<Option<&'static str>> {
         self.handshake.trouble()
     }
 
-    /// The router's wish to start from: that of the last run, or what the router says now, if it answers soon.
+    /// The policy to start from: that of the last run, or the router's answer, if it comes within 10 s.
     ///
-    /// Asked before anything is loaded, so that nothing is loaded in a size that the router does not wish for, and a key
-    /// that will not do is told at once.
+    /// This runs before any model is loaded. So no model is loaded in a size that the policy does not want, and a wrong key
+    /// is reported at once.
     ///
     /// # Errors
     /// When the router refuses the key.
@@ -146,7 +146,8 @@ impl Relay {
         }
     }
 
-    /// Serves until `drain` resolves, then finishes the jobs within the time that it gives; or until the key is refused.
+    /// Serves until `drain` resolves, then finishes the jobs within the time that `drain` returned; or until the key is
+    /// refused.
     pub async fn run(self, fleet: Fleet, drain: impl Future<Output = Duration>) -> RelayEnd {
         let (sends_progress, progress_wanted) = watch::channel(false);
         let context = Arc::new(JobContext {
@@ -188,31 +189,31 @@ impl Relay {
     }
 }
 
-/// The open door: the lanes and who may end them.
+/// The open connections.
 struct ConnectionPool {
     shared: Arc<Shared>,
     tasks: JoinSet<ConnectionEnd>,
-    /// By number, those that were not told to close.
+    /// The connections that are not closing, by number.
     connections: BTreeMap<u32, OpenConnection>,
     sends_progress: watch::Sender<bool>,
-    /// Since when there are more lanes than wanted.
+    /// Since when there are more connections than wanted.
     surplus_since: Option<Instant>,
 }
 
-/// One lane that is held open.
+/// One open connection.
 struct OpenConnection {
     task: Id,
     drain: watch::Sender<bool>,
 }
 
 impl ConnectionPool {
-    /// Holds as many lanes as are wanted; returns only when the key is refused.
+    /// Holds as many connections as are wanted; returns only when the key is refused.
     async fn keep_open(&mut self, fleet: &Fleet) -> RelayEnd {
         let shared = Arc::clone(&self.shared);
         let (health, policy) = (health::keep_known(&shared), shared.policy.run(fleet));
         tokio::pin!(health, policy);
         if !fleet.has_models() {
-            // Nothing here will answer its jobs.
+            // No model could answer jobs of this connection.
             drop(shared.take_policy_connection());
         }
         if !fleet.has_models()
@@ -238,14 +239,14 @@ impl ConnectionPool {
         }
     }
 
-    /// Takes in the end of a lane's task; a refused key ends the door.
+    /// Handles the end of a connection's task; a refused key ends the pool.
     fn lane_ended(&mut self, ended: Result<(Id, ConnectionEnd), JoinError>) -> Option<RelayEnd> {
         let (task, end) = match ended {
             Ok((task, ConnectionEnd::Drained)) => (task, None),
             Ok((task, ConnectionEnd::KeyRefused { reason })) => (task, Some(RelayEnd::KeyRefused { reason })),
             Err(fault) => {
-                // A panic in one lane ends one connection; its place is filled anew.
-                // Not the fault itself: what it panicked with may be somebody's text.
+                // A panic ends one connection, and a new one replaces it. The panic itself is not logged: it may hold text
+                // of a job.
                 error!(panicked = fault.is_panic(), "the task of a connection has failed");
                 (fault.id(), None)
             }
@@ -254,8 +255,8 @@ impl ConnectionPool {
         end
     }
 
-    /// With none here of the operator's models nor of the remembered policy, the router is asked what to load. Where it
-    /// wishes for what is not here either, that is told as unmet and the other models of the folders are served.
+    /// Requests the policy while this host has none of the models of the operator and of the stored policy. When the policy
+    /// names a model that is missing too, the worker reports it as unmet and serves the other models of the folders.
     async fn wait_for_model(&self, fleet: &Fleet) -> Result<(), RelayEnd> {
         loop {
             match connection::request_policy(&self.shared).await {
@@ -293,7 +294,7 @@ impl ConnectionPool {
         let takes = report.models.first().filter(|model| model.ready.is_some() || model.asleep);
         let slots = takes.map(|model| model.slots);
         let config = &shared.context.config;
-        // With no engine ready there is nothing new to know: the lanes stay as they are.
+        // Without a ready engine the number of slots is unknown: the connections stay as they are.
         let count =
             slots.map_or(self.connections.len().max(1), |slots| wanted(config.connections, dispatch, slots) as usize);
         shared.wanted.send_if_modified(|wanted| std::mem::replace(wanted, count as u32) != count as u32);
@@ -312,8 +313,8 @@ impl ConnectionPool {
         }
     }
 
-    /// Closes lanes that are more than wanted, once they have been so for a while: the open-source router goes on
-    /// reading for a connection that is gone, and a job that it reads so is late by half a minute.
+    /// Closes surplus connections after `surplus_time`. The open-source router goes on taking jobs for a closed connection,
+    /// and such a job is late by half a minute.
     fn close_surplus(&mut self, count: usize) {
         if self.connections.len() <= count {
             self.surplus_since = None;
@@ -331,7 +332,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Resolves when surplus lanes have been so for long enough.
+    /// Resolves when surplus connections have been open for `surplus_time`.
     async fn surplus_over(since: Option<Instant>, time: Duration) {
         match since {
             Some(since) => tokio::time::sleep_until((since + time).into()).await,
@@ -339,8 +340,8 @@ impl ConnectionPool {
         }
     }
 
-    /// Lets every lane finish its jobs, waiting ones too; what is still here after `limit` is told that the worker
-    /// ends.
+    /// Lets every connection finish its jobs, waiting jobs too. A job that has not ended after `limit` gets an error
+    /// message.
     async fn drain(mut self, limit: Duration) -> RelayEnd {
         let registry = Arc::clone(&self.shared.registry);
         info!(
@@ -358,20 +359,21 @@ impl ConnectionPool {
         }
         let closed = async { while self.tasks.join_next().await.is_some() {} };
         tokio::pin!(closed);
-        // With all lanes closed there can still be jobs whose lane was lost; nobody can ask for those any more.
+        // When all connections are closed there can still be jobs whose connection was lost; the router cannot adopt them
+        // any more.
         let all_closed = tokio::time::timeout(limit, &mut closed).await.is_ok();
         let cut_short = registry.len();
         if cut_short > 0 {
             warn!(jobs = cut_short, all_closed, "jobs are cut short: the drain time is over, or their link is lost");
             registry.end_all();
-            // Their last words are a courtesy to the router; it also learns from the closed connection.
-            let said = async {
+            // These error messages are optional: the router also sees the closed connection.
+            let messages_sent = async {
                 registry.empty().await;
                 if !all_closed {
                     closed.await;
                 }
             };
-            let _ = tokio::time::timeout(FINAL_MESSAGE_TIMEOUT, said).await;
+            let _ = tokio::time::timeout(FINAL_MESSAGE_TIMEOUT, messages_sent).await;
         }
         RelayEnd::Drained { cut_short }
     }

@@ -1,4 +1,4 @@
-//! What this worker tells of itself: capabilities, heartbeats, and the series about jobs and links.
+//! What this worker reports: capabilities, heartbeats, and the metrics of jobs and connections.
 
 pub(crate) mod capabilities;
 mod heartbeat;
@@ -17,13 +17,13 @@ use crate::report::metrics::JobSeries;
 use crate::report::stats::{Figures, Sample, Window};
 use crate::report::warn_limit::WarnLimit;
 
-/// Figures about ended jobs, per model.
+/// Statistics of ended jobs by model, and what all connections share for reporting.
 #[derive(Debug, Default)]
 pub(crate) struct Telemetry {
     models: Mutex<HashMap<String, PerModel>>,
-    /// Keeps a fault that repeats from filling the log.
+    /// Limits the log lines of a repeated fault.
     pub(crate) warnings: WarnLimit,
-    /// The worker ends and wants no more jobs.
+    /// The worker drains and wants no more jobs.
     pub(crate) draining: AtomicBool,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct EndedJob<'a> {
     pub(crate) ending: &'static str,
     /// From its arrival to its end.
     pub(crate) took: Duration,
-    /// From its arrival to its slot; `None` if it never got one.
+    /// From its arrival to its slot; `None` if it got none.
     pub(crate) waited: Option<Duration>,
     /// From its arrival to its first text.
     pub(crate) first_token: Option<Duration>,
@@ -49,7 +49,7 @@ pub(crate) struct EndedJob<'a> {
 }
 
 impl Telemetry {
-    /// Records the one ending of a job.
+    /// Records the outcome of a job.
     pub(crate) fn ended(&self, job: &EndedJob<'_>) {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         if !models.contains_key(job.model) {
@@ -68,7 +68,7 @@ impl Telemetry {
         }
     }
 
-    /// A job goes to a fresh engine because the first one went away before its first token.
+    /// A job goes to another engine because the first one went away before the first token.
     pub(crate) fn retried(&self) {
         crate::report::metrics::job_retried();
     }

@@ -1,4 +1,4 @@
-//! Counts the bytes that a socket has taken and brought: the only proof that a slow router still lives.
+//! Counts the bytes that a socket has written and read: the only proof that a slow router is alive.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,14 +12,14 @@ use tokio::time::Instant;
 
 use crate::timer;
 
-/// Bytes that one socket has taken and brought so far.
+/// Bytes that one socket has written and read.
 #[derive(Debug, Default)]
 pub(crate) struct ByteCounter {
     written: AtomicU64,
     read: AtomicU64,
 }
 
-/// The socket has taken nothing for as long as it may.
+/// The socket has taken no byte within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stalled;
 
@@ -28,13 +28,13 @@ impl ByteCounter {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Bytes that came, also those of a message that is not here whole yet.
+    /// Bytes received, those of an incomplete message included.
     pub(crate) fn received(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// Carries out some writing that may take any time, as long as the socket takes bytes: nothing for
-    /// `limit` ends it, at the latest after twice that.
+    /// Runs a write that may take any time while the socket takes bytes. It ends when no byte was taken for `limit`, at the
+    /// latest after twice that time.
     pub(crate) async fn while_moving<T>(
         &self,
         limit: Duration,

@@ -28,17 +28,17 @@ use crate::connection::dial::tcp::connect;
 /// An open connection to the router.
 pub(crate) type Socket = WebSocketStream<FilteredStream<MaybeTlsStream<Counted<TcpStream>>>>;
 
-/// An open connection, and the count of what its socket has taken.
+/// An open WebSocket and the byte counter of its socket.
 #[derive(Debug)]
 pub(crate) struct OpenSocket {
     pub(crate) socket: Socket,
     pub(crate) counter: Arc<ByteCounter>,
 }
 
-/// Buffers of one connection; the library's own default of 128 KiB each would be most of an idle worker.
+/// Size of a connection's buffers. The library's default of 128 KiB each would be most of an idle worker's memory.
 const BUFFER: usize = 16 * 1024;
 
-/// Why there is no connection.
+/// Why a connection cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     #[error("cannot connect to {host}:{port}: {source}")]
@@ -71,7 +71,7 @@ impl DialError {
     }
 }
 
-/// How to dial.
+/// The address, trust and limits of a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialer {
     pub(crate) url: RouterUrl,
@@ -102,7 +102,7 @@ impl Dialer {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(BUFFER)
-            // What is larger is cut before, which leaves a mark.
+            // A larger message is cut before, which adds a mark.
             .max_message_size(Some(self.max_message.saturating_add(MARK_LENGTH)))
             .max_frame_size(Some(self.max_message.saturating_add(MARK_LENGTH)));
         let stream = FilteredStream::new(self.encrypted(stream).await?, self.max_message);
@@ -130,7 +130,7 @@ impl Dialer {
     }
 }
 
-/// Whether what came instead of a greeting in TLS was none: another protocol's answer, or the end of the connection.
+/// Whether the other side does not speak TLS: it sent another protocol's answer, or closed the connection.
 fn is_not_tls(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(inner, Some(rustls::Error::InvalidMessage(_))) || error.kind() == std::io::ErrorKind::UnexpectedEof
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// What comes of dialling with TLS to something that answers so.
+    /// The error of dialling with TLS when the other side sends `answer`.
     async fn dial_error(answer: &'static [u8]) -> DialError {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let dialer = Dialer {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_router_without_tls_is_told_as_one() {
+    async fn a_router_without_tls_is_reported_as_one() {
         for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
             let fault = dial_error(answer).await;
             assert!(matches!(fault, DialError::NotTls { .. }), "{fault}");

@@ -1,14 +1,14 @@
-//! One question to the router's public health report: is this the open-source one?
+//! Reads the router's public health report, which shows whether this is the open-source router.
 
 use std::time::Duration;
 
 use crate::connection::Shared;
 use crate::router::fingerprint::is_open_source_health;
 
-/// The report is a courtesy: without it there is one connection.
+/// Limit for the report; without it there is one connection.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Asks at the start, and again whenever a greeting makes it worth asking.
+/// Reads the report at the start, and again after each `hello_ack` with an open-source id.
 pub(crate) async fn keep_known(shared: &Shared) -> std::convert::Infallible {
     loop {
         read(shared).await;
@@ -16,13 +16,13 @@ pub(crate) async fn keep_known(shared: &Shared) -> std::convert::Infallible {
     }
 }
 
-/// Asks, unless the answer is known. Any fault means: no.
+/// Reads the report, unless it was already recognised. Any fault means that it is not recognised.
 async fn read(shared: &Shared) {
     if shared.health_is_known() {
         return;
     }
     let client = reqwest::Client::builder();
-    // As we dial ourselves: this host is not reached through a proxy.
+    // As in `dial`: a loopback address is not reached through a proxy.
     let client = if shared.handshake.dialer.url.is_loopback() { client.no_proxy() } else { client };
     let client =
         client.tls_backend_preconfigured((*shared.handshake.dialer.tls).clone()).http1_only().timeout(LIMIT).build();

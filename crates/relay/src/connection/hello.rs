@@ -1,4 +1,4 @@
-//! One attempt to connect and to be greeted, and what all lanes know of the router from their attempts.
+//! One attempt to connect and say hello, and the state of the router that all connections share.
 
 pub(crate) mod key_refusals;
 pub(crate) mod reply;
@@ -25,12 +25,12 @@ use crate::report::log_text::shown;
 use crate::report::metrics;
 use crate::report::warn_limit::WarnLimit;
 
-/// How often a key that is refused is tried again.
+/// The pause before a refused key is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
-/// A link that serves for so long shows that the router is there.
+/// A connection that serves for this time shows that the router works.
 const PROVEN_AFTER: Duration = Duration::from_secs(1);
 
-/// Dials the router and says hello.
+/// Dials the router and sends `hello`.
 #[derive(Debug)]
 pub(crate) struct Handshake {
     pub(crate) dialer: Dialer,
@@ -39,30 +39,30 @@ pub(crate) struct Handshake {
     key_refused: KeyRefused,
     pauses: Mutex<Pauses>,
     refusals: Mutex<Refusals>,
-    /// What keeps the router from giving jobs.
+    /// The fault that keeps the router from giving jobs.
     trouble: watch::Sender<Option<&'static str>>,
-    /// Counts the links that stood.
+    /// Counts the connections that served for [`PROVEN_AFTER`].
     reached: watch::Sender<u64>,
     warnings: WarnLimit,
 }
 
-/// The pause before the next attempt, which all lanes share: a router that is down is down for all of them.
+/// The pause before the next attempt. All connections share it: a router that is down is down for all of them.
 #[derive(Debug)]
 struct Pauses {
     backoff: Backoff,
     until: Option<Instant>,
 }
 
-/// What came of one attempt to connect.
+/// The outcome of one attempt to connect.
 #[derive(Debug)]
 pub(crate) enum AttemptOutcome {
-    /// The router has taken us.
+    /// The router has accepted the worker.
     Serving { dialed: Box<OpenSocket>, gpu_id: String, policy: Option<Box<Policy>>, extensions: Vec<String> },
-    /// The key was never taken.
+    /// The router refuses the key and has never accepted it.
     KeyRefused { reason: String },
-    /// The key is refused, which may be a passing fault.
+    /// The router refuses the key, which may be a temporary fault.
     RetrySoon(Duration),
-    /// Not now.
+    /// The next attempt comes after a pause.
     Pause(Duration),
 }
 
@@ -82,12 +82,12 @@ impl Handshake {
         }
     }
 
-    /// What keeps the router from giving jobs, as long as it does.
+    /// The fault that keeps the router from giving jobs, while it lasts.
     pub(crate) fn trouble(&self) -> watch::Receiver<Option<&'static str>> {
         self.trouble.subscribe()
     }
 
-    /// Dials once and says hello.
+    /// Dials once and sends `hello`.
     pub(crate) async fn attempt(&self, capabilities: Capabilities) -> AttemptOutcome {
         let mut dialed = match self.dialer.dial().await {
             Ok(dialed) => dialed,
@@ -109,7 +109,7 @@ impl Handshake {
         match reply {
             HelloReply::Accepted { gpu_id, policy, extensions } => {
                 self.key_taken();
-                info!(gpu_id = shown(&gpu_id), url = %self.dialer.url, from = "greeting", to = "serving", "link accepted");
+                info!(gpu_id = shown(&gpu_id), url = %self.dialer.url, from = "hello", to = "serving", "link accepted");
                 AttemptOutcome::Serving { dialed: Box::new(dialed), gpu_id, policy, extensions }
             }
             HelloReply::KeyRefused { reason } => {
@@ -123,7 +123,7 @@ impl Handshake {
             HelloReply::Transient { reason } => {
                 metrics::dial_failed("greeting");
                 let pause = self.next_pause();
-                if let Some(left_out) = self.warnings.due("not greeted") {
+                if let Some(left_out) = self.warnings.due("hello not accepted") {
                     let pause_ms = pause.as_millis() as u64;
                     warn!(reason, pause_ms, left_out, "the router did not accept hello");
                 }
@@ -134,7 +134,7 @@ impl Handshake {
     }
 
     async fn say_hello(&self, socket: &mut Socket, key: &SecretString, mut capabilities: Capabilities) -> HelloReply {
-        // Only `config` carries these.
+        // Only `config` has this field.
         capabilities.model_capabilities.clear();
         let hello = ToRouter::Hello(Box::new(Hello {
             gpu_key: key.expose_secret().to_owned(),
@@ -157,7 +157,7 @@ impl Handshake {
                 Some(Err(error)) => return HelloReply::Transient { reason: error.to_string() },
             };
             match Incoming::read(&message) {
-                // The router gives a job again that came so early.
+                // The router gives such an early job again.
                 Ok(Incoming::Job(_)) => {}
                 Ok(Incoming::Other(message)) => {
                     if let ToWorker::HelloAck(ack) = &*message {
@@ -200,7 +200,7 @@ impl Handshake {
         }
     }
 
-    /// The pause before the next attempt. Lanes that fail together have one pause together.
+    /// The pause before the next attempt. Connections that fail at the same time share one pause.
     pub(crate) fn next_pause(&self) -> Duration {
         let (mut pauses, now) = (self.pauses(), Instant::now());
         if let Some(until) = pauses.until.filter(|until| *until > now) {
@@ -212,7 +212,7 @@ impl Handshake {
         pause
     }
 
-    /// Awaits a link's end; one that stands for a moment tells the other lanes that the router is there.
+    /// Awaits the end of a session. After [`PROVEN_AFTER`] the other connections try again without a pause.
     pub(crate) async fn run_link<T>(&self, serving: impl Future<Output = T>) -> T {
         tokio::pin!(serving);
         tokio::select! {
@@ -225,19 +225,19 @@ impl Handshake {
         serving.await
     }
 
-    /// Resolves when a link has stood.
+    /// Resolves when a connection has served for [`PROVEN_AFTER`].
     pub(crate) async fn reached(&self) {
-        // The sender is ours.
+        // `self` holds the sender, so the channel stays open.
         let _ = self.reached.subscribe().changed().await;
     }
 
-    /// A link has ended that had served for so long.
+    /// A connection has ended that had served for this time.
     pub(crate) fn link_ended(&self, served: Duration) {
         self.pauses().backoff.link_ended(served);
     }
 
     fn pauses(&self) -> MutexGuard<'_, Pauses> {
-        // Every change is whole.
+        // No change under this lock is partial.
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_that_fail_together_have_one_pause() {
+    fn connections_that_fail_together_have_one_pause() {
         let handshake = handshake();
         let first = handshake.next_pause();
         for _ in 0..7 {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_link_that_stands_calls_the_other_lanes() {
+    async fn a_connection_that_serves_ends_the_pause_of_the_others() {
         let handshake = handshake();
         let begun = tokio::time::Instant::now();
         let link = handshake.run_link(std::future::pending::<()>());
@@ -284,7 +284,7 @@ mod tests {
         let short = handshake.run_link(async {});
         tokio::select! {
             biased;
-            () = handshake.reached() => panic!("a link that does not stand says nothing"),
+            () = handshake.reached() => panic!("a short session ends no pause"),
             () = short => {}
         }
     }

@@ -1,27 +1,26 @@
-//! What a message of the router holds, or what is wrong with it.
+//! Parses a message of the router.
 
 use auxot_protocol::{JobError, ParseError, ToWorker};
 
 use crate::connection::dial::frame_filter::cut_message;
 use crate::jobs::parsed_job::ParsedJob;
 
-/// What a message holds.
+/// A parsed message.
 pub(crate) enum Incoming {
     Job(ParsedJob),
     Other(Box<ToWorker>),
 }
 
-/// A message that cannot be read.
+/// A message that cannot be parsed.
 #[derive(Debug)]
 pub(crate) struct Unreadable {
     pub(crate) fault: ParseError,
-    /// What the caller of its job reads.
+    /// The error text for the caller of the job.
     error: &'static str,
 }
 
 impl Incoming {
-    /// Reads a message, and looks through the whole of a job. The measured router does not care about a frame's type,
-    /// so neither do we.
+    /// Parses a message, and a job completely. Text and binary frames are the same, as in the measured router.
     pub(crate) fn read(message: &[u8]) -> Result<Self, Unreadable> {
         if let Some((head, size)) = cut_message(message) {
             let fault =
@@ -41,8 +40,8 @@ impl Incoming {
 }
 
 impl Unreadable {
-    /// The end of the job that was meant. A job that is never answered leaks a slot at the router for the life of the
-    /// connection.
+    /// The error message for the job of this message. A job without an answer keeps a slot at the router until the
+    /// connection ends.
     pub(crate) fn answer(self) -> Option<JobError<'static>> {
         let job_id = self.fault.job_id.filter(|_| self.fault.kind.as_deref() == Some("job"))?;
         Some(JobError {

@@ -1,11 +1,11 @@
-//! How long to wait before the next connection attempt: full jitter, doubling, with a cap.
+//! The pause before the next connection attempt: full jitter, doubling, with a cap.
 
 use std::time::Duration;
 
-/// A link that stood for so long is a good one: the next loss starts from the beginning again.
+/// A connection that served for this time resets the backoff.
 pub(crate) const STABLE_AFTER: Duration = Duration::from_secs(30);
 
-/// The pauses between attempts; pure but for the random number, which the caller brings.
+/// The pauses between attempts; pure, because the caller passes the random number.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     base: Duration,
@@ -20,8 +20,8 @@ impl Backoff {
 
     /// The pause before the next attempt, uniform between zero and the current ceiling.
     ///
-    /// `random` is uniform over all of `u64`. Full jitter, because a router that restarts must not
-    /// be met by all its workers in the same millisecond.
+    /// `random` is uniform over all of `u64`. Full jitter keeps all workers of a restarted router from connecting in the
+    /// same millisecond.
     pub(crate) fn next(&mut self, random: u64) -> Duration {
         let ceiling = self.base.saturating_mul(1 << self.attempt.min(16)).min(self.cap);
         self.attempt = self.attempt.saturating_add(1);
@@ -33,7 +33,7 @@ impl Backoff {
         self.attempt
     }
 
-    /// Called when a link ended that had served for `stood`.
+    /// A connection has ended that had served for `served`.
     pub(crate) fn link_ended(&mut self, served: Duration) {
         if served >= STABLE_AFTER {
             self.attempt = 0;
@@ -41,7 +41,7 @@ impl Backoff {
     }
 }
 
-/// A random number; the operating system's generator failing is no reason to stop reconnecting.
+/// A random number; a fault of the operating system's generator does not stop the reconnecting.
 pub(crate) fn random() -> u64 {
     getrandom::u64().unwrap_or(u64::MAX / 2)
 }

@@ -1,4 +1,4 @@
-//! One connection that serves: frames in, heartbeats and capabilities out, until it ends.
+//! One connection that serves: messages in, heartbeats and capabilities out, until it ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,50 +29,50 @@ use crate::router::policy::PolicyHandler;
 use crate::send_queue::{Frame, Probe, SendQueue};
 use crate::timer;
 
-/// With nothing heard for so long, or for half of the silence that ends a link, a ping asks whether the router lives.
+/// A ping is sent after this time without a received message, or after half of the silence that ends a connection.
 const PING_AFTER: Duration = Duration::from_secs(15);
-/// How long the router has to close its side after we have closed ours.
+/// How long the router may take to close its side after the worker has closed its own.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A job that finds no room here may find some after so many seconds.
+/// Seconds after which a job that was refused for lack of capacity can be repeated.
 const FULL_RETRY_AFTER: u32 = 5;
-/// A frame larger than this is parsed off the token path, which it would hold up for milliseconds.
+/// A larger message is parsed on another thread: it would delay tokens by milliseconds.
 const LARGE_FRAME: usize = 64 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug)]
 pub(crate) enum SessionEnd {
-    /// We closed it: its jobs are done and no more are wanted here.
+    /// The worker closed it after its jobs had ended.
     Drained,
-    /// We closed it: no model here can serve any more.
+    /// The worker closed it because every model has failed.
     NoModel,
-    /// It is gone; the cause is the metric's label.
+    /// It is lost; the cause is the metric's label.
     Lost { cause: &'static str, detail: String },
 }
 
-/// What a session needs from its lane.
+/// What a session gets from its connection.
 pub(crate) struct Session<'a> {
     pub(crate) registry: &'a Arc<JobRegistry>,
     pub(crate) context: &'a Arc<JobContext>,
-    /// Becomes true when this lane is to finish its jobs and close.
+    /// Becomes true when this connection must finish its jobs and close.
     pub(crate) drain: watch::Receiver<bool>,
-    /// Changes when the number of lanes does, and with it this lane's share of the slots.
+    /// Changes with the number of connections, and with it this connection's share of the slots.
     pub(crate) connections: watch::Receiver<u32>,
-    /// Capabilities as this lane states them.
+    /// The capabilities that this connection announces now.
     pub(crate) capabilities: &'a (dyn Fn() -> Capabilities + Send + Sync),
-    /// Takes in what the router wishes for.
+    /// Applies the router's policy.
     pub(crate) policy: &'a PolicyHandler,
-    /// Changes when the router's way of handing out jobs is found out, and with it this lane's share.
+    /// Changes when the router's way to dispatch jobs is recognised, and with it this connection's share.
     pub(crate) dispatch: watch::Receiver<Dispatch>,
-    /// What the router was last told; `None` has it told again.
+    /// The last announced capabilities; `None` sends them again.
     pub(crate) announced: Option<Capabilities>,
 }
 
 impl Session<'_> {
-    /// Serves until the end. `config` follows `hello_ack` without waiting for anything, as upstream does.
+    /// Serves until the end. `config` follows `hello_ack` at once, as in the upstream worker.
     pub(crate) async fn serve(mut self, OpenSocket { socket, counter }: OpenSocket) -> SessionEnd {
         let (socket_sink, stream) = socket.split();
         let (queue, frames) = SendQueue::new();
-        // A task of its own: each token wakes it, and must not have everything polled that reading waits for.
+        // A separate task: each token wakes the writer, which must not poll all that the reading side waits for.
         let mut writing = JoinSet::new();
         writing.spawn(writer::write(socket_sink, frames, Arc::clone(&counter), self.context.config.write_timeout));
         let mut stream = stream;
@@ -81,8 +81,9 @@ impl Session<'_> {
             Some(end) = writing.join_next() => session_end_of(end),
         };
         if matches!(end, SessionEnd::Drained | SessionEnd::NoModel) {
-            // The close frame is in the outbox; the writer ends with it or with its own time limit. What comes meanwhile
-            // is read: a socket that is closed with unread bytes resets, and takes with it what the router has not read.
+            // The close frame is in the send queue; the writer ends with it or at its own limit. Received bytes are read
+            // meanwhile: a socket that is closed with unread bytes sends a reset, which discards what the router has not
+            // read.
             let mut hearing = true;
             while !writing.is_empty() {
                 tokio::select! {
@@ -111,10 +112,10 @@ impl Session<'_> {
         loop {
             config_due = config_due && !self.send_config(&queue);
             let draining = *self.drain.borrow();
-            // A router that sees a connection sends it jobs, so there must be none where none can be served.
+            // A router gives jobs to every connection, so there must be none while no job can be served.
             let no_model = self.context.fleet.availability() == Availability::Failed;
             if (draining || no_model) && !self.registry.is_busy(&queue) {
-                // A lane too full for the close frame is ended by its writer's own limit.
+                // When the queue has no capacity for the close frame, the writer's own limit ends the connection.
                 let _ = queue.send(Frame::Close).await;
                 return if draining { SessionEnd::Drained } else { SessionEnd::NoModel };
             }
@@ -140,16 +141,16 @@ impl Session<'_> {
                 Ok(()) = self.connections.changed() => config_due = true,
                 Ok(()) = self.dispatch.changed() => config_due = true,
                 Ok(()) = policies.changed() => {
-                    // A new wish is answered with the capabilities, also where they are the same.
+                    // A new policy is answered with the capabilities, also when they are the same.
                     self.announced = None;
                     config_due = true;
                 }
-                // It is told, so that the router gives no more.
+                // The draining is announced, so that the router gives no more jobs.
                 Ok(()) = self.drain.changed() => config_due = true,
                 Ok(()) = departures.changed(), if draining || no_model => {}
                 () = timer::until(alarm) => {
                     if counter.received() != received {
-                        // A large message takes its time to come.
+                        // A large message takes time to arrive.
                         (last_received, received, pinged) = (Instant::now(), counter.received(), false);
                         continue;
                     }
@@ -163,7 +164,7 @@ impl Session<'_> {
         }
     }
 
-    /// Tells the router the truth again if it has changed since it was last told; false if there was no room.
+    /// Sends `config` when the capabilities have changed since the last one; false when the queue was full.
     fn send_config(&mut self, queue: &SendQueue) -> bool {
         let now = (self.capabilities)();
         let lasting = lasting(now.clone());
@@ -178,7 +179,7 @@ impl Session<'_> {
         sent
     }
 
-    /// Takes in whatever the socket brought.
+    /// Handles a received WebSocket message.
     async fn on_message(
         &mut self,
         message: Option<Result<Message, WsError>>,
@@ -227,8 +228,8 @@ impl Session<'_> {
 
     async fn take_job(&mut self, parsed: ParsedJob, queue: &SendQueue, draining: bool) {
         let job = Arc::clone(&parsed.job);
-        // A draining lane still finishes what is here; the rest is left unanswered on purpose: the router gives it to
-        // another worker when this lane closes, while an error would fail the caller's request.
+        // A draining connection finishes the jobs that it holds. A new job gets no answer: the router gives it to another
+        // worker when this connection closes, while an error would fail the caller's request.
         let accepted = if draining {
             self.registry.adopt(&parsed, queue)
         } else {
@@ -237,8 +238,8 @@ impl Session<'_> {
                 Err(full) => return self.refuse(&job, full, queue).await,
             }
         };
-        // The engine has the job before the log has it: a line wakes the log's thread, on the processor that
-        // the engine could be using.
+        // The job goes to the engine before its log line: the line wakes the log's thread on a processor that the engine
+        // could use.
         tokio::task::yield_now().await;
         match accepted {
             Some(accepted) => {
@@ -248,8 +249,8 @@ impl Session<'_> {
         }
     }
 
-    /// A job that comes too late: given back where the router understands that, else left to it. It gives the job to
-    /// another worker when this lane closes, while an error would fail the caller's request.
+    /// Gives back a job that came while draining, when the router supports that. Otherwise the job gets no answer: the
+    /// router gives it to another worker when this connection closes, while an error would fail the caller's request.
     async fn give_back(&self, job: &Job, queue: &SendQueue) {
         info!(job = %Shown(&job.job_id), "left a job to the router: this worker drains");
         if self.context.takes_back.load(std::sync::atomic::Ordering::Relaxed)
@@ -259,7 +260,8 @@ impl Session<'_> {
         }
     }
 
-    /// Says that a job cannot be held, waiting for room: a router that gives more than it reads is read no faster.
+    /// Refuses a job. This waits for capacity in the queue: a router that gives jobs faster than it reads is not read
+    /// faster.
     async fn refuse(&self, job: &Job, full: Full, queue: &SendQueue) {
         if let Some(left_out) = self.warnings().due("full") {
             warn!(job = shown(&job.job_id), reason = full.text(), left_out, "refused a job");
@@ -318,7 +320,7 @@ fn session_end_of(end: Result<WriteEnd, JoinError>) -> SessionEnd {
         Ok(WriteEnd::Closed) => SessionEnd::Drained,
         Ok(WriteEnd::Stalled) => SessionEnd::Lost { cause: "stalled", detail: "the router takes no bytes".to_owned() },
         Ok(WriteEnd::Failed(detail)) => SessionEnd::Lost { cause: "failed", detail },
-        // Not the fault itself: what it panicked with may be somebody's text.
+        // The panic itself is not logged: it may hold text of a job.
         Err(_) => SessionEnd::Lost { cause: "failed", detail: "the task that writes has failed".to_owned() },
     }
 }

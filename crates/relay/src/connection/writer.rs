@@ -1,4 +1,4 @@
-//! The one writer of a connection: takes what the outbox holds, writes it, flushes once.
+//! The one writer of a connection: it takes all frames of the send queue, writes them and flushes once.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::connection::byte_counter::{ByteCounter, Stalled};
 use crate::send_queue::ack::Ack;
 use crate::send_queue::{Frame, Frames};
 
-/// Frames and bytes written before a flush, so that a lane that never runs dry still signs its receipts.
+/// The most frames and bytes before a flush, so that acks are marked even when the queue never becomes empty.
 const BATCH_FRAMES: usize = 64;
 const BATCH_BYTES: usize = 16 * 1024;
 
-/// Why a writer stopped.
+/// Why a writer ended.
 #[derive(Debug)]
 pub(crate) enum WriteEnd {
-    /// It wrote a close frame, or nobody is left who could send.
+    /// It wrote a close frame, or all senders are dropped.
     Closed,
     /// The router takes no bytes.
     Stalled,
@@ -28,12 +28,12 @@ pub(crate) enum WriteEnd {
     Failed(String),
 }
 
-/// Writes until the end; every flushed frame's receipt is signed.
+/// Writes until the end; the ack of every flushed frame is marked.
 pub(crate) async fn write<S>(mut sink: S, mut frames: Frames, counter: Arc<ByteCounter>, limit: Duration) -> WriteEnd
 where
     S: Sink<Message, Error = WsError> + Unpin,
 {
-    // Declared after `frames`, so dropped before it: a lane is only seen to be gone with its books closed.
+    // Declared after `frames` and so dropped before it: all acks are marked before the connection is seen as gone.
     let mut unacked = Unacked::new(Arc::clone(&counter));
     while let Some(first) = frames.next().await {
         let batch = write_batch(&mut sink, first, &mut frames, &mut unacked);
@@ -43,7 +43,7 @@ where
                 unacked.ack_all();
                 return WriteEnd::Closed;
             }
-            // Displayed only: the debug form of this error holds the message, prompt and all.
+            // Displayed only: the debug form of this error holds the whole message, prompt included.
             Ok(Err(error)) => return WriteEnd::Failed(error.to_string()),
             Err(Stalled) => return WriteEnd::Stalled,
         }
@@ -51,7 +51,7 @@ where
     WriteEnd::Closed
 }
 
-/// What a batch ended with.
+/// Whether a batch ended with a close frame.
 enum Last {
     Open,
     Closing,
@@ -66,7 +66,7 @@ where
     let (mut count, mut bytes) = (0, 0);
     while let Some(frame) = next.take() {
         poll_fn(|cx| sink.poll_ready_unpin(cx)).await?;
-        // From here to `start_send` nothing waits: what is begun is in the sink.
+        // There is no await between here and `start_send`: a frame that is begun is in the sink.
         match frame {
             Frame::Text(text, ack) => {
                 if ack.as_ref().is_none_or(Ack::begin) {
@@ -91,12 +91,12 @@ where
     Ok(Last::Open)
 }
 
-/// Receipts of frames that are begun, each with the place in the socket's stream where its frame ends.
+/// The acks of frames that are begun, each with the position in the socket's stream where its frame ends.
 ///
-/// When a connection ends in the middle of a batch, the frames that the socket has taken whole may have been
-/// read by the router, so their receipts are signed: going on after them can leave a gap, which only the terminal
-/// message's full text closes, while going on before them would say things twice. The places are never too
-/// high: what else goes out in between (a pong, TLS framing) only adds to the bytes taken.
+/// When a connection ends in the middle of a batch, the router may have read the frames that the socket has taken
+/// completely, so their acks are marked. Continuing after them can leave a gap, which the full text of the terminal message
+/// closes; continuing before them would send text twice. The positions are never too high: other bytes in between (a pong,
+/// TLS framing) only add to the bytes taken.
 struct Unacked {
     counter: Arc<ByteCounter>,
     end: u64,
@@ -113,7 +113,7 @@ impl Unacked {
         self.acks.extend(ack.map(|ack| (self.end, ack)));
     }
 
-    /// Everything is flushed.
+    /// All frames are flushed.
     fn ack_all(&mut self) {
         self.acks.drain(..).for_each(|(_, ack)| ack.mark_written());
         self.end = self.counter.bytes();
@@ -128,7 +128,7 @@ impl Drop for Unacked {
     }
 }
 
-/// Bytes of a client's frame: two of head, the length where it is longer than fits there, the mask, the payload.
+/// The bytes of a client's frame: two of head, the long form of the length if needed, the mask, the payload.
 fn frame_size(payload: usize) -> u64 {
     let length = match payload {
         0..126 => 0,
@@ -171,7 +171,7 @@ mod tests {
         while counter.bytes() < 40 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(acks.written(), 0, "nothing is signed before the flush");
+        assert_eq!(acks.written(), 0, "nothing is marked before the flush");
         writing.abort_all();
         queue.gone().await;
         assert_eq!(acks.written(), 2);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_worker_says_of_itself_goes_first_and_what_is_revoked_not_at_all() {
+    async fn control_frames_go_first_and_revoked_frames_not_at_all() {
         let (near, mut far) = tokio::io::duplex(4096);
         let (stream, counter) = Counted::new(near);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;

@@ -1,4 +1,4 @@
-//! The engine's answer as it grows: chunks in, a transcript and the terminal message out.
+//! The engine's answer as it grows: chunks in, transcript and terminal message out.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,22 +11,22 @@ use crate::jobs::logprobs::Logprobs;
 use crate::jobs::outcome::Outcome;
 use crate::jobs::transcript::{Channel, Transcript};
 
-/// An answer longer than this is a runaway: no context window holds so much text.
+/// The most bytes of an answer: no context window holds so much text.
 const MAX_TEXT: usize = 64 << 20;
 
-/// The engine's reason for an answer that reached its longest.
+/// The engine's finish reason for an answer that reached its limit.
 const CUT: &str = "length";
 
-/// Everything the engine has said in one job.
+/// All that the engine has sent for one job.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     transcript: Transcript,
     calls: Assembler,
     has_calls: bool,
-    /// Reads thinking and calls out of the text, where the engine may have left them in it.
+    /// Parses reasoning and tool calls in the text, when the engine may have left them there.
     markers: Option<Markers>,
     marked_calls: Vec<auxot_llama::ToolCall>,
-    /// With reasoning switched off, stray chain of thought is kept here and shown only if nothing else was said.
+    /// With reasoning switched off, the chain of thought is stored here and sent only when there is no other text.
     withheld: Option<String>,
     finish_reason: Option<String>,
     logprobs: Logprobs,
@@ -38,16 +38,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The answer to a job, of which nothing has been heard.
+    /// The empty answer to a job.
     pub(crate) fn blank(job: &Job, text_markers: bool) -> Self {
         let hides_reasoning = job.reasoning_effort.as_deref().is_some_and(|effort| effort.eq_ignore_ascii_case("none"));
         Self::new(!hides_reasoning, text_markers, job.tools.as_deref())
     }
 
-    /// An answer that has not begun. `show_reasoning` is false for jobs with effort `none`.
+    /// An empty answer. `show_reasoning` is false for jobs with effort `none`.
     ///
-    /// With thinking switched off the measured engine leaves `<think>` in the text, so the markers are
-    /// read then, and for every job where the operator asks for it.
+    /// With reasoning switched off the measured engine leaves `<think>` in the text, so the markers are parsed then, and for
+    /// every job when `router.text_markers` is on.
     fn new(show_reasoning: bool, read_markers: bool, tools: Option<&RawValue>) -> Self {
         Self {
             withheld: (!show_reasoning).then(String::new),
@@ -56,7 +56,7 @@ impl Answer {
         }
     }
 
-    /// Takes in one event's data.
+    /// Adds the data of one event.
     pub(crate) fn push_event(&mut self, data: &[u8]) -> Result<(), Outcome> {
         if is_done(data) {
             self.done = true;
@@ -102,7 +102,7 @@ impl Answer {
         Ok(())
     }
 
-    /// The engine's stream has ended; whether that was its own end or a cut.
+    /// The engine's stream has ended; an error when it was cut.
     pub(crate) fn close(&mut self) -> Result<(), Outcome> {
         if !self.done && self.finish_reason.is_none() {
             return Err(Outcome::EngineGone { after_text: self.has_begun() });
@@ -120,7 +120,7 @@ impl Answer {
     }
 
     fn push_visible(&mut self, text: &str) {
-        // Thinking that was switched off leaves blank lines where it was.
+        // Reasoning that was switched off leaves blank lines in its place.
         let begins = self.withheld.is_some() && self.transcript.len() == 0;
         self.transcript.push(Channel::Visible, if begins { text.trim_start() } else { text });
     }
@@ -145,12 +145,12 @@ impl Answer {
         }
     }
 
-    /// Whether anything has been said that a second attempt would say again.
+    /// Whether there is output that a second attempt would repeat.
     pub(crate) fn has_begun(&self) -> bool {
         self.transcript.len() > 0 || self.has_calls || self.withheld.as_ref().is_some_and(|text| !text.is_empty())
     }
 
-    /// Whether the engine has said that nothing more comes.
+    /// Whether the engine has sent the end of its stream.
     pub(crate) fn is_done(&self) -> bool {
         self.done
     }
@@ -159,7 +159,7 @@ impl Answer {
         &self.transcript
     }
 
-    /// The part of a slice of the text that one message can carry with its `logprobs`.
+    /// The part of a slice of the text that fits into one message with its `logprobs`.
     pub(crate) fn fit(&self, slice: Range<usize>) -> Range<usize> {
         self.logprobs.fit(slice)
     }
@@ -173,22 +173,22 @@ impl Answer {
         self.has_calls
     }
 
-    /// The newest prompt progress not yet taken.
+    /// The newest prompt progress that was not taken yet.
     pub(crate) fn take_progress(&mut self) -> Option<PromptProgress> {
         self.progress.take()
     }
 
-    /// Tokens generated: the engine's own count, or the pieces heard so far.
+    /// Tokens generated: the engine's count, or the number of pieces received.
     pub(crate) fn tokens(&self) -> u64 {
         let reported = self.timings.map(|timings| timings.predicted_n).or(self.usage.map(|usage| usage.completion));
         reported.unwrap_or(self.tokens)
     }
 
-    /// The good end's message. Calls whose arguments are no JSON object never leave the worker.
+    /// The `complete` message. Tool calls whose arguments are not a JSON object are never sent.
     pub(crate) fn complete<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Outcome> {
         let calls = std::mem::take(&mut self.calls);
         let mut calls = if self.finish_reason.as_deref() == Some(CUT) {
-            // The caller asked for no more than this; what is whole of it is theirs.
+            // The answer has the length that the caller asked for; its complete tool calls are sent.
             calls.finish_cut()
         } else {
             calls.finish().map_err(|bad| Outcome::BadToolCall { tool: bad.name })?
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_tells_less_is_counted_by_its_usage() {
+    fn an_engine_without_timings_is_counted_by_its_usage() {
         let last = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"timings":{"prompt_n":7,"prompt_ms":1.0,"predicted_n":4,"predicted_ms":2.0}}"#;
         let usage = |cached: &str| {
             format!(
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_call_that_ran_into_the_limit_is_a_success_that_says_so() {
+    fn a_tool_call_that_was_cut_at_the_limit_is_a_success_that_reports_it() {
         let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"a\":\"b"}}]}}]}"#;
         let cut = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#;
         let mut answer = after_events(plain(), &[&text("Let me"), call, cut, "[DONE]"]).unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_a_reason_is_no_success() {
+    fn an_end_without_a_reason_is_an_error() {
         assert!(matches!(after_events(plain(), &[&text("A")]), Err(Outcome::EngineGone { after_text: true })));
         assert!(matches!(after_events(plain(), &[]), Err(Outcome::EngineGone { after_text: false })));
         assert!(after_events(plain(), &["[DONE]"]).is_ok(), "an empty answer is one");
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_that_was_not_wanted_is_dropped_wherever_the_engine_put_it() {
+    fn unwanted_reasoning_is_dropped_in_every_place() {
         let quiet = || Answer::new(false, false, None);
         let thought = r#"{"choices":[{"index":0,"delta":{"reasoning_content":"think"}}]}"#;
         let mut answer = after_events(quiet(), &[thought, &text("Hello"), "[DONE]"]).unwrap();
@@ -318,11 +318,11 @@ mod tests {
         let mut answer = after_events(quiet(), &[&text("\n"), &text("\n Hel"), &text("\n\nlo"), "[DONE]"]).unwrap();
         assert_eq!(answer.complete("j").unwrap().full_response, "Hel\n\nlo", "no blank lines where it was");
         let mut answer = after_events(quiet(), &[thought, "[DONE]"]).unwrap();
-        assert_eq!(answer.complete("j").unwrap().full_response, "think", "better than nothing at all");
+        assert_eq!(answer.complete("j").unwrap().full_response, "think", "there is no other text");
     }
 
     #[test]
-    fn markers_are_read_out_of_the_text_where_they_are_asked_for() {
+    fn markers_are_parsed_only_when_they_are_switched_on() {
         let text_with_markers =
             "<think>a</think>b<tool_call><function=f><parameter=x>1</parameter></function></tool_call>";
         for at in 0..=text_with_markers.len() {
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_the_longest_answer_cut_is_no_fault() {
+    fn a_call_that_was_cut_at_the_limit_is_not_a_fault() {
         let call = |arguments: &str| {
             serde_json::json!({"choices":[{"index":0,"delta":{"tool_calls":[
                 {"index":0,"id":"a","type":"function","function":{"name":"f","arguments":arguments}}]}}]})
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_whose_arguments_are_no_object_never_leaves() {
+    fn a_call_whose_arguments_are_not_an_object_is_never_sent() {
         let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"[1]"}}]}}]}"#;
         let mut answer = after_events(plain(), &[call, "[DONE]"]).unwrap();
         assert!(matches!(answer.complete("j"), Err(Outcome::BadToolCall { tool }) if tool == "f"));

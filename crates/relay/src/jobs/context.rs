@@ -1,4 +1,4 @@
-//! What an exchange is given: all that it shares with the others, and what may happen to it alone.
+//! What a job gets: the state that all jobs share, and its own channels.
 
 use std::sync::atomic::AtomicBool;
 
@@ -13,7 +13,7 @@ use crate::jobs::reduced_tools::ReducedTools;
 use crate::report::Telemetry;
 use crate::send_queue::SendQueue;
 
-/// What every exchange shares.
+/// The state that all jobs share.
 #[derive(Debug)]
 pub(crate) struct JobContext {
     pub(crate) fleet: Fleet,
@@ -22,17 +22,17 @@ pub(crate) struct JobContext {
     pub(crate) reduced_tools: ReducedTools,
     pub(crate) crash_suspects: CrashSuspects,
     pub(crate) sharing: EngineSharing,
-    /// Cancelled when the worker is told to end: what is not begun is given back where the router takes it.
+    /// Cancelled when the worker drains: jobs that no engine has are given back, when the router supports it.
     pub(crate) handing_back: CancellationToken,
-    /// Whether the router takes jobs back that are not begun.
+    /// Whether the router takes back jobs that have not started.
     pub(crate) takes_back: AtomicBool,
-    /// Cancelled when the worker ends before its jobs could.
+    /// Cancelled when the worker shuts down before its jobs have ended.
     pub(crate) shutdown: CancellationToken,
-    /// Whether the router reads `prompt_progress` without complaint.
+    /// Whether `prompt_progress` is sent.
     pub(crate) sends_progress: watch::Receiver<bool>,
 }
 
-/// A job's place at the desk, as its exchange sees it.
+/// The channels of one job, on the job's side.
 #[derive(Debug)]
 pub(crate) struct JobChannels {
     pub(crate) cancel: CancellationToken,
@@ -40,7 +40,7 @@ pub(crate) struct JobChannels {
 }
 
 impl JobChannels {
-    /// A place for a job that came by a lane, and the desk's two holds on it: to end it, and to move it.
+    /// The channels of a job from this connection, and the registry's side of them: one to cancel the job, one to move it.
     pub(crate) fn new(from: &SendQueue) -> (Self, CancellationToken, watch::Sender<SendQueue>) {
         let cancel = CancellationToken::new();
         let (moves, connection) = watch::channel(from.clone());

@@ -1,8 +1,8 @@
-//! Jobs during which an engine crashed: a request that ends an engine must not end one after the other.
+//! Requests during which an engine crashed: such a request must not crash one engine after the other.
 //!
-//! A crash tells that one of the jobs of the engine may be its cause, not which. So each of them is a suspect from then
-//! on. A suspect runs once more, and only one suspect at a time is before its first text, so that a second crash names
-//! one. A request of two crashes is refused for a while, whoever sends it. A good answer clears it.
+//! A crash shows that one of the engine's requests may be its cause, but not which. So each of them is a suspect. A suspect
+//! runs once more, and only one suspect at a time may be before its first text: a second crash then identifies it. A request
+//! with two crashes is refused for an hour, from every caller. A complete answer clears it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests that are remembered at most; the oldest go first.
+/// The most requests that are stored; the oldest are dropped first.
 const COUNT: usize = 256;
-/// For how long a request is remembered.
+/// How long a request is stored.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60 * 60);
 /// Crashes after which a request is refused.
 const CRASHES: u8 = 2;
 
-/// The requests of the last crashes.
+/// The requests of recent crashes.
 #[derive(Debug)]
 pub(crate) struct CrashSuspects {
     seen: Mutex<VecDeque<Suspect>>,
@@ -31,18 +31,18 @@ struct Suspect {
     until: Instant,
 }
 
-/// What is known of a request.
+/// The crashes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CrashHistory {
-    /// Nothing bad.
+    /// No crash is known.
     Clear,
-    /// An engine crashed during it.
+    /// One engine crashed during it.
     Suspect,
-    /// It has ended as many engines as it may.
+    /// It is refused: as many engines crashed during it as may.
     Refused,
 }
 
-/// The one place for a suspect that has not said anything yet.
+/// Held by the one suspect that may be before its first text.
 pub(crate) type SuspectPermit = OwnedSemaphorePermit;
 
 impl Default for CrashSuspects {
@@ -52,7 +52,7 @@ impl Default for CrashSuspects {
 }
 
 impl CrashSuspects {
-    /// What is known of a request.
+    /// The crashes of a request.
     pub(crate) fn look_up(&self, request: u64) -> CrashHistory {
         let seen = self.lock();
         match seen.iter().find(|suspect| suspect.request == request) {
@@ -74,7 +74,7 @@ impl CrashSuspects {
         if crashes >= CRASHES { CrashHistory::Refused } else { CrashHistory::Suspect }
     }
 
-    /// A request has its answer.
+    /// A request has a complete answer.
     pub(crate) fn answered(&self, request: u64) {
         self.lock().retain(|suspect| suspect.request != request);
     }
@@ -86,7 +86,7 @@ impl CrashSuspects {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Suspect>> {
-        // Every change is one of whole entries.
+        // Every change adds or removes a whole entry.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         while seen.front().is_some_and(|suspect| suspect.until <= now) {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_request_of_two_crashes_is_refused_and_a_good_answer_clears_it() {
+    async fn a_request_with_two_crashes_is_refused_and_an_answer_clears_it() {
         let suspects = CrashSuspects::default();
         assert_eq!(suspects.look_up(1), CrashHistory::Clear);
         assert_eq!((suspects.crashed(1), suspects.look_up(1)), (CrashHistory::Suspect, CrashHistory::Suspect));
@@ -112,7 +112,7 @@ mod tests {
         for request in 10..10 + COUNT as u64 {
             suspects.crashed(request);
         }
-        assert_eq!(suspects.look_up(1), CrashHistory::Clear, "what is remembered is bounded");
+        assert_eq!(suspects.look_up(1), CrashHistory::Clear, "the number of entries is bounded");
     }
 
     #[tokio::test]

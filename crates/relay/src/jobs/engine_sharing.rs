@@ -1,4 +1,5 @@
-//! Who shares an engine with whom: a suspect has it alone where that is possible in time, so that a crash names one request.
+//! Which jobs share an engine: a suspect uses it alone when that is possible in time, so that a crash identifies one
+//! request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,30 +8,30 @@ use std::time::Duration;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio::time::timeout;
 
-/// How long a suspect waits for the jobs that its engine has.
+/// How long a suspect waits for the running jobs of its engine.
 const SUSPECT_WAIT: Duration = Duration::from_secs(30);
-/// How long other jobs wait for a suspect: while it waits for its engine to be clear, and as long again while it runs.
+/// How long another job waits for a suspect: while the suspect waits for the engine, and as long again while it runs.
 const OTHERS_WAIT: Duration = Duration::from_secs(60);
 
-/// Jobs by the model whose engine they use.
+/// The jobs of each engine, by model.
 #[derive(Debug, Default)]
 pub(crate) struct EngineSharing {
     engines: Mutex<HashMap<String, Arc<RwLock<()>>>>,
 }
 
-/// A job's share of an engine, until it is dropped.
+/// A job's use of an engine, until it is dropped.
 #[derive(Debug)]
 pub(crate) enum Share {
-    /// With others.
+    /// With other jobs.
     Common { _share: OwnedRwLockReadGuard<()> },
-    /// By itself.
+    /// Alone.
     Alone { _share: OwnedRwLockWriteGuard<()> },
-    /// With others, and not waited for: its own wait was over.
+    /// With other jobs and not counted, because its wait timed out.
     Late,
 }
 
 impl EngineSharing {
-    /// Waits for the end of a suspect that has the engine alone.
+    /// Waits for the end of a suspect that uses the engine alone.
     pub(crate) async fn join(&self, model: &str) -> Share {
         match timeout(OTHERS_WAIT, self.engine(model).read_owned()).await {
             Ok(share) => Share::Common { _share: share },
@@ -38,7 +39,7 @@ impl EngineSharing {
         }
     }
 
-    /// Waits for the jobs that the engine has; later ones wait for this one.
+    /// Waits for the running jobs of the engine; later jobs wait for this one.
     pub(crate) async fn alone(&self, model: &str) -> Share {
         match timeout(SUSPECT_WAIT, self.engine(model).write_owned()).await {
             Ok(share) => Share::Alone { _share: share },
@@ -51,7 +52,7 @@ impl EngineSharing {
         if let Some(engine) = engines.get(model) {
             return Arc::clone(engine);
         }
-        // Models come and go; those that are in use are as few as jobs.
+        // Entries of models without a job are dropped, so the map is bounded by the number of jobs.
         engines.retain(|_, engine| Arc::strong_count(engine) > 1);
         Arc::clone(engines.entry(model.to_owned()).or_default())
     }
@@ -64,18 +65,18 @@ mod tests {
     use tokio::time::Instant;
 
     #[tokio::test(start_paused = true)]
-    async fn a_suspect_waits_for_the_others_and_they_for_it_and_nobody_for_ever() {
+    async fn a_suspect_waits_for_the_others_and_they_wait_for_it() {
         let sharing = EngineSharing::default();
         let (first, second) = (sharing.join("a").await, sharing.join("a").await);
         assert!(
             matches!((&first, &second), (Share::Common { .. }, Share::Common { .. })),
-            "without a suspect none waits"
+            "without a suspect no job waits"
         );
         let mut suspect = Box::pin(sharing.alone("a"));
         assert!((&mut suspect).now_or_never().is_none());
         let mut later = Box::pin(sharing.join("a"));
-        assert!((&mut later).now_or_never().is_none(), "who comes later waits for the suspect");
-        assert!(matches!(sharing.join("b").await, Share::Common { .. }), "another engine is none of its business");
+        assert!((&mut later).now_or_never().is_none(), "a later job waits for the suspect");
+        assert!(matches!(sharing.join("b").await, Share::Common { .. }), "another engine is not affected");
         drop((first, second));
         let suspect = suspect.await;
         assert!(matches!(suspect, Share::Alone { .. }));
@@ -85,12 +86,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn both_waits_have_an_end() {
+    async fn both_waits_time_out() {
         let sharing = EngineSharing::default();
         let (begun, endless) = (Instant::now(), sharing.join("a").await);
         assert!(matches!(sharing.alone("a").await, Share::Late));
         assert_eq!(begun.elapsed().as_secs(), SUSPECT_WAIT.as_secs());
-        assert!(matches!(sharing.join("a").await, Share::Common { .. }), "nobody waits for one that has given up");
+        assert!(
+            matches!(sharing.join("a").await, Share::Common { .. }),
+            "no job waits for a suspect whose wait timed out"
+        );
         drop(endless);
         let (begun, _suspect) = (Instant::now(), sharing.alone("a").await);
         assert!(matches!(sharing.join("a").await, Share::Late));

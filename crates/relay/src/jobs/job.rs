@@ -1,15 +1,15 @@
-//! One job, from its arrival to its one ending, as straight-line code.
+//! One job, from its arrival to its one outcome, as straight-line code.
 //!
 //! ```text
 //!   Waiting for a slot ──▶ Sent, waiting for the status line ──▶ Streaming ──▶ Ended
-//!        ▲                          │ engine gone, nothing said yet
+//!        ▲                          │ engine gone, no text yet
 //!        └──────────────────────────┘ (a bounded number of times)
 //! ```
 //!
-//! The exchange owns the engine's socket: dropping it is what frees the slot. It writes to whichever
-//! lane the job belongs to now ([`Seat`]); when that lane is lost it goes on reading for the adopt
-//! window, and goes on sending, from the last byte that reached a socket, when the router asks again.
-//! Reading stops while more than [`MERGE_LIMIT`] bytes wait for a slow router, so nothing grows.
+//! The job owns the engine's socket: dropping it frees the slot. It writes to the connection that it belongs to now
+//! ([`JobChannels`]). When that connection is lost, it goes on reading for the adopt window; when the router sends the job
+//! again, it continues after the last byte that reached a socket. Reading stops while more than [`MERGE_LIMIT`] bytes wait
+//! for a slow router, so nothing grows.
 
 mod attempts;
 mod engine_stream;
@@ -39,10 +39,10 @@ use crate::report::log_text::{Shown, shown};
 use crate::send_queue::Permit;
 use crate::timer;
 
-/// Unsent text beyond which the engine is not read any more.
+/// Above this number of unsent bytes the engine is not read.
 const MERGE_LIMIT: usize = 64 * 1024;
 
-/// One job on its way.
+/// One running job.
 #[derive(Debug)]
 pub(crate) struct RunningJob {
     parsed: ParsedJob,
@@ -50,7 +50,7 @@ pub(crate) struct RunningJob {
     cancel: CancellationToken,
     sink: JobSink,
     answer: Answer,
-    /// The terminal message, once there is nothing more to come before it.
+    /// The terminal message, once all text before it is complete.
     final_message: Option<Utf8Bytes>,
     tool_announced: bool,
     arrived: Instant,
@@ -58,11 +58,11 @@ pub(crate) struct RunningJob {
     first_token: Option<Instant>,
     progress_sent: Option<Instant>,
     model: Option<String>,
-    /// Held by a suspect until it has said something.
+    /// Held by a suspect until its first text.
     suspect_permit: Option<crash_suspects::SuspectPermit>,
 }
 
-/// Carries a job to its ending; `leave` takes it off the desk, also when this panics.
+/// Runs a job to its outcome; `guard` removes it from the registry, also after a panic.
 pub(crate) async fn run(job: RunningJob, guard: JobGuard) {
     let mut guard = TerminalGuard { job, registered: guard, ended: false };
     let outcome = match guard.job.run_to_answer().await {
@@ -79,7 +79,7 @@ pub(crate) async fn run(job: RunningJob, guard: JobGuard) {
     }
 }
 
-/// Sends the terminal message that a panic would otherwise swallow, and records every ending.
+/// Sends the terminal message after a panic, and records every outcome.
 struct TerminalGuard {
     job: RunningJob,
     registered: JobGuard,
@@ -99,7 +99,7 @@ impl Drop for TerminalGuard {
         if self.ended {
             return;
         }
-        // Also when the runtime ends with the job's task alive, after the time for last words.
+        // This also runs when the runtime ends before the job's task, when the final messages took too long.
         let over = self.job.context.shutdown.is_cancelled();
         let outcome = if over { Outcome::ShuttingDown } else { Outcome::Broken };
         if let Some(message) = outcome.message(self.job.id(), false) {
@@ -138,12 +138,12 @@ impl RunningJob {
         &self.context.config
     }
 
-    /// When the job's whole time is over.
+    /// When the job's total time is over.
     fn deadline(&self) -> Instant {
         self.arrived + self.config().job_timeout
     }
 
-    /// Carries out one step of the job, while everything is heard that may happen to a job in any phase.
+    /// Runs one step of the job, and handles the events that a job has in every phase.
     async fn within<T>(&mut self, limit: Option<Limit>, step: impl Future<Output = T>) -> Result<T, Outcome> {
         let mut until = self.deadline();
         if let Some(limit) = limit {
@@ -160,7 +160,7 @@ impl RunningJob {
         }
     }
 
-    /// Resolves on what may happen to a job in any phase: `Err` ends it, `Ok` is a change of lane.
+    /// Resolves on an event that a job has in every phase: `Err` ends it, `Ok` is a change of connection.
     async fn interrupted(&mut self) -> Result<(), Outcome> {
         let cancel = self.cancel.clone();
         let shutdown = self.context.shutdown.clone();
@@ -174,23 +174,23 @@ impl RunningJob {
         }
     }
 
-    /// Whether the router takes it back from a worker that ends: no engine has seen it.
+    /// Whether the router takes the job back while the worker drains: no engine has it yet.
     fn is_given_back(&self) -> bool {
         self.started.is_none() && self.context.takes_back.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// What it means that the job's round was ended from outside.
+    /// The outcome of a job that the router has cancelled.
     fn cancelled_outcome(&self) -> Outcome {
         if self.sink.is_superseded() { Outcome::Superseded } else { Outcome::Cancelled }
     }
 
-    /// A silence is the job's own time running out when that came first.
+    /// The outcome of a timeout: the total time when that is over, else `limit`.
     fn timeout_outcome(&self, limit: Option<Limit>) -> Outcome {
         let total = Limit::Total(self.config().job_timeout);
         Outcome::TimedOut(limit.filter(|_| Instant::now() < self.deadline()).unwrap_or(total))
     }
 
-    /// Does what follows from a change of the job's way out.
+    /// Handles an event of the sink.
     fn on_sink_event(&mut self, event: SinkEvent) -> Result<(), Outcome> {
         let sent = self.sink.sent();
         match event {
@@ -210,7 +210,7 @@ impl RunningJob {
         Ok(())
     }
 
-    /// Hands over all that the lane has room for now: one message per run of text, then the last words.
+    /// Queues all that the connection has capacity for: one message per run of text, then the terminal message.
     fn send_what_fits(&mut self) {
         while self.has_unsent() {
             let Some(permit) = self.sink.permit() else { return };
@@ -222,7 +222,7 @@ impl RunningJob {
         self.sink.sent() < self.end()
     }
 
-    /// The position behind all that is there to be sent; the last words are one more than the text.
+    /// The position after all that is to be sent; the terminal message is the one after the text.
     fn end(&self) -> usize {
         self.answer.transcript().len() + usize::from(self.final_message.is_some())
     }
@@ -245,8 +245,8 @@ impl RunningJob {
         }
     }
 
-    /// Brings the rest of the text and the one terminal message into a socket, waiting for a new lane if the job has
-    /// lost its own.
+    /// Sends the rest of the text and the one terminal message, and waits for a new connection when the job has lost its
+    /// own.
     async fn finish(&mut self, mut outcome: Outcome) -> Outcome {
         loop {
             let confirm_cancel = self.config().confirm_cancel;
@@ -262,12 +262,12 @@ impl RunningJob {
                 ref other => other.message(&id, confirm_cancel).map(error_frame),
             };
             if outcome.is_cancelled_by_router() {
-                // No text of it is wanted any more; what is begun is complete frames and harms nobody.
+                // The router wants no more text of it; messages that are begun are complete frames and do no harm.
                 self.sink.revoke();
                 self.sink.begin_again(self.answer.transcript().len());
             }
             let Some(mut frame) = frame else { return outcome };
-            // It is kept for a while, and counted by its length; writing it has left up to as much again behind it.
+            // The message is stored for a while and counted by its length; its buffer may have twice that capacity.
             frame.shrink_to_fit();
             self.final_message = Some(frame.into());
             match self.wait_until_sent(outcome.is_cancelled_by_router()).await {
@@ -277,13 +277,13 @@ impl RunningJob {
         }
     }
 
-    /// Waits until the last words are in a socket; `Err` is another ending that came first.
+    /// Waits until the terminal message is in a socket; `Err` is another outcome that came first.
     async fn wait_until_sent(&mut self, cancelled_outcome: bool) -> Result<(), Outcome> {
         let (cancel, shutdown) = (self.cancel.clone(), self.context.shutdown.clone());
         let (confirming, mut cancelled_outcome) = (cancelled_outcome, cancelled_outcome);
         loop {
             if confirming && self.sink.is_superseded() {
-                // Under this id the new round's end would be meant.
+                // A confirmation under this id would end the new round.
                 return Err(Outcome::Superseded);
             }
             self.send_what_fits();
@@ -295,7 +295,8 @@ impl RunningJob {
                 biased;
                 event = self.sink.next_event(wants) => {
                     if matches!(event, SinkEvent::Adopted) {
-                        // An end on the lane that was left is none for the router: the lane that asked hears it too.
+                        // A terminal message on the previous connection does not count for the router: it is sent on the new
+                        // one too.
                         self.sink.rewind(self.answer.transcript().len());
                     }
                     self.on_sink_event(event)?;
@@ -304,10 +305,10 @@ impl RunningJob {
                     if self.sink.revoke() < self.end() {
                         return Err(self.cancelled_outcome());
                     }
-                    // The router gets its end all the same; it is on its way already.
+                    // The terminal message is begun already, so the router gets it.
                     cancelled_outcome = true;
                 }
-                // The jobs of a link that is not coming back must not hold up the end of the worker.
+                // Jobs without a connection must not delay the shutdown.
                 () = shutdown.cancelled(), if self.sink.is_lost() => return Err(Outcome::LinkLost),
             }
         }

@@ -7,18 +7,18 @@ use serde_json::value::RawValue;
 
 use crate::jobs::outcome::Outcome;
 
-/// More than this is a runaway, as with the text.
+/// The most bytes of all entries, as with the text.
 const MOST: usize = 64 << 20;
-/// One message carries no more bytes of them, unless those of one piece of text are more. A merged piece of text is bounded by
-/// its own bytes, and each token of it may have twenty alternatives.
+/// The most bytes of entries in one message, unless one piece of text has more. A merged piece of text is bounded by its own
+/// bytes, and each of its tokens may have twenty alternatives.
 const MESSAGE: usize = 256 << 10;
 
-/// What the engine has written of them so far; empty where nobody asked.
+/// The entries that the engine has sent so far; empty when the request did not ask for them.
 #[derive(Debug, Default)]
 pub(crate) struct Logprobs {
-    /// The entries as the engine wrote them, with commas between.
+    /// The entries as the engine wrote them, separated by commas.
     entries: String,
-    /// Up to where in the entries the text has them, up to where; in order.
+    /// Pairs of a position in the text and the position in `entries` up to which its entries go; in order.
     boundaries: Vec<Boundary>,
 }
 
@@ -29,14 +29,14 @@ struct Boundary {
 }
 
 impl Logprobs {
-    /// Takes in the `logprobs` of one event.
+    /// Adds the `logprobs` of one event.
     pub(crate) fn take(&mut self, logprobs: &str) -> Result<(), Outcome> {
         #[derive(serde::Deserialize)]
         struct Content<'a> {
             #[serde(borrow, default)]
             content: Option<&'a RawValue>,
         }
-        let unreadable = || Outcome::Unreadable("its logprobs are not what we know".to_owned());
+        let unreadable = || Outcome::Unreadable("its logprobs have an unknown form".to_owned());
         let content: Content<'_> = serde_json::from_str(logprobs).map_err(|_| unreadable())?;
         let Some(entries) = content.content.map(RawValue::get).filter(|entries| *entries != "null") else {
             return Ok(());
@@ -52,7 +52,7 @@ impl Logprobs {
         Ok(())
     }
 
-    /// All that is here belongs to the text up to `end`; what came without text goes with the text that comes next.
+    /// Assigns all entries so far to the text up to `end`. Entries without text are assigned to the text that comes next.
     pub(crate) fn assign_to_text(&mut self, end: usize) {
         if self.entries.is_empty() {
             return;
@@ -63,7 +63,7 @@ impl Logprobs {
         }
     }
 
-    /// The part of a slice of the text whose entries one message can carry; it ends where a piece of the text ended.
+    /// The part of a slice of the text whose entries fit into one message; it ends where a piece of the text ends.
     pub(crate) fn fit(&self, slice: Range<usize>) -> Range<usize> {
         let begin = self.upto(slice.start);
         let inside = |boundary: &&Boundary| boundary.text > slice.start && boundary.text < slice.end;
@@ -76,18 +76,18 @@ impl Logprobs {
         slice.start..last.map_or(slice.end, |boundary| boundary.text)
     }
 
-    /// Those of a slice of the text that ends where a piece of it ended.
+    /// The entries of a slice that ends where a piece of the text ends.
     pub(crate) fn of(&self, slice: &Range<usize>) -> Option<Json> {
         let entries = self.entries.get(self.upto(slice.start)..self.upto(slice.end))?;
         object(entries.strip_prefix(',').unwrap_or(entries))
     }
 
-    /// The marks that are not behind a place of the text.
+    /// The number of boundaries up to a position of the text.
     fn passed(&self, text: usize) -> usize {
         self.boundaries.partition_point(|boundary| boundary.text <= text)
     }
 
-    /// The entries up to a place of the text.
+    /// The position in `entries` up to a position of the text.
     fn upto(&self, text: usize) -> usize {
         self.passed(text)
             .checked_sub(1)
@@ -95,7 +95,7 @@ impl Logprobs {
             .map_or(0, |boundary| boundary.entries)
     }
 
-    /// All of them.
+    /// All entries.
     pub(crate) fn all(&self) -> Option<Json> {
         object(&self.entries)
     }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_message_carries_a_bounded_part_and_together_they_carry_all() {
+    fn one_message_holds_a_bounded_part_and_all_together_hold_all() {
         let entry = |bytes: usize| format!("{{\"token\":\"{}\"}}", "x".repeat(bytes));
         let sizes = [1000, MESSAGE / 2, MESSAGE / 2, MESSAGE * 2, 10, 10, MESSAGE - 20];
         let mut logprobs = Logprobs::default();
@@ -130,7 +130,8 @@ mod tests {
             at = slice.end;
             ends.push(at);
         }
-        // The third does not fit behind the second, the fourth not into any message, the last three are one byte too long.
+        // The third does not fit after the second, the fourth fits into no message, the last three are one byte too long
+        // together.
         assert_eq!(ends, [6, 9, 12, 18, 24]);
         assert_eq!(carried, sizes.map(entry));
         assert_eq!(Logprobs::default().fit(3..9), 3..9, "text without them is not cut");

@@ -1,4 +1,4 @@
-//! How a job ends: once, in one of these ways, and with the words that each of them has.
+//! The outcomes of a job, and the error message of each.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,50 +7,50 @@ use auxot_fleet::Refusal;
 use auxot_llama::EngineError;
 use auxot_protocol::{JobError, NOT_STARTED};
 
-/// The one way in which a job ended.
+/// The one outcome of a job.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The engine finished and the answer is with the router.
+    /// The answer is complete.
     Completed,
-    /// The fleet gave no slot.
+    /// The fleet refused a slot.
     Refused(Refusal),
-    /// The job itself cannot be carried out.
+    /// The job is not valid.
     BadJob(String),
-    /// Its texts are longer than a slot's context can be, whatever they say.
+    /// Its text is longer than the context of a slot can hold.
     TooLong { bytes: usize, ctx: u32 },
-    /// The engine said no.
+    /// The engine refused the request.
     EngineRefused(EngineError),
-    /// The engine failed in the middle of its answer.
+    /// The engine failed during its answer.
     EngineFailed(EngineError),
-    /// The engine went away, before or in its answer.
+    /// The engine was lost, before or during its answer.
     EngineGone { after_text: bool },
-    /// The model was let go in the middle of the answer, to make room for another or to be loaded anew.
+    /// The model was unloaded during the answer, to free memory for another or to be loaded again.
     MadeRoom,
-    /// The request has ended as many engines as it may.
+    /// As many engines crashed during the request as may.
     CrashesEngines,
-    /// Nobody listens where the engine does, although its process lives.
+    /// The engine's process runs but its port does not listen.
     EngineUnreachable,
-    /// The engine's answer makes no sense.
+    /// The engine's answer cannot be parsed.
     Unreadable(String),
-    /// The model called a tool with arguments that are no JSON object.
+    /// The model called a tool with arguments that are not a JSON object.
     BadToolCall { tool: String },
-    /// A silence or the job as a whole took too long.
+    /// A time limit is over.
     TimedOut(Limit),
-    /// The router no longer wants it.
+    /// The router has cancelled the job.
     Cancelled,
     /// The router has begun a new round under the same id.
     Superseded,
-    /// The link was lost and the router did not ask again within the window.
+    /// The connection was lost and the router did not send the job again within the adopt window.
     LinkLost,
-    /// The worker ends, and no engine has seen the job: the router gives it to another worker.
+    /// The worker drains and no engine has the job: the router gives it to another worker.
     GivenBack,
-    /// The worker ends before the job could.
+    /// The worker shuts down before the job has ended.
     ShuttingDown,
-    /// A fault of ours; the job's task panicked.
+    /// A fault of the worker: the job's task panicked.
     Broken,
 }
 
-/// Which of the time limits it was, with its length.
+/// A time limit with its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     Headers(Duration),
@@ -59,7 +59,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    /// How long it is.
+    /// The length.
     pub(crate) fn length(self) -> Duration {
         match self {
             Self::Headers(length) | Self::Idle(length) | Self::Total(length) => length,
@@ -94,7 +94,7 @@ impl Outcome {
         }
     }
 
-    /// Why, for the log: never the caller's text.
+    /// The reason for the log, without any text of the caller.
     pub(crate) fn reason(&self) -> Option<String> {
         match self {
             Self::Completed | Self::Cancelled | Self::Superseded => None,
@@ -105,12 +105,12 @@ impl Outcome {
         }
     }
 
-    /// Whether the router has ended the job itself: nothing more of its text is wanted.
+    /// Whether the router has ended the job: it wants no more text.
     pub(crate) fn is_cancelled_by_router(&self) -> bool {
         matches!(self, Self::Cancelled | Self::Superseded)
     }
 
-    /// The model of a job that never got a slot, where that is one of ours.
+    /// The model of a job that got no slot, when it is a model of this worker.
     pub(crate) fn model(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => refusal.model(),
@@ -118,7 +118,7 @@ impl Outcome {
         }
     }
 
-    /// What the caller reads, and what only the router's log gets; `None` where nothing is said.
+    /// The text for the caller, and the details for the router's log; `None` when no message is sent.
     ///
     /// The text is short and stable and holds no address, path or process id of this host.
     fn text(&self, confirm_cancel: bool) -> Option<(String, Option<String>)> {
@@ -169,7 +169,7 @@ impl Outcome {
         }
     }
 
-    /// The terminal message of this ending, if it speaks at all.
+    /// The error message of this outcome, if it has one.
     pub(crate) fn message<'a>(&self, job_id: &'a str, confirm_cancel: bool) -> Option<JobError<'a>> {
         let (error, details) = self.text(confirm_cancel)?;
         let ErrorClass { status, code, param, retry_after } = self.error_class();
@@ -184,7 +184,7 @@ impl Outcome {
         })
     }
 
-    /// Whose fault it is, and whether another try helps; nothing where that is not known.
+    /// Status, code and retry time of this outcome; empty when they are not known.
     fn error_class(&self) -> ErrorClass {
         let caller = |code, param| ErrorClass { status: Some(400), code, param, retry_after: None };
         let server = |status, code, retry_after| ErrorClass { status: Some(status), code, param: None, retry_after };
@@ -214,11 +214,12 @@ impl Outcome {
                 Refusal::Draining => server(503, Some("stopping"), Some(RETRY_AFTER)),
             },
             Self::EngineGone { after_text: false } | Self::EngineUnreachable => server(503, None, Some(RETRY_AFTER)),
-            // What was generated is lost, and a repeat costs as much again: that is the caller's to decide, and no program's.
+            // The generated text is lost, and a repetition costs as much again. The caller decides that, so clients must not
+            // repeat it.
             Self::EngineGone { after_text: true } => server(502, Some("model_server_lost"), None),
             Self::EngineFailed(_) | Self::Unreadable(_) | Self::BadToolCall { .. } => server(502, None, None),
             Self::MadeRoom => server(503, Some("overloaded"), Some(RETRY_AFTER)),
-            // Not a 5xx: programs repeat those.
+            // Not a 5xx: clients repeat those.
             Self::CrashesEngines => caller(Some("request_crashes_model"), None),
             Self::GivenBack => ErrorClass { code: Some(NOT_STARTED), ..ErrorClass::default() },
             Self::TimedOut(_) => server(504, Some("timeout"), None),
@@ -228,10 +229,10 @@ impl Outcome {
     }
 }
 
-/// Seconds after which another try may find what this one did not.
+/// Seconds after which another attempt may succeed.
 const RETRY_AFTER: u32 = 5;
 
-/// What an ending tells of itself beyond its words; see `docs/protocol.md`.
+/// The fields of an error message beside its text; see `docs/protocol.md`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct ErrorClass {
     status: Option<u16>,
@@ -245,21 +246,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endings_that_speak_name_no_address_and_the_quiet_ones_say_nothing() {
+    fn outcomes_with_a_message_name_no_address_and_the_others_have_none() {
         assert!(Outcome::Completed.message("j", false).is_none());
         assert!(Outcome::LinkLost.message("j", true).is_none());
         assert!(Outcome::Superseded.message("j", true).is_none(), "it would end the new round");
         assert!(Outcome::Cancelled.message("j", false).is_none());
-        assert_eq!(Outcome::Cancelled.message("j", true).expect("said").error, "cancelled");
-        let late = Outcome::TimedOut(Limit::Total(Duration::from_secs(1800))).message("j", false).expect("said");
+        assert_eq!(Outcome::Cancelled.message("j", true).expect("a message").error, "cancelled");
+        let late = Outcome::TimedOut(Limit::Total(Duration::from_secs(1800))).message("j", false).expect("a message");
         assert_eq!((late.job_id.as_deref(), &*late.error), (Some("j"), "job timed out after 1800 s"));
         assert!(crate::report::metrics::OUTCOMES.contains(&Outcome::Broken.label()));
     }
 
     #[test]
-    fn the_callers_own_mistakes_are_told_from_what_passes() {
+    fn the_callers_faults_differ_from_temporary_ones() {
         let error_of = |outcome: Outcome| {
-            let message = outcome.message("j", false).expect("said");
+            let message = outcome.message("j", false).expect("a message");
             (message.status, message.code.map(Cow::into_owned), message.retry_after)
         };
         let long = EngineError::from_body(
@@ -273,7 +274,7 @@ mod tests {
         let loading = EngineError::from_body(503, b"{}");
         assert_eq!(error_of(Outcome::EngineRefused(loading)), (Some(503), None, Some(RETRY_AFTER)));
         let fault = EngineError::from_body(500, b"{}");
-        assert_eq!(error_of(Outcome::EngineRefused(fault)), (None, None, None), "nothing is known of it");
+        assert_eq!(error_of(Outcome::EngineRefused(fault)), (None, None, None), "its cause is not known");
         assert_eq!(error_of(Outcome::BadJob("x".into())).0, Some(400));
         assert_eq!(error_of(Outcome::TooLong { bytes: 9, ctx: 1 }), (Some(400), code("context_length_exceeded"), None));
         let full = Refusal::QueueFull { model: "m".into(), waiting: 3 };
@@ -283,7 +284,7 @@ mod tests {
         assert_eq!(
             lost(true),
             (Some(502), code("model_server_lost"), None),
-            "no time to come back: not to be repeated"
+            "without a retry time: not to be repeated"
         );
         let generated = EngineError::from_body(500, br#"{"error":{"code":500,"message":"decode failed"}}"#);
         for outcome in [

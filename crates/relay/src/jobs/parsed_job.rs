@@ -1,6 +1,6 @@
-//! A job as it came, with all that has to be looked for in its whole text.
+//! A job with all properties that are found by reading its whole text.
 //!
-//! Made once, where the message is parsed: for a large one that is off the token path.
+//! Made once, where the message is parsed: for a large message on another thread.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,35 +10,35 @@ use auxot_llama::{RequestError, check_request, foreign_urls, has_images, text_by
 use auxot_protocol::Job;
 use serde_json::value::RawValue;
 
-/// Identical tool rounds at the end of a conversation that make a loop.
+/// The number of identical tool rounds at the end of a conversation that make a loop.
 pub(crate) const LOOP_ROUNDS: usize = 3;
 
-/// An address longer than this is none.
+/// The most bytes of an image's URL.
 const LONGEST_URL: usize = 2048;
 
-/// One job, looked through.
+/// One parsed job.
 #[derive(Debug, Clone)]
 pub(crate) struct ParsedJob {
     pub(crate) job: Arc<Job>,
-    /// Tells one conversation from another under the same id; not a secret, so no cryptography.
+    /// Distinguishes conversations under the same id; not a secret, so a plain hash.
     pub(crate) fingerprint: u64,
-    /// Bytes of what its caller wrote.
+    /// Bytes of the caller's messages and tools.
     pub(crate) bytes: usize,
-    /// Bytes of the texts that its prompt holds at least.
+    /// Bytes of the texts that its prompt contains at least.
     pub(crate) text_bytes: usize,
-    /// Tells one request from another, whoever sends it and under whatever id.
+    /// Distinguishes requests, independent of caller and id.
     pub(crate) request_hash: u64,
     pub(crate) has_images: bool,
-    /// Why no engine may see it.
+    /// Why the job is not valid, if it is not.
     pub(crate) fault: Option<RequestError>,
-    /// Where its pictures would have to be fetched from; empty texts are no plain web address.
+    /// The hosts of its images; an empty text stands for anything but a plain web address.
     pub(crate) foreign_hosts: BTreeSet<String>,
-    /// Whether it ends with the same single tool call and the same result, [`LOOP_ROUNDS`] times.
+    /// Whether it ends with [`LOOP_ROUNDS`] times the same single tool call and result.
     pub(crate) is_tool_loop: bool,
 }
 
 impl ParsedJob {
-    /// Looks a job through: as long as it takes to read its messages once, or twice where they hold tool calls.
+    /// Parses a job. It reads the messages once, or twice when they contain tool calls.
     pub(crate) fn new(job: Job) -> Self {
         let messages = job.messages.as_deref();
         let mut hasher = DefaultHasher::new();
@@ -57,7 +57,7 @@ impl ParsedJob {
     }
 }
 
-/// The hash of all that an engine is given.
+/// The hash of all that an engine gets.
 fn hash_request(job: &Job) -> u64 {
     let mut hasher = DefaultHasher::new();
     let raw = [job.messages.as_deref(), job.tools.as_deref()].map(|raw| raw.map(RawValue::get));
@@ -65,8 +65,8 @@ fn hash_request(job: &Job) -> u64 {
     hasher.finish()
 }
 
-/// The hosts of all addresses that are no data URL. One that is anything but a plain web address stands as an empty text,
-/// which nobody can allow: what reads it later may read it otherwise.
+/// The hosts of all URLs that are not data URLs. Anything but a plain web address becomes an empty text, which no setting
+/// can allow: another parser may read such a URL differently.
 fn foreign_hosts(messages: &RawValue) -> BTreeSet<String> {
     let host = |text: &str| {
         let is_plain =
@@ -90,7 +90,7 @@ fn is_tool_loop(messages: &RawValue) -> bool {
     }
 }
 
-/// Name, arguments and result of one tool round, if these two messages are one.
+/// Name, arguments and result, if these two messages are one tool round.
 fn tool_round(pair: &[serde_json::Value]) -> Option<(&serde_json::Value, &serde_json::Value, &serde_json::Value)> {
     let (call, result) = (pair.first()?, pair.get(1)?);
     let calls = call.get("tool_calls")?.as_array()?;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_of_pictures_are_read_strictly() {
+    fn the_hosts_of_images_are_parsed_strictly() {
         let hosts = |url: &str| {
             let messages =
                 serde_json::json!([{"role":"user","content":[{"type":"image_url","image_url":{"url":url}}]}]);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn three_identical_rounds_are_a_loop_and_nothing_less_is() {
+    fn only_three_identical_rounds_are_a_loop() {
         assert!(is_tool_loop(&conversation(&["a", "a", "a"])));
         assert!(is_tool_loop(&conversation(&["b", "a", "a", "a"])));
         assert!(!is_tool_loop(&conversation(&["a", "a"])));

@@ -1,21 +1,21 @@
-//! Which models' templates cannot read full tool schemas: found out once, by a refusal, and remembered.
+//! The models whose templates cannot read full tool schemas, as a refusal has shown.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The models that answered only once their tool schemas were reduced; as many as this host serves at most.
+/// The models that answered only with reduced tool schemas; at most as many as this host serves.
 #[derive(Debug, Default)]
 pub(crate) struct ReducedTools {
     models: Mutex<BTreeSet<String>>,
 }
 
 impl ReducedTools {
-    /// Whether a model is known to need them.
+    /// Whether a model needs reduced tool schemas.
     pub(crate) fn contains(&self, model: &str) -> bool {
         self.lock().contains(model)
     }
 
-    /// A model has refused the full schemas and answered to reduced ones.
+    /// A model has refused the full schemas and accepted reduced ones.
     pub(crate) fn remember(&self, model: &str) {
         if !self.contains(model) {
             tracing::info!(model, "tool schemas are sent reduced to this model from now on");
@@ -24,7 +24,7 @@ impl ReducedTools {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        // A set is whole after every call.
+        // Each change is a single insert.
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
-//! The jobs this worker holds, whichever lane they came by: each a task, until it leaves.
+//! The jobs of this worker, of all connections; each is a task.
 //!
-//! Each job is here from its arrival until its terminal message is in a socket. The same id with other
-//! messages is a new round, with the same messages it is a duplicate or the router asking again after a
-//! lost link, and then the running job moves to the lane that asked. The `table` decides; the desk does.
+//! A job is registered from its arrival until its terminal message is in a socket. The same id with other messages is a new
+//! round. The same id with the same messages is a duplicate, or the router sends the job again after a lost connection; the
+//! running job then moves to the new connection. The `table` decides, the registry acts.
 
 pub(crate) mod table;
 
@@ -29,12 +29,12 @@ pub(crate) struct JobRegistry {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) table: Table,
-    /// Bytes of all jobs that are here.
+    /// Bytes of all registered jobs.
     pub(crate) bytes: u64,
     pub(crate) tasks: JoinSet<()>,
 }
 
-/// Why one more job may not come.
+/// Why no further job can be registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     Jobs,
@@ -42,7 +42,7 @@ pub(crate) enum Full {
 }
 
 impl Full {
-    /// What the caller reads.
+    /// The error text for the caller.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Jobs => "this worker is busy: it holds as many jobs as it may",
@@ -51,18 +51,18 @@ impl Full {
     }
 }
 
-/// What became of a job that arrived.
+/// What happened with a job message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accepted {
-    /// It runs.
+    /// The job has started.
     Started,
-    /// It ran already; its answer now goes to the lane that asked.
+    /// The job runs; its answer now goes to the new connection.
     Adopted,
-    /// It has ended and the router had not read how when it asked, as far as is known: its last words are said again.
+    /// The job has ended, and as far as known the router had not read its terminal message: the message is sent again.
     Repeated,
-    /// It runs already on that very lane.
+    /// The job runs on this connection already.
     Duplicate,
-    /// The same id with another conversation: the earlier round is dropped, this one runs.
+    /// The same id with another conversation: the earlier round is cancelled, this one has started.
     NewRound,
 }
 
@@ -84,24 +84,24 @@ impl JobRegistry {
         Arc::new(Self { state: Mutex::default(), departures: watch::Sender::new(0), context })
     }
 
-    /// Moves a job that is here already to the lane that asked for it; `None` if it is not here.
+    /// Handles a job that is registered or has ended, and moves a running one to this connection; `None` for an unknown job.
     pub(crate) fn adopt(&self, parsed: &ParsedJob, from: &SendQueue) -> Option<Accepted> {
         let mut state = self.lock();
         match state.table.look_up(parsed, from)? {
             Lookup::Here => Some(Accepted::Duplicate),
             Lookup::Moved => {
                 drop(state);
-                // The lane it has left may have waited for it to close.
+                // The previous connection may be draining and wait for this job.
                 self.departures.send_modify(|count| *count += 1);
                 Some(Accepted::Adopted)
             }
             Lookup::Ended(message) => {
-                // A lane that is lost before it has them is asked for them again by the next one.
+                // If this connection is lost before the message is written, the router sends the job again by the next one.
                 let frame = Frame::Text(message, None);
                 match from.try_reserve() {
                     Some(room) => {
                         room.send(frame);
-                        // Behind them, so that its answer shows that they are read.
+                        // The ping follows the message, so its answer shows that the message was read.
                         let read_probe = from.try_reserve().map(|room| {
                             let probe = from.probe();
                             room.send(Frame::Ping(probe));
@@ -119,36 +119,36 @@ impl JobRegistry {
         }
     }
 
-    /// The router no longer wants a job; whether it was here.
+    /// Cancels a job; whether it was registered.
     pub(crate) fn cancel(&self, job_id: &str) -> bool {
         self.lock().table.cancel(job_id)
     }
 
-    /// Jobs held now, running or waiting.
+    /// The number of registered jobs, running or waiting.
     pub(crate) fn len(&self) -> usize {
         self.lock().table.len()
     }
 
-    /// Whether a lane has a job to finish.
+    /// Whether a connection has an unfinished job.
     pub(crate) fn is_busy(&self, connection: &SendQueue) -> bool {
         self.lock().table.is_busy(connection)
     }
 
-    /// Changes whenever a job has left, or has left its lane for another.
+    /// Changes when a job has ended, or has moved to another connection.
     pub(crate) fn departures(&self) -> watch::Receiver<u64> {
         self.departures.subscribe()
     }
 
-    /// Resolves when no job is here any more.
+    /// Resolves when no job is registered.
     pub(crate) async fn empty(&self) {
         let mut departures = self.departures();
         while self.len() > 0 {
-            // The sender is ours, so this ends with a departure and in no other way.
+            // `self` holds the sender, so this returns only after a change.
             let _ = departures.changed().await;
         }
     }
 
-    /// Ends every job with its shutdown message; they are gone when [`Desk::empty`] resolves.
+    /// Ends every job with its shutdown message; [`JobRegistry::empty`] resolves after that.
     pub(crate) fn end_all(&self) {
         self.context.shutdown.cancel();
     }
@@ -159,7 +159,7 @@ impl JobRegistry {
     }
 }
 
-/// Takes a job off the desk when its exchange ends, also by a panic.
+/// Removes a job from the registry when its task ends, also after a panic.
 #[derive(Debug)]
 pub(crate) struct JobGuard {
     pub(crate) registry: Arc<JobRegistry>,
@@ -169,12 +169,12 @@ pub(crate) struct JobGuard {
 }
 
 impl JobGuard {
-    /// Remembers the last words of the job that leaves.
+    /// Stores the terminal message of the job.
     pub(crate) fn remember(&self, parsed: &ParsedJob, text: Utf8Bytes, connection: SendQueue) {
         let config = &self.registry.context.config;
-        // A link that died in silence is known to be lost only so much later.
+        // A connection that died silently is detected only after the silence limit.
         let window = config.adopt_window + config.silence();
-        // The words are in the socket, so the answer to this question comes when they are read.
+        // The message is in the socket, so the answer to this ping comes after the router has read it.
         let read_probe = connection.ask_read();
         self.registry.lock().table.ended.remember(parsed, FinalMessage { text, connection, read_probe }, window);
     }

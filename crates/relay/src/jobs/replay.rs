@@ -1,11 +1,11 @@
-//! Last words that reached a socket, kept for as long as the router may not have read them.
+//! Terminal messages that reached a socket, stored while the router may not have read them.
 //!
-//! A connection can be lost between the socket and the router. The router then sends the job again, and to
-//! run it again would say everything twice; so its last words, which hold the whole answer, are said again.
+//! A connection can be lost between the socket and the router. The router then sends the job again. Running it again would
+//! produce everything twice, so the terminal message, which holds the whole answer, is sent again.
 //!
-//! A job can also come again on the very connection while its end is on the way there: the two cross. Only a router that
-//! has read the end can mean that the job is to run again, and that it has read it is known by the answer to a ping that
-//! was written behind it. Before that answer the last words are said again, which a router that has them ignores.
+//! A job can also come again on the same connection while its terminal message is on the way. Only a router that has read
+//! that message wants the job to run again; the answer to a ping after the message shows that. Before that answer the
+//! message is sent again, which a router that has read it ignores.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::jobs::parsed_job::ParsedJob;
 use crate::send_queue::{Probe, SendQueue};
 
-/// Endings that are remembered, and bytes of them, at most; the oldest go first.
+/// The most messages, and bytes of them, that are stored; the oldest are dropped first.
 const COUNT: usize = 256;
 const BYTES: usize = 4 << 20;
 
-/// The endings of a while.
+/// The terminal messages of recent jobs.
 #[derive(Debug, Default)]
 pub(crate) struct ReplayCache {
     replays: VecDeque<Replay>,
@@ -34,25 +34,25 @@ struct Replay {
     until: Instant,
 }
 
-/// Last words, and how far they have got.
+/// A terminal message and where it was sent.
 #[derive(Debug)]
 pub(crate) struct FinalMessage {
     pub(crate) text: Utf8Bytes,
-    /// The lane that had them last.
+    /// The connection that it was last sent on.
     pub(crate) connection: SendQueue,
-    /// The ping behind them; without one it stays unknown whether they are read.
+    /// The ping after it; without one it is unknown whether the router has read it.
     pub(crate) read_probe: Option<Probe>,
 }
 
 impl FinalMessage {
-    /// Whether the router is known to have read them.
+    /// Whether the router is known to have read it.
     fn is_read(&self) -> bool {
         self.read_probe.is_some_and(|probe| self.connection.has_read(probe))
     }
 }
 
 impl ReplayCache {
-    /// Remembers how a job ended.
+    /// Stores the terminal message of a job.
     pub(crate) fn remember(&mut self, parsed: &ParsedJob, message: FinalMessage, window: Duration) {
         self.forget(&parsed.job.job_id);
         self.bytes += message.text.len();
@@ -63,8 +63,8 @@ impl ReplayCache {
         }
     }
 
-    /// The last words of a job that is asked for again and that the router had not read when it asked, as far as is known;
-    /// from now on `lane` has them.
+    /// The terminal message of a job that the router sends again, if as far as known the router had not read it; from now on
+    /// it belongs to `connection`.
     pub(crate) fn look_up(&mut self, parsed: &ParsedJob, connection: &SendQueue) -> Option<Utf8Bytes> {
         let known = self.replays.iter_mut().find(|ended| ended.job_id == parsed.job.job_id && !ended.is_over())?;
         let message = &mut known.message;
@@ -77,13 +77,13 @@ impl ReplayCache {
         Some(message.text.clone())
     }
 
-    /// Last words were said again, with a ping behind them.
+    /// A terminal message was sent again, with this ping after it.
     pub(crate) fn repeated(&mut self, job_id: &str, read_probe: Option<Probe>) {
         let known = self.replays.iter_mut().find(|ended| ended.job_id == job_id);
         known.into_iter().for_each(|ended| ended.message.read_probe = read_probe);
     }
 
-    /// Forgets how a job ended: it begins again.
+    /// Removes the terminal message of a job that starts again.
     pub(crate) fn forget(&mut self, job_id: &str) {
         if let Some(at) = self.replays.iter().position(|ended| ended.job_id == job_id) {
             self.drop_at(at);
@@ -123,54 +123,58 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_said_again_to_another_lane_than_had_them() {
+    fn a_terminal_message_is_sent_again_on_another_connection() {
         let mut cache = ReplayCache::default();
         let (connection, _alive_or_so_it_seems) = SendQueue::new();
         let (next, _kept) = SendQueue::new();
         let job = parsed("j", "hello");
-        let text = message("words", &connection);
+        let text = message("text", &connection);
         connection.answered(text.read_probe.expect("room for a ping"));
         cache.remember(&job, text, WINDOW);
         assert_eq!(cache.look_up(&parsed("j", "another round"), &next), None);
-        assert_eq!(cache.look_up(&job, &next).as_deref(), Some("words"));
+        assert_eq!(cache.look_up(&job, &next).as_deref(), Some("text"));
         let read_probe = next.ask_read().expect("room for a ping");
         cache.repeated("j", Some(read_probe));
-        assert_eq!(cache.look_up(&job, &next).as_deref(), Some("words"), "it had not read them");
+        assert_eq!(cache.look_up(&job, &next).as_deref(), Some("text"), "the router had not read it");
         cache.repeated("j", Some(read_probe));
         next.answered(read_probe);
-        assert_eq!(cache.look_up(&job, &next), None, "the next lane has them");
+        assert_eq!(cache.look_up(&job, &next), None, "the router has read it on the next connection");
     }
 
     #[test]
-    fn a_job_that_crosses_its_own_end_is_not_run_again() {
+    fn a_job_that_crosses_its_terminal_message_is_not_run_again() {
         let mut cache = ReplayCache::default();
         let (connection, _frames) = SendQueue::new();
         let job = parsed("j", "hello");
         let earlier = connection.ask_read().expect("room for a ping");
-        let text = message("words", &connection);
+        let text = message("text", &connection);
         let read_probe = text.read_probe.expect("room for a ping");
         cache.remember(&job, text, WINDOW);
         connection.answered(earlier);
-        assert_eq!(cache.look_up(&job, &connection).as_deref(), Some("words"), "the router had not read the end");
+        assert_eq!(
+            cache.look_up(&job, &connection).as_deref(),
+            Some("text"),
+            "the router had not read the terminal message"
+        );
         cache.repeated("j", Some(read_probe));
         connection.answered(read_probe);
-        assert_eq!(cache.look_up(&job, &connection), None, "it has read the end: it is meant to run again");
+        assert_eq!(cache.look_up(&job, &connection), None, "the router has read it, so the job runs again");
         cache.repeated("j", None);
-        assert_eq!(cache.look_up(&job, &connection).as_deref(), Some("words"), "unknown is not read");
+        assert_eq!(cache.look_up(&job, &connection).as_deref(), Some("text"), "unknown is not read");
     }
 
     #[test]
-    fn what_is_kept_is_bounded_in_number_size_and_time() {
+    fn the_cache_is_bounded_in_number_size_and_time() {
         let mut cache = ReplayCache::default();
         let (connection, _) = SendQueue::new();
         for at in 0..COUNT * 2 {
-            cache.remember(&parsed(&at.to_string(), ""), message("words", &connection), WINDOW);
+            cache.remember(&parsed(&at.to_string(), ""), message("text", &connection), WINDOW);
         }
-        assert_eq!((cache.replays.len(), cache.bytes), (COUNT, COUNT * 5));
+        assert_eq!((cache.replays.len(), cache.bytes), (COUNT, COUNT * 4));
         cache.remember(&parsed("large", ""), message("x".repeat(BYTES), &connection), WINDOW);
         assert_eq!((cache.replays.len(), cache.bytes), (1, BYTES));
         let job = parsed("brief", "");
-        cache.remember(&job, message("words", &connection), Duration::ZERO);
+        cache.remember(&job, message("text", &connection), Duration::ZERO);
         assert_eq!((cache.look_up(&job, &SendQueue::new().0), cache.replays.len(), cache.bytes), (None, 0, 0));
     }
 }

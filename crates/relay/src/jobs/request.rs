@@ -1,4 +1,4 @@
-//! The request to the engine, made from a job: what is checked first, and what a second try changes.
+//! The request to the engine: the checks before it, and the changes for a second attempt.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::config::Config;
 use crate::jobs::outcome::Outcome;
 use crate::jobs::parsed_job::{LOOP_ROUNDS, ParsedJob};
 
-/// A conversation longer than this is written into a request off the token path, which it would hold up.
+/// The request of a longer conversation is written on another thread: it would delay tokens.
 const LONG: usize = 256 * 1024;
 
-/// One job's request, which a refusal of its tool schemas may change once.
+/// One job's request. Its tool schemas may be reduced once, after a refusal.
 #[derive(Debug)]
 pub(crate) struct EngineRequest {
     parsed: ParsedJob,
@@ -21,7 +21,7 @@ pub(crate) struct EngineRequest {
 }
 
 impl EngineRequest {
-    /// Checks what can be checked without an engine.
+    /// Checks all that can be checked without an engine.
     pub(crate) fn first(parsed: ParsedJob, config: &Config) -> Result<Self, Outcome> {
         if let Some(fault) = &parsed.fault {
             return Err(Outcome::BadJob(fault.to_string()));
@@ -66,7 +66,7 @@ impl EngineRequest {
         written.map_err(|error| Outcome::BadJob(error.to_string()))
     }
 
-    /// Whether its text is no more than a slot can hold, whatever it says.
+    /// Whether its text can fit the context of a slot.
     pub(crate) fn fits(&self, most: Option<TextLimit>) -> Result<(), Outcome> {
         let bytes = self.parsed.text_bytes;
         match most {
@@ -75,18 +75,18 @@ impl EngineRequest {
         }
     }
 
-    /// Whether the tool schemas are reduced ones.
+    /// Whether the tool schemas are reduced.
     pub(crate) fn is_reduced(&self) -> bool {
         self.reduced.is_some()
     }
 
-    /// Whether simpler tool schemas might satisfy an engine that said this.
+    /// Whether reduced tool schemas may help against this error.
     pub(crate) fn can_reduce(&self, error: &EngineError) -> bool {
         self.reduced.is_none() && error.is_template_fault()
     }
 
-    /// Reduces the tool schemas for the next try. Tools that cannot be read stay as they are, and the
-    /// engine's refusal of them stays the answer.
+    /// Reduces the tool schemas for the next attempt. Tools that cannot be parsed stay unchanged; the engine's refusal is
+    /// then the answer.
     pub(crate) fn reduce(&mut self) -> bool {
         self.reduced = self.parsed.job.tools.as_deref().and_then(|tools| reduce_tools(tools).ok()).map(Arc::from);
         self.reduced.is_some()

@@ -1,14 +1,14 @@
-//! Where one job's answer goes: the lane the job belongs to now, and how much of it that lane has.
+//! Where one job's answer is sent: the connection that the job belongs to now, and the part of the answer that it has.
 //!
 //! ```text
-//!                     ┌────────── asked for by another lane, nothing on its way ──────────┐
-//!                     ▼                                                                    │
-//!   Lost ─asked for▶ Attached ─asked for by another lane─▶ Settling ─written, or lane gone─┘
-//!     ▲                 │ lane gone
+//!                       ┌──────── comes by another connection, nothing is begun ────────┐
+//!                       ▼                                                                │
+//!   Lost ─comes again▶ Attached ─comes by another connection─▶ Settling ─written, or gone┘
+//!     ▲                 │ connection gone
 //!     └─────────────────┘
 //! ```
 //!
-//! A job goes on from exactly the byte that the last lane's socket did not get.
+//! A job continues with the first byte that the previous connection's socket did not get.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,58 +20,58 @@ use tokio_util::sync::CancellationToken;
 use crate::send_queue::ack::{Ack, AckTracker};
 use crate::send_queue::{Frame, Permit, SendQueue};
 
-/// A job's way out.
+/// The sending side of a job.
 #[derive(Debug)]
 pub(crate) struct JobSink {
     attachment: Attachment,
     moves: watch::Receiver<SendQueue>,
     round: CancellationToken,
-    /// Up to where the answer has been handed to the present lane.
+    /// The position up to which the answer is queued on the current connection.
     sent: usize,
-    /// Nothing before this goes out any more, whatever a lane has of it.
+    /// Nothing before this position is sent any more.
     floor: usize,
     window: Duration,
 }
 
 #[derive(Debug)]
 enum Attachment {
-    /// The answer goes to this lane.
+    /// The answer goes to this connection.
     Attached { connection: SendQueue, acks: Arc<AckTracker> },
-    /// It will go to `next`, once it is known what `lane` still writes.
+    /// It will go to `next`, once it is known what `connection` still writes.
     Settling { connection: SendQueue, acks: Arc<AckTracker>, next: SendQueue },
-    /// The link was lost; the router has until then to ask again.
+    /// The connection is lost; the router may send the job again until then.
     Lost { until: Instant },
 }
 
-/// What the job waits for, beside what may happen at any time.
+/// What the job waits for, beside the events of every phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitFor {
     Nothing,
-    /// Room for a message.
+    /// Capacity for a message.
     Permit,
-    /// The end of its answer to be in the socket.
+    /// The terminal message in the socket.
     Written,
 }
 
-/// What happened to a job's way out.
+/// An event of a sink.
 #[derive(Debug)]
 pub(crate) enum SinkEvent {
-    /// There is room for one message.
+    /// There is capacity for one message.
     Permit(Permit),
-    /// More of it is in the socket.
+    /// More of the answer is in the socket.
     Written,
-    /// Its lane is gone.
+    /// The connection is gone.
     Lost,
-    /// Another lane asks for it; the present one still writes.
+    /// The job came by another connection; the current one still writes.
     Settling,
-    /// It goes to another lane from now on.
+    /// The answer goes to another connection from now on.
     Adopted,
-    /// Nobody asked for it in time.
+    /// The adopt window is over.
     WindowOver,
 }
 
 impl JobSink {
-    /// The way out by the lane that brought the job, until its round is over; a lost link is waited for as long as
+    /// A sink to the connection that brought the job, until its round is over; after a lost connection it waits for
     /// `window`.
     pub(crate) fn new(moves: watch::Receiver<SendQueue>, round: CancellationToken, window: Duration) -> Self {
         let connection = moves.borrow().clone();
@@ -79,12 +79,12 @@ impl JobSink {
         Self { attachment, moves, round, sent: 0, floor: 0, window }
     }
 
-    /// Up to where the answer has been handed to the present lane.
+    /// The position up to which the answer is queued on the current connection.
     pub(crate) fn sent(&self) -> usize {
         self.sent
     }
 
-    /// The lane that the answer goes to.
+    /// The connection that the answer goes to.
     pub(crate) fn connection(&self) -> Option<&SendQueue> {
         match &self.attachment {
             Attachment::Attached { connection, .. } => Some(connection),
@@ -92,17 +92,17 @@ impl JobSink {
         }
     }
 
-    /// Whether no lane has the job.
+    /// Whether the job has no connection.
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self.attachment, Attachment::Lost { .. })
     }
 
-    /// Whether the router has begun a new round under the job's id: the desk then holds another sender.
+    /// Whether the router has begun a new round under the job's id: the registry then holds another sender.
     pub(crate) fn is_superseded(&self) -> bool {
         self.moves.has_changed().is_err()
     }
 
-    /// Room that is there now.
+    /// Capacity that is free now.
     pub(crate) fn permit(&self) -> Option<Permit> {
         match &self.attachment {
             Attachment::Attached { connection, .. } => connection.try_reserve(),
@@ -110,23 +110,23 @@ impl JobSink {
         }
     }
 
-    /// Hands over the next message, which brings the answer up to a position; `last` if it is the end.
+    /// Queues the next message, which ends at position `upto`; `last` for the terminal message.
     pub(crate) fn send(&mut self, permit: Permit, text: impl Into<Utf8Bytes>, upto: usize, last: bool) {
-        // Room was had from the lane the job was attached to, and nothing has been awaited since.
+        // The permit is of the connection that the job is attached to, and there was no await since.
         if let Attachment::Attached { acks, .. } = &self.attachment {
             permit.send(Frame::Text(text.into(), Some(Ack::new(acks, upto, last))));
             self.sent = upto;
         }
     }
 
-    /// Hands over a message that is no part of the answer, if there is room for it now.
+    /// Queues a message that is not part of the answer, if there is capacity now.
     pub(crate) fn try_send(&self, text: String) -> bool {
         let (Attachment::Attached { acks, .. }, Some(permit)) = (&self.attachment, self.permit()) else { return false };
         permit.send(Frame::Text(text.into(), Some(Ack::new(acks, 0, false))));
         true
     }
 
-    /// Up to where the answer is known to be in a socket.
+    /// The position up to which the answer is known to be in a socket.
     pub(crate) fn written(&self) -> usize {
         match &self.attachment {
             Attachment::Attached { acks, .. } | Attachment::Settling { acks, .. } => acks.written(),
@@ -134,7 +134,7 @@ impl JobSink {
         }
     }
 
-    /// Keeps all that is queued from going out; up to where it has gone or is going.
+    /// Revokes all queued messages that are not begun; returns the position up to which they are begun.
     pub(crate) fn revoke(&mut self) -> usize {
         match &self.attachment {
             Attachment::Attached { acks, .. } | Attachment::Settling { acks, .. } => acks.revoke(),
@@ -142,7 +142,7 @@ impl JobSink {
         }
     }
 
-    /// Goes back to a position, to say again what comes after it.
+    /// Goes back to a position; what comes after it is sent again.
     pub(crate) fn rewind(&mut self, at: usize) {
         if let Attachment::Attached { acks, .. } = &mut self.attachment
             && self.sent > at
@@ -152,7 +152,7 @@ impl JobSink {
         }
     }
 
-    /// Says one last thing without waiting, and nothing of what is queued before it.
+    /// Revokes all queued messages and sends one final message, without waiting.
     pub(crate) fn send_final(&mut self, text: String) {
         self.revoke();
         match &self.attachment {
@@ -163,7 +163,7 @@ impl JobSink {
         }
     }
 
-    /// Begins again at a position, for words that come after the round's end: a confirmation that it is over.
+    /// Starts again at a position, for a message after the round's end: the confirmation of a cancel.
     pub(crate) fn begin_again(&mut self, at: usize) {
         self.round = CancellationToken::new();
         (self.sent, self.floor) = (at, at);
@@ -172,7 +172,7 @@ impl JobSink {
         }
     }
 
-    /// Waits for the next thing to happen and takes it in. Cancel safe.
+    /// Waits for the next event and applies it. Cancel safe.
     pub(crate) async fn next_event(&mut self, wait_for: WaitFor) -> SinkEvent {
         let event = match &self.attachment {
             Attachment::Attached { connection, acks } => tokio::select! {
@@ -200,7 +200,7 @@ impl JobSink {
     fn on_event(&mut self, event: ConnectionEvent) -> SinkEvent {
         match (&self.attachment, event) {
             (Attachment::Attached { acks, .. }, ConnectionEvent::Gone) => {
-                // What was only queued never left: it is sent again, and nothing else is.
+                // Messages that were only queued were not written: they are sent again, and no others.
                 self.sent = acks.written();
                 self.attachment = Attachment::Lost { until: Instant::now() + self.window };
                 SinkEvent::Lost
@@ -236,15 +236,15 @@ impl JobSink {
     }
 }
 
-/// News of a lane.
+/// An event of the connection.
 enum ConnectionEvent {
     PolicyConnection(SendQueue),
     Gone,
     Written,
 }
 
-/// The next lane that asks for this job. The desk holds the sender until the job has left it, or has
-/// cancelled it for a new round, so a closed channel has nothing more to say.
+/// The next connection that brings this job. The registry holds the sender until the job has ended or is cancelled for a new
+/// round, so a closed channel brings no further connection.
 async fn next_connection(moves: &mut watch::Receiver<SendQueue>) -> SendQueue {
     match moves.changed().await {
         Ok(()) => moves.borrow_and_update().clone(),

@@ -1,9 +1,8 @@
-//! What the engine has said so far in one job, in order, and how much of it the router has.
+//! The text of one answer so far, in order.
 //!
-//! All text lies in one string in the order of arrival; a list of runs says which part of it is
-//! answer and which is chain of thought. A token message is a slice of that string, so merging under
-//! back-pressure is nothing but taking a longer slice, and going on after a lost link is nothing but
-//! starting from another offset.
+//! All text is one string in the order of arrival; a list of runs separates answer and chain of thought. A token message is
+//! a slice of that string. So merging under back-pressure takes a longer slice, and continuing after a lost connection
+//! starts at another offset.
 
 use std::ops::Range;
 
@@ -29,7 +28,7 @@ struct Run {
 }
 
 impl Transcript {
-    /// Appends what the engine said.
+    /// Appends text of the engine.
     pub(crate) fn push(&mut self, channel: Channel, text: &str) {
         if text.is_empty() {
             return;
@@ -44,19 +43,19 @@ impl Transcript {
         }
     }
 
-    /// Bytes said so far.
+    /// Bytes so far.
     pub(crate) fn len(&self) -> usize {
         self.text.len()
     }
 
-    /// Number of chain-of-thought pieces the engine sent.
+    /// The number of chain-of-thought pieces.
     pub(crate) fn reasoning_pieces(&self) -> u64 {
         self.reasoning_pieces
     }
 
     /// The next slice after `from`, as long as it stays on one channel.
     pub(crate) fn after(&self, from: usize) -> Option<(Channel, Range<usize>)> {
-        // Nearly always the last run: a stream changes channel once or twice.
+        // Nearly always the last run: a stream changes its channel once or twice.
         let at = self.runs.iter().rposition(|run| run.end <= from).map_or(0, |before| before + 1);
         let run = self.runs.get(at)?;
         Some((run.channel, from..run.end))
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_stay_on_one_channel_and_merge_what_is_there() {
+    fn slices_stay_on_one_channel_and_merge_text() {
         let mut transcript = Transcript::default();
         assert_eq!(transcript.after(0), None);
         transcript.push(Channel::Reasoning, "hm ");

@@ -1,4 +1,4 @@
-//! What this worker can do, as `hello` and `config` tell it.
+//! The capabilities of this worker, as `hello` and `config` hold them.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use auxot_protocol::{AliasReport, Capabilities, DeviceReport, ModelReport, Model
 
 use crate::report::{Telemetry, other_names};
 
-/// The word that makes a router treat us as a GPU worker.
+/// The backend name by which a router recognises a GPU worker.
 const BACKEND: &str = "llama.cpp";
-/// So many models that nobody has asked for are told of: a heartbeat is to stay small.
+/// The most models that no job has used yet in a report; a heartbeat must stay small.
 const MOST_SLEEPERS: usize = 256;
-/// And so many of the operator's own names.
+/// The most aliases in a report.
 const MOST_ALIASES: usize = 256;
-/// Before any model is known.
+/// The backend and model of a connection that only requests the policy.
 const PENDING: &str = "pending";
 
 impl Telemetry {
-    /// What `hello` and `config` say at this moment, with the slots that this connection may use.
+    /// The capabilities now, with this connection's share of the slots.
     pub(crate) fn capabilities(&self, fleet: &Fleet, slots: impl FnOnce(u32) -> u32) -> Capabilities {
         let report = fleet.report();
         let primary = report.models.first();
         let takes = |model: &ModelView| model.ready.is_some() || model.asleep;
-        // A router takes what is not said for a number of its own: while the primary one loads beside one that takes jobs,
-        // the numbers are those that it will have.
+        // A router replaces a missing number with its own default. So while the primary model loads and another model takes
+        // jobs, the numbers are those that the primary model will have.
         let sized = primary.filter(|_| report.models.iter().any(takes));
         Capabilities {
             backend: BACKEND.to_owned(),
@@ -44,7 +44,7 @@ impl Telemetry {
         }
     }
 
-    /// All models: those that were asked for, the primary one first, then those that sleep.
+    /// All models: those in use, the primary one first, then those that no job has used yet.
     pub(super) fn model_reports(&self, report: &Report, fleet: &Fleet) -> Vec<ModelReport> {
         let known = report.models.iter().map(|model| self.model_report(model));
         known.chain(fleet.unloaded_models(MOST_SLEEPERS).into_iter().map(sleeping)).collect()
@@ -94,12 +94,12 @@ fn sleeping(sleeper: UnloadedModel) -> ModelReport {
     }
 }
 
-/// The capabilities of a connection that only asks for the router's policy.
+/// The capabilities of a connection that only requests the policy.
 pub(crate) fn pending() -> Capabilities {
     Capabilities { backend: PENDING.to_owned(), model: PENDING.to_owned(), ..Capabilities::default() }
 }
 
-/// What a router must be told again: everything but the figures that change by themselves.
+/// The capabilities without the figures that change all the time; `config` is sent again when this part changes.
 pub(crate) fn lasting(mut capabilities: Capabilities) -> Capabilities {
     for model in &mut capabilities.models {
         *model = ModelReport {
@@ -140,7 +140,7 @@ pub(super) fn devices(report: &Report) -> Vec<DeviceReport> {
     report.reached().map(device).collect()
 }
 
-/// Total device memory in GiB; host memory is not device memory, and one unknown makes the sum unknown.
+/// Total device memory in GiB, without host memory; one unknown device makes the sum unknown.
 fn vram_gib(report: &Report) -> Option<f64> {
     let devices = report.reached().filter(|device| !device.is_host());
     let totals: Option<Vec<u64>> = devices.map(|device| device.total).collect();
@@ -148,7 +148,7 @@ fn vram_gib(report: &Report) -> Option<f64> {
     Some((total as f64 / f64::from(1 << 30) * 10.0).round() / 10.0)
 }
 
-/// `30B` or `751M`, cut and not rounded, as the upstream worker writes it; nothing for less than a million.
+/// `30B` or `751M`, truncated and not rounded, as in the upstream worker; `None` below a million.
 fn parameters(count: u64) -> Option<String> {
     match count {
         1_000_000_000.. => Some(format!("{}B", count / 1_000_000_000)),
@@ -162,14 +162,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_cut_as_the_protocol_wants() {
+    fn sizes_are_truncated_as_the_protocol_wants() {
         assert_eq!(parameters(751_632_384).as_deref(), Some("751M"));
         assert_eq!(parameters(30_532_122_624).as_deref(), Some("30B"));
         assert_eq!(parameters(32_768), None);
     }
 
     #[test]
-    fn figures_that_move_by_themselves_are_no_reason_to_speak() {
+    fn figures_that_change_all_the_time_cause_no_config() {
         let model = |busy| ModelReport {
             name: "m".into(),
             state: ModelState::Ready,

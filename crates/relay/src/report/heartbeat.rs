@@ -1,4 +1,4 @@
-//! The heartbeat: what this worker is doing at this moment.
+//! The heartbeat: the present state of this worker.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use crate::report::Telemetry;
 use crate::report::capabilities::devices;
 
 impl Telemetry {
-    /// The heartbeat of this moment.
+    /// The present heartbeat.
     pub(crate) fn heartbeat(&self, fleet: &Fleet, jobs: usize) -> Heartbeat {
         let report = fleet.report();
         Heartbeat {

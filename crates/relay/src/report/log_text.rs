@@ -1,16 +1,16 @@
-//! Text from outside as it goes into the log.
+//! Text from outside in the form that goes into the log.
 
 use auxot_names::one_line;
 
-/// Of a text from outside so many characters go into the log.
+/// The most characters of a text from outside in the log.
 const SHOWN: usize = 300;
 
-/// A text from outside as it goes into the log: in one line, without control characters, and cut.
+/// A text from outside for the log: one line, without control characters, shortened.
 pub(crate) fn shown(text: &str) -> String {
     one_line(text, SHOWN)
 }
 
-/// The same, where it stands without quotes.
+/// The same as a `Display` value, for fields without quotes.
 pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 impl std::fmt::Display for Shown<'_> {

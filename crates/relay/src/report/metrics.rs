@@ -1,4 +1,4 @@
-//! The series about jobs and links: names, labels and buckets in one place.
+//! The metrics of jobs and connections: names, labels and buckets.
 
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -18,7 +18,7 @@ const LINKS_LOST: &str = "auxot_worker_router_links_lost_total";
 const CONFIG_REFUSED: &str = "auxot_worker_router_config_refused_total";
 const KEY_REFUSED: &str = "auxot_worker_router_key_refused";
 
-/// Every label value of an outcome, so that each series exists from the start.
+/// Every value of the label `ending`, so that each series exists from the start.
 pub(crate) const OUTCOMES: [&str; 20] = [
     "completed",
     "refused",
@@ -42,14 +42,14 @@ pub(crate) const OUTCOMES: [&str; 20] = [
     "broken",
 ];
 
-/// Upper bounds in seconds, 5 ms to 10 min: a first token on a warm cache, and a long answer of a large model.
+/// Upper bounds in seconds, from 5 ms (a first token with a warm cache) to 10 min (a long answer of a large model).
 pub const BUCKETS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
 /// The histograms of this crate, all with [`BUCKETS`].
 pub const HISTOGRAMS: [&str; 3] = [DURATION, FIRST_TOKEN, QUEUE_WAIT];
 
-/// Describes every series of this crate, and sets those that must be seen before anything happens.
+/// Describes every metric of this crate, and sets the gauges that must exist from the start.
 pub fn describe() {
     describe_histogram!(
         DURATION,
@@ -59,7 +59,7 @@ pub fn describe() {
     describe_histogram!(
         FIRST_TOKEN,
         Unit::Seconds,
-        "From a job's arrival to the first text heard from the engine (labels: model)"
+        "From a job's arrival to the first text of the engine (labels: model)"
     );
     describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From a job's arrival to its slot, a load included (labels: model)");
     describe_counter!(TOKENS, "Tokens generated, chain of thought included (labels: model)");
@@ -74,7 +74,7 @@ pub fn describe() {
     gauge!(KEY_REFUSED).set(0.0);
 }
 
-/// The handles of one model's series, looked up once.
+/// The metric handles of one model, looked up once.
 pub(crate) struct JobSeries {
     duration: Histogram,
     first_token: Histogram,
@@ -106,7 +106,7 @@ impl JobSeries {
 
     pub(crate) fn ended(&self, ended: &EndedJob<'_>) {
         self.tokens.increment(ended.tokens);
-        // A job that was turned away took no inference time, however long it waited.
+        // A refused job took no inference time, however long it waited.
         if let Some(waited) = ended.waited {
             self.duration.record(ended.took);
             self.queue_wait.record(waited);
@@ -132,7 +132,7 @@ pub(crate) fn key_refused(refused: bool) {
     gauge!(KEY_REFUSED).set(f64::from(u8::from(refused)));
 }
 
-/// One serving connection, for as long as it is held.
+/// One serving connection, counted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct LinkUp;
 

@@ -1,18 +1,18 @@
-//! What models are called besides their canonical names, so that a name means the same to the router.
+//! The names of models beside their canonical ones, so that a name means the same to the router.
 
 use auxot_fleet::OtherNames;
 use auxot_protocol::NamesReport;
 
-/// So many models are told of.
+/// The most models in a report.
 pub(crate) const MOST_MODELS: usize = 256;
-/// So many names of one model.
+/// The most names of one model.
 const MOST_NAMES: usize = 8;
-/// A longer name is not told.
+/// The most bytes of a name; a longer one is left out.
 const MAX_NAME_BYTES: usize = 200;
-/// And so many bytes of names in all: what holds them is said again with every change.
+/// The most bytes of all names: they are sent again with every change.
 const MOST_BYTES: usize = 32 * 1024;
 
-/// The first of them that stay within the bounds; a model without other names is left out.
+/// The first names within the bounds; a model without other names is left out.
 pub(crate) fn reported(models: Vec<OtherNames>) -> Vec<NamesReport> {
     let mut left = MOST_BYTES;
     let mut reported = Vec::new();
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_bounded_and_nothing_is_told_of_a_model_that_has_one_name() {
+    fn the_report_is_bounded_and_leaves_out_models_with_one_name() {
         let long = "x".repeat(MAX_NAME_BYTES + 1);
         let models = vec![
             model("plain-q4_0", Some("q4_0"), &[]),

@@ -1,14 +1,14 @@
-//! What the last minute of jobs was like, for the heartbeat: exact quantiles over a bounded window.
+//! Statistics of the last minute's jobs, for the heartbeat: exact quantiles over a bounded window.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How far back the figures look.
+/// The length of the window.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Jobs remembered at most: a busier minute is described by its newest part.
+/// The most jobs in the window; of a busier minute only the newest are used.
 const CAPACITY: usize = 1024;
 
-/// One ended job, as far as the heartbeat is concerned.
+/// One ended job.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) ended: Instant,
@@ -17,13 +17,13 @@ pub(crate) struct Sample {
     pub(crate) tokens: u64,
 }
 
-/// The jobs of the last minute of one model.
+/// The jobs of one model in the last minute.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     samples: VecDeque<Sample>,
 }
 
-/// The figures of one window; `None` where nothing was measured.
+/// The figures of one window; `None` for a figure without a measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Figures {
     pub(crate) latency_p50: Option<Duration>,
@@ -63,13 +63,13 @@ impl Window {
     }
 }
 
-/// Tokens of the last minute per second in which any of these jobs was generating; `None` if none was.
+/// Tokens of the last minute per second in which at least one of these jobs generated; `None` if none did.
 ///
-/// A job that began before the minute counts with the part of its tokens that falls into it.
+/// A job that began before the minute counts with the share of its tokens that falls into it.
 fn throughput(samples: &VecDeque<Sample>, now: Instant) -> Option<f64> {
     let since = |at: Instant| now.saturating_duration_since(at).min(WINDOW).as_secs_f64();
     let mut tokens = 0.0;
-    // Seconds ago, from and to, of each job's time of generation.
+    // Each job's time of generation, as seconds ago, from and to.
     let mut spans = Vec::with_capacity(samples.len());
     for sample in samples {
         let began = sample.ended.checked_sub(sample.latency.saturating_sub(sample.first_token.unwrap_or_default()));
@@ -96,7 +96,7 @@ fn sorted(values: impl Iterator<Item = Duration>) -> Vec<Duration> {
     values
 }
 
-/// Nearest rank, the smallest value that at least `percent` of the values do not exceed.
+/// Nearest rank: the smallest value that at least `percent` of the values do not exceed.
 fn quantile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_exact_and_old_jobs_are_forgotten() {
+    fn quantiles_are_exact_and_old_jobs_are_dropped() {
         let start = Instant::now();
         let mut window = Window::default();
         assert_eq!(window.figures(start), Figures::default());
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn throughput_is_that_of_the_time_in_which_anything_was_generated() {
+    fn throughput_is_that_of_the_time_of_generation() {
         let start = Instant::now() + Duration::from_secs(600);
         let job = |ago: u64, took: u64, first: u64, tokens| Sample {
             ended: start - Duration::from_secs(ago),

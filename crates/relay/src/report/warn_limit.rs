@@ -1,16 +1,16 @@
-//! One warning a minute for a fault that repeats, with the number of those that were left out.
+//! One warning a minute for a repeated fault, with the number of those that were left out.
 //!
-//! A router can repeat a fault with every message. Each line of it would be the same line, and together they fill a
-//! disk; so each kind of fault has one line in a while.
+//! A router can repeat a fault with every message, and the same line again and again fills a disk. So each kind of fault has
+//! one line a minute.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Between two lines about the same kind of fault.
+/// The shortest time between two lines about the same kind of fault.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// When each kind of fault was told last. Kinds are words of the code, so their number is bounded.
+/// When each kind of fault was logged last. Kinds are constants of the code, so their number is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct WarnLimit(Mutex<BTreeMap<&'static str, Logged>>);
 
@@ -21,13 +21,13 @@ struct Logged {
 }
 
 impl WarnLimit {
-    /// How many lines about this kind were left out since the last one, if one is due now.
+    /// If a line about this kind is due: how many were left out since the last one.
     pub(crate) fn due(&self, kind: &'static str) -> Option<u64> {
         self.due_at(kind, Instant::now())
     }
 
     fn due_at(&self, kind: &'static str, now: Instant) -> Option<u64> {
-        // An entry is put there whole.
+        // Each change inserts or replaces a whole entry.
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(logged) = kinds.get_mut(kind) else {
             kinds.insert(kind, Logged { at: now, left_out: 0 });

@@ -1,39 +1,39 @@
-//! What the router wishes a model could do, against what it can: pure comparison.
+//! Compares the capabilities that the policy names with those of the model; pure.
 //!
-//! The measured router guesses from a model's name, so a wish is no knowledge. What the engine tells us (vision,
-//! embedding, rerank) is compared; what nobody can check (code, reasoning) is echoed for a model that chats, as the
-//! upstream worker does; everything else is a gap that is said.
+//! The measured router derives capabilities from a model's name, so they may be wrong. Those that the engine reports
+//! (vision, embedding, rerank) are compared. Those that cannot be checked (code, reasoning) are repeated for a chat model,
+//! as in the upstream worker. All others are reported as gaps.
 
 use auxot_protocol::Capabilities;
 
-/// Words that are a matter of opinion.
+/// Capabilities that cannot be checked.
 const UNVERIFIABLE: [&str; 2] = ["code", "reasoning"];
 
-/// What nearly every policy wishes for.
+/// The capability that nearly every policy names.
 const CHAT: &str = "chat";
-/// What models are for that do not chat.
+/// The tasks of models that do not chat.
 const OTHER_TASKS: [&str; 2] = ["embedding", "rerank"];
 
-/// So many wished words are looked at; routers have about ten.
-const MOST_WORDS: usize = 64;
-/// No capability has a longer name, in bytes.
-const LONGEST_WORD: usize = 64;
+/// The most capabilities of a policy that are compared; routers have about ten.
+const MAX_NAMES: usize = 64;
+/// The most bytes of a capability's name.
+const MAX_NAME_BYTES: usize = 64;
 
-/// Adds to a worker's capabilities the wished words that may be echoed, and a sentence for each that may not.
-pub(crate) fn add_matched(capabilities: &mut Capabilities, wished: &[String]) {
+/// Adds the capabilities that may be repeated, and a sentence for each gap.
+pub(crate) fn add_matched(capabilities: &mut Capabilities, wanted: &[String]) {
     let able = &capabilities.model_capabilities;
     if capabilities.model.is_empty() {
         return;
     }
-    let gaps = gaps(&capabilities.model, able, wished);
-    let echoed: Vec<String> = distinct(wished).filter(|word| !has(able, word) && is_echoed(able, word)).collect();
+    let gaps = gaps(&capabilities.model, able, wanted);
+    let echoed: Vec<String> = distinct(wanted).filter(|word| !has(able, word) && is_echoed(able, word)).collect();
     capabilities.unmet.extend(gaps);
     capabilities.model_capabilities.extend(echoed);
 }
 
-/// What is wished for and cannot be done, one sentence each.
-pub(crate) fn gaps(model: &str, able: &[String], wished: &[String]) -> Vec<String> {
-    distinct(wished)
+/// The gaps, one sentence each.
+pub(crate) fn gaps(model: &str, able: &[String], wanted: &[String]) -> Vec<String> {
+    distinct(wanted)
         .filter(|word| !has(able, word) && !is_echoed(able, word))
         .map(|word| gap(model, able, &word))
         .collect()
@@ -43,10 +43,10 @@ fn gap(model: &str, able: &[String], word: &str) -> String {
     let task = able.iter().find(|able| OTHER_TASKS.contains(&able.as_str()));
     match task {
         Some(task) if word == CHAT => format!(
-            "the policy policies for `chat`, and {model} is a model for {task}, which cannot chat: name one that chats in the \
-             router's policy or in AUXOT_GPU_AUTOLOAD_MODELS"
+            "the policy names `chat`, but {model} is a model for {task} and cannot chat: name a chat model in the router's \
+             policy or in AUXOT_GPU_AUTOLOAD_MODELS"
         ),
-        _ => format!("the policy wishes for `{word}`, which {model} cannot do on this worker"),
+        _ => format!("the policy names `{word}`, which {model} cannot do on this worker"),
     }
 }
 
@@ -58,12 +58,12 @@ fn has(able: &[String], word: &str) -> bool {
     able.iter().any(|known| known == word)
 }
 
-/// The words as they are compared, each once and no more than there can be sense in.
-fn distinct(wished: &[String]) -> impl Iterator<Item = String> {
+/// The names in the form that is compared, without duplicates, bounded in number and length.
+fn distinct(wanted: &[String]) -> impl Iterator<Item = String> {
     let mut seen: Vec<String> = Vec::new();
-    for word in wished.iter().take(MOST_WORDS) {
+    for word in wanted.iter().take(MAX_NAMES) {
         let word = word.trim().to_ascii_lowercase();
-        if !word.is_empty() && word.len() <= LONGEST_WORD && !seen.contains(&word) {
+        if !word.is_empty() && word.len() <= MAX_NAME_BYTES && !seen.contains(&word) {
             seen.push(word);
         }
     }
@@ -78,15 +78,15 @@ mod tests {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn matched(able: &[&str], wished: &[&str]) -> (Vec<String>, usize) {
+    fn matched(able: &[&str], wanted: &[&str]) -> (Vec<String>, usize) {
         let mut capabilities =
             Capabilities { model: "m".into(), model_capabilities: words(able), ..Capabilities::default() };
-        add_matched(&mut capabilities, &words(wished));
+        add_matched(&mut capabilities, &words(wanted));
         (capabilities.model_capabilities, capabilities.unmet.len())
     }
 
     #[test]
-    fn what_can_be_checked_is_and_what_cannot_is_echoed() {
+    fn checkable_capabilities_are_compared_and_the_others_repeated() {
         assert_eq!(matched(&["chat"], &["chat"]), (words(&["chat"]), 0));
         assert_eq!(matched(&["chat"], &["Code", "code", "reasoning"]), (words(&["chat", "code", "reasoning"]), 0));
         assert_eq!(matched(&["chat"], &["chat", "vision"]), (words(&["chat"]), 1));
@@ -102,17 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_end_is_looked_at_in_part() {
+    fn a_long_list_is_compared_in_part() {
         let many: Vec<String> = (0..20_000).map(|number| format!("word{number}")).collect();
         let mut capabilities =
             Capabilities { model: "m".into(), model_capabilities: words(&["chat"]), ..Capabilities::default() };
         add_matched(&mut capabilities, &many);
-        assert_eq!(capabilities.unmet.len(), MOST_WORDS);
+        assert_eq!(capabilities.unmet.len(), MAX_NAMES);
         assert!(gaps("m", &[], &["x".repeat(1 << 20)]).is_empty());
     }
 
     #[test]
-    fn nothing_is_said_of_a_model_that_is_not_known() {
+    fn an_unknown_model_has_no_gaps() {
         let mut capabilities = Capabilities::default();
         add_matched(&mut capabilities, &words(&["vision"]));
         assert_eq!(capabilities, Capabilities::default());

@@ -1,11 +1,11 @@
-//! How many connections to hold, and what each says it can do: pure decisions.
+//! The number of connections, and the slots that each announces: pure decisions.
 //!
-//! The measured open-source router gives a connection one job at a time, whatever number of slots
-//! it announced, so real concurrency needs a connection for each slot. Others share one.
+//! The measured open-source router gives a connection one job at a time, whatever number of slots it announced, so
+//! concurrency needs a connection for each slot. Other routers need one connection.
 
 use crate::config::Connections;
 
-/// How a router hands out jobs.
+/// How a router dispatches jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Dispatch {
     /// As many jobs on a connection as it has slots.
@@ -15,7 +15,7 @@ pub(crate) enum Dispatch {
     OnePerConnection,
 }
 
-/// Connections to hold for a model with so many slots.
+/// The number of connections for a model with this number of slots.
 pub(crate) fn wanted(connections: Connections, dispatch: Dispatch, slots: u32) -> u32 {
     match (connections, dispatch) {
         (Connections::Fixed(count), _) => u32::from(count),
@@ -24,7 +24,7 @@ pub(crate) fn wanted(connections: Connections, dispatch: Dispatch, slots: u32) -
     }
 }
 
-/// Slots that lane number `lane` of `lanes` announces; together they are all slots, and each has one at least.
+/// The slots that connection number `connection` of `connections` announces: together all slots, and at least one each.
 pub(crate) fn share(connection: u32, connections: u32, dispatch: Dispatch, slots: u32) -> u32 {
     if dispatch == Dispatch::OnePerConnection {
         return 1;
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_lane_where_they_share_and_one_a_slot_where_they_do_not() {
+    fn one_connection_or_one_for_each_slot() {
         assert_eq!(wanted(Connections::Auto, Dispatch::Shared, 8), 1);
         assert_eq!(wanted(Connections::Auto, Dispatch::OnePerConnection, 8), 8);
         assert_eq!(wanted(Connections::Auto, Dispatch::OnePerConnection, 0), 1);

@@ -1,26 +1,26 @@
-//! Which kind of router this is, by the marks that it shows.
+//! The fingerprint of the router: is it the open-source one?
 
 use serde::Deserialize;
 
 use crate::router::connection_count::Dispatch;
 
-/// The two marks of the open-source router; each alone is worn by others too.
+/// The two signs of the open-source router; other routers show one of them too.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RouterFingerprint {
-    /// Its public health report.
+    /// Its public health report was recognised.
     pub(crate) health: bool,
-    /// The connection id in its greeting.
+    /// The connection id in its `hello_ack` was recognised.
     pub(crate) id: bool,
 }
 
 impl RouterFingerprint {
-    /// How the router hands out jobs, as far as the marks tell.
+    /// How the router dispatches jobs.
     pub(crate) fn dispatch(self) -> Dispatch {
         if self.health && self.id { Dispatch::OnePerConnection } else { Dispatch::Shared }
     }
 }
 
-/// The open-source router's public health report, which gives it away.
+/// The open-source router's public health report.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only their presence matters")]
 struct Health {
@@ -36,7 +36,7 @@ pub(crate) fn is_open_source_health(body: &[u8]) -> bool {
     serde_json::from_slice::<Health>(body).is_ok()
 }
 
-/// Whether a connection's id is of the open-source router's making: 32 hexadecimal digits.
+/// Whether a connection's id has the form of the open-source router's ids: 32 hexadecimal digits.
 pub(crate) fn is_open_source_id(gpu_id: &str) -> bool {
     gpu_id.len() == 32 && gpu_id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_open_source_router_is_known_by_two_marks() {
+    fn the_open_source_router_is_recognised_by_two_signs() {
         assert!(is_open_source_health(br#"{"active_jobs":0,"available":2,"status":"ok","total_slots":2,"workers":1}"#));
         assert!(!is_open_source_health(br#"{"status":"ok"}"#));
         assert!(is_open_source_id("0f1e2d3c4b5a69788796a5b4c3d2e1f0"));

@@ -1,4 +1,4 @@
-//! The router's wish on its way to the fleet and to the memo of the last one.
+//! Applies the router's policy to the fleet, and stores it.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,83 +13,83 @@ use crate::report::log_text::shown;
 use crate::router::capability_match;
 use crate::router::policy_cache::PolicyCache;
 
-/// Takes in policies, each once.
+/// Applies policies, each once.
 #[derive(Debug)]
 pub(crate) struct PolicyHandler {
     cache: PolicyCache,
     last: Mutex<Option<Policy>>,
-    /// The newest policy that is not taken in yet: of several that come at once only the last one counts.
+    /// The newest policy that is not applied yet; it replaces an older one.
     offered: watch::Sender<Option<Policy>>,
-    /// What of the policy was said to be out of reach.
+    /// The gaps that were logged.
     logged: Mutex<Vec<String>>,
-    /// Counts those that were news.
+    /// Counts the applied policies that were new.
     taken: watch::Sender<u64>,
 }
 
 impl PolicyHandler {
-    /// A keeper that starts from the policy of the last run, if one is remembered.
+    /// A handler that starts with the stored policy of the last run.
     pub(crate) fn new(cache: PolicyCache) -> Self {
         let last = cache.load().filter(Policy::is_for_gpu);
         let (offered, taken) = (watch::Sender::new(None), watch::Sender::new(0));
         Self { cache, last: Mutex::new(last), offered, logged: Mutex::default(), taken }
     }
 
-    /// Adds to what is true of this worker what follows from the router's wish for certain capabilities.
+    /// Adds to the capabilities what follows from those that the policy names.
     pub(crate) fn add_capabilities(&self, capabilities: &mut Capabilities) {
         if let Some(policy) = &*self.last() {
-            capability_match::add_matched(capabilities, wished_capabilities(policy));
+            capability_match::add_matched(capabilities, wanted_capabilities(policy));
         }
     }
 
-    /// The wish to start from.
+    /// What the stored policy wants.
     pub(crate) fn cached(&self) -> Option<DesiredModel> {
         self.last().as_ref().map(desired_model)
     }
 
-    /// Takes a policy as what to start from, before there is a fleet; `None` for one that is not for us.
+    /// Takes a policy to start from, before there is a fleet; `None` for one that is not for a GPU worker.
     pub(crate) async fn adopt_first(&self, policy: Policy) -> Option<DesiredModel> {
         if !policy.is_for_gpu() {
             return None;
         }
         *self.last() = Some(policy.clone());
-        let wanted = desired_model(&policy);
+        let start = desired_model(&policy);
         self.remember(policy).await;
-        Some(wanted)
+        Some(start)
     }
 
     async fn remember(&self, policy: Policy) {
         let cache = self.cache.clone();
-        // A model that is only the worker's own is no reason to load it the next time.
+        // A policy that only repeats the worker's own model does not name a model for the next start.
         let policy = if policy.echoes(Policy::MODEL_NAME) { Policy::default() } else { policy };
         if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || cache.store(&policy)).await {
-            warn!(%fault, "cannot remember the router's policy; the next start asks for it first");
+            warn!(%fault, "cannot store the router's policy; the next start requests it first");
         }
     }
 
-    /// Leaves a policy to be taken in: a model that is not here yet is looked for, which takes its time.
+    /// Offers a policy to [`PolicyHandler::run`]: looking for a missing model takes time.
     pub(crate) fn offer(&self, policy: Policy) {
         self.offered.send_replace(Some(policy));
     }
 
-    /// Resolves when every policy that was offered is taken in, or after `patience`.
+    /// Resolves when every offered policy is applied, or after `limit`.
     pub(crate) async fn wait_until_taken_in(&self, limit: Duration) {
         let mut offered = self.offered.subscribe();
-        // The sender is ours, so this ends in no other way.
+        // `self` holds the sender, so the channel stays open.
         let _ = tokio::time::timeout(limit, offered.wait_for(Option::is_none)).await;
     }
 
-    /// Changes whenever a policy that was news has been taken in.
+    /// Changes when a new policy has been applied.
     pub(crate) fn taken(&self) -> watch::Receiver<u64> {
         self.taken.subscribe()
     }
 
-    /// Takes in what is offered, one after the other.
+    /// Applies offered policies, one after the other.
     pub(crate) async fn run(&self, fleet: &Fleet) -> Infallible {
         let mut offered = self.offered.subscribe();
         let mut changes = fleet.changes();
         loop {
             let offer = tokio::select! {
-                // The sender is ours, so this ends with an offer and in no other way.
+                // `self` holds the sender, so this returns only an offer.
                 offer = offered.wait_for(Option::is_some) => offer.ok().and_then(|offer| offer.clone()),
                 Ok(()) = changes.changed() => {
                     self.log_gaps(fleet);
@@ -99,7 +99,7 @@ impl PolicyHandler {
             let Some(policy) = offer else { continue };
             let is_new = self.take_in(policy.clone(), fleet).await;
             self.offered.send_if_modified(|waiting| {
-                // Another one may have come meanwhile.
+                // Another policy may have come meanwhile.
                 let done = waiting.as_ref() == Some(&policy);
                 if done {
                     *waiting = None;
@@ -112,7 +112,7 @@ impl PolicyHandler {
         }
     }
 
-    /// Takes in what the router sent; whether it was news. The same again changes nothing.
+    /// Applies a policy; whether it was new. The same policy again changes nothing.
     pub(crate) async fn take_in(&self, policy: Policy, fleet: &Fleet) -> bool {
         if !policy.is_for_gpu() {
             let worker_type = policy.worker_type.as_deref().map(shown).unwrap_or_default();
@@ -137,7 +137,8 @@ impl PolicyHandler {
         true
     }
 
-    /// Says what of the policy cannot be had, once; and once that it can be by now. What is being brought about is no gap.
+    /// Logs once each part of the policy that cannot be honoured, and once when it can be again. A part that is in progress
+    /// is not a gap.
     fn log_gaps(&self, fleet: &Fleet) {
         let mut gaps = fleet.gaps();
         let report = fleet.report();
@@ -146,7 +147,7 @@ impl PolicyHandler {
             gaps.extend(capability_match::gaps(
                 &primary.model.name,
                 &primary.capabilities(),
-                wished_capabilities(policy),
+                wanted_capabilities(policy),
             ));
         }
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,17 +161,17 @@ impl PolicyHandler {
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Policy>> {
-        // A policy is put there whole.
+        // Each change replaces the whole policy.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the router wishes the model could do; a guess from the worker's own model is no wish.
-fn wished_capabilities(policy: &Policy) -> &[String] {
+/// The capabilities that the policy names; those that the router derives from the worker's own model do not count.
+fn wanted_capabilities(policy: &Policy) -> &[String] {
     if policy.echoes(Policy::CAPABILITIES) || policy.echoes(Policy::MODEL_NAME) { &[] } else { &policy.capabilities }
 }
 
-/// What a router that does not wish for a field says of it is the worker's own announcement, and no wish.
+/// What the policy wants. A field that only repeats the worker's own announcement does not count.
 fn desired_model(policy: &Policy) -> DesiredModel {
     let ctx_size = Some(policy.context_size).filter(|tokens| *tokens > 0 && !policy.echoes(Policy::CONTEXT_SIZE));
     let has_slots = policy.max_parallelism > 0 && !policy.echoes(Policy::MAX_PARALLELISM);
@@ -186,19 +187,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_router_guesses_of_the_workers_own_model_is_no_wish() {
+    fn capabilities_that_are_derived_from_the_workers_own_model_do_not_count() {
         let policy = |echoed: &[&str]| Policy {
             capabilities: vec!["chat".into()],
             echoed: echoed.iter().map(ToString::to_string).collect(),
             ..Policy::default()
         };
-        assert_eq!(wished_capabilities(&policy(&[Policy::CONTEXT_SIZE])), ["chat"]);
-        assert!(wished_capabilities(&policy(&[Policy::CAPABILITIES])).is_empty());
-        assert!(wished_capabilities(&policy(&[Policy::MODEL_NAME])).is_empty(), "an earlier router names no more");
+        assert_eq!(wanted_capabilities(&policy(&[Policy::CONTEXT_SIZE])), ["chat"]);
+        assert!(wanted_capabilities(&policy(&[Policy::CAPABILITIES])).is_empty());
+        assert!(wanted_capabilities(&policy(&[Policy::MODEL_NAME])).is_empty(), "an earlier router names no more");
     }
 
     #[test]
-    fn what_only_repeats_the_worker_is_no_wish() {
+    fn fields_that_only_repeat_the_worker_do_not_count() {
         let all = Policy {
             model_name: "m".into(),
             context_size: 4096,

@@ -1,6 +1,6 @@
 //! The router's last policy, stored on disk so that a restart needs one connection and not two.
 //!
-//! The open-source router gives jobs to a connection as soon as it has said hello, also to a connection that only asks for the
+//! The open-source router gives jobs to a connection as soon as it has said hello, also to a connection that only requests the
 //! policy. Such a job comes back after 30 s. A worker that knows the last policy needs no such connection.
 
 use std::path::Path;

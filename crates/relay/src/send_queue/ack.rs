@@ -1,20 +1,19 @@
-//! How far one job's answer has got by one lane.
+//! How much of one job's answer has been written to one connection.
 //!
-//! Positions are bytes of the job's transcript; the terminal message is the one position after its
-//! end. A message is *begun* when it can no longer be kept from the socket, and *written* when the
-//! socket has it. A job that leaves a living lane revokes what is not begun and waits for the rest,
-//! so that it knows exactly where to go on.
+//! Positions are bytes of the job's transcript; the terminal message is the position after its end. A message is *begun*
+//! when it can no longer be revoked, and *written* when the socket has it. A job that leaves a live connection revokes the
+//! messages that are not begun and waits for the others, so it knows exactly where to continue.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// One job's way through one lane's queue.
+/// The progress of one job's messages through one connection's queue.
 #[derive(Debug)]
 pub(crate) struct AckTracker {
     progress: Mutex<Progress>,
-    /// The round that this is part of: with its end nothing of it may go out any more.
+    /// Cancelled at the end of the job's round: nothing of the round may be sent after that.
     round: CancellationToken,
     changed: Notify,
 }
@@ -27,42 +26,42 @@ struct Progress {
 }
 
 impl AckTracker {
-    /// A delivery that starts at a position.
+    /// A tracker that starts at a position.
     pub(crate) fn new(from: usize, round: CancellationToken) -> Arc<Self> {
         let progress = Progress { begun: from, written: from, revoked: false };
         Arc::new(Self { progress: Mutex::new(progress), round, changed: Notify::new() })
     }
 
-    /// Keeps everything that is not begun from going out; up to where it is begun.
+    /// Revokes all messages that are not begun; returns the position up to which they are begun.
     pub(crate) fn revoke(&self) -> usize {
         let mut progress = self.lock();
         progress.revoked = true;
         progress.begun
     }
 
-    /// Up to where the socket has it.
+    /// The position up to which the socket has the answer.
     pub(crate) fn written(&self) -> usize {
         self.lock().written
     }
 
-    /// Whether nothing is between the queue and the socket.
+    /// Whether every begun message is written.
     pub(crate) fn is_settled(&self) -> bool {
         let progress = self.lock();
         progress.begun == progress.written
     }
 
-    /// Resolves when an awaited message has been written, or one of a revoked delivery.
+    /// Resolves when an awaited message was written, or any message after [`AckTracker::revoke`].
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
-        // Nothing that can panic happens under this lock.
+        // No code that can panic runs under this lock.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a message carries with it to have its way noted.
+/// Travels with a message and records when it is begun and written.
 #[derive(Debug)]
 pub(crate) struct Ack {
     tracker: Arc<AckTracker>,
@@ -71,12 +70,12 @@ pub(crate) struct Ack {
 }
 
 impl Ack {
-    /// A receipt for the message that ends at `upto`; `awaited` if somebody waits for it in particular.
+    /// An ack for the message that ends at `upto`; `awaited` messages wake [`AckTracker::changed`].
     pub(crate) fn new(tracker: &Arc<AckTracker>, upto: usize, awaited: bool) -> Self {
         Self { tracker: Arc::clone(tracker), upto, awaited }
     }
 
-    /// The message is about to go out; false if it no longer may.
+    /// Called before the message is written; false when it must not be.
     pub(crate) fn begin(&self) -> bool {
         if self.tracker.round.is_cancelled() {
             return false;
@@ -92,9 +91,9 @@ impl Ack {
     pub(crate) fn mark_written(self) {
         let mut progress = self.tracker.lock();
         progress.written = progress.written.max(self.upto);
-        let heard = self.awaited || progress.revoked;
+        let wakes = self.awaited || progress.revoked;
         drop(progress);
-        if heard {
+        if wakes {
             self.tracker.changed.notify_one();
         }
     }
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_begun_is_waited_for_and_what_is_not_never_goes_out() {
+    fn a_begun_message_is_awaited_and_a_revoked_one_never_sent() {
         let tracker = AckTracker::new(3, CancellationToken::new());
         let (first, second) = (Ack::new(&tracker, 5, false), Ack::new(&tracker, 9, false));
         assert!(first.begin() && !tracker.is_settled());
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_out_after_the_end_of_its_round() {
+    fn nothing_is_sent_after_the_end_of_its_round() {
         let round = CancellationToken::new();
         let tracker = AckTracker::new(0, round.clone());
         let ack = Ack::new(&tracker, 1, false);

@@ -1,9 +1,9 @@
-//! Incoming WebSocket frames, before the library reads them.
+//! Filters incoming WebSocket frames before the library reads them.
 //!
-//! The library ends a connection at a text message that is not UTF-8 and at one that is larger than allowed. Both are
-//! faults of one job, and a router gives the job of a lost connection to the next one, without end. So here, where
-//! frames are still bytes, text is declared binary (we check it ourselves), and of a message that is too large only the
-//! head goes on, with a mark behind it. What is left out is not kept: the bound on memory holds.
+//! The library ends a connection at a text message that is not UTF-8, and at one that is larger than allowed. Both are
+//! faults of one job, and a router gives the job of a lost connection to the next connection, without end. So this filter
+//! changes the type of text frames to binary (`connection::incoming` checks the text), and passes only the head of a message
+//! that is too large, with a mark after it. The rest is not stored, so the bound on memory holds.
 
 use std::io;
 use std::pin::Pin;
@@ -12,15 +12,15 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Of a message that is too large so much goes on: its first keys, by which its job is known.
+/// How much of a message that is too large is passed: its first keys, which hold the job's id.
 const HEAD: u64 = 64 * 1024;
-/// What is behind the head of such a message: two bytes that no JSON ends with, and its size as far as it is known.
+/// The mark after the head of such a message: two bytes that no JSON ends with. The size follows, as far as it is known.
 const MARK: [u8; 2] = [0xff, b'L'];
 /// The length of a mark.
 pub(crate) const MARK_LENGTH: usize = MARK.len() + 8;
-/// Read from the socket at once.
+/// Bytes read from the socket at once.
 const CHUNK: usize = 16 * 1024;
-/// A frame's head is at most so long without the mask, which a server does not use.
+/// The longest head of a frame without a mask, which a server does not use.
 const LONGEST_HEADER: usize = 10;
 
 /// The head of a message that was too large, and its size.
@@ -39,7 +39,7 @@ pub(crate) struct FilteredStream<S> {
 }
 
 impl<S> FilteredStream<S> {
-    /// Filters what comes after the answer to the upgrade; messages of more than `limit` bytes are cut.
+    /// Filters the frames after the HTTP answer to the upgrade; messages of more than `limit` bytes are cut.
     pub(crate) fn new(stream: S, limit: usize) -> Self {
         let filter =
             Filter { state: FilterState::Answer { matched: 0 }, limit: limit as u64, message: 0, skipping: false };
@@ -84,7 +84,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FilteredStream<S> {
     }
 }
 
-/// What is done with the bytes that come.
+/// The state of the filter.
 #[derive(Debug)]
 struct Filter {
     state: FilterState,
@@ -97,13 +97,13 @@ struct Filter {
 
 #[derive(Debug, Clone, Copy)]
 enum FilterState {
-    /// The answer to the upgrade; so much of its end has been seen.
+    /// In the HTTP answer to the upgrade; `matched` bytes of its end have been read.
     Answer { matched: usize },
-    /// A frame's head.
+    /// In a frame's head.
     Header { bytes: [u8; LONGEST_HEADER], have: usize },
-    /// So many bytes go on, then come `then` bytes that do not.
+    /// `left` bytes are passed; then the message ends as `then` says.
     Passing { left: u64, then: Option<CutMessage> },
-    /// So many bytes are left out.
+    /// `left` bytes are dropped.
     Dropping { left: u64 },
 }
 
@@ -112,7 +112,7 @@ enum FilterState {
 struct CutMessage {
     /// The message's size as far as it is known.
     size: u64,
-    /// Bytes of this frame that are left out.
+    /// Bytes of this frame that are dropped.
     dropped: u64,
 }
 
@@ -184,7 +184,7 @@ impl Filter {
             return;
         }
         let kept = if code == 0 { 0 } else { length.min(HEAD).min(self.limit) };
-        // The last frame of what goes on, whatever the router's flag says.
+        // This is the last frame that is passed, whatever the router's flag says.
         out.extend_from_slice(&[0x80 | binary, 127]);
         out.extend_from_slice(&(kept + MARK_LENGTH as u64).to_be_bytes());
         self.skipping = !is_last;
@@ -192,7 +192,7 @@ impl Filter {
         self.state = FilterState::Passing { left: kept, then: Some(cut) };
     }
 
-    /// Goes on where nothing is left of a frame, or of a part of it.
+    /// Changes the state when a frame, or a part of it, is complete.
     fn end_frame(&mut self, out: &mut BytesMut) {
         if let FilterState::Passing { left: 0, then: Some(cut) } = self.state {
             out.extend_from_slice(&MARK);
@@ -205,14 +205,14 @@ impl Filter {
     }
 }
 
-/// How much of what is left is here; it is taken off.
+/// How many of the `left` bytes are in `bytes`; they are subtracted from `left`.
 fn take(bytes: &[u8], left: &mut u64) -> usize {
     let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
     *left -= length as u64;
     length
 }
 
-/// The length of a frame's head, of which `have` bytes are here.
+/// The length of a frame's head, of which `have` bytes are known.
 fn header_length(header: &[u8], have: usize) -> usize {
     match header[1] & 0x7f {
         _ if have < 2 => 2,
@@ -222,7 +222,7 @@ fn header_length(header: &[u8], have: usize) -> usize {
     }
 }
 
-/// What follows the head. A mask is counted as payload: the library refuses one from a server.
+/// The number of bytes after the head. A mask counts as payload: the library refuses a mask from a server.
 fn payload_length(header: &[u8]) -> u64 {
     let length = match header[1] & 0x7f {
         126 | 127 => header[2..].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),

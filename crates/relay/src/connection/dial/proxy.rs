@@ -1,8 +1,8 @@
-//! The way through an HTTP proxy, where the host's environment names one for this address.
+//! Connects through an HTTP proxy, when the environment names one for this address.
 //!
 //! `HTTPS_PROXY` serves `wss`, `HTTP_PROXY` serves `ws`, `ALL_PROXY` both, `NO_PROXY` lists exceptions (names with all
-//! below them, addresses, networks, `*`), each also in lower case, as common tools read them; this host itself is never
-//! reached through a proxy. The proxy is asked to `CONNECT`; it sees an address and, for `wss`, nothing else.
+//! below them, addresses, networks, `*`), each also in lower case, as common tools read them. A loopback address is never
+//! reached through a proxy. The request is `CONNECT`; the proxy sees an address and, for `wss`, nothing else.
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -13,19 +13,19 @@ use crate::connection::dial::router_url::RouterUrl;
 use crate::connection::dial::tcp::connect;
 use crate::report::log_text::shown;
 
-/// The proxy's answer may not be longer than this.
+/// The most bytes of the proxy's answer.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// A proxy to dial through.
+/// A proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     host: String,
     port: u16,
-    /// User and password, as the header that carries them.
+    /// User and password, as a header value.
     authorization: Option<HeaderValue>,
 }
 
-/// Why the way through the proxy is closed.
+/// Why a proxy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
     #[error("cannot use the {scheme} proxy {host}: only http:// proxies can be used here")]
@@ -67,7 +67,7 @@ impl Proxy {
         request.extend_from_slice(b"\r\n");
         stream.write_all(&request).await.map_err(fault)?;
         let mut answer = Vec::with_capacity(256);
-        // Byte by byte: what follows the blank line already belongs to the router.
+        // Byte by byte: the bytes after the blank line are the router's.
         while !answer.ends_with(b"\r\n\r\n") && answer.len() < MAX_ANSWER {
             answer.push(stream.read_u8().await.map_err(fault)?);
         }
@@ -119,11 +119,11 @@ mod tests {
     fn user_and_password_go_into_a_header_and_ipv6_loses_its_brackets() {
         let proxy = chosen("https://r.example", &[("HTTPS_PROXY", "http://me:secret@[fd00::1]:3128")]).expect("one");
         assert_eq!((&*proxy.host, proxy.port), ("fd00::1", 3128));
-        assert_eq!(proxy.authorization.expect("told").as_bytes(), b"Basic bWU6c2VjcmV0");
+        assert_eq!(proxy.authorization.expect("a header").as_bytes(), b"Basic bWU6c2VjcmV0");
     }
 
     #[test]
-    fn a_proxy_of_another_kind_is_an_error_and_not_left_out() {
+    fn a_proxy_of_another_kind_is_an_error_and_not_ignored() {
         let matcher = Matcher::builder().all("socks5://p:1080").build();
         let url = RouterUrl::parse("https://r.example").expect("valid");
         assert!(matches!(for_url(&url, &matcher), Err(ProxyError::Kind { .. })));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_proxy_is_asked_with_what_it_needs_and_its_answer_is_heard() {
+    async fn the_request_has_what_the_proxy_needs_and_its_answer_is_read() {
         let (opened, request) = through(b"HTTP/1.1 200 OK\r\n\r\n").await;
         assert_eq!(opened, Ok(()));
         let request = String::from_utf8(request).expect("text");

@@ -1,15 +1,15 @@
-//! The router's address, from whatever an operator wrote.
+//! The router's address, parsed from the operator's text.
 //!
-//! The rules are the measured ones of the upstream worker with its bugs corrected: a bare host means
-//! TLS (also a bare loopback host), path, query and fragment are replaced by `/ws`, an explicit port
-//! is kept. Corrected: schemes match in any case, other schemes and ports above 65535 are refused,
-//! hosts are IDNA-encoded, and `https:/h` is an error instead of a host called `https`.
+//! The rules are the measured ones of the upstream worker, without its bugs: a bare host means TLS (also a bare loopback
+//! host), path, query and fragment are replaced by `/ws`, an explicit port is kept. Corrected: schemes match in any case,
+//! other schemes and ports above 65535 are refused, hosts are IDNA-encoded, and `https:/h` is an error and not a host called
+//! `https`.
 
 use std::fmt;
 
 use url::Host;
 
-/// Where a router's WebSocket is. [`fmt::Display`] hides user and password.
+/// The address of a router's WebSocket. [`fmt::Display`] hides user and password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouterUrl {
     tls: bool,
@@ -18,30 +18,30 @@ pub struct RouterUrl {
     port: Option<u16>,
 }
 
-/// Why a text is no router address.
+/// Why a text is not a router address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// Nothing but white space.
+    /// The text is empty or white space.
     #[error(
         "cannot use an empty router address: give a host such as `ai.example.com` or a URL such as `https://ai.example.com`"
     )]
     Empty,
-    /// A scheme that is not the web's.
+    /// The scheme is not https, http, wss or ws.
     #[error("cannot use `{0}` as a router address: its scheme must be https, http, wss or ws")]
     Scheme(String),
-    /// No host, or one that cannot be.
+    /// The host is missing or not valid.
     #[error("cannot use `{0}` as a router address: it has no valid host")]
     Host(String),
-    /// A port that cannot be.
+    /// The port is not a number from 1 to 65535.
     #[error("cannot use `{0}` as a router address: its port must be a number from 1 to 65535")]
     Port(String),
 }
 
 impl RouterUrl {
-    /// Reads an address as an operator writes it.
+    /// Parses an address.
     ///
     /// # Errors
-    /// When it is empty, has another scheme, or its host or port cannot be.
+    /// When the text is empty, has another scheme, or its host or port is not valid.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let text = text.trim();
         if text.is_empty() {
@@ -79,7 +79,7 @@ impl RouterUrl {
         self.tls
     }
 
-    /// The host without brackets, as a resolver wants it.
+    /// The host without brackets, as a resolver takes it.
     #[must_use]
     pub fn host(&self) -> String {
         match &self.host {
@@ -95,7 +95,7 @@ impl RouterUrl {
         self.port.unwrap_or(if self.tls { 443 } else { 80 })
     }
 
-    /// Whether the router is on this very host, so that an unencrypted link stays inside it.
+    /// Whether the router is on this host, so that an unencrypted connection stays inside it.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match &self.host {
@@ -161,7 +161,7 @@ fn split_port(host_port: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Rust reads `+80` as a number; an address does not.
+/// Rust parses `+80` as a number; it is not a valid port of an address.
 fn port_is_plain(host_port: &str) -> bool {
     split_port(host_port).1.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }

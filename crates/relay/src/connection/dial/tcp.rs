@@ -1,8 +1,8 @@
 //! A TCP connection to a name that may have several addresses, some of them dead.
 //!
-//! Addresses are tried one after the other, alternating between IPv6 and IPv4, each with a head start
-//! before the next; the first that answers wins (RFC 8305). One address that swallows packets costs a
-//! quarter of a second, not the whole connect timeout.
+//! Addresses are tried one after the other, alternating between IPv6 and IPv4, each with a head start before the next. The
+//! first that answers is used (RFC 8305). An address that drops packets costs a quarter of a second and not the whole
+//! connect timeout.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 /// An address's head start before the next one is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// With nothing sent for so long the kernel asks whether the other side lives, so often.
+/// TCP keepalive: the idle time before the first probe, and the interval of the probes.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
 
 /// Connects to a host, by name or address.
@@ -24,15 +24,15 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         None => alternating(lookup_host((host, port)).await?.collect()),
     };
     let stream = race(addresses).await?;
-    // A token is a small packet that must not wait for the acknowledgement of the one before.
+    // A token is a small packet that must not wait for the acknowledgement of the packet before.
     stream.set_nodelay(true)?;
     let (idle, interval) = KEEPALIVE;
     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(interval))?;
     Ok(stream)
 }
 
-/// The addresses of `localhost` and the names below it, which no resolver is asked for (RFC 6761, 6.3): a host without
-/// `/etc/hosts` has no other way to know them.
+/// The addresses of `localhost` and the names below it, without a resolver (RFC 6761, 6.3): a host without `/etc/hosts`
+/// cannot resolve them.
 fn loopback(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let is_loopback = name == "localhost" || name.ends_with(".localhost");
@@ -60,7 +60,7 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
-/// The same addresses, with the families taking turns; the resolver's first choice stays first.
+/// The same addresses, alternating between the families; the resolver's first address stays first.
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (leading, others): (Vec<_>, Vec<_>) =
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_take_turns() {
+    fn families_alternate() {
         let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("valid")).collect::<Vec<SocketAddr>>();
         let order = alternating(parse(&["[::1]:1", "[::2]:1", "1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]));
         assert_eq!(order, parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "1.1.1.3:1"]));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_address_does_not_keep_from_a_living_one() {
+    async fn a_dead_address_does_not_block_a_live_one() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let alive = listener.local_addr().expect("bound");
         let refusing = tokio::net::TcpSocket::new_v4().expect("made");

@@ -1,4 +1,4 @@
-//! Whom we trust when we dial: the system's certificate authorities and the operator's own.
+//! The certificate authorities that a connection trusts: the system's and the operator's.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Sessions of TLS that are remembered to be taken up again, eight for each server.
+/// TLS sessions that are stored for resumption, eight for each server.
 const TICKETS: usize = 16;
 
 /// Why TLS cannot be set up.
@@ -27,11 +27,11 @@ pub enum TlsError {
     Library(#[from] rustls::Error),
 }
 
-/// The trust for every connection of this worker.
+/// The TLS configuration of every connection.
 ///
 /// # Errors
 /// When the operator's file cannot be read or holds no certificate. System roots that cannot be read
-/// are left out: with none at all each connection says so by itself.
+/// are left out; without any root each connection fails with its own error.
 pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -54,7 +54,7 @@ pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>,
         .with_no_client_auth();
     // A proxy in front of the router that speaks HTTP/2 would otherwise choose it, and no WebSocket with it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Room for the tickets of many servers is 75 KB; there is one router, and perhaps a proxy before it.
+    // The library's default for many servers takes 75 KB; there is one router, and perhaps a proxy before it.
     config.resumption = Resumption::in_memory_sessions(TICKETS);
     Ok(Arc::new(config))
 }

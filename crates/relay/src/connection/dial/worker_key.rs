@@ -1,4 +1,4 @@
-//! The worker key: given once, or read anew from its file for each connection.
+//! The worker key: a setting, or read from its file for each connection.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -8,11 +8,11 @@ use tracing::warn;
 
 use crate::config::Config;
 
-/// Where the key comes from.
+/// The source of the key.
 #[derive(Debug)]
 pub(crate) struct WorkerKey {
     file: Option<PathBuf>,
-    /// The key as it was read last.
+    /// The last key that was read.
     last: Mutex<SecretString>,
 }
 
@@ -31,7 +31,7 @@ impl WorkerKey {
         Ok(Self { file, last: Mutex::new(SecretString::from(last)) })
     }
 
-    /// The key of this moment. A file that cannot be read now leaves the key as it was.
+    /// The current key. While the file cannot be read, the previous key stays in use.
     pub(crate) async fn current(&self) -> SecretString {
         if let Some(path) = self.file.clone() {
             match tokio::task::spawn_blocking(move || read(&path)).await {
@@ -50,7 +50,7 @@ impl WorkerKey {
     }
 
     pub(crate) fn last(&self) -> std::sync::MutexGuard<'_, SecretString> {
-        // A key is put there whole.
+        // Each change replaces the whole key.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,37 +1,36 @@
-//! When a refused key ends the worker: pure.
+//! Decides when a refused key ends the worker; pure.
 //!
-//! A refusal can come from a passing fault of the router, a key file that it could not read for a moment, so one alone
-//! says nothing: the same key is refused twice before it counts. A key that was good once may be so again, and a router
-//! that took it is asked on.
+//! A refusal can come from a temporary fault of the router, such as a key file that it cannot read for a moment. So the same
+//! key must be refused twice. A key that was accepted once may be accepted again: the worker then does not end.
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::KeyRefused;
 
-/// Refusals of one key, one after the other, that are an answer.
+/// Successive refusals of one key that count as a refusal.
 const CONFIRMED_AFTER: u32 = 2;
 
-/// What the router has said of our keys.
+/// The router's decisions about the keys.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    /// The key that was refused last and how often in a row.
+    /// The key that was refused last, and how often in a row.
     refused: Option<(SecretString, u32)>,
     accepted_once: bool,
 }
 
-/// What follows from a refusal.
+/// What the worker does after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyDecision {
-    /// It may have been a passing fault: ask again soon.
+    /// The fault may be temporary: try again soon.
     RetrySoon,
-    /// It is refused: ask again, seldom.
+    /// The key is refused: try again, seldom.
     RetrySlowly,
-    /// It is refused, and never was taken: the worker ends.
+    /// The key is refused and was never accepted: the worker ends.
     End,
 }
 
 impl Refusals {
-    /// The router has taken a key.
+    /// The router has accepted a key.
     pub(crate) fn accepted(&mut self) {
         (self.refused, self.accepted_once) = (None, true);
     }
@@ -54,22 +53,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_refusal_is_no_answer_and_two_of_the_same_key_are() {
+    fn two_refusals_of_the_same_key_count_and_one_does_not() {
         let (key, other) = (SecretString::from("a"), SecretString::from("b"));
         let mut refusals = Refusals::default();
         assert_eq!(refusals.refused(&key, KeyRefused::End), KeyDecision::RetrySoon);
-        assert_eq!(refusals.refused(&other, KeyRefused::End), KeyDecision::RetrySoon, "another key, a first answer");
+        assert_eq!(refusals.refused(&other, KeyRefused::End), KeyDecision::RetrySoon, "another key, its first refusal");
         assert_eq!(refusals.refused(&other, KeyRefused::Retry), KeyDecision::RetrySlowly, "as the setting says");
         assert_eq!(refusals.refused(&other, KeyRefused::End), KeyDecision::End);
     }
 
     #[test]
-    fn a_key_that_was_good_once_never_ends_the_worker() {
+    fn a_key_that_was_accepted_once_never_ends_the_worker() {
         let key = SecretString::from("a");
         let mut refusals = Refusals::default();
         refusals.refused(&key, KeyRefused::End);
         refusals.accepted();
-        assert_eq!(refusals.refused(&key, KeyRefused::End), KeyDecision::RetrySoon, "counted anew");
+        assert_eq!(refusals.refused(&key, KeyRefused::End), KeyDecision::RetrySoon, "the count starts again");
         for _ in 0..5 {
             assert_eq!(refusals.refused(&key, KeyRefused::End), KeyDecision::RetrySlowly);
         }

@@ -1,4 +1,4 @@
-//! What the router's first words mean for the link: pure decisions over `hello_ack` and its variants.
+//! What the router's answer to `hello` means: pure decisions over `hello_ack` and its variants.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use auxot_protocol::{HelloAck, Policy, ToWorker};
 
 use crate::report::log_text::shown;
 
-/// What follows from the router's answer to `hello`.
+/// The router's answer to `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HelloReply {
-    /// Serve; the router's id for this connection and its wish.
+    /// The connection is accepted; with the router's id for it and the policy.
     Accepted { gpu_id: String, policy: Option<Box<Policy>>, extensions: Vec<String> },
-    /// The router says that the key will not do.
+    /// The router refuses the key.
     KeyRefused { reason: String },
-    /// Come back after so long.
+    /// The router asks for another attempt after this time.
     Later { reason: String, after: Duration },
-    /// Something went wrong that may be right next time.
+    /// A fault that may be temporary.
     Transient { reason: String },
-    /// Not an answer to `hello`: keep reading.
+    /// Not an answer to `hello`.
     Other,
 }
 
-/// The words of the open-source router for a wrong key, exactly (variant A of the protocol document). An error that
-/// only speaks of authentication can be any fault of the router's own.
+/// The error text of the open-source router for a wrong key (variant A of the protocol document). An error that only
+/// mentions authentication can be any fault of the router.
 const INVALID_KEY: &str = "invalid GPU key";
-/// A pause that the router asks for is cut to this.
+/// The longest pause that the router may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// Reads the router's answer. A refusal of the key is variant A, by its words, and variant B without a time to come back.
+/// Reads the router's answer. The key is refused by variant A, recognised by its text, and by variant B without a pause.
 pub(crate) fn read(message: ToWorker) -> HelloReply {
     match message {
         ToWorker::HelloAck(ack) if ack.success => HelloReply::Accepted {
@@ -41,7 +41,7 @@ pub(crate) fn read(message: ToWorker) -> HelloReply {
                 Some(seconds) if seconds > 0 => {
                     HelloReply::Later { reason, after: Duration::from_secs(seconds).min(LONGEST_PAUSE) }
                 }
-                // A time that cannot be read was meant to be one.
+                // A field that is not a valid time was meant as one.
                 None if !dropped.is_empty() => HelloReply::Transient { reason },
                 _ => HelloReply::KeyRefused { reason },
             }
@@ -76,15 +76,15 @@ mod tests {
         assert!(matches!(later("5.0"), HelloReply::Later { after, .. } if after == Duration::from_secs(5)));
         assert!(matches!(later("9e15"), HelloReply::Later { after, .. } if after == LONGEST_PAUSE));
         for odd in ["-5", "5.5", "\"soon\"", "1e300"] {
-            assert!(matches!(later(odd), HelloReply::Transient { .. }), "{odd}: it was meant to be a time");
+            assert!(matches!(later(odd), HelloReply::Transient { .. }), "{odd} is meant as a time");
         }
         assert!(matches!(later("null"), HelloReply::KeyRefused { .. }));
     }
 
     #[test]
-    fn odd_fields_of_a_policy_are_no_reason_not_to_serve() {
+    fn odd_fields_of_a_policy_do_not_keep_from_serving() {
         let frame = r#"{"type":"hello_ack","success":true,"gpu_id":7,"policy":{"model_name":"m","context_size":-1,"max_parallelism":2.0,"capabilities":"chat"}}"#;
-        let HelloReply::Accepted { policy: Some(policy), .. } = reply(frame) else { panic!("not greeted") };
+        let HelloReply::Accepted { policy: Some(policy), .. } = reply(frame) else { panic!("not accepted") };
         assert_eq!((&*policy.model_name, policy.context_size, policy.max_parallelism), ("m", 0, 2));
         assert_eq!(policy.dropped, ["`context_size` cannot be -1", "`capabilities` cannot be \"chat\""]);
     }

@@ -1,4 +1,4 @@
-//! A job's way to an answer: a slot, a request, and another engine where the first is lost before it has said anything.
+//! The attempts of a job: a slot, a request, and another engine when the first is lost before its first text.
 
 use super::*;
 
@@ -9,24 +9,24 @@ use tracing::warn;
 use crate::jobs::crash_suspects::CrashHistory;
 use crate::jobs::engine_sharing::Share;
 
-/// How long a dead engine's exit may take to be seen, before a job asks for the next one.
+/// How long a job waits for the exit of a dead engine before it requests the next one.
 const EXIT_SEEN: Duration = Duration::from_millis(500);
-/// How long it may take to be seen that an engine lives and cannot be reached: longer than its checks take.
+/// How long a job waits until an engine that runs and cannot be reached is detected: longer than its health checks take.
 const LOSS_SEEN: Duration = Duration::from_secs(60);
-/// Attempts on fresh engines for a job of which nothing has been said yet.
+/// Attempts for a job without text.
 const ATTEMPTS: u32 = 3;
 
 impl RunningJob {
-    /// Carries the job to the end of its answer. The engine is done then: its slot is free before a slow router has read
-    /// the rest.
+    /// Runs the job to the end of its answer. The slot is free then, before a slow router has read the rest.
     pub(super) async fn run_to_answer(&mut self) -> Result<(), Outcome> {
         let mut request = EngineRequest::first(self.parsed.clone(), self.config())?;
         let context = Arc::clone(&self.context);
-        // Before a slot is waited for: nothing is loaded for what cannot be answered.
+        // Checked before the job waits for a slot: no model is loaded for a request that cannot be answered.
         request.fits(context.fleet.text_limit(self.parsed.job.model.as_deref()))?;
         for left in (0..ATTEMPTS).rev() {
             self.wait_for_suspect_permit().await?;
-            // The share is held until the engine's end is known: who waits behind a suspect must not meet its dead engine.
+            // The share is held until the engine's end is known: a job that waits for a suspect must not get the suspect's
+            // dead engine.
             let (lease, _share) = self.acquire_shared().await?;
             if !request.is_reduced() && context.reduced_tools.contains(lease.model()) {
                 request.reduce();
@@ -54,8 +54,8 @@ impl RunningJob {
         Err(Outcome::EngineGone { after_text: false })
     }
 
-    /// A request during which an engine crashed waits until no other such request is before its first text; one that has
-    /// ended two engines is not run any more.
+    /// A request during which an engine crashed waits until no other such request is before its first text. A request during
+    /// which two engines crashed is refused.
     async fn wait_for_suspect_permit(&mut self) -> Result<(), Outcome> {
         let context = Arc::clone(&self.context);
         match context.crash_suspects.look_up(self.parsed.request_hash) {
@@ -64,7 +64,7 @@ impl RunningJob {
             CrashHistory::Suspect if self.suspect_permit.is_some() => {}
             CrashHistory::Suspect => {
                 self.suspect_permit = self.within(None, context.crash_suspects.permit()).await?;
-                // The one before may have been the same request.
+                // The previous suspect may have been the same request.
                 if context.crash_suspects.look_up(self.parsed.request_hash) == CrashHistory::Refused {
                     return Err(Outcome::CrashesEngines);
                 }
@@ -73,7 +73,8 @@ impl RunningJob {
         Ok(())
     }
 
-    /// The engine is lost: waits until it is known why, so that the next slot is one of another. `Err` is the job's end.
+    /// The engine is lost: waits until the reason is known, so that the next slot belongs to another engine. `Err` ends the
+    /// job.
     async fn on_engine_lost(&mut self, lease: Lease, after_text: bool, may_retry: bool) -> Result<(), Outcome> {
         let model = lease.model().to_owned();
         let loss = self.within(None, lease.engine_end(EXIT_SEEN)).await?;
@@ -96,11 +97,11 @@ impl RunningJob {
     fn prepare_retry(&mut self, model: &str) {
         warn!(job = %Shown(self.id()), model, "the engine went away before the first token, trying again");
         self.context.telemetry.retried();
-        // What the first engine had begun and not said, half a tool call or an open thought, is not the next one's.
+        // The next engine starts a new answer: half a tool call or an open thought of the first engine is dropped.
         self.answer = Answer::blank(&self.parsed.job, self.config().text_markers);
     }
 
-    /// Waits for a slot of an engine, and there for a suspect to be alone, or for the end of one that is.
+    /// Waits for a slot. Then a suspect waits until it is alone on the engine, and another job for the end of a suspect.
     async fn acquire_shared(&mut self) -> Result<(Lease, Share), Outcome> {
         let context = Arc::clone(&self.context);
         let is_suspect = context.crash_suspects.look_up(self.parsed.request_hash) == CrashHistory::Suspect;
@@ -109,7 +110,7 @@ impl RunningJob {
             let (sharing, model) = (&context.sharing, lease.model().to_owned());
             let share = async {
                 let share = if is_suspect { sharing.alone(&model).await } else { sharing.join(&model).await };
-                // It may have been lost to the suspect that was waited for.
+                // The suspect may have crashed this engine.
                 lease.engine_stopping().now_or_never().is_none().then_some(share)
             };
             let share = async {

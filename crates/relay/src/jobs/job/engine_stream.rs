@@ -1,4 +1,4 @@
-//! The streaming part of an exchange: the engine's bytes in, token messages out.
+//! The streaming part of a job: the engine's bytes in, token messages out.
 
 use super::*;
 
@@ -6,15 +6,15 @@ use auxot_llama::{Exchange as EngineStream, ExchangeError, Fill, OpenError};
 
 use crate::jobs::job::idle_timer::IdleTimer;
 
-/// At most so often a prompt's progress is reported.
+/// The shortest time between two reports of prompt progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
-/// A refusal's body is read up to this size; the engine's own are a few hundred bytes.
+/// The most bytes of an error body that are read; the engine's own have a few hundred.
 const ERROR_BODY: usize = 64 * 1024;
-/// Where an engine takes chats.
+/// The engine's path for chats.
 const CHAT_PATH: &str = "/v1/chat/completions";
 
 impl RunningJob {
-    /// One request to one engine, up to the end of its answer or its refusal.
+    /// Sends one request to one engine and reads its answer or its error.
     pub(super) async fn send_request(&mut self, lease: &Lease, request: &EngineRequest) -> Result<(), Outcome> {
         let body = self.within(None, request.body(lease)).await??;
         let headers = Limit::Headers(self.config().headers_timeout);
@@ -43,7 +43,7 @@ impl RunningJob {
     async fn read_refusal(&mut self, stream: &mut EngineStream, status: u16) -> Outcome {
         let silence = Limit::Idle(self.config().idle_timeout);
         match self.within(Some(silence), stream.error_body(ERROR_BODY)).await {
-            // The engine is being replaced under us, or is still loading: another one will answer.
+            // The engine is being replaced or still loads: another attempt follows.
             Ok(Ok(_)) if status == 503 => Outcome::EngineGone { after_text: false },
             Ok(Ok(body)) => Outcome::EngineRefused(auxot_llama::EngineError::from_body(status, &body)),
             Ok(Err(error)) => self.engine_fault(&error),
@@ -51,7 +51,7 @@ impl RunningJob {
         }
     }
 
-    /// Reads the engine and writes to the lane until the engine has said all.
+    /// Reads the engine and writes to the connection until the engine's stream ends.
     async fn pump(&mut self, stream: &mut EngineStream, lease: &Lease) -> Result<(), Outcome> {
         let mut idle_timer = IdleTimer::new(self.config().idle_timeout, Instant::now());
         let alarm = timer::until(self.next_alarm(&idle_timer));
@@ -66,7 +66,7 @@ impl RunningJob {
             self.send_tool_call();
             let unsent = self.end() - self.sink.sent();
             let is_read = unsent < MERGE_LIMIT;
-            // A router that reads slowly is no silence of the engine, and makes it stand still.
+            // While the router reads slowly the engine is not read: that is not a silence of the engine.
             idle_timer.set_read(is_read, Instant::now());
             awaits.hold_back(!is_read);
             let wants = if unsent > 0 { WaitFor::Permit } else { WaitFor::Nothing };
@@ -75,7 +75,7 @@ impl RunningJob {
                 filled = stream.fill(), if is_read => {
                     idle_timer.restart(Instant::now());
                     let (filled, events) = self.read_events(stream, filled)?;
-                    // A ping says that the engine's server lives, not that the engine works.
+                    // A ping shows that the engine's server is alive, not that the engine makes progress.
                     if events > 0 {
                         lease.progressed();
                     }
@@ -97,14 +97,14 @@ impl RunningJob {
         }
     }
 
-    /// Takes in every event that one wake-up brought, and says how many there were.
+    /// Handles all events of one wake-up; returns how many there were.
     fn read_events(
         &mut self,
         stream: &mut EngineStream,
         filled: Result<Fill, ExchangeError>,
     ) -> Result<(Fill, usize), Outcome> {
         let filled = match filled {
-            // It has said that it is done; how it hangs up does not matter.
+            // The end of the stream was received; the way the connection closes does not matter.
             Err(ExchangeError::Cut) if self.answer.is_done() => Fill::End,
             other => other.map_err(|error| self.engine_fault(&error))?,
         };
@@ -121,13 +121,13 @@ impl RunningJob {
         }
         if self.first_token.is_none() && self.answer.has_begun() {
             self.first_token = Some(Instant::now());
-            // The next suspect may come: this one is not run again.
+            // The next suspect may run: this job is not retried after its first text.
             self.suspect_permit = None;
         }
         Ok((filled, events))
     }
 
-    /// Says how far the prompt is.
+    /// Sends the prompt progress.
     fn send_progress(&mut self) {
         if let Some(progress) = self.answer.take_progress()
             && *self.context.sends_progress.borrow()
@@ -139,7 +139,7 @@ impl RunningJob {
         }
     }
 
-    /// Says that a tool call is being written, which is no text and may take long.
+    /// Sends `tool_generating`: writing a tool call takes time and sends no text.
     fn send_tool_call(&mut self) {
         if self.answer.has_calls() && !self.tool_announced {
             let announcement = ToRouter::ToolGenerating { job_id: self.id().into() };
@@ -147,7 +147,7 @@ impl RunningJob {
         }
     }
 
-    /// A short prompt is not reported at all: its first token is the better news, and would only come later for it.
+    /// A short prompt is not reported: the report would only delay its first token.
     fn progress_due(&self, progress: &auxot_llama::PromptProgress) -> bool {
         let due = |at: Instant| at.elapsed() >= PROGRESS_EVERY;
         match self.progress_sent {

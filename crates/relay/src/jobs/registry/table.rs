@@ -1,9 +1,8 @@
-//! The table of jobs: which are here, by which lane they were asked for last, and how the last ones ended. Pure.
+//! The table of jobs: the running jobs with their connections, and the recent terminal messages. Pure.
 //!
-//! The key is the router's id, the identity is id **and** conversation. Guarantees, held by a test against a simple
-//! model under any order of events: at most one round of an id runs; a round that is over for the router is cancelled
-//! and no other is; a job's lane is the one that asked last; an ending is said again to whoever has not read it, as far as
-//! is known.
+//! The key is the router's id, the identity is id **and** conversation. Guarantees, tested against a simple model under any
+//! order of events: at most one round of an id runs; a round that is over for the router is cancelled and no other is; a job
+//! belongs to the connection that sent it last; a terminal message is sent again while it is not known to be read.
 
 use std::collections::HashMap;
 
@@ -15,10 +14,10 @@ use crate::jobs::parsed_job::ParsedJob;
 use crate::jobs::replay::ReplayCache;
 use crate::send_queue::SendQueue;
 
-/// Names one run of a job.
+/// The number of one run of a job.
 pub(crate) type Round = u64;
 
-/// All jobs that are here, and the endings of a while.
+/// The running jobs, and the recent terminal messages.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     entries: HashMap<String, Entry>,
@@ -26,7 +25,7 @@ pub(crate) struct Table {
     rounds: Round,
 }
 
-/// The table's two holds on a running job: to end it, and to move it.
+/// One running job, with the channels that cancel and move it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) round: Round,
@@ -35,25 +34,25 @@ pub(crate) struct Entry {
     pub(crate) connection: watch::Sender<SendQueue>,
 }
 
-/// What is known of a job that is asked for.
+/// The state of a job that the router sends.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
-    /// It runs, on the very lane that asks.
+    /// It runs on this connection.
     Here,
-    /// It runs, and belongs to the lane that asks from now on.
+    /// It runs, and belongs to this connection from now on.
     Moved,
-    /// It has ended, and the router may not have read how.
+    /// It has ended, and the router may not have read this terminal message.
     Ended(Utf8Bytes),
 }
 
 impl Table {
-    /// Looks a job up for a lane that asks for it; `None` if it is to run.
+    /// Looks up a job that came by a connection; `None` when it must start.
     pub(crate) fn look_up(&mut self, parsed: &ParsedJob, from: &SendQueue) -> Option<Lookup> {
         if let Some(message) = self.ended.look_up(parsed, from) {
             return Some(Lookup::Ended(message));
         }
         let entry = self.entries.get(&parsed.job.job_id).filter(|entry| {
-            // One that was cancelled is on its way out, so asking for it again begins it anew.
+            // A cancelled job ends soon, so the same job starts again.
             entry.fingerprint == parsed.fingerprint && !entry.cancel.is_cancelled()
         })?;
         if entry.connection.borrow().is_same_connection(from) {
@@ -63,7 +62,7 @@ impl Table {
         Some(Lookup::Moved)
     }
 
-    /// Takes in a job that is to run; whether that ends an earlier round of it.
+    /// Adds a job that starts; whether this cancels an earlier round of it.
     pub(crate) fn begin(
         &mut self,
         job_id: &str,
@@ -74,12 +73,12 @@ impl Table {
         self.ended.forget(job_id);
         self.rounds += 1;
         let entry = Entry { round: self.rounds, fingerprint, cancel, connection };
-        // Nothing of the old round goes out from here on.
+        // Nothing of the old round is sent after this.
         let old = self.entries.insert(job_id.to_owned(), entry).inspect(|old| old.cancel.cancel());
         (self.rounds, old.is_some())
     }
 
-    /// The router no longer wants a job; whether it was here.
+    /// Cancels a job; whether it was running.
     pub(crate) fn cancel(&self, job_id: &str) -> bool {
         self.entries.get(job_id).inspect(|entry| entry.cancel.cancel()).is_some()
     }
@@ -91,12 +90,12 @@ impl Table {
         }
     }
 
-    /// Jobs that are here.
+    /// The number of running jobs.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether a lane has a job to finish.
+    /// Whether a connection has an unfinished job.
     pub(crate) fn is_busy(&self, connection: &SendQueue) -> bool {
         self.entries.values().any(|entry| entry.connection.borrow().is_same_connection(connection))
     }

@@ -1,14 +1,14 @@
-//! The way out against a simple model: under any order of events each byte goes out once, in order.
+//! The sink against a simple model: under any order of events each byte is sent once, in order.
 
 use super::*;
 use crate::send_queue::Frames;
 use proptest::prelude::*;
 
-/// A lane whose writer is the test.
+/// A connection whose writer is the test.
 struct TestConnection {
     queue: SendQueue,
     frames: Option<Frames>,
-    /// Begun and not yet written, with the text of each.
+    /// Messages that are begun and not written.
     begun: Vec<(String, Option<Ack>)>,
 }
 
@@ -28,7 +28,7 @@ impl TestConnection {
         }
     }
 
-    /// The socket takes all that is begun; the router has read it.
+    /// The socket takes all begun messages, and the router reads them.
     fn flush(&mut self, received: &mut String) {
         for (text, ack) in self.begun.drain(..) {
             received.push_str(&text);
@@ -36,7 +36,7 @@ impl TestConnection {
         }
     }
 
-    /// The connection ends after the socket has taken some of what is begun.
+    /// The connection ends after the socket has taken some of the begun messages.
     fn cut(&mut self, taken: usize, received: &mut String) {
         for (at, (text, ack)) in self.begun.drain(..).enumerate() {
             if at < taken {
@@ -50,26 +50,26 @@ impl TestConnection {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Say(u8),
+    Generate(u8),
     Begin(usize),
     Flush(usize),
     Cut(usize, usize),
-    /// The router asks again by this lane, or by a new one.
-    Ask(usize),
+    /// The router sends the job again by this connection, or by a new one.
+    Receive(usize),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        4 => (1_u8..20).prop_map(Op::Say),
+        4 => (1_u8..20).prop_map(Op::Generate),
         5 => (0_usize..3).prop_map(Op::Begin),
         4 => (0_usize..3).prop_map(Op::Flush),
         1 => ((0_usize..3), (0_usize..4)).prop_map(|(connection, taken)| Op::Cut(connection, taken)),
-        2 => (0_usize..3).prop_map(Op::Ask),
+        2 => (0_usize..3).prop_map(Op::Receive),
     ];
     prop::collection::vec(op, 0..120)
 }
 
-/// Everything the exchange would do with what is there now, until it would have to wait.
+/// All that the job does until it has to wait.
 async fn settle(sink: &mut JobSink, text: &str) {
     loop {
         while sink.sent() < text.len() {
@@ -93,7 +93,7 @@ async fn carried_out(ops: Vec<Op>) -> (String, String) {
     let (mut text, mut received) = (String::new(), String::new());
     for op in ops {
         match op {
-            Op::Say(count) => (0..count).for_each(|_| text.push(char::from(b'a' + (text.len() % 26) as u8))),
+            Op::Generate(count) => (0..count).for_each(|_| text.push(char::from(b'a' + (text.len() % 26) as u8))),
             Op::Begin(at) => connections[at].begin(),
             Op::Flush(at) => connections[at].flush(&mut received),
             Op::Cut(at, taken) => {
@@ -101,11 +101,11 @@ async fn carried_out(ops: Vec<Op>) -> (String, String) {
                 settle(&mut sink, &text).await;
                 connections[at] = TestConnection::new();
             }
-            Op::Ask(at) => _ = move_to.send_replace(connections[at].queue.clone()),
+            Op::Receive(at) => _ = move_to.send_replace(connections[at].queue.clone()),
         }
         settle(&mut sink, &text).await;
     }
-    // In the end the router asks once more and reads all.
+    // In the end the router sends the job once more and reads all.
     let mut last = TestConnection::new();
     move_to.send_replace(last.queue.clone());
     for _ in 0..text.len() + 9 {
@@ -120,7 +120,7 @@ async fn carried_out(ops: Vec<Op>) -> (String, String) {
 
 proptest! {
     #[test]
-    fn each_byte_goes_out_once_and_in_order(ops in ops()) {
+    fn each_byte_is_sent_once_and_in_order(ops in ops()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("built");
         let (text, received) = runtime.block_on(carried_out(ops));
         prop_assert_eq!(text, received);
@@ -128,7 +128,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn an_end_that_only_the_lane_that_was_left_has_is_said_again() {
+async fn a_terminal_message_that_only_the_previous_connection_has_is_sent_again() {
     let (mut left, mut next) = (TestConnection::new(), TestConnection::new());
     let (move_to, moves) = watch::channel(left.queue.clone());
     let mut sink = JobSink::new(moves, CancellationToken::new(), Duration::from_secs(3600));
@@ -140,7 +140,7 @@ async fn an_end_that_only_the_lane_that_was_left_has_is_said_again() {
     let mut received = String::new();
     left.flush(&mut received);
     assert!(matches!(sink.next_event(WaitFor::Written).await, SinkEvent::Adopted));
-    assert_eq!(sink.written(), 1, "written, but not where it was asked for");
+    assert_eq!(sink.written(), 1, "written, but not to the new connection");
     sink.rewind(0);
     assert_eq!((sink.sent(), sink.written()), (0, 0));
     let permit = sink.permit().expect("room");
@@ -151,7 +151,7 @@ async fn an_end_that_only_the_lane_that_was_left_has_is_said_again() {
 }
 
 #[tokio::test]
-async fn a_last_cry_goes_before_what_is_queued_and_instead_of_it() {
+async fn a_final_message_replaces_what_is_queued() {
     let mut connection = TestConnection::new();
     let (_tell, moves) = watch::channel(connection.queue.clone());
     let mut sink = JobSink::new(moves, CancellationToken::new(), Duration::from_secs(3600));

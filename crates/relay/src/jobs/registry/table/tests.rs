@@ -10,28 +10,28 @@ use auxot_protocol::ToWorker;
 use proptest::prelude::*;
 
 const WINDOW: Duration = Duration::from_secs(3600);
-const LANES: usize = 3;
+const CONNECTIONS: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Op {
-    /// The router asks for a job, with one of its conversations, by a lane.
-    Ask(u8, u8, usize),
+    /// The router sends a job, with one of its conversations, by a connection.
+    Receive(u8, u8, usize),
     Cancel(u8),
-    /// A round that began some time ago ends, with its last words in its lane's socket or without.
+    /// A round that began some time ago ends, with its terminal message in the socket or without.
     End(usize, bool),
-    /// The router reads all that a lane has, and answers the ping behind it.
+    /// The router reads all that a connection has, and answers the ping after it.
     Read(usize),
-    /// A lane is lost and another takes its place.
+    /// A connection is lost and another replaces it.
     Lose(usize),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        5 => (0_u8..4, 0_u8..2, 0..LANES).prop_map(|(id, conversation, connection)| Op::Ask(id, conversation, connection)),
+        5 => (0_u8..4, 0_u8..2, 0..CONNECTIONS).prop_map(|(id, conversation, connection)| Op::Receive(id, conversation, connection)),
         1 => (0_u8..4).prop_map(Op::Cancel),
         3 => (0_usize..8, any::<bool>()).prop_map(|(round, message)| Op::End(round, message)),
-        2 => (0..LANES).prop_map(Op::Read),
-        1 => (0..LANES).prop_map(Op::Lose),
+        2 => (0..CONNECTIONS).prop_map(Op::Read),
+        1 => (0..CONNECTIONS).prop_map(Op::Lose),
     ];
     prop::collection::vec(op, 0..150)
 }
@@ -44,7 +44,7 @@ fn parsed(id: u8, conversation: u8) -> ParsedJob {
     }
 }
 
-/// One round as the model sees it; lanes are named by number, so that a lost one is told from its successor.
+/// One round in the model; connections have numbers, which distinguish a lost one from its successor.
 #[derive(Debug, Clone)]
 struct Running {
     round: Round,
@@ -52,19 +52,19 @@ struct Running {
     conversation: u8,
     connection: usize,
     cancelled: bool,
-    /// Whether the table must still have it.
+    /// Whether the table must still contain it.
     current: bool,
     cancel: CancellationToken,
     moves: watch::Receiver<SendQueue>,
 }
 
-/// Lanes ever opened; those that are lost have no frames.
-struct Lanes(Vec<(SendQueue, Option<Frames>)>, [usize; LANES]);
+/// All connections so far; a lost one has no frames.
+struct Connections(Vec<(SendQueue, Option<Frames>)>, [usize; CONNECTIONS]);
 
-impl Lanes {
+impl Connections {
     fn new() -> Self {
-        let mut connections = Self(Vec::new(), [0; LANES]);
-        (0..LANES).for_each(|at| connections.open(at));
+        let mut connections = Self(Vec::new(), [0; CONNECTIONS]);
+        (0..CONNECTIONS).for_each(|at| connections.open(at));
         connections
     }
 
@@ -80,21 +80,21 @@ impl Lanes {
     }
 }
 
-/// The table beside what it must hold.
+/// The table and its expected content.
 struct Model {
     table: Table,
-    connections: Lanes,
+    connections: Connections,
     running: Vec<Running>,
-    /// The last ending of each id that a lane has: its conversation, that lane, and whether the router has read it.
+    /// The last terminal message of each id: its conversation, its connection, and whether the router has read it.
     ended: BTreeMap<u8, (u8, usize, bool)>,
 }
 
 impl Model {
     fn new() -> Self {
-        Self { table: Table::default(), connections: Lanes::new(), running: Vec::new(), ended: BTreeMap::new() }
+        Self { table: Table::default(), connections: Connections::new(), running: Vec::new(), ended: BTreeMap::new() }
     }
 
-    /// The rounds of a job that the table has.
+    /// The rounds of a job that the table contains.
     fn current(&mut self, id: u8) -> impl Iterator<Item = &mut Running> {
         self.running.iter_mut().filter(move |run| run.id == id && run.current)
     }
@@ -104,7 +104,7 @@ impl Model {
         let queue = self.connections.0[connection].0.clone();
         let known = self.table.look_up(&parsed, &queue);
         if self.ended.get(&id).is_some_and(|(of, by, read)| *of == conversation && !(*by == connection && *read)) {
-            prop_assert_eq!(known, Some(Lookup::Ended("words".into())));
+            prop_assert_eq!(known, Some(Lookup::Ended("text".into())));
             self.table.ended.repeated(&id.to_string(), Some(queue.probe()));
             self.ended.insert(id, (conversation, connection, false));
         } else if let Some(run) = self.current(id).find(|run| !run.cancelled && run.conversation == conversation) {
@@ -150,7 +150,7 @@ impl Model {
         let run = self.running.swap_remove(at % self.running.len());
         if message && !run.cancelled {
             let connection = self.connections.0[run.connection].0.clone();
-            let message = FinalMessage { text: "words".into(), read_probe: Some(connection.probe()), connection };
+            let message = FinalMessage { text: "text".into(), read_probe: Some(connection.probe()), connection };
             self.table.ended.remember(&parsed(run.id, run.conversation), message, WINDOW);
             self.ended.insert(run.id, (run.conversation, run.connection, false));
         }
@@ -170,7 +170,10 @@ impl Model {
             prop_assert_eq!(run.cancel.is_cancelled(), run.cancelled);
             if run.current {
                 let policy_connection = &self.connections.0[run.connection].0;
-                prop_assert!(run.moves.borrow().is_same_connection(policy_connection), "it belongs to who asked last");
+                prop_assert!(
+                    run.moves.borrow().is_same_connection(policy_connection),
+                    "it belongs to the connection that sent it last"
+                );
             }
         }
         for connection in self.connections.1 {
@@ -187,7 +190,7 @@ proptest! {
         let mut model = Model::new();
         for op in ops {
             match op {
-                Op::Ask(id, conversation, at) => model.look_up(id, conversation, at)?,
+                Op::Receive(id, conversation, at) => model.look_up(id, conversation, at)?,
                 Op::Cancel(id) => model.cancel(id)?,
                 Op::End(at, message) => model.end(at, message),
                 Op::Read(at) => model.read(at),
