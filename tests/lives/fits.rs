@@ -25,8 +25,8 @@ async fn the_largest_size_that_loads_is_served_told_and_remembered() {
     let mut link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 1024, 4)).await;
     let told = config(&mut link, "three slots", |about| about["total_slots"] == 3).await;
     let unmet = told["capabilities"]["unmet"].to_string();
-    assert!(unmet.contains("policy wants 4 slots, tiny-chat-q4_k_m has 3"), "{unmet}");
-    assert!(unmet.contains("was to have 4 slots of 1024 tokens; the memory holds 3 of 1024"), "{unmet}");
+    assert!(unmet.contains("policy requires 4 slots, tiny-chat-q4_k_m has 3"), "{unmet}");
+    assert!(unmet.contains("is planned with 4 slots of 1024 tokens; the memory holds 3 of 1024"), "{unmet}");
     link.says("one", "it serves").await;
     for expected in [[4, 4096], [2, 2048], [3, 3072]] {
         assert_eq!(next_size(&mut stage).await, expected);
@@ -75,7 +75,7 @@ async fn the_real_engine_is_dialled_down_to_what_a_real_limit_allows() {
         config(&mut link, "some slots", |about| about["total_slots"].as_u64().is_some_and(|slots| slots > 1)).await;
     let about = &told["capabilities"];
     assert!(about["total_slots"].as_u64().unwrap() < 32 && about["ctx_size"] == 65_536, "{about}");
-    assert!(about["unmet"].to_string().contains("was to have 32 slots of 65536 tokens"), "{about}");
+    assert!(about["unmet"].to_string().contains("is planned with 32 slots of 65536 tokens"), "{about}");
     link.send(&job("one", "hello")).await;
     link.about("one").await;
     link.cancel("one").await;

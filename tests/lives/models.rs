@@ -84,7 +84,7 @@ async fn an_engine_whose_program_was_gone_for_a_while_serves_again() {
     std::fs::remove_file(&engine).unwrap();
     kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL).unwrap();
     // It is tried once more, because something has changed: the program has gone.
-    let (at, _) = worker.program.line_after(0, "a failed model is tried again", DEADLINE).await;
+    let (at, _) = worker.program.line_after(0, "a failed model is retried", DEADLINE).await;
     worker.program.line_after(at, "to=\"failed\"", DEADLINE).await;
     // With nothing to serve there is no link, which would only attract jobs.
     assert_eq!(link.ended().await, End::Closed(1000));

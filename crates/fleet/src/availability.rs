@@ -1,22 +1,22 @@
-//! What can be expected of a model, or of all of them together.
+//! The availability of one model, or of all models together.
 
-/// What can be expected, the best last.
+/// The availability, the best last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Availability {
     /// There is no model.
     Nothing,
-    /// Every model has failed, and stays so until somebody mends what is wrong.
+    /// Every model has failed; see `owner::retry` for what ends that.
     Failed,
-    /// No model is loaded or on its way, but some would be loaded for a job.
+    /// No model is ready or loading, but a job would load one.
     Asleep,
-    /// None takes jobs now, but some model will by itself: it loads, restarts, or waits for its next try.
+    /// No model takes jobs now, but one will without a job: it loads, restarts, or waits for its next attempt.
     Coming,
-    /// Some model takes jobs.
+    /// A model takes jobs.
     Serving,
 }
 
 impl Availability {
-    /// Two together are as good as the better one.
+    /// The availability of both together.
     pub(crate) fn better(self, other: Availability) -> Availability {
         self.max(other)
     }

@@ -1,4 +1,4 @@
-//! What an operator may set about the fleet.
+//! The `[fleet]` table of the settings.
 
 mod check;
 mod layers;
@@ -14,7 +14,7 @@ pub use check::{device_warning, table_warnings};
 pub use layers::with_layers;
 pub use model::ModelConfig;
 
-/// Which models run, each as what, and how long a job may wait for one.
+/// Which models run, with which parameters, and how long a job may wait for one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -25,39 +25,38 @@ pub struct Config {
     /// How long a job may wait for a slot, a load included.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub max_wait: Duration,
-    /// How long running jobs may go on once the worker or a model is told to stop.
+    /// How long running jobs may go on once the worker or a model is stopped.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub drain_timeout: Duration,
-    /// How often the models folders are scanned where changes in them can go unnoticed: on file systems that other
-    /// hosts write too, in more folders than the system watches, and while a model of the list or of the router's policy
-    /// is missing. Other changes are noticed as they happen. It is also the shortest time between two looks for a name
-    /// that is not there, and how often the files of a model that has failed are looked at, the engine's among them.
+    /// How often the models folders are scanned where changes in them can go unnoticed: on file systems that other hosts write
+    /// too, in more folders than the system watches, and while a model of the list or of the router's policy is missing. Other
+    /// changes are noticed as they happen. It is also the shortest time between two scans for an unknown name, and how often
+    /// the files of a failed model are checked, the engine's among them.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub rescan_interval: Duration,
-    /// Whether a job may name any model of the models folders, which is then loaded for it; else only those of the list and
-    /// of the router's policy are served. Where none of those is here, a job that names no model gets the first of the
-    /// folders until one comes.
+    /// Whether a job may name any model of the models folders, which is then loaded for it; else only those of the list and of
+    /// the router's policy are served. Where none of those is here, a job that names no model gets the first of the folders
+    /// until one comes.
     pub on_demand: bool,
-    /// Whether a loaded model whose file is replaced is loaded anew, once it is idle. Without that it goes on with what it has
-    /// until it is loaded the next time. One whose file is deleted is let go in any case.
+    /// Whether a loaded model whose file is replaced is reloaded once it is idle. Otherwise its engine keeps the old file until
+    /// the next load. A model whose file is deleted is unloaded in any case.
     pub reload_changed: bool,
-    /// How long after it has failed a model is tried again, unless its file or its arguments are what is wrong.
+    /// How long after a failure a model is retried, unless its file or its arguments are the cause.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub failed_retry: Duration,
     /// After how long without a job a model is unloaded; unset, or zero, is never.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub ttl: Option<Duration>,
-    /// How long a model stays at least once it is loaded, whoever else wants its memory.
+    /// How long a loaded model is safe from eviction.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub residency: Duration,
-    /// How long a job waits for its model before a busy one is asked to go for it.
+    /// How long a job waits for its model before a busy model may be evicted for it.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub patience: Duration,
-    /// How long the memory of a model that has ended may take to be seen free; after that the next load goes on with
-    /// what is measured.
+    /// How long to wait until the memory of an exited engine is seen free; after that the next load uses what is measured.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub release_timeout: Duration,
-    /// What holds for single models, by any name that the catalog finds each by.
+    /// Settings of single models, by any name that the catalog knows for them.
     pub models: BTreeMap<String, ModelConfig>,
 }
 
@@ -82,14 +81,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the operator says of one model, by whatever name of it.
+    /// The settings of one model, by any of its names.
     #[must_use]
     pub fn of(&self, model: &Model, catalog: &Catalog) -> ModelConfig {
         let means = |name: &String| catalog.resolve(name).is_ok_and(|found| found.file == model.file);
         self.models.iter().find(|(name, _)| means(name)).map(|(_, own)| own.clone()).unwrap_or_default()
     }
 
-    /// After how long without a job a model is unloaded; `None` is never, as for each that is pinned.
+    /// After how long without a job a model is unloaded; `None` is never, as for each pinned model.
     #[must_use]
     pub fn ttl_of(&self, model: &ModelConfig) -> Option<Duration> {
         model.ttl.or(self.ttl).filter(|ttl| !model.pin && !ttl.is_zero())

@@ -1,4 +1,4 @@
-//! What the fleet hears of the devices: readings as they come, and one at once where a decision waits for it.
+//! Device samples: a stream of readings, and a way to request one at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,34 +6,34 @@ use std::sync::Arc;
 use auxot_gpu::Sample;
 use tokio::sync::watch;
 
-/// The readings of the devices.
+/// The samples of the devices.
 #[derive(Clone)]
 pub struct Devices {
     pub(crate) samples: watch::Receiver<Arc<Sample>>,
-    ask: Arc<dyn Fn() + Send + Sync>,
+    refresh: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Devices {
-    /// `samples` should have been read once. `ask` asks for a scan now and does not wait for it: a sample that was taken
-    /// after the call comes on the channel.
+    /// `samples` should hold a first reading. `refresh` requests a sample and does not wait for it: a sample that began after
+    /// the call arrives on the channel.
     #[must_use]
-    pub fn new(samples: watch::Receiver<Arc<Sample>>, ask: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { samples, ask: Arc::new(ask) }
+    pub fn new(samples: watch::Receiver<Arc<Sample>>, refresh: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { samples, refresh: Arc::new(refresh) }
     }
 
-    /// The newest reading.
+    /// The newest sample.
     pub(crate) fn now(&self) -> Arc<Sample> {
         self.samples.borrow().clone()
     }
 
-    /// Whether another reading will come.
+    /// Whether another sample will come.
     pub(crate) fn are_read(&self) -> bool {
         self.samples.has_changed().is_ok()
     }
 
-    /// Asks for a scan now.
-    pub(crate) fn look(&self) {
-        (self.ask)();
+    /// Requests a sample.
+    pub(crate) fn refresh(&self) {
+        (self.refresh)();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where engines come from: the engine of this host, or scripts in tests.
+//! Creates engines: those of this host, or scripted ones in tests.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -6,31 +6,31 @@ use std::pin::Pin;
 
 use auxot_engine::{Config, DryRunError, EngineHandle, Host, ListedDevice, MemoryEstimate, Spec};
 
-/// The task of one engine.
+/// The task that drives one engine.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A dry run on its way; dropping it ends the program.
+/// A running dry run; dropping it ends its process.
 pub(crate) type DryRun = Pin<Box<dyn Future<Output = Result<MemoryEstimate, DryRunError>> + Send>>;
 
-/// Makes engines at rest.
+/// Creates engines.
 pub(crate) trait Engines: Debug + Send + Sync {
-    /// The handle for everybody and the driver for the tasks.
+    /// A stopped engine: its handle, and the driver for the tasks.
     fn create(&self, spec: Spec) -> (EngineHandle, Driver);
 
-    /// What a model would take of the devices, asked of the engine before it is loaded, if it can tell.
+    /// A dry run: the engine program computes the memory of a model before it is loaded. `None` where the program cannot.
     fn dry_run(&self, spec: Spec) -> Option<DryRun>;
 
-    /// The devices that they can use, if they tell.
+    /// The devices that the program can use, where it lists them.
     fn devices(&self) -> Option<Vec<ListedDevice>>;
 
-    /// The program that they run.
+    /// The program.
     fn program(&self) -> PathBuf;
 
     /// The build of the program.
     fn build(&self) -> String;
-    /// Other settings for engines made from now on.
+    /// Replaces the settings for engines that are created from now on.
     fn configure(&self, config: Config);
-    /// The program, its build and its arguments, as one line that tells two engines apart.
+    /// Program, build and arguments as one line; engines with equal lines are interchangeable.
     fn line(&self, spec: &Spec) -> String;
 }
 

@@ -1,4 +1,4 @@
-//! The handle to the fleet: what the front ends may ask of it.
+//! The handle to the fleet for front ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,21 +23,20 @@ use crate::state::Intake;
 use crate::tasks::Tasks;
 use crate::text_limit::TextLimit;
 
-/// How long a policy may wait for a scan through the models folders.
+/// How long a new policy waits for a scan of the models folders.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A handle to the fleet; clones are cheap and mean the same fleet.
+/// A handle to the fleet. Clones are cheap and refer to the same fleet.
 #[derive(Debug, Clone)]
 pub struct Fleet {
     shared: Arc<Shared>,
 }
 
 impl Fleet {
-    /// Opens a fleet of the models to be loaded at start, and starts them all. Nothing runs before the
-    /// returned [`Tasks`] is driven.
+    /// Opens a fleet and plans the models to load at start. Nothing runs before the returned [`Tasks`] runs.
     ///
-    /// Blocks for as long as it takes to look at the models' files. The devices should have been read once: places and
-    /// remembered sizes depend on them.
+    /// Blocks while it reads the models' files. The devices should have been sampled once: placements and the sizes on disk
+    /// depend on them.
     #[must_use]
     pub fn open(
         settings: FleetSettings,
@@ -61,27 +60,27 @@ impl Fleet {
         (Self { shared: Arc::clone(&shared) }, Tasks::new(shared))
     }
 
-    /// Waits for a slot of a model that chats: the one named, else the primary one.
+    /// Waits for a slot of a chat model: the named one, else the primary one.
     ///
-    /// Resolves at once where a slot is free. Waits while the model loads or restarts, never longer than
-    /// until `deadline` or the configured maximum. Dropping the future gives the place up.
+    /// Returns at once where a slot is free. Waits while the model loads or restarts, until `deadline` or for the configured
+    /// maximum. Dropping the future leaves the queue.
     ///
     /// # Errors
-    /// A typed refusal with the numbers in it.
+    /// A [`Refusal`] with the values in it.
     pub async fn acquire(&self, model: Option<&str>, deadline: Instant) -> Result<Lease, Refusal> {
         self.shared.acquire(model, deadline).await
     }
 
-    /// The most text that a slot of a model can come to hold: the one named, else the primary one. Nothing where that is not
-    /// known before an engine runs.
+    /// The most text that a slot of a model can hold: the named one, else the primary one. `None` where that is unknown before
+    /// an engine runs.
     #[must_use]
     pub fn text_limit(&self, model: Option<&str>) -> Option<TextLimit> {
         self.shared.text_limit(model)
     }
 
-    /// Takes in the router's wish: its model becomes the primary one, and is loaded if it is here.
+    /// Applies the router's policy: its model becomes the primary one, and is loaded if it is here.
     ///
-    /// Returns what cannot be honoured, one sentence each.
+    /// Returns what cannot be met, one sentence each.
     pub async fn set_desired(&self, desired: DesiredModel) -> Vec<String> {
         let known = {
             let mut state = self.shared.lock();
@@ -95,31 +94,30 @@ impl Fleet {
         };
         self.shared.changed();
         if !known {
-            // The file may have come after the last scan; a scan takes in what was missing by itself.
+            // The file may have come after the last scan; each scan also adds missing models.
             self.shared.scan_again(tokio::time::Instant::now().into_std() + SCAN_TIMEOUT).await;
         }
         self.shared.lock().gaps()
     }
 
-    /// What of the router's policy cannot be had now, one sentence each; what is being brought about is none of it.
+    /// The parts of the router's policy that are not met, one sentence each; a change under way counts as met.
     #[must_use]
     pub fn gaps(&self) -> Vec<String> {
         self.shared.lock().gaps()
     }
 
-    /// Takes in other settings while everything runs: what runs as they say is not touched.
+    /// Applies new settings while the fleet runs. Engines that already match them are not touched.
     pub fn reconfigure(&self, settings: FleetSettings) {
         self.shared.reconfigure(settings);
     }
 
-    /// Everything as it is now.
+    /// A snapshot of the fleet.
     #[must_use]
     pub fn report(&self) -> Report {
         self.shared.report()
     }
 
-    /// The models of the folders that nobody has asked for yet, and that a job may name: at most so many, in the order of
-    /// their names.
+    /// Models of the folders that no list, policy or job has named and that a job may name: at most `most`, sorted by name.
     #[must_use]
     pub fn unloaded_models(&self, most: usize) -> Vec<UnloadedModel> {
         if !self.shared.settings().fleet.on_demand {
@@ -138,14 +136,14 @@ impl Fleet {
             .collect()
     }
 
-    /// The operator's own names for models of this host, each with what it stands for: at most so many.
+    /// The operator's aliases of models of this host, each with the model's name: at most `most`.
     #[must_use]
     pub fn aliases(&self, most: usize) -> Vec<(String, String)> {
         let state = self.shared.lock();
         state.scan.catalog.aliases().iter().take(most).map(|alias| (alias.name.clone(), alias.model.clone())).collect()
     }
 
-    /// What the first so many models that can be used are called besides their canonical names.
+    /// The other names of the first `most` usable models.
     #[must_use]
     pub fn other_names(&self, most: usize) -> Vec<OtherNames> {
         let state = self.shared.lock();
@@ -153,75 +151,75 @@ impl Fleet {
         served.take(most).map(|(model, names)| OtherNames::of(model, names)).collect()
     }
 
-    /// Where nobody has named a model that is here: the first of the folders is what a job without a name means, if jobs may
-    /// name any. Whether there is one.
+    /// Serves the first model of the folders where no named model is here and jobs may name any. Returns whether there is a
+    /// model.
     pub fn serve_any_model(&self) -> bool {
         self.shared.serve_any_model()
     }
 
-    /// Why there is no model that serves without being named, in one sentence.
+    /// Why no model serves a job that names none, in one sentence.
     #[must_use]
     pub fn nothing_to_serve(&self) -> String {
         self.shared.lock().nothing_to_serve()
     }
 
-    /// Brings the fleet's gauges up to this moment, before a scrape.
+    /// Updates the gauges before a scrape.
     pub fn publish_metrics(&self) {
         metrics::publish(&self.report());
     }
 
-    /// Changes whenever something changes that the router is told in `hello` or `config`, [`Fleet::availability`] included.
+    /// Changes with everything that `hello` or `config` reports to the router, [`Fleet::availability`] included.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
 
-    /// What can be expected of the models here: whether one takes jobs now, or will by itself, or all have failed.
+    /// The availability of all models together.
     #[must_use]
     pub fn availability(&self) -> Availability {
         self.shared.lock().availability()
     }
 
-    /// Whether any model takes jobs now, or sleeps until one comes.
+    /// Whether a model takes jobs now, or would be loaded for one.
     #[must_use]
     pub fn serves(&self) -> bool {
         self.shared.lock().takes_jobs()
     }
 
-    /// Whether there is any model that could ever take jobs.
+    /// Whether the fleet has any model.
     #[must_use]
     pub fn has_models(&self) -> bool {
         self.availability() != Availability::Nothing
     }
 
-    /// Gives a model another chance now: one that has failed, or that waits for its next try. No name is the primary one.
+    /// Retries a model now that has failed or waits for its next attempt: the named one, or the primary one.
     ///
     /// # Errors
-    /// When there is no such model.
+    /// Where there is no such model.
     pub fn reset(&self, model: Option<&str>) -> Result<(), Refusal> {
         self.shared.reset(model)
     }
 
-    /// Gives every model that has failed, or that waits for its next try, another chance now; how many there are.
+    /// Retries every model now that has failed or waits for its next attempt. Returns their number.
     pub fn reset_failed(&self) -> usize {
         self.shared.reset_failed()
     }
 
-    /// Starts, replaces and looks for nothing any more; jobs that wait or come still get the slots of what runs.
-    /// This is how a drain begins.
+    /// Begins a drain: no engine is started or replaced and no folder scanned any more; jobs still get slots of running
+    /// engines.
     pub fn freeze(&self) {
         let mut state = self.shared.lock();
         if state.intake == Intake::Open {
             state.intake = Intake::Frozen;
         }
         let effects = state.scheduler.freeze(self.shared.moment());
-        // No scan begins any more: what waits for one ends.
+        // No scan starts any more, so models that wait for one fail.
         self.shared.settle_scanned(&mut state, false);
         self.shared.conclude(state, effects);
         self.shared.changed();
     }
 
-    /// Takes no more jobs; those that wait are sent away, those that run go on.
+    /// Refuses new and waiting jobs; running jobs go on.
     pub fn refuse(&self) {
         let mut state = self.shared.lock();
         state.intake = Intake::Closed;
@@ -235,7 +233,7 @@ impl Fleet {
         send_answers(answers);
     }
 
-    /// Kills every engine without waiting for anything.
+    /// Kills every engine without waiting.
     pub fn kill(&self) {
         self.refuse();
         for handle in self.handles() {
@@ -243,9 +241,9 @@ impl Fleet {
         }
     }
 
-    /// Stops every engine; the jobs have been drained before. Resolves when all have ended.
+    /// Stops every engine; the jobs have been drained before. Resolves when all have exited.
     pub async fn stop(&self) {
-        // From here on nothing is started, so these are all that there are.
+        // After this, no engine is started, so these are all engines.
         self.refuse();
         let handles = self.handles();
         for handle in &handles {
@@ -256,19 +254,19 @@ impl Fleet {
         }
     }
 
-    /// How often the models folders were scanned.
+    /// The number of scans of the models folders.
     #[cfg(test)]
     pub(crate) fn scans(&self) -> u64 {
         *self.shared.scanned.borrow()
     }
 
-    /// Whether something in them has changed since.
+    /// Whether a change in the folders awaits a scan.
     #[cfg(test)]
     pub(crate) fn has_changed(&self) -> bool {
         self.shared.lock().scans.has_changed()
     }
 
-    /// The present place of a model is known to have taken so much.
+    /// Records a measurement for the present placement of a model.
     #[cfg(test)]
     pub(crate) fn learn(&self, model: &str, bytes: u64) {
         let state = self.shared.lock();
@@ -278,7 +276,7 @@ impl Fleet {
         self.shared.measurements.learn(engine.subject.as_ref().unwrap(), &engine.placement, vec![bytes]);
     }
 
-    /// How many handles, leases and tasks share this fleet.
+    /// The number of handles, leases and tasks that share this fleet.
     #[cfg(test)]
     pub(crate) fn holders(&self) -> usize {
         Arc::strong_count(&self.shared)

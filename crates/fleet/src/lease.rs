@@ -1,4 +1,4 @@
-//! The right to one slot of one engine, for as long as it is held.
+//! A lease: the exclusive use of one slot of one engine.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::refusal::Refusal;
 use crate::text_limit::TextLimit;
 use auxot_scheduler::Run;
 
-/// What a lease tells the fleet.
+/// What a lease calls on the fleet.
 pub(crate) trait Owner: Debug + Send + Sync {
-    /// The slot of that run is free.
+    /// Frees a slot of that run.
     fn release(self: Arc<Self>, managed: ManagedId, run: Run);
 
-    /// The status of a model's process may have changed.
+    /// Handles a possible change in the status of a model's engine.
     fn status_changed(self: Arc<Self>, managed: ManagedId, generation: u64);
 }
 
-/// One slot of one engine. Dropping it frees the slot, so it lives as long as the answer's body.
+/// One slot of one engine. Dropping it frees the slot, so it is kept as long as the answer's body.
 #[derive(Debug)]
 pub struct Lease {
     pub(crate) owner: Arc<dyn Owner>,
@@ -29,26 +29,26 @@ pub struct Lease {
     pub(crate) model: Arc<auxot_catalog::Model>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) run: Run,
-    /// Tells the instance that it is in use, so that a drain waits for this job.
+    /// Marks the engine as in use, so that a drain waits for this job.
     pub(crate) claim: Claim,
     pub(crate) status: watch::Receiver<Status>,
-    /// The newest failure of the engine when the lease was given.
+    /// The newest failure of the engine when the lease was granted.
     pub(crate) blamed: Option<Arc<ExitReport>>,
 }
 
-/// How an engine was lost to a job.
+/// What became of an engine during a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineEnd {
-    /// It ended by itself, or stood still and was ended for it.
+    /// The engine exited by itself, or was stopped because it made no progress.
     Crashed,
-    /// It was told to end: its model is let go, or loaded anew.
+    /// The fleet stopped it: its model is unloaded or reloaded.
     Stopped,
-    /// It lives, as far as is known.
+    /// It still runs, as far as is known.
     Running,
 }
 
 impl Lease {
-    /// Where the engine listens.
+    /// The engine's address.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.ready.endpoint
@@ -60,36 +60,36 @@ impl Lease {
         &self.model.name
     }
 
-    /// The most text that one slot of the engine can hold; nothing where that is not known.
+    /// The most text that one slot of the engine can hold, where that is known.
     #[must_use]
     pub fn text_limit(&self) -> Option<TextLimit> {
         TextLimit::of(&self.model, self.ready.props.n_ctx)
     }
 
-    /// Whether the engine can see images.
+    /// Whether the engine accepts images.
     #[must_use]
     pub fn vision(&self) -> bool {
         self.ready.props.vision
     }
 
-    /// Waits until the engine's end is known here too, for at most `patience`.
+    /// Waits until the fleet knows the end of the engine, for at most `limit`.
     ///
-    /// A job hears of it through its socket some milliseconds before the exit is reaped and classified;
-    /// asking for a slot in between would give one of the dead engine again.
-    pub async fn engine_end(mut self, patience: Duration) -> EngineEnd {
+    /// The job's socket closes some milliseconds before the exit is reaped and classified. A request in between would get a
+    /// slot of the dead engine again.
+    pub async fn engine_end(mut self, limit: Duration) -> EngineEnd {
         let run = self.ready.run;
-        let until = tokio::time::Instant::now() + patience;
+        let until = tokio::time::Instant::now() + limit;
         let leaves = |status: &Status| !matches!(&status.state, State::Ready(ready) if ready.run == run);
-        // Too late means that it lives: it cut this one connection only, and the next try may do better.
+        // A timeout means that the engine runs: it closed only this connection, and a retry may succeed.
         let gone = tokio::time::timeout_at(until, self.status.wait_for(leaves)).await.is_ok();
-        let loss = if gone { self.loss(until).await } else { EngineEnd::Running };
-        // The fleet state may be told a moment later by the listener; who asks next must find it told.
+        let end = if gone { self.cause(until).await } else { EngineEnd::Running };
+        // The listener may update the fleet a moment later; a request that follows must see the new status.
         Arc::clone(&self.owner).status_changed(self.managed, generation_of(self.run));
-        loss
+        end
     }
 
-    /// Why it goes: one that is being ended may be so because it stood still, which is told when it has ended.
-    async fn loss(&mut self, until: tokio::time::Instant) -> EngineEnd {
+    /// The cause: an engine that is being stopped may have made no progress, which is known once it has exited.
+    async fn cause(&mut self, until: tokio::time::Instant) -> EngineEnd {
         let ended = |status: &Status| !matches!(status.state, State::Draining | State::Stopping);
         let _ = tokio::time::timeout_at(until, self.status.wait_for(ended)).await;
         let status = self.status.borrow();
@@ -100,8 +100,8 @@ impl Lease {
         }
     }
 
-    /// Resolves when the engine is being ended, or is gone. An engine that is told to end waits for its clients, so who
-    /// holds a lease hangs up then.
+    /// Resolves when the engine is being stopped, or has exited. An engine that drains waits for its clients, so the lease
+    /// holder closes its connection then.
     pub async fn engine_stopping(&self) {
         let (run, mut status) = (self.ready.run, self.status.clone());
         let ending = status.wait_for(|status| match &status.state {
@@ -109,27 +109,27 @@ impl Lease {
             State::Draining => false,
             _ => true,
         });
-        // Its driver is gone, and the engine with it.
+        // An error means that the driver is gone, and the engine with it.
         let _ = ending.await;
     }
 
-    /// Says that this job waits for the engine, until the guard is dropped.
+    /// Marks this job as waiting for the engine, until the guard is dropped.
     pub fn awaits(&self) -> Awaiting {
         self.claim.awaits()
     }
 
-    /// Says that an engine has crashed during this job's request before: a second crash is the request's and takes nothing
+    /// Marks a request during which an engine has crashed before. A second crash counts against the request: it takes nothing
     /// from the model's restart budget, and gives back what the first one took.
     pub fn suspect(&mut self) {
         self.claim.suspect();
     }
 
-    /// Says that this job has its whole answer: an engine that gives some is not to blame for a request that ends two.
+    /// Marks the answer as complete: an engine that completes answers is not to blame for a request that crashes two.
     pub fn answered(&self) {
         self.claim.answered();
     }
 
-    /// The pulse of this job: the instance takes it as a sign of life of its engine.
+    /// Reports progress of this job, which the liveness check of the engine uses.
     pub fn progressed(&self) {
         self.claim.progress();
     }
@@ -141,13 +141,13 @@ impl Drop for Lease {
     }
 }
 
-/// An answer on its way; it is sent only after the lock is gone.
+/// An answer that is sent after the lock is released.
 pub(crate) type PendingAnswer = (oneshot::Sender<Result<Lease, Refusal>>, Result<Lease, Refusal>);
 
 /// Sends the answers.
 pub(crate) fn send_answers(answers: Vec<PendingAnswer>) {
     for (answer, outcome) in answers {
-        // An `Err` gives the lease back, and its drop frees the slot for the next one.
+        // An `Err` returns the lease, and dropping it frees the slot for the next job.
         let _ = answer.send(outcome);
     }
 }

@@ -1,71 +1,102 @@
-//! Which models run on this host, who may use them, and who waits: the one fleet state.
+//! The fleet: every model of this host, the engine processes that run them, and the jobs that wait for a slot.
 //!
 //! # Theory of operation
 //!
-//! A [`Fleet`] has **models**: models of the catalog that the operator's list, the router's policy or a job has named. Each
-//! has a scheduler id in the **admission** (`auxot_scheduler`), which alone decides, by bytes and by turns, who is loaded,
-//! where, who makes room, who waits and who is sent away. From its load to its end a model has one **engine**: a process (an
-//! `auxot_engine`), in a place that was planned for it.
+//! A [`Fleet`] holds the models that the operator's list, the router's policy or a job has named. A loaded model has one
+//! **engine**: a supervised process (`auxot_engine`) on the devices that were planned for it. The **scheduler**
+//! (`auxot_scheduler`) alone decides which model is loaded and where, which model is evicted, and which job waits or is
+//! refused. The fleet gives the scheduler its inputs and carries out its effects.
 //!
 //! ```text
-//!   a job ─▶ requests ───────────┐                           ┌─▶ a lease, or a refusal
-//!   a process ─▶ engine_status ──┼─▶ scheduler ─ effects ─▶ actions ─▶ a process begins, or ends
-//!   a reading of the devices, the time ─┘                   └─▶ work for the tasks: drive, release, remember, look
+//!   job ────────────▶ requests ──────┐                                ┌─▶ a lease, or a refusal
+//!   engine status ──▶ engine_status ─┼─▶ scheduler ─▶ effects ─▶ actions ─▶ an engine starts, drains or stops
+//!   device sample ──▶ measure ───────┤                                └─▶ work for the tasks
+//!   clock ──────────▶ tick ──────────┘
 //! ```
 //!
-//! A front end never sees a process. It asks [`Fleet::acquire`] and gets a [`Lease`] (one slot of one engine,
-//! freed when dropped) or a [`Refusal`] (a type with the numbers in it). While a model loads, restarts or waits for room its
-//! askers wait; when it has failed for good they are told why.
+//! A front end has no access to engines. It calls [`Fleet::acquire`] and gets a [`Lease`] (one slot of one engine, freed
+//! on drop) or a [`Refusal`] (an enum with the values in it). While the model loads, restarts or waits for memory, the call
+//! waits; when the model has failed, the call returns the cause.
 //!
-//! All decisions are made under one short lock by whoever brings the news. The lock is never held across an await;
-//! answers are sent after it is gone, and what takes time is left as `work` for the one who owns tasks. The
-//! decisions themselves are pure: those of the admission, what a process's news means in `model::managed`, the sizes and the gaps
-//! between the router's wish and the truth in `model::wish`.
+//! # The states of a model
 //!
-//! | where | what |
+//! ```text
+//!   Absent ──── reserve ────▶ Coming ── memory free ──▶ Loading ── ready ──▶ Ready
+//!     ▲                         │                        │ │ ▲                │ │
+//!     ├───── reservation ◀──────┘                        │ │ └─ exit, restart ┘ │
+//!     │      given up                                    │ │                    │
+//!     ├───── retry ◀─── Failed ◀───── load failed ───────┘ └── unload           │ drain, stop
+//!     │                                                          │              │
+//!     └───── memory seen free ◀─────── Leaving ◀─────────────────┴──────────────┘
+//! ```
+//!
+//! `ModelState` of the scheduler is this drawing as an enum. A model that needs no eviction goes from Absent to Loading at
+//! once; a model in another size or of a changed file goes through Leaving and Absent. [`Availability`] is the summary of all
+//! models for the router.
+//!
+//! # Modules
+//!
+//! | module | content |
 //! | --- | --- |
-//! | `fleet` | the handle that front ends have |
-//! | `state` | everything that decisions are made from; `work` that is left for the tasks, and the last `scan` |
-//! | `owner` | the state under its lock, and all that changes it: `requests` for slots, `actions` of the scheduler, the `engine_status` of processes, models that are added (`add_model`), `reconfigure`d, `replace`d, tried again (`retry`), found by a `rescan` |
-//! | `model` | one model: the `managed` record, its `plan`, in which `size_search` finds the largest size that fits, its `process`, what it took (`measurements`), its memory seen free (`release`) |
-//! | `factory` | where processes come from: the engine of this host, or scripts in tests |
-//! | `lease`, `refusal` | the two answers to a request |
-//! | `report` | everything as it is now, for front ends and metrics |
-//! | `tasks` | the owner of all tasks: processes, listeners, what takes time |
+//! | `fleet` | the handle for front ends |
+//! | `state` | the data that decisions use; `work`, the queue for the tasks; `scan`, the last scan of the models folders |
+//! | `owner` | the state behind its lock, and every change to it: `requests` for slots, `actions` of the scheduler, `engine_status`, `add_model`, `reconfigure`, `replace` of changed files, `retry` of failed models, `rescan` of the folders |
+//! | `model` | one model: the `managed` record, its `plan`, the `size_search` for the largest size that fits, its engine (`process`), its `measurements`, the `release` of its memory |
+//! | `factory` | creates engines: those of this host, or scripted ones in tests |
+//! | `lease`, `refusal` | the two results of a request |
+//! | `report` | a snapshot for front ends and metrics |
+//! | `tasks` | owns every task: engine drivers, status listeners, file I/O |
 //!
-//! Modules depend one way: `fleet` and `tasks` on `owner`, that on `state` and `report`, those on `model`.
+//! Modules depend one way: `fleet` and `tasks` on `owner`, `owner` on `state` and `report`, those on `model`.
 //!
-//! The processes' tasks belong to [`Tasks`], which the program drives beside everything else and which
-//! alone joins them. A driver ends with the last handle to its process, and its listener with it. A panic in one of
-//! them fails one model, and those who wait for it are told.
+//! # Concurrency
 //!
-//! **Memory.** What a model needs is computed from its header, corrected by what the same load took before, or by the engine's
-//! own dry run before the first one. Its place is promised from the decision until a reading of the devices that was begun
-//! after the load shows what it holds. When it has ended, its place counts as taken until a reading shows that free, or
-//! `fleet.release_timeout` has gone by. Where nobody can read memory, one model at a time is tried.
+//! Every decision is made under one lock that is held for a short time and never across an await. Answers are sent after
+//! the lock is released, and slow operations are queued as `work` for the tasks. The decisions themselves are pure: the
+//! scheduler's, the meaning of an engine status in `model::managed`, sizes and policy gaps in `model::desired`.
 //!
-//! **Who is loaded.** The operator's list, each if there is room; the router's model, for which idle models of others make
-//! room; any other model of the folders for the first job that names it (`fleet.on_demand`). Who makes room, when, and who
-//! waits how long at most is said in `auxot_scheduler`.
+//! [`Tasks`] owns the tasks; the program runs it beside everything else, and it alone joins them. A driver ends with the
+//! last handle to its engine, and the listener ends with the driver. A panic in a task fails one model, and its waiters get
+//! the error.
 //!
-//! **Sizes.** Where the operator left slots or context open the router's wish counts, also while the model runs: its jobs end
-//! within the drain time, it is loaded anew, and goes back to the old size if the new one does not start. A size that can
-//! never fit gives way to the largest that counts as fitting; one whose load fails for want of memory to a smaller one: slots
-//! first, then context, until the largest that loads is known (`model::size_search`). Meanwhile nobody is served by an engine that is only
-//! tried; afterwards the report has the true size, and says what it falls short of. A size that loads have shown is
-//! remembered for a day on disk, for this very file, engine, arguments and devices.
+//! # Memory
 //!
-//! Once the model of a new policy serves, those of earlier policies are let go; those of the operator's list stay. A wished
-//! or listed model that is not here is told as unmet and looked for until it comes; where it is the only one, any of the
-//! folders is served meanwhile ([`Fleet::serve_any_model`]), and so it is where every model that was named has failed. A model that
-//! has failed stays so until something changes: the operator resets it, its file or the engine's becomes another one, the
-//! router wishes for another size, or, unless its file or its arguments are what is wrong, some minutes have gone by (`owner::retry`).
+//! The memory of a model is computed from the file's header. A measurement of an earlier load of the same kind replaces the
+//! computed number; before the first load, the engine's own dry run corrects it. The memory stays reserved from the decision
+//! until a device sample that began after the load shows what the engine holds. After the engine has exited, its memory
+//! counts as used until a sample shows it free, or until `fleet.release_timeout` has passed. Where the memory of the host is
+//! unknown, one model at a time is loaded.
 //!
-//! Which model a job without a name means: the first that serves or sleeps of the router's model and those that are listed;
-//! see `state`.
+//! # Which models are loaded
 //!
-//! The end comes in three steps: [`Fleet::freeze`] (nothing is started, jobs go on), [`Fleet::refuse`] (jobs are sent
-//! away), [`Fleet::stop`].
+//! * The operator's list (`fleet.autoload`): each model if there is room.
+//! * The router's model: idle models are evicted for it.
+//! * Any other model of the folders: for the first job that names it (`fleet.on_demand`).
+//!
+//! `auxot_scheduler` documents evictions and the bounds on every wait. Once the model of a new policy is ready, the models of
+//! earlier policies are unloaded; those of the operator's list stay. A desired or listed model that is missing is reported as
+//! unmet, and the folders are scanned until it appears. Meanwhile, where it is the only one, any model of the folders serves
+//! ([`Fleet::serve_any_model`]); the same holds where every named model has failed.
+//!
+//! A job without a model name gets the first ready or unloaded one of the router's model and the listed models; see `state`.
+//!
+//! # Sizes
+//!
+//! A size is a number of slots and a context per slot. Where the operator sets neither, the router's policy does, also while
+//! the model runs: its jobs drain, it is reloaded, and it goes back to the old size if the new one does not load. A size that
+//! can never fit is replaced by the largest one whose estimate fits. When a load fails for lack of memory, smaller sizes are
+//! tried, first fewer slots, then less context, until the largest that loads is known (`model::size_search`). No job is
+//! served by an engine that was started as a trial. The report has the true size and what it falls short of. A size that
+//! loads have proved is kept on disk for a day, for the same file, engine, arguments and devices.
+//!
+//! # Failures
+//!
+//! A failed model is retried when its file or the engine's changes, when the operator resets it, when the router asks for
+//! another size, or after `fleet.failed_retry`, unless its file or its arguments are the cause (`owner::retry`).
+//!
+//! # Shutdown
+//!
+//! Three steps: [`Fleet::freeze`] (nothing is started, jobs go on), [`Fleet::refuse`] (jobs are refused), [`Fleet::stop`].
 
 mod availability;
 mod config;

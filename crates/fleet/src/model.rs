@@ -1,4 +1,4 @@
-//! One model of the fleet: what is planned for it, its process, and what is known of its memory.
+//! One model of the fleet: its plan, its engine process, and what is known of its memory.
 
 pub(crate) mod desired;
 pub(crate) mod managed;

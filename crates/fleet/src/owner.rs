@@ -1,4 +1,4 @@
-//! What the handles, the leases and the tasks of one fleet share: the fleet state under its lock, and who hears of changes.
+//! The data that handles, leases and tasks share: the fleet state behind its lock, and the channels that report changes.
 
 mod actions;
 mod add_model;
@@ -39,7 +39,7 @@ use crate::state::work::Work;
 use auxot_placement::{Capacity, DeviceVisibility};
 use auxot_scheduler::{Admission, Limits, ModelState, Moment, Reason};
 
-/// What all handles, leases and tasks share.
+/// The data that handles, leases and tasks share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<FleetState>,
@@ -48,15 +48,15 @@ pub(crate) struct Shared {
     pub(crate) measurements: Arc<Measurements>,
     pub(crate) remembered: Remembered,
     pub(crate) devices: Devices,
-    /// Which of them its engine can use.
+    /// Which devices the engine can use.
     visibility: DeviceVisibility,
-    /// The beginning of all moments.
-    began: Instant,
-    /// Counts the changes of anything that `hello` or `config` tells.
+    /// The zero point of the scheduler's clock.
+    start: Instant,
+    /// Counts the changes of anything that `hello` or `config` reports.
     pub(crate) changes: watch::Sender<u64>,
-    /// Counts the scans the models folders.
+    /// Counts the scans of the models folders.
     pub(crate) scanned: watch::Sender<u64>,
-    /// Tells the tasks, its only waiter, that there may be work, or an earlier time to wake up at.
+    /// Wakes the tasks for new work, or for an earlier timer. The tasks are its only waiter.
     pub(crate) work_ready: Notify,
 }
 
@@ -70,7 +70,7 @@ impl Shared {
                 device = device.id,
                 name = device.name,
                 kind = %device.kind,
-                "the engine cannot use a device of this host: models are placed elsewhere; was it built for such devices, and does it find their driver?"
+                "the engine cannot use a device of this host: models are placed elsewhere; check that it was built for such devices and finds their driver"
             );
         }
         let shared = Self {
@@ -81,7 +81,7 @@ impl Shared {
             remembered: Remembered::open(&places.state),
             devices,
             visibility,
-            began: Instant::now(),
+            start: Instant::now(),
             changes: watch::Sender::new(0),
             scanned: watch::Sender::new(0),
             work_ready: Notify::new(),
@@ -95,22 +95,22 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the operator wants at present.
+    /// The present settings.
     pub(crate) fn settings(&self) -> Arc<FleetSettings> {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the operator wants from now on.
+    /// Replaces the settings.
     pub(crate) fn set_settings(&self, settings: FleetSettings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    /// This moment on the runtime's clock, as the admission counts.
+    /// The present time on the scheduler's clock, which follows the runtime's.
     pub(crate) fn moment(&self) -> Moment {
-        self.began.elapsed()
+        self.start.elapsed()
     }
 
-    /// Takes in the newest reading of the devices: what is free, and what of it our own children hold.
+    /// Sends the newest device sample to the scheduler: what is free, and what our own engines hold.
     pub(crate) fn measure(&self, state: &mut FleetState) {
         let sample = self.devices.now();
         let capacity = self.visibility.of(Capacity::of(&sample, |pid| state.repacked_of(pid)), &sample);
@@ -120,7 +120,7 @@ impl Shared {
         let FleetState { models, scheduler, work, decisions, .. } = state;
         scheduler.configure(limits(&settings.fleet), rules);
         for managed in models.values_mut() {
-            managed.unknown_devices.look(&managed.model.name, &sample);
+            managed.unknown_devices.check(&managed.model.name, &sample);
             let Some(engine) = &mut managed.engine else { continue };
             if engine.is_shown_by(&sample) {
                 scheduler.shown(managed.scheduler_id);
@@ -129,14 +129,14 @@ impl Shared {
             if engine.learn_from(&holds, &self.measurements) {
                 work.push(Work::Learn);
             }
-            // Where nobody tells what it holds, what it was given counts.
+            // Where the held memory is unknown, the reserved memory counts.
             if !holds.is_empty() {
                 scheduler.holds(managed.scheduler_id, holds);
             }
             if engine.after.is_none() && engine.has_lost_a_device(&sample) {
                 error!(
                     model = managed.model.name,
-                    "a device of the model is lost; it is loaded elsewhere if it can be"
+                    "a device of the model is lost; the model is reloaded on other devices if it fits"
                 );
                 engine.after = Some(AfterExit::Reload);
                 decisions.extend(scheduler.unload(managed.scheduler_id, now, now));
@@ -145,11 +145,11 @@ impl Shared {
         scheduler.measured(capacity);
     }
 
-    /// A reading of the devices has come.
+    /// Handles a new device sample.
     pub(crate) fn measured(self: &Arc<Self>) {
         let mut state = self.lock();
         self.measure(&mut state);
-        // What was in doubt for want of this reading.
+        // Engines that waited for this sample before they take jobs.
         let loading = state
             .models
             .iter()
@@ -166,7 +166,7 @@ impl Shared {
         }
     }
 
-    /// No reading has come in time for a process that waits for one.
+    /// Lets an engine take jobs whose device sample has not come in time.
     pub(crate) fn accept_unread(self: &Arc<Self>, id: ManagedId, generation: u64) {
         let mut state = self.lock();
         let managed = state.models.get_mut(&id).filter(|managed| managed.generation == generation);
@@ -176,7 +176,7 @@ impl Shared {
         self.on_engine_status(id, generation);
     }
 
-    /// Time has passed.
+    /// Runs the scheduler's timers.
     pub(crate) fn tick(self: &Arc<Self>) {
         let mut state = self.lock();
         let effects = state.scheduler.tick(self.moment());
@@ -187,19 +187,19 @@ impl Shared {
         }
     }
 
-    /// When something happens of itself, on the runtime's clock.
+    /// When the next timer is due, on the runtime's clock.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let due = self.lock().scheduler.due();
-        due.map(|moment| self.began + moment)
+        due.map(|moment| self.start + moment)
     }
 
-    /// Tells everybody that something may be new: front ends, and the tasks.
+    /// Reports a change to front ends, and wakes the tasks.
     pub(crate) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
         self.work_ready.notify_one();
     }
 
-    /// What the fleet state has left to be done since the last call.
+    /// Takes the queued work.
     pub(crate) fn take_work(&self) -> Vec<Work> {
         std::mem::take(&mut self.lock().work)
     }
@@ -222,7 +222,7 @@ impl Shared {
         }));
         let primary = state.primary();
         let mut order: Vec<(&ManagedId, &ManagedModel)> = state.models.iter().collect();
-        // Stable, so that all others stay as they came.
+        // A stable sort: all others keep their order.
         order.sort_by_key(|(id, managed)| (Some(**id) != primary, managed.keep == KeepReason::Leaving));
         let models = order.into_iter().map(|(_, managed)| ModelView::of(managed, &state.scheduler, &devices)).collect();
         let out_of_reach = self.visibility.unreachable_devices(&devices).map(|device| device.id.clone()).collect();
@@ -230,7 +230,7 @@ impl Shared {
     }
 }
 
-/// The times and numbers that the admission decides by.
+/// The scheduler's limits.
 fn limits(config: &Config) -> Limits {
     Limits {
         max_wait: config.max_wait,

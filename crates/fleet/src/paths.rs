@@ -1,15 +1,15 @@
-//! Where things are on disk: the models, and what is remembered about them.
+//! The paths of the fleet: the models, and the folder for its state files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use auxot_catalog::Catalog;
 
-/// Where a fleet finds models, and where it remembers what it has learnt.
+/// The models on disk, and the folder for what is kept between runs.
 #[derive(Debug)]
 pub struct Paths {
-    /// What the first scan them has found.
+    /// The result of the first scan.
     pub catalog: Arc<Catalog>,
-    /// A folder that is ours alone; it is made when there is something to remember.
+    /// A folder that no other program uses; it is made with the first file in it.
     pub state: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Why a job gets no slot: a type with the numbers in it, and the sentence a caller reads.
+//! Why a job gets no slot: an enum with the values, and the sentence for the caller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,32 +11,32 @@ use auxot_scheduler::Reason;
 
 use crate::model::managed::ManagedModel;
 
-/// So many names are listed; more are counted.
+/// The number of names in a list; the rest is counted.
 const LISTED: usize = 24;
 
 /// Why a job gets no slot.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
-    /// This host serves no such model.
+    /// This host has no such model.
     #[error("no model `{name}` on this worker; it serves {}", list(.serves))]
     UnknownModel {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What is there.
+        /// The names of the models here.
         serves: Vec<String>,
     },
-    /// The model is not one that chats.
+    /// The model is not a chat model.
     #[error("cannot chat with {model}: {}", meaning(*.task))]
     NotForChat {
         /// The model.
         model: String,
-        /// What it is for.
+        /// Its task.
         task: Task,
     },
-    /// None of the models that this host serves is one that chats.
+    /// None of the models here is a chat model.
     #[error("no model on this worker can chat; it serves {}", list(.there))]
     NoneChats {
-        /// What is there, each with what it is for.
+        /// The models here, each with its task.
         there: Vec<String>,
     },
     /// This host serves no model at all.
@@ -45,7 +45,7 @@ pub enum Refusal {
         /// Why not.
         reason: String,
     },
-    /// The model's process failed for good; an operator or a changed file brings it back.
+    /// The model has failed; see `owner::retry` for what ends that.
     #[error("{model} has failed: {}", .cause.class.meaning())]
     Failed {
         /// The model.
@@ -53,7 +53,7 @@ pub enum Refusal {
         /// Its last exit.
         cause: Arc<ExitReport>,
     },
-    /// The model is larger than what could ever be free for it.
+    /// The model is larger than the memory that could ever be free for it.
     #[error("cannot load {model}: {placement_error}")]
     DoesNotFit {
         /// The model.
@@ -67,12 +67,12 @@ pub enum Refusal {
         /// The model.
         model: String,
     },
-    /// As many jobs wait as may.
+    /// The queue of the model is full.
     #[error("{model} is busy: {waiting} jobs wait for it already")]
     QueueFull {
         /// The model.
         model: String,
-        /// How many wait.
+        /// The number of waiting jobs.
         waiting: usize,
     },
     /// No slot came free in time.
@@ -83,13 +83,13 @@ pub enum Refusal {
         /// How long the job waited.
         waited: Duration,
     },
-    /// The worker ends.
+    /// The worker is shutting down.
     #[error("the worker is shutting down")]
     Draining,
 }
 
 impl Refusal {
-    /// The model that refuses, where it is one of this host's.
+    /// The model that is refused, where it is one of this host's.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         match self {
@@ -115,14 +115,14 @@ pub(crate) fn list(names: &[String]) -> String {
 /// Why a model with this task does not chat.
 fn meaning(task: Task) -> &'static str {
     match task {
-        Task::Chat => "it is not a model that chats",
+        Task::Chat => "it is not a chat model",
         Task::Embedding => "it is an embedding model",
         Task::Rerank => "it is a rerank model",
-        Task::None => "it is no model that this worker can serve",
+        Task::None => "this worker cannot serve such a model",
     }
 }
 
-/// The reason in the words of a caller.
+/// The scheduler's reason as a refusal of this model.
 pub(crate) fn refusal(managed: &ManagedModel, reason: Reason) -> Refusal {
     let model = managed.name().to_owned();
     match reason {

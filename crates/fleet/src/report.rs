@@ -1,4 +1,4 @@
-//! What is true of the fleet at one moment, for heartbeats, metrics and people.
+//! A snapshot of the fleet for heartbeats, metrics and operators.
 
 pub(crate) mod metrics;
 
@@ -12,55 +12,54 @@ use crate::model::managed::ManagedModel;
 use crate::model::process::Engine;
 use auxot_scheduler::{Admission, ModelState};
 
-/// The fleet at one moment.
+/// A snapshot of the fleet.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// Every model, the primary one first.
     pub models: Vec<ModelView>,
-    /// The newest reading of the devices.
+    /// The newest sample of the devices.
     pub devices: Arc<Sample>,
-    /// Ids of those that the engine cannot use: no model will ever lie there.
+    /// Ids of the devices that the engine cannot use: no model is placed there.
     pub out_of_reach: Vec<String>,
-    /// What was wished for and cannot be had, one sentence each.
+    /// What was desired and cannot be met, one sentence each.
     pub unmet: Vec<String>,
 }
 
 impl Report {
-    /// The devices on which models can lie.
+    /// The devices that models can be placed on.
     pub fn reached(&self) -> impl Iterator<Item = &Device> {
         self.devices.devices.iter().filter(|device| !self.out_of_reach.contains(&device.id))
     }
 }
 
-/// One model at one moment.
+/// A snapshot of one model.
 #[derive(Debug, Clone)]
 pub struct ModelView {
-    /// What is on disk.
+    /// The model on disk.
     pub model: Arc<Model>,
-    /// Where its process is.
+    /// The status of its engine.
     pub status: Status,
-    /// The engine that takes jobs now.
+    /// The engine, while it takes jobs.
     pub ready: Option<Arc<Ready>>,
-    /// Slots that it has, or will have once it is loaded.
+    /// Its slots, or those it will have once loaded.
     pub slots: u32,
-    /// Tokens of context of each slot, in the same sense.
+    /// Tokens of context of each slot, now or once loaded.
     pub ctx_size: u32,
-    /// It is not loaded, and will be for a job.
+    /// It is not loaded; a job would load it.
     pub asleep: bool,
-    /// Its slots that hold a job.
+    /// Slots that run a job.
     pub slots_busy: u32,
     /// Jobs that wait for a slot.
     pub waiting: usize,
-    /// Bytes per device id that its process holds; empty where nobody can tell.
+    /// Bytes per device id that its process holds; empty where that is unknown.
     pub memory: Vec<(String, u64)>,
-    /// Bytes per device id that it was expected to take; empty while it is not loaded.
+    /// Estimated bytes per device id; empty while it is not loaded.
     pub expected: Vec<(String, u64)>,
-    /// Bytes per device id that it has turned out to take, what the engine keeps of earlier prompts aside; empty where nobody
-    /// can tell.
+    /// Measured bytes per device id, without the engine's prompt cache; empty where that is unknown.
     pub took: Vec<(String, u64)>,
 }
 
-/// A model of the folders that nobody has asked for yet.
+/// A model of the folders that no list, policy or job has named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnloadedModel {
     /// Its name.
@@ -75,16 +74,16 @@ impl UnloadedModel {
     }
 }
 
-/// What a model is called besides its canonical name.
+/// The names of a model besides its canonical name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherNames {
     /// The canonical name.
     pub model: String,
-    /// The quantisation, as the file's name or else the header says.
+    /// The quantisation, of the file's name or else of the header.
     pub quant: Option<String>,
     /// Names of the file, and of links to it.
     pub files: Vec<String>,
-    /// What the header and the folders say.
+    /// Names in the header and of the folders.
     pub around: Vec<String>,
 }
 
@@ -123,8 +122,8 @@ impl ModelView {
         (!self.memory.is_empty()).then(|| self.memory.iter().map(|(_, bytes)| bytes).sum())
     }
 
-    /// How much more it takes than was expected, as a part of what it takes, where both are known for the same devices;
-    /// negative where it takes less.
+    /// The part of the measured memory that the estimate missed, where both are known for the same devices; negative where the
+    /// estimate was too high.
     #[must_use]
     pub fn estimate_error(&self) -> Option<f64> {
         self.ready.as_ref()?;
@@ -150,7 +149,7 @@ fn capabilities(model: &Model, vision: bool) -> Vec<String> {
         auxot_catalog::Task::Chat => "chat",
         auxot_catalog::Task::Embedding => "embedding",
         auxot_catalog::Task::Rerank => "rerank",
-        // Never enrolled, so nobody asks.
+        // Such a model is never added to the fleet.
         auxot_catalog::Task::None => return Vec::new(),
     };
     std::iter::once(task).chain(vision.then_some("vision")).map(str::to_owned).collect()
@@ -161,7 +160,7 @@ fn expected(engine: &Engine) -> Vec<(String, u64)> {
     bytes.map(|(device, bytes)| (device.to_owned(), bytes)).collect()
 }
 
-/// Where a model is: its process, or what is to become of it.
+/// The status to report: the engine's, or one that says what happens next to the model.
 fn status(managed: &ManagedModel, life: &ModelState, wanted: bool) -> Status {
     let mut status = managed.last.clone().unwrap_or_else(Status::stopped);
     status.state = match (life, status.state) {
@@ -170,15 +169,15 @@ fn status(managed: &ManagedModel, life: &ModelState, wanted: bool) -> Status {
         (ModelState::Absent, _) if wanted => State::Starting { progress: None },
         (ModelState::Absent, _) => State::Stopped,
         (ModelState::Leaving { .. }, _) if managed.engine.is_none() => State::Stopping,
-        // Between two tries.
+        // Between two attempts.
         (ModelState::Loading { .. }, State::Stopped | State::Failed { .. }) => State::Starting { progress: None },
         (_, state) => state,
     };
     status
 }
 
-/// The memory of an engine: what the drivers say of it where it lies on devices, else its resident host memory, less what it
-/// holds twice. Empty where nobody can tell: in a container a driver may know it by another number.
+/// The memory of an engine: on devices as the drivers report it, else its resident host memory without repacked weights. Empty
+/// where it is unknown: in a container a driver may list the process under another pid.
 pub(crate) fn memory_of(engine: &Engine, devices: &Sample) -> Vec<(String, u64)> {
     let Some(pid) = engine.status.pid else { return Vec::new() };
     let on_devices = devices.devices.iter().filter(|device| device.kind != Kind::Host).filter_map(|device| {

@@ -1,8 +1,8 @@
-//! What the operator has ordered: all settings that the fleet lives by.
+//! All settings that the fleet uses, of several tables of the configuration.
 
 use crate::config;
 
-/// The settings of the fleet and of what it uses.
+/// The settings of the fleet and of the crates below it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FleetSettings {
     /// Which models run, and how long jobs wait.
@@ -11,6 +11,6 @@ pub struct FleetSettings {
     pub engine: auxot_engine::Config,
     /// What stays free on devices, and how models are spread.
     pub placement: auxot_placement::Config,
-    /// Where models are found.
+    /// Where the models folders are.
     pub catalog: auxot_catalog::Config,
 }

@@ -1,4 +1,4 @@
-//! Everything that decisions are made from, and the questions that it answers by itself.
+//! The state that decisions use, and the pure queries on it.
 
 pub(crate) mod scan;
 pub(crate) mod work;
@@ -22,53 +22,53 @@ use crate::state::scan::{Scan, ScanProgress};
 use crate::state::work::Work;
 use auxot_scheduler::{Admission, Effect, ModelId, ModelState, Ticket};
 
-/// Everything that decisions are made from.
+/// The state that decisions use.
 #[derive(Debug)]
 pub(crate) struct FleetState {
-    /// In the order in which they came: the operator's list first.
+    /// In the order of arrival: the operator's list first.
     pub(crate) models: BTreeMap<ManagedId, ManagedModel>,
-    /// Who may use what, who comes and who goes.
+    /// Decides which job gets a slot and which model is loaded or evicted.
     pub(crate) scheduler: Admission,
-    /// The models by their numbers there.
+    /// The models by their scheduler ids.
     pub(crate) by_scheduler_id: HashMap<ModelId, ManagedId>,
     newest: ManagedId,
     pub(crate) waiters: HashMap<Ticket, Waiter>,
     tickets: Ticket,
     pub(crate) intake: Intake,
     pub(crate) desired: Desired,
-    /// The operator's models that are not here.
+    /// Models of the operator's list that are not here.
     pub(crate) missing: Vec<Missing>,
     pub(crate) scan: Arc<Scan>,
     pub(crate) scans: ScanProgress,
     pub(crate) work: Vec<Work>,
-    /// What the admission has decided and was not carried out yet.
+    /// Effects of the scheduler that are not carried out yet.
     pub(crate) decisions: Vec<Effect>,
 }
 
-/// What may still happen.
+/// Which jobs and changes are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Intake {
-    /// Everything.
+    /// All.
     Open,
-    /// No engine is started or replaced; jobs get the slots of those that run.
+    /// No engine is started or replaced; jobs get slots of the running engines.
     Frozen,
-    /// Nothing: jobs are sent away too.
+    /// None: jobs are refused too.
     Closed,
 }
 
-/// What the router's newest policy has come to.
+/// The state of the router's newest policy.
 #[derive(Debug)]
 pub(crate) enum Desired {
-    /// It has none, or does not care which model.
+    /// There is no policy, or it names no model.
     Nothing,
     /// Its model is here.
     Present { id: ManagedId, desired: DesiredModel },
-    /// Its model is not here, for this reason; until it comes, the model of the policy before it stays.
+    /// Its model is missing, for this reason. Until it appears, the model of the policy before it stays.
     Missing { desired: DesiredModel, reason: String, before: Option<(ManagedId, DesiredModel)> },
 }
 
 impl Desired {
-    /// The model that is the router's.
+    /// The router's model.
     pub(crate) fn managed(&self) -> Option<ManagedId> {
         match self {
             Desired::Nothing => None,
@@ -89,7 +89,7 @@ pub(crate) struct Missing {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     pub(crate) managed: ManagedId,
-    /// It asked for this model and no other.
+    /// The job named this model.
     pub(crate) named: bool,
     pub(crate) answer: oneshot::Sender<Result<Lease, Refusal>>,
 }
@@ -113,7 +113,7 @@ impl FleetState {
         }
     }
 
-    /// Takes in a model.
+    /// Adds a model.
     pub(crate) fn add(&mut self, managed: ManagedModel) -> ManagedId {
         self.newest = self.newest.next();
         self.by_scheduler_id.insert(managed.scheduler_id, self.newest);
@@ -121,7 +121,7 @@ impl FleetState {
         self.newest
     }
 
-    /// Takes a model out that was let go and of which nothing is left.
+    /// Removes a leaving model once its engine is gone.
     pub(crate) fn remove_gone(&mut self, id: ManagedId) -> Option<ManagedModel> {
         let managed = self.models.get(&id)?;
         let life = self.scheduler.state(managed.scheduler_id);
@@ -131,20 +131,20 @@ impl FleetState {
         }
         let managed = self.models.remove(&id)?;
         self.by_scheduler_id.remove(&managed.scheduler_id);
-        // Those who waited have been sent elsewhere, or away; whoever is left is told by the end of its channel.
+        // Its waiters were moved or refused before; any that is left sees its channel close.
         for ticket in self.scheduler.remove(managed.scheduler_id) {
             self.waiters.remove(&ticket);
         }
         Some(managed)
     }
 
-    /// Bytes of the host's memory that a process of ours holds and can do without.
+    /// Repacked bytes of one of our processes: host memory that it can give back.
     pub(crate) fn repacked_of(&self, pid: u32) -> u64 {
         let mut engines = self.models.values().filter_map(|managed| managed.engine.as_ref());
         engines.find(|engine| engine.status.pid == Some(pid)).map_or(0, |engine| engine.repacked)
     }
 
-    /// The name of who has that scheduler id.
+    /// The name of the model with that scheduler id.
     pub(crate) fn name_of(&self, scheduler_id: ModelId) -> Option<&str> {
         self.models.get(self.by_scheduler_id.get(&scheduler_id)?).map(ManagedModel::name)
     }
@@ -155,7 +155,7 @@ impl FleetState {
         self.tickets
     }
 
-    /// Those that jobs may be given to.
+    /// The models that take jobs: all but the leaving ones.
     pub(crate) fn staying(&self) -> impl Iterator<Item = (ManagedId, &ManagedModel)> {
         self.models
             .iter()
@@ -163,7 +163,7 @@ impl FleetState {
             .map(|(id, managed)| (*id, managed))
     }
 
-    /// The engine of a model that takes new jobs.
+    /// The engine of a model, while it takes new jobs.
     pub(crate) fn serving<'a>(&self, managed: &'a ManagedModel) -> Option<&'a Arc<Ready>> {
         match self.scheduler.state(managed.scheduler_id) {
             ModelState::Ready { draining: None, .. } => managed.ready(),
@@ -171,7 +171,7 @@ impl FleetState {
         }
     }
 
-    /// What can be expected of a model.
+    /// The availability of one model.
     fn availability_of(&self, managed: &ManagedModel) -> Availability {
         match self.scheduler.state(managed.scheduler_id) {
             ModelState::Failed => Availability::Failed,
@@ -181,10 +181,11 @@ impl FleetState {
         }
     }
 
-    /// The model that jobs without a model name mean, of those that chat. The router's model, unless it has failed or is on
-    /// its way while a listed one serves; without it the first listed one that serves, sleeps, or is loaded for the first
-    /// time; else the first that serves, or comes, or sleeps. Only where all have failed it is one of those, the router's if
-    /// it has one.
+    /// The primary model: the chat model that serves jobs without a model name.
+    ///
+    /// It is the router's model, unless that one has failed, or is loading while a listed one is ready. Without a router's
+    /// model it is the first listed one that is ready, unloaded, or in its first load; else the first that is ready, loading or
+    /// unloaded. Where all have failed it is the router's, or else the first.
     pub(crate) fn primary(&self) -> Option<ManagedId> {
         let is = |id: &ManagedId, availabilities: &[Availability]| {
             self.models.get(id).is_some_and(|managed| availabilities.contains(&self.availability_of(managed)))
@@ -206,7 +207,7 @@ impl FleetState {
         meant.or_else(|| ranks.find_map(first)).or(desired).or_else(|| all().next())
     }
 
-    /// Whether a model has its place and loads, and nothing has gone wrong with it.
+    /// Whether a model is in its first load, without a failure so far.
     fn is_first_load(&self, id: ManagedId) -> bool {
         let Some(managed) = self.models.get(&id).filter(|managed| managed.placement_error.is_none()) else {
             return false;
@@ -216,7 +217,7 @@ impl FleetState {
             && managed.engine.as_ref().is_some_and(is_first)
     }
 
-    /// The model that a job means.
+    /// The model that a job names, or the primary one.
     pub(crate) fn find(&self, model: Option<&str>) -> Result<ManagedId, Refusal> {
         let Some(name) = model.filter(|name| !name.is_empty()) else {
             return self.primary().ok_or_else(|| self.none_chats());
@@ -227,7 +228,7 @@ impl FleetState {
                 |file: &Path| self.models.iter().find(|(_, managed)| managed.model.files.iter().any(|of| of == file));
             match self.scan.catalog.resolve(name) {
                 Ok(model) => of_file(&model.file),
-                // One that has failed for it has the same answer by each of its names.
+                // A damaged model has the same answer by each of its names.
                 Err(ResolveError::Damaged { path, .. } | ResolveError::ShardsMissing { path, .. }) => of_file(&path),
                 Err(ResolveError::Unknown { .. } | ResolveError::Ambiguous { .. }) => None,
             }
@@ -235,7 +236,7 @@ impl FleetState {
         by_name.or_else(by_file).map(|(id, _)| *id).ok_or_else(|| self.unknown(name))
     }
 
-    /// Why a model that a job means cannot chat: the model that was found, or the one of the folders that has this name.
+    /// The refusal for a model that is not a chat model: the one that was found, or the one of the folders with this name.
     pub(crate) fn no_chat(&self, found: Option<&ManagedId>, name: Option<&str>) -> Option<Refusal> {
         let model = match (found, name) {
             (Some(id), _) => self.models.get(id).map(|managed| &*managed.model),
@@ -244,18 +245,18 @@ impl FleetState {
         (model.task != Task::Chat).then(|| Refusal::NotForChat { model: model.name.clone(), task: model.task })
     }
 
-    /// Whether the file of a model is in its folder, as of the last scan.
+    /// Whether the file of a model was in its folder at the last scan.
     pub(crate) fn has_file(&self, id: ManagedId) -> bool {
         self.models.get(&id).is_some_and(|managed| self.scan.model(&managed.model.file).is_some())
     }
 
-    /// Nobody here is meant by that name.
+    /// The refusal for an unknown name.
     pub(crate) fn unknown(&self, name: &str) -> Refusal {
         let serves = self.staying().map(|(_, managed)| managed.name().to_owned()).collect();
         Refusal::UnknownModel { name: name.to_owned(), serves }
     }
 
-    /// There is no model that chats.
+    /// The refusal where no chat model is here.
     fn none_chats(&self) -> Refusal {
         let is_expected = !self.missing.is_empty() || matches!(self.desired, Desired::Missing { .. });
         let there: Vec<String> = self.staying().map(|(_, managed)| with_task(&managed.model)).collect();
@@ -266,7 +267,7 @@ impl FleetState {
         }
     }
 
-    /// Why there is no model that serves without being named: one that is missing, or what the folders hold.
+    /// Why no model serves a job that names none: a model is missing, or the folders hold none.
     pub(crate) fn nothing_to_serve(&self) -> String {
         match (self.missing.first(), &self.desired) {
             (Some(missing), _) => return missing.reason.clone(),
@@ -278,7 +279,7 @@ impl FleetState {
             "no model is named by the operator or the router".to_owned()
         } else if !models.is_empty() {
             let there: Vec<String> = models.iter().map(with_task).collect();
-            format!("none of the models folders' models can chat: {}", list(&there))
+            format!("none of the models in the models folders can chat: {}", list(&there))
         } else if damaged.is_empty() {
             "there is no model in the models folders".to_owned()
         } else {
@@ -287,7 +288,7 @@ impl FleetState {
         }
     }
 
-    /// What the router's policy asks for and this host does not give, one sentence each.
+    /// The parts of the router's policy that this host does not meet, one sentence each.
     pub(crate) fn gaps(&self) -> Vec<String> {
         match &self.desired {
             Desired::Nothing => Vec::new(),
@@ -298,7 +299,7 @@ impl FleetState {
         }
     }
 
-    /// Whether any model takes jobs now, or sleeps until one comes.
+    /// Whether a model takes jobs now, or would be loaded for one.
     pub(crate) fn takes_jobs(&self) -> bool {
         let takes = |managed: &ManagedModel| {
             matches!(self.availability_of(managed), Availability::Serving | Availability::Asleep)
@@ -306,7 +307,7 @@ impl FleetState {
         self.staying().any(|(_, managed)| takes(managed))
     }
 
-    /// What can be expected of the models here.
+    /// The availability of all models together.
     pub(crate) fn availability(&self) -> Availability {
         self.staying()
             .map(|(_, managed)| self.availability_of(managed))
@@ -314,7 +315,7 @@ impl FleetState {
     }
 }
 
-/// A model with what it is for.
+/// A model's name with its task.
 fn with_task(model: &Model) -> String {
     match model.task {
         Task::None => format!("{} (no task)", model.name),

@@ -1,4 +1,4 @@
-//! The one owner of all tasks of the fleet: it drives the processes, and brings their news to the fleet state.
+//! The owner of all tasks of the fleet: engine drivers, status listeners, file I/O.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use crate::owner::release;
 use crate::state::scan::Scan;
 use crate::state::work::Work;
 
-/// Drives the processes of a fleet. Dropping it drops them all, which kills what still runs.
+/// The tasks of a fleet. Dropping it drops them all, which kills the engines that still run.
 #[derive(Debug)]
 pub struct Tasks {
     shared: Arc<Shared>,
@@ -28,8 +28,7 @@ impl Tasks {
         Self { shared, tasks: JoinSet::new() }
     }
 
-    /// Drives everything; never returns by itself, so the caller ends it by dropping it once
-    /// [`crate::Fleet::stop`] has resolved.
+    /// Runs all tasks. It never returns; the caller drops it after [`crate::Fleet::stop`].
     pub async fn run(mut self) {
         let mut devices = self.shared.devices.samples.clone();
         self.tasks.spawn(Arc::clone(&self.shared).watch_folders());
@@ -39,19 +38,19 @@ impl Tasks {
                 self.spawn(work);
             }
             let wake = self.shared.wake_at();
-            // Asked for anew each time: the operator may want another interval by now.
-            let look = scanned.checked_add(self.shared.settings().fleet.rescan_interval);
+            // Read each time, because the settings may have changed.
+            let rescan = scanned.checked_add(self.shared.settings().fleet.rescan_interval);
             tokio::select! {
                 () = self.shared.work_ready.notified() => {}
                 Some(ended) = self.tasks.join_next() => {
                     if let Err(fault) = ended {
-                        // A panic in one driver ends one instance, never the program.
-                        error!(%fault, "the task of one model has failed");
+                        // A panic in one driver ends one engine, never the program.
+                        error!(%fault, "a task of one model has failed");
                     }
                 }
                 Ok(()) = devices.changed() => self.shared.measured(),
                 () = until(wake) => self.shared.tick(),
-                () = until(look) => {
+                () = until(rescan) => {
                     scanned = Instant::now();
                     self.shared.scan_for_missing();
                     self.shared.retry_failed();
@@ -76,7 +75,7 @@ impl Tasks {
             Work::Remember { key, size } => {
                 self.tasks.spawn_blocking(move || {
                     if let Err(fault) = shared.remembered.keep(key, size, SystemTime::now()) {
-                        warn!(%fault, "cannot remember the size that fits; the next start searches again");
+                        warn!(%fault, "cannot save the size that fits; the next start searches again");
                     }
                 });
             }
@@ -96,7 +95,7 @@ impl Tasks {
                 self.tasks.spawn_blocking(move || shared.measurements.save());
             }
             Work::Scan => {
-                self.tasks.spawn(look(shared));
+                self.tasks.spawn(scan(shared));
             }
             Work::ScanAfter(pause) => {
                 self.tasks.spawn(async move {
@@ -109,7 +108,7 @@ impl Tasks {
     }
 }
 
-/// Resolves at that time; never where there is none.
+/// Resolves at that time; never without one.
 async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
@@ -117,7 +116,7 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// Brings every state of one process to the fleet state, in order, until the process's task is gone.
+/// Reports each status of one engine to the fleet, in order, until the driver ends.
 async fn listen(shared: Arc<Shared>, managed: ManagedId, generation: u64, mut statuses: watch::Receiver<Status>) {
     loop {
         statuses.borrow_and_update();
@@ -128,23 +127,23 @@ async fn listen(shared: Arc<Shared>, managed: ManagedId, generation: u64, mut st
     }
 }
 
-/// Looks through the models folders, beside the runtime's thread: it reads the header of every file that is not as it was.
-async fn look(shared: Arc<Shared>) {
+/// Scans the models folders on a blocking thread. It reads the header of every changed file.
+async fn scan(shared: Arc<Shared>) {
     let (files, program) = (shared.settings().catalog.clone(), shared.engines.program());
     let (known, watcher) = {
         let state = shared.lock();
         (Arc::clone(&state.scan.catalog), state.scans.watcher.clone())
     };
-    let look = move || {
+    let read = move || {
         let (catalog, _) = match watcher {
             Some(watcher) => watcher.rescan(&known, &files, &[]),
             None => known.rescan(&files, &[]),
         };
         Scan::new(Arc::new(catalog), &program)
     };
-    let found = tokio::task::spawn_blocking(look).await;
+    let found = tokio::task::spawn_blocking(read).await;
     if let Err(fault) = &found {
-        error!(%fault, "cannot look through the models folders");
+        error!(%fault, "cannot scan the models folders");
     }
     shared.take_scan(found.ok());
 }

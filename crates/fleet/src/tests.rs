@@ -1,4 +1,4 @@
-//! The whole fleet with scripted engines and a stopped clock: no process, no waiting.
+//! The whole fleet with scripted engines and a paused clock: no processes, no real waiting.
 
 mod changed_files;
 mod dry_run;

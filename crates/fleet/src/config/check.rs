@@ -1,5 +1,5 @@
-//! Names in the settings that mean nothing on this host, or more than one thing: told with what there is, and never refused,
-//! because a file may come and a card may be back tomorrow.
+//! Warnings about names in the settings that match nothing on this host, or several things. They are no errors, because a file
+//! may be added and a device may be back later.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,10 +9,10 @@ use auxot_gpu::{HOST, Sample, is_meant};
 
 use super::Config;
 
-/// So many tables are looked up; each is compared with every model.
+/// The number of tables that are checked; each is compared with every model.
 const MAX_TABLES: usize = 1_000;
 
-/// The tables for single models that are for none, for several, or for one that has another table.
+/// Warnings about tables of single models that match no model, several, or one that has another table.
 #[must_use]
 pub fn table_warnings(config: &Config, catalog: &Catalog) -> Vec<String> {
     let mut tables: HashMap<&Path, &str> = HashMap::new();
@@ -34,7 +34,7 @@ pub fn table_warnings(config: &Config, catalog: &Catalog) -> Vec<String> {
     warnings
 }
 
-/// Those of `gpu.devices` that mean none of all the devices of this host, in one sentence; `None` where all do.
+/// The names in `gpu.devices` that match no device of this host, in one sentence; `None` where all match.
 #[must_use]
 pub fn device_warning(names: &[String], all: &Sample) -> Option<String> {
     let devices = || all.devices.iter().filter(|device| !device.is_host());

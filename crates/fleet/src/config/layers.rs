@@ -1,9 +1,9 @@
-//! The operator's word on layers, in the planner's rules.
+//! The `gpu_layers` setting in the planner's rules.
 
 use auxot_engine::GpuLayers;
 use auxot_placement::Rules;
 
-/// The rules of the planner with the operator's word on layers.
+/// The planner's rules with the operator's number of layers.
 #[must_use]
 pub fn with_layers(rules: &Rules, layers: GpuLayers) -> Rules {
     match layers {

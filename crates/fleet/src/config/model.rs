@@ -1,4 +1,4 @@
-//! What an operator may set about one model.
+//! The `[fleet.models.NAME]` tables: settings of one model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use auxot_catalog::KvType;
 use auxot_engine::GpuLayers;
 use serde::{Deserialize, Serialize};
 
-/// Where and how one model runs. What is unset is as for every other model.
+/// Placement and parameters of one model. What is unset is as for every other model.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// The devices that it may lie on, by index or id as in `gpu.devices`, where an index counts all devices of the host;
-    /// `host` is the host's own memory. Empty means every device that the worker may use.
+    /// The devices that it may use, by index or id as in `gpu.devices`, where an index counts all devices of the host; `host`
+    /// is the host's own memory. Empty means every device that the worker may use.
     #[serde(deserialize_with = "auxot_gpu::device_list")]
     pub devices: Vec<String>,
-    /// Requests that it answers side by side; unset means `engine.slots`.
+    /// Requests that it answers at the same time; unset means `engine.slots`.
     pub slots: Option<u32>,
     /// Context of one slot in tokens; unset means `engine.ctx_size`.
     pub ctx_size: Option<u32>,
@@ -28,16 +28,16 @@ pub struct ModelConfig {
     pub args: Vec<String>,
     /// Variables added to its engine's environment.
     pub env: BTreeMap<String, String>,
-    /// Whether it stays loaded, whoever else wants its memory.
+    /// Whether it is never evicted.
     pub pin: bool,
-    /// Of models that want the same memory, the one with the higher number comes first and goes last.
+    /// Of models that compete for memory, the one with the higher number is loaded first and evicted last.
     pub priority: i32,
     /// After how long without a job it is unloaded; zero is never. Unset means `fleet.ttl`.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub ttl: Option<Duration>,
 }
 
-/// A type of the cache by the engine's name for it.
+/// A cache type by the engine's name for it.
 mod kv_type {
     use super::KvType;
     use serde::de::{Deserialize, Deserializer, Error};

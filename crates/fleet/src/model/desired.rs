@@ -1,39 +1,40 @@
-//! What the router wishes for, against what this host runs: pure comparison, one sentence for each gap.
+//! The router's desired model and size, compared with what this host runs: pure functions, one sentence for each gap.
 
 use auxot_catalog::{Model, RunParameters};
 use auxot_engine::{Ready, Spec};
 
 use crate::config::ModelConfig;
 
-/// The router's policy, as far as the fleet is concerned.
+/// The part of the router's policy that concerns the fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredModel {
-    /// Name and quantisation; empty when the router does not care.
+    /// Name and quantisation; empty when the policy names no model.
     pub model: String,
-    /// Tokens per slot; `None` is the model's own.
+    /// Tokens per slot; `None` leaves it to the model.
     pub ctx_size: Option<u32>,
-    /// Slots; `None` is the operator's.
+    /// Slots; `None` leaves it to the operator.
     pub slots: Option<u32>,
 }
 
-/// Slots and context of one model, as the operator, else the router, else the model itself wants them.
+/// The operator's slots and context for one model; what is unset comes from the router, then from the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sizing {
-    /// Slots the operator asked for.
+    /// Slots set by the operator.
     pub slots: Option<u32>,
-    /// Tokens per slot the operator asked for.
+    /// Tokens per slot set by the operator.
     pub ctx_size: Option<u32>,
 }
 
-/// Slots where nobody asks for a number.
+/// Slots where no setting and no policy gives a number.
 const DEFAULT_SLOTS: u32 = 4;
-/// Context per slot where nobody asks for a number: a model trained for 128k tokens would fill the host.
+/// Context per slot where no setting and no policy gives a number: a model trained for 128k tokens would fill the host.
 const DEFAULT_CTX: u32 = 8192;
 
-/// The engine's own limit. What is wished for beyond it is told as a gap, and nothing is unloaded to try it.
+/// The engine's own limit. A policy beyond it is reported as a gap, and no model is unloaded to try it.
 pub const MOST_SLOTS: u32 = 256;
 
-/// How a model is run: as the operator says of it, then of all, then the router, then the model itself.
+/// The parameters of one model's engine: the model's own settings first, then the settings for all models, then the router's
+/// policy, then the model's header.
 #[must_use]
 pub fn parameters(
     engine: &auxot_engine::Config,
@@ -48,7 +49,7 @@ pub fn parameters(
     RunParameters { checkpoints: engine.ctx_checkpoints, ..usual }
 }
 
-/// The operator's word, then the router's, then the model's training length up to a bound.
+/// The operator's numbers first, then the router's, then the model's training length up to a bound.
 pub(crate) fn size(operator: Sizing, desired: Option<&DesiredModel>, trained: Option<u32>) -> (u32, u32) {
     let by_router = desired.and_then(|desired| desired.slots).filter(|slots| *slots <= MOST_SLOTS);
     let slots = operator.slots.or(by_router).unwrap_or(DEFAULT_SLOTS).clamp(1, MOST_SLOTS);
@@ -57,35 +58,35 @@ pub(crate) fn size(operator: Sizing, desired: Option<&DesiredModel>, trained: Op
     (slots, trained.filter(|trained| *trained > 0).map_or(tokens, |trained| tokens.min(trained)))
 }
 
-/// The engine makes whole blocks of so many tokens of a context.
+/// The engine rounds a context up to whole blocks of this many tokens.
 const CTX_BLOCK: u32 = 256;
 
-/// What an engine made of its numbers, where that is something else: arguments that are added win over ours, and the engine
-/// reads some of them in its own way (`-c 32k` is 256 tokens).
+/// The difference between the planned numbers and those the engine runs with. Extra arguments override ours, and the engine
+/// parses some of them in its own way (`-c 32k` is 256 tokens).
 pub(crate) fn deviation(spec: &Spec, ready: &Ready) -> Option<String> {
     let (slots, tokens, model) = (ready.props.total_slots, ready.props.n_ctx, &spec.model);
     let planned = spec.ctx_per_slot?;
     let rounded = planned.checked_next_multiple_of(CTX_BLOCK).unwrap_or(planned);
     (slots != spec.slots || !(planned..=rounded).contains(&tokens)).then(|| {
-        let (wanted, runs) = (spec.slots, format!("{slots} of {tokens}"));
-        format!("{model} was to run {wanted} slots of {planned} tokens, its engine runs {runs}: see the arguments that are added")
+        let (wanted, actual) = (spec.slots, format!("{slots} of {tokens}"));
+        format!("{model} was planned with {wanted} slots of {planned} tokens, its engine runs {actual}: check the extra arguments")
     })
 }
 
-/// What of the wish a running or planned engine does not honour.
+/// The parts of the desired size that a running or planned engine does not have.
 pub(crate) fn gaps(desired: &DesiredModel, spec: &Spec, ready: Option<&Ready>) -> Vec<String> {
     let slots = ready.map_or(spec.slots, |ready| ready.props.total_slots);
     let tokens = ready.map(|ready| ready.props.n_ctx).or(spec.ctx_per_slot);
     let mut gaps = Vec::new();
     if let Some(wanted) = desired.slots.filter(|wanted| *wanted != slots) {
         let limit = if wanted > MOST_SLOTS { format!("; an engine has at most {MOST_SLOTS}") } else { String::new() };
-        gaps.push(format!("policy wants {wanted} slots, {} has {slots}{limit}", spec.model));
+        gaps.push(format!("policy requires {wanted} slots, {} has {slots}{limit}", spec.model));
     }
-    // The engine rounds a context up to 256 tokens: more than wished for is no gap.
+    // The engine rounds a context up to 256 tokens: more than desired is no gap.
     if let (Some(wanted), Some(tokens)) = (desired.ctx_size.filter(|wanted| *wanted > 0), tokens)
         && tokens < wanted
     {
-        gaps.push(format!("policy wants {wanted} tokens of context, {} has {tokens}", spec.model));
+        gaps.push(format!("policy requires {wanted} tokens of context, {} has {tokens}", spec.model));
     }
     gaps
 }
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operator_wins_then_the_router_then_the_model() {
+    fn the_operator_overrides_the_router_and_the_router_overrides_the_model() {
         let desired = DesiredModel { model: "m".into(), ctx_size: Some(32_768), slots: Some(2) };
         let unset = Sizing::default();
         assert_eq!(size(unset, None, None), (4, 8192));
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_engine_can_do_is_not_tried() {
+    fn slots_beyond_the_engine_limit_are_ignored() {
         let unset = Sizing::default();
         for slots in [MOST_SLOTS + 1, 100_000_000, u32::MAX] {
             let desired = DesiredModel { model: "m".into(), ctx_size: Some(u32::MAX), slots: Some(slots) };

@@ -1,4 +1,4 @@
-//! One model of the fleet: its file, its sizes, its process, and what a process's news means for it.
+//! One model of the fleet: its file, its sizes, its engine, and what a status of the engine means for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,93 +14,92 @@ use crate::model::unknown_devices::UnknownDevices;
 use auxot_placement::PlacementError;
 use auxot_scheduler::{ModelId, Run};
 
-/// An engine that took longer than this to load is kept, even if a somewhat larger one might fit: whoever waits for it
-/// has waited long enough.
+/// After a load longer than this, the search for a larger size stops: the waiters have waited long enough.
 const WORTH_ANOTHER_LOAD: Duration = Duration::from_secs(60);
 
-/// Names one model for as long as the fleet lives; later models have higher numbers.
+/// Identifies one model for the lifetime of the fleet; later models have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct ManagedId(u64);
 
 impl ManagedId {
-    /// The number of the next model.
+    /// The id of the next model.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// What the fleet state knows of one model.
+/// The fleet's record of one model.
 #[derive(Debug)]
 pub(crate) struct ManagedModel {
     pub(crate) model: Arc<Model>,
     pub(crate) keep: KeepReason,
-    /// Its number among those who are admitted.
+    /// Its id in the scheduler.
     pub(crate) scheduler_id: ModelId,
     pub(crate) plan: Plan,
     pub(crate) attempt: Attempt,
-    /// From a load to its end.
+    /// The engine, from the load until its exit has been handled.
     pub(crate) engine: Option<Engine>,
-    /// What was heard last of its present process, or of the one before.
+    /// The newest status of the present engine, or of the one before.
     pub(crate) last: Option<Status>,
-    /// Counts the processes this model has had; news of an earlier one is dropped.
+    /// The number of engines this model has had; a status of an earlier generation is dropped.
     pub(crate) generation: u64,
-    /// Its files, where they are others by now than those that failed.
+    /// The present ids of its files, where they differ from those of the failed plan.
     pub(crate) changed: Option<Vec<FileId>>,
-    /// Its process could not start, because a file is another one: the next scan of the folders decides.
+    /// The engine did not start because a file has changed: the next scan of the folders decides.
     pub(crate) awaits_scan: bool,
-    /// Starts in a row that found another file than the one they were planned with.
+    /// Consecutive starts that found another file than the planned one.
     pub(crate) changed_starts: u32,
-    /// Its files are others by now than those that it runs, and it is loaded anew once it is idle.
+    /// The files on disk differ from those that the engine has loaded; the model is reloaded once it is idle.
     pub(crate) is_outdated: bool,
-    /// What a dry run has sent back, so that its next load needs none.
+    /// The spec whose dry run sent the load back to planning, so that its next load needs no dry run.
     pub(crate) dry_run_plan: Option<Spec>,
-    /// Why it is not loaded though its owner wants it.
+    /// Why it is not loaded although it is wanted.
     pub(crate) placement_error: Option<PlacementError>,
-    /// What the operator calls its devices.
+    /// The devices that the operator names for it and that do not exist.
     pub(crate) unknown_devices: UnknownDevices,
 }
 
-/// Why a model is here, and so for how long.
+/// Why a model is kept, and so for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeepReason {
     /// The operator lists it: it stays.
     Operator,
-    /// A policy of the router named it: it stays until the model of a later one serves.
+    /// A policy named it: it stays until the model of a later policy is ready.
     Router,
     /// A job named it: it stays as long as its file.
     Demand,
-    /// Its last jobs end, and then it goes.
+    /// It is removed once its running jobs have ended.
     Leaving,
 }
 
-/// Whether its present size is known to load.
+/// Whether the present size is known to load.
 #[derive(Debug, Clone)]
 pub(crate) enum Attempt {
-    /// It is, or nothing was tried yet.
+    /// The size is known to load, or no size was tried yet.
     Settled,
-    /// The next load will tell; `before` is the plan to go back to.
+    /// The next load shows it; `before` is the plan to restore if it fails.
     Trying { before: Option<Box<Plan>> },
 }
 
-/// The process that a life belongs to, of those that its model has had.
+/// The generation of the engine that a run belongs to.
 pub(crate) fn generation_of(run: Run) -> u64 {
     run >> 32
 }
 
-/// What the news of a process means.
+/// What a new engine status means for the model.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum StatusChange {
-    /// Nothing.
+    /// It changes nothing.
     None,
-    /// It takes jobs, in so many slots, and its size stays.
+    /// The engine takes jobs in this many slots, and its size is final.
     Ready { run: Run, slots: u32, size: Size },
-    /// It does not take jobs now, and will again by itself if it ever did.
+    /// The engine takes no jobs now. If it was ready before, its supervisor restarts it.
     Down,
-    /// It shows that its size fits, or that a larger one does not; it is to give way to another.
+    /// The trial is over: this size fits, or it is too large. The engine is replaced by one of another size.
     Replace,
-    /// It has failed and cannot be killed.
+    /// The engine has failed and cannot be killed.
     Unkillable,
-    /// Nothing is left of it.
+    /// The engine is gone.
     Ended(AfterExit),
 }
 
@@ -125,7 +124,7 @@ impl ManagedModel {
         }
     }
 
-    /// Has a new process.
+    /// Records a new engine.
     pub(crate) fn load(&mut self, engine: Engine) {
         self.generation += 1;
         self.last = Some(engine.status.clone());
@@ -133,12 +132,12 @@ impl ManagedModel {
         self.engine = Some(engine);
     }
 
-    /// Names a life of an engine over all processes of this model: each counts its lives from one.
+    /// Identifies a run over all engines of this model: each engine counts its runs from one.
     pub(crate) fn run(&self, ready: &Ready) -> Run {
         (self.generation << 32) | (ready.run.0 & 0xffff_ffff)
     }
 
-    /// Takes in a new state of the process, which is being ended already or not.
+    /// Handles a new status of the engine; `leaving` says that the scheduler has already unloaded the model.
     pub(crate) fn on_engine_status(&mut self, status: Status, leaving: bool) -> StatusChange {
         let tries_for_more = self.tries_for_more();
         let Some(engine) = &mut self.engine else { return StatusChange::None };
@@ -156,9 +155,9 @@ impl ManagedModel {
                 self.loaded(&ready)
             }
             State::Failed { .. } => StatusChange::Unkillable,
-            // Whatever the words of its end: a smaller one of the same is known to load.
+            // The exit class does not matter here: a smaller size is known to load.
             State::BackingOff { .. } if !decided && tries_for_more => {
-                self.give_way();
+                self.end_trial();
                 StatusChange::Replace
             }
             _ => StatusChange::Down,
@@ -168,8 +167,8 @@ impl ManagedModel {
     fn loaded(&mut self, ready: &Ready) -> StatusChange {
         let Some(size) = self.engine.as_ref().map(|engine| size_of(&engine.spec)) else { return StatusChange::None };
         self.plan.sizes.loaded(size);
-        let more = matches!(self.plan.sizes.next(), Next::Try(_)) && ready.load_time <= WORTH_ANOTHER_LOAD;
-        if more && matches!(self.attempt, Attempt::Trying { .. }) {
+        let search_on = matches!(self.plan.sizes.next(), Next::Try(_)) && ready.load_time <= WORTH_ANOTHER_LOAD;
+        if search_on && matches!(self.attempt, Attempt::Trying { .. }) {
             if let Some(engine) = &mut self.engine {
                 engine.after = Some(AfterExit::Retry);
             }
@@ -180,15 +179,15 @@ impl ManagedModel {
         StatusChange::Ready { run: self.run(ready), slots: ready.props.total_slots, size }
     }
 
-    /// One that was only tried has failed in a way that its keeper would try again.
-    fn give_way(&mut self) {
+    /// A trial engine has failed with an exit that its supervisor would retry.
+    fn end_trial(&mut self) {
         let after = self.failed(true);
         if let Some(engine) = &mut self.engine {
             engine.after = Some(after);
         }
     }
 
-    /// What follows the end that nobody asked for.
+    /// What follows an unexpected exit.
     fn ended(&mut self) -> AfterExit {
         let state = self.engine.as_ref().map(|engine| &engine.status.state);
         match state {
@@ -222,24 +221,24 @@ impl ManagedModel {
         }
     }
 
-    /// Takes in another plan; whether its present process must give way to one of it.
+    /// Replaces the plan. Returns whether the running engine differs from it and must be replaced.
     pub(crate) fn change_plan(&mut self, plan: Plan) -> bool {
         let old = std::mem::replace(&mut self.plan, plan);
         let Some(engine) = &mut self.engine else { return false };
         if engine.is_of(&self.plan) {
-            // Back to what runs.
+            // The new plan is the one that runs.
             self.attempt = Attempt::Settled;
             return false;
         }
         if let Attempt::Settled = self.attempt {
-            // What has failed is nothing to go back to.
+            // A failed size is not restored.
             let worked = matches!(engine.status.state, State::Ready(_)) && engine.after.is_none();
             self.attempt = Attempt::Trying { before: worked.then(|| Box::new(old)) };
         }
         true
     }
 
-    /// Becomes another version of its model: what runs gives way, and is nothing to go back to.
+    /// Switches to a new version of the model file: the engine is replaced, and the old plan is not restored.
     pub(crate) fn replace(&mut self, model: Arc<Model>, plan: Plan) {
         (self.model, self.plan, self.attempt, self.is_outdated) = (model, plan, Attempt::Settled, false);
         if let Some(engine) = &mut self.engine {
@@ -247,7 +246,7 @@ impl ManagedModel {
         }
     }
 
-    /// Its file cannot be used: that is why its last process has failed.
+    /// Records a bad file as the cause of the last failure.
     pub(crate) fn mark_file_bad(&mut self) {
         if let Some(status) = &mut self.last
             && let State::Failed { cause } = &status.state
@@ -256,35 +255,35 @@ impl ManagedModel {
         }
     }
 
-    /// Has a reason to stay, also if it was about to go.
+    /// Gives the model a reason to stay, also if it was leaving.
     pub(crate) fn stay(&mut self, keep: KeepReason) {
         if self.keep == KeepReason::Leaving || (self.keep != KeepReason::Operator && keep != KeepReason::Demand) {
             self.keep = keep;
         }
     }
 
-    /// What of the router's wish this model does not give.
+    /// The parts of the router's policy that this model does not meet.
     pub(crate) fn gaps(&self, desired: &DesiredModel) -> Vec<String> {
         match &self.engine {
-            // One that gives way to another size of itself is judged by that.
+            // An engine that is about to be replaced counts as its successor.
             Some(engine) if engine.after.is_none() => gaps(desired, &engine.spec, self.ready().map(|ready| &**ready)),
             Some(_) | None => gaps(desired, &self.plan.spec(), None),
         }
     }
 
-    /// What is less than wanted because the memory holds no more. While a change is under way nobody knows.
+    /// What the memory does not allow of the wanted size. It is unknown while a trial is under way.
     pub(crate) fn shortfall(&self) -> Option<String> {
         let answers = matches!(self.attempt, Attempt::Settled) && self.ready().is_some();
         self.engine.as_ref().filter(|_| answers).and_then(|engine| self.plan.shortfall(&engine.spec))
     }
 
-    /// What its engine made of the numbers that it was started with, where that is something else, as a sentence.
+    /// The difference between the planned numbers and those the engine runs with, as a sentence.
     pub(crate) fn deviation(&self) -> Option<String> {
         let engine = self.engine.as_ref().filter(|engine| engine.after.is_none())?;
         deviation(&engine.spec, self.ready()?)
     }
 
-    /// The engine that answers now.
+    /// The engine that is ready.
     pub(crate) fn ready(&self) -> Option<&Arc<Ready>> {
         match self.engine.as_ref().map(|engine| &engine.status.state) {
             Some(State::Ready(ready)) => Some(ready),
@@ -292,7 +291,7 @@ impl ManagedModel {
         }
     }
 
-    /// Why it has failed, if its last process has.
+    /// The cause, if the last engine has failed.
     pub(crate) fn cause(&self) -> Option<&Arc<ExitReport>> {
         match self.last.as_ref().map(|status| &status.state) {
             Some(State::Failed { cause }) => Some(cause),
@@ -300,7 +299,7 @@ impl ManagedModel {
         }
     }
 
-    /// Whether this process only shows whether more fits than what is known to.
+    /// Whether the present engine is a trial of more than what is known to fit.
     fn tries_for_more(&self) -> bool {
         let fits = self.plan.sizes.fits();
         let size = self.engine.as_ref().map(|engine| size_of(&engine.spec));

@@ -1,9 +1,9 @@
-//! What loaded models are seen to hold, learnt for the next time they are placed.
+//! Measured memory of loaded models, kept for the next time they are placed.
 //!
-//! Of a device that is the most that a process ever held there. Of the host's memory, where nothing is on a device, it is
-//! what it holds as it becomes ready, less weights that it holds twice, with what its jobs are computed to add: later readings
-//! have in them what the engine keeps of earlier prompts, which grows with the traffic up to `engine.cache_ram`. Learnt as a
-//! need either would turn a model away one day that fits.
+//! On a device, the measurement is the most that the process ever held there. In host memory, where nothing is on a device, it
+//! is what the process holds when it becomes ready, less repacked weights, plus what its jobs are computed to add. Later
+//! readings of host memory include the engine's prompt cache, which grows with the traffic up to `engine.cache_ram`. As a
+//! requirement, either would later refuse a model that fits.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,16 +16,16 @@ use tracing::warn;
 use crate::model::process::Engine;
 use auxot_placement::{Remembered, Subject};
 
-/// The experience of this host, and the file that it is kept in.
+/// The measurement history of this host, and the file that stores it.
 #[derive(Debug)]
 pub(crate) struct Measurements {
     path: PathBuf,
     measurements: Mutex<MeasurementHistory>,
-    /// Held while the file is written: never by who decides.
+    /// Held while the file is written, and never while a decision is made.
     writing: Mutex<()>,
 }
 
-/// Where what loaded models took is remembered, in the folder for such things.
+/// The file with the measurements, in the state folder.
 #[must_use]
 pub fn measurements_file(folder: &Path) -> PathBuf {
     folder.join("experience.json")
@@ -37,19 +37,19 @@ impl Measurements {
         Self { measurements: Mutex::new(MeasurementHistory::open(&path)), path, writing: Mutex::new(()) }
     }
 
-    /// The question what a placement of this took the last time.
+    /// A lookup of what a placement of this subject held the last time.
     pub(crate) fn about(self: &Arc<Self>, subject: Subject) -> Remembered {
         let measurements = Arc::clone(self);
         Remembered::new(move |placement| measurements.lock().recall(&subject.at(placement)).map(<[u64]>::to_vec))
     }
 
-    /// Writes everything down. Blocks.
+    /// Writes the history to disk. Blocks.
     pub(crate) fn save(&self) {
-        // One after the other, so that the file ends up with what is known here; decisions do not wait for the disk.
+        // Writers take turns, so that the file ends up with the newest history; decisions do not wait for the disk.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.lock().clone();
         if let Err(fault) = known.save(&self.path) {
-            warn!(path = %self.path.display(), %fault, "cannot remember what models took of the devices");
+            warn!(path = %self.path.display(), %fault, "cannot save the measured memory of models");
         }
     }
 
@@ -65,7 +65,7 @@ impl Measurements {
 }
 
 impl Engine {
-    /// Learns from what it is seen to hold of its devices while it is loaded. Whether that is worth saving.
+    /// Records what the engine is seen to hold on its devices while it is ready. Returns whether the history has changed.
     pub(crate) fn learn_from(&mut self, holds: &[(String, u64)], measurements: &Measurements) -> bool {
         if !matches!(self.status.state, State::Ready(_)) || self.placement.shares.is_empty() {
             return false;
@@ -85,7 +85,7 @@ impl Engine {
         self.learn(measurements)
     }
 
-    /// Learns from what it holds of the host's memory now that it is ready, before its first job.
+    /// Records what the engine holds of host memory when it has become ready, before its first job.
     pub(crate) fn learn_host_memory(&mut self, measurements: &Measurements) -> bool {
         if !self.placement.shares.is_empty() {
             return false;
@@ -101,13 +101,13 @@ impl Engine {
         self.learns(self.took.clone(), measurements)
     }
 
-    /// Learns what its place takes. Whether that is worth saving.
+    /// Records what this placement holds. Returns whether the history has changed.
     pub(crate) fn learns(&self, took: Vec<u64>, measurements: &Measurements) -> bool {
         let Some(subject) = &self.subject else { return false };
         measurements.lock().learn(subject.at(&self.placement), took, SystemTime::now())
     }
 
-    /// Whether it is known what its place takes; without a subject nothing can be.
+    /// Whether this placement has a measurement; without a subject none is possible, which counts as measured.
     pub(crate) fn is_measured(&self, measurements: &Measurements) -> bool {
         let known = |subject: &Subject| measurements.lock().recall(&subject.at(&self.placement)).is_some();
         self.subject.as_ref().is_none_or(known)

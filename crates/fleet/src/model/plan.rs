@@ -1,4 +1,4 @@
-//! What a model is to run as: the size that is wanted, and the search for the one that fits.
+//! The plan of one model: the wanted size, and the search for the one that fits.
 
 use auxot_catalog::{Layer, MemoryRequirements, Model, RunParameters};
 use auxot_engine::{Spec, Task};
@@ -7,74 +7,75 @@ use tracing::warn;
 use crate::model::remembered::Key;
 use crate::model::size_search::{Size, SizeSearch};
 
-/// What a model whose header leaves things out is taken to keep of its slots: a part of its weights, on the high side.
+/// The cache of a model whose header is incomplete is guessed as this fraction of its weights, on the high side.
 const GUESSED_CACHE: u64 = 4;
-/// The same for the intermediate results.
+/// The guess for its compute buffers.
 const GUESSED_COMPUTE: u64 = 512 << 20;
-/// And for the program with a large vocabulary.
+/// The guess for the process itself, with a large vocabulary.
 const GUESSED_PROCESS: u64 = 100 << 20;
 
 /// The plan of one model.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     wanted: Spec,
-    /// The same as far as it decides about memory.
+    /// The parameters of it that decide about memory.
     pub(crate) parameters: RunParameters,
     pub(crate) sizes: SizeSearch,
-    /// The question that a size on disk answers.
+    /// The key of the size on disk.
     pub(crate) key: Key,
 }
 
 impl Plan {
-    /// A plan for what is wanted, that begins with the size found in an earlier run.
+    /// A plan for the wanted spec. It begins with the size that an earlier run found.
     pub(crate) fn new(wanted: Spec, parameters: RunParameters, key: Key, found: Option<Size>) -> Self {
         let size = size_of(&wanted);
         let sizes = found.map_or_else(|| SizeSearch::new(size), |found| SizeSearch::known(size, found));
         Self { wanted, parameters, sizes, key }
     }
 
-    /// Whether it is for the same thing.
+    /// Whether both plans are for the same spec and key.
     pub(crate) fn is_for(&self, other: &Plan) -> bool {
         self.wanted == other.wanted && self.key == other.key
     }
 
-    /// What to start next.
+    /// The spec of the next start.
     pub(crate) fn spec(&self) -> Spec {
         let Size { slots, ctx } = self.sizes.size();
         Spec { slots, ctx_per_slot: Some(ctx), ..self.wanted.clone() }
     }
 
-    /// What is less than wanted because the memory holds no more, as a sentence.
+    /// What the memory does not allow of the wanted size, as a sentence.
     pub(crate) fn shortfall(&self, spec: &Spec) -> Option<String> {
         let (wanted, present) = (self.sizes.wanted(), size_of(spec));
         (wanted != present).then(|| {
             format!(
-                "{} was to have {} slots of {} tokens; the memory holds {} of {}",
+                "{} is planned with {} slots of {} tokens; the memory holds {} of {}",
                 spec.model, wanted.slots, wanted.ctx, present.slots, present.ctx
             )
         })
     }
 }
 
-/// What the engine of a model is started for.
+/// The task that the engine is started for.
 pub(crate) fn task_of(model: &Model) -> Task {
     match model.task {
         auxot_catalog::Task::Embedding => Task::Embedding { pooling: model.pooling().name() },
         auxot_catalog::Task::Rerank => Task::Rerank,
-        // One without a task is never started.
+        // A model without a task is never started.
         auxot_catalog::Task::Chat | auxot_catalog::Task::None => Task::Chat,
     }
 }
 
-/// The size that a process is started with.
+/// The size of a spec.
 pub(crate) fn size_of(spec: &Spec) -> Size {
     Size { slots: spec.slots.max(1), ctx: spec.ctx_per_slot.unwrap_or_default() }
 }
 
-/// What a model needs in a size. Where its header does not tell, its weights and a guess: unknown is not zero.
+/// The memory requirements of a model in one size. Where its header is incomplete, they are its weights and a guess: unknown is
+/// not zero.
 pub(crate) fn requirements(model: &Model, parameters: &RunParameters, size: Size) -> MemoryRequirements {
     model.requirements(&sized(parameters, size)).unwrap_or_else(|unknown| {
-        warn!(model = %model.name, %unknown, "the memory that it needs is a guess");
+        warn!(model = %model.name, %unknown, "the header is incomplete; the memory requirements are a guess");
         guess(model)
     })
 }

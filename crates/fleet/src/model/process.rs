@@ -1,4 +1,4 @@
-//! The present process of a model: what it was started as, where it lies, how it fares, what follows its end.
+//! The engine of a model: what it was started with, where it is placed, its status, and what follows its exit.
 
 use std::sync::Arc;
 
@@ -10,48 +10,48 @@ use crate::devices::Devices;
 use crate::model::plan::Plan;
 use auxot_placement::{Placement, Subject};
 
-/// The process of one load, from its start to its end.
+/// The engine of one load, from its start to its exit.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) handle: EngineHandle,
     pub(crate) status: Status,
-    /// What it was started as, but for what its place adds.
+    /// The spec, without what the placement adds.
     pub(crate) spec: Spec,
-    /// Its program, build and arguments, but for what its place adds.
+    /// Program, build and arguments, without what the placement adds.
     pub(crate) line: String,
     pub(crate) placement: Placement,
-    /// What it is remembered under, and what it was seen to take of each of its devices, or of the host's memory alone.
+    /// The key of its measurements.
     pub(crate) subject: Option<Subject>,
     pub(crate) took: Vec<u64>,
-    /// Bytes of the host's memory that it holds and can do without, as was seen when it had loaded.
+    /// Repacked bytes: host memory that it holds and can give back, as measured when it became ready.
     pub(crate) repacked: u64,
-    /// The newest reading from while it was loaded, when it was told to end.
+    /// The newest device sample from the time when it was ready, taken when it was stopped.
     pub(crate) before: Option<Arc<Sample>>,
-    /// A dry run goes before its start: dropped, it is over.
+    /// A dry run precedes its start. Dropping this cancels the dry run.
     pub(crate) dry_run: Option<oneshot::Receiver<()>>,
     /// It takes jobs although its devices could not be read in time.
     pub(crate) accepted_unread: bool,
-    /// What follows its end, if that is decided already.
+    /// What follows its exit, where that is already decided.
     pub(crate) after: Option<AfterExit>,
 }
 
-/// What follows the end of a process.
+/// What follows the exit of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterExit {
-    /// Nothing: the model is on disk until somebody wants it.
+    /// The model stays unloaded until a job, the list or a policy wants it.
     Unload,
-    /// The next load, perhaps in another size, for which nobody is ended.
+    /// The next load, perhaps in another size, without an eviction.
     Retry,
-    /// The next load, wanted like the first one.
+    /// The next load, with the right to evict that the first one had.
     Reload,
-    /// Nothing, until somebody mends what is wrong.
+    /// The model has failed; see `owner::retry`.
     Fail,
-    /// What the folders show: a file of the model is another one than was planned with, or gone.
+    /// A scan of the folders: a file of the model has changed since the plan, or is gone.
     Rescan,
 }
 
 impl Engine {
-    /// A process that is about to start.
+    /// An engine that is about to start.
     pub(crate) fn new(handle: EngineHandle, plan: &Plan, placement: Placement, subject: Option<Subject>) -> Self {
         let status = handle.status().borrow().clone();
         let (spec, line) = (plan.spec(), plan.key.line().to_owned());
@@ -71,7 +71,7 @@ impl Engine {
         }
     }
 
-    /// Ends it: its jobs have had their time.
+    /// Stops the engine; its jobs have been drained before.
     pub(crate) fn stop(&mut self, devices: &Devices) {
         let sample = devices.now();
         self.before = self.is_shown_by(&sample).then_some(sample);
@@ -79,50 +79,50 @@ impl Engine {
         self.handle.stop();
     }
 
-    /// Whether a reading was begun when it was loaded, and so shows what it holds.
+    /// Whether a sample began while the engine was ready, and so shows what it holds.
     pub(crate) fn is_shown_by(&self, sample: &Sample) -> bool {
         matches!(self.status.state, State::Ready(_)) && sample.taken >= self.status.since
     }
 
-    /// Whether it has started again after an end that nobody asked for, and its devices were not read since. Where one of
-    /// them is lost it would run on the processor, or not at all.
+    /// Whether the engine was restarted after an unexpected exit and its devices have not been read since. With a lost device
+    /// it would run on the processor, or not at all.
     pub(crate) fn awaits_reading(&self, devices: &Devices) -> bool {
         let again = self.status.run.0 > 1 && !self.placement.shares.is_empty();
         again && !self.accepted_unread && devices.are_read() && !self.is_shown_by(&devices.now())
     }
 
-    /// Bytes that it needs of the host's memory now, where nothing is on a device.
+    /// Bytes that it needs of host memory now, where nothing is on a device.
     pub(crate) fn needs_of_host(&self) -> Option<u64> {
         self.needs(&auxot_gpu::host_use(self.status.pid?))
     }
 
-    /// The same where it holds so much.
+    /// The same for a given reading.
     pub(crate) fn needs(&self, held: &ProcessUse) -> Option<u64> {
         Some(held.bytes?.saturating_sub(self.repacked.min(held.mapped.unwrap_or(0))))
     }
 
-    /// What it was seen to take, by device.
+    /// Measured bytes by device.
     pub(crate) fn took(&self) -> Vec<(String, u64)> {
         let devices = self.placement.bytes().map(|(device, _)| device.to_owned());
         devices.zip(self.took.iter().copied()).collect()
     }
 
-    /// Whether it lies on a device that the driver cannot reach any more.
+    /// Whether one of its devices is lost.
     pub(crate) fn has_lost_a_device(&self, sample: &Sample) -> bool {
         let lost = |id: &str| sample.devices.iter().any(|device| device.id == id && device.lost);
         self.placement.shares.iter().any(|share| lost(&share.device))
     }
 
-    /// Whether it runs as a plan says.
+    /// Whether it runs as the plan says.
     pub(crate) fn is_of(&self, plan: &Plan) -> bool {
         self.spec == plan.spec() && self.line == plan.key.line()
     }
 
-    /// Whether nothing is left of it, and nothing comes by itself. One that could not be killed still holds its memory.
+    /// Whether the process is gone and will not be restarted. One that could not be killed still holds its memory.
     pub(crate) fn has_ended(&self) -> bool {
         let over = match self.status.state {
             State::Failed { .. } => true,
-            // It is at rest before its first life too.
+            // `Stopped` is also the state before the first run.
             State::Stopped => self.status.run.0 > 0,
             _ => false,
         };

@@ -1,4 +1,4 @@
-//! The sizes that were found to fit, remembered on disk, so that the next start begins with what worked.
+//! The sizes that were found to fit, kept on disk so that the next start begins with one that loads.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::size_search::Size;
 
-/// So many sizes are remembered; the oldest make room.
-const MOST: usize = 64;
+/// The number of sizes on disk; the oldest are dropped first.
+const MAX_ENTRIES: usize = 64;
 /// The longest file that is read, in bytes; a full one has some 200,000.
-const LONGEST: u64 = 4 << 20;
-/// A size is believed for so long: memory that another program took is given back one day.
+const MAX_BYTES: u64 = 4 << 20;
+/// How long a size is valid: memory that another program took is free again one day.
 const VALID_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// All that a size depends on. One thing that differs makes it another question.
+/// Everything that a size depends on. Any difference makes another key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
-    /// The files that the process depends on: the program, the model with its shards, its projector.
+    /// The files that the engine depends on: the program, the model with its shards, its projector.
     paths: Vec<PathBuf>,
     files: Vec<FileId>,
     /// The engine's program, its build, and its arguments with the wanted size in them.
@@ -36,7 +36,7 @@ impl Key {
         Self { paths, files, engine, devices }
     }
 
-    /// Where the files are.
+    /// The paths of the files.
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
@@ -46,7 +46,7 @@ impl Key {
         &self.engine
     }
 
-    /// What the files were.
+    /// The ids of the files at planning time.
     pub(crate) fn files(&self) -> &Vec<FileId> {
         &self.files
     }
@@ -61,24 +61,24 @@ struct Entry {
     found: u64,
 }
 
-/// The file, and what is in it.
+/// The file and its entries.
 #[derive(Debug)]
 pub(crate) struct Remembered {
     file: StateFile<Vec<Entry>>,
     entries: Mutex<Vec<Entry>>,
-    /// Held while the file is written: never by who decides.
+    /// Held while the file is written, and never while a decision is made.
     writing: Mutex<()>,
 }
 
 impl Remembered {
-    /// Reads the file in that folder. One that cannot be read is as good as none: it only costs a search.
+    /// Reads the file in that folder. An unreadable file counts as empty: it only costs a search.
     pub(crate) fn open(folder: &Path) -> Self {
-        let file = StateFile::new(folder.join("sizes.json"), LONGEST).synced();
+        let file = StateFile::new(folder.join("sizes.json"), MAX_BYTES).synced();
         let entries = file.read().unwrap_or_default();
         Self { file, entries: Mutex::new(entries), writing: Mutex::new(()) }
     }
 
-    /// The size that was found to fit, if that was not too long ago.
+    /// The size that was found to fit, unless it has expired.
     pub(crate) fn recall(&self, key: &Key, now: SystemTime) -> Option<Size> {
         let entries = self.lock();
         let entry = entries.iter().find(|entry| entry.key == *key)?;
@@ -86,27 +86,27 @@ impl Remembered {
         (age < VALID_FOR.as_secs()).then_some(entry.size)
     }
 
-    /// Remembers a size, or with `None` that there is nothing to remember. Blocks while it writes.
+    /// Stores a size, or with `None` removes it. Blocks while it writes.
     pub(crate) fn keep(&self, key: Key, size: Option<Size>, now: SystemTime) -> std::io::Result<()> {
-        // One after the other, so that the file ends up with what is remembered here.
+        // Writers take turns, so that the file ends up with the newest entries.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = self.lock();
-        // What is known already stays as old as it is, so that it is doubted one day.
+        // An unchanged size keeps its age, so that it expires.
         if entries.iter().find(|entry| entry.key == key).map(|entry| entry.size) == size {
             return Ok(());
         }
         entries.retain(|entry| entry.key != key);
         entries.extend(size.map(|size| Entry { key, size, found: seconds(now) }));
-        let surplus = entries.len().saturating_sub(MOST);
+        let surplus = entries.len().saturating_sub(MAX_ENTRIES);
         entries.drain(..surplus);
         let known = entries.clone();
         drop(entries);
         self.write(&known)
     }
 
-    /// Replaces the file whole, so that a crash leaves the old one.
+    /// Replaces the whole file atomically, so that a crash leaves the old one.
     fn write(&self, entries: &[Entry]) -> std::io::Result<()> {
-        // A path that is no UTF-8 has no JSON: such a model is searched anew after a restart.
+        // A path that is not UTF-8 has no JSON form: the size of such a model is searched again after a restart.
         let is_text = |entry: &&Entry| entry.key.paths.iter().all(|path| path.to_str().is_some());
         self.file.write(&entries.iter().filter(is_text).cloned().collect())
     }
@@ -127,7 +127,7 @@ mod tests {
     const SIZE: Size = Size { slots: 2, ctx: 4096 };
 
     #[test]
-    fn a_size_is_recalled_by_the_next_run_for_the_same_question_only_and_for_a_day() {
+    fn a_size_is_recalled_for_the_same_key_only_and_for_a_day() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("m.gguf");
         std::fs::write(&file, "a model").unwrap();
@@ -137,7 +137,7 @@ mod tests {
         Remembered::open(folder.path()).keep(asked.clone(), Some(SIZE), now).unwrap();
         let remembered = Remembered::open(folder.path());
         assert_eq!(remembered.recall(&asked, now), Some(SIZE));
-        assert_eq!(remembered.recall(&asked, now + VALID_FOR), None, "a day later it is tried again");
+        assert_eq!(remembered.recall(&asked, now + VALID_FOR), None, "it expires after a day");
         assert_eq!(remembered.recall(&key("b2 -np 4"), now), None);
         std::fs::write(&file, "another model").unwrap();
         assert_eq!(remembered.recall(&key("b1 -np 4"), now), None);
@@ -146,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn the_file_stays_small_and_a_broken_one_is_as_good_as_none() {
+    fn the_file_stays_small_and_a_broken_one_counts_as_empty() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("sizes.json"), "{").unwrap();
         let (remembered, now) = (Remembered::open(folder.path()), SystemTime::now());
         let key = |number: usize| Key::new(vec![], number.to_string(), vec![]);
-        for number in 0..=MOST {
+        for number in 0..=MAX_ENTRIES {
             remembered.keep(key(number), Some(SIZE), now).unwrap();
         }
-        assert_eq!((remembered.recall(&key(0), now), remembered.recall(&key(MOST), now)), (None, Some(SIZE)));
+        assert_eq!((remembered.recall(&key(0), now), remembered.recall(&key(MAX_ENTRIES), now)), (None, Some(SIZE)));
     }
 }

@@ -1,11 +1,12 @@
 //! The search for the largest size that the memory holds: pure, first in slots, then in context.
 //!
-//! All sizes that may be tried stand in one row, the largest first: the wanted slots, one less, and so on to one slot
-//! of the whole context, then one slot of ever less context. What holds a size holds all after it, so two marks are
-//! all there is to know: up to where sizes are known not to fit, and from where they are known to fit. The search
-//! halves what lies between, among the slots as long as one slot of the whole context is not known to be too much.
+//! The candidates stand in one row, the largest first: the wanted slots, one less, and so on to one slot of the whole context,
+//! then one slot of less and less context. If a size fits, so do all after it. Two positions therefore describe what is known:
+//! the last size known not to fit, and the first known to fit. The search bisects the sizes between them; it bisects the slots
+//! alone until one slot of the whole context is known not to fit.
 //!
-//! An estimate saves loads: the size it names is tried first, then its neighbour, which is all where it was right.
+//! An estimate saves loads: the search tries the estimated size first, then its neighbour. With a correct estimate these two
+//! loads are all.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +22,9 @@ pub(crate) struct Size {
     pub(crate) ctx: u32,
 }
 
-/// Context is tried in so many parts of the wanted one: a finer answer is not worth a load.
+/// Context is tried in this many parts of the wanted one: a finer answer is not worth a load.
 const CTX_PARTS: u32 = 8;
-/// Engines round a context up to this many tokens, so other sizes are no sizes.
+/// Engines round a context up to this many tokens, so sizes in between are equal.
 const CTX_STEP: u32 = 256;
 
 /// What the loads so far have shown.
@@ -36,24 +37,24 @@ pub(crate) struct SizeSearch {
     /// The first that is known to fit.
     fits: Option<usize>,
     guess: Guess,
-    /// Some sizes were ruled out by counting bytes.
+    /// Some sizes were ruled out by an estimate alone.
     estimated: bool,
 }
 
-/// What an estimate has to say.
+/// The next size that the estimate proposes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guess {
     Nothing,
-    /// This is the largest that should fit.
+    /// The largest size that should fit.
     Largest(usize),
-    /// That was tried; this is its neighbour.
+    /// That size was tried; this is its neighbour.
     Neighbour(usize),
 }
 
-/// What to do next.
+/// The next step of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Nobody knows whether this size fits.
+    /// It is unknown whether this size fits.
     Try(Size),
     /// This is the largest that fits.
     Found(Size),
@@ -62,7 +63,7 @@ pub(crate) enum Next {
 }
 
 impl SizeSearch {
-    /// A search that begins with what is wanted.
+    /// A search that begins with the wanted size.
     pub(crate) fn new(wanted: Size) -> Self {
         let wanted = Size { slots: wanted.slots.clamp(1, MOST_SLOTS), ..wanted };
         let slots = (1..=wanted.slots).rev().map(|slots| Size { slots, ..wanted });
@@ -75,7 +76,7 @@ impl SizeSearch {
         Self { row, too_large: 0, fits: None, guess: Guess::Nothing, estimated: false }
     }
 
-    /// A search whose end is known from an earlier run; begun anew if that size is none of this row.
+    /// A search that ends at once with the size of an earlier run; a new search if that size is not in the row.
     pub(crate) fn known(wanted: Size, found: Size) -> Self {
         let mut sizes = Self::new(wanted);
         if let Some(at) = sizes.place(found) {
@@ -84,17 +85,17 @@ impl SizeSearch {
         sizes
     }
 
-    /// Takes in an estimate, unless one is being followed or something is known to fit.
+    /// Uses an estimate, unless one is in use or a size is known to fit.
     pub(crate) fn estimate(&mut self, fits: impl FnMut(&Size) -> bool) {
         if self.guess == Guess::Nothing && self.fits.is_none() {
             self.guess = self.row.iter().position(fits).map_or(Guess::Nothing, Guess::Largest);
         }
     }
 
-    /// The present size counts as too large: of the smaller ones, the first that counts as fitting is next, and what is
-    /// larger is not tried at all. Whether there is one.
+    /// Counts the present size as too large and goes on with the first smaller one whose estimate fits, without trying larger
+    /// ones. Returns whether there is one.
     pub(crate) fn estimate_only(&mut self, fits: impl FnMut(&Size) -> bool) -> bool {
-        // The present one has just been found too large, whatever the count says.
+        // The present size was just found too large, whatever the estimate says.
         let from = self.place(self.size()).map_or(self.too_large, |at| at.max(self.too_large)) + 1;
         let open = self.row.get(from..).unwrap_or_default();
         let Some(found) = open.iter().position(fits) else { return false };
@@ -105,12 +106,12 @@ impl SizeSearch {
         true
     }
 
-    /// Whether larger sizes were ruled out by counting alone, which tells nothing about another day.
+    /// Whether larger sizes were ruled out by an estimate alone, which proves nothing for a later start.
     pub(crate) fn is_estimated(&self) -> bool {
         self.estimated
     }
 
-    /// What to do next.
+    /// The next step.
     pub(crate) fn next(&self) -> Next {
         let slots = self.row.first().map_or(0, |first| first.slots as usize);
         let end = match self.fits {
@@ -120,11 +121,11 @@ impl SizeSearch {
         };
         match self.fits {
             Some(fits) if fits <= self.too_large => Next::Found(self.row[fits]),
-            // Nothing is known yet: what is wanted comes first.
+            // Nothing is known yet: the wanted size comes first.
             None if self.too_large == 0 => Next::Try(self.row[0]),
             None if self.too_large >= self.row.len() => Next::NothingFits,
             _ => {
-                // An estimate may name a smaller context before one slot is known to be too much.
+                // An estimate may propose a smaller context before one slot is known to be too large.
                 let open = self.fits.unwrap_or(self.row.len());
                 // Of two in the middle the larger one: the load that it may cost is paid only once.
                 let middle = self.too_large + (end - self.too_large - 1) / 2;
@@ -133,7 +134,7 @@ impl SizeSearch {
         }
     }
 
-    /// The size that the estimate would have tried, where nobody knows whether it fits.
+    /// The size that the estimate proposes, if it is still open.
     fn guessed(&self, end: usize) -> Option<usize> {
         match self.guess {
             Guess::Largest(at) | Guess::Neighbour(at) => Some(at).filter(|at| (self.too_large..end).contains(at)),
@@ -141,7 +142,7 @@ impl SizeSearch {
         }
     }
 
-    /// What an attempt at a place says of the estimate.
+    /// Updates the estimate after an attempt.
     fn learn(&mut self, at: usize, neighbour: Option<usize>) {
         self.guess = match self.guess {
             Guess::Largest(guess) if guess == at => neighbour.map_or(Guess::Nothing, Guess::Neighbour),
@@ -150,7 +151,7 @@ impl SizeSearch {
         };
     }
 
-    /// The size to start with: what is being tried, or the largest that fits; the wanted one where none does.
+    /// The size to start with: the one on trial, or the largest that fits; the wanted one where none does.
     pub(crate) fn size(&self) -> Size {
         match self.next() {
             Next::Try(size) | Next::Found(size) => size,
@@ -158,17 +159,17 @@ impl SizeSearch {
         }
     }
 
-    /// The largest size that is known to fit, if one is.
+    /// The largest size that is known to fit, if there is one.
     pub(crate) fn fits(&self) -> Option<Size> {
         self.fits.map(|at| self.row[at])
     }
 
-    /// What is wanted.
+    /// The wanted size.
     pub(crate) fn wanted(&self) -> Size {
         self.row[0]
     }
 
-    /// An engine of this size was loaded.
+    /// An engine of this size has loaded.
     pub(crate) fn loaded(&mut self, size: Size) {
         if let Some(at) = self.place(size) {
             self.fits = Some(self.fits.map_or(at, |fits| fits.min(at)));
@@ -177,7 +178,7 @@ impl SizeSearch {
         }
     }
 
-    /// The memory was not enough for this size: nor is it for any larger one, whatever was seen before.
+    /// The memory was not enough for this size, so no larger one fits either, whatever was seen before.
     pub(crate) fn failed(&mut self, size: Size) {
         if let Some(at) = self.place(size) {
             self.too_large = self.too_large.max(at + 1);

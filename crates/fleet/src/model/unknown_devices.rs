@@ -1,6 +1,7 @@
-//! Names of devices in a model's table that mean none here: told once, and as unmet for as long as that is so.
+//! Device names in a model's table that match no device of this host: warned once, and reported as unmet until the device
+//! appears.
 //!
-//! They cannot be a fault of the settings: those are read before any driver is, and a card that is gone today is back
+//! They are no configuration error: the settings are read before any driver is, and a device that is gone today may be back
 //! tomorrow.
 
 use auxot_gpu::Sample;
@@ -10,38 +11,38 @@ use tracing::warn;
 #[derive(Debug, Default)]
 pub(crate) struct UnknownDevices {
     names: Vec<String>,
-    /// Those that mean nothing, in one sentence.
-    told: Option<String>,
+    /// The unknown ones, in one sentence.
+    warning: Option<String>,
 }
 
 impl UnknownDevices {
-    /// Takes in what the model's table says by now.
+    /// Replaces the names by those of the present settings.
     pub(crate) fn name(&mut self, names: &[String]) {
         self.names.clear();
         self.names.extend_from_slice(names);
     }
 
-    /// Takes in a reading of the devices, and warns where it shows another picture than the one before.
-    pub(crate) fn look(&mut self, model: &str, sample: &Sample) {
-        if self.names.is_empty() && self.told.is_none() {
+    /// Compares the names with a sample, and warns when the result differs from the one before.
+    pub(crate) fn check(&mut self, model: &str, sample: &Sample) {
+        if self.names.is_empty() && self.warning.is_none() {
             return;
         }
         let now = unknown_devices(model, &self.names, sample);
-        if now != self.told
-            && let Some(stray) = &now
+        if now != self.warning
+            && let Some(unknown) = &now
         {
-            warn!(stray, "a device that the settings name is not here");
+            warn!(unknown, "the settings name a device that is not here");
         }
-        self.told = now;
+        self.warning = now;
     }
 
-    /// What cannot be had.
+    /// The sentence for the report.
     pub(crate) fn unmet(&self) -> Option<&String> {
-        self.told.as_ref()
+        self.warning.as_ref()
     }
 }
 
-/// Those of the devices in a model's table that mean none here, in one sentence; `None` where all do.
+/// The device names of a model's table that match no device, in one sentence; `None` where all match.
 #[must_use]
 pub fn unknown_devices(model: &str, names: &[String], sample: &Sample) -> Option<String> {
     let unknown_devices: Vec<&str> = sample.unknown_devices(names).collect();

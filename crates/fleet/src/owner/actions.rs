@@ -1,4 +1,4 @@
-//! What the admission has decided, carried out: processes begin and end, jobs get their answers.
+//! The scheduler's effects: engines start and stop, jobs get their answers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
@@ -19,7 +19,7 @@ use auxot_placement::{Placement, PlacementError, bytes_text};
 use auxot_scheduler::{Effect, ModelId};
 
 impl Shared {
-    /// Carries out effects, those that the fleet state has put aside, and what follows from them.
+    /// Carries out effects, the queued decisions, and what follows from them.
     pub(crate) fn apply_actions(self: &Arc<Self>, state: &mut FleetState, effects: Vec<Effect>) -> Vec<PendingAnswer> {
         let mut effects = VecDeque::from(effects);
         let mut answers = Vec::new();
@@ -38,10 +38,10 @@ impl Shared {
                 Effect::Load { model, placement } => self.load(state, model, *placement),
                 Effect::Drain { model, until, to_make_room_for } => {
                     let limit = until.saturating_sub(self.moment());
-                    drains(state, model, limit, to_make_room_for);
+                    log_drain(state, model, limit, to_make_room_for);
                 }
                 Effect::Stop { model } => {
-                    ends(state, model);
+                    log_unload(state, model);
                     let engine = managed_of(state, model).and_then(|managed| managed.engine.as_mut());
                     if let Some(engine) = engine {
                         engine.stop(&self.devices);
@@ -52,7 +52,7 @@ impl Shared {
                 }
                 Effect::NoRoom { model, placement_error } => {
                     if let Some(managed) = managed_of(state, model) {
-                        warn!(model = managed.name(), reason = %placement_error, "no room for a model that is to be loaded; it waits");
+                        warn!(model = managed.name(), reason = %placement_error, "no room for a wanted model; it waits");
                         managed.placement_error = Some(placement_error);
                     }
                 }
@@ -60,14 +60,14 @@ impl Shared {
         }
     }
 
-    /// Carries out effects and what was put aside, gives the lock back, and only then answers.
+    /// Carries out effects and queued decisions, releases the lock, and then sends the answers.
     pub(crate) fn conclude(self: &Arc<Self>, mut state: MutexGuard<'_, FleetState>, effects: Vec<Effect>) {
         let answers = self.apply_actions(&mut state, effects);
         drop(state);
         send_answers(answers);
     }
 
-    /// Starts a process for a model, in its place.
+    /// Starts an engine for a model in its placement.
     fn load(&self, state: &mut FleetState, scheduler_id: ModelId, placement: Placement) {
         let Some(id) = state.by_scheduler_id.get(&scheduler_id).copied() else { return };
         let subject = self.subject(state, id);
@@ -107,7 +107,7 @@ impl Shared {
         managed.load(engine);
     }
 
-    /// A model that can never fit in its size: the largest size that counts as fitting is next, if there is one.
+    /// Chooses the largest size whose estimate fits, for a model that can never fit in its present size.
     fn shrink(&self, state: &mut FleetState, scheduler_id: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
         let Some(id) = state.by_scheduler_id.get(&scheduler_id).copied() else { return Vec::new() };
         let FleetState { models, scheduler, .. } = state;
@@ -135,12 +135,12 @@ fn managed_of(state: &mut FleetState, scheduler_id: ModelId) -> Option<&mut Mana
     state.models.get_mut(id)
 }
 
-fn ends(state: &FleetState, scheduler_id: ModelId) {
+fn log_unload(state: &FleetState, scheduler_id: ModelId) {
     let to_make_room_for = state.scheduler.makes_room_for(scheduler_id).and_then(|other| state.name_of(other));
     info!(model = state.name_of(scheduler_id), to_make_room_for, "model is unloaded");
 }
 
-fn drains(state: &FleetState, scheduler_id: ModelId, limit: Duration, to_make_room_for: Option<ModelId>) {
+fn log_drain(state: &FleetState, scheduler_id: ModelId, limit: Duration, to_make_room_for: Option<ModelId>) {
     info!(
         model = state.name_of(scheduler_id),
         from = "ready",

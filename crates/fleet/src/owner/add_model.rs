@@ -1,4 +1,4 @@
-//! Who is a model: how models come in, by the operator's list or the router's wish, and how they go.
+//! Adds models to the fleet: those of the operator's list, of the router's policy, and those that jobs name.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ use crate::state::{Desired, FleetState, Intake, Missing};
 use auxot_scheduler::{ModelState, Profile, Wanted};
 
 impl Shared {
-    /// Takes in the operator's list, and the router's wish as of the last run.
+    /// Adds the operator's list, and the desired model of the last run.
     pub(crate) fn open_models(self: &Arc<Self>, desired: Option<DesiredModel>) {
         let mut state = self.lock();
         self.warn_of_tables(&state);
@@ -38,21 +38,21 @@ impl Shared {
         if let Some(desired) = desired {
             self.apply_policy(&mut state, desired);
             for gap in state.gaps() {
-                info!(gap, "the router's last policy cannot be honoured yet");
+                info!(gap, "the router's last policy cannot be met yet");
             }
         }
-        // Nobody waits yet, so nobody is to be answered.
+        // No job waits yet, so there is no answer to send.
         self.conclude(state, Vec::new());
     }
 
     /// Warns of tables in the settings that change nothing.
     pub(crate) fn warn_of_tables(&self, state: &FleetState) {
         for setting in table_warnings(&self.settings().fleet, &state.scan.catalog) {
-            warn!(setting, "a table for single models changes nothing");
+            warn!(setting, "a table of one model changes nothing");
         }
     }
 
-    /// Takes in the router's wish: its model becomes the primary one, in the size that it wishes for.
+    /// Applies the router's policy: its model becomes the primary one, in the desired size.
     pub(crate) fn apply_policy(self: &Arc<Self>, state: &mut FleetState, desired: DesiredModel) {
         if state.intake != Intake::Open {
             return;
@@ -71,7 +71,7 @@ impl Shared {
         };
     }
 
-    /// Tries once more to take in what was not here.
+    /// Tries once more to add the models that were missing.
     pub(crate) fn retry_missing(self: &Arc<Self>, state: &mut FleetState) {
         let desired = match &state.desired {
             Desired::Nothing => None,
@@ -88,7 +88,7 @@ impl Shared {
         }
     }
 
-    /// Takes in the first model of the folders, where there is no other that stays and jobs may name any.
+    /// Adds the first model of the folders, where no other stays and jobs may name any.
     pub(crate) fn serve_any_model(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
         if state.staying().next().is_some() {
@@ -100,8 +100,8 @@ impl Shared {
         taken
     }
 
-    /// Where every model that was named has failed, another one of the folders is what a job without a name means, if jobs may
-    /// name any. A failure of the program itself would meet that one too.
+    /// Serves another model of the folders where every named model has failed and jobs may name any. A failure of the engine
+    /// program would hit that one too, and is no reason.
     pub(crate) fn serve_fallback(self: &Arc<Self>, state: &mut FleetState) {
         let program_failed =
             |(_, managed): (_, &ManagedModel)| managed.cause().is_some_and(|cause| cause.class.is_program_fault());
@@ -112,14 +112,11 @@ impl Shared {
             return;
         }
         if let Some(managed) = self.add_any(state).and_then(|id| state.models.get(&id)) {
-            warn!(
-                model = managed.name(),
-                "every model that was named has failed: another one of the folders is served"
-            );
+            warn!(model = managed.name(), "every named model has failed: another model of the folders is served");
         }
     }
 
-    /// Takes in the first model of the folders that can chat and is not a model, or is about to go.
+    /// Adds the first chat model of the folders that is not in the fleet, or is leaving.
     pub(crate) fn add_any(self: &Arc<Self>, state: &mut FleetState) -> Option<ManagedId> {
         let scan = Arc::clone(&state.scan);
         let known = |model: &Model| state.staying().any(|(_, managed)| managed.model.file == model.file);
@@ -128,7 +125,7 @@ impl Shared {
         self.add_model(state, &name, KeepReason::Demand, None).ok()
     }
 
-    /// Makes a model a model, unless it is one. Whether it is wanted is another question.
+    /// Adds a model of the folders to the fleet, unless it is there. Whether it is loaded is decided elsewhere.
     pub(crate) fn add_model(
         self: &Arc<Self>,
         state: &mut FleetState,
@@ -148,7 +145,7 @@ impl Shared {
         } else {
             let plan = self.plan(state, model, desired);
             let spec = plan.spec();
-            info!(model = %model.name, slots = spec.slots, ctx_per_slot = spec.ctx_per_slot, file = %model.file.display(), "model enrolled");
+            info!(model = %model.name, slots = spec.slots, ctx_per_slot = spec.ctx_per_slot, file = %model.file.display(), "model is added");
             let requirements = Arc::new(requirements(model, &plan.parameters, plan.sizes.size()));
             let scheduler_id = state.scheduler.add(Profile::new(model.name.as_str(), requirements));
             let id = state.add(ManagedModel::new(Arc::new(model.clone()), keep, plan, scheduler_id));
@@ -158,7 +155,7 @@ impl Shared {
         Ok(id)
     }
 
-    /// Has a model loaded as its tenure asks for.
+    /// Sets how much a model is wanted, by its keep reason.
     pub(crate) fn want(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, keep: KeepReason) {
         let now = self.moment();
         let want = match keep {
@@ -166,7 +163,7 @@ impl Shared {
             KeepReason::Router => Wanted::Since(now),
             KeepReason::Demand | KeepReason::Leaving => Wanted::No,
         };
-        // One that gives way to another size of itself comes back by itself.
+        // An engine that is about to be replaced is loaded again without this.
         let stays = |managed: &&ManagedModel| managed.engine.as_ref().is_none_or(|engine| engine.after.is_none());
         let Some(scheduler_id) = state.models.get(&id).filter(stays).map(|managed| managed.scheduler_id) else {
             return;
@@ -174,9 +171,9 @@ impl Shared {
         state.decisions.extend(state.scheduler.want(scheduler_id, want, now));
     }
 
-    /// What a model is to run as.
+    /// The plan of a model.
     pub(crate) fn plan(&self, state: &FleetState, model: &Model, desired: Option<&DesiredModel>) -> Plan {
-        // A policy speaks of its own model; the others have the operator's word only.
+        // A policy is for its own model only; the others use the operator's settings alone.
         let desired = desired.filter(|desired| {
             state.scan.catalog.resolve(&desired.model).is_ok_and(|desired| desired.file == model.file)
         });
@@ -198,22 +195,22 @@ impl Shared {
             env: own.env.clone().into_iter().collect(),
         };
         let devices = self.devices.now().devices.iter().map(|device| device.id.clone()).collect();
-        // All that its process depends on: the program, the model with its shards, its projector.
+        // Everything that the engine depends on: the program, the model with its shards, its projector.
         let program = self.engines.program();
         let paths = [&program].into_iter().chain(&model.files).chain(&model.mmproj);
         let files = paths.map(|path| (path.clone(), state.scan.file(path))).collect();
-        // Where it may lie is as much a part of its command line as what it is told.
+        // The allowed devices are part of the key, like the command line.
         let bounds = format!("devices {:?} layers {:?}", own.devices, own.gpu_layers.unwrap_or(engine.gpu_layers));
         let key = Key::new(files, format!("{} {bounds}", self.engines.line(&wanted)), devices);
         let found = self.remembered.recall(&key, SystemTime::now());
         Plan::new(wanted, parameters, key, found)
     }
 
-    /// Brings a model to the size that a wish asks for, if it has another.
+    /// Changes a model to the desired size, if it has another.
     fn resize(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, desired: &DesiredModel) {
         let Some(model) = state.models.get(&id).map(|managed| Arc::clone(&managed.model)) else { return };
         let mut desired = desired.clone();
-        // What no engine can do is a gap, and no reason for another size.
+        // A size beyond the engine's limit is a gap, and no reason for another size.
         if desired.slots.is_some_and(|slots| slots > MOST_SLOTS) {
             desired.slots = state.models.get(&id).map(|managed| managed.plan.sizes.wanted().slots);
         }
@@ -221,8 +218,8 @@ impl Shared {
         self.change_plan(state, id, plan);
     }
 
-    /// Gives a model another plan. If it runs in another way than that, its jobs end within the drain time, and it is
-    /// loaded anew; jobs that arrive meanwhile wait for the new engine.
+    /// Gives a model another plan. If its engine runs another one, its jobs drain and it is reloaded; jobs that arrive
+    /// meanwhile wait for the new engine.
     pub(crate) fn change_plan(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, plan: Plan) {
         let now = self.moment();
         let Some(managed) = state.models.get_mut(&id).filter(|managed| !managed.plan.is_for(&plan)) else { return };
@@ -235,7 +232,7 @@ impl Shared {
                 ctx_per_slot = next.ctx_per_slot,
                 "model gets another size"
             );
-            // One that goes for another comes back as what it is to be then, if somebody wants it.
+            // An evicted model uses the new plan at its next load, if there is one.
             if state.scheduler.makes_room_for(scheduler_id).is_some() {
                 return;
             }
@@ -249,13 +246,13 @@ impl Shared {
             ));
             return;
         }
-        let goes = managed.engine.as_mut().is_some_and(|engine| engine.after.take().is_some());
+        let was_stopping = managed.engine.as_mut().is_some_and(|engine| engine.after.take().is_some());
         let (has_failed, keep) = (matches!(state.scheduler.state(scheduler_id), ModelState::Failed), managed.keep);
         self.update_profile(state, id);
         if has_failed {
             state.decisions.extend(state.scheduler.revive(scheduler_id, now));
         }
-        if has_failed || goes {
+        if has_failed || was_stopping {
             self.want(state, id, keep);
         }
     }

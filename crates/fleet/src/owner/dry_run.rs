@@ -1,10 +1,10 @@
-//! The engine's own dry run, where it has one: what a load would take is asked before the first load of its kind.
+//! The engine's dry run: its own estimate of a model's memory, before the first load of its kind.
 //!
-//! The sum over a header is exact for architectures that it knows; the engine knows all of them. So a model that was never
-//! measured in its place is laid out by the engine first. That takes some tenths of a second and reads no weights; a build for
-//! devices may hold a context on them meanwhile. What it counts is learnt like a measurement. If it is more than the place was
-//! promised, the load ends before it has begun, and is planned again with what is known by then: once in each size, so that
-//! numbers that waver keep nobody waiting.
+//! The requirements computed from a header are exact for the architectures that the catalog knows; the engine knows all of
+//! them. So the engine lays out a model that was never measured in its placement. That takes some tenths of a second and reads
+//! no weights; a build with device support may hold a device context meanwhile. The result is stored like a measurement. If it
+//! exceeds the reservation, the load is cancelled before the engine starts, and planned again with the new number: once in each
+//! size, so that varying numbers cannot delay a job for ever.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use crate::state::work::Work;
 use auxot_placement::{Placement, Split, bytes_text};
 use auxot_scheduler::ModelState;
 
-/// Its numbers are whole MiB, rounded down.
+/// The engine prints whole MiB, rounded down.
 const GRAIN: u64 = 1 << 20;
 
-/// Runs it until it has an answer, or its load is told to end.
+/// Runs it until it has a result, or its load is cancelled.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     managed: ManagedId,
@@ -44,7 +44,7 @@ pub(crate) async fn run(
 }
 
 impl Shared {
-    /// A dry run is over: the load goes on, or is planned again.
+    /// Handles the result: the load goes on, or is planned again.
     fn dry_ran(self: &Arc<Self>, id: ManagedId, generation: u64, outcome: Option<Result<MemoryEstimate, DryRunError>>) {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -63,14 +63,14 @@ impl Shared {
                 if count != Count::Old {
                     state.work.push(Work::Learn);
                 }
-                // Nothing is planned any more at the end of the worker, and who waits for this load has no other.
+                // During a shutdown nothing is planned again, and the waiters of this load have no other.
                 (count == Count::More && state.intake == Intake::Open).then(|| {
                     managed.dry_run_plan = Some(engine.spec.clone());
                     AfterExit::Reload
                 })
             }
             Some(Err(fault)) => {
-                warn!(model = model.name, %fault, "no dry run of the engine; what is computed counts");
+                warn!(model = model.name, %fault, "the dry run of the engine failed; the computed memory counts");
                 None
             }
             None => None,
@@ -85,19 +85,19 @@ impl Shared {
     }
 }
 
-/// What a dry run's count is to a load.
+/// What a dry run adds to what is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Count {
-    /// Nothing new.
+    /// It adds nothing.
     Old,
-    /// News, and within what its place was promised.
+    /// It is new, and within the reservation.
     Within,
-    /// News, and more than that.
+    /// It is new, and more than the reservation.
     More,
 }
 
 impl Engine {
-    /// Learns what a dry run has counted.
+    /// Stores the result of a dry run.
     fn learn_count(
         &self,
         estimate: &MemoryEstimate,
@@ -108,7 +108,7 @@ impl Engine {
         let promised = promised(&self.placement);
         info!(
             model = self.spec.model,
-            promised = bytes_text(promised.iter().sum()),
+            reserved = bytes_text(promised.iter().sum()),
             counted = bytes_text(counted.iter().sum()),
             "dry run of the engine"
         );
@@ -121,22 +121,23 @@ impl Engine {
     }
 }
 
-/// Bytes by share, or of the host's memory where there is none.
+/// Reserved bytes by share, or of host memory where there is no share.
 fn promised(placement: &Placement) -> Vec<u64> {
     let shares: Vec<u64> = placement.shares.iter().map(|share| share.bytes).collect();
     if shares.is_empty() { vec![placement.host] } else { shares }
 }
 
-/// The same as the engine counts it. Its intermediate results have a row of the vocabulary for each token of a batch, where the
-/// server wants one for each slot: without those rows they are the least that the engine takes, and count where that is more
-/// than computed. What the driver and the process take stays as computed. `None` where it uses other devices than it was given.
+/// The same bytes by the engine's numbers. Its compute buffers have a row of the vocabulary for each token of a batch, where
+/// the server needs one for each slot: without those rows they are a lower bound, which counts where it exceeds the computed
+/// number. What the driver and the process take stays as computed. `None` where the engine uses other devices than the
+/// placement.
 fn counted(placement: &Placement, requirements: &MemoryRequirements, estimate: &MemoryEstimate) -> Option<Vec<u64>> {
     if placement.shares.is_empty() {
-        // Nothing is promised where nobody can read memory.
+        // Nothing is reserved where the memory of the host is unknown.
         if placement.host == 0 {
             return None;
         }
-        // Left to itself it may use devices of which nobody here knows.
+        // An engine that splits by itself may use devices that the worker has not seen.
         let unseen = estimate.devices.iter().filter(|_| placement.split == Split::Engine);
         let all = unseen.fold(estimate.host, |sum, part| MemoryParts {
             weights: sum.weights.saturating_add(part.weights),
@@ -170,13 +171,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_program_says_never_overflows() {
+    fn numbers_of_the_program_never_overflow() {
         let part = MemoryParts { weights: u64::MAX / GRAIN * GRAIN, cache: 0, compute: 0 };
         assert_eq!(corrected(10, 4, 3, &MemoryRequirements::default(), part), u64::MAX);
     }
 
     #[test]
-    fn intermediate_results_count_where_they_are_more_than_computed() {
+    fn compute_buffers_count_where_they_exceed_the_computed_number() {
         let requirements =
             MemoryRequirements { compute: 10 * GRAIN, all_rows: 100 * GRAIN, ..MemoryRequirements::default() };
         let counted = |compute: u64| {

@@ -1,4 +1,4 @@
-//! The news of a process, taken in: what it means for its model, for those who wait, and for all others.
+//! Engine statuses: what each means for its model, for the waiters, and for the other models.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::state::FleetState;
 use crate::state::work::Work;
 use auxot_scheduler::{Effect, ModelState};
 
-/// Says that a model takes jobs, and what its engine made of the numbers that it was started with.
+/// Logs that a model is loaded, and where its engine's numbers differ from the planned ones.
 fn log_loaded(state: &FleetState, id: ManagedId) {
     let Some(managed) = state.models.get(&id) else { return };
     if !matches!(state.scheduler.state(managed.scheduler_id), ModelState::Loading { .. }) {
@@ -29,19 +29,19 @@ fn log_loaded(state: &FleetState, id: ManagedId) {
         info!(model = managed.name(), slots, ctx_per_slot, load_s = ready.load_time.as_secs_f64(), "model is loaded");
     }
     if let Some(deviation) = managed.deviation() {
-        warn!(deviation, "the engine runs with other numbers than it was given");
+        warn!(deviation, "the engine runs with other numbers than planned");
     }
 }
 
 impl Shared {
-    /// Takes in a new state of a model's process.
+    /// Handles a new status of a model's engine.
     pub(crate) fn on_engine_status(self: &Arc<Self>, id: ManagedId, generation: u64) {
         let mut guard = self.lock();
         let (state, now) = (&mut *guard, self.moment());
         let Some(managed) = state.models.get_mut(&id).filter(|managed| managed.generation == generation) else {
             return;
         };
-        // The newest, read under the lock: of two who bring news the later one may have the older.
+        // Read again under the lock, because callers may arrive out of order.
         let Some(status) = managed.engine.as_ref().map(|engine| engine.handle.status().borrow().clone()) else {
             return;
         };
@@ -51,19 +51,20 @@ impl Shared {
         let pid = present.or_else(|| managed.last.as_ref().and_then(|last| last.pid));
         let effects = match managed.on_engine_status(status, leaving) {
             StatusChange::None => Vec::new(),
-            // It takes jobs once its devices have been read: see `measured`.
+            // It takes jobs once its devices have been read, see `measured`.
             StatusChange::Ready { .. }
                 if managed.engine.as_ref().is_some_and(|engine| engine.awaits_reading(&self.devices)) =>
             {
-                self.devices.look();
+                self.devices.refresh();
                 state.work.push(Work::AcceptUnread { managed: id, generation });
                 Vec::new()
             }
             StatusChange::Down => {
-                // Its keeper starts it again: where its device is lost that would be in vain, or on the processor.
+                // The supervisor restarts it. With a lost device that would fail, or run on the processor, so the devices are
+                // read.
                 let served = matches!(state.scheduler.state(scheduler_id), ModelState::Ready { .. });
                 if served {
-                    self.devices.look();
+                    self.devices.refresh();
                 }
                 if served || present.is_none() { state.scheduler.lost(scheduler_id, now) } else { Vec::new() }
             }
@@ -78,8 +79,8 @@ impl Shared {
                 self.remember(state, id, size);
                 log_loaded(state, id);
                 self.learn_host_memory(state, id);
-                // Until a reading shows what it holds, that counts as promised.
-                self.devices.look();
+                // The memory stays reserved until a sample shows what the engine holds.
+                self.devices.refresh();
                 state.scheduler.ready(scheduler_id, run, slots, now)
             }
             StatusChange::Ended(after) => self.ended(state, id, after, pid),
@@ -93,7 +94,7 @@ impl Shared {
         self.changed();
     }
 
-    /// What a process holds of the host's memory before its first job is worth remembering.
+    /// Stores what an engine holds of host memory before its first job.
     fn learn_host_memory(&self, state: &mut FleetState, id: ManagedId) {
         let FleetState { models, scheduler, work, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return };
@@ -105,8 +106,7 @@ impl Shared {
         }
     }
 
-    /// The size in which a model was loaded is worth remembering if it is another than the wanted one, and a load has shown
-    /// that the wanted one is too large.
+    /// Stores the size that was loaded, if loads have shown that the wanted one is too large.
     fn remember(&self, state: &mut FleetState, id: ManagedId, size: Size) {
         let sizes = &state.models[&id].plan.sizes;
         if sizes.is_estimated() {
@@ -116,7 +116,7 @@ impl Shared {
         state.work.push(Work::Remember { key, size });
     }
 
-    /// Nothing is left of a process. What follows waits until its memory is seen to be free; a failure waits for nothing.
+    /// Handles the exit of an engine. What follows waits until its memory is seen free; a failure waits for nothing.
     fn ended(
         self: &Arc<Self>,
         state: &mut FleetState,
@@ -126,26 +126,26 @@ impl Shared {
     ) -> Vec<Effect> {
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         let (scheduler_id, generation) = (managed.scheduler_id, managed.generation);
-        // The last handle: the driver ends with it.
+        // This is the last handle: the driver ends with it.
         let Some(engine) = managed.engine.take() else { return Vec::new() };
         if after == AfterExit::Fail {
-            self.devices.look();
+            self.devices.refresh();
             let effects = state.scheduler.failed(scheduler_id, self.moment());
-            // At once, and not only at the next turn: a file that is gone for a moment may be the reason.
+            // At once rather than at the next interval: a file that was missing for a moment may be the cause.
             state.inspect(id);
             return effects;
         }
         if after == AfterExit::Rescan {
             return self.awaits_scan(state, id);
         }
-        // Its slots are gone, and its place stays reserved.
+        // Its slots are gone, and its memory stays reserved.
         let effects = state.scheduler.lost(scheduler_id, self.moment());
         let release = Release::new(pid, &engine.placement, engine.before);
         state.work.push(Work::Release { managed: id, generation, after, release });
         effects
     }
 
-    /// The memory of a process that has ended is free, as far as anybody can tell.
+    /// The memory of an exited engine is free, or the wait for it has ended.
     pub(crate) fn released(self: &Arc<Self>, id: ManagedId, generation: u64, after: AfterExit) {
         let mut state = self.lock();
         self.measure(&mut state);
@@ -183,15 +183,15 @@ impl Shared {
         self.changed();
     }
 
-    /// Takes a model out that was let go and of which nothing is left, and its series with it.
+    /// Removes a leaving model once its engine is gone, and its metrics with it.
     pub(crate) fn remove_gone(&self, state: &mut FleetState, id: ManagedId) {
         if let Some(gone) = state.remove_gone(id) {
             metrics::remove(gone.name(), &self.devices.now());
         }
     }
 
-    /// Lets the models of earlier policies go once that of the newest serves: their running jobs end within the drain
-    /// time, those that wait for any model wait for the new one. One that jobs wait for by its name stays.
+    /// Unloads the models of earlier policies once that of the newest is ready: their jobs drain, and jobs that named no model
+    /// wait for the new one. A model that a waiting job has named stays.
     pub(crate) fn retire(self: &Arc<Self>, state: &mut FleetState) -> Vec<PendingAnswer> {
         let serves = |id: &ManagedId| state.models.get(id).is_some_and(|managed| state.serving(managed).is_some());
         let Some(desired) = state.desired.managed().filter(serves) else { return Vec::new() };
@@ -205,8 +205,8 @@ impl Shared {
         answers
     }
 
-    /// Lets a model go that nobody has a reason to keep any more: its running jobs end within the drain time. One that jobs
-    /// wait for by its name stays for them, where jobs may name any.
+    /// Unloads a model that has no reason to stay; its jobs drain. Where jobs may name any model, it stays for waiting jobs
+    /// that named it.
     pub(crate) fn dismiss_model(
         self: &Arc<Self>,
         state: &mut FleetState,
@@ -220,7 +220,7 @@ impl Shared {
             managed.keep = KeepReason::Demand;
             return Vec::new();
         }
-        info!(model, why, "model is let go");
+        info!(model, why, "model is removed");
         managed.keep = KeepReason::Leaving;
         let named = state.scheduler.dismiss(scheduler_id);
         let mut answers = self.dismiss(state, named, || Refusal::Stopped { model: model.clone() });

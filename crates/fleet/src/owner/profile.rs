@@ -1,4 +1,4 @@
-//! What the admission must know of a model: its need in its size, what it took before, and what the operator says of it.
+//! The profile of a model for the scheduler: its requirements, its measurements, and its settings.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use auxot_placement::Subject;
 use auxot_scheduler::Profile;
 
 impl Shared {
-    /// What is known of a model.
+    /// The profile of a model.
     fn profile(&self, state: &FleetState, id: ManagedId) -> Profile {
         let managed = &state.models[&id];
         let size = managed.plan.sizes.size();
@@ -31,17 +31,17 @@ impl Shared {
         }
     }
 
-    /// Tells the admission what a model is by now.
+    /// Sends the present profile of a model to the scheduler.
     pub(crate) fn update_profile(&self, state: &mut FleetState, id: ManagedId) {
         let profile = self.profile(state, id);
         if let Some(managed) = state.models.get_mut(&id) {
             managed.unknown_devices.name(profile.devices.as_deref().unwrap_or_default());
-            managed.unknown_devices.look(&managed.model.name, &self.devices.now());
+            managed.unknown_devices.check(&managed.model.name, &self.devices.now());
         }
         state.scheduler.set(state.models[&id].scheduler_id, profile);
     }
 
-    /// What measurements of a model in its present size are remembered under.
+    /// The key of a model's measurements in its present size.
     pub(crate) fn subject(&self, state: &FleetState, id: ManagedId) -> Option<Subject> {
         let managed = &state.models[&id];
         let identity = state.scan.catalog.identity(&managed.model)?;
@@ -50,7 +50,7 @@ impl Shared {
         Some(Subject { file: managed.model.file.clone(), identity, parameters, arguments, build: self.engines.build() })
     }
 
-    /// What the operator says of one model, by whatever name of it.
+    /// The settings of one model, by any of its names.
     pub(crate) fn config_of(&self, state: &FleetState, model: &Model) -> ModelConfig {
         self.settings().fleet.of(model, &state.scan.catalog)
     }

@@ -1,4 +1,4 @@
-//! Other settings while the fleet runs: what runs as it should is not touched.
+//! New settings while the fleet runs; an engine that matches them keeps running.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::settings::FleetSettings;
 use crate::state::{Desired, FleetState, Intake, Missing};
 
 impl Shared {
-    /// Takes in other settings. A model whose engine would be started with another command line is loaded anew once its
-    /// jobs have ended; a new one of the list is loaded if there is room; one that is listed no more is let go.
+    /// Applies new settings. A model whose engine would get another command line is reloaded once its jobs have ended; a new
+    /// one of the list is loaded if there is room; one that has left the list is removed.
     pub(crate) fn reconfigure(self: &Arc<Self>, settings: FleetSettings) {
         let mut state = self.lock();
         if state.intake != Intake::Open {
@@ -43,7 +43,7 @@ impl Shared {
         self.changed();
     }
 
-    /// Brings the models in line with the operator's list.
+    /// Applies the operator's list.
     fn apply_autoload(self: &Arc<Self>, state: &mut FleetState, before: &FleetSettings) -> Vec<PendingAnswer> {
         let settings = self.settings();
         if settings.fleet.autoload == before.fleet.autoload {
@@ -75,7 +75,7 @@ impl Shared {
         for id in unlisted.map(|(id, _)| *id).collect::<Vec<_>>() {
             match state.models.get_mut(&id) {
                 Some(managed) if desired == Some(id) => managed.keep = KeepReason::Router,
-                _ => answers.extend(self.dismiss_model(state, id, "it is listed no more")),
+                _ => answers.extend(self.dismiss_model(state, id, "it is no longer listed")),
             }
         }
         answers

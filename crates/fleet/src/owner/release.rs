@@ -1,4 +1,4 @@
-//! Waits until a reading shows the memory of an ended process free, see `model::release`.
+//! Waits until a device sample shows the memory of an exited engine free, see `model::release`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use crate::model::release::Release;
 use crate::owner::Shared;
 use crate::report::metrics;
 
-/// The pause between two looks while memory is not free yet: there is no event for it.
+/// The pause between two samples while memory is not free yet: the driver sends no event.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Waits until the memory is seen free, and tells the fleet state.
+/// Waits until the memory is seen free, and reports it to the fleet.
 pub(crate) async fn run(shared: Arc<Shared>, managed: ManagedId, generation: u64, after: AfterExit, release: Release) {
     let mut samples = shared.devices.samples.clone();
-    // What is here already was read before.
+    // The sample in the channel is older than the exit.
     samples.mark_unchanged();
     let seen = async {
         loop {
-            shared.devices.look();
-            // A channel without a sender tells nothing any more: what is known must do.
+            shared.devices.refresh();
+            // Without a sender no sample comes any more, so the last one counts.
             let closed = samples.changed().await.is_err();
             let sample = samples.borrow_and_update().clone();
             if closed || release.is_seen(&sample) {
                 return;
             }
-            // One that was begun before the end says nothing, and the next is on its way.
+            // A sample that began before the exit proves nothing, and the next is on its way.
             if release.is_shown_by(&sample) {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
@@ -43,7 +43,7 @@ pub(crate) async fn run(shared: Arc<Shared>, managed: ManagedId, generation: u64
         warn!(
             pid = release.pid,
             waited_s = waited.as_secs_f64(),
-            "the memory of an engine that has ended is not seen free; going on with what is measured"
+            "the memory of an exited engine is not seen free; the measured free memory counts"
         );
     }
     shared.released(managed, generation, after);

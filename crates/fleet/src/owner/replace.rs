@@ -1,7 +1,7 @@
-//! Files of loaded models that change: a new version is loaded when its model is idle, and what is deleted is let go.
+//! Changed files of loaded models: a new version is loaded when its model is idle, and a deleted model is removed.
 //!
-//! An engine goes on with the file that it has mapped, so nothing is urgent. Until its own scan the folders has found
-//! a new version whole, that one is not used either: see `Spec::files`.
+//! An engine keeps the file that it has mapped, so nothing is urgent. A new version is not used before a scan has found it
+//! complete, see `Spec::files`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,18 +22,18 @@ use auxot_scheduler::Effect;
 enum FileChange {
     Same,
     Changed,
-    /// There is something that cannot be used: perhaps the half of a new version.
+    /// The file cannot be used: perhaps a new version is half written.
     Unusable,
     Gone,
 }
 
-/// The first scan after a start that found another file begins at once.
+/// The pause before the second scan; the first one begins at once.
 const FIRST_SCAN_PAUSE: Duration = Duration::from_secs(1);
 
-/// A file that is rewritten for minutes costs a scan and a start each time; it is never longer between two of them.
+/// The longest pause: a file that is rewritten for minutes costs a scan and a start each time.
 const LONGEST_SCAN_PAUSE: Duration = Duration::from_secs(30);
 
-/// The pause before the next scan, after so many starts in a row that had found another file before: 0, 1, 2, 4 … 30 s.
+/// The pause before the next scan, after this many consecutive starts that found another file: 0, 1, 2, 4 … 30 s.
 fn pause_before_scan(earlier: u32) -> Duration {
     match earlier.checked_sub(1) {
         None => Duration::ZERO,
@@ -42,7 +42,7 @@ fn pause_before_scan(earlier: u32) -> Duration {
 }
 
 impl Shared {
-    /// After a scan through the folders: models whose files have changed or are gone.
+    /// Handles models whose files have changed or are gone, after a scan.
     pub(crate) fn replace_changed(self: &Arc<Self>, state: &mut FleetState) {
         let file_changes: Vec<(ManagedId, FileChange)> = state
             .staying()
@@ -86,7 +86,7 @@ impl Shared {
         state.decisions.extend(state.scheduler.unload(scheduler_id, now + self.settings().fleet.drain_timeout, now));
     }
 
-    /// Makes a model what its model is by now, with a plan for that.
+    /// Switches a model to the new version of its file, with a new plan.
     fn replace(&self, state: &mut FleetState, id: ManagedId, model: Model) {
         let desired = state.desired_for(id);
         let plan = self.plan(state, &model, desired.as_ref());
@@ -95,8 +95,8 @@ impl Shared {
         info!(model = managed.name(), "a new version of the model is loaded");
     }
 
-    /// A process could not start because a file is another one by now. Jobs wait until the folders show what is there;
-    /// where the worker ends nothing is looked at any more, and they end.
+    /// Handles an engine that did not start because a file has changed. Jobs wait until a scan shows the new file; during a
+    /// shutdown there is no scan, and they fail.
     pub(crate) fn awaits_scan(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) -> Vec<Effect> {
         let now = self.moment();
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
@@ -115,8 +115,8 @@ impl Shared {
         effects
     }
 
-    /// After a scan that began when they waited for it: models with a new version load that, the others have failed, as all
-    /// have where the scan itself failed.
+    /// Settles the models that waited for this scan: those with a new version load it, the others have failed, as have all
+    /// where the scan itself failed.
     pub(crate) fn settle_scanned(self: &Arc<Self>, state: &mut FleetState, is_scanned: bool) {
         let waiting = state.models.iter().filter(|(_, managed)| managed.awaits_scan);
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -138,7 +138,7 @@ impl Shared {
                 continue;
             }
             let Some(model) = state.scan.model(&file).filter(|_| is_scanned).cloned() else {
-                // Where no scan was made, nothing is known of the file.
+                // Without a scan, nothing is known of the file.
                 if is_scanned {
                     managed.mark_file_bad();
                 }
@@ -152,8 +152,8 @@ impl Shared {
         }
     }
 
-    /// A model without a file is not offered: its jobs end, and it is looked for where somebody has named it. Jobs that wait
-    /// for it come first: their load serves them or fails.
+    /// Removes a model without a file: its jobs drain, and a listed or desired one becomes missing. Waiting jobs come first:
+    /// their load serves them or fails.
     fn file_is_gone(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
         let Some(managed) = state.models.get_mut(&id) else { return };
         if state.scheduler.waiting(managed.scheduler_id) > 0 {
@@ -171,7 +171,7 @@ impl Shared {
         send_answers(self.dismiss_model(state, id, &reason));
     }
 
-    /// Jobs that waited for a model whose file is gone are told what any other job is told.
+    /// Refuses jobs that wait for a model whose file is gone, like any other job that names it.
     fn dismiss_gone(&self, state: &mut FleetState, id: ManagedId) -> Vec<PendingAnswer> {
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());

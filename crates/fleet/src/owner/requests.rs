@@ -1,4 +1,4 @@
-//! How a job gets a slot: it asks, it waits in its turn, it is admitted or told why not.
+//! Requests for a slot: a job asks, waits in its queue, and gets a lease or a refusal.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,32 +13,32 @@ use crate::refusal::{Refusal, refusal};
 use crate::state::{FleetState, Intake, Waiter};
 use auxot_scheduler::{Decision, Effect, Run, Ticket};
 
-/// A place among those who wait, given up when dropped.
-struct Place {
+/// A place in the queue of a model; dropping it leaves the queue.
+struct QueueEntry {
     shared: Arc<Shared>,
     ticket: Ticket,
     model: String,
 }
 
-impl Drop for Place {
+impl Drop for QueueEntry {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         let Some(waiter) = state.waiters.remove(&self.ticket) else { return };
         let effects = state.scheduler.cancelled(self.ticket, self.shared.moment());
         self.shared.conclude(state, effects);
         drop(waiter);
-        // Models that were asked to go for it may stay.
+        // Models that were draining for this job may stay.
         self.shared.changed();
     }
 }
 
 enum Answer {
     Lease(Lease),
-    Wait(oneshot::Receiver<Result<Lease, Refusal>>, Place),
+    Wait(oneshot::Receiver<Result<Lease, Refusal>>, QueueEntry),
 }
 
 impl Shared {
-    /// Waits for a slot until `deadline`, or as long as the operator lets a job wait.
+    /// Waits for a slot until `deadline`, or for the configured maximum.
     pub(crate) async fn acquire(self: &Arc<Self>, model: Option<&str>, deadline: Instant) -> Result<Lease, Refusal> {
         let since = now();
         let until = deadline.min(since + self.settings().fleet.max_wait);
@@ -63,8 +63,8 @@ impl Shared {
         }
     }
 
-    /// The model that a job means. One that nobody has named before becomes one, and one that was about to go stays.
-    fn meant(self: &Arc<Self>, state: &mut FleetState, model: Option<&str>) -> Result<ManagedId, Refusal> {
+    /// The model for a job. A model of the folders is added when a job names it; a leaving one stays.
+    fn resolve(self: &Arc<Self>, state: &mut FleetState, model: Option<&str>) -> Result<ManagedId, Refusal> {
         let found = state.find(model);
         if let Some(refused) = state.no_chat(found.as_ref().ok(), model) {
             return Err(refused);
@@ -83,7 +83,7 @@ impl Shared {
             (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.settings().fleet.on_demand => {
                 self.add_model(state, name, KeepReason::Demand, None).map_err(|_| refused)
             }
-            // Of the models of the folders the first that chats is meant.
+            // Without a chat model in the fleet, the first of the folders serves.
             (Err(refused @ (Refusal::NoneChats { .. } | Refusal::NoModel { .. })), _)
                 if state.intake == Intake::Open =>
             {
@@ -99,7 +99,7 @@ impl Shared {
         if state.intake == Intake::Closed {
             return Err(Refusal::Draining);
         }
-        let id = self.meant(state, model)?;
+        let id = self.resolve(state, model)?;
         let named = model.is_some_and(|name| !name.is_empty());
         let (ticket, moment) = (state.ticket(), self.moment());
         let Some(managed) = state.models.get(&id) else { return Err(Refusal::Draining) };
@@ -109,7 +109,8 @@ impl Shared {
             Decision::Admit => match lease(self, state, id) {
                 Some(lease) => Ok(Answer::Lease(lease)),
                 None => {
-                    // Never seen: its engine is gone, and with it all of its slots.
+                    // The scheduler admitted a job to an engine that is gone, and with it all of its slots. It has not been
+                    // observed.
                     let lost = state.scheduler.lost(scheduler_id, moment);
                     state.decisions.extend(lost);
                     Err(Refusal::Stopped { model: name })
@@ -119,9 +120,9 @@ impl Shared {
             Decision::Wait => {
                 let (answer, awaited) = oneshot::channel();
                 state.waiters.insert(ticket, Waiter { managed: id, named, answer });
-                // Its time may be the next that runs out.
+                // Its deadline may be the next.
                 self.work_ready.notify_one();
-                Ok(Answer::Wait(awaited, Place { shared: Arc::clone(self), ticket, model: name }))
+                Ok(Answer::Wait(awaited, QueueEntry { shared: Arc::clone(self), ticket, model: name }))
             }
         };
         let changed = !effects.is_empty();
@@ -132,7 +133,7 @@ impl Shared {
         answer
     }
 
-    /// Sends those away who have been taken out of the line.
+    /// Refuses jobs that were taken out of the queue.
     pub(crate) fn dismiss(
         &self,
         state: &mut FleetState,
@@ -143,7 +144,7 @@ impl Shared {
         waiters.map(|waiter| (waiter.answer, Err(refusal()))).collect()
     }
 
-    /// Moves those who wait for one model and asked for no model by name to another one; the others stay.
+    /// Moves the waiters of one model that named no model to another one; the others stay.
     pub(crate) fn move_waiters(
         self: &Arc<Self>,
         state: &mut FleetState,
@@ -179,7 +180,7 @@ impl Shared {
         answers
     }
 
-    /// The lease of one who waited, and has a slot now.
+    /// The lease for a waiting job that was admitted.
     pub(crate) fn admit(self: &Arc<Self>, state: &mut FleetState, ticket: Ticket) -> Option<PendingAnswer> {
         let waiter = state.waiters.remove(&ticket)?;
         let stopped = || Refusal::Stopped {
@@ -190,12 +191,12 @@ impl Shared {
     }
 }
 
-/// This moment on the runtime's clock, which tests may stop.
+/// The runtime's clock, which tests pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// One slot of a model's engine.
+/// A lease for one slot of a model's engine.
 fn lease(shared: &Arc<Shared>, state: &FleetState, id: ManagedId) -> Option<Lease> {
     let managed = state.models.get(&id)?;
     let (engine, ready) = (managed.engine.as_ref()?, managed.ready()?);
@@ -214,17 +215,17 @@ fn lease(shared: &Arc<Shared>, state: &FleetState, id: ManagedId) -> Option<Leas
 }
 
 impl Owner for Shared {
-    /// A lease has ended.
+    /// Frees the slot of a lease.
     fn release(self: Arc<Self>, id: ManagedId, run: Run) {
         let mut state = self.lock();
         let Some(scheduler_id) = state.models.get(&id).map(|managed| managed.scheduler_id) else { return };
         let due = state.scheduler.due();
         let effects = state.scheduler.left(scheduler_id, run, self.moment());
-        // Most jobs change nothing but who has their slot.
+        // Most jobs only pass their slot to the next.
         let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
         self.replace_if_idle(&mut state, id);
         let wakes = state.scheduler.due() != due;
-        // A caller that has gone meanwhile gives its lease back by dropping it, which comes here again.
+        // A caller that is gone drops its lease, which calls this again.
         self.conclude(state, effects);
         if changed {
             self.changed();

@@ -1,7 +1,7 @@
-//! The models folders, scanned again when something in them changes: a file that comes later needs no restart.
+//! Scans of the models folders: a file that comes later needs no restart.
 //!
-//! A lookout tells of changes as they happen. Where it does not see all of them, and while something is missing that is
-//! wanted, the folders are scanned at an interval too.
+//! A watcher reports changes as they happen. Where it cannot see all of them, and while a wanted model is missing, the folders
+//! are also scanned at an interval.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::state::work::Work;
 use crate::state::{Desired, FleetState, Intake};
 
 impl Shared {
-    /// Has the folders scanned, unless that was done a moment ago. Whether a scan ended by `until`.
+    /// Scans the folders, unless that was done a moment ago. Returns whether a scan ended by `until`.
     pub(crate) async fn scan_again(&self, until: std::time::Instant) -> bool {
         let mut ended = self.scanned.subscribe();
         if !self.lock().may_scan_now(self.settings().fleet.rescan_interval) {
@@ -27,7 +27,7 @@ impl Shared {
         tokio::time::timeout_at(until.into(), ended.changed()).await.is_ok_and(|ended| ended.is_ok())
     }
 
-    /// Watches the folders for ever, and has them scanned whenever something has changed.
+    /// Watches the folders for ever, and scans them after each change.
     pub(crate) async fn watch_folders(self: Arc<Self>) {
         let (watcher, mut signal) = CatalogWatcher::open();
         let catalog = {
@@ -35,7 +35,7 @@ impl Shared {
             state.scans.watcher = Some(Arc::clone(&watcher));
             Arc::clone(&state.scan.catalog)
         };
-        // Naming the folders may block. What has changed since the catalog was made is told as a change.
+        // Adding the folders may block. A change since the catalog was made is reported as a change.
         if let Err(fault) = tokio::task::spawn_blocking(move || watcher.follow(&catalog)).await {
             error!(%fault, "cannot watch the models folders");
         }
@@ -46,8 +46,8 @@ impl Shared {
         }
     }
 
-    /// It is time: has the folders scanned if a model that somebody wants is not here, or if a change may have gone
-    /// by unnoticed. A look for another reason a moment ago does not put this one off, which would double the interval.
+    /// Scans the folders at the interval, if a wanted model is missing or a change may have gone unnoticed. A recent scan for
+    /// another reason does not postpone this one, which would double the interval.
     pub(crate) fn scan_for_missing(&self) {
         let mut state = self.lock();
         let missing = !state.missing.is_empty() || matches!(state.desired, Desired::Missing { .. });
@@ -58,7 +58,7 @@ impl Shared {
         }
     }
 
-    /// Takes in what a scan has found; `None` is a scan that failed. What was missing and is here now is loaded.
+    /// Handles the result of a scan; `None` is a failed scan. Models that were missing and are here now are loaded.
     pub(crate) fn take_scan(self: &Arc<Self>, found: Option<Scan>) {
         let mut state = self.lock();
         let again = state.scans.state == Scanning::RunningAndStale;
@@ -92,14 +92,14 @@ impl Shared {
 }
 
 impl FleetState {
-    /// Warns of the operator's own names that mean no model, or several.
+    /// Warns of aliases that name no model, or several.
     pub(crate) fn warn_of_aliases(&self) {
         for setting in self.scan.catalog.alias_warnings() {
             warn!(setting, "an alias means no model");
         }
     }
 
-    /// Marks those that have failed whose files are others by now. One that is not there any more is no way out.
+    /// Marks failed models whose files have changed. A file that is gone is no reason to retry.
     fn note_changed(&mut self) {
         let failed: Vec<_> =
             self.models.iter().filter(|(_, managed)| self.has_failed(managed)).map(|(id, _)| *id).collect();
@@ -120,7 +120,7 @@ impl FleetState {
         true
     }
 
-    /// Has the tasks look at what has changed just now.
+    /// Scans what has just changed, after a running scan if there is one.
     pub(crate) fn scan_change(&mut self) {
         match self.scans.state {
             Scanning::Idle(_) if self.intake == Intake::Open => self.scan_now(),
@@ -129,7 +129,7 @@ impl FleetState {
         }
     }
 
-    /// Has the tasks look, however short the last scan is ago.
+    /// Scans at once, however recent the last scan is.
     pub(crate) fn scan_now(&mut self) {
         if matches!(self.scans.state, Scanning::Idle(_)) {
             self.scans.state = Scanning::Running;

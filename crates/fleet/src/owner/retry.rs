@@ -1,8 +1,8 @@
-//! The ways out of a failure: the operator's word, a changed file (of the model or of the engine), and time, for whatever
-//! may pass: memory that was short, a driver that was lost, crashes.
+//! Retries of failed models: by the operator's reset, after a change of a file (the model's or the engine's), or after some
+//! time for causes that may pass: lack of memory, a lost driver, crashes.
 //!
-//! A changed wish is one more, see `ManagedModel::change_plan`. Whichever it is, the model gets a new plan and a new instance,
-//! so that nothing of the failure counts against it.
+//! A new policy also causes a retry, see `ManagedModel::change_plan`. Each retry uses a new plan and a new engine, so that
+//! nothing of the failure counts against it.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::state::{Desired, FleetState, Intake};
 use auxot_scheduler::ModelState;
 
 impl Shared {
-    /// Gives a model another chance at once: one that has failed, or waits for its next try.
+    /// Retries a model at once that has failed or waits for its next attempt.
     pub(crate) fn reset(self: &Arc<Self>, model: Option<&str>) -> Result<(), Refusal> {
         let mut state = self.lock();
         let id = state.find(model)?;
@@ -39,18 +39,18 @@ impl Shared {
         reset
     }
 
-    /// Whether there was something to mend.
+    /// Returns whether there was something to retry.
     fn reset_one(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) -> bool {
         let Some(managed) = state.models.get(&id) else { return false };
         match &managed.engine {
             Some(engine) if matches!(engine.status.state, State::BackingOff { .. }) => engine.handle.reset(),
-            None if state.has_failed(managed) => self.revive(state, id, "reset"),
+            None if state.has_failed(managed) => self.retry_one(state, id, "reset"),
             _ => return false,
         }
         true
     }
 
-    /// Looks after those that have failed: whether their files have changed, whether it is time to try again.
+    /// Checks the failed models: whether their files have changed, or a retry is due.
     pub(crate) fn retry_failed(self: &Arc<Self>) {
         let mut state = self.lock();
         if state.intake != Intake::Open {
@@ -66,7 +66,7 @@ impl Shared {
         let failed: Vec<(ManagedId, bool)> = failed.map(|(id, managed)| (id, due(managed))).collect();
         for (id, due) in failed {
             if due {
-                self.revive(&mut state, id, "what was missing may be there by now");
+                self.retry_one(&mut state, id, "the retry interval has passed");
             } else {
                 state.inspect(id);
             }
@@ -75,7 +75,7 @@ impl Shared {
         self.work_ready.notify_one();
     }
 
-    /// Takes in what the files of a failed model are now.
+    /// Handles the present file ids of a failed model.
     pub(crate) fn inspected(&self, id: ManagedId, now: Vec<FileId>) {
         let mut state = self.lock();
         if !state.models.get(&id).is_some_and(|managed| state.has_failed(managed)) {
@@ -91,26 +91,26 @@ impl Shared {
         self.work_ready.notify_one();
     }
 
-    /// After a scan through the folders: models whose files have changed, and can be used again, are.
+    /// Retries failed models whose files have changed and can be used, after a scan.
     pub(crate) fn retry_changed(self: &Arc<Self>, state: &mut FleetState) {
         let changed = state.staying().filter(|(_, managed)| state.has_failed(managed) && managed.changed.is_some());
         for id in changed.map(|(id, _)| id).collect::<Vec<_>>() {
             let Some(managed) = state.models.get_mut(&id) else { continue };
-            // Still no model, perhaps half written: the next change is looked at again.
+            // Still unusable, perhaps half written: the next change is checked again.
             let file = &managed.model.file;
             let Some(model) = state.scan.model(file) else { continue };
             managed.model = Arc::new(model.clone());
-            self.revive(state, id, "a file of it has changed");
+            self.retry_one(state, id, "a file of the model has changed");
         }
     }
 
-    /// A new plan and a new instance for a model that has failed.
-    fn revive(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, why: &str) {
+    /// Retries a failed model with a new plan and a new engine.
+    fn retry_one(self: &Arc<Self>, state: &mut FleetState, id: ManagedId, why: &str) {
         let Some(model) = state.models.get(&id).map(|managed| Arc::clone(&managed.model)) else { return };
         let desired = state.desired_for(id);
         let plan = self.plan(state, &model, desired.as_ref());
         let Some(managed) = state.models.get_mut(&id) else { return };
-        info!(model = managed.name(), why, "a failed model is tried again");
+        info!(model = managed.name(), why, "a failed model is retried");
         (managed.plan, managed.attempt, managed.changed) = (plan, Attempt::Settled, None);
         let (scheduler_id, keep, now) = (managed.scheduler_id, managed.keep, self.moment());
         self.update_profile(state, id);
@@ -118,8 +118,7 @@ impl Shared {
         self.want(state, id, keep);
     }
 
-    /// After a scan through the folders: models that do not run are known as they are now, and those whose file is gone
-    /// and that nobody has listed are forgotten.
+    /// Updates the unloaded models after a scan, and removes those whose file is gone and that no list or policy names.
     pub(crate) fn refresh_unloaded(self: &Arc<Self>, state: &mut FleetState) {
         let resting = state.models.iter().filter(|(_, managed)| {
             managed.engine.is_none() && matches!(state.scheduler.state(managed.scheduler_id), ModelState::Absent)
@@ -129,7 +128,7 @@ impl Shared {
         }
     }
 
-    /// Makes a model that does not run what it is by now: its file may be another one, and it is as large as is wanted again.
+    /// Updates an unloaded model: its file may have changed, and the wanted size is tried again.
     pub(crate) fn refresh(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
         let Some(managed) = state.models.get(&id) else { return };
         let scan = Arc::clone(&state.scan);
@@ -144,7 +143,7 @@ impl Shared {
                 self.update_profile(state, id);
             }
             None if managed.keep == KeepReason::Demand && state.scheduler.waiting(managed.scheduler_id) == 0 => {
-                info!(model = managed.name(), "model is gone from its folder");
+                info!(model = managed.name(), "the file of the model is gone");
                 if let Some(managed) = state.models.get_mut(&id) {
                     managed.keep = KeepReason::Leaving;
                 }
@@ -156,12 +155,12 @@ impl Shared {
 }
 
 impl FleetState {
-    /// Whether a model has failed, nothing is left of its process, and nothing is being done about it.
+    /// Whether a model has failed and its engine is gone.
     pub(crate) fn has_failed(&self, managed: &ManagedModel) -> bool {
         matches!(self.scheduler.state(managed.scheduler_id), ModelState::Failed) && managed.engine.is_none()
     }
 
-    /// The router's wish, if it is for this model.
+    /// The desired size of the router, if its policy is for this model.
     pub(crate) fn desired_for(&self, wanted: ManagedId) -> Option<DesiredModel> {
         match &self.desired {
             Desired::Present { id, desired } | Desired::Missing { before: Some((id, desired)), .. }
@@ -173,13 +172,13 @@ impl FleetState {
         }
     }
 
-    /// The router's model and the wish that it was loaded for.
+    /// The router's model and the policy that it was loaded for.
     pub(crate) fn present_desired(&self) -> Option<(ManagedId, DesiredModel)> {
         let id = self.desired.managed()?;
         Some((id, self.desired_for(id)?))
     }
 
-    /// Leaves it to the tasks to look at the files of a model.
+    /// Queues a check of a model's files.
     pub(crate) fn inspect(&mut self, id: ManagedId) {
         if let Some(managed) = self.models.get(&id) {
             self.work.push(Work::Inspect { managed: id, files: managed.plan.key.paths().to_owned() });

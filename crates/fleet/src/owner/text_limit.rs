@@ -1,4 +1,4 @@
-//! How much text a model can hold, of a model that runs or may be loaded.
+//! The most text that one slot of a loaded or unloaded model can hold.
 
 use crate::model::plan::Plan;
 use crate::owner::Shared;
@@ -8,7 +8,7 @@ use crate::text_limit::TextLimit;
 const ROUNDED: u32 = 256;
 
 impl Shared {
-    /// The most text that a slot of the model that a job means can come to hold; nothing where that is not known.
+    /// The most text that a slot of the named model, or else the primary one, can hold; `None` where that is unknown.
     pub(crate) fn text_limit(&self, name: Option<&str>) -> Option<TextLimit> {
         let state = self.lock();
         match state.find(name) {
@@ -24,11 +24,11 @@ impl Shared {
         }
     }
 
-    /// The longest context of a slot: that of the engine that runs, or of the size that is wanted, if that is more.
+    /// The longest context of a slot: that of the running engine, or of the wanted size, whichever is longer.
     fn longest(&self, plan: &Plan, ready: Option<u32>) -> Option<u32> {
         let spec = plan.spec();
         let may_differ = !self.settings().engine.extra_args.is_empty() || !spec.extra_args.is_empty();
-        // Arguments of the operator may set another context, which only the engine knows.
+        // Extra arguments may set another context, which only the engine knows.
         let planned = (!may_differ).then(|| plan.sizes.wanted().ctx).filter(|ctx| *ctx > 0);
         let planned = planned.map(|ctx| ctx.saturating_add(ROUNDED));
         ready.max(planned)

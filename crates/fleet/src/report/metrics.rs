@@ -1,4 +1,4 @@
-//! The fleet's series: which models are loaded, what memory they hold, who waits.
+//! The fleet's metrics: loaded models, memory, and waiting jobs.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ const ESTIMATE_ERROR: &str = "auxot_worker_memory_estimate_error_ratio";
 const UNMET: &str = "auxot_worker_wishes_unmet";
 const RELEASED: &str = "auxot_worker_memory_release_seconds";
 
-/// The series that are histograms of seconds.
+/// The metrics that are histograms of seconds.
 pub const HISTOGRAMS: [&str; 1] = [RELEASED];
 
-/// Describes every series of this crate.
+/// Describes every metric of this crate.
 pub fn describe() {
     describe_gauge!(MODEL_LOADED, "1 while the model takes jobs, else 0 (labels: model)");
     describe_gauge!(
@@ -29,29 +29,29 @@ pub fn describe() {
         Unit::Bytes,
         "Memory that the model's process holds (labels: model, device; `host` where no device does)"
     );
-    describe_gauge!(DEVICE_USED, Unit::Bytes, "Memory of the device in use by everybody (labels: device)");
+    describe_gauge!(DEVICE_USED, Unit::Bytes, "Memory of the device in use by all processes (labels: device)");
     describe_gauge!(DEVICE_TOTAL, Unit::Bytes, "Memory of the device (labels: device)");
     describe_gauge!(SLOTS, "Jobs the model can run at once (labels: model)");
     describe_gauge!(SLOTS_BUSY, "Jobs the model runs now (labels: model)");
     describe_gauge!(WAITING, "Jobs that wait for a slot of the model (labels: model)");
     describe_gauge!(
         ESTIMATE_ERROR,
-        "How much more the model's process takes than was expected, as a part of what it takes (labels: model)"
+        "The part of the measured memory of the model's process that the estimate missed (labels: model)"
     );
     describe_histogram!(
         RELEASED,
         Unit::Seconds,
-        "From the end of an engine until its memory was seen free (labels: seen; `no` where the wait was given up)"
+        "From the end of an engine until its memory was seen free (labels: seen; `no` where the wait ended before)"
     );
-    describe_gauge!(UNMET, "Wishes of the operator or the router that this host cannot honour");
+    describe_gauge!(UNMET, "Settings and policies that this host cannot meet");
 }
 
-/// An engine has ended, and its memory was seen free after so long, or not in time.
+/// Records the time from an engine's exit until its memory was seen free, or until the wait ended.
 pub(crate) fn released(waited: Duration, in_time: bool) {
     histogram!(RELEASED, "seen" => if in_time { "yes" } else { "no" }).record(waited.as_secs_f64());
 }
 
-/// Publishes what a report says. A figure that is unknown is not set, rather than set to zero.
+/// Publishes a report. An unknown value is not set, rather than set to zero.
 pub(crate) fn publish(report: &Report) {
     for model in &report.models {
         let name = model.model.name.clone();
@@ -67,7 +67,7 @@ pub(crate) fn publish(report: &Report) {
             gauge!(ESTIMATE_ERROR, "model" => name.clone()).set(error);
         }
         if model.status.pid.is_none() {
-            // No process holds nothing: known, so it is said.
+            // Without a process the memory is known to be zero.
             for device in report.devices.devices.iter().map(|device| device.id.clone()).chain([HOST.to_owned()]) {
                 gauge!(VRAM_USED, "model" => name.clone(), "device" => device).set(0.0);
             }
@@ -84,7 +84,7 @@ pub(crate) fn publish(report: &Report) {
     gauge!(UNMET).set(report.unmet.len() as f64);
 }
 
-/// A model that is no longer here holds nothing and serves nobody.
+/// Sets the gauges of a removed model to zero.
 pub(crate) fn remove(model: &str, devices: &Sample) {
     for series in [MODEL_LOADED, SLOTS, SLOTS_BUSY, WAITING] {
         gauge!(series, "model" => model.to_owned()).set(0.0);

@@ -1,4 +1,4 @@
-//! What a scan of the models folders has found, and whether one is under way.
+//! The result of the last scan of the models folders, and whether a scan is running.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use auxot_catalog::{Catalog, CatalogWatcher, Model};
 use auxot_engine::FileId;
 use tokio::time::Instant;
 
-/// What one look has found: the models, and which files they were.
+/// The result of one scan: the models, and the ids of their files.
 ///
-/// The files are looked at together with the models, off the runtime's thread: a network file system that hangs must
-/// not hang a decision.
+/// The file ids are read together with the models, off the runtime's threads: a network file system that hangs must not block a
+/// decision.
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) catalog: Arc<Catalog>,
@@ -20,7 +20,7 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Looks at the files of all models, and at the engine's program. Blocks.
+    /// Reads the ids of all models' files and of the engine's program. Blocks.
     pub(crate) fn new(catalog: Arc<Catalog>, program: &Path) -> Self {
         let of_models = catalog.models().iter().flat_map(|model| model.files.iter().chain(&model.mmproj));
         let paths = of_models.map(PathBuf::as_path).chain([program]);
@@ -28,38 +28,38 @@ impl Scan {
         Self { catalog, files }
     }
 
-    /// The model of a file, if there is one that can be used.
+    /// The usable model of a file.
     pub(crate) fn model(&self, file: &Path) -> Option<&Model> {
         self.catalog.models().iter().find(|model| model.file == *file)
     }
 
-    /// What the files of a model were.
+    /// The files of a model and their ids at the scan.
     pub(crate) fn of(&self, model: &Model) -> Vec<(PathBuf, FileId)> {
         model.files.iter().chain(&model.mmproj).map(|path| (path.clone(), self.file(path))).collect()
     }
 
-    /// What a file was; one that was not there is nothing.
+    /// The id of a file at the scan; a missing file has the default id.
     pub(crate) fn file(&self, path: &Path) -> FileId {
         self.files.get(path).copied().unwrap_or_default()
     }
 }
 
-/// When the folders were scanned, so that no crowd of strangers' names keeps the disk busy.
+/// When the folders were scanned, so that many requests with unknown names do not keep the disk busy.
 #[derive(Debug)]
 pub(crate) struct ScanProgress {
     pub(crate) state: Scanning,
-    /// None until the tasks has begun its work.
+    /// `None` until the tasks run.
     pub(crate) watcher: Option<Arc<CatalogWatcher>>,
 }
 
-/// Whether somebody looks.
+/// Whether a scan is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scanning {
-    /// Nobody, since then.
+    /// None since then.
     Idle(Instant),
-    /// A look is under way.
+    /// A scan is running.
     Running,
-    /// A look is under way, and something has changed meanwhile: perhaps where it had been already.
+    /// A scan is running, and something has changed since it began, perhaps in a part that it has read already.
     RunningAndStale,
 }
 
@@ -68,7 +68,7 @@ impl ScanProgress {
         Self { state: Scanning::Idle(Instant::now()), watcher: None }
     }
 
-    /// Whether a scan is under way or may begin now: the last one is long ago, or something has changed since.
+    /// Whether a scan is running or may begin now: the last one is long ago, or something has changed since.
     pub(crate) fn may(&self, pause: Duration, now: Instant) -> bool {
         match self.state {
             Scanning::Idle(since) => now.saturating_duration_since(since) >= pause || self.has_changed(),
@@ -80,7 +80,7 @@ impl ScanProgress {
         self.watcher.as_ref().is_some_and(|watcher| watcher.has_changed())
     }
 
-    /// Whether changes can go by unnoticed.
+    /// Whether changes can go unnoticed.
     pub(crate) fn misses_changes(&self) -> bool {
         self.watcher.as_ref().is_some_and(|watcher| !watcher.is_complete())
     }

@@ -1,4 +1,4 @@
-//! What the fleet state has decided and cannot do under its lock: left for the tasks, which alone owns tasks.
+//! Work that a decision has queued and the tasks carry out, because it takes time.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,25 +15,25 @@ use crate::model::release::Release;
 use crate::model::remembered::Key;
 use crate::model::size_search::Size;
 
-/// Work that needs an owner. There is never more of it than a few pieces for each model.
+/// One piece of work. The queue holds a few for each model at most.
 pub(crate) enum Work {
-    /// A process to be driven and listened to. The listener has no handle: the driver ends with the last one.
+    /// Drives an engine and listens to its status. The listener has no handle: the driver ends with the last handle.
     Drive { managed: ManagedId, generation: u64, status: watch::Receiver<Status>, driver: Driver },
-    /// A load whose memory is asked of the engine first.
+    /// Runs the engine's dry run before a load.
     DryRun { managed: ManagedId, generation: u64, dry_run: DryRun, ended: oneshot::Sender<()> },
-    /// The memory of a process that has ended, to be seen free before what follows.
+    /// Waits until the memory of an exited engine is seen free.
     Release { managed: ManagedId, generation: u64, after: AfterExit, release: Release },
-    /// A size that was found to fit, to be remembered; none where what is wanted fits.
+    /// Stores a size that was found to fit; `None` where the wanted size fits.
     Remember { key: Key, size: Option<Size> },
-    /// The files of a model that has failed, to be looked at.
+    /// Reads the file ids of a failed model.
     Inspect { managed: ManagedId, files: Vec<PathBuf> },
-    /// A process whose devices ought to be read before it takes jobs: after a while it is believed without.
+    /// Lets an engine take jobs after a while without the device sample that it waits for.
     AcceptUnread { managed: ManagedId, generation: u64 },
-    /// What readings have shown of the models' true needs, to be remembered.
+    /// Saves the measurements.
     Learn,
-    /// The models folders, to be scanned again.
+    /// Scans the models folders.
     Scan,
-    /// The same after a pause.
+    /// Scans them after a pause.
     ScanAfter(Duration),
 }
 
@@ -45,10 +45,10 @@ impl fmt::Debug for Work {
             Work::Release { managed, after, .. } => write!(f, "Release({managed:?}, {after:?})"),
             Work::Remember { size, .. } => write!(f, "Remember({size:?})"),
             Work::Inspect { managed, .. } => write!(f, "Inspect({managed:?})"),
-            Work::AcceptUnread { managed, .. } => write!(f, "Believe({managed:?})"),
+            Work::AcceptUnread { managed, .. } => write!(f, "AcceptUnread({managed:?})"),
             Work::Learn => f.write_str("Learn"),
-            Work::Scan => f.write_str("Look"),
-            Work::ScanAfter(pause) => write!(f, "LookAfter({pause:?})"),
+            Work::Scan => f.write_str("Scan"),
+            Work::ScanAfter(pause) => write!(f, "ScanAfter({pause:?})"),
         }
     }
 }

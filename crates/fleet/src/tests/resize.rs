@@ -37,7 +37,7 @@ async fn a_size_that_does_not_start_gives_way_to_the_old_one() {
     assert_eq!(test_fleet.spec("one-q8_0").slots, 1);
     test_fleet.serve("one-q8_0").await;
     assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())));
-    assert_eq!(test_fleet.fleet.report().unmet, ["policy wants 2 slots, one-q8_0 has 1"]);
+    assert_eq!(test_fleet.fleet.report().unmet, ["policy requires 2 slots, one-q8_0 has 1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,8 +32,8 @@ async fn slots_are_dialled_down_to_what_fits_and_everybody_is_told() {
     assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())));
     assert_eq!(test_fleet.view("one-q8_0").unwrap().ready.unwrap().props.total_slots, 3);
     let unmet = test_fleet.fleet.report().unmet;
-    assert_eq!(unmet[0], "policy wants 8 slots, one-q8_0 has 3");
-    assert_eq!(unmet[1], "one-q8_0 was to have 8 slots of 1024 tokens; the memory holds 3 of 1024");
+    assert_eq!(unmet[0], "policy requires 8 slots, one-q8_0 has 3");
+    assert_eq!(unmet[1], "one-q8_0 is planned with 8 slots of 1024 tokens; the memory holds 3 of 1024");
     // A crash is no reason to search again.
     test_fleet.stage("one-q8_0").exit(ExitClass::Signal);
     test_fleet.settle().await;

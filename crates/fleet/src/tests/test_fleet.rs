@@ -195,7 +195,7 @@ impl TestFleet {
             readings.0 = devices;
             readings.1.free = Some(free);
         }
-        self.devices.look();
+        self.devices.refresh();
         self.settle().await;
     }
 
