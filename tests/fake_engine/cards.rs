@@ -48,7 +48,7 @@ impl Table {
             sysfs_root: self.scratch.join("sys"),
             ..Config::default()
         };
-        let sample = auxot_gpu::look(&config);
+        let sample = auxot_gpu::sample_once(&config);
         let pids = |device: &auxot_gpu::Device| device.processes.iter().map(|process| process.pid).collect();
         sample.devices.iter().map(|device| (device.used.unwrap() / MIB, pids(device))).collect()
     }

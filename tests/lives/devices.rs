@@ -30,7 +30,7 @@ async fn a_card_lost_and_back_and_a_stranger_that_grows_are_one_line_each() {
     cards(&driver, [500, 500], "");
     worker.line(r#"device found id="GPU-fake-0100""#).await;
     cards(&driver, [1000, 9000], "");
-    let grown = worker.line("others hold").await;
+    let grown = worker.line("other processes hold").await;
     let wanted = format!("id=\"GPU-fake-0100\" from={} to={}", 500_u64 << 20, 9000_u64 << 20);
     assert!(grown.contains(&wanted), "{grown}");
     cards(&driver, [1000, 9000], "lost 0\n");
@@ -41,7 +41,7 @@ async fn a_card_lost_and_back_and_a_stranger_that_grows_are_one_line_each() {
     cards(&driver, [1000, 500], "");
     let shrunk = format!("from={} to={}", 9000_u64 << 20, 500_u64 << 20);
     worker.line(&shrunk).await;
-    for (said, times) in [("device found", 2), ("device lost", 1), ("device is back", 1), ("others hold", 2)] {
+    for (said, times) in [("device found", 2), ("device lost", 1), ("device is back", 1), ("other processes hold", 2)] {
         assert_eq!(worker.lines_with(said).len(), times, "{said}");
     }
 }

@@ -262,7 +262,7 @@ async fn the_real_model_takes_what_was_computed() {
 async fn what_a_loaded_model_maps_is_not_free() {
     let (scratch, file) = (Scratch::new(), real::model());
     let engine = start(&scratch, &file, &RunParameters::new(1, 512)).await;
-    let sample = auxot_gpu::look(&auxot_gpu::Config::default());
+    let sample = auxot_gpu::sample_once(&auxot_gpu::Config::default());
     let held = sample.host.processes.iter().find(|held| held.pid == engine.pid()).unwrap();
     let (size, mapped) = (std::fs::metadata(&file).unwrap().len() as f64, held.mapped.unwrap() as f64);
     let less = (sample.host.free.unwrap() - Capacity::of(&sample, |_| 0).host.unwrap()) as f64;

@@ -79,15 +79,15 @@ fn read(address: &str, card: &Path, held: &[(u32, BTreeMap<String, Held>)], kfd:
     device
 }
 
-/// The first sensor of the card's monitor, which tells thousandths of a degree.
+/// The first sensor of the card's monitor, in thousandths of a degree.
 fn temperature(card: &Path) -> Option<u32> {
     let monitors = fs::read_dir(card.join("hwmon")).ok()?;
-    let told = monitors.filter_map(Result::ok).find_map(|monitor| number(&monitor.path(), "temp1_input"))?;
-    u32::try_from(told / 1000).ok()
+    let value = monitors.filter_map(Result::ok).find_map(|monitor| number(&monitor.path(), "temp1_input"))?;
+    u32::try_from(value / 1000).ok()
 }
 
 /// Whether it is part of a processor: then its own memory is a small piece cut off the host's, and
-/// what it can reach of the rest counts too. Only cards have memory chips whose vendor can be told.
+/// what it can reach of the rest counts too. Only cards have memory chips with a known vendor.
 fn is_shared(card: &Path) -> bool {
     let larger = number(card, "mem_info_gtt_total") > number(card, "mem_info_vram_total");
     larger && !card.join("mem_info_vram_vendor").exists()

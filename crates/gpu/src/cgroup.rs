@@ -1,4 +1,4 @@
-//! What the memory limits of our control groups leave to us, of version 2 and of version 1.
+//! What the memory limits of this program's control groups leave, of version 2 and of version 1.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 /// What version 1 says where there is no limit is a number of this order.
 const NO_LIMIT: u64 = 1 << 62;
 
-/// The tightest limit that applies to us.
+/// The tightest limit of this program's groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit {
     pub(crate) total: u64,
@@ -29,10 +29,10 @@ const FIRST: Words = Words {
     cache: ["total_inactive_file ", "total_active_file "],
 };
 
-/// Looks at our group and at all groups around it, since each of them may have a limit.
+/// Reads this program's group and all groups around it, since each of them may have a limit.
 ///
-/// In a container our group is the root of what we see. On a plain host it is a unit with perhaps
-/// `MemoryMax`, inside slices that may have one too.
+/// In a container the own group is the root of the mounted tree. On a plain host it is a unit with perhaps `MemoryMax`,
+/// inside slices that may have one too.
 pub(crate) fn limit(sysfs_root: &Path, proc_root: &Path) -> Option<Limit> {
     let groups = fs::read_to_string(proc_root.join("self/cgroup")).ok()?;
     let root = sysfs_root.join("fs/cgroup");
@@ -45,7 +45,7 @@ pub(crate) fn limit(sysfs_root: &Path, proc_root: &Path) -> Option<Limit> {
             _ if controllers.split(',').any(|one| one == "memory") => (root.join("memory"), &FIRST),
             _ => return Vec::new(),
         };
-        // In a container the path may be the host's, which is not there; the root of what is there is our group then.
+        // In a container the path may be the host's, which does not exist there; then the root is the own group.
         let around = Path::new(own.trim_start_matches('/')).ancestors();
         around.filter_map(|group| read(&root.join(group), words)).collect()
     });
@@ -56,8 +56,8 @@ fn read(group: &Path, words: &Words) -> Option<Limit> {
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
     // A group without a limit says `max`, which is no number, or a number beyond all memory.
     let total = number(words.limit).filter(|total| *total < NO_LIMIT)?;
-    // Cached file pages count as used but are given back on demand, as the host's own figure has it; those that our
-    // children map are told beside, for either figure.
+    // Cached file pages count as used but are given back on demand, as in the host's own figure; those that children
+    // map are counted separately, for either figure.
     let cache: u64 = words.cache.iter().filter_map(|key| stat(group, key)).sum();
     let used = number(words.used)?.saturating_sub(cache);
     Some(Limit { total, free: total.saturating_sub(used) })

@@ -1,4 +1,4 @@
-//! How devices are found and how often they are looked at.
+//! How devices are found and how often they are read.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct Config {
     pub sysfs_root: PathBuf,
     /// Where the kernel shows processes.
     pub proc_root: PathBuf,
-    /// Time between two looks at the devices, such as `5s`; never less than 100 milliseconds.
+    /// Time between two samples of the devices, such as `5s`; never less than 100 milliseconds.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub sample_interval: Duration,
     /// The devices that may be used, by index or id (the beginning of a UUID is enough); `host` is the

@@ -7,21 +7,21 @@ use std::time::Instant;
 /// The id of the host's own memory among devices.
 pub const HOST: &str = "host";
 
-/// One look at all devices.
+/// One reading of all devices.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// When the look began.
+    /// When the reading began.
     pub taken: Instant,
-    /// The devices, in an order that does not change; empty only before the first look has ended.
+    /// The devices, in an order that does not change; empty only before the first reading has ended.
     pub devices: Vec<Device>,
     /// The host's own memory, whether or not it is among `devices`.
     pub host: Device,
-    /// There are others, which the operator keeps from us.
+    /// There are other devices, which the operator has excluded.
     pub withheld: bool,
 }
 
 impl Sample {
-    /// What is known before anything was looked at: nothing. Also what a test begins with.
+    /// What is known before the first reading: nothing. Also the start of a test.
     #[must_use]
     pub fn unread() -> Self {
         let host = Device::unread(Kind::Host, HOST.to_owned(), "host memory".to_owned());
@@ -38,7 +38,7 @@ impl Sample {
     }
 }
 
-/// A place where models can lie.
+/// Memory that models can use: a GPU's, or the host's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// Stable over restarts: NVIDIA's UUID, the PCI address of an AMD card, `metal` for Apple's, or `host`.
@@ -50,18 +50,18 @@ pub struct Device {
     pub rank: Rank,
     /// The product's name.
     pub name: String,
-    /// Whose device it is.
+    /// The maker of the device, or the host.
     pub kind: Kind,
-    /// How a process is shown it.
+    /// How a process is restricted to it.
     pub selector: DeviceSelector,
     /// All memory, in bytes.
     pub total: Option<u64>,
     /// Memory that can still be taken, in bytes.
     pub free: Option<u64>,
-    /// Memory that is taken, by whomever, in bytes. It and `free` need not add up to `total`:
+    /// Memory in use, by any process, in bytes. It and `free` need not add up to `total`:
     /// drivers keep some for themselves.
     pub used: Option<u64>,
-    /// Who uses it, as far as the driver tells: on NVIDIA everybody, else at least our children.
+    /// The processes on it, as far as the driver says: on NVIDIA all, else at least the children of this one.
     pub processes: Vec<ProcessUse>,
     /// How warm it is, in degrees Celsius.
     pub temperature: Option<u32>,
@@ -94,25 +94,25 @@ pub fn is_meant(name: &str, index: usize, id: &str) -> bool {
 /// What one process holds on one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessUse {
-    /// The process, as the driver counts processes: in a container that may be another number than ours.
+    /// The process, as the driver counts processes: in a container the number may differ from the one seen there.
     pub pid: u32,
-    /// Bytes it holds, where the driver tells.
+    /// Bytes it holds, where the driver says.
     pub bytes: Option<u64>,
     /// Of the host's memory, the part of `bytes` that is pages of mapped files, in bytes: the weights of a model are
     /// mostly such. The kernel counts them among what is free, because it could read them again; the process needs them
-    /// all the same. `None` where that is not told, as on every device but the host.
+    /// all the same. `None` where that is unknown, as on every device but the host.
     pub mapped: Option<u64>,
 }
 
 impl ProcessUse {
-    /// What a driver tells of a process on its device.
+    /// What a driver reports of a process on its device.
     #[must_use]
     pub fn on_device(pid: u32, bytes: Option<u64>) -> Self {
         Self { pid, bytes, mapped: None }
     }
 }
 
-/// Whose device it is.
+/// The maker of a device, or the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An NVIDIA card, or a slice of one.
@@ -125,8 +125,8 @@ pub enum Kind {
     Host,
 }
 
-/// How an engine is shown a device, and not the others: by a variable of its environment that names those it may see,
-/// or by an argument.
+/// How an engine is restricted to a device: by a variable of its environment that lists the visible devices, or by an
+/// argument.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeviceSelector {
     /// `CUDA_VISIBLE_DEVICES`, by the device's own id.
@@ -135,18 +135,18 @@ pub enum DeviceSelector {
     Rocr(Arc<str>),
     /// `--device`, by the name that the engine itself has for it: where it reaches it in a way that heeds no variable.
     Named(Arc<str>),
-    /// Not at all: there is no other of its kind, or nobody knows its name.
+    /// Not at all: there is no other of its kind, or its name is not known.
     None,
 }
 
 impl Kind {
-    /// Whether its memory is the host's own, so that what is taken of the one is taken of the other.
+    /// Whether its memory is the host's own, so that what is used of the one is used of the other.
     #[must_use]
     pub fn is_host_memory(self) -> bool {
         matches!(self, Self::Apple | Self::Host)
     }
 
-    /// How devices of this kind are shown, as far as that does not depend on the device.
+    /// How devices of this kind are selected, as far as that does not depend on the device.
     #[must_use]
     pub fn selector(self) -> DeviceSelector {
         match self {
@@ -174,10 +174,10 @@ impl Device {
         self.kind == Kind::Host
     }
 
-    /// What all processes but ours hold, in bytes; `None` where that cannot be told. What the driver keeps for itself
-    /// is theirs too: nobody of us can have it.
+    /// What all processes but `ours` hold, in bytes; `None` where that is unknown. What the driver keeps for itself
+    /// counts as theirs, since it cannot be used.
     #[must_use]
-    pub fn other_processes(&self, ours: impl Fn(u32) -> bool) -> Option<u64> {
+    pub fn held_by_others(&self, ours: impl Fn(u32) -> bool) -> Option<u64> {
         let mine = self.processes.iter().filter(|process| ours(process.pid));
         let mine = mine.map(|process| process.bytes).try_fold(0_u64, |sum, bytes| Some(sum.saturating_add(bytes?)))?;
         Some(self.used?.saturating_sub(mine))

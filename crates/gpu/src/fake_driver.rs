@@ -41,7 +41,7 @@ impl Driver {
         Config { nvml_path: Some(self.0.path().join("libfake_nvml.so")), ..self.without() }
     }
 
-    /// No cards but this driver's, and no look that was not asked for.
+    /// Only this driver's cards, and samples only on request.
     pub(crate) fn without(&self) -> Config {
         let nvml_path = Some(self.0.path().join("libabsent.so"));
         let sysfs_root = self.0.path().join("sys");

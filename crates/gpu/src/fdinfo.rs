@@ -7,7 +7,7 @@ use std::path::Path;
 /// Bytes of one process on one device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// In the card's own memory; None where the driver does not tell.
+    /// In the card's own memory; None where the driver does not say.
     pub(crate) vram: Option<u64>,
     /// In host memory that the card can reach.
     pub(crate) gtt: Option<u64>,
@@ -26,7 +26,7 @@ pub(crate) fn held(proc_root: &Path, pid: u32) -> BTreeMap<String, Held> {
         }
         let Ok(text) = fs::read_to_string(process.join("fdinfo").join(file.file_name())) else { continue };
         let Some(note) = Note::parse(&text) else { continue };
-        // Several open files may be one client of the driver, and each tells the whole sum.
+        // Several open files may be one client of the driver, and each has the whole sum.
         if counted.insert((note.device.to_string(), note.client.to_string())) {
             let device = devices.entry(note.device.to_string()).or_default();
             device.vram = add(device.vram, note.held.vram);
@@ -56,7 +56,7 @@ impl<'a> Note<'a> {
         if fields.get("drm-driver") != Some(&"amdgpu") {
             return None;
         }
-        // Newer kernels tell what is really there; `memory` of older ones counts what was asked for.
+        // Newer kernels report what is resident; `memory` of older ones counts what was allocated.
         let region = |resident: &str, memory: &str| fields.get(resident).or(fields.get(memory)).and_then(|v| bytes(v));
         Some(Self {
             device: fields.get("drm-pdev")?,

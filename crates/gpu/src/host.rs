@@ -20,7 +20,7 @@ impl Host {
         let mut device = Sample::unread().host;
         if let Some(system) = &mut self.system {
             system.refresh_memory();
-            // Zero is sysinfo's word for a reading that failed.
+            // sysinfo gives zero for a reading that failed.
             device.total = Some(system.total_memory()).filter(|total| *total > 0);
             device.free = device.total.map(|total| free(total, system));
         }
@@ -36,7 +36,7 @@ fn free(total: u64, system: &System) -> u64 {
     if cfg!(target_os = "macos") { total.saturating_sub(system.used_memory()) } else { system.available_memory() }
 }
 
-/// Applies control group limits, and tells what our children hold.
+/// Applies control group limits, and adds what children hold.
 #[cfg(target_os = "linux")]
 fn narrow(device: &mut Device, config: &Config) {
     use crate::process::linux::{descendants, host_use};
@@ -47,7 +47,7 @@ fn narrow(device: &mut Device, config: &Config) {
     device.processes = descendants(&config.proc_root).into_iter().map(|pid| host_use(&config.proc_root, pid)).collect();
 }
 
-/// Tells what our children hold.
+/// Adds what children hold.
 #[cfg(not(target_os = "linux"))]
 fn narrow(device: &mut Device, _: &Config) {
     device.processes = crate::process::held_by_children(std::process::id());
@@ -68,7 +68,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn our_children_are_told_with_the_files_that_they_map() {
+    fn children_are_listed_with_the_files_that_they_map() {
         use std::fs;
         let root = tempfile::tempdir().unwrap();
         let put = |path: &str, text: &str| {
@@ -81,9 +81,9 @@ mod tests {
         put("8/status", "Name:\tllama-server\nVmLck:\t3000 kB\nVmRSS:\t5000 kB\nRssFile:\t4000 kB\n");
         put("9/status", "Name:\tllama-server\nState:\tZ (zombie)\n");
         let config = Config { proc_root: root.path().to_owned(), ..Config::default() };
-        let told = Host::new().sample(&config).processes;
-        let told: Vec<_> = told.iter().map(|held| (held.pid, held.bytes, held.mapped)).collect();
+        let listed = Host::new().sample(&config).processes;
+        let listed: Vec<_> = listed.iter().map(|held| (held.pid, held.bytes, held.mapped)).collect();
         let kib = |kib: u64| Some(kib << 10);
-        assert_eq!(told, [(7, kib(5000), kib(4000)), (8, kib(5000), kib(1000)), (9, None, None)]);
+        assert_eq!(listed, [(7, kib(5000), kib(4000)), (8, kib(5000), kib(1000)), (9, None, None)]);
     }
 }

@@ -16,7 +16,7 @@ struct Seen {
 }
 
 impl Inventory {
-    /// Puts what was found into order, adds what is missing as lost, and tells of changes in the log.
+    /// Puts what was found into order, adds missing devices as lost, and logs changes.
     pub(crate) fn settle(&mut self, found: Vec<Device>) -> Vec<Device> {
         for device in &found {
             if !self.seen.iter().any(|seen| seen.id == device.id) {
@@ -45,7 +45,7 @@ impl Inventory {
     }
 }
 
-/// Tells each device its place among those of its kind that are reached.
+/// Gives each device its rank among the reachable ones of its kind.
 fn rank(devices: &mut [Device]) {
     let kinds: Vec<Kind> = devices.iter().filter(|device| !device.lost).map(|device| device.kind).collect();
     let mut before: Vec<Kind> = Vec::with_capacity(kinds.len());
@@ -65,7 +65,7 @@ pub(crate) fn allowed(gpus: Vec<Device>, allowed: &[String]) -> Vec<Device> {
     gpus.into_iter().filter(is_allowed).collect()
 }
 
-/// Whether the host's memory is asked for by name.
+/// Whether a setting names the host's memory.
 pub(crate) fn wants_host(allowed: &[String]) -> bool {
     allowed.iter().any(|entry| entry.eq_ignore_ascii_case(HOST))
 }

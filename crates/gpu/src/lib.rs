@@ -1,28 +1,38 @@
-//! The devices of this host and their memory: how much, by whom used, when looked at.
+//! The devices of this host and their memory: how much there is, and which processes hold it.
 //!
 //! # Theory of operation
 //!
-//! [`Sampler::start`] begins a thread that looks at all devices at an interval, and at once whenever
-//! somebody asks through a [`Refresh`]. Each look is one [`Sample`] on a watch channel. The thread is
-//! the only place that talks to drivers, because a driver call may block for seconds and must
-//! never do so on the thread that carries tokens.
+//! [`Sampler::start`] starts a thread that reads all devices at an interval, and at once when a [`Refresh`] requests
+//! it. Each reading is one [`Sample`] on a watch channel. The thread is the only place that calls drivers, because such
+//! a call may block for seconds and must never do so on the thread that carries tokens.
 //!
 //! Where the numbers come from: NVIDIA's management library, opened while the program runs and kept
-//! open (it makes no GPU context, so looking costs no device memory); for AMD the files of the
+//! open (it makes no GPU context, so a sample costs no device memory); for AMD the files of the
 //! amdgpu driver below `/sys` and `/proc`; for the host the system's memory, or what the limits
-//! of our control groups leave of it; for Apple's GPUs, which lie in that memory, the same numbers.
+//! of the control groups leave of it; for Apple's GPUs, whose memory is the host's, the same numbers.
 //! Without any GPU the one device of a sample is the host.
 //!
-//! What changes is told in the log, once each: a device found, lost or back, and others who come to
-//! hold much more or much less of one.
+//! Changes are logged once each: a device that is found, lost or back, and other processes that hold much more or much
+//! less of one than before.
 //!
 //! Three rules hold for every reading:
 //!
 //! * **Unknown is not zero.** What could not be read is `None`.
-//! * **A device does not vanish.** Once seen, it stays in every sample; when it cannot be found any
-//!   more, it is marked lost. Devices keep their order, so an index names the same card for ever.
-//! * **Another's fault is not ours.** A lost device, or a driver that fails, takes nothing from the
-//!   readings of the others.
+//! * **A device does not vanish.** Once seen, it stays in every sample; when it cannot be found any more, it is marked
+//!   lost. Devices keep their order, so an index always names the same card.
+//! * **Faults stay apart.** A lost device, or a driver that fails, takes nothing from the readings of the others.
+//!
+//! ```
+//! let sample = auxot_gpu::sample_once(&auxot_gpu::Config::default());
+//! for device in &sample.devices {
+//!     // Unknown is not zero.
+//!     match device.free {
+//!         Some(free) => println!("{}: {free} bytes free", device.name),
+//!         None => println!("{}: free memory unknown", device.name),
+//!     }
+//! }
+//! assert!(!sample.devices.is_empty());
+//! ```
 
 #[cfg(target_os = "linux")]
 mod amd;
@@ -49,4 +59,4 @@ pub use config::{Config, device_list};
 pub use device::{Device, DeviceSelector, HOST, Kind, ProcessUse, Rank, Sample, is_meant};
 pub use process::host_use;
 pub use refresh::Refresh;
-pub use sampler::{Sampler, look};
+pub use sampler::{Sampler, sample_once};

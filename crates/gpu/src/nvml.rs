@@ -12,17 +12,17 @@ use nvml_wrapper::{Device as Handle, Nvml};
 
 use crate::device::{Device, Kind, ProcessUse};
 
-/// How long a library or card that failed is left alone: opening a broken driver costs much, and
-/// those who come back (a driver update, a card that was reset) take minutes.
+/// How long a library or card that failed is left alone: to open a broken driver is expensive, and recovery (a driver
+/// update, a card that was reset) takes minutes.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// The library, opened once and kept: to open and close it for each look would wake sleeping cards.
+/// The library, opened once and kept: to open and close it for each sample would wake sleeping cards.
 pub(crate) struct Nvidia {
     library: Option<PathBuf>,
     nvml: Option<Nvml>,
     /// Not before this time is the library opened, or opened anew.
     retry: Option<Instant>,
-    /// Ids and names by index, to know a lost card that cannot say who it is.
+    /// Ids and names by index, for a lost card that cannot be asked for its own.
     known: Vec<(String, String)>,
     /// What was last said about a library that cannot be opened.
     complaint: Option<String>,
@@ -74,7 +74,7 @@ impl Nvidia {
     }
 
     fn open(&mut self) {
-        // The old one first: a card that came back is only seen by a library that was opened afterwards.
+        // The old one first: a card that is back is only seen by a library that was opened afterwards.
         self.nvml = None;
         let opened = match &self.library {
             Some(path) => Nvml::builder().lib_path(path.as_os_str()).init(),

@@ -1,4 +1,4 @@
-//! Notices when others come to hold much more or much less of a device than before.
+//! Notices when other processes hold much more or much less of a device than before.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 
 use crate::device::{Device, Kind};
 
-/// A change that is smaller than this is nobody's concern, in bytes.
+/// A smaller change is not reported, in bytes.
 const MUCH: u64 = 1 << 30;
-/// After a child of ours has come or gone its memory is for a moment nobody's by name: the driver frees it later than
-/// the kernel forgets who held it.
+/// After a child was started or has ended, its memory has no known owner for a moment: the driver frees it later than
+/// the kernel removes the process.
 const SETTLE: Duration = Duration::from_secs(2);
 /// The name of the first namespace of processes, the same on every Linux.
 const FIRST_NAMESPACE: &str = "pid:[4026531836]";
 
-/// What others were last said to hold.
+/// What other processes held at the last report.
 #[derive(Debug, Default)]
 pub(crate) struct OtherProcesses {
-    told: BTreeMap<String, u64>,
+    reported: BTreeMap<String, u64>,
     ours: Vec<u32>,
     quiet_until: Option<Instant>,
 }
 
-/// Bytes that others hold of a device, before and now.
+/// Bytes of a device that other processes hold, before and now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) id: String,
@@ -31,8 +31,8 @@ pub(crate) struct Change {
 }
 
 impl OtherProcesses {
-    /// What has changed much since it was last told. `ours` are our children, in order; each of the devices knows them
-    /// by the same numbers.
+    /// What has changed much since the last report. `ours` are the children of this process, in order; each of the
+    /// devices knows them by the same numbers.
     pub(crate) fn changes<'a>(
         &mut self,
         devices: impl IntoIterator<Item = &'a Device>,
@@ -47,11 +47,11 @@ impl OtherProcesses {
         let is_ours = |pid: u32| self.ours.binary_search(&pid).is_ok();
         let mut changes = Vec::new();
         for device in devices {
-            let Some(to) = device.other_processes(is_ours) else { continue };
-            // What others held when we came is how things are, and no change.
-            let from = *self.told.entry(device.id.clone()).or_insert(to);
+            let Some(to) = device.held_by_others(is_ours) else { continue };
+            // What other processes held at the first sample is no change.
+            let from = *self.reported.entry(device.id.clone()).or_insert(to);
             if !quiet && from.abs_diff(to) > MUCH {
-                self.told.insert(device.id.clone(), to);
+                self.reported.insert(device.id.clone(), to);
                 changes.push(Change { id: device.id.clone(), from, to });
             }
         }
@@ -59,9 +59,9 @@ impl OtherProcesses {
     }
 }
 
-/// Whether the device's driver would name our children, as we do. NVIDIA's counts processes as the host does, so in a
-/// container with processes of its own ours cannot be told from others; and in some virtual machines it names nobody.
-/// Of AMD's each child tells itself what it holds.
+/// Whether the device's driver names the children of this process by the same numbers. NVIDIA's counts processes as the
+/// host does, so in a container with a process namespace of its own they look like other processes; and in some virtual
+/// machines it names none. For AMD each child's own files say what it holds.
 pub(crate) fn knows_ours(device: &Device, proc_root: &Path) -> bool {
     let elsewhere =
         || std::fs::read_link(proc_root.join("self/ns/pid")).is_ok_and(|own| own != Path::new(FIRST_NAMESPACE));
@@ -80,19 +80,19 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_that_grows_is_told_once_and_once_when_it_shrinks() {
+    fn another_process_that_grows_is_reported_once_and_once_when_it_shrinks() {
         let mut other_processes = OtherProcesses::default();
         let now = Instant::now();
-        let mut look = |a, b| {
+        let mut sample = |a, b| {
             let changes = other_processes.changes(&[card("a", a, &[]), card("b", b, &[])], &[], now);
             changes.into_iter().map(|change| (change.id, change.from >> 30, change.to >> 30)).collect::<Vec<_>>()
         };
-        assert_eq!(look(Some(5), None), [], "so it was when we came");
-        assert_eq!(look(Some(6), Some(9)), [], "not more than a GiB");
-        assert_eq!(look(Some(7), Some(9)), [("a".into(), 5, 7)]);
-        assert_eq!(look(Some(7), None), []);
-        assert_eq!(look(Some(8), Some(1)), [("b".into(), 9, 1)]);
-        assert_eq!(look(Some(9), Some(1)), [("a".into(), 7, 9)], "since it was last told");
+        assert_eq!(sample(Some(5), None), [], "the first sample is no change");
+        assert_eq!(sample(Some(6), Some(9)), [], "not more than a GiB");
+        assert_eq!(sample(Some(7), Some(9)), [("a".into(), 5, 7)]);
+        assert_eq!(sample(Some(7), None), []);
+        assert_eq!(sample(Some(8), Some(1)), [("b".into(), 9, 1)]);
+        assert_eq!(sample(Some(9), Some(1)), [("a".into(), 7, 9)], "since the last report");
     }
 
     #[test]

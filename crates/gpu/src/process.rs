@@ -1,12 +1,11 @@
-//! What one process holds of the host's memory, and which processes are our children.
+//! What one process holds of the host's memory, and which processes are children of this one.
 
 #[cfg(any(test, not(target_os = "linux")))]
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::device::ProcessUse;
 
-/// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is
-/// gone.
+/// What a process holds of the host's memory now; unknown where the system does not say, or the process is gone.
 ///
 /// Pages of a mapped model file count as well: they are in memory because of this process.
 #[must_use]
@@ -15,8 +14,7 @@ pub fn host_use(pid: u32) -> ProcessUse {
     linux::host_use(std::path::Path::new("/proc"), pid)
 }
 
-/// What a process holds of the host's memory now; nothing is known of it where it cannot be told, or the process is
-/// gone.
+/// What a process holds of the host's memory now; unknown where the system does not say, or the process is gone.
 #[must_use]
 #[cfg(not(target_os = "linux"))]
 pub fn host_use(pid: u32) -> ProcessUse {
@@ -27,14 +25,14 @@ pub fn host_use(pid: u32) -> ProcessUse {
     ProcessUse::on_device(pid, system.process(process).and_then(|process| read(process.memory())))
 }
 
-/// Zero is sysinfo's word for a reading that failed.
+/// sysinfo gives zero for a reading that failed.
 #[cfg(any(test, not(target_os = "linux")))]
 fn read(bytes: u64) -> Option<u64> {
     (bytes > 0).then_some(bytes)
 }
 
-/// What the children of a process hold of the host's memory, where no folder tells who they are: all processes are
-/// walked.
+/// What the children of a process hold of the host's memory, on systems that do not list children: all processes are
+/// searched.
 #[cfg(any(test, not(target_os = "linux")))]
 pub(crate) fn held_by_children(parent: u32) -> Vec<ProcessUse> {
     let Ok(mut system) = System::new() else { return Vec::new() };
@@ -71,7 +69,7 @@ pub(crate) mod linux {
         ProcessUse { pid, bytes: field("VmRSS:"), mapped }
     }
 
-    /// All processes below this one, whichever of its threads began them: an engine may stand behind a script.
+    /// All processes below this one, whichever of its threads started them: an engine may be started by a script.
     pub(crate) fn descendants(proc_root: &Path) -> Vec<u32> {
         let (mut found, mut open) = (BTreeSet::new(), children(proc_root, "self"));
         while let Some(pid) = open.pop() {
@@ -95,7 +93,7 @@ pub(crate) mod linux {
         use super::*;
 
         #[test]
-        fn our_own_memory_and_that_of_nobody() {
+        fn the_own_memory_is_known_and_that_of_no_process_is_not() {
             let own = crate::host_use(std::process::id()).bytes.unwrap();
             assert!(own > 100 << 10, "{own}");
             assert_eq!(crate::host_use(u32::MAX), ProcessUse::on_device(u32::MAX, None));
@@ -114,7 +112,7 @@ pub(crate) mod linux {
         }
 
         #[test]
-        fn what_stands_behind_a_script_is_ours_too() {
+        fn a_child_of_a_script_is_a_descendant_too() {
             let root = tempfile::tempdir().unwrap();
             let put = |process: &str, thread: &str, children: &str| {
                 let folder = root.path().join(process).join("task").join(thread);

@@ -1,25 +1,25 @@
-//! The handle with which anybody asks for a look at the devices at once.
+//! The handle that requests a sample of the devices at once.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Asks for a look now. Cheap to clone, and to keep: it does not keep a [`crate::Sampler`] alive, and is never answered
+/// Requests a sample now. Cheap to clone, and to keep: it does not keep a [`crate::Sampler`] alive, and has no effect
 /// once that is gone.
 #[derive(Debug, Clone)]
 pub struct Refresh(SyncSender<()>);
 
 impl Refresh {
-    /// A handle and what is asked through it and its clones: a sampler's end, or that of a test that plays one.
+    /// A handle, and the requests of it and its clones: the end for a sampler, or for a test.
     #[must_use]
     pub fn channel() -> (Self, Receiver<()>) {
-        // One place: a look that is asked for while another waits is the same look.
-        let (ask, asked) = sync_channel(1);
-        (Self(ask), asked)
+        // Room for one: a request while another waits is the same request.
+        let (sender, requests) = sync_channel(1);
+        (Self(sender), requests)
     }
 
-    /// Asks for a look now: a sample whose `taken` is later than this call will come. Never blocks.
-    pub fn ask(&self) {
-        // Full means that a look is asked for and has not begun, so that it is ours as well; closed, that there is
-        // nobody to ask.
+    /// Requests a sample: one whose `taken` is later than this call will come. Never blocks.
+    pub fn request(&self) {
+        // Full means that a requested sample has not begun, so that it answers this call as well; closed, that the
+        // sampler is gone.
         let _ = self.0.try_send(());
     }
 }
@@ -32,12 +32,12 @@ mod tests {
     fn many_questions_are_one_look_and_none_blocks() {
         let (refresh, asked) = Refresh::channel();
         let other = refresh.clone();
-        (0..100).for_each(|_| refresh.ask());
-        other.ask();
+        (0..100).for_each(|_| refresh.request());
+        other.request();
         assert_eq!((asked.try_recv().is_ok(), asked.try_recv().is_ok()), (true, false));
-        other.ask();
+        other.request();
         assert!(asked.try_recv().is_ok());
         drop(asked);
-        other.ask();
+        other.request();
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that looks at the devices.
+//! The thread that reads the devices.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,17 +16,17 @@ use crate::other_processes::{Change, OtherProcesses, knows_ours};
 use crate::refresh::Refresh;
 use crate::unified;
 
-/// More often than this nobody needs to look.
+/// The shortest interval.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the end of the program waits for a driver that does not answer.
 const STOP: Duration = Duration::from_secs(1);
 
-/// Looks at the devices until it is dropped. Dropping waits for a look that is under way, for a
-/// second at most: a driver call about a broken card may never come back.
+/// Reads the devices until it is dropped. Dropping waits for a sample that is under way, for a second at most: a driver
+/// call about a broken card may never return.
 #[derive(Debug)]
 pub struct Sampler {
     refresh: Refresh,
-    /// Tells the thread to stop. That nobody can ask any more would not do: handles may outlive this.
+    /// Stops the thread. A closed request channel does not suffice: handles may outlive this.
     stop: Arc<AtomicBool>,
     /// Ends when the thread does.
     ended: Receiver<()>,
@@ -34,7 +34,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Starts the thread. The receiver holds a sample without devices until the first look has
+    /// Starts the thread. The receiver holds a sample without devices until the first reading has
     /// ended, so wait for a change before deciding anything.
     ///
     /// Should the system have no thread to give, that is logged, and the channel is closed: nothing will
@@ -42,21 +42,21 @@ impl Sampler {
     #[must_use]
     pub fn start(config: Config) -> (Self, watch::Receiver<Arc<Sample>>) {
         let (samples, receiver) = watch::channel(Arc::new(Sample::unread()));
-        let (refresh, asked) = Refresh::channel();
+        let (refresh, requests) = Refresh::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (alive, ended) = sync_channel::<()>(0);
         let thread = std::thread::Builder::new().name("gpu-sampler".to_string()).spawn(move || {
             let _alive = alive;
-            run(Looker::new(config), &asked, &stopped, &samples);
+            run(Readers::new(config), &requests, &stopped, &samples);
         });
         if let Err(error) = &thread {
-            tracing::error!(%error, "cannot start the thread that looks at the devices");
+            tracing::error!(%error, "cannot start the thread that reads the devices");
         }
         (Self { refresh, stop, ended, thread: thread.ok() }, receiver)
     }
 
-    /// What asks for a look at once.
+    /// The handle that requests a sample at once.
     #[must_use]
     pub fn handle(&self) -> Refresh {
         self.refresh.clone()
@@ -66,37 +66,37 @@ impl Sampler {
 impl Drop for Sampler {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        self.refresh.ask();
+        self.refresh.request();
         let Some(thread) = self.thread.take() else { return };
         if self.ended.recv_timeout(STOP) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("a driver does not answer; leaving the thread that asked it");
+            tracing::warn!("a driver does not answer; leaving the thread that calls it");
             return;
         }
         if thread.join().is_err() {
-            tracing::error!("the thread that looked at the devices had panicked");
+            tracing::error!("the thread that reads the devices has panicked");
         }
     }
 }
 
-/// Looks once, here and now: for a command that ends afterwards. Blocks for as long as the drivers take.
+/// Takes one sample now, for a command that ends afterwards. Blocks for as long as the drivers take.
 #[must_use]
-pub fn look(config: &Config) -> Sample {
-    Looker::new(config.clone()).look()
+pub fn sample_once(config: &Config) -> Sample {
+    Readers::new(config.clone()).sample()
 }
 
-fn run(mut looker: Looker, asked: &Receiver<()>, stop: &AtomicBool, samples: &watch::Sender<Arc<Sample>>) {
-    let interval = looker.config.sample_interval.max(SHORTEST_INTERVAL);
+fn run(mut readers: Readers, requests: &Receiver<()>, stop: &AtomicBool, samples: &watch::Sender<Arc<Sample>>) {
+    let interval = readers.config.sample_interval.max(SHORTEST_INTERVAL);
     while !stop.load(Ordering::SeqCst) {
-        samples.send_replace(Arc::new(looker.look()));
-        match asked.recv_timeout(interval) {
+        samples.send_replace(Arc::new(readers.sample()));
+        match requests.recv_timeout(interval) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-/// Everything that is asked in one look.
-struct Looker {
+/// Everything that one sample reads.
+struct Readers {
     config: Config,
     host: Host,
     #[cfg(target_os = "linux")]
@@ -104,10 +104,10 @@ struct Looker {
     inventory: Inventory,
     other_processes: OtherProcesses,
     /// Said once that nothing the settings name is there.
-    complained: bool,
+    warned: bool,
 }
 
-impl Looker {
+impl Readers {
     fn new(config: Config) -> Self {
         Self {
             host: Host::new(),
@@ -115,17 +115,17 @@ impl Looker {
             nvidia: crate::nvml::Nvidia::new(config.nvml_path.clone()),
             inventory: Inventory::default(),
             other_processes: OtherProcesses::default(),
-            complained: false,
+            warned: false,
             config,
         }
     }
 
-    fn look(&mut self) -> Sample {
+    fn sample(&mut self) -> Sample {
         let taken = Instant::now();
         let host = self.host.sample(&self.config);
         let mut found = self.gpus(taken);
-        // A constant and not an attribute, so that all of it is compiled everywhere. With other processors Apple built
-        // in other GPUs, of which nothing is known.
+        // A constant and not an attribute, so that all of it is compiled everywhere. Apple's hosts with other
+        // processors have other GPUs, which are not known.
         if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
             found.push(unified::device(&host, host.processes.clone()));
         }
@@ -134,20 +134,20 @@ impl Looker {
         let mut devices = allowed(gpus, &self.config.devices);
         let withheld = devices.len() < all;
         let wants_host = wants_host(&self.config.devices);
-        if withheld && devices.is_empty() && !wants_host && !self.complained {
+        if withheld && devices.is_empty() && !wants_host && !self.warned {
             tracing::warn!(devices = self.config.devices.join(", "), "no device has a name or index of the setting");
-            self.complained = true;
+            self.warned = true;
         }
-        self.tell_of_strangers(&devices, &host, taken);
+        self.log_other_processes(&devices, &host, taken);
         if devices.is_empty() || wants_host {
             devices.push(host.clone());
         }
         Sample { taken, devices, host, withheld }
     }
 
-    fn tell_of_strangers(&mut self, devices: &[Device], host: &Device, now: Instant) {
+    fn log_other_processes(&mut self, devices: &[Device], host: &Device, now: Instant) {
         let ours: Vec<u32> = host.processes.iter().map(|child| child.pid).collect();
-        // Without children all that is held is held by others.
+        // Without children other processes hold all that is held.
         let known = devices.iter().filter(|device| ours.is_empty() || knows_ours(device, &self.config.proc_root));
         for Change { id, from, to } in self.other_processes.changes(known, &ours, now) {
             tracing::info!(id, from, to, "others hold much more or much less of a device");

@@ -1,24 +1,23 @@
-//! A GPU that lies in the host's own memory, as Apple's do: made of what is known of that memory, nothing is asked of
-//! it.
+//! A GPU whose memory is the host's own, as Apple's: computed from the host's memory, without a call to a driver.
 //!
 //! Metal recommends how much of the memory a process's resources may take (`recommendedMaxWorkingSetSize`), and more
 //! than that is driven out and crawls. It is two thirds of the memory on hosts of up to 36 GiB and three quarters on
 //! larger ones; newer systems are seen to allow a little more, none less. A limit that the operator of the host has
 //! raised (`iogpu.wired_limit_mb`) is not seen.
 //!
-//! All of what a child of ours holds counts as held here, since nobody tells which part its GPU works with.
+//! All of a child's memory counts as held here, since the part that its GPU uses is not known.
 
 use crate::device::{Device, Kind, ProcessUse};
 
 /// Up to this size of the memory the smaller part of it is recommended.
 const SMALL: u64 = 36 << 30;
 
-/// The device, when the host's memory is as read and our children hold so much of it.
+/// The device, from the host's memory and what children hold of it.
 pub(crate) fn device(host: &Device, children: Vec<ProcessUse>) -> Device {
     let mut device = Device::unread(Kind::Apple, "metal".to_owned(), "Apple GPU".to_owned());
     device.total = host.total.map(working_set);
     let ours = children.iter().map(|child| child.bytes).try_fold(0_u64, |sum, bytes| Some(sum.saturating_add(bytes?)));
-    // What others hold of it nobody tells, so what is used in all is unknown.
+    // What other processes hold of it is not known, so the total in use is unknown.
     let left = device.total.zip(ours).map(|(total, ours)| total.saturating_sub(ours));
     // The rest of the working set is only there if the memory is.
     device.free = left.zip(host.free).map(|(left, free)| left.min(free));
@@ -68,7 +67,7 @@ mod tests {
         assert_eq!(device(&host(None, Some(GIB)), vec![]).free, None);
         assert_eq!(device(&host(Some(64 * GIB), None), vec![]).free, None);
         let silent = device(&known, vec![ProcessUse::on_device(1, None)]);
-        assert_eq!((silent.free, silent.other_processes(|_| true)), (None, None));
+        assert_eq!((silent.free, silent.held_by_others(|_| true)), (None, None));
         assert_eq!((silent.kind, silent.selector), (Kind::Apple, DeviceSelector::None), "there is no other to hide");
     }
 }

@@ -1,10 +1,10 @@
 //! The devices of the host that runs the tests, whatever they are: what holds for any reading holds for theirs.
 
-use auxot_gpu::{Config, Kind, look};
+use auxot_gpu::{Config, Kind, sample_once};
 
 #[test]
 fn the_devices_of_this_host_are_read_as_any_others_are() {
-    let sample = look(&Config::default());
+    let sample = sample_once(&Config::default());
     assert!(sample.host.total > Some(64 << 20) && sample.host.free <= sample.host.total, "{:?}", sample.host);
     assert!(!sample.devices.is_empty(), "without a card the host is the device");
     for device in &sample.devices {
@@ -18,7 +18,7 @@ fn the_devices_of_this_host_are_read_as_any_others_are() {
         }
         assert!(device.utilisation.is_none_or(|percent| percent <= 100), "{device:?}");
     }
-    let again = look(&Config::default());
+    let again = sample_once(&Config::default());
     let ids = |sample: &auxot_gpu::Sample| sample.devices.iter().map(|device| device.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&sample), ids(&again), "their order stays");
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(settings: &Settings, inspection: &Inspection) -> ExitCode {
         }),
         Target::Fit(request) => with_model(&catalog, &request.name, &console, |model| {
             complain(&console, &warnings(settings, &catalog));
-            let sample = auxot_gpu::look(&settings.gpu);
+            let sample = auxot_gpu::sample_once(&settings.gpu);
             let history =
                 MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::worker::state_dir(settings)));
             let host_state = HostState { sample: &sample, identity: catalog.identity(model), history: &history };
@@ -76,7 +76,7 @@ pub(crate) fn effective(settings: &Loaded<Settings>) -> String {
 fn warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
     let mut warnings = name_warnings(settings, catalog);
     if !settings.gpu.devices.is_empty() {
-        let all = auxot_gpu::look(&auxot_gpu::Config { devices: Vec::new(), ..settings.gpu.clone() });
+        let all = auxot_gpu::sample_once(&auxot_gpu::Config { devices: Vec::new(), ..settings.gpu.clone() });
         warnings.extend(device_warning(&settings.gpu.devices, &all));
     }
     warnings

@@ -165,7 +165,7 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefuse
         catalog: settings.catalog,
     };
     let refresh = sampler.handle();
-    let devices = Devices::new(devices, move || refresh.ask());
+    let devices = Devices::new(devices, move || refresh.request());
     let (fleet, tasks) = Fleet::open(fleet_settings, host, paths, devices, desired);
     Ok(Ok(Components { fleet, tasks, relay, server, recorder, sampler }))
 }
@@ -176,7 +176,7 @@ async fn unknown_devices(named: &auxot_gpu::Config) -> Option<String> {
         return None;
     }
     let (names, all) = (named.devices.clone(), auxot_gpu::Config { devices: Vec::new(), ..named.clone() });
-    let look = tokio::task::spawn_blocking(move || device_warning(&names, &auxot_gpu::look(&all)));
+    let look = tokio::task::spawn_blocking(move || device_warning(&names, &auxot_gpu::sample_once(&all)));
     // A hanging driver must not delay the start.
     tokio::time::timeout(FIRST_SAMPLE, look).await.ok()?.ok()?
 }

@@ -1,4 +1,4 @@
-//! What ROCm's part of the kernel knows of the cards: who computes on them, and by which word a process is shown one.
+//! What ROCm's part of the kernel knows of the cards: the processes that compute on them, and the id that selects one.
 //!
 //! The runtime walks the nodes below `/sys/class/kfd/kfd/topology/nodes` by their numbers and leaves out those that do
 //! not compute and those that a container may not use. The places in what remains are the indices that
@@ -43,7 +43,7 @@ impl Kfd {
         Some(if unique > 0 && alone { word(unique) } else { at.to_string().into() })
     }
 
-    /// All processes that compute on it, ours or not.
+    /// All processes that compute on it, children of this program or not.
     pub(super) fn processes(&self, render: u64) -> Vec<ProcessUse> {
         let Some(node) = self.nodes.iter().find(|node| node.render == render) else { return Vec::new() };
         let Ok(processes) = fs::read_dir(self.root.join("proc")) else { return Vec::new() };
@@ -75,7 +75,7 @@ fn word(unique: u64) -> Arc<str> {
     format!("GPU-{unique:016x}").into()
 }
 
-/// How a card is shown. Where ROCm's part of the kernel is not to be seen the card itself may tell its id.
+/// How a card is selected. Where ROCm's part of the kernel cannot be read the card itself may have its id.
 pub(super) fn selector(kfd: &Kfd, render: Option<u64>, card: &Path) -> DeviceSelector {
     let own = || {
         let unique = u64::from_str_radix(text(card, "unique_id")?.trim(), 16).ok()?;

@@ -189,7 +189,7 @@ fn a_card_is_shown_by_its_id_or_by_its_place_among_what_computes() {
     assert_eq!(
         fake.selectors(),
         [DeviceSelector::None, DeviceSelector::None, DeviceSelector::None],
-        "nobody knows their names"
+        "their names are unknown"
     );
     fake.put("sys/class/drm/card1/device/unique_id", "f0ba1265c0ffee\n");
     assert_eq!(fake.selectors(), [DeviceSelector::None, rocr("GPU-00f0ba1265c0ffee"), DeviceSelector::None]);

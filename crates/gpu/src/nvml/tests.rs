@@ -1,4 +1,4 @@
-//! Cards of a made-up driver: read, lost, silent, cut into slices, and back.
+//! Cards of a fake driver: read, lost, silent, cut into slices, and back.
 
 use super::*;
 use crate::fake_driver::{Driver, TWO_CARDS};
@@ -24,7 +24,7 @@ fn cards_and_processes_are_read() {
 }
 
 #[test]
-fn a_lost_card_harms_nobody_else_and_a_silent_one_is_unknown() {
+fn a_lost_card_affects_no_other_and_a_silent_one_is_unknown() {
     let driver = Driver::new();
     driver.set(TWO_CARDS);
     let mut nvidia = nvidia(&driver);
@@ -113,7 +113,7 @@ fn of_eight_cards_one_may_be_lost_and_one_silent() {
         assert_eq!(device.total.is_none(), at == 3 || at == 5, "{device:?}");
     }
     assert_eq!((devices[6].temperature, devices[6].utilisation), (Some(71), Some(98)));
-    assert_eq!((devices[7].temperature, devices[7].utilisation), (None, None), "not told is not zero");
+    assert_eq!((devices[7].temperature, devices[7].utilisation), (None, None), "unknown is not zero");
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn strangers_hold_what_is_not_ours() {
     let driver = Driver::new();
     driver.set(TWO_CARDS);
     let devices = nvidia(&driver).sample(Instant::now());
-    assert_eq!(devices[0].other_processes(|pid| pid == 11), Some(2500));
-    assert_eq!(devices[0].other_processes(|pid| pid == 99), Some(4000));
-    assert_eq!(devices[0].other_processes(|pid| pid == 12), None, "the driver does not tell what 12 holds");
+    assert_eq!(devices[0].held_by_others(|pid| pid == 11), Some(2500));
+    assert_eq!(devices[0].held_by_others(|pid| pid == 99), Some(4000));
+    assert_eq!(devices[0].held_by_others(|pid| pid == 12), None, "the driver does not say what 12 holds");
 }
 
 /// The library of this machine, if it has one: a machine without such cards has nothing to check.

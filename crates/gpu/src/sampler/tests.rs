@@ -1,4 +1,4 @@
-//! The thread's life, against a made-up driver and without any.
+//! The thread, from start to end, with a fake driver and without any.
 
 use super::*;
 use crate::device::Kind;
@@ -16,10 +16,10 @@ async fn a_refresh_brings_a_later_sample() {
     let (sampler, mut samples) = Sampler::start(driver.config());
     assert!(samples.borrow_and_update().devices.len() <= 2);
     let refresh = sampler.handle();
-    refresh.ask();
+    refresh.request();
     let asked = Instant::now();
     driver.set(&format!("{TWO_CARDS}lost 0\n"));
-    refresh.ask();
+    refresh.request();
     let mut sample = next(&mut samples).await;
     while sample.taken < asked || !sample.devices[0].lost {
         sample = next(&mut samples).await;
@@ -27,9 +27,9 @@ async fn a_refresh_brings_a_later_sample() {
     assert_eq!(sample.devices.len(), 2);
     driver.set("broken");
     let asked = Instant::now();
-    refresh.ask();
+    refresh.request();
     let mut broken = next(&mut samples).await;
-    // One look may have been asked for before, and be told of first.
+    // One sample may have been requested before, and come first.
     while broken.taken < asked {
         broken = next(&mut samples).await;
     }
@@ -58,6 +58,6 @@ async fn without_a_card_the_host_is_the_device() {
     assert_eq!(*host, sample.host);
     let handle = sampler.handle();
     drop(sampler);
-    handle.ask();
+    handle.request();
     assert!(samples.changed().await.is_err(), "the thread is gone, and its sender with it");
 }

@@ -9,8 +9,8 @@
 //! slice <gpu> <total> <used>      the card is cut into slices, and this is one
 //! heat <gpu> <degrees> <percent>  how warm the card is, and how busy
 //! lost <gpu>                      the card fell off the bus
-//! mute <gpu>                      the card does not tell its memory
-//! secret <gpu>                    the card does not tell who is on it, as in many containers
+//! mute <gpu>                      the card does not report its memory
+//! secret <gpu>                    the card does not report its processes, as in many containers
 //! broken                          the driver does not answer at all
 //! ```
 //!
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub struct Card {
     pub id: String,
     pub total: u64,
-    /// By nobody in particular.
+    /// By no particular process.
     pub used: u64,
     pub name: String,
     pub lost: bool,
@@ -53,7 +53,7 @@ pub fn id(card: usize, slice: usize) -> String {
     format!("GPU-fake-{:04}", 100 * card + slice)
 }
 
-/// The cards that a state tells of; `None` when the driver is broken, or the state is not understood.
+/// The cards of a state; `None` when the driver is broken, or the state is not understood.
 pub fn read(state: &str) -> Option<Vec<Card>> {
     let mut cards: Vec<Card> = Vec::new();
     for line in state.lines() {
@@ -101,7 +101,7 @@ pub fn held(folder: &Path, card: &str) -> Vec<Held> {
     held.collect()
 }
 
-/// A process that nobody has waited for yet holds nothing any more.
+/// A process that has ended and is not yet waited for holds nothing any more.
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))

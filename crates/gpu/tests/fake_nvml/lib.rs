@@ -165,8 +165,8 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(handle: *mut c_void, memory:
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetTemperature(handle: *mut c_void, _sensor: c_int, degrees: *mut c_uint) -> c_int {
     with(handle, |card, _| match card.heat {
-        Some((told, _)) => {
-            unsafe { *degrees = told };
+        Some((value, _)) => {
+            unsafe { *degrees = value };
             OK
         }
         None => NOT_SUPPORTED,
