@@ -1,15 +1,15 @@
-//! What an engine is told so that it lies where it was planned.
+//! The arguments and variables that make an engine use its planned place.
 
 use auxot_gpu::DeviceSelector;
 
 use super::{Placement, Share, Split};
 
 impl Placement {
-    /// The engine's arguments: always all of them, because each one's default depends on the others. Where it is left
-    /// to the engine, none but its devices, if those go by name or there is none that it may use.
+    /// The engine's arguments: always all of them, because each one's default depends on the others. Where the engine
+    /// decides, none but its devices, if those go by name or there is none that it may use.
     ///
-    /// The engine gives layer `i` of `n` to the device in whose part of the split `i / n` lies, so that with the
-    /// numbers of layers as the split every device gets exactly its own.
+    /// The engine gives layer `i` of `n` to the device whose part of the split has `i / n`, so that with the numbers of
+    /// layers as the split every device gets exactly its own.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -26,7 +26,7 @@ impl Placement {
             (_, 1) => arguments.extend(words(&["--split-mode", "none", "--main-gpu", "0"])),
             (Split::Tensor, _) => {
                 arguments.extend(words(&["--split-mode", "tensor", "--tensor-split"]));
-                // In MiB: what counts is the proportion.
+                // In MiB: only the proportion counts.
                 let part = |share: &Share| ((share.weights + share.cache) >> 20).max(1).to_string();
                 let parts: Vec<String> = self.in_the_engines_order().map(part).collect();
                 arguments.push(parts.join(","));
@@ -41,7 +41,7 @@ impl Placement {
         arguments
     }
 
-    /// The devices that the engine sees, and how, in its order; `None` where nobody says which.
+    /// The devices that the engine sees, and how, in its order; `None` where they are not restricted.
     fn visible(&self) -> Option<Vec<(&str, &DeviceSelector)>> {
         let mut visible: Vec<(&str, &DeviceSelector)> = match self.split {
             Split::Engine => self.shown.as_ref()?.iter().map(|shown| (&*shown.device, &shown.selector)).collect(),
@@ -51,8 +51,8 @@ impl Placement {
         Some(visible)
     }
 
-    /// The engine's names for its devices, where it is to be told any: of those that it is shown by a variable it sees
-    /// no other, and counts them.
+    /// The engine's names for its devices, where its arguments need them: of those that a variable selects it sees no
+    /// other, and counts them.
     fn names(&self) -> Option<Vec<String>> {
         let visible = self.visible()?;
         visible.iter().any(|(_, selector)| matches!(selector, DeviceSelector::Named(_))).then_some(())?;
@@ -66,15 +66,15 @@ impl Placement {
         names.collect()
     }
 
-    /// All of NVIDIA's before all of AMD's, and among themselves as the variables name them.
+    /// All of NVIDIA's before all of AMD's, each in the order of their variable.
     pub fn in_the_engines_order(&self) -> impl Iterator<Item = &Share> {
         let of = |later: bool| self.shares.iter().filter(move |share| is_later(&share.selector) == later);
         of(false).chain(of(true))
     }
 
-    /// The variables that show an engine its own devices and no other, in the order of the shares: an index in its
-    /// arguments counts what it sees. None at all where a device has no name that its driver would take, or where all
-    /// go by the engine's own names.
+    /// The variables that restrict an engine to its own devices, in the order of the shares: an index in its arguments
+    /// counts the visible ones. None at all where a device has no name for its driver, or where all go by the engine's
+    /// own names.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let Some(visible) = self.visible() else { return Vec::new() };
@@ -89,7 +89,7 @@ impl Placement {
         let mut variables = vec![("CUDA_VISIBLE_DEVICES", cuda.collect::<Vec<_>>().join(","))];
         variables.push(("ROCR_VISIBLE_DEVICES", rocr.join(",")));
         if !rocr.is_empty() {
-            // Without one of its own HIP takes CUDA's variable for its own, and counts what is left by the other.
+            // Without a variable of its own HIP uses CUDA's, and counts what that leaves.
             let all: Vec<String> = (0..rocr.len()).map(|at| at.to_string()).collect();
             variables.push(("HIP_VISIBLE_DEVICES", all.join(",")));
         }

@@ -1,4 +1,4 @@
-//! What is free, and what of it may be taken.
+//! What is free, and what of it may be used.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use super::{Placement, Rules, Share};
 
 const MIB: u64 = 1 << 20;
 
-/// All places where models can lie.
+/// All memory that models can use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capacity {
-    /// The devices that may be used, in the order in which an engine would see them. The host is none of them.
+    /// The devices that may be used, in the order in which an engine would see them. The host is not among them.
     pub devices: Vec<DeviceCapacity>,
     /// Free host memory in bytes; `None` where it could not be read.
     pub host: Option<u64>,
-    /// There are devices that may not be used: an engine that is left to itself would find them.
+    /// There are devices that may not be used: an unrestricted engine would find them.
     pub withheld: bool,
 }
 
@@ -26,28 +26,29 @@ pub struct DeviceCapacity {
     pub id: Arc<str>,
     /// Its number among all devices of the host.
     pub index: usize,
-    /// Whose it is.
+    /// Its maker.
     pub kind: Kind,
-    /// How an engine is shown it.
+    /// How an engine is restricted to it.
     pub selector: DeviceSelector,
     /// Free bytes; `None` where that could not be read.
     pub free: Option<u64>,
-    /// All bytes, where that is known: never more than so many are free.
+    /// All bytes, where that is known: never more are free.
     pub total: Option<u64>,
 }
 
 impl DeviceCapacity {
-    /// The first device of a host, that is shown as those of its kind usually are.
+    /// The first device of a host, with the usual selector of its kind.
     pub fn new(id: impl Into<Arc<str>>, kind: Kind, free: Option<u64>) -> Self {
         Self { id: id.into(), index: 0, kind, selector: kind.selector(), free, total: None }
     }
 }
 
 impl Capacity {
-    /// What a sample says. Of what a child maps of its file so many bytes are not needed, because it holds them twice.
+    /// The capacity of a sample. `repacked` gives the bytes of a child's mapped file that it does not need, because it
+    /// has a repacked copy.
     #[must_use]
-    pub fn of(sample: &Sample, twice: impl Fn(u32) -> u64) -> Self {
-        // One that the driver cannot reach is none: what it has can neither be read nor be used.
+    pub fn of(sample: &Sample, repacked: impl Fn(u32) -> u64) -> Self {
+        // A lost device is left out: its memory can neither be read nor be used.
         let gpus = sample.devices.iter().filter(|device| device.kind != Kind::Host && !device.lost);
         let room = |device: &Device| {
             let selector = device.selector.clone();
@@ -60,14 +61,14 @@ impl Capacity {
             }
         };
         let mut devices: Vec<DeviceCapacity> = gpus.map(room).collect();
-        // The engine's order, in whichever order they were found.
+        // The engine's order, in any order of the sample.
         devices.sort_by_key(|room| room.kind != Kind::Nvidia);
-        let host = sample.host.free.map(|free| free.saturating_sub(mapped(&sample.host, twice)));
+        let host = sample.host.free.map(|free| free.saturating_sub(mapped(&sample.host, repacked)));
         Self { devices, host, withheld: sample.withheld }
     }
 
-    /// Bytes of a device that may be promised; `None` where that is unknown. Of one that is in the host's memory no
-    /// more than may be promised of that.
+    /// Bytes of a device that may be promised; `None` where that is unknown. For a device in the host's memory no more
+    /// than may be promised of that.
     pub(super) fn may(&self, room: &DeviceCapacity, rules: &Rules) -> Option<u64> {
         let own = room.free?.saturating_sub(rules.reserve);
         if room.kind.is_host_memory() { Some(own.min(self.host_may(rules)?)) } else { Some(own) }
@@ -78,7 +79,7 @@ impl Capacity {
         Some(self.host?.saturating_sub(rules.host_reserve))
     }
 
-    /// What a placement takes of the host's memory, the devices in it counted.
+    /// What a placement takes of the host's memory, with the devices in it.
     pub(super) fn of_host(&self, placed: &Placement) -> u64 {
         let there = |share: &&Share| self.is_host_memory(&share.device);
         placed.shares.iter().filter(there).map(|share| share.bytes).fold(placed.host, u64::saturating_add)
@@ -88,8 +89,8 @@ impl Capacity {
         self.devices.iter().any(|room| *room.id == *device && room.kind.is_host_memory())
     }
 
-    /// The part of it that these names mean: indices, beginnings of ids, or `host`. A model that may lie in the host's
-    /// memory alone has no layer anywhere else.
+    /// The part of it with these names: indices, beginnings of ids, or `host`. A model that may only use the host's
+    /// memory has no layer anywhere else.
     #[must_use]
     pub fn only(mut self, names: &[String], rules: Rules) -> (Self, Rules) {
         let host = names.iter().any(|name| name.eq_ignore_ascii_case(HOST));
@@ -98,19 +99,19 @@ impl Capacity {
         (self, Rules { host, layers, ..rules })
     }
 
-    /// The same with no more of the host's memory than the operator gives to all models together, which have so much of
+    /// The same with no more of the host's memory than the operator gives to all models together, which hold `ours` of
     /// it.
     #[must_use]
     pub fn limited(mut self, ours: u64, rules: &Rules) -> Self {
         if let Some(limit) = rules.host_limit {
-            // The reserve is kept of what the host has, and is no part of what the models may take.
+            // The reserve is kept from the host's memory, and is no part of what the models may take.
             let left = limit.saturating_sub(ours).saturating_add(rules.host_reserve);
             self.host = self.host.map(|free| free.min(left));
         }
         self
     }
 
-    /// The same with some bytes given back. What is unknown stays unknown.
+    /// The same with some bytes freed. What is unknown stays unknown.
     pub fn freed(&mut self, device: &str, bytes: u64) {
         self.change(device, |free| free.saturating_add(bytes));
     }
@@ -120,7 +121,8 @@ impl Capacity {
         self.change(device, |free| free.saturating_sub(bytes));
     }
 
-    /// What is on a device in the host's memory is also there; what is there otherwise leaves the device its own limit.
+    /// What is on a device in the host's memory is also in host memory; other host memory does not change the device's
+    /// limit.
     fn change(&mut self, device: &str, change: impl Fn(u64) -> u64) {
         if device == HOST || self.is_host_memory(device) {
             self.host = self.host.map(&change);
@@ -132,16 +134,16 @@ impl Capacity {
     }
 }
 
-/// Bytes of model files that our children map. The host's figure has them among what is free, since the kernel could
-/// drop and read them again, and a model that is driven out of memory so is one that crawls. A child of which nothing
-/// is told is on its way out, and needs nothing any more.
-fn mapped(host: &Device, twice: impl Fn(u32) -> u64) -> u64 {
-    let needed = |child: &ProcessUse| Some(child.mapped?.saturating_sub(twice(child.pid)));
+/// Bytes of model files that children map. The host's figure counts them as free, since the kernel could drop and read
+/// them again, but a model whose pages are dropped is very slow. A child whose pages are not known is ending, and needs
+/// nothing any more.
+fn mapped(host: &Device, repacked: impl Fn(u32) -> u64) -> u64 {
+    let needed = |child: &ProcessUse| Some(child.mapped?.saturating_sub(repacked(child.pid)));
     host.processes.iter().filter_map(needed).fold(0, u64::saturating_add)
 }
 
-/// What a driver takes for one process on one device, before the engine asks for anything: its code, its libraries'
-/// workspaces. Taken from what such processes usually show, on the high side; a measurement takes its place.
+/// What a driver takes for one process on one device, before the engine allocates anything: its code, its libraries'
+/// workspaces. A high estimate of what such processes usually show; a measurement replaces it.
 pub(super) fn driver(kind: Kind) -> u64 {
     match kind {
         Kind::Nvidia => 512 * MIB,
@@ -177,8 +179,8 @@ mod tests {
     fn what_our_children_map_is_not_promised_again() {
         let child = |pid, mapped| ProcessUse { pid, bytes: Some(100), mapped };
         let host = |free, processes| Device { free, processes, ..Sample::unread().host };
-        let twice = |pid| if pid == 4 { 250 } else { 0 };
-        let free = |host: Device| Capacity::of(&Sample { host, ..Sample::unread() }, twice).host;
+        let repacked = |pid| if pid == 4 { 250 } else { 0 };
+        let free = |host: Device| Capacity::of(&Sample { host, ..Sample::unread() }, repacked).host;
         assert_eq!(free(host(Some(1000), vec![])), Some(1000));
         assert_eq!(free(host(Some(1000), vec![child(1, Some(300)), child(2, None), child(3, Some(95))])), Some(605));
         assert_eq!(free(host(Some(1000), vec![child(4, Some(300))])), Some(950), "but for what it holds twice");

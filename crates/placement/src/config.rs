@@ -1,4 +1,4 @@
-//! What an operator may say about devices and models.
+//! The operator's settings for devices and models.
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
@@ -11,15 +11,15 @@ use super::{Rules, SplitMode};
 pub struct Config {
     /// Memory that stays free on every device.
     pub reserve: ByteSize,
-    /// Memory that stays free of the host's own.
+    /// Memory that stays free on the host.
     pub host_reserve: ByteSize,
     /// How a model that is too large for one device is spread: `layers`, `tensor` or `never`.
     pub split: SplitMode,
-    /// Whether some layers may lie in host memory.
+    /// Whether some layers may be in host memory.
     pub partial: bool,
-    /// Whether all of a model may lie in host memory; on a host without devices it always may.
+    /// Whether all of a model may be in host memory; on a host without devices it always may.
     pub host: bool,
-    /// Host memory that all models together may take; unset means all that there is but for the reserve.
+    /// Host memory that all models together may take; unset means all but the reserve.
     pub host_limit: Option<ByteSize>,
 }
 

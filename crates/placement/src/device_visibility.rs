@@ -1,9 +1,9 @@
 //! Which of the host's devices an engine can use, and by which name.
 //!
-//! The drivers tell which devices there are, the engine tells which it was built for and can reach. One that was built
-//! with CUDA or ROCm is shown devices by a variable, by ids that last. One that reaches the same cards through Vulkan
-//! heeds none of those variables: it is told the devices by its own names. And a card of which an engine knows nothing
-//! is none: without this a model that was planned for it would run on the processor, in memory that nobody has counted.
+//! The drivers list all devices, the engine lists those that it was built for and can reach. An engine with CUDA or
+//! ROCm is restricted to devices by a variable, with ids that last. One that reaches the same cards through Vulkan
+//! ignores those variables: its arguments name the devices by its own names. A card that an engine does not list is not
+//! used: a model that was planned for it would run on the processor, in memory that is not counted.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use auxot_gpu::{Device, DeviceSelector, Kind, Sample};
 
 use super::Capacity;
 
-/// What an engine says of devices.
+/// The devices that an engine lists.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceVisibility {
-    /// `None` where it does not tell: then it is taken to reach all.
+    /// `None` where it does not list any: then it is assumed to reach all.
     listed: Option<Vec<ListedDevice>>,
 }
 
 impl DeviceVisibility {
-    /// Of an engine that lists these.
+    /// For an engine that lists these.
     #[must_use]
     pub fn new(listed: Option<Vec<ListedDevice>>) -> Self {
         Self { listed }
     }
 
-    /// The ground without the devices that it cannot reach, the others as it is to be shown them.
+    /// The capacity without the devices that the engine cannot reach, the others with the selector that it needs.
     #[must_use]
     pub fn of(&self, mut capacity: Capacity, sample: &Sample) -> Capacity {
         capacity.devices.retain_mut(|room| {
@@ -37,12 +37,12 @@ impl DeviceVisibility {
         capacity
     }
 
-    /// The devices that it cannot reach.
+    /// The devices that the engine cannot reach.
     pub fn unreachable_devices<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = &'a Device> {
         sample.devices.iter().filter(|device| self.selector(device, sample).is_none())
     }
 
-    /// How it is shown a device; `None` where it cannot reach it.
+    /// The selector of a device for the engine; `None` where it cannot reach it.
     fn selector(&self, device: &Device, sample: &Sample) -> Option<DeviceSelector> {
         let Some(listed) = &self.listed else { return Some(device.selector.clone()) };
         let own: &[&str] = match device.kind {
@@ -57,8 +57,8 @@ impl DeviceVisibility {
         let same_maker: Vec<&ListedDevice> =
             listed.iter().filter(|listed| is_by(device.kind, &listed.description)).collect();
         let (first, same_kind) = (same_maker.first()?, sample.devices.iter().filter(|other| other.kind == device.kind));
-        // Both list cards in the order of their slots; where one lists more than the other, the size may tell them
-        // apart.
+        // Both list cards in the order of their slots; where one lists more than the other, the size may distinguish
+        // them.
         let (same_kind, backend): (Vec<&Device>, _) = (same_kind.collect(), first.backend());
         let candidates: Vec<&ListedDevice> =
             same_maker.into_iter().filter(|listed| listed.backend() == backend).collect();
@@ -67,7 +67,7 @@ impl DeviceVisibility {
     }
 }
 
-/// The name of a device among those of one maker and one backend, where that is clear.
+/// The engine's name of a device among those of one maker and one backend, where it is certain.
 fn match_up<'a>(device: &Device, same_kind: &[&Device], listed: &[&'a ListedDevice]) -> Option<&'a str> {
     let devices = same_kind.iter().filter(|other| is_as_large(device, other.total));
     let at = devices.clone().position(|other| other.id == device.id)?;
@@ -112,7 +112,7 @@ mod tests {
         Sample { devices, ..Sample::unread() }
     }
 
-    /// As an engine lists it: its name for it, what it is, GiB.
+    /// As an engine lists it: its name, its description, GiB.
     fn visibility(listed: &[(&str, &str, u64)]) -> DeviceVisibility {
         let listed = listed.iter().map(|(name, description, gib)| ListedDevice {
             name: (*name).into(),
@@ -136,7 +136,7 @@ mod tests {
         let two = sample(vec![device(Kind::Nvidia, "GPU-0", 24), device(Kind::Nvidia, "GPU-1", 24)]);
         let by_id = [("GPU-0".to_owned(), DeviceSelector::Cuda), ("GPU-1".to_owned(), DeviceSelector::Cuda)];
         assert_eq!(seen(&DeviceVisibility::default(), &two), by_id);
-        // A variable of the host may hide some of them: that is its owner's business.
+        // A variable of the host may hide some of them, as its operator wants.
         assert_eq!(
             seen(&visibility(&[("CUDA0", "NVIDIA RTX 4090", 24), ("Vulkan0", "NVIDIA RTX 4090", 24)]), &two),
             by_id
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(
             seen(&all, &one),
             [("GPU-2".to_owned(), DeviceSelector::None)],
-            "nobody knows which of the two it is"
+            "it is unknown which of the two it is"
         );
         let third = Device { rank: Rank { at: 2, of: 3 }, ..one.devices[0].clone() };
         let third = sample(vec![third]);

@@ -1,4 +1,4 @@
-//! Why there is no place for a model: a type with the numbers in it, and the sentence a person reads.
+//! Why there is no place for a model: a type with the numbers in it, and its text.
 
 use super::stop::Stop;
 
@@ -14,7 +14,7 @@ pub enum PlacementError {
         free: u64,
         /// How many devices that is; 0 is host memory.
         devices: usize,
-        /// Whose end would make room.
+        /// Models that would make room.
         stop: Option<Stop>,
     },
     /// There is room on the devices, but not for what stays in host memory.
@@ -25,10 +25,10 @@ pub enum PlacementError {
         /// Bytes that may be taken.
         free: u64,
     },
-    /// Nothing is here that it may lie on.
+    /// None of the devices that it may use exists.
     #[error("none of the devices that it may lie on is here")]
     NoDevice,
-    /// It does not fit where memory is known, and elsewhere it is not.
+    /// It does not fit where memory is known, and memory elsewhere is unknown.
     #[error("the memory of {device} cannot be read")]
     MemoryUnknown {
         /// The first such device, or `host`.

@@ -10,7 +10,7 @@ use super::{Placement, Share, Shown, Split, Usable};
 /// Copies of a batch's inputs that devices in a row keep beside their own, so that one works while another waits.
 const COPIES: u64 = 3;
 
-/// What a model needs, in a form in which the weight of any run of layers is one subtraction.
+/// What a model needs, in a form in which the sum of any run of layers is one subtraction.
 #[derive(Debug, Clone)]
 pub struct LayerRequirements {
     requirements: Arc<MemoryRequirements>,
@@ -21,7 +21,7 @@ pub struct LayerRequirements {
 }
 
 impl LayerRequirements {
-    /// Sums a need up, once for all plans that are made of it.
+    /// Sums requirements up, once for all plans that are made of them.
     #[must_use]
     pub fn of(requirements: &Arc<MemoryRequirements>) -> Self {
         let (mut weights, mut cache) = (vec![0], vec![0]);
@@ -37,7 +37,7 @@ impl LayerRequirements {
         Self { requirements: Arc::clone(requirements), weights, cache }
     }
 
-    /// Layers that can lie on devices, the output layer among them.
+    /// Layers that can be on devices, the output layer among them.
     pub(super) fn layers(&self) -> usize {
         self.requirements.offloadable()
     }
@@ -52,7 +52,7 @@ impl LayerRequirements {
         self.overhead(true, false).saturating_add(weights).saturating_add(cache)
     }
 
-    /// What a device needs beside layers; the first one also what sees and hears.
+    /// What a device needs beside layers; the first one has the projector too.
     fn overhead(&self, first: bool, in_a_row: bool) -> u64 {
         let projector = if first { self.requirements.projector } else { 0 };
         let copies = if in_a_row { self.requirements.inputs.saturating_mul(COPIES) } else { 0 };
@@ -77,13 +77,13 @@ impl LayerRequirements {
         self.placed(Vec::new(), Split::Host, 0)
     }
 
-    /// Left to the engine on a host where no device is known, and counted as host memory.
+    /// The engine decides, on a host where no device is known; counted as host memory.
     pub(super) fn unseen(&self) -> Placement {
         self.placed(Vec::new(), Split::Engine, 0)
     }
 
-    /// Left to the engine where memory cannot be read: nothing is counted, and nothing decided but which devices it may
-    /// use.
+    /// The engine decides, where memory cannot be read: nothing is counted, and only the devices that it may use are
+    /// set.
     pub fn unmeasured(&self, shown: Option<Vec<Shown>>) -> Placement {
         Placement { shown, host: 0, weights: 0, ..self.unseen() }
     }
@@ -113,7 +113,7 @@ impl LayerRequirements {
         for (at, (device, budget)) in devices.iter().zip(&budgets).enumerate() {
             before += u128::from(*budget);
             let until = total * before / room;
-            // A layer goes where its middle lies.
+            // A layer goes to the device that has its middle.
             let middle = |layer: usize| {
                 let sum = |at: usize| u128::from(self.weights[at]) + u128::from(self.cache[at]);
                 u128::midpoint(sum(layer), sum(layer + 1))
@@ -146,7 +146,7 @@ impl LayerRequirements {
                 let (weights, cache) = self.of_layers(&(start..end));
                 weights.saturating_add(cache) <= budget
             };
-            // Sums only grow, so the longest run that fits is found by halves.
+            // Sums only grow, so the longest run that fits is found by bisection.
             let (mut end, mut too_far) = (start, all + 1);
             while too_far - end > 1 {
                 let middle = usize::midpoint(end, too_far);
@@ -163,8 +163,8 @@ impl LayerRequirements {
         (start == all && (!each || shares.len() == devices.len())).then(|| self.placed(shares, split, count))
     }
 
-    /// To each device a part of every layer, in proportion to what is free on it. The first of them is the one that
-    /// sees and hears, so it should have the most room.
+    /// To each device a part of every layer, in proportion to what is free on it. The first of them has the projector,
+    /// so it should have the most room.
     pub(super) fn tensor(&self, devices: &[Usable<'_>]) -> Option<Placement> {
         let all = self.layers();
         let budgets = self.budgets(devices, false);
@@ -184,12 +184,12 @@ impl LayerRequirements {
             Share { device, selector, layers: 0..all, bytes, weights, cache }
         });
         let shares: Vec<Share> = shares.collect();
-        // Each part is rounded up, so at the very edge the sum can be a byte too large.
+        // Each part is rounded up, so at the limit the sum can be a byte too large.
         let holds = shares.iter().zip(devices).all(|(share, device)| share.bytes <= device.may);
         holds.then(|| self.placed(shares, Split::Tensor, all))
     }
 
-    /// What of each device is left for layers.
+    /// What is left of each device for layers.
     fn budgets(&self, devices: &[Usable<'_>], in_a_row: bool) -> Vec<u64> {
         let budget = |(at, device): (usize, &Usable<'_>)| {
             device.may.saturating_sub(device.driver).saturating_sub(self.overhead(at == 0, in_a_row))

@@ -1,25 +1,39 @@
-//! On which devices a model is to lie, and who would have to go: pure, from bytes alone.
+//! On which devices a model goes, and which models would have to be unloaded for it: pure, from bytes alone.
 //!
 //! [`plan`] takes what a model needs (a [`LayerRequirements`], summed up of an `auxot_catalog::MemoryRequirements`),
 //! what is free (a [`Capacity`]) and the operator's [`Rules`], and tries in this order:
 //!
-//! 1. **whole on one device**: the one that is left with the least, so that large holes stay for large models;
+//! 1. **whole on one device**: the one with the least left over, so that large gaps stay for large models;
 //! 2. **split over several**, as few as possible: whole layers to each ([`Split::Layers`]) in proportion to what is
-//!   free,
-//!    or a part of every layer to each ([`Split::Tensor`]);
+//! free, or a part of every layer to each ([`Split::Tensor`]);
 //! 3. **in part**: the last layers on devices, the first in host memory, where that is allowed;
 //! 4. **in host memory**, where that is allowed; on a host without any known device, wherever the engine puts it,
-//!   counted
-//!    as if that were host memory.
+//! counted as host memory.
 //!
-//! What none of these finds is a [`PlacementError`] with the numbers in it. Three promises hold, each a property test:
-//! no device is asked for more than what is free on it less the reserve; more memory never turns a fit into a placement
-//! error; and memory that could not be read is never counted, neither as free nor as full.
+//! If none of these works, the result is a [`PlacementError`] with the numbers in it. Three guarantees hold, each a
+//! property test: no device is used beyond what is free on it less the reserve; more memory never turns a placement
+//! into an error; and memory that could not be read is never counted, neither as free nor as full.
 //!
-//! A computed need is corrected by what the same placement really took the last time, wherever that is known
-//! (`auxot_catalog::MeasurementHistory`): the caller hands in a question that answers it. In host memory only what is
-//! more than computed is believed: pages of a file come and go, so that a process can need more than it was seen to
-//! hold.
+//! Computed requirements are corrected by what the same placement really took the last time, where that is known
+//! (`auxot_catalog::MeasurementHistory`): the caller passes a function that looks it up. In host memory only what is
+//! more than computed is used: pages of a file come and go, so that a process can need more than it held.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use auxot_catalog::{Layer, MemoryRequirements};
+//! use auxot_gpu::Kind;
+//! use auxot_placement::{Capacity, DeviceCapacity, LayerRequirements, Rules, Split, plan};
+//!
+//! const GIB: u64 = 1 << 30;
+//! let layer = Layer { weights: GIB, experts: 0, cache: GIB / 4 };
+//! let model = MemoryRequirements { layers: vec![layer; 16], output: GIB, ..MemoryRequirements::default() };
+//! let card = |id: &str| DeviceCapacity::new(id, Kind::Nvidia, Some(16 * GIB));
+//! let capacity = Capacity { devices: vec![card("GPU-a"), card("GPU-b")], host: Some(64 * GIB), withheld: false };
+//! let placement = plan(&LayerRequirements::of(&Arc::new(model)), &capacity, &Rules::default(), None).unwrap();
+//! assert_eq!(placement.split, Split::Layers);
+//! assert_eq!(placement.shares.len(), 2);
+//! ```
 
 mod arguments;
 mod capacity;
@@ -50,24 +64,24 @@ pub use remembered::{Remembered, Subject};
 pub use rules::{Rules, SplitMode};
 pub use stop::Stop;
 
-/// Where a model is to lie.
+/// The place of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
-    /// The devices, in the order in which the engine is to see them; empty where all of it lies in host memory.
+    /// The devices, in the order in which the engine sees them; empty where all of it is in host memory.
     pub shares: Vec<Share>,
     /// How the shares come together.
     pub split: Split,
-    /// Where the engine decides, the devices among which it may; `None` is whatever it finds, because none is known.
+    /// Where the engine decides, the devices among which it may; `None` is all that it finds, because none is known.
     pub shown: Option<Vec<Shown>>,
     /// Bytes of host memory.
     pub host: u64,
     /// The part of `host` that is weights, where nothing is on a device.
     pub weights: u64,
-    /// The part of `host` that only jobs make it take, where nothing is on a device.
+    /// The part of `host` that only running jobs take, where nothing is on a device.
     pub at_work: u64,
     /// Layers on devices, the output layer among them; 0 is none.
     pub offloaded: usize,
-    /// All layers that there are, counted the same way.
+    /// All layers, counted the same way.
     pub layers: usize,
 }
 
@@ -76,7 +90,7 @@ pub struct Placement {
 pub struct Shown {
     /// The device.
     pub device: String,
-    /// How the engine is shown it.
+    /// How the engine is restricted to it.
     pub selector: DeviceSelector,
 }
 
@@ -85,7 +99,7 @@ pub struct Shown {
 pub struct Share {
     /// The device.
     pub device: String,
-    /// How the engine is shown it.
+    /// How the engine is restricted to it.
     pub selector: DeviceSelector,
     /// Its layers, the output layer being the one after the last; all of them where each device has a part of each.
     pub layers: Range<usize>,
@@ -105,7 +119,7 @@ impl Placement {
     }
 }
 
-/// How a model comes to lie on its devices.
+/// How a model is spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// On one device.
@@ -118,12 +132,12 @@ pub enum Split {
     Partial,
     /// In host memory.
     Host,
-    /// Wherever the engine puts it: no device is known that it could be told of, or none whose memory can be read.
+    /// Wherever the engine puts it: no device is known, or none whose memory can be read.
     Engine,
 }
 
-/// What a placement took the last time: bytes for each of its shares, or of the host's memory where it has none. `None`
-/// where nothing is known of any.
+/// Looks up what a placement took the last time: bytes for each of its shares, or of the host's memory where it has
+/// none. `None` where no measurement is known.
 pub type Known<'a> = Option<&'a dyn Fn(&Placement) -> Option<Vec<u64>>>;
 
 /// Finds a place for a model.
@@ -146,15 +160,15 @@ struct Search<'a> {
     known: Known<'a>,
 }
 
-/// A device that can be counted with.
+/// A device with known free memory.
 #[derive(Debug, Clone, Copy)]
 struct Usable<'a> {
-    /// Its place among all devices.
+    /// Its index among all devices.
     at: usize,
     room: &'a DeviceCapacity,
     /// Bytes that may be promised.
     may: u64,
-    /// What of them goes to the driver.
+    /// The part of it that the driver takes.
     driver: u64,
 }
 
@@ -197,7 +211,7 @@ impl Search<'_> {
         known.collect()
     }
 
-    /// Takes a placement if every share fits, by what was measured where that is known, else by what is computed.
+    /// Returns a placement if every share fits, by measured bytes where they are known, else by computed ones.
     fn fits(&self, mut found: Placement, usable: &[Usable<'_>]) -> Option<Placement> {
         if let Some(measured) = self.known.and_then(|known| known(&found)) {
             for (share, bytes) in found.shares.iter_mut().zip(measured) {
@@ -208,7 +222,7 @@ impl Search<'_> {
         found.shares.iter().all(|share| share.bytes <= may(&share.device)).then_some(found)
     }
 
-    /// On no device that is known, and with what that was seen to take if it is more than computed.
+    /// On no known device, with the measured bytes if they are more than computed.
     fn in_host_memory(&self, wanted: usize) -> Placement {
         let unseen = wanted > 0 && self.capacity.devices.is_empty() && !self.capacity.withheld;
         let mut found = if unseen { self.requirements.unseen() } else { self.requirements.in_host_memory() };
@@ -221,9 +235,9 @@ impl Search<'_> {
         self.capacity.host_may(self.rules).is_some_and(|may| self.capacity.of_host(found) <= may)
     }
 
-    /// On the device that is left with the least.
+    /// On the device with the least left over.
     fn whole(&self, usable: &[Usable<'_>]) -> Option<Placement> {
-        // Where nothing was ever measured, a number tells whether it is worth the while.
+        // Without any measurement one comparison decides whether a placement needs to be built.
         let may_fit =
             |device: &&Usable<'_>| self.known.is_some() || self.requirements.whole_bytes(device) <= device.may;
         let fitting = usable.iter().filter(may_fit).filter_map(|device| {
@@ -233,7 +247,7 @@ impl Search<'_> {
         fitting.min_by_key(|(left, _)| *left).map(|(_, found)| found)
     }
 
-    /// On as few devices as will do, those with the most room first; else on all that take part.
+    /// On as few devices as suffice, those with the most room first; else on all that can take part.
     fn split(&self, usable: &[Usable<'_>]) -> Option<Placement> {
         let tensor = match self.rules.split {
             SplitMode::Never => return None,
@@ -247,8 +261,8 @@ impl Search<'_> {
                 self.requirements.tensor(&by_room[..count]).and_then(|found| self.fits(found, usable))
             });
         }
-        // A device that takes even one layer is never in the way, so what all of them together do not hold no choice of
-        // them does.
+        // A device that takes even one layer is never in the way, so what all of them together cannot hold no subset
+        // can.
         let filled = |devices: &[Usable<'_>], each| {
             self.requirements
                 .filled(devices, self.requirements.layers(), each)
@@ -272,12 +286,12 @@ impl Search<'_> {
         self.requirements.in_proportion(devices).and_then(|found| self.fits(found, usable))
     }
 
-    /// The last `count` layers on whatever devices take them.
+    /// The last `count` layers on the devices that take them.
     fn part(&self, usable: &[Usable<'_>], count: usize) -> Option<Placement> {
         self.fits(self.requirements.filled(usable, count, false)?, usable)
     }
 
-    /// `host_lacks` is what does not go into host memory of a model that goes onto the devices.
+    /// `host_lacks` is what does not fit into host memory of a model that fits on the devices.
     fn placement_error(&self, usable: &[Usable<'_>], host_lacks: Option<u64>) -> PlacementError {
         if self.capacity.devices.is_empty() && !self.rules.host && self.rules.layers != Some(0) {
             return PlacementError::NoDevice;

@@ -1,4 +1,4 @@
-//! Whose end would make room, in the order in which they may be asked to go.
+//! Which models would have to be unloaded to make room, in a given order.
 
 use super::{Capacity, Known, LayerRequirements, Placement, PlacementError, Rules, Stop, plan};
 use auxot_gpu::HOST;
@@ -12,11 +12,11 @@ pub struct Tenant<'a> {
     pub holds: &'a [(String, u64)],
 }
 
-/// Finds a place, if need be one that is free only after some of `tenants` have gone. They stand in the order in which
-/// they may be asked to; none goes in vain.
+/// Finds a place, if need be one that is free only once some of `tenants` are unloaded. They stand in the order in
+/// which they may be unloaded; none is unloaded in vain.
 ///
 /// # Errors
-/// As [`plan`], when not even the end of all of them makes room.
+/// As [`plan`], when not even unloading all of them makes room.
 pub fn make_room(
     requirements: &LayerRequirements,
     capacity: &Capacity,
@@ -30,9 +30,9 @@ pub fn make_room(
     };
     // If all of them are not enough, no part of them is: more memory never turns a fit into a placement error.
     let all: Vec<usize> = (0..tenants.len()).collect();
-    let without = |gone: &[usize]| plan(requirements, &ground_without(capacity, tenants, gone), rules, known);
+    let without = |gone: &[usize]| plan(requirements, &capacity_without(capacity, tenants, gone), rules, known);
     without(&all).map_err(|_| placement_error)?;
-    // The fewest that stand first, by halves, and then without those of them whose memory is not what was missing.
+    // The fewest from the front, by bisection, and then without those of them whose memory was not what was missing.
     let (mut too_few, mut enough) = (0, tenants.len());
     while enough - too_few > 1 {
         let half = usize::midpoint(too_few, enough);
@@ -52,8 +52,8 @@ pub fn make_room(
     Ok((placement, Some(Stop { models, at: gone, frees })))
 }
 
-/// Adds to a placement error whose end would make room: of models that may not be asked to go, but that a person can
-/// stop.
+/// Adds to a placement error which models would make room: those that may not be unloaded by the scheduler, but that a
+/// person can stop.
 #[must_use]
 pub fn advise(
     placement_error: PlacementError,
@@ -71,7 +71,7 @@ pub fn advise(
     }
 }
 
-fn ground_without(capacity: &Capacity, tenants: &[Tenant<'_>], gone: &[usize]) -> Capacity {
+fn capacity_without(capacity: &Capacity, tenants: &[Tenant<'_>], gone: &[usize]) -> Capacity {
     let mut capacity = capacity.clone();
     for (device, bytes) in gone.iter().flat_map(|at| tenants[*at].holds) {
         capacity.freed(device, *bytes);

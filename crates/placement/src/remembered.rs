@@ -1,4 +1,4 @@
-//! What a placement took the last time, asked of what the catalog remembers.
+//! What a placement took the last time, from the remembered measurements.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use auxot_gpu::HOST;
 /// Bytes for each share of a placement, or of the host's memory where it has none, where they are known.
 type Question = dyn Fn(&Placement) -> Option<Vec<u64>> + Send + Sync;
 
-/// A question that can be kept and asked again: what did this placement take the last time?
+/// A lookup that can be kept: what did this placement take the last time?
 #[derive(Clone)]
 pub struct Remembered(Arc<Question>);
 
 impl Remembered {
-    /// Asks so.
+    /// A lookup by this function.
     pub fn new(parameters: impl Fn(&Placement) -> Option<Vec<u64>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(parameters))
     }
 
-    /// Asks it.
+    /// Looks a placement up.
     #[must_use]
     pub fn of(&self, placement: &Placement) -> Option<Vec<u64>> {
         (self.0)(placement)
@@ -35,7 +35,7 @@ impl fmt::Debug for Remembered {
     }
 }
 
-/// What is loaded, and by what: all that a measurement depends on besides the place.
+/// What is loaded, and by what engine: all that a measurement depends on besides the place.
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// The file, or the first of its shards.
@@ -44,15 +44,15 @@ pub struct Subject {
     pub identity: Identity,
     /// Its size.
     pub parameters: RunParameters,
-    /// What the operator adds to the engine's arguments.
+    /// The operator's additional arguments for the engine.
     pub arguments: Vec<String>,
     /// The engine's build.
     pub build: String,
 }
 
 impl Subject {
-    /// What must be the same for a measurement in this place to hold again; the order of the devices is that of the
-    /// shares, or the host alone where there are none.
+    /// The key of a measurement in this place; the order of the devices is that of the shares, or the host alone where
+    /// there are none.
     #[must_use]
     pub fn at(&self, placement: &Placement) -> MeasurementKey {
         let mut devices: Vec<String> = placement.shares.iter().map(|share| share.device.clone()).collect();
@@ -63,7 +63,7 @@ impl Subject {
             .shares
             .iter()
             .map(|share| match placement.split {
-                // The parts follow from what was free; a GiB more or less is another placement.
+                // The parts follow from what was free; a GiB more or less gives another placement.
                 Split::Tensor => format!("{} GiB", (share.weights + share.cache) >> 30),
                 Split::Whole | Split::Layers | Split::Partial | Split::Host | Split::Engine => {
                     share.layers.len().to_string()

@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 /// What the operator allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// Bytes that stay free on every device, for what nobody can foresee.
+    /// Bytes that stay free on every device, for unforeseen needs.
     pub reserve: u64,
     /// Bytes that stay free in host memory.
     pub host_reserve: u64,
     /// How a model may be spread over devices.
     pub split: SplitMode,
-    /// Whether some layers may lie in host memory, which is slow.
+    /// Whether some layers may be in host memory, which is slow.
     pub partial: bool,
-    /// Whether all of a model may lie in host memory.
+    /// Whether all of a model may be in host memory.
     pub host: bool,
-    /// Layers on devices, if the operator says so; `None` is all, or as many as fit.
+    /// Layers on devices, if the operator sets it; `None` is all, or as many as fit.
     pub layers: Option<usize>,
     /// Bytes of host memory that all models together may take; `None` is all that is free.
     pub host_limit: Option<u64>,

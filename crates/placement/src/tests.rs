@@ -1,4 +1,4 @@
-//! The planner's promises under any memory, and its choices one by one.
+//! What the planner guarantees for any memory, and its choices one by one.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ fn a_large_one_is_split_over_as_few_as_will_do_in_proportion() {
     assert!(find(&thirty, &capacity(&[24 * GIB; 2]), &never).is_err());
 }
 
-/// What a host with two of AMD's cards and two of NVIDIA's would be told, whichever were found first.
+/// The arguments on a host with two AMD and two NVIDIA cards, in any order.
 fn mixed(free: [u64; 4]) -> Capacity {
     let device = |(at, free): (usize, u64)| {
         let (kind, selector) = match at {
@@ -89,7 +89,7 @@ fn mixed(free: [u64; 4]) -> Capacity {
 }
 
 #[test]
-fn an_engine_is_shown_its_own_cards_whoever_made_them() {
+fn an_engine_sees_its_own_cards_of_any_maker() {
     let ten = requirements(20, 480 * MIB, 20 * MIB);
     let first = find(&ten, &mixed([12 * GIB, 24 * GIB, GIB, GIB]), &Rules::default()).unwrap();
     let told = ["CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee", "HIP_VISIBLE_DEVICES=0"];
@@ -138,7 +138,7 @@ fn a_part_in_host_memory_only_where_that_is_allowed() {
     assert_eq!(find(&thirty, &poor, &allowed).unwrap_err().to_string(), "needs 30.1 GiB, free 7.0 GiB of host memory");
 }
 
-/// An Apple host: so much of the working set left, so much of the memory.
+/// An Apple host: what is left of the working set, and of the memory.
 fn unified(left: u64, host: u64) -> Capacity {
     Capacity {
         devices: vec![DeviceCapacity::new("metal", Kind::Apple, Some(left))],
@@ -261,7 +261,7 @@ fn those_who_must_go_are_as_few_as_will_do() {
     assert_eq!(make_room(&layer_requirements(&ten), &roomy, &Rules::default(), &tenants, None).unwrap().1, None);
 }
 
-fn any_need() -> impl Strategy<Value = MemoryRequirements> {
+fn any_requirements() -> impl Strategy<Value = MemoryRequirements> {
     let layer = (1u64..900, 0u64..300).prop_map(|(weights, cache)| Layer {
         weights: weights * MIB,
         experts: 0,
@@ -287,7 +287,7 @@ fn any_need() -> impl Strategy<Value = MemoryRequirements> {
     )
 }
 
-fn any_ground() -> impl Strategy<Value = Capacity> {
+fn any_capacity() -> impl Strategy<Value = Capacity> {
     let free = prop::option::weighted(0.9, 0u64..90_000).prop_map(|mib| mib.map(|mib| mib * MIB));
     let kind = prop_oneof![Just(Kind::Nvidia), Just(Kind::Amd)];
     let host = prop::option::weighted(0.95, 0u64..200_000).prop_map(|mib| mib.map(|mib| mib * MIB));
@@ -361,16 +361,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn no_device_is_asked_for_more_than_is_free_less_the_reserve(requirements in any_need(), capacity in any_ground(), rules in any_rules()) {
+    fn no_device_is_used_beyond_what_is_free_less_the_reserve(requirements in any_requirements(), capacity in any_capacity(), rules in any_rules()) {
         if let Ok(placed) = find(&requirements, &capacity, &rules) {
             check(&placed, &requirements, &capacity, &rules)?;
         }
     }
 
     #[test]
-    fn more_memory_never_turns_a_fit_into_a_misfit(
-        requirements in any_need(),
-        capacity in any_ground(),
+    fn more_memory_never_turns_a_placement_into_an_error(
+        requirements in any_requirements(),
+        capacity in any_capacity(),
         rules in any_rules(),
         more in prop::collection::vec(0u64..20_000, 7),
         new in prop::option::of(0u64..50_000),
@@ -387,7 +387,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_goes_in_vain(requirements in any_need(), capacity in any_ground(), rules in any_rules(), held in prop::collection::vec((0usize..6, 0u64..40_000), 0..8)) {
+    fn no_model_is_unloaded_in_vain(requirements in any_requirements(), capacity in any_capacity(), rules in any_rules(), held in prop::collection::vec((0usize..6, 0u64..40_000), 0..8)) {
         let held: Vec<[(String, u64); 1]> =
             held.iter().map(|(device, mib)| [(format!("GPU-{device}"), mib * MIB)]).collect();
         let tenants: Vec<Tenant<'_>> = held.iter().map(|holds| Tenant { model: "m", holds }).collect();

@@ -1,9 +1,9 @@
-//! How an engine is shown its devices: by variables, by its own names, or not at all.
+//! How an engine is restricted to its devices: by variables, by its own names, or not at all.
 
 use super::*;
 
 #[test]
-fn devices_that_heed_no_variable_are_told_by_the_engine_s_names() {
+fn devices_without_a_variable_go_by_the_engine_s_names() {
     let capacity = |selectors: [DeviceSelector; 2]| {
         let rooms = selectors.into_iter().enumerate().map(|(at, selector)| {
             let free = Some([12, 10][at] * GIB);
@@ -14,8 +14,8 @@ fn devices_that_heed_no_variable_are_told_by_the_engine_s_names() {
     let named = |name: &str| DeviceSelector::Named(name.into());
     let ten = requirements(20, 480 * MIB, 20 * MIB);
     let one = find(&ten, &capacity([named("Vulkan1"), named("Vulkan0")]), &Rules::default()).unwrap();
-    let told = ["--n-gpu-layers", "21", "--device", "Vulkan1", "--split-mode", "none", "--main-gpu", "0"];
-    assert_eq!((one.arguments(), one.environment()), (told.map(str::to_owned).to_vec(), vec![]));
+    let expected = ["--n-gpu-layers", "21", "--device", "Vulkan1", "--split-mode", "none", "--main-gpu", "0"];
+    assert_eq!((one.arguments(), one.environment()), (expected.map(str::to_owned).to_vec(), vec![]));
     let eighteen = requirements(36, 480 * MIB, 20 * MIB);
     let two = find(&eighteen, &capacity([named("Vulkan1"), named("Vulkan0")]), &Rules::default()).unwrap();
     assert_eq!(two.arguments()[2..5], ["--device", "Vulkan1,Vulkan0", "--split-mode"], "in the order of the shares");
@@ -52,19 +52,19 @@ fn an_engine_that_decides_sees_the_devices_that_it_may_use() {
         (placed.arguments().join(" "), variables(&placed).join(" "))
     };
     let (cuda, named) = (DeviceSelector::Cuda, |name: &str| DeviceSelector::Named(name.into()));
-    let told = |arguments: &str, variables: &str| (arguments.to_owned(), variables.to_owned());
+    let expected = |arguments: &str, variables: &str| (arguments.to_owned(), variables.to_owned());
     let (both, none) =
         ("CUDA_VISIBLE_DEVICES=GPU-1,GPU-2 ROCR_VISIBLE_DEVICES=", "CUDA_VISIBLE_DEVICES= ROCR_VISIBLE_DEVICES=");
-    assert_eq!(left(&[("GPU-1", cuda.clone()), ("GPU-2", cuda.clone())]), told("", both));
-    assert_eq!(left(&[]), told("--device none", none), "the host's memory alone");
-    assert_eq!(left(&[("GPU-0", named("Vulkan1"))]), told("--device Vulkan1", ""));
+    assert_eq!(left(&[("GPU-1", cuda.clone()), ("GPU-2", cuda.clone())]), expected("", both));
+    assert_eq!(left(&[]), expected("--device none", none), "the host's memory alone");
+    assert_eq!(left(&[("GPU-0", named("Vulkan1"))]), expected("--device Vulkan1", ""));
     let mixed = left(&[("GPU-0", named("Vulkan1")), ("GPU-1", cuda.clone())]);
-    assert_eq!(mixed, told("--device CUDA0,Vulkan1", "CUDA_VISIBLE_DEVICES=GPU-1 ROCR_VISIBLE_DEVICES="));
+    assert_eq!(mixed, expected("--device CUDA0,Vulkan1", "CUDA_VISIBLE_DEVICES=GPU-1 ROCR_VISIBLE_DEVICES="));
     let amd = left(&[("0000:03:00.0", DeviceSelector::Rocr("1".into()))]);
-    assert_eq!(amd, told("", "CUDA_VISIBLE_DEVICES= ROCR_VISIBLE_DEVICES=1 HIP_VISIBLE_DEVICES=0"));
+    assert_eq!(amd, expected("", "CUDA_VISIBLE_DEVICES= ROCR_VISIBLE_DEVICES=1 HIP_VISIBLE_DEVICES=0"));
     assert_eq!(
         left(&[("GPU-0", cuda), ("metal", DeviceSelector::None)]),
-        told("", ""),
+        expected("", ""),
         "a variable would hide the second"
     );
 }
