@@ -1,4 +1,4 @@
-//! Whether a model fits: on cards, split over them, on none of them.
+//! `fit` on cards, split over several, and without cards.
 
 use auxot_tests::blueprint::{Blueprint, Quant};
 
@@ -7,11 +7,11 @@ use crate::Host;
 const RTX_4090: (u64, u64, &str) = (24_564, 480, "NVIDIA RTX 4090");
 
 #[test]
-fn a_model_on_two_cards_is_a_sum_two_bars_and_a_conclusion() {
+fn fit_on_two_cards_prints_a_table_two_bars_and_a_result() {
     let host = Host::with_cards(&[RTX_4090, RTX_4090]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let text = host.text(&["fit", "llama-3.3-70b", "--slots", "1"], 0);
-    // The host's own memory is another on every machine.
+    // The size of the host's memory differs from machine to machine.
     let text: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("host memory")).collect();
     let expected = "\
 llama-3.3-70b-q4_k_m
@@ -42,7 +42,7 @@ llama-3.3-70b-q4_k_m
 }
 
 #[test]
-fn a_program_reads_the_same() {
+fn the_json_has_the_same_numbers() {
     let host = Host::with_cards(&[RTX_4090, RTX_4090]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let json = host.json(&["fit", "llama-3.3-70b", "--slots", "1", "--ctx", "4096", "--json"], 0);
@@ -62,7 +62,7 @@ fn a_program_reads_the_same() {
 }
 
 #[test]
-fn a_model_s_own_settings_count_and_the_command_line_wins() {
+fn a_models_own_settings_apply_and_the_command_line_wins() {
     let host = Host::with_cards(&[RTX_4090, RTX_4090]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let folder = host.scratch.join(".config/auxot");
@@ -77,7 +77,7 @@ fn a_model_s_own_settings_count_and_the_command_line_wins() {
 }
 
 #[test]
-fn devices_of_a_model_s_table_that_are_not_here_are_named() {
+fn unknown_devices_in_a_models_table_are_named() {
     let host = Host::with_cards(&[RTX_4090, RTX_4090]);
     Blueprint::small("tiny").write(&host.scratch.models());
     let folder = host.scratch.join(".config/auxot");
@@ -85,14 +85,15 @@ fn devices_of_a_model_s_table_that_are_not_here_are_named() {
     let own = "[fleet.models.tiny]\ndevices = [1, 7, 'GPU-nowhere', 'host']\n";
     std::fs::write(folder.join("auxot-worker.toml"), own).unwrap();
     let text = host.text(&["fit", "tiny", "--slots", "1"], 0);
-    let told = "lie on device 7, GPU-nowhere, which is not here; there is 0 (GPU-fake-0000), 1 (GPU-fake-0100), host\n";
-    assert!(text.contains("fits: all of it on device 1\n") && text.contains(told), "{text}");
+    let warning =
+        "lie on device 7, GPU-nowhere, which is not here; there is 0 (GPU-fake-0000), 1 (GPU-fake-0100), host\n";
+    assert!(text.contains("fits: all of it on device 1\n") && text.contains(warning), "{text}");
     let json = host.json(&["fit", "tiny", "--slots", "1", "--json"], 0);
     assert_eq!((&json["fits"], &json["strays"]), (&true.into(), &serde_json::json!(["7", "GPU-nowhere"])));
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_numbers_and_a_code_of_its_own() {
+fn a_model_that_does_not_fit_has_its_numbers_and_exit_code_1() {
     let host = Host::with_cards(&[RTX_4090, (8192, 7000, "NVIDIA RTX 3070")]);
     Blueprint::llama_70b(Quant::Q8_0).write(&host.scratch.models());
     let text = host.text(&["fit", "llama-3.3-70b"], 1);
@@ -104,7 +105,7 @@ fn what_does_not_fit_is_refused_with_numbers_and_a_code_of_its_own() {
 }
 
 #[test]
-fn memory_that_cannot_be_read_is_said_to_be_unknown() {
+fn unreadable_memory_is_reported_as_unknown() {
     let host = Host::with_cards(&[RTX_4090]);
     host.cards.as_ref().unwrap().set(&format!("gpu {} 0 NVIDIA RTX 4090\nmute 0\n", 24_u64 << 30));
     Blueprint::qwen_14b(Quant::Q8_0).write(&host.scratch.models());
@@ -114,7 +115,7 @@ fn memory_that_cannot_be_read_is_said_to_be_unknown() {
 }
 
 #[test]
-fn without_cards_the_host_s_memory_is_the_place() {
+fn without_cards_a_model_goes_to_host_memory() {
     let host = Host::new();
     Blueprint::small("tiny").write(&host.scratch.models());
     let json = host.json(&["fit", "tiny", "--slots", "2", "--ctx", "512", "--json"], 0);
@@ -124,7 +125,7 @@ fn without_cards_the_host_s_memory_is_the_place() {
 }
 
 #[test]
-fn a_card_of_the_other_kind_is_read_from_the_kernel_s_files() {
+fn an_amd_card_is_read_from_sysfs() {
     let host = Host::new();
     let card = host.scratch.join("sys/class/drm/card0/device");
     std::fs::create_dir_all(&card).unwrap();
@@ -146,7 +147,7 @@ fn a_card_of_the_other_kind_is_read_from_the_kernel_s_files() {
 }
 
 #[test]
-fn settings_that_mean_nothing_here_are_warned_about() {
+fn settings_without_effect_on_this_host_cause_warnings() {
     let host = Host::with_cards(&[(24_564, 400, "NVIDIA RTX 4090")]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let file = host.scratch.join("auxot.toml");

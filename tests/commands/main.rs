@@ -1,4 +1,4 @@
-//! `models`, `models show` and `fit` as a person or a script runs them: no key, no router, no engine.
+//! The commands `models`, `models show` and `fit`, without key, router and engine.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use auxot_tests::{FakeNvml, Scratch, binaries};
 use serde_json::Value;
 
-/// A host with models, and perhaps cards.
+/// A host with models and possibly cards.
 struct Host {
     scratch: Scratch,
     cards: Option<FakeNvml>,
@@ -21,7 +21,7 @@ impl Host {
         Host { scratch: Scratch::new(), cards: None }
     }
 
-    /// Each card has so many MiB in total and in use, and a name.
+    /// A host with cards, each with its total and used MiB and its name.
     fn with_cards(cards: &[(u64, u64, &str)]) -> Host {
         let scratch = Scratch::new();
         let driver = FakeNvml::new(scratch.path());
@@ -43,14 +43,14 @@ impl Host {
         command
     }
 
-    /// Standard output of a command that must end with this code and complain of nothing.
+    /// Standard output of a command that must exit with this code and print no error.
     fn text(&self, arguments: &[&str], code: i32) -> String {
         let output = self.run(arguments);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), &*complaint), (Some(code), ""), "{arguments:?}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*errors), (Some(code), ""), "{arguments:?}");
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(!text.contains('\x1b'), "no colours where no terminal is");
-        // What differs from run to run.
+        assert!(!text.contains('\x1b'), "no colours without a terminal");
+        // The folder differs from run to run.
         text.replace(&self.scratch.models().display().to_string(), "MODELS")
     }
 

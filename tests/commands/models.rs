@@ -1,11 +1,11 @@
-//! The list of models, and all about one.
+//! The list of models, and the details of one.
 
 use auxot_tests::blueprint::{Blueprint, Quant};
 
 use crate::Host;
 
 #[test]
-fn the_models_are_a_table_and_what_cannot_be_used_is_told() {
+fn models_are_listed_in_a_table_and_unusable_files_below_it() {
     let host = Host::new();
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     Blueprint::qwen_14b(Quant::Q8_0).write(&host.scratch.models());
@@ -29,12 +29,12 @@ qwen2.5-14b-q8_0      chat  qwen2  14.8 B  q8_0    14.6 GiB   32,768
 }
 
 #[test]
-fn a_host_without_models_says_what_to_do() {
+fn a_host_without_models_gets_instructions() {
     assert!(Host::new().text(&["models"], 0).starts_with("There are no models here: put GGUF files into a folder"));
 }
 
 #[test]
-fn one_model_is_shown_by_any_name_that_finds_it() {
+fn one_model_is_shown_under_any_of_its_names() {
     let host = Host::new();
     let file = Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     std::os::unix::fs::symlink(file, host.scratch.models().join("the-big-one.gguf")).unwrap();
@@ -89,7 +89,7 @@ fn names_that_would_break_a_line_are_escaped_and_nothing_panics() {
 }
 
 #[test]
-fn what_another_program_reads_is_not_wrapped() {
+fn output_for_another_program_is_not_wrapped() {
     let host = Host::new();
     let file = Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let long = format!("{}-q4_k_m", "a-very-long-name".repeat(10));
@@ -100,15 +100,16 @@ fn what_another_program_reads_is_not_wrapped() {
 }
 
 #[test]
-fn what_a_header_shows_of_a_bad_file_is_told_without_an_engine() {
+fn a_damaged_file_is_reported_without_an_engine() {
     let host = Host::new();
-    for (name, told) in [("bad-gap", "belongs at"), ("bad-tensors-cut", "cut short"), ("bad-header-cut", "cannot read")]
+    for (name, expected) in
+        [("bad-gap", "belongs at"), ("bad-tensors-cut", "cut short"), ("bad-header-cut", "cannot read")]
     {
         let tiny = auxot_tests::real::tiny_models().join(format!("{name}.gguf"));
         std::fs::copy(tiny, host.scratch.models().join(format!("{name}.gguf"))).unwrap();
         let json = host.json(&["models", "--json"], 0);
         let damaged = json["damaged"].as_array().unwrap();
         let fault = damaged.iter().find(|one| one["name"] == name).unwrap()["fault"].as_str().unwrap();
-        assert!(fault.contains(told), "{name}: {fault}");
+        assert!(fault.contains(expected), "{name}: {fault}");
     }
 }

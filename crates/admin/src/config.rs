@@ -1,19 +1,19 @@
-//! What an operator may set about the metrics endpoint.
+//! The settings of the metrics endpoint.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-/// Where `/metrics` is served.
+/// The address of `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Address to listen on; anything but loopback is the operator's explicit choice.
+    /// Address to listen on. The default is loopback; any other address opens the metrics to other hosts.
     pub host: IpAddr,
     /// TCP port; 0 takes a free one and logs it.
     pub port: u16,
-    /// Names by which this host may be asked for its metrics, beside its own, `localhost` and addresses: a page in a
-    /// browser that comes here by a name of its own gets nothing.
+    /// Host names accepted in requests, in addition to the host's own name, `localhost` and addresses. Requests under
+    /// other names are refused, so that a web page with a DNS name of its own for this host cannot read the metrics.
     pub names: Vec<String>,
 }
 

@@ -1,31 +1,31 @@
-//! The one metrics recorder of the process.
+//! The metrics recorder of the process.
 
 use std::time::Duration;
 
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// How often histogram samples are folded into their buckets; they would pile up between scrapes.
+/// How often histogram samples are folded into their buckets; without it they would pile up between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 const INFO: &str = "auxot_worker_info";
 
 /// Why there are no metrics.
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderError {
-    /// A histogram was given no buckets.
+    /// A histogram has no buckets.
     #[error("cannot set the buckets of {name}: {reason}")]
     Buckets {
-        /// Which one.
+        /// The histogram.
         name: String,
-        /// The library's words.
+        /// The error of the library.
         reason: String,
     },
-    /// There is a recorder already.
+    /// The process has a recorder already.
     #[error("cannot install the metrics recorder: {0}")]
     Installed(String),
 }
 
-/// The recorder's handle: renders, and folds samples.
+/// A handle of the recorder: renders the metrics and folds samples.
 #[derive(Clone)]
 pub struct Recorder {
     handle: PrometheusHandle,
@@ -38,10 +38,10 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Makes the process's recorder; `histograms` are names with their buckets' upper bounds.
+    /// Installs the recorder of the process; `histograms` are names with the upper bounds of their buckets.
     ///
     /// # Errors
-    /// When a histogram has no buckets, or the process has a recorder already.
+    /// A histogram has no buckets, or the process has a recorder already.
     pub fn install(histograms: &[(&str, &[f64])]) -> Result<Self, RecorderError> {
         let mut builder = PrometheusBuilder::new();
         for (name, buckets) in histograms {
@@ -57,7 +57,7 @@ impl Recorder {
         Ok(Self { handle })
     }
 
-    /// Folds samples for ever; to be driven beside the server.
+    /// Folds samples forever; runs beside the server.
     pub async fn upkeep(&self) {
         let mut due = tokio::time::interval(UPKEEP);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! The HTTP server behind the metrics port.
+//! The HTTP server of the metrics port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,58 +18,58 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::allowed_hosts::{self, AllowedHosts};
 use crate::config::Config;
 use crate::recorder::Recorder;
-use crate::visitors::{self, Names};
 
-/// Prometheus' text format.
+/// The text format of Prometheus.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// How long a client may take to ask, and how long it may stay without asking again.
-const HEADERS: Duration = Duration::from_secs(10);
-/// The longest life of one connection: a client that does not read its answer holds it no longer.
-const CONNECTION: Duration = Duration::from_secs(120);
-/// From one try to have the port to the next.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// After a connection that could not be taken: what there was none of needs time to come back.
-const BREATH: Duration = Duration::from_secs(1);
+/// Limit for the head of a request, and for the idle time between two requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time of one connection: it bounds a client that does not read its answer.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+/// Interval between two attempts to bind the port.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: descriptors need time to become free.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The server, with its port or still without it.
 #[derive(Debug)]
 pub struct Server {
     listener: Option<TcpListener>,
     address: SocketAddr,
-    names: Names,
-    /// Places for connections: descriptors are for engines and links first.
-    places: Arc<Semaphore>,
+    allowed_hosts: AllowedHosts,
+    /// Permits for connections: most descriptors are for engines and links.
+    permits: Arc<Semaphore>,
 }
 
 #[derive(Debug, Clone)]
-struct Sources {
+struct EndpointState {
     recorder: Recorder,
     fleet: Fleet,
-    /// What keeps the router from giving jobs, as long as it does.
+    /// The reason why the router sends no jobs, while there is one.
     router: watch::Receiver<Option<&'static str>>,
 }
 
 impl Server {
-    /// Takes the port and says which one it is. Where it cannot be had, that is said, and it is tried again while the server
-    /// runs: models are served without it.
+    /// Binds the port and logs it. If that fails, the failure is logged, and the running server retries: models are
+    /// served without it.
     pub async fn open(config: &Config, connections: usize) -> Self {
         let address = SocketAddr::new(config.host, config.port);
-        let places = Arc::new(Semaphore::new(connections.max(1)));
-        let mut server = Self { listener: None, address, names: Names::new(&config.names), places };
-        if let Err(fault) = server.take_port().await {
+        let permits = Arc::new(Semaphore::new(connections.max(1)));
+        let mut server = Self { listener: None, address, allowed_hosts: AllowedHosts::new(&config.names), permits };
+        if let Err(fault) = server.bind_port().await {
             warn!(
                 %address,
-                "cannot listen for metrics: {fault}; trying again every {} s; another port is set by metrics.port \
-                 (AUXOT_METRICS_PORT), 0 is any free one",
-                TRY_AGAIN.as_secs()
+                "cannot listen for metrics: {fault}; retrying every {} s; set another port in metrics.port \
+                 (AUXOT_METRICS_PORT), 0 for any free one",
+                RETRY_INTERVAL.as_secs()
             );
         }
         server
     }
 
-    async fn take_port(&mut self) -> std::io::Result<()> {
+    async fn bind_port(&mut self) -> std::io::Result<()> {
         let listener = TcpListener::bind(self.address).await?;
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
@@ -86,8 +86,8 @@ impl Server {
         let app = axum::Router::new()
             .route("/metrics", get(scrape))
             .route("/health", get(health))
-            .layer(axum::middleware::from_fn_with_state(self.names.clone(), visitors::check))
-            .with_state(Sources { recorder, fleet, router });
+            .layer(axum::middleware::from_fn_with_state(self.allowed_hosts.clone(), allowed_hosts::check))
+            .with_state(EndpointState { recorder, fleet, router });
         tokio::join!(self.listen(app), upkeep.upkeep());
     }
 
@@ -95,50 +95,50 @@ impl Server {
         let listener = loop {
             match self.listener.take() {
                 Some(listener) => break listener,
-                None => sleep(TRY_AGAIN).await,
+                None => sleep(RETRY_INTERVAL).await,
             }
-            if let Err(fault) = self.take_port().await {
+            if let Err(fault) = self.bind_port().await {
                 debug!(address = %self.address, %fault, "still no port for metrics");
             }
         };
         let mut connections = JoinSet::new();
-        let mut is_told = false;
+        let mut is_logged = false;
         loop {
             while connections.try_join_next().is_some() {}
-            // Whoever comes when all places are taken waits in the system's queue.
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            // Further connections wait in the system's queue.
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    is_told = false;
-                    connections.spawn(connection(stream, app.clone(), place));
+                    is_logged = false;
+                    connections.spawn(connection(stream, app.clone(), permit));
                 }
                 Err(fault) => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        warn!(%fault, "cannot take a connection for metrics");
+                    if !std::mem::replace(&mut is_logged, true) {
+                        warn!(%fault, "cannot accept a connection for metrics");
                     }
-                    sleep(BREATH).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 }
 
-async fn connection(stream: TcpStream, app: axum::Router, _place: OwnedSemaphorePermit) {
+async fn connection(stream: TcpStream, app: axum::Router, _permit: OwnedSemaphorePermit) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
-    // A client that goes, is too slow or talks nonsense is its own affair.
-    let _ended = timeout(CONNECTION, serving).await;
+    // A client that disconnects, is too slow or sends nonsense is not a failure of this program.
+    let _ended = timeout(CONNECTION_TIMEOUT, serving).await;
 }
 
-async fn scrape(State(sources): State<Sources>) -> impl IntoResponse {
-    sources.fleet.publish_metrics();
-    ([(header::CONTENT_TYPE, TEXT_FORMAT)], sources.recorder.render())
+async fn scrape(State(state): State<EndpointState>) -> impl IntoResponse {
+    state.fleet.publish_metrics();
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], state.recorder.render())
 }
 
-async fn health(State(sources): State<Sources>) -> impl IntoResponse {
-    let trouble = *sources.router.borrow();
-    match trouble.or((!sources.fleet.serves()).then_some("no model serves")) {
+async fn health(State(state): State<EndpointState>) -> impl IntoResponse {
+    let trouble = *state.router.borrow();
+    match trouble.or((!state.fleet.serves()).then_some("no model serves")) {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
     }
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    /// What the tests wait for at most.
+    /// The longest wait of a test.
     const DEADLINE: Duration = Duration::from_secs(30);
 
     async fn server(config: &Config) -> (Server, axum::Router) {
@@ -164,7 +164,7 @@ mod tests {
         Config { port: 0, ..Config::default() }
     }
 
-    async fn asks(address: SocketAddr) -> std::io::Result<String> {
+    async fn request_health(address: SocketAddr) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
         let mut text = String::new();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_request_holds_a_place_for_a_bounded_time_only() {
+    async fn half_a_request_holds_a_permit_for_a_bounded_time() {
         let (server, app) = server(&any_port()).await;
         let address = server.listener.as_ref().unwrap().local_addr().unwrap();
         let mut tasks = JoinSet::new();
@@ -184,13 +184,13 @@ mod tests {
             stream.write_all(b"GET /health HTTP/1.1\r\nHost: lo").await.unwrap();
             half.push(stream);
         }
-        // Ten at most come before, two at a time.
-        let answer = timeout(12 * HEADERS, asks(address)).await.unwrap().unwrap();
+        // At most ten connections come before, two at a time.
+        let answer = timeout(12 * HEADER_TIMEOUT, request_health(address)).await.unwrap().unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     #[tokio::test]
-    async fn a_port_that_is_taken_is_had_when_it_is_free() {
+    async fn a_taken_port_is_bound_when_it_is_free() {
         let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = taken.local_addr().unwrap();
         let (server, app) = server(&Config { port: address.port(), ..any_port() }).await;
@@ -199,7 +199,7 @@ mod tests {
         tasks.spawn(server.listen(app));
         drop(taken);
         let begun = Instant::now();
-        while asks(address).await.is_err() {
+        while request_health(address).await.is_err() {
             assert!(begun.elapsed() < DEADLINE);
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,5 @@
-//! Who may ask: a page in a browser must not read what listens on its user's host by giving that a name of its own.
+//! Checks the host name of requests: a web page must not read local metrics through a DNS name of its own for this
+//! host.
 
 use std::net::IpAddr;
 
@@ -8,12 +9,12 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// The names that are answered beside addresses and `localhost`, without ports, in small letters.
+/// The accepted names beside addresses and `localhost`, without ports, in lower case.
 #[derive(Debug, Clone)]
-pub(crate) struct Names(std::sync::Arc<[String]>);
+pub(crate) struct AllowedHosts(std::sync::Arc<[String]>);
 
-impl Names {
-    /// The host's own name, and the configured ones.
+impl AllowedHosts {
+    /// The host's own name and the configured ones.
     pub(crate) fn new(configured: &[String]) -> Self {
         let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self(
@@ -24,12 +25,12 @@ impl Names {
         )
     }
 
-    fn may_ask(&self, headers: &HeaderMap, uri: &Uri) -> bool {
-        // A client of HTTP/1.0 sends none; browsers always do.
-        let Some(asked) = uri.host().or_else(|| headers.get(HOST).map(|host| host.to_str().unwrap_or("?"))) else {
+    fn is_allowed(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+        // A client of HTTP/1.0 sends no host; browsers always do.
+        let Some(requested) = uri.host().or_else(|| headers.get(HOST).map(|host| host.to_str().unwrap_or("?"))) else {
             return true;
         };
-        let name = without_port(asked).trim_end_matches('.').to_ascii_lowercase();
+        let name = without_port(requested).trim_end_matches('.').to_ascii_lowercase();
         name.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost") || self.0.contains(&name)
     }
 }
@@ -42,12 +43,12 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Answers only those who ask for this host.
-pub(crate) async fn check(State(names): State<Names>, request: Request, next: Next) -> Response {
-    if names.may_ask(request.headers(), request.uri()) {
+/// Answers only requests for an accepted host name.
+pub(crate) async fn check(State(allowed): State<AllowedHosts>, request: Request, next: Next) -> Response {
+    if allowed.is_allowed(request.headers(), request.uri()) {
         return next.run(request).await;
     }
-    let text = "this host is not known by that name; add it to metrics.names (AUXOT_METRICS_NAMES)\n";
+    let text = "cannot answer under this host name; add it to metrics.names (AUXOT_METRICS_NAMES)\n";
     (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 
@@ -56,11 +57,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_own_names_are_answered_and_no_other() {
-        let names = Names::new(&["GPU-box.lan".to_owned()]);
+    fn only_addresses_and_accepted_names_are_answered() {
+        let names = AllowedHosts::new(&["GPU-box.lan".to_owned()]);
         let may = |host: &str| {
             let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
-            names.may_ask(&headers, &Uri::from_static("/metrics"))
+            names.is_allowed(&headers, &Uri::from_static("/metrics"))
         };
         for host in
             ["127.0.0.1", "127.0.0.1:9090", "[::1]:9090", "localhost", "LOCALHOST:1", "a.localhost.", "10.1.2.3:80"]
@@ -75,7 +76,7 @@ mod tests {
         {
             assert!(!may(host), "{host}");
         }
-        assert!(names.may_ask(&HeaderMap::new(), &Uri::from_static("/metrics")));
-        assert!(!names.may_ask(&HeaderMap::new(), &Uri::from_static("http://evil.example/metrics")));
+        assert!(names.is_allowed(&HeaderMap::new(), &Uri::from_static("/metrics")));
+        assert!(!names.is_allowed(&HeaderMap::new(), &Uri::from_static("http://evil.example/metrics")));
     }
 }
