@@ -91,7 +91,7 @@
 //!
 //! # Failures
 //!
-//! A failed model is retried when its file or the engine's changes, when the operator resets it, when the router asks for
+//! A failed model is retried when its file or the engine's changes, when the operator resets it, when the router desires
 //! another size, or after `fleet.failed_retry`, unless its file or its arguments are the cause (`owner::retry`).
 //!
 //! # Shutdown

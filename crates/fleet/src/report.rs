@@ -97,8 +97,8 @@ impl OtherNames {
 
 impl ModelView {
     pub(crate) fn of(managed: &ManagedModel, scheduler: &Admission, devices: &Sample) -> Self {
-        let life = scheduler.state(managed.scheduler_id);
-        let takes = matches!(life, ModelState::Ready { draining: None, .. });
+        let model_state = scheduler.state(managed.scheduler_id);
+        let takes = matches!(model_state, ModelState::Ready { draining: None, .. });
         let ready = managed.ready().filter(|_| takes).cloned();
         let planned = managed.engine.as_ref().map_or_else(|| managed.plan.spec(), |engine| engine.spec.clone());
         Self {
@@ -106,10 +106,10 @@ impl ModelView {
             expected: managed.engine.as_ref().map(expected).unwrap_or_default(),
             took: managed.engine.as_ref().map(Engine::took).unwrap_or_default(),
             memory: managed.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
-            status: status(managed, life, scheduler.is_wanted(managed.scheduler_id)),
+            status: status(managed, model_state, scheduler.is_wanted(managed.scheduler_id)),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
-            asleep: matches!(life, ModelState::Absent) && !scheduler.is_wanted(managed.scheduler_id),
+            asleep: matches!(model_state, ModelState::Absent) && !scheduler.is_wanted(managed.scheduler_id),
             ready,
             slots_busy: scheduler.busy(managed.scheduler_id),
             waiting: scheduler.waiting(managed.scheduler_id),
@@ -161,9 +161,9 @@ fn expected(engine: &Engine) -> Vec<(String, u64)> {
 }
 
 /// The status to report: the engine's, or one that says what happens next to the model.
-fn status(managed: &ManagedModel, life: &ModelState, wanted: bool) -> Status {
+fn status(managed: &ManagedModel, model_state: &ModelState, wanted: bool) -> Status {
     let mut status = managed.last.clone().unwrap_or_else(Status::stopped);
-    status.state = match (life, status.state) {
+    status.state = match (model_state, status.state) {
         (ModelState::Ready { draining: Some(_), .. }, State::Ready(_)) => State::Draining,
         (ModelState::Coming { .. }, _) => State::Starting { progress: None },
         (ModelState::Absent, _) if wanted => State::Starting { progress: None },

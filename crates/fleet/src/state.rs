@@ -124,8 +124,8 @@ impl FleetState {
     /// Removes a leaving model once its engine is gone.
     pub(crate) fn remove_gone(&mut self, id: ManagedId) -> Option<ManagedModel> {
         let managed = self.models.get(&id)?;
-        let life = self.scheduler.state(managed.scheduler_id);
-        let rests = matches!(life, ModelState::Absent | ModelState::Failed);
+        let model_state = self.scheduler.state(managed.scheduler_id);
+        let rests = matches!(model_state, ModelState::Absent | ModelState::Failed);
         if managed.keep != KeepReason::Leaving || managed.engine.is_some() || !rests {
             return None;
         }

@@ -57,31 +57,31 @@ mod tests {
     use crate::tests::test_fleet::put;
 
     #[test]
-    fn a_table_for_no_model_or_several_is_told_with_what_there_is() {
+    fn a_table_for_no_model_or_several_is_reported_with_the_choices() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["qwen-q4_0", "qwen-q8_0", "llama-q4_0"] {
             put(folder.path(), name);
         }
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..Default::default() };
         let catalog = Catalog::scan(&files);
-        let told = |names: &[&str]| {
+        let warnings = |names: &[&str]| {
             let models = names.iter().map(|name| ((*name).to_owned(), ModelConfig::default())).collect();
             table_warnings(&Config { models, ..Config::default() }, &catalog)
         };
-        assert!(told(&["llama", "qwen-q8_0"]).is_empty());
-        let [none] = &told(&["mistral"])[..] else { panic!() };
+        assert!(warnings(&["llama", "qwen-q8_0"]).is_empty());
+        let [none] = &warnings(&["mistral"])[..] else { panic!() };
         assert!(none.contains("[fleet.models.mistral]") && none.contains("llama-q4_0"), "{none}");
-        let [several] = &told(&["qwen"])[..] else { panic!() };
+        let [several] = &warnings(&["qwen"])[..] else { panic!() };
         assert!(several.contains("qwen-q4_0") && several.contains("qwen-q8_0"), "{several}");
-        let [twice] = &told(&["llama", "llama-q4_0"])[..] else { panic!() };
+        let [twice] = &warnings(&["llama", "llama-q4_0"])[..] else { panic!() };
         assert!(twice.contains("`[fleet.models.llama]` is for llama-q4_0"), "{twice}");
     }
 
     #[test]
-    fn a_device_that_is_not_here_is_told_also_where_there_is_none() {
+    fn an_unknown_device_is_reported_also_on_a_host_without_devices() {
         let names = ["0".to_owned(), "HOST".to_owned()];
-        let told = device_warning(&names, &Sample::unread()).unwrap();
-        assert!(told.contains("names 0,") && told.ends_with("there is host"), "{told}");
+        let text = device_warning(&names, &Sample::unread()).unwrap();
+        assert!(text.contains("names 0,") && text.ends_with("there is host"), "{text}");
         assert_eq!(device_warning(&names[1..], &Sample::unread()), None);
     }
 }

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_serialised_table_is_read_back_unchanged() {
         let all = r#"{"devices":"0,GPU-abc","slots":2,"ctx_size":16384,"gpu_layers":"all","kv_type":"q8_0",
             "args":["--flash-attn","on"],"env":{"GGML_X":"1"},"pin":true,"priority":-3,"ttl":"5m"}"#;
         let model: ModelConfig = serde_json::from_str(all).unwrap();
@@ -76,11 +76,11 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_and_types_of_the_cache_are_refused() {
-        let told = |text| serde_json::from_str::<ModelConfig>(text).unwrap_err().to_string();
-        assert!(told(r#"{"slot": 3}"#).starts_with("unknown field `slot`"));
+    fn unknown_keys_and_cache_types_are_refused() {
+        let error = |text| serde_json::from_str::<ModelConfig>(text).unwrap_err().to_string();
+        assert!(error(r#"{"slot": 3}"#).starts_with("unknown field `slot`"));
         assert!(
-            told(r#"{"kv_type": "q9"}"#).starts_with("cannot read \"q9\" as a type of the cache: there are f32, f16")
+            error(r#"{"kv_type": "q9"}"#).starts_with("cannot read \"q9\" as a type of the cache: there are f32, f16")
         );
     }
 }

@@ -53,8 +53,9 @@ pub fn parameters(
 pub(crate) fn size(operator: Sizing, desired: Option<&DesiredModel>, trained: Option<u32>) -> (u32, u32) {
     let by_router = desired.and_then(|desired| desired.slots).filter(|slots| *slots <= MOST_SLOTS);
     let slots = operator.slots.or(by_router).unwrap_or(DEFAULT_SLOTS).clamp(1, MOST_SLOTS);
-    let asked = operator.ctx_size.or_else(|| desired.and_then(|desired| desired.ctx_size)).filter(|tokens| *tokens > 0);
-    let tokens = asked.unwrap_or(DEFAULT_CTX);
+    let tokens_per_slot =
+        operator.ctx_size.or_else(|| desired.and_then(|desired| desired.ctx_size)).filter(|tokens| *tokens > 0);
+    let tokens = tokens_per_slot.unwrap_or(DEFAULT_CTX);
     (slots, trained.filter(|trained| *trained > 0).map_or(tokens, |trained| tokens.min(trained)))
 }
 

@@ -133,16 +133,16 @@ mod tests {
         std::fs::write(&file, "a model").unwrap();
         let key = |engine: &str| Key::new(vec![(file.clone(), FileId::of(&file))], engine.into(), vec!["GPU-1".into()]);
         let now = SystemTime::now();
-        let asked = key("b1 -np 4");
-        Remembered::open(folder.path()).keep(asked.clone(), Some(SIZE), now).unwrap();
+        let stored = key("b1 -np 4");
+        Remembered::open(folder.path()).keep(stored.clone(), Some(SIZE), now).unwrap();
         let remembered = Remembered::open(folder.path());
-        assert_eq!(remembered.recall(&asked, now), Some(SIZE));
-        assert_eq!(remembered.recall(&asked, now + VALID_FOR), None, "it expires after a day");
+        assert_eq!(remembered.recall(&stored, now), Some(SIZE));
+        assert_eq!(remembered.recall(&stored, now + VALID_FOR), None, "it expires after a day");
         assert_eq!(remembered.recall(&key("b2 -np 4"), now), None);
         std::fs::write(&file, "another model").unwrap();
         assert_eq!(remembered.recall(&key("b1 -np 4"), now), None);
-        remembered.keep(asked.clone(), None, now).unwrap();
-        assert_eq!(Remembered::open(folder.path()).recall(&asked, now), None);
+        remembered.keep(stored.clone(), None, now).unwrap();
+        assert_eq!(Remembered::open(folder.path()).recall(&stored, now), None);
     }
 
     #[test]

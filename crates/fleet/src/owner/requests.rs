@@ -1,4 +1,4 @@
-//! Requests for a slot: a job asks, waits in its queue, and gets a lease or a refusal.
+//! Requests for a slot: a job waits in the queue of its model, and gets a lease or a refusal.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,11 +42,11 @@ impl Shared {
     pub(crate) async fn acquire(self: &Arc<Self>, model: Option<&str>, deadline: Instant) -> Result<Lease, Refusal> {
         let since = now();
         let until = deadline.min(since + self.settings().fleet.max_wait);
-        let answer = match self.ask(model) {
+        let answer = match self.request(model) {
             Err(Refusal::UnknownModel { .. } | Refusal::NoneChats { .. } | Refusal::NoModel { .. })
                 if self.scan_again(until).await =>
             {
-                self.ask(model)?
+                self.request(model)?
             }
             answer => answer?,
         };
@@ -93,7 +93,7 @@ impl Shared {
         }
     }
 
-    fn ask(self: &Arc<Self>, model: Option<&str>) -> Result<Answer, Refusal> {
+    fn request(self: &Arc<Self>, model: Option<&str>) -> Result<Answer, Refusal> {
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.intake == Intake::Closed {

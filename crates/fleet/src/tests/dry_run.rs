@@ -1,9 +1,9 @@
-//! A load that the engine's dry run goes before.
+//! Loads that begin with the engine's dry run.
 
 use super::test_fleet::{TestFleet, desired};
 
-/// A house in which a load of the first model has begun with a dry run.
-async fn rehearsed(models: &[&str]) -> TestFleet {
+/// A fleet in which the first model's load has begun with a dry run.
+async fn with_dry_run(models: &[&str]) -> TestFleet {
     let test_fleet = TestFleet::new(models, &[], None);
     test_fleet.engines.allow_dry_runs();
     test_fleet.fleet.set_desired(desired(models[0], 1)).await;
@@ -12,69 +12,69 @@ async fn rehearsed(models: &[&str]) -> TestFleet {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_begins_when_its_dry_run_has_an_answer() {
-    let test_fleet = rehearsed(&["one-q8_0"]).await;
+async fn a_load_starts_when_its_dry_run_has_ended() {
+    let test_fleet = with_dry_run(&["one-q8_0"]).await;
     assert_eq!(
-        (test_fleet.state("one-q8_0"), test_fleet.stage("one-q8_0").calls()),
+        (test_fleet.state("one-q8_0"), test_fleet.script("one-q8_0").calls()),
         ("starting", Vec::<String>::new())
     );
     test_fleet.engines.answer_dry_runs(None);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     assert_eq!(test_fleet.state("one-q8_0"), "ready");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_is_let_go_meanwhile_is_gone_at_once_and_never_begins() {
-    let test_fleet = rehearsed(&["one-q8_0", "two-q8_0"]).await;
+async fn a_model_that_is_removed_during_its_dry_run_never_starts() {
+    let test_fleet = with_dry_run(&["one-q8_0", "two-q8_0"]).await;
     assert_eq!(test_fleet.state("one-q8_0"), "starting");
     test_fleet.fleet.set_desired(desired("two-q8_0", 1)).await;
     test_fleet.engines.answer_dry_runs(Some("two-q8_0"));
     test_fleet.settle().await;
-    test_fleet.serve("two-q8_0").await;
-    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.state("two-q8_0")), ("away", "ready"));
-    assert_eq!(test_fleet.stage("one-q8_0").calls(), [""; 0]);
-    assert_eq!(test_fleet.ended(), 1, "its driver too");
+    test_fleet.make_ready("two-q8_0").await;
+    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.state("two-q8_0")), ("absent", "ready"));
+    assert_eq!(test_fleet.script("one-q8_0").calls(), [""; 0]);
+    assert_eq!(test_fleet.ended(), 1, "its driver has ended too");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_begins_after_the_end() {
-    let test_fleet = rehearsed(&["one-q8_0"]).await;
+async fn nothing_starts_after_a_stop() {
+    let test_fleet = with_dry_run(&["one-q8_0"]).await;
     test_fleet.fleet.stop().await;
     test_fleet.engines.answer_dry_runs(None);
     test_fleet.settle().await;
-    assert_eq!(test_fleet.stage("one-q8_0").calls(), [""; 0]);
+    assert_eq!(test_fleet.script("one-q8_0").calls(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_that_turns_out_to_need_more_is_planned_again_and_not_asked_again() {
-    let test_fleet = rehearsed(&["one-q8_0"]).await;
+async fn a_dry_run_above_the_reservation_replans_the_load_without_a_second_dry_run() {
+    let test_fleet = with_dry_run(&["one-q8_0"]).await;
     test_fleet.engines.count_in_dry_runs("one-q8_0", 1 << 30);
     test_fleet.settle().await;
-    assert_eq!((test_fleet.engines.dry_runs("one-q8_0"), test_fleet.stages("one-q8_0").len()), (0, 2));
-    test_fleet.serve("one-q8_0").await;
+    assert_eq!((test_fleet.engines.dry_runs("one-q8_0"), test_fleet.scripts("one-q8_0").len()), (0, 2));
+    test_fleet.make_ready("one-q8_0").await;
     assert_eq!(test_fleet.state("one-q8_0"), "ready");
     let expected = test_fleet.view("one-q8_0").unwrap().expected;
     assert!(expected.iter().map(|(_, bytes)| bytes).sum::<u64>() > 1 << 30, "{expected:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_size_is_asked_for_anew() {
-    let test_fleet = rehearsed(&["one-q8_0"]).await;
+async fn another_size_gets_its_own_dry_run() {
+    let test_fleet = with_dry_run(&["one-q8_0"]).await;
     test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;
     test_fleet.settle().await;
     assert_eq!(test_fleet.spec("one-q8_0").slots, 2);
-    assert_eq!(test_fleet.stage("one-q8_0").calls(), [""; 0]);
+    assert_eq!(test_fleet.script("one-q8_0").calls(), [""; 0]);
     assert_eq!(test_fleet.engines.dry_runs("one-q8_0"), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_that_waits_is_served_also_when_the_end_of_the_worker_begins_meanwhile() {
-    let mut test_fleet = rehearsed(&["one-q8_0"]).await;
-    let told = test_fleet.waiting(Some("one-q8_0")).await;
+async fn a_waiting_job_is_served_also_when_the_shutdown_begins_during_the_dry_run() {
+    let mut test_fleet = with_dry_run(&["one-q8_0"]).await;
+    let answer = test_fleet.waiting(Some("one-q8_0")).await;
     test_fleet.fleet.freeze();
     test_fleet.engines.count_in_dry_runs("one-q8_0", 1 << 30);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
-    assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())));
+    test_fleet.make_ready("one-q8_0").await;
+    assert_eq!(answer.borrow().clone(), Some(Ok("one-q8_0".into())));
 }

@@ -1,4 +1,4 @@
-//! Turns of events that are rare, and what must come of them: lists that change, files that change, drivers that hang.
+//! Rare sequences of events: lists that change, files that change, drivers that hang.
 
 #![allow(clippy::disallowed_methods, reason = "the jobs of a test end with its runtime")]
 
@@ -10,8 +10,8 @@ use auxot_gpu::{Device, Kind};
 use super::test_fleet::{TestFleet, desired, put_headed, put_sized};
 use crate::{Availability, Config, DesiredModel, FleetSettings};
 
-const ONE: u64 = 40_000;
-const RESIDENCY: Duration = Duration::from_secs(21);
+const ROOM_FOR_ONE: u64 = 40_000;
+const MIN_LOADED: Duration = Duration::from_secs(21);
 const GIB: u64 = 1 << 30;
 
 fn settings(autoload: &[&str], kib: u64, change: impl Fn(&mut Config)) -> FleetSettings {
@@ -23,30 +23,30 @@ fn settings(autoload: &[&str], kib: u64, change: impl Fn(&mut Config)) -> FleetS
     FleetSettings { fleet, placement, ..FleetSettings::default() }
 }
 
-fn relisted(test_fleet: &TestFleet, autoload: &[&str]) -> FleetSettings {
+fn with_list(test_fleet: &TestFleet, autoload: &[&str]) -> FleetSettings {
     let mut settings = test_fleet.settings.clone();
     settings.fleet.autoload = autoload.iter().map(ToString::to_string).collect();
     settings
 }
 
-async fn pass(test_fleet: &TestFleet, time: Duration) {
+async fn advance(test_fleet: &TestFleet, time: Duration) {
     tokio::time::advance(time).await;
     test_fleet.settle().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_without_a_name_waits_for_the_router_s_model_while_that_loads() {
-    let mut test_fleet = TestFleet::shared(&["own-q8_0", "one-q8_0"], &["own-q8_0"], ONE);
+async fn a_job_without_a_name_waits_for_the_loading_router_s_model() {
+    let mut test_fleet = TestFleet::shared(&["own-q8_0", "one-q8_0"], &["own-q8_0"], ROOM_FOR_ONE);
     test_fleet.settle().await;
-    test_fleet.serve("own-q8_0").await;
+    test_fleet.make_ready("own-q8_0").await;
     test_fleet.fleet.set_desired(DesiredModel { model: "one-q8_0".into(), ..DesiredModel::default() }).await;
-    pass(&test_fleet, RESIDENCY).await;
+    advance(&test_fleet, MIN_LOADED).await;
     assert_eq!((test_fleet.state("own-q8_0"), test_fleet.state("one-q8_0")), ("stopped", "starting"));
-    let told = test_fleet.waiting(None).await;
-    test_fleet.serve("one-q8_0").await;
-    let first = told.borrow().clone();
-    pass(&test_fleet, RESIDENCY).await;
-    pass(&test_fleet, RESIDENCY).await;
+    let answer = test_fleet.waiting(None).await;
+    test_fleet.make_ready("one-q8_0").await;
+    let first = answer.borrow().clone();
+    advance(&test_fleet, MIN_LOADED).await;
+    advance(&test_fleet, MIN_LOADED).await;
     assert_eq!(
         first,
         Some(Ok("one-q8_0".into())),
@@ -57,91 +57,92 @@ async fn a_job_without_a_name_waits_for_the_router_s_model_while_that_loads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_at_rest_that_is_listed_no_more_is_forgotten() {
-    let test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], ONE);
+async fn an_unloaded_model_is_removed_when_it_leaves_the_list() {
+    let test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], ROOM_FOR_ONE);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
-    test_fleet.fleet.reconfigure(relisted(&test_fleet, &["one-q8_0"]));
-    pass(&test_fleet, Duration::from_secs(600)).await;
-    assert_eq!(test_fleet.state("two-q8_0"), "away");
+    test_fleet.make_ready("one-q8_0").await;
+    test_fleet.fleet.reconfigure(with_list(&test_fleet, &["one-q8_0"]));
+    advance(&test_fleet, Duration::from_secs(600)).await;
+    assert_eq!(test_fleet.state("two-q8_0"), "absent");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_is_listed_no_more_goes_though_a_job_waited_for_it() {
-    let mut test_fleet = TestFleet::of(&["one-q8_0"], settings(&["one-q8_0"], ONE, |fleet| fleet.on_demand = false));
+async fn a_waiting_job_does_not_keep_a_model_that_left_the_list() {
+    let mut test_fleet =
+        TestFleet::of(&["one-q8_0"], settings(&["one-q8_0"], ROOM_FOR_ONE, |fleet| fleet.on_demand = false));
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     let mut leases = Vec::new();
     for _ in 0..4 {
         leases.push(test_fleet.acquire(Some("one-q8_0")).await.unwrap());
     }
-    let told = test_fleet.waiting(Some("one-q8_0")).await;
-    test_fleet.fleet.reconfigure(relisted(&test_fleet, &[]));
+    let answer = test_fleet.waiting(Some("one-q8_0")).await;
+    test_fleet.fleet.reconfigure(with_list(&test_fleet, &[]));
     leases.clear();
     test_fleet.settle().await;
-    let loads = test_fleet.stages("one-q8_0").len();
+    let loads = test_fleet.scripts("one-q8_0").len();
     if loads > 1 {
-        test_fleet.serve("one-q8_0").await;
+        test_fleet.make_ready("one-q8_0").await;
     }
-    pass(&test_fleet, Duration::from_secs(3600)).await;
+    advance(&test_fleet, Duration::from_secs(3600)).await;
     assert_eq!(
         (loads, test_fleet.state("one-q8_0")),
-        (1, "away"),
+        (1, "absent"),
         "{:?}; availability {:?}",
-        told.borrow(),
+        answer.borrow(),
         test_fleet.fleet.availability()
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_of_a_model_that_is_listed_no_more_is_answered() {
-    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+async fn a_waiting_job_of_a_model_that_left_the_list_is_served_on_demand() {
+    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ROOM_FOR_ONE);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     let mut leases = Vec::new();
     for _ in 0..4 {
         leases.push(test_fleet.acquire(Some("one-q8_0")).await.unwrap());
     }
     let two = test_fleet.waiting(Some("two-q8_0")).await;
-    pass(&test_fleet, Duration::from_secs(1)).await;
-    let told = test_fleet.waiting(Some("one-q8_0")).await;
-    test_fleet.fleet.reconfigure(relisted(&test_fleet, &[]));
+    advance(&test_fleet, Duration::from_secs(1)).await;
+    let answer = test_fleet.waiting(Some("one-q8_0")).await;
+    test_fleet.fleet.reconfigure(with_list(&test_fleet, &[]));
     leases.clear();
     test_fleet.settle().await;
-    assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())), "it stays for the job that named it");
-    pass(&test_fleet, RESIDENCY).await;
-    test_fleet.serve("two-q8_0").await;
+    assert_eq!(answer.borrow().clone(), Some(Ok("one-q8_0".into())), "it stays for the job that named it");
+    advance(&test_fleet, MIN_LOADED).await;
+    test_fleet.make_ready("two-q8_0").await;
     assert_eq!(two.borrow().clone(), Some(Ok("two-q8_0".into())));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_answers_those_who_wait_for_what_is_not_loaded() {
-    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+async fn a_stop_refuses_jobs_that_wait_for_an_unloaded_model() {
+    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ROOM_FOR_ONE);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
-    let told = test_fleet.waiting(Some("two-q8_0")).await;
+    test_fleet.make_ready("one-q8_0").await;
+    let answer = test_fleet.waiting(Some("two-q8_0")).await;
     test_fleet.fleet.stop().await;
     test_fleet.settle().await;
-    assert_eq!(told.borrow().clone(), Some(Err("the worker is shutting down".into())));
+    assert_eq!(answer.borrow().clone(), Some(Err("the worker is shutting down".into())));
 }
 
 #[tokio::test(start_paused = true)]
-async fn slots_of_an_engine_that_came_back_at_once_are_given_back() {
+async fn slots_of_an_engine_that_restarted_at_once_are_freed() {
     let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
-    test_fleet.stage("one-q8_0").exit(ExitClass::Signal);
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
+    test_fleet.script("one-q8_0").exit(ExitClass::Signal);
+    test_fleet.make_ready("one-q8_0").await;
     for round in 0..8 {
         let lease = tokio::time::timeout(Duration::from_secs(5), test_fleet.acquire(None)).await;
-        assert!(lease.is_ok(), "no slot in round {round}, and nobody holds one");
+        assert!(lease.is_ok(), "no slot in round {round}, though all are free");
         drop(lease);
         test_fleet.settle().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
+async fn a_model_returns_to_the_wanted_size_once_another_process_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     put_headed(folder.path(), "one-q8_0", 8192, Some(4));
     let fleet = Config { ttl: Some(Duration::from_secs(60)), ..Config::default() };
@@ -156,11 +157,11 @@ async fn a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
     assert!(!job.is_finished(), "{:?}", job.await);
     let before = test_fleet.spec("one-q8_0");
     assert!(before.slots < 4, "{before:?}");
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     job.await.unwrap().unwrap();
     test_fleet.read(vec![], 60 * GIB).await;
     for _ in 0..4 {
-        pass(&test_fleet, Duration::from_secs(40)).await;
+        advance(&test_fleet, Duration::from_secs(40)).await;
     }
     assert_eq!(test_fleet.state("one-q8_0"), "stopped");
     let fleet = test_fleet.fleet.clone();
@@ -168,16 +169,16 @@ async fn a_model_is_as_large_as_wanted_again_once_a_stranger_is_gone() {
         fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
     });
     test_fleet.settle().await;
-    assert_eq!((test_fleet.stages("one-q8_0").len(), test_fleet.spec("one-q8_0").slots), (2, 4));
+    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.spec("one-q8_0").slots), (2, 4));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_changed_while_its_model_was_loaded_is_known_at_the_next_load() {
+async fn a_file_that_changed_while_loaded_is_used_at_the_next_load() {
     let mut test_fleet =
-        TestFleet::of(&["one-q8_0"], settings(&[], ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
+        TestFleet::of(&["one-q8_0"], settings(&[], ROOM_FOR_ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))));
     test_fleet.settle().await;
     test_fleet.waiting(Some("one-q8_0")).await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     put_sized(test_fleet.folder(), "one-q8_0", 512);
     let scans = test_fleet.fleet.scans();
     for _ in 0..100_000 {
@@ -189,75 +190,75 @@ async fn a_file_that_changed_while_its_model_was_loaded_is_known_at_the_next_loa
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(test_fleet.fleet.scans() > scans);
     for _ in 0..4 {
-        pass(&test_fleet, Duration::from_secs(40)).await;
+        advance(&test_fleet, Duration::from_secs(40)).await;
     }
     assert_eq!(test_fleet.state("one-q8_0"), "stopped");
     test_fleet.waiting(Some("one-q8_0")).await;
-    assert_eq!((test_fleet.stages("one-q8_0").len(), test_fleet.spec("one-q8_0").ctx_per_slot), (2, Some(512)));
+    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.spec("one-q8_0").ctx_per_slot), (2, Some(512)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_settings_bring_nobody_back_who_goes_for_another() {
-    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+async fn new_settings_do_not_reload_an_evicted_model() {
+    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ROOM_FOR_ONE);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     let lease = test_fleet.acquire(Some("one-q8_0")).await.unwrap();
     let two = test_fleet.waiting(Some("two-q8_0")).await;
-    pass(&test_fleet, RESIDENCY).await;
+    advance(&test_fleet, MIN_LOADED).await;
     assert_eq!(test_fleet.state("one-q8_0"), "draining");
     let mut settings = test_fleet.settings.clone();
     settings.engine.slots = Some(3);
     test_fleet.fleet.reconfigure(settings);
     drop(lease);
     test_fleet.settle().await;
-    test_fleet.serve("two-q8_0").await;
+    test_fleet.make_ready("two-q8_0").await;
     assert_eq!(two.borrow().clone(), Some(Ok("two-q8_0".into())));
     for _ in 0..3 {
-        pass(&test_fleet, RESIDENCY).await;
+        advance(&test_fleet, MIN_LOADED).await;
     }
-    assert_eq!((test_fleet.state("two-q8_0"), test_fleet.stages("one-q8_0").len()), ("ready", 1), "no job wants one");
+    assert_eq!((test_fleet.state("two-q8_0"), test_fleet.scripts("one-q8_0").len()), ("ready", 1), "no job names it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listed_model_that_died_of_want_of_memory_is_loaded_again_smaller() {
+async fn a_listed_model_that_ran_out_of_memory_is_reloaded_smaller() {
     let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     for _ in 0..20 {
-        if test_fleet.state("one-q8_0") == "stopped" || test_fleet.stages("one-q8_0").len() > 1 {
+        if test_fleet.state("one-q8_0") == "stopped" || test_fleet.scripts("one-q8_0").len() > 1 {
             break;
         }
-        test_fleet.stage("one-q8_0").exit(ExitClass::HostMemory);
+        test_fleet.script("one-q8_0").exit(ExitClass::HostMemory);
         test_fleet.settle().await;
-        pass(&test_fleet, Duration::from_secs(40)).await;
+        advance(&test_fleet, Duration::from_secs(40)).await;
     }
     assert_eq!((test_fleet.state("one-q8_0"), test_fleet.fleet.availability()), ("starting", Availability::Coming));
 }
 
 #[tokio::test(start_paused = true)]
-async fn doors_are_told_when_a_model_stays_after_all() {
-    let test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ONE);
+async fn a_cancelled_eviction_is_reported_as_a_change() {
+    let test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ROOM_FOR_ONE);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     let _lease = test_fleet.acquire(Some("one-q8_0")).await.unwrap();
     let fleet = test_fleet.fleet.clone();
     let job = tokio::spawn(async move {
         fleet.acquire(Some("two-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
     });
     test_fleet.settle().await;
-    pass(&test_fleet, RESIDENCY).await;
+    advance(&test_fleet, MIN_LOADED).await;
     assert_eq!(test_fleet.state("one-q8_0"), "draining");
     let mut changes = test_fleet.fleet.changes();
     changes.mark_unchanged();
     job.abort();
     test_fleet.settle().await;
     assert_eq!(test_fleet.state("one-q8_0"), "ready");
-    assert!(changes.has_changed().unwrap(), "the router still believes that it drains");
+    assert!(changes.has_changed().unwrap(), "the change is not reported");
 }
 
 #[test]
-fn a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
-    let (tell, told) = std::sync::mpsc::channel();
+fn a_measurement_above_the_estimate_does_not_hang_the_fleet() {
+    let (done, finished) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
@@ -268,7 +269,7 @@ fn a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
             };
             let test_fleet = TestFleet::of(&["one-q8_0"], FleetSettings::default());
             test_fleet.settle().await;
-            // Room for it by what is computed.
+            // There is room for the computed requirements.
             test_fleet.read(vec![card(2 * GIB)], 60 * GIB).await;
             let fleet = test_fleet.fleet.clone();
             let job = |fleet: crate::Fleet| async move {
@@ -276,34 +277,34 @@ fn a_model_that_took_more_than_is_computed_does_not_hang_the_fleet() {
             };
             tokio::spawn(job(fleet.clone()));
             test_fleet.settle().await;
-            // It is seen to have taken much more, as if by the experience of an earlier run.
+            // An earlier run has measured much more.
             test_fleet.learn("one-q8_0", 5 * GIB);
-            test_fleet.stage("one-q8_0").exit(ExitClass::BadFile);
+            test_fleet.script("one-q8_0").exit(ExitClass::BadFile);
             test_fleet.settle().await;
             test_fleet.fleet.reset(Some("one-q8_0")).unwrap();
             tokio::spawn(job(fleet));
             test_fleet.settle().await;
-            tell.send(()).unwrap();
+            done.send(()).unwrap();
         });
     });
-    let told = told.recv_timeout(Duration::from_secs(20));
-    assert_eq!(told, Ok(()), "the judge's lock is held for ever");
+    let finished = finished.recv_timeout(Duration::from_secs(20));
+    assert_eq!(finished, Ok(()), "the lock of the fleet is held for ever");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under_way() {
+async fn a_scan_for_new_settings_is_not_lost_in_a_running_scan() {
     let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
     tokio::time::sleep(Duration::from_secs(40)).await;
     test_fleet.settle().await;
     let other = tempfile::tempdir().unwrap();
     put_sized(other.path(), "late-q8_0", 8192);
-    // One more look begins.
+    // One more scan begins.
     test_fleet.put("two-q8_0");
     while !test_fleet.fleet.has_changed() {
         tokio::task::yield_now().await;
     }
     test_fleet.fleet.set_desired(desired("none-q8_0", 1)).await;
-    let mut settings = relisted(&test_fleet, &["one-q8_0", "late-q8_0"]);
+    let mut settings = with_list(&test_fleet, &["one-q8_0", "late-q8_0"]);
     settings.catalog.models_dir = vec![other.path().to_owned()];
     test_fleet.fleet.reconfigure(settings);
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -311,9 +312,9 @@ async fn a_look_that_is_asked_for_by_other_settings_is_not_lost_in_one_under_way
     assert_eq!(test_fleet.state("late-q8_0"), "starting");
 }
 
-/// The engine lies on a card, and is started again after a crash; the driver of the card does not answer any more.
+/// The engine is on a device and restarts after a crash; the driver of the device no longer answers.
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_comes() {
+async fn a_restarted_engine_takes_jobs_though_no_device_sample_comes() {
     let card = Device {
         total: Some(24 * GIB),
         free: Some(20 * GIB),
@@ -323,41 +324,41 @@ async fn an_engine_that_was_started_again_takes_jobs_though_no_reading_ever_come
     test_fleet.settle().await;
     test_fleet.read(vec![card], 60 * GIB).await;
     test_fleet.waiting(Some("one-q8_0")).await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     test_fleet.stop_readings();
-    pass(&test_fleet, Duration::from_secs(1)).await;
-    test_fleet.stage("one-q8_0").exit(ExitClass::Signal);
+    advance(&test_fleet, Duration::from_secs(1)).await;
+    test_fleet.script("one-q8_0").exit(ExitClass::Signal);
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
-    let told = test_fleet.waiting(Some("one-q8_0")).await;
+    test_fleet.make_ready("one-q8_0").await;
+    let answer = test_fleet.waiting(Some("one-q8_0")).await;
     for _ in 0..10 {
-        pass(&test_fleet, Duration::from_secs(30)).await;
+        advance(&test_fleet, Duration::from_secs(30)).await;
     }
-    assert_eq!(told.borrow().clone(), Some(Ok("one-q8_0".into())), "after five minutes");
+    assert_eq!(answer.borrow().clone(), Some(Ok("one-q8_0".into())), "after five minutes");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_a_job_would_wake_is_no_reason_to_turn_jobs_away_while_another_loads() {
+async fn an_unloaded_model_keeps_the_fleet_serving_while_another_loads() {
     let mut test_fleet = TestFleet::of(
         &["one-q8_0", "two-q8_0"],
-        settings(&[], 2 * ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))),
+        settings(&[], 2 * ROOM_FOR_ONE, |fleet| fleet.ttl = Some(Duration::from_secs(60))),
     );
     test_fleet.settle().await;
     test_fleet.waiting(Some("one-q8_0")).await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     for _ in 0..4 {
-        pass(&test_fleet, Duration::from_secs(40)).await;
+        advance(&test_fleet, Duration::from_secs(40)).await;
     }
     assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Asleep);
     test_fleet.waiting(Some("two-q8_0")).await;
-    assert!(test_fleet.fleet.serves(), "one still sleeps until a job comes: {:?}", test_fleet.fleet.availability());
+    assert!(test_fleet.fleet.serves(), "an unloaded model takes jobs: {:?}", test_fleet.fleet.availability());
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_settings_do_not_touch_the_router_s_model_while_that_of_its_next_policy_is_missing() {
+async fn new_settings_do_not_touch_the_router_s_model_while_the_next_one_is_missing() {
     let test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 2)));
     test_fleet.settle().await;
-    test_fleet.serve("one-q8_0").await;
+    test_fleet.make_ready("one-q8_0").await;
     test_fleet.fleet.set_desired(desired("none-q8_0", 2)).await;
     let mut settings = test_fleet.settings.clone();
     settings.fleet.patience = Duration::from_secs(16);

@@ -1,4 +1,4 @@
-//! A fleet in a house of cards: true model files, scripted engines.
+//! A fleet with real model files and scripted engines.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -19,34 +19,34 @@ use crate::factory::DryRun;
 use crate::factory::{Driver, Engines};
 use crate::{Config, DesiredModel, Devices, Fleet, FleetSettings, Lease, ModelView, Paths, Refusal};
 
-/// Far away, and never waited for: the clock stands still until nothing else can happen.
+/// Far away and never waited for: the paused clock advances only when nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
 
-/// Makes scripted engines and remembers them.
+/// Creates scripted engines and keeps their scripts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ScriptedEngines {
-    stages: Arc<Mutex<Vec<(Spec, Script)>>>,
+    scripts: Arc<Mutex<Vec<(Spec, Script)>>>,
     ended: Arc<AtomicUsize>,
     program: PathBuf,
-    /// Dry runs that wait for their answer.
+    /// Dry runs that wait for their result.
     dry_run_answers: DryRunAnswers,
 }
 
-/// The model of each dry run, and how it is answered; none where none are made.
+/// The model of each dry run, and the channel for its result; `None` where dry runs are off.
 type DryRunAnswers = Arc<Mutex<Option<Vec<(String, oneshot::Sender<Option<MemoryEstimate>>)>>>>;
 
 impl ScriptedEngines {
-    /// From now on dry runs are made.
+    /// Turns dry runs on.
     pub(super) fn allow_dry_runs(&self) {
         *self.dry_run_answers.lock().unwrap() = Some(Vec::new());
     }
 
-    /// Dry runs of a model, or of all, end without an answer.
+    /// Ends the dry runs of a model, or of all, without a result.
     pub(super) fn answer_dry_runs(&self, of: Option<&str>) {
         self.answer(of, None);
     }
 
-    /// Dry runs of a model count so many bytes of weights in the host's memory.
+    /// Ends the dry runs of a model with this many bytes of weights in host memory.
     pub(super) fn count_in_dry_runs(&self, of: &str, weights: u64) {
         self.answer(
             Some(of),
@@ -54,7 +54,7 @@ impl ScriptedEngines {
         );
     }
 
-    /// Dry runs of a model that somebody waits for.
+    /// The running dry runs of a model.
     pub(super) fn dry_runs(&self, of: &str) -> usize {
         let dry_run_answers = self.dry_run_answers.lock().unwrap();
         dry_run_answers.iter().flatten().filter(|(model, answer)| of == model && !answer.is_closed()).count()
@@ -64,7 +64,7 @@ impl ScriptedEngines {
         let mut dry_run_answers = self.dry_run_answers.lock().unwrap();
         let answered = dry_run_answers.as_mut().unwrap().extract_if(.., |(model, _)| of.is_none_or(|of| of == model));
         for (_, answer) in answered {
-            // Given up meanwhile is as good.
+            // A dropped receiver is a cancelled dry run.
             let _given_up = answer.send(estimate.clone());
         }
     }
@@ -72,9 +72,9 @@ impl ScriptedEngines {
 
 impl Engines for ScriptedEngines {
     fn create(&self, spec: Spec) -> (EngineHandle, Driver) {
-        let (handle, driver, stage) = scripted::engine(&spec.model, &EngineConfig::default());
-        stage.exit_on_signal();
-        self.stages.lock().unwrap().push((spec, stage));
+        let (handle, driver, script) = scripted::engine(&spec.model, &EngineConfig::default());
+        script.exit_on_signal();
+        self.scripts.lock().unwrap().push((spec, script));
         let ended = Arc::clone(&self.ended);
         let counted = async move {
             driver.await;
@@ -112,8 +112,8 @@ impl Engines for ScriptedEngines {
 }
 
 thread_local! {
-    /// Folders, kept until the test's runtime is gone and its thread ends: a thread that still writes down what is remembered
-    /// would make a folder anew that was removed with its house.
+    /// Folders that are kept until the test's thread ends: a blocking thread that still writes a state file would create a
+    /// removed folder again.
     static KEPT: RefCell<Vec<Arc<tempfile::TempDir>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -122,16 +122,16 @@ pub(super) struct TestFleet {
     pub(super) fleet: Fleet,
     pub(super) engines: ScriptedEngines,
     folder: Arc<tempfile::TempDir>,
-    staff: JoinSet<()>,
+    tasks: JoinSet<()>,
     pub(super) settings: FleetSettings,
-    /// What the next reading shows, and how one is asked for.
+    /// The next device sample.
     readings: Arc<Mutex<(Vec<Device>, Device)>>,
     devices: Devices,
     is_silent: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl TestFleet {
-    /// A house with these models, these of them on the operator's list.
+    /// A fleet with these models, and these on the operator's list.
     pub(super) fn new(models: &[&str], autoload: &[&str], desired: Option<DesiredModel>) -> TestFleet {
         let folder = tempfile::tempdir().unwrap();
         for model in models {
@@ -140,7 +140,7 @@ impl TestFleet {
         Self::open(folder, autoload, desired)
     }
 
-    /// The same, whose models share so many KiB of host memory; jobs may name any of them.
+    /// The same with a limit of host memory in KiB; jobs may name any model.
     pub(super) fn shared(models: &[&str], autoload: &[&str], kib: u64) -> TestFleet {
         let folder = tempfile::tempdir().unwrap();
         for model in models {
@@ -154,8 +154,8 @@ impl TestFleet {
     }
 
     /// The next run over the same folders.
-    pub(super) fn again(self, desired: Option<DesiredModel>) -> TestFleet {
-        drop(self.staff);
+    pub(super) fn restart(self, desired: Option<DesiredModel>) -> TestFleet {
+        drop(self.tasks);
         Self::open(self.folder, &[], desired)
     }
 
@@ -173,12 +173,12 @@ impl TestFleet {
         Self::with(folder, settings, None)
     }
 
-    /// The newest place of a model is known to have taken so much.
+    /// Records a measurement for the newest placement of a model.
     pub(super) fn learn(&self, model: &str, bytes: u64) {
         self.fleet.learn(model, bytes);
     }
 
-    /// From now on no reading comes.
+    /// Stops the device samples.
     pub(super) fn stop_readings(&self) {
         self.is_silent.store(true, Ordering::SeqCst);
     }
@@ -188,7 +188,7 @@ impl TestFleet {
         self.folder.path()
     }
 
-    /// The devices are read anew, and are so.
+    /// Takes a new device sample with these values.
     pub(super) async fn read(&self, devices: Vec<Device>, free: u64) {
         {
             let mut readings = self.readings.lock().unwrap();
@@ -221,39 +221,39 @@ impl TestFleet {
         let settings = FleetSettings { catalog: files, ..settings };
         let scripted = ScriptedEngines { program: folder.path().join("engine"), ..ScriptedEngines::default() };
         let under = Arc::clone(&readings);
-        let see = move || {
+        let sample = move || {
             let readings = under.lock().unwrap();
             Arc::new(Sample { devices: readings.0.clone(), host: readings.1.clone(), ..reading() })
         };
-        let (look, samples) = watch::channel(see());
+        let (sender, samples) = watch::channel(sample());
         let is_silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let hears = Arc::clone(&is_silent);
+        let silent = Arc::clone(&is_silent);
         let devices = Devices::new(samples, move || {
-            if !hears.load(Ordering::SeqCst) {
-                look.send_replace(see());
+            if !silent.load(Ordering::SeqCst) {
+                sender.send_replace(sample());
             }
         });
         let (seen, kept) = (devices.clone(), settings.clone());
-        let places = Paths { catalog, state: folder.path().join("state") };
+        let paths = Paths { catalog, state: folder.path().join("state") };
         let engines = Box::new(scripted.clone());
-        let (fleet, staff) = Fleet::open_with(settings, engines, places, devices, desired);
+        let (fleet, fleet_tasks) = Fleet::open_with(settings, engines, paths, devices, desired);
         let mut tasks = JoinSet::new();
-        tasks.spawn(staff.run());
-        TestFleet { fleet, engines: scripted, folder, staff: tasks, settings: kept, readings, devices: seen, is_silent }
+        tasks.spawn(fleet_tasks.run());
+        TestFleet { fleet, engines: scripted, folder, tasks, settings: kept, readings, devices: seen, is_silent }
     }
 
-    /// Puts one more model into the folder.
+    /// Adds a model file to the folder.
     pub(super) fn put(&self, model: &str) {
         put(self.folder.path(), model);
     }
 
-    /// Puts an engine there, which was not.
+    /// Creates the engine program, which was missing.
     pub(super) fn put_engine(&self) {
         std::fs::write(&self.engines.program, "an engine").unwrap();
     }
 
-    /// Lets everything happen that can happen without time going by, but for a moment: the paused clock stands still while
-    /// a blocking task runs, so a slow thread is waited for.
+    /// Lets everything happen that needs no time but a moment. The paused clock stands still while a blocking task runs, so
+    /// slow threads are waited for.
     pub(super) async fn settle(&self) {
         for _ in 0..2 {
             for _ in 0..500 {
@@ -263,49 +263,49 @@ impl TestFleet {
         }
     }
 
-    /// The stages of a model's engines, oldest first.
-    pub(super) fn stages(&self, model: &str) -> Vec<Script> {
-        let stages = self.engines.stages.lock().unwrap();
-        stages.iter().filter(|(spec, _)| spec.model == model).map(|(_, stage)| stage.clone()).collect()
+    /// The scripts of a model's engines, oldest first.
+    pub(super) fn scripts(&self, model: &str) -> Vec<Script> {
+        let scripts = self.engines.scripts.lock().unwrap();
+        scripts.iter().filter(|(spec, _)| spec.model == model).map(|(_, script)| script.clone()).collect()
     }
 
-    /// The stage of a model's newest engine.
-    pub(super) fn stage(&self, model: &str) -> Script {
-        self.stages(model).pop().unwrap()
+    /// The script of a model's newest engine.
+    pub(super) fn script(&self, model: &str) -> Script {
+        self.scripts(model).pop().unwrap()
     }
 
-    /// What a model's engines were started with, oldest first.
+    /// The specs of a model's engines, oldest first.
     pub(super) fn specs(&self, model: &str) -> Vec<Spec> {
-        let stages = self.engines.stages.lock().unwrap();
-        stages.iter().filter(|(spec, _)| spec.model == model).map(|(spec, _)| spec.clone()).collect()
+        let scripts = self.engines.scripts.lock().unwrap();
+        scripts.iter().filter(|(spec, _)| spec.model == model).map(|(spec, _)| spec.clone()).collect()
     }
 
-    /// What a model's newest engine was started with.
+    /// The spec of a model's newest engine.
     pub(super) fn spec(&self, model: &str) -> Spec {
         self.specs(model).pop().unwrap()
     }
 
-    /// Waits until something was remembered on disk.
-    pub(super) async fn remembered(&self) {
+    /// Waits until a size is stored on disk.
+    pub(super) async fn size_stored(&self) {
         let path = self.folder.path().join("state/sizes.json");
         while !path.is_file() {
             tokio::task::yield_now().await;
         }
     }
 
-    /// The newest engine of a model takes jobs, in the size that it was started with.
-    pub(super) async fn serve(&self, model: &str) {
+    /// Makes the newest engine of a model ready, in the size of its spec.
+    pub(super) async fn make_ready(&self, model: &str) {
         let spec = self.spec(model);
-        self.stage(model).become_ready(spec.slots, spec.ctx_per_slot.unwrap());
+        self.script(model).become_ready(spec.slots, spec.ctx_per_slot.unwrap());
         self.settle().await;
     }
 
-    /// Drivers that have come to their end.
+    /// The number of drivers that have ended.
     pub(super) fn ended(&self) -> usize {
         self.engines.ended.load(Ordering::SeqCst)
     }
 
-    /// Tasks of the tasks.
+    /// The number of handles, leases and tasks that share the fleet.
     pub(super) fn holders(&self) -> usize {
         self.fleet.holders()
     }
@@ -315,58 +315,58 @@ impl TestFleet {
     }
 
     pub(super) fn state(&self, model: &str) -> &'static str {
-        self.view(model).map_or("away", |view| view.status.state.name())
+        self.view(model).map_or("absent", |view| view.status.state.name())
     }
 
     pub(super) async fn acquire(&self, model: Option<&str>) -> Result<Lease, Refusal> {
         self.fleet.acquire(model, Instant::now() + LONG).await
     }
 
-    /// A job that waits, in a task of its own.
+    /// A waiting job in a task of its own, and the channel for its answer.
     pub(super) async fn waiting(
         &mut self,
         model: Option<&'static str>,
     ) -> watch::Receiver<Option<Result<String, String>>> {
-        let (tell, told) = watch::channel(None);
+        let (sender, receiver) = watch::channel(None);
         let fleet = self.fleet.clone();
-        self.staff.spawn(async move {
+        self.tasks.spawn(async move {
             let answer = fleet.acquire(model, Instant::now() + LONG).await;
-            tell.send_replace(Some(
+            sender.send_replace(Some(
                 answer.map(|lease| lease.model().to_owned()).map_err(|refusal| refusal.to_string()),
             ));
         });
         self.settle().await;
-        told
+        receiver
     }
 }
 
-/// A reading of a host that has memory and no device.
+/// A sample of a host with memory and without devices.
 fn reading() -> Sample {
     let host = Device { total: Some(64 << 30), free: Some(60 << 30), ..Sample::unread().host };
     Sample { taken: tokio::time::Instant::now().into_std(), devices: vec![host.clone()], host, withheld: false }
 }
 
-/// A wish for a model of a size.
+/// A desired model in a size.
 pub(super) fn desired(model: &str, slots: u32) -> DesiredModel {
     DesiredModel { model: model.to_owned(), ctx_size: Some(1024), slots: Some(slots) }
 }
 
-/// A model file that the catalog takes: a header, one key for each fact that it needs, one small tensor.
+/// A model file that the catalog accepts: a header, one key for each required fact, one small tensor.
 pub(crate) fn put(folder: &Path, name: &str) {
     put_sized(folder, name, 8192);
 }
 
-/// One that was trained for so many tokens.
+/// The same with this training length.
 pub(super) fn put_sized(folder: &Path, name: &str, trained: u32) {
     put_headed(folder, name, trained, None);
 }
 
-/// One that keeps something for each token of its context.
+/// The same with attention heads, which keep a cache for each token of the context.
 pub(super) fn put_headed(folder: &Path, name: &str, trained: u32, heads: Option<u32>) {
     put_with(folder, name, trained, heads, None);
 }
 
-/// One whose header names a pooling: an embedding or a rerank model.
+/// The same with a pooling type: an embedding or a rerank model.
 pub(super) fn put_pooling(folder: &Path, name: &str, pooling: u32) {
     put_with(folder, name, 8192, None, Some(pooling));
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Searches with a memory of so many tokens; gives what was tried, in order, and the end.
+/// Searches with a memory of this many tokens; returns the tried sizes in order, and the result.
 fn search(mut sizes: SizeSearch, memory: u64) -> (Vec<Size>, Next) {
     let mut tried = Vec::new();
     for _ in 0..100 {
@@ -22,7 +22,7 @@ fn slots(tried: &[Size]) -> Vec<u32> {
 const WANTED: Size = Size { slots: 16, ctx: 8192 };
 
 #[test]
-fn what_is_wanted_is_tried_first_and_taken_if_it_fits() {
+fn the_wanted_size_is_tried_first_and_kept_if_it_fits() {
     let (tried, end) = search(SizeSearch::new(WANTED), 16 * 8192);
     assert_eq!((tried, end), (vec![WANTED], Next::Found(WANTED)));
 }
@@ -42,7 +42,7 @@ fn context_comes_after_the_last_slot() {
 }
 
 #[test]
-fn where_nothing_fits_the_search_ends_too() {
+fn the_search_ends_also_where_nothing_fits() {
     let (tried, end) = search(SizeSearch::new(Size { slots: 4, ctx: 8192 }), 100);
     assert_eq!(end, Next::NothingFits);
     assert!(tried.len() <= 6, "{tried:?}");
@@ -50,7 +50,7 @@ fn where_nothing_fits_the_search_ends_too() {
 }
 
 #[test]
-fn a_known_end_is_where_the_next_run_begins_and_less_is_searched_if_it_fits_no_more() {
+fn a_known_size_is_tried_first_and_smaller_ones_are_searched_if_it_no_longer_fits() {
     let found = Size { slots: 5, ..WANTED };
     let mut sizes = SizeSearch::known(WANTED, found);
     assert_eq!((sizes.next(), sizes.size(), sizes.wanted()), (Next::Found(found), found, WANTED));
@@ -60,7 +60,7 @@ fn a_known_end_is_where_the_next_run_begins_and_less_is_searched_if_it_fits_no_m
     assert_eq!(SizeSearch::known(WANTED, Size { slots: 99, ctx: 1 }), SizeSearch::new(WANTED));
 }
 
-/// A search that begins to listen to an estimate after its first failure, as a model does.
+/// A search that uses an estimate after its first failure, as a model does.
 fn estimated(mut sizes: SizeSearch, memory: u64, estimate: u64) -> (Vec<Size>, Next) {
     let holds = |memory: u64| move |size: &Size| u64::from(size.slots) * u64::from(size.ctx) <= memory;
     let mut tried = Vec::new();
@@ -78,7 +78,7 @@ fn estimated(mut sizes: SizeSearch, memory: u64, estimate: u64) -> (Vec<Size>, N
 }
 
 #[test]
-fn an_estimate_that_is_right_or_nearly_so_saves_loads() {
+fn an_estimate_that_is_nearly_right_saves_loads() {
     let (tried, end) = estimated(SizeSearch::new(WANTED), 5 * 8192, 5 * 8192);
     assert_eq!((slots(&tried), end), (vec![16, 5, 6], Next::Found(Size { slots: 5, ..WANTED })));
     let (tried, end) = estimated(SizeSearch::new(WANTED), 5 * 8192, 6 * 8192);
@@ -90,7 +90,7 @@ fn an_estimate_that_is_right_or_nearly_so_saves_loads() {
 
 proptest! {
     #[test]
-    fn an_estimate_however_wrong_changes_nothing_but_the_way(
+    fn a_wrong_estimate_changes_the_steps_and_not_the_result(
         slots in 1_u32..=64, ctx in 1_u32..200_000, memory in 0_u64..10_000_000, estimate in 0_u64..10_000_000,
     ) {
         let sizes = SizeSearch::new(Size { slots, ctx });
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn it_is_always_the_largest_that_fits_and_found_in_few_loads(
+    fn the_result_is_the_largest_size_that_fits_in_few_loads(
         slots in 1_u32..=256, ctx in 1_u32..200_000, memory in 0_u64..20_000_000,
     ) {
         let sizes = SizeSearch::new(Size { slots, ctx });
@@ -109,7 +109,7 @@ proptest! {
         let largest = sizes.row.iter().find(fits).copied();
         let (tried, end) = search(sizes.clone(), memory);
         prop_assert_eq!(end, largest.map_or(Next::NothingFits, Next::Found));
-        // The wanted one, the halvings of 256 slots, and those of eight parts of the context.
+        // The wanted size, the bisection of 256 slots, and that of eight parts of the context.
         prop_assert!(tried.len() <= 1 + 8 + 3, "{} loads", tried.len());
         let mut once = tried.clone();
         once.dedup();
@@ -117,9 +117,9 @@ proptest! {
     }
 
     #[test]
-    fn contradictory_news_never_breaks_it(news in prop::collection::vec((0_usize..20, any::<bool>()), 0..40)) {
+    fn contradictory_results_never_break_the_search(results in prop::collection::vec((0_usize..20, any::<bool>()), 0..40)) {
         let mut sizes = SizeSearch::new(WANTED);
-        for (at, loaded) in news {
+        for (at, loaded) in results {
             let size = sizes.row[at % sizes.row.len()];
             if loaded { sizes.loaded(size) } else { sizes.failed(size) }
             prop_assert!(sizes.fits.is_none_or(|fits| fits >= sizes.too_large));
