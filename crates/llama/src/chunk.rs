@@ -1,4 +1,4 @@
-//! One event of a chat stream, read without copying its text.
+//! One event of a chat stream, parsed without copying its text.
 
 mod fast;
 mod wire;
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::EngineError;
 
-/// What one event says. Only the first choice counts; we never ask for more.
+/// The content of one event. Only the first choice is used; requests never ask for more.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Chunk<'a> {
     /// Visible text; never empty.
@@ -18,22 +18,22 @@ pub struct Chunk<'a> {
     pub tool_calls: Vec<ToolCallDelta<'a>>,
     /// Why generation ended: `stop`, `length` or `tool_calls`. In the last chunk of an answer only.
     pub finish_reason: Option<Cow<'a, str>>,
-    /// How far the prompt is.
+    /// The prompt progress.
     pub prompt_progress: Option<PromptProgress>,
     /// The `logprobs` of the choice as the engine wrote them.
     pub logprobs: Option<&'a str>,
-    /// What was counted, in the last chunk.
+    /// The engine's counts, in the last chunk.
     pub timings: Option<Timings>,
-    /// The same in the words of the API, in the last chunk.
+    /// The counts of the API, in the last chunk.
     pub usage: Option<Usage>,
-    /// The engine broke the answer off.
+    /// The engine stopped the answer with an error.
     pub error: Option<EngineError>,
 }
 
-/// A fragment of a tool call. The first one of a call carries its id and name, later ones more arguments.
+/// A fragment of a tool call. The first one of a call has its id and name, later ones more arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolCallDelta<'a> {
-    /// Which call of the answer it belongs to.
+    /// The number of the call in the answer.
     pub index: u32,
     /// The call's id.
     pub id: Option<Cow<'a, str>>,
@@ -45,23 +45,21 @@ pub struct ToolCallDelta<'a> {
     pub arguments: Option<Cow<'a, str>>,
 }
 
-/// How far the engine is with a prompt, in tokens.
+/// The progress of a prompt, in tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PromptProgress {
-    /// Of the whole prompt.
+    /// All tokens of the prompt.
     pub total: u64,
-    /// Found in the cache.
+    /// Tokens found in the cache.
     pub cache: u64,
-    /// Done so far, those from the cache included.
+    /// Tokens processed so far, those from the cache included.
     pub processed: u64,
-    /// Time spent so far, in milliseconds.
-    pub time_ms: u64,
 }
 
-/// What the engine counted for one answer.
+/// The engine's counts of one answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timings {
-    /// Prompt tokens taken from the cache; engines before autumn 2025 do not tell.
+    /// Prompt tokens taken from the cache; engines before autumn 2025 do not report them.
     pub cache_n: Option<u64>,
     /// Prompt tokens processed, those from the cache excluded.
     pub prompt_n: u64,
@@ -76,30 +74,30 @@ pub struct Timings {
 /// Tokens of one answer as the API counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Of the whole prompt, those from the cache included.
+    /// All tokens of the prompt, those from the cache included.
     pub prompt: u64,
-    /// Generated.
+    /// Tokens generated.
     pub completion: u64,
-    /// Of the prompt, taken from the cache, where that is told.
+    /// Prompt tokens taken from the cache, when they are reported.
     pub cached: Option<u64>,
 }
 
 impl Usage {
-    /// Prompt tokens that were taken from the cache: as told, or those of the prompt that were not processed.
+    /// Prompt tokens that were taken from the cache: as reported, or those that were not processed.
     #[must_use]
     pub fn cached(&self, timings: Option<&Timings>) -> Option<u64> {
         self.cached.or_else(|| timings.map(|timings| self.prompt.saturating_sub(timings.prompt_n)))
     }
 }
 
-/// An event that is not what a llama-server sends. It says where and how, never what: the text is a prompt's
-/// answer and has no place in a log.
+/// An event that llama-server does not send. It names the position and the fault, never the text: an answer must not be
+/// logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read an event of the engine: {fault} at byte {at} of {length}")]
 pub struct ChunkError {
     /// What is wrong.
     pub fault: ChunkFault,
-    /// Where reading stopped.
+    /// The position of the fault.
     pub at: usize,
     /// Length of the event.
     pub length: usize,
@@ -117,16 +115,19 @@ pub enum ChunkFault {
     /// Not JSON.
     #[error("broken JSON")]
     Syntax,
-    /// JSON that stops in the middle.
+    /// Incomplete JSON.
     #[error("incomplete JSON")]
     Incomplete,
-    /// A field of a type it never has, or twice the same field.
+    /// A field of a wrong type, or the same field twice.
     #[error("an unexpected type")]
     Type,
 }
 
 impl<'a> Chunk<'a> {
-    /// Reads the data of one event.
+    /// Parses the data of one event.
+    ///
+    /// # Errors
+    /// When the data is not an event of llama-server.
     pub fn parse(data: &'a [u8]) -> Result<Self, ChunkError> {
         let length = data.len();
         let fail = |fault, at| ChunkError { fault, at, length };

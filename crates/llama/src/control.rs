@@ -1,61 +1,61 @@
-//! The client for small questions to one engine: is it well, what are its slots, what has it loaded.
+//! The client for small requests to one engine: health, slots, properties.
 
 use std::{error::Error, io, time::Duration};
 
 use reqwest::{Client, Response, StatusCode, header};
 use secrecy::ExposeSecret;
 
-use crate::{Endpoint, ModelMeta, Props, Slot};
+use crate::{Endpoint, Props, Slot};
 
-/// How long a question other than `health` may take. The engine answers these in milliseconds, even in the
-/// middle of a batch; longer means that it hangs.
+/// Limit for a request other than `health`. The engine answers in milliseconds, also during a batch; longer means that it
+/// hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The largest answer that is read; the biggest in practice is `/props` with its chat template.
+/// The most bytes of an answer; the largest in practice is `/props` with its chat template.
 const ANSWER_LIMIT: usize = 16 << 20;
 
-/// What one look at `/health` found.
+/// The result of one health check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// 200: the model is loaded. It says nothing about the decode loop: any HTTP thread answers this.
+    /// 200: the model is loaded. This shows nothing about the decode loop: any HTTP thread answers.
     Ready,
-    /// 503: the engine is up, the model is still being loaded.
+    /// 503: the engine runs and still loads the model.
     Loading,
-    /// Nobody accepts connections there, or whoever did closed at once.
+    /// No process listens, or the connection was closed at once.
     NotListening,
-    /// Somebody listens but did not answer in time. With all HTTP threads busy this is not death.
+    /// The engine listens but did not answer in time. With all HTTP threads busy it can still be alive.
     Silent,
-    /// An answer that a llama-server does not give here.
+    /// A status that llama-server does not send here.
     Odd(u16),
-    /// The question was not asked: no descriptor, port or memory of ours was left for it.
+    /// The request was not sent: this process or host had no descriptor, port or memory for it.
     Unasked,
 }
 
-/// Why a small question has no answer.
+/// Why a small request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// The client could not be built: the path or key is not usable.
+    /// The client cannot be built: the path or key is not valid.
     #[error("cannot prepare a client for the engine at {endpoint}: {reason}")]
     Setup {
-        /// Where the engine is.
+        /// The address of the engine.
         endpoint: String,
-        /// What was wrong, in the words of the HTTP library.
+        /// The error text of the HTTP library.
         reason: String,
     },
-    /// Nobody is there.
+    /// No process listens.
     #[error("cannot ask the engine for {path}: nobody listens")]
     NotListening {
-        /// What was asked.
+        /// The path of the request.
         path: &'static str,
     },
-    /// Nothing came back in time.
+    /// There was no answer in time.
     #[error("cannot ask the engine for {path}: no answer within {patience:?}")]
     Silent {
         /// What was asked.
         path: &'static str,
-        /// How long it was given.
+        /// The limit.
         patience: Duration,
     },
-    /// The engine said no; 503 while it loads.
+    /// The engine answered with an error; 503 while it loads.
     #[error("cannot ask the engine for {path}: it answered {status}")]
     Refused {
         /// What was asked.
@@ -63,17 +63,17 @@ pub enum ControlError {
         /// The HTTP status.
         status: u16,
     },
-    /// The answer is not what a llama-server says.
+    /// The answer cannot be parsed.
     #[error("cannot read the engine's answer to {path} ({bytes} bytes)")]
     Unreadable {
         /// What was asked.
         path: &'static str,
-        /// Length of what came.
+        /// Length of the answer.
         bytes: usize,
     },
 }
 
-/// Asks one engine small questions. One per child; dropping it leaves no socket open behind.
+/// Sends small requests to one engine. Dropping it leaves no socket open.
 #[derive(Debug, Clone)]
 pub struct Control {
     client: Client,
@@ -81,19 +81,22 @@ pub struct Control {
 }
 
 impl Control {
-    /// Prepares the client; nothing is connected yet.
+    /// Builds the client; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the path or key is not valid.
     pub fn new(endpoint: &Endpoint) -> Result<Self, ControlError> {
-        // Building any reqwest client panics without a process-wide TLS provider, even one that will only
-        // ever use a unix socket. An error means that somebody installed one before: all the better.
+        // Building any reqwest client panics without a process-wide TLS provider, even one that only uses a unix socket. An
+        // error means that a provider is installed already.
         let _already_there = rustls::crypto::ring::default_provider().install_default();
         let setup = |reason: String| ControlError::Setup { endpoint: endpoint.to_string(), reason };
         let mut builder = Client::builder()
             .http1_only()
             .no_proxy()
-            // No root certificates: nothing here is TLS, and loading them costs 2 ms per child.
+            // No root certificates: there is no TLS here, and loading them costs 2 ms per engine.
             .tls_certs_only([])
-            // An idle kept-alive connection would hold one of the engine's HTTP threads for five seconds and
-            // make its exit a hundred milliseconds slower; a fresh local connection costs microseconds.
+            // An idle kept-alive connection would occupy one of the engine's HTTP threads for five seconds and delay its
+            // exit by a hundred milliseconds; a new local connection costs microseconds.
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none());
         let base = match endpoint {
@@ -114,7 +117,7 @@ impl Control {
         Ok(Self { client, base })
     }
 
-    /// Looks at `/health`, which is answered by any HTTP thread and never waits for the decode loop.
+    /// Requests `/health`, which any HTTP thread answers without waiting for the decode loop.
     pub async fn health(&self, timeout: Duration) -> Health {
         match self.send("/health", timeout).await {
             Ok(answer) => match answer.status() {
@@ -128,20 +131,21 @@ impl Control {
         }
     }
 
-    /// Reads `/props`.
+    /// Requests `/props`.
+    ///
+    /// # Errors
+    /// When the engine does not answer in time, or not with its properties.
     pub async fn props(&self) -> Result<Props, ControlError> {
         self.ask("/props", Props::parse).await
     }
 
-    /// Reads `/slots`. Ask at most every two seconds: each answer restarts the one-second wait after which
-    /// the engine looks for clients that have gone.
+    /// Requests `/slots`. Call it at most every two seconds: each answer restarts the one-second wait after which the engine
+    /// checks for disconnected clients.
+    ///
+    /// # Errors
+    /// As for [`Self::props`].
     pub async fn slots(&self) -> Result<Vec<Slot>, ControlError> {
         self.ask("/slots", Slot::parse_all).await
-    }
-
-    /// Reads `/v1/models`.
-    pub async fn models(&self) -> Result<ModelMeta, ControlError> {
-        self.ask("/v1/models", ModelMeta::parse).await
     }
 
     async fn send(&self, path: &'static str, timeout: Duration) -> reqwest::Result<Response> {
@@ -172,13 +176,13 @@ impl Control {
     }
 }
 
-/// Whether somebody is there but slow: out of time, or the socket's queue of waiting connections is full,
-/// which on a unix socket is not a wait but an immediate `WouldBlock`.
+/// Whether the engine is there but slow: the limit is over, or the accept queue is full, which on a unix socket is an
+/// immediate `WouldBlock`.
 fn is_silence(fault: &reqwest::Error) -> bool {
     fault.is_timeout() || is_caused_by(fault, |fault| fault.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Whether this process or this host had no means to ask, which says nothing about the engine.
+/// Whether this process or host lacked a resource for the request, which shows nothing about the engine.
 fn is_want_of_ours(fault: &(dyn Error + 'static)) -> bool {
     is_caused_by(fault, |fault| {
         let ours = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];

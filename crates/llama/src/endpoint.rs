@@ -1,17 +1,17 @@
-//! Where one engine listens.
+//! The address of one engine.
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
 
-/// The address of one llama-server, with what it takes to be let in.
+/// The address of one llama-server, with its key.
 ///
 /// `Debug` and `Display` never show the key.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
     /// A unix socket: only the owner of the directory can connect, so there is no key.
     Unix(PathBuf),
-    /// A TCP address of this host, where anybody could connect, so every request carries the key.
+    /// A TCP address of this host. Any user can connect to it, so every request has the key.
     Tcp {
         /// Address and port.
         address: SocketAddr,

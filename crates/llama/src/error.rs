@@ -1,28 +1,24 @@
-//! What an engine says when it refuses a request or breaks one off.
+//! The error of an engine that refuses a request or stops an answer.
 
 use serde_json::Value;
 
-/// The most characters of a message that are kept; the engine quotes whole schemas now and then.
+/// The most characters of a message that are stored; the engine sometimes quotes whole schemas.
 const MESSAGE_LIMIT: usize = 4096;
 
-/// A refusal in the engine's own words.
+/// An error of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot serve the request: the engine answered {status} {kind}: {message}")]
 pub struct EngineError {
-    /// The HTTP status, or for an error in the middle of a stream the code it carries.
+    /// The HTTP status, or the code of an error in the middle of a stream.
     pub status: u16,
     /// The engine's `type`, for example `exceed_context_size_error`; empty when it gave none.
     pub kind: String,
-    /// What it said.
+    /// The error text.
     pub message: String,
-    /// How long the prompt is, when it does not fit the context.
-    pub n_prompt_tokens: Option<u64>,
-    /// How long it might be, when it does not fit the context.
-    pub n_ctx: Option<u64>,
 }
 
 impl EngineError {
-    /// Reads the body of an answer whose status is not 2xx, whatever that body is.
+    /// Reads the body of an answer whose status is not 2xx. Every body gives an error.
     pub fn from_body(status: u16, body: &[u8]) -> Self {
         match serde_json::from_slice(body) {
             Ok(Value::Object(mut object)) => match object.remove("error") {
@@ -33,19 +29,13 @@ impl EngineError {
         }
     }
 
-    /// Reads the value of an `error` field. Without an HTTP status its own code counts.
+    /// Reads the value of an `error` field. Without an HTTP status its own code is used.
     pub(crate) fn from_value(status: Option<u16>, error: Value) -> Self {
         let code = || error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
         let status = status.or_else(code).filter(|status| (400..600).contains(status)).unwrap_or(500);
         let text = |name: &str| error.get(name).and_then(Value::as_str);
-        let number = |name: &str| error.get(name).and_then(Value::as_u64);
         let message = error.as_str().or_else(|| text("message")).or_else(|| text("detail")).unwrap_or_default();
-        Self {
-            kind: text("type").unwrap_or_default().to_owned(),
-            n_prompt_tokens: number("n_prompt_tokens"),
-            n_ctx: number("n_ctx"),
-            ..Self::plain(status, message)
-        }
+        Self { kind: text("type").unwrap_or_default().to_owned(), ..Self::plain(status, message) }
     }
 
     fn plain(status: u16, message: &str) -> Self {
@@ -54,7 +44,7 @@ impl EngineError {
             "" => format!("the engine answered {status} without a reason"),
             text => text.chars().take(MESSAGE_LIMIT).collect(),
         };
-        Self { status, kind: String::new(), message, n_prompt_tokens: None, n_ctx: None }
+        Self { status, kind: String::new(), message }
     }
 
     /// Whether the prompt does not fit the context of a slot.
@@ -62,12 +52,12 @@ impl EngineError {
         self.kind == "exceed_context_size_error"
     }
 
-    /// Whether the engine is still loading its model, or has no slot, so that the same request may pass later.
+    /// Whether the engine still loads its model or has no slot, so that the same request may succeed later.
     pub fn is_unavailable(&self) -> bool {
         self.status == 503
     }
 
-    /// Whether the chat template or the grammar made from the tools failed, so that simpler tools may pass.
+    /// Whether the chat template or the grammar of the tools failed, so that simpler tools may succeed.
     pub fn is_template_fault(&self) -> bool {
         const SIGNS: [&str; 6] =
             ["template", "jinja", "grammar", "json schema", "unrecognized schema", "parser generation"];
@@ -81,15 +71,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prompt_that_is_too_long_comes_with_its_numbers() {
+    fn a_prompt_that_is_too_long_is_recognised() {
         let body = br#"{"error":{"code":400,"message":"request (9020 tokens) exceeds the available context size (1024 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":9020,"n_ctx":1024}}"#;
         let error = EngineError::from_body(400, body);
         assert!(error.is_context_exceeded() && !error.is_template_fault());
-        assert_eq!((error.status, error.n_prompt_tokens, error.n_ctx), (400, Some(9020), Some(1024)));
+        assert_eq!(error.status, 400);
     }
 
     #[test]
-    fn template_and_grammar_faults_are_told_from_the_rest() {
+    fn template_and_grammar_faults_are_recognised() {
         for (message, want) in [
             ("Failed to initialize samplers: failed to parse grammar", true),
             (

@@ -1,9 +1,8 @@
-//! One request to an engine and its streamed answer: the path every token takes.
+//! One request to an engine and its streamed answer: the token path.
 //!
-//! One socket per exchange, written and read by hand: an HTTP library costs four microseconds per event
-//! here, this a fraction of one. Bytes are read into one buffer, the chunk framing is taken out and events
-//! are found in place, and the caller gets their data borrowed. Dropping the exchange closes the socket,
-//! which is how llama-server learns that nobody wants the answer any more.
+//! One socket per exchange, without an HTTP library: a library costs four microseconds per event here, this code a fraction
+//! of one. Bytes are read into one buffer, the chunk framing is removed and events are found in place, and the caller
+//! borrows their data. Dropping the exchange closes the socket, which cancels the request in llama-server.
 
 mod chunked;
 mod head;
@@ -19,39 +18,39 @@ use self::{
 };
 use crate::{Endpoint, sse::Splitter};
 
-/// The most bytes one event may have unless [`Exchange::limit_events`] says otherwise.
-pub const EVENT_LIMIT: usize = 16 << 20;
+/// The most bytes of one event.
+const EVENT_LIMIT: usize = 16 << 20;
 
-/// Why no exchange was begun. Nothing was generated in any of these cases.
+/// Why a request could not be sent. No token was generated in any of these cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Nobody accepts connections there (any more, or yet).
+    /// No process listens at the address.
     #[error("cannot reach the engine: nobody listens")]
     NotListening,
-    /// The engine closed the connection before it had read the request, and left no answer.
+    /// The engine closed the connection before it had read the request, without an answer.
     #[error("cannot send the request: the engine closed the connection")]
     Cut,
-    /// The operating system said no: no descriptors left, no right to the socket, a queue that stays full.
+    /// A fault of the operating system: no descriptors, no permission for the socket, a queue that stays full.
     #[error("cannot reach the engine: {0}")]
     Io(io::ErrorKind),
 }
 
-/// Why an answer could not be read to its end.
+/// Why an answer could not be read completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeError {
-    /// The connection ended in the middle: the engine died, or was stopped.
+    /// The connection ended in the middle: the engine crashed or was stopped.
     #[error("cannot read the answer: the engine closed the connection in the middle")]
     Cut,
-    /// The bytes are not what an HTTP server sends.
+    /// The bytes are not valid HTTP.
     #[error("cannot read the answer: {0}")]
     Malformed(&'static str),
     /// The head or one event is longer than allowed.
     #[error("cannot take more than {limit} bytes at once from the engine")]
     TooLarge {
-        /// The bound that was passed.
+        /// The bound.
         limit: usize,
     },
-    /// The operating system said no.
+    /// A fault of the operating system.
     #[error("cannot read the answer: {0}")]
     Io(io::ErrorKind),
 }
@@ -65,19 +64,18 @@ impl From<io::Error> for ExchangeError {
     }
 }
 
-/// What [`Exchange::fill`] brought.
+/// The result of [`Exchange::fill`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fill {
-    /// More of the body; there may be events in it.
+    /// More bytes of the body; they may complete events.
     More,
-    /// The body ended as it should; nothing more will come.
+    /// The body is complete.
     End,
 }
 
-/// A request on its way and the answer to it.
+/// A request that was sent, and the answer to it.
 ///
-/// Every `async` method except [`Exchange::post`] may be dropped at any point and called again without
-/// losing a byte.
+/// Every `async` method except [`Exchange::post`] is cancel safe: no byte is lost when its future is dropped.
 #[derive(Debug)]
 pub struct Exchange {
     wire: Wire,
@@ -85,12 +83,15 @@ pub struct Exchange {
     answer: Option<(u16, Body)>,
     splitter: Splitter,
     limit: usize,
-    /// Body bytes came in together with the head and nobody has looked at them yet.
+    /// Body bytes arrived together with the head and were not returned by `fill` yet.
     unseen: bool,
 }
 
 impl Exchange {
     /// Connects and writes the request. Does not wait for the answer, which comes only when a slot is free.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached, or closes the connection without an answer.
     pub async fn post(endpoint: &Endpoint, path: &str, body: &[u8]) -> Result<Self, OpenError> {
         let head = wire::request_head(endpoint, path, body.len()).ok_or(OpenError::Io(io::ErrorKind::InvalidInput))?;
         let connected = Wire::connect(endpoint, head.as_bytes(), body).await;
@@ -109,20 +110,16 @@ impl Exchange {
             unseen: false,
         };
         if exchange.wire.send(head.as_bytes(), body, sent).await.is_err() {
-            // An engine that refuses (too long, still loading) may answer and close without reading it all.
+            // An engine that refuses (too long, still loading) may answer and close without reading the whole request.
             exchange.head().await.map_err(|_| OpenError::Cut)?;
         }
         Ok(exchange)
     }
 
-    /// Sets the most bytes one event may have. To be called before the first byte is read.
-    pub fn limit_events(&mut self, limit: usize) {
-        self.limit = limit;
-        self.splitter = Splitter::new(limit);
-        self.inbox.set_most(limit.max(HEAD_LIMIT));
-    }
-
-    /// Waits for the head of the answer and gives its status.
+    /// Waits for the head of the answer and returns its status.
+    ///
+    /// # Errors
+    /// When the connection ends first, or the head is malformed or too long.
     pub async fn head(&mut self) -> Result<u16, ExchangeError> {
         loop {
             if let Some((status, _)) = self.answer {
@@ -143,7 +140,7 @@ impl Exchange {
             let (rest, mut body) = (bytes.len() - head.length, head.body);
             self.inbox.consume(head.length);
             if head.status < 200 {
-                // "100 Continue" and its like announce the real answer.
+                // "100 Continue" and similar answers precede the real one.
                 continue;
             }
             let start = self.inbox.start();
@@ -153,7 +150,10 @@ impl Exchange {
         }
     }
 
-    /// Reads the whole rest of the body, but no more than `limit` bytes: what is longer is cut there.
+    /// Reads the rest of the body, at most `limit` bytes; a longer body is cut there.
+    ///
+    /// # Errors
+    /// As for [`Self::fill`].
     pub async fn error_body(&mut self, limit: usize) -> Result<Vec<u8>, ExchangeError> {
         let mut whole = Vec::new();
         while self.fill().await? == Fill::More {
@@ -170,8 +170,11 @@ impl Exchange {
 
     /// Waits for at least one more byte of the body, or for its end.
     ///
-    /// Call [`Self::next_event`] until it has nothing more before filling again: what does not fit the
-    /// buffer is [`ExchangeError::TooLarge`].
+    /// Call [`Self::next_event`] until it returns `None` before the next call: bytes that do not fit the buffer are
+    /// [`ExchangeError::TooLarge`].
+    ///
+    /// # Errors
+    /// When the connection ends before the body, or an event or the framing is not valid.
     pub async fn fill(&mut self) -> Result<Fill, ExchangeError> {
         self.head().await?;
         loop {
@@ -201,7 +204,10 @@ impl Exchange {
         }
     }
 
-    /// The data of the next complete event, or `None` when [`Self::fill`] must bring more first.
+    /// The data of the next complete event, or `None` when [`Self::fill`] must read more first.
+    ///
+    /// # Errors
+    /// When the event is too large.
     pub fn next_event(&mut self) -> Result<Option<&[u8]>, ExchangeError> {
         if self.answer.is_none() {
             return Ok(None);
@@ -218,12 +224,6 @@ impl Exchange {
                 return Ok(Some(self.inbox.slice(start + data.start..start + data.end)));
             }
         }
-    }
-
-    /// Signs of life seen so far that carried no event. The engine sends one after `--sse-ping-interval`
-    /// without a token, once the request has a slot.
-    pub fn pings(&self) -> u64 {
-        self.splitter.pings()
     }
 }
 

@@ -1,27 +1,35 @@
-//! The words llama-server speaks: its HTTP, its event stream, its errors, its output lines.
+//! The interface of llama-server: its HTTP, its event stream, its errors, its output lines.
 //!
-//! Nothing here owns a process, a queue or a policy. The crate turns a place where an engine listens
-//! ([`Endpoint`]) into answers, in two ways that are kept apart on purpose.
+//! This crate owns no process, queue or policy. It sends requests to an [`Endpoint`] in two separate ways.
 //!
-//! **Small questions** (is it well, what are its slots) go through [`Control`], an ordinary HTTP client
-//! that never lives on the token path.
+//! **Small requests** (health, properties, slots) go through [`Control`], an ordinary HTTP client outside the token path.
 //!
-//! **Requests whose answer is a stream of tokens** go through [`Exchange`]: one raw socket per job. The
-//! bytes take one way and are copied once, from the kernel into the exchange's buffer:
+//! **Requests with a stream of tokens as answer** go through [`Exchange`]: one raw socket per job. The bytes are copied
+//! once, from the kernel into the exchange's buffer:
 //!
 //! ```text
-//!   socket ─▶ chunk framing taken out in place ─▶ sse::Splitter finds an event ─▶ Chunk::parse borrows its text
+//! socket ─▶ chunk framing removed in place ─▶ sse::Splitter finds an event ─▶ Chunk::parse borrows its text
 //! ```
 //!
-//! A token that arrives with others costs no system call, no allocation and well under a microsecond; a
-//! wake-up takes everything that is there. Nothing on this way has a time limit of its own: silence, total
-//! time and cancelling belong to the caller, who drops the exchange, and the closed socket is what tells the
-//! engine.
+//! A token that arrives with others costs no system call, no allocation and less than a microsecond; one wake-up reads all
+//! bytes that have arrived. An exchange has no time limit: silence, total time and cancelling are the caller's. The caller
+//! drops the exchange, and the engine sees the closed socket.
 //!
-//! Around this lie the words themselves: [`ChatRequest`] writes what an engine can read from what a caller
-//! wrote, [`Assembler`] puts tool calls together and lets none out that is not valid, [`EngineError`] keeps
-//! the engine's own words, [`Markers`] is the fallback for models that write their thinking and calls into
-//! the text, and [`StateLine`], [`Build`] and [`Flags`] read what the program prints.
+//! [`ChatRequest`] writes a request that an engine can read. [`Assembler`] joins the fragments of tool calls and returns
+//! only valid calls. [`EngineError`] holds an error of the engine. [`Markers`] is the fallback for models that write
+//! reasoning and tool calls into the text. [`StateLine`], [`Build`] and [`Flags`] parse the program's output.
+//!
+//! # Example
+//!
+//! ```
+//! use auxot_llama::{Chunk, sse::Splitter};
+//!
+//! let mut buffer = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n".to_vec();
+//! let mut splitter = Splitter::new(1024);
+//! let block = splitter.next(&mut buffer).unwrap().expect("a complete event");
+//! let chunk = Chunk::parse(&buffer[block.data.expect("data")]).unwrap();
+//! assert_eq!(chunk.content.as_deref(), Some("Hi"));
+//! ```
 
 mod chunk;
 mod control;
@@ -29,7 +37,6 @@ mod endpoint;
 mod error;
 mod exchange;
 mod markers;
-mod models;
 mod props;
 mod request;
 mod slots;
@@ -43,9 +50,8 @@ pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCall
 pub use control::{Control, ControlError, Health};
 pub use endpoint::Endpoint;
 pub use error::EngineError;
-pub use exchange::{EVENT_LIMIT, Exchange, ExchangeError, Fill, OpenError};
+pub use exchange::{Exchange, ExchangeError, Fill, OpenError};
 pub use markers::{Markers, Piece};
-pub use models::ModelMeta;
 pub use props::Props;
 pub use request::{
     ChatRequest, RequestError, check as check_request, foreign_urls, has_images, reduce_tools, text_bytes,

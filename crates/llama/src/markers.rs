@@ -1,8 +1,8 @@
-//! Finds thinking and tool calls that a model wrote as markers into its text.
+//! Finds reasoning and tool calls that a model wrote as markers into its text.
 //!
-//! A fallback for engines and templates that do not take them out themselves. Text goes on as soon as it
-//! cannot be the start of a marker any more, so at most ten bytes wait, except inside a call, which waits for
-//! its end: what turns out to be no call comes out as the text it was.
+//! A fallback for engines and templates that do not parse them. Text is returned as soon as it cannot be the start of a
+//! marker, so at most ten bytes are held back, except inside a call, which is held back to its end: anything that is not a
+//! call is returned as text.
 
 mod schema;
 mod xml;
@@ -17,13 +17,13 @@ const THINK: &str = "<think>";
 const THINK_END: &str = "</think>";
 const CALL: &str = "<tool_call>";
 const CALL_END: &str = "</tool_call>";
-/// A call longer than this is text that happens to start like one.
+/// A longer call is text that starts like a call.
 const CALL_LIMIT: usize = 1 << 20;
 
-/// A part of what the model wrote.
+/// A part of the model's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// For the user.
+    /// Visible text.
     Visible(String),
     /// Chain of thought.
     Reasoning(String),
@@ -34,7 +34,7 @@ pub enum Piece {
 /// The splitter of one answer.
 #[derive(Debug, Default)]
 pub struct Markers {
-    /// What may be the start of a marker, or a call from its marker on.
+    /// The possible start of a marker, or a call from its marker on.
     held: String,
     thinking: bool,
     /// Inside a call: how much of it was searched for its end.
@@ -43,18 +43,18 @@ pub struct Markers {
 }
 
 impl Markers {
-    /// A splitter at the start of an answer. The tools of the request say of what type a value is that the
-    /// markers give only as text.
+    /// A splitter at the start of an answer. The tools of the request give the types of values, which are only text in the
+    /// markers.
     pub fn new(tools: Option<&RawValue>) -> Self {
         Self { schema: tools.map(Schema::of).unwrap_or_default(), ..Self::default() }
     }
 
-    /// Whether `text` is visible as it is, so that it need not be fed at all.
+    /// Whether `text` is visible text without markers, so that it need not be fed.
     pub fn passes(&self, text: &str) -> bool {
         self.held.is_empty() && !self.thinking && memchr::memchr(b'<', text.as_bytes()).is_none()
     }
 
-    /// Takes the next part of the answer and gives what is certain by now.
+    /// Adds the next part of the answer and returns the pieces that are certain.
     pub fn feed(&mut self, text: &str) -> Vec<Piece> {
         let mut pieces = Vec::new();
         self.held.push_str(text);
@@ -69,7 +69,7 @@ impl Markers {
                 None => break,
             }
         }
-        // A long call arrives in thousands of parts, so what waits is not copied for each.
+        // A long call arrives in thousands of parts, so the held text is not copied for each.
         if at == 0 {
             self.held = text;
         } else {
@@ -78,7 +78,7 @@ impl Markers {
         pieces
     }
 
-    /// The answer is over: what was held back comes out as what it is.
+    /// The answer is complete: returns what was held back.
     pub fn finish(mut self) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let held = std::mem::take(&mut self.held);
@@ -90,7 +90,7 @@ impl Markers {
         pieces
     }
 
-    /// Passes text on up to a marker, and takes the marker. `None`: the rest must wait.
+    /// Returns text up to a marker, and consumes the marker. `None`: the rest is held back.
     fn in_text(&mut self, text: &str, pieces: &mut Vec<Piece>) -> Option<usize> {
         for start in memchr_iter(b'<', text.as_bytes()) {
             let rest = &text[start..];
@@ -107,7 +107,7 @@ impl Markers {
             self.say(&text[..start], pieces);
             if marker == CALL {
                 self.searched = Some(CALL.len());
-                // The marker stays: it is text again when no call follows.
+                // The marker is kept: it is text when no call follows.
                 return Some(start);
             }
             self.thinking = marker == THINK;
@@ -117,7 +117,7 @@ impl Markers {
         Some(text.len())
     }
 
-    /// Looks for the end of a call. `None`: it has not come.
+    /// Searches the end of a call. `None`: it has not arrived.
     fn in_call(&mut self, text: &str, pieces: &mut Vec<Piece>) -> Option<usize> {
         let searched = self.searched.unwrap_or(CALL.len()).min(text.len());
         let Some(end) = memmem::find(&text.as_bytes()[searched..], CALL_END.as_bytes()).map(|end| searched + end)

@@ -1,26 +1,26 @@
-//! What `GET /props` says about a loaded engine.
+//! The answer to `GET /props`.
 
 use serde::Deserialize;
 
-/// The facts of a loaded engine that the worker relies on.
+/// The properties of a loaded engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Props {
-    /// How many requests it decodes side by side.
+    /// The number of requests that it decodes at once.
     pub total_slots: u32,
-    /// Context of one slot, in tokens. The engine rounds what was asked for, so this is the truth.
+    /// Context of one slot, in tokens. The engine rounds the requested number; this is the real one.
     pub n_ctx: u32,
-    /// The name it answers with, when it was given one.
+    /// The model alias, if it has one.
     pub model_alias: Option<String>,
     /// Build of the engine, `b<number>-<commit>`.
     pub build_info: String,
-    /// Whether it can look at images (a projector is loaded).
+    /// Whether it takes images (a projector is loaded).
     pub vision: bool,
-    /// Whether it can listen to sound.
+    /// Whether it takes audio.
     pub audio: bool,
 }
 
 impl Props {
-    /// Reads the body of the answer; unknown and missing optional fields are of no matter.
+    /// Parses the body of the answer; unknown and missing optional fields are ignored.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let wire: Wire = serde_json::from_slice(body).ok()?;
         let modalities = wire.modalities.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The body of a chat request: what a caller wrote, changed only where an engine would trip over it.
+//! The body of a chat request: the caller's text, changed only where an engine would fail on it.
 
 mod history;
 mod limits;
@@ -9,13 +9,13 @@ use serde_json::value::RawValue;
 
 pub use self::{history::has_images, limits::check, limits::foreign_urls, limits::text_bytes, reduce::reduce_tools};
 
-/// The most bytes of a request that llama-server reads; beyond it answers 413 without a word.
+/// The most bytes of a request that llama-server reads; a longer one gets 413 without a body.
 const BODY_LIMIT: usize = 100 << 20;
 
-/// A chat request with what the router's jobs carry.
+/// A chat request with the fields of the router's jobs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ChatRequest<'a> {
-    /// Any name; an engine with one model does not look at it.
+    /// Any name; an engine with one model ignores it.
     pub model: &'a str,
     /// The conversation as its caller wrote it; absent or `null` is an empty one.
     pub messages: Option<&'a RawValue>,
@@ -27,16 +27,16 @@ pub struct ChatRequest<'a> {
     pub max_tokens: Option<i64>,
     /// `none`, `low`, `medium`, `high`.
     pub reasoning_effort: Option<&'a str>,
-    /// Whether to be told how far the prompt is.
+    /// Whether the engine reports prompt progress.
     pub progress: bool,
     /// More fields of the body as the caller wrote them: a JSON object.
     pub parameters: Option<&'a RawValue>,
 }
 
-/// Why there is no request to send.
+/// Why no request can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The engine would refuse it for its length.
+    /// The engine would refuse it because of its length.
     #[error("cannot send a request of {bytes} bytes: the engine takes at most {limit}")]
     TooLarge {
         /// Length of the request.
@@ -44,42 +44,45 @@ pub enum RequestError {
         /// The most an engine takes.
         limit: usize,
     },
-    /// Its JSON is nested deeper than an engine can be trusted with.
+    /// Its JSON is nested deeper than an engine can safely read.
     #[error("cannot send a request whose messages or tools are nested deeper than {limit} levels")]
     TooDeep {
-        /// The deepest that is passed on.
+        /// The most levels.
         limit: usize,
     },
-    /// It has more tools than an engine can be trusted with.
+    /// It has more tools than an engine can safely read.
     #[error("cannot send a request with {count} tools: {limit} are the most")]
     TooManyTools {
-        /// How many it has.
+        /// The number of tools.
         count: usize,
-        /// The most that are passed on.
+        /// The most tools.
         limit: usize,
     },
-    /// The tools are no list of objects whose parameters are objects.
+    /// The tools are not a list of objects whose parameters are objects.
     #[error("cannot simplify the tools: they are not a list of tools with object parameters")]
     Tools,
-    /// The parameters are no object.
+    /// The parameters are not an object.
     #[error("cannot pass on the parameters: they are not a JSON object")]
     Parameters,
 }
 
 impl ChatRequest<'_> {
-    /// Writes the JSON body of a streamed request. Everything that is not named here stays as it was written.
+    /// Writes the JSON body of a streamed request. All that is not listed here stays as it was written.
     ///
-    /// * A message without `content` gets an empty one (`null` stays); `null` messages are none.
-    /// * Tool calls of earlier turns get arguments that a template can read, and their type.
+    /// * A message without `content` gets an empty one (`null` stays); `null` messages are an empty list.
+    /// * Tool calls of earlier turns get arguments that a template can read, and a type.
     /// * A flat `image_url` becomes `{"url": …}`.
-    /// * Parameters stand beside it, but for those that would change how we talk with the engine.
-    /// * Effort `none` also switches thinking off in the template, for engines that do not know the word.
+    /// * Parameters are added, except those that would change the form of the answer.
+    /// * Effort `none` also switches reasoning off in the template, for engines that do not know this effort.
+    ///
+    /// # Errors
+    /// When the body is too large, or the parameters are not an object.
     pub fn to_body(&self) -> Result<Vec<u8>, RequestError> {
         self.body_within(BODY_LIMIT)
     }
 
-    /// Whether thinking must be switched off in the template.
-    fn thinks_not(&self) -> bool {
+    /// Whether reasoning must be switched off in the template.
+    fn disables_reasoning(&self) -> bool {
         self.reasoning_effort.is_some_and(|effort| effort.eq_ignore_ascii_case("none"))
     }
 
@@ -108,7 +111,7 @@ impl ChatRequest<'_> {
             body.extend_from_slice(b",\"reasoning_effort\":");
             text(&mut body, effort);
         }
-        parameters::write(&mut body, self.parameters, self.thinks_not())?;
+        parameters::write(&mut body, self.parameters, self.disables_reasoning())?;
         body.push(b'}');
         if body.len() > limit {
             return Err(RequestError::TooLarge { bytes: body.len(), limit });
@@ -119,7 +122,7 @@ impl ChatRequest<'_> {
 
 /// Writes a JSON string.
 fn text(body: &mut Vec<u8>, text: &str) {
-    // Strings always have a JSON form and a vector takes any length, so there is nothing to report.
+    // Every string has a JSON form and a vector takes any length, so this cannot fail.
     let _cannot_fail = serde_json::to_writer(body, text);
 }
 

@@ -1,4 +1,4 @@
-//! What `GET /slots` says about each slot of an engine.
+//! The answer to `GET /slots`.
 
 use serde::Deserialize;
 
@@ -9,20 +9,20 @@ pub struct Slot {
     pub id: u32,
     /// Its context, in tokens.
     pub n_ctx: u32,
-    /// Whether a request is in it.
+    /// Whether it has a request.
     pub is_processing: bool,
-    /// Number of the request in it (or of the last one); unknown before the first use.
+    /// Number of its request (or of the last one); unknown before the first use.
     pub task: Option<u64>,
-    /// Prompt tokens of the request in it (or of the last one); unknown before the first use.
+    /// Prompt tokens of its request (or of the last one); unknown before the first use.
     pub prompt_tokens: Option<u64>,
-    /// How many of them have been processed.
+    /// Prompt tokens that have been processed.
     pub processed: Option<u64>,
     /// Tokens generated for that request so far; unknown before the first use.
     pub decoded: Option<u64>,
 }
 
 impl Slot {
-    /// Reads the body of the answer.
+    /// Parses the body of the answer.
     pub(crate) fn parse_all(body: &[u8]) -> Option<Vec<Self>> {
         let wire: Vec<Wire> = serde_json::from_slice(body).ok()?;
         let slots = wire.into_iter().map(|slot| Self {

@@ -1,9 +1,8 @@
-//! Cuts a byte stream into server-sent events in place, at whatever points the bytes arrive.
+//! Splits a byte stream into server-sent events, in place and for any division of the bytes.
 //!
-//! The splitter keeps offsets, not bytes: the caller owns the buffer, appends to it, and drops from its
-//! front what a [`Block`] says was used. Every byte is looked at once however finely the stream is cut, and
-//! nothing is allocated. Lines end in `\n` or `\r\n`; the engine sends `data: {json}\n\n` and, as a sign of
-//! life, the comment `:\n\n`.
+//! The splitter stores offsets, not bytes: the caller owns the buffer, appends to it, and removes from its front the bytes
+//! that a [`Block`] has used. Every byte is read once for any division of the stream, and nothing is allocated. Lines end in
+//! `\n` or `\r\n`; the engine sends `data: {json}\n\n` and, as a ping, the comment `:\n\n`.
 
 use std::ops::Range;
 
@@ -12,10 +11,10 @@ use memchr::memchr;
 /// The text between two blank lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// Bytes of the buffer that this block took; the next call must start behind them.
+    /// Bytes of the buffer that this block used; the next call must start after them.
     pub used: usize,
-    /// Where its data lies in the buffer, several `data` lines joined by `\n`; `None` for a block of
-    /// comments and other fields.
+    /// The range of its data in the buffer, several `data` lines joined by `\n`; `None` for a block of comments and other
+    /// fields.
     pub data: Option<Range<usize>>,
 }
 
@@ -32,29 +31,26 @@ pub struct TooLarge {
 pub struct Splitter {
     /// Where the current line starts, counted from the start of the current block.
     line: usize,
-    /// Up to here there is no line end that was not seen.
+    /// Up to here every line end was found.
     scanned: usize,
     /// Complete lines of the current block.
     lines: usize,
     limit: usize,
-    pings: u64,
 }
 
 impl Splitter {
     /// A splitter at the start of a stream that takes events of up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { line: 0, scanned: 0, lines: 0, limit, pings: 0 }
+        Self { line: 0, scanned: 0, lines: 0, limit }
     }
 
-    /// Comment lines seen so far: the engine's signs of life while it has no token to send.
-    pub fn pings(&self) -> u64 {
-        self.pings
-    }
-
-    /// Finds the next complete block of `bytes`, or `None` when more bytes are needed.
+    /// Finds the next complete block of `bytes`; `None` when more bytes are needed.
     ///
-    /// `bytes` must start where the last block ended and may only have grown at its end since the last call.
-    /// Data of several lines is moved together within the block, which is why the buffer is writable.
+    /// `bytes` must start where the last block ended, and may only have grown at its end since the last call. Data of
+    /// several lines is joined within the block, so the buffer is mutable.
+    ///
+    /// # Errors
+    /// When the event is larger than the limit.
     pub fn next(&mut self, bytes: &mut [u8]) -> Result<Option<Block>, TooLarge> {
         loop {
             let found = bytes.get(self.scanned..).and_then(|rest| memchr(b'\n', rest));
@@ -68,26 +64,22 @@ impl Splitter {
             if self.scanned > self.limit {
                 return Err(TooLarge { limit: self.limit });
             }
-            match &bytes[start..newline] {
-                [] | [b'\r'] => {
-                    let lines = std::mem::take(&mut self.lines);
-                    (self.line, self.scanned) = (0, 0);
-                    let data = match lines {
-                        0 => None,
-                        1 => data_of(&bytes[..start - 1], 0),
-                        _ => join(&mut bytes[..start]),
-                    };
-                    return Ok(Some(Block { used: newline + 1, data }));
-                }
-                [b':', ..] => self.pings += 1,
-                _ => {}
+            if matches!(&bytes[start..newline], [] | [b'\r']) {
+                let lines = std::mem::take(&mut self.lines);
+                (self.line, self.scanned) = (0, 0);
+                let data = match lines {
+                    0 => None,
+                    1 => data_of(&bytes[..start - 1], 0),
+                    _ => join(&mut bytes[..start]),
+                };
+                return Ok(Some(Block { used: newline + 1, data }));
             }
             self.lines += 1;
         }
     }
 }
 
-/// The value of one line that starts at `offset` of the buffer, if it is a `data` line.
+/// The value of a line at `offset` of the buffer, if it is a `data` line.
 fn data_of(line: &[u8], offset: usize) -> Option<Range<usize>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let skip = match line.strip_prefix(b"data")? {
@@ -99,7 +91,7 @@ fn data_of(line: &[u8], offset: usize) -> Option<Range<usize>> {
     Some(offset + skip..offset + line.len())
 }
 
-/// Moves the values of all `data` lines of a block behind the first one, with `\n` between them.
+/// Moves the values of all `data` lines of a block together, separated by `\n`.
 fn join(block: &mut [u8]) -> Option<Range<usize>> {
     let mut joined: Option<Range<usize>> = None;
     let mut at = 0;
@@ -108,8 +100,8 @@ fn join(block: &mut [u8]) -> Option<Range<usize>> {
             match &mut joined {
                 None => joined = Some(value),
                 Some(joined) => {
-                    // The joiner and the value fit: each value lost at least the four bytes of `data` in
-                    // front of it and the line end behind the one before.
+                    // The separator and the value fit: each value loses at least the four bytes of `data` before it and the
+                    // line end after the previous one.
                     block[joined.end] = b'\n';
                     let length = value.len();
                     block.copy_within(value, joined.end + 1);

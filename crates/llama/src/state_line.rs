@@ -1,4 +1,4 @@
-//! The lines by which an engine in child mode tells its supervisor how far it is.
+//! The lines by which an engine in child mode reports its state to its supervisor.
 
 use serde::Deserialize;
 
@@ -7,25 +7,25 @@ const STATE: &str = "state:";
 #[cfg(test)]
 const PREFIX: &str = "cmd_child_to_router:state:";
 
-/// One piece of news from the engine's standard output.
+/// One state from the engine's standard output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StateLine {
     /// The model is being loaded.
     Loading {
-        /// From 0 to 1 over all stages together; unknown when the engine gives no figure.
+        /// From 0 to 1 over all stages together; unknown when the engine reports no number.
         progress: Option<f32>,
     },
-    /// Requests are served.
+    /// The engine serves requests.
     Ready,
-    /// The model was freed after a time without work; the next request brings it back.
+    /// The model was unloaded after a time without work; the next request loads it again.
     Sleeping,
 }
 
 impl StateLine {
-    /// Reads one line of output; `None` for every other line and for states of a later engine.
+    /// Parses one line of output; `None` for every other line and for states of a later engine.
     pub fn parse(line: &str) -> Option<Self> {
         let word = line.trim().strip_prefix(COMMAND)?;
-        // Builds of spring 2026 said nothing else.
+        // Builds of spring 2026 print nothing else.
         if word == "ready" || word.starts_with("ready:") {
             return Some(Self::Ready);
         }
@@ -54,7 +54,7 @@ struct Payload {
 }
 
 impl Payload {
-    /// Places the progress of the current stage in the whole, so that it never runs backwards.
+    /// The progress over all stages, so that it never decreases.
     fn progress(self) -> Option<f32> {
         let value = self.value.filter(|value| value.is_finite())?.clamp(0.0, 1.0);
         let stages = self.stages.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! JSON text that stays where it is: borrowed strings and the fields of an object as they were written.
+//! Borrowed JSON: strings and the fields of an object as they were written.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,11 +8,11 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Text that stays where it is unless it has escapes. (serde copies what is in an `Option<Cow<str>>`.)
+/// Text that is borrowed unless it has escapes. (serde copies the text of an `Option<Cow<str>>`.)
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'a> Text<'a> {
-    /// The text, or nothing when it is empty.
+    /// The text, or `None` when it is empty.
     pub(crate) fn not_empty(self) -> Option<Cow<'a, str>> {
         (!self.0.is_empty()).then_some(self.0)
     }
@@ -41,7 +41,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// Reads an object; `None` for anything else.
+    /// Parses an object; `None` for anything else.
     pub(crate) fn of(raw: &'a RawValue) -> Option<Self> {
         serde_json::from_str(raw.get()).ok()
     }

@@ -1,4 +1,4 @@
-//! Puts the fragments of tool calls together, and lets no call through that a caller could not read.
+//! Joins the fragments of tool calls, and returns only calls that a caller can read.
 
 mod arguments;
 mod ids;
@@ -12,22 +12,22 @@ use crate::ToolCallDelta;
 /// A complete tool call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {
-    /// Never empty, and unlike those of the other calls of the same answer.
+    /// Never empty, and unique in the answer.
     pub id: String,
     /// `function`.
     pub kind: String,
     /// Name of the function; never empty.
     pub name: String,
-    /// Text of a JSON object.
+    /// A JSON object as text.
     pub arguments: String,
 }
 
-/// A call that cannot be passed on, because it has no name or its arguments are no JSON object and guessing
-/// what was meant would run a tool with the wrong arguments.
+/// A call that cannot be used, because it has no name or its arguments are not a JSON object; a guess would run a tool with
+/// wrong arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot use the call of tool {name:?}: its arguments are not a JSON object")]
 pub struct BadCall {
-    /// The tool that was called; empty when even that is missing.
+    /// The name of the tool; empty when it is missing.
     pub name: String,
 }
 
@@ -47,22 +47,17 @@ struct Parts {
 }
 
 impl Assembler {
-    /// An assembler that has seen nothing.
+    /// An empty assembler.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether no call has begun.
-    pub fn is_empty(&self) -> bool {
-        self.calls.is_empty()
-    }
-
-    /// Takes one fragment.
+    /// Adds one fragment.
     pub fn push(&mut self, delta: &ToolCallDelta<'_>) {
         let text = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
-        // Nearly always the last one.
+        // Nearly always the last call.
         let known = self.calls.iter_mut().rev().find(|call| call.index == delta.index);
-        // Some templates leave the index out: a new id with a new name is a new call then.
+        // Some templates omit the index: a new id with a new name is then a new call.
         let other = |call: &&mut Parts| {
             let id = delta.id.as_deref().unwrap_or_default();
             delta.name.is_some() && !id.is_empty() && !call.id.is_empty() && call.id != id
@@ -88,15 +83,18 @@ impl Assembler {
         }
     }
 
-    /// The calls in the order of their index: what was missing is filled in, what is broken is repaired where
-    /// there is only one way to do it.
+    /// The calls in the order of their index. Missing parts are added; broken arguments are repaired when there is only one
+    /// way.
+    ///
+    /// # Errors
+    /// When a call has no name, or its arguments cannot be made a JSON object without a guess.
     pub fn finish(self) -> Result<Vec<ToolCall>, BadCall> {
         self.collect(Err)
     }
 
-    /// The calls of an answer that was cut at its longest: one in the middle of which it was cut is none.
+    /// The calls of an answer that was cut at its limit; an incomplete call is left out.
     pub fn finish_cut(mut self) -> Vec<ToolCall> {
-        // What looks whole may have lacked more: nothing is mended here.
+        // A call that looks complete may lack more, so nothing is repaired here.
         if self.calls.last().is_some_and(|call| !is_object(&call.arguments)) {
             self.calls.pop();
         }
@@ -108,7 +106,7 @@ impl Assembler {
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for Parts { id, kind, name, arguments, .. } in self.calls {
             if name.is_empty() && arguments.trim().is_empty() {
-                // A fragment that never became a call.
+                // A fragment without name and arguments.
                 continue;
             }
             let Some(arguments) = tidy(&arguments, Care::Execute).filter(|_| !name.is_empty()) else {

@@ -1,12 +1,12 @@
-//! What an engine binary says about itself before it is started: `--version` and `--help`.
+//! The output of an engine binary for `--version` and `--help`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The build of an engine. The number is whatever its builder had in git, so it is a hint and no more.
+/// The build of an engine. The number depends on the builder's git clone, so it is only a hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// The version, which older builds do not give.
+    /// The version, which older builds do not print.
     pub version: Option<String>,
     /// The build number; 1 from a shallow clone, 0 from an archive.
     pub build: u64,
@@ -15,7 +15,7 @@ pub struct Build {
 }
 
 impl Build {
-    /// Finds the version line in what `--version` printed (on standard error).
+    /// Finds the version line in the output of `--version` (on standard error).
     ///
     /// `version: 0.1.0-dev (build 1, commit 7e4c0a9)`, before that `version: 6123 (abc1234)`.
     pub fn parse(text: &str) -> Option<Self> {
@@ -33,29 +33,27 @@ impl Build {
     }
 }
 
-/// The long flags that an engine binary takes, with or without a value. This, and not the build number, tells what it can do.
+/// The long flags of an engine binary, with or without a value. They, and not the build number, show what it supports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags(HashMap<String, Arc<Entry>>);
 
-/// What the help text says of one flag and of its other names.
+/// The help text of one flag and its other names.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Entry {
     names: Vec<String>,
     takes_value: bool,
-    /// The words for the value, and the text behind.
+    /// The name of the value, and the text after it.
     text: String,
 }
 
-/// Flags stand this far to the right at most; text that begins with a dash stands far behind.
+/// The largest indent of a flag; text that begins with a dash has a larger one.
 const INDENT: usize = 12;
 
 impl Flags {
-    /// Reads what `--help` printed (on standard output). Flags that are listed only to say that they were
-    /// removed are left out.
+    /// Parses the output of `--help` (on standard output). Flags that are listed as removed are left out.
     ///
-    /// The text of a flag begins in column 40, in builds of 2024 in column 34 behind an indent of two,
-    /// or of nine where there is no short name; either way two blanks
-    /// or more are before it, or a line break.
+    /// The text of a flag begins in column 40, in builds of 2024 in column 34 after an indent of two, or of nine without a
+    /// short name. In both cases two or more blanks or a line break are before it.
     pub fn parse(help: &str) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         for line in help.lines() {
@@ -78,29 +76,29 @@ impl Flags {
         Self(named.collect())
     }
 
-    /// Whether the binary takes the flag; `_` and `-` are the same.
+    /// Whether the binary has the flag; `_` and `-` are the same.
     pub fn has(&self, flag: &str) -> bool {
         self.0.contains_key(&normal(flag))
     }
 
-    /// Whether a value comes after the flag; `None` where there is no such flag.
+    /// Whether the flag takes a value; `None` for an unknown flag.
     pub fn takes_value(&self, flag: &str) -> Option<bool> {
         self.0.get(&normal(flag)).map(|entry| entry.takes_value)
     }
 
-    /// Whether the flag is there and its text has these words.
+    /// Whether the binary has the flag and its help text contains these words.
     pub fn says(&self, flag: &str, words: &str) -> bool {
         self.0.get(&normal(flag)).is_some_and(|entry| entry.text.contains(words))
     }
 
-    /// Whether nothing was found, which means that the text was no help text.
+    /// Whether no flag was found, which means that the text is not a help text.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 impl Entry {
-    /// Of the first line: names with commas between them, perhaps a value, two blanks, text.
+    /// Parses the first line: names separated by commas, perhaps a value, two blanks, text.
     fn begun(line: &str) -> Entry {
         let mut entry = Entry::default();
         let mut rest = line;

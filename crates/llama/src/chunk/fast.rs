@@ -1,9 +1,8 @@
-//! Reads the one shape that nearly every event has, without a JSON reader.
+//! Parses the one form that nearly every event has, without a JSON parser.
 //!
-//! A token is two hundred bytes of which ten are news. The general reader looks at every byte of them three
-//! times; this one checks that the frame is the known one and that the rest is flat and holds nothing of
-//! interest. Whatever is different in any way is left to the general reader, so this can only save time:
-//! a test holds the two against each other.
+//! An event has two hundred bytes, of which ten are new. The general parser reads every byte three times. This one checks
+//! that the frame is the known one and that the rest is flat and not needed. Every other event is left to the general
+//! parser, so this only saves time; a test compares the two.
 
 use std::borrow::Cow;
 
@@ -11,12 +10,12 @@ use memchr::memchr2;
 
 use super::Chunk;
 
-/// What stands before the delta in all events of both builds we know.
+/// The bytes before the delta in all events of both known builds.
 const FRAME: &str = "{\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"";
 
-/// Reads an event that is one piece of text and nothing else; `None` for every other.
+/// Parses an event that is only one piece of text; `None` for every other.
 pub(super) fn parse(text: &str) -> Option<Chunk<'_>> {
-    // Control characters are not JSON inside strings, nor does the engine write any outside.
+    // Control characters are not valid in JSON strings, and the engine writes none outside.
     if text.bytes().fold(false, |found, byte| found | (byte < b' ')) {
         return None;
     }
@@ -39,13 +38,13 @@ pub(super) fn parse(text: &str) -> Option<Chunk<'_>> {
     Some(Chunk { content, reasoning, ..Chunk::default() })
 }
 
-/// The text up to the closing quote, and what follows; `None` when there is an escape in it.
+/// The text up to the closing quote, and the rest; `None` when it contains an escape.
 fn string(text: &str) -> Option<(&str, &str)> {
     let end = memchr2(b'"', b'\\', text.as_bytes())?;
     if text.as_bytes()[end] == b'\\' { None } else { Some((&text[..end], &text[end + 1..])) }
 }
 
-/// What follows a value that is text, a natural number or `null`.
+/// The rest after a value that is text, a natural number or `null`.
 fn flat(text: &str) -> Option<&str> {
     match text.as_bytes().first()? {
         b'"' => Some(string(&text[1..])?.1),

@@ -1,4 +1,4 @@
-//! The JSON of one event, for serde: borrowed where it can be, `null` the same as absent.
+//! The JSON of one event, for serde: borrowed where possible, `null` the same as absent.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{Chunk, PromptProgress, Timings, ToolCallDelta, Usage};
 use crate::{EngineError, text::Text};
 
-/// Reads one JSON object.
+/// Parses one JSON object.
 pub(super) fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
     let event: Event<'_> = serde_json::from_str(text)?;
     let choice = event.choices.0.unwrap_or_default();
@@ -98,17 +98,11 @@ struct Progress {
     total: Count,
     cache: Count,
     processed: Count,
-    time_ms: Count,
 }
 
 impl Progress {
     fn into_progress(self) -> PromptProgress {
-        PromptProgress {
-            total: self.total.0,
-            cache: self.cache.0,
-            processed: self.processed.0,
-            time_ms: self.time_ms.0,
-        }
+        PromptProgress { total: self.total.0, cache: self.cache.0, processed: self.processed.0 }
     }
 }
 
@@ -140,7 +134,7 @@ impl Used {
 struct Times {
     cache_n: Option<Count>,
     prompt_n: Count,
-    // The engine writes a number that is not one (nothing was measured) as null.
+    // The engine writes a number that was not measured as null.
     prompt_ms: Option<f64>,
     predicted_n: Count,
     predicted_ms: Option<f64>,
@@ -183,7 +177,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
     }
 }
 
-/// A number of things. What is not a whole number from zero up is rounded to one; `null` is zero.
+/// A count. Any other number is rounded to one; `null` is zero.
 #[derive(Default)]
 struct Count(u64);
 

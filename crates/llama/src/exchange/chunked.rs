@@ -1,10 +1,10 @@
-//! Takes the framing out of a chunked HTTP body, in place and at whatever points the bytes arrive.
+//! Removes the framing of a chunked HTTP body, in place and for any division of the bytes.
 
-/// The most bytes of a size line or of all trailers together. cpp-httplib sends neither extensions nor
-/// trailers; the bound only keeps a broken peer from being listened to for ever.
+/// The most bytes of a size line or of all trailers together. cpp-httplib sends neither extensions nor trailers; the bound
+/// stops reading from a broken peer.
 const FRAMING_LIMIT: u32 = 16 << 10;
 
-/// Where in the framing the next byte falls.
+/// The part of the framing that the next byte belongs to.
 #[derive(Debug, Clone, Copy)]
 enum State {
     Size { value: u64, digits: u32 },
@@ -31,7 +31,7 @@ impl Chunked {
         matches!(self.0, State::Done)
     }
 
-    /// Decodes all of `bytes`, moving the payload to their front, and says how much payload that is.
+    /// Decodes all of `bytes`: moves the payload to their front and returns its length.
     pub(super) fn decode(&mut self, bytes: &mut [u8]) -> Result<usize, &'static str> {
         let (mut read, mut written) = (0, 0);
         while read < bytes.len() {
@@ -80,7 +80,7 @@ impl State {
             (Self::Trailer { total, .. }, b'\n') => Self::Trailer { line: 0, total: total + 1 },
             (Self::Trailer { line, total }, b'\r') => Self::Trailer { line, total: total + 1 },
             (Self::Trailer { line, total }, _) => Self::Trailer { line: line + 1, total: total + 1 },
-            // Every request says `Connection: close`, so whatever follows the end is of no meaning.
+            // Every request has `Connection: close`, so bytes after the end have no meaning.
             (Self::Data { .. } | Self::Done, _) => self,
         })
     }
@@ -105,7 +105,7 @@ mod tests {
     const BODY: &[u8] = b"7\r\ndata: a\r\n1;name=value\r\n\n\r\n00A \r\n\r\ndata: b\r\r\n0\r\nX-T: 1\r\nY: 2\r\n\r\n";
 
     #[test]
-    fn framing_is_taken_out_wherever_the_bytes_are_cut() {
+    fn framing_is_removed_for_any_division_of_the_bytes() {
         let want = (b"data: a\n\r\ndata: b\r".to_vec(), true);
         assert_eq!(run(&[BODY]), Ok(want.clone()));
         for cut in 0..=BODY.len() {

@@ -1,4 +1,4 @@
-//! Reads the head of an HTTP answer and learns from it how the body is framed.
+//! Parses the head of an HTTP answer and the framing of its body.
 
 use super::chunked::Chunked;
 
@@ -10,25 +10,24 @@ const MOST_HEADERS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// Bytes of the head; the body starts behind them.
+    /// Bytes of the head; the body starts after them.
     pub(super) length: usize,
     pub(super) body: Body,
 }
 
-/// How the end of the body is told.
+/// How the body is framed.
 #[derive(Debug)]
 pub(super) enum Body {
     Chunked(Chunked),
     /// Bytes still to come.
     Length(u64),
     UntilClose,
-    /// Nothing more comes.
+    /// The body is complete.
     Complete,
 }
 
 impl Body {
-    /// Takes the framing out of `bytes`, which came from the socket just now, and says how much payload they
-    /// hold at their front.
+    /// Removes the framing from `bytes`, which were just read, and returns the length of the payload at their front.
     pub(super) fn decode(&mut self, bytes: &mut [u8]) -> Result<usize, &'static str> {
         match self {
             Self::Chunked(chunked) => {
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn each_framing_is_told_from_the_others() {
+    fn each_framing_is_recognised() {
         let body =
             |lines: &str| parse(format!("HTTP/1.1 500 X\r\n{lines}\r\n").as_bytes()).map(|head| head.unwrap().body);
         assert!(matches!(body("content-LENGTH: 12\r\nContent-Length: 12\r\n"), Ok(Body::Length(12))));

@@ -1,15 +1,15 @@
-//! The one buffer of an exchange: bytes come in at its end and are used up from its front.
+//! The buffer of an exchange: bytes are added at its end and consumed at its front.
 
 use std::ops::Range;
 
-/// What a quiet exchange holds: some thirty events.
+/// The initial size: some thirty events.
 pub(super) const SMALL: usize = 8 << 10;
-/// A buffer above this is given back as soon as what is left in it fits into a small one.
+/// A larger buffer is replaced by a small one as soon as its bytes fit into that.
 const KEEP: usize = 64 << 10;
-/// With less room than this at the end, the bytes are moved to the front before the next read.
+/// With less space than this at the end, the bytes are moved to the front before the next read.
 const CRAMPED: usize = 1 << 10;
 
-/// A buffer that grows only for an event that does not fit, and shrinks back.
+/// A buffer that grows only for an event that does not fit, and shrinks again.
 #[derive(Debug)]
 pub(super) struct Inbox {
     buffer: Vec<u8>,
@@ -23,17 +23,12 @@ impl Inbox {
         Self { buffer: vec![0; SMALL], held: 0..0, most: most.saturating_add(SMALL) }
     }
 
-    /// Changes the bound for what comes from now on.
-    pub(super) fn set_most(&mut self, most: usize) {
-        self.most = most.saturating_add(SMALL);
-    }
-
-    /// What has come in and is not used up.
+    /// The bytes that are not consumed.
     pub(super) fn bytes(&mut self) -> &mut [u8] {
         &mut self.buffer[self.held.clone()]
     }
 
-    /// A part of what [`Self::bytes`] showed last, even when it has been used up since.
+    /// A part of what [`Self::bytes`] returned last, even when it was consumed since.
     pub(super) fn slice(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]
     }
@@ -43,13 +38,13 @@ impl Inbox {
         self.held.start
     }
 
-    /// Uses up bytes from the front.
+    /// Consumes bytes at the front.
     pub(super) fn consume(&mut self, bytes: usize) {
         self.held.start = (self.held.start + bytes).min(self.held.end);
     }
 
-    /// Takes the framing out of bytes that lie at the end of what is held and were never shown: `decode` moves
-    /// the payload to their front and says how long it is, the rest is forgotten.
+    /// Removes the framing from bytes at the end that [`Self::bytes`] has not returned yet: `decode` moves the payload to
+    /// their front and returns its length; the rest is dropped.
     pub(super) fn decode<E>(
         &mut self,
         raw: Range<usize>,
@@ -67,7 +62,7 @@ impl Inbox {
         &mut self.buffer[self.held.end..]
     }
 
-    /// Takes in bytes written to [`Self::space`] and says where they lie.
+    /// Adds bytes that were written to [`Self::space`] and returns their range.
     pub(super) fn accept(&mut self, bytes: usize) -> Range<usize> {
         let raw = self.held.end..self.held.end + bytes;
         self.held.end = raw.end;
@@ -85,7 +80,7 @@ impl Inbox {
         } else if self.buffer.len() - self.held.end < CRAMPED {
             self.buffer.copy_within(self.held.clone(), 0);
             self.held = 0..length;
-            // Growing while less than half is free keeps the moving linear: a full half is read between moves.
+            // Growing while less than half is free keeps the cost of moving linear: half a buffer is read between moves.
             if length > self.buffer.len() / 2 {
                 let bigger = (self.buffer.len() * 2).min(self.most).max(self.buffer.len());
                 self.buffer.resize(bigger, 0);

@@ -17,8 +17,8 @@ use tokio::{
 
 use crate::Endpoint;
 
-/// How long to try again when the engine's queue of waiting connections is full.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long connecting is repeated while the engine's accept queue is full.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 const QUEUE_PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    /// Connects, and sends as much of the request as the socket takes at once; says how many bytes that was.
+    /// Connects, and sends as much of the request as the socket takes at once; returns the number of bytes sent.
     pub(super) async fn connect(endpoint: &Endpoint, head: &[u8], body: &[u8]) -> io::Result<(Self, usize)> {
         match endpoint {
             Endpoint::Unix(path) => {
@@ -37,17 +37,17 @@ impl Wire {
             }
             Endpoint::Tcp { address, .. } => {
                 let stream = TcpStream::connect(address).await?;
-                // A request is one write and an answer many small ones; waiting to fill packets only delays.
+                // A request is one write and an answer many small ones: Nagle's algorithm would only delay.
                 stream.set_nodelay(true)?;
                 Ok((Self::Tcp(stream), 0))
             }
         }
     }
 
-    /// Reads what is there, waiting for the first byte; 0 at the end. Cancel safe.
+    /// Waits for at least one byte and reads all that have arrived; 0 at the end. Cancel safe.
     ///
-    /// `AsyncRead` and not `readable` with `try_read`: after a read that did not fill the buffer tokio knows
-    /// that the socket is drained, where `try_read` asks the kernel once more for every event.
+    /// `AsyncRead` and not `readable` with `try_read`: after a read that did not fill the buffer tokio knows that the socket
+    /// is empty, but `try_read` needs one more system call for every event.
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Unix(stream) => stream.read(buffer).await,
@@ -55,7 +55,7 @@ impl Wire {
         }
     }
 
-    /// Writes both parts but for the bytes that are `sent`, in one system call when they fit.
+    /// Writes both parts without the first `sent` bytes, in one system call when they fit.
     pub(super) async fn send(&mut self, head: &[u8], body: &[u8], sent: usize) -> io::Result<()> {
         match self {
             Self::Unix(stream) => send(stream, head, body, sent).await,
@@ -64,10 +64,10 @@ impl Wire {
     }
 }
 
-/// A unix socket whose accept queue is full refuses with `WouldBlock` at once instead of letting us wait, and
-/// cpp-httplib's queue holds only a few: a burst of jobs meets that, so try again for a while.
+/// A unix socket with a full accept queue returns `WouldBlock` at once, and cpp-httplib's queue is short: a burst of jobs
+/// fills it, so connecting is repeated for a while.
 async fn connect_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(UnixStream, usize)> {
-    let give_up = Instant::now() + QUEUE_PATIENCE;
+    let give_up = Instant::now() + QUEUE_TIMEOUT;
     loop {
         match open_unix(path, head, body) {
             Err(fault) if fault.kind() == io::ErrorKind::WouldBlock && Instant::now() < give_up => {
@@ -78,13 +78,13 @@ async fn connect_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(Unix
     }
 }
 
-/// The request is on its way before the runtime hears of the socket. A unix socket is connected at once or never, so
-/// there is nothing to wait for; tokio would wait for "writable" twice, which is most of what a first token is late by.
+/// Sends the request before the socket is registered with the runtime. A unix socket is connected at once or never, so there
+/// is nothing to wait for; tokio would wait for "writable" twice, which is most of the delay of a first token.
 fn open_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(UnixStream, usize)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)?;
-    // A fault here comes again at the next write, which is where it is understood.
+    // A fault here repeats at the next write, which handles it.
     let sent = socket.send_vectored(&[IoSlice::new(head), IoSlice::new(body)]).unwrap_or(0);
     let stream = UnixStream::from_std(OwnedFd::from(socket).into())?;
     Ok((stream, sent))
@@ -103,10 +103,10 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], body: &[u8], 
     Ok(())
 }
 
-/// The head of a request that asks for an event stream. `None` when path or key cannot stand in a head.
+/// The head of a request for an event stream. `None` when path or key are not valid in a head.
 ///
-/// `Connection: close` because one socket serves one job: closing it is how the engine learns of a cancel.
-/// No `X-Conversation-Id`, ever: with it the engine goes on generating after its client has left.
+/// `Connection: close` because one socket serves one job: closing it cancels the job in the engine. Never
+/// `X-Conversation-Id`: with it the engine goes on generating after its client has disconnected.
 pub(super) fn request_head(endpoint: &Endpoint, path: &str, length: usize) -> Option<String> {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     let authorization = match endpoint {

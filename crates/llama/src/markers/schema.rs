@@ -1,4 +1,4 @@
-//! Of what type a tool's parameters are.
+//! The types of tool parameters.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 pub(super) struct Schema(HashMap<String, HashMap<String, String>>);
 
 impl Schema {
-    /// Reads a request's tools; what cannot be read has no type.
+    /// Parses a request's tools; a parameter that cannot be parsed has no type.
     pub(super) fn of(tools: &RawValue) -> Self {
         let tools: Vec<Value> = serde_json::from_str(tools.get()).unwrap_or_default();
         let typed = tools.iter().filter_map(|tool| {
@@ -21,7 +21,7 @@ impl Schema {
         Self(typed.collect())
     }
 
-    /// The JSON value that `text` stands for.
+    /// The JSON value of `text`.
     pub(super) fn value(&self, function: &str, parameter: &str, text: &str) -> Value {
         let json = || serde_json::from_str::<Value>(text).ok();
         let value = match self.0.get(function).and_then(|types| types.get(parameter)).map(String::as_str) {
@@ -37,7 +37,7 @@ impl Schema {
     }
 }
 
-/// The one type of a property; of several the first that is not `null`.
+/// The type of a property; of several the first that is not `null`.
 fn kind(property: &Value) -> Option<String> {
     match property.get("type")? {
         Value::String(kind) => Some(kind.clone()),

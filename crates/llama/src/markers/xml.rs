@@ -13,7 +13,7 @@ const FUNCTION_END: &str = "</function>";
 const PARAMETER: &str = "<parameter=";
 const PARAMETER_END: &str = "</parameter>";
 
-/// Reads a whole block; `None` when it is something else.
+/// Parses a whole block; `None` when it is something else.
 pub(super) fn parse(body: &str, schema: &Schema) -> Option<Vec<ToolCall>> {
     let body = body.trim();
     if body.starts_with('{') {
@@ -29,7 +29,7 @@ pub(super) fn parse(body: &str, schema: &Schema) -> Option<Vec<ToolCall>> {
     (!calls.is_empty()).then_some(calls)
 }
 
-/// Reads a block whose end never came, as long as every function in it is whole.
+/// Parses a block without an end, if every function in it is complete.
 pub(super) fn parse_unfinished(body: &str, schema: &Schema) -> Option<Vec<ToolCall>> {
     let body = body.trim();
     let whole = body.starts_with('{') || body.ends_with(FUNCTION_END);
@@ -65,7 +65,7 @@ fn function<'a>(text: &'a str, schema: &Schema) -> Option<(ToolCall, &'a str)> {
 }
 
 fn call(name: String, arguments: String) -> Option<ToolCall> {
-    // A name with blanks or brackets is text about calls, not a call.
+    // A name with blanks or brackets belongs to text about calls.
     let plain = !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace() || "<>{}\"".contains(letter));
     plain.then(|| ToolCall { id: fresh("xml_"), kind: "function".to_owned(), name, arguments })
 }

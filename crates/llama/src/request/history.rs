@@ -1,4 +1,4 @@
-//! The messages of a request: read one level at a time, everything unknown passed on as it was written.
+//! The messages of a request: parsed one level at a time; unknown parts stay as they were written.
 
 use std::borrow::Cow;
 
@@ -20,9 +20,9 @@ pub(super) fn write(body: &mut Vec<u8>, messages: Option<&RawValue>) {
     }
 }
 
-/// Whether any message has an image in it.
+/// Whether any message contains an image.
 pub fn has_images(messages: &RawValue) -> bool {
-    // Most conversations have none, and this finds that out at memory speed.
+    // Most conversations have none, and this check runs at memory speed.
     if memmem::find(messages.get().as_bytes(), b"image_url").is_none() {
         return false;
     }
@@ -32,7 +32,7 @@ pub fn has_images(messages: &RawValue) -> bool {
     contents.filter_map(elements).flatten().any(is_image)
 }
 
-/// Writes a list with each element changed by `each`; what is no list is left as it is.
+/// Writes a list with each element changed by `each`; anything but a list stays as it is.
 fn list(body: &mut Vec<u8>, raw: &RawValue, each: fn(&mut Vec<u8>, &RawValue)) {
     let Some(elements) = elements(raw) else { return body.extend_from_slice(raw.get().as_bytes()) };
     body.push(b'[');
@@ -45,8 +45,8 @@ fn list(body: &mut Vec<u8>, raw: &RawValue, each: fn(&mut Vec<u8>, &RawValue)) {
     body.push(b']');
 }
 
-/// Writes an object: `change` may write another value for a field (and says whether it did), `added` are
-/// fields that it gets when it lacks them. What is no object is left as it is.
+/// Writes an object: `change` may write another value for a field (and returns whether it did), `added` are fields that are
+/// added when they are missing. Anything but an object stays as it is.
 fn object(
     body: &mut Vec<u8>,
     raw: &RawValue,
@@ -84,7 +84,7 @@ fn message(body: &mut Vec<u8>, raw: &RawValue) {
     object(body, raw, change, &[("content", "\"\"")]);
 }
 
-/// A part of a content. The flat form of an image is what some callers send and no engine reads.
+/// A part of a content. Some callers send the flat form of an image, which no engine reads.
 fn part(body: &mut Vec<u8>, raw: &RawValue) {
     let change = |body: &mut Vec<u8>, key: &str, value: &RawValue| {
         let flat = key == "image_url" && value.get().starts_with('"') && value.get() != "\"\"";
@@ -108,7 +108,7 @@ fn call(body: &mut Vec<u8>, raw: &RawValue) {
     object(body, raw, change, &[("type", "\"function\"")]);
 }
 
-/// The arguments of an earlier call. Templates parse them and fail on what is no JSON.
+/// The arguments of an earlier call. Templates parse them and fail on anything but JSON.
 fn arguments(body: &mut Vec<u8>, key: &str, value: &RawValue) -> bool {
     if key != "arguments" {
         return false;
@@ -120,7 +120,7 @@ fn arguments(body: &mut Vec<u8>, key: &str, value: &RawValue) -> bool {
             match tidy(&said, Care::Remember) {
                 Some(tidied) if *tidied == *said => return false,
                 Some(tidied) => Cow::Owned(tidied.into_owned()),
-                // JSON of another kind can be read; whether it makes sense is for the template to say.
+                // JSON of another kind can be read; the template decides whether it is valid.
                 None if serde_json::from_str::<IgnoredAny>(&said).is_ok() => return false,
                 None => Cow::Borrowed("{}"),
             }

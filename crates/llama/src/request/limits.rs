@@ -1,8 +1,8 @@
-//! What is looked for in a request before an engine sees it: what it would break on, or would do for a stranger.
+//! The checks of a request before an engine gets it: what it would fail on, and which URLs it would fetch.
 //!
-//! An engine reads JSON by recursion, makes a grammar of every tool, and fetches the pictures of a request itself, from
-//! wherever their address points. So depth and numbers are bounded here, and every address that is no data URL is found,
-//! also where a key is written with escapes or twice.
+//! An engine parses JSON recursively, makes a grammar of every tool, and fetches the images of a request itself, from any
+//! URL. So depth and numbers are bounded here, and every URL that is not a data URL is found, also when a key is written
+//! with escapes or twice.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,15 @@ use serde_json::value::RawValue;
 use super::RequestError;
 use crate::text::{Fields, elements};
 
-/// Levels of JSON in messages or tools, schemas included.
+/// The most levels of JSON in messages or tools, schemas included.
 const MOST_LEVELS: usize = 64;
-/// Tools of one request.
+/// The most tools of one request.
 const MOST_TOOLS: usize = 512;
 
-/// Checks what a caller wrote against the limits that hold for every engine.
+/// Checks messages and tools against the limits of every engine.
+///
+/// # Errors
+/// When they are nested too deep, or there are too many tools.
 pub fn check(messages: Option<&RawValue>, tools: Option<&RawValue>) -> Result<(), RequestError> {
     for raw in [messages, tools].into_iter().flatten() {
         if levels(raw.get()) > MOST_LEVELS {
@@ -50,7 +53,7 @@ fn levels(text: &str) -> usize {
     deepest
 }
 
-/// What follows a string whose opening quote is taken.
+/// The bytes after a string whose opening quote is consumed.
 fn after_string(mut bytes: &[u8]) -> &[u8] {
     while let Some(at) = memchr::memchr2(b'"', b'\\', bytes) {
         let is_end = bytes[at] == b'"';
@@ -62,9 +65,9 @@ fn after_string(mut bytes: &[u8]) -> &[u8] {
     &[]
 }
 
-/// Every address in the messages that is no `data:` URL: an engine would fetch it, or read it from disk.
+/// Every URL in the messages that is not a `data:` URL: an engine would fetch it, or read it from disk.
 pub fn foreign_urls(messages: &RawValue) -> Vec<Cow<'_, str>> {
-    // Most conversations have none, and this finds that out at memory speed. A key may be written with escapes.
+    // Most conversations have none, and this check runs at memory speed. A key may be written with escapes.
     let bytes = messages.get().as_bytes();
     if memmem::find(bytes, b"_url").is_none() && memmem::find(bytes, b"\\u00").is_none() {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! The caller's parameters for the engine, beside what we write ourselves.
+//! The caller's parameters for the engine, beside the fields of [`super::ChatRequest`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{RequestError, text};
 
-/// What we write ourselves, or what would change how the engine talks with us rather than what it answers.
+/// Fields of [`super::ChatRequest`], and those that would change the form of the answer and not its content.
 const OURS: [&str; 13] = [
     "model",
     "messages",
@@ -24,7 +24,7 @@ const OURS: [&str; 13] = [
     "slot_id",
 ];
 const TEMPLATE: &str = "chat_template_kwargs";
-/// What switches thinking off in the templates we know.
+/// Switches reasoning off in the known templates.
 const NO_THINKING: &str = "\"enable_thinking\":false,\"thinking\":false";
 
 /// Writes the fields of `parameters`, each after a comma.

@@ -1,14 +1,17 @@
-//! Tool schemas cut down to what every template and grammar understands.
+//! Reduces tool schemas to what every template and grammar can read.
 
 use serde_json::{Map, Value, value::RawValue};
 
 use super::RequestError;
 
-/// Leaves of each tool's parameters only `type`, `properties` and `required`, and of each property only
-/// `type`, `description`, `enum` and `required`.
+/// Keeps of each tool's parameters only `type`, `properties` and `required`, and of each property only `type`,
+/// `description`, `enum` and `required`.
 ///
-/// It loses what arrays and objects are made of, so it is for one more try after the engine refused the
-/// schemas as they are ([`crate::EngineError::is_template_fault`]).
+/// This loses the element types of arrays and objects, so it is for one more attempt after the engine refused the full
+/// schemas ([`crate::EngineError::is_template_fault`]).
+///
+/// # Errors
+/// When the tools are not a list of objects whose parameters are objects.
 pub fn reduce_tools(tools: &RawValue) -> Result<Box<RawValue>, RequestError> {
     let mut tools: Vec<Value> = serde_json::from_str(tools.get()).map_err(|_| RequestError::Tools)?;
     for tool in &mut tools {

@@ -1,15 +1,15 @@
-//! Makes the text of a call's arguments a JSON object where there is only one way to do so.
+//! Makes the text of a call's arguments a JSON object when there is only one way.
 
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-/// What the arguments are for.
+/// The use of the arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Care {
-    /// A tool is going to run with them: a value that was cut must not be taken for a whole one.
+    /// A tool runs with them: a value that was cut must not be used as a complete one.
     Execute,
-    /// They are history that a chat template must be able to read; what is cut may be closed.
+    /// A chat template must be able to read them as history; a value that was cut may be closed.
     Remember,
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// The arguments as text of a JSON object; `None` where that would take guessing.
+/// The arguments as a JSON object; `None` when that needs a guess.
 pub(crate) fn tidy(text: &str, care: Care) -> Option<Cow<'_, str>> {
     let text = text.trim();
     if text.is_empty() || text == "null" {
@@ -39,8 +39,8 @@ pub(crate) fn tidy(text: &str, care: Care) -> Option<Cow<'_, str>> {
     repair(text, care).filter(|text| is_object(text)).map(Cow::Owned)
 }
 
-/// Mends what models get wrong most: line breaks in a string, a comma before a closing bracket, a bracket too
-/// many at the end, or the last brackets missing. The result need not be JSON.
+/// Repairs the most frequent faults of models: line breaks in a string, a comma before a closing bracket, a bracket too many
+/// at the end, or missing brackets at the end. The result need not be JSON.
 fn repair(text: &str, care: Care) -> Option<String> {
     if !text.starts_with('{') {
         return None;
@@ -109,7 +109,7 @@ fn repair(text: &str, care: Care) -> Option<String> {
     Some(mended)
 }
 
-/// Takes a comma, and blanks around it, off the end.
+/// Removes a comma, and blanks around it, at the end.
 fn drop_comma(text: &mut String) {
     text.truncate(text.trim_end().len());
     if text.ends_with(',') {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_mended_is_and_what_takes_guessing_is_not() {
+    fn faults_with_one_repair_are_repaired_and_the_others_are_not() {
         for (text, execute, remember) in [
             ("", Some("{}"), Some("{}")),
             ("  null\n", Some("{}"), Some("{}")),
@@ -139,7 +139,7 @@ mod tests {
             (r#"{"a":1}}"#, Some(r#"{"a":1}"#), Some(r#"{"a":1}"#)),
             (r#"{"a":[1,2,],}"#, Some(r#"{"a":[1,2]}"#), Some(r#"{"a":[1,2]}"#)),
             ("{\"a\":\"x\ny\t\"}", Some(r#"{"a":"x\u000ay\u0009"}"#), Some(r#"{"a":"x\u000ay\u0009"}"#)),
-            // A value that was cut is not a value: the path may be the root of the whole tree.
+            // A value that was cut is not complete: the path may be the root of the file system.
             (r#"{"path":"/home"#, None, Some(r#"{"path":"/home"}"#)),
             (r#"{"path":"a\"#, None, Some(r#"{"path":"a"}"#)),
             (r#"{"n":12"#, None, Some(r#"{"n":12}"#)),

@@ -1,10 +1,10 @@
-//! Ids for calls that came without one.
+//! Ids for calls without one.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// The prefix and sixteen hexadecimal digits that nobody had before.
+/// The prefix and sixteen random hexadecimal digits.
 pub(crate) fn fresh(prefix: &str) -> String {
-    // Each `RandomState` of a thread has other keys, the first of which are random.
+    // Each `RandomState` of a thread has different keys; the first ones are random.
     format!("{prefix}{:016x}", RandomState::new().build_hasher().finish())
 }
 

@@ -23,13 +23,11 @@ fn the_fragments_of_a_real_stream_make_one_call() {
         r#"{"choices":[{"finish_reason":null,"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":" \"Paris\"}"}}]}}]}"#,
     ];
     let mut assembler = Assembler::new();
-    assert!(assembler.is_empty());
     for event in events {
         for delta in Chunk::parse(event.as_bytes()).unwrap().tool_calls {
             assembler.push(&delta);
         }
     }
-    assert!(!assembler.is_empty());
     let want = ToolCall {
         id: "SOZF".into(),
         kind: "function".into(),
