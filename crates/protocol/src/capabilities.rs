@@ -1,10 +1,10 @@
-//! What a worker tells about itself: in `hello`, in `config`, and with every heartbeat.
+//! What a worker reports: in `hello`, in `config`, and in every heartbeat.
 
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{is_false, null_default};
 
-/// What a worker can do; the first block is what every router reads, the second an old one ignores.
+/// The capabilities of a worker; every router reads the first block, an old one ignores the second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// `llama.cpp`, or `pending` before a model is known.
@@ -22,7 +22,7 @@ pub struct Capabilities {
     /// Size of the primary model, `30B` or `751M`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
-    /// Jobs at once on this link; absent or 0 lets the router choose, so we always say it.
+    /// Jobs at once on this connection; absent or 0 lets the router choose, so it is always sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_slots: Option<u32>,
     /// `chat`, `vision`, `embedding`, `code`, `reasoning`; sent in `config` only.
@@ -35,52 +35,52 @@ pub struct Capabilities {
     /// Every device of this host.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub devices: Vec<DeviceReport>,
-    /// What of the router's policy this host cannot honour, one sentence each.
+    /// The parts of the router's policy that this host cannot honour, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub unmet: Vec<String>,
-    /// The operator's own names for models of this host.
+    /// The operator's aliases for models of this host.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub aliases: Vec<AliasReport>,
-    /// What models of this host are called besides their canonical names.
+    /// The names of this host's models beside their canonical ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub names: Vec<NamesReport>,
     /// The extensions of the protocol that the worker has; see [`crate::extension`].
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub extensions: Vec<String>,
-    /// The worker ends: it finishes what it has begun and wants no more jobs.
+    /// The worker drains: it finishes its jobs and wants no more.
     #[serde(default, skip_serializing_if = "is_false", deserialize_with = "null_default")]
     pub draining: bool,
 }
 
-/// A name of an operator's own for a model.
+/// An operator's alias for a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasReport {
-    /// What a job may say.
+    /// The alias, as a job uses it.
     #[serde(default, deserialize_with = "null_default")]
     pub name: String,
-    /// The model that it means, by any name that finds it.
+    /// The model, by any of its names.
     #[serde(default, deserialize_with = "null_default")]
     pub model: String,
 }
 
-/// What a model is called besides its canonical name.
+/// The names of a model beside its canonical one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamesReport {
     /// Its canonical name.
     #[serde(default, deserialize_with = "null_default")]
     pub model: String,
-    /// Its quantisation, as its file's name or else its header says.
+    /// Its quantisation, from its file's name or else from its header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<String>,
-    /// Names of its file, and of links to it.
+    /// Names of its file and of links to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub files: Vec<String>,
-    /// What its header and its folders say; weaker than names of files.
+    /// Names from its header and its folders; weaker than names of files.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub around: Vec<String>,
 }
 
-/// The words for a model's state that go over the wire.
+/// The state of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelState {
@@ -88,26 +88,26 @@ pub enum ModelState {
     Stopped,
     /// Its process loads.
     Starting,
-    /// Takes jobs.
+    /// It takes jobs.
     Ready,
-    /// Finishes its jobs, takes no new ones.
+    /// It finishes its jobs and takes no new ones.
     Draining,
-    /// Its process is being ended.
+    /// Its process is being stopped.
     Stopping,
-    /// Crashed; will be started again.
+    /// It crashed and will be started again.
     BackingOff,
-    /// Gave up; an operator or a changed file brings it back.
+    /// It has failed; an operator or a changed file starts it again.
     Failed,
 }
 
-/// One model of this host, as of the moment of sending.
+/// One model of this host at the time of sending.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelReport {
     /// Name and quantisation, for example `llama-3.3-70b-q4_k_m`.
     pub name: String,
-    /// Where its process stands.
+    /// Its state.
     pub state: ModelState,
-    /// Slots of its engine, or those that it will have once a job has it loaded; absent while neither can be said.
+    /// Slots of its engine, or those that it will have when a job loads it; absent while neither is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
     /// Slots that hold a job now.
@@ -116,7 +116,7 @@ pub struct ModelReport {
     /// Jobs waiting for a slot.
     #[serde(default)]
     pub queued: u32,
-    /// Context in tokens per slot, in the same sense.
+    /// Context in tokens per slot, as for `slots`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ctx_size: Option<u32>,
     /// Memory of its process in bytes, device and host; absent when unknown.
@@ -134,10 +134,10 @@ pub struct ModelReport {
     /// Tokens generated per second over the last minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// Engine processes started again since the worker began.
+    /// Restarts of its engine since the worker started.
     #[serde(default)]
     pub restarts: u64,
-    /// What it can do: `chat`, `vision`, `embedding`, `rerank`; empty where the worker does not say.
+    /// What it can do: `chat`, `vision`, `embedding`, `rerank`; empty when it is unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub capabilities: Vec<String>,
 }
@@ -147,7 +147,7 @@ pub struct ModelReport {
 pub struct DeviceReport {
     /// Stable id: UUID or PCI address; `host` for main memory.
     pub id: String,
-    /// What the driver calls it.
+    /// Its name in the driver.
     pub name: String,
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,12 +155,12 @@ pub struct DeviceReport {
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
-    /// Bytes, by everybody.
+    /// Bytes used by all processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_bytes: Option<u64>,
 }
 
-/// The pulse. An old router reads the type and nothing else; ours reads all of it.
+/// The heartbeat. An old router reads only the type.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Every model, the primary first.

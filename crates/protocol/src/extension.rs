@@ -1,11 +1,11 @@
-//! The names of what a side may only say to one that understands it; `docs/protocol.md` describes each.
+//! The names of the protocol's extensions; `docs/protocol.md` describes each.
 //!
-//! A worker announces its own in [`crate::Capabilities::extensions`], a router in [`crate::HelloAck::extensions`]. An
-//! extension is used on a link where both did.
+//! A worker announces its extensions in [`crate::Capabilities::extensions`], a router in [`crate::HelloAck::extensions`]. An
+//! extension is used on a connection when both announce it.
 
-/// Jobs carry fields of the caller's request that have no word of their own: [`crate::Job::request`].
+/// Jobs have further fields of the caller's request: [`crate::Job::request`].
 pub const PARAMETERS: &str = "parameters";
-/// A worker may give a job back that it has not begun: [`crate::NOT_STARTED`].
+/// A worker may give back a job that it has not started: [`crate::NOT_STARTED`].
 pub const NOT_STARTED: &str = "not_started";
 
 /// Whether a list of extensions has this one.

@@ -1,4 +1,4 @@
-//! `null` read as absent, as the measured router means it; and optional fields of the wrong kind left out.
+//! Parses `null` as absent, as the measured router means it, and leaves out optional fields of a wrong type.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Reads `null` as the type's default, for list and number fields.
+/// Parses `null` as the type's default, for list and number fields.
 pub(crate) fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -15,14 +15,13 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Keeps `false` off the wire.
+/// For `skip_serializing_if`: `false` is not written.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 pub(crate) fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// The fields of an object, of which those that we cannot use are left out and named: one odd field is no reason not to
-/// serve.
+/// The fields of an object. Unusable fields are left out and listed: one odd field must not keep a worker from serving.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Fields {
@@ -32,7 +31,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// A field of some type; absent, `null` and what is no such thing are `None`.
+    /// A field of some type; `None` when it is absent, `null` or of another type.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let raw = self.raw.remove(name)?;
         match serde_json::from_str::<Option<T>>(raw.get()) {
@@ -41,7 +40,7 @@ impl Fields {
         }
     }
 
-    /// A whole number, also where it is written as `5.0`.
+    /// A whole number, also when it is written as `5.0`.
     pub(crate) fn number<T: TryFrom<i64>>(&mut self, name: &str) -> Option<T> {
         let raw = self.raw.remove(name)?;
         let number = match serde_json::from_str::<Option<serde_json::Number>>(raw.get()) {

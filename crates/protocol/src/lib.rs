@@ -1,27 +1,36 @@
-//! The words the router and a worker speak: one JSON object per WebSocket message.
+//! The messages of router and worker: one JSON object per WebSocket message.
 //!
 //! # Theory of operation
 //!
-//! A link starts with [`Hello`] (the key and what the worker can do), which the router answers with
-//! [`HelloAck`] (accepted or not, and the [`Policy`] it wishes for). From then on both sides talk
-//! freely: the router sends [`Job`], [`Cancel`] and [`ToWorker::PolicyUpdate`]; the worker sends
-//! [`Heartbeat`], its [`Capabilities`] again whenever they change, and for each job any number of
-//! [`Token`]s and exactly one [`Complete`] or [`JobError`].
+//! A connection starts with [`Hello`] (the key and the capabilities), which the router answers with [`HelloAck`] (accepted
+//! or not, and the [`Policy`]). After that both sides send at any time: the router [`Job`], [`Cancel`] and
+//! [`ToWorker::PolicyUpdate`]; the worker [`Heartbeat`], its [`Capabilities`] again when they change, and for each job any
+//! number of [`Token`]s and exactly one [`Complete`] or [`JobError`].
 //!
-//! The crate holds shapes and nothing else: no socket, no clock, no decision. Three rules of the
-//! wire live here, because each reader would otherwise have to know them:
+//! This crate holds types only: no socket, no clock, no decision. It implements three rules of the wire format:
 //!
 //! * **Unknown is not an error.** Unknown fields are ignored; an unknown `type` parses to
 //!   [`ToWorker::Unknown`] or [`ToRouter::Unknown`] with its name.
 //! * **`null` is absent.** The measured router writes `null` for empty lists.
-//! * **What we only pass on stays text.** Messages and tools of a job are kept as raw JSON, so that
-//!   the engine sees the bytes that the caller wrote, in the caller's order.
+//! * **Passed-on parts stay text.** Messages and tools of a job are raw JSON, so the engine gets the caller's bytes in the
+//!   caller's order.
 //!
-//! What our router and our worker say beyond the measured protocol is in fields that others ignore. Where a side must know
-//! that the other one understands, both announce it by name: see [`extension`] and `docs/protocol.md`.
+//! Fields beyond the measured protocol are ignored by other routers and workers. When a side must know that the other side
+//! supports a field, both announce an extension by name: see [`extension`] and `docs/protocol.md`.
 //!
-//! A frame that cannot be read yields a [`ParseError`] that carries the `job_id` where one can
-//! still be found, because a job that is never answered leaks a slot at the router for ever.
+//! A frame that cannot be parsed gives a [`ParseError`] with the `job_id`, if it can be found: a job without an answer keeps
+//! a slot at the router for ever.
+//!
+//! # Example
+//!
+//! ```
+//! use auxot_protocol::ToWorker;
+//!
+//! let frame = r#"{"type":"job","job_id":"j1","messages":[{"role":"user","content":"Hi"}]}"#;
+//! let Ok(ToWorker::Job(job)) = ToWorker::parse(frame) else { panic!("a job") };
+//! assert_eq!(job.job_id, "j1");
+//! assert_eq!(job.messages.unwrap().get(), r#"[{"role":"user","content":"Hi"}]"#);
+//! ```
 
 mod capabilities;
 pub mod extension;

@@ -1,4 +1,4 @@
-//! The envelope: which message a frame is.
+//! The messages by their `type`.
 
 use std::borrow::Cow;
 
@@ -10,16 +10,16 @@ use crate::{Cancel, Capabilities, Complete, Heartbeat, Job, JobError, Policy, Pr
 
 /// The first message of a worker.
 ///
-/// No `Debug`: the key is in it, and a derived one would print it.
+/// No `Debug`: a derived one would print the key.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Hello {
-    /// The worker's key in clear; it goes over the wire here and nowhere else.
+    /// The worker key in clear text; no other message has it.
     #[serde(default)]
     pub gpu_key: String,
     /// Absent or `gpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_type: Option<String>,
-    /// What the worker can do now.
+    /// The present capabilities.
     #[serde(default)]
     pub capabilities: Capabilities,
 }
@@ -27,18 +27,18 @@ pub struct Hello {
 /// The router's answer to [`Hello`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HelloAck {
-    /// Whether the worker is taken.
+    /// Whether the worker is accepted.
     pub success: bool,
-    /// Id of this connection; nothing survives a reconnect.
+    /// Id of this connection; a new connection gets a new id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu_id: Option<String>,
-    /// What the router wishes for; present on success.
+    /// The policy; present on success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Box<Policy>>,
-    /// Why not, on failure.
+    /// The reason of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Seconds to wait before the next try; absent on failure means: this key will not do.
+    /// Seconds to wait before the next attempt; absent on failure means that the key is refused.
     #[serde(rename = "reconnectInSeconds", skip_serializing_if = "Option::is_none")]
     pub reconnect_in_seconds: Option<u64>,
     /// The extensions of the protocol that the router has; see [`crate::extension`].
@@ -64,49 +64,49 @@ impl<'de> Deserialize<'de> for HelloAck {
     }
 }
 
-/// The router's answer to capabilities sent again.
+/// The router's answer to `config`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigAck {
-    /// Whether they are taken.
+    /// Whether the capabilities are accepted.
     #[serde(default)]
     pub success: bool,
-    /// Why not.
+    /// The reason of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What a worker says.
+/// A message of a worker.
 #[derive(Clone, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToRouter<'a> {
-    /// Who I am.
+    /// The first message.
     Hello(Box<Hello>),
-    /// What I can do, again.
+    /// The capabilities again.
     Config {
-        /// As of now.
+        /// The present capabilities.
         capabilities: Box<Capabilities>,
     },
-    /// I am alive.
+    /// The worker is alive.
     Heartbeat(Box<Heartbeat>),
-    /// Text.
+    /// Text of the answer.
     Token(Token<'a>),
-    /// A tool call has begun; once a job.
+    /// The model writes a tool call; sent once per job.
     ToolGenerating {
-        /// The job meant.
+        /// The job.
         job_id: Cow<'a, str>,
     },
-    /// How far the prompt is.
+    /// The progress of the prompt.
     PromptProgress(PromptProgress<'a>),
-    /// The good end.
+    /// The end of a job, with its answer.
     Complete(Box<Complete<'a>>),
-    /// The bad end.
+    /// The end of a job, with an error.
     Error(JobError<'a>),
-    /// Something newer than this crate: its type, for the log.
+    /// An unknown message: its type, for the log.
     #[serde(skip)]
     Unknown(String),
 }
 
-/// What a router says.
+/// A message of a router.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToWorker {
@@ -116,30 +116,30 @@ pub enum ToWorker {
     ConfigAck(ConfigAck),
     /// Answer to `heartbeat`.
     HeartbeatAck,
-    /// Work.
+    /// A job.
     Job(Box<Job>),
-    /// No longer wanted.
+    /// The cancel of a job.
     Cancel(Cancel),
-    /// The router's wish has changed.
+    /// The policy has changed.
     PolicyUpdate {
-        /// The new wish; `null` is ignored by contract.
+        /// The new policy; `null` is ignored.
         policy: Option<Box<Policy>>,
     },
-    /// A fault of the link, or a refused key before `hello_ack`.
+    /// A fault of the connection, or a refused key before `hello_ack`.
     Error(JobError<'static>),
-    /// Something newer than this crate: its type, for the log.
+    /// An unknown message: its type, for the log.
     #[serde(skip)]
     Unknown(String),
 }
 
-/// A frame that could not be read.
+/// A frame that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
-    /// The `type` it claims, when that much could be read.
+    /// Its `type`, if it can be found.
     pub kind: Option<String>,
-    /// The job it speaks of, when that much could be read: the job must still be answered.
+    /// Its job id, if it can be found: the job must still be answered.
     pub job_id: Option<String>,
-    /// What is wrong; never holds the frame's text.
+    /// The fault, without the frame's text.
     pub reason: String,
 }
 
@@ -158,7 +158,7 @@ impl std::fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 impl ParseError {
-    /// The fault of a frame that is no text, or is not here whole: what it is about is looked for in its bytes.
+    /// The fault of a frame that is not text or not complete; its type and job id are searched in its bytes.
     #[must_use]
     pub fn of_bytes(frame: &[u8], reason: String) -> Self {
         let found = salvage(frame);
@@ -166,7 +166,7 @@ impl ParseError {
     }
 }
 
-/// The parts of a frame that say what it is.
+/// The part of a frame that names its type.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(rename = "type", borrow, default)]
@@ -174,10 +174,10 @@ struct Envelope<'a> {
 }
 
 impl ToWorker {
-    /// Reads one frame that a router sent.
+    /// Parses one frame of a router.
     ///
     /// # Errors
-    /// When it is no JSON object, has no `type`, or a field that we need has another shape.
+    /// When it is not a JSON object, has no `type`, or a required field has another type.
     pub fn parse(frame: &str) -> Result<Self, ParseError> {
         let kind = kind_of(frame)?;
         Ok(match &*kind {
@@ -211,7 +211,7 @@ impl ToRouter<'_> {
 }
 
 impl ToRouter<'static> {
-    /// Reads one frame that a worker sent.
+    /// Parses one frame of a worker.
     ///
     /// # Errors
     /// As for [`ToWorker::parse`].
@@ -249,7 +249,7 @@ struct Config {
     capabilities: Capabilities,
 }
 
-/// Serialising our own shapes into memory has no way to fail: all map keys are strings.
+/// Serialising these types into memory cannot fail: all map keys are strings.
 fn encode<T: Serialize>(message: &T) -> String {
     serde_json::to_string(message).unwrap_or_default()
 }
@@ -268,7 +268,7 @@ fn body<T: DeserializeOwned>(kind: &str, frame: &str) -> Result<T, ParseError> {
     })
 }
 
-/// Where and of which class a fault is, without serde's quotation of the value: prompts stay out of logs.
+/// The position and class of a fault, without the value that serde quotes: prompts must not be logged.
 fn place(error: &serde_json::Error) -> String {
     let class = match error.classify() {
         serde_json::error::Category::Syntax => "not JSON",

@@ -1,13 +1,13 @@
-//! What the router wishes a worker to run.
+//! The router's policy for a worker.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::lenient::Fields;
 
-/// The router's wish: one model, its context and how many jobs at once.
+/// The policy: one model, its context and the number of jobs at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Policy {
-    /// Absent or `gpu` for us; `cli` is another product's worker.
+    /// Absent or `gpu` for a GPU worker; `cli` is another product's worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_type: Option<String>,
     /// Registry name of the model, for example `gemma-3-4b-it`.
@@ -16,7 +16,7 @@ pub struct Policy {
     pub quantization: String,
     /// Tokens **per slot**; 0 means the model's own default.
     pub context_size: u32,
-    /// Slots wished for; below 1 is read as 1 (see [`Policy::slots`]).
+    /// The number of slots; below 1 it means 1 (see [`Policy::slots`]).
     pub max_parallelism: i64,
     /// Informational, for example `30B`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,9 +24,9 @@ pub struct Policy {
     /// Informational, `MoE` or `Dense`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
-    /// Capabilities wished for; the router guesses them from the name.
+    /// Capabilities of the model; the router derives them from its name.
     pub capabilities: Vec<String>,
-    /// An extension of ours: the fields that nobody wished for, and that only repeat what the worker announced.
+    /// An extension: the fields that only repeat what the worker announced.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub echoed: Vec<String>,
     /// Fields that were left out because they cannot be used, one sentence each.
@@ -68,7 +68,7 @@ impl Policy {
         self.echoed.iter().any(|echoed| echoed == field)
     }
 
-    /// Slots wished for, at least one: the upstream worker crashes on 0, we do not.
+    /// The number of slots, at least one; the upstream worker crashes on 0.
     #[must_use]
     pub fn slots(&self) -> u32 {
         u32::try_from(self.max_parallelism.max(1)).unwrap_or(u32::MAX)
@@ -84,7 +84,7 @@ impl Policy {
         }
     }
 
-    /// Whether the policy is meant for a GPU worker at all.
+    /// Whether the policy is for a GPU worker.
     #[must_use]
     pub fn is_for_gpu(&self) -> bool {
         self.worker_type.as_deref().is_none_or(|kind| kind.is_empty() || kind.eq_ignore_ascii_case("gpu"))

@@ -1,4 +1,4 @@
-//! What a worker answers to a job.
+//! A worker's messages about a job.
 
 use std::borrow::Cow;
 
@@ -7,42 +7,42 @@ use serde_json::value::RawValue;
 
 use crate::lenient::{is_false, null_default};
 
-/// Some text of the answer; the router appends it to what came before.
+/// A piece of the answer; the router appends it to the previous pieces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token<'a> {
-    /// The job answered.
+    /// The job.
     pub job_id: Cow<'a, str>,
     /// Text of any length.
     #[serde(default)]
     pub token: Cow<'a, str>,
-    /// Whether this is chain of thought rather than answer.
+    /// Whether this is chain of thought and not answer.
     #[serde(default, skip_serializing_if = "is_false")]
     pub reasoning: bool,
-    /// The `logprobs` of this piece, in the form of [`Complete::logprobs`], where the job's parameters asked for them.
+    /// The `logprobs` of this piece, in the form of [`Complete::logprobs`], when the job's parameters request them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Json>,
 }
 
-/// How far the engine is with the prompt. The measured open-source router warns about each one.
+/// The progress of the prompt. The measured open-source router logs a warning for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptProgress<'a> {
-    /// The job meant.
+    /// The job.
     pub job_id: Cow<'a, str>,
-    /// Prompt tokens in all.
+    /// All prompt tokens.
     #[serde(default)]
     pub total: u64,
-    /// Of them, taken from the cache.
+    /// Prompt tokens taken from the cache.
     #[serde(default)]
     pub cached: u64,
-    /// Of them, done so far.
+    /// Prompt tokens processed so far.
     #[serde(default)]
     pub processed: u64,
 }
 
-/// The good end of a job.
+/// The end of a job, with its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Complete<'a> {
-    /// The job ended.
+    /// The job.
     pub job_id: Cow<'a, str>,
     /// All of the visible text; may be empty.
     #[serde(default)]
@@ -65,13 +65,13 @@ pub struct Complete<'a> {
     /// Number of chain-of-thought pieces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_tokens: Option<u64>,
-    /// Calls the model made; each `arguments` is the text of a JSON object.
+    /// The model's tool calls; each `arguments` is a JSON object as text.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub tool_calls: Vec<ToolCall>,
     /// Why the engine stopped (`stop`, `length`, `tool_calls`); an old router ignores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<Cow<'a, str>>,
-    /// The `logprobs` of the choice, where the job's parameters asked for them; see [`crate::extension::PARAMETERS`].
+    /// The `logprobs` of the choice, when the job's parameters request them; see [`crate::extension::PARAMETERS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Json>,
 }
@@ -79,13 +79,13 @@ pub struct Complete<'a> {
 /// One call of a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// Not empty, unique in its job.
+    /// Not empty, and unique in its job.
     #[serde(default)]
     pub id: String,
     /// `function`.
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// What is called, and with what.
+    /// Name and arguments.
     pub function: FunctionCall,
 }
 
@@ -100,42 +100,42 @@ pub struct FunctionCall {
     pub arguments: String,
 }
 
-/// The bad end of a job, or a fault of the link when there is no job.
+/// The end of a job, with an error; without a job a fault of the connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobError<'a> {
-    /// The job ended; absent for the link itself.
+    /// The job; absent for a fault of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<Cow<'a, str>>,
-    /// What the caller reads: short, stable, no internal address.
+    /// The text for the caller: short, stable, without internal addresses.
     #[serde(default)]
     pub error: Cow<'a, str>,
-    /// What the router logs.
+    /// Details for the router's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Cow<'a, str>>,
-    /// What kind of fault it is, in the words of the OpenAI API (`context_length_exceeded`); or [`NOT_STARTED`].
+    /// The code of the OpenAI API for this fault (`context_length_exceeded`); or [`NOT_STARTED`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Cow<'a, str>>,
     /// The field of the caller's request that is at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub param: Option<Cow<'a, str>>,
-    /// The HTTP status that the caller is to get: 400 for a fault of the caller's own.
+    /// The HTTP status for the caller: 400 for a fault of the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Seconds after which the same job may succeed; absent where another try is of no use or nothing is known.
+    /// Seconds after which the same job may succeed; absent when another attempt is useless or this is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
 }
 
-/// The `code` of a job that its worker gives back without having begun it. It is no end: the router gives the job to
-/// another worker. Only for routers that announce [`crate::extension::NOT_STARTED`].
+/// The `code` of a job that its worker gives back before starting it. The job does not end: the router gives it to another
+/// worker. Only for routers that announce [`crate::extension::NOT_STARTED`].
 pub const NOT_STARTED: &str = "not_started";
 
-/// JSON that is passed on as it came.
+/// JSON that is passed on unchanged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Json(pub Box<RawValue>);
 
-/// Equal where the text is.
+/// Equal when the text is.
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
         self.0.get() == other.0.get()

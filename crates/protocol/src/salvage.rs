@@ -1,16 +1,16 @@
-//! What a frame that cannot be read still tells: its type and the job that it speaks of.
+//! Finds the type and job id of a frame that cannot be parsed.
 //!
-//! The bytes may be anything: not UTF-8, cut short, no JSON at all. Only the keys of the outermost object count, so
-//! that nothing a prompt holds is taken for the frame's own.
+//! The bytes may be anything: not UTF-8, incomplete, not JSON. Only the keys of the outermost object count, so that text of
+//! a prompt is never used.
 
-/// What was found of a frame.
+/// The parts of a frame that were found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Salvaged {
     pub(crate) kind: Option<String>,
     pub(crate) job_id: Option<String>,
 }
 
-/// Looks through the outermost object, as far as it goes.
+/// Searches the outermost object, as far as it goes.
 pub(crate) fn salvage(bytes: &[u8]) -> Salvaged {
     let mut found = Salvaged::default();
     let mut rest = Cursor { bytes, at: 0 };
@@ -40,14 +40,14 @@ fn text(quoted: &[u8]) -> Option<String> {
     serde_json::from_slice(quoted).ok()
 }
 
-/// A place in the bytes.
+/// A position in the bytes.
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// The next byte that is no white space; it is not taken.
+    /// The next byte that is not white space; it is not consumed.
     fn next_token(&mut self) -> Option<u8> {
         while let Some(byte) = self.bytes.get(self.at) {
             if !byte.is_ascii_whitespace() {
@@ -58,7 +58,7 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// Takes the string that begins here, quotes included; `None` where none begins or it does not end.
+    /// Consumes the string that begins here, quotes included; `None` when no string begins or it does not end.
     fn string(&mut self) -> Option<&'a [u8]> {
         if self.next_token() != Some(b'"') {
             return None;
@@ -74,7 +74,7 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// Goes to the comma or the bracket that ends the value which begins here.
+    /// Moves to the comma or bracket that ends the value that begins here.
     fn skip_value(&mut self) {
         let mut depth = 0_usize;
         while let Some(byte) = self.next_token() {
