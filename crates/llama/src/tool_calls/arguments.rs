@@ -83,19 +83,34 @@ fn repair(text: &str, care: Care) -> Option<String> {
         }
         mended.push(letter);
     }
+    let end = Unfinished { in_string, escaped };
+    let mut mended = finish(mended, end, care)?;
+    mended.extend(open.into_iter().rev());
+    Some(mended)
+}
+
+/// Where the text ends before its last bracket.
+#[derive(Clone, Copy)]
+struct Unfinished {
+    in_string: bool,
+    escaped: bool,
+}
+
+/// Ends the value that the text breaks off in, as far as `care` allows.
+fn finish(mut mended: String, end: Unfinished, care: Care) -> Option<String> {
     match care {
         Care::Execute => {
-            let whole = !in_string
+            let whole = !end.in_string
                 && ["\"", "}", "]", "true", "false", "null"].iter().any(|end| mended.trim_end().ends_with(end));
             if !whole {
                 return None;
             }
         }
         Care::Remember => {
-            if escaped {
+            if end.escaped {
                 mended.pop();
             }
-            if in_string {
+            if end.in_string {
                 mended.push('"');
             } else {
                 drop_comma(&mut mended);
@@ -105,7 +120,6 @@ fn repair(text: &str, care: Care) -> Option<String> {
             }
         }
     }
-    mended.extend(open.into_iter().rev());
     Some(mended)
 }
 

@@ -131,12 +131,7 @@ impl Session<'_> {
                         Err(end) => return end,
                     }
                 }
-                _ = heartbeat.tick() => {
-                    let beat = self.context.telemetry.heartbeat(&self.context.fleet, self.registry.len());
-                    if !queue.try_control(Frame::text(ToRouter::Heartbeat(Box::new(beat)).to_frame())) {
-                        debug!("left out a heartbeat: the send queue of the connection is full");
-                    }
-                }
+                _ = heartbeat.tick() => self.send_heartbeat(&queue),
                 Ok(()) = changes.changed() => config_due = true,
                 Ok(()) = self.connections.changed() => config_due = true,
                 Ok(()) = self.dispatch.changed() => config_due = true,
@@ -161,6 +156,13 @@ impl Session<'_> {
                     queue.ask_read();
                 }
             }
+        }
+    }
+
+    fn send_heartbeat(&self, queue: &SendQueue) {
+        let beat = self.context.telemetry.heartbeat(&self.context.fleet, self.registry.len());
+        if !queue.try_control(Frame::text(ToRouter::Heartbeat(Box::new(beat)).to_frame())) {
+            debug!("left out a heartbeat: the send queue of the connection is full");
         }
     }
 
