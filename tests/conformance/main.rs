@@ -6,11 +6,11 @@
 mod admission;
 mod adoption;
 mod cancel;
+mod connections;
 mod delivery;
 mod engine;
 mod frames;
-mod greeting;
-mod lanes;
+mod hello;
 mod models;
 mod pulse;
 mod request;

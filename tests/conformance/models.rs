@@ -84,7 +84,7 @@ async fn m3_serving_begins_with_the_first_that_is_ready_and_the_primary_one_stay
 }
 
 #[tokio::test]
-async fn m4_a_policy_for_a_model_that_is_not_here_is_said_on_the_wire_and_in_the_log() {
+async fn m4_a_policy_for_a_missing_model_is_reported_on_the_wire_and_in_the_log() {
     let mut stage = Stage::open("", &[]).await;
     let mut link = stage.router.greeted(&ack(HOSTED_ID, &policy("Qwen3-0.6B", "Q4_K_S", 4096, 2))).await;
     let told = |frame: &Value| sentences(frame).iter().any(|told| told.contains("Qwen3-0.6B-Q4_K_S"));
@@ -97,7 +97,7 @@ async fn m4_a_policy_for_a_model_that_is_not_here_is_said_on_the_wire_and_in_the
 }
 
 #[tokio::test]
-async fn m5_sizes_that_the_operator_decides_against_the_policy_are_told() {
+async fn m5_sizes_that_the_operator_decides_against_the_policy_are_reported() {
     let mut stage = Stage::open("", &[]).await;
     let mut link = stage.router.greeted(&ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 4096, 8))).await;
     let config =
@@ -147,7 +147,7 @@ async fn m7_where_jobs_may_not_name_any_model_the_policy_s_is_waited_for() {
 }
 
 #[tokio::test]
-async fn m8_an_alias_that_means_no_model_is_told_once_at_the_start() {
+async fn m8_an_alias_without_a_model_is_reported_once_at_the_start() {
     let scratch = Scratch::new();
     scratch.fake_model(MODEL_FILE, "");
     let mut router = ScriptedRouter::start();

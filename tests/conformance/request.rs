@@ -71,7 +71,7 @@ async fn c06_a_flat_image_is_wrapped_and_other_parts_are_untouched() {
 }
 
 #[tokio::test]
-async fn c06_an_image_for_a_model_without_eyes_is_refused_by_name() {
+async fn c06_an_image_for_a_model_without_vision_is_refused_by_name() {
     let (_stage, mut link) = Stage::serving("", &[]).await;
     let part = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
     link.send(&with_messages(json!([{"role": "user", "content": [part]}]))).await;

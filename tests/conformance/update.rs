@@ -55,7 +55,7 @@ async fn c19_null_and_the_same_again_change_nothing() {
 }
 
 #[tokio::test]
-async fn c19_wished_capabilities_are_checked_where_they_can_be_and_echoed_where_not() {
+async fn c19_capabilities_of_a_policy_are_checked_or_else_repeated() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
     wish["capabilities"] = json!(["chat", "vision", "reasoning"]);
@@ -136,7 +136,7 @@ async fn c19_of_several_updates_at_once_the_newest_counts() {
 }
 
 #[tokio::test]
-async fn c19_a_wish_beyond_all_bounds_is_told_and_unloads_nothing() {
+async fn c19_a_policy_beyond_all_bounds_is_reported_and_unloads_nothing() {
     let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
     let (mut stage, mut link) = Stage::serving("", &settings).await;
     let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);

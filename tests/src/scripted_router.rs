@@ -1,18 +1,16 @@
-//! A router that does exactly what a test tells it, misbehaviour included.
+//! A router that a test controls completely, faults included.
 //!
-//! It listens on a free port, upgrades what asks for `/ws`, answers `/health` as the open-source router does if the
-//! test wants it recognised, and hands every connection to the test as a [`Link`], in order. Nothing else happens by
-//! itself: no greeting, no acknowledgement, no answer to a ping. A link that the test does not read is a router that
-//! does not read.
+//! It listens on a free port, upgrades requests for `/ws`, answers `/health` as the open-source router if the test wants
+//! that, and returns every connection to the test as a [`Link`], in order. It does nothing else by itself: no `hello_ack`,
+//! no acknowledgement, no answer to a ping. A link that the test does not read is a router that does not read.
 //!
-//! A [`Dispatcher`] is the other kind: a router that behaves, has jobs and knows what became of each, until it is told to
-//! misbehave.
+//! A [`Dispatcher`] is a correct router with jobs; it records the outcome of each, and a test can switch faults on.
 
 mod dispatcher;
-mod door;
 mod frames;
 mod ledger;
 mod link;
+mod listener;
 mod upstream;
 
 use crate::DEADLINE;
@@ -27,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use door::{Manners, accept};
+use listener::{Behaviour, accept};
 
 pub use dispatcher::Dispatcher;
 pub use frames::{HOSTED_ID, OPEN_SOURCE_ID, ack, job, job_for, policy, saying};
@@ -35,23 +33,23 @@ pub use ledger::{Entry, Ledger};
 pub use link::{End, Link, Outcome};
 pub use upstream::{Served, Upstream, upstream};
 
-/// How often a port that was just given up is tried to be taken again: a program that another test of this process is
-/// starting holds all of our descriptors between its fork and its exec.
+/// How often binding a port that was just closed is repeated: a program that another test of this process starts holds all
+/// descriptors of this process between fork and exec.
 const TRIES: u32 = 500;
-/// Connections that may wait for the test to look at them.
+/// The most connections that the test has not taken yet.
 const WAITING_ROOM: usize = 64;
 
-/// The router; dropping it closes the port. Links live on until they are dropped themselves.
+/// The router; dropping it closes the port. Links stay open until they are dropped.
 #[derive(Debug)]
 pub struct ScriptedRouter {
     address: SocketAddr,
-    manners: Arc<Manners>,
+    behaviour: Arc<Behaviour>,
     links: mpsc::Receiver<Link>,
-    // Owns the listener and every connection that is not a link yet.
-    door: JoinSet<()>,
+    // The tasks of the listener and of every connection that is not a link yet.
+    tasks: JoinSet<()>,
 }
 
-/// An address that is taken and does not listen: connecting is refused until it does.
+/// A bound address that does not listen: connecting is refused until it does.
 #[derive(Debug)]
 pub struct Deaf {
     socket: TcpSocket,
@@ -59,19 +57,19 @@ pub struct Deaf {
 }
 
 impl Deaf {
-    /// Takes a free port of loopback.
+    /// Binds a free port of loopback.
     pub fn anywhere() -> Deaf {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// Takes a free port on which little can be on its way: who does not read is soon noticed.
+    /// Binds a free port with a small receive buffer: a router that does not read blocks its worker soon.
     pub fn narrow() -> Deaf {
         let deaf = Self::anywhere();
         deaf.socket.set_recv_buffer_size(4096).unwrap_or_else(|error| panic!("cannot set the buffer: {error}"));
         deaf
     }
 
-    /// Takes the address of a router that is gone.
+    /// Binds the address of a closed router.
     pub fn at(address: SocketAddr) -> Deaf {
         Self::bound(address).unwrap_or_else(|error| panic!("cannot take {address}: {error}"))
     }
@@ -84,12 +82,12 @@ impl Deaf {
         Ok(Deaf { socket, address })
     }
 
-    /// What a worker is given as the router's address.
+    /// The router address for a worker.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Begins to listen.
+    /// Starts to listen.
     pub fn listen(self) -> ScriptedRouter {
         self.open(None)
     }
@@ -97,11 +95,11 @@ impl Deaf {
     fn open(self, tls: Option<TlsAcceptor>) -> ScriptedRouter {
         let address = self.address;
         let listener = self.socket.listen(128).unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
-        let manners = Arc::new(Manners::new(tls));
+        let behaviour = Arc::new(Behaviour::new(tls));
         let (tell, links) = mpsc::channel(WAITING_ROOM);
-        let mut door = JoinSet::new();
-        door.spawn(accept(listener, Arc::clone(&manners), tell));
-        ScriptedRouter { address, manners, links, door }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, Arc::clone(&behaviour), tell));
+        ScriptedRouter { address, behaviour, links, tasks }
     }
 }
 
@@ -116,35 +114,35 @@ impl ScriptedRouter {
         Deaf::anywhere().open(Some(acceptor))
     }
 
-    /// Answers `/health` from now on as the open-source router does, which is one of the two marks it is known by.
+    /// Answers `/health` from now on as the open-source router: one of the two signs by which it is recognised.
     pub fn looks_open_source(&self) {
         let report = r#"{"active_jobs":0,"available":0,"status":"ok","total_slots":0,"workers":0}"#;
-        self.manners.set_health(report);
+        self.behaviour.set_health(report);
     }
 
-    /// Takes the question for `/health` from now on and never answers it.
+    /// Accepts requests for `/health` from now on and never answers them.
     pub fn hangs_on_health(&self) {
-        self.manners.never_tell_health();
+        self.behaviour.never_tell_health();
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// What a worker is given as the router's address.
     pub fn url(&self) -> String {
-        let scheme = if self.manners.has_tls() { "https" } else { "http" };
+        let scheme = if self.behaviour.has_tls() { "https" } else { "http" };
         // By name, as in a certificate.
         format!("{scheme}://localhost:{}", self.address.port())
     }
 
-    /// WebSocket connections so far, also those that the test has not looked at.
+    /// WebSocket connections so far, also those that the test has not taken.
     pub fn connections(&self) -> usize {
-        self.manners.connections.load(Ordering::SeqCst)
+        self.behaviour.connections.load(Ordering::SeqCst)
     }
 
-    /// The next connection, as it comes: nothing has been read from it.
+    /// The next connection; nothing has been read from it.
     pub async fn link(&mut self) -> Link {
         self.link_within(DEADLINE).await.unwrap_or_else(|| panic!("no connection came within {DEADLINE:?}"))
     }
@@ -154,7 +152,7 @@ impl ScriptedRouter {
         tokio::time::timeout(limit, self.links.recv()).await.unwrap_or_default()
     }
 
-    /// The next connection, greeted: its `hello` is read, `ack` is sent.
+    /// The next connection, after its `hello` was read and `ack` was sent.
     pub async fn greeted(&mut self, ack: &Value) -> Link {
         let mut link = self.link().await;
         link.hello().await;
@@ -162,11 +160,11 @@ impl ScriptedRouter {
         link
     }
 
-    /// Stops listening; gives the port back without opening it.
+    /// Stops listening; returns the bound port.
     pub async fn stop(mut self) -> Deaf {
         let address = self.address;
-        // Waited for: an aborted task lets go of its listener only when the runtime comes to it.
-        self.door.shutdown().await;
+        // Awaited: an aborted task drops its listener only when the runtime polls it.
+        self.tasks.shutdown().await;
         let mut tick = tokio::time::interval(Duration::from_millis(2));
         for _ in 0..TRIES {
             tick.tick().await;

@@ -1,8 +1,7 @@
-//! A router that behaves, until it is told otherwise: it greets, answers heartbeats, gives its jobs to the first link
-//! there is, and gives what has not ended again when that link is lost.
+//! A correct router with faults on demand: it answers `hello` and heartbeats, gives its jobs to the first link, and gives
+//! unfinished jobs again when that link is lost.
 //!
-//! It lives in the test's own task: it works while [`Dispatcher::until`] or [`Dispatcher::beside`] is awaited, and does
-//! nothing in between.
+//! It runs in the test's task: only while [`Dispatcher::until`] or [`Dispatcher::beside`] is awaited.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,20 +11,20 @@ use serde_json::{Value, json};
 
 use super::{DEADLINE, Deaf, End, Ledger, Link, ScriptedRouter};
 
-/// How a slow router reads: one message each.
+/// A slow router reads one message in this time.
 const SLOW: Duration = Duration::from_millis(1);
 
-/// The router's end of the wire.
+/// The router.
 #[derive(Debug)]
 pub struct Dispatcher {
-    seat: Seat,
+    listening: Listening,
     ack: Value,
     lines: Vec<Line>,
-    /// Connections that are not read any more, and still open.
+    /// Open connections that are not read.
     asleep: Vec<Line>,
-    /// Jobs and what was heard of them.
+    /// Jobs and the messages about them.
     pub ledger: Ledger,
-    /// Messages to be sent, each with its link.
+    /// Messages to send, each with its link.
     outgoing: VecDeque<(usize, Value)>,
     pace: Option<tokio::time::Interval>,
     links: usize,
@@ -35,14 +34,14 @@ pub struct Dispatcher {
     jobs_held: u64,
 }
 
-/// Whether anybody can connect.
+/// Whether the router listens.
 #[derive(Debug)]
-enum Seat {
-    /// Yes.
+enum Listening {
+    /// It listens.
     Open(ScriptedRouter),
-    /// The port is taken, and nobody listens.
+    /// The port is bound and does not listen.
     Closed(Deaf),
-    /// In between.
+    /// It changes from one state to the other.
     Changing,
 }
 
@@ -53,9 +52,9 @@ struct Line {
     link: Link,
     /// Its `hello` was answered.
     greeted: bool,
-    /// Its `config` came, so the worker has the answer.
+    /// Its `config` was received, so the worker has the answer.
     serves: bool,
-    /// Ids of the jobs that were given here.
+    /// Ids of the jobs that were given on this link.
     given: Vec<String>,
 }
 
@@ -63,7 +62,7 @@ impl Dispatcher {
     /// A router that answers every `hello` with `ack`.
     pub fn new(router: ScriptedRouter, ack: Value) -> Dispatcher {
         Dispatcher {
-            seat: Seat::Open(router),
+            listening: Listening::Open(router),
             ack,
             lines: Vec::new(),
             asleep: Vec::new(),
@@ -78,12 +77,12 @@ impl Dispatcher {
         }
     }
 
-    /// What a worker is given as the router's address; panics while the door is closed.
+    /// The router address for a worker; panics while the router starts or stops.
     pub fn url(&self) -> String {
-        match &self.seat {
-            Seat::Open(router) => router.url(),
-            Seat::Closed(deaf) => deaf.url(),
-            Seat::Changing => panic!("the router is neither here nor away"),
+        match &self.listening {
+            Listening::Open(router) => router.url(),
+            Listening::Closed(deaf) => deaf.url(),
+            Listening::Changing => panic!("the router is neither here nor away"),
         }
     }
 
@@ -94,7 +93,7 @@ impl Dispatcher {
         self.lines.iter().filter(|line| line.serves).count()
     }
 
-    /// Links that ever came.
+    /// All links so far.
     pub fn links(&self) -> usize {
         self.links
     }
@@ -104,17 +103,17 @@ impl Dispatcher {
         &self.ends
     }
 
-    /// The state of the first model, as the worker last told it.
+    /// The last reported state of the first model.
     pub fn model_state(&self) -> &str {
         &self.model_state
     }
 
-    /// How many jobs the worker holds, by its last heartbeat.
+    /// The number of jobs of the worker, from its last heartbeat.
     pub fn jobs_held(&self) -> u64 {
         self.jobs_held
     }
 
-    /// Works until `fits`; panics with all it knows when that takes too long.
+    /// Runs until `fits`; panics with the state of all jobs at the deadline.
     pub async fn until(&mut self, wanted: &str, fits: impl FnMut(&Dispatcher) -> bool) {
         if !self.until_within(DEADLINE, fits).await {
             panic!(
@@ -125,7 +124,7 @@ impl Dispatcher {
         }
     }
 
-    /// Works until `fits`; whether it did in time.
+    /// Runs until `fits`; false at the limit.
     pub async fn until_within(&mut self, limit: Duration, mut fits: impl FnMut(&Dispatcher) -> bool) -> bool {
         let working = async {
             while !fits(self) {
@@ -135,7 +134,7 @@ impl Dispatcher {
         tokio::time::timeout(limit, working).await.is_ok()
     }
 
-    /// Works while something else is awaited.
+    /// Runs while another future is awaited.
     pub async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
         tokio::pin!(other);
         loop {
@@ -149,13 +148,13 @@ impl Dispatcher {
 
     // --- to behave ---
 
-    /// Gives a job whose whole answer is known; it waits here while there is no link.
+    /// Gives a job with a known answer; it waits while there is no link.
     pub fn give(&mut self, id: &str, frame: Value, text: &str) {
         self.ledger.enter(id, frame, text);
         self.hand_out();
     }
 
-    /// Says that a job is no longer wanted, on the link that has it; whether any has.
+    /// Cancels a job on the link that has it; false when no link has it.
     pub fn cancel(&mut self, id: &str) -> bool {
         let has = |line: &&Line| line.given.iter().any(|given| given == id);
         let Some(line) = self.lines.iter().find(has) else { return false };
@@ -163,14 +162,14 @@ impl Dispatcher {
         true
     }
 
-    /// The worker is another one from now on.
+    /// Later links are of another worker.
     pub fn expect_another_worker(&mut self) {
         self.worker += 1;
     }
 
     // --- to misbehave ---
 
-    /// Gives every job that has not ended once more, on the link that has it.
+    /// Gives every unfinished job once more, on the link that has it.
     pub fn give_again(&mut self) {
         for line in self.lines.iter().filter(|line| line.greeted) {
             for id in &line.given {
@@ -182,7 +181,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives a job again that has ended.
+    /// Gives an ended job again.
     pub fn give_ended_again(&mut self, id: &str) {
         let entry = self.ledger.job(id);
         entry.give_again();
@@ -192,13 +191,13 @@ impl Dispatcher {
         }
     }
 
-    /// Says something on every link that changes nothing.
+    /// Sends a message without effect on every link.
     pub fn murmur(&mut self) {
         let said = self.lines.iter().map(|line| (line.number, json!({"type": "heartbeat_ack"})));
         self.outgoing.extend(said);
     }
 
-    /// Closes every link as the protocol wants it.
+    /// Closes every link with a close frame.
     pub async fn close_links(&mut self) {
         for line in std::mem::take(&mut self.lines) {
             line.link.close().await;
@@ -212,12 +211,12 @@ impl Dispatcher {
         }
     }
 
-    /// Reads no more from the links of now, and says nothing on them.
+    /// Stops reading and writing on all present links.
     pub fn fall_asleep(&mut self) {
         self.asleep.append(&mut self.lines);
     }
 
-    /// Reads what had piled up while it slept, to the end of those links.
+    /// Reads the links that were not read, to their end.
     pub async fn wake_up(&mut self) {
         for mut line in std::mem::take(&mut self.asleep) {
             let reading = async {
@@ -229,7 +228,7 @@ impl Dispatcher {
         }
     }
 
-    /// Never wakes up: drops what it had stopped reading, unread.
+    /// Drops the links that were not read.
     pub fn forget_sleep(&mut self) {
         self.asleep.clear();
     }
@@ -239,35 +238,35 @@ impl Dispatcher {
         self.pace = Some(tokio::time::interval(SLOW));
     }
 
-    /// Reads as fast as it can again.
+    /// Reads at full speed again.
     pub fn hurry(&mut self) {
         self.pace = None;
     }
 
-    /// Stops: the links end, and whoever connects is refused.
+    /// Stops: all links end and connecting is refused.
     pub async fn stop(&mut self) {
         self.lines.clear();
-        self.seat = match std::mem::replace(&mut self.seat, Seat::Changing) {
-            Seat::Open(router) => Seat::Closed(router.stop().await),
+        self.listening = match std::mem::replace(&mut self.listening, Listening::Changing) {
+            Listening::Open(router) => Listening::Closed(router.stop().await),
             other => other,
         };
     }
 
     /// Listens again, at the same address.
     pub fn start_again(&mut self) {
-        self.seat = match std::mem::replace(&mut self.seat, Seat::Changing) {
-            Seat::Closed(deaf) => Seat::Open(deaf.listen()),
+        self.listening = match std::mem::replace(&mut self.listening, Listening::Changing) {
+            Listening::Closed(deaf) => Listening::Open(deaf.listen()),
             other => other,
         };
     }
 
     // --- the work ---
 
-    /// Sends what is due, or takes in one thing that happens.
+    /// Sends all queued messages, or handles one event.
     async fn step(&mut self) {
         while let Some((number, frame)) = self.outgoing.pop_front() {
             if let Some(line) = self.lines.iter_mut().find(|line| line.number == number) {
-                // A link that fails is noticed when it is read.
+                // A link that fails is detected when it is read.
                 line.link.try_send(&frame).await;
             }
         }
@@ -279,7 +278,7 @@ impl Dispatcher {
             next(&mut self.lines).await
         };
         tokio::select! {
-            link = knock(&mut self.seat) => self.welcome(link),
+            link = knock(&mut self.listening) => self.welcome(link),
             (at, heard) = reading => match heard {
                 Ok(frame) => self.hear(at, &frame),
                 Err(end) => {
@@ -324,7 +323,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives what no link has to the first link there is.
+    /// Gives jobs without a link to the first link.
     fn hand_out(&mut self) {
         let has = |lines: &[Line], id: &str| lines.iter().any(|line| line.given.iter().any(|given| given == id));
         let lost: Vec<(String, Value)> = (self.ledger.open())
@@ -341,8 +340,8 @@ impl Dispatcher {
 }
 
 /// The next connection.
-async fn knock(seat: &mut Seat) -> Link {
-    if let Seat::Open(router) = seat
+async fn knock(listening: &mut Listening) -> Link {
+    if let Listening::Open(router) = listening
         && let Some(link) = router.links.recv().await
     {
         return link;

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-/// A connection id that no open-source router would give.
+/// A connection id that is not the open-source router's.
 pub const HOSTED_ID: &str = "gpu-1";
-/// A connection id as the open-source router gives them.
+/// A connection id in the form of the open-source router.
 pub const OPEN_SOURCE_ID: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
-/// The router's wish.
+/// A policy.
 pub fn policy(model: &str, quantization: &str, context_size: u32, max_parallelism: u32) -> Value {
     json!({
         "model_name": model, "quantization": quantization, "context_size": context_size,
@@ -15,7 +15,7 @@ pub fn policy(model: &str, quantization: &str, context_size: u32, max_parallelis
     })
 }
 
-/// The greeting of a router that takes the key.
+/// The `hello_ack` of a router that accepts the key.
 pub fn ack(gpu_id: &str, policy: &Value) -> Value {
     json!({"type": "hello_ack", "success": true, "gpu_id": gpu_id, "policy": policy})
 }
@@ -32,7 +32,7 @@ pub fn job_for(job_id: &str, model: &str, content: &str) -> Value {
     job
 }
 
-/// A job that makes the fake engine say `text`.
+/// A job that the fake engine answers with `text`.
 pub fn saying(job_id: &str, text: &str) -> Value {
     job(job_id, &format!("fake: --text '{text}'"))
 }

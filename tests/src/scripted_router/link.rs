@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::DEADLINE;
-use super::door::{Head, Wire};
+use super::listener::{Head, Wire};
 
 /// A connection from a worker. Dropping it ends the TCP connection without a close frame, as the Go router does.
 pub struct Link {

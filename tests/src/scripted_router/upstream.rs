@@ -1,9 +1,9 @@
-//! The measured open-source router's way of handing out jobs: one at a time on each connection, and one more to the reader
-//! that a connection leaves behind when it ends.
+//! The dispatch of the measured open-source router: one job at a time on each connection, and one more to the reader that
+//! remains of a closed connection.
 //!
-//! Each connection has a reader that waits for the next job, and the one that has waited longest gets it. The end of a
-//! connection does not end its reader, which waits on for half a minute. The job that it gets is not seen by anybody, until it
-//! is given out again.
+//! Each connection has a reader that waits for the next job; the reader that has waited longest gets it. The end of a
+//! connection does not end its reader, which waits for another half minute. A job of such a reader reaches no worker until
+//! it is given again.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,20 +16,20 @@ use tokio::time::Instant;
 
 use super::{DEADLINE, Link, Outcome, ScriptedRouter};
 
-/// For how long a reader goes on whose connection has ended, as measured.
+/// How long the reader of a closed connection waits, as measured.
 const HOLD: Duration = Duration::from_secs(30);
-/// How long a job is late that nobody has seen: shorter than measured, because tests count such jobs and wait for them.
+/// The delay of a job of such a reader: shorter than measured, because tests count such jobs and wait for them.
 const LATE: Duration = Duration::from_millis(500);
 
-/// The router's end of all connections of a worker.
+/// The router's side of all connections of a worker.
 #[derive(Debug)]
 pub struct Upstream {
     ack: Value,
-    /// For how long a reader goes on whose connection has ended.
+    /// How long the reader of a closed connection waits.
     hold: Duration,
-    /// Those that wait for a job, the longest first.
+    /// The readers that wait for a job, the longest first.
     readers: VecDeque<Reader>,
-    /// Jobs that nobody sees, and until when.
+    /// Jobs that reach no worker, and until when.
     swallowed: Vec<(Instant, Value)>,
 }
 
@@ -42,27 +42,27 @@ enum Reader {
     },
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Served {
     /// Outcomes in the order of their ends.
     pub outcomes: Vec<Outcome>,
     /// The most jobs that were with the worker at once.
     pub most_at_once: usize,
-    /// How many jobs went to the reader of a connection that had ended, or that ended without an answer.
+    /// How many jobs went to the reader of a closed connection, or of one that closed without an answer.
     pub swallowed: usize,
 }
 
-/// What a connection has come to.
+/// The result of one step of a connection.
 enum Turn {
     Greeted(Link),
     Answered(Link, Outcome),
-    /// It has ended before its job had.
+    /// The connection has ended before its job.
     Lost(Value),
 }
 
 impl Upstream {
-    /// Greets every connection with `ack`.
+    /// Answers every `hello` with `ack`.
     pub fn new(ack: Value) -> Self {
         Self { ack, hold: HOLD, readers: VecDeque::new(), swallowed: Vec::new() }
     }
@@ -72,7 +72,7 @@ impl Upstream {
         Self { hold: Duration::ZERO, ..self }
     }
 
-    /// The connections that have nothing to do.
+    /// The idle connections.
     pub fn links(&mut self) -> impl Iterator<Item = &mut Link> {
         self.readers.iter_mut().filter_map(|reader| match reader {
             Reader::Of(link) => Some(&mut **link),
@@ -80,7 +80,7 @@ impl Upstream {
         })
     }
 
-    /// The connections that have nothing to do, for a test to go on with.
+    /// The idle connections, for further use by a test.
     pub fn into_links(self) -> Vec<Link> {
         let links = self.readers.into_iter().filter_map(|reader| match reader {
             Reader::Of(link) => Some(*link),
@@ -89,7 +89,7 @@ impl Upstream {
         links.collect()
     }
 
-    /// Loses the connection that has waited longest, as when the worker ends it.
+    /// Closes the connection that has waited longest, as if the worker had closed it.
     pub fn lose_one(&mut self) {
         let blocked = Reader::Blocked { until: Instant::now() + self.hold };
         let lost = self.readers.iter_mut().find(|reader| matches!(reader, Reader::Of(_)));
@@ -98,7 +98,7 @@ impl Upstream {
         }
     }
 
-    /// Gives the jobs out, and works until all of them have ended.
+    /// Gives all jobs and runs until they have ended.
     pub async fn serve(&mut self, router: &mut ScriptedRouter, jobs: impl IntoIterator<Item = Value>) -> Served {
         let mut queue: VecDeque<Value> = jobs.into_iter().collect();
         let wanted = queue.len();
@@ -145,20 +145,20 @@ impl Upstream {
         served
     }
 
-    /// A job that nobody sees for a while.
+    /// Holds a job that reaches no worker for a while.
     fn swallow(&mut self, job: Value, served: &mut Served) {
         served.swallowed += 1;
         self.swallowed.push((Instant::now() + LATE, job));
     }
 
-    /// Ends the readers whose time is over, and takes the jobs back whose time is.
+    /// Removes the readers and takes back the jobs whose time is over.
     fn expire(&mut self, queue: &mut VecDeque<Value>) {
         let now = Instant::now();
         self.readers.retain(|reader| !matches!(reader, Reader::Blocked { until } if *until <= now));
         queue.extend(self.swallowed.extract_if(.., |(until, _)| *until <= now).map(|(_, job)| job));
     }
 
-    /// Resolves when one of the swallowed jobs is to be given out again.
+    /// Resolves when one of the swallowed jobs is given again.
     fn due(&self) -> impl Future<Output = ()> + use<> {
         let next = self.swallowed.iter().map(|(until, _)| *until).min();
         async move {
@@ -169,7 +169,7 @@ impl Upstream {
         }
     }
 
-    /// Resolves when a connection ends that has nothing to do; its reader stays. Cancel safe.
+    /// Resolves when an idle connection ends; its reader stays. Cancel safe.
     async fn one_ends(&mut self) {
         let until = Instant::now() + self.hold;
         let ends = self.readers.iter_mut().filter_map(|reader| match reader {
@@ -189,7 +189,7 @@ impl Upstream {
     }
 }
 
-/// Greets every connection with `ack` and gives each one job at a time, until all `jobs` have ended.
+/// Answers every `hello` with `ack` and gives each connection one job at a time, until all `jobs` have ended.
 pub async fn upstream(
     router: &mut ScriptedRouter,
     ack: &Value,
@@ -200,7 +200,7 @@ pub async fn upstream(
     (upstream, served)
 }
 
-/// A connection's greeting, or its next job.
+/// Answers a connection's `hello`, or gives its next job.
 async fn turn(mut link: Link, job: Option<Value>, ack: &Value) -> Turn {
     let Some(job) = job else {
         link.hello().await;

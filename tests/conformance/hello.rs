@@ -1,4 +1,4 @@
-//! The first words: `hello`, the answers to it, and what may come before `config_ack` (items 2 to 5 and 20).
+//! `hello`, the answers to it, and the messages before `config_ack` (items 2 to 5 and 20).
 
 use auxot_tests::scripted_router::{HOSTED_ID, ack, policy, saying};
 use auxot_tests::{Scratch, ScriptedRouter, Worker};
@@ -243,7 +243,7 @@ async fn c05_a_job_before_config_ack_is_served() {
 }
 
 #[tokio::test]
-async fn c20_a_new_wish_is_answered_though_nothing_changes_and_the_same_one_is_not() {
+async fn c20_a_new_policy_is_answered_though_nothing_changes_and_the_same_one_is_not() {
     let (_stage, mut link) = Stage::serving("", &[("AUXOT_HEARTBEAT_INTERVAL", "200ms")]).await;
     let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
     wish["family"] = json!("Dense");

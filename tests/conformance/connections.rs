@@ -1,4 +1,4 @@
-//! How many connections: one, or one a slot where the router gives each only one job at a time (item 27).
+//! The number of connections: one, or one for each slot when the router gives a connection one job at a time (item 27).
 
 use auxot_tests::scripted_router::{Deaf, HOSTED_ID, Link, OPEN_SOURCE_ID, Upstream, ack, job, policy, upstream};
 use auxot_tests::{Reports, Scratch, ScriptedRouter};

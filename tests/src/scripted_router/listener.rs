@@ -15,35 +15,35 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::link::Link;
 
-/// A request's head longer than this is no worker's.
+/// The most bytes of a request's head.
 const HEAD_LIMIT: usize = 16 * 1024;
 
-/// What is answered to `/health`.
+/// The answer to `/health`.
 #[derive(Debug, Clone, Default)]
 enum Health {
     #[default]
     NotFound,
     Report(String),
-    /// The question is taken and never answered.
+    /// The request is accepted and never answered.
     Never,
 }
 
-/// What the port does by itself.
-pub(super) struct Manners {
+/// The behaviour of the port.
+pub(super) struct Behaviour {
     tls: Option<TlsAcceptor>,
     health: Mutex<Health>,
     pub(super) connections: AtomicUsize,
 }
 
-impl std::fmt::Debug for Manners {
+impl std::fmt::Debug for Behaviour {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Manners {{ connections: {:?} }}", self.connections)
+        write!(f, "Behaviour {{ connections: {:?} }}", self.connections)
     }
 }
 
-impl Manners {
-    pub(super) fn new(tls: Option<TlsAcceptor>) -> Manners {
-        Manners { tls, health: Mutex::default(), connections: AtomicUsize::new(0) }
+impl Behaviour {
+    pub(super) fn new(tls: Option<TlsAcceptor>) -> Behaviour {
+        Behaviour { tls, health: Mutex::default(), connections: AtomicUsize::new(0) }
     }
 
     pub(super) fn has_tls(&self) -> bool {
@@ -63,7 +63,7 @@ impl Manners {
     }
 }
 
-/// A connection, encrypted or not, of which the socket below can still be had.
+/// A connection, encrypted or not, with access to its TCP socket.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {
     fn tcp(&self) -> &TcpStream;
 }
@@ -88,13 +88,13 @@ pub(super) struct Head {
     pub(super) headers: BTreeMap<String, String>,
 }
 
-/// Takes connections until the router is dropped.
-pub(super) async fn accept(listener: TcpListener, manners: Arc<Manners>, tell: mpsc::Sender<Link>) {
+/// Accepts connections until the router is dropped.
+pub(super) async fn accept(listener: TcpListener, behaviour: Arc<Behaviour>, tell: mpsc::Sender<Link>) {
     let mut visits = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => { visits.spawn(visit(stream, from, Arc::clone(&manners), tell.clone())); }
+                Ok((stream, from)) => { visits.spawn(visit(stream, from, Arc::clone(&behaviour), tell.clone())); }
                 Err(_) => return,
             },
             Some(_) = visits.join_next() => {}
@@ -102,9 +102,9 @@ pub(super) async fn accept(listener: TcpListener, manners: Arc<Manners>, tell: m
     }
 }
 
-/// One connection: a link for the test, or a plain answer. A visitor that goes away in between is nobody's failure.
-async fn visit(stream: TcpStream, from: SocketAddr, manners: Arc<Manners>, tell: mpsc::Sender<Link>) {
-    let mut wire: Box<dyn Wire> = match &manners.tls {
+/// One connection: a link for the test, or a plain HTTP answer. A client that disconnects before is not a fault.
+async fn visit(stream: TcpStream, from: SocketAddr, behaviour: Arc<Behaviour>, tell: mpsc::Sender<Link>) {
+    let mut wire: Box<dyn Wire> = match &behaviour.tls {
         None => Box::new(stream),
         Some(tls) => match tls.accept(stream).await {
             Ok(stream) => Box::new(stream),
@@ -114,7 +114,7 @@ async fn visit(stream: TcpStream, from: SocketAddr, manners: Arc<Manners>, tell:
     let Some(head) = read_head(&mut wire).await else { return };
     let key = head.headers.get("sec-websocket-key").filter(|_| head.path == "/ws").cloned();
     if let Some(key) = key {
-        manners.connections.fetch_add(1, Ordering::SeqCst);
+        behaviour.connections.fetch_add(1, Ordering::SeqCst);
         let accept = derive_accept_key(key.as_bytes());
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
@@ -125,7 +125,7 @@ async fn visit(stream: TcpStream, from: SocketAddr, manners: Arc<Manners>, tell:
         }
         return;
     }
-    let (status, body) = match manners.health() {
+    let (status, body) = match behaviour.health() {
         Health::Report(report) if head.path == "/health" => ("200 OK", report),
         Health::Never if head.path == "/health" => std::future::pending().await,
         _ => ("404 Not Found", r#"{"error":{"message":"endpoint not found","type":"not_found"}}"#.to_owned()),
@@ -138,7 +138,7 @@ async fn visit(stream: TcpStream, from: SocketAddr, manners: Arc<Manners>, tell:
     let _ = wire.shutdown().await;
 }
 
-/// Reads to the end of the head and not a byte further: a WebSocket client says nothing more before the answer.
+/// Reads to the end of the head and not a byte more: a WebSocket client sends nothing before the answer.
 async fn read_head(wire: &mut Box<dyn Wire>) -> Option<Head> {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
