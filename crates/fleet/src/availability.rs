@@ -4,15 +4,15 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Availability {
     /// There is no model.
-    Nothing,
+    NoModel,
     /// Every model has failed; see `owner::retry` for what ends that.
     Failed,
     /// No model is ready or loading, but a job would load one.
-    Asleep,
+    Unloaded,
     /// No model takes jobs now, but one will without a job: it loads, restarts, or waits for its next attempt.
-    Coming,
+    Loading,
     /// A model takes jobs.
-    Serving,
+    Ready,
 }
 
 impl Availability {

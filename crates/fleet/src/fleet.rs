@@ -86,7 +86,7 @@ impl Fleet {
             let mut state = self.shared.lock();
             self.shared.apply_policy(&mut state, desired);
             let mut answers = self.shared.apply_actions(&mut state, Vec::new());
-            answers.extend(self.shared.retire(&mut state));
+            answers.extend(self.shared.unload_earlier_policies(&mut state));
             let known = !matches!(state.desired, crate::state::Desired::Missing { .. });
             drop(state);
             send_answers(answers);
@@ -189,7 +189,7 @@ impl Fleet {
     /// Whether the fleet has any model.
     #[must_use]
     pub fn has_models(&self) -> bool {
-        self.availability() != Availability::Nothing
+        self.availability() != Availability::NoModel
     }
 
     /// Retries a model now that has failed or waits for its next attempt: the named one, or the primary one.

@@ -33,7 +33,7 @@ pub struct Lease {
     pub(crate) claim: Claim,
     pub(crate) status: watch::Receiver<Status>,
     /// The newest failure of the engine when the lease was granted.
-    pub(crate) blamed: Option<Arc<ExitReport>>,
+    pub(crate) earlier_failure: Option<Arc<ExitReport>>,
 }
 
 /// What became of an engine during a job.
@@ -93,7 +93,7 @@ impl Lease {
         let ended = |status: &Status| !matches!(status.state, State::Draining | State::Stopping);
         let _ = tokio::time::timeout_at(until, self.status.wait_for(ended)).await;
         let status = self.status.borrow();
-        match (&status.last_error, &self.blamed) {
+        match (&status.last_error, &self.earlier_failure) {
             (Some(now), Some(then)) if Arc::ptr_eq(now, then) => EngineEnd::Stopped,
             (Some(_), _) => EngineEnd::Crashed,
             (None, _) => EngineEnd::Stopped,

@@ -124,7 +124,7 @@ pub use config::{Config, ModelConfig, device_warning, table_warnings};
 pub use devices::Devices;
 pub use fleet::Fleet;
 pub use lease::{EngineEnd, Lease};
-pub use model::desired::{DesiredModel, MOST_SLOTS, parameters};
+pub use model::desired::{DesiredModel, MAX_SLOTS, parameters};
 pub use model::measurements::measurements_file;
 pub use model::unknown_devices::unknown_devices;
 pub use paths::Paths;

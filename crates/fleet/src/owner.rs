@@ -126,7 +126,7 @@ impl Shared {
                 scheduler.shown(managed.scheduler_id);
             }
             let holds = memory_of(engine, &sample);
-            if engine.learn_from(&holds, &self.measurements) {
+            if engine.record_devices(&holds, &self.measurements) {
                 work.push(Work::Learn);
             }
             // Where the held memory is unknown, the reserved memory counts.
@@ -225,8 +225,8 @@ impl Shared {
         // A stable sort: all others keep their order.
         order.sort_by_key(|(id, managed)| (Some(**id) != primary, managed.keep == KeepReason::Leaving));
         let models = order.into_iter().map(|(_, managed)| ModelView::of(managed, &state.scheduler, &devices)).collect();
-        let out_of_reach = self.visibility.unreachable_devices(&devices).map(|device| device.id.clone()).collect();
-        Report { models, devices, out_of_reach, unmet }
+        let unusable_devices = self.visibility.unreachable_devices(&devices).map(|device| device.id.clone()).collect();
+        Report { models, devices, unusable_devices, unmet }
     }
 }
 

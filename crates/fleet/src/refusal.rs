@@ -35,7 +35,7 @@ pub enum Refusal {
     },
     /// None of the models here is a chat model.
     #[error("no model on this worker can chat; it serves {}", list(.there))]
-    NoneChats {
+    NoChatModel {
         /// The models here, each with its task.
         there: Vec<String>,
     },
@@ -99,7 +99,7 @@ impl Refusal {
             | Self::Stopped { model }
             | Self::QueueFull { model, .. }
             | Self::TooLate { model, .. } => Some(model),
-            Self::UnknownModel { .. } | Self::NoneChats { .. } | Self::NoModel { .. } | Self::Draining => None,
+            Self::UnknownModel { .. } | Self::NoChatModel { .. } | Self::NoModel { .. } | Self::Draining => None,
         }
     }
 }

@@ -20,15 +20,15 @@ pub struct Report {
     /// The newest sample of the devices.
     pub devices: Arc<Sample>,
     /// Ids of the devices that the engine cannot use: no model is placed there.
-    pub out_of_reach: Vec<String>,
+    pub unusable_devices: Vec<String>,
     /// What was desired and cannot be met, one sentence each.
     pub unmet: Vec<String>,
 }
 
 impl Report {
     /// The devices that models can be placed on.
-    pub fn reached(&self) -> impl Iterator<Item = &Device> {
-        self.devices.devices.iter().filter(|device| !self.out_of_reach.contains(&device.id))
+    pub fn usable_devices(&self) -> impl Iterator<Item = &Device> {
+        self.devices.devices.iter().filter(|device| !self.unusable_devices.contains(&device.id))
     }
 }
 
@@ -46,7 +46,7 @@ pub struct ModelView {
     /// Tokens of context of each slot, now or once loaded.
     pub ctx_size: u32,
     /// It is not loaded; a job would load it.
-    pub asleep: bool,
+    pub unloaded: bool,
     /// Slots that run a job.
     pub slots_busy: u32,
     /// Jobs that wait for a slot.
@@ -54,9 +54,9 @@ pub struct ModelView {
     /// Bytes per device id that its process holds; empty where that is unknown.
     pub memory: Vec<(String, u64)>,
     /// Estimated bytes per device id; empty while it is not loaded.
-    pub expected: Vec<(String, u64)>,
+    pub estimated: Vec<(String, u64)>,
     /// Measured bytes per device id, without the engine's prompt cache; empty where that is unknown.
-    pub took: Vec<(String, u64)>,
+    pub measured: Vec<(String, u64)>,
 }
 
 /// A model of the folders that no list, policy or job has named.
@@ -103,13 +103,13 @@ impl ModelView {
         let planned = managed.engine.as_ref().map_or_else(|| managed.plan.spec(), |engine| engine.spec.clone());
         Self {
             model: Arc::clone(&managed.model),
-            expected: managed.engine.as_ref().map(expected).unwrap_or_default(),
-            took: managed.engine.as_ref().map(Engine::took).unwrap_or_default(),
+            estimated: managed.engine.as_ref().map(estimated).unwrap_or_default(),
+            measured: managed.engine.as_ref().map(Engine::measured).unwrap_or_default(),
             memory: managed.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
             status: status(managed, model_state, scheduler.is_wanted(managed.scheduler_id)),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
-            asleep: matches!(model_state, ModelState::Absent) && !scheduler.is_wanted(managed.scheduler_id),
+            unloaded: matches!(model_state, ModelState::Absent) && !scheduler.is_wanted(managed.scheduler_id),
             ready,
             slots_busy: scheduler.busy(managed.scheduler_id),
             waiting: scheduler.waiting(managed.scheduler_id),
@@ -127,19 +127,19 @@ impl ModelView {
     #[must_use]
     pub fn estimate_error(&self) -> Option<f64> {
         self.ready.as_ref()?;
-        let both = self.took.iter().map(|(device, took)| {
-            let expected = self.expected.iter().find(|(expected, _)| expected == device)?;
-            Some((*took, expected.1))
+        let both = self.measured.iter().map(|(device, measured)| {
+            let estimated = self.estimated.iter().find(|(estimated, _)| estimated == device)?;
+            Some((*measured, estimated.1))
         });
-        let (took, expected) =
+        let (measured, estimated) =
             both.collect::<Option<Vec<_>>>()?.into_iter().fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
-        (took > 0 && expected > 0).then(|| (took as f64 - expected as f64) / took as f64)
+        (measured > 0 && estimated > 0).then(|| (measured as f64 - estimated as f64) / measured as f64)
     }
 
     /// What it can do, in the protocol's words.
     #[must_use]
     pub fn capabilities(&self) -> Vec<String> {
-        let vision = self.ready.as_ref().map_or(self.asleep && self.model.vision, |ready| ready.props.vision);
+        let vision = self.ready.as_ref().map_or(self.unloaded && self.model.vision, |ready| ready.props.vision);
         capabilities(&self.model, vision)
     }
 }
@@ -155,7 +155,7 @@ fn capabilities(model: &Model, vision: bool) -> Vec<String> {
     std::iter::once(task).chain(vision.then_some("vision")).map(str::to_owned).collect()
 }
 
-fn expected(engine: &Engine) -> Vec<(String, u64)> {
+fn estimated(engine: &Engine) -> Vec<(String, u64)> {
     let bytes = engine.placement.bytes().filter(|(_, bytes)| *bytes > 0);
     bytes.map(|(device, bytes)| (device.to_owned(), bytes)).collect()
 }

@@ -125,8 +125,8 @@ impl FleetState {
     pub(crate) fn remove_gone(&mut self, id: ManagedId) -> Option<ManagedModel> {
         let managed = self.models.get(&id)?;
         let model_state = self.scheduler.state(managed.scheduler_id);
-        let rests = matches!(model_state, ModelState::Absent | ModelState::Failed);
-        if managed.keep != KeepReason::Leaving || managed.engine.is_some() || !rests {
+        let is_unloaded = matches!(model_state, ModelState::Absent | ModelState::Failed);
+        if managed.keep != KeepReason::Leaving || managed.engine.is_some() || !is_unloaded {
             return None;
         }
         let managed = self.models.remove(&id)?;
@@ -175,9 +175,9 @@ impl FleetState {
     fn availability_of(&self, managed: &ManagedModel) -> Availability {
         match self.scheduler.state(managed.scheduler_id) {
             ModelState::Failed => Availability::Failed,
-            ModelState::Ready { draining: None, .. } => Availability::Serving,
-            ModelState::Absent if !self.scheduler.is_wanted(managed.scheduler_id) => Availability::Asleep,
-            _ => Availability::Coming,
+            ModelState::Ready { draining: None, .. } => Availability::Ready,
+            ModelState::Absent if !self.scheduler.is_wanted(managed.scheduler_id) => Availability::Unloaded,
+            _ => Availability::Loading,
         }
     }
 
@@ -190,21 +190,21 @@ impl FleetState {
         let is = |id: &ManagedId, availabilities: &[Availability]| {
             self.models.get(id).is_some_and(|managed| availabilities.contains(&self.availability_of(managed)))
         };
-        let takes: &[Availability] = &[Availability::Serving, Availability::Asleep];
-        let chats = |managed: &ManagedModel| managed.model.task == Task::Chat;
-        let desired = self.desired.managed().filter(|id| self.models.get(id).is_some_and(chats));
-        let all = || self.staying().filter(|(_, managed)| chats(managed)).map(|(id, _)| id);
+        let takes: &[Availability] = &[Availability::Ready, Availability::Unloaded];
+        let is_chat = |managed: &ManagedModel| managed.model.task == Task::Chat;
+        let desired = self.desired.managed().filter(|id| self.models.get(id).is_some_and(is_chat));
+        let all = || self.staying().filter(|(_, managed)| is_chat(managed)).map(|(id, _)| id);
         let mut listed = all().filter(|id| self.models[id].keep == KeepReason::Operator);
-        let meant = match desired {
+        let preferred = match desired {
             Some(desired) if is(&desired, takes) => Some(desired),
-            Some(desired) if is(&desired, &[Availability::Coming]) => {
-                listed.find(|id| is(id, &[Availability::Serving])).or(Some(desired))
+            Some(desired) if is(&desired, &[Availability::Loading]) => {
+                listed.find(|id| is(id, &[Availability::Ready])).or(Some(desired))
             }
             Some(_) | None => listed.find(|id| is(id, takes) || self.is_first_load(*id)),
         };
-        let mut ranks = [Availability::Serving, Availability::Coming, Availability::Asleep].into_iter();
+        let mut ranks = [Availability::Ready, Availability::Loading, Availability::Unloaded].into_iter();
         let first = |availability| all().find(|id| is(id, &[availability]));
-        meant.or_else(|| ranks.find_map(first)).or(desired).or_else(|| all().next())
+        preferred.or_else(|| ranks.find_map(first)).or(desired).or_else(|| all().next())
     }
 
     /// Whether a model is in its first load, without a failure so far.
@@ -220,7 +220,7 @@ impl FleetState {
     /// The model that a job names, or the primary one.
     pub(crate) fn find(&self, model: Option<&str>) -> Result<ManagedId, Refusal> {
         let Some(name) = model.filter(|name| !name.is_empty()) else {
-            return self.primary().ok_or_else(|| self.none_chats());
+            return self.primary().ok_or_else(|| self.no_chat_model());
         };
         let by_name = self.models.iter().find(|(_, managed)| managed.name() == name || managed.model.base_name == name);
         let by_file = || {
@@ -237,7 +237,7 @@ impl FleetState {
     }
 
     /// The refusal for a model that is not a chat model: the one that was found, or the one of the folders with this name.
-    pub(crate) fn no_chat(&self, found: Option<&ManagedId>, name: Option<&str>) -> Option<Refusal> {
+    pub(crate) fn not_for_chat(&self, found: Option<&ManagedId>, name: Option<&str>) -> Option<Refusal> {
         let model = match (found, name) {
             (Some(id), _) => self.models.get(id).map(|managed| &*managed.model),
             (None, name) => self.scan.catalog.resolve(name?).ok(),
@@ -257,13 +257,13 @@ impl FleetState {
     }
 
     /// The refusal where no chat model is here.
-    fn none_chats(&self) -> Refusal {
+    fn no_chat_model(&self) -> Refusal {
         let is_expected = !self.missing.is_empty() || matches!(self.desired, Desired::Missing { .. });
         let there: Vec<String> = self.staying().map(|(_, managed)| with_task(&managed.model)).collect();
         if is_expected || there.is_empty() {
             Refusal::NoModel { reason: self.nothing_to_serve() }
         } else {
-            Refusal::NoneChats { there }
+            Refusal::NoChatModel { there }
         }
     }
 
@@ -302,7 +302,7 @@ impl FleetState {
     /// Whether a model takes jobs now, or would be loaded for one.
     pub(crate) fn takes_jobs(&self) -> bool {
         let takes = |managed: &ManagedModel| {
-            matches!(self.availability_of(managed), Availability::Serving | Availability::Asleep)
+            matches!(self.availability_of(managed), Availability::Ready | Availability::Unloaded)
         };
         self.staying().any(|(_, managed)| takes(managed))
     }
@@ -311,7 +311,7 @@ impl FleetState {
     pub(crate) fn availability(&self) -> Availability {
         self.staying()
             .map(|(_, managed)| self.availability_of(managed))
-            .fold(Availability::Nothing, Availability::better)
+            .fold(Availability::NoModel, Availability::better)
     }
 }
 

@@ -31,7 +31,7 @@ const DEFAULT_SLOTS: u32 = 4;
 const DEFAULT_CTX: u32 = 8192;
 
 /// The engine's own limit. A policy beyond it is reported as a gap, and no model is unloaded to try it.
-pub const MOST_SLOTS: u32 = 256;
+pub const MAX_SLOTS: u32 = 256;
 
 /// The parameters of one model's engine: the model's own settings first, then the settings for all models, then the router's
 /// policy, then the model's header.
@@ -51,8 +51,8 @@ pub fn parameters(
 
 /// The operator's numbers first, then the router's, then the model's training length up to a bound.
 pub(crate) fn size(operator: Sizing, desired: Option<&DesiredModel>, trained: Option<u32>) -> (u32, u32) {
-    let by_router = desired.and_then(|desired| desired.slots).filter(|slots| *slots <= MOST_SLOTS);
-    let slots = operator.slots.or(by_router).unwrap_or(DEFAULT_SLOTS).clamp(1, MOST_SLOTS);
+    let by_router = desired.and_then(|desired| desired.slots).filter(|slots| *slots <= MAX_SLOTS);
+    let slots = operator.slots.or(by_router).unwrap_or(DEFAULT_SLOTS).clamp(1, MAX_SLOTS);
     let tokens_per_slot =
         operator.ctx_size.or_else(|| desired.and_then(|desired| desired.ctx_size)).filter(|tokens| *tokens > 0);
     let tokens = tokens_per_slot.unwrap_or(DEFAULT_CTX);
@@ -80,7 +80,7 @@ pub(crate) fn gaps(desired: &DesiredModel, spec: &Spec, ready: Option<&Ready>) -
     let tokens = ready.map(|ready| ready.props.n_ctx).or(spec.ctx_per_slot);
     let mut gaps = Vec::new();
     if let Some(wanted) = desired.slots.filter(|wanted| *wanted != slots) {
-        let limit = if wanted > MOST_SLOTS { format!("; an engine has at most {MOST_SLOTS}") } else { String::new() };
+        let limit = if wanted > MAX_SLOTS { format!("; an engine has at most {MAX_SLOTS}") } else { String::new() };
         gaps.push(format!("policy requires {wanted} slots, {} has {slots}{limit}", spec.model));
     }
     // The engine rounds a context up to 256 tokens: more than desired is no gap.
@@ -110,11 +110,11 @@ mod tests {
     #[test]
     fn slots_beyond_the_engine_limit_are_ignored() {
         let unset = Sizing::default();
-        for slots in [MOST_SLOTS + 1, 100_000_000, u32::MAX] {
+        for slots in [MAX_SLOTS + 1, 100_000_000, u32::MAX] {
             let desired = DesiredModel { model: "m".into(), ctx_size: Some(u32::MAX), slots: Some(slots) };
             assert_eq!(size(unset, Some(&desired), Some(4096)), (4, 4096));
             let operator = Sizing { slots: Some(slots), ctx_size: None };
-            assert_eq!(size(operator, Some(&desired), Some(4096)).0, MOST_SLOTS);
+            assert_eq!(size(operator, Some(&desired), Some(4096)).0, MAX_SLOTS);
         }
     }
 }

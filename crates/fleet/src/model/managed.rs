@@ -139,7 +139,7 @@ impl ManagedModel {
 
     /// Handles a new status of the engine; `leaving` says that the scheduler has already unloaded the model.
     pub(crate) fn on_engine_status(&mut self, status: Status, leaving: bool) -> StatusChange {
-        let tries_for_more = self.tries_for_more();
+        let is_trial = self.is_trial();
         let Some(engine) = &mut self.engine else { return StatusChange::None };
         self.last = Some(status.clone());
         engine.status = status;
@@ -156,7 +156,7 @@ impl ManagedModel {
             }
             State::Failed { .. } => StatusChange::Unkillable,
             // The exit class does not matter here: a smaller size is known to load.
-            State::BackingOff { .. } if !decided && tries_for_more => {
+            State::BackingOff { .. } if !decided && is_trial => {
                 self.end_trial();
                 StatusChange::Replace
             }
@@ -194,7 +194,7 @@ impl ManagedModel {
             Some(State::Failed { cause }) if cause.class == ExitClass::FileChanged => AfterExit::Rescan,
             Some(State::Failed { cause }) => {
                 let for_want_of_memory = cause.class.is_memory();
-                self.failed(for_want_of_memory || self.tries_for_more())
+                self.failed(for_want_of_memory || self.is_trial())
             }
             _ => AfterExit::Unload,
         }
@@ -300,7 +300,7 @@ impl ManagedModel {
     }
 
     /// Whether the present engine is a trial of more than what is known to fit.
-    fn tries_for_more(&self) -> bool {
+    fn is_trial(&self) -> bool {
         let fits = self.plan.sizes.fits();
         let size = self.engine.as_ref().map(|engine| size_of(&engine.spec));
         matches!(self.attempt, Attempt::Trying { .. }) && fits.is_some() && fits != size

@@ -54,9 +54,9 @@ impl Measurements {
     }
 
     #[cfg(test)]
-    pub(crate) fn learn(&self, subject: &Subject, placement: &auxot_placement::Placement, took: Vec<u64>) {
+    pub(crate) fn learn(&self, subject: &Subject, placement: &auxot_placement::Placement, measured: Vec<u64>) {
         let key = subject.at(placement);
-        assert!(self.lock().learn(key, took, SystemTime::now()));
+        assert!(self.lock().learn(key, measured, SystemTime::now()));
     }
 
     fn lock(&self) -> MutexGuard<'_, MeasurementHistory> {
@@ -66,7 +66,7 @@ impl Measurements {
 
 impl Engine {
     /// Records what the engine is seen to hold on its devices while it is ready. Returns whether the history has changed.
-    pub(crate) fn learn_from(&mut self, holds: &[(String, u64)], measurements: &Measurements) -> bool {
+    pub(crate) fn record_devices(&mut self, holds: &[(String, u64)], measurements: &Measurements) -> bool {
         if !matches!(self.status.state, State::Ready(_)) || self.placement.shares.is_empty() {
             return false;
         }
@@ -76,35 +76,35 @@ impl Engine {
             return false;
         };
         let most =
-            self.took.iter().copied().chain(std::iter::repeat(0)).zip(&now).map(|(before, now)| before.max(*now));
+            self.measured.iter().copied().chain(std::iter::repeat(0)).zip(&now).map(|(before, now)| before.max(*now));
         let most: Vec<u64> = most.collect();
-        if most == self.took {
+        if most == self.measured {
             return false;
         }
-        self.took = most;
+        self.measured = most;
         self.learn(measurements)
     }
 
     /// Records what the engine holds of host memory when it has become ready, before its first job.
-    pub(crate) fn learn_host_memory(&mut self, measurements: &Measurements) -> bool {
+    pub(crate) fn record_host_memory(&mut self, measurements: &Measurements) -> bool {
         if !self.placement.shares.is_empty() {
             return false;
         }
         let Some(held) = self.status.pid.map(auxot_gpu::host_use) else { return false };
         self.repacked = self.placement.repacked_bytes(&held);
         let Some(needs) = self.needs(&held) else { return false };
-        self.took = vec![needs.saturating_add(self.placement.at_work)];
+        self.measured = vec![needs.saturating_add(self.placement.at_work)];
         self.learn(measurements)
     }
 
     fn learn(&self, measurements: &Measurements) -> bool {
-        self.learns(self.took.clone(), measurements)
+        self.record(self.measured.clone(), measurements)
     }
 
     /// Records what this placement holds. Returns whether the history has changed.
-    pub(crate) fn learns(&self, took: Vec<u64>, measurements: &Measurements) -> bool {
+    pub(crate) fn record(&self, measured: Vec<u64>, measurements: &Measurements) -> bool {
         let Some(subject) = &self.subject else { return false };
-        measurements.lock().learn(subject.at(&self.placement), took, SystemTime::now())
+        measurements.lock().learn(subject.at(&self.placement), measured, SystemTime::now())
     }
 
     /// Whether this placement has a measurement; without a subject none is possible, which counts as measured.

@@ -22,7 +22,7 @@ pub(crate) struct Engine {
     pub(crate) placement: Placement,
     /// The key of its measurements.
     pub(crate) subject: Option<Subject>,
-    pub(crate) took: Vec<u64>,
+    pub(crate) measured: Vec<u64>,
     /// Repacked bytes: host memory that it holds and can give back, as measured when it became ready.
     pub(crate) repacked: u64,
     /// The newest device sample from the time when it was ready, taken when it was stopped.
@@ -62,7 +62,7 @@ impl Engine {
             line,
             placement,
             subject,
-            took: Vec::new(),
+            measured: Vec::new(),
             repacked: 0,
             before: None,
             dry_run: None,
@@ -102,9 +102,9 @@ impl Engine {
     }
 
     /// Measured bytes by device.
-    pub(crate) fn took(&self) -> Vec<(String, u64)> {
+    pub(crate) fn measured(&self) -> Vec<(String, u64)> {
         let devices = self.placement.bytes().map(|(device, _)| device.to_owned());
-        devices.zip(self.took.iter().copied()).collect()
+        devices.zip(self.measured.iter().copied()).collect()
     }
 
     /// Whether one of its devices is lost.

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::desired::MOST_SLOTS;
+use crate::model::desired::MAX_SLOTS;
 
 /// How many jobs an engine can run at once, and how long each may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub(crate) enum Next {
 impl SizeSearch {
     /// A search that begins with the wanted size.
     pub(crate) fn new(wanted: Size) -> Self {
-        let wanted = Size { slots: wanted.slots.clamp(1, MOST_SLOTS), ..wanted };
+        let wanted = Size { slots: wanted.slots.clamp(1, MAX_SLOTS), ..wanted };
         let slots = (1..=wanted.slots).rev().map(|slots| Size { slots, ..wanted });
         let parts = (1..CTX_PARTS).rev().map(|part| {
             let ctx = u64::from(wanted.ctx) * u64::from(part) / u64::from(CTX_PARTS);

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::availability::Availability;
 use crate::config::table_warnings;
-use crate::model::desired::{DesiredModel, MOST_SLOTS, parameters};
+use crate::model::desired::{DesiredModel, MAX_SLOTS, parameters};
 use crate::model::managed::ManagedId;
 use crate::model::managed::{KeepReason, ManagedModel};
 use crate::model::plan::requirements;
@@ -211,7 +211,7 @@ impl Shared {
         let Some(model) = state.models.get(&id).map(|managed| Arc::clone(&managed.model)) else { return };
         let mut desired = desired.clone();
         // A size beyond the engine's limit is a gap, and no reason for another size.
-        if desired.slots.is_some_and(|slots| slots > MOST_SLOTS) {
+        if desired.slots.is_some_and(|slots| slots > MAX_SLOTS) {
             desired.slots = state.models.get(&id).map(|managed| managed.plan.sizes.wanted().slots);
         }
         let plan = self.plan(state, &model, Some(&desired));

@@ -40,12 +40,17 @@ pub(crate) async fn run(
         outcome = dry_run => Some(outcome),
         () = ended.closed() => None,
     };
-    shared.dry_ran(managed, generation, outcome);
+    shared.on_dry_run(managed, generation, outcome);
 }
 
 impl Shared {
     /// Handles the result: the load goes on, or is planned again.
-    fn dry_ran(self: &Arc<Self>, id: ManagedId, generation: u64, outcome: Option<Result<MemoryEstimate, DryRunError>>) {
+    fn on_dry_run(
+        self: &Arc<Self>,
+        id: ManagedId,
+        generation: u64,
+        outcome: Option<Result<MemoryEstimate, DryRunError>>,
+    ) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(managed) = state.models.get_mut(&id).filter(|managed| managed.generation == generation) else {
@@ -59,7 +64,7 @@ impl Shared {
         let after = match outcome {
             _ if is_leaving || state.intake == Intake::Closed => Some(engine.after.unwrap_or(AfterExit::Unload)),
             Some(Ok(estimate)) => {
-                let count = engine.learn_count(&estimate, &needs, &self.measurements);
+                let count = engine.record_dry_run(&estimate, &needs, &self.measurements);
                 if count != Count::Old {
                     state.work.push(Work::Learn);
                 }
@@ -98,22 +103,22 @@ enum Count {
 
 impl Engine {
     /// Stores the result of a dry run.
-    fn learn_count(
+    fn record_dry_run(
         &self,
         estimate: &MemoryEstimate,
         requirements: &MemoryRequirements,
         measurements: &Measurements,
     ) -> Count {
         let Some(counted) = counted(&self.placement, requirements, estimate) else { return Count::Old };
-        let promised = promised(&self.placement);
+        let reserved = reserved(&self.placement);
         info!(
             model = self.spec.model,
-            reserved = bytes_text(promised.iter().sum()),
+            reserved = bytes_text(reserved.iter().sum()),
             counted = bytes_text(counted.iter().sum()),
             "dry run of the engine"
         );
-        let more = counted.iter().zip(&promised).any(|(counted, promised)| counted > promised);
-        match self.learns(counted, measurements) {
+        let more = counted.iter().zip(&reserved).any(|(counted, reserved)| counted > reserved);
+        match self.record(counted, measurements) {
             false => Count::Old,
             true if more => Count::More,
             true => Count::Within,
@@ -122,7 +127,7 @@ impl Engine {
 }
 
 /// Reserved bytes by share, or of host memory where there is no share.
-fn promised(placement: &Placement) -> Vec<u64> {
+fn reserved(placement: &Placement) -> Vec<u64> {
     let shares: Vec<u64> = placement.shares.iter().map(|share| share.bytes).collect();
     if shares.is_empty() { vec![placement.host] } else { shares }
 }

@@ -78,7 +78,7 @@ impl Shared {
             StatusChange::Ready { run, slots, size } => {
                 self.remember(state, id, size);
                 log_loaded(state, id);
-                self.learn_host_memory(state, id);
+                self.record_host_memory(state, id);
                 // The memory stays reserved until a sample shows what the engine holds.
                 self.devices.refresh();
                 state.scheduler.ready(scheduler_id, run, slots, now)
@@ -86,7 +86,7 @@ impl Shared {
             StatusChange::Ended(after) => self.ended(state, id, after, pid),
         };
         let mut answers = self.apply_actions(state, effects);
-        answers.extend(self.retire(state));
+        answers.extend(self.unload_earlier_policies(state));
         self.remove_gone(state, id);
         self.serve_fallback(state);
         drop(guard);
@@ -95,12 +95,12 @@ impl Shared {
     }
 
     /// Stores what an engine holds of host memory before its first job.
-    fn learn_host_memory(&self, state: &mut FleetState, id: ManagedId) {
+    fn record_host_memory(&self, state: &mut FleetState, id: ManagedId) {
         let FleetState { models, scheduler, work, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return };
         let is_new = matches!(scheduler.state(managed.scheduler_id), ModelState::Loading { .. });
         if let Some(engine) = managed.engine.as_mut().filter(|_| is_new)
-            && engine.learn_host_memory(&self.measurements)
+            && engine.record_host_memory(&self.measurements)
         {
             work.push(Work::Learn);
         }
@@ -192,7 +192,7 @@ impl Shared {
 
     /// Unloads the models of earlier policies once that of the newest is ready: their jobs drain, and jobs that named no model
     /// wait for the new one. A model that a waiting job has named stays.
-    pub(crate) fn retire(self: &Arc<Self>, state: &mut FleetState) -> Vec<PendingAnswer> {
+    pub(crate) fn unload_earlier_policies(self: &Arc<Self>, state: &mut FleetState) -> Vec<PendingAnswer> {
         let serves = |id: &ManagedId| state.models.get(id).is_some_and(|managed| state.serving(managed).is_some());
         let Some(desired) = state.desired.managed().filter(serves) else { return Vec::new() };
         let earlier = state.models.iter().filter(|(id, managed)| managed.keep == KeepReason::Router && **id != desired);

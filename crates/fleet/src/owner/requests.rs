@@ -43,7 +43,7 @@ impl Shared {
         let since = now();
         let until = deadline.min(since + self.settings().fleet.max_wait);
         let answer = match self.request(model) {
-            Err(Refusal::UnknownModel { .. } | Refusal::NoneChats { .. } | Refusal::NoModel { .. })
+            Err(Refusal::UnknownModel { .. } | Refusal::NoChatModel { .. } | Refusal::NoModel { .. })
                 if self.scan_again(until).await =>
             {
                 self.request(model)?
@@ -66,7 +66,7 @@ impl Shared {
     /// The model for a job. A model of the folders is added when a job names it; a leaving one stays.
     fn resolve(self: &Arc<Self>, state: &mut FleetState, model: Option<&str>) -> Result<ManagedId, Refusal> {
         let found = state.find(model);
-        if let Some(refused) = state.no_chat(found.as_ref().ok(), model) {
+        if let Some(refused) = state.not_for_chat(found.as_ref().ok(), model) {
             return Err(refused);
         }
         let leaves = |id: &ManagedId| state.models.get(id).is_some_and(|managed| managed.keep == KeepReason::Leaving);
@@ -84,7 +84,7 @@ impl Shared {
                 self.add_model(state, name, KeepReason::Demand, None).map_err(|_| refused)
             }
             // Without a chat model in the fleet, the first of the folders serves.
-            (Err(refused @ (Refusal::NoneChats { .. } | Refusal::NoModel { .. })), _)
+            (Err(refused @ (Refusal::NoChatModel { .. } | Refusal::NoModel { .. })), _)
                 if state.intake == Intake::Open =>
             {
                 self.add_any(state).ok_or(refused)
@@ -201,7 +201,7 @@ fn lease(shared: &Arc<Shared>, state: &FleetState, id: ManagedId) -> Option<Leas
     let managed = state.models.get(&id)?;
     let (engine, ready) = (managed.engine.as_ref()?, managed.ready()?);
     let status = engine.handle.status();
-    let blamed = status.borrow().last_error.clone();
+    let earlier_failure = status.borrow().last_error.clone();
     Some(Lease {
         owner: Arc::clone(shared) as Arc<dyn Owner>,
         managed: id,
@@ -210,7 +210,7 @@ fn lease(shared: &Arc<Shared>, state: &FleetState, id: ManagedId) -> Option<Leas
         run: managed.run(ready),
         claim: engine.handle.claim(),
         status,
-        blamed,
+        earlier_failure,
     })
 }
 

@@ -76,7 +76,7 @@ impl Shared {
         }
         if is_scanned {
             self.retry_missing(&mut state);
-            state.note_changed();
+            state.mark_changed();
             self.retry_changed(&mut state);
             self.refresh_unloaded(&mut state);
             self.replace_changed(&mut state);
@@ -100,7 +100,7 @@ impl FleetState {
     }
 
     /// Marks failed models whose files have changed. A file that is gone is no reason to retry.
-    fn note_changed(&mut self) {
+    fn mark_changed(&mut self) {
         let failed: Vec<_> =
             self.models.iter().filter(|(_, managed)| self.has_failed(managed)).map(|(id, _)| *id).collect();
         for id in failed {

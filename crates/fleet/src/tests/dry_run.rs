@@ -54,8 +54,8 @@ async fn a_dry_run_above_the_reservation_replans_the_load_without_a_second_dry_r
     assert_eq!((test_fleet.engines.dry_runs("one-q8_0"), test_fleet.scripts("one-q8_0").len()), (0, 2));
     test_fleet.make_ready("one-q8_0").await;
     assert_eq!(test_fleet.state("one-q8_0"), "ready");
-    let expected = test_fleet.view("one-q8_0").unwrap().expected;
-    assert!(expected.iter().map(|(_, bytes)| bytes).sum::<u64>() > 1 << 30, "{expected:?}");
+    let estimated = test_fleet.view("one-q8_0").unwrap().estimated;
+    assert!(estimated.iter().map(|(_, bytes)| bytes).sum::<u64>() > 1 << 30, "{estimated:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,12 +24,12 @@ async fn a_job_is_refused_at_once_when_the_driver_has_ended() {
 async fn availability_is_failed_once_every_model_has_failed() {
     let test_fleet = TestFleet::new(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], None);
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Coming);
+    assert_eq!(test_fleet.fleet.availability(), Availability::Loading);
     test_fleet.make_ready("one-q8_0").await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Serving);
+    assert_eq!(test_fleet.fleet.availability(), Availability::Ready);
     test_fleet.script("two-q8_0").exit(ExitClass::BadFile);
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Serving);
+    assert_eq!(test_fleet.fleet.availability(), Availability::Ready);
     let mut changes = test_fleet.fleet.changes();
     changes.mark_unchanged();
     test_fleet.script("one-q8_0").exit(ExitClass::BadFile);
@@ -52,9 +52,9 @@ async fn failed_policy(class: ExitClass) -> TestFleet {
 #[tokio::test(start_paused = true)]
 async fn other_models_serve_when_the_router_s_model_has_failed() {
     let mut test_fleet = failed_policy(ExitClass::BadFile).await;
-    assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Asleep);
+    assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Unloaded);
     let report = test_fleet.fleet.report();
-    let models: Vec<_> = report.models.iter().map(|view| (&*view.model.name, view.asleep)).collect();
+    let models: Vec<_> = report.models.iter().map(|view| (&*view.model.name, view.unloaded)).collect();
     assert_eq!(models, [("one-q8_0", true), ("two-q8_0", false)]);
     assert_eq!(report.unmet.len(), 1);
     assert!(report.unmet[0].starts_with("two-q8_0 has failed: "), "{:?}", report.unmet);
@@ -86,7 +86,7 @@ async fn availability_is_failed_only_while_no_model_can_be_loaded() {
     test_fleet.put("three-q8_0");
     tokio::time::sleep(AFTER_INTERVAL).await;
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Asleep, "a new model appeared");
+    assert_eq!(test_fleet.fleet.availability(), Availability::Unloaded, "a new model appeared");
     let test_fleet = failed_policy(ExitClass::SpawnRefused).await;
     assert_eq!(test_fleet.fleet.availability(), Availability::Failed, "without a program no other model helps");
 }

@@ -38,7 +38,7 @@ async fn a_policy_starts_a_scan_for_its_model_once_per_interval() {
     let test_fleet = TestFleet::new(&[], &[], None);
     // The start of the watch causes one scan.
     tokio::time::sleep(SOON).await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Nothing);
+    assert_eq!(test_fleet.fleet.availability(), Availability::NoModel);
     let scans = test_fleet.fleet.scans();
     for _ in 0..3 {
         let gaps = test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;

@@ -232,7 +232,7 @@ async fn a_listed_model_that_ran_out_of_memory_is_reloaded_smaller() {
         test_fleet.settle().await;
         advance(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.fleet.availability()), ("starting", Availability::Coming));
+    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.fleet.availability()), ("starting", Availability::Loading));
 }
 
 #[tokio::test(start_paused = true)]
@@ -349,7 +349,7 @@ async fn an_unloaded_model_keeps_the_fleet_serving_while_another_loads() {
     for _ in 0..4 {
         advance(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Asleep);
+    assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Unloaded);
     test_fleet.waiting(Some("two-q8_0")).await;
     assert!(test_fleet.fleet.serves(), "an unloaded model takes jobs: {:?}", test_fleet.fleet.availability());
 }

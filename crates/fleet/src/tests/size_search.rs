@@ -62,7 +62,7 @@ async fn a_model_fails_for_lack_of_memory_when_no_size_fits() {
     let mut test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 2)));
     test_fleet.settle().await;
     let answer = test_fleet.waiting(None).await;
-    while test_fleet.fleet.availability() == Availability::Coming {
+    while test_fleet.fleet.availability() == Availability::Loading {
         load(&test_fleet, 0).await;
     }
     assert_eq!(answer.borrow().clone(), Some(Err("one-q8_0 has failed: not enough device memory".into())));

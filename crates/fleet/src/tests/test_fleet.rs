@@ -133,19 +133,13 @@ pub(super) struct TestFleet {
 impl TestFleet {
     /// A fleet with these models, and these on the operator's list.
     pub(super) fn new(models: &[&str], autoload: &[&str], desired: Option<DesiredModel>) -> TestFleet {
-        let folder = tempfile::tempdir().unwrap();
-        for model in models {
-            put(folder.path(), model);
-        }
+        let folder = folder_of(models);
         Self::open(folder, autoload, desired)
     }
 
     /// The same with a limit of host memory in KiB; jobs may name any model.
     pub(super) fn shared(models: &[&str], autoload: &[&str], kib: u64) -> TestFleet {
-        let folder = tempfile::tempdir().unwrap();
-        for model in models {
-            put(folder.path(), model);
-        }
+        let folder = folder_of(models);
         let autoload = autoload.iter().map(ToString::to_string).collect();
         let fleet = Config { autoload, ..Config::default() };
         let host_limit = Some(bytesize::ByteSize::kib(kib));
@@ -166,10 +160,7 @@ impl TestFleet {
     }
 
     pub(super) fn of(models: &[&str], settings: FleetSettings) -> TestFleet {
-        let folder = tempfile::tempdir().unwrap();
-        for model in models {
-            put(folder.path(), model);
-        }
+        let folder = folder_of(models);
         Self::with(folder, settings, None)
     }
 
@@ -349,6 +340,15 @@ fn reading() -> Sample {
 /// A desired model in a size.
 pub(super) fn desired(model: &str, slots: u32) -> DesiredModel {
     DesiredModel { model: model.to_owned(), ctx_size: Some(1024), slots: Some(slots) }
+}
+
+/// A folder with these models.
+fn folder_of(models: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for model in models {
+        put(folder.path(), model);
+    }
+    folder
 }
 
 /// A model file that the catalog accepts: a header, one key for each required fact, one small tensor.

@@ -22,7 +22,7 @@ impl Telemetry {
     pub(crate) fn capabilities(&self, fleet: &Fleet, slots: impl FnOnce(u32) -> u32) -> Capabilities {
         let report = fleet.report();
         let primary = report.models.first();
-        let takes = |model: &ModelView| model.ready.is_some() || model.asleep;
+        let takes = |model: &ModelView| model.ready.is_some() || model.unloaded;
         // A router replaces a missing number with its own default. So while the primary model loads and another model takes
         // jobs, the numbers are those that the primary model will have.
         let sized = primary.filter(|_| report.models.iter().any(takes));
@@ -52,7 +52,7 @@ impl Telemetry {
 
     fn model_report(&self, view: &ModelView) -> ModelReport {
         let figures = self.figures(&view.model.name);
-        let takes = view.ready.is_some() || view.asleep;
+        let takes = view.ready.is_some() || view.unloaded;
         let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
         ModelReport {
             name: view.model.name.clone(),
@@ -137,12 +137,12 @@ pub(super) fn devices(report: &Report) -> Vec<DeviceReport> {
         free_bytes: device.free,
         used_bytes: device.used,
     };
-    report.reached().map(device).collect()
+    report.usable_devices().map(device).collect()
 }
 
 /// Total device memory in GiB, without host memory; one unknown device makes the sum unknown.
 fn vram_gib(report: &Report) -> Option<f64> {
-    let devices = report.reached().filter(|device| !device.is_host());
+    let devices = report.usable_devices().filter(|device| !device.is_host());
     let totals: Option<Vec<u64>> = devices.map(|device| device.total).collect();
     let total: u64 = totals.filter(|totals| !totals.is_empty())?.iter().sum();
     Some((total as f64 / f64::from(1 << 30) * 10.0).round() / 10.0)

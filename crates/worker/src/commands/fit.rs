@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auxot_catalog::{Identity, MeasurementHistory, MemoryRequirements, Model, RequirementsUnknown, RunParameters};
-use auxot_fleet::{MOST_SLOTS, ModelConfig, unknown_devices, with_layers};
+use auxot_fleet::{MAX_SLOTS, ModelConfig, unknown_devices, with_layers};
 use auxot_gpu::{Device, Sample};
 use auxot_placement::{Capacity, LayerRequirements, Placement, PlacementError, Rules, Subject, plan};
 use auxot_settings::Settings;
@@ -102,7 +102,7 @@ pub(super) fn check_fit<'a>(
         outcome.as_ref().ok().and_then(|placed| remembered(&parameters, placed)).map(|(_, build)| build);
     let trained = model.ctx_train.filter(|trained| *trained >= CTX_STEP).unwrap_or(MAX_CONTEXT);
     let blocks = largest(trained / CTX_STEP, |blocks| fits(&parameters_of(parameters.slots, blocks * CTX_STEP)));
-    let most = largest(MOST_SLOTS, |slots| fits(&parameters_of(slots, parameters.ctx)));
+    let most = largest(MAX_SLOTS, |slots| fits(&parameters_of(slots, parameters.ctx)));
     let devices = sample.devices.iter().filter(|device| device.kind != auxot_gpu::Kind::Host).cloned().collect();
     let (host, longest) = (sample.host.clone(), blocks.map(|blocks| blocks * CTX_STEP));
     let names = sample.unknown_devices(&own.devices).map(str::to_owned).collect();
