@@ -2,13 +2,13 @@
 
 use auxot_tests::blueprint::{Blueprint, Quant};
 
-use crate::Host;
+use crate::TestHost;
 
 const RTX_4090: (u64, u64, &str) = (24_564, 480, "NVIDIA RTX 4090");
 
 #[test]
 fn fit_on_two_cards_prints_a_table_two_bars_and_a_result() {
-    let host = Host::with_cards(&[RTX_4090, RTX_4090]);
+    let host = TestHost::with_cards(&[RTX_4090, RTX_4090]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let text = host.text(&["fit", "llama-3.3-70b", "--slots", "1"], 0);
     // The size of the host's memory differs from machine to machine.
@@ -43,7 +43,7 @@ llama-3.3-70b-q4_k_m
 
 #[test]
 fn the_json_has_the_same_numbers() {
-    let host = Host::with_cards(&[RTX_4090, RTX_4090]);
+    let host = TestHost::with_cards(&[RTX_4090, RTX_4090]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let json = host.json(&["fit", "llama-3.3-70b", "--slots", "1", "--ctx", "4096", "--json"], 0);
     assert_eq!(json["placement"]["split"], "layers");
@@ -63,7 +63,7 @@ fn the_json_has_the_same_numbers() {
 
 #[test]
 fn a_models_own_settings_apply_and_the_command_line_wins() {
-    let host = Host::with_cards(&[RTX_4090, RTX_4090]);
+    let host = TestHost::with_cards(&[RTX_4090, RTX_4090]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let folder = host.scratch.join(".config/auxot");
     std::fs::create_dir_all(&folder).unwrap();
@@ -78,7 +78,7 @@ fn a_models_own_settings_apply_and_the_command_line_wins() {
 
 #[test]
 fn unknown_devices_in_a_models_table_are_named() {
-    let host = Host::with_cards(&[RTX_4090, RTX_4090]);
+    let host = TestHost::with_cards(&[RTX_4090, RTX_4090]);
     Blueprint::small("tiny").write(&host.scratch.models());
     let folder = host.scratch.join(".config/auxot");
     std::fs::create_dir_all(&folder).unwrap();
@@ -94,7 +94,7 @@ fn unknown_devices_in_a_models_table_are_named() {
 
 #[test]
 fn a_model_that_does_not_fit_has_its_numbers_and_exit_code_1() {
-    let host = Host::with_cards(&[RTX_4090, (8192, 7000, "NVIDIA RTX 3070")]);
+    let host = TestHost::with_cards(&[RTX_4090, (8192, 7000, "NVIDIA RTX 3070")]);
     Blueprint::llama_70b(Quant::Q8_0).write(&host.scratch.models());
     let text = host.text(&["fit", "llama-3.3-70b"], 1);
     assert!(text.contains("\ndoes not fit: needs 79.5 GiB, free 23.7 GiB on 2 devices\n"), "{text}");
@@ -106,7 +106,7 @@ fn a_model_that_does_not_fit_has_its_numbers_and_exit_code_1() {
 
 #[test]
 fn unreadable_memory_is_reported_as_unknown() {
-    let host = Host::with_cards(&[RTX_4090]);
+    let host = TestHost::with_cards(&[RTX_4090]);
     host.cards.as_ref().unwrap().set(&format!("gpu {} 0 NVIDIA RTX 4090\nmute 0\n", 24_u64 << 30));
     Blueprint::qwen_14b(Quant::Q8_0).write(&host.scratch.models());
     let text = host.text(&["fit", "qwen2.5-14b"], 1);
@@ -116,7 +116,7 @@ fn unreadable_memory_is_reported_as_unknown() {
 
 #[test]
 fn without_cards_a_model_goes_to_host_memory() {
-    let host = Host::new();
+    let host = TestHost::new();
     Blueprint::small("tiny").write(&host.scratch.models());
     let json = host.json(&["fit", "tiny", "--slots", "2", "--ctx", "512", "--json"], 0);
     assert_eq!((&json["placement"]["split"], &json["devices"]), (&"engine".into(), &serde_json::json!([])));
@@ -126,7 +126,7 @@ fn without_cards_a_model_goes_to_host_memory() {
 
 #[test]
 fn an_amd_card_is_read_from_sysfs() {
-    let host = Host::new();
+    let host = TestHost::new();
     let card = host.scratch.join("sys/class/drm/card0/device");
     std::fs::create_dir_all(&card).unwrap();
     for (file, text) in [
@@ -148,7 +148,7 @@ fn an_amd_card_is_read_from_sysfs() {
 
 #[test]
 fn settings_without_effect_on_this_host_cause_warnings() {
-    let host = Host::with_cards(&[(24_564, 400, "NVIDIA RTX 4090")]);
+    let host = TestHost::with_cards(&[(24_564, 400, "NVIDIA RTX 4090")]);
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let file = host.scratch.join("auxot.toml");
     let aliases = "[catalog]\naliases = [\"gpt-4o=phi\", \"big=llama-3.3-70b\"]\n";

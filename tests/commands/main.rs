@@ -11,22 +11,22 @@ use auxot_tests::{FakeNvml, Scratch, binaries};
 use serde_json::Value;
 
 /// A host with models and possibly cards.
-struct Host {
+struct TestHost {
     scratch: Scratch,
     cards: Option<FakeNvml>,
 }
 
-impl Host {
-    fn new() -> Host {
-        Host { scratch: Scratch::new(), cards: None }
+impl TestHost {
+    fn new() -> TestHost {
+        TestHost { scratch: Scratch::new(), cards: None }
     }
 
     /// A host with cards, each with its total and used MiB and its name.
-    fn with_cards(cards: &[(u64, u64, &str)]) -> Host {
+    fn with_cards(cards: &[(u64, u64, &str)]) -> TestHost {
         let scratch = Scratch::new();
         let driver = FakeNvml::new(scratch.path());
         driver.cards(cards);
-        Host { scratch, cards: Some(driver) }
+        TestHost { scratch, cards: Some(driver) }
     }
 
     fn run(&self, arguments: &[&str]) -> Output {

@@ -2,11 +2,11 @@
 
 use auxot_tests::blueprint::{Blueprint, Quant};
 
-use crate::Host;
+use crate::TestHost;
 
 #[test]
 fn models_are_listed_in_a_table_and_unusable_files_below_it() {
-    let host = Host::new();
+    let host = TestHost::new();
     Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     Blueprint::qwen_14b(Quant::Q8_0).write(&host.scratch.models());
     std::fs::write(host.scratch.models().join("page.gguf"), "<html>404</html>").unwrap();
@@ -30,12 +30,12 @@ qwen2.5-14b-q8_0      chat  qwen2  14.8 B  q8_0    14.6 GiB   32,768
 
 #[test]
 fn a_host_without_models_gets_instructions() {
-    assert!(Host::new().text(&["models"], 0).starts_with("There are no models here: put GGUF files into a folder"));
+    assert!(TestHost::new().text(&["models"], 0).starts_with("There are no models here: put GGUF files into a folder"));
 }
 
 #[test]
 fn one_model_is_shown_under_any_of_its_names() {
-    let host = Host::new();
+    let host = TestHost::new();
     let file = Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     std::os::unix::fs::symlink(file, host.scratch.models().join("the-big-one.gguf")).unwrap();
     let expected = "\
@@ -70,7 +70,7 @@ llama-3.3-70b-q4_k_m
 fn names_that_would_break_a_line_are_escaped_and_nothing_panics() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    let host = Host::new();
+    let host = TestHost::new();
     let file = Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     for name in [&b"two\nlines.gguf"[..], b"no-\xff-text.gguf"] {
         std::fs::rename(&file, host.scratch.models().join(OsStr::from_bytes(name))).unwrap();
@@ -90,7 +90,7 @@ fn names_that_would_break_a_line_are_escaped_and_nothing_panics() {
 
 #[test]
 fn output_for_another_program_is_not_wrapped() {
-    let host = Host::new();
+    let host = TestHost::new();
     let file = Blueprint::llama_70b(Quant::Q4KM).write(&host.scratch.models());
     let long = format!("{}-q4_k_m", "a-very-long-name".repeat(10));
     std::fs::rename(file, host.scratch.models().join(format!("{long}.gguf"))).unwrap();
@@ -101,7 +101,7 @@ fn output_for_another_program_is_not_wrapped() {
 
 #[test]
 fn a_damaged_file_is_reported_without_an_engine() {
-    let host = Host::new();
+    let host = TestHost::new();
     for (name, expected) in
         [("bad-gap", "belongs at"), ("bad-tensors-cut", "cut short"), ("bad-header-cut", "cannot read")]
     {

@@ -23,7 +23,7 @@ const MODELS: [&str; 2] = ["fleet", "models"];
 
 /// A key with a different value. The values are left out, because one may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct SettingChange {
     /// The dotted key, or the table of a model that was added or removed.
     pub key: String,
     /// When the new value can be applied.
@@ -55,7 +55,7 @@ impl When {
 impl Loaded<Settings> {
     /// The changes, key by key, from these settings to `read`.
     #[must_use]
-    pub fn changes(&self, read: &Self) -> Vec<Change> {
+    pub fn changes(&self, read: &Self) -> Vec<SettingChange> {
         let (old, new) = (self.exact(), read.exact());
         let mut keys: BTreeSet<Vec<String>> = BTreeSet::new();
         for key in old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)) {
@@ -67,7 +67,7 @@ impl Loaded<Settings> {
         if key_of(&self.value) != key_of(&read.value) {
             keys.insert(vec!["router".to_owned(), "key".to_owned()]);
         }
-        keys.into_iter().map(|key| Change { when: When::of(&key), key: dotted(&key) }).collect()
+        keys.into_iter().map(|key| SettingChange { when: When::of(&key), key: dotted(&key) }).collect()
     }
 
     /// These settings with every value of `read` that can be applied now.

@@ -45,7 +45,7 @@ mod variables;
 /// The version of this build, with its commit where it is known.
 pub const VERSION: &str = env!("AUXOT_VERSION");
 
-pub use change::{Change, When};
+pub use change::{SettingChange, When};
 pub use effective::default_text;
 pub use fault::{Faults, Origin, SettingFault};
 pub use load::{Given, Loaded, Sources, load};

@@ -106,7 +106,7 @@ impl<T> Loaded<T> {
 
 /// The result of loading: all settings that could be read, and the faults of the others.
 #[derive(Debug)]
-pub(crate) struct Outcome<T> {
+pub(crate) struct LoadOutcome<T> {
     pub(crate) loaded: Loaded<T>,
     pub(crate) faults: Vec<SettingFault>,
 }
@@ -126,13 +126,13 @@ where
 }
 
 /// `shape` is the defaults, with one entry of the name [`ANY`](crate::tree::ANY) in each table with user-defined names.
-pub(crate) fn collect<T>(sources: &Sources, names: &SettingNames, shape: &T) -> Outcome<T>
+pub(crate) fn collect<T>(sources: &Sources, names: &SettingNames, shape: &T) -> LoadOutcome<T>
 where
     T: Serialize + DeserializeOwned + Default,
 {
     let tree = match Tree::of(shape) {
         Ok(tree) => tree,
-        Err(fault) => return Outcome { loaded: Loaded::defaults(), faults: vec![fault] },
+        Err(fault) => return LoadOutcome { loaded: Loaded::defaults(), faults: vec![fault] },
     };
     let (path, file) = read_file(sources);
     let variables = Variables::read(&sources.environment, names, &tree);
@@ -162,7 +162,7 @@ where
     loaded.file = path;
     loaded.ignored = variables.ignored;
     loaded.given = good.into_iter().map(|entry| written(entry, &tree)).collect();
-    Outcome { loaded, faults }
+    LoadOutcome { loaded, faults }
 }
 
 impl<T: Default> Loaded<T> {

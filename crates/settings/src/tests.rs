@@ -23,7 +23,7 @@ mod values;
 struct Small {
     router: Router,
     fleet: Fleet,
-    engine: Engine,
+    engine: EngineSection,
     log: LogConfig,
 }
 
@@ -74,14 +74,14 @@ struct Fleet {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Engine {
+struct EngineSection {
     cache_ram: ByteSize,
     layers: Layers,
     extra_args: Vec<String>,
     env: BTreeMap<String, String>,
 }
 
-impl Default for Engine {
+impl Default for EngineSection {
     fn default() -> Self {
         Self { cache_ram: ByteSize::gib(1), layers: Layers::Auto, extra_args: Vec::new(), env: BTreeMap::new() }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use auxot_catalog::path_text;
 use auxot_fleet::{Fleet, FleetSettings};
-use auxot_settings::{Change, Faults, Loaded, Settings, Sources, When};
+use auxot_settings::{Faults, Loaded, SettingChange, Settings, Sources, When};
 use tokio::sync::watch as channel;
 use tracing::{error, info, warn};
 
@@ -107,7 +107,8 @@ impl Reload {
     fn apply(&mut self, read: Loaded<Settings>, cause: Cause, fleet: &Fleet) {
         let changes = self.running.changes(&read);
         let keys = |when| {
-            let keys = changes.iter().filter(|change| change.when == when).map(|change: &Change| change.key.as_str());
+            let keys =
+                changes.iter().filter(|change| change.when == when).map(|change: &SettingChange| change.key.as_str());
             keys.collect::<Vec<_>>().join(", ")
         };
         let (now, waiting) = (keys(When::Now), keys(When::NextStart));

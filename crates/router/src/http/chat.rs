@@ -30,7 +30,7 @@ pub(crate) async fn completions(
     request: axum::extract::Request,
 ) -> Result<Response, Failure> {
     let key = request.extensions().get::<Key>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
-    let (body, room) = super::body::whole(&shared, request).await?;
+    let (body, body_bytes) = super::body::whole(&shared, request).await?;
     let request = read(&body)?;
     drop(body);
     let (stream, usage) = (request.stream, request.include_usage);
@@ -45,7 +45,7 @@ pub(crate) async fn completions(
     });
     let id: Arc<str> = id.into();
     let required_parameter = request.required_parameter.clone();
-    let job = ChatJob { job: wire_job(request), stream, required_parameter, key, _room: room };
+    let job = ChatJob { job: wire_job(request), stream, required_parameter, key, _body_bytes: body_bytes };
     shared.hub.submit(&id, job, answer.clone())?;
     let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
     let ticket = ClientJob::new(shared.hub.clone(), id.clone(), answer, limit, keep_alive);

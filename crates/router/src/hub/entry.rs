@@ -22,7 +22,7 @@ pub(crate) struct ChatJob {
     /// Id of the client's key.
     pub(crate) key: KeyId,
     /// Its part of the bound over all bodies.
-    pub(crate) _room: BudgetShare,
+    pub(crate) _body_bytes: BudgetShare,
 }
 
 impl ChatJob {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use auxot_router::Config;
 use serde_json::json;
 
-use crate::support::{Client, Events, ScriptedWorker, config, one_model, start};
+use crate::support::{Client, ScriptedWorker, StreamEvents, config, one_model, start};
 
 /// A stream that has received `text` of a job on `worker`.
-async fn streaming_job(client: &Client, worker: &mut ScriptedWorker, text: &str) -> (Events, String) {
+async fn streaming_job(client: &Client, worker: &mut ScriptedWorker, text: &str) -> (StreamEvents, String) {
     let request = client.stream();
     let job = worker.job().await;
     worker.token(&job, text).await;

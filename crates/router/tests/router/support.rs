@@ -200,22 +200,22 @@ impl PendingResponse {
         (status, within_deadline("a body", response.json()).await.unwrap())
     }
 
-    pub(crate) async fn events(self) -> Events {
+    pub(crate) async fn events(self) -> StreamEvents {
         let response = self.response().await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Events { response, text: String::new(), comments: 0 }
+        StreamEvents { response, text: String::new(), comments: 0 }
     }
 }
 
 /// The events of a stream.
-pub(crate) struct Events {
+pub(crate) struct StreamEvents {
     response: reqwest::Response,
     text: String,
     pub(crate) comments: usize,
 }
 
-impl Events {
+impl StreamEvents {
     /// The next event, or nothing after `[DONE]`.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::toml_text::dotted;
 use crate::tree::Tree;
-use crate::{Change, Faults, Loaded, NAMES, Settings, Sources, When, load};
+use crate::{Faults, Loaded, NAMES, SettingChange, Settings, Sources, When, load};
 
 /// Values of every kind; the first that fits a key and is not its default is used.
 const VALUES: [&str; 14] = [
@@ -56,7 +56,7 @@ fn each_key_alone_is_one_change_and_is_applied_now_or_not_at_all() {
             .find(|other| as_text(other) != as_text(&default))
             .unwrap_or_else(|| panic!("no other value for {key}: add one to VALUES"));
         let changes = default.changes(&other);
-        let [Change { key: printed, when }] = &changes[..] else { panic!("{key}: {changes:?}") };
+        let [SettingChange { key: printed, when }] = &changes[..] else { panic!("{key}: {changes:?}") };
         assert!(*printed == key || printed == "fleet.models.x", "{key} is printed as {printed}");
         assert_eq!(other.changes(&default).len(), 1, "{key} back");
         assert_eq!(other.changes(&other), [], "{key} the same");
@@ -107,7 +107,7 @@ fn the_worker_key_is_compared_and_never_printed() {
     assert_changes("router.key = 'gpu_1'", "router.key = 'gpu_2'", &["router.key"]);
     assert_changes("router.key = 'gpu_1'", "router.key = 'gpu_1'", &[]);
     let changes = good("router.key = 'gpu_1'").changes(&good("router.key = 'gpu_2'"));
-    assert_eq!(changes, [Change { key: "router.key".to_owned(), when: When::NextStart }]);
+    assert_eq!(changes, [SettingChange { key: "router.key".to_owned(), when: When::NextStart }]);
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_broken_pipe_is_ignored() {
 async fn lines_within_a_moment_are_written_together_and_none_is_lost() {
     let (write, written) = mpsc::channel();
     let (queue, log) = queue(Pipe(write)).unwrap();
-    let said = async {
+    let logging = async {
         let _guard = subscriber::set_default(subscriber(&config("info", Format::Text), queue, false));
         info!(target: "auxot", "one");
         info!(target: "auxot", "two");
@@ -89,7 +89,7 @@ async fn lines_within_a_moment_are_written_together_and_none_is_lost() {
     tokio::select! {
         biased;
         never = hold_back => match never {},
-        () = said => {}
+        () = logging => {}
     }
     drop(log);
     let writes: Vec<String> = written.into_iter().map(|lines| String::from_utf8(lines).unwrap()).collect();

@@ -27,7 +27,7 @@ const MAX_SETTLE: Duration = Duration::from_secs(2);
 /// Watches one file and the links to it.
 #[derive(Debug)]
 pub(super) struct FileWatch {
-    eyes: Option<(Watcher, Events)>,
+    watcher: Option<(Watcher, Events)>,
     folders: WatchedFolders,
 }
 
@@ -37,19 +37,20 @@ type WatchedFolders = HashMap<FolderId, Vec<PathBuf>>;
 impl FileWatch {
     /// Watches nothing yet. A system without file watching is logged and is not a failure.
     pub(super) fn open() -> Self {
-        let eyes = auxot_folder_watch::open().map_err(|fault| cannot_watch(&fault)).ok();
-        Self { eyes, folders: WatchedFolders::new() }
+        let watcher = auxot_folder_watch::open().map_err(|fault| cannot_watch(&fault)).ok();
+        Self { watcher, folders: WatchedFolders::new() }
     }
 
     /// Watches this file from now on, and no other.
     pub(super) async fn follow(&mut self, file: Option<&Path>) {
-        let Some((eyes, _)) = &self.eyes else { return };
-        let (mut eyes, file, before) = (eyes.clone(), file.map(Path::to_owned), std::mem::take(&mut self.folders));
+        let Some((watcher, _)) = &self.watcher else { return };
+        let (mut watcher, file, before) =
+            (watcher.clone(), file.map(Path::to_owned), std::mem::take(&mut self.folders));
         // The folders may be on a slow file system.
         let folders = tokio::task::spawn_blocking(move || {
-            let folders = file.map(|file| watch_folders(&mut eyes, &file)).unwrap_or_default();
+            let folders = file.map(|file| watch_folders(&mut watcher, &file)).unwrap_or_default();
             for id in before.into_keys().filter(|id| !folders.contains_key(id)) {
-                eyes.unwatch(id);
+                watcher.unwatch(id);
             }
             folders
         });
@@ -67,23 +68,23 @@ impl FileWatch {
     /// Resolves at the next event that matters.
     async fn next_event(&mut self) {
         loop {
-            let Some((_, events)) = &mut self.eyes else { return std::future::pending().await };
+            let Some((_, events)) = &mut self.watcher else { return std::future::pending().await };
             match events.next().await {
-                Ok(news) => {
-                    if self.matters(&news).await {
+                Ok(event) => {
+                    if self.matters(&event).await {
                         return;
                     }
                 }
                 Err(fault) => {
                     cannot_watch(&fault);
-                    self.eyes = None;
+                    self.watcher = None;
                 }
             }
         }
     }
 
-    async fn matters(&self, news: &Event) -> bool {
-        let (id, entry) = match news {
+    async fn matters(&self, event: &Event) -> bool {
+        let (id, entry) = match event {
             Event::Overflow => return true,
             Event::FolderMoved(id) => return self.folders.contains_key(id),
             Event::WatchEnded(_) => return false,
@@ -102,12 +103,12 @@ async fn is_being_written(path: &Path) -> bool {
 }
 
 /// Watches the folders of a file and of the links to it. Blocks.
-fn watch_folders(eyes: &mut Watcher, file: &Path) -> WatchedFolders {
+fn watch_folders(watcher: &mut Watcher, file: &Path) -> WatchedFolders {
     let mut folders = WatchedFolders::new();
     for path in linked_paths(file) {
         // If a folder is missing, the one above reports its creation.
         for (path, folder) in path.ancestors().zip(path.ancestors().skip(1)) {
-            match eyes.watch(folder) {
+            match watcher.watch(folder) {
                 Ok(id) => folders.entry(id).or_default().push(path.to_owned()),
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => continue,
                 Err(fault) => cannot_watch(&fault),

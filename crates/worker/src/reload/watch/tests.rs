@@ -42,14 +42,14 @@ impl Watched {
         fs::remove_file(&last).unwrap();
         let mut count_events = 0;
         loop {
-            let next = self.watch.eyes.as_mut().unwrap().1.next();
-            let news = timeout(DEADLINE, next).await.expect("no event").unwrap();
-            if let Event::Entry(_, entry) = &news
+            let next = self.watch.watcher.as_mut().unwrap().1.next();
+            let event = timeout(DEADLINE, next).await.expect("no event").unwrap();
+            if let Event::Entry(_, entry) = &event
                 && (entry.change, Some(&*entry.name)) == (Change::Removed, last.file_name())
             {
                 return count_events;
             }
-            count_events += usize::from(self.watch.matters(&news).await);
+            count_events += usize::from(self.watch.matters(&event).await);
         }
     }
 }
