@@ -5,10 +5,10 @@
 //!
 //! 1. **whole on one device**: the one with the least left over, so that large gaps stay for large models;
 //! 2. **split over several**, as few as possible: whole layers to each ([`Split::Layers`]) in proportion to what is
-//! free, or a part of every layer to each ([`Split::Tensor`]);
+//!    free, or a part of every layer to each ([`Split::Tensor`]);
 //! 3. **in part**: the last layers on devices, the first in host memory, where that is allowed;
 //! 4. **in host memory**, where that is allowed; on a host without any known device, wherever the engine puts it,
-//! counted as host memory.
+//!    counted as host memory.
 //!
 //! If none of these works, the result is a [`PlacementError`] with the numbers in it. Three guarantees hold, each a
 //! property test: no device is used beyond what is free on it less the reserve; more memory never turns a placement
