@@ -135,7 +135,7 @@ async fn a_crash_does_not_switch_the_file() {
     worker.line(&format!("model={MODEL} what=\"changed\"")).await;
     link.says("one", "the old one").await;
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(ready.pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
-    worker.line("the model file is another one now").await;
+    worker.line("the model file was replaced or removed").await;
     worker.line("a new version of the model is loaded").await;
     stage.reports.next("ready", DEADLINE).await;
     link.send(&hello()).await;
