@@ -87,6 +87,15 @@ fn every_event(run: RunId) -> Vec<Event> {
     all
 }
 
+/// What a process is watched for in a phase.
+fn probing(phase: &Phase) -> Probing {
+    match phase {
+        Phase::Starting { .. } => Probing::Readiness,
+        Phase::Ready { .. } => Probing::Liveness,
+        _ => Probing::Off,
+    }
+}
+
 /// What must hold after every step.
 fn check(before: &Phase, event: &Event, after: &Phase, effects: &[Effect]) {
     let context = format!("{} --{}--> {}", before.name(), event.name(), after.name());
@@ -115,6 +124,14 @@ fn check(before: &Phase, event: &Event, after: &Phase, effects: &[Effect]) {
     }
     if moved {
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Publish)), "{context}");
+    }
+    // What the process is watched for is that of the phase.
+    let probes = effects.iter().filter_map(|effect| match effect {
+        Effect::Probe(probing) => Some(*probing),
+        _ => None,
+    });
+    if probing(before) != probing(after) || spawned > 0 {
+        assert_eq!(probes.last(), Some(probing(after)), "{context}");
     }
     // Signals go only to a run that continues.
     for effect in effects {
@@ -344,6 +361,20 @@ fn progress_moves_the_stall_deadline_and_an_early_timer_is_armed_again() {
     let (phase, effects) = step(phase, Event::TimerFired { run: RUN, timer: Timer::Stall }, start + 2 * S, &policy);
     assert_eq!(phase.name(), "starting");
     assert!(matches!(effects.as_slice(), [Effect::ArmTimer { at, .. }] if *at == start + 61 * S));
+}
+
+#[test]
+fn a_stop_and_a_kill_end_a_backoff_and_a_failure_and_a_reset_forgets_failures() {
+    let (now, policy) = (Instant::now(), policy());
+    let backoff = Phase::Backoff { run: RUN, attempt: 2, until: now, cause: report(ExitClass::Signal) };
+    let failed = Phase::Failed { last: RUN, cause: report(ExitClass::BadFile) };
+    for phase in [&backoff, &failed] {
+        for event in [Event::Stop, Event::Kill] {
+            assert_eq!(step(phase.clone(), event, now, &policy).0.name(), "stopped", "{phase:?}");
+        }
+    }
+    assert!(matches!(step(backoff, Event::Reset, now, &policy).0, Phase::Starting { failures: 0, .. }));
+    assert_eq!(step(failed, Event::Reset, now, &policy).0.name(), "stopped");
 }
 
 #[test]
