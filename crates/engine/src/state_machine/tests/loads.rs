@@ -71,3 +71,29 @@ fn an_unkillable_process_that_exits_later_has_failed_as_unkillable() {
     let Phase::Failed { cause, .. } = phase else { panic!("{phase:?}") };
     assert_eq!(cause.class, ExitClass::Unkillable);
 }
+
+#[test]
+fn progress_without_a_fraction_keeps_the_last_fraction() {
+    let (now, policy) = (Instant::now(), policy());
+    let mut phase = step(Phase::Stopped { last: RunId(0) }, Event::Start, now, &policy).0;
+    let run = phase.run();
+    for fraction in [Some(0.5), None] {
+        phase = step(phase, Event::Progress { run, fraction, output_only: true }, now, &policy).0;
+    }
+    assert!(matches!(phase, Phase::Starting { progress: Some(0.5), .. }), "{phase:?}");
+}
+
+#[test]
+fn a_process_that_stops_responding_late_has_no_earlier_failures() {
+    let (start, policy) = (Instant::now(), policy());
+    let lost = |after: Duration| {
+        let phase = Phase::Ready { run: RUN, failures: 2, since: start, ready: ready(RUN) };
+        step(phase, Event::LivenessLost { run: RUN }, start + after, &policy).0
+    };
+    let failures = |phase| match phase {
+        Phase::Terminating { then: AfterStop::Recover { failures, .. }, .. } => failures,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failures(lost(policy.heal_after - S)), 2);
+    assert_eq!(failures(lost(policy.heal_after)), 0);
+}
