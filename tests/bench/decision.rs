@@ -91,7 +91,7 @@ fn crowded() -> anyhow::Result<Crowd> {
         let model = ticket as usize % MODELS;
         now += Duration::from_millis(1);
         let (decision, effects) = admission.arrive(ticket, model, now);
-        let is_placed = matches!(admission.state(model), ModelState::Coming { .. } | ModelState::Loading { .. });
+        let is_placed = matches!(admission.state(model), ModelState::Reserved { .. } | ModelState::Loading { .. });
         waiting += usize::from(decision == Decision::Wait && !is_placed);
         for effect in effects {
             let Effect::Load { model, placement } = effect else { continue };

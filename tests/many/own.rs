@@ -116,7 +116,7 @@ async fn a_card_that_is_not_there_is_told_and_keeps_nobody_else_from_theirs() {
     }
     link.send(&job_for("in-vain", "alpha", "hello")).await;
     let outcome = link.outcome("in-vain").await;
-    assert!(outcome.failed().contains("none of the devices that it may lie on is here"), "{}", outcome.failed());
+    assert!(outcome.failed().contains("none of the devices that it may use is present"), "{}", outcome.failed());
     let unmet = |frame: &Value| frame["capabilities"]["unmet"].to_string();
     link.take("a config that says so", |frame| unmet(frame).contains("device 7") && unmet(frame).contains("nowhere"))
         .await;

@@ -339,7 +339,7 @@ impl World {
             assert!(self.admission.waiting(model) <= self.limits.max_waiting, "the line is too long");
             let (draining, coming) = match self.admission.state(model) {
                 ModelState::Ready { draining, .. } => (*draining, None),
-                ModelState::Coming { evicted, .. } => (None, Some(evicted.len())),
+                ModelState::Reserved { evicted, .. } => (None, Some(evicted.len())),
                 _ => (None, None),
             };
             if let Some(until) = draining.filter(|_| body.draining.is_none()) {

@@ -109,7 +109,7 @@ impl ModelView {
             status: status(managed, model_state, scheduler.is_wanted(managed.scheduler_id)),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
-            unloaded: matches!(model_state, ModelState::Absent) && !scheduler.is_wanted(managed.scheduler_id),
+            unloaded: matches!(model_state, ModelState::OnDisk) && !scheduler.is_wanted(managed.scheduler_id),
             ready,
             slots_busy: scheduler.busy(managed.scheduler_id),
             waiting: scheduler.waiting(managed.scheduler_id),
@@ -165,10 +165,10 @@ fn status(managed: &ManagedModel, model_state: &ModelState, wanted: bool) -> Sta
     let mut status = managed.last.clone().unwrap_or_else(Status::stopped);
     status.state = match (model_state, status.state) {
         (ModelState::Ready { draining: Some(_), .. }, State::Ready(_)) => State::Draining,
-        (ModelState::Coming { .. }, _) => State::Starting { progress: None },
-        (ModelState::Absent, _) if wanted => State::Starting { progress: None },
-        (ModelState::Absent, _) => State::Stopped,
-        (ModelState::Leaving { .. }, _) if managed.engine.is_none() => State::Stopping,
+        (ModelState::Reserved { .. }, _) => State::Starting { progress: None },
+        (ModelState::OnDisk, _) if wanted => State::Starting { progress: None },
+        (ModelState::OnDisk, _) => State::Stopped,
+        (ModelState::Unloading { .. }, _) if managed.engine.is_none() => State::Stopping,
         // Between two attempts.
         (ModelState::Loading { .. }, State::Stopped | State::Failed { .. }) => State::Starting { progress: None },
         (_, state) => state,

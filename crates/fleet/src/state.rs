@@ -125,7 +125,7 @@ impl FleetState {
     pub(crate) fn remove_gone(&mut self, id: ManagedId) -> Option<ManagedModel> {
         let managed = self.models.get(&id)?;
         let model_state = self.scheduler.state(managed.scheduler_id);
-        let is_unloaded = matches!(model_state, ModelState::Absent | ModelState::Failed);
+        let is_unloaded = matches!(model_state, ModelState::OnDisk | ModelState::Failed);
         if managed.keep != KeepReason::Leaving || managed.engine.is_some() || !is_unloaded {
             return None;
         }
@@ -176,7 +176,7 @@ impl FleetState {
         match self.scheduler.state(managed.scheduler_id) {
             ModelState::Failed => Availability::Failed,
             ModelState::Ready { draining: None, .. } => Availability::Ready,
-            ModelState::Absent if !self.scheduler.is_wanted(managed.scheduler_id) => Availability::Unloaded,
+            ModelState::OnDisk if !self.scheduler.is_wanted(managed.scheduler_id) => Availability::Unloaded,
             _ => Availability::Loading,
         }
     }

@@ -26,7 +26,7 @@ pub enum PlacementError {
         free: u64,
     },
     /// None of the devices that it may use exists.
-    #[error("none of the devices that it may lie on is here")]
+    #[error("none of the devices that it may use is present")]
     NoDevice,
     /// It does not fit where memory is known, and memory elsewhere is unknown.
     #[error("the memory of {device} cannot be read")]

@@ -60,8 +60,8 @@ fn a_large_one_is_split_over_as_few_as_will_do_in_proportion() {
     assert_eq!(placed.split, Split::Layers);
     let shares: Vec<(&str, usize)> = placed.shares.iter().map(|share| (&*share.device, share.layers.len())).collect();
     assert_eq!(shares, [("GPU-0", 41), ("GPU-2", 20)]);
-    let told = ["--n-gpu-layers", "61", "--split-mode", "layer", "--tensor-split", "41,20"];
-    assert_eq!(placed.arguments(), told);
+    let expected = ["--n-gpu-layers", "61", "--split-mode", "layer", "--tensor-split", "41,20"];
+    assert_eq!(placed.arguments(), expected);
     assert_eq!(placed.environment()[0].1, "GPU-0,GPU-2");
     let tensor =
         find(&thirty, &capacity(&[24 * GIB; 2]), &Rules { split: SplitMode::Tensor, ..Rules::default() }).unwrap();
@@ -92,16 +92,16 @@ fn mixed(free: [u64; 4]) -> Capacity {
 fn an_engine_sees_its_own_cards_of_any_maker() {
     let ten = requirements(20, 480 * MIB, 20 * MIB);
     let first = find(&ten, &mixed([12 * GIB, 24 * GIB, GIB, GIB]), &Rules::default()).unwrap();
-    let told = ["CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee", "HIP_VISIBLE_DEVICES=0"];
-    assert_eq!(variables(&first), told);
+    let expected = ["CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee", "HIP_VISIBLE_DEVICES=0"];
+    assert_eq!(variables(&first), expected);
     let second = find(&ten, &mixed([GIB, 24 * GIB, GIB, GIB]), &Rules::default()).unwrap();
     assert_eq!(second.shares[0].device, "0000:01:00.0");
     assert_eq!(variables(&second)[1..], ["ROCR_VISIBLE_DEVICES=1", "HIP_VISIBLE_DEVICES=0"]);
     assert_eq!(second.arguments()[2..], ["--split-mode", "none", "--main-gpu", "0"], "the only one that it sees");
     let thirty = requirements(60, 480 * MIB, 20 * MIB);
     let over = find(&thirty, &mixed([6 * GIB, 10 * GIB, 16 * GIB, 6 * GIB]), &Rules::default()).unwrap();
-    let told = ["CUDA_VISIBLE_DEVICES=GPU-2,GPU-3", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee,1"];
-    assert_eq!(variables(&over)[..2], told);
+    let expected = ["CUDA_VISIBLE_DEVICES=GPU-2,GPU-3", "ROCR_VISIBLE_DEVICES=GPU-00f0ba1265c0ffee,1"];
+    assert_eq!(variables(&over)[..2], expected);
     assert_eq!(variables(&over)[2], "HIP_VISIBLE_DEVICES=0,1");
     let order: Vec<&str> = over.shares.iter().map(|share| share.device.as_str()).collect();
     assert_eq!(order, ["GPU-2", "GPU-3", "0000:00:00.0", "0000:01:00.0"], "as the engine counts them");

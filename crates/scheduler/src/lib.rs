@@ -1,41 +1,61 @@
-//! Who may use a model now, which model comes, which goes, who waits and who is sent away: pure, without clock or I/O.
+//! Which job may use a model now, which model is loaded, which is unloaded, which jobs wait and which are refused:
+//! pure, without clock or I/O.
 //!
-//! An [`Admission`] is told what happens ([`Admission::arrive`], [`Admission::left`], [`Admission::ready`], …), each
-//! time with the present moment, and answers with [`Effect`]s, the whole list of what is to be done in the world. It
-//! knows the present free memory ([`Admission::measured`]) and keeps the ledger of what it has promised beside.
+//! An [`Admission`] takes events ([`Admission::arrive`], [`Admission::left`], [`Admission::ready`], …), each with the
+//! present moment, and returns [`Effect`]s, the complete list of actions. It has the present free memory
+//! ([`Admission::measured`]) and keeps a ledger of what it has promised.
 //!
 //! # What it guarantees
 //!
-//! * A busy model is not ended before its **drain bound**: it gets no more jobs, and so long to finish those it has.
-//! * A model is not ended before its **minimum residency** after a load: two models that want the same memory take
+//! * A busy model is not unloaded before its **drain bound**: it gets no more jobs, and that long to finish those it
+//!   has.
+//! * A model is not unloaded before its **minimum loaded time** has passed: two models that need the same memory take
 //!   turns.
-//! * A **pinned** model is not ended at all.
-//! * A job waits for its **maximum wait** at most; then it is sent away. Of models that wait for room, the one whose
-//!   oldest
-//!   job has waited longest is next, so that each of the others has at most one turn before it; a priority puts a model
-//!   first, until half of the maximum wait has passed for somebody else.
+//! * A **pinned** model is not unloaded at all.
+//! * A job waits for its **maximum wait** at most; then it is refused. Of models that wait for room, the one whose
+//!   oldest job has waited longest is next, so that each of the others has at most one turn before it; a priority puts
+//!   a model first, until a job for another model has waited for half of the maximum wait.
 //! * As many jobs as the **bound** allows wait for one model.
-//! * A load that nobody waits for any more is finished; a place that is only reserved is given up, and those who were
-//!   asked to
-//!   go for it stay.
-//! * Nobody is ended for a model that cannot then be placed: the place is planned, and reserved, first. And nobody at
-//!   all
-//!   is ended for a model whose last load failed, until a load of it has gone well or the **doubt** has passed.
+//! * A load whose jobs are all gone is finished; a place that is only reserved is given up, and the models that were
+//!   draining for it stay.
+//! * No model is unloaded for one that cannot then be placed: the place is planned, and reserved, first. And no model
+//!   is unloaded for one whose last load failed, until a load of it has succeeded or its **load backoff** has passed.
 //!
-//! # Who crashes
+//! # Crashes
 //!
-//! A model whose engine has ended unasked is **loading** again from that moment on ([`Admission::lost`]), also between
-//! two tries of its keeper, and keeps its place: what it held counts as promised. A life of its own for that time is
-//! not worth having. It is short: the keeper gives up after a few tries in a row (`engine.restart_budget`), some
-//! seconds apart, and then the place is free. And a place that others could take meanwhile would make of each crash a
-//! load of somebody else, after which the one that crashed has to wait for its turn, or have that one ended again: two
-//! loads for none. It also would be tried in another place than the one its process was told of, and so by another
-//! process.
+//! A model whose engine has exited unexpectedly is **loading** again from that moment on ([`Admission::lost`]), also
+//! between two restarts by its supervisor, and keeps its place: what it held counts as promised. A state of its own for
+//! that time is not worth having. The time is short: the supervisor gives up after a few tries in a row
+//! (`engine.restart_budget`), some seconds apart, and then the place is free. If other models could take the place
+//! meanwhile, each crash would cause the load of another model, after which the crashed one has to wait for its turn or
+//! have the other unloaded again: two loads for none. It would also be placed elsewhere than its process was started
+//! for, and so need another process.
 //!
-//! # Who goes
+//! # Eviction
 //!
-//! Idle models, the lowest priority first, and of those the one with the most idle time for each second that it would
-//! take to bring it back. Busy ones only for somebody who has lost patience, and is not of lower priority.
+//! Idle models go first, the lowest priority first, and of those the one with the most idle time for each second that
+//! its load takes. Busy ones go only for a job that has waited for [`Limits::preempt_after`] and has no lower priority.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use auxot_catalog::MemoryRequirements;
+//! use auxot_gpu::Kind;
+//! use auxot_placement::{Capacity, DeviceCapacity, Rules};
+//! use auxot_scheduler::{Admission, Decision, Effect, Limits, Profile};
+//!
+//! let model = Profile::new("qwen2.5-7b-q4_k_m", Arc::new(MemoryRequirements { output: 1 << 30, ..Default::default() }));
+//! let mut admission = Admission::new(Limits::default(), Rules::default(), vec![model]);
+//! let card = DeviceCapacity::new("GPU-a", Kind::Nvidia, Some(16 << 30));
+//! admission.measured(Capacity { devices: vec![card], host: Some(16 << 30), withheld: false });
+//! let now = Duration::ZERO;
+//! let (decision, effects) = admission.arrive(1, 0, now);
+//! assert_eq!(decision, Decision::Wait);
+//! assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]));
+//! let effects = admission.ready(0, 1, 4, now + Duration::from_secs(5));
+//! assert_eq!(effects, [Effect::Admit { ticket: 1, model: 0 }]);
+//! ```
 
 mod memory_ledger;
 mod model;
@@ -58,32 +78,32 @@ pub use terms::{Decision, Effect, Limits, Reason};
 
 /// Time since some beginning, the same for all calls.
 pub type Moment = Duration;
-/// Names a job that waits.
+/// The number of a waiting job.
 pub type Ticket = u64;
-/// A model's place in the list of all.
+/// A model's index in the list of all.
 pub type ModelId = usize;
-/// Names one life of a model's engine, so that a slot of an earlier one frees nothing in the present one.
+/// The number of one run of a model's engine, so that a slot of an earlier run frees nothing in the present one.
 pub type Run = u64;
 
-/// The state of all models, and of all who wait for one.
+/// The state of all models, and of all jobs that wait for one.
 #[derive(Debug)]
 pub struct Admission {
     limits: Limits,
     rules: Rules,
     models: Vec<Model>,
     capacity: Capacity,
-    /// Places in the list of models that nobody has.
+    /// Unused indices in the list of models.
     vacant: Vec<ModelId>,
     /// Nothing is loaded any more.
     frozen: bool,
-    /// Something has happened that may let somebody come.
+    /// Something has changed that may let a model be loaded.
     changed: bool,
-    /// Nothing does so of itself before.
+    /// Nothing is due before this moment.
     rest_until: Option<Moment>,
 }
 
 impl Admission {
-    /// Nothing is loaded, nobody waits, and nothing is known of the devices.
+    /// No model is loaded, no job waits, and the devices are unknown.
     #[must_use]
     pub fn new(limits: Limits, rules: Rules, models: Vec<Profile>) -> Self {
         let models = models.into_iter().map(Model::new).collect();
@@ -91,7 +111,7 @@ impl Admission {
         Self { limits, rules, models, capacity, vacant, frozen: false, changed: true, rest_until: None }
     }
 
-    /// One more model, which nobody wants yet.
+    /// Adds a model, which is not wanted yet.
     pub fn add(&mut self, profile: Profile) -> ModelId {
         let model = Model::new(profile);
         if let Some(at) = self.vacant.pop() {
@@ -102,7 +122,7 @@ impl Admission {
         self.models.len() - 1
     }
 
-    /// A model that is not loaded is no more; whoever still waited for it is handed back.
+    /// Removes a model that is not loaded; returns the jobs that still wait for it.
     pub fn remove(&mut self, model: ModelId) -> Vec<Ticket> {
         let none = Profile::new("", std::sync::Arc::clone(&self.models[model].profile.requirements));
         let gone = std::mem::replace(&mut self.models[model], Model::new(none));
@@ -111,13 +131,13 @@ impl Admission {
         gone.waiting.into_iter().map(|(ticket, _)| ticket).collect()
     }
 
-    /// A model is to be run in another way, or in another size, from its next load on.
+    /// Sets how a model is run, or its size, from its next load on.
     pub fn set(&mut self, model: ModelId, profile: Profile) {
         self.models[model].set(profile);
         self.changed = true;
     }
 
-    /// Other times, numbers and rules, for everything that is decided from now on.
+    /// Sets limits and rules for all further decisions.
     pub fn configure(&mut self, limits: Limits, rules: Rules) {
         if (self.limits, self.rules) != (limits, rules) {
             (self.limits, self.rules) = (limits, rules);
@@ -131,25 +151,25 @@ impl Admission {
         &self.rules
     }
 
-    /// Something may be free that was not: whoever had no room is looked at again.
+    /// Memory may have become free: models without room are tried again.
     fn something_is_free(&mut self) {
         self.changed = true;
         self.models.iter_mut().for_each(|model| model.no_room = false);
     }
 
-    /// Whether a model could ever lie here if it needed so much.
+    /// Whether a model could ever be placed here with these requirements.
     #[must_use]
     pub fn could_hold(&self, model: ModelId, requirements: MemoryRequirements) -> bool {
         let of = &self.models[model];
-        let (capacity, rules) = of.allowed(self.ever(model), &self.rules);
-        // What is remembered is of its present size.
+        let (capacity, rules) = of.allowed(self.at_most(model), &self.rules);
+        // What is remembered is for its present size.
         let remembered = of.profile.remembered.as_ref().filter(|_| requirements == *of.profile.requirements);
         let recall = |placement: &Placement| remembered.and_then(|remembered| remembered.of(placement));
         let known: auxot_placement::Known<'_> = remembered.is_some().then_some(&recall);
         plan(&LayerRequirements::of(&std::sync::Arc::new(requirements)), &capacity, &rules, known).is_ok()
     }
 
-    /// Takes in a reading of the devices: free memory as it is measured, loaded models and all others counted.
+    /// Takes a sample of the devices: measured free memory, with all models and other processes counted.
     pub fn measured(&mut self, capacity: Capacity) {
         if self.capacity != capacity {
             self.capacity = capacity;
@@ -159,7 +179,7 @@ impl Admission {
         }
     }
 
-    /// A job comes for a model. The effects are those of the decision, and never concern the job itself, unless it is
+    /// A job arrives for a model. The effects follow from the decision, and never concern the job itself, unless it is
     /// admitted or refused later.
     pub fn arrive(&mut self, ticket: Ticket, model: ModelId, now: Moment) -> (Decision, Vec<Effect>) {
         let of = &mut self.models[model];
@@ -189,7 +209,7 @@ impl Admission {
         (Decision::Wait, effects)
     }
 
-    /// A job has left its slot of that life.
+    /// A job has left its slot of that run.
     pub fn left(&mut self, model: ModelId, run: Run, now: Moment) -> Vec<Effect> {
         if !self.models[model].leave_slot(run, now) {
             return Vec::new();
@@ -198,17 +218,17 @@ impl Admission {
         self.settle(now)
     }
 
-    /// A job that waited does not wait any more.
+    /// A waiting job is cancelled.
     pub fn cancelled(&mut self, ticket: Ticket, now: Moment) -> Vec<Effect> {
         for model in &mut self.models {
-            // Who was not the oldest changes nothing.
+            // A job that is not the oldest changes nothing.
             self.changed |= model.waiting.front().is_some_and(|(waiting, _)| *waiting == ticket);
             model.waiting.retain(|(waiting, _)| *waiting != ticket);
         }
         self.settle(now)
     }
 
-    /// A load has ended well: this life of the model has so many slots. Its place stays promised until a reading
+    /// A load has succeeded: this run of the model has so many slots. Its place stays promised until a sample
     /// [shows](Admission::shown) what it holds.
     pub fn ready(&mut self, model: ModelId, run: Run, slots: u32, now: Moment) -> Vec<Effect> {
         self.models[model].ready(run, slots, now);
@@ -216,14 +236,14 @@ impl Admission {
         self.settle(now)
     }
 
-    /// The engine of a loaded model has ended unasked and is started again by its keeper, in the same place.
+    /// The engine of a loaded model has exited unexpectedly; its supervisor restarts it in the same place.
     pub fn lost(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         let mut effects = Vec::new();
         match &of.state {
-            // It was to go anyway.
+            // It was draining anyway.
             ModelState::Ready { placement, draining: Some(_), .. } => {
-                of.state = ModelState::Leaving { placement: placement.clone() };
+                of.state = ModelState::Unloading { placement: placement.clone() };
                 effects.push(Effect::Stop { model });
             }
             ModelState::Ready { draining: None, .. } | ModelState::Loading { .. } => of.lost(now),
@@ -234,7 +254,7 @@ impl Admission {
         effects
     }
 
-    /// The owner wants a model here, or does not any more.
+    /// The owner wants a model loaded, or no longer does.
     pub fn want(&mut self, model: ModelId, want: Wanted, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         if std::mem::take(&mut of.asked_to_unload)
@@ -242,7 +262,7 @@ impl Admission {
         {
             *draining = None;
         }
-        // One that is loaded and stays is what is wanted.
+        // A loaded model that stays needs no wish.
         if !matches!(of.state, ModelState::Ready { draining: None, .. } | ModelState::Failed) {
             (of.want, of.no_room_reported, of.no_room) = (want, false, false);
         }
@@ -250,8 +270,8 @@ impl Admission {
         self.settle(now)
     }
 
-    /// The owner wants a model gone: its jobs may go on until then. Whoever waits for it goes on waiting, and so it
-    /// comes back, unless they are [dismissed](Admission::dismiss).
+    /// The owner wants a model unloaded: its jobs may go on until then. Jobs that wait for it go on waiting, and so it
+    /// is loaded again, unless they are [dismissed](Admission::dismiss).
     pub fn unload(&mut self, model: ModelId, until: Moment, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         let mut effects = Vec::new();
@@ -264,24 +284,24 @@ impl Admission {
                 effects.extend(running.then_some(Effect::Drain { model, until, to_make_room_for: None }));
             }
             ModelState::Loading { placement, .. } => {
-                of.state = ModelState::Leaving { placement: placement.clone() };
+                of.state = ModelState::Unloading { placement: placement.clone() };
                 effects.push(Effect::Stop { model });
             }
-            ModelState::Absent | ModelState::Coming { .. } | ModelState::Leaving { .. } | ModelState::Failed => {}
+            ModelState::OnDisk | ModelState::Reserved { .. } | ModelState::Unloading { .. } | ModelState::Failed => {}
         }
         self.changed = true;
         effects.extend(self.settle(now));
         effects
     }
 
-    /// Everybody who waits for a model is handed back.
+    /// Returns all jobs that wait for a model; they wait no longer.
     pub fn dismiss(&mut self, model: ModelId) -> Vec<Ticket> {
         self.changed = true;
         self.models[model].waiting.drain(..).map(|(ticket, _)| ticket).collect()
     }
 
-    /// The answer to a model that does not fit in any size: whoever waits is sent away. If its owner wants it, it is
-    /// looked at again when something has come free.
+    /// A model does not fit in any size: its waiting jobs are refused. If its owner wants it, it is tried again when
+    /// memory has become free.
     pub fn turn_away(&mut self, model: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
         let of = &mut self.models[model];
         (of.too_large, of.no_room) = (false, true);
@@ -291,27 +311,27 @@ impl Admission {
             .collect()
     }
 
-    /// Nothing is loaded any more. Whoever waits for what does not run is sent away.
+    /// No further model is loaded. Jobs that wait for a model that is not loaded or loading are refused.
     pub fn freeze(&mut self, now: Moment) -> Vec<Effect> {
         self.frozen = true;
         self.settle(now)
     }
 
-    /// What a loading or loaded model is seen to hold, by device: so much of its promise is visible in what is
-    /// measured.
+    /// What a loading or loaded model is measured to hold, by device: so much of its promise is part of the measured
+    /// memory.
     pub fn holds(&mut self, model: ModelId, holds: Vec<(String, u64)>) {
         self.models[model].is_seen_to_hold(holds);
         self.something_is_free();
     }
 
-    /// What is measured from now on shows all that a loaded model holds: it was read after the load.
+    /// Further samples show all that a loaded model holds: they begin after the load.
     pub fn shown(&mut self, model: ModelId) {
         if std::mem::take(&mut self.models[model].unread) {
             self.something_is_free();
         }
     }
 
-    /// A model's keeper has given it up: nobody tries it again before it is [revived](Admission::revive).
+    /// A model's supervisor has given up: it is not loaded again before it is [revived](Admission::revive).
     pub fn failed(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         self.models[model].failed(now);
         self.something_is_free();
@@ -322,34 +342,34 @@ impl Admission {
     pub fn again(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         of.load_failed(now);
-        of.unplace(ModelState::Absent);
+        of.unplace(ModelState::OnDisk);
         self.something_is_free();
         self.settle(now)
     }
 
-    /// An operator, or a changed file, gives a failed model another chance.
+    /// A failed model may be loaded again, after a reset by an operator or a changed file.
     pub fn revive(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         self.models[model].revive();
         self.changed = true;
         self.settle(now)
     }
 
-    /// A model that was to end has ended, and its memory is seen to be free: [`Admission::measured`] comes first.
+    /// A model is unloaded, and its memory is measured as free: [`Admission::measured`] comes first.
     pub fn gone(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         self.models[model].gone();
         self.something_is_free();
         self.settle(now)
     }
 
-    /// For whom a model is to go, if it goes to make room.
+    /// The model that a model makes room for, if any.
     #[must_use]
     pub fn makes_room_for(&self, model: ModelId) -> Option<ModelId> {
         let comes_for =
-            |other: &Model| matches!(&other.state, ModelState::Coming { evicted, .. } if evicted.contains(&model));
+            |other: &Model| matches!(&other.state, ModelState::Reserved { evicted, .. } if evicted.contains(&model));
         self.models.iter().position(comes_for)
     }
 
-    /// When something happens of itself, as of the last decision: it may have gone by, and then a tick is due.
+    /// When the next tick is due, as of the last decision; it may have passed already.
     #[must_use]
     pub fn due(&self) -> Option<Moment> {
         self.rest_until
@@ -375,7 +395,7 @@ impl Admission {
         }
     }
 
-    /// Where a model is in its life.
+    /// The state of a model.
     #[must_use]
     pub fn state(&self, model: ModelId) -> &ModelState {
         &self.models[model].state

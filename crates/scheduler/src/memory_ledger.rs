@@ -1,54 +1,54 @@
-//! What is free, less what is promised: the sums that every decision about room begins with.
+//! What is free, less what is promised: the sums for every decision about room.
 
 use super::{Admission, ModelId, ModelState};
 use auxot_placement::Capacity;
 
 impl Admission {
     /// What is measured, and of the host's memory no more than the operator gives to all models together.
-    fn measured_ground(&self) -> Capacity {
+    fn measured_capacity(&self) -> Capacity {
         let ours = self.models.iter().map(super::Model::host_bytes).sum();
         self.capacity.clone().limited(ours, &self.rules)
     }
 
     /// What is free now, less all that is promised.
     pub(super) fn free(&self, but: ModelId) -> Capacity {
-        let mut capacity = self.measured_ground();
+        let mut capacity = self.measured_capacity();
         for (_, model) in self.models.iter().enumerate().filter(|(at, _)| *at != but) {
             model.promised().for_each(|(device, bytes)| capacity.taken(device, bytes));
         }
         capacity
     }
 
-    /// What will be free once all have gone who are going: of what is free now.
-    pub(super) fn coming(&self, free: &Capacity) -> Capacity {
+    /// What will be free once all models that are being unloaded are gone, from what is free now.
+    pub(super) fn after_unloads(&self, free: &Capacity) -> Capacity {
         let mut capacity = free.clone();
-        let goes = |model: &&super::Model| match &model.state {
-            ModelState::Leaving { .. } => true,
+        let is_leaving = |model: &&super::Model| match &model.state {
+            ModelState::Unloading { .. } => true,
             ModelState::Ready { draining, .. } => draining.is_some(),
             _ => false,
         };
-        for model in self.models.iter().filter(goes) {
+        for model in self.models.iter().filter(is_leaving) {
             model.tenant().holds.iter().for_each(|(device, bytes)| capacity.freed(device, *bytes));
         }
         capacity
     }
 
-    /// What would be free for a model if everybody else had gone who may ever go; what it was given itself is none of
+    /// What would be free for a model if every other that may ever be unloaded were gone; its own place is not part of
     /// it.
     ///
-    /// Of one that is on its way into memory nobody can tell how much of its place is measured already, where no driver
-    /// says what it holds. It counts as all of it, or as none where it stays: whoever turns out not to fit is told so
-    /// by the reading after the load, and nobody is sent away, or made smaller, for memory that comes free.
-    pub(super) fn ever(&self, but: ModelId) -> Capacity {
-        let mut capacity = self.measured_ground();
+    /// For a model that is being loaded it is unknown how much of its place is measured already, where no driver says
+    /// what it holds. It counts as all of it, or as none if the model is pinned: a model that turns out not to fit gets
+    /// that answer from the sample after the load, and none is refused, or made smaller, for memory that becomes free.
+    pub(super) fn at_most(&self, but: ModelId) -> Capacity {
+        let mut capacity = self.measured_capacity();
         let others = || self.models.iter().enumerate().filter(|(at, _)| *at != but).map(|(_, model)| model);
-        let lies = |state: &ModelState| {
-            matches!(state, ModelState::Loading { .. } | ModelState::Ready { .. } | ModelState::Leaving { .. })
+        let has_memory = |state: &ModelState| {
+            matches!(state, ModelState::Loading { .. } | ModelState::Ready { .. } | ModelState::Unloading { .. })
         };
-        for model in others().filter(|model| !model.profile.pin && lies(&model.state)) {
+        for model in others().filter(|model| !model.profile.pin && has_memory(&model.state)) {
             model.tenant().holds.iter().for_each(|(device, bytes)| capacity.freed(device, *bytes));
         }
-        for model in others().filter(|model| model.profile.pin && !model.is_obscure()) {
+        for model in others().filter(|model| model.profile.pin && !model.is_unmeasured_load()) {
             model.promised().for_each(|(device, bytes)| capacity.taken(device, bytes));
         }
         capacity

@@ -1,4 +1,4 @@
-//! What is said of a model: by the catalog and the operator what it is, by its owner whether it is wanted.
+//! The description of a model: what it is, from catalog and operator, and whether its owner wants it loaded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use auxot_catalog::MemoryRequirements;
 use super::Moment;
 use auxot_placement::{Remembered, Rules};
 
-/// What the operator and the catalog say of a model.
+/// The operator's settings and the catalog's facts about a model.
 #[derive(Debug, Clone)]
 pub struct Profile {
     /// Its name.
@@ -17,23 +17,22 @@ pub struct Profile {
     pub requirements: Arc<MemoryRequirements>,
     /// What it took before, where that is known.
     pub remembered: Option<Remembered>,
-    /// It is never ended for another.
+    /// It is never unloaded for another model.
     pub pin: bool,
-    /// The higher, the sooner it comes and the later it goes.
+    /// The higher, the earlier it is loaded and the later it is unloaded.
     pub priority: i32,
-    /// Idle for so long, and it is ended; `None` is never.
+    /// It is unloaded when it has been idle for so long; `None` is never.
     pub ttl: Option<Duration>,
-    /// Its own rules where they are not those of all.
+    /// Its own rules, if they differ from the general ones.
     pub rules: Option<Rules>,
-    /// The devices that it may lie on, by index or by the beginning of an id; `None` is all, and `host` the host's
-    /// memory.
+    /// The devices that it may use, by index or by the beginning of an id; `None` is all, and `host` the host's memory.
     pub devices: Option<Vec<String>>,
-    /// Whether a smaller size of it may be tried where this one can never fit.
+    /// Whether a smaller size of it may be tried if this one can never fit.
     pub shrinks: bool,
 }
 
 impl Profile {
-    /// A model that nothing special is said of.
+    /// A model without special settings.
     #[must_use]
     pub fn new(name: impl Into<String>, requirements: Arc<MemoryRequirements>) -> Self {
         Self {
@@ -50,14 +49,14 @@ impl Profile {
     }
 }
 
-/// Whether a model is wanted here though no job waits for it.
+/// Whether the owner wants a model loaded without a job for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Wanted {
-    /// It is not.
+    /// No.
     #[default]
     No,
-    /// From that moment on, if there is room for it; nobody goes for it.
+    /// From that moment on, if there is room for it; no model is unloaded for it.
     IfRoom(Moment),
-    /// As if a job had come for it at that moment, one that does not lose its patience.
+    /// As if a job had arrived for it at that moment, but without preemption.
     Since(Moment),
 }

@@ -1,33 +1,33 @@
-//! Everything that follows from what has happened, until nothing more does.
+//! All consequences of an event, until there are no further ones.
 
 use super::queue::Attempt;
 use super::{Admission, Effect, ModelId, ModelState, Moment, Reason, Wanted};
 use auxot_placement::{Placement, PlacementError};
 
 impl Admission {
-    /// Brings everything to rest at this moment.
+    /// Applies all consequences at this moment.
     pub(super) fn settle(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.send_away(now, &mut effects);
+        self.refuse_late(now, &mut effects);
         self.give_slots(now, &mut effects);
-        // Who comes and who goes is a question of what has changed since it was last asked; most jobs change nothing.
+        // Loads and evictions only depend on what has changed since they were last decided; most jobs change nothing.
         if self.frozen {
             self.changed = false;
         } else if self.changed || self.rest_until.is_some_and(|until| now >= until) {
             self.changed = false;
-            self.begin_loads(now, &mut effects);
-            // Whoever turns out to wait for a reading of memory makes way for those behind it.
-            while self.take_turns(now, &mut effects) {}
-            // Who need not go after all has slots again.
+            self.start_loads(now, &mut effects);
+            // A model that turns out to wait for a measurement of memory makes way for those behind it.
+            while self.place_queued(now, &mut effects) {}
+            // Models that need not be unloaded after all have slots again.
             self.give_slots(now, &mut effects);
         }
-        self.end_models(now, &mut effects);
+        self.unload_models(now, &mut effects);
         self.rest_until = self.wake_at(now);
         effects
     }
 
-    /// Those who have waited too long, and those who wait for nothing.
-    fn send_away(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    /// Refuses jobs that have waited too long, and those for a model that will not be loaded.
+    fn refuse_late(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for model in &mut self.models {
             let failed = matches!(model.state, ModelState::Failed);
             let runs = matches!(model.state, ModelState::Loading { .. } | ModelState::Ready { .. });
@@ -59,13 +59,13 @@ impl Admission {
         }
     }
 
-    /// Models whose place has come free are loaded into it. Those for whom it did not come free begin anew, and so do
-    /// those for whom nobody waits any more.
-    fn begin_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    /// Models whose place has become free are loaded. Those whose place did not become free are tried again from the
+    /// start, and those that are not wanted any more give their place up.
+    fn start_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for at in 0..self.models.len() {
-            let ModelState::Coming { evicted, .. } = &self.models[at].state else { continue };
+            let ModelState::Reserved { evicted, .. } = &self.models[at].state else { continue };
             let going = |other: &ModelId| match &self.models[*other].state {
-                ModelState::Leaving { .. } => true,
+                ModelState::Unloading { .. } => true,
                 ModelState::Ready { draining, .. } => draining.is_some(),
                 _ => false,
             };
@@ -78,20 +78,20 @@ impl Admission {
                 Attempt::Free(placement) => self.load(at, placement, now, effects),
                 _ if waits_for => {}
                 Attempt::After(..) | Attempt::NotYet(_) | Attempt::Unknown | Attempt::Never(_) => {
-                    self.models[at].give_up();
+                    self.models[at].release_reservation();
                 }
             }
         }
     }
 
-    /// Nobody wants it any more: those who were only asked to go may stay.
+    /// A model is not wanted any more: those that were only draining for it may stay.
     fn give_up_place(&mut self, at: ModelId) {
-        let evicted = self.models[at].give_up();
+        let evicted = self.models[at].release_reservation();
         let wanted: Vec<ModelId> = self
             .models
             .iter()
             .filter_map(|model| match &model.state {
-                ModelState::Coming { evicted, .. } => Some(evicted.clone()),
+                ModelState::Reserved { evicted, .. } => Some(evicted.clone()),
                 _ => None,
             })
             .flatten()
@@ -111,12 +111,12 @@ impl Admission {
         effects.push(Effect::Load { model: at, placement });
     }
 
-    /// Those who wait for room, one after the other. Once the first of them has lost its patience nobody may overtake
-    /// it, or small ones could keep a large one out for ever. Tells whether somebody has stepped back, so that others
-    /// are to be looked at.
-    fn take_turns(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
+    /// Tries the models that wait for room, one after the other. Once the first of them has waited for
+    /// [`Limits::preempt_after`](super::Limits) none may overtake it, or small ones could keep a large one out for
+    /// ever. Returns whether a model has stepped back, so that others are to be tried.
+    fn place_queued(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
         let (mut first, mut stepped_back) = (true, false);
-        for at in self.contenders(now) {
+        for at in self.queued(now) {
             match self.try_place(at, first, now) {
                 Attempt::Free(placement) => self.load(at, placement, now, effects),
                 Attempt::After(placement, evicted) => {
@@ -129,7 +129,7 @@ impl Admission {
                         }
                     }
                     let placement = Box::new(placement);
-                    self.models[at].place(&placement, ModelState::Coming { placement: placement.clone(), evicted });
+                    self.models[at].place(&placement, ModelState::Reserved { placement: placement.clone(), evicted });
                 }
                 Attempt::NotYet(placement_error) if self.models[at].is_best_effort() => {
                     self.no_room(at, placement_error, effects);
@@ -143,7 +143,7 @@ impl Admission {
                     }
                     first = false;
                 }
-                // It keeps nobody waiting who can be placed where memory is known.
+                // It does not delay models that can be placed where memory is known.
                 Attempt::Unknown => {
                     let since = *self.models[at].memory_unknown_since.get_or_insert(now);
                     if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.preempt_after {
@@ -152,14 +152,14 @@ impl Admission {
                             self.load(at, placement, now, effects);
                             continue;
                         }
-                        self.make_way(at, now);
+                        self.unload_idle(at, now);
                     }
                     stepped_back |= !self.models[at].memory_unknown;
                     self.models[at].memory_unknown = true;
                 }
-                // It is looked at again when that is over.
+                // It is tried again when that is over.
                 Attempt::Never(placement_error) if self.models[at].is_newly_wanted(&self.limits, now) => {
-                    self.tell_no_room(at, placement_error, effects);
+                    self.report_no_room(at, placement_error, effects);
                 }
                 Attempt::Never(placement_error) => {
                     self.never(at, placement_error, effects);
@@ -170,8 +170,8 @@ impl Admission {
         stepped_back
     }
 
-    /// Nobody can tell whether two models fit, so idle ones go for one that jobs wait for.
-    fn make_way(&mut self, at: ModelId, now: Moment) {
+    /// It is unknown whether two models fit, so idle ones are unloaded for one with waiting jobs.
+    fn unload_idle(&mut self, at: ModelId, now: Moment) {
         if self.models[at].is_best_effort() || self.models[at].is_backing_off(&self.limits, now) {
             return;
         }
@@ -182,7 +182,7 @@ impl Admission {
         }
     }
 
-    /// A model that can never be placed as it is.
+    /// A model can never be placed as it is.
     fn never(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
         if self.models[at].profile.shrinks {
             self.models[at].too_large = true;
@@ -196,33 +196,33 @@ impl Admission {
         }
     }
 
-    /// Its owner is told once that it is not loaded; it is as soon as there is room.
+    /// Reports once to the owner that a model is not loaded; it is loaded as soon as there is room.
     fn no_room(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
         self.models[at].no_room = true;
-        self.tell_no_room(at, placement_error, effects);
+        self.report_no_room(at, placement_error, effects);
     }
 
-    fn tell_no_room(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
+    fn report_no_room(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
         if !std::mem::replace(&mut self.models[at].no_room_reported, true) {
             effects.push(Effect::NoRoom { model: at, placement_error });
         }
     }
 
-    /// Those who are to go and have finished, or have had their time; and those whom nobody has used for too long.
-    fn end_models(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    /// Unloads models that are draining and have finished or had their time, and those that were idle for too long.
+    fn unload_models(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for (at, model) in self.models.iter_mut().enumerate() {
             let ModelState::Ready { placement, busy, draining, .. } = &model.state else { continue };
             let finished = draining.is_some_and(|until| *busy == 0 || now >= until);
             let unused = model.profile.ttl.is_some_and(|ttl| now.saturating_sub(model.last_used) >= ttl);
             let expired = unused && model.is_idle() && model.may_go(&self.limits, now);
             if finished || expired {
-                model.state = ModelState::Leaving { placement: placement.clone() };
+                model.state = ModelState::Unloading { placement: placement.clone() };
                 effects.push(Effect::Stop { model: at });
             }
         }
     }
 
-    /// When something happens of itself: the next time at which [`Admission::tick`] would do anything.
+    /// The next moment at which [`Admission::tick`] would do anything.
     #[must_use]
     pub fn wake_at(&self, now: Moment) -> Option<Moment> {
         let limits = &self.limits;
@@ -246,13 +246,13 @@ impl Admission {
             match (&model.state, oldest) {
                 (ModelState::Ready { draining: Some(until), .. }, _) => at(*until),
                 (ModelState::Ready { since, draining: None, .. }, _) => {
-                    // One that ends while nobody waits for room is a time too many, which is harmless.
+                    // One without any model that waits for room is a tick too many, which is harmless.
                     at(*since + limits.min_loaded_time);
                     if let Some(ttl) = model.profile.ttl.filter(|_| model.is_idle()) {
                         at(model.last_used + ttl);
                     }
                 }
-                (ModelState::Absent, Some(since)) => {
+                (ModelState::OnDisk, Some(since)) => {
                     if let Some(memory_unknown) = model.memory_unknown_since {
                         at(memory_unknown + limits.preempt_after);
                     }

@@ -1,11 +1,11 @@
-//! The words of the admission: what an operator sets, what a job is told, what is to be done.
+//! The operator's limits, the answers to jobs, and the actions.
 
 use std::time::Duration;
 
 use super::{ModelId, Moment, Ticket};
 use auxot_placement::{Placement, PlacementError};
 
-/// The times and numbers that an operator sets.
+/// The operator's times and numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// How long a job may wait.
@@ -14,12 +14,12 @@ pub struct Limits {
     pub max_waiting: usize,
     /// How long a loaded model stays at least.
     pub min_loaded_time: Duration,
-    /// How long a job waits before a busy model is asked to go for it.
+    /// How long a job waits before a busy model is unloaded for it.
     pub preempt_after: Duration,
-    /// How long jobs that run may go on once their model is to go.
+    /// How long running jobs may go on once their model is draining.
     pub drain: Duration,
-    /// How long nobody is ended for a model whose load has failed; twice as long with each further one in a row, up to
-    /// a bound.
+    /// How long no model is unloaded for one whose load has failed; twice as long with each further failure in a row,
+    /// up to a bound.
     pub load_backoff: Duration,
 }
 
@@ -42,25 +42,25 @@ impl Default for Limits {
 pub enum Decision {
     /// It has a slot.
     Admit,
-    /// It waits: for a load, which its model's [`ModelState`](super::ModelState) tells of, for a slot, or for room.
+    /// It waits: for a load (see its model's [`ModelState`](super::ModelState)), for a slot, or for room.
     Wait,
-    /// It is sent away.
+    /// It is refused.
     Refuse(Reason),
 }
 
-/// Why a job is sent away.
+/// Why a job is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The model is larger than what could ever be free for it.
     #[error("cannot place it: {0}")]
     DoesNotFit(PlacementError),
-    /// As many jobs wait as may.
+    /// The queue for the model is full.
     #[error("{waiting} jobs wait for it already")]
     QueueFull {
         /// How many.
         waiting: usize,
     },
-    /// No slot came free in time.
+    /// No slot became free in time.
     #[error("no slot came free within {:.0} s", .waited.as_secs_f64())]
     TooLate {
         /// How long the job waited.
@@ -74,10 +74,10 @@ pub enum Reason {
     Frozen,
 }
 
-/// Something to be done.
+/// An action.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Give a job that waited its slot.
+    /// Give a waiting job its slot.
     Admit {
         /// The job.
         ticket: Ticket,
@@ -88,25 +88,25 @@ pub enum Effect {
     Load {
         /// The model.
         model: ModelId,
-        /// Where.
+        /// Its place.
         placement: Box<Placement>,
     },
-    /// A model takes no more jobs, and those that it runs may go on until then.
+    /// A model takes no more jobs, and its running ones may go on until then.
     Drain {
         /// The model.
         model: ModelId,
         /// Until when.
         until: Moment,
-        /// For whom, if not because its owner says so.
+        /// The model that needs the room, unless the owner has asked.
         to_make_room_for: Option<ModelId>,
     },
-    /// End a model: it is idle, or has had its time to finish.
+    /// Stop a model's engine: it is idle, or its drain time has passed.
     Stop {
         /// The model.
         model: ModelId,
     },
-    /// Nobody can place a model in its present size, not even if everybody went who may: another size may be set, or
-    /// those who wait be turned away.
+    /// A model cannot be placed in its present size, not even with all others unloaded that may be: another size may be
+    /// set, or its jobs be turned away.
     TooLarge {
         /// The model.
         model: ModelId,
@@ -120,7 +120,7 @@ pub enum Effect {
         /// What is missing.
         placement_error: PlacementError,
     },
-    /// Send a job that waited away.
+    /// Refuse a waiting job.
     Refuse {
         /// The job.
         ticket: Ticket,

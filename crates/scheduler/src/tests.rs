@@ -1,4 +1,5 @@
-//! The five answers, and who goes for whom, one by one. What holds under any traffic is in the suite `traffic`.
+//! The five answers, and which models are evicted, one by one. What holds for any traffic is in the suite
+//! `scheduler_sim`.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::*;
 use auxot_placement::{DeviceCapacity, Remembered, Subject};
 
 const GIB: u64 = 1 << 30;
-/// Every engine has one life here.
+/// Every engine has one run here.
 const RUN: Run = 1;
 
 /// A model that takes `gib` and a half, driver included.
@@ -37,25 +38,25 @@ fn capacity(gib: u64) -> Capacity {
     Capacity { devices: vec![room], host: Some(64 * GIB), ..Capacity::default() }
 }
 
-/// One card, and nothing on it.
+/// One empty card.
 fn admission(gib: u64, models: Vec<Profile>) -> Admission {
     let mut admission = Admission::new(Limits::default(), Rules::default(), models);
     admission.measured(capacity(gib));
     admission
 }
 
-/// A job for a model, which gets a place for it: who is to go for that, and what is to be done.
+/// A job for a model, which gets a place for it: the models that go for that, and the effects.
 fn start(admission: &mut Admission, ticket: Ticket, model: ModelId, at: u64) -> (Vec<ModelId>, Vec<Effect>) {
     let (decision, effects) = admission.arrive(ticket, model, seconds(at));
     let evicted = match admission.state(model) {
-        ModelState::Coming { evicted, .. } => evicted.clone(),
+        ModelState::Reserved { evicted, .. } => evicted.clone(),
         ModelState::Loading { .. } => Vec::new(),
         other => panic!("{decision:?} {other:?}"),
     };
     (evicted, effects)
 }
 
-/// The place that a model is loaded into.
+/// The place of a load.
 fn place(admission: &Admission, model: ModelId) -> Box<Placement> {
     let ModelState::Loading { placement, .. } = admission.state(model) else { panic!("{:?}", admission.state(model)) };
     placement.clone()
@@ -94,7 +95,7 @@ fn the_three_answers() {
 }
 
 #[test]
-fn a_full_line_and_too_long_a_wait_are_refused() {
+fn a_full_queue_and_too_long_a_wait_are_refused() {
     let limits = Limits { max_waiting: 2, ..Limits::default() };
     let mut admission = Admission::new(limits, Rules::default(), vec![profile("a", 4)]);
     admission.measured(capacity(10));
@@ -108,7 +109,7 @@ fn a_full_line_and_too_long_a_wait_are_refused() {
 }
 
 #[test]
-fn the_idle_longest_and_cheapest_goes_after_its_residency() {
+fn the_idle_longest_and_cheapest_goes_after_its_minimum_loaded_time() {
     let mut admission = admission(10, vec![profile("a", 4), profile("b", 4), profile("c", 4)]);
     load(&mut admission, 0, 0, 6);
     load(&mut admission, 1, 10, 1);
@@ -117,21 +118,21 @@ fn the_idle_longest_and_cheapest_goes_after_its_residency() {
     assert_eq!(admission.wake_at(seconds(15)), Some(seconds(22)));
     let effects = admission.tick(seconds(22));
     assert_eq!(effects, [Effect::Stop { model: 0 }]);
-    assert!(matches!(admission.state(2), ModelState::Coming { evicted, .. } if *evicted == [0]));
+    assert!(matches!(admission.state(2), ModelState::Reserved { evicted, .. } if *evicted == [0]));
     admission.measured(capacity(5));
     let effects = admission.gone(0, seconds(23));
     assert!(matches!(effects[..], [Effect::Load { model: 2, .. }]), "{effects:?}");
 }
 
 #[test]
-fn a_busy_one_goes_only_for_the_impatient_and_after_its_time() {
+fn a_busy_one_goes_only_for_a_job_that_may_preempt_and_after_its_drain() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
     assert_eq!(admission.arrive(1, 0, seconds(100)).0, Decision::Admit);
     assert_eq!(admission.arrive(2, 1, seconds(101)).0, Decision::Wait);
     assert_eq!(admission.tick(seconds(115)), []);
     let drain = Effect::Drain { model: 0, until: seconds(146), to_make_room_for: Some(1) };
-    assert_eq!(admission.tick(seconds(116)), [drain], "it is asked to go, and has its time");
+    assert_eq!(admission.tick(seconds(116)), [drain], "it drains, and has its time");
     assert!(matches!(admission.state(0), ModelState::Ready { draining: Some(until), .. } if *until == seconds(146)));
     assert_eq!(admission.arrive(3, 0, seconds(120)).0, Decision::Wait, "no new jobs");
     assert_eq!(admission.tick(seconds(145)), []);
@@ -139,7 +140,7 @@ fn a_busy_one_goes_only_for_the_impatient_and_after_its_time() {
 }
 
 #[test]
-fn who_was_asked_to_go_stays_when_nobody_wants_the_room_any_more() {
+fn a_draining_model_stays_when_its_room_is_not_needed_any_more() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     admission.arrive(0, 0, seconds(0));
     admission.measured(capacity(1));
@@ -150,7 +151,7 @@ fn who_was_asked_to_go_stays_when_nobody_wants_the_room_any_more() {
     assert_eq!(admission.arrive(3, 0, seconds(117)).0, Decision::Wait);
     assert_eq!(admission.cancelled(2, seconds(118)), [Effect::Admit { ticket: 3, model: 0 }]);
     assert!(matches!(admission.state(0), ModelState::Ready { draining: None, .. }));
-    assert_eq!(admission.state(1), &ModelState::Absent);
+    assert_eq!(admission.state(1), &ModelState::OnDisk);
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn a_pinned_one_stays_and_a_higher_priority_goes_last() {
 }
 
 #[test]
-fn a_model_whose_load_failed_makes_nobody_go() {
+fn a_model_whose_load_failed_evicts_no_other() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
     assert_eq!(start(&mut admission, 1, 1, 100).0, [0]);
@@ -189,8 +190,8 @@ fn a_model_whose_load_failed_makes_nobody_go() {
     assert_eq!(start(&mut admission, 4, 1, 204).0, [0]);
 }
 
-/// Between two tries of its keeper a model is loading: others have what is free beside it, and it is not ended for
-/// them.
+/// Between two restarts by its supervisor a model is loading: other models use what is free beside it, and it is not
+/// evicted for them.
 #[test]
 fn a_model_that_crashes_keeps_its_place_until_it_is_given_up() {
     let mut admission = admission(10, vec![profile("a", 6), profile("b", 6), profile("c", 2)]);
@@ -199,7 +200,7 @@ fn a_model_that_crashes_keeps_its_place_until_it_is_given_up() {
     admission.measured(capacity(10));
     assert_eq!(admission.arrive(1, 1, seconds(51)), (Decision::Wait, vec![]));
     assert!(start(&mut admission, 2, 2, 52).0.is_empty(), "there is room beside both");
-    assert_eq!(admission.tick(seconds(100)), [], "b has lost its patience, and a its engine again");
+    assert_eq!(admission.tick(seconds(100)), [], "b may preempt, and a has lost its engine again");
     assert_eq!(admission.lost(0, seconds(101)), []);
     let effects = admission.failed(0, seconds(102));
     assert!(matches!(effects[..], [Effect::Load { model: 1, .. }]), "{effects:?}");
@@ -241,7 +242,7 @@ fn what_is_promised_is_not_promised_again() {
 }
 
 #[test]
-fn memory_that_cannot_be_read_keeps_only_those_waiting_who_need_it() {
+fn memory_that_cannot_be_read_delays_only_models_that_need_it() {
     let mut models: Vec<Profile> = (0..9).map(|_| profile("large", 20)).collect();
     models.push(profile("small", 4));
     let mut admission = Admission::new(Limits::default(), Rules::default(), models);

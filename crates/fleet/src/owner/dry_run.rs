@@ -58,7 +58,7 @@ impl Shared {
         };
         let Some(engine) = managed.engine.as_mut() else { return };
         engine.dry_run = None;
-        let is_leaving = matches!(state.scheduler.state(managed.scheduler_id), ModelState::Leaving { .. });
+        let is_leaving = matches!(state.scheduler.state(managed.scheduler_id), ModelState::Unloading { .. });
         let model = &managed.model;
         let needs = requirements(model, &managed.plan.parameters, size_of(&engine.spec));
         let after = match outcome {

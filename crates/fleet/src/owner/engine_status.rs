@@ -46,7 +46,7 @@ impl Shared {
             return;
         };
         let scheduler_id = managed.scheduler_id;
-        let leaving = matches!(state.scheduler.state(scheduler_id), ModelState::Leaving { .. });
+        let leaving = matches!(state.scheduler.state(scheduler_id), ModelState::Unloading { .. });
         let present = status.pid;
         let pid = present.or_else(|| managed.last.as_ref().and_then(|last| last.pid));
         let effects = match managed.on_engine_status(status, leaving) {

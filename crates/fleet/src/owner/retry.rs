@@ -121,7 +121,7 @@ impl Shared {
     /// Updates the unloaded models after a scan, and removes those whose file is gone and that no list or policy names.
     pub(crate) fn refresh_unloaded(self: &Arc<Self>, state: &mut FleetState) {
         let resting = state.models.iter().filter(|(_, managed)| {
-            managed.engine.is_none() && matches!(state.scheduler.state(managed.scheduler_id), ModelState::Absent)
+            managed.engine.is_none() && matches!(state.scheduler.state(managed.scheduler_id), ModelState::OnDisk)
         });
         for id in resting.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.refresh(state, id);

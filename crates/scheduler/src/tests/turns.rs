@@ -1,4 +1,4 @@
-//! Turns of events that are rare, and what must come of them.
+//! Rare orders of events, and what must come of them.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another()
     admission.arrive(1, 0, seconds(0));
     admission.measured(capacity(5));
     admission.holds(0, gpu(5 * GIB));
-    // It crashes before it was ready, and its keeper starts it again.
+    // It crashes before it was ready, and its supervisor restarts it.
     assert_eq!(admission.lost(0, seconds(5)), []);
     admission.measured(capacity(10));
     assert_eq!(admission.arrive(2, 1, seconds(6)).0, Decision::Wait, "a will need 6.5 of these 10");
@@ -49,7 +49,7 @@ fn four_that_have_no_room_do_not_keep_a_fifth_out_that_has() {
 }
 
 #[test]
-fn a_job_s_model_whose_load_failed_once_is_not_behind_wants_that_have_no_room() {
+fn a_job_s_model_whose_load_failed_once_is_not_behind_wanted_models_that_have_no_room() {
     let mut admission = crowd();
     assert!(start(&mut admission, 1, 5, 20).0.is_empty());
     let effects = admission.again(5, seconds(21));
@@ -57,14 +57,14 @@ fn a_job_s_model_whose_load_failed_once_is_not_behind_wants_that_have_no_room() 
 }
 
 #[test]
-fn a_failed_load_is_not_held_against_a_model_for_ever() {
+fn the_backoff_of_a_failed_load_ends() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     load(&mut admission, 0, 0, 1);
     assert_eq!(start(&mut admission, 1, 1, 100).0, [0]);
     assert_eq!(admission.arrive(2, 0, seconds(101)).0, Decision::Wait);
     admission.measured(capacity(6));
     assert!(matches!(admission.gone(0, seconds(102))[..], [Effect::Load { model: 1, .. }]));
-    // For want of memory: a stranger's, at that moment.
+    // Another process holds the memory at that moment.
     let effects = admission.again(1, seconds(105));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
     admission.measured(capacity(1));
@@ -72,7 +72,7 @@ fn a_failed_load_is_not_held_against_a_model_for_ever() {
     admission.shown(0);
     admission.left(0, RUN, seconds(107));
     admission.revive(1, seconds(108));
-    // A day later: a is idle since, and a job comes for b.
+    // A day later: a has been idle since, and a job arrives for b.
     let (_, mut effects) = admission.arrive(3, 1, seconds(90_000));
     for second in 90_001..90_601 {
         effects.extend(admission.tick(seconds(second)));
@@ -119,8 +119,8 @@ fn where_memory_cannot_be_read_an_engine_sees_the_devices_of_its_model_and_no_ot
     assert_eq!(shown(None, 2), devices(&["GPU-0", "GPU-1"]), "all that may be used");
     assert_eq!(shown(Some(&["1"]), 2), devices(&["GPU-1"]));
     assert_eq!(shown(Some(&["host"]), 2), devices(&[]));
-    assert_eq!(shown(None, 0), Ok(None), "nobody knows what the engine will find");
-    let nowhere = "cannot place it: none of the devices that it may lie on is here";
+    assert_eq!(shown(None, 0), Ok(None), "the devices that the engine will find are unknown");
+    let nowhere = "cannot place it: none of the devices that it may use is present";
     assert_eq!(shown(Some(&["7"]), 2), Err(nowhere.to_owned()));
 }
 
@@ -139,7 +139,7 @@ fn a_model_that_is_wanted_while_it_goes_for_another_is_wanted_afterwards_too() {
 }
 
 #[test]
-fn who_asks_what_could_hold_a_model_is_told_what_the_planner_will_say() {
+fn could_hold_agrees_with_the_planner() {
     let known = Remembered::new(|_| Some(vec![6 * GIB]));
     let profile = || Profile { remembered: Some(known.clone()), shrinks: true, ..profile("a", 4) };
     let mut admission = admission(5, vec![profile()]);
@@ -147,14 +147,14 @@ fn who_asks_what_could_hold_a_model_is_told_what_the_planner_will_say() {
     for _ in 0..100 {
         let [Effect::TooLarge { .. }] = effects[..] else { return };
         let requirements = MemoryRequirements::clone(&profile().requirements);
-        // As `Shared::shrink` does under the judge's lock.
+        // As fleet's `shrink` does under its lock.
         if !admission.could_hold(0, requirements) {
             return;
         }
         admission.set(0, profile());
         effects = admission.tick(seconds(0));
     }
-    panic!("it goes round for ever");
+    panic!("it never ends");
 }
 
 #[test]
@@ -164,15 +164,15 @@ fn a_model_of_the_list_is_loaded_as_soon_as_there_is_room() {
     for second in 1..60 {
         admission.tick(seconds(second));
     }
-    // What a stranger held is free.
+    // What the other process held is free.
     admission.measured(capacity(10));
     let effects = admission.tick(seconds(60));
     assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]), "{effects:?}");
 }
 
-/// As in many containers: the driver tells what is free, and nobody what a process holds.
+/// As in many containers: the driver reports what is free, and not what a process holds.
 #[test]
-fn what_a_loading_model_was_given_comes_free_one_day_also_where_nobody_tells_what_it_holds() {
+fn the_place_of_a_loading_model_becomes_free_also_where_it_is_unknown_what_it_holds() {
     let mut admission = admission(6, vec![profile("a", 4), profile("b", 4)]);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
     admission.measured(capacity(1));
@@ -185,7 +185,7 @@ fn what_a_loading_model_was_given_comes_free_one_day_also_where_nobody_tells_wha
 }
 
 #[test]
-fn a_model_that_can_be_shrunk_is_not_while_nobody_tells_what_another_holds() {
+fn a_model_that_can_be_shrunk_is_not_while_it_is_unknown_what_another_holds() {
     let small = Profile { shrinks: true, ..profile("b", 4) };
     let mut admission = admission(6, vec![profile("a", 4), small]);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
@@ -209,7 +209,7 @@ fn beside_a_pinned_model_that_loads_there_may_be_more_room_than_is_promised() {
 }
 
 #[test]
-fn a_model_larger_than_its_device_is_refused_whoever_loads_there() {
+fn a_model_larger_than_its_device_is_refused_whatever_loads_there() {
     let mut admission = admission(10, vec![profile("a", 6), profile("b", 12)]);
     let mut known = capacity(10);
     known.devices[0].total = Some(11 * GIB);
@@ -220,7 +220,7 @@ fn a_model_larger_than_its_device_is_refused_whoever_loads_there() {
 }
 
 #[test]
-fn what_a_model_was_given_itself_does_not_count_as_room_for_another_size_of_it() {
+fn the_own_place_of_a_model_does_not_count_as_room_for_another_size_of_it() {
     let mut admission = admission(6, vec![profile("a", 4)]);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
     admission.lost(0, seconds(1));
