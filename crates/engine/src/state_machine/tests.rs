@@ -126,12 +126,12 @@ fn check(before: &Phase, event: &Event, after: &Phase, effects: &[Effect]) {
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Publish)), "{context}");
     }
     // What the process is watched for is that of the phase.
-    let probes = effects.iter().filter_map(|effect| match effect {
+    let mut probes = effects.iter().filter_map(|effect| match effect {
         Effect::Probe(probing) => Some(*probing),
         _ => None,
     });
     if probing(before) != probing(after) || spawned > 0 {
-        assert_eq!(probes.last(), Some(probing(after)), "{context}");
+        assert_eq!(probes.next_back(), Some(probing(after)), "{context}");
     }
     // Signals go only to a run that continues.
     for effect in effects {
