@@ -20,12 +20,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::config::Config;
-use crate::config::with_layers;
+use crate::config::{Config, with_layers};
 use crate::devices::Devices;
 use crate::factory::Engines;
-use crate::model::managed::ManagedId;
-use crate::model::managed::{KeepReason, ManagedModel};
+use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::model::measurements::Measurements;
 use crate::model::process::AfterExit;
 use crate::model::remembered::Remembered;

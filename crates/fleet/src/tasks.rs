@@ -10,9 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::model::managed::ManagedId;
-use crate::owner::Shared;
-use crate::owner::dry_run;
-use crate::owner::release;
+use crate::owner::{Shared, dry_run, release};
 use crate::state::scan::Scan;
 use crate::state::work::Work;
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::lease::{PendingAnswer, send_answers};
-use crate::model::managed::ManagedId;
-use crate::model::managed::{KeepReason, StatusChange};
+use crate::model::managed::{KeepReason, ManagedId, StatusChange};
 use crate::model::plan::requirements;
 use crate::model::process::AfterExit;
 use crate::model::release::Release;

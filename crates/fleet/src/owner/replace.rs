@@ -10,8 +10,7 @@ use auxot_catalog::Model;
 use tracing::info;
 
 use crate::lease::{PendingAnswer, send_answers};
-use crate::model::managed::ManagedId;
-use crate::model::managed::{KeepReason, ManagedModel};
+use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::owner::Shared;
 use crate::state::work::Work;
 use crate::state::{Desired, FleetState, Intake, Missing};

@@ -6,8 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::lease::{Lease, Owner, PendingAnswer};
-use crate::model::managed::KeepReason;
-use crate::model::managed::ManagedId;
+use crate::model::managed::{KeepReason, ManagedId};
 use crate::owner::Shared;
 use crate::refusal::{Refusal, refusal};
 use crate::state::{FleetState, Intake, Waiter};

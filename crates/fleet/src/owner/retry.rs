@@ -11,8 +11,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::model::desired::DesiredModel;
-use crate::model::managed::ManagedId;
-use crate::model::managed::{Attempt, KeepReason, ManagedModel};
+use crate::model::managed::{Attempt, KeepReason, ManagedId, ManagedModel};
 use crate::owner::Shared;
 use crate::refusal::Refusal;
 use crate::state::work::Work;

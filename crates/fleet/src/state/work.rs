@@ -7,8 +7,7 @@ use std::time::Duration;
 use auxot_engine::Status;
 use tokio::sync::{oneshot, watch};
 
-use crate::factory::Driver;
-use crate::factory::DryRun;
+use crate::factory::{Driver, DryRun};
 use crate::model::managed::ManagedId;
 use crate::model::process::AfterExit;
 use crate::model::release::Release;

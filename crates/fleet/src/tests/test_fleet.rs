@@ -15,8 +15,7 @@ use auxot_gpu::{Device, Sample};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::factory::DryRun;
-use crate::factory::{Driver, Engines};
+use crate::factory::{Driver, DryRun, Engines};
 use crate::{Config, DesiredModel, Devices, Fleet, FleetSettings, Lease, ModelView, Paths, Refusal};
 
 /// Far away and never waited for: the paused clock advances only when nothing else can happen.
@@ -196,15 +195,6 @@ impl TestFleet {
         desired: Option<DesiredModel>,
     ) -> TestFleet {
         let readings = Arc::new(Mutex::new((vec![reading().host], reading().host)));
-        Self::under(readings, folder, settings, desired)
-    }
-
-    pub(super) fn under(
-        readings: Arc<Mutex<(Vec<Device>, Device)>>,
-        folder: impl Into<Arc<tempfile::TempDir>>,
-        settings: FleetSettings,
-        desired: Option<DesiredModel>,
-    ) -> TestFleet {
         let folder = folder.into();
         KEPT.with_borrow_mut(|kept| kept.push(Arc::clone(&folder)));
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..settings.catalog.clone() };
