@@ -16,7 +16,7 @@ async fn some_text(link: &mut Link, job_id: &str) -> String {
     text
 }
 
-/// All text of a job that a link has read, also what nobody asked for.
+/// All text of a job that a link has read, also unexpected text.
 fn text_on(link: &Link, job_id: &str) -> String {
     let tokens = link.history().iter().filter(|frame| frame["job_id"] == job_id && frame["type"] == "token");
     tokens.filter_map(|frame| frame["token"].as_str()).collect()
@@ -49,7 +49,7 @@ async fn c16_a_job_that_is_sent_again_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn c16_a_job_that_ended_while_nobody_listened_is_answered_at_once() {
+async fn c16_a_job_that_ended_during_a_disconnect_is_answered_at_once() {
     let (mut stage, mut first) = Stage::serving("", &[]).await;
     let asked = job("finished", "fake: --tokens 30 --token-us 5000");
     first.send(&asked).await;

@@ -13,7 +13,7 @@ fn flood() -> Value {
     job("flood", &format!("fake: --tokens 20000 --batch 64 --text '{}'", words.join(" ")))
 }
 
-/// All text of a job that a link has read, also what nobody asked for.
+/// All text of a job that a link has read, also unexpected text.
 fn text_on(link: &Link, job_id: &str) -> String {
     let tokens = link.history().iter().filter(|frame| frame["job_id"] == job_id && frame["type"] == "token");
     tokens.filter_map(|frame| frame["token"].as_str()).collect()

@@ -139,7 +139,7 @@ async fn c25_an_engine_that_cannot_live_is_given_up_and_jobs_are_told_so() {
     config_with(&mut link, "failed").await;
     let outcome = link.outcome("waiting").await;
     assert!(outcome.failed().contains("has failed"), "{}", outcome.end);
-    // A router that saw a connection would go on sending jobs that nobody can run.
+    // A router that saw a connection would go on sending jobs that no engine can run.
     assert_eq!(link.ended().await, End::Closed(1000));
     drop(link);
     let closed = ["cause=\"no_model\""];

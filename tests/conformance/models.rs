@@ -113,7 +113,7 @@ async fn m6_what_is_here_is_served_while_the_policy_s_model_is_not_and_hello_say
     let mut router = ScriptedRouter::start();
     let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "")];
     let mut worker = worker(&scratch, &router.url(), &settings).await;
-    // Nobody has named a model that is here, so the router is asked first.
+    // No model that is here is named, so the router is asked first.
     let _asked = router.greeted(&hosted()).await;
     let mut link = router.link().await;
     let hello = link.hello().await;
@@ -125,11 +125,11 @@ async fn m6_what_is_here_is_served_while_the_policy_s_model_is_not_and_hello_say
     link.send(&job("one", "hello")).await;
     assert_eq!(link.outcome("one").await.completed(), "the other one");
     // A model that comes later is the router's, and nothing is unmet any more.
-    scratch.fake_model(MODEL_FILE, "--text 'the wished one'");
+    scratch.fake_model(MODEL_FILE, "--text 'the desired one'");
     let now = |frame: &Value| frame["capabilities"]["model"] == "tiny-chat" && sentences(frame).is_empty();
     link.take("a config with the policy's model", |frame| frame["type"] == "config" && now(frame)).await;
     link.send(&job("two", "hello")).await;
-    assert_eq!(link.outcome("two").await.completed(), "the wished one");
+    assert_eq!(link.outcome("two").await.completed(), "the desired one");
     assert_eq!(router.connections(), 2);
 }
 

@@ -90,7 +90,7 @@ async fn c22_a_router_that_answers_heartbeats_is_kept() {
 async fn c22_a_router_that_answers_pings_alone_is_kept() {
     let settings = [QUICK, ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2s")];
     let (stage, mut link) = Stage::serving("", &settings).await;
-    // The answers are sent by whoever reads.
+    // The answers are sent by the reader.
     for _ in 0..20 {
         link.next("heartbeat").await;
     }
@@ -152,7 +152,7 @@ async fn c23_a_router_that_reads_late_gets_every_byte() {
     let mut other = stage.greeted().await;
     slow.send(&job("late", &format!("fake: --tokens 5000 --batch 16 --count {}", "x".repeat(1000)))).await;
     stage.reports.next("slot", DEADLINE).await;
-    other.says("meanwhile", "nobody reads the other").await;
+    other.says("meanwhile", "the other is not read").await;
     slow.send(&saying("behind-it", "in the same queue")).await;
     let outcome = slow.outcome("late").await;
     assert_eq!(outcome.completed(), outcome.end["full_response"]);

@@ -169,7 +169,7 @@ fn with_picture(id: &str, url: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn c06_a_picture_that_is_not_in_the_job_is_fetched_by_nobody() {
+async fn c06_a_picture_that_is_not_in_the_job_is_never_fetched() {
     let (mut stage, mut link) = crate::Stage::serving("", &[]).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -184,7 +184,7 @@ async fn c06_a_picture_that_is_not_in_the_job_is_fetched_by_nobody() {
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(stage.reports.past().iter().filter(|event| event.name == "request").count(), 1);
     use futures_util::FutureExt;
-    assert!(listener.accept().now_or_never().is_none(), "nobody came");
+    assert!(listener.accept().now_or_never().is_none(), "no connection came");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use auxot_tests::{Scratch, ScriptedRouter, Worker, processes};
 use crate::{MODEL, MODEL_FILE, Stage, hosted};
 
 /// A prompt that is as unmistakable as the key.
-const PROMPT: &str = "PROMPT-that-nobody-logs";
+const PROMPT: &str = "PROMPT-that-no-log-holds";
 
 fn holds(bytes: &[u8], secret: &str) -> bool {
     bytes.windows(secret.len()).any(|window| window == secret.as_bytes())

@@ -150,11 +150,7 @@ async fn s24_a_first_start_with_a_list_asks_the_router_before_it_loads() {
     );
     link.says("one", "loaded once").await;
     reports.next("ready", DEADLINE).await;
-    assert_eq!(
-        reports.past().iter().filter(|event| event.name == "start").count(),
-        1,
-        "in the size that is wished for"
-    );
+    assert_eq!(reports.past().iter().filter(|event| event.name == "start").count(), 1, "in the desired size");
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn c19_capabilities_of_a_policy_are_checked_or_else_repeated() {
     stage.worker.line("the policy names `vision`").await;
     let config = link.next("config").await;
     let told = &config["capabilities"];
-    assert_eq!(told["model_capabilities"], json!(["chat", "reasoning"]), "what nobody can check is echoed");
+    assert_eq!(told["model_capabilities"], json!(["chat", "reasoning"]), "what cannot be checked is echoed");
     assert!(told["unmet"][0].as_str().unwrap().contains("`vision`"), "{told}");
 }
 
@@ -147,7 +147,7 @@ async fn c19_a_policy_beyond_all_bounds_is_reported_and_unloads_nothing() {
     stage.worker.line("an engine has at most 256").await;
     link.says("after", "the engine lives").await;
     stage.reports.next("released", DEADLINE).await;
-    // As the operator left it, and as the first policy wished.
+    // As the operator left it, and as the first policy said.
     assert!(starts(&stage) <= 2, "nothing is unloaded to try what no engine can do");
     assert!(stage.worker.lines_with("the policy names").len() <= 64);
 }

@@ -7,6 +7,7 @@
 mod cycles;
 mod log_fields;
 mod modules;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -67,7 +67,7 @@ async fn a_model_of_the_list_is_loaded_when_it_comes() {
 }
 
 #[tokio::test]
-async fn a_removed_model_goes_and_a_damaged_one_harms_nobody() {
+async fn a_removed_model_goes_and_a_damaged_one_harms_no_other() {
     let mut stage = Stage::new();
     stage.put(MODEL_FILE, "");
     let mut worker = worker(&stage, "other-q8_0").await;

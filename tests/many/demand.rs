@@ -42,7 +42,7 @@ async fn several_first_jobs_join_one_load() {
 }
 
 #[tokio::test]
-async fn a_load_that_nobody_waits_for_any_more_is_finished() {
+async fn a_load_without_waiters_is_finished() {
     let mut host = Host::with_cards(&[24_000]);
     let gate = host.stage.scratch.join("gate");
     host.model("alpha", 3000, "");
@@ -61,7 +61,7 @@ async fn a_load_that_nobody_waits_for_any_more_is_finished() {
 }
 
 #[tokio::test]
-async fn a_model_that_nobody_has_is_refused_by_its_name() {
+async fn an_unknown_model_is_refused_by_its_name() {
     let mut host = Host::with_cards(&[24_000]);
     host.model("alpha", 3000, "");
     let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", "alpha")]).await;

@@ -63,7 +63,7 @@ async fn others_serve(host: &mut Host, link: &mut Link) {
 }
 
 #[tokio::test]
-async fn one_that_does_not_fit_keeps_nobody_away() {
+async fn one_that_does_not_fit_keeps_no_other_away() {
     for list in ["huge,alpha,beta", "alpha,huge,beta", "alpha,beta,huge"] {
         let mut host = with_a_huge_one();
         let (_worker, mut link) = serving(&mut host, &[("AUXOT_GPU_AUTOLOAD_MODELS", list)]).await;
@@ -73,7 +73,7 @@ async fn one_that_does_not_fit_keeps_nobody_away() {
 
 /// A first start: the worker asks for the policy, which wishes for nothing, or for the one that does not fit.
 #[tokio::test]
-async fn one_that_does_not_fit_keeps_nobody_away_at_a_first_start() {
+async fn one_that_does_not_fit_keeps_no_other_away_at_a_first_start() {
     let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "huge,alpha,beta"), ("AUXOT_ROUTER__ASK_FIRST", "true")];
     for wish in [Value::Null, policy("huge", "Q4_0", 1024, 1)] {
         let mut host = with_a_huge_one();

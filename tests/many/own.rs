@@ -95,7 +95,7 @@ async fn where_memory_cannot_be_read_a_model_sees_the_cards_of_its_table_and_no_
 }
 
 #[tokio::test]
-async fn a_card_that_is_not_there_is_told_and_keeps_nobody_else_from_theirs() {
+async fn a_missing_card_is_reported_and_the_others_are_used() {
     let mut host = Host::with_cards(&[24_000, 24_000]);
     for name in ["alpha", "beta", "gamma"] {
         host.model(name, 3000, "");
@@ -148,7 +148,7 @@ async fn a_pinned_model_stays_and_the_other_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_model_that_nobody_asks_for_is_unloaded_after_its_time_and_comes_back_with_the_next_job() {
+async fn an_idle_model_is_unloaded_after_its_ttl_and_comes_back_with_the_next_job() {
     let (mut host, _worker, mut link, alpha) = contested("ttl = \"300ms\"").await;
     asks(&mut link, "alpha").await;
     host.ended(&alpha).await;

@@ -22,7 +22,7 @@ async fn a_model_larger_than_everything_is_refused_with_numbers() {
 }
 
 #[tokio::test]
-async fn a_load_that_fails_says_why_and_harms_nobody() {
+async fn a_load_that_fails_says_why_and_harms_no_other() {
     let mut host = Host::with_cards(&[24_000]);
     host.model("alpha", 10_000, "");
     host.model("broken", 5000, "--exit-at-load \"1:unknown model architecture: 'nonsense'\"");
@@ -55,7 +55,7 @@ async fn a_worker_whose_own_model_has_failed_serves_the_others() {
 }
 
 #[tokio::test]
-async fn nobody_goes_for_a_model_whose_last_load_has_failed() {
+async fn no_model_is_evicted_for_one_whose_last_load_has_failed() {
     let mut host = Host::with_cards(&[12_000]);
     host.model("alpha", 8000, "");
     host.model("broken", 8000, "--abort-at-load");

@@ -45,7 +45,7 @@ pub(crate) struct Job {
     pub(crate) at: Moment,
     pub(crate) model: ModelId,
     pub(crate) runs: Duration,
-    /// Whoever sent it waits no longer than this.
+    /// Its sender waits no longer than this.
     pub(crate) preempt_after: Option<Duration>,
 }
 

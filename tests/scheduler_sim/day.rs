@@ -145,7 +145,7 @@ fn a_day_of_mixed_traffic() {
     assert!(all.jobs > 15_000, "{} jobs", all.jobs);
     assert!(all.hit_rate() > 0.75, "only {:.1} % of the jobs found their model there", all.hit_rate() * 100.0);
     assert!(all.wait(0.5) < 0.1, "half of the jobs wait {:.1} s", all.wait(0.5));
-    assert_eq!(all.refused, 0, "somebody starves");
+    assert_eq!(all.refused, 0, "a job starves");
     for (model, (name, ..)) in MODELS.iter().enumerate() {
         let figures = Figures::of(world.ends.values().filter(|(job, _)| job.model == model));
         assert!(figures.jobs > 20 && figures.wait(1.0) < limits.max_wait.as_secs_f64(), "{name}: {}", figures.row());

@@ -77,10 +77,10 @@ proptest! {
         prop_assert_eq!(world.ends.len(), jobs.len(), "every job has one end");
     }
 
-    /// Models that fit one at a time, all of them wanted all the time, by jobs that end within a bound: nobody is sent
-    /// away, and nobody waits longer than one turn of each of the others takes.
+    /// Models that fit one at a time, all of them wanted all the time, by jobs that end within a bound: none is
+    /// refused, and none waits longer than one turn of each of the others takes.
     #[test]
-    fn nobody_starves(
+    fn no_job_starves(
         count in 2usize..5,
         min_loaded_time in 0u64..40,
         preempt_after in 0u64..20,
@@ -113,7 +113,7 @@ proptest! {
 
     /// Two models that want the same memory all the time change places no more often than their residency allows.
     #[test]
-    fn nobody_thrashes(min_loaded_time in 5u64..60, every in 1u64..10) {
+    fn no_model_thrashes(min_loaded_time in 5u64..60, every in 1u64..10) {
         let limits = Limits { min_loaded_time: seconds(min_loaded_time), preempt_after: seconds(0), drain: seconds(0), max_waiting: 10_000, ..Limits::default() };
         let models = vec![Behaviour::new("a", 8_000), Behaviour::new("b", 8_000)];
         let cycle = min_loaded_time + models[0].load.as_secs() + models[0].exit.as_secs();

@@ -48,7 +48,7 @@ pub(crate) struct World {
     limits: Limits,
     behaviours: Vec<Behaviour>,
     capacity: Vec<u64>,
-    /// When nobody can tell what is free on a device.
+    /// When the free memory of a device is unknown.
     silences: Vec<(usize, Moment, Moment)>,
     bodies: Vec<Body>,
     events: BinaryHeap<Reverse<(Moment, u64, Event)>>,
@@ -118,7 +118,7 @@ impl World {
             steps += 1;
             assert!(steps < 20_000_000, "the world does not come to rest");
         }
-        assert!(self.jobs.is_empty(), "jobs that nobody answered: {:?}", self.jobs);
+        assert!(self.jobs.is_empty(), "unanswered jobs: {:?}", self.jobs);
         for model in 0..self.bodies.len() {
             self.end_stay(model);
         }
@@ -245,7 +245,7 @@ impl World {
                     let (load, devices) = (body.load, body.devices.clone());
                     assert!(
                         devices.iter().all(|device| !self.is_silent(*device)),
-                        "placed where nobody can tell what is free"
+                        "placed where free memory is unknown"
                     );
                     self.loads += 1;
                     self.check_memory();
@@ -255,7 +255,7 @@ impl World {
                 // What the decisions have in mind; the world sees it in who gets jobs.
                 Effect::Drain { .. } => {}
                 Effect::Stop { model } => self.stop(model),
-                Effect::TooLarge { .. } | Effect::NoRoom { .. } => panic!("nobody here asks for that: {effect:?}"),
+                Effect::TooLarge { .. } | Effect::NoRoom { .. } => panic!("no model here is that large: {effect:?}"),
             }
         }
         self.measure();
@@ -351,7 +351,7 @@ impl World {
             }
             if coming.is_some_and(|evicted| evicted > 0) && !body.coming {
                 let doubted = body.last_load_failed.is_some_and(|at| self.now - at < self.limits.load_backoff);
-                assert!(!doubted, "somebody goes for {}, whose last load failed", profile.name);
+                assert!(!doubted, "a model is evicted for {}, whose last load failed", profile.name);
             }
             body.coming = coming.is_some();
         }

@@ -203,8 +203,8 @@ impl Run {
     pub(crate) async fn rest(&mut self) {
         self.undo();
         self.cancels.clear();
-        let nobody_open = |router: &Dispatcher| router.ledger.open().next().is_none();
-        let ended = self.router.until_within(CALM, nobody_open).await;
+        let none_open = |router: &Dispatcher| router.ledger.open().next().is_none();
+        let ended = self.router.until_within(CALM, none_open).await;
         assert!(ended, "jobs without an ending {CALM:?} after the storm:\n{}", self.router.ledger.story());
         self.count_endings().await;
         self.answer().await;

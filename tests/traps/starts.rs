@@ -83,7 +83,7 @@ async fn trap_14_the_memory_for_prompts_is_bounded() {
 }
 
 #[tokio::test]
-async fn trap_15_a_socket_file_left_behind_stops_nobody() {
+async fn trap_15_a_socket_file_left_behind_stops_no_start() {
     let mut served = served("", &[]).await;
     let socket = served.start.value("--host").to_owned();
     assert!(Path::new(&socket).exists());

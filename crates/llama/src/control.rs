@@ -27,7 +27,7 @@ pub enum Health {
     /// A status that llama-server does not send here.
     Odd(u16),
     /// The request was not sent: this process or host had no descriptor, port or memory for it.
-    Unasked,
+    NotAsked,
 }
 
 /// Why a small request failed.
@@ -42,7 +42,7 @@ pub enum ControlError {
         reason: String,
     },
     /// No process listens.
-    #[error("cannot ask the engine for {path}: nobody listens")]
+    #[error("cannot ask the engine for {path}: its socket does not listen")]
     NotListening {
         /// The path of the request.
         path: &'static str,
@@ -126,7 +126,7 @@ impl Control {
                 other => Health::Odd(other.as_u16()),
             },
             Err(fault) if is_silence(&fault) => Health::Silent,
-            Err(fault) if is_want_of_ours(&fault) => Health::Unasked,
+            Err(fault) if is_want_of_ours(&fault) => Health::NotAsked,
             Err(_) => Health::NotListening,
         }
     }

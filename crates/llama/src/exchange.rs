@@ -25,7 +25,7 @@ const EVENT_LIMIT: usize = 16 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// No process listens at the address.
-    #[error("cannot reach the engine: nobody listens")]
+    #[error("cannot reach the engine: its socket does not listen")]
     NotListening,
     /// The engine closed the connection before it had read the request, without an answer.
     #[error("cannot send the request: the engine closed the connection")]

@@ -20,7 +20,7 @@
 //! than the one that is asked for never fits. One best match is the model; several are an error that lists them
 //! ([`list`]).
 //!
-//! [`find`] does that for a requested name as it is written, then for what an alias makes of it. A tag `:latest`, which
+//! [`find()`] does that for a requested name as it is written, then for what an alias makes of it. A tag `:latest`, which
 //! some programs put behind each name, is left out where nothing is called so.
 //!
 //! Names come from files and from other programs: [`one_line`] makes one fit for a log or a table.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Default)]
 pub struct Ledger {
     entries: Vec<Entry>,
-    /// Messages about jobs that nobody gave.
-    strays: Vec<Value>,
+    /// Messages about jobs that were never given.
+    unknown_job_messages: Vec<Value>,
     /// Whether a job may begin anew after a lost link, see [`Ledger::allow_reruns`].
     reruns: bool,
 }
@@ -203,7 +203,7 @@ impl Ledger {
         let Some(id) = frame["job_id"].as_str() else { return };
         match self.entries.iter_mut().rev().find(|entry| entry.id == id) {
             Some(entry) => entry.take(link, worker, frame),
-            None => self.strays.push(frame.clone()),
+            None => self.unknown_job_messages.push(frame.clone()),
         }
     }
 
@@ -244,8 +244,9 @@ impl Ledger {
 
     /// What is against the rules so far.
     pub fn faults(&self) -> Vec<String> {
-        let strays = self.strays.iter().map(|frame| format!("a message about no job: {}", shortened(frame)));
-        self.entries.iter().filter_map(|entry| entry.fault(self.reruns)).chain(strays).collect()
+        let unknown_job_messages =
+            self.unknown_job_messages.iter().map(|frame| format!("a message about no job: {}", shortened(frame)));
+        self.entries.iter().filter_map(|entry| entry.fault(self.reruns)).chain(unknown_job_messages).collect()
     }
 
     /// One line for each job, for a test that has failed.

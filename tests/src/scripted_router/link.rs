@@ -228,7 +228,7 @@ impl Link {
         format!("{} messages, the last of them:\n{}", self.history.len(), lines.join("\n"))
     }
 
-    /// Bytes that the worker's kernel and ours hold of what it has written and nobody has read.
+    /// Bytes that the worker's kernel and ours hold of what it has written and is still unread.
     pub fn unread(&self) -> u64 {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
         let port = format!(":{:04X}", self.from.port());

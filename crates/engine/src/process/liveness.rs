@@ -165,7 +165,7 @@ impl<C: Fn() -> Option<Duration>> Watcher<'_, C> {
         }
         let progresses = !busy || self.slots_progress(slots);
         match health {
-            Health::Unasked => Observation::Unknown,
+            Health::NotAsked => Observation::Unknown,
             Health::NotListening => Observation::Strike,
             // Only work during the silence prevents a strike.
             Health::Silent if worked(before) => Observation::Computes,

@@ -117,7 +117,7 @@ fn of_eight_cards_one_may_be_lost_and_one_silent() {
 }
 
 #[test]
-fn strangers_hold_what_is_not_ours() {
+fn other_processes_hold_what_is_not_ours() {
     let driver = Driver::new();
     driver.set(TWO_CARDS);
     let devices = nvidia(&driver).sample(Instant::now());

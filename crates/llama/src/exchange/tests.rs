@@ -268,7 +268,7 @@ async fn a_burst_that_fills_the_accept_queue_waits_for_its_turn() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_from_trouble() {
+async fn no_one_there_is_told_from_trouble() {
     let server = Server::start();
     let endpoint = server.endpoint();
     let odd = Exchange::post(&endpoint, "/a b", b"").await.unwrap_err();

@@ -74,7 +74,7 @@ fn calls_that_all_say_index_zero_are_told_apart_by_their_ids() {
 }
 
 #[test]
-fn a_call_nobody_could_read_names_its_tool() {
+fn an_unreadable_call_names_its_tool() {
     for arguments in ["{\"path\":\"/home", "[1]", "Paris"] {
         let bad = assemble(&[delta(0, "a", "delete", arguments)]).unwrap_err();
         assert_eq!(bad.name, "delete");

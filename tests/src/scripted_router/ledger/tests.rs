@@ -1,4 +1,4 @@
-//! The judge is judged: each rule, kept and broken.
+//! The ledger's own rules: each one kept and broken.
 
 use serde_json::json;
 

@@ -109,7 +109,7 @@ fn the_cleanup_kills_only_processes_of_dead_workers() {
 }
 
 #[test]
-fn a_record_whose_number_was_given_to_somebody_else_ends_nobody() {
+fn a_record_whose_pid_was_reused_ends_no_process() {
     let tmp = tempfile::tempdir().unwrap();
     let base = tmp.path().join("base");
     drop(RuntimeDir::create(&base, "first").unwrap());
