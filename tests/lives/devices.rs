@@ -14,7 +14,7 @@ fn cards(driver: &FakeNvml, held: [u64; 2], more: &str) {
 }
 
 #[tokio::test]
-async fn a_card_lost_and_back_and_a_stranger_that_grows_are_one_line_each() {
+async fn a_card_lost_and_back_and_another_process_that_grows_are_one_line_each() {
     let scratch = Scratch::new();
     let driver = FakeNvml::new(scratch.path());
     driver.set("");
@@ -22,8 +22,8 @@ async fn a_card_lost_and_back_and_a_stranger_that_grows_are_one_line_each() {
     let library = driver.library();
     let settings = [("AUXOT_NVML_PATH", library.to_str().unwrap()), ("AUXOT_GPU__SAMPLE_INTERVAL", "100ms")];
     let mut worker = stage.worker(&settings).await;
-    // Until here the engine is asked what it can do: a child that this driver does not name, so that a look meanwhile does not
-    // tell what others hold. The one that finds the second card began after that which found the first.
+    // Until here the engine is asked what it can do: a child that this driver does not name, so that a sample meanwhile does not
+    // say what other processes hold. The sample that finds the second card began after that which found the first.
     worker.line("models folders scanned").await;
     driver.cards(&[(24 << 10, 500, "NVIDIA RTX 4090")]);
     worker.line(r#"device found id="GPU-fake-0000""#).await;

@@ -150,7 +150,7 @@ impl Readers {
         // Without children other processes hold all that is held.
         let known = devices.iter().filter(|device| ours.is_empty() || knows_ours(device, &self.config.proc_root));
         for Change { id, from, to } in self.other_processes.changes(known, &ours, now) {
-            tracing::info!(id, from, to, "others hold much more or much less of a device");
+            tracing::info!(id, from, to, "other processes hold much more or much less of a device");
         }
     }
 
