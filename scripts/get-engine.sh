@@ -94,7 +94,7 @@ if [ -f "$submodule/CMakeLists.txt" ]; then
       cp "$work/bin/$program" "$built/.new"
       mv "$built/.new" "$built/$program"
     done
-    # The objects are a gigabyte that nobody needs again.
+    # The objects are a gigabyte that is not needed again.
     rm -rf "$work"
     works "$built/llama-server" || explain "$built/llama-server"
     found "$built/llama-server"

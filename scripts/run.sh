@@ -26,7 +26,7 @@ engine=$(scripts/get-engine.sh)
 model=$(scripts/get-model.sh "${DEMO_MODEL:-}")
 name=$(basename "$model" .gguf | tr '[:upper:]' '[:lower:]')
 
-# Keys lie in it, so it is for nobody else.
+# Keys lie in it, so only this user may read it.
 umask 077
 run=$(mktemp -d /tmp/auxot-run.XXXXXX)
 worker='' router='' asking=''
