@@ -115,7 +115,7 @@ impl Config {
 
 /// How many layers of a model are on devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Text", into = "String")]
+#[serde(try_from = "LayersText", into = "String")]
 pub enum GpuLayers {
     /// The engine decides.
     #[default]
@@ -129,18 +129,18 @@ pub enum GpuLayers {
 /// A number from the file, or text from the environment: both are one setting.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Text {
+enum LayersText {
     Number(u32),
     Word(String),
 }
 
-impl TryFrom<Text> for GpuLayers {
+impl TryFrom<LayersText> for GpuLayers {
     type Error = String;
 
-    fn try_from(text: Text) -> Result<Self, Self::Error> {
+    fn try_from(text: LayersText) -> Result<Self, Self::Error> {
         match text {
-            Text::Number(count) => Ok(GpuLayers::Count(count)),
-            Text::Word(word) => match word.as_str() {
+            LayersText::Number(count) => Ok(GpuLayers::Count(count)),
+            LayersText::Word(word) => match word.as_str() {
                 "auto" => Ok(GpuLayers::Auto),
                 "all" => Ok(GpuLayers::All),
                 other => other

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::handle::EngineHandle;
 use crate::host::processors;
 use crate::host::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
-use crate::process::{ServerFactory, Shared};
+use crate::process::{EngineContext, ServerFactory};
 use crate::spawner::Spawner;
 use crate::spec::Spec;
 use crate::state_machine::Policy;
@@ -37,7 +37,7 @@ pub enum HostError {
 /// Runs engines. Its parts are kept until the last driver has ended.
 #[derive(Debug)]
 pub struct Host {
-    shared: Arc<Shared>,
+    shared: Arc<EngineContext>,
     /// The settings of engines that are made from now on.
     config: RwLock<Arc<Config>>,
     engines: AtomicU64,
@@ -79,7 +79,7 @@ impl Host {
                 "this build of the engine does not know all flags; those that it does not know are left out"
             );
         }
-        let shared = Arc::new(Shared { engine, spawner, dir, threads, env });
+        let shared = Arc::new(EngineContext { engine, spawner, dir, threads, env });
         Ok(Host { shared, config: RwLock::new(Arc::new(config)), engines: AtomicU64::new(1) })
     }
 

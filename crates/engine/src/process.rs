@@ -48,7 +48,7 @@ const EXIT_LINE: &[u8] = b"cmd_router_to_child:exit\n";
 
 /// What every process of this worker needs.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct EngineContext {
     pub(crate) engine: EngineBinary,
     pub(crate) spawner: Spawner,
     pub(crate) dir: Arc<RuntimeDir>,
@@ -61,7 +61,7 @@ pub(crate) struct Shared {
 /// Starts the processes of one engine.
 #[derive(Debug)]
 pub(crate) struct ServerFactory {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<EngineContext>,
     pub(crate) config: Arc<Config>,
     pub(crate) engine: u64,
     pub(crate) model: Arc<str>,
@@ -130,7 +130,7 @@ pub(crate) struct ServerProcess {
 }
 
 struct Context {
-    shared: Arc<Shared>,
+    shared: Arc<EngineContext>,
     config: Arc<Config>,
     model: Arc<str>,
     ring: Arc<Ring>,

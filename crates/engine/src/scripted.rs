@@ -24,10 +24,10 @@ pub fn engine(model: &str, config: &Config) -> (EngineHandle, impl Future<Output
 
 /// Controls the scripted processes of one engine, and records what is done to them; clones are the same script.
 #[derive(Debug, Clone, Default)]
-pub struct Script(Arc<Shared>);
+pub struct Script(Arc<ScriptState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct ScriptState {
     state: Mutex<State>,
     next: Notify,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::Config;
 
 /// A driver whose state is a text file.
-pub(crate) struct Driver(tempfile::TempDir);
+pub(crate) struct FakeDriver(tempfile::TempDir);
 
 /// Where the library's source is now: the target folder is shared between checkouts, so the place where this test was
 /// compiled may be gone.
@@ -17,7 +17,7 @@ fn source() -> PathBuf {
     here.join("tests/fake_nvml/lib.rs")
 }
 
-impl Driver {
+impl FakeDriver {
     /// Compiles the library with the toolchain that compiled this test; it needs nothing but `std`.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -22,7 +22,7 @@ pub struct Props {
 impl Props {
     /// Parses the body of the answer; unknown and missing optional fields are ignored.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
-        let wire: Wire = serde_json::from_slice(body).ok()?;
+        let wire: PropsMessage = serde_json::from_slice(body).ok()?;
         let modalities = wire.modalities.unwrap_or_default();
         Some(Self {
             total_slots: wire.total_slots,
@@ -36,7 +36,7 @@ impl Props {
 }
 
 #[derive(Deserialize)]
-struct Wire {
+struct PropsMessage {
     default_generation_settings: Generation,
     total_slots: u32,
     model_alias: Option<String>,

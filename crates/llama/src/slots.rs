@@ -24,7 +24,7 @@ pub struct Slot {
 impl Slot {
     /// Parses the body of the answer.
     pub(crate) fn parse_all(body: &[u8]) -> Option<Vec<Self>> {
-        let wire: Vec<Wire> = serde_json::from_slice(body).ok()?;
+        let wire: Vec<SlotMessage> = serde_json::from_slice(body).ok()?;
         let slots = wire.into_iter().map(|slot| Self {
             id: slot.id,
             n_ctx: slot.n_ctx,
@@ -39,7 +39,7 @@ impl Slot {
 }
 
 #[derive(Deserialize)]
-struct Wire {
+struct SlotMessage {
     id: u32,
     n_ctx: u32,
     is_processing: bool,

@@ -30,7 +30,7 @@ impl StateLine {
             return Some(Self::Ready);
         }
         let json = word.strip_prefix(STATE)?;
-        let wire: Wire = serde_json::from_str(json).ok()?;
+        let wire: StateMessage = serde_json::from_str(json).ok()?;
         match wire.state {
             "loading" => Some(Self::Loading { progress: wire.payload.and_then(Payload::progress) }),
             "ready" => Some(Self::Ready),
@@ -41,7 +41,7 @@ impl StateLine {
 }
 
 #[derive(Deserialize)]
-struct Wire<'a> {
+struct StateMessage<'a> {
     state: &'a str,
     payload: Option<Payload>,
 }

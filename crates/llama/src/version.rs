@@ -35,11 +35,11 @@ impl Build {
 
 /// The long flags of an engine binary, with or without a value. They, and not the build number, show what it supports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Flags(HashMap<String, Arc<Entry>>);
+pub struct Flags(HashMap<String, Arc<FlagEntry>>);
 
 /// The help text of one flag and its other names.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Entry {
+struct FlagEntry {
     names: Vec<String>,
     takes_value: bool,
     /// The name of the value, and the text after it.
@@ -55,14 +55,14 @@ impl Flags {
     /// The text of a flag begins in column 40, in builds of 2024 in column 34 after an indent of two, or of nine without a
     /// short name. In both cases two or more blanks or a line break are before it.
     pub fn parse(help: &str) -> Self {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<FlagEntry> = Vec::new();
         for line in help.lines() {
             let list = line.trim_start();
             if list.starts_with("-----") || list.is_empty() {
                 continue;
             }
             if list.starts_with('-') && line.len() - list.len() <= INDENT {
-                entries.push(Entry::begun(list));
+                entries.push(FlagEntry::begun(list));
             } else if let Some(entry) = entries.last_mut() {
                 entry.text.push(' ');
                 entry.text.push_str(list);
@@ -97,10 +97,10 @@ impl Flags {
     }
 }
 
-impl Entry {
+impl FlagEntry {
     /// Parses the first line: names separated by commas, perhaps a value, two blanks, text.
-    fn begun(line: &str) -> Entry {
-        let mut entry = Entry::default();
+    fn begun(line: &str) -> FlagEntry {
+        let mut entry = FlagEntry::default();
         let mut rest = line;
         loop {
             let (word, behind) = rest.split_at(rest.find([' ', ',']).unwrap_or(rest.len()));

@@ -127,7 +127,7 @@ impl Config {
 
 /// The number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Text", into = "String")]
+#[serde(try_from = "ConnectionsText", into = "String")]
 pub enum Connections {
     /// One; or one for each slot when the router gives a connection one job at a time.
     Auto,
@@ -138,18 +138,18 @@ pub enum Connections {
 /// A number or a word, as a file or the environment holds it.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Text {
+enum ConnectionsText {
     Word(String),
     Number(u64),
 }
 
-impl TryFrom<Text> for Connections {
+impl TryFrom<ConnectionsText> for Connections {
     type Error = String;
 
-    fn try_from(text: Text) -> Result<Self, String> {
+    fn try_from(text: ConnectionsText) -> Result<Self, String> {
         let word = match text {
-            Text::Word(word) => word,
-            Text::Number(number) => number.to_string(),
+            ConnectionsText::Word(word) => word,
+            ConnectionsText::Number(number) => number.to_string(),
         };
         if word.eq_ignore_ascii_case("auto") {
             return Ok(Self::Auto);

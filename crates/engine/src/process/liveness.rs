@@ -90,7 +90,7 @@ pub(crate) async fn until_lost(
     cpu: impl Fn() -> Option<Duration>,
     limits: LivenessLimits,
 ) {
-    let mut watcher = Watcher { control, usage, cpu, limits, used: None, slots: None, asked: None };
+    let mut watcher = LivenessCheck { control, usage, cpu, limits, used: None, slots: None, asked: None };
     let mut last_progress = usage.progress();
     let (mut healthy_at, mut progress_at) = (Instant::now(), Instant::now());
     let mut strikes = 0;
@@ -136,7 +136,7 @@ pub(crate) async fn until_lost(
     }
 }
 
-struct Watcher<'a, C> {
+struct LivenessCheck<'a, C> {
     control: &'a Control,
     usage: &'a Usage,
     cpu: C,
@@ -148,7 +148,7 @@ struct Watcher<'a, C> {
     asked: Option<Instant>,
 }
 
-impl<C: Fn() -> Option<Duration>> Watcher<'_, C> {
+impl<C: Fn() -> Option<Duration>> LivenessCheck<'_, C> {
     async fn check(&mut self) -> Observation {
         let before = (self.cpu)();
         let busy = self.usage.claims() > 0;

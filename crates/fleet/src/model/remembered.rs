@@ -54,7 +54,7 @@ impl Key {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct RememberedSize {
     key: Key,
     size: Size,
     /// Seconds since 1970.
@@ -64,8 +64,8 @@ struct Entry {
 /// The file and its entries.
 #[derive(Debug)]
 pub(crate) struct Remembered {
-    file: StateFile<Vec<Entry>>,
-    entries: Mutex<Vec<Entry>>,
+    file: StateFile<Vec<RememberedSize>>,
+    entries: Mutex<Vec<RememberedSize>>,
     /// Held while the file is written, and never while a decision is made.
     writing: Mutex<()>,
 }
@@ -96,7 +96,7 @@ impl Remembered {
             return Ok(());
         }
         entries.retain(|entry| entry.key != key);
-        entries.extend(size.map(|size| Entry { key, size, found: seconds(now) }));
+        entries.extend(size.map(|size| RememberedSize { key, size, found: seconds(now) }));
         let surplus = entries.len().saturating_sub(MAX_ENTRIES);
         entries.drain(..surplus);
         let known = entries.clone();
@@ -105,13 +105,13 @@ impl Remembered {
     }
 
     /// Replaces the whole file atomically, so that a crash leaves the old one.
-    fn write(&self, entries: &[Entry]) -> std::io::Result<()> {
+    fn write(&self, entries: &[RememberedSize]) -> std::io::Result<()> {
         // A path that is not UTF-8 has no JSON form: the size of such a model is searched again after a restart.
-        let is_text = |entry: &&Entry| entry.key.paths.iter().all(|path| path.to_str().is_some());
+        let is_text = |entry: &&RememberedSize| entry.key.paths.iter().all(|path| path.to_str().is_some());
         self.file.write(&entries.iter().filter(is_text).cloned().collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<RememberedSize>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

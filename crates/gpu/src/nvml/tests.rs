@@ -1,15 +1,15 @@
 //! Cards of a fake driver: read, lost, silent, cut into slices, and back.
 
 use super::*;
-use crate::fake_driver::{Driver, TWO_CARDS};
+use crate::fake_driver::{FakeDriver, TWO_CARDS};
 
-fn nvidia(driver: &Driver) -> Nvidia {
+fn nvidia(driver: &FakeDriver) -> Nvidia {
     Nvidia::new(driver.config().nvml_path)
 }
 
 #[test]
 fn cards_and_processes_are_read() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     driver.set(TWO_CARDS);
     let devices = nvidia(&driver).sample(Instant::now());
     let [first, second] = &devices[..] else { panic!("{devices:?}") };
@@ -25,7 +25,7 @@ fn cards_and_processes_are_read() {
 
 #[test]
 fn a_lost_card_affects_no_other_and_a_silent_one_is_unknown() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     driver.set(TWO_CARDS);
     let mut nvidia = nvidia(&driver);
     let now = Instant::now();
@@ -41,7 +41,7 @@ fn a_lost_card_affects_no_other_and_a_silent_one_is_unknown() {
 
 #[test]
 fn a_broken_driver_is_left_alone_for_a_while() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     driver.set("broken");
     let mut nvidia = nvidia(&driver);
     let now = Instant::now();
@@ -57,7 +57,7 @@ fn a_broken_driver_is_left_alone_for_a_while() {
 
 #[test]
 fn slices_stand_for_their_card() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     driver.set("gpu 80000 1 H100\nslice 0 20000 500\nslice 0 40000 0\ngpu 80000 2 H100\n");
     let devices = nvidia(&driver).sample(Instant::now());
     let totals: Vec<_> = devices.iter().map(|device| (device.id.as_str(), device.total)).collect();
@@ -81,7 +81,7 @@ fn check(devices: &[Device]) {
 
 #[test]
 fn one_two_and_eight_cards_of_equal_and_of_unequal_size() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     let gib = |gib: u64| gib << 30;
     for count in [1, 2, 8] {
         for unequal in [0, 8] {
@@ -98,7 +98,7 @@ fn one_two_and_eight_cards_of_equal_and_of_unequal_size() {
 
 #[test]
 fn of_eight_cards_one_may_be_lost_and_one_silent() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     let eight: String = (0..8).map(|at| format!("gpu {} 7 card\n", 24_000 + at)).collect();
     driver.set(&eight);
     let mut nvidia = nvidia(&driver);
@@ -118,7 +118,7 @@ fn of_eight_cards_one_may_be_lost_and_one_silent() {
 
 #[test]
 fn other_processes_hold_what_is_not_ours() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     driver.set(TWO_CARDS);
     let devices = nvidia(&driver).sample(Instant::now());
     assert_eq!(devices[0].held_by_others(|pid| pid == 11), Some(2500));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::Kind;
-use crate::fake_driver::{Driver, TWO_CARDS};
+use crate::fake_driver::{FakeDriver, TWO_CARDS};
 
 async fn next(samples: &mut watch::Receiver<Arc<Sample>>) -> Arc<Sample> {
     tokio::time::timeout(Duration::from_secs(60), samples.changed()).await.unwrap().unwrap();
@@ -11,7 +11,7 @@ async fn next(samples: &mut watch::Receiver<Arc<Sample>>) -> Arc<Sample> {
 
 #[tokio::test]
 async fn a_refresh_brings_a_later_sample() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     driver.set(TWO_CARDS);
     let (sampler, mut samples) = Sampler::start(driver.config());
     assert!(samples.borrow_and_update().devices.len() <= 2);
@@ -39,7 +39,7 @@ async fn a_refresh_brings_a_later_sample() {
 
 #[tokio::test]
 async fn only_allowed_devices_are_shown() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     driver.set(TWO_CARDS);
     let (_sampler, mut samples) = Sampler::start(Config { devices: vec!["1".into()], ..driver.config() });
     let sample = next(&mut samples).await;
@@ -49,7 +49,7 @@ async fn only_allowed_devices_are_shown() {
 
 #[tokio::test]
 async fn without_a_card_the_host_is_the_device() {
-    let driver = Driver::new();
+    let driver = FakeDriver::new();
     let (sampler, mut samples) = Sampler::start(driver.without());
     let sample = next(&mut samples).await;
     let [host] = &sample.devices[..] else { panic!("{sample:?}") };

@@ -13,7 +13,7 @@ use crate::{EngineError, text::Text};
 
 /// Parses one JSON object.
 pub(super) fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
-    let event: Event<'_> = serde_json::from_str(text)?;
+    let event: WireEvent<'_> = serde_json::from_str(text)?;
     let choice = event.choices.0.unwrap_or_default();
     let delta = choice.delta.unwrap_or_default();
     Ok(Chunk {
@@ -22,7 +22,7 @@ pub(super) fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
         tool_calls: delta.tool_calls.unwrap_or_default().into_iter().map(Call::into_delta).collect(),
         finish_reason: choice.finish_reason.and_then(Text::not_empty),
         logprobs: choice.logprobs.map(RawValue::get).filter(|value| *value != "null"),
-        prompt_progress: event.prompt_progress.map(Progress::into_progress),
+        prompt_progress: event.prompt_progress.map(WireProgress::into_progress),
         timings: event.timings.map(Times::into_timings),
         usage: event.usage.map(Used::into_usage),
         error: event.error.map(|error| EngineError::from_value(None, error)),
@@ -30,10 +30,10 @@ pub(super) fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
 }
 
 #[derive(Deserialize)]
-struct Event<'a> {
+struct WireEvent<'a> {
     #[serde(borrow, default)]
     choices: First<'a>,
-    prompt_progress: Option<Progress>,
+    prompt_progress: Option<WireProgress>,
     timings: Option<Times>,
     usage: Option<Used>,
     error: Option<serde_json::Value>,
@@ -94,13 +94,13 @@ impl<'a> Call<'a> {
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Progress {
+struct WireProgress {
     total: Count,
     cache: Count,
     processed: Count,
 }
 
-impl Progress {
+impl WireProgress {
     fn into_progress(self) -> PromptProgress {
         PromptProgress { total: self.total.0, cache: self.cache.0, processed: self.processed.0 }
     }

@@ -6,7 +6,7 @@ const FRAMING_LIMIT: u32 = 16 << 10;
 
 /// The part of the framing that the next byte belongs to.
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum ChunkState {
     Size { value: u64, digits: u32 },
     Extension { value: u64, length: u32 },
     SizeEnd { value: u64 },
@@ -19,29 +19,29 @@ enum State {
 
 /// The decoder of one body.
 #[derive(Debug)]
-pub(super) struct Chunked(State);
+pub(super) struct Chunked(ChunkState);
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Self(State::Size { value: 0, digits: 0 })
+        Self(ChunkState::Size { value: 0, digits: 0 })
     }
 
     /// Whether the last chunk and the trailers have been read.
     pub(super) fn is_done(&self) -> bool {
-        matches!(self.0, State::Done)
+        matches!(self.0, ChunkState::Done)
     }
 
     /// Decodes all of `bytes`: moves the payload to their front and returns its length.
     pub(super) fn decode(&mut self, bytes: &mut [u8]) -> Result<usize, &'static str> {
         let (mut read, mut written) = (0, 0);
         while read < bytes.len() {
-            if let State::Data { left } = self.0 {
+            if let ChunkState::Data { left } = self.0 {
                 let room = bytes.len() - read;
                 let take = usize::try_from(left).map_or(room, |left| left.min(room));
                 bytes.copy_within(read..read + take, written);
                 (read, written) = (read + take, written + take);
                 let left = left - take as u64;
-                self.0 = if left == 0 { State::DataReturn } else { State::Data { left } };
+                self.0 = if left == 0 { ChunkState::DataReturn } else { ChunkState::Data { left } };
             } else {
                 self.0 = self.0.step(bytes[read])?;
                 read += 1;
@@ -51,7 +51,7 @@ impl Chunked {
     }
 }
 
-impl State {
+impl ChunkState {
     /// One byte of framing.
     fn step(self, byte: u8) -> Result<Self, &'static str> {
         Ok(match (self, byte) {

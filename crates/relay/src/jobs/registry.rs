@@ -21,13 +21,13 @@ use crate::send_queue::{Frame, SendQueue};
 /// All jobs of this worker.
 #[derive(Debug)]
 pub(crate) struct JobRegistry {
-    state: Mutex<State>,
+    state: Mutex<RegistryState>,
     departures: watch::Sender<u64>,
     pub(crate) context: Arc<JobContext>,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct RegistryState {
     pub(crate) table: Table,
     /// Bytes of all registered jobs.
     pub(crate) bytes: u64,
@@ -153,7 +153,7 @@ impl JobRegistry {
         self.context.shutdown.cancel();
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, RegistryState> {
         // A panic under this lock leaves a consistent table: every change is a single insert or remove.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
