@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::connection::Shared;
+use crate::connection::dial::tcp::loopback;
 use crate::router::fingerprint::is_open_source_health;
 
 /// Limit for the report; without it there is one connection.
@@ -24,6 +25,12 @@ async fn read(shared: &Shared) {
     let client = reqwest::Client::builder();
     // As in `dial`: a loopback address is not reached through a proxy.
     let client = if shared.handshake.dialer.url.is_loopback() { client.no_proxy() } else { client };
+    let host = shared.handshake.dialer.url.host();
+    // The port is that of the address.
+    let client = match loopback(&host, 0) {
+        Some(addresses) => client.resolve_to_addrs(&host, &addresses),
+        None => client,
+    };
     let client =
         client.tls_backend_preconfigured((*shared.handshake.dialer.tls).clone()).http1_only().timeout(LIMIT).build();
     let Ok(client) = client else { return };

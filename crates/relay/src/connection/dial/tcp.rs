@@ -33,7 +33,7 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 
 /// The addresses of `localhost` and the names below it, without a resolver (RFC 6761, 6.3): a host without `/etc/hosts`
 /// cannot resolve them.
-fn loopback(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+pub(crate) fn loopback(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let is_loopback = name == "localhost" || name.ends_with(".localhost");
     is_loopback.then(|| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
