@@ -18,6 +18,9 @@ const ALLOWED: f64 = 0.05;
 const DROPPED: u64 = 2 << 20;
 /// The large one and one of the small ones fit into it, with vocabulary and slots.
 const LIMIT: &str = "425MiB";
+/// The same with 15 MiB to spare: a program that was fetched a moment ago maps some 5 MiB more of its own file. Where the engine
+/// copies its weights (541 MiB resident on a processor that suits them), counting the copy is far above it.
+const LIMIT_WITH_COPY: &str = "440MiB";
 const ERROR: &str = "auxot_worker_memory_estimate_error_ratio";
 /// Without copies of weights for one kind of processor, so that what is held is what counts.
 const PLAIN: (&str, &str) = ("AUXOT_ENGINE__EXTRA_ARGS", "--no-repack");
@@ -127,7 +130,7 @@ async fn under_a_small_budget_one_goes_for_another() {
 #[tokio::test]
 async fn weights_that_are_held_twice_count_once() {
     let mut stage = stage();
-    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", REAL), ("AUXOT_PLACEMENT__HOST_LIMIT", LIMIT)];
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", REAL), ("AUXOT_PLACEMENT__HOST_LIMIT", LIMIT_WITH_COPY)];
     for _ in 0..2 {
         let (mut worker, mut link) = serving(&mut stage, &settings).await;
         for model in [REAL, TINY[0]] {
