@@ -1,9 +1,9 @@
 //! Private words: identifiers and comments use the field's terms (STYLE.md, Words).
 //!
 //! The check splits identifiers at `_` and at capitals and reads the words of comments; strings are left out, since settings
-//! and the wire keep their words. What is left of earlier days is listed by crate, and the list only gets shorter.
+//! and the wire keep their words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
@@ -41,9 +41,6 @@ const PRIVATE: &[(&str, &str)] = &[
     ("wished", "desired"),
 ];
 
-/// What each crate still has of them.
-const LEFT: &[(&str, &[&str])] = &[];
-
 #[test]
 fn no_private_words_in_identifiers_and_comments() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -52,8 +49,6 @@ fn no_private_words_in_identifiers_and_comments() {
     folders.push(workspace.join("tests"));
     folders.sort();
     let private: BTreeMap<&str, &str> = PRIVATE.iter().copied().collect();
-    let left: BTreeMap<&str, BTreeSet<&str>> =
-        LEFT.iter().map(|(name, words)| (*name, words.iter().copied().collect())).collect();
     let mut faults = Vec::new();
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
@@ -70,12 +65,8 @@ fn no_private_words_in_identifiers_and_comments() {
                 }
             }
         }
-        let known = left.get(name.as_str()).cloned().unwrap_or_default();
-        for (word, (count, at)) in found.iter().filter(|(word, _)| !known.contains(word.as_str())) {
+        for (word, (count, at)) in &found {
             faults.push(format!("{name}: `{word}` ({count}, {at}): the field says {}", private[word.as_str()]));
-        }
-        for word in known.iter().filter(|word| !found.contains_key(**word)) {
-            faults.push(format!("{name}: `{word}` is gone: remove it from the list"));
         }
     }
     assert!(faults.is_empty(), "private words:\n  {}", faults.join("\n  "));
