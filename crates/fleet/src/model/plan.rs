@@ -44,6 +44,11 @@ impl Plan {
         Spec { slots, ctx_per_slot: Some(ctx), ..self.wanted.clone() }
     }
 
+    /// Whether the operator adds arguments of this model's own. Copies nothing: each job asks for it.
+    pub(crate) fn has_extra_args(&self) -> bool {
+        !self.wanted.extra_args.is_empty()
+    }
+
     /// What the memory does not allow of the wanted size, as a sentence.
     pub(crate) fn shortfall(&self, spec: &Spec) -> Option<String> {
         let (wanted, present) = (self.sizes.wanted(), size_of(spec));

@@ -26,8 +26,7 @@ impl Shared {
 
     /// The longest context of a slot: that of the running engine, or of the wanted size, whichever is longer.
     fn longest(&self, plan: &Plan, ready: Option<u32>) -> Option<u32> {
-        let spec = plan.spec();
-        let may_differ = !self.settings().engine.extra_args.is_empty() || !spec.extra_args.is_empty();
+        let may_differ = !self.settings().engine.extra_args.is_empty() || plan.has_extra_args();
         // Extra arguments may set another context, which only the engine knows.
         let planned = (!may_differ).then(|| plan.sizes.wanted().ctx).filter(|ctx| *ctx > 0);
         let planned = planned.map(|ctx| ctx.saturating_add(ROUNDED));

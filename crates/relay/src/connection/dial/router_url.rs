@@ -9,6 +9,8 @@ use std::fmt;
 
 use url::Host;
 
+use super::tcp::is_localhost;
+
 /// The address of a router's WebSocket. [`fmt::Display`] hides user and password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouterUrl {
@@ -99,7 +101,7 @@ impl RouterUrl {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match &self.host {
-            Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+            Host::Domain(name) => is_localhost(name),
             Host::Ipv4(address) => address.is_loopback(),
             Host::Ipv6(address) => address.is_loopback(),
         }

@@ -31,12 +31,16 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Whether a name is `localhost` or below it, in any case and with or without the dot of the root.
+pub(crate) fn is_localhost(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
 /// The addresses of `localhost` and the names below it, without a resolver (RFC 6761, 6.3): a host without `/etc/hosts`
 /// cannot resolve them.
 pub(crate) fn loopback(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
-    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let is_loopback = name == "localhost" || name.ends_with(".localhost");
-    is_loopback.then(|| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
+    is_localhost(host).then(|| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
 }
 
 async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
