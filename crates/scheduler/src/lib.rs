@@ -60,6 +60,7 @@
 mod memory_ledger;
 mod model;
 mod profile;
+mod queries;
 mod queue;
 mod settle;
 mod terms;
@@ -361,49 +362,8 @@ impl Admission {
         self.settle(now)
     }
 
-    /// The model that a model makes room for, if any.
-    #[must_use]
-    pub fn makes_room_for(&self, model: ModelId) -> Option<ModelId> {
-        let comes_for =
-            |other: &Model| matches!(&other.state, ModelState::Reserved { evicted, .. } if evicted.contains(&model));
-        self.models.iter().position(comes_for)
-    }
-
-    /// When the next tick is due, as of the last decision; it may have passed already.
-    #[must_use]
-    pub fn due(&self) -> Option<Moment> {
-        self.rest_until
-    }
-
     /// Time has passed: to be called at [`Admission::wake_at`], and harmless at any time.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
         self.settle(now)
-    }
-
-    /// Whether a job waits for a model, or its owner wants it.
-    #[must_use]
-    pub fn is_wanted(&self, model: ModelId) -> bool {
-        self.models[model].is_wanted()
-    }
-
-    /// Jobs that run on a model.
-    #[must_use]
-    pub fn busy(&self, model: ModelId) -> u32 {
-        match self.models[model].state {
-            ModelState::Ready { busy, .. } => busy,
-            _ => 0,
-        }
-    }
-
-    /// The state of a model.
-    #[must_use]
-    pub fn state(&self, model: ModelId) -> &ModelState {
-        &self.models[model].state
-    }
-
-    /// Jobs that wait for a model.
-    #[must_use]
-    pub fn waiting(&self, model: ModelId) -> usize {
-        self.models[model].waiting.len()
     }
 }
