@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use crate::availability::Availability;
 use crate::devices::Devices;
 use crate::factory::Engines;
+use crate::job_task::JobTask;
 use crate::lease::{Lease, send_answers};
 use crate::model::desired::DesiredModel;
 use crate::owner::Shared;
 use crate::paths::Paths;
 use crate::refusal::Refusal;
-use crate::report::{OtherNames, Report, UnloadedModel, metrics};
+use crate::report::{ModelView, OtherNames, Report, UnloadedModel, metrics};
 use crate::settings::FleetSettings;
 use crate::state::Intake;
 use crate::tasks::Tasks;
@@ -58,15 +59,22 @@ impl Fleet {
         (Self { shared: Arc::clone(&shared) }, Tasks::new(shared))
     }
 
-    /// Waits for a slot of a chat model: the named one, else the primary one.
+    /// Waits for a slot of a model for the task: the named one, else the primary one.
     ///
     /// Returns at once where a slot is free. Waits while the model loads or restarts, until `deadline` or for the configured
     /// maximum. Dropping the future leaves the queue.
     ///
     /// # Errors
     /// A [`Refusal`] with the values in it.
-    pub async fn acquire(&self, model: Option<&str>, deadline: Instant) -> Result<Lease, Refusal> {
-        self.shared.acquire(model, deadline).await
+    pub async fn acquire(&self, model: Option<&str>, task: JobTask, deadline: Instant) -> Result<Lease, Refusal> {
+        self.shared.acquire(model, task, deadline).await
+    }
+
+    /// A snapshot of the model that a job would get: the named one, else the primary one. `None` where no model of the fleet
+    /// is meant.
+    #[must_use]
+    pub fn view(&self, model: Option<&str>, task: JobTask) -> Option<ModelView> {
+        self.shared.view(model, task)
     }
 
     /// The most text that a slot of a model can hold: the named one, else the primary one. `None` where that is unknown before

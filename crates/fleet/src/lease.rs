@@ -102,15 +102,17 @@ impl Lease {
 
     /// Resolves when the engine is being stopped, or has exited. An engine that drains waits for its clients, so the lease
     /// holder closes its connection then.
-    pub async fn engine_stopping(&self) {
+    pub fn engine_stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         let (run, mut status) = (self.ready.run, self.status.clone());
-        let ending = status.wait_for(|status| match &status.state {
-            State::Ready(ready) => ready.run != run,
-            State::Draining => false,
-            _ => true,
-        });
-        // An error means that the driver is gone, and the engine with it.
-        let _ = ending.await;
+        async move {
+            let ending = status.wait_for(|status| match &status.state {
+                State::Ready(ready) => ready.run != run,
+                State::Draining => false,
+                _ => true,
+            });
+            // An error means that the driver is gone, and the engine with it.
+            let _ = ending.await;
+        }
     }
 
     /// Marks this job as waiting for the engine, until the guard is dropped.

@@ -43,7 +43,7 @@
 //! | `owner` | the state behind its lock, and every change to it: `requests` for slots, `actions` of the scheduler, `engine_status`, `add_model`, `reconfigure`, `replace` of changed files, `retry` of failed models, `rescan` of the folders |
 //! | `model` | one model: the `managed` record, its `plan`, the `size_search` for the largest size that fits, its engine (`process`), its `measurements`, the `release` of its memory |
 //! | `factory` | creates engines: those of this host, or scripted ones in tests |
-//! | `lease`, `refusal` | the two results of a request |
+//! | `job_task`; `lease`, `refusal` | what a job wants of its model; the two results of a request |
 //! | `report` | a snapshot for front ends and metrics |
 //! | `tasks` | owns every task: engine drivers, status listeners, file I/O |
 //!
@@ -78,7 +78,8 @@
 //! unmet, and the folders are scanned until it appears. Meanwhile, where it is the only one, any model of the folders serves
 //! ([`Fleet::serve_any_model`]); the same holds where every named model has failed.
 //!
-//! A job without a model name gets the first ready or unloaded one of the router's model and the listed models; see `state`.
+//! A job without a model name gets the first ready or unloaded one of the router's model and the listed models; see `state`. A
+//! job for embeddings or a ranking gets such a model; a model that is for something else refuses the job ([`JobTask`]).
 //!
 //! # Sizes
 //!
@@ -103,6 +104,7 @@ mod config;
 mod devices;
 mod factory;
 mod fleet;
+mod job_task;
 mod lease;
 mod model;
 mod owner;
@@ -116,12 +118,13 @@ mod tasks;
 mod tests;
 mod text_limit;
 
-pub use auxot_engine::{Endpoint, ExitReport, Ready, State};
+pub use auxot_engine::{Awaiting, Endpoint, ExitReport, Ready, State};
 pub use auxot_gpu::{Device, Sample};
 pub use availability::Availability;
 pub use config::{Config, ModelConfig, device_warning, table_warnings, with_layers};
 pub use devices::Devices;
 pub use fleet::Fleet;
+pub use job_task::JobTask;
 pub use lease::{EngineEnd, Lease};
 pub use model::desired::{DesiredModel, MAX_SLOTS, parameters};
 pub use model::measurements::measurements_file;

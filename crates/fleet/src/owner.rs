@@ -23,6 +23,7 @@ use tracing::{error, warn};
 use crate::config::{Config, with_layers};
 use crate::devices::Devices;
 use crate::factory::Engines;
+use crate::job_task::JobTask;
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::model::measurements::Measurements;
 use crate::model::process::AfterExit;
@@ -202,6 +203,13 @@ impl Shared {
         std::mem::take(&mut self.lock().work)
     }
 
+    pub(crate) fn view(&self, model: Option<&str>, task: JobTask) -> Option<ModelView> {
+        let devices = self.devices.now();
+        let state = self.lock();
+        let managed = state.models.get(&state.find(model, task).ok()?)?;
+        Some(ModelView::of(managed, &state.scheduler, &devices))
+    }
+
     pub(crate) fn report(&self) -> Report {
         let devices = self.devices.now();
         let state = self.lock();
@@ -218,7 +226,7 @@ impl Shared {
             let named = state.has_failed(managed) && managed.keep != KeepReason::Demand;
             named.then(|| refusal(managed, Reason::Failed).to_string())
         }));
-        let primary = state.primary();
+        let primary = state.primary(JobTask::Chat);
         let mut order: Vec<(&ManagedId, &ManagedModel)> = state.models.iter().collect();
         // A stable sort: all others keep their order.
         order.sort_by_key(|(id, managed)| (Some(**id) != primary, managed.keep == KeepReason::Leaving));

@@ -9,6 +9,7 @@ use auxot_engine::ExitReport;
 use auxot_placement::PlacementError;
 use auxot_scheduler::Reason;
 
+use crate::job_task::JobTask;
 use crate::model::managed::ManagedModel;
 
 /// The number of names in a list; the rest is counted.
@@ -25,17 +26,21 @@ pub enum Refusal {
         /// The names of the models here.
         serves: Vec<String>,
     },
-    /// The model is not a chat model.
-    #[error("cannot chat with {model}: {}", meaning(*.task))]
-    NotForChat {
+    /// The model is for another task.
+    #[error("cannot {} with {model}: {}", .wanted.verb(), meaning(*.task))]
+    WrongTask {
         /// The model.
         model: String,
         /// Its task.
         task: Task,
+        /// What the job wants.
+        wanted: JobTask,
     },
-    /// None of the models here is a chat model.
-    #[error("no model on this worker can chat; it serves {}", list(.there))]
-    NoChatModel {
+    /// None of the models here is for the task.
+    #[error("no model on this worker can {}; it serves {}", .wanted.verb(), list(.there))]
+    NoModelForTask {
+        /// What the job wants.
+        wanted: JobTask,
         /// The models here, each with its task.
         there: Vec<String>,
     },
@@ -94,12 +99,12 @@ impl Refusal {
     pub fn model(&self) -> Option<&str> {
         match self {
             Self::Failed { model, .. }
-            | Self::NotForChat { model, .. }
+            | Self::WrongTask { model, .. }
             | Self::DoesNotFit { model, .. }
             | Self::Stopped { model }
             | Self::QueueFull { model, .. }
             | Self::TooLate { model, .. } => Some(model),
-            Self::UnknownModel { .. } | Self::NoChatModel { .. } | Self::NoModel { .. } | Self::Draining => None,
+            Self::UnknownModel { .. } | Self::NoModelForTask { .. } | Self::NoModel { .. } | Self::Draining => None,
         }
     }
 }
@@ -112,10 +117,10 @@ pub(crate) fn list(names: &[String]) -> String {
     }
 }
 
-/// Why a model with this task does not chat.
+/// What a model with this task is for.
 fn meaning(task: Task) -> &'static str {
     match task {
-        Task::Chat => "it is not a chat model",
+        Task::Chat => "it is a chat model",
         Task::Embedding => "it is an embedding model",
         Task::Rerank => "it is a rerank model",
         Task::None => "this worker cannot serve such a model",

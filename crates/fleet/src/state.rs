@@ -12,6 +12,7 @@ use auxot_engine::Ready;
 use tokio::sync::oneshot;
 
 use crate::availability::Availability;
+use crate::job_task::JobTask;
 use crate::lease::Lease;
 use crate::model::desired::DesiredModel;
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
@@ -180,19 +181,19 @@ impl FleetState {
         }
     }
 
-    /// The primary model: the chat model that serves jobs without a model name.
+    /// The primary model for a task: the one that serves jobs without a model name.
     ///
     /// It is the router's model, unless that one has failed, or is loading while a listed one is ready. Without a router's
     /// model it is the first listed one that is ready, unloaded, or in its first load; else the first that is ready, loading or
     /// unloaded. Where all have failed it is the router's, or else the first.
-    pub(crate) fn primary(&self) -> Option<ManagedId> {
+    pub(crate) fn primary(&self, task: JobTask) -> Option<ManagedId> {
         let is = |id: &ManagedId, availabilities: &[Availability]| {
             self.models.get(id).is_some_and(|managed| availabilities.contains(&self.availability_of(managed)))
         };
         let takes: &[Availability] = &[Availability::Ready, Availability::Unloaded];
-        let is_chat = |managed: &ManagedModel| managed.model.task == Task::Chat;
-        let desired = self.desired.managed().filter(|id| self.models.get(id).is_some_and(is_chat));
-        let all = || self.staying().filter(|(_, managed)| is_chat(managed)).map(|(id, _)| id);
+        let fits = |managed: &ManagedModel| task.accepts(managed.model.task);
+        let desired = self.desired.managed().filter(|id| self.models.get(id).is_some_and(fits));
+        let all = || self.staying().filter(|(_, managed)| fits(managed)).map(|(id, _)| id);
         let mut listed = all().filter(|id| self.models[id].keep == KeepReason::Operator);
         let preferred = match desired {
             Some(desired) if is(&desired, takes) => Some(desired),
@@ -217,9 +218,11 @@ impl FleetState {
     }
 
     /// The model that a job names, or the primary one.
-    pub(crate) fn find(&self, model: Option<&str>) -> Result<ManagedId, Refusal> {
+    pub(crate) fn find(&self, model: Option<&str>, task: JobTask) -> Result<ManagedId, Refusal> {
         let Some(name) = model.filter(|name| !name.is_empty()) else {
-            return self.primary().ok_or_else(|| self.no_chat_model());
+            // What each model answers is asked of the one that chats.
+            let primary = self.primary(JobTask::Chat).filter(|_| task.accepts(Task::Chat));
+            return primary.or_else(|| self.primary(task)).ok_or_else(|| self.no_model_for(task));
         };
         let by_name = self.models.iter().find(|(_, managed)| managed.name() == name || managed.model.base_name == name);
         let by_file = || {
@@ -235,13 +238,17 @@ impl FleetState {
         by_name.or_else(by_file).map(|(id, _)| *id).ok_or_else(|| self.unknown(name))
     }
 
-    /// The refusal for a model that is not a chat model: the one that was found, or the one of the folders with this name.
-    pub(crate) fn not_for_chat(&self, found: Option<&ManagedId>, name: Option<&str>) -> Option<Refusal> {
+    /// The refusal for a model that is for another task: the one that was found, or the one of the folders with this name.
+    pub(crate) fn wrong_task(&self, found: Option<&ManagedId>, name: Option<&str>, wanted: JobTask) -> Option<Refusal> {
         let model = match (found, name) {
             (Some(id), _) => self.models.get(id).map(|managed| &*managed.model),
             (None, name) => self.scan.catalog.resolve(name?).ok(),
         }?;
-        (model.task != Task::Chat).then(|| Refusal::NotForChat { model: model.name.clone(), task: model.task })
+        (!wanted.accepts(model.task)).then(|| Refusal::WrongTask {
+            model: model.name.clone(),
+            task: model.task,
+            wanted,
+        })
     }
 
     /// Whether the file of a model was in its folder at the last scan.
@@ -255,14 +262,18 @@ impl FleetState {
         Refusal::UnknownModel { name: name.to_owned(), serves }
     }
 
-    /// The refusal where no chat model is here.
-    fn no_chat_model(&self) -> Refusal {
+    /// The refusal where no model for the task is here.
+    fn no_model_for(&self, wanted: JobTask) -> Refusal {
         let is_expected = !self.missing.is_empty() || matches!(self.desired, Desired::Missing { .. });
-        let there: Vec<String> = self.staying().map(|(_, managed)| with_task(&managed.model)).collect();
-        if is_expected || there.is_empty() {
+        let mut there: Vec<String> = self.staying().map(|(_, managed)| with_task(&managed.model)).collect();
+        let may_chat = wanted.accepts(Task::Chat);
+        if there.is_empty() && !may_chat {
+            there = self.scan.catalog.models().iter().map(with_task).collect();
+        }
+        if (is_expected && may_chat) || there.is_empty() {
             Refusal::NoModel { reason: self.nothing_to_serve() }
         } else {
-            Refusal::NoChatModel { there }
+            Refusal::NoModelForTask { wanted, there }
         }
     }
 

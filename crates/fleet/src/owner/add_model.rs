@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use auxot_catalog::{Model, Task};
+use auxot_catalog::Model;
 use auxot_engine::Spec;
 use tracing::{error, info, warn};
 
 use crate::availability::Availability;
 use crate::config::table_warnings;
+use crate::job_task::JobTask;
 use crate::model::desired::{DesiredModel, MAX_SLOTS, parameters};
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::model::plan::{Plan, requirements, task_of};
@@ -92,7 +93,7 @@ impl Shared {
         if state.staying().next().is_some() {
             return true;
         }
-        let taken = self.add_any(&mut state).is_some();
+        let taken = self.add_any(&mut state, JobTask::Chat).is_some();
         drop(state);
         self.changed();
         taken
@@ -109,16 +110,16 @@ impl Shared {
         {
             return;
         }
-        if let Some(managed) = self.add_any(state).and_then(|id| state.models.get(&id)) {
+        if let Some(managed) = self.add_any(state, JobTask::Chat).and_then(|id| state.models.get(&id)) {
             warn!(model = managed.name(), "every named model has failed: another model of the folders is served");
         }
     }
 
-    /// Adds the first chat model of the folders that is not in the fleet, or is leaving.
-    pub(crate) fn add_any(self: &Arc<Self>, state: &mut FleetState) -> Option<ManagedId> {
+    /// Adds the first model of the folders that is for the task and is not in the fleet, or is leaving.
+    pub(crate) fn add_any(self: &Arc<Self>, state: &mut FleetState, task: JobTask) -> Option<ManagedId> {
         let scan = Arc::clone(&state.scan);
         let known = |model: &Model| state.staying().any(|(_, managed)| managed.model.file == model.file);
-        let first = scan.catalog.models().iter().find(|model| model.task == Task::Chat && !known(model));
+        let first = scan.catalog.models().iter().find(|model| task.accepts(model.task) && !known(model));
         let name = first.filter(|_| self.settings().fleet.on_demand)?.name.clone();
         self.add_model(state, &name, KeepReason::Demand, None).ok()
     }

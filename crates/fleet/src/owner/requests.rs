@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::job_task::JobTask;
 use crate::lease::{Lease, Owner, PendingAnswer};
 use crate::model::managed::{KeepReason, ManagedId};
 use crate::owner::Shared;
@@ -38,14 +39,19 @@ enum Answer {
 
 impl Shared {
     /// Waits for a slot until `deadline`, or for the configured maximum.
-    pub(crate) async fn acquire(self: &Arc<Self>, model: Option<&str>, deadline: Instant) -> Result<Lease, Refusal> {
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        model: Option<&str>,
+        task: JobTask,
+        deadline: Instant,
+    ) -> Result<Lease, Refusal> {
         let since = now();
         let until = deadline.min(since + self.settings().fleet.max_wait);
-        let answer = match self.request(model) {
-            Err(Refusal::UnknownModel { .. } | Refusal::NoChatModel { .. } | Refusal::NoModel { .. })
+        let answer = match self.request(model, task) {
+            Err(Refusal::UnknownModel { .. } | Refusal::NoModelForTask { .. } | Refusal::NoModel { .. })
                 if self.scan_again(until).await =>
             {
-                self.request(model)?
+                self.request(model, task)?
             }
             answer => answer?,
         };
@@ -63,9 +69,14 @@ impl Shared {
     }
 
     /// The model for a job. A model of the folders is added when a job names it; a leaving one stays.
-    fn resolve(self: &Arc<Self>, state: &mut FleetState, model: Option<&str>) -> Result<ManagedId, Refusal> {
-        let found = state.find(model);
-        if let Some(refused) = state.not_for_chat(found.as_ref().ok(), model) {
+    fn resolve(
+        self: &Arc<Self>,
+        state: &mut FleetState,
+        model: Option<&str>,
+        task: JobTask,
+    ) -> Result<ManagedId, Refusal> {
+        let found = state.find(model, task);
+        if let Some(refused) = state.wrong_task(found.as_ref().ok(), model, task) {
             return Err(refused);
         }
         let leaves = |id: &ManagedId| state.models.get(id).is_some_and(|managed| managed.keep == KeepReason::Leaving);
@@ -82,24 +93,25 @@ impl Shared {
             (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.settings().fleet.on_demand => {
                 self.add_model(state, name, KeepReason::Demand, None).map_err(|_| refused)
             }
-            // Without a chat model in the fleet, the first of the folders serves.
-            (Err(refused @ (Refusal::NoChatModel { .. } | Refusal::NoModel { .. })), _)
+            // Without a model for the task in the fleet, the first of the folders serves.
+            (Err(refused @ (Refusal::NoModelForTask { .. } | Refusal::NoModel { .. })), _)
                 if state.intake == Intake::Open =>
             {
-                self.add_any(state).ok_or(refused)
+                self.add_any(state, task).ok_or(refused)
             }
             (Err(refused), _) => Err(refused),
         }
     }
 
-    fn request(self: &Arc<Self>, model: Option<&str>) -> Result<Answer, Refusal> {
+    fn request(self: &Arc<Self>, model: Option<&str>, task: JobTask) -> Result<Answer, Refusal> {
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.intake == Intake::Closed {
             return Err(Refusal::Draining);
         }
-        let id = self.resolve(state, model)?;
-        let named = model.is_some_and(|name| !name.is_empty());
+        let id = self.resolve(state, model, task)?;
+        // Only a chat may be moved to another model: the others of a task are not interchangeable.
+        let named = task != JobTask::Chat || model.is_some_and(|name| !name.is_empty());
         let (ticket, moment) = (state.ticket(), self.moment());
         let Some(managed) = state.models.get(&id) else { return Err(Refusal::Draining) };
         let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());

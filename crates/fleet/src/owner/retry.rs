@@ -10,6 +10,7 @@ use auxot_engine::{FileId, State};
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::job_task::JobTask;
 use crate::model::desired::DesiredModel;
 use crate::model::managed::{Attempt, KeepReason, ManagedId, ManagedModel};
 use crate::owner::Shared;
@@ -22,7 +23,7 @@ impl Shared {
     /// Retries a model at once that has failed or waits for its next attempt.
     pub(crate) fn reset(self: &Arc<Self>, model: Option<&str>) -> Result<(), Refusal> {
         let mut state = self.lock();
-        let id = state.find(model)?;
+        let id = state.find(model, JobTask::Chat)?;
         self.reset_one(&mut state, id);
         self.conclude(state, Vec::new());
         self.changed();

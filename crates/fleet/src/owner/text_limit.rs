@@ -1,5 +1,6 @@
 //! The most text that one slot of a loaded or unloaded model can hold.
 
+use crate::job_task::JobTask;
 use crate::model::plan::Plan;
 use crate::owner::Shared;
 use crate::text_limit::TextLimit;
@@ -11,7 +12,7 @@ impl Shared {
     /// The most text that a slot of the named model, or else the primary one, can hold; `None` where that is unknown.
     pub(crate) fn text_limit(&self, name: Option<&str>) -> Option<TextLimit> {
         let state = self.lock();
-        match state.find(name) {
+        match state.find(name, JobTask::Chat) {
             Ok(id) => {
                 let managed = state.models.get(&id)?;
                 let ready = managed.ready().map(|ready| ready.props.n_ctx);

@@ -3,8 +3,8 @@
 
 use auxot_catalog::Task;
 
-use super::test_fleet::{TestFleet, put_pooling};
-use crate::{FleetSettings, Refusal};
+use super::test_fleet::{TestFleet, put, put_pooling};
+use crate::{FleetSettings, JobTask, Refusal};
 
 /// Pooling types of a header: the last token's vector, a ranking head.
 const LAST: u32 = 3;
@@ -21,7 +21,7 @@ fn test_fleet() -> TestFleet {
 
 fn refused(answer: Result<crate::Lease, Refusal>) -> (String, Option<Task>) {
     let refusal = answer.unwrap_err();
-    let task = if let Refusal::NotForChat { task, .. } = &refusal { Some(*task) } else { None };
+    let task = if let Refusal::WrongTask { task, .. } = &refusal { Some(*task) } else { None };
     (refusal.to_string(), task)
 }
 
@@ -41,6 +41,46 @@ async fn an_embedding_or_rerank_model_is_started_for_its_task_and_refuses_chats(
     }
     let (text, _) = refused(test_fleet.acquire(None).await);
     assert_eq!(text, "no model on this worker can chat; it serves a-embed-q8_0 (embedding), a-rerank-q8_0 (rerank)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_for_embeddings_or_a_ranking_gets_such_a_model_and_a_chat_model_refuses_it() {
+    let mut test_fleet = test_fleet();
+    test_fleet.put("z-chat-q8_0");
+    test_fleet.settle().await;
+    test_fleet.make_ready("a-embed-q8_0").await;
+    test_fleet.make_ready("a-rerank-q8_0").await;
+    let answer = test_fleet.waiting(Some("z-chat")).await;
+    test_fleet.make_ready("z-chat-q8_0").await;
+    assert_eq!(*answer.borrow(), Some(Ok("z-chat-q8_0".to_owned())));
+    for (name, task, model) in [
+        (Some("a-embed"), JobTask::Embedding, "a-embed-q8_0"),
+        (None, JobTask::Embedding, "a-embed-q8_0"),
+        (None, JobTask::Rerank, "a-rerank-q8_0"),
+        (Some("a-rerank"), JobTask::Any, "a-rerank-q8_0"),
+        (None, JobTask::Any, "z-chat-q8_0"),
+    ] {
+        assert_eq!(test_fleet.acquire_for(name, task).await.unwrap().model(), model, "{name:?} {task:?}");
+    }
+    let refused = test_fleet.acquire_for(Some("z-chat"), JobTask::Embedding).await.unwrap_err();
+    assert_eq!(refused.to_string(), "cannot make embeddings with z-chat-q8_0: it is a chat model");
+    let refused = test_fleet.acquire_for(Some("a-embed"), JobTask::Rerank).await.unwrap_err();
+    assert_eq!(refused.to_string(), "cannot rerank with a-embed-q8_0: it is an embedding model");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_without_a_name_loads_the_first_model_for_its_task_or_says_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    put_pooling(folder.path(), "b-embed-q8_0", LAST);
+    put(folder.path(), "z-chat-q8_0");
+    let mut test_fleet = TestFleet::with(folder, FleetSettings::default(), None);
+    test_fleet.settle().await;
+    let refused = test_fleet.acquire_for(None, JobTask::Rerank).await.unwrap_err();
+    let there = "b-embed-q8_0 (embedding), z-chat-q8_0 (chat)";
+    assert_eq!(refused.to_string(), format!("no model on this worker can rerank; it serves {there}"));
+    let answer = test_fleet.waiting_for(None, JobTask::Embedding).await;
+    test_fleet.make_ready("b-embed-q8_0").await;
+    assert_eq!(*answer.borrow(), Some(Ok("b-embed-q8_0".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]

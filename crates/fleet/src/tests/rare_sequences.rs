@@ -8,7 +8,7 @@ use auxot_engine::ExitClass;
 use auxot_gpu::{Device, Kind};
 
 use super::test_fleet::{TestFleet, desired, put_headed, put_sized};
-use crate::{Availability, Config, DesiredModel, FleetSettings};
+use crate::{Availability, Config, DesiredModel, FleetSettings, JobTask};
 
 const ROOM_FOR_ONE: u64 = 40_000;
 const MIN_LOADED: Duration = Duration::from_secs(21);
@@ -151,7 +151,10 @@ async fn a_model_returns_to_the_wanted_size_once_another_process_is_gone() {
     test_fleet.read(vec![], GIB + 40 * 1024 * 1024).await;
     let fleet = test_fleet.fleet.clone();
     let job = tokio::spawn(async move {
-        fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
+        fleet
+            .acquire(Some("one-q8_0"), JobTask::Chat, std::time::Instant::now() + super::test_fleet::LONG)
+            .await
+            .map(drop)
     });
     test_fleet.settle().await;
     assert!(!job.is_finished(), "{:?}", job.await);
@@ -166,7 +169,10 @@ async fn a_model_returns_to_the_wanted_size_once_another_process_is_gone() {
     assert_eq!(test_fleet.state("one-q8_0"), "stopped");
     let fleet = test_fleet.fleet.clone();
     tokio::spawn(async move {
-        fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
+        fleet
+            .acquire(Some("one-q8_0"), JobTask::Chat, std::time::Instant::now() + super::test_fleet::LONG)
+            .await
+            .map(drop)
     });
     test_fleet.settle().await;
     assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.spec("one-q8_0").slots), (2, 4));
@@ -243,7 +249,10 @@ async fn a_cancelled_eviction_is_reported_as_a_change() {
     let _lease = test_fleet.acquire(Some("one-q8_0")).await.unwrap();
     let fleet = test_fleet.fleet.clone();
     let job = tokio::spawn(async move {
-        fleet.acquire(Some("two-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
+        fleet
+            .acquire(Some("two-q8_0"), JobTask::Chat, std::time::Instant::now() + super::test_fleet::LONG)
+            .await
+            .map(drop)
     });
     test_fleet.settle().await;
     advance(&test_fleet, MIN_LOADED).await;
@@ -273,7 +282,10 @@ fn a_measurement_above_the_estimate_does_not_hang_the_fleet() {
             test_fleet.read(vec![card(2 * GIB)], 60 * GIB).await;
             let fleet = test_fleet.fleet.clone();
             let job = |fleet: crate::Fleet| async move {
-                fleet.acquire(Some("one-q8_0"), std::time::Instant::now() + super::test_fleet::LONG).await.map(drop)
+                fleet
+                    .acquire(Some("one-q8_0"), JobTask::Chat, std::time::Instant::now() + super::test_fleet::LONG)
+                    .await
+                    .map(drop)
             };
             tokio::spawn(job(fleet.clone()));
             test_fleet.settle().await;

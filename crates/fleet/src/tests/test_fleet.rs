@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::factory::{Driver, DryRun, Engines};
-use crate::{Config, DesiredModel, Devices, Fleet, FleetSettings, Lease, ModelView, Paths, Refusal};
+use crate::{Config, DesiredModel, Devices, Fleet, FleetSettings, JobTask, Lease, ModelView, Paths, Refusal};
 
 /// Far away and never waited for: the paused clock advances only when nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -115,6 +115,9 @@ thread_local! {
     /// removed folder again.
     static KEPT: RefCell<Vec<Arc<tempfile::TempDir>>> = const { RefCell::new(Vec::new()) };
 }
+
+/// The answer to a waiting job, once there is one: the model, or the refusal.
+type PendingJob = watch::Receiver<Option<Result<String, String>>>;
 
 /// A fleet with its folder of models.
 pub(super) struct TestFleet {
@@ -300,18 +303,23 @@ impl TestFleet {
     }
 
     pub(super) async fn acquire(&self, model: Option<&str>) -> Result<Lease, Refusal> {
-        self.fleet.acquire(model, Instant::now() + LONG).await
+        self.acquire_for(model, JobTask::Chat).await
+    }
+
+    pub(super) async fn acquire_for(&self, model: Option<&str>, task: JobTask) -> Result<Lease, Refusal> {
+        self.fleet.acquire(model, task, Instant::now() + LONG).await
     }
 
     /// A waiting job in a task of its own, and the channel for its answer.
-    pub(super) async fn waiting(
-        &mut self,
-        model: Option<&'static str>,
-    ) -> watch::Receiver<Option<Result<String, String>>> {
+    pub(super) async fn waiting(&mut self, model: Option<&'static str>) -> PendingJob {
+        self.waiting_for(model, JobTask::Chat).await
+    }
+
+    pub(super) async fn waiting_for(&mut self, model: Option<&'static str>, task: JobTask) -> PendingJob {
         let (sender, receiver) = watch::channel(None);
         let fleet = self.fleet.clone();
         self.tasks.spawn(async move {
-            let answer = fleet.acquire(model, Instant::now() + LONG).await;
+            let answer = fleet.acquire(model, task, Instant::now() + LONG).await;
             sender.send_replace(Some(
                 answer.map(|lease| lease.model().to_owned()).map_err(|refusal| refusal.to_string()),
             ));

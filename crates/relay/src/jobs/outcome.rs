@@ -202,7 +202,7 @@ impl Outcome {
                 Refusal::UnknownModel { .. } => {
                     ErrorClass { status: Some(404), ..caller(Some("model_not_found"), Some("model")) }
                 }
-                Refusal::NotForChat { .. } | Refusal::NoChatModel { .. } => {
+                Refusal::WrongTask { .. } | Refusal::NoModelForTask { .. } => {
                     caller(Some("model_not_supported"), Some("model"))
                 }
                 Refusal::NoModel { .. } | Refusal::Stopped { .. } => server(503, Some("no_model"), Some(RETRY_AFTER)),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-use auxot_fleet::EngineEnd;
+use auxot_fleet::{EngineEnd, JobTask};
 use futures_util::FutureExt;
 use tracing::warn;
 
@@ -135,7 +135,7 @@ impl RunningJob {
     /// Waits for a slot.
     async fn acquire(&mut self) -> Result<Lease, Outcome> {
         let (fleet, job, deadline) = (self.context.fleet.clone(), Arc::clone(&self.parsed.job), self.deadline());
-        let lease = self.within(None, fleet.acquire(job.model.as_deref(), deadline)).await?;
+        let lease = self.within(None, fleet.acquire(job.model.as_deref(), JobTask::Chat, deadline)).await?;
         let lease = lease.map_err(Outcome::Refused)?;
         self.model = Some(lease.model().to_owned());
         self.started.get_or_insert_with(Instant::now);
