@@ -73,7 +73,7 @@ fn a_models_own_settings_apply_and_the_command_line_wins() {
     let [slots, ctx, kind] = ["slots", "ctx", "kv_type"].map(|key| json[key].clone());
     assert_eq!((slots, ctx, kind), (3.into(), 1024.into(), "q4_0".into()));
     assert!(json["refusal"].as_str().unwrap().ends_with("on 1 device"), "{}", json["refusal"]);
-    assert_eq!(json["strays"], serde_json::json!([]));
+    assert_eq!(json["unknown_devices"], serde_json::json!([]));
 }
 
 #[test]
@@ -89,7 +89,8 @@ fn unknown_devices_in_a_models_table_are_named() {
         "lie on device 7, GPU-nowhere, which is not here; there is 0 (GPU-fake-0000), 1 (GPU-fake-0100), host\n";
     assert!(text.contains("fits: all of it on device 1\n") && text.contains(warning), "{text}");
     let json = host.json(&["fit", "tiny", "--slots", "1", "--json"], 0);
-    assert_eq!((&json["fits"], &json["strays"]), (&true.into(), &serde_json::json!(["7", "GPU-nowhere"])));
+    assert_eq!((&json["fits"], &json["unknown_devices"]), (&true.into(), &serde_json::json!(["7", "GPU-nowhere"])));
+    assert_eq!(json["strays"], json["unknown_devices"], "the old name of the key");
 }
 
 #[test]
@@ -173,4 +174,41 @@ fn settings_without_effect_on_this_host_cause_warnings() {
         );
         assert!(!text.contains("`big`"), "{text}");
     }
+}
+
+#[test]
+fn settings_under_old_names_are_used_with_one_warning_each() {
+    let host = TestHost::new();
+    let file = host.scratch.join("auxot.toml");
+    std::fs::write(&file, "[fleet]\nresidency = '7s'\n").unwrap();
+    let with_file = |arguments: &[&str]| {
+        let mut command = host.command(&["--config", file.to_str().unwrap()]);
+        command.args(arguments).env("AUXOT_FLEET__PATIENCE", "9s");
+        command.env("AUXOT_ROUTER_URL", "http://127.0.0.1:1").env("AUXOT_GPU_KEY", "sk-test").output().unwrap()
+    };
+    let models = with_file(&["models", "--metrics-names", "gpu-box"]);
+    let print = with_file(&["--metrics-names", "gpu-box", "--print-config"]);
+    for text in [&models.stderr, &print.stdout] {
+        let text = String::from_utf8_lossy(text);
+        for (old, new) in [
+            (":2:1: `fleet.residency`", "`fleet.min_loaded_time` or AUXOT_FLEET__MIN_LOADED_TIME"),
+            ("AUXOT_FLEET__PATIENCE: `fleet.patience`", "`fleet.preempt_after` or AUXOT_FLEET__PREEMPT_AFTER"),
+            (
+                "flag --metrics-names: `metrics.names`",
+                "`metrics.allowed_hosts`, AUXOT_METRICS_ALLOWED_HOSTS or --metrics-allowed-hosts",
+            ),
+        ] {
+            let warning = format!("{old}: renamed to {new}; the next release refuses the old name\n");
+            assert_eq!(format!("{text}\n").matches(&warning).count(), 1, "{warning} in {text}");
+        }
+    }
+    let printed = String::from_utf8_lossy(&print.stdout);
+    for line in ["min_loaded_time = \"7s\"", "preempt_after = \"9s\"", "allowed_hosts = [\"gpu-box\"]"] {
+        assert!(printed.contains(line), "{line} in {printed}");
+    }
+    let refused = with_file(&["--metrics-names", "a", "--metrics-allowed-hosts", "b"]);
+    let text = String::from_utf8_lossy(&refused.stderr);
+    let fault = "`metrics.names`: is the old name of `metrics.allowed_hosts`, which is set too \
+                 (flag --metrics-allowed-hosts); keep the new name only";
+    assert!(refused.status.code() == Some(64) && text.contains(fault), "{text}");
 }

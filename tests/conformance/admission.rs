@@ -77,7 +77,7 @@ async fn c18_a_full_queue_says_how_long_it_is() {
 
 #[tokio::test]
 async fn c06_jobs_that_wait_are_bounded_in_bytes_too() {
-    let (mut stage, mut link) = crate::Stage::serving("", &[("AUXOT_ROUTER__MAX_HELD", "4MiB")]).await;
+    let (mut stage, mut link) = crate::Stage::serving("", &[("AUXOT_ROUTER__MAX_JOB_MEMORY", "4MiB")]).await;
     let gate = stage.scratch.join("gate");
     let held = |id: &str| {
         let asked = format!("fake: --text done --hold prompt:{}", gate.display());
@@ -105,7 +105,7 @@ async fn c06_jobs_that_wait_are_bounded_in_bytes_too() {
 
 #[tokio::test]
 async fn c06_a_single_job_may_be_larger_than_the_bound_on_all_jobs() {
-    let (_stage, mut link) = crate::Stage::serving("", &[("AUXOT_ROUTER__MAX_HELD", "64KiB")]).await;
+    let (_stage, mut link) = crate::Stage::serving("", &[("AUXOT_ROUTER__MAX_JOB_MEMORY", "64KiB")]).await;
     for id in ["large", "again"] {
         let messages = serde_json::json!([
             {"role": "system", "content": "x".repeat(1 << 20)},

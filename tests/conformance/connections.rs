@@ -73,7 +73,7 @@ async fn c27_another_kind_of_router_at_the_same_address_is_found_out_when_the_wo
     let router = ScriptedRouter::start();
     router.looks_open_source();
     // Longer than the test: all three connections come back.
-    let mut stage = Stage::open_at(router, "", &[SLOTS, ("AUXOT_ROUTER__SURPLUS_TIME", "20m")]).await;
+    let mut stage = Stage::open_at(router, "", &[SLOTS, ("AUXOT_ROUTER__SURPLUS_CONNECTION_TIME", "20m")]).await;
     let (upstream, _) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
     assert_eq!(stage.router.connections(), 3);
     drop(upstream);
@@ -191,7 +191,7 @@ async fn c27_connections_that_are_too_many_are_kept_and_no_job_is_swallowed() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
     // Longer than the test: each connection that closes costs a job of the open-source router half a minute.
-    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_ROUTER__SURPLUS_TIME", "20m")];
+    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_ROUTER__SURPLUS_CONNECTION_TIME", "20m")];
     let mut stage = Stage::open_at(router, "", &settings).await;
     let (mut router, served) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
     assert_eq!(served.swallowed, 0);
@@ -212,7 +212,7 @@ async fn c27_connections_that_are_too_many_are_kept_and_no_job_is_swallowed() {
 async fn c27_no_job_is_swallowed_at_a_first_start() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
-    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", ""), ("AUXOT_ROUTER__ASK_FIRST", "true")];
+    let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", ""), ("AUXOT_ROUTER__WAIT_FOR_POLICY", "true")];
     let mut stage = Stage::open_at(router, "", &settings).await;
     let (mut router, served) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
     served.outcomes.iter().for_each(|outcome| _ = outcome.completed());

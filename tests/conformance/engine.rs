@@ -143,7 +143,7 @@ async fn c25_an_engine_that_cannot_live_is_given_up_and_jobs_are_told_so() {
     assert_eq!(link.ended().await, End::Closed(1000));
     drop(link);
     let closed = ["cause=\"no_model\""];
-    stage.worker.metric_until("auxot_worker_router_links_lost_total", &closed, |count| count == 1.0).await;
+    stage.worker.metric_until("auxot_worker_router_connections_lost_total", &closed, |count| count == 1.0).await;
     let starts = stage.reports.past().iter().filter(|event| event.name == "start").count();
     assert!(starts <= 5, "{starts} starts: it does not go on for ever");
 }

@@ -72,7 +72,7 @@ async fn c22_a_router_that_says_nothing_is_left_for_a_new_connection() {
     let mut next = stage.greeted().await;
     assert!(matches!(silent.ended().await, End::Cut(_) | End::Closed(_)));
     next.says("next", "over here").await;
-    assert_eq!(stage.worker.metric("auxot_worker_router_links_lost_total", &["cause=\"silent\""]).await, 1.0);
+    assert_eq!(stage.worker.metric("auxot_worker_router_connections_lost_total", &["cause=\"silent\""]).await, 1.0);
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn c23_a_router_that_does_not_read_is_left_and_nothing_is_collected_for_it
     stalled.send(&job("endless", "fake: --tokens 100000000 --batch 64")).await;
     // Its own end comes when the time to write is over; the worker has not collected the text meanwhile.
     let lost = ["cause=\"stalled\""];
-    stage.worker.metric_until("auxot_worker_router_links_lost_total", &lost, |count| count == 1.0).await;
+    stage.worker.metric_until("auxot_worker_router_connections_lost_total", &lost, |count| count == 1.0).await;
     let resident = processes::resident_bytes(stage.worker.program.pid()).unwrap();
     assert!(resident < 96 << 20, "{resident} bytes: what cannot be sent is not read");
     let mut again = stage.greeted().await;

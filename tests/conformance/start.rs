@@ -128,7 +128,7 @@ async fn s23_a_policy_for_another_product_is_refused_clearly() {
 }
 
 /// As a worker starts that is not told otherwise.
-const ASKS: (&str, &str) = ("AUXOT_ROUTER__ASK_FIRST", "true");
+const ASKS: (&str, &str) = ("AUXOT_ROUTER__WAIT_FOR_POLICY", "true");
 
 #[tokio::test]
 async fn s24_a_first_start_with_a_list_asks_the_router_before_it_loads() {

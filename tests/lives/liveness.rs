@@ -57,7 +57,7 @@ async fn a_stopped_engine_in_the_middle_of_an_answer_ends_the_job_and_is_replace
     assert!(link.outcome("cut").await.failed().contains("stopped in the middle"));
     replaced(&mut stage, engine).await;
     link.says("one", "the next one serves").await;
-    assert_eq!(worker.metric("auxot_worker_instance_restarts_total", &[r#"cause="unresponsive""#]).await, 1.0);
+    assert_eq!(worker.metric("auxot_worker_engine_restarts_total", &[r#"cause="unresponsive""#]).await, 1.0);
 }
 
 #[tokio::test]
@@ -136,9 +136,7 @@ async fn the_real_engine_stopped_in_the_middle_of_an_answer_is_replaced_in_time(
     let begun = Instant::now();
     link.outcome("cut").await.failed();
     worker.line("engine process started").await;
-    worker
-        .metric_until("auxot_worker_instance_restarts_total", &[r#"cause="unresponsive""#], |count| count == 1.0)
-        .await;
+    worker.metric_until("auxot_worker_engine_restarts_total", &[r#"cause="unresponsive""#], |count| count == 1.0).await;
     assert!(begun.elapsed() <= Duration::from_secs(15), "{:?}", begun.elapsed());
     worker.metric_until("auxot_worker_model_loaded", &[r#"model="tiny-loop-f16""#], |loaded| loaded == 1.0).await;
     processes::ended(&[engine], Duration::ZERO).await;

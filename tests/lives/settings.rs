@@ -120,3 +120,34 @@ async fn models_come_go_and_change_their_size_while_the_others_are_not_touched()
     link.says("one", "it serves all the time").await;
     assert_eq!(only_engine(&worker), untouched);
 }
+
+#[tokio::test]
+async fn an_old_name_of_a_setting_is_warned_about_once_and_old_names_of_metrics_have_the_same_samples() {
+    let mut stage = stage_with("[fleet]\nresidency = '1s'\n");
+    stage.put(MODEL_FILE, "");
+    let mut worker = stage.worker(&[("AUXOT_GPU_AUTOLOAD_MODELS", MODEL)]).await;
+    let _link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
+    let warning = worker.line("`fleet.residency`: renamed to `fleet.min_loaded_time`").await;
+    assert!(warning.contains("WARN"), "{warning}");
+    // The same name in another line is not warned about again, and the value is applied.
+    replace(&stage, "\n[fleet]\nresidency = '2s'\n");
+    let applied = worker.line("changes applied").await;
+    assert!(applied.contains("keys=\"fleet.min_loaded_time\""), "{applied}");
+    assert_eq!(worker.lines_with("renamed to").len(), 1);
+
+    worker.metric_until("auxot_worker_router_connections", &[], |count| count == 1.0).await;
+    let text = worker.metrics().await;
+    for (old, new) in [
+        ("auxot_worker_router_links", "auxot_worker_router_connections"),
+        ("auxot_worker_wishes_unmet", "auxot_worker_settings_unmet"),
+        ("auxot_worker_instance_load_seconds_count", "auxot_worker_engine_load_seconds_count"),
+        ("auxot_worker_instance_starts_total", "auxot_worker_engine_starts_total"),
+    ] {
+        let value = |name| auxot_tests::http::metric(&text, name, &[]);
+        assert!(value(new).is_some() && value(old) == value(new), "{old} and {new} in {text}");
+    }
+    assert!(
+        text.contains("# HELP auxot_worker_wishes_unmet Deprecated: the old name of auxot_worker_settings_unmet\n")
+    );
+}

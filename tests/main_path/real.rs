@@ -103,7 +103,7 @@ async fn a_real_engine_killed_in_its_answer_costs_one_error_and_comes_back() {
     assert!(heard.error.is_some(), "{heard:?}");
     let mut again = Stream::open(&chain, LOOP, "again", json!({})).await;
     again.first_text().await;
-    assert_eq!(chain.worker.metric("auxot_worker_instance_restarts_total", &[r#"cause="signal""#]).await, 1.0);
+    assert_eq!(chain.worker.metric("auxot_worker_engine_restarts_total", &[r#"cause="signal""#]).await, 1.0);
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn one_that_does_not_fit_keeps_no_other_away() {
 /// A first start: the worker asks for the policy, which wishes for nothing, or for the one that does not fit.
 #[tokio::test]
 async fn one_that_does_not_fit_keeps_no_other_away_at_a_first_start() {
-    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "huge,alpha,beta"), ("AUXOT_ROUTER__ASK_FIRST", "true")];
+    let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "huge,alpha,beta"), ("AUXOT_ROUTER__WAIT_FOR_POLICY", "true")];
     for wish in [Value::Null, policy("huge", "Q4_0", 1024, 1)] {
         let mut host = with_a_huge_one();
         let worker = host.worker(&[&crate::HASTY[..], &settings].concat()).await;

@@ -55,7 +55,7 @@ impl Run {
         // A job that is wanted no more has an ending too.
         command.env("AUXOT_ROUTER__CONFIRM_CANCEL", "true");
         // Here an engine fails every few seconds, for as long as the run is.
-        command.env("AUXOT_ENGINE__RESTART_HEAL", "1s").env("AUXOT_ENGINE__RESTART_BUDGET", "1000");
+        command.env("AUXOT_ENGINE__RESTART_RESET_AFTER", "1s").env("AUXOT_ENGINE__RESTART_BUDGET", "1000");
         let worker = Worker::start(command).await;
         Run {
             dice,
@@ -279,7 +279,7 @@ impl Run {
         self.nothing_left().await;
         let at = self.begun.elapsed();
         self.figures.rest.note(at, self.worker.program.pid(), jobs + self.router.jobs_held() as f64);
-        self.figures.links.note(at, metric("auxot_worker_router_links"));
+        self.figures.links.note(at, metric("auxot_worker_router_connections"));
     }
 
     /// Drains the worker, which must leave nothing.

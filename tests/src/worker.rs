@@ -52,7 +52,7 @@ impl Worker {
         command.env("AUXOT_ROUTER_URL", router_url).env("AUXOT_GPU_KEY", Self::KEY);
         command.env("AUXOT_MAX_PARALLEL", "2").env("AUXOT_CTX_SIZE", "2048");
         // The first connection is the one that serves, in every test that is not about the first start.
-        command.env("AUXOT_ROUTER__ASK_FIRST", "false").env("AUXOT_ROUTER__SURPLUS_TIME", "0s");
+        command.env("AUXOT_ROUTER__WAIT_FOR_POLICY", "false").env("AUXOT_ROUTER__SURPLUS_CONNECTION_TIME", "0s");
         command.env("AUXOT_RECONNECT_DELAY", "50ms").env("AUXOT_RECONNECT_MAX_DELAY", "200ms");
         command
     }

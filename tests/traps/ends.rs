@@ -78,5 +78,5 @@ async fn trap_18_a_bus_error_is_a_crash_like_any_other() {
     served.link.says("one", "the next one serves").await;
     let told = served.worker.lines_with("a signal ended the engine (signal 7)");
     assert_eq!(told.len(), 1);
-    assert_eq!(served.worker.metric("auxot_worker_instance_restarts_total", &[r#"cause="signal""#]).await, 1.0);
+    assert_eq!(served.worker.metric("auxot_worker_engine_restarts_total", &[r#"cause="signal""#]).await, 1.0);
 }

@@ -48,7 +48,7 @@ async fn trap_09_there_are_threads_to_spare_and_silence_at_work_is_no_death() {
     // than an idle one lives.
     served.link.send(&job("long", "fake: --tokens 600 --token-us 10000")).await;
     served.link.outcome("long").await.completed();
-    assert_eq!(served.worker.metric("auxot_worker_instance_restarts_total", &[]).await, 0.0);
+    assert_eq!(served.worker.metric("auxot_worker_engine_restarts_total", &[]).await, 0.0);
 }
 
 #[tokio::test]

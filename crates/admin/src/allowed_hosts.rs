@@ -48,7 +48,7 @@ pub(crate) async fn check(State(allowed): State<AllowedHosts>, request: Request,
     if allowed.is_allowed(request.headers(), request.uri()) {
         return next.run(request).await;
     }
-    let text = "cannot answer under this host name; add it to metrics.names (AUXOT_METRICS_NAMES)\n";
+    let text = "cannot answer under this host name; add it to metrics.allowed_hosts (AUXOT_METRICS_ALLOWED_HOSTS)\n";
     (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 

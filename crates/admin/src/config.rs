@@ -14,11 +14,11 @@ pub struct Config {
     pub port: u16,
     /// Host names accepted in requests, in addition to the host's own name, `localhost` and addresses. Requests under
     /// other names are refused, so that a web page with a DNS name of its own for this host cannot read the metrics.
-    pub names: Vec<String>,
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 9090, names: Vec::new() }
+        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 9090, allowed_hosts: Vec::new() }
     }
 }

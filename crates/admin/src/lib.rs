@@ -5,7 +5,7 @@
 //! [`Recorder::install`] creates the one metrics recorder of the process, with buckets for every given histogram (a
 //! histogram without buckets would become a summary, which cannot be added up over hosts). [`Server`] answers `GET
 //! /metrics` with the current values: it updates the fleet's gauges first, so that a scrape does not show the state of
-//! the last event. `GET /health` returns 200 while a model serves and 503 otherwise.
+//! the last event, and adds renamed metrics under their old names for one release. `GET /health` returns 200 while a model serves and 503 otherwise.
 //!
 //! By default the server listens on loopback. It reads only the path and the host name of a request, and ends when its
 //! future is dropped. Its connections are few and short, so that they never take the descriptors that engines and links
@@ -14,6 +14,7 @@
 mod allowed_hosts;
 mod config;
 mod recorder;
+mod renamed;
 mod server;
 
 pub use config::Config;

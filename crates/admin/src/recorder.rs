@@ -5,6 +5,8 @@ use std::time::Duration;
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::renamed::add_old_names;
+
 /// How often histogram samples are folded into their buckets; without it they would pile up between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 const INFO: &str = "auxot_worker_info";
@@ -68,6 +70,8 @@ impl Recorder {
     }
 
     pub(crate) fn render(&self) -> String {
-        self.handle.render()
+        let mut text = self.handle.render();
+        add_old_names(&mut text);
+        text
     }
 }

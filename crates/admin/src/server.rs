@@ -57,7 +57,8 @@ impl Server {
     pub async fn open(config: &Config, connections: usize) -> Self {
         let address = SocketAddr::new(config.host, config.port);
         let permits = Arc::new(Semaphore::new(connections.max(1)));
-        let mut server = Self { listener: None, address, allowed_hosts: AllowedHosts::new(&config.names), permits };
+        let mut server =
+            Self { listener: None, address, allowed_hosts: AllowedHosts::new(&config.allowed_hosts), permits };
         if let Err(fault) = server.bind_port().await {
             warn!(
                 %address,

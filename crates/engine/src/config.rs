@@ -58,7 +58,7 @@ pub struct Config {
     pub restart_max_delay: Duration,
     /// After being ready for this long, earlier failures are forgotten.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    pub restart_heal: Duration,
+    pub restart_reset_after: Duration,
     /// How often the health of an idle engine is checked.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub liveness_interval: Duration,
@@ -96,7 +96,7 @@ impl Default for Config {
             restart_budget: 6,
             restart_delay: Duration::from_millis(500),
             restart_max_delay: Duration::from_secs(30),
-            restart_heal: Duration::from_secs(60),
+            restart_reset_after: Duration::from_secs(60),
             liveness_interval: Duration::from_secs(10),
             liveness_busy_interval: Duration::from_millis(2500),
             liveness_timeout: Duration::from_millis(1500),

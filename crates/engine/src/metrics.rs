@@ -6,11 +6,11 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 
 use crate::exit_reason::ExitClass;
 
-const STARTS: &str = "auxot_worker_instance_starts_total";
-const RESTARTS: &str = "auxot_worker_instance_restarts_total";
-const LOAD_SECONDS: &str = "auxot_worker_instance_load_seconds";
-const STALE_NEWS: &str = "auxot_worker_instance_stale_news_total";
-const UNKILLABLE: &str = "auxot_worker_instance_unkillable";
+const STARTS: &str = "auxot_worker_engine_starts_total";
+const RESTARTS: &str = "auxot_worker_engine_restarts_total";
+const LOAD_SECONDS: &str = "auxot_worker_engine_load_seconds";
+const STALE_EVENTS: &str = "auxot_worker_engine_stale_events_total";
+const UNKILLABLE: &str = "auxot_worker_engine_unkillable";
 const LABEL_MODEL: &str = "model";
 const LABEL_CAUSE: &str = "cause";
 
@@ -23,7 +23,7 @@ pub fn describe() {
     describe_counter!(RESTARTS, "Engine processes started because the one before failed, by the cause of that failure");
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "From the start of an engine process to its readiness");
     describe_gauge!(UNKILLABLE, "1 while the model's process exists although it was killed, else 0");
-    describe_counter!(STALE_NEWS, "Events of an earlier process that were dropped");
+    describe_counter!(STALE_EVENTS, "Events of an earlier process that were dropped");
 }
 
 pub(crate) fn started(model: &str, after: Option<ExitClass>) {
@@ -38,7 +38,7 @@ pub(crate) fn loaded(model: &str, load_time: Duration) {
 }
 
 pub(crate) fn stale(model: &str) {
-    counter!(STALE_NEWS, LABEL_MODEL => model.to_owned()).increment(1);
+    counter!(STALE_EVENTS, LABEL_MODEL => model.to_owned()).increment(1);
 }
 
 pub(crate) fn unkillable(model: &str, is: bool) {

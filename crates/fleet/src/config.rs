@@ -49,10 +49,10 @@ pub struct Config {
     pub ttl: Option<Duration>,
     /// How long a loaded model is safe from eviction.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    pub residency: Duration,
+    pub min_loaded_time: Duration,
     /// How long a job waits for its model before a busy model may be evicted for it.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    pub patience: Duration,
+    pub preempt_after: Duration,
     /// How long to wait until the memory of an exited engine is seen free; after that the next load uses what is measured.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub release_timeout: Duration,
@@ -72,8 +72,8 @@ impl Default for Config {
             reload_changed: true,
             failed_retry: Duration::from_secs(5 * 60),
             ttl: None,
-            residency: Duration::from_secs(20),
-            patience: Duration::from_secs(15),
+            min_loaded_time: Duration::from_secs(20),
+            preempt_after: Duration::from_secs(15),
             release_timeout: Duration::from_secs(10),
             models: BTreeMap::new(),
         }

@@ -241,8 +241,8 @@ fn limits(config: &Config) -> Limits {
     Limits {
         max_wait: config.max_wait,
         max_waiting: config.max_waiting,
-        min_loaded_time: config.residency,
-        preempt_after: config.patience,
+        min_loaded_time: config.min_loaded_time,
+        preempt_after: config.preempt_after,
         drain: config.drain_timeout,
         load_backoff: config.failed_retry,
     }

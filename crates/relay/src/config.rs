@@ -23,11 +23,11 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Connections to the router: `auto`, or a fixed number.
     pub connections: Connections,
-    /// Request the router's policy before the first start loads anything.
-    pub ask_first: bool,
+    /// Whether the first start waits for the router's policy before it loads a model.
+    pub wait_for_policy: bool,
     /// How long surplus connections stay open before they are closed.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    pub surplus_time: Duration,
+    pub surplus_connection_time: Duration,
     /// Time between two heartbeats; the router drops a worker after 90 s without one.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub heartbeat_interval: Duration,
@@ -64,7 +64,7 @@ pub struct Config {
     /// Largest message accepted from the router, in bytes; a job may carry images.
     pub max_message: bytesize::ByteSize,
     /// The most bytes of all jobs together, running or waiting; a further job is refused.
-    pub max_held: bytesize::ByteSize,
+    pub max_job_memory: bytesize::ByteSize,
     /// Whether to report prompt progress; some routers log a warning for each report.
     pub prompt_progress: ProgressReports,
     /// Answer a `cancel` with an error message; the hosted router expects no answer.
@@ -88,8 +88,8 @@ impl Default for Config {
             key_refused: KeyRefused::End,
             ca_file: None,
             connections: Connections::Auto,
-            ask_first: true,
-            surplus_time: Duration::from_secs(45),
+            wait_for_policy: true,
+            surplus_connection_time: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(30),
             reconnect_delay: Duration::from_secs(2),
             reconnect_max_delay: Duration::from_secs(60),
@@ -102,7 +102,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             adopt_window: Duration::from_secs(60),
             max_message: bytesize::ByteSize::mib(256),
-            max_held: bytesize::ByteSize::mib(512),
+            max_job_memory: bytesize::ByteSize::mib(512),
             prompt_progress: ProgressReports::Auto,
             confirm_cancel: false,
             text_markers: false,

@@ -118,7 +118,7 @@ impl Relay {
     /// When the router refuses the key.
     pub async fn first_desired(&mut self) -> Result<Option<DesiredModel>, RelayEnd> {
         let cached = self.policy.cached();
-        if cached.is_some() || !self.config.ask_first {
+        if cached.is_some() || !self.config.wait_for_policy {
             return Ok(cached);
         }
         let asking = async {
@@ -225,7 +225,7 @@ impl ConnectionPool {
         let mut dispatch = shared.dispatch.subscribe();
         loop {
             self.hold_wanted(fleet);
-            let surplus = Self::surplus_over(self.surplus_since, shared.context.config.surplus_time);
+            let surplus = Self::surplus_over(self.surplus_since, shared.context.config.surplus_connection_time);
             tokio::select! {
                 never = &mut health => match never {},
                 never = &mut policy => match never {},
@@ -313,7 +313,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Closes surplus connections after `surplus_time`. The open-source router goes on taking jobs for a closed connection,
+    /// Closes surplus connections after `surplus_connection_time`. The open-source router goes on taking jobs for a closed connection,
     /// and such a job is late by half a minute.
     fn close_surplus(&mut self, count: usize) {
         if self.connections.len() <= count {
@@ -321,7 +321,7 @@ impl ConnectionPool {
             return;
         }
         let since = *self.surplus_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < self.shared.context.config.surplus_time {
+        if since.elapsed() < self.shared.context.config.surplus_connection_time {
             return;
         }
         self.surplus_since = None;
@@ -332,7 +332,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Resolves when surplus connections have been open for `surplus_time`.
+    /// Resolves when surplus connections have been open for `surplus_connection_time`.
     async fn surplus_over(since: Option<Instant>, time: Duration) {
         match since {
             Some(since) => tokio::time::sleep_until((since + time).into()).await,

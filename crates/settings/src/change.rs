@@ -79,7 +79,13 @@ impl Loaded<Settings> {
         let value = Settings { fleet: new.fleet, placement: new.placement, catalog: new.catalog, engine, ..old };
         let kept = self.given.into_iter().filter(|(key, _)| When::of(key) == When::NextStart);
         let taken = read.given.into_iter().filter(|(key, _)| When::of(key) == When::Now);
-        Self { value, file: read.file, ignored: read.ignored, given: kept.chain(taken).collect() }
+        Self {
+            value,
+            file: read.file,
+            ignored: read.ignored,
+            old_names: read.old_names,
+            given: kept.chain(taken).collect(),
+        }
     }
 
     /// Every key with its value. Sizes are in bytes, because they are serialised rounded.

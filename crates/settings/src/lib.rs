@@ -16,6 +16,9 @@
 //! key is available as `AUXOT_SECTION__KEY`. An unknown variable that starts with `AUXOT_` is a fault, because a
 //! misspelt setting without effect is hard to find; variables of the sibling programs are known and ignored.
 //!
+//! A key that gets a new name keeps the old one for one release: the same table lists both, an entry under the old name
+//! becomes one under the new name with a warning, and a key under both names is a fault.
+//!
 //! After the types, `validate` checks the rules that types cannot express. All faults are reported together, as
 //! `source: key: what is wrong, what to do`; the value of a secret is never printed. A secret is a key that its section
 //! does not serialise, so that a new secret needs no entry in a list.
@@ -36,6 +39,7 @@ mod load_settings;
 mod log;
 mod names;
 mod nearest;
+mod renamed;
 mod settings;
 mod toml_text;
 mod tree;
@@ -50,7 +54,7 @@ pub use effective::default_text;
 pub use fault::{Faults, Origin, SettingFault};
 pub use load::{Given, Loaded, Sources, load};
 pub use log::{Format, Level, LogConfig, Verbosity};
-pub use names::{NAMES, SettingName, SettingNames, nested_variable};
+pub use names::{FlatNames, NAMES, RenamedSetting, SettingName, SettingNames, nested_variable};
 pub use nearest::nearest;
 pub use settings::Settings;
 

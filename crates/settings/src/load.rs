@@ -15,6 +15,7 @@ use crate::fault::{Faults, Origin, SettingFault};
 use crate::file::ConfigFile;
 use crate::interpret::interpret;
 use crate::names::{CONFIG, SettingNames};
+use crate::renamed::old_names;
 use crate::toml_text::dotted;
 use crate::tree::Tree;
 use crate::variables::Variables;
@@ -83,6 +84,8 @@ pub struct Loaded<T> {
     pub file: Option<PathBuf>,
     /// Variables of sibling programs, without meaning here.
     pub ignored: Vec<String>,
+    /// Values that were given under an old name; they are used.
+    pub old_names: Vec<SettingFault>,
     pub(crate) given: BTreeMap<Vec<String>, Written>,
 }
 
@@ -134,8 +137,13 @@ where
         Ok(tree) => tree,
         Err(fault) => return LoadOutcome { loaded: Loaded::defaults(), faults: vec![fault] },
     };
-    let (path, file) = read_file(sources);
-    let variables = Variables::read(&sources.environment, names, &tree);
+    let (path, mut file) = read_file(sources);
+    let mut variables = Variables::read(&sources.environment, names, &tree);
+    let mut flags: Vec<SettingEntry> = sources.flags.iter().map(Given::entry).collect();
+    let mut renamed = Vec::new();
+    for entries in [&mut file.entries, &mut variables.entries, &mut flags] {
+        names.rename(entries, &mut renamed);
+    }
     let mut faults = file.faults;
     let mut good = Vec::new();
     let mut in_file = Vec::new();
@@ -151,7 +159,9 @@ where
     faults.extend(in_file);
     faults.extend(variables.faults);
     keep_good::<T>(variables.entries, &tree, &mut good, &mut faults);
-    keep_good::<T>(sources.flags.iter().map(Given::entry).collect(), &tree, &mut good, &mut faults);
+    keep_good::<T>(flags, &tree, &mut good, &mut faults);
+    let (warnings, set_twice) = old_names(&renamed, &good, names);
+    faults.extend(set_twice);
 
     let merged = good.iter().fold(Figment::new(), |figment, entry| figment.merge(entry));
     let mut loaded = Loaded::defaults();
@@ -161,13 +171,14 @@ where
     }
     loaded.file = path;
     loaded.ignored = variables.ignored;
+    loaded.old_names = warnings;
     loaded.given = good.into_iter().map(|entry| written(entry, &tree)).collect();
     LoadOutcome { loaded, faults }
 }
 
 impl<T: Default> Loaded<T> {
     fn defaults() -> Self {
-        Self { value: T::default(), file: None, ignored: Vec::new(), given: BTreeMap::new() }
+        Self { value: T::default(), file: None, ignored: Vec::new(), old_names: Vec::new(), given: BTreeMap::new() }
     }
 }
 

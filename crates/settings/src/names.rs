@@ -19,11 +19,33 @@ pub struct SettingName {
     pub help: &'static str,
 }
 
+/// A key that had another name in the last release.
+#[derive(Debug, Clone, Copy)]
+pub struct RenamedSetting {
+    /// The old dotted key.
+    pub old: &'static str,
+    /// The dotted key.
+    pub key: &'static str,
+    /// The old flat variable and its flag, for a key that has such names.
+    pub flat: Option<FlatNames>,
+}
+
+/// A flat variable and the flag of the same name.
+#[derive(Debug, Clone, Copy)]
+pub struct FlatNames {
+    /// Environment variable.
+    pub variable: &'static str,
+    /// Flag without dashes.
+    pub flag: &'static str,
+}
+
 /// All external names of one program.
 #[derive(Debug, Clone, Copy)]
 pub struct SettingNames {
     /// Keys with a flat name. Every other key has only the nested form `AUXOT_SECTION__KEY`.
     pub table: &'static [SettingName],
+    /// Keys that had another name in the last release.
+    pub renamed: &'static [RenamedSetting],
     /// Variables of sibling programs, which are ignored; `AUXOT_MCP_*` matches all with that prefix.
     pub foreign: &'static [&'static str],
     /// Refused variables, each with the reason.
@@ -31,8 +53,11 @@ pub struct SettingNames {
 }
 
 impl SettingNames {
-    pub(crate) fn by_variable(&self, variable: &str) -> Option<&SettingName> {
-        self.table.iter().find(|name| name.variable == variable)
+    /// The key of a flat variable, under its present or its old name.
+    pub(crate) fn by_variable(&self, variable: &str) -> Option<&'static str> {
+        let present = self.table.iter().find(|name| name.variable == variable).map(|name| name.key);
+        let old = |renamed: &&RenamedSetting| renamed.flat.is_some_and(|flat| flat.variable == variable);
+        present.or_else(|| self.renamed.iter().find(old).map(|renamed| renamed.old))
     }
 
     pub(crate) fn is_foreign(&self, variable: &str) -> bool {
@@ -157,9 +182,9 @@ pub const NAMES: SettingNames = SettingNames {
             "Port to serve /metrics on; 0 takes a free one",
         ),
         name(
-            "metrics.names",
-            "AUXOT_METRICS_NAMES",
-            "metrics-names",
+            "metrics.allowed_hosts",
+            "AUXOT_METRICS_ALLOWED_HOSTS",
+            "metrics-allowed-hosts",
             "A,B",
             "Further host names accepted in requests for metrics",
         ),
@@ -171,6 +196,18 @@ pub const NAMES: SettingNames = SettingNames {
             "off, error, warn, info, debug, trace, or target=level,...",
         ),
         name("log.format", "AUXOT_LOG_FORMAT", "log-format", "text|json", "Log lines as text or as JSON"),
+    ],
+    renamed: &[
+        renamed("engine.restart_heal", "engine.restart_reset_after"),
+        renamed("fleet.patience", "fleet.preempt_after"),
+        renamed("fleet.residency", "fleet.min_loaded_time"),
+        RenamedSetting {
+            flat: Some(FlatNames { variable: "AUXOT_METRICS_NAMES", flag: "metrics-names" }),
+            ..renamed("metrics.names", "metrics.allowed_hosts")
+        },
+        renamed("router.ask_first", "router.wait_for_policy"),
+        renamed("router.max_held", "router.max_job_memory"),
+        renamed("router.surplus_time", "router.surplus_connection_time"),
     ],
     foreign: &[
         "AUXOT_ADMIN_KEY_HASH",
@@ -210,4 +247,8 @@ const fn name(
     help: &'static str,
 ) -> SettingName {
     SettingName { key, variable, flag, alias: None, value, help }
+}
+
+const fn renamed(old: &'static str, key: &'static str) -> RenamedSetting {
+    RenamedSetting { old, key, flat: None }
 }

@@ -16,6 +16,7 @@ mod documented;
 mod effective;
 mod faults;
 mod models;
+mod renamed;
 mod values;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -139,11 +140,19 @@ const SMALL: SettingNames = SettingNames {
             help: "",
         },
     ],
+    renamed: &[
+        RenamedSetting {
+            old: "router.beat",
+            key: "router.heartbeat_interval",
+            flat: Some(FlatNames { variable: "AUXOT_BEAT", flag: "beat" }),
+        },
+        RenamedSetting { old: "engine.cache", key: "engine.cache_ram", flat: None },
+    ],
     ..NAMES
 };
 
 /// A file, an environment and a command line of the test.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct TestSources {
     file: Option<&'static str>,
     environment: Vec<(OsString, OsString)>,
@@ -181,14 +190,22 @@ impl TestSources {
         std::fs::write(&path, self.file.unwrap_or_default()).unwrap();
         sources.config = Some(path.clone());
         sources.flags = self.flags;
-        load::<Small>(&sources, &SMALL).map_err(|mut faults| {
-            for fault in &mut faults.0 {
-                if let Origin::File { path: here, .. } = &mut fault.origin {
-                    *here = "auxot.toml".into();
-                }
+        let without_folder = |fault: &mut SettingFault| {
+            fault.text = fault.text.replace(&path.display().to_string(), "auxot.toml");
+            if let Origin::File { path: here, .. } = &mut fault.origin {
+                *here = "auxot.toml".into();
             }
-            faults
-        })
+        };
+        match load::<Small>(&sources, &SMALL) {
+            Ok(mut loaded) => {
+                loaded.old_names.iter_mut().for_each(without_folder);
+                Ok(loaded)
+            }
+            Err(mut faults) => {
+                faults.0.iter_mut().for_each(without_folder);
+                Err(faults)
+            }
+        }
     }
 
     #[track_caller]

@@ -91,8 +91,8 @@ fn is_injected(name: &str, value: &OsString) -> bool {
 
 /// The key of a variable; `None` for a name of neither form.
 fn key_of(variable: &str, names: &SettingNames, tree: &Tree) -> Option<Vec<String>> {
-    if let Some(name) = names.by_variable(variable) {
-        return Some(name.key.split('.').map(str::to_owned).collect());
+    if let Some(key) = names.by_variable(variable) {
+        return Some(key.split('.').map(str::to_owned).collect());
     }
     let parts: Vec<&str> = variable.strip_prefix(PREFIX)?.split("__").collect();
     let nested = parts.len() > 1 && parts.iter().all(|part| !part.is_empty());

@@ -35,7 +35,7 @@ pub(crate) enum Invocation {
     /// Inspect the models and devices of this host.
     Inspect {
         /// The settings; the rules about router, key and engine were not checked.
-        settings: Box<Settings>,
+        settings: Box<Loaded<Settings>>,
         /// The command.
         inspection: Inspection,
     },
@@ -79,7 +79,7 @@ impl Invocation {
                         Self::Refuse(Faults(faults))
                     }
                     Ok(_) if !faults.is_empty() => Self::Refuse(Faults(faults)),
-                    Ok(settings) => Self::Inspect { settings: Box::new(settings.value), inspection },
+                    Ok(settings) => Self::Inspect { settings: Box::new(settings), inspection },
                 };
             }
         }
@@ -100,15 +100,15 @@ impl Invocation {
 
 /// Adds the values of all flags that set a key.
 fn take_settings(matches: &ArgMatches, sources: &mut Sources, faults: &mut Vec<SettingFault>) {
-    for name in NAMES.table {
-        let Some(value) = matches.get_one::<OsString>(name.flag) else { continue };
+    let present = NAMES.table.iter().map(|name| (name.flag, name.key));
+    let old = NAMES.renamed.iter().filter_map(|renamed| Some((renamed.flat?.flag, renamed.old)));
+    for (flag, key) in present.chain(old) {
+        let Some(value) = matches.get_one::<OsString>(flag) else { continue };
         match value.to_str() {
-            Some(value) => sources.flags.push(Given {
-                flag: name.flag.to_owned(),
-                key: name.key.to_owned(),
-                value: value.to_owned(),
-            }),
-            None => faults.push(flag_fault(name.flag, "the value is not UTF-8")),
+            Some(value) => {
+                sources.flags.push(Given { flag: flag.to_owned(), key: key.to_owned(), value: value.to_owned() });
+            }
+            None => faults.push(flag_fault(flag, "the value is not UTF-8")),
         }
     }
 }

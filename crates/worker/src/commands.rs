@@ -22,8 +22,10 @@ use fit::HostState;
 const EXIT_NO_MODEL: u8 = 66;
 
 /// Runs a command.
-pub(crate) fn run(settings: &Settings, inspection: &Inspection) -> ExitCode {
+pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCode {
     let console = Console::of_this_program();
+    complain(&console, &loaded.old_names);
+    let settings = &loaded.value;
     let catalog = Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
     match &inspection.what {
         Target::Models => {
@@ -60,13 +62,14 @@ pub(crate) fn run(settings: &Settings, inspection: &Inspection) -> ExitCode {
     }
 }
 
-/// The effective settings, followed by warnings about those without effect on this host.
+/// The effective settings, followed by warnings about old names and about those without effect on this host.
 pub(crate) fn effective(settings: &Loaded<Settings>) -> String {
     let mut text = settings.effective().trim_end().to_owned();
     let needs_models = !settings.value.fleet.models.is_empty() || !settings.value.catalog.aliases.is_empty();
     let catalog = || Catalog::recall(&settings.value.catalog, &[], &crate::worker::catalog_index(&settings.value));
     let catalog = if needs_models { catalog() } else { Catalog::default() };
-    for warning in warnings(&settings.value, &catalog) {
+    let old_names = settings.old_names.iter().map(ToString::to_string);
+    for warning in old_names.chain(warnings(&settings.value, &catalog)) {
         text.push_str(&format!("\n# warning: {warning}"));
     }
     text
@@ -89,7 +92,7 @@ fn name_warnings(settings: &Settings, catalog: &Catalog) -> Vec<String> {
     warnings
 }
 
-fn complain(console: &Console, warnings: &[String]) {
+fn complain(console: &Console, warnings: &[impl std::fmt::Display]) {
     for warning in warnings {
         console.print_error(&format!("warning: {warning}"));
     }

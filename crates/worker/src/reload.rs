@@ -115,6 +115,11 @@ impl Reload {
         if !waiting.is_empty() {
             warn!(keys = waiting, "settings changed that are used only at the start: restart the worker to apply them");
         }
+        // A line of the file may have moved since the last warning.
+        let known = |key: &str| self.running.old_names.iter().any(|warned| warned.key == key);
+        for warning in read.old_names.iter().filter(|warning| !known(&warning.key)) {
+            warn!(%warning, "a setting has its old name");
+        }
         self.running = self.running.clone().with(read);
         if now.is_empty() {
             if cause != Cause::Watched && waiting.is_empty() {

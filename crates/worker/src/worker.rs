@@ -90,6 +90,9 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
     for reason in &settings.ignored {
         warn!(reason, "setting ignored");
     }
+    for warning in &settings.old_names {
+        warn!(%warning, "a setting has its old name");
+    }
     info!(version = auxot_settings::VERSION, file = settings.file.as_deref().map(path_text), "auxot-worker starts");
     let reload = Reload::new(sources, settings.clone(), hang_ups);
     let opened = tokio::select! {

@@ -40,7 +40,7 @@ impl Policy {
             again_grace: config.stop_again,
             kill_grace: config.stop_kill,
             budget: config.restart_budget,
-            heal_after: config.restart_heal,
+            heal_after: config.restart_reset_after,
             backoff_base: config.restart_delay,
             backoff_max: config.restart_max_delay,
             seed,

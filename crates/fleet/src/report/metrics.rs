@@ -15,7 +15,7 @@ const SLOTS: &str = "auxot_worker_slots";
 const SLOTS_BUSY: &str = "auxot_worker_slots_busy";
 const WAITING: &str = "auxot_worker_jobs_waiting";
 const ESTIMATE_ERROR: &str = "auxot_worker_memory_estimate_error_ratio";
-const UNMET: &str = "auxot_worker_wishes_unmet";
+const UNMET: &str = "auxot_worker_settings_unmet";
 const RELEASED: &str = "auxot_worker_memory_release_seconds";
 
 /// The metrics that are histograms of seconds.

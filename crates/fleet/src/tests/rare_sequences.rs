@@ -373,7 +373,7 @@ async fn new_settings_do_not_touch_the_router_s_model_while_the_next_one_is_miss
     test_fleet.make_ready("one-q8_0").await;
     test_fleet.fleet.set_desired(desired("none-q8_0", 2)).await;
     let mut settings = test_fleet.settings.clone();
-    settings.fleet.patience = Duration::from_secs(16);
+    settings.fleet.preempt_after = Duration::from_secs(16);
     test_fleet.fleet.reconfigure(settings);
     test_fleet.settle().await;
     let slots: Vec<u32> = test_fleet.specs("one-q8_0").iter().map(|spec| spec.slots).collect();

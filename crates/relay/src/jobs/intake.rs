@@ -36,7 +36,7 @@ impl JobRegistry {
     /// Whether one more job of this size may start. A single job always may: the message limit bounds it.
     fn check_capacity(&self, bytes: u64) -> Result<(), Full> {
         let state = self.lock();
-        let limit = self.context.config.max_held.as_u64();
+        let limit = self.context.config.max_job_memory.as_u64();
         if state.table.len() >= MOST_JOBS {
             return Err(Full::Jobs);
         }

@@ -12,9 +12,9 @@ const QUEUE_WAIT: &str = "auxot_worker_queue_wait_seconds";
 const TOKENS: &str = "auxot_worker_tokens_generated_total";
 const JOBS: &str = "auxot_worker_jobs_total";
 const RETRIES: &str = "auxot_worker_job_retries_total";
-const LINKS_UP: &str = "auxot_worker_router_links";
+const LINKS_UP: &str = "auxot_worker_router_connections";
 const DIALS_FAILED: &str = "auxot_worker_router_dials_failed_total";
-const LINKS_LOST: &str = "auxot_worker_router_links_lost_total";
+const LINKS_LOST: &str = "auxot_worker_router_connections_lost_total";
 const CONFIG_REFUSED: &str = "auxot_worker_router_config_refused_total";
 const KEY_REFUSED: &str = "auxot_worker_router_key_refused";
 

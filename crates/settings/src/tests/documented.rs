@@ -106,6 +106,17 @@ fn every_name_is_a_key_and_its_flag_is_its_variable() {
         assert_eq!(flag, name.flag);
         assert!(!NAMES.is_foreign(name.variable), "{}", name.variable);
     }
+    for renamed in NAMES.renamed {
+        let parts = |key: &str| key.split('.').map(str::to_owned).collect::<Vec<_>>();
+        assert!(tree.get(&parts(renamed.key)).is_some(), "{} is not a key", renamed.key);
+        assert!(tree.get(&parts(renamed.old)).is_none(), "{} is still a key", renamed.old);
+        let now = NAMES.table.iter().find(|name| name.key == renamed.key);
+        assert_eq!(renamed.flat.is_some(), now.is_some(), "{} has flat names then and now, or never", renamed.old);
+        let Some(flat) = renamed.flat else { continue };
+        let flag = flat.variable.strip_prefix("AUXOT_").unwrap().to_ascii_lowercase().replace('_', "-");
+        assert_eq!(flag, flat.flag);
+        assert!(!NAMES.table.iter().any(|name| name.flag == flat.flag), "{} is still a flag", flat.flag);
+    }
     let flags: BTreeSet<&str> = NAMES.table.iter().map(|name| name.flag).collect();
     assert_eq!(flags.len(), NAMES.table.len());
 }

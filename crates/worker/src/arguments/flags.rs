@@ -83,6 +83,7 @@ fn command() -> Command {
                 .default_missing_value("1"),
         )
         .args(NAMES.table.iter().map(setting))
+        .args(old_flags())
 }
 
 /// A command that only inspects this host. It accepts the flags of all settings, hidden from its help.
@@ -94,6 +95,7 @@ fn inspecting(name: &'static str, about: &'static str) -> Command {
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
         .arg(Arg::new("config").long("config").value_parser(value_parser!(OsString)).hide(true))
         .args(NAMES.table.iter().map(|name| setting(name).hide(true)))
+        .args(old_flags())
 }
 
 fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -130,6 +132,14 @@ fn setting(name: &SettingName) -> Arg {
         // The setting refuses a negative number and names its key.
         .allow_negative_numbers(true)
         .help(format!("{} [{}{default}]", name.help, name.variable))
+}
+
+/// The flags of settings under their old names, hidden from the help.
+fn old_flags() -> impl Iterator<Item = Arg> {
+    let flags = NAMES.renamed.iter().filter_map(|renamed| renamed.flat).map(|flat| flat.flag);
+    flags.map(|flag| {
+        Arg::new(flag).long(flag).value_parser(value_parser!(OsString)).allow_negative_numbers(true).hide(true)
+    })
 }
 
 /// The argument of a clap error.

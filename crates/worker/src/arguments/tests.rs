@@ -200,7 +200,7 @@ fn the_effective_settings_are_printed_without_the_key() {
 #[track_caller]
 fn inspected(line: &[&str]) -> (Settings, Inspection) {
     match read(line, &[]) {
-        Invocation::Inspect { settings, inspection } => (*settings, inspection),
+        Invocation::Inspect { settings, inspection } => (settings.value, inspection),
         Invocation::Refuse(faults) => panic!("{faults}"),
         _ => panic!("not inspected: {line:?}"),
     }

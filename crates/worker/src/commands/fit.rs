@@ -183,6 +183,8 @@ impl FitReport<'_> {
             "placement": placement,
             "refusal": self.outcome.as_ref().err().map(ToString::to_string),
             "largest": {"ctx": self.longest, "slots": self.most},
+            "unknown_devices": self.unknown_devices.0,
+            // The old name of `unknown_devices`; the next release drops it.
             "strays": self.unknown_devices.0,
             "reserve": self.rules.reserve,
             "devices": devices,
