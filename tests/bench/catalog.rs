@@ -1,7 +1,7 @@
-//! A thousand model files: how long the first, the next and another look take, and what is kept of them.
+//! A thousand model files: the time of the first, the next and another scan, and the memory of the catalog.
 //!
-//! Each look is taken by a process of its own (this program again), so that what one leaves behind is not counted for the
-//! next. The files have headers of a real size and no tensors to speak of.
+//! Each scan runs in a process of its own (this program again), so that memory of one is not counted for the
+//! next. The files have headers of a real size and almost no tensors.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -18,11 +18,11 @@ use crate::usage::resident_mib;
 
 const FILES: usize = 1_000;
 const ROUNDS: usize = 5;
-/// Tells the other process which folder to look at, and with or without what is remembered.
+/// Passes to the child process the folder to scan, with or without the index.
 const FOLDER: &str = "BENCH_CATALOG_FOLDER";
 const WARM: &str = "BENCH_CATALOG_WARM";
 
-/// What one process measured: milliseconds of a look and of another one, and MiB that it keeps.
+/// The measurements of one process: milliseconds of a first and a second scan, and resident MiB.
 struct Look {
     first: f64,
     again: f64,
@@ -48,7 +48,7 @@ pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// One header under a thousand names, most of them in folders of their own.
+/// One header under a thousand names, most of them in separate folders.
 fn write(models: &Path) -> anyhow::Result<()> {
     let first = Blueprint { words: 32_000, ..Blueprint::small("bench") }.write(models);
     let (header, len) = Blueprint { words: 32_000, ..Blueprint::small("bench") }.header();
@@ -69,13 +69,13 @@ fn look(folder: &Path, warm: bool) -> anyhow::Result<Look> {
     command.env(FOLDER, folder).env(WARM, if warm { "1" } else { "" }).stderr(Stdio::inherit());
     let output = command.output().context("cannot start this program again")?;
     ensure!(output.status.success(), "the look at the files ended with {}", output.status);
-    let told = String::from_utf8(output.stdout)?;
-    let numbers: Vec<f64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [first, again, kept] = numbers[..] else { anyhow::bail!("cannot read {told:?} as three numbers") };
+    let reported = String::from_utf8(output.stdout)?;
+    let numbers: Vec<f64> = reported.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [first, again, kept] = numbers[..] else { anyhow::bail!("cannot read {reported:?} as three numbers") };
     Ok(Look { first, again, kept })
 }
 
-/// The other process's part; `None` in this one.
+/// The work of the child process; `None` in the parent.
 pub(crate) fn child() -> Option<anyhow::Result<ExitCode>> {
     let folder = PathBuf::from(std::env::var_os(FOLDER)?);
     let warm = std::env::var_os(WARM).is_some_and(|warm| !warm.is_empty());

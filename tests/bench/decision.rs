@@ -1,4 +1,4 @@
-//! What a decision about a job costs where much is to be decided: a hundred models, eight cards, a thousand jobs waiting.
+//! The cost of a decision with a hundred models, eight devices and a thousand waiting jobs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
         jobs.push(begun.elapsed().as_secs_f64() * 1e6);
         drop(answer);
         admission.cancelled(ticket, now);
-        // Another reading of memory: everything is to be looked at anew.
+        // A new memory sample: every decision is made again.
         admission.measured(capacity(&used.map(|used| used - round * 1024)));
         let begun = Instant::now();
         let effects = admission.tick(now);
@@ -44,12 +44,12 @@ pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
             jobs.quantile(0.99),
             50.0,
         ),
-        Figure::at_most("decision who comes and goes, same crowd, p50", "µs", turns.median(), 50.0),
-        Figure::at_most("decision who comes and goes, same crowd, p99", "µs", turns.quantile(0.99), 50.0),
+        Figure::at_most("decision of loads and evictions, same crowd, p50", "µs", turns.median(), 50.0),
+        Figure::at_most("decision of loads and evictions, same crowd, p99", "µs", turns.quantile(0.99), 50.0),
     ])
 }
 
-/// Many models and few cards.
+/// Many models and few devices.
 struct Crowd {
     admission: Admission,
     used: [u64; CARDS],
@@ -80,7 +80,7 @@ fn capacity(used: &[u64]) -> Capacity {
     Capacity { devices: used.iter().enumerate().map(room).collect(), host: Some(1024 * GIB), ..Capacity::default() }
 }
 
-/// All cards full of busy models, and all others waiting.
+/// All devices are full of busy models, and all other models wait.
 fn crowded() -> anyhow::Result<Crowd> {
     let limits = Limits { max_wait: Duration::from_secs(100_000), ..Limits::default() };
     let mut admission = Admission::new(limits, Rules::default(), (0..MODELS).map(profile).collect());
@@ -109,6 +109,6 @@ fn crowded() -> anyhow::Result<Crowd> {
             break;
         }
     }
-    // Residencies are over, and the first in the line is impatient.
+    // Minimum loaded times are over, and the first waiter may preempt.
     Ok(Crowd { admission, used, now: now + Duration::from_secs(30) })
 }

@@ -1,4 +1,4 @@
-//! What looking at eight cards costs, against a driver that answers at once: our own part of it.
+//! The cost of sampling eight devices with a driver that answers at once: our own part of it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::usage::cpu_time;
 const CARDS: usize = 8;
 const LOOKS: u32 = 50;
 
-/// Looks as often as the sampler can, and counts what each took of a processor: at one a second that is the share.
+/// Samples as often as possible and measures the processor time of each: at one per second it is the share.
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let scratch = Scratch::new();
     let driver = FakeNvml::new(scratch.path());

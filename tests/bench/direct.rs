@@ -12,7 +12,7 @@ use crate::peer::messages;
 use crate::samples::Samples;
 use crate::usage::since_stamps;
 
-/// The way around the worker.
+/// A direct client of the engine.
 #[derive(Debug)]
 pub(crate) struct Direct {
     endpoint: Endpoint,
@@ -32,7 +32,7 @@ impl Direct {
         Exchange::post(&self.endpoint, "/v1/chat/completions", &body).await.context("the engine takes no request")
     }
 
-    /// From the request to its first token, and how old that token's stamp was then, in milliseconds.
+    /// Milliseconds from the request to its first token, and the age of that token's stamp.
     pub(crate) async fn first_token(&self, prompt: &str) -> anyhow::Result<(Duration, f64)> {
         let begun = Instant::now();
         let mut exchange = self.open(prompt).await?;
@@ -52,7 +52,7 @@ impl Direct {
         }
     }
 
-    /// Many requests side by side, one every `apart`: events in all, time in all, and the age of each answer's last token.
+    /// Many parallel requests, one every `apart`: the number of events, the whole time, and the age of each answer's last token.
     pub(crate) async fn many(&self, count: usize, prompt: &str, apart: Duration) -> anyhow::Result<Volume> {
         let begun = Instant::now();
         let mut running = JoinSet::new();
@@ -77,7 +77,7 @@ impl Direct {
     }
 }
 
-/// What [`Direct::many`] brought.
+/// The result of [`Direct::many`].
 #[derive(Debug, Default)]
 pub(crate) struct Volume {
     pub events: u64,

@@ -2,23 +2,23 @@
 
 use serde::Serialize;
 
-/// A measured figure with what it is held against.
+/// A measured figure and its bound.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
     pub name: &'static str,
     pub unit: &'static str,
     /// With the worker between engine and router.
     pub value: f64,
-    /// The same work done directly against the engine; absent where there is no such thing.
+    /// The same work done directly against the engine, if it can be.
     pub direct: Option<f64>,
     pub bound: Bound,
-    /// What we would like beyond the bound.
+    /// A goal beyond the bound.
     pub stretch: Option<f64>,
-    /// What the upstream Go worker does; absent where it never gets there.
+    /// The figure of the upstream Go worker, if it has one.
     pub go_worker: Option<f64>,
 }
 
-/// What a figure has to reach.
+/// The bound of a figure.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bound {
@@ -48,7 +48,7 @@ impl Figure {
         Figure { go_worker: Some(go_worker), ..self }
     }
 
-    /// Whether the bound is reached.
+    /// Whether the figure is within its bound.
     pub(crate) fn holds(&self) -> bool {
         match self.bound {
             Bound::AtMost(bound) => self.value <= bound,

@@ -1,4 +1,4 @@
-//! One job at a time: how much later its first token comes for having gone through the worker.
+//! One job at a time: how much later its first token arrives through the worker.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::usage::since_stamps;
 
 const ROUNDS: u64 = 5;
 const JOBS: u64 = 500;
-/// The first of two: as in a real answer, the stream goes on after it.
+/// The first of two: as in a real answer, the stream continues after it.
 const PROMPT: &str = "fake: --tokens 2 --token-us 1000 --stamp";
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {

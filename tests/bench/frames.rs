@@ -1,13 +1,13 @@
-//! The router's side of a WebSocket, by hand: a length, a mask, and a look at what the message says it is.
+//! The router's side of a WebSocket, by hand: a length, a mask, and the type of the message.
 
 use std::ops::Range;
 
 use anyhow::ensure;
 
-/// Room for one read.
+/// Size of one read.
 const READ: usize = 256 * 1024;
 
-/// What a frame is, by its first bytes.
+/// The kind of a frame, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
     Hello,
@@ -33,7 +33,7 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Where the next read goes; what has been used up is forgotten.
+    /// The space for the next read; consumed bytes are dropped.
     pub(crate) fn space(&mut self) -> &mut Vec<u8> {
         self.input.drain(..self.used);
         self.used = 0;
@@ -68,7 +68,7 @@ impl Frames {
         Ok(Some(Frame { said: said(first & 0x0f, &self.input[payload.clone()]), payload }))
     }
 
-    /// What a frame of this buffer holds; until the next [`Frames::space`].
+    /// The content of a frame in this buffer; valid until the next [`Frames::space`].
     pub(crate) fn payload(&self, frame: &Frame) -> &[u8] {
         &self.input[frame.payload.clone()]
     }

@@ -1,4 +1,4 @@
-//! Nothing to do: what four loaded models cost.
+//! An idle worker: the cost of four loaded models.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use crate::rig::{Rig, Setup};
 use crate::usage::cpu_time;
 
 const MODELS: usize = 4;
-/// Until everything that belongs to the start is over.
+/// Long enough for the start to be complete.
 const SETTLED: Duration = Duration::from_secs(3);
-/// Long enough for every question that is asked now and then.
+/// Long enough for every periodic check.
 const WATCHED: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let mut rig = Rig::start(Setup { models: MODELS, ..Setup::default() }).await?;
     let mut link = rig.link().await?;
     for _ in 0..MODELS {
-        rig.reports.next("ready", crate::rig::PATIENCE).await;
+        rig.reports.next("ready", crate::rig::DEADLINE).await;
     }
     link.listen_for(SETTLED).await?;
     let (before, begun) = (cpu_time(rig.pid())?, Instant::now());

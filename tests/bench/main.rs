@@ -1,18 +1,18 @@
-//! `make bench`: what the worker costs, beside the same work done directly against the engine.
+//! `make bench`: the cost of the worker, compared with the same work done directly against the engine.
 //!
 //! # How it is measured
 //!
-//! A `rig` is a whole program under test: the release worker as a process of its own, with the fake engine as its
+//! A `rig` is a whole program under test: the release worker as a separate process, with the fake engine as its
 //! child, and a `peer` in this process that plays the router. The peer's side of the WebSocket is written by hand
-//! (`frames`), so that what it costs is a read and a look at each message's first bytes. The `direct` figure is taken in
-//! the same run, between the rounds of the relayed one, against the very same engine process: one raw socket for each
+//! (`frames`), so that it costs a read and the first bytes of each message. The `direct` figure is measured in
+//! the same run, between the rounds of the relayed one, against the same engine process: one raw socket for each
 //! request, opened and read as the worker does it.
 //!
-//! Each bench gives [`Figure`]s: the median over its rounds, the bound that the house has set itself, and what the
-//! upstream Go worker does on the same kind of machine. `table` prints them and writes `tests/bench/latest.json`.
+//! Each bench returns [`Figure`]s: the median over its rounds, the bound of the project, and the figure of the
+//! upstream Go worker on the same kind of machine. `table` prints them and writes `tests/bench/latest.json`.
 //!
 //! The worker logs at its default level (info) into a file. `ONLY=paced,idle` runs some of the benches. The machine
-//! should have nothing else to do; its load average is noted beside the figures.
+//! should be idle otherwise; its load average is written beside the figures.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command, its output is the point")]
 
@@ -68,7 +68,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "" => NAMES.to_vec(),
         list => list.split(',').map(str::trim).collect(),
     };
-    // One thread, like the worker: the peer's wake-ups are then as cheap as they can be.
+    // One thread, like the worker: the peer's wake-ups are then the cheapest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let before = usage::load_average();
     let mut figures = Vec::new();

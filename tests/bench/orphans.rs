@@ -1,4 +1,4 @@
-//! A worker killed with no chance to say anything, in every state: how long its engines live on.
+//! A worker killed by SIGKILL in every state: how long its engines survive it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::figure::Figure;
 use crate::frames::Said;
 use crate::peer::job;
-use crate::rig::{PATIENCE, Rig, Setup};
+use crate::rig::{DEADLINE, Rig, Setup};
 use crate::samples::Samples;
 
 /// Kills in each state.
@@ -22,25 +22,25 @@ const STATES: [State; 7] = [
     State::Draining,
     State::Stopping,
 ];
-/// An engine that does not go by itself.
+/// An engine that does not exit by itself.
 const STUBBORN: &str = "--ignore-sigterm";
 const STUBBORN_LOAD: &str = "--ignore-sigterm --load-ms 60000";
 const STREAM: &str = "fake: --tokens 100000 --token-us 2000";
 
-/// Where the worker is when it is killed.
+/// The worker's state when it is killed.
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Some milliseconds after its own start: around the birth of the engine.
+    /// Some milliseconds after its own start: around the start of the engine.
     Spawning,
     /// The engine has begun to run.
     Starting,
-    /// The engine answers, that it is loading.
+    /// The engine answers that it is loading.
     Loading,
     Ready,
     Streaming,
-    /// Asked to end, with a stream to finish.
+    /// Draining, with a stream to finish.
     Draining,
-    /// Its engine was asked to end and does not.
+    /// Its engine got a TERM and does not exit.
     Stopping,
 }
 
@@ -64,12 +64,12 @@ async fn killed(state: State, number: u32) -> anyhow::Result<Duration> {
     let switches = if loads { STUBBORN_LOAD } else { STUBBORN };
     let mut rig = Rig::start(Setup { models: 2, switches, ..Setup::default() }).await?;
     if let State::Spawning = state {
-        // There is no event to wait for inside of a birth, so several moments are tried.
+        // A start has no event to wait for, so several moments are tried.
         tokio::time::sleep(Duration::from_millis(4) * (number + 1)).await;
         return rig.kill().await;
     }
-    rig.reports.next("start", PATIENCE).await;
-    rig.reports.next("start", PATIENCE).await;
+    rig.reports.next("start", DEADLINE).await;
+    rig.reports.next("start", DEADLINE).await;
     match state {
         State::Spawning | State::Starting => return rig.kill().await,
         State::Loading => {
@@ -80,7 +80,7 @@ async fn killed(state: State, number: u32) -> anyhow::Result<Duration> {
         _ => {}
     }
     let mut link = rig.link().await?;
-    rig.reports.next("ready", PATIENCE).await;
+    rig.reports.next("ready", DEADLINE).await;
     if let State::Streaming | State::Draining = state {
         link.send(&job(1, STREAM)).await?;
         while link.next().await?.said != Said::Token {}
@@ -95,19 +95,19 @@ async fn killed(state: State, number: u32) -> anyhow::Result<Duration> {
                 while link.next().await?.said != Said::Token {}
             }
         }
-        State::Stopping => drop(rig.reports.next("term", PATIENCE).await),
+        State::Stopping => drop(rig.reports.next("term", DEADLINE).await),
         _ => {}
     }
     rig.kill().await
 }
 
-/// The same for an engine without a worker: killed itself, until it is gone.
+/// The same for an engine without a worker: from its SIGKILL to its exit.
 async fn engine_alone() -> anyhow::Result<Duration> {
     let mut rig = Rig::start(Setup { models: 1, ..Setup::default() }).await?;
-    let pid = rig.reports.next("start", PATIENCE).await.pid;
+    let pid = rig.reports.next("start", DEADLINE).await.pid;
     let begun = Instant::now();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL)?;
-    let gone = rig.reports.next_of(pid, "end", PATIENCE).await.at.duration_since(begun);
+    let gone = rig.reports.next_of(pid, "end", DEADLINE).await.at.duration_since(begun);
     rig.kill().await?;
     Ok(gone)
 }

@@ -1,4 +1,4 @@
-//! Many streams at the pace of real models: every token is a wake-up of its own; and the memory they take.
+//! Many streams at the pace of real models, with a wake-up for each token; and their memory.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,9 +15,9 @@ const STREAMS: usize = 64;
 const TOKENS: u64 = 100;
 /// 50 tokens a second.
 const PROMPT: &str = "fake: --tokens 100 --token-us 20000 --stamp";
-/// Streams begin one after the other and so never speak all at once.
+/// Streams begin one after the other, so their tokens do not coincide.
 const APART: Duration = Duration::from_micros(20_000 / STREAMS as u64);
-/// What a worker that has just greeted still has to do: its own questions to the engine and to its devices.
+/// Time for the work of a worker that has just connected: requests to the engine and to its devices.
 const SETTLED: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
@@ -44,7 +44,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// What one round of streams showed.
+/// The measurements of one round of streams.
 #[derive(Debug, Default)]
 struct Seen {
     /// Milliseconds from the writing of the newest token to its arrival here, for each job.
@@ -73,7 +73,7 @@ async fn relayed(rig: &Rig, link: &mut Link, round: u64) -> anyhow::Result<Seen>
                     seen.last_ages.insert(job_of(text).to_vec(), age);
                 });
                 tokens += 1;
-                // A look at the memory now and then, with all streams in flight.
+                // Samples of the memory while all streams run.
                 if tokens.is_multiple_of(500) {
                     seen.resident = seen.resident.max(resident_mib(rig.pid())?);
                 }

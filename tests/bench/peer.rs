@@ -1,4 +1,4 @@
-//! The router of the benches: takes a worker's link, hands out jobs, looks at what comes back.
+//! The router of the benches: accepts a worker's connection, dispatches jobs, reads the answers.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::frames::{self, Frame, Frames, Said};
 const TEXT: u8 = 1;
 const PONG: u8 = 10;
 
-/// Where workers come to.
+/// The listener for workers.
 #[derive(Debug)]
 pub(crate) struct Peer {
     listener: TcpListener,
@@ -28,7 +28,7 @@ impl Peer {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Takes the next worker that greets; says when its greeting was here. Other questions get a 404.
+    /// Accepts the next worker that sends `hello`, and returns when it arrived. Other requests get a 404.
     pub(crate) async fn accept(&self) -> anyhow::Result<(Link, Instant)> {
         loop {
             let (mut stream, _) = self.listener.accept().await?;
@@ -53,7 +53,7 @@ impl Peer {
     }
 }
 
-/// A worker's link.
+/// A worker's connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     stream: TcpStream,
@@ -73,7 +73,7 @@ impl Link {
         Ok(self.stream.write_all(&self.out).await?)
     }
 
-    /// The next message; pings are answered, an error is an error here too. Cancel safe between messages.
+    /// The next message; pings are answered, an `error` message is an error here. Cancel safe between messages.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Frame> {
         loop {
             let Some(frame) = self.frames.next()? else {
@@ -93,7 +93,7 @@ impl Link {
         }
     }
 
-    /// Takes in whatever comes for so long.
+    /// Reads messages for this time.
     pub(crate) async fn listen_for(&mut self, time: Duration) -> anyhow::Result<()> {
         let until = tokio::time::Instant::now() + time;
         while let Ok(frame) = tokio::time::timeout_at(until, self.next()).await {
@@ -102,19 +102,19 @@ impl Link {
         Ok(())
     }
 
-    /// The bytes of a message that [`Link::next`] gave last.
+    /// The bytes of the message that [`Link::next`] returned last.
     pub(crate) fn text(&self, frame: &Frame) -> &[u8] {
         self.frames.payload(frame)
     }
 }
 
-/// A job whose only message is `prompt`.
+/// A job with `prompt` as its only message.
 pub(crate) fn job(id: u64, prompt: &str) -> String {
     let messages = messages(prompt);
     format!(r#"{{"type":"job","job_id":"job-{id}","messages":{messages}}}"#)
 }
 
-/// A conversation of one message, which for the fake engine holds its switches.
+/// A conversation of one message, which holds the switches of the fake engine.
 pub(crate) fn messages(prompt: &str) -> String {
     serde_json::json!([{"role": "user", "content": prompt}]).to_string()
 }

@@ -1,4 +1,4 @@
-//! A worker under test with its engines and its router, in a folder of its own; nothing is left of it.
+//! A worker under test with its engines and its router, in a separate folder; it leaves nothing behind.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,43 +15,43 @@ use tokio::process::{Child, Command};
 use crate::direct::Direct;
 use crate::peer::{Link, Peer};
 
-/// Nothing in a rig takes so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// An upper bound for every wait of a rig.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How a rig is set up.
+/// The setup of a rig.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Setup<'a> {
     /// Models, each with an engine.
     pub models: usize,
-    /// Slots of each; the worker's own choice when absent.
+    /// Slots of each; by default the worker's choice.
     pub slots: Option<usize>,
     /// Switches of the fake engine, for every request and every load.
     pub switches: &'a str,
-    /// Real models beside them, by name, and the engine for all.
+    /// Additional real models, by name, and the engine for all.
     pub real: &'a [(&'a str, PathBuf)],
     pub engine: Option<PathBuf>,
-    /// More of the worker's settings.
+    /// Further settings of the worker.
     pub settings: &'a [(&'a str, &'a str)],
 }
 
-/// What is under test. The worker is killed when this is dropped, and its engines with it.
+/// The programs under test. Dropping it kills the worker and its engines.
 #[derive(Debug)]
 pub(crate) struct Rig {
     scratch: Scratch,
     pub peer: Peer,
-    /// What the engines tell.
+    /// The engines' reports.
     pub reports: Reports,
     worker: Child,
     pid: u32,
 }
 
 impl Rig {
-    /// Starts a worker; it has not come to its router yet.
+    /// Starts a worker, which is not connected yet.
     pub(crate) async fn start(setup: Setup<'_>) -> anyhow::Result<Rig> {
         Rig::start_with(setup, true).await
     }
 
-    /// As [`Rig::start`]; engines that report nothing have nothing to do but tokens.
+    /// Like [`Rig::start`], without engine reports, so that engines only produce tokens.
     async fn start_with(setup: Setup<'_>, reporting: bool) -> anyhow::Result<Rig> {
         let scratch = Scratch::new();
         let reports = Reports::listen(scratch.path());
@@ -67,7 +67,7 @@ impl Rig {
         let peer = Peer::listen().await?;
         let log = std::fs::File::create(scratch.join("worker.log"))?;
         let mut command = Command::new(auxot_tests::binaries::program("auxot-worker"));
-        // The folder's name in the arguments is what tells the processes of this rig from all others.
+        // The folder's name in the arguments identifies the processes of this rig.
         command.arg("--models-dir").arg(scratch.models());
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.envs(std::env::vars_os().filter(|(name, _)| name == "AUXOT_LOG_LEVEL" || name == "MALLOC_ARENA_MAX"));
@@ -85,7 +85,7 @@ impl Rig {
         Ok(Rig { scratch, peer, reports, worker, pid })
     }
 
-    /// A worker that serves one model, with the link to it and the way around it.
+    /// A worker that serves one model, its connection and a direct client of its engine.
     pub(crate) async fn serving(slots: usize) -> anyhow::Result<(Rig, Link, Direct)> {
         let setup = Setup { models: 1, slots: Some(slots), ..Setup::default() };
         let rig = Rig::start_with(setup, false).await?;
@@ -94,14 +94,14 @@ impl Rig {
         Ok((rig, link, direct))
     }
 
-    /// Takes the worker's link.
+    /// Accepts the worker's connection.
     pub(crate) async fn link(&self) -> anyhow::Result<Link> {
         Ok(self.greeted().await?.0)
     }
 
-    /// Takes the worker's link and says when it greeted.
+    /// Accepts the worker's connection and returns when `hello` arrived.
     pub(crate) async fn greeted(&self) -> anyhow::Result<(Link, Instant)> {
-        let accepted = tokio::time::timeout(PATIENCE, self.peer.accept()).await;
+        let accepted = tokio::time::timeout(DEADLINE, self.peer.accept()).await;
         accepted.unwrap_or_else(|_| bail!("no worker came:\n{}", self.log()))
     }
 
@@ -132,7 +132,7 @@ impl Rig {
         Ok(kill(Pid::from_raw(i32::try_from(self.pid)?), signal)?)
     }
 
-    /// Kills the worker and waits until nothing of the rig is left; says how long that took.
+    /// Kills the worker and waits until no process of the rig is left; returns the time.
     pub(crate) async fn kill(mut self) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         self.signal(Signal::SIGKILL)?;
@@ -141,10 +141,10 @@ impl Rig {
         Ok(gone)
     }
 
-    /// Waits until no process of this rig lives.
+    /// Waits until no process of this rig exists.
     pub(crate) async fn emptied(&self, since: Instant) -> anyhow::Result<Duration> {
         let needle = self.scratch.path().display().to_string();
-        // There is no event for the end of processes that may not even be known.
+        // Unknown processes have no exit event to wait for.
         let mut tick = tokio::time::interval(Duration::from_millis(1));
         loop {
             let left = of_command_line(&needle);
@@ -152,14 +152,14 @@ impl Rig {
             if left.is_empty() {
                 return Ok(took);
             }
-            if took > PATIENCE {
+            if took > DEADLINE {
                 bail!("processes {left:?} are left");
             }
             tick.tick().await;
         }
     }
 
-    /// What the worker has said.
+    /// The worker's log.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.join("worker.log")).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Many measurements of one thing, and what is said about them.
+//! Many measurements of one quantity, and their statistics.
 
 /// Measurements in any order.
 #[derive(Debug, Clone, Default)]
@@ -9,12 +9,12 @@ impl Samples {
         self.0.push(value);
     }
 
-    /// Tells them all.
-    pub(crate) fn each(&self, tell: impl FnMut(f64)) {
-        self.0.iter().copied().for_each(tell);
+    /// Calls a function with each.
+    pub(crate) fn each(&self, call: impl FnMut(f64)) {
+        self.0.iter().copied().for_each(call);
     }
 
-    /// The value that a share of all, for instance 0.99, does not exceed; NaN when there is none, which fits no bound.
+    /// The quantile of a share, for instance 0.99; NaN without measurements, which is within no bound.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);

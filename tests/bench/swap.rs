@@ -1,5 +1,5 @@
-//! One model for another: from a job for the one that is on disk to its first token, beside a bare stop and a bare start
-//! of the same engines, with the same arguments and the same words of farewell.
+//! A swap of two models: from a job for an unloaded model to its first token, compared with a plain stop and start
+//! of the same engines, with the same arguments and the same messages.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -23,13 +23,13 @@ use crate::peer::{Link, messages};
 use crate::rig::{Rig, Setup};
 use crate::samples::Samples;
 
-/// Swaps in each direction, after one that warms caches.
+/// Swaps in each direction, after one that fills caches.
 const ROUNDS: usize = 7;
 const REAL: [&str; 2] = ["tiny-script-f16", "gemma-3-270m-q4_k_m"];
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
-    // Room for one of two, without a minimum loaded time. The fake ones take their time, as models do.
-    let room = |limit| [("AUXOT_FLEET__RESIDENCY", "0s"), ("AUXOT_PLACEMENT__HOST_LIMIT", limit)];
+    // Memory for one of two, without a minimum loaded time. The fake engines load slowly, as real ones do.
+    let room = |limit| [("AUXOT_FLEET__MIN_LOADED_TIME", "0s"), ("AUXOT_PLACEMENT__HOST_LIMIT", limit)];
     let fake = Setup {
         models: 2,
         slots: Some(1),
@@ -52,7 +52,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// Milliseconds of a swap: medians of both ways, of which a pair has one each.
+/// Milliseconds of a swap: medians of both ways; each pair has one of each.
 struct Swaps {
     worker: f64,
     raw: f64,
@@ -68,7 +68,7 @@ impl Swaps {
     }
 }
 
-/// Swaps two models to and fro, by the worker and by hand in turn; the mean of both ways.
+/// Swaps two models back and forth, by the worker and by hand alternately; the mean of both directions.
 async fn of_pair(setup: Setup<'_>, program: PathBuf, models: [&str; 2], prompt: &str) -> anyhow::Result<Swaps> {
     let rig = Rig::start(setup).await?;
     let mut link = rig.link().await?;
@@ -94,7 +94,7 @@ async fn of_pair(setup: Setup<'_>, program: PathBuf, models: [&str; 2], prompt: 
     Ok(Swaps { worker: f64::midpoint(there, back), raw: f64::midpoint(raw_there, raw_back) })
 }
 
-/// A job for a model that is on disk: the time to its first token. Returns when it is idle again.
+/// The time to the first token of a job for an unloaded model. Returns when the model is idle again.
 async fn by_worker(link: &mut Link, id: usize, model: &str, prompt: &str) -> anyhow::Result<Duration> {
     let messages: serde_json::Value = serde_json::from_str(&messages(prompt))?;
     let job =
@@ -111,7 +111,7 @@ async fn by_worker(link: &mut Link, id: usize, model: &str, prompt: &str) -> any
     }
 }
 
-/// How the worker has started an engine.
+/// The worker's command line for an engine.
 struct Line {
     program: PathBuf,
     arguments: Vec<OsString>,
@@ -146,7 +146,7 @@ struct Bare {
     child: Child,
     stdin: ChildStdin,
     socket: PathBuf,
-    // Its state lines; an engine whose lines are not read stops one day.
+    // Its state lines; an engine whose output is not read blocks.
     _lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -155,7 +155,7 @@ impl Bare {
         let mut arguments = line.arguments.clone();
         let host = arguments.iter().position(|word| word == "--host").context("an engine without a socket")?;
         arguments[host + 1] = socket.into();
-        // One that is there already makes an engine fail.
+        // An existing socket file makes an engine fail.
         std::fs::remove_file(socket).ok();
         let mut command = Command::new(&line.program);
         command.args(arguments).env_clear().envs(line.environment.iter().cloned()).kill_on_drop(true);
@@ -170,12 +170,12 @@ impl Bare {
         }
     }
 
-    /// Stops it, starts another, and asks that one: the time from the signal to the first token.
+    /// Stops an engine, starts another, and sends it a request: the time from the signal to the first token.
     async fn swap(mut self, next: &Line, socket: &Path, prompt: &str) -> anyhow::Result<(Bare, Duration)> {
         let begun = Instant::now();
         kill(Pid::from_raw(i32::try_from(self.child.id().context("it has ended")?)?), Signal::SIGTERM)?;
-        // An engine in child mode also waits for the reader of its standard input; its end of it is kept open meanwhile, or
-        // it would drop everything and go.
+        // An engine in child mode also waits for the reader of its standard input; the pipe is kept open meanwhile, or
+        // the engine would exit at once.
         self.stdin.write_all(b"cmd_router_to_child:exit\n").await?;
         self.child.wait().await?;
         let bare = Bare::start(next, socket).await?;
@@ -198,7 +198,7 @@ impl Bare {
             }
             ensure!(first.is_some() || fill != Fill::End, "an answer without a token");
         }
-        // Its slot is to be free, or the engine's end would wait for it.
+        // Its slot must be free, or the engine's exit would wait for it.
         while exchange.fill().await? != Fill::End {
             while exchange.next_event()?.is_some() {}
         }

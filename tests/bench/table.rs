@@ -1,4 +1,4 @@
-//! The figures as a person and as a program read them.
+//! The figures as a table and as JSON.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub(crate) fn print(figures: &[Figure]) {
     println!("{table}");
 }
 
-/// Three digits that mean something.
+/// Three significant digits.
 fn shown(value: f64) -> String {
     let digits = match value.abs() {
         0.0 => 0,

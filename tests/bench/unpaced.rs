@@ -1,4 +1,4 @@
-//! Streams as fast as they go: what a token costs the worker, and how many of them it brings through.
+//! Streams at full speed: the cost of a token in the worker, and the throughput.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ const STREAMS: usize = 32;
 /// One chunk and one write of the engine for each.
 const TOKENS: u64 = 12_000;
 
-/// How the engine writes: each token by itself, as llama-server does; and many at once, which is as fast as one process
-/// can be made to speak, so that the engine is not what is measured.
+/// How the engine writes: each token in one write, as llama-server does; and many at once, at the full speed of one
+/// process, so that the engine is not the bottleneck.
 const WRITES: [&str; 2] = ["--write-each", "--batch-writes"];
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
@@ -55,12 +55,12 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// What the rounds of one way of writing showed.
+/// The measurements of one way of writing.
 #[derive(Debug, Default)]
 struct Measured {
-    /// Microseconds of the worker's processor time for a token.
+    /// Microseconds of the worker's processor time per token.
     cost: Samples,
-    /// Tokens in a second, through the worker and directly.
+    /// Tokens per second, through the worker and directly.
     rate: Samples,
     direct: Samples,
 }

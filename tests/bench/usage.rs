@@ -1,10 +1,10 @@
-//! What a process has used, and how busy the machine is.
+//! The resources that a process has used, and the load of the machine.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
-/// Processor time of a process, all threads that are or were, to the nanosecond.
+/// Processor time of a process, of all its present and past threads, in nanoseconds.
 #[cfg(target_os = "linux")]
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     use nix::time::clock_getcpuclockid;
@@ -26,21 +26,21 @@ pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
     Ok(bytes as f64 / f64::from(1 << 20))
 }
 
-/// Of the last minute; 0 where the system does not say.
+/// The load average of the last minute; 0 where it is unknown.
 pub(crate) fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
 }
 
-/// Tells the age, in milliseconds, of every `@` stamp of the fake engine in a text.
-pub(crate) fn since_stamps(text: &[u8], mut tell: impl FnMut(f64)) {
+/// Calls a function with the age, in milliseconds, of every `@` stamp of the fake engine in a text.
+pub(crate) fn since_stamps(text: &[u8], mut call: impl FnMut(f64)) {
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'@', rest) {
         rest = &rest[at + 1..];
         let stamp = rest.get(..19).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<i128>().ok());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         if let Some(stamp) = stamp {
-            tell((now as i128 - stamp) as f64 / 1e6);
+            call((now as i128 - stamp) as f64 / 1e6);
         }
     }
 }

@@ -1,16 +1,16 @@
-//! The engines that play: the fake one, and the real one with a tiny model.
+//! The engines of the cells: the fake one, and the real one with a tiny model.
 
 use std::path::PathBuf;
 
 use auxot_tests::gguf::ModelFile;
 use auxot_tests::{binaries, real};
 
-/// Which engine the worker has.
+/// The worker's engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Actor {
-    /// The fake one, which can be held anywhere.
+    /// The fake engine, which can be held at any place.
     Fake,
-    /// The real one with a tiny model that goes on until it is stopped.
+    /// The real engine with a tiny model that generates until it is stopped.
     Real,
 }
 
@@ -32,14 +32,14 @@ impl Actor {
     }
 
     /// The model as a router names it.
-    pub(crate) fn wish(self) -> (&'static str, &'static str) {
+    pub(crate) fn router_name(self) -> (&'static str, &'static str) {
         match self {
             Actor::Fake => ("tiny-chat", "Q4_K_M"),
             Actor::Real => ("tiny-loop", "F16"),
         }
     }
 
-    /// The whole of the model's file.
+    /// The content of the model file.
     pub(crate) fn model_bytes(self) -> Vec<u8> {
         match self {
             Actor::Fake => ModelFile::named(self.model()).bytes(),

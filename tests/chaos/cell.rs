@@ -1,11 +1,11 @@
-//! One cell: a fault at a moment, what came of it, and the rules that hold in every cell.
+//! One cell: a fault at a moment, its outcome, and the rules that hold in every cell.
 //!
-//! - Each job has one ending for each time it was given; a whole answer is word for word the one that is known
-//!   beforehand; nothing is said twice (`Ledger::faults`).
-//! - Afterwards a fresh job gets its whole answer, from this worker or, if it has ended, from the next one.
+//! - Each job has one ending for each dispatch; a whole answer equals the known one, word for word;
+//!   no text arrives twice (`Ledger::faults`).
+//! - Afterwards a new job gets its whole answer, from this worker or, if it has exited, from the next one.
 //! - Of all processes, the worker and one engine are left; the worker holds no more descriptors than when it was ready
 //!   and idle; its runtime folder has one socket and one record.
-//! - A worker that ends leaves no process and no file.
+//! - A worker that exits leaves no process and no file.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -21,13 +21,13 @@ use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::stage::Stage;
 
-/// Between two fresh jobs, where the first was refused.
+/// The pause between two new jobs when the first was refused.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-/// A worker that is ready at this moment has never been idle; what others hold then is its measure.
+/// A worker that is ready at this moment has never been idle; it is compared with the descriptors of an idle worker.
 static PRISTINE: OnceCell<Descriptors> = OnceCell::const_new();
 
-/// Plays a cell; how long it took until a fresh job had its answer. Panics with what is against the rules.
+/// Runs a cell; returns the time until a new job had its answer. Panics with each broken rule.
 pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: Expected) -> Duration {
     let mut stage = moment.reach(fault, actor).await;
     let mut before = Before::note(&mut stage, moment);
@@ -37,7 +37,7 @@ pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: E
         stage.line_or_end(&["to=\"failed\""]).await;
         everyone_ends(&mut stage).await;
         stage.repair();
-        before.mended = Instant::now();
+        before.restored = Instant::now();
     }
     let ends = moment == Moment::Draining || matches!(expected, Expected::Drained | Expected::GivenBack);
     let recovered = match ends {
@@ -51,7 +51,7 @@ pub(crate) async fn play(fault: Fault, actor: Actor, moment: Moment, expected: E
 async fn by_this_worker(stage: &mut Stage, before: &Before, fault: Fault, expected: Expected) -> Duration {
     everyone_ends(stage).await;
     check_outcome(stage, before, fault, expected);
-    let recovered = fresh_answer(stage, before.mended).await;
+    let recovered = fresh_answer(stage, before.restored).await;
     same_or_another(stage, before, expected);
     recovered
 }
@@ -70,15 +70,15 @@ async fn by_the_next_worker(
     if expected == Expected::GivenBack {
         all_complete(stage);
     }
-    fresh_answer(stage, before.mended).await
+    fresh_answer(stage, before.restored).await
 }
 
-/// How things were when the fault came.
+/// The state when the fault was injected.
 struct Before {
-    /// When what was taken away came back: with the fault itself, where nothing was.
-    mended: Instant,
+    /// When the removed part was restored; the time of the fault if nothing was removed.
+    restored: Instant,
     engine: Option<u32>,
-    /// Jobs of which text was heard.
+    /// Jobs of which text had arrived.
     with_text: HashSet<String>,
     links: usize,
 }
@@ -86,10 +86,10 @@ struct Before {
 impl Before {
     fn note(stage: &mut Stage, moment: Moment) -> Before {
         let with_text = stage.router.ledger.jobs().filter(|job| job.has_text()).map(|job| job.id.clone()).collect();
-        // Where it backs off, an engine that lives is one that is about to abort.
+        // While it backs off, a running engine is one that is about to abort.
         let engine = stage.engine().filter(|_| moment != Moment::BackingOff);
         stage.log_mark = stage.worker.program.lines().len();
-        Before { mended: Instant::now(), engine, with_text, links: stage.router.links() }
+        Before { restored: Instant::now(), engine, with_text, links: stage.router.links() }
     }
 }
 
@@ -101,7 +101,7 @@ async fn worker_ends(stage: &mut Stage, fault: Fault, moment: Moment) {
     let code = stage.exit_code().await;
     let wanted = match (fault, moment) {
         (Fault::WorkerKill, _) => None,
-        // A second signal ends it now, which is no good end.
+        // A second signal ends it at once, which is not a clean exit.
         (Fault::WorkerTerm, Moment::Draining) => Some(1),
         _ => Some(0),
     };
@@ -110,7 +110,7 @@ async fn worker_ends(stage: &mut Stage, fault: Fault, moment: Moment) {
     if fault != Fault::WorkerKill {
         rule(leftovers::runtime_folder(&stage.scratch.join("run"), 0, Duration::ZERO).await);
     }
-    // What the worker said last may still lie in the link.
+    // The worker's last messages may still be unread.
     stage.router.until("the end of every link", |router| router.serving() == 0).await;
 }
 
@@ -149,7 +149,7 @@ fn fails_with(job: &Entry, words: &str) -> Option<String> {
     (!said.contains(words)).then(|| format!("{words:?} is expected, it ended {:?}", job.endings))
 }
 
-/// Gives fresh jobs until one gets its whole answer; how long after `since` that was.
+/// Dispatches new jobs until one gets its whole answer; returns the time since `since`.
 async fn fresh_answer(stage: &mut Stage, since: Instant) -> Duration {
     let begun = Instant::now();
     loop {
@@ -177,7 +177,7 @@ fn same_or_another(stage: &mut Stage, before: &Before, expected: Expected) {
         let same = engine == Some(earlier);
         assert_eq!(same, expected.keeps_engine(), "engine {earlier} before, {engine:?} now: {expected:?}");
     }
-    // A worker with nothing to serve may leave its router until there is something.
+    // A worker without a usable model may disconnect until it has one.
     if before.links > 0 && expected != Expected::Refused {
         let links = stage.router.links() - before.links;
         let wanted = usize::from(expected == Expected::Resumed);
@@ -186,7 +186,7 @@ fn same_or_another(stage: &mut Stage, before: &Before, expected: Expected) {
     }
 }
 
-/// The rules about what is left.
+/// Checks the rules about leftovers.
 async fn nothing_left(stage: &mut Stage) {
     let idle = match stage.idle.clone() {
         Some(idle) => idle,

@@ -1,4 +1,4 @@
-//! What comes of every fault at every moment: the matrix, as a picture.
+//! The expected outcome of every fault at every moment, as a table.
 
 use Expected::{CutShort, Drained, GivenBack, Heals, Outlived, Refused, Resumed, Retried, Senseless, Unmoved};
 use Fault::*;
@@ -7,29 +7,29 @@ use crate::actor::Actor;
 use crate::fault::Fault;
 use crate::moment::Moment;
 
-/// What a cell ends in. Whatever it is, the rules of `cell` hold too.
+/// The outcome of a cell. The rules of `cell` hold for every outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// Nothing is felt: every answer is whole, from the same engine over the same link.
+    /// No effect: every answer is complete, from the same engine over the same connection.
     Unmoved,
-    /// No job was there; a fresh engine comes by itself.
+    /// There was no job; a new engine starts by itself.
     Heals,
-    /// Jobs without text so far get their whole answer from a fresh engine.
+    /// Jobs without text so far get their whole answer from a new engine.
     Retried,
-    /// Jobs with text end in one error that says so; those without get their answer from a fresh engine.
+    /// Jobs with text end in one error; jobs without text get their answer from a new engine.
     CutShort,
-    /// Running answers are finished by the old engine, then a fresh one comes; who waits gets a whole answer too.
+    /// The old engine finishes running answers, then a new one starts; waiting jobs get a whole answer too.
     Outlived,
-    /// Jobs are told that the model has failed (those with text, that they are cut short). Once what was taken away is
-    /// back, the model comes back by itself.
+    /// Jobs end with the error that the model has failed (jobs with text: that they are cut short). Once the removed part is
+    /// restored, the model loads by itself.
     Refused,
-    /// The link is lost, the worker and its engine are not: asked again, every answer goes on where it stopped.
+    /// Only the connection is lost: every job that is sent again continues where it stopped.
     Resumed,
-    /// The worker ends with status 0 when every job that it has is finished, those that wait too.
+    /// The worker exits with status 0 once all of its jobs are finished, waiting ones too.
     Drained,
-    /// The worker ends and leaves its jobs to the router, which gives them to the next one.
+    /// The worker exits; the router dispatches its jobs to the next worker.
     GivenBack,
-    /// There is no such thing, for this reason.
+    /// The combination does not exist, for this reason.
     Senseless(&'static str),
 }
 
@@ -63,8 +63,8 @@ pub(crate) const TABLE: [(Fault, [Expected; 8]); 19] = [
     (ClockJump,        [Unmoved,   Unmoved,   Unmoved,   Unmoved,   Unmoved,   Unmoved,   Drained,   Unmoved  ]),
 ];
 
-/// What a real engine can play too: what does not ask for an end of its own or for an exact moment. A router's silence
-/// does: an answer that ended in it would be given again, and end twice.
+/// Cells that a real engine can play: those without a special exit and without an exact moment. A router's silence
+/// needs an exact moment: an answer that ended in it would be dispatched again and end twice.
 pub(crate) const REAL_FAULTS: [Fault; 14] = [
     ChildKilled,
     ChildStopped,
@@ -81,10 +81,10 @@ pub(crate) const REAL_FAULTS: [Fault; 14] = [
     RouterResends,
     ClockJump,
 ];
-/// And when.
+/// The moments of those cells.
 pub(crate) const REAL_MOMENTS: [Moment; 3] = [Moment::Idle, Moment::Streaming, Moment::Several];
 
-/// Every row with its engine: first all with the fake one, then those with the real one.
+/// Every row with its engine: first the rows of the fake engine, then those of the real one.
 pub(crate) fn rows() -> impl Iterator<Item = (Fault, Actor)> {
     let fake = TABLE.iter().map(|(fault, _)| (*fault, Actor::Fake));
     fake.chain(REAL_FAULTS.map(|fault| (fault, Actor::Real)))
@@ -117,7 +117,7 @@ impl Expected {
         }
     }
 
-    /// Whether it is the same engine that serves afterwards.
+    /// Whether the same engine serves afterwards.
     pub(crate) fn keeps_engine(self) -> bool {
         matches!(self, Unmoved | Resumed)
     }

@@ -1,4 +1,4 @@
-//! The rows: what goes wrong.
+//! The rows: the faults.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use nix::sys::signal::Signal;
 
 use crate::stage::Stage;
 
-/// How long the clock jumps: further than the worker lets its router be silent, less far than a silent load.
+/// How far the clock jumps: more than the time-out of a silent router, less than that of a silent load.
 const JUMP: Duration = Duration::from_secs(3);
 
-/// One way in which things go wrong.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// SIGKILL to the engine, as the kernel does when memory is out.
     ChildKilled,
-    /// SIGSTOP to the engine: it is there and does nothing, as in a deadlock.
+    /// SIGSTOP to the engine: it exists and does nothing, as in a deadlock.
     ChildStopped,
-    /// The engine ends with status 1 and without a word.
+    /// The engine exits with status 1 and without output.
     ChildExits,
     /// The engine aborts, as by a failed assertion.
     ChildAborts,
-    /// The engine says that its device has no memory, and ends.
+    /// The engine prints that its device is out of memory, and exits.
     ChildOutOfMemory,
-    /// The engine is killed, and its program is not there any more.
+    /// The engine is killed, and its program is removed.
     EngineMissing,
-    /// The model's file becomes short under the engine, which dies of it, as every process that has mapped it does.
+    /// The model file is truncated; the engine, like every process that has mapped the file, ends with SIGBUS.
     ModelTruncated,
-    /// Another file takes the place of the model's.
+    /// Another file replaces the model file.
     ModelReplaced,
     /// The engine's socket file is removed.
     SocketRemoved,
@@ -38,19 +38,19 @@ pub(crate) enum Fault {
     WorkerKill,
     /// The router closes the link with a close frame.
     RouterCloses,
-    /// The router's end is reset.
+    /// The router resets the connection.
     RouterResets,
-    /// The router keeps the link and neither reads nor speaks.
+    /// The router keeps the connection and neither reads nor sends.
     RouterSilent,
-    /// The router reads a message every few milliseconds, over a narrow link.
+    /// The router reads a message every few milliseconds, with small buffers.
     RouterSlow,
-    /// The router is away for as long as it takes to be refused a connection.
+    /// The router does not listen until a connection attempt has failed.
     RouterRestarts,
-    /// The router gives a job again that the worker has, or has just ended.
+    /// The router dispatches a job again that the worker runs, or has just ended.
     RouterResends,
-    /// The worker's clocks jump by three seconds: it is stopped, and goes on. Its clocks are monotonic, and to a process
-    /// that was stopped they have jumped; the wall clock is in no decision. (A time namespace cannot be changed under a
-    /// running process, and needs rights that a test has not.)
+    /// The worker's clocks jump by three seconds: it is stopped and continues. Its clocks are monotonic, and for a process
+    /// that was stopped they have jumped; no decision uses the wall clock. (A time namespace cannot be changed for a
+    /// running process and needs privileges that a test does not have.)
     ClockJump,
 }
 
@@ -80,7 +80,7 @@ impl Fault {
         }
     }
 
-    /// What a job is told of a model that has failed for this reason.
+    /// The error text of a job whose model has failed for this reason.
     pub(crate) fn refusal(self) -> &'static str {
         match self {
             Fault::EngineMissing => "has failed: the engine could not be started",
@@ -89,7 +89,7 @@ impl Fault {
         }
     }
 
-    /// Makes it happen; returns when it has.
+    /// Injects the fault; returns once it has taken effect.
     pub(crate) async fn inject(self, stage: &mut Stage) {
         match self {
             Fault::ChildKilled => stage.end_engine(Signal::SIGKILL).await,
@@ -107,7 +107,7 @@ impl Fault {
             }
             Fault::ModelReplaced => stage.replace_model(),
             Fault::SocketRemoved => stage.remove_socket(),
-            // So it is already, see `Stage::open`.
+            // `Stage::open` has done it.
             Fault::LogFull => {}
             Fault::WorkerTerm => {
                 stage.worker.program.signal(Signal::SIGTERM);
@@ -125,14 +125,14 @@ impl Fault {
     }
 }
 
-/// Until the worker has given the link up; then the router finds what was left in it.
+/// Waits until the worker has closed the connection; then the router reads what was left in it.
 async fn silence(stage: &mut Stage) {
-    stage.router.fall_asleep();
+    stage.router.stop_reading();
     stage.line_or_end(&["cause=\"silent\""]).await;
-    stage.router.wake_up().await;
+    stage.router.resume_reading().await;
 }
 
-/// Until the worker has tried in vain, or has ended.
+/// Waits until a connection attempt of the worker has failed, or the worker has exited.
 async fn restart(stage: &mut Stage) {
     stage.router.stop().await;
     // A worker without an engine has no reason to connect.
@@ -144,7 +144,7 @@ async fn restart(stage: &mut Stage) {
 async fn resend(stage: &mut Stage) {
     if stage.router.ledger.open().next().is_some() {
         stage.router.give_again();
-        // In a drain it takes no job, not even one that it has; one that has just ended has its end repeated.
+        // While draining it accepts no job, not even one that it has; of one that has just ended it repeats the end.
         return stage
             .line_or_end(&["accepted=\"duplicate\"", "accepted=\"repeated\"", "left a job to the router"])
             .await;
@@ -156,9 +156,9 @@ async fn resend(stage: &mut Stage) {
 
 async fn jump(stage: &mut Stage) {
     stage.worker.program.signal(Signal::SIGSTOP);
-    // What the router says meanwhile lies in the socket when the worker goes on.
-    stage.router.murmur();
-    // The length of the jump is what this fault is, so this is the one wait for time itself.
+    // The router's messages wait in the socket until the worker continues.
+    stage.router.send_heartbeat_acks();
+    // The length of the jump is the fault, so this is the only wait for time itself.
     stage.router.beside(tokio::time::sleep(JUMP)).await;
     stage.worker.program.signal(Signal::SIGCONT);
 }

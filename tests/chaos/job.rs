@@ -1,4 +1,4 @@
-//! Jobs whose whole answer is known before they are given.
+//! Jobs with a known answer.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use auxot_tests::scripted_router::job;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-/// Words of an answer, and the one before which it is held.
+/// Words of an answer, and the word before which it is held.
 const WORDS: usize = 60;
 const MIDDLE: usize = 30;
 /// Words of a long answer, and the length of each: together more than all buffers between an engine and a router that
@@ -15,10 +15,10 @@ const MIDDLE: usize = 30;
 const LONG_WORDS: usize = 5000;
 const LONG_WORD: usize = 1000;
 
-/// Tokens of an answer of the real engine, which with a tiny model are a matter of seconds.
+/// Tokens of an answer of the real engine; a tiny model generates them in seconds.
 const REAL_TOKENS: u32 = 1000;
 
-/// What the real engine says to any prompt, in so many tokens.
+/// The real engine's answer to any prompt, in this many tokens.
 static REAL_TEXT: OnceCell<String> = OnceCell::const_new();
 
 /// Where an answer waits for the stage's gate.
@@ -27,21 +27,21 @@ pub(crate) enum Hold {
     Nowhere,
     /// Before its first word.
     Prompt,
-    /// After half of its words; in a long answer after as many.
+    /// After half of its words; in a long answer after the same number.
     Middle,
 }
 
-/// A job as it is given, and what it must say.
+/// A job and its expected answer.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct KnownJob {
     pub id: String,
     pub frame: Value,
     pub text: String,
 }
 
-impl Asked {
-    /// A job of which each word carries the job's id and its own number, so that none can be taken for another.
-    pub(crate) fn new(id: &str, long: bool, hold: Hold, gate: &Path) -> Asked {
+impl KnownJob {
+    /// A job whose words each contain the job's id and a number, so that no word occurs twice.
+    pub(crate) fn new(id: &str, long: bool, hold: Hold, gate: &Path) -> KnownJob {
         let (words, word, pace) = match long {
             true => (LONG_WORDS, format!("{id}-{}-", "x".repeat(LONG_WORD)), "--batch 16"),
             false => (WORDS, format!("{id}-"), "--token-us 3000"),
@@ -53,18 +53,18 @@ impl Asked {
         };
         let frame = job(id, &format!("fake: --count {word} --tokens {words} {pace} {hold}"));
         let text = (0..words).map(|number| format!("{word}{number} ")).collect();
-        Asked { id: id.to_owned(), frame, text }
+        KnownJob { id: id.to_owned(), frame, text }
     }
 
-    /// A job for the real engine, whose model says the same whatever it is asked.
-    pub(crate) fn real(id: &str) -> Asked {
+    /// A job for the real engine, whose model gives the same answer to every prompt.
+    pub(crate) fn real(id: &str) -> KnownJob {
         let mut frame = job(id, id);
         frame["max_tokens"] = json!(REAL_TOKENS);
-        Asked { id: id.to_owned(), frame, text: REAL_TEXT.get().cloned().unwrap_or_default() }
+        KnownJob { id: id.to_owned(), frame, text: REAL_TEXT.get().cloned().unwrap_or_default() }
     }
 }
 
-/// Hears the real engine say its text once, without a worker in between; `socket` is where it listens.
+/// Reads the real engine's text once, without a worker in between; `socket` is the engine's.
 pub(crate) async fn hear_real_text(socket: &Path) {
     let hear = || async {
         let body = json!({"messages": [{"role": "user", "content": "go on"}], "max_tokens": REAL_TOKENS});

@@ -1,16 +1,16 @@
-//! `make chaos`: every fault at every moment, and what comes of it.
+//! `make chaos`: every fault at every moment, and its outcome.
 //!
-//! A row is a [`Fault`] with `inject`, a column a [`Moment`] with `reach`, a cell one worker of its own, with a fake
-//! engine as its child and a router that behaves but where it is the fault. What each cell ends in is written in one
-//! picture, `expected::TABLE`; what holds in all of them is in `cell`.
+//! A row is a [`Fault`] with `inject`, a column a [`Moment`] with `reach`, a cell one worker, with a fake
+//! engine as its child and a router that behaves correctly unless it is the fault. The expected outcomes are in one
+//! table, `expected::TABLE`; the rules for all cells are in `cell`.
 //!
-//! Moments are exact: the fake engine is held (`--hold`) where the fault should meet it, and let go after the fault has
-//! come. Nothing is slept for but the clock's jump; everything else is a line, a message, a report or an exit, with a
-//! deadline. A cell is played once: one that fails sometimes has found something.
+//! Moments are exact: the fake engine is held (`--hold`) at the moment of the fault and released afterwards. Nothing
+//! sleeps except for the jump of the clock; everything else waits for a line, a message, a report or an exit, with a
+//! deadline. A cell runs once: one that fails sometimes has found a fault.
 //!
-//! What the real engine can play without being held, it plays too, with a tiny model whose text is known.
+//! Cells that need no hold run with the real engine too, with a tiny model whose text is known.
 //!
-//! Each row is a test of its own by name, so that it can be run alone: `cargo test --test chaos -- child_killed`. A run
+//! Each row is a test that can be run alone: `cargo test --test chaos -- child_killed`. A run
 //! of more than one row prints the table at its end; every row also leaves its figures in `target/chaos/ROW.json`, from
 //! which `--table` prints the table of the last runs.
 

@@ -1,4 +1,4 @@
-//! The columns: when it goes wrong.
+//! The columns: the moment of the fault.
 
 use auxot_tests::scripted_router::End;
 use nix::sys::signal::Signal;
@@ -9,35 +9,35 @@ use crate::fault::Fault;
 use crate::job::Hold;
 use crate::stage::Stage;
 
-/// Where the worker is when the fault comes.
+/// The worker's state at the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// Its first engine is a process that does not listen yet.
     Starting,
     /// Its second engine loads, while a job waits for it.
     Loading,
-    /// It serves and has nothing to do.
+    /// The worker serves and is idle.
     Idle,
     /// The engine works on a prompt.
     Prompt,
-    /// An answer is half said.
+    /// An answer is half sent.
     Streaming,
     /// Both slots stream, and two more jobs wait.
     Several,
-    /// It was asked to end, and an answer is half said.
+    /// The worker drains, and an answer is half sent.
     Draining,
-    /// Its engine aborts whenever it is started, and a job waits.
+    /// Its engine aborts at every start, and a job waits.
     BackingOff,
 }
 
-/// Restarts so far apart that "backing off" is where the worker mostly is.
-const PATIENT: [(&str, &str); 3] = [
+/// Restart delays so long that the worker is mostly in "backing off".
+const LONG_DELAYS: [(&str, &str); 3] = [
     ("AUXOT_ENGINE__RESTART_DELAY", "1s"),
     ("AUXOT_ENGINE__RESTART_MAX_DELAY", "1s"),
     ("AUXOT_ENGINE__RESTART_BUDGET", "100"),
 ];
-/// A second lane, so that a drain can be seen on the wire: the idle lane closes first.
-const TWO_LANES: [(&str, &str); 1] = [("AUXOT_ROUTER_CONNECTIONS", "2")];
+/// A second connection makes a drain visible: the idle connection closes first.
+const TWO_CONNECTIONS: [(&str, &str); 1] = [("AUXOT_ROUTER_CONNECTIONS", "2")];
 
 impl Moment {
     /// The columns in their order.
@@ -66,12 +66,12 @@ impl Moment {
         }
     }
 
-    /// Starts a worker and brings it here.
+    /// Starts a worker and brings it to this moment.
     pub(crate) async fn reach(self, fault: Fault, actor: Actor) -> Stage {
         let (switches, settings): (&str, &[(&str, &str)]) = match self {
             Moment::Starting => ("--hold start:GATE", &[]),
-            Moment::Draining => ("", &TWO_LANES),
-            Moment::BackingOff => ("", &PATIENT),
+            Moment::Draining => ("", &TWO_CONNECTIONS),
+            Moment::BackingOff => ("", &LONG_DELAYS),
             _ => ("", &[]),
         };
         let mut stage = Stage::open(fault, actor, switches, settings).await;

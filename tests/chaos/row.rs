@@ -1,4 +1,4 @@
-//! One row: a fault at every moment, some cells side by side.
+//! One row: a fault at every moment, some cells in parallel.
 
 use std::any::Any;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::table::{Cell, Row};
 
-/// Cells at once. They mostly wait, and a worker with its engine is two small processes.
+/// Parallel cells. They mostly wait, and a worker with its engine is two small processes.
 const SIDE_BY_SIDE: usize = 4;
 /// A real engine needs a processor for itself: with more of them than there are, an answer could be over before a slow
 /// test has seen its beginning.
 const REAL_SIDE_BY_SIDE: usize = 1;
 
-/// What a row is called.
+/// The name of a row.
 pub(crate) fn name(fault: Fault, actor: Actor) -> String {
     match actor {
         Actor::Fake => fault.name().to_owned(),
@@ -29,7 +29,7 @@ pub(crate) fn name(fault: Fault, actor: Actor) -> String {
     }
 }
 
-/// Plays the row and leaves its figures; the error names every cell that is not as expected.
+/// Runs the row and writes its figures; the error names every cell with another outcome than expected.
 pub(crate) fn play(fault: Fault, actor: Actor) -> Result<(), Failed> {
     let (moments, side_by_side) = match actor {
         Actor::Fake => (&Moment::ALL[..], SIDE_BY_SIDE),
@@ -57,7 +57,7 @@ async fn play_cell(fault: Fault, actor: Actor, moment: Moment) -> Cell {
     if let Expected::Senseless(reason) = expected {
         return Cell::senseless(moment, reason);
     }
-    // A task of its own, so that its panic is its own too.
+    // A separate task, so that its panic ends only this cell.
     let mut task = JoinSet::new();
     task.spawn(cell::play(fault, actor, moment, expected));
     match task.join_next().await {
@@ -67,7 +67,7 @@ async fn play_cell(fault: Fault, actor: Actor, moment: Moment) -> Cell {
     }
 }
 
-/// What a cell said as it panicked.
+/// The panic message of a cell.
 fn said(end: tokio::task::JoinError) -> String {
     let words = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
         Ok(words) => *words,

@@ -1,9 +1,9 @@
-//! One worker before one router, with an engine and a model that can be taken away from it.
+//! One worker with one router, whose engine and model file a test can remove.
 
 use std::path::{Path, PathBuf};
 
 use auxot_tests::leftovers::Descriptors;
-use auxot_tests::scripted_router::{Deaf, Dispatcher, HOSTED_ID, ack, policy};
+use auxot_tests::scripted_router::{ClosedPort, Dispatcher, HOSTED_ID, ack, policy};
 use auxot_tests::{Reports, Scratch, Worker, processes, set_switches};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,21 +11,21 @@ use nix::unistd::Pid;
 use crate::DEADLINE;
 use crate::actor::Actor;
 use crate::fault::Fault;
-use crate::job::{self, Asked, Hold};
+use crate::job::{self, Hold, KnownJob};
 
-/// A router that reads slowly hears a heartbeat late, and answers it late.
-const PATIENT: (&str, &str) = ("AUXOT_ROUTER__SILENCE_TIMEOUT", "20s");
-/// A new version of a model is loaded once it is idle; here the engine that runs is to go on.
+/// A router that reads slowly receives a heartbeat late and answers it late.
+const LONG_SILENCE: (&str, &str) = ("AUXOT_ROUTER__SILENCE_TIMEOUT", "20s");
+/// A new version of a model file would be loaded once the model is idle; here the running engine stays.
 const AS_LOADED: (&str, &str) = ("AUXOT_FLEET__RELOAD_CHANGED", "false");
 
-/// What a cell is played on.
+/// The environment of a cell.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub scratch: Scratch,
     pub reports: Reports,
     pub router: Dispatcher,
     pub worker: Worker,
-    /// What the worker held open when it was ready and had nothing to do, if it ever was.
+    /// The worker's descriptors when it was ready and idle, if it ever was.
     pub idle: Option<Descriptors>,
     /// Lines of the log before the fault.
     pub log_mark: usize,
@@ -45,10 +45,10 @@ impl Stage {
     ) -> Stage {
         let scratch = Scratch::new();
         let reports = Reports::listen(scratch.path());
-        let deaf = if fault == Fault::RouterSlow { Deaf::narrow() } else { Deaf::anywhere() };
-        let (name, quantization) = actor.wish();
+        let closed_port = if fault == Fault::RouterSlow { ClosedPort::narrow() } else { ClosedPort::anywhere() };
+        let (name, quantization) = actor.router_name();
         let greeting = ack(HOSTED_ID, &policy(name, quantization, 2048, 2));
-        let router = Dispatcher::new(deaf.listen(), greeting);
+        let router = Dispatcher::new(closed_port.listen(), greeting);
         let settings = settings.to_vec();
         link(&actor.binary(), &scratch.join(ENGINE));
         write(&scratch.models().join(actor.file()), &actor.model_bytes());
@@ -59,14 +59,14 @@ impl Stage {
         Stage { scratch, reports, router, worker, idle: None, log_mark: 0, settings, fault, actor, given: 0 }
     }
 
-    /// A worker that was never in trouble.
+    /// A worker without faults so far.
     pub(crate) async fn pristine() -> Descriptors {
         let mut stage = Stage::open(Fault::WorkerTerm, Actor::Fake, "", &[]).await;
         stage.ready().await;
         stage.idle.take().unwrap_or_else(|| Descriptors::of(stage.worker.program.pid()))
     }
 
-    /// Starts the next worker in the place of one that has ended.
+    /// Starts the next worker after one has exited.
     pub(crate) async fn next_worker(&mut self) {
         self.router.expect_another_worker();
         let url = self.router.url();
@@ -77,8 +77,8 @@ impl Stage {
     /// Waits until the worker serves and has nothing to do.
     pub(crate) async fn ready(&mut self) {
         let named = self.settings.iter().rev().find(|(name, _)| *name == "AUXOT_ROUTER_CONNECTIONS");
-        let lanes = named.and_then(|(_, lanes)| lanes.parse().ok()).unwrap_or(1);
-        let ready = |router: &Dispatcher| router.serving() == lanes && router.model_state() == "ready";
+        let connections = named.and_then(|(_, connections)| connections.parse().ok()).unwrap_or(1);
+        let ready = |router: &Dispatcher| router.serving() == connections && router.model_state() == "ready";
         self.router.until("a ready worker", ready).await;
         self.idle = Some(Descriptors::of(self.worker.program.pid()));
         if self.actor == Actor::Real {
@@ -89,7 +89,7 @@ impl Stage {
 
     // --- the engine ---
 
-    /// The process of the newest engine, while it lives.
+    /// The process of the newest engine, while it runs.
     pub(crate) fn engine(&mut self) -> Option<u32> {
         if self.actor == Actor::Real {
             let named = processes::of_command_line(&self.scratch.path().display().to_string());
@@ -99,15 +99,15 @@ impl Stage {
         processes::alive(newest).then_some(newest)
     }
 
-    /// Signals the engine, if one lives.
+    /// Signals the engine, if one runs.
     pub(crate) fn signal_engine(&mut self, signal: Signal) {
         if let Some(pid) = self.engine() {
-            // Alive a moment ago, and reaped by the worker alone: at worst it is gone already.
+            // It was alive a moment ago and only the worker reaps it: at worst it has exited.
             let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
         }
     }
 
-    /// Ends the engine, if one lives, with a signal that does so.
+    /// Ends the engine, if one runs, with a fatal signal.
     pub(crate) async fn end_engine(&mut self, signal: Signal) {
         let engine = self.engine();
         self.signal_engine(signal);
@@ -119,7 +119,7 @@ impl Stage {
         write_switches(&self.scratch, &self.reports, switches);
     }
 
-    /// Lets everything that is held go on, and the next engine be well.
+    /// Releases everything that is held; the next engine has no faults.
     pub(crate) fn release(&self) {
         if self.actor == Actor::Fake {
             self.set_switches("");
@@ -153,7 +153,7 @@ impl Stage {
         paths.find(|path| path.extension().is_some_and(|ending| ending == "sock")).unwrap()
     }
 
-    /// Puts back what the fault has taken away.
+    /// Restores what the fault has removed.
     pub(crate) fn repair(&self) {
         match self.fault {
             Fault::EngineMissing => link(&self.actor.binary(), &self.scratch.join(ENGINE)),
@@ -172,25 +172,25 @@ impl Stage {
 
     // --- jobs ---
 
-    /// Gives a job that is held nowhere; its id.
+    /// Dispatches a job that is not held; returns its id.
     pub(crate) fn give(&mut self) -> String {
         self.give_held(Hold::Nowhere)
     }
 
-    /// Gives a job that is held until [`Stage::release`].
+    /// Dispatches a job that is held until [`Stage::release`].
     pub(crate) fn give_held(&mut self, hold: Hold) -> String {
         self.given += 1;
         let long = self.fault == Fault::RouterSlow && hold != Hold::Nowhere;
         let id = format!("job{}", self.given);
-        let asked = match self.actor {
-            Actor::Fake => Asked::new(&id, long, hold, &self.gate()),
-            Actor::Real => Asked::real(&id),
+        let known = match self.actor {
+            Actor::Fake => KnownJob::new(&id, long, hold, &self.gate()),
+            Actor::Real => KnownJob::real(&id),
         };
-        self.router.give(&asked.id, asked.frame, &asked.text);
-        asked.id
+        self.router.give(&known.id, known.frame, &known.text);
+        known.id
     }
 
-    /// Gives jobs until so many are half said.
+    /// Dispatches jobs until this many are half answered.
     pub(crate) async fn stream(&mut self, count: usize) {
         for _ in 0..count {
             self.give_held(Hold::Middle);
@@ -199,20 +199,20 @@ impl Stage {
         self.router.until("text", streaming).await;
     }
 
-    /// Waits until the worker says that it holds so many jobs.
+    /// Waits until the worker reports this many jobs.
     pub(crate) async fn held(&mut self, count: u64) {
         self.router.until("a heartbeat with the jobs", |router| router.jobs_held() == count).await;
     }
 
     // --- the worker ---
 
-    /// Waits for one of these in what the worker logs after the fault, or for its end.
+    /// Waits for one of these in the worker's log after the fault, or for its exit.
     pub(crate) async fn line_or_end(&mut self, needles: &[&str]) {
         let (program, mark) = (&mut self.worker.program, self.log_mark);
         self.router.beside(program.line_or_end(mark, needles, DEADLINE)).await;
     }
 
-    /// Waits for the worker's end; its exit code, or none after a signal.
+    /// Waits for the worker's exit; returns its exit code, or none after a signal.
     pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         self.router.beside(self.worker.program.ended(DEADLINE)).await.code()
     }
@@ -229,10 +229,10 @@ fn write_switches(scratch: &Scratch, reports: &Reports, switches: &str) {
 }
 
 async fn start_worker(scratch: &Scratch, url: &str, fault: Fault, actor: Actor, settings: &[(&str, &str)]) -> Worker {
-    let mut command = Worker::hurried_command(scratch, url);
+    let mut command = Worker::short_limits_command(scratch, url);
     command.env("AUXOT_GPU_AUTOLOAD_MODELS", actor.model()).env("AUXOT_THREADS", "1");
     let of_fault = match fault {
-        Fault::RouterSlow => Some(&PATIENT),
+        Fault::RouterSlow => Some(&LONG_SILENCE),
         Fault::ModelReplaced => Some(&AS_LOADED),
         _ => None,
     };

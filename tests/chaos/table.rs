@@ -1,4 +1,4 @@
-//! The matrix as it was played: kept as JSON, row by row, and printed for a person.
+//! The results: kept as JSON, row by row, and printed as a table.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use crate::expected::{Expected, rows};
 use crate::moment::Moment;
 use crate::row::{name, seconds};
 
-/// A row as it was played.
+/// The result of a row.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     fault: String,
     cells: Vec<Cell>,
-    /// From the fault, or from its mending, to a fresh answer: the longest of the row.
+    /// From the fault, or from its removal, to a new answer: the longest of the row.
     worst_recovery_s: Option<f64>,
 }
 
-/// A cell as it was played.
+/// The result of a cell.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
     moment: String,
     expected: String,
     recovery_s: Option<f64>,
-    /// Why it makes no sense.
+    /// Why the combination does not exist.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     senseless: Option<String>,
-    /// What was not as expected.
+    /// The difference from the expected outcome.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     broken: Option<String>,
 }
@@ -39,17 +39,17 @@ impl Cell {
         Cell { moment, expected, recovery_s: None, senseless: None, broken: None }
     }
 
-    /// One that makes no sense.
+    /// A cell that does not exist.
     pub(crate) fn senseless(moment: Moment, reason: &str) -> Cell {
         Cell { senseless: Some(reason.to_owned()), ..Cell::new(moment, "–") }
     }
 
-    /// One that was as expected.
+    /// A cell with the expected outcome.
     pub(crate) fn held(moment: Moment, expected: Expected, recovery: Duration) -> Cell {
         Cell { recovery_s: Some(seconds(recovery)), ..Cell::new(moment, expected.word()) }
     }
 
-    /// One that was not.
+    /// A cell with another outcome.
     pub(crate) fn broken(moment: Moment, expected: Expected, words: String) -> Cell {
         Cell { broken: Some(words), ..Cell::new(moment, expected.word()) }
     }
@@ -71,14 +71,14 @@ impl Row {
         Row { fault: name, cells, worst_recovery_s }
     }
 
-    /// What was not as expected, one paragraph each.
+    /// The cells with another outcome than expected, one paragraph each.
     pub(crate) fn faults(&self) -> String {
         let cells = self.cells.iter().filter_map(|cell| Some((cell, cell.broken.as_ref()?)));
-        let told = cells.map(|(cell, words)| format!("{} × {}: {words}", self.fault, cell.moment));
-        told.collect::<Vec<_>>().join("\n\n")
+        let lines = cells.map(|(cell, words)| format!("{} × {}: {words}", self.fault, cell.moment));
+        lines.collect::<Vec<_>>().join("\n\n")
     }
 
-    /// Leaves it in the target folder.
+    /// Writes it to the target folder.
     pub(crate) fn write(&self) -> std::io::Result<()> {
         std::fs::create_dir_all(folder())?;
         std::fs::write(file(&self.fault), serde_json::to_string_pretty(self)? + "\n")
@@ -91,7 +91,7 @@ pub(crate) fn read() -> Vec<Row> {
     rows().filter_map(row).collect()
 }
 
-/// Prints the table, aligned, and below it what is to be said of it.
+/// Prints the table, aligned, with notes below it.
 pub(crate) fn print(rows: &[Row]) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);

@@ -1,10 +1,10 @@
-//! A job that is dispatched twice runs once (item 18), and a queue that is full says so.
+//! A job that is dispatched twice runs once (item 18), and a full queue refuses jobs with its length.
 
 use auxot_tests::scripted_router::job;
 
 use crate::{DEADLINE, Stage};
 
-/// Requests that the engine got, once `released` of them are over.
+/// Requests that the engine received, once `released` of them have ended.
 async fn requests(stage: &mut Stage, released: usize) -> usize {
     while stage.reports.past().iter().filter(|event| event.name == "released").count() < released {
         stage.reports.next("released", DEADLINE).await;
@@ -43,7 +43,7 @@ async fn c18_a_job_that_comes_on_another_connection_moves_there() {
     let begun: String = first.history().iter().filter_map(said).collect();
     assert_eq!(format!("{begun}{}", rest.text), rest.end["full_response"], "no text twice, none lost");
     let first_ended = first.history().iter().any(|frame| frame["job_id"] == "twice" && frame["type"] == "complete");
-    assert!(!first_ended, "one ending, on the connection that asked last");
+    assert!(!first_ended, "one ending, on the connection of the last dispatch");
     assert_eq!(requests(&mut stage, 2).await, 2);
 }
 
@@ -80,9 +80,8 @@ async fn c06_jobs_that_wait_are_bounded_in_bytes_too() {
     let (mut stage, mut link) = crate::Stage::serving("", &[("AUXOT_ROUTER__MAX_JOB_MEMORY", "4MiB")]).await;
     let gate = stage.scratch.join("gate");
     let held = |id: &str| {
-        let asked = format!("fake: --text done --hold prompt:{}", gate.display());
-        let messages =
-            serde_json::json!([{"role": "system", "content": "x".repeat(1 << 20)}, {"role": "user", "content": asked}]);
+        let switches = format!("fake: --text done --hold prompt:{}", gate.display());
+        let messages = serde_json::json!([{"role": "system", "content": "x".repeat(1 << 20)}, {"role": "user", "content": switches}]);
         serde_json::json!({"type": "job", "job_id": id, "messages": messages})
     };
     for id in ["one", "two", "three"] {

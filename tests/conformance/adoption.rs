@@ -1,4 +1,4 @@
-//! A link that is lost in the middle of a job: the answer goes on where it stopped, or is dropped (items 16, 17, 24).
+//! A connection that is lost in the middle of a job: the answer continues where it stopped, or is dropped (items 16, 17, 24).
 
 use auxot_tests::scripted_router::{Link, job};
 use serde_json::{Value, json};
@@ -29,19 +29,19 @@ fn requests(stage: &Stage) -> usize {
 #[tokio::test]
 async fn c16_a_job_that_is_sent_again_goes_on_where_it_stopped() {
     let (mut stage, mut first) = Stage::serving("", &[]).await;
-    let asked = job("kept", SLOW);
-    first.send(&asked).await;
+    let frame = job("kept", SLOW);
+    first.send(&frame).await;
     let begun = some_text(&mut first, "kept").await;
     first.close().await;
     let mut second = stage.greeted().await;
     second.says("barrier", "of the other job not a word").await;
-    assert_eq!(second.count_about("kept"), 0, "until the router asks for it");
-    second.send(&asked).await;
+    assert_eq!(second.count_about("kept"), 0, "until the router sends the job again");
+    second.send(&frame).await;
     let rest = second.outcome("kept").await;
     let whole = rest.end["full_response"].as_str().unwrap();
     assert_eq!(whole.split_whitespace().count(), 60);
     assert!(whole.ends_with(rest.completed()), "the rest is the end of it");
-    // What was written between our last look and the close may be lost; nothing may come twice.
+    // Text that was written between the last read and the close may be lost; no text may arrive twice.
     assert!(begun.len() + rest.text.len() <= whole.len(), "no text twice: {begun:?} + {:?}", rest.text);
     stage.reports.next("released", DEADLINE).await;
     stage.reports.next("released", DEADLINE).await;
@@ -51,13 +51,13 @@ async fn c16_a_job_that_is_sent_again_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn c16_a_job_that_ended_during_a_disconnect_is_answered_at_once() {
     let (mut stage, mut first) = Stage::serving("", &[]).await;
-    let asked = job("finished", "fake: --tokens 30 --token-us 5000");
-    first.send(&asked).await;
+    let frame = job("finished", "fake: --tokens 30 --token-us 5000");
+    first.send(&frame).await;
     let begun = some_text(&mut first, "finished").await;
     drop(first);
     assert_eq!(stage.reports.next("released", DEADLINE).await.detail["how"], "done");
     let mut second = stage.greeted().await;
-    second.send(&asked).await;
+    second.send(&frame).await;
     let rest = second.outcome("finished").await;
     let whole = rest.end["full_response"].as_str().unwrap();
     assert!(whole.starts_with(&begun) && whole.ends_with(rest.completed()));
@@ -66,33 +66,33 @@ async fn c16_a_job_that_ended_during_a_disconnect_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn c16_an_end_that_the_router_may_not_have_read_is_said_again() {
+async fn c16_an_end_that_the_router_may_not_have_read_is_sent_again() {
     let (mut stage, mut first) = Stage::serving("", &[]).await;
-    let asked = job("ended", "fake: --text 'all of it'");
-    first.send(&asked).await;
-    // The worker's socket has it; the router ends before it has read it.
+    let frame = job("ended", "fake: --text 'all of it'");
+    first.send(&frame).await;
+    // The worker has written it; the router ends before it has read it.
     stage.worker.line("job ended").await;
     first.reset();
     let mut second = stage.greeted().await;
-    second.send(&asked).await;
+    second.send(&frame).await;
     let again = second.outcome("ended").await;
     assert_eq!((again.completed(), &again.end["full_response"]), ("", &json!("all of it")));
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(requests(&stage), 1, "without another inference");
-    // On the connection that has read it the same again is meant.
+    // On a connection that has read the end, the same job means a new one.
     second.says("between", "by then it has answered the ping behind that end").await;
-    second.send(&asked).await;
+    second.send(&frame).await;
     assert_eq!(second.outcome("ended").await.completed(), "all of it");
 }
 
 #[tokio::test]
 async fn c18_a_job_that_crosses_its_own_end_on_the_wire_is_not_run_again() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
-    let asked = job("crossed", "fake: --text 'once'");
-    link.send(&asked).await;
-    // The end is on its way, and this router has not read it.
+    let frame = job("crossed", "fake: --text 'once'");
+    link.send(&frame).await;
+    // The end has been sent, and this router has not read it.
     stage.worker.line("job ended").await;
-    link.send(&asked).await;
+    link.send(&frame).await;
     assert_eq!(link.outcome("crossed").await.completed(), "once");
     let again = link.outcome("crossed").await;
     assert_eq!(
@@ -109,13 +109,13 @@ async fn c16_text_that_never_reached_a_socket_is_sent_before_the_end() {
     let settings = [("AUXOT_ROUTER_CONNECTIONS", "2")];
     let (mut stage, mut first) = Stage::serving("", &settings).await;
     let _other = stage.greeted().await;
-    // Far more than the buffers hold, and only its beginning is read: the engine ends, the text waits.
-    let asked = job("unread", &format!("fake: --tokens 10000 --batch 16 --text {}", "x".repeat(1000)));
-    first.send(&asked).await;
+    // Far more than the buffers hold, and only its beginning is read: the engine finishes, the text waits.
+    let frame = job("unread", &format!("fake: --tokens 10000 --batch 16 --text {}", "x".repeat(1000)));
+    first.send(&frame).await;
     some_text(&mut first, "unread").await;
     first.reset();
     let mut second = stage.greeted().await;
-    second.send(&asked).await;
+    second.send(&frame).await;
     let rest = second.outcome("unread").await;
     let whole = rest.end["full_response"].as_str().unwrap();
     assert!(whole.ends_with(rest.completed()), "no gap in what comes after the reset");
@@ -125,14 +125,14 @@ async fn c16_text_that_never_reached_a_socket_is_sent_before_the_end() {
 #[tokio::test]
 async fn c16_after_the_window_the_slot_is_freed_and_the_job_begins_anew() {
     let (mut stage, mut first) = Stage::serving("", &[("AUXOT_ROUTER__ADOPT_WINDOW", "300ms")]).await;
-    let asked = job("forgotten", "fake: --tokens 100000 --token-us 5000");
-    first.send(&asked).await;
+    let frame = job("forgotten", "fake: --tokens 100000 --token-us 5000");
+    first.send(&frame).await;
     some_text(&mut first, "forgotten").await;
     first.reset();
     let mut second = stage.greeted().await;
     assert_eq!(stage.reports.next("released", DEADLINE).await.detail["how"], "gone");
     stage.worker.metric_until("auxot_worker_jobs_total", &["ending=\"link_lost\""], |count| count == 1.0).await;
-    second.send(&asked).await;
+    second.send(&frame).await;
     let anew = some_text(&mut second, "forgotten").await;
     assert!(anew.starts_with("the quick brown "), "from the beginning: {anew:?}");
     second.cancel("forgotten").await;
@@ -189,16 +189,16 @@ async fn c17_a_new_round_takes_the_place_of_one_that_still_runs() {
 #[tokio::test]
 async fn c24_a_router_that_restarts_in_the_middle_of_a_job_gets_the_rest() {
     let (mut stage, mut first) = Stage::serving("", &[]).await;
-    let asked = job("survivor", SLOW);
-    first.send(&asked).await;
+    let frame = job("survivor", SLOW);
+    first.send(&frame).await;
     some_text(&mut first, "survivor").await;
     let begun = text_on(&first, "survivor");
-    let deaf = stage.router.stop().await;
+    let closed_port = stage.router.stop().await;
     drop(first);
     stage.worker.line("cannot reach the router").await;
-    let mut router = deaf.listen();
+    let mut router = closed_port.listen();
     let mut second = router.greeted(&crate::hosted()).await;
-    second.send(&asked).await;
+    second.send(&frame).await;
     let rest = second.outcome("survivor").await;
     let whole = rest.end["full_response"].as_str().unwrap();
     assert_eq!(whole.split_whitespace().count(), 60);

@@ -1,4 +1,4 @@
-//! `cancel` in every phase of a job (item 15): nothing more is said, and the slot comes free although the answer has no end.
+//! `cancel` in every phase of a job (item 15): no more messages, and the slot is released although the answer is endless.
 
 use auxot_tests::Event;
 use auxot_tests::scripted_router::{Link, job};
@@ -11,7 +11,7 @@ fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
 }
 
-/// Cancels the job and sees its slot come free because we hung up, long before the answer would end.
+/// Cancels the job and waits until its slot is released by the closed connection, long before the answer would end.
 async fn cancelled(stage: &mut Stage, link: &mut Link, job_id: &str) -> Event {
     link.cancel(job_id).await;
     let released = stage.reports.next("released", DEADLINE).await;
@@ -19,7 +19,7 @@ async fn cancelled(stage: &mut Stage, link: &mut Link, job_id: &str) -> Event {
     released
 }
 
-/// Nothing final was said of the job, and after this barrier nothing will be.
+/// The job has no final message, and after this barrier none will follow.
 async fn assert_silent(link: &mut Link, job_id: &str) {
     link.says(&format!("after-{job_id}"), "the worker goes on").await;
     let last_words = |frame: &&serde_json::Value| {
@@ -61,7 +61,7 @@ async fn c15_cancel_before_the_engine_answers() {
     link.send(&job("unheard", "fake: --prompt-ms 60000")).await;
     stage.worker.line("job received").await;
     link.cancel("unheard").await;
-    // The worker is done with it although the engine has not said a word.
+    // The job has ended in the worker although the engine has not sent a byte.
     assert_counted(&stage, 1.0).await;
     signal(engine, Signal::SIGCONT);
     assert_silent(&mut link, "unheard").await;
@@ -124,7 +124,7 @@ async fn c15_cancel_after_the_end_and_of_an_unknown_job_changes_nothing() {
 }
 
 #[tokio::test]
-async fn c15_a_router_that_wants_it_confirmed_is_told() {
+async fn c15_a_cancel_is_confirmed_if_the_setting_says_so() {
     let (mut stage, mut link) = Stage::serving("", &[("AUXOT_ROUTER__CONFIRM_CANCEL", "true")]).await;
     link.send(&job("confirmed", "fake: --stall-at 1")).await;
     link.about("confirmed").await;
@@ -145,12 +145,12 @@ async fn c15_the_end_of_an_old_round_is_not_that_of_the_new_one() {
 #[tokio::test]
 async fn c15_a_job_that_is_sent_again_after_its_cancel_begins_anew() {
     let (_stage, mut link) = Stage::serving("", &[]).await;
-    let asked = job("again", "fake: --tokens 40 --token-us 5000");
-    link.send(&asked).await;
+    let frame = job("again", "fake: --tokens 40 --token-us 5000");
+    link.send(&frame).await;
     link.about("again").await;
     let before = link.count_about("again");
     link.cancel("again").await;
-    link.send(&asked).await;
+    link.send(&frame).await;
     let outcome = link.outcome("again").await;
     outcome.completed();
     let whole = outcome.end["full_response"].as_str().unwrap();

@@ -1,6 +1,6 @@
 //! The number of connections: one, or one for each slot when the router gives a connection one job at a time (item 27).
 
-use auxot_tests::scripted_router::{Deaf, HOSTED_ID, Link, OPEN_SOURCE_ID, Upstream, ack, job, policy, upstream};
+use auxot_tests::scripted_router::{ClosedPort, HOSTED_ID, Link, OPEN_SOURCE_ID, Upstream, ack, job, policy, upstream};
 use auxot_tests::{Reports, Scratch, ScriptedRouter};
 use serde_json::{Value, json};
 
@@ -53,10 +53,10 @@ async fn c27_the_kind_of_a_router_that_was_not_there_at_the_start_is_found_out_t
     let scratch = Scratch::new();
     let reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
-    let deaf = Deaf::anywhere();
-    let mut worker = worker(&scratch, &deaf.url(), &[SLOTS]).await;
+    let closed_port = ClosedPort::anywhere();
+    let mut worker = worker(&scratch, &closed_port.url(), &[SLOTS]).await;
     worker.line("cannot reach the router").await;
-    let mut router = deaf.listen();
+    let mut router = closed_port.listen();
     router.looks_open_source();
     let (_, served) = upstream(&mut router, &open_source(), jobs(6)).await;
     assert_eq!((served.most_at_once, router.connections()), (3, 3));
@@ -72,7 +72,7 @@ async fn announces(link: &mut Link, slots: u32) {
 async fn c27_another_kind_of_router_at_the_same_address_is_found_out_when_the_worker_reconnects() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
-    // Longer than the test: all three connections come back.
+    // Longer than the test: all three connections reconnect.
     let mut stage = Stage::open_at(router, "", &[SLOTS, ("AUXOT_ROUTER__SURPLUS_CONNECTION_TIME", "20m")]).await;
     let (upstream, _) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
     assert_eq!(stage.router.connections(), 3);
@@ -105,7 +105,7 @@ async fn c27_a_kind_that_is_found_out_late_is_announced_on_a_connection_that_ser
     let mut stage = Stage::open("", &[SLOTS, ("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
     let (mut kept, mut other) =
         (stage.router.greeted(&open_source()).await, stage.router.greeted(&open_source()).await);
-    // Without the health report the kind is not known, and the two share the slots: two and one.
+    // Without the health report the kind of the router is unknown, and the two share the slots: two and one.
     if kept.next("config").await["capabilities"]["total_slots"] == 1 {
         std::mem::swap(&mut kept, &mut other);
         announces(&mut kept, 2).await;
@@ -149,10 +149,10 @@ async fn c27_a_health_report_that_does_not_come_holds_nothing_up() {
     let router = ScriptedRouter::start();
     router.hangs_on_health();
     let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
-    let asked = std::time::Instant::now();
+    let since = std::time::Instant::now();
     let mut link = stage.router.greeted(&open_source()).await;
     link.says("first", "served at once").await;
-    assert!(asked.elapsed() < std::time::Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(since.elapsed() < std::time::Duration::from_secs(4), "{:?}", since.elapsed());
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn c27_connections_that_are_too_many_are_kept_and_no_job_is_swallowed() {
     let mut stage = Stage::open_at(router, "", &settings).await;
     let (mut router, served) = upstream(&mut stage.router, &open_source(), jobs(6)).await;
     assert_eq!(served.swallowed, 0);
-    // One more may have come before the policy's number of slots was known.
+    // One more may have opened before the policy's number of slots was known.
     assert!(stage.router.connections() >= 3);
     let fewer = json!({"type": "policy_update", "policy": policy("tiny-chat", "Q4_K_M", 2048, 1)});
     router.links().next().unwrap().send(&fewer).await;
@@ -206,8 +206,8 @@ async fn c27_connections_that_are_too_many_are_kept_and_no_job_is_swallowed() {
     assert_eq!(served.swallowed, 0);
 }
 
-/// Several jobs wait when the worker comes for the first time: the connection by which it asks for the policy gets the first
-/// of them, and must not be given up.
+/// Several jobs wait when the worker connects for the first time: the connection that waits for the policy gets the first
+/// of them, and must stay open.
 #[tokio::test]
 async fn c27_no_job_is_swallowed_at_a_first_start() {
     let router = ScriptedRouter::start();
@@ -221,7 +221,7 @@ async fn c27_no_job_is_swallowed_at_a_first_start() {
     assert_eq!((served.swallowed, served.most_at_once), (0, 3));
 }
 
-/// The imitation has the fault that the others must not meet.
+/// The imitated router has the fault that the other tests avoid.
 #[tokio::test]
 async fn c27_the_reader_of_a_connection_that_has_ended_swallows_a_job() {
     for (blocked, swallowed) in [(true, 1), (false, 0)] {

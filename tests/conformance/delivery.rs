@@ -1,4 +1,4 @@
-//! A router that reads slowly, late or not at all: what is said arrives once, whole and in order (items 16, 18, 23).
+//! A router that reads slowly, late or not at all: messages arrive once, complete and in order (items 16, 18, 23).
 
 use auxot_tests::scripted_router::{Link, job, saying};
 use serde_json::Value;
@@ -24,8 +24,8 @@ fn heartbeats(link: &Link) -> usize {
     link.history().iter().filter(|frame| frame["type"] == "heartbeat").count()
 }
 
-/// A link that has been sent [`flood`] and reads none of it, until the worker can write no more: whatever else it does
-/// meanwhile, no byte is added to what waits here.
+/// A link that has been sent [`flood`] and reads none of it, until the worker can write no more: later messages of
+/// the worker add no byte to the unread ones here.
 async fn flooded(stage: &mut Stage, link: &mut Link, other: &mut Link) {
     link.send(&flood()).await;
     stage.reports.next("slot", DEADLINE).await;
@@ -46,7 +46,7 @@ async fn c23_many_jobs_on_one_slow_connection_all_come_through() {
     let (mut stage, mut link) = Stage::serving("", &[("AUXOT_MAX_PARALLEL", "80"), TWO_LINKS]).await;
     let mut other = stage.greeted().await;
     flooded(&mut stage, &mut link, &mut other).await;
-    // More jobs than the queue of a connection has places, each of them waiting for one.
+    // More jobs than the queue of a connection holds messages, each of them waiting for room.
     for at in 0..75 {
         link.send(&saying(&format!("small-{at}"), "a few words of text")).await;
     }
@@ -64,13 +64,13 @@ async fn c16_text_and_end_that_were_only_queued_are_both_sent_again() {
     let (mut stage, mut first) = Stage::serving("", &[TWO_LINKS]).await;
     let mut other = stage.greeted().await;
     flooded(&mut stage, &mut first, &mut other).await;
-    let asked = saying("behind", "all of these words");
-    first.send(&asked).await;
-    // Its engine is done; text and end wait behind the flood.
+    let frame = saying("behind", "all of these words");
+    first.send(&frame).await;
+    // Its engine has finished; text and end wait behind the flood.
     while stage.reports.next("released", DEADLINE).await.detail["tokens"] != 4 {}
     first.reset();
     let mut second = stage.greeted().await;
-    second.send(&asked).await;
+    second.send(&frame).await;
     assert_eq!(second.outcome("behind").await.completed(), "all of these words");
 }
 
@@ -80,9 +80,9 @@ async fn c18_a_job_that_leaves_a_slow_connection_is_neither_cut_nor_doubled() {
     let mut other = stage.greeted().await;
     flooded(&mut stage, &mut slow, &mut other).await;
     other.send(&flood()).await;
-    // What is half in the slow one's socket decides where the other goes on.
+    // The last frame in the slow connection's socket decides where the other one continues.
     stage.worker.line("another connection asks for a job").await;
-    // The slow one reads what was on its way to it, no more; the rest comes by the other.
+    // The slow connection receives only what was already sent; the rest arrives on the other one.
     let (rest, barrier) = tokio::join!(other.outcome("flood"), async {
         slow.says("barrier", "nothing more of it").await;
         text_on(&slow, "flood")
@@ -103,7 +103,7 @@ async fn c22_a_connection_full_of_text_still_carries_heartbeats() {
         other.next("heartbeat").await;
     }
     let before = heartbeats(&slow);
-    // Those of the meantime come before the text that waits, and are not dropped for want of room.
+    // Heartbeats overtake the waiting text and are not dropped when the queue is full.
     for _ in 0..4 {
         slow.next("heartbeat").await;
     }

@@ -1,4 +1,4 @@
-//! Engines that go away and come back, as the router sees it (item 25, and capabilities told again).
+//! Engines that exit and restart, seen from the router (item 25, and repeated capabilities).
 
 use auxot_tests::scripted_router::{End, Link, job, saying};
 use nix::sys::signal::{Signal, kill};
@@ -19,7 +19,7 @@ async fn config_with(link: &mut Link, state: &str) -> Value {
 #[tokio::test]
 async fn c25_a_job_whose_engine_dies_before_the_first_token_is_run_again() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
-    // The first engine would think for a minute; the second answers at once.
+    // The first engine processes its prompt for a minute; the second answers at once.
     link.send(&job("retried", "fake: --text 'second try' --stall-at 0")).await;
     let slot = stage.reports.next("slot", DEADLINE).await;
     killed(slot.pid);
@@ -124,7 +124,7 @@ async fn c25_an_engine_that_dies_in_the_middle_ends_the_job_with_an_error() {
 }
 
 #[tokio::test]
-async fn c25_an_engine_that_cannot_live_is_given_up_and_jobs_are_told_so() {
+async fn c25_an_engine_that_keeps_crashing_fails_and_jobs_end_with_the_reason() {
     let settings = [
         ("AUXOT_ENGINE__RESTART_BUDGET", "3"),
         ("AUXOT_ENGINE__RESTART_DELAY", "10ms"),
@@ -139,7 +139,7 @@ async fn c25_an_engine_that_cannot_live_is_given_up_and_jobs_are_told_so() {
     config_with(&mut link, "failed").await;
     let outcome = link.outcome("waiting").await;
     assert!(outcome.failed().contains("has failed"), "{}", outcome.end);
-    // A router that saw a connection would go on sending jobs that no engine can run.
+    // While connected, a router would go on sending jobs that no engine can run.
     assert_eq!(link.ended().await, End::Closed(1000));
     drop(link);
     let closed = ["cause=\"no_model\""];
@@ -149,7 +149,7 @@ async fn c25_an_engine_that_cannot_live_is_given_up_and_jobs_are_told_so() {
 }
 
 #[tokio::test]
-async fn k1_capabilities_are_told_again_when_an_engine_goes_and_when_it_comes_back() {
+async fn k1_capabilities_are_sent_again_when_an_engine_exits_and_when_it_restarts() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     let engine = stage.reports.next("ready", DEADLINE).await.pid;
     stage.set_switches("--load-ms 300");

@@ -94,7 +94,7 @@ async fn c21_a_job_of_odd_messages_is_ended_too() {
     for (at, messages) in odd.into_iter().enumerate() {
         let id = format!("odd-{at}");
         link.send(&json!({"type": "job", "job_id": id, "messages": messages})).await;
-        // How it ends is the engine's business; that it ends is ours.
+        // The engine decides how it ends; the test is that it ends.
         link.outcome(&id).await;
     }
 }
@@ -122,7 +122,7 @@ async fn c21_a_binary_greeting_is_a_greeting() {
 #[tokio::test]
 async fn c21_a_job_of_64_mib_is_served_and_one_beside_it_too() {
     let scratch = Scratch::new();
-    // No reports: the engine would send all of it to this test once more.
+    // Without reports: the engine would send the whole body to this test too.
     scratch.fake_model(MODEL_FILE, "--text 'read it all'");
     let mut router = ScriptedRouter::start();
     let _worker = worker(&scratch, &router.url(), &[]).await;

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::{MODEL, MODEL_FILE, Stage, hosted, keys, worker};
 
-/// A refusal that may be a passing one is asked about again after this.
+/// After a refusal that may be temporary the worker connects again after this time.
 const SOON: (&str, &str) = ("AUXOT_RECONNECT_DELAY", "10ms");
 const INVALID_KEY: &str =
     r#"{"type":"error","error":"invalid GPU key","details":"Authentication failed. Check your admin key."}"#;
 
-/// No optional field that says nothing: no `null`, no empty text, no empty list, at any depth.
+/// No empty optional field: no `null`, no empty text, no empty list, at any depth.
 fn assert_says_something(value: &Value, at: &str) {
     match value {
         Value::Null => panic!("{at} is null"),
@@ -57,7 +57,7 @@ async fn c02_hello_is_golden_and_leaves_out_what_is_empty() {
 }
 
 #[tokio::test]
-async fn c02_a_connection_that_only_asks_says_pending_and_nothing_more() {
+async fn c02_a_connection_for_the_policy_reports_pending_and_nothing_else() {
     let scratch = Scratch::new();
     let mut router = ScriptedRouter::start();
     let _worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", "")]).await;
@@ -85,7 +85,7 @@ async fn c03_a_greeting_with_nulls_zeros_and_unknown_fields_is_taken() {
     }
 }
 
-/// Refused twice at the first contact: exit 77, one line of level error, and the router's own words in it.
+/// Refused twice at the first contact: exit 77, and one line of level error with the router's message.
 async fn assert_gives_up(answer: &str, words: &str, close: bool) {
     let mut stage = Stage::open("", &[SOON]).await;
     let mut links = Vec::new();
@@ -99,7 +99,7 @@ async fn assert_gives_up(answer: &str, words: &str, close: bool) {
     }
     assert_eq!(stage.worker.exit_code().await, Some(77));
     let errors = stage.worker.lines_with("ERROR");
-    assert_eq!(errors.len(), 1, "told once: {errors:?}");
+    assert_eq!(errors.len(), 1, "reported once: {errors:?}");
     assert!(errors[0].contains(words) && errors[0].contains("AUXOT_GPU_KEY"), "{errors:?}");
     assert_eq!(stage.router.connections(), 2, "trying again would change nothing");
 }
@@ -115,7 +115,7 @@ async fn c04_variant_b_ends_the_worker_with_77_and_one_error() {
 }
 
 #[tokio::test]
-async fn c04_variant_a_ends_a_worker_that_only_asks_too() {
+async fn c04_variant_a_also_ends_a_worker_that_waits_for_its_policy() {
     let scratch = Scratch::new();
     let mut router = ScriptedRouter::start();
     let mut worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", ""), SOON]).await;
@@ -133,10 +133,10 @@ async fn c04_variant_b_with_seconds_waits_so_long_and_tries_again() {
     let mut stage = Stage::open("", &[]).await;
     let mut link = stage.router.link().await;
     link.hello().await;
-    let told = std::time::Instant::now();
+    let reported = std::time::Instant::now();
     link.send(&json!({"type": "hello_ack", "success": false, "error": "full", "reconnectInSeconds": 1})).await;
     let mut again = stage.greeted().await;
-    let waited = told.elapsed();
+    let waited = reported.elapsed();
     assert!(waited.as_millis() >= 1000, "came back after {waited:?}");
     again.says("later", "come back later").await;
 }
@@ -144,7 +144,7 @@ async fn c04_variant_b_with_seconds_waits_so_long_and_tries_again() {
 #[tokio::test]
 async fn c04_variant_c_and_any_other_fault_is_transient() {
     let mut stage = Stage::open("", &[]).await;
-    // Closed without a word, before and after hello.
+    // Closed without a message, before and after hello.
     drop(stage.router.link().await);
     let mut link = stage.router.link().await;
     link.hello().await;
@@ -176,7 +176,7 @@ async fn c04_a_refusal_that_passes_is_none() {
     assert_eq!(stage.worker.lines_with("ERROR"), Vec::<String>::new());
 }
 
-/// Refuses the key until that is an answer.
+/// Refuses the key until the worker accepts the refusal.
 async fn refuse_twice(stage: &mut Stage) {
     for _ in 0..2 {
         let mut link = stage.router.link().await;
@@ -194,7 +194,7 @@ async fn c04_a_key_that_was_good_once_does_not_end_the_worker_when_it_is_refused
     stage.worker.line("invalid GPU key").await;
     let health = stage.worker.health().await;
     assert_eq!((health.status, health.body.trim()), (503, "the router refuses the worker key"));
-    // It lives on: it ends well when it is asked to.
+    // It still runs: it exits cleanly after a signal.
     stage.worker.program.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(stage.worker.exit_code().await, Some(0));
 }
@@ -245,21 +245,21 @@ async fn c05_a_job_before_config_ack_is_served() {
 #[tokio::test]
 async fn c20_a_new_policy_is_answered_though_nothing_changes_and_the_same_one_is_not() {
     let (_stage, mut link) = Stage::serving("", &[("AUXOT_HEARTBEAT_INTERVAL", "200ms")]).await;
-    let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
-    wish["family"] = json!("Dense");
-    let update = json!({"type": "policy_update", "policy": wish});
+    let mut desired = policy("tiny-chat", "Q4_K_M", 2048, 2);
+    desired["family"] = json!("Dense");
+    let update = json!({"type": "policy_update", "policy": desired});
     link.send(&update).await;
     link.next("config").await;
     link.send(&update).await;
     for _ in 0..3 {
         link.next("heartbeat").await;
     }
-    let told = link.history().iter().filter(|frame| frame["type"] == "config").count();
-    assert_eq!(told, 2, "once after the greeting and once for the wish");
+    let reported = link.history().iter().filter(|frame| frame["type"] == "config").count();
+    assert_eq!(reported, 2, "once after the greeting and once for the policy");
 }
 
 #[tokio::test]
-async fn c20_capabilities_refused_are_told_and_stated_again_with_the_next_policy() {
+async fn c20_refused_capabilities_are_logged_and_sent_again_with_the_next_policy() {
     let (stage, mut link) = Stage::serving("", &[]).await;
     link.send(&json!({"type": "config_ack", "success": false, "error": "policy needs vision"})).await;
     link.says("refused", "the connection stays").await;

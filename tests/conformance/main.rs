@@ -1,5 +1,5 @@
-//! The conformance checklist of the protocol document (its section 10): the real worker on the fake engine, before a
-//! router that does what each claim needs. A test's name begins with the number of the claim it shows.
+//! The conformance checklist of the protocol document (its section 10): the real worker with the fake engine, and a
+//! router that does what each item needs. The name of a test begins with the number of its item.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,9 +10,9 @@ mod connections;
 mod delivery;
 mod engine;
 mod frames;
+mod heartbeat;
 mod hello;
 mod models;
-mod pulse;
 mod request;
 mod secrets;
 mod shutdown;
@@ -31,7 +31,7 @@ use serde_json::Value;
 const MODEL: &str = "tiny-chat-q4_k_m";
 const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
 
-/// One worker with one model, its engine's reports, and the router before it.
+/// One worker with one model, its engine's reports, and its router.
 struct Stage {
     scratch: Scratch,
     reports: Reports,
@@ -53,14 +53,14 @@ impl Stage {
         Stage { scratch, reports, router, worker }
     }
 
-    /// A worker whose first connection is greeted and has sent its `config`.
+    /// A worker whose first connection has received `hello_ack` and sent its `config`.
     async fn serving(switches: &str, settings: &[(&str, &str)]) -> (Stage, Link) {
         let mut stage = Self::open(switches, settings).await;
         let link = stage.greeted().await;
         (stage, link)
     }
 
-    /// The next connection, greeted as by a hosted router that wants just what is there.
+    /// The next connection, with the `hello_ack` of a hosted router whose policy matches the model.
     async fn greeted(&mut self) -> Link {
         let mut link = self.router.greeted(&hosted()).await;
         link.next("config").await;
@@ -73,7 +73,7 @@ impl Stage {
     }
 }
 
-/// Switches that make an engine tell what it does.
+/// Switches that make an engine report its events.
 fn reporting(reports: &Reports, switches: &str) -> String {
     format!("--report {} {switches}", reports.path().display())
 }
@@ -81,13 +81,13 @@ fn reporting(reports: &Reports, switches: &str) -> String {
 /// A worker that autoloads [`MODEL`] unless the settings say otherwise.
 async fn worker(scratch: &Scratch, url: &str, settings: &[(&str, &str)]) -> Worker {
     let mut command = Worker::command(scratch, url);
-    // A prompt's progress would stand between the messages that the claims are about.
+    // Progress messages would appear between the messages under test.
     command.env("AUXOT_ROUTER__PROMPT_PROGRESS", "off");
     command.env("AUXOT_GPU_AUTOLOAD_MODELS", MODEL).envs(settings.iter().copied());
     Worker::start(command).await
 }
 
-/// The greeting of a hosted router whose wish is what [`Worker::command`] sets up.
+/// The `hello_ack` of a hosted router whose policy equals the settings of [`Worker::command`].
 fn hosted() -> Value {
     ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 2048, 2))
 }

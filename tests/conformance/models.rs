@@ -1,4 +1,4 @@
-//! The operator's list of models: what cannot be had is said, the rest is served.
+//! The operator's list of models: unavailable ones are reported, the others are served.
 
 use auxot_tests::gguf::ModelFile;
 use auxot_tests::scripted_router::{HOSTED_ID, ack, job, job_for, policy};
@@ -15,7 +15,7 @@ fn sentences(config: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn m1_unknown_and_ambiguous_names_are_told_and_the_rest_is_served() {
+async fn m1_unknown_and_ambiguous_names_are_reported_and_the_rest_is_served() {
     let scratch = Scratch::new();
     scratch.fake_model(MODEL_FILE, "");
     scratch.fake_model("twin-q4_0.gguf", "");
@@ -25,10 +25,10 @@ async fn m1_unknown_and_ambiguous_names_are_told_and_the_rest_is_served() {
     let worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", &list)]).await;
     let mut link = router.greeted(&hosted()).await;
     let config = link.next("config").await;
-    let told = sentences(&config);
-    let unknown = told.iter().find(|told| told.contains("no-such-model-q8_0")).unwrap();
+    let reported = sentences(&config);
+    let unknown = reported.iter().find(|reported| reported.contains("no-such-model-q8_0")).unwrap();
     assert!(unknown.contains(MODEL) && unknown.contains("twin-q4_0"), "it lists what there is: {unknown}");
-    let ambiguous = told.iter().find(|told| told.contains("for twin:")).unwrap();
+    let ambiguous = reported.iter().find(|reported| reported.contains("for twin:")).unwrap();
     assert!(ambiguous.contains("twin-q4_0") && ambiguous.contains("twin-q8_0"), "it lists the candidates: {ambiguous}");
     assert_eq!(worker.lines_with("ERROR").len(), 2, "in the log too");
     link.says("one", "the third one serves").await;
@@ -51,9 +51,9 @@ async fn m2_names_are_read_in_any_case_and_punctuation_and_each_model_is_address
     for (id, model, text) in
         [("a", "llama-3.3-70b-instruct-q4_k_m", "the first"), ("b", "qwen-2.5-coder-q6_k", "the second")]
     {
-        let mut asked = job(id, "hello");
-        asked["model"] = json!(model);
-        link.send(&asked).await;
+        let mut frame = job(id, "hello");
+        frame["model"] = json!(model);
+        link.send(&frame).await;
         assert_eq!(link.outcome(id).await.completed(), text);
     }
     link.send(&job("unnamed", "hello")).await;
@@ -87,11 +87,11 @@ async fn m3_serving_begins_with_the_first_that_is_ready_and_the_primary_one_stay
 async fn m4_a_policy_for_a_missing_model_is_reported_on_the_wire_and_in_the_log() {
     let mut stage = Stage::open("", &[]).await;
     let mut link = stage.router.greeted(&ack(HOSTED_ID, &policy("Qwen3-0.6B", "Q4_K_S", 4096, 2))).await;
-    let told = |frame: &Value| sentences(frame).iter().any(|told| told.contains("Qwen3-0.6B-Q4_K_S"));
-    link.take("a config that says so", |frame| frame["type"] == "config" && told(frame)).await;
+    let reported = |frame: &Value| sentences(frame).iter().any(|reported| reported.contains("Qwen3-0.6B-Q4_K_S"));
+    link.take("a config that says so", |frame| frame["type"] == "config" && reported(frame)).await;
     stage.worker.line("cannot honour the router's policy").await;
     link.says("one", "served by what is here").await;
-    // A policy that can be honoured takes it back.
+    // A policy that can be met removes it from the list.
     link.send(&json!({"type": "policy_update", "policy": policy("tiny-chat", "Q4_K_M", 2048, 2)})).await;
     link.take("a config without it", |frame| frame["type"] == "config" && sentences(frame).is_empty()).await;
 }
@@ -102,8 +102,8 @@ async fn m5_sizes_that_the_operator_decides_against_the_policy_are_reported() {
     let mut link = stage.router.greeted(&ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 4096, 8))).await;
     let config =
         link.take("a config with gaps", |frame| frame["type"] == "config" && !sentences(frame).is_empty()).await;
-    let told = sentences(&config).join("; ");
-    assert!(told.contains("8 slots") && told.contains("4096 tokens"), "{told}");
+    let reported = sentences(&config).join("; ");
+    assert!(reported.contains("8 slots") && reported.contains("4096 tokens"), "{reported}");
 }
 
 #[tokio::test]
@@ -113,18 +113,18 @@ async fn m6_what_is_here_is_served_while_the_policy_s_model_is_not_and_hello_say
     let mut router = ScriptedRouter::start();
     let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", "")];
     let mut worker = worker(&scratch, &router.url(), &settings).await;
-    // No model that is here is named, so the router is asked first.
+    // No existing model is named, so the worker waits for the router's policy.
     let _asked = router.greeted(&hosted()).await;
     let mut link = router.link().await;
     let hello = link.hello().await;
-    assert_eq!(hello["capabilities"]["model"], "other", "the truth, not the wish");
+    assert_eq!(hello["capabilities"]["model"], "other", "the actual model, not the desired one");
     assert!(sentences(&hello)[0].contains("tiny-chat-Q4_K_M"), "{hello}");
     link.send(&hosted()).await;
-    let told = worker.line("other models of the folders are served").await;
-    assert!(told.contains("other-q8_0") && told.contains("tiny-chat-Q4_K_M"), "{told}");
+    let reported = worker.line("other models of the folders are served").await;
+    assert!(reported.contains("other-q8_0") && reported.contains("tiny-chat-Q4_K_M"), "{reported}");
     link.send(&job("one", "hello")).await;
     assert_eq!(link.outcome("one").await.completed(), "the other one");
-    // A model that comes later is the router's, and nothing is unmet any more.
+    // A model that arrives later is the router's, and nothing is unmet any more.
     scratch.fake_model(MODEL_FILE, "--text 'the desired one'");
     let now = |frame: &Value| frame["capabilities"]["model"] == "tiny-chat" && sentences(frame).is_empty();
     link.take("a config with the policy's model", |frame| frame["type"] == "config" && now(frame)).await;
@@ -141,8 +141,8 @@ async fn m7_where_jobs_may_not_name_any_model_the_policy_s_is_waited_for() {
     let settings = [("AUXOT_GPU_AUTOLOAD_MODELS", ""), ("AUXOT_FLEET__ON_DEMAND", "false")];
     let mut worker = worker(&scratch, &router.url(), &settings).await;
     let _asked = router.greeted(&hosted()).await;
-    let told = worker.line("nothing to serve").await;
-    assert!(told.contains("tiny-chat-Q4_K_M"), "{told}");
+    let reported = worker.line("nothing to serve").await;
+    assert!(reported.contains("tiny-chat-Q4_K_M"), "{reported}");
     assert_eq!(router.connections(), 1, "a link would only attract jobs");
 }
 
@@ -153,8 +153,8 @@ async fn m8_an_alias_without_a_model_is_reported_once_at_the_start() {
     let mut router = ScriptedRouter::start();
     let settings = [("AUXOT_CATALOG__ALIASES", "gpt-4o=phi, chat=tiny-chat")];
     let mut worker = worker(&scratch, &router.url(), &settings).await;
-    let told = worker.line("an alias means no model").await;
-    assert!(told.contains("`gpt-4o`") && told.contains("phi: there is tiny-chat"), "{told}");
+    let reported = worker.line("an alias means no model").await;
+    assert!(reported.contains("`gpt-4o`") && reported.contains("phi: there is tiny-chat"), "{reported}");
     let _link = router.greeted(&hosted()).await;
     assert_eq!(worker.lines_with("an alias means no model").len(), 1, "and the other one is good");
 }
@@ -164,14 +164,14 @@ async fn m9_a_text_that_no_context_can_hold_is_refused_before_anything_is_loaded
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
-    let file = ModelFile { tokenizer: Some("llama".to_owned()), ..ModelFile::named("asleep-q8_0") };
-    set_switches(&file.write(&scratch.models(), "asleep-q8_0.gguf"), &reporting(&reports, ""));
+    let file = ModelFile { tokenizer: Some("llama".to_owned()), ..ModelFile::named("unread-q8_0") };
+    set_switches(&file.write(&scratch.models(), "unread-q8_0.gguf"), &reporting(&reports, ""));
     let mut router = ScriptedRouter::start();
     let _worker = worker(&scratch, &router.url(), &[]).await;
     let mut link = router.greeted(&hosted()).await;
     // Its longest token has five bytes. The engine may round its context of 2048 tokens up.
     let text = |tokens: usize| "12 4 ".repeat(tokens).trim().to_owned();
-    link.send(&job_for("too-long", "asleep-q8_0", &text(2048 + 256 + 2))).await;
+    link.send(&job_for("too-long", "unread-q8_0", &text(2048 + 256 + 2))).await;
     let refused = link.outcome("too-long").await.end;
     assert_eq!((&refused["status"], &refused["code"]), (&json!(400), &json!("context_length_exceeded")), "{refused}");
     assert!(refused["error"].as_str().unwrap().contains("11529 bytes"), "{refused}");
@@ -179,11 +179,11 @@ async fn m9_a_text_that_no_context_can_hold_is_refused_before_anything_is_loaded
     link.says("other", "served as ever").await;
     reports.next("released", DEADLINE).await;
     assert_eq!(starts(&reports), 1, "no engine was started for it");
-    link.send(&job_for("may-fit", "asleep-q8_0", &text(100))).await;
+    link.send(&job_for("may-fit", "unread-q8_0", &text(100))).await;
     assert_eq!(link.outcome("may-fit").await.end["type"], "complete");
     reports.next("released", DEADLINE).await;
     assert_eq!(starts(&reports), 2);
-    link.send(&job_for("again", "asleep-q8_0", &text(2048 + 256 + 2))).await;
+    link.send(&job_for("again", "unread-q8_0", &text(2048 + 256 + 2))).await;
     assert_eq!(link.outcome("again").await.end["code"], "context_length_exceeded");
 }
 

@@ -1,4 +1,4 @@
-//! What of a job reaches the engine (items 6 to 9): asserted on the body that the engine received.
+//! The engine's request for a job (items 6 to 9): asserted on the body that the engine received.
 
 use auxot_tests::gguf::ModelFile;
 use auxot_tests::scripted_router::Link;
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{DEADLINE, MODEL, Stage};
 
-/// Sends the job; gives the body of the engine's request once the job has ended well.
+/// Sends the job; returns the body of the engine's request once the job has completed.
 async fn received(stage: &mut Stage, link: &mut Link, job: &Value) -> Value {
-    // The same job again on the same link may be one that has crossed its own end.
+    // The same job again on the same link may have crossed its own end.
     let mut job = job.clone();
     job["job_id"] = format!("the-job-{}", stage.reports.past().len()).into();
     link.send(&job).await;
@@ -112,7 +112,7 @@ async fn c08_schemas_that_a_template_cannot_read_are_reduced_and_remembered() {
     assert_eq!(received(&mut stage, &mut link, &job).await["tools"], written, "as it was written first");
     let again = stage.reports.next("request", DEADLINE).await;
     assert_eq!(sent(&again.detail["body"]), reduced);
-    // The next job of this model does not have to be refused first.
+    // The next job of this model needs no refusal first.
     assert_eq!(sent(&received(&mut stage, &mut link, &job).await), reduced);
 }
 
@@ -180,7 +180,7 @@ async fn c06_a_picture_that_is_not_in_the_job_is_never_fetched() {
         link.send(&with_picture(&id, url)).await;
         assert!(link.outcome(&id).await.failed().contains("data: URL"), "{url}");
     }
-    link.says("after", "no engine was asked").await;
+    link.says("after", "no engine got a request").await;
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(stage.reports.past().iter().filter(|event| event.name == "request").count(), 1);
     use futures_util::FutureExt;
@@ -196,7 +196,7 @@ async fn c06_what_is_nested_too_deep_reaches_no_engine() {
         link.send_text(&format!(r#"{{"type":"job","job_id":"{id}","messages":{messages},"tools":{tools}}}"#)).await;
         assert!(link.outcome(id).await.failed().contains("deeper than 64 levels"));
     }
-    link.says("after", "no engine was asked").await;
+    link.says("after", "no engine got a request").await;
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(stage.reports.past().iter().filter(|event| event.name == "request").count(), 1);
 }

@@ -8,14 +8,14 @@ use auxot_tests::{Scratch, ScriptedRouter, Worker, processes};
 
 use crate::{MODEL, MODEL_FILE, Stage, hosted};
 
-/// A prompt that is as unmistakable as the key.
+/// A prompt as distinctive as the key.
 const PROMPT: &str = "PROMPT-that-no-log-holds";
 
 fn holds(bytes: &[u8], secret: &str) -> bool {
     bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
-/// Every file and folder below, whatever it is.
+/// Every file and folder below, of any kind.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![folder.to_owned()];
     let mut next = 0;
@@ -44,7 +44,7 @@ fn assert_kept(scratch: &Scratch, worker: &Worker) {
         assert!(paths.len() > 1, "the worker keeps something in {folder}");
         for path in paths {
             let mode = std::fs::symlink_metadata(&path).unwrap().permissions().mode();
-            // What lies in a private folder is private whatever its own mode says.
+            // The content of a private folder is private, independent of its own mode.
             assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
             assert!(!holds(&std::fs::read(&path).unwrap_or_default(), Worker::KEY), "in {}", path.display());
             assert!(!path.to_string_lossy().contains(Worker::KEY));
@@ -62,7 +62,7 @@ fn assert_not_logged(worker: &Worker) {
 async fn c29_the_key_is_kept_through_everything_that_is_logged() {
     let (mut stage, mut link) = Stage::serving("", &[("AUXOT_LOG_LEVEL", "trace")]).await;
     link.says("one", "a job").await;
-    // Everything that could tempt a log line: bad frames, a failing job, a lost link, a refused key.
+    // Events that cause log lines: bad frames, a failing job, a lost connection, a refused key.
     link.send_text(&format!(r#"{{"type":"job","job_id":"bad","messages":[],"temperature":"{PROMPT}"}}"#)).await;
     link.send_text(&format!("{{{PROMPT}")).await;
     link.send(&job("failing", &format!("fake: --cut-stream-at 1 --text '{PROMPT} {PROMPT}'"))).await;
@@ -135,7 +135,7 @@ async fn c29_neither_the_worker_nor_an_engine_leaves_a_core() {
     for pid in processes::descendants(worker).into_iter().chain([worker]) {
         let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        // One byte: no core is as small, and it is the value at which none is piped to a program either.
+        // One byte: no core dump is as small, and at this value none is piped to a program either.
         assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..], ["1", "1", "bytes"], "of {pid}");
     }
     stage.worker.program.signal(nix::sys::signal::Signal::SIGABRT);

@@ -76,14 +76,14 @@ async fn c26_a_job_whose_link_is_lost_does_not_hold_up_the_end() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     link.send(&job("lost", "fake: --stall-at 1")).await;
     link.about("lost").await;
-    let deaf = stage.router.stop().await;
+    let closed_port = stage.router.stop().await;
     link.reset();
     stage.worker.line("cannot reach the router").await;
     stage.worker.program.signal(Signal::SIGTERM);
     let line = stage.worker.line("jobs are cut short").await;
     assert!(line.contains("jobs=1"), "{line}");
     assert_eq!(stage.worker.exit_code().await, Some(0));
-    drop(deaf);
+    drop(closed_port);
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn c26_idle_connections_close_first() {
 }
 
 #[tokio::test]
-async fn c26_a_job_that_outlasts_the_drain_is_told_so() {
+async fn c26_a_job_that_outlasts_the_drain_ends_with_the_reason() {
     let (mut stage, mut link) = Stage::serving("", &[("AUXOT_FLEET__DRAIN_TIMEOUT", "300ms")]).await;
     link.send(&job("endless", "fake: --stall-at 1")).await;
     link.about("endless").await;

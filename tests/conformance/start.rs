@@ -1,4 +1,4 @@
-//! How a worker that knows its policy starts, and how one that does not (section 2.2).
+//! The start of a worker with a cached policy, and of one without (section 2.2).
 
 use auxot_tests::scripted_router::{End, HOSTED_ID, ack, policy, saying};
 use auxot_tests::{Reports, Scratch, ScriptedRouter};
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::{DEADLINE, MODEL, MODEL_FILE, reporting, worker};
 
-/// Nothing of the operator's: the router alone says what to run.
+/// No settings of the operator: only the router's policy names a model.
 const NOTHING: [(&str, &str); 3] =
     [("AUXOT_GPU_AUTOLOAD_MODELS", ""), ("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
 
-fn wish() -> Value {
+fn desired_policy() -> Value {
     ack(HOSTED_ID, &policy("Tiny.Chat", "q4_K_m", 1024, 3))
 }
 
 #[tokio::test]
-async fn s22_a_first_start_asks_for_the_policy_then_loads_it_then_connects_for_good() {
+async fn s22_a_first_start_waits_for_the_policy_then_loads_its_model_then_connects_again() {
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
@@ -25,8 +25,8 @@ async fn s22_a_first_start_asks_for_the_policy_then_loads_it_then_connects_for_g
 
     let mut asking = router.link().await;
     assert_eq!(asking.hello().await["capabilities"]["backend"], "pending");
-    asking.send(&wish()).await;
-    // A router may dispatch at once. Whatever the worker makes of this job, it must not be an error.
+    asking.send(&desired_policy()).await;
+    // A router may dispatch at once. The job must not end in an error.
     asking.send(&saying("slipped-in", "never said")).await;
     assert!(matches!(asking.ended().await, End::Cut(_) | End::Closed(_)), "it is closed as soon as it has answered");
     assert_eq!(asking.count_about("slipped-in"), 0, "it comes back by itself");
@@ -39,7 +39,7 @@ async fn s22_a_first_start_asks_for_the_policy_then_loads_it_then_connects_for_g
     let said = &hello["capabilities"];
     assert_eq!((&said["backend"], &said["model"]), (&json!("llama.cpp"), &json!("tiny-chat")));
     assert_eq!((&said["ctx_size"], &said["total_slots"]), (&json!(1024), &json!(3)), "as the policy wants it");
-    link.send(&wish()).await;
+    link.send(&desired_policy()).await;
     link.send(&saying("slipped-in", "said now")).await;
     assert_eq!(link.outcome("slipped-in").await.completed(), "said now");
     assert_eq!(router.connections(), 2);
@@ -51,8 +51,8 @@ async fn s22_a_second_start_makes_exactly_one_connection() {
     scratch.fake_model(MODEL_FILE, "");
     let mut router = ScriptedRouter::start();
     let mut first = worker(&scratch, &router.url(), &NOTHING).await;
-    router.greeted(&wish()).await;
-    let mut link = router.greeted(&wish()).await;
+    router.greeted(&desired_policy()).await;
+    let mut link = router.greeted(&desired_policy()).await;
     link.says("first", "first life").await;
     first.program.signal(Signal::SIGTERM);
     assert_eq!(first.exit_code().await, Some(0));
@@ -63,7 +63,7 @@ async fn s22_a_second_start_makes_exactly_one_connection() {
     let hello = link.hello().await;
     assert_eq!(hello["capabilities"]["backend"], "llama.cpp", "the real thing at once");
     assert_eq!((&hello["capabilities"]["ctx_size"], &hello["capabilities"]["total_slots"]), (&json!(1024), &json!(3)));
-    link.send(&wish()).await;
+    link.send(&desired_policy()).await;
     link.says("second", "second life").await;
     assert_eq!(router.connections() - before, 1);
 }
@@ -75,8 +75,8 @@ async fn s22_a_policy_that_has_changed_meanwhile_is_followed() {
     scratch.fake_model("other-chat-q8_0.gguf", "--text 'the other one'");
     let mut router = ScriptedRouter::start();
     let mut first = worker(&scratch, &router.url(), &NOTHING).await;
-    router.greeted(&wish()).await;
-    let link = router.greeted(&wish()).await;
+    router.greeted(&desired_policy()).await;
+    let link = router.greeted(&desired_policy()).await;
     first.program.signal(Signal::SIGTERM);
     assert_eq!(first.exit_code().await, Some(0));
     drop(link);
@@ -97,7 +97,7 @@ async fn s22_with_models_of_the_operator_there_is_no_asking_connection() {
     scratch.fake_model(MODEL_FILE, "");
     let mut router = ScriptedRouter::start();
     let _worker = worker(&scratch, &router.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", MODEL)]).await;
-    let mut link = router.greeted(&wish()).await;
+    let mut link = router.greeted(&desired_policy()).await;
     link.says("one", "at once").await;
     assert_eq!(router.connections(), 1);
 }
@@ -107,10 +107,10 @@ async fn s22_a_worker_loads_without_waiting_for_the_router() {
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
-    let deaf = auxot_tests::scripted_router::Deaf::anywhere();
-    let _worker = worker(&scratch, &deaf.url(), &[]).await;
+    let closed_port = auxot_tests::scripted_router::ClosedPort::anywhere();
+    let _worker = worker(&scratch, &closed_port.url(), &[]).await;
     reports.next("ready", DEADLINE).await;
-    let mut router = deaf.listen();
+    let mut router = closed_port.listen();
     router.greeted(&crate::hosted()).await.says("one", "found each other").await;
 }
 
@@ -127,22 +127,22 @@ async fn s23_a_policy_for_another_product_is_refused_clearly() {
     link.says("again", "in a greeting too").await;
 }
 
-/// As a worker starts that is not told otherwise.
-const ASKS: (&str, &str) = ("AUXOT_ROUTER__WAIT_FOR_POLICY", "true");
+/// The default of the setting.
+const WAITS_FOR_POLICY: (&str, &str) = ("AUXOT_ROUTER__WAIT_FOR_POLICY", "true");
 
 #[tokio::test]
-async fn s24_a_first_start_with_a_list_asks_the_router_before_it_loads() {
+async fn s24_a_first_start_with_a_list_waits_for_the_policy_before_it_loads() {
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
     let mut router = ScriptedRouter::start();
-    let settings = [ASKS, ("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
+    let settings = [WAITS_FOR_POLICY, ("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
     let _worker = worker(&scratch, &router.url(), &settings).await;
     let mut asking = router.link().await;
     assert_eq!(asking.hello().await["capabilities"]["backend"], "pending");
     assert!(reports.past().is_empty(), "nothing is loaded before the answer");
-    asking.send(&wish()).await;
-    let mut link = router.greeted(&wish()).await;
+    asking.send(&desired_policy()).await;
+    let mut link = router.greeted(&desired_policy()).await;
     let config = link.next("config").await;
     assert_eq!(
         (&config["capabilities"]["ctx_size"], &config["capabilities"]["total_slots"]),
@@ -154,12 +154,12 @@ async fn s24_a_first_start_with_a_list_asks_the_router_before_it_loads() {
 }
 
 #[tokio::test]
-async fn s24_a_wrong_key_is_told_before_anything_is_loaded() {
+async fn s24_a_wrong_key_is_reported_before_a_model_is_loaded() {
     let scratch = Scratch::new();
     let reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
     let mut router = ScriptedRouter::start();
-    let mut worker = worker(&scratch, &router.url(), &[ASKS, ("AUXOT_RECONNECT_DELAY", "10ms")]).await;
+    let mut worker = worker(&scratch, &router.url(), &[WAITS_FOR_POLICY, ("AUXOT_RECONNECT_DELAY", "10ms")]).await;
     for _ in 0..2 {
         let mut link = router.link().await;
         link.hello().await;
@@ -174,7 +174,7 @@ async fn s24_a_router_that_is_away_holds_no_load_up() {
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
-    let deaf = auxot_tests::scripted_router::Deaf::anywhere();
-    let _worker = worker(&scratch, &deaf.url(), &[ASKS]).await;
+    let closed_port = auxot_tests::scripted_router::ClosedPort::anywhere();
+    let _worker = worker(&scratch, &closed_port.url(), &[WAITS_FOR_POLICY]).await;
     reports.next("ready", DEADLINE).await;
 }

@@ -1,4 +1,4 @@
-//! The engine's stream as messages, and the ways in which it breaks (items 10, 12, 13, 14 and 28).
+//! The engine's stream as messages, and its faults (items 10, 12, 13, 14 and 28).
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ async fn c10_reasoning_comes_first_and_the_counts_are_the_engines() {
         (&outcome.end["full_response"], &outcome.end["reasoning_content"]),
         (&json!("A cat."), &json!("Let me check. "))
     );
-    // Three pieces of thought, two words.
+    // Three pieces of reasoning, two words.
     assert_eq!((&outcome.end["reasoning_tokens"], &outcome.end["output_tokens"]), (&json!(3), &json!(5)));
 }
 
@@ -54,8 +54,8 @@ async fn c10_an_answer_cut_by_its_limit_says_so() {
 #[tokio::test]
 async fn c10_a_tool_call_is_announced_once_and_assembled() {
     let (_stage, mut link) = Stage::serving("", &[]).await;
-    let asked = r#"fake: --tool-name lookup --tool-arguments '{"city": "New York", "unit": "celsius"}'"#;
-    link.send(&job("calling", asked)).await;
+    let switches = r#"fake: --tool-name lookup --tool-arguments '{"city": "New York", "unit": "celsius"}'"#;
+    link.send(&job("calling", switches)).await;
     let outcome = link.outcome("calling").await;
     outcome.completed();
     let announced = outcome.messages.iter().filter(|message| message["type"] == "tool_generating").count();
@@ -108,23 +108,23 @@ async fn c13_a_refusal_of_the_engine_is_passed_on_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn c14_a_job_that_takes_too_long_is_told_so_and_its_slot_is_free() {
+async fn c14_a_job_that_takes_too_long_ends_with_the_reason_and_its_slot_is_free() {
     let (mut stage, mut link) = Stage::serving("", &[("AUXOT_JOB_TIMEOUT", "1s")]).await;
     link.send(&job("slow", "fake: --stall-at 1")).await;
     stage.reports.next("slot", crate::DEADLINE).await;
     let outcome = link.outcome("slow").await;
     assert_eq!((outcome.failed(), outcome.text.as_str()), ("job timed out after 1 s", "the "));
     assert_eq!(stage.reports.next("released", crate::DEADLINE).await.detail["how"], "gone");
-    // Not even begun: the same words.
+    // Not begun at all: the same text.
     link.send(&job("slower", "fake: --prompt-ms 60000")).await;
     assert_eq!(link.outcome("slower").await.failed(), "job timed out after 1 s");
 }
 
 #[tokio::test]
-async fn c14_a_silent_engine_is_told_apart_from_a_long_job() {
+async fn c14_a_silent_engine_is_distinguished_from_a_long_job() {
     let settings = [("AUXOT_ROUTER__IDLE_TIMEOUT", "1500ms"), ("AUXOT_ENGINE__PING_INTERVAL", "1s")];
     let (stage, mut link) = Stage::serving("", &settings).await;
-    // It pings, so it lives, however long the prompt is.
+    // It sends pings, so it is alive during a prompt of any length.
     link.send(&job("long-prompt", "fake: --prompt-ms 3000 --text 'at last'")).await;
     assert_eq!(link.outcome("long-prompt").await.completed(), "at last");
     assert_eq!(stage.worker.metric("auxot_worker_jobs_total", &["ending=\"timeout_idle\""]).await, 0.0);

@@ -57,14 +57,14 @@ async fn c19_null_and_the_same_again_change_nothing() {
 #[tokio::test]
 async fn c19_capabilities_of_a_policy_are_checked_or_else_repeated() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
-    let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
-    wish["capabilities"] = json!(["chat", "vision", "reasoning"]);
-    update(&mut link, &wish).await;
+    let mut desired = policy("tiny-chat", "Q4_K_M", 2048, 2);
+    desired["capabilities"] = json!(["chat", "vision", "reasoning"]);
+    update(&mut link, &desired).await;
     stage.worker.line("the policy names `vision`").await;
     let config = link.next("config").await;
-    let told = &config["capabilities"];
-    assert_eq!(told["model_capabilities"], json!(["chat", "reasoning"]), "what cannot be checked is echoed");
-    assert!(told["unmet"][0].as_str().unwrap().contains("`vision`"), "{told}");
+    let reported = &config["capabilities"];
+    assert_eq!(reported["model_capabilities"], json!(["chat", "reasoning"]), "what cannot be checked is echoed");
+    assert!(reported["unmet"][0].as_str().unwrap().contains("`vision`"), "{reported}");
 }
 
 #[tokio::test]
@@ -92,18 +92,18 @@ async fn c19_a_job_that_outlasts_the_drain_does_not_hold_up_the_new_size() {
         ("AUXOT_MAX_PARALLEL", ""),
         ("AUXOT_CTX_SIZE", ""),
         ("AUXOT_FLEET__DRAIN_TIMEOUT", "300ms"),
-        // The engine waits for its clients; a second signal would end it only then.
+        // The engine waits for its clients to disconnect; only then would a second signal end it.
         ("AUXOT_ENGINE__STOP_GRACE", "15s"),
     ];
     let (mut stage, mut link) = Stage::serving("", &settings).await;
     link.send(&job("endless", "fake: --stall-at 1")).await;
     link.about("endless").await;
-    let asked = std::time::Instant::now();
+    let since = std::time::Instant::now();
     update(&mut link, &policy("tiny-chat", "Q4_K_M", 1024, 3)).await;
     let error = link.outcome("endless").await.failed().to_owned();
     assert_eq!(error, "the model was let go in the middle of the answer: send the request again");
     link.take("the new sizes", |frame| frame["type"] == "config" && frame["capabilities"]["total_slots"] == 3).await;
-    assert!(asked.elapsed() < std::time::Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(since.elapsed() < std::time::Duration::from_secs(10), "{:?}", since.elapsed());
     link.says("after", "resized").await;
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(starts(&stage), 2);
@@ -112,9 +112,9 @@ async fn c19_a_job_that_outlasts_the_drain_does_not_hold_up_the_new_size() {
 #[tokio::test]
 async fn c19_a_policy_for_another_kind_of_worker_is_refused_and_the_old_one_stays() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
-    let mut wish = policy("no-such", "Q8_0", 4096, 1);
-    wish["worker_type"] = json!("cli");
-    update(&mut link, &wish).await;
+    let mut desired = policy("no-such", "Q8_0", 4096, 1);
+    desired["worker_type"] = json!("cli");
+    update(&mut link, &desired).await;
     stage.worker.line("refused a policy that is not for a GPU worker").await;
     link.says("after", "the old one serves").await;
     assert!(stage.worker.lines_with("cannot honour the router's policy").is_empty());
@@ -139,15 +139,15 @@ async fn c19_of_several_updates_at_once_the_newest_counts() {
 async fn c19_a_policy_beyond_all_bounds_is_reported_and_unloads_nothing() {
     let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", "")];
     let (mut stage, mut link) = Stage::serving("", &settings).await;
-    let mut wish = policy("tiny-chat", "Q4_K_M", 2048, 2);
-    wish["max_parallelism"] = json!(i64::MAX);
+    let mut desired = policy("tiny-chat", "Q4_K_M", 2048, 2);
+    desired["max_parallelism"] = json!(i64::MAX);
     link.says("before", "the size of the first policy").await;
-    wish["capabilities"] = (0..20_000).map(|number| json!(format!("word-{number}"))).collect();
-    update(&mut link, &wish).await;
+    desired["capabilities"] = (0..20_000).map(|number| json!(format!("word-{number}"))).collect();
+    update(&mut link, &desired).await;
     stage.worker.line("an engine has at most 256").await;
     link.says("after", "the engine lives").await;
     stage.reports.next("released", DEADLINE).await;
-    // As the operator left it, and as the first policy said.
+    // The operator's settings, and the first policy.
     assert!(starts(&stage) <= 2, "nothing is unloaded to try what no engine can do");
     assert!(stage.worker.lines_with("the policy names").len() <= 64);
 }

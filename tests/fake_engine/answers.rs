@@ -115,8 +115,8 @@ async fn a_held_answer_stops_before_its_token_and_goes_on_and_its_words_are_all_
     let mut reports = Reports::listen(scratch.path());
     let _engine = ready(&scratch, &format!("--report {}", reports.path().display())).await;
     let (socket, gate) = (scratch.join("engine.sock"), scratch.join("gate"));
-    let asked = format!("fake: --count w --tokens 4 --hold prompt:{0} --hold 2:{0}", gate.display());
-    let mut answer = Box::pin(async move { ask(&socket, &asked, true).await });
+    let message = format!("fake: --count w --tokens 4 --hold prompt:{0} --hold 2:{0}", gate.display());
+    let mut answer = Box::pin(async move { ask(&socket, &message, true).await });
     tokio::select! {
         answer = &mut answer => panic!("it was held, and yet: {answer:?}"),
         held = reports.next("held", DEADLINE) => assert_eq!(held.detail["at"], "prompt"),

@@ -1,4 +1,4 @@
-//! Memory on made-up cards: taken by the command line, seen by the driver, given back at the end or later.
+//! Memory on simulated devices: taken by the command line, reported by the driver, released at the exit or later.
 
 use std::process::Command;
 
@@ -150,7 +150,7 @@ async fn a_lost_card_ends_the_engine_that_works_on_it() {
     program.line("CUDA error", DEADLINE).await;
     program.ended(DEADLINE).await;
     assert!(clients.join_next().await.unwrap().unwrap(), "its answer is cut off");
-    // An idle card is read only when it is asked for.
+    // An idle card is read only on request.
     table.driver.cards(&[(1000, 0, "card")]);
     std::fs::remove_file(table.scratch.join("engine.sock")).unwrap();
     let mut idle = Program::start(table.engine("--card-mib 7", &[], &[0]));

@@ -1,10 +1,10 @@
-//! The fake engine and the harness, tried on each other: what later suites rely on is shown here first.
+//! The fake engine and the harness, tested with each other: the behaviour that the other suites rely on.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
 mod cards;
-mod lives;
+mod processes;
 
 use auxot_tests::DEADLINE;
 use std::path::Path;

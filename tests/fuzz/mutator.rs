@@ -1,4 +1,4 @@
-//! The mutator: cuts, flips, repeats, splices and nests what it is given, and what it has made.
+//! The mutator: cuts, flips, repeats, splices and nests its seeds and its own results.
 
 /// Inputs longer than this say nothing new about a parser and cost time.
 const MAX_INPUT: usize = 4096;

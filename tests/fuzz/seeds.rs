@@ -1,4 +1,4 @@
-//! What a parser meets on a good day, as the ground for the bad ones.
+//! Valid inputs of every parser, from which the mutations start.
 
 use auxot_tests::gguf::ModelFile;
 

@@ -1,4 +1,4 @@
-//! Every parser, and what must be true of it beyond not panicking.
+//! Every parser, and its properties besides not panicking.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};

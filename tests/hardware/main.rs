@@ -1,4 +1,4 @@
-//! Which of the well-known models go on which of the usual cards: the planner against true headers.
+//! Which well-known models fit on which usual devices: the planner with real headers.
 //!
 //! The sizes are those of the published files; the memory of a card is what its driver says is free on an idle one, a few
 //! hundred MiB below the number on the box.
@@ -42,14 +42,14 @@ fn place(
 ) -> Result<Placement, PlacementError> {
     let placed =
         plan(&LayerRequirements::of(&Arc::new(requirements(blueprint, parameters))), &cards(free), rules, None);
-    let told = match &placed {
+    let reported = match &placed {
         Ok(placed) => {
             let shares = placed.shares.iter().map(|share| format!("{} {}", share.device, bytes_text(share.bytes)));
             format!("{:?}: {}", placed.split, shares.collect::<Vec<_>>().join(", "))
         }
         Err(placement_error) => placement_error.to_string(),
     };
-    println!("{:<28} {} x {:<6} on {free:?} MiB: {told}", blueprint.file_name(), parameters.slots, parameters.ctx);
+    println!("{:<28} {} x {:<6} on {free:?} MiB: {reported}", blueprint.file_name(), parameters.slots, parameters.ctx);
     placed
 }
 

@@ -1,4 +1,4 @@
-//! No module of a crate may come round to itself: at each level, what the siblings name of each other has no cycle.
+//! No module cycles: at each level of a crate, the imports between siblings have no cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a log line shows, as the sources have it: finds values in their debug form inside the macros that write it.
+//! Finds values in their debug form in the macros that write log lines.
 
 /// The macros that write the log.
 const MACROS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "event"];

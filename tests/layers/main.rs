@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Each room with the rooms it may see. `auxot-tests` is not a room: it may see everything.
+/// Each crate with the crates it may depend on. `auxot-tests` is not listed: it may depend on all.
 const PLAN: &[(&str, &[&str])] = &[
     (
         "auxot-worker",

@@ -1,4 +1,4 @@
-//! A client of the OpenAI door that reads a stream event by event.
+//! A client of the OpenAI API that reads a stream event by event.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

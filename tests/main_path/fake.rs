@@ -1,4 +1,4 @@
-//! The chain with the fake engine: what must be true whatever the engine does.
+//! The chain with the fake engine: guarantees that hold for every fault of the engine.
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ async fn a_job_whose_engine_dies_after_text_ends_with_one_error_and_the_engine_c
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_stream_is_told_not_to_repeat_what_was_lost_after_text() {
+async fn a_client_without_streaming_gets_no_retry_for_an_answer_lost_after_text() {
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     let switches = format!("--prompt-ms 300 --text 'still here' --report {}", reports.path().display());
@@ -122,7 +122,8 @@ async fn a_client_that_does_not_stream_is_told_not_to_repeat_what_was_lost_after
         kill(Pid::from_raw(slot.pid.cast_signed()), Signal::SIGKILL).unwrap();
     });
     assert_eq!((answered.0, &answered.1["choices"][0]["message"]["content"]), (200, &json!("still here")));
-    // After one the answer is lost, and official clients do not repeat it; who does has it run once more, and then never again.
+    // After a token the answer is lost, and official clients do not repeat it; a client that does has it run once more, and
+    // then never again.
     for (status, code) in [(502, "model_server_lost"), (400, "request_crashes_model"), (400, "request_crashes_model")] {
         chain.loaded("tiny-q8_0", true).await;
         let content = json!("fake: --prompt-ms 0 --tokens 10 --crash-after 3");

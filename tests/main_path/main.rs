@@ -1,6 +1,6 @@
 //! The main job through the whole chain: client, embedded router, worker, engine, and tokens back.
 //!
-//! The same claims are made of the fake engine, whose faults are at hand, and of the real one, whose truth is.
+//! The same tests run with the fake engine, which has faults on demand, and with the real one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -47,7 +47,7 @@ async fn a_real_model_streams_a_real_answer() {
 }
 
 #[tokio::test]
-async fn parameters_count_and_the_callers_own_mistakes_are_told_as_such() {
+async fn parameters_apply_and_mistakes_of_the_caller_are_reported_as_such() {
     let (_scratch, chain) = chain(&[SCRIPT]).await;
     let mut stream =
         Stream::open(&chain, SCRIPT, "hello", json!({"logprobs": true, "top_logprobs": 1, "seed": 1})).await;

@@ -45,7 +45,7 @@ async fn a_worker_that_is_replaced_gives_back_what_it_has_not_begun() {
     assert_eq!(chain.worker.exit_code().await, Some(0));
 }
 
-/// What a router without a wish says of a model is the worker's own announcement, and no reason to load it again.
+/// The policy of a router without a desired model repeats the worker's announcement, and reloads nothing.
 #[tokio::test]
 async fn a_model_that_was_taken_off_the_list_is_not_loaded_again() {
     let scratch = Scratch::new();

@@ -1,7 +1,7 @@
-//! What is computed from a header, for some 110 architectures, against what an engine says that it takes.
+//! The memory computed from a header, for some 110 architectures, against the engine's figures.
 //!
 //! `architectures.jsonl` has a line for each model that `test-llama-archs -o DIR` of Debian's `llama.cpp-tests` (b11669) writes:
-//! the keys that decide about memory, and the buffers that its `llama-server` tells for two sizes, in MiB. `dry_run` is what
+//! the keys that decide about memory, and the buffers that its `llama-server` prints for two sizes, in MiB. `dry_run` is what
 //! `llama-fit-params` of `llama.cpp-tools-extra` counts as intermediate results.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,21 +12,21 @@ use serde_json::{Value, json};
 
 const MODELS: &str = include_str!("architectures.jsonl");
 const MIB: f64 = (1 << 20) as f64;
-/// How far the computed may be from the true, as a share of the true.
+/// The allowed error of the computed value, as a share of the engine's.
 const ALLOWED: f64 = 0.10;
-/// The engine tells hundredths of a MiB.
+/// The engine prints hundredths of a MiB.
 const PRINTED: f64 = 0.011;
-/// A dry run tells whole MiB, rounded down.
+/// A dry run prints whole MiB, rounded down.
 const GRAIN: u64 = 1 << 20;
 
-/// How much more than the true a sum that is left to the dry run may be.
+/// How far a corrected value may exceed the engine's.
 const MOST: f64 = 1.55;
-/// The one that a dry run misses too, and how much of the true is known of it.
+/// The architecture that a dry run misses too, and the share of its memory that is known.
 const MISSED: &str = "minimax-01-moe";
 const MISSING: f64 = 0.75;
 
-/// What only the dry run knows: attention by an index that is computed for every token, hyper-connections, gates, and graphs
-/// that take a few rows more or less than ours.
+/// Architectures that only the dry run estimates: attention by a computed index, hyper-connections, gates, and graphs
+/// with a few rows more or less than ours.
 const LEFT: [&str; 41] = [
     "bailingmoe-moe",
     "bailingmoe2-moe",
@@ -77,20 +77,20 @@ struct Line {
     arch: String,
     keys: BTreeMap<String, Value>,
     vocabulary: u64,
-    /// For each layer whether it has experts.
+    /// Whether each layer has experts.
     experts: Vec<u64>,
-    engine: BTreeMap<String, Told>,
+    engine: BTreeMap<String, PrintedSizes>,
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct PrintedSizes {
     cache: f64,
     compute: f64,
     dry_run: [u64; 2],
 }
 
 impl Line {
-    /// The header, as the catalog remembers headers.
+    /// The header in the form of the catalog's cache.
     fn header(&self) -> Gguf {
         let value = |value: &Value| match value {
             Value::Bool(holds) => json!({"Bool": holds}),
@@ -111,8 +111,8 @@ impl Line {
     }
 }
 
-fn holds(computed: u64, told: f64, grain: f64) -> bool {
-    (computed as f64 / MIB - told).abs() <= (told * ALLOWED).max(grain)
+fn holds(computed: u64, printed: f64, grain: f64) -> bool {
+    (computed as f64 / MIB - printed).abs() <= (printed * ALLOWED).max(grain)
 }
 
 fn parameters(size: &str) -> RunParameters {
@@ -124,7 +124,7 @@ fn parameters(size: &str) -> RunParameters {
 fn what_is_computed_holds_for_every_architecture() {
     let (mut faults, mut left) = (Vec::new(), BTreeSet::new());
     for line in MODELS.lines().map(|line| serde_json::from_str::<Line>(line).unwrap()) {
-        for (size, told) in &line.engine {
+        for (size, printed) in &line.engine {
             let requirements = match MemoryRequirements::of(&line.header(), None, &parameters(size)) {
                 Ok(requirements) => requirements,
                 Err(unknown) => {
@@ -132,33 +132,33 @@ fn what_is_computed_holds_for_every_architecture() {
                     continue;
                 }
             };
-            let [dry_cache, dry_compute] = told.dry_run.map(|mib| mib << 20);
-            // As a load corrects it, see `fleet::engine::dry_run`.
+            let [dry_cache, dry_compute] = printed.dry_run.map(|mib| mib << 20);
+            // The correction of a load, see `engine::binary::dry_run`.
             let cache =
                 if requirements.cache().abs_diff(dry_cache) <= GRAIN { requirements.cache() } else { dry_cache };
             let compute = requirements.compute.max(dry_compute.saturating_sub(requirements.all_rows));
             let parts = [
-                ("cache", requirements.cache(), cache, told.cache),
-                ("compute", requirements.compute, compute, told.compute),
+                ("cache", requirements.cache(), cache, printed.cache),
+                ("compute", requirements.compute, compute, printed.compute),
             ];
-            for (part, computed, corrected, told) in parts {
+            for (part, computed, corrected, printed) in parts {
                 let mib = computed as f64 / MIB;
                 println!(
-                    "{:<20} {size} {part:<8} {mib:>9.2} {told:>9.2} MiB {:>+8.1} %",
+                    "{:<20} {size} {part:<8} {mib:>9.2} {printed:>9.2} MiB {:>+8.1} %",
                     line.file,
-                    (mib / told - 1.0) * 100.0
+                    (mib / printed - 1.0) * 100.0
                 );
-                if holds(computed, told, PRINTED) {
+                if holds(computed, printed, PRINTED) {
                     continue;
                 }
                 left.insert(line.file.clone());
-                // What a dry run tells is as exact as whole MiB and its rows are. It is the least: more is no fault, up to a bound.
+                // A dry run is as exact as whole MiB and its rows. It is a lower bound: more is no fault, up to a limit.
                 let exact = (GRAIN + requirements.all_rows) as f64 / MIB;
                 let (corrected, known) = (corrected as f64 / MIB, if MISSED == line.file { MISSING } else { 1.0 });
-                let is_good = (told * known - exact..=told * MOST).contains(&corrected);
+                let is_good = (printed * known - exact..=printed * MOST).contains(&corrected);
                 if !LEFT.contains(&&*line.file) || !is_good {
                     faults.push(format!(
-                        "{} {size}: {part} computed {mib:.2} MiB, the engine takes {told:.2} MiB",
+                        "{} {size}: {part} computed {mib:.2} MiB, the engine takes {printed:.2} MiB",
                         line.file
                     ));
                 }

@@ -1,7 +1,7 @@
-//! What a model is computed to need, against what the real engine says that it takes; and whether it is understood there.
+//! The computed memory of a model against the real engine's figures; and whether the engine accepts our arguments.
 //!
-//! The engine tells the size of every buffer at `--log-verbosity 4`, and the system what the whole process holds. It runs here
-//! as the worker starts it, but for `--no-repack` where copies of weights that suit this processor are not what is asked about.
+//! The engine logs the size of every buffer at `--log-verbosity 4`; the kernel knows the memory of the process. It runs here
+//! as the worker starts it, except for `--no-repack` in tests that are not about copies of weights.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is what a person runs it for")]
@@ -19,25 +19,25 @@ use auxot_tests::{Program, Scratch, http, real};
 use serde_json::Value;
 
 const MIB: f64 = (1 << 20) as f64;
-/// How far the computed may be from the true, as a share of the true.
+/// The allowed error of the computed value, as a share of the engine's.
 const ALLOWED: f64 = 0.05;
-/// The engine tells hundredths of a MiB, so of the smallest buffers it tells nothing more exact.
+/// The engine prints hundredths of a MiB, which bounds the precision of the smallest buffers.
 const PRINTED: f64 = 0.011;
 
 /// Sums of the buffers of each kind, in MiB.
 #[derive(Debug, Default)]
-struct Told {
+struct BufferSizes {
     weights: f64,
-    /// Weights that are there once more, in another order.
+    /// Repacked copies of weights.
     copied: f64,
     cache: f64,
     compute: f64,
     logits: f64,
 }
 
-impl Told {
-    fn read(lines: &[String]) -> Told {
-        let mut told = Told::default();
+impl BufferSizes {
+    fn read(lines: &[String]) -> BufferSizes {
+        let mut printed = BufferSizes::default();
         for line in lines {
             let Some((before, after)) = line.split_once(" buffer size =") else { continue };
             let Some(mib) = after.trim().strip_suffix(" MiB").and_then(|text| text.trim().parse::<f64>().ok()) else {
@@ -45,15 +45,15 @@ impl Told {
             };
             let mut words = before.split_whitespace().rev();
             match words.next() {
-                Some("model") if words.next() == Some("CPU_Mapped") => told.weights += mib,
-                Some("model") => told.copied += mib,
-                Some("KV" | "RS") => told.cache += mib,
-                Some("compute") => told.compute += mib,
-                Some("output") => told.logits += mib,
+                Some("model") if words.next() == Some("CPU_Mapped") => printed.weights += mib,
+                Some("model") => printed.copied += mib,
+                Some("KV" | "RS") => printed.cache += mib,
+                Some("compute") => printed.compute += mib,
+                Some("output") => printed.logits += mib,
                 _ => {}
             }
         }
-        told
+        printed
     }
 }
 
@@ -87,18 +87,18 @@ async fn start_with(scratch: &Scratch, model: &Path, parameters: &RunParameters,
     program
 }
 
-async fn ask_engine(model: &Path, parameters: &RunParameters) -> Told {
+async fn ask_engine(model: &Path, parameters: &RunParameters) -> BufferSizes {
     let scratch = Scratch::new();
-    Told::read(&start(&scratch, model, parameters).await.lines())
+    BufferSizes::read(&start(&scratch, model, parameters).await.lines())
 }
 
-/// A line of the table, and whether it holds.
-fn compare(what: &str, part: &str, computed: u64, told: f64, faults: &mut Vec<String>) {
+/// Prints a line of the table and records a fault.
+fn compare(what: &str, part: &str, computed: u64, printed: f64, faults: &mut Vec<String>) {
     let computed = computed as f64 / MIB;
-    let error = if told > 0.0 { (computed - told) / told } else { 0.0 };
-    println!("{what:<44} {part:<8} {computed:>10.2} {told:>10.2} MiB {:>+7.2} %", error * 100.0);
-    if (computed - told).abs() > (told * ALLOWED).max(PRINTED) {
-        faults.push(format!("{what}: {part} computed {computed:.2} MiB, the engine takes {told:.2} MiB"));
+    let error = if printed > 0.0 { (computed - printed) / printed } else { 0.0 };
+    println!("{what:<44} {part:<8} {computed:>10.2} {printed:>10.2} MiB {:>+7.2} %", error * 100.0);
+    if (computed - printed).abs() > (printed * ALLOWED).max(PRINTED) {
+        faults.push(format!("{what}: {part} computed {computed:.2} MiB, the engine takes {printed:.2} MiB"));
     }
 }
 
@@ -109,19 +109,19 @@ fn header(file: &Path) -> Arc<Gguf> {
     Arc::clone(&model.header)
 }
 
-async fn check(files: Vec<PathBuf>, asks: &[(&str, RunParameters)]) {
+async fn check(files: Vec<PathBuf>, runs: &[(&str, RunParameters)]) {
     let mut faults = Vec::new();
     for file in files {
         let header = header(&file);
-        for (name, parameters) in asks {
+        for (name, parameters) in runs {
             let requirements = MemoryRequirements::of(&header, None, parameters).unwrap();
-            let told = ask_engine(&file, parameters).await;
+            let printed = ask_engine(&file, parameters).await;
             let what = format!("{} {name}", file.file_stem().unwrap().display());
-            compare(&what, "weights", requirements.weights, told.weights, &mut faults);
-            compare(&what, "cache", requirements.cache(), told.cache, &mut faults);
-            compare(&what, "compute", requirements.compute, told.compute, &mut faults);
-            compare(&what, "logits", requirements.logits, told.logits, &mut faults);
-            let whole = told.weights + told.cache + told.compute + told.logits;
+            compare(&what, "weights", requirements.weights, printed.weights, &mut faults);
+            compare(&what, "cache", requirements.cache(), printed.cache, &mut faults);
+            compare(&what, "compute", requirements.compute, printed.compute, &mut faults);
+            compare(&what, "logits", requirements.logits, printed.logits, &mut faults);
+            let whole = printed.weights + printed.cache + printed.compute + printed.logits;
             let buffers = requirements.weights + requirements.cache() + requirements.compute + requirements.logits;
             compare(&what, "whole", buffers, whole, &mut faults);
         }
@@ -129,15 +129,15 @@ async fn check(files: Vec<PathBuf>, asks: &[(&str, RunParameters)]) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Tokens without meaning, so many of them. Some are what messages begin with in the real model, where that is told.
+/// This many random tokens. Some are the beginning-of-message tokens of the real model, if it has any.
 fn prompt(slot: u32, tokens: u32, messages: &Value) -> Value {
     let tokens: Vec<u32> = (0..tokens).map(|at| 5 + at * 7 % 240).collect();
     serde_json::json!({"prompt": tokens, "n_predict": 4, "id_slot": slot, "message_delimiters": messages})
 }
 
-/// What a process holds once each of its slots has had a conversation that fills it. It begins with a prompt as long as a
-/// window, so that the copy which stays of it is a whole one.
-/// Beside it, how far its program's own pages are from those that the sum has.
+/// The memory of a process once each of its slots has had a conversation that fills it. It begins with a prompt as long as a
+/// window, so that its checkpoint is a full one.
+/// Also returns the difference of its program's own pages from the estimate's.
 async fn resident_after_work(model: &Path, parameters: &RunParameters) -> (u64, u64) {
     let scratch = Scratch::new();
     let engine = start(&scratch, model, parameters).await;
@@ -153,13 +153,13 @@ async fn resident_after_work(model: &Path, parameters: &RunParameters) -> (u64, 
 #[tokio::test]
 async fn a_process_that_has_worked_holds_what_was_computed() {
     let tiny = |name: &str| real::tiny_models().join(format!("tiny-{name}.gguf"));
-    let mut asks: Vec<(PathBuf, RunParameters)> = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"]
+    let mut runs: Vec<(PathBuf, RunParameters)> = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"]
         .into_iter()
         .flat_map(|name| [(tiny(name), RunParameters::new(2, 8192)), (tiny(name), RunParameters::new(4, 2048))])
         .collect();
-    asks.extend([(real::model(), RunParameters::new(2, 1024)), (real::model(), RunParameters::new(1, 2048))]);
+    runs.extend([(real::model(), RunParameters::new(2, 1024)), (real::model(), RunParameters::new(1, 2048))]);
     let mut faults = Vec::new();
-    for (file, parameters) in asks {
+    for (file, parameters) in runs {
         let requirements = MemoryRequirements::of(&header(&file), None, &parameters).unwrap();
         let what = format!("{} {} x {}", file.file_stem().unwrap().display(), parameters.slots, parameters.ctx);
         let (resident, apart) = resident_after_work(&file, &parameters).await;
@@ -170,9 +170,9 @@ async fn a_process_that_has_worked_holds_what_was_computed() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Of a process that computes with copies of its weights, what counts is what it would hold without them.
+/// For a process with repacked weights, the memory that it would hold without the originals counts.
 #[tokio::test]
-async fn weights_that_the_engine_holds_twice_are_told_from_what_it_needs() {
+async fn weights_that_the_engine_holds_twice_are_subtracted_from_its_memory() {
     let tiny = |name: &str| real::tiny_models().join(format!("tiny-{name}.gguf"));
     let files = ["script-f16", "loop-f16", "think-f16", "tool-f16", "script-q8_0"].map(tiny);
     let mut faults = Vec::new();
@@ -185,10 +185,10 @@ async fn weights_that_the_engine_holds_twice_are_told_from_what_it_needs() {
         for arguments in [&[][..], &["--no-repack"], &["--load-mode", "none", "--no-repack"]] {
             let scratch = Scratch::new();
             let engine = start_with(&scratch, &file, &parameters, arguments).await;
-            let (told, held) = (Told::read(&engine.lines()), auxot_gpu::host_use(engine.pid()));
+            let (printed, held) = (BufferSizes::read(&engine.lines()), auxot_gpu::host_use(engine.pid()));
             let what = format!("{name} {}", arguments.join(" "));
-            // Weights that are not mapped are told like copies, and there is nothing to do without.
-            let copied = if told.weights > 0.0 { told.copied } else { 0.0 };
+            // Weights that are not mapped are printed like copies; then there are no originals to subtract.
+            let copied = if printed.weights > 0.0 { printed.copied } else { 0.0 };
             let true_need = held.bytes.unwrap() as f64 / MIB - copied;
             let concluded = held.bytes.unwrap() - placed.repacked_bytes(&held);
             compare(&what, "needs", concluded, true_need, &mut faults);
@@ -197,10 +197,10 @@ async fn weights_that_the_engine_holds_twice_are_told_from_what_it_needs() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// What a placement tells an engine is understood by it, with or without the devices that it speaks of.
+/// The engine accepts the arguments of a placement, with or without its devices.
 #[tokio::test]
-async fn the_engine_understands_what_a_placement_tells_it() {
-    // A part of every layer on each device cannot be tried without devices; that it is known can be read.
+async fn the_engine_accepts_the_arguments_of_a_placement() {
+    // A tensor split cannot be tried without devices; that the engine knows it is in its help.
     let help = Command::new(real::engine()).arg("--help").output().unwrap();
     assert!(String::from_utf8_lossy(&help.stdout).contains("--split-mode {none,layer,row,tensor}"));
     let share = |device: &str, layers: std::ops::Range<usize>| Share {
@@ -245,7 +245,7 @@ async fn the_tiny_models_take_what_was_computed() {
 async fn the_real_model_takes_what_was_computed() {
     let quantised = RunParameters { keys: KvType::Q8_0, values: KvType::Q8_0, ..RunParameters::new(4, 8192) };
     let mixed = RunParameters { keys: KvType::Q8_0, values: KvType::Q4_0, ..RunParameters::new(2, 4096) };
-    let asks = [
+    let runs = [
         ("2 x 2048", RunParameters::new(2, 2048)),
         ("4 x 8192", RunParameters::new(4, 8192)),
         ("1 x 300", RunParameters::new(1, 300)),
@@ -254,10 +254,10 @@ async fn the_real_model_takes_what_was_computed() {
         ("2 x 4096, scores written down", RunParameters { flash: false, ..RunParameters::new(2, 4096) }),
         ("embeddings, 1 x 512", RunParameters::embedding(1, 512)),
     ];
-    check(vec![real::model()], &asks).await;
+    check(vec![real::model()], &runs).await;
 }
 
-/// The weights of a loaded model are pages of its file, which the kernel calls available; they are not promised again.
+/// The weights of a loaded model are pages of its file, which the kernel counts as available; they are not promised again.
 #[tokio::test]
 async fn what_a_loaded_model_maps_is_not_free() {
     let (scratch, file) = (Scratch::new(), real::model());
@@ -267,6 +267,6 @@ async fn what_a_loaded_model_maps_is_not_free() {
     let (size, mapped) = (std::fs::metadata(&file).unwrap().len() as f64, held.mapped.unwrap() as f64);
     let less = (sample.host.free.unwrap() - Capacity::of(&sample, |_| 0).host.unwrap()) as f64;
     println!("file {:.1} MiB, mapped {:.1} MiB, {:.1} MiB less to promise", size / MIB, mapped / MIB, less / MIB);
-    // Beside its file an engine maps its own code, and another test may have an engine at the same time.
+    // Besides its file an engine maps its own code, and another test may run an engine at the same time.
     assert!(mapped >= size * 0.95 && mapped < size + 100.0 * MIB && less >= mapped);
 }

@@ -1,4 +1,4 @@
-//! The real engine with models that say what they are told: the ground that the fake stands on.
+//! The real engine with models of a known text: the behaviour that the fake engine imitates.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,6 +1,6 @@
-//! A day of mixed traffic over ten models and two cards: its figures, and a picture of it.
+//! A day of mixed traffic over ten models and two devices: its figures, and a chart.
 //!
-//! The picture and the summary lie in the target folder: `tmp/traffic-day.svg` and `tmp/traffic-day.txt`.
+//! The chart and the summary are written to the target folder: `tmp/traffic-day.svg` and `tmp/traffic-day.txt`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use auxot_scheduler::{Limits, Profile};
 
-use crate::cast::{Behaviour, End, Job};
-use crate::dice::Dice;
-use crate::picture;
-use crate::world::World;
+use crate::chart;
+use crate::host::SimulatedHost;
+use crate::random::Random;
+use crate::scenario::{Behaviour, End, Job};
 
 const DAY: u64 = 24 * 60 * 60;
-/// Free MiB on each card.
-const CARDS: [u64; 2] = [24_000, 24_000];
-/// Jobs of a quiet second; at noon there are five times as many.
+/// Free MiB on each device.
+const DEVICES: [u64; 2] = [24_000, 24_000];
+/// Jobs per second at night; at noon there are five times as many.
 const JOBS_A_SECOND: f64 = 0.08;
 
-/// Name, MiB, and how often it is asked for. The last one needs both cards.
+/// Name, MiB, and how often jobs name it. The last one needs both devices.
 const MODELS: [(&str, u64, f64); 10] = [
     ("chat-8b", 8_500, 40.0),
     ("coder-14b", 14_500, 20.0),
@@ -45,26 +45,26 @@ fn models() -> Vec<Behaviour> {
         .collect()
 }
 
-/// By chance, more by day than by night, and each model in bursts of its own.
-fn jobs(dice: &mut Dice) -> Vec<Job> {
+/// Jobs at random times, more by day than by night, each model in bursts.
+fn jobs(random: &mut Random) -> Vec<Job> {
     let weights = MODELS.map(|(_, _, weight)| weight);
     let mut jobs = Vec::new();
     let mut at = 0.0;
     let mut favourite = 0;
     while at < DAY as f64 {
         let noon = 1.0 + 4.0 * (at / DAY as f64 * std::f64::consts::PI).sin().powi(2);
-        at += dice.until(1.0 / (JOBS_A_SECOND * noon)).as_secs_f64();
-        // Who has asked for a model asks for it again.
-        if dice.share() < 0.3 {
-            favourite = dice.choose(&weights);
+        at += random.until(1.0 / (JOBS_A_SECOND * noon)).as_secs_f64();
+        // Jobs for a model come in bursts.
+        if random.share() < 0.3 {
+            favourite = random.choose(&weights);
         }
-        let runs = dice.until(6.0).clamp(Duration::from_millis(300), Duration::from_secs(90));
+        let runs = random.until(6.0).clamp(Duration::from_millis(300), Duration::from_secs(90));
         jobs.push(Job { at: Duration::from_secs_f64(at), model: favourite, runs, preempt_after: None });
     }
     jobs
 }
 
-/// What a day came to.
+/// The figures of a day.
 struct Figures {
     jobs: usize,
     hits: usize,
@@ -110,44 +110,44 @@ impl Figures {
     }
 }
 
-fn summary(world: &World) -> String {
+fn summary(host: &SimulatedHost) -> String {
     let mut text = String::new();
     let head = "   jobs     there       half   19 in 20      worst  refused   cut";
     let _ = writeln!(text, "{:<14} {:>8}  {head}", "model", "GiB");
     for (model, (name, mib, _)) in MODELS.iter().enumerate() {
-        let figures = Figures::of(world.ends.values().filter(|(job, _)| job.model == model));
+        let figures = Figures::of(host.ends.values().filter(|(job, _)| job.model == model));
         let _ = writeln!(text, "{name:<14} {:>8.1}  {}", *mib as f64 / 1024.0, figures.row());
     }
-    let _ = writeln!(text, "{:<14} {:>8}  {}", "all", "", Figures::of(world.ends.values()).row());
+    let _ = writeln!(text, "{:<14} {:>8}  {}", "all", "", Figures::of(host.ends.values()).row());
     let mut by_hour: BTreeMap<u64, u32> = BTreeMap::new();
-    world.stays.iter().for_each(|stay| *by_hour.entry(stay.from.as_secs() / 3600).or_default() += 1);
+    host.stays.iter().for_each(|stay| *by_hour.entry(stay.from.as_secs() / 3600).or_default() += 1);
     let busiest = by_hour.values().max().copied().unwrap_or(0);
-    let _ = writeln!(text, "\n{} loads, {busiest} in the busiest hour", world.loads);
+    let _ = writeln!(text, "\n{} loads, {busiest} in the busiest hour", host.loads);
     text
 }
 
 #[test]
 fn a_day_of_mixed_traffic() {
     let limits = Limits::default();
-    let mut world = World::new(limits, &CARDS, models());
-    let jobs = jobs(&mut Dice::new(20_261_126));
-    world.run(&jobs);
-    let summary = summary(&world);
+    let mut host = SimulatedHost::new(limits, &DEVICES, models());
+    let jobs = jobs(&mut Random::new(20_261_126));
+    host.run(&jobs);
+    let summary = summary(&host);
     println!("{summary}");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join("traffic-day.txt"), &summary).unwrap();
     let names: Vec<&str> = MODELS.iter().map(|(name, ..)| *name).collect();
-    let picture = picture::draw(&names, CARDS.len(), Duration::from_secs(DAY), &world);
-    std::fs::write(folder.join("traffic-day.svg"), picture).unwrap();
+    let chart = chart::draw(&names, DEVICES.len(), Duration::from_secs(DAY), &host);
+    std::fs::write(folder.join("traffic-day.svg"), chart).unwrap();
 
-    let all = Figures::of(world.ends.values());
+    let all = Figures::of(host.ends.values());
     assert!(all.jobs > 15_000, "{} jobs", all.jobs);
     assert!(all.hit_rate() > 0.75, "only {:.1} % of the jobs found their model there", all.hit_rate() * 100.0);
     assert!(all.wait(0.5) < 0.1, "half of the jobs wait {:.1} s", all.wait(0.5));
     assert_eq!(all.refused, 0, "a job starves");
     for (model, (name, ..)) in MODELS.iter().enumerate() {
-        let figures = Figures::of(world.ends.values().filter(|(job, _)| job.model == model));
+        let figures = Figures::of(host.ends.values().filter(|(job, _)| job.model == model));
         assert!(figures.jobs > 20 && figures.wait(1.0) < limits.max_wait.as_secs_f64(), "{name}: {}", figures.row());
         assert!(figures.cut * 50 <= figures.jobs, "{name}: {} of {} jobs were cut", figures.cut, figures.jobs);
     }

@@ -1,11 +1,11 @@
-//! The fleet's decisions under traffic, in made-up time: laws that hold for any traffic, and a day with its figures.
+//! The scheduler's decisions under traffic, in simulated time: properties that hold for any traffic, and one day.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the summary is what a person runs it for")]
 
-mod cast;
+mod chart;
 mod day;
-mod dice;
-mod laws;
-mod picture;
-mod world;
+mod host;
+mod properties;
+mod random;
+mod scenario;

@@ -1,11 +1,11 @@
-//! Figures over time: what each was first, least, most and last, how fast it grows, and how that looks.
+//! Figures over time: the first, least, greatest and last value of each, its growth, and a sparkline.
 
 use std::fmt;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-/// The picture's steps, and the most of them.
+/// The levels of the sparkline, and its width.
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const WIDTH: usize = 40;
 
@@ -46,7 +46,7 @@ impl Series {
         (self.values.len() > 2 && along > 0.0).then(|| across / along * 3600.0)
     }
 
-    /// The values as a line of blocks, from their least to their most.
+    /// The values as a sparkline.
     fn picture(&self) -> String {
         let (least, most) = self.bounds();
         let parts = self.values.len().min(WIDTH);

@@ -1,4 +1,4 @@
-//! What a run comes to: jobs by ending, faults by kind, and what the worker held over time.
+//! The result of a run: jobs by ending, faults by kind, and the worker's resources over time.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,31 +6,31 @@ use std::time::Duration;
 use auxot_tests::leftovers::Descriptors;
 use auxot_tests::processes;
 
+use crate::counts::Counts;
 use crate::drift::{self, Series};
-use crate::tally::Tally;
 
-/// Resident memory may grow by this from the first third of the rests to the last: allocators keep what they once had.
+/// Resident memory may grow by this from the first third of the rests to the last: allocators do not return everything.
 const GROWTH_MIB: f64 = 24.0;
-/// Threads that the runtime keeps for blocking work: they go when they have had none for ten seconds.
+/// Threads of the runtime for blocking work: each exits after ten idle seconds.
 const SPARE_THREADS: f64 = 8.0;
 
-/// What a run comes to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Figures {
     /// Jobs.
-    pub endings: Tally,
-    /// What went wrong.
-    pub faults: Tally,
-    /// Jobs that were begun anew after a lost link.
+    pub endings: Counts,
+    /// Faults.
+    pub faults: Counts,
+    /// Jobs that were restarted after a lost connection.
     pub reruns: u64,
-    /// What the worker holds in rests, and in storms.
+    /// The worker's resources in rests, and in storms.
     pub rest: Held,
     pub storm: Held,
-    /// Its links, in rests.
+    /// Its connections, in rests.
     pub links: Series,
 }
 
-/// What a worker holds, over time.
+/// The worker's resources over time.
 #[derive(Debug)]
 pub(crate) struct Held {
     resident: Series,
@@ -50,7 +50,7 @@ impl Held {
         }
     }
 
-    /// Notes what a process holds now; `jobs` is its own word.
+    /// Records the resources of a process; `jobs` is its own metric.
     pub(crate) fn note(&mut self, at: Duration, pid: u32, jobs: f64) {
         let resident = processes::resident_bytes(pid).unwrap_or_default() as f64;
         self.resident.note(at, resident / f64::from(1 << 20));
@@ -68,8 +68,8 @@ impl Figures {
     /// None yet.
     pub(crate) fn new() -> Figures {
         Figures {
-            endings: Tally::default(),
-            faults: Tally::default(),
+            endings: Counts::default(),
+            faults: Counts::default(),
             reruns: 0,
             rest: Held::new("at rest"),
             storm: Held::new("in storms"),
@@ -77,7 +77,7 @@ impl Figures {
         }
     }
 
-    /// Panics when something has grown that must not. (Descriptors are held to the first rest's, in each rest.)
+    /// Panics when a resource has grown that must not. (Each rest compares the descriptors with the first one.)
     pub(crate) fn check(&self) {
         let Held { resident, threads, jobs, .. } = &self.rest;
         let growth = resident.mean_of(2, 3).zip(resident.mean_of(0, 3)).map_or(0.0, |(last, first)| last - first);

@@ -9,26 +9,26 @@ use auxot_tests::{Program, Reports, Scratch, Worker, processes};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::dice::Dice;
+use crate::faults::{Fault, Undo};
 use crate::figures::Figures;
 use crate::load::Shape;
-use crate::mischief::{Mischief, Undo};
+use crate::random::Random;
 
 const MODEL: &str = "tiny-chat-q4_k_m";
 const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
 /// Jobs that may be open at once; more than the slots, fewer than the queue's bound.
 const MOST_OPEN: usize = 40;
-/// From the end of a storm until every job has ended and the worker is well.
+/// From the end of a storm until every job has ended and the worker is healthy.
 const CALM: Duration = Duration::from_secs(40);
-/// What is left of a storm goes away within this time.
+/// Leftovers of a storm disappear within this time.
 const SOON: Duration = Duration::from_secs(10);
-/// How often figures are taken in a storm.
+/// How often figures are recorded in a storm.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// Everything of one run.
+/// One run.
 #[derive(Debug)]
 pub(crate) struct Run {
-    dice: Dice,
+    random: Random,
     begun: Instant,
     scratch: Scratch,
     reports: Reports,
@@ -43,22 +43,22 @@ pub(crate) struct Run {
 
 impl Run {
     /// A worker that has started.
-    pub(crate) async fn open(dice: Dice) -> Run {
+    pub(crate) async fn open(random: Random) -> Run {
         let scratch = Scratch::new();
         let reports = Reports::listen(scratch.path());
         scratch.fake_model(MODEL_FILE, &format!("--report {}", reports.path().display()));
         let greeting = ack(HOSTED_ID, &policy("tiny-chat", "Q4_K_M", 2048, 4));
         let mut router = Dispatcher::new(ScriptedRouter::start(), greeting);
         router.ledger.allow_reruns();
-        let mut command = Worker::hurried_command(&scratch, &router.url());
+        let mut command = Worker::short_limits_command(&scratch, &router.url());
         command.env("AUXOT_GPU_AUTOLOAD_MODELS", MODEL).env("AUXOT_MAX_PARALLEL", "4");
-        // A job that is wanted no more has an ending too.
+        // A cancelled job has an ending too.
         command.env("AUXOT_ROUTER__CONFIRM_CANCEL", "true");
-        // Here an engine fails every few seconds, for as long as the run is.
+        // An engine fails every few seconds during the whole run.
         command.env("AUXOT_ENGINE__RESTART_RESET_AFTER", "1s").env("AUXOT_ENGINE__RESTART_BUDGET", "1000");
         let worker = Worker::start(command).await;
         Run {
-            dice,
+            random,
             begun: Instant::now(),
             scratch,
             reports,
@@ -72,12 +72,12 @@ impl Run {
         }
     }
 
-    /// How long it has run.
+    /// The elapsed time.
     pub(crate) fn age(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// A line for who waits.
+    /// Prints a line of progress.
     pub(crate) fn tell_progress(&self, length: Duration) {
         let (jobs, faults) = (self.figures.endings.total(), self.figures.faults.total());
         println!("soak: {} of {} s, {jobs} jobs, {faults} faults", self.age().as_secs(), length.as_secs());
@@ -85,26 +85,26 @@ impl Run {
 
     // --- a storm ---
 
-    /// Load and faults for so long.
+    /// Load and faults for this time.
     pub(crate) async fn storm(&mut self, length: Duration) {
         let end = Instant::now() + length;
-        let (mut next_job, mut next_fault) = (Instant::now(), Instant::now() + Mischief::pause(&mut self.dice));
+        let (mut next_job, mut next_fault) = (Instant::now(), Instant::now() + Fault::pause(&mut self.random));
         let mut next_sample = Instant::now() + SAMPLE;
         while Instant::now() < end {
             let undo = self.undo.map(|(at, _)| at);
             let cancel = self.cancels.iter().map(|(at, _)| *at).min();
             let all = [Some(next_job), Some(next_fault), Some(next_sample), undo, cancel, Some(end)];
             let next = all.into_iter().flatten().min().unwrap_or(end);
-            // The load's own rhythm: nothing is waited for that could be late.
+            // The load's own rate: the test waits for no event here.
             self.router.beside(tokio::time::sleep_until(next.into())).await;
             let now = Instant::now();
             if now >= next_job {
                 self.give();
-                next_job = now + Shape::pause(&mut self.dice);
+                next_job = now + Shape::pause(&mut self.random);
             }
             if now >= next_fault {
                 self.go_wrong().await;
-                next_fault = now + Mischief::pause(&mut self.dice);
+                next_fault = now + Fault::pause(&mut self.random);
             }
             if now >= next_sample {
                 self.sample_storm();
@@ -125,7 +125,7 @@ impl Run {
             return;
         }
         self.jobs += 1;
-        let shape = Shape::draw(&mut self.dice, self.jobs);
+        let shape = Shape::draw(&mut self.random, self.jobs);
         if let Some(after) = shape.cancelled {
             self.cancels.push((Instant::now() + after, shape.id.clone()));
         }
@@ -133,34 +133,34 @@ impl Run {
     }
 
     async fn go_wrong(&mut self) {
-        let mischief = Mischief::draw(&mut self.dice, self.undo.is_some());
-        self.figures.faults.add(mischief.name());
-        self.undo = mischief.undo(&mut self.dice).map(|(after, undo)| (Instant::now() + after, undo)).or(self.undo);
-        match mischief {
-            Mischief::EngineKilled => self.signal_engine(Signal::SIGKILL),
-            Mischief::EngineStopped => self.signal_engine(Signal::SIGSTOP),
-            Mischief::EngineExits => self.signal_engine(Signal::SIGUSR1),
-            Mischief::EngineAborts => self.signal_engine(Signal::SIGABRT),
-            Mischief::EngineOutOfMemory => self.signal_engine(Signal::SIGUSR2),
-            Mischief::SocketRemoved => self.remove_socket(),
-            Mischief::ModelReplaced => self.replace_model(),
-            Mischief::ModelTruncated => {
+        let faults = Fault::draw(&mut self.random, self.undo.is_some());
+        self.figures.faults.add(faults.name());
+        self.undo = faults.undo(&mut self.random).map(|(after, undo)| (Instant::now() + after, undo)).or(self.undo);
+        match faults {
+            Fault::EngineKilled => self.signal_engine(Signal::SIGKILL),
+            Fault::EngineStopped => self.signal_engine(Signal::SIGSTOP),
+            Fault::EngineExits => self.signal_engine(Signal::SIGUSR1),
+            Fault::EngineAborts => self.signal_engine(Signal::SIGABRT),
+            Fault::EngineOutOfMemory => self.signal_engine(Signal::SIGUSR2),
+            Fault::SocketRemoved => self.remove_socket(),
+            Fault::ModelReplaced => self.replace_model(),
+            Fault::ModelTruncated => {
                 std::fs::write(self.scratch.models().join(MODEL_FILE), "GGUF").unwrap();
                 self.signal_engine(Signal::SIGKILL);
             }
-            Mischief::RouterCloses => self.router.close_links().await,
-            Mischief::RouterResets => self.router.reset_links(),
-            Mischief::RouterSilent => self.router.fall_asleep(),
-            Mischief::RouterSlow => self.router.slow_down(),
-            Mischief::RouterRestarts => self.router.stop().await,
-            Mischief::WorkerStopped => self.worker.program.signal(Signal::SIGSTOP),
+            Fault::RouterCloses => self.router.close_links().await,
+            Fault::RouterResets => self.router.reset_links(),
+            Fault::RouterSilent => self.router.stop_reading(),
+            Fault::RouterSlow => self.router.slow_down(),
+            Fault::RouterRestarts => self.router.stop().await,
+            Fault::WorkerStopped => self.worker.program.signal(Signal::SIGSTOP),
         }
     }
 
     fn undo(&mut self) {
         match self.undo.take() {
-            Some((_, Undo::Forget)) => self.router.forget_sleep(),
-            Some((_, Undo::Hurry)) => self.router.hurry(),
+            Some((_, Undo::Forget)) => self.router.drop_unread(),
+            Some((_, Undo::FullSpeed)) => self.router.read_at_full_speed(),
             Some((_, Undo::Listen)) => self.router.start_again(),
             Some((_, Undo::Continue)) => self.worker.program.signal(Signal::SIGCONT),
             Some((_, Undo::Restore)) => self.replace_model(),
@@ -168,7 +168,7 @@ impl Run {
         }
     }
 
-    /// The process of the newest engine, while it lives.
+    /// The process of the newest engine, while it runs.
     fn engine(&mut self) -> Option<u32> {
         let newest = self.reports.newest("start")?.pid;
         processes::alive(newest).then_some(newest)
@@ -176,7 +176,7 @@ impl Run {
 
     fn signal_engine(&mut self, signal: Signal) {
         if let Some(pid) = self.engine() {
-            // Alive a moment ago: at worst it is gone already.
+            // It was alive a moment ago and may have exited since.
             let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
         }
     }
@@ -185,21 +185,21 @@ impl Run {
         let folders = std::fs::read_dir(self.scratch.join("run")).unwrap().flatten().map(|entry| entry.path());
         for file in folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
             if file.path().extension().is_some_and(|ending| ending == "sock") {
-                // Its engine may just have ended, and with it the file.
+                // Its engine may just have exited, and removed the file.
                 let _ = std::fs::remove_file(file.path());
             }
         }
     }
 
     fn replace_model(&mut self) {
-        let block_count = self.dice.within(1..=8) as u32;
+        let block_count = self.random.within(1..=8) as u32;
         let other = ModelFile { block_count, ..ModelFile::named(MODEL) }.write(self.scratch.path(), "other.gguf");
         std::fs::rename(other, self.scratch.models().join(MODEL_FILE)).unwrap();
     }
 
     // --- a rest ---
 
-    /// Mends everything, sees every job to its end, and looks what is left.
+    /// Undoes every fault, waits for every job to end, and checks what is left.
     pub(crate) async fn rest(&mut self) {
         self.undo();
         self.cancels.clear();
@@ -215,7 +215,7 @@ impl Run {
         self.reports.forget();
     }
 
-    /// Until a fresh job has its whole answer.
+    /// Waits until a new job has its whole answer.
     async fn answer(&mut self) {
         let begun = Instant::now();
         loop {
@@ -235,15 +235,15 @@ impl Run {
     async fn count_endings(&mut self) {
         for job in self.router.ledger.take_ended() {
             self.figures.endings.add(job.error().unwrap_or("completed"));
-            let told = job.tellings();
-            if told > 1 {
-                // Only a job that has ended for the worker may begin anew; one that it still has goes on.
+            let reported = job.times_sent();
+            if reported > 1 {
+                // Only a job that has ended in the worker may restart; one that the worker still has continues.
                 let about = |program: &Program| program.lines_that(|line| line.contains(&format!("job={} ", job.id)));
                 let ends = |log: &[String]| log.iter().filter(|line| line.contains("job ended")).count();
                 let program = &self.worker.program;
-                // The log comes a moment after the wire.
-                let excused = self.router.until_within(SOON, |_| ends(&about(program)) >= told).await;
-                assert!(excused, "text twice: told {told} times: {job:#?}\n{}", about(program).join("\n"));
+                // The log line is written a moment after the message.
+                let excused = self.router.until_within(SOON, |_| ends(&about(program)) >= reported).await;
+                assert!(excused, "text twice: reported {reported} times: {job:#?}\n{}", about(program).join("\n"));
                 self.figures.reruns += 1;
             }
         }
@@ -275,14 +275,14 @@ impl Run {
         let metrics = self.router.beside(self.worker.metrics()).await;
         let metric = |name: &str| auxot_tests::http::metric(&metrics, name, &[]).unwrap_or_default();
         let jobs = metric("auxot_worker_slots_busy") + metric("auxot_worker_jobs_waiting");
-        // After the scrape, which holds a descriptor for itself, and for a moment longer.
+        // After the scrape, whose connection holds a descriptor until a moment after it.
         self.nothing_left().await;
         let at = self.begun.elapsed();
         self.figures.rest.note(at, self.worker.program.pid(), jobs + self.router.jobs_held() as f64);
         self.figures.links.note(at, metric("auxot_worker_router_connections"));
     }
 
-    /// Drains the worker, which must leave nothing.
+    /// Drains the worker, which must leave nothing behind.
     pub(crate) async fn end(mut self) -> Figures {
         self.worker.program.signal(Signal::SIGTERM);
         let status = self.router.beside(self.worker.program.ended(CALM)).await;

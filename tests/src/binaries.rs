@@ -1,10 +1,10 @@
-//! Where the built programs are: beside the test that asks, in the same target folder and profile.
+//! The paths of the built programs: in the same target folder and profile as the running test.
 
 use std::path::PathBuf;
 
 /// The path of a program of this workspace, for instance `auxot-worker`.
 ///
-/// Cargo tells a test only the programs of its own package, so the others are found by place: a test runs from
+/// Cargo passes a test only the programs of its own package, so the others are found by path: a test runs from
 /// `target/<profile>/deps`, the programs lie one folder up. `make test` builds them first.
 pub fn program(name: &str) -> PathBuf {
     let me = std::env::current_exe().unwrap_or_else(|error| panic!("cannot find this test's own file: {error}"));

@@ -81,7 +81,7 @@ pub struct Blueprint {
     pub feed_forward: u64,
     /// Heads that ask.
     pub heads: u64,
-    /// Heads that are asked.
+    /// Query heads.
     pub kv_heads: u64,
     /// Width of one head.
     pub head: u64,
@@ -124,7 +124,7 @@ impl Blueprint {
     /// A model whose file has about so many MiB, whose cache takes [`Blueprint::SIZED_TOKEN`] for each token.
     pub fn sized(name: &'static str, mib: u64) -> Blueprint {
         let (layers, heads_of_cache, words) = (32_u64, 1_u64, 1000);
-        // 18 bytes hold 32 numbers. A layer has 11 e² of them, but for the small part that is asked.
+        // 18 bytes hold 32 numbers. A layer has 11 e² of them, except for the small key and value part.
         let of_layer = (mib << 20) / 18 * 32 / layers;
         let embedding = ((of_layer / 11).isqrt() / 256 * 256).max(256);
         // What is left over goes into the feed-forward part, whose size may be any.

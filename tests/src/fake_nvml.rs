@@ -1,4 +1,4 @@
-//! A made-up NVIDIA driver for whole programs, and what made-up engines hold on its cards.
+//! A fake NVIDIA driver for whole programs, and the memory of fake engines on its devices.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};

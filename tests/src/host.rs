@@ -1,4 +1,4 @@
-//! A host with made-up cards and several made-up models, whose engines take memory on those cards; and the router before it.
+//! A host with simulated devices, and with simulated models whose engines use memory on them; and its router.
 
 use crate::DEADLINE;
 
@@ -18,8 +18,8 @@ pub struct Host {
     /// Cards as they are now: MiB in total, and in use by other processes.
     table: Vec<(u64, u64)>,
     /// What the driver says of none of its cards.
-    untold: &'static str,
-    /// Engines that were asked for.
+    hidden: &'static str,
+    /// Engines that a test has requested.
     met: Vec<u32>,
 }
 
@@ -28,27 +28,27 @@ impl Host {
     pub fn with_cards(cards: &[u64]) -> Host {
         let stage = Stage::new();
         let driver = FakeNvml::new(stage.scratch.path());
-        let mut host = Host { stage, cards: driver, table: Vec::new(), untold: "", met: Vec::new() };
+        let mut host = Host { stage, cards: driver, table: Vec::new(), hidden: "", met: Vec::new() };
         host.table = cards.iter().map(|total| (*total, 0)).collect();
         host.deal();
         host
     }
 
     /// Another process takes so many MiB of a card, whatever holds the rest.
-    pub fn stranger(&mut self, card: usize, mib: u64) {
+    pub fn other_process(&mut self, card: usize, mib: u64) {
         self.table[card].1 = mib;
         self.deal();
     }
 
-    /// From now on the driver does not tell who is on its cards, as in many containers.
-    pub fn keep_secret(&mut self) {
-        self.untold = "secret";
+    /// From now on the driver does not list processes, as in many containers.
+    pub fn hide_processes(&mut self) {
+        self.hidden = "secret";
         self.deal();
     }
 
-    /// From now on the driver does not tell how much memory its cards have.
+    /// From now on the driver does not report the memory of its devices.
     pub fn mute(&mut self) {
-        self.untold = "mute";
+        self.hidden = "mute";
         self.deal();
     }
 
@@ -63,9 +63,9 @@ impl Host {
 
     fn state(&self) -> String {
         let line = |(total, used): &(u64, u64)| format!("gpu {} {} card\n", total << 20, used << 20);
-        let cards = (0..self.table.len()).filter(|_| !self.untold.is_empty());
-        let untold = cards.map(|card| format!("{} {card}\n", self.untold));
-        self.table.iter().map(line).chain(untold).collect()
+        let cards = (0..self.table.len()).filter(|_| !self.hidden.is_empty());
+        let hidden = cards.map(|card| format!("{} {card}\n", self.hidden));
+        self.table.iter().map(line).chain(hidden).collect()
     }
 
     /// A model whose file is so many MiB, and as much of a card is taken by its engine, with something for the context.
@@ -88,7 +88,7 @@ impl Host {
         self.stage.worker(&[&cards, settings].concat()).await
     }
 
-    /// What `fit` tells a program of a model in a worker's present size.
+    /// The output of `fit --json` for a model in a worker's present size.
     pub fn fit(&self, name: &str) -> Value {
         let mut command = Worker::command(&self.stage.scratch, "");
         self.cards.show(&mut command);
@@ -96,12 +96,12 @@ impl Host {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }
 
-    /// The next connection, greeted by a router with this policy.
+    /// The next connection, after a `hello_ack` with this policy.
     pub async fn greeted(&mut self, policy: &Value) -> Link {
         self.stage.greeted(policy).await
     }
 
-    // --- to watch ---
+    // --- state ---
 
     /// The next start of a model's engine, also one that has been; each is given once.
     pub async fn started(&mut self, name: &str) -> Start {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::MissedTickBehavior;
 
-/// How often a condition behind HTTP is asked for again. There is no event to wait for on the other side of a socket.
+/// The polling interval of a condition behind HTTP, which has no event to wait for.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A whole answer.
@@ -39,7 +39,7 @@ pub async fn post_unix(socket: &Path, path: &str, body: &str) -> std::io::Result
     exchange(UnixStream::connect(socket).await?, "POST", path, body).await
 }
 
-/// Asks `path` again and again until `fits` says yes; panics with the last answer after `deadline`.
+/// Requests `path` until `fits`; panics with the last answer after `deadline`.
 pub async fn until(address: &str, path: &str, deadline: Duration, fits: impl Fn(&Answer) -> bool) -> Answer {
     let mut last = None;
     let search = async {

@@ -1,6 +1,6 @@
-//! What should not be there any more: descriptors of a worker, processes of a test's folder, files of a runtime folder.
+//! Leftovers: descriptors of a worker, processes of a test's folder, files of a runtime folder.
 //!
-//! Each of these goes away a moment after the fault is over, and no event says so: they are looked at again and again.
+//! Each of these disappears a moment after the fault ends, without an event: they are polled.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::processes;
 
-/// How often one looks again. A look at all processes costs a millisecond.
+/// The polling interval. Reading all processes costs a millisecond.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a process holds open, by kind: `socket`, `pipe`, `anon_inode:[eventpoll]`, or a path.
@@ -61,7 +61,7 @@ pub async fn descriptors(pid: u32, before: &Descriptors, deadline: Duration) -> 
     leaked.map_err(|leaked| format!("leaked descriptors: {leaked}"))
 }
 
-/// Waits until only `wanted` live of all processes whose command line names the folder.
+/// Waits until only `wanted` are left of all processes whose command line names the folder.
 pub async fn processes(folder: &Path, wanted: &[u32], deadline: Duration) -> Result<(), String> {
     let needle = folder.display().to_string();
     let left = settled(deadline, || {
@@ -98,7 +98,7 @@ fn listing(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Looks until nothing is left to complain of; the error is the last complaint.
+/// Polls until there is no complaint; the error is the last one.
 async fn settled(deadline: Duration, mut complaint: impl FnMut() -> Option<String>) -> Result<(), String> {
     let mut tick = tokio::time::interval(LOOK_AGAIN);
     let until = tokio::time::Instant::now() + deadline;

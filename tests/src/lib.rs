@@ -7,19 +7,19 @@
 //!   switches for the fake engine, which is how a test reaches through a worker that scrubs its children's environment.
 //! - [`Program`] is a started program: wait for a line of its log, send it a signal, wait for its end. Dropping it kills
 //!   its whole group.
-//! - [`Reports`] is where fake engines tell what happens inside them. The end of an engine's line is the end of its
-//!   process, so that "gone" is an event too.
-//! - [`Worker`] is the real worker on the fake engine, [`scripted_router`] the router it meets, which does exactly what
-//!   the test tells it and nothing else, or a [`scripted_router::Dispatcher`], which behaves until it is told otherwise
-//!   and knows what every job has come to.
-//! - [`leftovers`] finds what should not be there any more: processes, descriptors, files.
-//! - [`Stage`] has all of these on one table, for tests about a model's whole way.
-//! - [`Host`] is such a table with cards and with several models of any size, whose engines take memory on those cards.
-//! - [`processes`] asks the kernel who lives; [`http`] asks a server for its state or its metrics; [`real`] knows where
-//!   the real engine is, and models that say exactly what they are made to say.
+//! - [`Reports`] receives the events of fake engines. The end of an engine's connection is the exit of its
+//!   process, so that an exit is an event too.
+//! - [`Worker`] is the real worker with the fake engine, [`scripted_router`] its router, which does exactly what
+//!   the test calls and nothing else, or a [`scripted_router::Dispatcher`], which is correct until a test switches a
+//!   fault on, and records the outcome of every job.
+//! - [`leftovers`] finds processes, descriptors and files that should be gone.
+//! - [`Stage`] combines all of these, for tests about one model.
+//! - [`Host`] is such a stage with devices and several models of any size, whose engines use memory on those devices.
+//! - [`processes`] reads running processes from the kernel; [`http`] reads the state or metrics of a server; [`real`] finds
+//!   the real engine, and models with a known text.
 //!
 //! Failure is a panic that shows the whole log: this crate is only ever linked into tests. They run on Linux, because
-//! who lives and what is held is read in `/proc`.
+//! processes and their resources are read from `/proc`.
 
 #![allow(clippy::panic, reason = "a harness reports by panicking")]
 
@@ -48,6 +48,6 @@ pub use scripted_router::ScriptedRouter;
 pub use stage::{Stage, Start};
 pub use worker::Worker;
 
-/// How long a test waits for an event before it fails. It bounds a fault, never a speed: longer than anything takes on a machine
-/// whose every core is busy with other work. How fast things are is measured by the benches.
+/// How long a test waits for an event before it fails. It bounds a fault, never a speed: longer than any step on a machine
+/// with all cores busy. The benches measure speed.
 pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(120);

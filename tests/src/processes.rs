@@ -1,4 +1,4 @@
-//! Who is alive: processes by number, by group, by ancestry, and their end as an event.
+//! Running processes by number, group and ancestry, and their exit as an event.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ pub fn of_group(group: u32) -> Vec<u32> {
     all().into_iter().filter(|(_, stat)| stat.group == group && stat.state != 'Z').map(|(pid, _)| pid).collect()
 }
 
-/// Kills what is left of a process group, so that a test leaves nothing behind.
+/// Kills the rest of a process group, so that a test leaves nothing behind.
 pub fn end_group(group: u32) {
     if let Some(group) = Pid::from_raw(group.cast_signed()) {
         let _none_left = kill_process_group(group, Signal::KILL);

@@ -47,14 +47,14 @@ impl Program {
         command.stdin(stdin).stdout(Stdio::piped()).stderr(stderr).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let (tell, news) = watch::channel(0);
-        let tell = Arc::new(tell);
+        let (sender, news) = watch::channel(0);
+        let sender = Arc::new(sender);
         let mut readers = JoinSet::new();
         if let Some(out) = child.stdout.take() {
-            readers.spawn(read_lines(out, lines.clone(), tell.clone()));
+            readers.spawn(read_lines(out, lines.clone(), sender.clone()));
         }
         if let Some(err) = child.stderr.take() {
-            readers.spawn(read_lines(err, lines.clone(), tell));
+            readers.spawn(read_lines(err, lines.clone(), sender));
         }
         let pid = child.id().unwrap_or_default();
         Program { child, pid, lines, news, _readers: readers }
@@ -164,7 +164,7 @@ impl Drop for Program {
     }
 }
 
-async fn read_lines(from: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec<String>>>, tell: Arc<watch::Sender<usize>>) {
+async fn read_lines(from: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec<String>>>, sender: Arc<watch::Sender<usize>>) {
     let mut from = BufReader::new(from).lines();
     while let Ok(Some(line)) = from.next_line().await {
         let count = {
@@ -172,6 +172,6 @@ async fn read_lines(from: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec<String>>>
             lines.push(line);
             lines.len()
         };
-        tell.send_replace(count);
+        sender.send_replace(count);
     }
 }

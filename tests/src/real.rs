@@ -1,6 +1,6 @@
-//! The real engine and real models, as the scripts find or get them.
+//! The real engine and real models, found or fetched by the scripts.
 //!
-//! `make test` asks the scripts once and hands their answers on; a test run by hand asks them itself.
+//! `make test` runs the scripts once and passes their results on; a test run by hand runs them itself.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -55,14 +55,14 @@ pub fn tiny_models() -> PathBuf {
     found("TINY_MODELS", "make-tiny-models.py")
 }
 
-/// What `tiny-script-f16.gguf` says, whatever it is asked.
+/// The answer of `tiny-script-f16.gguf` to every prompt.
 pub const SENTENCE: &str = "Hello from a tiny model. It always says exactly this and then it stops.";
 
 fn found(variable: &str, script: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
         return PathBuf::from(path);
     }
-    // Asked for at run time: the target folder is shared between checkouts, and the one that compiled this may be gone.
+    // Read at run time: the target folder is shared between checkouts, and the one that compiled this may be gone.
     let here =
         std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     let script = here.join("../scripts").join(script);

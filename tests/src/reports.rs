@@ -1,4 +1,4 @@
-//! What fake engines tell a test: events as lines, and the end of a process as the end of its line.
+//! The reports of fake engines: events as lines, and the exit of a process as the end of its connection.
 //!
 //! Give the engine `--report PATH` with [`Reports::path`] (in a model's sidecar, see `Scratch::fake_model`), then wait
 //! for `start`, `ready`, `request`, `slot`, `released`, `term`, `served`, `grandchild` or, written here, `end`.
@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// More than a test's engines can say before the test listens.
+/// More events than a test's engines can send before the test reads them.
 const QUEUE: usize = 65_536;
 /// More turns of the runtime than an event takes from its socket to the test.
 const TURNS: usize = 8;
@@ -46,13 +46,13 @@ impl Reports {
         let path = folder.join("reports.sock");
         let listener =
             UnixListener::bind(&path).unwrap_or_else(|error| panic!("cannot listen on {}: {error}", path.display()));
-        let (tell, events) = mpsc::channel(QUEUE);
+        let (sender, events) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, tell));
+        tasks.spawn(accept(listener, sender));
         Reports { path, events, past: Vec::new(), _tasks: tasks }
     }
 
-    /// What to give to `--report`.
+    /// The value for `--report`.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -127,12 +127,12 @@ impl Reports {
     }
 }
 
-async fn accept(listener: UnixListener, tell: mpsc::Sender<Event>) {
+async fn accept(listener: UnixListener, sender: mpsc::Sender<Event>) {
     let mut engines = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => { engines.spawn(read(socket, tell.clone())); }
+                Ok((socket, _)) => { engines.spawn(read(socket, sender.clone())); }
                 Err(_) => return,
             },
             Some(_) = engines.join_next() => {}
@@ -140,18 +140,18 @@ async fn accept(listener: UnixListener, tell: mpsc::Sender<Event>) {
     }
 }
 
-async fn read(socket: UnixStream, tell: mpsc::Sender<Event>) {
+async fn read(socket: UnixStream, sender: mpsc::Sender<Event>) {
     let mut lines = BufReader::new(socket).lines();
     let mut pid = 0;
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(detail) = serde_json::from_str::<Value>(&line) else { continue };
         pid = detail["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(pid);
         let name = detail["event"].as_str().unwrap_or_default().to_owned();
-        if tell.send(Event { at: Instant::now(), pid, name, detail }).await.is_err() {
+        if sender.send(Event { at: Instant::now(), pid, name, detail }).await.is_err() {
             return;
         }
     }
     let end = Event { at: Instant::now(), pid, name: "end".into(), detail: json!({}) };
     // The test may be over.
-    let _ = tell.send(end).await;
+    let _ = sender.send(end).await;
 }

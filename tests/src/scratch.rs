@@ -27,7 +27,7 @@ impl Scratch {
         self.path().join(name)
     }
 
-    /// The models folder, made when first asked for.
+    /// The models folder, created on first use.
     pub fn models(&self) -> PathBuf {
         let models = self.join("models");
         std::fs::create_dir_all(&models).unwrap_or_else(|error| panic!("cannot make {}: {error}", models.display()));

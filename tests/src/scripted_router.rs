@@ -51,35 +51,35 @@ pub struct ScriptedRouter {
 
 /// A bound address that does not listen: connecting is refused until it does.
 #[derive(Debug)]
-pub struct Deaf {
+pub struct ClosedPort {
     socket: TcpSocket,
     address: SocketAddr,
 }
 
-impl Deaf {
+impl ClosedPort {
     /// Binds a free port of loopback.
-    pub fn anywhere() -> Deaf {
+    pub fn anywhere() -> ClosedPort {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
     /// Binds a free port with a small receive buffer: a router that does not read blocks its worker soon.
-    pub fn narrow() -> Deaf {
-        let deaf = Self::anywhere();
-        deaf.socket.set_recv_buffer_size(4096).unwrap_or_else(|error| panic!("cannot set the buffer: {error}"));
-        deaf
+    pub fn narrow() -> ClosedPort {
+        let closed_port = Self::anywhere();
+        closed_port.socket.set_recv_buffer_size(4096).unwrap_or_else(|error| panic!("cannot set the buffer: {error}"));
+        closed_port
     }
 
     /// Binds the address of a closed router.
-    pub fn at(address: SocketAddr) -> Deaf {
+    pub fn at(address: SocketAddr) -> ClosedPort {
         Self::bound(address).unwrap_or_else(|error| panic!("cannot take {address}: {error}"))
     }
 
-    fn bound(address: SocketAddr) -> std::io::Result<Deaf> {
+    fn bound(address: SocketAddr) -> std::io::Result<ClosedPort> {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let address = socket.local_addr()?;
-        Ok(Deaf { socket, address })
+        Ok(ClosedPort { socket, address })
     }
 
     /// The router address for a worker.
@@ -96,9 +96,9 @@ impl Deaf {
         let address = self.address;
         let listener = self.socket.listen(128).unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
         let behaviour = Arc::new(Behaviour::new(tls));
-        let (tell, links) = mpsc::channel(WAITING_ROOM);
+        let (sender, links) = mpsc::channel(WAITING_ROOM);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&behaviour), tell));
+        tasks.spawn(accept(listener, Arc::clone(&behaviour), sender));
         ScriptedRouter { address, behaviour, links, tasks }
     }
 }
@@ -106,12 +106,12 @@ impl Deaf {
 impl ScriptedRouter {
     /// Listens on a free port of loopback, without TLS.
     pub fn start() -> ScriptedRouter {
-        Deaf::anywhere().listen()
+        ClosedPort::anywhere().listen()
     }
 
     /// Listens with TLS.
     pub fn start_tls(acceptor: TlsAcceptor) -> ScriptedRouter {
-        Deaf::anywhere().open(Some(acceptor))
+        ClosedPort::anywhere().open(Some(acceptor))
     }
 
     /// Answers `/health` from now on as the open-source router: one of the two signs by which it is recognised.
@@ -161,17 +161,17 @@ impl ScriptedRouter {
     }
 
     /// Stops listening; returns the bound port.
-    pub async fn stop(mut self) -> Deaf {
+    pub async fn stop(mut self) -> ClosedPort {
         let address = self.address;
         // Awaited: an aborted task drops its listener only when the runtime polls it.
         self.tasks.shutdown().await;
         let mut tick = tokio::time::interval(Duration::from_millis(2));
         for _ in 0..TRIES {
             tick.tick().await;
-            if let Ok(deaf) = Deaf::bound(address) {
-                return deaf;
+            if let Ok(closed_port) = ClosedPort::bound(address) {
+                return closed_port;
             }
         }
-        Deaf::at(address)
+        ClosedPort::at(address)
     }
 }

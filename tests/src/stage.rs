@@ -1,4 +1,4 @@
-//! A model's whole way on one table: its file, the switches of its engine, the worker, and the router before it.
+//! Everything for a test about one model: its file, the switches of its engine, the worker and the router.
 
 use crate::DEADLINE;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::scripted_router::{HOSTED_ID, Link, ack};
 use crate::{Event, Reports, Scratch, ScriptedRouter, Worker, set_switches};
 
-/// The folders of one test, what its engines report, and the router that its workers meet.
+/// The folders of one test, its engines' reports, and the router of its workers.
 #[derive(Debug)]
 pub struct Stage {
     /// Models, sockets, state.
     pub scratch: Scratch,
-    /// What the fake engines tell.
+    /// The reports of the fake engines.
     pub reports: Reports,
     /// The router.
     pub router: ScriptedRouter,
@@ -26,7 +26,7 @@ impl Stage {
         Stage { scratch, reports, router: ScriptedRouter::start() }
     }
 
-    /// Puts a model into the folder whose engine tells what it does.
+    /// Adds a model whose engine sends reports.
     pub fn put(&self, file: &str, switches: &str) {
         self.scratch.fake_model(file, "");
         self.switch(file, switches);
@@ -41,12 +41,12 @@ impl Stage {
     /// Starts a worker with these settings.
     pub async fn worker(&self, settings: &[(&str, &str)]) -> Worker {
         let mut command = Worker::command(&self.scratch, &self.router.url());
-        // A prompt's progress would stand between the messages that a test is about.
+        // Progress messages would appear between the messages under test.
         command.env("AUXOT_ROUTER__PROMPT_PROGRESS", "off").envs(settings.iter().copied());
         Worker::start(command).await
     }
 
-    /// The next connection, greeted by a router with this policy.
+    /// The next connection, after a `hello_ack` with this policy.
     pub async fn greeted(&mut self, policy: &Value) -> Link {
         self.router.greeted(&ack(HOSTED_ID, policy)).await
     }

@@ -1,11 +1,11 @@
-//! The real worker as a user starts it: its own folders, the fake engine, an address to connect to.
+//! The real worker as a user starts it: its own folders, the fake engine, a router address.
 
 use std::process::Command;
 
 use crate::{DEADLINE, Program, Scratch, binaries, http};
 
 /// Every limit of the worker that a test would have to wait for, as short as a loaded machine allows.
-const HURRY: [(&str, &str); 19] = [
+const SHORT_LIMITS: [(&str, &str); 19] = [
     ("AUXOT_FLEET__RESCAN_INTERVAL", "500ms"),
     ("AUXOT_FLEET__FAILED_RETRY", "2s"),
     ("AUXOT_ROUTER_CONNECTIONS", "1"),
@@ -58,9 +58,9 @@ impl Worker {
     }
 
     /// As [`Worker::command`], with one link and with limits so short that every fault is over in seconds.
-    pub fn hurried_command(scratch: &Scratch, router_url: &str) -> Command {
+    pub fn short_limits_command(scratch: &Scratch, router_url: &str) -> Command {
         let mut command = Self::command(scratch, router_url);
-        command.envs(HURRY);
+        command.envs(SHORT_LIMITS);
         command
     }
 
@@ -107,7 +107,7 @@ impl Worker {
         http::metric_until(&self.metrics, name, labels, DEADLINE, fits).await;
     }
 
-    /// What it says of its own health.
+    /// The answer of its `/health`.
     pub async fn health(&self) -> http::Answer {
         let answer = http::get(&self.metrics, "/health").await;
         answer.unwrap_or_else(|error| panic!("cannot ask for the health: {error}"))

@@ -1,5 +1,5 @@
-//! A correct router with faults on demand: it answers `hello` and heartbeats, gives its jobs to the first link, and gives
-//! unfinished jobs again when that link is lost.
+//! A correct router with faults on demand: it answers `hello` and heartbeats, dispatches jobs on the first link, and
+//! dispatches unfinished jobs again when that link is lost.
 //!
 //! It runs in the test's task: only while [`Dispatcher::until`] or [`Dispatcher::beside`] is awaited.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use serde_json::{Value, json};
 
-use super::{DEADLINE, Deaf, End, Ledger, Link, ScriptedRouter};
+use super::{ClosedPort, DEADLINE, End, Ledger, Link, ScriptedRouter};
 
 /// A slow router reads one message in this time.
 const SLOW: Duration = Duration::from_millis(1);
@@ -21,7 +21,7 @@ pub struct Dispatcher {
     ack: Value,
     lines: Vec<Line>,
     /// Open connections that are not read.
-    asleep: Vec<Line>,
+    unread: Vec<Line>,
     /// Jobs and the messages about them.
     pub ledger: Ledger,
     /// Messages to send, each with its link.
@@ -40,7 +40,7 @@ enum Listening {
     /// It listens.
     Open(ScriptedRouter),
     /// The port is bound and does not listen.
-    Closed(Deaf),
+    Closed(ClosedPort),
     /// It changes from one state to the other.
     Changing,
 }
@@ -54,7 +54,7 @@ struct Line {
     greeted: bool,
     /// Its `config` was received, so the worker has the answer.
     serves: bool,
-    /// Ids of the jobs that were given on this link.
+    /// Ids of the jobs that were dispatched on this link.
     given: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ impl Dispatcher {
             listening: Listening::Open(router),
             ack,
             lines: Vec::new(),
-            asleep: Vec::new(),
+            unread: Vec::new(),
             ledger: Ledger::default(),
             outgoing: VecDeque::new(),
             pace: None,
@@ -81,12 +81,12 @@ impl Dispatcher {
     pub fn url(&self) -> String {
         match &self.listening {
             Listening::Open(router) => router.url(),
-            Listening::Closed(deaf) => deaf.url(),
+            Listening::Closed(closed_port) => closed_port.url(),
             Listening::Changing => panic!("the router is neither here nor away"),
         }
     }
 
-    // --- to watch ---
+    // --- state ---
 
     /// Links that serve now.
     pub fn serving(&self) -> usize {
@@ -146,9 +146,9 @@ impl Dispatcher {
         }
     }
 
-    // --- to behave ---
+    // --- jobs ---
 
-    /// Gives a job with a known answer; it waits while there is no link.
+    /// Dispatches a job with a known answer; it waits while there is no link.
     pub fn give(&mut self, id: &str, frame: Value, text: &str) {
         self.ledger.enter(id, frame, text);
         self.hand_out();
@@ -167,9 +167,9 @@ impl Dispatcher {
         self.worker += 1;
     }
 
-    // --- to misbehave ---
+    // --- faults ---
 
-    /// Gives every unfinished job once more, on the link that has it.
+    /// Dispatches every unfinished job again, on its own link.
     pub fn give_again(&mut self) {
         for line in self.lines.iter().filter(|line| line.greeted) {
             for id in &line.given {
@@ -181,7 +181,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives an ended job again.
+    /// Dispatches an ended job again.
     pub fn give_ended_again(&mut self, id: &str) {
         let entry = self.ledger.job(id);
         entry.give_again();
@@ -192,7 +192,7 @@ impl Dispatcher {
     }
 
     /// Sends a message without effect on every link.
-    pub fn murmur(&mut self) {
+    pub fn send_heartbeat_acks(&mut self) {
         let said = self.lines.iter().map(|line| (line.number, json!({"type": "heartbeat_ack"})));
         self.outgoing.extend(said);
     }
@@ -212,13 +212,13 @@ impl Dispatcher {
     }
 
     /// Stops reading and writing on all present links.
-    pub fn fall_asleep(&mut self) {
-        self.asleep.append(&mut self.lines);
+    pub fn stop_reading(&mut self) {
+        self.unread.append(&mut self.lines);
     }
 
     /// Reads the links that were not read, to their end.
-    pub async fn wake_up(&mut self) {
-        for mut line in std::mem::take(&mut self.asleep) {
+    pub async fn resume_reading(&mut self) {
+        for mut line in std::mem::take(&mut self.unread) {
             let reading = async {
                 while let Ok(frame) = line.link.read().await {
                     self.ledger.take(line.number, self.worker, &frame);
@@ -229,8 +229,8 @@ impl Dispatcher {
     }
 
     /// Drops the links that were not read.
-    pub fn forget_sleep(&mut self) {
-        self.asleep.clear();
+    pub fn drop_unread(&mut self) {
+        self.unread.clear();
     }
 
     /// Reads slowly from now on.
@@ -239,7 +239,7 @@ impl Dispatcher {
     }
 
     /// Reads at full speed again.
-    pub fn hurry(&mut self) {
+    pub fn read_at_full_speed(&mut self) {
         self.pace = None;
     }
 
@@ -255,12 +255,12 @@ impl Dispatcher {
     /// Listens again, at the same address.
     pub fn start_again(&mut self) {
         self.listening = match std::mem::replace(&mut self.listening, Listening::Changing) {
-            Listening::Closed(deaf) => Listening::Open(deaf.listen()),
+            Listening::Closed(closed_port) => Listening::Open(closed_port.listen()),
             other => other,
         };
     }
 
-    // --- the work ---
+    // --- messages ---
 
     /// Sends all queued messages, or handles one event.
     async fn step(&mut self) {
@@ -323,7 +323,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives jobs without a link to the first link.
+    /// Dispatches jobs without a link on the first link.
     fn hand_out(&mut self) {
         let has = |lines: &[Line], id: &str| lines.iter().any(|line| line.given.iter().any(|given| given == id));
         let lost: Vec<(String, Value)> = (self.ledger.open())

@@ -1,17 +1,17 @@
-//! What a router knows of its jobs: what was asked, what was heard on which link, how each ended.
+//! A router's record of its jobs: each dispatch, the text received on each link, and each ending.
 //!
-//! The rules that hold whatever happens are here too: every job ends once for each time it was given, what is said is
-//! the text that is known beforehand, and none of it is said twice.
+//! It also checks the rules for every job: one ending for each dispatch, the text equals the known one, and no text
+//! arrives twice.
 
 use serde_json::{Value, json};
 
-/// All jobs that a router has ever given.
+/// All jobs that a router has dispatched.
 #[derive(Debug, Default)]
 pub struct Ledger {
     entries: Vec<Entry>,
-    /// Messages about jobs that were never given.
+    /// Messages about jobs that were never dispatched.
     unknown_job_messages: Vec<Value>,
-    /// Whether a job may begin anew after a lost link, see [`Ledger::allow_reruns`].
+    /// Whether a job may restart after a lost link, see [`Ledger::allow_reruns`].
     reruns: bool,
 }
 
@@ -20,81 +20,81 @@ pub struct Ledger {
 pub struct Entry {
     /// Its id.
     pub id: String,
-    /// The message that gives it.
+    /// The message that dispatches it.
     pub frame: Value,
-    /// The whole answer, known beforehand.
+    /// The known answer.
     pub text: String,
     /// Its `complete` and `error` messages.
     pub endings: Vec<Value>,
-    /// The link that brought the last of them.
+    /// The link of the last of them.
     ended_on: usize,
-    /// How many endings it should have: more than one when it was given again after it had ended.
+    /// How many endings it should have: more than one when it was dispatched again after its end.
     due: usize,
-    /// How often it was given again although it had not ended here: its end may have been on the way then, and is said
+    /// How often it was dispatched again before its end arrived: the end may have been in transit, and is then sent
     /// once more.
     crossings: usize,
-    /// The links that it was given on, each with the worker at its other end.
+    /// The links of its dispatches, each with its worker.
     given: Vec<(usize, usize)>,
-    /// What was heard of it, link by link.
-    heard: Vec<Heard>,
-    /// What is wrong with a message about it.
+    /// The text received, link by link.
+    received: Vec<Received>,
+    /// Faults of its messages.
     faults: Vec<String>,
 }
 
-/// What one link brought of a job.
+/// The text of a job on one link.
 #[derive(Debug)]
-struct Heard {
+struct Received {
     link: usize,
-    /// Which worker was at the other end; the next worker knows nothing of what this one has said.
+    /// The worker of the link; the next worker knows nothing of this one's text.
     worker: usize,
     text: String,
 }
 
-/// How often a text was told, and by how many workers.
+/// How often the text of a job was sent from its beginning, and by how many workers.
 #[derive(Debug, Clone, Copy)]
-struct Told {
-    tellings: usize,
+struct SentText {
+    times: usize,
     workers: usize,
 }
 
 impl Entry {
-    /// How often its text was told: more than once after a lost link or with a lost worker.
-    pub fn tellings(&self) -> usize {
-        self.told().map_or(0, |told| told.tellings)
+    /// How often its text was sent from its beginning: more than once after a lost link or worker.
+    pub fn times_sent(&self) -> usize {
+        self.sent_text().map_or(0, |sent| sent.times)
     }
 
-    /// Whether an ending is still awaited.
+    /// Whether an ending is still missing.
     pub fn is_open(&self) -> bool {
         self.endings.len() < self.due
     }
 
-    /// Whether any of its text has been heard.
+    /// Whether any of its text has arrived.
     pub fn has_text(&self) -> bool {
-        self.heard.iter().any(|heard| !heard.text.is_empty())
+        self.received.iter().any(|received| !received.text.is_empty())
     }
 
-    /// The words of the error that it ended with.
+    /// The text of its final error.
     pub fn error(&self) -> Option<&str> {
         let last = self.endings.last().filter(|end| end["type"] == "error")?;
         last["error"].as_str()
     }
 
-    /// Whether it ended well.
+    /// Whether it completed.
     pub fn is_complete(&self) -> bool {
         self.endings.last().is_some_and(|end| end["type"] == "complete")
     }
 
-    /// It is given once more, after its end.
+    /// Records another dispatch after its end.
     pub fn give_again(&mut self) {
         self.due += 1;
     }
 
-    /// It is given once more, before its end is here.
+    /// Records another dispatch before its end has arrived.
     pub fn give_open_again(&mut self) {
         self.crossings += 1;
     }
 
-    /// Whether there are more endings than it was given times, or one of another kind for the same time.
+    /// Whether it has more endings than dispatches, or different endings for one dispatch.
     fn has_ended_too_often(&self) -> bool {
         let repeated = self.endings.len().saturating_sub(self.due);
         let different = self.endings.windows(2).rev().take(repeated).any(|pair| pair[0] != pair[1]);
@@ -115,17 +115,17 @@ impl Entry {
                     self.faults.push(format!("text after the end: {}", shortened(frame)));
                 }
                 let text = frame["token"].as_str().unwrap_or_default();
-                // By number: a link that was not read for a while may be read after its successor.
-                match self.heard.binary_search_by_key(&link, |heard| heard.link) {
-                    Ok(at) => self.heard[at].text.push_str(text),
-                    Err(at) => self.heard.insert(at, Heard { link, worker, text: text.to_owned() }),
+                // By number: a link may be read after its successor.
+                match self.received.binary_search_by_key(&link, |received| received.link) {
+                    Ok(at) => self.received[at].text.push_str(text),
+                    Err(at) => self.received.insert(at, Received { link, worker, text: text.to_owned() }),
                 }
             }
             _ => {}
         }
     }
 
-    /// What is against the rules, if anything is.
+    /// The first broken rule.
     fn fault(&self, reruns: bool) -> Option<String> {
         let id = &self.id;
         if let Some(fault) = self.faults.first() {
@@ -134,48 +134,48 @@ impl Entry {
         if self.has_ended_too_often() {
             return Some(format!("job {id}: {} endings, where {} are due", self.endings.len(), self.due));
         }
-        // After an end the text may begin anew; without one it goes on, whatever link it comes by.
-        match self.told() {
+        // After an end the text may restart; before it the text continues, on any link.
+        match self.sent_text() {
             Err(fault) if self.due == 1 => Some(format!("job {id}: {fault}")),
-            Ok(told) if self.due == 1 && !reruns && told.tellings > told.workers => {
-                Some(format!("job {id}: text twice: {:?}", self.heard))
+            Ok(sent) if self.due == 1 && !reruns && sent.times > sent.workers => {
+                Some(format!("job {id}: text twice: {:?}", self.received))
             }
             _ => None,
         }
     }
 
-    /// How often the text was told: once by every worker, and once more for each piece that does not stand behind the one
-    /// before it. The error is a piece that has no place in the text at all.
-    fn told(&self) -> Result<Told, String> {
-        let mut told = Told { tellings: 0, workers: 0 };
+    /// Counts how often the text was sent: once by every worker, and once more for each piece that does not follow the one
+    /// before it. The error is a piece that does not occur in the text.
+    fn sent_text(&self) -> Result<SentText, String> {
+        let mut sent = SentText { times: 0, workers: 0 };
         let (mut floor, mut at) = (0, 0);
-        for (number, heard) in self.heard.iter().enumerate() {
-            let new_worker = number == 0 || self.heard[number - 1].worker != heard.worker;
-            // What an earlier link had brought may not have been read; without one there is no such excuse.
-            let earlier = self.given.iter().any(|(link, worker)| *worker == heard.worker && *link < heard.link);
-            if !earlier && !self.text.starts_with(&heard.text) {
-                return Err(format!("text that is not its beginning: {:?}", tail(&heard.text)));
+        for (number, received) in self.received.iter().enumerate() {
+            let new_worker = number == 0 || self.received[number - 1].worker != received.worker;
+            // Text of an earlier link of this worker may be unread; without one, text must start at the beginning.
+            let earlier = self.given.iter().any(|(link, worker)| *worker == received.worker && *link < received.link);
+            if !earlier && !self.text.starts_with(&received.text) {
+                return Err(format!("text that is not its beginning: {:?}", tail(&received.text)));
             }
-            told.workers += usize::from(new_worker);
-            floor = if new_worker || !self.text[at..].contains(&heard.text) { 0 } else { at };
-            told.tellings += usize::from(floor == 0);
-            let place = self.text[floor..].find(&heard.text);
-            let place = place.ok_or_else(|| format!("text of something else: {:?}", tail(&heard.text)))?;
-            at = floor + place + heard.text.len();
+            sent.workers += usize::from(new_worker);
+            floor = if new_worker || !self.text[at..].contains(&received.text) { 0 } else { at };
+            sent.times += usize::from(floor == 0);
+            let place = self.text[floor..].find(&received.text);
+            let place = place.ok_or_else(|| format!("text of something else: {:?}", tail(&received.text)))?;
+            at = floor + place + received.text.len();
         }
-        // What had reached the socket of a lost link and was not read any more is missing, and may be. On the link that
-        // brings the end nothing is missing after what it brought first.
-        match self.heard.last().filter(|last| self.is_complete() && self.ended_on == last.link) {
+        // Text in the socket of a lost link that was not read may be missing. On the link of the end
+        // nothing is missing after its first text.
+        match self.received.last().filter(|last| self.is_complete() && self.ended_on == last.link) {
             Some(last) if !self.text[floor..].ends_with(&last.text) => {
                 Err(format!("an end with text missing, or twice: {:?}", tail(&last.text)))
             }
-            _ => Ok(told),
+            _ => Ok(sent),
         }
     }
 }
 
 impl Ledger {
-    /// Enters a job that is about to be given.
+    /// Adds a job before its first dispatch.
     pub fn enter(&mut self, id: &str, frame: Value, text: &str) {
         self.entries.push(Entry {
             id: id.to_owned(),
@@ -186,19 +186,19 @@ impl Ledger {
             due: 1,
             crossings: 0,
             given: Vec::new(),
-            heard: Vec::new(),
+            received: Vec::new(),
             faults: Vec::new(),
         });
     }
 
-    /// Notes that a job is given on a link.
+    /// Records a dispatch of a job on a link.
     pub(super) fn given(&mut self, id: &str, link: usize, worker: usize) {
         if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.id == id) {
             entry.given.push((link, worker));
         }
     }
 
-    /// Notes a message about a job.
+    /// Records a message about a job.
     pub(super) fn take(&mut self, link: usize, worker: usize, frame: &Value) {
         let Some(id) = frame["job_id"].as_str() else { return };
         match self.entries.iter_mut().rev().find(|entry| entry.id == id) {
@@ -213,7 +213,7 @@ impl Ledger {
         found.unwrap_or_else(|| panic!("no job {id} was ever given"))
     }
 
-    /// All jobs, in the order in which they were given.
+    /// All jobs, in the order of their first dispatch.
     pub fn jobs(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
@@ -223,38 +223,38 @@ impl Ledger {
         self.entries.iter().filter(|entry| entry.is_open())
     }
 
-    /// The same, to be changed.
+    /// Like [`Ledger::open`], mutable.
     pub(super) fn open_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.entries.iter_mut().filter(|entry| entry.is_open())
     }
 
-    /// From now on a job may begin anew when its link was lost.
+    /// From now on a job may restart after its link was lost.
     ///
-    /// An end that reached the socket of a lost link, and no further, has ended the job for the worker and not for the
-    /// router, which gives it again. At an exact moment this cannot be; in a long run it is only a matter of time.
+    /// An end that reached only the socket of a lost link has ended the job for the worker and not for the
+    /// router, which dispatches it again. At an exact moment this cannot happen; in a long run it does.
     pub fn allow_reruns(&mut self) {
         self.reruns = true;
     }
 
-    /// Takes out the jobs that have ended as they should.
+    /// Removes the jobs that have ended without a fault.
     pub fn take_ended(&mut self) -> Vec<Entry> {
         let reruns = self.reruns;
         self.entries.extract_if(.., |entry| !entry.is_open() && entry.fault(reruns).is_none()).collect()
     }
 
-    /// What is against the rules so far.
+    /// The broken rules so far.
     pub fn faults(&self) -> Vec<String> {
         let unknown_job_messages =
             self.unknown_job_messages.iter().map(|frame| format!("a message about no job: {}", shortened(frame)));
         self.entries.iter().filter_map(|entry| entry.fault(self.reruns)).chain(unknown_job_messages).collect()
     }
 
-    /// One line for each job, for a test that has failed.
+    /// One line for each job, for the message of a failed test.
     pub fn story(&self) -> String {
         let line = |entry: &Entry| {
-            let heard: usize = entry.heard.iter().map(|heard| heard.text.len()).sum();
+            let received: usize = entry.received.iter().map(|received| received.text.len()).sum();
             let ends: Vec<String> = entry.endings.iter().map(shortened).collect();
-            format!("  {}: {heard} of {} bytes heard, ended {ends:?}", entry.id, entry.text.len())
+            format!("  {}: {received} of {} bytes received, ended {ends:?}", entry.id, entry.text.len())
         };
         self.entries.iter().map(line).collect::<Vec<_>>().join("\n")
     }

@@ -1,4 +1,4 @@
-//! One connection of a worker, in the hands of a test: frames in the order the test asks for them, and rough ends.
+//! One connection of a worker, controlled by a test: frames in the order that the test requests, and abrupt ends.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub struct Link {
     socket: WebSocketStream<Box<dyn Wire>>,
     head: Head,
     from: SocketAddr,
-    /// Frames that were read while the test asked for others.
+    /// Frames that were read while the test waited for others.
     waiting: VecDeque<Value>,
     history: Vec<Value>,
 }
@@ -94,7 +94,7 @@ impl Link {
         Link { socket, head, from, waiting: VecDeque::new(), history: Vec::new() }
     }
 
-    /// The path the worker asked for.
+    /// The path of the request.
     pub fn path(&self) -> &str {
         &self.head.path
     }
@@ -149,8 +149,8 @@ impl Link {
         };
         match tokio::time::timeout(DEADLINE, search).await {
             Ok(Ok(frame)) => frame,
-            Ok(Err(end)) => panic!("the link ended ({end:?}) before {wanted}; it said {}", self.told()),
-            Err(_) => panic!("no {wanted} within {DEADLINE:?}; the worker said {}", self.told()),
+            Ok(Err(end)) => panic!("the link ended ({end:?}) before {wanted}; it said {}", self.transcript()),
+            Err(_) => panic!("no {wanted} within {DEADLINE:?}; the worker said {}", self.transcript()),
         }
     }
 
@@ -196,7 +196,7 @@ impl Link {
     pub async fn ended_within(&mut self, limit: Duration) -> End {
         match tokio::time::timeout(limit, self.over()).await {
             Ok(end) => end,
-            Err(_) => panic!("the link did not end within {limit:?}; the worker said {}", self.told()),
+            Err(_) => panic!("the link did not end within {limit:?}; the worker said {}", self.transcript()),
         }
     }
 
@@ -222,7 +222,7 @@ impl Link {
     }
 
     /// The last messages, short enough to be read.
-    fn told(&self) -> String {
+    fn transcript(&self) -> String {
         let last = self.history.iter().rev().take(20).rev();
         let lines: Vec<String> = last.map(|frame| frame.to_string().chars().take(300).collect()).collect();
         format!("{} messages, the last of them:\n{}", self.history.len(), lines.join("\n"))
@@ -290,8 +290,8 @@ impl Link {
         };
         match tokio::time::timeout(DEADLINE, sending).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => panic!("cannot send to the worker: {error}; it said {}", self.told()),
-            Err(_) => panic!("the worker takes no bytes; it said {}", self.told()),
+            Ok(Err(error)) => panic!("cannot send to the worker: {error}; it said {}", self.transcript()),
+            Err(_) => panic!("the worker takes no bytes; it said {}", self.transcript()),
         }
     }
 
@@ -306,7 +306,7 @@ impl Link {
         assert_eq!(self.outcome(job_id).await.completed(), text);
     }
 
-    /// Tells the worker that a job is no longer wanted.
+    /// Cancels a job.
     pub async fn cancel(&mut self, job_id: &str) {
         self.send(&json!({"type": "cancel", "job_id": job_id})).await;
     }
@@ -314,8 +314,8 @@ impl Link {
     async fn write(&mut self, message: Message) {
         match tokio::time::timeout(DEADLINE, self.socket.send(message)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => panic!("cannot send to the worker: {error}; it said {}", self.told()),
-            Err(_) => panic!("the worker takes no bytes; it said {}", self.told()),
+            Ok(Err(error)) => panic!("cannot send to the worker: {error}; it said {}", self.transcript()),
+            Err(_) => panic!("the worker takes no bytes; it said {}", self.transcript()),
         }
     }
 

@@ -89,12 +89,12 @@ pub(super) struct Head {
 }
 
 /// Accepts connections until the router is dropped.
-pub(super) async fn accept(listener: TcpListener, behaviour: Arc<Behaviour>, tell: mpsc::Sender<Link>) {
+pub(super) async fn accept(listener: TcpListener, behaviour: Arc<Behaviour>, sender: mpsc::Sender<Link>) {
     let mut visits = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => { visits.spawn(visit(stream, from, Arc::clone(&behaviour), tell.clone())); }
+                Ok((stream, from)) => { visits.spawn(visit(stream, from, Arc::clone(&behaviour), sender.clone())); }
                 Err(_) => return,
             },
             Some(_) = visits.join_next() => {}
@@ -103,7 +103,7 @@ pub(super) async fn accept(listener: TcpListener, behaviour: Arc<Behaviour>, tel
 }
 
 /// One connection: a link for the test, or a plain HTTP answer. A client that disconnects before is not a fault.
-async fn visit(stream: TcpStream, from: SocketAddr, behaviour: Arc<Behaviour>, tell: mpsc::Sender<Link>) {
+async fn visit(stream: TcpStream, from: SocketAddr, behaviour: Arc<Behaviour>, sender: mpsc::Sender<Link>) {
     let mut wire: Box<dyn Wire> = match &behaviour.tls {
         None => Box::new(stream),
         Some(tls) => match tls.accept(stream).await {
@@ -121,7 +121,7 @@ async fn visit(stream: TcpStream, from: SocketAddr, behaviour: Arc<Behaviour>, t
         );
         if wire.write_all(answer.as_bytes()).await.is_ok() {
             // The test may be over.
-            let _ = tell.send(Link::new(wire, head, from).await).await;
+            let _ = sender.send(Link::new(wire, head, from).await).await;
         }
         return;
     }

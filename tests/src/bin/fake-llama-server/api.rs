@@ -1,4 +1,4 @@
-//! The small questions: health, properties, slots, models, metrics.
+//! The small endpoints: health, properties, slots, models, metrics.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;

@@ -30,7 +30,7 @@ pub(crate) const VERSION: &str =
 /// The switch by which the fake starts its own grandchild.
 pub(crate) const GRANDCHILD: &str = "--be-a-grandchild";
 
-/// What the command line asks for.
+/// The parsed command line.
 #[derive(Debug)]
 pub(crate) enum Action {
     Help,
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     pub ping_seconds: i64,
     pub vision: bool,
     pub offload: Offload,
-    /// The devices that it is told by name.
+    /// The devices named by the arguments.
     pub devices: Vec<String>,
 }
 

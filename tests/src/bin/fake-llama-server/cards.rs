@@ -10,7 +10,7 @@ use crate::engine::Engine;
 #[path = "../../../../crates/gpu/tests/fake_nvml/cards.rs"]
 mod made_up;
 
-/// What a test says of an engine's memory on cards.
+/// The switches for an engine's memory on cards.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CardSwitches {
     /// `--cards FOLDER`: the cards; without it there are none.

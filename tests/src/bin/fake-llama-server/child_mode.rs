@@ -16,8 +16,8 @@ pub(crate) enum Order {
     End,
 }
 
-/// True when a supervisor asked for the child protocol.
-pub(crate) fn asked() -> bool {
+/// True when a supervisor requests the child protocol.
+pub(crate) fn is_requested() -> bool {
     std::env::var_os("LLAMA_SERVER_ROUTER_PORT").is_some()
 }
 
@@ -41,20 +41,20 @@ fn say(state: &str, payload: &serde_json::Value) {
 
 /// Reads stdin on its own thread until it ends. The channel has room for more orders than a life can use.
 pub(crate) fn watch_stdin() -> mpsc::Receiver<Order> {
-    let (tell, orders) = mpsc::channel(4);
+    let (sender, orders) = mpsc::channel(4);
     // Not joined: it may be blocked in a read when the program ends, and the process's end is its end.
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             match line {
                 Ok(line) if line.trim() == "cmd_router_to_child:exit" => {
-                    let _ = tell.blocking_send(Order::Exit);
+                    let _ = sender.blocking_send(Order::Exit);
                     return;
                 }
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        let _ = tell.blocking_send(Order::End);
+        let _ = sender.blocking_send(Order::End);
     });
     orders
 }

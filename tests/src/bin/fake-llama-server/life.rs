@@ -74,7 +74,7 @@ async fn wait_at(place: Place, switches: &Switches, report: &Report) {
 
 async fn load(engine: &Engine) -> Result<Vec<u8>, u8> {
     let (arguments, switches) = (&engine.arguments, &engine.switches);
-    let child = child_mode::asked() && !switches.silent_load;
+    let child = child_mode::is_requested() && !switches.silent_load;
     log::line('I', "srv", &format!("load_model: loading model '{}'", arguments.model.display()));
     if child {
         child_mode::loading(0.0);
@@ -152,9 +152,9 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
         log::line('E', "srv", "llama_server: cannot handle signals");
         return 1;
     };
-    let mut orders = child_mode::asked().then(child_mode::watch_stdin);
+    let mut orders = child_mode::is_requested().then(child_mode::watch_stdin);
     engine.phase.send_replace(Phase::Ready);
-    if child_mode::asked() && !engine.switches.silent_load {
+    if child_mode::is_requested() && !engine.switches.silent_load {
         child_mode::ready(&api::model_entry(engine));
     }
     log::line('I', "srv", "llama_server: model loaded");
@@ -162,7 +162,7 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
     engine.report.say("ready", json!({}));
     let mut ending = Ending::new(engine, orders.is_none());
     loop {
-        if ending.served && ending.told {
+        if ending.served && ending.exit_ordered {
             return 0;
         }
         let ordered = tokio::select! {
@@ -170,7 +170,7 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
             _ = int.recv() => false,
             order = next_order(&mut orders) => match order {
                 Order::Exit => {
-                    ending.told = true;
+                    ending.exit_ordered = true;
                     if engine.switches.lose_order {
                         continue;
                     }
@@ -184,7 +184,7 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
                 continue;
             }
         };
-        if let Some(code) = ending.asked(ordered) {
+        if let Some(code) = ending.on_signal(ordered) {
             return code;
         }
     }
@@ -197,19 +197,19 @@ struct Ending<'a> {
     lost: bool,
     /// In child mode the engine waits for the thread that reads stdin, and only the order to exit ends that thread: a
     /// TERM alone leaves a process that serves no request and stays.
-    told: bool,
+    exit_ordered: bool,
     /// The last connection is gone.
     served: bool,
     signalled: bool,
 }
 
 impl<'a> Ending<'a> {
-    fn new(engine: &'a Engine, told: bool) -> Self {
-        Self { engine, lost: !engine.switches.lose_first_term, told, served: false, signalled: false }
+    fn new(engine: &'a Engine, exit_ordered: bool) -> Self {
+        Self { engine, lost: !engine.switches.lose_first_term, exit_ordered, served: false, signalled: false }
     }
 
     /// A signal, or an order, to end; gives the exit code if that is at once.
-    fn asked(&mut self, ordered: bool) -> Option<u8> {
+    fn on_signal(&mut self, ordered: bool) -> Option<u8> {
         self.engine.report.say("term", json!({}));
         if self.engine.switches.ignore_sigterm {
             return None;
@@ -253,7 +253,7 @@ fn count_start(arguments: &Arguments, switches: &mut Switches) -> Result<(), Str
     path.push(".starts");
     let before = std::fs::read(&path).map_or(0, |bytes| bytes.len() as u64);
     if before >= limit {
-        switches.heal_load();
+        switches.drop_load_faults();
     }
     std::fs::write(&path, vec![b'.'; usize::try_from(before).unwrap_or(0) + 1])
         .map_err(|error| format!("cannot count this start in {}: {error}", path.display()))

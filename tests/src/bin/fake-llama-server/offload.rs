@@ -35,7 +35,7 @@ impl Offload {
     pub(crate) fn parts(&self, count: usize) -> Result<Vec<f64>, String> {
         match self {
             Offload::None => Ok(vec![0.0; count]),
-            // Without any device the engine falls back to the processor, and asks for none.
+            // Without any device the engine falls back to the processor and uses none.
             _ if count == 0 => Ok(Vec::new()),
             Offload::One(main) if *main >= count => {
                 Err(format!("llama_model_load: invalid value for main_gpu: {main} (available devices: {count})"))

@@ -1,4 +1,4 @@
-//! What the fake tells a test, as JSON lines over a unix socket that the test listens on (`--report PATH`).
+//! The reports to a test, as JSON lines over a unix socket that the test listens on (`--report PATH`).
 //!
 //! The lines are events a test can wait for; the end of the stream is the end of the process, however it died.
 

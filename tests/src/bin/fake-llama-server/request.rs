@@ -20,7 +20,7 @@ impl Refusal {
     }
 }
 
-/// What the client asks for.
+/// The parts of a request that change the answer.
 #[derive(Debug)]
 pub(crate) struct ChatRequest {
     pub stream: bool,
@@ -70,8 +70,8 @@ impl ChatRequest {
             return Err(Refusal::new(500, "server_error", message));
         }
         let mut switches = engine.switches.clone();
-        if let Some(asked) = last_user_text(messages).and_then(|text| text.strip_prefix("fake:").map(str::to_owned)) {
-            switches.read(&asked).map_err(|error| invalid(&error))?;
+        if let Some(text) = last_user_text(messages).and_then(|text| text.strip_prefix("fake:").map(str::to_owned)) {
+            switches.read(&text).map_err(|error| invalid(&error))?;
         }
         if switches.simple_tools && body.tools.is_some_and(|tools| tools.to_string().contains("\"items\"")) {
             let message = "Jinja Exception: Unknown (built-in) filter 'items' for type Array";

@@ -118,7 +118,7 @@ impl Tokens {
         Tokens { chunks, stamp_at, fault_at: faults.into_iter().flatten().min(), batch: Vec::new() }
     }
 
-    /// Writes token `n`, or several at once where that was asked for; says how many.
+    /// Writes token `n`, or several at once if a switch says so; returns how many.
     async fn write(&mut self, chat: &mut Chat<'_>, n: u64) -> Result<u64, Stop> {
         if let Some(at) = self.stamp_at {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
@@ -190,7 +190,7 @@ async fn fault(chat: &mut Chat<'_>, at: u64, ping: Option<Duration>) -> Result<(
     }
 }
 
-/// The last chunk, the usage if it was asked for, `[DONE]` and the end of the body, in one write.
+/// The last chunk, the usage if requested, `[DONE]` and the end of the body, in one write.
 fn ending(chat: &Chat<'_>, sent: u64) -> Vec<u8> {
     let timings = chat.timings(sent, chat.started.elapsed());
     let mut out = Vec::new();

@@ -10,11 +10,11 @@ use std::time::Duration;
 use crate::cards::CardSwitches;
 use crate::hold::Hold;
 
-/// Everything that can be asked of the fake. Times are durations, counts are tokens of one request.
+/// All switches. Times are durations, counts are tokens of one request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Switches {
     // --- the load ---
-    /// `--load-ms N`: how long the load takes; state lines tell its progress.
+    /// `--load-ms N`: how long the load takes; state lines report its progress.
     pub load: Duration,
     /// `--hang-load`: never ready, and silent about it after the load time.
     pub hang_load: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Switches {
     /// `--hold start:PATH`, `--hold load:PATH`, `--hold taken:PATH`, `--hold prompt:PATH`, `--hold N:PATH`: wait there, or
     /// before token N, until the file PATH is there; see `hold.rs`.
     pub holds: Vec<Hold>,
-    /// `--report SOCKET`: tell a test what happens, see `report.rs`.
+    /// `--report SOCKET`: report events to a test, see `report.rs`.
     pub report: Option<PathBuf>,
     // --- an answer ---
     /// `--noise KIB`: so much is written to each of stdout and stderr before it.
@@ -194,7 +194,7 @@ impl Switches {
             "--lose-at" => self.lose_at = Some(count()?),
             "--stall-at" => self.stall_at = Some(count()?),
             "--exit-at-load" => {
-                let (code, message) = value.split_once(':').unwrap_or((&value, "exiting as it was told"));
+                let (code, message) = value.split_once(':').unwrap_or((&value, "exiting as configured"));
                 let code = code.parse().map_err(|_| format!("cannot read {word} {value}: CODE:message is wanted"))?;
                 self.exit_at_load = Some((code, message.to_owned()));
             }
@@ -219,7 +219,7 @@ impl Switches {
     }
 
     /// Forgets the faults of the load, for a start beyond `--only-starts`.
-    pub(crate) fn heal_load(&mut self) {
+    pub(crate) fn drop_load_faults(&mut self) {
         self.hang_load = false;
         (self.own_key, self.talk, self.daemon) = (false, false, false);
         self.exit_at_load = None;

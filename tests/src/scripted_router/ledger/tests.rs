@@ -1,4 +1,4 @@
-//! The ledger's own rules: each one kept and broken.
+//! The rules of the ledger, each kept and broken.
 
 use serde_json::json;
 
@@ -6,11 +6,11 @@ use super::*;
 
 const TEXT: &str = "a0 a1 a2 a3 ";
 
-/// What was heard: the link, the worker at its other end, and the words; `END` for the end, `ERR` for an error.
-type Said<'a> = (usize, usize, &'a str);
+/// A received message: the link, its worker, and the text; `END` for the end, `ERR` for an error.
+type Message<'a> = (usize, usize, &'a str);
 
-/// A job, and what was heard of it.
-fn heard(messages: &[Said<'_>]) -> Ledger {
+/// A job with these received messages.
+fn received(messages: &[Message<'_>]) -> Ledger {
     let mut ledger = Ledger::default();
     ledger.enter("a", json!({}), TEXT);
     let mut links: Vec<(usize, usize)> = messages.iter().map(|(link, worker, _)| (*link, *worker)).collect();
@@ -29,8 +29,8 @@ fn heard(messages: &[Said<'_>]) -> Ledger {
     ledger
 }
 
-fn fault(messages: &[Said<'_>]) -> String {
-    heard(messages).faults().join("; ")
+fn fault(messages: &[Message<'_>]) -> String {
+    received(messages).faults().join("; ")
 }
 
 #[test]
@@ -47,8 +47,8 @@ fn an_answer_over_one_link_or_several_is_in_order() {
 }
 
 #[test]
-fn what_is_against_the_rules_is_seen() {
-    let broken: [(&str, &[Said<'_>]); 8] = [
+fn broken_rules_are_reported() {
+    let broken: [(&str, &[Message<'_>]); 8] = [
         ("2 endings", &[(1, 0, TEXT), (1, 0, "END"), (1, 0, "END")]),
         ("2 endings", &[(1, 0, TEXT), (1, 0, "END"), (2, 0, "ERR")]),
         ("text after the end", &[(1, 0, TEXT), (1, 0, "END"), (1, 0, "a0 ")]),
@@ -61,7 +61,7 @@ fn what_is_against_the_rules_is_seen() {
     for (words, messages) in broken {
         assert!(fault(messages).contains(words), "{words}: {:?}", fault(messages));
     }
-    let mut ledger = heard(&[(1, 0, TEXT)]);
+    let mut ledger = received(&[(1, 0, TEXT)]);
     ledger.take(1, 0, &json!({"type": "token", "job_id": "b", "token": "b0 "}));
     assert!(ledger.faults().join("; ").contains("a message about no job"));
     ledger.take(1, 0, &json!({"type": "complete", "job_id": "a", "full_response": "a0 "}));
@@ -70,15 +70,15 @@ fn what_is_against_the_rules_is_seen() {
 
 #[test]
 fn a_job_that_is_given_again_ends_again_and_one_that_may_begin_anew_is_counted() {
-    let mut ledger = heard(&[(1, 0, TEXT), (1, 0, "END")]);
+    let mut ledger = received(&[(1, 0, TEXT), (1, 0, "END")]);
     ledger.job("a").give_again();
     assert!(ledger.job("a").is_open());
     ledger.take(1, 0, &json!({"type": "token", "job_id": "a", "token": TEXT}));
     ledger.take(1, 0, &json!({"type": "complete", "job_id": "a", "full_response": TEXT}));
     assert!(ledger.faults().is_empty());
-    let mut ledger = heard(&[(1, 0, "a0 a1 "), (2, 0, "a0 a1 a2 a3 "), (2, 0, "END")]);
+    let mut ledger = received(&[(1, 0, "a0 a1 "), (2, 0, "a0 a1 a2 a3 "), (2, 0, "END")]);
     ledger.allow_reruns();
     assert!(ledger.faults().is_empty());
     let ended = ledger.take_ended();
-    assert_eq!((ended.len(), ended[0].tellings()), (1, 2));
+    assert_eq!((ended.len(), ended[0].times_sent()), (1, 2));
 }

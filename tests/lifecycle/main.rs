@@ -1,0 +1,28 @@
+//! The lifecycle of models and their engines, seen from outside: the real worker, the fake engine, a scripted router.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod builds;
+mod devices;
+mod files;
+mod fits;
+mod liveness;
+mod models;
+mod resources;
+mod settings;
+mod stops;
+mod wrappers;
+
+use auxot_tests::DEADLINE;
+
+use auxot_tests::scripted_router::Link;
+use serde_json::Value;
+
+/// The model that most tests serve, by its canonical name and its file.
+const MODEL: &str = "tiny-chat-q4_k_m";
+const MODEL_FILE: &str = "tiny-chat-q4_k_m.gguf";
+
+/// The next `config` that fits.
+async fn config(link: &mut Link, wanted: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    link.take(wanted, |frame| frame["type"] == "config" && fits(&frame["capabilities"])).await
+}
