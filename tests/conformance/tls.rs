@@ -1,4 +1,4 @@
-//! The link over TLS, with an authority of the operator's own.
+//! The connection over TLS, with the operator's own certificate authority.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::{MODEL_FILE, hosted, worker};
 
-/// An authority, and a router that shows a certificate of it for `localhost`.
+/// A certificate authority, and a router with its certificate for `localhost`.
 fn authority_and_router() -> (String, ScriptedRouter) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,7 +39,7 @@ async fn t1_a_router_of_the_operators_own_authority_is_trusted() {
     let mut link = router.greeted(&hosted()).await;
     link.says("one", "over TLS").await;
     assert!(worker.lines_with("NOT encrypted").is_empty());
-    worker.line("link accepted").await;
+    worker.line("connection accepted").await;
 }
 
 #[tokio::test]

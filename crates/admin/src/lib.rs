@@ -8,7 +8,7 @@
 //! the last event, and adds renamed metrics under their old names for one release. `GET /health` returns 200 while a model serves and 503 otherwise.
 //!
 //! By default the server listens on loopback. It reads only the path and the host name of a request, and ends when its
-//! future is dropped. Its connections are few and short, so that they never take the descriptors that engines and links
+//! future is dropped. Its connections are few and short, so that they never take the descriptors that engines and router connections
 //! need. If the port is taken, the server retries; models are served meanwhile.
 
 mod allowed_hosts;

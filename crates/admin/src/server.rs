@@ -39,7 +39,7 @@ pub struct Server {
     listener: Option<TcpListener>,
     address: SocketAddr,
     allowed_hosts: AllowedHosts,
-    /// Permits for connections: most descriptors are for engines and links.
+    /// Permits for connections: most descriptors are for engines and router connections.
     permits: Arc<Semaphore>,
 }
 

@@ -163,7 +163,7 @@ fn probe_passed(phase: Phase, ready: Arc<Ready>, now: Instant) -> Step {
 fn liveness_lost(phase: Phase, now: Instant, policy: &Policy) -> Step {
     match phase {
         Phase::Ready { run, failures, since, .. } => {
-            let failures = policy.healed(failures, since, now);
+            let failures = policy.failures_after(failures, since, now);
             terminate(run, AfterStop::Recover { failures, why: ExitClass::Unresponsive }, now, policy)
         }
         same => (same, vec![]),
@@ -177,7 +177,7 @@ fn exited(phase: Phase, report: Arc<ExitReport>, now: Instant, policy: &Policy) 
         Phase::Starting { run, .. } if report.class.is_memory() => to_failed(run, report),
         Phase::Starting { run, failures, .. } => retry_or_fail(run, failures, report, now, policy),
         Phase::Ready { run, failures, since, .. } => {
-            retry_or_fail(run, policy.healed(failures, since, now), report, now, policy)
+            retry_or_fail(run, policy.failures_after(failures, since, now), report, now, policy)
         }
         Phase::Terminating { run, then, .. } | Phase::Killing { run, then, .. } => match then {
             AfterStop::Stopped => to_stopped(run),

@@ -9,7 +9,7 @@ use crate::{Endpoint, Props, Slot};
 
 /// Limit for a request other than `health`. The engine answers in milliseconds, also during a batch; longer means that it
 /// hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of an answer; the largest in practice is `/props` with its chat template.
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -27,7 +27,7 @@ pub enum Health {
     /// A status that llama-server does not send here.
     Odd(u16),
     /// The request was not sent: this process or host had no descriptor, port or memory for it.
-    NotAsked,
+    NotSent,
 }
 
 /// Why a small request failed.
@@ -48,17 +48,17 @@ pub enum ControlError {
         path: &'static str,
     },
     /// There was no answer in time.
-    #[error("cannot ask the engine for {path}: no answer within {patience:?}")]
+    #[error("cannot ask the engine for {path}: no answer within {timeout:?}")]
     Silent {
-        /// What was asked.
+        /// The path of the request.
         path: &'static str,
         /// The limit.
-        patience: Duration,
+        timeout: Duration,
     },
     /// The engine answered with an error; 503 while it loads.
     #[error("cannot ask the engine for {path}: it answered {status}")]
     Refused {
-        /// What was asked.
+        /// The path of the request.
         path: &'static str,
         /// The HTTP status.
         status: u16,
@@ -66,7 +66,7 @@ pub enum ControlError {
     /// The answer cannot be parsed.
     #[error("cannot read the engine's answer to {path} ({bytes} bytes)")]
     Unreadable {
-        /// What was asked.
+        /// The path of the request.
         path: &'static str,
         /// Length of the answer.
         bytes: usize,
@@ -126,7 +126,7 @@ impl Control {
                 other => Health::Odd(other.as_u16()),
             },
             Err(fault) if is_silence(&fault) => Health::Silent,
-            Err(fault) if is_want_of_ours(&fault) => Health::NotAsked,
+            Err(fault) if is_want_of_ours(&fault) => Health::NotSent,
             Err(_) => Health::NotListening,
         }
     }
@@ -155,12 +155,12 @@ impl Control {
     async fn ask<T>(&self, path: &'static str, parse: fn(&[u8]) -> Option<T>) -> Result<T, ControlError> {
         let failed = |fault: reqwest::Error| {
             if is_silence(&fault) {
-                ControlError::Silent { path, patience: PATIENCE }
+                ControlError::Silent { path, timeout: ANSWER_TIMEOUT }
             } else {
                 ControlError::NotListening { path }
             }
         };
-        let mut answer = self.send(path, PATIENCE).await.map_err(failed)?;
+        let mut answer = self.send(path, ANSWER_TIMEOUT).await.map_err(failed)?;
         let status = answer.status();
         if !status.is_success() {
             return Err(ControlError::Refused { path, status: status.as_u16() });

@@ -229,7 +229,7 @@ general:
     }
 
     #[test]
-    fn a_switch_of_2025_and_a_value_of_today_are_told_apart() {
+    fn a_switch_of_2025_and_a_value_of_today_are_distinguished() {
         let then = "--log-colors                            Enable colored logging\n\
                     -lv,   --verbosity, --log-verbosity N   Set the verbosity threshold. Messages with a higher\n";
         let now = "--log-colors [on|off|auto]              Set colored logging ('on', 'off', or 'auto')\n\

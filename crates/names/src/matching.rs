@@ -97,14 +97,14 @@ impl KnownNames {
 enum QuantFit {
     Same,
     Alike,
-    NotAsked,
-    NotTold,
+    NotRequested,
+    Unstated,
 }
 
 fn quant_fit(requested: Option<Quant>, model: StatedQuant) -> Option<QuantFit> {
     match (requested, model) {
-        (None, _) => Some(QuantFit::NotAsked),
-        (Some(_), StatedQuant::Unstated) => Some(QuantFit::NotTold),
+        (None, _) => Some(QuantFit::NotRequested),
+        (Some(_), StatedQuant::Unstated) => Some(QuantFit::Unstated),
         (Some(requested), StatedQuant::Quant(Some(model))) if requested == model => Some(QuantFit::Same),
         (Some(requested), StatedQuant::Quant(Some(model))) if requested.is_like(model) => Some(QuantFit::Alike),
         _ => None,

@@ -29,7 +29,7 @@ use crate::connection::session::{Session, SessionEnd};
 use crate::jobs::context::JobContext;
 use crate::jobs::registry::JobRegistry;
 use crate::report::capabilities::pending;
-use crate::report::metrics::{self, LinkUp};
+use crate::report::metrics::{self, ServingConnection};
 use crate::router::connection_count::{Dispatch, share};
 use crate::router::fingerprint::{RouterFingerprint, is_open_source_id};
 use crate::router::policy::PolicyHandler;
@@ -157,7 +157,7 @@ pub(crate) async fn request_policy(shared: &Shared) -> Result<Option<Policy>, Co
 
 async fn serve(shared: &Arc<Shared>, number: u32, dialed: OpenSocket, drain: watch::Receiver<bool>) -> SessionEnd {
     let since = Instant::now();
-    let up = LinkUp::new();
+    let up = ServingConnection::new();
     let capabilities = || capabilities_now(shared, number);
     let session = Session {
         registry: &shared.registry,
@@ -169,23 +169,23 @@ async fn serve(shared: &Arc<Shared>, number: u32, dialed: OpenSocket, drain: wat
         dispatch: shared.dispatch.subscribe(),
         announced: None,
     };
-    let end = shared.handshake.run_link(session.serve(dialed)).await;
+    let end = shared.handshake.run_connection(session.serve(dialed)).await;
     drop(up);
     let served = since.elapsed();
-    shared.handshake.link_ended(served);
+    shared.handshake.connection_ended(served);
     match &end {
-        SessionEnd::Drained => info!(connection = number, from = "serving", to = "closed", "link drained"),
+        SessionEnd::Drained => info!(connection = number, from = "serving", to = "closed", "connection drained"),
         SessionEnd::NoModel => {
-            metrics::link_lost("no_model");
+            metrics::connection_lost("no_model");
             warn!(
                 connection = number,
                 from = "serving",
                 to = "waiting",
-                "link closed: every model has failed, see the log"
+                "connection closed: every model has failed, see the log"
             );
         }
         SessionEnd::Lost { cause, detail } => {
-            metrics::link_lost(cause);
+            metrics::connection_lost(cause);
             warn!(
                 connection = number,
                 from = "serving",
@@ -193,7 +193,7 @@ async fn serve(shared: &Arc<Shared>, number: u32, dialed: OpenSocket, drain: wat
                 cause,
                 detail,
                 served_s = served.as_secs(),
-                "link lost"
+                "connection lost"
             );
         }
     }

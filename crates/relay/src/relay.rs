@@ -86,7 +86,7 @@ impl Relay {
         let url = RouterUrl::parse(&config.url)?;
         let key = WorkerKey::open(&config).map_err(RelayError::Key)?;
         if !url.tls() && !url.is_loopback() {
-            warn!(%url, "the link to the router is NOT encrypted: the worker key and all prompts cross the network in clear; use https://");
+            warn!(%url, "the connection to the router is NOT encrypted: the worker key and all prompts cross the network in clear; use https://");
         }
         let dialer = Dialer {
             tls: tls::client_config(config.ca_file.as_deref())?,
@@ -232,7 +232,7 @@ impl ConnectionPool {
                 Ok(()) = changes.changed() => {}
                 Ok(()) = dispatch.changed() => {}
                 () = surplus => {}
-                Some(ended) = self.tasks.join_next_with_id() => if let Some(end) = self.lane_ended(ended) {
+                Some(ended) = self.tasks.join_next_with_id() => if let Some(end) = self.connection_ended(ended) {
                     return end;
                 },
             }
@@ -240,7 +240,7 @@ impl ConnectionPool {
     }
 
     /// Handles the end of a connection's task; a refused key ends the pool.
-    fn lane_ended(&mut self, ended: Result<(Id, ConnectionEnd), JoinError>) -> Option<RelayEnd> {
+    fn connection_ended(&mut self, ended: Result<(Id, ConnectionEnd), JoinError>) -> Option<RelayEnd> {
         let (task, end) = match ended {
             Ok((task, ConnectionEnd::Drained)) => (task, None),
             Ok((task, ConnectionEnd::KeyRefused { reason })) => (task, Some(RelayEnd::KeyRefused { reason })),
@@ -364,7 +364,10 @@ impl ConnectionPool {
         let all_closed = tokio::time::timeout(limit, &mut closed).await.is_ok();
         let cut_short = registry.len();
         if cut_short > 0 {
-            warn!(jobs = cut_short, all_closed, "jobs are cut short: the drain time is over, or their link is lost");
+            warn!(
+                jobs = cut_short,
+                all_closed, "jobs are cut short: the drain time is over, or their connection is lost"
+            );
             registry.end_all();
             // These error messages are optional: the router also sees the closed connection.
             let messages_sent = async {

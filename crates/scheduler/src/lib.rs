@@ -263,7 +263,7 @@ impl Admission {
         {
             *draining = None;
         }
-        // A loaded model that stays needs no wish.
+        // A loaded model that stays is not wanted again.
         if !matches!(of.state, ModelState::Ready { draining: None, .. } | ModelState::Failed) {
             (of.want, of.no_room_reported, of.no_room) = (want, false, false);
         }

@@ -15,7 +15,7 @@ use arguments::{EXIT_USAGE, Invocation};
 
 fn main() -> ExitCode {
     core_dumps::forbid();
-    // Engines, links and clients of the metrics endpoint need open files.
+    // Engines, connections to the router and clients of the metrics endpoint need open files.
     auxot_engine::raise_open_files();
     auxot_engine::adopt_orphans();
     let (settings, sources) = match Invocation::read(std::env::args_os(), std::env::vars_os()) {

@@ -192,7 +192,7 @@ async fn first_sample(devices: &mut watch::Receiver<Arc<Sample>>) {
     }
 }
 
-/// A small part of the open files: the others are for engines and links.
+/// A small part of the open files: the others are for engines and router connections.
 fn metrics_connections() -> usize {
     let open_files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     usize::try_from(open_files / 16).unwrap_or(usize::MAX).clamp(2, 32)

@@ -35,27 +35,27 @@ mod tests {
     use crate::{Catalog, Config};
 
     #[test]
-    fn an_alias_of_no_model_or_several_is_told_once_with_what_there_is() {
+    fn an_alias_of_no_model_or_several_has_one_warning_with_the_models() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["qwen-q4_0", "qwen-q8_0", "llama-q4_0"] {
             Tiny::llama().write(&folder.path().join(format!("{name}.gguf")));
         }
-        let told = |aliases: &[&str]| {
+        let warnings = |aliases: &[&str]| {
             let aliases = aliases.iter().map(|alias| (*alias).to_owned().try_into().unwrap()).collect();
             let models_dir = vec![folder.path().to_owned()];
             Catalog::scan(&Config { models_dir, aliases, ..Config::default() }).alias_warnings()
         };
-        assert!(told(&["gpt=llama", "chat=qwen-q8_0", "llama=qwen-q4_0", "gpt=llama-q4_0:latest"]).is_empty());
-        let [none] = &told(&["gpt=mistral"])[..] else { panic!() };
+        assert!(warnings(&["gpt=llama", "chat=qwen-q8_0", "llama=qwen-q4_0", "gpt=llama-q4_0:latest"]).is_empty());
+        let [none] = &warnings(&["gpt=mistral"])[..] else { panic!() };
         assert!(
             none.starts_with("`gpt` of `catalog.aliases`") && none.contains("mistral: there is llama-q4_0"),
             "{none}"
         );
-        let [several] = &told(&["gpt=qwen"])[..] else { panic!() };
+        let [several] = &warnings(&["gpt=qwen"])[..] else { panic!() };
         assert!(several.contains("qwen-q4_0, qwen-q8_0"), "{several}");
-        let [twice] = &told(&["gpt=qwen-q4_0", "gpt=llama"])[..] else { panic!() };
+        let [twice] = &warnings(&["gpt=qwen-q4_0", "gpt=llama"])[..] else { panic!() };
         assert!(twice.contains("llama-q4_0, qwen-q4_0"), "{twice}");
-        let [one, other] = &told(&["a=b", "b=a"])[..] else { panic!() };
+        let [one, other] = &warnings(&["a=b", "b=a"])[..] else { panic!() };
         assert!(one.starts_with("`a`") && other.starts_with("`b`"), "{one} {other}");
         assert!(one.ends_with("not for another alias"), "{one}");
     }

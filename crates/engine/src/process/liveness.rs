@@ -165,7 +165,7 @@ impl<C: Fn() -> Option<Duration>> LivenessCheck<'_, C> {
         }
         let progresses = !busy || self.slots_progress(slots);
         match health {
-            Health::NotAsked => Observation::Unknown,
+            Health::NotSent => Observation::Unknown,
             Health::NotListening => Observation::Strike,
             // Only work during the silence prevents a strike.
             Health::Silent if worked(before) => Observation::Computes,

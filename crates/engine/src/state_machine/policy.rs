@@ -23,7 +23,7 @@ pub(crate) struct Policy {
     /// Failures in a row that are followed by another start.
     pub(crate) budget: u32,
     /// An engine that was ready for this long has no earlier failures.
-    pub(crate) heal_after: Duration,
+    pub(crate) reset_after: Duration,
     /// Upper bound of the first delay that is not zero.
     pub(crate) backoff_base: Duration,
     /// Upper bound of every delay.
@@ -40,7 +40,7 @@ impl Policy {
             again_grace: config.stop_again,
             kill_grace: config.stop_kill,
             budget: config.restart_budget,
-            heal_after: config.restart_reset_after,
+            reset_after: config.restart_reset_after,
             backoff_base: config.restart_delay,
             backoff_max: config.restart_max_delay,
             seed,
@@ -66,8 +66,8 @@ impl Policy {
     }
 
     /// The failures that still count for an engine that became ready at `since`.
-    pub(crate) fn healed(&self, failures: u32, since: Instant, now: Instant) -> u32 {
-        if now.saturating_duration_since(since) >= self.heal_after { 0 } else { failures }
+    pub(crate) fn failures_after(&self, failures: u32, since: Instant, now: Instant) -> u32 {
+        if now.saturating_duration_since(since) >= self.reset_after { 0 } else { failures }
     }
 
     /// The longest time in which a loading process may do nothing but write output.

@@ -17,7 +17,7 @@ fn policy() -> Policy {
         again_grace: 3 * S,
         kill_grace: 5 * S,
         budget: 3,
-        heal_after: 60 * S,
+        reset_after: 60 * S,
         backoff_base: S,
         backoff_max: 8 * S,
         seed: 7,

@@ -48,7 +48,7 @@ pub fn state(folder: &Path) -> PathBuf {
     folder.join("state")
 }
 
-/// The name that everybody knows a card by: slices are counted from 1.
+/// The id of a card; slices are counted from 1.
 pub fn id(card: usize, slice: usize) -> String {
     format!("GPU-fake-{:04}", 100 * card + slice)
 }

@@ -117,7 +117,7 @@ fn a_key_that_is_not_header_text_is_refused_without_showing_it() {
 }
 
 #[test]
-fn want_of_our_own_means_is_told_from_an_engine_that_is_gone() {
+fn a_missing_resource_of_ours_is_distinguished_from_an_exited_engine() {
     let fault = io::Error::from_raw_os_error;
     for ours in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL] {
         assert!(is_want_of_ours(&fault(ours)), "{ours}");

@@ -268,7 +268,7 @@ async fn a_burst_that_fills_the_accept_queue_waits_for_its_turn() {
 }
 
 #[tokio::test]
-async fn no_one_there_is_told_from_trouble() {
+async fn a_closed_socket_is_distinguished_from_other_faults() {
     let server = Server::start();
     let endpoint = server.endpoint();
     let odd = Exchange::post(&endpoint, "/a b", b"").await.unwrap_err();
@@ -310,7 +310,7 @@ async fn what_is_too_large_is_refused_and_what_is_big_is_not() {
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_take_its_events_is_told() {
+async fn a_reader_that_does_not_take_its_events_gets_an_error() {
     let server = Server::start();
     let (mut exchange, mut stream, _) = server.exchange(b"{}").await;
     limit_events(&mut exchange, 40_000);

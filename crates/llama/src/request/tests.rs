@@ -161,7 +161,7 @@ fn images_are_noticed_and_words_about_them_are_not() {
 }
 
 #[test]
-fn tools_are_cut_down_to_what_everybody_understands() {
+fn tools_are_reduced_to_the_common_schema() {
     let tools = raw(
         r#"[{"type":"function","function":{"name":"f","description":"d","parameters":{"$schema":"x","type":"object","additionalProperties":false,
         "properties":{"a":{"type":"array","items":{"type":"string"},"description":"list"},"b":{"anyOf":[{"type":"string"}],"enum":["x"]},

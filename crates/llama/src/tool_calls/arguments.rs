@@ -45,7 +45,7 @@ fn repair(text: &str, care: Care) -> Option<String> {
     if !text.starts_with('{') {
         return None;
     }
-    let mut mended = String::with_capacity(text.len() + 8);
+    let mut repaired = String::with_capacity(text.len() + 8);
     let mut open = Vec::new();
     let (mut in_string, mut escaped) = (false, false);
     for (at, letter) in text.char_indices() {
@@ -55,12 +55,12 @@ fn repair(text: &str, care: Care) -> Option<String> {
                 '\\' => escaped = true,
                 '"' => in_string = false,
                 '\0'..' ' => {
-                    mended.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                    repaired.push_str(&format!("\\u{:04x}", u32::from(letter)));
                     continue;
                 }
                 _ => {}
             }
-            mended.push(letter);
+            repaired.push(letter);
             continue;
         }
         match letter {
@@ -68,25 +68,25 @@ fn repair(text: &str, care: Care) -> Option<String> {
             '{' => open.push('}'),
             '[' => open.push(']'),
             '}' | ']' => {
-                drop_comma(&mut mended);
+                drop_comma(&mut repaired);
                 if open.pop() != Some(letter) {
                     return None;
                 }
                 if open.is_empty() {
-                    mended.push(letter);
+                    repaired.push(letter);
                     let rest = &text[at + 1..];
                     let harmless = rest.chars().all(|letter| letter.is_whitespace() || matches!(letter, '}' | ']'));
-                    return harmless.then_some(mended);
+                    return harmless.then_some(repaired);
                 }
             }
             _ => {}
         }
-        mended.push(letter);
+        repaired.push(letter);
     }
     let end = Unfinished { in_string, escaped };
-    let mut mended = finish(mended, end, care)?;
-    mended.extend(open.into_iter().rev());
-    Some(mended)
+    let mut repaired = finish(repaired, end, care)?;
+    repaired.extend(open.into_iter().rev());
+    Some(repaired)
 }
 
 /// Where the text ends before its last bracket.
@@ -97,30 +97,30 @@ struct Unfinished {
 }
 
 /// Ends the value that the text breaks off in, as far as `care` allows.
-fn finish(mut mended: String, end: Unfinished, care: Care) -> Option<String> {
+fn finish(mut repaired: String, end: Unfinished, care: Care) -> Option<String> {
     match care {
         Care::Execute => {
             let whole = !end.in_string
-                && ["\"", "}", "]", "true", "false", "null"].iter().any(|end| mended.trim_end().ends_with(end));
+                && ["\"", "}", "]", "true", "false", "null"].iter().any(|end| repaired.trim_end().ends_with(end));
             if !whole {
                 return None;
             }
         }
         Care::Remember => {
             if end.escaped {
-                mended.pop();
+                repaired.pop();
             }
             if end.in_string {
-                mended.push('"');
+                repaired.push('"');
             } else {
-                drop_comma(&mut mended);
-                if mended.ends_with(':') {
-                    mended.push_str("null");
+                drop_comma(&mut repaired);
+                if repaired.ends_with(':') {
+                    repaired.push_str("null");
                 }
             }
         }
     }
-    Some(mended)
+    Some(repaired)
 }
 
 /// Removes a comma, and blanks around it, at the end.
@@ -177,8 +177,8 @@ mod tests {
         #[test]
         fn whatever_comes_out_is_an_object(text in r#"[\{\}\[\]",:\\a1 \n]{0,24}"#) {
             for care in [Care::Execute, Care::Remember] {
-                if let Some(mended) = tidy(&text, care) {
-                    let value: serde_json::Value = serde_json::from_str(&mended).unwrap();
+                if let Some(repaired) = tidy(&text, care) {
+                    let value: serde_json::Value = serde_json::from_str(&repaired).unwrap();
                     prop_assert!(value.is_object());
                 }
             }

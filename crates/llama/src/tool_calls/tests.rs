@@ -68,7 +68,7 @@ fn what_is_missing_is_filled_in() {
 }
 
 #[test]
-fn calls_that_all_say_index_zero_are_told_apart_by_their_ids() {
+fn calls_with_index_zero_each_are_distinguished_by_their_ids() {
     let calls = assemble(&[delta(0, "a", "f", "{}"), delta(0, "b", "g", "{}"), delta(0, "b", "", " ")]).unwrap();
     assert_eq!(calls.iter().map(|call| call.name.as_str()).collect::<Vec<_>>(), ["f", "g"]);
 }

@@ -109,7 +109,7 @@ impl Handshake {
         match reply {
             HelloReply::Accepted { gpu_id, policy, extensions } => {
                 self.key_taken();
-                info!(gpu_id = shown(&gpu_id), url = %self.dialer.url, from = "hello", to = "serving", "link accepted");
+                info!(gpu_id = shown(&gpu_id), url = %self.dialer.url, from = "hello", to = "serving", "connection accepted");
                 AttemptOutcome::Serving { dialed: Box::new(dialed), gpu_id, policy, extensions }
             }
             HelloReply::KeyRefused { reason } => {
@@ -213,7 +213,7 @@ impl Handshake {
     }
 
     /// Awaits the end of a session. After [`PROVEN_AFTER`] the other connections try again without a pause.
-    pub(crate) async fn run_link<T>(&self, serving: impl Future<Output = T>) -> T {
+    pub(crate) async fn run_connection<T>(&self, serving: impl Future<Output = T>) -> T {
         tokio::pin!(serving);
         tokio::select! {
             biased;
@@ -232,8 +232,8 @@ impl Handshake {
     }
 
     /// A connection has ended that had served for this time.
-    pub(crate) fn link_ended(&self, served: Duration) {
-        self.pauses().backoff.link_ended(served);
+    pub(crate) fn connection_ended(&self, served: Duration) {
+        self.pauses().backoff.connection_ended(served);
     }
 
     fn pauses(&self) -> MutexGuard<'_, Pauses> {
@@ -275,13 +275,13 @@ mod tests {
     async fn a_connection_that_serves_ends_the_pause_of_the_others() {
         let handshake = handshake();
         let begun = tokio::time::Instant::now();
-        let link = handshake.run_link(std::future::pending::<()>());
+        let long = handshake.run_connection(std::future::pending::<()>());
         tokio::select! {
-            () = link => {}
+            () = long => {}
             () = handshake.reached() => {}
         }
         assert_eq!(begun.elapsed(), PROVEN_AFTER);
-        let short = handshake.run_link(async {});
+        let short = handshake.run_connection(async {});
         tokio::select! {
             biased;
             () = handshake.reached() => panic!("a short session ends no pause"),

@@ -34,7 +34,7 @@ impl Backoff {
     }
 
     /// A connection has ended that had served for `served`.
-    pub(crate) fn link_ended(&mut self, served: Duration) {
+    pub(crate) fn connection_ended(&mut self, served: Duration) {
         if served >= STABLE_AFTER {
             self.attempt = 0;
         }
@@ -51,13 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ceiling_doubles_up_to_the_cap_and_a_stable_link_resets_it() {
+    fn the_ceiling_doubles_up_to_the_cap_and_a_stable_connection_resets_it() {
         let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
         let ceilings: Vec<u64> = (0..7).map(|_| backoff.next(u64::MAX).as_secs_f64().round() as u64).collect();
         assert_eq!(ceilings, [2, 4, 8, 16, 32, 60, 60]);
-        backoff.link_ended(Duration::from_secs(1));
+        backoff.connection_ended(Duration::from_secs(1));
         assert_eq!(backoff.next(u64::MAX).as_secs_f64().round() as u64, 60);
-        backoff.link_ended(STABLE_AFTER);
+        backoff.connection_ended(STABLE_AFTER);
         assert_eq!(backoff.next(u64::MAX).as_secs_f64().round() as u64, 2);
     }
 

@@ -205,7 +205,7 @@ impl RunningJob {
             SinkEvent::Adopted => {
                 info!(job = %Shown(self.id()), to = "attached", sent, "job adopted by another connection")
             }
-            SinkEvent::WindowOver => return Err(Outcome::LinkLost),
+            SinkEvent::WindowOver => return Err(Outcome::ConnectionLost),
         }
         Ok(())
     }
@@ -309,7 +309,7 @@ impl RunningJob {
                     cancelled_outcome = true;
                 }
                 // Jobs without a connection must not delay the shutdown.
-                () = shutdown.cancelled(), if self.sink.is_lost() => return Err(Outcome::LinkLost),
+                () = shutdown.cancelled(), if self.sink.is_lost() => return Err(Outcome::ConnectionLost),
             }
         }
     }

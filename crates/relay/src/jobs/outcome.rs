@@ -41,7 +41,7 @@ pub(crate) enum Outcome {
     /// The router has begun a new round under the same id.
     Superseded,
     /// The connection was lost and the router did not send the job again within the adopt window.
-    LinkLost,
+    ConnectionLost,
     /// The worker drains and no engine has the job: the router gives it to another worker.
     GivenBack,
     /// The worker shuts down before the job has ended.
@@ -87,7 +87,7 @@ impl Outcome {
             Self::TimedOut(Limit::Total(_)) => "timeout_total",
             Self::Cancelled => "cancelled",
             Self::Superseded => "superseded",
-            Self::LinkLost => "link_lost",
+            Self::ConnectionLost => "link_lost",
             Self::GivenBack => "given_back",
             Self::ShuttingDown => "shutting_down",
             Self::Broken => "broken",
@@ -124,7 +124,7 @@ impl Outcome {
     fn text(&self, confirm_cancel: bool) -> Option<(String, Option<String>)> {
         let plain = |text: String| Some((text, None));
         match self {
-            Self::Completed | Self::LinkLost | Self::Superseded => None,
+            Self::Completed | Self::ConnectionLost | Self::Superseded => None,
             Self::Cancelled => {
                 if confirm_cancel {
                     plain("cancelled".to_owned())
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn outcomes_with_a_message_name_no_address_and_the_others_have_none() {
         assert!(Outcome::Completed.message("j", false).is_none());
-        assert!(Outcome::LinkLost.message("j", true).is_none());
+        assert!(Outcome::ConnectionLost.message("j", true).is_none());
         assert!(Outcome::Superseded.message("j", true).is_none(), "it would end the new round");
         assert!(Outcome::Cancelled.message("j", false).is_none());
         assert_eq!(Outcome::Cancelled.message("j", true).expect("a message").error, "cancelled");

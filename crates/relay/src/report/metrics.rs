@@ -12,9 +12,9 @@ const QUEUE_WAIT: &str = "auxot_worker_queue_wait_seconds";
 const TOKENS: &str = "auxot_worker_tokens_generated_total";
 const JOBS: &str = "auxot_worker_jobs_total";
 const RETRIES: &str = "auxot_worker_job_retries_total";
-const LINKS_UP: &str = "auxot_worker_router_connections";
+const CONNECTIONS: &str = "auxot_worker_router_connections";
 const DIALS_FAILED: &str = "auxot_worker_router_dials_failed_total";
-const LINKS_LOST: &str = "auxot_worker_router_connections_lost_total";
+const CONNECTIONS_LOST: &str = "auxot_worker_router_connections_lost_total";
 const CONFIG_REFUSED: &str = "auxot_worker_router_config_refused_total";
 const KEY_REFUSED: &str = "auxot_worker_router_key_refused";
 
@@ -65,12 +65,12 @@ pub fn describe() {
     describe_counter!(TOKENS, "Tokens generated, chain of thought included (labels: model)");
     describe_counter!(JOBS, "Jobs by their one ending (labels: model, ending)");
     describe_counter!(RETRIES, "Jobs sent to a fresh engine because theirs went away before the first token");
-    describe_gauge!(LINKS_UP, "Connections to the router that serve");
-    describe_counter!(LINKS_LOST, "Connections to the router that served and ended, by cause (labels: cause)");
+    describe_gauge!(CONNECTIONS, "Connections to the router that serve");
+    describe_counter!(CONNECTIONS_LOST, "Connections to the router that served and ended, by cause (labels: cause)");
     describe_counter!(DIALS_FAILED, "Attempts to connect to the router that led to nothing, by cause (labels: cause)");
     describe_counter!(CONFIG_REFUSED, "Times the router refused our capabilities");
     describe_gauge!(KEY_REFUSED, "1 while the router refuses our key");
-    gauge!(LINKS_UP).set(0.0);
+    gauge!(CONNECTIONS).set(0.0);
     gauge!(KEY_REFUSED).set(0.0);
 }
 
@@ -134,18 +134,18 @@ pub(crate) fn key_refused(refused: bool) {
 
 /// One serving connection, counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct LinkUp;
+pub(crate) struct ServingConnection;
 
-impl LinkUp {
+impl ServingConnection {
     pub(crate) fn new() -> Self {
-        gauge!(LINKS_UP).increment(1.0);
+        gauge!(CONNECTIONS).increment(1.0);
         Self
     }
 }
 
-impl Drop for LinkUp {
+impl Drop for ServingConnection {
     fn drop(&mut self) {
-        gauge!(LINKS_UP).decrement(1.0);
+        gauge!(CONNECTIONS).decrement(1.0);
     }
 }
 
@@ -153,6 +153,6 @@ pub(crate) fn dial_failed(cause: &'static str) {
     counter!(DIALS_FAILED, "cause" => cause).increment(1);
 }
 
-pub(crate) fn link_lost(cause: &'static str) {
-    counter!(LINKS_LOST, "cause" => cause).increment(1);
+pub(crate) fn connection_lost(cause: &'static str) {
+    counter!(CONNECTIONS_LOST, "cause" => cause).increment(1);
 }

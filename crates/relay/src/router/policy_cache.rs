@@ -16,6 +16,8 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct PolicyCache {
     file: StateFile<Policy>,
+    /// The name of the file in earlier releases; it is read until a policy is stored, and not written.
+    old: StateFile<Policy>,
 }
 
 impl PolicyCache {
@@ -27,12 +29,13 @@ impl PolicyCache {
         hasher.update(key.as_bytes());
         let name: String = hasher.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         // Earlier versions stored what the worker itself had announced in `policy-….json`; those files are not read.
-        Self { file: StateFile::new(state_dir.join(format!("wish-{name}.json")), MAX_BYTES).synced() }
+        let file = |prefix: &str| StateFile::new(state_dir.join(format!("{prefix}-{name}.json")), MAX_BYTES).synced();
+        Self { file: file("router-policy"), old: file("wish") }
     }
 
     /// The last policy; `None` when none is stored or the file cannot be read.
     pub(crate) fn load(&self) -> Option<Policy> {
-        self.file.read()
+        self.file.read().or_else(|| self.old.read())
     }
 
     /// Stores a policy for the next start.
@@ -55,6 +58,8 @@ mod tests {
         assert_eq!(cache.load(), Some(policy));
         assert_eq!(PolicyCache::new(folder.path(), "ws://a/ws", "other").load(), None);
         assert_eq!(PolicyCache::new(folder.path(), "ws://b/ws", "key").load(), None);
+        std::fs::rename(cache.file.path(), cache.old.path()).expect("a file");
+        assert_eq!(cache.load().map(|policy| policy.max_parallelism), Some(3), "the file of an earlier release");
         assert!(!cache.file.path().to_string_lossy().contains("key"));
     }
 }

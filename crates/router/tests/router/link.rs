@@ -15,7 +15,10 @@ async fn an_open_policy_repeats_the_workers_capabilities() {
         json!({ "model_name": "gemma-3-4b-it", "quantization": "", "context_size": 4096, "max_parallelism": 2, "capabilities": ["chat"], "echoed": ["model_name", "context_size", "max_parallelism", "capabilities"] })
     );
     let id = worker.ack["gpu_id"].as_str().unwrap();
-    assert!(id.starts_with("gpu_") && id.len() == 36, "32 bare hex digits would make a worker open lanes");
+    assert!(
+        id.starts_with("gpu_") && id.len() == 36,
+        "32 bare hex digits would make a worker open a connection for each slot"
+    );
 }
 
 #[tokio::test]

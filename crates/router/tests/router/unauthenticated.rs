@@ -54,8 +54,8 @@ async fn a_connection_without_a_key_is_closed_after_its_time_or_bytes() {
     assert_eq!(closed(slow_head).await, "");
     assert_eq!(closed(socket(&router).await).await, "", "also a connection that sends nothing");
 
-    let patient = start(config()).await;
-    let mut large = ScriptedWorker::raw(&patient).await;
+    let default = start(config()).await;
+    let mut large = ScriptedWorker::raw(&default).await;
     let hello = json!({ "type": "hello", "gpu_key": "x".repeat(1 << 20), "capabilities": one_model(1) });
     large.try_send(&hello).await;
     assert_eq!(large.close_code().await, None);

@@ -36,10 +36,14 @@ fn logged(config: &LogConfig, events: impl FnOnce()) -> Vec<String> {
 
 #[test]
 fn a_line_of_text_and_one_of_json() {
-    let log_one = || info!(target: "auxot_relay::link", from = "connecting", to = "serving", "link");
+    let log_one =
+        || info!(target: "auxot_relay::connection", from = "connecting", to = "serving", "connection accepted");
     let text = logged(&config("info", Format::Text), log_one);
     assert_eq!(text.len(), 1);
-    assert!(text[0].ends_with("INFO auxot_relay::link: link from=\"connecting\" to=\"serving\"\n"), "{text:?}");
+    assert!(
+        text[0].ends_with("INFO auxot_relay::connection: connection accepted from=\"connecting\" to=\"serving\"\n"),
+        "{text:?}"
+    );
 
     let json = logged(&config("info", Format::Json), log_one);
     assert!(json[0].starts_with('{') && json[0].contains("\"from\":\"connecting\""), "{json:?}");

@@ -94,6 +94,6 @@ fn a_process_that_stops_responding_late_has_no_earlier_failures() {
         Phase::Terminating { then: AfterStop::Recover { failures, .. }, .. } => failures,
         other => panic!("{other:?}"),
     };
-    assert_eq!(failures(lost(policy.heal_after - S)), 2);
-    assert_eq!(failures(lost(policy.heal_after)), 0);
+    assert_eq!(failures(lost(policy.reset_after - S)), 2);
+    assert_eq!(failures(lost(policy.reset_after)), 0);
 }

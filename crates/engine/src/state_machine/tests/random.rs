@@ -157,7 +157,7 @@ fn incident() -> impl Strategy<Value = Incident> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn no_order_of_events_breaks_the_rules_or_traps_an_engine(script in prop::collection::vec(incident(), 0..100)) {
+    fn no_order_of_events_breaks_the_rules_or_hangs_an_engine(script in prop::collection::vec(incident(), 0..100)) {
         let mut simulation = Simulation::new();
         for incident in script {
             match incident {
