@@ -20,21 +20,33 @@ pub struct Answer {
 }
 
 /// `GET http://address/path`.
+///
+/// # Errors
+/// The server cannot be reached, or its answer is not HTTP.
 pub async fn get(address: &str, path: &str) -> std::io::Result<Answer> {
     exchange(TcpStream::connect(address).await?, "GET", path, "").await
 }
 
 /// `POST http://address/path` with a JSON body.
+///
+/// # Errors
+/// The server cannot be reached, or its answer is not HTTP.
 pub async fn post(address: &str, path: &str, body: &str) -> std::io::Result<Answer> {
     exchange(TcpStream::connect(address).await?, "POST", path, body).await
 }
 
 /// `GET` over a unix socket.
+///
+/// # Errors
+/// The server cannot be reached, or its answer is not HTTP.
 pub async fn get_unix(socket: &Path, path: &str) -> std::io::Result<Answer> {
     exchange(UnixStream::connect(socket).await?, "GET", path, "").await
 }
 
 /// `POST` over a unix socket.
+///
+/// # Errors
+/// The server cannot be reached, or its answer is not HTTP.
 pub async fn post_unix(socket: &Path, path: &str, body: &str) -> std::io::Result<Answer> {
     exchange(UnixStream::connect(socket).await?, "POST", path, body).await
 }

@@ -55,13 +55,19 @@ impl fmt::Display for Descriptors {
     }
 }
 
-/// Waits until a process holds no more than before; the error names what it holds more.
+/// Waits until a process holds no more than before.
+///
+/// # Errors
+/// At the deadline it still holds more; the text names the descriptors.
 pub async fn descriptors(pid: u32, before: &Descriptors, deadline: Duration) -> Result<(), String> {
     let leaked = settled(deadline, || Descriptors::of(pid).beyond(before)).await;
     leaked.map_err(|leaked| format!("leaked descriptors: {leaked}"))
 }
 
 /// Waits until only `wanted` are left of all processes whose command line names the folder.
+///
+/// # Errors
+/// At the deadline there are others; the text has their numbers.
 pub async fn processes(folder: &Path, wanted: &[u32], deadline: Duration) -> Result<(), String> {
     let needle = folder.display().to_string();
     let left = settled(deadline, || {
@@ -74,6 +80,9 @@ pub async fn processes(folder: &Path, wanted: &[u32], deadline: Duration) -> Res
 
 /// Waits until a runtime folder holds its lock and the folders of so many living workers, and in each of these the one
 /// socket and the one record of a worker with one engine.
+///
+/// # Errors
+/// At the deadline it holds something else; the text lists its content.
 pub async fn runtime_folder(folder: &Path, workers: usize, deadline: Duration) -> Result<(), String> {
     let left = settled(deadline, || {
         let found = listing(folder);
