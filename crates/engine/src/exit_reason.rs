@@ -70,7 +70,8 @@ pub(crate) enum Recovery {
 }
 
 impl ExitClass {
-    /// All classes.
+    /// All classes, for tests.
+    #[cfg(any(test, feature = "scripted"))]
     pub const ALL: [ExitClass; 22] = [
         ExitClass::DeviceMemory,
         ExitClass::HostMemory,

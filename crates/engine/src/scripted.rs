@@ -149,7 +149,7 @@ impl Drop for ScriptedProcess {
 }
 
 fn ready(run: RunId, total_slots: u32, n_ctx: u32) -> Arc<Ready> {
-    let props = Props { total_slots, n_ctx, model_alias: None, build_info: String::new(), vision: false, audio: false };
+    let props = Props { total_slots, n_ctx, vision: false };
     let (endpoint, load_time) = (Endpoint::Unix("/s".into()), Duration::from_secs(1));
     Arc::new(Ready { run, pid: 7, endpoint, props, load_time })
 }

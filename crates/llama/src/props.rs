@@ -9,28 +9,18 @@ pub struct Props {
     pub total_slots: u32,
     /// Context of one slot, in tokens. The engine rounds the requested number; this is the real one.
     pub n_ctx: u32,
-    /// The model alias, if it has one.
-    pub model_alias: Option<String>,
-    /// Build of the engine, `b<number>-<commit>`.
-    pub build_info: String,
     /// Whether it takes images (a projector is loaded).
     pub vision: bool,
-    /// Whether it takes audio.
-    pub audio: bool,
 }
 
 impl Props {
     /// Parses the body of the answer; unknown and missing optional fields are ignored.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let wire: PropsMessage = serde_json::from_slice(body).ok()?;
-        let modalities = wire.modalities.unwrap_or_default();
         Some(Self {
             total_slots: wire.total_slots,
             n_ctx: wire.default_generation_settings.n_ctx,
-            model_alias: wire.model_alias.filter(|name| !name.is_empty()),
-            build_info: wire.build_info.unwrap_or_default(),
-            vision: modalities.vision.unwrap_or(false),
-            audio: modalities.audio.unwrap_or(false),
+            vision: wire.modalities.unwrap_or_default().vision.unwrap_or(false),
         })
     }
 }
@@ -39,8 +29,6 @@ impl Props {
 struct PropsMessage {
     default_generation_settings: Generation,
     total_slots: u32,
-    model_alias: Option<String>,
-    build_info: Option<String>,
     modalities: Option<Modalities>,
 }
 
@@ -52,7 +40,6 @@ struct Generation {
 #[derive(Deserialize, Default)]
 struct Modalities {
     vision: Option<bool>,
-    audio: Option<bool>,
 }
 
 #[cfg(test)]
@@ -65,15 +52,7 @@ mod tests {
         let body = br#"{"default_generation_settings":{"params":{"seed":4294967295},"n_ctx":1024},"total_slots":2,
             "model_alias":"alias2","model_ftype":"F16","modalities":{"vision":true,"video":false,"audio":false},
             "chat_template_caps":{"supports_tools":true},"build_info":"b1-7e4c0a9","is_sleeping":false}"#;
-        let want = Props {
-            total_slots: 2,
-            n_ctx: 1024,
-            model_alias: Some("alias2".into()),
-            build_info: "b1-7e4c0a9".into(),
-            vision: true,
-            audio: false,
-        };
-        assert_eq!(Props::parse(body), Some(want));
+        assert_eq!(Props::parse(body), Some(Props { total_slots: 2, n_ctx: 1024, vision: true }));
     }
 
     #[test]
@@ -81,7 +60,7 @@ mod tests {
         let body =
             br#"{"default_generation_settings":{"n_ctx":256},"total_slots":1,"model_alias":null,"modalities":null}"#;
         let props = Props::parse(body).unwrap();
-        assert_eq!((props.model_alias, props.vision, props.build_info.as_str()), (None, false, ""));
+        assert!(!props.vision);
         assert_eq!(Props::parse(br#"{"total_slots":1}"#), None);
         assert_eq!(Props::parse(b"<html>"), None);
     }

@@ -33,14 +33,7 @@ fn ready(run: RunId) -> Arc<Ready> {
         run,
         pid: 1,
         endpoint: Endpoint::Unix("/s".into()),
-        props: Props {
-            total_slots: 1,
-            n_ctx: 1,
-            model_alias: None,
-            build_info: String::new(),
-            vision: false,
-            audio: false,
-        },
+        props: Props { total_slots: 1, n_ctx: 1, vision: false },
         load_time: S,
     })
 }
