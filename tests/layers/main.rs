@@ -36,12 +36,12 @@ const PLAN: &[(&str, &[&str])] = &[
         "auxot-settings",
         &["relay", "admin", "fleet", "placement", "engine", "catalog", "gpu", "llama", "protocol", "names"],
     ),
-    ("auxot-relay", &["fleet", "llama", "protocol", "names", "state-file"]),
+    ("auxot-relay", &["backoff", "fleet", "llama", "protocol", "names", "state-file"]),
     ("auxot-admin", &["fleet", "gpu"]),
-    ("auxot-fleet", &["scheduler", "placement", "engine", "catalog", "gpu", "state-file"]),
+    ("auxot-fleet", &["backoff", "scheduler", "placement", "engine", "catalog", "gpu", "state-file"]),
     ("auxot-scheduler", &["placement", "catalog", "gpu"]),
     ("auxot-placement", &["engine", "catalog", "gpu"]),
-    ("auxot-engine", &["llama"]),
+    ("auxot-engine", &["backoff", "llama"]),
     ("auxot-catalog", &["names", "folder-watch", "state-file"]),
     ("auxot-gpu", &[]),
     ("auxot-llama", &[]),
@@ -49,6 +49,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-names", &[]),
     ("auxot-folder-watch", &[]),
     ("auxot-state-file", &[]),
+    ("auxot-backoff", &[]),
     ("auxot-router", &["protocol", "names", "state-file"]),
 ];
 

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use auxot_backoff::Backoff;
+
 use super::RunId;
 use crate::config::Config;
 
@@ -24,10 +26,8 @@ pub(crate) struct Policy {
     pub(crate) budget: u32,
     /// An engine that was ready for this long has no earlier failures.
     pub(crate) reset_after: Duration,
-    /// Upper bound of the first delay that is not zero.
-    pub(crate) backoff_base: Duration,
-    /// Upper bound of every delay.
-    pub(crate) backoff_max: Duration,
+    /// The delays after the first, which is zero.
+    pub(crate) backoff: Backoff,
     /// Lets two engines that fail together start again at different times.
     pub(crate) seed: u64,
 }
@@ -41,23 +41,17 @@ impl Policy {
             kill_grace: config.stop_kill,
             budget: config.restart_budget,
             reset_after: config.restart_reset_after,
-            backoff_base: config.restart_delay,
-            backoff_max: config.restart_max_delay,
+            backoff: Backoff::new(config.restart_delay, config.restart_max_delay),
             seed,
         }
     }
 
     /// The delay before attempt `attempt` (1 is the first restart): zero at first, because most crashes are single ones,
-    /// then exponential and random between half of a ceiling and the ceiling. An engine that failed again needs time (its
+    /// then doubling and random. An engine that failed again needs time (its
     /// device must get its memory back), so a short delay must not use up the budget at once.
     pub(crate) fn delay(&self, attempt: u32, run: RunId) -> Duration {
-        if attempt <= 1 {
-            return Duration::ZERO;
-        }
-        let doublings = (attempt - 2).min(31);
-        let ceiling = self.backoff_base.saturating_mul(1 << doublings).min(self.backoff_max);
-        let share = f64::from((mix(self.seed ^ run.0) >> 32) as u32) / f64::from(u32::MAX);
-        ceiling.mul_f64(0.5 + share / 2.0)
+        let earlier = attempt.checked_sub(2);
+        earlier.map_or(Duration::ZERO, |earlier| self.backoff.upper_half(earlier, mix(self.seed ^ run.0)))
     }
 
     /// The delay where the engine itself did not fail.

@@ -6,6 +6,7 @@ mod random;
 use std::time::Duration;
 
 use super::*;
+use auxot_backoff::Backoff;
 use auxot_llama::{Endpoint, Props};
 
 const S: Duration = Duration::from_secs(1);
@@ -18,8 +19,7 @@ fn policy() -> Policy {
         kill_grace: 5 * S,
         budget: 3,
         reset_after: 60 * S,
-        backoff_base: S,
-        backoff_max: 8 * S,
+        backoff: Backoff::new(S, 8 * S),
         seed: 7,
     }
 }
@@ -262,7 +262,7 @@ fn a_stop_ends_within_the_computed_worst_case() {
 
 #[test]
 fn the_first_restart_is_immediate_then_delays_grow_then_it_fails() {
-    let policy = Policy { backoff_base: S, ..policy() };
+    let policy = policy();
     let mut now = Instant::now();
     let (mut phase, _) = step(Phase::Stopped { last: RunId(0) }, Event::Start, now, &policy);
     let mut seen = vec![];

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auxot_backoff::Backoff;
 use auxot_catalog::Model;
 use tracing::info;
 
@@ -26,18 +27,13 @@ enum FileChange {
     Gone,
 }
 
-/// The pause before the second scan; the first one begins at once.
-const FIRST_SCAN_PAUSE: Duration = Duration::from_secs(1);
-
-/// The longest pause: a file that is rewritten for minutes costs a scan and a start each time.
-const LONGEST_SCAN_PAUSE: Duration = Duration::from_secs(30);
+/// The pauses from the second scan on; the first one begins at once. A file that is rewritten for minutes costs a scan and a
+/// start each time.
+const SCAN_PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// The pause before the next scan, after this many consecutive starts that found another file: 0, 1, 2, 4 … 30 s.
 fn pause_before_scan(earlier: u32) -> Duration {
-    match earlier.checked_sub(1) {
-        None => Duration::ZERO,
-        Some(doublings) => FIRST_SCAN_PAUSE.saturating_mul(1 << doublings.min(8)).min(LONGEST_SCAN_PAUSE),
-    }
+    earlier.checked_sub(1).map_or(Duration::ZERO, |earlier| SCAN_PAUSES.pause(earlier))
 }
 
 impl Shared {

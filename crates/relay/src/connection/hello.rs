@@ -20,7 +20,7 @@ use crate::connection::dial::{Dialer, OpenSocket, Socket};
 use crate::connection::hello::key_refusals::{KeyDecision, Refusals};
 use crate::connection::hello::reply::HelloReply;
 use crate::connection::incoming::Incoming;
-use crate::connection::reconnect::{Backoff, random};
+use crate::connection::reconnect::{ReconnectPauses, random};
 use crate::report::log_text::shown;
 use crate::report::metrics;
 use crate::report::warn_limit::WarnLimit;
@@ -49,7 +49,7 @@ pub(crate) struct Handshake {
 /// The pause before the next attempt. All connections share it: a router that is down is down for all of them.
 #[derive(Debug)]
 struct Pauses {
-    backoff: Backoff,
+    reconnect: ReconnectPauses,
     until: Option<Instant>,
 }
 
@@ -68,13 +68,13 @@ pub(crate) enum AttemptOutcome {
 
 impl Handshake {
     pub(crate) fn new(config: &crate::config::Config, dialer: Dialer, key: WorkerKey) -> Self {
-        let backoff = Backoff::new(config.reconnect_delay, config.reconnect_max_delay);
+        let reconnect = ReconnectPauses::new(config.reconnect_delay, config.reconnect_max_delay);
         Self {
             dialer,
             key,
             hello_timeout: config.hello_timeout,
             key_refused: config.key_refused,
-            pauses: Mutex::new(Pauses { backoff, until: None }),
+            pauses: Mutex::new(Pauses { reconnect, until: None }),
             refusals: Mutex::default(),
             trouble: watch::Sender::new(None),
             reached: watch::Sender::new(0),
@@ -206,8 +206,8 @@ impl Handshake {
         if let Some(until) = pauses.until.filter(|until| *until > now) {
             return until - now;
         }
-        let pause = pauses.backoff.next(random());
-        tracing::debug!(attempt = pauses.backoff.attempt(), "reconnect pause chosen");
+        let pause = pauses.reconnect.next(random());
+        tracing::debug!(attempt = pauses.reconnect.attempt(), "reconnect pause chosen");
         pauses.until = Some(now + pause);
         pause
     }
@@ -233,7 +233,7 @@ impl Handshake {
 
     /// A connection has ended that had served for this time.
     pub(crate) fn connection_ended(&self, served: Duration) {
-        self.pauses().backoff.connection_ended(served);
+        self.pauses().reconnect.connection_ended(served);
     }
 
     fn pauses(&self) -> MutexGuard<'_, Pauses> {
@@ -268,7 +268,7 @@ mod tests {
         for _ in 0..7 {
             assert!(handshake.next_pause() <= first);
         }
-        assert_eq!(handshake.pauses().backoff.attempt(), 1, "one failure of the router, and not eight");
+        assert_eq!(handshake.pauses().reconnect.attempt(), 1, "one failure of the router, and not eight");
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,7 +45,7 @@ fn a_lack_of_our_own_resources_never_fails_and_costs_no_budget() {
         let run = phase.run();
         let mut phase = step(phase, Event::Exited { run, report: report(class) }, now, &policy).0;
         if let Phase::Backoff { until, .. } = phase {
-            assert!(until - now <= policy.backoff_max);
+            assert!(until - now <= policy.backoff.pause(u32::MAX));
             now = until;
             phase = step(phase, Event::TimerFired { run, timer: Timer::Backoff }, now, &policy).0;
         }
