@@ -10,23 +10,22 @@ pub(crate) mod worker_key;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, handshake::client::Request};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
+use tokio_util::either::Either;
 
 use crate::connection::byte_counter::{ByteCounter, Counted};
 use crate::connection::dial::frame_filter::{FilteredStream, MARK_LENGTH};
-use crate::connection::dial::proxy::ProxyError;
+use crate::connection::dial::proxy::{ProxiedStream, ProxyError};
 use crate::connection::dial::router_url::RouterUrl;
 use crate::connection::dial::tcp::connect;
 
 /// An open connection to the router.
-pub(crate) type Socket = WebSocketStream<FilteredStream<MaybeTlsStream<Counted<TcpStream>>>>;
+pub(crate) type Socket = WebSocketStream<FilteredStream<MaybeTlsStream<Counted<ProxiedStream>>>>;
 
 /// An open WebSocket and the byte counter of its socket.
 #[derive(Debug)]
@@ -91,9 +90,12 @@ impl Dialer {
 
     async fn open(&self) -> Result<OpenSocket, DialError> {
         let (host, port) = (self.url.host(), self.url.port());
-        let stream = match proxy::for_url(&self.url, &Matcher::from_env())? {
-            Some(proxy) => proxy.connect(&host, port).await?,
-            None => connect(&host, port).await.map_err(|source| DialError::Connect { host, port, source })?,
+        let stream = match proxy::from_environment(&self.url)? {
+            Some(proxy) => proxy.connect(&host, port, &self.tls).await?,
+            None => {
+                let stream = connect(&host, port).await;
+                Either::Left(stream.map_err(|source| DialError::Connect { host, port, source })?)
+            }
         };
         let (stream, counter) = Counted::new(stream);
         let upgrade_error =
@@ -110,7 +112,10 @@ impl Dialer {
         Ok(OpenSocket { socket, counter })
     }
 
-    async fn encrypted(&self, stream: Counted<TcpStream>) -> Result<MaybeTlsStream<Counted<TcpStream>>, DialError> {
+    async fn encrypted(
+        &self,
+        stream: Counted<ProxiedStream>,
+    ) -> Result<MaybeTlsStream<Counted<ProxiedStream>>, DialError> {
         if !self.url.tls() {
             return Ok(MaybeTlsStream::Plain(stream));
         }

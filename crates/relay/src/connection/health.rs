@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::connection::Shared;
+use crate::connection::dial::proxy;
 use crate::connection::dial::tcp::loopback;
 use crate::router::fingerprint::is_open_source_health;
 
@@ -23,8 +24,13 @@ async fn read(shared: &Shared) {
         return;
     }
     let client = reqwest::Client::builder();
-    // As in `dial`: a loopback address is not reached through a proxy.
-    let client = if shared.handshake.dialer.url.is_loopback() { client.no_proxy() } else { client };
+    let Ok(proxy) = proxy::from_environment(&shared.handshake.dialer.url) else { return };
+    let client = match proxy.map(|proxy| proxy.for_requests()).transpose() {
+        // An explicit proxy replaces those of the environment and of the system.
+        Ok(Some(proxy)) => client.proxy(proxy),
+        Ok(None) => client.no_proxy(),
+        Err(_) => return,
+    };
     let host = shared.handshake.dialer.url.host();
     // The port is that of the address.
     let client = match loopback(&host, 0) {

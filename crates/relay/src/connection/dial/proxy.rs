@@ -1,13 +1,21 @@
-//! Connects through an HTTP proxy, when the environment names one for this address.
+//! Connects through an HTTP proxy, when the environment names one for this address. Everything that the relay dials uses this.
 //!
 //! `HTTPS_PROXY` serves `wss`, `HTTP_PROXY` serves `ws`, `ALL_PROXY` both, `NO_PROXY` lists exceptions (names with all
 //! below them, addresses, networks, `*`), each also in lower case, as common tools read them. A loopback address is never
-//! reached through a proxy. The request is `CONNECT`; the proxy sees an address and, for `wss`, nothing else.
+//! reached through a proxy. The request is `CONNECT`; the proxy sees an address and, for `wss`, nothing else. With an `https://`
+//! proxy the request is encrypted too; its certificate must be trusted like the router's.
+
+use std::sync::Arc;
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::connection::dial::router_url::RouterUrl;
 use crate::connection::dial::tcp::connect;
@@ -16,9 +24,14 @@ use crate::report::log_text::shown;
 /// The most bytes of the proxy's answer.
 const MAX_ANSWER: usize = 8 * 1024;
 
+/// A connection to the router's address, encrypted as far as an `https://` proxy.
+pub(crate) type ProxiedStream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// A proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
+    /// Whether the connection to it is encrypted.
+    tls: bool,
     host: String,
     port: u16,
     /// User and password, as a header value.
@@ -28,7 +41,7 @@ pub(crate) struct Proxy {
 /// Why a proxy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
-    #[error("cannot use the {scheme} proxy {host}: only http:// proxies can be used here")]
+    #[error("cannot use the {scheme} proxy {host}: only http:// and https:// proxies can be used here")]
     Kind { scheme: String, host: String },
     #[error("cannot connect to the proxy {host}:{port}: {source}")]
     Connect { host: String, port: u16, source: std::io::Error },
@@ -36,8 +49,12 @@ pub(crate) enum ProxyError {
     Refused { host: String, port: u16, answer: String },
 }
 
-/// The proxy that the environment names for this address, if any.
-pub(crate) fn for_url(url: &RouterUrl, environment: &Matcher) -> Result<Option<Proxy>, ProxyError> {
+/// The proxy that the environment of this process names for this address, if any.
+pub(crate) fn from_environment(url: &RouterUrl) -> Result<Option<Proxy>, ProxyError> {
+    for_url(url, &Matcher::from_env())
+}
+
+fn for_url(url: &RouterUrl, environment: &Matcher) -> Result<Option<Proxy>, ProxyError> {
     if url.is_loopback() {
         return Ok(None);
     }
@@ -46,17 +63,24 @@ pub(crate) fn for_url(url: &RouterUrl, environment: &Matcher) -> Result<Option<P
     };
     let (uri, authorization) = (found.uri(), found.basic_auth().cloned());
     let (scheme, host) = (uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default());
-    if scheme != "http" || found.raw_auth().is_some() {
+    let tls = scheme == "https";
+    if (scheme != "http" && !tls) || found.raw_auth().is_some() {
         return Err(ProxyError::Kind { scheme: shown(scheme), host: shown(host) });
     }
     let host = host.trim_matches(['[', ']']).to_owned();
-    Ok(Some(Proxy { host, port: uri.port_u16().unwrap_or(80), authorization }))
+    Ok(Some(Proxy { tls, host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }), authorization }))
 }
 
 impl Proxy {
-    pub(crate) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ProxyError> {
+    /// A connection through the proxy; `trust` is for the proxy's own certificate.
+    pub(crate) async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        trust: &Arc<ClientConfig>,
+    ) -> Result<ProxiedStream, ProxyError> {
         let fault = |source| ProxyError::Connect { host: self.host.clone(), port: self.port, source };
-        let mut stream = connect(&self.host, self.port).await.map_err(fault)?;
+        let mut stream = self.open(trust).await.map_err(fault)?;
         let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
         if let Some(authorization) = &self.authorization {
@@ -77,6 +101,26 @@ impl Proxy {
             _ => Err(ProxyError::Refused { host: self.host.clone(), port: self.port, answer: shown(&line) }),
         }
     }
+
+    async fn open(&self, trust: &Arc<ClientConfig>) -> std::io::Result<ProxiedStream> {
+        let stream = connect(&self.host, self.port).await?;
+        if !self.tls {
+            return Ok(Either::Left(stream));
+        }
+        let name = ServerName::try_from(self.host.clone()).map_err(std::io::Error::other)?;
+        Ok(Either::Right(Box::new(TlsConnector::from(Arc::clone(trust)).connect(name, stream).await?)))
+    }
+
+    /// The same proxy for a single HTTP request.
+    pub(crate) fn for_requests(&self) -> reqwest::Result<reqwest::Proxy> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let proxy = reqwest::Proxy::all(format!("{scheme}://{host}:{}", self.port))?;
+        Ok(match &self.authorization {
+            Some(authorization) => proxy.custom_http_auth(authorization.clone()),
+            None => proxy,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_scheme_chooses_the_variable_and_exceptions_hold() {
-        let proxy = Some(Proxy { host: "p".into(), port: 8080, authorization: None });
+        let proxy = Some(Proxy { tls: false, host: "p".into(), port: 8080, authorization: None });
         assert_eq!(chosen("https://r.example", &[("HTTPS_PROXY", "http://p:8080")]), proxy);
         assert_eq!(chosen("https://r.example", &[("HTTPS_PROXY", "p:8080")]), proxy);
         assert_eq!(chosen("http://r.example", &[("HTTPS_PROXY", "http://p:8080")]), None);
@@ -113,6 +157,8 @@ mod tests {
             assert_eq!(chosen(this_host, &[("ALL_PROXY", "p:8080")]), None, "{this_host}");
         }
         assert_eq!(chosen("https://r.example", &[("HTTPS_PROXY", "")]), None);
+        let encrypted = Some(Proxy { tls: true, host: "p".into(), port: 443, authorization: None });
+        assert_eq!(chosen("https://r.example", &[("ALL_PROXY", "https://p")]), encrypted);
     }
 
     #[test]
@@ -133,7 +179,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let port = listener.local_addr().expect("bound").port();
         let authorization = Some(HeaderValue::from_static("Basic eDp5"));
-        let proxy = Proxy { host: "127.0.0.1".into(), port, authorization };
+        let proxy = Proxy { tls: false, host: "127.0.0.1".into(), port, authorization };
+        let trust = crate::connection::dial::tls::client_config(None).expect("TLS");
         let serve = async {
             let (mut stream, _) = listener.accept().await.expect("accepted");
             let mut request = Vec::new();
@@ -143,7 +190,7 @@ mod tests {
             stream.write_all(answer).await.expect("written");
             request
         };
-        let (opened, request) = tokio::join!(proxy.connect("r.example", 443), serve);
+        let (opened, request) = tokio::join!(proxy.connect("r.example", 443, &trust), serve);
         (opened.map(drop).map_err(|fault| fault.to_string()), request)
     }
 
