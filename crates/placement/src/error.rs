@@ -50,7 +50,8 @@ fn advice(stop: Option<&Stop>) -> String {
     format!(", stopping {} would free {}", stop.models.join(" and "), bytes_text(stop.frees))
 }
 
-/// Bytes as a person reads them: `41.2 GiB`, `560 MiB`.
+/// Bytes as a person reads them: `41.2 GiB`, `560 MiB`. The only text for sizes in output, log and errors; `bytesize` reads
+/// those of the settings. Its own text has a decimal at every number (`560.0 MiB`), and 1024.0 of a unit below the next one.
 #[must_use]
 pub fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
