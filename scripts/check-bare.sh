@@ -86,7 +86,12 @@ nothing_left() {
   local left
   # A process that ends meanwhile is no fault of find's.
   left=$({ find /proc -maxdepth 2 -name root -lname "$root" 2>/dev/null || true; } | cut -d / -f 3 | tr '\n' ' ')
-  [ -z "$left" ] || die "$1 left processes behind: $left"
+  [ -n "$left" ] || return 0
+  # shellcheck disable=SC2086 # the numbers are words
+  for pid in $left; do
+    say "left: $pid, in $(readlink "/proc/$pid/cwd" || true): $(tr '\0' ' ' <"/proc/$pid/cmdline" || true)" >&2
+  done
+  die "$1 left processes behind: $left"
 }
 
 for command in "${commands[@]}"; do

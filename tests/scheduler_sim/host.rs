@@ -171,7 +171,7 @@ impl SimulatedHost {
     fn arrive(&mut self, job: Job) -> Vec<Effect> {
         self.sequence += 1;
         let ticket = self.sequence;
-        let hit = matches!(self.admission.state(job.model), ModelState::Ready { draining: None, .. });
+        let hit = matches!(self.admission.state(job.model), ModelState::Ready(_));
         let (decision, effects) = self.admission.arrive(ticket, job.model, self.now);
         match decision {
             Decision::Admit => self.begin(ticket, job, hit),
@@ -343,7 +343,7 @@ impl SimulatedHost {
             let profile = &self.behaviours[model].profile;
             assert!(self.admission.waiting(model) <= self.limits.max_waiting, "the line is too long");
             let (draining, coming) = match self.admission.state(model) {
-                ModelState::Ready { draining, .. } => (*draining, None),
+                ModelState::Draining { until, .. } => (Some(*until), None),
                 ModelState::Reserved { evicted, .. } => (None, Some(evicted.len())),
                 _ => (None, None),
             };
@@ -351,7 +351,7 @@ impl SimulatedHost {
                 assert_eq!(until, self.now + self.limits.drain, "{} has its whole time", profile.name);
                 assert!(!profile.pin, "{} is pinned", profile.name);
             }
-            if matches!(self.admission.state(model), ModelState::Ready { .. }) {
+            if self.admission.state(model).running().is_some() {
                 process.draining = draining;
             }
             if coming.is_some_and(|evicted| evicted > 0) && !process.coming {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::exit_reason::ExitReport;
 use crate::state_machine::{Phase, Ready, RunId};
 
-/// The state of an engine.
+/// The state of one engine process; see `auxot_scheduler::ModelState` for that of a model.
 #[derive(Debug, Clone)]
 pub enum State {
     /// No process, none wanted.
@@ -18,9 +18,6 @@ pub enum State {
     },
     /// The process serves its model.
     Ready(Arc<Ready>),
-    /// It serves the requests that it has, and gets no more. Only the owner of an engine drains it, so only the owner
-    /// reports this state.
-    Draining,
     /// The process is being stopped; its memory still counts.
     Stopping,
     /// It failed and is started again without a command.
@@ -45,7 +42,6 @@ impl State {
             State::Stopped => "stopped",
             State::Starting { .. } => "starting",
             State::Ready(_) => "ready",
-            State::Draining => "draining",
             State::Stopping => "stopping",
             State::BackingOff { .. } => "backing_off",
             State::Failed { .. } => "failed",

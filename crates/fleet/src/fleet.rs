@@ -7,7 +7,6 @@ use auxot_catalog::Model;
 use auxot_engine::{EngineHandle, Host};
 use tokio::sync::watch;
 
-use crate::availability::Availability;
 use crate::devices::Devices;
 use crate::factory::Engines;
 use crate::job_task::JobTask;
@@ -174,16 +173,16 @@ impl Fleet {
         metrics::publish(&self.report());
     }
 
-    /// Changes with everything that `hello` or `config` reports to the router, [`Fleet::availability`] included.
+    /// Changes with everything that `hello` or `config` reports to the router.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
 
-    /// The availability of all models together.
+    /// Whether there are models, and all of them have failed; see `owner::retry` for what ends that.
     #[must_use]
-    pub fn availability(&self) -> Availability {
-        self.shared.lock().availability()
+    pub fn all_have_failed(&self) -> bool {
+        self.shared.lock().all_have_failed()
     }
 
     /// Whether a model takes jobs now, or would be loaded for one.
@@ -195,7 +194,7 @@ impl Fleet {
     /// Whether the fleet has any model.
     #[must_use]
     pub fn has_models(&self) -> bool {
-        self.availability() != Availability::NoModel
+        self.shared.lock().staying().next().is_some()
     }
 
     /// Retries a model now that has failed or waits for its next attempt: the named one, or the primary one.

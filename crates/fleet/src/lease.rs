@@ -90,7 +90,7 @@ impl Lease {
 
     /// The cause: an engine that is being stopped may have made no progress, which is known once it has exited.
     async fn cause(&mut self, until: tokio::time::Instant) -> EngineEnd {
-        let ended = |status: &Status| !matches!(status.state, State::Draining | State::Stopping);
+        let ended = |status: &Status| !matches!(status.state, State::Stopping);
         let _ = tokio::time::timeout_at(until, self.status.wait_for(ended)).await;
         let status = self.status.borrow();
         match (&status.last_error, &self.earlier_failure) {
@@ -107,7 +107,6 @@ impl Lease {
         async move {
             let ending = status.wait_for(|status| match &status.state {
                 State::Ready(ready) => ready.run != run,
-                State::Draining => false,
                 _ => true,
             });
             // An error means that the driver is gone, and the engine with it.

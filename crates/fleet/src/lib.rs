@@ -20,19 +20,9 @@
 //!
 //! # The states of a model
 //!
-//! ```text
-//!   Absent ──── reserve ────▶ Coming ── memory free ──▶ Loading ── ready ──▶ Ready
-//!     ▲                         │                        │ │ ▲                │ │
-//!     ├───── reservation ◀──────┘                        │ │ └─ exit, restart ┘ │
-//!     │      given up                                    │ │                    │
-//!     ├───── retry ◀─── Failed ◀───── load failed ───────┘ └── unload           │ drain, stop
-//!     │                                                          │              │
-//!     └───── memory seen free ◀─────── Leaving ◀─────────────────┴──────────────┘
-//! ```
-//!
-//! `ModelState` of the scheduler is this drawing as an enum. A model that needs no eviction goes from Absent to Loading at
-//! once; a model in another size or of a changed file goes through Leaving and Absent. [`Availability`] is the summary of all
-//! models for the router.
+//! [`ModelState`] of the scheduler is the one state of a model, from here to the router's report, the metrics and the
+//! commands; its drawing is in `auxot_scheduler::state`. The state of an engine process (`auxot_engine::State`) is another
+//! matter: one model has many processes in its life, and none most of the time.
 //!
 //! # Modules
 //!
@@ -99,7 +89,6 @@
 //!
 //! Three steps: [`Fleet::freeze`] (nothing is started, jobs go on), [`Fleet::refuse`] (jobs are refused), [`Fleet::stop`].
 
-mod availability;
 mod config;
 mod devices;
 mod factory;
@@ -118,9 +107,9 @@ mod tasks;
 mod tests;
 mod text_limit;
 
-pub use auxot_engine::{Awaiting, Endpoint, ExitReport, Ready, State};
+pub use auxot_engine::{Awaiting, Endpoint, ExitReport, Ready};
 pub use auxot_gpu::{Device, Sample};
-pub use availability::Availability;
+pub use auxot_scheduler::ModelState;
 pub use config::{Config, ModelConfig, device_warning, table_warnings, with_layers};
 pub use devices::Devices;
 pub use fleet::Fleet;

@@ -36,7 +36,7 @@ use crate::state::FleetState;
 use crate::state::scan::Scan;
 use crate::state::work::Work;
 use auxot_placement::{Capacity, DeviceVisibility};
-use auxot_scheduler::{Admission, Limits, ModelState, Moment, Reason};
+use auxot_scheduler::{Admission, Limits, Moment, Reason};
 
 /// The data that handles, leases and tasks share.
 #[derive(Debug)]
@@ -149,10 +149,7 @@ impl Shared {
         let mut state = self.lock();
         self.measure(&mut state);
         // Engines that waited for this sample before they take jobs.
-        let loading = state
-            .models
-            .iter()
-            .filter(|(_, managed)| matches!(state.scheduler.state(managed.scheduler_id), ModelState::Loading { .. }));
+        let loading = state.models.iter().filter(|(_, managed)| state.state_of(managed).is_loading());
         let ready = loading.filter_map(|(id, managed)| {
             let engine = managed.engine.as_ref()?;
             matches!(engine.status.state, State::Ready(_)).then_some((*id, managed.generation))

@@ -5,7 +5,7 @@ pub(crate) mod metrics;
 use std::sync::Arc;
 
 use auxot_catalog::{Model, Rank};
-use auxot_engine::{Ready, State, Status};
+use auxot_engine::{Ready, Status};
 use auxot_gpu::{Device, HOST, Kind, Sample};
 
 use crate::model::managed::ManagedModel;
@@ -37,7 +37,9 @@ impl Report {
 pub struct ModelView {
     /// The model on disk.
     pub model: Arc<Model>,
-    /// The status of its engine.
+    /// Its state.
+    pub state: ModelState,
+    /// The status of its engine: the present one, or the one before.
     pub status: Status,
     /// The engine, while it takes jobs.
     pub ready: Option<Arc<Ready>>,
@@ -45,8 +47,6 @@ pub struct ModelView {
     pub slots: u32,
     /// Tokens of context of each slot, now or once loaded.
     pub ctx_size: u32,
-    /// It is not loaded; a job would load it.
-    pub unloaded: bool,
     /// Slots that run a job.
     pub slots_busy: u32,
     /// Jobs that wait for a slot.
@@ -98,22 +98,27 @@ impl OtherNames {
 impl ModelView {
     pub(crate) fn of(managed: &ManagedModel, scheduler: &Admission, devices: &Sample) -> Self {
         let model_state = scheduler.state(managed.scheduler_id);
-        let takes = matches!(model_state, ModelState::Ready { draining: None, .. });
-        let ready = managed.ready().filter(|_| takes).cloned();
+        let ready = managed.ready().filter(|_| matches!(model_state, ModelState::Ready(_))).cloned();
         let planned = managed.engine.as_ref().map_or_else(|| managed.plan.spec(), |engine| engine.spec.clone());
         Self {
             model: Arc::clone(&managed.model),
             estimated: managed.engine.as_ref().map(estimated).unwrap_or_default(),
             measured: managed.engine.as_ref().map(Engine::measured).unwrap_or_default(),
             memory: managed.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
-            status: status(managed, model_state, scheduler.is_wanted(managed.scheduler_id)),
+            state: model_state.clone(),
+            status: managed.last.clone().unwrap_or_else(Status::stopped),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
-            unloaded: matches!(model_state, ModelState::OnDisk) && !scheduler.is_wanted(managed.scheduler_id),
             ready,
             slots_busy: scheduler.busy(managed.scheduler_id),
             waiting: scheduler.waiting(managed.scheduler_id),
         }
+    }
+
+    /// Whether a job gets a slot, or loads it.
+    #[must_use]
+    pub fn takes_jobs(&self) -> bool {
+        self.ready.is_some() || matches!(self.state, ModelState::OnDisk)
     }
 
     /// Bytes of its process over all devices; unknown is not zero.
@@ -139,7 +144,7 @@ impl ModelView {
     /// What it can do, in the protocol's words.
     #[must_use]
     pub fn capabilities(&self) -> Vec<String> {
-        let vision = self.ready.as_ref().map_or(self.unloaded && self.model.vision, |ready| ready.props.vision);
+        let vision = self.ready.as_ref().map_or(self.takes_jobs() && self.model.vision, |ready| ready.props.vision);
         capabilities(&self.model, vision)
     }
 }
@@ -158,22 +163,6 @@ fn capabilities(model: &Model, vision: bool) -> Vec<String> {
 fn estimated(engine: &Engine) -> Vec<(String, u64)> {
     let bytes = engine.placement.bytes().filter(|(_, bytes)| *bytes > 0);
     bytes.map(|(device, bytes)| (device.to_owned(), bytes)).collect()
-}
-
-/// The status to report: the engine's, or one that says what happens next to the model.
-fn status(managed: &ManagedModel, model_state: &ModelState, wanted: bool) -> Status {
-    let mut status = managed.last.clone().unwrap_or_else(Status::stopped);
-    status.state = match (model_state, status.state) {
-        (ModelState::Ready { draining: Some(_), .. }, State::Ready(_)) => State::Draining,
-        (ModelState::Reserved { .. }, _) => State::Starting { progress: None },
-        (ModelState::OnDisk, _) if wanted => State::Starting { progress: None },
-        (ModelState::OnDisk, _) => State::Stopped,
-        (ModelState::Unloading { .. }, _) if managed.engine.is_none() => State::Stopping,
-        // Between two attempts.
-        (ModelState::Loading { .. }, State::Stopped | State::Failed { .. }) => State::Starting { progress: None },
-        (_, state) => state,
-    };
-    status
 }
 
 /// The memory of an engine: on devices as the drivers report it, else its resident host memory without repacked weights. Empty

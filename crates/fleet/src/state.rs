@@ -11,7 +11,6 @@ use auxot_catalog::{Model, ResolveError, Task};
 use auxot_engine::Ready;
 use tokio::sync::oneshot;
 
-use crate::availability::Availability;
 use crate::job_task::JobTask;
 use crate::lease::Lease;
 use crate::model::desired::DesiredModel;
@@ -124,8 +123,7 @@ impl FleetState {
     /// Removes a leaving model once its engine is gone.
     pub(crate) fn remove_gone(&mut self, id: ManagedId) -> Option<ManagedModel> {
         let managed = self.models.get(&id)?;
-        let model_state = self.scheduler.state(managed.scheduler_id);
-        let is_unloaded = matches!(model_state, ModelState::OnDisk | ModelState::Failed);
+        let is_unloaded = self.state_of(managed).place().is_none();
         if managed.keep != KeepReason::Leaving || managed.engine.is_some() || !is_unloaded {
             return None;
         }
@@ -165,20 +163,12 @@ impl FleetState {
 
     /// The engine of a model, while it takes new jobs.
     pub(crate) fn serving<'a>(&self, managed: &'a ManagedModel) -> Option<&'a Arc<Ready>> {
-        match self.scheduler.state(managed.scheduler_id) {
-            ModelState::Ready { draining: None, .. } => managed.ready(),
-            _ => None,
-        }
+        matches!(self.state_of(managed), ModelState::Ready(_)).then(|| managed.ready()).flatten()
     }
 
-    /// The availability of one model.
-    fn availability_of(&self, managed: &ManagedModel) -> Availability {
-        match self.scheduler.state(managed.scheduler_id) {
-            ModelState::Failed => Availability::Failed,
-            ModelState::Ready { draining: None, .. } => Availability::Ready,
-            ModelState::OnDisk if !self.scheduler.is_wanted(managed.scheduler_id) => Availability::Unloaded,
-            _ => Availability::Loading,
-        }
+    /// The state of a model.
+    pub(crate) fn state_of(&self, managed: &ManagedModel) -> &ModelState {
+        self.scheduler.state(managed.scheduler_id)
     }
 
     /// The primary model for a task: the one that serves jobs without a model name.
@@ -187,23 +177,23 @@ impl FleetState {
     /// model it is the first listed one that is ready, unloaded, or in its first load; else the first that is ready, loading or
     /// unloaded. Where all have failed it is the router's, or else the first.
     pub(crate) fn primary(&self, task: JobTask) -> Option<ManagedId> {
-        let is = |id: &ManagedId, availabilities: &[Availability]| {
-            self.models.get(id).is_some_and(|managed| availabilities.contains(&self.availability_of(managed)))
-        };
-        let takes: &[Availability] = &[Availability::Ready, Availability::Unloaded];
+        type Is = fn(&ModelState) -> bool;
+        let is = |id: &ManagedId, is: Is| self.models.get(id).is_some_and(|managed| is(self.state_of(managed)));
+        let is_ready: Is = |state| matches!(state, ModelState::Ready(_));
+        let is_on_disk: Is = |state| matches!(state, ModelState::OnDisk);
         let fits = |managed: &ManagedModel| task.accepts(managed.model.task);
         let desired = self.desired.managed().filter(|id| self.models.get(id).is_some_and(fits));
         let all = || self.staying().filter(|(_, managed)| fits(managed)).map(|(id, _)| id);
         let mut listed = all().filter(|id| self.models[id].keep == KeepReason::Operator);
         let preferred = match desired {
-            Some(desired) if is(&desired, takes) => Some(desired),
-            Some(desired) if is(&desired, &[Availability::Loading]) => {
-                listed.find(|id| is(id, &[Availability::Ready])).or(Some(desired))
+            Some(desired) if is(&desired, ModelState::takes_jobs) => Some(desired),
+            Some(desired) if is(&desired, ModelState::is_pending) => {
+                listed.find(|id| is(id, is_ready)).or(Some(desired))
             }
-            Some(_) | None => listed.find(|id| is(id, takes) || self.is_first_load(*id)),
+            Some(_) | None => listed.find(|id| is(id, ModelState::takes_jobs) || self.is_first_load(*id)),
         };
-        let mut ranks = [Availability::Ready, Availability::Loading, Availability::Unloaded].into_iter();
-        let first = |availability| all().find(|id| is(id, &[availability]));
+        let mut ranks = [is_ready, ModelState::is_pending, is_on_disk].into_iter();
+        let first = |wanted: Is| all().find(|id| is(id, wanted));
         preferred.or_else(|| ranks.find_map(first)).or(desired).or_else(|| all().next())
     }
 
@@ -213,8 +203,7 @@ impl FleetState {
             return false;
         };
         let is_first = |engine: &Engine| engine.after.is_none() && engine.status.run.0 <= 1;
-        matches!(self.scheduler.state(managed.scheduler_id), ModelState::Loading { .. })
-            && managed.engine.as_ref().is_some_and(is_first)
+        self.state_of(managed).is_loading() && managed.engine.as_ref().is_some_and(is_first)
     }
 
     /// The model that a job names, or the primary one.
@@ -311,17 +300,13 @@ impl FleetState {
 
     /// Whether a model takes jobs now, or would be loaded for one.
     pub(crate) fn takes_jobs(&self) -> bool {
-        let takes = |managed: &ManagedModel| {
-            matches!(self.availability_of(managed), Availability::Ready | Availability::Unloaded)
-        };
-        self.staying().any(|(_, managed)| takes(managed))
+        self.staying().any(|(_, managed)| self.state_of(managed).takes_jobs())
     }
 
-    /// The availability of all models together.
-    pub(crate) fn availability(&self) -> Availability {
-        self.staying()
-            .map(|(_, managed)| self.availability_of(managed))
-            .fold(Availability::NoModel, Availability::better)
+    /// Whether there are models, and all of them have failed.
+    pub(crate) fn all_have_failed(&self) -> bool {
+        let has_failed = |(_, managed): (_, &ManagedModel)| matches!(self.state_of(managed), ModelState::Failed);
+        self.staying().next().is_some() && self.staying().all(has_failed)
     }
 }
 

@@ -18,7 +18,6 @@ pub(crate) mod writer;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use auxot_fleet::Availability;
 use auxot_protocol::{Capabilities, Policy, extension};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
@@ -206,7 +205,7 @@ async fn poll_policy(shared: &Shared) -> ConnectionEnd {
     let fleet = &shared.context.fleet;
     loop {
         tokio::time::sleep(POLICY_RETRY).await;
-        if fleet.availability() == Availability::Failed {
+        if fleet.all_have_failed() {
             match request_policy(shared).await {
                 Ok(Some(policy)) => shared.policy.offer(policy),
                 Ok(None) => {}

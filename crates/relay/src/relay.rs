@@ -291,7 +291,7 @@ impl ConnectionPool {
         let shared = &Arc::clone(&self.shared);
         let dispatch = *shared.dispatch.borrow();
         let report = fleet.report();
-        let takes = report.models.first().filter(|model| model.ready.is_some() || model.unloaded);
+        let takes = report.models.first().filter(|model| model.takes_jobs());
         let slots = takes.map(|model| model.slots);
         let config = &shared.context.config;
         // Without a ready engine the number of slots is unknown: the connections stay as they are.

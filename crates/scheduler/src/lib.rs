@@ -23,13 +23,12 @@
 //!
 //! # Crashes
 //!
-//! A model whose engine has exited unexpectedly is **loading** again from that moment on ([`Admission::lost`]), also
-//! between two restarts by its supervisor, and keeps its place: what it held counts as promised. A state of its own for
-//! that time is not worth having. The time is short: the supervisor gives up after a few tries in a row
-//! (`engine.restart_budget`), some seconds apart, and then the place is free. If other models could take the place
-//! meanwhile, each crash would cause the load of another model, after which the crashed one has to wait for its turn or
-//! have the other unloaded again: two loads for none. It would also be placed elsewhere than its process was started
-//! for, and so need another process.
+//! A model whose engine has exited unexpectedly is loading again from that moment on, or in **backoff** until its
+//! supervisor starts it again ([`Admission::lost`]), and keeps its place: what it held counts as promised. The time is
+//! short: the supervisor gives up after a few tries in a row (`engine.restart_budget`), some seconds apart, and then the
+//! place is free. If other models could take the place meanwhile, each crash would cause the load of another model, after
+//! which the crashed one has to wait for its turn or have the other unloaded again: two loads for none. It would also be
+//! placed elsewhere than its process was started for, and so need another process.
 //!
 //! # Eviction
 //!
@@ -63,6 +62,7 @@ mod profile;
 mod queries;
 mod queue;
 mod settle;
+mod state;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -73,8 +73,8 @@ use auxot_catalog::MemoryRequirements;
 
 use auxot_placement::{Capacity, LayerRequirements, Placement, PlacementError, Rules, plan};
 use model::Model;
-pub use model::ModelState;
 pub use profile::{Profile, Wanted};
+pub use state::{DrainCause, ModelState, Obstacle, Place, Running, SlotGate};
 pub use terms::{Decision, Effect, Limits, Reason};
 
 /// Time since some beginning, the same for all calls.
@@ -126,10 +126,10 @@ impl Admission {
     /// Removes a model that is not loaded; returns the jobs that still wait for it.
     pub fn remove(&mut self, model: ModelId) -> Vec<Ticket> {
         let none = Profile::new("", std::sync::Arc::clone(&self.models[model].profile.requirements));
-        let gone = std::mem::replace(&mut self.models[model], Model::new(none));
+        let mut gone = std::mem::replace(&mut self.models[model], Model::new(none));
         self.vacant.push(model);
         self.something_is_free();
-        gone.waiting.into_iter().map(|(ticket, _)| ticket).collect()
+        gone.take_waiting()
     }
 
     /// Sets how a model is run, or its size, from its next load on.
@@ -155,7 +155,7 @@ impl Admission {
     /// Memory may have become free: models without room are tried again.
     fn something_is_free(&mut self) {
         self.changed = true;
-        self.models.iter_mut().for_each(|model| model.no_room = false);
+        self.models.iter_mut().for_each(Model::retry_no_room);
     }
 
     /// Whether a model could ever be placed here with these requirements.
@@ -175,7 +175,7 @@ impl Admission {
         if self.capacity != capacity {
             self.capacity = capacity;
             self.changed = true;
-            self.models.iter_mut().for_each(|model| model.memory_unknown = false);
+            self.models.iter_mut().for_each(Model::retry_unknown);
             self.something_is_free();
         }
     }
@@ -187,19 +187,18 @@ impl Admission {
         if matches!(of.state, ModelState::Failed) {
             return (Decision::Refuse(Reason::Failed), Vec::new());
         }
-        if of.admits_at_once() {
-            of.take_slot(now);
+        if of.take_free_slot(now) {
             return (Decision::Admit, Vec::new());
         }
-        if self.frozen && !matches!(of.state, ModelState::Loading { .. } | ModelState::Ready { .. }) {
+        if self.frozen && !of.has_engine() {
             return (Decision::Refuse(Reason::Frozen), Vec::new());
         }
-        if of.waiting.len() >= self.limits.max_waiting {
-            return (Decision::Refuse(Reason::QueueFull { waiting: of.waiting.len() }), Vec::new());
+        if of.waiting() >= self.limits.max_waiting {
+            return (Decision::Refuse(Reason::QueueFull { waiting: of.waiting() }), Vec::new());
         }
         // A second one for the same model changes nothing: it is not the oldest.
-        self.changed |= of.waiting.is_empty();
-        of.waiting.push_back((ticket, now));
+        self.changed |= of.waiting() == 0;
+        of.enqueue(ticket, now);
         let mut effects = self.settle(now);
         let own = |effect: &Effect| matches!(effect, Effect::Refuse { ticket: of, .. } if *of == ticket);
         if let Some(at) = effects.iter().position(own)
@@ -212,7 +211,7 @@ impl Admission {
 
     /// A job has left its slot of that run.
     pub fn left(&mut self, model: ModelId, run: Run, now: Moment) -> Vec<Effect> {
-        if !self.models[model].leave_slot(run, now) {
+        if !self.models[model].release_slot(run, now) {
             return Vec::new();
         }
         self.changed |= self.models[model].is_idle();
@@ -223,8 +222,7 @@ impl Admission {
     pub fn cancelled(&mut self, ticket: Ticket, now: Moment) -> Vec<Effect> {
         for model in &mut self.models {
             // A job that is not the oldest changes nothing.
-            self.changed |= model.waiting.front().is_some_and(|(waiting, _)| *waiting == ticket);
-            model.waiting.retain(|(waiting, _)| *waiting != ticket);
+            self.changed |= model.cancel(ticket);
         }
         self.settle(now)
     }
@@ -237,17 +235,18 @@ impl Admission {
         self.settle(now)
     }
 
-    /// The engine of a loaded model has exited unexpectedly; its supervisor restarts it in the same place.
-    pub fn lost(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+    /// The engine of a loading or loaded model has exited unexpectedly; its supervisor restarts it in the same place, at
+    /// once or after a pause (`backs_off`).
+    pub fn lost(&mut self, model: ModelId, backs_off: bool, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         let mut effects = Vec::new();
         match &of.state {
-            // It was draining anyway.
-            ModelState::Ready { placement, draining: Some(_), .. } => {
-                of.state = ModelState::Unloading { placement: placement.clone() };
+            // It was to be unloaded anyway.
+            ModelState::Draining { .. } => {
+                of.stop();
                 effects.push(Effect::Stop { model });
             }
-            ModelState::Ready { draining: None, .. } | ModelState::Loading { .. } => of.lost(now),
+            ModelState::Ready(_) | ModelState::Loading { .. } | ModelState::Backoff { .. } => of.lost(backs_off, now),
             _ => return effects,
         }
         self.something_is_free();
@@ -255,17 +254,20 @@ impl Admission {
         effects
     }
 
+    /// The supervisor has started the engine again.
+    pub fn restarted(&mut self, model: ModelId, now: Moment) {
+        self.models[model].restarted(now);
+    }
+
     /// The owner wants a model loaded, or no longer does.
     pub fn want(&mut self, model: ModelId, want: Wanted, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
-        if std::mem::take(&mut of.asked_to_unload)
-            && let ModelState::Ready { draining, .. } = &mut of.state
-        {
-            *draining = None;
+        if matches!(of.state, ModelState::Draining { cause: DrainCause::Owner, .. }) {
+            of.stay();
         }
-        // A loaded model that stays is not wanted again.
-        if !matches!(of.state, ModelState::Ready { draining: None, .. } | ModelState::Failed) {
-            (of.want, of.no_room_reported, of.no_room) = (want, false, false);
+        // A loaded model that stays is not to be loaded.
+        if !matches!(of.state, ModelState::Ready(_) | ModelState::Failed) {
+            of.set_want(want);
         }
         self.changed = true;
         self.settle(now)
@@ -276,19 +278,24 @@ impl Admission {
     pub fn unload(&mut self, model: ModelId, until: Moment, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         let mut effects = Vec::new();
-        of.want = Wanted::No;
+        of.forget_want();
         match &mut of.state {
-            ModelState::Ready { draining, busy, .. } => {
-                let until = draining.map_or(until, |before| before.min(until));
-                let running = *busy > 0 && draining.is_none();
-                (*draining, of.asked_to_unload) = (Some(until), true);
-                effects.extend(running.then_some(Effect::Drain { model, until, to_make_room_for: None }));
+            ModelState::Ready(_) => {
+                let is_busy = of.drain(until, DrainCause::Owner);
+                effects.extend(is_busy.then_some(Effect::Drain { model, until, to_make_room_for: None }));
             }
-            ModelState::Loading { placement, .. } => {
-                of.state = ModelState::Unloading { placement: placement.clone() };
+            ModelState::Draining { until: before, cause, .. } => {
+                (*before, *cause) = (until.min(*before), DrainCause::Owner);
+            }
+            ModelState::Loading { .. } | ModelState::Backoff { .. } => {
+                of.stop();
                 effects.push(Effect::Stop { model });
             }
-            ModelState::OnDisk | ModelState::Reserved { .. } | ModelState::Unloading { .. } | ModelState::Failed => {}
+            ModelState::OnDisk
+            | ModelState::WaitingForRoom(_)
+            | ModelState::Reserved { .. }
+            | ModelState::Unloading { .. }
+            | ModelState::Failed => {}
         }
         self.changed = true;
         effects.extend(self.settle(now));
@@ -298,18 +305,16 @@ impl Admission {
     /// Returns all jobs that wait for a model; they wait no longer.
     pub fn dismiss(&mut self, model: ModelId) -> Vec<Ticket> {
         self.changed = true;
-        self.models[model].waiting.drain(..).map(|(ticket, _)| ticket).collect()
+        self.models[model].take_waiting()
     }
 
     /// A model does not fit in any size: its waiting jobs are refused. If its owner wants it, it is tried again when
     /// memory has become free.
     pub fn turn_away(&mut self, model: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
         let of = &mut self.models[model];
-        (of.too_large, of.no_room) = (false, true);
-        let waiting = of.waiting.drain(..);
-        waiting
-            .map(|(ticket, _)| Effect::Refuse { ticket, reason: Reason::DoesNotFit(placement_error.clone()) })
-            .collect()
+        of.set_obstacle(Obstacle::NoRoom);
+        let waiting = of.take_waiting().into_iter();
+        waiting.map(|ticket| Effect::Refuse { ticket, reason: Reason::DoesNotFit(placement_error.clone()) }).collect()
     }
 
     /// No further model is loaded. Jobs that wait for a model that is not loaded or loading are refused.
@@ -321,13 +326,16 @@ impl Admission {
     /// What a loading or loaded model is measured to hold, by device: so much of its promise is part of the measured
     /// memory.
     pub fn holds(&mut self, model: ModelId, holds: Vec<(String, u64)>) {
-        self.models[model].is_seen_to_hold(holds);
+        if let Some(place) = self.models[model].state.place_mut() {
+            place.set_measured(holds);
+        }
         self.something_is_free();
     }
 
     /// Further samples show all that a loaded model holds: they begin after the load.
     pub fn shown(&mut self, model: ModelId) {
-        if std::mem::take(&mut self.models[model].unread) {
+        if let Some(running) = self.models[model].state.running_mut().filter(|running| !running.is_measured) {
+            running.is_measured = true;
             self.something_is_free();
         }
     }
@@ -343,21 +351,21 @@ impl Admission {
     pub fn again(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
         let of = &mut self.models[model];
         of.load_failed(now);
-        of.unplace(ModelState::OnDisk);
+        of.unplace();
         self.something_is_free();
         self.settle(now)
     }
 
     /// A failed model may be loaded again, after a reset by an operator or a changed file.
     pub fn revive(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
-        self.models[model].revive();
+        self.models[model].reset();
         self.changed = true;
         self.settle(now)
     }
 
     /// A model is unloaded, and its memory is measured as free: [`Admission::measured`] comes first.
     pub fn gone(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
-        self.models[model].gone();
+        self.models[model].unplace();
         self.something_is_free();
         self.settle(now)
     }

@@ -6,7 +6,7 @@ use auxot_placement::Capacity;
 impl Admission {
     /// What is measured, and of the host's memory no more than the operator gives to all models together.
     fn measured_capacity(&self) -> Capacity {
-        let ours = self.models.iter().map(super::Model::host_bytes).sum();
+        let ours = self.models.iter().map(|model| model.state.host_bytes()).sum();
         self.capacity.clone().limited(ours, &self.rules)
     }
 
@@ -14,7 +14,7 @@ impl Admission {
     pub(super) fn free(&self, but: ModelId) -> Capacity {
         let mut capacity = self.measured_capacity();
         for (_, model) in self.models.iter().enumerate().filter(|(at, _)| *at != but) {
-            model.promised().for_each(|(device, bytes)| capacity.taken(device, bytes));
+            model.state.promised().for_each(|(device, bytes)| capacity.taken(device, bytes));
         }
         capacity
     }
@@ -22,12 +22,7 @@ impl Admission {
     /// What will be free once all models that are being unloaded are gone, from what is free now.
     pub(super) fn after_unloads(&self, free: &Capacity) -> Capacity {
         let mut capacity = free.clone();
-        let is_leaving = |model: &&super::Model| match &model.state {
-            ModelState::Unloading { .. } => true,
-            ModelState::Ready { draining, .. } => draining.is_some(),
-            _ => false,
-        };
-        for model in self.models.iter().filter(is_leaving) {
+        for model in self.models.iter().filter(|model| model.state.is_leaving()) {
             model.tenant().holds.iter().for_each(|(device, bytes)| capacity.freed(device, *bytes));
         }
         capacity
@@ -42,14 +37,13 @@ impl Admission {
     pub(super) fn at_most(&self, but: ModelId) -> Capacity {
         let mut capacity = self.measured_capacity();
         let others = || self.models.iter().enumerate().filter(|(at, _)| *at != but).map(|(_, model)| model);
-        let has_memory = |state: &ModelState| {
-            matches!(state, ModelState::Loading { .. } | ModelState::Ready { .. } | ModelState::Unloading { .. })
-        };
-        for model in others().filter(|model| !model.profile.pin && has_memory(&model.state)) {
+        let has_memory =
+            |model: &super::Model| model.has_place() && !matches!(model.state, ModelState::Reserved { .. });
+        for model in others().filter(|model| !model.profile.pin && has_memory(model)) {
             model.tenant().holds.iter().for_each(|(device, bytes)| capacity.freed(device, *bytes));
         }
-        for model in others().filter(|model| model.profile.pin && !model.is_unmeasured_load()) {
-            model.promised().for_each(|(device, bytes)| capacity.taken(device, bytes));
+        for model in others().filter(|model| model.profile.pin && !model.state.is_unmeasured_load()) {
+            model.state.promised().for_each(|(device, bytes)| capacity.taken(device, bytes));
         }
         capacity
     }

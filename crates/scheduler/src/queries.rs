@@ -26,10 +26,7 @@ impl Admission {
     /// Jobs that run on a model.
     #[must_use]
     pub fn busy(&self, model: ModelId) -> u32 {
-        match self.models[model].state {
-            ModelState::Ready { busy, .. } => busy,
-            _ => 0,
-        }
+        self.models[model].state.running().map_or(0, |running| running.slots.busy)
     }
 
     /// The state of a model.
@@ -41,6 +38,6 @@ impl Admission {
     /// Jobs that wait for a model.
     #[must_use]
     pub fn waiting(&self, model: ModelId) -> usize {
-        self.models[model].waiting.len()
+        self.models[model].waiting()
     }
 }

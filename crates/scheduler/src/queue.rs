@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Admission, ModelId, ModelState, Moment};
+use super::{Admission, ModelId, Moment};
 use auxot_placement::{Capacity, Known, Placement, PlacementError, Tenant, make_room, plan};
 
 /// So many waiting models are tried at once; the others follow when these have their turn.
@@ -26,21 +26,15 @@ impl Admission {
     /// The models that wait for room, in the order of their turns. Those that may not evict others stand behind those
     /// that may, and so do those that wait for a measurement of memory.
     pub(super) fn queued(&self, now: Moment) -> Vec<ModelId> {
-        let waits = |model: &super::Model| match model.state {
-            _ if !model.is_wanted() || model.too_large => false,
-            _ if model.no_room && model.waiting.is_empty() => false,
-            ModelState::OnDisk => true,
-            _ => false,
-        };
         let key = |at: ModelId| {
             let model = &self.models[at];
             let rank = match model.is_best_effort() {
                 true => 2,
-                false => u8::from(model.is_backing_off(&self.limits, now) || model.memory_unknown),
+                false => u8::from(model.is_backing_off(&self.limits, now) || model.awaits_measurement()),
             };
             (rank, Reverse(model.urgency(&self.limits, now)), model.oldest(), at)
         };
-        let mut all: Vec<_> = (0..self.models.len()).filter(|at| waits(&self.models[*at])).map(key).collect();
+        let mut all: Vec<_> = (0..self.models.len()).filter(|at| self.models[*at].is_queued()).map(key).collect();
         if all.len() > TRIED {
             all.select_nth_unstable(TRIED);
             all.truncate(TRIED);
@@ -86,15 +80,13 @@ impl Admission {
 
     /// All models with memory, if each of them is idle and may be unloaded.
     pub(super) fn all_idle(&self, but: ModelId, now: Moment) -> Option<Vec<ModelId>> {
-        let has_memory = |model: &super::Model| !matches!(model.state, ModelState::OnDisk | ModelState::Failed);
-        let with_memory = self.models.iter().enumerate().filter(|(at, model)| *at != but && has_memory(model));
+        let with_memory = self.models.iter().enumerate().filter(|(at, model)| *at != but && model.has_place());
         with_memory.map(|(at, model)| (model.is_idle() && model.may_go(&self.limits, now)).then_some(at)).collect()
     }
 
     /// Whether no other model has memory or a reserved place.
     pub(super) fn is_alone(&self, at: ModelId) -> bool {
-        let has_memory = |model: &super::Model| !matches!(model.state, ModelState::OnDisk | ModelState::Failed);
-        self.models.iter().enumerate().all(|(other, model)| other == at || !has_memory(model))
+        self.models.iter().enumerate().all(|(other, model)| other == at || !model.has_place())
     }
 
     /// The models that may be unloaded for a model, in order: the idle ones, then, after

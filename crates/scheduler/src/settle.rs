@@ -1,7 +1,8 @@
 //! All consequences of an event, until there are no further ones.
 
 use super::queue::Attempt;
-use super::{Admission, Effect, ModelId, ModelState, Moment, Reason, Wanted};
+use super::state::{DrainCause, ModelState, Obstacle, Place};
+use super::{Admission, Effect, ModelId, Moment, Reason, Wanted};
 use auxot_placement::{Placement, PlacementError};
 
 impl Admission {
@@ -30,16 +31,15 @@ impl Admission {
     fn refuse_late(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for model in &mut self.models {
             let failed = matches!(model.state, ModelState::Failed);
-            let runs = matches!(model.state, ModelState::Loading { .. } | ModelState::Ready { .. });
-            while let Some((ticket, since)) = model.waiting.front().copied() {
+            while let Some((ticket, since)) = model.oldest_job() {
                 let waited = now.saturating_sub(since);
                 let reason = match failed {
                     true => Reason::Failed,
-                    false if self.frozen && !runs => Reason::Frozen,
+                    false if self.frozen && !model.has_engine() => Reason::Frozen,
                     false if waited >= self.limits.max_wait => Reason::TooLate { waited },
                     false => break,
                 };
-                model.waiting.pop_front();
+                model.dequeue();
                 self.changed = true;
                 effects.push(Effect::Refuse { ticket, reason });
             }
@@ -49,12 +49,8 @@ impl Admission {
     /// First come, first served, wherever a slot is free.
     fn give_slots(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for (at, model) in self.models.iter_mut().enumerate() {
-            while let ModelState::Ready { slots, busy, draining: None, .. } = model.state
-                && busy < slots
-                && let Some((ticket, _)) = model.waiting.pop_front()
-            {
-                model.take_slot(now);
-                effects.push(Effect::Admit { ticket, model: at });
+            while model.waiting() > 0 && model.take_slot(now) {
+                effects.extend(model.dequeue().map(|ticket| Effect::Admit { ticket, model: at }));
             }
         }
     }
@@ -64,12 +60,7 @@ impl Admission {
     fn start_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for at in 0..self.models.len() {
             let ModelState::Reserved { evicted, .. } = &self.models[at].state else { continue };
-            let going = |other: &ModelId| match &self.models[*other].state {
-                ModelState::Unloading { .. } => true,
-                ModelState::Ready { draining, .. } => draining.is_some(),
-                _ => false,
-            };
-            let waits_for = evicted.iter().any(going);
+            let waits_for = evicted.iter().any(|other| self.models[*other].state.is_leaving());
             if !self.models[at].is_wanted() {
                 self.give_up_place(at);
                 continue;
@@ -96,19 +87,17 @@ impl Admission {
             })
             .flatten()
             .collect();
-        let stays = |other: &ModelId| !wanted.contains(other) && !self.models[*other].asked_to_unload;
-        for other in evicted.into_iter().filter(stays).collect::<Vec<_>>() {
-            if let ModelState::Ready { draining, .. } = &mut self.models[other].state {
-                *draining = None;
+        for other in evicted.into_iter().filter(|other| !wanted.contains(other)) {
+            if matches!(self.models[other].state, ModelState::Draining { cause: DrainCause::Eviction, .. }) {
+                self.models[other].stay();
             }
         }
     }
 
     fn load(&mut self, at: ModelId, placement: Placement, now: Moment, effects: &mut Vec<Effect>) {
-        let placement = Box::new(placement);
-        self.models[at].memory_unknown_since = None;
-        self.models[at].place(&placement, ModelState::Loading { placement: placement.clone(), since: now });
-        effects.push(Effect::Load { model: at, placement });
+        let place = Place::new(placement);
+        effects.push(Effect::Load { model: at, placement: place.placement.clone() });
+        self.models[at].state = ModelState::Loading { place, since: now };
     }
 
     /// Tries the models that wait for room, one after the other. Once the first of them has waited for
@@ -121,22 +110,18 @@ impl Admission {
                 Attempt::Free(placement) => self.load(at, placement, now, effects),
                 Attempt::After(placement, evicted) => {
                     let until = now + self.limits.drain;
-                    for other in &evicted {
-                        if let ModelState::Ready { draining, busy, .. } = &mut self.models[*other].state {
-                            *draining = Some(until);
-                            let drain = Effect::Drain { model: *other, until, to_make_room_for: Some(at) };
-                            effects.extend((*busy > 0).then_some(drain));
-                        }
+                    for model in evicted.iter().copied() {
+                        let is_busy = self.models[model].drain(until, DrainCause::Eviction);
+                        effects.extend(is_busy.then_some(Effect::Drain { model, until, to_make_room_for: Some(at) }));
                     }
-                    let placement = Box::new(placement);
-                    self.models[at].place(&placement, ModelState::Reserved { placement: placement.clone(), evicted });
+                    self.models[at].state = ModelState::Reserved { place: Place::new(placement), evicted };
                 }
                 Attempt::NotYet(placement_error) if self.models[at].is_best_effort() => {
                     self.no_room(at, placement_error, effects);
                     stepped_back = true;
                 }
                 Attempt::NotYet(_) => {
-                    self.models[at].memory_unknown_since = None;
+                    self.models[at].set_obstacle(Obstacle::Queue);
                     let waited = self.models[at].oldest().map_or(Moment::ZERO, |since| now.saturating_sub(since));
                     if waited >= self.limits.preempt_after {
                         return stepped_back;
@@ -145,7 +130,10 @@ impl Admission {
                 }
                 // It does not delay models that can be placed where memory is known.
                 Attempt::Unknown => {
-                    let since = *self.models[at].memory_unknown_since.get_or_insert(now);
+                    let (since, tried) = match self.models[at].obstacle() {
+                        Some(Obstacle::MemoryUnknown { since, tried }) => (since, tried),
+                        _ => (now, false),
+                    };
                     if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.preempt_after {
                         if self.is_alone(at) {
                             let placement = self.models[at].left_to_the_engine(&self.capacity, &self.rules);
@@ -154,8 +142,8 @@ impl Admission {
                         }
                         self.unload_idle(at, now);
                     }
-                    stepped_back |= !self.models[at].memory_unknown;
-                    self.models[at].memory_unknown = true;
+                    stepped_back |= !tried;
+                    self.models[at].set_obstacle(Obstacle::MemoryUnknown { since, tried: true });
                 }
                 // It is tried again when that is over.
                 Attempt::Never(placement_error) if self.models[at].is_newly_wanted(&self.limits, now) => {
@@ -176,20 +164,18 @@ impl Admission {
             return;
         }
         for other in self.all_idle(at, now).unwrap_or_default() {
-            if let ModelState::Ready { draining, .. } = &mut self.models[other].state {
-                *draining = Some(now);
-            }
+            self.models[other].drain(now, DrainCause::Eviction);
         }
     }
 
     /// A model can never be placed as it is.
     fn never(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
         if self.models[at].profile.shrinks {
-            self.models[at].too_large = true;
+            self.models[at].set_obstacle(Obstacle::TooLarge);
             effects.push(Effect::TooLarge { model: at, placement_error });
             return;
         }
-        let wanted = self.models[at].want != Wanted::No;
+        let wanted = self.models[at].want() != Wanted::No;
         effects.extend(self.turn_away(at, &placement_error));
         if wanted {
             self.no_room(at, placement_error, effects);
@@ -198,7 +184,7 @@ impl Admission {
 
     /// Reports once to the owner that a model is not loaded; it is loaded as soon as there is room.
     fn no_room(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
-        self.models[at].no_room = true;
+        self.models[at].set_obstacle(Obstacle::NoRoom);
         self.report_no_room(at, placement_error, effects);
     }
 
@@ -211,12 +197,16 @@ impl Admission {
     /// Unloads models that are draining and have finished or had their time, and those that were idle for too long.
     fn unload_models(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for (at, model) in self.models.iter_mut().enumerate() {
-            let ModelState::Ready { placement, busy, draining, .. } = &model.state else { continue };
-            let finished = draining.is_some_and(|until| *busy == 0 || now >= until);
-            let unused = model.profile.ttl.is_some_and(|ttl| now.saturating_sub(model.last_used) >= ttl);
-            let expired = unused && model.is_idle() && model.may_go(&self.limits, now);
-            if finished || expired {
-                model.state = ModelState::Unloading { placement: placement.clone() };
+            let is_due = match &model.state {
+                ModelState::Draining { running, until, .. } => running.slots.busy == 0 || now >= *until,
+                ModelState::Ready(_) => {
+                    let is_unused = model.profile.ttl.is_some_and(|ttl| now.saturating_sub(model.last_used) >= ttl);
+                    is_unused && model.is_idle() && model.may_go(&self.limits, now)
+                }
+                _ => false,
+            };
+            if is_due {
+                model.stop();
                 effects.push(Effect::Stop { model: at });
             }
         }
@@ -237,24 +227,24 @@ impl Admission {
             if let Some(since) = oldest {
                 at(since + limits.max_wait);
             }
-            if let Wanted::IfRoom(since) | Wanted::Since(since) = model.want {
+            if let Wanted::IfRoom(since) | Wanted::Since(since) = model.want() {
                 at(since + limits.preempt_after);
             }
             if let Some(until) = model.backoff_until(limits).filter(|_| model.is_wanted()) {
                 at(until);
             }
             match (&model.state, oldest) {
-                (ModelState::Ready { draining: Some(until), .. }, _) => at(*until),
-                (ModelState::Ready { since, draining: None, .. }, _) => {
+                (ModelState::Draining { until, .. }, _) => at(*until),
+                (ModelState::Ready(running), _) => {
                     // One without any model that waits for room is a tick too many, which is harmless.
-                    at(*since + limits.min_loaded_time);
+                    at(running.since + limits.min_loaded_time);
                     if let Some(ttl) = model.profile.ttl.filter(|_| model.is_idle()) {
                         at(model.last_used + ttl);
                     }
                 }
-                (ModelState::OnDisk, Some(since)) => {
-                    if let Some(memory_unknown) = model.memory_unknown_since {
-                        at(memory_unknown + limits.preempt_after);
+                (ModelState::WaitingForRoom(obstacle), Some(since)) => {
+                    if let Obstacle::MemoryUnknown { since, .. } = obstacle {
+                        at(*since + limits.preempt_after);
                     }
                     at(since + limits.preempt_after);
                     at(since + limits.max_wait / 2);

@@ -58,8 +58,8 @@ fn start(admission: &mut Admission, ticket: Ticket, model: ModelId, at: u64) -> 
 
 /// The place of a load.
 fn place(admission: &Admission, model: ModelId) -> Box<Placement> {
-    let ModelState::Loading { placement, .. } = admission.state(model) else { panic!("{:?}", admission.state(model)) };
-    placement.clone()
+    let ModelState::Loading { place, .. } = admission.state(model) else { panic!("{:?}", admission.state(model)) };
+    place.placement.clone()
 }
 
 /// A job for a model, which is then loaded at that second; the job has ended when this returns.
@@ -133,7 +133,7 @@ fn a_busy_one_goes_only_for_a_job_that_may_preempt_and_after_its_drain() {
     assert_eq!(admission.tick(seconds(115)), []);
     let drain = Effect::Drain { model: 0, until: seconds(146), to_make_room_for: Some(1) };
     assert_eq!(admission.tick(seconds(116)), [drain], "it drains, and has its time");
-    assert!(matches!(admission.state(0), ModelState::Ready { draining: Some(until), .. } if *until == seconds(146)));
+    assert!(matches!(admission.state(0), ModelState::Draining { until, .. } if *until == seconds(146)));
     assert_eq!(admission.arrive(3, 0, seconds(120)).0, Decision::Wait, "no new jobs");
     assert_eq!(admission.tick(seconds(145)), []);
     assert_eq!(admission.tick(seconds(146)), [Effect::Stop { model: 0 }]);
@@ -150,7 +150,7 @@ fn a_draining_model_stays_when_its_room_is_not_needed_any_more() {
     admission.tick(seconds(116));
     assert_eq!(admission.arrive(3, 0, seconds(117)).0, Decision::Wait);
     assert_eq!(admission.cancelled(2, seconds(118)), [Effect::Admit { ticket: 3, model: 0 }]);
-    assert!(matches!(admission.state(0), ModelState::Ready { draining: None, .. }));
+    assert!(matches!(admission.state(0), ModelState::Ready(_)));
     assert_eq!(admission.state(1), &ModelState::OnDisk);
 }
 
@@ -196,12 +196,12 @@ fn a_model_whose_load_failed_evicts_no_other() {
 fn a_model_that_crashes_keeps_its_place_until_it_is_given_up() {
     let mut admission = admission(10, vec![profile("a", 6), profile("b", 6), profile("c", 2)]);
     load(&mut admission, 0, 0, 3);
-    assert_eq!(admission.lost(0, seconds(50)), []);
+    assert_eq!(admission.lost(0, false, seconds(50)), []);
     admission.measured(capacity(10));
     assert_eq!(admission.arrive(1, 1, seconds(51)), (Decision::Wait, vec![]));
     assert!(start(&mut admission, 2, 2, 52).0.is_empty(), "there is room beside both");
     assert_eq!(admission.tick(seconds(100)), [], "b may preempt, and a has lost its engine again");
-    assert_eq!(admission.lost(0, seconds(101)), []);
+    assert_eq!(admission.lost(0, false, seconds(101)), []);
     let effects = admission.failed(0, seconds(102));
     assert!(matches!(effects[..], [Effect::Load { model: 1, .. }]), "{effects:?}");
 }
@@ -215,7 +215,7 @@ fn a_second_unload_shortens_the_drain_and_never_lengthens_it() {
     let drain = Effect::Drain { model: 0, until, to_make_room_for: None };
     assert_eq!(admission.unload(0, until, seconds(11)), [drain]);
     assert_eq!(admission.unload(0, seconds(80), seconds(12)), []);
-    assert!(matches!(admission.state(0), ModelState::Ready { draining: Some(at), .. } if *at == until));
+    assert!(matches!(admission.state(0), ModelState::Draining { until: at, .. } if *at == until));
     assert_eq!(admission.unload(0, seconds(20), seconds(13)), []);
     assert_eq!(admission.tick(seconds(19)), []);
     assert_eq!(admission.tick(seconds(20)), [Effect::Stop { model: 0 }]);

@@ -7,7 +7,6 @@ use auxot_catalog::Model;
 use auxot_engine::Spec;
 use tracing::{error, info, warn};
 
-use crate::availability::Availability;
 use crate::config::table_warnings;
 use crate::job_task::JobTask;
 use crate::model::desired::{DesiredModel, MAX_SLOTS, parameters};
@@ -104,10 +103,7 @@ impl Shared {
     pub(crate) fn serve_fallback(self: &Arc<Self>, state: &mut FleetState) {
         let program_failed =
             |(_, managed): (_, &ManagedModel)| managed.cause().is_some_and(|cause| cause.class.is_program_fault());
-        if state.intake != Intake::Open
-            || state.availability() != Availability::Failed
-            || state.staying().any(program_failed)
-        {
+        if state.intake != Intake::Open || !state.all_have_failed() || state.staying().any(program_failed) {
             return;
         }
         if let Some(managed) = self.add_any(state, JobTask::Chat).and_then(|id| state.models.get(&id)) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auxot_engine::State;
 use tracing::{info, warn};
 
 use crate::lease::{PendingAnswer, send_answers};
@@ -20,7 +21,7 @@ use auxot_scheduler::{Effect, ModelState};
 /// Logs that a model is loaded, and where its engine's numbers differ from the planned ones.
 fn log_loaded(state: &FleetState, id: ManagedId) {
     let Some(managed) = state.models.get(&id) else { return };
-    if !matches!(state.scheduler.state(managed.scheduler_id), ModelState::Loading { .. }) {
+    if !state.state_of(managed).is_loading() {
         return;
     }
     if let Some(ready) = managed.ready() {
@@ -46,7 +47,7 @@ impl Shared {
         };
         let scheduler_id = managed.scheduler_id;
         let leaving = matches!(state.scheduler.state(scheduler_id), ModelState::Unloading { .. });
-        let present = status.pid;
+        let (present, backs_off) = (status.pid, matches!(status.state, State::BackingOff { .. }));
         let pid = present.or_else(|| managed.last.as_ref().and_then(|last| last.pid));
         let effects = match managed.on_engine_status(status, leaving) {
             StatusChange::None => Vec::new(),
@@ -61,18 +62,23 @@ impl Shared {
             StatusChange::Down => {
                 // The supervisor restarts it. With a lost device that would fail, or run on the processor, so the devices are
                 // read.
-                let served = matches!(state.scheduler.state(scheduler_id), ModelState::Ready { .. });
+                let served = state.scheduler.state(scheduler_id).running().is_some();
                 if served {
                     self.devices.refresh();
                 }
-                if served || present.is_none() { state.scheduler.lost(scheduler_id, now) } else { Vec::new() }
+                if served || present.is_none() {
+                    state.scheduler.lost(scheduler_id, backs_off, now)
+                } else {
+                    state.scheduler.restarted(scheduler_id, now);
+                    Vec::new()
+                }
             }
             StatusChange::Unkillable => state.scheduler.failed(scheduler_id, now),
             StatusChange::Replace => {
                 if let Some(engine) = &mut managed.engine {
                     engine.stop(&self.devices);
                 }
-                state.scheduler.lost(scheduler_id, now)
+                state.scheduler.lost(scheduler_id, false, now)
             }
             StatusChange::Ready { run, slots, size } => {
                 self.remember(state, id, size);
@@ -97,7 +103,7 @@ impl Shared {
     fn record_host_memory(&self, state: &mut FleetState, id: ManagedId) {
         let FleetState { models, scheduler, work, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return };
-        let is_new = matches!(scheduler.state(managed.scheduler_id), ModelState::Loading { .. });
+        let is_new = scheduler.state(managed.scheduler_id).is_loading();
         if let Some(engine) = managed.engine.as_mut().filter(|_| is_new)
             && engine.record_host_memory(&self.measurements)
         {
@@ -138,7 +144,7 @@ impl Shared {
             return self.awaits_scan(state, id);
         }
         // Its slots are gone, and its memory stays reserved.
-        let effects = state.scheduler.lost(scheduler_id, self.moment());
+        let effects = state.scheduler.lost(scheduler_id, false, self.moment());
         let release = Release::new(pid, &engine.placement, engine.before);
         state.work.push(Work::Release { managed: id, generation, after, release });
         effects

@@ -101,7 +101,7 @@ impl Shared {
         managed.awaits_scan = true;
         let pause = pause_before_scan(managed.changed_starts);
         managed.changed_starts = managed.changed_starts.saturating_add(1);
-        let effects = state.scheduler.lost(managed.scheduler_id, now);
+        let effects = state.scheduler.lost(managed.scheduler_id, false, now);
         match pause {
             Duration::ZERO => state.scan_change(),
             pause => state.work.push(Work::ScanAfter(pause)),

@@ -122,7 +122,7 @@ impl Shared {
                 None => {
                     // The scheduler admitted a job to an engine that is gone, and with it all of its slots. It has not been
                     // observed.
-                    let lost = state.scheduler.lost(scheduler_id, moment);
+                    let lost = state.scheduler.lost(scheduler_id, false, moment);
                     state.decisions.extend(lost);
                     Err(Refusal::Stopped { model: name })
                 }

@@ -121,7 +121,8 @@ impl Shared {
     /// Updates the unloaded models after a scan, and removes those whose file is gone and that no list or policy names.
     pub(crate) fn refresh_unloaded(self: &Arc<Self>, state: &mut FleetState) {
         let resting = state.models.iter().filter(|(_, managed)| {
-            managed.engine.is_none() && matches!(state.scheduler.state(managed.scheduler_id), ModelState::OnDisk)
+            let state = state.state_of(managed);
+            managed.engine.is_none() && matches!(state, ModelState::OnDisk | ModelState::WaitingForRoom(_))
         });
         for id in resting.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.refresh(state, id);
@@ -157,7 +158,7 @@ impl Shared {
 impl FleetState {
     /// Whether a model has failed and its engine is gone.
     pub(crate) fn has_failed(&self, managed: &ManagedModel) -> bool {
-        matches!(self.scheduler.state(managed.scheduler_id), ModelState::Failed) && managed.engine.is_none()
+        matches!(self.state_of(managed), ModelState::Failed) && managed.engine.is_none()
     }
 
     /// The desired size of the router, if its policy is for this model.

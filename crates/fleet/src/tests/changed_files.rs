@@ -57,7 +57,7 @@ async fn a_deleted_model_is_not_offered_until_its_file_returns() {
     assert!(test_fleet.fleet.report().unmet.join(" ").contains("one-q8_0"));
     test_fleet.put("one-q8_0");
     next_scan(&test_fleet).await;
-    assert_eq!(test_fleet.state("one-q8_0"), "starting");
+    assert_eq!(test_fleet.state("one-q8_0"), "loading");
 }
 
 /// Asserts that every name of a model gets the same refusal, and returns it.
@@ -90,7 +90,7 @@ async fn listed() -> TestFleet {
 
 #[tokio::test(start_paused = true)]
 async fn a_listed_model_without_a_file_is_unknown_by_each_name_in_every_state() {
-    for state in ["ready", "failed", "starting"] {
+    for state in ["ready", "failed", "loading"] {
         let test_fleet = listed().await;
         match state {
             "ready" => test_fleet.make_ready("one-q8_0").await,
@@ -108,7 +108,7 @@ async fn a_listed_model_without_a_file_is_unknown_by_each_name_in_every_state() 
         assert!(test_fleet.fleet.report().unmet.join(" ").contains("one-q8_0"), "{state}");
         test_fleet.put("one-q8_0");
         next_scan(&test_fleet).await;
-        assert_eq!(test_fleet.state("one-q8_0"), "starting", "{state}");
+        assert_eq!(test_fleet.state("one-q8_0"), "loading", "{state}");
     }
 }
 
@@ -122,7 +122,7 @@ async fn an_unloaded_model_without_a_file_is_unknown_by_each_name() {
     let test_fleet = TestFleet::of(&["one-q8_0"], FleetSettings { fleet, ..FleetSettings::default() });
     test_fleet.settle().await;
     test_fleet.make_ready("one-q8_0").await;
-    while test_fleet.state("one-q8_0") != "stopped" {
+    while test_fleet.state("one-q8_0") != "on_disk" {
         tokio::time::sleep(SOON).await;
         test_fleet.settle().await;
     }
@@ -195,7 +195,7 @@ async fn a_damaged_file_found_at_a_start_is_reported_as_such() {
     while test_fleet.state("one-q8_0") == "failed" {
         next_scan(&test_fleet).await;
     }
-    assert_eq!(test_fleet.state("one-q8_0"), "starting");
+    assert_eq!(test_fleet.state("one-q8_0"), "loading");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ async fn a_load_starts_when_its_dry_run_has_ended() {
     let test_fleet = with_dry_run(&["one-q8_0"]).await;
     assert_eq!(
         (test_fleet.state("one-q8_0"), test_fleet.script("one-q8_0").calls()),
-        ("starting", Vec::<String>::new())
+        ("loading", Vec::<String>::new())
     );
     test_fleet.engines.answer_dry_runs(None);
     test_fleet.settle().await;
@@ -27,7 +27,7 @@ async fn a_load_starts_when_its_dry_run_has_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_removed_during_its_dry_run_never_starts() {
     let test_fleet = with_dry_run(&["one-q8_0", "two-q8_0"]).await;
-    assert_eq!(test_fleet.state("one-q8_0"), "starting");
+    assert_eq!(test_fleet.state("one-q8_0"), "loading");
     test_fleet.fleet.set_desired(desired("two-q8_0", 1)).await;
     test_fleet.engines.answer_dry_runs(Some("two-q8_0"));
     test_fleet.settle().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use auxot_engine::ExitClass;
 
 use super::test_fleet::{TestFleet, desired};
-use crate::{Availability, FleetSettings};
+use crate::FleetSettings;
 
 #[tokio::test(start_paused = true)]
 async fn a_job_is_refused_at_once_when_the_driver_has_ended() {
@@ -24,18 +24,18 @@ async fn a_job_is_refused_at_once_when_the_driver_has_ended() {
 async fn availability_is_failed_once_every_model_has_failed() {
     let test_fleet = TestFleet::new(&["one-q8_0", "two-q8_0"], &["one-q8_0", "two-q8_0"], None);
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Loading);
+    assert_eq!(test_fleet.best(), "pending");
     test_fleet.make_ready("one-q8_0").await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Ready);
+    assert_eq!(test_fleet.best(), "ready");
     test_fleet.script("two-q8_0").exit(ExitClass::BadFile);
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Ready);
+    assert_eq!(test_fleet.best(), "ready");
     let mut changes = test_fleet.fleet.changes();
     changes.mark_unchanged();
     test_fleet.script("one-q8_0").exit(ExitClass::BadFile);
     changes.changed().await.unwrap();
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Failed);
+    assert_eq!(test_fleet.best(), "failed");
     assert!(!test_fleet.fleet.serves() && test_fleet.fleet.has_models());
 }
 
@@ -52,10 +52,10 @@ async fn failed_policy(class: ExitClass) -> TestFleet {
 #[tokio::test(start_paused = true)]
 async fn other_models_serve_when_the_router_s_model_has_failed() {
     let mut test_fleet = failed_policy(ExitClass::BadFile).await;
-    assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Unloaded);
+    assert!(test_fleet.fleet.serves() && test_fleet.best() == "on_disk");
     let report = test_fleet.fleet.report();
-    let models: Vec<_> = report.models.iter().map(|view| (&*view.model.name, view.unloaded)).collect();
-    assert_eq!(models, [("one-q8_0", true), ("two-q8_0", false)]);
+    let models: Vec<_> = report.models.iter().map(|view| (&*view.model.name, view.state.name())).collect();
+    assert_eq!(models, [("one-q8_0", "on_disk"), ("two-q8_0", "failed")]);
     assert_eq!(report.unmet.len(), 1);
     assert!(report.unmet[0].starts_with("two-q8_0 has failed: "), "{:?}", report.unmet);
     let answer = test_fleet.waiting(None).await;
@@ -82,13 +82,13 @@ async fn availability_is_failed_only_while_no_model_can_be_loaded() {
             .clone()
             .is_some_and(|answer| answer.is_err_and(|error| error.starts_with("one-q8_0 has failed")))
     );
-    assert_eq!(test_fleet.fleet.availability(), Availability::Failed);
+    assert_eq!(test_fleet.best(), "failed");
     test_fleet.put("three-q8_0");
     tokio::time::sleep(AFTER_INTERVAL).await;
     test_fleet.settle().await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Unloaded, "a new model appeared");
+    assert_eq!(test_fleet.best(), "on_disk", "a new model appeared");
     let test_fleet = failed_policy(ExitClass::SpawnRefused).await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::Failed, "without a program no other model helps");
+    assert_eq!(test_fleet.best(), "failed", "without a program no other model helps");
 }
 
 /// Longer than the interval between two checks of the files.
@@ -109,7 +109,7 @@ async fn a_reset_retries_a_failed_model_and_a_failed_driver() {
     assert_eq!(test_fleet.state("one-q8_0"), "failed");
     test_fleet.fleet.reset(None).unwrap();
     test_fleet.settle().await;
-    assert_eq!(test_fleet.state("one-q8_0"), "starting");
+    assert_eq!(test_fleet.state("one-q8_0"), "loading");
     test_fleet.script("one-q8_0").panic();
     test_fleet.settle().await;
     assert_eq!(test_fleet.state("one-q8_0"), "failed");
@@ -125,10 +125,10 @@ async fn a_reset_ends_the_backoff() {
     let test_fleet = failed(ExitClass::Signal).await;
     test_fleet.script("one-q8_0").exit(ExitClass::Signal);
     test_fleet.settle().await;
-    assert_eq!(test_fleet.state("one-q8_0"), "backing_off");
+    assert_eq!(test_fleet.state("one-q8_0"), "backoff");
     test_fleet.fleet.reset(None).unwrap();
     test_fleet.settle().await;
-    assert_eq!(test_fleet.state("one-q8_0"), "starting");
+    assert_eq!(test_fleet.state("one-q8_0"), "loading");
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +141,7 @@ async fn a_changed_file_retries_a_failed_model() {
     test_fleet.put("one-q8_0");
     tokio::time::sleep(2 * AFTER_INTERVAL).await;
     test_fleet.settle().await;
-    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.state("one-q8_0")), (2, "starting"));
+    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.state("one-q8_0")), (2, "loading"));
     test_fleet.make_ready("one-q8_0").await;
     assert_eq!(test_fleet.acquire(None).await.unwrap().model(), "one-q8_0");
 }
@@ -155,7 +155,7 @@ async fn an_engine_program_that_reappears_retries_a_failed_model() {
     test_fleet.put_engine();
     tokio::time::sleep(2 * AFTER_INTERVAL).await;
     test_fleet.settle().await;
-    assert_eq!(test_fleet.state("one-q8_0"), "starting");
+    assert_eq!(test_fleet.state("one-q8_0"), "loading");
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +163,7 @@ async fn another_desired_size_retries_a_failed_model() {
     let test_fleet = failed(ExitClass::BadArgument).await;
     test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;
     test_fleet.settle().await;
-    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.spec("one-q8_0").slots), ("starting", 2));
+    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.spec("one-q8_0").slots), ("loading", 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,7 +178,7 @@ async fn a_model_that_lacked_memory_is_retried_after_some_minutes() {
     assert_eq!(test_fleet.scripts("one-q8_0").len(), loads);
     tokio::time::sleep(6 * AFTER_INTERVAL).await;
     test_fleet.settle().await;
-    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.state("one-q8_0")), (loads + 1, "starting"));
+    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.state("one-q8_0")), (loads + 1, "loading"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::test_fleet::{TestFleet, desired};
-use crate::{Availability, Config, FleetSettings};
+use crate::{Config, FleetSettings};
 
 /// Longer than it takes to scan a change, shorter than the scan interval.
 const SOON: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ async fn a_missing_model_is_loaded_when_its_file_appears() {
     test_fleet.put("routed-q8_0");
     tokio::time::sleep(AFTER_INTERVAL).await;
     test_fleet.settle().await;
-    assert_eq!((test_fleet.state("listed-q8_0"), test_fleet.state("routed-q8_0")), ("starting", "starting"));
+    assert_eq!((test_fleet.state("listed-q8_0"), test_fleet.state("routed-q8_0")), ("loading", "loading"));
     assert_eq!(test_fleet.spec("routed-q8_0").slots, 3);
     assert!(test_fleet.fleet.report().unmet.is_empty(), "{:?}", test_fleet.fleet.report().unmet);
 }
@@ -38,7 +38,7 @@ async fn a_policy_starts_a_scan_for_its_model_once_per_interval() {
     let test_fleet = TestFleet::new(&[], &[], None);
     // The start of the watch causes one scan.
     tokio::time::sleep(SOON).await;
-    assert_eq!(test_fleet.fleet.availability(), Availability::NoModel);
+    assert_eq!(test_fleet.best(), "none");
     let scans = test_fleet.fleet.scans();
     for _ in 0..3 {
         let gaps = test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await;
@@ -48,7 +48,7 @@ async fn a_policy_starts_a_scan_for_its_model_once_per_interval() {
     tokio::time::advance(AFTER_INTERVAL).await;
     test_fleet.put("one-q8_0");
     assert!(test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await.is_empty());
-    assert_eq!(test_fleet.state("one-q8_0"), "starting");
+    assert_eq!(test_fleet.state("one-q8_0"), "loading");
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,7 +60,7 @@ async fn a_new_file_is_scanned_however_recent_the_last_scan_is() {
         tokio::task::yield_now().await;
     }
     assert!(test_fleet.fleet.set_desired(desired("one-q8_0", 2)).await.is_empty());
-    assert_eq!(test_fleet.state("one-q8_0"), "starting");
+    assert_eq!(test_fleet.state("one-q8_0"), "loading");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use auxot_engine::ExitClass;
 use auxot_gpu::{Device, Kind};
 
 use super::test_fleet::{TestFleet, desired, put_headed, put_sized};
-use crate::{Availability, Config, DesiredModel, FleetSettings, JobTask};
+use crate::{Config, DesiredModel, FleetSettings, JobTask};
 
 const ROOM_FOR_ONE: u64 = 40_000;
 const MIN_LOADED: Duration = Duration::from_secs(21);
@@ -41,7 +41,7 @@ async fn a_job_without_a_name_waits_for_the_loading_router_s_model() {
     test_fleet.make_ready("own-q8_0").await;
     test_fleet.fleet.set_desired(DesiredModel { model: "one-q8_0".into(), ..DesiredModel::default() }).await;
     advance(&test_fleet, MIN_LOADED).await;
-    assert_eq!((test_fleet.state("own-q8_0"), test_fleet.state("one-q8_0")), ("stopped", "starting"));
+    assert_eq!((test_fleet.state("own-q8_0"), test_fleet.state("one-q8_0")), ("on_disk", "loading"));
     let answer = test_fleet.waiting(None).await;
     test_fleet.make_ready("one-q8_0").await;
     let first = answer.borrow().clone();
@@ -90,7 +90,7 @@ async fn a_waiting_job_does_not_keep_a_model_that_left_the_list() {
         (1, "absent"),
         "{:?}; availability {:?}",
         answer.borrow(),
-        test_fleet.fleet.availability()
+        test_fleet.best()
     );
 }
 
@@ -166,7 +166,7 @@ async fn a_model_returns_to_the_wanted_size_once_another_process_is_gone() {
     for _ in 0..4 {
         advance(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert_eq!(test_fleet.state("one-q8_0"), "stopped");
+    assert_eq!(test_fleet.state("one-q8_0"), "on_disk");
     let fleet = test_fleet.fleet.clone();
     tokio::spawn(async move {
         fleet
@@ -198,7 +198,7 @@ async fn a_file_that_changed_while_loaded_is_used_at_the_next_load() {
     for _ in 0..4 {
         advance(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert_eq!(test_fleet.state("one-q8_0"), "stopped");
+    assert_eq!(test_fleet.state("one-q8_0"), "on_disk");
     test_fleet.waiting(Some("one-q8_0")).await;
     assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.spec("one-q8_0").ctx_per_slot), (2, Some(512)));
 }
@@ -231,14 +231,14 @@ async fn a_listed_model_that_ran_out_of_memory_is_reloaded_smaller() {
     test_fleet.settle().await;
     test_fleet.make_ready("one-q8_0").await;
     for _ in 0..20 {
-        if test_fleet.state("one-q8_0") == "stopped" || test_fleet.scripts("one-q8_0").len() > 1 {
+        if test_fleet.state("one-q8_0") == "on_disk" || test_fleet.scripts("one-q8_0").len() > 1 {
             break;
         }
         test_fleet.script("one-q8_0").exit(ExitClass::HostMemory);
         test_fleet.settle().await;
         advance(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.fleet.availability()), ("starting", Availability::Loading));
+    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.best()), ("loading", "pending"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,7 +321,7 @@ async fn a_scan_for_new_settings_is_not_lost_in_a_running_scan() {
     test_fleet.fleet.reconfigure(settings);
     tokio::time::sleep(Duration::from_secs(5)).await;
     test_fleet.settle().await;
-    assert_eq!(test_fleet.state("late-q8_0"), "starting");
+    assert_eq!(test_fleet.state("late-q8_0"), "loading");
 }
 
 /// The engine is on a device and restarts after a crash; the driver of the device no longer answers.
@@ -361,9 +361,9 @@ async fn an_unloaded_model_keeps_the_fleet_serving_while_another_loads() {
     for _ in 0..4 {
         advance(&test_fleet, Duration::from_secs(40)).await;
     }
-    assert!(test_fleet.fleet.serves() && test_fleet.fleet.availability() == Availability::Unloaded);
+    assert!(test_fleet.fleet.serves() && test_fleet.best() == "on_disk");
     test_fleet.waiting(Some("two-q8_0")).await;
-    assert!(test_fleet.fleet.serves(), "an unloaded model takes jobs: {:?}", test_fleet.fleet.availability());
+    assert!(test_fleet.fleet.serves(), "an unloaded model takes jobs: {:?}", test_fleet.best());
 }
 
 #[tokio::test(start_paused = true)]

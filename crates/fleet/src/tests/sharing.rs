@@ -19,7 +19,7 @@ async fn the_first_job_loads_its_model_and_later_ones_share_the_load() {
     assert!(test_fleet.fleet.report().models.is_empty());
     let first = test_fleet.waiting(Some("one-q8_0")).await;
     let second = test_fleet.waiting(Some("one-q8_0")).await;
-    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.scripts("one-q8_0").len()), ("starting", 1));
+    assert_eq!((test_fleet.state("one-q8_0"), test_fleet.scripts("one-q8_0").len()), ("loading", 1));
     test_fleet.make_ready("one-q8_0").await;
     for answer in [first, second] {
         assert_eq!(answer.borrow().clone(), Some(Ok("one-q8_0".into())));
@@ -37,13 +37,13 @@ async fn an_idle_model_is_evicted_after_its_minimum_time_and_reloaded_for_a_job(
     let answer = test_fleet.waiting(Some("two-q8_0")).await;
     assert_eq!(
         (test_fleet.state("one-q8_0"), test_fleet.state("two-q8_0")),
-        ("ready", "starting"),
+        ("ready", "waiting_for_room"),
         "it was loaded just now"
     );
     assert!(test_fleet.scripts("two-q8_0").is_empty());
     tokio::time::advance(MIN_LOADED).await;
     test_fleet.settle().await;
-    assert_eq!(test_fleet.state("one-q8_0"), "stopped");
+    assert_eq!(test_fleet.state("one-q8_0"), "on_disk");
     test_fleet.make_ready("two-q8_0").await;
     assert_eq!(answer.borrow().clone(), Some(Ok("two-q8_0".into())));
     assert_eq!(test_fleet.ended(), 1, "the first one's driver");
@@ -52,7 +52,7 @@ async fn an_idle_model_is_evicted_after_its_minimum_time_and_reloaded_for_a_job(
     test_fleet.settle().await;
     test_fleet.make_ready("one-q8_0").await;
     assert_eq!(answer.borrow().clone(), Some(Ok("one-q8_0".into())));
-    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.state("two-q8_0")), (2, "stopped"));
+    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.state("two-q8_0")), (2, "on_disk"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn a_model_that_fits_in_no_size_is_refused_with_the_numbers() {
     test_fleet.settle().await;
     let refusal = test_fleet.acquire(Some("one-q8_0")).await.unwrap_err().to_string();
     assert!(refusal.starts_with("cannot load one-q8_0: needs ") && refusal.contains("free 1.0 KiB"), "{refusal}");
-    assert_eq!(test_fleet.state("one-q8_0"), "stopped");
+    assert_eq!(test_fleet.state("one-q8_0"), "on_disk");
 }
 
 #[tokio::test(start_paused = true)]

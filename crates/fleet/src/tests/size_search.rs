@@ -3,7 +3,6 @@
 use auxot_engine::ExitClass;
 
 use super::test_fleet::{TestFleet, desired};
-use crate::Availability;
 
 /// The memory holds at most this many slots: the newest engine loads, or exits for lack of memory.
 async fn load(test_fleet: &TestFleet, most: u32) {
@@ -37,7 +36,7 @@ async fn slots_are_reduced_until_the_model_fits_and_the_gap_is_reported() {
     // A crash does not restart the search.
     test_fleet.script("one-q8_0").exit(ExitClass::Signal);
     test_fleet.settle().await;
-    assert_eq!((test_fleet.state("one-q8_0"), tried(&test_fleet).len()), ("starting", 4));
+    assert_eq!((test_fleet.state("one-q8_0"), tried(&test_fleet).len()), ("loading", 4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +61,7 @@ async fn a_model_fails_for_lack_of_memory_when_no_size_fits() {
     let mut test_fleet = TestFleet::new(&["one-q8_0"], &[], Some(desired("one-q8_0", 2)));
     test_fleet.settle().await;
     let answer = test_fleet.waiting(None).await;
-    while test_fleet.fleet.availability() == Availability::Loading {
+    while test_fleet.best() == "pending" {
         load(&test_fleet, 0).await;
     }
     assert_eq!(answer.borrow().clone(), Some(Err("one-q8_0 has failed: not enough device memory".into())));
@@ -97,7 +96,7 @@ async fn a_trial_that_crashes_falls_back_to_a_size_that_is_known_to_load() {
     // This size is known to load: a crash does not make it too large.
     test_fleet.script("one-q8_0").exit(ExitClass::Signal);
     test_fleet.settle().await;
-    assert_eq!((tried(&test_fleet).len(), test_fleet.state("one-q8_0")), (4, "starting"));
+    assert_eq!((tried(&test_fleet).len(), test_fleet.state("one-q8_0")), (4, "loading"));
     load(&test_fleet, 2).await;
     assert_eq!(test_fleet.state("one-q8_0"), "ready");
 }

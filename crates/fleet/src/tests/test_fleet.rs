@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::factory::{Driver, DryRun, Engines};
-use crate::{Config, DesiredModel, Devices, Fleet, FleetSettings, JobTask, Lease, ModelView, Paths, Refusal};
+use crate::{Config, DesiredModel, Devices, Fleet, FleetSettings, JobTask, Lease, ModelState, ModelView, Paths, Refusal};
 
 /// Far away and never waited for: the paused clock advances only when nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -299,7 +299,19 @@ impl TestFleet {
     }
 
     pub(super) fn state(&self, model: &str) -> &'static str {
-        self.view(model).map_or("absent", |view| view.status.state.name())
+        self.view(model).map_or("absent", |view| view.state.name())
+    }
+
+    /// The best of all models: `ready`, `pending`, `on_disk` or `failed`; `none` without one.
+    pub(super) fn best(&self) -> &'static str {
+        let states: Vec<_> = self.fleet.report().models.into_iter().map(|view| view.state).collect();
+        match () {
+            () if states.iter().any(|state| matches!(state, ModelState::Ready(_))) => "ready",
+            () if states.iter().any(ModelState::is_pending) => "pending",
+            () if states.iter().any(ModelState::takes_jobs) => "on_disk",
+            () if states.is_empty() => "none",
+            () => "failed",
+        }
     }
 
     pub(super) async fn acquire(&self, model: Option<&str>) -> Result<Lease, Refusal> {

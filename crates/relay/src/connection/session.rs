@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_fleet::Availability;
 use auxot_protocol::{Capabilities, Job, JobError, ToRouter, ToWorker};
 use bytes::Bytes;
 use futures_util::stream::{SplitStream, StreamExt};
@@ -113,7 +112,7 @@ impl Session<'_> {
             config_due = config_due && !self.send_config(&queue);
             let draining = *self.drain.borrow();
             // A router gives jobs to every connection, so there must be none while no job can be served.
-            let no_model = self.context.fleet.availability() == Availability::Failed;
+            let no_model = self.context.fleet.all_have_failed();
             if (draining || no_model) && !self.registry.is_busy(&queue) {
                 // When the queue has no capacity for the close frame, the writer's own limit ends the connection.
                 let _ = queue.send(Frame::Close).await;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use auxot_fleet::{Fleet, ModelView, Report, State, UnloadedModel};
+use auxot_fleet::{Fleet, ModelState as State, ModelView, Report, UnloadedModel};
 use auxot_protocol::{AliasReport, Capabilities, DeviceReport, ModelReport, ModelState, extension};
 
 use crate::report::{Telemetry, other_names};
@@ -22,7 +22,7 @@ impl Telemetry {
     pub(crate) fn capabilities(&self, fleet: &Fleet, slots: impl FnOnce(u32) -> u32) -> Capabilities {
         let report = fleet.report();
         let primary = report.models.first();
-        let takes = |model: &ModelView| model.ready.is_some() || model.unloaded;
+        let takes = ModelView::takes_jobs;
         // A router replaces a missing number with its own default. So while the primary model loads and another model takes
         // jobs, the numbers are those that the primary model will have.
         let sized = primary.filter(|_| report.models.iter().any(takes));
@@ -52,11 +52,11 @@ impl Telemetry {
 
     fn model_report(&self, view: &ModelView) -> ModelReport {
         let figures = self.figures(&view.model.name);
-        let takes = view.ready.is_some() || view.unloaded;
+        let takes = view.takes_jobs();
         let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
         ModelReport {
             name: view.model.name.clone(),
-            state: state_word(&view.status.state),
+            state: wire_form(&view.state),
             slots: takes.then_some(view.slots),
             slots_busy: view.slots_busy,
             queued: u32::try_from(view.waiting).unwrap_or(u32::MAX),
@@ -117,15 +117,16 @@ pub(crate) fn lasting(mut capabilities: Capabilities) -> Capabilities {
     capabilities
 }
 
-fn state_word(state: &State) -> ModelState {
+/// The wire form of a model's state.
+fn wire_form(state: &State) -> ModelState {
     match state {
-        State::Stopped => ModelState::Stopped,
-        State::Starting { .. } => ModelState::Starting,
+        State::OnDisk => ModelState::Stopped,
+        State::WaitingForRoom(_) | State::Reserved { .. } | State::Loading { .. } => ModelState::Starting,
         State::Ready(_) => ModelState::Ready,
-        State::Draining => ModelState::Draining,
-        State::Stopping => ModelState::Stopping,
-        State::BackingOff { .. } => ModelState::BackingOff,
-        State::Failed { .. } => ModelState::Failed,
+        State::Draining { .. } => ModelState::Draining,
+        State::Unloading { .. } => ModelState::Stopping,
+        State::Backoff { .. } => ModelState::BackingOff,
+        State::Failed => ModelState::Failed,
     }
 }
 
@@ -166,6 +167,13 @@ mod tests {
         assert_eq!(parameters(751_632_384).as_deref(), Some("751M"));
         assert_eq!(parameters(30_532_122_624).as_deref(), Some("30B"));
         assert_eq!(parameters(32_768), None);
+    }
+
+    #[test]
+    fn states_without_fields_have_the_words_of_the_wire() {
+        use auxot_fleet::ModelState as State;
+        let words = [State::OnDisk, State::Failed].map(|state| serde_json::to_value(wire_form(&state)).unwrap());
+        assert_eq!(words, ["stopped", "failed"]);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl PolicyHandler {
     fn log_gaps(&self, fleet: &Fleet) {
         let mut gaps = fleet.gaps();
         let report = fleet.report();
-        let primary = report.models.first().filter(|model| model.ready.is_some() || model.unloaded);
+        let primary = report.models.first().filter(|model| model.takes_jobs());
         if let (Some(primary), Some(policy)) = (primary, &*self.last()) {
             gaps.extend(capability_match::gaps(
                 &primary.model.name,

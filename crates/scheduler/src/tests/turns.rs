@@ -13,7 +13,7 @@ fn memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another()
     admission.measured(capacity(5));
     admission.holds(0, gpu(5 * GIB));
     // It crashes before it was ready, and its supervisor restarts it.
-    assert_eq!(admission.lost(0, seconds(5)), []);
+    assert_eq!(admission.lost(0, false, seconds(5)), []);
     admission.measured(capacity(10));
     assert_eq!(admission.arrive(2, 1, seconds(6)).0, Decision::Wait, "a will need 6.5 of these 10");
 }
@@ -223,8 +223,45 @@ fn a_model_larger_than_its_device_is_refused_whatever_loads_there() {
 fn the_own_place_of_a_model_does_not_count_as_room_for_another_size_of_it() {
     let mut admission = admission(6, vec![profile("a", 4)]);
     assert!(start(&mut admission, 1, 0, 0).0.is_empty());
-    admission.lost(0, seconds(1));
+    admission.lost(0, false, seconds(1));
     admission.measured(capacity(6));
     let fits = |gib| admission.could_hold(0, MemoryRequirements::clone(&profile("a", gib).requirements));
     assert!(fits(5) && !fits(6), "its engine is gone, and its memory among what is free");
+}
+
+#[test]
+fn a_model_whose_engine_backs_off_keeps_its_place_and_is_loading_again_once_it_is_restarted() {
+    let mut admission = admission(10, vec![profile("a", 6), profile("b", 6)]);
+    load(&mut admission, 0, 0, 3);
+    assert_eq!(admission.lost(0, true, seconds(50)), []);
+    admission.measured(capacity(10));
+    assert_eq!(admission.state(0).name(), "backoff");
+    assert_eq!(admission.arrive(1, 1, seconds(51)).0, Decision::Wait, "the place of a is promised");
+    assert_eq!(admission.arrive(2, 0, seconds(51)).0, Decision::Wait);
+    admission.restarted(0, seconds(52));
+    assert!(matches!(admission.state(0), ModelState::Loading { since, .. } if *since == seconds(52)));
+    assert_eq!(admission.ready(0, RUN + 1, 1, seconds(54)), [Effect::Admit { ticket: 2, model: 0 }]);
+}
+
+#[test]
+fn a_model_whose_engine_backs_off_is_unloaded_at_once() {
+    let mut admission = admission(10, vec![profile("a", 6)]);
+    load(&mut admission, 0, 0, 3);
+    admission.lost(0, true, seconds(50));
+    assert_eq!(admission.unload(0, seconds(80), seconds(50)), [Effect::Stop { model: 0 }]);
+    assert_eq!(admission.state(0).name(), "unloading");
+    admission.gone(0, seconds(51));
+    assert_eq!(admission.state(0), &ModelState::OnDisk);
+}
+
+#[test]
+fn a_model_waits_for_room_exactly_while_it_is_wanted() {
+    let mut admission = crowd();
+    assert_eq!(admission.state(1), &ModelState::WaitingForRoom(Obstacle::NoRoom), "no other model is unloaded for it");
+    admission.want(1, Wanted::No, seconds(11));
+    assert_eq!(admission.state(1), &ModelState::OnDisk);
+    admission.arrive(1, 1, seconds(11));
+    assert_eq!(admission.state(1), &ModelState::WaitingForRoom(Obstacle::Queue));
+    admission.cancelled(1, seconds(12));
+    assert_eq!(admission.state(1), &ModelState::OnDisk);
 }
