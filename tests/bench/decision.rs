@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use auxot_catalog::{Layer, MemoryRequirements};
 use auxot_gpu::Kind;
 use auxot_placement::{Capacity, DeviceCapacity, Rules};
-use auxot_scheduler::{Admission, Decision, Effect, Limits, ModelState, Moment, Profile};
+use auxot_scheduler::{Scheduler, Decision, Action, Limits, ModelState, Moment, Profile};
 
 use crate::figure::Figure;
 use crate::samples::Samples;
@@ -18,7 +18,7 @@ const ROUNDS: u64 = 4_000;
 const GIB: u64 = 1 << 30;
 
 pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
-    let Crowd { mut admission, used, now } = crowded()?;
+    let Crowd { mut scheduler, used, now } = crowded()?;
     let (mut jobs, mut turns) = (Samples::default(), Samples::default());
     let mut ticket = 1_000_000;
     for round in 0..ROUNDS {
@@ -26,16 +26,16 @@ pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
         let model = (round as usize * 37) % MODELS;
         ticket += 1;
         let begun = Instant::now();
-        let answer = admission.arrive(ticket, model, now);
+        let answer = scheduler.job_arrived(ticket, model, now);
         jobs.push(begun.elapsed().as_secs_f64() * 1e6);
         drop(answer);
-        admission.cancelled(ticket, now);
+        scheduler.job_cancelled(ticket, now);
         // A new memory sample: every decision is made again.
-        admission.measured(capacity(&used.map(|used| used - round * 1024)));
+        scheduler.measured(capacity(&used.map(|used| used - round * 1024)));
         let begun = Instant::now();
-        let effects = admission.tick(now);
+        let actions = scheduler.tick(now);
         turns.push(begun.elapsed().as_secs_f64() * 1e6);
-        drop(effects);
+        drop(actions);
     }
     Ok(vec![
         Figure::at_most(
@@ -51,7 +51,7 @@ pub(crate) fn run() -> anyhow::Result<Vec<Figure>> {
 
 /// Many models and few devices.
 struct Crowd {
-    admission: Admission,
+    scheduler: Scheduler,
     used: [u64; CARDS],
     now: Moment,
 }
@@ -83,32 +83,32 @@ fn capacity(used: &[u64]) -> Capacity {
 /// All devices are full of busy models, and all other models wait.
 fn crowded() -> anyhow::Result<Crowd> {
     let limits = Limits { max_wait: Duration::from_secs(100_000), ..Limits::default() };
-    let mut admission = Admission::new(limits, Rules::default(), (0..MODELS).map(profile).collect());
+    let mut scheduler = Scheduler::new(limits, Rules::default(), (0..MODELS).map(profile).collect());
     let mut used = [0; CARDS];
-    admission.measured(capacity(&used));
+    scheduler.measured(capacity(&used));
     let (mut now, mut waiting) = (Moment::ZERO, 0);
     for ticket in 0.. {
         let model = ticket as usize % MODELS;
         now += Duration::from_millis(1);
-        let (decision, effects) = admission.arrive(ticket, model, now);
-        let is_placed = matches!(admission.state(model), ModelState::Reserved { .. } | ModelState::Loading { .. });
+        let (decision, actions) = scheduler.job_arrived(ticket, model, now);
+        let is_placed = matches!(scheduler.state(model), ModelState::Reserved { .. } | ModelState::Loading { .. });
         waiting += usize::from(decision == Decision::Wait && !is_placed);
-        for effect in effects {
-            let Effect::Load { model, placement } = effect else { continue };
+        for action in actions {
+            let Action::Load { model, placement } = action else { continue };
             for share in &placement.shares {
                 let at = share.device.trim_start_matches("GPU-").parse::<usize>()?;
                 used[at] += share.bytes;
             }
             let holds = placement.shares.iter().map(|share| (share.device.clone(), share.bytes)).collect();
-            admission.holds(model, holds);
-            admission.measured(capacity(&used));
-            admission.ready(model, 1, 1, now);
-            admission.shown(model);
+            scheduler.set_measured(model, holds);
+            scheduler.measured(capacity(&used));
+            scheduler.engine_ready(model, 1, 1, now);
+            scheduler.memory_shown(model);
         }
         if waiting >= WAITING {
             break;
         }
     }
     // Minimum loaded times are over, and the first waiter may preempt.
-    Ok(Crowd { admission, used, now: now + Duration::from_secs(30) })
+    Ok(Crowd { scheduler, used, now: now + Duration::from_secs(30) })
 }

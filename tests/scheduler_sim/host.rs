@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use auxot_gpu::Kind;
 use auxot_placement::{Capacity, DeviceCapacity, Rules, SplitMode};
-use auxot_scheduler::{Admission, Decision, Effect, Limits, ModelId, ModelState, Moment, Reason, Run, Ticket};
+use auxot_scheduler::{Scheduler, Decision, Action, Limits, ModelId, ModelState, Moment, Reason, Run, Ticket};
 
 use crate::scenario::{Behaviour, End, Job, Stay};
 
@@ -44,7 +44,7 @@ struct SimulatedProcess {
 }
 
 pub(crate) struct SimulatedHost {
-    pub(crate) admission: Admission,
+    pub(crate) scheduler: Scheduler,
     limits: Limits,
     behaviours: Vec<Behaviour>,
     capacity: Vec<u64>,
@@ -69,7 +69,7 @@ impl SimulatedHost {
         let rules =
             Rules { reserve: 0, host_reserve: 0, split: SplitMode::Layers, unmeasured: false, ..Rules::default() };
         let mut host = SimulatedHost {
-            admission: Admission::new(limits, rules, profiles),
+            scheduler: Scheduler::new(limits, rules, profiles),
             limits,
             processes: behaviours.iter().map(|_| SimulatedProcess::default()).collect(),
             behaviours,
@@ -112,7 +112,7 @@ impl SimulatedHost {
             }
             self.step(event);
             self.check();
-            if let Some(wake) = self.admission.wake_at(self.now).filter(|_| !self.jobs.is_empty()) {
+            if let Some(wake) = self.scheduler.wake_at(self.now).filter(|_| !self.jobs.is_empty()) {
                 self.at(wake, Event::Tick);
             }
             steps += 1;
@@ -137,42 +137,42 @@ impl SimulatedHost {
 
     fn step(&mut self, event: Event) {
         let now = self.now;
-        let effects = match event {
+        let actions = match event {
             Event::Arrive(job) => self.arrive(job),
             Event::Loaded(model, load) if self.processes[model].load == load => self.loaded(model),
             Event::Ended(model, ticket, load) if self.processes[model].load == load => {
                 if !self.processes[model].running.remove(&ticket) {
                     return;
                 }
-                self.admission.left(model, Run::from(self.processes[model].load), now)
+                self.scheduler.job_ended(model, Run::from(self.processes[model].load), now)
             }
             Event::Gone(model) => {
                 self.processes[model].holds.clear();
                 self.processes[model].draining = None;
                 self.measure();
-                self.admission.gone(model, now)
+                self.scheduler.memory_freed(model, now)
             }
             Event::Cancel(ticket) => {
                 if let Some((job, _)) = self.jobs.remove(&ticket) {
                     self.ends.insert(ticket, (job, End::Cancelled));
                 }
-                self.admission.cancelled(ticket, now)
+                self.scheduler.job_cancelled(ticket, now)
             }
             Event::Visibility => {
                 self.measure();
-                self.admission.tick(now)
+                self.scheduler.tick(now)
             }
-            Event::Tick => self.admission.tick(now),
+            Event::Tick => self.scheduler.tick(now),
             Event::Loaded(..) | Event::Ended(..) => return,
         };
-        self.apply(effects);
+        self.apply(actions);
     }
 
-    fn arrive(&mut self, job: Job) -> Vec<Effect> {
+    fn arrive(&mut self, job: Job) -> Vec<Action> {
         self.sequence += 1;
         let ticket = self.sequence;
-        let hit = matches!(self.admission.state(job.model), ModelState::Ready(_));
-        let (decision, effects) = self.admission.arrive(ticket, job.model, self.now);
+        let hit = matches!(self.scheduler.state(job.model), ModelState::Ready(_));
+        let (decision, actions) = self.scheduler.job_arrived(ticket, job.model, self.now);
         match decision {
             Decision::Admit => self.begin(ticket, job, hit),
             Decision::Refuse(reason) => {
@@ -185,7 +185,7 @@ impl SimulatedHost {
                 }
             }
         }
-        effects
+        actions
     }
 
     fn begin(&mut self, ticket: Ticket, job: Job, hit: bool) {
@@ -200,40 +200,40 @@ impl SimulatedHost {
         self.at(self.now + job.runs, Event::Ended(job.model, ticket, load));
     }
 
-    fn loaded(&mut self, model: ModelId) -> Vec<Effect> {
+    fn loaded(&mut self, model: ModelId) -> Vec<Action> {
         let process = &mut self.processes[model];
         if self.behaviours[model].fails.contains(&process.load) {
             process.holds.clear();
             process.last_load_failed = Some(self.now);
             self.measure();
-            return self.admission.again(model, self.now);
+            return self.scheduler.load_failed(model, self.now);
         }
         process.shown = true;
         process.ready_since = Some(self.now);
         process.last_load_failed = None;
         self.measure();
         let run = Run::from(self.processes[model].load);
-        let mut effects = self.admission.ready(model, run, self.behaviours[model].slots, self.now);
-        self.admission.shown(model);
-        effects.extend(self.admission.tick(self.now));
-        effects
+        let mut actions = self.scheduler.engine_ready(model, run, self.behaviours[model].slots, self.now);
+        self.scheduler.memory_shown(model);
+        actions.extend(self.scheduler.tick(self.now));
+        actions
     }
 
-    fn apply(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Admit { ticket, .. } => {
+    fn apply(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Admit { ticket, .. } => {
                     let (job, hit) = self.jobs.remove(&ticket).unwrap();
                     self.begin(ticket, job, hit);
                 }
-                Effect::Refuse { ticket, reason } => {
+                Action::Refuse { ticket, reason } => {
                     let (job, _) = self.jobs.remove(&ticket).unwrap();
-                    if let Reason::TooLate { waited } = &reason {
+                    if let Reason::WaitTimeout { waited } = &reason {
                         assert!(*waited >= self.limits.max_wait, "sent away too soon: {waited:?}");
                     }
                     self.ends.insert(ticket, (job, End::Refused(reason)));
                 }
-                Effect::Load { model, placement } => {
+                Action::Load { model, placement } => {
                     let process = &mut self.processes[model];
                     assert!(process.holds.is_empty(), "loaded twice");
                     process.load += 1;
@@ -253,9 +253,9 @@ impl SimulatedHost {
                     self.at(self.now + self.behaviours[model].load, Event::Loaded(model, load));
                 }
                 // The check reads draining from the state of the model.
-                Effect::Drain { .. } => {}
-                Effect::Stop { model } => self.stop(model),
-                Effect::TooLarge { .. } | Effect::NoRoom { .. } => panic!("no model here is that large: {effect:?}"),
+                Action::Drain { .. } => {}
+                Action::Stop { model } => self.stop(model),
+                Action::TooLarge { .. } | Action::NoRoom { .. } => panic!("no model here is that large: {action:?}"),
             }
         }
         self.measure();
@@ -304,9 +304,9 @@ impl SimulatedHost {
                 seen.push((device.clone(), bytes));
             }
             if !process.shown && !process.holds.is_empty() {
-                self.admission.holds(model, seen);
+                self.scheduler.set_measured(model, seen);
             } else if process.shown {
-                self.admission.holds(model, process.holds.clone());
+                self.scheduler.set_measured(model, process.holds.clone());
             }
         }
         let room = |(at, free): (usize, &u64)| {
@@ -318,7 +318,7 @@ impl SimulatedHost {
             host: Some(1 << 40),
             ..Capacity::default()
         };
-        self.admission.measured(capacity);
+        self.scheduler.measured(capacity);
     }
 
     fn check_memory(&self) {
@@ -341,8 +341,8 @@ impl SimulatedHost {
         for model in 0..self.processes.len() {
             let process = &mut self.processes[model];
             let profile = &self.behaviours[model].profile;
-            assert!(self.admission.waiting(model) <= self.limits.max_waiting, "the line is too long");
-            let (draining, coming) = match self.admission.state(model) {
+            assert!(self.scheduler.waiting(model) <= self.limits.max_waiting, "the line is too long");
+            let (draining, coming) = match self.scheduler.state(model) {
                 ModelState::Draining { until, .. } => (Some(*until), None),
                 ModelState::Reserved { evicted, .. } => (None, Some(evicted.len())),
                 _ => (None, None),
@@ -351,7 +351,7 @@ impl SimulatedHost {
                 assert_eq!(until, self.now + self.limits.drain, "{} has its whole time", profile.name);
                 assert!(!profile.pin, "{} is pinned", profile.name);
             }
-            if self.admission.state(model).running().is_some() {
+            if self.scheduler.state(model).running().is_some() {
                 process.draining = draining;
             }
             if coming.is_some_and(|evicted| evicted > 0) && !process.coming {

@@ -143,6 +143,6 @@ fn a_model_that_cannot_be_loaded_costs_the_others_nothing() {
         .collect();
     let late = waits.iter().filter(|waited| **waited > seconds(1)).count();
     assert!(late <= 5, "{late} jobs of the good model waited");
-    let refused = |end: &End| matches!(end, End::Refused(Reason::TooLate { .. }));
+    let refused = |end: &End| matches!(end, End::Refused(Reason::WaitTimeout { .. }));
     assert!(host.ends.values().all(|(job, end)| job.model == 0 || refused(end)));
 }

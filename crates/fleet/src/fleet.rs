@@ -217,10 +217,10 @@ impl Fleet {
         if state.intake == Intake::Open {
             state.intake = Intake::Frozen;
         }
-        let effects = state.scheduler.freeze(self.shared.moment());
+        let actions = state.scheduler.freeze(self.shared.moment());
         // No scan starts any more, so models that wait for one fail.
         self.shared.settle_scanned(&mut state, false);
-        self.shared.conclude(state, effects);
+        self.shared.conclude(state, actions);
         self.shared.changed();
     }
 
@@ -228,11 +228,11 @@ impl Fleet {
     pub fn refuse(&self) {
         let mut state = self.shared.lock();
         state.intake = Intake::Closed;
-        let effects = state.scheduler.freeze(self.shared.moment());
-        let mut answers = self.shared.apply_actions(&mut state, effects);
+        let actions = state.scheduler.freeze(self.shared.moment());
+        let mut answers = self.shared.apply_actions(&mut state, actions);
         let by_scheduler_id: Vec<_> = state.by_scheduler_id.keys().copied().collect();
         let waiting =
-            by_scheduler_id.into_iter().flat_map(|scheduler_id| state.scheduler.dismiss(scheduler_id)).collect();
+            by_scheduler_id.into_iter().flat_map(|scheduler_id| state.scheduler.take_waiting(scheduler_id)).collect();
         answers.extend(self.shared.dismiss(&mut state, waiting, || Refusal::Draining));
         drop(state);
         send_answers(answers);

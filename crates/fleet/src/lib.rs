@@ -5,11 +5,11 @@
 //! A [`Fleet`] holds the models that the operator's list, the router's policy or a job has named. A loaded model has one
 //! **engine**: a supervised process (`auxot_engine`) on the devices that were planned for it. The **scheduler**
 //! (`auxot_scheduler`) alone decides which model is loaded and where, which model is evicted, and which job waits or is
-//! refused. The fleet gives the scheduler its inputs and carries out its effects.
+//! refused. The fleet gives the scheduler its inputs and carries out its actions.
 //!
 //! ```text
 //!   job ────────────▶ requests ──────┐                                ┌─▶ a lease, or a refusal
-//!   engine status ──▶ engine_status ─┼─▶ scheduler ─▶ effects ─▶ actions ─▶ an engine starts, drains or stops
+//!   engine status ──▶ engine_status ─┼─▶ scheduler ─▶ actions ─▶ actions ─▶ an engine starts, drains or stops
 //!   device sample ──▶ measure ───────┤                                └─▶ work for the tasks
 //!   clock ──────────▶ tick ──────────┘
 //! ```

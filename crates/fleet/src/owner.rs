@@ -36,7 +36,7 @@ use crate::state::FleetState;
 use crate::state::scan::Scan;
 use crate::state::work::Work;
 use auxot_placement::{Capacity, DeviceVisibility};
-use auxot_scheduler::{Admission, Limits, Moment, Reason};
+use auxot_scheduler::{Limits, Moment, Reason, Scheduler};
 
 /// The data that handles, leases and tasks share.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(settings: FleetSettings, engines: Box<dyn Engines>, places: Paths, devices: Devices) -> Self {
-        let scheduler = Admission::new(limits(&settings.fleet), settings.placement.rules(true), Vec::new());
+        let scheduler = Scheduler::new(limits(&settings.fleet), settings.placement.rules(true), Vec::new());
         let scan = Scan::new(places.catalog, &engines.program());
         let visibility = DeviceVisibility::new(engines.devices());
         for device in visibility.unreachable_devices(&devices.now()) {
@@ -122,7 +122,7 @@ impl Shared {
             managed.unknown_devices.check(&managed.model.name, &sample);
             let Some(engine) = &mut managed.engine else { continue };
             if engine.is_shown_by(&sample) {
-                scheduler.shown(managed.scheduler_id);
+                scheduler.memory_shown(managed.scheduler_id);
             }
             let holds = memory_of(engine, &sample);
             if engine.record_devices(&holds, &self.measurements) {
@@ -130,7 +130,7 @@ impl Shared {
             }
             // Where the held memory is unknown, the reserved memory counts.
             if !holds.is_empty() {
-                scheduler.holds(managed.scheduler_id, holds);
+                scheduler.set_measured(managed.scheduler_id, holds);
             }
             if engine.after.is_none() && engine.has_lost_a_device(&sample) {
                 error!(
@@ -175,9 +175,9 @@ impl Shared {
     /// Runs the scheduler's timers.
     pub(crate) fn tick(self: &Arc<Self>) {
         let mut state = self.lock();
-        let effects = state.scheduler.tick(self.moment());
-        let changed = !effects.is_empty();
-        self.conclude(state, effects);
+        let actions = state.scheduler.tick(self.moment());
+        let changed = !actions.is_empty();
+        self.conclude(state, actions);
         if changed {
             self.changed();
         }

@@ -82,7 +82,7 @@ pub enum Refusal {
     },
     /// No slot came free in time.
     #[error("no slot of {model} came free within {:.0} s", .waited.as_secs_f64())]
-    TooLate {
+    WaitTimeout {
         /// The model.
         model: String,
         /// How long the job waited.
@@ -103,7 +103,7 @@ impl Refusal {
             | Self::DoesNotFit { model, .. }
             | Self::Stopped { model }
             | Self::QueueFull { model, .. }
-            | Self::TooLate { model, .. } => Some(model),
+            | Self::WaitTimeout { model, .. } => Some(model),
             Self::UnknownModel { .. } | Self::NoModelForTask { .. } | Self::NoModel { .. } | Self::Draining => None,
         }
     }
@@ -133,7 +133,7 @@ pub(crate) fn refusal(managed: &ManagedModel, reason: Reason) -> Refusal {
     match reason {
         Reason::DoesNotFit(placement_error) => Refusal::DoesNotFit { model, placement_error },
         Reason::QueueFull { waiting } => Refusal::QueueFull { model, waiting },
-        Reason::TooLate { waited } => Refusal::TooLate { model, waited },
+        Reason::WaitTimeout { waited } => Refusal::WaitTimeout { model, waited },
         Reason::Frozen => Refusal::Draining,
         Reason::Failed => match managed.cause() {
             Some(cause) => Refusal::Failed { model, cause: Arc::clone(cause) },

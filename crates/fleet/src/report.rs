@@ -10,7 +10,7 @@ use auxot_gpu::{Device, HOST, Kind, Sample};
 
 use crate::model::managed::ManagedModel;
 use crate::model::process::Engine;
-use auxot_scheduler::{Admission, ModelState};
+use auxot_scheduler::{ModelState, Scheduler};
 
 /// A snapshot of the fleet.
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ impl OtherNames {
 }
 
 impl ModelView {
-    pub(crate) fn of(managed: &ManagedModel, scheduler: &Admission, devices: &Sample) -> Self {
+    pub(crate) fn of(managed: &ManagedModel, scheduler: &Scheduler, devices: &Sample) -> Self {
         let model_state = scheduler.state(managed.scheduler_id);
         let ready = managed.ready().filter(|_| matches!(model_state, ModelState::Ready(_))).cloned();
         let planned = managed.engine.as_ref().map_or_else(|| managed.plan.spec(), |engine| engine.spec.clone());

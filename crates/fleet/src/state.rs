@@ -19,7 +19,7 @@ use crate::model::process::Engine;
 use crate::refusal::{Refusal, list};
 use crate::state::scan::{Scan, ScanProgress};
 use crate::state::work::Work;
-use auxot_scheduler::{Admission, Effect, ModelId, ModelState, Ticket};
+use auxot_scheduler::{Action, ModelId, ModelState, Scheduler, Ticket};
 
 /// The state that decisions use.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct FleetState {
     /// In the order of arrival: the operator's list first.
     pub(crate) models: BTreeMap<ManagedId, ManagedModel>,
     /// Decides which job gets a slot and which model is loaded or evicted.
-    pub(crate) scheduler: Admission,
+    pub(crate) scheduler: Scheduler,
     /// The models by their scheduler ids.
     pub(crate) by_scheduler_id: HashMap<ModelId, ManagedId>,
     newest: ManagedId,
@@ -40,8 +40,8 @@ pub(crate) struct FleetState {
     pub(crate) scan: Arc<Scan>,
     pub(crate) scans: ScanProgress,
     pub(crate) work: Vec<Work>,
-    /// Effects of the scheduler that are not carried out yet.
-    pub(crate) decisions: Vec<Effect>,
+    /// Actions of the scheduler that are not carried out yet.
+    pub(crate) decisions: Vec<Action>,
 }
 
 /// Which jobs and changes are accepted.
@@ -94,7 +94,7 @@ pub(crate) struct Waiter {
 }
 
 impl FleetState {
-    pub(crate) fn new(scan: Scan, scheduler: Admission) -> Self {
+    pub(crate) fn new(scan: Scan, scheduler: Scheduler) -> Self {
         Self {
             models: BTreeMap::new(),
             scheduler,

@@ -1,9 +1,9 @@
 //! Which job may use a model now, which model is loaded, which is unloaded, which jobs wait and which are refused:
 //! pure, without clock or I/O.
 //!
-//! An [`Admission`] takes events ([`Admission::arrive`], [`Admission::left`], [`Admission::ready`], …), each with the
-//! present moment, and returns [`Effect`]s, the complete list of actions. It has the present free memory
-//! ([`Admission::measured`]) and keeps a ledger of what it has promised.
+//! An [`Scheduler`] takes events ([`Scheduler::job_arrived`], [`Scheduler::job_ended`], [`Scheduler::engine_ready`], …), each with the
+//! present moment, and returns [`Action`]s, the complete list of actions. It has the present free memory
+//! ([`Scheduler::measured`]) and keeps a ledger of what it has promised.
 //!
 //! # What it guarantees
 //!
@@ -24,7 +24,7 @@
 //! # Crashes
 //!
 //! A model whose engine has exited unexpectedly is loading again from that moment on, or in **backoff** until its
-//! supervisor starts it again ([`Admission::lost`]), and keeps its place: what it held counts as promised. The time is
+//! supervisor starts it again ([`Scheduler::engine_lost`]), and keeps its place: what it held counts as promised. The time is
 //! short: the supervisor gives up after a few tries in a row (`engine.restart_budget`), some seconds apart, and then the
 //! place is free. If other models could take the place meanwhile, each crash would cause the load of another model, after
 //! which the crashed one has to wait for its turn or have the other unloaded again: two loads for none. It would also be
@@ -42,18 +42,18 @@
 //! use auxot_catalog::MemoryRequirements;
 //! use auxot_gpu::Kind;
 //! use auxot_placement::{Capacity, DeviceCapacity, Rules};
-//! use auxot_scheduler::{Admission, Decision, Effect, Limits, Profile};
+//! use auxot_scheduler::{Scheduler, Decision, Action, Limits, Profile};
 //!
 //! let model = Profile::new("qwen2.5-7b-q4_k_m", Arc::new(MemoryRequirements { output: 1 << 30, ..Default::default() }));
-//! let mut admission = Admission::new(Limits::default(), Rules::default(), vec![model]);
+//! let mut scheduler = Scheduler::new(Limits::default(), Rules::default(), vec![model]);
 //! let card = DeviceCapacity::new("GPU-a", Kind::Nvidia, Some(16 << 30));
-//! admission.measured(Capacity { devices: vec![card], host: Some(16 << 30), withheld: false });
+//! scheduler.measured(Capacity { devices: vec![card], host: Some(16 << 30), withheld: false });
 //! let now = Duration::ZERO;
-//! let (decision, effects) = admission.arrive(1, 0, now);
+//! let (decision, actions) = scheduler.job_arrived(1, 0, now);
 //! assert_eq!(decision, Decision::Wait);
-//! assert!(matches!(effects[..], [Effect::Load { model: 0, .. }]));
-//! let effects = admission.ready(0, 1, 4, now + Duration::from_secs(5));
-//! assert_eq!(effects, [Effect::Admit { ticket: 1, model: 0 }]);
+//! assert!(matches!(actions[..], [Action::Load { model: 0, .. }]));
+//! let actions = scheduler.engine_ready(0, 1, 4, now + Duration::from_secs(5));
+//! assert_eq!(actions, [Action::Admit { ticket: 1, model: 0 }]);
 //! ```
 
 mod memory_ledger;
@@ -75,7 +75,7 @@ use auxot_placement::{Capacity, LayerRequirements, Placement, PlacementError, Ru
 use model::Model;
 pub use profile::{Profile, Wanted};
 pub use state::{DrainCause, ModelState, Obstacle, Place, Running, SlotGate};
-pub use terms::{Decision, Effect, Limits, Reason};
+pub use terms::{Action, Decision, Limits, Reason};
 
 /// Time since some beginning, the same for all calls.
 pub type Moment = Duration;
@@ -88,7 +88,7 @@ pub type Run = u64;
 
 /// The state of all models, and of all jobs that wait for one.
 #[derive(Debug)]
-pub struct Admission {
+pub struct Scheduler {
     limits: Limits,
     rules: Rules,
     models: Vec<Model>,
@@ -103,7 +103,7 @@ pub struct Admission {
     rest_until: Option<Moment>,
 }
 
-impl Admission {
+impl Scheduler {
     /// No model is loaded, no job waits, and the devices are unknown.
     #[must_use]
     pub fn new(limits: Limits, rules: Rules, models: Vec<Profile>) -> Self {
@@ -180,9 +180,9 @@ impl Admission {
         }
     }
 
-    /// A job arrives for a model. The effects follow from the decision, and never concern the job itself, unless it is
+    /// A job arrives for a model. The actions follow from the decision, and never concern the job itself, unless it is
     /// admitted or refused later.
-    pub fn arrive(&mut self, ticket: Ticket, model: ModelId, now: Moment) -> (Decision, Vec<Effect>) {
+    pub fn job_arrived(&mut self, ticket: Ticket, model: ModelId, now: Moment) -> (Decision, Vec<Action>) {
         let of = &mut self.models[model];
         if matches!(of.state, ModelState::Failed) {
             return (Decision::Refuse(Reason::Failed), Vec::new());
@@ -199,18 +199,18 @@ impl Admission {
         // A second one for the same model changes nothing: it is not the oldest.
         self.changed |= of.waiting() == 0;
         of.enqueue(ticket, now);
-        let mut effects = self.settle(now);
-        let own = |effect: &Effect| matches!(effect, Effect::Refuse { ticket: of, .. } if *of == ticket);
-        if let Some(at) = effects.iter().position(own)
-            && let Effect::Refuse { reason, .. } = effects.swap_remove(at)
+        let mut actions = self.settle(now);
+        let own = |action: &Action| matches!(action, Action::Refuse { ticket: of, .. } if *of == ticket);
+        if let Some(at) = actions.iter().position(own)
+            && let Action::Refuse { reason, .. } = actions.swap_remove(at)
         {
-            return (Decision::Refuse(reason), effects);
+            return (Decision::Refuse(reason), actions);
         }
-        (Decision::Wait, effects)
+        (Decision::Wait, actions)
     }
 
     /// A job has left its slot of that run.
-    pub fn left(&mut self, model: ModelId, run: Run, now: Moment) -> Vec<Effect> {
+    pub fn job_ended(&mut self, model: ModelId, run: Run, now: Moment) -> Vec<Action> {
         if !self.models[model].release_slot(run, now) {
             return Vec::new();
         }
@@ -219,7 +219,7 @@ impl Admission {
     }
 
     /// A waiting job is cancelled.
-    pub fn cancelled(&mut self, ticket: Ticket, now: Moment) -> Vec<Effect> {
+    pub fn job_cancelled(&mut self, ticket: Ticket, now: Moment) -> Vec<Action> {
         for model in &mut self.models {
             // A job that is not the oldest changes nothing.
             self.changed |= model.cancel(ticket);
@@ -228,8 +228,8 @@ impl Admission {
     }
 
     /// A load has succeeded: this run of the model has so many slots. Its place stays promised until a sample
-    /// [shows](Admission::shown) what it holds.
-    pub fn ready(&mut self, model: ModelId, run: Run, slots: u32, now: Moment) -> Vec<Effect> {
+    /// [shows](Scheduler::memory_shown) what it holds.
+    pub fn engine_ready(&mut self, model: ModelId, run: Run, slots: u32, now: Moment) -> Vec<Action> {
         self.models[model].ready(run, slots, now);
         self.changed = true;
         self.settle(now)
@@ -237,30 +237,30 @@ impl Admission {
 
     /// The engine of a loading or loaded model has exited unexpectedly; its supervisor restarts it in the same place, at
     /// once or after a pause (`backs_off`).
-    pub fn lost(&mut self, model: ModelId, backs_off: bool, now: Moment) -> Vec<Effect> {
+    pub fn engine_lost(&mut self, model: ModelId, backs_off: bool, now: Moment) -> Vec<Action> {
         let of = &mut self.models[model];
-        let mut effects = Vec::new();
+        let mut actions = Vec::new();
         match &of.state {
             // It was to be unloaded anyway.
             ModelState::Draining { .. } => {
                 of.stop();
-                effects.push(Effect::Stop { model });
+                actions.push(Action::Stop { model });
             }
             ModelState::Ready(_) | ModelState::Loading { .. } | ModelState::Backoff { .. } => of.lost(backs_off, now),
-            _ => return effects,
+            _ => return actions,
         }
         self.something_is_free();
-        effects.extend(self.settle(now));
-        effects
+        actions.extend(self.settle(now));
+        actions
     }
 
     /// The supervisor has started the engine again.
-    pub fn restarted(&mut self, model: ModelId, now: Moment) {
+    pub fn engine_restarted(&mut self, model: ModelId, now: Moment) {
         self.models[model].restarted(now);
     }
 
     /// The owner wants a model loaded, or no longer does.
-    pub fn want(&mut self, model: ModelId, want: Wanted, now: Moment) -> Vec<Effect> {
+    pub fn want(&mut self, model: ModelId, want: Wanted, now: Moment) -> Vec<Action> {
         let of = &mut self.models[model];
         if matches!(of.state, ModelState::Draining { cause: DrainCause::Owner, .. }) {
             of.stay();
@@ -274,22 +274,22 @@ impl Admission {
     }
 
     /// The owner wants a model unloaded: its jobs may go on until then. Jobs that wait for it go on waiting, and so it
-    /// is loaded again, unless they are [dismissed](Admission::dismiss).
-    pub fn unload(&mut self, model: ModelId, until: Moment, now: Moment) -> Vec<Effect> {
+    /// is loaded again, unless they are [dismissed](Scheduler::take_waiting).
+    pub fn unload(&mut self, model: ModelId, until: Moment, now: Moment) -> Vec<Action> {
         let of = &mut self.models[model];
-        let mut effects = Vec::new();
+        let mut actions = Vec::new();
         of.forget_want();
         match &mut of.state {
             ModelState::Ready(_) => {
                 let is_busy = of.drain(until, DrainCause::Owner);
-                effects.extend(is_busy.then_some(Effect::Drain { model, until, to_make_room_for: None }));
+                actions.extend(is_busy.then_some(Action::Drain { model, until, to_make_room_for: None }));
             }
             ModelState::Draining { until: before, cause, .. } => {
                 (*before, *cause) = (until.min(*before), DrainCause::Owner);
             }
             ModelState::Loading { .. } | ModelState::Backoff { .. } => {
                 of.stop();
-                effects.push(Effect::Stop { model });
+                actions.push(Action::Stop { model });
             }
             ModelState::OnDisk
             | ModelState::WaitingForRoom(_)
@@ -298,34 +298,34 @@ impl Admission {
             | ModelState::Failed => {}
         }
         self.changed = true;
-        effects.extend(self.settle(now));
-        effects
+        actions.extend(self.settle(now));
+        actions
     }
 
     /// Returns all jobs that wait for a model; they wait no longer.
-    pub fn dismiss(&mut self, model: ModelId) -> Vec<Ticket> {
+    pub fn take_waiting(&mut self, model: ModelId) -> Vec<Ticket> {
         self.changed = true;
         self.models[model].take_waiting()
     }
 
     /// A model does not fit in any size: its waiting jobs are refused. If its owner wants it, it is tried again when
     /// memory has become free.
-    pub fn turn_away(&mut self, model: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
+    pub fn refuse_waiting(&mut self, model: ModelId, placement_error: &PlacementError) -> Vec<Action> {
         let of = &mut self.models[model];
         of.set_obstacle(Obstacle::NoRoom);
         let waiting = of.take_waiting().into_iter();
-        waiting.map(|ticket| Effect::Refuse { ticket, reason: Reason::DoesNotFit(placement_error.clone()) }).collect()
+        waiting.map(|ticket| Action::Refuse { ticket, reason: Reason::DoesNotFit(placement_error.clone()) }).collect()
     }
 
     /// No further model is loaded. Jobs that wait for a model that is not loaded or loading are refused.
-    pub fn freeze(&mut self, now: Moment) -> Vec<Effect> {
+    pub fn freeze(&mut self, now: Moment) -> Vec<Action> {
         self.frozen = true;
         self.settle(now)
     }
 
     /// What a loading or loaded model is measured to hold, by device: so much of its promise is part of the measured
     /// memory.
-    pub fn holds(&mut self, model: ModelId, holds: Vec<(String, u64)>) {
+    pub fn set_measured(&mut self, model: ModelId, holds: Vec<(String, u64)>) {
         if let Some(place) = self.models[model].state.place_mut() {
             place.set_measured(holds);
         }
@@ -333,22 +333,22 @@ impl Admission {
     }
 
     /// Further samples show all that a loaded model holds: they begin after the load.
-    pub fn shown(&mut self, model: ModelId) {
+    pub fn memory_shown(&mut self, model: ModelId) {
         if let Some(running) = self.models[model].state.running_mut().filter(|running| !running.is_measured) {
             running.is_measured = true;
             self.something_is_free();
         }
     }
 
-    /// A model's supervisor has given up: it is not loaded again before it is [revived](Admission::revive).
-    pub fn failed(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+    /// A model's supervisor has given up: it is not loaded again before it is [revived](Scheduler::reset).
+    pub fn engine_failed(&mut self, model: ModelId, now: Moment) -> Vec<Action> {
         self.models[model].failed(now);
         self.something_is_free();
         self.settle(now)
     }
 
     /// A load has failed, and another one, perhaps of another size, may be tried at once.
-    pub fn again(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+    pub fn load_failed(&mut self, model: ModelId, now: Moment) -> Vec<Action> {
         let of = &mut self.models[model];
         of.load_failed(now);
         of.unplace();
@@ -357,21 +357,21 @@ impl Admission {
     }
 
     /// A failed model may be loaded again, after a reset by an operator or a changed file.
-    pub fn revive(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+    pub fn reset(&mut self, model: ModelId, now: Moment) -> Vec<Action> {
         self.models[model].reset();
         self.changed = true;
         self.settle(now)
     }
 
-    /// A model is unloaded, and its memory is measured as free: [`Admission::measured`] comes first.
-    pub fn gone(&mut self, model: ModelId, now: Moment) -> Vec<Effect> {
+    /// A model is unloaded, and its memory is measured as free: [`Scheduler::measured`] comes first.
+    pub fn memory_freed(&mut self, model: ModelId, now: Moment) -> Vec<Action> {
         self.models[model].unplace();
         self.something_is_free();
         self.settle(now)
     }
 
-    /// Time has passed: to be called at [`Admission::wake_at`], and harmless at any time.
-    pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
+    /// Time has passed: to be called at [`Scheduler::wake_at`], and harmless at any time.
+    pub fn tick(&mut self, now: Moment) -> Vec<Action> {
         self.settle(now)
     }
 }

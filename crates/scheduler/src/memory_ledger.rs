@@ -1,9 +1,9 @@
 //! What is free, less what is promised: the sums for every decision about room.
 
-use super::{Admission, ModelId, ModelState};
+use super::{ModelId, ModelState, Scheduler};
 use auxot_placement::Capacity;
 
-impl Admission {
+impl Scheduler {
     /// What is measured, and of the host's memory no more than the operator gives to all models together.
     fn measured_capacity(&self) -> Capacity {
         let ours = self.models.iter().map(|model| model.state.host_bytes()).sum();

@@ -1,8 +1,8 @@
 //! What is asked of the state; nothing changes.
 
-use super::{Admission, Model, ModelId, ModelState, Moment};
+use super::{Model, ModelId, ModelState, Moment, Scheduler};
 
-impl Admission {
+impl Scheduler {
     /// The model that a model makes room for, if any.
     #[must_use]
     pub fn makes_room_for(&self, model: ModelId) -> Option<ModelId> {

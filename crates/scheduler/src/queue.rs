@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Admission, ModelId, Moment};
+use super::{ModelId, Moment, Scheduler};
 use auxot_placement::{Capacity, Known, Placement, PlacementError, Tenant, make_room, plan};
 
 /// So many waiting models are tried at once; the others follow when these have their turn.
@@ -22,7 +22,7 @@ pub(super) enum Attempt {
     Never(PlacementError),
 }
 
-impl Admission {
+impl Scheduler {
     /// The models that wait for room, in the order of their turns. Those that may not evict others stand behind those
     /// that may, and so do those that wait for a measurement of memory.
     pub(super) fn queued(&self, now: Moment) -> Vec<ModelId> {

@@ -2,33 +2,33 @@
 
 use super::queue::Attempt;
 use super::state::{DrainCause, ModelState, Obstacle, Place};
-use super::{Admission, Effect, ModelId, Moment, Reason, Wanted};
+use super::{Action, ModelId, Moment, Reason, Scheduler, Wanted};
 use auxot_placement::{Placement, PlacementError};
 
-impl Admission {
+impl Scheduler {
     /// Applies all consequences at this moment.
-    pub(super) fn settle(&mut self, now: Moment) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        self.refuse_late(now, &mut effects);
-        self.give_slots(now, &mut effects);
+    pub(super) fn settle(&mut self, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.refuse_late(now, &mut actions);
+        self.give_slots(now, &mut actions);
         // Loads and evictions only depend on what has changed since they were last decided; most jobs change nothing.
         if self.frozen {
             self.changed = false;
         } else if self.changed || self.rest_until.is_some_and(|until| now >= until) {
             self.changed = false;
-            self.start_loads(now, &mut effects);
+            self.start_loads(now, &mut actions);
             // A model that turns out to wait for a measurement of memory makes way for those behind it.
-            while self.place_queued(now, &mut effects) {}
+            while self.place_queued(now, &mut actions) {}
             // Models that need not be unloaded after all have slots again.
-            self.give_slots(now, &mut effects);
+            self.give_slots(now, &mut actions);
         }
-        self.unload_models(now, &mut effects);
+        self.unload_models(now, &mut actions);
         self.rest_until = self.wake_at(now);
-        effects
+        actions
     }
 
     /// Refuses jobs that have waited too long, and those for a model that will not be loaded.
-    fn refuse_late(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    fn refuse_late(&mut self, now: Moment, actions: &mut Vec<Action>) {
         for model in &mut self.models {
             let failed = matches!(model.state, ModelState::Failed);
             while let Some((ticket, since)) = model.oldest_job() {
@@ -36,28 +36,28 @@ impl Admission {
                 let reason = match failed {
                     true => Reason::Failed,
                     false if self.frozen && !model.has_engine() => Reason::Frozen,
-                    false if waited >= self.limits.max_wait => Reason::TooLate { waited },
+                    false if waited >= self.limits.max_wait => Reason::WaitTimeout { waited },
                     false => break,
                 };
                 model.dequeue();
                 self.changed = true;
-                effects.push(Effect::Refuse { ticket, reason });
+                actions.push(Action::Refuse { ticket, reason });
             }
         }
     }
 
     /// First come, first served, wherever a slot is free.
-    fn give_slots(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    fn give_slots(&mut self, now: Moment, actions: &mut Vec<Action>) {
         for (at, model) in self.models.iter_mut().enumerate() {
             while model.waiting() > 0 && model.take_slot(now) {
-                effects.extend(model.dequeue().map(|ticket| Effect::Admit { ticket, model: at }));
+                actions.extend(model.dequeue().map(|ticket| Action::Admit { ticket, model: at }));
             }
         }
     }
 
     /// Models whose place has become free are loaded. Those whose place did not become free are tried again from the
     /// start, and those that are not wanted any more give their place up.
-    fn start_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    fn start_loads(&mut self, now: Moment, actions: &mut Vec<Action>) {
         for at in 0..self.models.len() {
             let ModelState::Reserved { evicted, .. } = &self.models[at].state else { continue };
             let waits_for = evicted.iter().any(|other| self.models[*other].state.is_leaving());
@@ -66,7 +66,7 @@ impl Admission {
                 continue;
             }
             match self.try_place(at, false, now) {
-                Attempt::Free(placement) => self.load(at, placement, now, effects),
+                Attempt::Free(placement) => self.load(at, placement, now, actions),
                 _ if waits_for => {}
                 Attempt::After(..) | Attempt::NotYet(_) | Attempt::Unknown | Attempt::Never(_) => {
                     self.models[at].release_reservation();
@@ -94,30 +94,30 @@ impl Admission {
         }
     }
 
-    fn load(&mut self, at: ModelId, placement: Placement, now: Moment, effects: &mut Vec<Effect>) {
+    fn load(&mut self, at: ModelId, placement: Placement, now: Moment, actions: &mut Vec<Action>) {
         let place = Place::new(placement);
-        effects.push(Effect::Load { model: at, placement: place.placement.clone() });
+        actions.push(Action::Load { model: at, placement: place.placement.clone() });
         self.models[at].state = ModelState::Loading { place, since: now };
     }
 
     /// Tries the models that wait for room, one after the other. Once the first of them has waited for
     /// [`Limits::preempt_after`](super::Limits) none may overtake it, or small ones could keep a large one out for
     /// ever. Returns whether a model has stepped back, so that others are to be tried.
-    fn place_queued(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
+    fn place_queued(&mut self, now: Moment, actions: &mut Vec<Action>) -> bool {
         let (mut first, mut stepped_back) = (true, false);
         for at in self.queued(now) {
             match self.try_place(at, first, now) {
-                Attempt::Free(placement) => self.load(at, placement, now, effects),
+                Attempt::Free(placement) => self.load(at, placement, now, actions),
                 Attempt::After(placement, evicted) => {
                     let until = now + self.limits.drain;
                     for model in evicted.iter().copied() {
                         let is_busy = self.models[model].drain(until, DrainCause::Eviction);
-                        effects.extend(is_busy.then_some(Effect::Drain { model, until, to_make_room_for: Some(at) }));
+                        actions.extend(is_busy.then_some(Action::Drain { model, until, to_make_room_for: Some(at) }));
                     }
                     self.models[at].state = ModelState::Reserved { place: Place::new(placement), evicted };
                 }
                 Attempt::NotYet(placement_error) if self.models[at].is_best_effort() => {
-                    self.no_room(at, placement_error, effects);
+                    self.no_room(at, placement_error, actions);
                     stepped_back = true;
                 }
                 Attempt::NotYet(_) => {
@@ -137,7 +137,7 @@ impl Admission {
                     if self.rules.unmeasured && now.saturating_sub(since) >= self.limits.preempt_after {
                         if self.is_alone(at) {
                             let placement = self.models[at].left_to_the_engine(&self.capacity, &self.rules);
-                            self.load(at, placement, now, effects);
+                            self.load(at, placement, now, actions);
                             continue;
                         }
                         self.unload_idle(at, now);
@@ -147,10 +147,10 @@ impl Admission {
                 }
                 // It is tried again when that is over.
                 Attempt::Never(placement_error) if self.models[at].is_newly_wanted(&self.limits, now) => {
-                    self.report_no_room(at, placement_error, effects);
+                    self.report_no_room(at, placement_error, actions);
                 }
                 Attempt::Never(placement_error) => {
-                    self.never(at, placement_error, effects);
+                    self.never(at, placement_error, actions);
                     stepped_back = true;
                 }
             }
@@ -169,33 +169,33 @@ impl Admission {
     }
 
     /// A model can never be placed as it is.
-    fn never(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
+    fn never(&mut self, at: ModelId, placement_error: PlacementError, actions: &mut Vec<Action>) {
         if self.models[at].profile.shrinks {
             self.models[at].set_obstacle(Obstacle::TooLarge);
-            effects.push(Effect::TooLarge { model: at, placement_error });
+            actions.push(Action::TooLarge { model: at, placement_error });
             return;
         }
         let wanted = self.models[at].want() != Wanted::No;
-        effects.extend(self.turn_away(at, &placement_error));
+        actions.extend(self.refuse_waiting(at, &placement_error));
         if wanted {
-            self.no_room(at, placement_error, effects);
+            self.no_room(at, placement_error, actions);
         }
     }
 
     /// Reports once to the owner that a model is not loaded; it is loaded as soon as there is room.
-    fn no_room(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
+    fn no_room(&mut self, at: ModelId, placement_error: PlacementError, actions: &mut Vec<Action>) {
         self.models[at].set_obstacle(Obstacle::NoRoom);
-        self.report_no_room(at, placement_error, effects);
+        self.report_no_room(at, placement_error, actions);
     }
 
-    fn report_no_room(&mut self, at: ModelId, placement_error: PlacementError, effects: &mut Vec<Effect>) {
+    fn report_no_room(&mut self, at: ModelId, placement_error: PlacementError, actions: &mut Vec<Action>) {
         if !std::mem::replace(&mut self.models[at].no_room_reported, true) {
-            effects.push(Effect::NoRoom { model: at, placement_error });
+            actions.push(Action::NoRoom { model: at, placement_error });
         }
     }
 
     /// Unloads models that are draining and have finished or had their time, and those that were idle for too long.
-    fn unload_models(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    fn unload_models(&mut self, now: Moment, actions: &mut Vec<Action>) {
         for (at, model) in self.models.iter_mut().enumerate() {
             let is_due = match &model.state {
                 ModelState::Draining { running, until, .. } => running.slots.busy == 0 || now >= *until,
@@ -207,12 +207,12 @@ impl Admission {
             };
             if is_due {
                 model.stop();
-                effects.push(Effect::Stop { model: at });
+                actions.push(Action::Stop { model: at });
             }
         }
     }
 
-    /// The next moment at which [`Admission::tick`] would do anything.
+    /// The next moment at which [`Scheduler::tick`] would do anything.
     #[must_use]
     pub fn wake_at(&self, now: Moment) -> Option<Moment> {
         let limits = &self.limits;

@@ -62,7 +62,7 @@ pub enum Reason {
     },
     /// No slot became free in time.
     #[error("no slot came free within {:.0} s", .waited.as_secs_f64())]
-    TooLate {
+    WaitTimeout {
         /// How long the job waited.
         waited: Duration,
     },
@@ -76,7 +76,7 @@ pub enum Reason {
 
 /// An action.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
+pub enum Action {
     /// Give a waiting job its slot.
     Admit {
         /// The job.

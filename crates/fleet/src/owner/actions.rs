@@ -1,4 +1,4 @@
-//! The scheduler's effects: engines start and stop, jobs get their answers.
+//! The scheduler's actions: engines start and stop, jobs get their answers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
@@ -16,41 +16,41 @@ use crate::refusal::refusal;
 use crate::state::FleetState;
 use crate::state::work::Work;
 use auxot_placement::{Placement, PlacementError, bytes_text};
-use auxot_scheduler::{Effect, ModelId};
+use auxot_scheduler::{Action, ModelId};
 
 impl Shared {
-    /// Carries out effects, the queued decisions, and what follows from them.
-    pub(crate) fn apply_actions(self: &Arc<Self>, state: &mut FleetState, effects: Vec<Effect>) -> Vec<PendingAnswer> {
-        let mut effects = VecDeque::from(effects);
+    /// Carries out actions, the queued decisions, and what follows from them.
+    pub(crate) fn apply_actions(self: &Arc<Self>, state: &mut FleetState, actions: Vec<Action>) -> Vec<PendingAnswer> {
+        let mut actions = VecDeque::from(actions);
         let mut answers = Vec::new();
         loop {
-            effects.extend(std::mem::take(&mut state.decisions));
-            let Some(effect) = effects.pop_front() else { return answers };
-            match effect {
-                Effect::Admit { ticket, .. } => answers.extend(self.admit(state, ticket)),
-                Effect::Refuse { ticket, reason } => {
+            actions.extend(std::mem::take(&mut state.decisions));
+            let Some(action) = actions.pop_front() else { return answers };
+            match action {
+                Action::Admit { ticket, .. } => answers.extend(self.admit(state, ticket)),
+                Action::Refuse { ticket, reason } => {
                     let waits_for = state.waiters.get(&ticket).map(|waiter| waiter.managed);
                     if let Some(managed) = waits_for.and_then(|id| state.models.get(&id)) {
                         let why = refusal(managed, reason);
                         answers.extend(self.dismiss(state, vec![ticket], || why.clone()));
                     }
                 }
-                Effect::Load { model, placement } => self.load(state, model, *placement),
-                Effect::Drain { model, until, to_make_room_for } => {
+                Action::Load { model, placement } => self.load(state, model, *placement),
+                Action::Drain { model, until, to_make_room_for } => {
                     let limit = until.saturating_sub(self.moment());
                     log_drain(state, model, limit, to_make_room_for);
                 }
-                Effect::Stop { model } => {
+                Action::Stop { model } => {
                     log_unload(state, model);
                     let engine = managed_of(state, model).and_then(|managed| managed.engine.as_mut());
                     if let Some(engine) = engine {
                         engine.stop(&self.devices);
                     }
                 }
-                Effect::TooLarge { model, placement_error } => {
-                    effects.extend(self.shrink(state, model, &placement_error))
+                Action::TooLarge { model, placement_error } => {
+                    actions.extend(self.shrink(state, model, &placement_error))
                 }
-                Effect::NoRoom { model, placement_error } => {
+                Action::NoRoom { model, placement_error } => {
                     if let Some(managed) = managed_of(state, model) {
                         warn!(model = managed.name(), reason = %placement_error, "no room for a wanted model; it waits");
                         managed.placement_error = Some(placement_error);
@@ -60,9 +60,9 @@ impl Shared {
         }
     }
 
-    /// Carries out effects and queued decisions, releases the lock, and then sends the answers.
-    pub(crate) fn conclude(self: &Arc<Self>, mut state: MutexGuard<'_, FleetState>, effects: Vec<Effect>) {
-        let answers = self.apply_actions(&mut state, effects);
+    /// Carries out actions and queued decisions, releases the lock, and then sends the answers.
+    pub(crate) fn conclude(self: &Arc<Self>, mut state: MutexGuard<'_, FleetState>, actions: Vec<Action>) {
+        let answers = self.apply_actions(&mut state, actions);
         drop(state);
         send_answers(answers);
     }
@@ -108,7 +108,7 @@ impl Shared {
     }
 
     /// Chooses the largest size whose estimate fits, for a model that can never fit in its present size.
-    fn shrink(&self, state: &mut FleetState, scheduler_id: ModelId, placement_error: &PlacementError) -> Vec<Effect> {
+    fn shrink(&self, state: &mut FleetState, scheduler_id: ModelId, placement_error: &PlacementError) -> Vec<Action> {
         let Some(id) = state.by_scheduler_id.get(&scheduler_id).copied() else { return Vec::new() };
         let FleetState { models, scheduler, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return Vec::new() };
@@ -121,7 +121,7 @@ impl Shared {
             if managed.placement_error.replace(placement_error.clone()).is_none() {
                 warn!(model = managed.name(), reason = %placement_error, "model does not fit in any size");
             }
-            return scheduler.turn_away(scheduler_id, placement_error);
+            return scheduler.refuse_waiting(scheduler_id, placement_error);
         }
         let size = managed.plan.sizes.size();
         info!(model = managed.name(), slots = size.slots, ctx_per_slot = size.ctx, reason = %placement_error, "model gets a size that fits");

@@ -245,7 +245,7 @@ impl Shared {
         let (has_failed, keep) = (matches!(state.scheduler.state(scheduler_id), ModelState::Failed), managed.keep);
         self.update_profile(state, id);
         if has_failed {
-            state.decisions.extend(state.scheduler.revive(scheduler_id, now));
+            state.decisions.extend(state.scheduler.reset(scheduler_id, now));
         }
         if has_failed || was_stopping {
             self.want(state, id, keep);

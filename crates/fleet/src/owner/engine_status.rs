@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::report::metrics;
 use crate::state::FleetState;
 use crate::state::work::Work;
-use auxot_scheduler::{Effect, ModelState};
+use auxot_scheduler::{Action, ModelState};
 
 /// Logs that a model is loaded, and where its engine's numbers differ from the planned ones.
 fn log_loaded(state: &FleetState, id: ManagedId) {
@@ -49,7 +49,7 @@ impl Shared {
         let leaving = matches!(state.scheduler.state(scheduler_id), ModelState::Unloading { .. });
         let (present, backs_off) = (status.pid, matches!(status.state, State::BackingOff { .. }));
         let pid = present.or_else(|| managed.last.as_ref().and_then(|last| last.pid));
-        let effects = match managed.on_engine_status(status, leaving) {
+        let actions = match managed.on_engine_status(status, leaving) {
             StatusChange::None => Vec::new(),
             // It takes jobs once its devices have been read, see `measured`.
             StatusChange::Ready { .. }
@@ -67,18 +67,18 @@ impl Shared {
                     self.devices.refresh();
                 }
                 if served || present.is_none() {
-                    state.scheduler.lost(scheduler_id, backs_off, now)
+                    state.scheduler.engine_lost(scheduler_id, backs_off, now)
                 } else {
-                    state.scheduler.restarted(scheduler_id, now);
+                    state.scheduler.engine_restarted(scheduler_id, now);
                     Vec::new()
                 }
             }
-            StatusChange::Unkillable => state.scheduler.failed(scheduler_id, now),
+            StatusChange::Unkillable => state.scheduler.engine_failed(scheduler_id, now),
             StatusChange::Replace => {
                 if let Some(engine) = &mut managed.engine {
                     engine.stop(&self.devices);
                 }
-                state.scheduler.lost(scheduler_id, false, now)
+                state.scheduler.engine_lost(scheduler_id, false, now)
             }
             StatusChange::Ready { run, slots, size } => {
                 self.remember(state, id, size);
@@ -86,11 +86,11 @@ impl Shared {
                 self.record_host_memory(state, id);
                 // The memory stays reserved until a sample shows what the engine holds.
                 self.devices.refresh();
-                state.scheduler.ready(scheduler_id, run, slots, now)
+                state.scheduler.engine_ready(scheduler_id, run, slots, now)
             }
             StatusChange::Ended(after) => self.ended(state, id, after, pid),
         };
-        let mut answers = self.apply_actions(state, effects);
+        let mut answers = self.apply_actions(state, actions);
         answers.extend(self.unload_earlier_policies(state));
         self.remove_gone(state, id);
         self.serve_fallback(state);
@@ -128,26 +128,26 @@ impl Shared {
         id: ManagedId,
         after: AfterExit,
         pid: Option<u32>,
-    ) -> Vec<Effect> {
+    ) -> Vec<Action> {
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         let (scheduler_id, generation) = (managed.scheduler_id, managed.generation);
         // This is the last handle: the driver ends with it.
         let Some(engine) = managed.engine.take() else { return Vec::new() };
         if after == AfterExit::Fail {
             self.devices.refresh();
-            let effects = state.scheduler.failed(scheduler_id, self.moment());
+            let actions = state.scheduler.engine_failed(scheduler_id, self.moment());
             // At once rather than at the next interval: a file that was missing for a moment may be the cause.
             state.inspect(id);
-            return effects;
+            return actions;
         }
         if after == AfterExit::Rescan {
             return self.awaits_scan(state, id);
         }
         // Its slots are gone, and its memory stays reserved.
-        let effects = state.scheduler.lost(scheduler_id, false, self.moment());
+        let actions = state.scheduler.engine_lost(scheduler_id, false, self.moment());
         let release = Release::new(pid, &engine.placement, engine.before);
         state.work.push(Work::Release { managed: id, generation, after, release });
-        effects
+        actions
     }
 
     /// The memory of an exited engine is free, or the wait for it has ended.
@@ -172,16 +172,16 @@ impl Shared {
             }
             self.update_profile(&mut state, id);
         }
-        let effects = match after {
-            AfterExit::Retry if !leaving => state.scheduler.again(scheduler_id, now),
+        let actions = match after {
+            AfterExit::Retry if !leaving => state.scheduler.load_failed(scheduler_id, now),
             AfterExit::Unload | AfterExit::Retry | AfterExit::Reload | AfterExit::Fail | AfterExit::Rescan => {
-                state.scheduler.gone(scheduler_id, now)
+                state.scheduler.memory_freed(scheduler_id, now)
             }
         };
         if !leaving && matches!(after, AfterExit::Retry | AfterExit::Reload) {
             self.want(&mut state, id, keep);
         }
-        let answers = self.apply_actions(&mut state, effects);
+        let answers = self.apply_actions(&mut state, actions);
         self.remove_gone(&mut state, id);
         drop(state);
         send_answers(answers);
@@ -227,10 +227,10 @@ impl Shared {
         }
         info!(model, why, "model is removed");
         managed.keep = KeepReason::Leaving;
-        let named = state.scheduler.dismiss(scheduler_id);
+        let named = state.scheduler.take_waiting(scheduler_id);
         let mut answers = self.dismiss(state, named, || Refusal::Stopped { model: model.clone() });
-        let effects = state.scheduler.unload(scheduler_id, now + settings.fleet.drain_timeout, now);
-        answers.extend(self.apply_actions(state, effects));
+        let actions = state.scheduler.unload(scheduler_id, now + settings.fleet.drain_timeout, now);
+        answers.extend(self.apply_actions(state, actions));
         self.remove_gone(state, id);
         answers
     }

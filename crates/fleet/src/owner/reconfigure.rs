@@ -36,8 +36,8 @@ impl Shared {
         if before.catalog != self.settings().catalog {
             state.scan_now();
         }
-        let effects = state.scheduler.tick(self.moment());
-        answers.extend(self.apply_actions(&mut state, effects));
+        let actions = state.scheduler.tick(self.moment());
+        answers.extend(self.apply_actions(&mut state, actions));
         drop(state);
         send_answers(answers);
         self.changed();

@@ -15,7 +15,7 @@ use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::owner::Shared;
 use crate::state::work::Work;
 use crate::state::{Desired, FleetState, Intake, Missing};
-use auxot_scheduler::Effect;
+use auxot_scheduler::Action;
 
 /// What has become of the file of a loaded model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,22 +92,22 @@ impl Shared {
 
     /// Handles an engine that did not start because a file has changed. Jobs wait until a scan shows the new file; during a
     /// shutdown there is no scan, and they fail.
-    pub(crate) fn awaits_scan(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) -> Vec<Effect> {
+    pub(crate) fn awaits_scan(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) -> Vec<Action> {
         let now = self.moment();
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         if state.intake != Intake::Open {
-            return state.scheduler.failed(managed.scheduler_id, now);
+            return state.scheduler.engine_failed(managed.scheduler_id, now);
         }
         managed.awaits_scan = true;
         let pause = pause_before_scan(managed.changed_starts);
         managed.changed_starts = managed.changed_starts.saturating_add(1);
-        let effects = state.scheduler.lost(managed.scheduler_id, false, now);
+        let actions = state.scheduler.engine_lost(managed.scheduler_id, false, now);
         match pause {
             Duration::ZERO => state.scan_change(),
             pause => state.work.push(Work::ScanAfter(pause)),
         }
         self.work_ready.notify_one();
-        effects
+        actions
     }
 
     /// Settles the models that waited for this scan: those with a new version load it, the others have failed, as have all
@@ -122,13 +122,13 @@ impl Shared {
             let (scheduler_id, keep, file, now) =
                 (managed.scheduler_id, managed.keep, managed.model.file.clone(), self.moment());
             if keep == KeepReason::Leaving {
-                state.decisions.extend(state.scheduler.gone(scheduler_id, now));
+                state.decisions.extend(state.scheduler.memory_freed(scheduler_id, now));
                 self.remove_gone(state, id);
                 continue;
             }
             if is_gone {
                 send_answers(self.dismiss_gone(state, id));
-                state.decisions.extend(state.scheduler.gone(scheduler_id, now));
+                state.decisions.extend(state.scheduler.memory_freed(scheduler_id, now));
                 self.file_is_gone(state, id);
                 continue;
             }
@@ -137,12 +137,12 @@ impl Shared {
                 if is_scanned {
                     managed.mark_file_bad();
                 }
-                state.decisions.extend(state.scheduler.failed(scheduler_id, now));
+                state.decisions.extend(state.scheduler.engine_failed(scheduler_id, now));
                 continue;
             };
             self.replace(state, id, model);
             self.update_profile(state, id);
-            state.decisions.extend(state.scheduler.gone(scheduler_id, now));
+            state.decisions.extend(state.scheduler.memory_freed(scheduler_id, now));
             self.want(state, id, keep);
         }
     }
@@ -170,7 +170,7 @@ impl Shared {
     fn dismiss_gone(&self, state: &mut FleetState, id: ManagedId) -> Vec<PendingAnswer> {
         let Some(managed) = state.models.get_mut(&id) else { return Vec::new() };
         let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());
-        let waiting = state.scheduler.dismiss(scheduler_id);
+        let waiting = state.scheduler.take_waiting(scheduler_id);
         let refusal = state.unknown(&name);
         self.dismiss(state, waiting, || refusal.clone())
     }

@@ -11,7 +11,7 @@ use crate::model::managed::{KeepReason, ManagedId};
 use crate::owner::Shared;
 use crate::refusal::{Refusal, refusal};
 use crate::state::{FleetState, Intake, Waiter};
-use auxot_scheduler::{Decision, Effect, Run, Ticket};
+use auxot_scheduler::{Action, Decision, Run, Ticket};
 
 /// A place in the queue of a model; dropping it leaves the queue.
 struct QueueEntry {
@@ -24,8 +24,8 @@ impl Drop for QueueEntry {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         let Some(waiter) = state.waiters.remove(&self.ticket) else { return };
-        let effects = state.scheduler.cancelled(self.ticket, self.shared.moment());
-        self.shared.conclude(state, effects);
+        let actions = state.scheduler.job_cancelled(self.ticket, self.shared.moment());
+        self.shared.conclude(state, actions);
         drop(waiter);
         // Models that were draining for this job may stay.
         self.shared.changed();
@@ -62,9 +62,10 @@ impl Shared {
         match tokio::time::timeout_at(until.into(), answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Refusal::Draining),
-            Err(_) => {
-                Err(Refusal::TooLate { model: waiting.model.clone(), waited: now().saturating_duration_since(since) })
-            }
+            Err(_) => Err(Refusal::WaitTimeout {
+                model: waiting.model.clone(),
+                waited: now().saturating_duration_since(since),
+            }),
         }
     }
 
@@ -115,14 +116,14 @@ impl Shared {
         let (ticket, moment) = (state.ticket(), self.moment());
         let Some(managed) = state.models.get(&id) else { return Err(Refusal::Draining) };
         let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());
-        let (decision, effects) = state.scheduler.arrive(ticket, scheduler_id, moment);
+        let (decision, actions) = state.scheduler.job_arrived(ticket, scheduler_id, moment);
         let answer = match decision {
             Decision::Admit => match lease(self, state, id) {
                 Some(lease) => Ok(Answer::Lease(lease)),
                 None => {
                     // The scheduler admitted a job to an engine that is gone, and with it all of its slots. It has not been
                     // observed.
-                    let lost = state.scheduler.lost(scheduler_id, false, moment);
+                    let lost = state.scheduler.engine_lost(scheduler_id, false, moment);
                     state.decisions.extend(lost);
                     Err(Refusal::Stopped { model: name })
                 }
@@ -136,8 +137,8 @@ impl Shared {
                 Ok(Answer::Wait(awaited, QueueEntry { shared: Arc::clone(self), ticket, model: name }))
             }
         };
-        let changed = !effects.is_empty();
-        self.conclude(guard, effects);
+        let changed = !actions.is_empty();
+        self.conclude(guard, actions);
         if changed {
             self.changed();
         }
@@ -168,15 +169,15 @@ impl Shared {
         );
         let (Some(scheduler_id), Some(target)) = by_scheduler_id else { return Vec::new() };
         let now = self.moment();
-        let (mut answers, mut effects) = (Vec::new(), Vec::new());
-        for ticket in state.scheduler.dismiss(scheduler_id) {
+        let (mut answers, mut actions) = (Vec::new(), Vec::new());
+        for ticket in state.scheduler.take_waiting(scheduler_id) {
             let Some(waiter) = state.waiters.get_mut(&ticket) else { continue };
             let target_id = if waiter.named { scheduler_id } else { target };
             if !waiter.named {
                 waiter.managed = to;
             }
-            let (decision, more) = state.scheduler.arrive(ticket, target_id, now);
-            effects.extend(more);
+            let (decision, more) = state.scheduler.job_arrived(ticket, target_id, now);
+            actions.extend(more);
             match decision {
                 Decision::Admit => answers.extend(self.admit(state, ticket)),
                 Decision::Refuse(reason) => {
@@ -187,7 +188,7 @@ impl Shared {
                 Decision::Wait => {}
             }
         }
-        answers.extend(self.apply_actions(state, effects));
+        answers.extend(self.apply_actions(state, actions));
         answers
     }
 
@@ -231,13 +232,13 @@ impl Owner for Shared {
         let mut state = self.lock();
         let Some(scheduler_id) = state.models.get(&id).map(|managed| managed.scheduler_id) else { return };
         let due = state.scheduler.due();
-        let effects = state.scheduler.left(scheduler_id, run, self.moment());
+        let actions = state.scheduler.job_ended(scheduler_id, run, self.moment());
         // Most jobs only pass their slot to the next.
-        let changed = effects.iter().any(|effect| !matches!(effect, Effect::Admit { .. }));
+        let changed = actions.iter().any(|action| !matches!(action, Action::Admit { .. }));
         self.replace_if_idle(&mut state, id);
         let wakes = state.scheduler.due() != due;
         // A caller that is gone drops its lease, which calls this again.
-        self.conclude(state, effects);
+        self.conclude(state, actions);
         if changed {
             self.changed();
         } else if wakes {

@@ -114,7 +114,7 @@ impl Shared {
         (managed.plan, managed.attempt, managed.changed) = (plan, Attempt::Settled, None);
         let (scheduler_id, keep, now) = (managed.scheduler_id, managed.keep, self.moment());
         self.update_profile(state, id);
-        state.decisions.extend(state.scheduler.revive(scheduler_id, now));
+        state.decisions.extend(state.scheduler.reset(scheduler_id, now));
         self.want(state, id, keep);
     }
 

@@ -206,7 +206,7 @@ impl Outcome {
                     caller(Some("model_not_supported"), Some("model"))
                 }
                 Refusal::NoModel { .. } | Refusal::Stopped { .. } => server(503, Some("no_model"), Some(RETRY_AFTER)),
-                Refusal::QueueFull { .. } | Refusal::TooLate { .. } => {
+                Refusal::QueueFull { .. } | Refusal::WaitTimeout { .. } => {
                     server(503, Some("overloaded"), Some(RETRY_AFTER))
                 }
                 Refusal::Failed { .. } => server(503, Some("model_failed"), None),
