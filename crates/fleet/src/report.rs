@@ -175,7 +175,9 @@ pub(crate) fn memory_of(engine: &Engine, devices: &Sample) -> Vec<(String, u64)>
     });
     let mut holds: Vec<(String, u64)> = on_devices.collect();
     if holds.is_empty() && engine.placement.shares.is_empty() {
-        holds.extend(engine.needs_of_host().map(|bytes| (HOST.to_owned(), bytes)));
+        let on_host = devices.devices.iter().filter(|device| device.is_host()).flat_map(|host| &host.processes);
+        let used = on_host.into_iter().find(|process| process.pid == pid).and_then(|used| engine.needs(used));
+        holds.extend(used.map(|bytes| (HOST.to_owned(), bytes)));
     }
     holds
 }

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use auxot_catalog::MeasurementHistory;
 use auxot_engine::State;
+use auxot_gpu::ProcessUse;
 use tracing::warn;
 
 use crate::model::process::Engine;
@@ -86,13 +87,12 @@ impl Engine {
     }
 
     /// Records what the engine holds of host memory when it has become ready, before its first job.
-    pub(crate) fn record_host_memory(&mut self, measurements: &Measurements) -> bool {
-        if !self.placement.shares.is_empty() {
+    pub(crate) fn record_host_memory(&mut self, held: &ProcessUse, measurements: &Measurements) -> bool {
+        if !self.placement.shares.is_empty() || self.status.pid != Some(held.pid) {
             return false;
         }
-        let Some(held) = self.status.pid.map(auxot_gpu::host_use) else { return false };
-        self.repacked = self.placement.repacked_bytes(&held);
-        let Some(needs) = self.needs(&held) else { return false };
+        self.repacked = self.placement.repacked_bytes(held);
+        let Some(needs) = self.needs(held) else { return false };
         self.measured = vec![needs.saturating_add(self.placement.at_work)];
         self.learn(measurements)
     }

@@ -91,12 +91,7 @@ impl Engine {
         again && !self.accepted_unread && devices.are_read() && !self.is_shown_by(&devices.now())
     }
 
-    /// Bytes that it needs of host memory now, where nothing is on a device.
-    pub(crate) fn needs_of_host(&self) -> Option<u64> {
-        self.needs(&auxot_gpu::host_use(self.status.pid?))
-    }
-
-    /// The same for a given reading.
+    /// Bytes that it needs of host memory at a reading, where nothing is on a device.
     pub(crate) fn needs(&self, held: &ProcessUse) -> Option<u64> {
         Some(held.bytes?.saturating_sub(self.repacked.min(held.mapped.unwrap_or(0))))
     }

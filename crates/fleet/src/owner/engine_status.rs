@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use auxot_engine::State;
+use auxot_gpu::ProcessUse;
 use tracing::{info, warn};
 
 use crate::lease::{PendingAnswer, send_answers};
@@ -36,6 +37,7 @@ fn log_loaded(state: &FleetState, id: ManagedId) {
 impl Shared {
     /// Handles a new status of a model's engine.
     pub(crate) fn on_engine_status(self: &Arc<Self>, id: ManagedId, generation: u64) {
+        let held = self.host_memory_of(id, generation);
         let mut guard = self.lock();
         let (state, now) = (&mut *guard, self.moment());
         let Some(managed) = state.models.get_mut(&id).filter(|managed| managed.generation == generation) else {
@@ -83,7 +85,7 @@ impl Shared {
             StatusChange::Ready { run, slots, size } => {
                 self.remember(state, id, size);
                 log_loaded(state, id);
-                self.record_host_memory(state, id);
+                self.record_host_memory(state, id, held.as_ref());
                 // The memory stays reserved until a sample shows what the engine holds.
                 self.devices.refresh();
                 state.scheduler.engine_ready(scheduler_id, run, slots, now)
@@ -99,13 +101,29 @@ impl Shared {
         self.changed();
     }
 
+    /// What an engine that has just become ready holds of host memory. `None` for every other engine. The process is read
+    /// outside the lock.
+    fn host_memory_of(&self, id: ManagedId, generation: u64) -> Option<ProcessUse> {
+        let pid = {
+            let state = self.lock();
+            let managed = state.models.get(&id).filter(|managed| managed.generation == generation)?;
+            let engine = managed.engine.as_ref().filter(|engine| engine.placement.shares.is_empty())?;
+            let status = engine.handle.status();
+            let status = status.borrow();
+            let is_new = state.state_of(managed).is_loading() && matches!(status.state, State::Ready(_));
+            status.pid.filter(|_| is_new)?
+        };
+        Some(auxot_gpu::host_use(pid))
+    }
+
     /// Stores what an engine holds of host memory before its first job.
-    fn record_host_memory(&self, state: &mut FleetState, id: ManagedId) {
+    fn record_host_memory(&self, state: &mut FleetState, id: ManagedId, held: Option<&ProcessUse>) {
         let FleetState { models, scheduler, work, .. } = state;
         let Some(managed) = models.get_mut(&id) else { return };
         let is_new = scheduler.state(managed.scheduler_id).is_loading();
         if let Some(engine) = managed.engine.as_mut().filter(|_| is_new)
-            && engine.record_host_memory(&self.measurements)
+            && let Some(held) = held
+            && engine.record_host_memory(held, &self.measurements)
         {
             work.push(Work::Learn);
         }
