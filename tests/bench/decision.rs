@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use auxot_catalog::{Layer, MemoryRequirements};
 use auxot_gpu::Kind;
 use auxot_placement::{Capacity, DeviceCapacity, Rules};
-use auxot_scheduler::{Scheduler, Decision, Action, Limits, ModelState, Moment, Profile};
+use auxot_scheduler::{Action, Decision, Limits, ModelState, Moment, Profile, Scheduler};
 
 use crate::figure::Figure;
 use crate::samples::Samples;

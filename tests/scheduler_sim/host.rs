@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use auxot_gpu::Kind;
 use auxot_placement::{Capacity, DeviceCapacity, Rules, SplitMode};
-use auxot_scheduler::{Scheduler, Decision, Action, Limits, ModelId, ModelState, Moment, Reason, Run, Ticket};
+use auxot_scheduler::{Action, Decision, Limits, ModelId, ModelState, Moment, Reason, Run, Scheduler, Ticket};
 
 use crate::scenario::{Behaviour, End, Job, Stay};
 

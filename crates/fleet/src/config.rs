@@ -7,7 +7,7 @@ mod model;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use auxot_catalog::{Catalog, Model};
+use auxot_catalog::Model;
 use serde::{Deserialize, Serialize};
 
 pub use check::{device_warning, table_warnings};
@@ -83,8 +83,8 @@ impl Default for Config {
 impl Config {
     /// The settings of one model, by any of its names.
     #[must_use]
-    pub fn of(&self, model: &Model, catalog: &Catalog) -> ModelConfig {
-        let means = |name: &String| catalog.resolve(name).is_ok_and(|found| found.file == model.file);
+    pub fn of<'a>(&self, model: &Model, resolve: impl Fn(&str) -> Option<&'a Model>) -> ModelConfig {
+        let means = |name: &String| resolve(name).is_some_and(|found| found.file == model.file);
         self.models.iter().find(|(name, _)| means(name)).map(|(_, own)| own.clone()).unwrap_or_default()
     }
 

@@ -87,6 +87,8 @@ impl Fleet {
     ///
     /// Returns what cannot be met, one sentence each.
     pub async fn set_desired(&self, desired: DesiredModel) -> Vec<String> {
+        let scan = Arc::clone(&self.shared.lock().scan);
+        scan.resolve_all(std::slice::from_ref(&desired.model));
         let known = {
             let mut state = self.shared.lock();
             self.shared.apply_policy(&mut state, desired);

@@ -26,6 +26,14 @@ pub enum Refusal {
         /// The names of the models here.
         serves: Vec<String>,
     },
+    /// The name means several models of this host.
+    #[error("cannot choose a model for `{name}`: it may be {}", list(.candidates))]
+    AmbiguousModel {
+        /// The requested name.
+        name: String,
+        /// The names of the models that fit.
+        candidates: Vec<String>,
+    },
     /// The model is for another task.
     #[error("cannot {} with {model}: {}", .wanted.verb(), meaning(*.task))]
     WrongTask {
@@ -104,7 +112,11 @@ impl Refusal {
             | Self::Stopped { model }
             | Self::QueueFull { model, .. }
             | Self::WaitTimeout { model, .. } => Some(model),
-            Self::UnknownModel { .. } | Self::NoModelForTask { .. } | Self::NoModel { .. } | Self::Draining => None,
+            Self::UnknownModel { .. }
+            | Self::AmbiguousModel { .. }
+            | Self::NoModelForTask { .. }
+            | Self::NoModel { .. }
+            | Self::Draining => None,
         }
     }
 }

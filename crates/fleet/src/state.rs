@@ -1,13 +1,14 @@
 //! The state that decisions use, and the pure queries on it.
 
+mod names;
+pub(crate) mod requested;
 pub(crate) mod scan;
 pub(crate) mod work;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
-use auxot_catalog::{Model, ResolveError, Task};
+use auxot_catalog::{Model, Task};
 use auxot_engine::Ready;
 use tokio::sync::oneshot;
 
@@ -17,6 +18,7 @@ use crate::model::desired::DesiredModel;
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::model::process::Engine;
 use crate::refusal::{Refusal, list};
+use crate::state::requested::Requested;
 use crate::state::scan::{Scan, ScanProgress};
 use crate::state::work::Work;
 use auxot_scheduler::{Action, ModelId, ModelState, Scheduler, Ticket};
@@ -207,31 +209,34 @@ impl FleetState {
     }
 
     /// The model that a job names, or the primary one.
-    pub(crate) fn find(&self, model: Option<&str>, task: JobTask) -> Result<ManagedId, Refusal> {
-        let Some(name) = model.filter(|name| !name.is_empty()) else {
-            // What each model answers is asked of the one that chats.
-            let primary = self.primary(JobTask::Chat).filter(|_| task.accepts(Task::Chat));
-            return primary.or_else(|| self.primary(task)).ok_or_else(|| self.no_model_for(task));
-        };
-        let by_name = self.models.iter().find(|(_, managed)| managed.name() == name || managed.model.base_name == name);
-        let by_file = || {
-            let of_file =
-                |file: &Path| self.models.iter().find(|(_, managed)| managed.model.files.iter().any(|of| of == file));
-            match self.scan.catalog.resolve(name) {
-                Ok(model) => of_file(&model.file),
-                // A damaged model has the same answer by each of its names.
-                Err(ResolveError::Damaged { path, .. } | ResolveError::ShardsMissing { path, .. }) => of_file(&path),
-                Err(ResolveError::Unknown { .. } | ResolveError::Ambiguous { .. }) => None,
+    pub(crate) fn find(&self, model: &Requested<'_>, task: JobTask) -> Result<ManagedId, Refusal> {
+        let of = |is: &dyn Fn(&Model) -> bool| self.models.iter().find(|(_, managed)| is(&managed.model));
+        let found = match model {
+            Requested::Primary => {
+                // What each model answers is asked of the one that chats.
+                let primary = self.primary(JobTask::Chat).filter(|_| task.accepts(Task::Chat));
+                return primary.or_else(|| self.primary(task)).ok_or_else(|| self.no_model_for(task));
+            }
+            Requested::Exact(name) => of(&|model| model.name == *name),
+            Requested::File(_, file) => of(&|model| model.files.contains(file)),
+            Requested::Unknown(_) => None,
+            Requested::Ambiguous(name, candidates) => {
+                return Err(Refusal::AmbiguousModel { name: (*name).to_owned(), candidates: candidates.clone() });
             }
         };
-        by_name.or_else(by_file).map(|(id, _)| *id).ok_or_else(|| self.unknown(name))
+        found.map(|(id, _)| *id).ok_or_else(|| self.unknown(model.name().unwrap_or_default()))
     }
 
     /// The refusal for a model that is for another task: the one that was found, or the one of the folders with this name.
-    pub(crate) fn wrong_task(&self, found: Option<&ManagedId>, name: Option<&str>, wanted: JobTask) -> Option<Refusal> {
-        let model = match (found, name) {
-            (Some(id), _) => self.models.get(id).map(|managed| &*managed.model),
-            (None, name) => self.scan.catalog.resolve(name?).ok(),
+    pub(crate) fn wrong_task(
+        &self,
+        found: Option<&ManagedId>,
+        requested: &Requested<'_>,
+        wanted: JobTask,
+    ) -> Option<Refusal> {
+        let model = match found {
+            Some(id) => self.models.get(id).map(|managed| &*managed.model),
+            None => self.scan.model(requested.file()?),
         }?;
         (!wanted.accepts(model.task)).then(|| Refusal::WrongTask {
             model: model.name.clone(),
@@ -284,6 +289,14 @@ impl FleetState {
         } else {
             let names: Vec<String> = damaged.iter().map(|damaged| damaged.name.clone()).collect();
             format!("the models folders hold damaged files only: {}", list(&names))
+        }
+    }
+
+    /// The router's newest policy, if it names a model.
+    pub(crate) fn policy(&self) -> Option<&DesiredModel> {
+        match &self.desired {
+            Desired::Nothing => None,
+            Desired::Present { desired, .. } | Desired::Missing { desired, .. } => Some(desired),
         }
     }
 

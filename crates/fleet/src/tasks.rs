@@ -128,16 +128,19 @@ async fn listen(shared: Arc<Shared>, managed: ManagedId, generation: u64, mut st
 /// Scans the models folders on a blocking thread. It reads the header of every changed file.
 async fn scan(shared: Arc<Shared>) {
     let (files, program) = (shared.settings().catalog.clone(), shared.engines.program());
-    let (known, watcher) = {
+    let (known, watcher, desired) = {
         let state = shared.lock();
-        (Arc::clone(&state.scan.catalog), state.scans.watcher.clone())
+        (Arc::clone(&state.scan.catalog), state.scans.watcher.clone(), state.policy().cloned())
     };
+    let names = shared.names_of(desired.as_ref());
     let read = move || {
         let (catalog, _) = match watcher {
             Some(watcher) => watcher.rescan(&known, &files, &[]),
             None => known.rescan(&files, &[]),
         };
-        Scan::new(Arc::new(catalog), &program)
+        let scan = Scan::new(Arc::new(catalog), &program);
+        scan.resolve_all(&names);
+        scan
     };
     let found = tokio::task::spawn_blocking(read).await;
     if let Err(fault) = &found {

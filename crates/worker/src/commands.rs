@@ -34,7 +34,8 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
             ExitCode::SUCCESS
         }
         Target::Show(name) => with_model(&catalog, name, &console, |model| {
-            let parameters = fit::usual_parameters(settings, &settings.fleet.of(model, &catalog), model);
+            let parameters =
+                fit::usual_parameters(settings, &settings.fleet.of(model, |name| catalog.resolve(name).ok()), model);
             console.print(&if inspection.json {
                 show::json(model, &parameters)
             } else {
@@ -48,14 +49,19 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
             let history =
                 MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::worker::state_dir(settings)));
             let host_state = HostState { sample: &sample, identity: catalog.identity(model), history: &history };
-            let report =
-                match fit::check_fit(settings, &settings.fleet.of(model, &catalog), model, request, &host_state) {
-                    Ok(report) => report,
-                    Err(unknown) => {
-                        console.print_error(&unknown.to_string());
-                        return ExitCode::FAILURE;
-                    }
-                };
+            let report = match fit::check_fit(
+                settings,
+                &settings.fleet.of(model, |name| catalog.resolve(name).ok()),
+                model,
+                request,
+                &host_state,
+            ) {
+                Ok(report) => report,
+                Err(unknown) => {
+                    console.print_error(&unknown.to_string());
+                    return ExitCode::FAILURE;
+                }
+            };
             console.print(&if inspection.json { report.json() } else { fit_text::text(&report, &console) });
             if report.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }),

@@ -43,20 +43,29 @@ pub(crate) struct ManagedModel {
     pub(crate) last: Option<Status>,
     /// The number of engines this model has had; a status of an earlier generation is dropped.
     pub(crate) generation: u64,
-    /// The present ids of its files, where they differ from those of the failed plan.
-    pub(crate) changed: Option<Vec<FileId>>,
-    /// The engine did not start because a file has changed: the next scan of the folders decides.
-    pub(crate) awaits_scan: bool,
-    /// Consecutive starts that found another file than the planned one.
+    /// Its files, compared with those of the plan.
+    pub(crate) files: Files,
+    /// Consecutive starts that found other files than the planned ones.
     pub(crate) changed_starts: u32,
-    /// The files on disk differ from those that the engine has loaded; the model is reloaded once it is idle.
-    pub(crate) is_outdated: bool,
     /// The spec whose dry run sent the load back to planning, so that its next load needs no dry run.
     pub(crate) dry_run_plan: Option<Spec>,
     /// Why it is not loaded although it is wanted.
     pub(crate) placement_error: Option<PlacementError>,
     /// The devices that the operator names for it and that do not exist.
     pub(crate) unknown_devices: UnknownDevices,
+}
+
+/// The files of a model on disk, compared with those of its plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// The same, as far as is known.
+    Planned,
+    /// Other ones than the engine has loaded: the model is reloaded once it is idle.
+    Outdated,
+    /// Other ones, so that the engine did not start: the next scan of the folders decides.
+    AwaitScan,
+    /// Other ones than those with which the model has failed: these ids.
+    Changed(Vec<FileId>),
 }
 
 /// Why a model is kept, and so for how long.
@@ -114,10 +123,8 @@ impl ManagedModel {
             engine: None,
             last: None,
             generation: 0,
-            changed: None,
-            awaits_scan: false,
+            files: Files::Planned,
             changed_starts: 0,
-            is_outdated: false,
             dry_run_plan: None,
             placement_error: None,
             unknown_devices: UnknownDevices::default(),
@@ -240,7 +247,7 @@ impl ManagedModel {
 
     /// Switches to a new version of the model file: the engine is replaced, and the old plan is not restored.
     pub(crate) fn replace(&mut self, model: Arc<Model>, plan: Plan) {
-        (self.model, self.plan, self.attempt, self.is_outdated) = (model, plan, Attempt::Settled, false);
+        (self.model, self.plan, self.attempt, self.files) = (model, plan, Attempt::Settled, Files::Planned);
         if let Some(engine) = &mut self.engine {
             engine.after = Some(AfterExit::Reload);
         }

@@ -15,15 +15,18 @@ use crate::model::plan::{Plan, requirements, task_of};
 use crate::model::process::AfterExit;
 use crate::model::remembered::Key;
 use crate::owner::Shared;
+use crate::state::scan::Scan;
 use crate::state::{Desired, FleetState, Intake, Missing};
 use auxot_scheduler::{ModelState, Profile, Wanted};
 
 impl Shared {
     /// Adds the operator's list, and the desired model of the last run.
     pub(crate) fn open_models(self: &Arc<Self>, desired: Option<DesiredModel>) {
+        let scan = Arc::clone(&self.lock().scan);
+        scan.resolve_all(&self.names_of(desired.as_ref()));
+        self.warn_of_tables(&scan);
+        scan.warn_of_aliases();
         let mut state = self.lock();
-        self.warn_of_tables(&state);
-        state.warn_of_aliases();
         for name in &self.settings().fleet.autoload {
             match self.add_model(&mut state, name, KeepReason::Operator, desired.as_ref()) {
                 Ok(id) => self.want(&mut state, id, KeepReason::Operator),
@@ -44,10 +47,17 @@ impl Shared {
     }
 
     /// Warns of tables in the settings that change nothing.
-    pub(crate) fn warn_of_tables(&self, state: &FleetState) {
-        for setting in table_warnings(&self.settings().fleet, &state.scan.catalog) {
+    pub(crate) fn warn_of_tables(&self, scan: &Scan) {
+        for setting in table_warnings(&self.settings().fleet, &scan.catalog) {
             warn!(setting, "a table of one model changes nothing");
         }
+    }
+
+    /// The names of the operator and the router: those of the list, the tables, and the policy.
+    pub(crate) fn names_of(&self, desired: Option<&DesiredModel>) -> Vec<String> {
+        let settings = self.settings();
+        let desired = desired.map(|desired| desired.model.clone()).filter(|name| !name.is_empty());
+        settings.fleet.autoload.iter().chain(settings.fleet.models.keys()).cloned().chain(desired).collect()
     }
 
     /// Applies the router's policy: its model becomes the primary one, in the desired size.
@@ -71,10 +81,7 @@ impl Shared {
 
     /// Tries once more to add the models that were missing.
     pub(crate) fn retry_missing(self: &Arc<Self>, state: &mut FleetState) {
-        let desired = match &state.desired {
-            Desired::Nothing => None,
-            Desired::Present { desired, .. } | Desired::Missing { desired, .. } => Some(desired.clone()),
-        };
+        let desired = state.policy().cloned();
         for missing in std::mem::take(&mut state.missing) {
             match self.add_model(state, &missing.name, KeepReason::Operator, desired.as_ref()) {
                 Ok(id) => self.want(state, id, KeepReason::Operator),
@@ -116,11 +123,10 @@ impl Shared {
         let scan = Arc::clone(&state.scan);
         let known = |model: &Model| state.staying().any(|(_, managed)| managed.model.file == model.file);
         let first = scan.catalog.models().iter().find(|model| task.accepts(model.task) && !known(model));
-        let name = first.filter(|_| self.settings().fleet.on_demand)?.name.clone();
-        self.add_model(state, &name, KeepReason::Demand, None).ok()
+        self.add_file(state, first.filter(|_| self.settings().fleet.on_demand)?, KeepReason::Demand, None).ok()
     }
 
-    /// Adds a model of the folders to the fleet, unless it is there. Whether it is loaded is decided elsewhere.
+    /// Adds the model that the operator or the router names, as [`Shared::add_file`] does.
     pub(crate) fn add_model(
         self: &Arc<Self>,
         state: &mut FleetState,
@@ -129,7 +135,18 @@ impl Shared {
         desired: Option<&DesiredModel>,
     ) -> Result<ManagedId, String> {
         let scan = Arc::clone(&state.scan);
-        let model = scan.catalog.resolve(name).map_err(|error| error.to_string())?;
+        let model = scan.resolve(name).map_err(|error| error.to_string())?;
+        self.add_file(state, model, keep, desired)
+    }
+
+    /// Adds a model of the folders to the fleet, unless it is there. Whether it is loaded is decided elsewhere.
+    pub(crate) fn add_file(
+        self: &Arc<Self>,
+        state: &mut FleetState,
+        model: &Model,
+        keep: KeepReason,
+        desired: Option<&DesiredModel>,
+    ) -> Result<ManagedId, String> {
         if !model.task.is_served() {
             return Err(format!("cannot serve {}: a {} model has no task here", model.name, model.arch));
         }
@@ -169,9 +186,8 @@ impl Shared {
     /// The plan of a model.
     pub(crate) fn plan(&self, state: &FleetState, model: &Model, desired: Option<&DesiredModel>) -> Plan {
         // A policy is for its own model only; the others use the operator's settings alone.
-        let desired = desired.filter(|desired| {
-            state.scan.catalog.resolve(&desired.model).is_ok_and(|desired| desired.file == model.file)
-        });
+        let desired = desired
+            .filter(|desired| state.scan.resolve(&desired.model).is_ok_and(|desired| desired.file == model.file));
         let own = self.config_of(state, model);
         let engine = &self.settings().engine;
         let parameters = parameters(engine, &own, desired, model);

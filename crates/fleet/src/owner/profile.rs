@@ -52,6 +52,6 @@ impl Shared {
 
     /// The settings of one model, by any of its names.
     pub(crate) fn config_of(&self, state: &FleetState, model: &Model) -> ModelConfig {
-        self.settings().fleet.of(model, &state.scan.catalog)
+        self.settings().fleet.of(model, |name| state.scan.resolve(name).ok())
     }
 }

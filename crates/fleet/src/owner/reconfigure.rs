@@ -14,11 +14,14 @@ impl Shared {
     /// Applies new settings. A model whose engine would get another command line is reloaded once its jobs have ended; a new
     /// one of the list is loaded if there is room; one that has left the list is removed.
     pub(crate) fn reconfigure(self: &Arc<Self>, settings: FleetSettings) {
+        let scan = Arc::clone(&self.lock().scan);
+        let before = self.settings();
+        let names = settings.fleet.autoload.iter().chain(settings.fleet.models.keys()).cloned().collect::<Vec<_>>();
+        scan.resolve_all(&names);
         let mut state = self.lock();
         if state.intake != Intake::Open {
             return;
         }
-        let before = self.settings();
         self.engines.configure(settings.engine.clone());
         self.set_settings(settings);
         self.measure(&mut state);
@@ -30,9 +33,6 @@ impl Shared {
             self.change_plan(&mut state, id, plan);
             self.update_profile(&mut state, id);
         }
-        if before.fleet.models != self.settings().fleet.models {
-            self.warn_of_tables(&state);
-        }
         if before.catalog != self.settings().catalog {
             state.scan_now();
         }
@@ -40,6 +40,9 @@ impl Shared {
         answers.extend(self.apply_actions(&mut state, actions));
         drop(state);
         send_answers(answers);
+        if before.fleet.models != self.settings().fleet.models {
+            self.warn_of_tables(&scan);
+        }
         self.changed();
     }
 

@@ -11,7 +11,7 @@ use auxot_catalog::Model;
 use tracing::info;
 
 use crate::lease::{PendingAnswer, send_answers};
-use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
+use crate::model::managed::{Files, KeepReason, ManagedId, ManagedModel};
 use crate::owner::Shared;
 use crate::state::work::Work;
 use crate::state::{Desired, FleetState, Intake, Missing};
@@ -41,12 +41,12 @@ impl Shared {
     pub(crate) fn replace_changed(self: &Arc<Self>, state: &mut FleetState) {
         let file_changes: Vec<(ManagedId, FileChange)> = state
             .staying()
-            .filter(|(_, managed)| !managed.awaits_scan)
+            .filter(|(_, managed)| managed.files != Files::AwaitScan)
             .map(|(id, managed)| (id, state.file_change(managed)))
             .collect();
         for (id, file_change) in file_changes {
             match file_change {
-                FileChange::Same => _ = state.models.get_mut(&id).map(|managed| managed.is_outdated = false),
+                FileChange::Same => state.is_up_to_date(id),
                 FileChange::Unusable => {}
                 FileChange::Changed if self.settings().fleet.reload_changed => self.mark_outdated(state, id),
                 FileChange::Changed => {}
@@ -57,7 +57,7 @@ impl Shared {
 
     fn mark_outdated(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
         let Some(managed) = state.models.get_mut(&id) else { return };
-        if !std::mem::replace(&mut managed.is_outdated, true) {
+        if std::mem::replace(&mut managed.files, Files::Outdated) != Files::Outdated {
             info!(model = managed.name(), "a file of the model has changed: the new version is loaded once it is idle");
         }
         self.replace_if_idle(state, id);
@@ -65,7 +65,7 @@ impl Shared {
 
     /// Loads the new version of a model whose files have changed, unless it has jobs.
     pub(crate) fn replace_if_idle(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
-        let Some(managed) = state.models.get(&id).filter(|managed| managed.is_outdated) else { return };
+        let Some(managed) = state.models.get(&id).filter(|managed| managed.files == Files::Outdated) else { return };
         let (scheduler_id, file) = (managed.scheduler_id, &managed.model.file);
         if state.scheduler.busy(scheduler_id) > 0 || state.scheduler.waiting(scheduler_id) > 0 {
             return;
@@ -98,7 +98,7 @@ impl Shared {
         if state.intake != Intake::Open {
             return state.scheduler.engine_failed(managed.scheduler_id, now);
         }
-        managed.awaits_scan = true;
+        managed.files = Files::AwaitScan;
         let pause = pause_before_scan(managed.changed_starts);
         managed.changed_starts = managed.changed_starts.saturating_add(1);
         let actions = state.scheduler.engine_lost(managed.scheduler_id, false, now);
@@ -113,12 +113,12 @@ impl Shared {
     /// Settles the models that waited for this scan: those with a new version load it, the others have failed, as have all
     /// where the scan itself failed.
     pub(crate) fn settle_scanned(self: &Arc<Self>, state: &mut FleetState, is_scanned: bool) {
-        let waiting = state.models.iter().filter(|(_, managed)| managed.awaits_scan);
+        let waiting = state.models.iter().filter(|(_, managed)| managed.files == Files::AwaitScan);
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
             let is_gone = is_scanned
                 && state.models.get(&id).is_some_and(|managed| state.file_change(managed) == FileChange::Gone);
             let Some(managed) = state.models.get_mut(&id) else { continue };
-            managed.awaits_scan = false;
+            managed.files = Files::Planned;
             let (scheduler_id, keep, file, now) =
                 (managed.scheduler_id, managed.keep, managed.model.file.clone(), self.moment());
             if keep == KeepReason::Leaving {
@@ -152,7 +152,7 @@ impl Shared {
     fn file_is_gone(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
         let Some(managed) = state.models.get_mut(&id) else { return };
         if state.scheduler.waiting(managed.scheduler_id) > 0 {
-            managed.is_outdated = true;
+            managed.files = Files::Outdated;
             return;
         }
         let (keep, name) = (managed.keep, managed.name().to_owned());
@@ -177,6 +177,13 @@ impl Shared {
 }
 
 impl FleetState {
+    /// The files on disk are those that the engine has loaded, perhaps again.
+    fn is_up_to_date(&mut self, id: ManagedId) {
+        if let Some(managed) = self.models.get_mut(&id).filter(|managed| managed.files == Files::Outdated) {
+            managed.files = Files::Planned;
+        }
+    }
+
     fn file_change(&self, managed: &ManagedModel) -> FileChange {
         let file = &managed.model.file;
         let Some(model) = self.scan.model(file) else {

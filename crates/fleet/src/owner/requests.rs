@@ -10,6 +10,7 @@ use crate::lease::{Lease, Owner, PendingAnswer};
 use crate::model::managed::{KeepReason, ManagedId};
 use crate::owner::Shared;
 use crate::refusal::{Refusal, refusal};
+use crate::state::requested::Requested;
 use crate::state::{FleetState, Intake, Waiter};
 use auxot_scheduler::{Action, Decision, Run, Ticket};
 
@@ -73,15 +74,15 @@ impl Shared {
     fn resolve(
         self: &Arc<Self>,
         state: &mut FleetState,
-        model: Option<&str>,
+        requested: &Requested<'_>,
         task: JobTask,
     ) -> Result<ManagedId, Refusal> {
-        let found = state.find(model, task);
-        if let Some(refused) = state.wrong_task(found.as_ref().ok(), model, task) {
+        let found = state.find(requested, task);
+        if let Some(refused) = state.wrong_task(found.as_ref().ok(), requested, task) {
             return Err(refused);
         }
         let leaves = |id: &ManagedId| state.models.get(id).is_some_and(|managed| managed.keep == KeepReason::Leaving);
-        match (found, model) {
+        match (found, requested.file()) {
             (Ok(id), _) if !leaves(&id) => Ok(id),
             (Ok(id), _) if self.settings().fleet.on_demand && state.intake == Intake::Open && state.has_file(id) => {
                 if let Some(managed) = state.models.get_mut(&id) {
@@ -90,9 +91,11 @@ impl Shared {
                 self.want(state, id, KeepReason::Demand);
                 Ok(id)
             }
-            (Ok(_), name) => Err(state.unknown(name.unwrap_or_default())),
-            (Err(refused @ Refusal::UnknownModel { .. }), Some(name)) if self.settings().fleet.on_demand => {
-                self.add_model(state, name, KeepReason::Demand, None).map_err(|_| refused)
+            (Ok(_), _) => Err(state.unknown(requested.name().unwrap_or_default())),
+            (Err(refused @ Refusal::UnknownModel { .. }), Some(file)) if self.settings().fleet.on_demand => {
+                let scan = Arc::clone(&state.scan);
+                let model = scan.model(file).ok_or_else(|| refused.clone())?;
+                self.add_file(state, model, KeepReason::Demand, None).map_err(|_| refused)
             }
             // Without a model for the task in the fleet, the first of the folders serves.
             (Err(refused @ (Refusal::NoModelForTask { .. } | Refusal::NoModel { .. })), _)
@@ -105,14 +108,14 @@ impl Shared {
     }
 
     fn request(self: &Arc<Self>, model: Option<&str>, task: JobTask) -> Result<Answer, Refusal> {
-        let mut guard = self.lock();
+        let (mut guard, requested) = self.lock_for(model);
         let state = &mut *guard;
         if state.intake == Intake::Closed {
             return Err(Refusal::Draining);
         }
-        let id = self.resolve(state, model, task)?;
+        let id = self.resolve(state, &requested, task)?;
         // Only a chat may be moved to another model: the others of a task are not interchangeable.
-        let named = task != JobTask::Chat || model.is_some_and(|name| !name.is_empty());
+        let named = task != JobTask::Chat || requested.name().is_some();
         let (ticket, moment) = (state.ticket(), self.moment());
         let Some(managed) = state.models.get(&id) else { return Err(Refusal::Draining) };
         let (scheduler_id, name) = (managed.scheduler_id, managed.name().to_owned());

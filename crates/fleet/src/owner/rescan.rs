@@ -9,8 +9,9 @@ use std::time::Duration;
 use auxot_catalog::CatalogWatcher;
 use auxot_engine::FileId;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::error;
 
+use crate::model::managed::Files;
 use crate::owner::Shared;
 use crate::state::scan::{Scan, Scanning};
 use crate::state::work::Work;
@@ -60,16 +61,19 @@ impl Shared {
 
     /// Handles the result of a scan; `None` is a failed scan. Models that were missing and are here now are loaded.
     pub(crate) fn take_scan(self: &Arc<Self>, found: Option<Scan>) {
+        let found = found.map(Arc::new);
+        if let Some(scan) = &found {
+            let before = Arc::clone(&self.lock().scan);
+            if before.catalog.aliases() != scan.catalog.aliases() {
+                scan.warn_of_aliases();
+            }
+        }
         let mut state = self.lock();
         let again = state.scans.state == Scanning::RunningAndStale;
         state.scans.state = Scanning::Idle(Instant::now());
         let is_scanned = found.is_some();
         if let Some(scan) = found {
-            let are_new = state.scan.catalog.aliases() != scan.catalog.aliases();
-            state.scan = Arc::new(scan);
-            if are_new {
-                state.warn_of_aliases();
-            }
+            state.scan = scan;
         }
         if !again {
             self.settle_scanned(&mut state, is_scanned);
@@ -92,13 +96,6 @@ impl Shared {
 }
 
 impl FleetState {
-    /// Warns of aliases that name no model, or several.
-    pub(crate) fn warn_of_aliases(&self) {
-        for setting in self.scan.catalog.alias_warnings() {
-            warn!(setting, "an alias means no model");
-        }
-    }
-
     /// Marks failed models whose files have changed. A file that is gone is no reason to retry.
     fn mark_changed(&mut self) {
         let failed: Vec<_> =
@@ -107,7 +104,7 @@ impl FleetState {
             let Some(managed) = self.models.get_mut(&id) else { continue };
             let now: Vec<FileId> = managed.plan.key.paths().iter().map(|path| self.scan.file(path)).collect();
             if now != *managed.plan.key.files() && !now.contains(&FileId::default()) {
-                managed.changed = Some(now);
+                managed.files = Files::Changed(now);
             }
         }
     }

@@ -12,7 +12,7 @@ use tracing::info;
 
 use crate::job_task::JobTask;
 use crate::model::desired::DesiredModel;
-use crate::model::managed::{Attempt, KeepReason, ManagedId, ManagedModel};
+use crate::model::managed::{Attempt, Files, KeepReason, ManagedId, ManagedModel};
 use crate::owner::Shared;
 use crate::refusal::Refusal;
 use crate::state::work::Work;
@@ -22,8 +22,8 @@ use auxot_scheduler::ModelState;
 impl Shared {
     /// Retries a model at once that has failed or waits for its next attempt.
     pub(crate) fn reset(self: &Arc<Self>, model: Option<&str>) -> Result<(), Refusal> {
-        let mut state = self.lock();
-        let id = state.find(model, JobTask::Chat)?;
+        let (mut state, requested) = self.lock_for(model);
+        let id = state.find(&requested, JobTask::Chat)?;
         self.reset_one(&mut state, id);
         self.conclude(state, Vec::new());
         self.changed();
@@ -82,10 +82,11 @@ impl Shared {
             return;
         }
         let Some(managed) = state.models.get_mut(&id) else { return };
-        if now == *managed.plan.key.files() || managed.changed.as_ref() == Some(&now) {
+        let changed = Files::Changed(now);
+        if changed == Files::Changed(managed.plan.key.files().clone()) || managed.files == changed {
             return;
         }
-        managed.changed = Some(now);
+        managed.files = changed;
         state.scan_now();
         drop(state);
         self.work_ready.notify_one();
@@ -93,7 +94,9 @@ impl Shared {
 
     /// Retries failed models whose files have changed and can be used, after a scan.
     pub(crate) fn retry_changed(self: &Arc<Self>, state: &mut FleetState) {
-        let changed = state.staying().filter(|(_, managed)| state.has_failed(managed) && managed.changed.is_some());
+        let changed = state
+            .staying()
+            .filter(|(_, managed)| state.has_failed(managed) && matches!(managed.files, Files::Changed(_)));
         for id in changed.map(|(id, _)| id).collect::<Vec<_>>() {
             let Some(managed) = state.models.get_mut(&id) else { continue };
             // Still unusable, perhaps half written: the next change is checked again.
@@ -111,7 +114,7 @@ impl Shared {
         let plan = self.plan(state, &model, desired.as_ref());
         let Some(managed) = state.models.get_mut(&id) else { return };
         info!(model = managed.name(), why, "a failed model is retried");
-        (managed.plan, managed.attempt, managed.changed) = (plan, Attempt::Settled, None);
+        (managed.plan, managed.attempt, managed.files) = (plan, Attempt::Settled, Files::Planned);
         let (scheduler_id, keep, now) = (managed.scheduler_id, managed.keep, self.moment());
         self.update_profile(state, id);
         state.decisions.extend(state.scheduler.reset(scheduler_id, now));
@@ -140,7 +143,8 @@ impl Shared {
                 let desired = state.desired_for(id);
                 let plan = self.plan(state, model, desired.as_ref());
                 let Some(managed) = state.models.get_mut(&id) else { return };
-                (managed.model, managed.plan, managed.attempt) = (Arc::new(model.clone()), plan, Attempt::Settled);
+                (managed.model, managed.plan) = (Arc::new(model.clone()), plan);
+                (managed.attempt, managed.files) = (Attempt::Settled, Files::Planned);
                 self.update_profile(state, id);
             }
             None if managed.keep == KeepReason::Demand && state.scheduler.waiting(managed.scheduler_id) == 0 => {

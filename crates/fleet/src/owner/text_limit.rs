@@ -11,15 +11,15 @@ const ROUNDED: u32 = 256;
 impl Shared {
     /// The most text that a slot of the named model, or else the primary one, can hold; `None` where that is unknown.
     pub(crate) fn text_limit(&self, name: Option<&str>) -> Option<TextLimit> {
-        let state = self.lock();
-        match state.find(name, JobTask::Chat) {
+        let (state, requested) = self.lock_for(name);
+        match state.find(&requested, JobTask::Chat) {
             Ok(id) => {
                 let managed = state.models.get(&id)?;
                 let ready = managed.ready().map(|ready| ready.props.n_ctx);
                 TextLimit::of(&managed.model, self.longest(&managed.plan, ready)?)
             }
             Err(_) => {
-                let model = state.scan.catalog.resolve(name?).ok()?;
+                let model = state.scan.model(requested.file()?)?;
                 TextLimit::of(model, self.longest(&self.plan(&state, model, None), None)?)
             }
         }

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use auxot_catalog::{Catalog, CatalogWatcher, Model};
+use auxot_catalog::{Catalog, CatalogWatcher, Model, ResolveError};
 use auxot_engine::FileId;
 use tokio::time::Instant;
+use tracing::warn;
+
+use super::names::ResolvedNames;
 
 /// The result of one scan: the models, and the ids of their files.
 ///
@@ -17,6 +20,7 @@ use tokio::time::Instant;
 pub(crate) struct Scan {
     pub(crate) catalog: Arc<Catalog>,
     files: HashMap<PathBuf, FileId>,
+    names: ResolvedNames,
 }
 
 impl Scan {
@@ -25,7 +29,27 @@ impl Scan {
         let of_models = catalog.models().iter().flat_map(|model| model.files.iter().chain(&model.mmproj));
         let paths = of_models.map(PathBuf::as_path).chain([program]);
         let files = paths.map(|path| (path.to_owned(), FileId::of(path))).collect();
-        Self { catalog, files }
+        Self { catalog, files, names: ResolvedNames::default() }
+    }
+
+    /// Resolves names before they are needed under the fleet's lock.
+    pub(crate) fn resolve_all(&self, names: &[String]) {
+        for name in names {
+            // An error is kept too, for the place that needs the name.
+            let _kept = self.resolve(name);
+        }
+    }
+
+    /// The one model that a name fits best; see the catalog's description for the rules.
+    pub(crate) fn resolve(&self, name: &str) -> Result<&Model, ResolveError> {
+        self.names.resolve(&self.catalog, name)
+    }
+
+    /// Warns of aliases that name no model, or several.
+    pub(crate) fn warn_of_aliases(&self) {
+        for setting in self.catalog.alias_warnings() {
+            warn!(setting, "an alias means no model");
+        }
     }
 
     /// The usable model of a file.

@@ -145,3 +145,14 @@ async fn a_cancelled_job_lets_the_load_finish_and_the_model_stay() {
     assert_eq!(test_fleet.state("one-q8_0"), "ready");
     assert_eq!(test_fleet.waiting(Some("one-q8_0")).await.borrow().clone(), Some(Ok("one-q8_0".into())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_means_several_models_is_refused_with_all_of_them_and_an_exact_one_is_not() {
+    let test_fleet = TestFleet::shared(&["one-q4_0", "one-q8_0"], &["one-q8_0"], 2 * ROOM_FOR_ONE);
+    test_fleet.settle().await;
+    test_fleet.make_ready("one-q8_0").await;
+    let refusal = test_fleet.acquire(Some("one")).await.unwrap_err().to_string();
+    assert_eq!(refusal, "cannot choose a model for `one`: it may be one-q4_0, one-q8_0");
+    assert_eq!(test_fleet.acquire(Some("one-q8_0")).await.unwrap().model(), "one-q8_0");
+    assert_eq!(test_fleet.acquire(Some("ONE:Q8_0")).await.unwrap().model(), "one-q8_0", "a spelling of the same name");
+}

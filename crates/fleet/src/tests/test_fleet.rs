@@ -16,7 +16,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::factory::{Driver, DryRun, Engines};
-use crate::{Config, DesiredModel, Devices, Fleet, FleetSettings, JobTask, Lease, ModelState, ModelView, Paths, Refusal};
+use crate::{
+    Config, DesiredModel, Devices, Fleet, FleetSettings, JobTask, Lease, ModelState, ModelView, Paths, Refusal,
+};
 
 /// Far away and never waited for: the paused clock advances only when nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);

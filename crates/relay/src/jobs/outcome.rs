@@ -199,7 +199,7 @@ impl Outcome {
             Self::TooLong { .. } => caller(Some("context_length_exceeded"), Some("messages")),
             Self::BadJob(_) => caller(Some("invalid_value"), Some("messages")),
             Self::Refused(refusal) => match refusal {
-                Refusal::UnknownModel { .. } => {
+                Refusal::UnknownModel { .. } | Refusal::AmbiguousModel { .. } => {
                     ErrorClass { status: Some(404), ..caller(Some("model_not_found"), Some("model")) }
                 }
                 Refusal::WrongTask { .. } | Refusal::NoModelForTask { .. } => {
