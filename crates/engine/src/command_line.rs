@@ -16,11 +16,6 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::{Config, GpuLayers};
 use crate::spec::{Spec, Task};
 
-/// Context of one slot where none is set.
-const DEFAULT_CTX: u32 = 4096;
-/// The same for embeddings: their inputs are short, and their buffers grow with it.
-const DEFAULT_EMBEDDING_CTX: u32 = 512;
-
 /// Tokens between two checkpoints of a conversation. With smaller steps the oldest one is soon dropped, which is where other
 /// conversations branch off. The computed memory requirements rely on it.
 const CHECKPOINT_MIN_STEP: u32 = 8192;
@@ -104,7 +99,7 @@ fn sets_threads(spec: &Spec, config: &Config) -> bool {
 pub(crate) fn memory_arguments(spec: &Spec, config: &Config, flags: &Flags) -> Vec<OsString> {
     let mut line = Arguments { args: Vec::new(), flags };
     line.pair("--model", &spec.file);
-    size(&mut line, spec, config);
+    size(&mut line, spec);
     layout(&mut line, spec, config);
     line.args.extend(known(&config.extra_args, flags));
     line.args.extend(known(&spec.extra_args, flags));
@@ -125,7 +120,7 @@ fn known<'a>(words: &'a [String], flags: &'a Flags) -> impl Iterator<Item = OsSt
 
 /// Slots, context, threads and caches: always together, because each one's default depends on the others.
 fn capacity(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
-    size(line, spec, config);
+    size(line, spec);
     if let Some(threads) = config.threads {
         line.pair("--threads", threads.to_string());
     }
@@ -137,10 +132,9 @@ fn capacity(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     line.known_pair("--checkpoint-min-step", CHECKPOINT_MIN_STEP.to_string());
 }
 
-fn size(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
+fn size(line: &mut Arguments<'_>, spec: &Spec) {
     let slots = spec.slots.max(1);
-    let default = if spec.task.reads_only() { DEFAULT_EMBEDDING_CTX } else { DEFAULT_CTX };
-    let ctx = spec.ctx_per_slot.or(config.ctx_size).unwrap_or(default);
+    let ctx = spec.ctx_per_slot;
     line.pair("--ctx-size", (u64::from(slots) * u64::from(ctx)).to_string());
     line.pair("--parallel", slots.to_string());
     // With a shared pool, one overflow fails all running requests.

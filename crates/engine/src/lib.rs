@@ -47,7 +47,7 @@
 //!     mmproj: None,
 //!     task: Task::Chat,
 //!     slots: 1,
-//!     ctx_per_slot: None,
+//!     ctx_per_slot: 4096,
 //!     layout: Vec::new(),
 //!     kv_type: None,
 //!     extra_args: Vec::new(),

@@ -42,8 +42,8 @@ pub struct Spec {
     pub task: Task,
     /// Requests at the same time; at least 1.
     pub slots: u32,
-    /// Context of each slot in tokens; unset means the configured size, or 4096.
-    pub ctx_per_slot: Option<u32>,
+    /// Context of each slot in tokens.
+    pub ctx_per_slot: u32,
     /// The arguments that place the model: layers, split, devices. Without layers among them the configured number counts.
     pub layout: Vec<String>,
     /// The type of the KV cache, as the engine names it; unset means the engine's default.

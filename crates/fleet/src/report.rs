@@ -108,7 +108,7 @@ impl ModelView {
             state: model_state.clone(),
             status: managed.last.clone().unwrap_or_else(Status::stopped),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
-            ctx_size: ready.as_ref().map_or(planned.ctx_per_slot.unwrap_or_default(), |ready| ready.props.n_ctx),
+            ctx_size: ready.as_ref().map_or(planned.ctx_per_slot, |ready| ready.props.n_ctx),
             ready,
             slots_busy: scheduler.busy(managed.scheduler_id),
             waiting: scheduler.waiting(managed.scheduler_id),

@@ -21,7 +21,7 @@ fn spec() -> Spec {
         mmproj: None,
         task: Task::Chat,
         slots: 2,
-        ctx_per_slot: Some(8192),
+        ctx_per_slot: 8192,
         layout: vec![],
         kv_type: None,
         extra_args: vec![],
@@ -77,7 +77,7 @@ fn golden_everything_set() {
 fn golden_an_embedding_model() {
     // Its placement was planned, so the configured layers do not count.
     let layout = ["--n-gpu-layers", "0", "--device", "none"].map(String::from).to_vec();
-    let spec = Spec { task: Task::Embedding { pooling: "mean" }, slots: 1, ctx_per_slot: None, layout, ..spec() };
+    let spec = Spec { task: Task::Embedding { pooling: "mean" }, slots: 1, ctx_per_slot: 512, layout, ..spec() };
     let config = Config { gpu_layers: GpuLayers::All, ..Config::default() };
     assert_eq!(
         line(&spec, &config, &new_build(), &unix()),

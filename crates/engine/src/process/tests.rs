@@ -54,7 +54,7 @@ impl Fixture {
             mmproj: None,
             task: crate::Task::Chat,
             slots: 1,
-            ctx_per_slot: None,
+            ctx_per_slot: 4096,
             layout: vec![],
             kv_type: None,
             extra_args: vec![],

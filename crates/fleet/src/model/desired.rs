@@ -66,7 +66,7 @@ const CTX_BLOCK: u32 = 256;
 /// parses some of them in its own way (`-c 32k` is 256 tokens).
 pub(crate) fn deviation(spec: &Spec, ready: &Ready) -> Option<String> {
     let (slots, tokens, model) = (ready.props.total_slots, ready.props.n_ctx, &spec.model);
-    let planned = spec.ctx_per_slot?;
+    let planned = spec.ctx_per_slot;
     let rounded = planned.checked_next_multiple_of(CTX_BLOCK).unwrap_or(planned);
     (slots != spec.slots || !(planned..=rounded).contains(&tokens)).then(|| {
         let (wanted, actual) = (spec.slots, format!("{slots} of {tokens}"));
@@ -77,16 +77,14 @@ pub(crate) fn deviation(spec: &Spec, ready: &Ready) -> Option<String> {
 /// The parts of the desired size that a running or planned engine does not have.
 pub(crate) fn gaps(desired: &DesiredModel, spec: &Spec, ready: Option<&Ready>) -> Vec<String> {
     let slots = ready.map_or(spec.slots, |ready| ready.props.total_slots);
-    let tokens = ready.map(|ready| ready.props.n_ctx).or(spec.ctx_per_slot);
+    let tokens = ready.map_or(spec.ctx_per_slot, |ready| ready.props.n_ctx);
     let mut gaps = Vec::new();
     if let Some(wanted) = desired.slots.filter(|wanted| *wanted != slots) {
         let limit = if wanted > MAX_SLOTS { format!("; an engine has at most {MAX_SLOTS}") } else { String::new() };
         gaps.push(format!("policy requires {wanted} slots, {} has {slots}{limit}", spec.model));
     }
     // The engine rounds a context up to 256 tokens: more than desired is no gap.
-    if let (Some(wanted), Some(tokens)) = (desired.ctx_size.filter(|wanted| *wanted > 0), tokens)
-        && tokens < wanted
-    {
+    if let Some(wanted) = desired.ctx_size.filter(|wanted| tokens < *wanted) {
         gaps.push(format!("policy requires {wanted} tokens of context, {} has {tokens}", spec.model));
     }
     gaps

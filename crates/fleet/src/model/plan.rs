@@ -41,7 +41,7 @@ impl Plan {
     /// The spec of the next start.
     pub(crate) fn spec(&self) -> Spec {
         let Size { slots, ctx } = self.sizes.size();
-        Spec { slots, ctx_per_slot: Some(ctx), ..self.wanted.clone() }
+        Spec { slots, ctx_per_slot: ctx, ..self.wanted.clone() }
     }
 
     /// Whether the operator adds arguments of this model's own. Copies nothing: each job asks for it.
@@ -73,7 +73,7 @@ pub(crate) fn task_of(model: &Model) -> Task {
 
 /// The size of a spec.
 pub(crate) fn size_of(spec: &Spec) -> Size {
-    Size { slots: spec.slots.max(1), ctx: spec.ctx_per_slot.unwrap_or_default() }
+    Size { slots: spec.slots.max(1), ctx: spec.ctx_per_slot }
 }
 
 /// The memory requirements of a model in one size. Where its header is incomplete, they are its weights and a guess: unknown is

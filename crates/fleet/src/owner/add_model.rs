@@ -199,7 +199,7 @@ impl Shared {
             mmproj: model.mmproj.clone(),
             task: task_of(model),
             slots,
-            ctx_per_slot: Some(ctx_per_slot),
+            ctx_per_slot,
             layout: Vec::new(),
             kv_type: own.kv_type.map(|kind| kind.name().to_owned()),
             extra_args: own.args.clone(),

@@ -44,7 +44,7 @@ async fn a_new_version_is_loaded_once_the_model_is_idle() {
     assert_eq!(test_fleet.scripts("one-q8_0").len(), 2, "the new version is loaded");
     let specs = test_fleet.specs("one-q8_0");
     assert_ne!(specs[0].files, specs[1].files);
-    assert_eq!(specs[1].ctx_per_slot, Some(4096), "the context of its own header");
+    assert_eq!(specs[1].ctx_per_slot, 4096, "the context of its own header");
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +176,7 @@ async fn jobs_wait_for_a_new_version_that_is_found_at_a_start() {
     let answer = finds_another_file(&mut test_fleet).await;
     next_scan(&test_fleet).await;
     assert_eq!(test_fleet.scripts("one-q8_0").len(), 2, "the new version is loaded");
-    assert_eq!(test_fleet.specs("one-q8_0")[1].ctx_per_slot, Some(4096), "the context of its own header");
+    assert_eq!(test_fleet.specs("one-q8_0")[1].ctx_per_slot, 4096, "the context of its own header");
     test_fleet.make_ready("one-q8_0").await;
     assert!(matches!(*answer.borrow(), Some(Ok(_))), "{answer:?}");
 }

@@ -155,7 +155,7 @@ async fn slots_beyond_the_engine_limit_unload_nothing_and_are_reported() {
 async fn numbers_that_the_engine_changed_are_reported() {
     let test_fleet = TestFleet::new(&["one-q8_0"], &["one-q8_0"], None);
     test_fleet.settle().await;
-    let ctx = test_fleet.spec("one-q8_0").ctx_per_slot.unwrap();
+    let ctx = test_fleet.spec("one-q8_0").ctx_per_slot;
     // The action of `-c 32k` among the extra arguments.
     test_fleet.script("one-q8_0").become_ready(4, 256);
     test_fleet.settle().await;

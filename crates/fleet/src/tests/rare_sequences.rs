@@ -200,7 +200,7 @@ async fn a_file_that_changed_while_loaded_is_used_at_the_next_load() {
     }
     assert_eq!(test_fleet.state("one-q8_0"), "on_disk");
     test_fleet.waiting(Some("one-q8_0")).await;
-    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.spec("one-q8_0").ctx_per_slot), (2, Some(512)));
+    assert_eq!((test_fleet.scripts("one-q8_0").len(), test_fleet.spec("one-q8_0").ctx_per_slot), (2, 512));
 }
 
 #[tokio::test(start_paused = true)]

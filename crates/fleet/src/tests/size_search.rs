@@ -65,7 +65,7 @@ async fn a_model_fails_for_lack_of_memory_when_no_size_fits() {
         load(&test_fleet, 0).await;
     }
     assert_eq!(answer.borrow().clone(), Some(Err("one-q8_0 has failed: not enough device memory".into())));
-    assert!(test_fleet.specs("one-q8_0").iter().any(|spec| spec.slots == 1 && spec.ctx_per_slot == Some(256)));
+    assert!(test_fleet.specs("one-q8_0").iter().any(|spec| spec.slots == 1 && spec.ctx_per_slot == 256));
 }
 
 #[tokio::test(start_paused = true)]

@@ -282,7 +282,7 @@ impl TestFleet {
     /// Makes the newest engine of a model ready, in the size of its spec.
     pub(super) async fn make_ready(&self, model: &str) {
         let spec = self.spec(model);
-        self.script(model).become_ready(spec.slots, spec.ctx_per_slot.unwrap());
+        self.script(model).become_ready(spec.slots, spec.ctx_per_slot);
         self.settle().await;
     }
 
