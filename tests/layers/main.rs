@@ -39,7 +39,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-relay", &["backoff", "fleet", "llama", "protocol", "names", "state-file"]),
     ("auxot-admin", &["fleet", "gpu"]),
     ("auxot-fleet", &["backoff", "scheduler", "placement", "engine", "catalog", "gpu", "state-file"]),
-    ("auxot-scheduler", &["placement", "catalog", "gpu"]),
+    ("auxot-scheduler", &["backoff", "placement", "catalog", "gpu"]),
     ("auxot-placement", &["engine", "catalog", "gpu"]),
     ("auxot-engine", &["backoff", "llama"]),
     ("auxot-catalog", &["names", "folder-watch", "state-file"]),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::state::{DrainCause, ModelState, Obstacle, Place, Running, SlotGate};
 use super::{Limits, Moment, Profile, Run, Ticket, Wanted};
+use auxot_backoff::Backoff;
 use auxot_placement::{Capacity, LayerRequirements, Placement, Rules, Shown, Tenant};
 
-/// The load backoff of a model doubles no more often.
-const MOST_DOUBLINGS: u32 = 6;
+/// The longest load backoff of a model, in units of the first.
+const LONGEST_BACKOFF: u32 = 64;
 /// The assumed duration of a load before the first one.
 const UNKNOWN_LOAD: Duration = Duration::from_secs(10);
 
@@ -323,8 +324,8 @@ impl Model {
     /// Until when no model is unloaded for it because its last load failed: twice as long with each failure in a row.
     pub(super) fn backoff_until(&self, limits: &Limits) -> Option<Moment> {
         let LoadFailures { last, in_a_row } = self.load_failures?;
-        let doublings = in_a_row.saturating_sub(1).min(MOST_DOUBLINGS);
-        Some(last.saturating_add(limits.load_backoff.saturating_mul(1 << doublings)))
+        let backoff = Backoff::new(limits.load_backoff, limits.load_backoff.saturating_mul(LONGEST_BACKOFF));
+        Some(last.saturating_add(backoff.pause(in_a_row.saturating_sub(1))))
     }
 
     pub(super) fn is_backing_off(&self, limits: &Limits, now: Moment) -> bool {
