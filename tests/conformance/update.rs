@@ -92,18 +92,16 @@ async fn c19_a_job_that_outlasts_the_drain_does_not_hold_up_the_new_size() {
         ("AUXOT_MAX_PARALLEL", ""),
         ("AUXOT_CTX_SIZE", ""),
         ("AUXOT_FLEET__DRAIN_TIMEOUT", "300ms"),
-        // The engine waits for its clients to disconnect; only then would a second signal end it.
-        ("AUXOT_ENGINE__STOP_GRACE", "15s"),
+        // The engine waits for its clients to disconnect; a second signal would end it, later than this test waits.
+        ("AUXOT_ENGINE__STOP_GRACE", "20m"),
     ];
     let (mut stage, mut link) = Stage::serving("", &settings).await;
     link.send(&job("endless", "fake: --stall-at 1")).await;
     link.about("endless").await;
-    let since = std::time::Instant::now();
     update(&mut link, &policy("tiny-chat", "Q4_K_M", 1024, 3)).await;
     let error = link.outcome("endless").await.failed().to_owned();
     assert_eq!(error, "the model was let go in the middle of the answer: send the request again");
     link.take("the new sizes", |frame| frame["type"] == "config" && frame["capabilities"]["total_slots"] == 3).await;
-    assert!(since.elapsed() < std::time::Duration::from_secs(10), "{:?}", since.elapsed());
     link.says("after", "resized").await;
     stage.reports.next("released", DEADLINE).await;
     assert_eq!(starts(&stage), 2);

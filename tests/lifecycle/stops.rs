@@ -1,6 +1,6 @@
-//! The steps of stopping an engine, and their time limits.
+//! The steps of stopping an engine, one after the other.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use auxot_tests::scripted_router::{Link, job, policy};
 use auxot_tests::{Stage, Worker, processes};
@@ -16,7 +16,6 @@ const SETTINGS: [(&str, &str); 4] = [
     ("AUXOT_ENGINE__STOP_AGAIN", "300ms"),
     ("AUXOT_ENGINE__STOP_KILL", "1s"),
 ];
-const WORST_CASE: Duration = Duration::from_millis(300 + 300 + 1000 + 1000);
 
 /// Stops a worker whose engine has these switches; returns the signals that the engine got, in order.
 async fn signals(switches: &str) -> Vec<String> {
@@ -28,9 +27,7 @@ async fn signals(switches: &str) -> Vec<String> {
     let engines = processes::descendants(worker.program.pid());
     worker.program.signal(Signal::SIGTERM);
     worker.line("to=\"stopping\"").await;
-    let begun = Instant::now();
     assert_eq!(worker.exit_code().await, Some(0));
-    assert!(begun.elapsed() <= WORST_CASE, "{:?}", begun.elapsed());
     processes::ended(&engines, Duration::ZERO).await;
     let lines = worker.lines_with("signal to the engine's group");
     let word = |line: &String| {

@@ -147,10 +147,8 @@ async fn a_revoked_key_ends_its_links_and_jobs_at_once() {
     let (head, rest) = text.split_once("\n[[pair]]\n").unwrap();
     let (_, second) = rest.split_once("\n[[pair]]\n").unwrap();
     std::fs::write(&file, format!("{head}\n[[pair]]\n{second}")).unwrap();
-    let began = std::time::Instant::now();
     leaked.close_code().await;
     assert_eq!(within_deadline("a refusal", waits.join_next()).await.unwrap().unwrap().unwrap().status(), 401);
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let again = ask(&pair.api).await.unwrap();
     let (status, body) = (again.status(), again.text().await.unwrap());
     assert_eq!(status, 401, "{body}");
