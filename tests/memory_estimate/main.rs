@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use auxot_catalog::{Catalog, Config, Gguf, KvType, MemoryRequirements, RunParameters};
+use auxot_catalog::{CHECKPOINT_STEP, Catalog, Config, Gguf, KvType, MemoryRequirements, RunParameters};
 use auxot_placement::{Capacity, LayerRequirements, Placement, Rules, Share, Split, plan};
 use auxot_tests::{Program, Scratch, http, real};
 use serde_json::Value;
@@ -73,7 +73,8 @@ async fn start_with(scratch: &Scratch, model: &Path, parameters: &RunParameters,
         .arg("--parallel")
         .arg(parameters.slots.to_string());
     command.args(["--cache-type-k", parameters.keys.name(), "--cache-type-v", parameters.values.name()]);
-    command.args(["--ctx-checkpoints", &parameters.checkpoints.to_string(), "--checkpoint-min-step", "8192"]);
+    let step = CHECKPOINT_STEP.to_string();
+    command.args(["--ctx-checkpoints", &parameters.checkpoints.to_string(), "--checkpoint-min-step", &step]);
     if parameters.embedding {
         let batch = parameters.batch.to_string();
         command.args(["--embeddings", "--batch-size", &batch, "--ubatch-size", &batch]);

@@ -64,7 +64,7 @@ pub use identity::Identity;
 pub use measurement_history::{MeasurementHistory, MeasurementKey};
 pub use model::Model;
 pub use model::task::{Pooling, Task};
-pub use requirements::{KvType, Layer, MemoryRequirements, RequirementsUnknown, RunParameters};
+pub use requirements::{CHECKPOINT_STEP, KvType, Layer, MemoryRequirements, RequirementsUnknown, RunParameters};
 pub use resolve::ResolveError;
 pub use scan::Catalog;
 pub use scan::changes::Changes;

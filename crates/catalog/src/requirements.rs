@@ -27,6 +27,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub use kv_type::KvType;
+pub use process::CHECKPOINT_STEP;
 
 use crate::gguf::Gguf;
 use shape::Shape;

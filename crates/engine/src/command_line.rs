@@ -16,10 +16,6 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::{Config, GpuLayers};
 use crate::spec::{Spec, Task};
 
-/// Tokens between two checkpoints of a conversation. With smaller steps the oldest one is soon dropped, which is where other
-/// conversations branch off. The computed memory requirements rely on it.
-const CHECKPOINT_MIN_STEP: u32 = 8192;
-
 /// Where the engine listens.
 #[derive(Debug)]
 pub(crate) enum Listen {
@@ -129,7 +125,7 @@ fn capacity(line: &mut Arguments<'_>, spec: &Spec, config: &Config) {
     line.known_pair("--cache-ram", (config.cache_ram.as_u64() >> 20).to_string());
     // For a large model with windows each is some hundred MiB, in every slot: the engine's 32 would exceed the model.
     line.known_pair("--ctx-checkpoints", config.ctx_checkpoints.to_string());
-    line.known_pair("--checkpoint-min-step", CHECKPOINT_MIN_STEP.to_string());
+    line.known_pair("--checkpoint-min-step", spec.checkpoint_step.to_string());
 }
 
 fn size(line: &mut Arguments<'_>, spec: &Spec) {

@@ -48,6 +48,7 @@
 //!     task: Task::Chat,
 //!     slots: 1,
 //!     ctx_per_slot: 4096,
+//!     checkpoint_step: 8192,
 //!     layout: Vec::new(),
 //!     kv_type: None,
 //!     extra_args: Vec::new(),

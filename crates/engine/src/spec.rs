@@ -44,6 +44,8 @@ pub struct Spec {
     pub slots: u32,
     /// Context of each slot in tokens.
     pub ctx_per_slot: u32,
+    /// Tokens between two checkpoints of a conversation.
+    pub checkpoint_step: u32,
     /// The arguments that place the model: layers, split, devices. Without layers among them the configured number counts.
     pub layout: Vec<String>,
     /// The type of the KV cache, as the engine names it; unset means the engine's default.

@@ -29,8 +29,9 @@ const TOKEN: u64 = 130;
 /// Copies of the newest prompt that the engine makes wherever others are: where its last message begins, and twice
 /// close to its end.
 const NEWEST: u64 = 3;
-/// All others are more than so many tokens apart, as this program's engines are started (`--checkpoint-min-step`).
-const APART: u64 = 8192;
+/// Tokens between two of the other checkpoints of a conversation, for the engine's `--checkpoint-min-step`. With smaller steps the
+/// oldest one is soon dropped, which is where other conversations branch off.
+pub const CHECKPOINT_STEP: u32 = 8192;
 
 /// What there is before any job.
 pub(super) fn at_rest(header: &Gguf, shape: &Shape) -> u64 {
@@ -54,7 +55,7 @@ pub(super) fn of_slots(shape: &Shape, parameters: &RunParameters) -> u64 {
 /// So many copies of windows and states are kept of a slot at most, so that another prompt with the same beginning need
 /// not start from the beginning: they are at different tokens of its context.
 fn copies(parameters: &RunParameters) -> u64 {
-    let others = u64::from(parameters.ctx).div_ceil(APART + 1);
+    let others = u64::from(parameters.ctx).div_ceil(u64::from(CHECKPOINT_STEP) + 1);
     (others + NEWEST).min(u64::from(parameters.checkpoints))
 }
 

@@ -22,6 +22,7 @@ fn spec() -> Spec {
         task: Task::Chat,
         slots: 2,
         ctx_per_slot: 8192,
+        checkpoint_step: 8192,
         layout: vec![],
         kv_type: None,
         extra_args: vec![],

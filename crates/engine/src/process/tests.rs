@@ -55,6 +55,7 @@ impl Fixture {
             task: crate::Task::Chat,
             slots: 1,
             ctx_per_slot: 4096,
+            checkpoint_step: 8192,
             layout: vec![],
             kv_type: None,
             extra_args: vec![],

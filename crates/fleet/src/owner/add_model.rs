@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use auxot_catalog::Model;
+use auxot_catalog::{CHECKPOINT_STEP, Model};
 use auxot_engine::Spec;
 use tracing::{error, info, warn};
 
@@ -200,6 +200,7 @@ impl Shared {
             task: task_of(model),
             slots,
             ctx_per_slot,
+            checkpoint_step: CHECKPOINT_STEP,
             layout: Vec::new(),
             kv_type: own.kv_type.map(|kind| kind.name().to_owned()),
             extra_args: own.args.clone(),
