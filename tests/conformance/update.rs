@@ -100,7 +100,7 @@ async fn c19_a_job_that_outlasts_the_drain_does_not_hold_up_the_new_size() {
     link.about("endless").await;
     update(&mut link, &policy("tiny-chat", "Q4_K_M", 1024, 3)).await;
     let error = link.outcome("endless").await.failed().to_owned();
-    assert_eq!(error, "the model was let go in the middle of the answer: send the request again");
+    assert_eq!(error, "the model was unloaded in the middle of the answer: send the request again");
     link.take("the new sizes", |frame| frame["type"] == "config" && frame["capabilities"]["total_slots"] == 3).await;
     link.says("after", "resized").await;
     stage.reports.next("released", DEADLINE).await;

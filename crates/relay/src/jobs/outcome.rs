@@ -141,7 +141,7 @@ impl Outcome {
             Self::EngineFailed(error) => plain(format!("inference error: {} (the answer is cut short)", error.message)),
             Self::EngineGone { after_text: false } => plain("inference error: model server restarted".to_owned()),
             Self::MadeRoom => {
-                plain("the model was let go in the middle of the answer: send the request again".to_owned())
+                plain("the model was unloaded in the middle of the answer: send the request again".to_owned())
             }
             Self::CrashesEngines => {
                 plain("cannot run this job: the model server has crashed twice during this request".to_owned())
