@@ -11,7 +11,6 @@
 //! future is dropped. Its connections are few and short, so that they never take the descriptors that engines and router connections
 //! need. If the port is taken, the server retries; models are served meanwhile.
 
-mod allowed_hosts;
 mod config;
 mod recorder;
 mod renamed;

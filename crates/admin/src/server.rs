@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auxot_access::AllowedHosts;
 use auxot_fleet::Fleet;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,7 +20,6 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::allowed_hosts::{self, AllowedHosts};
 use crate::config::Config;
 use crate::recorder::Recorder;
 
@@ -87,7 +88,7 @@ impl Server {
         let app = axum::Router::new()
             .route("/metrics", get(scrape))
             .route("/health", get(health))
-            .layer(axum::middleware::from_fn_with_state(self.allowed_hosts.clone(), allowed_hosts::check))
+            .layer(axum::middleware::from_fn_with_state(self.allowed_hosts.clone(), check_host))
             .with_state(EndpointState { recorder, fleet, router });
         tokio::join!(self.listen(app), upkeep.upkeep());
     }
@@ -130,6 +131,15 @@ async fn connection(stream: TcpStream, app: axum::Router, _permit: OwnedSemaphor
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     // A client that disconnects, is too slow or sends nonsense is not a failure of this program.
     let _ended = timeout(CONNECTION_TIMEOUT, serving).await;
+}
+
+/// Answers only requests for an accepted host name.
+async fn check_host(State(allowed): State<AllowedHosts>, request: Request, next: Next) -> Response {
+    if allowed.is_allowed(request.headers(), request.uri()) {
+        return next.run(request).await;
+    }
+    let text = "cannot answer under this host name; add it to metrics.allowed_hosts (AUXOT_METRICS_ALLOWED_HOSTS)\n";
+    (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 
 async fn scrape(State(state): State<EndpointState>) -> impl IntoResponse {

@@ -11,10 +11,10 @@ use auxot_protocol::{Complete, Json};
 use bytes::Bytes;
 use tokio::time::Instant as Clock;
 
-use crate::budget::{Budget, BudgetShare};
 use crate::chunks::{Channel, Chunks};
 use crate::failure::Failure;
 use crate::transcript::{AnswerDiffers, Transcript};
+use auxot_access::{Budget, BudgetShare};
 
 /// While all clients together have too much unread text, a client with no more than this keeps its job.
 const FAIR_UNREAD: usize = 64 * 1024;

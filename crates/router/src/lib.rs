@@ -24,7 +24,6 @@
 mod answer;
 mod auth;
 mod board;
-mod budget;
 mod chunks;
 mod client_job;
 mod config;

@@ -16,7 +16,6 @@ use tokio_util::task::TaskTracker;
 use crate::answer::UnreadLimits;
 use crate::auth::Verifier;
 use crate::board::BoardLimits;
-use crate::budget::Budget;
 use crate::config::Config;
 use crate::descriptors;
 use crate::http;
@@ -26,6 +25,7 @@ use crate::listen::{self, ConnectionLimits};
 use crate::shared::{RouterState, now};
 use crate::summary::Summary;
 use crate::unauthenticated::UnauthenticatedConnections;
+use auxot_access::Budget;
 
 /// Parallel jobs on a worker that reports no slots.
 const DEFAULT_SLOTS: u32 = 2;

@@ -8,9 +8,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::answer::UnreadLimits;
 use crate::auth::Verifier;
-use crate::budget::Budget;
 use crate::config::Config;
 use crate::hub::Hub;
+use auxot_access::Budget;
 
 #[derive(Debug)]
 pub(crate) struct RouterState {

@@ -8,9 +8,9 @@ use axum::http::header;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::budget::BudgetShare;
 use crate::failure::{BadRequest, Failure};
 use crate::shared::RouterState;
+use auxot_access::BudgetShare;
 
 /// A client that sends less per second, for longer than [`crate::Config::body_timeout`], is too slow.
 const MIN_BYTES_PER_SECOND: u64 = 16 * 1024;

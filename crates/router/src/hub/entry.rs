@@ -7,9 +7,9 @@ use auxot_protocol::{Complete, Job};
 
 use crate::answer::JobAnswer;
 use crate::auth::KeyId;
-use crate::budget::BudgetShare;
 use crate::failure::Failure;
 use crate::log_text::log_text;
+use auxot_access::BudgetShare;
 
 /// The job that a client requests.
 #[derive(Debug)]

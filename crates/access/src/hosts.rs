@@ -1,21 +1,18 @@
-//! Checks the host name of requests: a web page must not read local metrics through a DNS name of its own for this
-//! host.
+//! Checks the host name of requests: a web page must not use a local server through a DNS name of its own for this host.
 
 use std::net::IpAddr;
 
-use axum::extract::{Request, State};
-use axum::http::header::HOST;
-use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use http::header::HOST;
+use http::{HeaderMap, Uri};
 
 /// The accepted names beside addresses and `localhost`, without ports, in lower case.
 #[derive(Debug, Clone)]
-pub(crate) struct AllowedHosts(std::sync::Arc<[String]>);
+pub struct AllowedHosts(std::sync::Arc<[String]>);
 
 impl AllowedHosts {
     /// The host's own name and the configured ones.
-    pub(crate) fn new(configured: &[String]) -> Self {
+    #[must_use]
+    pub fn new(configured: &[String]) -> Self {
         let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self(
             std::iter::once(&own)
@@ -25,11 +22,17 @@ impl AllowedHosts {
         )
     }
 
-    fn is_allowed(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+    /// Whether a request is answered, by its target or its `Host`.
+    #[must_use]
+    pub fn is_allowed(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         // A client of HTTP/1.0 sends no host; browsers always do.
-        let Some(requested) = uri.host().or_else(|| headers.get(HOST).map(|host| host.to_str().unwrap_or("?"))) else {
-            return true;
-        };
+        let requested = uri.host().or_else(|| headers.get(HOST).map(|host| host.to_str().unwrap_or("?")));
+        requested.is_none_or(|requested| self.contains(requested))
+    }
+
+    /// Whether a host, with or without a port, is an address, `localhost`, or an accepted name.
+    #[must_use]
+    pub fn contains(&self, requested: &str) -> bool {
         let name = without_port(requested).trim_end_matches('.').to_ascii_lowercase();
         name.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost") || self.0.contains(&name)
     }
@@ -41,15 +44,6 @@ fn without_port(host: &str) -> &str {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     }
-}
-
-/// Answers only requests for an accepted host name.
-pub(crate) async fn check(State(allowed): State<AllowedHosts>, request: Request, next: Next) -> Response {
-    if allowed.is_allowed(request.headers(), request.uri()) {
-        return next.run(request).await;
-    }
-    let text = "cannot answer under this host name; add it to metrics.allowed_hosts (AUXOT_METRICS_ALLOWED_HOSTS)\n";
-    (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 
 #[cfg(test)]

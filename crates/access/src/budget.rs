@@ -5,18 +5,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A bound over all held bytes.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     held: AtomicUsize,
     limit: usize,
 }
 
 impl Budget {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
+    /// A bound of so many bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { held: AtomicUsize::new(0), limit })
     }
 
     /// The bound.
-    pub(crate) fn limit(&self) -> usize {
+    #[must_use]
+    pub fn limit(&self) -> usize {
         self.limit
     }
 
@@ -28,18 +31,21 @@ impl Budget {
 
 /// The bytes of one owner; a drop returns them.
 #[derive(Debug)]
-pub(crate) struct BudgetShare {
+pub struct BudgetShare {
     budget: Arc<Budget>,
     held: usize,
 }
 
 impl BudgetShare {
-    pub(crate) fn of(budget: Arc<Budget>) -> Self {
+    /// A part without bytes.
+    #[must_use]
+    pub fn of(budget: Arc<Budget>) -> Self {
         Self { budget, held: 0 }
     }
 
     /// Reserves more bytes; returns `false` and reserves none where the bound would be exceeded.
-    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+    #[must_use]
+    pub fn grow(&mut self, bytes: usize) -> bool {
         let fits = self.budget.add(bytes);
         if fits {
             self.held += bytes;
@@ -48,12 +54,13 @@ impl BudgetShare {
     }
 
     /// Returns all bytes.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.budget.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
     }
 
     /// The bound over all owners.
-    pub(crate) fn limit(&self) -> usize {
+    #[must_use]
+    pub fn limit(&self) -> usize {
         self.budget.limit()
     }
 }
