@@ -5,12 +5,14 @@
 //! borrows their data. Dropping the exchange closes the socket, which cancels the request in llama-server.
 
 mod chunked;
+mod forward;
 mod head;
 mod inbox;
 mod wire;
 
 use std::io;
 
+pub use self::forward::{AnswerHead, Forward, ForwardHead};
 use self::{
     head::{Body, HEAD_LIMIT},
     inbox::Inbox,
@@ -94,13 +96,7 @@ impl Exchange {
     /// When the engine cannot be reached, or closes the connection without an answer.
     pub async fn post(endpoint: &Endpoint, path: &str, body: &[u8]) -> Result<Self, OpenError> {
         let head = wire::request_head(endpoint, path, body.len()).ok_or(OpenError::Io(io::ErrorKind::InvalidInput))?;
-        let connected = Wire::connect(endpoint, head.as_bytes(), body).await;
-        let (wire, sent) = connected.map_err(|fault| match fault.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
-                OpenError::NotListening
-            }
-            kind => OpenError::Io(kind),
-        })?;
+        let (wire, sent) = wire::open(endpoint, head.as_bytes(), body).await?;
         let mut exchange = Self {
             wire,
             inbox: Inbox::new(EVENT_LIMIT),

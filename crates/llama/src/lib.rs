@@ -15,6 +15,9 @@
 //! bytes that have arrived. An exchange has no time limit: silence, total time and cancelling are the caller's. The caller
 //! drops the exchange, and the engine sees the closed socket.
 //!
+//! [`Forward`] passes a request on as its client wrote it, over such a socket too, and gives the answer's bytes back; what
+//! a proxy must know of the body is in [`Peek`].
+//!
 //! [`ChatRequest`] writes a request that an engine can read. [`Assembler`] joins the fragments of tool calls and returns
 //! only valid calls. [`EngineError`] holds an error of the engine. [`Markers`] is the fallback for models that write
 //! reasoning and tool calls into the text. [`StateLine`], [`Build`] and [`Flags`] parse the program's output.
@@ -50,11 +53,12 @@ pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCall
 pub use control::{Control, ControlError, Health};
 pub use endpoint::Endpoint;
 pub use error::EngineError;
-pub use exchange::{Exchange, ExchangeError, Fill, OpenError};
+pub use exchange::{AnswerHead, Exchange, ExchangeError, Fill, Forward, ForwardHead, OpenError};
 pub use markers::{Markers, Piece};
 pub use props::Props;
 pub use request::{
-    ChatRequest, RequestError, check as check_request, foreign_urls, has_images, reduce_tools, text_bytes,
+    ChatRequest, ModelName, Peek, PeekError, RequestError, check as check_request, foreign_urls, has_images,
+    reduce_tools, text_bytes,
 };
 pub use slots::Slot;
 pub use state_line::StateLine;

@@ -3,11 +3,17 @@
 mod history;
 mod limits;
 mod parameters;
+mod peek;
 mod reduce;
 
 use serde_json::value::RawValue;
 
-pub use self::{history::has_images, limits::check, limits::foreign_urls, limits::text_bytes, reduce::reduce_tools};
+pub use self::{
+    history::has_images,
+    limits::{check, foreign_urls, text_bytes},
+    peek::{ModelName, Peek, PeekError},
+    reduce::reduce_tools,
+};
 
 /// The most bytes of a request that llama-server reads; a longer one gets 413 without a body.
 const BODY_LIMIT: usize = 100 << 20;

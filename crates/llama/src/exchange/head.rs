@@ -1,5 +1,7 @@
 //! Parses the head of an HTTP answer and the framing of its body.
 
+use http::{HeaderName, HeaderValue};
+
 use super::chunked::Chunked;
 
 /// The most bytes a head may have. llama-server's are below 400.
@@ -63,6 +65,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     let Some(status) = answer.code else { return Err("an answer without a status") };
     let body = framing(status, answer.headers)?;
     Ok(Some(Head { status, length, body }))
+}
+
+/// The fields of a complete head.
+pub(super) fn fields(bytes: &[u8]) -> Result<Vec<(HeaderName, HeaderValue)>, &'static str> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut answer = httparse::Response::new(&mut headers);
+    answer.parse(bytes).map_err(|_| "an answer that is not HTTP")?;
+    let field = |header: &httparse::Header<'_>| {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(header.value).ok()?))
+    };
+    let fields = answer.headers.iter().map(field).collect::<Option<_>>();
+    fields.ok_or("an answer with a field that is not valid")
 }
 
 fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Body, &'static str> {

@@ -4,17 +4,20 @@ use std::{
     io::{self, IoSlice},
     os::fd::OwnedFd,
     path::Path,
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use secrecy::ExposeSecret;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
     time::Instant,
 };
 
+use super::OpenError;
 use crate::Endpoint;
 
 /// How long connecting is repeated while the engine's accept queue is full.
@@ -29,7 +32,7 @@ pub(super) enum Wire {
 
 impl Wire {
     /// Connects, and sends as much of the request as the socket takes at once; returns the number of bytes sent.
-    pub(super) async fn connect(endpoint: &Endpoint, head: &[u8], body: &[u8]) -> io::Result<(Self, usize)> {
+    async fn connect(endpoint: &Endpoint, head: &[u8], body: &[u8]) -> io::Result<(Self, usize)> {
         match endpoint {
             Endpoint::Unix(path) => {
                 let (stream, sent) = connect_unix(path, head, body).await?;
@@ -55,6 +58,16 @@ impl Wire {
         }
     }
 
+    /// As [`Self::read`], for a caller that polls.
+    pub(super) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(match self {
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+        })?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
     /// Writes both parts without the first `sent` bytes, in one system call when they fit.
     pub(super) async fn send(&mut self, head: &[u8], body: &[u8], sent: usize) -> io::Result<()> {
         match self {
@@ -62,6 +75,16 @@ impl Wire {
             Self::Tcp(stream) => send(stream, head, body, sent).await,
         }
     }
+}
+
+/// Connects for a request, and tells an engine that is gone from a fault of this host.
+pub(super) async fn open(endpoint: &Endpoint, head: &[u8], body: &[u8]) -> Result<(Wire, usize), OpenError> {
+    Wire::connect(endpoint, head, body).await.map_err(|fault| match fault.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+            OpenError::NotListening
+        }
+        kind => OpenError::Io(kind),
+    })
 }
 
 /// A unix socket with a full accept queue returns `WouldBlock` at once, and cpp-httplib's queue is short: a burst of jobs

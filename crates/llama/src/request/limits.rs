@@ -13,9 +13,9 @@ use super::RequestError;
 use crate::text::{Fields, elements};
 
 /// The most levels of JSON in messages or tools, schemas included.
-const MOST_LEVELS: usize = 64;
+pub(super) const MOST_LEVELS: usize = 64;
 /// The most tools of one request.
-const MOST_TOOLS: usize = 512;
+pub(super) const MOST_TOOLS: usize = 512;
 
 /// Checks messages and tools against the limits of every engine.
 ///
@@ -122,7 +122,7 @@ fn note<'a>(value: &'a RawValue, found: &mut Vec<Cow<'a, str>>) {
 }
 
 /// Whether an address is its own content. An empty one is none, and the engine says so.
-fn is_data(url: &str) -> bool {
+pub(super) fn is_data(url: &str) -> bool {
     url.is_empty() || url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 

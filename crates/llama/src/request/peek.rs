@@ -1,0 +1,372 @@
+//! What a proxy must know of a body that it passes on as it is: the model, whether the answer is a stream, and that an
+//! engine can safely read it.
+//!
+//! One pass over the bytes, without a copy: pictures are megabytes of text in which only the closing quote is looked for.
+//! The engine parses the same bytes again and has the last word, so only what is needed here is checked.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::RequestError;
+use super::limits::{MOST_LEVELS, MOST_TOOLS, is_data};
+
+/// A longer URL is cut in messages.
+const SHOWN_URL: usize = 100;
+
+/// What is known of a body.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peek {
+    /// The model that it names.
+    pub model: Option<ModelName>,
+    /// Whether it wants a stream of events.
+    pub stream: bool,
+}
+
+/// The name of a model in a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelName {
+    /// The name.
+    pub name: String,
+    /// Where its JSON string is, with the quotes.
+    pub place: Range<usize>,
+}
+
+/// Why a body is not passed on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeekError {
+    /// It is not JSON.
+    #[error("cannot read the request: its body is not JSON (near byte {at})")]
+    NotJson {
+        /// Where that shows.
+        at: usize,
+    },
+    /// An engine cannot safely read it.
+    #[error(transparent)]
+    Limit(#[from] RequestError),
+    /// The engine would fetch something, in the name of this host.
+    #[error("cannot fetch {url}: pictures must be data: URLs")]
+    ForeignUrl {
+        /// The URL, cut where it is long.
+        url: String,
+    },
+}
+
+impl Peek {
+    /// Looks into a body.
+    ///
+    /// # Errors
+    /// When it is not JSON, is nested deeper or has more tools than an engine can safely read, or names a URL that the
+    /// engine would fetch.
+    pub fn into(body: &[u8]) -> Result<Self, PeekError> {
+        let mut scan = Scan { bytes: body, at: 0, levels: 0 };
+        let mut peek = Self::default();
+        if scan.next()? != b'{' {
+            // A list of adapters, for example: nothing in it is looked for.
+            scan.value(Role::Other)?;
+            return scan.end().map(|()| peek);
+        }
+        scan.object(|scan, key| {
+            match key {
+                b"model" => peek.model = scan.model()?,
+                b"stream" => peek.stream = scan.is_true()?,
+                b"tools" => scan.tools()?,
+                // Conversations of the three APIs.
+                b"messages" | b"input" | b"system" => scan.value(Role::Content)?,
+                _ => scan.value(Role::Other)?,
+            }
+            Ok(())
+        })?;
+        scan.end().map(|()| peek)
+    }
+}
+
+/// What a value may be to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A message, or a part of one.
+    Content,
+    /// A URL, or an object with one.
+    Url,
+    /// The source of a picture in the API of Anthropic.
+    Source,
+    /// Nothing that is fetched: also arguments of tools, which are the caller's own.
+    Other,
+}
+
+impl Role {
+    /// The role of a field in an object of this role.
+    fn of(self, key: &[u8]) -> Self {
+        match self {
+            Self::Content if key.ends_with(b"_url") => Self::Url,
+            Self::Content if key == b"source" => Self::Source,
+            Self::Content if matches!(key, b"input" | b"arguments" | b"parameters") => Self::Other,
+            Self::Content => Self::Content,
+            Self::Url | Self::Source if key == b"url" => Self::Url,
+            Self::Url | Self::Source | Self::Other => Self::Other,
+        }
+    }
+}
+
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    levels: usize,
+}
+
+impl<'a> Scan<'a> {
+    fn not_json(&self) -> PeekError {
+        PeekError::NotJson { at: self.at }
+    }
+
+    /// Only blanks may follow.
+    fn end(&mut self) -> Result<(), PeekError> {
+        self.blanks();
+        if self.at < self.bytes.len() { Err(self.not_json()) } else { Ok(()) }
+    }
+
+    fn blanks(&mut self) {
+        while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// The next byte that is not blank, which stays.
+    fn next(&mut self) -> Result<u8, PeekError> {
+        self.blanks();
+        self.bytes.get(self.at).copied().ok_or_else(|| self.not_json())
+    }
+
+    /// Consumes the next byte where it is this one.
+    fn takes(&mut self, byte: u8) -> Result<bool, PeekError> {
+        let is = self.next()? == byte;
+        self.at += usize::from(is);
+        Ok(is)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), PeekError> {
+        if self.takes(byte)? { Ok(()) } else { Err(self.not_json()) }
+    }
+
+    fn enter(&mut self) -> Result<(), PeekError> {
+        self.levels += 1;
+        // The body itself is one level.
+        if self.levels > MOST_LEVELS + 1 {
+            return Err(RequestError::TooDeep { limit: MOST_LEVELS }.into());
+        }
+        Ok(())
+    }
+
+    /// The fields of an object; `field` consumes the value of each.
+    fn object(&mut self, mut field: impl FnMut(&mut Self, &[u8]) -> Result<(), PeekError>) -> Result<(), PeekError> {
+        self.expect(b'{')?;
+        self.enter()?;
+        if !self.takes(b'}')? {
+            loop {
+                let key = self.string()?;
+                self.expect(b':')?;
+                field(self, &key)?;
+                if self.takes(b'}')? {
+                    break;
+                }
+                self.expect(b',')?;
+            }
+        }
+        self.levels -= 1;
+        Ok(())
+    }
+
+    /// The elements of a list; `element` consumes each.
+    fn list(&mut self, mut element: impl FnMut(&mut Self) -> Result<(), PeekError>) -> Result<(), PeekError> {
+        self.expect(b'[')?;
+        self.enter()?;
+        if !self.takes(b']')? {
+            loop {
+                element(self)?;
+                if self.takes(b']')? {
+                    break;
+                }
+                self.expect(b',')?;
+            }
+        }
+        self.levels -= 1;
+        Ok(())
+    }
+
+    fn value(&mut self, role: Role) -> Result<(), PeekError> {
+        match self.next()? {
+            b'{' => self.object(|scan, key| scan.value(role.of(key))),
+            b'[' => self.list(|scan| scan.value(role)),
+            b'"' if role == Role::Url => {
+                let url = self.string()?;
+                if is_data(&String::from_utf8_lossy(&url)) { Ok(()) } else { Err(foreign(&url)) }
+            }
+            b'"' => self.skip_string().map(drop),
+            _ => self.scalar().map(drop),
+        }
+    }
+
+    /// A number, `true`, `false` or `null`.
+    fn scalar(&mut self) -> Result<&'a [u8], PeekError> {
+        let from = self.at;
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+        let length = self.bytes[from..].iter().take_while(|byte| is_part(byte)).count();
+        if length == 0 {
+            return Err(self.not_json());
+        }
+        self.at += length;
+        Ok(&self.bytes[from..self.at])
+    }
+
+    fn model(&mut self) -> Result<Option<ModelName>, PeekError> {
+        if self.next()? != b'"' {
+            self.value(Role::Other)?;
+            return Ok(None);
+        }
+        let from = self.at;
+        let name = String::from_utf8(self.string()?.into_owned()).map_err(|_| self.not_json())?;
+        Ok(Some(ModelName { name, place: from..self.at }))
+    }
+
+    fn is_true(&mut self) -> Result<bool, PeekError> {
+        if self.next()? == b't' {
+            return Ok(self.scalar()? == b"true");
+        }
+        self.value(Role::Other)?;
+        Ok(false)
+    }
+
+    fn tools(&mut self) -> Result<(), PeekError> {
+        if self.next()? != b'[' {
+            return self.value(Role::Other);
+        }
+        let mut count = 0;
+        self.list(|scan| {
+            count += 1;
+            scan.value(Role::Other)
+        })?;
+        if count > MOST_TOOLS {
+            return Err(RequestError::TooManyTools { count, limit: MOST_TOOLS }.into());
+        }
+        Ok(())
+    }
+
+    /// A string without its quotes, escapes resolved.
+    fn string(&mut self) -> Result<Cow<'a, [u8]>, PeekError> {
+        self.next()?;
+        let from = self.at;
+        let inside = self.skip_string()?;
+        if memchr::memchr(b'\\', inside).is_none() {
+            return Ok(Cow::Borrowed(inside));
+        }
+        let text: String = serde_json::from_slice(&self.bytes[from..self.at]).map_err(|_| self.not_json())?;
+        Ok(Cow::Owned(text.into_bytes()))
+    }
+
+    /// The inside of a string as it is written.
+    fn skip_string(&mut self) -> Result<&'a [u8], PeekError> {
+        self.expect(b'"')?;
+        let from = self.at;
+        loop {
+            let rest = &self.bytes[self.at.min(self.bytes.len())..];
+            let found = memchr::memchr2(b'"', b'\\', rest).ok_or_else(|| self.not_json())?;
+            let is_end = rest[found] == b'"';
+            self.at += found + if is_end { 1 } else { 2 };
+            if is_end {
+                return Ok(&self.bytes[from..self.at - 1]);
+            }
+        }
+    }
+}
+
+fn foreign(url: &[u8]) -> PeekError {
+    PeekError::ForeignUrl { url: String::from_utf8_lossy(url).chars().take(SHOWN_URL).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peek(body: &str) -> Peek {
+        Peek::into(body.as_bytes()).unwrap_or_else(|error| panic!("{body}: {error}"))
+    }
+
+    fn refused(body: &str) -> PeekError {
+        Peek::into(body.as_bytes()).expect_err(body)
+    }
+
+    #[test]
+    fn the_model_and_the_stream_are_found_wherever_they_are() {
+        for body in [
+            r#"{"model":"a/b:c","stream":true}"#,
+            r#" { "messages" : [{"role":"user","content":"{\"model\":\"x\"} \\"}] , "stream" : true,
+                "model" : "a/b:c" } "#,
+            r#"{"stream":true,"x":[1,-2.5e3,null,{"model":"inner","stream":false}],"mod\u0065l":"a\/b:c"}"#,
+            r#"{"model":"first","model":"a/b:c","stream":false,"stream":true}"#,
+        ] {
+            let found = peek(body);
+            let model = found.model.unwrap();
+            assert_eq!((model.name.as_str(), found.stream), ("a/b:c", true), "{body}");
+            let text: String = serde_json::from_str(&body[model.place]).unwrap();
+            assert_eq!(text, "a/b:c");
+        }
+        assert_eq!(peek("{}"), Peek::default());
+        assert_eq!(peek(r#"{"model":null,"stream":"true"}"#), Peek::default());
+        assert_eq!(peek(r#"{"model":{"model":"x"},"stream":[true]}"#), Peek::default());
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_and_no_text_reads_past_its_end() {
+        let whole = r#"{"model":"m","messages":[{"content":"a\"b"}],"n":1}"#;
+        for end in 0..whole.len() {
+            assert!(matches!(refused(&whole[..end]), PeekError::NotJson { .. }), "{}", &whole[..end]);
+        }
+        for body in ["[]", "\"x\"", "7", r#"[{"model":"m","stream":true}]"#] {
+            assert_eq!(peek(body), Peek::default(), "{body}");
+        }
+        for body in ["", "[", "{} {}", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{a:1}"#, "{\"a\":\"\\"] {
+            assert!(matches!(refused(body), PeekError::NotJson { .. }), "{body}");
+        }
+    }
+
+    #[test]
+    fn depth_and_number_are_bounded_as_for_jobs_of_the_router() {
+        let nested = |levels: usize| format!(r#"{{"messages":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(peek(&nested(MOST_LEVELS)), Peek::default());
+        for levels in [MOST_LEVELS + 1, 1_000_000] {
+            assert!(matches!(refused(&nested(levels)), PeekError::Limit(RequestError::TooDeep { .. })));
+        }
+        let tools = |count: usize| format!(r#"{{"tools":[{}]}}"#, vec!["{}"; count].join(","));
+        assert_eq!(peek(&tools(MOST_TOOLS)), Peek::default());
+        let refusal = refused(&tools(MOST_TOOLS + 1));
+        assert!(matches!(refusal, PeekError::Limit(RequestError::TooManyTools { .. })));
+    }
+
+    #[test]
+    fn every_url_that_an_engine_would_fetch_is_refused_in_each_api() {
+        let chat = |part: &str| format!(r#"{{"messages":[{{"role":"user","content":[{part}]}}]}}"#);
+        for part in [
+            r#"{"type":"image_url","image_url":{"url":"http://h/x"}}"#,
+            r#"{"type":"image_url","image_url":"http://h/x"}"#,
+            r#"{"type":"image_url","image\u005furl":{"u\u0072l":"http:\/\/h/x"}}"#,
+            r#"{"image_url":{"url":"data:,"},"image_url":{"url":"http://h/x"}}"#,
+            r#"{"type":"video_url","video_url":{"url":"http://h/x"}}"#,
+            r#"{"type":"image","source":{"type":"url","url":"http://h/x"}}"#,
+            r#"{"type":"tool_result","content":[{"type":"image","source":{"type":"url","url":"http://h/x"}}]}"#,
+        ] {
+            assert_eq!(refused(&chat(part)), PeekError::ForeignUrl { url: "http://h/x".into() }, "{part}");
+        }
+        assert_eq!(
+            refused(r#"{"input":[{"role":"user","content":[{"type":"input_image","image_url":"file:///etc/x"}]}]}"#),
+            PeekError::ForeignUrl { url: "file:///etc/x".into() }
+        );
+        for part in [
+            r#"{"type":"image_url","image_url":{"url":"DATA:image/png;base64,AA"}}"#,
+            r#"{"type":"text","text":"see http://h/x and \"image_url\":\"http://h\""}"#,
+            r#"{"type":"image","source":{"type":"base64","data":"AA"}}"#,
+            r#"{"type":"tool_use","input":{"url":"http://h/x","image_url":"http://h/x","source":{"url":"http://h"}}}"#,
+        ] {
+            peek(&chat(part));
+        }
+        peek(r#"{"tools":[{"parameters":{"image_url":"http://h"}}],"metadata":{"image_url":"http://h"}}"#);
+    }
+}
