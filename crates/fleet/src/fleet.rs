@@ -150,6 +150,13 @@ impl Fleet {
         state.scan.catalog.aliases().iter().take(most).map(|alias| (alias.name.clone(), alias.model.clone())).collect()
     }
 
+    /// The canonical name of the model of this host that a name means.
+    #[must_use]
+    pub fn canonical_name(&self, name: &str) -> Option<String> {
+        let scan = Arc::clone(&self.shared.lock().scan);
+        scan.catalog.resolve(name).ok().map(|model| model.name.clone())
+    }
+
     /// The other names of the first `most` usable models.
     #[must_use]
     pub fn other_names(&self, most: usize) -> Vec<OtherNames> {

@@ -66,11 +66,13 @@ pub struct UnloadedModel {
     pub name: String,
     /// What it can do, in the protocol's words.
     pub capabilities: Vec<String>,
+    /// Tokens of context that it was trained for, where its header says so.
+    pub ctx_train: Option<u32>,
 }
 
 impl UnloadedModel {
     pub(crate) fn of(model: &Model) -> Self {
-        Self { name: model.name.clone(), capabilities: capabilities(model, model.vision) }
+        Self { name: model.name.clone(), capabilities: capabilities(model, model.vision), ctx_train: model.ctx_train }
     }
 }
 
