@@ -20,6 +20,7 @@ const PLAN: &[(&str, &[&str])] = &[
         &[
             "settings",
             "relay",
+            "gateway",
             "admin",
             "fleet",
             "placement",
@@ -34,10 +35,11 @@ const PLAN: &[(&str, &[&str])] = &[
     ),
     (
         "auxot-settings",
-        &["relay", "admin", "fleet", "placement", "engine", "catalog", "gpu", "llama", "protocol", "names"],
+        &["relay", "gateway", "admin", "fleet", "placement", "engine", "catalog", "gpu", "llama", "protocol", "names"],
     ),
     ("auxot-relay", &["backoff", "fleet", "llama", "protocol", "names", "state-file"]),
-    ("auxot-admin", &["fleet", "gpu"]),
+    ("auxot-gateway", &["fleet", "llama", "catalog", "names", "access", "state-file"]),
+    ("auxot-admin", &["fleet", "gpu", "access"]),
     ("auxot-fleet", &["backoff", "scheduler", "placement", "engine", "catalog", "gpu", "state-file"]),
     ("auxot-scheduler", &["backoff", "placement", "catalog", "gpu"]),
     ("auxot-placement", &["engine", "catalog", "gpu"]),
@@ -50,7 +52,8 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-folder-watch", &[]),
     ("auxot-state-file", &[]),
     ("auxot-backoff", &[]),
-    ("auxot-router", &["protocol", "names", "state-file"]),
+    ("auxot-access", &["state-file"]),
+    ("auxot-router", &["protocol", "names", "state-file", "access"]),
 ];
 
 #[test]

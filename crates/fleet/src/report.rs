@@ -117,6 +117,15 @@ impl ModelView {
         }
     }
 
+    /// How far its load is, from 0 to 1, where its engine reports it.
+    #[must_use]
+    pub fn load_progress(&self) -> Option<f32> {
+        match self.status.state {
+            auxot_engine::State::Starting { progress } if self.state.is_loading() => progress,
+            _ => None,
+        }
+    }
+
     /// Whether a job gets a slot, or loads it.
     #[must_use]
     pub fn takes_jobs(&self) -> bool {

@@ -171,6 +171,13 @@ pub const NAMES: SettingNames = SettingNames {
             "DIR",
             "Private directory for sockets and records",
         ),
+        name(
+            "gateway.addr",
+            "AUXOT_GATEWAY_ADDR",
+            "gateway-addr",
+            "A,B",
+            "Addresses for programs of this host, as 127.0.0.1:8080; unset is off",
+        ),
         name("gpu.devices", "AUXOT_GPU_DEVICES", "gpu-devices", "A,B", "Devices that may be used, by index or id"),
         name("gpu.nvml_path", "AUXOT_NVML_PATH", "nvml-path", "FILE", "NVIDIA's management library"),
         name("metrics.host", "AUXOT_METRICS_HOST", "metrics-host", "ADDRESS", "Address to serve /metrics on"),

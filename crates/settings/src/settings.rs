@@ -21,6 +21,8 @@ pub struct Settings {
     pub engine: auxot_engine::Config,
     /// Devices.
     pub gpu: auxot_gpu::Config,
+    /// Local clients.
+    pub gateway: auxot_gateway::Config,
     /// The metrics endpoint.
     pub metrics: auxot_admin::Config,
     /// The log.

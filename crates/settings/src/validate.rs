@@ -1,5 +1,6 @@
 //! RuleChecker that types cannot express: metadata one setting, metadata two of them, or metadata the files that they name.
 
+mod gateway;
 mod model;
 
 use std::collections::HashSet;
@@ -49,6 +50,7 @@ pub(crate) fn validate(loaded: &Loaded<Settings>, purpose: Purpose, faults: &mut
     checker.each_model();
     checker.engine();
     checker.devices();
+    checker.gateway();
 }
 
 struct RuleChecker<'l> {
@@ -95,6 +97,9 @@ impl RuleChecker<'_> {
                 let other = self.loaded.origin("router.key_file");
                 self.fault("router.key", format!("the key is set here and as a file ({other}); keep one of the two"));
             }
+            // Without a router the models are for the programs of this host.
+            (None, None)
+                if self.loaded.value.gateway.is_on() && self.loaded.origin("router.url") == Origin::Default => {}
             (None, None) if self.faults.iter_mut().find(unreadable).is_none() && !self.has("router.key_file") => {
                 let text = "no worker key; set AUXOT_GPU_KEY, or name a file that holds it in AUXOT_GPU_KEY_FILE";
                 self.fault("router.key", text);

@@ -16,12 +16,13 @@ use auxot_admin::{Recorder, Server};
 use auxot_catalog::{Catalog, path_text};
 use auxot_engine::Host;
 use auxot_fleet::{Devices, Fleet, FleetSettings, Paths, Sample, Tasks, device_warning};
+use auxot_gateway::Gateway;
 use auxot_gpu::Sampler;
 use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings, Sources};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::Mode;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -103,15 +104,16 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
         },
         () = shutdown.requested() => return Ok(ExitCode::SUCCESS),
     };
-    let Components { fleet, tasks, relay, server, recorder, sampler } = opened;
-    let trouble = relay.trouble();
+    let Components { fleet, tasks, front_ends, server, recorder, sampler } = opened;
+    // Without a router there is nothing that could keep it from giving jobs.
+    let trouble = front_ends.relay.as_ref().map_or_else(|| watch::channel(None).1, Relay::trouble);
     let limits = reload.limits();
     // These run until the last engine has exited.
     let beside = async {
         tokio::join!(tasks.run(), server.serve(recorder, fleet.clone(), trouble), reload.serve(fleet.clone()))
     };
     tokio::pin!(beside);
-    let closing = close(&mut shutdown, relay, &fleet, limits);
+    let closing = close(&mut shutdown, front_ends, &fleet, limits);
     let code = tokio::select! {
         code = closing => code,
         _ = &mut beside => ExitCode::FAILURE,
@@ -125,10 +127,18 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
 struct Components {
     fleet: Fleet,
     tasks: Tasks,
-    relay: Relay,
+    front_ends: FrontEnds,
     server: Server,
     recorder: Recorder,
     sampler: Sampler,
+}
+
+/// Where jobs come from.
+struct FrontEnds {
+    /// Jobs of the router, unless the worker serves programs of this host alone.
+    relay: Option<Relay>,
+    /// Requests of programs of this host.
+    gateway: Gateway,
 }
 
 /// The router refused the key before anything was loaded.
@@ -146,14 +156,22 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefuse
     auxot_fleet::describe_metrics();
     auxot_engine::metrics::describe();
     let (state, index) = (state_dir(&settings), catalog_index(&settings));
-    let mut relay = Relay::new(settings.router, &state)?;
+    let has_router = settings.router.key.is_some() || settings.router.key_file.is_some();
+    let mut relay = if has_router { Some(Relay::new(settings.router, &state)?) } else { None };
+    let gateway = Gateway::open(settings.gateway).await?;
     let server = Server::open(&settings.metrics, metrics_connections()).await;
     let named = settings.gpu.clone();
     let (sampler, mut devices) = Sampler::start(settings.gpu);
     let files = settings.catalog.clone();
     let scan = tokio::task::spawn_blocking(move || scan(&files, &index));
     let host = Host::open(settings.engine.clone());
-    let (catalog, host, (), desired) = tokio::join!(scan, host, first_sample(&mut devices), relay.first_desired());
+    let desired = async {
+        match &mut relay {
+            Some(relay) => relay.first_desired().await,
+            None => Ok(None),
+        }
+    };
+    let (catalog, host, (), desired) = tokio::join!(scan, host, first_sample(&mut devices), desired);
     let (catalog, host) = (catalog.context("cannot scan the models folders")?, host?);
     info!(models = catalog.models().len(), damaged = catalog.damaged().len(), "models folders scanned");
     if let Some(setting) = unknown_devices(&named).await {
@@ -170,7 +188,8 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefuse
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.request());
     let (fleet, tasks) = Fleet::open(fleet_settings, host, paths, devices, desired);
-    Ok(Ok(Components { fleet, tasks, relay, server, recorder, sampler }))
+    let front_ends = FrontEnds { relay, gateway };
+    Ok(Ok(Components { fleet, tasks, front_ends, server, recorder, sampler }))
 }
 
 /// A warning about names in `gpu.devices` that match no device of this host, usable or not.
@@ -228,23 +247,24 @@ fn scan(files: &auxot_catalog::Config, index: &Path) -> Catalog {
 }
 
 /// Serves until a signal or a refused key, then drains and stops; a second signal ends both at once.
-async fn close(shutdown: &mut Shutdown, relay: Relay, fleet: &Fleet, limits: watch::Receiver<StopLimits>) -> ExitCode {
-    let (request_drain, drain_requested) = oneshot::channel::<Duration>();
-    let drain = async {
-        // The sender is never dropped unused while this is awaited.
-        drain_requested.await.unwrap_or_default()
-    };
-    let relaying = relay.run(fleet.clone(), drain);
-    tokio::pin!(relaying);
-    let end = tokio::select! {
-        end = &mut relaying => end,
+async fn close(
+    shutdown: &mut Shutdown,
+    front_ends: FrontEnds,
+    fleet: &Fleet,
+    limits: watch::Receiver<StopLimits>,
+) -> ExitCode {
+    let request_drain = watch::Sender::new(None);
+    let serving = serve_jobs(front_ends, fleet, &request_drain, &limits);
+    tokio::pin!(serving);
+    let (end, requests_cut_short) = tokio::select! {
+        end = &mut serving => end,
         () = shutdown.requested() => {
             let limit = limits.borrow().drain;
             info!(from = "serving", to = "draining", limit_s = limit.as_secs_f64(), "worker");
             fleet.freeze();
-            let _ = request_drain.send(limit);
+            request_drain.send_replace(Some(limit));
             tokio::select! {
-                end = &mut relaying => end,
+                end = &mut serving => end,
                 () = shutdown.requested() => return killed(fleet),
             }
         }
@@ -259,13 +279,50 @@ async fn close(shutdown: &mut Shutdown, relay: Relay, fleet: &Fleet, limits: wat
         }
     }
     match end {
-        RelayEnd::Drained { cut_short: 0 } => ExitCode::SUCCESS,
         RelayEnd::Drained { cut_short } => {
-            warn!(cut_short, "jobs were cut short");
+            if cut_short + requests_cut_short > 0 {
+                warn!(cut_short = cut_short + requests_cut_short, "jobs were cut short");
+            }
             ExitCode::SUCCESS
         }
         // The relay has logged it with the router's message.
         RelayEnd::KeyRefused { .. } => ExitCode::from(EXIT_KEY_REFUSED),
+    }
+}
+
+/// Runs the front ends until they are drained, or the router refuses the key. The second part of the result is the number of
+/// local requests that were cut short.
+async fn serve_jobs(
+    front_ends: FrontEnds,
+    fleet: &Fleet,
+    request_drain: &watch::Sender<Option<Duration>>,
+    limits: &watch::Receiver<StopLimits>,
+) -> (RelayEnd, usize) {
+    let relaying = async {
+        let drain = drain_requested(request_drain);
+        match front_ends.relay {
+            Some(relay) => {
+                let end = Box::pin(relay.run(fleet.clone(), drain)).await;
+                // A refused key ends the worker, and so the other front end.
+                request_drain
+                    .send_if_modified(|drain| drain.is_none() && drain.replace(limits.borrow().drain).is_none());
+                end
+            }
+            None => {
+                drain.await;
+                RelayEnd::Drained { cut_short: 0 }
+            }
+        }
+    };
+    tokio::join!(relaying, front_ends.gateway.run(fleet.clone(), drain_requested(request_drain)))
+}
+
+/// Resolves with the time for running jobs when the drain begins.
+fn drain_requested(request: &watch::Sender<Option<Duration>>) -> impl Future<Output = Duration> + use<> {
+    let mut request = request.subscribe();
+    async move {
+        // The sender is never dropped while this is awaited.
+        request.wait_for(Option::is_some).await.ok().and_then(|limit| *limit).unwrap_or_default()
     }
 }
 

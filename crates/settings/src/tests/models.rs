@@ -38,7 +38,7 @@ fn a_table_is_loaded_and_printed_with_the_source_of_each_value() {
     assert!(matches!(loaded.origin("fleet.models.\"qwen3-1.7b\".slots"), Origin::File { place: Some((2, 1)), .. }));
     let printed = loaded.effective();
     let from = printed.find("[fleet.models.LLAMA_3_2]").unwrap();
-    let to = printed.find("[gpu]").unwrap();
+    let to = printed.find("[gateway]").unwrap();
     let printed = printed[from..to].replace(&loaded.file.unwrap().display().to_string(), "auxot.toml");
     insta::assert_snapshot!(printed, @r#"
     [fleet.models.LLAMA_3_2]

@@ -1,0 +1,174 @@
+//! A request on its way to an engine: a slot, the bytes as the client wrote them, and another engine when the first is lost
+//! before its answer begins.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auxot_fleet::{EngineEnd, JobTask, Lease};
+use auxot_llama::{AnswerHead, ExchangeError, Forward, ForwardHead, ModelName, OpenError};
+use http::{HeaderMap, Method};
+
+use crate::answer::{RunningRequest, Stop};
+use crate::failure::Failure;
+use crate::request_body::HeldBody;
+use crate::shared::Shared;
+
+/// How long a request waits for the exit of a dead engine before it asks for the next one.
+const EXIT_SEEN: Duration = Duration::from_millis(500);
+/// Engines that a request may be sent to.
+const ATTEMPTS: u32 = 3;
+/// Crashes after which a request is not sent again.
+const CRASHES: u32 = 2;
+/// A request may wait for a slot as long as the fleet lets it.
+const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A request on its way to an engine.
+#[derive(Debug)]
+pub(crate) struct EngineRequest {
+    pub(crate) method: Method,
+    /// The engine's path, with the query.
+    pub(crate) target: String,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: HeldBody,
+    /// The model that the target names.
+    pub(crate) model: Option<String>,
+    /// The model that the body names.
+    pub(crate) in_body: Option<ModelName>,
+    pub(crate) task: JobTask,
+}
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub(crate) struct BegunAnswer {
+    pub(crate) head: AnswerHead,
+    pub(crate) running: RunningRequest,
+}
+
+/// Why an attempt came to nothing.
+enum Attempt {
+    Begun(Box<BegunAnswer>),
+    /// The engine went away before its answer began.
+    Lost(Lease),
+    Failed(Failure),
+}
+
+impl EngineRequest {
+    /// The model that the client named; `None` for the primary one.
+    pub(crate) fn wanted_model(&self) -> Option<&str> {
+        let in_body = self.in_body.as_ref().map(|model| model.name.as_str());
+        self.model.as_deref().or(in_body).filter(|name| !name.is_empty())
+    }
+
+    /// Waits for a slot.
+    pub(crate) async fn lease(&self, shared: &Shared) -> Result<Lease, Failure> {
+        let slot = shared.fleet.acquire(self.wanted_model(), self.task, Instant::now() + NO_DEADLINE);
+        tokio::select! {
+            biased;
+            lease = slot => lease.map_err(Failure::Refused),
+            () = shared.ending.cancelled() => Err(Failure::Stopping),
+        }
+    }
+
+    /// Sends the request, and waits until its answer begins. The body is dropped then.
+    pub(crate) async fn begin(mut self, shared: &Arc<Shared>, mut lease: Lease) -> Result<Box<BegunAnswer>, Failure> {
+        let mut crashes = 0;
+        for left in (0..ATTEMPTS).rev() {
+            self.name(lease.model());
+            let model = lease.model().to_owned();
+            let lost = match self.attempt(shared, lease).await {
+                Attempt::Begun(begun) => return Ok(begun),
+                Attempt::Failed(failure) => return Err(failure),
+                Attempt::Lost(lost) => lost,
+            };
+            let end = lost.engine_end(EXIT_SEEN).await;
+            crashes += u32::from(end == EngineEnd::Crashed);
+            if crashes == CRASHES {
+                return Err(Failure::CrashesModel { model });
+            }
+            match (end, left) {
+                (EngineEnd::Stopped, 0) => return Err(Failure::MadeRoom { model }),
+                (_, 0) => return Err(Failure::EngineGone { model }),
+                _ => lease = self.lease(shared).await?,
+            }
+            if crashes > 0 {
+                lease.suspect();
+            }
+        }
+        Err(Failure::Stopping)
+    }
+
+    /// Writes the name that the engine knows into the body, where the client used another one.
+    fn name(&mut self, model: &str) {
+        let Some(known) = self.in_body.as_mut().filter(|known| known.name != model) else { return };
+        // A string always has a JSON form.
+        let Ok(text) = serde_json::to_string(model) else { return };
+        let end = known.place.start + text.len();
+        self.body.bytes.splice(known.place.clone(), text.into_bytes());
+        (known.place.end, known.name) = (end, model.to_owned());
+    }
+
+    async fn attempt(&self, shared: &Arc<Shared>, lease: Lease) -> Attempt {
+        let awaits = lease.awaits();
+        let mut stop = Box::pin(stopped(shared.clone(), lease.engine_stopping()));
+        let head = ForwardHead { method: &self.method, target: &self.target, fields: &self.fields };
+        let begun = async {
+            let sent = Forward::send(lease.endpoint(), head, &self.body.bytes).await;
+            let mut forward = sent.map_err(Lost::of_opening)?;
+            let head = forward.head().await.map_err(Lost::of_answer)?;
+            Ok((head, forward))
+        };
+        let begun = tokio::select! {
+            biased;
+            begun = begun => begun,
+            stop = &mut stop => Err(match stop {
+                Stop::Engine => Lost::Engine,
+                Stop::Shutdown => return Attempt::Failed(Failure::Stopping),
+            }),
+        };
+        match begun {
+            Ok((head, forward)) => {
+                lease.progressed();
+                let running = RunningRequest { forward, awaits, stop, lease };
+                Attempt::Begun(Box::new(BegunAnswer { head, running }))
+            }
+            Err(Lost::Engine) => {
+                drop(awaits);
+                Attempt::Lost(lease)
+            }
+            Err(Lost::Unreadable(reason)) => {
+                Attempt::Failed(Failure::Unreadable { model: lease.model().to_owned(), reason })
+            }
+        }
+    }
+}
+
+/// Why no answer begins.
+enum Lost {
+    /// The engine is gone, or this connection to it.
+    Engine,
+    /// The answer is not HTTP, or too long.
+    Unreadable(String),
+}
+
+impl Lost {
+    fn of_opening(error: OpenError) -> Self {
+        match error {
+            OpenError::NotListening | OpenError::Cut => Self::Engine,
+            OpenError::Io(_) => Self::Unreadable(error.to_string()),
+        }
+    }
+
+    fn of_answer(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Cut | ExchangeError::Io(_) => Self::Engine,
+            other => Self::Unreadable(other.to_string()),
+        }
+    }
+}
+
+async fn stopped(shared: Arc<Shared>, engine: impl Future<Output = ()>) -> Stop {
+    tokio::select! {
+        () = engine => Stop::Engine,
+        () = shared.ending.cancelled() => Stop::Shutdown,
+    }
+}

@@ -1,0 +1,69 @@
+//! The front end for programs of this host: the HTTP interface of llama-server for all models at once.
+//!
+//! # Theory of operation
+//!
+//! A request is passed on byte for byte to the engine of the model that it names, and the answer comes back as the engine
+//! writes it, a stream as it comes. The gateway looks into a body for what it must know and changes nothing but the name of
+//! the model, where the client used another one.
+//!
+//! ```text
+//!   listener ─▶ connection (hyper) ─▶ service: host, origin, route ─▶ body ─▶ a look into it (llama::Peek)
+//!                                                                             │
+//!   client ◀── answer: bytes of the engine, one buffer ◀── engine request ◀── slot (fleet)
+//! ```
+//!
+//! **Requests.** [`Fleet::acquire`](auxot_fleet::Fleet::acquire) loads the model and gives a slot; jobs of a router wait in the
+//! same queues. The request goes over a socket of its own (`auxot_llama::Forward`). Where its engine is lost before the
+//! answer begins, another one gets it; the body is held until then.
+//!
+//! **Answers.** The body owns the engine's socket and the slot: a client that leaves, in whatever phase, drops both. One
+//! buffer goes back and forth between the engine's socket and the client's, so that a slow client costs 8 KiB. The slot is
+//! free with the last byte of the engine, before a slow client has read it.
+//!
+//! **Loads.** A client that wants a stream gets the head of its answer after `early_head`, and comments on the load until the
+//! engine answers. An error is an event then, in the words of the API that was used; so is the loss of an engine between
+//! two events. In the middle of one, and in any other answer, the connection is cut: a clean end would look whole.
+//!
+//! **Who may ask.** Only requests under this host's names are answered, no web page but those of this host and of the list,
+//! and URLs in a conversation that the engine would fetch are refused.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `gateway`, `listener` | sockets and connections |
+//! | `service` | one request: the checks in their order, and who answers it |
+//! | `route`, `api`, `origin`, `form` | pure: what a request asks for, in whose words, and from which page |
+//! | `request_body`, `engine_request` | the request on its way to an engine |
+//! | `answer` | the body of an answer |
+//! | `failure`, `error_body` | why there is no answer, and the error that the client gets |
+//! | `models`, `record` | the list of models; metrics and the log |
+//!
+//! # Example
+//!
+//! ```
+//! use auxot_gateway::{Config, ListenAddress};
+//!
+//! let address = ListenAddress::try_from("127.0.0.1:8080".to_owned()).unwrap();
+//! assert!(address.is_local());
+//! assert!(Config { addr: vec![address], ..Config::default() }.is_on());
+//! assert!(!Config::default().is_on());
+//! ```
+
+mod answer;
+mod api;
+mod config;
+mod engine_request;
+mod error_body;
+mod failure;
+mod form;
+mod gateway;
+mod listener;
+mod models;
+mod origin;
+mod record;
+mod request_body;
+mod route;
+mod service;
+mod shared;
+
+pub use config::{Config, ListenAddress};
+pub use gateway::{Gateway, GatewayError};

@@ -1,0 +1,96 @@
+//! What is counted and logged of a request: once, however it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use metrics::{counter, histogram};
+use tracing::{debug, info};
+
+use crate::failure::Failure;
+
+const DURATION: &str = "auxot_worker_inference_duration_seconds";
+const FIRST_TOKEN: &str = "auxot_worker_time_to_first_token_seconds";
+const QUEUE_WAIT: &str = "auxot_worker_queue_wait_seconds";
+const JOBS: &str = "auxot_worker_jobs_total";
+/// The value of the label `door`: by which front end a job came.
+const DOOR: &str = "gateway";
+
+/// A request, from its arrival to its one end.
+#[derive(Debug)]
+pub(crate) struct RequestRecord {
+    path: &'static str,
+    model: String,
+    arrived: Instant,
+    leased: Option<Instant>,
+    first_byte: Option<Instant>,
+    /// The count of running requests that it is a part of, until it ends.
+    running: Option<Arc<AtomicUsize>>,
+}
+
+impl RequestRecord {
+    pub(crate) fn new(path: &'static str, running: &Arc<AtomicUsize>) -> Self {
+        running.fetch_add(1, Ordering::Relaxed);
+        Self {
+            path,
+            model: "unknown".to_owned(),
+            arrived: Instant::now(),
+            leased: None,
+            first_byte: None,
+            running: Some(Arc::clone(running)),
+        }
+    }
+
+    /// The request has a slot.
+    pub(crate) fn leased(&mut self, model: &str) {
+        model.clone_into(&mut self.model);
+        self.leased.get_or_insert_with(Instant::now);
+    }
+
+    /// A byte of the answer's body has come.
+    pub(crate) fn first_byte(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(Instant::now());
+        }
+    }
+
+    pub(crate) fn completed(&mut self) {
+        self.end("completed", None);
+    }
+
+    /// The request ends with this error.
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        self.end(failure.ending(), Some(failure));
+    }
+
+    pub(crate) fn ended(&mut self, ending: &'static str) {
+        self.end(ending, None);
+    }
+
+    fn end(&mut self, ending: &'static str, failure: Option<&Failure>) {
+        let Some(running) = self.running.take() else { return };
+        running.fetch_sub(1, Ordering::Relaxed);
+        let since_arrival = |at: Instant| at.duration_since(self.arrived);
+        let took = self.arrived.elapsed();
+        counter!(JOBS, "model" => self.model.clone(), "ending" => ending, "door" => DOOR).increment(1);
+        if let Some(leased) = self.leased {
+            histogram!(DURATION, "model" => self.model.clone(), "door" => DOOR).record(took);
+            histogram!(QUEUE_WAIT, "model" => self.model.clone(), "door" => DOOR).record(since_arrival(leased));
+        }
+        if let Some(first_byte) = self.first_byte {
+            histogram!(FIRST_TOKEN, "model" => self.model.clone(), "door" => DOOR).record(since_arrival(first_byte));
+        }
+        let (path, model, ms) = (self.path, &self.model, took.as_secs_f64() * 1e3);
+        match failure {
+            None => debug!(path, %model, ending, ms, "request ended"),
+            Some(reason) => info!(path, %model, ending, ms, %reason, "request ended"),
+        }
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        // The client left, in whatever phase.
+        self.end("cancelled", None);
+    }
+}

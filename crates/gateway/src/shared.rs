@@ -1,0 +1,40 @@
+//! What all connections share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use auxot_access::{AllowedHosts, Budget};
+use auxot_fleet::Fleet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::origin::Origins;
+use crate::request_body::BodyLimits;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) fleet: Fleet,
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) origins: Origins,
+    pub(crate) bodies: BodyLimits,
+    /// Requests that run.
+    pub(crate) running: Arc<AtomicUsize>,
+    /// Cancelled when the time for running requests is over.
+    pub(crate) ending: CancellationToken,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, fleet: Fleet) -> Self {
+        let hosts = AllowedHosts::new(&config.allowed_hosts);
+        let bytes = |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
+        let bodies = BodyLimits {
+            max_body: bytes(config.max_body),
+            timeout: config.body_timeout,
+            held: Budget::new(bytes(config.max_body_memory)),
+        };
+        let origins = Origins::new(&config.allowed_origins, hosts.clone());
+        Self { config, fleet, hosts, origins, bodies, running: Arc::default(), ending: CancellationToken::new() }
+    }
+}
