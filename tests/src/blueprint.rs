@@ -1,6 +1,6 @@
-//! Models of any size as files that take no room: a true header, and the tensors as a hole in the file.
+//! Models of any size as sparse files: a real header, and the tensors as a hole in the file.
 //!
-//! What is wanted of a large model in a test is its sizes: they decide how it is named, weighed and placed. The sizes of
+//! A test of a large model needs only its sizes: they decide its name, estimate and placement. The sizes of
 //! well-known models are here ([`Blueprint::llama_70b`], …), quantised as `llama-quantize` would do it.
 
 use std::fs::File;
@@ -21,7 +21,7 @@ enum Type {
 }
 
 impl Type {
-    /// Bytes that so many numbers take.
+    /// The bytes of this many numbers.
     fn bytes(self, numbers: u64) -> u64 {
         let (numbers_of_block, bytes_of_block) = match self {
             Self::F32 => (1, 4),
@@ -47,7 +47,7 @@ pub enum Quant {
 }
 
 impl Quant {
-    /// As it stands in a file's name.
+    /// Its form in a file name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Q4_0 => "q4_0",
@@ -75,11 +75,11 @@ pub struct Blueprint {
     pub name: &'static str,
     /// Repeating layers.
     pub layers: u64,
-    /// Width of what goes from layer to layer.
+    /// Width of the hidden state between layers.
     pub embedding: u64,
     /// Width inside the feed-forward part.
     pub feed_forward: u64,
-    /// Heads that ask.
+    /// Query heads.
     pub heads: u64,
     /// Query heads.
     pub kv_heads: u64,
@@ -127,7 +127,7 @@ impl Blueprint {
         // 18 bytes hold 32 numbers. A layer has 11 e² of them, except for the small key and value part.
         let of_layer = (mib << 20) / 18 * 32 / layers;
         let embedding = ((of_layer / 11).isqrt() / 256 * 256).max(256);
-        // What is left over goes into the feed-forward part, whose size may be any.
+        // The rest goes into the feed-forward part, whose size is free.
         let attention = 2 * embedding * embedding + 2 * 128 * embedding;
         let feed_forward = (of_layer.saturating_sub(attention) / (3 * embedding) / 32 * 32).max(32);
         let (kv_heads, head, context, quant) = (heads_of_cache, 128, 131_072, Quant::Q4_0);
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    /// The lengths of the files that are downloaded a thousand times a day.
+    /// The lengths of the published files.
     #[test]
     fn the_files_are_as_long_as_the_published_ones() {
         for (blueprint, published) in [

@@ -16,7 +16,7 @@ pub struct FakeNvml {
 }
 
 impl FakeNvml {
-    /// Puts the library into a folder of its own below this one.
+    /// Writes the library into a separate folder below this one.
     pub fn new(folder: &Path) -> FakeNvml {
         let (folder, library) = (folder.join("cards"), compiled());
         let copied = std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(&library, folder.join(LIBRARY)));
@@ -24,7 +24,7 @@ impl FakeNvml {
         FakeNvml { folder }
     }
 
-    /// What an engine is given as `--cards`.
+    /// The value for `--cards`.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -52,7 +52,7 @@ impl FakeNvml {
         format!("GPU-fake-{:04}", card * 100)
     }
 
-    /// Bytes that a process took on a card, as it wrote them down; also after its end.
+    /// Bytes that a process used on a card, from its record; also after its exit.
     pub fn held(&self, card: usize, pid: u32) -> Option<u64> {
         let text = std::fs::read_to_string(self.folder.join(Self::id(card)).join(pid.to_string())).ok()?;
         text.split(' ').next()?.parse().ok()

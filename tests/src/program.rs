@@ -1,4 +1,4 @@
-//! A program under watch: its output as lines that can be waited for, its end as an exit status, nothing left after it.
+//! A started program: its output as lines to wait for, its exit status, and no leftovers.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How long the pipes of a program that has ended may be held open by others.
+/// How long other processes may hold the pipes of an exited program open.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A started program, in its own process group, which is killed when this is dropped.
@@ -120,7 +120,7 @@ impl Program {
     /// Writes a line to its standard input, which must have been held open.
     pub async fn write_line(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().unwrap_or_else(|| panic!("its standard input is not ours"));
-        // A program that has ended reads no more, which the test finds out by itself.
+        // An exited program does not read, which the test notices by itself.
         let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
     }
 
@@ -131,7 +131,7 @@ impl Program {
 
     /// Sends a signal to the program alone.
     pub fn signal(&self, signal: Signal) {
-        // It may have ended just before, which is what most signals ask for.
+        // It may have exited just before, which most signals aim at.
         let _ = nix::sys::signal::kill(self.as_pid(), signal);
     }
 
@@ -142,8 +142,8 @@ impl Program {
             Ok(Err(error)) => panic!("cannot wait for the program: {error}"),
             Err(_) => panic!("not ended within {deadline:?}:\n{}", self.lines().join("\n")),
         };
-        // What it wrote last may still be in the pipes. Their end is the end of their readers; only another process that
-        // holds them open keeps them from it.
+        // Its last output may still be in the pipes. Their readers end at the end of file; only another process that
+        // holds them open prevents that.
         let read = async { while self.news.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(LAST_LINES, read).await;
         status

@@ -35,7 +35,7 @@ pub enum End {
     Cut(String),
 }
 
-/// All that a worker said of one job, up to its terminal message.
+/// All messages about one job, up to its terminal message.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The visible text of all `token` messages.
@@ -66,14 +66,14 @@ impl Outcome {
         false
     }
 
-    /// The text of a job that must have ended well; panics with the error of one that has not.
+    /// The text of a job that must have completed; panics with the error otherwise.
     #[track_caller]
     pub fn completed(&self) -> &str {
         assert_eq!(self.end["type"], "complete", "the job failed: {}", self.end);
         &self.text
     }
 
-    /// The words of a job that must have failed.
+    /// The error text of a job that must have failed.
     #[track_caller]
     pub fn failed(&self) -> &str {
         assert_eq!(self.end["type"], "error", "the job did not fail: {}", self.end);
@@ -104,7 +104,7 @@ impl Link {
         self.head.headers.get(name).map(String::as_str)
     }
 
-    /// Everything the worker has said that was read, in order.
+    /// All messages that were read, in order.
     pub fn history(&self) -> &[Value] {
         &self.history
     }
@@ -114,7 +114,7 @@ impl Link {
         self.history.iter().filter(|frame| frame["job_id"] == job_id).count()
     }
 
-    // --- to hear ---
+    // --- read ---
 
     /// The first message, which must be `hello`.
     pub async fn hello(&mut self) -> Value {
@@ -133,7 +133,7 @@ impl Link {
         self.take(job_id, |frame| frame["job_id"] == job_id).await
     }
 
-    /// The next message that fits; others wait for their turn.
+    /// The next message that fits; others are kept for later.
     pub async fn take(&mut self, wanted: &str, fits: impl Fn(&Value) -> bool) -> Value {
         if let Some(at) = self.waiting.iter().position(&fits) {
             return self.waiting.remove(at).unwrap_or_default();
@@ -154,14 +154,14 @@ impl Link {
         }
     }
 
-    /// All that is said of a job up to its terminal message.
+    /// All messages about a job up to its terminal message.
     pub async fn outcome(&mut self, job_id: &str) -> Outcome {
         let mut outcome = Outcome::default();
         while !outcome.take(self.about(job_id).await) {}
         outcome
     }
 
-    /// All that is said of a job up to its terminal message, unless the connection ends before.
+    /// All messages about a job up to its terminal message, unless the connection ends before.
     pub(super) async fn try_outcome(&mut self, job_id: &str) -> Option<Outcome> {
         let mut outcome = Outcome::default();
         loop {
@@ -228,7 +228,7 @@ impl Link {
         format!("{} messages, the last of them:\n{}", self.history.len(), lines.join("\n"))
     }
 
-    /// Bytes that the worker's kernel and ours hold of what it has written and is still unread.
+    /// Bytes that the worker has written and that are unread in the kernel's buffers of both ends.
     pub fn unread(&self) -> u64 {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
         let port = format!(":{:04X}", self.from.port());
@@ -242,14 +242,14 @@ impl Link {
         queues.sum()
     }
 
-    // --- to say ---
+    // --- send ---
 
     /// Sends a message.
     pub async fn send(&mut self, frame: &Value) {
         self.send_text(&frame.to_string()).await;
     }
 
-    /// Sends a message to a worker that may be gone, or may have stopped reading; whether it is on its way.
+    /// Sends a message to a worker that may have exited or stopped reading; returns whether it was written.
     pub(super) async fn try_send(&mut self, frame: &Value) -> bool {
         let sending = self.socket.send(Message::text(frame.to_string()));
         tokio::time::timeout(DEADLINE, sending).await.is_ok_and(|sent| sent.is_ok())
@@ -295,12 +295,12 @@ impl Link {
         }
     }
 
-    /// Sends a ping, which a living worker answers.
+    /// Sends a ping, which a running worker answers.
     pub async fn ping(&mut self) {
         self.write(Message::Ping(Default::default())).await;
     }
 
-    /// Sends a job that makes the engine say `text`, and waits for its good end.
+    /// Sends a job that the engine answers with `text`, and waits for its completion.
     pub async fn says(&mut self, job_id: &str, text: &str) {
         self.send(&super::saying(job_id, text)).await;
         assert_eq!(self.outcome(job_id).await.completed(), text);
@@ -319,7 +319,7 @@ impl Link {
         }
     }
 
-    // --- to end ---
+    // --- close ---
 
     /// Ends the connection with a close frame.
     pub async fn close(mut self) {

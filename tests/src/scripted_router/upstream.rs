@@ -98,7 +98,7 @@ impl Upstream {
         }
     }
 
-    /// Gives all jobs and runs until they have ended.
+    /// Dispatches all jobs and runs until they have ended.
     pub async fn serve(&mut self, router: &mut ScriptedRouter, jobs: impl IntoIterator<Item = Value>) -> Served {
         let mut queue: VecDeque<Value> = jobs.into_iter().collect();
         let wanted = queue.len();
@@ -158,7 +158,7 @@ impl Upstream {
         queue.extend(self.swallowed.extract_if(.., |(until, _)| *until <= now).map(|(_, job)| job));
     }
 
-    /// Resolves when one of the swallowed jobs is given again.
+    /// Resolves when one of the swallowed jobs is dispatched again.
     fn due(&self) -> impl Future<Output = ()> + use<> {
         let next = self.swallowed.iter().map(|(until, _)| *until).min();
         async move {
@@ -189,7 +189,7 @@ impl Upstream {
     }
 }
 
-/// Answers every `hello` with `ack` and gives each connection one job at a time, until all `jobs` have ended.
+/// Answers every `hello` with `ack` and dispatches one job at a time on each connection, until all `jobs` have ended.
 pub async fn upstream(
     router: &mut ScriptedRouter,
     ack: &Value,

@@ -1,6 +1,6 @@
 //! The command line of the engine, read against the engine's own `--help`.
 //!
-//! Strict as the engine is: a flag that b10434 does not list ends the program with its own words and exit code 1, so
+//! As strict as the engine: a flag that b10434 does not list ends the program with the engine's text and exit code 1, so
 //! that a wrong argument in the worker is found here and not on a user's host.
 
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub(crate) enum Action {
     Serve(Box<Arguments>),
 }
 
-/// The arguments that change what the fake does; all others are checked and forgotten.
+/// The arguments that change the behaviour of the fake; all others are checked and dropped.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     pub model: PathBuf,

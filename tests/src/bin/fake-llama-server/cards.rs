@@ -1,11 +1,11 @@
-//! The made-up cards that an engine sees, and the memory that it takes on them for as long as it lives (`--cards FOLDER`).
+//! The simulated devices that an engine sees, and the memory that it uses on them until it exits (`--cards FOLDER`).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::engine::Engine;
 
-// Of the driver's own, so that both read the same.
+// The fake driver's own source, so that both read the same format.
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "the driver needs more of it")]
 #[path = "../../../../crates/gpu/tests/fake_nvml/cards.rs"]
 mod made_up;
@@ -15,16 +15,16 @@ mod made_up;
 pub(crate) struct CardSwitches {
     /// `--cards FOLDER`: the cards; without it there are none.
     pub folder: Option<PathBuf>,
-    /// `--card-mib N[,N…]`: what is taken of each card that gets a part, in their order. Without it: of the model file's
-    /// size and the context's as much as the card gets of the model.
+    /// `--card-mib N[,N…]`: the memory used on each card that gets a part, in their order. By default: the model file's
+    /// size and the context's, in proportion to the card's part of the model.
     pub mib: Vec<u64>,
-    /// `--token-bytes N`: what each token of the whole context takes.
+    /// `--token-bytes N`: the memory of each token of the whole context.
     pub token_bytes: u64,
-    /// `--release PATH`: the memory comes back not with the end of the process, but when there is such a file.
+    /// `--release PATH`: the memory is released not at the exit, but when this file exists.
     pub release: Option<PathBuf>,
 }
 
-/// Takes what this engine needs; the error is what the engine writes when there is not enough.
+/// Reserves the memory of this engine; the error is the engine's line for a device without enough.
 pub(crate) fn take(engine: &Engine) -> Result<(), Vec<String>> {
     let switches = &engine.switches.cards;
     let Some(folder) = &switches.folder else { return Ok(()) };
@@ -49,14 +49,14 @@ pub(crate) fn take(engine: &Engine) -> Result<(), Vec<String>> {
     Ok(())
 }
 
-/// Whether a card that this engine has memory on is gone.
+/// Whether a card with memory of this engine is lost.
 pub(crate) fn lost(engine: &Engine) -> bool {
     let Some(folder) = &engine.switches.cards.folder else { return false };
     let mine = |card: &made_up::Card| folder.join(&card.id).join(std::process::id().to_string()).exists();
     all(folder).iter().any(|card| card.lost && mine(card))
 }
 
-/// What the engine writes when a device has no room for a buffer.
+/// The engine's line for a device without room for a buffer.
 pub(crate) fn out_of_memory(device: usize, bytes: u64) -> Vec<String> {
     let mib = bytes as f64 / f64::from(1 << 20);
     vec![
@@ -73,7 +73,7 @@ fn all(folder: &Path) -> Vec<made_up::Card> {
     made_up::read(&state).unwrap_or_default()
 }
 
-/// The lines of `--list-devices`, where a test wants others than those of an engine that was built for every card: parted
+/// The lines of `--list-devices`, if they differ from those of an engine that was built for every card: separated
 /// by `|`, such as `Vulkan0: NVIDIA card (24000 MiB, 24000 MiB free)`. Of this prefix, since engines are not shown ours.
 const LISTED: &str = "GGML_FAKE_DEVICES";
 const NATIVE: &str = "CUDA0: NVIDIA card (24000 MiB, 24000 MiB free)|ROCm0: AMD card (24000 MiB, 24000 MiB free)";
@@ -100,7 +100,7 @@ fn named(folder: &Path, names: &[String]) -> Vec<made_up::Card> {
     names.iter().filter_map(mib).filter_map(card).collect()
 }
 
-/// As the driver numbers them for a process: those that the variable names, up to the first that is not there.
+/// The driver's numbering for a process: the cards of the variable, up to the first unknown one.
 fn visible(folder: &Path, named: Option<&str>) -> Vec<made_up::Card> {
     let cards = all(folder);
     let Some(named) = named else { return cards.into_iter().filter(|card| !card.lost).collect() };
@@ -112,7 +112,7 @@ fn visible(folder: &Path, named: Option<&str>) -> Vec<made_up::Card> {
     named.split(',').map_while(|name| find(name.trim())).collect()
 }
 
-/// Bytes for each of the cards that get these parts of the model.
+/// Bytes for each card with such a part of the model.
 fn wanted(engine: &Engine, parts: &[f64]) -> Vec<u64> {
     let switches = &engine.switches.cards;
     let file = std::fs::metadata(&engine.arguments.model).map_or(0, |meta| meta.len());

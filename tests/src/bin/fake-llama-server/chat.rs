@@ -11,12 +11,12 @@ use crate::engine::{Engine, Phase, stopping};
 use crate::http::{self, Request};
 use crate::request::{ChatRequest, Refusal};
 use crate::stream;
-use crate::{doom, log};
+use crate::{exits, log};
 
 /// Why an answer stops before its end.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The client closed its socket, or the switches say that ours shall close.
+    /// The client closed its socket, or a switch closes ours.
     Gone,
     /// The request is refused; nothing was sent yet.
     Refused(Refusal),
@@ -50,7 +50,7 @@ pub(crate) async fn answer(engine: &Engine, connection: &mut Connection, request
         Ok(request) => request,
         Err(refusal) => return refuse(connection, &refusal).await,
     };
-    // In the queue the engine looks neither at the socket nor at the clock.
+    // In the queue the engine checks neither the socket nor the clock.
     let Some(slot) = engine.slots.take().await else { return Err(Gone) };
     if *engine.phase.borrow() == Phase::Stopping {
         return Err(stopped(connection, None).await);
@@ -83,7 +83,7 @@ async fn refuse(connection: &mut Connection, refusal: &Refusal) -> Result<(), Go
     Err(Gone)
 }
 
-/// After SIGTERM a handler is silent until its client goes, or, for a stream, until its next ping is due.
+/// After SIGTERM a handler is silent until its client disconnects, or, for a stream, until its next ping is due.
 async fn stopped(connection: &mut Connection, ping: Option<Duration>) -> Gone {
     match ping {
         Some(ping) => tokio::time::timeout(ping, connection.gone()).await.unwrap_or(Gone),
@@ -104,7 +104,7 @@ impl Chat<'_> {
         }
         self.request.check_context(self.engine.ctx_per_slot()).map_err(Stop::Refused)?;
         log::noise(self.request.switches.noise_kib);
-        doom::meet_cards(self.engine);
+        exits::check_cards(self.engine);
         if self.request.stream {
             return stream::run(self, sent).await;
         }
@@ -117,10 +117,10 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Waits until `due`; ends early when the client goes or the engine stops. Writes pings into a silent stream.
+    /// Waits until `due`; ends early when the client disconnects or the engine stops. Writes pings into a silent stream.
     pub(crate) async fn wait(&mut self, due: Instant, ping: Option<Duration>) -> Result<(), Stop> {
         if due <= Instant::now() && *self.phase.borrow() != Phase::Stopping {
-            // The runtime's clock has a grain of a millisecond, which would be most of a short answer.
+            // The runtime's clock has a resolution of a millisecond, which would be most of a short answer.
             return Ok(self.connection.look()?);
         }
         loop {

@@ -39,7 +39,7 @@ fn say(state: &str, payload: &serde_json::Value) {
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Reads stdin on its own thread until it ends. The channel has room for more orders than a life can use.
+/// Reads stdin on its own thread until it ends. The channel has room for more orders than a run can use.
 pub(crate) fn watch_stdin() -> mpsc::Receiver<Order> {
     let (sender, orders) = mpsc::channel(4);
     // Not joined: it may be blocked in a read when the program ends, and the process's end is its end.

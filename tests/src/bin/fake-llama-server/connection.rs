@@ -1,13 +1,13 @@
-//! One client's socket: bytes in, bytes out, and the news that the client has gone.
+//! One client's socket: bytes in, bytes out, and its disconnection.
 //!
-//! Raw on purpose. The benches hold the worker against this program, so a token costs it one `write` and little else.
+//! Raw on purpose. The benches compare the worker with this program, so a token costs one `write` and little else.
 
 use std::io::{self, ErrorKind};
 
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
-/// Why an exchange with a client ended before its time.
+/// Why an exchange with a client ended early.
 #[derive(Debug)]
 pub(crate) struct Gone;
 
@@ -41,7 +41,7 @@ impl Socket {
     }
 }
 
-/// A socket with what was read from it and not yet used.
+/// A socket with the bytes that were read and not yet used.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: Socket,
@@ -64,7 +64,7 @@ impl Connection {
         }
     }
 
-    /// Ends when the client has closed. What it sends meanwhile is kept for the next request. Cancel safe.
+    /// Ends when the client has closed. Bytes that it sends meanwhile are kept for the next request. Cancel safe.
     pub(crate) async fn gone(&mut self) -> Gone {
         loop {
             if let Err(gone) = self.fill().await {
@@ -73,7 +73,7 @@ impl Connection {
         }
     }
 
-    /// Looks, without waiting, whether the client is still there.
+    /// Checks, without waiting, whether the client is still connected.
     pub(crate) fn look(&mut self) -> Result<(), Gone> {
         self.read_some().map(drop)
     }

@@ -1,4 +1,4 @@
-//! What all connections share: arguments, switches, slots, the phase of life and the counters.
+//! The state that all connections share: arguments, switches, slots, the phase and the counters.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,12 +10,12 @@ use crate::report::Report;
 use crate::slots::Slots;
 use crate::switches::Switches;
 
-/// Where the program is in its life.
+/// The phase of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Loading,
     Ready,
-    /// After the first SIGTERM: no more tokens, and the end comes when every client has gone.
+    /// After the first SIGTERM: no more tokens, and the exit follows when every client has disconnected.
     Stopping,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Engine {
     pub created: u64,
 }
 
-/// The figures of `/metrics` that move.
+/// The figures of `/metrics` that change.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub prompt_tokens: AtomicU64,
@@ -46,7 +46,7 @@ impl Counters {
         self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Adds one finished or broken-off answer.
+    /// Adds one finished or aborted answer.
     pub(crate) fn add(&self, prompt: u64, predicted: u64) {
         self.prompt_tokens.fetch_add(prompt, Ordering::Relaxed);
         self.predicted_tokens.fetch_add(predicted, Ordering::Relaxed);
@@ -56,7 +56,7 @@ impl Counters {
 
 /// Ends when the engine stops.
 pub(crate) async fn stopping(phase: &mut watch::Receiver<Phase>) {
-    // An error says that the engine is gone, which is a stop as well.
+    // An error means that the engine is gone, which is a stop too.
     let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;
 }
 
@@ -76,7 +76,7 @@ impl Engine {
         }
     }
 
-    /// The name that replies carry: the alias, else the file's path.
+    /// The name in replies: the alias, else the file's path.
     pub(crate) fn model_name(&self) -> String {
         self.arguments.alias.clone().unwrap_or_else(|| self.arguments.model.display().to_string())
     }

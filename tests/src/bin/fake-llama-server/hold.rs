@@ -1,4 +1,4 @@
-//! A place where the fake waits until a test lets it go on: an exact moment, however slow the machine is.
+//! A place where the fake waits until a test releases it: an exact moment on a machine of any speed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::report::Report;
 
-/// How often the file is looked for.
+/// The polling interval for the file.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// Wait at `place` until `until` exists. Where it exists already, nothing waits.
+/// Waits at `place` until the file `until` exists.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     pub place: Place,
@@ -22,9 +22,9 @@ pub(crate) struct Hold {
 pub(crate) enum Place {
     /// Before the socket is bound.
     Start,
-    /// In the load: 503, and state lines go on.
+    /// In the load: 503, and state lines continue.
     Load,
-    /// In the load, with all memory taken on the cards; silent.
+    /// In the load, with all memory reserved on the cards; silent.
     Taken,
     /// In the processing of a prompt.
     Prompt,
@@ -69,7 +69,7 @@ impl Hold {
         Ok(Hold { place, until: PathBuf::from(until) })
     }
 
-    /// Whether it waits no more.
+    /// Whether it is released.
     pub(crate) fn is_over(&self) -> bool {
         self.until.exists()
     }

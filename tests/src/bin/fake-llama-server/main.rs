@@ -1,10 +1,10 @@
-//! A stand-in for `llama-server` b10434: the same arguments, states, sockets and words, with switches for every fault.
+//! A fake `llama-server` b10434: the same arguments, states, sockets and texts, with switches for every fault.
 //!
 //! It is a real program, so that real signals, process groups, pipes and sockets are what a test exercises. It holds
 //! no model: an answer is made of fixed words, at a pace the switches name. Where it is simpler than the engine, the
 //! module that is simpler says so.
 //!
-//! The order of a life is the engine's: arguments, then bind, then load (503 meanwhile, state lines on stdout in child
+//! The order is the engine's: arguments, then bind, then load (503 meanwhile, state lines on stdout in child
 //! mode), then ready; the handler for SIGTERM comes after the load, so that a TERM during the load kills at once.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is the interface that is being imitated")]
@@ -16,16 +16,16 @@ mod cards;
 mod chat;
 mod child_mode;
 mod connection;
-mod doom;
 mod engine;
+mod exits;
 mod hold;
 mod http;
-mod life;
 mod log;
 mod model;
 mod offload;
 mod report;
 mod request;
+mod run;
 mod server;
 mod slots;
 mod stream;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         }
         Ok(Action::Version) => eprint!("{}", arguments::VERSION),
         Ok(Action::ListDevices) => print!("{}", cards::list()),
-        Ok(Action::Grandchild) => life::be_a_grandchild(),
+        Ok(Action::Grandchild) => run::idle(),
         Ok(Action::Serve(arguments)) => return serve(*arguments, words),
         Err(line) => {
             eprintln!("{line}");
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: Arguments, words: Vec<String>) -> ExitCode {
-    if life::becomes_a_daemon(&arguments, &words) {
+    if run::daemonises(&arguments, &words) {
         return ExitCode::SUCCESS;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -68,9 +68,9 @@ fn serve(arguments: Arguments, words: Vec<String>) -> ExitCode {
     let code = runtime.block_on(async {
         tokio::select! {
             biased;
-            // First, so that its signals are heard before a test can know of this life.
-            code = doom::comes() => code,
-            code = life::live(arguments, words) => code,
+            // First, so that its signals are handled before a test can know of this process.
+            code = exits::signalled() => code,
+            code = run::run(arguments, words) => code,
         }
     });
     // The stdin reader may be blocked in a read that never ends.

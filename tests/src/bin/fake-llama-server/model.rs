@@ -6,7 +6,7 @@ use std::path::Path;
 /// The context length the fake's models were trained for.
 pub(crate) const TRAINED_CTX: u32 = 131_072;
 
-/// Looks at the first bytes of the file; the error is the engine's own line.
+/// Checks the first bytes of the file; the error is the engine's own line.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let mut file = std::fs::File::open(path).map_err(|error| {

@@ -1,11 +1,11 @@
-//! Which part of a model an engine puts on which of the devices that it sees, by its own command line.
+//! The parts of a model on the devices that an engine sees, by its command line.
 //!
-//! Simpler than the engine: a model is on devices wholly or not at all, never some of its layers, and what is not said is
-//! spread evenly, whatever is free.
+//! Simpler than the engine: a model is on devices completely or not at all, never some of its layers; by default it is
+//! spread evenly, independent of free memory.
 
 use std::collections::BTreeMap;
 
-/// What the command line says of devices.
+/// The device arguments of the command line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Offload {
     /// Nothing goes there.

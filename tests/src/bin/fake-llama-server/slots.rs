@@ -19,7 +19,7 @@ pub(crate) struct Slots {
 pub(crate) struct Slot<'a> {
     slots: &'a Slots,
     index: usize,
-    // Last: the mark must be off before the next request may look for it.
+    // Last: the mark must be off before the next request can look for a free slot.
     _permit: SemaphorePermit<'a>,
 }
 

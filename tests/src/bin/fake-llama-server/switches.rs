@@ -42,7 +42,7 @@ pub(crate) struct Switches {
     pub fork_grandchild: bool,
     /// `--only-starts N`: the faults of the load are for the first N starts, counted in `<model>.starts`.
     pub only_starts: Option<u64>,
-    // --- the life ---
+    // --- the run ---
     /// `--hang-health`: `/health` is accepted and never answered.
     pub hang_health: bool,
     /// `--ignore-sigterm`: during the load too.

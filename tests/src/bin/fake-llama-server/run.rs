@@ -1,4 +1,4 @@
-//! One life of the engine: bind, load, serve, and the ways it ends.
+//! One run of the engine: bind, load, serve, and its exits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::hold::Place;
 use crate::report::Report;
 use crate::server::{self, Listener};
 use crate::switches::Switches;
-use crate::{api, cards, doom, log, model};
+use crate::{api, cards, exits, log, model};
 
 /// The engine reports its progress at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// Lives once and gives the exit code.
-pub(crate) async fn live(arguments: Arguments, words: Vec<String>) -> u8 {
+/// Runs once and returns the exit code.
+pub(crate) async fn run(arguments: Arguments, words: Vec<String>) -> u8 {
     let mut switches = match Switches::gather(&arguments.model) {
         Ok(switches) => switches,
         Err(error) => {
@@ -59,9 +59,9 @@ pub(crate) async fn live(arguments: Arguments, words: Vec<String>) -> u8 {
     };
     let code = tokio::select! {
         code = serve(&engine, serving, &shown) => code,
-        code = doom::of_lost_cards(&engine) => code,
+        code = exits::on_lost_card(&engine) => code,
     };
-    // What was held for show is held until now.
+    // The resident memory is held until now.
     drop((ballast, ignored));
     code
 }
@@ -190,10 +190,10 @@ async fn serve(engine: &Arc<Engine>, mut serving: JoinSet<()>, shown: &str) -> u
     }
 }
 
-/// How far the end of a life has come.
+/// The progress of an exit.
 struct Ending<'a> {
     engine: &'a Engine,
-    /// A first signal need not be lost any more.
+    /// A first signal was lost, or none has to be.
     lost: bool,
     /// In child mode the engine waits for the thread that reads stdin, and only the order to exit ends that thread: a
     /// TERM alone leaves a process that serves no request and stays.
@@ -208,14 +208,14 @@ impl<'a> Ending<'a> {
         Self { engine, lost: !engine.switches.lose_first_term, exit_ordered, served: false, signalled: false }
     }
 
-    /// A signal, or an order, to end; gives the exit code if that is at once.
+    /// Handles a signal or an order to exit; returns the exit code if the exit is immediate.
     fn on_signal(&mut self, ordered: bool) -> Option<u8> {
         self.engine.report.say("term", json!({}));
         if self.engine.switches.ignore_sigterm {
             return None;
         }
         if self.served {
-            // The order that the last thread waited for; or the second signal.
+            // The order for which the last thread waited, or the second signal.
             if !ordered {
                 return Some(1);
             }
@@ -225,7 +225,7 @@ impl<'a> Ending<'a> {
             log::line('W', "srv", "Received second interrupt, terminating immediately.");
             return Some(1);
         }
-        // A TERM behind an order is the first one all the same: they come together, in any order.
+        // A TERM after an order counts as the first one: both arrive together, in any order.
         self.signalled |= !ordered;
         None
     }
@@ -246,7 +246,7 @@ fn ignore_signals() -> std::io::Result<Option<(Signal, Signal)>> {
     Ok(Some((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)))
 }
 
-/// With `--only-starts N` the faults of the load are for the first N lives, which a file beside the model counts.
+/// With `--only-starts N` the faults of the load are for the first N runs, which a file beside the model counts.
 fn count_start(arguments: &Arguments, switches: &mut Switches) -> Result<(), String> {
     let Some(limit) = switches.only_starts else { return Ok(()) };
     let mut path = arguments.model.as_os_str().to_owned();
@@ -259,22 +259,22 @@ fn count_start(arguments: &Arguments, switches: &mut Switches) -> Result<(), Str
         .map_err(|error| format!("cannot count this start in {}: {error}", path.display()))
 }
 
-/// A process of the same group that holds our output pipes and outlives us unless the group is killed.
+/// A process of the same group that holds our output pipes and survives unless the group is killed.
 fn fork_grandchild(engine: &Engine) {
     let started = std::env::current_exe()
         .and_then(|me| std::process::Command::new(me).arg(GRANDCHILD).stdin(std::process::Stdio::null()).spawn());
     match started {
-        // Not waited for: that is the point of it.
+        // It is not waited for on purpose.
         Ok(child) => engine.report.say("grandchild", json!({"grandchild": child.id()})),
         Err(error) => log::line('E', "srv", &format!("cannot start a grandchild: {error}")),
     }
 }
 
-/// Says to the second program that it is the one that serves.
+/// Marks the second program as the one that serves.
 const DAEMON: &str = "FAKE_LLAMA_DAEMON";
 
-/// Leaves the work to another program, of another group, if the switches say so.
-pub(crate) fn becomes_a_daemon(arguments: &Arguments, words: &[String]) -> bool {
+/// Starts another program of another group in its place, if a switch says so.
+pub(crate) fn daemonises(arguments: &Arguments, words: &[String]) -> bool {
     use std::os::unix::process::CommandExt;
     let wanted = Switches::gather(&arguments.model).is_ok_and(|switches| switches.daemon);
     if !wanted || std::env::var_os(DAEMON).is_some() {
@@ -285,11 +285,11 @@ pub(crate) fn becomes_a_daemon(arguments: &Arguments, words: &[String]) -> bool 
     started.is_ok()
 }
 
-/// Outlives every deadline of a test, and no more: what a test leaves behind by mistake must not stay for ever.
+/// Runs longer than every deadline of a test, and not forever: a test may leave it behind by mistake.
 const GRANDCHILD_LIFE: Duration = Duration::from_secs(300);
 
 /// Does nothing until it is killed.
-pub(crate) fn be_a_grandchild() {
+pub(crate) fn idle() {
     let start = Instant::now();
     while let Some(left) = GRANDCHILD_LIFE.checked_sub(start.elapsed()) {
         std::thread::park_timeout(left);

@@ -1,5 +1,5 @@
-//! The ends that a test brings about by a signal, at any moment of a life: SIGUSR1 is an exit with status 1 and no word,
-//! SIGUSR2 the words of a device without memory and then status 1; and that of an engine which works on a card that is gone.
+//! Exits that a test causes by a signal, at any time: SIGUSR1 exits with status 1 and no output,
+//! SIGUSR2 prints that a device is out of memory and exits with status 1; and the crash of an engine that uses a lost card.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::engine::Engine;
 use crate::{cards, log};
 
-/// How often an engine that works meets its cards, more or less: each token would be too dear.
+/// How often a working engine checks its cards; a check for each token would cost too much.
 const MEET_CARDS: Duration = Duration::from_millis(20);
 
 /// Resolves with the exit code when such a signal comes.
-pub(crate) async fn comes() -> u8 {
+pub(crate) async fn signalled() -> u8 {
     let (Ok(mut exit), Ok(mut memory)) = (signal(SignalKind::user_defined1()), signal(SignalKind::user_defined2()))
     else {
         return std::future::pending().await;
@@ -26,8 +26,8 @@ pub(crate) async fn comes() -> u8 {
     1
 }
 
-/// Dies of a lost card while there is work; idle it would not know.
-pub(crate) async fn of_lost_cards(engine: &Engine) -> u8 {
+/// Aborts on a lost card while there is work; an idle engine would not notice.
+pub(crate) async fn on_lost_card(engine: &Engine) -> u8 {
     if engine.switches.cards.folder.is_none() {
         return std::future::pending().await;
     }
@@ -35,13 +35,13 @@ pub(crate) async fn of_lost_cards(engine: &Engine) -> u8 {
     loop {
         tick.tick().await;
         if engine.slots.busy().contains(&true) {
-            meet_cards(engine);
+            check_cards(engine);
         }
     }
 }
 
-/// Dies if a card is lost.
-pub(crate) fn meet_cards(engine: &Engine) {
+/// Aborts if a card is lost.
+pub(crate) fn check_cards(engine: &Engine) {
     if cards::lost(engine) {
         eprintln!("CUDA error: unspecified launch failure");
         eprintln!(
