@@ -57,7 +57,8 @@ impl Default for Config {
 }
 
 /// Replaces a leading `~/` by the home directory, where there is one.
-pub(crate) fn expand(path: &Path) -> PathBuf {
+#[must_use]
+pub fn expand_home(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path.to_path_buf(),
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn a_tilde_is_the_home_directory() {
         let home = std::env::home_dir().unwrap();
-        assert_eq!(expand(Path::new("~/models")), home.join("models"));
-        assert_eq!(expand(Path::new("/~/models")), Path::new("/~/models"));
+        assert_eq!(expand_home(Path::new("~/models")), home.join("models"));
+        assert_eq!(expand_home(Path::new("/~/models")), Path::new("/~/models"));
     }
 }

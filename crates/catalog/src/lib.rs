@@ -57,7 +57,7 @@ mod watcher;
 
 pub use auxot_names::Rank;
 pub use auxot_names::one_line;
-pub use config::{Alias, Config};
+pub use config::{Alias, Config, expand_home};
 pub use damaged::{Damaged, Fault};
 pub use gguf::{Block, Gguf, GgufError, Value, Weights};
 pub use identity::Identity;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use auxot_names::{KnownNames, Name, best, find, list, one_line};
 
-use crate::config::expand;
+use crate::config::expand_home;
 use crate::damaged::{Damaged, Fault};
 use crate::model::Model;
 use crate::scan::Catalog;
@@ -124,7 +124,7 @@ impl Catalog {
 fn as_path(requested: &str) -> Option<PathBuf> {
     let path = requested.strip_prefix("file://").or_else(|| requested.strip_prefix("file:")).unwrap_or(requested);
     let is_path = path.len() != requested.len() || path.starts_with('/') || path.starts_with("~/");
-    is_path.then(|| expand(Path::new(path)))
+    is_path.then(|| expand_home(Path::new(path)))
 }
 
 fn known_text(known: &[String]) -> String {

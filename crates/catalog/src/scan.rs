@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use auxot_names::{Rank, same_name, stem};
 
-use crate::config::{Alias, Config, expand};
+use crate::config::{Alias, Config, expand_home};
 use crate::damaged::Damaged;
 use crate::files::{FileSet, Found};
 use crate::identity::Identity;
@@ -90,7 +90,7 @@ impl Catalog {
         let start = Instant::now();
         let mut walk = Walk::default();
         for folder in &config.models_dir {
-            let folder = expand(folder);
+            let folder = expand_home(folder);
             // A host without models is no fault; a folder that is configured must exist.
             if config.models_dir != Config::default().models_dir || folder.exists() {
                 walk.folder(&folder);
@@ -99,7 +99,7 @@ impl Catalog {
             }
         }
         for file in config.model_file.iter().map(|file| &**file).chain(files.iter().copied()) {
-            walk.file(&expand(file));
+            walk.file(&expand_home(file));
         }
         let mut damaged = walk.damaged;
         let sets = group(merge_links(walk.found), &mut damaged);

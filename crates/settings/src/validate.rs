@@ -7,8 +7,10 @@ use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
+
+use auxot_catalog::expand_home;
 
 use crate::fault::{Origin, SettingFault};
 use crate::load::Loaded;
@@ -299,14 +301,6 @@ fn readable_by_others(metadata: &Metadata) -> bool {
 
 fn not_a_directory(metadata: Metadata) -> std::io::Result<()> {
     if metadata.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
-}
-
-/// The path with a leading `~/` replaced, as in the catalog.
-fn expand_home(path: &Path) -> PathBuf {
-    match (path.strip_prefix("~"), std::env::home_dir()) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path.to_owned(),
-    }
 }
 
 #[cfg(test)]
