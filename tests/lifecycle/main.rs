@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod builds;
+mod control;
 mod devices;
 mod files;
 mod fits;

@@ -1,4 +1,4 @@
-//! The Prometheus endpoint for operators.
+//! What an operator sees and steers: the Prometheus endpoint, and the socket of the commands.
 //!
 //! # Theory of operation
 //!
@@ -10,8 +10,14 @@
 //! By default the server listens on loopback. It reads only the path and the host name of a request, and ends when its
 //! future is dropped. Its connections are few and short, so that they never take the descriptors that engines and router connections
 //! need. If the port is taken, the server retries; models are served meanwhile.
+//!
+//! [`control`] is the socket in the worker's private runtime directory that `auxot-worker status`, `load`, `unload`, `pin` and
+//! `reset` use: its server, its messages and its client. A command never waits for a load: it changes what the scheduler
+//! decides from, and returns.
 
 mod config;
+mod connection;
+pub mod control;
 mod recorder;
 mod renamed;
 mod server;

@@ -11,24 +11,18 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
+use crate::connection;
 use crate::recorder::Recorder;
 
 /// The text format of Prometheus.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// Limit for the head of a request, and for the idle time between two requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest time of one connection: it bounds a client that does not read its answer.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 /// Interval between two attempts to bind the port.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: descriptors need time to become free.
@@ -112,7 +106,11 @@ impl Server {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     is_logged = false;
-                    connections.spawn(connection(stream, app.clone(), permit));
+                    let serving = connection::serve(stream, app.clone());
+                    connections.spawn(async move {
+                        serving.await;
+                        drop(permit);
+                    });
                 }
                 Err(fault) => {
                     if !std::mem::replace(&mut is_logged, true) {
@@ -123,14 +121,6 @@ impl Server {
             }
         }
     }
-}
-
-async fn connection(stream: TcpStream, app: axum::Router, _permit: OwnedSemaphorePermit) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
-    // A client that disconnects, is too slow or sends nonsense is not a failure of this program.
-    let _ended = timeout(CONNECTION_TIMEOUT, serving).await;
 }
 
 /// Answers only requests for an accepted host name.
@@ -160,8 +150,11 @@ mod tests {
     use std::time::Instant;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
 
     use super::*;
+    use crate::connection::HEADER_TIMEOUT;
 
     /// The longest wait of a test.
     const DEADLINE: Duration = Duration::from_secs(30);

@@ -136,6 +136,11 @@ impl Host {
         Some(async move { dry_run.run(&shared.spawner, &spec, &config, env).await })
     }
 
+    /// The private directory of this worker, which is locked while the worker runs.
+    pub fn runtime_dir(&self) -> &Path {
+        self.shared.dir.path()
+    }
+
     /// The engine's build, where it reports one.
     pub fn build(&self) -> String {
         let build = self.shared.engine.build.as_ref();

@@ -97,7 +97,7 @@ pub use file_id::FileId;
 pub use handle::EngineHandle;
 pub use host::descendants::{adopt_orphans, end_descendants};
 pub use host::open_files::raise_open_files;
-pub use host::runtime_dir::RuntimeDirError;
+pub use host::runtime_dir::{RuntimeDirError, runtime_bases};
 pub use launcher::{Host, HostError};
 pub use spec::{Spec, Task};
 pub use state_machine::{Ready, RunId};

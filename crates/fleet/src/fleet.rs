@@ -206,6 +206,30 @@ impl Fleet {
         self.shared.lock().staying().next().is_some()
     }
 
+    /// Loads a model of the fleet or of the folders, as for a job; a failed one is retried. Returns its name.
+    ///
+    /// # Errors
+    /// Where there is no such model, or the worker is shutting down.
+    pub fn load(&self, model: &str) -> Result<String, Refusal> {
+        self.shared.load_by_command(model)
+    }
+
+    /// Unloads a model: its jobs may go on for the drain time, and the next job loads it again. Returns its name.
+    ///
+    /// # Errors
+    /// Where there is no such model, or the worker is shutting down.
+    pub fn unload(&self, model: &str) -> Result<String, Refusal> {
+        self.shared.unload_by_command(model)
+    }
+
+    /// Sets whether a model may be evicted, until the worker ends. Returns its name.
+    ///
+    /// # Errors
+    /// Where there is no such model, or the worker is shutting down.
+    pub fn pin(&self, model: &str, is_pinned: bool) -> Result<String, Refusal> {
+        self.shared.pin_by_command(model, is_pinned)
+    }
+
     /// Retries a model now that has failed or waits for its next attempt: the named one, or the primary one.
     ///
     /// # Errors

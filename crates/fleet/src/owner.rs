@@ -4,6 +4,7 @@ mod actions;
 mod add_model;
 pub(crate) mod dry_run;
 mod engine_status;
+mod operator;
 mod profile;
 mod reconfigure;
 pub(crate) mod release;

@@ -39,6 +39,8 @@ pub struct ModelView {
     pub model: Arc<Model>,
     /// Its state.
     pub state: ModelState,
+    /// It is never evicted.
+    pub pinned: bool,
     /// The status of its engine: the present one, or the one before.
     pub status: Status,
     /// The engine, while it takes jobs.
@@ -108,6 +110,7 @@ impl ModelView {
             measured: managed.engine.as_ref().map(Engine::measured).unwrap_or_default(),
             memory: managed.engine.as_ref().map(|engine| memory_of(engine, devices)).unwrap_or_default(),
             state: model_state.clone(),
+            pinned: scheduler.is_pinned(managed.scheduler_id),
             status: managed.last.clone().unwrap_or_else(Status::stopped),
             slots: ready.as_ref().map_or(planned.slots, |ready| ready.props.total_slots),
             ctx_size: ready.as_ref().map_or(planned.ctx_per_slot, |ready| ready.props.n_ctx),

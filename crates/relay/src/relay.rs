@@ -103,6 +103,12 @@ impl Relay {
         })
     }
 
+    /// The router's address, without credentials.
+    #[must_use]
+    pub fn router_url(&self) -> String {
+        self.handshake.dialer.url.to_string()
+    }
+
     /// The fault that keeps the router from giving jobs, while it lasts.
     #[must_use]
     pub fn trouble(&self) -> watch::Receiver<Option<&'static str>> {

@@ -23,6 +23,12 @@ impl Scheduler {
         self.models[model].is_wanted()
     }
 
+    /// Whether a model is never unloaded for another one.
+    #[must_use]
+    pub fn is_pinned(&self, model: ModelId) -> bool {
+        self.models[model].profile.pin
+    }
+
     /// Jobs that run on a model.
     #[must_use]
     pub fn busy(&self, model: ModelId) -> u32 {

@@ -60,7 +60,7 @@ impl Invocation {
             return Self::Restart(restart);
         }
         let mut sources = Sources::new(environment);
-        let inspecting = arguments.iter().any(|word| word == "models" || word == "fit");
+        let inspecting = arguments.iter().filter_map(|word| word.to_str()).any(inspection::is_command);
         let parsed = flags::parse(arguments);
         if let Some(text) = parsed.print {
             return Self::Print(text.trim_end().to_owned());

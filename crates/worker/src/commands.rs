@@ -1,5 +1,6 @@
-//! The commands that inspect this host and exit. They need no router, key or engine.
+//! The commands that inspect this host, or ask the running worker, and exit. They need no router, key or engine.
 
+mod ask;
 mod bar;
 mod console;
 mod fit;
@@ -7,6 +8,7 @@ mod fit_text;
 mod models;
 mod numbers;
 mod show;
+mod status_text;
 
 use std::process::ExitCode;
 
@@ -26,14 +28,17 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
     let console = Console::of_this_program();
     complain(&console, &loaded.old_names);
     let settings = &loaded.value;
-    let catalog = Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
+    let catalog = || Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
     match &inspection.what {
+        Target::Status { watch } => ask::status(settings, *watch, inspection.json, &console),
+        Target::Command { verb, model } => ask::command(settings, verb, model.as_deref(), inspection.json, &console),
         Target::Models => {
+            let catalog = catalog();
             complain(&console, &name_warnings(settings, &catalog));
             console.print(&if inspection.json { models::json(&catalog) } else { models::text(&catalog, &console) });
             ExitCode::SUCCESS
         }
-        Target::Show(name) => with_model(&catalog, name, &console, |model| {
+        Target::Show(name) => with_model(&catalog(), name, &console, |catalog, model| {
             let parameters =
                 fit::usual_parameters(settings, &settings.fleet.of(model, |name| catalog.resolve(name).ok()), model);
             console.print(&if inspection.json {
@@ -43,8 +48,8 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
             });
             ExitCode::SUCCESS
         }),
-        Target::Fit(request) => with_model(&catalog, &request.name, &console, |model| {
-            complain(&console, &warnings(settings, &catalog));
+        Target::Fit(request) => with_model(&catalog(), &request.name, &console, |catalog, model| {
+            complain(&console, &warnings(settings, catalog));
             let sample = auxot_gpu::sample_once(&settings.gpu);
             let history =
                 MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::worker::state_dir(settings)));
@@ -104,9 +109,14 @@ fn complain(console: &Console, warnings: &[impl std::fmt::Display]) {
     }
 }
 
-fn with_model(catalog: &Catalog, name: &str, console: &Console, then: impl FnOnce(&Model) -> ExitCode) -> ExitCode {
+fn with_model(
+    catalog: &Catalog,
+    name: &str,
+    console: &Console,
+    then: impl FnOnce(&Catalog, &Model) -> ExitCode,
+) -> ExitCode {
     match catalog.resolve(name) {
-        Ok(model) => then(model),
+        Ok(model) => then(catalog, model),
         Err(error) => {
             console.print_error(&error.to_string());
             ExitCode::from(EXIT_NO_MODEL)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use auxot_admin::control::ControlServer;
 use auxot_admin::{Recorder, Server};
 use auxot_catalog::{Catalog, path_text};
 use auxot_engine::Host;
@@ -104,13 +105,18 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
         },
         () = shutdown.requested() => return Ok(ExitCode::SUCCESS),
     };
-    let Components { fleet, tasks, front_ends, server, recorder, sampler } = opened;
+    let Components { fleet, tasks, front_ends, server, control, recorder, sampler } = opened;
     // Without a router there is nothing that could keep it from giving jobs.
     let trouble = front_ends.relay.as_ref().map_or_else(|| watch::channel(None).1, Relay::trouble);
     let limits = reload.limits();
     // These run until the last engine has exited.
     let beside = async {
-        tokio::join!(tasks.run(), server.serve(recorder, fleet.clone(), trouble), reload.serve(fleet.clone()))
+        tokio::join!(
+            tasks.run(),
+            server.serve(recorder, fleet.clone(), trouble.clone()),
+            control.serve(fleet.clone(), trouble),
+            reload.serve(fleet.clone()),
+        )
     };
     tokio::pin!(beside);
     let closing = close(&mut shutdown, front_ends, &fleet, limits);
@@ -129,6 +135,7 @@ struct Components {
     tasks: Tasks,
     front_ends: FrontEnds,
     server: Server,
+    control: ControlServer,
     recorder: Recorder,
     sampler: Sampler,
 }
@@ -158,6 +165,7 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefuse
     let (state, index) = (state_dir(&settings), catalog_index(&settings));
     let has_router = settings.router.key.is_some() || settings.router.key_file.is_some();
     let mut relay = if has_router { Some(Relay::new(settings.router, &state)?) } else { None };
+    let router_url = relay.as_ref().map(Relay::router_url);
     let gateway = Gateway::open(settings.gateway).await?;
     let server = Server::open(&settings.metrics, metrics_connections()).await;
     let named = settings.gpu.clone();
@@ -185,11 +193,12 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefuse
         placement: settings.placement,
         catalog: settings.catalog,
     };
+    let control = ControlServer::new(host.runtime_dir(), auxot_settings::VERSION.to_owned(), router_url);
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.request());
     let (fleet, tasks) = Fleet::open(fleet_settings, host, paths, devices, desired);
     let front_ends = FrontEnds { relay, gateway };
-    Ok(Ok(Components { fleet, tasks, front_ends, server, recorder, sampler }))
+    Ok(Ok(Components { fleet, tasks, front_ends, server, control, recorder, sampler }))
 }
 
 /// A warning about names in `gpu.devices` that match no device of this host, usable or not.

@@ -30,6 +30,9 @@ const SOCKET_PATH: usize = 100;
 /// The longest name below a worker's directory: `<engine>-<run>.sock` with generous numbers.
 const SOCKET_NAME: usize = 20;
 
+/// The base of a worker that systemd runs with `RuntimeDirectory=auxot-worker`.
+const SERVICE_BASE: &str = "/run/auxot-worker/engines";
+
 /// Why there is no runtime directory.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeDirError {
@@ -102,6 +105,11 @@ impl RuntimeDir {
         make_private(&self.working_dir())
     }
 
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The empty directory in place of the user's configuration.
     pub(crate) fn config_home(&self) -> PathBuf {
         self.path.join("config")
@@ -162,6 +170,16 @@ fn is_at(dir: &File, path: &Path) -> bool {
         return false;
     };
     (opened.dev(), opened.ino()) == (there.dev(), there.ino())
+}
+
+/// Where running workers of this host may have their directories: in the configured base, else in that of this environment, of
+/// the installed service, or of a worker without either.
+#[must_use]
+pub fn runtime_bases(configured: Option<&Path>) -> Vec<PathBuf> {
+    match configured {
+        Some(base) => vec![base.to_owned()],
+        None => vec![default_base(), PathBuf::from(SERVICE_BASE), base_from(|_| None)],
+    }
 }
 
 /// The base of runtime directories, unless one is configured.

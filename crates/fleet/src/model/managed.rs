@@ -43,6 +43,8 @@ pub(crate) struct ManagedModel {
     pub(crate) last: Option<Status>,
     /// The number of engines this model has had; a status of an earlier generation is dropped.
     pub(crate) generation: u64,
+    /// Whether it may be evicted, where a command of the operator has said so.
+    pub(crate) pinned: Option<bool>,
     /// Its files, compared with those of the plan.
     pub(crate) files: Files,
     /// Consecutive starts that found other files than the planned ones.
@@ -123,6 +125,7 @@ impl ManagedModel {
             engine: None,
             last: None,
             generation: 0,
+            pinned: None,
             files: Files::Planned,
             changed_starts: 0,
             dry_run_plan: None,

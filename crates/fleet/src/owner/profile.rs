@@ -20,9 +20,9 @@ impl Shared {
         let requirements = Arc::new(requirements(&managed.model, &managed.plan.parameters, size));
         let own = self.config_of(state, &managed.model);
         Profile {
-            pin: own.pin,
+            pin: managed.pinned.unwrap_or(own.pin),
             priority: own.priority,
-            ttl: self.settings().fleet.ttl_of(&own),
+            ttl: self.settings().fleet.ttl_of(&own).filter(|_| managed.pinned != Some(true)),
             rules: own.gpu_layers.map(|layers| with_layers(state.scheduler.rules(), layers)),
             devices: Some(own.devices).filter(|names| !names.is_empty()),
             shrinks: true,

@@ -40,7 +40,7 @@ impl Shared {
     }
 
     /// Returns whether there was something to retry.
-    fn reset_one(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) -> bool {
+    pub(crate) fn reset_one(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) -> bool {
         let Some(managed) = state.models.get(&id) else { return false };
         match &managed.engine {
             Some(engine) if matches!(engine.status.state, State::BackingOff { .. }) => engine.handle.reset(),

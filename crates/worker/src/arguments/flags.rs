@@ -7,6 +7,8 @@ use auxot_settings::{NAMES, Origin, SettingFault, SettingName, Settings, default
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::inspection::VERBS;
+
 /// The result of clap for a command line.
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
@@ -69,6 +71,14 @@ fn command() -> Command {
                 .arg(number("slots", "N", "Parallel requests; default: slots of the settings, else 4"))
                 .arg(text("kv-type", "TYPE", "Type of the cache: f16, q8_0, q4_0, …")),
         )
+        .subcommand(
+            asking("status", "Show the running worker: router, devices, models")
+                .arg(Arg::new("watch").long("watch").action(ArgAction::SetTrue).help("Show it again every second")),
+        )
+        .subcommands(VERBS.iter().map(|(verb, about)| {
+            let name = Arg::new("name").value_name("MODEL").required(*verb != "reset").help("Any name of the model");
+            asking(verb, about).arg(name)
+        }))
         .arg(text("type", "TYPE", "Kind of worker; `gpu` is the only one").default_value("gpu"))
         .arg(text("config", "FILE", "Configuration file, which must exist [AUXOT_CONFIG]"))
         .arg(
@@ -98,6 +108,11 @@ fn inspecting(name: &'static str, about: &'static str) -> Command {
         .args(old_flags())
 }
 
+/// A command that asks the running worker.
+fn asking(name: &'static str, about: &'static str) -> Command {
+    inspecting(name, about).after_help(AFTER_ASKING)
+}
+
 fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).value_parser(value_parser!(u32).range(1..)).help(help)
 }
@@ -110,6 +125,12 @@ Needs no key and no router. Accepts the flags of `auxot-worker --help`, too, suc
 
 Exit code 1: the model does not fit. 64: the settings cannot be used. 66: the model does not exist.";
 
+const AFTER_ASKING: &str = "\
+Finds the worker of this user by its runtime directory; set AUXOT_RUNTIME_DIR as the worker has it, if it has. Accepts the \
+flags of `auxot-worker --help`, too.
+
+Exit code 1: the worker refuses the command. 64: the settings cannot be used. 69: no worker answers.";
+
 const AFTER_HELP: &str = "\
 Settings come from the defaults, the configuration file ($XDG_CONFIG_HOME/auxot/auxot-worker.toml or \
 /etc/auxot/auxot-worker.toml), the environment and these flags, the later ones winning. Every other key of \
@@ -118,7 +139,7 @@ the file has a variable too: engine.cache_ram is AUXOT_ENGINE__CACHE_RAM. Times 
 
 Exit codes: 0 success. 1 a second signal during the stop, or a fault of the program. 64 the settings cannot be used;
 all faults are listed. 69 a required resource is missing: the engine, the metrics port, a folder. 77 the router refuses
-the key. Commands: 1 the model does not fit, 66 the model does not exist.";
+the key. Commands: 1 the model does not fit or the worker refuses, 66 the model does not exist, 69 no worker answers.";
 
 /// The flag of a setting.
 fn setting(name: &SettingName) -> Arg {

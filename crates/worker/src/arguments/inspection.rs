@@ -1,4 +1,5 @@
-//! The commands that inspect this host and exit: `models`, `models show`, `fit`.
+//! The commands that inspect this host and exit: `models`, `models show`, `fit`; and those that ask a running worker:
+//! `status`, `load`, `unload`, `pin`, `unpin`, `reset`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,6 +27,32 @@ pub(crate) enum Target {
     Show(String),
     /// Whether and how a model fits.
     Fit(FitRequest),
+    /// The state of the running worker.
+    Status {
+        /// Whether it is shown again and again, until the command is interrupted.
+        watch: bool,
+    },
+    /// A command for the running worker.
+    Command {
+        /// The command.
+        verb: &'static str,
+        /// Any name of the model; `reset` without one is for all that have failed.
+        model: Option<String>,
+    },
+}
+
+/// The commands for one model of the running worker, each with its help.
+pub(super) const VERBS: [(&str, &str); 5] = [
+    ("load", "Load a model now; a failed one is tried again"),
+    ("unload", "Unload a model; its jobs may finish, and the next job loads it again"),
+    ("pin", "Never evict a model, until the worker ends"),
+    ("unpin", "Let a model be evicted, until the worker ends"),
+    ("reset", "Try a failed model again now; without a name, all of them"),
+];
+
+/// Whether a word is one of these commands.
+pub(super) fn is_command(word: &str) -> bool {
+    matches!(word, "models" | "fit" | "status") || VERBS.iter().any(|(verb, _)| *verb == word)
 }
 
 /// The model of `fit` and how it should run.
@@ -48,7 +75,7 @@ impl Inspection {
         sources: &mut Sources,
         faults: &mut Vec<SettingFault>,
     ) -> Option<(Option<PathBuf>, Self)> {
-        let (command, mut inner) = matches.subcommand().filter(|(name, _)| matches!(*name, "models" | "fit"))?;
+        let (command, mut inner) = matches.subcommand().filter(|(name, _)| is_command(name))?;
         let mut path = None;
         let mut take = |matches: &ArgMatches| {
             take_settings(matches, sources, faults);
@@ -65,6 +92,10 @@ impl Inspection {
             });
             let number = |name| inner.get_one::<u32>(name).copied();
             Target::Fit(FitRequest { name: name(inner), ctx: number("ctx"), slots: number("slots"), kv_type })
+        } else if command == "status" {
+            Target::Status { watch: inner.get_flag("watch") }
+        } else if let Some((verb, _)) = VERBS.iter().find(|(verb, _)| *verb == command) {
+            Target::Command { verb, model: inner.get_one::<String>("name").cloned() }
         } else if let Some((_, show)) = inner.subcommand() {
             take(show);
             inner = show;

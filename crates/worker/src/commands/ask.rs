@@ -1,0 +1,113 @@
+//! The commands that ask the running worker over its control socket.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use auxot_admin::control::api::Status;
+use auxot_admin::control::client::{self, ControlError};
+use auxot_settings::Settings;
+
+use super::console::Console;
+use super::status_text;
+
+/// No worker answers (`EX_UNAVAILABLE`).
+const EXIT_NO_WORKER: u8 = 69;
+/// The pause between two pictures of `status --watch`.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Moves to the upper left corner and clears what follows.
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+/// Why no command was sent, or none was carried out.
+enum AskError {
+    /// No worker runs that this user can reach.
+    NoWorker { looked_in: Vec<PathBuf> },
+    /// The worker's answer is an error.
+    Control(ControlError),
+    /// This program has no runtime.
+    Runtime(std::io::Error),
+}
+
+impl AskError {
+    fn report(&self, console: &Console) -> ExitCode {
+        let (text, code) = match self {
+            Self::NoWorker { looked_in } => {
+                let places: Vec<String> = looked_in.iter().map(|base| base.display().to_string()).collect();
+                let text = format!(
+                    "cannot find a running worker of this user in {}; start one with `auxot-worker`, run this as the worker's \
+                     user, or set AUXOT_RUNTIME_DIR as the worker has it",
+                    places.join(", ")
+                );
+                (text, ExitCode::from(EXIT_NO_WORKER))
+            }
+            Self::Control(fault @ ControlError::Unreachable { .. }) => {
+                (fault.to_string(), ExitCode::from(EXIT_NO_WORKER))
+            }
+            Self::Control(fault @ ControlError::Refused(_)) => (fault.to_string(), ExitCode::FAILURE),
+            Self::Runtime(fault) => (format!("cannot start: {fault}"), ExitCode::FAILURE),
+        };
+        console.print_error(&text);
+        code
+    }
+}
+
+/// `auxot-worker status`.
+pub(super) fn status(settings: &Settings, watch: bool, json: bool, console: &Console) -> ExitCode {
+    let show = |status: &Status| match json {
+        true => serde_json::to_string_pretty(status).unwrap_or_default(),
+        false => status_text::text(status, console),
+    };
+    // Each JSON text is complete; a person gets one picture that changes.
+    let clear = if watch && !json { CLEAR } else { "" };
+    end(console, async {
+        loop {
+            let status = ask(settings, client::status).await?;
+            console.print(&format!("{clear}{}", show(&status)));
+            if !watch {
+                return Ok(());
+            }
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
+    })
+}
+
+/// `auxot-worker load`, `unload`, `pin`, `unpin`, `reset`.
+pub(super) fn command(
+    settings: &Settings,
+    verb: &'static str,
+    model: Option<&str>,
+    json: bool,
+    console: &Console,
+) -> ExitCode {
+    end(console, async {
+        let done = ask(settings, async |socket| client::command(socket, verb, model.map(str::to_owned)).await).await?;
+        let follow = if matches!(verb, "load" | "unload" | "reset") { "; see `auxot-worker status`" } else { "" };
+        console.print(&match json {
+            true => serde_json::to_string_pretty(&done).unwrap_or_default(),
+            false => format!("{verb}: {}{follow}", done.models.join(", ")),
+        });
+        Ok(())
+    })
+}
+
+/// Asks the first worker that answers.
+async fn ask<T>(settings: &Settings, request: impl AsyncFn(&Path) -> Result<T, ControlError>) -> Result<T, AskError> {
+    let bases = auxot_engine::runtime_bases(settings.engine.runtime_dir.as_deref());
+    let mut last = None;
+    for socket in client::sockets(&bases) {
+        match request(&socket).await {
+            Err(fault @ ControlError::Unreachable { .. }) => last = Some(fault),
+            other => return other.map_err(AskError::Control),
+        }
+    }
+    Err(last.map_or(AskError::NoWorker { looked_in: bases }, AskError::Control))
+}
+
+/// Runs a command to its end, and reports its fault.
+fn end(console: &Console, command: impl Future<Output = Result<(), AskError>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AskError::Runtime);
+    match runtime.and_then(|runtime| runtime.block_on(command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => fault.report(console),
+    }
+}

@@ -1,0 +1,193 @@
+//! `auxot-worker status`: what is wrong first, then the router, the devices with bars, and the models.
+
+use auxot_admin::control::api::{DeviceStatus, ModelStatus, Status};
+use auxot_placement::bytes_text;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::bar::{Part, bar};
+use super::console::{Console, Paint};
+use super::numbers::grouped;
+
+/// Columns of the bar of a device.
+const BAR: usize = 30;
+
+pub(super) fn text(status: &Status, console: &Console) -> String {
+    let mut text = String::new();
+    for wrong in wrongs(status) {
+        text.push_str(&format!("{} {wrong}\n", console.paint(Paint::Bad, "!")));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let worker = &status.worker;
+    let uptime = duration(worker.uptime_seconds);
+    text.push_str(&format!("worker   v{}, pid {}, up {uptime}\n", worker.version, worker.pid));
+    let router = match &status.router {
+        None => "none is configured".to_owned(),
+        Some(router) if router.trouble.is_none() => {
+            format!("{} {}", router.url, console.paint(Paint::Good, "sends jobs"))
+        }
+        Some(router) => format!("{} {}", router.url, console.paint(Paint::Bad, "sends no jobs")),
+    };
+    text.push_str(&format!("router   {router}\n\n"));
+    for device in &status.devices {
+        text.push_str(&device_line(device, console));
+    }
+    if !status.devices.is_empty() {
+        text.push('\n');
+    }
+    if !status.models.is_empty() {
+        text.push_str(&models(&status.models, console));
+        text.push('\n');
+    }
+    text.push_str(&match status.other_models {
+        0 if status.models.is_empty() => {
+            "There are no models here: put GGUF files into a folder of AUXOT_MODELS_DIR.".to_owned()
+        }
+        0 => String::new(),
+        1 => "1 more model in the folders; see `auxot-worker models`.".to_owned(),
+        count => format!("{count} more models in the folders; see `auxot-worker models`."),
+    });
+    text.trim_end().to_owned()
+}
+
+/// What is wrong, each with what to do.
+fn wrongs(status: &Status) -> Vec<String> {
+    let mut wrongs = Vec::new();
+    if let Some(trouble) = status.router.as_ref().and_then(|router| router.trouble.as_ref()) {
+        wrongs.push(format!("{trouble}; check AUXOT_ROUTER_URL and AUXOT_GPU_KEY, and that the router runs"));
+    }
+    for model in status.models.iter().filter(|model| model.state == "failed") {
+        let why = model.last_error.as_deref().unwrap_or("no cause is known");
+        wrongs.push(format!("{} has failed: {why}; `auxot-worker reset {}` tries again", model.name, model.name));
+    }
+    // A failed model that is listed is unmet too.
+    let is_new =
+        |unmet: &&String| !status.models.iter().any(|model| unmet.starts_with(&format!("{} has failed", model.name)));
+    wrongs.extend(status.unmet.iter().filter(is_new).cloned());
+    wrongs
+}
+
+fn device_line(device: &DeviceStatus, console: &Console) -> String {
+    let (Some(total), Some(used)) = (device.total_bytes, device.used_bytes) else {
+        return format!("{}  {}: memory unknown\n", device.id, device.name);
+    };
+    let ours = device.models_bytes.unwrap_or(0).min(used);
+    let parts = [
+        Part { bytes: ours, sign: '█', paint: Paint::Good },
+        Part { bytes: used - ours, sign: '░', paint: Paint::Faint },
+    ];
+    let unusable = if device.usable { "" } else { ", which the engine cannot use" };
+    let models = match device.models_bytes {
+        Some(bytes) if bytes > 0 => format!(", {} by models", bytes_text(bytes)),
+        Some(_) | None => String::new(),
+    };
+    format!(
+        "{}  {} of {} used{models}  {}{unusable}\n",
+        bar(&parts, total, BAR, console),
+        bytes_text(used),
+        bytes_text(total),
+        if device.id == device.name { device.id.clone() } else { format!("{} {}", device.id, device.name) },
+    )
+}
+
+fn models(models: &[ModelStatus], console: &Console) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    // Output for another program is not wrapped.
+    let is_read = console.width.is_none();
+    table.set_content_arrangement(if is_read { ContentArrangement::Disabled } else { ContentArrangement::Dynamic });
+    if let Some(width) = console.width {
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    }
+    table.set_header(["MODEL", "STATE", "JOBS", "WAITING", "CONTEXT", "MEMORY", "RESTARTS", ""]);
+    for model in models {
+        table.add_row([
+            model.name.clone(),
+            model.state.replace('_', " "),
+            format!("{}/{}", model.slots_busy, model.slots),
+            model.waiting.to_string(),
+            grouped(model.ctx_size.into()),
+            model.memory_bytes.map(bytes_text).unwrap_or_default(),
+            model.restarts.to_string(),
+            if model.pinned { "pinned".to_owned() } else { String::new() },
+        ]);
+    }
+    for column in [2, 3, 4, 5, 6] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// As `3 d 4 h`, `4 h 12 min`, `12 min` or `40 s`.
+fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use auxot_admin::control::api::{RouterStatus, WorkerStatus};
+
+    use super::*;
+
+    fn status() -> Status {
+        let model = |name: &str, state: &str| ModelStatus {
+            name: name.into(),
+            task: "chat".into(),
+            state: state.into(),
+            slots: 4,
+            slots_busy: 1,
+            waiting: 2,
+            ctx_size: 8192,
+            memory_bytes: Some(3 << 30),
+            place: vec![],
+            pid: Some(7),
+            restarts: 0,
+            pinned: false,
+            last_error: None,
+        };
+        Status {
+            worker: WorkerStatus { version: "1.0.0".into(), pid: 1, uptime_seconds: 4000 },
+            router: Some(RouterStatus { url: "wss://router/ws".into(), trouble: None }),
+            devices: vec![DeviceStatus {
+                id: "GPU-1".into(),
+                name: "card".into(),
+                total_bytes: Some(16 << 30),
+                used_bytes: Some(8 << 30),
+                models_bytes: Some(3 << 30),
+                usable: true,
+            }],
+            models: vec![model("a-q4_0", "ready"), model("b-q4_0", "failed")],
+            other_models: 12,
+            unmet: vec!["b-q4_0 has failed: it crashed".into(), "no model `c` here".into()],
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_comes_first_and_once_with_what_to_do() {
+        let mut status = status();
+        status.models[1].last_error = Some("it crashed".into());
+        let text = text(&status, &Console::plain(100));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "! b-q4_0 has failed: it crashed; `auxot-worker reset b-q4_0` tries again");
+        assert_eq!(lines[1], "! no model `c` here");
+        assert_eq!(text.matches("b-q4_0 has failed").count(), 1);
+    }
+
+    #[test]
+    fn devices_and_models_are_shown() {
+        let text = text(&status(), &Console::plain(100));
+        assert!(text.contains("up 1 h 6 min") && text.contains("wss://router/ws sends jobs"), "{text}");
+        assert!(text.contains("8.0 GiB of 16.0 GiB used, 3.0 GiB by models"), "{text}");
+        assert!(text.contains("a-q4_0") && text.contains("1/4") && text.contains("8,192"), "{text}");
+        assert!(text.ends_with("12 more models in the folders; see `auxot-worker models`."), "{text}");
+    }
+}
