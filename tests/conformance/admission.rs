@@ -48,7 +48,7 @@ async fn c18_a_job_that_comes_on_another_connection_moves_there() {
 }
 
 #[tokio::test]
-async fn c18_a_job_that_is_turned_away_is_counted_and_takes_no_time() {
+async fn c18_a_job_that_is_refused_is_counted_and_takes_no_time() {
     let (stage, mut link) = Stage::serving("", &[]).await;
     let mut stray = job("stray", "fake: --text 'never'");
     stray["model"] = serde_json::json!("no-such-model");
@@ -62,7 +62,7 @@ async fn c18_a_job_that_is_turned_away_is_counted_and_takes_no_time() {
 }
 
 #[tokio::test]
-async fn c18_a_full_queue_says_how_long_it_is() {
+async fn c18_a_full_queue_refuses_with_its_length() {
     let settings = [("AUXOT_MAX_PARALLEL", "1"), ("AUXOT_FLEET__MAX_WAITING", "1")];
     let (mut stage, mut link) = Stage::serving("", &settings).await;
     link.send(&job("running", "fake: --stall-at 1")).await;

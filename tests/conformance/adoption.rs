@@ -27,7 +27,7 @@ fn requests(stage: &Stage) -> usize {
 }
 
 #[tokio::test]
-async fn c16_a_job_that_is_sent_again_goes_on_where_it_stopped() {
+async fn c16_a_job_that_is_sent_again_continues_where_it_stopped() {
     let (mut stage, mut first) = Stage::serving("", &[]).await;
     let frame = job("kept", SLOW);
     first.send(&frame).await;
@@ -123,7 +123,7 @@ async fn c16_text_that_never_reached_a_socket_is_sent_before_the_end() {
 }
 
 #[tokio::test]
-async fn c16_after_the_window_the_slot_is_freed_and_the_job_begins_anew() {
+async fn c16_after_the_window_the_slot_is_freed_and_the_job_restarts() {
     let (mut stage, mut first) = Stage::serving("", &[("AUXOT_ROUTER__ADOPT_WINDOW", "300ms")]).await;
     let frame = job("forgotten", "fake: --tokens 100000 --token-us 5000");
     first.send(&frame).await;
@@ -139,7 +139,7 @@ async fn c16_after_the_window_the_slot_is_freed_and_the_job_begins_anew() {
 }
 
 #[tokio::test]
-async fn c16_a_job_whose_link_is_lost_can_be_cancelled() {
+async fn c16_a_job_whose_connection_is_lost_can_be_cancelled() {
     let (mut stage, mut first) = Stage::serving("", &[]).await;
     first.send(&job("unwanted", "fake: --tokens 100000 --token-us 5000")).await;
     some_text(&mut first, "unwanted").await;

@@ -97,7 +97,7 @@ async fn c15_cancel_while_waiting_for_a_slot() {
 }
 
 #[tokio::test]
-async fn c15_cancel_while_the_engine_is_away() {
+async fn c15_cancel_while_the_engine_restarts() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     let engine = stage.reports.next("ready", DEADLINE).await.pid;
     stage.set_switches("--load-ms 1500");
@@ -143,7 +143,7 @@ async fn c15_the_end_of_an_old_round_is_not_that_of_the_new_one() {
 }
 
 #[tokio::test]
-async fn c15_a_job_that_is_sent_again_after_its_cancel_begins_anew() {
+async fn c15_a_job_that_is_sent_again_after_its_cancel_restarts() {
     let (_stage, mut link) = Stage::serving("", &[]).await;
     let frame = job("again", "fake: --tokens 40 --token-us 5000");
     link.send(&frame).await;

@@ -34,7 +34,7 @@ async fn most_busy(reports: &mut Reports, count: usize) -> usize {
 }
 
 #[tokio::test]
-async fn c27_a_router_of_one_job_a_connection_gets_a_connection_a_slot() {
+async fn c27_a_router_with_one_job_per_connection_gets_a_connection_for_each_slot() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
     let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
@@ -49,7 +49,7 @@ async fn c27_a_router_of_one_job_a_connection_gets_a_connection_a_slot() {
 }
 
 #[tokio::test]
-async fn c27_the_kind_of_a_router_that_was_not_there_at_the_start_is_found_out_too() {
+async fn c27_the_kind_of_a_router_that_was_unreachable_at_the_start_is_detected_too() {
     let scratch = Scratch::new();
     let reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));
@@ -69,7 +69,7 @@ async fn announces(link: &mut Link, slots: u32) {
 }
 
 #[tokio::test]
-async fn c27_another_kind_of_router_at_the_same_address_is_found_out_when_the_worker_reconnects() {
+async fn c27_another_kind_of_router_at_the_same_address_is_detected_when_the_worker_reconnects() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
     // Longer than the test: all three connections reconnect.
@@ -101,7 +101,7 @@ async fn c27_another_kind_of_router_at_the_same_address_is_found_out_when_the_wo
 }
 
 #[tokio::test]
-async fn c27_a_kind_that_is_found_out_late_is_announced_on_a_connection_that_serves() {
+async fn c27_a_kind_that_is_detected_late_is_announced_on_a_connection_that_serves() {
     let mut stage = Stage::open("", &[SLOTS, ("AUXOT_ROUTER_CONNECTIONS", "2")]).await;
     let (mut kept, mut other) =
         (stage.router.greeted(&open_source()).await, stage.router.greeted(&open_source()).await);
@@ -137,7 +137,7 @@ async fn c27_any_other_router_gets_exactly_one_connection() {
 }
 
 #[tokio::test]
-async fn c27_one_mark_of_the_open_source_router_alone_is_not_enough() {
+async fn c27_one_sign_of_the_open_source_router_alone_is_not_enough() {
     assert_one_connection(ScriptedRouter::start(), OPEN_SOURCE_ID).await;
     let healthy = ScriptedRouter::start();
     healthy.looks_open_source();
@@ -145,7 +145,7 @@ async fn c27_one_mark_of_the_open_source_router_alone_is_not_enough() {
 }
 
 #[tokio::test]
-async fn c27_a_health_report_that_does_not_come_holds_nothing_up() {
+async fn c27_a_health_report_that_does_not_arrive_delays_nothing() {
     let router = ScriptedRouter::start();
     router.hangs_on_health();
     let mut stage = Stage::open_at(router, "", &[SLOTS]).await;
@@ -187,7 +187,7 @@ async fn c27_a_lost_connection_comes_back_and_the_others_stay() {
 }
 
 #[tokio::test]
-async fn c27_connections_that_are_too_many_are_kept_and_no_job_is_swallowed() {
+async fn c27_surplus_connections_stay_open_and_no_job_is_lost() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
     // Longer than the test: each connection that closes costs a job of the open-source router half a minute.
@@ -209,7 +209,7 @@ async fn c27_connections_that_are_too_many_are_kept_and_no_job_is_swallowed() {
 /// Several jobs wait when the worker connects for the first time: the connection that waits for the policy gets the first
 /// of them, and must stay open.
 #[tokio::test]
-async fn c27_no_job_is_swallowed_at_a_first_start() {
+async fn c27_no_job_is_lost_at_a_first_start() {
     let router = ScriptedRouter::start();
     router.looks_open_source();
     let settings = [("AUXOT_MAX_PARALLEL", ""), ("AUXOT_CTX_SIZE", ""), ("AUXOT_ROUTER__WAIT_FOR_POLICY", "true")];
@@ -223,7 +223,7 @@ async fn c27_no_job_is_swallowed_at_a_first_start() {
 
 /// The imitated router has the fault that the other tests avoid.
 #[tokio::test]
-async fn c27_the_reader_of_a_connection_that_has_ended_swallows_a_job() {
+async fn c27_the_reader_of_a_closed_connection_loses_a_job() {
     for (blocked, swallowed) in [(true, 1), (false, 0)] {
         let router = ScriptedRouter::start();
         router.looks_open_source();

@@ -42,7 +42,7 @@ async fn flooded(stage: &mut Stage, link: &mut Link, other: &mut Link) {
 }
 
 #[tokio::test]
-async fn c23_many_jobs_on_one_slow_connection_all_come_through() {
+async fn c23_many_jobs_on_one_slow_connection_all_complete() {
     let (mut stage, mut link) = Stage::serving("", &[("AUXOT_MAX_PARALLEL", "80"), TWO_LINKS]).await;
     let mut other = stage.greeted().await;
     flooded(&mut stage, &mut link, &mut other).await;
@@ -75,7 +75,7 @@ async fn c16_text_and_end_that_were_only_queued_are_both_sent_again() {
 }
 
 #[tokio::test]
-async fn c18_a_job_that_leaves_a_slow_connection_is_neither_cut_nor_doubled() {
+async fn c18_a_job_that_leaves_a_slow_connection_is_complete_and_without_duplicates() {
     let (mut stage, mut slow) = Stage::serving("", &[TWO_LINKS]).await;
     let mut other = stage.greeted().await;
     flooded(&mut stage, &mut slow, &mut other).await;
@@ -114,7 +114,7 @@ async fn c22_a_connection_full_of_text_still_carries_heartbeats() {
 }
 
 #[tokio::test]
-async fn c23_a_router_that_reads_slowly_is_not_taken_for_a_dead_one() {
+async fn c23_a_router_that_reads_slowly_is_not_mistaken_for_a_dead_one() {
     let settings = [TWO_LINKS, ("AUXOT_ROUTER__WRITE_TIMEOUT", "1s"), ("AUXOT_HEARTBEAT_INTERVAL", "100ms")];
     let (mut stage, mut slow) = Stage::serving("", &settings).await;
     let mut clock = stage.greeted().await;

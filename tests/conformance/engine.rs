@@ -31,7 +31,7 @@ async fn c25_a_job_whose_engine_dies_before_the_first_token_is_run_again() {
 }
 
 #[tokio::test]
-async fn c25_a_retry_ends_well_when_the_fresh_engine_does() {
+async fn c25_a_retry_completes_on_the_new_engine() {
     let (mut stage, mut link) = Stage::serving("--prompt-ms 60000", &[]).await;
     link.send(&saying("retried", "second try")).await;
     let slot = stage.reports.next("slot", DEADLINE).await;
@@ -79,7 +79,7 @@ async fn c25_requests_that_end_engines_take_nothing_from_the_budget_of_a_model_t
 }
 
 #[tokio::test]
-async fn c25_a_suspect_has_its_engine_alone_and_its_crash_is_not_the_models() {
+async fn c25_a_suspect_request_runs_alone_and_its_crash_costs_the_model_no_budget() {
     let settings = [
         ("AUXOT_ENGINE__RESTART_BUDGET", "1"),
         ("AUXOT_ENGINE__RESTART_DELAY", "10ms"),
@@ -163,7 +163,7 @@ async fn k1_capabilities_are_sent_again_when_an_engine_exits_and_when_it_restart
 }
 
 #[tokio::test]
-async fn k2_a_job_waits_for_an_engine_that_is_on_its_way() {
+async fn k2_a_job_waits_for_a_loading_engine() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     let engine = stage.reports.next("ready", DEADLINE).await.pid;
     stage.set_switches("--load-ms 500");
@@ -173,7 +173,7 @@ async fn k2_a_job_waits_for_an_engine_that_is_on_its_way() {
 }
 
 #[tokio::test]
-async fn k3_capabilities_of_a_new_connection_are_those_of_that_moment() {
+async fn k3_capabilities_of_a_new_connection_are_current() {
     let (mut stage, link) = Stage::serving("", &[]).await;
     let engine = stage.reports.next("ready", DEADLINE).await.pid;
     killed(engine);

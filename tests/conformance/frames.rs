@@ -32,7 +32,7 @@ async fn c21_unknown_and_misplaced_types_are_ignored() {
 }
 
 #[tokio::test]
-async fn c21_what_is_not_json_is_ignored() {
+async fn c21_frames_without_json_are_ignored() {
     let (stage, mut link) = Stage::serving("", &[]).await;
     let deep = format!("{{\"type\":\"job\",\"messages\":{}", "[".repeat(200_000));
     for text in ["", "junk", "[]", "42", "null", "{}", r#"{"type":5}"#, r#"{"type":"job""#, "\u{0}", &deep] {
@@ -100,7 +100,7 @@ async fn c21_a_job_of_odd_messages_is_ended_too() {
 }
 
 #[tokio::test]
-async fn c21_a_binary_frame_and_fragments_are_as_good_as_text() {
+async fn c21_a_binary_frame_and_fragments_are_read_like_text() {
     let (_stage, mut link) = Stage::serving("", &[]).await;
     link.send_binary(&[0xff, 0xfe, 0x00]).await;
     link.send_binary(saying("binary", "from binary").to_string().as_bytes()).await;
@@ -110,7 +110,7 @@ async fn c21_a_binary_frame_and_fragments_are_as_good_as_text() {
 }
 
 #[tokio::test]
-async fn c21_a_binary_greeting_is_a_greeting() {
+async fn c21_a_binary_hello_ack_is_accepted() {
     let mut stage = Stage::open("", &[]).await;
     let mut link = stage.router.link().await;
     link.hello().await;
@@ -120,7 +120,7 @@ async fn c21_a_binary_greeting_is_a_greeting() {
 }
 
 #[tokio::test]
-async fn c21_a_job_of_64_mib_is_served_and_one_beside_it_too() {
+async fn c21_a_job_of_64_mib_is_served_and_another_in_parallel() {
     let scratch = Scratch::new();
     // Without reports: the engine would send the whole body to this test too.
     scratch.fake_model(MODEL_FILE, "--text 'read it all'");

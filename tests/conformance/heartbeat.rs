@@ -66,7 +66,7 @@ async fn c22_a_heartbeat_reports_the_current_state() {
 }
 
 #[tokio::test]
-async fn c22_a_router_that_says_nothing_is_left_for_a_new_connection() {
+async fn c22_a_silent_router_is_left_for_a_new_connection() {
     let settings = [QUICK, ("AUXOT_ROUTER__SILENCE_TIMEOUT", "1s")];
     let (mut stage, mut silent) = Stage::serving("", &settings).await;
     let mut next = stage.greeted().await;
@@ -99,7 +99,7 @@ async fn c22_a_router_that_answers_pings_alone_is_kept() {
 
 /// Within a frame no ping can be answered, so the bytes of a long frame are the only sign of life.
 #[tokio::test]
-async fn c22_a_message_that_takes_its_time_is_a_sign_of_life() {
+async fn c22_a_slow_message_is_a_sign_of_life() {
     let settings = [QUICK, ("AUXOT_ROUTER__SILENCE_TIMEOUT", "2s"), ("AUXOT_ROUTER_CONNECTIONS", "2")];
     let (mut stage, mut slow) = Stage::serving("", &settings).await;
     let mut clock = stage.greeted().await;
@@ -131,7 +131,7 @@ async fn c23_a_router_that_does_not_read_one_connection_does_not_stop_the_others
 }
 
 #[tokio::test]
-async fn c23_a_router_that_does_not_read_is_left_and_nothing_is_collected_for_it() {
+async fn c23_a_router_that_does_not_read_is_disconnected_and_nothing_is_buffered_for_it() {
     let settings = [("AUXOT_ROUTER_CONNECTIONS", "2"), ("AUXOT_ROUTER__WRITE_TIMEOUT", "1s")];
     let (mut stage, mut stalled) = Stage::serving("", &settings).await;
     let _other = stage.greeted().await;

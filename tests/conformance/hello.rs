@@ -28,7 +28,7 @@ fn assert_says_something(value: &Value, at: &str) {
 }
 
 #[tokio::test]
-async fn c02_hello_is_golden_and_leaves_out_what_is_empty() {
+async fn c02_hello_is_golden_without_empty_fields() {
     let mut stage = Stage::open("", &[]).await;
     let mut link = stage.router.link().await;
     assert_eq!(link.path(), "/ws");
@@ -67,7 +67,7 @@ async fn c02_a_connection_for_the_policy_reports_pending_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn c03_a_greeting_with_nulls_zeros_and_unknown_fields_is_taken() {
+async fn c03_a_hello_ack_with_nulls_zeros_and_unknown_fields_is_accepted() {
     let policies = [
         json!({"model_name": "tiny-chat", "quantization": "Q4_K_M", "context_size": 0, "max_parallelism": 0,
             "capabilities": null, "parameters": null, "family": "Dense", "from_the_future": {"deep": [1]}}),
@@ -158,7 +158,7 @@ async fn c04_variant_c_and_any_other_fault_is_transient() {
 }
 
 #[tokio::test]
-async fn c04_a_refusal_that_passes_is_none() {
+async fn c04_a_temporary_refusal_does_not_end_the_worker() {
     let mut stage = Stage::open("", &[SOON]).await;
     let mut link = stage.router.link().await;
     link.hello().await;
@@ -200,7 +200,7 @@ async fn c04_a_key_that_was_good_once_does_not_end_the_worker_when_it_is_refused
 }
 
 #[tokio::test]
-async fn c04_a_worker_that_is_to_go_on_does() {
+async fn c04_a_refused_worker_retries_if_the_setting_says_so() {
     let mut stage = Stage::open("", &[SOON, ("AUXOT_ROUTER__KEY_REFUSED", "retry")]).await;
     refuse_twice(&mut stage).await;
     stage.worker.program.signal(nix::sys::signal::Signal::SIGTERM);

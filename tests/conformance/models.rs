@@ -107,7 +107,7 @@ async fn m5_sizes_that_the_operator_decides_against_the_policy_are_reported() {
 }
 
 #[tokio::test]
-async fn m6_what_is_here_is_served_while_the_policy_s_model_is_not_and_hello_says_which() {
+async fn m6_another_model_serves_while_the_policy_s_is_missing_and_hello_names_it() {
     let scratch = Scratch::new();
     scratch.fake_model("other-q8_0.gguf", "--text 'the other one'");
     let mut router = ScriptedRouter::start();
@@ -134,7 +134,7 @@ async fn m6_what_is_here_is_served_while_the_policy_s_model_is_not_and_hello_say
 }
 
 #[tokio::test]
-async fn m7_where_jobs_may_not_name_any_model_the_policy_s_is_waited_for() {
+async fn m7_without_on_demand_the_worker_waits_for_the_policy_s_model() {
     let scratch = Scratch::new();
     scratch.fake_model("other-q8_0.gguf", "");
     let mut router = ScriptedRouter::start();

@@ -169,7 +169,7 @@ fn with_picture(id: &str, url: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn c06_a_picture_that_is_not_in_the_job_is_never_fetched() {
+async fn c06_an_image_outside_of_the_job_is_never_fetched() {
     let (mut stage, mut link) = crate::Stage::serving("", &[]).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -188,7 +188,7 @@ async fn c06_a_picture_that_is_not_in_the_job_is_never_fetched() {
 }
 
 #[tokio::test]
-async fn c06_what_is_nested_too_deep_reaches_no_engine() {
+async fn c06_a_job_that_is_nested_too_deep_reaches_no_engine() {
     let (mut stage, mut link) = crate::Stage::serving("", &[]).await;
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let schema = format!(r#"[{{"type":"function","function":{{"name":"f","parameters":{}}}}}]"#, deep(100));

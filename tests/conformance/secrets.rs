@@ -81,7 +81,7 @@ async fn c29_the_key_is_kept_through_everything_that_is_logged() {
 }
 
 #[tokio::test]
-async fn c29_the_librarys_own_trace_does_not_tell_it_either() {
+async fn c29_the_trace_of_the_library_does_not_contain_it_either() {
     let level = "trace,tungstenite=trace,tokio_tungstenite=trace,hyper=trace,reqwest=trace,rustls=trace";
     let (stage, mut link) = Stage::serving("", &[("AUXOT_LOG_LEVEL", level)]).await;
     link.send(&saying("one", PROMPT)).await;

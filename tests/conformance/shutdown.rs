@@ -36,7 +36,7 @@ async fn c26_a_draining_worker_finishes_its_jobs_and_takes_no_new_ones() {
 }
 
 #[tokio::test]
-async fn c26_a_draining_worker_says_so_at_once_on_every_connection() {
+async fn c26_a_draining_worker_announces_it_at_once_on_every_connection() {
     // No heartbeat comes that would say it.
     let settings = [("AUXOT_ROUTER_CONNECTIONS", "2"), ("AUXOT_HEARTBEAT_INTERVAL", "60s")];
     let (mut stage, mut first) = Stage::serving("", &settings).await;
@@ -72,7 +72,7 @@ async fn c26_a_job_that_waits_for_a_slot_gets_it_while_the_worker_drains() {
 }
 
 #[tokio::test]
-async fn c26_a_job_whose_link_is_lost_does_not_hold_up_the_end() {
+async fn c26_a_job_whose_connection_is_lost_does_not_delay_the_exit() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     link.send(&job("lost", "fake: --stall-at 1")).await;
     link.about("lost").await;
@@ -130,7 +130,7 @@ async fn c26_a_job_that_outlasts_the_drain_ends_with_the_reason() {
 }
 
 #[tokio::test]
-async fn c26_a_second_signal_ends_it_now() {
+async fn c26_a_second_signal_ends_it_at_once() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     link.send(&job("endless", "fake: --stall-at 1")).await;
     link.about("endless").await;
@@ -155,7 +155,7 @@ async fn c26_a_killed_worker_leaves_no_engine() {
 }
 
 #[tokio::test]
-async fn c26_what_is_not_begun_is_given_back_to_a_router_that_takes_it() {
+async fn c26_jobs_not_begun_are_returned_to_a_router_that_accepts_them() {
     let mut stage = crate::Stage::open("", &[]).await;
     let mut greeting = crate::hosted();
     greeting["extensions"] = serde_json::json!(["not_started"]);

@@ -92,7 +92,7 @@ async fn s22_a_policy_that_has_changed_meanwhile_is_followed() {
 }
 
 #[tokio::test]
-async fn s22_with_models_of_the_operator_there_is_no_asking_connection() {
+async fn s22_with_models_of_the_operator_no_connection_waits_for_the_policy() {
     let scratch = Scratch::new();
     scratch.fake_model(MODEL_FILE, "");
     let mut router = ScriptedRouter::start();
@@ -170,7 +170,7 @@ async fn s24_a_wrong_key_is_reported_before_a_model_is_loaded() {
 }
 
 #[tokio::test]
-async fn s24_a_router_that_is_away_holds_no_load_up() {
+async fn s24_an_unreachable_router_delays_no_load() {
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     scratch.fake_model(MODEL_FILE, &reporting(&reports, ""));

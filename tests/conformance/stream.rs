@@ -42,7 +42,7 @@ async fn c10_reasoning_comes_first_and_the_counts_are_the_engines() {
 }
 
 #[tokio::test]
-async fn c10_an_answer_cut_by_its_limit_says_so() {
+async fn c10_an_answer_cut_by_its_limit_is_marked() {
     let (_stage, mut link) = Stage::serving("", &[]).await;
     let mut limited = job("limited", "fake: --text 'one two three'");
     limited["max_tokens"] = json!(2);
@@ -96,7 +96,7 @@ async fn c13_an_error_inside_the_stream_is_an_error() {
 }
 
 #[tokio::test]
-async fn c13_a_refusal_of_the_engine_is_passed_on_in_its_own_words() {
+async fn c13_a_refusal_of_the_engine_is_passed_on_with_its_text() {
     let (_stage, mut link) = Stage::serving("", &[]).await;
     link.send(&job("refused", "fake: --refuse '400:invalid_request_error:no such thing'")).await;
     assert_eq!(link.outcome("refused").await.failed(), "inference error: no such thing");
@@ -143,7 +143,7 @@ async fn c28_arguments_that_are_no_object_never_leave_the_worker() {
 }
 
 #[tokio::test]
-async fn c28_arguments_that_can_be_saved_are() {
+async fn c28_arguments_that_can_be_repaired_are() {
     let (_stage, mut link) = Stage::serving("", &[]).await;
     let cases = [
         ("", json!({})),

@@ -34,7 +34,7 @@ async fn c19_another_model_is_loaded_while_the_old_one_serves() {
 }
 
 #[tokio::test]
-async fn c19_a_model_that_cannot_be_had_leaves_the_old_one() {
+async fn c19_an_unavailable_model_leaves_the_old_one() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     update(&mut link, &policy("no-such", "Q8_0", 2048, 2)).await;
     stage.worker.line("cannot honour the router's policy").await;

@@ -91,7 +91,7 @@ async fn each_card_gets_what_the_command_line_says() {
 }
 
 #[tokio::test]
-async fn a_card_that_is_not_seen_is_not_used() {
+async fn an_invisible_device_is_not_used() {
     let table = Table::with(1);
     let mut program = Program::start(table.engine("", &["--split-mode", "none", "--main-gpu", "1"], &[0]));
     program.line("invalid value for main_gpu: 1 (available devices: 1)", DEADLINE).await;

@@ -146,7 +146,7 @@ async fn it_waits_where_it_is_held_until_the_file_is_there() {
 }
 
 #[tokio::test]
-async fn it_ends_at_any_moment_as_a_signal_wants_it() {
+async fn a_signal_ends_it_at_any_moment() {
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     let gate = scratch.join("gate");

@@ -33,7 +33,7 @@ async fn others_wait_without_a_head_and_get_the_engine_s_own_status() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_engine_after_the_head_is_an_event_in_its_own_words() {
+async fn a_refusal_of_the_engine_after_the_head_is_an_event_in_the_engines_words() {
     let setup = Setup::new();
     let gate = setup.gate();
     setup.put(

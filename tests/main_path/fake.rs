@@ -26,7 +26,7 @@ async fn an_answer_comes_back_word_for_word() {
 }
 
 #[tokio::test]
-async fn what_the_wire_has_no_word_for_reaches_the_engine() {
+async fn parameters_without_a_job_field_reach_the_engine() {
     let scratch = Scratch::new();
     let mut reports = Reports::listen(scratch.path());
     let chain = chain(&scratch, &format!("--text done --report {}", reports.path().display())).await;

@@ -80,7 +80,7 @@ async fn the_dry_run_decides_the_placement_and_runs_once() {
 }
 
 #[tokio::test]
-async fn a_load_goes_on_without_an_answer() {
+async fn a_load_continues_without_an_answer() {
     for answer in ["echo 'unknown argument' >&2; exit 1", "echo something else", "kill -9 $$"] {
         let mut host = Host::with_cards(&[8000, 24_000]);
         host.model("alpha", 3000, "");
@@ -94,7 +94,7 @@ async fn a_load_goes_on_without_an_answer() {
 }
 
 #[tokio::test]
-async fn none_is_made_where_the_operator_wants_none() {
+async fn no_dry_run_is_made_if_the_setting_forbids_it() {
     let mut host = Host::with_cards(&[8000, 24_000]);
     host.model("alpha", 3000, "");
     let rehearsal = Rehearsal::new(&host, "echo 'CUDA0 12000 500 100'; echo 'Host 10 0 20'");

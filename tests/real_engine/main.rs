@@ -45,7 +45,7 @@ async fn the_script_model_says_its_sentence_and_stops() {
 }
 
 #[tokio::test]
-async fn the_loop_model_goes_on_until_it_is_stopped() {
+async fn the_loop_model_continues_until_it_is_stopped() {
     let scratch = Scratch::new();
     let _engine = ready(&scratch, "tiny-loop-f16.gguf").await;
     let choice = message(&scratch, json!({"max_tokens": 40})).await;
@@ -74,7 +74,7 @@ async fn the_think_model_thinks_and_the_tool_model_calls() {
 }
 
 #[tokio::test]
-async fn broken_files_are_refused_each_in_its_own_words() {
+async fn broken_files_are_refused_each_in_the_engines_words() {
     let words = [
         ("bad-magic", "invalid magic characters: 'GGML'"),
         ("bad-version", "this GGUF file is version 99"),
