@@ -29,7 +29,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | `fleet` | the handle for front ends |
-//! | `state` | the data that decisions use; `work`, the queue for the tasks; `scan`, the last scan of the models folders |
+//! | `state` | the data that decisions use; `work`, the queue for the tasks; `scan`, the last scan of the models folders and what names mean in it |
 //! | `owner` | the state behind its lock, and every change to it: `requests` for slots, `actions` of the scheduler, `engine_status`, `add_model`, `reconfigure`, `replace` of changed files, `retry` of failed models, `rescan` of the folders, `operator`'s commands |
 //! | `model` | one model: the `managed` record, its `plan`, the `size_search` for the largest size that fits, its engine (`process`), its `measurements`, the `release` of its memory |
 //! | `factory` | creates engines: those of this host, or scripted ones in tests |

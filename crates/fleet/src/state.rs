@@ -1,7 +1,5 @@
 //! The state that decisions use, and the pure queries on it.
 
-mod names;
-pub(crate) mod requested;
 pub(crate) mod scan;
 pub(crate) mod work;
 
@@ -18,8 +16,7 @@ use crate::model::desired::DesiredModel;
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::model::process::Engine;
 use crate::refusal::{Refusal, list};
-use crate::state::requested::Requested;
-use crate::state::scan::{Scan, ScanProgress};
+use crate::state::scan::{Requested, Scan, ScanProgress};
 use crate::state::work::Work;
 use auxot_scheduler::{Action, ModelId, ModelState, Scheduler, Ticket};
 

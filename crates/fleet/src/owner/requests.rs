@@ -10,7 +10,7 @@ use crate::lease::{Lease, Owner, PendingAnswer};
 use crate::model::managed::{KeepReason, ManagedId};
 use crate::owner::Shared;
 use crate::refusal::{Refusal, refusal};
-use crate::state::requested::Requested;
+use crate::state::scan::Requested;
 use crate::state::{FleetState, Intake, Waiter};
 use auxot_scheduler::{Action, Decision, Run, Ticket};
 

@@ -1,8 +1,8 @@
-//! The result of the last scan of the models folders, and whether a scan is running.
+//! The result of the last scan of the models folders: its models, what names mean in it, and whether a scan is running.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use auxot_catalog::{Catalog, CatalogWatcher, Model, ResolveError};
@@ -10,7 +10,12 @@ use auxot_engine::FileId;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::names::ResolvedNames;
+/// So many results are kept; further names are resolved each time.
+const MOST_KEPT: usize = 256;
+/// Errors list all models, so few of them are kept.
+const MOST_ERRORS: usize = 16;
+/// The longest name that is kept, in bytes.
+const LONGEST_KEPT: usize = 512;
 
 /// The result of one scan: the models, and the ids of their files.
 ///
@@ -65,6 +70,89 @@ impl Scan {
     /// The id of a file at the scan; a missing file has the default id.
     pub(crate) fn file(&self, path: &Path) -> FileId {
         self.files.get(path).copied().unwrap_or_default()
+    }
+}
+
+/// The results of name resolution over one catalog, which is done outside the fleet's lock: a catalog of a thousand models
+/// takes some time to search. The operator's and the router's names are resolved once for each scan, before its result is used.
+#[derive(Debug, Default)]
+struct ResolvedNames {
+    /// The index of the model in the catalog.
+    known: Mutex<HashMap<String, Result<usize, ResolveError>>>,
+}
+
+impl ResolvedNames {
+    /// Finds the one model that a name fits best.
+    fn resolve<'a>(&self, catalog: &'a Catalog, name: &str) -> Result<&'a Model, ResolveError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let index = match known {
+            Some(known) => known?,
+            None => self.resolve_now(catalog, name)?,
+        };
+        // The index is one of this catalog.
+        catalog.models().get(index).ok_or_else(|| ResolveError::Unknown { name: name.to_owned(), known: Vec::new() })
+    }
+
+    fn resolve_now(&self, catalog: &Catalog, name: &str) -> Result<usize, ResolveError> {
+        let resolved = catalog.resolve(name).map(|found| {
+            // Each model of a catalog has a file of its own.
+            catalog.models().iter().position(|model| model.file == found.file).unwrap_or(usize::MAX)
+        });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_kept = match &resolved {
+            Ok(_) => known.len() < MOST_KEPT,
+            Err(_) => known.values().filter(|result| result.is_err()).count() < MOST_ERRORS,
+        };
+        if is_kept && name.len() <= LONGEST_KEPT {
+            known.insert(name.to_owned(), resolved.clone());
+        }
+        resolved
+    }
+}
+
+/// The model that a job wants, by name.
+#[derive(Debug, Clone)]
+pub(crate) enum Requested<'a> {
+    /// The job names none: the primary model serves it.
+    Primary,
+    /// The exact name of a model of the fleet.
+    Exact(&'a str),
+    /// A name that means this file, which may be damaged.
+    File(&'a str, PathBuf),
+    /// A name that means no file.
+    Unknown(&'a str),
+    /// A name that means several models.
+    Ambiguous(&'a str, Vec<String>),
+}
+
+impl<'a> Requested<'a> {
+    /// What a name means that is not the exact name of a model of the fleet. Not called under the lock.
+    pub(crate) fn resolve(name: &'a str, scan: &Scan) -> Self {
+        match scan.resolve(name) {
+            Ok(model) => Self::File(name, model.file.clone()),
+            // A damaged model has the same answer by each of its names.
+            Err(ResolveError::Damaged { path, .. } | ResolveError::ShardsMissing { path, .. }) => {
+                Self::File(name, path)
+            }
+            Err(ResolveError::Unknown { .. }) => Self::Unknown(name),
+            Err(ResolveError::Ambiguous { candidates, .. }) => Self::Ambiguous(name, candidates),
+        }
+    }
+
+    /// The name, where the job has one.
+    pub(crate) fn name(&self) -> Option<&'a str> {
+        match self {
+            Self::Primary => None,
+            Self::Exact(name) | Self::File(name, _) | Self::Unknown(name) | Self::Ambiguous(name, _) => Some(name),
+        }
+    }
+
+    /// The file that the name means, where the name is not exact.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(_, file) => Some(file),
+            Self::Primary | Self::Exact(_) | Self::Unknown(_) | Self::Ambiguous(..) => None,
+        }
     }
 }
 
