@@ -43,7 +43,7 @@
 //!
 //! Every decision is made under one lock that is held for a short time and never across an await. Answers are sent after
 //! the lock is released, and slow operations are queued as `work` for the tasks. The decisions themselves are pure: the
-//! scheduler's, the meaning of an engine status in `model::managed`, sizes and policy gaps in `model::desired`.
+//! scheduler's, the meaning of an engine status in `model::managed`, sizes in `model::plan`, policy gaps in `model::desired`.
 //!
 //! [`Tasks`] owns the tasks; the program runs it beside everything else, and it alone joins them. A driver ends with the
 //! last handle to its engine, and the listener ends with the driver. A panic in a task fails one model, and its waiters get
@@ -115,8 +115,9 @@ pub use devices::Devices;
 pub use fleet::Fleet;
 pub use job_task::JobTask;
 pub use lease::{EngineEnd, Lease};
-pub use model::desired::{DesiredModel, MAX_SLOTS, parameters};
+pub use model::desired::{DesiredModel, MAX_SLOTS};
 pub use model::measurements::measurements_file;
+pub use model::plan::parameters;
 pub use model::unknown_devices::unknown_devices;
 pub use paths::Paths;
 pub use refusal::Refusal;

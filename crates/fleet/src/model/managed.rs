@@ -6,8 +6,8 @@ use std::time::Duration;
 use auxot_catalog::Model;
 use auxot_engine::{ExitClass, ExitReport, FileId, Ready, Spec, State, Status};
 
-use crate::model::desired::{DesiredModel, deviation, gaps};
-use crate::model::plan::{Plan, size_of};
+use crate::model::desired::{DesiredModel, gaps};
+use crate::model::plan::{Plan, deviation, size_of};
 use crate::model::process::{AfterExit, Engine};
 use crate::model::size_search::{Next, Size};
 use crate::model::unknown_devices::UnknownDevices;

@@ -9,9 +9,9 @@ use tracing::{error, info, warn};
 
 use crate::config::table_warnings;
 use crate::job_task::JobTask;
-use crate::model::desired::{DesiredModel, MAX_SLOTS, parameters};
+use crate::model::desired::{DesiredModel, MAX_SLOTS};
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
-use crate::model::plan::{Plan, requirements, task_of};
+use crate::model::plan::{Plan, parameters, requirements, task_of};
 use crate::model::process::AfterExit;
 use crate::model::remembered::Key;
 use crate::owner::Shared;
