@@ -5,7 +5,6 @@ mod add_model;
 pub(crate) mod dry_run;
 mod engine_status;
 mod operator;
-mod profile;
 mod reconfigure;
 pub(crate) mod release;
 mod replace;

@@ -1,4 +1,5 @@
-//! Adds models to the fleet: those of the operator's list, of the router's policy, and those that jobs name.
+//! Adds models to the fleet, each with its plan and its profile for the scheduler: those of the operator's list, of the router's
+//! policy, and those that jobs name.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,16 +8,17 @@ use auxot_catalog::{CHECKPOINT_STEP, Model};
 use auxot_engine::Spec;
 use tracing::{error, info, warn};
 
-use crate::config::table_warnings;
+use crate::config::{ModelConfig, table_warnings, with_layers};
 use crate::job_task::JobTask;
 use crate::model::desired::{DesiredModel, MAX_SLOTS};
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
-use crate::model::plan::{Plan, parameters, requirements, task_of};
+use crate::model::plan::{Plan, parameters, requirements, sized, task_of};
 use crate::model::process::AfterExit;
 use crate::model::remembered::Key;
 use crate::owner::Shared;
 use crate::state::scan::Scan;
 use crate::state::{Desired, FleetState, Intake, Missing};
+use auxot_placement::Subject;
 use auxot_scheduler::{ModelState, Profile, Wanted};
 
 impl Shared {
@@ -267,5 +269,47 @@ impl Shared {
         if has_failed || was_stopping {
             self.want(state, id, keep);
         }
+    }
+
+    /// The profile of a model: its requirements, its measurements, and its settings.
+    fn profile(&self, state: &FleetState, id: ManagedId) -> Profile {
+        let managed = &state.models[&id];
+        let size = managed.plan.sizes.size();
+        let requirements = Arc::new(requirements(&managed.model, &managed.plan.parameters, size));
+        let own = self.config_of(state, &managed.model);
+        Profile {
+            pin: managed.pinned.unwrap_or(own.pin),
+            priority: own.priority,
+            ttl: self.settings().fleet.ttl_of(&own).filter(|_| managed.pinned != Some(true)),
+            rules: own.gpu_layers.map(|layers| with_layers(state.scheduler.rules(), layers)),
+            devices: Some(own.devices).filter(|names| !names.is_empty()),
+            shrinks: true,
+            remembered: self.subject(state, id).map(|subject| self.measurements.about(subject)),
+            ..Profile::new(managed.name(), requirements)
+        }
+    }
+
+    /// Sends the present profile of a model to the scheduler.
+    pub(crate) fn update_profile(&self, state: &mut FleetState, id: ManagedId) {
+        let profile = self.profile(state, id);
+        if let Some(managed) = state.models.get_mut(&id) {
+            managed.unknown_devices.name(profile.devices.as_deref().unwrap_or_default());
+            managed.unknown_devices.check(&managed.model.name, &self.devices.now());
+        }
+        state.scheduler.set(state.models[&id].scheduler_id, profile);
+    }
+
+    /// The key of a model's measurements in its present size.
+    pub(crate) fn subject(&self, state: &FleetState, id: ManagedId) -> Option<Subject> {
+        let managed = &state.models[&id];
+        let identity = state.scan.catalog.identity(&managed.model)?;
+        let parameters = sized(&managed.plan.parameters, managed.plan.sizes.size());
+        let arguments = [&self.settings().engine.extra_args[..], &managed.plan.spec().extra_args].concat();
+        Some(Subject { file: managed.model.file.clone(), identity, parameters, arguments, build: self.engines.build() })
+    }
+
+    /// The settings of one model, by any of its names.
+    pub(crate) fn config_of(&self, state: &FleetState, model: &Model) -> ModelConfig {
+        self.settings().fleet.of(model, |name| state.scan.resolve(name).ok())
     }
 }
