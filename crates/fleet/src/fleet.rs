@@ -311,7 +311,7 @@ impl Fleet {
         let managed = state.models.values().find(|managed| managed.name() == model).unwrap();
         let engine = managed.engine.as_ref().unwrap();
         assert_eq!(engine.placement.shares.len(), 1, "{:?}", engine.placement);
-        self.shared.measurements.learn(engine.subject.as_ref().unwrap(), &engine.placement, vec![bytes]);
+        assert!(engine.record(vec![bytes], &self.shared.measurements));
     }
 
     /// The number of handles, leases and tasks that share this fleet.

@@ -31,7 +31,7 @@
 //! | `fleet` | the handle for front ends |
 //! | `state` | the data that decisions use; `work`, the queue for the tasks; `scan`, the last scan of the models folders and what names mean in it |
 //! | `owner` | the state behind its lock, and every change to it: `requests` for slots, `actions` of the scheduler, `engine_status`, `add_model`, `reconfigure`, `replace` of changed files, `retry` of failed models, `rescan` of the folders, `operator`'s commands |
-//! | `model` | one model: the `managed` record, its `plan`, the `size_search` for the largest size that fits, its engine (`process`), its `measurements`, the `release` of its memory |
+//! | `model` | one model: the `managed` record, its `plan`, the `size_search` for the largest size that fits, its engine (`process`), the `history` of measurements and sizes, the `release` of its memory |
 //! | `factory` | creates engines: those of this host, or scripted ones in tests |
 //! | `job_task`; `lease`, `refusal` | what a job wants of its model; the two results of a request |
 //! | `report` | a snapshot for front ends and metrics |
@@ -116,7 +116,7 @@ pub use fleet::Fleet;
 pub use job_task::JobTask;
 pub use lease::{EngineEnd, Lease};
 pub use model::desired::{DesiredModel, MAX_SLOTS};
-pub use model::measurements::measurements_file;
+pub use model::history::measurements_file;
 pub use model::plan::parameters;
 pub use model::unknown_devices::unknown_devices;
 pub use paths::Paths;

@@ -24,10 +24,9 @@ use crate::config::{Config, with_layers};
 use crate::devices::Devices;
 use crate::factory::Engines;
 use crate::job_task::JobTask;
+use crate::model::history::{FoundSizes, Measurements};
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
-use crate::model::measurements::Measurements;
 use crate::model::process::AfterExit;
-use crate::model::remembered::Remembered;
 use crate::paths::Paths;
 use crate::refusal::refusal;
 use crate::report::{ModelView, Report, memory_of};
@@ -45,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) engines: Box<dyn Engines>,
     settings: RwLock<Arc<FleetSettings>>,
     pub(crate) measurements: Arc<Measurements>,
-    pub(crate) remembered: Remembered,
+    pub(crate) found_sizes: FoundSizes,
     pub(crate) devices: Devices,
     /// Which devices the engine can use.
     visibility: DeviceVisibility,
@@ -77,7 +76,7 @@ impl Shared {
             engines,
             settings: RwLock::new(Arc::new(settings)),
             measurements: Arc::new(Measurements::open(&places.state)),
-            remembered: Remembered::open(&places.state),
+            found_sizes: FoundSizes::open(&places.state),
             devices,
             visibility,
             start: Instant::now(),

@@ -72,7 +72,7 @@ impl Tasks {
             }
             Work::Remember { key, size } => {
                 self.tasks.spawn_blocking(move || {
-                    if let Err(fault) = shared.remembered.keep(key, size, SystemTime::now()) {
+                    if let Err(fault) = shared.found_sizes.keep(key, size, SystemTime::now()) {
                         warn!(%fault, "cannot save the size that fits; the next start searches again");
                     }
                 });

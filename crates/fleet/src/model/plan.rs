@@ -6,7 +6,7 @@ use tracing::warn;
 
 use crate::config::ModelConfig;
 use crate::model::desired::{DesiredModel, MAX_SLOTS};
-use crate::model::remembered::Key;
+use crate::model::history::Key;
 use crate::model::size_search::{Size, SizeSearch};
 
 /// Slots where no setting and no policy gives a number.

@@ -1,4 +1,4 @@
-//! The engine of a model: what it was started with, where it is placed, its status, and what follows its exit.
+//! The engine of a model: what it was started with, where it is placed, its status, what it holds, and what follows its exit.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use auxot_gpu::{ProcessUse, Sample};
 use tokio::sync::oneshot;
 
 use crate::devices::Devices;
+use crate::model::history::Measurements;
 use crate::model::plan::Plan;
 use auxot_placement::{Placement, Subject};
 
@@ -100,6 +101,47 @@ impl Engine {
     pub(crate) fn measured(&self) -> Vec<(String, u64)> {
         let devices = self.placement.bytes().map(|(device, _)| device.to_owned());
         devices.zip(self.measured.iter().copied()).collect()
+    }
+
+    /// Records what the engine is seen to hold on its devices while it is ready. Returns whether the history has changed.
+    pub(crate) fn record_devices(&mut self, holds: &[(String, u64)], measurements: &Measurements) -> bool {
+        if !matches!(self.status.state, State::Ready(_)) || self.placement.shares.is_empty() {
+            return false;
+        }
+        let of = |device: &str| holds.iter().find(|(held, _)| held == device).map(|(_, bytes)| *bytes);
+        let Some(now) = self.placement.shares.iter().map(|share| of(&share.device)).collect::<Option<Vec<u64>>>()
+        else {
+            return false;
+        };
+        let most =
+            self.measured.iter().copied().chain(std::iter::repeat(0)).zip(&now).map(|(before, now)| before.max(*now));
+        let most: Vec<u64> = most.collect();
+        if most == self.measured {
+            return false;
+        }
+        self.measured = most;
+        self.record(self.measured.clone(), measurements)
+    }
+
+    /// Records what the engine holds of host memory when it has become ready, before its first job.
+    pub(crate) fn record_host_memory(&mut self, held: &ProcessUse, measurements: &Measurements) -> bool {
+        if !self.placement.shares.is_empty() || self.status.pid != Some(held.pid) {
+            return false;
+        }
+        self.repacked = self.placement.repacked_bytes(held);
+        let Some(needs) = self.needs(held) else { return false };
+        self.measured = vec![needs.saturating_add(self.placement.at_work)];
+        self.record(self.measured.clone(), measurements)
+    }
+
+    /// Records what this placement holds. Returns whether the history has changed.
+    pub(crate) fn record(&self, measured: Vec<u64>, measurements: &Measurements) -> bool {
+        self.subject.as_ref().is_some_and(|subject| measurements.learn(subject, &self.placement, measured))
+    }
+
+    /// Whether this placement has a measurement; without a subject none is possible, which counts as measured.
+    pub(crate) fn is_measured(&self, measurements: &Measurements) -> bool {
+        self.subject.as_ref().is_none_or(|subject| measurements.knows(subject, &self.placement))
     }
 
     /// Whether one of its devices is lost.

@@ -11,10 +11,10 @@ use tracing::{error, info, warn};
 use crate::config::{ModelConfig, table_warnings, with_layers};
 use crate::job_task::JobTask;
 use crate::model::desired::{DesiredModel, MAX_SLOTS};
+use crate::model::history::Key;
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::model::plan::{Plan, parameters, requirements, sized, task_of};
 use crate::model::process::AfterExit;
-use crate::model::remembered::Key;
 use crate::owner::Shared;
 use crate::state::scan::Scan;
 use crate::state::{Desired, FleetState, Intake, Missing};
@@ -216,7 +216,7 @@ impl Shared {
         // The allowed devices are part of the key, like the command line.
         let bounds = format!("devices {:?} layers {:?}", own.devices, own.gpu_layers.unwrap_or(engine.gpu_layers));
         let key = Key::new(files, format!("{} {bounds}", self.engines.line(&wanted)), devices);
-        let found = self.remembered.recall(&key, SystemTime::now());
+        let found = self.found_sizes.recall(&key, SystemTime::now());
         Plan::new(wanted, parameters, key, found)
     }
 

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::factory::DryRun;
+use crate::model::history::Measurements;
 use crate::model::managed::ManagedId;
-use crate::model::measurements::Measurements;
 use crate::model::plan::{requirements, size_of};
 use crate::model::process::{AfterExit, Engine};
 use crate::owner::Shared;

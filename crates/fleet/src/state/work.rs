@@ -8,10 +8,10 @@ use auxot_engine::Status;
 use tokio::sync::{oneshot, watch};
 
 use crate::factory::{Driver, DryRun};
+use crate::model::history::Key;
 use crate::model::managed::ManagedId;
 use crate::model::process::AfterExit;
 use crate::model::release::Release;
-use crate::model::remembered::Key;
 use crate::model::size_search::Size;
 
 /// One piece of work. The queue holds a few for each model at most.
