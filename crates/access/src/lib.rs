@@ -6,6 +6,9 @@
 //! loopback through a DNS name of its own. [`Budget`] bounds the bytes that all requests hold together; each holds its part
 //! as a [`BudgetShare`], whose drop returns it.
 //!
+//! [`keys`] are random, stored as Argon2id hashes in a file that only its owner can read, and read again when the file
+//! changes. [`Verifier`] checks them: one slow check, then a cached verdict, with a bound on the checks of each address.
+//!
 //! # Example
 //!
 //! ```
@@ -20,6 +23,11 @@
 
 mod budget;
 mod hosts;
+pub mod keys;
+mod random;
+mod verifier;
 
 pub use budget::{Budget, BudgetShare};
 pub use hosts::AllowedHosts;
+pub use random::random;
+pub use verifier::{CheckUnavailable, KeyId, KeyKind, Verifier};

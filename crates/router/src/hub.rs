@@ -15,13 +15,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{JobAnswer, TooSlow};
-use crate::auth::KeyId;
 use crate::board::{Board, BoardEffect, BoardLimits, JobId, JobRequirements, WorkerId};
 use crate::chunks::Channel;
 use crate::desired_model::DesiredModel;
 use crate::failure::{Failure, WorkerFault};
 use crate::resolver::Resolution;
 use crate::summary::Summary;
+use auxot_access::KeyId;
 use entry::AccessLine;
 pub(crate) use entry::{ChatJob, JobEntry};
 

@@ -19,10 +19,9 @@
 //! * **Each deadline has one owner.** A link owns the heartbeat deadline of its worker, a `ClientJob` owns the deadline
 //!   of its job; no periodic task checks them.
 //! * **Connections without a good key are bounded** in number, time and bytes (`listen`, `unauthenticated`); a check of
-//!   a key is slow on purpose and its verdict is cached (`auth`).
+//!   a key is slow on purpose and its verdict is cached (`auxot_access`).
 
 mod answer;
-mod auth;
 mod board;
 mod chunks;
 mod client_job;
@@ -33,7 +32,6 @@ mod failure;
 mod http;
 mod hub;
 mod ids;
-pub mod keys;
 mod link;
 mod listen;
 mod log_text;
@@ -46,8 +44,8 @@ mod summary;
 mod transcript;
 mod unauthenticated;
 
+pub use auxot_access::keys::{self, Keys};
 pub use config::Config;
 pub use desired_model::DesiredModel;
-pub use keys::Keys;
 pub use server::{Router, StartError};
 pub use summary::Summary;

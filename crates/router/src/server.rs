@@ -14,18 +14,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::UnreadLimits;
-use crate::auth::Verifier;
 use crate::board::BoardLimits;
 use crate::config::Config;
 use crate::descriptors;
 use crate::http;
 use crate::hub::Hub;
-use crate::keys::{FileError, KeyStore, is_exposed};
 use crate::listen::{self, ConnectionLimits};
 use crate::shared::{RouterState, now};
 use crate::summary::Summary;
 use crate::unauthenticated::UnauthenticatedConnections;
 use auxot_access::Budget;
+use auxot_access::Verifier;
+use auxot_access::keys::{FileError, KeyStore, is_exposed};
 
 /// Parallel jobs on a worker that reports no slots.
 const DEFAULT_SLOTS: u32 = 2;
@@ -78,8 +78,8 @@ impl Router {
     /// There are no keys, the key file is unreadable or the address cannot be bound.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let keys = KeyStore::open(config.keys.clone())?;
-        let set = keys.last_read().set;
-        if set.worker.is_empty() || set.api.is_empty() {
+        let set = keys.keys();
+        if set.worker_keys() == 0 || set.api_keys() == 0 {
             return Err(StartError::NoKeys);
         }
         if let Some(path) = config.keys.file.as_deref().filter(|path| is_exposed(path)) {

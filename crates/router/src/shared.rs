@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::UnreadLimits;
-use crate::auth::Verifier;
 use crate::config::Config;
 use crate::hub::Hub;
 use auxot_access::Budget;
+use auxot_access::Verifier;
 
 #[derive(Debug)]
 pub(crate) struct RouterState {

@@ -7,10 +7,10 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::auth::{CheckUnavailable, KeyId, KeyKind};
 use crate::failure::Failure;
 use crate::shared::RouterState;
 use crate::unauthenticated::Unauthenticated;
+use auxot_access::{CheckUnavailable, KeyId, KeyKind};
 
 /// The id of the key of a request.
 #[derive(Debug, Clone)]

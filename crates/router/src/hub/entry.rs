@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use auxot_protocol::{Complete, Job};
 
 use crate::answer::JobAnswer;
-use crate::auth::KeyId;
 use crate::failure::Failure;
 use crate::log_text::log_text;
 use auxot_access::BudgetShare;
+use auxot_access::KeyId;
 
 /// The job that a client requests.
 #[derive(Debug)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use auxot_protocol::{Capabilities, Hello, HelloAck, JobError, ToRouter, ToWorker, extension};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 
-use crate::auth::{CheckUnavailable, KeyId, KeyKind};
 use crate::ids;
 use crate::log_text::log_text;
 use crate::shared::RouterState;
+use auxot_access::{CheckUnavailable, KeyId, KeyKind};
 
 /// Seconds before a worker that cannot be accepted now should reconnect.
 const RETRY_SECONDS: u64 = 5;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::*;
-use crate::Keys;
+use crate::keys::Keys;
 
 const LONG: Duration = Duration::from_mins(5);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -1,4 +1,4 @@
-//! Keys: pairs of a worker key and an API key, stored as hashes.
+//! Keys, stored as hashes: API keys alone, or in pairs with worker keys.
 
 mod file;
 mod phc;
@@ -9,19 +9,19 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-pub(crate) use file::is_exposed;
-pub use file::{FileError, Stored, add, list};
-pub use phc::{HashError, cheap_hash};
-pub(crate) use phc::{is_readable, verify};
-pub(crate) use store::{Hash, KeySet, KeySnapshot, KeyStore};
+pub use file::{FileError, Stored, add, add_api_key, is_exposed, list, revoke};
+pub(crate) use phc::verify;
+pub use phc::{HashError, cheap_hash, is_readable};
+pub(crate) use store::{Hash, KeySnapshot};
+pub use store::{KeySet, KeyStore};
 
-use crate::ids;
+use crate::random::random;
 
 /// The hashes against which keys are checked.
 #[derive(Clone, Default)]
 pub struct Keys {
     /// Read again when it changes, so that a pair added at run time is good at once.
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     pub(crate) worker: Vec<String>,
     pub(crate) api: Vec<String>,
 }
@@ -89,7 +89,7 @@ pub(crate) fn hint(key: &str) -> String {
 }
 
 fn secret(prefix: &str) -> Result<String, HashError> {
-    let bytes = ids::random::<32>().map_err(HashError::Randomness)?;
+    let bytes = random::<32>().map_err(HashError::Randomness)?;
     Ok(format!("{prefix}{}", base64url(&bytes)))
 }
 

@@ -1,4 +1,4 @@
-//! The key file: readable by its owner only; pairs are added and existing ones are kept.
+//! The key file: readable by its owner only; keys are added and removed, and the other ones are kept.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -10,19 +10,22 @@ use serde::Deserialize;
 use super::Pair;
 use super::phc::{self, HashError};
 
-const HEADER: &str = "# Key pairs of auxot-router: Argon2id hashes only. Written by `auxot-router keys create`;\n\
-                      # remove a [[pair]] to withdraw its keys.\n";
+const PAIRS: &str = "# Key pairs of auxot-router: Argon2id hashes only. Written by `auxot-router keys create`;\n\
+                     # remove a [[pair]] to withdraw its keys.\n";
+const API_KEYS: &str = "# API keys of auxot-worker: Argon2id hashes only. Written by `auxot-worker keys create`;\n\
+                        # `auxot-worker keys revoke` removes one.\n";
 
-/// One stored pair.
+/// One stored key, or a pair.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stored {
-    /// Name of the pair.
+    /// Name of the key, or the pair.
     pub name: String,
     /// Time of its creation.
     pub created: jiff::Timestamp,
-    /// Hash of the worker key.
-    pub worker: String,
+    /// Hash of the worker key, in a pair.
+    #[serde(default)]
+    pub worker: Option<String>,
     /// Hash of the API key.
     pub api: String,
     /// Two bytes of the worker key's SHA-256 in hex; absent in older files.
@@ -36,7 +39,7 @@ pub struct Stored {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyFile {
-    #[serde(default)]
+    #[serde(default, alias = "key")]
     pair: Vec<Stored>,
 }
 
@@ -68,17 +71,25 @@ pub enum FileError {
         path: PathBuf,
     },
     /// The file does not exist yet.
-    #[error("no key file {} yet: make a first pair of keys with `auxot-router keys create`", path.display())]
+    #[error("no key file {} yet: make a first key with `keys create`", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// A pair with the name exists.
-    #[error("cannot add the key pair `{name}`: {} has one of that name already; choose another --name", path.display())]
+    /// A key with the name exists.
+    #[error("cannot add the key `{name}`: {} has one of that name already; choose another --name", path.display())]
     Taken {
         /// The name.
         name: String,
         /// The file that has it.
+        path: PathBuf,
+    },
+    /// No key has the name.
+    #[error("cannot revoke the key `{name}`: {} has none of that name", path.display())]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The file.
         path: PathBuf,
     },
     /// The name has characters that are not allowed.
@@ -89,7 +100,7 @@ pub enum FileError {
     Hash(#[from] HashError),
 }
 
-/// The pairs in `path`.
+/// The keys in `path`.
 ///
 /// # Errors
 /// The file cannot be read, can be written by other users, or is not a key file.
@@ -127,8 +138,8 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Stored>, FileError> {
     let fault = |reason| FileError::Content { path: path.to_owned(), reason };
     let content: KeyFile = toml::from_str(text).map_err(|error| fault(error.message().to_owned()))?;
     for pair in &content.pair {
-        if !phc::is_readable(&pair.worker) || !phc::is_readable(&pair.api) {
-            return Err(fault(format!("the pair `{}` has a value that is not an Argon2id hash", pair.name)));
+        if !pair.worker.iter().chain([&pair.api]).all(|hash| phc::is_readable(hash)) {
+            return Err(fault(format!("the key `{}` has a value that is not an Argon2id hash", pair.name)));
         }
     }
     Ok(content.pair)
@@ -136,7 +147,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Stored>, FileError> {
 
 /// Creates a pair called `name` and adds its hashes to `path`, which is created when missing.
 ///
-/// The new content is written beside the file and renamed over it, so that a reader sees either the old pairs or all of
+/// The new content is written beside the file and renamed over it, so that a reader sees either the old keys or all of
 /// them. A lock serialises two calls at the same time.
 ///
 /// # Errors
@@ -146,10 +157,73 @@ pub fn add(path: &Path, name: &str) -> Result<Pair, FileError> {
 }
 
 fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashError>) -> Result<Pair, FileError> {
+    let pair = Pair::generate()?;
+    let hashes = format!(
+        "worker = \"{}\"\napi = \"{}\"\nworker_hint = \"{}\"\napi_hint = \"{}\"\n",
+        hash(&pair.worker)?,
+        hash(&pair.api)?,
+        super::hint(&pair.worker),
+        super::hint(&pair.api),
+    );
+    append(path, name, "pair", PAIRS, &hashes)?;
+    Ok(pair)
+}
+
+/// Creates an API key called `name` and adds its hash to `path`, as [`add`] does.
+///
+/// # Errors
+/// As for [`add`].
+pub fn add_api_key(path: &Path, name: &str) -> Result<String, FileError> {
+    let key = super::secret("gw_")?;
+    let hashes = format!("api = \"{}\"\napi_hint = \"{}\"\n", phc::hash(&key)?, super::hint(&key));
+    append(path, name, "key", API_KEYS, &hashes)?;
+    Ok(key)
+}
+
+/// Removes the key called `name`, or the pair.
+///
+/// # Errors
+/// There is none, or the file cannot be read or written; the file is then unchanged.
+pub fn revoke(path: &Path, name: &str) -> Result<(), FileError> {
+    change(path, |path, text| {
+        let before = parse(path, text)?;
+        let unknown = || FileError::Unknown { name: name.to_owned(), path: path.to_owned() };
+        let at = before.iter().position(|stored| stored.name == name).ok_or_else(unknown)?;
+        // Tables begin at their brackets; what stands before the first is the file's head.
+        let starts: Vec<usize> = text.match_indices("\n[[").map(|(at, _)| at + 1).collect();
+        let starts = if text.starts_with("[[") { [vec![0], starts].concat() } else { starts };
+        let from = starts.get(at).copied().unwrap_or(text.len());
+        let to = starts.get(at + 1).copied().unwrap_or(text.len());
+        let left = format!("{}{}", &text[..from], &text[to..]);
+        let names = |stored: &[Stored]| stored.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+        let mut expected = names(&before);
+        expected.remove(at);
+        if names(&parse(path, &left)?) != expected {
+            let reason = format!("its tables do not begin on lines of their own; remove `{name}` by hand");
+            return Err(FileError::Content { path: path.to_owned(), reason });
+        }
+        Ok(left)
+    })
+}
+
+fn append(path: &Path, name: &str, table: &str, header: &str, hashes: &str) -> Result<(), FileError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
         return Err(FileError::Name(name.to_owned()));
     }
+    change(path, |path, text| {
+        if parse(path, text)?.iter().any(|stored| stored.name == name) {
+            return Err(FileError::Taken { name: name.to_owned(), path: path.to_owned() });
+        }
+        let created = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default();
+        let text = if text.is_empty() { header } else { text };
+        // Names, timestamps and PHC strings contain neither quotes nor backslashes.
+        Ok(format!("{text}\n[[{table}]]\nname = \"{name}\"\ncreated = \"{created}\"\n{hashes}"))
+    })
+}
+
+/// Replaces the content of the file, which is empty when missing, under its lock.
+fn change(path: &Path, changed: impl FnOnce(&Path, &str) -> Result<String, FileError>) -> Result<(), FileError> {
     let path = &target(path);
     let folder = auxot_state_file::folder_of(path);
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error("create", path, error))?;
@@ -157,27 +231,12 @@ fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashErro
     lock.lock().map_err(|error| io_error("lock", path, error))?;
 
     refuse_writable(path)?;
-    let mut text = match fs::read_to_string(path) {
+    let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => HEADER.to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(io_error("read", path, error)),
     };
-    if parse(path, &text)?.iter().any(|pair| pair.name == name) {
-        return Err(FileError::Taken { name: name.to_owned(), path: path.to_owned() });
-    }
-    let pair = Pair::generate()?;
-    let created = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default();
-    // Names, timestamps and PHC strings contain neither quotes nor backslashes.
-    text.push_str(&format!(
-        "\n[[pair]]\nname = \"{name}\"\ncreated = \"{created}\"\nworker = \"{}\"\napi = \"{}\"\n\
-         worker_hint = \"{}\"\napi_hint = \"{}\"\n",
-        hash(&pair.worker)?,
-        hash(&pair.api)?,
-        super::hint(&pair.worker),
-        super::hint(&pair.api),
-    ));
-    replace(path, folder, &text).map_err(|error| io_error("write", path, error))?;
-    Ok(pair)
+    replace(path, folder, &changed(path, &text)?).map_err(|error| io_error("write", path, error))
 }
 
 /// Replaces `path` by `text`, durably.
@@ -187,7 +246,8 @@ fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Whether other users can read the file.
-pub(crate) fn is_exposed(path: &Path) -> bool {
+#[must_use]
+pub fn is_exposed(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
 }
 
@@ -213,9 +273,10 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!is_exposed(&path));
         let stored = list(&path).unwrap();
-        assert!(stored[0].worker.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(phc::verify(&pair.worker, &stored[0].worker) && phc::verify(&pair.api, &stored[0].api));
-        assert!(!phc::verify(&pair.api, &stored[0].worker));
+        assert!(stored[0].worker.as_deref().unwrap().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        let worker = stored[0].worker.as_deref().unwrap();
+        assert!(phc::verify(&pair.worker, worker) && phc::verify(&pair.api, &stored[0].api));
+        assert!(!phc::verify(&pair.api, worker));
     }
 
     #[test]
@@ -246,6 +307,33 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert!(matches!(cheap_add(&path, "a\"b"), Err(FileError::Name(_))));
+    }
+
+    #[test]
+    fn an_api_key_is_added_beside_others_and_revoked_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let names = || list(&path).unwrap().into_iter().map(|stored| stored.name).collect::<Vec<_>>();
+        let key = add_api_key(&path, "one").unwrap();
+        assert!(key.starts_with("gw_") && key.len() == 46 && !fs::read_to_string(&path).unwrap().contains(&key[3..]));
+        assert!(phc::verify(&key, &list(&path).unwrap()[0].api));
+        add_api_key(&path, "two").unwrap();
+        add_api_key(&path, "three").unwrap();
+        assert!(matches!(revoke(&path, "none"), Err(FileError::Unknown { .. })));
+        revoke(&path, "two").unwrap();
+        assert_eq!(names(), ["one", "three"]);
+        revoke(&path, "one").unwrap();
+        revoke(&path, "three").unwrap();
+        assert!(names().is_empty() && fs::read_to_string(&path).unwrap().starts_with("# API keys"));
+        fs::write(
+            &path,
+            format!(
+                "key = [{{ name = \"x\", created = \"2026-01-01T00:00:00Z\", api = \"{}\" }}]\n",
+                phc::cheap_hash("k").unwrap()
+            ),
+        )
+        .unwrap();
+        assert!(matches!(revoke(&path, "x"), Err(FileError::Content { .. })), "it is left as it is");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 
-use crate::ids;
+use crate::random::random;
 
 /// Why a key cannot be hashed.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub fn cheap_hash(key: &str) -> Result<String, HashError> {
 }
 
 fn hash_with(key: &str, (memory, passes, lanes): (u32, u32, u32)) -> Result<String, HashError> {
-    let salt = ids::random::<16>().map_err(HashError::Randomness)?;
+    let salt = random::<16>().map_err(HashError::Randomness)?;
     let salt = SaltString::encode_b64(&salt).map_err(HashError::Hash)?;
     let params = Params::new(memory, passes, lanes, None).map_err(|error| HashError::Hash(error.into()))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -47,8 +47,9 @@ pub(crate) fn verify(key: &str, phc: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|hash| Argon2::default().verify_password(key.as_bytes(), &hash).is_ok())
 }
 
-/// Whether [`verify`] can use `phc`.
-pub(crate) fn is_readable(phc: &str) -> bool {
+/// Whether a string is a hash of a key.
+#[must_use]
+pub fn is_readable(phc: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some())
 }
 

@@ -18,7 +18,7 @@ const SETTLED: Duration = Duration::from_millis(200);
 /// One stored hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hash {
-    /// The hash; it also identifies the key while the router runs.
+    /// The hash; it also identifies the key while the program runs.
     pub(crate) phc: Arc<str>,
     /// See [`super::hint`]; it rejects a wrong key without a slow check.
     pub(crate) hint: Option<String>,
@@ -26,14 +26,27 @@ pub(crate) struct Hash {
 
 /// All hashes at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct KeySet {
+pub struct KeySet {
     pub(crate) worker: Vec<Hash>,
     pub(crate) api: Vec<Hash>,
 }
 
 impl KeySet {
+    /// How many worker keys there are.
+    #[must_use]
+    pub fn worker_keys(&self) -> usize {
+        self.worker.len()
+    }
+
+    /// How many API keys there are.
+    #[must_use]
+    pub fn api_keys(&self) -> usize {
+        self.api.len()
+    }
+
     /// Whether the hash is in the set.
-    pub(crate) fn has(&self, phc: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, phc: &str) -> bool {
         self.worker.iter().chain(&self.api).any(|hash| *hash.phc == *phc)
     }
 }
@@ -50,7 +63,7 @@ pub(crate) struct KeySnapshot {
 
 /// The keys, and the file as it was last read.
 #[derive(Debug)]
-pub(crate) struct KeyStore {
+pub struct KeyStore {
     keys: Keys,
     state: Mutex<StoreState>,
 }
@@ -81,11 +94,17 @@ impl KeyStore {
     ///
     /// # Errors
     /// The file cannot be read or is not a key file.
-    pub(crate) fn open(keys: Keys) -> Result<Self, FileError> {
+    pub fn open(keys: Keys) -> Result<Self, FileError> {
         let stamp = keys.file.as_deref().and_then(|path| path.metadata().ok()).map(|meta| Stamp::of(&meta));
         let set = read(&keys)?;
         let snapshot = KeySnapshot { set: Arc::new(set), certain: true, version: 0 };
         Ok(Self { keys, state: Mutex::new(StoreState { snapshot, stamp }) })
+    }
+
+    /// The keys as they were read last.
+    #[must_use]
+    pub fn keys(&self) -> Arc<KeySet> {
+        self.last_read().set
     }
 
     /// The keys of the last read, without a look at the file.
@@ -148,7 +167,7 @@ fn read(keys: &Keys) -> Result<KeySet, FileError> {
     let mut set = KeySet::default();
     if let Some(path) = &keys.file {
         for pair in list(path)? {
-            set.worker.push(Hash { phc: pair.worker.into(), hint: pair.worker_hint });
+            set.worker.extend(pair.worker.map(|phc| Hash { phc: phc.into(), hint: pair.worker_hint }));
             set.api.push(Hash { phc: pair.api.into(), hint: pair.api_hint });
         }
     }

@@ -18,17 +18,19 @@ use crate::keys::{self, KeySet, KeySnapshot, KeyStore};
 
 /// What a key gives access to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeyKind {
+pub enum KeyKind {
+    /// A worker's.
     Worker,
+    /// A client's.
     Api,
 }
 
-/// Hash of a good key; identifies the key while the router runs.
-pub(crate) type KeyId = Arc<str>;
+/// Hash of a good key; identifies the key while the program runs.
+pub type KeyId = Arc<str>;
 
 /// Why a key cannot be checked now. It does not mean that the key is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CheckUnavailable {
+pub enum CheckUnavailable {
     /// This many checks wait already.
     Busy(usize),
     /// The key file cannot be read.
@@ -55,8 +57,9 @@ enum CachedVerdict {
     Bad(u64),
 }
 
+/// Checks keys.
 #[derive(Debug)]
-pub(crate) struct Verifier {
+pub struct Verifier {
     keys: Arc<KeyStore>,
     ttl: Duration,
     verdicts: Mutex<HashMap<Fingerprint, (CachedVerdict, Instant)>>,
@@ -65,7 +68,9 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    pub(crate) fn new(keys: KeyStore, ttl: Duration) -> Self {
+    /// Checks keys of a store; a verdict is cached for so long.
+    #[must_use]
+    pub fn new(keys: KeyStore, ttl: Duration) -> Self {
         Self {
             keys: Arc::new(keys),
             ttl,
@@ -76,12 +81,10 @@ impl Verifier {
     }
 
     /// Checks `key` for `kind`; returns the id of a good key and `None` for a bad one.
-    pub(crate) async fn check(
-        &self,
-        kind: KeyKind,
-        key: &str,
-        from: IpAddr,
-    ) -> Result<Option<KeyId>, CheckUnavailable> {
+    ///
+    /// # Errors
+    /// When the key cannot be checked now.
+    pub async fn check(&self, kind: KeyKind, key: &str, from: IpAddr) -> Result<Option<KeyId>, CheckUnavailable> {
         if key.is_empty() || key.len() > MAX_KEY_LENGTH {
             return Ok(None);
         }
@@ -112,7 +115,7 @@ impl Verifier {
     }
 
     /// Reads the key file; returns the keys if they have changed since version `last`.
-    pub(crate) async fn refresh(&self, last: &mut u64) -> Option<Arc<KeySet>> {
+    pub async fn refresh(&self, last: &mut u64) -> Option<Arc<KeySet>> {
         let snapshot = self.snapshot().await;
         if std::mem::replace(last, snapshot.version) == snapshot.version {
             return None;
