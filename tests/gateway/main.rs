@@ -5,6 +5,7 @@
 
 mod bytes;
 mod client;
+mod keys;
 mod leaves;
 mod limits;
 mod loads;

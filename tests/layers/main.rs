@@ -21,6 +21,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "settings",
             "relay",
             "gateway",
+            "access",
             "admin",
             "fleet",
             "placement",

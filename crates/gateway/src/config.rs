@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Addresses to listen on: `127.0.0.1:8080`, `[::1]:8080`, a port of 127.0.0.1, or the path of a unix socket. None is off.
     pub addr: Vec<ListenAddress>,
+    /// The file of API keys, which `auxot-worker keys` writes. With it every request must have a key; without it there is none,
+    /// and only programs of this host can be served.
+    pub keys_file: Option<PathBuf>,
     /// Host names accepted in requests, in addition to the host's own name, `localhost` and addresses.
     pub allowed_hosts: Vec<String>,
     /// Origins of web pages that may use the models and read the answers, as `https://app.example`; `*` is every page.
@@ -43,6 +46,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             addr: Vec::new(),
+            keys_file: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             max_body: ByteSize::mib(64),

@@ -17,6 +17,14 @@ pub(crate) enum Failure {
     Host(String),
     #[error("cannot answer a page of {0}; add it to gateway.allowed_origins (AUXOT_GATEWAY__ALLOWED_ORIGINS)")]
     Origin(String),
+    #[error("cannot serve a request without a key; send `Authorization: Bearer …` or `x-api-key`")]
+    NoKey,
+    #[error("cannot serve a request with this key: it is not a key of this host")]
+    BadKey,
+    #[error("cannot check the key now: {0} others are being checked")]
+    TooManyChecks(usize),
+    #[error("cannot check the key now: the key file cannot be read")]
+    KeysUnreadable,
     #[error("cannot find {0}: this gateway has no such path")]
     NotFound(String),
     #[error("cannot use this method here: {0} are allowed")]
@@ -72,6 +80,10 @@ impl Failure {
         match self {
             Self::Host(_) => caller(StatusCode::MISDIRECTED_REQUEST, Some("host_not_allowed"), None),
             Self::Origin(_) => caller(StatusCode::FORBIDDEN, Some("origin_not_allowed"), None),
+            Self::NoKey => caller(StatusCode::UNAUTHORIZED, Some("no_api_key"), None),
+            Self::BadKey => caller(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), None),
+            Self::TooManyChecks(_) => later(StatusCode::TOO_MANY_REQUESTS, Some("overloaded")),
+            Self::KeysUnreadable => later(StatusCode::SERVICE_UNAVAILABLE, Some("keys_unreadable")),
             Self::NotFound(_) => caller(StatusCode::NOT_FOUND, Some("unknown_url"), None),
             Self::WrongMethod(_) => caller(StatusCode::METHOD_NOT_ALLOWED, Some("method_not_allowed"), None),
             Self::CutBody => caller(StatusCode::BAD_REQUEST, None, None),

@@ -1,11 +1,16 @@
 //! The sockets, and every connection to them.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use auxot_access::Verifier;
+use auxot_access::keys::{FileError, KeyStore, Keys, is_exposed};
 use auxot_fleet::Fleet;
 use http::Request;
 use hyper::body::Incoming;
@@ -30,6 +35,10 @@ const HEAD_LIMIT: usize = 64 << 10;
 const MOST_FIELDS: usize = 100;
 /// Pause after an `accept` that failed: descriptors need time to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the key file is looked at.
+const KEY_FILE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a verdict on a key is cached.
+const KEY_CACHE: Duration = Duration::from_secs(5 * 60);
 /// How long requests that are cut short at shutdown may take to tell their clients.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -44,12 +53,22 @@ pub enum GatewayError {
         /// The error of the system.
         error: io::Error,
     },
+    /// The key file cannot be used.
+    #[error(transparent)]
+    Keys(#[from] FileError),
+    /// The key file has no key.
+    #[error("cannot serve local clients: {path} has no key yet; make one with `auxot-worker keys create`")]
+    NoKeys {
+        /// The key file.
+        path: String,
+    },
 }
 
 /// The gateway, with its sockets.
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
+    keys: Option<Verifier>,
     listeners: Vec<Listener>,
 }
 
@@ -57,8 +76,9 @@ impl Gateway {
     /// Binds every address and logs it. Without addresses the gateway is off.
     ///
     /// # Errors
-    /// An address cannot be bound.
+    /// An address cannot be bound, or the key file has no key.
     pub async fn open(config: Config) -> Result<Self, GatewayError> {
+        let keys = config.keys_file.as_deref().filter(|_| config.is_on()).map(open_keys).transpose()?;
         let mut listeners = Vec::new();
         for address in &config.addr {
             let listener = Listener::bind(address)
@@ -71,20 +91,23 @@ impl Gateway {
             }
             listeners.push(listener);
         }
-        Ok(Self { config, listeners })
+        Ok(Self { config, keys, listeners })
     }
 
     /// Serves until `drain` resolves, then finishes the running requests within the time that `drain` returned. Returns the
     /// number of requests that were cut short.
     pub async fn run(self, fleet: Fleet, drain: impl Future<Output = Duration>) -> usize {
         let permits = Arc::new(Semaphore::new(self.config.max_connections));
-        let shared = Arc::new(Shared::new(self.config, fleet));
+        let shared = Arc::new(Shared::new(self.config, self.keys, fleet));
         let closing = CancellationToken::new();
         let mut listening = JoinSet::new();
         for listener in self.listeners {
             listening.spawn(accept(listener, Arc::clone(&shared), Arc::clone(&permits), closing.clone()));
         }
-        let limit = drain.await;
+        let limit = tokio::select! {
+            limit = drain => limit,
+            never = watch_keys(&shared) => match never {},
+        };
         closing.cancel();
         let finished = async { while listening.join_next().await.is_some() {} };
         tokio::pin!(finished);
@@ -96,6 +119,29 @@ impl Gateway {
         shared.ending.cancel();
         let _silent = timeout(LAST_WORDS, finished).await;
         cut_short
+    }
+}
+
+/// Reads the keys.
+fn open_keys(path: &Path) -> Result<Verifier, GatewayError> {
+    let store = KeyStore::open(Keys::file(path.to_owned()))?;
+    if store.keys().api_keys() == 0 {
+        return Err(GatewayError::NoKeys { path: path.display().to_string() });
+    }
+    if is_exposed(path) {
+        warn!(path = %path.display(), "other users can read the key file: chmod 600 it");
+    }
+    Ok(Verifier::new(store, KEY_CACHE))
+}
+
+/// Notices keys that were revoked: a cached verdict would let them in.
+async fn watch_keys(shared: &Shared) -> Infallible {
+    let Some(keys) = &shared.keys else { return pending().await };
+    let mut last = 0;
+    loop {
+        sleep(KEY_FILE_INTERVAL).await;
+        // The set itself is not needed here.
+        let _changed = keys.refresh(&mut last).await;
     }
 }
 
@@ -132,17 +178,18 @@ async fn accept(listener: Listener, shared: Arc<Shared>, permits: Arc<Semaphore>
 }
 
 async fn connection(stream: Stream, shared: Arc<Shared>, _permit: OwnedSemaphorePermit, closing: CancellationToken) {
+    let from = stream.from();
     match stream {
-        Stream::Tcp(io) => serve(io, shared, closing).await,
-        Stream::Unix(io) => serve(io, shared, closing).await,
+        Stream::Tcp(io, _) => serve(io, from, shared, closing).await,
+        Stream::Unix(io) => serve(io, from, shared, closing).await,
     }
 }
 
-async fn serve<I: Read + Write + Unpin + Send>(io: I, shared: Arc<Shared>, closing: CancellationToken) {
+async fn serve<I: Read + Write + Unpin + Send>(io: I, from: IpAddr, shared: Arc<Shared>, closing: CancellationToken) {
     let header_timeout = shared.config.header_timeout;
     let service = service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(service::answer(shared, request).await) }
+        async move { Ok::<_, Infallible>(service::answer(shared, from, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

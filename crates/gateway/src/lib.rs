@@ -24,13 +24,14 @@
 //! engine answers. An error is an event then, in the words of the API that was used; so is the loss of an engine between
 //! two events. In the middle of one, and in any other answer, the connection is cut: a clean end would look whole.
 //!
-//! **Who may ask.** Only requests under this host's names are answered, no web page but those of this host and of the list,
+//! **Who may ask.** With a key file each request must have one of its keys; without one, only programs of this host can be
+//! served. Only requests under this host's names are answered, no web page but those of this host and of the list,
 //! and URLs in a conversation that the engine would fetch are refused.
 //!
 //! | module | content |
 //! | --- | --- |
 //! | `gateway`, `listener` | sockets and connections |
-//! | `service` | one request: the checks in their order, and who answers it |
+//! | `service`, `api_key` | one request: the checks in their order, and who answers it |
 //! | `route`, `api`, `origin`, `form` | pure: what a request asks for, in whose words, and from which page |
 //! | `request_body`, `engine_request` | the request on its way to an engine |
 //! | `answer` | the body of an answer |
@@ -50,6 +51,7 @@
 
 mod answer;
 mod api;
+mod api_key;
 mod config;
 mod engine_request;
 mod error_body;

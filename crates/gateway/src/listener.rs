@@ -1,6 +1,7 @@
 //! The sockets that local clients connect to.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
@@ -19,8 +20,18 @@ pub(crate) enum Listener {
 /// A client's connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Tcp(TokioIo<TcpStream>),
+    Tcp(TokioIo<TcpStream>, IpAddr),
     Unix(TokioIo<UnixStream>),
+}
+
+impl Stream {
+    /// Where the client is; one of a unix socket is on this host.
+    pub(crate) fn from(&self) -> IpAddr {
+        match self {
+            Self::Tcp(_, address) => *address,
+            Self::Unix(_) => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
 }
 
 impl Listener {
@@ -46,10 +57,10 @@ impl Listener {
     pub(crate) async fn accept(&self) -> io::Result<Stream> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, peer) = listener.accept().await?;
                 // A token is a small packet and must not wait for the next one.
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(TokioIo::new(stream)))
+                Ok(Stream::Tcp(TokioIo::new(stream), peer.ip().to_canonical()))
             }
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(TokioIo::new(stream))),
         }

@@ -1,5 +1,6 @@
 //! One request: the checks in their order, and who answers it.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::answer::{AnswerBody, EngineBody, Waiting};
 use crate::api::Api;
+use crate::api_key;
 use crate::engine_request::{BegunAnswer, EngineRequest};
 use crate::error_body;
 use crate::failure::Failure;
@@ -31,7 +33,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 const REFUSAL_LIMIT: usize = 64 << 10;
 
 /// Answers a request.
-pub(crate) async fn answer<B>(shared: Arc<Shared>, request: Request<B>) -> Response<AnswerBody>
+pub(crate) async fn answer<B>(shared: Arc<Shared>, from: IpAddr, request: Request<B>) -> Response<AnswerBody>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -42,7 +44,7 @@ where
     };
     let mut response = match preflight(request.method(), request.headers(), reader.as_ref()) {
         Some(response) => response.map(AnswerBody::text),
-        None => routed(&shared, request).await.unwrap_or_else(|(api, failure)| refusal(api, &failure)),
+        None => routed(&shared, from, request).await.unwrap_or_else(|(api, failure)| refusal(api, &failure)),
     };
     origin::mark(response.headers_mut(), reader);
     response
@@ -61,14 +63,22 @@ fn admit<B>(shared: &Shared, request: &Request<B>) -> Result<Option<HeaderValue>
     shared.origins.check(request.headers())
 }
 
-async fn routed<B>(shared: &Arc<Shared>, request: Request<B>) -> Result<Response<AnswerBody>, (Api, Failure)>
+async fn routed<B>(
+    shared: &Arc<Shared>,
+    from: IpAddr,
+    request: Request<B>,
+) -> Result<Response<AnswerBody>, (Api, Failure)>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let (head, body) = request.into_parts();
     let api = Api::of(head.uri.path());
     let failed = |failure| (api, failure);
-    match Route::of(&head.method, head.uri.path(), head.uri.query()) {
+    let route = Route::of(&head.method, head.uri.path(), head.uri.query());
+    if let Some(keys) = shared.keys.as_ref().filter(|_| route != Route::Health) {
+        api_key::require(keys, &head.headers, from).await.map_err(failed)?;
+    }
+    match route {
         Route::Models => Ok(json(models::list(&shared.fleet))),
         Route::Model(name) => {
             models::one(&shared.fleet, &name).map(json).map_err(|refused| failed(Failure::Refused(refused)))

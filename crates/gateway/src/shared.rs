@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use auxot_access::{AllowedHosts, Budget};
+use auxot_access::{AllowedHosts, Budget, Verifier};
 use auxot_fleet::Fleet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,8 @@ use crate::request_body::BodyLimits;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) fleet: Fleet,
+    /// Checks keys, where they are required.
+    pub(crate) keys: Option<Verifier>,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: Origins,
     pub(crate) bodies: BodyLimits,
@@ -26,7 +28,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, fleet: Fleet) -> Self {
+    pub(crate) fn new(config: Config, keys: Option<Verifier>, fleet: Fleet) -> Self {
         let hosts = AllowedHosts::new(&config.allowed_hosts);
         let bytes = |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         let bodies = BodyLimits {
@@ -35,6 +37,6 @@ impl Shared {
             held: Budget::new(bytes(config.max_body_memory)),
         };
         let origins = Origins::new(&config.allowed_origins, hosts.clone());
-        Self { config, fleet, hosts, origins, bodies, running: Arc::default(), ending: CancellationToken::new() }
+        Self { config, fleet, keys, hosts, origins, bodies, running: Arc::default(), ending: CancellationToken::new() }
     }
 }

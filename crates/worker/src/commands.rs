@@ -5,6 +5,7 @@ mod bar;
 mod console;
 mod fit;
 mod fit_text;
+mod keys;
 mod models;
 mod numbers;
 mod show;
@@ -32,6 +33,16 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
     match &inspection.what {
         Target::Status { watch } => ask::status(settings, *watch, inspection.json, &console),
         Target::Command { verb, model } => ask::command(settings, verb, model.as_deref(), inspection.json, &console),
+        Target::Keys(command) => match keys::run(settings, command, inspection.json) {
+            Ok(text) => {
+                console.print(&text);
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                console.print_error(&error.to_string());
+                ExitCode::FAILURE
+            }
+        },
         Target::Models => {
             let catalog = catalog();
             complain(&console, &name_warnings(settings, &catalog));

@@ -10,9 +10,11 @@ impl RuleChecker<'_> {
         let gateway = &self.loaded.value.gateway;
         let mut seen = HashSet::new();
         for address in &gateway.addr {
-            if !address.is_local() {
-                let text =
-                    format!("cannot listen on {address}: programs of other hosts could use the models without a key");
+            if !address.is_local() && gateway.keys_file.is_none() {
+                let text = format!(
+                    "cannot listen on {address} without keys: other hosts can reach it; make a key with \
+                     `auxot-worker keys create`, and name its file in gateway.keys_file"
+                );
                 self.fault("gateway.addr", text);
             }
             if !seen.insert(address.to_string()) {

@@ -79,6 +79,7 @@ fn command() -> Command {
             let name = Arg::new("name").value_name("MODEL").required(*verb != "reset").help("Any name of the model");
             asking(verb, about).arg(name)
         }))
+        .subcommand(keys())
         .arg(text("type", "TYPE", "Kind of worker; `gpu` is the only one").default_value("gpu"))
         .arg(text("config", "FILE", "Configuration file, which must exist [AUXOT_CONFIG]"))
         .arg(
@@ -94,6 +95,25 @@ fn command() -> Command {
         )
         .args(NAMES.table.iter().map(setting))
         .args(old_flags())
+}
+
+/// The commands for API keys.
+fn keys() -> Command {
+    let name = |help: &'static str| Arg::new("name").value_name("NAME").help(help);
+    inspecting("keys", "Create, list and revoke API keys of local clients")
+        .subcommand_required(true)
+        .after_help(AFTER_KEYS)
+        .subcommand(
+            inspecting("create", "Create a key; it is shown once, and only its hash is stored")
+                .after_help(AFTER_KEYS)
+                .arg(name("Name of the key").default_value("default")),
+        )
+        .subcommand(inspecting("list", "List the stored keys; they cannot be shown again").after_help(AFTER_KEYS))
+        .subcommand(
+            inspecting("revoke", "Remove a key; a running worker notices it within seconds")
+                .after_help(AFTER_KEYS)
+                .arg(name("Name of the key").required(true)),
+        )
 }
 
 /// A command that only inspects this host. It accepts the flags of all settings, hidden from its help.
@@ -130,6 +150,11 @@ Finds the worker of this user by its runtime directory; set AUXOT_RUNTIME_DIR as
 flags of `auxot-worker --help`, too.
 
 Exit code 1: the worker refuses the command. 64: the settings cannot be used. 69: no worker answers.";
+
+const AFTER_KEYS: &str = "\
+The file is that of gateway.keys_file (AUXOT_GATEWAY__KEYS_FILE), else gateway-keys.toml in the state directory.
+
+Exit code 1: the file cannot be used, or has no such key.";
 
 const AFTER_HELP: &str = "\
 Settings come from the defaults, the configuration file ($XDG_CONFIG_HOME/auxot/auxot-worker.toml or \
@@ -206,7 +231,7 @@ fn fault(error: &clap::Error, word: &str) -> SettingFault {
 
 /// The command most similar to a word.
 fn command_like(word: &str) -> Option<String> {
-    nearest(&word.to_ascii_lowercase(), ["models", "models show", "fit", "version", "help"])
+    nearest(&word.to_ascii_lowercase(), ["models", "models show", "fit", "keys", "version", "help"])
 }
 
 /// Removes the last such argument, together with its value.

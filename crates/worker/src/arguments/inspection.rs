@@ -1,5 +1,5 @@
-//! The commands that inspect this host and exit: `models`, `models show`, `fit`; and those that ask a running worker:
-//! `status`, `load`, `unload`, `pin`, `unpin`, `reset`.
+//! The commands that inspect this host and exit: `models`, `models show`, `fit`; those that ask a running worker: `status`,
+//! `load`, `unload`, `pin`, `unpin`, `reset`; and `keys`, for API keys of local clients.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,6 +39,19 @@ pub(crate) enum Target {
         /// Any name of the model; `reset` without one is for all that have failed.
         model: Option<String>,
     },
+    /// API keys of local clients.
+    Keys(KeyCommand),
+}
+
+/// What is done with API keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeyCommand {
+    /// A key of this name is made.
+    Create(String),
+    /// All are listed.
+    List,
+    /// The key of this name is removed.
+    Revoke(String),
 }
 
 /// The commands for one model of the running worker, each with its help.
@@ -52,7 +65,7 @@ pub(super) const VERBS: [(&str, &str); 5] = [
 
 /// Whether a word is one of these commands.
 pub(super) fn is_command(word: &str) -> bool {
-    matches!(word, "models" | "fit" | "status") || VERBS.iter().any(|(verb, _)| *verb == word)
+    matches!(word, "models" | "fit" | "status" | "keys") || VERBS.iter().any(|(verb, _)| *verb == word)
 }
 
 /// The model of `fit` and how it should run.
@@ -96,11 +109,16 @@ impl Inspection {
             Target::Status { watch: inner.get_flag("watch") }
         } else if let Some((verb, _)) = VERBS.iter().find(|(verb, _)| *verb == command) {
             Target::Command { verb, model: inner.get_one::<String>("name").cloned() }
-        } else if let Some((_, show)) = inner.subcommand() {
-            take(show);
-            inner = show;
+        } else if let Some((subcommand, more)) = inner.subcommand() {
+            take(more);
+            inner = more;
             json |= inner.get_flag("json");
-            Target::Show(name(inner))
+            match subcommand {
+                "create" => Target::Keys(KeyCommand::Create(name(inner))),
+                "list" => Target::Keys(KeyCommand::List),
+                "revoke" => Target::Keys(KeyCommand::Revoke(name(inner))),
+                _ => Target::Show(name(inner)),
+            }
         } else {
             Target::Models
         };

@@ -1,0 +1,93 @@
+//! API keys: made, required, listed and revoked.
+
+use std::process::Output;
+
+use auxot_tests::binaries;
+use serde_json::{Value, json};
+
+use super::client::{Client, request};
+use super::{MODEL_FILE, Setup, body, command, started};
+
+/// Runs `auxot-worker keys …` with the settings of the stage.
+fn keys(setup: &Setup, words: &[&str]) -> Output {
+    let mut command = command(&setup.scratch);
+    command.env("AUXOT_GATEWAY__KEYS_FILE", setup.scratch.join("keys.toml")).arg("keys").args(words);
+    // The flag of the worker's kind stands before the command.
+    let mut plain = std::process::Command::new(binaries::program("auxot-worker"));
+    plain.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    plain.arg("keys").args(words).output().unwrap()
+}
+
+fn answered(output: &Output) -> Value {
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_required_of_every_request_and_bad_within_seconds_once_revoked() {
+    let setup = Setup::new();
+    setup.put(MODEL_FILE, "--text here");
+    let made = answered(&keys(&setup, &["create", "laptop", "--json"]));
+    let other = answered(&keys(&setup, &["create", "phone", "--json"]));
+    let (key, other) = (made["api_key"].as_str().unwrap().to_owned(), other["api_key"].as_str().unwrap().to_owned());
+    let stored = std::fs::read_to_string(setup.scratch.join("keys.toml")).unwrap();
+    assert!(!stored.contains(&key[3..]) && stored.contains("argon2id"), "only the hash is stored");
+    let names: Vec<Value> = answered(&keys(&setup, &["list", "--json"]))
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["name"].clone())
+        .collect();
+    assert_eq!(names, [json!("laptop"), json!("phone")]);
+
+    let mut settings = command(&setup.scratch);
+    settings.env("AUXOT_GATEWAY__KEYS_FILE", setup.scratch.join("keys.toml"));
+    settings.env("AUXOT_GATEWAY_ADDR", "0.0.0.0:0");
+    let (worker, address) = started(settings).await;
+    let address = address.replace("0.0.0.0", "127.0.0.1");
+    let ask = async |fields: &str| {
+        let text = request("POST", "/v1/chat/completions", fields, &body("hi", ""));
+        Client::raw(&address, text.as_bytes()).await.whole().await
+    };
+    for (fields, status, code) in [
+        (String::new(), 401, json!("no_api_key")),
+        (format!("Authorization: Bearer {key}x\r\n"), 401, json!("invalid_api_key")),
+        (format!("Authorization: Bearer {key}\r\n"), 200, json!(null)),
+        (format!("X-Api-Key: {other}\r\n"), 200, json!(null)),
+    ] {
+        let answer = ask(&fields).await;
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (status, &code), "{}", answer.text());
+    }
+    assert_eq!(Client::get(&address, "/v1/models").await.whole().await.status, 401);
+    assert_eq!(Client::get(&address, "/health").await.whole().await.status, 200);
+
+    assert!(keys(&setup, &["revoke", "laptop"]).status.success());
+    assert_eq!(keys(&setup, &["revoke", "laptop"]).status.code(), Some(1), "it is gone");
+    let revoked = async {
+        while ask(&format!("Authorization: Bearer {key}\r\n")).await.status == 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(auxot_tests::DEADLINE, revoked).await.unwrap();
+    assert_eq!(ask(&format!("X-Api-Key: {other}\r\n")).await.status, 200, "the other one is as good as before");
+    for line in worker.program.lines() {
+        assert!(!line.contains(&key) && !line.contains(&other), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_other_hosts_needs_keys() {
+    let setup = Setup::new();
+    let refused = |settings: &[(&str, &str)]| {
+        let mut command = command(&setup.scratch);
+        command.envs(settings.iter().copied());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (code, text) = refused(&[("AUXOT_GATEWAY_ADDR", "0.0.0.0:0")]);
+    assert!(code == Some(64) && text.contains("cannot listen on 0.0.0.0:0 without keys"), "{code:?} {text}");
+    let empty = setup.scratch.join("empty.toml").display().to_string();
+    std::fs::write(&empty, "").unwrap();
+    let (code, text) = refused(&[("AUXOT_GATEWAY_ADDR", "0.0.0.0:0"), ("AUXOT_GATEWAY__KEYS_FILE", &empty)]);
+    assert!(code == Some(69) && text.contains("has no key yet"), "{code:?} {text}");
+}
