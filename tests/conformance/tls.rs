@@ -130,4 +130,6 @@ async fn t4_everything_for_the_router_goes_through_an_encrypted_proxy_with_its_p
         let lower = request.to_lowercase();
         assert!(lower.contains("\r\nproxy-authorization: basic bwu6c2vjcmv0\r\n"), "{request}");
     }
+    // So the second request was not for another connection.
+    link.says("two", "over the same connection").await;
 }
