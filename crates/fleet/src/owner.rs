@@ -32,7 +32,7 @@ use crate::refusal::refusal;
 use crate::report::{ModelView, Report, memory_of};
 use crate::settings::FleetSettings;
 use crate::state::FleetState;
-use crate::state::scan::{Requested, Scan};
+use crate::state::scan::Scan;
 use crate::state::work::Work;
 use auxot_placement::{Capacity, DeviceVisibility};
 use auxot_scheduler::{Limits, Moment, Reason, Scheduler};
@@ -91,19 +91,6 @@ impl Shared {
     /// Never held across an await, and no caller's code runs under it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, FleetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The state, and what a job's model name means. The lock is released while a name is resolved that is not exact.
-    pub(crate) fn lock_for<'a>(&self, name: Option<&'a str>) -> (MutexGuard<'_, FleetState>, Requested<'a>) {
-        let state = self.lock();
-        let Some(name) = name.filter(|name| !name.is_empty()) else { return (state, Requested::Primary) };
-        if state.models.values().any(|managed| managed.name() == name) {
-            return (state, Requested::Exact(name));
-        }
-        let scan = Arc::clone(&state.scan);
-        drop(state);
-        let requested = Requested::resolve(name, &scan);
-        (self.lock(), requested)
     }
 
     /// The present settings.

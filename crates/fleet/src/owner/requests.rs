@@ -1,6 +1,6 @@
 //! Requests for a slot: a job waits in the queue of its model, and gets a lease or a refusal.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -39,6 +39,19 @@ enum Answer {
 }
 
 impl Shared {
+    /// The state, and what a job's model name means. The lock is released while a name is resolved that is not exact.
+    pub(crate) fn lock_for<'a>(&self, name: Option<&'a str>) -> (MutexGuard<'_, FleetState>, Requested<'a>) {
+        let state = self.lock();
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return (state, Requested::Primary) };
+        if state.models.values().any(|managed| managed.name() == name) {
+            return (state, Requested::Exact(name));
+        }
+        let scan = Arc::clone(&state.scan);
+        drop(state);
+        let requested = Requested::resolve(name, &scan);
+        (self.lock(), requested)
+    }
+
     /// Waits for a slot until `deadline`, or for the configured maximum.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
