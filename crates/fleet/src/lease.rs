@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_engine::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::model::managed::{ManagedId, generation_of};
-use crate::refusal::Refusal;
 use crate::text_limit::TextLimit;
 use auxot_scheduler::Run;
 
@@ -139,16 +138,5 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         Arc::clone(&self.owner).release(self.managed, self.run);
-    }
-}
-
-/// An answer that is sent after the lock is released.
-pub(crate) type PendingAnswer = (oneshot::Sender<Result<Lease, Refusal>>, Result<Lease, Refusal>);
-
-/// Sends the answers.
-pub(crate) fn send_answers(answers: Vec<PendingAnswer>) {
-    for (answer, outcome) in answers {
-        // An `Err` returns the lease, and dropping it frees the slot for the next job.
-        let _ = answer.send(outcome);
     }
 }

@@ -8,7 +8,7 @@ mod operator;
 mod reconfigure;
 pub(crate) mod release;
 mod replace;
-mod requests;
+pub(crate) mod requests;
 mod rescan;
 mod retry;
 mod text_limit;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::lease::{PendingAnswer, send_answers};
 use crate::model::managed::ManagedModel;
 use crate::model::plan::requirements;
 use crate::model::process::Engine;
 use crate::owner::Shared;
+use crate::owner::requests::{PendingAnswer, send_answers};
 use crate::refusal::refusal;
 use crate::state::FleetState;
 use crate::state::work::Work;

@@ -6,13 +6,13 @@ use auxot_engine::State;
 use auxot_gpu::ProcessUse;
 use tracing::{info, warn};
 
-use crate::lease::{PendingAnswer, send_answers};
 use crate::model::managed::{KeepReason, ManagedId, StatusChange};
 use crate::model::plan::requirements;
 use crate::model::process::AfterExit;
 use crate::model::release::Release;
 use crate::model::size_search::Size;
 use crate::owner::Shared;
+use crate::owner::requests::{PendingAnswer, send_answers};
 use crate::refusal::Refusal;
 use crate::report::metrics;
 use crate::state::FleetState;

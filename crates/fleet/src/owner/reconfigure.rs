@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::lease::{PendingAnswer, send_answers};
 use crate::model::managed::KeepReason;
 use crate::owner::Shared;
+use crate::owner::requests::{PendingAnswer, send_answers};
 use crate::settings::FleetSettings;
 use crate::state::{Desired, FleetState, Intake, Missing};
 

@@ -10,9 +10,9 @@ use auxot_backoff::Backoff;
 use auxot_catalog::Model;
 use tracing::info;
 
-use crate::lease::{PendingAnswer, send_answers};
 use crate::model::managed::{Files, KeepReason, ManagedId, ManagedModel};
 use crate::owner::Shared;
+use crate::owner::requests::{PendingAnswer, send_answers};
 use crate::state::work::Work;
 use crate::state::{Desired, FleetState, Intake, Missing};
 use auxot_scheduler::Action;

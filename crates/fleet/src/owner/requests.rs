@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::job_task::JobTask;
-use crate::lease::{Lease, Owner, PendingAnswer};
+use crate::lease::{Lease, Owner};
 use crate::model::managed::{KeepReason, ManagedId};
 use crate::owner::Shared;
 use crate::refusal::{Refusal, refusal};
@@ -36,6 +36,17 @@ impl Drop for QueueEntry {
 enum Answer {
     Lease(Lease),
     Wait(oneshot::Receiver<Result<Lease, Refusal>>, QueueEntry),
+}
+
+/// An answer that is sent after the lock is released.
+pub(crate) type PendingAnswer = (oneshot::Sender<Result<Lease, Refusal>>, Result<Lease, Refusal>);
+
+/// Sends the answers.
+pub(crate) fn send_answers(answers: Vec<PendingAnswer>) {
+    for (answer, outcome) in answers {
+        // An `Err` returns the lease, and dropping it frees the slot for the next job.
+        let _ = answer.send(outcome);
+    }
 }
 
 impl Shared {
