@@ -5,6 +5,7 @@
 mod builds;
 mod control;
 mod devices;
+mod doctor;
 mod files;
 mod fits;
 mod liveness;

@@ -50,5 +50,6 @@ mod timer;
 pub use config::{Config, Connections, KeyRefused, ProgressReports};
 pub use connection::dial::router_url::{RouterUrl, UrlError};
 pub use connection::dial::tls::TlsError;
+pub use connection::hello::RouterCheck;
 pub use relay::{Relay, RelayEnd, RelayError};
 pub use report::metrics::{BUCKETS, HISTOGRAMS, describe as describe_metrics};

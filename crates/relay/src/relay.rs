@@ -18,7 +18,7 @@ use crate::connection::dial::router_url::{RouterUrl, UrlError};
 use crate::connection::dial::tls::{self, TlsError};
 use crate::connection::dial::worker_key::WorkerKey;
 use crate::connection::health;
-use crate::connection::hello::{AttemptOutcome, Handshake};
+use crate::connection::hello::{AttemptOutcome, Handshake, RouterCheck};
 use crate::connection::{self, ConnectionEnd, POLICY_RETRY, PolicyConnection, Shared};
 use crate::jobs::context::JobContext;
 use crate::jobs::crash_suspects::CrashSuspects;
@@ -101,6 +101,11 @@ impl Relay {
             policy_connection: None,
             config,
         })
+    }
+
+    /// Says hello to the router once and leaves: whether it can be reached, and accepts the key.
+    pub async fn check(&self) -> RouterCheck {
+        self.handshake.check(pending()).await
     }
 
     /// The router's address, without credentials.

@@ -3,6 +3,7 @@
 mod ask;
 mod bar;
 mod console;
+mod doctor;
 mod fit;
 mod fit_text;
 mod keys;
@@ -31,6 +32,7 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
     let settings = &loaded.value;
     let catalog = || Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
     match &inspection.what {
+        Target::Doctor => doctor::run(settings, &catalog(), inspection.json, &console),
         Target::Status { watch } => ask::status(settings, *watch, inspection.json, &console),
         Target::Command { verb, model } => ask::command(settings, verb, model.as_deref(), inspection.json, &console),
         Target::Keys(command) => match keys::run(settings, command, inspection.json) {

@@ -53,6 +53,23 @@ struct Pauses {
     until: Option<Instant>,
 }
 
+/// What the router answers to a check by the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouterCheck {
+    /// The router accepts the worker.
+    Accepted,
+    /// The router refuses the key.
+    KeyRefused {
+        /// In the router's words.
+        reason: String,
+    },
+    /// The router does not answer as a router does.
+    Unreachable {
+        /// Why not.
+        reason: String,
+    },
+}
+
 /// The outcome of one attempt to connect.
 #[derive(Debug)]
 pub(crate) enum AttemptOutcome {
@@ -130,6 +147,31 @@ impl Handshake {
                 AttemptOutcome::Pause(pause)
             }
             HelloReply::Other => AttemptOutcome::Pause(self.next_pause()),
+        }
+    }
+
+    /// Says hello once, as a connection that only requests the policy, and leaves. For a check by the operator: nothing is logged
+    /// or counted.
+    pub(crate) async fn check(&self, capabilities: Capabilities) -> RouterCheck {
+        let mut dialed = match self.dialer.dial().await {
+            Ok(dialed) => dialed,
+            Err(fault) => return RouterCheck::Unreachable { reason: fault.to_string() },
+        };
+        let key = self.key.current().await;
+        let hello = self.say_hello(&mut dialed.socket, &key, capabilities);
+        let reply = tokio::time::timeout(self.hello_timeout, hello).await;
+        match reply {
+            Ok(HelloReply::Accepted { .. }) => RouterCheck::Accepted,
+            Ok(HelloReply::KeyRefused { reason }) => RouterCheck::KeyRefused { reason },
+            Ok(HelloReply::Later { reason, .. } | HelloReply::Transient { reason }) => {
+                RouterCheck::Unreachable { reason }
+            }
+            Ok(HelloReply::Other) => {
+                RouterCheck::Unreachable { reason: "it answers hello with another message".to_owned() }
+            }
+            Err(_) => {
+                RouterCheck::Unreachable { reason: format!("no answer to hello within {:?}", self.hello_timeout) }
+            }
         }
     }
 

@@ -72,6 +72,10 @@ fn command() -> Command {
                 .arg(text("kv-type", "TYPE", "Type of the cache: f16, q8_0, q4_0, …")),
         )
         .subcommand(
+            inspecting("doctor", "Check engine, devices, models, router, ports and folders, each with what to do")
+                .after_help(AFTER_DOCTOR),
+        )
+        .subcommand(
             asking("status", "Show the running worker: router, devices, models")
                 .arg(Arg::new("watch").long("watch").action(ArgAction::SetTrue).help("Show it again every second")),
         )
@@ -144,6 +148,12 @@ const AFTER_INSPECTION: &str = "\
 Needs no key and no router. Accepts the flags of `auxot-worker --help`, too, such as --models-dir and --gpu-devices.
 
 Exit code 1: the model does not fit. 64: the settings cannot be used. 66: the model does not exist.";
+
+const AFTER_DOCTOR: &str = "\
+Works with and without a running worker. Says hello to the router once, as a worker without models, if a key is set and no worker of this user \
+runs.
+
+Exit code 1: something keeps the worker from serving. 64: the settings cannot be used.";
 
 const AFTER_ASKING: &str = "\
 Finds the worker of this user by its runtime directory; set AUXOT_RUNTIME_DIR as the worker has it, if it has. Accepts the \

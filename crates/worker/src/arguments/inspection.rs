@@ -1,4 +1,4 @@
-//! The commands that inspect this host and exit: `models`, `models show`, `fit`; those that ask a running worker: `status`,
+//! The commands that inspect this host and exit: `models`, `models show`, `fit`, `doctor`; those that ask a running worker: `status`,
 //! `load`, `unload`, `pin`, `unpin`, `reset`; and `keys`, for API keys of local clients.
 
 use std::ffi::OsString;
@@ -27,6 +27,8 @@ pub(crate) enum Target {
     Show(String),
     /// Whether and how a model fits.
     Fit(FitRequest),
+    /// What is wrong on this host.
+    Doctor,
     /// The state of the running worker.
     Status {
         /// Whether it is shown again and again, until the command is interrupted.
@@ -65,7 +67,7 @@ pub(super) const VERBS: [(&str, &str); 5] = [
 
 /// Whether a word is one of these commands.
 pub(super) fn is_command(word: &str) -> bool {
-    matches!(word, "models" | "fit" | "status" | "keys") || VERBS.iter().any(|(verb, _)| *verb == word)
+    matches!(word, "models" | "fit" | "doctor" | "status" | "keys") || VERBS.iter().any(|(verb, _)| *verb == word)
 }
 
 /// The model of `fit` and how it should run.
@@ -105,6 +107,8 @@ impl Inspection {
             });
             let number = |name| inner.get_one::<u32>(name).copied();
             Target::Fit(FitRequest { name: name(inner), ctx: number("ctx"), slots: number("slots"), kv_type })
+        } else if command == "doctor" {
+            Target::Doctor
         } else if command == "status" {
             Target::Status { watch: inner.get_flag("watch") }
         } else if let Some((verb, _)) = VERBS.iter().find(|(verb, _)| *verb == command) {

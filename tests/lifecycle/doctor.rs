@@ -1,0 +1,147 @@
+//! `auxot-worker doctor` on hosts that are broken in one way each: the fault is found, with what to do.
+
+use std::process::Output;
+
+use auxot_tests::scripted_router::{ClosedPort, policy};
+use auxot_tests::{Scratch, Stage, Worker, binaries};
+use serde_json::Value;
+
+use crate::{DEADLINE, MODEL, MODEL_FILE};
+
+/// Runs it with the settings of a worker, changed as given; an empty value removes a setting.
+async fn doctor(scratch: &Scratch, router_url: &str, changes: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let mut command = tokio::process::Command::new(binaries::program("auxot-worker"));
+    command.arg("doctor").args(arguments).env_clear().env("COLUMNS", "120");
+    for (name, value) in Worker::command(scratch, router_url).get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    for (name, value) in changes {
+        if value.is_empty() {
+            command.env_remove(name)
+        } else {
+            command.env(name, value)
+        };
+    }
+    tokio::time::timeout(DEADLINE, command.output()).await.unwrap().unwrap()
+}
+
+/// The findings, and the exit code.
+async fn findings(scratch: &Scratch, router_url: &str, changes: &[(&str, &str)]) -> (Vec<Value>, Option<i32>) {
+    let output = doctor(scratch, router_url, changes, &["--json"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains(Worker::KEY), "{text}");
+    (serde_json::from_str(&text).unwrap_or_else(|fault| panic!("{fault}: {text:?}")), output.status.code())
+}
+
+/// Asserts that one finding of the area has this verdict, text and remedy.
+fn has(findings: &[Value], area: &str, verdict: &str, text: &str, remedy: &str) {
+    let is_it = |finding: &&Value| {
+        finding["area"] == area
+            && finding["verdict"] == verdict
+            && finding["text"].as_str().is_some_and(|found| found.contains(text))
+            && finding["remedy"].as_str().unwrap_or_default().contains(remedy)
+    };
+    assert!(findings.iter().any(|finding| is_it(&finding)), "no {verdict} {area} {text:?} {remedy:?} in {findings:#?}");
+}
+
+/// A host without a fault but that no router listens.
+fn host() -> (Scratch, ClosedPort) {
+    let scratch = Scratch::new();
+    scratch.fake_model(MODEL_FILE, "");
+    (scratch, ClosedPort::anywhere())
+}
+
+#[tokio::test]
+async fn the_engine_is_missing_or_is_none() {
+    let (scratch, port) = host();
+    let (found, code) = findings(&scratch, &port.url(), &[("AUXOT_LLAMA_BINARY", "/nonexistent/llama-server")]).await;
+    has(&found, "engine", "bad", "cannot find the engine /nonexistent/llama-server", "set AUXOT_LLAMA_BINARY");
+    assert_eq!(code, Some(1));
+    let (found, code) = findings(&scratch, &port.url(), &[("AUXOT_LLAMA_BINARY", "/bin/true")]).await;
+    has(&found, "engine", "bad", "cannot use /bin/true as engine", "set AUXOT_LLAMA_BINARY");
+    assert_eq!(code, Some(1));
+}
+
+#[tokio::test]
+async fn models_are_missing_damaged_or_not_those_of_the_list() {
+    let port = ClosedPort::anywhere();
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(scratch.models()).unwrap();
+    let (found, _) = findings(&scratch, &port.url(), &[]).await;
+    has(&found, "models", "bad", "no model that can be served", "put GGUF files there");
+    scratch.fake_model(MODEL_FILE, "");
+    std::fs::write(scratch.models().join("half.gguf"), b"GGUF\x03\0\0\0").unwrap();
+    let (found, _) = findings(&scratch, &port.url(), &[("AUXOT_GPU_AUTOLOAD_MODELS", "other-q8_0")]).await;
+    has(&found, "models", "good", "1 can be served", "");
+    has(&found, "models", "warning", "half.gguf", "download it again");
+    has(&found, "models", "bad", "cannot find model other-q8_0", "AUXOT_GPU_AUTOLOAD_MODELS");
+}
+
+#[tokio::test]
+async fn the_router_is_away_refuses_the_key_or_accepts_it() {
+    let (scratch, port) = host();
+    let (found, code) = findings(&scratch, &port.url(), &[]).await;
+    has(&found, "router", "bad", "cannot reach ws://", "that the router runs");
+    assert_eq!(code, Some(1));
+    let mut router = port.listen();
+    let url = router.url();
+    let refusing = async {
+        let mut link = router.link().await;
+        link.hello().await;
+        link.send_text(r#"{"type":"hello_ack","success":false,"error":"invalid GPU key"}"#).await;
+        link
+    };
+    let ((found, _), _link) = tokio::join!(findings(&scratch, &url, &[]), refusing);
+    has(&found, "router", "bad", "refuses the worker key: invalid GPU key", "create a worker key");
+    let accepted = auxot_tests::scripted_router::ack("doctor", &policy("tiny-chat", "Q4_K_M", 2048, 2));
+    let ((found, code), _link) = tokio::join!(findings(&scratch, &url, &[]), router.greeted(&accepted));
+    has(&found, "router", "good", "accepts this worker", "");
+    assert_eq!(code, Some(0), "{found:#?}");
+    let (found, code) = findings(&scratch, &url, &[("AUXOT_GPU_KEY", "")]).await;
+    has(&found, "router", "bad", "no worker key is set", "AUXOT_GPU_KEY");
+    assert_eq!(code, Some(1));
+}
+
+#[tokio::test]
+async fn a_port_is_taken() {
+    let (scratch, port) = host();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let number = taken.local_addr().unwrap().port().to_string();
+    let gateway = format!("127.0.0.1:{number}");
+    let changes = [("AUXOT_METRICS_PORT", &*number), ("AUXOT_GATEWAY_ADDR", &*gateway)];
+    let (found, _) = findings(&scratch, &port.url(), &changes).await;
+    has(&found, "metrics", "warning", &format!("cannot listen on 127.0.0.1:{number}"), "AUXOT_METRICS_PORT");
+    has(&found, "gateway", "bad", &format!("cannot listen on 127.0.0.1:{number}"), "AUXOT_GATEWAY_ADDR");
+}
+
+#[tokio::test]
+async fn a_runtime_directory_that_others_can_enter_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let (scratch, port) = host();
+    let open = scratch.join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (found, _) = findings(&scratch, &port.url(), &[("AUXOT_RUNTIME_DIR", open.to_str().unwrap())]).await;
+    has(&found, "engine", "bad", "its mode is 755, so others can enter it", "");
+}
+
+#[tokio::test]
+async fn a_host_without_faults_and_with_a_running_worker_is_called_so() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "");
+    let worker = stage.worker(&[("AUXOT_GPU_AUTOLOAD_MODELS", MODEL)]).await;
+    let _link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    stage.reports.next("ready", DEADLINE).await;
+    let (found, code) = findings(&stage.scratch, &stage.router.url(), &[]).await;
+    has(&found, "worker", "good", &format!("runs with pid {}", worker.program.pid()), "");
+    has(&found, "router", "good", "the running worker is connected", "");
+    has(&found, "engine", "good", "fake-llama-server", "");
+    assert_eq!(code, Some(0), "{found:#?}");
+    let output = doctor(&stage.scratch, &stage.router.url(), &[], &[]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("✓ router   the running worker is connected"), "{text}");
+    assert!(
+        text.lines().last().is_some_and(|line| line.contains("worker can serve") || line == "Nothing is wrong."),
+        "{text}"
+    );
+}
