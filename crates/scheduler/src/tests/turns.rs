@@ -269,3 +269,45 @@ fn a_model_waits_for_room_exactly_while_it_is_wanted() {
     scheduler.job_cancelled(1, seconds(12));
     assert_eq!(scheduler.state(1), &ModelState::OnDisk);
 }
+
+#[test]
+fn a_removed_model_returns_its_waiting_jobs_and_its_index_is_used_again() {
+    let mut scheduler = crowd();
+    assert_eq!(scheduler.job_arrived(7, 1, seconds(11)).0, Decision::Wait);
+    assert_eq!(scheduler.remove(1), [7]);
+    assert_eq!((scheduler.add(profile("new", 2)), scheduler.add(profile("next", 2))), (1, 6));
+    assert_eq!((scheduler.state(1), scheduler.waiting(1)), (&ModelState::OnDisk, 0));
+    let actions = scheduler.job_arrived(8, 6, seconds(12)).1;
+    assert!(matches!(actions[..], [Action::Load { model: 6, .. }]), "{actions:?}");
+}
+
+#[test]
+fn what_a_loading_model_is_measured_to_hold_is_promised_no_more() {
+    let mut scheduler = scheduler(12, vec![profile("a", 6), profile("b", 4)]);
+    assert!(start(&mut scheduler, 1, 0, 0).0.is_empty());
+    scheduler.measured(capacity(5));
+    assert_eq!(
+        scheduler.job_arrived(2, 1, seconds(1)).1,
+        [],
+        "the place of a is promised, and as far as known not taken"
+    );
+    scheduler.set_measured(0, gpu(6 * GIB + GIB / 2));
+    let actions = scheduler.tick(seconds(2));
+    assert!(matches!(actions[..], [Action::Load { model: 1, .. }]), "{actions:?}");
+}
+
+#[test]
+fn the_rules_are_those_of_the_last_configuration() {
+    let mut scheduler = Scheduler::new(Limits::default(), Rules { reserve: 7, ..Rules::default() }, vec![]);
+    assert_eq!(scheduler.rules().reserve, 7);
+    scheduler.configure(Limits::default(), Rules { reserve: 9, ..Rules::default() });
+    assert_eq!(scheduler.rules().reserve, 9);
+}
+
+#[test]
+fn a_model_that_its_owner_wants_unloaded_is_wanted_no_more() {
+    let mut scheduler = crowd();
+    assert!(scheduler.is_wanted(1));
+    assert_eq!(scheduler.unload(1, seconds(40), seconds(11)), []);
+    assert_eq!((scheduler.is_wanted(1), scheduler.state(1)), (false, &ModelState::OnDisk));
+}
