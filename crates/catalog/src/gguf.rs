@@ -147,8 +147,7 @@ impl Gguf {
     /// The others have no such bound: `bert` makes one token of a word that it does not know, `t5` one of a whole run
     /// of letters that it does not know, after a table has made others of them; `plamo2` leaves marks of byte order
     /// out.
-    #[must_use]
-    pub fn longest_token(&self) -> Option<u64> {
+    pub(crate) fn longest_token(&self) -> Option<u64> {
         match (self.text("tokenizer.ggml.model")?, self.get("tokenizer.ggml.tokens")?) {
             ("gpt2" | "llama" | "rwkv", Value::Texts { longest, .. }) if *longest > 0 => Some(*longest),
             _ => None,

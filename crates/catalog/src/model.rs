@@ -39,6 +39,8 @@ pub struct Model {
     pub task: Task,
     /// The context length it was trained with, in tokens.
     pub ctx_train: Option<u32>,
+    /// The bytes of its longest token, where its tokenizer has such a bound.
+    pub longest_token: Option<u64>,
     /// How many numbers its tensors hold.
     pub parameters: Option<u64>,
     /// How many layers it has.
@@ -157,6 +159,7 @@ fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
         mmproj: None,
         task: Task::of(arch, &header),
         ctx_train: small("context_length"),
+        longest_token: header.longest_token(),
         parameters: Some(header.weights().parameters),
         block_count: small("block_count"),
         chat_template: header.get("tokenizer.chat_template").is_some(),

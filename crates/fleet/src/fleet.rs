@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::devices::Devices;
 use crate::factory::Engines;
 use crate::job_task::JobTask;
-use crate::lease::Lease;
+use crate::lease::{Lease, TextLimit};
 use crate::model::desired::DesiredModel;
 use crate::owner::Shared;
 use crate::owner::requests::send_answers;
@@ -20,7 +20,6 @@ use crate::report::{ModelView, OtherNames, Report, UnloadedModel, metrics};
 use crate::settings::FleetSettings;
 use crate::state::Intake;
 use crate::tasks::Tasks;
-use crate::text_limit::TextLimit;
 
 /// How long a new policy waits for a scan of the models folders.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(10);

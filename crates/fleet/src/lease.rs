@@ -4,11 +4,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auxot_catalog::Model;
 use auxot_engine::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
 use tokio::sync::watch;
 
 use crate::model::managed::{ManagedId, generation_of};
-use crate::text_limit::TextLimit;
 use auxot_scheduler::Run;
 
 /// What a lease calls on the fleet.
@@ -25,7 +25,7 @@ pub(crate) trait Owner: Debug + Send + Sync {
 pub struct Lease {
     pub(crate) owner: Arc<dyn Owner>,
     pub(crate) managed: ManagedId,
-    pub(crate) model: Arc<auxot_catalog::Model>,
+    pub(crate) model: Arc<Model>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) run: Run,
     /// Marks the engine as in use, so that a drain waits for this job.
@@ -44,6 +44,23 @@ pub enum EngineEnd {
     Stopped,
     /// It still runs, as far as is known.
     Running,
+}
+
+/// The most text that one slot of a model can hold, known before the model is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextLimit {
+    /// Bytes of text, whatever its content.
+    pub bytes: u64,
+    /// Tokens of its context.
+    pub ctx: u32,
+}
+
+impl TextLimit {
+    /// The limit for a context of this many tokens; `None` where the tokenizer sets no bound.
+    pub(crate) fn of(model: &Model, ctx: u32) -> Option<Self> {
+        let bytes = model.longest_token?.saturating_mul(ctx.into());
+        (ctx > 0).then_some(Self { bytes, ctx })
+    }
 }
 
 impl Lease {

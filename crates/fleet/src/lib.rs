@@ -105,7 +105,6 @@ mod state;
 mod tasks;
 #[cfg(test)]
 mod tests;
-mod text_limit;
 
 pub use auxot_engine::{Awaiting, Endpoint, ExitReport, Ready};
 pub use auxot_gpu::{Device, Sample};
@@ -114,7 +113,7 @@ pub use config::{Config, ModelConfig, device_warning, table_warnings, with_layer
 pub use devices::Devices;
 pub use fleet::Fleet;
 pub use job_task::JobTask;
-pub use lease::{EngineEnd, Lease};
+pub use lease::{EngineEnd, Lease, TextLimit};
 pub use model::desired::{DesiredModel, MAX_SLOTS};
 pub use model::history::measurements_file;
 pub use model::plan::parameters;
@@ -125,4 +124,3 @@ pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use report::{ModelView, OtherNames, Report, UnloadedModel};
 pub use settings::FleetSettings;
 pub use tasks::Tasks;
-pub use text_limit::TextLimit;

@@ -11,7 +11,6 @@ mod replace;
 pub(crate) mod requests;
 mod rescan;
 mod retry;
-mod text_limit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 

@@ -14,7 +14,7 @@ const DEFAULT_SLOTS: u32 = 4;
 /// Context per slot where no setting and no policy gives a number: a model trained for 128k tokens would fill the host.
 const DEFAULT_CTX: u32 = 8192;
 /// The engine rounds a context up to whole blocks of this many tokens.
-const CTX_BLOCK: u32 = 256;
+pub(crate) const CTX_BLOCK: u32 = 256;
 /// The cache of a model whose header is incomplete is guessed as this fraction of its weights, on the high side.
 const GUESSED_CACHE: u64 = 4;
 /// The guess for its compute buffers.
@@ -52,9 +52,10 @@ impl Plan {
         Spec { slots, ctx_per_slot: ctx, ..self.wanted.clone() }
     }
 
-    /// Whether the operator adds arguments of this model's own. Copies nothing: each job asks for it.
-    pub(crate) fn has_extra_args(&self) -> bool {
-        !self.wanted.extra_args.is_empty()
+    /// The wanted context of a slot; `None` where the model's own arguments may set another one. Copies nothing: each job asks
+    /// for it.
+    pub(crate) fn ctx(&self) -> Option<u32> {
+        self.wanted.extra_args.is_empty().then_some(self.wanted.ctx_per_slot)
     }
 
     /// What the memory does not allow of the wanted size, as a sentence.

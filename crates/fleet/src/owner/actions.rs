@@ -1,7 +1,7 @@
 //! The scheduler's actions: engines start and stop, jobs get their answers.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -11,7 +11,7 @@ use crate::model::managed::ManagedModel;
 use crate::model::plan::requirements;
 use crate::model::process::Engine;
 use crate::owner::Shared;
-use crate::owner::requests::{PendingAnswer, send_answers};
+use crate::owner::requests::PendingAnswer;
 use crate::refusal::refusal;
 use crate::state::FleetState;
 use crate::state::work::Work;
@@ -58,13 +58,6 @@ impl Shared {
                 }
             }
         }
-    }
-
-    /// Carries out actions and queued decisions, releases the lock, and then sends the answers.
-    pub(crate) fn conclude(self: &Arc<Self>, mut state: MutexGuard<'_, FleetState>, actions: Vec<Action>) {
-        let answers = self.apply_actions(&mut state, actions);
-        drop(state);
-        send_answers(answers);
     }
 
     /// Starts an engine for a model in its placement.

@@ -63,9 +63,9 @@ impl Shared {
         self.replace_if_idle(state, id);
     }
 
-    /// Loads the new version of a model whose files have changed, unless it has jobs.
+    /// Loads the new version of an outdated model, unless it has jobs.
     pub(crate) fn replace_if_idle(self: &Arc<Self>, state: &mut FleetState, id: ManagedId) {
-        let Some(managed) = state.models.get(&id).filter(|managed| managed.files == Files::Outdated) else { return };
+        let Some(managed) = state.models.get(&id) else { return };
         let (scheduler_id, file) = (managed.scheduler_id, &managed.model.file);
         if state.scheduler.busy(scheduler_id) > 0 || state.scheduler.waiting(scheduler_id) > 0 {
             return;

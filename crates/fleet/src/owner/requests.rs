@@ -6,8 +6,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::job_task::JobTask;
-use crate::lease::{Lease, Owner};
-use crate::model::managed::{KeepReason, ManagedId};
+use crate::lease::{Lease, Owner, TextLimit};
+use crate::model::managed::{Files, KeepReason, ManagedId};
+use crate::model::plan::{CTX_BLOCK, parameters};
 use crate::owner::Shared;
 use crate::refusal::{Refusal, refusal};
 use crate::state::scan::Requested;
@@ -61,6 +62,27 @@ impl Shared {
         drop(state);
         let requested = Requested::resolve(name, &scan);
         (self.lock(), requested)
+    }
+
+    /// The most text that a slot of the named model, or else the primary one, can hold; `None` where that is unknown.
+    pub(crate) fn text_limit(&self, name: Option<&str>) -> Option<TextLimit> {
+        let (state, requested) = self.lock_for(name);
+        let (model, planned, ready) = match state.find(&requested, JobTask::Chat) {
+            Ok(id) => {
+                let managed = state.models.get(&id)?;
+                (&*managed.model, managed.plan.ctx(), managed.ready().map(|ready| ready.props.n_ctx))
+            }
+            Err(_) => {
+                let model = state.scan.model(requested.file()?)?;
+                let own = self.config_of(&state, model);
+                let ctx = parameters(&self.settings().engine, &own, None, model).ctx;
+                (model, own.args.is_empty().then_some(ctx), None)
+            }
+        };
+        // Extra arguments may set another context, which only the engine knows.
+        let planned = planned.filter(|ctx| *ctx > 0 && self.settings().engine.extra_args.is_empty());
+        // The longer one of the running engine's and the wanted size's. Engines round a context up, by less than a block.
+        TextLimit::of(model, ready.max(planned.map(|ctx| ctx.saturating_add(CTX_BLOCK)))?)
     }
 
     /// Waits for a slot until `deadline`, or for the configured maximum.
@@ -172,6 +194,17 @@ impl Shared {
         answer
     }
 
+    /// Carries out actions and queued decisions, releases the lock, and then sends the answers.
+    pub(crate) fn conclude(self: &Arc<Self>, mut state: MutexGuard<'_, FleetState>, actions: Vec<Action>) {
+        // Most jobs begin and end without one.
+        if actions.is_empty() && state.decisions.is_empty() {
+            return;
+        }
+        let answers = self.apply_actions(&mut state, actions);
+        drop(state);
+        send_answers(answers);
+    }
+
     /// Refuses jobs that were taken out of the queue.
     pub(crate) fn dismiss(
         &self,
@@ -257,12 +290,15 @@ impl Owner for Shared {
     /// Frees the slot of a lease.
     fn release(self: Arc<Self>, id: ManagedId, run: Run) {
         let mut state = self.lock();
-        let Some(scheduler_id) = state.models.get(&id).map(|managed| managed.scheduler_id) else { return };
+        let Some(managed) = state.models.get(&id) else { return };
+        let (scheduler_id, is_outdated) = (managed.scheduler_id, managed.files == Files::Outdated);
         let due = state.scheduler.due();
         let actions = state.scheduler.job_ended(scheduler_id, run, self.moment());
         // Most jobs only pass their slot to the next.
         let changed = actions.iter().any(|action| !matches!(action, Action::Admit { .. }));
-        self.replace_if_idle(&mut state, id);
+        if is_outdated {
+            self.replace_if_idle(&mut state, id);
+        }
         let wakes = state.scheduler.due() != due;
         // A caller that is gone drops its lease, which calls this again.
         self.conclude(state, actions);
