@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use auxot_tests::Reports;
 use auxot_tests::Scratch;
+use auxot_tests::leftovers;
 use auxot_tests::processes::of_command_line;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -122,7 +123,7 @@ impl Rig {
     /// The socket of the only engine.
     pub(crate) fn socket(&self) -> anyhow::Result<PathBuf> {
         let sockets = walk(self.scratch.join("rt"));
-        sockets.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "sock")).with_context(|| {
+        sockets.into_iter().find(|path| leftovers::is_engine_socket(path)).with_context(|| {
             format!("cannot find the engine's socket in {}:\n{}", self.scratch.path().display(), self.log())
         })
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use auxot_tests::leftovers::Descriptors;
+use auxot_tests::leftovers::{self, Descriptors};
 use auxot_tests::scripted_router::{ClosedPort, Dispatcher, HOSTED_ID, ack, policy};
 use auxot_tests::{Reports, Scratch, Worker, processes, set_switches};
 use nix::sys::signal::{Signal, kill};
@@ -150,7 +150,7 @@ impl Stage {
         let folders = std::fs::read_dir(self.scratch.join("run")).unwrap().flatten().map(|entry| entry.path());
         let files = folders.filter(|path| path.is_dir()).flat_map(|path| std::fs::read_dir(path).unwrap().flatten());
         let mut paths = files.map(|entry| entry.path());
-        paths.find(|path| path.extension().is_some_and(|ending| ending == "sock")).unwrap()
+        paths.find(|path| leftovers::is_engine_socket(path)).unwrap()
     }
 
     /// Restores what the fault has removed.

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::processes;
 
+/// The worker's own socket, for the operator's commands.
+const CONTROL_SOCKET: &str = "control.sock";
+
 /// The polling interval. Reading all processes costs a millisecond.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -89,9 +92,10 @@ pub async fn runtime_folder(folder: &Path, workers: usize, deadline: Duration) -
         let homes: Vec<&String> = found.iter().filter(|name| name.starts_with("w-")).collect();
         let others = found.iter().filter(|name| *name != "lock" && !name.starts_with("w-")).count();
         let odd = homes.iter().any(|home| {
-            let files = listing(&folder.join(home));
+            let mut files = listing(&folder.join(home));
+            files.retain(|name| name != CONTROL_SOCKET);
             let with = |ending: &str| files.iter().filter(|name| name.ends_with(ending)).count();
-            // Beside the lock and the configuration that is empty.
+            // Beside the empty configuration and the engines' working directory.
             (with(".sock"), with(".json"), files.len()) != (1, 1, 4)
         });
         let tidy = others == 0 && homes.len() == workers && !odd;
@@ -100,6 +104,11 @@ pub async fn runtime_folder(folder: &Path, workers: usize, deadline: Duration) -
         })
     });
     left.await.map_err(|left| format!("the runtime folder of {workers} workers holds {left}"))
+}
+
+/// Whether a file of a worker's runtime folder is the socket of an engine; the worker has one too, for the operator.
+pub fn is_engine_socket(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ending == "sock") && !file.ends_with(CONTROL_SOCKET)
 }
 
 fn listing(folder: &Path) -> Vec<String> {
