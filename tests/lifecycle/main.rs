@@ -11,6 +11,7 @@ mod fits;
 mod liveness;
 mod models;
 mod resources;
+mod service;
 mod settings;
 mod stops;
 mod wrappers;

@@ -5,6 +5,7 @@ mod commands;
 mod core_dumps;
 mod logging;
 mod reload;
+mod service_manager;
 mod shutdown;
 mod worker;
 

@@ -13,6 +13,7 @@ use auxot_settings::{Faults, Loaded, SettingChange, Settings, Sources, When};
 use tokio::sync::watch as channel;
 use tracing::{error, info, warn};
 
+use crate::service_manager;
 use crate::shutdown::HangUps;
 use watch::FileWatch;
 
@@ -81,6 +82,9 @@ impl Reload {
     }
 
     async fn reload(&mut self, cause: Cause, fleet: &Fleet) {
+        if cause != Cause::Watched {
+            service_manager::reloading();
+        }
         match self.read().await {
             Ok(read) => self.apply(read, cause, fleet),
             Err(faults) => {
@@ -91,6 +95,9 @@ impl Reload {
         }
         if cause == Cause::HangUp {
             info!(models = fleet.reset_failed(), "SIGHUP: failed models may be loaded again");
+        }
+        if cause != Cause::Watched {
+            service_manager::ready();
         }
     }
 

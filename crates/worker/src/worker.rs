@@ -29,6 +29,7 @@ use tracing::{error, info, warn};
 
 use crate::logging::Log;
 use crate::reload::{Reload, StopLimits};
+use crate::service_manager;
 use crate::shutdown::{HangUps, Shutdown};
 
 /// The router refuses the key: only the operator can fix it, so a service manager should not retry (`EX_NOPERM`).
@@ -114,7 +115,8 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
         tokio::join!(
             tasks.run(),
             server.serve(recorder, fleet.clone(), trouble.clone()),
-            control.serve(fleet.clone(), trouble),
+            control.serve(fleet.clone(), trouble.clone()),
+            service_manager::report(fleet.clone(), trouble),
             reload.serve(fleet.clone()),
         )
     };
@@ -270,6 +272,7 @@ async fn close(
         () = shutdown.requested() => {
             let limit = limits.borrow().drain;
             info!(from = "serving", to = "draining", limit_s = limit.as_secs_f64(), "worker");
+            service_manager::stopping();
             fleet.freeze();
             request_drain.send_replace(Some(limit));
             tokio::select! {
