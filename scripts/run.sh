@@ -4,7 +4,8 @@
 # Builds the programs, gets a real engine and a small real model, starts the embedded router and the worker, streams one
 # answer through the whole chain, and goes on until Ctrl-C, which leaves neither a process nor a file behind.
 #
-# DEMO_MODEL=FILE.gguf takes another model, AUXOT_LLAMA_BINARY another engine, PORT a fixed port for the router.
+# DEMO_MODEL=FILE.gguf takes another model, AUXOT_LLAMA_BINARY another engine, PORT a fixed port for the router,
+# GATEWAY_PORT one for the worker's local clients.
 # The build is the one the tests use: half the time of an optimised one, and no slower to look at.
 set -euo pipefail
 # Each program in a process group of its own, so that Ctrl-C reaches this script alone and the order of the end is ours.
@@ -81,7 +82,7 @@ if [ -z "${DEMO_MODEL:-}" ]; then
   extra="[\"--chat-template-file\", \"$run/continue.jinja\"]"
 fi
 "${clean[@]}" AUXOT_ENGINE__EXTRA_ARGS="$extra" AUXOT_ROUTER_URL="http://$address" AUXOT_GPU_KEY_FILE="$run/worker.key" AUXOT_METRICS_PORT=0 \
-  AUXOT_RUNTIME_DIR="$run/engines" XDG_STATE_HOME="$run/state" \
+  AUXOT_GATEWAY_ADDR="127.0.0.1:${GATEWAY_PORT:-0}" AUXOT_RUNTIME_DIR="$run/engines" XDG_STATE_HOME="$run/state" \
   AUXOT_LLAMA_BINARY="$engine" AUXOT_MODELS_DIR="$(dirname "$model")" AUXOT_GPU_AUTOLOAD_MODELS="$name" \
   "$bin/auxot-worker" >"$run/worker.log" 2>&1 &
 worker=$!
@@ -96,10 +97,13 @@ kill -0 "$worker" 2>/dev/null && [ $answered = yes ] || broke worker
 asking=''
 metrics=$(logged worker "$worker" 'metrics endpoint listens' url) || broke worker
 
+gateway=$(logged worker "$worker" 'gateway listens' address) || broke worker
+
 cat <<END
 
 The router listens on   http://$address
 The worker's metrics    $metrics
+Local clients           http://$gateway/v1 (no key)
 The worker's log        $run/worker.log
 Ask it yourself:
 
