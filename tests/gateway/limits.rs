@@ -130,3 +130,16 @@ async fn the_list_has_what_can_serve_and_each_of_its_names_one_model() {
     let none = Client::get(&stage.address, "/v1/models/none").await.whole().await;
     assert_eq!((none.status, &none.json()["error"]["code"]), (404, &json!("model_not_found")));
 }
+
+#[tokio::test]
+async fn a_head_that_is_too_long_or_too_slow_ends_its_connection() {
+    let stage = Stage::ready("--text here", &[("AUXOT_GATEWAY__HEADER_TIMEOUT", "300ms")]).await;
+    let long = format!("GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(300_000));
+    let mut client = Client::raw(&stage.address, long.as_bytes()).await;
+    assert!(client.until("HTTP/1.1 431 ").await, "{}", client.shown());
+    let mut slow = Client::raw(&stage.address, b"GET /v1/models HTTP/1.1\r\nHost: loc").await;
+    assert!(!slow.until("HTTP/1.1 200").await, "it is closed");
+    let mut idle = Client::get(&stage.address, "/health").await;
+    assert_eq!(idle.whole().await.status, 200);
+    assert!(!idle.until("nothing").await, "an idle connection is closed too");
+}

@@ -10,6 +10,7 @@ mod leaves;
 mod limits;
 mod loads;
 mod losses;
+mod swaps;
 mod tasks;
 
 use std::path::{Path, PathBuf};

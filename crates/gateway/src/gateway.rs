@@ -29,7 +29,7 @@ use crate::listener::{Listener, Stream};
 use crate::service;
 use crate::shared::Shared;
 
-/// The most bytes of a request's head.
+/// The bytes of a request's head after which no more are read; a head may be as much again longer.
 const HEAD_LIMIT: usize = 64 << 10;
 /// The most fields of a head: what an engine takes.
 const MOST_FIELDS: usize = 100;
@@ -86,8 +86,10 @@ impl Gateway {
                 .map_err(|error| GatewayError::Listen { address: address.to_string(), error })?;
             let bound = listener.address(address);
             match address {
-                ListenAddress::Tcp(_) => info!(address = bound, url = %format!("http://{bound}/v1"), "gateway listens"),
-                ListenAddress::Unix(_) => info!(address = bound, "gateway listens"),
+                ListenAddress::Tcp(_) => {
+                    info!(address = %bound, url = %format!("http://{bound}/v1"), "gateway listens")
+                }
+                ListenAddress::Unix(_) => info!(address = %bound, "gateway listens"),
             }
             listeners.push(listener);
         }

@@ -17,7 +17,7 @@
 //! answer begins, another one gets it; the body is held until then.
 //!
 //! **Answers.** The body owns the engine's socket and the slot: a client that leaves, in whatever phase, drops both. One
-//! buffer goes back and forth between the engine's socket and the client's, so that a slow client costs 8 KiB. The slot is
+//! buffer goes back and forth between the engine's socket and the client's, so that a slow client costs 4 KiB. The slot is
 //! free with the last byte of the engine, before a slow client has read it.
 //!
 //! **Loads.** A client that wants a stream gets the head of its answer after `early_head`, and comments on the load until the

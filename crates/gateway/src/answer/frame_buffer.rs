@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-/// The bytes of one frame: some thirty events.
-const SIZE: usize = 8 << 10;
+/// The bytes of one frame: some fifteen events.
+const SIZE: usize = 4 << 10;
 
 /// The place of the buffer while it is not lent.
 #[derive(Debug, Default)]
