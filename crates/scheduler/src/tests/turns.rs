@@ -311,3 +311,12 @@ fn a_model_that_its_owner_wants_unloaded_is_wanted_no_more() {
     assert_eq!(scheduler.unload(1, seconds(40), seconds(11)), []);
     assert_eq!((scheduler.is_wanted(1), scheduler.state(1)), (false, &ModelState::OnDisk));
 }
+
+#[test]
+fn a_wanted_model_without_room_is_loaded_when_memory_becomes_free() {
+    let mut scheduler = crowd();
+    assert_eq!(scheduler.unload(0, seconds(40), seconds(30)), [Action::Stop { model: 0 }]);
+    scheduler.measured(capacity(10));
+    let actions = scheduler.memory_freed(0, seconds(31));
+    assert!(matches!(actions[..], [Action::Load { model: 1, .. }]), "{actions:?}");
+}
