@@ -320,3 +320,30 @@ fn a_wanted_model_without_room_is_loaded_when_memory_becomes_free() {
     let actions = scheduler.memory_freed(0, seconds(31));
     assert!(matches!(actions[..], [Action::Load { model: 1, .. }]), "{actions:?}");
 }
+
+#[test]
+fn an_idle_model_goes_before_a_busy_one_also_for_a_job_that_may_preempt() {
+    let mut scheduler = scheduler(10, vec![profile("a", 4), profile("b", 4), profile("c", 4)]);
+    load(&mut scheduler, 0, 0, 6);
+    load(&mut scheduler, 1, 10, 1);
+    for model in [0, 1] {
+        assert_eq!(scheduler.job_arrived(10 + model as u64, model, seconds(100)).0, Decision::Admit);
+    }
+    assert_eq!(scheduler.job_arrived(1, 2, seconds(101)), (Decision::Wait, vec![]));
+    assert_eq!(scheduler.job_ended(1, RUN, seconds(117)), [Action::Stop { model: 1 }]);
+    assert!(matches!(scheduler.state(0), ModelState::Ready(_)));
+}
+
+#[test]
+fn a_model_that_loads_quickly_goes_before_one_that_has_been_idle_longer() {
+    let mut scheduler = scheduler(10, vec![profile("slow", 4), profile("quick", 4), profile("c", 4)]);
+    for (model, arrival, ready, free_after) in [(0, 0, 30, 6), (1, 32, 33, 1)] {
+        assert_eq!(scheduler.job_arrived(10 + model as u64, model, seconds(arrival)).0, Decision::Wait);
+        scheduler.measured(capacity(free_after));
+        scheduler.engine_ready(model, RUN, 1, seconds(ready));
+        scheduler.memory_shown(model);
+        scheduler.job_ended(model, RUN, seconds(ready + 1));
+    }
+    let actions = scheduler.job_arrived(1, 2, seconds(100)).1;
+    assert_eq!(actions, [Action::Stop { model: 1 }]);
+}
