@@ -4,7 +4,6 @@
 //! of one. Bytes are read into one buffer, the chunk framing is removed and events are found in place, and the caller
 //! borrows their data. Dropping the exchange closes the socket, which cancels the request in llama-server.
 
-mod chunked;
 mod forward;
 mod head;
 mod inbox;

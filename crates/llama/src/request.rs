@@ -2,9 +2,11 @@
 
 mod history;
 mod limits;
-mod parameters;
 mod peek;
 mod reduce;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
@@ -17,6 +19,26 @@ pub use self::{
 
 /// The most bytes of a request that llama-server reads; a longer one gets 413 without a body.
 const BODY_LIMIT: usize = 100 << 20;
+/// Fields of [`ChatRequest`], and those that would change the form of the answer and not its content.
+const OUR_FIELDS: [&str; 13] = [
+    "model",
+    "messages",
+    "tools",
+    "temperature",
+    "max_tokens",
+    "max_completion_tokens",
+    "reasoning_effort",
+    "stream",
+    "stream_options",
+    "return_progress",
+    "n",
+    "id_slot",
+    "slot_id",
+];
+/// The field with the values for the template.
+const TEMPLATE: &str = "chat_template_kwargs";
+/// Switches reasoning off in the known templates.
+const NO_THINKING: &str = "\"enable_thinking\":false,\"thinking\":false";
 
 /// A chat request with the fields of the router's jobs.
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,13 +139,42 @@ impl ChatRequest<'_> {
             body.extend_from_slice(b",\"reasoning_effort\":");
             text(&mut body, effort);
         }
-        parameters::write(&mut body, self.parameters, self.disables_reasoning())?;
+        write_parameters(&mut body, self.parameters, self.disables_reasoning())?;
         body.push(b'}');
         if body.len() > limit {
             return Err(RequestError::TooLarge { bytes: body.len(), limit });
         }
         Ok(body)
     }
+}
+
+/// Writes the caller's parameters beside the fields of [`ChatRequest`], each after a comma.
+fn write_parameters(body: &mut Vec<u8>, parameters: Option<&RawValue>, no_thinking: bool) -> Result<(), RequestError> {
+    let fields: BTreeMap<Cow<'_, str>, &RawValue> = match parameters.map(RawValue::get) {
+        None | Some("null") => BTreeMap::new(),
+        Some(parameters) => serde_json::from_str(parameters).map_err(|_| RequestError::Parameters)?,
+    };
+    for (name, value) in fields.iter().filter(|(name, _)| !OUR_FIELDS.contains(&&***name) && **name != TEMPLATE) {
+        field(body, name, value.get());
+    }
+    let given = fields.get(TEMPLATE).map(|given| given.get().trim());
+    let inside = given.and_then(|given| given.strip_prefix('{')?.strip_suffix('}')).map(str::trim);
+    match (no_thinking, inside, given) {
+        // What the caller says comes last, which counts.
+        (true, Some(inside), _) if !inside.is_empty() => field(body, TEMPLATE, &format!("{{{NO_THINKING},{inside}}}")),
+        (true, _, _) => field(body, TEMPLATE, &format!("{{{NO_THINKING}}}")),
+        (false, _, Some(given)) => field(body, TEMPLATE, given),
+        (false, _, None) => {}
+    }
+    Ok(())
+}
+
+/// Writes one field after a comma.
+fn field(body: &mut Vec<u8>, name: &str, value: &str) {
+    body.push(b',');
+    text(body, name);
+    body.push(b':');
+    body.extend_from_slice(value.as_bytes());
 }
 
 /// Writes a JSON string.
