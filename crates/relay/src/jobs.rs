@@ -3,7 +3,6 @@
 pub(crate) mod answer;
 pub(crate) mod context;
 pub(crate) mod crash_suspects;
-pub(crate) mod engine_sharing;
 mod intake;
 pub(crate) mod job;
 mod logprobs;
@@ -11,7 +10,6 @@ pub(crate) mod outcome;
 pub(crate) mod parsed_job;
 pub(crate) mod reduced_tools;
 pub(crate) mod registry;
-pub(crate) mod replay;
 mod request;
 pub(crate) mod sink;
 pub(crate) mod transcript;

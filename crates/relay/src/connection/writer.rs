@@ -10,8 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::connection::byte_counter::{ByteCounter, Stalled};
-use crate::send_queue::ack::Ack;
-use crate::send_queue::{Frame, Frames};
+use crate::send_queue::{Ack, Frame, Frames};
 
 /// The most frames and bytes before a flush, so that acks are marked even when the queue never becomes empty.
 const BATCH_FRAMES: usize = 64;
@@ -142,8 +141,7 @@ fn frame_size(payload: usize) -> u64 {
 mod tests {
     use super::*;
     use crate::connection::byte_counter::Counted;
-    use crate::send_queue::SendQueue;
-    use crate::send_queue::ack::AckTracker;
+    use crate::send_queue::{AckTracker, SendQueue};
     use tokio::io::AsyncReadExt;
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::protocol::Role;

@@ -186,14 +186,7 @@ impl Answer {
 
     /// The `complete` message. Tool calls whose arguments are not a JSON object are never sent.
     pub(crate) fn complete<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Outcome> {
-        let calls = std::mem::take(&mut self.calls);
-        let mut calls = if self.finish_reason.as_deref() == Some(CUT) {
-            // The answer has the length that the caller asked for; its complete tool calls are sent.
-            calls.finish_cut()
-        } else {
-            calls.finish().map_err(|bad| Outcome::BadToolCall { tool: bad.name })?
-        };
-        calls.append(&mut self.marked_calls);
+        let tool_calls = self.take_calls()?;
         let (timings, usage) = (self.timings.as_ref(), self.usage.as_ref());
         let cached = timings.and_then(|timings| timings.cache_n);
         let cached = cached.or_else(|| usage.and_then(|usage| usage.cached(timings)));
@@ -208,17 +201,31 @@ impl Answer {
             input_tokens: timings.map(|timings| timings.prompt_n).or_else(whole_prompt),
             output_tokens: timings.map(|timings| timings.predicted_n).or(usage.map(|usage| usage.completion)),
             reasoning_tokens: Some(self.transcript.reasoning_pieces()).filter(|pieces| *pieces > 0),
-            tool_calls: calls
-                .into_iter()
-                .map(|call| ToolCall {
-                    id: call.id,
-                    kind: call.kind,
-                    function: FunctionCall { name: call.name, arguments: call.arguments },
-                })
-                .collect(),
+            tool_calls,
             finish_reason: self.finish_reason.as_deref().map(Cow::Borrowed),
             logprobs: self.logprobs.all(),
         })
+    }
+
+    /// The tool calls, from the engine's events and from the text.
+    fn take_calls(&mut self) -> Result<Vec<ToolCall>, Outcome> {
+        if !self.has_calls {
+            return Ok(Vec::new());
+        }
+        let calls = std::mem::take(&mut self.calls);
+        let mut calls = if self.finish_reason.as_deref() == Some(CUT) {
+            // The answer has the length that the caller asked for; its complete tool calls are sent.
+            calls.finish_cut()
+        } else {
+            calls.finish().map_err(|bad| Outcome::BadToolCall { tool: bad.name })?
+        };
+        calls.append(&mut self.marked_calls);
+        let call = |call: auxot_llama::ToolCall| ToolCall {
+            id: call.id,
+            kind: call.kind,
+            function: FunctionCall { name: call.name, arguments: call.arguments },
+        };
+        Ok(calls.into_iter().map(call).collect())
     }
 }
 

@@ -7,8 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::jobs::crash_suspects::CrashSuspects;
-use crate::jobs::engine_sharing::EngineSharing;
+use crate::jobs::crash_suspects::{CrashSuspects, EngineSharing};
 use crate::jobs::reduced_tools::ReducedTools;
 use crate::report::Telemetry;
 use crate::send_queue::SendQueue;

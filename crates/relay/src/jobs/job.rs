@@ -13,7 +13,6 @@
 
 mod attempts;
 mod engine_stream;
-mod idle_timer;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

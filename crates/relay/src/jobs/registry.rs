@@ -14,8 +14,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::jobs::context::JobContext;
 use crate::jobs::parsed_job::ParsedJob;
-use crate::jobs::registry::table::{Lookup, Round, Table};
-use crate::jobs::replay::FinalMessage;
+use crate::jobs::registry::table::{FinalMessage, Lookup, Round, Table};
 use crate::send_queue::{Frame, SendQueue};
 
 /// All jobs of this worker.

@@ -17,8 +17,7 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::send_queue::ack::{Ack, AckTracker};
-use crate::send_queue::{Frame, Permit, SendQueue};
+use crate::send_queue::{Ack, AckTracker, Frame, Permit, SendQueue};
 
 /// The sending side of a job.
 #[derive(Debug)]

@@ -6,8 +6,7 @@ use auxot_fleet::{EngineEnd, JobTask};
 use futures_util::FutureExt;
 use tracing::warn;
 
-use crate::jobs::crash_suspects::CrashHistory;
-use crate::jobs::engine_sharing::Share;
+use crate::jobs::crash_suspects::{CrashHistory, Share};
 
 /// How long a job waits for the exit of a dead engine before it requests the next one.
 const EXIT_SEEN: Duration = Duration::from_millis(500);

@@ -4,8 +4,6 @@ use super::*;
 
 use auxot_llama::{Exchange as EngineStream, ExchangeError, Fill, OpenError};
 
-use crate::jobs::job::idle_timer::IdleTimer;
-
 /// The shortest time between two reports of prompt progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// The most bytes of an error body that are read; the engine's own have a few hundred.
@@ -176,4 +174,55 @@ fn progress_frame(job_id: &str, progress: &auxot_llama::PromptProgress) -> Strin
         processed: progress.processed,
     })
     .to_frame()
+}
+
+/// The silence of one engine in one answer. It counts only while the engine is read, which stops while the router takes
+/// nothing.
+#[derive(Debug)]
+struct IdleTimer {
+    limit: Duration,
+    /// Since when the engine is read and silent; `None` while it is not read.
+    since: Option<Instant>,
+}
+
+impl IdleTimer {
+    /// A timer for an engine that is read from now on.
+    fn new(limit: Duration, now: Instant) -> Self {
+        Self { limit, since: Some(now) }
+    }
+
+    /// Sets whether the engine is read now. The time starts again when reading does: the engine was blocked too.
+    fn set_read(&mut self, is_read: bool, now: Instant) {
+        self.since = is_read.then(|| self.since.unwrap_or(now));
+    }
+
+    /// Bytes were received.
+    fn restart(&mut self, now: Instant) {
+        self.since = Some(now);
+    }
+
+    /// When the silence reaches the limit.
+    fn ends(&self) -> Option<Instant> {
+        self.since.map(|since| since + self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_only_while_the_engine_is_read_and_starts_again_with_reading() {
+        let (limit, s, begin) = (Duration::from_secs(10), Duration::from_secs(1), Instant::now());
+        let mut timer = IdleTimer::new(limit, begin);
+        timer.set_read(true, begin + 4 * s);
+        assert_eq!(timer.ends(), Some(begin + limit));
+        timer.set_read(false, begin + 5 * s);
+        assert_eq!(timer.ends(), None, "the engine is not read");
+        timer.set_read(true, begin + 500 * s);
+        assert_eq!(timer.ends(), Some(begin + 510 * s));
+        timer.restart(begin + 501 * s);
+        timer.set_read(true, begin + 502 * s);
+        assert_eq!(timer.ends(), Some(begin + 511 * s));
+    }
 }

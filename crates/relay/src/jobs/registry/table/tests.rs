@@ -1,10 +1,8 @@
-//! The table against a simple model, under any order of events.
+//! The table against a simple model, under any order of events; and the terminal messages alone.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::*;
-use crate::jobs::replay::FinalMessage;
 use crate::send_queue::Frames;
 use auxot_protocol::ToWorker;
 use proptest::prelude::*;
@@ -37,7 +35,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 fn parsed(id: u8, conversation: u8) -> ParsedJob {
-    let frame = serde_json::json!({"type": "job", "job_id": id.to_string(), "messages": [conversation]}).to_string();
+    job(&id.to_string(), &conversation.to_string())
+}
+
+fn job(id: &str, messages: &str) -> ParsedJob {
+    let frame = serde_json::json!({"type": "job", "job_id": id, "messages": [messages]}).to_string();
     match ToWorker::parse(&frame) {
         Ok(ToWorker::Job(job)) => ParsedJob::new(*job),
         other => panic!("no job: {other:?}"),
@@ -199,4 +201,64 @@ proptest! {
             model.check()?;
         }
     }
+}
+
+fn message(text: impl Into<Utf8Bytes>, connection: &SendQueue) -> FinalMessage {
+    FinalMessage { text: text.into(), connection: connection.clone(), read_probe: connection.ask_read() }
+}
+
+#[test]
+fn a_terminal_message_is_sent_again_on_another_connection() {
+    let mut cache = ReplayCache::default();
+    let (connection, _alive_or_so_it_seems) = SendQueue::new();
+    let (next, _kept) = SendQueue::new();
+    let parsed = job("j", "hello");
+    let text = message("text", &connection);
+    connection.answered(text.read_probe.expect("room for a ping"));
+    cache.remember(&parsed, text, WINDOW);
+    assert_eq!(cache.look_up(&job("j", "another round"), &next), None);
+    assert_eq!(cache.look_up(&parsed, &next).as_deref(), Some("text"));
+    let read_probe = next.ask_read().expect("room for a ping");
+    cache.repeated("j", Some(read_probe));
+    assert_eq!(cache.look_up(&parsed, &next).as_deref(), Some("text"), "the router had not read it");
+    cache.repeated("j", Some(read_probe));
+    next.answered(read_probe);
+    assert_eq!(cache.look_up(&parsed, &next), None, "the router has read it on the next connection");
+}
+
+#[test]
+fn a_job_that_crosses_its_terminal_message_is_not_run_again() {
+    let mut cache = ReplayCache::default();
+    let (connection, _frames) = SendQueue::new();
+    let parsed = job("j", "hello");
+    let earlier = connection.ask_read().expect("room for a ping");
+    let text = message("text", &connection);
+    let read_probe = text.read_probe.expect("room for a ping");
+    cache.remember(&parsed, text, WINDOW);
+    connection.answered(earlier);
+    assert_eq!(
+        cache.look_up(&parsed, &connection).as_deref(),
+        Some("text"),
+        "the router had not read the terminal message"
+    );
+    cache.repeated("j", Some(read_probe));
+    connection.answered(read_probe);
+    assert_eq!(cache.look_up(&parsed, &connection), None, "the router has read it, so the job runs again");
+    cache.repeated("j", None);
+    assert_eq!(cache.look_up(&parsed, &connection).as_deref(), Some("text"), "unknown is not read");
+}
+
+#[test]
+fn the_cache_is_bounded_in_number_size_and_time() {
+    let mut cache = ReplayCache::default();
+    let (connection, _) = SendQueue::new();
+    for at in 0..MOST_REPLAYS * 2 {
+        cache.remember(&job(&at.to_string(), ""), message("text", &connection), WINDOW);
+    }
+    assert_eq!((cache.replays.len(), cache.bytes), (MOST_REPLAYS, MOST_REPLAYS * 4));
+    cache.remember(&job("large", ""), message("x".repeat(MOST_REPLAY_BYTES), &connection), WINDOW);
+    assert_eq!((cache.replays.len(), cache.bytes), (1, MOST_REPLAY_BYTES));
+    let parsed = job("brief", "");
+    cache.remember(&parsed, message("text", &connection), Duration::ZERO);
+    assert_eq!((cache.look_up(&parsed, &SendQueue::new().0), cache.replays.len(), cache.bytes), (None, 0, 0));
 }
