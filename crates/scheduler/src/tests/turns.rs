@@ -347,3 +347,34 @@ fn a_model_that_loads_quickly_goes_before_one_that_has_been_idle_longer() {
     let actions = scheduler.job_arrived(1, 2, seconds(100)).1;
     assert_eq!(actions, [Action::Stop { model: 1 }]);
 }
+
+#[test]
+fn the_waiting_jobs_of_a_model_are_taken_all_at_once() {
+    let mut scheduler = crowd();
+    scheduler.job_arrived(7, 1, seconds(11));
+    scheduler.job_arrived(8, 1, seconds(12));
+    assert_eq!(scheduler.take_waiting(1), [7, 8]);
+    assert_eq!((scheduler.waiting(1), scheduler.take_waiting(1)), (0, vec![]));
+}
+
+#[test]
+fn the_next_moment_is_later_than_now_and_is_remembered() {
+    let mut scheduler = scheduler(10, vec![profile("a", 4)]);
+    assert_eq!(scheduler.due(), None);
+    scheduler.job_arrived(1, 0, seconds(0));
+    assert_eq!((scheduler.due(), scheduler.wake_at(seconds(0))), (Some(seconds(600)), Some(seconds(600))));
+    assert_eq!(scheduler.wake_at(seconds(600)), None, "the tick of this moment does it");
+}
+
+#[test]
+fn only_a_ready_model_and_one_on_disk_take_jobs() {
+    let mut scheduler = scheduler(10, vec![profile("a", 4), profile("b", 4)]);
+    let is = |scheduler: &Scheduler, model| (scheduler.state(model).takes_jobs(), scheduler.state(model).is_pending());
+    assert_eq!(is(&scheduler, 0), (true, false), "on disk");
+    scheduler.job_arrived(1, 0, seconds(0));
+    assert_eq!(is(&scheduler, 0), (false, true), "it loads");
+    scheduler.engine_ready(0, RUN, 1, seconds(1));
+    assert_eq!(is(&scheduler, 0), (true, false), "it is ready");
+    scheduler.engine_failed(0, seconds(2));
+    assert_eq!(is(&scheduler, 0), (false, false), "it has failed");
+}
