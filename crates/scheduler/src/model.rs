@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::state::{DrainCause, ModelState, Obstacle, Place, Running, SlotGate};
 use super::{Limits, Moment, Profile, Run, Ticket, Wanted};
 use auxot_backoff::Backoff;
-use auxot_placement::{Capacity, LayerRequirements, Placement, Rules, Shown, Tenant};
+use auxot_placement::{LayerRequirements, Tenant};
 
 /// The longest load backoff of a model, in units of the first.
 const LONGEST_BACKOFF: u32 = 64;
@@ -335,24 +335,6 @@ impl Model {
     /// No model is unloaded for it.
     pub(super) fn is_best_effort(&self) -> bool {
         self.waiting.is_empty() && matches!(self.want, Wanted::IfRoom(_))
-    }
-
-    /// The part of the capacity that it may use, and the rules for it.
-    pub(super) fn allowed(&self, capacity: Capacity, rules: &Rules) -> (Capacity, Rules) {
-        let rules = self.profile.rules.unwrap_or(*rules);
-        match &self.profile.devices {
-            None => (capacity, rules),
-            Some(names) => capacity.only(names, rules),
-        }
-    }
-
-    /// Its place where memory cannot be read: the engine decides, among the devices that it may use.
-    pub(super) fn left_to_the_engine(&self, capacity: &Capacity, rules: &Rules) -> Placement {
-        let is_bound = self.profile.devices.is_some() || !capacity.devices.is_empty() || capacity.withheld;
-        let (capacity, _) = self.allowed(capacity.clone(), rules);
-        let shown =
-            capacity.devices.into_iter().map(|room| Shown { device: room.id.to_string(), selector: room.selector });
-        self.requirements.unmeasured(is_bound.then(|| shown.collect()))
     }
 
     /// Bytes by device that its end frees.

@@ -1,9 +1,9 @@
-//! Models that wait for room: in which order, and which models would go for them.
+//! Models that wait for room: in which order, what each may use, and which models would go for them.
 
 use std::cmp::Reverse;
 
-use super::{ModelId, Moment, Scheduler};
-use auxot_placement::{Capacity, Known, Placement, PlacementError, Tenant, make_room, plan};
+use super::{Model, ModelId, Moment, Scheduler};
+use auxot_placement::{Capacity, Known, Placement, PlacementError, Rules, Shown, Tenant, make_room, plan};
 
 /// So many waiting models are tried at once; the others follow when these have their turn.
 const TRIED: usize = 4;
@@ -111,5 +111,25 @@ impl Scheduler {
         });
         let tenants = order.iter().map(|at| self.models[*at].tenant()).collect();
         (order, tenants)
+    }
+}
+
+impl Model {
+    /// The part of the capacity that it may use, and the rules for it.
+    pub(super) fn allowed(&self, capacity: Capacity, rules: &Rules) -> (Capacity, Rules) {
+        let rules = self.profile.rules.unwrap_or(*rules);
+        match &self.profile.devices {
+            None => (capacity, rules),
+            Some(names) => capacity.only(names, rules),
+        }
+    }
+
+    /// Its place where memory cannot be read: the engine decides, among the devices that it may use.
+    pub(super) fn left_to_the_engine(&self, capacity: &Capacity, rules: &Rules) -> Placement {
+        let is_bound = self.profile.devices.is_some() || !capacity.devices.is_empty() || capacity.withheld;
+        let (capacity, _) = self.allowed(capacity.clone(), rules);
+        let shown =
+            capacity.devices.into_iter().map(|room| Shown { device: room.id.to_string(), selector: room.selector });
+        self.requirements.unmeasured(is_bound.then(|| shown.collect()))
     }
 }
