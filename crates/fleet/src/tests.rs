@@ -8,6 +8,7 @@ mod missing;
 mod model_tasks;
 mod rare_sequences;
 mod resize;
+mod scripted_engines;
 mod sharing;
 mod size_search;
 pub(crate) mod test_fleet;

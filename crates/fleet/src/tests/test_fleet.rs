@@ -1,116 +1,25 @@
 //! A fleet with real model files and scripted engines.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use auxot_catalog::Catalog;
-use auxot_engine::scripted::{self, Script};
-use auxot_engine::{
-    Config as EngineConfig, DryRunError, EngineHandle, ListedDevice, MemoryEstimate, MemoryParts, Spec,
-};
+use auxot_engine::Spec;
+use auxot_engine::scripted::Script;
 use auxot_gpu::{Device, Sample};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::factory::{Driver, DryRun, Engines};
+use crate::tests::scripted_engines::ScriptedEngines;
 use crate::{
     Config, DesiredModel, Devices, Fleet, FleetSettings, JobTask, Lease, ModelState, ModelView, Paths, Refusal,
 };
 
 /// Far away and never waited for: the paused clock advances only when nothing else can happen.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
-
-/// Creates scripted engines and keeps their scripts.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ScriptedEngines {
-    scripts: Arc<Mutex<Vec<(Spec, Script)>>>,
-    ended: Arc<AtomicUsize>,
-    program: PathBuf,
-    /// Dry runs that wait for their result.
-    dry_run_answers: DryRunAnswers,
-}
-
-/// The model of each dry run, and the channel for its result; `None` where dry runs are off.
-type DryRunAnswers = Arc<Mutex<Option<Vec<(String, oneshot::Sender<Option<MemoryEstimate>>)>>>>;
-
-impl ScriptedEngines {
-    /// Turns dry runs on.
-    pub(super) fn allow_dry_runs(&self) {
-        *self.dry_run_answers.lock().unwrap() = Some(Vec::new());
-    }
-
-    /// Ends the dry runs of a model, or of all, without a result.
-    pub(super) fn answer_dry_runs(&self, of: Option<&str>) {
-        self.answer(of, None);
-    }
-
-    /// Ends the dry runs of a model with this many bytes of weights in host memory.
-    pub(super) fn count_in_dry_runs(&self, of: &str, weights: u64) {
-        self.answer(
-            Some(of),
-            Some(MemoryEstimate { devices: Vec::new(), host: MemoryParts { weights, ..MemoryParts::default() } }),
-        );
-    }
-
-    /// The running dry runs of a model.
-    pub(super) fn dry_runs(&self, of: &str) -> usize {
-        let dry_run_answers = self.dry_run_answers.lock().unwrap();
-        dry_run_answers.iter().flatten().filter(|(model, answer)| of == model && !answer.is_closed()).count()
-    }
-
-    fn answer(&self, of: Option<&str>, estimate: Option<MemoryEstimate>) {
-        let mut dry_run_answers = self.dry_run_answers.lock().unwrap();
-        let answered = dry_run_answers.as_mut().unwrap().extract_if(.., |(model, _)| of.is_none_or(|of| of == model));
-        for (_, answer) in answered {
-            // A dropped receiver is a cancelled dry run.
-            let _given_up = answer.send(estimate.clone());
-        }
-    }
-}
-
-impl Engines for ScriptedEngines {
-    fn create(&self, spec: Spec) -> (EngineHandle, Driver) {
-        let (handle, driver, script) = scripted::engine(&spec.model, &EngineConfig::default());
-        script.exit_on_signal();
-        self.scripts.lock().unwrap().push((spec, script));
-        let ended = Arc::clone(&self.ended);
-        let counted = async move {
-            driver.await;
-            ended.fetch_add(1, Ordering::SeqCst);
-        };
-        (handle, Box::pin(counted))
-    }
-
-    fn dry_run(&self, spec: Spec) -> Option<DryRun> {
-        let (answer, answered) = oneshot::channel();
-        self.dry_run_answers.lock().unwrap().as_mut()?.push((spec.model, answer));
-        Some(Box::pin(async move {
-            let none = || DryRunError::Unreadable { program: PathBuf::new(), output: String::new() };
-            answered.await.ok().flatten().ok_or_else(none)
-        }))
-    }
-
-    fn devices(&self) -> Option<Vec<ListedDevice>> {
-        None
-    }
-
-    fn program(&self) -> PathBuf {
-        self.program.clone()
-    }
-
-    fn build(&self) -> String {
-        "b1".to_owned()
-    }
-
-    fn configure(&self, _: EngineConfig) {}
-
-    fn line(&self, spec: &Spec) -> String {
-        format!("{} {:?}", spec.slots, spec.ctx_per_slot)
-    }
-}
 
 thread_local! {
     /// Folders that are kept until the test's thread ends: a blocking thread that still writes a state file would create a
@@ -205,7 +114,7 @@ impl TestFleet {
         let files = auxot_catalog::Config { models_dir: vec![folder.path().to_owned()], ..settings.catalog.clone() };
         let catalog = Arc::new(Catalog::scan(&files));
         let settings = FleetSettings { catalog: files, ..settings };
-        let scripted = ScriptedEngines { program: folder.path().join("engine"), ..ScriptedEngines::default() };
+        let scripted = ScriptedEngines::new(folder.path().join("engine"));
         let under = Arc::clone(&readings);
         let sample = move || {
             let readings = under.lock().unwrap();
