@@ -378,3 +378,15 @@ fn only_a_ready_model_and_one_on_disk_take_jobs() {
     scheduler.engine_failed(0, seconds(2));
     assert_eq!(is(&scheduler, 0), (false, false), "it has failed");
 }
+
+#[test]
+fn the_host_limit_counts_what_a_loaded_model_holds() {
+    let rules = Rules { host_limit: Some(10 * GIB), ..auxot_placement::Config::default().rules(false) };
+    let mut scheduler = Scheduler::new(Limits::default(), rules, vec![profile("a", 6), profile("b", 6)]);
+    scheduler.measured(Capacity { devices: vec![], host: Some(64 * GIB), ..Capacity::default() });
+    assert!(start(&mut scheduler, 1, 0, 0).0.is_empty());
+    scheduler.engine_ready(0, RUN, 1, seconds(2));
+    scheduler.set_measured(0, vec![("host".into(), 6 * GIB)]);
+    scheduler.memory_shown(0);
+    assert_eq!(scheduler.job_arrived(2, 1, seconds(3)), (Decision::Wait, vec![]), "6 + 6 > 10");
+}
