@@ -24,6 +24,7 @@ mod engine_life;
 mod figure;
 mod first_token;
 mod frames;
+mod gateway;
 mod idle;
 mod orphans;
 mod paced;
@@ -40,14 +41,26 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 10] =
-    ["first_token", "unpaced", "paced", "idle", "engine_life", "swap", "orphans", "catalog", "decision", "devices"];
+const NAMES: [&str; 11] = [
+    "first_token",
+    "unpaced",
+    "paced",
+    "gateway",
+    "idle",
+    "engine_life",
+    "swap",
+    "orphans",
+    "catalog",
+    "decision",
+    "devices",
+];
 
 async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
     match name {
         "first_token" => first_token::run().await,
         "unpaced" => unpaced::run().await,
         "paced" => paced::run().await,
+        "gateway" => gateway::run().await,
         "idle" => idle::run().await,
         "engine_life" => engine_life::run().await,
         "swap" => swap::run().await,

@@ -1,5 +1,6 @@
 //! A worker under test with its engines and its router, in a separate folder; it leaves nothing behind.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -93,6 +94,35 @@ impl Rig {
         let link = rig.link().await?;
         let direct = Direct::new(rig.socket()?);
         Ok((rig, link, direct))
+    }
+
+    /// A worker that serves one model to local clients too, its connection, and the address of its gateway.
+    pub(crate) async fn serving_local(slots: usize) -> anyhow::Result<(Rig, Link, SocketAddr)> {
+        let settings = [("AUXOT_GATEWAY_ADDR", "127.0.0.1:0"), ("AUXOT_CTX_SIZE", "2048")];
+        let setup = Setup { models: 1, slots: Some(slots), settings: &settings, ..Setup::default() };
+        let rig = Rig::start_with(setup, false).await?;
+        // The worker greets once its model is loaded, or being loaded.
+        let link = rig.link().await?;
+        let address = tokio::time::timeout(DEADLINE, rig.gateway()).await;
+        let address = address.with_context(|| format!("no gateway in the log:\n{}", rig.log()))??;
+        Ok((rig, link, address))
+    }
+
+    /// The address of the gateway, as the log has it, once the model is loaded.
+    async fn gateway(&self) -> anyhow::Result<SocketAddr> {
+        let mut tick = tokio::time::interval(Duration::from_millis(1));
+        loop {
+            tick.tick().await;
+            let log = self.log();
+            if !log.contains("model is loaded") {
+                continue;
+            }
+            let line = log.lines().find(|line| line.contains("gateway listens"));
+            let address = line.and_then(|line| line.split_whitespace().find_map(|word| word.strip_prefix("address=")));
+            if let Some(address) = address {
+                return Ok(address.parse()?);
+            }
+        }
     }
 
     /// Accepts the worker's connection.

@@ -1,0 +1,158 @@
+//! Local clients: what the gateway adds to the engine's own socket, beside a copier of bytes, which is the least that any
+//! way in between can add.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::task::JoinSet;
+
+use crate::figure::Figure;
+use crate::rig::Rig;
+use crate::samples::Samples;
+use crate::usage::{cpu_time, resident_mib};
+
+/// Requests on kept connections, one of each way after the other.
+const REQUESTS: usize = 2_000;
+/// The first ones warm caches and are not counted.
+const WARM: usize = 50;
+const ROUNDS: usize = 5;
+const STREAMS: usize = 32;
+const TOKENS: usize = 12_000;
+const SLOW: usize = 200;
+/// How long a slow stream is left alone, until all buffers on its way are full.
+const FILLED: Duration = Duration::from_secs(3);
+
+pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
+    // The router's side is kept: a worker that looks for its router would do something else meanwhile.
+    let (rig, _link, address) = Rig::serving_local(SLOW).await?;
+    let copier = copier(rig.socket()?)?;
+    let mut figures = first_byte(&rig, address, copier).await?;
+    figures.push(unpaced(&rig, address).await?);
+    figures.push(slow(&rig, address).await?);
+    Ok(figures)
+}
+
+/// The time to the first byte of a stream, on a connection that is kept.
+async fn first_byte(rig: &Rig, gateway: SocketAddr, copier: SocketAddr) -> anyhow::Result<Vec<Figure>> {
+    let mut engine = UnixStream::connect(rig.socket()?).await?;
+    let (mut copied, mut passed) = (connect(copier).await?, connect(gateway).await?);
+    let (mut direct, mut floor, mut through) = (Samples::default(), Samples::default(), Samples::default());
+    let request = request("--tokens 1");
+    for number in 0..REQUESTS + WARM {
+        let took = [
+            exchange(&mut engine, &request).await?,
+            exchange(&mut copied, &request).await?,
+            exchange(&mut passed, &request).await?,
+        ];
+        if number >= WARM {
+            for (samples, took) in [&mut direct, &mut floor, &mut through].into_iter().zip(took) {
+                samples.push(took.as_secs_f64() * 1e6);
+            }
+        }
+    }
+    let added = |samples: &Samples, part: f64| samples.quantile(part) - direct.quantile(part);
+    let (least, least_late) = (added(&floor, 0.5), added(&floor, 0.99));
+    Ok(vec![
+        Figure::at_most("gateway: added to the first byte, median", "µs", added(&through, 0.5), least + 25.0)
+            .direct(least),
+        Figure::at_most("  one in a hundred", "µs", added(&through, 0.99), 2.0 * least_late).direct(least_late),
+    ])
+}
+
+/// The processor time of an event.
+async fn unpaced(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Figure> {
+    let request = request(&format!("--tokens {TOKENS} --write-each"));
+    let mut cost = Samples::default();
+    for round in 0..=ROUNDS {
+        let before = cpu_time(rig.pid())?;
+        let mut streams = JoinSet::new();
+        for _ in 0..STREAMS {
+            let (mut stream, request) = (connect(gateway).await?, request.clone());
+            streams.spawn(async move { exchange(&mut stream, &request).await });
+        }
+        while let Some(ended) = streams.join_next().await {
+            ended??;
+        }
+        let used = cpu_time(rig.pid())?.saturating_sub(before);
+        if round > 0 {
+            cost.push(used.as_secs_f64() * 1e6 / (STREAMS * TOKENS) as f64);
+        }
+    }
+    Ok(Figure::at_most("gateway: 32 unpaced streams: CPU per event", "µs", cost.median(), 1.0))
+}
+
+/// The memory of a stream whose client reads nothing.
+async fn slow(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Figure> {
+    let request = request("--tokens 100000000");
+    let before = resident_mib(rig.pid())?;
+    let mut unread = Vec::new();
+    for _ in 0..SLOW {
+        let mut stream = connect(gateway).await?;
+        stream.write_all(&request).await?;
+        unread.push(stream);
+    }
+    tokio::time::sleep(FILLED).await;
+    let held = (resident_mib(rig.pid())? - before) * 1024.0 / SLOW as f64;
+    ensure!(unread.len() == SLOW, "a stream is missing");
+    Ok(Figure::at_most("gateway: resident for each of 200 slow streams", "KiB", held, 12.0))
+}
+
+async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A request for a stream, with switches of the fake engine.
+fn request(switches: &str) -> Vec<u8> {
+    let body = format!(r#"{{"messages":[{{"role":"user","content":"fake: {switches}"}}],"stream":true}}"#);
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// Sends a request and reads its whole answer; the time to the first byte.
+async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8]) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    stream.write_all(request).await?;
+    let (mut buffer, mut first, mut last) = (vec![0; 64 << 10], None, [0; 5]);
+    loop {
+        let read = stream.read(&mut buffer).await?;
+        ensure!(read > 0, "the answer is cut short");
+        let first = *first.get_or_insert_with(|| begun.elapsed());
+        let end = &buffer[read.saturating_sub(last.len())..read];
+        last.rotate_left(end.len());
+        let from = last.len() - end.len();
+        last[from..].copy_from_slice(end);
+        if last == *b"0\r\n\r\n" {
+            return Ok(first);
+        }
+    }
+}
+
+/// A copier of bytes on a thread of its own, as another program would be.
+fn copier(socket: PathBuf) -> anyhow::Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    std::thread::Builder::new().name("copier".into()).spawn(move || copy_all(listener, &socket))?;
+    Ok(address)
+}
+
+/// Copies until the program ends.
+fn copy_all(listener: std::net::TcpListener, socket: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut client, _) = listener.accept().await?;
+            client.set_nodelay(true)?;
+            let mut engine = UnixStream::connect(socket).await?;
+            connections.spawn(async move { copy_bidirectional(&mut client, &mut engine).await });
+        }
+    })
+}
