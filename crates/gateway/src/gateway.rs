@@ -191,7 +191,8 @@ async fn serve<I: Read + Write + Unpin + Send>(io: I, from: IpAddr, shared: Arc<
     let header_timeout = shared.config.header_timeout;
     let service = service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(service::answer(shared, from, request).await) }
+        // On the heap: hyper keeps room for this future in every connection, also while its answer is sent or none is asked.
+        Box::pin(async move { Ok::<_, Infallible>(service::answer(shared, from, request).await) })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
