@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::connection::Shared;
-use crate::connection::dial::proxy;
+use crate::connection::dial::proxy::{self, Proxy};
 use crate::connection::dial::tcp::loopback;
 use crate::router::fingerprint::is_open_source_health;
 
@@ -23,19 +23,21 @@ async fn read(shared: &Shared) {
     if shared.health_is_known() {
         return;
     }
-    let client = reqwest::Client::builder();
+    let mut client = reqwest::Client::builder();
     let Ok(proxy) = proxy::from_environment(&shared.handshake.dialer.url) else { return };
+    // As the connection reaches them: `localhost` without a resolver.
+    let router = shared.handshake.dialer.url.host();
+    for host in [Some(&*router), proxy.as_ref().map(Proxy::host)].into_iter().flatten() {
+        // The port is that of the address.
+        if let Some(addresses) = loopback(host, 0) {
+            client = client.resolve_to_addrs(host, &addresses);
+        }
+    }
     let client = match proxy.map(|proxy| proxy.for_requests()).transpose() {
         // An explicit proxy replaces those of the environment and of the system.
         Ok(Some(proxy)) => client.proxy(proxy),
         Ok(None) => client.no_proxy(),
         Err(_) => return,
-    };
-    let host = shared.handshake.dialer.url.host();
-    // The port is that of the address.
-    let client = match loopback(&host, 0) {
-        Some(addresses) => client.resolve_to_addrs(&host, &addresses),
-        None => client,
     };
     let client =
         client.tls_backend_preconfigured((*shared.handshake.dialer.tls).clone()).http1_only().timeout(LIMIT).build();

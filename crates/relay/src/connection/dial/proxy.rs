@@ -102,6 +102,11 @@ impl Proxy {
         }
     }
 
+    /// Its host name or address.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     async fn open(&self, trust: &Arc<ClientConfig>) -> std::io::Result<ProxiedStream> {
         let stream = connect(&self.host, self.port).await?;
         if !self.tls {
