@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auxot_tests::scripted_router::{Link, job, policy, saying};
-use auxot_tests::{Stage, Worker, processes, real};
+use auxot_tests::{Stage, Worker, leftovers, processes, real};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -112,7 +112,7 @@ async fn an_engine_whose_socket_file_is_gone_is_replaced() {
     let (_worker, mut link, engine) = serving(&mut stage, &[]).await;
     let folder = std::fs::read_dir(stage.scratch.join("run")).unwrap().flatten().find(|entry| entry.path().is_dir());
     let files = std::fs::read_dir(folder.unwrap().path()).unwrap().flatten().map(|entry| entry.path());
-    let socket = files.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "sock"));
+    let socket = files.into_iter().find(|path| leftovers::is_engine_socket(path));
     std::fs::remove_file(socket.unwrap()).unwrap();
     replaced(&mut stage, engine).await;
     link.says("one", "the next one serves").await;

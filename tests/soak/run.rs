@@ -184,7 +184,7 @@ impl Run {
     fn remove_socket(&self) {
         let folders = std::fs::read_dir(self.scratch.join("run")).unwrap().flatten().map(|entry| entry.path());
         for file in folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
-            if file.path().extension().is_some_and(|ending| ending == "sock") {
+            if leftovers::is_engine_socket(&file.path()) {
                 // Its engine may just have exited, and removed the file.
                 let _ = std::fs::remove_file(file.path());
             }
