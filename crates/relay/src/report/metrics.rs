@@ -11,6 +11,8 @@ const FIRST_TOKEN: &str = "auxot_worker_time_to_first_token_seconds";
 const QUEUE_WAIT: &str = "auxot_worker_queue_wait_seconds";
 const TOKENS: &str = "auxot_worker_tokens_generated_total";
 const JOBS: &str = "auxot_worker_jobs_total";
+/// The value of the label `door`: by which front end a job came. The gateway has its own.
+const DOOR: &str = "router";
 const RETRIES: &str = "auxot_worker_job_retries_total";
 const CONNECTIONS: &str = "auxot_worker_router_connections";
 const DIALS_FAILED: &str = "auxot_worker_router_dials_failed_total";
@@ -54,16 +56,20 @@ pub fn describe() {
     describe_histogram!(
         DURATION,
         Unit::Seconds,
-        "From a job's arrival to its end, of jobs that got a slot (labels: model)"
+        "From a job's arrival to its end, of jobs that got a slot (labels: model, door)"
     );
     describe_histogram!(
         FIRST_TOKEN,
         Unit::Seconds,
-        "From a job's arrival to the first text of the engine (labels: model)"
+        "From a job's arrival to the first text of the engine (labels: model, door)"
     );
-    describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From a job's arrival to its slot, a load included (labels: model)");
+    describe_histogram!(
+        QUEUE_WAIT,
+        Unit::Seconds,
+        "From a job's arrival to its slot, a load included (labels: model, door)"
+    );
     describe_counter!(TOKENS, "Tokens generated, chain of thought included (labels: model)");
-    describe_counter!(JOBS, "Jobs by their one ending (labels: model, ending)");
+    describe_counter!(JOBS, "Jobs by their one ending (labels: model, ending, door)");
     describe_counter!(RETRIES, "Jobs sent to a fresh engine because theirs went away before the first token");
     describe_gauge!(CONNECTIONS, "Connections to the router that serve");
     describe_counter!(CONNECTIONS_LOST, "Connections to the router that served and ended, by cause (labels: cause)");
@@ -93,13 +99,13 @@ impl JobSeries {
     pub(crate) fn new(model: &str) -> Self {
         let label = || model.to_owned();
         Self {
-            duration: histogram!(DURATION, "model" => label()),
-            first_token: histogram!(FIRST_TOKEN, "model" => label()),
-            queue_wait: histogram!(QUEUE_WAIT, "model" => label()),
+            duration: histogram!(DURATION, "model" => label(), "door" => DOOR),
+            first_token: histogram!(FIRST_TOKEN, "model" => label(), "door" => DOOR),
+            queue_wait: histogram!(QUEUE_WAIT, "model" => label(), "door" => DOOR),
             tokens: counter!(TOKENS, "model" => label()),
             endings: OUTCOMES
                 .iter()
-                .map(|ending| (*ending, counter!(JOBS, "model" => label(), "ending" => *ending)))
+                .map(|ending| (*ending, counter!(JOBS, "model" => label(), "ending" => *ending, "door" => DOOR)))
                 .collect(),
         }
     }
