@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use auxot_engine::{Config, DryRunError, EngineHandle, Host, ListedDevice, MemoryEstimate, Spec};
+use auxot_gpu::ProcessUse;
 
 /// The task that drives one engine.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -22,6 +23,9 @@ pub(crate) trait Engines: Debug + Send + Sync {
 
     /// The devices that the program can use, where it lists them.
     fn devices(&self) -> Option<Vec<ListedDevice>>;
+
+    /// What a process of an engine holds of host memory now.
+    fn host_memory(&self, pid: u32) -> ProcessUse;
 
     /// The program.
     fn program(&self) -> PathBuf;
@@ -46,6 +50,10 @@ impl Engines for Host {
 
     fn devices(&self) -> Option<Vec<ListedDevice>> {
         self.engine().devices.clone()
+    }
+
+    fn host_memory(&self, pid: u32) -> ProcessUse {
+        auxot_gpu::host_use(pid)
     }
 
     fn program(&self) -> PathBuf {

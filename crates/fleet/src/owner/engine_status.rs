@@ -113,7 +113,7 @@ impl Shared {
             let is_new = state.state_of(managed).is_loading() && matches!(status.state, State::Ready(_));
             status.pid.filter(|_| is_new)?
         };
-        Some(auxot_gpu::host_use(pid))
+        Some(self.engines.host_memory(pid))
     }
 
     /// Stores what an engine holds of host memory before its first job.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use auxot_engine::scripted::{self, Script};
 use auxot_engine::{Config, DryRunError, EngineHandle, ListedDevice, MemoryEstimate, MemoryParts, Spec};
+use auxot_gpu::ProcessUse;
 use tokio::sync::oneshot;
 
 use crate::factory::{Driver, DryRun, Engines};
@@ -87,6 +88,11 @@ impl Engines for ScriptedEngines {
 
     fn devices(&self) -> Option<Vec<ListedDevice>> {
         None
+    }
+
+    fn host_memory(&self, pid: u32) -> ProcessUse {
+        // A process of this number may exist, and is none of theirs.
+        ProcessUse::on_device(pid, None)
     }
 
     fn program(&self) -> PathBuf {
