@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use auxot_engine::ExitClass;
 
-use super::test_fleet::{LONG, TestFleet};
+use super::test_fleet::{LONG, TestFleet, in_a_long_time};
 use crate::JobTask;
 
 /// Room for one engine with one of these very small models, and not for two, in KiB.
@@ -135,10 +135,8 @@ async fn a_cancelled_job_lets_the_load_finish_and_the_model_stay() {
     let mut test_fleet = TestFleet::shared(&["one-q8_0"], &[], ROOM_FOR_ONE);
     test_fleet.settle().await;
     let fleet = test_fleet.fleet.clone();
-    let gone = tokio::time::timeout(
-        Duration::from_secs(1),
-        fleet.acquire(Some("one-q8_0"), JobTask::Chat, std::time::Instant::now() + LONG),
-    );
+    let gone =
+        tokio::time::timeout(Duration::from_secs(1), fleet.acquire(Some("one-q8_0"), JobTask::Chat, in_a_long_time()));
     assert!(gone.await.is_err());
     test_fleet.settle().await;
     test_fleet.make_ready("one-q8_0").await;

@@ -230,7 +230,7 @@ impl TestFleet {
     }
 
     pub(super) async fn acquire_for(&self, model: Option<&str>, task: JobTask) -> Result<Lease, Refusal> {
-        self.fleet.acquire(model, task, Instant::now() + LONG).await
+        self.fleet.acquire(model, task, in_a_long_time()).await
     }
 
     /// A waiting job in a task of its own, and the channel for its answer.
@@ -242,7 +242,7 @@ impl TestFleet {
         let (sender, receiver) = watch::channel(None);
         let fleet = self.fleet.clone();
         self.tasks.spawn(async move {
-            let answer = fleet.acquire(model, task, Instant::now() + LONG).await;
+            let answer = fleet.acquire(model, task, in_a_long_time()).await;
             sender.send_replace(Some(
                 answer.map(|lease| lease.model().to_owned()).map_err(|refusal| refusal.to_string()),
             ));
@@ -320,4 +320,9 @@ fn put_with(folder: &Path, name: &str, trained: u32, heads: Option<u32>, pooling
     file.extend(0_u64.to_le_bytes());
     file.resize(file.len().next_multiple_of(32) + 32 * 3 * 4, 0);
     std::fs::write(folder.join(format!("{name}.gguf")), file).unwrap();
+}
+
+/// A deadline on the paused clock, which tests advance by as much.
+pub(super) fn in_a_long_time() -> Instant {
+    tokio::time::Instant::now().into_std() + LONG
 }
