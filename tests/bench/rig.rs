@@ -76,6 +76,8 @@ impl Rig {
         command.env("HOME", scratch.path()).env("XDG_STATE_HOME", scratch.join("state"));
         command.env("AUXOT_ROUTER_URL", format!("http://{}", peer.address()?)).env("AUXOT_GPU_KEY", "bench");
         command.env("AUXOT_GPU_AUTOLOAD_MODELS", names.join(",")).env("AUXOT_METRICS_PORT", "0");
+        // The first connection is the one that serves.
+        command.env("AUXOT_ROUTER__WAIT_FOR_POLICY", "false");
         command
             .env("AUXOT_LLAMA_BINARY", setup.engine.unwrap_or_else(auxot_tests::binaries::fake_engine))
             .env("AUXOT_RUNTIME_DIR", scratch.join("rt"));
@@ -91,7 +93,9 @@ impl Rig {
     pub(crate) async fn serving(slots: usize) -> anyhow::Result<(Rig, Link, Direct)> {
         let setup = Setup { models: 1, slots: Some(slots), ..Setup::default() };
         let rig = Rig::start_with(setup, false).await?;
+        // The worker greets before its model is loaded.
         let link = rig.link().await?;
+        rig.loaded().await?;
         let direct = Direct::new(rig.socket()?);
         Ok((rig, link, direct))
     }
@@ -106,6 +110,17 @@ impl Rig {
         let address = tokio::time::timeout(DEADLINE, rig.gateway()).await;
         let address = address.with_context(|| format!("no gateway in the log:\n{}", rig.log()))??;
         Ok((rig, link, address))
+    }
+
+    /// Waits until the model is loaded.
+    async fn loaded(&self) -> anyhow::Result<()> {
+        let looking = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(1));
+            while !self.log().contains("model is loaded") {
+                tick.tick().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, looking).await.with_context(|| format!("no model loaded:\n{}", self.log()))
     }
 
     /// The address of the gateway, as the log has it, once the model is loaded.
