@@ -122,7 +122,8 @@ impl Line {
     fn of(rig: &Rig, program: &Path, model: &str) -> anyhow::Result<Line> {
         let words = |pid: u32, file: &str| -> anyhow::Result<Vec<OsString>> {
             let bytes = std::fs::read(format!("/proc/{pid}/{file}"))?;
-            let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+            // Each word ends with a zero; an empty word is an argument too.
+            let words = bytes.strip_suffix(&[0]).unwrap_or(&bytes).split(|byte| *byte == 0);
             Ok(words.map(|word| OsString::from_vec(word.to_vec())).collect())
         };
         for pid in processes::descendants(rig.pid()) {
