@@ -6,6 +6,7 @@
 //!                              └──────────────────────────┴──▶ Done: what still runs is killed
 //! ```
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
         match serving.join_next().await {
             Some(Ok(Ok(code))) => code,
             Some(Ok(Err(fault))) => {
-                error!(fault = with_causes(&fault), "cannot serve");
+                error!(fault = with_causes(fault.as_ref()), "cannot serve");
                 ExitCode::from(EXIT_UNAVAILABLE)
             }
             // A panic, which has been logged.
@@ -79,8 +80,9 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
 }
 
 /// An error with its causes, each once: many errors contain the text of their cause.
-fn with_causes(fault: &anyhow::Error) -> String {
-    fault.chain().map(ToString::to_string).fold(String::new(), |text, cause| match () {
+pub(crate) fn with_causes(fault: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(fault), |&fault| fault.source());
+    chain.map(ToString::to_string).fold(String::new(), |text, cause| match () {
         () if text.contains(&cause) => text,
         () if text.is_empty() => cause,
         () => format!("{text}: {cause}"),
@@ -353,7 +355,7 @@ mod tests {
     fn a_cause_is_printed_once() {
         let bare = || std::io::Error::other("no such thing");
         let fault = anyhow::Error::from(auxot_engine::HostError::System(bare())).context("cannot open the host");
-        assert_eq!(with_causes(&fault), "cannot open the host: cannot prepare to start engines: no such thing");
-        assert_eq!(with_causes(&anyhow::Error::from(bare())), "no such thing");
+        assert_eq!(with_causes(fault.as_ref()), "cannot open the host: cannot prepare to start engines: no such thing");
+        assert_eq!(with_causes(anyhow::Error::from(bare()).as_ref()), "no such thing");
     }
 }

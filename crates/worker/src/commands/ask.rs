@@ -19,7 +19,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
 /// Why no command was sent, or none was carried out.
-enum AskError {
+pub(super) enum AskError {
     /// No worker runs that this user can reach.
     NoWorker { looked_in: Vec<PathBuf> },
     /// The worker's answer is an error.
@@ -91,7 +91,10 @@ pub(super) fn command(
 }
 
 /// Asks the first worker that answers.
-async fn ask<T>(settings: &Settings, request: impl AsyncFn(&Path) -> Result<T, ControlError>) -> Result<T, AskError> {
+pub(super) async fn ask<T>(
+    settings: &Settings,
+    request: impl AsyncFn(&Path) -> Result<T, ControlError>,
+) -> Result<T, AskError> {
     let bases = auxot_engine::runtime_bases(settings.engine.runtime_dir.as_deref());
     let mut last = None;
     for socket in client::sockets(&bases) {

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
 /// Width of a terminal that does not report one.
 const WIDTH: usize = 100;
 /// A table needs at least this width.
@@ -51,6 +53,19 @@ impl Console {
         self.width.unwrap_or(WIDTH)
     }
 
+    /// An empty table as wide as the console.
+    pub(super) fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        // Output for another program is not wrapped.
+        let is_read = self.width.is_none();
+        table.set_content_arrangement(if is_read { ContentArrangement::Disabled } else { ContentArrangement::Dynamic });
+        if let Some(width) = self.width {
+            table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+        }
+        table
+    }
+
     /// A console of a fixed width without colours.
     #[cfg(test)]
     pub(super) fn plain(width: usize) -> Self {
@@ -83,5 +98,14 @@ impl Console {
     #[allow(clippy::unused_self, reason = "printing belongs to the console")]
     pub(super) fn print_error(&self, text: &str) {
         let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+/// Aligns columns of numbers.
+pub(super) fn align_right(table: &mut Table, columns: &[usize]) {
+    for column in columns {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
 }

@@ -17,7 +17,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use rustix::fs::{Access, access, statvfs};
 use serde::Serialize;
 
+use super::ask::ask;
 use super::console::{Console, Paint};
+use crate::worker::with_causes;
 
 /// Fewer open files than this are not enough for a busy worker.
 const ENOUGH_FILES: u64 = 4096;
@@ -106,27 +108,8 @@ async fn check(settings: &Settings, catalog: &Catalog) -> Vec<Finding> {
 }
 
 async fn running_worker(settings: &Settings) -> Option<RunningWorker> {
-    let bases = auxot_engine::runtime_bases(settings.engine.runtime_dir.as_deref());
-    for socket in client::sockets(&bases) {
-        if let Ok(status) = client::status(&socket).await {
-            let trouble = status.router.and_then(|router| router.trouble);
-            return Some(RunningWorker { pid: status.worker.pid, trouble });
-        }
-    }
-    None
-}
-
-fn with_causes(fault: &dyn std::error::Error) -> String {
-    let mut text = fault.to_string();
-    let mut cause = fault.source();
-    while let Some(next) = cause {
-        let words = next.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = next.source();
-    }
-    text
+    let status = ask(settings, client::status).await.ok()?;
+    Some(RunningWorker { pid: status.worker.pid, trouble: status.router.and_then(|router| router.trouble) })
 }
 
 fn engine_text(host: &Host) -> String {

@@ -2,10 +2,9 @@
 
 use auxot_catalog::{Catalog, Damaged, Model, Task, path_text};
 use auxot_placement::bytes_text;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-use super::console::{Console, Paint};
+use super::console::{Console, Paint, align_right};
 use super::numbers::{grouped, parameters};
 
 pub(super) fn text(catalog: &Catalog, console: &Console) -> String {
@@ -33,14 +32,7 @@ pub(super) fn text(catalog: &Catalog, console: &Console) -> String {
 }
 
 fn table(models: &[Model], console: &Console) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    // Output for another program is not wrapped.
-    let is_read = console.width.is_none();
-    table.set_content_arrangement(if is_read { ContentArrangement::Disabled } else { ContentArrangement::Dynamic });
-    if let Some(width) = console.width {
-        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
-    }
+    let mut table = console.table();
     table.set_header(["NAME", "TASK", "ARCH", "PARAMS", "QUANT", "SIZE", "CONTEXT", "ALSO"]);
     for model in models {
         table.add_row([
@@ -54,11 +46,7 @@ fn table(models: &[Model], console: &Console) -> String {
             also(model),
         ]);
     }
-    for column in [3, 5, 6] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    align_right(&mut table, &[3, 5, 6]);
     let mut lines: Vec<String> =
         table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
     if let Some(heading) = lines.first_mut() {

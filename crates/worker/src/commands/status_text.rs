@@ -2,10 +2,9 @@
 
 use auxot_admin::control::api::{DeviceStatus, ModelStatus, Status};
 use auxot_placement::bytes_text;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::bar::{Part, bar};
-use super::console::{Console, Paint};
+use super::console::{Console, Paint, align_right};
 use super::numbers::grouped;
 
 /// Columns of the bar of a device.
@@ -92,14 +91,7 @@ fn device_line(device: &DeviceStatus, console: &Console) -> String {
 }
 
 fn models(models: &[ModelStatus], console: &Console) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    // Output for another program is not wrapped.
-    let is_read = console.width.is_none();
-    table.set_content_arrangement(if is_read { ContentArrangement::Disabled } else { ContentArrangement::Dynamic });
-    if let Some(width) = console.width {
-        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
-    }
+    let mut table = console.table();
     table.set_header(["MODEL", "STATE", "JOBS", "WAITING", "CONTEXT", "MEMORY", "RESTARTS", ""]);
     for model in models {
         table.add_row([
@@ -113,11 +105,7 @@ fn models(models: &[ModelStatus], console: &Console) -> String {
             if model.pinned { "pinned".to_owned() } else { String::new() },
         ]);
     }
-    for column in [2, 3, 4, 5, 6] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    align_right(&mut table, &[2, 3, 4, 5, 6]);
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
