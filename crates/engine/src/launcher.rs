@@ -12,6 +12,7 @@ use crate::binary::dry_run::{DryRunError, MemoryEstimate};
 use crate::binary::{BinaryError, EngineBinary};
 use crate::command_line::{self, Listen};
 use crate::config::Config;
+use crate::engine_log::{EngineLog, EngineLogs};
 use crate::handle::EngineHandle;
 use crate::host::processors;
 use crate::host::runtime_dir::{RuntimeDir, RuntimeDirError, default_base};
@@ -41,6 +42,7 @@ pub struct Host {
     /// The settings of engines that are made from now on.
     config: RwLock<Arc<Config>>,
     engines: AtomicU64,
+    logs: EngineLogs,
 }
 
 impl Host {
@@ -80,7 +82,12 @@ impl Host {
             );
         }
         let shared = Arc::new(EngineContext { engine, spawner, dir, threads, env });
-        Ok(Host { shared, config: RwLock::new(Arc::new(config)), engines: AtomicU64::new(1) })
+        Ok(Host {
+            shared,
+            config: RwLock::new(Arc::new(config)),
+            engines: AtomicU64::new(1),
+            logs: EngineLogs::default(),
+        })
     }
 
     /// Sets the settings of engines that are made from now on; the program and the runtime directory stay.
@@ -105,6 +112,7 @@ impl Host {
             shared: Arc::clone(&self.shared),
             config,
             engine,
+            log: self.logs.open(&model),
             model,
             spec,
             usage: Arc::clone(usage),
@@ -134,6 +142,11 @@ impl Host {
         let dry_run = shared.engine.dry_run.clone().filter(|_| config.dry_run)?;
         let env = command_line::inherited(&spec, &shared.env, &shared.dir.config_home());
         Some(async move { dry_run.run(&shared.spawner, &spec, &config, env).await })
+    }
+
+    /// The newest lines of a model's engines, if it has had one.
+    pub fn log(&self, model: &str) -> Option<Arc<EngineLog>> {
+        self.logs.get(model)
     }
 
     /// The private directory of this worker, which is locked while the worker runs.

@@ -24,7 +24,8 @@
 //!
 //! The **handle** sends the commands `start`, `stop`, `kill` and `reset`, and `stopped` waits for the end of the process.
 //! The commands of one handle arrive in their order. A claim marks the engine as in use, which decides how `liveness` checks
-//! it. The [`Status`] is published on a `watch` channel. The owner of the handles drains an engine before it stops it.
+//! it. The [`Status`] is published on a `watch` channel. The [`EngineLog`] of a model has the newest lines of all its
+//! processes, also after they have ended. The owner of the handles drains an engine before it stops it.
 //!
 //! A **run** is one process: `command_line` computes its arguments, `spawner` starts it, `output` reads all that it prints,
 //! `probe` watches its load and `liveness` its service, and `exit_reason` classifies its exit. The events of a run carry its
@@ -70,6 +71,7 @@
 mod binary;
 mod command_line;
 mod config;
+mod engine_log;
 mod exit_reason;
 mod file_id;
 mod handle;
@@ -92,6 +94,7 @@ pub use binary::listed_device::ListedDevice;
 pub use binary::run_and_capture::CaptureError;
 pub use binary::{BinaryError, EngineBinary};
 pub use config::{Config, GpuLayers};
+pub use engine_log::{EngineLog, LogLine};
 pub use exit_reason::{Blame, ExitClass, ExitReport};
 pub use file_id::FileId;
 pub use handle::EngineHandle;

@@ -24,11 +24,12 @@ use tracing::warn;
 use crate::binary::EngineBinary;
 use crate::command_line::{self, Listen};
 use crate::config::Config;
+use crate::engine_log::EngineLog;
 use crate::exit_reason::{ExitClass, ExitContext, ExitReport};
 use crate::host::runtime_dir::RuntimeDir;
 use crate::host::{system, tasks};
 use crate::process::liveness::LivenessLimits;
-use crate::process::output::{Output, Ring};
+use crate::process::output::{Output, Printed};
 use crate::process::probe::{Activity, Progress, Readiness};
 use crate::spawner::{Child, Files, Spawner};
 use crate::spec::Spec;
@@ -65,6 +66,7 @@ pub(crate) struct ServerFactory {
     pub(crate) config: Arc<Config>,
     pub(crate) engine: u64,
     pub(crate) model: Arc<str>,
+    pub(crate) log: Arc<EngineLog>,
     pub(crate) spec: Spec,
     pub(crate) usage: Arc<Usage>,
 }
@@ -111,7 +113,7 @@ impl ServerFactory {
             shared: Arc::clone(&self.shared),
             config: Arc::clone(&self.config),
             model: Arc::clone(&self.model),
-            ring: Arc::default(),
+            printed: Arc::new(Printed::new(Arc::clone(&self.log))),
             usage: Arc::clone(&self.usage),
             run,
             begun,
@@ -133,7 +135,7 @@ struct Context {
     shared: Arc<EngineContext>,
     config: Arc<Config>,
     model: Arc<str>,
-    ring: Arc<Ring>,
+    printed: Arc<Printed>,
     usage: Arc<Usage>,
     run: RunId,
     begun: Instant,
@@ -246,7 +248,7 @@ impl Running {
         let control = Control::new(&endpoint).map_err(std::io::Error::other)?;
         let (stdin, stdout, stderr) = child.take_pipes();
         let stdin = stdin.map(ChildStdin::into_owned_fd).transpose()?.map(File::from);
-        let output = Output::start(&context.model, context.run, &context.ring, stdout, stderr);
+        let output = Output::start(&context.model, context.run, &context.printed, stdout, stderr);
         let server = child.pid();
         Ok(Running { child, server, stdin, output, endpoint, control, files, watch: Watch::Nothing, loaded: false })
     }
@@ -278,8 +280,8 @@ impl Running {
             Probing::Off => Watch::Nothing,
             Probing::Readiness => {
                 let reported = self.output.reported_state();
-                let ring = Arc::clone(&context.ring);
-                let activity = Activity::new(self.child.pid(), ring, reported.clone(), config.load_stall);
+                let printed = Arc::clone(&context.printed);
+                let activity = Activity::new(self.child.pid(), printed, reported.clone(), config.load_stall);
                 let endpoint = self.endpoint.clone();
                 Watch::Load { ready: Box::pin(probe::until_ready(control, endpoint, reported)), activity }
             }
@@ -343,7 +345,7 @@ impl Running {
     async fn exit_report(&mut self, context: &Context, status: std::process::ExitStatus) -> ExitReport {
         let _timed_out = timeout(PIPE_TIMEOUT, self.output.finished()).await;
         context.shared.spawner.remove(self.files.clone());
-        let lines = context.ring.tail(LAST_LINES);
+        let lines = context.printed.tail(LAST_LINES);
         let exit_context = ExitContext {
             loaded: self.loaded,
             left_behind: self.child.left_behind(),

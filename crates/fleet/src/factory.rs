@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use auxot_engine::{Config, DryRunError, EngineHandle, Host, ListedDevice, MemoryEstimate, Spec};
+use auxot_engine::{Config, DryRunError, EngineHandle, EngineLog, Host, ListedDevice, MemoryEstimate, Spec};
 use auxot_gpu::ProcessUse;
 
 /// The task that drives one engine.
@@ -26,6 +27,9 @@ pub(crate) trait Engines: Debug + Send + Sync {
 
     /// What a process of an engine holds of host memory now.
     fn host_memory(&self, pid: u32) -> ProcessUse;
+
+    /// The newest lines of a model's engines, if it has had one.
+    fn log(&self, model: &str) -> Option<Arc<EngineLog>>;
 
     /// The program.
     fn program(&self) -> PathBuf;
@@ -54,6 +58,10 @@ impl Engines for Host {
 
     fn host_memory(&self, pid: u32) -> ProcessUse {
         auxot_gpu::host_use(pid)
+    }
+
+    fn log(&self, model: &str) -> Option<Arc<EngineLog>> {
+        Host::log(self, model)
     }
 
     fn program(&self) -> PathBuf {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_catalog::Model;
-use auxot_engine::{EngineHandle, Host};
+use auxot_engine::{EngineHandle, EngineLog, Host};
 use tokio::sync::watch;
 
 use crate::devices::Devices;
 use crate::factory::Engines;
+use crate::job_log::JobLog;
 use crate::job_task::JobTask;
 use crate::lease::{Lease, TextLimit};
 use crate::model::desired::DesiredModel;
@@ -180,6 +181,22 @@ impl Fleet {
     /// Updates the gauges before a scrape.
     pub fn publish_metrics(&self) {
         metrics::publish(&self.report());
+    }
+
+    /// The jobs of all front ends.
+    #[must_use]
+    pub fn jobs(&self) -> &Arc<JobLog> {
+        &self.shared.jobs
+    }
+
+    /// The name of a model, and the newest lines of its engines if it has had one.
+    ///
+    /// # Errors
+    /// Where there is no such model.
+    pub fn engine_log(&self, model: &str) -> Result<(String, Option<Arc<EngineLog>>), Refusal> {
+        let name = self.shared.known_name(model)?;
+        let log = self.shared.engines.log(&name);
+        Ok((name, log))
     }
 
     /// Changes with everything that `hello` or `config` reports to the router.

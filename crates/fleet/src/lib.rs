@@ -34,6 +34,7 @@
 //! | `model` | one model: the `managed` record, its `plan`, the `size_search` for the largest size that fits, its engine (`process`), the `history` of measurements and sizes, the `release` of its memory |
 //! | `factory` | creates engines: those of this host, or scripted ones in tests |
 //! | `job_task`; `lease`, `refusal` | what a job wants of its model; the two results of a request |
+//! | `job_log` | the jobs of all front ends, running and ended, for operators |
 //! | `report` | a snapshot for front ends and metrics |
 //! | `tasks` | owns every task: engine drivers, status listeners, file I/O |
 //!
@@ -93,6 +94,7 @@ mod config;
 mod devices;
 mod factory;
 mod fleet;
+mod job_log;
 mod job_task;
 mod lease;
 mod model;
@@ -106,12 +108,13 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use auxot_engine::{Awaiting, Endpoint, ExitReport, Ready};
+pub use auxot_engine::{Awaiting, Endpoint, EngineLog, ExitReport, LogLine, Ready, RunId};
 pub use auxot_gpu::{Device, Sample};
 pub use auxot_scheduler::ModelState;
 pub use config::{Config, ModelConfig, device_warning, table_warnings, with_layers};
 pub use devices::Devices;
 pub use fleet::Fleet;
+pub use job_log::{Job, JobEnd, JobLog, JobRecord};
 pub use job_task::JobTask;
 pub use lease::{EngineEnd, Lease, TextLimit};
 pub use model::desired::{DesiredModel, MAX_SLOTS};

@@ -22,6 +22,7 @@ use tracing::{error, warn};
 use crate::config::{Config, with_layers};
 use crate::devices::Devices;
 use crate::factory::Engines;
+use crate::job_log::JobLog;
 use crate::job_task::JobTask;
 use crate::model::history::{FoundSizes, Measurements};
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) measurements: Arc<Measurements>,
     pub(crate) found_sizes: FoundSizes,
     pub(crate) devices: Devices,
+    pub(crate) jobs: Arc<JobLog>,
     /// Which devices the engine can use.
     visibility: DeviceVisibility,
     /// The zero point of the scheduler's clock.
@@ -77,6 +79,7 @@ impl Shared {
             measurements: Arc::new(Measurements::open(&places.state)),
             found_sizes: FoundSizes::open(&places.state),
             devices,
+            jobs: Arc::default(),
             visibility,
             start: Instant::now(),
             changes: watch::Sender::new(0),

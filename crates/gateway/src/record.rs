@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use auxot_fleet::{Fleet, JobRecord};
 use metrics::{counter, histogram};
 use tracing::{debug, info};
 
@@ -24,12 +25,14 @@ pub(crate) struct RequestRecord {
     arrived: Instant,
     leased: Option<Instant>,
     first_byte: Option<Instant>,
+    /// What operators see of it.
+    job: JobRecord,
     /// The count of running requests that it is a part of, until it ends.
     running: Option<Arc<AtomicUsize>>,
 }
 
 impl RequestRecord {
-    pub(crate) fn new(path: &'static str, running: &Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(path: &'static str, fleet: &Fleet, running: &Arc<AtomicUsize>) -> Self {
         running.fetch_add(1, Ordering::Relaxed);
         Self {
             path,
@@ -37,6 +40,7 @@ impl RequestRecord {
             arrived: Instant::now(),
             leased: None,
             first_byte: None,
+            job: fleet.jobs().begin(DOOR, None),
             running: Some(Arc::clone(running)),
         }
     }
@@ -45,12 +49,14 @@ impl RequestRecord {
     pub(crate) fn leased(&mut self, model: &str) {
         model.clone_into(&mut self.model);
         self.leased.get_or_insert_with(Instant::now);
+        self.job.leased(model);
     }
 
     /// A byte of the answer's body has come.
     pub(crate) fn first_byte(&mut self) {
         if self.first_byte.is_none() {
             self.first_byte = Some(Instant::now());
+            self.job.first_token();
         }
     }
 
@@ -72,6 +78,7 @@ impl RequestRecord {
         running.fetch_sub(1, Ordering::Relaxed);
         let since_arrival = |at: Instant| at.duration_since(self.arrived);
         let took = self.arrived.elapsed();
+        self.job.ended(ending, None);
         counter!(JOBS, "model" => self.model.clone(), "ending" => ending, "door" => DOOR).increment(1);
         if let Some(leased) = self.leased {
             histogram!(DURATION, "model" => self.model.clone(), "door" => DOOR).record(took);

@@ -88,7 +88,7 @@ where
         Route::WrongMethod(allowed) => Err(failed(Failure::WrongMethod(allowed))),
         Route::Engine(route) => {
             let api = route.api;
-            let mut record = RequestRecord::new(route.path, &shared.running);
+            let mut record = RequestRecord::new(route.path, &shared.fleet, &shared.running);
             let read = read(shared, &route, head.method.clone(), head.headers, body).await;
             let answered = match read {
                 Ok((request, stream)) => begin(shared, request, stream, &mut record).await,

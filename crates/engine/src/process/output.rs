@@ -1,4 +1,4 @@
-//! Reads everything that a process prints: into a bounded ring, into the log at debug level, and state lines into the
+//! Reads everything that a process prints: into the bounded log of its model, into our log at debug level, and state lines into the
 //! reported state.
 //!
 //! A pipe that is not read stops inference while `/health` still answers. So the readers wait for nothing but the process,
@@ -6,9 +6,8 @@
 
 mod lines;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use auxot_llama::StateLine;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -17,30 +16,33 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use crate::engine_log::EngineLog;
 use crate::state_machine::RunId;
 use lines::Lines;
 
-/// Lines kept for the exit report.
-const RING_LINES: usize = 200;
-/// Bytes of one line that are kept in the ring.
-const RING_LINE: usize = 1024;
 /// Bytes of one line that are parsed; a state line with all facts of a model is a few KiB.
 const LINE: usize = 64 * 1024;
 /// The size of one read. Logs come in small pieces, and each process has two of these buffers.
 const READ: usize = 4 * 1024;
 
-/// The last lines of one run.
+/// What one process has printed, as a part of its model's log.
 #[derive(Debug, Default)]
-pub(crate) struct Ring {
-    lines: Mutex<VecDeque<String>>,
+pub(crate) struct Printed {
+    log: Arc<EngineLog>,
+    process: u64,
     bytes: AtomicU64,
 }
 
-impl Ring {
+impl Printed {
+    /// The part of a new process.
+    pub(crate) fn new(log: Arc<EngineLog>) -> Self {
+        let process = log.begin_process();
+        Self { log, process, bytes: AtomicU64::new(0) }
+    }
+
     /// The newest `limit` lines, oldest first.
     pub(crate) fn tail(&self, limit: usize) -> Vec<String> {
-        let lines = self.lock();
-        lines.iter().skip(lines.len().saturating_sub(limit)).cloned().collect()
+        self.log.of_process(self.process, limit)
     }
 
     /// All bytes that were read; grows while the process writes output.
@@ -51,23 +53,11 @@ impl Ring {
     /// Counts bytes that were read.
     pub(crate) fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.log.count(bytes as u64);
     }
 
     pub(crate) fn push(&self, line: &str) {
-        let mut kept = line;
-        if kept.len() > RING_LINE {
-            kept = &kept[..kept.floor_char_boundary(RING_LINE)];
-        }
-        let mut lines = self.lock();
-        if lines.len() == RING_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(kept.to_owned());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        // A panic while pushing leaves a usable ring: at worst one line is missing.
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.push(self.process, line);
     }
 }
 
@@ -94,18 +84,18 @@ impl Output {
     pub(crate) fn start(
         model: &Arc<str>,
         run: RunId,
-        ring: &Arc<Ring>,
+        printed: &Arc<Printed>,
         stdout: Option<ChildStdout>,
         stderr: Option<ChildStderr>,
     ) -> Output {
         let (sender, reported) = watch::channel(ReportedState::default());
         let mut readers = JoinSet::new();
         if let Some(stdout) = stdout {
-            let sink = Sink { model: Arc::clone(model), run, ring: Arc::clone(ring), sender: Some(sender) };
+            let sink = Sink { model: Arc::clone(model), run, printed: Arc::clone(printed), sender: Some(sender) };
             readers.spawn(read_lines(stdout, sink));
         }
         if let Some(stderr) = stderr {
-            let sink = Sink { model: Arc::clone(model), run, ring: Arc::clone(ring), sender: None };
+            let sink = Sink { model: Arc::clone(model), run, printed: Arc::clone(printed), sender: None };
             readers.spawn(read_lines(stderr, sink));
         }
         Output { readers, reported }
@@ -126,7 +116,7 @@ impl Output {
 struct Sink {
     model: Arc<str>,
     run: RunId,
-    ring: Arc<Ring>,
+    printed: Arc<Printed>,
     /// Only standard output carries state lines.
     sender: Option<watch::Sender<ReportedState>>,
 }
@@ -148,7 +138,7 @@ impl Sink {
             return;
         }
         debug!(target: "auxot_engine::engine", model = %self.model, run = %self.run, "{text}");
-        self.ring.push(&text);
+        self.printed.push(&text);
     }
 }
 
@@ -157,7 +147,7 @@ async fn read_lines(mut pipe: impl AsyncRead + Unpin, sink: Sink) {
     let mut buffer = vec![0; READ];
     // An error ends a pipe: nothing could repair it, and the exit is reported by the process.
     while let Ok(got @ 1..) = pipe.read(&mut buffer).await {
-        sink.ring.count(got);
+        sink.printed.count(got);
         lines.feed(&buffer[..got], |line| sink.line(line));
     }
     lines.finish(|line| sink.line(line));

@@ -12,7 +12,7 @@ use tracing::debug;
 use crate::exit_reason::ExitClass;
 use crate::host::descendants;
 use crate::host::system::bytes_read;
-use crate::process::output::{ReportedState, Ring};
+use crate::process::output::{Printed, ReportedState};
 
 /// First pause between two checks of a loading process: a tiny model is ready after 20 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -109,7 +109,7 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub(crate) struct Activity {
     pid: u32,
-    ring: Arc<Ring>,
+    printed: Arc<Printed>,
     reported: watch::Receiver<ReportedState>,
     is_reporting: bool,
     last: Snapshot,
@@ -127,14 +127,14 @@ struct Snapshot {
 impl Activity {
     pub(crate) fn new(
         pid: u32,
-        ring: Arc<Ring>,
+        printed: Arc<Printed>,
         reported: watch::Receiver<ReportedState>,
         stall: Duration,
     ) -> Activity {
         // Eight checks per deadline: progress moves the deadline by at least seven eighths.
         let mut tick = interval((stall / 8).clamp(Duration::from_millis(20), Duration::from_secs(5)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Activity { pid, ring, reported, is_reporting: true, last: Snapshot::default(), tick }
+        Activity { pid, printed, reported, is_reporting: true, last: Snapshot::default(), tick }
     }
 
     /// Waits for the next progress. Cancel safe.
@@ -152,7 +152,7 @@ impl Activity {
                 }
                 _ = self.tick.tick() => {
                     let read = self.read();
-                    let now = Snapshot { output: self.ring.bytes(), read: read.unwrap_or(self.last.read), reported: self.last.reported };
+                    let now = Snapshot { output: self.printed.bytes(), read: read.unwrap_or(self.last.read), reported: self.last.reported };
                     let before = std::mem::replace(&mut self.last, now);
                     if now != before {
                         let fraction = self.reported.borrow().fraction;

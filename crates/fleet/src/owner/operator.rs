@@ -46,6 +46,16 @@ impl Shared {
         })
     }
 
+    /// The name of a model of the fleet or of the folders.
+    pub(crate) fn known_name(&self, model: &str) -> Result<String, Refusal> {
+        let (state, requested) = self.lock_for(Some(model));
+        match (state.find(&requested, JobTask::Any), requested.file()) {
+            (Ok(id), _) => Ok(state.models[&id].name().to_owned()),
+            (Err(refused), None) => Err(refused),
+            (Err(refused), Some(file)) => state.scan.model(file).map(|model| model.name.clone()).ok_or(refused),
+        }
+    }
+
     /// Runs a command on a model of the fleet or of the folders.
     fn command(
         self: &Arc<Self>,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use auxot_engine::scripted::{self, Script};
-use auxot_engine::{Config, DryRunError, EngineHandle, ListedDevice, MemoryEstimate, MemoryParts, Spec};
+use auxot_engine::{Config, DryRunError, EngineHandle, EngineLog, ListedDevice, MemoryEstimate, MemoryParts, Spec};
 use auxot_gpu::ProcessUse;
 use tokio::sync::oneshot;
 
@@ -93,6 +93,10 @@ impl Engines for ScriptedEngines {
     fn host_memory(&self, pid: u32) -> ProcessUse {
         // A process of this number may exist, and is none of theirs.
         ProcessUse::on_device(pid, None)
+    }
+
+    fn log(&self, _: &str) -> Option<Arc<EngineLog>> {
+        None
     }
 
     fn program(&self) -> PathBuf {

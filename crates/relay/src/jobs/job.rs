@@ -17,7 +17,7 @@ mod engine_stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_fleet::Lease;
+use auxot_fleet::{JobRecord, Lease};
 use auxot_protocol::{JobError, ToRouter, Token};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub(crate) struct RunningJob {
     first_token: Option<Instant>,
     progress_sent: Option<Instant>,
     model: Option<String>,
+    /// What operators see of this job.
+    record: JobRecord,
     /// Held by a suspect until its first text.
     suspect_permit: Option<crash_suspects::SuspectPermit>,
 }
@@ -111,6 +113,7 @@ impl Drop for TerminalGuard {
 impl RunningJob {
     pub(crate) fn new(parsed: ParsedJob, channels: JobChannels, context: Arc<JobContext>) -> Self {
         let answer = Answer::blank(&parsed.job, context.config.text_markers);
+        let record = context.fleet.jobs().begin("router", Some(&parsed.job.job_id));
         let sink = JobSink::new(channels.connection, channels.cancel.clone(), context.config.adopt_window);
         Self {
             parsed,
@@ -125,6 +128,7 @@ impl RunningJob {
             first_token: None,
             progress_sent: None,
             model: None,
+            record,
             suspect_permit: None,
         }
     }
@@ -324,6 +328,7 @@ impl RunningJob {
             tokens: self.answer.tokens(),
         };
         self.context.telemetry.ended(&ended);
+        self.record.ended(ended.ending, Some(ended.tokens));
         info!(
             job = %Shown(self.id()), model = ended.model, ending = ended.ending, tokens = ended.tokens,
             ms = ended.took.as_secs_f64() * 1e3,

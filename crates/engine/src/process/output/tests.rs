@@ -35,27 +35,27 @@ fn a_line_of_any_length_is_truncated_and_the_next_one_is_whole() {
     assert_eq!(&got[1..], &[b"next".to_vec(), b"last".to_vec()]);
 }
 
-fn sink(ring: &Arc<Ring>, sender: Option<watch::Sender<ReportedState>>) -> Sink {
-    Sink { model: "m".into(), run: RunId(1), ring: Arc::clone(ring), sender }
+fn sink(printed: &Arc<Printed>, sender: Option<watch::Sender<ReportedState>>) -> Sink {
+    Sink { model: "m".into(), run: RunId(1), printed: Arc::clone(printed), sender }
 }
 
 #[tokio::test]
 async fn many_megabytes_on_one_line_do_not_stop_the_reader() {
-    let ring = Arc::new(Ring::default());
+    let printed = Arc::new(Printed::new(Arc::default()));
     let (mut child, pipe) = tokio::io::duplex(4096);
     let writing = async move {
         child.write_all(&vec![b'y'; 5 << 20]).await.unwrap();
         child.write_all("\nafter\nz\u{00e4}".as_bytes()).await.unwrap();
     };
-    tokio::join!(writing, read_lines(pipe, sink(&ring, None)));
-    let lines = ring.tail(10);
-    assert_eq!((lines[0].len(), lines[1].as_str(), lines[2].as_str()), (RING_LINE, "after", "z\u{00e4}"));
-    assert!(ring.bytes() > 5 << 20);
+    tokio::join!(writing, read_lines(pipe, sink(&printed, None)));
+    let lines = printed.tail(10);
+    assert_eq!((lines[0].len(), lines[1].as_str(), lines[2].as_str()), (1024, "after", "z\u{00e4}"));
+    assert!(printed.bytes() > 5 << 20);
 }
 
 #[tokio::test]
-async fn state_lines_are_reported_and_kept_out_of_the_ring() {
-    let ring = Arc::new(Ring::default());
+async fn state_lines_are_reported_and_kept_out_of_the_log() {
+    let printed = Arc::new(Printed::new(Arc::default()));
     let (sender, reported) = watch::channel(ReportedState::default());
     let text = concat!(
         "hello\n",
@@ -64,17 +64,7 @@ async fn state_lines_are_reported_and_kept_out_of_the_ring() {
         r#"cmd_child_to_router:state:{"state":"ready","payload":null}"#,
         "\n"
     );
-    read_lines(text.as_bytes(), sink(&ring, Some(sender))).await;
+    read_lines(text.as_bytes(), sink(&printed, Some(sender))).await;
     assert_eq!(*reported.borrow(), ReportedState { reports: true, fraction: Some(0.5), ready: true });
-    assert_eq!(ring.tail(10), ["hello"]);
-}
-
-#[test]
-fn the_ring_keeps_the_newest_lines() {
-    let ring = Ring::default();
-    for number in 0..RING_LINES + 5 {
-        ring.push(&number.to_string());
-    }
-    assert_eq!(ring.tail(usize::MAX).len(), RING_LINES);
-    assert_eq!(ring.tail(2), [RING_LINES + 3, RING_LINES + 4].map(|number| number.to_string()));
+    assert_eq!(printed.tail(10), ["hello"]);
 }

@@ -97,15 +97,15 @@ async fn after_a_state_line_only_props_is_requested() {
 
 #[tokio::test]
 async fn output_is_progress_and_silence_is_none() {
-    let ring = Arc::new(Ring::default());
+    let printed = Arc::new(Printed::default());
     let mut child = Command::new("sleep").arg("600").spawn().unwrap();
-    let reported = Output::start(&"m".into(), RunId(1), &ring, None, None).reported_state();
-    let mut activity = Activity::new(child.id(), Arc::clone(&ring), reported, Duration::from_millis(160));
+    let reported = Output::start(&"m".into(), RunId(1), &printed, None, None).reported_state();
+    let mut activity = Activity::new(child.id(), Arc::clone(&printed), reported, Duration::from_millis(160));
     // What the process read at its start counts, once.
     while timeout(Duration::from_millis(200), activity.next_progress()).await.is_ok() {}
-    ring.push("kept only");
+    printed.push("kept only");
     assert!(timeout(Duration::from_millis(100), activity.next_progress()).await.is_err());
-    ring.count(3);
+    printed.count(3);
     let progress = timeout(Duration::from_secs(10), activity.next_progress()).await.unwrap();
     assert_eq!(progress, Progress { fraction: None, output_only: true });
     child.kill().unwrap();

@@ -138,6 +138,7 @@ impl RunningJob {
         let lease = lease.map_err(Outcome::Refused)?;
         self.model = Some(lease.model().to_owned());
         self.started.get_or_insert_with(Instant::now);
+        self.record.leased(lease.model());
         Ok(lease)
     }
 }

@@ -119,6 +119,7 @@ impl RunningJob {
         }
         if self.first_token.is_none() && self.answer.has_begun() {
             self.first_token = Some(Instant::now());
+            self.record.first_token();
             // The next suspect may run: this job is not retried after its first text.
             self.suspect_permit = None;
         }
