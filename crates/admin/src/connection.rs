@@ -10,14 +10,11 @@ use tokio::time::timeout;
 
 /// Limit for the head of a request, and for the idle time between two requests.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest time of one connection: it bounds a client that does not read its answer.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Serves one connection to its end.
-pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, app: axum::Router) {
+/// Serves one connection to its end, or for `longest`: that bounds a client that does not read its answer.
+pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, app: axum::Router, longest: Duration) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     // A client that disconnects, is too slow or sends nonsense is not a failure of this program.
-    let _ended = timeout(CONNECTION_TIMEOUT, serving).await;
+    let _ended = timeout(longest, serving).await;
 }

@@ -1,11 +1,23 @@
 //! The control socket: what the operator's commands ask a running worker, over HTTP and JSON.
 //!
-//! The socket is a file in the worker's private runtime directory, so only its own user can reach it.
+//! The socket is a file in the worker's private runtime directory, so only its own user can reach it. `operations` is the table
+//! of all that it offers; the routes and the OpenAPI document are made from it. `observer` turns changes of the fleet into
+//! events and histories; `streams` sends events and lines of engines as they come.
 
 pub mod api;
 pub mod client;
+mod event_log;
+pub mod follow;
+mod handlers;
+mod observer;
+mod openapi;
+mod operations;
+mod program;
 mod server;
+mod streams;
+mod views;
 
+pub use program::{Program, Reloading};
 pub use server::ControlServer;
 
 /// The name of the socket in a worker's runtime directory.

@@ -19,12 +19,15 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::connection;
+use crate::control::api::MetricsStatus;
 use crate::recorder::Recorder;
 
 /// The text format of Prometheus.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Interval between two attempts to bind the port.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest time of one connection: it bounds a client that does not read its answer.
+const CONNECTION_TIME: Duration = Duration::from_secs(120);
 /// Pause after a failed accept: descriptors need time to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,7 @@ pub struct Server {
     allowed_hosts: AllowedHosts,
     /// Permits for connections: most descriptors are for engines and router connections.
     permits: Arc<Semaphore>,
+    status: watch::Sender<MetricsStatus>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,8 +56,9 @@ impl Server {
     pub async fn open(config: &Config, connections: usize) -> Self {
         let address = SocketAddr::new(config.host, config.port);
         let permits = Arc::new(Semaphore::new(connections.max(1)));
-        let mut server =
-            Self { listener: None, address, allowed_hosts: AllowedHosts::new(&config.allowed_hosts), permits };
+        let allowed_hosts = AllowedHosts::new(&config.allowed_hosts);
+        let status = watch::Sender::new(MetricsStatus { address: None, trouble: None });
+        let mut server = Self { listener: None, address, allowed_hosts, permits, status };
         if let Err(fault) = server.bind_port().await {
             warn!(
                 %address,
@@ -65,9 +70,19 @@ impl Server {
         server
     }
 
+    /// Whether the endpoint listens, and else why not.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<MetricsStatus> {
+        self.status.subscribe()
+    }
+
     async fn bind_port(&mut self) -> std::io::Result<()> {
-        let listener = TcpListener::bind(self.address).await?;
-        let address = listener.local_addr()?;
+        let bound = TcpListener::bind(self.address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) = bound.inspect_err(|fault| {
+            let trouble = format!("cannot listen for metrics on {}: {fault}", self.address);
+            self.status.send_replace(MetricsStatus { address: None, trouble: Some(trouble) });
+        })?;
+        self.status.send_replace(MetricsStatus { address: Some(address.to_string()), trouble: None });
         if !address.ip().is_loopback() {
             warn!(%address, "metrics are readable from other hosts");
         }
@@ -106,7 +121,7 @@ impl Server {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     is_logged = false;
-                    let serving = connection::serve(stream, app.clone());
+                    let serving = connection::serve(stream, app.clone(), CONNECTION_TIME);
                     connections.spawn(async move {
                         serving.await;
                         drop(permit);

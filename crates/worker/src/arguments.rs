@@ -8,6 +8,7 @@
 //! user can read ([`Restart`]).
 
 mod flags;
+mod generated;
 mod inspection;
 mod restart;
 

@@ -1,5 +1,6 @@
 //! The commands that inspect this host, or ask the running worker, and exit. They need no router, key or engine.
 
+mod activity;
 mod ask;
 mod bar;
 mod console;
@@ -7,10 +8,13 @@ mod doctor;
 mod fit;
 mod fit_text;
 mod keys;
+mod load_bar;
 mod models;
 mod numbers;
 mod show;
 mod status_text;
+mod steer;
+mod top;
 
 use std::process::ExitCode;
 
@@ -18,7 +22,7 @@ use auxot_catalog::{Catalog, MeasurementHistory, Model};
 use auxot_fleet::{device_warning, table_warnings};
 use auxot_settings::{Loaded, Settings};
 
-use crate::arguments::{Inspection, Target};
+use crate::arguments::{FitRequest, Inspection, Target};
 use console::Console;
 use fit::HostState;
 
@@ -34,7 +38,22 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
     match &inspection.what {
         Target::Doctor => doctor::run(settings, &catalog(), inspection.json, &console),
         Target::Status { watch } => ask::status(settings, *watch, inspection.json, &console),
-        Target::Command { verb, model } => ask::command(settings, verb, model.as_deref(), inspection.json, &console),
+        Target::Command { verb, model, wait } => {
+            steer::models(settings, verb, model.as_deref(), *wait, inspection.json, &console)
+        }
+        Target::Jobs => activity::jobs(settings, inspection.json, &console),
+        Target::Events { follow } => activity::events(settings, *follow, inspection.json, &console),
+        Target::Logs { model, lines, follow } => {
+            activity::logs(settings, (model, *lines, *follow), inspection.json, &console)
+        }
+        Target::Drain => steer::drain(settings, inspection.json, &console),
+        Target::Reload => steer::reload(settings, inspection.json, &console),
+        Target::LogLevel(level) => steer::log_level(settings, level.as_deref(), inspection.json, &console),
+        Target::Top => top::run(settings, &console),
+        Target::Config => {
+            console.print(&effective(loaded));
+            ExitCode::SUCCESS
+        }
         Target::Keys(command) => match keys::run(settings, command, inspection.json) {
             Ok(text) => {
                 console.print(&text);
@@ -62,28 +81,33 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
             ExitCode::SUCCESS
         }),
         Target::Fit(request) => with_model(&catalog(), &request.name, &console, |catalog, model| {
-            complain(&console, &warnings(settings, catalog));
-            let sample = auxot_gpu::sample_once(&settings.gpu);
-            let history =
-                MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::worker::state_dir(settings)));
-            let host_state = HostState { sample: &sample, identity: catalog.identity(model), history: &history };
-            let report = match fit::check_fit(
-                settings,
-                &settings.fleet.of(model, |name| catalog.resolve(name).ok()),
-                model,
-                request,
-                &host_state,
-            ) {
-                Ok(report) => report,
-                Err(unknown) => {
-                    console.print_error(&unknown.to_string());
-                    return ExitCode::FAILURE;
-                }
-            };
-            console.print(&if inspection.json { report.json() } else { fit_text::text(&report, &console) });
-            if report.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            run_fit(settings, (catalog, model), request, inspection.json, &console)
         }),
     }
+}
+
+/// `auxot-worker fit`.
+fn run_fit(
+    settings: &Settings,
+    (catalog, model): (&Catalog, &Model),
+    request: &FitRequest,
+    json: bool,
+    console: &Console,
+) -> ExitCode {
+    complain(console, &warnings(settings, catalog));
+    let sample = auxot_gpu::sample_once(&settings.gpu);
+    let history = MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::worker::state_dir(settings)));
+    let host_state = HostState { sample: &sample, identity: catalog.identity(model), history: &history };
+    let own = settings.fleet.of(model, |name| catalog.resolve(name).ok());
+    let report = match fit::check_fit(settings, &own, model, request, &host_state) {
+        Ok(report) => report,
+        Err(unknown) => {
+            console.print_error(&unknown.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    console.print(&if json { report.json() } else { fit_text::text(&report, console) });
+    if report.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The effective settings, followed by warnings about old names and about those without effect on this host.

@@ -16,12 +16,12 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use auxot_settings::{Format, Level, LogConfig};
+use auxot_settings::{Format, Level, LogConfig, Verbosity};
 use tokio::sync::Notify;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 /// How long a line may be held for further ones.
 const HOLD_TIME: Duration = Duration::from_millis(2);
@@ -41,9 +41,38 @@ const FLUSH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Log {
     queue: Queue,
+    level: LevelControl,
+}
+
+/// Changes how much is logged.
+#[derive(Debug, Clone)]
+pub(crate) struct LevelControl {
+    filter: reload::Handle<Targets, Registry>,
+    text: Arc<Mutex<String>>,
+}
+
+impl LevelControl {
+    /// The level, as in the settings.
+    pub(crate) fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the level until the program ends.
+    pub(crate) fn set(&self, text: &str) -> Result<(), String> {
+        let level: Verbosity = text.parse()?;
+        self.filter.reload(targets(&level)).map_err(|fault| format!("cannot change the level: {fault}"))?;
+        tracing::info!(level = text, "level of the log changed");
+        text.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
 }
 
 impl Log {
+    /// Changes how much is logged.
+    pub(crate) fn level(&self) -> LevelControl {
+        self.level.clone()
+    }
+
     /// Holds lines for a moment each, until the future is dropped.
     pub(crate) fn hold_back(&self) -> impl Future<Output = Infallible> + Send + use<> {
         let release = Release(self.queue.clone());
@@ -75,8 +104,8 @@ impl Drop for Release {
 /// The thread cannot start, or another log was started before.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<Log> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (queue, log) = queue(io::stderr())?;
-    tracing::subscriber::set_global_default(subscriber(config, queue, colour))?;
+    let (subscriber, log) = open(io::stderr(), config, colour)?;
+    tracing::subscriber::set_global_default(subscriber)?;
     std::panic::set_hook(Box::new(|panic| {
         // Without the panic's message, which may contain a caller's text, and through the queue, because a direct write
         // could block every token.
@@ -86,22 +115,30 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<Log> {
     Ok(log)
 }
 
-fn subscriber(config: &LogConfig, queue: Queue, colour: bool) -> impl tracing::Subscriber + Send + Sync {
+/// A log to this output, and what sends lines to it.
+fn open<W: Write + Send + 'static>(
+    output: W,
+    config: &LogConfig,
+    colour: bool,
+) -> io::Result<(impl tracing::Subscriber + Send + Sync + use<W>, Log)> {
+    let queue = queue(output)?;
     // The library would report a failed write with `eprintln!`, which panics if that fails, too.
-    let lines = tracing_subscriber::fmt::layer().with_writer(queue).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(queue.clone()).log_internal_errors(false);
     let lines = match config.format {
         Format::Text => lines.with_ansi(colour).boxed(),
         Format::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
     };
-    Registry::default().with(lines.with_filter(targets(config)))
+    let (filter, handle) = reload::Layer::new(targets(&config.level));
+    let level = LevelControl { filter: handle, text: Arc::new(Mutex::new(config.level.to_string())) };
+    Ok((Registry::default().with(lines.with_filter(filter)), Log { queue, level }))
 }
 
 /// A bare level applies to the worker's own crates. The libraries stay at `warn`: below it they would hide the worker's
 /// lines.
-fn targets(config: &LogConfig) -> Targets {
-    let own = filter(config.level.own);
+fn targets(level: &Verbosity) -> Targets {
+    let own = filter(level.own);
     let targets = Targets::new().with_default(own.min(LevelFilter::WARN)).with_target("auxot", own);
-    targets.with_targets(config.level.targets.iter().map(|(target, level)| (target.clone(), filter(*level))))
+    targets.with_targets(level.targets.iter().map(|(target, level)| (target.clone(), filter(*level))))
 }
 
 fn filter(level: Level) -> LevelFilter {
@@ -165,14 +202,13 @@ impl Queue {
     }
 }
 
-fn queue(output: impl Write + Send + 'static) -> io::Result<(Queue, Log)> {
+fn queue(output: impl Write + Send + 'static) -> io::Result<Queue> {
     let (lines, waiting) = sync_channel(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&dropped);
     // Not joined: it may hang in a write forever and then ends with the program.
     std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&waiting, output, &counter))?;
-    let queue = Queue { lines, dropped, held: Arc::default() };
-    Ok((queue.clone(), Log { queue }))
+    Ok(Queue { lines, dropped, held: Arc::default() })
 }
 
 fn write_lines(waiting: &Receiver<Message>, mut output: impl Write, dropped: &AtomicU64) {

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod core_dumps;
 mod logging;
+mod operator;
 mod reload;
 mod service_manager;
 mod shutdown;

@@ -1,4 +1,4 @@
-//! Reads the settings again when their file changes or on SIGHUP, and applies what can be applied.
+//! Reads the settings again when their file changes, on SIGHUP or by command, and applies what can be applied.
 //!
 //! Unusable settings change nothing: every fault is logged, and the current ones stay. Of usable ones, keys that are
 //! used only at the start are logged and wait for the next start.
@@ -7,15 +7,40 @@ mod watch;
 
 use std::time::Duration;
 
+use auxot_admin::control::api::Reloaded;
 use auxot_catalog::path_text;
 use auxot_fleet::{Fleet, FleetSettings};
 use auxot_settings::{Faults, Loaded, SettingChange, Settings, Sources, When};
-use tokio::sync::watch as channel;
+use tokio::sync::{mpsc, oneshot, watch as channel};
 use tracing::{error, info, warn};
 
 use crate::service_manager;
 use crate::shutdown::HangUps;
 use watch::FileWatch;
+
+/// Requests for a reload that may wait.
+const MOST_REQUESTS: usize = 4;
+
+/// The result of a reload; an error is the faults, one a line.
+type Outcome = Result<Reloaded, String>;
+
+/// Requests reloads by command.
+#[derive(Debug, Clone)]
+pub(crate) struct ReloadRequests(mpsc::Sender<oneshot::Sender<Outcome>>);
+
+impl ReloadRequests {
+    /// Requests a reload and waits for its result.
+    pub(crate) fn request(&self) -> impl Future<Output = Outcome> + Send + use<> {
+        let (answer, answered) = oneshot::channel();
+        let is_queued = self.0.try_send(answer).is_ok();
+        async move {
+            if !is_queued {
+                return Err("cannot reload: other reloads are waiting".to_owned());
+            }
+            answered.await.unwrap_or_else(|_| Err("cannot reload: the worker ends".to_owned()))
+        }
+    }
+}
 
 /// Reads the settings again, as long as the worker runs.
 pub(crate) struct Reload {
@@ -24,6 +49,8 @@ pub(crate) struct Reload {
     running: Loaded<Settings>,
     hang_ups: HangUps,
     limits: channel::Sender<StopLimits>,
+    requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
+    requester: ReloadRequests,
 }
 
 /// How long the stop of the worker may take.
@@ -48,13 +75,20 @@ enum Cause {
     Watched,
     File,
     HangUp,
+    Command,
 }
 
 impl Reload {
     /// Starts from the settings that the worker starts with.
     pub(crate) fn new(sources: Sources, running: Loaded<Settings>, hang_ups: HangUps) -> Self {
         let limits = channel::Sender::new(StopLimits::of(&running.value));
-        Self { sources, running, hang_ups, limits }
+        let (requester, requests) = mpsc::channel(MOST_REQUESTS);
+        Self { sources, running, hang_ups, limits, requests, requester: ReloadRequests(requester) }
+    }
+
+    /// Requests for reloads by command.
+    pub(crate) fn requests(&self) -> ReloadRequests {
+        self.requester.clone()
     }
 
     /// The limits of a stop.
@@ -65,15 +99,24 @@ impl Reload {
     /// Serves until it is dropped.
     pub(crate) async fn serve(mut self, fleet: Fleet) {
         let mut watch = FileWatch::open();
-        let mut cause = Cause::Watched;
+        let (mut cause, mut answer) = (Cause::Watched, None::<oneshot::Sender<Outcome>>);
         loop {
             let file = self.running.file.clone();
             watch.follow(file.as_deref()).await;
-            self.reload(cause, &fleet).await;
+            let outcome = self.reload(cause, &fleet).await;
+            if let Some(answer) = answer.take() {
+                // A client that has left needs no answer.
+                let _left = answer.send(outcome);
+            }
             cause = if file == self.running.file {
                 tokio::select! {
                     () = self.hang_ups.next() => Cause::HangUp,
                     () = watch.changed() => Cause::File,
+                    // This holds a sender, so the channel does not end.
+                    Some(request) = self.requests.recv() => {
+                        answer = Some(request);
+                        Cause::Command
+                    }
                 }
             } else {
                 Cause::Watched
@@ -81,24 +124,30 @@ impl Reload {
         }
     }
 
-    async fn reload(&mut self, cause: Cause, fleet: &Fleet) {
+    async fn reload(&mut self, cause: Cause, fleet: &Fleet) -> Outcome {
         if cause != Cause::Watched {
             service_manager::reloading();
         }
-        match self.read().await {
-            Ok(read) => self.apply(read, cause, fleet),
+        let mut outcome = match self.read().await {
+            Ok(read) => Ok(self.apply(read, cause, fleet)),
             Err(faults) => {
                 for fault in &faults.0 {
                     error!(%fault, "cannot use the new settings; the current ones stay");
                 }
+                Err(faults.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
             }
-        }
-        if cause == Cause::HangUp {
-            info!(models = fleet.reset_failed(), "SIGHUP: failed models may be loaded again");
+        };
+        if matches!(cause, Cause::HangUp | Cause::Command) {
+            let reset = fleet.reset_failed();
+            info!(models = reset, "reload requested: failed models may be loaded again");
+            if let Ok(reloaded) = &mut outcome {
+                reloaded.reset = reset;
+            }
         }
         if cause != Cause::Watched {
             service_manager::ready();
         }
+        outcome
     }
 
     /// Files and folders of the settings may be on a slow file system.
@@ -111,16 +160,16 @@ impl Reload {
         }
     }
 
-    fn apply(&mut self, read: Loaded<Settings>, cause: Cause, fleet: &Fleet) {
+    fn apply(&mut self, read: Loaded<Settings>, cause: Cause, fleet: &Fleet) -> Reloaded {
         let changes = self.running.changes(&read);
         let keys = |when| {
-            let keys =
-                changes.iter().filter(|change| change.when == when).map(|change: &SettingChange| change.key.as_str());
-            keys.collect::<Vec<_>>().join(", ")
+            let keys = changes.iter().filter(|change: &&SettingChange| change.when == when);
+            keys.map(|change| change.key.clone()).collect::<Vec<String>>()
         };
         let (now, waiting) = (keys(When::Now), keys(When::NextStart));
         if !waiting.is_empty() {
-            warn!(keys = waiting, "settings changed that are used only at the start: restart the worker to apply them");
+            let keys = waiting.join(", ");
+            warn!(keys, "settings changed that are used only at the start: restart the worker to apply them");
         }
         // A line of the file may have moved since the last warning.
         let known = |key: &str| self.running.old_names.iter().any(|warned| warned.key == key);
@@ -128,23 +177,25 @@ impl Reload {
             warn!(%warning, "a setting has its old name");
         }
         self.running = self.running.clone().with(read);
+        let file = self.running.file.as_deref().map(path_text);
         if now.is_empty() {
             if cause != Cause::Watched && waiting.is_empty() {
-                info!(file = self.running.file.as_deref().map(path_text), "settings read again: no changes");
+                info!(file, "settings read again: no changes");
             }
-            return;
+        } else {
+            info!(file, keys = now.join(", "), "settings read again and changes applied");
+            self.apply_to(fleet, cause);
         }
-        info!(
-            file = self.running.file.as_deref().map(path_text),
-            keys = now,
-            "settings read again and changes applied"
-        );
+        Reloaded { file, applied: now, at_next_start: waiting, reset: 0 }
+    }
+
+    fn apply_to(&self, fleet: &Fleet, cause: Cause) {
         let Settings { fleet: models, engine, placement, catalog, .. } = self.running.value.clone();
         let limits = StopLimits::of(&self.running.value);
         // Running engines are stopped with the limits of their start.
         self.limits.send_modify(|before| *before = StopLimits { stop: limits.stop.max(before.stop), ..limits });
         fleet.reconfigure(FleetSettings { fleet: models, engine, placement, catalog });
-        if cause != Cause::HangUp {
+        if matches!(cause, Cause::Watched | Cause::File) {
             fleet.reset_failed();
         }
     }

@@ -28,7 +28,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::logging::Log;
+use crate::logging::{LevelControl, Log};
+use crate::operator::Operator;
 use crate::reload::{Reload, StopLimits};
 use crate::service_manager;
 use crate::shutdown::{HangUps, Shutdown};
@@ -54,12 +55,12 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    let lines = log.hold_back();
+    let (lines, level) = (log.hold_back(), log.level());
     let code = runtime.block_on(async {
         // Tasks, and not this future itself: each wake-up of it would be another system call.
         let (mut beside, mut serving) = (JoinSet::new(), JoinSet::new());
         beside.spawn(lines);
-        serving.spawn(serve(settings, sources));
+        serving.spawn(serve(settings, sources, level));
         match serving.join_next().await {
             Some(Ok(Ok(code))) => code,
             Some(Ok(Err(fault))) => {
@@ -89,7 +90,7 @@ pub(crate) fn with_causes(fault: &(dyn Error + 'static)) -> String {
     })
 }
 
-async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<ExitCode> {
+async fn serve(settings: Loaded<Settings>, sources: Sources, level: LevelControl) -> anyhow::Result<ExitCode> {
     let mut shutdown = Shutdown::listen().context("cannot listen for signals")?;
     let hang_ups = HangUps::listen().context("cannot listen for signals")?;
     for reason in &settings.ignored {
@@ -100,6 +101,7 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
     }
     info!(version = auxot_settings::VERSION, file = settings.file.as_deref().map(path_text), "auxot-worker starts");
     let reload = Reload::new(sources, settings.clone(), hang_ups);
+    let operator = Arc::new(Operator::new(&shutdown, reload.requests(), level));
     let opened = tokio::select! {
         opened = open(settings.value) => match opened? {
             Ok(components) => components,
@@ -116,8 +118,8 @@ async fn serve(settings: Loaded<Settings>, sources: Sources) -> anyhow::Result<E
     let beside = async {
         tokio::join!(
             tasks.run(),
+            control.serve(fleet.clone(), trouble.clone(), server.status(), operator),
             server.serve(recorder, fleet.clone(), trouble.clone()),
-            control.serve(fleet.clone(), trouble.clone()),
             service_manager::report(fleet.clone(), trouble),
             reload.serve(fleet.clone()),
         )

@@ -7,7 +7,8 @@ use auxot_settings::{NAMES, Origin, SettingFault, SettingName, Settings, default
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::inspection::VERBS;
+use super::generated;
+use super::inspection::{VERBS, names};
 
 /// The result of clap for a command line.
 #[derive(Debug, Default)]
@@ -29,6 +30,10 @@ pub(super) fn parse(mut words: Vec<OsString>) -> Parsed {
             Ok(matches) if matches.subcommand_name() == Some("version") => {
                 parsed.print = Some(command().render_version());
             }
+            Ok(matches) if generated::is_wanted(&matches) => match generated::text(command(), &matches) {
+                Ok(text) => parsed.print = Some(text),
+                Err(text) => parsed.faults.push(super::flag_fault("dir", text)),
+            },
             Ok(matches) => parsed.matches = Some(matches),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 parsed.print = Some(error.render().to_string());
@@ -75,15 +80,14 @@ fn command() -> Command {
             inspecting("doctor", "Check engine, devices, models, router, ports and folders, each with what to do")
                 .after_help(AFTER_DOCTOR),
         )
+        .subcommands(asking_commands())
         .subcommand(
-            asking("status", "Show the running worker: router, devices, models")
-                .arg(Arg::new("watch").long("watch").action(ArgAction::SetTrue).help("Show it again every second")),
+            inspecting("config", "Show the effective settings")
+                .subcommand_required(true)
+                .subcommand(inspecting("show", "Print the effective settings and the source of each, without secrets")),
         )
-        .subcommands(VERBS.iter().map(|(verb, about)| {
-            let name = Arg::new("name").value_name("MODEL").required(*verb != "reset").help("Any name of the model");
-            asking(verb, about).arg(name)
-        }))
         .subcommand(keys())
+        .subcommands(generated::commands())
         .arg(text("type", "TYPE", "Kind of worker; `gpu` is the only one").default_value("gpu"))
         .arg(text("config", "FILE", "Configuration file, which must exist [AUXOT_CONFIG]"))
         .arg(
@@ -99,6 +103,41 @@ fn command() -> Command {
         )
         .args(NAMES.table.iter().map(setting))
         .args(old_flags())
+}
+
+/// The commands for the running worker.
+fn asking_commands() -> Vec<Command> {
+    let switch = |name: &'static str, short: Option<char>, help: &'static str| {
+        Arg::new(name).long(name).short(short).action(ArgAction::SetTrue).help(help)
+    };
+    let model = || Arg::new("name").value_name("MODEL").help("Any name of the model");
+    let follow = || switch("follow", Some('f'), "Show what comes, too, until interrupted");
+    let verbs = VERBS.iter().map(|(verb, about)| {
+        let command = asking(verb, about).arg(model().required(*verb != "reset"));
+        match *verb {
+            "load" => command.arg(switch("wait", None, "Show the progress and wait until the model is loaded")),
+            _ => command,
+        }
+    });
+    let others = [
+        asking("status", "Show the running worker: router, devices, models").arg(switch(
+            "watch",
+            None,
+            "Show it again every second",
+        )),
+        asking("top", "Show the running worker as a picture that changes, and steer its models by keys"),
+        asking("jobs", "Show the jobs that run, and the newest that have ended"),
+        asking("events", "Show what has happened to models, engines and the router").arg(follow()),
+        asking("logs", "Show what the engines of a model have printed, also of one that has failed")
+            .arg(model().required(true))
+            .arg(number("lines", "N", "The most kept lines").short('n'))
+            .arg(follow()),
+        asking("drain", "Let the worker finish its jobs and end, as after SIGTERM"),
+        asking("reload", "Let the worker read its settings again, and failed models be loaded again, as after SIGHUP"),
+        asking("log-level", "Show or change how much the worker logs, until it ends")
+            .arg(Arg::new("name").value_name("LEVEL").help("As log.level in the settings")),
+    ];
+    others.into_iter().chain(verbs).collect()
 }
 
 /// The commands for API keys.
@@ -241,7 +280,8 @@ fn fault(error: &clap::Error, word: &str) -> SettingFault {
 
 /// The command most similar to a word.
 fn command_like(word: &str) -> Option<String> {
-    nearest(&word.to_ascii_lowercase(), ["models", "models show", "fit", "keys", "version", "help"])
+    let others = ["models show", "config show", "completions", "man", "version", "help"];
+    nearest(&word.to_ascii_lowercase(), names().chain(others))
 }
 
 /// Removes the last such argument, together with its value.

@@ -1,5 +1,5 @@
-//! The commands that inspect this host and exit: `models`, `models show`, `fit`, `doctor`; those that ask a running worker: `status`,
-//! `load`, `unload`, `pin`, `unpin`, `reset`; and `keys`, for API keys of local clients.
+//! The commands that inspect this host and exit: `models`, `models show`, `fit`, `doctor`, `config show`; those that ask a running
+//! worker, such as `status` and `load`; and `keys`, for API keys of local clients.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,13 +34,41 @@ pub(crate) enum Target {
         /// Whether it is shown again and again, until the command is interrupted.
         watch: bool,
     },
-    /// A command for the running worker.
+    /// A command for models of the running worker.
     Command {
         /// The command.
         verb: &'static str,
         /// Any name of the model; `reset` without one is for all that have failed.
         model: Option<String>,
+        /// Whether the command waits until the model is loaded.
+        wait: bool,
     },
+    /// Jobs that run, and that have ended.
+    Jobs,
+    /// What has happened.
+    Events {
+        /// Whether further events are awaited, until the command is interrupted.
+        follow: bool,
+    },
+    /// What the engines of a model have printed.
+    Logs {
+        /// Any name of the model.
+        model: String,
+        /// The most kept lines.
+        lines: usize,
+        /// Whether further lines are awaited, until the command is interrupted.
+        follow: bool,
+    },
+    /// The worker finishes its jobs and ends.
+    Drain,
+    /// The worker reads its settings again.
+    Reload,
+    /// How much the worker logs, or is to log.
+    LogLevel(Option<String>),
+    /// A picture of the running worker that changes.
+    Top,
+    /// The effective settings, with their sources.
+    Config,
     /// API keys of local clients.
     Keys(KeyCommand),
 }
@@ -65,9 +93,31 @@ pub(super) const VERBS: [(&str, &str); 5] = [
     ("reset", "Try a failed model again now; without a name, all of them"),
 ];
 
+/// The other commands that inspect this host or ask the running worker.
+const OTHERS: [&str; 13] = [
+    "models",
+    "fit",
+    "doctor",
+    "config",
+    "keys",
+    "status",
+    "jobs",
+    "events",
+    "logs",
+    "drain",
+    "reload",
+    "log-level",
+    "top",
+];
+
+/// All commands that inspect this host or ask the running worker.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    VERBS.iter().map(|(verb, _)| *verb).chain(OTHERS)
+}
+
 /// Whether a word is one of these commands.
 pub(super) fn is_command(word: &str) -> bool {
-    matches!(word, "models" | "fit" | "doctor" | "status" | "keys") || VERBS.iter().any(|(verb, _)| *verb == word)
+    names().any(|name| name == word)
 }
 
 /// The model of `fit` and how it should run.
@@ -90,7 +140,7 @@ impl Inspection {
         sources: &mut Sources,
         faults: &mut Vec<SettingFault>,
     ) -> Option<(Option<PathBuf>, Self)> {
-        let (command, mut inner) = matches.subcommand().filter(|(name, _)| is_command(name))?;
+        let (command, inner) = matches.subcommand().filter(|(name, _)| is_command(name))?;
         let mut path = None;
         let mut take = |matches: &ArgMatches| {
             take_settings(matches, sources, faults);
@@ -99,33 +149,61 @@ impl Inspection {
         };
         take(inner);
         let mut json = inner.get_flag("json");
-        let name = |matches: &ArgMatches| matches.get_one::<String>("name").cloned().unwrap_or_default();
-        let what = if command == "fit" {
-            let kv_type = inner.get_one::<OsString>("kv-type").and_then(|text| {
-                let known = text.to_string_lossy().parse().map_err(|fault: String| flag_fault("kv-type", fault));
-                known.map_err(|fault| faults.push(fault)).ok()
-            });
-            let number = |name| inner.get_one::<u32>(name).copied();
-            Target::Fit(FitRequest { name: name(inner), ctx: number("ctx"), slots: number("slots"), kv_type })
-        } else if command == "doctor" {
-            Target::Doctor
-        } else if command == "status" {
-            Target::Status { watch: inner.get_flag("watch") }
-        } else if let Some((verb, _)) = VERBS.iter().find(|(verb, _)| *verb == command) {
-            Target::Command { verb, model: inner.get_one::<String>("name").cloned() }
-        } else if let Some((subcommand, more)) = inner.subcommand() {
+        if let Some((_, more)) = inner.subcommand() {
             take(more);
-            inner = more;
-            json |= inner.get_flag("json");
-            match subcommand {
-                "create" => Target::Keys(KeyCommand::Create(name(inner))),
-                "list" => Target::Keys(KeyCommand::List),
-                "revoke" => Target::Keys(KeyCommand::Revoke(name(inner))),
-                _ => Target::Show(name(inner)),
-            }
-        } else {
-            Target::Models
+            json |= more.get_flag("json");
+        }
+        if command == "fit" {
+            let what = Target::Fit(fit_request(inner, faults));
+            return Some((path, Self { json, what }));
+        }
+        let what = match inner.subcommand() {
+            Some((name, more)) => target(command, Some(name), more),
+            None => target(command, None, inner),
         };
         Some((path, Self { json, what }))
+    }
+}
+
+/// The value of the argument `name`.
+fn name(matches: &ArgMatches) -> Option<String> {
+    matches.get_one::<String>("name").cloned()
+}
+
+fn fit_request(matches: &ArgMatches, faults: &mut Vec<SettingFault>) -> FitRequest {
+    let kv_type = matches.get_one::<OsString>("kv-type").and_then(|text| {
+        let known = text.to_string_lossy().parse().map_err(|fault: String| flag_fault("kv-type", fault));
+        known.map_err(|fault| faults.push(fault)).ok()
+    });
+    let number = |name| matches.get_one::<u32>(name).copied();
+    FitRequest { name: name(matches).unwrap_or_default(), ctx: number("ctx"), slots: number("slots"), kv_type }
+}
+
+/// What a command other than `fit` is about; the arguments are those of its subcommand, where it has one.
+fn target(command: &str, subcommand: Option<&str>, matches: &ArgMatches) -> Target {
+    let named = || name(matches).unwrap_or_default();
+    let flag = |name| matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
+    match (command, subcommand) {
+        ("keys", Some("create")) => Target::Keys(KeyCommand::Create(named())),
+        ("keys", Some("revoke")) => Target::Keys(KeyCommand::Revoke(named())),
+        ("keys", _) => Target::Keys(KeyCommand::List),
+        ("models", Some(_)) => Target::Show(named()),
+        ("doctor", _) => Target::Doctor,
+        ("config", _) => Target::Config,
+        ("status", _) => Target::Status { watch: flag("watch") },
+        ("jobs", _) => Target::Jobs,
+        ("events", _) => Target::Events { follow: flag("follow") },
+        ("logs", _) => {
+            let lines = matches.get_one::<u32>("lines").copied().unwrap_or(u32::MAX);
+            Target::Logs { model: named(), lines: lines as usize, follow: flag("follow") }
+        }
+        ("drain", _) => Target::Drain,
+        ("reload", _) => Target::Reload,
+        ("log-level", _) => Target::LogLevel(name(matches)),
+        ("top", _) => Target::Top,
+        _ => match VERBS.iter().find(|(verb, _)| *verb == command) {
+            Some((verb, _)) => Target::Command { verb, model: name(matches), wait: flag("wait") },
+            None => Target::Models,
+        },
     }
 }

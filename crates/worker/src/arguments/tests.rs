@@ -242,3 +242,22 @@ fn faults_of_an_inspection_command_are_reported_without_a_missing_key() {
     assert!(refused(&["fit", "m", "--kv-type", "q9"])[0].starts_with("flag --kv-type: cannot read \"q9\""));
     assert!(refused(&["models", "--max-parallel", "0"])[0].contains("engine.slots"));
 }
+
+#[test]
+fn completions_and_manual_pages_are_generated_for_all_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let text = printed(&["completions", shell], &[]);
+        for command in ["status", "logs", "log-level", "completions"] {
+            assert!(text.contains(command), "{shell}: {command}");
+        }
+    }
+    assert!(
+        printed(&["man"], &[]).contains(".TH auxot\\-worker 1")
+            || printed(&["man"], &[]).contains(".TH auxot-worker 1")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    printed(&["man", "--dir", folder.path().to_str().unwrap()], &[]);
+    assert!(folder.path().join("auxot-worker-logs.1").is_file());
+    let missing = folder.path().join("missing");
+    assert!(refused(&["man", "--dir", missing.to_str().unwrap()])[0].contains("cannot write manual pages to"));
+}

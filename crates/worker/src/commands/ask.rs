@@ -7,6 +7,7 @@ use std::time::Duration;
 use auxot_admin::control::api::Status;
 use auxot_admin::control::client::{self, ControlError};
 use auxot_settings::Settings;
+use serde::Serialize;
 
 use super::console::Console;
 use super::status_text;
@@ -24,12 +25,14 @@ pub(super) enum AskError {
     NoWorker { looked_in: Vec<PathBuf> },
     /// The worker's answer is an error.
     Control(ControlError),
+    /// The worker was asked, and what was wanted did not come.
+    NotDone(String),
     /// This program has no runtime.
     Runtime(std::io::Error),
 }
 
 impl AskError {
-    fn report(&self, console: &Console) -> ExitCode {
+    pub(super) fn report(&self, console: &Console) -> ExitCode {
         let (text, code) = match self {
             Self::NoWorker { looked_in } => {
                 let places: Vec<String> = looked_in.iter().map(|base| base.display().to_string()).collect();
@@ -44,6 +47,7 @@ impl AskError {
                 (fault.to_string(), ExitCode::from(EXIT_NO_WORKER))
             }
             Self::Control(fault @ ControlError::Refused(_)) => (fault.to_string(), ExitCode::FAILURE),
+            Self::NotDone(why) => (why.clone(), ExitCode::FAILURE),
             Self::Runtime(fault) => (format!("cannot start: {fault}"), ExitCode::FAILURE),
         };
         console.print_error(&text);
@@ -54,7 +58,7 @@ impl AskError {
 /// `auxot-worker status`.
 pub(super) fn status(settings: &Settings, watch: bool, json: bool, console: &Console) -> ExitCode {
     let show = |status: &Status| match json {
-        true => serde_json::to_string_pretty(status).unwrap_or_default(),
+        true => pretty(status),
         false => status_text::text(status, console),
     };
     // Each JSON text is complete; a person gets one picture that changes.
@@ -71,23 +75,10 @@ pub(super) fn status(settings: &Settings, watch: bool, json: bool, console: &Con
     })
 }
 
-/// `auxot-worker load`, `unload`, `pin`, `unpin`, `reset`.
-pub(super) fn command(
-    settings: &Settings,
-    verb: &'static str,
-    model: Option<&str>,
-    json: bool,
-    console: &Console,
-) -> ExitCode {
-    end(console, async {
-        let done = ask(settings, async |socket| client::command(socket, verb, model.map(str::to_owned)).await).await?;
-        let follow = if matches!(verb, "load" | "unload" | "reset") { "; see `auxot-worker status`" } else { "" };
-        console.print(&match json {
-            true => serde_json::to_string_pretty(&done).unwrap_or_default(),
-            false => format!("{verb}: {}{follow}", done.models.join(", ")),
-        });
-        Ok(())
-    })
+/// A message of the socket as JSON text.
+pub(super) fn pretty(message: &impl Serialize) -> String {
+    // These messages are texts, numbers and lists: they can always be serialised.
+    serde_json::to_string_pretty(message).unwrap_or_default()
 }
 
 /// Asks the first worker that answers.
@@ -107,7 +98,7 @@ pub(super) async fn ask<T>(
 }
 
 /// Runs a command to its end, and reports its fault.
-fn end(console: &Console, command: impl Future<Output = Result<(), AskError>>) -> ExitCode {
+pub(super) fn end(console: &Console, command: impl Future<Output = Result<(), AskError>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AskError::Runtime);
     match runtime.and_then(|runtime| runtime.block_on(command)) {
         Ok(()) => ExitCode::SUCCESS,

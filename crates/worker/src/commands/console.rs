@@ -66,6 +66,11 @@ impl Console {
         table
     }
 
+    /// A console whose text another program shows.
+    pub(super) fn without_colours() -> Self {
+        Self { width: None, colours: false }
+    }
+
     /// A console of a fixed width without colours.
     #[cfg(test)]
     pub(super) fn plain(width: usize) -> Self {
@@ -92,6 +97,13 @@ impl Console {
     #[allow(clippy::unused_self, reason = "printing belongs to the console")]
     pub(super) fn print(&self, text: &str) {
         let _ = writeln!(io::stdout(), "{}", text.trim_end());
+    }
+
+    /// Prints one line of many; whether the output is still open.
+    #[allow(clippy::unused_self, reason = "printing belongs to the console")]
+    pub(super) fn print_line(&self, text: &str) -> bool {
+        let mut output = io::stdout().lock();
+        writeln!(output, "{text}").and_then(|()| output.flush()).is_ok()
     }
 
     /// Prints why there is no result.

@@ -25,9 +25,30 @@ pub(super) fn parameters(count: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// A time: `12 ms`, `1.5 s`, `210 s`.
+pub(super) fn seconds(seconds: f64) -> String {
+    match seconds {
+        ..1.0 => format!("{:.0} ms", seconds * 1e3),
+        1.0..100.0 => format!("{seconds:.1} s"),
+        _ => format!("{seconds:.0} s"),
+    }
+}
+
+/// The time of day in UTC of milliseconds since 1970: `14:03:59`.
+pub(super) fn time_of_day(at_ms: u64) -> String {
+    let seconds = at_ms / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_the_unit_that_fits() {
+        assert_eq!([0.0124, 1.54, 210.4].map(seconds), ["12 ms", "1.5 s", "210 s"]);
+        assert_eq!(time_of_day(86_400_000 * 3 + 50_639_999), "14:03:59");
+    }
 
     #[test]
     fn numbers_have_separators_and_units() {

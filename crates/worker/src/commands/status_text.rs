@@ -5,7 +5,7 @@ use auxot_placement::bytes_text;
 
 use super::bar::{Part, bar};
 use super::console::{Console, Paint, align_right};
-use super::numbers::grouped;
+use super::numbers::{grouped, seconds};
 
 /// Columns of the bar of a device.
 const BAR: usize = 30;
@@ -21,6 +21,9 @@ pub(super) fn text(status: &Status, console: &Console) -> String {
     let worker = &status.worker;
     let uptime = duration(worker.uptime_seconds);
     text.push_str(&format!("worker   v{}, pid {}, up {uptime}\n", worker.version, worker.pid));
+    if worker.draining {
+        text.push_str(&console.paint(Paint::Work, "         finishes its jobs and ends\n"));
+    }
     let router = match &status.router {
         None => "none is configured".to_owned(),
         Some(router) if router.trouble.is_none() => {
@@ -51,10 +54,13 @@ pub(super) fn text(status: &Status, console: &Console) -> String {
 }
 
 /// What is wrong, each with what to do.
-fn wrongs(status: &Status) -> Vec<String> {
+pub(super) fn wrongs(status: &Status) -> Vec<String> {
     let mut wrongs = Vec::new();
     if let Some(trouble) = status.router.as_ref().and_then(|router| router.trouble.as_ref()) {
         wrongs.push(format!("{trouble}; check AUXOT_ROUTER_URL and AUXOT_GPU_KEY, and that the router runs"));
+    }
+    if let Some(trouble) = &status.metrics.trouble {
+        wrongs.push(format!("{trouble}; tried again every few seconds; or set another one in AUXOT_METRICS_PORT"));
     }
     for model in status.models.iter().filter(|model| model.state == "failed") {
         let why = model.last_error.as_deref().unwrap_or("no cause is known");
@@ -92,25 +98,36 @@ fn device_line(device: &DeviceStatus, console: &Console) -> String {
 
 fn models(models: &[ModelStatus], console: &Console) -> String {
     let mut table = console.table();
-    table.set_header(["MODEL", "STATE", "JOBS", "WAITING", "CONTEXT", "MEMORY", "RESTARTS", ""]);
+    table.set_header(["MODEL", "STATE", "JOBS", "WAITING", "TOKENS/S", "FIRST", "CONTEXT", "MEMORY", "RESTARTS", ""]);
     for model in models {
         table.add_row([
             model.name.clone(),
-            model.state.replace('_', " "),
+            state(model),
             format!("{}/{}", model.slots_busy, model.slots),
             model.waiting.to_string(),
+            model.figures.tokens_per_second.map(|speed| format!("{speed:.1}")).unwrap_or_default(),
+            model.figures.first_token_seconds.map(seconds).unwrap_or_default(),
             grouped(model.ctx_size.into()),
             model.memory_bytes.map(bytes_text).unwrap_or_default(),
             model.restarts.to_string(),
             if model.pinned { "pinned".to_owned() } else { String::new() },
         ]);
     }
-    align_right(&mut table, &[2, 3, 4, 5, 6]);
+    align_right(&mut table, &[2, 3, 4, 5, 6, 7, 8]);
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
+/// The state in words, with the progress of a load.
+pub(super) fn state(model: &ModelStatus) -> String {
+    let state = model.state.replace('_', " ");
+    match model.load_progress {
+        Some(part) => format!("{state} {:.0} %", part * 100.0),
+        None => state,
+    }
+}
+
 /// As `3 d 4 h`, `4 h 12 min`, `12 min` or `40 s`.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
@@ -121,30 +138,35 @@ fn duration(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use auxot_admin::control::api::{RouterStatus, WorkerStatus};
+pub(super) mod tests {
+    use auxot_admin::control::api::{Figures, MetricsStatus, RouterStatus, WorkerStatus};
 
     use super::*;
 
-    fn status() -> Status {
+    /// A worker with a device, and with two models, one of which has failed.
+    pub(in crate::commands) fn status() -> Status {
         let model = |name: &str, state: &str| ModelStatus {
             name: name.into(),
             task: "chat".into(),
             state: state.into(),
+            load_progress: None,
             slots: 4,
             slots_busy: 1,
             waiting: 2,
             ctx_size: 8192,
             memory_bytes: Some(3 << 30),
             place: vec![],
+            memory: vec![],
             pid: Some(7),
             restarts: 0,
             pinned: false,
             last_error: None,
+            figures: Figures { jobs: 3, tokens_per_second: Some(41.26), ..Figures::default() },
         };
         Status {
-            worker: WorkerStatus { version: "1.0.0".into(), pid: 1, uptime_seconds: 4000 },
+            worker: WorkerStatus { version: "1.0.0".into(), pid: 1, uptime_seconds: 4000, draining: false },
             router: Some(RouterStatus { url: "wss://router/ws".into(), trouble: None }),
+            metrics: MetricsStatus { address: Some("127.0.0.1:9090".into()), trouble: None },
             devices: vec![DeviceStatus {
                 id: "GPU-1".into(),
                 name: "card".into(),
@@ -175,7 +197,10 @@ mod tests {
         let text = text(&status(), &Console::plain(100));
         assert!(text.contains("up 1 h 6 min") && text.contains("wss://router/ws sends jobs"), "{text}");
         assert!(text.contains("8.0 GiB of 16.0 GiB used, 3.0 GiB by models"), "{text}");
-        assert!(text.contains("a-q4_0") && text.contains("1/4") && text.contains("8,192"), "{text}");
+        assert!(
+            text.contains("a-q4_0") && text.contains("1/4") && text.contains("41.3") && text.contains("8,192"),
+            "{text}"
+        );
         assert!(text.ends_with("12 more models in the folders; see `auxot-worker models`."), "{text}");
     }
 }

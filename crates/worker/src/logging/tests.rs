@@ -28,8 +28,8 @@ fn config(level: &str, format: Format) -> LogConfig {
 /// The lines that `events` log.
 fn logged(config: &LogConfig, events: impl FnOnce()) -> Vec<String> {
     let (write, written) = mpsc::channel();
-    let (queue, log) = queue(Pipe(write)).unwrap();
-    subscriber::with_default(subscriber(config, queue, false), events);
+    let (subscriber, log) = open(Pipe(write), config, false).unwrap();
+    subscriber::with_default(subscriber, events);
     drop(log);
     written.into_iter().map(|line| String::from_utf8(line).unwrap()).collect()
 }
@@ -65,11 +65,29 @@ fn a_level_applies_to_our_crates_and_libraries_stay_at_warn() {
 }
 
 #[test]
+fn the_level_changes_while_the_program_runs() {
+    let (write, written) = mpsc::channel();
+    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), false).unwrap();
+    let level = log.level();
+    subscriber::with_default(subscriber, || {
+        debug!(target: "auxot", "before");
+        level.set("off,auxot=debug").unwrap();
+        debug!(target: "auxot", "after");
+        assert!(level.set("loud").unwrap_err().contains("found \"loud\""));
+    });
+    assert_eq!(level.text(), "off,auxot=debug");
+    drop((log, level));
+    let lines: Vec<String> = written.into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
+    let has = |text: &str| lines.iter().any(|line| line.contains(text));
+    assert!(has("after") && !has("before"), "{lines:?}");
+}
+
+#[test]
 fn a_broken_pipe_is_ignored() {
     let (write, written) = mpsc::channel();
     drop(written);
-    let (queue, log) = queue(Pipe(write)).unwrap();
-    subscriber::with_default(subscriber(&config("info", Format::Text), queue, false), || {
+    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), false).unwrap();
+    subscriber::with_default(subscriber, || {
         for _ in 0..10 {
             info!(target: "auxot", "unheard");
         }
@@ -80,9 +98,9 @@ fn a_broken_pipe_is_ignored() {
 #[tokio::test(start_paused = true)]
 async fn lines_within_a_moment_are_written_together_and_none_is_lost() {
     let (write, written) = mpsc::channel();
-    let (queue, log) = queue(Pipe(write)).unwrap();
+    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), false).unwrap();
     let logging = async {
-        let _guard = subscriber::set_default(subscriber(&config("info", Format::Text), queue, false));
+        let _guard = subscriber::set_default(subscriber);
         info!(target: "auxot", "one");
         info!(target: "auxot", "two");
         assert!(written.try_recv().is_err(), "held back");
@@ -119,17 +137,17 @@ impl Write for Hanging {
 fn a_reader_that_hangs_blocks_no_line_and_the_losses_are_counted() {
     let (allow, allowed) = mpsc::channel();
     let read = Arc::new(Mutex::new(Vec::new()));
-    let (queue, log) = queue(Hanging(allowed, Arc::clone(&read))).unwrap();
-    subscriber::with_default(subscriber(&config("info", Format::Text), queue.clone(), false), || {
+    let hanging = Hanging(allowed, Arc::clone(&read));
+    let (subscriber, log) = open(hanging, &config("info", Format::Text), false).unwrap();
+    subscriber::with_default(subscriber, || {
         for number in 0..QUEUE + 50 {
             info!(target: "auxot", number);
         }
     });
     // All calls above returned although no line was written. One line may be in the hands of the thread, the queue is
     // full, and the others are lost.
-    let lost = queue.dropped.load(Ordering::Relaxed);
+    let lost = log.queue.dropped.load(Ordering::Relaxed);
     assert!((49..=50).contains(&lost), "{lost}");
-    drop(queue);
     drop(allow);
     let expected = format!("{lost} log lines were dropped");
     let (done, written) = sync_channel(1);

@@ -1,0 +1,48 @@
+//! Jobs that run, and jobs that have ended.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The jobs of all front ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Jobs {
+    /// Jobs that run or wait, oldest first.
+    pub running: Vec<JobStatus>,
+    /// The newest jobs that have ended, newest first.
+    pub ended: Vec<JobStatus>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JobStatus {
+    /// Its number since the worker's start.
+    pub number: u64,
+    /// By which front end it came: `router`, `gateway` or `page`.
+    pub front_end: String,
+    /// The router's id of it.
+    pub id: Option<String>,
+    /// The model that runs it; absent before it has a slot.
+    pub model: Option<String>,
+    /// When it arrived.
+    pub arrived_ms: u64,
+    /// Seconds from its arrival to its slot.
+    pub waited_seconds: Option<f64>,
+    /// Seconds from its arrival to its first text.
+    pub first_token_seconds: Option<f64>,
+    /// Seconds from its arrival to its end, or until now.
+    pub took_seconds: f64,
+    /// How it ended, as in the metrics; absent while it runs.
+    pub ending: Option<String>,
+    /// Tokens that were generated, where they were counted.
+    pub tokens: Option<u64>,
+}
+
+impl JobStatus {
+    /// Tokens per second of its generation, where both are known.
+    #[must_use]
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        let generated = self.took_seconds - self.first_token_seconds?;
+        let tokens = self.tokens.filter(|tokens| *tokens > 1)?;
+        (self.ending.is_some() && generated > 0.0).then(|| tokens as f64 / generated)
+    }
+}

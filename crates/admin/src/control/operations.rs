@@ -1,0 +1,174 @@
+//! Every operation of the control socket: its route, and what describes it. The router and the OpenAPI document are made from
+//! this table, so that neither has an operation that the other lacks.
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post, put};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::api::{
+    Accepted, Devices, Draining, EngineRuns, Event, Events, Jobs, LogLevel, LogLine, LogLines, ModelDetails, Models,
+    Reloaded, Status,
+};
+use super::handlers as on;
+use super::handlers::ControlState;
+
+/// Makes the schema of a message.
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// One operation.
+pub(crate) struct Operation {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) request: Option<SchemaOf>,
+    pub(crate) answer: Answer,
+    /// The statuses of its failures.
+    pub(crate) failures: &'static [u16],
+    route: fn() -> MethodRouter<ControlState>,
+}
+
+/// The answer to an operation that was carried out.
+pub(crate) enum Answer {
+    /// One message.
+    Message(SchemaOf),
+    /// A stream of server-sent events with such data.
+    Stream(SchemaOf),
+}
+
+/// A parameter beside the body.
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) place: Place,
+    pub(crate) about: &'static str,
+    pub(crate) kind: &'static str,
+}
+
+/// Where a parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the path; required.
+    Path,
+    /// In the query; optional.
+    Query,
+    /// A header; optional.
+    Header,
+}
+
+const MODEL: Parameter =
+    Parameter { name: "model", place: Place::Path, about: "Any name of the model", kind: "string" };
+const LINES: Parameter = Parameter {
+    name: "lines",
+    place: Place::Query,
+    about: "The most kept lines; all where it is absent",
+    kind: "integer",
+};
+const LAST_EVENT: Parameter = Parameter {
+    name: "Last-Event-ID",
+    place: Place::Header,
+    about: "The last event that the client had: the stream goes on after it",
+    kind: "integer",
+};
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// An operation that reads a message.
+const fn reads(
+    path: &'static str,
+    summary: &'static str,
+    answer: SchemaOf,
+    route: fn() -> MethodRouter<ControlState>,
+) -> Operation {
+    let (parameters, failures) = (&[], &[]);
+    Operation {
+        method: "get",
+        path,
+        summary,
+        parameters,
+        request: None,
+        answer: Answer::Message(answer),
+        failures,
+        route,
+    }
+}
+
+/// A command for one model.
+const fn steers(path: &'static str, summary: &'static str, route: fn() -> MethodRouter<ControlState>) -> Operation {
+    let answer = Answer::Message(schema::<Accepted>);
+    let (parameters, failures) = (&[MODEL], &[404, 409]);
+    Operation { method: "post", path, summary, parameters, request: None, answer, failures, route }
+}
+
+/// All operations.
+pub(crate) const OPERATIONS: &[Operation] = &[
+    reads("/v1/status", "The worker, its router, devices and models", schema::<Status>, || get(on::status)),
+    reads("/v1/devices", "The devices and their memory", schema::<Devices>, || get(on::devices)),
+    reads("/v1/models", "The models and their state", schema::<Models>, || get(on::models)),
+    Operation {
+        parameters: &[MODEL],
+        failures: &[404],
+        ..reads("/v1/models/{model}", "A model and its history", schema::<ModelDetails>, || get(on::model))
+    },
+    steers("/v1/models/{model}/load", "Load a model; a failed one is tried again", || post(on::load)),
+    steers("/v1/models/{model}/unload", "Unload a model; its jobs may finish", || post(on::unload)),
+    steers("/v1/models/{model}/pin", "Never evict a model, until the worker ends", || post(on::pin)),
+    steers("/v1/models/{model}/unpin", "Let a model be evicted, until the worker ends", || post(on::unpin)),
+    steers("/v1/models/{model}/reset", "Try a failed model again", || post(on::reset)),
+    Operation {
+        parameters: &[],
+        failures: &[],
+        ..steers("/v1/reset", "Try all failed models again", || post(on::reset_failed))
+    },
+    Operation {
+        parameters: &[MODEL, LINES],
+        failures: &[400, 404],
+        ..reads("/v1/models/{model}/log", "The newest lines of a model's engines", schema::<LogLines>, || get(on::log))
+    },
+    Operation {
+        parameters: &[MODEL, LINES, LAST_EVENT],
+        answer: Answer::Stream(schema::<LogLine>),
+        failures: &[400, 404, 503],
+        ..reads("/v1/models/{model}/log/stream", "The same, and the lines to come", schema::<LogLine>, || {
+            get(on::log_stream)
+        })
+    },
+    reads("/v1/engines", "The processes of engines, with those that have ended", schema::<EngineRuns>, || {
+        get(on::engines)
+    }),
+    reads("/v1/jobs", "The jobs that run, and the newest that have ended", schema::<Jobs>, || get(on::jobs)),
+    reads("/v1/events", "The newest events", schema::<Events>, || get(on::events)),
+    Operation {
+        parameters: &[LAST_EVENT],
+        answer: Answer::Stream(schema::<Event>),
+        failures: &[503],
+        ..reads("/v1/events/stream", "The same, and the events to come", schema::<Event>, || get(on::event_stream))
+    },
+    Operation {
+        parameters: &[],
+        answer: Answer::Message(schema::<Draining>),
+        failures: &[],
+        ..steers("/v1/drain", "Finish the jobs and end, as after SIGTERM", || post(on::drain))
+    },
+    Operation {
+        parameters: &[],
+        answer: Answer::Message(schema::<Reloaded>),
+        failures: &[422],
+        ..steers("/v1/reload", "Read the settings again, as after SIGHUP", || post(on::reload))
+    },
+    reads("/v1/log-level", "How much is logged", schema::<LogLevel>, || get(on::log_level)),
+    Operation {
+        method: "put",
+        request: Some(schema::<LogLevel>),
+        failures: &[400, 413, 415, 422],
+        ..reads("/v1/log-level", "Change how much is logged, until the worker ends", schema::<LogLevel>, || {
+            put(on::set_log_level)
+        })
+    },
+];
+
+/// The routes of all operations.
+pub(crate) fn routes() -> Router<ControlState> {
+    OPERATIONS.iter().fold(Router::new(), |router, operation| router.route(operation.path, (operation.route)()))
+}
