@@ -76,7 +76,8 @@ impl Loaded<Settings> {
         let (old, new) = (self.value, read.value);
         let engine =
             auxot_engine::Config { binary: old.engine.binary, runtime_dir: old.engine.runtime_dir, ..new.engine };
-        let value = Settings { fleet: new.fleet, placement: new.placement, catalog: new.catalog, engine, ..old };
+        let value =
+            Settings { fleet: new.fleet, placement: new.placement, catalog: new.catalog, hub: new.hub, engine, ..old };
         let kept = self.given.into_iter().filter(|(key, _)| When::of(key) == When::NextStart);
         let taken = read.given.into_iter().filter(|(key, _)| When::of(key) == When::Now);
         Self {

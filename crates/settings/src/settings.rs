@@ -17,6 +17,8 @@ pub struct Settings {
     pub placement: auxot_placement::Config,
     /// The model files.
     pub catalog: auxot_catalog::Config,
+    /// Downloads of models.
+    pub hub: auxot_hub::Config,
     /// Engine processes.
     pub engine: auxot_engine::Config,
     /// Devices.

@@ -1,6 +1,7 @@
 //! RuleChecker that types cannot express: metadata one setting, metadata two of them, or metadata the files that they name.
 
 mod gateway;
+mod hub;
 mod model;
 
 use std::collections::HashSet;
@@ -53,6 +54,7 @@ pub(crate) fn validate(loaded: &Loaded<Settings>, purpose: Purpose, faults: &mut
     checker.engine();
     checker.devices();
     checker.gateway();
+    checker.hub();
 }
 
 struct RuleChecker<'l> {

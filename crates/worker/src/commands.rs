@@ -11,6 +11,7 @@ mod keys;
 mod load_bar;
 mod models;
 mod numbers;
+mod pull;
 mod show;
 mod status_text;
 mod steer;
@@ -64,6 +65,7 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
                 ExitCode::FAILURE
             }
         },
+        Target::Pull(request) => pull::run(settings, request, inspection.json, &console),
         Target::Models => {
             let catalog = catalog();
             complain(&console, &name_warnings(settings, &catalog));

@@ -77,6 +77,12 @@ fn command() -> Command {
                 .arg(text("kv-type", "TYPE", "Type of the cache: f16, q8_0, q4_0, …")),
         )
         .subcommand(
+            inspecting("pull", "Download a model into the first models folder")
+                .after_help(AFTER_PULL)
+                .arg(Arg::new("name").value_name("SOURCE").required(true).help(SOURCES))
+                .arg(text("to", "DIR", "Another folder")),
+        )
+        .subcommand(
             inspecting("doctor", "Check engine, devices, models, router, ports and folders, each with what to do")
                 .after_help(AFTER_DOCTOR),
         )
@@ -187,6 +193,16 @@ const AFTER_INSPECTION: &str = "\
 Needs no key and no router. Accepts the flags of `auxot-worker --help`, too, such as --models-dir and --gpu-devices.
 
 Exit code 1: the model does not fit. 64: the settings cannot be used. 66: the model does not exist.";
+
+const SOURCES: &str =
+    "hf:owner/repo:QUANT, hf:owner/repo:path/file.gguf, https://… or a file; @REVISION may follow repo";
+
+const AFTER_PULL: &str = "\
+Uses HF_ENDPOINT, HF_TOKEN and the proxies of the environment. What an interrupted download has fetched is kept, and the same \
+command goes on from there. Each file is verified by the SHA-256 that the hub states; for an address, #sha256=… may follow it. \
+--json prints one event for each line.
+
+Exit code 1: the download fails. 64: the settings or the source cannot be used. 66: the model does not exist.";
 
 const AFTER_DOCTOR: &str = "\
 Works with and without a running worker. Says hello to the router once, as a worker without models, if a key is set and no worker of this user \

@@ -1,4 +1,4 @@
-//! The commands that inspect this host and exit: `models`, `models show`, `fit`, `doctor`, `config show`; those that ask a running
+//! The commands that inspect this host and exit: `models`, `models show`, `fit`, `doctor`, `config show`; `pull`; those that ask a running
 //! worker, such as `status` and `load`; and `keys`, for API keys of local clients.
 
 use std::ffi::OsString;
@@ -27,6 +27,8 @@ pub(crate) enum Target {
     Show(String),
     /// Whether and how a model fits.
     Fit(FitRequest),
+    /// Downloads a model.
+    Pull(PullRequest),
     /// What is wrong on this host.
     Doctor,
     /// The state of the running worker.
@@ -94,9 +96,10 @@ pub(super) const VERBS: [(&str, &str); 5] = [
 ];
 
 /// The other commands that inspect this host or ask the running worker.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 14] = [
     "models",
     "fit",
+    "pull",
     "doctor",
     "config",
     "keys",
@@ -131,6 +134,15 @@ pub(crate) struct FitRequest {
     pub(crate) slots: Option<u32>,
     /// Type of the cache; `None` for the type of the settings.
     pub(crate) kv_type: Option<KvType>,
+}
+
+/// The model of `pull` and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PullRequest {
+    /// A repository, an address, a file or a name.
+    pub(crate) source: String,
+    /// The folder; `None` for the first models folder.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Inspection {
@@ -188,6 +200,10 @@ fn target(command: &str, subcommand: Option<&str>, matches: &ArgMatches) -> Targ
         ("keys", Some("revoke")) => Target::Keys(KeyCommand::Revoke(named())),
         ("keys", _) => Target::Keys(KeyCommand::List),
         ("models", Some(_)) => Target::Show(named()),
+        ("pull", _) => {
+            let folder = matches.get_one::<OsString>("to").filter(|path| !path.is_empty()).map(PathBuf::from);
+            Target::Pull(PullRequest { source: named(), folder })
+        }
         ("doctor", _) => Target::Doctor,
         ("config", _) => Target::Config,
         ("status", _) => Target::Status { watch: flag("watch") },
