@@ -1,7 +1,11 @@
 //! A client that leaves, in each phase: the slot and the engine's connection are free.
 
+use std::path::PathBuf;
+
+use auxot_tests::{DEADLINE, Scratch, http, leftovers, real};
+
 use super::client::Client;
-use super::{MODEL, Setup, Stage, body, open};
+use super::{MODEL, Setup, Stage, body, command, open, started};
 
 async fn idle(stage: &Stage) {
     let labels = [&*format!("model=\"{MODEL}\""), "ending=\"cancelled\"", "door=\"gateway\""];
@@ -83,4 +87,51 @@ async fn a_client_that_reads_nothing_is_cut_after_its_time() {
     stage.report("released").await;
     let labels = ["ending=\"client_too_slow\""];
     stage.worker.metric_until("auxot_worker_jobs_total", &labels, |count| count == 1.0).await;
+}
+
+/// The engine's socket.
+fn socket(scratch: &Scratch) -> PathBuf {
+    fn walk(folder: PathBuf) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.flat_map(|path| if path.is_dir() { walk(path) } else { vec![path] }).collect()
+    }
+    walk(scratch.path().to_owned()).into_iter().find(|path| leftovers::is_engine_socket(path)).unwrap()
+}
+
+/// Waits until so many slots of the engine itself generate.
+async fn generating(socket: &std::path::Path, count: usize) {
+    let looking = async {
+        loop {
+            let slots = http::get_unix(socket, "/slots").await.unwrap().body;
+            if slots.matches("\"is_processing\":true").count() == count {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, looking).await.unwrap_or_else(|_| panic!("{count} slots never generate"));
+}
+
+#[tokio::test]
+async fn the_engine_stops_an_answer_that_is_no_stream_although_another_client_streams() {
+    let scratch = Scratch::new();
+    std::os::unix::fs::symlink(real::model(), scratch.models().join("gemma-f16.gguf")).unwrap();
+    let mut command = command(&scratch);
+    command.env("AUXOT_LLAMA_BINARY", real::engine()).env("AUXOT_GPU_AUTOLOAD_MODELS", "gemma-f16");
+    // An answer that is not cancelled takes longer than any deadline.
+    command.env("AUXOT_MAX_PARALLEL", "2").env("AUXOT_CTX_SIZE", "16384");
+    let (mut worker, address) = started(command).await;
+    worker.line("model is loaded").await;
+    let socket = socket(&scratch);
+    let endless = r#","ignore_eos":true"#;
+    let streams = body("hi", &format!(r#"{endless},"stream":true"#));
+    let mut busy = Client::post(&address, "/v1/chat/completions", &streams).await;
+    assert!(busy.until("data: ").await);
+    for (path, text) in
+        [("/v1/chat/completions", body("hi", endless)), ("/v1/completions", format!(r#"{{"prompt":"hi"{endless}}}"#))]
+    {
+        let client = Client::post(&address, path, &text).await;
+        generating(&socket, 2).await;
+        drop(client);
+        generating(&socket, 1).await;
+    }
 }

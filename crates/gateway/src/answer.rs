@@ -1,73 +1,161 @@
-//! The body of an answer: text of the gateway, bytes of an engine, or comments while a model loads and then one of the two.
+//! The answer to a request for an engine: a slot, the engine's answer, and what the client gets of both.
+//!
+//! A client that wants a stream and waits for its slot gets the head of its answer after a while, and then comments on the
+//! load, which every client of events ignores. Its errors are events then.
 
-mod engine_body;
-mod frame_buffer;
-mod waiting;
+mod comments;
+mod pass_on;
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use auxot_fleet::ModelState;
+use http::HeaderMap;
 
-pub(crate) use engine_body::{EngineBody, RunningRequest, Stop};
-pub(crate) use waiting::Waiting;
+use crate::api::Api;
+use crate::client::{Client, Terms, Unwritten};
+use crate::engine_request::EngineRequest;
+use crate::error_body;
+use crate::failure::Failure;
+use crate::record::RequestRecord;
+use crate::running::{AnswerBody, BegunAnswer, RunningRequest};
+use crate::service::Asked;
+use crate::shared::Shared;
 
-/// The body of an answer.
-#[derive(Debug)]
-pub(crate) enum AnswerBody {
-    /// Text of the gateway; `None` once it was given.
-    Text(Option<Bytes>),
-    /// An engine's answer.
-    Engine(Box<EngineBody>),
-    /// The model loads.
-    Waiting(Box<Waiting>),
+use comments::Comments;
+use pass_on::PassOn;
+
+/// The most of an engine's refusal that becomes an event.
+const REFUSAL_LIMIT: usize = 64 << 10;
+/// The head of a stream before there is a slot. Proxies are asked not to collect the stream.
+const EARLY_HEAD: &[u8] =
+    b"200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+
+/// One request with its client.
+struct Answering<'a> {
+    shared: &'a Arc<Shared>,
+    client: &'a mut Client,
+    api: Api,
+    terms: Terms,
+    fields: HeaderMap,
+    record: RequestRecord,
+    comments: Comments,
 }
 
-/// The answer is cut: hyper closes the connection without its end, so that no client takes it for whole.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer is cut short")]
-pub(crate) struct Cut;
-
-impl AnswerBody {
-    pub(crate) fn text(text: impl Into<Bytes>) -> Self {
-        Self::Text(Some(text.into()))
+/// Answers a request. After an error the connection is not usable.
+pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, asked: Asked) -> Result<(), Unwritten> {
+    let Asked { request, stream, api, terms, fields, record } = asked;
+    let progress = stream.then(|| progress_text(shared, &request));
+    let comments = Comments::new(progress, shared.config.early_head);
+    let mut answering = Answering { shared, client, api, terms, fields, record, comments };
+    let begun = match answering.begin(request).await? {
+        Ok(begun) => begun,
+        Err(failure) => {
+            answering.record.failed(&failure);
+            return answering.fail(&failure).await;
+        }
+    };
+    let BegunAnswer { head, body } = *begun;
+    if !answering.comments.has_begun() {
+        answering.client.begin(terms, &head.lines, head.length, &answering.fields);
+    } else if !head.is_events {
+        let text = match body {
+            AnswerBody::Running(running) => running.text(REFUSAL_LIMIT).await,
+            AnswerBody::Joined(text) => text,
+        };
+        answering.record.ended("engine_refused");
+        return answering.end_with(&error_body::engine_event(api, head.status, &text)).await;
+    }
+    match body {
+        AnswerBody::Running(running) => answering.pass_on(running, head.is_events).await,
+        AnswerBody::Joined(text) => answering.whole(&text).await,
     }
 }
 
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = Cut;
+impl Answering<'_> {
+    /// Waits for a slot and for the beginning of the engine's answer.
+    async fn begin(&mut self, request: EngineRequest) -> Result<Result<Box<BegunAnswer>, Failure>, Unwritten> {
+        let shared = self.shared;
+        let lease = match self.beside_comments(request.lease(shared)).await? {
+            Ok(lease) => lease,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.record.leased(lease.model());
+        self.comments.leased();
+        self.beside_comments(request.begin(shared, lease)).await
+    }
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    /// Waits for something, with comments where they are due, until the client leaves.
+    async fn beside_comments<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Unwritten> {
+        tokio::pin!(work);
         loop {
-            match &mut *self {
-                Self::Text(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-                Self::Engine(engine) => {
-                    return engine.poll_bytes(context).map(|next| next.map(|bytes| bytes.map(Frame::data)));
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = self.client.gone() => return Err(Unwritten::Left),
+                comment = self.comments.next() => {
+                    if self.comments.begin() {
+                        self.client.begin(self.terms, EARLY_HEAD, None, &self.fields);
+                    }
+                    self.client.push(comment.as_bytes());
+                    self.client.flush(self.shared.config.write_timeout).await?;
                 }
-                Self::Waiting(waiting) => match waiting.poll_next(context) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(waiting::Next::Comment(text)) => return Poll::Ready(Some(Ok(Frame::data(text)))),
-                    Poll::Ready(waiting::Next::Answer(engine)) => *self = Self::Engine(engine),
-                    Poll::Ready(waiting::Next::LastEvent(event)) => *self = Self::Text(Some(event)),
-                },
             }
         }
     }
 
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Text(text) => text.is_none(),
-            Self::Engine(engine) => engine.is_over(),
-            Self::Waiting(_) => false,
+    /// Writes a failure: with its status, or as an event where the head was sent.
+    async fn fail(&mut self, failure: &Failure) -> Result<(), Unwritten> {
+        if self.comments.has_begun() {
+            return self.end_with(&error_body::event(self.api, failure)).await;
         }
+        self.client.answer(self.terms, &error_body::response(self.api, failure), &self.fields);
+        self.client.flush(self.shared.config.write_timeout).await
     }
 
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
-            Self::Engine(_) | Self::Waiting(_) => SizeHint::default(),
+    /// Writes the last event.
+    async fn end_with(&mut self, event: &[u8]) -> Result<(), Unwritten> {
+        self.client.push(event);
+        self.client.end();
+        self.client.flush(self.shared.config.write_timeout).await
+    }
+
+    /// Writes a body that is complete.
+    async fn whole(&mut self, text: &[u8]) -> Result<(), Unwritten> {
+        self.record.first_byte();
+        self.record.completed();
+        self.client.push(text);
+        self.client.end();
+        self.client.flush(self.shared.config.write_timeout).await
+    }
+
+    /// Writes the engine's answer.
+    async fn pass_on(&mut self, running: RunningRequest, is_events: bool) -> Result<(), Unwritten> {
+        let events = is_events.then_some(self.api);
+        let mut passing = PassOn::new(running, self.shared.config.write_timeout);
+        let end = poll_fn(|context| passing.poll(context, self.client, &mut self.record)).await;
+        let ended = passing.ended(end, events, self.shared, &mut self.record).await;
+        match ended {
+            pass_on::Ended::Whole => {
+                self.client.end();
+                self.client.flush(self.shared.config.write_timeout).await
+            }
+            pass_on::Ended::WithEvent(event) => self.end_with(&event).await,
+            pass_on::Ended::Cut(reason) => Err(reason),
         }
     }
+}
+
+/// Says in a few words how far the model of a request is.
+fn progress_text(shared: &Shared, request: &EngineRequest) -> Box<dyn Fn() -> String + Send> {
+    let (fleet, task) = (shared.fleet.clone(), request.task);
+    let wanted = request.wanted_model().map(str::to_owned);
+    Box::new(move || match fleet.view(wanted.as_deref(), task) {
+        None => "waiting".to_owned(),
+        Some(view) => match (&view.state, view.load_progress()) {
+            (ModelState::Ready(_), _) => format!("{} is busy: {} wait", view.model.name, view.waiting),
+            (state, Some(part)) => format!("{} is {}: {:.0} %", view.model.name, state.name(), 100.0 * part),
+            (state, None) => format!("{} is {}", view.model.name, state.name()),
+        },
+    })
 }

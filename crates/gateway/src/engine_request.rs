@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_fleet::{EngineEnd, JobTask, Lease};
-use auxot_llama::{AnswerHead, ExchangeError, Forward, ForwardHead, ModelName, OpenError};
+use auxot_llama::{
+    AnswerHead, ExchangeError, Forward, ForwardHead, JoinedForm, KeptConnection, ModelName, OpenError, STREAM_FIELDS,
+};
 use http::{HeaderMap, Method};
 
-use crate::answer::{RunningRequest, Stop};
 use crate::failure::Failure;
 use crate::request_body::HeldBody;
+use crate::running::{AnswerBody, BegunAnswer, RunningRequest, Stop};
 use crate::shared::Shared;
 
 /// How long a request waits for the exit of a dead engine before it asks for the next one.
@@ -35,13 +37,16 @@ pub(crate) struct EngineRequest {
     /// The model that the body names.
     pub(crate) in_body: Option<ModelName>,
     pub(crate) task: JobTask,
+    /// How the answer is joined, where it is asked for as a stream and the client wants none.
+    pub(crate) joining: Option<Joining>,
 }
 
-/// An answer that has begun.
-#[derive(Debug)]
-pub(crate) struct BegunAnswer {
-    pub(crate) head: AnswerHead,
-    pub(crate) running: RunningRequest,
+/// An answer that is asked for as a stream, so that it is cancelled when its client leaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joining {
+    pub(crate) form: JoinedForm,
+    /// The bytes behind the fields that were added to the body.
+    pub(crate) behind: usize,
 }
 
 /// Why an attempt came to nothing.
@@ -107,29 +112,41 @@ impl EngineRequest {
         (known.place.end, known.name) = (end, model.to_owned());
     }
 
-    async fn attempt(&self, shared: &Arc<Shared>, lease: Lease) -> Attempt {
+    /// Asks for a stream; its answer is joined.
+    pub(crate) fn ask_for_stream(&mut self, joining: Joining) {
+        let at = self.body.bytes.len() - joining.behind;
+        self.body.bytes.splice(at..at, STREAM_FIELDS.bytes());
+        self.joining = Some(joining);
+    }
+
+    /// The body as the client wrote it.
+    fn ask_as_written(&mut self) {
+        if let Some(joining) = self.joining.take() {
+            let end = self.body.bytes.len() - joining.behind;
+            self.body.bytes.drain(end - STREAM_FIELDS.len()..end);
+        }
+    }
+
+    async fn attempt(&mut self, shared: &Arc<Shared>, lease: Lease) -> Attempt {
         let awaits = lease.awaits();
         let mut stop = Box::pin(stopped(shared.clone(), lease.engine_stopping()));
-        let head = ForwardHead { method: &self.method, target: &self.target, fields: &self.fields };
-        let begun = async {
-            let sent = Forward::send(lease.endpoint(), head, &self.body.bytes).await;
-            let mut forward = sent.map_err(Lost::of_opening)?;
-            let head = forward.head().await.map_err(Lost::of_answer)?;
-            Ok((head, forward))
-        };
         let begun = tokio::select! {
             biased;
-            begun = begun => begun,
+            begun = self.answered(shared, &lease) => begun,
             stop = &mut stop => Err(match stop {
                 Stop::Engine => Lost::Engine,
                 Stop::Shutdown => return Attempt::Failed(Failure::Stopping),
             }),
         };
         match begun {
-            Ok((head, forward)) => {
+            Ok((head, Answered::Begun(forward))) => {
                 lease.progressed();
-                let running = RunningRequest { forward, awaits, stop, lease };
-                Attempt::Begun(Box::new(BegunAnswer { head, running }))
+                let body = AnswerBody::Running(RunningRequest { forward, awaits, stop, lease });
+                Attempt::Begun(Box::new(BegunAnswer { head, body }))
+            }
+            Ok((head, Answered::Joined(text))) => {
+                lease.answered();
+                Attempt::Begun(Box::new(BegunAnswer { head, body: AnswerBody::Joined(text) }))
             }
             Err(Lost::Engine) => {
                 drop(awaits);
@@ -140,6 +157,56 @@ impl EngineRequest {
             }
         }
     }
+
+    /// Waits for the head of the answer, and for all of an answer that is joined.
+    async fn answered(&mut self, shared: &Shared, lease: &Lease) -> Result<(AnswerHead, Answered), Lost> {
+        if let Some(joining) = self.joining {
+            let (head, mut forward) = self.exchange(shared, lease).await?;
+            if head.is_events {
+                let joined = forward.join(joining.form, || lease.progressed()).await.map_err(Lost::of_answer)?;
+                if let Some(kept) = forward.into_kept() {
+                    shared.kept.put(lease.endpoint(), kept, lease.engine_stopping());
+                }
+                if !joined.lacks_text {
+                    return Ok((head.of_joined(&joined), Answered::Joined(joined.body)));
+                }
+            }
+            // A refusal is the one of the client's own request, and so is an answer that a stream has not.
+            self.ask_as_written();
+        }
+        let (head, forward) = self.exchange(shared, lease).await?;
+        Ok((head, Answered::Begun(forward)))
+    }
+
+    /// Sends the request over a connection that was kept, or over one of its own, and waits for the head of the answer.
+    async fn exchange(&self, shared: &Shared, lease: &Lease) -> Result<(AnswerHead, Forward), Lost> {
+        if let Some(kept) = shared.kept.take(lease.endpoint()) {
+            // The engine may have closed it meanwhile. Nothing of an answer has come then, so the request can be sent again.
+            match self.exchange_on(Some(kept), lease).await {
+                Err(Lost::Engine) => {}
+                begun => return begun,
+            }
+        }
+        self.exchange_on(None, lease).await
+    }
+
+    async fn exchange_on(&self, kept: Option<KeptConnection>, lease: &Lease) -> Result<(AnswerHead, Forward), Lost> {
+        let head = ForwardHead { method: &self.method, target: &self.target, fields: &self.fields };
+        let (endpoint, body) = (lease.endpoint(), &self.body.bytes);
+        let sent = match kept {
+            Some(kept) => Forward::send_on(kept, endpoint, head, body).await,
+            None => Forward::send(endpoint, head, body).await,
+        };
+        let mut forward = sent.map_err(Lost::of_opening)?;
+        let head = forward.head().await.map_err(Lost::of_answer)?;
+        Ok((head, forward))
+    }
+}
+
+/// What there is of an answer.
+enum Answered {
+    Begun(Forward),
+    Joined(Vec<u8>),
 }
 
 /// Why no answer begins.

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,27 +11,18 @@ use std::time::Duration;
 use auxot_access::Verifier;
 use auxot_access::keys::{FileError, KeyStore, Keys, is_exposed};
 use auxot_fleet::Fleet;
-use http::Request;
-use hyper::body::Incoming;
-use hyper::rt::{Read, Write};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use crate::client::Client;
 use crate::config::{Config, ListenAddress};
-use crate::listener::{Listener, Stream};
-use crate::service;
+use crate::connection;
+use crate::listener::Listener;
 use crate::shared::Shared;
 
-/// The bytes of a request's head after which no more are read; a head may be as much again longer.
-const HEAD_LIMIT: usize = 64 << 10;
-/// The most fields of a head: what an engine takes.
-const MOST_FIELDS: usize = 100;
 /// Pause after an `accept` that failed: descriptors need time to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the key file is looked at.
@@ -156,16 +146,20 @@ async fn accept(listener: Listener, shared: Arc<Shared>, permits: Arc<Semaphore>
         let accepted = async {
             // Further connections wait in the system's queue. The semaphore is never closed.
             let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
-            listener.accept().await.map(|stream| (stream, permit))
+            listener.accept().await.map(|(stream, from)| (stream, from, permit))
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,
             () = closing.cancelled() => break,
         };
         match accepted {
-            Ok((stream, permit)) => {
+            Ok((stream, from, permit)) => {
                 is_logged = false;
-                connections.spawn(connection(stream, Arc::clone(&shared), permit, closing.clone()));
+                let (shared, closing) = (Arc::clone(&shared), closing.clone());
+                connections.spawn(async move {
+                    connection::serve(Client::new(stream), from, shared, closing).await;
+                    drop(permit);
+                });
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_logged, true) {
@@ -177,42 +171,4 @@ async fn accept(listener: Listener, shared: Arc<Shared>, permits: Arc<Semaphore>
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-async fn connection(stream: Stream, shared: Arc<Shared>, _permit: OwnedSemaphorePermit, closing: CancellationToken) {
-    let from = stream.from();
-    match stream {
-        Stream::Tcp(io, _) => serve(io, from, shared, closing).await,
-        Stream::Unix(io) => serve(io, from, shared, closing).await,
-    }
-}
-
-async fn serve<I: Read + Write + Unpin + Send>(io: I, from: IpAddr, shared: Arc<Shared>, closing: CancellationToken) {
-    let header_timeout = shared.config.header_timeout;
-    let service = service_fn(move |request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
-        // On the heap: hyper keeps room for this future in every connection, also while its answer is sent or none is asked.
-        Box::pin(async move { Ok::<_, Infallible>(service::answer(shared, from, request).await) })
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(HEAD_LIMIT)
-        .max_headers(MOST_FIELDS)
-        // Answers have the fields that the engine gives them.
-        .auto_date_header(false)
-        .title_case_headers(true)
-        .serve_connection(io, service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // A client that disconnects, is too slow or sends nonsense is not a failure of this program.
-        debug!(%error, "connection of a local client ended");
-    }
 }

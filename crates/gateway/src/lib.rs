@@ -4,21 +4,25 @@
 //!
 //! A request is passed on byte for byte to the engine of the model that it names, and the answer comes back as the engine
 //! writes it, a stream as it comes. The gateway looks into a body for what it must know and changes nothing but the name of
-//! the model, where the client used another one.
+//! the model, where the client used another one, and what an answer that can be cancelled needs.
 //!
 //! ```text
-//!   listener ─▶ connection (hyper) ─▶ service: host, origin, route ─▶ body ─▶ a look into it (llama::Peek)
-//!                                                                             │
-//!   client ◀── answer: bytes of the engine, one buffer ◀── engine request ◀── slot (fleet)
+//!   listener ─▶ connection ─▶ service: host, origin, route ─▶ body ─▶ a look into it (llama::Peek)
+//!                                                                      │
+//!   client ◀── answer: bytes of the engine, framed in place ◀── engine request ◀── slot (fleet)
 //! ```
 //!
 //! **Requests.** [`Fleet::acquire`](auxot_fleet::Fleet::acquire) loads the model and gives a slot; jobs of a router wait in the
-//! same queues. The request goes over a socket of its own (`auxot_llama::Forward`). Where its engine is lost before the
-//! answer begins, another one gets it; the body is held until then.
+//! same queues. The request goes over a socket of its own (`auxot_llama::Forward`), or over one that has answered another
+//! request a moment ago. Where its engine is lost before the answer begins, another one gets it; the body is held until then.
 //!
-//! **Answers.** The body owns the engine's socket and the slot: a client that leaves, in whatever phase, drops both. One
-//! buffer goes back and forth between the engine's socket and the client's, so that a slow client costs 4 KiB. The slot is
-//! free with the last byte of the engine, before a slow client has read it.
+//! **Answers.** A library reads requests; answers of engines are written without it, one write for one read. The answer owns
+//! the engine's socket and the slot: a client that leaves, in whatever phase, drops both. The next bytes are read when the
+//! client's socket has taken the last ones, so that a slow client costs 8 KiB at most. The slot is free with the last byte of
+//! the engine, before a slow client has read it.
+//!
+//! An engine does not notice that the client of an answer that is no stream has left while it generates for others. Such an
+//! answer is asked for as a stream, which is cancelled with its next token, and joined to what it would have been.
 //!
 //! **Loads.** A client that wants a stream gets the head of its answer after `early_head`, and comments on the load until the
 //! engine answers. An error is an event then, in the words of the API that was used; so is the loss of an engine between
@@ -30,11 +34,12 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | `gateway`, `listener` | sockets and connections |
+//! | `gateway`, `listener` | sockets |
+//! | `connection`, `client` | one client: its requests, and what its socket has not taken |
 //! | `service`, `api_key` | one request: the checks in their order, and who answers it |
 //! | `route`, `api`, `origin`, `form` | pure: what a request asks for, in whose words, and from which page |
-//! | `request_body`, `engine_request` | the request on its way to an engine |
-//! | `answer` | the body of an answer |
+//! | `request_body`, `engine_request`, `kept_connections` | the request on its way to an engine |
+//! | `answer`, `running`, `part` | the answer on its way to the client |
 //! | `failure`, `error_body` | why there is no answer, and the error that the client gets |
 //! | `models`, `record` | the list of models; metrics and the log |
 //!
@@ -52,18 +57,23 @@
 mod answer;
 mod api;
 mod api_key;
+mod client;
 mod config;
+mod connection;
 mod engine_request;
 mod error_body;
 mod failure;
 mod form;
 mod gateway;
+mod kept_connections;
 mod listener;
 mod models;
 mod origin;
+mod part;
 mod record;
 mod request_body;
 mod route;
+mod running;
 mod service;
 mod shared;
 

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
 
 use crate::config::ListenAddress;
 
@@ -17,22 +17,8 @@ pub(crate) enum Listener {
     Unix(UnixListener),
 }
 
-/// A client's connection.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Tcp(TokioIo<TcpStream>, IpAddr),
-    Unix(TokioIo<UnixStream>),
-}
-
-impl Stream {
-    /// Where the client is; one of a unix socket is on this host.
-    pub(crate) fn from(&self) -> IpAddr {
-        match self {
-            Self::Tcp(_, address) => *address,
-            Self::Unix(_) => Ipv4Addr::LOCALHOST.into(),
-        }
-    }
-}
+/// A client's socket.
+pub(crate) type Stream = Either<TcpStream, UnixStream>;
 
 impl Listener {
     pub(crate) async fn bind(address: &ListenAddress) -> io::Result<Self> {
@@ -54,15 +40,19 @@ impl Listener {
         chosen.unwrap_or_else(|| configured.to_string())
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+    /// The next client, and where it is; one of a unix socket is on this host.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, IpAddr)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // A token is a small packet and must not wait for the next one.
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(TokioIo::new(stream), peer.ip().to_canonical()))
+                Ok((Either::Left(stream), peer.ip().to_canonical()))
             }
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(TokioIo::new(stream))),
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Either::Right(stream), Ipv4Addr::LOCALHOST.into()))
+            }
         }
     }
 }

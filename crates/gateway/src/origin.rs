@@ -6,8 +6,8 @@
 use auxot_access::AllowedHosts;
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -72,13 +72,10 @@ pub(crate) fn preflight(method: &Method, headers: &HeaderMap, reader: Option<&He
     Some(response)
 }
 
-/// Replaces what an engine says of other origins: it would allow every page.
-pub(crate) fn mark(headers: &mut HeaderMap, reader: Option<HeaderValue>) {
-    for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS] {
-        headers.remove(name);
-    }
+/// Lets this page read the answer. What an engine says of other origins is not passed on: it would allow every page.
+pub(crate) fn mark(headers: &mut HeaderMap, reader: Option<&HeaderValue>) {
     if let Some(reader) = reader {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, reader);
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, reader.clone());
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, READABLE);
         headers.append(VARY, BY_ORIGIN);
     }
@@ -116,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_allows_is_replaced() {
-        let engine = || HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))]);
-        let mut off = engine();
-        mark(&mut off, None);
-        assert!(off.is_empty());
-        let mut on = engine();
-        mark(&mut on, Some(HeaderValue::from_static("https://a")));
-        assert_eq!(on[ACCESS_CONTROL_ALLOW_ORIGIN], "https://a");
+    fn only_a_listed_page_may_read() {
+        let marked = |reader: Option<&'static str>| {
+            let mut fields = HeaderMap::new();
+            mark(&mut fields, reader.map(HeaderValue::from_static).as_ref());
+            fields
+        };
+        assert!(marked(None).is_empty());
+        assert_eq!(marked(Some("https://a"))[ACCESS_CONTROL_ALLOW_ORIGIN], "https://a");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use auxot_fleet::JobTask;
+use auxot_llama::JoinedForm;
 use http::Method;
 
 use crate::api::Api;
@@ -81,6 +82,8 @@ pub(crate) struct EngineRoute<'a> {
     /// The model that the target names; it wins over the one of the body.
     pub(crate) model: Option<Cow<'a, str>>,
     pub(crate) api: Api,
+    /// The form in which an answer that is no stream can be joined from one.
+    pub(crate) joined: Option<JoinedForm>,
 }
 
 impl<'a> Route<'a> {
@@ -137,7 +140,12 @@ fn engine<'a>(
         });
     }
     let (path, task) = (endpoint.path, endpoint.task);
-    Route::Engine(EngineRoute { path, query, task, model, api: Api::of(path) })
+    let joined = match path {
+        "/v1/chat/completions" | "/chat/completions" => Some(JoinedForm::Chat),
+        "/v1/completions" => Some(JoinedForm::Text),
+        _ => None,
+    };
+    Route::Engine(EngineRoute { path, query, task, model, api: Api::of(path), joined })
 }
 
 fn model_of_query(query: &str) -> Option<Cow<'_, str>> {

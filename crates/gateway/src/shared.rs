@@ -8,6 +8,7 @@ use auxot_fleet::Fleet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::kept_connections::KeptConnections;
 use crate::origin::Origins;
 use crate::request_body::BodyLimits;
 
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: Origins,
     pub(crate) bodies: BodyLimits,
+    /// Connections to engines for the next requests.
+    pub(crate) kept: Arc<KeptConnections>,
     /// Requests that run.
     pub(crate) running: Arc<AtomicUsize>,
     /// Cancelled when the time for running requests is over.
@@ -37,6 +40,16 @@ impl Shared {
             held: Budget::new(bytes(config.max_body_memory)),
         };
         let origins = Origins::new(&config.allowed_origins, hosts.clone());
-        Self { config, fleet, keys, hosts, origins, bodies, running: Arc::default(), ending: CancellationToken::new() }
+        Self {
+            config,
+            fleet,
+            keys,
+            hosts,
+            origins,
+            bodies,
+            kept: Arc::default(),
+            running: Arc::default(),
+            ending: CancellationToken::new(),
+        }
     }
 }

@@ -7,11 +7,13 @@
 mod forward;
 mod head;
 mod inbox;
+mod join;
 mod wire;
 
 use std::io;
 
-pub use self::forward::{AnswerHead, Forward, ForwardHead};
+pub use self::forward::{AnswerHead, Forward, ForwardHead, KeptConnection};
+pub use self::join::{JoinedAnswer, JoinedForm, STREAM_FIELDS};
 use self::{
     head::{Body, HEAD_LIMIT},
     inbox::Inbox,

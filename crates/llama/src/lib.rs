@@ -16,7 +16,8 @@
 //! drops the exchange, and the engine sees the closed socket.
 //!
 //! [`Forward`] passes a request on as its client wrote it, over such a socket too, and gives the answer's bytes back; what
-//! a proxy must know of the body is in [`Peek`].
+//! a proxy must know of the body is in [`Peek`]. [`Forward::join`] reads a stream to its end and makes of it the answer that
+//! the engine would have given without one: only streams are cancelled when their client leaves.
 //!
 //! [`ChatRequest`] writes a request that an engine can read. [`Assembler`] joins the fragments of tool calls and returns
 //! only valid calls. [`EngineError`] holds an error of the engine. [`Markers`] is the fallback for models that write
@@ -53,7 +54,10 @@ pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCall
 pub use control::{Control, ControlError, Health};
 pub use endpoint::Endpoint;
 pub use error::EngineError;
-pub use exchange::{AnswerHead, Exchange, ExchangeError, Fill, Forward, ForwardHead, OpenError};
+pub use exchange::{
+    AnswerHead, Exchange, ExchangeError, Fill, Forward, ForwardHead, JoinedAnswer, JoinedForm, KeptConnection,
+    OpenError, STREAM_FIELDS,
+};
 pub use markers::{Markers, Piece};
 pub use props::Props;
 pub use request::{

@@ -34,13 +34,17 @@ static NOT_PASSED_ON: [HeaderName; 15] = [
     header::ORIGIN,
 ];
 
-/// Fields of an answer that are of the connection to the engine.
-static NOT_PASSED_BACK: [HeaderName; 5] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
+/// Fields of an answer that end here: those of the connection to the engine, and those that say which web pages may read
+/// the answer.
+const NOT_PASSED_BACK: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
 ];
 
 /// The head of a request that is passed on.
@@ -59,8 +63,28 @@ pub struct ForwardHead<'a> {
 pub struct AnswerHead {
     /// The status.
     pub status: u16,
-    /// The engine's fields without those of its connection. A `Content-Length` is the engine's.
-    pub fields: HeaderMap,
+    /// The status with its reason and then the fields, as the engine writes them, each with its line end. Fields of its
+    /// connection are left out, and so is the length.
+    pub lines: Vec<u8>,
+    /// The length of the body, where it is announced.
+    pub length: Option<u64>,
+    /// Whether the body is a stream of events.
+    pub is_events: bool,
+}
+
+/// A connection whose answer is complete and that the engine keeps open for the next request.
+///
+/// An engine closes a connection after five idle seconds, and has a thread for each, so it is kept for less.
+#[derive(Debug)]
+pub struct KeptConnection(Wire);
+
+impl KeptConnection {
+    /// Whether the engine has not closed it, as far as the system knows. A request on it may still be lost: then the engine
+    /// has answered nothing, and the request can be sent again.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.is_open_and_silent()
+    }
 }
 
 /// A request that was passed on, and its answer. Dropping it closes the socket.
@@ -71,6 +95,8 @@ pub struct Forward {
     early: Vec<u8>,
     body: Body,
     is_head_request: bool,
+    /// Whether the engine takes another request on this connection.
+    is_kept: bool,
 }
 
 impl Forward {
@@ -82,9 +108,34 @@ impl Forward {
         let written =
             request_head(endpoint, head, body.len()).ok_or(OpenError::Io(std::io::ErrorKind::InvalidInput))?;
         let (wire, sent) = wire::open(endpoint, &written, body).await?;
+        Self::write(wire, head, &written, body, sent).await
+    }
+
+    /// Writes the request to a connection that was kept.
+    ///
+    /// # Errors
+    /// When the engine has closed the connection, or closes it without an answer.
+    pub async fn send_on(
+        kept: KeptConnection,
+        endpoint: &Endpoint,
+        head: ForwardHead<'_>,
+        body: &[u8],
+    ) -> Result<Self, OpenError> {
+        let written =
+            request_head(endpoint, head, body.len()).ok_or(OpenError::Io(std::io::ErrorKind::InvalidInput))?;
+        Self::write(kept.0, head, &written, body, 0).await
+    }
+
+    async fn write(
+        wire: Wire,
+        head: ForwardHead<'_>,
+        written: &[u8],
+        body: &[u8],
+        sent: usize,
+    ) -> Result<Self, OpenError> {
         let is_head_request = head.method == Method::HEAD;
-        let mut forward = Self { wire, early: Vec::new(), body: Body::Complete, is_head_request };
-        if forward.wire.send(&written, body, sent).await.is_err() {
+        let mut forward = Self { wire, early: Vec::new(), body: Body::Complete, is_head_request, is_kept: false };
+        if forward.wire.send(written, body, sent).await.is_err() {
             // An engine that refuses (too long, still loading) may answer and close without reading the whole request.
             forward.fill_head().await.map_err(|_| OpenError::Cut)?;
         }
@@ -98,18 +149,21 @@ impl Forward {
     pub async fn head(&mut self) -> Result<AnswerHead, ExchangeError> {
         loop {
             let head = self.fill_head().await?;
-            let fields = head::fields(&self.early).map_err(ExchangeError::Malformed)?;
-            self.early.drain(..head.length);
             // "100 Continue" and similar answers precede the real one.
             if head.status < 200 {
+                self.early.drain(..head.length);
                 continue;
             }
+            let passed = head::passed_back(&self.early, &NOT_PASSED_BACK).map_err(ExchangeError::Malformed)?;
+            self.early.drain(..head.length);
+            self.is_kept = !passed.closes && head.status < 400 && !matches!(head.body, Body::UntilClose);
             self.body = if self.is_head_request { Body::Complete } else { head.body };
-            let mut passed = HeaderMap::new();
-            for (name, value) in fields.into_iter().filter(|(name, _)| !NOT_PASSED_BACK.contains(name)) {
-                passed.append(name, value);
-            }
-            return Ok(AnswerHead { status: head.status, fields: passed });
+            return Ok(AnswerHead {
+                status: head.status,
+                lines: passed.lines,
+                length: passed.length,
+                is_events: passed.is_events,
+            });
         }
     }
 
@@ -170,6 +224,18 @@ impl Forward {
     pub fn is_complete(&self) -> bool {
         matches!(self.body, Body::Complete)
     }
+
+    /// Whether bytes that have come with the head wait to be read.
+    #[must_use]
+    pub fn has_early_bytes(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// The connection, where the answer is complete and the engine takes another request on it.
+    #[must_use]
+    pub fn into_kept(self) -> Option<KeptConnection> {
+        (self.is_kept && self.is_complete() && self.early.is_empty()).then_some(KeptConnection(self.wire))
+    }
 }
 
 /// The request's head as bytes; `None` where the target or the engine's key is not valid in one.
@@ -180,7 +246,7 @@ fn request_head(endpoint: &Endpoint, head: ForwardHead<'_>, length: usize) -> Op
     }
     let mut text = Vec::with_capacity(512);
     text.extend_from_slice(head.method.as_str().as_bytes());
-    for part in [" ", head.target, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"] {
+    for part in [" ", head.target, " HTTP/1.1\r\nHost: localhost\r\n"] {
         text.extend_from_slice(part.as_bytes());
     }
     if let Endpoint::Tcp { key, .. } = endpoint {
@@ -211,105 +277,4 @@ fn named_by_connection(fields: &HeaderMap, name: &HeaderName) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{UnixListener, UnixStream};
-
-    use super::*;
-
-    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
-    }
-
-    /// Passes a request on; returns what the engine saw too.
-    async fn forward(method: Method, lines: HeaderMap, body: &[u8], answer: &str) -> (Forward, String, UnixStream) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("e.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        let endpoint = Endpoint::Unix(path);
-        let head = ForwardHead { method: &method, target: "/v1/x?a=b", fields: &lines };
-        let (sent, taken) = tokio::join!(Forward::send(&endpoint, head, body), listener.accept());
-        let mut engine = taken.unwrap().0;
-        let mut seen = vec![0; 4096];
-        let read = engine.read(&mut seen).await.unwrap();
-        engine.write_all(answer.as_bytes()).await.unwrap();
-        (sent.unwrap(), String::from_utf8_lossy(&seen[..read]).into_owned(), engine)
-    }
-
-    async fn whole(forward: &mut Forward) -> Result<String, ExchangeError> {
-        let mut text = Vec::new();
-        let mut part = [0; 7];
-        loop {
-            match poll_fn(|context| forward.poll_body(context, &mut part)).await? {
-                0 => return Ok(String::from_utf8(text).unwrap()),
-                read => text.extend_from_slice(&part[..read]),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_request_keeps_its_fields_but_those_of_its_connection_and_its_keys() {
-        let lines = fields(&[
-            ("content-type", "application/json"),
-            ("traceparent", "00-1-2-03"),
-            ("x-request-id", "seven"),
-            ("connection", "close, x-hop"),
-            ("x-hop", "1"),
-            ("host", "gpu.lan:80"),
-            ("authorization", "Bearer secret"),
-            ("x-api-key", "secret"),
-            ("x-conversation-id", "c"),
-            ("origin", "http://evil"),
-            ("transfer-encoding", "chunked"),
-            ("expect", "100-continue"),
-        ]);
-        let (_, seen, _) = forward(Method::POST, lines, b"{}", "").await;
-        let want = "POST /v1/x?a=b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-            content-type: application/json\r\ntraceparent: 00-1-2-03\r\nx-request-id: seven\r\n\
-            Content-Length: 2\r\n\r\n{}";
-        assert_eq!(seen, want);
-        let (_, seen, _) = forward(Method::GET, HeaderMap::new(), b"", "").await;
-        assert!(!seen.contains("Content-Length"), "{seen}");
-    }
-
-    #[tokio::test]
-    async fn an_answer_comes_back_without_its_framing_and_without_the_fields_of_its_connection() {
-        let head = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 418 Odd\r\nServer: llama.cpp\r\nKeep-Alive: timeout=5\r\n\
-            Transfer-Encoding: chunked\r\nX-Two: 1\r\nX-Two: 2\r\n\r\n";
-        let answer = format!("{head}5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
-        let (mut forward, _, _engine) = forward(Method::POST, HeaderMap::new(), b"{}", &answer).await;
-        let found = forward.head().await.unwrap();
-        let want = fields(&[("server", "llama.cpp")]);
-        let mut want = AnswerHead { status: 418, fields: want };
-        want.fields.append("x-two", HeaderValue::from_static("1"));
-        want.fields.append("x-two", HeaderValue::from_static("2"));
-        assert_eq!(found, want);
-        assert_eq!(whole(&mut forward).await.unwrap(), "hello world");
-        assert!(forward.is_complete());
-    }
-
-    #[tokio::test]
-    async fn a_body_that_is_cut_is_an_error_and_one_without_a_length_ends_with_its_connection() {
-        for (lines, body, want) in [
-            ("Content-Length: 9\r\n", "short", Err(ExchangeError::Cut)),
-            ("Transfer-Encoding: chunked\r\n", "5\r\nhel", Err(ExchangeError::Cut)),
-            ("", "to the end", Ok("to the end".to_owned())),
-        ] {
-            let answer = format!("HTTP/1.1 200 OK\r\n{lines}\r\n{body}");
-            let (mut forward, _, engine) = forward(Method::POST, HeaderMap::new(), b"", &answer).await;
-            forward.head().await.unwrap();
-            drop(engine);
-            assert_eq!(whole(&mut forward).await, want, "{lines}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_to_head_has_a_length_and_no_body() {
-        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
-        let (mut forward, _, _engine) = forward(Method::HEAD, HeaderMap::new(), b"", answer).await;
-        assert_eq!(forward.head().await.unwrap().fields["content-length"], "9");
-        assert_eq!(whole(&mut forward).await.unwrap(), "");
-    }
-}
+mod tests;

@@ -1,7 +1,5 @@
 //! Parses the head of an HTTP answer, and removes the framing of its body: in place and for any division of the bytes.
 
-use http::{HeaderName, HeaderValue};
-
 /// The most bytes a head may have. llama-server's are below 400.
 pub(super) const HEAD_LIMIT: usize = 32 << 10;
 const MOST_HEADERS: usize = 64;
@@ -150,17 +148,42 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     Ok(Some(Head { status, length, body }))
 }
 
-/// The fields of a complete head.
-pub(super) fn fields(bytes: &[u8]) -> Result<Vec<(HeaderName, HeaderValue)>, &'static str> {
+/// The part of a complete head that is passed on.
+#[derive(Debug, Default)]
+pub(super) struct PassedBack {
+    /// Status, reason and fields, each with its line end.
+    pub(super) lines: Vec<u8>,
+    pub(super) length: Option<u64>,
+    pub(super) is_events: bool,
+    /// Whether the connection ends after the answer.
+    pub(super) closes: bool,
+}
+
+/// The status and the fields of a complete head, without those named; names are in lower case.
+pub(super) fn passed_back(bytes: &[u8], left_out: &[&str]) -> Result<PassedBack, &'static str> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut answer = httparse::Response::new(&mut headers);
     answer.parse(bytes).map_err(|_| "an answer that is not HTTP")?;
-    let field = |header: &httparse::Header<'_>| {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        Some((name, HeaderValue::from_bytes(header.value).ok()?))
-    };
-    let fields = answer.headers.iter().map(field).collect::<Option<_>>();
-    fields.ok_or("an answer with a field that is not valid")
+    let Some(status) = answer.code else { return Err("an answer without a status") };
+    let mut passed =
+        PassedBack { lines: Vec::with_capacity(256), closes: answer.version == Some(0), ..Default::default() };
+    passed.lines.extend_from_slice(format!("{status} {}\r\n", answer.reason.unwrap_or_default()).as_bytes());
+    for header in answer.headers.iter() {
+        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        if is("content-length") {
+            passed.length = std::str::from_utf8(header.value).ok().and_then(|text| text.trim().parse().ok());
+        } else if is("connection") {
+            passed.closes |= header.value.to_ascii_lowercase().windows(5).any(|word| word == b"close");
+        } else if is("content-type") {
+            passed.is_events = status == 200 && header.value.starts_with(b"text/event-stream");
+        }
+        if !left_out.iter().any(|name| is(name)) {
+            for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
+                passed.lines.extend_from_slice(part);
+            }
+        }
+    }
+    Ok(passed)
 }
 
 fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Body, &'static str> {

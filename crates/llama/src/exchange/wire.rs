@@ -10,7 +10,7 @@ use std::{
 };
 
 use secrecy::ExposeSecret;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -66,6 +66,17 @@ impl Wire {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, &mut buffer),
         })?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Whether the other side has neither closed the connection nor sent anything. The system is asked, because what the
+    /// runtime knows may be older.
+    pub(super) fn is_open_and_silent(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let seen = match self {
+            Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+            Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+        };
+        seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Writes both parts without the first `sent` bytes, in one system call when they fit.

@@ -20,6 +20,8 @@ pub struct Peek {
     pub model: Option<ModelName>,
     /// Whether it wants a stream of events.
     pub stream: bool,
+    /// The bytes from its closing brace to its end, where it wants no stream and its answer can be joined from one.
+    pub joins: Option<usize>,
 }
 
 /// The name of a model in a body.
@@ -65,19 +67,43 @@ impl Peek {
             scan.value(Role::Other)?;
             return scan.end().map(|()| peek);
         }
+        let mut joins = Joins::default();
         scan.object(|scan, key| {
             match key {
                 b"model" => peek.model = scan.model()?,
                 b"stream" => peek.stream = scan.is_true()?,
                 b"tools" => scan.tools()?,
                 // Conversations of the three APIs.
-                b"messages" | b"input" | b"system" => scan.value(Role::Content)?,
+                b"messages" | b"input" | b"system" => {
+                    joins.has_text |= key == b"messages";
+                    scan.value(Role::Content)?;
+                }
+                b"prompt" => {
+                    joins.has_text |= scan.next()? == b'"';
+                    scan.value(Role::Other)?;
+                }
+                b"n" => joins.is_other |= !scan.is_one_of(&[b"1", b"null"])?,
+                b"logprobs" | b"top_logprobs" | b"n_probs" => {
+                    joins.is_other |= !scan.is_one_of(&[b"0", b"null", b"false"])?;
+                }
                 _ => scan.value(Role::Other)?,
             }
             Ok(())
         })?;
-        scan.end().map(|()| peek)
+        let end = scan.at - 1;
+        scan.end()?;
+        peek.joins = (joins.has_text && !joins.is_other && !peek.stream).then_some(body.len() - end);
+        Ok(peek)
     }
+}
+
+/// Whether an answer can be joined from a stream.
+#[derive(Default)]
+struct Joins {
+    /// There is one text or conversation to answer.
+    has_text: bool,
+    /// The answer has parts that come otherwise in a stream: several choices, or probabilities.
+    is_other: bool,
 }
 
 /// What a value may be to the engine.
@@ -235,6 +261,16 @@ impl<'a> Scan<'a> {
         Ok(false)
     }
 
+    /// Whether the value is one of these numbers or words.
+    fn is_one_of(&mut self, words: &[&[u8]]) -> Result<bool, PeekError> {
+        if matches!(self.next()?, b'"' | b'{' | b'[') {
+            self.value(Role::Other)?;
+            return Ok(false);
+        }
+        let value = self.scalar()?;
+        Ok(words.contains(&value))
+    }
+
     fn tools(&mut self) -> Result<(), PeekError> {
         if self.next()? != b'[' {
             return self.value(Role::Other);
@@ -283,90 +319,4 @@ fn foreign(url: &[u8]) -> PeekError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peek(body: &str) -> Peek {
-        Peek::into(body.as_bytes()).unwrap_or_else(|error| panic!("{body}: {error}"))
-    }
-
-    fn refused(body: &str) -> PeekError {
-        Peek::into(body.as_bytes()).expect_err(body)
-    }
-
-    #[test]
-    fn the_model_and_the_stream_are_found_wherever_they_are() {
-        for body in [
-            r#"{"model":"a/b:c","stream":true}"#,
-            r#" { "messages" : [{"role":"user","content":"{\"model\":\"x\"} \\"}] , "stream" : true,
-                "model" : "a/b:c" } "#,
-            r#"{"stream":true,"x":[1,-2.5e3,null,{"model":"inner","stream":false}],"mod\u0065l":"a\/b:c"}"#,
-            r#"{"model":"first","model":"a/b:c","stream":false,"stream":true}"#,
-        ] {
-            let found = peek(body);
-            let model = found.model.unwrap();
-            assert_eq!((model.name.as_str(), found.stream), ("a/b:c", true), "{body}");
-            let text: String = serde_json::from_str(&body[model.place]).unwrap();
-            assert_eq!(text, "a/b:c");
-        }
-        assert_eq!(peek("{}"), Peek::default());
-        assert_eq!(peek(r#"{"model":null,"stream":"true"}"#), Peek::default());
-        assert_eq!(peek(r#"{"model":{"model":"x"},"stream":[true]}"#), Peek::default());
-    }
-
-    #[test]
-    fn what_is_not_json_is_refused_and_no_text_reads_past_its_end() {
-        let whole = r#"{"model":"m","messages":[{"content":"a\"b"}],"n":1}"#;
-        for end in 0..whole.len() {
-            assert!(matches!(refused(&whole[..end]), PeekError::NotJson { .. }), "{}", &whole[..end]);
-        }
-        for body in ["[]", "\"x\"", "7", r#"[{"model":"m","stream":true}]"#] {
-            assert_eq!(peek(body), Peek::default(), "{body}");
-        }
-        for body in ["", "[", "{} {}", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{a:1}"#, "{\"a\":\"\\"] {
-            assert!(matches!(refused(body), PeekError::NotJson { .. }), "{body}");
-        }
-    }
-
-    #[test]
-    fn depth_and_number_are_bounded_as_for_jobs_of_the_router() {
-        let nested = |levels: usize| format!(r#"{{"messages":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
-        assert_eq!(peek(&nested(MOST_LEVELS)), Peek::default());
-        for levels in [MOST_LEVELS + 1, 1_000_000] {
-            assert!(matches!(refused(&nested(levels)), PeekError::Limit(RequestError::TooDeep { .. })));
-        }
-        let tools = |count: usize| format!(r#"{{"tools":[{}]}}"#, vec!["{}"; count].join(","));
-        assert_eq!(peek(&tools(MOST_TOOLS)), Peek::default());
-        let refusal = refused(&tools(MOST_TOOLS + 1));
-        assert!(matches!(refusal, PeekError::Limit(RequestError::TooManyTools { .. })));
-    }
-
-    #[test]
-    fn every_url_that_an_engine_would_fetch_is_refused_in_each_api() {
-        let chat = |part: &str| format!(r#"{{"messages":[{{"role":"user","content":[{part}]}}]}}"#);
-        for part in [
-            r#"{"type":"image_url","image_url":{"url":"http://h/x"}}"#,
-            r#"{"type":"image_url","image_url":"http://h/x"}"#,
-            r#"{"type":"image_url","image\u005furl":{"u\u0072l":"http:\/\/h/x"}}"#,
-            r#"{"image_url":{"url":"data:,"},"image_url":{"url":"http://h/x"}}"#,
-            r#"{"type":"video_url","video_url":{"url":"http://h/x"}}"#,
-            r#"{"type":"image","source":{"type":"url","url":"http://h/x"}}"#,
-            r#"{"type":"tool_result","content":[{"type":"image","source":{"type":"url","url":"http://h/x"}}]}"#,
-        ] {
-            assert_eq!(refused(&chat(part)), PeekError::ForeignUrl { url: "http://h/x".into() }, "{part}");
-        }
-        assert_eq!(
-            refused(r#"{"input":[{"role":"user","content":[{"type":"input_image","image_url":"file:///etc/x"}]}]}"#),
-            PeekError::ForeignUrl { url: "file:///etc/x".into() }
-        );
-        for part in [
-            r#"{"type":"image_url","image_url":{"url":"DATA:image/png;base64,AA"}}"#,
-            r#"{"type":"text","text":"see http://h/x and \"image_url\":\"http://h\""}"#,
-            r#"{"type":"image","source":{"type":"base64","data":"AA"}}"#,
-            r#"{"type":"tool_use","input":{"url":"http://h/x","image_url":"http://h/x","source":{"url":"http://h"}}}"#,
-        ] {
-            peek(&chat(part));
-        }
-        peek(r#"{"tools":[{"parameters":{"image_url":"http://h"}}],"metadata":{"image_url":"http://h"}}"#);
-    }
-}
+mod tests;

@@ -1,0 +1,60 @@
+//! A request that an engine answers.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use auxot_fleet::{Awaiting, Lease};
+use auxot_llama::{AnswerHead, Forward};
+
+/// A request that an engine answers.
+pub(crate) struct RunningRequest {
+    pub(crate) forward: Forward,
+    pub(crate) awaits: Awaiting,
+    pub(crate) stop: Pin<Box<dyn Future<Output = Stop> + Send>>,
+    /// The last field: the slot is free once the connection is closed.
+    pub(crate) lease: Lease,
+}
+
+/// Why an answer is stopped from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The engine is being stopped, or has exited.
+    Engine,
+    /// The worker ends.
+    Shutdown,
+}
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub(crate) struct BegunAnswer {
+    pub(crate) head: AnswerHead,
+    pub(crate) body: AnswerBody,
+}
+
+/// The body of an answer that has begun.
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    /// The engine is at it.
+    Running(RunningRequest),
+    /// It was joined from a stream; the slot is free.
+    Joined(Vec<u8>),
+}
+
+impl std::fmt::Debug for RunningRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningRequest").field("model", &self.lease.model()).finish_non_exhaustive()
+    }
+}
+
+impl RunningRequest {
+    /// The text of a short answer, at most `limit` bytes of it.
+    pub(crate) async fn text(mut self, limit: usize) -> Vec<u8> {
+        let (mut text, mut part) = (Vec::new(), vec![0; 8 << 10]);
+        while text.len() < limit
+            && let Ok(read @ 1..) = poll_fn(|context| self.forward.poll_body(context, &mut part)).await
+        {
+            text.extend_from_slice(&part[..read.min(limit - text.len())]);
+        }
+        text
+    }
+}

@@ -1,0 +1,108 @@
+//! Bodies of every API that are looked into, and bodies that are none.
+
+use super::*;
+
+fn peek(body: &str) -> Peek {
+    Peek::into(body.as_bytes()).unwrap_or_else(|error| panic!("{body}: {error}"))
+}
+
+fn refused(body: &str) -> PeekError {
+    Peek::into(body.as_bytes()).expect_err(body)
+}
+
+#[test]
+fn the_model_and_the_stream_are_found_wherever_they_are() {
+    for body in [
+        r#"{"model":"a/b:c","stream":true}"#,
+        r#" { "messages" : [{"role":"user","content":"{\"model\":\"x\"} \\"}] , "stream" : true,
+            "model" : "a/b:c" } "#,
+        r#"{"stream":true,"x":[1,-2.5e3,null,{"model":"inner","stream":false}],"mod\u0065l":"a\/b:c"}"#,
+        r#"{"model":"first","model":"a/b:c","stream":false,"stream":true}"#,
+    ] {
+        let found = peek(body);
+        let model = found.model.unwrap();
+        assert_eq!((model.name.as_str(), found.stream), ("a/b:c", true), "{body}");
+        let text: String = serde_json::from_str(&body[model.place]).unwrap();
+        assert_eq!(text, "a/b:c");
+    }
+    assert_eq!(peek("{}"), Peek::default());
+    assert_eq!(peek(r#"{"model":null,"stream":"true"}"#), Peek::default());
+    assert_eq!(peek(r#"{"model":{"model":"x"},"stream":[true]}"#), Peek::default());
+}
+
+#[test]
+fn what_is_not_json_is_refused_and_no_text_reads_past_its_end() {
+    let whole = r#"{"model":"m","messages":[{"content":"a\"b"}],"n":1}"#;
+    for end in 0..whole.len() {
+        assert!(matches!(refused(&whole[..end]), PeekError::NotJson { .. }), "{}", &whole[..end]);
+    }
+    for body in ["[]", "\"x\"", "7", r#"[{"model":"m","stream":true}]"#] {
+        assert_eq!(peek(body), Peek::default(), "{body}");
+    }
+    for body in ["", "[", "{} {}", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{a:1}"#, "{\"a\":\"\\"] {
+        assert!(matches!(refused(body), PeekError::NotJson { .. }), "{body}");
+    }
+}
+
+#[test]
+fn depth_and_number_are_bounded_as_for_jobs_of_the_router() {
+    let nested = |levels: usize| format!(r#"{{"messages":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    assert_eq!(peek(&nested(MOST_LEVELS)).model, None);
+    for levels in [MOST_LEVELS + 1, 1_000_000] {
+        assert!(matches!(refused(&nested(levels)), PeekError::Limit(RequestError::TooDeep { .. })));
+    }
+    let tools = |count: usize| format!(r#"{{"tools":[{}]}}"#, vec!["{}"; count].join(","));
+    assert_eq!(peek(&tools(MOST_TOOLS)), Peek::default());
+    let refusal = refused(&tools(MOST_TOOLS + 1));
+    assert!(matches!(refusal, PeekError::Limit(RequestError::TooManyTools { .. })));
+}
+
+#[test]
+fn every_url_that_an_engine_would_fetch_is_refused_in_each_api() {
+    let chat = |part: &str| format!(r#"{{"messages":[{{"role":"user","content":[{part}]}}]}}"#);
+    for part in [
+        r#"{"type":"image_url","image_url":{"url":"http://h/x"}}"#,
+        r#"{"type":"image_url","image_url":"http://h/x"}"#,
+        r#"{"type":"image_url","image\u005furl":{"u\u0072l":"http:\/\/h/x"}}"#,
+        r#"{"image_url":{"url":"data:,"},"image_url":{"url":"http://h/x"}}"#,
+        r#"{"type":"video_url","video_url":{"url":"http://h/x"}}"#,
+        r#"{"type":"image","source":{"type":"url","url":"http://h/x"}}"#,
+        r#"{"type":"tool_result","content":[{"type":"image","source":{"type":"url","url":"http://h/x"}}]}"#,
+    ] {
+        assert_eq!(refused(&chat(part)), PeekError::ForeignUrl { url: "http://h/x".into() }, "{part}");
+    }
+    assert_eq!(
+        refused(r#"{"input":[{"role":"user","content":[{"type":"input_image","image_url":"file:///etc/x"}]}]}"#),
+        PeekError::ForeignUrl { url: "file:///etc/x".into() }
+    );
+    for part in [
+        r#"{"type":"image_url","image_url":{"url":"DATA:image/png;base64,AA"}}"#,
+        r#"{"type":"text","text":"see http://h/x and \"image_url\":\"http://h\""}"#,
+        r#"{"type":"image","source":{"type":"base64","data":"AA"}}"#,
+        r#"{"type":"tool_use","input":{"url":"http://h/x","image_url":"http://h/x","source":{"url":"http://h"}}}"#,
+    ] {
+        peek(&chat(part));
+    }
+    peek(r#"{"tools":[{"parameters":{"image_url":"http://h"}}],"metadata":{"image_url":"http://h"}}"#);
+}
+
+#[test]
+fn an_answer_can_be_joined_where_it_is_one_text_and_nothing_that_streams_have_otherwise() {
+    for (body, fields_from_end) in [
+        (r#"{"messages":[]}"#, Some(1)),
+        (r#"{"prompt":"x","n":1,"logprobs":null,"stream":false} "#, Some(2)),
+        (r#"{"messages":[],"logprobs":false,"n":null}"#, Some(1)),
+        (r#"{"messages":[],"stream":true}"#, None),
+        (r#"{"messages":[],"n":2}"#, None),
+        (r#"{"messages":[],"logprobs":true}"#, None),
+        (r#"{"prompt":"x","logprobs":1}"#, None),
+        (r#"{"prompt":"x","n_probs":1}"#, None),
+        (r#"{"prompt":["x","y"]}"#, None),
+        (r#"{"prompt":[1,2]}"#, None),
+        ("{}", None),
+        (r#"{"input":"x"}"#, None),
+        ("[]", None),
+    ] {
+        assert_eq!(peek(body).joins, fields_from_end, "{body}");
+    }
+}
