@@ -38,12 +38,12 @@ fn shards_come_together_and_what_is_here_is_not_downloaded_again() {
 }
 
 #[test]
-fn without_a_quantisation_the_usual_one_is_taken_and_named() {
+fn without_a_quantisation_the_largest_is_taken_where_all_fit() {
     let hub = TestHub::new();
     let output = hub.pull("owner/m-GGUF");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("owner/m-GGUF in Q4_K_M at 5a1ab1e0c0ff: "), "{said}");
-    hub.assert_whole("m-Q4_K_M.gguf");
+    assert!(said.contains("owner/m-GGUF Q8_0 at 5a1ab1e0c0ff: ") && said.contains("\nQ8_0 fits, "), "{said}");
+    hub.assert_whole("Q8_0/m-Q8_0-00001-of-00002.gguf");
 }
 
 #[test]

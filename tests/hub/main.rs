@@ -5,7 +5,9 @@
 mod downloads;
 mod faults;
 mod interruptions;
+mod names;
 mod refusals;
+mod upkeep;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

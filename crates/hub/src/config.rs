@@ -1,5 +1,6 @@
 //! The settings of downloads.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The hub's address; it may have a path. The variable `HF_ENDPOINT` wins over the default.
     pub endpoint: String,
+    /// The operator's own table of models, read before the program's.
+    pub models_file: Option<PathBuf>,
     /// Files of one model that are downloaded at once.
     pub files_at_once: usize,
     /// How long a connection may take.
@@ -32,6 +35,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             endpoint: String::new(),
+            models_file: None,
             files_at_once: 4,
             connect_timeout: Duration::from_secs(15),
             stall_timeout: Duration::from_secs(30),

@@ -6,6 +6,8 @@
 //! name of the operator's table. [`Hub::list`] resolves a repository's revision to a commit, once, and reads its files as
 //! [`Variant`]s: a model in one quantisation, all its shards and its projector. Everything later names that commit.
 //!
+//! A [`Table`] knows the repositories and files of names; an operator's own entries come before those of the program.
+//!
 //! A [`Download`] is a unit: [`Hub::pull`] gets all of its files, several at once, and gives them their names only when
 //! each of them is whole and verified. A reader of the folder sees all of a model or nothing of it.
 //!
@@ -45,6 +47,7 @@ mod part;
 mod record;
 mod repository;
 mod source;
+mod table;
 mod transfer;
 mod unit;
 mod variant;
@@ -58,8 +61,9 @@ pub use error::HubError;
 pub use event::{Event, Observer};
 pub use hub::Hub;
 pub use listing::Listing;
-pub use record::Record;
+pub use record::{Record, remove};
 pub use repository::Repository;
 pub use source::{RepositorySource, Source, SourceError, Wanted};
+pub use table::{Entry, Table, TableError};
 pub use variant::{RemoteFile, Variant, VariantError};
 pub use verify::{Finding, verify};

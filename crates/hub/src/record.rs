@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Borders, Sum};
 use crate::download::Origin;
+use crate::error::HubError;
 
 /// The states of a file of a terabyte are 4 MB.
 const LONGEST: u64 = 16 << 20;
@@ -35,6 +36,19 @@ impl Record {
     /// Writes the record. Blocks.
     pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
         StateFile::new(record_path(file), LONGEST).synced().write(self)
+    }
+}
+
+/// Removes a downloaded file and its record. Blocks.
+///
+/// # Errors
+/// When the file cannot be removed; then its record stays.
+pub fn remove(file: &Path) -> Result<(), HubError> {
+    std::fs::remove_file(file).map_err(HubError::disk("remove", file))?;
+    let record = record_path(file);
+    match std::fs::remove_file(&record) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(HubError::disk("remove", &record)(error)),
+        _ => Ok(()),
     }
 }
 

@@ -12,10 +12,13 @@ mod load_bar;
 mod models;
 mod numbers;
 mod pull;
+mod remote;
+mod remove;
 mod show;
 mod status_text;
 mod steer;
 mod top;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -23,7 +26,7 @@ use auxot_catalog::{Catalog, MeasurementHistory, Model};
 use auxot_fleet::{device_warning, table_warnings};
 use auxot_settings::{Loaded, Settings};
 
-use crate::arguments::{FitRequest, Inspection, Target};
+use crate::arguments::{FitRequest, Inspection, KeyCommand, Target};
 use console::Console;
 use fit::HostState;
 
@@ -55,17 +58,18 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
             console.print(&effective(loaded));
             ExitCode::SUCCESS
         }
-        Target::Keys(command) => match keys::run(settings, command, inspection.json) {
-            Ok(text) => {
-                console.print(&text);
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                console.print_error(&error.to_string());
-                ExitCode::FAILURE
-            }
-        },
+        Target::Keys(command) => print_keys(settings, command, inspection.json, &console),
         Target::Pull(request) => pull::run(settings, request, inspection.json, &console),
+        Target::Verify(Some(name)) => {
+            with_model(&catalog(), name, &console, |_, model| verify::run(&[model], inspection.json, &console))
+        }
+        Target::Verify(None) => {
+            let catalog = catalog();
+            verify::run(&catalog.models().iter().collect::<Vec<_>>(), inspection.json, &console)
+        }
+        Target::Remove(name) => with_model(&catalog(), name, &console, |catalog, model| {
+            remove::run(catalog, model, inspection.json, &console)
+        }),
         Target::Models => {
             let catalog = catalog();
             complain(&console, &name_warnings(settings, &catalog));
@@ -73,18 +77,53 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
             ExitCode::SUCCESS
         }
         Target::Show(name) => with_model(&catalog(), name, &console, |catalog, model| {
-            let parameters =
-                fit::usual_parameters(settings, &settings.fleet.of(model, |name| catalog.resolve(name).ok()), model);
-            console.print(&if inspection.json {
-                show::json(model, &parameters)
-            } else {
-                show::text(model, &parameters, &console)
-            });
+            print_model(settings, (catalog, model), inspection.json, &console)
+        }),
+        Target::Fit(request) => {
+            let catalog = catalog();
+            if catalog.resolve(&request.name).is_err() && pull::is_of_hub(settings, &request.name) {
+                return remote_fit(settings, request, inspection.json, &console);
+            }
+            with_model(&catalog, &request.name, &console, |catalog, model| {
+                run_fit(settings, (catalog, model), request, inspection.json, &console)
+            })
+        }
+    }
+}
+
+/// `auxot-worker keys`.
+fn print_keys(settings: &Settings, command: &KeyCommand, json: bool, console: &Console) -> ExitCode {
+    match keys::run(settings, command, json) {
+        Ok(text) => {
+            console.print(&text);
             ExitCode::SUCCESS
-        }),
-        Target::Fit(request) => with_model(&catalog(), &request.name, &console, |catalog, model| {
-            run_fit(settings, (catalog, model), request, inspection.json, &console)
-        }),
+        }
+        Err(error) => {
+            console.print_error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `auxot-worker models show`.
+fn print_model(settings: &Settings, (catalog, model): (&Catalog, &Model), json: bool, console: &Console) -> ExitCode {
+    let own = settings.fleet.of(model, |name| catalog.resolve(name).ok());
+    let parameters = fit::usual_parameters(settings, &own, model);
+    console.print(&if json { show::json(model, &parameters) } else { show::text(model, &parameters, console) });
+    ExitCode::SUCCESS
+}
+
+/// `auxot-worker fit` for a model that is not here, by its headers.
+fn remote_fit(settings: &Settings, request: &FitRequest, json: bool, console: &Console) -> ExitCode {
+    match pull::header_of(settings, &request.name) {
+        Ok(found) => match found.model() {
+            Some(model) => run_fit(settings, (found.catalog(), model), request, json, console),
+            None => ExitCode::from(EXIT_NO_MODEL),
+        },
+        Err(error) => {
+            console.print_error(&error.to_string());
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -132,7 +132,7 @@ fn the_same_file_changes_nothing_and_must_still_be_there() {
     let environment = [("XDG_CONFIG_HOME", folder.path().to_str().unwrap()), ("AUXOT_GPU_KEY", "gpu_1")];
     let sources = Sources::new(environment.map(|(name, value)| (name.into(), value.into())));
 
-    write(include_str!("../../../../config/models.toml"));
+    write(include_str!("../../../../config/example.toml"));
     let running = Settings::load(&sources).unwrap();
     assert_eq!(running.file.as_deref(), Some(Path::new(&path)));
     let again = Settings::load_again(&sources, &running).unwrap();

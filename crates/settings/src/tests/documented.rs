@@ -10,7 +10,7 @@ use crate::tree::Tree;
 use crate::{NAMES, Settings, Sources, load, nested_variable};
 
 const FILE: &str = include_str!("../../../../config/auxot-worker.toml");
-const MODELS: &str = include_str!("../../../../config/models.toml");
+const MODELS: &str = include_str!("../../../../config/example.toml");
 
 /// The table of one model is commented out like its keys.
 const ONE_MODEL: &str = "#[fleet.models.NAME]";

@@ -12,6 +12,9 @@ impl RuleChecker<'_> {
         if !(1..=MAX_FILES).contains(&hub.files_at_once) {
             self.fault("hub.files_at_once", format!("must be 1 to {MAX_FILES}, found {}", hub.files_at_once));
         }
+        if let Some(file) = hub.models_file.as_ref().filter(|file| !file.is_file()) {
+            self.fault("hub.models_file", format!("{} is not a file", file.display()));
+        }
         if hub.attempts == 0 {
             self.fault("hub.attempts", "must be at least 1");
         }

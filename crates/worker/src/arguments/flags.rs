@@ -59,12 +59,7 @@ fn command() -> Command {
         .about("Serves the models of this host's GPUs to an Auxot router")
         .after_help(AFTER_HELP)
         .subcommand(Command::new("version").about("Print the version"))
-        .subcommand(
-            inspecting("models", "List the models of this host").subcommand(
-                inspecting("show", "Show the details of one model")
-                    .arg(Arg::new("name").value_name("NAME").required(true).help("Any name of the model")),
-            ),
-        )
+        .subcommand(models())
         .subcommand(
             inspecting("fit", "Show whether and how a model fits on this host's devices")
                 .arg(Arg::new("name").value_name("MODEL").required(true).help("Any name of the model"))
@@ -76,12 +71,7 @@ fn command() -> Command {
                 .arg(number("slots", "N", "Parallel requests; default: slots of the settings, else 4"))
                 .arg(text("kv-type", "TYPE", "Type of the cache: f16, q8_0, q4_0, …")),
         )
-        .subcommand(
-            inspecting("pull", "Download a model into the first models folder")
-                .after_help(AFTER_PULL)
-                .arg(Arg::new("name").value_name("SOURCE").required(true).help(SOURCES))
-                .arg(text("to", "DIR", "Another folder")),
-        )
+        .subcommand(pull())
         .subcommand(
             inspecting("doctor", "Check engine, devices, models, router, ports and folders, each with what to do")
                 .after_help(AFTER_DOCTOR),
@@ -146,6 +136,29 @@ fn asking_commands() -> Vec<Command> {
     others.into_iter().chain(verbs).collect()
 }
 
+/// The commands for the models of this host.
+fn models() -> Command {
+    let name = || Arg::new("name").value_name("NAME").help("Any name of the model");
+    inspecting("models", "List the models of this host")
+        .subcommand(inspecting("show", "Show the details of one model").arg(name().required(true)))
+        .subcommand(
+            inspecting("verify", "Compare downloaded files with their SHA-256; without a name, those of all models")
+                .after_help(AFTER_VERIFY)
+                .arg(name()),
+        )
+        .subcommand(inspecting("rm", "Remove a downloaded model").after_help(AFTER_VERIFY).arg(name().required(true)))
+}
+
+/// The command that downloads.
+fn pull() -> Command {
+    let source = Arg::new("name").value_name("SOURCE").required(true).help(SOURCES);
+    let to = Arg::new("to").long("to").value_name("DIR").value_parser(value_parser!(OsString)).help("Another folder");
+    let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help("Show what would be downloaded");
+    inspecting("pull", "Download a model into the first models folder")
+        .after_help(AFTER_PULL)
+        .args([source, to, dry_run])
+}
+
 /// The commands for API keys.
 fn keys() -> Command {
     let name = |help: &'static str| Arg::new("name").value_name("NAME").help(help);
@@ -203,6 +216,11 @@ command goes on from there. Each file is verified by the SHA-256 that the hub st
 --json prints one event for each line.
 
 Exit code 1: the download fails. 64: the settings or the source cannot be used. 66: the model does not exist.";
+
+const AFTER_VERIFY: &str = "\
+Only what `auxot-worker pull` has downloaded; the files of other programs are left to them.
+
+Exit code 1: a file has changed, or cannot be removed. 64: the settings cannot be used. 66: the model does not exist.";
 
 const AFTER_DOCTOR: &str = "\
 Works with and without a running worker. Says hello to the router once, as a worker without models, if a key is set and no worker of this user \

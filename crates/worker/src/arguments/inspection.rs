@@ -29,6 +29,10 @@ pub(crate) enum Target {
     Fit(FitRequest),
     /// Downloads a model.
     Pull(PullRequest),
+    /// Compares downloaded files with what was downloaded: one model, by any of its names, or all.
+    Verify(Option<String>),
+    /// Removes a downloaded model, by any of its names.
+    Remove(String),
     /// What is wrong on this host.
     Doctor,
     /// The state of the running worker.
@@ -143,6 +147,8 @@ pub(crate) struct PullRequest {
     pub(crate) source: String,
     /// The folder; `None` for the first models folder.
     pub(crate) folder: Option<PathBuf>,
+    /// Whether only what would be downloaded is shown.
+    pub(crate) dry_run: bool,
 }
 
 impl Inspection {
@@ -199,10 +205,12 @@ fn target(command: &str, subcommand: Option<&str>, matches: &ArgMatches) -> Targ
         ("keys", Some("create")) => Target::Keys(KeyCommand::Create(named())),
         ("keys", Some("revoke")) => Target::Keys(KeyCommand::Revoke(named())),
         ("keys", _) => Target::Keys(KeyCommand::List),
+        ("models", Some("verify")) => Target::Verify(name(matches)),
+        ("models", Some("rm")) => Target::Remove(named()),
         ("models", Some(_)) => Target::Show(named()),
         ("pull", _) => {
             let folder = matches.get_one::<OsString>("to").filter(|path| !path.is_empty()).map(PathBuf::from);
-            Target::Pull(PullRequest { source: named(), folder })
+            Target::Pull(PullRequest { source: named(), folder, dry_run: flag("dry-run") })
         }
         ("doctor", _) => Target::Doctor,
         ("config", _) => Target::Config,

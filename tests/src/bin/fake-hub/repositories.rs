@@ -9,6 +9,9 @@ use sha2::{Digest, Sha256};
 /// The only commit of every repository.
 pub(crate) const COMMIT: &str = "5a1ab1e0c0ffee0000000000000000000000f00d";
 
+/// The largest file whose digest is computed.
+const LARGEST: u64 = 4 << 30;
+
 /// The folder of all repositories.
 pub(crate) struct Repositories {
     root: PathBuf,
@@ -21,6 +24,7 @@ pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) place: PathBuf,
     pub(crate) size: u64,
+    /// Zeros for a file that is too large to be read here; a test wants its header only.
     pub(crate) sha256: String,
 }
 
@@ -51,6 +55,7 @@ impl Repositories {
         let mut sums = self.sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let sha256 = match sums.get(&place) {
             Some(known) => known.clone(),
+            None if size > LARGEST => "0".repeat(64),
             None => {
                 let mut digest = Sha256::new();
                 std::io::copy(&mut std::fs::File::open(&place).ok()?, &mut HashWriter(&mut digest)).ok()?;

@@ -5,12 +5,15 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use auxot_hub::{Event, Observer};
+use auxot_hub::{Event, Listing, Observer, Variant};
 use auxot_placement::bytes_text;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
 
 /// The pause between two events of one file about its bytes.
 const BYTES_INTERVAL: Duration = Duration::from_secs(1);
+/// Digits of a commit that are shown.
+const COMMIT: usize = 12;
 const BAR: &str =
     "{wide_msg} {bar:24} {binary_bytes:>10} of {binary_total_bytes:<10} {binary_bytes_per_sec:>11} {eta:>4}";
 const COUNTER: &str = "{wide_msg} {binary_bytes:>10} {binary_bytes_per_sec:>11}";
@@ -43,10 +46,26 @@ impl Progress {
         Arc::new(move |event| own.shown().show(event))
     }
 
-    /// Shows a sentence; scripts get events only.
-    pub(super) fn say(&self, text: &str) {
+    /// Shows the model that will be downloaded, and why it is this one.
+    pub(super) fn chosen(&self, listing: &Listing, variant: &Variant, reason: Option<&str>) {
+        let (repository, commit) = (&listing.repository, listing.commit.get(..COMMIT).unwrap_or(&listing.commit));
+        let because = reason.map_or_else(String::new, |reason| format!("\n{reason}"));
+        let text = format!("{repository} {} at {commit}: {}{because}", variant.label(), bytes_text(variant.bytes()));
         match &*self.shown() {
-            Shown::Json(_) => {}
+            Shown::Json(_) => {
+                let files: Vec<&str> = variant.files.iter().map(|file| file.path.as_str()).collect();
+                let event = json!({
+                    "event": "chosen",
+                    "repository": repository.to_string(),
+                    "commit": listing.commit,
+                    "quantisation": variant.label(),
+                    "files": files,
+                    "projector": variant.projector.as_ref().map(|file| &file.path),
+                    "bytes": variant.bytes(),
+                    "reason": reason,
+                });
+                let _closed = writeln!(std::io::stdout(), "{event}");
+            }
             // A terminal that is gone is no reason to stop.
             Shown::Bars(bars, _) => _ = bars.println(text),
             Shown::Lines => _ = writeln!(std::io::stderr(), "{text}"),
