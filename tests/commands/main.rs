@@ -4,6 +4,7 @@
 
 mod fit;
 mod models;
+mod stores;
 
 use std::process::{Command, Output};
 

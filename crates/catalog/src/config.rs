@@ -1,5 +1,7 @@
 //! Where this host keeps its models.
 
+mod stores;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,8 @@ pub struct Config {
     pub models_dir: Vec<PathBuf>,
     /// One more model file, anywhere on the host.
     pub model_file: Option<PathBuf>,
+    /// Whether the models of other programs are used too, read only, where those keep them.
+    pub stores: bool,
     /// Your own names for models, as `alias=model`: a list, or one text with commas.
     #[serde(deserialize_with = "aliases")]
     pub aliases: Vec<Alias>,
@@ -52,7 +56,19 @@ impl From<Alias> for String {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { models_dir: vec![PathBuf::from("~/.auxot/models")], model_file: None, aliases: Vec::new() }
+        Self {
+            models_dir: vec![PathBuf::from("~/.auxot/models")],
+            model_file: None,
+            stores: false,
+            aliases: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The stores of other programs that are scanned, as this process's environment names them.
+    pub(crate) fn store_folders(&self) -> Vec<PathBuf> {
+        if self.stores { stores::folders(|name| std::env::var(name).ok()) } else { Vec::new() }
     }
 }
 

@@ -8,8 +8,12 @@ use crate::identity::Identity;
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) path: PathBuf,
-    /// The path below the models folder.
+    /// The path below the models folder; in a store of another program, the path under the names that people know.
     pub(crate) below: PathBuf,
+    /// The same with the models folder: a file's neighbours and its name are those of its place.
+    pub(crate) place: PathBuf,
+    /// What other programs call it.
+    pub(crate) store_names: Vec<String>,
     /// Device and inode: two paths to one file are one model.
     pub(crate) id: (u64, u64),
     /// Says whether it is still the file that was read before.

@@ -17,6 +17,10 @@
 //! length in a file is checked against the rest of the file, and every count against a bound, before memory is
 //! allocated: model files are downloads and not trusted.
 //!
+//! A folder that is the store of another program (the cache of Hugging Face's hub, Ollama, Docker's model runner, Jan) is
+//! read through its own index and never written; its models have the names that they have there. `Config::stores` scans
+//! these stores where their programs keep them.
+//!
 //! # Memory
 //!
 //! [`MemoryRequirements::of`] computes from its header what a model takes, by the parts that can be on different

@@ -2,7 +2,7 @@
 
 pub(crate) mod task;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use auxot_names::{KnownNames, Quant, Rank, ShardName, StatedQuant, base_name, one_line, stem};
@@ -92,6 +92,8 @@ pub(crate) struct Names {
     pub(crate) others: Vec<(Rank, String)>,
     /// Every path that leads to the first file.
     pub(crate) paths: Vec<PathBuf>,
+    /// Where the first file lies under the names that people know.
+    pub(crate) place: PathBuf,
 }
 
 /// What a set of files is.
@@ -111,7 +113,7 @@ pub(crate) fn read(
     let mut header: Option<Arc<Gguf>> = None;
     for file in &set.files {
         let shard = header_of(file)?;
-        check_part(&file_name(&file.path), &shard)?;
+        check_part(&file_name(&file.place), &shard)?;
         match &mut header {
             None => header = Some(shard),
             Some(first) => Arc::make_mut(first).absorb(&shard),
@@ -140,13 +142,13 @@ fn check_part(file: &str, header: &Gguf) -> Result<(), Fault> {
 
 fn model(set: &FileSet, header: Arc<Gguf>) -> (Model, Names) {
     let first = &set.files[0];
-    let file = file_text(&first.path);
+    let file = file_text(&first.place);
     let stem = stem(&file);
     let quant = Quant::split(stem).1.or_else(|| header.uint("general.file_type").and_then(Quant::of_file_type));
     let mut paths: Vec<PathBuf> = vec![first.path.clone()];
     paths.extend(first.links.iter().cloned());
-    let (known, others) = known(quant, &paths, &first.below, &header);
-    let names = Names { known, others, paths };
+    let (known, others) = known(quant, first, &header);
+    let names = Names { known, others, paths, place: first.place.clone() };
     let arch = header.arch().unwrap_or_default();
     let small = |key| header.arch_uint(key).and_then(|n| u32::try_from(n).ok());
     let model = Model {
@@ -180,15 +182,19 @@ fn other_names(links: &[PathBuf], header: &Gguf) -> Vec<String> {
     names
 }
 
-fn known(quant: Option<Quant>, paths: &[PathBuf], below: &Path, header: &Gguf) -> (KnownNames, Vec<(Rank, String)>) {
-    let mut texts: Vec<(Rank, String)> = paths.iter().map(|path| (Rank::File, file_name(path))).collect();
+fn known(quant: Option<Quant>, first: &Found, header: &Gguf) -> (KnownNames, Vec<(Rank, String)>) {
+    let files = std::iter::once(&first.place).chain(&first.links);
+    let mut texts: Vec<(Rank, String)> = files.map(|path| (Rank::File, file_name(path))).collect();
+    texts.extend(first.store_names.iter().map(|name| (Rank::File, name.clone())));
     texts.extend(header.text("general.name").map(|name| (Rank::Around, name.to_owned())));
-    texts.push((Rank::Around, below.to_string_lossy().into_owned()));
-    for folder in below.ancestors().skip(1) {
+    texts.push((Rank::Around, first.below.to_string_lossy().into_owned()));
+    for folder in first.below.ancestors().skip(1) {
+        // `owner/repo`, and its parts.
+        let path = folder.to_string_lossy().into_owned();
         let folder = file_name(folder);
         // Downloads of `owner/repo` lie in `owner_repo`.
         let repo = folder.split_once('_').map(|(_, repo)| repo.to_owned());
-        texts.extend([Some(folder), repo].into_iter().flatten().map(|name| (Rank::Around, name)));
+        texts.extend([Some(path), Some(folder), repo].into_iter().flatten().map(|name| (Rank::Around, name)));
     }
     let mut known = KnownNames::new(StatedQuant::Quant(quant));
     let mut others: Vec<(Rank, String)> = texts.into_iter().filter(|(rank, text)| known.add(*rank, text)).collect();

@@ -4,6 +4,7 @@ pub(crate) mod changes;
 pub(crate) mod header_cache;
 pub(crate) mod mmproj;
 pub(crate) mod shards;
+pub(crate) mod store;
 pub(crate) mod walk;
 pub(crate) mod watch_target;
 
@@ -98,6 +99,9 @@ impl Catalog {
                 walk.expect(&folder);
             }
         }
+        for folder in config.store_folders() {
+            if folder.is_dir() { walk.folder(&folder) } else { walk.expect(&folder) }
+        }
         for file in config.model_file.iter().map(|file| &**file).chain(files.iter().copied()) {
             walk.file(&expand_home(file));
         }
@@ -125,20 +129,20 @@ impl Catalog {
             let path = &set.files[0].path;
             match read(set, |file| catalog.header_cache.header(file, earlier)) {
                 Ok(Content::Model(model)) => found.push(*model),
-                Ok(Content::Mmproj(header)) => projectors.push(Mmproj::new(path, header)),
+                Ok(Content::Mmproj(header)) => projectors.push(Mmproj::new(&set.files[0], header)),
                 Ok(Content::Other) => tracing::debug!(path = %path.display(), "file holds no model"),
                 Err(fault) => {
-                    let name = stem(&file_text(path)).to_lowercase();
+                    let name = stem(&file_text(&set.files[0].place)).to_lowercase();
                     catalog.damaged.push(Damaged { name, path: path.clone(), fault });
                 }
             }
         }
         found.sort_by(|a, b| (&a.0.name, &a.0.file).cmp(&(&b.0.name, &b.0.file)));
         (catalog.models, catalog.names) = found.into_iter().unzip();
-        pair(&mut catalog.models, &projectors);
-        make_unique(&mut catalog.models);
+        pair(&mut catalog.models, &catalog.names, &projectors);
+        make_unique(&mut catalog.models, &catalog.names);
         for (model, names) in catalog.models.iter().zip(&mut catalog.names) {
-            let file = file_text(&model.file);
+            let file = file_text(&names.place);
             if !same_name(&model.name, &file) {
                 names.others.insert(0, (Rank::File, file));
             }
@@ -200,7 +204,13 @@ fn merge_links(found: Vec<Found>) -> Vec<Found> {
                 places.insert(file.id, files.len());
                 files.push(file);
             }
-            Some(known) if known.path == file.path => {}
+            Some(known) if known.path == file.path => {
+                // The index of a store says more than the walk, and may have several names for one file.
+                if known.place == known.path {
+                    (known.place, known.below) = (file.place, file.below);
+                }
+                known.store_names.append(&mut file.store_names);
+            }
             Some(known) if known.links.len() >= MOST_LINKS => {}
             Some(known) => {
                 if known.is_link && !file.is_link {
@@ -215,18 +225,18 @@ fn merge_links(found: Vec<Found>) -> Vec<Found> {
 }
 
 /// Gives models of one name their folders in front, as many as it takes.
-fn make_unique(models: &mut [Model]) {
+fn make_unique(models: &mut [Model], names: &[Names]) {
     // Paths that differ in case only stay alike with all their folders, so those are numbered.
     let mut paths: HashMap<String, usize> = HashMap::new();
-    for model in models.iter_mut() {
-        let count = paths.entry(path_text(&model.file).to_lowercase()).or_default();
+    for (model, names) in models.iter_mut().zip(names) {
+        let count = paths.entry(path_text(&names.place).to_lowercase()).or_default();
         *count += 1;
         if *count > 1 {
             model.name = format!("{}~{count}", model.name);
         }
     }
     let own: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
-    let deepest = models.iter().map(|model| model.file.components().count()).max().unwrap_or(0);
+    let deepest = names.iter().map(|names| names.place.components().count()).max().unwrap_or(0);
     for depth in 1..=deepest {
         let mut uses: HashMap<String, usize> = HashMap::new();
         for model in models.iter() {
@@ -235,8 +245,9 @@ fn make_unique(models: &mut [Model]) {
         if uses.len() == models.len() {
             return;
         }
-        for (model, own) in models.iter_mut().zip(&own).filter(|(model, _)| uses[&model.name] > 1) {
-            let mut parts: Vec<String> = model.file.ancestors().skip(1).take(depth).map(file_text).collect();
+        let places = models.iter_mut().zip(names).zip(&own);
+        for ((model, names), own) in places.filter(|((model, _), _)| uses[&model.name] > 1) {
+            let mut parts: Vec<String> = names.place.ancestors().skip(1).take(depth).map(file_text).collect();
             parts.reverse();
             model.name = format!("{}/{own}", parts.join("/").to_lowercase());
         }

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use auxot_names::{Name, stem};
 
+use crate::files::Found;
 use crate::gguf::{Gguf, Value};
-use crate::model::Model;
+use crate::model::{Model, Names};
 use crate::path::file_name;
 
 /// A projector file.
 pub(crate) struct Mmproj {
     path: PathBuf,
+    /// The folder of its place.
+    folder: PathBuf,
     header: Arc<Gguf>,
     /// Which model its name is for, if it names one; as [`Name::key`].
     subject: String,
@@ -26,8 +29,8 @@ pub(crate) struct Mmproj {
 }
 
 impl Mmproj {
-    pub(crate) fn new(path: &Path, header: Arc<Gguf>) -> Self {
-        let name = Name::parse(stem(&file_name(path)));
+    pub(crate) fn new(file: &Found, header: Arc<Gguf>) -> Self {
+        let name = Name::parse(stem(&file_name(&file.place)));
         let precision = match name.quant.map(|quant| quant.to_string()).as_deref() {
             Some("f16") => 0,
             Some("bf16") => 1,
@@ -37,7 +40,8 @@ impl Mmproj {
         let subject: Vec<&str> = name.key.split('-').filter(|run| *run != "mmproj").collect();
         let width = ["clip.vision.projection_dim", "clip.audio.projection_dim"];
         Self {
-            path: path.to_path_buf(),
+            path: file.path.clone(),
+            folder: folder(&file.place).to_path_buf(),
             subject: subject.join("-"),
             width: width.into_iter().find_map(|key| header.uint(key)),
             order: (precision, name.key.clone()),
@@ -68,25 +72,26 @@ impl Mmproj {
 
 /// Gives each model the projector that lies beside it, or, for a model in a folder of its own
 /// quantisation (`repo/Q4_K_S/x-00001-of-00002.gguf`), one folder up.
-pub(crate) fn pair(models: &mut [Model], projectors: &[Mmproj]) {
+pub(crate) fn pair(models: &mut [Model], names: &[Names], projectors: &[Mmproj]) {
     if projectors.is_empty() {
         return;
     }
-    let bases: Vec<String> = models.iter().map(|model| Name::parse(&file_name(&model.file)).key).collect();
+    let bases: Vec<String> = names.iter().map(|names| Name::parse(&file_name(&names.place)).key).collect();
     let mut folders: HashMap<&Path, Vec<&str>> = HashMap::new();
-    for (model, base) in models.iter().zip(&bases) {
-        folders.entry(folder(&model.file)).or_default().push(base);
+    for (names, base) in names.iter().zip(&bases) {
+        folders.entry(folder(&names.place)).or_default().push(base);
     }
     let mut places: HashMap<&Path, Vec<&Mmproj>> = HashMap::new();
     for projector in projectors {
-        places.entry(folder(&projector.path)).or_default().push(projector);
+        places.entry(&projector.folder).or_default().push(projector);
     }
     let alone = |folder: &Path| folders.get(folder).is_none_or(|bases| bases.iter().all(|base| base == &bases[0]));
     let found: Vec<Option<&Mmproj>> = models
         .iter()
+        .zip(names)
         .zip(&bases)
-        .map(|(model, base)| {
-            let beside = folder(&model.file);
+        .map(|((model, names), base)| {
+            let beside = folder(&names.place);
             let above = Name::parse(&file_name(beside)).key.is_empty().then(|| folder(beside));
             [Some(beside), above].into_iter().flatten().find_map(|place| {
                 let here = places.get(place).into_iter().flatten().copied();

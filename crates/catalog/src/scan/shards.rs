@@ -18,10 +18,10 @@ pub(crate) fn group(found: Vec<Found>, damaged: &mut Vec<Damaged>) -> Vec<FileSe
     let mut single = Vec::new();
     let mut sets: BTreeMap<(PathBuf, u32), BTreeMap<u32, Found>> = BTreeMap::new();
     for file in found {
-        let name = file_name(&file.path);
+        let name = file_name(&file.place);
         match ShardName::parse(&name) {
             Some(shard) => {
-                let set = file.path.with_file_name(shard.prefix);
+                let set = file.place.with_file_name(shard.prefix);
                 sets.entry((set, shard.of)).or_default().insert(shard.part, file);
             }
             None => single.push(FileSet { files: vec![file] }),

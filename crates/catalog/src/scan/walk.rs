@@ -10,6 +10,8 @@ use auxot_names::stem;
 use crate::damaged::{Damaged, Fault};
 use crate::files::Found;
 use crate::identity::Identity;
+use crate::path::is_model;
+use crate::scan::store::{self, Store, StoreFile};
 use crate::scan::watch_target::WatchTarget;
 use crate::text::file_text;
 
@@ -63,6 +65,9 @@ impl Walk {
             return;
         }
         self.watch_targets.push(WatchTarget::Folder(folder.to_path_buf()));
+        if let Some(store) = store::read(folder) {
+            return self.store(root, folder, store);
+        }
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(e) => return self.fault(folder, Fault::Unreadable(e.kind())),
@@ -82,6 +87,33 @@ impl Walk {
         }
     }
 
+    /// Adds what the index of another program's store has.
+    fn store(&mut self, root: &Path, folder: &Path, store: Store) {
+        let watched = store.watched.into_iter();
+        self.watch_targets.extend(
+            watched.map(|path| if path.is_dir() { WatchTarget::Folder(path) } else { WatchTarget::Name(path) }),
+        );
+        // The folder of a repository, or of a model, is named in the place; that of a whole store has a name of its own.
+        let outer = folder.strip_prefix(root).ok().and_then(Path::parent).unwrap_or(Path::new(""));
+        for StoreFile { path, place, name } in store.files {
+            self.link(&path);
+            match fs::metadata(&path) {
+                Ok(meta) => {
+                    let is_link = path.is_symlink();
+                    let below = outer.join(place);
+                    let place = root.join(&below);
+                    self.found.push(Found {
+                        below,
+                        place,
+                        store_names: name.into_iter().collect(),
+                        ..found(&path, root, &meta, is_link)
+                    });
+                }
+                Err(e) => self.fault(&path, Fault::Unreadable(e.kind())),
+            }
+        }
+    }
+
     fn entry(&mut self, root: &Path, entry: &DirEntry, depth: usize) {
         let path = entry.path();
         let name = entry.file_name();
@@ -89,7 +121,7 @@ impl Walk {
         if name.as_encoded_bytes().starts_with(b".") {
             return;
         }
-        let model = is_model(&path);
+        let model = is_model(&path) && !is_unfinished(&path);
         let Ok(kind) = entry.file_type() else { return };
         if kind.is_file() && !model {
             return;
@@ -125,10 +157,13 @@ impl Walk {
 fn found(path: &Path, root: &Path, meta: &Metadata, is_link: bool) -> Found {
     let below = path.strip_prefix(root).unwrap_or(path).to_path_buf();
     let (id, identity) = ((meta.dev(), meta.ino()), Identity::of(meta));
-    Found { path: path.to_path_buf(), below, id, identity, is_link, links: Vec::new() }
+    let (path, place) = (path.to_path_buf(), path.to_path_buf());
+    Found { path, below, place, store_names: Vec::new(), id, identity, is_link, links: Vec::new() }
 }
 
-/// Whether a file has a model's name.
-pub(crate) fn is_model(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+/// Whether a program that gives a file its last name from the start is downloading it.
+fn is_unfinished(path: &Path) -> bool {
+    let name = file_text(path);
+    let marked = ["incomplete-", "downloading_"].iter().any(|start| name.starts_with(start));
+    marked || path.with_file_name(format!("{name}.aria2")).exists()
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use auxot_folder_watch::{Change, Entry};
 
-use crate::scan::walk::is_model;
+use crate::path::is_model;
 
 /// A watched folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
