@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check check-bare fmt bench fuzz chaos soak clean-cache ready tools lint unit suites scripts
+.PHONY: help run test check check-bare llama fmt bench fuzz chaos soak clean-cache ready tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -25,6 +25,9 @@ check: tools lint scripts unit ## format, clippy, docs, arrows, unit tests: some
 
 check-bare: ## both of the README's commands in a bare Debian root, as a newcomer has it (needs root and debootstrap)
 	@scripts/check-bare.sh
+
+llama: ## build llama-server for the devices of this host (BACKEND=cuda, rocm, metal, vulkan or cpu for another)
+	@scripts/build-llama.sh --backend $(or $(BACKEND),auto)
 
 fmt: ## format all of the Rust
 	@cargo fmt --all -- --config-path config/lint

@@ -27,10 +27,14 @@ if command -v python3 >/dev/null 2>&1; then
   done
 fi
 
-# One pin, said in two places: the submodule and the script that knows what is built of it.
+scripts/check-build-llama.sh || fault "scripts/build-llama.sh: see above"
+
+# One pin, said in three places: the submodule and the scripts that know what is built of it.
 if git rev-parse --git-dir >/dev/null 2>&1; then
   pin=$(git ls-files --stage vendor/llama.cpp | cut -d ' ' -f 2)
-  grep -q "^commit=$pin\$" scripts/get-engine.sh || fault "scripts/get-engine.sh: its commit is not the submodule's, $pin"
+  for script in scripts/get-engine.sh scripts/build-llama.sh; do
+    grep -q "^commit=$pin\$" "$script" || fault "$script: its commit is not the submodule's, $pin"
+  done
 fi
 
 # Packages come by name through pip, so that a mirror can be configured.
