@@ -1,8 +1,9 @@
-//! The commands `models`, `models show` and `fit`, without key, router and engine.
+//! The commands `models`, `models show`, `fit` and `config import`, without key, router and engine.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fit;
+mod import;
 mod models;
 mod stores;
 

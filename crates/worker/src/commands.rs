@@ -7,6 +7,7 @@ mod console;
 mod doctor;
 mod fit;
 mod fit_text;
+mod import;
 mod keys;
 mod load_bar;
 mod models;
@@ -58,6 +59,7 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
             console.print(&effective(loaded));
             ExitCode::SUCCESS
         }
+        Target::Import(path) => import::run(path, inspection.json, &console),
         Target::Keys(command) => print_keys(settings, command, inspection.json, &console),
         Target::Pull(request) => pull::run(settings, request, inspection.json, &console),
         Target::Verify(Some(name)) => {

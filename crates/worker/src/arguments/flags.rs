@@ -77,11 +77,7 @@ fn command() -> Command {
                 .after_help(AFTER_DOCTOR),
         )
         .subcommands(asking_commands())
-        .subcommand(
-            inspecting("config", "Show the effective settings")
-                .subcommand_required(true)
-                .subcommand(inspecting("show", "Print the effective settings and the source of each, without secrets")),
-        )
+        .subcommand(config())
         .subcommand(keys())
         .subcommands(generated::commands())
         .arg(text("type", "TYPE", "Kind of worker; `gpu` is the only one").default_value("gpu"))
@@ -159,6 +155,19 @@ fn pull() -> Command {
         .args([source, to, dry_run])
 }
 
+/// The commands for settings.
+fn config() -> Command {
+    let file = Arg::new("name").value_name("FILE").required(true);
+    inspecting("config", "Show the effective settings, or import those of another program")
+        .subcommand_required(true)
+        .subcommand(inspecting("show", "Print the effective settings and the source of each, without secrets"))
+        .subcommand(
+            inspecting("import", "Print settings made from a configuration file of another program")
+                .after_help(AFTER_IMPORT)
+                .arg(file.help("A file of llama-swap (.yaml), or presets of llama-server's router mode (.ini)")),
+        )
+}
+
 /// The commands for API keys.
 fn keys() -> Command {
     let name = |help: &'static str| Arg::new("name").value_name("NAME").help(help);
@@ -233,6 +242,11 @@ Finds the worker of this user by its runtime directory; set AUXOT_RUNTIME_DIR as
 flags of `auxot-worker --help`, too.
 
 Exit code 1: the worker refuses the command. 64: the settings cannot be used. 69: no worker answers.";
+
+const AFTER_IMPORT: &str = "\
+Prints TOML for auxot-worker.toml on standard output. What has no counterpart is named in comments, and as warnings on standard error.
+
+Exit code 1: the file cannot be read.";
 
 const AFTER_KEYS: &str = "\
 The file is that of gateway.keys_file (AUXOT_GATEWAY__KEYS_FILE), else gateway-keys.toml in the state directory.

@@ -1,4 +1,4 @@
-//! The commands that inspect this host and exit: `models`, `models show`, `fit`, `doctor`, `config show`; `pull`; those that ask a running
+//! The commands that inspect this host and exit: `models`, `models show`, `fit`, `doctor`, `config show`, `config import`; `pull`; those that ask a running
 //! worker, such as `status` and `load`; and `keys`, for API keys of local clients.
 
 use std::ffi::OsString;
@@ -75,6 +75,8 @@ pub(crate) enum Target {
     Top,
     /// The effective settings, with their sources.
     Config,
+    /// Settings made from a configuration file of another program.
+    Import(PathBuf),
     /// API keys of local clients.
     Keys(KeyCommand),
 }
@@ -213,6 +215,7 @@ fn target(command: &str, subcommand: Option<&str>, matches: &ArgMatches) -> Targ
             Target::Pull(PullRequest { source: named(), folder, dry_run: flag("dry-run") })
         }
         ("doctor", _) => Target::Doctor,
+        ("config", Some("import")) => Target::Import(PathBuf::from(named())),
         ("config", _) => Target::Config,
         ("status", _) => Target::Status { watch: flag("watch") },
         ("jobs", _) => Target::Jobs,
