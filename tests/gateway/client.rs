@@ -15,6 +15,7 @@ pub(crate) struct Client {
 pub(crate) trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
 impl Stream for TcpStream {}
 impl Stream for UnixStream {}
+impl Stream for tokio_rustls::client::TlsStream<TcpStream> {}
 
 /// A whole answer: its head as it is written, in lower case and sorted, and its body without framing.
 #[derive(Debug, Clone, PartialEq, Eq)]

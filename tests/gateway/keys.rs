@@ -91,3 +91,43 @@ async fn an_address_of_other_hosts_needs_keys() {
     let (code, text) = refused(&[("AUXOT_GATEWAY_ADDR", "0.0.0.0:0"), ("AUXOT_GATEWAY__KEYS_FILE", &empty)]);
     assert!(code == Some(69) && text.contains("has no key yet"), "{code:?} {text}");
 }
+
+#[tokio::test]
+async fn other_hosts_are_served_with_tls_where_there_is_a_certificate() {
+    use std::sync::Arc;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+
+    let setup = Setup::new();
+    setup.put(MODEL_FILE, "--text here");
+    let key = answered(&keys(&setup, &["create", "laptop", "--json"]))["api_key"].as_str().unwrap().to_owned();
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, private) = (setup.scratch.join("cert.pem"), setup.scratch.join("key.pem"));
+    std::fs::write(&certificate, certified.cert.pem()).unwrap();
+    std::fs::write(&private, certified.signing_key.serialize_pem()).unwrap();
+    let mut settings = command(&setup.scratch);
+    settings.env("AUXOT_GATEWAY__KEYS_FILE", setup.scratch.join("keys.toml")).env("AUXOT_GATEWAY_ADDR", "0.0.0.0:0");
+    settings.env("AUXOT_GATEWAY__TLS_CERTIFICATE", certificate).env("AUXOT_GATEWAY__TLS_KEY", private);
+    let (worker, address) = started(settings).await;
+    assert_eq!(worker.lines_with("url=https://").len() + worker.lines_with("url=\"https://").len(), 1);
+    let address = address.replace("0.0.0.0", "127.0.0.1");
+
+    let mut roots = RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config =
+        builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let tcp = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let tls = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
+    let ask = |more: &str| {
+        let fields = format!("Authorization: Bearer {key}\r\n");
+        request("POST", "/v1/chat/completions", &fields, &body("hi", more))
+    };
+    let mut client = Client::on(Box::new(tls), ask("").as_bytes()).await;
+    let answer = client.whole().await;
+    assert!(answer.status == 200 && answer.text().contains("here"), "{answer:?}");
+    client.send(ask(r#","stream":true"#).as_bytes()).await;
+    assert!(client.whole().await.text().ends_with("data: [DONE]\n\n"), "a stream on the same connection");
+    let mut plain = Client::get(&address, "/health").await;
+    assert!(!plain.until("200 OK").await, "no answer without TLS");
+}

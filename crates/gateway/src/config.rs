@@ -17,6 +17,11 @@ pub struct Config {
     /// The file of API keys, which `auxot-worker keys` writes. With it every request must have a key; without it there is none,
     /// and only programs of this host can be served.
     pub keys_file: Option<PathBuf>,
+    /// PEM files of a certificate (with those of its authorities behind it) and of its key: addresses that other hosts can
+    /// reach are served with TLS then. Both or none.
+    pub tls_certificate: Option<PathBuf>,
+    /// See there.
+    pub tls_key: Option<PathBuf>,
     /// Host names accepted in requests, in addition to the host's own name, `localhost` and addresses.
     pub allowed_hosts: Vec<String>,
     /// Origins of web pages that may use the models and read the answers, as `https://app.example`; `*` is every page.
@@ -47,6 +52,8 @@ impl Default for Config {
         Self {
             addr: Vec::new(),
             keys_file: None,
+            tls_certificate: None,
+            tls_key: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             max_body: ByteSize::mib(64),

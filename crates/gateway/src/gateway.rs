@@ -15,16 +15,19 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::client::Client;
 use crate::config::{Config, ListenAddress};
 use crate::connection;
 use crate::listener::Listener;
 use crate::shared::Shared;
+use crate::tls::{self, TlsError};
 
 /// Pause after an `accept` that failed: descriptors need time to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take for the handshake of TLS.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// How often the key file is looked at.
 const KEY_FILE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a verdict on a key is cached.
@@ -46,6 +49,9 @@ pub enum GatewayError {
     /// The key file cannot be used.
     #[error(transparent)]
     Keys(#[from] FileError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The key file has no key.
     #[error("cannot serve local clients: {path} has no key yet; make one with `auxot-worker keys create`")]
     NoKeys {
@@ -69,15 +75,18 @@ impl Gateway {
     /// An address cannot be bound, or the key file has no key.
     pub async fn open(config: Config) -> Result<Self, GatewayError> {
         let keys = config.keys_file.as_deref().filter(|_| config.is_on()).map(open_keys).transpose()?;
+        let files = config.tls_certificate.as_deref().zip(config.tls_key.as_deref()).filter(|_| config.is_on());
+        let tls = files.map(|(certificate, key)| tls::acceptor(certificate, key)).transpose()?;
         let mut listeners = Vec::new();
         for address in &config.addr {
-            let listener = Listener::bind(address)
+            let listener = Listener::bind(address, tls.as_ref())
                 .await
                 .map_err(|error| GatewayError::Listen { address: address.to_string(), error })?;
             let bound = listener.address(address);
             match address {
                 ListenAddress::Tcp(_) => {
-                    info!(address = %bound, url = %format!("http://{bound}/v1"), "gateway listens")
+                    let scheme = if listener.has_tls() { "https" } else { "http" };
+                    info!(address = %bound, url = %format!("{scheme}://{bound}/v1"), "gateway listens")
                 }
                 ListenAddress::Unix(_) => info!(address = %bound, "gateway listens"),
             }
@@ -146,18 +155,23 @@ async fn accept(listener: Listener, shared: Arc<Shared>, permits: Arc<Semaphore>
         let accepted = async {
             // Further connections wait in the system's queue. The semaphore is never closed.
             let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
-            listener.accept().await.map(|(stream, from)| (stream, from, permit))
+            listener.accept().await.map(|accepted| (accepted, permit))
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,
             () = closing.cancelled() => break,
         };
         match accepted {
-            Ok((stream, from, permit)) => {
+            Ok((accepted, permit)) => {
                 is_logged = false;
                 let (shared, closing) = (Arc::clone(&shared), closing.clone());
                 connections.spawn(async move {
-                    connection::serve(Client::new(stream), from, shared, closing).await;
+                    let from = accepted.from;
+                    match timeout(TLS_HANDSHAKE, accepted.stream()).await {
+                        Ok(Ok(stream)) => connection::serve(Client::new(stream), from, shared, closing).await,
+                        Ok(Err(error)) => debug!(%error, "a local client speaks no TLS"),
+                        Err(_) => debug!("a local client takes too long for TLS"),
+                    }
                     drop(permit);
                 });
             }

@@ -34,7 +34,7 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | `gateway`, `listener` | sockets |
+//! | `gateway`, `listener`, `tls` | sockets |
 //! | `connection`, `client` | one client: its requests, and what its socket has not taken |
 //! | `service`, `api_key` | one request: the checks in their order, and who answers it |
 //! | `route`, `api`, `origin`, `form` | pure: what a request asks for, in whose words, and from which page |
@@ -76,6 +76,8 @@ mod route;
 mod running;
 mod service;
 mod shared;
+mod tls;
 
 pub use config::{Config, ListenAddress};
 pub use gateway::{Gateway, GatewayError};
+pub use tls::TlsError;

@@ -6,24 +6,55 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use crate::config::ListenAddress;
 
 /// A socket that listens.
-#[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(TcpListener),
+    /// With TLS where other hosts can reach it and there is a certificate.
+    Tcp(TcpListener, Option<TlsAcceptor>),
     Unix(UnixListener),
 }
 
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(listener, tls) => f.debug_tuple("Tcp").field(listener).field(&tls.is_some()).finish(),
+            Self::Unix(listener) => f.debug_tuple("Unix").field(listener).finish(),
+        }
+    }
+}
+
 /// A client's socket.
-pub(crate) type Stream = Either<TcpStream, UnixStream>;
+pub(crate) type Stream = Either<TcpStream, Either<UnixStream, Box<TlsStream<TcpStream>>>>;
+
+/// A client that has connected.
+pub(crate) struct Accepted {
+    socket: Either<TcpStream, UnixStream>,
+    tls: Option<TlsAcceptor>,
+    /// Where the client is; one of a unix socket is on this host.
+    pub(crate) from: IpAddr,
+}
+
+impl Accepted {
+    /// The client's stream, which takes a handshake with TLS.
+    pub(crate) async fn stream(self) -> io::Result<Stream> {
+        Ok(match (self.socket, self.tls) {
+            (Either::Left(tcp), Some(tls)) => Either::Right(Either::Right(Box::new(tls.accept(tcp).await?))),
+            (Either::Left(tcp), None) => Either::Left(tcp),
+            (Either::Right(unix), _) => Either::Right(Either::Left(unix)),
+        })
+    }
+}
 
 impl Listener {
-    pub(crate) async fn bind(address: &ListenAddress) -> io::Result<Self> {
+    pub(crate) async fn bind(address: &ListenAddress, tls: Option<&TlsAcceptor>) -> io::Result<Self> {
+        let tls = tls.filter(|_| !address.is_local()).cloned();
         match address {
-            ListenAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
+            ListenAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?, tls)),
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
                 UnixListener::bind(path).map(Self::Unix)
@@ -34,24 +65,29 @@ impl Listener {
     /// The address with the port that the system chose.
     pub(crate) fn address(&self, configured: &ListenAddress) -> String {
         let chosen = match self {
-            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.to_string()),
+            Self::Tcp(listener, _) => listener.local_addr().ok().map(|address| address.to_string()),
             Self::Unix(_) => None,
         };
         chosen.unwrap_or_else(|| configured.to_string())
     }
 
-    /// The next client, and where it is; one of a unix socket is on this host.
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, IpAddr)> {
+    /// Whether its clients speak TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        matches!(self, Self::Tcp(_, Some(_)))
+    }
+
+    /// The next client.
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, tls) => {
                 let (stream, peer) = listener.accept().await?;
                 // A token is a small packet and must not wait for the next one.
                 stream.set_nodelay(true)?;
-                Ok((Either::Left(stream), peer.ip().to_canonical()))
+                Ok(Accepted { socket: Either::Left(stream), tls: tls.clone(), from: peer.ip().to_canonical() })
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Either::Right(stream), Ipv4Addr::LOCALHOST.into()))
+                Ok(Accepted { socket: Either::Right(stream), tls: None, from: Ipv4Addr::LOCALHOST.into() })
             }
         }
     }
@@ -74,12 +110,12 @@ mod tests {
     async fn a_socket_of_an_earlier_run_is_replaced_and_a_live_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let address = ListenAddress::Unix(folder.path().join("g.sock"));
-        let first = Listener::bind(&address).await.unwrap();
-        assert_eq!(Listener::bind(&address).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let first = Listener::bind(&address, None).await.unwrap();
+        assert_eq!(Listener::bind(&address, None).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
-        Listener::bind(&address).await.unwrap();
+        Listener::bind(&address, None).await.unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "kept").unwrap();
-        assert!(Listener::bind(&ListenAddress::Unix(file.clone())).await.is_err() && file.is_file());
+        assert!(Listener::bind(&ListenAddress::Unix(file.clone()), None).await.is_err() && file.is_file());
     }
 }

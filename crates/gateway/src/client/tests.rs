@@ -11,7 +11,7 @@ const LINES: &[u8] = b"200 OK\r\nServer: llama.cpp\r\n";
 
 fn pair() -> (Client, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    (Client::new(Either::Right(ours)), theirs)
+    (Client::new(Either::Right(Either::Left(ours))), theirs)
 }
 
 async fn send(client: &mut Client, text: &[u8], is_last: bool) -> Result<(), Unwritten> {

@@ -23,6 +23,9 @@ impl RuleChecker<'_> {
         }
         self.named_once("gateway.allowed_hosts", &gateway.allowed_hosts);
         self.named_once("gateway.allowed_origins", &gateway.allowed_origins);
+        if gateway.tls_certificate.is_some() != gateway.tls_key.is_some() {
+            self.fault("gateway.tls_certificate", "needs gateway.tls_key beside it, and the other way round");
+        }
         if gateway.max_body.as_u64() == 0 {
             self.fault("gateway.max_body", "must be more than 0");
         }
