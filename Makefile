@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check check-bare llama fmt bench fuzz chaos soak clean-cache ready tools lint unit suites scripts
+.PHONY: help run test check check-bare llama fmt bench fuzz chaos soak monitoring clean-cache ready tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -49,6 +49,10 @@ chaos: tools ## every fault at every moment, and a table of what came of it (ROW
 soak: tools ## random faults over random load for SECONDS (60), and what drifts (SEED=N for the same again)
 	@cargo build --workspace --bins
 	SOAK_SECONDS=$(or $(SECONDS),60) cargo test --package auxot-tests --test soak -- --nocapture
+
+monitoring: tools ## metrics, alert rules and dashboard against a real Prometheus (needs Debian's prometheus)
+	@cargo build --workspace --bins
+	scripts/check-monitoring.sh
 
 clean-cache: ## throw away everything built and fetched
 	@rm -rf "$(CACHE)/target" "$(CACHE)/engine" "$(CACHE)/models" "$(CACHE)/downloads" "$(CACHE)/tiny-models"

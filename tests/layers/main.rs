@@ -7,6 +7,7 @@
 mod cycles;
 mod log_fields;
 mod modules;
+mod monitoring;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +57,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-relay", &["backoff", "fleet", "llama", "protocol", "names", "state-file"]),
     ("auxot-import", &[]),
     ("auxot-gateway", &["fleet", "llama", "catalog", "names", "access", "state-file"]),
-    ("auxot-admin", &["fleet", "gpu", "access"]),
+    ("auxot-admin", &["fleet", "gpu", "access", "llama"]),
     ("auxot-fleet", &["backoff", "scheduler", "placement", "engine", "catalog", "gpu", "state-file"]),
     ("auxot-scheduler", &["backoff", "placement", "catalog", "gpu"]),
     ("auxot-placement", &["engine", "catalog", "gpu"]),

@@ -9,6 +9,7 @@ mod doctor;
 mod files;
 mod fits;
 mod liveness;
+mod metrics;
 mod models;
 mod resources;
 mod service;

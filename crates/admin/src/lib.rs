@@ -18,6 +18,7 @@
 mod config;
 mod connection;
 pub mod control;
+mod engine_counters;
 mod recorder;
 mod renamed;
 mod server;

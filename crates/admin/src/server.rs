@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::connection;
 use crate::control::api::MetricsStatus;
+use crate::engine_counters::EngineCounters;
 use crate::recorder::Recorder;
 
 /// The text format of Prometheus.
@@ -45,6 +46,7 @@ pub struct Server {
 #[derive(Debug, Clone)]
 struct EndpointState {
     recorder: Recorder,
+    engines: Arc<EngineCounters>,
     fleet: Fleet,
     /// The reason why the router sends no jobs, while there is one.
     router: watch::Receiver<Option<&'static str>>,
@@ -93,13 +95,14 @@ impl Server {
 
     /// Serves until dropped.
     pub async fn serve(self, recorder: Recorder, fleet: Fleet, router: watch::Receiver<Option<&'static str>>) {
-        let upkeep = recorder.clone();
+        let (upkeep, engines, engine_fleet) = (recorder.clone(), Arc::<EngineCounters>::default(), fleet.clone());
+        let reading = Arc::clone(&engines);
         let app = axum::Router::new()
             .route("/metrics", get(scrape))
             .route("/health", get(health))
             .layer(axum::middleware::from_fn_with_state(self.allowed_hosts.clone(), check_host))
-            .with_state(EndpointState { recorder, fleet, router });
-        tokio::join!(self.listen(app), upkeep.upkeep());
+            .with_state(EndpointState { recorder, engines, fleet, router });
+        tokio::join!(self.listen(app), upkeep.upkeep(), reading.run(&engine_fleet));
     }
 
     async fn listen(mut self, app: axum::Router) {
@@ -149,7 +152,9 @@ async fn check_host(State(allowed): State<AllowedHosts>, request: Request, next:
 
 async fn scrape(State(state): State<EndpointState>) -> impl IntoResponse {
     state.fleet.publish_metrics();
-    ([(header::CONTENT_TYPE, TEXT_FORMAT)], state.recorder.render())
+    let mut text = state.recorder.render();
+    state.engines.render(&mut text);
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], text)
 }
 
 async fn health(State(state): State<EndpointState>) -> impl IntoResponse {

@@ -190,6 +190,11 @@ impl<F: ProcessFactory> Driver<F> {
             ProcessEvent::Exited(mut report) => {
                 self.note_suspects(run);
                 report.blame = self.blame.blame_for(run, self.usage.answers());
+                let status = self.status.borrow().clone();
+                if matches!(status.state, State::Stopping) {
+                    let now = tokio::time::Instant::now().into_std();
+                    metrics::stopped(&self.model, now.saturating_duration_since(status.since));
+                }
                 debug!(model = %self.model, %run, code = report.code, signal = report.signal, "engine process gone");
                 // The process goes first: a step that spawns the next one must not find this one.
                 self.process = None;

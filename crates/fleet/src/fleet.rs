@@ -180,7 +180,13 @@ impl Fleet {
 
     /// Updates the gauges before a scrape.
     pub fn publish_metrics(&self) {
-        metrics::publish(&self.report());
+        let report = self.report();
+        metrics::publish(&report);
+        for model in &report.models {
+            if let Some(log) = self.shared.engines.log(&model.model.name) {
+                metrics::publish_log(&model.model.name, log.bytes());
+            }
+        }
     }
 
     /// The jobs of all front ends.

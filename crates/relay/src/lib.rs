@@ -52,4 +52,4 @@ pub use connection::dial::router_url::{RouterUrl, UrlError};
 pub use connection::dial::tls::TlsError;
 pub use connection::hello::RouterCheck;
 pub use relay::{Relay, RelayEnd, RelayError};
-pub use report::metrics::{BUCKETS, HISTOGRAMS, describe as describe_metrics};
+pub use report::metrics::{BUCKETS, GAP_BUCKETS, GAP_HISTOGRAMS, HISTOGRAMS, describe as describe_metrics};

@@ -27,6 +27,7 @@ use crate::jobs::registry::JobRegistry;
 use crate::report::Telemetry;
 use crate::report::capabilities::pending;
 use crate::report::log_text::Shown;
+use crate::report::metrics;
 use crate::router::connection_count::{Dispatch, wanted};
 use crate::router::policy::PolicyHandler;
 use crate::router::policy_cache::PolicyCache;
@@ -159,6 +160,7 @@ impl Relay {
     /// Serves until `drain` resolves, then finishes the jobs within the time that `drain` returned; or until the key is
     /// refused.
     pub async fn run(self, fleet: Fleet, drain: impl Future<Output = Duration>) -> RelayEnd {
+        metrics::router_configured();
         let (sends_progress, progress_wanted) = watch::channel(false);
         let context = Arc::new(JobContext {
             fleet: fleet.clone(),

@@ -51,6 +51,25 @@ pub(crate) struct EndedJob<'a> {
     /// From its arrival to its first text.
     pub(crate) first_token: Option<Duration>,
     pub(crate) tokens: u64,
+    pub(crate) prompt: PromptTokens,
+}
+
+/// Tokens of a prompt, where the engine has counted them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct PromptTokens {
+    /// Those that were processed.
+    pub(crate) processed: Option<u64>,
+    /// Those that were taken from the cache.
+    pub(crate) cached: Option<u64>,
+}
+
+impl EndedJob<'_> {
+    /// Seconds between two tokens of a completed job, on average.
+    pub(crate) fn token_gap(&self) -> Option<f64> {
+        let gaps = self.tokens.checked_sub(1).filter(|gaps| *gaps > 0 && self.ending == "completed")?;
+        let generated = self.took.saturating_sub(self.first_token?);
+        Some(generated.as_secs_f64() / gaps as f64)
+    }
 }
 
 impl Telemetry {

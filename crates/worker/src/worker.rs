@@ -20,7 +20,7 @@ use auxot_engine::Host;
 use auxot_fleet::{Devices, Fleet, FleetSettings, Paths, Sample, Tasks, device_warning};
 use auxot_gateway::Gateway;
 use auxot_gpu::Sampler;
-use auxot_relay::{BUCKETS, HISTOGRAMS, Relay, RelayEnd};
+use auxot_relay::{BUCKETS, GAP_BUCKETS, GAP_HISTOGRAMS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings, Sources};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::Mode;
@@ -163,6 +163,7 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefuse
         .chain(&auxot_engine::metrics::HISTOGRAMS)
         .chain(&auxot_fleet::HISTOGRAMS)
         .map(|name| (*name, BUCKETS.as_slice()))
+        .chain(GAP_HISTOGRAMS.iter().map(|name| (*name, GAP_BUCKETS.as_slice())))
         .collect();
     let recorder = Recorder::install(&histograms)?;
     auxot_relay::describe_metrics();

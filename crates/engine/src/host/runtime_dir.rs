@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::host::descendants;
 use crate::host::identity::Record;
+use crate::metrics;
 
 /// Socket paths longer than this fail on some system (104 bytes on macOS, 108 on Linux, the end mark included).
 const SOCKET_PATH: usize = 100;
@@ -245,6 +246,7 @@ fn clean_up(base: &Path) {
         }
         let recorded = kill_recorded(&dir);
         let ended = recorded.len() + descendants::end_marked_anywhere(&mark_prefix(&dir), &recorded);
+        metrics::orphans_ended(ended);
         match std::fs::remove_dir_all(&dir) {
             Ok(()) => info!(dir = %dir.display(), ended, "cleaned up after a worker that is gone"),
             Err(fault) => warn!(dir = %dir.display(), ended, "cannot remove what a dead worker left: {fault}"),

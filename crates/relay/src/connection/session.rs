@@ -22,6 +22,7 @@ use crate::jobs::parsed_job::ParsedJob;
 use crate::jobs::registry::{Full, JobRegistry};
 use crate::report::capabilities::lasting;
 use crate::report::log_text::{Shown, shown};
+use crate::report::metrics;
 use crate::report::warn_limit::WarnLimit;
 use crate::router::connection_count::Dispatch;
 use crate::router::policy::PolicyHandler;
@@ -130,7 +131,10 @@ impl Session<'_> {
                         Err(end) => return end,
                     }
                 }
-                _ = heartbeat.tick() => self.send_heartbeat(&queue),
+                due = heartbeat.tick() => {
+                    metrics::heartbeat_lag(due.elapsed());
+                    self.send_heartbeat(&queue);
+                }
                 Ok(()) = changes.changed() => config_due = true,
                 Ok(()) = self.connections.changed() => config_due = true,
                 Ok(()) = self.dispatch.changed() => config_due = true,

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::jobs::logprobs::Logprobs;
 use crate::jobs::outcome::Outcome;
 use crate::jobs::transcript::{Channel, Transcript};
+use crate::report::PromptTokens;
 
 /// The most bytes of an answer: no context window holds so much text.
 const MAX_TEXT: usize = 64 << 20;
@@ -184,21 +185,28 @@ impl Answer {
         reported.unwrap_or(self.tokens)
     }
 
-    /// The `complete` message. Tool calls whose arguments are not a JSON object are never sent.
-    pub(crate) fn complete<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Outcome> {
-        let tool_calls = self.take_calls()?;
+    /// Tokens of the prompt, where the engine has counted them.
+    pub(crate) fn prompt_tokens(&self) -> PromptTokens {
         let (timings, usage) = (self.timings.as_ref(), self.usage.as_ref());
         let cached = timings.and_then(|timings| timings.cache_n);
         let cached = cached.or_else(|| usage.and_then(|usage| usage.cached(timings)));
         let whole_prompt = || usage.map(|usage| usage.prompt.saturating_sub(cached.unwrap_or_default()));
+        PromptTokens { processed: timings.map(|timings| timings.prompt_n).or_else(whole_prompt), cached }
+    }
+
+    /// The `complete` message. Tool calls whose arguments are not a JSON object are never sent.
+    pub(crate) fn complete<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Outcome> {
+        let tool_calls = self.take_calls()?;
+        let (timings, usage) = (self.timings.as_ref(), self.usage.as_ref());
+        let prompt = self.prompt_tokens();
         let reasoning = self.transcript.all(Channel::Reasoning);
         Ok(Complete {
             job_id: Cow::Borrowed(job_id),
             full_response: self.transcript.all(Channel::Visible),
             reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
             duration_ms: timings.map(|timings| (timings.prompt_ms + timings.predicted_ms) as u64),
-            cache_tokens: cached,
-            input_tokens: timings.map(|timings| timings.prompt_n).or_else(whole_prompt),
+            cache_tokens: prompt.cached,
+            input_tokens: prompt.processed,
             output_tokens: timings.map(|timings| timings.predicted_n).or(usage.map(|usage| usage.completion)),
             reasoning_tokens: Some(self.transcript.reasoning_pieces()).filter(|pieces| *pieces > 0),
             tool_calls,

@@ -326,6 +326,7 @@ impl RunningJob {
             waited: self.started.map(since_arrival),
             first_token: self.first_token.map(since_arrival),
             tokens: self.answer.tokens(),
+            prompt: self.answer.prompt_tokens(),
         };
         self.context.telemetry.ended(&ended);
         self.record.ended(ended.ending, Some(ended.tokens));

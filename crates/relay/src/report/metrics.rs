@@ -1,5 +1,7 @@
 //! The metrics of jobs and connections: names, labels and buckets.
 
+use std::time::Duration;
+
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -10,6 +12,11 @@ const DURATION: &str = "auxot_worker_inference_duration_seconds";
 const FIRST_TOKEN: &str = "auxot_worker_time_to_first_token_seconds";
 const QUEUE_WAIT: &str = "auxot_worker_queue_wait_seconds";
 const TOKENS: &str = "auxot_worker_tokens_generated_total";
+const PROMPT_TOKENS: &str = "auxot_worker_prompt_tokens_total";
+const CACHED_TOKENS: &str = "auxot_worker_prompt_tokens_cached_total";
+const TOKEN_GAP: &str = "auxot_worker_inter_token_seconds";
+const HEARTBEAT_LAG: &str = "auxot_worker_heartbeat_lag_seconds";
+const CONFIGURED: &str = "auxot_worker_router_configured";
 const JOBS: &str = "auxot_worker_jobs_total";
 /// The value of the label `door`: by which front end a job came. The gateway has its own.
 const DOOR: &str = "router";
@@ -48,7 +55,13 @@ pub(crate) const OUTCOMES: [&str; 20] = [
 pub const BUCKETS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
-/// The histograms of this crate, all with [`BUCKETS`].
+/// Upper bounds in seconds for the time between two tokens, from 1 ms (a tiny model) to 5 s (a starved one).
+pub const GAP_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// The histograms of this crate with [`GAP_BUCKETS`].
+pub const GAP_HISTOGRAMS: [&str; 1] = [TOKEN_GAP];
+
+/// The histograms of this crate with [`BUCKETS`].
 pub const HISTOGRAMS: [&str; 3] = [DURATION, FIRST_TOKEN, QUEUE_WAIT];
 
 /// Describes every metric of this crate, and sets the gauges that must exist from the start.
@@ -68,6 +81,15 @@ pub fn describe() {
         Unit::Seconds,
         "From a job's arrival to its slot, a load included (labels: model, door)"
     );
+    describe_histogram!(
+        TOKEN_GAP,
+        Unit::Seconds,
+        "Between two tokens of a job, the mean of each completed job (labels: model)"
+    );
+    describe_counter!(PROMPT_TOKENS, "Prompt tokens processed, those from the cache excluded (labels: model)");
+    describe_counter!(CACHED_TOKENS, "Prompt tokens taken from the cache (labels: model)");
+    describe_gauge!(HEARTBEAT_LAG, Unit::Seconds, "How late the newest heartbeat was sent");
+    describe_gauge!(CONFIGURED, "1 where the worker has a router, else 0");
     describe_counter!(TOKENS, "Tokens generated, chain of thought included (labels: model)");
     describe_counter!(JOBS, "Jobs by their one ending (labels: model, ending, door)");
     describe_counter!(RETRIES, "Jobs sent to a fresh engine because theirs went away before the first token");
@@ -77,6 +99,7 @@ pub fn describe() {
     describe_counter!(CONFIG_REFUSED, "Times the router refused our capabilities");
     describe_gauge!(KEY_REFUSED, "1 while the router refuses our key");
     gauge!(CONNECTIONS).set(0.0);
+    gauge!(CONFIGURED).set(0.0);
     gauge!(KEY_REFUSED).set(0.0);
 }
 
@@ -86,6 +109,9 @@ pub(crate) struct JobSeries {
     first_token: Histogram,
     queue_wait: Histogram,
     tokens: Counter,
+    prompt_tokens: Counter,
+    cached_tokens: Counter,
+    token_gap: Histogram,
     endings: Vec<(&'static str, Counter)>,
 }
 
@@ -103,6 +129,9 @@ impl JobSeries {
             first_token: histogram!(FIRST_TOKEN, "model" => label(), "door" => DOOR),
             queue_wait: histogram!(QUEUE_WAIT, "model" => label(), "door" => DOOR),
             tokens: counter!(TOKENS, "model" => label()),
+            prompt_tokens: counter!(PROMPT_TOKENS, "model" => label()),
+            cached_tokens: counter!(CACHED_TOKENS, "model" => label()),
+            token_gap: histogram!(TOKEN_GAP, "model" => label()),
             endings: OUTCOMES
                 .iter()
                 .map(|ending| (*ending, counter!(JOBS, "model" => label(), "ending" => *ending, "door" => DOOR)))
@@ -112,6 +141,11 @@ impl JobSeries {
 
     pub(crate) fn ended(&self, ended: &EndedJob<'_>) {
         self.tokens.increment(ended.tokens);
+        self.prompt_tokens.increment(ended.prompt.processed.unwrap_or(0));
+        self.cached_tokens.increment(ended.prompt.cached.unwrap_or(0));
+        if let Some(gap) = ended.token_gap() {
+            self.token_gap.record(gap);
+        }
         // A refused job took no inference time, however long it waited.
         if let Some(waited) = ended.waited {
             self.duration.record(ended.took);
@@ -124,6 +158,15 @@ impl JobSeries {
             counter.increment(1);
         }
     }
+}
+
+/// A router is configured.
+pub(crate) fn router_configured() {
+    gauge!(CONFIGURED).set(1.0);
+}
+
+pub(crate) fn heartbeat_lag(lag: Duration) {
+    gauge!(HEARTBEAT_LAG).set(lag.as_secs_f64());
 }
 
 pub(crate) fn job_retried() {
