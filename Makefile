@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check check-bare llama fmt bench fuzz chaos soak monitoring clean-cache ready tools lint unit suites scripts
+.PHONY: help run test check check-bare llama fmt bench fuzz chaos soak monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -53,6 +53,14 @@ soak: tools ## random faults over random load for SECONDS (60), and what drifts 
 monitoring: tools ## metrics, alert rules and dashboard against a real Prometheus (needs Debian's prometheus)
 	@cargo build --workspace --bins
 	scripts/check-monitoring.sh
+
+page-test: tools ## the page in headless Chromium, and its pictures in docs/ (needs Debian's chromium, npm)
+	@cargo build --workspace --bins
+	scripts/page-test.sh
+
+mcp-test: tools ## the tools for agents by the official clients, and the API by a fuzzer (needs npm and Python's venv)
+	@cargo build --workspace --bins
+	scripts/mcp-test.sh
 
 clean-cache: ## throw away everything built and fetched
 	@rm -rf "$(CACHE)/target" "$(CACHE)/engine" "$(CACHE)/models" "$(CACHE)/downloads" "$(CACHE)/tiny-models"

@@ -11,6 +11,7 @@ mod fits;
 mod liveness;
 mod metrics;
 mod models;
+mod page;
 mod resources;
 mod service;
 mod settings;

@@ -1,4 +1,4 @@
-//! The settings of the metrics endpoint.
+//! The settings of the metrics endpoint and of the page.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,6 +15,14 @@ pub struct Config {
     /// Host names accepted in requests, in addition to the host's own name, `localhost` and addresses. Requests under
     /// other names are refused, so that a web page with a DNS name of its own for this host cannot read the metrics.
     pub allowed_hosts: Vec<String>,
+}
+
+/// The page for browsers on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PageConfig {
+    /// Its port on loopback. 0 takes a free one, with the first `auxot-worker page`.
+    pub port: u16,
 }
 
 impl Default for Config {

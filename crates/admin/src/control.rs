@@ -5,6 +5,7 @@
 //! events and histories; `streams` sends events and lines of engines as they come.
 
 pub mod api;
+mod chat;
 pub mod client;
 mod event_log;
 pub mod follow;
@@ -17,8 +18,11 @@ mod server;
 mod streams;
 mod views;
 
+pub(crate) use handlers::{ControlState, Identity, not_found as no_such_operation};
+pub(crate) use observer::Observer;
 pub use program::{Program, Reloading};
-pub use server::ControlServer;
+pub(crate) use server::{LONGEST_BODY, common_routes, listen};
+pub(crate) use streams::StreamPermits;
 
 /// The name of the socket in a worker's runtime directory.
-const SOCKET_NAME: &str = "control.sock";
+pub(crate) const SOCKET_NAME: &str = "control.sock";

@@ -15,8 +15,16 @@ use crate::toml_text::dotted;
 use crate::tree::Tree;
 
 /// Sections and keys that are used once, when the worker starts.
-const AT_START: [&[&str]; 7] =
-    [&["router"], &["gateway"], &["gpu"], &["metrics"], &["log"], &["engine", "binary"], &["engine", "runtime_dir"]];
+const AT_START: [&[&str]; 8] = [
+    &["router"],
+    &["gateway"],
+    &["gpu"],
+    &["metrics"],
+    &["page"],
+    &["log"],
+    &["engine", "binary"],
+    &["engine", "runtime_dir"],
+];
 
 /// The tables of single models. One that is added or removed is one change.
 const MODELS: [&str; 2] = ["fleet", "models"];

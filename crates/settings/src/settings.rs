@@ -27,6 +27,8 @@ pub struct Settings {
     pub gateway: auxot_gateway::Config,
     /// The metrics endpoint.
     pub metrics: auxot_admin::Config,
+    /// The page for browsers on this host.
+    pub page: auxot_admin::PageConfig,
     /// The log.
     pub log: LogConfig,
 }

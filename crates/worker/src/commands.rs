@@ -51,6 +51,8 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
         Target::Logs { model, lines, follow } => {
             activity::logs(settings, (model, *lines, *follow), inspection.json, &console)
         }
+        Target::Page { token } => steer::page(settings, *token, inspection.json, &console),
+        Target::Mcp => ask::mcp(settings, &console),
         Target::Drain => steer::drain(settings, inspection.json, &console),
         Target::Reload => steer::reload(settings, inspection.json, &console),
         Target::LogLevel(level) => steer::log_level(settings, level.as_deref(), inspection.json, &console),

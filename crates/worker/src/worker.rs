@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use auxot_admin::control::ControlServer;
-use auxot_admin::{Recorder, Server};
+use auxot_admin::{OperatorServer, Recorder, Server, Shown};
 use auxot_catalog::{Catalog, path_text};
 use auxot_engine::Host;
 use auxot_fleet::{Devices, Fleet, FleetSettings, Paths, Sample, Tasks, device_warning};
@@ -110,15 +109,16 @@ async fn serve(settings: Loaded<Settings>, sources: Sources, level: LevelControl
         },
         () = shutdown.requested() => return Ok(ExitCode::SUCCESS),
     };
-    let Components { fleet, tasks, front_ends, server, control, recorder, sampler } = opened;
+    let Components { fleet, tasks, front_ends, server, operators, recorder, sampler } = opened;
     // Without a router there is nothing that could keep it from giving jobs.
     let trouble = front_ends.relay.as_ref().map_or_else(|| watch::channel(None).1, Relay::trouble);
     let limits = reload.limits();
+    let shown = Shown { router: trouble.clone(), metrics: server.status() };
     // These run until the last engine has exited.
     let beside = async {
         tokio::join!(
             tasks.run(),
-            control.serve(fleet.clone(), trouble.clone(), server.status(), operator),
+            operators.serve(fleet.clone(), shown, operator),
             server.serve(recorder, fleet.clone(), trouble.clone()),
             service_manager::report(fleet.clone(), trouble),
             reload.serve(fleet.clone()),
@@ -141,7 +141,7 @@ struct Components {
     tasks: Tasks,
     front_ends: FrontEnds,
     server: Server,
-    control: ControlServer,
+    operators: OperatorServer,
     recorder: Recorder,
     sampler: Sampler,
 }
@@ -200,12 +200,13 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefuse
         placement: settings.placement,
         catalog: settings.catalog,
     };
-    let control = ControlServer::new(host.runtime_dir(), auxot_settings::VERSION.to_owned(), router_url);
+    let version = auxot_settings::VERSION.to_owned();
+    let operators = OperatorServer::new(host.runtime_dir(), settings.page, version, router_url);
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.request());
     let (fleet, tasks) = Fleet::open(fleet_settings, host, paths, devices, desired);
     let front_ends = FrontEnds { relay, gateway };
-    Ok(Ok(Components { fleet, tasks, front_ends, server, control, recorder, sampler }))
+    Ok(Ok(Components { fleet, tasks, front_ends, server, operators, recorder, sampler }))
 }
 
 /// A warning about names in `gpu.devices` that match no device of this host, usable or not.

@@ -2,14 +2,18 @@
 //!
 //! An error has a 4xx or 5xx status and the body [`Failure`]. Times are milliseconds since 1970.
 
+mod chat;
 mod commands;
 mod events;
 mod jobs;
 mod models;
+mod page;
 mod status;
 
+pub use chat::{ChatEvent, ChatMessage, ChatRequest};
 pub use commands::{Accepted, Draining, Failure, LogLevel, Reloaded};
 pub use events::{Event, EventKind, Events, LogLine, LogLines};
 pub use jobs::{JobStatus, Jobs};
 pub use models::{EngineRun, EngineRuns, ModelDetails, Models, StateChange};
+pub use page::{PageLink, PageToken};
 pub use status::{DeviceStatus, Devices, Figures, MetricsStatus, ModelStatus, RouterStatus, Status, WorkerStatus};

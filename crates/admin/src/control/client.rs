@@ -15,7 +15,8 @@ use tokio::net::UnixStream;
 
 use super::SOCKET_NAME;
 use super::api::{
-    Accepted, Devices, Draining, Events, Failure, Jobs, LogLevel, LogLines, ModelDetails, Models, Reloaded, Status,
+    Accepted, Devices, Draining, Events, Failure, Jobs, LogLevel, LogLines, ModelDetails, Models, PageLink, PageToken,
+    Reloaded, Status,
 };
 
 /// The longest answer that is read, in bytes.
@@ -26,6 +27,16 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
+    /// No worker runs that this user can reach.
+    #[error(
+        "cannot find a running worker of this user in {}; start one with `auxot-worker`, run this as the worker's user, or set \
+         AUXOT_RUNTIME_DIR as the worker has it",
+        list(looked_in)
+    )]
+    NoWorker {
+        /// Where its runtime directory could be.
+        looked_in: Vec<PathBuf>,
+    },
     /// The worker does not answer.
     #[error("cannot reach the worker at {}: {reason}", path.display())]
     Unreachable {
@@ -39,9 +50,27 @@ pub enum ControlError {
     Refused(String),
 }
 
-/// The control sockets of the workers that have a runtime directory in one of these bases; some may be dead.
-#[must_use]
-pub fn sockets(bases: &[PathBuf]) -> Vec<PathBuf> {
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The control socket of the first worker that answers, of those with a runtime directory in one of these bases.
+///
+/// # Errors
+/// Where no worker answers.
+pub async fn find(bases: &[PathBuf]) -> Result<PathBuf, ControlError> {
+    let mut fault = ControlError::NoWorker { looked_in: bases.to_owned() };
+    for path in sockets(bases) {
+        match UnixStream::connect(&path).await {
+            Ok(_) => return Ok(path),
+            Err(reason) => fault = ControlError::Unreachable { path, reason: reason.to_string() },
+        }
+    }
+    Err(fault)
+}
+
+/// The control sockets below these bases; some may be of workers that are gone.
+fn sockets(bases: &[PathBuf]) -> Vec<PathBuf> {
     let folders = bases.iter().filter_map(|base| std::fs::read_dir(base).ok()).flatten().flatten();
     let of_workers = folders.filter(|entry| entry.file_name().as_bytes().starts_with(b"w-"));
     let mut sockets: Vec<PathBuf> = of_workers.map(|entry| entry.path().join(SOCKET_NAME)).collect();
@@ -149,6 +178,22 @@ pub async fn log_level(socket: &Path) -> Result<LogLevel, ControlError> {
 /// Where the worker does not answer, or the text is no level.
 pub async fn set_log_level(socket: &Path, level: &LogLevel) -> Result<LogLevel, ControlError> {
     call(socket, Method::PUT, "/v1/log-level", Some(level)).await
+}
+
+/// A link to the page.
+///
+/// # Errors
+/// Where the worker does not answer, or cannot open the page.
+pub async fn page(socket: &Path) -> Result<PageLink, ControlError> {
+    post(socket, "/v1/page").await
+}
+
+/// A token for programs that use the page's address.
+///
+/// # Errors
+/// Where the worker does not answer, or cannot open the page.
+pub async fn token(socket: &Path) -> Result<PageToken, ControlError> {
+    post(socket, "/v1/token").await
 }
 
 async fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ControlError> {

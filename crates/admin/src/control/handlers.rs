@@ -1,25 +1,28 @@
 //! Carries out the operations of the control socket.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use auxot_fleet::{Fleet, Refusal};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::api::{
-    Accepted, Devices, Draining, EngineRuns, EventKind, Events, Failure, Jobs, LogLevel, LogLines, MetricsStatus,
-    ModelDetails, ModelStatus, Models, Reloaded, RouterStatus, Status, WorkerStatus,
+    Accepted, ChatRequest, Devices, Draining, EngineRuns, EventKind, Events, Failure, Jobs, LogLevel, LogLines,
+    MetricsStatus, ModelDetails, ModelStatus, Models, PageLink, PageToken, Reloaded, RouterStatus, Status,
+    WorkerStatus,
 };
 use super::observer::Observer;
 use super::program::Program;
 use super::streams::{self, StreamPermits, last_event_id, log_lines};
-use super::views;
+use super::{chat, views};
+use crate::page_access::{LINK_TIME, PageAccess};
 
 /// Models of the folders are counted up to this number.
 const MOST_COUNTED: usize = 100_000;
@@ -37,6 +40,9 @@ pub(crate) struct ControlState {
     pub(crate) identity: Arc<Identity>,
     pub(crate) started: Instant,
     pub(crate) streams: StreamPermits,
+    pub(crate) page: PageAccess,
+    /// The path of the socket.
+    pub(crate) socket: Arc<Path>,
 }
 
 /// What the program says about itself.
@@ -89,7 +95,7 @@ impl From<QueryRejection> for Failed {
 }
 
 /// The name of a model in the path.
-type ModelName = Result<Path<String>, PathRejection>;
+type ModelName = Result<UrlPath<String>, PathRejection>;
 
 pub(crate) async fn status(State(state): State<ControlState>) -> Json<Status> {
     let report = state.fleet.report();
@@ -255,6 +261,29 @@ pub(crate) async fn set_log_level(
     let set = state.program.set_log_level(&level);
     set.map_err(|fault| Failed(StatusCode::UNPROCESSABLE_ENTITY, fault))?;
     Ok(Json(LogLevel { level }))
+}
+
+pub(crate) async fn chat(
+    State(state): State<ControlState>,
+    model: ModelName,
+    body: Result<Json<ChatRequest>, JsonRejection>,
+) -> Result<Response, Failed> {
+    let Json(request) = body?;
+    let (model, _) = state.fleet.engine_log(&model?.0)?;
+    let permit = state.streams.take().ok_or_else(too_many_streams)?;
+    Ok(chat::answer(state.fleet.clone(), model, request, permit))
+}
+
+pub(crate) async fn page(State(state): State<ControlState>) -> Answer<PageLink> {
+    let url = state.page.link().await.map_err(|fault| Failed(StatusCode::SERVICE_UNAVAILABLE, fault))?;
+    Ok(Json(PageLink { url, expires_seconds: LINK_TIME.as_secs() }))
+}
+
+pub(crate) async fn token(State(state): State<ControlState>) -> Answer<PageToken> {
+    let token = state.page.token().await;
+    let (address, token) = token.map_err(|fault| Failed(StatusCode::SERVICE_UNAVAILABLE, fault))?;
+    let url = format!("http://{address}");
+    Ok(Json(PageToken { mcp_url: format!("{url}/mcp"), url, token }))
 }
 
 /// For a path without an operation.

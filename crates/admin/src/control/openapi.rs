@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::api::Failure;
-use super::operations::{Answer, OPERATIONS, Operation, Parameter, Place};
+use super::operations::{Answer, OPERATIONS, Operation, Parameter, Place, SOCKET_OPERATIONS};
 
 /// The OpenAPI 3.1 document.
 pub(crate) fn document(version: &str) -> Value {
@@ -14,7 +14,7 @@ pub(crate) fn document(version: &str) -> Value {
     settings.meta_schema = None;
     let mut generator = settings.for_serialize().into_generator();
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in OPERATIONS.iter().chain(SOCKET_OPERATIONS) {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method] = describe(operation, &mut generator);
     }
@@ -83,7 +83,7 @@ fn meaning(status: u16) -> &'static str {
         413 => "The body is too long",
         415 => "The body is not JSON",
         422 => "The values cannot be used",
-        503 => "Too many streams",
+        503 => "Not possible now",
         _ => "Failed",
     }
 }

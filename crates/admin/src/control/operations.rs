@@ -6,8 +6,8 @@ use axum::routing::{MethodRouter, get, post, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{
-    Accepted, Devices, Draining, EngineRuns, Event, Events, Jobs, LogLevel, LogLine, LogLines, ModelDetails, Models,
-    Reloaded, Status,
+    Accepted, ChatEvent, ChatRequest, Devices, Draining, EngineRuns, Event, Events, Jobs, LogLevel, LogLine, LogLines,
+    ModelDetails, Models, PageLink, PageToken, Reloaded, Status,
 };
 use super::handlers as on;
 use super::handlers::ControlState;
@@ -101,7 +101,7 @@ const fn steers(path: &'static str, summary: &'static str, route: fn() -> Method
     Operation { method: "post", path, summary, parameters, request: None, answer, failures, route }
 }
 
-/// All operations.
+/// All operations that the page has too.
 pub(crate) const OPERATIONS: &[Operation] = &[
     reads("/v1/status", "The worker, its router, devices and models", schema::<Status>, || get(on::status)),
     reads("/v1/devices", "The devices and their memory", schema::<Devices>, || get(on::devices)),
@@ -133,6 +133,12 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         ..reads("/v1/models/{model}/log/stream", "The same, and the lines to come", schema::<LogLine>, || {
             get(on::log_stream)
         })
+    },
+    Operation {
+        request: Some(schema::<ChatRequest>),
+        answer: Answer::Stream(schema::<ChatEvent>),
+        failures: &[400, 404, 413, 415, 422, 503],
+        ..steers("/v1/models/{model}/chat", "One answer of a model, part by part", || post(on::chat))
     },
     reads("/v1/engines", "The processes of engines, with those that have ended", schema::<EngineRuns>, || {
         get(on::engines)
@@ -168,7 +174,23 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-/// The routes of all operations.
-pub(crate) fn routes() -> Router<ControlState> {
-    OPERATIONS.iter().fold(Router::new(), |router, operation| router.route(operation.path, (operation.route)()))
+/// Operations that give access to others: the page does not have them.
+pub(crate) const SOCKET_OPERATIONS: &[Operation] = &[
+    Operation {
+        parameters: &[],
+        answer: Answer::Message(schema::<PageLink>),
+        failures: &[503],
+        ..steers("/v1/page", "A link that opens the page in a browser of this host, once", || post(on::page))
+    },
+    Operation {
+        parameters: &[],
+        answer: Answer::Message(schema::<PageToken>),
+        failures: &[503],
+        ..steers("/v1/token", "A token for programs that use the page's address", || post(on::token))
+    },
+];
+
+/// The routes of operations.
+pub(crate) fn routes(operations: &[Operation]) -> Router<ControlState> {
+    operations.iter().fold(Router::new(), |router, operation| router.route(operation.path, (operation.route)()))
 }

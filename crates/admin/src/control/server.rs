@@ -3,9 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use auxot_fleet::Fleet;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -14,62 +13,23 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::SOCKET_NAME;
-use super::api::MetricsStatus;
-use super::handlers::{self, ControlState, Identity};
-use super::observer::Observer;
-use super::program::Program;
-use super::streams::{STREAM_TIME, STREAMS, StreamPermits};
+use super::handlers::{self, ControlState};
+use super::operations::{OPERATIONS, SOCKET_OPERATIONS};
+use super::streams::{STREAM_TIME, STREAMS};
 use super::{openapi, operations};
 use crate::connection;
 
 /// Connections at once beside those of streams; further ones wait in the system's queue.
 const CONNECTIONS: usize = 8;
-/// The longest body of a command.
-const LONGEST_BODY: usize = 64 << 10;
+/// The longest body of a request.
+pub(crate) const LONGEST_BODY: usize = 4 << 20;
 /// Pause after a failed bind or accept.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The longest time of one connection: a stream, and a minute to end it.
 const CONNECTION_TIME: Duration = Duration::from_secs(STREAM_TIME.as_secs() + 60);
 
-/// The server of the control socket.
-#[derive(Debug)]
-pub struct ControlServer {
-    path: PathBuf,
-    identity: Identity,
-}
-
-impl ControlServer {
-    /// A server whose socket is in the worker's runtime directory.
-    #[must_use]
-    pub fn new(runtime_dir: &Path, version: String, router_url: Option<String>) -> Self {
-        Self { path: runtime_dir.join(SOCKET_NAME), identity: Identity { version, router_url } }
-    }
-
-    /// Serves until dropped. A socket that cannot be made is retried: models are served without it.
-    pub async fn serve(
-        self,
-        fleet: Fleet,
-        router: watch::Receiver<Option<&'static str>>,
-        metrics: watch::Receiver<MetricsStatus>,
-        program: Arc<dyn Program>,
-    ) {
-        let observer = Arc::new(Observer::new());
-        let state = ControlState {
-            fleet: fleet.clone(),
-            router: router.clone(),
-            metrics,
-            observer: Arc::clone(&observer),
-            program,
-            identity: Arc::new(self.identity),
-            started: Instant::now(),
-            streams: StreamPermits::new(),
-        };
-        tokio::join!(observer.watch(&fleet, router), listen(&self.path, &state));
-    }
-}
-
-async fn listen(path: &Path, state: &ControlState) {
+/// Serves until dropped. A socket that cannot be made is retried: models are served without it.
+pub(crate) async fn listen(path: &Path, state: &ControlState) {
     let mut changes = state.fleet.changes();
     let mut is_logged = false;
     loop {
@@ -86,15 +46,22 @@ async fn listen(path: &Path, state: &ControlState) {
     }
 }
 
-/// The routes with their state.
-fn app(state: &ControlState) -> Router {
+/// The operations that the page has too.
+pub(crate) fn common_routes(state: &ControlState) -> Router {
     let version = state.identity.version.clone();
-    operations::routes()
+    operations::routes(OPERATIONS)
         .route("/openapi.json", get(async move || Json(openapi::document(&version))))
+        .with_state(state.clone())
+}
+
+/// All operations.
+fn app(state: &ControlState) -> Router {
+    let of_socket = operations::routes(SOCKET_OPERATIONS).with_state(state.clone());
+    common_routes(state)
+        .merge(of_socket)
         .fallback(handlers::not_found)
         .method_not_allowed_fallback(handlers::wrong_method)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
-        .with_state(state.clone())
 }
 
 /// A bound socket; dropping it removes its file.

@@ -76,7 +76,7 @@ fn each_key_alone_is_one_change_and_is_applied_now_or_not_at_all() {
         }
     }
     at_start.retain(|key| {
-        !["router.", "gateway.", "gpu.", "metrics.", "log."].iter().any(|section| key.starts_with(section))
+        !["router.", "gateway.", "gpu.", "metrics.", "page.", "log."].iter().any(|section| key.starts_with(section))
     });
     assert_eq!(at_start, ["engine.binary", "engine.runtime_dir"]);
 }

@@ -124,6 +124,12 @@ fn asking_commands() -> Vec<Command> {
             .arg(model().required(true))
             .arg(number("lines", "N", "The most kept lines").short('n'))
             .arg(follow()),
+        asking("page", "Print a link that opens the worker's page in a browser of this host, once").arg(switch(
+            "token",
+            None,
+            "Print the address and a token for programs and agents instead",
+        )),
+        asking("mcp", "Serve the worker's tools to an agent over standard input and output (MCP)"),
         asking("drain", "Let the worker finish its jobs and end, as after SIGTERM"),
         asking("reload", "Let the worker read its settings again, and failed models be loaded again, as after SIGHUP"),
         asking("log-level", "Show or change how much the worker logs, until it ends")

@@ -67,6 +67,13 @@ pub(crate) enum Target {
     },
     /// The worker finishes its jobs and ends.
     Drain,
+    /// A link to the page, or a token for its address.
+    Page {
+        /// Whether a token is wanted.
+        token: bool,
+    },
+    /// Tools for an agent, on standard input and output.
+    Mcp,
     /// The worker reads its settings again.
     Reload,
     /// How much the worker logs, or is to log.
@@ -102,7 +109,9 @@ pub(super) const VERBS: [(&str, &str); 5] = [
 ];
 
 /// The other commands that inspect this host or ask the running worker.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 16] = [
+    "page",
+    "mcp",
     "models",
     "fit",
     "pull",
@@ -224,6 +233,8 @@ fn target(command: &str, subcommand: Option<&str>, matches: &ArgMatches) -> Targ
             let lines = matches.get_one::<u32>("lines").copied().unwrap_or(u32::MAX);
             Target::Logs { model: named(), lines: lines as usize, follow: flag("follow") }
         }
+        ("page", _) => Target::Page { token: flag("token") },
+        ("mcp", _) => Target::Mcp,
         ("drain", _) => Target::Drain,
         ("reload", _) => Target::Reload,
         ("log-level", _) => Target::LogLevel(name(matches)),

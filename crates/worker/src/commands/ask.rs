@@ -1,9 +1,10 @@
 //! The commands that ask the running worker over its control socket.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use auxot_admin::McpServer;
 use auxot_admin::control::api::Status;
 use auxot_admin::control::client::{self, ControlError};
 use auxot_settings::Settings;
@@ -21,8 +22,6 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
 /// Why no command was sent, or none was carried out.
 pub(super) enum AskError {
-    /// No worker runs that this user can reach.
-    NoWorker { looked_in: Vec<PathBuf> },
     /// The worker's answer is an error.
     Control(ControlError),
     /// The worker was asked, and what was wanted did not come.
@@ -34,16 +33,7 @@ pub(super) enum AskError {
 impl AskError {
     pub(super) fn report(&self, console: &Console) -> ExitCode {
         let (text, code) = match self {
-            Self::NoWorker { looked_in } => {
-                let places: Vec<String> = looked_in.iter().map(|base| base.display().to_string()).collect();
-                let text = format!(
-                    "cannot find a running worker of this user in {}; start one with `auxot-worker`, run this as the worker's \
-                     user, or set AUXOT_RUNTIME_DIR as the worker has it",
-                    places.join(", ")
-                );
-                (text, ExitCode::from(EXIT_NO_WORKER))
-            }
-            Self::Control(fault @ ControlError::Unreachable { .. }) => {
+            Self::Control(fault @ (ControlError::NoWorker { .. } | ControlError::Unreachable { .. })) => {
                 (fault.to_string(), ExitCode::from(EXIT_NO_WORKER))
             }
             Self::Control(fault @ ControlError::Refused(_)) => (fault.to_string(), ExitCode::FAILURE),
@@ -81,20 +71,23 @@ pub(super) fn pretty(message: &impl Serialize) -> String {
     serde_json::to_string_pretty(message).unwrap_or_default()
 }
 
+/// `auxot-worker mcp`.
+pub(super) fn mcp(settings: &Settings, console: &Console) -> ExitCode {
+    let bases = auxot_engine::runtime_bases(settings.engine.runtime_dir.as_deref());
+    let server = McpServer::new(&bases, auxot_settings::VERSION);
+    end(console, async {
+        server.serve_stdio().await.map_err(|fault| AskError::NotDone(format!("cannot serve the agent: {fault}")))
+    })
+}
+
 /// Asks the first worker that answers.
 pub(super) async fn ask<T>(
     settings: &Settings,
     request: impl AsyncFn(&Path) -> Result<T, ControlError>,
 ) -> Result<T, AskError> {
     let bases = auxot_engine::runtime_bases(settings.engine.runtime_dir.as_deref());
-    let mut last = None;
-    for socket in client::sockets(&bases) {
-        match request(&socket).await {
-            Err(fault @ ControlError::Unreachable { .. }) => last = Some(fault),
-            other => return other.map_err(AskError::Control),
-        }
-    }
-    Err(last.map_or(AskError::NoWorker { looked_in: bases }, AskError::Control))
+    let socket = client::find(&bases).await.map_err(AskError::Control)?;
+    request(&socket).await.map_err(AskError::Control)
 }
 
 /// Runs a command to its end, and reports its fault.

@@ -22,6 +22,21 @@ pub(super) fn drain(settings: &Settings, json: bool, console: &Console) -> ExitC
     })
 }
 
+/// `auxot-worker page`.
+pub(super) fn page(settings: &Settings, token: bool, json: bool, console: &Console) -> ExitCode {
+    end(console, async {
+        if token {
+            let token = ask(settings, client::token).await?;
+            let text = format!("address  {}\nmcp      {}\ntoken    {}", token.url, token.mcp_url, token.token);
+            console.print(&if json { pretty(&token) } else { text });
+            return Ok(());
+        }
+        let link = ask(settings, client::page).await?;
+        console.print(&if json { pretty(&link) } else { link.url });
+        Ok(())
+    })
+}
+
 /// `auxot-worker reload`.
 pub(super) fn reload(settings: &Settings, json: bool, console: &Console) -> ExitCode {
     end(console, async {

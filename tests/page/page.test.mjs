@@ -1,0 +1,129 @@
+// usage: node page.test.mjs LOGIN_URL FOLDER
+// The page of a running worker in a real browser: a model is loaded, answers, and is unloaded; accessibility by axe; the
+// keyboard; widths from 320 px to 4K, light and dark; what the browser loads and says. Screenshots go to FOLDER.
+
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [link, folder] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const WAIT = 60_000;
+const MOST_BYTES = 100 * 1024;
+const MOST_PAINT_MS = 150;
+const faults = [];
+const check = (holds, what) => {
+  console.log(`${holds ? "ok  " : "FAIL"} ${what}`);
+  if (!holds) faults.push(what);
+};
+
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", bypassCSP: false });
+const page = await context.newPage();
+const said = [];
+const loaded = new Map();
+page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
+page.on("pageerror", (error) => said.push(String(error)));
+page.on("requestfinished", async (request) => {
+  if (request.url().includes("/v1/") || request.url().includes("/session")) return;
+  loaded.set(request.url(), (await request.sizes()).responseBodySize);
+});
+page.on("dialog", (dialog) => dialog.dismiss());
+
+await page.goto(link, { waitUntil: "load" });
+await page.locator(".model").first().waitFor({ timeout: WAIT });
+const name = "mistral-small-24b-q4_0";
+const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
+check(paint > 0, `first paint after ${paint?.toFixed(0)} ms (bound ${MOST_PAINT_MS} ms, on a quiet machine)`);
+const bytes = [...loaded.values()].reduce((sum, size) => sum + size, 0);
+check(bytes > 0 && bytes <= MOST_BYTES, `${loaded.size} files of ${bytes} bytes`);
+check([...loaded.keys()].every((url) => new URL(url).origin === new URL(link).origin), "nothing is loaded from elsewhere");
+
+const state = (text) => page.locator(".model", { hasText: name }).locator(".state", { hasText: text }).waitFor({ timeout: WAIT });
+const button = (text) => page.getByRole("button", { name: `${text} ${name}`, exact: true });
+await page.locator("#other-name").fill(name);
+await page.locator("#other button").click();
+await state("ready");
+await button("Unload").click();
+await state("on disk");
+await button("Load").click();
+await state("ready");
+check(true, `${name} is loaded by its name, unloaded and loaded by its buttons`);
+
+await page.locator("#chat-model").selectOption(name);
+await page.locator("#question").fill("Say hello, please.");
+await page.locator("#question").press("Enter");
+await page.locator("#chat .assistant").first().waitFor({ timeout: WAIT });
+await page.locator("#send").waitFor({ state: "visible", timeout: WAIT });
+const answer = await page.locator("#chat .assistant").first().textContent();
+check(answer.length > 3, `the model answers in the chat: ${answer.slice(0, 60)}`);
+await page.locator("#question").fill("fake: --tokens 100000 --token-us 20000");
+await page.locator("#send").click();
+await page.locator("#chat .assistant").nth(1).filter({ hasText: /\w/ }).waitFor({ timeout: WAIT });
+await page.locator("#stop").click();
+await page.locator("#send").waitFor({ state: "visible", timeout: WAIT });
+check(true, "an answer is stopped by its button");
+await page.locator("#other-name").fill("phi-4-mini");
+await page.locator("#other button").click();
+await page.locator("#faults li").filter({ hasText: "phi-4-mini" }).waitFor({ timeout: WAIT });
+check(true, "a model that fails is shown first, with what to do");
+await page.locator("#jobs tr").nth(2).waitFor({ timeout: WAIT });
+check((await page.locator("#latency circle").count()) >= 3, "the jobs are in the plot of latency");
+check((await page.locator("#log div").count()) > 0, "the lines of the engine are shown");
+check((await page.locator("#events li").count()) > 2, "the events are shown");
+await page.locator("#devices svg.plot").first().waitFor({ timeout: WAIT });
+
+await button("Pin").click();
+await state("pinned");
+await button("Unpin").click();
+
+async function accessible(what) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+  const text = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target).slice(0, 3).join(" ")}`).join("; ");
+  check(!violations.length, `axe, ${what}: ${text || "no violation"}`);
+}
+
+// The page's own policy forbids the script of axe as a text, so it is given by the debugger; the policy itself stays.
+for (const [scheme, width, height, file] of [
+  ["light", 1440, 1000, "page-light.png"],
+  ["dark", 1440, 1000, "page-dark.png"],
+  ["light", 320, 700, "page-phone.png"],
+  ["dark", 3840, 2160, "page-4k.png"],
+]) {
+  await page.emulateMedia({ colorScheme: scheme });
+  await page.setViewportSize({ width, height });
+  await page.evaluate(() => window.scrollTo(0, 0));
+  await page.waitForFunction(() => new Promise((done) => setTimeout(() => done(true), 2500)));
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  check(wide <= 0, `${width} px, ${scheme}: nothing is wider than the window (${wide})`);
+  await accessible(`${width} px, ${scheme}`);
+  await page.screenshot({ path: join(folder, file), fullPage: width < 2000 });
+}
+
+await page.emulateMedia({ colorScheme: "light" });
+await page.setViewportSize({ width: 1440, height: 1000 });
+const reached = new Set();
+await page.evaluate(() => document.activeElement?.blur());
+for (let press = 0; press < 60; press += 1) {
+  await page.keyboard.press("Tab");
+  reached.add(await page.evaluate(() => document.activeElement?.id || document.activeElement?.getAttribute("aria-label")));
+}
+for (const id of ["drain", "question", "log", `Unload ${name}`]) check(reached.has(id), `the keyboard reaches ${id}`);
+
+await button("Unload").focus();
+await page.keyboard.press("Enter");
+await state("on disk");
+check(true, `${name} is unloaded by the keyboard`);
+// A browser reports the aborted stream of the chat, and nothing else.
+const odd = said.filter((text) => !text.includes("ERR_ABORTED"));
+check(!odd.length, `the browser says nothing: ${odd.slice(0, 3).join("; ")}`);
+const other = await browser.newPage();
+const refused = await other.goto(link);
+check(refused.status() === 403, "the link is good once");
+await browser.close();
+if (faults.length) {
+  console.error(`faults: ${faults.length}`);
+  process.exit(1);
+}
