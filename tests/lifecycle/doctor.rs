@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use auxot_tests::scripted_router::{ClosedPort, policy};
-use auxot_tests::{Scratch, Stage, Worker, binaries};
+use auxot_tests::{FakeNvml, Scratch, Stage, Worker, binaries};
 use serde_json::Value;
 
 use crate::{DEADLINE, MODEL, MODEL_FILE};
@@ -112,6 +112,58 @@ async fn a_port_is_taken() {
     let (found, _) = findings(&scratch, &port.url(), &changes).await;
     has(&found, "metrics", "warning", &format!("cannot listen on 127.0.0.1:{number}"), "AUXOT_METRICS_PORT");
     has(&found, "gateway", "bad", &format!("cannot listen on 127.0.0.1:{number}"), "AUXOT_GATEWAY_ADDR");
+}
+
+#[tokio::test]
+async fn the_control_group_has_no_room() {
+    let (scratch, port) = host();
+    let (sys, proc) = (scratch.join("sys"), scratch.join("proc"));
+    std::fs::create_dir_all(sys.join("fs/cgroup/unit")).unwrap();
+    std::fs::create_dir_all(proc.join("self")).unwrap();
+    std::fs::write(proc.join("self/cgroup"), "0::/unit\n").unwrap();
+    std::fs::write(sys.join("fs/cgroup/unit/memory.max"), (600_u64 << 20).to_string()).unwrap();
+    std::fs::write(sys.join("fs/cgroup/unit/memory.current"), (300_u64 << 20).to_string()).unwrap();
+    let roots = [("AUXOT_GPU__SYSFS_ROOT", sys.to_str().unwrap()), ("AUXOT_GPU__PROC_ROOT", proc.to_str().unwrap())];
+    let (found, code) = findings(&scratch, &port.url(), &roots).await;
+    has(&found, "limits", "bad", "the control group leaves 300 MiB of 600 MiB", "raise MemoryMax= of the unit");
+    assert_eq!(code, Some(1));
+}
+
+#[tokio::test]
+async fn the_driver_cannot_be_read() {
+    let (scratch, port) = host();
+    std::fs::write(scratch.join("libnvidia-ml.so.1"), "no library").unwrap();
+    let library = scratch.join("libnvidia-ml.so.1");
+    let (found, _) = findings(&scratch, &port.url(), &[("AUXOT_NVML_PATH", library.to_str().unwrap())]).await;
+    has(&found, "devices", "warning", "cannot use the NVIDIA driver: ", "driver and library have the same version");
+    let driver = FakeNvml::new(scratch.path());
+    driver.set(&format!("gpu {} 0 NVIDIA RTX 4090\nmute 0\n", 24_u64 << 30));
+    let library = driver.library().to_str().unwrap().to_owned();
+    let (found, _) = findings(&scratch, &port.url(), &[("AUXOT_NVML_PATH", &library)]).await;
+    has(&found, "devices", "warning", "memory unknown", "that this user may open the device");
+}
+
+#[tokio::test]
+async fn the_disk_is_full() {
+    let (scratch, port) = host();
+    // A file system without free space that every Linux host has.
+    let (found, code) = findings(&scratch, &port.url(), &[("AUXOT_ROUTER__STATE_DIR", "/proc/auxot")]).await;
+    has(&found, "state", "bad", "0 B free in /proc", "free some space");
+    assert_eq!(code, Some(1));
+}
+
+#[tokio::test]
+async fn the_running_worker_has_no_metrics_port() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "");
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let number = taken.local_addr().unwrap().port().to_string();
+    let mut command = Worker::command(&stage.scratch, &stage.router.url());
+    command.env("AUXOT_METRICS_PORT", &number).env("AUXOT_GPU_AUTOLOAD_MODELS", MODEL);
+    let _worker = auxot_tests::Program::start(command);
+    stage.reports.next("ready", DEADLINE).await;
+    let (found, _) = findings(&stage.scratch, &stage.router.url(), &[("AUXOT_METRICS_PORT", &number)]).await;
+    has(&found, "metrics", "warning", "tries again every few seconds", "AUXOT_METRICS_PORT");
 }
 
 #[tokio::test]

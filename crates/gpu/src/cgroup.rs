@@ -8,9 +8,11 @@ const NO_LIMIT: u64 = 1 << 62;
 
 /// The tightest limit of this program's groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limit {
-    pub(crate) total: u64,
-    pub(crate) free: u64,
+pub struct MemoryLimit {
+    /// Bytes that the group may hold.
+    pub total: u64,
+    /// Bytes that are left of them.
+    pub free: u64,
 }
 
 /// The words of one version.
@@ -33,7 +35,7 @@ const FIRST: Words = Words {
 ///
 /// In a container the own group is the root of the mounted tree. On a plain host it is a unit with perhaps `MemoryMax`,
 /// inside slices that may have one too.
-pub(crate) fn limit(sysfs_root: &Path, proc_root: &Path) -> Option<Limit> {
+pub(crate) fn limit(sysfs_root: &Path, proc_root: &Path) -> Option<MemoryLimit> {
     let groups = fs::read_to_string(proc_root.join("self/cgroup")).ok()?;
     let root = sysfs_root.join("fs/cgroup");
     let limits = groups.lines().flat_map(|line| {
@@ -49,10 +51,10 @@ pub(crate) fn limit(sysfs_root: &Path, proc_root: &Path) -> Option<Limit> {
         let around = Path::new(own.trim_start_matches('/')).ancestors();
         around.filter_map(|group| read(&root.join(group), words)).collect()
     });
-    limits.reduce(|a, b| Limit { total: a.total.min(b.total), free: a.free.min(b.free) })
+    limits.reduce(|a, b| MemoryLimit { total: a.total.min(b.total), free: a.free.min(b.free) })
 }
 
-fn read(group: &Path, words: &Words) -> Option<Limit> {
+fn read(group: &Path, words: &Words) -> Option<MemoryLimit> {
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
     // A group without a limit says `max`, which is no number, or a number beyond all memory.
     let total = number(words.limit).filter(|total| *total < NO_LIMIT)?;
@@ -60,7 +62,7 @@ fn read(group: &Path, words: &Words) -> Option<Limit> {
     // map are counted separately, for either figure.
     let cache: u64 = words.cache.iter().filter_map(|key| stat(group, key)).sum();
     let used = number(words.used)?.saturating_sub(cache);
-    Some(Limit { total, free: total.saturating_sub(used) })
+    Some(MemoryLimit { total, free: total.saturating_sub(used) })
 }
 
 fn stat(group: &Path, key: &str) -> Option<u64> {
@@ -88,10 +90,10 @@ mod tests {
         fs::write(unit.join("memory.max"), "1000\n").unwrap();
         fs::write(unit.join("memory.current"), "400\n").unwrap();
         fs::write(unit.join("memory.stat"), "anon 200\ninactive_file 100\nactive_file 50\n").unwrap();
-        assert_eq!(limit(&sys, &proc), Some(Limit { total: 1000, free: 750 }));
+        assert_eq!(limit(&sys, &proc), Some(MemoryLimit { total: 1000, free: 750 }));
         fs::write(slice.join("memory.max"), "2000\n").unwrap();
         fs::write(slice.join("memory.current"), "1900\n").unwrap();
-        assert_eq!(limit(&sys, &proc), Some(Limit { total: 1000, free: 100 }));
+        assert_eq!(limit(&sys, &proc), Some(MemoryLimit { total: 1000, free: 100 }));
     }
 
     #[test]
@@ -112,12 +114,12 @@ mod tests {
         put("", "9223372036854771712\n", "5000\n");
         assert_eq!(limit(&sys, &proc), None, "a number that says none");
         put("system.slice/w.service", "1000\n", "400\n");
-        assert_eq!(limit(&sys, &proc), Some(Limit { total: 1000, free: 750 }));
+        assert_eq!(limit(&sys, &proc), Some(MemoryLimit { total: 1000, free: 750 }));
         put("system.slice", "900\n", "900\n");
-        assert_eq!(limit(&sys, &proc), Some(Limit { total: 900, free: 150 }));
+        assert_eq!(limit(&sys, &proc), Some(MemoryLimit { total: 900, free: 150 }));
         // In a container.
         fs::write(proc.join("self/cgroup"), "4:memory:/docker/abc\n").unwrap();
         put("", "700\n", "200\n");
-        assert_eq!(limit(&sys, &proc), Some(Limit { total: 700, free: 650 }));
+        assert_eq!(limit(&sys, &proc), Some(MemoryLimit { total: 700, free: 650 }));
     }
 }

@@ -55,8 +55,24 @@ mod refresh;
 mod sampler;
 mod unified;
 
+#[cfg(target_os = "linux")]
+pub use cgroup::MemoryLimit;
 pub use config::{Config, device_list};
 pub use device::{Device, DeviceSelector, HOST, Kind, ProcessUse, Rank, Sample, is_meant};
 pub use process::host_use;
 pub use refresh::Refresh;
 pub use sampler::{Sampler, sample_once};
+
+/// What the memory limits of this program's control groups leave; `None` without a limit.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn memory_limit(config: &Config) -> Option<MemoryLimit> {
+    cgroup::limit(&config.sysfs_root, &config.proc_root)
+}
+
+/// Why NVIDIA's library cannot be used; `None` where it can, or where this host has none and none is configured.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn driver_fault(config: &Config) -> Option<String> {
+    nvml::fault(config.nvml_path.as_deref())
+}

@@ -1,7 +1,7 @@
 //! NVIDIA cards, through NVIDIA's management library.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
@@ -98,6 +98,17 @@ impl Nvidia {
                 }
             }
         }
+    }
+}
+
+/// Why NVIDIA's library cannot be used; `None` where it can, or where this host has none and none is configured.
+pub(crate) fn fault(library: Option<&Path>) -> Option<String> {
+    let path = library.map_or(OsStr::new("libnvidia-ml.so.1"), Path::as_os_str);
+    let counted = Nvml::builder().lib_path(path).init().and_then(|nvml| nvml.device_count());
+    match counted {
+        Ok(_) => None,
+        Err(NvmlError::LibloadingError(_)) if library.is_none() => None,
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -1,5 +1,9 @@
 //! `auxot-worker doctor`: what keeps this host from serving, or may, each with what to do.
 
+mod finding;
+#[cfg(target_os = "linux")]
+mod host;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,8 +19,8 @@ use auxot_relay::{Relay, RouterCheck};
 use auxot_settings::Settings;
 use nix::sys::resource::{Resource, getrlimit};
 use rustix::fs::{Access, access, statvfs};
-use serde::Serialize;
 
+use self::finding::{Finding, Verdict, bad, good, warning};
 use super::ask::ask;
 use super::console::{Console, Paint};
 use crate::worker::with_causes;
@@ -30,43 +34,12 @@ const ROUTER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Damaged files that are listed; the others are counted.
 const LISTED: usize = 8;
 
-/// The result of one check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Finding {
-    area: &'static str,
-    verdict: Verdict,
-    text: String,
-    /// What to do, where something is wrong.
-    remedy: Option<String>,
-}
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Good,
-    /// The worker serves, perhaps less than it could.
-    Warning,
-    /// The worker cannot serve.
-    Bad,
-}
-
-fn good(area: &'static str, text: impl Into<String>) -> Finding {
-    Finding { area, verdict: Verdict::Good, text: text.into(), remedy: None }
-}
-
-fn warning(area: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { area, verdict: Verdict::Warning, text: text.into(), remedy: Some(remedy.into()) }
-}
-
-fn bad(area: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { verdict: Verdict::Bad, ..warning(area, text, remedy) }
-}
-
 /// The process id of a running worker of this user, and why its router sends no jobs.
 struct RunningWorker {
     pid: u32,
     trouble: Option<String>,
+    /// Why its metrics port does not listen.
+    metrics: Option<String>,
 }
 
 pub(super) fn run(settings: &Settings, catalog: &Catalog, json: bool, console: &Console) -> ExitCode {
@@ -101,7 +74,9 @@ async fn check(settings: &Settings, catalog: &Catalog) -> Vec<Finding> {
     findings.extend(devices(settings, &sample, engine.as_ref().ok()));
     findings.extend(models(settings, catalog));
     findings.extend(router(settings, running.as_ref()).await);
-    findings.extend(ports(settings, running.is_some()));
+    findings.extend(ports(settings, running.as_ref()));
+    #[cfg(target_os = "linux")]
+    findings.extend(host::check(&settings.gpu));
     findings.extend(folders(settings));
     findings.push(open_files());
     findings
@@ -109,7 +84,8 @@ async fn check(settings: &Settings, catalog: &Catalog) -> Vec<Finding> {
 
 async fn running_worker(settings: &Settings) -> Option<RunningWorker> {
     let status = ask(settings, client::status).await.ok()?;
-    Some(RunningWorker { pid: status.worker.pid, trouble: status.router.and_then(|router| router.trouble) })
+    let trouble = status.router.and_then(|router| router.trouble);
+    Some(RunningWorker { pid: status.worker.pid, trouble, metrics: status.metrics.trouble })
 }
 
 fn engine_text(host: &Host) -> String {
@@ -233,9 +209,16 @@ async fn router(settings: &Settings, running: Option<&RunningWorker>) -> Vec<Fin
     }]
 }
 
-fn ports(settings: &Settings, is_running: bool) -> Vec<Finding> {
-    let metrics = SocketAddr::new(settings.metrics.host, settings.metrics.port);
-    let mut findings = vec![port("metrics", metrics, "AUXOT_METRICS_PORT", Verdict::Warning, is_running)];
+fn ports(settings: &Settings, running: Option<&RunningWorker>) -> Vec<Finding> {
+    let (metrics, is_running) = (SocketAddr::new(settings.metrics.host, settings.metrics.port), running.is_some());
+    let mut findings = vec![match running.and_then(|running| running.metrics.as_ref()) {
+        Some(trouble) => warning(
+            "metrics",
+            format!("{trouble}; the running worker tries again every few seconds"),
+            "end the program that has the port, or set another one in AUXOT_METRICS_PORT",
+        ),
+        None => port("metrics", metrics, "AUXOT_METRICS_PORT", Verdict::Warning, is_running),
+    }];
     for address in &settings.gateway.addr {
         if let ListenAddress::Tcp(address) = address {
             findings.push(port("gateway", *address, "AUXOT_GATEWAY_ADDR", Verdict::Bad, is_running));

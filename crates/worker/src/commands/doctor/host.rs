@@ -1,0 +1,61 @@
+//! What of the host itself keeps a worker from serving: its control group, its clock, the driver of its devices.
+
+use std::time::{Duration, SystemTime};
+
+use auxot_gpu::Config;
+use auxot_placement::bytes_text;
+
+use super::finding::{Finding, bad, good, warning};
+
+/// Less memory than this leaves no room for any model.
+const LEAST_ROOM: u64 = 512 << 20;
+/// A clock before this, 2026-01-01, was never set: certificates are not valid yet then.
+const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
+
+/// All of them.
+pub(super) fn check(config: &Config) -> Vec<Finding> {
+    let control_group = auxot_gpu::memory_limit(config).map(|limit| control_group(limit.total, limit.free));
+    let driver = auxot_gpu::driver_fault(config).map(driver);
+    control_group.into_iter().chain(driver).chain(clock(SystemTime::now())).collect()
+}
+
+fn control_group(total: u64, free: u64) -> Finding {
+    let text = format!("the control group leaves {} of {} of memory", bytes_text(free), bytes_text(total));
+    if free < LEAST_ROOM {
+        return bad(
+            "limits",
+            text,
+            "raise MemoryMax= of the unit or the memory limit of the container, or end other processes in it",
+        );
+    }
+    good("limits", text)
+}
+
+fn driver(fault: String) -> Finding {
+    let remedy = "check that driver and library have the same version (`nvidia-smi`), that this user may open /dev/nvidia*, and \
+                  AUXOT_NVML_PATH";
+    warning("devices", format!("cannot use the NVIDIA driver: {fault}"), remedy)
+}
+
+fn clock(now: SystemTime) -> Option<Finding> {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let days = since.as_secs() / 86_400;
+    (since < EARLIEST).then(|| {
+        let text = format!("the clock stands {days} days after 1970: certificates of the router are not valid then");
+        bad("clock", text, "set the clock (`timedatectl set-ntp true`)")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_found() {
+        assert!(
+            clock(SystemTime::UNIX_EPOCH + Duration::from_secs(90_000))
+                .is_some_and(|found| found.text.contains("1 days"))
+        );
+        assert_eq!(clock(SystemTime::UNIX_EPOCH + EARLIEST), None);
+    }
+}
