@@ -5,7 +5,6 @@ use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use auxot_access::Verifier;
@@ -23,6 +22,7 @@ use crate::connection;
 use crate::listener::Listener;
 use crate::shared::Shared;
 use crate::tls::{self, TlsError};
+use crate::unused_memory;
 
 /// Pause after an `accept` that failed: descriptors need time to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -108,6 +108,7 @@ impl Gateway {
         let limit = tokio::select! {
             limit = drain => limit,
             never = watch_keys(&shared) => match never {},
+            never = unused_memory::after_bursts(&shared.running, unused_memory::release) => match never {},
         };
         closing.cancel();
         let finished = async { while listening.join_next().await.is_some() {} };
@@ -115,7 +116,7 @@ impl Gateway {
         if timeout(limit, &mut finished).await.is_ok() {
             return 0;
         }
-        let cut_short = shared.running.load(Ordering::Relaxed);
+        let cut_short = shared.running.count();
         warn!(requests = cut_short, "requests of local clients are cut short: the drain time is over");
         shared.ending.cancel();
         let _silent = timeout(LAST_WORDS, finished).await;

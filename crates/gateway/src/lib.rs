@@ -42,6 +42,7 @@
 //! | `answer`, `running`, `part` | the answer on its way to the client |
 //! | `failure`, `error_body` | why there is no answer, and the error that the client gets |
 //! | `models`, `record` | the list of models; metrics and the log |
+//! | `unused_memory` | what bursts of requests leave |
 //!
 //! # Example
 //!
@@ -77,6 +78,7 @@ mod running;
 mod service;
 mod shared;
 mod tls;
+mod unused_memory;
 
 pub use config::{Config, ListenAddress};
 pub use gateway::{Gateway, GatewayError};

@@ -1,7 +1,6 @@
 //! What is counted and logged of a request: once, however it ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use auxot_fleet::{Fleet, JobRecord};
@@ -9,6 +8,7 @@ use metrics::{counter, histogram};
 use tracing::{debug, info};
 
 use crate::failure::Failure;
+use crate::unused_memory::Running;
 
 const DURATION: &str = "auxot_worker_inference_duration_seconds";
 const FIRST_TOKEN: &str = "auxot_worker_time_to_first_token_seconds";
@@ -28,12 +28,12 @@ pub(crate) struct RequestRecord {
     /// What operators see of it.
     job: JobRecord,
     /// The count of running requests that it is a part of, until it ends.
-    running: Option<Arc<AtomicUsize>>,
+    running: Option<Arc<Running>>,
 }
 
 impl RequestRecord {
-    pub(crate) fn new(path: &'static str, fleet: &Fleet, running: &Arc<AtomicUsize>) -> Self {
-        running.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn new(path: &'static str, fleet: &Fleet, running: &Arc<Running>) -> Self {
+        running.begin();
         Self {
             path,
             model: "unknown".to_owned(),
@@ -75,7 +75,7 @@ impl RequestRecord {
 
     fn end(&mut self, ending: &'static str, failure: Option<&Failure>) {
         let Some(running) = self.running.take() else { return };
-        running.fetch_sub(1, Ordering::Relaxed);
+        running.end();
         let since_arrival = |at: Instant| at.duration_since(self.arrived);
         let took = self.arrived.elapsed();
         self.job.ended(ending, None);

@@ -1,7 +1,6 @@
 //! What all connections share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use auxot_access::{AllowedHosts, Budget, Verifier};
 use auxot_fleet::Fleet;
@@ -11,6 +10,7 @@ use crate::config::Config;
 use crate::kept_connections::KeptConnections;
 use crate::origin::Origins;
 use crate::request_body::BodyLimits;
+use crate::unused_memory::Running;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     /// Connections to engines for the next requests.
     pub(crate) kept: Arc<KeptConnections>,
     /// Requests that run.
-    pub(crate) running: Arc<AtomicUsize>,
+    pub(crate) running: Arc<Running>,
     /// Cancelled when the time for running requests is over.
     pub(crate) ending: CancellationToken,
 }
