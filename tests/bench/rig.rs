@@ -101,10 +101,11 @@ impl Rig {
     }
 
     /// A worker that serves one model to local clients too, its connection, and the address of its gateway.
-    pub(crate) async fn serving_local(slots: usize) -> anyhow::Result<(Rig, Link, SocketAddr)> {
+    /// With `reporting` its engine reports what happens to requests.
+    pub(crate) async fn serving_local(slots: usize, reporting: bool) -> anyhow::Result<(Rig, Link, SocketAddr)> {
         let settings = [("AUXOT_GATEWAY_ADDR", "127.0.0.1:0"), ("AUXOT_CTX_SIZE", "2048")];
         let setup = Setup { models: 1, slots: Some(slots), settings: &settings, ..Setup::default() };
-        let rig = Rig::start_with(setup, false).await?;
+        let rig = Rig::start_with(setup, reporting).await?;
         // The worker greets once its model is loaded, or being loaded.
         let link = rig.link().await?;
         let address = tokio::time::timeout(DEADLINE, rig.gateway()).await;

@@ -1,0 +1,82 @@
+//! Single requests: their processor time, a large body, and a client that leaves.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use auxot_tests::Reports;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::{connect, exchange, request};
+use crate::figure::Figure;
+use crate::rig::{DEADLINE, Rig};
+use crate::samples::Samples;
+use crate::usage::cpu_time;
+
+const SMALL: u32 = 2_000;
+const LARGE: usize = 60;
+/// The bytes of a picture.
+const PICTURE: usize = 1 << 20;
+const LEAVES: usize = 50;
+
+/// The processor time of a small request, on a connection that is kept.
+pub(super) async fn small(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Figure> {
+    let request = request("--tokens 1", "");
+    let mut stream = connect(gateway).await?;
+    exchange(&mut stream, &request).await?;
+    let before = cpu_time(rig.pid())?;
+    for _ in 0..SMALL {
+        exchange(&mut stream, &request).await?;
+    }
+    let used = cpu_time(rig.pid())?.saturating_sub(before) / SMALL;
+    Ok(Figure::at_most("gateway: CPU of a small request", "µs", used.as_secs_f64() * 1e6, 30.0))
+}
+
+/// What a body with a picture takes longer, by the gateway and by the copier.
+pub(super) async fn large(socket: &Path, gateway: SocketAddr, copier: SocketAddr) -> anyhow::Result<Figure> {
+    let picture = format!(r#","user":"{}""#, "A".repeat(PICTURE));
+    let request = request("--tokens 1", &picture);
+    let mut engine = UnixStream::connect(socket).await?;
+    let (mut copied, mut passed) = (connect(copier).await?, connect(gateway).await?);
+    let (mut direct, mut floor, mut through) = (Samples::default(), Samples::default(), Samples::default());
+    for _ in 0..LARGE {
+        for (samples, took) in [
+            (&mut direct, exchange(&mut engine, &request).await?),
+            (&mut floor, exchange(&mut copied, &request).await?),
+            (&mut through, exchange(&mut passed, &request).await?),
+        ] {
+            samples.push(took.as_secs_f64() * 1e3);
+        }
+    }
+    let added = |samples: &Samples| samples.median() - direct.median();
+    let name = "gateway: added to a body of 1 MiB";
+    Ok(Figure::at_most(name, "ms", added(&through), 1.2).direct(added(&floor)))
+}
+
+/// The time until the engine's slot is free after its client has left.
+pub(super) async fn leaves(gateway: SocketAddr, reports: &mut Reports) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (name, more) in [
+        ("gateway: a streaming client leaves: slot free, worst", r#","stream":true"#),
+        ("gateway: another client leaves: slot free, worst", r#","stream":false"#),
+    ] {
+        let request = request("--tokens 1000000 --token-us 1000", more);
+        let mut times = Samples::default();
+        for _ in 0..LEAVES {
+            let mut stream = connect(gateway).await?;
+            stream.write_all(&request).await?;
+            reports.next("slot", DEADLINE).await;
+            if more.contains("true") {
+                stream.read(&mut [0; 1024]).await.context("no answer")?;
+            }
+            let begun = Instant::now();
+            drop(stream);
+            reports.next("released", DEADLINE).await;
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        figures.push(Figure::at_most(name, "ms", times.worst(), 2.0));
+    }
+    Ok(figures)
+}
