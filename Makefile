@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check check-bare llama fmt bench fuzz chaos soak monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
+.PHONY: help run test check check-bare llama fmt bench fuzz chaos soak clients monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -61,6 +61,10 @@ page-test: tools ## the page in headless Chromium, and its pictures in docs/ (ne
 mcp-test: tools ## the tools for agents by the official clients, and the API by a fuzzer (needs npm and Python's venv)
 	@cargo build --workspace --bins
 	scripts/mcp-test.sh
+
+clients: tools ## what unmodified clients do with the gateway's answers (needs Python 3 with venv, Node, npm; not part of CI)
+	@cargo build --workspace --bins
+	scripts/check-clients.sh
 
 clean-cache: ## throw away everything built and fetched
 	@rm -rf "$(CACHE)/target" "$(CACHE)/engine" "$(CACHE)/models" "$(CACHE)/downloads" "$(CACHE)/tiny-models"
