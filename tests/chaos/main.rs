@@ -8,7 +8,8 @@
 //! sleeps except for the jump of the clock; everything else waits for a line, a message, a report or an exit, with a
 //! deadline. A cell runs once: one that fails sometimes has found a fault.
 //!
-//! Cells that need no hold run with the real engine too, with a tiny model whose text is known.
+//! Cells that need no hold run with the real engine too, with a tiny model whose text is known. `local` has the rows of clients
+//! of the gateway.
 //!
 //! Each row is a test that can be run alone: `cargo test --test chaos -- child_killed`. A run
 //! of more than one row prints the table at its end; every row also leaves its figures in `target/chaos/ROW.json`, from
@@ -22,6 +23,7 @@ mod cell;
 mod expected;
 mod fault;
 mod job;
+mod local;
 mod moment;
 mod row;
 mod stage;
@@ -42,7 +44,11 @@ fn main() -> ExitCode {
         let name = row::name(fault, actor).replace([' ', ','], "_").replace("__", "_");
         Trial::test(name, move || row::play(fault, actor))
     };
-    let conclusion = libtest_mimic::run(&arguments, expected::rows().map(trial).collect());
+    let local = local::LocalFault::ALL.map(|fault| {
+        let name = fault.name().replace([' ', ','], "_").replace("__", "_");
+        Trial::test(name, move || local::play(fault))
+    });
+    let conclusion = libtest_mimic::run(&arguments, expected::rows().map(trial).chain(local).collect());
     if conclusion.num_passed + conclusion.num_failed > 1 {
         table::print(&table::read());
     }
