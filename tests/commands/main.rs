@@ -5,6 +5,7 @@
 mod fit;
 mod import;
 mod models;
+mod service;
 mod stores;
 
 use std::process::{Command, Output};

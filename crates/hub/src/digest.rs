@@ -10,10 +10,30 @@ use serde::{Deserialize, Serialize};
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256};
 
+/// Bytes of one read.
+const PIECE: usize = 1 << 20;
+
 /// A SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sum([u8; 32]);
+
+impl Sum {
+    /// The SHA-256 of all that can be read. Blocks.
+    ///
+    /// # Errors
+    /// When the reader fails.
+    pub fn of(reader: &mut impl std::io::Read) -> std::io::Result<Self> {
+        let mut digest = Sha256::new();
+        let mut piece = vec![0; PIECE];
+        loop {
+            match reader.read(&mut piece)? {
+                0 => return Ok(Self(digest.finalize().into())),
+                count => digest.update(&piece[..count]),
+            }
+        }
+    }
+}
 
 impl FromStr for Sum {
     type Err = ();

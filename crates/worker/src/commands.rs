@@ -3,6 +3,7 @@
 mod activity;
 mod ask;
 mod bar;
+mod bundle;
 mod console;
 mod doctor;
 mod fit;
@@ -15,6 +16,7 @@ mod numbers;
 mod pull;
 mod remote;
 mod remove;
+mod service;
 mod show;
 mod status_text;
 mod steer;
@@ -63,6 +65,10 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
         }
         Target::Import(path) => import::run(path, inspection.json, &console),
         Target::Keys(command) => print_keys(settings, command, inspection.json, &console),
+        Target::Install(request) => service::install(settings, request, &console),
+        Target::Uninstall(request) => service::uninstall(request, &console),
+        Target::Bundle(file) => bundle::verify(file, inspection.json, &console),
+        Target::Services => service::list(&console),
         Target::Pull(request) => pull::run(settings, request, inspection.json, &console),
         Target::Verify(Some(name)) => {
             with_model(&catalog(), name, &console, |_, model| verify::run(&[model], inspection.json, &console))
@@ -74,12 +80,7 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
         Target::Remove(name) => with_model(&catalog(), name, &console, |catalog, model| {
             remove::run(catalog, model, inspection.json, &console)
         }),
-        Target::Models => {
-            let catalog = catalog();
-            complain(&console, &name_warnings(settings, &catalog));
-            console.print(&if inspection.json { models::json(&catalog) } else { models::text(&catalog, &console) });
-            ExitCode::SUCCESS
-        }
+        Target::Models => print_models(settings, &catalog(), inspection.json, &console),
         Target::Show(name) => with_model(&catalog(), name, &console, |catalog, model| {
             print_model(settings, (catalog, model), inspection.json, &console)
         }),
@@ -107,6 +108,13 @@ fn print_keys(settings: &Settings, command: &KeyCommand, json: bool, console: &C
             ExitCode::FAILURE
         }
     }
+}
+
+/// `auxot-worker models`.
+fn print_models(settings: &Settings, catalog: &Catalog, json: bool, console: &Console) -> ExitCode {
+    complain(console, &name_warnings(settings, catalog));
+    console.print(&if json { models::json(catalog) } else { models::text(catalog, console) });
+    ExitCode::SUCCESS
 }
 
 /// `auxot-worker models show`.

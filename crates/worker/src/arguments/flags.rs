@@ -72,6 +72,8 @@ fn command() -> Command {
                 .arg(text("kv-type", "TYPE", "Type of the cache: f16, q8_0, q4_0, …")),
         )
         .subcommand(pull())
+        .subcommands(services())
+        .subcommand(bundle())
         .subcommand(
             inspecting("doctor", "Check engine, devices, models, router, ports and folders, each with what to do")
                 .after_help(AFTER_DOCTOR),
@@ -174,6 +176,36 @@ fn config() -> Command {
         )
 }
 
+/// The commands for the worker as a service.
+fn services() -> [Command; 3] {
+    let service = |name, about| {
+        let root = Arg::new("root").long("root").value_name("DIR").value_parser(value_parser!(OsString));
+        inspecting(name, about)
+            .after_help(AFTER_SERVICE)
+            .arg(
+                Arg::new("user")
+                    .long("user")
+                    .action(ArgAction::SetTrue)
+                    .help("A service of this user, not of the system"),
+            )
+            .arg(root.help("The root of another system: write or remove its files, and start nothing"))
+    };
+    [
+        service("install", "Install this program as a service, or upgrade the installed one, and start it"),
+        service("uninstall", "Stop and remove the service; the models stay"),
+        inspecting("list", "List the installed services").after_help(AFTER_SERVICE),
+    ]
+}
+
+/// The commands for bundles.
+fn bundle() -> Command {
+    let file = Arg::new("file").value_name("FILE").value_parser(value_parser!(OsString)).required(true);
+    inspecting("bundle", "Check bundles for hosts without a network").subcommand_required(true).subcommand(
+        inspecting("verify", "Compare each file of a bundle with the bundle's list of SHA-256, before unpacking it")
+            .arg(file.help("The bundle, a tar file of `make airgap`")),
+    )
+}
+
 /// The commands for API keys.
 fn keys() -> Command {
     let name = |help: &'static str| Arg::new("name").value_name("NAME").help(help);
@@ -231,6 +263,13 @@ command goes on from there. Each file is verified by the SHA-256 that the hub st
 --json prints one event for each line.
 
 Exit code 1: the download fails. 64: the settings or the source cannot be used. 66: the model does not exist.";
+
+const AFTER_SERVICE: &str = "\
+The first settings file gets the router's address, the gateway's, the list of models and the engine that `install` is called with, \
+as flags or variables; a later install leaves it. The worker key comes from AUXOT_GPU_KEY or AUXOT_GPU_KEY_FILE into a file that only \
+the service reads. On Linux the service is systemd's, on macOS launchd's.
+
+Exit code 1: the service cannot be installed, started or removed. 64: the settings cannot be used.";
 
 const AFTER_VERIFY: &str = "\
 Only what `auxot-worker pull` has downloaded; the files of other programs are left to them.

@@ -86,6 +86,14 @@ pub(crate) enum Target {
     Import(PathBuf),
     /// API keys of local clients.
     Keys(KeyCommand),
+    /// Installs the worker as a service, or upgrades it.
+    Install(ServiceRequest),
+    /// Removes the service.
+    Uninstall(ServiceRequest),
+    /// Lists the installed services.
+    Services,
+    /// Checks a bundle for a host without a network.
+    Bundle(PathBuf),
 }
 
 /// What is done with API keys.
@@ -109,12 +117,16 @@ pub(super) const VERBS: [(&str, &str); 5] = [
 ];
 
 /// The other commands that inspect this host or ask the running worker.
-const OTHERS: [&str; 16] = [
+const OTHERS: [&str; 20] = [
     "page",
     "mcp",
     "models",
     "fit",
     "pull",
+    "install",
+    "uninstall",
+    "list",
+    "bundle",
     "doctor",
     "config",
     "keys",
@@ -160,6 +172,15 @@ pub(crate) struct PullRequest {
     pub(crate) folder: Option<PathBuf>,
     /// Whether only what would be downloaded is shown.
     pub(crate) dry_run: bool,
+}
+
+/// The service of `install` and `uninstall`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceRequest {
+    /// Whether it is a service of this user, not of the system.
+    pub(crate) user: bool,
+    /// The root of another system, for which files are written and nothing is started.
+    pub(crate) root: Option<PathBuf>,
 }
 
 impl Inspection {
@@ -208,6 +229,11 @@ fn fit_request(matches: &ArgMatches, faults: &mut Vec<SettingFault>) -> FitReque
     FitRequest { name: name(matches).unwrap_or_default(), ctx: number("ctx"), slots: number("slots"), kv_type }
 }
 
+fn service_request(matches: &ArgMatches) -> ServiceRequest {
+    let root = matches.get_one::<OsString>("root").filter(|path| !path.is_empty()).map(PathBuf::from);
+    ServiceRequest { user: matches.get_flag("user"), root }
+}
+
 /// What a command other than `fit` is about; the arguments are those of its subcommand, where it has one.
 fn target(command: &str, subcommand: Option<&str>, matches: &ArgMatches) -> Target {
     let named = || name(matches).unwrap_or_default();
@@ -219,6 +245,10 @@ fn target(command: &str, subcommand: Option<&str>, matches: &ArgMatches) -> Targ
         ("models", Some("verify")) => Target::Verify(name(matches)),
         ("models", Some("rm")) => Target::Remove(named()),
         ("models", Some(_)) => Target::Show(named()),
+        ("install", _) => Target::Install(service_request(matches)),
+        ("uninstall", _) => Target::Uninstall(service_request(matches)),
+        ("list", _) => Target::Services,
+        ("bundle", _) => Target::Bundle(matches.get_one::<OsString>("file").map(PathBuf::from).unwrap_or_default()),
         ("pull", _) => {
             let folder = matches.get_one::<OsString>("to").filter(|path| !path.is_empty()).map(PathBuf::from);
             Target::Pull(PullRequest { source: named(), folder, dry_run: flag("dry-run") })

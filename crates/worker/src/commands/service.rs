@@ -1,0 +1,186 @@
+//! `auxot-worker install`, `uninstall` and `list`: the worker as a service of systemd or launchd.
+//!
+//! The files are written first, each whole or not at all; then the service manager is asked to start the service, which it does
+//! once the worker reports that it is ready. With another root nothing is started: the files are for an image of a system.
+
+mod layout;
+mod manager;
+mod unit;
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use auxot_settings::Settings;
+use secrecy::ExposeSecret;
+
+use self::layout::{Layout, MODELS};
+use self::manager::{Manager, ManagerError};
+use super::console::Console;
+use crate::arguments::ServiceRequest;
+
+/// Why the service is not installed or removed.
+#[derive(Debug, thiserror::Error)]
+enum ServiceError {
+    #[error(
+        "cannot install without a key: set AUXOT_GPU_KEY or AUXOT_GPU_KEY_FILE, or AUXOT_GATEWAY_ADDR for programs of this host only"
+    )]
+    NoKey,
+    #[error("cannot install for the system as this user: run it as root, or use --user")]
+    NotRoot,
+    #[error("cannot use the engine {}: a service of the system does not see this folder; move it to /usr/local/lib/auxot", .0.display())]
+    HiddenEngine(PathBuf),
+    #[error("cannot {action} {}: {source}", .path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
+}
+
+fn fault(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ServiceError {
+    let path = path.to_path_buf();
+    move |source| ServiceError::File { action, path, source }
+}
+
+/// `auxot-worker install`.
+pub(super) fn install(settings: &Settings, request: &ServiceRequest, console: &Console) -> ExitCode {
+    end(try_install(settings, request, console), console)
+}
+
+/// `auxot-worker uninstall`.
+pub(super) fn uninstall(request: &ServiceRequest, console: &Console) -> ExitCode {
+    end(try_uninstall(request, console), console)
+}
+
+/// `auxot-worker list`.
+pub(super) fn list(console: &Console) -> ExitCode {
+    for user in [false, true] {
+        let layout = Layout::new(&ServiceRequest { user, root: None });
+        if layout.unit.is_file() {
+            let state = Manager::of(&layout).state();
+            console.print(&format!("{}  {state}", layout.unit.display()));
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn end(ended: Result<(), ServiceError>, console: &Console) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console.print_error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_install(settings: &Settings, request: &ServiceRequest, console: &Console) -> Result<(), ServiceError> {
+    let layout = Layout::new(request);
+    if !request.user && request.root.is_none() && !rustix::process::getuid().is_root() {
+        return Err(ServiceError::NotRoot);
+    }
+    let key = key(settings)?;
+    if key.is_none() && !layout.key.is_file() && !settings.gateway.is_on() {
+        return Err(ServiceError::NoKey);
+    }
+    let engine = engine(settings, request)?;
+    let program = std::env::current_exe().map_err(fault("find", Path::new("this program")))?;
+    // A program that runs cannot be written, and can be replaced.
+    let bytes = fs::read(&program).map_err(fault("read", &program))?;
+    write(&layout.program, &bytes, 0o755)?;
+    if let Some(key) = &key {
+        write(&layout.key, format!("{key}\n").as_bytes(), 0o600)?;
+    }
+    fs::create_dir_all(&layout.models).map_err(fault("create", &layout.models))?;
+    let has_key = layout.key.is_file();
+    if !layout.config.exists() {
+        let text = unit::config(settings, has_key, engine.as_deref(), layout.own(&layout.models));
+        write(&layout.config, text.as_bytes(), 0o644)?;
+    }
+    write(&layout.unit, unit::text(&layout, settings, has_key).as_bytes(), 0o644)?;
+    let written = layout.files().into_iter().filter(|path| path.is_file()).map(|path| path.display().to_string());
+    console.print(&format!("written: {}", written.collect::<Vec<_>>().join(", ")));
+    if request.root.is_some() {
+        return Ok(());
+    }
+    let manager = Manager::of(&layout);
+    manager.start()?;
+    console.print(&format!("the service runs: {}", manager.state()));
+    Ok(())
+}
+
+fn try_uninstall(request: &ServiceRequest, console: &Console) -> Result<(), ServiceError> {
+    let layout = Layout::new(request);
+    if request.root.is_none() && layout.unit.is_file() {
+        Manager::of(&layout).stop()?;
+    }
+    for path in layout.files() {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault("remove", path)(error)),
+            _ => {}
+        }
+    }
+    if request.root.is_none() {
+        Manager::of(&layout).forget()?;
+    }
+    // All of the state but the models.
+    if let Some(state) = layout.models.parent() {
+        for entry in fs::read_dir(state).into_iter().flatten().filter_map(Result::ok) {
+            let path = entry.path();
+            if path.file_name().is_some_and(|name| name != MODELS) {
+                let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                removed.map_err(fault("remove", &path))?;
+            }
+        }
+    }
+    if let Some(folder) = layout.config.parent() {
+        // Other files of the operator keep it.
+        let _in_use = fs::remove_dir(folder);
+    }
+    console.print(&format!("removed; the models stay in {}", layout.models.display()));
+    Ok(())
+}
+
+/// The worker key of the settings.
+fn key(settings: &Settings) -> Result<Option<String>, ServiceError> {
+    if let Some(key) = &settings.router.key {
+        return Ok(Some(key.expose_secret().to_owned()));
+    }
+    let Some(file) = &settings.router.key_file else { return Ok(None) };
+    let text = fs::read_to_string(file).map_err(fault("read", file))?;
+    Ok(text.lines().next().map(|line| line.trim().to_owned()))
+}
+
+/// The engine of the settings, as a path that the service sees; `None` where it is not here yet.
+fn engine(settings: &Settings, request: &ServiceRequest) -> Result<Option<PathBuf>, ServiceError> {
+    let binary = &settings.engine.binary;
+    let found = if binary.components().count() > 1 {
+        fs::canonicalize(binary).ok()
+    } else {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&paths).map(|folder| folder.join(binary)).find(|path| path.is_file())
+    };
+    match found {
+        Some(path)
+            if !request.user && ["/home", "/root", "/run/user"].iter().any(|hidden| path.starts_with(hidden)) =>
+        {
+            Err(ServiceError::HiddenEngine(path))
+        }
+        found => Ok(found),
+    }
+}
+
+/// Replaces a file by one with this mode.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ServiceError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let written = fs::create_dir_all(folder).and_then(|()| {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    });
+    written.map_err(fault("write", path))
+}
