@@ -29,6 +29,7 @@ mod idle;
 mod orphans;
 mod paced;
 mod peer;
+mod pull;
 mod rig;
 mod samples;
 mod swap;
@@ -41,7 +42,7 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "first_token",
     "unpaced",
     "paced",
@@ -53,6 +54,7 @@ const NAMES: [&str; 11] = [
     "catalog",
     "decision",
     "devices",
+    "pull",
 ];
 
 async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
@@ -68,6 +70,7 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "catalog" => catalog::run(),
         "decision" => decision::run(),
         "devices" => devices::run().await,
+        "pull" => pull::run(),
         other => anyhow::bail!("cannot run the bench {other:?}: there are {}", NAMES.join(", ")),
     }
 }
