@@ -233,8 +233,8 @@ fn inspecting(name: &'static str, about: &'static str) -> Command {
         .disable_help_subcommand(true)
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
         .arg(Arg::new("config").long("config").value_parser(value_parser!(OsString)).hide(true))
-        .args(NAMES.table.iter().map(|name| setting(name).hide(true)))
-        .args(old_flags())
+        // Made for the command that is used only: they are some sixty for each.
+        .defer(|command| command.args(NAMES.table.iter().map(|name| setting(name).hide(true))).args(old_flags()))
 }
 
 /// A command that asks the running worker.
