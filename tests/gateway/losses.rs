@@ -86,3 +86,15 @@ async fn an_answer_that_is_short_enough_is_finished_before_the_worker_ends() {
     assert_eq!(stage.worker.exit_code().await, Some(0));
     assert!(stage.worker.lines_with("cut short").is_empty(), "{MODEL}");
 }
+
+#[tokio::test]
+async fn a_request_on_a_kept_connection_that_the_engine_closes_is_sent_again() {
+    let mut stage = Stage::ready("--close-kept --text 'once more'", &[]).await;
+    for more in ["", "", STREAM, STREAM] {
+        let answer = stage.chat(&body("hi", more)).await.whole().await;
+        assert!(answer.status == 200 && answer.text().contains("once"), "{answer:?}");
+    }
+    let labels = ["ending=\"completed\"", "door=\"gateway\""];
+    stage.worker.metric_until("auxot_worker_jobs_total", &labels, |count| count == 4.0).await;
+    stage.report("closed").await;
+}

@@ -79,12 +79,17 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener) {
 async fn connection(engine: Arc<Engine>, socket: Socket) {
     let mut connection = Connection::new(socket);
     let mut phase = engine.phase.subscribe();
+    let mut is_kept = false;
     loop {
         let request = tokio::select! {
             request = tokio::time::timeout(KEEP_ALIVE, http::read_request(&mut connection)) => request,
             () = stopping(&mut phase) => return,
         };
         let Ok(Ok(request)) = request else { return };
+        let is_post = request.method == "POST";
+        if is_post && std::mem::replace(&mut is_kept, true) && engine.switches.close_kept {
+            return engine.report.say("closed", serde_json::json!({}));
+        }
         if route(&engine, &mut connection, &request).await.is_err() {
             return;
         }

@@ -45,6 +45,8 @@ pub(crate) struct Switches {
     // --- the run ---
     /// `--hang-health`: `/health` is accepted and never answered.
     pub hang_health: bool,
+    /// `--close-kept`: a second POST on one connection is read, and the connection is closed without an answer.
+    pub close_kept: bool,
     /// `--ignore-sigterm`: during the load too.
     pub ignore_sigterm: bool,
     /// `--lose-first-term`: the race of `llama-server.md` 0.2, every time.
@@ -153,6 +155,7 @@ impl Switches {
             "--oom" => self.oom = true,
             "--fork-grandchild" => self.fork_grandchild = true,
             "--hang-health" => self.hang_health = true,
+            "--close-kept" => self.close_kept = true,
             "--lose-order" => self.lose_order = true,
             "--ignore-sigterm" => self.ignore_sigterm = true,
             "--lose-first-term" => self.lose_first_term = true,
