@@ -44,9 +44,10 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let mut figures =
         vec![Figure::at_most("gateway: resident, idle with one model", "MiB", resident_mib(rig.pid())?, 11.0)];
     figures.extend(first_byte(&rig, address, copier, nginx.as_ref()).await?);
+    figures.push(requests::fresh(address, copier, nginx.as_ref().map(|nginx| nginx.address)).await?);
     figures.push(requests::small(&rig, address).await?);
     figures.push(requests::large(&rig.socket()?, address, copier).await?);
-    figures.push(unpaced(&rig, address).await?);
+    figures.extend(unpaced(&rig, address).await?);
     figures.extend(slow(&rig, address).await?);
     drop(nginx);
     rig.kill().await?;
@@ -106,12 +107,13 @@ async fn first_byte(
     ])
 }
 
-/// The processor time of an event.
-async fn unpaced(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Figure> {
+/// The processor time of an event, and events per second.
+async fn unpaced(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Vec<Figure>> {
     let request = request(&format!("--tokens {TOKENS} --write-each"), STREAM);
-    let mut cost = Samples::default();
+    let (mut cost, mut rate) = (Samples::default(), Samples::default());
+    let events = (STREAMS * TOKENS) as f64;
     for round in 0..=ROUNDS {
-        let before = cpu_time(rig.pid())?;
+        let (before, begun) = (cpu_time(rig.pid())?, Instant::now());
         let mut streams = JoinSet::new();
         for _ in 0..STREAMS {
             let (mut stream, request) = (connect(gateway).await?, request.clone());
@@ -122,10 +124,14 @@ async fn unpaced(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Figure> {
         }
         let used = cpu_time(rig.pid())?.saturating_sub(before);
         if round > 0 {
-            cost.push(used.as_secs_f64() * 1e6 / (STREAMS * TOKENS) as f64);
+            cost.push(used.as_secs_f64() * 1e6 / events);
+            rate.push(events / begun.elapsed().as_secs_f64());
         }
     }
-    Ok(Figure::at_most("gateway: 32 unpaced streams: CPU per event", "µs", cost.median(), 1.0))
+    Ok(vec![
+        Figure::at_most("gateway: 32 unpaced streams: CPU per event", "µs", cost.median(), 1.0),
+        Figure::at_least("  events per second", "/s", rate.median(), 640_000.0),
+    ])
 }
 
 /// The memory of a stream whose client reads nothing, and what is left of it when the clients have gone.

@@ -15,11 +15,35 @@ use crate::rig::{DEADLINE, Rig};
 use crate::samples::Samples;
 use crate::usage::cpu_time;
 
+const FRESH: usize = 500;
 const SMALL: u32 = 2_000;
 const LARGE: usize = 60;
 /// The bytes of a picture.
 const PICTURE: usize = 1 << 20;
 const LEAVES: usize = 50;
+
+/// The time to the first byte over a connection of its own, beside the copier's and nginx's.
+pub(super) async fn fresh(
+    gateway: SocketAddr,
+    copier: SocketAddr,
+    nginx: Option<SocketAddr>,
+) -> anyhow::Result<Figure> {
+    let request = request("--tokens 1", r#","stream":true"#);
+    let mut samples = [(); 3].map(|()| Samples::default());
+    for _ in 0..FRESH {
+        for (samples, address) in samples.iter_mut().zip([Some(gateway), Some(copier), nginx]) {
+            let Some(address) = address else { continue };
+            let begun = Instant::now();
+            let mut stream = connect(address).await?;
+            let connected = begun.elapsed();
+            samples.push((connected + exchange(&mut stream, &request).await?).as_secs_f64() * 1e6);
+        }
+    }
+    let [through, floor, other] = samples.map(|samples| samples.median());
+    let bound = if nginx.is_some() { other } else { floor };
+    let name = "gateway: first byte over a fresh connection, median";
+    Ok(Figure::at_most(name, "µs", through, bound).direct(floor))
+}
 
 /// The processor time of a small request, on a connection that is kept.
 pub(super) async fn small(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Figure> {
