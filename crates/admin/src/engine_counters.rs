@@ -33,7 +33,7 @@ const THEIRS: &str = "llamacpp:";
 /// The prefix of ours.
 const OURS: &str = "auxot_worker_llamacpp_";
 /// Shortest interval between two readings.
-const INTERVAL: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(15);
 /// The longest reading of one engine.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest answer of an engine.
