@@ -21,7 +21,7 @@ pub(crate) async fn real(models: &[&str], settings: &[(&str, &str)]) -> (Scratch
 }
 
 /// The engine by itself, started with the arguments that the worker gave to its own.
-async fn direct(scratch: &Scratch, worker: &Worker) -> (Program, std::path::PathBuf) {
+pub(crate) async fn direct(scratch: &Scratch, worker: &Worker) -> (Program, std::path::PathBuf) {
     let line = worker.lines_with("engine process started").pop().unwrap();
     let pid = line.split("pid=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
@@ -42,7 +42,7 @@ async fn direct(scratch: &Scratch, worker: &Worker) -> (Program, std::path::Path
 }
 
 /// What differs between two runs of the same request: ids, times, and how fast it went.
-fn constant(answer: &Answer) -> (u16, Vec<String>, String) {
+pub(crate) fn constant(answer: &Answer) -> (u16, Vec<String>, String) {
     let mut text = String::from_utf8_lossy(&answer.body).into_owned();
     for name in ["\"timings\":{", "\"usage\":{"] {
         while let Some(from) = text.find(name) {
@@ -91,7 +91,7 @@ const CHAT: &str = r#"{"messages":[{"role":"user","content":"hello"}]"#;
 const TOOLS: &str = r#","temperature":0,"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}}]"#;
 
 /// Requests of every kind, right and wrong: path and body.
-fn shapes() -> Vec<(&'static str, String)> {
+pub(crate) fn shapes() -> Vec<(&'static str, String)> {
     let chat = |more: &str| ("/v1/chat/completions", format!("{CHAT}{more}}}"));
     let of = |path: &'static str, body: &str| (path, body.to_owned());
     vec![

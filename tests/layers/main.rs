@@ -72,7 +72,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-state-file", &[]),
     ("auxot-backoff", &[]),
     ("auxot-access", &["state-file"]),
-    ("auxot-router", &["protocol", "names", "state-file", "access"]),
+    ("auxot-router", &["protocol", "llama", "names", "state-file", "access"]),
 ];
 
 #[test]

@@ -58,6 +58,13 @@ impl BudgetShare {
         self.budget.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
     }
 
+    /// Returns some of the bytes.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.held);
+        self.budget.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.held -= bytes;
+    }
+
     /// The bound over all owners.
     #[must_use]
     pub fn limit(&self) -> usize {
@@ -83,6 +90,10 @@ mod tests {
         assert_eq!((one.held, two.held), (6, 4));
         drop(one);
         assert!(two.grow(6) && !two.grow(1));
+        two.shrink(4);
+        assert!(two.grow(4) && !two.grow(1));
+        two.shrink(usize::MAX);
+        assert!(two.grow(10));
         two.clear();
         assert!(BudgetShare::of(budget).grow(10));
     }

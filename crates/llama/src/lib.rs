@@ -35,6 +35,7 @@
 //! assert_eq!(chunk.content.as_deref(), Some("Hi"));
 //! ```
 
+mod api_path;
 mod chunk;
 mod control;
 mod endpoint;
@@ -50,6 +51,7 @@ mod text;
 mod tool_calls;
 mod version;
 
+pub use api_path::{ApiPath, PathTask};
 pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCallDelta, Usage, is_done};
 pub use control::{Control, ControlError, Health};
 pub use endpoint::Endpoint;

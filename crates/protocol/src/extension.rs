@@ -7,6 +7,8 @@
 pub const PARAMETERS: &str = "parameters";
 /// A worker may give back a job that it has not started: [`crate::NOT_STARTED`].
 pub const NOT_STARTED: &str = "not_started";
+/// Jobs may be any HTTP request of the caller, and their answers the engine's own bytes: [`crate::HttpRequest`].
+pub const REQUESTS: &str = "requests";
 
 /// Whether a list of extensions has this one.
 #[must_use]

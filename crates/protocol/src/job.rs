@@ -1,11 +1,12 @@
 //! Jobs of the router.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::lenient::null_default;
+use crate::lenient::{is_false, null_default};
 
-/// One chat request. There is no stream flag: a worker always streams.
+/// One chat, or another request of the caller: [`Job::http`]. There is no stream flag: a worker always streams.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// Opaque; the same id comes again when the router dispatches a job again or adds a tool round.
@@ -42,12 +43,63 @@ pub struct Job {
     pub request: Option<JobRequest>,
 }
 
+impl Job {
+    /// The whole request of a job that is passed on as it is.
+    #[must_use]
+    pub fn http(&self) -> Option<&HttpRequest> {
+        self.request.as_ref()?.http.as_deref()
+    }
+}
+
 /// The fields of the caller's request that a job does not have.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct JobRequest {
     /// A JSON object: fields of the request's body as the caller wrote them, which are added to the engine's request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Box<RawValue>>,
+    /// The whole request, in place of messages, tools and parameters; sent only to workers with
+    /// [`crate::extension::REQUESTS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Box<HttpRequest>>,
+}
+
+/// The caller's HTTP request. The engine gets it as it is, and the caller gets the engine's answer: [`crate::AnswerHead`],
+/// [`crate::AnswerData`], [`crate::Complete::length`].
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: String,
+    /// The engine's path, with the query.
+    pub path: String,
+    /// The fields that are for the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub headers: Vec<(String, String)>,
+    /// The body: the bytes of the frame after its first line.
+    #[serde(skip)]
+    pub body: Bytes,
+}
+
+/// Without the body, which is a prompt, and without the values of its fields.
+impl std::fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The router has received a part of an answer, and its caller has taken it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRead {
+    /// The job.
+    pub job_id: String,
+    /// The caller has taken the bytes before this position; the worker may send [`crate::ANSWER_WINDOW`] more.
+    #[serde(default)]
+    pub offset: u64,
+    /// The router has received the whole answer: the worker forgets the job.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub complete: bool,
 }
 
 /// Extras of a hosted router.

@@ -32,6 +32,7 @@
 //! assert_eq!(job.messages.unwrap().get(), r#"[{"role":"user","content":"Hi"}]"#);
 //! ```
 
+mod answer;
 mod capabilities;
 pub mod extension;
 mod job;
@@ -41,8 +42,9 @@ mod policy;
 mod result;
 mod salvage;
 
+pub use answer::{ANSWER_WINDOW, AnswerData, AnswerHead};
 pub use capabilities::{AliasReport, Capabilities, DeviceReport, Heartbeat, ModelReport, ModelState, NamesReport};
-pub use job::{Cancel, Job, JobData, JobRequest};
+pub use job::{AnswerRead, Cancel, HttpRequest, Job, JobData, JobRequest};
 pub use message::{ConfigAck, Hello, HelloAck, ParseError, ToRouter, ToWorker};
 pub use policy::Policy;
 pub use result::{Complete, FunctionCall, JobError, Json, NOT_STARTED, PromptProgress, Token, ToolCall};

@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
+use crate::answer::{split, with_payload};
 use crate::lenient::Fields;
 use crate::salvage::salvage;
-use crate::{Cancel, Capabilities, Complete, Heartbeat, Job, JobError, Policy, PromptProgress, Token};
+use crate::{
+    AnswerHead, AnswerRead, Cancel, Capabilities, Complete, Heartbeat, Job, JobError, Policy, PromptProgress, Token,
+};
 
 /// The first message of a worker.
 ///
@@ -97,6 +101,8 @@ pub enum ToRouter<'a> {
     },
     /// The progress of the prompt.
     PromptProgress(PromptProgress<'a>),
+    /// The head of the engine's own answer.
+    AnswerHead(AnswerHead<'a>),
     /// The end of a job, with its answer.
     Complete(Box<Complete<'a>>),
     /// The end of a job, with an error.
@@ -120,6 +126,8 @@ pub enum ToWorker {
     Job(Box<Job>),
     /// The cancel of a job.
     Cancel(Cancel),
+    /// A part of an answer was taken.
+    AnswerRead(AnswerRead),
     /// The policy has changed.
     PolicyUpdate {
         /// The new policy; `null` is ignored.
@@ -186,6 +194,7 @@ impl ToWorker {
             "heartbeat_ack" => Self::HeartbeatAck,
             "job" => Self::Job(Box::new(body(&kind, frame)?)),
             "cancel" => Self::Cancel(body(&kind, frame)?),
+            "answer_read" => Self::AnswerRead(body(&kind, frame)?),
             "policy_update" => {
                 let update: PolicyUpdate = body(&kind, frame)?;
                 Self::PolicyUpdate { policy: update.policy.map(Box::new) }
@@ -195,10 +204,41 @@ impl ToWorker {
         })
     }
 
+    /// Parses one frame of a router that may have a payload behind its first line.
+    ///
+    /// # Errors
+    /// As for [`ToWorker::parse`], and when the frame is not UTF-8.
+    pub fn parse_bytes(frame: &Bytes) -> Result<Self, ParseError> {
+        let (line, payload) = split(frame).map_or((&frame[..], None), |(line, payload)| (line, Some(payload)));
+        let text =
+            |bytes| std::str::from_utf8(bytes).map_err(|_| ParseError::of_bytes(frame, "it is not UTF-8".to_owned()));
+        let head = text(line).and_then(Self::parse);
+        match (head, payload) {
+            (Ok(Self::Job(mut job)), Some(payload)) if job.http().is_some() => {
+                if let Some(http) = job.request.as_mut().and_then(|request| request.http.as_mut()) {
+                    http.body = frame.slice(payload..);
+                }
+                Ok(Self::Job(job))
+            }
+            (head, None) => head,
+            // A message without a payload may be followed by anything that is white space.
+            (_, Some(_)) => text(frame).and_then(Self::parse),
+        }
+    }
+
     /// The frame's text.
     #[must_use]
     pub fn to_frame(&self) -> String {
         encode(self)
+    }
+
+    /// The frame of a message with a payload; `None` for one without.
+    #[must_use]
+    pub fn to_payload_frame(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Job(job) => job.http().map(|http| with_payload(self, &http.body)),
+            _ => None,
+        }
     }
 }
 
@@ -230,6 +270,7 @@ impl ToRouter<'static> {
                 Self::ToolGenerating { job_id: Cow::Owned(cancel.job_id) }
             }
             "prompt_progress" => Self::PromptProgress(body(&kind, frame)?),
+            "answer_head" => Self::AnswerHead(body(&kind, frame)?),
             "complete" => Self::Complete(Box::new(body(&kind, frame)?)),
             "error" => Self::Error(body(&kind, frame)?),
             _ => Self::Unknown(kind.into_owned()),

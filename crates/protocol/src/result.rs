@@ -74,6 +74,9 @@ pub struct Complete<'a> {
     /// The `logprobs` of the choice, when the job's parameters request them; see [`crate::extension::PARAMETERS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Json>,
+    /// The bytes of an answer that was sent as [`crate::AnswerData`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
 }
 
 /// One call of a tool.

@@ -3,10 +3,12 @@
 pub(crate) mod answer;
 pub(crate) mod context;
 pub(crate) mod crash_suspects;
+mod engine_answer;
 mod intake;
 pub(crate) mod job;
 mod logprobs;
 pub(crate) mod outcome;
+mod output;
 pub(crate) mod parsed_job;
 pub(crate) mod reduced_tools;
 pub(crate) mod registry;

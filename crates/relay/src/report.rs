@@ -50,7 +50,8 @@ pub(crate) struct EndedJob<'a> {
     pub(crate) waited: Option<Duration>,
     /// From its arrival to its first text.
     pub(crate) first_token: Option<Duration>,
-    pub(crate) tokens: u64,
+    /// Tokens generated, where they are counted.
+    pub(crate) tokens: Option<u64>,
     pub(crate) prompt: PromptTokens,
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct PromptTokens {
 impl EndedJob<'_> {
     /// Seconds between two tokens of a completed job, on average.
     pub(crate) fn token_gap(&self) -> Option<f64> {
-        let gaps = self.tokens.checked_sub(1).filter(|gaps| *gaps > 0 && self.ending == "completed")?;
+        let gaps = self.tokens?.checked_sub(1).filter(|gaps| *gaps > 0 && self.ending == "completed")?;
         let generated = self.took.saturating_sub(self.first_token?);
         Some(generated.as_secs_f64() / gaps as f64)
     }
@@ -87,7 +88,7 @@ impl Telemetry {
                 ended: Instant::now(),
                 latency: job.took,
                 first_token: job.first_token,
-                tokens: job.tokens,
+                tokens: job.tokens.unwrap_or_default(),
             });
         }
     }

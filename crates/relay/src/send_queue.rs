@@ -12,6 +12,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ const CONTROL_DEPTH: usize = 8;
 pub(crate) enum Frame {
     /// A protocol message.
     Text(Utf8Bytes, Option<Ack>),
+    /// A message with a payload behind its first line.
+    Binary(Bytes, Option<Ack>),
     /// A WebSocket ping, which shows whether the router is alive and what it has read.
     Ping(Probe),
     /// The close frame; nothing is written after it.

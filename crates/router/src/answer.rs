@@ -3,11 +3,14 @@
 //! No operation waits. A writer appends and wakes the reader; a reader takes what is there. Both hold the lock for one
 //! copy of one piece of text.
 
+mod chat_output;
+mod engine_output;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use auxot_protocol::{Complete, Json};
+use auxot_protocol::{AnswerData, AnswerHead, Complete, Json};
 use bytes::Bytes;
 use tokio::time::Instant as Clock;
 
@@ -15,6 +18,10 @@ use crate::chunks::{Channel, Chunks};
 use crate::failure::Failure;
 use crate::transcript::{AnswerDiffers, Transcript};
 use auxot_access::{Budget, BudgetShare};
+use chat_output::StreamOutput;
+pub(crate) use chat_output::WholeAnswer;
+pub(crate) use engine_output::EngineHead;
+use engine_output::{EngineOutput, Mismatch};
 
 /// While all clients together have too much unread text, a client with no more than this keeps its job.
 const FAIR_UNREAD: usize = 64 * 1024;
@@ -58,26 +65,8 @@ struct AnswerState {
 enum Output {
     Stream(Box<StreamOutput>),
     Whole(Box<WholeAnswer>),
-}
-
-#[derive(Debug)]
-struct StreamOutput {
-    chunks: Chunks,
-    answer: Transcript,
-    reasoning: Transcript,
-    /// The job runs for the first time: each piece of text carries its own `logprobs`. Those of a later run come with
-    /// its end.
-    first_run: bool,
-}
-
-/// An answer for a client that does not stream.
-#[derive(Debug, Default)]
-pub(crate) struct WholeAnswer {
-    pub(crate) answer: String,
-    pub(crate) reasoning: String,
-    pub(crate) complete: Complete<'static>,
-    /// Name of the model that answered, where the worker reports one.
-    pub(crate) model: Option<String>,
+    /// The engine's own answer.
+    Engine(Box<EngineOutput>),
 }
 
 /// What a streaming client gets next.
@@ -103,6 +92,11 @@ impl JobAnswer {
     /// An answer for a client that waits for the end.
     pub(crate) fn whole(unread: UnreadLimits) -> Self {
         Self::new(Output::Whole(Box::default()), unread)
+    }
+
+    /// An answer for a client that gets the engine's own.
+    pub(crate) fn engine(unread: UnreadLimits) -> Self {
+        Self::new(Output::Engine(Box::default()), unread)
     }
 
     fn new(output: Output, unread: UnreadLimits) -> Self {
@@ -148,6 +142,8 @@ impl JobAnswer {
                     state.share.clear();
                 }
             }
+            // The head shows whether the answer is another one.
+            Output::Engine(_) => {}
         }
     }
 
@@ -189,12 +185,90 @@ impl JobAnswer {
                 // No wake-up: this reader waits for the end.
                 (whole.answer.len() + whole.reasoning.len(), None)
             }
+            // A worker that sends text in place of the engine's answer is at fault; its end shows that.
+            Output::Engine(_) => (0, None),
         };
         drop(state);
         if let Some(reader) = reader {
             reader.wake();
         }
         if unread > self.max_unread || (over_budget && unread > FAIR_UNREAD) { Err(TooSlow) } else { Ok(()) }
+    }
+
+    /// Takes the head of the engine's answer.
+    pub(crate) fn head(&self, head: AnswerHead<'_>) -> Result<(), Failure> {
+        self.engine_output(|output, _| output.begin(head))
+    }
+
+    /// Takes bytes of the engine's answer.
+    pub(crate) fn data(&self, data: AnswerData) -> Result<(), Failure> {
+        self.engine_output(|output, share| {
+            let fresh = output.push(data)?;
+            // Each answer is bounded by its window; all together by the budget.
+            if share.grow(fresh) { Ok(()) } else { Err(Mismatch::Broken) }
+        })
+    }
+
+    fn engine_output(
+        &self,
+        change: impl FnOnce(&mut EngineOutput, &mut BudgetShare) -> Result<(), Mismatch>,
+    ) -> Result<(), Failure> {
+        let mut state = self.state();
+        if state.ended {
+            return Ok(());
+        }
+        state.last_activity = Clock::now();
+        let now = state.last_activity.into_std();
+        state.first_text.get_or_insert(now);
+        let AnswerState { output, share, .. } = &mut *state;
+        let Output::Engine(output) = output else { return Ok(()) };
+        let changed = change(output, share);
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        changed.map_err(|mismatch| match mismatch {
+            Mismatch::OtherAnswer => Failure::Changed,
+            Mismatch::Broken => Failure::Broken,
+        })
+    }
+
+    /// The head of the engine's answer, or why there is none.
+    pub(crate) fn poll_head(&self, context: &mut Context<'_>) -> Poll<Result<EngineHead, Failure>> {
+        let mut state = self.state();
+        if let Output::Engine(output) = &mut state.output
+            && let Some(head) = output.take_head()
+        {
+            state.head_sent = true;
+            return Poll::Ready(Ok(head));
+        }
+        if state.ended {
+            return Poll::Ready(Err(state.failure.take().unwrap_or(Failure::Broken)));
+        }
+        state.wait(context);
+        Poll::Pending
+    }
+
+    /// The position that the client has reached, when the worker should hear of it.
+    pub(crate) fn due_report(&self) -> Option<u64> {
+        match &mut self.state().output {
+            Output::Engine(output) => output.due_report(),
+            Output::Stream(_) | Output::Whole(_) => None,
+        }
+    }
+
+    /// The bytes received of the engine's answer; `None` for a chat.
+    pub(crate) fn received(&self) -> Option<u64> {
+        match &self.state().output {
+            Output::Engine(output) => Some(output.received()),
+            Output::Stream(_) | Output::Whole(_) => None,
+        }
+    }
+
+    /// Whether comments may keep a silent connection open: the engine's own answer gets no bytes of others.
+    pub(crate) fn takes_comments(&self) -> bool {
+        !matches!(self.state().output, Output::Engine(_))
     }
 
     /// Ends the answer well, unless text of another answer has been sent already.
@@ -216,6 +290,8 @@ impl JobAnswer {
                 whole.complete = complete;
                 Ok(())
             }
+            Output::Engine(output) if output.is_whole(complete.length) => Ok(()),
+            Output::Engine(_) => Err(Failure::Broken),
         };
         match outcome {
             Ok(()) => state.end(None),
@@ -257,6 +333,12 @@ impl JobAnswer {
             state.head_sent = true;
             return Poll::Ready(StreamStep::Bytes(bytes));
         }
+        if let Output::Engine(output) = &mut state.output
+            && let Some(bytes) = output.take()
+        {
+            state.share.shrink(bytes.len());
+            return Poll::Ready(StreamStep::Bytes(bytes));
+        }
         if state.ended {
             return Poll::Ready(state.failure.take().map_or(StreamStep::End, StreamStep::Failed));
         }
@@ -274,7 +356,7 @@ impl JobAnswer {
         Poll::Ready(match (state.failure.take(), &mut state.output) {
             (Some(failure), _) => Err(failure),
             (None, Output::Whole(whole)) => Ok(std::mem::take(whole)),
-            (None, Output::Stream(_)) => Ok(WholeAnswer::default()),
+            (None, Output::Stream(_) | Output::Engine(_)) => Ok(WholeAnswer::default()),
         })
     }
 }
@@ -286,7 +368,7 @@ impl AnswerState {
         if let Some(failure) = failure {
             match &mut self.output {
                 Output::Stream(stream) if self.head_sent || stream.chunks.has_begun() => stream.chunks.fail(&failure),
-                Output::Stream(_) | Output::Whole(_) => self.failure = Some(failure),
+                Output::Stream(_) | Output::Whole(_) | Output::Engine(_) => self.failure = Some(failure),
             }
         }
         if let Some(reader) = self.reader.take() {
@@ -300,25 +382,5 @@ impl AnswerState {
             Some(reader) => reader.clone_from(context.waker()),
             None => self.reader = Some(context.waker().clone()),
         }
-    }
-}
-
-impl StreamOutput {
-    fn push(&mut self, channel: Channel, text: &str) {
-        let new_text = match channel {
-            Channel::Answer => self.answer.feed(text),
-            Channel::Reasoning => self.reasoning.feed(text),
-        };
-        self.chunks.text(channel, new_text);
-    }
-
-    fn complete(&mut self, complete: &Complete<'_>) -> Result<(), AnswerDiffers> {
-        let reasoning = complete.reasoning_content.as_deref().unwrap_or_default();
-        let tail = self.reasoning.complete(reasoning)?;
-        self.chunks.text(Channel::Reasoning, tail);
-        let tail = self.answer.complete(&complete.full_response)?;
-        self.chunks.text(Channel::Answer, tail);
-        self.chunks.finish(complete);
-        Ok(())
     }
 }

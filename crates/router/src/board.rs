@@ -18,11 +18,12 @@ mod worker;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use auxot_llama::PathTask;
 use auxot_protocol::{Capabilities, Heartbeat};
 
 use crate::resolver::{Resolution, Resolver};
 use crate::summary::Summary;
-pub(crate) use worker::{ChatAvailability, ConnectedWorker};
+pub(crate) use worker::{Availability, ConnectedWorker};
 
 /// One connection of a worker; a number is not used twice.
 pub(crate) type WorkerId = u64;
@@ -70,17 +71,32 @@ pub(crate) enum JobState {
 pub(crate) struct ResolvedRequirements<'a> {
     /// Canonical name of the model; `None` for any model.
     pub(crate) model: Option<&'a str>,
-    /// Whether the job needs the `parameters` extension.
-    pub(crate) parameters: bool,
+    /// What the model must be for.
+    pub(crate) task: PathTask,
+    /// The extension that the worker needs.
+    pub(crate) extension: RequiredExtension,
+}
+
+/// An extension of the protocol that a job needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum RequiredExtension {
+    #[default]
+    None,
+    /// The job has parameters that change its answer.
+    Parameters,
+    /// The job is a whole request.
+    Requests,
 }
 
 /// The requirements of a job as the client states them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JobRequirements {
     /// The model as the client names it; `None` for any model.
     pub(crate) model: Option<String>,
-    /// See [`ResolvedRequirements::parameters`].
-    pub(crate) parameters: bool,
+    /// See [`ResolvedRequirements::task`].
+    pub(crate) task: PathTask,
+    /// See [`ResolvedRequirements::extension`].
+    pub(crate) extension: RequiredExtension,
 }
 
 #[derive(Debug)]
@@ -242,9 +258,9 @@ impl Board {
         self.dispatch();
     }
 
-    /// Every model that can answer a chat on a live worker, once each, sorted.
+    /// Every model that clients can use on a live worker, once each, sorted.
     pub(crate) fn models(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.alive().flat_map(|(_, worker)| worker.names().map(str::to_owned)).collect();
+        let mut names: Vec<String> = self.alive().flat_map(|(_, worker)| worker.usable().map(str::to_owned)).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -260,9 +276,9 @@ impl Board {
         self.resolver.resolve(requested)
     }
 
-    /// The tasks of a model that no worker can use for chats.
-    pub(crate) fn other_task(&self, model: &str) -> Option<Vec<String>> {
-        let mut tasks = self.having(model).map(|worker| worker.other_task(model));
+    /// The tasks of a model that no worker can use for this one.
+    pub(crate) fn other_task(&self, model: &str, task: PathTask) -> Option<Vec<String>> {
+        let mut tasks = self.having(model).map(|worker| worker.other_task(model, task));
         let first = tasks.next()??.to_vec();
         tasks.all(|task| task.is_some()).then_some(first)
     }
@@ -273,31 +289,31 @@ impl Board {
         having.peek().is_some() && !having.any(|worker| worker.may_load(model))
     }
 
-    /// What is available for a chat that names no model.
-    pub(crate) fn chat_availability(&self) -> ChatAvailability {
+    /// What is available for a job that names no model.
+    pub(crate) fn availability(&self, task: PathTask) -> Availability {
         let (mut failed, mut others) = (None, BTreeSet::new());
         for worker in self.workers.values() {
-            match worker.chat_availability() {
-                ChatAvailability::MayServe => return ChatAvailability::MayServe,
-                ChatAvailability::Failed(model) => failed = failed.or(Some(model)),
-                ChatAvailability::NoChatModel(models) => others.extend(models),
+            match worker.availability(task) {
+                Availability::MayServe => return Availability::MayServe,
+                Availability::Failed(model) => failed = failed.or(Some(model)),
+                Availability::OtherTasks(models) => others.extend(models),
             }
         }
         match failed {
-            Some(model) => ChatAvailability::Failed(model),
-            None if others.is_empty() => ChatAvailability::MayServe,
-            None => ChatAvailability::NoChatModel(others.into_iter().collect()),
+            Some(model) => Availability::Failed(model),
+            None if others.is_empty() => Availability::MayServe,
+            None => Availability::OtherTasks(others.into_iter().collect()),
         }
     }
 
-    /// Whether workers have the model (`None`: any model for chats) and none of them has the `parameters` extension.
-    pub(crate) fn lacks_parameters(&self, model: Option<&str>) -> bool {
+    /// Whether workers have the model (`None`: any model for the task) and none of them has the extension.
+    pub(crate) fn lacks(&self, extension: RequiredExtension, model: Option<&str>, task: PathTask) -> bool {
         let has = |worker: &&ConnectedWorker| match model {
             Some(model) => worker.has(model),
-            None => worker.names().next().is_some(),
+            None => worker.names(task).next().is_some(),
         };
         let mut having = self.workers.values().filter(has).peekable();
-        having.peek().is_some() && !having.any(ConnectedWorker::has_parameters)
+        having.peek().is_some() && !having.any(|worker| worker.has_extension(extension))
     }
 
     fn having(&self, model: &str) -> impl Iterator<Item = &ConnectedWorker> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep};
 
-use crate::answer::{JobAnswer, StreamStep, WholeAnswer};
+use crate::answer::{EngineHead, JobAnswer, StreamStep, WholeAnswer};
 use crate::board::JobId;
 use crate::failure::Failure;
 use crate::hub::Hub;
@@ -62,6 +62,21 @@ impl ClientJob {
         }
     }
 
+    /// Waits for the head of the engine's own answer.
+    pub(crate) async fn head(&mut self) -> Result<EngineHead, Failure> {
+        std::future::poll_fn(|context| {
+            let polled = self.answer.poll_head(context);
+            match &polled {
+                Poll::Ready(Err(_)) => self.ended = true,
+                Poll::Ready(Ok(_)) => {}
+                // Expiry ends the answer, which wakes this task.
+                Poll::Pending => drop(self.poll_timer(context)),
+            }
+            polled
+        })
+        .await
+    }
+
     /// Waits for the whole answer.
     pub(crate) async fn whole(mut self) -> Result<WholeAnswer, Failure> {
         std::future::poll_fn(|context| {
@@ -81,6 +96,9 @@ impl ClientJob {
         loop {
             match self.answer.poll_step(context) {
                 Poll::Ready(StreamStep::Bytes(bytes)) => {
+                    if let Some(offset) = self.answer.due_report() {
+                        self.hub.report_read(&self.job, offset);
+                    }
                     self.last_written = Instant::now();
                     return Poll::Ready(StreamStep::Bytes(bytes));
                 }
@@ -93,7 +111,10 @@ impl ClientJob {
             if !self.poll_timer(context) {
                 return Poll::Pending;
             }
-            if self.last_written + self.keep_alive <= Instant::now() && self.answer.was_dispatched() {
+            if self.last_written + self.keep_alive <= Instant::now()
+                && self.answer.was_dispatched()
+                && self.answer.takes_comments()
+            {
                 self.answer.mark_head_sent();
                 self.last_written = Instant::now();
                 return Poll::Ready(StreamStep::Bytes(Bytes::from_static(KEEP_ALIVE)));
@@ -124,7 +145,7 @@ impl ClientJob {
 }
 
 impl Stream for ClientJob {
-    type Item = Result<Bytes, std::convert::Infallible>;
+    type Item = Result<Bytes, Failure>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {
@@ -132,8 +153,9 @@ impl Stream for ClientJob {
         }
         self.poll_step(context).map(|step| match step {
             StreamStep::Bytes(bytes) => Some(Ok(bytes)),
-            // A failure after the HTTP head is already part of the bytes.
-            StreamStep::Failed(_) | StreamStep::End => None,
+            // A chat's failure after the HTTP head is already part of the bytes.
+            StreamStep::Failed(failure) => Some(Err(failure)).filter(|_| !self.answer.takes_comments()),
+            StreamStep::End => None,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use auxot_llama::PathTask;
 use auxot_names::list;
 use auxot_protocol::JobError;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -90,10 +91,10 @@ pub(crate) enum Failure {
     UnknownModel { requested: String, known: Vec<String> },
     #[error("cannot choose a model for `{requested}`: it may be {}", list(candidates))]
     Ambiguous { requested: String, candidates: Vec<String> },
-    #[error("cannot chat with model `{model}`: it is for {}", list(tasks))]
-    OtherTask { model: String, tasks: Vec<String> },
-    #[error("cannot chat: the request names no model, and none of the models here can chat: {}", list(_0))]
-    NoChat(Vec<String>),
+    #[error("cannot {} with model `{model}`: it is for {}", verb(*task), list(tasks))]
+    OtherTask { model: String, task: PathTask, tasks: Vec<String> },
+    #[error("cannot {0}: the request names no model, and none of the models here can {0}: {list}", verb(*task), list = list(models))]
+    NoModelForTask { task: PathTask, models: Vec<String> },
     #[error("cannot pass on `{0}`: no worker that has the model supports it")]
     Unsupported(String),
     #[error("cannot serve model `{0}`: it failed to load on every worker that has it")]
@@ -110,8 +111,10 @@ pub(crate) enum Failure {
     Worker(WorkerFault),
     #[error("the worker was lost {0} times while it ran this job")]
     Lost(u32),
-    #[error("the worker was lost and the answer of its next run differs from the text that was already sent")]
+    #[error("the worker was lost and the answer of its next run differs from what was already sent")]
     Changed,
+    #[error("cannot pass on the answer: bytes of it are missing")]
+    Broken,
     #[error("the client reads too slowly")]
     TooSlow,
     #[error("the client left")]
@@ -169,7 +172,7 @@ impl Failure {
                 ..caller(StatusCode::NOT_FOUND, Some("model_not_found"), Some("model"))
             },
             Self::Ambiguous { .. } => caller(StatusCode::BAD_REQUEST, Some("ambiguous_model"), Some("model")),
-            Self::OtherTask { .. } | Self::NoChat(_) => {
+            Self::OtherTask { .. } | Self::NoModelForTask { .. } => {
                 caller(StatusCode::BAD_REQUEST, Some("unsupported_model"), Some("model"))
             }
             Self::Unsupported(name) => caller(StatusCode::BAD_REQUEST, Some("unsupported_parameter"), Some(name)),
@@ -181,7 +184,7 @@ impl Failure {
             Self::Stopping => later("stopping", 10),
             Self::TimedOut(_) => server(StatusCode::GATEWAY_TIMEOUT, Some("timeout"), Some(5)),
             // All attempts are used up: automatic repeats of the client would multiply them.
-            Self::Lost(_) | Self::Changed => ErrorResponse {
+            Self::Lost(_) | Self::Changed | Self::Broken => ErrorResponse {
                 should_retry: Some(false),
                 ..server(StatusCode::BAD_GATEWAY, Some("worker_lost"), None)
             },
@@ -198,9 +201,10 @@ impl Failure {
             Self::BadRequest(_) | Self::TooLarge(_) | Self::SlowBody(_) | Self::Unsupported(_) => "bad_request",
             Self::BodiesFull(_) => "bodies_full",
             Self::NoKey | Self::BadKey | Self::TooManyChecks(_) | Self::KeysUnreadable => "refused_key",
-            Self::UnknownModel { .. } | Self::Ambiguous { .. } | Self::OtherTask { .. } | Self::NoChat(_) => {
-                "unknown_model"
-            }
+            Self::UnknownModel { .. }
+            | Self::Ambiguous { .. }
+            | Self::OtherTask { .. }
+            | Self::NoModelForTask { .. } => "unknown_model",
             Self::ModelFailed(_) => "model_failed",
             Self::QueueFull(_) => "queue_full",
             Self::NoWorker(_) => "no_worker",
@@ -209,11 +213,35 @@ impl Failure {
             Self::Worker(_) => "worker_error",
             Self::Lost(_) => "worker_lost",
             Self::Changed => "answer_changed",
+            Self::Broken => "answer_broken",
             Self::TooSlow => "client_too_slow",
             Self::ClientLeft => "client_left",
             Self::Stopping => "stopping",
             Self::NoRandomness => "no_randomness",
         }
+    }
+
+    /// The error object of the Anthropic API.
+    pub(crate) fn anthropic_body(&self) -> serde_json::Value {
+        let ErrorResponse { status, code, .. } = self.response_parts();
+        let kind = match status.as_u16() {
+            401 => "authentication_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            503 => "overloaded_error",
+            _ => "api_error",
+        };
+        serde_json::json!({"type": "error", "error": {"type": kind, "message": self.to_string(), "code": code}})
+    }
+
+    /// The response in the form of the Anthropic API.
+    pub(crate) fn into_anthropic_response(self) -> Response {
+        let body = axum::Json(self.anthropic_body()).into_response().into_body();
+        let (mut parts, _) = self.into_response().into_parts();
+        parts.headers.remove(header::CONTENT_LENGTH);
+        Response::from_parts(parts, body)
     }
 
     /// The error object of the OpenAI API.
@@ -236,6 +264,16 @@ fn worker_response(fault: &WorkerFault) -> ErrorResponse<'_> {
         retry_after: fault.retry_after,
         // A worker that sets a status knows the kind of fault; without one it may be any.
         should_retry: (status_of_worker.is_some() && !transient).then_some(false),
+    }
+}
+
+/// The verb of a refusal.
+fn verb(task: PathTask) -> &'static str {
+    match task {
+        PathTask::Chat => "chat",
+        PathTask::Embedding => "make embeddings",
+        PathTask::Rerank => "rerank",
+        PathTask::Any => "serve requests",
     }
 }
 

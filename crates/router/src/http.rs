@@ -4,11 +4,13 @@ mod api_key;
 mod body;
 pub(crate) mod chat;
 mod cors;
+mod engine_request;
 mod models;
 mod request;
 
 use std::sync::Arc;
 
+use auxot_llama::ApiPath;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -25,23 +27,41 @@ use crate::summary::HealthBody;
 ///
 /// The upstream router serves the OpenAI API under `/api/openai` with none, one or two `/v1` after it.
 pub(crate) fn routes(shared: Arc<RouterState>) -> Router {
-    let openai = Router::new()
+    let key = middleware::from_fn_with_state(shared.clone(), api_key::require_key);
+    let limit = DefaultBodyLimit::max(shared.config.max_message);
+    let (versioned, plain) = engine_routes();
+    let openai = versioned
         .route("/chat/completions", post(chat::completions))
         .route("/models", get(models::list))
         .route("/models/{*id}", get(models::one))
-        .layer(DefaultBodyLimit::max(shared.config.max_message))
-        .layer(middleware::from_fn_with_state(shared.clone(), api_key::require_key));
+        .layer(limit)
+        .layer(key.clone());
     Router::new()
         .route("/ws", get(link::upgrade))
         .route("/health", get(health))
         .nest("/v1", openai.clone())
         .nest("/api/openai/v1/v1", openai.clone())
         .nest("/api/openai/v1", openai.clone())
+        .nest("/api/anthropic/v1", openai.clone())
         .nest("/api/openai", openai)
+        .merge(plain.layer(limit).layer(key))
         .fallback(unknown_address)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(cors::allowed))
         .with_state(shared)
+}
+
+/// The engine's other paths for callers: those under `/v1`, without that, and the others.
+fn engine_routes() -> (Router<Arc<RouterState>>, Router<Arc<RouterState>>) {
+    let (mut versioned, mut plain) = (Router::new(), Router::new());
+    for path in ApiPath::all().filter(|path| path.post && !path.path.ends_with("/chat/completions")) {
+        let handler = post(move |state, request| engine_request::pass_on(path, state, request));
+        match path.path.strip_prefix("/v1") {
+            Some(rest) => versioned = versioned.route(rest, handler),
+            None => plain = plain.route(path.path, handler),
+        }
+    }
+    (versioned, plain)
 }
 
 async fn health(State(shared): State<Arc<RouterState>>) -> Json<HealthBody> {

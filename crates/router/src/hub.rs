@@ -4,6 +4,7 @@
 //! `try_send`, answers are appended to. Log lines are written after the lock is released.
 
 mod admission;
+mod engine_answers;
 mod entry;
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use crate::resolver::Resolution;
 use crate::summary::Summary;
 use auxot_access::KeyId;
 use entry::AccessLine;
-pub(crate) use entry::{ChatJob, JobEntry};
+pub(crate) use entry::{JobEntry, Needs, RequestedJob};
 
 /// A message for a link's writer.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(crate) enum Outgoing {
     /// Serialised by the writer, so that a long prompt is not copied under the lock.
     Job {
         id: JobId,
-        request: Arc<ChatJob>,
+        request: Arc<RequestedJob>,
         model: Option<String>,
         parameters: bool,
     },
@@ -197,6 +198,10 @@ impl Hub {
             let counts = inner.board.finish(worker, &complete.job_id, true);
             if counts && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id) {
                 let mut line = AccessLine::of(&id, &entry).counts(&complete);
+                // The worker keeps an engine's answer until it knows that all of it is here.
+                if let (Some(received), Some(link)) = (entry.answer.received(), inner.links.get(&worker)) {
+                    link.send_read(&id, received, true);
+                }
                 if let Err(failure) = entry.answer.complete(complete) {
                     line = line.failed(&failure);
                 }
@@ -224,7 +229,7 @@ impl Hub {
     // --- clients -------------------------------------------------------------------------------
 
     /// Accepts a job, or returns why it cannot be accepted.
-    pub(crate) fn submit(&self, id: &JobId, request: ChatJob, answer: Arc<JobAnswer>) -> Result<(), Failure> {
+    pub(crate) fn submit(&self, id: &JobId, request: RequestedJob, answer: Arc<JobAnswer>) -> Result<(), Failure> {
         self.update(|inner| {
             if inner.stopping {
                 return Err(Failure::Stopping);
@@ -233,7 +238,8 @@ impl Hub {
             inner.board.has_room().map_err(Failure::QueueFull)?;
             let requirements = JobRequirements {
                 model: request.requested_model().map(str::to_owned),
-                parameters: request.required_parameter.is_some(),
+                task: request.task,
+                extension: request.needs.extension(),
             };
             inner.entries.insert(id.clone(), JobEntry::new(request, answer));
             inner.board.submit(id.clone(), requirements);

@@ -1,6 +1,7 @@
 //! Parses a message of the router.
 
 use auxot_protocol::{JobError, ParseError, ToWorker};
+use bytes::Bytes;
 
 use crate::connection::dial::frame_filter::cut_message;
 use crate::jobs::parsed_job::ParsedJob;
@@ -21,19 +22,18 @@ pub(crate) struct Unreadable {
 
 impl Incoming {
     /// Parses a message, and a job completely. Text and binary frames are the same, as in the measured router.
-    pub(crate) fn read(message: &[u8]) -> Result<Self, Unreadable> {
+    pub(crate) fn read(message: &Bytes) -> Result<Self, Unreadable> {
         if let Some((head, size)) = cut_message(message) {
             let fault =
                 ParseError::of_bytes(head, format!("it has {size} bytes or more, which is over router.max_message"));
             return Err(Unreadable { fault, error: "cannot read this job: it is larger than this worker accepts" });
         }
-        let Ok(text) = std::str::from_utf8(message) else {
-            let fault = ParseError::of_bytes(message, "it is not UTF-8".to_owned());
-            return Err(Unreadable { fault, error: "cannot read this job: it is not UTF-8" });
-        };
-        match ToWorker::parse(text) {
+        match ToWorker::parse_bytes(message) {
             Ok(ToWorker::Job(job)) => Ok(Self::Job(ParsedJob::new(*job))),
             Ok(other) => Ok(Self::Other(Box::new(other))),
+            Err(fault) if std::str::from_utf8(message).is_err() => {
+                Err(Unreadable { fault, error: "cannot read this job: it is not UTF-8" })
+            }
             Err(fault) => Err(Unreadable { fault, error: "cannot read this job" }),
         }
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn ended(message: &[u8]) -> (Option<String>, String) {
-        let Err(fault) = Incoming::read(message) else { panic!("it was read") };
+        let Err(fault) = Incoming::read(&Bytes::copy_from_slice(message)) else { panic!("it was read") };
         let answer = fault.answer().unwrap_or_default();
         (answer.job_id.map(std::borrow::Cow::into_owned), answer.error.into_owned())
     }

@@ -290,6 +290,7 @@ impl Session<'_> {
                     debug!(job = shown(&cancel.job_id), "ignored a cancel: this worker does not hold the job");
                 }
             }
+            ToWorker::AnswerRead(read) => self.registry.read(read),
             ToWorker::PolicyUpdate { policy: Some(policy) } => {
                 self.policy.offer(*policy);
             }

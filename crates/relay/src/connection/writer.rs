@@ -74,6 +74,13 @@ where
                     sink.start_send_unpin(Message::Text(text))?;
                 }
             }
+            Frame::Binary(message, ack) => {
+                if ack.as_ref().is_none_or(Ack::begin) {
+                    bytes += message.len();
+                    unacked.add(message.len(), ack);
+                    sink.start_send_unpin(Message::Binary(message))?;
+                }
+            }
             Frame::Ping(probe) => sink.start_send_unpin(Message::Ping(probe.payload().to_vec().into()))?,
             Frame::Close => {
                 let close = CloseFrame { code: CloseCode::Normal, reason: "".into() };

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use auxot_fleet::Fleet;
+use auxot_protocol::AnswerRead;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -36,13 +37,25 @@ pub(crate) struct JobContext {
 pub(crate) struct JobChannels {
     pub(crate) cancel: CancellationToken,
     pub(crate) connection: watch::Receiver<SendQueue>,
+    pub(crate) reads: watch::Receiver<AnswerRead>,
+}
+
+/// The registry's side of a job's channels.
+#[derive(Debug)]
+pub(crate) struct JobControls {
+    pub(crate) cancel: CancellationToken,
+    /// Moves the job to another connection.
+    pub(crate) connection: watch::Sender<SendQueue>,
+    /// Passes on what the router says of the output that it has.
+    pub(crate) reads: watch::Sender<AnswerRead>,
 }
 
 impl JobChannels {
-    /// The channels of a job from this connection, and the registry's side of them: one to cancel the job, one to move it.
-    pub(crate) fn new(from: &SendQueue) -> (Self, CancellationToken, watch::Sender<SendQueue>) {
+    /// The channels of a job from this connection, and the registry's side of them.
+    pub(crate) fn new(from: &SendQueue) -> (Self, JobControls) {
         let cancel = CancellationToken::new();
         let (moves, connection) = watch::channel(from.clone());
-        (Self { cancel: cancel.clone(), connection }, cancel, moves)
+        let (reads, read) = watch::channel(AnswerRead::default());
+        (Self { cancel: cancel.clone(), connection, reads: read }, JobControls { cancel, connection: moves, reads })
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::jobs::answer::Answer;
 use crate::jobs::context::JobChannels;
-use crate::jobs::job::{self, RunningJob};
+use crate::jobs::engine_answer::EngineAnswer;
+use crate::jobs::job::{self, Produce, RunningJob};
 use crate::jobs::parsed_job::ParsedJob;
 use crate::jobs::registry::{Accepted, Full, JobGuard, JobRegistry};
 use crate::send_queue::SendQueue;
@@ -17,20 +19,34 @@ impl JobRegistry {
         if let Some(known) = self.adopt(&parsed, from) {
             return Ok(known);
         }
-        let bytes = parsed.bytes as u64;
-        self.check_capacity(bytes)?;
+        self.check_capacity(parsed.bytes as u64)?;
         let (job_id, fingerprint) = (parsed.job.job_id.clone(), parsed.fingerprint);
-        let (channels, cancel, connection) = JobChannels::new(from);
+        if parsed.job.http().is_some() {
+            Ok(self.start::<EngineAnswer>(parsed, job_id, fingerprint, from))
+        } else {
+            Ok(self.start::<Answer>(parsed, job_id, fingerprint, from))
+        }
+    }
+
+    fn start<O: Produce>(
+        self: &Arc<Self>,
+        parsed: ParsedJob,
+        job_id: String,
+        fingerprint: u64,
+        from: &SendQueue,
+    ) -> Accepted {
+        let bytes = parsed.bytes as u64;
+        let (channels, controls) = JobChannels::new(from);
         // Made before the table is locked: it reads the caller's text, and a panic there must affect this job only.
-        let job = RunningJob::new(parsed, channels, Arc::clone(&self.context));
+        let job = RunningJob::<O>::new(parsed, channels, Arc::clone(&self.context));
         let mut state = self.lock();
-        let (round, replaced) = state.table.begin(&job_id, fingerprint, cancel, connection);
+        let (round, replaced) = state.table.begin(&job_id, fingerprint, controls);
         state.bytes += bytes;
         let guard = JobGuard { registry: Arc::clone(self), job_id, round, bytes };
         // Ended tasks are removed when new ones start, so the set is bounded by the number of jobs.
         while state.tasks.try_join_next().is_some() {}
         state.tasks.spawn(job::run(job, guard));
-        Ok(if replaced { Accepted::NewRound } else { Accepted::Started })
+        if replaced { Accepted::NewRound } else { Accepted::Started }
     }
 
     /// Whether one more job of this size may start. A single job always may: the message limit bounds it.

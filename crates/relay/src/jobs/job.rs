@@ -13,12 +13,14 @@
 
 mod attempts;
 mod engine_stream;
+mod forward;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_fleet::{JobRecord, Lease};
-use auxot_protocol::{JobError, ToRouter, Token};
+use auxot_protocol::{AnswerRead, JobError, ToRouter};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -28,11 +30,11 @@ use crate::jobs::answer::Answer;
 use crate::jobs::context::{JobChannels, JobContext};
 use crate::jobs::crash_suspects;
 use crate::jobs::outcome::{Limit, Outcome};
+use crate::jobs::output::JobOutput;
 use crate::jobs::parsed_job::ParsedJob;
 use crate::jobs::registry::JobGuard;
 use crate::jobs::request::EngineRequest;
-use crate::jobs::sink::{JobSink, SinkEvent, WaitFor};
-use crate::jobs::transcript::Channel;
+use crate::jobs::sink::{JobMessage, JobSink, SinkEvent, WaitFor};
 use crate::report::EndedJob;
 use crate::report::log_text::{Shown, shown};
 use crate::send_queue::Permit;
@@ -43,12 +45,14 @@ const MERGE_LIMIT: usize = 64 * 1024;
 
 /// One running job.
 #[derive(Debug)]
-pub(crate) struct RunningJob {
+pub(crate) struct RunningJob<O> {
     parsed: ParsedJob,
     context: Arc<JobContext>,
     cancel: CancellationToken,
     sink: JobSink,
-    answer: Answer,
+    /// What the router says of the output that it has.
+    reads: watch::Receiver<AnswerRead>,
+    answer: O,
     /// The terminal message, once all text before it is complete.
     final_message: Option<Utf8Bytes>,
     tool_announced: bool,
@@ -63,38 +67,44 @@ pub(crate) struct RunningJob {
     suspect_permit: Option<crash_suspects::SuspectPermit>,
 }
 
+/// How a job gets its output from an engine.
+pub(crate) trait Produce: JobOutput {
+    /// Runs the job to the end of its answer. The slot is free then, before a slow router has read the rest.
+    fn produce(job: &mut RunningJob<Self>) -> impl Future<Output = Result<(), Outcome>> + Send;
+}
+
 /// Runs a job to its outcome; `guard` removes it from the registry, also after a panic.
-pub(crate) async fn run(job: RunningJob, guard: JobGuard) {
+pub(crate) async fn run<O: Produce>(job: RunningJob<O>, guard: JobGuard) {
     let mut guard = TerminalGuard { job, registered: guard, ended: false };
-    let outcome = match guard.job.run_to_answer().await {
+    let outcome = match O::produce(&mut guard.job).await {
         Ok(()) => Outcome::Completed,
         Err(outcome) => outcome,
     };
     let outcome = guard.job.finish(outcome).await;
     guard.end(&outcome);
     let job = &mut guard.job;
-    if let (false, Some(message), Some(connection)) =
-        (outcome.is_cancelled_by_router(), job.final_message.take(), job.sink.connection())
+    if let (true, false, Some(message), Some(connection)) =
+        (O::IS_WHOLE_AT_END, outcome.is_cancelled_by_router(), job.final_message.take(), job.sink.connection())
     {
         guard.registered.remember(&job.parsed, message, connection.clone());
     }
 }
 
 /// Sends the terminal message after a panic, and records every outcome.
-struct TerminalGuard {
-    job: RunningJob,
+struct TerminalGuard<O: JobOutput> {
+    job: RunningJob<O>,
     registered: JobGuard,
     ended: bool,
 }
 
-impl TerminalGuard {
+impl<O: JobOutput> TerminalGuard<O> {
     fn end(&mut self, outcome: &Outcome) {
         self.ended = true;
         self.job.record(outcome);
     }
 }
 
-impl Drop for TerminalGuard {
+impl<O: JobOutput> Drop for TerminalGuard<O> {
     fn drop(&mut self) {
         let _dropped_last = &self.registered;
         if self.ended {
@@ -110,9 +120,9 @@ impl Drop for TerminalGuard {
     }
 }
 
-impl RunningJob {
+impl<O: JobOutput> RunningJob<O> {
     pub(crate) fn new(parsed: ParsedJob, channels: JobChannels, context: Arc<JobContext>) -> Self {
-        let answer = Answer::blank(&parsed.job, context.config.text_markers);
+        let answer = O::blank(&parsed, &context.config);
         let record = context.fleet.jobs().begin("router", Some(&parsed.job.job_id));
         let sink = JobSink::new(channels.connection, channels.cancel.clone(), context.config.adopt_window);
         Self {
@@ -120,6 +130,7 @@ impl RunningJob {
             context,
             cancel: channels.cancel,
             sink,
+            reads: channels.reads,
             answer,
             final_message: None,
             tool_announced: false,
@@ -206,6 +217,9 @@ impl RunningJob {
                 info!(job = %Shown(self.id()), from = "attached", to = "settling", sent, "another connection asks for a job");
             }
             SinkEvent::Adopted => {
+                if let Some(at) = self.answer.resume_at() {
+                    self.sink.rewind(at);
+                }
                 info!(job = %Shown(self.id()), to = "attached", sent, "job adopted by another connection")
             }
             SinkEvent::WindowOver => return Err(Outcome::ConnectionLost),
@@ -221,31 +235,29 @@ impl RunningJob {
         }
     }
 
+    /// Whether there is output that the router takes now.
     fn has_unsent(&self) -> bool {
-        self.sink.sent() < self.end()
+        let sent = self.sink.sent();
+        sent < self.answer.sendable() || (self.final_message.is_some() && sent == self.answer.end())
     }
 
-    /// The position after all that is to be sent; the terminal message is the one after the text.
+    /// The position after all that is to be sent; the terminal message is the one after the output.
     fn end(&self) -> usize {
-        self.answer.transcript().len() + usize::from(self.final_message.is_some())
+        self.answer.end() + usize::from(self.final_message.is_some())
     }
 
     fn send_next(&mut self, permit: Permit) {
-        let transcript = self.answer.transcript();
-        if let Some((channel, range)) = transcript.after(self.sink.sent()) {
-            let range = self.answer.fit(range);
-            let upto = range.end;
-            let token = Token {
-                job_id: self.id().into(),
-                logprobs: self.answer.logprobs(&range),
-                token: transcript.slice(range).into(),
-                reasoning: channel == Channel::Reasoning,
-            };
-            let frame = ToRouter::Token(token).to_frame();
-            self.sink.send(permit, frame, upto, false);
-        } else if let Some(message) = self.final_message.clone() {
-            self.sink.send(permit, message, transcript.len() + 1, true);
+        if let Some((message, upto)) = self.answer.message(self.id(), self.sink.sent()) {
+            self.sink.send(permit, message, upto, false);
+        } else if let Some(message) = self.final_message.clone().filter(|_| self.sink.sent() >= self.answer.end()) {
+            self.sink.send(permit, JobMessage::Text(message), self.answer.end() + 1, true);
         }
+    }
+
+    /// The router has taken output.
+    fn on_read(&mut self) {
+        let read = self.reads.borrow_and_update().clone();
+        self.answer.on_read(&read);
     }
 
     /// Sends the rest of the text and the one terminal message, and waits for a new connection when the job has lost its
@@ -256,7 +268,7 @@ impl RunningJob {
             let id = self.parsed.job.job_id.clone();
             let frame = match outcome {
                 Outcome::Completed => match self.answer.complete(&id) {
-                    Ok(complete) => Some(ToRouter::Complete(Box::new(complete)).to_frame()),
+                    Ok(complete) => Some(complete),
                     Err(bad) => {
                         outcome = bad;
                         continue;
@@ -267,13 +279,13 @@ impl RunningJob {
             if outcome.is_cancelled_by_router() {
                 // The router wants no more text of it; messages that are begun are complete frames and do no harm.
                 self.sink.revoke();
-                self.sink.begin_again(self.answer.transcript().len());
+                self.sink.begin_again(self.answer.end());
             }
             let Some(mut frame) = frame else { return outcome };
             // The message is stored for a while and counted by its length; its buffer may have twice that capacity.
             frame.shrink_to_fit();
             self.final_message = Some(frame.into());
-            match self.wait_until_sent(outcome.is_cancelled_by_router()).await {
+            match self.wait_until_sent(&outcome).await {
                 Ok(()) => return outcome,
                 Err(other) => outcome = other,
             }
@@ -281,7 +293,9 @@ impl RunningJob {
     }
 
     /// Waits until the terminal message is in a socket; `Err` is another outcome that came first.
-    async fn wait_until_sent(&mut self, cancelled_outcome: bool) -> Result<(), Outcome> {
+    async fn wait_until_sent(&mut self, outcome: &Outcome) -> Result<(), Outcome> {
+        let (cancelled_outcome, is_complete) =
+            (outcome.is_cancelled_by_router(), matches!(outcome, Outcome::Completed));
         let (cancel, shutdown) = (self.cancel.clone(), self.context.shutdown.clone());
         let (confirming, mut cancelled_outcome) = (cancelled_outcome, cancelled_outcome);
         loop {
@@ -290,20 +304,27 @@ impl RunningJob {
                 return Err(Outcome::Superseded);
             }
             self.send_what_fits();
-            if self.sink.written() >= self.end() {
+            let is_sent = self.sink.written() >= self.end();
+            // An answer that ends in another way than well is not awaited: the router has no use for it.
+            if is_sent && (!is_complete || self.answer.is_settled()) {
                 return Ok(());
             }
-            let wants = if self.has_unsent() { WaitFor::Permit } else { WaitFor::Written };
+            let wants = match (self.has_unsent(), is_sent) {
+                (true, _) => WaitFor::Permit,
+                (false, false) => WaitFor::Written,
+                (false, true) => WaitFor::Nothing,
+            };
             tokio::select! {
                 biased;
                 event = self.sink.next_event(wants) => {
                     if matches!(event, SinkEvent::Adopted) {
                         // A terminal message on the previous connection does not count for the router: it is sent on the new
                         // one too.
-                        self.sink.rewind(self.answer.transcript().len());
+                        self.sink.rewind(self.answer.end());
                     }
                     self.on_sink_event(event)?;
                 }
+                Ok(()) = self.reads.changed() => self.on_read(),
                 () = cancel.cancelled(), if !cancelled_outcome => {
                     if self.sink.revoke() < self.end() {
                         return Err(self.cancelled_outcome());
@@ -329,7 +350,7 @@ impl RunningJob {
             prompt: self.answer.prompt_tokens(),
         };
         self.context.telemetry.ended(&ended);
-        self.record.ended(ended.ending, Some(ended.tokens));
+        self.record.ended(ended.ending, ended.tokens);
         info!(
             job = %Shown(self.id()), model = ended.model, ending = ended.ending, tokens = ended.tokens,
             ms = ended.took.as_secs_f64() * 1e3,

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use auxot_llama::{RequestError, check_request, foreign_urls, has_images, text_bytes};
+use auxot_fleet::JobTask;
+use auxot_llama::{ApiPath, PathTask, RequestError, check_request, foreign_urls, has_images, text_bytes};
 use auxot_protocol::Job;
 use serde_json::value::RawValue;
 
@@ -43,16 +44,31 @@ impl ParsedJob {
         let messages = job.messages.as_deref();
         let mut hasher = DefaultHasher::new();
         messages.map(RawValue::get).hash(&mut hasher);
+        let http = job.http();
+        http.map(|http| (&http.method, &http.path, &http.body)).hash(&mut hasher);
+        let body = http.map(|http| http.body.len()).unwrap_or_default();
         Self {
             fingerprint: hasher.finish(),
-            bytes: [messages, job.tools.as_deref()].into_iter().flatten().map(|raw| raw.get().len()).sum(),
+            bytes: body
+                + [messages, job.tools.as_deref()].into_iter().flatten().map(|raw| raw.get().len()).sum::<usize>(),
             text_bytes: messages.map(text_bytes).unwrap_or_default(),
             request_hash: hash_request(&job),
-            fault: check_request(messages, job.tools.as_deref()).err(),
+            fault: http.is_none().then(|| check_request(messages, job.tools.as_deref()).err()).flatten(),
             foreign_hosts: messages.map(foreign_hosts).unwrap_or_default(),
             has_images: messages.is_some_and(has_images),
             is_tool_loop: messages.is_some_and(is_tool_loop),
             job: Arc::new(job),
+        }
+    }
+
+    /// What the model must be for.
+    pub(crate) fn task(&self) -> JobTask {
+        let path = self.job.http().and_then(|http| ApiPath::of(http.path.split('?').next().unwrap_or_default()));
+        match path.map(|path| path.task) {
+            Some(PathTask::Chat) | None => JobTask::Chat,
+            Some(PathTask::Embedding) => JobTask::Embedding,
+            Some(PathTask::Rerank) => JobTask::Rerank,
+            Some(PathTask::Any) => JobTask::Any,
         }
     }
 }
@@ -61,7 +77,8 @@ impl ParsedJob {
 fn hash_request(job: &Job) -> u64 {
     let mut hasher = DefaultHasher::new();
     let raw = [job.messages.as_deref(), job.tools.as_deref()].map(|raw| raw.map(RawValue::get));
-    (raw, &job.model, job.temperature.map(f64::to_bits), job.max_tokens, &job.reasoning_effort).hash(&mut hasher);
+    let http = job.http().map(|http| (&http.method, &http.path, &http.body));
+    (http, raw, &job.model, job.temperature.map(f64::to_bits), job.max_tokens, &job.reasoning_effort).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use auxot_protocol::AnswerRead;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -121,6 +122,11 @@ impl JobRegistry {
     /// Cancels a job; whether it was registered.
     pub(crate) fn cancel(&self, job_id: &str) -> bool {
         self.lock().table.cancel(job_id)
+    }
+
+    /// The router has taken output of a job.
+    pub(crate) fn read(&self, read: AnswerRead) {
+        self.lock().table.read(read);
     }
 
     /// The number of registered jobs, running or waiting.

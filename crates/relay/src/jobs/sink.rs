@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,14 @@ enum Attachment {
     Settling { connection: SendQueue, acks: Arc<AckTracker>, next: SendQueue },
     /// The connection is lost; the router may send the job again until then.
     Lost { until: Instant },
+}
+
+/// A message that is part of an answer.
+#[derive(Debug)]
+pub(crate) enum JobMessage {
+    Text(Utf8Bytes),
+    /// With a payload behind its first line.
+    Binary(Bytes),
 }
 
 /// What the job waits for, beside the events of every phase.
@@ -110,10 +119,14 @@ impl JobSink {
     }
 
     /// Queues the next message, which ends at position `upto`; `last` for the terminal message.
-    pub(crate) fn send(&mut self, permit: Permit, text: impl Into<Utf8Bytes>, upto: usize, last: bool) {
+    pub(crate) fn send(&mut self, permit: Permit, message: JobMessage, upto: usize, last: bool) {
         // The permit is of the connection that the job is attached to, and there was no await since.
         if let Attachment::Attached { acks, .. } = &self.attachment {
-            permit.send(Frame::Text(text.into(), Some(Ack::new(acks, upto, last))));
+            let ack = Some(Ack::new(acks, upto, last));
+            permit.send(match message {
+                JobMessage::Text(text) => Frame::Text(text, ack),
+                JobMessage::Binary(bytes) => Frame::Binary(bytes, ack),
+            });
             self.sent = upto;
         }
     }

@@ -17,6 +17,9 @@ const MOST_ALIASES: usize = 256;
 /// The backend and model of a connection that only requests the policy.
 const PENDING: &str = "pending";
 
+/// The extensions of the protocol that this worker has.
+const EXTENSIONS: [&str; 3] = [extension::PARAMETERS, extension::NOT_STARTED, extension::REQUESTS];
+
 impl Telemetry {
     /// The capabilities now, with this connection's share of the slots.
     pub(crate) fn capabilities(&self, fleet: &Fleet, slots: impl FnOnce(u32) -> u32) -> Capabilities {
@@ -39,7 +42,7 @@ impl Telemetry {
             unmet: report.unmet,
             aliases: aliases(fleet),
             names: other_names::reported(fleet.other_names(other_names::MOST_MODELS)),
-            extensions: [extension::PARAMETERS, extension::NOT_STARTED].map(str::to_owned).to_vec(),
+            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
             draining: self.draining.load(Ordering::Relaxed),
         }
     }

@@ -140,7 +140,7 @@ impl JobSeries {
     }
 
     pub(crate) fn ended(&self, ended: &EndedJob<'_>) {
-        self.tokens.increment(ended.tokens);
+        self.tokens.increment(ended.tokens.unwrap_or_default());
         self.prompt_tokens.increment(ended.prompt.processed.unwrap_or(0));
         self.cached_tokens.increment(ended.prompt.cached.unwrap_or(0));
         if let Some(gap) = ended.token_gap() {

@@ -64,5 +64,6 @@ fn chosen<'a>(
         },
         None => None,
     };
-    pick(workers, ResolvedRequirements { model: named.as_deref(), parameters: requirements.parameters })
+    let JobRequirements { task, extension, .. } = *requirements;
+    pick(workers, ResolvedRequirements { model: named.as_deref(), task, extension })
 }

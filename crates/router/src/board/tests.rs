@@ -1,5 +1,6 @@
 //! The rules of the board one by one, then against random orders of events.
 
+mod extensions;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
@@ -7,7 +8,9 @@ use std::collections::{HashMap, HashSet};
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState};
 use proptest::prelude::*;
 
+use super::RequiredExtension;
 use super::{Board, BoardEffect, BoardLimits, JobId, JobRequirements, JobState, WorkerId};
+use auxot_llama::PathTask;
 
 const LIMITS: BoardLimits = BoardLimits { max_waiting: 100, max_attempts: 3, default_slots: 2 };
 
@@ -24,7 +27,7 @@ fn many(models: Vec<ModelReport>) -> Capabilities {
 }
 
 fn needs(model: Option<&str>) -> JobRequirements {
-    JobRequirements { model: model.map(str::to_owned), parameters: false }
+    JobRequirements { model: model.map(str::to_owned), task: PathTask::Chat, extension: RequiredExtension::None }
 }
 
 /// Submits a job and returns the worker that gets it.
@@ -228,18 +231,6 @@ fn the_queue_is_bounded() {
 }
 
 #[test]
-fn a_job_with_parameters_goes_only_to_workers_with_the_extension() {
-    let mut board = Board::new(LIMITS);
-    board.join(1, &worker("m", 9));
-    assert!(board.lacks_parameters(Some("m")) && board.lacks_parameters(None) && !board.lacks_parameters(Some("x")));
-    board.submit("j".into(), JobRequirements { model: Some("m".into()), parameters: true });
-    assert_eq!(board.effects(), []);
-    board.join(2, &Capabilities { extensions: vec!["parameters".into()], ..worker("m", 1) });
-    assert_eq!(dispatched(&mut board, "j").map(|(worker, _)| worker), Some(2));
-    assert!(!board.lacks_parameters(Some("M")) && !board.lacks_parameters(None));
-}
-
-#[test]
 fn only_chat_models_are_listed_and_the_primary_one_is_the_default() {
     let with =
         |name: &str, state, task: &str| ModelReport { capabilities: vec![task.into()], ..report(name, state, None) };
@@ -255,8 +246,8 @@ fn only_chat_models_are_listed_and_the_primary_one_is_the_default() {
     );
     assert_eq!(board.models(), ["b", "z"]);
     assert_eq!(submit(&mut board, "1", None), Some((1, Some("z".into()))));
-    assert_eq!(board.other_task("embedder"), Some(vec!["embedding".to_owned()]));
-    assert_eq!((board.other_task("z"), board.other_task("nothing")), (None, None));
+    assert_eq!(board.other_task("embedder", PathTask::Chat), Some(vec!["embedding".to_owned()]));
+    assert_eq!((board.other_task("z", PathTask::Chat), board.other_task("nothing", PathTask::Chat)), (None, None));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use auxot_llama::PathTask;
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState, extension};
 
 use super::offer::{ModelOffer, Readiness};
-use super::{BoardLimits, JobId, ResolvedRequirements};
+use super::{BoardLimits, JobId, RequiredExtension, ResolvedRequirements};
 use crate::desired_model::is_pending;
 use crate::resolver::WorkerModels;
 
@@ -14,15 +15,15 @@ const MAX_NAME: usize = 512;
 /// More models of one worker are ignored.
 const MAX_MODELS: usize = 10_000;
 
-/// What is available for a chat that names no model.
+/// What is available for a job that names no model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ChatAvailability {
+pub(crate) enum Availability {
     /// A model that serves, loads or may load, as far as is known.
     MayServe,
-    /// There are models for chats, and all have failed: one of them.
+    /// There are models for the task, and all have failed: one of them.
     Failed(String),
-    /// There is no model for chats: the other models with their tasks.
-    NoChatModel(Vec<String>),
+    /// There is no model for the task: the other models with their tasks.
+    OtherTasks(Vec<String>),
 }
 
 /// One connection that sent `hello` with a good key.
@@ -37,6 +38,8 @@ pub(crate) struct ConnectedWorker {
     pub(super) draining: bool,
     /// It has the `parameters` extension.
     parameters: bool,
+    /// It has the `requests` extension.
+    requests: bool,
     named: WorkerModels,
     /// Its heartbeats come within the threshold.
     pub(super) alive: bool,
@@ -55,6 +58,7 @@ impl ConnectedWorker {
             pending: false,
             draining: false,
             parameters: false,
+            requests: false,
             named: WorkerModels::default(),
             alive: true,
             jobs: HashMap::new(),
@@ -72,6 +76,7 @@ impl ConnectedWorker {
         self.pending = is_pending(capabilities);
         self.draining = capabilities.draining;
         self.parameters = extension::has(&capabilities.extensions, extension::PARAMETERS);
+        self.requests = extension::has(&capabilities.extensions, extension::REQUESTS);
         if let Some(slots) = capabilities.total_slots.filter(|&slots| slots > 0) {
             self.total_slots = slots;
         }
@@ -102,10 +107,15 @@ impl ConnectedWorker {
         &self.named
     }
 
-    /// Names of the models that can answer chats, the primary one first.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    /// Names of the models for a task, the primary one first.
+    pub(super) fn names(&self, task: PathTask) -> impl Iterator<Item = &str> {
         let only = self.models.is_empty().then(|| self.named.names()).into_iter().flatten();
-        self.models.iter().filter(|report| serves(report)).map(|report| report.name.as_str()).chain(only)
+        self.models.iter().filter(move |report| serves(report, task)).map(|report| report.name.as_str()).chain(only)
+    }
+
+    /// Names of the models that clients can use: of all tasks where the worker takes whole requests.
+    pub(super) fn usable(&self) -> impl Iterator<Item = &str> {
+        self.names(if self.requests { PathTask::Any } else { PathTask::Chat })
     }
 
     /// Whether it has the model of this canonical name, in any state.
@@ -118,29 +128,33 @@ impl ConnectedWorker {
         self.models.is_empty() || self.report(model).is_some_and(|report| report.state != ModelState::Failed)
     }
 
-    /// The tasks of the model, if chat is not among them.
-    pub(super) fn other_task(&self, model: &str) -> Option<&[String]> {
-        self.report(model).filter(|report| !can_chat(report)).map(|report| report.capabilities.as_slice())
+    /// The tasks of the model, if this one is not among them.
+    pub(super) fn other_task(&self, model: &str, task: PathTask) -> Option<&[String]> {
+        self.report(model).filter(|report| !is_for(report, task)).map(|report| report.capabilities.as_slice())
     }
 
-    /// What it has for a chat that names no model.
-    pub(super) fn chat_availability(&self) -> ChatAvailability {
+    /// What it has for a job that names no model.
+    pub(super) fn availability(&self, task: PathTask) -> Availability {
         if self.models.is_empty() {
-            return ChatAvailability::MayServe;
+            return Availability::MayServe;
         }
-        let mut chats = self.models.iter().filter(|report| can_chat(report)).peekable();
-        match chats.peek() {
-            None => ChatAvailability::NoChatModel(self.models.iter().map(with_tasks).collect()),
+        let mut suited = self.models.iter().filter(|report| is_for(report, task)).peekable();
+        match suited.peek() {
+            None => Availability::OtherTasks(self.models.iter().map(with_tasks).collect()),
             Some(first) => {
-                let failed = ChatAvailability::Failed(first.name.clone());
-                if chats.any(serves) { ChatAvailability::MayServe } else { failed }
+                let failed = Availability::Failed(first.name.clone());
+                if suited.any(|report| serves(report, task)) { Availability::MayServe } else { failed }
             }
         }
     }
 
-    /// Whether it has the `parameters` extension.
-    pub(super) fn has_parameters(&self) -> bool {
-        self.parameters
+    /// Whether it has the extension.
+    pub(super) fn has_extension(&self, extension: RequiredExtension) -> bool {
+        match extension {
+            RequiredExtension::None => true,
+            RequiredExtension::Parameters => self.parameters,
+            RequiredExtension::Requests => self.requests,
+        }
     }
 
     fn report(&self, model: &str) -> Option<&ModelReport> {
@@ -171,7 +185,7 @@ impl ConnectedWorker {
             model: None,
             reported_model: self.primary.clone(),
         };
-        if self.draining || (target.parameters && !self.parameters) {
+        if self.draining || !self.has_extension(target.extension) {
             return None;
         }
         if self.models.is_empty() {
@@ -180,7 +194,9 @@ impl ConnectedWorker {
         }
         match target.model {
             Some(model) => self.report(model).and_then(|report| self.offer_of(report)),
-            None => self.models.iter().find(|report| serves(report)).and_then(|report| self.offer_of(report)),
+            None => {
+                self.models.iter().find(|report| serves(report, target.task)).and_then(|report| self.offer_of(report))
+            }
         }
     }
 
@@ -215,14 +231,20 @@ fn is_valid_name(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= MAX_NAME && !name.contains(char::is_control)
 }
 
-/// Whether the model can answer a chat, now or after a load.
-fn serves(report: &ModelReport) -> bool {
-    can_chat(report) && report.state != ModelState::Failed
+/// Whether the model can serve the task, now or after a load.
+fn serves(report: &ModelReport, task: PathTask) -> bool {
+    is_for(report, task) && report.state != ModelState::Failed
 }
 
-/// A model without reported tasks is a chat model.
-fn can_chat(report: &ModelReport) -> bool {
-    report.capabilities.is_empty() || report.capabilities.iter().any(|capability| capability == "chat")
+/// Whether the model is for the task. A model without reported tasks is a chat model.
+fn is_for(report: &ModelReport, task: PathTask) -> bool {
+    let has = |name: &str| report.capabilities.iter().any(|capability| capability == name);
+    match task {
+        PathTask::Chat => report.capabilities.is_empty() || has("chat"),
+        PathTask::Embedding => has("embedding"),
+        PathTask::Rerank => has("rerank"),
+        PathTask::Any => true,
+    }
 }
 
 fn with_tasks(report: &ModelReport) -> String {

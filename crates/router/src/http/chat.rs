@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use auxot_llama::PathTask;
 use auxot_protocol::{Job, JobRequest};
 use axum::Json;
 use axum::body::Body;
@@ -17,7 +18,7 @@ use crate::answer::{JobAnswer, WholeAnswer};
 use crate::chunks::Chunks;
 use crate::client_job::ClientJob;
 use crate::failure::Failure;
-use crate::hub::ChatJob;
+use crate::hub::{Needs, RequestedJob};
 use crate::ids;
 use crate::openai::{Choice, Completion, Message, TokenUsage, finish_reason};
 use crate::shared::{RouterState, now};
@@ -44,8 +45,9 @@ pub(crate) async fn completions(
         JobAnswer::whole(shared.unread.clone())
     });
     let id: Arc<str> = id.into();
-    let required_parameter = request.required_parameter.clone();
-    let job = ChatJob { job: wire_job(request), stream, required_parameter, key, _body_bytes: body_bytes };
+    let needs = request.required_parameter.clone().map_or(Needs::Nothing, Needs::Parameter);
+    let (job, task) = (wire_job(request), PathTask::Chat);
+    let job = RequestedJob { job, task, stream, needs, key, _body_bytes: body_bytes };
     shared.hub.submit(&id, job, answer.clone())?;
     let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
     let ticket = ClientJob::new(shared.hub.clone(), id.clone(), answer, limit, keep_alive);
@@ -65,7 +67,7 @@ fn wire_job(request: ParsedRequest) -> Job {
         model: request.model,
         data: None,
         caller_tools: Vec::new(),
-        request: request.parameters.map(|parameters| JobRequest { parameters: Some(parameters) }),
+        request: request.parameters.map(|parameters| JobRequest { parameters: Some(parameters), http: None }),
     }
 }
 

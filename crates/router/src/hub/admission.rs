@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use super::{ChatJob, Inner};
-use crate::board::{ChatAvailability, JobState};
+use super::entry::Needs;
+use super::{Inner, RequestedJob};
+use crate::board::{Availability, JobState};
+use auxot_llama::PathTask;
+
 use crate::failure::Failure;
 use crate::resolver::{Resolution, could_match};
 
 impl Inner {
     /// Checks whether a worker can answer the request now or later. Without any worker the request waits; with workers
     /// that all lack the model it fails.
-    pub(super) fn check(&self, request: &ChatJob, model_memory: Duration) -> Result<(), Failure> {
+    pub(super) fn check(&self, request: &RequestedJob, model_memory: Duration) -> Result<(), Failure> {
         let requested = request.requested_model();
-        match (self.refusal(requested), requested) {
-            (Some(Failure::UnknownModel { .. } | Failure::NoChat(_)), _) | (Some(Failure::ModelFailed(_)), None)
+        match (self.refusal(requested, request.task), requested) {
+            (Some(Failure::UnknownModel { .. } | Failure::NoModelForTask { .. }), _)
+            | (Some(Failure::ModelFailed(_)), None)
                 if self.may_arrive(requested, model_memory) =>
             {
                 return Ok(());
@@ -25,27 +29,29 @@ impl Inner {
             Resolution::Model(model) => Some(model),
             Resolution::Ambiguous(_) | Resolution::Unknown => None,
         });
-        match &request.required_parameter {
-            Some(name) if self.board.lacks_parameters(model.as_deref()) => Err(Failure::Unsupported(name.clone())),
+        let lacks = || self.board.lacks(request.needs.extension(), model.as_deref(), request.task);
+        match &request.needs {
+            Needs::Parameter(name) if lacks() => Err(Failure::Unsupported(name.clone())),
+            Needs::Request { path, .. } if lacks() => Err(Failure::Unsupported(path.clone())),
             _ => Ok(()),
         }
     }
 
-    /// Why no connected worker can answer a chat with this model, or with any.
-    fn refusal(&self, requested: Option<&str>) -> Option<Failure> {
+    /// Why no connected worker can serve the task with this model, or with any.
+    fn refusal(&self, requested: Option<&str>, task: PathTask) -> Option<Failure> {
         let Some(requested) = requested else {
-            return match self.board.chat_availability() {
-                ChatAvailability::MayServe => None,
-                ChatAvailability::Failed(model) => Some(Failure::ModelFailed(model)),
-                ChatAvailability::NoChatModel(models) => Some(Failure::NoChat(models)),
+            return match self.board.availability(task) {
+                Availability::MayServe => None,
+                Availability::Failed(model) => Some(Failure::ModelFailed(model)),
+                Availability::OtherTasks(models) => Some(Failure::NoModelForTask { task, models }),
             };
         };
         let requested = requested.to_owned();
         match self.board.resolve(&requested) {
             Resolution::Unknown => Some(Failure::UnknownModel { requested, known: self.board.models() }),
             Resolution::Ambiguous(candidates) => Some(Failure::Ambiguous { requested, candidates }),
-            Resolution::Model(model) => match self.board.other_task(&model) {
-                Some(tasks) => Some(Failure::OtherTask { model, tasks }),
+            Resolution::Model(model) => match self.board.other_task(&model, task) {
+                Some(tasks) => Some(Failure::OtherTask { model, task, tasks }),
                 None => self.board.failed_everywhere(&model).then_some(Failure::ModelFailed(model)),
             },
         }
@@ -73,6 +79,6 @@ impl Inner {
         if self.board.has_none() || self.board.summary().workers == 0 {
             return Failure::NoWorker(waited);
         }
-        self.refusal(entry.request.requested_model()).unwrap_or(Failure::Busy(waited))
+        self.refusal(entry.request.requested_model(), entry.request.task).unwrap_or(Failure::Busy(waited))
     }
 }

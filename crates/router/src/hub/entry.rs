@@ -1,11 +1,15 @@
 //! The hub's record of one job, and its line in the access log.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use auxot_llama::PathTask;
 use auxot_protocol::{Complete, Job};
+use bytes::Bytes;
 
 use crate::answer::JobAnswer;
+use crate::board::RequiredExtension;
 use crate::failure::Failure;
 use crate::log_text::log_text;
 use auxot_access::BudgetShare;
@@ -13,19 +17,42 @@ use auxot_access::KeyId;
 
 /// The job that a client requests.
 #[derive(Debug)]
-pub(crate) struct ChatJob {
+pub(crate) struct RequestedJob {
     /// The job for a worker, without its id and the worker's name of the model.
     pub(crate) job: Job,
+    /// What the model must be for.
+    pub(crate) task: PathTask,
     pub(crate) stream: bool,
-    /// The first parameter that changes the answer and needs the `parameters` extension.
-    pub(crate) required_parameter: Option<String>,
+    /// The part of the request that needs an extension of the protocol.
+    pub(crate) needs: Needs,
     /// Id of the client's key.
     pub(crate) key: KeyId,
     /// Its part of the bound over all bodies.
     pub(crate) _body_bytes: BudgetShare,
 }
 
-impl ChatJob {
+/// The part of a request that needs an extension of the protocol.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Needs {
+    #[default]
+    Nothing,
+    /// The first parameter that changes the answer.
+    Parameter(String),
+    /// The whole request; where its body names a model.
+    Request { path: String, model: Option<Range<usize>> },
+}
+
+impl Needs {
+    pub(crate) fn extension(&self) -> RequiredExtension {
+        match self {
+            Self::Nothing => RequiredExtension::None,
+            Self::Parameter(_) => RequiredExtension::Parameters,
+            Self::Request { .. } => RequiredExtension::Requests,
+        }
+    }
+}
+
+impl RequestedJob {
     /// The requested model; `None` for any.
     pub(crate) fn requested_model(&self) -> Option<&str> {
         self.job.model.as_deref()
@@ -34,17 +61,35 @@ impl ChatJob {
     /// The job for one worker; `parameters` are left out for a worker without that extension.
     pub(crate) fn for_worker(&self, model: Option<String>, parameters: bool) -> Job {
         let mut job = Job { model, ..self.job.clone() };
-        if !parameters {
-            job.request = None;
+        match &self.needs {
+            Needs::Request { model: place, .. } => {
+                let http = job.request.as_mut().and_then(|request| request.http.as_mut());
+                if let (Some(http), Some(place), Some(model)) = (http, place, &job.model) {
+                    http.body = with_model(&http.body, place, model);
+                }
+            }
+            Needs::Nothing | Needs::Parameter(_) if !parameters => job.request = None,
+            Needs::Nothing | Needs::Parameter(_) => {}
         }
         job
+    }
+}
+
+/// The body with another name of the model; the engine repeats that name in its answer.
+fn with_model(body: &Bytes, place: &Range<usize>, model: &str) -> Bytes {
+    let name = serde_json::Value::from(model).to_string();
+    match (body.get(..place.start), body.get(place.clone()), body.get(place.end..)) {
+        (Some(before), Some(known), Some(after)) if known != name.as_bytes() => {
+            [before, name.as_bytes(), after].concat().into()
+        }
+        _ => body.clone(),
     }
 }
 
 /// One job in the hub.
 #[derive(Debug)]
 pub(crate) struct JobEntry {
-    pub(crate) request: Arc<ChatJob>,
+    pub(crate) request: Arc<RequestedJob>,
     pub(crate) answer: Arc<JobAnswer>,
     accepted: Instant,
     dispatched: Option<Instant>,
@@ -53,7 +98,7 @@ pub(crate) struct JobEntry {
 }
 
 impl JobEntry {
-    pub(super) fn new(request: ChatJob, answer: Arc<JobAnswer>) -> Self {
+    pub(super) fn new(request: RequestedJob, answer: Arc<JobAnswer>) -> Self {
         Self {
             request: Arc::new(request),
             answer,

@@ -14,7 +14,7 @@ use auxot_access::{CheckUnavailable, KeyId, KeyKind};
 /// Seconds before a worker that cannot be accepted now should reconnect.
 const RETRY_SECONDS: u64 = 5;
 /// Extensions of the measured protocol that this router supports.
-const EXTENSIONS: [&str; 2] = [extension::PARAMETERS, extension::NOT_STARTED];
+const EXTENSIONS: [&str; 3] = [extension::PARAMETERS, extension::NOT_STARTED, extension::REQUESTS];
 /// The answer to a wrong key, with the text of the upstream router; a worker takes it as final.
 const INVALID_KEY: (&str, &str) = ("invalid GPU key", "Authentication failed. Check your admin key.");
 

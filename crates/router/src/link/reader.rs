@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auxot_protocol::{ConfigAck, JobError, ParseError, ToRouter, ToWorker};
+use auxot_protocol::{AnswerData, ConfigAck, JobError, ParseError, ToRouter, ToWorker};
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
@@ -57,6 +57,10 @@ impl<'a> LinkReader<'a> {
             };
             let text = match message {
                 Some(Ok(Message::Text(text))) => text,
+                Some(Ok(Message::Binary(bytes))) if let Some(data) = AnswerData::parse(&bytes) => {
+                    self.shared.hub.answer_data(self.worker, data);
+                    continue;
+                }
                 Some(Ok(Message::Binary(bytes))) => match bytes.try_into() {
                     Ok(text) => text,
                     Err(_) => {
@@ -96,6 +100,10 @@ impl<'a> LinkReader<'a> {
             }
             ToRouter::PromptProgress(progress) => {
                 hub.touch(self.worker, &progress.job_id);
+                return;
+            }
+            ToRouter::AnswerHead(head) => {
+                hub.answer_head(self.worker, head);
                 return;
             }
             ToRouter::Heartbeat(_) => return,

@@ -50,13 +50,17 @@ pub(super) async fn run(
 }
 
 fn message(outgoing: Outgoing) -> Message {
-    Message::text(match outgoing {
+    let message = match outgoing {
         Outgoing::Job { id, request, model, parameters } => {
             let mut job = request.for_worker(model, parameters);
             (*id).clone_into(&mut job.job_id);
-            ToWorker::Job(Box::new(job)).to_frame()
+            ToWorker::Job(Box::new(job))
         }
-        Outgoing::Message(message) => message.to_frame(),
-        Outgoing::Close { .. } => String::new(),
-    })
+        Outgoing::Message(message) => *message,
+        Outgoing::Close { .. } => return Message::text(String::new()),
+    };
+    match message.to_payload_frame() {
+        Some(frame) => Message::binary(frame),
+        None => Message::text(message.to_frame()),
+    }
 }

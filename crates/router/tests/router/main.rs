@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail a test, too")]
 
 mod chat;
+mod engine_requests;
 mod faults;
 mod link;
 mod names;

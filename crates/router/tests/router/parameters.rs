@@ -26,7 +26,7 @@ async fn parameters_go_to_a_worker_with_the_extension_and_logprobs_come_back() {
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut worker = ScriptedWorker::join(&router, &with_extensions()).await;
-    assert_eq!(worker.ack["extensions"], json!(["parameters", "not_started"]));
+    assert_eq!(worker.ack["extensions"], json!(["parameters", "not_started", "requests"]));
     let parameters = json!({ "seed": 7, "stop": ["\n"], "logprobs": true, "top_k": 3, "unknown_field": null });
     let logprobs = json!({ "content": [{ "token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": [] }] });
     for stream in [false, true] {

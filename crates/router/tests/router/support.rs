@@ -74,6 +74,33 @@ impl ScriptedWorker {
         let _closed = self.socket.send(Message::text(message.to_string())).await;
     }
 
+    /// Sends bytes of an engine's answer.
+    pub(crate) async fn data(&mut self, job: &str, offset: usize, bytes: &[u8]) {
+        let line = json!({ "type": "answer_data", "job_id": job, "offset": offset }).to_string();
+        let frame = [line.as_bytes(), b"\n", bytes].concat();
+        self.socket.send(Message::binary(frame)).await.unwrap();
+    }
+
+    /// Sends the head of an engine's answer.
+    pub(crate) async fn head(&mut self, job: &str, answer: &str, status: u16, kind: &str) {
+        let headers = json!([["content-type", kind], ["x-engine", "1"], ["connection", "close"]]);
+        let head =
+            json!({ "type": "answer_head", "job_id": job, "answer": answer, "status": status, "headers": headers });
+        self.send(head).await;
+    }
+
+    /// The next message, which has a payload behind its first line.
+    pub(crate) async fn payload(&mut self) -> (Value, String) {
+        match within_deadline("a request from the router", self.socket.next()).await {
+            Some(Ok(Message::Binary(frame))) => {
+                let text = String::from_utf8(frame.to_vec()).unwrap();
+                let (line, payload) = text.split_once('\n').unwrap();
+                (serde_json::from_str(line).unwrap(), payload.to_owned())
+            }
+            other => panic!("a message with a payload was expected, not {other:?}"),
+        }
+    }
+
     /// The next message.
     pub(crate) async fn receive(&mut self) -> Value {
         loop {
@@ -165,6 +192,13 @@ impl Client {
     pub(crate) async fn get_json(&self, path: &str) -> (u16, Value) {
         let response = within_deadline("an answer", self.get(path).bearer_auth(API_KEY).send()).await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// Sends a request with fields of each kind in the background.
+    pub(crate) fn send_json(&self, path: &str, body: &'static str) -> PendingResponse {
+        let request = self.post(path).bearer_auth(API_KEY).header("content-type", "application/json");
+        let request = request.header("traceparent", "00-1-2-01").header("cookie", "a=b");
+        PendingResponse(tokio::task::JoinSet::from_iter([request.body(body).send()]))
     }
 
     /// Sends a chat request in the background.

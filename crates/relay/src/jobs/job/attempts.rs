@@ -2,7 +2,7 @@
 
 use super::*;
 
-use auxot_fleet::{EngineEnd, JobTask};
+use auxot_fleet::EngineEnd;
 use futures_util::FutureExt;
 use tracing::warn;
 
@@ -11,12 +11,17 @@ use crate::jobs::crash_suspects::{CrashHistory, Share};
 /// How long a job waits for the exit of a dead engine before it requests the next one.
 const EXIT_SEEN: Duration = Duration::from_millis(500);
 /// How long a job waits until an engine that runs and cannot be reached is detected: longer than its health checks take.
-const LOSS_SEEN: Duration = Duration::from_secs(60);
+pub(super) const LOSS_SEEN: Duration = Duration::from_secs(60);
 /// Attempts for a job without text.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 
-impl RunningJob {
-    /// Runs the job to the end of its answer. The slot is free then, before a slow router has read the rest.
+impl Produce for Answer {
+    async fn produce(job: &mut RunningJob<Self>) -> Result<(), Outcome> {
+        job.run_to_answer().await
+    }
+}
+
+impl RunningJob<Answer> {
     pub(super) async fn run_to_answer(&mut self) -> Result<(), Outcome> {
         let mut request = EngineRequest::first(self.parsed.clone(), self.config())?;
         let context = Arc::clone(&self.context);
@@ -52,10 +57,12 @@ impl RunningJob {
         }
         Err(Outcome::EngineGone { after_text: false })
     }
+}
 
+impl<O: JobOutput> RunningJob<O> {
     /// A request during which an engine crashed waits until no other such request is before its first text. A request during
     /// which two engines crashed is refused.
-    async fn wait_for_suspect_permit(&mut self) -> Result<(), Outcome> {
+    pub(super) async fn wait_for_suspect_permit(&mut self) -> Result<(), Outcome> {
         let context = Arc::clone(&self.context);
         match context.crash_suspects.look_up(self.parsed.request_hash) {
             CrashHistory::Clear => self.suspect_permit = None,
@@ -74,7 +81,12 @@ impl RunningJob {
 
     /// The engine is lost: waits until the reason is known, so that the next slot belongs to another engine. `Err` ends the
     /// job.
-    async fn on_engine_lost(&mut self, lease: Lease, after_text: bool, may_retry: bool) -> Result<(), Outcome> {
+    pub(super) async fn on_engine_lost(
+        &mut self,
+        lease: Lease,
+        after_text: bool,
+        may_retry: bool,
+    ) -> Result<(), Outcome> {
         let model = lease.model().to_owned();
         let loss = self.within(None, lease.engine_end(EXIT_SEEN)).await?;
         if loss == EngineEnd::Crashed
@@ -93,15 +105,15 @@ impl RunningJob {
         }
     }
 
-    fn prepare_retry(&mut self, model: &str) {
+    pub(super) fn prepare_retry(&mut self, model: &str) {
         warn!(job = %Shown(self.id()), model, "the engine went away before the first token, trying again");
         self.context.telemetry.retried();
         // The next engine starts a new answer: half a tool call or an open thought of the first engine is dropped.
-        self.answer = Answer::blank(&self.parsed.job, self.config().text_markers);
+        self.answer = O::blank(&self.parsed, &self.context.config);
     }
 
     /// Waits for a slot. Then a suspect waits until it is alone on the engine, and another job for the end of a suspect.
-    async fn acquire_shared(&mut self) -> Result<(Lease, Share), Outcome> {
+    pub(super) async fn acquire_shared(&mut self) -> Result<(Lease, Share), Outcome> {
         let context = Arc::clone(&self.context);
         let is_suspect = context.crash_suspects.look_up(self.parsed.request_hash) == CrashHistory::Suspect;
         loop {
@@ -134,7 +146,7 @@ impl RunningJob {
     /// Waits for a slot.
     async fn acquire(&mut self) -> Result<Lease, Outcome> {
         let (fleet, job, deadline) = (self.context.fleet.clone(), Arc::clone(&self.parsed.job), self.deadline());
-        let lease = self.within(None, fleet.acquire(job.model.as_deref(), JobTask::Chat, deadline)).await?;
+        let lease = self.within(None, fleet.acquire(job.model.as_deref(), self.parsed.task(), deadline)).await?;
         let lease = lease.map_err(Outcome::Refused)?;
         self.model = Some(lease.model().to_owned());
         self.started.get_or_insert_with(Instant::now);

@@ -11,7 +11,7 @@ const ERROR_BODY: usize = 64 * 1024;
 /// The engine's path for chats.
 const CHAT_PATH: &str = "/v1/chat/completions";
 
-impl RunningJob {
+impl RunningJob<Answer> {
     /// Sends one request to one engine and reads its answer or its error.
     pub(super) async fn send_request(&mut self, lease: &Lease, request: &EngineRequest) -> Result<(), Outcome> {
         let body = self.within(None, request.body(lease)).await??;

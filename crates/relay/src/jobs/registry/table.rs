@@ -14,10 +14,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use auxot_protocol::AnswerRead;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-use tokio_util::sync::CancellationToken;
 
+use crate::jobs::context::JobControls;
 use crate::jobs::parsed_job::ParsedJob;
 use crate::send_queue::{Probe, SendQueue};
 
@@ -41,8 +41,7 @@ pub(crate) struct Table {
 pub(crate) struct Entry {
     pub(crate) round: Round,
     pub(crate) fingerprint: u64,
-    pub(crate) cancel: CancellationToken,
-    pub(crate) connection: watch::Sender<SendQueue>,
+    pub(crate) controls: JobControls,
 }
 
 /// The state of a job that the router sends.
@@ -64,34 +63,35 @@ impl Table {
         }
         let entry = self.entries.get(&parsed.job.job_id).filter(|entry| {
             // A cancelled job ends soon, so the same job starts again.
-            entry.fingerprint == parsed.fingerprint && !entry.cancel.is_cancelled()
+            entry.fingerprint == parsed.fingerprint && !entry.controls.cancel.is_cancelled()
         })?;
-        if entry.connection.borrow().is_same_connection(from) {
+        if entry.controls.connection.borrow().is_same_connection(from) {
             return Some(Lookup::Here);
         }
-        entry.connection.send_replace(from.clone());
+        entry.controls.connection.send_replace(from.clone());
         Some(Lookup::Moved)
     }
 
     /// Adds a job that starts; whether this cancels an earlier round of it.
-    pub(crate) fn begin(
-        &mut self,
-        job_id: &str,
-        fingerprint: u64,
-        cancel: CancellationToken,
-        connection: watch::Sender<SendQueue>,
-    ) -> (Round, bool) {
+    pub(crate) fn begin(&mut self, job_id: &str, fingerprint: u64, controls: JobControls) -> (Round, bool) {
         self.ended.forget(job_id);
         self.rounds += 1;
-        let entry = Entry { round: self.rounds, fingerprint, cancel, connection };
+        let entry = Entry { round: self.rounds, fingerprint, controls };
         // Nothing of the old round is sent after this.
-        let old = self.entries.insert(job_id.to_owned(), entry).inspect(|old| old.cancel.cancel());
+        let old = self.entries.insert(job_id.to_owned(), entry).inspect(|old| old.controls.cancel.cancel());
         (self.rounds, old.is_some())
     }
 
     /// Cancels a job; whether it was running.
     pub(crate) fn cancel(&self, job_id: &str) -> bool {
-        self.entries.get(job_id).inspect(|entry| entry.cancel.cancel()).is_some()
+        self.entries.get(job_id).inspect(|entry| entry.controls.cancel.cancel()).is_some()
+    }
+
+    /// The router has taken output of a job.
+    pub(crate) fn read(&self, read: AnswerRead) {
+        if let Some(entry) = self.entries.get(&read.job_id) {
+            entry.controls.reads.send_replace(read);
+        }
     }
 
     /// A round has ended. A later one under the same id stays.
@@ -108,7 +108,7 @@ impl Table {
 
     /// Whether a connection has an unfinished job.
     pub(crate) fn is_busy(&self, connection: &SendQueue) -> bool {
-        self.entries.values().any(|entry| entry.connection.borrow().is_same_connection(connection))
+        self.entries.values().any(|entry| entry.controls.connection.borrow().is_same_connection(connection))
     }
 }
 

@@ -75,7 +75,7 @@ async fn settle(sink: &mut JobSink, text: &str) {
         while sink.sent() < text.len() {
             let Some(permit) = sink.permit() else { break };
             let (from, upto) = (sink.sent(), (sink.sent() + 7).min(text.len()));
-            sink.send(permit, text[from..upto].to_owned(), upto, upto == text.len());
+            sink.send(permit, JobMessage::Text(text[from..upto].to_owned().into()), upto, upto == text.len());
         }
         let wait_for = if sink.sent() < text.len() { WaitFor::Permit } else { WaitFor::Written };
         tokio::select! {
@@ -133,7 +133,7 @@ async fn a_terminal_message_that_only_the_previous_connection_has_is_sent_again(
     let (move_to, moves) = watch::channel(left.queue.clone());
     let mut sink = JobSink::new(moves, CancellationToken::new(), Duration::from_secs(3600));
     let permit = sink.permit().expect("room");
-    sink.send(permit, "end", 1, true);
+    sink.send(permit, JobMessage::Text("end".into()), 1, true);
     left.begin();
     move_to.send_replace(next.queue.clone());
     assert!(matches!(sink.next_event(WaitFor::Written).await, SinkEvent::Settling));
@@ -144,7 +144,7 @@ async fn a_terminal_message_that_only_the_previous_connection_has_is_sent_again(
     sink.rewind(0);
     assert_eq!((sink.sent(), sink.written()), (0, 0));
     let permit = sink.permit().expect("room");
-    sink.send(permit, "end", 1, true);
+    sink.send(permit, JobMessage::Text("end".into()), 1, true);
     next.begin();
     next.flush(&mut received);
     assert_eq!((sink.written(), received.as_str()), (1, "endend"));
@@ -157,7 +157,7 @@ async fn a_final_message_replaces_what_is_queued() {
     let mut sink = JobSink::new(moves, CancellationToken::new(), Duration::from_secs(3600));
     for upto in 1..=64 {
         let permit = sink.permit().expect("room");
-        sink.send(permit, "text", upto, false);
+        sink.send(permit, JobMessage::Text("text".into()), upto, false);
     }
     assert!(sink.permit().is_none(), "full");
     sink.send_final("broken".to_owned());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::jobs::context::JobChannels;
 use crate::send_queue::Frames;
 use auxot_protocol::ToWorker;
 use proptest::prelude::*;
@@ -47,7 +48,7 @@ fn job(id: &str, messages: &str) -> ParsedJob {
 }
 
 /// One round in the model; connections have numbers, which distinguish a lost one from its successor.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Running {
     round: Round,
     id: u8,
@@ -56,8 +57,7 @@ struct Running {
     cancelled: bool,
     /// Whether the table must still contain it.
     current: bool,
-    cancel: CancellationToken,
-    moves: watch::Receiver<SendQueue>,
+    channels: JobChannels,
 }
 
 /// All connections so far; a lost one has no frames.
@@ -120,22 +120,12 @@ impl Model {
     }
 
     fn begin(&mut self, id: u8, parsed: &ParsedJob, conversation: u8, connection: usize) -> Result<(), TestCaseError> {
-        let (sender, moves) = watch::channel(self.connections.0[connection].0.clone());
-        let cancel = CancellationToken::new();
-        let (round, replaced) = self.table.begin(&id.to_string(), parsed.fingerprint, cancel.clone(), sender);
+        let (channels, controls) = JobChannels::new(&self.connections.0[connection].0);
+        let (round, replaced) = self.table.begin(&id.to_string(), parsed.fingerprint, controls);
         prop_assert_eq!(replaced, self.current(id).next().is_some());
         self.current(id).for_each(|run| (run.cancelled, run.current) = (true, false));
         self.ended.remove(&id);
-        self.running.push(Running {
-            round,
-            id,
-            conversation,
-            connection,
-            cancelled: false,
-            current: true,
-            cancel,
-            moves,
-        });
+        self.running.push(Running { round, id, conversation, connection, cancelled: false, current: true, channels });
         Ok(())
     }
 
@@ -169,11 +159,11 @@ impl Model {
     fn check(&self) -> Result<(), TestCaseError> {
         prop_assert_eq!(self.table.len(), self.running.iter().filter(|run| run.current).count());
         for run in &self.running {
-            prop_assert_eq!(run.cancel.is_cancelled(), run.cancelled);
+            prop_assert_eq!(run.channels.cancel.is_cancelled(), run.cancelled);
             if run.current {
                 let policy_connection = &self.connections.0[run.connection].0;
                 prop_assert!(
-                    run.moves.borrow().is_same_connection(policy_connection),
+                    run.channels.connection.borrow().is_same_connection(policy_connection),
                     "it belongs to the connection that sent it last"
                 );
             }

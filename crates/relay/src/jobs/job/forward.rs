@@ -1,0 +1,154 @@
+//! A job that is a whole HTTP request: the engine gets it as the caller wrote it, and the caller the engine's answer.
+
+use super::*;
+
+use std::future::poll_fn;
+
+use auxot_llama::{ApiPath, ExchangeError, Forward, ForwardHead, OpenError, Peek};
+use auxot_protocol::HttpRequest;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use crate::jobs::engine_answer::EngineAnswer;
+use crate::jobs::job::attempts::{ATTEMPTS, LOSS_SEEN};
+
+/// One read of the engine's answer.
+const READ: usize = 16 * 1024;
+
+/// A checked request.
+struct EngineCall {
+    method: Method,
+    fields: HeaderMap,
+    parsed: ParsedJob,
+}
+
+impl EngineCall {
+    /// Checks all that can be checked without an engine.
+    fn of(parsed: &ParsedJob) -> Result<Self, Outcome> {
+        let bad = |text: String| Outcome::BadJob(text);
+        let request = parsed.job.http().ok_or_else(|| bad("it has no request".to_owned()))?;
+        let method: Method = request.method.parse().map_err(|_| bad("its method is not valid".to_owned()))?;
+        let path = request.path.split('?').next().unwrap_or_default();
+        if !ApiPath::of(path).is_some_and(|path| path.takes(&method)) {
+            return Err(bad(format!("this worker does not pass on {method} {}", shown(path))));
+        }
+        let fields = fields(request).ok_or_else(|| bad("its header fields are not valid".to_owned()))?;
+        let json = fields.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
+        if json && !request.body.is_empty() {
+            Peek::into(&request.body).map_err(|error| bad(error.to_string()))?;
+        }
+        Ok(Self { method, fields, parsed: parsed.clone() })
+    }
+}
+
+fn fields(request: &HttpRequest) -> Option<HeaderMap> {
+    let field =
+        |(name, value): &(String, String)| Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?));
+    request.headers.iter().map(field).collect()
+}
+
+impl Produce for EngineAnswer {
+    async fn produce(job: &mut RunningJob<Self>) -> Result<(), Outcome> {
+        run(job).await
+    }
+}
+
+async fn run(job: &mut RunningJob<EngineAnswer>) -> Result<(), Outcome> {
+    let call = EngineCall::of(&job.parsed)?;
+    let context = Arc::clone(&job.context);
+    for left in (0..ATTEMPTS).rev() {
+        job.wait_for_suspect_permit().await?;
+        // Held until the engine's end is known, as for chats.
+        let (lease, _share) = job.acquire_shared().await?;
+        match job.pass_on(&lease, &call).await {
+            Ok(()) => {
+                context.crash_suspects.answered(job.parsed.request_hash);
+                lease.answered();
+                return Ok(());
+            }
+            Err(Outcome::EngineGone { after_text }) => job.on_engine_lost(lease, after_text, left > 0).await?,
+            Err(Outcome::EngineUnreachable) if left > 0 => {
+                job.prepare_retry(lease.model());
+                job.within(None, lease.engine_end(LOSS_SEEN)).await?;
+            }
+            Err(outcome) => return Err(outcome),
+        }
+    }
+    Err(Outcome::EngineGone { after_text: false })
+}
+
+impl RunningJob<EngineAnswer> {
+    /// Sends the request to one engine and passes its answer on.
+    async fn pass_on(&mut self, lease: &Lease, call: &EngineCall) -> Result<(), Outcome> {
+        let Some(request) = call.parsed.job.http() else { return Err(Outcome::Broken) };
+        let head = ForwardHead { method: &call.method, target: &request.path, fields: &call.fields };
+        let headers = Limit::Headers(self.config().headers_timeout);
+        let opened = self.within(Some(headers), Forward::send(lease.endpoint(), head, &request.body)).await?;
+        let mut stream = opened.map_err(|error| match error {
+            OpenError::NotListening => Outcome::EngineUnreachable,
+            OpenError::Cut => Outcome::EngineGone { after_text: false },
+            OpenError::Io(_) => Outcome::Unreadable(error.to_string()),
+        })?;
+        let head = async {
+            tokio::select! {
+                biased;
+                head = stream.head() => head,
+                () = lease.engine_stopping() => Err(ExchangeError::Cut),
+            }
+        };
+        let head = self.within(Some(headers), head).await?.map_err(|error| self.fault(&error))?;
+        if head.status == 503 {
+            // The engine is being replaced or still loads: another attempt follows.
+            return Err(Outcome::EngineGone { after_text: false });
+        }
+        self.answer.begin(&head);
+        self.first_token = Some(Instant::now());
+        self.record.first_token();
+        self.suspect_permit = None;
+        self.copy_body(&mut stream, lease).await
+    }
+
+    /// Copies the engine's bytes to the connection, no faster than the caller takes them.
+    async fn copy_body(&mut self, stream: &mut Forward, lease: &Lease) -> Result<(), Outcome> {
+        let (cancel, shutdown) = (self.cancel.clone(), self.context.shutdown.clone());
+        let engine_stopping = lease.engine_stopping();
+        tokio::pin!(engine_stopping);
+        let mut awaits = lease.awaits();
+        let mut buffer = vec![0; READ];
+        let idle = Limit::Idle(self.config().idle_timeout);
+        let mut silent_since = Instant::now();
+        loop {
+            self.send_what_fits();
+            let is_read = self.answer.end() - self.sink.sent() < MERGE_LIMIT;
+            if !is_read {
+                silent_since = Instant::now();
+            }
+            awaits.hold_back(!is_read);
+            let wants = if self.has_unsent() { WaitFor::Permit } else { WaitFor::Nothing };
+            let limit = (silent_since + idle.length()).min(self.deadline());
+            tokio::select! {
+                biased;
+                read = poll_fn(|context| stream.poll_body(context, &mut buffer)), if is_read => {
+                    match read.map_err(|error| self.fault(&error))? {
+                        0 => return Ok(()),
+                        read => self.answer.push(&buffer[..read]),
+                    }
+                    silent_since = Instant::now();
+                    lease.progressed();
+                }
+                () = cancel.cancelled() => return Err(self.cancelled_outcome()),
+                () = shutdown.cancelled() => return Err(Outcome::ShuttingDown),
+                () = &mut engine_stopping => return Err(self.fault(&ExchangeError::Cut)),
+                Ok(()) = self.reads.changed() => self.on_read(),
+                event = self.sink.next_event(wants) => self.on_sink_event(event)?,
+                () = timer::until(limit) => return Err(self.timeout_outcome(Some(idle))),
+            }
+        }
+    }
+
+    fn fault(&self, error: &ExchangeError) -> Outcome {
+        match error {
+            ExchangeError::Cut | ExchangeError::Io(_) => Outcome::EngineGone { after_text: self.answer.has_begun() },
+            other => Outcome::Unreadable(other.to_string()),
+        }
+    }
+}
