@@ -81,6 +81,16 @@ impl Outcome {
     }
 }
 
+/// A message with a payload behind its first line: the payload is in the field `payload`.
+fn with_payload(bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(bytes);
+    let (line, payload) =
+        text.split_once('\n').unwrap_or_else(|| panic!("the worker sent {} binary bytes", bytes.len()));
+    let mut frame: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"));
+    frame["payload"] = payload.into();
+    frame
+}
+
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Link {{ from: {} }}", self.from)
@@ -210,7 +220,11 @@ impl Link {
                     self.history.push(frame.clone());
                     return Ok(frame);
                 }
-                Some(Ok(Message::Binary(bytes))) => panic!("the worker sent {} binary bytes", bytes.len()),
+                Some(Ok(Message::Binary(bytes))) => {
+                    let frame = with_payload(&bytes);
+                    self.history.push(frame.clone());
+                    return Ok(frame);
+                }
                 Some(Ok(Message::Close(frame))) => {
                     return Err(End::Closed(frame.map_or(1005, |frame| frame.code.into())));
                 }

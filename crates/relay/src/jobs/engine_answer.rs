@@ -43,9 +43,9 @@ struct Head {
 impl EngineAnswer {
     /// Takes the head of the engine's answer.
     pub(crate) fn begin(&mut self, head: &EngineHead) {
-        let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
-        let headers = head.fields.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)));
-        self.head = Some(Head { status: head.status, headers: headers.collect() });
+        let mut headers: Vec<_> = head.lines.split(|byte| *byte == b'\n').skip(1).filter_map(field).collect();
+        headers.extend(head.length.map(|length| ("content-length".to_owned(), length.to_string())));
+        self.head = Some(Head { status: head.status, headers });
     }
 
     /// Takes bytes of the body.
@@ -57,6 +57,12 @@ impl EngineAnswer {
     fn length(&self) -> usize {
         self.read + self.kept.len()
     }
+}
+
+/// A field of a head, in lower case; `None` for what is not text.
+fn field(line: &[u8]) -> Option<(String, String)> {
+    let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+    Some((name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
 impl JobOutput for EngineAnswer {
@@ -123,10 +129,22 @@ impl JobOutput for EngineAnswer {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http::HeaderMap;
-
     use super::*;
+    use bytes::Bytes;
+
+    fn head(lines: &[u8]) -> EngineHead {
+        EngineHead { status: 200, lines: lines.to_vec(), length: Some(7), is_events: false }
+    }
+
+    #[test]
+    fn the_fields_of_a_head_are_pairs() {
+        let mut answer = answer();
+        answer.begin(&head(b"200 OK\r\nContent-Type: a/b; c=d:e\r\nX-Odd: \xff\r\n"));
+        let Some((JobMessage::Text(text), 1)) = answer.message("j", 0) else { panic!("no head") };
+        let message: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let fields = serde_json::json!([["content-type", "a/b; c=d:e"], ["content-length", "7"]]);
+        assert_eq!((&message["headers"], &message["status"]), (&fields, &200.into()));
+    }
 
     fn read(offset: u64) -> AnswerRead {
         AnswerRead { job_id: "j".to_owned(), offset, complete: false }
@@ -156,7 +174,7 @@ mod tests {
     fn nothing_is_sent_ahead_of_the_window_and_nothing_is_kept_behind_the_caller() {
         let mut answer = answer();
         assert_eq!((answer.end(), answer.message("j", 0).is_none()), (0, true));
-        answer.begin(&EngineHead { status: 200, fields: HeaderMap::new() });
+        answer.begin(&head(b"200 OK\r\n"));
         let whole: Vec<u8> = (0..700_000_u32).map(|number| number as u8).collect();
         answer.push(&whole);
         let window = ANSWER_WINDOW as usize;

@@ -1,0 +1,107 @@
+//! Whole requests of the caller: the engine gets them as they are, and its answer comes back over any connection.
+
+use auxot_tests::scripted_router::Link;
+use serde_json::{Value, json};
+
+use crate::{DEADLINE, Stage};
+
+/// A job that is a whole request, as the frame that a router sends.
+fn frame(id: &str, path: &str, body: &str) -> Vec<u8> {
+    let http = json!({"method": "POST", "path": path, "headers": [["content-type", "application/json"]]});
+    let line = json!({"type": "job", "job_id": id, "request": {"http": http}}).to_string();
+    [line.as_bytes(), b"\n", body.as_bytes()].concat()
+}
+
+fn read(id: &str, offset: usize, complete: bool) -> Value {
+    json!({"type": "answer_read", "job_id": id, "offset": offset, "complete": complete})
+}
+
+/// Reads bytes of an answer into `body` up to its end; returns the terminal message.
+async fn rest(link: &mut Link, id: &str, body: &mut String) -> Value {
+    loop {
+        let message = link.about(id).await;
+        match message["type"].as_str() {
+            Some("answer_data") => take(&message, body),
+            _ => return message,
+        }
+    }
+}
+
+fn take(message: &Value, body: &mut String) {
+    let offset = usize::try_from(message["offset"].as_u64().unwrap()).unwrap();
+    assert!(offset <= body.len(), "bytes are missing: {message}");
+    let payload = message["payload"].as_str().unwrap();
+    body.push_str(&payload[(body.len() - offset).min(payload.len())..]);
+}
+
+#[tokio::test]
+async fn the_engine_gets_the_bytes_of_the_caller_and_the_router_those_of_the_engine() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let body = r#"{"messages": [{"role":"user","content":"fake: --text 'one two'"}], "x":1.0}"#;
+    link.send_binary(&frame("j", "/v1/chat/completions", body)).await;
+    let request = stage.reports.next("request", DEADLINE).await;
+    assert_eq!(request.detail["body"], serde_json::from_str::<Value>(body).unwrap());
+    let head = link.about("j").await;
+    assert_eq!((&head["type"], &head["status"]), (&json!("answer_head"), &json!(200)));
+    let mut text = String::new();
+    let end = rest(&mut link, "j", &mut text).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], "one two");
+    assert_eq!((&end["type"], &end["length"]), (&json!("complete"), &json!(text.len())));
+    link.send(&read("j", text.len(), true)).await;
+    // The job is over: the worker starts it again where it comes again.
+    stage.reports.next("released", DEADLINE).await;
+    link.says("barrier", "x").await;
+    link.send_binary(&frame("j", "/v1/chat/completions", body)).await;
+    stage.reports.next("request", DEADLINE).await;
+    stage.reports.next("request", DEADLINE).await;
+}
+
+#[tokio::test]
+async fn an_answer_continues_over_another_connection_with_all_that_no_one_has_read() {
+    let (mut stage, mut first) = Stage::serving("", &[]).await;
+    let chat = r#"{"messages":[{"role":"user","content":"fake: --tokens 40 --token-us 10000"}],"stream":true}"#;
+    first.send_binary(&frame("kept", "/v1/chat/completions", chat)).await;
+    let head = first.about("kept").await;
+    let mut body = String::new();
+    for _ in 0..5 {
+        take(&first.about("kept").await, &mut body);
+    }
+    // The rest of what this connection has brought is lost.
+    drop(first);
+    let mut second = stage.greeted().await;
+    second.send_binary(&frame("kept", "/v1/chat/completions", chat)).await;
+    let again = second.about("kept").await;
+    assert_eq!(again["answer"], head["answer"]);
+    let end = rest(&mut second, "kept", &mut body).await;
+    assert_eq!(end["length"], json!(body.len()), "{end}");
+    assert_eq!(body.matches("\"content\":\"").count(), 40, "{body}");
+    // The end is kept, too, until the router has it.
+    drop(second);
+    let mut third = stage.greeted().await;
+    third.send_binary(&frame("kept", "/v1/chat/completions", chat)).await;
+    third.about("kept").await;
+    let mut whole = String::new();
+    assert_eq!(rest(&mut third, "kept", &mut whole).await["type"], "complete");
+    assert_eq!(whole, body);
+    third.send(&read("kept", body.len(), true)).await;
+    stage.reports.next("released", DEADLINE).await;
+    assert_eq!(stage.reports.past().iter().filter(|event| event.name == "request").count(), 1);
+}
+
+#[tokio::test]
+async fn what_no_engine_can_safely_read_and_what_is_for_no_caller_is_refused() {
+    let (_stage, mut link) = Stage::serving("", &[]).await;
+    let deep = format!("{{\"messages\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+    for (id, path, body) in [
+        ("a", "/v1/chat/completions", "[{"),
+        ("b", "/v1/chat/completions", &*deep),
+        ("c", "/slots/0?action=erase", "{}"),
+        ("d", "/props", "{}"),
+        ("e", "/v1/embeddings", "{}"),
+    ] {
+        link.send_binary(&frame(id, path, body)).await;
+        let end = link.about(id).await;
+        assert_eq!((&end["type"], &end["status"]), (&json!("error"), &json!(400)), "{end}");
+    }
+}
