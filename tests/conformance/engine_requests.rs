@@ -105,3 +105,17 @@ async fn what_no_engine_can_safely_read_and_what_is_for_no_caller_is_refused() {
         assert_eq!((&end["type"], &end["status"]), (&json!("error"), &json!(400)), "{end}");
     }
 }
+
+/// A router whose caller reads nothing holds back one answer and no more than its window, until the job's time is over.
+#[tokio::test]
+async fn an_answer_that_no_one_reads_ends_with_the_time_of_its_job() {
+    let (mut stage, mut link) = Stage::serving("", &[("AUXOT_JOB_TIMEOUT", "3s")]).await;
+    let chat = r#"{"messages":[{"role":"user","content":"fake: --tokens 4000 --token-us 0"}],"stream":true}"#;
+    link.send_binary(&frame("unread", "/v1/chat/completions", chat)).await;
+    link.about("unread").await;
+    let mut body = String::new();
+    let end = rest(&mut link, "unread", &mut body).await;
+    assert_eq!((&end["type"], &end["code"]), (&json!("error"), &json!("timeout")), "{end}");
+    assert_eq!(body.len(), 256 * 1024);
+    stage.reports.next("released", DEADLINE).await;
+}

@@ -276,8 +276,9 @@ impl<O: JobOutput> RunningJob<O> {
                 },
                 ref other => other.message(&id, confirm_cancel).map(error_frame),
             };
-            if outcome.is_cancelled_by_router() {
-                // The router wants no more text of it; messages that are begun are complete frames and do no harm.
+            let is_broken = !O::IS_WHOLE_AT_END && !matches!(outcome, Outcome::Completed);
+            if outcome.is_cancelled_by_router() || is_broken {
+                // The router wants no more output of it; messages that are begun are complete frames and do no harm.
                 self.sink.revoke();
                 self.sink.begin_again(self.answer.end());
             }
@@ -298,6 +299,7 @@ impl<O: JobOutput> RunningJob<O> {
             (outcome.is_cancelled_by_router(), matches!(outcome, Outcome::Completed));
         let (cancel, shutdown) = (self.cancel.clone(), self.context.shutdown.clone());
         let (confirming, mut cancelled_outcome) = (cancelled_outcome, cancelled_outcome);
+        let mut sent_at = None;
         loop {
             if confirming && self.sink.is_superseded() {
                 // A confirmation under this id would end the new round.
@@ -309,6 +311,12 @@ impl<O: JobOutput> RunningJob<O> {
             if is_sent && (!is_complete || self.answer.is_settled()) {
                 return Ok(());
             }
+            sent_at = is_sent.then(|| sent_at.unwrap_or_else(Instant::now));
+            let limit = match sent_at {
+                // A router that says nothing of a whole answer has it, as far as can be known.
+                Some(sent_at) => sent_at + self.config().adopt_window + self.config().silence(),
+                None => self.deadline(),
+            };
             let wants = match (self.has_unsent(), is_sent) {
                 (true, _) => WaitFor::Permit,
                 (false, false) => WaitFor::Written,
@@ -331,6 +339,9 @@ impl<O: JobOutput> RunningJob<O> {
                     }
                     // The terminal message is begun already, so the router gets it.
                     cancelled_outcome = true;
+                }
+                () = timer::until(limit), if is_complete && !O::IS_WHOLE_AT_END => {
+                    return if is_sent { Ok(()) } else { Err(self.timeout_outcome(None)) };
                 }
                 // Jobs without a connection must not delay the shutdown.
                 () = shutdown.cancelled(), if self.sink.is_lost() => return Err(Outcome::ConnectionLost),

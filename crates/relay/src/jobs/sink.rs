@@ -156,6 +156,7 @@ impl JobSink {
 
     /// Goes back to a position; what comes after it is sent again.
     pub(crate) fn rewind(&mut self, at: usize) {
+        let at = at.max(self.floor);
         if let Attachment::Attached { acks, .. } = &mut self.attachment
             && self.sent > at
         {
