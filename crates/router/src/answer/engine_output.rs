@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use auxot_protocol::{ANSWER_WINDOW, AnswerData, AnswerHead};
 use bytes::Bytes;
 
-/// The client has taken this many bytes since the worker was last told.
+/// The worker gets a report each time the client has taken this many bytes more.
 const REPORT_EVERY: u64 = ANSWER_WINDOW / 4;
 
 /// The engine's answer as far as it is here.
