@@ -58,7 +58,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-import", &[]),
     ("auxot-gateway", &["fleet", "llama", "catalog", "names", "access", "state-file"]),
     ("auxot-admin", &["fleet", "gpu", "access", "llama"]),
-    ("auxot-fleet", &["backoff", "scheduler", "placement", "engine", "catalog", "gpu", "state-file"]),
+    ("auxot-fleet", &["backoff", "scheduler", "placement", "engine", "catalog", "gpu", "llama", "state-file"]),
     ("auxot-scheduler", &["backoff", "placement", "catalog", "gpu"]),
     ("auxot-placement", &["engine", "catalog", "gpu"]),
     ("auxot-engine", &["backoff", "llama"]),

@@ -1,6 +1,7 @@
 //! What a job wants its model to do.
 
 use auxot_catalog::Task;
+use auxot_llama::PathTask;
 
 /// What a job wants its model to do: a model serves only the requests of its own task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +14,17 @@ pub enum JobTask {
     Rerank,
     /// What an engine answers whatever its model is for, such as tokens of a text.
     Any,
+}
+
+impl From<PathTask> for JobTask {
+    fn from(task: PathTask) -> Self {
+        match task {
+            PathTask::Chat => Self::Chat,
+            PathTask::Embedding => Self::Embedding,
+            PathTask::Rerank => Self::Rerank,
+            PathTask::Any => Self::Any,
+        }
+    }
 }
 
 impl JobTask {

@@ -3,55 +3,10 @@
 use std::borrow::Cow;
 
 use auxot_fleet::JobTask;
-use auxot_llama::JoinedForm;
+use auxot_llama::{ApiPath, JoinedForm};
 use http::Method;
 
 use crate::api::Api;
-
-/// An endpoint of the engines.
-struct Endpoint {
-    path: &'static str,
-    get: bool,
-    post: bool,
-    task: JobTask,
-}
-
-const fn post(path: &'static str, task: JobTask) -> Endpoint {
-    Endpoint { path, get: false, post: true, task }
-}
-
-const fn get(path: &'static str) -> Endpoint {
-    Endpoint { path, get: true, post: false, task: JobTask::Any }
-}
-
-/// Every endpoint that is passed on. What is missing here ends or reconfigures an engine, or is a page of its own.
-const ENDPOINTS: &[Endpoint] = &[
-    post("/v1/chat/completions", JobTask::Chat),
-    post("/chat/completions", JobTask::Chat),
-    post("/v1/completions", JobTask::Chat),
-    post("/completions", JobTask::Chat),
-    post("/completion", JobTask::Chat),
-    post("/infill", JobTask::Chat),
-    post("/v1/responses", JobTask::Chat),
-    post("/v1/messages", JobTask::Chat),
-    post("/v1/messages/count_tokens", JobTask::Chat),
-    post("/v1/audio/transcriptions", JobTask::Chat),
-    post("/v1/audio/translations", JobTask::Chat),
-    post("/v1/audio/speech", JobTask::Chat),
-    post("/v1/embeddings", JobTask::Embedding),
-    post("/embeddings", JobTask::Embedding),
-    post("/embedding", JobTask::Embedding),
-    post("/v1/rerank", JobTask::Rerank),
-    post("/rerank", JobTask::Rerank),
-    post("/v1/reranking", JobTask::Rerank),
-    post("/reranking", JobTask::Rerank),
-    post("/tokenize", JobTask::Any),
-    post("/detokenize", JobTask::Any),
-    post("/apply-template", JobTask::Any),
-    get("/props"),
-    get("/slots"),
-    Endpoint { path: "/lora-adapters", get: true, post: true, task: JobTask::Any },
-];
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,7 +50,7 @@ impl<'a> Route<'a> {
             "/health" | "/v1/health" => return only_get(Route::Health),
             _ => {}
         }
-        if let Some(found) = endpoint(path) {
+        if let Some(found) = ApiPath::of(path) {
             let model = query.and_then(model_of_query);
             return engine(method, found, query, model);
         }
@@ -111,35 +66,26 @@ impl<'a> Route<'a> {
     }
 }
 
-fn endpoint(path: &str) -> Option<&'static Endpoint> {
-    ENDPOINTS.iter().find(|endpoint| endpoint.path == path)
-}
-
 /// `owner/name/v1/completions`: a name may have slashes, so the longest path of an endpoint at its end counts.
-fn split_name(rest: &str) -> Option<(&str, &'static Endpoint)> {
+fn split_name(rest: &str) -> Option<(&str, &'static ApiPath)> {
     let slashes = rest.match_indices('/').map(|(at, _)| at);
-    slashes.filter(|at| *at > 0).find_map(|at| Some((&rest[..at], endpoint(&rest[at..])?)))
+    slashes.filter(|at| *at > 0).find_map(|at| Some((&rest[..at], ApiPath::of(&rest[at..])?)))
 }
 
 fn engine<'a>(
     method: &Method,
-    endpoint: &'static Endpoint,
+    endpoint: &'static ApiPath,
     query: Option<&'a str>,
     model: Option<Cow<'a, str>>,
 ) -> Route<'a> {
-    let fits = match *method {
-        Method::GET | Method::HEAD => endpoint.get,
-        Method::POST => endpoint.post,
-        _ => false,
-    };
-    if !fits {
+    if !endpoint.takes(method) {
         return Route::WrongMethod(match (endpoint.get, endpoint.post) {
             (true, true) => "GET, HEAD, POST",
             (true, false) => "GET, HEAD",
             (false, _) => "POST",
         });
     }
-    let (path, task) = (endpoint.path, endpoint.task);
+    let (path, task) = (endpoint.path, endpoint.task.into());
     let joined = match path {
         "/v1/chat/completions" | "/chat/completions" => Some(JoinedForm::Chat),
         "/v1/completions" => Some(JoinedForm::Text),

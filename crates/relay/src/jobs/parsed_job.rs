@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use auxot_fleet::JobTask;
-use auxot_llama::{ApiPath, PathTask, RequestError, check_request, foreign_urls, has_images, text_bytes};
+use auxot_llama::{ApiPath, RequestError, check_request, foreign_urls, has_images, text_bytes};
 use auxot_protocol::Job;
 use serde_json::value::RawValue;
 
@@ -64,12 +64,7 @@ impl ParsedJob {
     /// What the model must be for.
     pub(crate) fn task(&self) -> JobTask {
         let path = self.job.http().and_then(|http| ApiPath::of(http.path.split('?').next().unwrap_or_default()));
-        match path.map(|path| path.task) {
-            Some(PathTask::Chat) | None => JobTask::Chat,
-            Some(PathTask::Embedding) => JobTask::Embedding,
-            Some(PathTask::Rerank) => JobTask::Rerank,
-            Some(PathTask::Any) => JobTask::Any,
-        }
+        path.map_or(JobTask::Chat, |path| path.task.into())
     }
 }
 
