@@ -1,4 +1,4 @@
-//! usage: fake-hub ROOT [PORT]
+//! usage: `fake-hub ROOT [PORT]`
 //!
 //! A fake hub of models: Hugging Face's protocol for the repositories of a folder, with a switch for every fault.
 //!
