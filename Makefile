@@ -36,7 +36,7 @@ airgap: ## one tar file for a host without a network (MODELS="a.gguf b.gguf", BA
 fmt: ## format all of the Rust
 	@cargo fmt --all -- --config-path config/lint
 
-bench: tools ## the figures of relay and supervision, beside the same work done directly
+bench: tools ## the figures of relay and supervision, beside the same work done directly (ONLY=paced,idle; BASE=the worker of another build)
 	@cargo build --release --workspace --bins
 	cargo bench --package auxot-tests
 

@@ -1,6 +1,6 @@
 //! One line of the table.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A measured figure and its bound.
 #[derive(Debug, Clone, Serialize)]
@@ -19,7 +19,7 @@ pub(crate) struct Figure {
 }
 
 /// The bound of a figure.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bound {
     AtMost(f64),

@@ -11,12 +11,14 @@
 //! Each bench returns [`Figure`]s: the median over its rounds, the bound of the project, and the figure of the
 //! upstream Go worker on the same kind of machine. `table` prints them and writes `tests/bench/latest.json`.
 //!
-//! The worker logs at its default level (info) into a file. `ONLY=paced,idle` runs some of the benches. The machine
-//! should be idle otherwise; its load average is written beside the figures.
+//! The worker logs at its default level (info) into a file. `ONLY=paced,idle` runs some of the benches. `BASE=FILE`
+//! compares with the worker of another build (`compare`). The machine should be idle otherwise; its load average is
+//! written beside the figures.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command, its output is the point")]
 
 mod catalog;
+mod compare;
 mod decision;
 mod devices;
 mod direct;
@@ -84,6 +86,9 @@ fn main() -> anyhow::Result<ExitCode> {
         "" => NAMES.to_vec(),
         list => list.split(',').map(str::trim).collect(),
     };
+    if let Some(ended) = compare::run(&wanted) {
+        return ended;
+    }
     // One thread, like the worker: the peer's wake-ups are then the cheapest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let before = usage::load_average();
@@ -91,6 +96,10 @@ fn main() -> anyhow::Result<ExitCode> {
     for name in wanted {
         eprintln!("bench {name} …");
         figures.extend(runtime.block_on(run(name))?);
+    }
+    if compare::is_child() {
+        println!("{}", serde_json::to_string(&figures)?);
+        return Ok(ExitCode::SUCCESS);
     }
     table::print(&figures);
     if only.trim().is_empty() {

@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
+use crate::compare;
 use crate::direct::Direct;
 use crate::peer::{Link, Peer};
 
@@ -68,7 +69,7 @@ impl Rig {
         }
         let peer = Peer::listen().await?;
         let log = std::fs::File::create(scratch.join("worker.log"))?;
-        let mut command = Command::new(auxot_tests::binaries::program("auxot-worker"));
+        let mut command = Command::new(compare::worker());
         // The folder's name in the arguments identifies the processes of this rig.
         command.arg("--models-dir").arg(scratch.models());
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));

@@ -6,6 +6,7 @@ use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
+use crate::compare::{Compared, WORST_RATIO};
 use crate::figure::{Bound, Figure};
 
 pub(crate) fn print(figures: &[Figure]) {
@@ -30,6 +31,31 @@ pub(crate) fn print(figures: &[Figure]) {
         ]);
     }
     for column in [2, 3, 6] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    println!("{table}");
+}
+
+/// The figures of two builds.
+pub(crate) fn print_compared(figures: &[Compared]) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["figure", "unit", "base", "this build", "ratio", ""]);
+    for figure in figures {
+        let (name, unit) = (figure.name.clone(), figure.unit.clone());
+        let verdict = if figure.ratio <= WORST_RATIO { "pass" } else { "MISS" };
+        table.add_row([
+            name,
+            unit,
+            shown(figure.base),
+            shown(figure.value),
+            format!("{:.2}", figure.ratio),
+            verdict.to_owned(),
+        ]);
+    }
+    for column in 2..=4 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
