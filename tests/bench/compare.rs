@@ -20,8 +20,8 @@ const ROUNDS: usize = 5;
 pub(crate) const WORST_RATIO: f64 = 1.05;
 /// Passes to a child process the worker to measure; it prints its figures as JSON.
 const WORKER: &str = "BENCH_WORKER";
-/// Benches of this program's own code: another worker makes no difference.
-const WITHOUT_WORKER: [&str; 3] = ["catalog", "decision", "devices"];
+/// Benches of this program's own code, or of commands: another worker makes no difference.
+const WITHOUT_WORKER: [&str; 4] = ["catalog", "decision", "devices", "pull"];
 
 /// A figure of a child process.
 #[derive(Debug, Deserialize)]

@@ -61,11 +61,23 @@ impl<T: Serialize> Loaded<T> {
     }
 }
 
-/// The default of a dotted key in TOML; `None` for a key without a default, or a secret.
-#[must_use]
-pub fn default_text<T: Default + Serialize>(key: &str) -> Option<String> {
-    let key: Vec<String> = key.split('.').map(str::to_owned).collect();
-    toml(Tree::of(&T::default()).ok()?.get(&key)?)
+/// The defaults of all keys, as TOML.
+#[derive(Debug)]
+pub struct Defaults(Option<Tree>);
+
+impl Defaults {
+    /// The defaults of `T`.
+    #[must_use]
+    pub fn of<T: Default + Serialize>() -> Self {
+        Self(Tree::of(&T::default()).ok())
+    }
+
+    /// The default of a dotted key; `None` for a key without a default, or a secret.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<String> {
+        let key: Vec<String> = key.split('.').map(str::to_owned).collect();
+        toml(self.0.as_ref()?.get(&key)?)
+    }
 }
 
 fn section(key: &[String]) -> &[String] {

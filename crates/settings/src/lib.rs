@@ -50,7 +50,7 @@ mod variables;
 pub const VERSION: &str = env!("AUXOT_VERSION");
 
 pub use change::{SettingChange, When};
-pub use effective::default_text;
+pub use effective::Defaults;
 pub use fault::{Faults, Origin, SettingFault};
 pub use load::{Given, Loaded, Sources, load};
 pub use log::{Format, Level, LogConfig, Verbosity};

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::LazyLock;
 
-use auxot_settings::{NAMES, Origin, SettingFault, SettingName, Settings, default_text, nearest};
+use auxot_settings::{Defaults, NAMES, Origin, SettingFault, SettingName, Settings, nearest};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -95,7 +95,7 @@ fn command() -> Command {
                 .num_args(0..=1)
                 .default_missing_value("1"),
         )
-        .args(NAMES.table.iter().map(setting))
+        .args(shown_settings())
         .args(old_flags())
 }
 
@@ -308,10 +308,14 @@ Exit codes: 0 success. 1 a second signal during the stop, or a fault of the prog
 all faults are listed. 69 a required resource is missing: the engine, the metrics port, a folder. 77 the router refuses
 the key. Commands: 1 the model does not fit or the worker refuses, 66 the model does not exist, 69 no worker answers.";
 
-/// The flag of a setting.
+/// The flags of all settings with their help.
+fn shown_settings() -> impl Iterator<Item = Arg> {
+    let defaults = Defaults::of::<Settings>();
+    NAMES.table.iter().map(move |name| setting(name).help(setting_help(name, &defaults)))
+}
+
+/// The flag of a setting, without its help.
 fn setting(name: &SettingName) -> Arg {
-    let default = default_text::<Settings>(name.key).filter(|text| text != "[]" && text != "\"\"");
-    let default = default.map_or_else(String::new, |text| format!(", default {}", text.replace(['"', '[', ']'], "")));
     Arg::new(name.flag)
         .long(name.flag)
         .visible_aliases(name.alias)
@@ -319,7 +323,12 @@ fn setting(name: &SettingName) -> Arg {
         .value_parser(value_parser!(OsString))
         // The setting refuses a negative number and names its key.
         .allow_negative_numbers(true)
-        .help(format!("{} [{}{default}]", name.help, name.variable))
+}
+
+fn setting_help(name: &SettingName, defaults: &Defaults) -> String {
+    let default = defaults.text(name.key).filter(|text| text != "[]" && text != "\"\"");
+    let default = default.map_or_else(String::new, |text| format!(", default {}", text.replace(['"', '[', ']'], "")));
+    format!("{} [{}{default}]", name.help, name.variable)
 }
 
 /// The flags of settings under their old names, hidden from the help.
