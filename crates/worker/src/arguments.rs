@@ -9,6 +9,7 @@
 
 mod flags;
 mod generated;
+mod help;
 mod inspection;
 mod restart;
 
