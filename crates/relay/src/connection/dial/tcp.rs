@@ -17,6 +17,12 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// TCP keepalive: the idle time before the first probe, and the interval of the probes.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
 
+/// The most bytes that the kernel takes before it can send them. Without a limit it takes megabytes from a worker whose
+/// router reads slowly and asks for more only when a third of them is gone: heartbeats wait behind them, and the socket
+/// takes no byte for so long that the router looks dead.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 * 1024;
+
 /// Connects to a host, by name or address.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let addresses = match loopback(host, port) {
@@ -27,7 +33,10 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     // A token is a small packet that must not wait for the acknowledgement of the packet before.
     stream.set_nodelay(true)?;
     let (idle, interval) = KEEPALIVE;
-    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(interval))?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(interval))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     Ok(stream)
 }
 
