@@ -1,31 +1,16 @@
 //! Strings, lists and keys as TOML writes them.
 
-use std::fmt::Write;
+use toml_writer::{ToTomlKey, ToTomlValue, TomlKeyBuilder, TomlStringBuilder};
 
 /// A key: quoted where it has other characters than letters, digits, dashes and underscores.
 pub(crate) fn key(text: &str) -> String {
-    let is_bare = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
-    if !text.is_empty() && text.chars().all(is_bare) { text.to_owned() } else { string(text) }
+    let key = TomlKeyBuilder::new(text);
+    key.as_unquoted().unwrap_or_else(|| key.as_basic()).to_toml_key()
 }
 
 /// A string.
 pub(crate) fn string(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            other if other.is_control() => {
-                // A string takes all that is written to it.
-                let _ = write!(out, "\\u{:04X}", u32::from(other));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+    TomlStringBuilder::new(text).as_basic().to_toml_value()
 }
 
 /// A list of strings.

@@ -1,8 +1,7 @@
 //! Keys and values as TOML writes them.
 
-use std::fmt::Write;
-
 use figment::value::{Empty, Value};
+use toml_writer::{ToTomlKey, ToTomlValue, TomlKeyBuilder, TomlStringBuilder};
 
 /// A key with dots between its parts, as the file and every fault write it: `fleet.models."llama-3.2".slots`.
 pub(crate) fn dotted(key: &[String]) -> String {
@@ -11,8 +10,8 @@ pub(crate) fn dotted(key: &[String]) -> String {
 
 /// A key as TOML writes it: quoted where it holds anything but letters, digits, dash and underscore.
 pub(crate) fn bare(key: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !key.is_empty() && key.chars().all(plain) { key.to_owned() } else { quoted(key) }
+    let key = TomlKeyBuilder::new(key);
+    key.as_unquoted().unwrap_or_else(|| key.as_basic()).to_toml_key()
 }
 
 /// A value as TOML writes it; `None` for no value.
@@ -36,20 +35,5 @@ pub(crate) fn toml(value: &Value) -> Option<String> {
 }
 
 fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            other if other.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(other));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+    TomlStringBuilder::new(text).as_basic().to_toml_value()
 }
