@@ -9,6 +9,7 @@ mod doctor;
 mod files;
 mod fits;
 mod liveness;
+mod logs;
 mod metrics;
 mod models;
 mod page;

@@ -36,6 +36,13 @@ pub struct Config {
     /// Private directory for sockets and records; unset means `$RUNTIME_DIRECTORY/engines`, else
     /// `$XDG_RUNTIME_DIR/auxot-worker`, else `/tmp/auxot-worker-UID`.
     pub runtime_dir: Option<PathBuf>,
+    /// Folder of a log file for each model, with all that its engines print; unset means `$LOGS_DIRECTORY`, else `logs` in the
+    /// state directory.
+    pub log_dir: Option<PathBuf>,
+    /// The most bytes of one log file; a full one is kept until the next one is full.
+    pub log_file_size: ByteSize,
+    /// The most bytes of all log files; beyond it those that were written longest ago are removed. 0 means no files.
+    pub log_total_size: ByteSize,
     /// Longest silence of a loading engine: no state line, no output, nothing read.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub load_stall: Duration,
@@ -89,6 +96,9 @@ impl Default for Config {
             ping_interval: Duration::from_secs(10),
             extra_args: Vec::new(),
             runtime_dir: None,
+            log_dir: None,
+            log_file_size: ByteSize::mib(4),
+            log_total_size: ByteSize::mib(128),
             load_stall: Duration::from_secs(120),
             stop_grace: Duration::from_secs(3),
             stop_again: Duration::from_secs(2),

@@ -1,4 +1,7 @@
-//! The newest lines that the engines of one model have printed, over all their processes.
+//! The newest lines that the engines of one model have printed, over all their processes; and files that keep more of them.
+
+pub(crate) mod folder;
+pub(crate) mod writer;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +11,14 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use writer::{LogWriter, WaitingLines};
+
 /// Lines that are kept of one model.
 const KEPT_LINES: usize = 400;
 /// Bytes of one line that are kept.
 const LINE_BYTES: usize = 1024;
+/// Bytes of one line that are written to the file.
+const FILE_LINE_BYTES: usize = 8 * 1024;
 /// Models whose lines are kept; of more, those without a process are dropped.
 const KEPT_MODELS: usize = 256;
 
@@ -35,6 +42,15 @@ pub struct EngineLog {
     added: Notify,
     /// All bytes that were read.
     bytes: AtomicU64,
+    /// What writes the lines to the file of the model, where there are files.
+    file: Option<LogFile>,
+}
+
+/// The file of one model.
+#[derive(Debug)]
+struct LogFile {
+    model: Arc<str>,
+    waiting: Arc<WaitingLines>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +94,10 @@ impl EngineLog {
     }
 
     pub(crate) fn push(&self, process: u64, line: &str) {
+        let at = SystemTime::now();
+        if let Some(file) = &self.file {
+            file.waiting.add(&file.model, process, at, &line[..line.floor_char_boundary(FILE_LINE_BYTES)]);
+        }
         let text = line[..line.floor_char_boundary(LINE_BYTES)].to_owned();
         let mut lines = self.lock();
         lines.newest += 1;
@@ -85,7 +105,7 @@ impl EngineLog {
             lines.kept.pop_front();
         }
         let number = lines.newest;
-        lines.kept.push_back(LogLine { number, process, at: SystemTime::now(), text });
+        lines.kept.push_back(LogLine { number, process, at, text });
         drop(lines);
         self.added.notify_waiters();
     }
@@ -107,21 +127,31 @@ impl EngineLog {
 
 /// The logs of all models that have had an engine.
 #[derive(Debug, Default)]
-pub(crate) struct EngineLogs(Mutex<HashMap<Arc<str>, Arc<EngineLog>>>);
+pub(crate) struct EngineLogs {
+    of_models: Mutex<HashMap<Arc<str>, Arc<EngineLog>>>,
+    writer: Option<LogWriter>,
+}
 
 impl EngineLogs {
+    /// Logs that are written to files, too.
+    pub(crate) fn with_files(writer: LogWriter) -> Self {
+        Self { writer: Some(writer), ..Self::default() }
+    }
+
     /// The log of a model that gets an engine.
     pub(crate) fn open(&self, model: &Arc<str>) -> Arc<EngineLog> {
-        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = self.of_models.lock().unwrap_or_else(PoisonError::into_inner);
         if logs.len() >= KEPT_MODELS && !logs.contains_key(model) {
             logs.retain(|_, log| Arc::strong_count(log) > 1);
         }
-        Arc::clone(logs.entry(Arc::clone(model)).or_default())
+        let file = || self.writer.as_ref().map(|writer| LogFile { model: Arc::clone(model), waiting: writer.lines() });
+        let log = logs.entry(Arc::clone(model));
+        Arc::clone(log.or_insert_with(|| Arc::new(EngineLog { file: file(), ..EngineLog::default() })))
     }
 
     /// The log of a model, if it has had an engine.
     pub(crate) fn get(&self, model: &str) -> Option<Arc<EngineLog>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+        self.of_models.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
     }
 }
 
@@ -152,7 +182,7 @@ mod tests {
         for number in 0..2 * KEPT_MODELS {
             logs.open(&number.to_string().into()).push(1, "line");
         }
-        assert!(logs.0.lock().unwrap().len() <= KEPT_MODELS);
+        assert!(logs.of_models.lock().unwrap().len() <= KEPT_MODELS);
         assert!(Arc::ptr_eq(&logs.get("used").unwrap(), &used));
         assert!(logs.get("0").is_none());
     }

@@ -12,6 +12,8 @@ use crate::binary::dry_run::{DryRunError, MemoryEstimate};
 use crate::binary::{BinaryError, EngineBinary};
 use crate::command_line::{self, Listen};
 use crate::config::Config;
+use crate::engine_log::folder::LogFolder;
+use crate::engine_log::writer::LogWriter;
 use crate::engine_log::{EngineLog, EngineLogs};
 use crate::handle::EngineHandle;
 use crate::host::processors;
@@ -82,15 +84,11 @@ impl Host {
             );
         }
         let shared = Arc::new(EngineContext { engine, spawner, dir, threads, env });
-        Ok(Host {
-            shared,
-            config: RwLock::new(Arc::new(config)),
-            engines: AtomicU64::new(1),
-            logs: EngineLogs::default(),
-        })
+        let logs = log_folder(&config).map(LogWriter::start).map(EngineLogs::with_files).unwrap_or_default();
+        Ok(Host { shared, config: RwLock::new(Arc::new(config)), engines: AtomicU64::new(1), logs })
     }
 
-    /// Sets the settings of engines that are made from now on; the program and the runtime directory stay.
+    /// Sets the settings of engines that are made from now on; the program, the runtime directory and the log files stay.
     pub fn configure(&self, mut config: Config) {
         make_words_absolute(&mut config.extra_args);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
@@ -164,6 +162,12 @@ impl Host {
     pub fn engine(&self) -> &EngineBinary {
         &self.shared.engine
     }
+}
+
+/// The folder of log files, where there shall be any.
+fn log_folder(config: &Config) -> Option<LogFolder> {
+    let (folder, total) = (config.log_dir.clone()?, config.log_total_size.as_u64());
+    (total > 0).then(|| LogFolder::new(folder, config.log_file_size.as_u64(), total))
 }
 
 /// Engines run in a directory of their own, so relative paths are made absolute.

@@ -15,7 +15,7 @@ use crate::toml_text::dotted;
 use crate::tree::Tree;
 
 /// Sections and keys that are used once, when the worker starts.
-const AT_START: [&[&str]; 8] = [
+const AT_START: [&[&str]; 11] = [
     &["router"],
     &["gateway"],
     &["gpu"],
@@ -24,6 +24,9 @@ const AT_START: [&[&str]; 8] = [
     &["log"],
     &["engine", "binary"],
     &["engine", "runtime_dir"],
+    &["engine", "log_dir"],
+    &["engine", "log_file_size"],
+    &["engine", "log_total_size"],
 ];
 
 /// The tables of single models. One that is added or removed is one change.
@@ -82,8 +85,14 @@ impl Loaded<Settings> {
     #[must_use]
     pub fn with(self, read: Self) -> Self {
         let (old, new) = (self.value, read.value);
-        let engine =
-            auxot_engine::Config { binary: old.engine.binary, runtime_dir: old.engine.runtime_dir, ..new.engine };
+        let engine = auxot_engine::Config {
+            binary: old.engine.binary,
+            runtime_dir: old.engine.runtime_dir,
+            log_dir: old.engine.log_dir,
+            log_file_size: old.engine.log_file_size,
+            log_total_size: old.engine.log_total_size,
+            ..new.engine
+        };
         let value =
             Settings { fleet: new.fleet, placement: new.placement, catalog: new.catalog, hub: new.hub, engine, ..old };
         let kept = self.given.into_iter().filter(|(key, _)| When::of(key) == When::NextStart);

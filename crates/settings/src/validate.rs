@@ -26,6 +26,9 @@ const MIN_SAMPLE: Duration = Duration::from_millis(100);
 /// A job with one picture is larger.
 const MIN_MESSAGE: bytesize::ByteSize = bytesize::ByteSize::mib(1);
 
+/// More than what is written at once.
+const MIN_LOG_FILE: bytesize::ByteSize = bytesize::ByteSize::mib(1);
+
 /// The longest list of names or tables.
 const MAX_NAMES: usize = 1_000;
 /// More parallel requests than any engine build accepts.
@@ -236,6 +239,7 @@ impl RuleChecker<'_> {
         if engine.ping_interval < Duration::from_secs(1) || engine.ping_interval.subsec_nanos() != 0 {
             self.fault("engine.ping_interval", "must be whole seconds, 1 or more: the engine accepts no others");
         }
+        self.log_files();
         self.positive("engine.load_stall", engine.load_stall);
         self.positive("engine.liveness_interval", engine.liveness_interval);
         self.positive("engine.liveness_busy_interval", engine.liveness_busy_interval);
@@ -245,6 +249,19 @@ impl RuleChecker<'_> {
             ("engine.restart_delay", engine.restart_delay),
             ("engine.restart_max_delay", engine.restart_max_delay),
         );
+    }
+
+    fn log_files(&mut self) {
+        let engine = &self.loaded.value.engine;
+        if engine.log_file_size < MIN_LOG_FILE {
+            self.fault("engine.log_file_size", format!("must be {MIN_LOG_FILE} or more"));
+        }
+        // The file that is written and the one before.
+        let least = 2 * engine.log_file_size.as_u64();
+        if (1..least).contains(&engine.log_total_size.as_u64()) {
+            let text = "must be at least twice `engine.log_file_size`, or 0 for no files";
+            self.fault("engine.log_total_size", text);
+        }
     }
 
     /// A list of names. More checker for devices would need their drivers.

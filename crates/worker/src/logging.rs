@@ -8,6 +8,8 @@
 //! context switch: a fifth of the delay of a first token. While the worker serves, lines are therefore held for a
 //! moment and passed on together ([`Log::hold_back`]).
 
+mod journal;
+
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
@@ -17,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use auxot_settings::{Format, Level, LogConfig, Verbosity};
+use journal::Prioritised;
 use tokio::sync::Notify;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -103,8 +106,13 @@ impl Drop for Release {
 /// # Errors
 /// The thread cannot start, or another log was started before.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<Log> {
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (subscriber, log) = open(io::stderr(), config, colour)?;
+    let reader = match () {
+        () if journal::reads(io::stderr()) => Reader::Journal,
+        () if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => Reader::File,
+        () if io::stderr().is_terminal() => Reader::Terminal,
+        () => Reader::File,
+    };
+    let (subscriber, log) = open(io::stderr(), config, reader)?;
     tracing::subscriber::set_global_default(subscriber)?;
     std::panic::set_hook(Box::new(|panic| {
         // Without the panic's message, which may contain a caller's text, and through the queue, because a direct write
@@ -115,18 +123,32 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<Log> {
     Ok(log)
 }
 
+/// What reads the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// A terminal, which shows colours.
+    Terminal,
+    /// A file, or a program.
+    File,
+    /// systemd's journal.
+    Journal,
+}
+
 /// A log to this output, and what sends lines to it.
 fn open<W: Write + Send + 'static>(
     output: W,
     config: &LogConfig,
-    colour: bool,
+    reader: Reader,
 ) -> io::Result<(impl tracing::Subscriber + Send + Sync + use<W>, Log)> {
-    let queue = queue(output)?;
+    let queue = queue(output, reader)?;
     // The library would report a failed write with `eprintln!`, which panics if that fails, too.
     let lines = tracing_subscriber::fmt::layer().with_writer(queue.clone()).log_internal_errors(false);
-    let lines = match config.format {
-        Format::Text => lines.with_ansi(colour).boxed(),
-        Format::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
+    let lines = lines.with_ansi(reader == Reader::Terminal);
+    let lines = match (config.format, reader) {
+        (Format::Text, Reader::Journal) => lines.without_time().map_event_format(Prioritised).boxed(),
+        (Format::Text, _) => lines.boxed(),
+        (Format::Json, Reader::Journal) => lines.json().flatten_event(true).map_event_format(Prioritised).boxed(),
+        (Format::Json, _) => lines.json().flatten_event(true).boxed(),
     };
     let (filter, handle) = reload::Layer::new(targets(&config.level));
     let level = LevelControl { filter: handle, text: Arc::new(Mutex::new(config.level.to_string())) };
@@ -202,16 +224,19 @@ impl Queue {
     }
 }
 
-fn queue(output: impl Write + Send + 'static) -> io::Result<Queue> {
+fn queue(output: impl Write + Send + 'static, reader: Reader) -> io::Result<Queue> {
     let (lines, waiting) = sync_channel(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&dropped);
     // Not joined: it may hang in a write forever and then ends with the program.
-    std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&waiting, output, &counter))?;
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || write_lines(&waiting, output, reader, &counter))?;
     Ok(Queue { lines, dropped, held: Arc::default() })
 }
 
-fn write_lines(waiting: &Receiver<Message>, mut output: impl Write, dropped: &AtomicU64) {
+fn write_lines(waiting: &Receiver<Message>, mut output: impl Write, reader: Reader, dropped: &AtomicU64) {
+    let priority = if reader == Reader::Journal { journal::WARNING } else { "" };
     // A failed write cannot be reported anywhere: the line is lost and the next one is tried.
     for message in waiting {
         match message {
@@ -225,7 +250,8 @@ fn write_lines(waiting: &Receiver<Message>, mut output: impl Write, dropped: &At
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(output, "{lost} log lines were dropped: standard error was not read fast enough");
+            let _ =
+                writeln!(output, "{priority}{lost} log lines were dropped: standard error was not read fast enough");
         }
     }
 }

@@ -157,7 +157,7 @@ struct FrontEnds {
 /// The router refused the key before anything was loaded.
 struct KeyRefused;
 
-async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefused>> {
+async fn open(mut settings: Settings) -> anyhow::Result<Result<Components, KeyRefused>> {
     let histograms: Vec<(&str, &[f64])> = HISTOGRAMS
         .iter()
         .chain(&auxot_engine::metrics::HISTOGRAMS)
@@ -170,6 +170,7 @@ async fn open(settings: Settings) -> anyhow::Result<Result<Components, KeyRefuse
     auxot_fleet::describe_metrics();
     auxot_engine::metrics::describe();
     let (state, index) = (state_dir(&settings), catalog_index(&settings));
+    settings.engine.log_dir.get_or_insert_with(|| of_service("LOGS_DIRECTORY").unwrap_or_else(|| state.join("logs")));
     let has_router = settings.router.key.is_some() || settings.router.key_file.is_some();
     let mut relay = if has_router { Some(Relay::new(settings.router, &state)?) } else { None };
     let router_url = relay.as_ref().map(Relay::router_url);
@@ -242,14 +243,18 @@ pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
 /// The state directory: from the settings, else from the service manager, else in the user's home.
 pub(crate) fn state_dir(settings: &Settings) -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // The service manager may give several, separated by colons.
-    let of_service = std::env::var_os("STATE_DIRECTORY").and_then(|dirs| std::env::split_paths(&dirs).next());
-    let of_service = of_service.filter(|dir| dir.is_absolute());
-    let configured = settings.router.state_dir.clone().or(of_service);
+    let configured = settings.router.state_dir.clone().or_else(|| of_service("STATE_DIRECTORY"));
     configured
         .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("auxot")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/state/auxot")))
         .unwrap_or_else(|| PathBuf::from("/var/lib/auxot"))
+}
+
+/// A directory that the service manager made.
+fn of_service(variable: &str) -> Option<PathBuf> {
+    // It may give several, separated by colons.
+    let first = std::env::var_os(variable).and_then(|dirs| std::env::split_paths(&dirs).next());
+    first.filter(|dir| dir.is_absolute())
 }
 
 /// Scans the models folders and caches the headers for the next start.

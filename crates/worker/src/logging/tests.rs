@@ -28,7 +28,7 @@ fn config(level: &str, format: Format) -> LogConfig {
 /// The lines that `events` log.
 fn logged(config: &LogConfig, events: impl FnOnce()) -> Vec<String> {
     let (write, written) = mpsc::channel();
-    let (subscriber, log) = open(Pipe(write), config, false).unwrap();
+    let (subscriber, log) = open(Pipe(write), config, Reader::File).unwrap();
     subscriber::with_default(subscriber, events);
     drop(log);
     written.into_iter().map(|line| String::from_utf8(line).unwrap()).collect()
@@ -51,6 +51,33 @@ fn a_line_of_text_and_one_of_json() {
 }
 
 #[test]
+fn the_journal_gets_priorities_and_no_time() {
+    let lines = |format| {
+        let (write, written) = mpsc::channel();
+        let (subscriber, log) = open(Pipe(write), &config("debug", format), Reader::Journal).unwrap();
+        subscriber::with_default(subscriber, || {
+            tracing::error!(target: "auxot", "one");
+            warn!(target: "auxot", "two");
+            info!(target: "auxot", line = "3\n<0>x", "three");
+            debug!(target: "auxot", "four");
+        });
+        drop(log);
+        written.into_iter().map(|line| String::from_utf8(line).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines(Format::Text),
+        [
+            "<3>ERROR auxot: one\n",
+            "<4> WARN auxot: two\n",
+            "<6> INFO auxot: three line=\"3\\n<0>x\"\n",
+            "<7>DEBUG auxot: four\n"
+        ]
+    );
+    let json = lines(Format::Json);
+    assert!(json.iter().zip(["<3>{", "<4>{", "<6>{", "<7>{"]).all(|(line, start)| line.starts_with(start)), "{json:?}");
+}
+
+#[test]
 fn a_level_applies_to_our_crates_and_libraries_stay_at_warn() {
     let log_one = || {
         debug!(target: "auxot_fleet", "ours");
@@ -67,7 +94,7 @@ fn a_level_applies_to_our_crates_and_libraries_stay_at_warn() {
 #[test]
 fn the_level_changes_while_the_program_runs() {
     let (write, written) = mpsc::channel();
-    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), false).unwrap();
+    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), Reader::File).unwrap();
     let level = log.level();
     subscriber::with_default(subscriber, || {
         debug!(target: "auxot", "before");
@@ -86,7 +113,7 @@ fn the_level_changes_while_the_program_runs() {
 fn a_broken_pipe_is_ignored() {
     let (write, written) = mpsc::channel();
     drop(written);
-    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), false).unwrap();
+    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), Reader::File).unwrap();
     subscriber::with_default(subscriber, || {
         for _ in 0..10 {
             info!(target: "auxot", "unheard");
@@ -98,7 +125,7 @@ fn a_broken_pipe_is_ignored() {
 #[tokio::test(start_paused = true)]
 async fn lines_within_a_moment_are_written_together_and_none_is_lost() {
     let (write, written) = mpsc::channel();
-    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), false).unwrap();
+    let (subscriber, log) = open(Pipe(write), &config("info", Format::Text), Reader::File).unwrap();
     let logging = async {
         let _guard = subscriber::set_default(subscriber);
         info!(target: "auxot", "one");
@@ -138,7 +165,7 @@ fn a_reader_that_hangs_blocks_no_line_and_the_losses_are_counted() {
     let (allow, allowed) = mpsc::channel();
     let read = Arc::new(Mutex::new(Vec::new()));
     let hanging = Hanging(allowed, Arc::clone(&read));
-    let (subscriber, log) = open(hanging, &config("info", Format::Text), false).unwrap();
+    let (subscriber, log) = open(hanging, &config("info", Format::Text), Reader::File).unwrap();
     subscriber::with_default(subscriber, || {
         for number in 0..QUEUE + 50 {
             info!(target: "auxot", number);

@@ -104,6 +104,7 @@ impl Chat<'_> {
         }
         self.request.check_context(self.engine.ctx_per_slot()).map_err(Stop::Refused)?;
         log::noise(self.request.switches.noise_kib);
+        log::junk(self.request.switches.junk_mib);
         exits::check_cards(self.engine);
         if self.request.stream {
             return stream::run(self, sent).await;

@@ -23,3 +23,15 @@ pub(crate) fn noise(kib: usize) {
         let _ = std::io::stdout().write_all(line.as_bytes());
     }
 }
+
+/// Writes one line of so many MiB to both outputs, of all bytes but that of a line's end.
+pub(crate) fn junk(mib: usize) {
+    if mib == 0 {
+        return;
+    }
+    let bytes: Vec<u8> = (0..=u8::MAX).filter(|byte| *byte != b'\n').collect();
+    let mut line = bytes.repeat((mib << 20) / bytes.len());
+    line.push(b'\n');
+    let _ = std::io::stderr().write_all(&line);
+    let _ = std::io::stdout().write_all(&line);
+}

@@ -61,6 +61,8 @@ pub(crate) struct Switches {
     // --- an answer ---
     /// `--noise KIB`: so much is written to each of stdout and stderr before it.
     pub noise_kib: usize,
+    /// `--junk MIB`: before it one line of so many MiB of any bytes is written to each of stdout and stderr.
+    pub junk_mib: usize,
     /// `--tokens N`: how many tokens of text; more than the text has means again from its start.
     pub tokens: Option<u64>,
     /// `--token-us N`: time between tokens; 0 is as fast as the socket takes them.
@@ -188,6 +190,7 @@ impl Switches {
             "--token-bytes" => self.cards.token_bytes = count()?,
             "--release" => self.cards.release = Some(PathBuf::from(value)),
             "--noise" => self.noise_kib = usize::try_from(count()?).unwrap_or(0),
+            "--junk" => self.junk_mib = usize::try_from(count()?).unwrap_or(0),
             "--only-starts" => self.only_starts = Some(count()?),
             "--batch" => self.batch = count()?,
             "--crash-after" => self.crash_after = Some(count()?),
