@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check check-bare llama airgap fmt bench fuzz chaos soak clients monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
+.PHONY: help run test check check-bare llama airgap dist fmt bench fuzz chaos soak clients monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -26,12 +26,15 @@ check: tools lint scripts unit ## format, clippy, docs, arrows, unit tests: some
 check-bare: ## both of the README's commands in a bare Debian root, as a newcomer has it (needs root and debootstrap)
 	@scripts/check-bare.sh
 
-llama: ## build llama-server for the devices of this host (BACKEND=cuda, rocm, metal, vulkan or cpu for another)
-	@scripts/build-llama.sh --backend $(or $(BACKEND),auto)
+llama: ## build llama-server for the devices of this host (BACKEND=cuda, rocm, metal, vulkan or cpu for another; ARCH="86;90")
+	@scripts/build-llama.sh --backend $(or $(BACKEND),auto) $(if $(ARCH),--arch "$(ARCH)")
 
 airgap: ## one tar file for a host without a network (MODELS="a.gguf b.gguf", BACKENDS="cuda cpu", SIGNING_KEY=…)
 	@cargo build --release --workspace --bins
 	scripts/make-airgap.sh $(or $(BUNDLE),auxot-airgap.tar) $(MODELS)
+
+dist: ## the programs of a release for Linux with glibc 2.28 and newer, in FOLDER (dist) for ARCH (this host's), signed with SIGNING_KEY
+	@scripts/dist.sh $(or $(FOLDER),dist) $(ARCH)
 
 fmt: ## format all of the Rust
 	@cargo fmt --all -- --config-path config/lint

@@ -215,6 +215,11 @@ rm -rf "$work/result"
 mkdir "$work/result"
 cp -P "$work/out/bin/llama-server" "$work/out/bin/llama-fit-params" "$work/result/"
 find "$work/out/bin" \( -name '*.so*' -o -name '*.dylib' \) -exec cp -P {} "$work/result/" \;
+# A host that has the driver alone gets the toolkit's libraries from here.
+if [ "$backend" = cuda ]; then
+  LD_LIBRARY_PATH=$root/lib64:$root/lib ldd "$work/out/bin/libggml-cuda.so" | awk '/libcu(dart|blas|blasLt)\.so/ { print $3 }' >"$work/libraries"
+  while read -r library; do cp -L "$library" "$work/result/" || die "cannot copy $library"; done <"$work/libraries"
+fi
 "$work/result/llama-server" --version >/dev/null 2>&1 || die "what was built does not start: $work/result/llama-server"
 
 "$scripts/engine-manifest.py" "$work/result" "$commit" "$backend" "$compiler" "$(($(date +%s) - start))" "$@"
