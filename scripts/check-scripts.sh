@@ -28,6 +28,7 @@ if command -v python3 >/dev/null 2>&1; then
 fi
 
 scripts/check-build-llama.sh || fault "scripts/build-llama.sh: see above"
+scripts/check-install.sh || fault "scripts/install.sh: see above"
 
 # One pin, said in three places: the submodule and the scripts that know what is built of it.
 if git rev-parse --git-dir >/dev/null 2>&1; then

@@ -3,14 +3,19 @@
 #
 # Installs the worker as a service of this host, or upgrades it: running jobs are finished first. Also as
 # `curl … | sh -s -- --from URL`. What it installs is in a folder or below a URL: auxot-worker-SYSTEM-ARCHITECTURE, engine
-# archives engine-BACKEND-SYSTEM-ARCHITECTURE.tar.gz, models (a folder only), and SHA256SUMS, whose signature
-# SHA256SUMS.sig is checked where AUXOT_SIGNERS names a file of trusted keys (ssh-keygen). From a folder nothing touches the network.
+# archives engine-BACKEND-SYSTEM-ARCHITECTURE.tar.gz, models (a folder only), and SHA256SUMS with its signature SHA256SUMS.sig.
+# The signature must be that of a trusted key (ssh-keygen -Y): one of AUXOT_SIGNERS, else of the installation before, else of
+# this script. From a folder nothing touches the network.
 #   --router     the router's address
-#   --key-file   a file with the worker key; without one it is read from the terminal, unless there is one already
+#   --key-file   a file with the worker key, or - for standard input; else AUXOT_GPU_KEY or AUXOT_GPU_KEY_FILE, else the key of
+#                the installation before, else it is read from the terminal, unseen
 #   --gateway    an address for programs of this host; with it no router is needed
 #   --user       a service of this user, without root
 #   --uninstall  removes all but the models
 set -eu
+
+# The keys of whom this script was released by, one a line; make-airgap.sh and dist.sh fill it in.
+release_signers=''
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "install: $*"; exit 1; }
@@ -35,6 +40,7 @@ if [ -n "$user" ]; then bin=$HOME/.local/bin lib=$HOME/.local/lib/auxot models=$
 else bin=/usr/local/bin lib=/usr/local/lib/auxot models=/var/lib/auxot/models config=/etc/auxot; fi
 
 if $uninstall; then
+  rm -f "$config/release-signers"
   [ ! -x "$bin/auxot-worker" ] || "$bin/auxot-worker" uninstall $user
   rm -rf "$lib"
   exit 0
@@ -79,12 +85,21 @@ check() {
 
 get SHA256SUMS || die "cannot find SHA256SUMS in $from"
 sums=$file
-if [ -n "${AUXOT_SIGNERS:-}" ]; then
-  get SHA256SUMS.sig || die "cannot find SHA256SUMS.sig in $from, and AUXOT_SIGNERS asks for it"
-  ssh-keygen -Y verify -f "$AUXOT_SIGNERS" -I auxot -n auxot-release -s "$file" <"$sums" >/dev/null ||
-    die "cannot use $from: the signature of SHA256SUMS is not that of a key in $AUXOT_SIGNERS"
+signers=${AUXOT_SIGNERS:-}
+if [ -n "$signers" ]; then [ -f "$signers" ] || die "cannot find the file of trusted keys $signers"
+elif [ -f "$config/release-signers" ]; then signers=$config/release-signers
+elif [ -n "$release_signers" ]; then
+  printf '%s\n' "$release_signers" >"$work/signers"
+  signers=$work/signers
+fi
+if [ -n "$signers" ]; then
+  has ssh-keygen || die "cannot check the signature: ssh-keygen is missing; install it (openssh-client)"
+  get SHA256SUMS.sig || die "cannot find SHA256SUMS.sig in $from: it must have a signature of a key in $signers"
+  ssh-keygen -Y verify -f "$signers" -I auxot -n auxot-release -s "$file" <"$sums" >"$work/signer" 2>&1 ||
+    die "cannot use $from: the signature of SHA256SUMS is not one of a key in $signers"
+  say "signed with $(sed 's/.* with //' "$work/signer")"
 else
-  say "the signature of the release is not checked: AUXOT_SIGNERS names no file of trusted keys"
+  say "the signature of the release is not checked: no key is trusted; AUXOT_SIGNERS names a file of them"
 fi
 
 name=auxot-worker-$system-$machine
@@ -131,15 +146,23 @@ fi
 
 # --- The service ---------------------------------------------------------------------------------------
 
-if [ -n "$key_file" ]; then
+# The terminal shows again what is typed, however this ends.
+shown() { stty echo </dev/tty 2>/dev/null || true; }
+if [ "$key_file" = - ]; then
+  key_file=$work/key
+  (umask 077 && head -n 1 >"$key_file")
+  [ -s "$key_file" ] || die "cannot read the worker key from standard input: it is empty"
+elif [ -n "$key_file" ]; then
   [ -f "$key_file" ] || die "cannot find the key file $key_file"
-elif [ -z "$gateway" ] && [ ! -f "$config/worker-key" ]; then
-  [ -r /dev/tty ] || die "cannot ask for the worker key: name a file with --key-file"
+elif [ -z "${AUXOT_GPU_KEY:-}${AUXOT_GPU_KEY_FILE:-}$gateway" ] && [ ! -f "$config/worker-key" ]; then
+  (: </dev/tty) 2>/dev/null || die "cannot ask for the worker key without a terminal: name a file with --key-file"
+  trap 'shown; rm -rf "$work"' EXIT
   printf 'Worker key: ' >/dev/tty
   stty -echo </dev/tty
   read -r key </dev/tty || true
-  stty echo </dev/tty
+  shown
   printf '\n' >/dev/tty
+  [ -n "$key" ] || die "cannot go on without a worker key"
   key_file=$work/key
   (umask 077 && printf '%s\n' "$key" >"$key_file")
 fi
@@ -148,3 +171,5 @@ fi
 [ -z "$gateway" ] || { AUXOT_GATEWAY_ADDR=$gateway; export AUXOT_GATEWAY_ADDR; }
 [ -z "$key_file" ] || { AUXOT_GPU_KEY_FILE=$key_file; export AUXOT_GPU_KEY_FILE; }
 AUXOT_LLAMA_BINARY=$engine "$worker" install $user
+# The next version must be signed by the same.
+if [ -n "$signers" ] && [ "$signers" != "$config/release-signers" ]; then cp "$signers" "$config/release-signers" && chmod 644 "$config/release-signers"; fi

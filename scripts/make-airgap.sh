@@ -47,7 +47,11 @@ for model in "$@"; do
   [ -f "$model" ] || die "cannot find the model $model"
   ln "$model" "$release/models/" 2>/dev/null || cp "$model" "$release/models/"
 done
-cp "$scripts/install.sh" "$release/"
+# With a signing key the installer knows it; a host that got the installer by another way can check the rest with it.
+signer=
+[ -z "${SIGNING_KEY:-}" ] || signer="auxot $(ssh-keygen -y -f "$SIGNING_KEY" | cut -d ' ' -f 1,2)" || die "cannot read the key $SIGNING_KEY"
+sed "s|^release_signers=''\$|release_signers='$signer'|" "$scripts/install.sh" >"$release/install.sh"
+[ -z "$signer" ] || printf '%s\n' "$signer" >"$release/release-signers"
 cp "$scripts"/../config/systemd/*.service "$scripts"/../config/launchd/*.plist "$release/units/"
 cp "$scripts"/../LICENSE-* "$release/licences/"
 "$scripts/make-sbom.py" >"$release/sbom.json"
