@@ -5,6 +5,7 @@
 mod downloads;
 mod faults;
 mod interruptions;
+mod missing_models;
 mod names;
 mod refusals;
 mod upkeep;

@@ -23,6 +23,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "relay",
             "gateway",
             "access",
+            "backoff",
             "admin",
             "hub",
             "import",

@@ -38,6 +38,10 @@ pub struct Config {
     /// the router's policy are served. Where none of those is here, a job that names no model gets the first of the folders
     /// until one comes.
     pub on_demand: bool,
+    /// Whether a missing model of the list or of the router's policy is downloaded, if the table of models has its name. One at
+    /// a time; a failed download is tried again, after `failed_retry` at first and up to sixteen times that. No file is removed
+    /// for it.
+    pub pull: bool,
     /// Whether a loaded model whose file is replaced is reloaded once it is idle. Otherwise its engine keeps the old file until
     /// the next load. A model whose file is deleted is unloaded in any case.
     pub reload_changed: bool,
@@ -69,6 +73,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(30),
             rescan_interval: Duration::from_secs(30),
             on_demand: true,
+            pull: false,
             reload_changed: true,
             failed_retry: Duration::from_secs(5 * 60),
             ttl: None,

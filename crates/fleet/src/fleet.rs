@@ -8,6 +8,7 @@ use auxot_engine::{EngineHandle, EngineLog, Host};
 use tokio::sync::watch;
 
 use crate::devices::Devices;
+use crate::download::Download;
 use crate::factory::Engines;
 use crate::job_log::JobLog;
 use crate::job_task::JobTask;
@@ -22,7 +23,7 @@ use crate::settings::FleetSettings;
 use crate::state::Intake;
 use crate::tasks::Tasks;
 
-/// How long a new policy waits for a scan of the models folders.
+/// How long a new policy or a download waits for a scan of the models folders.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A handle to the fleet. Clones are cheap and refer to the same fleet.
@@ -106,6 +107,29 @@ impl Fleet {
             self.shared.scan_again(tokio::time::Instant::now().into_std() + SCAN_TIMEOUT).await;
         }
         self.shared.lock().gaps()
+    }
+
+    /// The models of the policy and of the list that no file of the folders has and that are to be downloaded, in the order of
+    /// their downloads. Empty without `fleet.pull` and during a drain.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        self.shared.missing()
+    }
+
+    /// Takes the downloads of missing models as they are now, for reports.
+    pub fn set_downloads(&self, downloads: Vec<Download>) {
+        self.shared.set_downloads(downloads);
+    }
+
+    /// Scans the models folders, however recent the last scan is: a download has ended.
+    pub async fn scan(&self) {
+        let mut ended = self.shared.scanned.subscribe();
+        self.shared.lock().scan_change();
+        self.shared.work_ready.notify_one();
+        // A scan that ran before this call may have missed the files; another one follows it.
+        let scanning = async { while ended.changed().await.is_ok() && !self.shared.lock().scans.is_idle() {} };
+        // The interval's next scan finds the model too.
+        let _late = tokio::time::timeout(SCAN_TIMEOUT, scanning).await;
     }
 
     /// The parts of the router's policy that are not met, one sentence each; a change under way counts as met.

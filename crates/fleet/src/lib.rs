@@ -34,6 +34,7 @@
 //! | `model` | one model: the `managed` record, its `plan`, the `size_search` for the largest size that fits, its engine (`process`), the `history` of measurements and sizes, the `release` of its memory |
 //! | `factory` | creates engines: those of this host, or scripted ones in tests |
 //! | `job_task`; `lease`, `refusal` | what a job wants of its model; the two results of a request |
+//! | `download` | how the downloads of missing models are reported |
 //! | `job_log` | the jobs of all front ends, running and ended, for operators |
 //! | `report` | a snapshot for front ends and metrics |
 //! | `tasks` | owns every task: engine drivers, status listeners, file I/O |
@@ -66,7 +67,7 @@
 //!
 //! `auxot_scheduler` documents evictions and the bounds on every wait. Once the model of a new policy is ready, the models of
 //! earlier policies are unloaded; those of the operator's list stay. A desired or listed model that is missing is reported as
-//! unmet, and the folders are scanned until it appears. Meanwhile, where it is the only one, any model of the folders serves
+//! unmet, and the folders are scanned until it appears; with `fleet.pull` the program downloads it ([`Fleet::missing`]). Meanwhile, where it is the only one, any model of the folders serves
 //! ([`Fleet::serve_any_model`]); the same holds where every named model has failed.
 //!
 //! A job without a model name gets the first ready or unloaded one of the router's model and the listed models; see `state`. A
@@ -92,6 +93,7 @@
 
 mod config;
 mod devices;
+mod download;
 mod factory;
 mod fleet;
 mod job_log;
@@ -113,6 +115,7 @@ pub use auxot_gpu::{Device, Sample};
 pub use auxot_scheduler::ModelState;
 pub use config::{Config, ModelConfig, device_warning, table_warnings, with_layers};
 pub use devices::Devices;
+pub use download::{Download, DownloadState};
 pub use fleet::Fleet;
 pub use job_log::{Job, JobEnd, JobLog, JobRecord};
 pub use job_task::JobTask;

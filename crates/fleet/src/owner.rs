@@ -2,6 +2,7 @@
 
 mod actions;
 mod add_model;
+mod downloads;
 pub(crate) mod dry_run;
 mod engine_status;
 mod operator;
@@ -211,7 +212,8 @@ impl Shared {
     pub(crate) fn report(&self) -> Report {
         let devices = self.devices.now();
         let state = self.lock();
-        let mut unmet: Vec<String> = state.missing.iter().map(|missing| missing.reason.clone()).collect();
+        let missing = state.missing.iter().map(|missing| state.missing_text(&missing.name, &missing.reason));
+        let mut unmet: Vec<String> = missing.collect();
         unmet.extend(state.gaps());
         unmet.extend(state.staying().filter_map(|(_, managed)| managed.shortfall()));
         unmet.extend(state.staying().filter_map(|(_, managed)| managed.deviation()));
@@ -230,7 +232,8 @@ impl Shared {
         order.sort_by_key(|(id, managed)| (Some(**id) != primary, managed.keep == KeepReason::Leaving));
         let models = order.into_iter().map(|(_, managed)| ModelView::of(managed, &state.scheduler, &devices)).collect();
         let unusable_devices = self.visibility.unreachable_devices(&devices).map(|device| device.id.clone()).collect();
-        Report { models, devices, unusable_devices, unmet }
+        let downloads = state.downloads.clone();
+        Report { models, devices, unusable_devices, unmet, downloads }
     }
 }
 

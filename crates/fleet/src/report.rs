@@ -8,6 +8,7 @@ use auxot_catalog::{Model, Rank};
 use auxot_engine::{Ready, Status};
 use auxot_gpu::{Device, HOST, Kind, Sample};
 
+use crate::download::Download;
 use crate::model::managed::ManagedModel;
 use crate::model::process::Engine;
 use auxot_scheduler::{ModelState, Scheduler};
@@ -23,6 +24,8 @@ pub struct Report {
     pub unusable_devices: Vec<String>,
     /// What was desired and cannot be met, one sentence each.
     pub unmet: Vec<String>,
+    /// Downloads of models that are missing, the running one first.
+    pub downloads: Vec<Download>,
 }
 
 impl Report {

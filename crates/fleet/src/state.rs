@@ -10,6 +10,7 @@ use auxot_catalog::{Model, Task};
 use auxot_engine::Ready;
 use tokio::sync::oneshot;
 
+use crate::download::Download;
 use crate::job_task::JobTask;
 use crate::lease::Lease;
 use crate::model::desired::DesiredModel;
@@ -36,6 +37,8 @@ pub(crate) struct FleetState {
     pub(crate) desired: Desired,
     /// Models of the operator's list that are not here.
     pub(crate) missing: Vec<Missing>,
+    /// Downloads of missing models.
+    pub(crate) downloads: Vec<Download>,
     pub(crate) scan: Arc<Scan>,
     pub(crate) scans: ScanProgress,
     pub(crate) work: Vec<Work>,
@@ -104,6 +107,7 @@ impl FleetState {
             intake: Intake::Open,
             desired: Desired::Nothing,
             missing: Vec::new(),
+            downloads: Vec::new(),
             scan: Arc::new(scan),
             scans: ScanProgress::new(),
             work: Vec::new(),
@@ -271,8 +275,8 @@ impl FleetState {
     /// Why no model serves a job that names none: a model is missing, or the folders hold none.
     pub(crate) fn nothing_to_serve(&self) -> String {
         match (self.missing.first(), &self.desired) {
-            (Some(missing), _) => return missing.reason.clone(),
-            (None, Desired::Missing { reason, .. }) => return reason.clone(),
+            (Some(missing), _) => return self.missing_text(&missing.name, &missing.reason),
+            (None, Desired::Missing { desired, reason, .. }) => return self.missing_text(&desired.model, reason),
             (None, _) => {}
         }
         let (models, damaged) = (self.scan.catalog.models(), self.scan.catalog.damaged());
@@ -304,7 +308,7 @@ impl FleetState {
             Desired::Present { id, desired } => {
                 self.models.get(id).map(|managed| managed.gaps(desired)).unwrap_or_default()
             }
-            Desired::Missing { reason, .. } => vec![reason.clone()],
+            Desired::Missing { desired, reason, .. } => vec![self.missing_text(&desired.model, reason)],
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 /// Where models come from, and the limits of a download.
@@ -15,6 +16,8 @@ pub struct Config {
     pub models_file: Option<PathBuf>,
     /// Files of one model that are downloaded at once.
     pub files_at_once: usize,
+    /// Bytes of the disk that a download leaves free.
+    pub keep_free: ByteSize,
     /// How long a connection may take.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub connect_timeout: Duration,
@@ -37,6 +40,7 @@ impl Default for Config {
             endpoint: String::new(),
             models_file: None,
             files_at_once: 4,
+            keep_free: ByteSize::gib(1),
             connect_timeout: Duration::from_secs(15),
             stall_timeout: Duration::from_secs(30),
             attempts: 8,

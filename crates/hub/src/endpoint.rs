@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::error::HubError;
+use crate::repository::Repository;
 
 /// The public hub.
 const PUBLIC: &str = "https://huggingface.co";
@@ -57,6 +58,15 @@ impl Endpoint {
     pub(crate) fn url(&self, path: &str) -> Result<Url, HubError> {
         let fault = |reason: url::ParseError| HubError::Endpoint { text: path.to_owned(), reason: reason.to_string() };
         self.base.join(path).map_err(fault)
+    }
+
+    /// The address of a file of a repository.
+    pub(crate) fn file(&self, repository: &Repository, commit: &str, path: &str) -> Result<Url, HubError> {
+        let mut url = self.url(&format!("{repository}/resolve/{commit}/"))?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.split('/'));
+        }
+        Ok(url)
     }
 
     /// The path of an address below the hub's, where it is one.

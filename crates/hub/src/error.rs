@@ -136,7 +136,7 @@ pub enum HubError {
         kind: &'static str,
     },
     /// Too little disk.
-    #[error("cannot download to {}: {need} are needed and {free} are free", .folder.display())]
+    #[error("cannot download to {}: {need} are needed, {free} are free, and {keep_free} stay free (hub.keep_free)", .folder.display())]
     NoSpace {
         /// The folder.
         folder: PathBuf,
@@ -144,6 +144,8 @@ pub enum HubError {
         need: ByteSize,
         /// Free bytes.
         free: ByteSize,
+        /// Bytes that stay free.
+        keep_free: ByteSize,
     },
     /// Another file has the place.
     #[error("cannot replace {}: it was not downloaded by this program and is another file; move it away", .0.display())]
@@ -156,6 +158,25 @@ pub enum HubError {
         /// The file.
         file: String,
     },
+    /// No record of a file.
+    #[error("cannot repair {}: this program has not downloaded it", .0.display())]
+    Unrecorded(PathBuf),
+    /// Another process repairs the file.
+    #[error("cannot repair {}: another process repairs it", .0.display())]
+    UnderRepair(PathBuf),
+    /// The origin has other bytes than those that were downloaded.
+    #[error(
+        "cannot repair {file}: where it came from, the block at byte {start} is another one by now; remove the model and pull it again"
+    )]
+    OtherContent {
+        /// The file.
+        file: String,
+        /// The first byte of the block.
+        start: u64,
+    },
+    /// The file changes while it is repaired, or the disk does not keep what is written.
+    #[error("cannot repair {}: it is damaged again after all its blocks were right; check the disk", .0.display())]
+    StillDamaged(PathBuf),
     /// A file of this host.
     #[error("cannot {action} {}: {source}", .path.display())]
     Disk {

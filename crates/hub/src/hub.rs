@@ -1,6 +1,6 @@
 //! The hub as the program uses it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -11,6 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::error::HubError;
 use crate::event::{Event, Observer};
 use crate::listing::{ListFault, Listing, list};
+use crate::repair::{Repaired, repair};
 use crate::source::RepositorySource;
 use crate::transfer::{pause, piece};
 use crate::unit;
@@ -69,15 +70,20 @@ impl Hub {
         unit::pull(&self.client, &self.config, download, observer).await
     }
 
+    /// Fetches the damaged blocks of a downloaded file, and checks all of it again.
+    ///
+    /// # Errors
+    /// When the file has no record, its origin refuses, or has another content by now; sound blocks stay as they are.
+    pub async fn repair(&self, file: &Path, observer: &Observer) -> Result<Repaired, HubError> {
+        repair(&self.client, &self.config, file, observer).await
+    }
+
     /// The first bytes of a file, for a look at its header.
     ///
     /// # Errors
     /// When the hub does not send them.
     pub async fn head(&self, listing: &Listing, file: &RemoteFile, bytes: u64) -> Result<Bytes, HubError> {
-        let mut url = self.client.endpoint.url(&format!("{}/resolve/{}/", listing.repository, listing.commit))?;
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(file.path.split('/'));
-        }
+        let url = self.client.endpoint.file(&listing.repository, &listing.commit, &file.path)?;
         piece(&self.client, &url, bytes).await
     }
 }

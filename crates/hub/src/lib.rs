@@ -21,7 +21,8 @@
 //! The digest must be the one that the hub states, in its listing and in `X-Linked-ETag`. The access token goes to the hub's
 //! own host and to no other.
 //!
-//! Beside each finished file stays a hidden [`Record`] of where it came from and of its digests, for [`verify()`].
+//! Beside each finished file stays a hidden [`Record`] of where it came from and of its digests, for [`verify()`] and for
+//! [`Hub::repair`], which fetches the damaged blocks alone.
 //!
 //! ```
 //! use auxot_hub::{Source, Wanted};
@@ -45,8 +46,10 @@ mod leftovers;
 mod listing;
 mod part;
 mod record;
+mod repair;
 mod repository;
 mod source;
+mod space;
 mod table;
 mod transfer;
 mod unit;
@@ -62,6 +65,7 @@ pub use event::{Event, Observer};
 pub use hub::Hub;
 pub use listing::Listing;
 pub use record::{Record, remove};
+pub use repair::Repaired;
 pub use repository::Repository;
 pub use source::{RepositorySource, Source, SourceError, Wanted};
 pub use table::{Entry, Table, TableError};

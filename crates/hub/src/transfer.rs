@@ -12,7 +12,7 @@ use reqwest::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use crate::answer::{Verdict, strong_etag, verdict};
+use crate::answer::{Refusal, Verdict, strong_etag, verdict};
 use crate::body::{BodyWriter, Head};
 use crate::client::{Answer, HubClient, host_of};
 use crate::config::Config;
@@ -108,13 +108,7 @@ impl Transfer {
         let url = match &self.item.origin {
             Origin::File(path) => return self.copy(part, path).await,
             Origin::Url(url) => url.clone(),
-            Origin::Hub { repository, commit, path } => {
-                let mut url = self.client.endpoint.url(&format!("{repository}/resolve/{commit}/"))?;
-                if let Ok(mut segments) = url.path_segments_mut() {
-                    segments.pop_if_empty().extend(path.split('/'));
-                }
-                url
-            }
+            Origin::Hub { repository, commit, path } => self.client.endpoint.file(repository, commit, path)?,
         };
         match self.client.get(&url, &range_headers(&part)).await {
             Ok(answer) => self.take(part, answer, &url).await,
@@ -143,14 +137,8 @@ impl Transfer {
             }
             Verdict::Expired => return again(part, format!("the address at {host} has expired ({status})")),
             Verdict::Refused(refusal) => {
-                let known = match &self.item.origin {
-                    Origin::Hub { repository, commit, .. } => {
-                        let revision = Some(commit.clone());
-                        RepositorySource { repository: repository.clone(), revision, wanted: Wanted::Best }
-                    }
-                    _ => return Err(self.refused_by(refusal, status.as_u16(), url)),
-                };
-                return Err(refused(&self.client, &known, refusal, status.as_u16(), &self.name));
+                let origin = &self.item.origin;
+                return Err(refused_file(&self.client, origin, refusal, status.as_u16(), &self.name, url));
             }
         };
         let etag = strong_etag(answer.response.headers());
@@ -190,14 +178,6 @@ impl Transfer {
         match (part.size(), size) {
             (Some(stated), Some(linked)) => differ(format!("{stated} bytes"), format!("{linked} bytes")),
             _ => Ok(()),
-        }
-    }
-
-    fn refused_by(&self, refusal: crate::answer::Refusal, status: u16, url: &Url) -> HubError {
-        let (file, host) = (self.name.clone(), host_of(url));
-        match refusal {
-            crate::answer::Refusal::FileNotFound => HubError::FileNotFound { file, host },
-            _ => HubError::Status { what: file, host, status },
         }
     }
 
@@ -276,6 +256,32 @@ impl Transfer {
             }
         });
         Ok((part.await?, Attempt::Whole))
+    }
+}
+
+/// Why a host does not send a file.
+pub(crate) fn refused_file(
+    client: &HubClient,
+    origin: &Origin,
+    refusal: Refusal,
+    status: u16,
+    name: &str,
+    url: &Url,
+) -> HubError {
+    if let Origin::Hub { repository, commit, .. } = origin {
+        let (repository, revision) = (repository.clone(), Some(commit.clone()));
+        return refused(
+            client,
+            &RepositorySource { repository, revision, wanted: Wanted::Best },
+            refusal,
+            status,
+            name,
+        );
+    }
+    let (file, host) = (name.to_owned(), host_of(url));
+    match refusal {
+        Refusal::FileNotFound => HubError::FileNotFound { file, host },
+        _ => HubError::Status { what: file, host, status },
     }
 }
 

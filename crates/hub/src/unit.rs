@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytesize::ByteSize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -15,6 +14,7 @@ use crate::event::{Event, Observer};
 use crate::leftovers;
 use crate::part::{BLOCK, Part, part_path};
 use crate::record::Record;
+use crate::space::need_space;
 use crate::transfer::{Transfer, blocking};
 use crate::verify::sum_of;
 
@@ -47,7 +47,7 @@ pub(crate) async fn pull(
     let (bytes, have): (u64, u64) = (known().sum(), have.sum());
     observer(&Event::Planned { files: download.items.len(), bytes, have });
     if states.iter().any(|state| matches!(state, State::Wanted { .. })) {
-        need_space(&download.folder, bytes.saturating_sub(have))?;
+        need_space(&download.folder, bytes.saturating_sub(have), config.keep_free)?;
     }
     download_all(client, config, download, &targets, states, observer).await?;
     let unchanged =
@@ -100,15 +100,6 @@ fn is_in_place(item: &Item, target: &Path) -> Result<bool, HubError> {
     let record = Record { origin, size, sha256: expected, borders };
     record.write(target).map_err(HubError::disk("write the record of", target))?;
     Ok(true)
-}
-
-fn need_space(folder: &Path, need: u64) -> Result<(), HubError> {
-    let space = rustix::fs::statvfs(folder).map_err(|error| HubError::disk("look at", folder)(error.into()))?;
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
-    if need <= free {
-        return Ok(());
-    }
-    Err(HubError::NoSpace { folder: folder.to_path_buf(), need: ByteSize(need), free: ByteSize(free) })
 }
 
 /// Downloads what is wanted, so many files at once. The first failure ends the others; their parts stay.

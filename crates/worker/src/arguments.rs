@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use auxot_settings::{Faults, Given, Loaded, NAMES, Origin, SettingFault, Settings, Sources};
 use clap::ArgMatches;
 
-pub(crate) use inspection::{FitRequest, Inspection, KeyCommand, PullRequest, ServiceRequest, Target};
+pub(crate) use inspection::{BundleRequest, FitRequest, Inspection, KeyCommand, PullRequest, ServiceRequest, Target};
 pub(crate) use restart::Restart;
 
 /// Exit code for a command line, file or environment that cannot be used (`EX_USAGE`).

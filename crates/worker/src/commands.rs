@@ -23,6 +23,8 @@ mod steer;
 mod top;
 mod verify;
 
+pub(crate) use pull::download_of_table;
+
 use std::process::ExitCode;
 
 use auxot_catalog::{Catalog, MeasurementHistory, Model};
@@ -41,9 +43,9 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
     let console = Console::of_this_program();
     complain(&console, &loaded.old_names);
     let settings = &loaded.value;
-    let catalog = || Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
+    let catalog = || Catalog::recall(&settings.catalog, &[], &crate::places::catalog_index(settings));
     match &inspection.what {
-        Target::Doctor => doctor::run(settings, &catalog(), inspection.json, &console),
+        Target::Doctor(bundle) => doctor::run((settings, &catalog()), bundle.as_ref(), inspection.json, &console),
         Target::Status { watch } => ask::status(settings, *watch, inspection.json, &console),
         Target::Command { verb, model, wait } => {
             steer::models(settings, verb, model.as_deref(), *wait, inspection.json, &console)
@@ -67,15 +69,11 @@ pub(crate) fn run(loaded: &Loaded<Settings>, inspection: &Inspection) -> ExitCod
         Target::Keys(command) => print_keys(settings, command, inspection.json, &console),
         Target::Install(request) => service::install(settings, request, &console),
         Target::Uninstall(request) => service::uninstall(request, &console),
-        Target::Bundle(file) => bundle::verify(file, inspection.json, &console),
+        Target::Bundle(request) => bundle::verify(&request.file, request.signers.as_deref(), inspection.json, &console),
         Target::Services => service::list(&console),
         Target::Pull(request) => pull::run(settings, request, inspection.json, &console),
-        Target::Verify(Some(name)) => {
-            with_model(&catalog(), name, &console, |_, model| verify::run(&[model], inspection.json, &console))
-        }
-        Target::Verify(None) => {
-            let catalog = catalog();
-            verify::run(&catalog.models().iter().collect::<Vec<_>>(), inspection.json, &console)
+        Target::Verify { name, repair } => {
+            verify::run((settings, &catalog()), name.as_deref(), *repair, inspection.json, &console)
         }
         Target::Remove(name) => with_model(&catalog(), name, &console, |catalog, model| {
             remove::run(catalog, model, inspection.json, &console)
@@ -149,7 +147,7 @@ fn run_fit(
 ) -> ExitCode {
     complain(console, &warnings(settings, catalog));
     let sample = auxot_gpu::sample_once(&settings.gpu);
-    let history = MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::worker::state_dir(settings)));
+    let history = MeasurementHistory::open(&auxot_fleet::measurements_file(&crate::places::state_dir(settings)));
     let host_state = HostState { sample: &sample, identity: catalog.identity(model), history: &history };
     let own = settings.fleet.of(model, |name| catalog.resolve(name).ok());
     let report = match fit::check_fit(settings, &own, model, request, &host_state) {
@@ -167,7 +165,7 @@ fn run_fit(
 pub(crate) fn effective(settings: &Loaded<Settings>) -> String {
     let mut text = settings.effective().trim_end().to_owned();
     let needs_models = !settings.value.fleet.models.is_empty() || !settings.value.catalog.aliases.is_empty();
-    let catalog = || Catalog::recall(&settings.value.catalog, &[], &crate::worker::catalog_index(&settings.value));
+    let catalog = || Catalog::recall(&settings.value.catalog, &[], &crate::places::catalog_index(&settings.value));
     let catalog = if needs_models { catalog() } else { Catalog::default() };
     let old_names = settings.old_names.iter().map(ToString::to_string);
     for warning in old_names.chain(warnings(&settings.value, &catalog)) {

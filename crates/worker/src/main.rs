@@ -1,10 +1,13 @@
 //! The program `auxot-worker`: reads its settings, starts its components, and reports its end by the exit code.
 
 mod arguments;
+mod causes;
 mod commands;
 mod core_dumps;
+mod downloads;
 mod logging;
 mod operator;
+mod places;
 mod reload;
 mod service_manager;
 mod shutdown;

@@ -5,6 +5,7 @@
 
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_admin::control::api::Reloaded;
@@ -49,6 +50,7 @@ pub(crate) struct Reload {
     running: Loaded<Settings>,
     hang_ups: HangUps,
     limits: channel::Sender<StopLimits>,
+    settings: channel::Sender<Arc<Settings>>,
     requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
     requester: ReloadRequests,
 }
@@ -82,8 +84,9 @@ impl Reload {
     /// Starts from the settings that the worker starts with.
     pub(crate) fn new(sources: Sources, running: Loaded<Settings>, hang_ups: HangUps) -> Self {
         let limits = channel::Sender::new(StopLimits::of(&running.value));
+        let settings = channel::Sender::new(Arc::new(running.value.clone()));
         let (requester, requests) = mpsc::channel(MOST_REQUESTS);
-        Self { sources, running, hang_ups, limits, requests, requester: ReloadRequests(requester) }
+        Self { sources, running, hang_ups, limits, settings, requests, requester: ReloadRequests(requester) }
     }
 
     /// Requests for reloads by command.
@@ -94,6 +97,11 @@ impl Reload {
     /// The limits of a stop.
     pub(crate) fn limits(&self) -> channel::Receiver<StopLimits> {
         self.limits.subscribe()
+    }
+
+    /// The current settings.
+    pub(crate) fn settings(&self) -> channel::Receiver<Arc<Settings>> {
+        self.settings.subscribe()
     }
 
     /// Serves until it is dropped.
@@ -194,6 +202,7 @@ impl Reload {
         let limits = StopLimits::of(&self.running.value);
         // Running engines are stopped with the limits of their start.
         self.limits.send_modify(|before| *before = StopLimits { stop: limits.stop.max(before.stop), ..limits });
+        self.settings.send_replace(Arc::new(self.running.value.clone()));
         fleet.reconfigure(FleetSettings { fleet: models, engine, placement, catalog });
         if matches!(cause, Cause::Watched | Cause::File) {
             fleet.reset_failed();

@@ -6,8 +6,7 @@
 //!                              └──────────────────────────┴──▶ Done: what still runs is killed
 //! ```
 
-use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +26,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use crate::causes::with_causes;
+use crate::downloads;
 use crate::logging::{LevelControl, Log};
 use crate::operator::Operator;
+use crate::places::{catalog_index, of_service, state_dir};
 use crate::reload::{Reload, StopLimits};
 use crate::service_manager;
 use crate::shutdown::{HangUps, Shutdown};
@@ -79,16 +81,6 @@ pub(crate) fn run(settings: Loaded<Settings>, sources: Sources, log: &Log) -> Ex
     code
 }
 
-/// An error with its causes, each once: many errors contain the text of their cause.
-pub(crate) fn with_causes(fault: &(dyn Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(fault), |&fault| fault.source());
-    chain.map(ToString::to_string).fold(String::new(), |text, cause| match () {
-        () if text.contains(&cause) => text,
-        () if text.is_empty() => cause,
-        () => format!("{text}: {cause}"),
-    })
-}
-
 async fn serve(settings: Loaded<Settings>, sources: Sources, level: LevelControl) -> anyhow::Result<ExitCode> {
     let mut shutdown = Shutdown::listen().context("cannot listen for signals")?;
     let hang_ups = HangUps::listen().context("cannot listen for signals")?;
@@ -112,7 +104,7 @@ async fn serve(settings: Loaded<Settings>, sources: Sources, level: LevelControl
     let Components { fleet, tasks, front_ends, server, operators, recorder, sampler } = opened;
     // Without a router there is nothing that could keep it from giving jobs.
     let trouble = front_ends.relay.as_ref().map_or_else(|| watch::channel(None).1, Relay::trouble);
-    let limits = reload.limits();
+    let (limits, current) = (reload.limits(), reload.settings());
     let shown = Shown { router: trouble.clone(), metrics: server.status() };
     // These run until the last engine has exited.
     let beside = async {
@@ -122,6 +114,7 @@ async fn serve(settings: Loaded<Settings>, sources: Sources, level: LevelControl
             server.serve(recorder, fleet.clone(), trouble.clone()),
             service_manager::report(fleet.clone(), trouble),
             reload.serve(fleet.clone()),
+            downloads::run(fleet.clone(), current),
         )
     };
     tokio::pin!(beside);
@@ -235,28 +228,6 @@ fn metrics_connections() -> usize {
     usize::try_from(open_files / 16).unwrap_or(usize::MAX).clamp(2, 32)
 }
 
-/// The file of the cached headers of model files.
-pub(crate) fn catalog_index(settings: &Settings) -> PathBuf {
-    state_dir(settings).join("catalog")
-}
-
-/// The state directory: from the settings, else from the service manager, else in the user's home.
-pub(crate) fn state_dir(settings: &Settings) -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let configured = settings.router.state_dir.clone().or_else(|| of_service("STATE_DIRECTORY"));
-    configured
-        .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("auxot")))
-        .or_else(|| variable("HOME").map(|home| home.join(".local/state/auxot")))
-        .unwrap_or_else(|| PathBuf::from("/var/lib/auxot"))
-}
-
-/// A directory that the service manager made.
-fn of_service(variable: &str) -> Option<PathBuf> {
-    // It may give several, separated by colons.
-    let first = std::env::var_os(variable).and_then(|dirs| std::env::split_paths(&dirs).next());
-    first.filter(|dir| dir.is_absolute())
-}
-
 /// Scans the models folders and caches the headers for the next start.
 fn scan(files: &auxot_catalog::Config, index: &Path) -> Catalog {
     let catalog = Catalog::recall(files, &[], index);
@@ -354,17 +325,4 @@ fn killed(fleet: &Fleet) -> ExitCode {
     warn!("shutdown requested again: ending at once");
     fleet.kill();
     ExitCode::FAILURE
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_printed_once() {
-        let bare = || std::io::Error::other("no such thing");
-        let fault = anyhow::Error::from(auxot_engine::HostError::System(bare())).context("cannot open the host");
-        assert_eq!(with_causes(fault.as_ref()), "cannot open the host: cannot prepare to start engines: no such thing");
-        assert_eq!(with_causes(anyhow::Error::from(bare()).as_ref()), "no such thing");
-    }
 }

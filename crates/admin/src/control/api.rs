@@ -16,4 +16,6 @@ pub use events::{Event, EventKind, Events, LogLine, LogLines};
 pub use jobs::{JobStatus, Jobs};
 pub use models::{EngineRun, EngineRuns, ModelDetails, Models, StateChange};
 pub use page::{PageLink, PageToken};
-pub use status::{DeviceStatus, Devices, Figures, MetricsStatus, ModelStatus, RouterStatus, Status, WorkerStatus};
+pub use status::{
+    DeviceStatus, Devices, DownloadStatus, Figures, MetricsStatus, ModelStatus, RouterStatus, Status, WorkerStatus,
+};

@@ -111,6 +111,7 @@ pub(crate) async fn status(State(state): State<ControlState>) -> Json<Status> {
         metrics: state.metrics.borrow().clone(),
         devices: views::devices(&report),
         models: model_list(&state, &report),
+        downloads: report.downloads.iter().map(views::download).collect(),
         other_models: state.fleet.unloaded_models(MOST_COUNTED).len(),
         unmet: report.unmet,
     })

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use auxot_fleet::{ExitReport, Fleet, ModelState, ModelView, RunId};
+use auxot_fleet::{Download, ExitReport, Fleet, ModelState, ModelView, RunId};
 use tokio::sync::watch;
 
 use super::api::{EngineRun, EventKind, StateChange};
 use super::event_log::{EventLog, now_ms};
+use super::views::download_event;
 
 /// States of one model that are kept.
 const KEPT_STATES: usize = 32;
@@ -46,10 +47,13 @@ impl Observer {
     /// Watches until it is dropped.
     pub(crate) async fn watch(&self, fleet: &Fleet, mut router: watch::Receiver<Option<&'static str>>) {
         let mut changes = fleet.changes();
-        let mut trouble = None;
+        let (mut trouble, mut downloads) = (None, Vec::new());
         loop {
             changes.borrow_and_update();
-            self.compare(&fleet.report().models);
+            let report = fleet.report();
+            self.compare(&report.models);
+            changed_downloads(&downloads, &report.downloads).for_each(|now| self.events.push(download_event(now)));
+            downloads = report.downloads;
             let now = *router.borrow_and_update();
             if now != trouble {
                 trouble = now;
@@ -102,6 +106,13 @@ impl Observer {
         // A panic under this lock leaves histories that miss a change.
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The downloads that are new or differ from those before.
+fn changed_downloads<'n>(before: &[Download], now: &'n [Download]) -> impl Iterator<Item = &'n Download> {
+    let is_known =
+        |now: &Download| before.iter().any(|before| before.model == now.model && before.state.is_like(&now.state));
+    now.iter().filter(move |now| !is_known(now))
 }
 
 impl History {
@@ -206,6 +217,18 @@ mod tests {
         assert_eq!(next, [ended(40), EventKind::EngineStarted { model: "m".into(), pid: 5 }]);
         assert_eq!(see(&mut history, &failed, None), [ended(5), to(Some("on_disk"), "failed")]);
         assert_eq!(history.runs.iter().map(|run| run.ended_ms).collect::<Vec<_>>(), [Some(7), Some(7)]);
+    }
+
+    #[test]
+    fn a_download_is_an_event_with_its_state_and_each_tenth() {
+        let at = |model: &str, bytes| Download {
+            model: model.to_owned(),
+            state: auxot_fleet::DownloadState::Receiving { bytes, total: 100 },
+        };
+        let changed = |before: &[Download], now: &[Download]| changed_downloads(before, now).count();
+        assert_eq!(changed(&[], &[at("a", 0), at("b", 0)]), 2);
+        assert_eq!(changed(&[at("b", 0), at("a", 0)], &[at("a", 9), at("b", 0)]), 0);
+        assert_eq!(changed(&[at("a", 9), at("b", 0)], &[at("a", 10), at("b", 0)]), 1);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use auxot_fleet::{Job, ModelView, Report};
+use auxot_fleet::{Download, DownloadState, Job, ModelView, Report};
 
-use super::api::{DeviceStatus, Figures, JobStatus, ModelStatus};
+use super::api::{DeviceStatus, DownloadStatus, EventKind, Figures, JobStatus, ModelStatus};
 use super::event_log::to_ms;
 
 /// Jobs that ended before are not in the figures.
@@ -27,6 +27,31 @@ pub(crate) fn devices(report: &Report) -> Vec<DeviceStatus> {
         usable: !report.unusable_devices.contains(&device.id),
     })
     .collect()
+}
+
+pub(crate) fn download(download: &Download) -> DownloadStatus {
+    let status = DownloadStatus {
+        model: download.model.clone(),
+        state: download.state.name().to_owned(),
+        bytes: None,
+        total_bytes: None,
+        reason: None,
+        pause_seconds: None,
+    };
+    match &download.state {
+        DownloadState::Queued | DownloadState::Resolving | DownloadState::Complete => status,
+        DownloadState::Receiving { bytes, total } => {
+            DownloadStatus { bytes: Some(*bytes), total_bytes: Some(*total), ..status }
+        }
+        DownloadState::Failed { reason, pause } => {
+            DownloadStatus { reason: Some(reason.clone()), pause_seconds: Some(pause.as_secs_f64()), ..status }
+        }
+    }
+}
+
+pub(crate) fn download_event(now: &Download) -> EventKind {
+    let DownloadStatus { model, state: to, bytes, total_bytes, reason, .. } = download(now);
+    EventKind::Download { model, to, bytes, total_bytes, reason }
 }
 
 pub(crate) fn model(view: &ModelView, jobs: &[Job]) -> ModelStatus {

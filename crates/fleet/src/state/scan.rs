@@ -188,6 +188,11 @@ impl ScanProgress {
         }
     }
 
+    /// Whether no scan is running.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, Scanning::Idle(_))
+    }
+
     pub(crate) fn has_changed(&self) -> bool {
         self.watcher.as_ref().is_some_and(|watcher| watcher.has_changed())
     }

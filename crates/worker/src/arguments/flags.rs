@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::generated;
 use super::help::{
     AFTER_ASKING, AFTER_DOCTOR, AFTER_HELP, AFTER_IMPORT, AFTER_INSPECTION, AFTER_KEYS, AFTER_PULL, AFTER_SERVICE,
-    AFTER_VERIFY, SOURCES,
+    AFTER_VERIFY, SIGNERS, SOURCES,
 };
 use super::inspection::{VERBS, names};
 
@@ -80,7 +80,13 @@ fn command() -> Command {
         .subcommand(bundle())
         .subcommand(
             inspecting("doctor", "Check engine, devices, models, router, ports and folders, each with what to do")
-                .after_help(AFTER_DOCTOR),
+                .after_help(AFTER_DOCTOR)
+                .arg(
+                    path("file", "FILE")
+                        .long("bundle")
+                        .help("What of this bundle will not work here, before it is installed"),
+                )
+                .arg(signers()),
         )
         .subcommands(asking_commands())
         .subcommand(config())
@@ -147,12 +153,14 @@ fn asking_commands() -> Vec<Command> {
 /// The commands for the models of this host.
 fn models() -> Command {
     let name = || Arg::new("name").value_name("NAME").help("Any name of the model");
+    let repair = Arg::new("repair").long("repair").action(ArgAction::SetTrue).help("Fetch damaged blocks again");
     inspecting("models", "List the models of this host")
         .subcommand(inspecting("show", "Show the details of one model").arg(name().required(true)))
         .subcommand(
             inspecting("verify", "Compare downloaded files with their SHA-256; without a name, those of all models")
                 .after_help(AFTER_VERIFY)
-                .arg(name()),
+                .arg(name())
+                .arg(repair),
         )
         .subcommand(inspecting("rm", "Remove a downloaded model").after_help(AFTER_VERIFY).arg(name().required(true)))
 }
@@ -203,11 +211,22 @@ fn services() -> [Command; 3] {
 
 /// The commands for bundles.
 fn bundle() -> Command {
-    let file = Arg::new("file").value_name("FILE").value_parser(value_parser!(OsString)).required(true);
+    let file = path("file", "FILE").required(true);
     inspecting("bundle", "Check bundles for hosts without a network").subcommand_required(true).subcommand(
         inspecting("verify", "Compare each file of a bundle with the bundle's list of SHA-256, before unpacking it")
-            .arg(file.help("The bundle, a tar file of `make airgap`")),
+            .arg(file.help("The bundle, a tar file of `make airgap`"))
+            .arg(signers()),
     )
+}
+
+/// A path.
+fn path(name: &'static str, value: &'static str) -> Arg {
+    Arg::new(name).value_name(value).value_parser(value_parser!(OsString))
+}
+
+/// Whose signatures count.
+fn signers() -> Arg {
+    path("signers", "FILE").long("signers").help(SIGNERS)
 }
 
 /// The commands for API keys.

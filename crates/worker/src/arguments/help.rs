@@ -15,6 +15,9 @@ command goes on from there. Each file is verified by the SHA-256 that the hub st
 
 Exit code 1: the download fails. 64: the settings or the source cannot be used. 66: the model does not exist.";
 
+pub(super) const SIGNERS: &str =
+    "The trusted keys of releases, as `ssh-keygen -Y` takes them [default: those of the installation]";
+
 pub(super) const AFTER_SERVICE: &str = "\
 The first settings file gets the router's address, the gateway's, the list of models and the engine that `install` is called with, \
 as flags or variables; a later install leaves it. The worker key comes from AUXOT_GPU_KEY or AUXOT_GPU_KEY_FILE into a file that only \

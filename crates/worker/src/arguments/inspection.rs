@@ -30,11 +30,16 @@ pub(crate) enum Target {
     /// Downloads a model.
     Pull(PullRequest),
     /// Compares downloaded files with what was downloaded: one model, by any of its names, or all.
-    Verify(Option<String>),
+    Verify {
+        /// The model; `None` is all.
+        name: Option<String>,
+        /// Whether damaged blocks are fetched again.
+        repair: bool,
+    },
     /// Removes a downloaded model, by any of its names.
     Remove(String),
-    /// What is wrong on this host.
-    Doctor,
+    /// What is wrong on this host; with a bundle, what of it will not work here.
+    Doctor(Option<BundleRequest>),
     /// The state of the running worker.
     Status {
         /// Whether it is shown again and again, until the command is interrupted.
@@ -93,7 +98,7 @@ pub(crate) enum Target {
     /// Lists the installed services.
     Services,
     /// Checks a bundle for a host without a network.
-    Bundle(PathBuf),
+    Bundle(BundleRequest),
 }
 
 /// What is done with API keys.
@@ -174,6 +179,15 @@ pub(crate) struct PullRequest {
     pub(crate) dry_run: bool,
 }
 
+/// A bundle, and whose signature it must have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BundleRequest {
+    /// The tar file.
+    pub(crate) file: PathBuf,
+    /// The file of trusted keys; `None` is that of an earlier installation, where there is one.
+    pub(crate) signers: Option<PathBuf>,
+}
+
 /// The service of `install` and `uninstall`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServiceRequest {
@@ -229,6 +243,12 @@ fn fit_request(matches: &ArgMatches, faults: &mut Vec<SettingFault>) -> FitReque
     FitRequest { name: name(matches).unwrap_or_default(), ctx: number("ctx"), slots: number("slots"), kv_type }
 }
 
+/// The bundle that a command is about.
+fn bundle_request(matches: &ArgMatches) -> Option<BundleRequest> {
+    let path = |name| matches.try_get_one::<OsString>(name).ok().flatten().filter(|path| !path.is_empty());
+    Some(BundleRequest { file: path("file")?.into(), signers: path("signers").map(PathBuf::from) })
+}
+
 fn service_request(matches: &ArgMatches) -> ServiceRequest {
     let root = matches.get_one::<OsString>("root").filter(|path| !path.is_empty()).map(PathBuf::from);
     ServiceRequest { user: matches.get_flag("user"), root }
@@ -242,18 +262,18 @@ fn target(command: &str, subcommand: Option<&str>, matches: &ArgMatches) -> Targ
         ("keys", Some("create")) => Target::Keys(KeyCommand::Create(named())),
         ("keys", Some("revoke")) => Target::Keys(KeyCommand::Revoke(named())),
         ("keys", _) => Target::Keys(KeyCommand::List),
-        ("models", Some("verify")) => Target::Verify(name(matches)),
+        ("models", Some("verify")) => Target::Verify { name: name(matches), repair: flag("repair") },
         ("models", Some("rm")) => Target::Remove(named()),
         ("models", Some(_)) => Target::Show(named()),
         ("install", _) => Target::Install(service_request(matches)),
         ("uninstall", _) => Target::Uninstall(service_request(matches)),
         ("list", _) => Target::Services,
-        ("bundle", _) => Target::Bundle(matches.get_one::<OsString>("file").map(PathBuf::from).unwrap_or_default()),
+        ("bundle", _) => Target::Bundle(bundle_request(matches).unwrap_or_default()),
         ("pull", _) => {
             let folder = matches.get_one::<OsString>("to").filter(|path| !path.is_empty()).map(PathBuf::from);
             Target::Pull(PullRequest { source: named(), folder, dry_run: flag("dry-run") })
         }
-        ("doctor", _) => Target::Doctor,
+        ("doctor", _) => Target::Doctor(bundle_request(matches)),
         ("config", Some("import")) => Target::Import(PathBuf::from(named())),
         ("config", _) => Target::Config,
         ("status", _) => Target::Status { watch: flag("watch") },

@@ -9,6 +9,7 @@ use auxot_settings::Settings;
 use super::ask::{AskError, ask, end, pretty};
 use super::console::{Console, Paint, align_right};
 use super::numbers::{seconds, time_of_day};
+use super::status_text::share_text;
 
 /// Ended jobs that are shown as text; JSON has all.
 const SHOWN_JOBS: usize = 20;
@@ -79,6 +80,9 @@ pub(super) fn event_text(event: &Event, console: &Console) -> String {
             format!("{model}  {from}{}{}", words(to), because(cause))
         }
         EventKind::ModelGone { model } => format!("{model}  gone"),
+        EventKind::Download { model, to, bytes, total_bytes, reason } => {
+            format!("{model}  download {to}{}{}", share_text(*bytes, *total_bytes), because(reason))
+        }
         EventKind::EngineStarted { model, pid } => format!("{model}  process {pid} started"),
         EventKind::EngineEnded { model, pid, cause } => format!("{model}  process {pid} ended{}", because(cause)),
         EventKind::Router { trouble: None } => "router  sends jobs".to_owned(),

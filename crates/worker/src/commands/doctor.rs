@@ -1,5 +1,6 @@
 //! `auxot-worker doctor`: what keeps this host from serving, or may, each with what to do.
 
+mod bundle;
 mod finding;
 #[cfg(target_os = "linux")]
 mod host;
@@ -23,7 +24,8 @@ use rustix::fs::{Access, access, statvfs};
 use self::finding::{Finding, Verdict, bad, good, warning};
 use super::ask::ask;
 use super::console::{Console, Paint};
-use crate::worker::with_causes;
+use crate::arguments::BundleRequest;
+use crate::causes::with_causes;
 
 /// Fewer open files than this are not enough for a busy worker.
 const ENOUGH_FILES: u64 = 4096;
@@ -42,7 +44,13 @@ struct RunningWorker {
     metrics: Option<String>,
 }
 
-pub(super) fn run(settings: &Settings, catalog: &Catalog, json: bool, console: &Console) -> ExitCode {
+/// Checks this host, or what a bundle would be on it.
+pub(super) fn run(
+    (settings, catalog): (&Settings, &Catalog),
+    bundle: Option<&BundleRequest>,
+    json: bool,
+    console: &Console,
+) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(fault) => {
@@ -50,7 +58,10 @@ pub(super) fn run(settings: &Settings, catalog: &Catalog, json: bool, console: &
             return ExitCode::FAILURE;
         }
     };
-    let findings = runtime.block_on(check(settings, catalog));
+    let findings = match bundle {
+        Some(request) => bundle::check(settings, request),
+        None => runtime.block_on(check(settings, catalog)),
+    };
     let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     console.print(&match json {
         true => serde_json::to_string_pretty(&findings).unwrap_or_default(),
@@ -183,7 +194,7 @@ async fn router(settings: &Settings, running: Option<&RunningWorker>) -> Vec<Fin
             }
         }];
     }
-    let relay = match Relay::new(config, &crate::worker::state_dir(settings)) {
+    let relay = match Relay::new(config, &crate::places::state_dir(settings)) {
         Ok(relay) => relay,
         Err(fault) => return vec![bad(AREA, with_causes(&fault), "correct the router settings")],
     };
@@ -241,7 +252,7 @@ fn port(area: &'static str, address: SocketAddr, setting: &str, verdict: Verdict
 }
 
 fn folders(settings: &Settings) -> Vec<Finding> {
-    let state = crate::worker::state_dir(settings);
+    let state = crate::places::state_dir(settings);
     let there = nearest(&state);
     let mut findings = Vec::new();
     findings.push(match access(&there, Access::WRITE_OK | Access::EXEC_OK) {

@@ -44,6 +44,6 @@ pub(super) fn run(settings: &Settings, command: &KeyCommand, as_json: bool) -> R
 
 /// The key file of the settings, else the one of the state directory.
 fn file(settings: &Settings) -> PathBuf {
-    let own = || crate::worker::state_dir(settings).join("gateway-keys.toml");
+    let own = || crate::places::state_dir(settings).join("gateway-keys.toml");
     settings.gateway.keys_file.clone().unwrap_or_else(own)
 }

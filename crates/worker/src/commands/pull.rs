@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use auxot_catalog::{Catalog, expand_home, path_text};
+use auxot_gpu::Sample;
+use auxot_hub::{Observer, Repaired, Table, TableError};
 use auxot_placement::bytes_text;
 use auxot_settings::Settings;
 use serde_json::json;
 
+pub(super) use self::choice::fit_text;
 use self::progress::Progress;
 pub(super) use self::source::is_of_hub;
-use self::source::{FoundSource, PullError, find, hub};
+use self::source::{FoundSource, PullError, find, hub, of_repository};
 use super::EXIT_NO_MODEL;
 use super::console::Console;
 use super::remote::{RemoteModel, headers};
@@ -60,6 +63,37 @@ async fn pull(settings: &Settings, request: &PullRequest, progress: &Progress) -
     Ok(hub.pull(&download, &observer).await?)
 }
 
+/// Fetches the damaged blocks of a downloaded file.
+pub(super) fn repair(settings: &Settings, file: &Path, as_json: bool) -> Result<Repaired, PullError> {
+    let progress = Progress::new(as_json);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let repaired = runtime.block_on(async { Ok(hub(settings)?.repair(file, &progress.observer()).await?) });
+    progress.end();
+    repaired
+}
+
+/// Downloads the model that a name of the table means into a folder; its files, the first shard last. Without a quantisation the
+/// largest that fits into the free memory is taken.
+///
+/// # Errors
+/// When the table does not have it, or it cannot be downloaded.
+pub(crate) async fn download_of_table(
+    settings: &Settings,
+    name: &str,
+    free: &Sample,
+    folder: &Path,
+    observer: &Observer,
+) -> Result<Vec<PathBuf>, PullError> {
+    let hub = hub(settings)?;
+    let table = Table::read(settings.hub.models_file.as_deref())?;
+    let source = table.find(name).map(|entry| entry.source(name)).map_err(|error| match error {
+        TableError::Unknown { name, .. } => PullError::NotInTable(name),
+        TableError::Unreadable { .. } | TableError::Several { .. } => error.into(),
+    })?;
+    let found = of_repository(settings, &hub, &source, observer, || free.clone()).await?;
+    Ok(hub.pull(&found.listing.download(&found.variant, folder), observer).await?)
+}
+
 /// Finds a model of a hub and fetches its headers.
 pub(super) fn header_of(settings: &Settings, text: &str) -> Result<RemoteModel, PullError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -83,7 +117,7 @@ fn report(settings: &Settings, paths: &[PathBuf], as_json: bool, console: &Conso
     let files: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     let config = auxot_catalog::Config { models_dir: Vec::new(), model_file: None, ..settings.catalog.clone() };
     let here = Catalog::scan_with(&config, &files);
-    let all = Catalog::recall(&settings.catalog, &[], &crate::worker::catalog_index(settings));
+    let all = Catalog::recall(&settings.catalog, &[], &crate::places::catalog_index(settings));
     for model in here.models() {
         let known = all.models().iter().find(|known| known.file == model.file);
         let name = known.map_or(&model.name, |known| &known.name);

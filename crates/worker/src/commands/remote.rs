@@ -19,7 +19,7 @@ const LONGEST: u64 = 256 << 20;
 
 /// Why the headers cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HeaderError {
+pub(crate) enum HeaderError {
     #[error(transparent)]
     Hub(#[from] HubError),
     #[error("cannot read the header of {file}: {fault}")]

@@ -12,14 +12,22 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use auxot_admin::control::client;
 use auxot_settings::Settings;
 use secrecy::ExposeSecret;
 
 use self::layout::{Layout, MODELS};
 use self::manager::{Manager, ManagerError};
+use super::ask::ask;
 use super::console::Console;
 use crate::arguments::ServiceRequest;
+
+/// How long an installation waits for the router.
+const ROUTER_WAIT: Duration = Duration::from_secs(30);
+/// The pause between two questions to the service.
+const ASK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why the service is not installed or removed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +38,11 @@ enum ServiceError {
     NoKey,
     #[error("cannot install for the system as this user: run it as root, or use --user")]
     NotRoot,
+    #[error(
+        "the service runs and gets no jobs within {} s: {trouble}; correct the settings and restart it, or see `auxot-worker doctor`",
+        ROUTER_WAIT.as_secs()
+    )]
+    NoRouter { trouble: String },
     #[error("cannot use the engine {}: a service of the system does not see this folder; move it to /usr/local/lib/auxot", .0.display())]
     HiddenEngine(PathBuf),
     #[error("cannot {action} {}: {source}", .path.display())]
@@ -107,6 +120,30 @@ fn try_install(settings: &Settings, request: &ServiceRequest, console: &Console)
     let manager = Manager::of(&layout);
     manager.start()?;
     console.print(&format!("the service runs: {}", manager.state()));
+    if has_key { await_router(settings, console) } else { Ok(()) }
+}
+
+/// Waits until the router sends jobs to the service, or says why it does not.
+fn await_router(settings: &Settings, console: &Console) -> Result<(), ServiceError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(fault("start", Path::new("a runtime")))?;
+    let mut trouble = "it cannot be asked".to_owned();
+    let connected = runtime.block_on(tokio::time::timeout(ROUTER_WAIT, async {
+        loop {
+            if let Ok(status) = ask(settings, client::status).await {
+                match status.router {
+                    Some(router) if router.trouble.is_none() => return router.url,
+                    Some(router) => trouble = router.trouble.unwrap_or_default(),
+                    None => trouble = "no router is configured".to_owned(),
+                }
+            }
+            tokio::time::sleep(ASK_INTERVAL).await;
+        }
+    }));
+    match connected {
+        Ok(url) => console.print(&format!("the router {url} has the worker")),
+        Err(_) => return Err(ServiceError::NoRouter { trouble }),
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `auxot-worker status`: what is wrong first, then the router, the devices with bars, and the models.
 
-use auxot_admin::control::api::{DeviceStatus, ModelStatus, Status};
+use auxot_admin::control::api::{DeviceStatus, DownloadStatus, ModelStatus, Status};
 use auxot_placement::bytes_text;
 
 use super::bar::{Part, bar};
@@ -42,6 +42,9 @@ pub(super) fn text(status: &Status, console: &Console) -> String {
         text.push_str(&models(&status.models, console));
         text.push('\n');
     }
+    for download in &status.downloads {
+        text.push_str(&format!("{}\n", console.paint(Paint::Work, &download_line(download))));
+    }
     text.push_str(&match status.other_models {
         0 if status.models.is_empty() => {
             "There are no models here: put GGUF files into a folder of AUXOT_MODELS_DIR.".to_owned()
@@ -71,6 +74,21 @@ pub(super) fn wrongs(status: &Status) -> Vec<String> {
         |unmet: &&String| !status.models.iter().any(|model| unmet.starts_with(&format!("{} has failed", model.name)));
     wrongs.extend(status.unmet.iter().filter(is_new).cloned());
     wrongs
+}
+
+fn download_line(download: &DownloadStatus) -> String {
+    let share = share_text(download.bytes, download.total_bytes);
+    let pause =
+        download.pause_seconds.map_or_else(String::new, |pause| format!("; tried again after {}", seconds(pause)));
+    let reason = download.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    format!("download {}  {}{share}{reason}{pause}", download.model, download.state)
+}
+
+/// The part of a download that is here.
+pub(super) fn share_text(bytes: Option<u64>, total: Option<u64>) -> String {
+    let (Some(bytes), Some(total)) = (bytes, total) else { return String::new() };
+    let percent = bytes.saturating_mul(100).checked_div(total).unwrap_or_default();
+    format!(" {percent} % of {}", bytes_text(total))
 }
 
 fn device_line(device: &DeviceStatus, console: &Console) -> String {
@@ -176,9 +194,30 @@ pub(super) mod tests {
                 usable: true,
             }],
             models: vec![model("a-q4_0", "ready"), model("b-q4_0", "failed")],
+            downloads: vec![],
             other_models: 12,
             unmet: vec!["b-q4_0 has failed: it crashed".into(), "no model `c` here".into()],
         }
+    }
+
+    #[test]
+    fn a_download_has_its_share_or_its_failure() {
+        let mut status = status();
+        let download = |state: &str| DownloadStatus {
+            model: "c".into(),
+            state: state.into(),
+            bytes: None,
+            total_bytes: None,
+            reason: None,
+            pause_seconds: None,
+        };
+        status.downloads = vec![
+            DownloadStatus { bytes: Some(1 << 30), total_bytes: Some(4 << 30), ..download("receiving") },
+            DownloadStatus { reason: Some("no disk".into()), pause_seconds: Some(300.0), ..download("failed") },
+        ];
+        let text = text(&status, &Console::plain(100));
+        assert!(text.contains("download c  receiving 25 % of 4.0 GiB\n"), "{text}");
+        assert!(text.contains("download c  failed: no disk; tried again after "), "{text}");
     }
 
     #[test]

@@ -42,6 +42,19 @@ pub enum EventKind {
         /// The model.
         model: String,
     },
+    /// The download of a missing model entered a state, or another tenth of it is here.
+    Download {
+        /// The model, by the name of the list or of the policy.
+        model: String,
+        /// The state: `queued`, `resolving`, `receiving`, `complete`, `failed`.
+        to: String,
+        /// Bytes that are here, while they arrive.
+        bytes: Option<u64>,
+        /// Bytes of all its files, while they arrive.
+        total_bytes: Option<u64>,
+        /// Why it failed.
+        reason: Option<String>,
+    },
     /// An engine's process was started.
     EngineStarted {
         /// The model.

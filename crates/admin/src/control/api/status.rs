@@ -16,10 +16,29 @@ pub struct Status {
     pub devices: Vec<DeviceStatus>,
     /// The models that the list, the router's policy, a job or a command has named; the primary one first.
     pub models: Vec<ModelStatus>,
+    /// Downloads of missing models, the running one first.
+    pub downloads: Vec<DownloadStatus>,
     /// Models of the folders that nothing has named yet.
     pub other_models: usize,
     /// Settings and policies that this host cannot meet, one sentence each.
     pub unmet: Vec<String>,
+}
+
+/// A download of a model that the list or the router's policy names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DownloadStatus {
+    /// The model, by the name of the list or of the policy.
+    pub model: String,
+    /// Its state: `queued`, `resolving`, `receiving`, `complete`, `failed`.
+    pub state: String,
+    /// Bytes that are here, while they arrive.
+    pub bytes: Option<u64>,
+    /// Bytes of all its files, while they arrive.
+    pub total_bytes: Option<u64>,
+    /// Why the last attempt failed.
+    pub reason: Option<String>,
+    /// Seconds between that failure and the next attempt.
+    pub pause_seconds: Option<f64>,
 }
 
 /// The program.

@@ -1,6 +1,6 @@
 //! Which quantisation of a model is the best for this host: the largest that fits into free memory.
 
-use auxot_catalog::MeasurementHistory;
+use auxot_catalog::{Catalog, MeasurementHistory, Model};
 use auxot_gpu::Sample;
 use auxot_hub::{Hub, Listing, Variant};
 use auxot_placement::bytes_text;
@@ -8,7 +8,7 @@ use auxot_settings::Settings;
 
 use super::super::fit::{HostState, check_fit};
 use super::super::numbers::grouped;
-use super::super::remote::{HeaderError, RemoteModel, headers};
+use super::super::remote::{HeaderError, headers};
 use crate::arguments::FitRequest;
 
 /// Unquantised formats: twice the bytes of `Q8_0`, half its speed, and hardly better.
@@ -35,7 +35,8 @@ pub(super) async fn best<'l>(
             continue;
         }
         let remote = headers(hub, listing, variant).await?;
-        match fits(settings, &remote, sample) {
+        let model = remote.model().ok_or_else(|| "is no model".to_owned());
+        match model.and_then(|model| fit_text(settings, remote.catalog(), model, sample)) {
             Ok(size) => {
                 let larger = too_large.map_or_else(String::new, |larger| format!("; {larger}"));
                 let reason = format!("{} fits, {size}{larger}", variant.label());
@@ -65,17 +66,27 @@ fn most(sample: &Sample) -> u64 {
     all.into_iter().try_fold(0_u64, |sum, free| Some(sum.saturating_add(free?))).unwrap_or(u64::MAX)
 }
 
-/// The size in which the model fits: that of the settings, else one slot, as a load makes it smaller; or why it does not.
-fn fits(settings: &Settings, remote: &RemoteModel, sample: &Sample) -> Result<String, String> {
-    fits_in(settings, remote, sample, None).or_else(|_| fits_in(settings, remote, sample, Some(1)))
+/// The size in which a model fits: that of the settings, else one slot, as a load makes it smaller; or why it does not.
+pub(in super::super) fn fit_text(
+    settings: &Settings,
+    catalog: &Catalog,
+    model: &Model,
+    sample: &Sample,
+) -> Result<String, String> {
+    let fits = |slots| fits_in(settings, (catalog, model), sample, slots);
+    fits(None).or_else(|_| fits(Some(1)))
 }
 
-fn fits_in(settings: &Settings, remote: &RemoteModel, sample: &Sample, slots: Option<u32>) -> Result<String, String> {
-    let model = remote.model().ok_or("is no model")?;
-    let state = crate::worker::state_dir(settings);
+fn fits_in(
+    settings: &Settings,
+    (catalog, model): (&Catalog, &Model),
+    sample: &Sample,
+    slots: Option<u32>,
+) -> Result<String, String> {
+    let state = crate::places::state_dir(settings);
     let history = MeasurementHistory::open(&auxot_fleet::measurements_file(&state));
     let host = HostState { sample, identity: None, history: &history };
-    let own = settings.fleet.of(model, |name| remote.catalog().resolve(name).ok());
+    let own = settings.fleet.of(model, |name| catalog.resolve(name).ok());
     let request = FitRequest { name: model.name.clone(), ctx: None, slots, kv_type: None };
     let report = check_fit(settings, &own, model, &request, &host).map_err(|unknown| unknown.to_string())?;
     let slots = report.parameters.slots;

@@ -17,11 +17,13 @@ use super::choice;
 
 /// Why nothing was downloaded.
 #[derive(Debug, thiserror::Error)]
-pub(in super::super) enum PullError {
+pub(crate) enum PullError {
     #[error(transparent)]
     Source(#[from] auxot_hub::SourceError),
     #[error(transparent)]
     Table(#[from] TableError),
+    #[error("the table of models does not have {0}: pull it by its repository, or add it to hub.models_file")]
+    NotInTable(String),
     #[error("cannot use {0}: it does not end in .gguf")]
     NoModelFile(String),
     #[error(transparent)]
@@ -43,7 +45,7 @@ impl PullError {
     pub(super) fn is_missing(&self) -> bool {
         match self {
             Self::Table(error) => !matches!(error, TableError::Unreadable { .. }),
-            Self::Variant(_) => true,
+            Self::Variant(_) | Self::NotInTable(_) => true,
             Self::Hub(error) => matches!(
                 error,
                 HubError::RepositoryNotFound { .. } | HubError::RevisionNotFound { .. } | HubError::FileNotFound { .. }
@@ -92,19 +94,30 @@ pub(super) async fn find(
             None => return file(address(url, sum, folder)?),
         },
     };
-    let listing = hub.list(&source, observer).await?;
+    let sample = || auxot_gpu::sample_once(&settings.gpu);
+    Ok(FoundSource::Variant(Box::new(of_repository(settings, hub, &source, observer, sample).await?)))
+}
+
+/// The model of a repository that is wanted; without a quantisation the best for the memory of this sample.
+pub(super) async fn of_repository(
+    settings: &Settings,
+    hub: &Hub,
+    source: &RepositorySource,
+    observer: &Observer,
+    sample: impl FnOnce() -> Sample,
+) -> Result<FoundVariant, PullError> {
+    let listing = hub.list(source, observer).await?;
     if let Some(variant) = listing.choose(&source.wanted)?.cloned() {
-        return Ok(FoundSource::Variant(Box::new(FoundVariant { listing, variant, reason: None })));
+        return Ok(FoundVariant { listing, variant, reason: None });
     }
-    let sample: Sample = auxot_gpu::sample_once(&settings.gpu);
-    let Some(choice) = choice::best(settings, hub, &listing, &sample).await? else {
+    let Some(choice) = choice::best(settings, hub, &listing, &sample()).await? else {
         let known =
             listing.variants.iter().map(|variant| format!("{} ({})", variant.label(), bytes_text(variant.bytes())));
         let (repository, known) = (source.repository.to_string(), known.collect::<Vec<_>>().join(", "));
         return Err(PullError::NoneFits { repository, known });
     };
     let (variant, reason) = (choice.variant.clone(), Some(choice.reason));
-    Ok(FoundSource::Variant(Box::new(FoundVariant { listing, variant, reason })))
+    Ok(FoundVariant { listing, variant, reason })
 }
 
 /// Whether a text means a model of a hub: a repository, or a name of the table.

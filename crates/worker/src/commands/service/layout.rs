@@ -13,6 +13,8 @@ pub(super) struct Layout {
     pub(super) program: PathBuf,
     pub(super) config: PathBuf,
     pub(super) key: PathBuf,
+    /// The keys of releases that the installer trusts.
+    pub(super) signers: PathBuf,
     pub(super) unit: PathBuf,
     pub(super) models: PathBuf,
     pub(super) user: bool,
@@ -38,6 +40,7 @@ impl Layout {
             program: at(bin.join("auxot-worker")),
             config: at(config.join("auxot-worker.toml")),
             key: at(config.join("worker-key")),
+            signers: at(config.join("release-signers")),
             unit: at(unit),
             models: at(state.join(MODELS)),
             user: request.user,
@@ -58,7 +61,7 @@ impl Layout {
     }
 
     /// The files that are written, without the models.
-    pub(super) fn files(&self) -> [&Path; 4] {
-        [&self.program, &self.config, &self.key, &self.unit]
+    pub(super) fn files(&self) -> [&Path; 5] {
+        [&self.program, &self.config, &self.key, &self.signers, &self.unit]
     }
 }
