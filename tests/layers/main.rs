@@ -55,7 +55,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "names",
         ],
     ),
-    ("auxot-relay", &["backoff", "fleet", "llama", "protocol", "names", "state-file"]),
+    ("auxot-relay", &["backoff", "fleet", "llama", "protocol", "names", "stall", "state-file"]),
     ("auxot-import", &[]),
     ("auxot-gateway", &["fleet", "llama", "catalog", "names", "access", "state-file"]),
     ("auxot-admin", &["fleet", "gpu", "access", "llama"]),
@@ -72,8 +72,9 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-folder-watch", &[]),
     ("auxot-state-file", &[]),
     ("auxot-backoff", &[]),
+    ("auxot-stall", &[]),
     ("auxot-access", &["state-file"]),
-    ("auxot-router", &["protocol", "llama", "names", "state-file", "access"]),
+    ("auxot-router", &["protocol", "llama", "names", "stall", "state-file", "access"]),
 ];
 
 #[test]

@@ -6,7 +6,6 @@
 //!           └──── pause ◀────────┴───────────┴──────────┘
 //! ```
 
-pub(crate) mod byte_counter;
 pub(crate) mod dial;
 pub(crate) mod health;
 pub(crate) mod hello;

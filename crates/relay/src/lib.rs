@@ -29,8 +29,8 @@
 //!
 //! The bytes of a transcript are numbered, and the terminal message has the number after the last byte. Each message carries an
 //! `ack`, which the writer marks when the socket has the message. A sink that loses its connection, or moves to another one,
-//! therefore knows the byte to continue from. A connection is slow while its `byte_counter` shows that the socket takes bytes;
-//! it is dead when the socket takes none for the write timeout.
+//! therefore knows the byte to continue from. A connection is slow while its [`ByteCounter`](auxot_stall::ByteCounter) shows
+//! that the socket takes bytes; it is dead when the socket takes none for the write timeout.
 //!
 //! # A lost connection
 //!
@@ -45,7 +45,6 @@ mod relay;
 mod report;
 mod router;
 mod send_queue;
-mod timer;
 
 pub use config::{Config, Connections, KeyRefused, ProgressReports};
 pub use connection::dial::router_url::{RouterUrl, UrlError};

@@ -28,7 +28,7 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// For the body of a request, on top of the time that its length allows.
     pub body_timeout: Duration,
-    /// For one write to a worker; a worker that reads slower is disconnected.
+    /// How long a worker may take no byte of what is written to it.
     pub write_timeout: Duration,
     /// Between two comments that keep a streaming client's connection open while there is no text.
     pub keep_alive: Duration,

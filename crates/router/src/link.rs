@@ -11,6 +11,7 @@ mod writer;
 use std::sync::Arc;
 
 use auxot_protocol::extension;
+use auxot_stall::ByteCounter;
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -48,6 +49,7 @@ pub(crate) enum DisconnectReason {
 pub(crate) async fn upgrade(
     State(shared): State<Arc<RouterState>>,
     Extension(unauthenticated): Extension<Arc<Unauthenticated>>,
+    Extension(counter): Extension<Arc<ByteCounter>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let links = shared.links.clone();
@@ -56,10 +58,15 @@ pub(crate) async fn upgrade(
         .max_frame_size(shared.config.max_message)
         .read_buffer_size(16 * 1024)
         .write_buffer_size(16 * 1024)
-        .on_upgrade(move |socket| links.track_future(serve(shared, socket, unauthenticated)))
+        .on_upgrade(move |socket| links.track_future(serve(shared, socket, unauthenticated, counter)))
 }
 
-async fn serve(shared: Arc<RouterState>, mut socket: WebSocket, unauthenticated: Arc<Unauthenticated>) {
+async fn serve(
+    shared: Arc<RouterState>,
+    mut socket: WebSocket,
+    unauthenticated: Arc<Unauthenticated>,
+    counter: Arc<ByteCounter>,
+) {
     let cut = shared.kill.child_token();
     let accepted = tokio::select! {
         accepted = handshake::accept(&shared, &mut socket, unauthenticated.address) => accepted,
@@ -85,7 +92,7 @@ async fn serve(shared: Arc<RouterState>, mut socket: WebSocket, unauthenticated:
         let reader = reader::LinkReader::new(&shared, worker, gpu_id.clone(), queue);
         tokio::select! {
             ending = reader.run(stream) => ending,
-            ending = writer::run(sink, outgoing, shared.config.write_timeout) => ending,
+            ending = writer::run(sink, outgoing, &counter, shared.config.write_timeout) => ending,
             () = cut.cancelled() => DisconnectReason::Cut,
         }
     };

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use auxot_stall::Counted;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -23,6 +26,10 @@ use crate::unauthenticated::{Unauthenticated, UnauthenticatedConnections};
 
 /// More than an HTTP head and a `hello`; before a good key nothing longer is sent.
 const FIRST_BYTES: usize = 512 * 1024;
+/// The most bytes that the kernel takes before it can send them. Without a limit it takes megabytes for a peer that reads
+/// slowly and asks for more only when a third of them is gone: the socket takes no byte for so long that the peer looks dead.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 * 1024;
 /// Pause after an `accept` that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -52,9 +59,8 @@ pub(crate) async fn serve(
         };
         match taken {
             Ok((stream, peer)) => {
-                // A token is a small packet and must not wait for the next one.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+                if let Err(error) = prepare(&stream) {
+                    tracing::debug!(%error, "cannot set the options of a connection");
                 }
                 let unauthenticated = Arc::new(unauthenticated.register(peer.ip().to_canonical()));
                 connections.spawn(connection(stream, routes.clone(), unauthenticated, limits, closing.clone()));
@@ -69,6 +75,14 @@ pub(crate) async fn serve(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // A token is a small packet and must not wait for the next one.
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
+    Ok(())
 }
 
 fn is_the_peers(error: &io::Error) -> bool {
@@ -86,13 +100,15 @@ async fn connection(
     let close = unauthenticated.close.clone();
     // After the upgrade a link has its own reference; its end is independent of this connection's.
     let here = Arc::downgrade(&unauthenticated);
-    let io = TokioIo::new(Guarded { stream, unauthenticated: unauthenticated.clone(), read: 0 });
+    let (counted, counter) = Counted::new(Guarded { stream, unauthenticated: unauthenticated.clone(), read: 0 });
+    let io = TokioIo::new(counted);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         if let Some(uri) = normalized(request.uri()) {
             *request.uri_mut() = uri;
         }
         request.extensions_mut().insert(unauthenticated.clone());
+        request.extensions_mut().insert(Arc::clone(&counter));
         routes.clone().call(request)
     });
     let connection = http1::Builder::new()

@@ -18,11 +18,11 @@ use tokio_tungstenite::tungstenite::{Error as WsError, handshake::client::Reques
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
 
-use crate::connection::byte_counter::{ByteCounter, Counted};
 use crate::connection::dial::frame_filter::{FilteredStream, MARK_LENGTH};
 use crate::connection::dial::proxy::{ProxiedStream, ProxyError};
 use crate::connection::dial::router_url::RouterUrl;
 use crate::connection::dial::tcp::connect;
+use auxot_stall::{ByteCounter, Counted};
 
 /// An open connection to the router.
 pub(crate) type Socket = WebSocketStream<FilteredStream<MaybeTlsStream<Counted<ProxiedStream>>>>;

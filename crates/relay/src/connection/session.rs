@@ -11,7 +11,6 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
-use crate::connection::byte_counter::ByteCounter;
 use crate::connection::dial::OpenSocket;
 use crate::connection::dial::Socket;
 use crate::connection::incoming::Incoming;
@@ -27,7 +26,7 @@ use crate::report::warn_limit::WarnLimit;
 use crate::router::connection_count::Dispatch;
 use crate::router::policy::PolicyHandler;
 use crate::send_queue::{Frame, Probe, SendQueue};
-use crate::timer;
+use auxot_stall::{ByteCounter, timer};
 
 /// A ping is sent after this time without a received message, or after half of the silence that ends a connection.
 const PING_AFTER: Duration = Duration::from_secs(15);

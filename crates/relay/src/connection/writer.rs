@@ -9,8 +9,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use crate::connection::byte_counter::{ByteCounter, Stalled};
 use crate::send_queue::{Ack, Frame, Frames};
+use auxot_stall::{ByteCounter, Stalled};
 
 /// The most frames and bytes before a flush, so that acks are marked even when the queue never becomes empty.
 const BATCH_FRAMES: usize = 64;
@@ -147,8 +147,8 @@ fn frame_size(payload: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::byte_counter::Counted;
     use crate::send_queue::{AckTracker, SendQueue};
+    use auxot_stall::Counted;
     use tokio::io::AsyncReadExt;
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::protocol::Role;

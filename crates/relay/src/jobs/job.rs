@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use auxot_fleet::{JobRecord, Lease};
 use auxot_protocol::{AnswerRead, JobError, ToRouter};
+use auxot_stall::timer;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +39,6 @@ use crate::jobs::sink::{JobMessage, JobSink, SinkEvent, WaitFor};
 use crate::report::EndedJob;
 use crate::report::log_text::{Shown, shown};
 use crate::send_queue::Permit;
-use crate::timer;
 
 /// Above this number of unsent bytes the engine is not read.
 const MERGE_LIMIT: usize = 64 * 1024;

@@ -1,13 +1,14 @@
 //! The writing half of a link: writes the queued messages, then flushes once.
+//!
+//! A message of megabytes takes a slow line any time, so the limit is on the time in which the socket takes no byte.
 
 use std::time::Duration;
 
 use auxot_protocol::ToWorker;
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures_util::SinkExt;
-use futures_util::stream::SplitSink;
+use auxot_stall::ByteCounter;
+use axum::extract::ws::{CloseFrame, Message};
+use futures_util::{Sink, SinkExt};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::DisconnectReason;
 use crate::hub::Outgoing;
@@ -17,8 +18,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes until the link ends.
 pub(super) async fn run(
-    mut sink: SplitSink<WebSocket, Message>,
+    mut sink: impl Sink<Message> + Unpin,
     mut queue: mpsc::Receiver<Outgoing>,
+    counter: &ByteCounter,
     limit: Duration,
 ) -> DisconnectReason {
     while let Some(first) = queue.recv().await {
@@ -26,21 +28,21 @@ pub(super) async fn run(
         while let Some(outgoing) = next {
             if let Outgoing::Close { code, reason } = outgoing {
                 let frame = CloseFrame { code, reason: reason.into() };
-                let delivered = timeout(limit, sink.send(Message::Close(Some(frame)))).await;
+                let delivered = counter.while_moving(limit, sink.send(Message::Close(Some(frame)))).await;
                 if matches!(delivered, Ok(Ok(()))) {
                     // The reader ends the link when the worker's close frame arrives.
                     tokio::time::sleep(CLOSE_TIMEOUT).await;
                 }
                 return DisconnectReason::Stopping;
             }
-            match timeout(limit, sink.feed(message(outgoing))).await {
+            match counter.while_moving(limit, sink.feed(message(outgoing))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return DisconnectReason::Broken,
                 Err(_) => return DisconnectReason::Unread,
             }
             next = queue.try_recv().ok();
         }
-        match timeout(limit, sink.flush()).await {
+        match counter.while_moving(limit, sink.flush()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return DisconnectReason::Broken,
             Err(_) => return DisconnectReason::Unread,
@@ -62,5 +64,53 @@ fn message(outgoing: Outgoing) -> Message {
     match message.to_payload_frame() {
         Some(frame) => Message::binary(frame),
         None => Message::text(message.to_frame()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use auxot_protocol::Cancel;
+    use auxot_stall::Counted;
+    use futures_util::sink;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Writes one long message, and then the queue ends.
+    async fn written(near: DuplexStream) -> DisconnectReason {
+        let (stream, counter) = Counted::new(near);
+        let sink = sink::unfold(stream, |mut stream, message: Message| async {
+            stream.write_all(&message.into_data()).await?;
+            Ok::<_, io::Error>(stream)
+        });
+        let (queue, outgoing) = mpsc::channel(1);
+        let message = ToWorker::Cancel(Cancel { job_id: "x".repeat(1000) });
+        queue.send(Outgoing::Message(Box::new(message))).await.unwrap();
+        drop(queue);
+        run(Box::pin(sink), outgoing, &counter, LIMIT).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_moves_may_take_longer_than_the_limit() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let slowly = async {
+            let mut part = [0; 64];
+            while far.read(&mut part).await.unwrap() > 0 {
+                sleep(LIMIT / 2).await;
+            }
+        };
+        let (ended, ()) = tokio::join!(written(near), slowly);
+        assert_eq!(ended, DisconnectReason::Cut, "the queue has ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_takes_nothing_is_cut() {
+        let (near, _far) = tokio::io::duplex(64);
+        assert_eq!(written(near).await, DisconnectReason::Unread);
     }
 }

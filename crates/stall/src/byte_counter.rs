@@ -1,4 +1,4 @@
-//! Counts the bytes that a socket has written and read: the only proof that a slow router is alive.
+//! Counts the bytes that a socket has written and read: the only proof that a slow peer is alive.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,32 +14,34 @@ use crate::timer;
 
 /// Bytes that one socket has written and read.
 #[derive(Debug, Default)]
-pub(crate) struct ByteCounter {
+pub struct ByteCounter {
     written: AtomicU64,
     read: AtomicU64,
 }
 
 /// The socket has taken no byte within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stalled;
+pub struct Stalled;
 
 impl ByteCounter {
-    pub(crate) fn bytes(&self) -> u64 {
+    /// Bytes written.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
     /// Bytes received, those of an incomplete message included.
-    pub(crate) fn received(&self) -> u64 {
+    #[must_use]
+    pub fn received(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
     /// Runs a write that may take any time while the socket takes bytes. It ends when no byte was taken for `limit`, at the
     /// latest after twice that time.
-    pub(crate) async fn while_moving<T>(
-        &self,
-        limit: Duration,
-        writing: impl Future<Output = T>,
-    ) -> Result<T, Stalled> {
+    ///
+    /// # Errors
+    /// When the socket has taken no byte for that time.
+    pub async fn while_moving<T>(&self, limit: Duration, writing: impl Future<Output = T>) -> Result<T, Stalled> {
         let mut seen = self.bytes();
         let alarm = timer::until(Instant::now() + limit);
         tokio::pin!(writing, alarm);
@@ -62,13 +64,14 @@ impl ByteCounter {
 
 /// A stream whose bytes are counted.
 #[derive(Debug)]
-pub(crate) struct Counted<S> {
+pub struct Counted<S> {
     stream: S,
     counter: Arc<ByteCounter>,
 }
 
 impl<S> Counted<S> {
-    pub(crate) fn new(stream: S) -> (Self, Arc<ByteCounter>) {
+    /// A stream and its counter.
+    pub fn new(stream: S) -> (Self, Arc<ByteCounter>) {
         let counter = Arc::<ByteCounter>::default();
         (Self { stream, counter: Arc::clone(&counter) }, counter)
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Resolves when `deadline` has passed and the runtime has polled its sockets since. In a `select!`, place it after the
 /// futures that read.
-pub(crate) async fn until(deadline: impl Into<Instant>) {
+pub async fn until(deadline: impl Into<Instant>) {
     tokio::time::sleep_until(deadline.into()).await;
     tokio::task::yield_now().await;
 }
