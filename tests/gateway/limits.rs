@@ -132,6 +132,20 @@ async fn the_list_has_what_can_serve_and_each_of_its_names_one_model() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_makes_room_for_another_one() {
+    let settings = [("AUXOT_GATEWAY__MAX_CONNECTIONS", "2"), ("AUXOT_GATEWAY__HEADER_TIMEOUT", "1h")];
+    let stage = Stage::ready("--tokens 1000000 --token-us 1000", &settings).await;
+    let mut busy = stage.chat(&body("hi", r#","stream":true"#)).await;
+    assert!(busy.until("data: ").await);
+    let mut idle = Client::get(&stage.address, "/health").await;
+    assert_eq!(idle.whole().await.status, 200);
+    let mut next = Client::get(&stage.address, "/health").await;
+    assert_eq!(next.whole().await.status, 200);
+    assert!(!idle.until("nothing").await, "it is closed");
+    assert!(busy.until("data: ").await, "an answer goes on");
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_long_or_too_slow_ends_its_connection() {
     let stage = Stage::ready("--text here", &[("AUXOT_GATEWAY__HEADER_TIMEOUT", "300ms")]).await;
     let long = format!("GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(300_000));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Response, Version};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::listener::Stream;
 use crate::part::{Framing, LAST_CHUNK, Part};
@@ -55,12 +55,17 @@ pub(crate) struct Client {
     sent: usize,
     /// Bytes may be held by the stream itself.
     unflushed: bool,
+    /// Bytes that its socket has taken so far.
+    taken: u64,
+    /// While there are unsent bytes: what its socket had taken, and when it has taken nothing for too long.
+    unread: Option<(u64, Pin<Box<Sleep>>)>,
     framing: Framing,
 }
 
 impl Client {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, early: Vec::new(), unsent: Vec::new(), sent: 0, unflushed: false, framing: Framing::Ended }
+        let (early, unsent) = (Vec::new(), Vec::new());
+        Self { stream, early, unsent, sent: 0, unflushed: false, taken: 0, unread: None, framing: Framing::Ended }
     }
 
     /// Puts back what was read of its next request.
@@ -129,7 +134,9 @@ impl Client {
         let mut rest = bytes;
         while self.unsent.is_empty() && !rest.is_empty() {
             let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(context, rest) else { break };
-            rest = &rest[taken(written)?..];
+            let taken = taken(written)?;
+            rest = &rest[taken..];
+            self.taken += taken as u64;
             self.unflushed = true;
         }
         self.unsent.extend_from_slice(rest);
@@ -165,22 +172,37 @@ impl Client {
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
         while self.sent < self.unsent.len() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.unsent[self.sent..]));
-            self.sent += taken(written)?;
+            let taken = taken(written)?;
+            self.sent += taken;
+            self.taken += taken as u64;
             self.unflushed = true;
         }
         (self.unsent, self.sent) = (Vec::new(), 0);
         ready!(Pin::new(&mut self.stream).poll_flush(context)).map_err(|_| Unwritten::Left)?;
-        self.unflushed = false;
+        (self.unflushed, self.unread) = (false, None);
         Poll::Ready(Ok(()))
     }
 
-    /// Waits until its socket has taken all, for at most `limit`.
+    /// Waits until its socket has taken all, for as long as it takes a byte within `limit`.
     pub(crate) async fn flush(&mut self, limit: Duration) -> Result<(), Unwritten> {
-        let flushed = poll_fn(|context| match self.poll_flush(context) {
+        poll_fn(|context| match self.poll_flush(context) {
             Poll::Pending if self.poll_gone(context).is_ready() => Poll::Ready(Err(Unwritten::Left)),
+            Poll::Pending => self.poll_unread(context, limit).map(|()| Err(Unwritten::TooSlow)),
             flushed => flushed,
-        });
-        timeout(limit, flushed).await.unwrap_or(Err(Unwritten::TooSlow))
+        })
+        .await
+    }
+
+    /// Ready when its socket has taken no byte for `limit`, while there are unsent ones.
+    pub(crate) fn poll_unread(&mut self, context: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let (before, alarm) = self.unread.get_or_insert_with(|| (self.taken, Box::pin(sleep(limit))));
+        if *before != self.taken {
+            *before = self.taken;
+            alarm.as_mut().reset(Instant::now() + limit);
+        }
+        ready!(alarm.as_mut().poll(context));
+        self.unread = None;
+        Poll::Ready(())
     }
 
     /// Ready when the client has left. What it sends meanwhile is kept.

@@ -51,6 +51,14 @@ pub(crate) async fn serve(client: Client, from: IpAddr, shared: Arc<Shared>, clo
     }
 }
 
+/// Resolves when a connection without a request should close.
+async fn is_to_close(shared: &Shared, closing: &CancellationToken) {
+    tokio::select! {
+        () = closing.cancelled() => {}
+        () = shared.connections.room_wanted() => {}
+    }
+}
+
 /// What came of a connection that was read.
 enum Read {
     /// A request for an engine.
@@ -59,7 +67,7 @@ enum Read {
     Closed,
 }
 
-/// Reads requests and answers those that need no engine.
+/// Reads requests and answers those that need no engine. A connection that is idle closes where another one needs room.
 async fn next_request(client: Client, from: IpAddr, shared: &Arc<Shared>, closing: &CancellationToken) -> Read {
     let handed: Arc<Mutex<Option<Box<Asked>>>> = Arc::default();
     let service = service_fn(|request: Request<Incoming>| {
@@ -84,7 +92,7 @@ async fn next_request(client: Client, from: IpAddr, shared: &Arc<Shared>, closin
         .auto_date_header(false)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(client), service);
-    let mut closed = Some(Box::pin(closing.cancelled()));
+    let mut closed = Some(Box::pin(is_to_close(shared, closing)));
     let read = poll_fn(|context| {
         if let Some(waiting) = &mut closed
             && waiting.as_mut().poll(context).is_ready()

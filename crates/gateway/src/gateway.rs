@@ -10,7 +10,6 @@ use std::time::Duration;
 use auxot_access::Verifier;
 use auxot_access::keys::{FileError, KeyStore, Keys, is_exposed};
 use auxot_fleet::Fleet;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -98,12 +97,11 @@ impl Gateway {
     /// Serves until `drain` resolves, then finishes the running requests within the time that `drain` returned. Returns the
     /// number of requests that were cut short.
     pub async fn run(self, fleet: Fleet, drain: impl Future<Output = Duration>) -> usize {
-        let permits = Arc::new(Semaphore::new(self.config.max_connections));
         let shared = Arc::new(Shared::new(self.config, self.keys, fleet));
         let closing = CancellationToken::new();
         let mut listening = JoinSet::new();
         for listener in self.listeners {
-            listening.spawn(accept(listener, Arc::clone(&shared), Arc::clone(&permits), closing.clone()));
+            listening.spawn(accept(listener, Arc::clone(&shared), closing.clone()));
         }
         let limit = tokio::select! {
             limit = drain => limit,
@@ -148,15 +146,15 @@ async fn watch_keys(shared: &Shared) -> Infallible {
 }
 
 /// Accepts connections until `closing`, then waits for the open ones.
-async fn accept(listener: Listener, shared: Arc<Shared>, permits: Arc<Semaphore>, closing: CancellationToken) {
+async fn accept(listener: Listener, shared: Arc<Shared>, closing: CancellationToken) {
     let mut connections = JoinSet::new();
     let mut is_logged = false;
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = async {
-            // Further connections wait in the system's queue. The semaphore is never closed.
-            let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
-            listener.accept().await.map(|accepted| (accepted, permit))
+            // Further connections wait in the system's queue.
+            let accepted = listener.accept().await?;
+            Ok::<_, io::Error>((accepted, shared.connections.room().await?))
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,

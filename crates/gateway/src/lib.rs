@@ -35,6 +35,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | `gateway`, `listener`, `tls` | sockets |
+//! | `connection_limit` | how many there are, and which one makes room for another |
 //! | `connection`, `client` | one client: its requests, and what its socket has not taken |
 //! | `service`, `api_key` | one request: the checks in their order, and who answers it |
 //! | `route`, `api`, `origin`, `form` | pure: what a request asks for, in whose words, and from which page |
@@ -61,6 +62,7 @@ mod api_key;
 mod client;
 mod config;
 mod connection;
+mod connection_limit;
 mod engine_request;
 mod error_body;
 mod failure;

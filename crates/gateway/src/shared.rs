@@ -7,6 +7,7 @@ use auxot_fleet::Fleet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::connection_limit::ConnectionLimit;
 use crate::kept_connections::KeptConnections;
 use crate::origin::Origins;
 use crate::request_body::BodyLimits;
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: Origins,
     pub(crate) bodies: BodyLimits,
+    pub(crate) connections: ConnectionLimit,
     /// Connections to engines for the next requests.
     pub(crate) kept: Arc<KeptConnections>,
     /// Requests that run.
@@ -39,6 +41,7 @@ impl Shared {
             timeout: config.body_timeout,
             held: Budget::new(bytes(config.max_body_memory)),
         };
+        let connections = ConnectionLimit::new(config.max_connections);
         let origins = Origins::new(&config.allowed_origins, hosts.clone());
         Self {
             config,
@@ -47,6 +50,7 @@ impl Shared {
             hosts,
             origins,
             bodies,
+            connections,
             kept: Arc::default(),
             running: Arc::default(),
             ending: CancellationToken::new(),

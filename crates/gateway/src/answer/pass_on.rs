@@ -9,7 +9,6 @@
 //! The next bytes are read when the client's socket has taken the last ones, so a client that reads slowly holds the engine
 //! back, and little of its answer here.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,7 +16,6 @@ use std::time::Duration;
 use auxot_fleet::{EngineEnd, Lease};
 use auxot_llama::ExchangeError;
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::api::Api;
 use crate::client::{Client, Unwritten};
@@ -38,7 +36,6 @@ pub(crate) struct PassOn {
     last: [u8; 2],
     /// Ends an answer whose client reads nothing.
     write_timeout: Duration,
-    unread: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why nothing more is passed on.
@@ -66,7 +63,7 @@ pub(crate) enum Ended {
 
 impl PassOn {
     pub(crate) fn new(running: RunningRequest, write_timeout: Duration) -> Self {
-        Self { running, last: *b"\n\n", write_timeout, unread: None }
+        Self { running, last: *b"\n\n", write_timeout }
     }
 
     /// Passes on what has come.
@@ -80,11 +77,14 @@ impl PassOn {
             // What came with the head goes with it, in one write.
             if client.has_unsent() && !self.running.forward.has_early_bytes() {
                 match client.poll_flush(context) {
-                    Poll::Ready(Ok(())) => self.hold_back(false),
+                    Poll::Ready(Ok(())) => self.running.awaits.hold_back(false),
                     Poll::Ready(Err(reason)) => return Poll::Ready(PassEnd::Unwritten(reason)),
                     Poll::Pending => {
-                        self.hold_back(true);
-                        return self.poll_unread(context, client);
+                        self.running.awaits.hold_back(true);
+                        if client.poll_unread(context, self.write_timeout).is_ready() {
+                            return Poll::Ready(PassEnd::Unwritten(Unwritten::TooSlow));
+                        }
+                        return self.poll_ends(context, client);
                     }
                 }
             }
@@ -122,23 +122,6 @@ impl PassOn {
         if bytes.first() != Some(&b':') {
             self.running.lease.progressed();
         }
-    }
-
-    fn hold_back(&mut self, is_held_back: bool) {
-        self.running.awaits.hold_back(is_held_back);
-        if !is_held_back {
-            self.unread = None;
-        }
-    }
-
-    /// Pending until the client's socket takes more, or has taken nothing for too long.
-    fn poll_unread(&mut self, context: &mut Context<'_>, client: &mut Client) -> Poll<PassEnd> {
-        let until = Instant::now() + self.write_timeout;
-        let alarm = self.unread.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        if alarm.as_mut().poll(context).is_ready() {
-            return Poll::Ready(PassEnd::Unwritten(Unwritten::TooSlow));
-        }
-        self.poll_ends(context, client)
     }
 
     /// Pending until the client leaves or the answer is stopped.

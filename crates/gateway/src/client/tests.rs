@@ -105,3 +105,36 @@ async fn a_request_that_comes_early_is_kept_and_a_client_that_leaves_is_noticed(
     client.begin(TERMS, LINES, None, &HeaderMap::new());
     assert_eq!(client.flush(Duration::from_secs(1)).await, Err(Unwritten::Left));
 }
+
+/// An answer that the sockets do not hold.
+async fn written(theirs_reads: impl AsyncFnOnce(UnixStream)) -> Result<(), Unwritten> {
+    let (mut client, theirs) = pair();
+    client.begin(TERMS, LINES, None, &HeaderMap::new());
+    client.push(&vec![b'x'; 4 << 20]);
+    let (flushed, ()) = tokio::join!(client.flush(Duration::from_secs(60)), theirs_reads(theirs));
+    flushed
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_moves_may_take_longer_than_the_limit() {
+    let slowly = async |mut theirs: UnixStream| {
+        let (mut part, mut read) = (vec![0; 256 << 10], 0);
+        while read < 4 << 20 {
+            sleep(Duration::from_secs(40)).await;
+            match theirs.read(&mut part).await.unwrap() {
+                0 => return,
+                more => read += more,
+            }
+        }
+    };
+    assert_eq!(written(slowly).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_too_slow() {
+    let never = async |theirs: UnixStream| {
+        sleep(Duration::from_secs(600)).await;
+        drop(theirs);
+    };
+    assert_eq!(written(never).await, Err(Unwritten::TooSlow));
+}
