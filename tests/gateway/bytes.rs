@@ -90,8 +90,12 @@ const CHAT: &str = r#"{"messages":[{"role":"user","content":"hello"}]"#;
 /// Without chance: the grammar of the tools lets a tiny model write other arguments each time.
 const TOOLS: &str = r#","temperature":0,"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}}]"#;
 
-/// Requests of every kind, right and wrong: path and body.
-pub(crate) fn shapes() -> Vec<(&'static str, String)> {
+/// The same in the words of the other APIs.
+const MESSAGE_TOOLS: &str = r#","temperature":0,"tools":[{"name":"get_weather","input_schema":{"type":"object","properties":{"city":{"type":"string"}}}}]"#;
+const RESPONSE_TOOLS: &str = r#","temperature":0,"tools":[{"type":"function","name":"get_weather","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}]"#;
+
+/// Chats of every kind, right and wrong: path and body.
+fn chats() -> Vec<(&'static str, String)> {
     let chat = |more: &str| ("/v1/chat/completions", format!("{CHAT}{more}}}"));
     let of = |path: &'static str, body: &str| (path, body.to_owned());
     vec![
@@ -105,6 +109,11 @@ pub(crate) fn shapes() -> Vec<(&'static str, String)> {
         chat(r#","stop":["tiny"],"stream":true"#),
         chat(r#","logprobs":true,"top_logprobs":2,"max_tokens":2"#),
         chat(r#","n":2,"max_tokens":2"#),
+        chat(r#","n":2,"stop":["tiny"]"#),
+        chat(r#","n":3,"logprobs":true"#),
+        chat(r#","verbose":true,"max_tokens":2"#),
+        chat(r#","stop":["a tiny thing"],"max_tokens":4"#),
+        chat(r#","max_tokens":5,"grammar":"root ::= \"a\" \"𓀀𓀀𓀀\"+""#),
         chat(r#","temperature":0,"seed":7"#),
         chat(r#","stream":false"#),
         chat(r#","stream":null,"stream_options":{"include_usage":false},"n":1,"logprobs":false"#),
@@ -130,15 +139,44 @@ pub(crate) fn shapes() -> Vec<(&'static str, String)> {
             "/v1/chat/completions",
             &format!(r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#, "a b c ".repeat(2000)),
         ),
+    ]
+}
+
+/// Completions of both kinds.
+pub(crate) fn completions() -> Vec<(&'static str, String)> {
+    let of = |path: &'static str, body: &str| (path, body.to_owned());
+    vec![
         of("/v1/completions", r#"{"prompt":"hello","max_tokens":3}"#),
         of("/v1/completions", r#"{"prompt":"hello","max_tokens":3,"stream":true}"#),
         of("/v1/completions", r#"{"prompt":"hello","stop":["tiny"],"stream":false}"#),
         of("/v1/completions", r#"{"prompt":"hello","max_tokens":2,"logprobs":1}"#),
         of("/v1/completions", r#"{"prompt":["a","b"],"max_tokens":1}"#),
+        of("/v1/completions", r#"{"prompt":["a","b"],"max_tokens":2,"n":2,"logprobs":2}"#),
+        of("/v1/completions", r#"{"prompt":"hello","max_tokens":9,"logprobs":1,"stop":["tiny"]}"#),
+        of("/v1/completions", r#"{"prompt":"hello","max_tokens":0}"#),
+        of("/v1/completions", r#"{"prompt":"hello","verbose":true,"max_tokens":2}"#),
+        of("/v1/completions", &cut_character(5)),
+        of("/v1/completions", &cut_character(6)),
         of("/v1/completions", "{}"),
         of("/completion", r#"{"prompt":"hello","n_predict":3}"#),
         of("/completion", r#"{"prompt":"hello","n_predict":3,"stream":true}"#),
+        of("/completion", r#"{"prompt":"hello","n_predict":3,"n_probs":2}"#),
+        of("/completion", r#"{"prompt":"hello","n_predict":9,"n_probs":2,"stop":["tiny"]}"#),
+        of("/completion", r#"{"prompt":"hello","stop":["tiny"],"return_tokens":true}"#),
+        of(
+            "/completion",
+            r#"{"prompt":"hello","n_predict":3,"response_fields":["content","generation_settings/stream"]}"#,
+        ),
+        of("/completions", r#"{"prompt":["a",[300,301]],"n_predict":2,"n_cmpl":2}"#),
+        of("/completion", &cut_character(5)),
+        of("/completion", &cut_character(6)),
+        of("/completion", "{}"),
     ]
+}
+
+/// A completion that ends within a character of several tokens, for one of these limits at least.
+fn cut_character(tokens: u32) -> String {
+    format!(r#"{{"prompt":"hello","max_tokens":{tokens},"temperature":0,"grammar":"root ::= \"a\" \"𓀀𓀀𓀀\"+"}}"#)
 }
 
 /// The same for the other endpoints.
@@ -149,8 +187,15 @@ fn other_shapes() -> Vec<(&'static str, String)> {
         of("/v1/responses", r#"{"input":"hello"}"#),
         of("/v1/responses", r#"{"input":"hello","stream":true}"#),
         of("/v1/responses", "{}"),
+        of("/v1/responses", r#"{"input":"hello","max_output_tokens":4}"#),
+        of("/v1/responses", &format!(r#"{{"input":"hello"{RESPONSE_TOOLS}}}"#)),
         message(r#","max_tokens":30"#),
         message(r#","max_tokens":30,"stream":true"#),
+        message(r#","max_tokens":2"#),
+        message(r#","max_tokens":0"#),
+        message(r#","max_tokens":30,"stop_sequences":["tiny"]"#),
+        message(r#","max_tokens":3,"stop_sequences":["a tiny thing"]"#),
+        message(&format!(r#","max_tokens":300{MESSAGE_TOOLS}"#)),
         of("/v1/messages", "{}"),
         of("/v1/messages/count_tokens", r#"{"messages":[{"role":"user","content":"hello there"}]}"#),
         of("/infill", r#"{"input_prefix":"a","input_suffix":"b","n_predict":2}"#),
@@ -182,16 +227,15 @@ async fn same_as_the_engine(model: &str) {
     let (scratch, worker, address) = real(&[model], &[]).await;
     let (_engine, socket) = direct(&scratch, &worker).await;
     let kind = "Content-Type: application/json\r\n";
-    let mut requests: Vec<(String, String)> = shapes()
+    // The slots first: they show the last request as the engine got it.
+    let read = ["/slots", "/props", "/lora-adapters"].map(|path| (format!("GET {path}"), request("GET", path, "", "")));
+    let requests = chats()
         .into_iter()
+        .chain(completions())
         .chain(other_shapes())
         .map(|(path, body)| (path, body.replace("MODEL", model)))
-        .map(|(path, body)| (format!("POST {path} {body}"), request("POST", path, kind, &body)))
-        .collect();
-    for path in ["/props", "/slots", "/lora-adapters"] {
-        requests.push((format!("GET {path}"), request("GET", path, "", "")));
-    }
-    for (name, text) in requests {
+        .map(|(path, body)| (format!("POST {path} {body}"), request("POST", path, kind, &body)));
+    for (name, text) in read.into_iter().chain(requests) {
         let through = Client::raw(&address, text.as_bytes()).await.whole().await;
         let stream = Box::new(UnixStream::connect(&socket).await.unwrap());
         let from_engine = Client::on(stream, text.as_bytes()).await.whole().await;

@@ -118,7 +118,7 @@ async fn the_engine_stops_an_answer_that_is_no_stream_although_another_client_st
     let mut command = command(&scratch);
     command.env("AUXOT_LLAMA_BINARY", real::engine()).env("AUXOT_GPU_AUTOLOAD_MODELS", "gemma-f16");
     // An answer that is not cancelled takes longer than any deadline.
-    command.env("AUXOT_MAX_PARALLEL", "2").env("AUXOT_CTX_SIZE", "16384");
+    command.env("AUXOT_MAX_PARALLEL", "3").env("AUXOT_CTX_SIZE", "16384");
     let (mut worker, address) = started(command).await;
     worker.line("model is loaded").await;
     let socket = socket(&scratch);
@@ -126,11 +126,19 @@ async fn the_engine_stops_an_answer_that_is_no_stream_although_another_client_st
     let streams = body("hi", &format!(r#"{endless},"stream":true"#));
     let mut busy = Client::post(&address, "/v1/chat/completions", &streams).await;
     assert!(busy.until("data: ").await);
-    for (path, text) in
-        [("/v1/chat/completions", body("hi", endless)), ("/v1/completions", format!(r#"{{"prompt":"hi"{endless}}}"#))]
-    {
+    let prompt = |more: &str| format!(r#"{{"prompt":"hi"{endless}{more}}}"#);
+    let two = body("hi", &format!(r#"{endless},"n":2"#));
+    for (path, text) in [
+        ("/v1/chat/completions", two),
+        ("/v1/chat/completions", body("hi", endless)),
+        ("/v1/completions", prompt("")),
+        ("/v1/completions", prompt(r#","logprobs":1"#)),
+        ("/completion", prompt(r#","n_probs":1"#)),
+        ("/v1/messages", body("hi", &format!(r#"{endless},"max_tokens":16000"#))),
+        ("/v1/responses", format!(r#"{{"input":"hi"{endless}}}"#)),
+    ] {
         let client = Client::post(&address, path, &text).await;
-        generating(&socket, 2).await;
+        generating(&socket, if text.contains(r#""n":2"#) { 3 } else { 2 }).await;
         drop(client);
         generating(&socket, 1).await;
     }

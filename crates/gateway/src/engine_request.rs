@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use auxot_fleet::{EngineEnd, JobTask, Lease};
 use auxot_llama::{
-    AnswerHead, ExchangeError, Forward, ForwardHead, JoinedForm, KeptConnection, ModelName, OpenError, STREAM_FIELDS,
+    AnswerHead, ExchangeError, Forward, ForwardHead, JoinedForm, KeptConnection, ModelName, OpenError, WholeAnswer,
 };
 use http::{HeaderMap, Method};
 
@@ -42,11 +42,11 @@ pub(crate) struct EngineRequest {
 }
 
 /// An answer that is asked for as a stream, so that it is cancelled when its client leaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Joining {
     pub(crate) form: JoinedForm,
-    /// The bytes behind the fields that were added to the body.
-    pub(crate) behind: usize,
+    /// What the answer has; the fields are added before the bytes behind the body's end.
+    pub(crate) answer: WholeAnswer,
 }
 
 /// Why an attempt came to nothing.
@@ -114,16 +114,16 @@ impl EngineRequest {
 
     /// Asks for a stream; its answer is joined.
     pub(crate) fn ask_for_stream(&mut self, joining: Joining) {
-        let at = self.body.bytes.len() - joining.behind;
-        self.body.bytes.splice(at..at, STREAM_FIELDS.bytes());
+        let at = self.body.bytes.len() - joining.answer.behind;
+        self.body.bytes.splice(at..at, joining.form.fields().bytes());
         self.joining = Some(joining);
     }
 
     /// The body as the client wrote it.
     fn ask_as_written(&mut self) {
         if let Some(joining) = self.joining.take() {
-            let end = self.body.bytes.len() - joining.behind;
-            self.body.bytes.drain(end - STREAM_FIELDS.len()..end);
+            let end = self.body.bytes.len() - joining.answer.behind;
+            self.body.bytes.drain(end - joining.form.fields().len()..end);
         }
     }
 
@@ -160,10 +160,11 @@ impl EngineRequest {
 
     /// Waits for the head of the answer, and for all of an answer that is joined.
     async fn answered(&mut self, shared: &Shared, lease: &Lease) -> Result<(AnswerHead, Answered), Lost> {
-        if let Some(joining) = self.joining {
+        if let Some(joining) = &self.joining {
             let (head, mut forward) = self.exchange(shared, lease).await?;
             if head.is_events {
-                let joined = forward.join(joining.form, || lease.progressed()).await.map_err(Lost::of_answer)?;
+                let joined = forward.join(joining.form, &joining.answer.options, || lease.progressed()).await;
+                let joined = joined.map_err(Lost::of_answer)?;
                 if let Some(kept) = forward.into_kept() {
                     shared.kept.put(lease.endpoint(), kept, lease.engine_stopping());
                 }

@@ -86,12 +86,7 @@ fn engine<'a>(
         });
     }
     let (path, task) = (endpoint.path, endpoint.task.into());
-    let joined = match path {
-        "/v1/chat/completions" | "/chat/completions" => Some(JoinedForm::Chat),
-        "/v1/completions" => Some(JoinedForm::Text),
-        _ => None,
-    };
-    Route::Engine(EngineRoute { path, query, task, model, api: Api::of(path), joined })
+    Route::Engine(EngineRoute { path, query, task, model, api: Api::of(path), joined: JoinedForm::of(path) })
 }
 
 fn model_of_query(query: &str) -> Option<Cow<'_, str>> {

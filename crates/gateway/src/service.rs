@@ -168,8 +168,8 @@ where
     let target = route.query.map_or_else(|| route.path.to_owned(), |query| format!("{}?{query}", route.path));
     let (task, in_body) = (route.task, peek.model);
     let mut request = EngineRequest { method, target, fields, body, model, in_body, task, joining: None };
-    if let Some((form, behind)) = route.joined.zip(peek.joins) {
-        request.ask_for_stream(Joining { form, behind });
+    if let Some((form, answer)) = route.joined.zip(peek.whole).filter(|(form, answer)| form.joins(&answer.options)) {
+        request.ask_for_stream(Joining { form, answer });
     }
     Ok((request, peek.stream))
 }

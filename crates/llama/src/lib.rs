@@ -58,13 +58,13 @@ pub use endpoint::Endpoint;
 pub use error::EngineError;
 pub use exchange::{
     AnswerHead, Exchange, ExchangeError, Fill, Forward, ForwardHead, JoinedAnswer, JoinedForm, KeptConnection,
-    OpenError, STREAM_FIELDS,
+    OpenError,
 };
 pub use markers::{Markers, Piece};
 pub use props::Props;
 pub use request::{
-    ChatRequest, ModelName, Peek, PeekError, RequestError, check as check_request, foreign_urls, has_images,
-    reduce_tools, text_bytes,
+    AnswerOption, ChatRequest, ModelName, Peek, PeekError, RequestError, WholeAnswer, check as check_request,
+    foreign_urls, has_images, reduce_tools, text_bytes,
 };
 pub use slots::Slot;
 pub use state_line::StateLine;

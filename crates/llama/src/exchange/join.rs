@@ -1,28 +1,41 @@
 //! An answer that is no stream, joined from one.
 //!
 //! llama-server looks whether the client of an answer that is no stream has left only after a second in which no request of
-//! any client got a token; while another stream runs, that is never. A stream is cancelled with its next token. So an answer
-//! is asked for as a stream and joined here, in the form that the engine would have given it.
+//! any client got a token; while another stream runs, that is never. A stream is cancelled with its next token, or with the
+//! next batch of its prompt. So an answer is asked for as a stream and joined here, in the form that the engine would have
+//! given it.
+//!
+//! | module | endpoint |
+//! | --- | --- |
+//! | `choices` | `/v1/chat/completions`, `/v1/completions` |
+//! | `results` | `/completion`, `/infill` |
+//! | `message` | `/v1/messages` |
+//! | `response` | `/v1/responses` |
+//!
+//! `json` writes JSON as the engine's library does.
 
-use std::borrow::Cow;
+mod choices;
+mod json;
+mod message;
+mod response;
+mod results;
+
 use std::future::poll_fn;
 
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use self::choices::Choices;
+use self::message::Message;
+use self::response::Response;
+use self::results::Results;
 use super::{AnswerHead, EVENT_LIMIT, ExchangeError, Forward};
+use crate::request::AnswerOption;
 use crate::sse::Splitter;
-use crate::{Chunk, is_done};
 
 /// The most bytes of a joined answer.
 const LIMIT: usize = 16 << 20;
 /// Bytes of one read.
 const READ: usize = 8 << 10;
-
-/// The fields that a body needs before its closing brace so that its answer comes as a stream; the last of two fields with
-/// one name counts.
-pub const STREAM_FIELDS: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
 
 /// The endpoints whose answers can be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +44,58 @@ pub enum JoinedForm {
     Chat,
     /// `/v1/completions`.
     Text,
+    /// `/completion` and `/infill`.
+    Native,
+    /// `/v1/messages`.
+    Message,
+    /// `/v1/responses`.
+    Response,
+}
+
+impl JoinedForm {
+    /// The form of the answers of an engine's path.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/v1/chat/completions" | "/chat/completions" => Self::Chat,
+            "/v1/completions" => Self::Text,
+            "/completion" | "/completions" | "/infill" => Self::Native,
+            "/v1/messages" => Self::Message,
+            "/v1/responses" => Self::Response,
+            _ => return None,
+        })
+    }
+
+    /// Whether a stream has all that an answer with these options has.
+    #[must_use]
+    pub fn joins(self, options: &[AnswerOption]) -> bool {
+        use AnswerOption::{Fields, Probabilities, Several, Stops, Tokens, Verbose};
+        let has = |option| options.contains(&option);
+        // The tokens of a stop sequence are left out of the probabilities, and a stream does not say how many they are.
+        let stops_within_probabilities = has(Probabilities) && has(Stops);
+        match self {
+            // A token without text of its own, as the one that ends an answer, is in no event of a chat.
+            Self::Chat => !has(Probabilities) && !has(Verbose),
+            Self::Text => !has(Verbose) && !stops_within_probabilities,
+            // The tokens of a character that has several are in no event.
+            Self::Native => !has(Tokens) && !has(Fields) && !stops_within_probabilities,
+            // Its events do not say to which of several answers they belong.
+            Self::Message => !has(Several),
+            Self::Response => !has(Several) && !has(Stops),
+        }
+    }
+
+    /// The fields that a body needs before its closing brace so that its answer comes as a stream that can be joined; the
+    /// last of two fields with one name counts.
+    #[must_use]
+    pub fn fields(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Text => {
+                r#","stream":true,"stream_options":{"include_usage":true},"timings_per_token":true,"return_progress":true"#
+            }
+            Self::Native | Self::Message | Self::Response => r#","stream":true,"return_progress":true"#,
+        }
+    }
 }
 
 /// An answer that was joined.
@@ -40,9 +105,26 @@ pub struct JoinedAnswer {
     pub status: u16,
     /// The JSON body.
     pub body: Vec<u8>,
-    /// Whether the engine may have generated text that is not in it: text of which its parser makes nothing is not in a stream,
-    /// and as it is in an answer that is none.
+    /// Whether the engine's answer may have something that the stream has not: text of which its parser makes nothing, for
+    /// example, is in no event, and as it is in an answer that is none.
     pub lacks_text: bool,
+}
+
+impl JoinedAnswer {
+    fn whole(body: String) -> Self {
+        Self { status: 200, body: body.into_bytes(), lacks_text: false }
+    }
+
+    fn lacking() -> Self {
+        Self { status: 200, body: Vec::new(), lacks_text: true }
+    }
+
+    fn of_error(error: &str) -> Self {
+        let code = serde_json::from_str::<serde_json::Value>(error).ok();
+        let code = code.and_then(|error| u16::try_from(error["code"].as_u64()?).ok());
+        let status = code.filter(|code| (400..600).contains(code)).unwrap_or(500);
+        Self { status, body: format!(r#"{{"error":{error}}}"#).into_bytes(), lacks_text: false }
+    }
 }
 
 impl AnswerHead {
@@ -66,17 +148,19 @@ impl AnswerHead {
 }
 
 impl Forward {
-    /// Reads a stream to its end and joins it. Calls `progressed` for every read. Not cancel safe.
+    /// Reads a stream to its end and joins it to the answer of a request with these options. Calls `progressed` for every
+    /// read. Not cancel safe.
     ///
     /// # Errors
     /// When the stream ends too early, or is not one of llama-server.
     pub async fn join(
         &mut self,
         form: JoinedForm,
+        options: &[AnswerOption],
         mut progressed: impl FnMut(),
     ) -> Result<JoinedAnswer, ExchangeError> {
         let (mut held, mut splitter) = (Vec::new(), Splitter::new(EVENT_LIMIT));
-        let mut joiner = Joiner::new(form);
+        let mut joiner = Joiner::new(form, options);
         loop {
             let from = held.len();
             held.resize(from + READ, 0);
@@ -95,194 +179,97 @@ impl Forward {
                 }
                 used += block.used;
             }
+            if joiner.state == State::Lacking {
+                // What is left of the stream is of no use.
+                return Ok(JoinedAnswer::lacking());
+            }
             held.drain(..used);
         }
     }
 }
 
-/// The parts of an answer that have come.
+/// A stream as far as it has come.
 #[derive(Debug)]
 struct Joiner {
-    form: JoinedForm,
-    text: String,
-    reasoning: String,
-    calls: Vec<Call>,
-    finish_reason: Option<String>,
-    /// Fields of the last events, in JSON.
-    tail: Tail,
-    error: Option<(u16, String)>,
+    parts: Parts,
+    /// Bytes that are held.
+    held: usize,
+    state: State,
 }
 
-#[derive(Debug, Default)]
-struct Call {
-    id: String,
-    name: String,
-    arguments: String,
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Coming,
+    /// The engine has ended it with this error.
+    Failed(String),
+    /// It has not all of the answer.
+    Lacking,
 }
 
-#[derive(Debug, Default)]
-struct Tail {
-    created: Option<Box<RawValue>>,
-    id: Option<Box<RawValue>>,
-    model: Option<Box<RawValue>>,
-    system_fingerprint: Option<Box<RawValue>>,
-    usage: Option<Box<RawValue>>,
-    timings: Option<Box<RawValue>>,
+#[derive(Debug)]
+enum Parts {
+    Choices(Choices),
+    Results(Results),
+    Message(Message),
+    Response(Response),
 }
 
-/// The fields of an event as they are written.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, default)]
-    choices: Vec<Choice<'a>>,
-    created: Option<Box<RawValue>>,
-    id: Option<Box<RawValue>>,
-    model: Option<Box<RawValue>>,
-    system_fingerprint: Option<Box<RawValue>>,
-    usage: Option<Box<RawValue>>,
-    timings: Option<Box<RawValue>>,
-    error: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow, default)]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    finish_reason: Option<Cow<'a, str>>,
+/// What an event has brought.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    /// So many bytes more are held.
+    Part(usize),
+    Error(String),
+    /// The stream does not have what comes before it.
+    Lacking,
 }
 
 impl Joiner {
-    fn new(form: JoinedForm) -> Self {
-        let (text, reasoning) = (String::new(), String::new());
-        Self { form, text, reasoning, calls: Vec::new(), finish_reason: None, tail: Tail::default(), error: None }
+    fn new(form: JoinedForm, options: &[AnswerOption]) -> Self {
+        let stops = options.contains(&AnswerOption::Stops);
+        let probabilities = options.contains(&AnswerOption::Probabilities);
+        let parts = match form {
+            JoinedForm::Chat | JoinedForm::Text => Parts::Choices(Choices::new(form, stops, probabilities)),
+            JoinedForm::Native => Parts::Results(Results::new(stops, probabilities)),
+            JoinedForm::Message => Parts::Message(Message::new(stops)),
+            JoinedForm::Response => Parts::Response(Response::default()),
+        };
+        Self { parts, held: 0, state: State::Coming }
     }
 
     /// Takes the data of one event.
     fn take(&mut self, data: &[u8]) -> Result<(), ExchangeError> {
-        if is_done(data) {
+        if crate::is_done(data) || self.state != State::Coming {
             return Ok(());
         }
-        if self.form == JoinedForm::Chat {
-            let chunk =
-                Chunk::parse(data).map_err(|_| ExchangeError::Malformed("an event that is not one of a chat"))?;
-            self.take_chunk(&chunk)?;
-            let is_last = chunk.finish_reason.is_some() || chunk.usage.is_some() || chunk.error.is_some();
-            if !is_last {
-                return Ok(());
-            }
+        let taken = match &mut self.parts {
+            Parts::Choices(choices) => choices.take(data),
+            Parts::Results(results) => results.take(data),
+            Parts::Message(message) => message.take(data),
+            Parts::Response(response) => response.take(data),
+        };
+        match taken.map_err(|_| ExchangeError::Malformed("an event that is none of this API"))? {
+            Taken::Part(held) => self.held += held,
+            Taken::Error(error) => self.state = State::Failed(error),
+            Taken::Lacking => self.state = State::Lacking,
         }
-        let event: Event<'_> =
-            serde_json::from_slice(data).map_err(|_| ExchangeError::Malformed("an event that is not JSON"))?;
-        if let Some(error) = event.error {
-            let code = serde_json::from_str::<serde_json::Value>(error.get()).ok();
-            let code = code.and_then(|error| u16::try_from(error["code"].as_u64()?).ok());
-            self.error = Some((code.filter(|code| (400..600).contains(code)).unwrap_or(500), error.get().to_owned()));
-            return Ok(());
-        }
-        if let Some(choice) = event.choices.into_iter().next() {
-            self.text.push_str(&choice.text.unwrap_or_default());
-            self.finish_reason = choice.finish_reason.map(Cow::into_owned).or_else(|| self.finish_reason.take());
-        }
-        let Tail { created, id, model, system_fingerprint, usage, timings } = &mut self.tail;
-        *created = event.created.or_else(|| created.take());
-        *id = event.id.or_else(|| id.take());
-        *model = event.model.or_else(|| model.take());
-        *system_fingerprint = event.system_fingerprint.or_else(|| system_fingerprint.take());
-        *usage = event.usage.or_else(|| usage.take());
-        *timings = event.timings.or_else(|| timings.take());
-        self.bound()
-    }
-
-    fn take_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), ExchangeError> {
-        self.text.push_str(chunk.content.as_deref().unwrap_or_default());
-        self.reasoning.push_str(chunk.reasoning.as_deref().unwrap_or_default());
-        for delta in &chunk.tool_calls {
-            let index = usize::try_from(delta.index).unwrap_or(usize::MAX);
-            if index == self.calls.len() {
-                self.calls.push(Call::default());
-            }
-            let call = self.calls.get_mut(index).ok_or(ExchangeError::Malformed("a tool call out of its order"))?;
-            call.id.push_str(delta.id.as_deref().unwrap_or_default());
-            call.name.push_str(delta.name.as_deref().unwrap_or_default());
-            call.arguments.push_str(delta.arguments.as_deref().unwrap_or_default());
-        }
-        self.bound()
-    }
-
-    fn bound(&self) -> Result<(), ExchangeError> {
-        let calls: usize = self.calls.iter().map(|call| call.arguments.len()).sum();
-        let held = self.text.len() + self.reasoning.len() + calls;
-        if held > LIMIT { Err(ExchangeError::TooLarge { limit: LIMIT }) } else { Ok(()) }
+        if self.held > LIMIT { Err(ExchangeError::TooLarge { limit: LIMIT }) } else { Ok(()) }
     }
 
     fn finish(self) -> Result<JoinedAnswer, ExchangeError> {
-        if let Some((status, error)) = self.error {
-            return Ok(JoinedAnswer {
-                status,
-                body: format!(r#"{{"error":{error}}}"#).into_bytes(),
-                lacks_text: false,
-            });
+        match self.state {
+            State::Failed(error) => return Ok(JoinedAnswer::of_error(&error)),
+            State::Lacking => return Ok(JoinedAnswer::lacking()),
+            State::Coming => {}
         }
-        let Some(finish_reason) = &self.finish_reason else { return Err(ExchangeError::Cut) };
-        let finish_reason = quoted(finish_reason);
-        let is_empty = self.text.is_empty() && self.reasoning.is_empty() && self.calls.is_empty();
-        let lacks_text = is_empty && self.form == JoinedForm::Chat;
-        let (object, choice) = match self.form {
-            JoinedForm::Chat => (
-                "chat.completion",
-                format!(r#"{{"finish_reason":{finish_reason},"index":0,"message":{}}}"#, self.message()),
-            ),
-            JoinedForm::Text => {
-                let text = quoted(&self.text);
-                let choice = format!(r#"{{"text":{text},"index":0,"logprobs":null,"finish_reason":{finish_reason}}}"#);
-                ("text_completion", choice)
-            }
+        let answer = match self.parts {
+            Parts::Choices(choices) => choices.finish(),
+            Parts::Results(results) => results.finish(),
+            Parts::Message(message) => message.finish(),
+            Parts::Response(response) => response.finish(),
         };
-        let mut body = format!(r#"{{"choices":[{choice}]"#);
-        let Tail { created, id, model, system_fingerprint, usage, timings } = self.tail;
-        let object = RawValue::from_string(quoted(object)).ok();
-        for (name, value) in [
-            ("created", created),
-            ("model", model),
-            ("system_fingerprint", system_fingerprint),
-            ("object", object),
-            ("usage", usage),
-            ("id", id),
-            ("timings", timings),
-        ] {
-            if let Some(value) = value {
-                body.push_str(&format!(r#","{name}":{value}"#));
-            }
-        }
-        body.push('}');
-        Ok(JoinedAnswer { status: 200, body: body.into_bytes(), lacks_text })
+        answer.ok_or(ExchangeError::Cut)
     }
-
-    fn message(&self) -> String {
-        let mut message = format!(r#"{{"role":"assistant","content":{}"#, quoted(&self.text));
-        if !self.reasoning.is_empty() {
-            message.push_str(&format!(r#","reasoning_content":{}"#, quoted(&self.reasoning)));
-        }
-        if !self.calls.is_empty() {
-            let calls: Vec<String> = self.calls.iter().map(Call::json).collect();
-            message.push_str(&format!(r#","tool_calls":[{}]"#, calls.join(",")));
-        }
-        message.push('}');
-        message
-    }
-}
-
-impl Call {
-    fn json(&self) -> String {
-        let (name, arguments) = (quoted(&self.name), quoted(&self.arguments));
-        let id = if self.id.is_empty() { String::new() } else { format!(r#","id":{}"#, quoted(&self.id)) };
-        format!(r#"{{"type":"function","function":{{"name":{name},"arguments":{arguments}}}{id}}}"#)
-    }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

@@ -20,8 +20,34 @@ pub struct Peek {
     pub model: Option<ModelName>,
     /// Whether it wants a stream of events.
     pub stream: bool,
-    /// The bytes from its closing brace to its end, where it wants no stream and its answer can be joined from one.
-    pub joins: Option<usize>,
+    /// What it wants of its answer, where that is no stream and the body has any field.
+    pub whole: Option<WholeAnswer>,
+}
+
+/// What a request wants of an answer that is no stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WholeAnswer {
+    /// The bytes from the closing brace of its body to the end.
+    pub behind: usize,
+    /// What its answer has or may have beside one text.
+    pub options: Vec<AnswerOption>,
+}
+
+/// A field of a request that decides about the form of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerOption {
+    /// Several answers to one prompt.
+    Several,
+    /// Sequences that end the text.
+    Stops,
+    /// The probabilities of tokens.
+    Probabilities,
+    /// The numbers of the tokens.
+    Tokens,
+    /// Only these fields of an answer.
+    Fields,
+    /// All that the engine knows of the request.
+    Verbose,
 }
 
 /// The name of a model in a body.
@@ -67,43 +93,47 @@ impl Peek {
             scan.value(Role::Other)?;
             return scan.end().map(|()| peek);
         }
-        let mut joins = Joins::default();
+        let (mut options, mut is_empty) = (Vec::new(), true);
         scan.object(|scan, key| {
+            is_empty = false;
             match key {
                 b"model" => peek.model = scan.model()?,
                 b"stream" => peek.stream = scan.is_true()?,
                 b"tools" => scan.tools()?,
                 // Conversations of the three APIs.
-                b"messages" | b"input" | b"system" => {
-                    joins.has_text |= key == b"messages";
-                    scan.value(Role::Content)?;
-                }
-                b"prompt" => {
-                    joins.has_text |= scan.next()? == b'"';
-                    scan.value(Role::Other)?;
-                }
-                b"n" => joins.is_other |= !scan.is_one_of(&[b"1", b"null"])?,
-                b"logprobs" | b"top_logprobs" | b"n_probs" => {
-                    joins.is_other |= !scan.is_one_of(&[b"0", b"null", b"false"])?;
-                }
-                _ => scan.value(Role::Other)?,
+                b"messages" | b"input" | b"system" => scan.value(Role::Content)?,
+                _ => match AnswerOption::of(key) {
+                    Some((option, without)) => {
+                        if !scan.is_one_of(without)? {
+                            options.push(option);
+                        }
+                    }
+                    None => scan.value(Role::Other)?,
+                },
             }
             Ok(())
         })?;
         let end = scan.at - 1;
         scan.end()?;
-        peek.joins = (joins.has_text && !joins.is_other && !peek.stream).then_some(body.len() - end);
+        peek.whole = (!peek.stream && !is_empty).then(|| WholeAnswer { behind: body.len() - end, options });
         Ok(peek)
     }
 }
 
-/// Whether an answer can be joined from a stream.
-#[derive(Default)]
-struct Joins {
-    /// There is one text or conversation to answer.
-    has_text: bool,
-    /// The answer has parts that come otherwise in a stream: several choices, or probabilities.
-    is_other: bool,
+impl AnswerOption {
+    /// The option that a field chooses, and the values with which it does not.
+    fn of(key: &[u8]) -> Option<(Self, &'static [&'static [u8]])> {
+        const NONE: &[&[u8]] = &[b"0", b"null", b"false"];
+        Some(match key {
+            b"n" | b"n_cmpl" => (Self::Several, &[b"1", b"null"]),
+            b"stop" | b"stop_sequences" => (Self::Stops, NONE),
+            b"logprobs" | b"top_logprobs" | b"n_probs" => (Self::Probabilities, NONE),
+            b"return_tokens" => (Self::Tokens, NONE),
+            b"response_fields" => (Self::Fields, NONE),
+            b"verbose" => (Self::Verbose, NONE),
+            _ => return None,
+        })
+    }
 }
 
 /// What a value may be to the engine.
@@ -261,14 +291,23 @@ impl<'a> Scan<'a> {
         Ok(false)
     }
 
-    /// Whether the value is one of these numbers or words.
+    /// Whether the value is one of these numbers or words, or an empty list.
     fn is_one_of(&mut self, words: &[&[u8]]) -> Result<bool, PeekError> {
-        if matches!(self.next()?, b'"' | b'{' | b'[') {
-            self.value(Role::Other)?;
-            return Ok(false);
+        match self.next()? {
+            b'[' => {
+                let mut is_empty = true;
+                self.list(|scan| {
+                    is_empty = false;
+                    scan.value(Role::Other)
+                })?;
+                Ok(is_empty)
+            }
+            b'"' | b'{' => self.value(Role::Other).map(|()| false),
+            _ => {
+                let value = self.scalar()?;
+                Ok(words.contains(&value))
+            }
         }
-        let value = self.scalar()?;
-        Ok(words.contains(&value))
     }
 
     fn tools(&mut self) -> Result<(), PeekError> {

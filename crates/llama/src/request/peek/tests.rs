@@ -26,8 +26,9 @@ fn the_model_and_the_stream_are_found_wherever_they_are() {
         assert_eq!(text, "a/b:c");
     }
     assert_eq!(peek("{}"), Peek::default());
-    assert_eq!(peek(r#"{"model":null,"stream":"true"}"#), Peek::default());
-    assert_eq!(peek(r#"{"model":{"model":"x"},"stream":[true]}"#), Peek::default());
+    for body in [r#"{"model":null,"stream":"true"}"#, r#"{"model":{"model":"x"},"stream":[true]}"#] {
+        assert_eq!((peek(body).model, peek(body).stream), (None, false), "{body}");
+    }
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn depth_and_number_are_bounded_as_for_jobs_of_the_router() {
         assert!(matches!(refused(&nested(levels)), PeekError::Limit(RequestError::TooDeep { .. })));
     }
     let tools = |count: usize| format!(r#"{{"tools":[{}]}}"#, vec!["{}"; count].join(","));
-    assert_eq!(peek(&tools(MOST_TOOLS)), Peek::default());
+    assert_eq!(peek(&tools(MOST_TOOLS)).model, None);
     let refusal = refused(&tools(MOST_TOOLS + 1));
     assert!(matches!(refusal, PeekError::Limit(RequestError::TooManyTools { .. })));
 }
@@ -87,22 +88,23 @@ fn every_url_that_an_engine_would_fetch_is_refused_in_each_api() {
 }
 
 #[test]
-fn an_answer_can_be_joined_where_it_is_one_text_and_nothing_that_streams_have_otherwise() {
-    for (body, fields_from_end) in [
-        (r#"{"messages":[]}"#, Some(1)),
-        (r#"{"prompt":"x","n":1,"logprobs":null,"stream":false} "#, Some(2)),
-        (r#"{"messages":[],"logprobs":false,"n":null}"#, Some(1)),
+fn what_an_answer_that_is_no_stream_has() {
+    use AnswerOption::{Fields, Probabilities, Several, Stops, Tokens, Verbose};
+    let whole = |behind, options: &[AnswerOption]| Some(WholeAnswer { behind, options: options.to_vec() });
+    for (body, want) in [
+        (r#"{"messages":[]}"#, whole(1, &[])),
+        (r#"{"prompt":"x","n":1,"logprobs":null,"stop":[],"stream":false} "#, whole(2, &[])),
+        (r#"{"messages":[],"logprobs":false,"n":null,"stop":null}"#, whole(1, &[])),
         (r#"{"messages":[],"stream":true}"#, None),
-        (r#"{"messages":[],"n":2}"#, None),
-        (r#"{"messages":[],"logprobs":true}"#, None),
-        (r#"{"prompt":"x","logprobs":1}"#, None),
-        (r#"{"prompt":"x","n_probs":1}"#, None),
-        (r#"{"prompt":["x","y"]}"#, None),
-        (r#"{"prompt":[1,2]}"#, None),
-        ("{}", None),
-        (r#"{"input":"x"}"#, None),
+        (r#"{"prompt":["x","y"],"n":2}"#, whole(1, &[Several])),
+        (r#"{"n_cmpl":2,"logprobs":true,"top_logprobs":3}"#, whole(1, &[Several, Probabilities, Probabilities])),
+        (r#"{"n_probs":1,"stop":"x"}"#, whole(1, &[Probabilities, Stops])),
+        (r#"{"stop_sequences":["x"],"return_tokens":true}"#, whole(1, &[Stops, Tokens])),
+        (r#"{"response_fields":["content"],"verbose":true}"#, whole(1, &[Fields, Verbose])),
+        (r#"{"return_tokens":false,"verbose":false,"nested":{"n":2}}"#, whole(1, &[])),
+        ("{ }", None),
         ("[]", None),
     ] {
-        assert_eq!(peek(body).joins, fields_from_end, "{body}");
+        assert_eq!(peek(body).whole, want, "{body}");
     }
 }
