@@ -1,5 +1,6 @@
 //! `auxot-worker doctor` on hosts that are broken in one way each: the fault is found, with what to do.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
 use auxot_tests::scripted_router::{ClosedPort, policy};
@@ -130,6 +131,38 @@ async fn the_control_group_has_no_room() {
 }
 
 #[tokio::test]
+async fn the_control_group_has_no_room_for_tasks() {
+    let (scratch, port) = host();
+    let (sys, proc) = (scratch.join("sys"), scratch.join("proc"));
+    std::fs::create_dir_all(sys.join("fs/cgroup/unit")).unwrap();
+    std::fs::create_dir_all(proc.join("self")).unwrap();
+    std::fs::write(proc.join("self/cgroup"), "0::/unit\n").unwrap();
+    std::fs::write(sys.join("fs/cgroup/unit/pids.max"), "100\n").unwrap();
+    let roots = [("AUXOT_GPU__SYSFS_ROOT", sys.to_str().unwrap()), ("AUXOT_GPU__PROC_ROOT", proc.to_str().unwrap())];
+    for (now, free, verdict) in [("90", "10", "bad"), ("0", "100", "warning")] {
+        std::fs::write(sys.join("fs/cgroup/unit/pids.current"), now).unwrap();
+        let (found, _) = findings(&scratch, &port.url(), &roots).await;
+        let text = format!("the control group leaves {free} of 100 processes and threads");
+        has(&found, "limits", verdict, &text, "raise TasksMax= of the unit");
+    }
+}
+
+#[tokio::test]
+async fn no_time_server_keeps_the_clock() {
+    let (scratch, port) = host();
+    let bin = scratch.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    for (answer, verdict, remedy) in [("no", "warning", "timedatectl set-ntp true"), ("yes", "good", "")] {
+        let program = bin.join("timedatectl");
+        std::fs::write(&program, format!("#!/bin/sh\necho {answer}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (found, _) = findings(&scratch, &port.url(), &[("PATH", &path)]).await;
+        has(&found, "clock", verdict, "", remedy);
+    }
+}
+
+#[tokio::test]
 async fn the_driver_cannot_be_read() {
     let (scratch, port) = host();
     std::fs::write(scratch.join("libnvidia-ml.so.1"), "no library").unwrap();
@@ -168,7 +201,6 @@ async fn the_running_worker_has_no_metrics_port() {
 
 #[tokio::test]
 async fn a_runtime_directory_that_others_can_enter_is_refused() {
-    use std::os::unix::fs::PermissionsExt;
     let (scratch, port) = host();
     let open = scratch.join("open");
     std::fs::create_dir(&open).unwrap();
@@ -187,7 +219,7 @@ async fn a_host_without_faults_and_with_a_running_worker_is_called_so() {
     let (found, code) = findings(&stage.scratch, &stage.router.url(), &[]).await;
     has(&found, "worker", "good", &format!("runs with pid {}", worker.program.pid()), "");
     has(&found, "router", "good", "the running worker is connected", "");
-    has(&found, "engine", "good", "fake-llama-server", "");
+    has(&found, "engine", "good", "runs on CUDA0 and ROCm0, listens on sockets, has no dry run", "");
     assert_eq!(code, Some(0), "{found:#?}");
     let output = doctor(&stage.scratch, &stage.router.url(), &[], &[]).await;
     let text = String::from_utf8(output.stdout).unwrap();

@@ -56,7 +56,7 @@ mod sampler;
 mod unified;
 
 #[cfg(target_os = "linux")]
-pub use cgroup::MemoryLimit;
+pub use cgroup::{MemoryLimit, TaskLimit};
 pub use config::{Config, device_list};
 pub use device::{Device, DeviceSelector, HOST, Kind, ProcessUse, Rank, Sample, is_meant};
 pub use process::host_use;
@@ -68,6 +68,13 @@ pub use sampler::{Sampler, sample_once};
 #[must_use]
 pub fn memory_limit(config: &Config) -> Option<MemoryLimit> {
     cgroup::limit(&config.sysfs_root, &config.proc_root)
+}
+
+/// What the limits on tasks of this program's control groups leave; `None` without a limit.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn task_limit(config: &Config) -> Option<TaskLimit> {
+    cgroup::task_limit(&config.sysfs_root, &config.proc_root)
 }
 
 /// Why NVIDIA's library cannot be used; `None` where it can, or where this host has none and none is configured.

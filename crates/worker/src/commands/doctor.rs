@@ -87,7 +87,7 @@ async fn check(settings: &Settings, catalog: &Catalog) -> Vec<Finding> {
     findings.extend(router(settings, running.as_ref()).await);
     findings.extend(ports(settings, running.as_ref()));
     #[cfg(target_os = "linux")]
-    findings.extend(host::check(&settings.gpu));
+    findings.extend(host::check(&settings.gpu).await);
     findings.extend(folders(settings));
     findings.push(open_files());
     findings
@@ -101,11 +101,17 @@ async fn running_worker(settings: &Settings) -> Option<RunningWorker> {
 
 fn engine_text(host: &Host) -> String {
     let engine = host.engine();
-    let build = match &engine.build {
-        Some(build) => format!(", build {} ({})", build.build, build.commit),
-        None => String::new(),
-    };
-    format!("{}{build}", path_text(&engine.binary))
+    let mut text = path_text(&engine.binary);
+    if let Some(build) = &engine.build {
+        text.push_str(&format!(", build {} ({})", build.build, build.commit));
+    }
+    let devices: Vec<&str> = engine.devices.iter().flatten().map(|device| &*device.name).collect();
+    if !devices.is_empty() {
+        text.push_str(&format!(", runs on {}", devices.join(" and ")));
+    }
+    text.push_str(if engine.unix_sockets { ", listens on sockets" } else { ", listens on ports" });
+    text.push_str(if engine.has_dry_run() { ", estimates memory by a dry run" } else { ", has no dry run" });
+    text
 }
 
 fn devices(settings: &Settings, sample: &Sample, host: Option<&Host>) -> Vec<Finding> {

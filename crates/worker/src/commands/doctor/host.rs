@@ -1,9 +1,12 @@
 //! What of the host itself keeps a worker from serving: its control group, its clock, the driver of its devices.
 
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use auxot_gpu::Config;
+use auxot_gpu::{Config, TaskLimit};
 use auxot_placement::bytes_text;
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::finding::{Finding, bad, good, warning};
 
@@ -12,11 +15,23 @@ const LEAST_ROOM: u64 = 512 << 20;
 /// A clock before this, 2026-01-01, was never set: certificates are not valid yet then.
 const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 
+/// An engine has some dozens of threads: fewer tasks than this are not enough for one.
+const LEAST_TASKS: u64 = 64;
+/// Fewer than this may be too few for several engines.
+const ENOUGH_TASKS: u64 = 512;
+/// How long the system may take to say whether its clock is kept in time.
+const CLOCK_ANSWER: Duration = Duration::from_secs(3);
+
 /// All of them.
-pub(super) fn check(config: &Config) -> Vec<Finding> {
+pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let control_group = auxot_gpu::memory_limit(config).map(|limit| control_group(limit.total, limit.free));
     let driver = auxot_gpu::driver_fault(config).map(driver);
-    control_group.into_iter().chain(driver).chain(clock(SystemTime::now())).collect()
+    let tasks = auxot_gpu::task_limit(config).map(tasks);
+    let clock = match clock(SystemTime::now()) {
+        Some(unset) => Some(unset),
+        None => is_synchronised().await.map(synchronised),
+    };
+    control_group.into_iter().chain(tasks).chain(driver).chain(clock).collect()
 }
 
 fn control_group(total: u64, free: u64) -> Finding {
@@ -29,6 +44,36 @@ fn control_group(total: u64, free: u64) -> Finding {
         );
     }
     good("limits", text)
+}
+
+fn tasks(limit: TaskLimit) -> Finding {
+    let text = format!("the control group leaves {} of {} processes and threads", limit.free, limit.total);
+    let remedy = "raise TasksMax= of the unit or the pids limit of the container";
+    match limit.free {
+        free if free < LEAST_TASKS => bad("limits", text, remedy),
+        free if free < ENOUGH_TASKS => warning("limits", text, remedy),
+        _ => good("limits", text),
+    }
+}
+
+/// Whether a time server keeps the clock; `None` where systemd cannot be asked.
+async fn is_synchronised() -> Option<bool> {
+    let mut command = Command::new("timedatectl");
+    command.args(["show", "--property=NTPSynchronized", "--value"]).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(CLOCK_ANSWER, command.output()).await.ok()?.ok()?;
+    match output.stdout.trim_ascii() {
+        b"yes" => Some(true),
+        b"no" => Some(false),
+        _ => None,
+    }
+}
+
+fn synchronised(is_synchronised: bool) -> Finding {
+    if is_synchronised {
+        return good("clock", "is synchronised");
+    }
+    let text = "no time server keeps the clock: certificates and the times in logs may be wrong";
+    warning("clock", text, "switch it on (`timedatectl set-ntp true`, or chrony)")
 }
 
 fn driver(fault: String) -> Finding {
