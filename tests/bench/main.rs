@@ -28,6 +28,7 @@ mod first_token;
 mod frames;
 mod gateway;
 mod idle;
+mod operator;
 mod orphans;
 mod paced;
 mod peer;
@@ -44,7 +45,7 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "first_token",
     "unpaced",
     "paced",
@@ -52,6 +53,7 @@ const NAMES: [&str; 12] = [
     "idle",
     "engine_life",
     "swap",
+    "operator",
     "orphans",
     "catalog",
     "decision",
@@ -68,6 +70,7 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "idle" => idle::run().await,
         "engine_life" => engine_life::run().await,
         "swap" => swap::run().await,
+        "operator" => operator::run().await,
         "orphans" => orphans::run().await,
         "catalog" => catalog::run(),
         "decision" => decision::run(),

@@ -53,7 +53,8 @@ async fn the_page_works_in_a_browser() {
     let url = String::from_utf8(output.stdout).unwrap();
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let mut browser = tokio::process::Command::new("node");
-    browser.arg("page.test.mjs").arg(url.trim()).arg(pictures).current_dir(&modules).kill_on_drop(true);
+    browser.arg("page.test.mjs").arg(url.trim()).arg(pictures).arg(worker.program.pid().to_string());
+    browser.current_dir(&modules).kill_on_drop(true);
     let ended = tokio::time::timeout(BROWSER_TIME, browser.status()).await.unwrap().unwrap();
     assert!(ended.success(), "the page has faults, see above");
     assert!(processes::alive(worker.program.pid()));

@@ -1,4 +1,4 @@
-// usage: node page.test.mjs LOGIN_URL FOLDER
+// usage: node page.test.mjs LOGIN_URL FOLDER PID
 // The page of a running worker in a real browser: a model is loaded, answers, and is unloaded; accessibility by axe; the
 // keyboard; widths from 320 px to 4K, light and dark; what the browser loads and says. Screenshots go to FOLDER.
 
@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const [link, folder] = process.argv.slice(2);
+const [link, folder, pid] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const WAIT = 60_000;
 const MOST_BYTES = 100 * 1024;
@@ -39,6 +39,15 @@ check(paint > 0, `first paint after ${paint?.toFixed(0)} ms (bound ${MOST_PAINT_
 const bytes = [...loaded.values()].reduce((sum, size) => sum + size, 0);
 check(bytes > 0 && bytes <= MOST_BYTES, `${loaded.size} files of ${bytes} bytes`);
 check([...loaded.keys()].every((url) => new URL(url).origin === new URL(link).origin), "nothing is loaded from elsewhere");
+
+// Ticks of the worker's processor time; a tick is a hundredth of a second on Linux.
+const ticks = () => {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return Number(fields[11]) + Number(fields[12]);
+};
+const [before, WATCHED] = [ticks(), 10];
+await page.waitForTimeout(WATCHED * 1000);
+check(true, `the worker uses ${((ticks() - before) / WATCHED).toFixed(1)} % of a core with the page open (bound 1 %, of a release build on a quiet machine)`);
 
 const state = (text) => page.locator(".model", { hasText: name }).locator(".state", { hasText: text }).waitFor({ timeout: WAIT });
 const button = (text) => page.getByRole("button", { name: `${text} ${name}`, exact: true });
