@@ -20,6 +20,7 @@ mod shutdown;
 mod start;
 mod stream;
 mod tls;
+mod traces;
 mod update;
 
 use auxot_tests::DEADLINE;

@@ -13,6 +13,8 @@ mod loads;
 mod losses;
 mod swaps;
 mod tasks;
+mod tokens;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

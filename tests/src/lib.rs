@@ -15,6 +15,7 @@
 //! - [`leftovers`] finds processes, descriptors and files that should be gone.
 //! - [`Stage`] combines all of these, for tests about one model.
 //! - [`Host`] is such a stage with devices and several models of any size, whose engines use memory on those devices.
+//! - [`Collector`] takes the traces of a worker.
 //! - [`processes`] reads running processes from the kernel; [`http`] reads the state or metrics of a server; [`real`] finds
 //!   the real engine, and models with a known text.
 //!
@@ -25,6 +26,7 @@
 
 pub mod binaries;
 pub mod blueprint;
+mod collector;
 mod fake_nvml;
 pub mod gguf;
 mod host;
@@ -39,6 +41,7 @@ pub mod scripted_router;
 mod stage;
 mod worker;
 
+pub use collector::Collector;
 pub use fake_nvml::FakeNvml;
 pub use host::Host;
 pub use program::Program;

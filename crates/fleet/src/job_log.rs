@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::mpsc;
+
+use crate::trace_context::{JobTrace, TraceContext};
+
 /// Ended jobs that are kept.
 const KEPT_JOBS: usize = 256;
 /// Bytes of a client's id that are kept.
@@ -27,6 +31,8 @@ pub struct Job {
     pub waited: Option<Duration>,
     /// From its arrival to the first text.
     pub first_token: Option<Duration>,
+    /// Its place in a trace, where its client or this worker records one.
+    pub trace: Option<JobTrace>,
     /// How it ended; `None` while it runs.
     pub end: Option<JobEnd>,
 }
@@ -65,6 +71,8 @@ struct Jobs {
     newest: u64,
     running: BTreeMap<u64, Job>,
     ended: VecDeque<Job>,
+    /// Gets each traced job when it has ended.
+    exporter: Option<mpsc::Sender<Job>>,
 }
 
 impl JobLog {
@@ -76,8 +84,18 @@ impl JobLog {
         let mut jobs = self.lock();
         jobs.newest += 1;
         let number = jobs.newest;
-        let job =
-            Job { number, front_end, id, model: None, arrived_at, arrived, waited: None, first_token: None, end: None };
+        let job = Job {
+            number,
+            front_end,
+            id,
+            model: None,
+            arrived_at,
+            arrived,
+            waited: None,
+            first_token: None,
+            trace: None,
+            end: None,
+        };
         jobs.running.insert(number, job);
         JobRecord { log: Arc::clone(self), number }
     }
@@ -94,6 +112,20 @@ impl JobLog {
         self.lock().ended.iter().rev().cloned().collect()
     }
 
+    /// Records traces from now on: the receiver gets each job of one that has ended. At most `capacity` of them wait; of more the
+    /// newest are lost.
+    #[must_use]
+    pub fn export(&self, capacity: usize) -> mpsc::Receiver<Job> {
+        let (sender, receiver) = mpsc::channel(capacity);
+        self.lock().exporter = Some(sender);
+        receiver
+    }
+
+    /// Records no traces any more: the receiver ends.
+    pub fn end_export(&self) {
+        self.lock().exporter = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Jobs> {
         // A panic under this lock leaves whole records.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,6 +140,17 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// Puts it into a trace: into that of the header that its client has sent, or into a new one where traces are exported. Gives
+    /// what the engine shall get.
+    pub fn trace(&self, header: Option<&str>) -> Option<TraceContext> {
+        let caller = header.and_then(TraceContext::parse);
+        let mut jobs = self.log.lock();
+        let is_exported = jobs.exporter.is_some();
+        let context = if is_exported { TraceContext::begin(caller) } else { caller }?;
+        jobs.running.get_mut(&self.number)?.trace = Some(JobTrace { context, caller });
+        Some(context)
+    }
+
     /// It has a slot of this model.
     pub fn leased(&self, model: &str) {
         self.change(|job| {
@@ -128,6 +171,12 @@ impl JobRecord {
         let mut jobs = self.log.lock();
         let Some(mut job) = jobs.running.remove(&self.number) else { return };
         job.end = Some(JobEnd { ending, took: job.arrived.elapsed(), tokens });
+        if let Some(exporter) = &jobs.exporter
+            && job.trace.is_some_and(|trace| trace.context.is_sampled())
+        {
+            // Full where the collector is slow: an answer does not wait for it.
+            let _lost = exporter.try_send(job.clone());
+        }
         if jobs.ended.len() == KEPT_JOBS {
             jobs.ended.pop_front();
         }
@@ -174,6 +223,37 @@ mod tests {
         let ended = log.ended();
         assert_eq!((ended.len(), ended[0].number), (KEPT_JOBS, 1 + 2 * KEPT_JOBS as u64));
         assert_eq!(ended[0].end.as_ref().map(|end| end.ending), Some("broken"));
+    }
+
+    #[test]
+    fn jobs_of_traces_are_exported_when_they_have_ended() {
+        const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let log = Arc::new(JobLog::default());
+        let before = log.begin("router", None);
+        assert_eq!(before.trace(None), None, "nobody records");
+        assert_eq!(before.trace(Some(HEADER)).map(|context| context.to_string()).as_deref(), Some(HEADER));
+        let mut exported = log.export(2);
+        let (job, root, unsampled) =
+            (log.begin("router", None), log.begin("gateway", None), log.begin("gateway", None));
+        let context = job.trace(Some(HEADER)).unwrap();
+        assert!(root.trace(None).is_some_and(|root| root.trace != context.trace));
+        assert!(unsampled.trace(Some(&HEADER.replace("-01", "-00"))).is_some_and(|context| !context.is_sampled()));
+        assert!(context.to_string().starts_with(&HEADER[..36]) && context.span != 0xf0_67aa_0ba9_02b7);
+        unsampled.ended("completed", None);
+        job.ended("completed", Some(3));
+        let first = exported.try_recv().unwrap();
+        assert_eq!(
+            first.trace.map(|trace| (trace.context, trace.caller)),
+            Some((context, TraceContext::parse(HEADER)))
+        );
+        for _ in 0..5 {
+            let more = log.begin("gateway", None);
+            more.trace(None);
+        }
+        root.ended("completed", None);
+        log.end_export();
+        assert_eq!(std::iter::from_fn(|| exported.try_recv().ok()).count(), 2, "what is beyond the bound is lost");
+        assert!(exported.is_closed());
     }
 
     #[test]

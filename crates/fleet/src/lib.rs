@@ -109,6 +109,7 @@ mod state;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod trace_context;
 
 pub use auxot_engine::{Awaiting, Endpoint, EngineLog, ExitReport, LogLine, Ready, RunId};
 pub use auxot_gpu::{Device, Sample};
@@ -130,3 +131,4 @@ pub use report::metrics::{HISTOGRAMS, describe as describe_metrics};
 pub use report::{ModelView, OtherNames, Report, UnloadedModel};
 pub use settings::FleetSettings;
 pub use tasks::Tasks;
+pub use trace_context::{JobTrace, TraceContext};

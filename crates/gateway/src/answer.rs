@@ -122,7 +122,7 @@ impl Answering<'_> {
 
     /// Writes a body that is complete.
     async fn whole(&mut self, text: &[u8]) -> Result<(), Unwritten> {
-        self.record.first_byte();
+        self.record.part(text);
         self.record.completed();
         self.client.push(text);
         self.client.end();

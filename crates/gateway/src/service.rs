@@ -97,7 +97,7 @@ async fn routed<B>(
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let api = Api::of(head.uri.path());
     let failed = |failure| (api, failure);
     let route = Route::of(&head.method, head.uri.path(), head.uri.query());
@@ -115,6 +115,7 @@ where
         Route::Engine(route) => {
             let (api, terms) = (route.api, terms(&head));
             let mut record = RequestRecord::new(route.path, &shared.fleet, &shared.running);
+            record.trace(&mut head.headers);
             match read(shared, &route, head.method.clone(), head.headers, body).await {
                 Ok((request, stream)) => {
                     let mut fields = HeaderMap::new();

@@ -78,7 +78,7 @@ pub enum Fill {
 
 /// A request that was sent, and the answer to it.
 ///
-/// Every `async` method except [`Exchange::post`] is cancel safe: no byte is lost when its future is dropped.
+/// Every `async` method except [`Exchange::post`] and [`Exchange::post_traced`] is cancel safe: no byte is lost when its future is dropped.
 #[derive(Debug)]
 pub struct Exchange {
     wire: Wire,
@@ -96,7 +96,21 @@ impl Exchange {
     /// # Errors
     /// When the engine cannot be reached, or closes the connection without an answer.
     pub async fn post(endpoint: &Endpoint, path: &str, body: &[u8]) -> Result<Self, OpenError> {
-        let head = wire::request_head(endpoint, path, body.len()).ok_or(OpenError::Io(io::ErrorKind::InvalidInput))?;
+        Self::post_traced(endpoint, path, None, body).await
+    }
+
+    /// The same as a part of a trace: with the header `traceparent`.
+    ///
+    /// # Errors
+    /// As for [`Self::post`].
+    pub async fn post_traced(
+        endpoint: &Endpoint,
+        path: &str,
+        traceparent: Option<&str>,
+        body: &[u8],
+    ) -> Result<Self, OpenError> {
+        let head = wire::request_head(endpoint, path, traceparent, body.len());
+        let head = head.ok_or(OpenError::Io(io::ErrorKind::InvalidInput))?;
         let (wire, sent) = wire::open(endpoint, head.as_bytes(), body).await?;
         let mut exchange = Self {
             wire,

@@ -35,6 +35,7 @@
 //! assert_eq!(chunk.content.as_deref(), Some("Hi"));
 //! ```
 
+mod answer_tail;
 mod api_path;
 mod chunk;
 mod control;
@@ -51,6 +52,7 @@ mod text;
 mod tool_calls;
 mod version;
 
+pub use answer_tail::{AnswerTail, TokenCounts};
 pub use api_path::{ApiPath, PathTask};
 pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCallDelta, Usage, is_done};
 pub use control::{Control, ControlError, Health};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::lenient::{is_false, null_default};
+use crate::lenient::{is_false, null_default, text_or_none};
 
 /// One chat, or another request of the caller: [`Job::http`]. There is no stream flag: a worker always streams.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +49,17 @@ impl Job {
     pub fn http(&self) -> Option<&HttpRequest> {
         self.request.as_ref()?.http.as_deref()
     }
+
+    /// The caller's place in a trace.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        let request = self.request.as_ref()?;
+        let of_http = || {
+            let fields = request.http.as_ref()?.headers.iter();
+            fields.filter(|(name, _)| name.eq_ignore_ascii_case("traceparent")).map(|(_, value)| value.as_str()).next()
+        };
+        request.traceparent.as_deref().or_else(of_http)
+    }
 }
 
 /// The fields of the caller's request that a job does not have.
@@ -57,6 +68,9 @@ pub struct JobRequest {
     /// A JSON object: fields of the request's body as the caller wrote them, which are added to the engine's request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Box<RawValue>>,
+    /// The caller's header of this name, of W3C's Trace Context; that of a whole request is among its fields.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_none")]
+    pub traceparent: Option<String>,
     /// The whole request, in place of messages, tools and parameters; sent only to workers with
     /// [`crate::extension::REQUESTS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

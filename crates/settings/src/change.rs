@@ -15,12 +15,13 @@ use crate::toml_text::dotted;
 use crate::tree::Tree;
 
 /// Sections and keys that are used once, when the worker starts.
-const AT_START: [&[&str]; 11] = [
+const AT_START: [&[&str]; 12] = [
     &["router"],
     &["gateway"],
     &["gpu"],
     &["metrics"],
     &["page"],
+    &["traces"],
     &["log"],
     &["engine", "binary"],
     &["engine", "runtime_dir"],

@@ -29,6 +29,8 @@ pub struct Settings {
     pub metrics: auxot_admin::Config,
     /// The page for browsers on this host.
     pub page: auxot_admin::PageConfig,
+    /// Traces of jobs.
+    pub traces: auxot_otlp::Config,
     /// The log.
     pub log: LogConfig,
 }

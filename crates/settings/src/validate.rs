@@ -58,6 +58,7 @@ pub(crate) fn validate(loaded: &Loaded<Settings>, purpose: Purpose, faults: &mut
     checker.devices();
     checker.gateway();
     checker.hub();
+    checker.traces();
 }
 
 struct RuleChecker<'l> {
@@ -249,6 +250,12 @@ impl RuleChecker<'_> {
             ("engine.restart_delay", engine.restart_delay),
             ("engine.restart_max_delay", engine.restart_max_delay),
         );
+    }
+
+    fn traces(&mut self) {
+        if let Err(error) = self.loaded.value.traces.url() {
+            self.fault("traces.endpoint", error.to_string());
+        }
     }
 
     fn log_files(&mut self) {

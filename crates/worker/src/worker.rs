@@ -18,6 +18,7 @@ use auxot_engine::Host;
 use auxot_fleet::{Devices, Fleet, FleetSettings, Paths, Sample, Tasks, device_warning};
 use auxot_gateway::Gateway;
 use auxot_gpu::Sampler;
+use auxot_otlp::Exporter;
 use auxot_relay::{BUCKETS, GAP_BUCKETS, GAP_HISTOGRAMS, HISTOGRAMS, Relay, RelayEnd};
 use auxot_settings::{Loaded, Settings, Sources};
 use nix::sys::resource::{Resource, getrlimit};
@@ -101,7 +102,7 @@ async fn serve(settings: Loaded<Settings>, sources: Sources, level: LevelControl
         },
         () = shutdown.requested() => return Ok(ExitCode::SUCCESS),
     };
-    let Components { fleet, tasks, front_ends, server, operators, recorder, sampler } = opened;
+    let Components { fleet, tasks, front_ends, server, operators, recorder, sampler, exporter } = opened;
     // Without a router there is nothing that could keep it from giving jobs.
     let trouble = front_ends.relay.as_ref().map_or_else(|| watch::channel(None).1, Relay::trouble);
     let (limits, current) = (reload.limits(), reload.settings());
@@ -124,6 +125,9 @@ async fn serve(settings: Loaded<Settings>, sources: Sources, level: LevelControl
         _ = &mut beside => ExitCode::FAILURE,
     };
     drop(sampler);
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
+    }
     info!("auxot-worker ends");
     Ok(code)
 }
@@ -137,6 +141,7 @@ struct Components {
     operators: OperatorServer,
     recorder: Recorder,
     sampler: Sampler,
+    exporter: Option<Exporter>,
 }
 
 /// Where jobs come from.
@@ -199,8 +204,9 @@ async fn open(mut settings: Settings) -> anyhow::Result<Result<Components, KeyRe
     let refresh = sampler.handle();
     let devices = Devices::new(devices, move || refresh.request());
     let (fleet, tasks) = Fleet::open(fleet_settings, host, paths, devices, desired);
+    let exporter = Exporter::start(&settings.traces, auxot_settings::VERSION, fleet.jobs())?;
     let front_ends = FrontEnds { relay, gateway };
-    Ok(Ok(Components { fleet, tasks, front_ends, server, operators, recorder, sampler }))
+    Ok(Ok(Components { fleet, tasks, front_ends, server, operators, recorder, sampler, exporter }))
 }
 
 /// A warning about names in `gpu.devices` that match no device of this host, usable or not.

@@ -87,6 +87,7 @@ pub(crate) fn job(job: &Job) -> JobStatus {
         first_token_seconds: seconds(job.first_token),
         took_seconds: job.took().as_secs_f64(),
         ending: job.end.as_ref().map(|end| end.ending.to_owned()),
+        trace: job.trace.map(|trace| trace.context.trace_id()),
         tokens: job.end.as_ref().and_then(|end| end.tokens),
     }
 }

@@ -141,7 +141,12 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], body: &[u8], 
 ///
 /// `Connection: close` because one socket serves one job: closing it cancels the job in the engine. Never
 /// `X-Conversation-Id`: with it the engine goes on generating after its client has disconnected.
-pub(super) fn request_head(endpoint: &Endpoint, path: &str, length: usize) -> Option<String> {
+pub(super) fn request_head(
+    endpoint: &Endpoint,
+    path: &str,
+    traceparent: Option<&str>,
+    length: usize,
+) -> Option<String> {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     let authorization = match endpoint {
         Endpoint::Unix(_) => String::new(),
@@ -150,9 +155,11 @@ pub(super) fn request_head(endpoint: &Endpoint, path: &str, length: usize) -> Op
         }
         Endpoint::Tcp { .. } => return None,
     };
-    (path.starts_with('/') && plain(path)).then(|| {
+    let trace = traceparent.map(|trace| format!("traceparent: {trace}\r\n")).unwrap_or_default();
+    let is_valid = path.starts_with('/') && plain(path) && traceparent.is_none_or(plain);
+    is_valid.then(|| {
         format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}Content-Type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}{trace}Content-Type: application/json\r\n\
              Accept: text/event-stream\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
         )
     })

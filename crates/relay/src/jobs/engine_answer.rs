@@ -8,7 +8,7 @@
 //! Bytes are kept until the caller has taken them, because a lost connection loses what the router had not read. So at most
 //! [`ANSWER_WINDOW`] bytes are sent ahead of the caller, and the engine is read no faster than that.
 
-use auxot_llama::AnswerHead as EngineHead;
+use auxot_llama::{AnswerHead as EngineHead, AnswerTail};
 use auxot_protocol::{ANSWER_WINDOW, AnswerData, AnswerHead, AnswerRead, Complete, ToRouter};
 
 use crate::config::Config;
@@ -16,6 +16,7 @@ use crate::jobs::outcome::Outcome;
 use crate::jobs::output::JobOutput;
 use crate::jobs::parsed_job::ParsedJob;
 use crate::jobs::sink::JobMessage;
+use crate::report::PromptTokens;
 
 /// The most bytes of one message.
 const MESSAGE: usize = 64 * 1024;
@@ -28,6 +29,8 @@ pub(crate) struct EngineAnswer {
     head: Option<Head>,
     /// The bytes from position `read` on.
     kept: Vec<u8>,
+    /// The last bytes, with the engine's counts.
+    tail: AnswerTail,
     /// The caller has taken the bytes before this position.
     read: usize,
     /// The router has the terminal message.
@@ -51,6 +54,7 @@ impl EngineAnswer {
     /// Takes bytes of the body.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
+        self.tail.push(bytes);
     }
 
     /// Bytes of the body so far.
@@ -76,7 +80,7 @@ impl JobOutput for EngineAnswer {
             id = (since.as_nanos() as u64).to_be_bytes();
         }
         let id = format!("{:016x}", u64::from_be_bytes(id));
-        Self { id, head: None, kept: Vec::new(), read: 0, is_received: false }
+        Self { id, head: None, kept: Vec::new(), tail: AnswerTail::default(), read: 0, is_received: false }
     }
 
     fn end(&self) -> usize {
@@ -108,6 +112,15 @@ impl JobOutput for EngineAnswer {
 
     fn has_begun(&self) -> bool {
         self.head.is_some()
+    }
+
+    fn tokens(&self) -> Option<u64> {
+        self.tail.counts().generated
+    }
+
+    fn prompt_tokens(&self) -> PromptTokens {
+        let counts = self.tail.counts();
+        PromptTokens { processed: counts.processed, cached: counts.cached }
     }
 
     fn on_read(&mut self, read: &AnswerRead) {

@@ -18,7 +18,7 @@ mod forward;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auxot_fleet::{JobRecord, Lease};
+use auxot_fleet::{JobRecord, Lease, TraceContext};
 use auxot_protocol::{AnswerRead, JobError, ToRouter};
 use auxot_stall::timer;
 use tokio::sync::watch;
@@ -63,6 +63,8 @@ pub(crate) struct RunningJob<O> {
     model: Option<String>,
     /// What operators see of this job.
     record: JobRecord,
+    /// Its place in a trace, which the engine gets.
+    trace: Option<TraceContext>,
     /// Held by a suspect until its first text.
     suspect_permit: Option<crash_suspects::SuspectPermit>,
 }
@@ -124,6 +126,7 @@ impl<O: JobOutput> RunningJob<O> {
     pub(crate) fn new(parsed: ParsedJob, channels: JobChannels, context: Arc<JobContext>) -> Self {
         let answer = O::blank(&parsed, &context.config);
         let record = context.fleet.jobs().begin("router", Some(&parsed.job.job_id));
+        let trace = record.trace(parsed.job.traceparent());
         let sink = JobSink::new(channels.connection, channels.cancel.clone(), context.config.adopt_window);
         Self {
             parsed,
@@ -140,6 +143,7 @@ impl<O: JobOutput> RunningJob<O> {
             progress_sent: None,
             model: None,
             record,
+            trace,
             suspect_permit: None,
         }
     }
@@ -366,7 +370,7 @@ impl<O: JobOutput> RunningJob<O> {
             job = %Shown(self.id()), model = ended.model, ending = ended.ending, tokens = ended.tokens,
             ms = ended.took.as_secs_f64() * 1e3,
             first_token_ms = ended.first_token.map(|first| first.as_secs_f64() * 1e3),
-            reason = outcome.reason().as_deref().map(shown), "job ended"
+            trace = self.trace.as_ref().map(TraceContext::trace_id), reason = outcome.reason().as_deref().map(shown), "job ended"
         );
     }
 }

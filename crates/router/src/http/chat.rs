@@ -31,6 +31,7 @@ pub(crate) async fn completions(
     request: axum::extract::Request,
 ) -> Result<Response, Failure> {
     let key = request.extensions().get::<Key>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (body, body_bytes) = super::body::whole(&shared, request).await?;
     let request = read(&body)?;
     drop(body);
@@ -46,7 +47,7 @@ pub(crate) async fn completions(
     });
     let id: Arc<str> = id.into();
     let needs = request.required_parameter.clone().map_or(Needs::Nothing, Needs::Parameter);
-    let (job, task) = (wire_job(request), PathTask::Chat);
+    let (job, task) = (wire_job(request, traceparent), PathTask::Chat);
     let job = RequestedJob { job, task, stream, needs, key, _body_bytes: body_bytes };
     shared.hub.submit(&id, job, answer.clone())?;
     let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
@@ -55,7 +56,9 @@ pub(crate) async fn completions(
 }
 
 /// The request as workers read it.
-fn wire_job(request: ParsedRequest) -> Job {
+fn wire_job(request: ParsedRequest, traceparent: Option<String>) -> Job {
+    let parameters = request.parameters;
+    let further = JobRequest { parameters, traceparent, http: None };
     Job {
         job_id: String::new(),
         messages: request.messages,
@@ -67,7 +70,7 @@ fn wire_job(request: ParsedRequest) -> Job {
         model: request.model,
         data: None,
         caller_tools: Vec::new(),
-        request: request.parameters.map(|parameters| JobRequest { parameters: Some(parameters), http: None }),
+        request: (further.parameters.is_some() || further.traceparent.is_some()).then_some(further),
     }
 }
 

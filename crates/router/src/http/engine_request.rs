@@ -79,7 +79,7 @@ async fn answer(
         model,
         data: None,
         caller_tools: Vec::new(),
-        request: Some(JobRequest { parameters: None, http: Some(Box::new(http)) }),
+        request: Some(JobRequest { http: Some(Box::new(http)), ..JobRequest::default() }),
     };
     let id: Arc<str> = ids::hex::<12>("req-").map_err(|_| Failure::NoRandomness)?.into();
     let answer = Arc::new(JobAnswer::engine(shared.unread.clone()));

@@ -76,7 +76,9 @@ fn each_key_alone_is_one_change_and_is_applied_now_or_not_at_all() {
         }
     }
     at_start.retain(|key| {
-        !["router.", "gateway.", "gpu.", "metrics.", "page.", "log."].iter().any(|section| key.starts_with(section))
+        !["router.", "gateway.", "gpu.", "metrics.", "page.", "traces.", "log."]
+            .iter()
+            .any(|section| key.starts_with(section))
     });
     let of_engines = ["binary", "log_dir", "log_file_size", "log_total_size", "runtime_dir"];
     assert_eq!(at_start, of_engines.map(|key| format!("engine.{key}")));

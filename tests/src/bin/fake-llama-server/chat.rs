@@ -44,7 +44,9 @@ pub(crate) async fn answer(engine: &Engine, connection: &mut Connection, request
     let body = &request.body;
     if engine.report.wanted() {
         let text: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        engine.report.say("request", json!({"body": text, "headers": request.headers}));
+        engine
+            .report
+            .say("request", json!({"body": text, "headers": request.headers, "traceparent": request.traceparent}));
     }
     let request = match ChatRequest::read(engine, body) {
         Ok(request) => request,

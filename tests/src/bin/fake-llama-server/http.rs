@@ -12,6 +12,7 @@ pub(crate) struct Request {
     pub key: Option<String>,
     /// The names of its headers, in lower case.
     pub headers: Vec<String>,
+    pub traceparent: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -20,6 +21,7 @@ struct Head {
     path: String,
     key: Option<String>,
     headers: Vec<String>,
+    traceparent: Option<String>,
     length: usize,
     chunked: bool,
     bytes: usize,
@@ -38,7 +40,8 @@ pub(crate) async fn read_request(connection: &mut Connection) -> Result<Request,
     };
     connection.input.drain(..head.bytes);
     let body = if head.chunked { read_chunks(connection).await? } else { take(connection, head.length).await? };
-    Ok(Request { method: head.method, path: head.path, key: head.key, headers: head.headers, body })
+    let Head { method, path, key, headers, traceparent, .. } = head;
+    Ok(Request { method, path, key, headers, traceparent, body })
 }
 
 fn parse_head(input: &[u8]) -> Result<Option<Head>, Gone> {
@@ -54,6 +57,7 @@ fn parse_head(input: &[u8]) -> Result<Option<Head>, Gone> {
         path: request.path.unwrap_or_default().to_owned(),
         key: None,
         headers: request.headers.iter().map(|header| header.name.to_ascii_lowercase()).collect(),
+        traceparent: None,
         length: 0,
         chunked: false,
         bytes,
@@ -64,6 +68,7 @@ fn parse_head(input: &[u8]) -> Result<Option<Head>, Gone> {
             "content-length" => head.length = value.trim().parse().map_err(|_| Gone)?,
             "transfer-encoding" => head.chunked = value.to_ascii_lowercase().contains("chunked"),
             "authorization" => head.key = value.strip_prefix("Bearer ").map(str::to_owned),
+            "traceparent" => head.traceparent = Some(value.into_owned()),
             "x-api-key" => head.key = Some(value.into_owned()),
             _ => {}
         }

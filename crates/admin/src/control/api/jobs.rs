@@ -33,6 +33,8 @@ pub struct JobStatus {
     pub took_seconds: f64,
     /// How it ended, as in the metrics; absent while it runs.
     pub ending: Option<String>,
+    /// The trace that it is a part of, where there is one.
+    pub trace: Option<String>,
     /// Tokens that were generated, where they were counted.
     pub tokens: Option<u64>,
 }

@@ -16,7 +16,9 @@ impl RunningJob<Answer> {
     pub(super) async fn send_request(&mut self, lease: &Lease, request: &EngineRequest) -> Result<(), Outcome> {
         let body = self.within(None, request.body(lease)).await??;
         let headers = Limit::Headers(self.config().headers_timeout);
-        let opened = self.within(Some(headers), EngineStream::post(lease.endpoint(), CHAT_PATH, &body)).await?;
+        let trace = self.trace.as_ref().map(ToString::to_string);
+        let posted = EngineStream::post_traced(lease.endpoint(), CHAT_PATH, trace.as_deref(), &body);
+        let opened = self.within(Some(headers), posted).await?;
         let mut stream = opened.map_err(|error| match error {
             OpenError::NotListening => Outcome::EngineUnreachable,
             OpenError::Cut => Outcome::EngineGone { after_text: false },

@@ -11,6 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use crate::jobs::engine_answer::EngineAnswer;
 use crate::jobs::job::attempts::{ATTEMPTS, LOSS_SEEN};
 
+/// The field with the place in a trace.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// One read of the engine's answer.
 const READ: usize = 16 * 1024;
 
@@ -23,7 +26,7 @@ struct EngineCall {
 
 impl EngineCall {
     /// Checks all that can be checked without an engine.
-    fn of(parsed: &ParsedJob) -> Result<Self, Outcome> {
+    fn of(parsed: &ParsedJob, trace: Option<TraceContext>) -> Result<Self, Outcome> {
         let bad = |text: String| Outcome::BadJob(text);
         let request = parsed.job.http().ok_or_else(|| bad("it has no request".to_owned()))?;
         let method: Method = request.method.parse().map_err(|_| bad("its method is not valid".to_owned()))?;
@@ -31,7 +34,10 @@ impl EngineCall {
         if !ApiPath::of(path).is_some_and(|path| path.takes(&method)) {
             return Err(bad(format!("this worker does not pass on {method} {}", shown(path))));
         }
-        let fields = fields(request).ok_or_else(|| bad("its header fields are not valid".to_owned()))?;
+        let mut fields = fields(request).ok_or_else(|| bad("its header fields are not valid".to_owned()))?;
+        if let Some(value) = trace.and_then(|trace| trace.to_string().parse().ok()) {
+            fields.insert(TRACEPARENT, value);
+        }
         let json = fields.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
         if json && !request.body.is_empty() {
             Peek::into(&request.body).map_err(|error| bad(error.to_string()))?;
@@ -53,7 +59,7 @@ impl Produce for EngineAnswer {
 }
 
 async fn run(job: &mut RunningJob<EngineAnswer>) -> Result<(), Outcome> {
-    let call = EngineCall::of(&job.parsed)?;
+    let call = EngineCall::of(&job.parsed, job.trace)?;
     let context = Arc::clone(&job.context);
     for left in (0..ATTEMPTS).rev() {
         job.wait_for_suspect_permit().await?;
