@@ -1,7 +1,12 @@
 //! Names of the table, the choice of a quantisation by free memory, and `fit` for a model that is not here.
 
+use std::path::Path;
+
+use auxot_catalog::Catalog;
+use auxot_names::ShardName;
 use auxot_tests::FakeNvml;
 use auxot_tests::blueprint::{Blueprint, Quant};
+use auxot_tests::gguf::ModelFile;
 use serde_json::Value;
 
 use crate::{TestHub, events};
@@ -68,4 +73,40 @@ fn fit_works_from_the_headers_of_a_model_that_is_not_here() {
     assert_eq!(remote[0]["need"], local[0]["need"], "the numbers of a downloaded model");
     let (large, _) = with_cards(&hub, 2, &["fit", "hf:acme/llama-3.3-70b-GGUF:Q8_0", "--json"], 1);
     assert_eq!(large[0]["fits"], false);
+}
+
+/// What a policy names must be found under that name once it is downloaded, or `fleet.pull` would never serve it.
+#[test]
+fn every_file_of_the_table_is_found_by_the_name_that_it_is_downloaded_for() {
+    let table = auxot_hub::Table::read(None).unwrap();
+    let (mut checked, mut faults) = (0, Vec::new());
+    for entry in table.entries() {
+        for (quant, file) in &entry.files {
+            let scratch = auxot_tests::Scratch::new();
+            let folder = scratch.models().join(entry.repository.to_string().replace('/', "_"));
+            let place = folder.join(file);
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+            write_all(place.parent().unwrap(), place.file_name().unwrap().to_str().unwrap());
+            let models_dir = vec![scratch.models()];
+            let catalog = Catalog::scan(&auxot_catalog::Config { models_dir, ..auxot_catalog::Config::default() });
+            let wanted = format!("{}-{quant}", entry.name);
+            checked += 1;
+            if let Err(fault) = catalog.resolve(&wanted) {
+                faults.push(format!("{wanted}: {file}: {fault}"));
+            }
+        }
+    }
+    assert!(checked > 100 && faults.is_empty(), "{} of the table: {}", faults.len(), faults.join("\n"));
+}
+
+/// Writes a model whose header has no name, with all its shards where this is the first.
+fn write_all(folder: &Path, first: &str) {
+    let Some(shard) = ShardName::parse(first) else {
+        ModelFile::named("").write(folder, first);
+        return;
+    };
+    for part in 0..shard.of {
+        let file = ModelFile { split: Some((part as u16, shard.of as u16)), ..ModelFile::named("") };
+        file.write(folder, &format!("{}-{:05}-of-{:05}.gguf", shard.prefix, part + 1, shard.of));
+    }
 }
