@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check check-bare llama airgap dist fmt bench fuzz chaos soak clients monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
+.PHONY: help run test check check-bare llama airgap dist reference fmt bench fuzz chaos soak clients monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -35,6 +35,9 @@ airgap: ## one tar file for a host without a network (MODELS="a.gguf b.gguf", BA
 
 dist: ## the programs of a release for Linux with glibc 2.28 and newer, in FOLDER (dist) for ARCH (this host's), signed with SIGNING_KEY
 	@scripts/dist.sh $(or $(FOLDER),dist) $(ARCH)
+
+reference: ## docs/configuration.md, from the settings' types
+	@WRITE_REFERENCE=1 cargo test --package auxot-settings --lib --quiet reference
 
 fmt: ## format all of the Rust
 	@cargo fmt --all -- --config-path config/lint

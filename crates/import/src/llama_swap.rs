@@ -27,7 +27,7 @@ const OF_LLAMA_SWAP: [(&str, &str); 17] = [
     ("performance", "metrics are on the metrics page"),
     ("profiles", "it has no counterpart; aliases stand for one model each"),
     ("peers", "the worker serves models of this host only"),
-    ("upstream", "it has no counterpart; see the list of paths in the README"),
+    ("upstream", "it has no counterpart; see the list of paths in docs/serving.md"),
     ("rpcHealthCheck", "it has no counterpart"),
 ];
 

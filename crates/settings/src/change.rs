@@ -52,7 +52,7 @@ pub enum When {
 }
 
 impl When {
-    fn of(key: &[String]) -> Self {
+    pub(crate) fn of(key: &[String]) -> Self {
         if AT_START
             .iter()
             .any(|start| key.len() >= start.len() && key.iter().zip(*start).all(|(one, other)| one == other))

@@ -16,6 +16,7 @@ mod documented;
 mod effective;
 mod faults;
 mod models;
+mod reference;
 mod renamed;
 mod values;
 

@@ -9,14 +9,14 @@ use crate::file::ConfigFile;
 use crate::tree::Tree;
 use crate::{NAMES, Settings, Sources, load, nested_variable};
 
-const FILE: &str = include_str!("../../../../config/auxot-worker.toml");
+pub(super) const FILE: &str = include_str!("../../../../config/auxot-worker.toml");
 const MODELS: &str = include_str!("../../../../config/example.toml");
 
 /// The table of one model is commented out like its keys.
 const ONE_MODEL: &str = "#[fleet.models.NAME]";
 
 /// A commented key: `#key = value`, without a blank after the `#`.
-fn as_key(line: &str) -> Option<&str> {
+pub(super) fn as_key(line: &str) -> Option<&str> {
     let key = line.strip_prefix('#')?;
     if line == ONE_MODEL {
         return Some(key);
