@@ -49,6 +49,22 @@ async fn parameters_go_to_a_worker_with_the_extension_and_logprobs_come_back() {
 }
 
 #[tokio::test]
+async fn the_place_in_a_trace_goes_to_a_worker_with_the_extension() {
+    const CHAT: &str = r#"{"model":"gemma-3-4b-it","messages":[{"role":"user","content":"hi"}]}"#;
+    for (capabilities, expected) in
+        [(with_extensions(), json!({ "traceparent": "00-1-2-01" })), (one_model(2), Value::Null)]
+    {
+        let router = start(config()).await;
+        let mut worker = ScriptedWorker::join(&router, &capabilities).await;
+        let request = Client::new(&router).send_json("/v1/chat/completions", CHAT);
+        let job = worker.receive().await;
+        assert_eq!(job["request"], expected);
+        worker.send(json!({ "type": "complete", "job_id": job["job_id"], "full_response": "x" })).await;
+        assert_eq!(request.json().await.0, 200);
+    }
+}
+
+#[tokio::test]
 async fn each_logprobs_entry_comes_once_even_after_a_second_run() {
     let router = start(config()).await;
     let client = Client::new(&router);
