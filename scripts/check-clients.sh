@@ -1,9 +1,10 @@
 #!/bin/bash
 # usage: scripts/check-clients.sh
 #
-# Runs unmodified clients (openai, anthropic, litellm, LangChain, LlamaIndex for Python; openai, anthropic, ai for Node) against
-# workers with the real engine and the fake one, and prints what each does with every answer. Installs the pinned versions of
-# tests/clients into a temporary folder. Needs Python 3 with venv, Node 18 or newer with npm, and the programs to be built.
+# Runs unmodified clients (openai, anthropic, litellm, LangChain, LlamaIndex for Python; openai, anthropic, ai and the agent
+# opencode for Node) against workers with the real engine and the fake one, and prints what each does with every answer.
+# Installs the pinned versions of tests/clients into a temporary folder, half a gigabyte. Needs Python 3 with venv, Node 18 or
+# newer with npm, and the programs to be built.
 set -euo pipefail
 
 [ $# -eq 0 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 64; }

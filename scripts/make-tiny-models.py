@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """usage: scripts/make-tiny-models.py [FOLDER]
        scripts/make-tiny-models.py --text TEXT FILE
+       scripts/make-tiny-models.py --vision FOLDER
 
 Writes tiny models that the real llama-server loads in some 20 ms and that say exactly what they are made to say, so
 that tests can assert whole answers; and files that are broken in one way each. Prints the folder. Without FOLDER they
@@ -15,6 +16,8 @@ go into the cache, and are written again only when this script changes. Nothing 
   bad-…             magic, version, empty, header-cut, tensors-cut, text, arch, missing-key, gap, missing-tensor, shape,
                     too-many, tokenizer
 
+--vision writes tiny-vision-f16, which says the sentence too, and its mmproj: it takes pictures, of which it knows nothing.
+
 How they speak: the one layer has zero weights, so the state after a token is the token's own embedding. Each piece of
 the text has a dimension of its own, every other token shares dimension 0. Row "next piece" of the output matrix looks
 only at the dimension of the piece before it, so the most likely next token is always the next piece; after the last
@@ -23,6 +26,7 @@ the first piece. With the weight below the right token has all of the probabilit
 temperature a client would ask for.
 """
 import hashlib
+import math
 import os
 import random
 import re
@@ -173,10 +177,14 @@ def vocabulary(chain):
     return tokens + [(piece.replace(" ", "\u2581"), NORMAL) for piece in chain]
 
 
+def width_for(chain):
+    return max(64, -(-(len(chain) + 1) // 32) * 32)
+
+
 def llama(name, chain=(), again=False, context=131072, kind=F16, spoil=lambda gguf: None):
     tokens = vocabulary(chain)
     count, first = len(tokens), len(tokens) - len(chain)
-    width = max(64, -(-(len(chain) + 1) // 32) * 32)
+    width = width_for(chain)
     end = [text for text, _ in tokens].index("<|im_end|>")
 
     gguf = Gguf("llama")
@@ -225,6 +233,32 @@ def llama(name, chain=(), again=False, context=131072, kind=F16, spoil=lambda gg
     for part in ("attn_k", "attn_v"):
         gguf.tensor(f"blk.0.{part}.weight", (width, width // HEADS), kind, packed([0.0] * (width * width // HEADS)))
     spoil(gguf)
+    return gguf.bytes()
+
+
+def projector(width):
+    """An mmproj for a model of this width: a picture becomes four embeddings of zeros."""
+    size, patch, inner = 28, 14, 32
+    gguf = Gguf("clip")
+    gguf.put("general.type", "mmproj")
+    gguf.put("general.name", "tiny vision")
+    gguf.put_arch(has_vision_encoder=True, projector_type="mlp", use_gelu=True, vision__image_size=size,
+                  vision__patch_size=patch, vision__embedding_length=inner, vision__feed_forward_length=inner,
+                  vision__projection_dim=width, vision__block_count=1, vision__attention__head_count=HEADS,
+                  vision__attention__layer_norm_epsilon=1e-5, vision__image_mean=[0.5] * 3, vision__image_std=[0.5] * 3)
+    zeros = lambda *shape: (shape, F32, bytes(4 * math.prod(shape)))
+    gguf.tensor("v.patch_embd.weight", (patch, patch, 3, inner), F16, bytes(2 * patch * patch * 3 * inner))
+    gguf.tensor("v.position_embd.weight", *zeros(inner, (size // patch) ** 2))
+    for part in ("attn_q", "attn_k", "attn_v", "attn_out", "ffn_up", "ffn_down"):
+        gguf.tensor(f"v.blk.0.{part}.weight", *zeros(inner, inner))
+        gguf.tensor(f"v.blk.0.{part}.bias", *zeros(inner))
+    for part in ("ln1", "ln2"):
+        gguf.tensor(f"v.blk.0.{part}.weight", *zeros(inner))
+        gguf.tensor(f"v.blk.0.{part}.bias", *zeros(inner))
+    gguf.tensor("mm.0.weight", *zeros(inner, width))
+    gguf.tensor("mm.0.bias", *zeros(width))
+    gguf.tensor("mm.2.weight", *zeros(width, width))
+    gguf.tensor("mm.2.bias", *zeros(width))
     return gguf.bytes()
 
 
@@ -302,6 +336,12 @@ def main(words):
     if len(words) == 3 and words[0] == "--text":
         write(words[2], llama("tiny text", pieces(words[1])))
         print(words[2])
+        return 0
+    if len(words) == 2 and words[0] == "--vision":
+        chain = pieces(SENTENCE)
+        write(os.path.join(words[1], "tiny-vision-f16.gguf"), llama("tiny vision", chain))
+        write(os.path.join(words[1], "mmproj-tiny-vision-f16.gguf"), projector(width_for(chain)))
+        print(words[1])
         return 0
     if len(words) > 1 or (words and words[0].startswith("-")):
         print(__doc__.split("\n\n")[0], file=sys.stderr)

@@ -1,11 +1,17 @@
-// Unmodified clients for Node against a running worker: `clients.mjs BASE LOG`. Exits with the number of faults.
+// Unmodified clients for Node against a running worker: `clients.mjs BASE LOG MODE WORD…`. Exits with the number of faults.
+//
+//   healthy                      a worker with the real engine and tiny models
+//   vision MODEL PICTURE         a model that takes pictures
+//   asks MODEL WHAT WANT…        an answer that is no stream, with each of three clients
+//   streams MODEL WHAT WANT…     a stream
+//   times_out MODEL WHAT WANT…   a client that waits for a second
 import fs from 'node:fs';
 import Anthropic from '@anthropic-ai/sdk';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { embed, generateText, streamText } from 'ai';
 import OpenAI from 'openai';
 
-const [base, log] = process.argv.slice(2);
+const [base, log, mode, ...words] = process.argv.slice(2);
 const [SCRIPT, TOOL, EMBED, LOOP] = ['script', 'tool', 'embed', 'loop'].map((name) => `tiny-${name}-f16`);
 const SENTENCE = 'It always says exactly this';
 const messages = [{ role: 'user', content: 'hello' }];
@@ -56,28 +62,70 @@ async function joined(stream, text) {
 }
 
 const chat = (model, more = {}) => openai.chat.completions.create({ model, messages, ...more });
-await check('openai/node', 'chat', async () => (await chat(SCRIPT)).choices[0].message.content, SENTENCE);
-await check('openai/node', 'chat, a stream', async () => joined(await chat(SCRIPT, { stream: true }), (part) => part.choices[0]?.delta?.content), SENTENCE);
-await check('openai/node', 'tools', async () => (await chat(TOOL, { tools, temperature: 0 })).choices[0].message.tool_calls[0].function.name, 'get_weather');
-await check('openai/node', 'embeddings', async () => (await openai.embeddings.create({ model: EMBED, input: 'a' })).data[0].embedding.length > 0, 'true');
-await check('openai/node', 'responses', async () => (await openai.responses.create({ model: SCRIPT, input: 'x' })).output_text, SENTENCE);
-await check('openai/node', '404, no such model', () => chat('none'), 'NotFoundError');
-await check('openai/node', 'the engine lost between two events', async () => killed(await chat(LOOP, { stream: true })), 'APIError');
-
 const message = (model, more = {}) => anthropic.messages.create({ model, max_tokens: 100_000, messages, ...more });
-await check('anthropic/node', 'a message', async () => (await message(SCRIPT, { max_tokens: 50 })).content[0].text, SENTENCE);
-await check('anthropic/node', 'a message, a stream', () => anthropic.messages.stream({ model: SCRIPT, max_tokens: 50, messages }).finalText(), SENTENCE);
-await check('anthropic/node', '404, no such model', () => message('none', { max_tokens: 5 }), 'NotFoundError');
-await check('anthropic/node', 'the engine lost between two events', async () => killed(await message(LOOP, { stream: true })), 'APIError');
 
-await check('ai', 'generateText', async () => (await generateText({ model: ai(SCRIPT), prompt: 'hi' })).text, SENTENCE);
-await check('ai', 'streamText', () => joined(streamText({ model: ai(SCRIPT), prompt: 'hi' }).textStream, (part) => part), SENTENCE);
-await check('ai', 'embed', async () => (await embed({ model: ai.textEmbeddingModel(EMBED), value: 'a' })).embedding.length > 0, 'true');
-await check('ai', '404, no such model', () => generateText({ model: ai('none'), prompt: 'hi' }), 'APICallError');
-await check('ai', 'the engine lost between two events', async () => {
-  let reported;
-  const stream = streamText({ model: ai(LOOP), prompt: 'hi', onError: ({ error }) => { reported = error; } });
-  await killed(stream.fullStream);
-  return String(reported?.message ?? reported);
-}, 'went away');
+async function healthy() {
+  await check('openai/node', 'chat', async () => (await chat(SCRIPT)).choices[0].message.content, SENTENCE);
+  await check('openai/node', 'chat, a stream', async () => joined(await chat(SCRIPT, { stream: true }), (part) => part.choices[0]?.delta?.content), SENTENCE);
+  await check('openai/node', 'tools', async () => (await chat(TOOL, { tools, temperature: 0 })).choices[0].message.tool_calls[0].function.name, 'get_weather');
+  await check('openai/node', 'embeddings', async () => (await openai.embeddings.create({ model: EMBED, input: 'a' })).data[0].embedding.length > 0, 'true');
+  await check('openai/node', 'responses', async () => (await openai.responses.create({ model: SCRIPT, input: 'x' })).output_text, SENTENCE);
+  await check('openai/node', '404, no such model', () => chat('none'), 'NotFoundError');
+  await check('openai/node', 'the engine lost between two events', async () => killed(await chat(LOOP, { stream: true })), 'APIError');
+
+  await check('anthropic/node', 'a message', async () => (await message(SCRIPT, { max_tokens: 50 })).content[0].text, SENTENCE);
+  await check('anthropic/node', 'a message, a stream', () => anthropic.messages.stream({ model: SCRIPT, max_tokens: 50, messages }).finalText(), SENTENCE);
+  await check('anthropic/node', '404, no such model', () => message('none', { max_tokens: 5 }), 'NotFoundError');
+  await check('anthropic/node', 'the engine lost between two events', async () => killed(await message(LOOP, { stream: true })), 'APIError');
+
+  await check('ai', 'generateText', async () => (await generateText({ model: ai(SCRIPT), prompt: 'hi' })).text, SENTENCE);
+  await check('ai', 'streamText', () => joined(streamText({ model: ai(SCRIPT), prompt: 'hi' }).textStream, (part) => part), SENTENCE);
+  await check('ai', 'embed', async () => (await embed({ model: ai.textEmbeddingModel(EMBED), value: 'a' })).embedding.length > 0, 'true');
+  await check('ai', '404, no such model', () => generateText({ model: ai('none'), prompt: 'hi' }), 'APICallError');
+  await check('ai', 'the engine lost between two events', async () => {
+    let reported;
+    const stream = streamText({ model: ai(LOOP), prompt: 'hi', onError: ({ error }) => { reported = error; } });
+    await killed(stream.fullStream);
+    return String(reported?.message ?? reported);
+  }, 'went away');
+}
+
+async function vision(model, picture) {
+  const content = [{ type: 'text', text: 'hello' }, { type: 'image_url', image_url: { url: 'data:image/png;base64,' + picture } }];
+  await check('openai/node', 'a picture', async () => (await chat(model, { messages: [{ role: 'user', content }] })).choices[0].message.content, SENTENCE);
+  const source = { type: 'base64', media_type: 'image/png', data: picture };
+  const blocks = [{ type: 'image', source }, { type: 'text', text: 'hello' }];
+  await check('anthropic/node', 'a picture', async () => (await message(model, { max_tokens: 50, messages: [{ role: 'user', content: blocks }] })).content[0].text, SENTENCE);
+  const parts = [{ type: 'text', text: 'hello' }, { type: 'image', image: Buffer.from(picture, 'base64') }];
+  await check('ai', 'a picture', async () => (await generateText({ model: ai(model), messages: [{ role: 'user', content: parts }] })).text, SENTENCE);
+}
+
+async function asks(model, what, ofOpenai, ofAnthropic, ofAi) {
+  await check('openai/node', what, () => chat(model), ofOpenai);
+  await check('anthropic/node', what, () => message(model, { max_tokens: 5 }), ofAnthropic);
+  await check('ai', what, () => generateText({ model: ai(model), prompt: 'hi' }), ofAi);
+}
+
+async function streams(model, what, ofOpenai, ofAnthropic, ofAi) {
+  await check('openai/node', what, async () => joined(await chat(model, { stream: true }), (part) => part.choices[0]?.delta?.content), ofOpenai);
+  // The fake engine streams the events of OpenAI only.
+  if (!what.includes('engine') && !what.includes('cut')) {
+    await check('anthropic/node', what, async () => joined(await message(model, { stream: true }), (part) => part.delta?.text), ofAnthropic);
+  }
+  await check('ai', what, async () => {
+    let reported;
+    const stream = streamText({ model: ai(model), prompt: 'hi', onError: ({ error }) => { reported = error; } });
+    await joined(stream.textStream, (part) => part);
+    return String(reported?.message ?? reported);
+  }, ofAi);
+}
+
+async function times_out(model, what, ofOpenai, ofAnthropic, ofAi) {
+  const short = { timeout: 1000, maxRetries: 0 };
+  await check('openai/node', what, () => new OpenAI({ baseURL: base + '/v1', apiKey: 'x', ...short }).chat.completions.create({ model, messages }), ofOpenai);
+  await check('anthropic/node', what, () => new Anthropic({ baseURL: base, apiKey: 'x', ...short }).messages.create({ model, max_tokens: 5, messages }), ofAnthropic);
+  await check('ai', what, () => generateText({ model: ai(model), prompt: 'hi', maxRetries: 0, abortSignal: AbortSignal.timeout(1000) }), ofAi);
+}
+
+await { healthy, vision, asks, streams, times_out }[mode](...words);
 process.exit(faults);

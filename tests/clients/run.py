@@ -1,17 +1,20 @@
 """Runs unmodified clients against a worker: `run.py PROGRAMS ENGINE TINY_MODELS FOLDER`.
 
-FOLDER has the packages for Node, and a second Python in `llamaindex`: LlamaIndex needs an older package of OpenAI's.
+FOLDER has the packages for Node, a coding agent among them, and a second Python in `llamaindex`: LlamaIndex needs an older
+package of OpenAI's.
 
 The first worker has the real engine and tiny models, each with a known answer. The others have the fake engine, for answers
 that a healthy engine does not give. Each line says what a client made of an answer; docs/clients.md is made from them.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 # litellm would ask a host of the internet for its prices.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -23,12 +26,14 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 from worker import Log, Table, Worker
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS, ENGINE, TINY, FOLDER = sys.argv[1:]
 SCRIPT, TOOL, THINK, EMBED, LOOP = (f"tiny-{name}-f16" for name in ["script", "tool", "think", "embed", "loop"])
 SENTENCE = "It always says exactly this"
 MESSAGES = [{"role": "user", "content": "hello"}]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "unit": {"type": "string"}}}
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}]
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEklEQVR4nGP4z8CAFWEXHbQSACj/P8Fu7N9hAAAAAElFTkSuQmCC"
 LONG = [{"role": "user", "content": "a b c " * 3000}]
 
 litellm.suppress_debug_info = True
@@ -64,7 +69,7 @@ def healthy(worker):
     check("openai", "tools: why it ended", lambda: tool().finish_reason, "tool_calls")
     check("openai", "reasoning", lambda: len(create(model=THINK, messages=MESSAGES).choices[0].message.reasoning_content) > 0, "True")
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]}}}
-    check("openai", "structured output", lambda: create(model=SCRIPT, messages=MESSAGES, response_format=form, max_tokens=50).choices[0].message.content, '{')
+    check("openai", "structured output", lambda: create(model=SCRIPT, messages=MESSAGES, response_format=form, max_tokens=50, temperature=0).choices[0].message.content, '{')
     check("openai", "embeddings", lambda: len(o.embeddings.create(model=EMBED, input=["a", "b"]).data), "2")
     check("openai", "completions", lambda: o.completions.create(model=SCRIPT, prompt="x").choices[0].text, SENTENCE)
     check("openai", "responses", lambda: o.responses.create(model=SCRIPT, input="x").output_text, SENTENCE)
@@ -77,6 +82,9 @@ def healthy(worker):
     check("anthropic", "a message, a stream", lambda: streamed_message(a, SCRIPT), SENTENCE)
     tools = [{"name": "get_weather", "input_schema": SCHEMA}]
     check("anthropic", "tools", lambda: a.messages.create(model=TOOL, max_tokens=200, messages=MESSAGES, tools=tools, extra_body={"temperature": 0}).content[-1].name, "get_weather")
+    check("anthropic", "a prompt that is too long", lambda: a.messages.create(model=SCRIPT, max_tokens=50, messages=LONG), "BadRequestError: Error code: 400")
+    source = [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "http://h/x"}}]}]
+    check("anthropic", "a picture by its URL", lambda: a.messages.create(model=SCRIPT, max_tokens=50, messages=source), "BadRequestError")
     check("anthropic", "count_tokens", lambda: a.messages.count_tokens(model=SCRIPT, messages=MESSAGES).input_tokens > 0, "True")
     chat = dict(api_base=worker.base + "/v1", api_key="x", messages=MESSAGES)
     check("litellm", "chat", lambda: litellm.completion(model="openai/" + SCRIPT, **chat).choices[0].message.content, SENTENCE)
@@ -98,6 +106,73 @@ def healthy(worker):
         check(client, "404, no such model", ask, want)
         attempts = worker.refused() - before
         table.note(client, "404: attempts", attempts == 1, str(attempts), "1")
+
+
+def node(mode, worker, *words):
+    """The same with the clients for Node."""
+    program = ["node", FOLDER + "/clients.mjs", worker.base, worker.log, mode, *words]
+    table.faults += subprocess.run(program, timeout=600).returncode
+
+
+def vision():
+    """Pictures, with a model that takes them and says its sentence."""
+    folder = tempfile.mkdtemp(prefix="auxot-clients-models-")
+    subprocess.run([sys.executable, HERE + "/../../scripts/make-tiny-models.py", "--vision", folder], check=True, stdout=subprocess.DEVNULL)
+    model = "tiny-vision-f16"
+    worker = Worker(PROGRAMS, ENGINE, AUXOT_GPU_AUTOLOAD_MODELS=model, AUXOT_MODELS_DIR=folder)
+    o, a = of_openai(worker), of_anthropic(worker)
+    url = "data:image/png;base64," + PICTURE
+    content = [{"type": "text", "text": "hello"}, {"type": "image_url", "image_url": {"url": url}}]
+    picture = [{"role": "user", "content": content}]
+    chat = lambda messages: o.chat.completions.create(model=model, messages=messages)
+    table.check("openai", "a picture", lambda: chat(picture).choices[0].message.content, SENTENCE)
+    more = chat(picture).usage.prompt_tokens - chat(MESSAGES).usage.prompt_tokens
+    table.note("openai", "a picture: tokens of its own", more >= 4, str(more), "4 or more")
+    parts = [{"type": "input_text", "text": "hello"}, {"type": "input_image", "image_url": url}]
+    table.check("openai", "responses, a picture", lambda: o.responses.create(model=model, input=[{"role": "user", "content": parts}]).output_text, SENTENCE)
+    source = {"type": "base64", "media_type": "image/png", "data": PICTURE}
+    message = [{"role": "user", "content": [{"type": "image", "source": source}, {"type": "text", "text": "hello"}]}]
+    table.check("anthropic", "a picture", lambda: a.messages.create(model=model, max_tokens=50, messages=message).content[0].text, SENTENCE)
+    table.check("litellm", "a picture", lambda: litellm.completion(model="openai/" + model, api_base=worker.base + "/v1", api_key="x", messages=picture).choices[0].message.content, SENTENCE)
+    table.check("langchain", "a picture", lambda: ChatOpenAI(base_url=worker.base + "/v1", api_key="x", model=model).invoke([("user", content)]).content, SENTENCE)
+    node("vision", worker, model, PICTURE)
+    worker.stop()
+
+
+def agent():
+    """A coding agent: what the model says is its answer, and a call of a tool that writes a file is done."""
+    folder = tempfile.mkdtemp(prefix="auxot-clients-models-")
+    says, writes = "tiny-says-f16", "tiny-writes-f16"
+    call = {"name": "write", "arguments": {"content": "made by a tiny model", "filePath": "made.txt"}}
+    for model, text in [(says, "The agent is answered."), (writes, f"<tool_call>\n{json.dumps(call)}\n</tool_call>")]:
+        subprocess.run([sys.executable, HERE + "/../../scripts/make-tiny-models.py", "--text", text, f"{folder}/{model}.gguf"], check=True, stdout=subprocess.DEVNULL)
+    # Its first prompt has some fifty thousand bytes, and a tiny model has a token for each.
+    worker = Worker(PROGRAMS, ENGINE, AUXOT_GPU_AUTOLOAD_MODELS=f"{says},{writes}", AUXOT_MODELS_DIR=folder, AUXOT_CTX_SIZE="131072", AUXOT_MAX_PARALLEL="1")
+    table.check("opencode", "an answer", lambda: opencode(worker, says), "The agent is answered.")
+    table.check("opencode", "a file that the model writes", lambda: opencode(worker, writes, "made.txt"), "made by a tiny model")
+    worker.stop()
+
+
+def opencode(worker, model, file=None):
+    """What it prints in a folder of its own, or the file that it makes there."""
+    folder = tempfile.mkdtemp(prefix="auxot-clients-agent-")
+    models = {name: {"name": name, "tool_call": True, "limit": {"context": 131072, "output": 4096}} for name in [model]}
+    local = {"npm": "@ai-sdk/openai-compatible", "name": "local", "options": {"baseURL": worker.base + "/v1"}, "models": models}
+    settings = {"autoupdate": False, "share": "disabled", "provider": {"local": local}, "permission": {"edit": "allow"}, "agent": {"build": {"temperature": 0}}}
+    settings["model"] = settings["small_model"] = f"local/{model}"
+    os.mkdir(folder + "/project")
+    with open(folder + "/project/opencode.json", "w") as out:
+        json.dump(settings, out)
+    environment = {"PATH": os.environ["PATH"], "HOME": folder, "OPENCODE_DISABLE_AUTOUPDATE": "1"}
+    program = [FOLDER + "/node_modules/.bin/opencode", "run", "do it"]
+    with open(folder + "/out", "w") as out, subprocess.Popen(program, cwd=folder + "/project", env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as process:
+        end = time.monotonic() + 300
+        made = f"{folder}/project/{file}"
+        # A model that calls its tool in every turn does so until somebody stops it.
+        while process.poll() is None and time.monotonic() < end and not (file and os.path.exists(made)):
+            time.sleep(0.1)
+        process.terminate()
+    return open(made if file else folder + "/out").read()
 
 
 def lost(worker):
@@ -143,9 +218,10 @@ def overloaded():
         table.check(client, "503, no slot in time (Retry-After: 5)", ask, want)
         attempts = worker.refused() - before
         table.note(client, "503: attempts", attempts == 3, str(attempts), "3")
+    node("asks", worker, LOOP, "503, no slot in time (Retry-After: 5)", "InternalServerError", "ServiceUnavailableError", "RetryError")
     held.close()
     worker.stop()
-    worker = fake(endless, AUXOT_FLEET__MAX_WAIT="40s", AUXOT_FLEET__MAX_WAITING="1")
+    worker = fake(endless, AUXOT_FLEET__MAX_WAIT="80s", AUXOT_FLEET__MAX_WAITING="1")
     held = busy(worker)
     one = of_openai(worker, max_retries=0)
     waiting = threading.Thread(target=lambda: table.check("openai", "503 at once without retries", lambda: one.chat.completions.create(model=LOOP, messages=MESSAGES), "InternalServerError"))
@@ -156,6 +232,8 @@ def overloaded():
     table.check("openai", "429, the queue is full (Retry-After: 5)", lambda: of_openai(worker).chat.completions.create(model=LOOP, messages=MESSAGES), "RateLimitError")
     attempts = worker.refused() - before
     table.note("openai", "429: attempts", attempts == 3, str(attempts), "3")
+    table.check("anthropic", "429, the queue is full (Retry-After: 5)", lambda: of_anthropic(worker).messages.create(model=LOOP, max_tokens=5, messages=MESSAGES), "RateLimitError")
+    node("asks", worker, LOOP, "429, the queue is full (Retry-After: 5)", "RateLimitError", "RateLimitError", "RetryError")
     waiting.join()
     held.close()
     worker.stop()
@@ -163,17 +241,24 @@ def overloaded():
     held = busy(worker)
     table.check("openai", "an error after the early head", lambda: streamed(of_openai(worker), LOOP), "APIError")
     table.check("anthropic", "an error after the early head", lambda: streamed_message(of_anthropic(worker), LOOP), "APIStatusError")
+    node("streams", worker, LOOP, "an error after the early head", "APIError", "APIError", "no slot")
+    short = of_anthropic(worker, timeout=1, max_retries=0)
+    table.check("anthropic", "its own time-out", lambda: short.messages.create(model=LOOP, max_tokens=5, messages=MESSAGES), "APITimeoutError")
+    node("times_out", worker, LOOP, "its own time-out", "APIConnectionTimeoutError", "APIConnectionTimeoutError", "aborted due to timeout")
     held.close()
     worker.stop()
 
 
 def broken():
-    for switch, what, want in [
-        ("--cut-stream-at 20", "a stream cut in an event", "APIConnectionError"),
-        ("--error-event-at 20", "the engine's own error event", "APIError"),
+    for switch, what, want, of_node in [
+        ("--cut-stream-at 20", "a stream cut in an event", "APIConnectionError", ["terminated", "", "Failed to process"]),
+        ("--error-event-at 20", "the engine's own error event", "APIError", ["APIError", "", "Context size"]),
     ]:
         worker = fake("--tokens 100 --token-us 1000 " + switch)
         table.check("openai", what, lambda: streamed(of_openai(worker), LOOP), want)
+        table.check("litellm", what, lambda: [chunk for chunk in litellm.completion(model="openai/" + LOOP, api_base=worker.base + "/v1", api_key="x", messages=MESSAGES, stream=True)], "MidStreamFallbackError")
+        table.check("langchain", what, lambda: list(ChatOpenAI(base_url=worker.base + "/v1", api_key="x", model=LOOP).stream("hi")), want.replace("API", "OpenAI") if "Connection" in want else want)
+        node("streams", worker, LOOP, what, *of_node)
         worker.stop()
     worker = fake("--prompt-ms 3600000")
     short = of_openai(worker, timeout=1, max_retries=0)
@@ -189,10 +274,12 @@ def main():
     worker = Worker(PROGRAMS, ENGINE, **settings)
     healthy(worker)
     lost(worker)
-    here = os.path.dirname(os.path.abspath(__file__))
-    for program in [["node", FOLDER + "/clients.mjs"], [FOLDER + "/llamaindex/bin/python", here + "/llamaindex.py"]]:
-        table.faults += subprocess.run([*program, worker.base, worker.log], timeout=600).returncode
+    node("healthy", worker)
+    program = [FOLDER + "/llamaindex/bin/python", HERE + "/llamaindex.py", worker.base, worker.log]
+    table.faults += subprocess.run(program, timeout=600).returncode
     worker.stop()
+    vision()
+    agent()
     overloaded()
     broken()
     print(f"{table.faults} of the lines above are not as expected" if table.faults else "every client does what is known of it")
