@@ -37,7 +37,7 @@ fn take(message: &Value, body: &mut String) {
 #[tokio::test]
 async fn the_engine_gets_the_bytes_of_the_caller_and_the_router_those_of_the_engine() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
-    let body = r#"{"messages": [{"role":"user","content":"fake: --text 'one two'"}], "x":1.0}"#;
+    let body = r#"{"messages": [{"role":"user","content":"fake: --text 'one two'"}], "x":1.0, "stream": true}"#;
     link.send_binary(&frame("j", "/v1/chat/completions", body)).await;
     let request = stage.reports.next("request", DEADLINE).await;
     assert_eq!(request.detail["body"], serde_json::from_str::<Value>(body).unwrap());
@@ -45,9 +45,9 @@ async fn the_engine_gets_the_bytes_of_the_caller_and_the_router_those_of_the_eng
     assert_eq!((&head["type"], &head["status"]), (&json!("answer_head"), &json!(200)));
     let mut text = String::new();
     let end = rest(&mut link, "j", &mut text).await;
-    let answer: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(answer["choices"][0]["message"]["content"], "one two");
+    assert!(text.starts_with("data: {") && text.ends_with("data: [DONE]\n\n"), "{text}");
     assert_eq!((&end["type"], &end["length"]), (&json!("complete"), &json!(text.len())));
+    assert!(end["output_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{end}");
     link.send(&read("j", text.len(), true)).await;
     // The job is over: the worker starts it again where it comes again.
     stage.reports.next("released", DEADLINE).await;
@@ -55,6 +55,29 @@ async fn the_engine_gets_the_bytes_of_the_caller_and_the_router_those_of_the_eng
     link.send_binary(&frame("j", "/v1/chat/completions", body)).await;
     stage.reports.next("request", DEADLINE).await;
     stage.reports.next("request", DEADLINE).await;
+}
+
+/// An engine stops a stream whose client has left, and no other answer. The router hears that the engine still works.
+#[tokio::test]
+async fn an_answer_that_is_no_stream_is_joined_from_one_and_pending_until_then() {
+    let (mut stage, mut link) = Stage::serving("", &[]).await;
+    let body = r#"{"messages": [{"role":"user","content":"fake: --text 'one two' --prompt-ms 21000"}], "x":1.0}"#;
+    link.send_binary(&frame("j", "/v1/chat/completions", body)).await;
+    let request = stage.reports.next("request", DEADLINE).await;
+    assert_eq!((&request.detail["body"]["stream"], &request.detail["body"]["x"]), (&json!(true), &json!(1.0)));
+    assert_eq!(link.about("j").await, json!({"type": "answer_pending", "job_id": "j"}));
+    let head = link.about("j").await;
+    assert_eq!((&head["type"], &head["status"]), (&json!("answer_head"), &json!(200)));
+    let mut text = String::new();
+    rest(&mut link, "j", &mut text).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], "one two");
+
+    let endless = body.replace("--prompt-ms 21000", "--tokens 100000 --token-us 5000");
+    link.send_binary(&frame("k", "/v1/chat/completions", &endless)).await;
+    stage.reports.next("slot", DEADLINE).await;
+    link.cancel("k").await;
+    while stage.reports.next("released", DEADLINE).await.detail["how"] != "gone" {}
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::lenient::{is_false, null_default, text_or_none};
 
 /// One chat, or another request of the caller: [`Job::http`]. There is no stream flag: a worker always streams.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Job {
     /// Opaque; the same id comes again when the router dispatches a job again or adds a tool round.
     pub job_id: String,

@@ -101,6 +101,11 @@ pub enum ToRouter<'a> {
     },
     /// The progress of the prompt.
     PromptProgress(PromptProgress<'a>),
+    /// The engine works on its answer, and nothing of it has come yet.
+    AnswerPending {
+        /// The job.
+        job_id: Cow<'a, str>,
+    },
     /// The head of the engine's own answer.
     AnswerHead(AnswerHead<'a>),
     /// The end of a job, with its answer.
@@ -270,6 +275,10 @@ impl ToRouter<'static> {
                 Self::ToolGenerating { job_id: Cow::Owned(cancel.job_id) }
             }
             "prompt_progress" => Self::PromptProgress(body(&kind, frame)?),
+            "answer_pending" => {
+                let cancel: Cancel = body(&kind, frame)?;
+                Self::AnswerPending { job_id: Cow::Owned(cancel.job_id) }
+            }
             "answer_head" => Self::AnswerHead(body(&kind, frame)?),
             "complete" => Self::Complete(Box::new(body(&kind, frame)?)),
             "error" => Self::Error(body(&kind, frame)?),

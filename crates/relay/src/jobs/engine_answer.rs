@@ -106,8 +106,16 @@ impl JobOutput for EngineAnswer {
     }
 
     fn complete(&mut self, job_id: &str) -> Result<String, Outcome> {
-        let length = Some(self.length() as u64);
-        Ok(ToRouter::Complete(Box::new(Complete { job_id: job_id.into(), length, ..Complete::default() })).to_frame())
+        let counts = self.tail.counts();
+        let complete = Complete {
+            job_id: job_id.into(),
+            length: Some(self.length() as u64),
+            input_tokens: counts.processed,
+            cache_tokens: counts.cached,
+            output_tokens: counts.generated,
+            ..Complete::default()
+        };
+        Ok(ToRouter::Complete(Box::new(complete)).to_frame())
     }
 
     fn has_begun(&self) -> bool {

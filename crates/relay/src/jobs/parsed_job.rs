@@ -29,6 +29,8 @@ pub(crate) struct ParsedJob {
     pub(crate) text_bytes: usize,
     /// Distinguishes requests, independent of caller and id.
     pub(crate) request_hash: u64,
+    /// The engine's path of a whole request, if it is one that callers may have.
+    pub(crate) path: Option<&'static ApiPath>,
     pub(crate) has_images: bool,
     /// Why the job is not valid, if it is not.
     pub(crate) fault: Option<RequestError>,
@@ -42,17 +44,16 @@ impl ParsedJob {
     /// Parses a job. It reads the messages once, or twice when they contain tool calls.
     pub(crate) fn new(job: Job) -> Self {
         let messages = job.messages.as_deref();
-        let mut hasher = DefaultHasher::new();
-        messages.map(RawValue::get).hash(&mut hasher);
         let http = job.http();
-        http.map(|http| (&http.method, &http.path, &http.body)).hash(&mut hasher);
+        let fingerprint = fingerprint(&job);
         let body = http.map(|http| http.body.len()).unwrap_or_default();
         Self {
-            fingerprint: hasher.finish(),
+            fingerprint,
             bytes: body
                 + [messages, job.tools.as_deref()].into_iter().flatten().map(|raw| raw.get().len()).sum::<usize>(),
             text_bytes: messages.map(text_bytes).unwrap_or_default(),
-            request_hash: hash_request(&job),
+            request_hash: hash_request(fingerprint, &job),
+            path: http.and_then(|http| ApiPath::of(http.path.split('?').next().unwrap_or_default())),
             fault: http.is_none().then(|| check_request(messages, job.tools.as_deref()).err()).flatten(),
             foreign_hosts: messages.map(foreign_hosts).unwrap_or_default(),
             has_images: messages.is_some_and(has_images),
@@ -63,17 +64,24 @@ impl ParsedJob {
 
     /// What the model must be for.
     pub(crate) fn task(&self) -> JobTask {
-        let path = self.job.http().and_then(|http| ApiPath::of(http.path.split('?').next().unwrap_or_default()));
-        path.map_or(JobTask::Chat, |path| path.task.into())
+        self.path.map_or(JobTask::Chat, |path| path.task.into())
     }
 }
 
-/// The hash of all that an engine gets.
-fn hash_request(job: &Job) -> u64 {
+/// The hash of the conversation, or of the whole request.
+fn fingerprint(job: &Job) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let raw = [job.messages.as_deref(), job.tools.as_deref()].map(|raw| raw.map(RawValue::get));
-    let http = job.http().map(|http| (&http.method, &http.path, &http.body));
-    (http, raw, &job.model, job.temperature.map(f64::to_bits), job.max_tokens, &job.reasoning_effort).hash(&mut hasher);
+    job.messages.as_deref().map(RawValue::get).hash(&mut hasher);
+    job.http().map(|http| (&http.method, &http.path, &http.body)).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The hash of all that an engine gets. The conversation is large and already hashed.
+fn hash_request(fingerprint: u64, job: &Job) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let tools = job.tools.as_deref().map(RawValue::get);
+    let parameters = (job.temperature.map(f64::to_bits), job.max_tokens, &job.reasoning_effort);
+    (fingerprint, tools, &job.model, parameters).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -94,7 +94,7 @@ impl<'a> LinkReader<'a> {
                 hub.token(self.worker, &token);
                 return;
             }
-            ToRouter::ToolGenerating { job_id } => {
+            ToRouter::ToolGenerating { job_id } | ToRouter::AnswerPending { job_id } => {
                 hub.touch(self.worker, &job_id);
                 return;
             }

@@ -4,8 +4,12 @@ use super::*;
 
 use std::future::poll_fn;
 
-use auxot_llama::{ApiPath, ExchangeError, Forward, ForwardHead, OpenError, Peek};
-use auxot_protocol::HttpRequest;
+use auxot_fleet::Awaiting;
+use auxot_llama::{
+    AnswerHead, AnswerOption, ExchangeError, Forward, ForwardHead, JoinedForm, OpenError, Peek, WholeAnswer,
+};
+use auxot_protocol::{HttpRequest, ToRouter};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::jobs::engine_answer::EngineAnswer;
@@ -16,12 +20,25 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// One read of the engine's answer.
 const READ: usize = 16 * 1024;
+/// The router hears this often that the engine works on its answer: it begins when its prompt is read, and one that is no
+/// stream when all of it is generated.
+const PENDING_EVERY: Duration = Duration::from_secs(20);
 
 /// A checked request.
 struct EngineCall {
     method: Method,
     fields: HeaderMap,
-    parsed: ParsedJob,
+    target: String,
+    body: Bytes,
+    /// The request for a stream that the answer is joined from, where the caller wants none: an engine stops a stream whose
+    /// client has left, and goes on with any other answer.
+    joined: Option<JoinedCall>,
+}
+
+struct JoinedCall {
+    form: JoinedForm,
+    options: Vec<AnswerOption>,
+    body: Vec<u8>,
 }
 
 impl EngineCall {
@@ -30,8 +47,8 @@ impl EngineCall {
         let bad = |text: String| Outcome::BadJob(text);
         let request = parsed.job.http().ok_or_else(|| bad("it has no request".to_owned()))?;
         let method: Method = request.method.parse().map_err(|_| bad("its method is not valid".to_owned()))?;
-        let path = request.path.split('?').next().unwrap_or_default();
-        if !ApiPath::of(path).is_some_and(|path| path.takes(&method)) {
+        if !parsed.path.is_some_and(|path| path.takes(&method)) {
+            let path = request.path.split('?').next().unwrap_or_default();
             return Err(bad(format!("this worker does not pass on {method} {}", shown(path))));
         }
         let mut fields = fields(request).ok_or_else(|| bad("its header fields are not valid".to_owned()))?;
@@ -39,10 +56,21 @@ impl EngineCall {
             fields.insert(TRACEPARENT, value);
         }
         let json = fields.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
-        if json && !request.body.is_empty() {
-            Peek::into(&request.body).map_err(|error| bad(error.to_string()))?;
-        }
-        Ok(Self { method, fields, parsed: parsed.clone() })
+        let peek = match json && !request.body.is_empty() {
+            true => Peek::into(&request.body).map_err(|error| bad(error.to_string()))?,
+            false => Peek::default(),
+        };
+        let form = parsed.path.and_then(|path| JoinedForm::of(path.path));
+        let joined = form.zip(peek.whole).filter(|(form, answer)| form.joins(&answer.options));
+        let joined = joined.map(|(form, answer)| JoinedCall::new(form, answer, &request.body));
+        Ok(Self { method, fields, target: request.path.clone(), body: request.body.clone(), joined })
+    }
+}
+
+impl JoinedCall {
+    fn new(form: JoinedForm, answer: WholeAnswer, body: &[u8]) -> Self {
+        let (before, behind) = body.split_at(body.len() - answer.behind);
+        Self { form, options: answer.options, body: [before, form.fields().as_bytes(), behind].concat() }
     }
 }
 
@@ -85,40 +113,90 @@ async fn run(job: &mut RunningJob<EngineAnswer>) -> Result<(), Outcome> {
 impl RunningJob<EngineAnswer> {
     /// Sends the request to one engine and passes its answer on.
     async fn pass_on(&mut self, lease: &Lease, call: &EngineCall) -> Result<(), Outcome> {
-        let Some(request) = call.parsed.job.http() else { return Err(Outcome::Broken) };
-        let head = ForwardHead { method: &call.method, target: &request.path, fields: &call.fields };
-        let headers = Limit::Headers(self.config().headers_timeout);
-        let opened = self.within(Some(headers), Forward::send(lease.endpoint(), head, &request.body)).await?;
+        let awaits = lease.awaits();
+        if let Some(joined) = &call.joined {
+            let (head, mut stream) = self.exchange(lease, call, &joined.body).await?;
+            if head.is_events {
+                self.on_first_token();
+                let answer = stream.join(joined.form, &joined.options, || lease.progressed());
+                let answer = self.while_pending(lease, answer).await?;
+                if !answer.lacks_text {
+                    self.answer.begin(&head.of_joined(&answer));
+                    self.answer.push(&answer.body);
+                    return Ok(());
+                }
+            }
+            // A refusal is the one of the caller's own request, and so is an answer that a stream has not.
+        }
+        let (head, mut stream) = self.exchange(lease, call, &call.body).await?;
+        self.answer.begin(&head);
+        self.on_first_token();
+        // The next suspect may run: an answer that has begun is not run again.
+        self.suspect_permit = None;
+        self.copy_body(&mut stream, lease, awaits).await
+    }
+
+    /// The engine has begun to answer.
+    fn on_first_token(&mut self) {
+        if self.first_token.is_none() {
+            self.first_token = Some(Instant::now());
+            self.record.first_token();
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    async fn exchange(
+        &mut self,
+        lease: &Lease,
+        call: &EngineCall,
+        body: &[u8],
+    ) -> Result<(AnswerHead, Forward), Outcome> {
+        let head = ForwardHead { method: &call.method, target: &call.target, fields: &call.fields };
+        let limit = Limit::Headers(self.config().headers_timeout);
+        let opened = self.within(Some(limit), Forward::send(lease.endpoint(), head, body)).await?;
         let mut stream = opened.map_err(|error| match error {
             OpenError::NotListening => Outcome::EngineUnreachable,
             OpenError::Cut => Outcome::EngineGone { after_text: false },
             OpenError::Io(_) => Outcome::Unreadable(error.to_string()),
         })?;
-        let head = async {
-            tokio::select! {
-                biased;
-                head = stream.head() => head,
-                () = lease.engine_stopping() => Err(ExchangeError::Cut),
-            }
-        };
-        let head = self.within(Some(headers), head).await?.map_err(|error| self.fault(&error))?;
+        let head = self.while_pending(lease, stream.head()).await?;
         if head.status == 503 {
             // The engine is being replaced or still loads: another attempt follows.
             return Err(Outcome::EngineGone { after_text: false });
         }
-        self.answer.begin(&head);
-        self.first_token = Some(Instant::now());
-        self.record.first_token();
-        self.suspect_permit = None;
-        self.copy_body(&mut stream, lease).await
+        Ok((head, stream))
+    }
+
+    /// Waits for a part of the engine's answer, while the router has nothing of it.
+    async fn while_pending<T>(
+        &mut self,
+        lease: &Lease,
+        part: impl Future<Output = Result<T, ExchangeError>>,
+    ) -> Result<T, Outcome> {
+        let stopping = lease.engine_stopping();
+        tokio::pin!(part, stopping);
+        loop {
+            let step = async {
+                tokio::select! {
+                    biased;
+                    part = &mut part => Some(part),
+                    () = &mut stopping => Some(Err(ExchangeError::Cut)),
+                    () = timer::until(Instant::now() + PENDING_EVERY) => None,
+                }
+            };
+            if let Some(part) = self.within(None, step).await? {
+                return part.map_err(|error| self.fault(&error));
+            }
+            let pending = ToRouter::AnswerPending { job_id: self.id().into() };
+            self.sink.try_send(pending.to_frame());
+        }
     }
 
     /// Copies the engine's bytes to the connection, no faster than the caller takes them.
-    async fn copy_body(&mut self, stream: &mut Forward, lease: &Lease) -> Result<(), Outcome> {
+    async fn copy_body(&mut self, stream: &mut Forward, lease: &Lease, mut awaits: Awaiting) -> Result<(), Outcome> {
         let (cancel, shutdown) = (self.cancel.clone(), self.context.shutdown.clone());
         let engine_stopping = lease.engine_stopping();
         tokio::pin!(engine_stopping);
-        let mut awaits = lease.awaits();
         let mut buffer = vec![0; READ];
         let idle = Limit::Idle(self.config().idle_timeout);
         let mut silent_since = Instant::now();
