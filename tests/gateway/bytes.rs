@@ -143,7 +143,7 @@ fn chats() -> Vec<(&'static str, String)> {
 }
 
 /// Completions of both kinds.
-pub(crate) fn completions() -> Vec<(&'static str, String)> {
+fn completions() -> Vec<(&'static str, String)> {
     let of = |path: &'static str, body: &str| (path, body.to_owned());
     vec![
         of("/v1/completions", r#"{"prompt":"hello","max_tokens":3}"#),
@@ -207,6 +207,12 @@ fn other_shapes() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// All requests, for this model.
+pub(crate) fn shapes(model: &str) -> impl Iterator<Item = (&'static str, String)> {
+    let all = chats().into_iter().chain(completions()).chain(other_shapes());
+    all.map(move |(path, body)| (path, body.replace("MODEL", model)))
+}
+
 #[tokio::test]
 async fn what_the_engine_answers_is_what_the_client_gets() {
     same_as_the_engine("tiny-script-f16").await;
@@ -229,12 +235,8 @@ async fn same_as_the_engine(model: &str) {
     let kind = "Content-Type: application/json\r\n";
     // The slots first: they show the last request as the engine got it.
     let read = ["/slots", "/props", "/lora-adapters"].map(|path| (format!("GET {path}"), request("GET", path, "", "")));
-    let requests = chats()
-        .into_iter()
-        .chain(completions())
-        .chain(other_shapes())
-        .map(|(path, body)| (path, body.replace("MODEL", model)))
-        .map(|(path, body)| (format!("POST {path} {body}"), request("POST", path, kind, &body)));
+    let requests =
+        shapes(model).map(|(path, body)| (format!("POST {path} {body}"), request("POST", path, kind, &body)));
     for (name, text) in read.into_iter().chain(requests) {
         let through = Client::raw(&address, text.as_bytes()).await.whole().await;
         let stream = Box::new(UnixStream::connect(&socket).await.unwrap());

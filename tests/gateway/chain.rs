@@ -5,7 +5,7 @@ use std::process::Command;
 use auxot_tests::{DEADLINE, Program, Scratch, binaries, http};
 use tokio::net::UnixStream;
 
-use super::bytes::{completions, constant, direct, real};
+use super::bytes::{constant, direct, real, shapes};
 use super::client::{Client, request};
 
 /// A router with its keys, and the settings of a worker for it.
@@ -37,8 +37,7 @@ async fn a_router_and_a_worker_pass_on_what_the_engine_answers() {
     let (_engine, socket) = direct(&scratch, &worker).await;
     http::until(&address, "/health", DEADLINE, |answer| answer.body.contains(r#""workers":1"#)).await;
     let fields = format!("Content-Type: application/json\r\nAuthorization: Bearer {key}\r\n");
-    // Chats are jobs of the protocol; the router makes their answers itself.
-    for (path, body) in completions() {
+    for (path, body) in shapes("tiny-script-f16") {
         if path == "/lora-adapters" && body == "[]" {
             continue;
         }

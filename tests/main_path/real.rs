@@ -42,7 +42,8 @@ async fn a_real_model_streams_a_real_answer() {
     assert!(!heard.text.is_empty() && heard.error.is_none(), "{heard:?}");
     assert!(matches!(heard.finish_reason.as_deref(), Some("length" | "stop")), "{heard:?}");
     let label = format!(r#"model="{GEMMA}""#);
-    assert!(chain.worker.metric("auxot_worker_tokens_generated_total", &[&label]).await > 0.0);
+    // The job ends when the router has all of the answer, which may be after the client has.
+    chain.worker.metric_until("auxot_worker_tokens_generated_total", &[&label], |tokens| tokens > 0.0).await;
     assert!(chain.worker.metric("auxot_worker_vram_used_bytes", &[&label]).await > 100e6);
 }
 
@@ -67,10 +68,10 @@ async fn parameters_apply_and_mistakes_of_the_caller_are_reported_as_such() {
 
     let refused = async |body: serde_json::Value| {
         let (status, answer) = crate::client::whole(&chain, SCRIPT, body).await;
-        (status, answer["error"]["code"].clone(), answer["error"]["param"].clone())
+        (status, answer["error"]["type"].clone())
     };
     let long = "long ".repeat(20_000);
-    assert_eq!(refused(json!(long)).await, (400, json!("context_length_exceeded"), json!("messages")));
+    assert_eq!(refused(json!(long)).await, (400, json!("exceed_context_size_error")), "the engine's own words");
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub(crate) struct JobAnswer {
 #[derive(Debug)]
 struct AnswerState {
     output: Output,
+    /// The other form of a chat's answer; the worker that gets the job decides between the two.
+    other: Option<Output>,
     /// A worker has or had the job.
     dispatched: bool,
     /// The client has the HTTP head: a failure can now be reported only inside the stream.
@@ -69,9 +71,20 @@ enum Output {
     Engine(Box<EngineOutput>),
 }
 
+/// How an answer begins.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// With the head of the engine's own.
+    Engine(EngineHead),
+    /// As a chat: with text, or whole.
+    Chat,
+}
+
 /// What a streaming client gets next.
 #[derive(Debug)]
 pub(crate) enum StreamStep {
+    /// The head of the engine's answer, where the client has got comments already.
+    LateHead(EngineHead),
     Bytes(Bytes),
     Failed(Failure),
     End,
@@ -82,26 +95,27 @@ pub(crate) enum StreamStep {
 pub(crate) struct TooSlow;
 
 impl JobAnswer {
-    /// An answer for a client that streams.
+    /// An answer to a chat, for a client that streams.
     pub(crate) fn stream(chunks: Chunks, unread: UnreadLimits) -> Self {
         let stream =
             StreamOutput { chunks, answer: Transcript::default(), reasoning: Transcript::default(), first_run: true };
-        Self::new(Output::Stream(Box::new(stream)), unread)
+        Self::new(Output::Stream(Box::new(stream)), Some(Output::Engine(Box::default())), unread)
     }
 
-    /// An answer for a client that waits for the end.
+    /// An answer to a chat, for a client that waits for the end.
     pub(crate) fn whole(unread: UnreadLimits) -> Self {
-        Self::new(Output::Whole(Box::default()), unread)
+        Self::new(Output::Whole(Box::default()), Some(Output::Engine(Box::default())), unread)
     }
 
     /// An answer for a client that gets the engine's own.
     pub(crate) fn engine(unread: UnreadLimits) -> Self {
-        Self::new(Output::Engine(Box::default()), unread)
+        Self::new(Output::Engine(Box::default()), None, unread)
     }
 
-    fn new(output: Output, unread: UnreadLimits) -> Self {
+    fn new(output: Output, other: Option<Output>, unread: UnreadLimits) -> Self {
         let state = AnswerState {
             output,
+            other,
             dispatched: false,
             head_sent: false,
             ended: false,
@@ -119,11 +133,14 @@ impl JobAnswer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job goes to a worker for the `attempt`th time; `reported_model` is the name of the model there.
-    pub(crate) fn dispatched(&self, attempt: u32, reported_model: &str) {
+    /// The job goes to a worker for the `attempt`th time; `reported_model` is the name of the model there. Returns whether
+    /// the worker gets the whole request: where it can, unless the client has a part of the other form already.
+    pub(crate) fn dispatched(&self, attempt: u32, reported_model: &str, takes_whole: bool) -> bool {
         let mut state = self.state();
         state.dispatched = true;
         state.last_activity = Clock::now();
+        state.choose(takes_whole);
+        let is_whole = takes_whole && matches!(state.output, Output::Engine(_));
         match &mut state.output {
             Output::Stream(stream) => {
                 stream.first_run = attempt == 1;
@@ -142,9 +159,10 @@ impl JobAnswer {
                     state.share.clear();
                 }
             }
-            // The head shows whether the answer is another one.
+            // The head shows whether the answer is another one. A chat in place of what the client has a part of is none.
             Output::Engine(_) => {}
         }
+        is_whole
     }
 
     /// The worker still runs the job.
@@ -234,17 +252,25 @@ impl JobAnswer {
         })
     }
 
-    /// The head of the engine's answer, or why there is none.
-    pub(crate) fn poll_head(&self, context: &mut Context<'_>) -> Poll<Result<EngineHead, Failure>> {
+    /// How the answer begins, or why there is none.
+    pub(crate) fn poll_begun(&self, context: &mut Context<'_>) -> Poll<Result<Begun, Failure>> {
         let mut state = self.state();
-        if let Output::Engine(output) = &mut state.output
-            && let Some(head) = output.take_head()
-        {
-            state.head_sent = true;
-            return Poll::Ready(Ok(head));
+        match &mut state.output {
+            Output::Engine(output) => {
+                if let Some(head) = output.take_head() {
+                    state.head_sent = true;
+                    return Poll::Ready(Ok(Begun::Engine(head)));
+                }
+            }
+            Output::Stream(stream) if stream.chunks.unread() > 0 => return Poll::Ready(Ok(Begun::Chat)),
+            Output::Stream(_) | Output::Whole(_) => {}
         }
         if state.ended {
-            return Poll::Ready(Err(state.failure.take().unwrap_or(Failure::Broken)));
+            return Poll::Ready(match (state.failure.take(), &state.output) {
+                (Some(failure), _) => Err(failure),
+                (None, Output::Engine(_)) => Err(Failure::Broken),
+                (None, Output::Stream(_) | Output::Whole(_)) => Ok(Begun::Chat),
+            });
         }
         state.wait(context);
         Poll::Pending
@@ -266,9 +292,9 @@ impl JobAnswer {
         }
     }
 
-    /// Whether comments may keep a silent connection open: the engine's own answer gets no bytes of others.
-    pub(crate) fn takes_comments(&self) -> bool {
-        !matches!(self.state().output, Output::Engine(_))
+    /// Whether the client has a part of the engine's own answer, which gets no byte of the router's.
+    pub(crate) fn is_engines(&self) -> bool {
+        matches!(&self.state().output, Output::Engine(output) if output.has_begun())
     }
 
     /// Ends the answer well, unless text of another answer has been sent already.
@@ -333,11 +359,14 @@ impl JobAnswer {
             state.head_sent = true;
             return Poll::Ready(StreamStep::Bytes(bytes));
         }
-        if let Output::Engine(output) = &mut state.output
-            && let Some(bytes) = output.take()
-        {
-            state.share.shrink(bytes.len());
-            return Poll::Ready(StreamStep::Bytes(bytes));
+        if let Output::Engine(output) = &mut state.output {
+            if let Some(head) = output.take_head() {
+                return Poll::Ready(StreamStep::LateHead(head));
+            }
+            if let Some(bytes) = output.take() {
+                state.share.shrink(bytes.len());
+                return Poll::Ready(StreamStep::Bytes(bytes));
+            }
         }
         if state.ended {
             return Poll::Ready(state.failure.take().map_or(StreamStep::End, StreamStep::Failed));
@@ -362,6 +391,24 @@ impl JobAnswer {
 }
 
 impl AnswerState {
+    /// Chooses the form of the answer, where it can have both and the client has nothing of it.
+    fn choose(&mut self, engine: bool) {
+        let is_begun = match &self.output {
+            Output::Stream(stream) => stream.chunks.has_begun(),
+            Output::Whole(_) => false,
+            Output::Engine(output) => output.has_begun(),
+        };
+        if is_begun || matches!(self.output, Output::Engine(_)) == engine {
+            return;
+        }
+        if let Some(other) = self.other.take() {
+            self.share.clear();
+            let unused = std::mem::replace(&mut self.output, other);
+            // What another worker has sent of an engine's answer is of no use.
+            self.other = Some(if engine { unused } else { Output::Engine(Box::default()) });
+        }
+    }
+
     /// Ends the answer and wakes the client. Always `Ok`, so that it can end an expression.
     fn end(&mut self, failure: Option<Failure>) -> Result<(), Failure> {
         self.ended = true;

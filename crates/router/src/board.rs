@@ -82,7 +82,7 @@ pub(crate) struct ResolvedRequirements<'a> {
 pub(crate) enum RequiredExtension {
     #[default]
     None,
-    /// The job has parameters that change its answer.
+    /// The job has parameters that change its answer. A worker that takes whole requests takes all parameters.
     Parameters,
     /// The job is a whole request.
     Requests,
@@ -314,6 +314,12 @@ impl Board {
         };
         let mut having = self.workers.values().filter(has).peekable();
         having.peek().is_some() && !having.any(|worker| worker.has_extension(extension))
+    }
+
+    /// Whether there are workers, and all of them take whole requests.
+    pub(crate) fn all_take_requests(&self) -> bool {
+        !self.workers.is_empty()
+            && self.workers.values().all(|worker| worker.has_extension(RequiredExtension::Requests))
     }
 
     fn having(&self, model: &str) -> impl Iterator<Item = &ConnectedWorker> {

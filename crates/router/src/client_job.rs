@@ -10,13 +10,28 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep};
 
-use crate::answer::{EngineHead, JobAnswer, StreamStep, WholeAnswer};
+use crate::answer::{Begun, EngineHead, JobAnswer, StreamStep, WholeAnswer};
+use crate::api::Api;
 use crate::board::JobId;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::shared::RouterState;
 
 /// An SSE comment that keeps a silent connection open.
-const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+pub(crate) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+/// The most bytes of an engine's refusal.
+const MAX_REFUSAL: usize = 64 * 1024;
+
+/// How a client's answer begins.
+#[derive(Debug)]
+pub(crate) enum Beginning {
+    /// With the engine's answer.
+    Engine(EngineHead),
+    /// With the answer to a chat.
+    Chat,
+    /// With comments: the client wants a stream, and a worker has had the job for a while.
+    Comments,
+}
 
 /// One waiting client. A drop before the end cancels the job: hyper drops the response body as soon as the client's
 /// connection ends.
@@ -34,45 +49,66 @@ pub(crate) struct ClientJob {
     /// The earlier of the deadline and the next comment.
     timer: Pin<Box<Sleep>>,
     ended: bool,
+    /// The client wants a stream of events.
+    stream: bool,
+    /// The form of errors.
+    api: Api,
+    /// The engine has refused the request after the client got comments: its status, and its body so far.
+    refusal: Option<(u16, Vec<u8>)>,
 }
 
 impl ClientJob {
-    pub(crate) fn new(
-        hub: Arc<Hub>,
-        job: JobId,
-        answer: Arc<JobAnswer>,
-        limit: Duration,
-        keep_alive: Duration,
-    ) -> Self {
+    pub(crate) fn new(shared: &RouterState, job: JobId, answer: Arc<JobAnswer>, stream: bool, api: Api) -> Self {
+        let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
         let now = Instant::now();
         let deadline = now + limit;
         let timer = Box::pin(tokio::time::sleep_until(deadline.min(now + keep_alive)));
-        Self { hub, job, answer, limit, deadline: Some(deadline), keep_alive, last_written: now, timer, ended: false }
-    }
-
-    /// Waits for the first bytes of a streamed answer, or for its failure.
-    ///
-    /// While the job waits for a worker the client gets no HTTP head, so that "no worker is connected" can still be an
-    /// HTTP status.
-    pub(crate) async fn first(&mut self) -> Result<Option<Bytes>, Failure> {
-        match std::future::poll_fn(|context| self.poll_step(context)).await {
-            StreamStep::Bytes(bytes) => Ok(Some(bytes)),
-            StreamStep::Failed(failure) => Err(failure),
-            StreamStep::End => Ok(None),
+        Self {
+            hub: shared.hub.clone(),
+            job,
+            answer,
+            limit,
+            deadline: Some(deadline),
+            keep_alive,
+            last_written: now,
+            timer,
+            ended: false,
+            stream,
+            api,
+            refusal: None,
         }
     }
 
-    /// Waits for the head of the engine's own answer.
-    pub(crate) async fn head(&mut self) -> Result<EngineHead, Failure> {
+    /// The form of errors.
+    pub(crate) fn api(&self) -> Api {
+        self.api
+    }
+
+    /// Waits for the beginning of the answer, or for its failure.
+    ///
+    /// While the job waits for a worker the client gets no HTTP head, so that "no worker is connected" can still be an
+    /// HTTP status.
+    pub(crate) async fn beginning(&mut self) -> Result<Beginning, Failure> {
         std::future::poll_fn(|context| {
-            let polled = self.answer.poll_head(context);
-            match &polled {
-                Poll::Ready(Err(_)) => self.ended = true,
-                Poll::Ready(Ok(_)) => {}
-                // Expiry ends the answer, which wakes this task.
-                Poll::Pending => drop(self.poll_timer(context)),
+            loop {
+                match self.answer.poll_begun(context) {
+                    Poll::Ready(Ok(Begun::Engine(head))) => return Poll::Ready(Ok(Beginning::Engine(head))),
+                    Poll::Ready(Ok(Begun::Chat)) => return Poll::Ready(Ok(Beginning::Chat)),
+                    Poll::Ready(Err(failure)) => {
+                        self.ended = true;
+                        return Poll::Ready(Err(failure));
+                    }
+                    // Expiry ends the answer, which wakes this task.
+                    Poll::Pending => {}
+                }
+                if !self.poll_timer(context) {
+                    return Poll::Pending;
+                }
+                if self.comment_is_due() {
+                    self.answer.mark_head_sent();
+                    return Poll::Ready(Ok(Beginning::Comments));
+                }
             }
-            polled
         })
         .await
     }
@@ -95,12 +131,27 @@ impl ClientJob {
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<StreamStep> {
         loop {
             match self.answer.poll_step(context) {
+                Poll::Ready(StreamStep::LateHead(head)) => {
+                    if !head.is_stream() {
+                        self.refusal = Some((head.status, Vec::new()));
+                    }
+                    continue;
+                }
                 Poll::Ready(StreamStep::Bytes(bytes)) => {
                     if let Some(offset) = self.answer.due_report() {
                         self.hub.report_read(&self.job, offset);
                     }
+                    if let Some((_, body)) = &mut self.refusal {
+                        let room = MAX_REFUSAL.saturating_sub(body.len()).min(bytes.len());
+                        body.extend_from_slice(&bytes[..room]);
+                        continue;
+                    }
                     self.last_written = Instant::now();
                     return Poll::Ready(StreamStep::Bytes(bytes));
+                }
+                Poll::Ready(StreamStep::End) if self.refusal.is_some() => {
+                    let (status, body) = self.refusal.take().unwrap_or_default();
+                    return Poll::Ready(StreamStep::Bytes(self.api.refusal_event(status, &body)));
                 }
                 Poll::Ready(end) => {
                     self.ended = true;
@@ -111,15 +162,20 @@ impl ClientJob {
             if !self.poll_timer(context) {
                 return Poll::Pending;
             }
-            if self.last_written + self.keep_alive <= Instant::now()
-                && self.answer.was_dispatched()
-                && self.answer.takes_comments()
-            {
+            if self.comment_is_due() {
                 self.answer.mark_head_sent();
                 self.last_written = Instant::now();
                 return Poll::Ready(StreamStep::Bytes(Bytes::from_static(KEEP_ALIVE)));
             }
         }
+    }
+
+    /// Whether a client that streams must hear something, and may get a comment.
+    fn comment_is_due(&self) -> bool {
+        self.stream
+            && self.last_written + self.keep_alive <= Instant::now()
+            && self.answer.was_dispatched()
+            && !self.answer.is_engines()
     }
 
     /// Whether the timer fired; it is then armed again.
@@ -153,9 +209,9 @@ impl Stream for ClientJob {
         }
         self.poll_step(context).map(|step| match step {
             StreamStep::Bytes(bytes) => Some(Ok(bytes)),
-            // A chat's failure after the HTTP head is already part of the bytes.
-            StreamStep::Failed(failure) => Some(Err(failure)).filter(|_| !self.answer.takes_comments()),
-            StreamStep::End => None,
+            // Of a chat the failure after the HTTP head is already part of the bytes.
+            StreamStep::Failed(failure) => Some(Err(failure)),
+            StreamStep::LateHead(_) | StreamStep::End => None,
         })
     }
 }

@@ -53,6 +53,11 @@ pub(crate) struct WorkerFault {
 }
 
 impl WorkerFault {
+    /// The refusal of an engine.
+    pub(crate) fn of_engine(status: u16, message: &str) -> Self {
+        Self::of(&JobError { error: message.into(), status: Some(status), ..JobError::default() })
+    }
+
     pub(crate) fn of(error: &JobError<'_>) -> Self {
         let cut = |text: &str, longest: usize| text.chars().take(longest).collect::<String>();
         let word = |text: &Option<Cow<'_, str>>| {

@@ -2,7 +2,7 @@
 
 mod api_key;
 mod body;
-pub(crate) mod chat;
+mod chat;
 mod cors;
 mod engine_request;
 mod models;
@@ -31,7 +31,6 @@ pub(crate) fn routes(shared: Arc<RouterState>) -> Router {
     let limit = DefaultBodyLimit::max(shared.config.max_message);
     let (versioned, plain) = engine_routes();
     let openai = versioned
-        .route("/chat/completions", post(chat::completions))
         .route("/models", get(models::list))
         .route("/models/{*id}", get(models::one))
         .layer(limit)
@@ -51,11 +50,11 @@ pub(crate) fn routes(shared: Arc<RouterState>) -> Router {
         .with_state(shared)
 }
 
-/// The engine's other paths for callers: those under `/v1`, without that, and the others.
+/// The engine's paths for callers: those under `/v1`, without that, and the others.
 fn engine_routes() -> (Router<Arc<RouterState>>, Router<Arc<RouterState>>) {
     let (mut versioned, mut plain) = (Router::new(), Router::new());
-    for path in ApiPath::all().filter(|path| path.post && !path.path.ends_with("/chat/completions")) {
-        let handler = post(move |state, request| engine_request::pass_on(path, state, request));
+    for path in ApiPath::all().filter(|path| path.post) {
+        let handler = post(move |state, request| engine_request::serve(path, state, request));
         match path.path.strip_prefix("/v1") {
             Some(rest) => versioned = versioned.route(rest, handler),
             None => plain = plain.route(path.path, handler),

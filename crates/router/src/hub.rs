@@ -24,7 +24,7 @@ use crate::resolver::Resolution;
 use crate::summary::Summary;
 use auxot_access::KeyId;
 use entry::AccessLine;
-pub(crate) use entry::{JobEntry, Needs, RequestedJob};
+pub(crate) use entry::{ChatJob, JobEntry, JobForm, RequestedJob, WholeRequest};
 
 /// A message for a link's writer.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) enum Outgoing {
         id: JobId,
         request: Arc<RequestedJob>,
         model: Option<String>,
-        parameters: bool,
+        form: JobForm,
     },
     Message(Box<ToWorker>),
     Close {
@@ -51,6 +51,8 @@ pub(crate) struct LinkHandle {
     pub(crate) key: KeyId,
     /// Both sides have the `parameters` extension.
     pub(crate) parameters: bool,
+    /// Both sides have the `requests` extension.
+    pub(crate) requests: bool,
     pub(crate) queue: mpsc::Sender<Outgoing>,
     /// Ends the link without a close frame.
     pub(crate) cut: CancellationToken,
@@ -236,11 +238,8 @@ impl Hub {
             }
             inner.check(&request, self.model_memory)?;
             inner.board.has_room().map_err(Failure::QueueFull)?;
-            let requirements = JobRequirements {
-                model: request.requested_model().map(str::to_owned),
-                task: request.task,
-                extension: request.needs.extension(),
-            };
+            let requirements =
+                JobRequirements { model: request.model.clone(), task: request.task, extension: request.extension() };
             inner.entries.insert(id.clone(), JobEntry::new(request, answer));
             inner.board.submit(id.clone(), requirements);
             Ok(())
@@ -264,6 +263,11 @@ impl Hub {
             inner.board.remove(job);
             inner.fail_job(job, failure);
         });
+    }
+
+    /// Whether every worker takes whole requests, so that no job needs another form.
+    pub(crate) fn all_take_requests(&self) -> bool {
+        self.lock().board.all_take_requests()
     }
 
     pub(crate) fn models(&self) -> Vec<String> {
@@ -350,9 +354,8 @@ impl Inner {
                     let (Some(link), Some(entry)) = (self.links.get(&worker), self.entries.get_mut(&job)) else {
                         continue;
                     };
-                    entry.dispatched(link.gpu_id.clone(), attempt, &reported_model);
-                    let (request, parameters) = (entry.request.clone(), link.parameters);
-                    link.send(Outgoing::Job { id: job, request, model, parameters });
+                    let form = entry.dispatched(link, attempt, &reported_model);
+                    link.send(Outgoing::Job { id: job, request: entry.request.clone(), model, form });
                 }
                 BoardEffect::Cancel { worker, job } => {
                     if let Some(link) = self.links.get(&worker) {

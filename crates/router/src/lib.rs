@@ -22,6 +22,7 @@
 //!   a key is slow on purpose and its verdict is cached (`auxot_access`).
 
 mod answer;
+mod api;
 mod board;
 mod chunks;
 mod client_job;

@@ -77,8 +77,14 @@ async fn serve(
     unauthenticated.authenticate();
     drop(unauthenticated);
     let (queue, outgoing) = mpsc::channel(QUEUE);
-    let parameters = extension::has(&capabilities.extensions, extension::PARAMETERS);
-    let link = LinkHandle { gpu_id: gpu_id.clone(), key, parameters, queue: queue.clone(), cut: cut.clone() };
+    let link = LinkHandle {
+        gpu_id: gpu_id.clone(),
+        key,
+        parameters: extension::has(&capabilities.extensions, extension::PARAMETERS),
+        requests: extension::has(&capabilities.extensions, extension::REQUESTS),
+        queue: queue.clone(),
+        cut: cut.clone(),
+    };
     let worker = shared.hub.join(&capabilities, link);
     tracing::info!(
         gpu_id = &*gpu_id,

@@ -49,6 +49,15 @@ pub(crate) enum Mismatch {
     Broken,
 }
 
+impl EngineHead {
+    /// Whether a stream of events follows.
+    pub(crate) fn is_stream(&self) -> bool {
+        let is_events =
+            |(name, value): &(String, String)| name == "content-type" && value.starts_with("text/event-stream");
+        self.status == 200 && self.headers.iter().any(is_events)
+    }
+}
+
 impl EngineOutput {
     /// Takes a head. A second run may replace an answer of which the client has nothing.
     pub(crate) fn begin(&mut self, head: AnswerHead<'_>) -> Result<(), Mismatch> {
@@ -88,6 +97,11 @@ impl EngineOutput {
     /// Whether the answer is whole with this length.
     pub(crate) fn is_whole(&self, length: Option<u64>) -> bool {
         length == Some(self.received) && !matches!(self.head, Head::Awaited)
+    }
+
+    /// Whether the client has its head.
+    pub(crate) fn has_begun(&self) -> bool {
+        matches!(self.head, Head::Sent { .. })
     }
 
     /// Bytes received.

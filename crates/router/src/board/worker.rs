@@ -152,7 +152,7 @@ impl ConnectedWorker {
     pub(super) fn has_extension(&self, extension: RequiredExtension) -> bool {
         match extension {
             RequiredExtension::None => true,
-            RequiredExtension::Parameters => self.parameters,
+            RequiredExtension::Parameters => self.parameters || self.requests,
             RequiredExtension::Requests => self.requests,
         }
     }

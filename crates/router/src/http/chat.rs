@@ -1,110 +1,109 @@
-//! `POST /chat/completions`: a request becomes a job; its answer is a stream or one object.
+//! A chat for workers that take no whole requests: the request in the job's own fields, and the answer from their messages.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use auxot_llama::PathTask;
 use auxot_protocol::{Job, JobRequest};
 use axum::Json;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 
-use super::api_key::Key;
-use super::request::{ParsedRequest, read};
-use crate::answer::{JobAnswer, WholeAnswer};
+use super::request::{self, ParsedRequest};
+use crate::answer::{JobAnswer, UnreadLimits, WholeAnswer};
 use crate::chunks::Chunks;
-use crate::client_job::ClientJob;
 use crate::failure::Failure;
-use crate::hub::{Needs, RequestedJob};
-use crate::ids;
+use crate::hub::ChatJob;
 use crate::openai::{Choice, Completion, Message, TokenUsage, finish_reason};
-use crate::shared::{RouterState, now};
+use crate::shared::now;
 
 /// Name of the model in the answer when the request names none and no worker has reported one.
 const ANY_MODEL: &str = "default";
 
-pub(crate) async fn completions(
-    State(shared): State<Arc<RouterState>>,
-    request: axum::extract::Request,
-) -> Result<Response, Failure> {
-    let key = request.extensions().get::<Key>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
-    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (body, body_bytes) = super::body::whole(&shared, request).await?;
-    let request = read(&body)?;
-    drop(body);
-    let (stream, usage) = (request.stream, request.include_usage);
-    let model = request.model.clone().unwrap_or_else(|| ANY_MODEL.to_owned());
-    let created = now();
-    let id = ids::hex::<12>("chatcmpl-").map_err(|_| Failure::NoRandomness)?;
+/// A chat request, checked.
+#[derive(Debug)]
+pub(super) struct ChatRequest(ParsedRequest);
 
-    let answer = Arc::new(if stream {
-        JobAnswer::stream(Chunks::new(&id, created, &model, usage), shared.unread.clone())
-    } else {
-        JobAnswer::whole(shared.unread.clone())
-    });
-    let id: Arc<str> = id.into();
-    let needs = request.required_parameter.clone().map_or(Needs::Nothing, Needs::Parameter);
-    let (job, task) = (wire_job(request, traceparent), PathTask::Chat);
-    let job = RequestedJob { job, task, stream, needs, key, _body_bytes: body_bytes };
-    shared.hub.submit(&id, job, answer.clone())?;
-    let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
-    let ticket = ClientJob::new(shared.hub.clone(), id.clone(), answer, limit, keep_alive);
-    if stream { streamed(ticket).await } else { Ok(whole(&id, created, &model, &ticket.whole().await?)) }
+/// Reads a request as a chat.
+///
+/// # Errors
+/// When it is not valid.
+pub(super) fn read(body: &[u8]) -> Result<ChatRequest, Failure> {
+    request::read(body).map(ChatRequest)
 }
 
-/// The request as workers read it.
-fn wire_job(request: ParsedRequest, traceparent: Option<String>) -> Job {
-    let parameters = request.parameters;
-    let further = JobRequest { parameters, traceparent, http: None };
-    Job {
-        job_id: String::new(),
-        messages: request.messages,
-        tools: request.tools,
-        temperature: request.temperature,
-        max_tokens: request.max_tokens,
-        reasoning_effort: request.reasoning_effort,
-        reference_id: None,
-        model: request.model,
-        data: None,
-        caller_tools: Vec::new(),
-        request: (further.parameters.is_some() || further.traceparent.is_some()).then_some(further),
+impl ChatRequest {
+    /// The form of its answer.
+    pub(super) fn form(&self, id: &str) -> ChatForm {
+        ChatForm {
+            id: id.to_owned(),
+            created: now(),
+            model: self.0.model.clone().unwrap_or_else(|| ANY_MODEL.to_owned()),
+            include_usage: self.0.include_usage,
+        }
+    }
+
+    /// The request as workers read it.
+    ///
+    /// # Errors
+    /// When it asks for what no chat job can carry.
+    pub(super) fn into_job(self, traceparent: Option<String>) -> Result<ChatJob, Failure> {
+        let request = self.0;
+        if let Some(unsupported) = request.unsupported {
+            return Err(unsupported.into());
+        }
+        let further = JobRequest { parameters: request.parameters, traceparent, http: None };
+        let job = Job {
+            messages: request.messages,
+            tools: request.tools,
+            temperature: request.temperature,
+            max_tokens: request.max_tokens,
+            reasoning_effort: request.reasoning_effort,
+            request: (further.parameters.is_some() || further.traceparent.is_some()).then_some(further),
+            ..Job::default()
+        };
+        Ok(ChatJob { job, required_parameter: request.required_parameter })
     }
 }
 
-async fn streamed(mut ticket: ClientJob) -> Result<Response, Failure> {
-    let first = ticket.first().await?;
-    let head = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    let rest = futures_util::stream::iter(first.map(Ok)).chain(ticket);
-    Ok((head, Body::from_stream(rest)).into_response())
+/// The form of the answer to a chat.
+#[derive(Debug)]
+pub(super) struct ChatForm {
+    id: String,
+    created: u64,
+    /// The model as the client names it.
+    model: String,
+    include_usage: bool,
 }
 
-fn whole(id: &str, created: u64, requested: &str, whole: &WholeAnswer) -> Response {
-    let calls = &whole.complete.tool_calls;
-    let message = Message {
-        role: "assistant",
-        content: (calls.is_empty() || !whole.answer.is_empty()).then_some(whole.answer.as_str()),
-        reasoning_content: (!whole.reasoning.is_empty()).then_some(whole.reasoning.as_str()),
-        tool_calls: calls,
-    };
-    Json(Completion {
-        id,
-        object: "chat.completion",
-        created,
-        model: whole.model.as_deref().unwrap_or(requested),
-        choices: [Choice {
-            index: 0,
-            message,
-            logprobs: whole.complete.logprobs.as_ref(),
-            finish_reason: Cow::Borrowed(finish_reason(&whole.complete)),
-        }],
-        usage: TokenUsage::of(&whole.complete),
-    })
-    .into_response()
+impl ChatForm {
+    /// The empty answer.
+    pub(super) fn answer(&self, stream: bool, unread: UnreadLimits) -> JobAnswer {
+        match stream {
+            true => JobAnswer::stream(Chunks::new(&self.id, self.created, &self.model, self.include_usage), unread),
+            false => JobAnswer::whole(unread),
+        }
+    }
+
+    /// The response to a client that does not stream.
+    pub(super) fn whole(&self, whole: &WholeAnswer) -> Response {
+        let calls = &whole.complete.tool_calls;
+        let message = Message {
+            role: "assistant",
+            content: (calls.is_empty() || !whole.answer.is_empty()).then_some(whole.answer.as_str()),
+            reasoning_content: (!whole.reasoning.is_empty()).then_some(whole.reasoning.as_str()),
+            tool_calls: calls,
+        };
+        Json(Completion {
+            id: &self.id,
+            object: "chat.completion",
+            created: self.created,
+            model: whole.model.as_deref().unwrap_or(&self.model),
+            choices: [Choice {
+                index: 0,
+                message,
+                logprobs: whole.complete.logprobs.as_ref(),
+                finish_reason: Cow::Borrowed(finish_reason(&whole.complete)),
+            }],
+            usage: TokenUsage::of(&whole.complete),
+        })
+        .into_response()
+    }
 }

@@ -1,22 +1,25 @@
-//! Requests that are not chats: a worker passes them on to the engine of the model, and the client gets the engine's answer.
+//! Requests for the engine's paths: a worker passes them on to the engine of the model, and the client gets the engine's
+//! answer. A worker that takes no whole requests gets a chat in the job's own fields.
 
 use std::sync::Arc;
 
 use auxot_llama::{ApiPath, Peek};
-use auxot_protocol::{HttpRequest, Job, JobRequest};
+use auxot_protocol::HttpRequest;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 
 use super::api_key::Key;
 use super::body::whole;
+use super::chat;
 use crate::answer::{EngineHead, JobAnswer};
-use crate::client_job::ClientJob;
+use crate::api::Api;
+use crate::client_job::{Beginning, ClientJob, KEEP_ALIVE};
 use crate::failure::{BadRequest, Failure};
-use crate::hub::{Needs, RequestedJob};
+use crate::hub::{RequestedJob, WholeRequest};
 use crate::ids;
 use crate::shared::RouterState;
 
@@ -31,24 +34,14 @@ static PASSED_ON: [HeaderName; 7] = [
     HeaderName::from_static("anthropic-beta"),
 ];
 
-/// The API whose clients use a path, for the form of errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Api {
-    OpenAi,
-    Anthropic,
-}
-
-pub(crate) async fn pass_on(
+/// Serves a request for one of the engine's paths.
+pub(crate) async fn serve(
     path: &'static ApiPath,
     State(shared): State<Arc<RouterState>>,
     request: Request,
 ) -> Response {
-    let api = if path.path.starts_with("/v1/messages") { Api::Anthropic } else { Api::OpenAi };
-    match answer(path, api, &shared, request).await {
-        Ok(response) => response,
-        Err(failure) if api == Api::Anthropic => failure.into_anthropic_response(),
-        Err(failure) => failure.into_response(),
-    }
+    let api = Api::of(path.path);
+    answer(path, api, &shared, request).await.unwrap_or_else(|failure| api.response(failure))
 }
 
 async fn answer(
@@ -64,32 +57,39 @@ async fn answer(
     };
     let method = request.method().to_string();
     let fields = request.headers().clone();
+    let traceparent = fields.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (body, body_bytes) = whole(shared, request).await?;
-    let peek = peek(&fields, &body)?;
-    let (model, place) = peek.model.map_or((None, None), |model| (Some(model.name), Some(model.place)));
+    let Peek { model, stream, .. } = peek(&fields, &body)?;
+    let (model, place) = model.map_or((None, None), |model| (Some(model.name), Some(model.place)));
+    let model = model.filter(|model| !model.trim().is_empty());
+    // A worker without the extension gets a chat in the job's own fields.
+    let is_chat = path.path.ends_with("/chat/completions") && !shared.hub.all_take_requests();
+    let chat = is_chat.then(|| chat::read(&body)).transpose()?;
+    let id: Arc<str> =
+        ids::hex::<12>(if is_chat { "chatcmpl-" } else { "req-" }).map_err(|_| Failure::NoRandomness)?.into();
+    let form = chat.as_ref().map(|chat| chat.form(&id));
+    let answer = Arc::new(match &form {
+        Some(form) => form.answer(stream, shared.unread.clone()),
+        None => JobAnswer::engine(shared.unread.clone()),
+    });
     let http = HttpRequest { method, path: target, headers: passed_on(&fields), body: body.into() };
-    let job = Job {
-        job_id: String::new(),
-        messages: None,
-        tools: None,
-        temperature: None,
-        max_tokens: None,
-        reasoning_effort: None,
-        reference_id: None,
+    let job = RequestedJob {
         model,
-        data: None,
-        caller_tools: Vec::new(),
-        request: Some(JobRequest { http: Some(Box::new(http)), ..JobRequest::default() }),
+        task: path.task,
+        stream,
+        whole: WholeRequest { http, model: place },
+        chat: chat.map(|chat| chat.into_job(traceparent)),
+        key,
+        _body_bytes: body_bytes,
     };
-    let id: Arc<str> = ids::hex::<12>("req-").map_err(|_| Failure::NoRandomness)?.into();
-    let answer = Arc::new(JobAnswer::engine(shared.unread.clone()));
-    let needs = Needs::Request { path: path.path.to_owned(), model: place };
-    let job = RequestedJob { job, task: path.task, stream: peek.stream, needs, key, _body_bytes: body_bytes };
     shared.hub.submit(&id, job, answer.clone())?;
-    let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
-    let mut ticket = ClientJob::new(shared.hub.clone(), id, answer, limit, keep_alive);
-    let head = ticket.head().await?;
-    Ok(response(head, api, ticket))
+    let mut client = ClientJob::new(shared, id, answer, stream, api);
+    Ok(match (client.beginning().await?, form) {
+        (Beginning::Engine(head), _) => engine_response(head, client),
+        (Beginning::Chat, Some(form)) if !stream => form.whole(&client.whole().await?),
+        (Beginning::Chat, _) => event_stream(None, client),
+        (Beginning::Comments, _) => event_stream(Some(Bytes::from_static(KEEP_ALIVE)), client),
+    })
 }
 
 /// What the router must know of a body: the model, and that an engine can safely read it.
@@ -107,7 +107,9 @@ fn passed_on(fields: &HeaderMap) -> Vec<(String, String)> {
     PASSED_ON.iter().filter_map(text).collect()
 }
 
-fn response(head: EngineHead, api: Api, ticket: ClientJob) -> Response {
+/// The engine's own answer.
+fn engine_response(head: EngineHead, client: ClientJob) -> Response {
+    let is_stream = head.is_stream();
     let mut headers = HeaderMap::new();
     for (name, value) in head.headers {
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
@@ -116,23 +118,36 @@ fn response(head: EngineHead, api: Api, ticket: ClientJob) -> Response {
             headers.append(name, value);
         }
     }
-    let is_stream =
-        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    // A broken stream of events ends with an event of the error, since many clients take a clean end for the whole answer.
-    // Within an event, and in any other answer, only the end of the connection shows that something is missing.
+    let mut response = Response::new(Body::from_stream(or_error_event(is_stream, client)));
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A stream of events under a head of the router's own.
+fn event_stream(first: Option<Bytes>, client: ClientJob) -> Response {
+    let head = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    let body = futures_util::stream::iter(first.map(Ok)).chain(or_error_event(true, client));
+    (head, Body::from_stream(body)).into_response()
+}
+
+/// The answer. A broken stream of events ends with an event of the error, since many clients take a clean end for the
+/// whole answer. Within an event, and in any other answer, only the end of the connection shows that something is missing.
+fn or_error_event(is_stream: bool, client: ClientJob) -> impl Stream<Item = Result<Bytes, Failure>> {
+    let api = client.api();
     let mut is_between_events = is_stream;
-    let body = ticket.map(move |part| match part {
-        Err(failure) if is_between_events => Ok(error_event(api, &failure)),
+    client.map(move |part| match part {
+        Err(failure) if is_between_events => Ok(api.error_event(&failure)),
         Ok(bytes) => {
             is_between_events = is_stream && bytes.ends_with(b"\n\n");
             Ok(bytes)
         }
         Err(failure) => Err(failure),
-    });
-    let mut response = Response::new(Body::from_stream(body));
-    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    *response.headers_mut() = headers;
-    response
+    })
 }
 
 /// Whether a field of the engine's answer is for the client: not one of a connection, and not one of another server's rules
@@ -140,11 +155,4 @@ fn response(head: EngineHead, api: Api, ticket: ClientJob) -> Response {
 fn is_passed_back(name: &HeaderName) -> bool {
     let of_connection = [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::TRAILER];
     !of_connection.contains(name) && name != "keep-alive" && !name.as_str().starts_with("access-control-")
-}
-
-fn error_event(api: Api, failure: &Failure) -> Bytes {
-    match api {
-        Api::OpenAi => format!("data: {}\n\n", serde_json::json!(failure.body())).into(),
-        Api::Anthropic => format!("event: error\ndata: {}\n\n", failure.anthropic_body()).into(),
-    }
 }

@@ -37,12 +37,13 @@ pub(crate) struct ParsedRequest {
     pub(crate) temperature: Option<f64>,
     pub(crate) max_tokens: Option<i64>,
     pub(crate) reasoning_effort: Option<String>,
-    pub(crate) stream: bool,
     pub(crate) include_usage: bool,
     /// The fields that the protocol does not have, as one JSON object.
     pub(crate) parameters: Option<Box<RawValue>>,
     /// The first of them that changes the answer: it must not get lost.
     pub(crate) required_parameter: Option<String>,
+    /// Valid for an engine, and not for a chat job.
+    pub(crate) unsupported: Option<BadRequest>,
 }
 
 type RequestFields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
@@ -63,9 +64,9 @@ pub(crate) fn read(body: &[u8]) -> Result<ParsedRequest, Failure> {
         messages: fields.remove("messages").map(ToOwned::to_owned),
         temperature: take(&mut fields, "temperature", "a number")?,
         reasoning_effort: take(&mut fields, "reasoning_effort", "a string")?,
-        stream: take(&mut fields, "stream", "true or false")?.unwrap_or(false),
         ..ParsedRequest::default()
     };
+    take::<bool>(&mut fields, "stream", "true or false")?;
     let old = take(&mut fields, "max_tokens", "a whole number")?;
     request.max_tokens = take(&mut fields, "max_completion_tokens", "a whole number")?.or(old);
     let options: Option<StreamOptions> = take(&mut fields, "stream_options", "an object")?;
@@ -76,16 +77,19 @@ pub(crate) fn read(body: &[u8]) -> Result<ParsedRequest, Failure> {
         return Err(fault.of("messages").code(code).into());
     }
     if let Some(n) = fields.remove("n").filter(|n| n.get() != "1") {
-        let fault = if n.get().parse::<u32>().is_ok() { "invalid_value" } else { "invalid_type" };
-        return Err(BadRequest::new("`n` must be 1: a job has one answer").of("n").code(fault).into());
+        let fault = BadRequest::new("`n` must be 1: no worker that has the model gives more answers").of("n");
+        if n.get().parse::<u32>().is_err() {
+            return Err(fault.code("invalid_type").into());
+        }
+        request.unsupported = Some(fault.code("invalid_value"));
     }
     request.tools = tools(&mut fields)?;
     fields.retain(|name, _| !IGNORED.contains(&&**name));
     if let Some(name) = UNSUPPORTED.iter().find(|name| fields.contains_key(**name)) {
         let fault = BadRequest::new(format!("`{name}` is not served here"));
-        return Err(fault.of(name).code("unsupported_parameter").into());
+        request.unsupported = Some(fault.of(name).code("unsupported_parameter"));
     }
-    keep_other_fields(&mut request, &fields)?;
+    keep_other_fields(&mut request, &fields);
     Ok(request)
 }
 
@@ -117,24 +121,23 @@ fn tools(fields: &mut RequestFields<'_>) -> Result<Option<Box<RawValue>>, Failur
 }
 
 /// Keeps the other fields for workers that support them.
-fn keep_other_fields(request: &mut ParsedRequest, fields: &RequestFields<'_>) -> Result<(), Failure> {
+fn keep_other_fields(request: &mut ParsedRequest, fields: &RequestFields<'_>) {
     if fields.is_empty() {
-        return Ok(());
+        return;
     }
     let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.get().len()).sum();
     if fields.len() > MAX_PARAMETERS || bytes > MAX_PARAMETER_BYTES {
-        return Err(BadRequest::new(format!(
+        request.unsupported = Some(BadRequest::new(format!(
             "cannot pass on {} parameters of {bytes} bytes: {MAX_PARAMETERS} of {MAX_PARAMETER_BYTES} bytes in all are allowed",
             fields.len()
-        ))
-        .into());
+        )));
+        return;
     }
     request.required_parameter = fields
         .iter()
         .find(|(name, value)| !is_neutral(name, value.get()))
         .map(|(name, _)| name.chars().take(MAX_SHOWN_NAME).collect());
     request.parameters = serde_json::value::to_raw_value(fields).ok();
-    Ok(())
 }
 
 /// Whether a parameter has the value that applies without it, too.
@@ -240,16 +243,24 @@ mod tests {
             (r#","temperature":"a secret""#, "temperature"),
             (r#","stream":"a secret""#, "stream"),
             (r#","max_tokens":1.5"#, "max_tokens"),
-            (r#","n":2"#, "n"),
+            (r#","n":"a secret""#, "n"),
             (r#","model":7"#, "model"),
-            (r#","audio":{}"#, "audio"),
         ] {
             let fault = serde_json::to_value(with(rest).unwrap_err().body()).unwrap();
             assert_eq!(fault["error"]["param"], field);
             assert!(fault["error"]["code"].is_string() && !fault.to_string().contains("secret"), "{fault}");
         }
         assert!(with(r#","n":1,"model":" ","temperature":0"#).is_ok_and(|request| request.model.is_none()));
+    }
+
+    #[test]
+    fn what_a_chat_job_cannot_carry_is_named() {
+        for (rest, field) in [(r#","n":2"#, "n"), (r#","audio":{}"#, "audio")] {
+            let fault = Failure::from(with(rest).unwrap().unsupported.unwrap());
+            assert_eq!(serde_json::to_value(fault.body()).unwrap()["error"]["param"], field);
+        }
         let many: String = (0..=MAX_PARAMETERS).map(|number| format!(r#","p{number}":1"#)).collect();
-        assert!(with(&many).is_err());
+        assert!(with(&many).unwrap().unsupported.is_some());
+        assert_eq!(with(r#","n":1,"seed":7"#).unwrap().unsupported, None);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::entry::Needs;
 use super::{Inner, RequestedJob};
 use crate::board::{Availability, JobState};
 use auxot_llama::PathTask;
@@ -14,7 +13,7 @@ impl Inner {
     /// Checks whether a worker can answer the request now or later. Without any worker the request waits; with workers
     /// that all lack the model it fails.
     pub(super) fn check(&self, request: &RequestedJob, model_memory: Duration) -> Result<(), Failure> {
-        let requested = request.requested_model();
+        let requested = request.model.as_deref();
         match (self.refusal(requested, request.task), requested) {
             (Some(Failure::UnknownModel { .. } | Failure::NoModelForTask { .. }), _)
             | (Some(Failure::ModelFailed(_)), None)
@@ -29,11 +28,9 @@ impl Inner {
             Resolution::Model(model) => Some(model),
             Resolution::Ambiguous(_) | Resolution::Unknown => None,
         });
-        let lacks = || self.board.lacks(request.needs.extension(), model.as_deref(), request.task);
-        match &request.needs {
-            Needs::Parameter(name) if lacks() => Err(Failure::Unsupported(name.clone())),
-            Needs::Request { path, .. } if lacks() => Err(Failure::Unsupported(path.clone())),
-            _ => Ok(()),
+        match self.board.lacks(request.extension(), model.as_deref(), request.task) {
+            true => Err(request.without_extension()),
+            false => Ok(()),
         }
     }
 
@@ -79,6 +76,6 @@ impl Inner {
         if self.board.has_none() || self.board.summary().workers == 0 {
             return Failure::NoWorker(waited);
         }
-        self.refusal(entry.request.requested_model(), entry.request.task).unwrap_or(Failure::Busy(waited))
+        self.refusal(entry.request.model.as_deref(), entry.request.task).unwrap_or(Failure::Busy(waited))
     }
 }

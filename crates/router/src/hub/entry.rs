@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_llama::PathTask;
-use auxot_protocol::{Complete, Job};
+use auxot_protocol::{Complete, HttpRequest, Job, JobRequest};
 use bytes::Bytes;
 
+use super::LinkHandle;
 use crate::answer::JobAnswer;
 use crate::board::RequiredExtension;
 use crate::failure::Failure;
@@ -18,60 +19,82 @@ use auxot_access::KeyId;
 /// The job that a client requests.
 #[derive(Debug)]
 pub(crate) struct RequestedJob {
-    /// The job for a worker, without its id and the worker's name of the model.
-    pub(crate) job: Job,
+    /// The model as the client names it; `None` for any.
+    pub(crate) model: Option<String>,
     /// What the model must be for.
     pub(crate) task: PathTask,
     pub(crate) stream: bool,
-    /// The part of the request that needs an extension of the protocol.
-    pub(crate) needs: Needs,
+    /// The request as it came.
+    pub(crate) whole: WholeRequest,
+    /// The same as a chat, for workers that take no whole requests; `None` where it is no chat or all workers do.
+    pub(crate) chat: Option<Result<ChatJob, Failure>>,
     /// Id of the client's key.
     pub(crate) key: KeyId,
     /// Its part of the bound over all bodies.
     pub(crate) _body_bytes: BudgetShare,
 }
 
-/// The part of a request that needs an extension of the protocol.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Needs {
-    #[default]
-    Nothing,
-    /// The first parameter that changes the answer.
-    Parameter(String),
-    /// The whole request; where its body names a model.
-    Request { path: String, model: Option<Range<usize>> },
+/// A client's request as it came.
+#[derive(Debug)]
+pub(crate) struct WholeRequest {
+    pub(crate) http: HttpRequest,
+    /// Where the body names a model.
+    pub(crate) model: Option<Range<usize>>,
 }
 
-impl Needs {
-    pub(crate) fn extension(&self) -> RequiredExtension {
-        match self {
-            Self::Nothing => RequiredExtension::None,
-            Self::Parameter(_) => RequiredExtension::Parameters,
-            Self::Request { .. } => RequiredExtension::Requests,
-        }
-    }
+/// A chat in the job's own fields.
+#[derive(Debug)]
+pub(crate) struct ChatJob {
+    /// Without its id and the worker's name of the model.
+    pub(crate) job: Job,
+    /// The first parameter that changes the answer and needs an extension.
+    pub(crate) required_parameter: Option<String>,
+}
+
+/// The form in which a worker gets a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobForm {
+    /// The request as it came.
+    Whole,
+    /// A chat; without its parameters for a worker that does not know them.
+    Chat { parameters: bool },
 }
 
 impl RequestedJob {
-    /// The requested model; `None` for any.
-    pub(crate) fn requested_model(&self) -> Option<&str> {
-        self.job.model.as_deref()
+    /// The extension that a worker needs.
+    pub(crate) fn extension(&self) -> RequiredExtension {
+        match &self.chat {
+            Some(Ok(ChatJob { required_parameter: None, .. })) => RequiredExtension::None,
+            Some(Ok(ChatJob { required_parameter: Some(_), .. })) => RequiredExtension::Parameters,
+            Some(Err(_)) | None => RequiredExtension::Requests,
+        }
     }
 
-    /// The job for one worker; `parameters` are left out for a worker without that extension.
-    pub(crate) fn for_worker(&self, model: Option<String>, parameters: bool) -> Job {
-        let mut job = Job { model, ..self.job.clone() };
-        match &self.needs {
-            Needs::Request { model: place, .. } => {
-                let http = job.request.as_mut().and_then(|request| request.http.as_mut());
-                if let (Some(http), Some(place), Some(model)) = (http, place, &job.model) {
+    /// Why workers without that extension cannot have the job.
+    pub(crate) fn without_extension(&self) -> Failure {
+        match &self.chat {
+            Some(Err(failure)) => failure.clone(),
+            Some(Ok(ChatJob { required_parameter: Some(name), .. })) => Failure::Unsupported(name.clone()),
+            Some(Ok(_)) | None => Failure::Unsupported(self.whole.http.path.clone()),
+        }
+    }
+
+    /// The job for one worker.
+    pub(crate) fn for_worker(&self, id: &str, model: Option<String>, form: JobForm) -> Job {
+        match (form, &self.chat) {
+            (JobForm::Chat { parameters }, Some(Ok(chat))) => {
+                let request = chat.job.request.clone().filter(|_| parameters);
+                Job { job_id: id.to_owned(), model, request, ..chat.job.clone() }
+            }
+            (JobForm::Whole | JobForm::Chat { .. }, _) => {
+                let mut http = self.whole.http.clone();
+                if let (Some(place), Some(model)) = (&self.whole.model, &model) {
                     http.body = with_model(&http.body, place, model);
                 }
+                let request = Some(JobRequest { http: Some(Box::new(http)), ..JobRequest::default() });
+                Job { job_id: id.to_owned(), model, request, ..Job::default() }
             }
-            Needs::Nothing | Needs::Parameter(_) if !parameters => job.request = None,
-            Needs::Nothing | Needs::Parameter(_) => {}
         }
-        job
     }
 }
 
@@ -109,12 +132,16 @@ impl JobEntry {
         }
     }
 
-    /// The job goes to a worker.
-    pub(super) fn dispatched(&mut self, gpu_id: Arc<str>, attempt: u32, reported_model: &str) {
+    /// The job goes to a worker, in the form that this returns.
+    pub(super) fn dispatched(&mut self, link: &LinkHandle, attempt: u32, reported_model: &str) -> JobForm {
         self.dispatched.get_or_insert_with(Instant::now);
-        self.gpu_id = Some(gpu_id);
+        self.gpu_id = Some(link.gpu_id.clone());
         self.attempts = attempt;
-        self.answer.dispatched(attempt, reported_model);
+        let is_whole = link.requests || self.request.chat.is_none();
+        match self.answer.dispatched(attempt, reported_model, is_whole) {
+            true => JobForm::Whole,
+            false => JobForm::Chat { parameters: link.parameters },
+        }
     }
 
     pub(super) fn age(&self) -> Duration {
@@ -144,7 +171,7 @@ impl AccessLine {
         let since = |moment: Instant| moment.duration_since(entry.accepted).as_millis();
         Self {
             job: job.clone(),
-            model: entry.request.requested_model().map(log_text),
+            model: entry.request.model.as_deref().map(log_text),
             gpu_id: entry.gpu_id.clone(),
             ending: "completed",
             stream: entry.request.stream,

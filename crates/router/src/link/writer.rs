@@ -53,11 +53,7 @@ pub(super) async fn run(
 
 fn message(outgoing: Outgoing) -> Message {
     let message = match outgoing {
-        Outgoing::Job { id, request, model, parameters } => {
-            let mut job = request.for_worker(model, parameters);
-            (*id).clone_into(&mut job.job_id);
-            ToWorker::Job(Box::new(job))
-        }
+        Outgoing::Job { id, request, model, form } => ToWorker::Job(Box::new(request.for_worker(&id, model, form))),
         Outgoing::Message(message) => *message,
         Outgoing::Close { .. } => return Message::text(String::new()),
     };

@@ -190,13 +190,9 @@ async fn addresses_methods_and_cross_origin_requests_are_answered_as_clients_exp
 async fn a_bad_request_is_refused_without_quoting_it() {
     let router = start(config()).await;
     let client = Client::new(&router);
-    for body in [
-        "{\"messages\": \"my secret\"",
-        "{}",
-        "{\"messages\":[ ]}",
-        "{\"messages\":[1],\"stream\":\"my secret\"}",
-        "{\"messages\":[1],\"n\":2}",
-    ] {
+    for body in
+        ["{\"messages\": \"my secret\"", "{}", "{\"messages\":[ ]}", "{\"messages\":[1],\"stream\":\"my secret\"}"]
+    {
         let response = client.post("/v1/chat/completions").bearer_auth(API_KEY).body(body).send().await.unwrap();
         assert_eq!(response.status(), 400, "{body}");
         let text = response.text().await.unwrap();

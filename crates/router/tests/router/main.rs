@@ -11,3 +11,4 @@ mod parameters;
 mod program;
 mod support;
 mod unauthenticated;
+mod whole_chats;
