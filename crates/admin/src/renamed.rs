@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use memchr::memmem;
+
 /// Metrics that had another name in the last release: the old name and the present one.
 const RENAMED: [(&str, &str); 8] = [
     ("auxot_worker_instance_load_seconds", "auxot_worker_engine_load_seconds"),
@@ -20,11 +22,21 @@ const RENAMED: [(&str, &str); 8] = [
 pub(crate) fn add_old_names(text: &mut String) {
     let mut copies = String::new();
     for (old, new) in RENAMED {
-        for line in text.lines() {
+        for line in family(text, new) {
             copy(line, old, new, &mut copies);
         }
     }
     text.push_str(&copies);
+}
+
+/// The lines of one metric, which are together and end with an empty line: a text of many models is not read line by line.
+fn family<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let begin = memmem::find(text.as_bytes(), format!("# TYPE {name} ").as_bytes()).map(|at| {
+        let before = text[..at].trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
+        // Its description, where it has one, is the line before.
+        if text[before..].starts_with(&format!("# HELP {name} ")) { before } else { at }
+    });
+    begin.map_or("", |begin| &text[begin..]).lines().take_while(|line| !line.is_empty())
 }
 
 /// Copies a line of the metric `new`: its description, its type, or a sample.
