@@ -1,7 +1,9 @@
 //! Local clients: what the gateway adds to the engine's own socket, beside a copier of bytes, which is the least that any
 //! way in between can add.
 
+mod loads;
 mod nginx;
+mod paced;
 mod requests;
 
 use std::net::SocketAddr;
@@ -39,7 +41,8 @@ const GIVEN_BACK: Duration = Duration::from_secs(10);
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     // The router's side is kept: a worker that looks for its router would do something else meanwhile.
     let (rig, _link, address) = Rig::serving_local(SLOW, false).await?;
-    let copier = copier(rig.socket()?)?;
+    let copying = Copier::start(rig.socket()?)?;
+    let copier = copying.address;
     let nginx = Nginx::start(&rig.join("nginx"), &rig.socket()?).await?;
     let mut figures =
         vec![Figure::at_most("gateway: resident, idle with one model", "MiB", resident_mib(rig.pid())?, 11.0)];
@@ -48,11 +51,14 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     figures.push(requests::small(&rig, address).await?);
     figures.push(requests::large(&rig.socket()?, address, copier).await?);
     figures.extend(unpaced(&rig, address).await?);
+    figures.extend(paced::run(&rig, address, &copying).await?);
     figures.extend(slow(&rig, address).await?);
     drop(nginx);
     rig.kill().await?;
     let (mut rig, _link, address) = Rig::serving_local(1, true).await?;
     figures.extend(requests::leaves(address, &mut rig.reports).await?);
+    rig.kill().await?;
+    figures.extend(loads::run().await?);
     Ok(figures)
 }
 
@@ -211,12 +217,23 @@ fn length(read: &[u8]) -> Option<usize> {
 }
 
 /// A copier of bytes on a thread of its own, as another program would be.
-fn copier(socket: PathBuf) -> anyhow::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    std::thread::Builder::new().name("copier".into()).spawn(move || copy_all(listener, &socket))?;
-    Ok(address)
+struct Copier {
+    address: SocketAddr,
+    thread: i32,
+}
+
+impl Copier {
+    fn start(socket: PathBuf) -> anyhow::Result<Copier> {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (thread, started) = std::sync::mpsc::channel();
+        std::thread::Builder::new().name("copier".into()).spawn(move || {
+            thread.send(nix::unistd::gettid().as_raw())?;
+            copy_all(listener, &socket)
+        })?;
+        Ok(Copier { address, thread: started.recv()? })
+    }
 }
 
 /// Copies until the program ends.

@@ -104,9 +104,14 @@ impl Rig {
     /// A worker that serves one model to local clients too, its connection, and the address of its gateway.
     /// With `reporting` its engine reports what happens to requests.
     pub(crate) async fn serving_local(slots: usize, reporting: bool) -> anyhow::Result<(Rig, Link, SocketAddr)> {
-        let settings = [("AUXOT_GATEWAY_ADDR", "127.0.0.1:0"), ("AUXOT_CTX_SIZE", "2048")];
-        let setup = Setup { models: 1, slots: Some(slots), settings: &settings, ..Setup::default() };
-        let rig = Rig::start_with(setup, reporting).await?;
+        Rig::local(Setup { models: 1, slots: Some(slots), ..Setup::default() }, reporting).await
+    }
+
+    /// The same for any setup.
+    pub(crate) async fn local(setup: Setup<'_>, reporting: bool) -> anyhow::Result<(Rig, Link, SocketAddr)> {
+        let local = [("AUXOT_GATEWAY_ADDR", "127.0.0.1:0"), ("AUXOT_CTX_SIZE", "2048")];
+        let settings = [&local[..], setup.settings].concat();
+        let rig = Rig::start_with(Setup { settings: &settings, ..setup }, reporting).await?;
         // The worker greets once its model is loaded, or being loaded.
         let link = rig.link().await?;
         let address = tokio::time::timeout(DEADLINE, rig.gateway()).await;

@@ -87,7 +87,7 @@ async fn of_pair(setup: Setup<'_>, program: PathBuf, models: [&str; 2], prompt: 
         times[to * 2].push(ms(worker));
         times[to * 2 + 1].push(ms(raw));
     }
-    bare.child.kill().await?;
+    bare.kill().await?;
     rig.kill().await?;
     let [there, raw_there, back, raw_back] = times.map(|samples| samples.median());
     eprintln!("{} {there:.1} (bare {raw_there:.1}) ms, {} {back:.1} (bare {raw_back:.1}) ms", models[0], models[1]);
@@ -112,14 +112,14 @@ async fn by_worker(link: &mut Link, id: usize, model: &str, prompt: &str) -> any
 }
 
 /// The worker's command line for an engine.
-struct Line {
+pub(crate) struct Line {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
 
 impl Line {
-    fn of(rig: &Rig, program: &Path, model: &str) -> anyhow::Result<Line> {
+    pub(crate) fn of(rig: &Rig, program: &Path, model: &str) -> anyhow::Result<Line> {
         let words = |pid: u32, file: &str| -> anyhow::Result<Vec<OsString>> {
             let bytes = std::fs::read(format!("/proc/{pid}/{file}"))?;
             // Each word ends with a zero; an empty word is an argument too.
@@ -143,7 +143,7 @@ impl Line {
 }
 
 /// An engine without a supervisor.
-struct Bare {
+pub(crate) struct Bare {
     child: Child,
     stdin: ChildStdin,
     socket: PathBuf,
@@ -152,7 +152,8 @@ struct Bare {
 }
 
 impl Bare {
-    async fn start(line: &Line, socket: &Path) -> anyhow::Result<Bare> {
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(line: &Line, socket: &Path) -> anyhow::Result<Bare> {
         let mut arguments = line.arguments.clone();
         let host = arguments.iter().position(|word| word == "--host").context("an engine without a socket")?;
         arguments[host + 1] = socket.into();
@@ -171,14 +172,30 @@ impl Bare {
         }
     }
 
-    /// Stops an engine, starts another, and sends it a request: the time from the signal to the first token.
-    async fn swap(mut self, next: &Line, socket: &Path, prompt: &str) -> anyhow::Result<(Bare, Duration)> {
-        let begun = Instant::now();
+    /// Its socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Stops it as the worker does, and waits until it is gone.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         kill(Pid::from_raw(i32::try_from(self.child.id().context("it has ended")?)?), Signal::SIGTERM)?;
         // An engine in child mode also waits for the reader of its standard input; the pipe is kept open meanwhile, or
         // the engine would exit at once.
         self.stdin.write_all(b"cmd_router_to_child:exit\n").await?;
         self.child.wait().await?;
+        Ok(())
+    }
+
+    /// Ends it at once.
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Stops an engine, starts another, and sends it a request: the time from the signal to the first token.
+    async fn swap(self, next: &Line, socket: &Path, prompt: &str) -> anyhow::Result<(Bare, Duration)> {
+        let begun = Instant::now();
+        self.stop().await?;
         let bare = Bare::start(next, socket).await?;
         let messages = RawValue::from_string(messages(prompt))?;
         let request = ChatRequest {

@@ -19,6 +19,15 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     anyhow::bail!("cannot read the clock of process {pid}: the benches run on Linux only")
 }
 
+/// Processor time of a thread of this process.
+pub(crate) fn thread_time(thread: i32) -> anyhow::Result<Duration> {
+    let file = format!("/proc/self/task/{thread}/schedstat");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    let nanos =
+        text.split(' ').next().and_then(|first| first.parse().ok()).with_context(|| format!("{file}: {text}"))?;
+    Ok(Duration::from_nanos(nanos))
+}
+
 /// Resident memory in MiB.
 pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
     let bytes = auxot_tests::processes::resident_bytes(pid);
