@@ -80,7 +80,7 @@ impl Answering<'_> {
             Ok(lease) => lease,
             Err(failure) => return Ok(Err(failure)),
         };
-        self.record.leased(lease.model());
+        self.record.leased(lease.model(), &shared.metrics);
         self.comments.leased();
         self.beside_comments(request.begin(shared, lease)).await
     }

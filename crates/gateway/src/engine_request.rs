@@ -166,7 +166,7 @@ impl EngineRequest {
                 let joined = forward.join(joining.form, &joining.answer.options, || lease.progressed()).await;
                 let joined = joined.map_err(Lost::of_answer)?;
                 if let Some(kept) = forward.into_kept() {
-                    shared.kept.put(lease.endpoint(), kept, lease.engine_stopping());
+                    shared.kept.put(lease.endpoint(), kept, || lease.engine_stopping());
                 }
                 if !joined.lacks_text {
                     return Ok((head.of_joined(&joined), Answered::Joined(joined.body)));

@@ -5,6 +5,7 @@
 //! is being stopped.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(crate) struct KeptConnections(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     /// An engine without one is here until its task sees that.
-    engines: HashMap<String, Vec<(Instant, KeptConnection)>>,
+    engines: HashMap<OsString, Vec<(Instant, KeptConnection)>>,
     /// One task for each of these engines.
     watching: JoinSet<()>,
 }
@@ -37,21 +38,23 @@ impl KeptConnections {
     /// The connection that was used last and that its engine has not closed.
     pub(crate) fn take(&self, endpoint: &Endpoint) -> Option<KeptConnection> {
         let mut kept = self.lock();
-        let engine = kept.engines.get_mut(&endpoint.to_string())?;
+        let engine = kept.engines.get_mut(&*endpoint.name())?;
         std::iter::from_fn(|| engine.pop()).map(|(_, connection)| connection).find(KeptConnection::is_open)
     }
 
-    /// Keeps a connection until its time is over, or until its engine stops.
-    pub(crate) fn put(
+    /// Keeps a connection until its time is over, or until its engine stops, which `stopping` waits for.
+    pub(crate) fn put<F>(
         self: &Arc<Self>,
         endpoint: &Endpoint,
         connection: KeptConnection,
-        stopping: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let address = endpoint.to_string();
+        stopping: impl FnOnce() -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let address = endpoint.name();
         let mut kept = self.lock();
         let until = Instant::now() + KEPT_TIME;
-        if let Some(engine) = kept.engines.get_mut(&address) {
+        if let Some(engine) = kept.engines.get_mut(&*address) {
             if engine.len() >= MOST_KEPT {
                 engine.remove(0);
             }
@@ -59,12 +62,13 @@ impl KeptConnections {
             return;
         }
         while kept.watching.try_join_next().is_some() {}
+        let address = address.into_owned();
         kept.engines.insert(address.clone(), vec![(until, connection)]);
-        kept.watching.spawn(watch(Arc::downgrade(self), address, stopping));
+        kept.watching.spawn(watch(Arc::downgrade(self), address, stopping()));
     }
 
     /// Closes what has been kept long enough; returns when the next one has. Forgets an engine without any.
-    fn expire(&self, address: &str) -> Option<Instant> {
+    fn expire(&self, address: &OsStr) -> Option<Instant> {
         let mut kept = self.lock();
         let engine = kept.engines.get_mut(address)?;
         let now = Instant::now();
@@ -79,7 +83,7 @@ impl KeptConnections {
 }
 
 /// Closes the connections to one engine in time.
-async fn watch(all: Weak<KeptConnections>, address: String, stopping: impl Future<Output = ()> + Send) {
+async fn watch(all: Weak<KeptConnections>, address: OsString, stopping: impl Future<Output = ()> + Send) {
     tokio::pin!(stopping);
     loop {
         let Some(next) = all.upgrade().and_then(|all| all.expire(&address)) else { return };

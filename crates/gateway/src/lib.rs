@@ -42,7 +42,7 @@
 //! | `request_body`, `engine_request`, `kept_connections` | the request on its way to an engine |
 //! | `answer`, `running`, `part` | the answer on its way to the client |
 //! | `failure`, `error_body` | why there is no answer, and the error that the client gets |
-//! | `models`, `record` | the list of models; metrics and the log |
+//! | `models`, `record`, `request_metrics` | the list of models; the log and metrics |
 //! | `unused_memory` | what bursts of requests leave |
 //!
 //! # Example
@@ -75,6 +75,7 @@ mod origin;
 mod part;
 mod record;
 mod request_body;
+mod request_metrics;
 mod route;
 mod running;
 mod service;

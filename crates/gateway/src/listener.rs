@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -54,7 +55,12 @@ impl Listener {
     pub(crate) async fn bind(address: &ListenAddress, tls: Option<&TlsAcceptor>) -> io::Result<Self> {
         let tls = tls.filter(|_| !address.is_local()).cloned();
         match address {
-            ListenAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?, tls)),
+            ListenAddress::Tcp(address) => {
+                let listener = TcpListener::bind(address).await?;
+                // A token is a small packet and must not wait for the next one. Accepted connections inherit this.
+                SockRef::from(&listener).set_tcp_nodelay(true)?;
+                Ok(Self::Tcp(listener, tls))
+            }
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
                 UnixListener::bind(path).map(Self::Unix)
@@ -81,8 +87,6 @@ impl Listener {
         match self {
             Self::Tcp(listener, tls) => {
                 let (stream, peer) = listener.accept().await?;
-                // A token is a small packet and must not wait for the next one.
-                stream.set_nodelay(true)?;
                 Ok(Accepted { socket: Either::Left(stream), tls: tls.clone(), from: peer.ip().to_canonical() })
             }
             Self::Unix(listener) => {
@@ -105,6 +109,15 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn small_packets_do_not_wait() {
+        let address = ListenAddress::try_from("127.0.0.1:0".to_owned()).unwrap();
+        let listener = Listener::bind(&address, None).await.unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(listener.address(&address)), listener.accept());
+        let Either::Left(stream) = accepted.unwrap().socket else { panic!("not TCP") };
+        assert!(stream.nodelay().unwrap());
+    }
 
     #[tokio::test]
     async fn a_socket_of_an_earlier_run_is_replaced_and_a_live_one_is_not() {

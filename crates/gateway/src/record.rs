@@ -6,31 +6,23 @@ use std::time::Instant;
 use auxot_fleet::{Fleet, JobRecord, TraceContext};
 use auxot_llama::AnswerTail;
 use http::{HeaderMap, HeaderName};
-use metrics::{counter, histogram};
 use tracing::{debug, info};
 
 use crate::failure::Failure;
+use crate::request_metrics::{DOOR, ModelMetrics, RequestMetrics, jobs};
 use crate::unused_memory::Running;
 
-const DURATION: &str = "auxot_worker_inference_duration_seconds";
-const FIRST_TOKEN: &str = "auxot_worker_time_to_first_token_seconds";
-const QUEUE_WAIT: &str = "auxot_worker_queue_wait_seconds";
-const JOBS: &str = "auxot_worker_jobs_total";
-const TOKENS: &str = "auxot_worker_tokens_generated_total";
-const PROMPT_TOKENS: &str = "auxot_worker_prompt_tokens_total";
-const CACHED_TOKENS: &str = "auxot_worker_prompt_tokens_cached_total";
 /// The field with the place in a trace.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The value of the label `door`: by which front end a job came.
-const DOOR: &str = "gateway";
+/// The model of a request that had no slot.
+const UNKNOWN: &str = "unknown";
 
 /// A request, from its arrival to its one end.
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
     path: &'static str,
-    model: String,
     arrived: Instant,
-    leased: Option<Instant>,
+    leased: Option<Leased>,
     first_byte: Option<Instant>,
     /// What operators see of it.
     job: JobRecord,
@@ -41,12 +33,19 @@ pub(crate) struct RequestRecord {
     running: Option<Arc<Running>>,
 }
 
+/// The slot of a request.
+#[derive(Debug)]
+struct Leased {
+    model: String,
+    at: Instant,
+    metrics: Arc<ModelMetrics>,
+}
+
 impl RequestRecord {
     pub(crate) fn new(path: &'static str, fleet: &Fleet, running: &Arc<Running>) -> Self {
         running.begin();
         Self {
             path,
-            model: "unknown".to_owned(),
             arrived: Instant::now(),
             leased: None,
             first_byte: None,
@@ -58,9 +57,9 @@ impl RequestRecord {
     }
 
     /// The request has a slot.
-    pub(crate) fn leased(&mut self, model: &str) {
-        model.clone_into(&mut self.model);
-        self.leased.get_or_insert_with(Instant::now);
+    pub(crate) fn leased(&mut self, model: &str, metrics: &RequestMetrics) {
+        let metrics = metrics.of(model);
+        self.leased = Some(Leased { model: model.to_owned(), at: Instant::now(), metrics });
         self.job.leased(model);
     }
 
@@ -101,27 +100,27 @@ impl RequestRecord {
         let took = self.arrived.elapsed();
         let counts = self.tail.counts();
         self.job.ended(ending, counts.generated);
-        counter!(JOBS, "model" => self.model.clone(), "ending" => ending, "door" => DOOR).increment(1);
-        for (name, tokens) in
-            [(TOKENS, counts.generated), (PROMPT_TOKENS, counts.processed), (CACHED_TOKENS, counts.cached)]
-        {
-            // A count that is not there leaves no series behind.
-            if let Some(tokens) = tokens {
-                counter!(name, "model" => self.model.clone()).increment(tokens);
+        let model = match &self.leased {
+            None => {
+                jobs(UNKNOWN, ending).increment(1);
+                UNKNOWN
             }
-        }
-        if let Some(leased) = self.leased {
-            histogram!(DURATION, "model" => self.model.clone(), "door" => DOOR).record(took);
-            histogram!(QUEUE_WAIT, "model" => self.model.clone(), "door" => DOOR).record(since_arrival(leased));
-        }
-        if let Some(first_byte) = self.first_byte {
-            histogram!(FIRST_TOKEN, "model" => self.model.clone(), "door" => DOOR).record(since_arrival(first_byte));
-        }
-        let (path, model, ms) = (self.path, &self.model, took.as_secs_f64() * 1e3);
+            Some(Leased { model, at, metrics }) => {
+                metrics.ended(model, ending);
+                metrics.counted(model, &counts);
+                metrics.duration.record(took);
+                metrics.queue_wait.record(since_arrival(*at));
+                if let Some(first_byte) = self.first_byte {
+                    metrics.first_token.record(since_arrival(first_byte));
+                }
+                model
+            }
+        };
+        let (path, ms) = (self.path, took.as_secs_f64() * 1e3);
         let (tokens, trace) = (counts.generated, self.trace.as_ref().map(TraceContext::trace_id));
         match failure {
-            None => debug!(path, %model, ending, tokens, ms, trace, "request ended"),
-            Some(reason) => info!(path, %model, ending, tokens, ms, trace, %reason, "request ended"),
+            None => debug!(path, model, ending, tokens, ms, trace, "request ended"),
+            Some(reason) => info!(path, model, ending, tokens, ms, trace, %reason, "request ended"),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::connection_limit::ConnectionLimit;
 use crate::kept_connections::KeptConnections;
 use crate::origin::Origins;
 use crate::request_body::BodyLimits;
+use crate::request_metrics::RequestMetrics;
 use crate::unused_memory::Running;
 
 /// What all connections share.
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) connections: ConnectionLimit,
     /// Connections to engines for the next requests.
     pub(crate) kept: Arc<KeptConnections>,
+    pub(crate) metrics: RequestMetrics,
     /// Requests that run.
     pub(crate) running: Arc<Running>,
     /// Cancelled when the time for running requests is over.
@@ -52,6 +54,7 @@ impl Shared {
             bodies,
             connections,
             kept: Arc::default(),
+            metrics: RequestMetrics::default(),
             running: Arc::default(),
             ending: CancellationToken::new(),
         }

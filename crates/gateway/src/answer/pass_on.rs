@@ -148,7 +148,7 @@ impl PassOn {
                 lease.answered();
                 record.completed();
                 if let Some(kept) = forward.into_kept() {
-                    shared.kept.put(lease.endpoint(), kept, lease.engine_stopping());
+                    shared.kept.put(lease.endpoint(), kept, || lease.engine_stopping());
                 }
                 return Ended::Whole;
             }

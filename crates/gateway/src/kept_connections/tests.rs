@@ -49,7 +49,7 @@ async fn the_newest_open_connection_is_taken() {
     let (mut ends, mut count) = (Vec::new(), 0);
     for _ in 0..=MOST_KEPT {
         let (connection, end) = engine.answered().await;
-        kept.put(&engine.endpoint, connection, pending());
+        kept.put(&engine.endpoint, connection, pending);
         ends.push(end);
     }
     assert!(is_closed(&mut ends[0]).await, "the oldest is closed for the one too many");
@@ -67,7 +67,7 @@ async fn a_connection_is_closed_after_its_time_and_a_later_one_after_its_own() {
     let (engine, kept) = (Engine::new(), Arc::new(KeptConnections::default()));
     for _ in 0..2 {
         let (connection, mut end) = engine.answered().await;
-        kept.put(&engine.endpoint, connection, pending());
+        kept.put(&engine.endpoint, connection, pending);
         let since = Instant::now();
         assert!(is_closed(&mut end).await);
         assert!(since.elapsed() >= KEPT_TIME, "{:?}", since.elapsed());
@@ -81,7 +81,7 @@ async fn an_engine_that_stops_loses_its_connections_at_once() {
     let (engine, kept) = (Engine::new(), Arc::new(KeptConnections::default()));
     let (stop, stopping) = oneshot::channel::<()>();
     let (connection, mut end) = engine.answered().await;
-    kept.put(&engine.endpoint, connection, async move { drop(stopping.await) });
+    kept.put(&engine.endpoint, connection, || async move { drop(stopping.await) });
     stop.send(()).unwrap();
     assert!(is_closed(&mut end).await && kept.take(&engine.endpoint).is_none());
 }

@@ -148,14 +148,16 @@ impl Forward {
     /// When the connection ends first, or the head is malformed or too long.
     pub async fn head(&mut self) -> Result<AnswerHead, ExchangeError> {
         loop {
-            let head = self.fill_head().await?;
+            let parsed = head::parse_for(&self.early, &NOT_PASSED_BACK).map_err(ExchangeError::Malformed)?;
+            let Some((head, passed)) = parsed else {
+                self.read_head().await?;
+                continue;
+            };
+            self.early.drain(..head.length);
             // "100 Continue" and similar answers precede the real one.
             if head.status < 200 {
-                self.early.drain(..head.length);
                 continue;
             }
-            let passed = head::passed_back(&self.early, &NOT_PASSED_BACK).map_err(ExchangeError::Malformed)?;
-            self.early.drain(..head.length);
             self.is_kept = !passed.closes && head.status < 400 && !matches!(head.body, Body::UntilClose);
             self.body = if self.is_head_request { Body::Complete } else { head.body };
             return Ok(AnswerHead {
@@ -168,22 +170,27 @@ impl Forward {
     }
 
     /// Reads until the head is complete, which stays.
-    async fn fill_head(&mut self) -> Result<head::Head, ExchangeError> {
+    async fn fill_head(&mut self) -> Result<(), ExchangeError> {
         loop {
-            if let Some(head) = head::parse(&self.early).map_err(ExchangeError::Malformed)? {
-                return Ok(head);
+            if head::parse(&self.early).map_err(ExchangeError::Malformed)?.is_some() {
+                return Ok(());
             }
-            let held = self.early.len();
-            if held > HEAD_LIMIT {
-                return Err(ExchangeError::TooLarge { limit: HEAD_LIMIT });
-            }
-            let mut part = [0; FIRST_READ];
-            let read = self.wire.read(&mut part).await?;
-            if read == 0 {
-                return Err(ExchangeError::Cut);
-            }
-            self.early.extend_from_slice(&part[..read]);
+            self.read_head().await?;
         }
+    }
+
+    /// Reads more of the head. Cancel safe.
+    async fn read_head(&mut self) -> Result<(), ExchangeError> {
+        if self.early.len() > HEAD_LIMIT {
+            return Err(ExchangeError::TooLarge { limit: HEAD_LIMIT });
+        }
+        let mut part = [0; FIRST_READ];
+        let read = self.wire.read(&mut part).await?;
+        if read == 0 {
+            return Err(ExchangeError::Cut);
+        }
+        self.early.extend_from_slice(&part[..read]);
+        Ok(())
     }
 
     /// Reads bytes of the body, without its framing, to the front of `into`; 0 at the end of the body.

@@ -143,9 +143,28 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err("an answer that is not HTTP"),
     };
+    head_of(&answer, length).map(Some)
+}
+
+fn head_of(answer: &httparse::Response<'_, '_>, length: usize) -> Result<Head, &'static str> {
     let Some(status) = answer.code else { return Err("an answer without a status") };
     let body = framing(status, answer.headers)?;
-    Ok(Some(Head { status, length, body }))
+    Ok(Head { status, length, body })
+}
+
+/// The same, with the part of it that is passed on: without the fields named in lower case.
+pub(super) fn parse_for(bytes: &[u8], left_out: &[&str]) -> Result<Option<(Head, PassedBack)>, &'static str> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut answer = httparse::Response::new(&mut headers);
+    match answer.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => {
+            let head = head_of(&answer, length)?;
+            let passed = passed_back(&answer, head.status, left_out);
+            Ok(Some((head, passed)))
+        }
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(_) => Err("an answer that is not HTTP"),
+    }
 }
 
 /// The part of a complete head that is passed on.
@@ -159,12 +178,8 @@ pub(super) struct PassedBack {
     pub(super) closes: bool,
 }
 
-/// The status and the fields of a complete head, without those named; names are in lower case.
-pub(super) fn passed_back(bytes: &[u8], left_out: &[&str]) -> Result<PassedBack, &'static str> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
-    let mut answer = httparse::Response::new(&mut headers);
-    answer.parse(bytes).map_err(|_| "an answer that is not HTTP")?;
-    let Some(status) = answer.code else { return Err("an answer without a status") };
+/// The status and the fields of a complete head, without those named.
+fn passed_back(answer: &httparse::Response<'_, '_>, status: u16, left_out: &[&str]) -> PassedBack {
     let mut passed =
         PassedBack { lines: Vec::with_capacity(256), closes: answer.version == Some(0), ..Default::default() };
     passed.lines.extend_from_slice(format!("{status} {}\r\n", answer.reason.unwrap_or_default()).as_bytes());
@@ -183,7 +198,7 @@ pub(super) fn passed_back(bytes: &[u8], left_out: &[&str]) -> Result<PassedBack,
             }
         }
     }
-    Ok(passed)
+    passed
 }
 
 fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Body, &'static str> {

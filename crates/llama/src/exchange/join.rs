@@ -35,7 +35,7 @@ use crate::sse::Splitter;
 /// The most bytes of a joined answer.
 const LIMIT: usize = 16 << 20;
 /// Bytes of one read.
-const READ: usize = 8 << 10;
+const READ: usize = 4 << 10;
 
 /// The endpoints whose answers can be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,8 +132,9 @@ impl AnswerHead {
     #[must_use]
     pub fn of_joined(&self, answer: &JoinedAnswer) -> Self {
         let of_stream = |line: &&[u8]| {
-            let lower = line.to_ascii_lowercase();
-            !lower.starts_with(b"content-type:") && !lower.starts_with(b"x-accel-buffering:")
+            let is =
+                |name: &str| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()));
+            !is("content-type:") && !is("x-accel-buffering:")
         };
         let reason = StatusCode::from_u16(answer.status).ok().and_then(|status| status.canonical_reason());
         let mut lines = format!("{} {}\r\n", answer.status, reason.unwrap_or_default()).into_bytes();

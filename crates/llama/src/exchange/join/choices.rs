@@ -137,6 +137,14 @@ impl Choices {
     }
 
     pub(super) fn take(&mut self, data: &[u8]) -> Result<Taken, serde_json::Error> {
+        // Most events; how many tokens there are is not needed then.
+        if self.is_chat
+            && !self.stops
+            && let Some((index, text)) = content_delta(data)
+        {
+            self.choices.entry(index).or_default().text.push_str(&text);
+            return Ok(Taken::Part(text.len()));
+        }
         let event: Event<'_> = serde_json::from_slice(data)?;
         if let Some(error) = event.error {
             return Ok(Taken::Error(error.get().to_owned()));
@@ -199,6 +207,34 @@ impl Choices {
         }
         is_held_back && choice.is_last_empty
     }
+}
+
+/// The index and the text of an event with nothing else that matters, in the form in which the engine writes it.
+fn content_delta(data: &[u8]) -> Option<(u64, Cow<'_, str>)> {
+    let rest = data.strip_prefix(br#"{"choices":[{"finish_reason":null,"index":"#)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let index = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let literal = rest[digits..].strip_prefix(br#","delta":{"content":"#)?;
+    let mut end = 1;
+    loop {
+        let found = memchr::memchr2(b'"', b'\\', literal.get(end..)?)?;
+        if literal[end + found] == b'"' {
+            end += found + 1;
+            break;
+        }
+        end += found + 2;
+    }
+    if literal[0] != b'"' || !literal[end..].starts_with(b"}}],") {
+        return None;
+    }
+    let inside = std::str::from_utf8(&literal[1..end - 1]).ok()?;
+    Some((
+        index,
+        match inside.contains('\\') {
+            true => Cow::Owned(serde_json::from_slice(&literal[..end]).ok()?),
+            false => Cow::Borrowed(inside),
+        },
+    ))
 }
 
 impl Choice {
@@ -290,19 +326,28 @@ impl Tail {
     }
 
     fn written(self, choices: &[String], object: &str) -> String {
-        let mut body = format!(r#"{{"choices":[{}]"#, choices.join(","));
-        let mut write = |name: &str, value: Option<Box<RawValue>>| {
-            if let Some(value) = value {
-                body.push_str(&format!(r#","{name}":{value}"#));
+        let mut body = String::with_capacity(1024 + choices.iter().map(String::len).sum::<usize>());
+        body.push_str(r#"{"choices":["#);
+        for (number, choice) in choices.iter().enumerate() {
+            body.push_str(if number == 0 { "" } else { "," });
+            body.push_str(choice);
+        }
+        body.push(']');
+        let object = quoted(object);
+        for (name, value) in [
+            ("created", self.created.as_deref().map(RawValue::get)),
+            ("model", self.model.as_deref().map(RawValue::get)),
+            ("system_fingerprint", self.system_fingerprint.as_deref().map(RawValue::get)),
+            ("object", Some(object.as_str())),
+            ("usage", self.usage.as_deref().map(RawValue::get)),
+            ("id", self.id.as_deref().map(RawValue::get)),
+            ("timings", self.timings.as_deref().map(RawValue::get)),
+        ] {
+            let Some(value) = value else { continue };
+            for part in [",\"", name, "\":", value] {
+                body.push_str(part);
             }
-        };
-        write("created", self.created);
-        write("model", self.model);
-        write("system_fingerprint", self.system_fingerprint);
-        write("object", RawValue::from_string(quoted(object)).ok());
-        write("usage", self.usage);
-        write("id", self.id);
-        write("timings", self.timings);
+        }
         body.push('}');
         body
     }

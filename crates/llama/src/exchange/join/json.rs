@@ -2,7 +2,8 @@
 
 /// A string in JSON.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // A string always has a JSON form.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// The same value as the engine's library writes it after it has read it; `None` where the text is not JSON.
