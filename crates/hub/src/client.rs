@@ -4,6 +4,7 @@
 //! own host only), whether its headers are the hub's statements, and whether the way stays encrypted.
 
 use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
@@ -59,6 +60,10 @@ pub(crate) enum NoAnswer {
     TooLong { host: String },
 }
 
+/// `localhost` without a resolver (RFC 6761, 6.3): a host without `/etc/hosts` cannot resolve it. The port is that of the address.
+const LOCALHOST: [SocketAddr; 2] =
+    [SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0)];
+
 impl HubClient {
     pub(crate) fn new(config: &Config, endpoint: Endpoint) -> Result<Self, HubError> {
         // Building a client panics without a process-wide TLS provider. An error means that there is one already.
@@ -68,6 +73,7 @@ impl HubClient {
                 .user_agent(concat!("auxot-worker/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(config.connect_timeout)
                 .redirect(reqwest::redirect::Policy::none())
+                .resolve_to_addrs("localhost", &LOCALHOST)
         };
         let fault = |fault: reqwest::Error| HubError::Setup(cause(&fault));
         let (direct, proxied) = (builder().no_proxy().build().map_err(fault)?, builder().build().map_err(fault)?);

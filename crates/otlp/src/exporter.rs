@@ -1,6 +1,7 @@
 //! Collects jobs that have ended, and sends their spans.
 
 use std::error::Error;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,9 @@ fn client(url: &Url) -> Result<Client, reqwest::Error> {
     // Building a client panics without a process-wide TLS provider. An error means that there is one already.
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder().timeout(REQUEST_TIMEOUT).redirect(reqwest::redirect::Policy::none());
+    // `localhost` without a resolver (RFC 6761, 6.3): a host without `/etc/hosts` cannot resolve it. The port is that of the address.
+    let localhost = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
+    let builder = builder.resolve_to_addrs("localhost", &localhost);
     let is_local = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
