@@ -230,7 +230,7 @@ mod tests {
         const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let log = Arc::new(JobLog::default());
         let before = log.begin("router", None);
-        assert_eq!(before.trace(None), None, "nobody records");
+        assert_eq!(before.trace(None), None, "no trace is exported");
         assert_eq!(before.trace(Some(HEADER)).map(|context| context.to_string()).as_deref(), Some(HEADER));
         let mut exported = log.export(2);
         let (job, root, unsampled) =

@@ -4,14 +4,14 @@
 //! copy of one piece of text.
 
 mod chat_output;
+mod client_side;
 mod engine_output;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use auxot_protocol::{AnswerData, AnswerHead, Complete, Json};
-use bytes::Bytes;
 use tokio::time::Instant as Clock;
 
 use crate::chunks::{Channel, Chunks};
@@ -20,6 +20,7 @@ use crate::transcript::{AnswerDiffers, Transcript};
 use auxot_access::{Budget, BudgetShare};
 use chat_output::StreamOutput;
 pub(crate) use chat_output::WholeAnswer;
+pub(crate) use client_side::{Begun, StreamStep};
 pub(crate) use engine_output::EngineHead;
 use engine_output::{EngineOutput, Mismatch};
 
@@ -69,25 +70,6 @@ enum Output {
     Whole(Box<WholeAnswer>),
     /// The engine's own answer.
     Engine(Box<EngineOutput>),
-}
-
-/// How an answer begins.
-#[derive(Debug)]
-pub(crate) enum Begun {
-    /// With the head of the engine's own.
-    Engine(EngineHead),
-    /// As a chat: with text, or whole.
-    Chat,
-}
-
-/// What a streaming client gets next.
-#[derive(Debug)]
-pub(crate) enum StreamStep {
-    /// The head of the engine's answer, where the client has got comments already.
-    LateHead(EngineHead),
-    Bytes(Bytes),
-    Failed(Failure),
-    End,
 }
 
 /// The unread text exceeds its bound.
@@ -252,49 +234,12 @@ impl JobAnswer {
         })
     }
 
-    /// How the answer begins, or why there is none.
-    pub(crate) fn poll_begun(&self, context: &mut Context<'_>) -> Poll<Result<Begun, Failure>> {
-        let mut state = self.state();
-        match &mut state.output {
-            Output::Engine(output) => {
-                if let Some(head) = output.take_head() {
-                    state.head_sent = true;
-                    return Poll::Ready(Ok(Begun::Engine(head)));
-                }
-            }
-            Output::Stream(stream) if stream.chunks.unread() > 0 => return Poll::Ready(Ok(Begun::Chat)),
-            Output::Stream(_) | Output::Whole(_) => {}
-        }
-        if state.ended {
-            return Poll::Ready(match (state.failure.take(), &state.output) {
-                (Some(failure), _) => Err(failure),
-                (None, Output::Engine(_)) => Err(Failure::Broken),
-                (None, Output::Stream(_) | Output::Whole(_)) => Ok(Begun::Chat),
-            });
-        }
-        state.wait(context);
-        Poll::Pending
-    }
-
-    /// The position that the client has reached, when the worker should hear of it.
-    pub(crate) fn due_report(&self) -> Option<u64> {
-        match &mut self.state().output {
-            Output::Engine(output) => output.due_report(),
-            Output::Stream(_) | Output::Whole(_) => None,
-        }
-    }
-
     /// The bytes received of the engine's answer; `None` for a chat.
     pub(crate) fn received(&self) -> Option<u64> {
         match &self.state().output {
             Output::Engine(output) => Some(output.received()),
             Output::Stream(_) | Output::Whole(_) => None,
         }
-    }
-
-    /// Whether the client has a part of the engine's own answer, which gets no byte of the router's.
-    pub(crate) fn is_engines(&self) -> bool {
-        matches!(&self.state().output, Output::Engine(output) if output.has_begun())
     }
 
     /// Ends the answer well, unless text of another answer has been sent already.
@@ -341,52 +286,6 @@ impl JobAnswer {
     /// Whether a worker has or had the job.
     pub(crate) fn was_dispatched(&self) -> bool {
         self.state().dispatched
-    }
-
-    /// From now on failures are reported inside the stream.
-    pub(crate) fn mark_head_sent(&self) {
-        self.state().head_sent = true;
-    }
-
-    /// The next bytes for a streaming client.
-    pub(crate) fn poll_step(&self, context: &mut Context<'_>) -> Poll<StreamStep> {
-        let mut state = self.state();
-        if let Output::Stream(stream) = &mut state.output
-            && stream.chunks.unread() > 0
-        {
-            let bytes = stream.chunks.take();
-            state.share.clear();
-            state.head_sent = true;
-            return Poll::Ready(StreamStep::Bytes(bytes));
-        }
-        if let Output::Engine(output) = &mut state.output {
-            if let Some(head) = output.take_head() {
-                return Poll::Ready(StreamStep::LateHead(head));
-            }
-            if let Some(bytes) = output.take() {
-                state.share.shrink(bytes.len());
-                return Poll::Ready(StreamStep::Bytes(bytes));
-            }
-        }
-        if state.ended {
-            return Poll::Ready(state.failure.take().map_or(StreamStep::End, StreamStep::Failed));
-        }
-        state.wait(context);
-        Poll::Pending
-    }
-
-    /// The whole answer for a client that does not stream.
-    pub(crate) fn poll_whole(&self, context: &mut Context<'_>) -> Poll<Result<WholeAnswer, Failure>> {
-        let mut state = self.state();
-        if !state.ended {
-            state.wait(context);
-            return Poll::Pending;
-        }
-        Poll::Ready(match (state.failure.take(), &mut state.output) {
-            (Some(failure), _) => Err(failure),
-            (None, Output::Whole(whole)) => Ok(std::mem::take(whole)),
-            (None, Output::Stream(_) | Output::Engine(_)) => Ok(WholeAnswer::default()),
-        })
     }
 }
 
