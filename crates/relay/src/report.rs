@@ -14,6 +14,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use auxot_llama::TokenCounts;
+
 use crate::report::metrics::JobSeries;
 use crate::report::warn_limit::WarnLimit;
 
@@ -50,24 +52,13 @@ pub(crate) struct EndedJob<'a> {
     pub(crate) waited: Option<Duration>,
     /// From its arrival to its first text.
     pub(crate) first_token: Option<Duration>,
-    /// Tokens generated, where they are counted.
-    pub(crate) tokens: Option<u64>,
-    pub(crate) prompt: PromptTokens,
-}
-
-/// Tokens of a prompt, where the engine has counted them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct PromptTokens {
-    /// Those that were processed.
-    pub(crate) processed: Option<u64>,
-    /// Those that were taken from the cache.
-    pub(crate) cached: Option<u64>,
+    pub(crate) tokens: TokenCounts,
 }
 
 impl EndedJob<'_> {
     /// Seconds between two tokens of a completed job, on average.
     pub(crate) fn token_gap(&self) -> Option<f64> {
-        let gaps = self.tokens?.checked_sub(1).filter(|gaps| *gaps > 0 && self.ending == "completed")?;
+        let gaps = self.tokens.generated?.checked_sub(1).filter(|gaps| *gaps > 0 && self.ending == "completed")?;
         let generated = self.took.saturating_sub(self.first_token?);
         Some(generated.as_secs_f64() / gaps as f64)
     }
@@ -88,7 +79,7 @@ impl Telemetry {
                 ended: Instant::now(),
                 latency: job.took,
                 first_token: job.first_token,
-                tokens: job.tokens.unwrap_or_default(),
+                tokens: job.tokens.generated.unwrap_or_default(),
             });
         }
     }

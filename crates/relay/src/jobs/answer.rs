@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, Usage, is_done};
+use auxot_llama::{Assembler, Chunk, Markers, Piece, PromptProgress, Timings, TokenCounts, Usage, is_done};
 use auxot_protocol::{Complete, FunctionCall, ToRouter, Token, ToolCall};
 use serde_json::value::RawValue;
 
@@ -13,7 +13,6 @@ use crate::jobs::output::JobOutput;
 use crate::jobs::parsed_job::ParsedJob;
 use crate::jobs::sink::JobMessage;
 use crate::jobs::transcript::{Channel, Transcript};
-use crate::report::PromptTokens;
 
 /// The most bytes of an answer: no context window holds so much text.
 const MAX_TEXT: usize = 64 << 20;
@@ -161,15 +160,15 @@ impl Answer {
     fn completed<'a>(&'a mut self, job_id: &'a str) -> Result<Complete<'a>, Outcome> {
         let tool_calls = self.take_calls()?;
         let (timings, usage) = (self.timings.as_ref(), self.usage.as_ref());
-        let prompt = self.prompt_tokens();
+        let tokens = JobOutput::tokens(self);
         let reasoning = self.transcript.all(Channel::Reasoning);
         Ok(Complete {
             job_id: Cow::Borrowed(job_id),
             full_response: self.transcript.all(Channel::Visible),
             reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
             duration_ms: timings.map(|timings| (timings.prompt_ms + timings.predicted_ms) as u64),
-            cache_tokens: prompt.cached,
-            input_tokens: prompt.processed,
+            cache_tokens: tokens.cached,
+            input_tokens: tokens.processed,
             output_tokens: timings.map(|timings| timings.predicted_n).or(usage.map(|usage| usage.completion)),
             reasoning_tokens: Some(self.transcript.reasoning_pieces()).filter(|pieces| *pieces > 0),
             tool_calls,
@@ -237,17 +236,14 @@ impl JobOutput for Answer {
     }
 
     /// The engine's count, or the number of pieces received.
-    fn tokens(&self) -> Option<u64> {
-        let reported = self.timings.map(|timings| timings.predicted_n).or(self.usage.map(|usage| usage.completion));
-        Some(reported.unwrap_or(self.tokens))
-    }
-
-    fn prompt_tokens(&self) -> PromptTokens {
+    fn tokens(&self) -> TokenCounts {
         let (timings, usage) = (self.timings.as_ref(), self.usage.as_ref());
+        let reported = timings.map(|timings| timings.predicted_n).or(usage.map(|usage| usage.completion));
         let cached = timings.and_then(|timings| timings.cache_n);
         let cached = cached.or_else(|| usage.and_then(|usage| usage.cached(timings)));
         let whole_prompt = || usage.map(|usage| usage.prompt.saturating_sub(cached.unwrap_or_default()));
-        PromptTokens { processed: timings.map(|timings| timings.prompt_n).or_else(whole_prompt), cached }
+        let processed = timings.map(|timings| timings.prompt_n).or_else(whole_prompt);
+        TokenCounts { generated: Some(reported.unwrap_or(self.tokens)), processed, cached }
     }
 }
 

@@ -8,7 +8,7 @@
 //! Bytes are kept until the caller has taken them, because a lost connection loses what the router had not read. So at most
 //! [`ANSWER_WINDOW`] bytes are sent ahead of the caller, and the engine is read no faster than that.
 
-use auxot_llama::{AnswerHead as EngineHead, AnswerTail};
+use auxot_llama::{AnswerHead as EngineHead, AnswerTail, TokenCounts};
 use auxot_protocol::{ANSWER_WINDOW, AnswerData, AnswerHead, AnswerRead, Complete, ToRouter};
 
 use crate::config::Config;
@@ -16,7 +16,6 @@ use crate::jobs::outcome::Outcome;
 use crate::jobs::output::JobOutput;
 use crate::jobs::parsed_job::ParsedJob;
 use crate::jobs::sink::JobMessage;
-use crate::report::PromptTokens;
 
 /// The most bytes of one message.
 const MESSAGE: usize = 64 * 1024;
@@ -122,13 +121,8 @@ impl JobOutput for EngineAnswer {
         self.head.is_some()
     }
 
-    fn tokens(&self) -> Option<u64> {
-        self.tail.counts().generated
-    }
-
-    fn prompt_tokens(&self) -> PromptTokens {
-        let counts = self.tail.counts();
-        PromptTokens { processed: counts.processed, cached: counts.cached }
+    fn tokens(&self) -> TokenCounts {
+        self.tail.counts()
     }
 
     fn on_read(&mut self, read: &AnswerRead) {

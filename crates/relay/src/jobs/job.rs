@@ -362,12 +362,12 @@ impl<O: JobOutput> RunningJob<O> {
             waited: self.started.map(since_arrival),
             first_token: self.first_token.map(since_arrival),
             tokens: self.answer.tokens(),
-            prompt: self.answer.prompt_tokens(),
         };
         self.context.telemetry.ended(&ended);
-        self.record.ended(ended.ending, ended.tokens);
+        let generated = ended.tokens.generated;
+        self.record.ended(ended.ending, generated);
         info!(
-            job = %Shown(self.id()), model = ended.model, ending = ended.ending, tokens = ended.tokens,
+            job = %Shown(self.id()), model = ended.model, ending = ended.ending, tokens = generated,
             ms = ended.took.as_secs_f64() * 1e3,
             first_token_ms = ended.first_token.map(|first| first.as_secs_f64() * 1e3),
             trace = self.trace.as_ref().map(TraceContext::trace_id), reason = outcome.reason().as_deref().map(shown), "job ended"

@@ -2,13 +2,13 @@
 //!
 //! Positions count the output from 0; the terminal message is the position after its end.
 
+use auxot_llama::TokenCounts;
 use auxot_protocol::AnswerRead;
 
 use crate::config::Config;
 use crate::jobs::outcome::Outcome;
 use crate::jobs::parsed_job::ParsedJob;
 use crate::jobs::sink::JobMessage;
-use crate::report::PromptTokens;
 
 /// The output of one job.
 pub(crate) trait JobOutput: std::fmt::Debug + Send + Sized + 'static {
@@ -35,15 +35,8 @@ pub(crate) trait JobOutput: std::fmt::Debug + Send + Sized + 'static {
     /// Whether there is output that a second attempt would repeat.
     fn has_begun(&self) -> bool;
 
-    /// Tokens generated, where they are counted.
-    fn tokens(&self) -> Option<u64> {
-        None
-    }
-
-    /// Tokens of the prompt, where the engine has counted them.
-    fn prompt_tokens(&self) -> PromptTokens {
-        PromptTokens::default()
-    }
+    /// Its tokens, where they are counted.
+    fn tokens(&self) -> TokenCounts;
 
     /// The router has taken output.
     fn on_read(&mut self, _read: &AnswerRead) {}

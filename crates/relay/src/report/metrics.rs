@@ -140,9 +140,9 @@ impl JobSeries {
     }
 
     pub(crate) fn ended(&self, ended: &EndedJob<'_>) {
-        self.tokens.increment(ended.tokens.unwrap_or_default());
-        self.prompt_tokens.increment(ended.prompt.processed.unwrap_or(0));
-        self.cached_tokens.increment(ended.prompt.cached.unwrap_or(0));
+        self.tokens.increment(ended.tokens.generated.unwrap_or_default());
+        self.prompt_tokens.increment(ended.tokens.processed.unwrap_or(0));
+        self.cached_tokens.increment(ended.tokens.cached.unwrap_or(0));
         if let Some(gap) = ended.token_gap() {
             self.token_gap.record(gap);
         }
