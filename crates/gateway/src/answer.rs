@@ -10,9 +10,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use auxot_fleet::ModelState;
+use auxot_llama::Api;
 use http::HeaderMap;
 
-use crate::api::Api;
 use crate::client::{Client, Terms, Unwritten};
 use crate::engine_request::EngineRequest;
 use crate::error_body;

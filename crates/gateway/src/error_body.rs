@@ -1,11 +1,11 @@
 //! Errors as the client's API writes them: a body with a status, or an event at the end of a stream.
 
+use auxot_llama::{Api, anthropic_error_type};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::failure::{ErrorClass, Failure, Retry};
 
 /// Read by the official clients, which repeat many errors otherwise.
@@ -31,7 +31,7 @@ pub(crate) fn response(api: Api, failure: &Failure) -> Response<Bytes> {
 
 /// The last event of a stream that is broken.
 pub(crate) fn event(api: Api, failure: &Failure) -> Bytes {
-    frame(api, &object(api, failure.class(), &failure.to_string()))
+    api.error_event(&object(api, failure.class(), &failure.to_string())).into()
 }
 
 /// The last event of a stream that the engine has refused, in the engine's words: clients know some of them.
@@ -39,23 +39,13 @@ pub(crate) fn engine_event(api: Api, status: u16, body: &[u8]) -> Bytes {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let class = ErrorClass { status, code: None, param: None, retry: Retry::Never };
     match serde_json::from_slice::<Value>(body) {
-        Ok(own) if own["error"].is_object() && api == Api::OpenAi => frame(api, &own),
-        Ok(own) if own["error"].is_object() && own["type"] == "error" => frame(api, &own),
+        Ok(own) if api.has_form(&own) => api.error_event(&own).into(),
         Ok(own) => {
             let message = own["error"]["message"].as_str().or_else(|| own["error"].as_str()).unwrap_or_default();
-            frame(api, &object(api, class, message))
+            api.error_event(&object(api, class, message)).into()
         }
-        Err(_) => frame(api, &object(api, class, &String::from_utf8_lossy(body))),
+        Err(_) => api.error_event(&object(api, class, &String::from_utf8_lossy(body))).into(),
     }
-}
-
-/// An event with its name where the API has names: official clients drop an event of Anthropic's without one.
-fn frame(api: Api, object: &Value) -> Bytes {
-    let name = match api {
-        Api::OpenAi => "",
-        Api::Anthropic => "event: error\n",
-    };
-    Bytes::from(format!("{name}data: {object}\n\n"))
 }
 
 fn object(api: Api, class: ErrorClass, message: &str) -> Value {
@@ -64,7 +54,7 @@ fn object(api: Api, class: ErrorClass, message: &str) -> Value {
             "message": message, "type": openai_type(class.status), "param": class.param, "code": class.code,
         }}),
         Api::Anthropic => json!({"type": "error", "error": {
-            "type": anthropic_type(class.status), "message": message, "code": class.code,
+            "type": anthropic_error_type(class.status.as_u16()), "message": message, "code": class.code,
         }}),
     }
 }
@@ -76,19 +66,6 @@ fn openai_type(status: StatusCode) -> &'static str {
         429 => "rate_limit_error",
         400..=499 => "invalid_request_error",
         _ => "server_error",
-    }
-}
-
-fn anthropic_type(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        400..=499 => "invalid_request_error",
-        503 => "overloaded_error",
-        _ => "api_error",
     }
 }
 

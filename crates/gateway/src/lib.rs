@@ -57,7 +57,6 @@
 //! ```
 
 mod answer;
-mod api;
 mod api_key;
 mod client;
 mod config;

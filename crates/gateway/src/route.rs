@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 
 use auxot_fleet::JobTask;
-use auxot_llama::{ApiPath, JoinedForm};
+use auxot_llama::{Api, ApiPath, JoinedForm};
 use http::Method;
-
-use crate::api::Api;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]

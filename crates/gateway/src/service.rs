@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use auxot_llama::Peek;
+use auxot_llama::{Api, Peek};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST};
 use http::request::Parts;
@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use http_body_util::Full;
 
-use crate::api::Api;
 use crate::api_key;
 use crate::client::Terms;
 use crate::engine_request::{EngineRequest, Joining};

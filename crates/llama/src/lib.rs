@@ -36,6 +36,7 @@
 //! ```
 
 mod answer_tail;
+mod api;
 mod api_path;
 mod chunk;
 mod control;
@@ -53,6 +54,7 @@ mod tool_calls;
 mod version;
 
 pub use answer_tail::{AnswerTail, TokenCounts};
+pub use api::{Api, anthropic_error_type};
 pub use api_path::{ApiPath, PathTask};
 pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCallDelta, Usage, is_done};
 pub use control::{Control, ControlError, Health};

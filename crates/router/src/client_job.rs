@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use auxot_llama::Api;
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep};
 
 use crate::answer::{Begun, EngineHead, JobAnswer, StreamStep, WholeAnswer};
-use crate::api::Api;
 use crate::board::JobId;
+use crate::error_body;
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::shared::RouterState;
@@ -151,7 +152,7 @@ impl ClientJob {
                 }
                 Poll::Ready(StreamStep::End) if self.refusal.is_some() => {
                     let (status, body) = self.refusal.take().unwrap_or_default();
-                    return Poll::Ready(StreamStep::Bytes(self.api.refusal_event(status, &body)));
+                    return Poll::Ready(StreamStep::Bytes(error_body::engine_event(self.api, status, &body)));
                 }
                 Poll::Ready(end) => {
                     self.ended = true;

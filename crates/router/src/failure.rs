@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use auxot_llama::PathTask;
+use auxot_llama::{PathTask, anthropic_error_type};
 use auxot_names::list;
 use auxot_protocol::JobError;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -229,15 +229,7 @@ impl Failure {
     /// The error object of the Anthropic API.
     pub(crate) fn anthropic_body(&self) -> serde_json::Value {
         let ErrorResponse { status, code, .. } = self.response_parts();
-        let kind = match status.as_u16() {
-            401 => "authentication_error",
-            404 => "not_found_error",
-            413 => "request_too_large",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            503 => "overloaded_error",
-            _ => "api_error",
-        };
+        let kind = anthropic_error_type(status.as_u16());
         serde_json::json!({"type": "error", "error": {"type": kind, "message": self.to_string(), "code": code}})
     }
 

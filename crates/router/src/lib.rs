@@ -22,13 +22,13 @@
 //!   a key is slow on purpose and its verdict is cached (`auxot_access`).
 
 mod answer;
-mod api;
 mod board;
 mod chunks;
 mod client_job;
 mod config;
 mod descriptors;
 mod desired_model;
+mod error_body;
 mod failure;
 mod http;
 mod hub;

@@ -14,10 +14,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use auxot_fleet::{EngineEnd, Lease};
-use auxot_llama::ExchangeError;
+use auxot_llama::{Api, ExchangeError};
 use bytes::Bytes;
 
-use crate::api::Api;
 use crate::client::{Client, Unwritten};
 use crate::error_body;
 use crate::failure::Failure;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use auxot_llama::{ApiPath, Peek};
+use auxot_llama::{Api, ApiPath, Peek};
 use auxot_protocol::HttpRequest;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -16,8 +16,8 @@ use super::api_key::Key;
 use super::body::whole;
 use super::chat;
 use crate::answer::{EngineHead, JobAnswer};
-use crate::api::Api;
 use crate::client_job::{Beginning, ClientJob, KEEP_ALIVE};
+use crate::error_body;
 use crate::failure::{BadRequest, Failure};
 use crate::hub::{RequestedJob, WholeRequest};
 use crate::ids;
@@ -41,7 +41,7 @@ pub(crate) async fn serve(
     request: Request,
 ) -> Response {
     let api = Api::of(path.path);
-    answer(path, api, &shared, request).await.unwrap_or_else(|failure| api.response(failure))
+    answer(path, api, &shared, request).await.unwrap_or_else(|failure| error_body::response(api, failure))
 }
 
 async fn answer(
@@ -141,7 +141,7 @@ fn or_error_event(is_stream: bool, client: ClientJob) -> impl Stream<Item = Resu
     let api = client.api();
     let mut is_between_events = is_stream;
     client.map(move |part| match part {
-        Err(failure) if is_between_events => Ok(api.error_event(&failure)),
+        Err(failure) if is_between_events => Ok(error_body::event(api, &failure)),
         Ok(bytes) => {
             is_between_events = is_stream && bytes.ends_with(b"\n\n");
             Ok(bytes)
