@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_fleet::{EngineEnd, JobTask, Lease};
-use auxot_llama::{
-    AnswerHead, ExchangeError, Forward, ForwardHead, JoinedForm, KeptConnection, ModelName, OpenError, WholeAnswer,
-};
+use auxot_llama::{AnswerHead, ExchangeError, Forward, ForwardHead, Joining, KeptConnection, ModelName, OpenError};
 use http::{HeaderMap, Method};
 
 use crate::failure::Failure;
@@ -37,16 +35,9 @@ pub(crate) struct EngineRequest {
     /// The model that the body names.
     pub(crate) in_body: Option<ModelName>,
     pub(crate) task: JobTask,
-    /// How the answer is joined, where it is asked for as a stream and the client wants none.
+    /// How the answer is joined, where it is asked for as a stream and the client wants none: a stream is cancelled when its
+    /// client leaves.
     pub(crate) joining: Option<Joining>,
-}
-
-/// An answer that is asked for as a stream, so that it is cancelled when its client leaves.
-#[derive(Debug)]
-pub(crate) struct Joining {
-    pub(crate) form: JoinedForm,
-    /// What the answer has; the fields are added before the bytes behind the body's end.
-    pub(crate) answer: WholeAnswer,
 }
 
 /// Why an attempt came to nothing.
@@ -114,16 +105,14 @@ impl EngineRequest {
 
     /// Asks for a stream; its answer is joined.
     pub(crate) fn ask_for_stream(&mut self, joining: Joining) {
-        let at = self.body.bytes.len() - joining.answer.behind;
-        self.body.bytes.splice(at..at, joining.form.fields().bytes());
+        joining.add_fields(&mut self.body.bytes);
         self.joining = Some(joining);
     }
 
     /// The body as the client wrote it.
     fn ask_as_written(&mut self) {
         if let Some(joining) = self.joining.take() {
-            let end = self.body.bytes.len() - joining.answer.behind;
-            self.body.bytes.drain(end - joining.form.fields().len()..end);
+            joining.remove_fields(&mut self.body.bytes);
         }
     }
 
@@ -163,7 +152,7 @@ impl EngineRequest {
         if let Some(joining) = &self.joining {
             let (head, mut forward) = self.exchange(shared, lease).await?;
             if head.is_events {
-                let joined = forward.join(joining.form, &joining.answer.options, || lease.progressed()).await;
+                let joined = forward.join(joining, || lease.progressed()).await;
                 let joined = joined.map_err(Lost::of_answer)?;
                 if let Some(kept) = forward.into_kept() {
                     shared.kept.put(lease.endpoint(), kept, || lease.engine_stopping());

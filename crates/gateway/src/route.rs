@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use auxot_fleet::JobTask;
-use auxot_llama::{Api, ApiPath, JoinedForm};
+use auxot_llama::{Api, ApiPath};
 use http::Method;
 
 /// What a request asks for.
@@ -35,8 +35,6 @@ pub(crate) struct EngineRoute<'a> {
     /// The model that the target names; it wins over the one of the body.
     pub(crate) model: Option<Cow<'a, str>>,
     pub(crate) api: Api,
-    /// The form in which an answer that is no stream can be joined from one.
-    pub(crate) joined: Option<JoinedForm>,
 }
 
 impl<'a> Route<'a> {
@@ -84,7 +82,7 @@ fn engine<'a>(
         });
     }
     let (path, task) = (endpoint.path, endpoint.task.into());
-    Route::Engine(EngineRoute { path, query, task, model, api: Api::of(path), joined: JoinedForm::of(path) })
+    Route::Engine(EngineRoute { path, query, task, model, api: Api::of(path) })
 }
 
 fn model_of_query(query: &str) -> Option<Cow<'_, str>> {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use auxot_llama::{Api, Peek};
+use auxot_llama::{Api, Joining, Peek};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST};
 use http::request::Parts;
@@ -13,7 +13,7 @@ use http_body_util::Full;
 
 use crate::api_key;
 use crate::client::Terms;
-use crate::engine_request::{EngineRequest, Joining};
+use crate::engine_request::EngineRequest;
 use crate::error_body;
 use crate::failure::Failure;
 use crate::form;
@@ -168,8 +168,8 @@ where
     let target = route.query.map_or_else(|| route.path.to_owned(), |query| format!("{}?{query}", route.path));
     let (task, in_body) = (route.task, peek.model);
     let mut request = EngineRequest { method, target, fields, body, model, in_body, task, joining: None };
-    if let Some((form, answer)) = route.joined.zip(peek.whole).filter(|(form, answer)| form.joins(&answer.options)) {
-        request.ask_for_stream(Joining { form, answer });
+    if let Some(joining) = Joining::of(route.path, peek.whole) {
+        request.ask_for_stream(joining);
     }
     Ok((request, peek.stream))
 }

@@ -13,7 +13,7 @@ mod wire;
 use std::io;
 
 pub use self::forward::{AnswerHead, Forward, ForwardHead, KeptConnection};
-pub use self::join::{JoinedAnswer, JoinedForm};
+pub use self::join::{JoinedAnswer, Joining};
 use self::{
     head::{Body, HEAD_LIMIT},
     inbox::Inbox,

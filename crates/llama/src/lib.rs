@@ -61,8 +61,7 @@ pub use control::{Control, ControlError, Health};
 pub use endpoint::Endpoint;
 pub use error::EngineError;
 pub use exchange::{
-    AnswerHead, Exchange, ExchangeError, Fill, Forward, ForwardHead, JoinedAnswer, JoinedForm, KeptConnection,
-    OpenError,
+    AnswerHead, Exchange, ExchangeError, Fill, Forward, ForwardHead, JoinedAnswer, Joining, KeptConnection, OpenError,
 };
 pub use markers::{Markers, Piece};
 pub use props::Props;

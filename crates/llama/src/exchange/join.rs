@@ -29,7 +29,7 @@ use self::message::Message;
 use self::response::Response;
 use self::results::Results;
 use super::{AnswerHead, EVENT_LIMIT, ExchangeError, Forward};
-use crate::request::AnswerOption;
+use crate::request::{AnswerOption, WholeAnswer};
 use crate::sse::Splitter;
 
 /// The most bytes of a joined answer.
@@ -39,7 +39,7 @@ const READ: usize = 4 << 10;
 
 /// The endpoints whose answers can be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JoinedForm {
+pub(crate) enum JoinedForm {
     /// `/v1/chat/completions`.
     Chat,
     /// `/v1/completions`.
@@ -54,8 +54,7 @@ pub enum JoinedForm {
 
 impl JoinedForm {
     /// The form of the answers of an engine's path.
-    #[must_use]
-    pub fn of(path: &str) -> Option<Self> {
+    fn of(path: &str) -> Option<Self> {
         Some(match path {
             "/v1/chat/completions" | "/chat/completions" => Self::Chat,
             "/v1/completions" => Self::Text,
@@ -67,8 +66,7 @@ impl JoinedForm {
     }
 
     /// Whether a stream has all that an answer with these options has.
-    #[must_use]
-    pub fn joins(self, options: &[AnswerOption]) -> bool {
+    fn joins(self, options: &[AnswerOption]) -> bool {
         use AnswerOption::{Fields, Probabilities, Several, Stops, Tokens, Verbose};
         let has = |option| options.contains(&option);
         // The tokens of a stop sequence are left out of the probabilities, and a stream does not say how many they are.
@@ -87,14 +85,48 @@ impl JoinedForm {
 
     /// The fields that a body needs before its closing brace so that its answer comes as a stream that can be joined; the
     /// last of two fields with one name counts.
-    #[must_use]
-    pub fn fields(self) -> &'static str {
+    fn fields(self) -> &'static str {
         match self {
             Self::Chat | Self::Text => {
                 r#","stream":true,"stream_options":{"include_usage":true},"timings_per_token":true,"return_progress":true"#
             }
             Self::Native | Self::Message | Self::Response => r#","stream":true,"return_progress":true"#,
         }
+    }
+}
+
+/// How the answer to one request is joined.
+#[derive(Debug)]
+pub struct Joining {
+    form: JoinedForm,
+    answer: WholeAnswer,
+}
+
+impl Joining {
+    /// For a request for an engine's path; `None` where the caller wants a stream, or an answer that a stream does not have.
+    #[must_use]
+    pub fn of(path: &str, wanted: Option<WholeAnswer>) -> Option<Self> {
+        let (form, answer) = JoinedForm::of(path).zip(wanted)?;
+        form.joins(&answer.options).then_some(Self { form, answer })
+    }
+
+    /// Adds the fields to the caller's body that ask for a stream.
+    pub fn add_fields(&self, body: &mut Vec<u8>) {
+        let at = body.len() - self.answer.behind;
+        body.splice(at..at, self.form.fields().bytes());
+    }
+
+    /// The caller's body with the fields that ask for a stream.
+    #[must_use]
+    pub fn with_fields(&self, body: &[u8]) -> Vec<u8> {
+        let (before, behind) = body.split_at(body.len() - self.answer.behind);
+        [before, self.form.fields().as_bytes(), behind].concat()
+    }
+
+    /// Makes the body as the caller wrote it.
+    pub fn remove_fields(&self, body: &mut Vec<u8>) {
+        let end = body.len() - self.answer.behind;
+        body.drain(end - self.form.fields().len()..end);
     }
 }
 
@@ -149,19 +181,17 @@ impl AnswerHead {
 }
 
 impl Forward {
-    /// Reads a stream to its end and joins it to the answer of a request with these options. Calls `progressed` for every
-    /// read. Not cancel safe.
+    /// Reads a stream to its end and joins it. Calls `progressed` for every read. Not cancel safe.
     ///
     /// # Errors
     /// When the stream ends too early, or is not one of llama-server.
     pub async fn join(
         &mut self,
-        form: JoinedForm,
-        options: &[AnswerOption],
+        joining: &Joining,
         mut progressed: impl FnMut(),
     ) -> Result<JoinedAnswer, ExchangeError> {
         let (mut held, mut splitter) = (Vec::new(), Splitter::new(EVENT_LIMIT));
-        let mut joiner = Joiner::new(form, options);
+        let mut joiner = Joiner::new(joining.form, &joining.answer.options);
         loop {
             let from = held.len();
             held.resize(from + READ, 0);

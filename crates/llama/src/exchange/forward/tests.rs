@@ -139,7 +139,8 @@ async fn a_stream_is_joined_into_an_answer_with_a_length() {
     let head = forward.head().await.unwrap();
     assert!(head.is_events);
     let mut reads = 0;
-    let joined = forward.join(crate::JoinedForm::Text, &[], || reads += 1).await.unwrap();
+    let joining = crate::Joining::of("/v1/completions", Some(crate::WholeAnswer::default())).unwrap();
+    let joined = forward.join(&joining, || reads += 1).await.unwrap();
     assert!(reads > 0 && joined.status == 200);
     let head = head.of_joined(&joined);
     let lines = "200 OK\r\nServer: llama.cpp\r\nContent-Type: application/json; charset=utf-8\r\n";

@@ -5,9 +5,7 @@ use super::*;
 use std::future::poll_fn;
 
 use auxot_fleet::Awaiting;
-use auxot_llama::{
-    AnswerHead, AnswerOption, ExchangeError, Forward, ForwardHead, JoinedForm, OpenError, Peek, WholeAnswer,
-};
+use auxot_llama::{AnswerHead, ExchangeError, Forward, ForwardHead, Joining, OpenError, Peek};
 use auxot_protocol::{HttpRequest, ToRouter};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -36,8 +34,7 @@ struct EngineCall {
 }
 
 struct JoinedCall {
-    form: JoinedForm,
-    options: Vec<AnswerOption>,
+    joining: Joining,
     body: Vec<u8>,
 }
 
@@ -60,17 +57,9 @@ impl EngineCall {
             true => Peek::into(&request.body).map_err(|error| bad(error.to_string()))?,
             false => Peek::default(),
         };
-        let form = parsed.path.and_then(|path| JoinedForm::of(path.path));
-        let joined = form.zip(peek.whole).filter(|(form, answer)| form.joins(&answer.options));
-        let joined = joined.map(|(form, answer)| JoinedCall::new(form, answer, &request.body));
+        let joining = parsed.path.and_then(|path| Joining::of(path.path, peek.whole));
+        let joined = joining.map(|joining| JoinedCall { body: joining.with_fields(&request.body), joining });
         Ok(Self { method, fields, target: request.path.clone(), body: request.body.clone(), joined })
-    }
-}
-
-impl JoinedCall {
-    fn new(form: JoinedForm, answer: WholeAnswer, body: &[u8]) -> Self {
-        let (before, behind) = body.split_at(body.len() - answer.behind);
-        Self { form, options: answer.options, body: [before, form.fields().as_bytes(), behind].concat() }
     }
 }
 
@@ -118,7 +107,7 @@ impl RunningJob<EngineAnswer> {
             let (head, mut stream) = self.exchange(lease, call, &joined.body).await?;
             if head.is_events {
                 self.on_first_token();
-                let answer = stream.join(joined.form, &joined.options, || lease.progressed());
+                let answer = stream.join(&joined.joining, || lease.progressed());
                 let answer = self.while_pending(lease, answer).await?;
                 if !answer.lacks_text {
                     self.answer.begin(&head.of_joined(&answer));
