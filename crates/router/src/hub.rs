@@ -24,7 +24,7 @@ use crate::resolver::Resolution;
 use crate::summary::Summary;
 use auxot_access::KeyId;
 use entry::AccessLine;
-pub(crate) use entry::{ChatJob, JobEntry, JobForm, RequestedJob, WholeRequest};
+pub(crate) use entry::{AsChat, ChatJob, JobEntry, JobForm, RequestedJob, WholeRequest};
 
 /// A message for a link's writer.
 #[derive(Debug)]

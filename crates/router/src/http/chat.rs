@@ -10,7 +10,7 @@ use super::request::{self, ParsedRequest};
 use crate::answer::{JobAnswer, UnreadLimits, WholeAnswer};
 use crate::chunks::Chunks;
 use crate::failure::Failure;
-use crate::hub::ChatJob;
+use crate::hub::{AsChat, ChatJob};
 use crate::openai::{Choice, Completion, Message, TokenUsage, finish_reason};
 use crate::shared::now;
 
@@ -41,13 +41,10 @@ impl ChatRequest {
     }
 
     /// The request as workers read it.
-    ///
-    /// # Errors
-    /// When it asks for what no chat job can carry.
-    pub(super) fn into_job(self, traceparent: Option<String>) -> Result<ChatJob, Failure> {
+    pub(super) fn into_job(self, traceparent: Option<String>) -> AsChat {
         let request = self.0;
         if let Some(unsupported) = request.unsupported {
-            return Err(unsupported.into());
+            return AsChat::Impossible(unsupported.into());
         }
         let further = JobRequest { parameters: request.parameters, traceparent, http: None };
         let job = Job {
@@ -59,7 +56,7 @@ impl ChatRequest {
             request: (further.parameters.is_some() || further.traceparent.is_some()).then_some(further),
             ..Job::default()
         };
-        Ok(ChatJob { job, required_parameter: request.required_parameter })
+        AsChat::Job(ChatJob { job, required_parameter: request.required_parameter })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::answer::{EngineHead, JobAnswer};
 use crate::client_job::{Beginning, ClientJob, KEEP_ALIVE};
 use crate::error_body;
 use crate::failure::{BadRequest, Failure};
-use crate::hub::{RequestedJob, WholeRequest};
+use crate::hub::{AsChat, RequestedJob, WholeRequest};
 use crate::ids;
 use crate::shared::RouterState;
 
@@ -78,7 +78,7 @@ async fn answer(
         task: path.task,
         stream,
         whole: WholeRequest { http, model: place },
-        chat: chat.map(|chat| chat.into_job(traceparent)),
+        chat: chat.map_or(AsChat::Unneeded, |chat| chat.into_job(traceparent)),
         key,
         _body_bytes: body_bytes,
     };

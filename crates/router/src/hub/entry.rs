@@ -26,8 +26,8 @@ pub(crate) struct RequestedJob {
     pub(crate) stream: bool,
     /// The request as it came.
     pub(crate) whole: WholeRequest,
-    /// The same as a chat, for workers that take no whole requests; `None` where it is no chat or all workers do.
-    pub(crate) chat: Option<Result<ChatJob, Failure>>,
+    /// The same for workers that take no whole requests.
+    pub(crate) chat: AsChat,
     /// Id of the client's key.
     pub(crate) key: KeyId,
     /// Its part of the bound over all bodies.
@@ -40,6 +40,16 @@ pub(crate) struct WholeRequest {
     pub(crate) http: HttpRequest,
     /// Where the body names a model.
     pub(crate) model: Option<Range<usize>>,
+}
+
+/// A request as a chat job.
+#[derive(Debug)]
+pub(crate) enum AsChat {
+    /// It is no chat, or every worker takes whole requests.
+    Unneeded,
+    Job(ChatJob),
+    /// It asks for what no chat job can carry.
+    Impossible(Failure),
 }
 
 /// A chat in the job's own fields.
@@ -64,25 +74,25 @@ impl RequestedJob {
     /// The extension that a worker needs.
     pub(crate) fn extension(&self) -> RequiredExtension {
         match &self.chat {
-            Some(Ok(ChatJob { required_parameter: None, .. })) => RequiredExtension::None,
-            Some(Ok(ChatJob { required_parameter: Some(_), .. })) => RequiredExtension::Parameters,
-            Some(Err(_)) | None => RequiredExtension::Requests,
+            AsChat::Job(ChatJob { required_parameter: None, .. }) => RequiredExtension::None,
+            AsChat::Job(ChatJob { required_parameter: Some(_), .. }) => RequiredExtension::Parameters,
+            AsChat::Impossible(_) | AsChat::Unneeded => RequiredExtension::Requests,
         }
     }
 
     /// Why workers without that extension cannot have the job.
     pub(crate) fn without_extension(&self) -> Failure {
         match &self.chat {
-            Some(Err(failure)) => failure.clone(),
-            Some(Ok(ChatJob { required_parameter: Some(name), .. })) => Failure::Unsupported(name.clone()),
-            Some(Ok(_)) | None => Failure::Unsupported(self.whole.http.path.clone()),
+            AsChat::Impossible(failure) => failure.clone(),
+            AsChat::Job(ChatJob { required_parameter: Some(name), .. }) => Failure::Unsupported(name.clone()),
+            AsChat::Job(_) | AsChat::Unneeded => Failure::Unsupported(self.whole.http.path.clone()),
         }
     }
 
     /// The job for one worker.
     pub(crate) fn for_worker(&self, id: &str, model: Option<String>, form: JobForm) -> Job {
         match (form, &self.chat) {
-            (JobForm::Chat { parameters }, Some(Ok(chat))) => {
+            (JobForm::Chat { parameters }, AsChat::Job(chat)) => {
                 let request = chat.job.request.clone().filter(|_| parameters);
                 Job { job_id: id.to_owned(), model, request, ..chat.job.clone() }
             }
@@ -137,7 +147,7 @@ impl JobEntry {
         self.dispatched.get_or_insert_with(Instant::now);
         self.gpu_id = Some(link.gpu_id.clone());
         self.attempts = attempt;
-        let is_whole = link.requests || self.request.chat.is_none();
+        let is_whole = link.requests || matches!(self.request.chat, AsChat::Unneeded);
         match self.answer.dispatched(attempt, reported_model, is_whole) {
             true => JobForm::Whole,
             false => JobForm::Chat { parameters: link.parameters },
