@@ -4,14 +4,13 @@
 //! own host only), whether its headers are the hub's statements, and whether the way stays encrypted.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use crate::answer::{linked_size, linked_sum};
 use crate::config::Config;
@@ -60,10 +59,6 @@ pub(crate) enum NoAnswer {
     TooLong { host: String },
 }
 
-/// `localhost` without a resolver (RFC 6761, 6.3): a host without `/etc/hosts` cannot resolve it. The port is that of the address.
-const LOCALHOST: [SocketAddr; 2] =
-    [SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0)];
-
 impl HubClient {
     pub(crate) fn new(config: &Config, endpoint: Endpoint) -> Result<Self, HubError> {
         // Building a client panics without a process-wide TLS provider. An error means that there is one already.
@@ -73,7 +68,8 @@ impl HubClient {
                 .user_agent(concat!("auxot-worker/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(config.connect_timeout)
                 .redirect(reqwest::redirect::Policy::none())
-                .resolve_to_addrs("localhost", &LOCALHOST)
+                // The port is that of the address.
+                .resolve_to_addrs("localhost", &auxot_localhost::loopback(0))
         };
         let fault = |fault: reqwest::Error| HubError::Setup(cause(&fault));
         let (direct, proxied) = (builder().no_proxy().build().map_err(fault)?, builder().build().map_err(fault)?);
@@ -109,7 +105,11 @@ impl HubClient {
     }
 
     async fn send(&self, url: &Url, headers: &HeaderMap, from_hub: bool) -> Result<Response, NoAnswer> {
-        let client = if is_loopback(url) { &self.direct } else { &self.proxied };
+        let client = if url.host().is_some_and(|host| auxot_localhost::is_loopback(&host)) {
+            &self.direct
+        } else {
+            &self.proxied
+        };
         let mut request = client.get(url.clone()).headers(headers.clone()).header(ACCEPT_ENCODING, "identity");
         if let Some(token) = self.endpoint.token.as_ref().filter(|_| from_hub)
             && let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
@@ -150,15 +150,6 @@ impl HubClient {
 pub(crate) fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// The innermost reason of a fault; the outer ones repeat the address, which may be signed.

@@ -1,7 +1,6 @@
 //! Collects jobs that have ended, and sends their spans.
 
 use std::error::Error;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
-use url::{Host, Url};
+use url::Url;
 
 use crate::config::{Config, EndpointError};
 use crate::spans;
@@ -81,15 +80,9 @@ fn client(url: &Url) -> Result<Client, reqwest::Error> {
     // Building a client panics without a process-wide TLS provider. An error means that there is one already.
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder().timeout(REQUEST_TIMEOUT).redirect(reqwest::redirect::Policy::none());
-    // `localhost` without a resolver (RFC 6761, 6.3): a host without `/etc/hosts` cannot resolve it. The port is that of the address.
-    let localhost = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
-    let builder = builder.resolve_to_addrs("localhost", &localhost);
-    let is_local = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
+    // The port is that of the address.
+    let builder = builder.resolve_to_addrs("localhost", &auxot_localhost::loopback(0));
+    let is_local = url.host().is_some_and(|host| auxot_localhost::is_loopback(&host));
     // No proxy reaches addresses of this host.
     if is_local { builder.no_proxy().build() } else { builder.build() }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::connection::Shared;
 use crate::connection::dial::proxy::{self, Proxy};
-use crate::connection::dial::tcp::loopback;
 use crate::router::fingerprint::is_open_source_health;
 
 /// Limit for the report; without it there is one connection.
@@ -29,7 +28,7 @@ async fn read(shared: &Shared) {
     let router = shared.handshake.dialer.url.host();
     for host in [Some(&*router), proxy.as_ref().map(Proxy::host)].into_iter().flatten() {
         // The port is that of the address.
-        if let Some(addresses) = loopback(host, 0) {
+        if let Some(addresses) = auxot_localhost::addresses(host, 0) {
             client = client.resolve_to_addrs(host, &addresses);
         }
     }

@@ -9,8 +9,6 @@ use std::fmt;
 
 use url::Host;
 
-use super::tcp::is_localhost;
-
 /// The address of a router's WebSocket. [`fmt::Display`] hides user and password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouterUrl {
@@ -100,11 +98,7 @@ impl RouterUrl {
     /// Whether the router is on this host, so that an unencrypted connection stays inside it.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        match &self.host {
-            Host::Domain(name) => is_localhost(name),
-            Host::Ipv4(address) => address.is_loopback(),
-            Host::Ipv6(address) => address.is_loopback(),
-        }
+        auxot_localhost::is_loopback(&self.host)
     }
 
     /// The WebSocket's URL, user and password included.

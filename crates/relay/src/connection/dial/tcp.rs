@@ -5,7 +5,7 @@
 //! connect timeout.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -25,8 +25,8 @@ const UNSENT: u32 = 64 * 1024;
 
 /// Connects to a host, by name or address.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses = match loopback(host, port) {
-        Some(addresses) => addresses,
+    let addresses = match auxot_localhost::addresses(host, port) {
+        Some(addresses) => addresses.to_vec(),
         None => alternating(lookup_host((host, port)).await?.collect()),
     };
     let stream = race(addresses).await?;
@@ -38,18 +38,6 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT)?;
     Ok(stream)
-}
-
-/// Whether a name is `localhost` or below it, in any case and with or without the dot of the root.
-pub(crate) fn is_localhost(host: &str) -> bool {
-    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
-}
-
-/// The addresses of `localhost` and the names below it, without a resolver (RFC 6761, 6.3): a host without `/etc/hosts`
-/// cannot resolve them.
-pub(crate) fn loopback(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
-    is_localhost(host).then(|| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
 }
 
 async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
@@ -98,17 +86,6 @@ mod tests {
         let order = alternating(parse(&["[::1]:1", "[::2]:1", "1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]));
         assert_eq!(order, parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "1.1.1.3:1"]));
         assert!(alternating(Vec::new()).is_empty());
-    }
-
-    #[test]
-    fn localhost_needs_no_resolver() {
-        let both: Vec<SocketAddr> = vec!["127.0.0.1:7".parse().expect("valid"), "[::1]:7".parse().expect("valid")];
-        for name in ["localhost", "LocalHost.", "router.localhost"] {
-            assert_eq!(loopback(name, 7), Some(both.clone()), "{name}");
-        }
-        for name in ["localhost.example.com", "notlocalhost", "127.0.0.1", ""] {
-            assert_eq!(loopback(name, 7), None, "{name}");
-        }
     }
 
     #[tokio::test]
