@@ -35,13 +35,18 @@ impl Scheduler {
     /// what it holds. It counts as all of it, or as none if the model is pinned: a model that turns out not to fit gets
     /// that answer from the sample after the load, and none is refused, or made smaller, for memory that becomes free.
     pub(super) fn at_most(&self, but: ModelId) -> Capacity {
-        let mut capacity = self.measured_capacity();
+        let mut capacity = self.capacity.clone();
         let others = || self.models.iter().enumerate().filter(|(at, _)| *at != but).map(|(_, model)| model);
-        let has_memory =
-            |model: &super::Model| model.has_place() && !matches!(model.state, ModelState::Reserved { .. });
-        for model in others().filter(|model| !model.profile.pin && has_memory(model)) {
-            model.tenant().holds.iter().for_each(|(device, bytes)| capacity.freed(device, *bytes));
+        let goes = |model: &super::Model| {
+            !model.profile.pin && model.has_place() && !matches!(model.state, ModelState::Reserved { .. })
+        };
+        for model in others().filter(|model| goes(model)) {
+            model.state.measured().for_each(|(device, bytes)| capacity.freed(device, bytes));
         }
+        // The limit counts after that: what is not measured yet is no part of what is freed of it.
+        let stay = self.models.iter().enumerate().filter(|(at, model)| *at == but || !goes(model));
+        let ours = stay.map(|(_, model)| model.state.host_bytes()).sum();
+        let mut capacity = capacity.limited(ours, &self.rules);
         for model in others().filter(|model| model.profile.pin && !model.state.is_unmeasured_load()) {
             model.state.promised().for_each(|(device, bytes)| capacity.taken(device, bytes));
         }

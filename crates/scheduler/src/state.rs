@@ -177,6 +177,11 @@ impl ModelState {
         self.place().into_iter().flat_map(move |place| place.promised(is_unmeasured))
     }
 
+    /// Bytes by device that its end adds to the measured free memory: without what only running jobs take.
+    pub(super) fn measured(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.place().into_iter().flat_map(Place::measured)
+    }
+
     /// Bytes of the host's memory that it holds, as far as that is known.
     pub(super) fn host_bytes(&self) -> u64 {
         match self {
@@ -302,8 +307,17 @@ impl Place {
         given.chain((later > 0).then_some((HOST, later)))
     }
 
+    fn measured(&self) -> impl Iterator<Item = (&str, u64)> {
+        let later = self.at_work();
+        let held = self.holds().iter();
+        held.map(move |(device, bytes)| {
+            let later = if device == HOST { later } else { 0 };
+            (device.as_str(), bytes.saturating_sub(later))
+        })
+    }
+
     fn host_bytes(&self) -> u64 {
-        sum_of_host(self.holds()).saturating_sub(self.at_work())
+        self.measured().filter(|(device, _)| *device == HOST).map(|(_, bytes)| bytes).sum()
     }
 
     fn seen_host_bytes(&self) -> u64 {
