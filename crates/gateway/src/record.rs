@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auxot_fleet::{Fleet, JobRecord, TraceContext};
-use auxot_llama::AnswerTail;
+use auxot_llama::AnswerExcerpt;
 use http::{HeaderMap, HeaderName};
 use tracing::{debug, info};
 
@@ -27,8 +27,8 @@ pub(crate) struct RequestRecord {
     /// What operators see of it.
     job: JobRecord,
     trace: Option<TraceContext>,
-    /// The end of the answer, with the engine's counts.
-    tail: AnswerTail,
+    /// What holds the engine's counts.
+    excerpt: AnswerExcerpt,
     /// The count of running requests that it is a part of, until it ends.
     running: Option<Arc<Running>>,
 }
@@ -51,7 +51,7 @@ impl RequestRecord {
             first_byte: None,
             job: fleet.jobs().begin(DOOR, None),
             trace: None,
-            tail: AnswerTail::default(),
+            excerpt: AnswerExcerpt::default(),
             running: Some(Arc::clone(running)),
         }
     }
@@ -73,7 +73,7 @@ impl RequestRecord {
 
     /// Bytes of the answer's body have come.
     pub(crate) fn part(&mut self, bytes: &[u8]) {
-        self.tail.push(bytes);
+        self.excerpt.push(bytes);
         if self.first_byte.is_none() {
             self.first_byte = Some(Instant::now());
             self.job.first_token();
@@ -98,7 +98,7 @@ impl RequestRecord {
         running.end();
         let since_arrival = |at: Instant| at.duration_since(self.arrived);
         let took = self.arrived.elapsed();
-        let counts = self.tail.counts();
+        let counts = self.excerpt.counts();
         self.job.ended(ending, counts.generated);
         let model = match &self.leased {
             None => {

@@ -35,7 +35,7 @@
 //! assert_eq!(chunk.content.as_deref(), Some("Hi"));
 //! ```
 
-mod answer_tail;
+mod answer_excerpt;
 mod api;
 mod api_path;
 mod chunk;
@@ -53,7 +53,7 @@ mod text;
 mod tool_calls;
 mod version;
 
-pub use answer_tail::{AnswerTail, TokenCounts};
+pub use answer_excerpt::{AnswerExcerpt, TokenCounts};
 pub use api::{Api, anthropic_error_type};
 pub use api_path::{ApiPath, PathTask};
 pub use chunk::{Chunk, ChunkError, ChunkFault, PromptProgress, Timings, ToolCallDelta, Usage, is_done};

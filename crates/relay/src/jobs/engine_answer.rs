@@ -8,7 +8,7 @@
 //! Bytes are kept until the caller has taken them, because a lost connection loses what the router had not read. So at most
 //! [`ANSWER_WINDOW`] bytes are sent ahead of the caller, and the engine is read no faster than that.
 
-use auxot_llama::{AnswerHead as EngineHead, AnswerTail, TokenCounts};
+use auxot_llama::{AnswerExcerpt, AnswerHead as EngineHead, TokenCounts};
 use auxot_protocol::{ANSWER_WINDOW, AnswerData, AnswerHead, AnswerRead, Complete, ToRouter};
 
 use crate::config::Config;
@@ -28,8 +28,8 @@ pub(crate) struct EngineAnswer {
     head: Option<Head>,
     /// The bytes from position `read` on.
     kept: Vec<u8>,
-    /// The last bytes, with the engine's counts.
-    tail: AnswerTail,
+    /// What holds the engine's counts.
+    excerpt: AnswerExcerpt,
     /// The caller has taken the bytes before this position.
     read: usize,
     /// The router has the terminal message.
@@ -53,7 +53,7 @@ impl EngineAnswer {
     /// Takes bytes of the body.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
-        self.tail.push(bytes);
+        self.excerpt.push(bytes);
     }
 
     /// Bytes of the body so far.
@@ -79,7 +79,7 @@ impl JobOutput for EngineAnswer {
             id = (since.as_nanos() as u64).to_be_bytes();
         }
         let id = format!("{:016x}", u64::from_be_bytes(id));
-        Self { id, head: None, kept: Vec::new(), tail: AnswerTail::default(), read: 0, is_received: false }
+        Self { id, head: None, kept: Vec::new(), excerpt: AnswerExcerpt::default(), read: 0, is_received: false }
     }
 
     fn end(&self) -> usize {
@@ -105,7 +105,7 @@ impl JobOutput for EngineAnswer {
     }
 
     fn complete(&mut self, job_id: &str) -> Result<String, Outcome> {
-        let counts = self.tail.counts();
+        let counts = self.excerpt.counts();
         let complete = Complete {
             job_id: job_id.into(),
             length: Some(self.length() as u64),
@@ -122,7 +122,7 @@ impl JobOutput for EngineAnswer {
     }
 
     fn tokens(&self) -> TokenCounts {
-        self.tail.counts()
+        self.excerpt.counts()
     }
 
     fn on_read(&mut self, read: &AnswerRead) {
