@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use auxot_admin::control::client;
 use auxot_catalog::{Catalog, path_text};
-use auxot_engine::Host;
+use auxot_engine::{Host, HostError};
 use auxot_gateway::ListenAddress;
 use auxot_gpu::Sample;
 use auxot_placement::{DeviceVisibility, bytes_text};
@@ -80,7 +80,7 @@ async fn check(settings: &Settings, catalog: &Catalog) -> Vec<Finding> {
     let engine = Host::open(settings.engine.clone()).await;
     findings.push(match &engine {
         Ok(host) => good("engine", engine_text(host)),
-        Err(fault) => bad("engine", with_causes(fault), "install llama-server, or set AUXOT_LLAMA_BINARY to one"),
+        Err(fault) => bad("engine", with_causes(fault), engine_remedy(fault)),
     });
     findings.extend(devices(settings, &sample, engine.as_ref().ok()));
     findings.extend(models(settings, catalog));
@@ -97,6 +97,14 @@ async fn running_worker(settings: &Settings) -> Option<RunningWorker> {
     let status = ask(settings, client::status).await.ok()?;
     let trouble = status.router.and_then(|router| router.trouble);
     Some(RunningWorker { pid: status.worker.pid, trouble, metrics: status.metrics.trouble })
+}
+
+fn engine_remedy(fault: &HostError) -> &'static str {
+    match fault {
+        HostError::Binary(_) => "install llama-server, or set AUXOT_LLAMA_BINARY to one",
+        HostError::RuntimeDir(_) => "set AUXOT_RUNTIME_DIR to a folder that only this user can enter",
+        HostError::System(_) => "raise the limits on processes and memory of this user (`ulimit -a`)",
+    }
 }
 
 fn engine_text(host: &Host) -> String {
