@@ -6,6 +6,7 @@
 mod chart;
 mod day;
 mod host;
+mod host_memory;
 mod properties;
 mod random;
 mod scenario;

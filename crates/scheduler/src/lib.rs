@@ -334,8 +334,8 @@ impl Scheduler {
 
     /// Further samples show all that a loaded model holds: they begin after the load.
     pub fn memory_shown(&mut self, model: ModelId) {
-        if let Some(running) = self.models[model].state.running_mut().filter(|running| !running.is_measured) {
-            running.is_measured = true;
+        let running = self.models[model].state.running_mut();
+        if running.is_some_and(|running| running.place.set_is_measured()) {
             self.something_is_free();
         }
     }

@@ -235,7 +235,7 @@ impl Model {
         self.want = Wanted::No;
         self.last_used = now;
         let slots = SlotGate::new(run, slots);
-        self.state = ModelState::Ready(Running { place, since: now, slots, is_measured: false });
+        self.state = ModelState::Ready(Running { place, since: now, slots });
     }
 
     /// Its engine has exited unexpectedly, and is started again in the same place: at once, or after a pause.
@@ -262,11 +262,13 @@ impl Model {
 
     /// Its engine is to be stopped. Returns whether there is one.
     pub(super) fn stop(&mut self) -> bool {
-        let place = match &self.state {
+        let mut place = match &self.state {
             ModelState::Loading { place, .. } | ModelState::Backoff { place } => place.clone(),
             ModelState::Ready(running) | ModelState::Draining { running, .. } => running.place.clone(),
             _ => return false,
         };
+        // It takes no more memory.
+        place.set_is_measured();
         self.state = ModelState::Unloading { place };
         true
     }

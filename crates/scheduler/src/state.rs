@@ -169,28 +169,20 @@ impl ModelState {
 
     /// The part of its place that no measurement shows yet: all that is not seen, or what only running jobs take.
     pub(super) fn promised(&self) -> impl Iterator<Item = (&str, u64)> {
-        let is_unmeasured = match self {
-            ModelState::Reserved { .. } | ModelState::Loading { .. } | ModelState::Backoff { .. } => true,
-            ModelState::Ready(running) | ModelState::Draining { running, .. } => !running.is_measured,
-            _ => false,
-        };
-        self.place().into_iter().flat_map(move |place| place.promised(is_unmeasured))
+        self.place().into_iter().flat_map(Place::promised)
     }
 
-    /// Bytes by device that its end adds to the measured free memory: without what only running jobs take.
+    /// Bytes by device that its end adds to the measured free memory.
     pub(super) fn measured(&self) -> impl Iterator<Item = (&str, u64)> {
         self.place().into_iter().flat_map(Place::measured)
     }
 
     /// Bytes of the host's memory that it holds, as far as that is known.
     pub(super) fn host_bytes(&self) -> u64 {
-        match self {
-            ModelState::Unloading { place } => place.host_bytes(),
-            ModelState::Ready(running) | ModelState::Draining { running, .. } if running.is_measured => {
-                running.place.host_bytes()
-            }
+        match self.place() {
+            Some(place) if place.is_measured => place.host_bytes(),
             // The rest is promised.
-            state => state.place().map_or(0, Place::seen_host_bytes),
+            place => place.map_or(0, Place::seen_host_bytes),
         }
     }
 
@@ -199,7 +191,7 @@ impl ModelState {
         match self {
             ModelState::Loading { place, .. } | ModelState::Backoff { place } => place.seen.is_empty(),
             ModelState::Ready(running) | ModelState::Draining { running, .. } => {
-                !running.is_measured && running.place.seen.is_empty()
+                !running.place.is_measured && running.place.seen.is_empty()
             }
             _ => false,
         }
@@ -215,8 +207,6 @@ pub struct Running {
     pub since: Moment,
     /// Its slots.
     pub slots: SlotGate,
-    /// A sample that began after the load shows what it holds.
-    pub(super) is_measured: bool,
 }
 
 /// The slots of one run of an engine. The warm path of a job: a free slot is taken with two comparisons.
@@ -256,75 +246,94 @@ impl SlotGate {
 pub struct Place {
     /// The devices, layers and arguments.
     pub placement: Box<Placement>,
+    /// A sample that began after the load shows what it holds. Before that all that is not seen is promised.
+    pub(super) is_measured: bool,
     /// The promised bytes, by device.
     given: Vec<(String, u64)>,
     /// The measured bytes, by device; empty where that is unknown.
     seen: Vec<(String, u64)>,
-    /// The same, with the promised bytes of devices that are not measured; empty where nothing is measured.
+    /// The bytes that its end frees, by device: the seen and the promised ones.
     held: Vec<(String, u64)>,
 }
 
 impl Place {
     pub(super) fn new(placement: Placement) -> Self {
-        let given = placement.bytes().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
-        Self { placement: Box::new(placement), given, seen: Vec::new(), held: Vec::new() }
+        let given: Vec<_> = placement.bytes().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
+        Self { placement: Box::new(placement), is_measured: false, held: given.clone(), given, seen: Vec::new() }
     }
 
     /// The process has exited: what it held is free, and promised.
     pub(super) fn forget_measured(&mut self) {
+        self.is_measured = false;
         self.seen.clear();
-        self.held.clear();
+        self.count_held();
+    }
+
+    /// What a sample shows of it is all that it holds. Returns whether that is new.
+    pub(super) fn set_is_measured(&mut self) -> bool {
+        let is_new = !std::mem::replace(&mut self.is_measured, true);
+        if is_new {
+            self.count_held();
+        }
+        is_new
     }
 
     pub(super) fn set_measured(&mut self, holds: Vec<(String, u64)>) {
-        let given = self.given.iter().filter(|(device, _)| !holds.iter().any(|(seen, _)| seen == device));
-        self.held = holds.iter().chain(given).cloned().collect();
         self.seen = holds;
-        let later = self.at_work();
-        if let Some((_, bytes)) = self.held.iter_mut().find(|(device, _)| device == HOST) {
-            *bytes = bytes.saturating_add(later);
-        }
+        self.count_held();
     }
 
-    /// Bytes by device that its end frees: the measured ones, else the promised ones.
+    fn count_held(&mut self) {
+        let mut held: Vec<_> = self.measured().map(|(device, bytes)| (device.to_owned(), bytes)).collect();
+        // What is not seen on a device is counted by its promise already.
+        for (device, bytes) in self.promised().filter(|(device, _)| self.seen_on(device).is_some()) {
+            if let Some((_, held)) = held.iter_mut().find(|(held, _)| held == device) {
+                *held = held.saturating_add(bytes);
+            }
+        }
+        self.held = held;
+    }
+
+    /// Bytes by device that its end frees: the measured ones and those that are promised beyond them.
     pub(super) fn holds(&self) -> &[(String, u64)] {
-        if self.held.is_empty() { &self.given } else { &self.held }
+        &self.held
+    }
+
+    fn seen_on(&self, device: &str) -> Option<u64> {
+        self.seen.iter().find(|(seen, _)| seen == device).map(|(_, bytes)| *bytes)
     }
 
     /// Bytes of the host's memory that only running jobs take, until they are measured.
     fn at_work(&self) -> u64 {
-        let seen = self.seen.iter().find(|(device, _)| device == HOST).map(|(_, bytes)| *bytes);
-        seen.map_or(0, |seen| self.placement.host.saturating_sub(seen).min(self.placement.at_work))
+        self.seen_on(HOST).map_or(0, |seen| self.placement.host.saturating_sub(seen).min(self.placement.at_work))
     }
 
-    fn promised(&self, is_unmeasured: bool) -> impl Iterator<Item = (&str, u64)> {
-        let given = self.given.iter().filter(move |_| is_unmeasured).map(|(device, bytes)| {
-            let seen = self.seen.iter().find(|(held, _)| held == device).map_or(0, |(_, bytes)| *bytes);
-            (device.as_str(), bytes.saturating_sub(seen))
-        });
+    fn promised(&self) -> impl Iterator<Item = (&str, u64)> {
+        let given = self
+            .given
+            .iter()
+            .filter(|_| !self.is_measured)
+            .map(|(device, bytes)| (device.as_str(), bytes.saturating_sub(self.seen_on(device).unwrap_or(0))));
         // Most calls find nothing: every sum for a decision goes through all models.
-        let later = if is_unmeasured { 0 } else { self.at_work() };
+        let later = if self.is_measured { self.at_work() } else { 0 };
         given.chain((later > 0).then_some((HOST, later)))
     }
 
+    /// The measured bytes, and the promised ones of devices that are not measured.
     fn measured(&self) -> impl Iterator<Item = (&str, u64)> {
-        let later = self.at_work();
-        let held = self.holds().iter();
-        held.map(move |(device, bytes)| {
-            let later = if device == HOST { later } else { 0 };
-            (device.as_str(), bytes.saturating_sub(later))
-        })
+        let given = self.given.iter().filter(|(device, _)| self.seen_on(device).is_none());
+        self.seen.iter().chain(given).map(|(device, bytes)| (device.as_str(), *bytes))
     }
 
     fn host_bytes(&self) -> u64 {
-        self.measured().filter(|(device, _)| *device == HOST).map(|(_, bytes)| bytes).sum()
+        sum_of_host(self.measured())
     }
 
     fn seen_host_bytes(&self) -> u64 {
-        sum_of_host(&self.seen)
+        self.seen_on(HOST).unwrap_or(0)
     }
 }
 
-fn sum_of_host(bytes: &[(String, u64)]) -> u64 {
-    bytes.iter().filter(|(device, _)| device == HOST).map(|(_, bytes)| bytes).sum()
+fn sum_of_host<'a>(bytes: impl Iterator<Item = (&'a str, u64)>) -> u64 {
+    bytes.filter(|(device, _)| *device == HOST).map(|(_, bytes)| bytes).sum()
 }
