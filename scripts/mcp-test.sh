@@ -46,6 +46,6 @@ done
 cp tests/mcp/client.mjs "$cache"
 (cd "$cache" && node client.mjs "${arguments[@]}")
 # Without the operations that end the worker, and without streams, which never end by themselves.
-"$cache/fuzz/bin/schemathesis" run "$(field url)/openapi.json" --header "Authorization: Bearer $(field token)" \
+(cd "$work" && "$cache/fuzz/bin/schemathesis" run "$(field url)/openapi.json" --header "Authorization: Bearer $(field token)" \
 	--exclude-path /v1/drain --exclude-path-regex 'stream$|/chat$|^/v1/(page|token)$' --max-examples 30 \
-	--checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance --request-timeout 10
+	--checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance --request-timeout 10)
