@@ -11,6 +11,7 @@ mod leaves;
 mod limits;
 mod loads;
 mod losses;
+mod restarts;
 mod swaps;
 mod tasks;
 mod tokens;

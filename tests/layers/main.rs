@@ -59,7 +59,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ),
     ("auxot-relay", &["backoff", "fleet", "llama", "localhost", "protocol", "names", "stall", "state-file"]),
     ("auxot-import", &[]),
-    ("auxot-gateway", &["fleet", "llama", "catalog", "names", "access", "state-file"]),
+    ("auxot-gateway", &["fleet", "llama", "catalog", "names", "access", "service-sockets", "state-file"]),
     ("auxot-otlp", &["fleet", "localhost"]),
     ("auxot-admin", &["fleet", "gpu", "access", "llama"]),
     ("auxot-fleet", &["backoff", "scheduler", "placement", "engine", "catalog", "gpu", "llama", "state-file"]),
@@ -77,8 +77,9 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-backoff", &[]),
     ("auxot-stall", &[]),
     ("auxot-localhost", &[]),
+    ("auxot-service-sockets", &[]),
     ("auxot-access", &["state-file"]),
-    ("auxot-router", &["protocol", "llama", "names", "stall", "state-file", "access"]),
+    ("auxot-router", &["protocol", "llama", "names", "service-sockets", "stall", "state-file", "access"]),
 ];
 
 #[test]

@@ -56,7 +56,10 @@ impl Listener {
         let tls = tls.filter(|_| !address.is_local()).cloned();
         match address {
             ListenAddress::Tcp(address) => {
-                let listener = TcpListener::bind(address).await?;
+                let listener = match auxot_service_sockets::listener(*address) {
+                    Some(held) => TcpListener::from_std(held)?,
+                    None => TcpListener::bind(address).await?,
+                };
                 // A token is a small packet and must not wait for the next one. Accepted connections inherit this.
                 SockRef::from(&listener).set_tcp_nodelay(true)?;
                 Ok(Self::Tcp(listener, tls))

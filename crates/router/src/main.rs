@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use auxot_router::settings::{self, Cli, Command, CreateArgs, KeysCommand, ListArgs, Logging, ServeArgs};
 use auxot_router::{Router, StartError, keys};
 use clap::Parser;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -71,6 +72,7 @@ fn serve(arguments: &ServeArgs) -> Result<(), ExitError> {
             let code = if matches!(error, StartError::Listen { .. }) { FAILURE } else { USAGE };
             (error, code)
         })?;
+        notify_service_manager(&[NotifyState::Ready]);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -79,6 +81,7 @@ fn serve(arguments: &ServeArgs) -> Result<(), ExitError> {
                 _ = hangup.recv() => tracing::info!("SIGHUP: nothing to read again; the key file is read when it changes"),
             }
         }
+        notify_service_manager(&[NotifyState::Stopping]);
         tracing::info!("stopping; a second signal stops at once");
         tokio::select! {
             () = router.shutdown() => {}
@@ -87,6 +90,14 @@ fn serve(arguments: &ServeArgs) -> Result<(), ExitError> {
         }
         Ok(())
     })
+}
+
+/// Sends states to the service manager, where one started this program (`Type=notify`).
+fn notify_service_manager(states: &[NotifyState<'_>]) {
+    // One that does not listen is no reason not to serve.
+    if let Err(fault) = sd_notify::notify(states) {
+        tracing::debug!(%fault, "cannot notify the service manager");
+    }
 }
 
 /// The level applies to this program only: its libraries log whole frames, and a frame contains a key.

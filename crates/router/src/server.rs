@@ -59,6 +59,15 @@ pub enum StartError {
     Keys(#[from] FileError),
 }
 
+/// The socket that the service manager holds for the address, else one that is bound here.
+async fn listener(config: &Config) -> io::Result<TcpListener> {
+    let address = (config.host.as_str(), config.port);
+    match tokio::net::lookup_host(address).await?.find_map(auxot_service_sockets::listener) {
+        Some(held) => TcpListener::from_std(held),
+        None => TcpListener::bind(address).await,
+    }
+}
+
 /// A running router.
 ///
 /// A drop without [`Router::shutdown`] ends it as [`Router::abort`] does.
@@ -86,7 +95,7 @@ impl Router {
             tracing::warn!(path = %path.display(), "other users can read the key file: chmod 600 it");
         }
         let fault = |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
-        let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(fault)?;
+        let listener = listener(&config).await.map_err(fault)?;
         let addr = listener.local_addr().map_err(fault)?;
         let limits = BoardLimits {
             max_waiting: config.max_waiting,
