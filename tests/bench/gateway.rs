@@ -48,7 +48,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
         vec![Figure::at_most("gateway: resident, idle with one model", "MiB", resident_mib(rig.pid())?, 11.0)];
     figures.extend(first_byte(&rig, address, copier, nginx.as_ref()).await?);
     figures.push(requests::fresh(address, copier, nginx.as_ref().map(|nginx| nginx.address)).await?);
-    figures.push(requests::small(&rig, address).await?);
+    figures.push(requests::small(&rig, address, &copying, nginx.as_ref()).await?);
     figures.push(requests::large(&rig.socket()?, address, copier).await?);
     figures.extend(unpaced(&rig, address).await?);
     figures.extend(paced::run(&rig, address, &copying).await?);

@@ -15,6 +15,7 @@ use crate::rig::DEADLINE;
 pub(super) struct Nginx {
     _process: Child,
     pub(super) address: SocketAddr,
+    pub(super) pid: u32,
 }
 
 impl Nginx {
@@ -40,6 +41,7 @@ impl Nginx {
         command.arg("-c").arg(&file).arg("-p").arg(folder).arg("-e").arg(folder.join("error.log")).kill_on_drop(true);
         let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let Ok(process) = started else { return Ok(None) };
+        let pid = process.id().context("nginx has ended")?;
         let listening = async {
             let mut tick = tokio::time::interval(Duration::from_millis(5));
             while TcpStream::connect(address).await.is_err() {
@@ -47,6 +49,6 @@ impl Nginx {
             }
         };
         tokio::time::timeout(DEADLINE, listening).await.context("nginx does not listen")?;
-        Ok(Some(Nginx { _process: process, address }))
+        Ok(Some(Nginx { _process: process, address, pid }))
     }
 }

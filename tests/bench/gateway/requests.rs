@@ -2,21 +2,25 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use auxot_tests::Reports;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
-use super::{connect, exchange, request};
+use super::nginx::Nginx;
+use super::{Copier, connect, exchange, request};
 use crate::figure::Figure;
 use crate::rig::{DEADLINE, Rig};
 use crate::samples::Samples;
-use crate::usage::cpu_time;
+use crate::usage::{cpu_time, thread_time};
 
 const FRESH: usize = 500;
-const SMALL: u32 = 2_000;
+const SMALL: u32 = 500;
+const ROUNDS: usize = 4;
+/// What a small request may cost over the copier's: 30 µs where that takes 17.
+const SMALL_OVER_FLOOR: f64 = 30.0 / 17.0;
 const LARGE: usize = 60;
 /// The bytes of a picture.
 const PICTURE: usize = 1 << 20;
@@ -45,17 +49,49 @@ pub(super) async fn fresh(
     Ok(Figure::at_most(name, "µs", through, bound).direct(floor))
 }
 
-/// The processor time of a small request, on a connection that is kept.
-pub(super) async fn small(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Figure> {
+/// The processor time of a small request, on a connection that is kept, beside the copier's and nginx's.
+pub(super) async fn small(
+    rig: &Rig,
+    gateway: SocketAddr,
+    copier: &Copier,
+    nginx: Option<&Nginx>,
+) -> anyhow::Result<Figure> {
     let request = request("--tokens 1", "");
-    let mut stream = connect(gateway).await?;
-    exchange(&mut stream, &request).await?;
-    let before = cpu_time(rig.pid())?;
-    for _ in 0..SMALL {
-        exchange(&mut stream, &request).await?;
+    let (mut passed, mut copied) = (connect(gateway).await?, connect(copier.address).await?);
+    let (mut through, mut floor, mut other) = (Samples::default(), Samples::default(), Samples::default());
+    for round in 0..=ROUNDS {
+        let mut used = vec![
+            (&mut through, many(&mut passed, &request, || cpu_time(rig.pid())).await?),
+            (&mut floor, many(&mut copied, &request, || thread_time(copier.thread)).await?),
+        ];
+        if let Some(nginx) = nginx {
+            // nginx closes a connection after a thousand requests.
+            let mut stream = connect(nginx.address).await?;
+            used.push((&mut other, many(&mut stream, &request, || cpu_time(nginx.pid)).await?));
+        }
+        for (samples, used) in used.into_iter().filter(|_| round > 0) {
+            samples.push(used.as_secs_f64() * 1e6);
+        }
     }
-    let used = cpu_time(rig.pid())?.saturating_sub(before) / SMALL;
-    Ok(Figure::at_most("gateway: CPU of a small request", "µs", used.as_secs_f64() * 1e6, 30.0))
+    if nginx.is_some() {
+        eprintln!("nginx uses {:.0} µs for a small request", other.median());
+    }
+    let floor = floor.median();
+    let name = "gateway: CPU of a small request";
+    Ok(Figure::at_most(name, "µs", through.median(), SMALL_OVER_FLOOR * floor).direct(floor))
+}
+
+/// The processor time of each of many requests, one after the other, by a clock.
+async fn many(
+    stream: &mut TcpStream,
+    request: &[u8],
+    clock: impl Fn() -> anyhow::Result<Duration>,
+) -> anyhow::Result<Duration> {
+    let before = clock()?;
+    for _ in 0..SMALL {
+        exchange(stream, request).await?;
+    }
+    Ok(clock()?.saturating_sub(before) / SMALL)
 }
 
 /// What a body with a picture takes longer, by the gateway and by the copier.

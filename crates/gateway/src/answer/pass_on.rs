@@ -72,6 +72,7 @@ impl PassOn {
         client: &mut Client,
         record: &mut RequestRecord,
     ) -> Poll<PassEnd> {
+        let mut part = Part::new();
         loop {
             // What came with the head goes with it, in one write.
             if client.has_unsent() && !self.running.forward.has_early_bytes() {
@@ -87,7 +88,6 @@ impl PassOn {
                     }
                 }
             }
-            let mut part = Part::new();
             match self.running.forward.poll_body(context, part.space()) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(PassEnd::Complete),
                 Poll::Ready(Ok(read)) => {

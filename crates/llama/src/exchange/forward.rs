@@ -11,7 +11,7 @@ use super::{ExchangeError, OpenError};
 use crate::Endpoint;
 
 /// The first read, which has the head of the answer and often all of a short one.
-const FIRST_READ: usize = 2 << 10;
+const FIRST_READ: usize = 4 << 10;
 
 /// Fields of a request that end here: those of the connection, those that say who the client is to this host, and those
 /// that are written anew. `X-Conversation-Id` makes the engine go on after its client has left. An `Origin` would make the
