@@ -79,7 +79,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("auxot-localhost", &[]),
     ("auxot-service-sockets", &[]),
     ("auxot-access", &["state-file"]),
-    ("auxot-router", &["protocol", "llama", "names", "service-sockets", "stall", "state-file", "access"]),
+    ("auxot-router", &["protocol", "llama", "localhost", "names", "service-sockets", "stall", "state-file", "access"]),
 ];
 
 #[test]

@@ -6,6 +6,7 @@
 mod chat_output;
 mod client_side;
 mod engine_output;
+mod provided;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
@@ -48,8 +49,10 @@ struct AnswerState {
     output: Output,
     /// The other form of a chat's answer; the worker that gets the job decides between the two.
     other: Option<Output>,
-    /// A worker has or had the job.
+    /// A provider has or had the job.
     dispatched: bool,
+    /// The provider beside the workers that has the job.
+    provider: Option<Arc<str>>,
     /// The client has the HTTP head: a failure can now be reported only inside the stream.
     head_sent: bool,
     ended: bool,
@@ -59,6 +62,8 @@ struct AnswerState {
     /// Time of the last message about the job.
     last_activity: Clock,
     reader: Option<Waker>,
+    /// A provider that waits until the client has taken something.
+    writer: Option<Waker>,
     /// Part of the budget for unread text of all clients.
     share: BudgetShare,
 }
@@ -99,12 +104,14 @@ impl JobAnswer {
             output,
             other,
             dispatched: false,
+            provider: None,
             head_sent: false,
             ended: false,
             failure: None,
             first_text: None,
             last_activity: Clock::now(),
             reader: None,
+            writer: None,
             share: BudgetShare::of(unread.all),
         };
         Self { state: Mutex::new(state), max_unread: unread.each }
@@ -120,6 +127,7 @@ impl JobAnswer {
     pub(crate) fn dispatched(&self, attempt: u32, reported_model: &str, takes_whole: bool) -> bool {
         let mut state = self.state();
         state.dispatched = true;
+        state.provider = None;
         state.last_activity = Clock::now();
         state.choose(takes_whole);
         let is_whole = takes_whole && matches!(state.output, Output::Engine(_));
@@ -283,7 +291,7 @@ impl JobAnswer {
         self.state().first_text
     }
 
-    /// Whether a worker has or had the job.
+    /// Whether a provider has or had the job.
     pub(crate) fn was_dispatched(&self) -> bool {
         self.state().dispatched
     }
@@ -317,8 +325,8 @@ impl AnswerState {
                 Output::Stream(_) | Output::Whole(_) | Output::Engine(_) => self.failure = Some(failure),
             }
         }
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
+        for waiting in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            waiting.wake();
         }
         Ok(())
     }

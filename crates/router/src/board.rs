@@ -1,18 +1,22 @@
 //! The state of all workers and jobs: which job waits and which runs where. No I/O, no clock, no text.
 //!
 //! ```text
-//!            submit                 a worker has room
-//!   ────────────────▶ Waiting ─────────────────────────▶ Running(worker)
+//!            submit                 a provider has room
+//!   ────────────────▶ Waiting ─────────────────────────▶ Running(worker), Provided(provider)
 //!                        ▲                                    │
-//!                        └────── worker silent or gone ───────┘
+//!                        └── worker silent or gone; refused ──┘
 //! ```
 //!
-//! A job leaves by `finish` (its worker ended it), by `remove` (the client left or a deadline passed) or by
-//! [`BoardEffect::GiveUp`] (it lost too many workers). After that its id is unknown here.
+//! A job leaves by `finish` and `finish_provided` (its provider ended it), by `remove` (the client left or a deadline
+//! passed), by [`BoardEffect::GiveUp`] (it lost too many workers) or by [`BoardEffect::Refuse`] (no provider takes it).
+//! After that its id is unknown here.
 
+mod choice;
 mod dispatch;
 mod offer;
 mod pick;
+mod providers;
+mod requirements;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -23,6 +27,9 @@ use auxot_protocol::{Capabilities, Heartbeat};
 
 use crate::resolver::{Resolution, Resolver};
 use crate::summary::Summary;
+pub(crate) use choice::{Cascade, ProviderId, WorkersTurn};
+use providers::ProviderLoad;
+pub(crate) use requirements::{JobRequirements, RequiredExtension, ResolvedRequirements};
 pub(crate) use worker::{Availability, ConnectedWorker};
 
 /// One connection of a worker; a number is not used twice.
@@ -57,6 +64,15 @@ pub(crate) enum BoardEffect {
         job: JobId,
         attempts: u32,
     },
+    Provide {
+        provider: ProviderId,
+        job: JobId,
+        attempt: u32,
+    },
+    /// Every provider has refused the job.
+    Refuse {
+        job: JobId,
+    },
 }
 
 /// The state of a job.
@@ -64,39 +80,7 @@ pub(crate) enum BoardEffect {
 pub(crate) enum JobState {
     Waiting,
     Running(WorkerId),
-}
-
-/// The requirements of a job after its model name is resolved.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ResolvedRequirements<'a> {
-    /// Canonical name of the model; `None` for any model.
-    pub(crate) model: Option<&'a str>,
-    /// What the model must be for.
-    pub(crate) task: PathTask,
-    /// The extension that the worker needs.
-    pub(crate) extension: RequiredExtension,
-}
-
-/// An extension of the protocol that a job needs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum RequiredExtension {
-    #[default]
-    None,
-    /// The job has parameters that change its answer. A worker that takes whole requests takes all parameters.
-    Parameters,
-    /// The job is a whole request.
-    Requests,
-}
-
-/// The requirements of a job as the client states them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct JobRequirements {
-    /// The model as the client names it; `None` for any model.
-    pub(crate) model: Option<String>,
-    /// See [`ResolvedRequirements::task`].
-    pub(crate) task: PathTask,
-    /// See [`ResolvedRequirements::extension`].
-    pub(crate) extension: RequiredExtension,
+    Provided(ProviderId),
 }
 
 #[derive(Debug)]
@@ -106,6 +90,8 @@ struct BoardJob {
     number: u64,
     state: JobState,
     attempts: u32,
+    /// `None` for workers only.
+    cascade: Option<Cascade>,
     /// The worker that lost the job and may still compute it.
     previous_worker: Option<WorkerId>,
 }
@@ -115,6 +101,8 @@ struct BoardJob {
 pub(crate) struct Board {
     limits: BoardLimits,
     workers: HashMap<WorkerId, ConnectedWorker>,
+    /// By [`ProviderId`].
+    providers: Vec<ProviderLoad>,
     jobs: HashMap<JobId, BoardJob>,
     waiting: VecDeque<JobId>,
     resolver: Resolver,
@@ -128,6 +116,7 @@ impl Board {
         Self {
             limits,
             workers: HashMap::new(),
+            providers: Vec::new(),
             jobs: HashMap::new(),
             waiting: VecDeque::new(),
             resolver: Resolver::default(),
@@ -213,13 +202,11 @@ impl Board {
         if waiting < self.limits.max_waiting { Ok(()) } else { Err(waiting) }
     }
 
-    pub(crate) fn submit(&mut self, job: JobId, requirements: JobRequirements) {
+    pub(crate) fn submit(&mut self, job: JobId, requirements: JobRequirements, cascade: Option<Cascade>) {
         self.submitted += 1;
-        let number = self.submitted;
-        self.jobs.insert(
-            job.clone(),
-            BoardJob { requirements, number, state: JobState::Waiting, attempts: 0, previous_worker: None },
-        );
+        let (number, state) = (self.submitted, JobState::Waiting);
+        let entry = BoardJob { requirements, number, state, attempts: 0, cascade, previous_worker: None };
+        self.jobs.insert(job.clone(), entry);
         self.waiting.push_back(job);
         self.dispatch();
     }
@@ -335,6 +322,7 @@ impl Board {
         Summary {
             workers: self.alive().count(),
             silent: self.workers.len() - self.alive().count(),
+            provided: self.providers.iter().map(|provider| provider.jobs).sum(),
             total_slots: self.alive().map(|(_, worker)| worker.slots()).sum(),
             active_jobs: u32::try_from(running).unwrap_or(u32::MAX),
             waiting: self.waiting.len(),
@@ -347,22 +335,32 @@ impl Board {
 
     fn forget(&mut self, job: &str) -> Option<(JobId, BoardJob)> {
         let (id, entry) = self.jobs.remove_entry(job)?;
+        self.release(job, &entry);
+        Some((id, entry))
+    }
+
+    /// Frees the place that a job has.
+    fn release(&mut self, job: &str, entry: &BoardJob) {
         match entry.state {
             JobState::Running(worker) => {
                 if let Some(worker) = self.workers.get_mut(&worker) {
                     worker.jobs.remove(job);
                 }
             }
+            JobState::Provided(provider) => {
+                if let Some(provider) = self.providers.get_mut(provider.0) {
+                    provider.jobs = provider.jobs.saturating_sub(1);
+                }
+            }
             JobState::Waiting => self.waiting.retain(|waiting| &**waiting != job),
         }
-        Some((id, entry))
     }
 
     /// Puts lost jobs back into the queue by their age, so that they run before later jobs.
     fn requeue(&mut self, previous_worker: WorkerId, lost: Vec<JobId>) {
         for job in lost {
             let Some(entry) = self.jobs.get_mut(&job) else { continue };
-            if entry.attempts >= self.limits.max_attempts {
+            if entry.attempts >= self.limits.max_attempts && !Self::leaves_workers(&mut entry.cascade) {
                 let attempts = entry.attempts;
                 self.jobs.remove(&job);
                 if self.workers.contains_key(&previous_worker) {

@@ -15,7 +15,7 @@ use crate::answer::{Begun, EngineHead, JobAnswer, StreamStep, WholeAnswer};
 use crate::board::JobId;
 use crate::error_body;
 use crate::failure::Failure;
-use crate::hub::Hub;
+use crate::hub::{Expired, Hub, SubmittedJob, WORKERS};
 use crate::shared::RouterState;
 
 /// An SSE comment that keeps a silent connection open.
@@ -45,9 +45,13 @@ pub(crate) struct ClientJob {
     limit: Duration,
     /// The earliest time at which the limit can be reached; `None` once it was.
     deadline: Option<Instant>,
+    /// Until when a worker may load the model before other providers are asked.
+    load_wait: Option<Instant>,
+    /// There are other providers than workers.
+    cascades: bool,
     keep_alive: Duration,
     last_written: Instant,
-    /// The earlier of the deadline and the next comment.
+    /// The earliest of the deadline, the end of the wait for a load, and the next comment.
     timer: Pin<Box<Sleep>>,
     ended: bool,
     /// The client wants a stream of events.
@@ -59,17 +63,22 @@ pub(crate) struct ClientJob {
 }
 
 impl ClientJob {
-    pub(crate) fn new(shared: &RouterState, job: JobId, answer: Arc<JobAnswer>, stream: bool, api: Api) -> Self {
+    pub(crate) fn new(shared: &RouterState, submitted: SubmittedJob, stream: bool, api: Api) -> Self {
+        let SubmittedJob { id: job, answer, cascades } = submitted;
         let (limit, keep_alive) = (shared.config.job_timeout, shared.config.keep_alive);
         let now = Instant::now();
         let deadline = now + limit;
-        let timer = Box::pin(tokio::time::sleep_until(deadline.min(now + keep_alive)));
+        let load_wait = cascades.then(|| now + shared.config.load_wait);
+        let first = deadline.min(now + keep_alive).min(load_wait.unwrap_or(deadline));
+        let timer = Box::pin(tokio::time::sleep_until(first));
         Self {
             hub: shared.hub.clone(),
             job,
             answer,
             limit,
             deadline: Some(deadline),
+            load_wait,
+            cascades,
             keep_alive,
             last_written: now,
             timer,
@@ -78,6 +87,11 @@ impl ClientJob {
             api,
             refusal: None,
         }
+    }
+
+    /// The name of the provider that has the job.
+    pub(crate) fn provider(&self) -> Arc<str> {
+        self.answer.provider().unwrap_or_else(|| WORKERS.into())
     }
 
     /// The form of errors.
@@ -177,6 +191,8 @@ impl ClientJob {
             && self.last_written + self.keep_alive <= Instant::now()
             && self.answer.was_dispatched()
             && !self.answer.is_engines()
+            // The client gets no byte while another provider may still answer.
+            && !(self.cascades && self.hub.may_move_on(&self.job))
     }
 
     /// Whether the timer fired; it is then armed again.
@@ -185,18 +201,22 @@ impl ClientJob {
             return false;
         }
         let now = Instant::now();
+        if self.load_wait.take_if(|until| *until <= now).is_some() {
+            self.hub.end_load_wait(&self.job);
+        }
         if self.deadline.take_if(|deadline| *deadline <= now).is_some() {
             // A message of the worker moves the limit. The time of the last one is read here only, not at each message.
             let due = self.answer.last_activity() + self.limit;
-            if due <= now {
-                self.hub.expire(&self.job);
-            } else {
+            if due > now {
                 self.deadline = Some(due);
+            } else if let Expired::MovedOn = self.hub.expire(&self.job) {
+                self.deadline = Some(now + self.limit);
             }
         }
         let comment = self.last_written + self.keep_alive;
         let next = if comment > now { comment } else { now + self.keep_alive };
-        self.timer.as_mut().reset(self.deadline.map_or(next, |deadline| deadline.min(next)));
+        let due = [self.deadline, self.load_wait].into_iter().flatten().fold(next, Instant::min);
+        self.timer.as_mut().reset(due);
         true
     }
 }

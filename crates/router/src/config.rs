@@ -1,8 +1,9 @@
 //! The configuration of a router, as checked values.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{DesiredModel, Keys};
+use crate::{DesiredModel, Keys, ProviderConfig};
 
 /// Everything that a router needs to start.
 #[derive(Debug, Clone)]
@@ -46,6 +47,12 @@ pub struct Config {
     pub max_unread: usize,
     /// Bytes of unread text for all clients together.
     pub max_unread_total: usize,
+    /// How long a request waits for a worker that loads the model, where another provider has it.
+    pub load_wait: Duration,
+    /// The providers beside the workers, in the order in which they are asked.
+    pub providers: Vec<ProviderConfig>,
+    /// Where the metrics are served, without a key.
+    pub metrics_addr: Option<SocketAddr>,
 }
 
 impl Default for Config {
@@ -70,6 +77,9 @@ impl Default for Config {
             max_bodies: 256 << 20,
             max_unread: 64 << 20,
             max_unread_total: 256 << 20,
+            load_wait: Duration::from_secs(30),
+            providers: Vec::new(),
+            metrics_addr: None,
         }
     }
 }

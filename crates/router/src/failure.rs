@@ -9,6 +9,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::provider_fault::ProviderFault;
+
 /// Official clients read this first to decide whether to repeat a request.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// A longer message of a worker is cut.
@@ -56,6 +58,11 @@ impl WorkerFault {
     /// The refusal of an engine.
     pub(crate) fn of_engine(status: u16, message: &str) -> Self {
         Self::of(&JobError { error: message.into(), status: Some(status), ..JobError::default() })
+    }
+
+    /// Whether another provider may do better: the worker is at fault, or busy.
+    pub(crate) fn is_workers(&self) -> bool {
+        self.status.is_none_or(is_providers)
     }
 
     pub(crate) fn of(error: &JobError<'_>) -> Self {
@@ -114,6 +121,10 @@ pub(crate) enum Failure {
     TimedOut(u64),
     #[error(transparent)]
     Worker(WorkerFault),
+    #[error(transparent)]
+    Provider(ProviderFault),
+    #[error("cannot serve the model now: no worker has it, and every other provider of it has failed lately")]
+    NoProvider(Option<u32>),
     #[error("the worker was lost {0} times while it ran this job")]
     Lost(u32),
     #[error("the worker was lost and the answer of its next run differs from what was already sent")]
@@ -194,6 +205,11 @@ impl Failure {
                 ..server(StatusCode::BAD_GATEWAY, Some("worker_lost"), None)
             },
             Self::Worker(fault) => worker_response(fault),
+            Self::Provider(fault) => {
+                let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+                server(status, Some("provider_failed"), fault.retry_after())
+            }
+            Self::NoProvider(seconds) => later("no_provider", seconds.unwrap_or(5)),
             Self::TooSlow | Self::ClientLeft | Self::NoRandomness => {
                 server(StatusCode::INTERNAL_SERVER_ERROR, None, None)
             }
@@ -216,6 +232,8 @@ impl Failure {
             Self::Busy(_) => "busy",
             Self::TimedOut(_) => "timed_out",
             Self::Worker(_) => "worker_error",
+            Self::Provider(_) => "provider_failed",
+            Self::NoProvider(_) => "no_provider",
             Self::Lost(_) => "worker_lost",
             Self::Changed => "answer_changed",
             Self::Broken => "answer_broken",
@@ -224,6 +242,11 @@ impl Failure {
             Self::Stopping => "stopping",
             Self::NoRandomness => "no_randomness",
         }
+    }
+
+    /// The label of its reason in metrics, where a provider has refused a job.
+    pub(crate) fn reason(&self) -> &'static str {
+        if let Self::Provider(fault) = self { fault.label() } else { self.label() }
     }
 
     /// The error object of the Anthropic API.
@@ -262,6 +285,11 @@ fn worker_response(fault: &WorkerFault) -> ErrorResponse<'_> {
         // A worker that sets a status knows the kind of fault; without one it may be any.
         should_retry: (status_of_worker.is_some() && !transient).then_some(false),
     }
+}
+
+/// Whether a status says that the provider is at fault, or busy, and not the request.
+pub(crate) fn is_providers(status: u16) -> bool {
+    status >= 500 || matches!(status, 408 | 425 | 429)
 }
 
 /// The verb of a refusal.

@@ -5,6 +5,7 @@ mod body;
 mod chat;
 mod cors;
 mod engine_request;
+mod metrics;
 mod models;
 mod request;
 
@@ -22,6 +23,7 @@ use crate::link;
 use crate::log_text::log_text;
 use crate::shared::RouterState;
 use crate::summary::HealthBody;
+pub(crate) use metrics::metrics_routes;
 
 /// All routes.
 ///

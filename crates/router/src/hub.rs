@@ -3,9 +3,12 @@
 //! The lock is held for one decision or one look-up, never across an await. Nothing under it blocks: sends are
 //! `try_send`, answers are appended to. Log lines are written after the lock is released.
 
+mod access_line;
 mod admission;
+mod control;
 mod engine_answers;
 mod entry;
+mod providers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +19,18 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{JobAnswer, TooSlow};
-use crate::board::{Board, BoardEffect, BoardLimits, JobId, JobRequirements, WorkerId};
+use crate::board::{Board, BoardEffect, BoardLimits, JobId, JobRequirements, JobState, WorkerId};
 use crate::chunks::Channel;
 use crate::desired_model::DesiredModel;
 use crate::failure::{Failure, WorkerFault};
+use crate::metrics::Metrics;
 use crate::resolver::Resolution;
 use crate::summary::Summary;
+use access_line::AccessLine;
 use auxot_access::KeyId;
-use entry::AccessLine;
-pub(crate) use entry::{AsChat, ChatJob, JobEntry, JobForm, RequestedJob, WholeRequest};
+pub(crate) use entry::{AsChat, ChatJob, JobEntry, JobForm, RequestedJob, WORKERS, WholeRequest};
+use providers::cascade;
+pub(crate) use providers::{ChatUse, ProviderForm, ProviderHandle, ProviderJob};
 
 /// A message for a link's writer.
 #[derive(Debug)]
@@ -74,6 +80,7 @@ pub(crate) struct Hub {
     summary: watch::Sender<Summary>,
     /// How long a model stays known after its last worker left.
     model_memory: Duration,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -88,10 +95,34 @@ struct Inner {
     last_worker: WorkerId,
     stopping: bool,
     access_lines: Vec<AccessLine>,
+    /// In their order.
+    providers: Vec<ProviderHandle>,
+}
+
+/// A job that the hub has accepted.
+#[derive(Debug)]
+pub(crate) struct SubmittedJob {
+    pub(crate) id: JobId,
+    pub(crate) answer: Arc<JobAnswer>,
+    /// There are other providers than workers for it.
+    pub(crate) cascades: bool,
+}
+
+/// What follows for a job whose deadline has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expired {
+    Ended,
+    /// Another provider gets it.
+    MovedOn,
 }
 
 impl Hub {
-    pub(crate) fn new(limits: BoardLimits, desired: DesiredModel, model_memory: Duration) -> Self {
+    pub(crate) fn new(
+        limits: BoardLimits,
+        desired: DesiredModel,
+        model_memory: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let inner = Inner {
             board: Board::new(limits),
             links: HashMap::new(),
@@ -102,8 +133,10 @@ impl Hub {
             last_worker: 0,
             stopping: false,
             access_lines: Vec::new(),
+            providers: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), summary: watch::Sender::new(Summary::default()), model_memory }
+        let summary = watch::Sender::new(Summary::default());
+        Self { inner: Mutex::new(inner), summary, model_memory, metrics }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -120,7 +153,7 @@ impl Hub {
         drop(inner);
         self.summary.send_if_modified(|known| std::mem::replace(known, summary) != summary);
         for line in access_lines {
-            line.write();
+            line.write(&self.metrics);
         }
         result
     }
@@ -199,7 +232,7 @@ impl Hub {
         self.update(|inner| {
             let counts = inner.board.finish(worker, &complete.job_id, true);
             if counts && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id) {
-                let mut line = AccessLine::of(&id, &entry).counts(&complete);
+                let mut line = entry.access_line(&id).counts(&complete);
                 // The worker keeps an engine's answer until it knows that all of it is here.
                 if let (Some(received), Some(link)) = (entry.answer.received(), inner.links.get(&worker)) {
                     link.send_read(&id, received, true);
@@ -220,9 +253,16 @@ impl Hub {
             if error.code.as_deref() == Some(NOT_STARTED) && inner.board.return_job(worker, job) {
                 return true;
             }
+            let fault = WorkerFault::of(&error);
+            if inner.board.is_running_on(worker, job)
+                && fault.is_workers()
+                && inner.move_on(job, &Failure::Worker(fault.clone()), false)
+            {
+                return true;
+            }
             let counts = inner.board.finish(worker, job, false);
             if counts {
-                inner.fail_job(job, Failure::Worker(WorkerFault::of(&error)));
+                inner.fail_job(job, Failure::Worker(fault));
             }
             counts
         })
@@ -231,18 +271,28 @@ impl Hub {
     // --- clients -------------------------------------------------------------------------------
 
     /// Accepts a job, or returns why it cannot be accepted.
-    pub(crate) fn submit(&self, id: &JobId, request: RequestedJob, answer: Arc<JobAnswer>) -> Result<(), Failure> {
+    pub(crate) fn submit(
+        &self,
+        id: JobId,
+        request: RequestedJob,
+        answer: Arc<JobAnswer>,
+    ) -> Result<SubmittedJob, Failure> {
         self.update(|inner| {
             if inner.stopping {
                 return Err(Failure::Stopping);
             }
-            inner.check(&request, self.model_memory)?;
+            let upstream = inner.upstream(&request);
+            let cascade = cascade(&upstream);
+            let cascades = cascade.is_some();
+            if !cascades {
+                inner.check(&request, self.model_memory)?;
+            }
             inner.board.has_room().map_err(Failure::QueueFull)?;
             let requirements =
                 JobRequirements { model: request.model.clone(), task: request.task, extension: request.extension() };
-            inner.entries.insert(id.clone(), JobEntry::new(request, answer));
-            inner.board.submit(id.clone(), requirements);
-            Ok(())
+            inner.entries.insert(id.clone(), JobEntry::new(request, answer.clone(), upstream));
+            inner.board.submit(id.clone(), requirements, cascade);
+            Ok(SubmittedJob { id, answer, cascades })
         })
     }
 
@@ -252,8 +302,17 @@ impl Hub {
     }
 
     /// The deadline of the job has passed.
-    pub(crate) fn expire(&self, job: &str) {
-        self.end_early(job, |inner| inner.timeout_failure(job));
+    pub(crate) fn expire(&self, job: &str) -> Expired {
+        self.update(|inner| {
+            let failure = inner.timeout_failure(job);
+            // Of a provider beside the workers only its own run takes a job away: it has shorter limits of its own.
+            if !matches!(inner.board.state(job), Some(JobState::Provided(_))) && inner.move_on(job, &failure, true) {
+                return Expired::MovedOn;
+            }
+            inner.board.remove(job);
+            inner.fail_job(job, failure);
+            Expired::Ended
+        })
     }
 
     /// Ends a job before its worker does.
@@ -265,112 +324,59 @@ impl Hub {
         });
     }
 
-    /// Whether every worker takes whole requests, so that no job needs another form.
-    pub(crate) fn all_take_requests(&self) -> bool {
-        self.lock().board.all_take_requests()
-    }
-
+    /// Every model that clients can use, once each, sorted.
     pub(crate) fn models(&self) -> Vec<String> {
-        self.lock().board.models()
+        let inner = self.lock();
+        let mut names = inner.board.models();
+        names.extend(inner.providers.iter().flat_map(ProviderHandle::models).map(str::to_owned));
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     pub(crate) fn resolve(&self, requested: &str) -> Resolution {
         self.lock().board.resolve(requested)
     }
-
-    // --- the router itself -----------------------------------------------------------------------
-
-    pub(crate) fn summary(&self) -> Summary {
-        *self.summary.borrow()
-    }
-
-    pub(crate) fn watch(&self) -> watch::Receiver<Summary> {
-        self.summary.subscribe()
-    }
-
-    /// Sends the policy to every connected worker and keeps it for later ones.
-    pub(crate) fn policy_update(&self, policy: Policy) {
-        self.update(|inner| {
-            for link in inner.links.values() {
-                link.send(Outgoing::Message(Box::new(ToWorker::PolicyUpdate {
-                    policy: Some(Box::new(policy.clone())),
-                })));
-            }
-            inner.policy = Some(policy);
-        });
-    }
-
-    /// Ends the links and the jobs of keys that are no longer good.
-    pub(crate) fn revoke(&self, is_good: impl Fn(&str) -> bool) {
-        self.update(|inner| {
-            for link in inner.links.values().filter(|link| !is_good(&link.key)) {
-                tracing::warn!(gpu_id = %link.gpu_id, "link cut: its key is revoked");
-                link.cut.cancel();
-            }
-            let gone = inner.entries.iter().filter(|(_, entry)| !is_good(&entry.request.key));
-            for job in gone.map(|(job, _)| job.clone()).collect::<Vec<_>>() {
-                inner.board.remove(&job);
-                inner.fail_job(&job, Failure::BadKey);
-            }
-        });
-    }
-
-    /// Accepts no more jobs.
-    pub(crate) fn stop(&self) {
-        self.update(|inner| inner.stopping = true);
-    }
-
-    /// Ends every job.
-    pub(crate) fn end_all(&self) {
-        self.update(|inner| {
-            for job in inner.entries.keys().cloned().collect::<Vec<_>>() {
-                inner.board.remove(&job);
-                inner.fail_job(&job, Failure::Stopping);
-            }
-        });
-    }
-
-    /// Sends a close frame on every link.
-    pub(crate) fn close_links(&self, code: u16, reason: &'static str) {
-        for link in self.lock().links.values() {
-            link.send(Outgoing::Close { code, reason });
-        }
-    }
-
-    /// Cuts every link.
-    pub(crate) fn cut_links(&self) {
-        for link in self.lock().links.values() {
-            link.cut.cancel();
-        }
-    }
 }
 
 impl Inner {
-    /// Performs the actions that the board returned.
+    /// Performs the actions that the board returned, and those that follow from them.
     fn apply_effects(&mut self) {
-        for effect in self.board.effects() {
-            match effect {
-                BoardEffect::Dispatch { worker, job, model, reported_model, attempt } => {
-                    let (Some(link), Some(entry)) = (self.links.get(&worker), self.entries.get_mut(&job)) else {
-                        continue;
-                    };
-                    let form = entry.dispatched(link, attempt, &reported_model);
-                    link.send(Outgoing::Job { id: job, request: entry.request.clone(), model, form });
-                }
-                BoardEffect::Cancel { worker, job } => {
-                    if let Some(link) = self.links.get(&worker) {
-                        link.send(Outgoing::Message(Box::new(ToWorker::Cancel(Cancel { job_id: (*job).to_owned() }))));
-                    }
-                }
-                BoardEffect::GiveUp { job, attempts } => self.fail_job(&job, Failure::Lost(attempts)),
+        loop {
+            let effects = self.board.effects();
+            if effects.is_empty() {
+                return;
             }
+            for effect in effects {
+                self.apply(effect);
+            }
+        }
+    }
+
+    fn apply(&mut self, effect: BoardEffect) {
+        match effect {
+            BoardEffect::Dispatch { worker, job, model, reported_model, attempt } => {
+                let (Some(link), Some(entry)) = (self.links.get(&worker), self.entries.get_mut(&job)) else {
+                    return;
+                };
+                let form = entry.dispatched(link, attempt, &reported_model);
+                link.send(Outgoing::Job { id: job, request: entry.request.clone(), model, form });
+            }
+            BoardEffect::Cancel { worker, job } => {
+                if let Some(link) = self.links.get(&worker) {
+                    link.send(Outgoing::Message(Box::new(ToWorker::Cancel(Cancel { job_id: (*job).to_owned() }))));
+                }
+            }
+            BoardEffect::GiveUp { job, attempts } => self.fail_job(&job, Failure::Lost(attempts)),
+            BoardEffect::Provide { provider, job, attempt } => self.provide(provider, &job, attempt),
+            BoardEffect::Refuse { job } => self.refuse(&job),
         }
     }
 
     /// Ends a job with a failure after the board has removed it; no effect on a job that has ended.
     fn fail_job(&mut self, job: &str, failure: Failure) {
         if let Some((id, entry)) = self.entries.remove_entry(job) {
-            self.access_lines.push(AccessLine::of(&id, &entry).failed(&failure));
+            self.access_lines.push(entry.access_line(&id).failed(&failure));
             entry.answer.fail(failure);
         }
     }

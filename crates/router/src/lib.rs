@@ -18,6 +18,9 @@
 //!   twice and no text of two different answers.
 //! * **Each deadline has one owner.** A link owns the heartbeat deadline of its worker, a `ClientJob` owns the deadline
 //!   of its job; no periodic task checks them.
+//! * **Workers first.** Where `providers` beside the workers (a program, a cloud) have a request's model, the board also
+//!   decides between them (`board::choice`): the next one only if the one before cannot serve it or refuses it before its
+//!   first byte. Each has a circuit breaker.
 //! * **Connections without a good key are bounded** in number, time and bytes (`listen`, `unauthenticated`); a check of
 //!   a key is slow on purpose and its verdict is cached (`auxot_access`).
 
@@ -36,7 +39,10 @@ mod ids;
 mod link;
 mod listen;
 mod log_text;
+mod metrics;
 mod openai;
+mod provider_fault;
+mod providers;
 mod resolver;
 mod server;
 pub mod settings;
@@ -48,5 +54,6 @@ mod unauthenticated;
 pub use auxot_access::keys::{self, Keys};
 pub use config::Config;
 pub use desired_model::DesiredModel;
+pub use providers::{BackendConfig, CliConfig, CliInput, ClientError, CloudApi, CloudConfig, ProviderConfig};
 pub use server::{Router, StartError};
 pub use summary::Summary;

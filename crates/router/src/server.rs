@@ -20,6 +20,8 @@ use crate::descriptors;
 use crate::http;
 use crate::hub::Hub;
 use crate::listen::{self, ConnectionLimits};
+use crate::metrics::Metrics;
+use crate::providers::{ClientError, Provider};
 use crate::shared::{RouterState, now};
 use crate::summary::Summary;
 use crate::unauthenticated::UnauthenticatedConnections;
@@ -31,6 +33,8 @@ use auxot_access::keys::{FileError, KeyStore, is_exposed};
 const DEFAULT_SLOTS: u32 = 2;
 /// Connections without a good key at one time, where the descriptors allow it.
 const MAX_UNAUTHENTICATED: usize = 512;
+/// Connections to the metrics at one time.
+const MAX_SCRAPES: usize = 16;
 /// Interval between two checks of the key file.
 const KEY_FILE_INTERVAL: Duration = Duration::from_millis(250);
 /// How long links and idle connections may take to end after the last job.
@@ -57,6 +61,9 @@ pub enum StartError {
     /// The key file cannot be used.
     #[error(transparent)]
     Keys(#[from] FileError),
+    /// A provider cannot be used.
+    #[error(transparent)]
+    Provider(#[from] ClientError),
 }
 
 /// The socket that the service manager holds for the address, else one that is bound here.
@@ -75,6 +82,7 @@ async fn listener(config: &Config) -> io::Result<TcpListener> {
 pub struct Router {
     state: Arc<RouterState>,
     addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
     /// Stops accepting connections.
     closing: CancellationToken,
     server: JoinSet<()>,
@@ -102,8 +110,9 @@ impl Router {
             max_attempts: config.max_attempts.max(1),
             default_slots: config.desired.max_parallel.unwrap_or(DEFAULT_SLOTS),
         };
+        let metrics = Arc::new(Metrics::default());
         let state = Arc::new(RouterState {
-            hub: Arc::new(Hub::new(limits, config.desired.clone(), config.dead_threshold)),
+            hub: Arc::new(Hub::new(limits, config.desired.clone(), config.dead_threshold, metrics.clone())),
             verifier: Verifier::new(keys, config.auth_cache_ttl),
             started: now(),
             links: TaskTracker::new(),
@@ -121,11 +130,24 @@ impl Router {
         let mut server = JoinSet::new();
         server.spawn(listen::serve(listener, routes, unauthenticated, limits, closing.clone()));
         server.spawn(watch_keys(state.clone(), closing.clone()));
+        for config in &state.config.providers {
+            server.spawn(Provider::add(config, &state.hub, &metrics)?.serve(state.kill.clone()));
+        }
+        let metrics_addr = match state.config.metrics_addr {
+            None => None,
+            Some(address) => Some(serve_metrics(address, metrics, limits, closing.clone(), &mut server).await?),
+        };
         tracing::info!(%addr, "router listens");
         if !addr.ip().is_loopback() {
             tracing::warn!(%addr, "keys and prompts cross this network in clear: put TLS in front of the router");
         }
-        Ok(Self { state, addr, closing, server })
+        Ok(Self { state, addr, metrics_addr, closing, server })
+    }
+
+    /// The address of the metrics.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// The address that the router listens on.
@@ -166,7 +188,7 @@ impl Router {
         let hub = &self.state.hub;
         hub.stop();
         self.closing.cancel();
-        let idle = self.wait_for(|summary| summary.active_jobs == 0 && summary.waiting == 0);
+        let idle = self.wait_for(|summary| summary.active_jobs + summary.provided == 0 && summary.waiting == 0);
         if timeout(self.state.config.drain_timeout, idle).await.is_err() {
             let left = hub.summary();
             tracing::warn!(active = left.active_jobs, waiting = left.waiting, "jobs ended because the router stops");
@@ -198,6 +220,26 @@ impl Router {
         self.state.hub.stop();
         self.state.hub.end_all();
     }
+}
+
+/// Serves the metrics at an address of their own.
+async fn serve_metrics(
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    limits: ConnectionLimits,
+    closing: CancellationToken,
+    server: &mut JoinSet<()>,
+) -> Result<SocketAddr, StartError> {
+    let fault = |error| StartError::Listen { host: address.ip().to_string(), port: address.port(), error };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    let connections = UnauthenticatedConnections::new(MAX_SCRAPES);
+    server.spawn(listen::serve(listener, http::metrics_routes(metrics), connections, limits, closing));
+    tracing::info!(%address, "metrics endpoint listens");
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "metrics are readable from other hosts");
+    }
+    Ok(address)
 }
 
 /// Ends links and jobs whose key is no longer in the key file.

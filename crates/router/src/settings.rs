@@ -3,7 +3,9 @@
 //! A flag wins over its variable; an empty variable counts as unset.
 
 mod cli;
+mod providers;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +91,10 @@ fn port(value: &str) -> Result<u16, &'static str> {
     value.parse().map_err(|_| "expected a number from 0 to 65535")
 }
 
+fn address(value: &str) -> Result<SocketAddr, &'static str> {
+    value.parse().map_err(|_| "expected an address with a port such as `127.0.0.1:9091`")
+}
+
 fn count(value: &str) -> Result<u32, &'static str> {
     value.parse().ok().filter(|&count| count > 0).ok_or("expected a whole number, at least 1")
 }
@@ -167,6 +173,8 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
         max_parallel: reading.take(a.max_parallel.as_deref(), "max-parallel", "AUXOT_MAX_PARALLEL", count),
     };
     config.keys = keys(&mut reading, a.keys_file.as_deref());
+    config.metrics_addr = reading.take(a.metrics_addr.as_deref(), "metrics-addr", "AUXOT_METRICS_ADDR", address);
+    providers(&mut reading, a.providers_file.as_deref(), &mut config);
     reading.finish((config, logging))
 }
 
@@ -180,6 +188,18 @@ fn keys(reading: &mut SettingsReader<'_>, given: Option<&str>) -> Keys {
         None => default_keys_file(reading.environment).filter(|path| path.exists()),
     };
     path.map_or_else(Keys::default, Keys::file).with_hashes(worker, api)
+}
+
+/// A named file must exist; without one there are only workers.
+fn providers(reading: &mut SettingsReader<'_>, given: Option<&str>, config: &mut Config) {
+    let Some(file) = reading.take(given, "providers-file", "AUXOT_ROUTER_PROVIDERS_FILE", path) else { return };
+    match providers::read(&file, reading.environment) {
+        Ok(providers) => {
+            config.load_wait = providers.load_wait.unwrap_or(config.load_wait);
+            config.providers = providers.others;
+        }
+        Err(faults) => reading.faults.extend(faults),
+    }
 }
 
 const KEYS_VARIABLE: &str = "AUXOT_ROUTER_KEYS_FILE";

@@ -1,4 +1,4 @@
-//! The router in five numbers, for `/health` and for waiting on a change.
+//! The router in a few numbers, for `/health` and for waiting on a change.
 
 use serde::Serialize;
 
@@ -13,6 +13,8 @@ pub struct Summary {
     pub total_slots: u32,
     /// Jobs that run on workers.
     pub active_jobs: u32,
+    /// Jobs that other providers have.
+    pub provided: u32,
     /// Jobs waiting for a worker.
     pub waiting: usize,
 }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::{EngineHead, JobAnswer, Output, WholeAnswer};
+use super::{AnswerState, EngineHead, JobAnswer, Output, WholeAnswer};
 use crate::failure::Failure;
 
 /// How an answer begins.
@@ -78,6 +78,7 @@ impl JobAnswer {
             let bytes = stream.chunks.take();
             state.share.clear();
             state.head_sent = true;
+            state.wake_writer();
             return Poll::Ready(StreamStep::Bytes(bytes));
         }
         if let Output::Engine(output) = &mut state.output {
@@ -86,6 +87,7 @@ impl JobAnswer {
             }
             if let Some(bytes) = output.take() {
                 state.share.shrink(bytes.len());
+                state.wake_writer();
                 return Poll::Ready(StreamStep::Bytes(bytes));
             }
         }
@@ -108,5 +110,13 @@ impl JobAnswer {
             (None, Output::Whole(whole)) => Ok(std::mem::take(whole)),
             (None, Output::Stream(_) | Output::Engine(_)) => Ok(WholeAnswer::default()),
         })
+    }
+}
+
+impl AnswerState {
+    fn wake_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
     }
 }

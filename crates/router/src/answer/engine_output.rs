@@ -109,6 +109,11 @@ impl EngineOutput {
         self.received
     }
 
+    /// Bytes that the client has not taken.
+    pub(crate) fn unread(&self) -> usize {
+        usize::try_from(self.received - self.taken).unwrap_or(usize::MAX)
+    }
+
     /// Takes the head for the client.
     pub(crate) fn take_head(&mut self) -> Option<EngineHead> {
         let Head::Here(head) = &self.head else { return None };

@@ -1,66 +1,97 @@
-//! Assigns waiting jobs to workers.
+//! Assigns waiting jobs to workers and to other providers.
 
-use super::pick::{Pick, pick};
-use super::{Board, BoardEffect, ConnectedWorker, JobRequirements, JobState, ResolvedRequirements, WorkerId};
+use super::choice::{Cascade, Choice, ProviderId, choose};
+use super::pick::{Pick, WorkersOffer, pick};
+use super::{Board, BoardEffect, ConnectedWorker, JobId, JobRequirements, JobState, ResolvedRequirements, WorkerId};
 use crate::resolver::{Resolution, Resolver};
 
 impl Board {
-    /// Assigns every job that a worker can take now, oldest first. A job that must wait does not hold up others.
+    /// Assigns every job that a provider can take now, oldest first. A job that must wait does not hold up others.
     pub(super) fn dispatch(&mut self) {
-        let mut stuck: Vec<JobRequirements> = Vec::new();
+        let mut stuck: Vec<(JobRequirements, Option<Cascade>)> = Vec::new();
         let mut index = 0;
-        while let Some(job) = self.waiting.get(index) {
-            let Some(entry) = self.jobs.get_mut(job) else {
+        while let Some(job) = self.waiting.get(index).cloned() {
+            let Some(entry) = self.jobs.get(&job) else {
                 self.waiting.remove(index);
                 continue;
             };
-            if stuck.contains(&entry.requirements) {
+            if stuck.iter().any(|(needs, cascade)| *needs == entry.requirements && *cascade == entry.cascade) {
                 index += 1;
                 continue;
             }
             let workers = self.workers.iter().map(|(&id, worker)| (id, worker));
-            let picked = chosen(&entry.requirements, &self.resolver, workers);
-            let Some(Pick { worker, model, reported_model }) = picked else {
-                stuck.push(entry.requirements.clone());
-                index += 1;
-                continue;
-            };
-            entry.state = JobState::Running(worker);
-            entry.attempts += 1;
-            let previous_worker = entry.previous_worker.take().filter(|&previous_worker| previous_worker != worker);
-            if let Some(previous_worker) =
-                previous_worker.filter(|previous_worker| self.workers.contains_key(previous_worker))
-            {
-                self.effects.push(BoardEffect::Cancel { worker: previous_worker, job: job.clone() });
-            }
-            let attempt = entry.attempts;
-            self.effects.push(BoardEffect::Dispatch {
-                worker,
-                job: job.clone(),
-                model: model.clone(),
-                reported_model,
-                attempt,
-            });
-            if let Some(chosen) = self.workers.get_mut(&worker) {
-                self.dispatch_count += 1;
-                chosen.last_dispatch = self.dispatch_count;
-                chosen.jobs.insert(job.clone(), model);
+            let offer = offer(&entry.requirements, &self.resolver, workers);
+            match choose(offer, entry.cascade.as_ref(), |id| self.room(id)) {
+                Choice::Worker(pick) => self.assign(&job, pick),
+                Choice::Provider(provider) => self.provide(&job, provider),
+                Choice::Nowhere => {
+                    let previous = self.jobs.remove(&job).and_then(|entry| entry.previous_worker);
+                    self.cancel(previous, &job);
+                    self.effects.push(BoardEffect::Refuse { job });
+                }
+                Choice::Wait => {
+                    stuck.push((entry.requirements.clone(), entry.cascade.clone()));
+                    index += 1;
+                    continue;
+                }
             }
             self.waiting.remove(index);
         }
     }
+
+    fn assign(&mut self, job: &JobId, pick: Pick) {
+        let Pick { worker, model, reported_model } = pick;
+        let Some(attempt) = self.begin(job, JobState::Running(worker)) else { return };
+        self.effects.push(BoardEffect::Dispatch {
+            worker,
+            job: job.clone(),
+            model: model.clone(),
+            reported_model,
+            attempt,
+        });
+        if let Some(chosen) = self.workers.get_mut(&worker) {
+            self.dispatch_count += 1;
+            chosen.last_dispatch = self.dispatch_count;
+            chosen.jobs.insert(job.clone(), model);
+        }
+    }
+
+    fn provide(&mut self, job: &JobId, provider: ProviderId) {
+        let Some(attempt) = self.begin(job, JobState::Provided(provider)) else { return };
+        self.effects.push(BoardEffect::Provide { provider, job: job.clone(), attempt });
+        if let Some(chosen) = self.providers.get_mut(provider.0) {
+            chosen.jobs += 1;
+        }
+    }
+
+    /// Sets the state of a job that goes to a provider, and ends its run on the worker that lost it.
+    fn begin(&mut self, job: &JobId, state: JobState) -> Option<u32> {
+        let entry = self.jobs.get_mut(job)?;
+        entry.state = state;
+        entry.attempts += 1;
+        let previous = entry.previous_worker.take().filter(|&previous| state != JobState::Running(previous));
+        let attempt = entry.attempts;
+        self.cancel(previous, job);
+        Some(attempt)
+    }
+
+    fn cancel(&mut self, worker: Option<WorkerId>, job: &JobId) {
+        if let Some(worker) = worker.filter(|worker| self.workers.contains_key(worker)) {
+            self.effects.push(BoardEffect::Cancel { worker, job: job.clone() });
+        }
+    }
 }
 
-/// The worker for a job with these requirements, if one can take it now.
-fn chosen<'a>(
+/// What the workers offer for a job with these requirements.
+fn offer<'a>(
     requirements: &JobRequirements,
     resolver: &Resolver,
     workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
-) -> Option<Pick> {
+) -> WorkersOffer {
     let named = match &requirements.model {
         Some(requested) => match resolver.resolve(requested) {
             Resolution::Model(model) => Some(model),
-            Resolution::Ambiguous(_) | Resolution::Unknown => return None,
+            Resolution::Ambiguous(_) | Resolution::Unknown => return WorkersOffer::Nothing,
         },
         None => None,
     };

@@ -1,5 +1,6 @@
 //! Chooses the worker for a job: the least loaded one that has the model ready.
 
+use super::offer::Readiness;
 use super::{ConnectedWorker, ResolvedRequirements, WorkerId};
 
 /// The chosen worker, and its name for the model.
@@ -12,6 +13,17 @@ pub(crate) struct Pick {
     pub(crate) reported_model: String,
 }
 
+/// What the workers offer for one job; no pick where the nearest ones have no free slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WorkersOffer {
+    /// A live worker has the model loaded.
+    Loaded(Option<Pick>),
+    /// No worker has it loaded, and one loads it, or would for a job.
+    Loading(Option<Pick>),
+    /// No live worker can serve it.
+    Nothing,
+}
+
 /// Chooses among `workers` for a job.
 ///
 /// A job waits for a model that is ready on one worker instead of loading it on a second: a slot becomes free in
@@ -19,10 +31,12 @@ pub(crate) struct Pick {
 pub(crate) fn pick<'a>(
     workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
     target: ResolvedRequirements<'_>,
-) -> Option<Pick> {
+) -> WorkersOffer {
     let offers: Vec<_> =
         workers.filter_map(|(id, worker)| Some((id, worker.last_dispatch, worker.offer(target)?))).collect();
-    let nearest = offers.iter().map(|(_, _, offer)| offer.readiness).min()?;
+    let Some(nearest) = offers.iter().map(|(_, _, offer)| offer.readiness).min() else {
+        return WorkersOffer::Nothing;
+    };
     let best = offers
         .into_iter()
         .filter(|(_, _, offer)| offer.readiness == nearest && offer.has_room())
@@ -31,6 +45,10 @@ pub(crate) fn pick<'a>(
             let load = u64::from(offer.used) * u64::from(other.slots);
             let other_load = u64::from(other.used) * u64::from(offer.slots);
             load.cmp(&other_load).then(last_dispatch.cmp(other_given)).then(id.cmp(other_id))
-        })?;
-    Some(Pick { worker: best.0, model: best.2.model, reported_model: best.2.reported_model })
+        });
+    let pick = best.map(|(worker, _, offer)| Pick { worker, model: offer.model, reported_model: offer.reported_model });
+    match nearest {
+        Readiness::Ready => WorkersOffer::Loaded(pick),
+        Readiness::Starting | Readiness::Stopped => WorkersOffer::Loading(pick),
+    }
 }

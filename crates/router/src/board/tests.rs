@@ -1,6 +1,7 @@
 //! The rules of the board one by one, then against random orders of events.
 
 mod extensions;
+mod providers;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
@@ -32,7 +33,7 @@ fn needs(model: Option<&str>) -> JobRequirements {
 
 /// Submits a job and returns the worker that gets it.
 fn submit(board: &mut Board, job: &str, model: Option<&str>) -> Option<(WorkerId, Option<String>)> {
-    board.submit(job.into(), needs(model));
+    board.submit(job.into(), needs(model), None);
     dispatched(board, job)
 }
 
@@ -132,7 +133,7 @@ fn a_whole_answer_is_taken_while_the_job_waits_and_an_error_is_not() {
 #[test]
 fn a_job_that_loses_every_worker_is_given_up() {
     let mut board = Board::new(LIMITS);
-    board.submit("j".into(), needs(None));
+    board.submit("j".into(), needs(None), None);
     for id in 1..=3 {
         board.join(id, &worker("m", 1));
         board.leave(id);
@@ -303,6 +304,7 @@ impl ExpectedState {
                     assert!(load <= self.slots[&worker] as usize, "more jobs than slots");
                 }
                 BoardEffect::Cancel { worker, .. } => assert!(self.slots.contains_key(&worker)),
+                BoardEffect::Provide { .. } | BoardEffect::Refuse { .. } => panic!("there are only workers"),
                 BoardEffect::GiveUp { job, .. } => {
                     assert!(self.open.contains(&job), "given up twice");
                     self.open.retain(|open| *open != job);
@@ -349,7 +351,7 @@ proptest! {
                 BoardStep::Submit => {
                     let job: JobId = format!("j{next}").into();
                     expected.open.push(job.clone());
-                    board.submit(job, needs(Some("m")));
+                    board.submit(job, needs(Some("m")), None);
                 }
                 BoardStep::Finish(n) | BoardStep::Remove(n) if expected.open.is_empty() || n > 100 => {}
                 BoardStep::Finish(n) => {

@@ -157,6 +157,11 @@ impl ConnectedWorker {
         }
     }
 
+    /// How ready the model is; `None` where it takes no jobs.
+    pub(super) fn readiness(&self, model: &str) -> Option<Readiness> {
+        self.report(model).and_then(|report| self.offer_of(report)).map(|offer| offer.readiness)
+    }
+
     fn report(&self, model: &str) -> Option<&ModelReport> {
         self.models.iter().find(|report| report.name == model)
     }

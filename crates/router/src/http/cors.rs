@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 /// Response headers that a page may read.
-const READABLE: HeaderValue = HeaderValue::from_static("retry-after, x-should-retry");
+const READABLE: HeaderValue = HeaderValue::from_static("retry-after, x-should-retry, x-auxot-provider");
 /// Request headers that a page may send when the preflight names none.
 const SENDABLE: HeaderValue = HeaderValue::from_static("authorization, content-type");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");

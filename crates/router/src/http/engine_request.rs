@@ -14,12 +14,12 @@ use futures_util::{Stream, StreamExt};
 
 use super::api_key::Key;
 use super::body::whole;
-use super::chat;
+use super::chat::{self, ChatRequest};
 use crate::answer::{EngineHead, JobAnswer};
 use crate::client_job::{Beginning, ClientJob, KEEP_ALIVE};
 use crate::error_body;
 use crate::failure::{BadRequest, Failure};
-use crate::hub::{AsChat, RequestedJob, WholeRequest};
+use crate::hub::{AsChat, ChatUse, RequestedJob, WholeRequest};
 use crate::ids;
 use crate::shared::RouterState;
 
@@ -33,6 +33,9 @@ static PASSED_ON: [HeaderName; 7] = [
     HeaderName::from_static("anthropic-version"),
     HeaderName::from_static("anthropic-beta"),
 ];
+
+/// The provider that answers.
+pub(super) const PROVIDER: HeaderName = HeaderName::from_static("x-auxot-provider");
 
 /// Serves a request for one of the engine's paths.
 pub(crate) async fn serve(
@@ -62,11 +65,9 @@ async fn answer(
     let Peek { model, stream, .. } = peek(&fields, &body)?;
     let (model, place) = model.map_or((None, None), |model| (Some(model.name), Some(model.place)));
     let model = model.filter(|model| !model.trim().is_empty());
-    // A worker without the extension gets a chat in the job's own fields.
-    let is_chat = path.path.ends_with("/chat/completions") && !shared.hub.all_take_requests();
-    let chat = is_chat.then(|| chat::read(&body)).transpose()?;
-    let id: Arc<str> =
-        ids::hex::<12>(if is_chat { "chatcmpl-" } else { "req-" }).map_err(|_| Failure::NoRandomness)?.into();
+    let chat = as_chat(path, shared, model.as_deref(), &body)?;
+    let prefix = if chat.is_some() { "chatcmpl-" } else { "req-" };
+    let id: Arc<str> = ids::hex::<12>(prefix).map_err(|_| Failure::NoRandomness)?.into();
     let form = chat.as_ref().map(|chat| chat.form(&id));
     let answer = Arc::new(match &form {
         Some(form) => form.answer(stream, shared.unread.clone()),
@@ -82,14 +83,37 @@ async fn answer(
         key,
         _body_bytes: body_bytes,
     };
-    shared.hub.submit(&id, job, answer.clone())?;
-    let mut client = ClientJob::new(shared, id, answer, stream, api);
-    Ok(match (client.beginning().await?, form) {
+    let mut client = ClientJob::new(shared, shared.hub.submit(id, job, answer)?, stream, api);
+    let beginning = client.beginning().await?;
+    let provider = client.provider();
+    let mut response = match (beginning, form) {
         (Beginning::Engine(head), _) => engine_response(head, client),
         (Beginning::Chat, Some(form)) if !stream => form.whole(&client.whole().await?),
         (Beginning::Chat, _) => event_stream(None, client),
         (Beginning::Comments, _) => event_stream(Some(Bytes::from_static(KEEP_ALIVE)), client),
-    })
+    };
+    if let Ok(provider) = HeaderValue::from_str(&provider) {
+        response.headers_mut().insert(PROVIDER, provider);
+    }
+    Ok(response)
+}
+
+/// The request as a chat, where a worker without the extension or a program may get it.
+fn as_chat(
+    path: &ApiPath,
+    shared: &RouterState,
+    model: Option<&str>,
+    body: &[u8],
+) -> Result<Option<ChatRequest>, Failure> {
+    if !path.path.ends_with("/chat/completions") {
+        return Ok(None);
+    }
+    match shared.hub.chat_use(model) {
+        ChatUse::Unneeded => Ok(None),
+        // What is no chat is for the engine to refuse.
+        ChatUse::Programs => Ok(chat::read(body).ok()),
+        ChatUse::Workers => chat::read(body).map(Some),
+    }
 }
 
 /// What the router must know of a body: the model, and that an engine can safely read it.
@@ -143,7 +167,7 @@ fn or_error_event(is_stream: bool, client: ClientJob) -> impl Stream<Item = Resu
     client.map(move |part| match part {
         Err(failure) if is_between_events => Ok(error_body::event(api, &failure)),
         Ok(bytes) => {
-            is_between_events = is_stream && bytes.ends_with(b"\n\n");
+            is_between_events = is_stream && (bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n"));
             Ok(bytes)
         }
         Err(failure) => Err(failure),

@@ -42,6 +42,7 @@ pub(crate) async fn one(
     let known = shared.hub.models();
     match shared.hub.resolve(&requested) {
         Resolution::Model(model) if known.contains(&model) => Ok(Json(ModelObject::new(&shared, model))),
+        _ if known.contains(&requested) => Ok(Json(ModelObject::new(&shared, requested))),
         Resolution::Ambiguous(candidates) => Err(Failure::Ambiguous { requested, candidates }),
         Resolution::Model(_) | Resolution::Unknown => Err(Failure::UnknownModel { requested, known }),
     }

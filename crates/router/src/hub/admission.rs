@@ -70,7 +70,7 @@ impl Inner {
     pub(super) fn timeout_failure(&self, job: &str) -> Failure {
         let Some(entry) = self.entries.get(job) else { return Failure::ClientLeft };
         let waited = entry.age().as_secs();
-        if let Some(JobState::Running(_)) = self.board.state(job) {
+        if let Some(JobState::Running(_) | JobState::Provided(_)) = self.board.state(job) {
             return Failure::TimedOut(waited);
         }
         if self.board.has_none() || self.board.summary().workers == 0 {

@@ -5,12 +5,15 @@ use auxot_protocol::{AnswerData, AnswerHead, AnswerRead, ToWorker};
 use super::{Hub, LinkHandle, Outgoing};
 use crate::answer::JobAnswer;
 use crate::board::{JobState, WorkerId};
-use crate::failure::Failure;
+use crate::failure::{Failure, WorkerFault, is_providers};
 
 impl Hub {
     /// The head of the engine's answer to a job.
     pub(crate) fn answer_head(&self, worker: WorkerId, head: AnswerHead<'_>) {
         let job = head.job_id.clone().into_owned();
+        if is_providers(head.status) && self.moves_on(worker, &job, head.status) {
+            return;
+        }
         self.pass_on(worker, &job, |answer| answer.head(head));
     }
 
@@ -18,6 +21,14 @@ impl Hub {
     pub(crate) fn answer_data(&self, worker: WorkerId, data: AnswerData) {
         let job = data.job_id.clone();
         self.pass_on(worker, &job, |answer| answer.data(data));
+    }
+
+    /// Whether a job that an engine refuses goes to another provider.
+    fn moves_on(&self, worker: WorkerId, job: &str, status: u16) -> bool {
+        self.update(|inner| {
+            let failure = Failure::Worker(WorkerFault::of_engine(status, "the engine has refused the request"));
+            inner.board.is_running_on(worker, job) && inner.move_on(job, &failure, true)
+        })
     }
 
     fn pass_on(&self, worker: WorkerId, job: &str, give: impl FnOnce(&JobAnswer) -> Result<(), Failure>) {

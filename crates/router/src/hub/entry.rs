@@ -1,20 +1,25 @@
-//! The hub's record of one job, and its line in the access log.
+//! The hub's record of one job.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_llama::PathTask;
-use auxot_protocol::{Complete, HttpRequest, Job, JobRequest};
+use auxot_protocol::{HttpRequest, Job, JobRequest};
 use bytes::Bytes;
+use tokio_util::sync::DropGuard;
 
 use super::LinkHandle;
+use super::access_line::AccessLine;
 use crate::answer::JobAnswer;
-use crate::board::RequiredExtension;
+use crate::board::{ProviderId, RequiredExtension};
 use crate::failure::Failure;
 use crate::log_text::log_text;
 use auxot_access::BudgetShare;
 use auxot_access::KeyId;
+
+/// The name of the workers, as a provider.
+pub(crate) const WORKERS: &str = "gpu";
 
 /// The job that a client requests.
 #[derive(Debug)]
@@ -98,12 +103,27 @@ impl RequestedJob {
             }
             (JobForm::Whole | JobForm::Chat { .. }, _) => {
                 let mut http = self.whole.http.clone();
-                if let (Some(place), Some(model)) = (&self.whole.model, &model) {
-                    http.body = with_model(&http.body, place, model);
+                if let Some(model) = &model {
+                    http.body = self.whole.body_for(model);
                 }
                 let request = Some(JobRequest { http: Some(Box::new(http)), ..JobRequest::default() });
                 Job { job_id: id.to_owned(), model, request, ..Job::default() }
             }
+        }
+    }
+}
+
+impl WholeRequest {
+    /// The path without its query.
+    pub(crate) fn path(&self) -> &str {
+        self.http.path.split('?').next().unwrap_or_default()
+    }
+
+    /// The body for a provider, with its name of the model.
+    pub(crate) fn body_for(&self, model: &str) -> Bytes {
+        match &self.model {
+            Some(place) => with_model(&self.http.body, place, model),
+            None => self.http.body.clone(),
         }
     }
 }
@@ -124,29 +144,47 @@ fn with_model(body: &Bytes, place: &Range<usize>, model: &str) -> Bytes {
 pub(crate) struct JobEntry {
     pub(crate) request: Arc<RequestedJob>,
     pub(crate) answer: Arc<JobAnswer>,
+    /// The providers beside the workers that have the model, each with its own name for it.
+    pub(super) upstream: Vec<(ProviderId, String)>,
+    /// Why the last provider has refused it.
+    pub(super) refusal: Option<Failure>,
     accepted: Instant,
     dispatched: Option<Instant>,
-    gpu_id: Option<Arc<str>>,
+    holder: JobHolder,
     attempts: u32,
 }
 
+/// Where a job was last.
+#[derive(Debug)]
+pub(super) enum JobHolder {
+    Queue,
+    Worker {
+        gpu_id: Arc<str>,
+    },
+    Provider {
+        name: Arc<str>,
+        /// Ends the run when the job is no longer there.
+        _run: DropGuard,
+    },
+}
+
 impl JobEntry {
-    pub(super) fn new(request: RequestedJob, answer: Arc<JobAnswer>) -> Self {
+    pub(super) fn new(request: RequestedJob, answer: Arc<JobAnswer>, upstream: Vec<(ProviderId, String)>) -> Self {
         Self {
             request: Arc::new(request),
             answer,
+            upstream,
+            refusal: None,
             accepted: Instant::now(),
             dispatched: None,
-            gpu_id: None,
+            holder: JobHolder::Queue,
             attempts: 0,
         }
     }
 
     /// The job goes to a worker, in the form that this returns.
     pub(super) fn dispatched(&mut self, link: &LinkHandle, attempt: u32, reported_model: &str) -> JobForm {
-        self.dispatched.get_or_insert_with(Instant::now);
-        self.gpu_id = Some(link.gpu_id.clone());
-        self.attempts = attempt;
+        self.held_by(JobHolder::Worker { gpu_id: link.gpu_id.clone() }, attempt);
         let is_whole = link.requests || matches!(self.request.chat, AsChat::Unneeded);
         match self.answer.dispatched(attempt, reported_model, is_whole) {
             true => JobForm::Whole,
@@ -154,74 +192,36 @@ impl JobEntry {
         }
     }
 
+    /// The job goes to a worker or to another provider.
+    pub(super) fn held_by(&mut self, holder: JobHolder, attempt: u32) {
+        self.dispatched.get_or_insert_with(Instant::now);
+        self.attempts = attempt;
+        self.holder = holder;
+    }
+
     pub(super) fn age(&self) -> Duration {
         self.accepted.elapsed()
     }
-}
 
-/// The access line of one job: ids, counts and times; no text and no key.
-#[derive(Debug)]
-pub(super) struct AccessLine {
-    job: Arc<str>,
-    model: Option<String>,
-    gpu_id: Option<Arc<str>>,
-    ending: &'static str,
-    stream: bool,
-    attempts: u32,
-    input: u64,
-    cached: u64,
-    output: u64,
-    queued_ms: Option<u128>,
-    first_ms: Option<u128>,
-    total_ms: u128,
-}
-
-impl AccessLine {
-    pub(super) fn of(job: &Arc<str>, entry: &JobEntry) -> Self {
-        let since = |moment: Instant| moment.duration_since(entry.accepted).as_millis();
-        Self {
+    /// Its times and places for the access log.
+    pub(super) fn access_line(&self, job: &Arc<str>) -> AccessLine {
+        let since = |moment: Instant| moment.duration_since(self.accepted).as_millis();
+        let (provider, gpu_id) = match &self.holder {
+            JobHolder::Queue => (None, None),
+            JobHolder::Worker { gpu_id } => (Some(WORKERS.into()), Some(gpu_id.clone())),
+            JobHolder::Provider { name, .. } => (Some(name.clone()), None),
+        };
+        AccessLine {
             job: job.clone(),
-            model: entry.request.model.as_deref().map(log_text),
-            gpu_id: entry.gpu_id.clone(),
-            ending: "completed",
-            stream: entry.request.stream,
-            attempts: entry.attempts,
-            input: 0,
-            cached: 0,
-            output: 0,
-            queued_ms: entry.dispatched.map(since),
-            first_ms: entry.answer.first_text().map(since),
-            total_ms: entry.age().as_millis(),
+            model: self.request.model.as_deref().map(log_text),
+            provider,
+            gpu_id,
+            stream: self.request.stream,
+            attempts: self.attempts,
+            queued_ms: self.dispatched.map(since),
+            first_ms: self.answer.first_text().map(since),
+            total_ms: self.age().as_millis(),
+            ..AccessLine::default()
         }
-    }
-
-    pub(super) fn counts(mut self, complete: &Complete<'_>) -> Self {
-        self.input = complete.input_tokens.unwrap_or(0);
-        self.cached = complete.cache_tokens.unwrap_or(0);
-        self.output = complete.output_tokens.unwrap_or(0);
-        self
-    }
-
-    pub(super) fn failed(mut self, failure: &Failure) -> Self {
-        self.ending = failure.label();
-        self
-    }
-
-    pub(super) fn write(self) {
-        tracing::info!(
-            job = %self.job,
-            model = self.model.as_deref().unwrap_or("-"),
-            gpu_id = self.gpu_id.as_deref().unwrap_or("-"),
-            ending = self.ending,
-            stream = self.stream,
-            attempts = self.attempts,
-            input_tokens = self.input,
-            cache_tokens = self.cached,
-            output_tokens = self.output,
-            queued_ms = self.queued_ms,
-            first_text_ms = self.first_ms,
-            total_ms = self.total_ms,
-            "job ended"
-        );
     }
 }

@@ -80,6 +80,12 @@ pub struct ServeArgs {
     /// Key file [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
     #[arg(long, value_name = "PATH")]
     pub keys_file: Option<String>,
+    /// File with `[[providers]]` beside the workers [env: AUXOT_ROUTER_PROVIDERS_FILE].
+    #[arg(long, value_name = "PATH")]
+    pub providers_file: Option<String>,
+    /// Address for metrics, at /metrics without a key [env: AUXOT_METRICS_ADDR].
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_addr: Option<String>,
     /// A worker without a heartbeat for this long is dead [env: AUXOT_WORKER_DEAD_THRESHOLD] [default: 90s].
     #[arg(long, value_name = "DURATION")]
     pub worker_dead_threshold: Option<String>,

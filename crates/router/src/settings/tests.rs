@@ -6,6 +6,8 @@ use clap::Parser;
 
 use super::{Cli, keys_file, serve};
 
+mod providers;
+
 fn environment(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
     move |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
 }

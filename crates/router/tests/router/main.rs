@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail a test, too")]
 
+mod cascade;
 mod chat;
+mod cli;
+mod cloud;
+mod cloud_server;
 mod engine_requests;
 mod faults;
 mod link;

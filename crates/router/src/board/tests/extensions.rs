@@ -15,7 +15,7 @@ fn a_job_with_parameters_goes_only_to_workers_with_the_extension() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 9));
     assert!(lacks(&board, Some("m")) && lacks(&board, None) && !lacks(&board, Some("x")));
-    board.submit("j".into(), JobRequirements { extension: RequiredExtension::Parameters, ..needs(Some("m")) });
+    board.submit("j".into(), JobRequirements { extension: RequiredExtension::Parameters, ..needs(Some("m")) }, None);
     assert_eq!(board.effects(), []);
     board.join(2, &Capabilities { extensions: vec!["parameters".into()], ..worker("m", 1) });
     assert_eq!(dispatched(&mut board, "j").map(|(worker, _)| worker), Some(2));
@@ -31,7 +31,7 @@ fn a_whole_request_goes_to_a_model_of_its_task_on_a_worker_with_the_extension() 
     let mut board = Board::new(LIMITS);
     board.join(1, &models());
     assert!(board.lacks(RequiredExtension::Requests, None, PathTask::Embedding));
-    board.submit("j".into(), request(None, PathTask::Embedding));
+    board.submit("j".into(), request(None, PathTask::Embedding), None);
     assert_eq!(board.effects(), []);
     assert_eq!(board.models(), ["c"], "without the extension it serves chats only");
     board.join(2, &Capabilities { extensions: vec!["requests".into()], ..models() });

@@ -1,0 +1,74 @@
+//! What concerns all workers and jobs: numbers, policy, revoked keys, the end.
+
+use auxot_protocol::{Policy, ToWorker};
+use tokio::sync::watch;
+
+use super::{Hub, Outgoing};
+use crate::failure::Failure;
+use crate::summary::Summary;
+
+impl Hub {
+    pub(crate) fn summary(&self) -> Summary {
+        *self.summary.borrow()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Summary> {
+        self.summary.subscribe()
+    }
+
+    /// Sends the policy to every connected worker and keeps it for later ones.
+    pub(crate) fn policy_update(&self, policy: Policy) {
+        self.update(|inner| {
+            for link in inner.links.values() {
+                link.send(Outgoing::Message(Box::new(ToWorker::PolicyUpdate {
+                    policy: Some(Box::new(policy.clone())),
+                })));
+            }
+            inner.policy = Some(policy);
+        });
+    }
+
+    /// Ends the links and the jobs of keys that are no longer good.
+    pub(crate) fn revoke(&self, is_good: impl Fn(&str) -> bool) {
+        self.update(|inner| {
+            for link in inner.links.values().filter(|link| !is_good(&link.key)) {
+                tracing::warn!(gpu_id = %link.gpu_id, "link cut: its key is revoked");
+                link.cut.cancel();
+            }
+            let gone = inner.entries.iter().filter(|(_, entry)| !is_good(&entry.request.key));
+            for job in gone.map(|(job, _)| job.clone()).collect::<Vec<_>>() {
+                inner.board.remove(&job);
+                inner.fail_job(&job, Failure::BadKey);
+            }
+        });
+    }
+
+    /// Accepts no more jobs.
+    pub(crate) fn stop(&self) {
+        self.update(|inner| inner.stopping = true);
+    }
+
+    /// Ends every job.
+    pub(crate) fn end_all(&self) {
+        self.update(|inner| {
+            for job in inner.entries.keys().cloned().collect::<Vec<_>>() {
+                inner.board.remove(&job);
+                inner.fail_job(&job, Failure::Stopping);
+            }
+        });
+    }
+
+    /// Sends a close frame on every link.
+    pub(crate) fn close_links(&self, code: u16, reason: &'static str) {
+        for link in self.lock().links.values() {
+            link.send(Outgoing::Close { code, reason });
+        }
+    }
+
+    /// Cuts every link.
+    pub(crate) fn cut_links(&self) {
+        for link in self.lock().links.values() {
+            link.cut.cancel();
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The providers beside the workers: which jobs they may get, and how a job goes from one to the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auxot_protocol::{Capabilities, Complete};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::entry::JobHolder;
+use super::{AsChat, Hub, Inner, RequestedJob};
+use crate::answer::JobAnswer;
+use crate::board::{Cascade, JobId, JobState, ProviderId, WorkersTurn};
+use crate::failure::Failure;
+use crate::provider_fault::seconds;
+use crate::resolver::{Resolution, Resolver, WorkerModels};
+
+/// The hub's handle of a provider.
+#[derive(Debug)]
+pub(crate) struct ProviderHandle {
+    pub(crate) name: Arc<str>,
+    form: ProviderForm,
+    /// The models, each with the provider's own name for it.
+    models: Vec<(String, String)>,
+    resolver: Resolver,
+    queue: mpsc::Sender<ProviderJob>,
+    /// While its circuit breaker is open: until when.
+    closed_until: Option<Instant>,
+}
+
+/// Which requests a provider takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ProviderForm {
+    /// Chats, which it answers with text.
+    Chat,
+    /// Whole requests for these paths.
+    Whole(&'static [&'static str]),
+}
+
+/// What gets a chat in another form than the whole request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChatUse {
+    /// Workers that take no whole requests, and programs.
+    Workers,
+    /// Programs.
+    Programs,
+    Unneeded,
+}
+
+/// A job for a provider.
+#[derive(Debug)]
+pub(crate) struct ProviderJob {
+    pub(crate) id: JobId,
+    pub(crate) request: Arc<RequestedJob>,
+    pub(crate) answer: Arc<JobAnswer>,
+    /// The provider's name of the model.
+    pub(crate) model: String,
+    /// The job is no longer here: its client has left, or it has ended otherwise.
+    pub(crate) ended: CancellationToken,
+}
+
+impl ProviderHandle {
+    pub(crate) fn new(
+        name: Arc<str>,
+        form: ProviderForm,
+        models: Vec<(String, String)>,
+        queue: mpsc::Sender<ProviderJob>,
+    ) -> Self {
+        let listed = models.iter().map(|(name, _)| name.as_str());
+        let resolver = Resolver::of(std::iter::once(&WorkerModels::of(listed, None, &Capabilities::default())));
+        Self { name, form, models, resolver, queue, closed_until: None }
+    }
+
+    pub(super) fn models(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The provider's name of the model that a request names.
+    fn own_name(&self, requested: &str) -> Option<&str> {
+        let Resolution::Model(model) = self.resolver.resolve(requested) else { return None };
+        self.models.iter().find(|(name, _)| *name == model).map(|(_, own)| own.as_str())
+    }
+
+    fn takes(&self, request: &RequestedJob) -> bool {
+        match self.form {
+            ProviderForm::Chat => !matches!(request.chat, AsChat::Unneeded),
+            ProviderForm::Whole(paths) => paths.contains(&request.whole.path()),
+        }
+    }
+}
+
+/// Where a job may go besides workers.
+pub(super) fn cascade(upstream: &[(ProviderId, String)]) -> Option<Cascade> {
+    let others: Vec<ProviderId> = upstream.iter().map(|(id, _)| *id).collect();
+    (!others.is_empty()).then_some(Cascade { workers: WorkersTurn::First, others })
+}
+
+impl Hub {
+    /// Adds a provider behind all others.
+    pub(crate) fn add_provider(&self, provider: ProviderHandle) -> ProviderId {
+        self.update(|inner| {
+            inner.providers.push(provider);
+            ProviderId(inner.providers.len() - 1)
+        })
+    }
+
+    /// Sets how many jobs a provider may have at once, and until when that is none.
+    pub(crate) fn limit_provider(&self, provider: ProviderId, limit: u32, closed_until: Option<Instant>) {
+        self.update(|inner| {
+            if let Some(handle) = inner.providers.get_mut(provider.0) {
+                handle.closed_until = closed_until;
+            }
+            inner.board.limit_provider(provider, limit);
+        });
+    }
+
+    /// A provider has answered a job.
+    pub(crate) fn provider_completed(&self, provider: ProviderId, complete: Complete<'static>) {
+        self.update(|inner| {
+            if inner.board.finish_provided(provider, &complete.job_id)
+                && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id)
+            {
+                let line = entry.access_line(&id).counts(&complete);
+                let line = match entry.answer.complete(complete) {
+                    Ok(()) => line,
+                    Err(failure) => line.failed(&failure),
+                };
+                inner.access_lines.push(line);
+            }
+        });
+    }
+
+    /// A provider gives no answer, or no more of it. Another one gets the job if the client has nothing yet.
+    pub(crate) fn provider_failed(&self, provider: ProviderId, job: &str, failure: &Failure) {
+        self.update(|inner| {
+            let is_committed = inner.entries.get(job).is_none_or(|entry| entry.answer.is_committed());
+            if !is_committed && inner.board.is_provided_by(provider, job) {
+                inner.set_refusal(job, failure);
+                inner.board.refuse(job, false);
+            } else if inner.board.finish_provided(provider, job) {
+                inner.fail_job(job, failure.clone());
+            }
+        });
+    }
+
+    /// The wait for a worker that loads the model is over.
+    pub(crate) fn end_load_wait(&self, job: &str) {
+        self.update(|inner| {
+            if inner.entries.get(job).is_some_and(|entry| !entry.answer.is_committed()) {
+                inner.board.end_load_wait(job);
+            }
+        });
+    }
+
+    /// What gets a chat in another form than the whole request.
+    pub(crate) fn chat_use(&self, model: Option<&str>) -> ChatUse {
+        let inner = self.lock();
+        match (inner.board.all_take_requests(), inner.has_program(model)) {
+            (false, _) => ChatUse::Workers,
+            (true, true) => ChatUse::Programs,
+            (true, false) => ChatUse::Unneeded,
+        }
+    }
+
+    /// Whether another provider may still answer, in a while.
+    pub(crate) fn may_move_on(&self, job: &str) -> bool {
+        let inner = self.lock();
+        let is_open = inner.entries.get(job).is_some_and(|entry| !entry.answer.is_committed());
+        let waits_for_first_byte = matches!(inner.board.state(job), Some(JobState::Provided(_)));
+        is_open && (inner.board.awaits_load(job) || (waits_for_first_byte && inner.board.has_alternative(job)))
+    }
+}
+
+impl Inner {
+    /// The providers beside the workers for a request: those that name its model. A name that means several models of the
+    /// workers means none of theirs.
+    pub(super) fn upstream(&self, request: &RequestedJob) -> Vec<(ProviderId, String)> {
+        let Some(requested) = request.model.as_deref() else { return Vec::new() };
+        if self.providers.is_empty() || matches!(self.board.resolve(requested), Resolution::Ambiguous(_)) {
+            return Vec::new();
+        }
+        let named = |(at, provider): (usize, &ProviderHandle)| {
+            let own = provider.own_name(requested).filter(|_| provider.takes(request))?;
+            Some((ProviderId(at), own.to_owned()))
+        };
+        self.providers.iter().enumerate().filter_map(named).collect()
+    }
+
+    /// Whether a program may get a chat with this model.
+    fn has_program(&self, model: Option<&str>) -> bool {
+        let programs = || self.providers.iter().filter(|provider| matches!(provider.form, ProviderForm::Chat));
+        model.is_some_and(|model| programs().any(|provider| provider.own_name(model).is_some()))
+    }
+
+    /// Gives a job to a provider.
+    pub(super) fn provide(&mut self, provider: ProviderId, job: &JobId, attempt: u32) {
+        let (Some(handle), Some(entry)) = (self.providers.get(provider.0), self.entries.get_mut(job)) else { return };
+        if entry.answer.is_committed() {
+            self.board.keep_to_workers(job);
+            return;
+        }
+        let own = entry.upstream.iter().find(|(id, _)| *id == provider).map(|(_, own)| own.clone());
+        let (name, ended) = (handle.name.clone(), CancellationToken::new());
+        let shown = entry.request.model.clone().unwrap_or_default();
+        entry.answer.provided(&name, &shown, matches!(handle.form, ProviderForm::Whole(_)));
+        let given = ProviderJob {
+            id: job.clone(),
+            request: entry.request.clone(),
+            answer: entry.answer.clone(),
+            model: own.unwrap_or(shown),
+            ended: ended.clone(),
+        };
+        entry.held_by(JobHolder::Provider { name, _run: ended.drop_guard() }, attempt);
+        // The queue has room for all jobs that the board gives. Those of the last moments may still be in it.
+        if handle.queue.try_send(given).is_err() {
+            self.board.refuse(job, false);
+        }
+    }
+
+    /// Ends a job that every provider has refused.
+    pub(super) fn refuse(&mut self, job: &str) {
+        let refusal = self.entries.get_mut(job).and_then(|entry| entry.refusal.take());
+        let failure = refusal.unwrap_or_else(|| Failure::NoProvider(self.reopens_in(job).map(seconds)));
+        self.fail_job(job, failure);
+    }
+
+    /// Time until the first provider of a job takes jobs again.
+    fn reopens_in(&self, job: &str) -> Option<Duration> {
+        let upstream = &self.entries.get(job)?.upstream;
+        let closed = |(id, _): &(ProviderId, String)| self.providers.get(id.0)?.closed_until;
+        let first = upstream.iter().filter_map(closed).min()?;
+        Some(first.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives a job that the workers refuse to another provider, if there is one and the client has nothing yet.
+    pub(super) fn move_on(&mut self, job: &str, failure: &Failure, still_runs: bool) -> bool {
+        let is_open = self.entries.get(job).is_some_and(|entry| !entry.answer.is_committed());
+        if !is_open || !self.board.has_alternative(job) {
+            return false;
+        }
+        self.set_refusal(job, failure);
+        self.board.refuse(job, still_runs);
+        true
+    }
+
+    fn set_refusal(&mut self, job: &str, failure: &Failure) {
+        if let Some(entry) = self.entries.get_mut(job) {
+            tracing::info!(job = %job, reason = failure.label(), "a provider has refused a job");
+            entry.refusal = Some(failure.clone());
+        }
+    }
+}
