@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::board::{JobId, ProviderId};
+use crate::failure::Failure;
 use crate::hub::{Hub, ProviderForm, ProviderHandle, ProviderJob};
 use crate::metrics::Metrics;
 use crate::provider_fault::ProviderReason;
@@ -126,8 +127,13 @@ impl Provider {
         match end {
             Ok(complete) => self.hub.provider_completed(self.id, complete),
             Err(RunFailure { failure, .. }) => {
-                self.metrics.refused(&self.name, failure.reason());
-                tracing::warn!(provider = %self.name, job = %job, "{failure}");
+                let reason = failure.reason();
+                self.metrics.refused(&self.name, reason);
+                match &failure {
+                    Failure::Provider(fault) => tracing::warn!(job = %job, reason, "{fault}"),
+                    // What is said about a request may quote it.
+                    _ => tracing::info!(provider = %self.name, job = %job, reason, "a provider has refused a job"),
+                }
                 self.hub.provider_failed(self.id, &job, &failure);
             }
         }

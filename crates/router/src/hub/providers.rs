@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::JobHolder;
-use super::{AsChat, Hub, Inner, RequestedJob};
+use super::{AsChat, Hub, Inner, RequestedJob, WORKERS};
 use crate::answer::JobAnswer;
 use crate::board::{Cascade, JobId, JobState, ProviderId, WorkersTurn};
 use crate::failure::Failure;
@@ -239,6 +239,7 @@ impl Inner {
         if !is_open || !self.board.has_alternative(job) {
             return false;
         }
+        tracing::info!(provider = WORKERS, job = %job, reason = failure.label(), "a provider has refused a job");
         self.set_refusal(job, failure);
         self.board.refuse(job, still_runs);
         true
@@ -246,7 +247,6 @@ impl Inner {
 
     fn set_refusal(&mut self, job: &str, failure: &Failure) {
         if let Some(entry) = self.entries.get_mut(job) {
-            tracing::info!(job = %job, reason = failure.label(), "a provider has refused a job");
             entry.refusal = Some(failure.clone());
         }
     }

@@ -52,11 +52,11 @@ impl Program {
     pub(super) async fn answer(&self, job: &ProviderJob) -> Result<Complete<'static>, RunFailure> {
         let input = self.input(&job.request, &job.model).map_err(RunFailure::of_client)?;
         let mut child = self.spawn(&job.model)?;
-        let group = ProcessGroup::of(&child);
+        let mut group = ProcessGroup::of(&child);
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(self.fault(ProviderReason::NotStarted("it has no pipes".to_owned())));
         };
-        let answering = self.pass_on(job, &mut child, &group, stdout);
+        let answering = self.pass_on(job, &mut child, &mut group, stdout);
         let writing = write(stdin, input);
         tokio::pin!(answering, writing);
         let mut is_written = false;
@@ -113,7 +113,7 @@ impl Program {
         &self,
         job: &ProviderJob,
         child: &mut Child,
-        group: &ProcessGroup,
+        group: &mut ProcessGroup,
         mut stdout: ChildStdout,
     ) -> Result<Complete<'static>, RunFailure> {
         let mut writer = AnswerWriter::of(job);
@@ -153,6 +153,7 @@ impl Program {
                 .await
                 .map_err(|_| self.fault(ProviderReason::TooLong(EXIT_TIMEOUT.as_secs())))?,
         };
+        group.kill();
         match ended {
             Ok(status) if !status.success() => Err(self.fault(ProviderReason::Ended(status.to_string()))),
             Err(fault) => Err(self.fault(ProviderReason::Ended(fault.to_string()))),

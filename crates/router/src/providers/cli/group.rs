@@ -14,9 +14,9 @@ impl ProcessGroup {
         Self(child.id().map(|id| Pid::from_raw(id.cast_signed())))
     }
 
-    /// Kills all processes of the group.
-    pub(super) fn kill(&self) {
-        if let Some(group) = self.0 {
+    /// Kills all processes of the group, once: later its number may be that of others.
+    pub(super) fn kill(&mut self) {
+        if let Some(group) = self.0.take() {
             let _none_left = killpg(group, Signal::SIGKILL);
         }
     }
