@@ -12,6 +12,13 @@ fn frame(id: &str, path: &str, body: &str) -> Vec<u8> {
     [line.as_bytes(), b"\n", body.as_bytes()].concat()
 }
 
+/// A job that reads from an engine.
+fn get_frame(id: &str, path: &str) -> Vec<u8> {
+    let http = json!({"method": "GET", "path": path});
+    let line = json!({"type": "job", "job_id": id, "request": {"http": http}}).to_string();
+    [line.as_bytes(), b"\n"].concat()
+}
+
 fn read(id: &str, offset: usize, complete: bool) -> Value {
     json!({"type": "answer_read", "job_id": id, "offset": offset, "complete": complete})
 }
@@ -55,6 +62,21 @@ async fn the_engine_gets_the_bytes_of_the_caller_and_the_router_those_of_the_eng
     link.send_binary(&frame("j", "/v1/chat/completions", body)).await;
     stage.reports.next("request", DEADLINE).await;
     stage.reports.next("request", DEADLINE).await;
+}
+
+#[tokio::test]
+async fn what_can_be_read_of_an_engine_is_passed_on() {
+    let (_stage, mut link) = Stage::serving("", &[]).await;
+    for path in ["/props", "/slots", "/props?model=any"] {
+        link.send_binary(&get_frame("j", path)).await;
+        let head = link.about("j").await;
+        assert_eq!((&head["type"], &head["status"]), (&json!("answer_head"), &json!(200)), "{path}");
+        let mut text = String::new();
+        let end = rest(&mut link, "j", &mut text).await;
+        assert_eq!((&end["type"], &end["length"]), (&json!("complete"), &json!(text.len())));
+        assert!(serde_json::from_str::<Value>(&text).is_ok(), "{path}: {text}");
+        link.send(&read("j", text.len(), true)).await;
+    }
 }
 
 /// An engine stops a stream whose client has left, and no other answer. The router hears that the engine still works.

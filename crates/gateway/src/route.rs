@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use auxot_fleet::JobTask;
-use auxot_llama::{Api, ApiPath};
+use auxot_llama::{Api, ApiPath, decoded, model_of_query};
 use http::Method;
 
 /// What a request asks for.
@@ -83,37 +83,6 @@ fn engine<'a>(
     }
     let (path, task) = (endpoint.path, endpoint.task.into());
     Route::Engine(EngineRoute { path, query, task, model, api: Api::of(path) })
-}
-
-fn model_of_query(query: &str) -> Option<Cow<'_, str>> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("model="))?;
-    Some(match value.contains('+') {
-        true => Cow::Owned(decoded(&value.replace('+', " ")).into_owned()),
-        false => decoded(value),
-    })
-}
-
-/// Text without its percent signs; what is not valid stays as it is.
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|digits| !digits.starts_with('+')).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 #[cfg(test)]

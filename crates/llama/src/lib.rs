@@ -45,6 +45,7 @@ mod error;
 mod exchange;
 mod markers;
 mod props;
+mod query;
 mod request;
 mod slots;
 pub mod sse;
@@ -65,6 +66,7 @@ pub use exchange::{
 };
 pub use markers::{Markers, Piece};
 pub use props::Props;
+pub use query::{decoded, model_of_query};
 pub use request::{
     AnswerOption, ChatRequest, ModelName, Peek, PeekError, RequestError, WholeAnswer, check as check_request,
     foreign_urls, has_images, reduce_tools, text_bytes,

@@ -15,7 +15,7 @@ use auxot_llama::ApiPath;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get};
 use axum::{Json, Router, middleware};
 
 use crate::failure::ErrorBody;
@@ -55,8 +55,15 @@ pub(crate) fn routes(shared: Arc<RouterState>) -> Router {
 /// The engine's paths for callers: those under `/v1`, without that, and the others.
 fn engine_routes() -> (Router<Arc<RouterState>>, Router<Arc<RouterState>>) {
     let (mut versioned, mut plain) = (Router::new(), Router::new());
-    for path in ApiPath::all().filter(|path| path.post) {
-        let handler = post(move |state, request| engine_request::serve(path, state, request));
+    for path in ApiPath::all() {
+        let serve = move |state, request| engine_request::serve(path, state, request);
+        let mut handler = MethodRouter::new();
+        if path.get {
+            handler = handler.get(serve);
+        }
+        if path.post {
+            handler = handler.post(serve);
+        }
         match path.path.strip_prefix("/v1") {
             Some(rest) => versioned = versioned.route(rest, handler),
             None => plain = plain.route(path.path, handler),

@@ -1,9 +1,10 @@
 //! Requests for the engine's paths: a worker passes them on to the engine of the model, and the client gets the engine's
 //! answer. A worker that takes no whole requests gets a chat in the job's own fields.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use auxot_llama::{Api, ApiPath, Peek};
+use auxot_llama::{Api, ApiPath, Peek, model_of_query};
 use auxot_protocol::HttpRequest;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -54,6 +55,8 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Failure> {
     let key = request.extensions().get::<Key>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
+    // The model of the target wins over that of the body.
+    let of_target = request.uri().query().and_then(model_of_query).map(Cow::into_owned);
     let target = match request.uri().query() {
         Some(query) => format!("{}?{query}", path.path),
         None => path.path.to_owned(),
@@ -62,9 +65,9 @@ async fn answer(
     let fields = request.headers().clone();
     let traceparent = fields.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (body, body_bytes) = whole(shared, request).await?;
-    let Peek { model, stream, .. } = peek(&fields, &body)?;
+    let Peek { model, stream, .. } = if path.get && body.is_empty() { Peek::default() } else { peek(&fields, &body)? };
     let (model, place) = model.map_or((None, None), |model| (Some(model.name), Some(model.place)));
-    let model = model.filter(|model| !model.trim().is_empty());
+    let model = of_target.or(model).filter(|model| !model.trim().is_empty());
     let chat = as_chat(path, shared, model.as_deref(), &body)?;
     let prefix = if chat.is_some() { "chatcmpl-" } else { "req-" };
     let id: Arc<str> = ids::hex::<12>(prefix).map_err(|_| Failure::NoRandomness)?.into();

@@ -78,6 +78,48 @@ async fn each_path_goes_to_a_model_of_its_task_on_a_worker_that_takes_requests()
     }
 }
 
+#[tokio::test]
+async fn what_can_be_read_of_an_engine_is_read_by_the_model_of_the_query() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut worker = ScriptedWorker::join(&router, &with_requests()).await;
+    for (method, path, model) in [
+        ("GET", "/props?model=Vectors%20q8_0", "vectors-q8_0"),
+        ("GET", "/slots", "chat-q8_0"),
+        ("GET", "/lora-adapters?model=chat", "chat-q8_0"),
+        ("HEAD", "/props?model=chat", "chat-q8_0"),
+        ("POST", "/lora-adapters?model=vectors", "vectors-q8_0"),
+    ] {
+        let mut request = client.request(method, path).bearer_auth(crate::support::API_KEY);
+        if method == "POST" {
+            // The name in the target wins.
+            request = request.body(r#"{"model":"chat-q8_0"}"#);
+        }
+        let mut asked = tokio::task::JoinSet::from_iter([request.send()]);
+        let (job, _) = worker.payload().await;
+        let http = &job["request"]["http"];
+        assert_eq!((&http["method"], &http["path"], &job["model"]), (&json!(method), &json!(path), &json!(model)));
+        let id = job["job_id"].as_str().unwrap();
+        worker.head(id, "a", 200, "application/json").await;
+        let body = if method == "HEAD" { "" } else { "[]" };
+        worker.data(id, 0, body.as_bytes()).await;
+        worker.send(json!({ "type": "complete", "job_id": id, "length": body.len() })).await;
+        let response = within_deadline("an answer", asked.join_next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-auxot-provider"]),
+            (200, &"gpu".parse().unwrap())
+        );
+        assert_eq!(within_deadline("a body", response.text()).await.unwrap(), body, "{method} {path}");
+        assert_eq!(worker.receive().await["type"], "answer_read");
+    }
+    for (method, path) in [("POST", "/props"), ("GET", "/v1/embeddings"), ("DELETE", "/slots")] {
+        let refused = client.request(method, path).bearer_auth(crate::support::API_KEY).send();
+        assert_eq!(within_deadline("a refusal", refused).await.unwrap().status(), 405, "{method} {path}");
+    }
+    let keyless = client.get("/props?model=chat").send();
+    assert_eq!(within_deadline("a refusal", keyless).await.unwrap().status(), 401);
+}
+
 /// The worker keeps its answer: it sends what the router may not have, and the router skips what it has.
 #[tokio::test]
 async fn an_answer_goes_on_over_another_connection_and_each_byte_comes_once() {
