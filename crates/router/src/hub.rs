@@ -277,7 +277,7 @@ impl Hub {
         request: RequestedJob,
         answer: Arc<JobAnswer>,
     ) -> Result<SubmittedJob, Failure> {
-        self.update(|inner| {
+        let submitted = self.update(|inner| {
             if inner.stopping {
                 return Err(Failure::Stopping);
             }
@@ -293,7 +293,8 @@ impl Hub {
             inner.entries.insert(id.clone(), JobEntry::new(request, answer.clone(), upstream));
             inner.board.submit(id.clone(), requirements, cascade);
             Ok(SubmittedJob { id, answer, cascades })
-        })
+        });
+        submitted.inspect_err(|failure: &Failure| self.metrics.turned_away(failure.label()))
     }
 
     /// The client has left.

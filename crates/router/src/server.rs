@@ -33,6 +33,8 @@ use auxot_access::keys::{FileError, KeyStore, is_exposed};
 const DEFAULT_SLOTS: u32 = 2;
 /// Connections without a good key at one time, where the descriptors allow it.
 const MAX_UNAUTHENTICATED: usize = 512;
+/// Interval between two folds of the samples of histograms.
+const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// Connections to the metrics at one time.
 const MAX_SCRAPES: usize = 16;
 /// Interval between two checks of the key file.
@@ -61,6 +63,9 @@ pub enum StartError {
     /// The key file cannot be used.
     #[error(transparent)]
     Keys(#[from] FileError),
+    /// The metrics cannot be made.
+    #[error("cannot make the metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// A provider cannot be used.
     #[error(transparent)]
     Provider(#[from] ClientError),
@@ -110,7 +115,7 @@ impl Router {
             max_attempts: config.max_attempts.max(1),
             default_slots: config.desired.max_parallel.unwrap_or(DEFAULT_SLOTS),
         };
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(config.metrics_addr.is_some())?);
         let state = Arc::new(RouterState {
             hub: Arc::new(Hub::new(limits, config.desired.clone(), config.dead_threshold, metrics.clone())),
             verifier: Verifier::new(keys, config.auth_cache_ttl),
@@ -135,7 +140,10 @@ impl Router {
         }
         let metrics_addr = match state.config.metrics_addr {
             None => None,
-            Some(address) => Some(serve_metrics(address, metrics, limits, closing.clone(), &mut server).await?),
+            Some(address) => {
+                server.spawn(fold_metrics(metrics, closing.clone()));
+                Some(serve_metrics(address, state.hub.clone(), limits, closing.clone(), &mut server).await?)
+            }
         };
         tracing::info!(%addr, "router listens");
         if !addr.ip().is_loopback() {
@@ -222,10 +230,17 @@ impl Router {
     }
 }
 
+/// Folds the samples of histograms.
+async fn fold_metrics(metrics: Arc<Metrics>, closing: CancellationToken) {
+    while timeout(FOLD_INTERVAL, closing.cancelled()).await.is_err() {
+        metrics.fold();
+    }
+}
+
 /// Serves the metrics at an address of their own.
 async fn serve_metrics(
     address: SocketAddr,
-    metrics: Arc<Metrics>,
+    hub: Arc<Hub>,
     limits: ConnectionLimits,
     closing: CancellationToken,
     server: &mut JoinSet<()>,
@@ -234,7 +249,7 @@ async fn serve_metrics(
     let listener = TcpListener::bind(address).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     let connections = UnauthenticatedConnections::new(MAX_SCRAPES);
-    server.spawn(listen::serve(listener, http::metrics_routes(metrics), connections, limits, closing));
+    server.spawn(listen::serve(listener, http::metrics_routes(hub), connections, limits, closing));
     tracing::info!(%address, "metrics endpoint listens");
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "metrics are readable from other hosts");

@@ -10,19 +10,19 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::metrics::Metrics;
+use crate::hub::Hub;
 
 /// The text format of Prometheus.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The routes of that address.
-pub(crate) fn metrics_routes(metrics: Arc<Metrics>) -> Router {
+pub(crate) fn metrics_routes(hub: Arc<Hub>) -> Router {
     let hosts = middleware::from_fn_with_state(AllowedHosts::new(&[]), own_host);
-    Router::new().route("/metrics", get(scrape)).layer(hosts).with_state(metrics)
+    Router::new().route("/metrics", get(scrape)).layer(hosts).with_state(hub)
 }
 
-async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, TEXT_FORMAT)], metrics.render())
+async fn scrape(State(hub): State<Arc<Hub>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], hub.metrics_text())
 }
 
 /// A page of another site cannot read them through a name of its own.

@@ -1,11 +1,12 @@
 //! The line of one job in the access log: ids, counts and times; no text and no key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auxot_protocol::Complete;
 
 use crate::failure::Failure;
-use crate::metrics::Metrics;
+use crate::metrics::{EndedJob, Metrics};
 
 #[derive(Debug)]
 pub(super) struct AccessLine {
@@ -17,12 +18,12 @@ pub(super) struct AccessLine {
     pub(super) ending: &'static str,
     pub(super) stream: bool,
     pub(super) attempts: u32,
-    pub(super) input: u64,
-    pub(super) cached: u64,
-    pub(super) output: u64,
-    pub(super) queued_ms: Option<u128>,
-    pub(super) first_ms: Option<u128>,
-    pub(super) total_ms: u128,
+    pub(super) input: Option<u64>,
+    pub(super) cached: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) queued: Option<Duration>,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) total: Duration,
 }
 
 impl Default for AccessLine {
@@ -35,21 +36,21 @@ impl Default for AccessLine {
             ending: "completed",
             stream: false,
             attempts: 0,
-            input: 0,
-            cached: 0,
-            output: 0,
-            queued_ms: None,
-            first_ms: None,
-            total_ms: 0,
+            input: None,
+            cached: None,
+            output: None,
+            queued: None,
+            first_byte: None,
+            total: Duration::ZERO,
         }
     }
 }
 
 impl AccessLine {
     pub(super) fn counts(mut self, complete: &Complete<'_>) -> Self {
-        self.input = complete.input_tokens.unwrap_or(0);
-        self.cached = complete.cache_tokens.unwrap_or(0);
-        self.output = complete.output_tokens.unwrap_or(0);
+        self.input = complete.input_tokens;
+        self.cached = complete.cache_tokens;
+        self.output = complete.output_tokens;
         self
     }
 
@@ -59,7 +60,16 @@ impl AccessLine {
     }
 
     pub(super) fn write(self, metrics: &Metrics) {
-        metrics.ended(self.provider.as_deref().unwrap_or("none"), self.ending);
+        metrics.ended(&EndedJob {
+            provider: self.provider.as_deref().unwrap_or("none"),
+            ending: self.ending,
+            attempts: self.attempts,
+            tokens: [("prompt", self.input), ("cached", self.cached), ("output", self.output)],
+            queued: self.queued,
+            first_byte: self.first_byte,
+            total: self.total,
+        });
+        let milliseconds = |time: Duration| time.as_millis();
         tracing::info!(
             job = %self.job,
             model = self.model.as_deref().unwrap_or("-"),
@@ -71,9 +81,9 @@ impl AccessLine {
             input_tokens = self.input,
             cache_tokens = self.cached,
             output_tokens = self.output,
-            queued_ms = self.queued_ms,
-            first_text_ms = self.first_ms,
-            total_ms = self.total_ms,
+            queued_ms = self.queued.map(milliseconds),
+            first_text_ms = self.first_byte.map(milliseconds),
+            total_ms = milliseconds(self.total),
             "job ended"
         );
     }

@@ -8,6 +8,11 @@ use crate::failure::Failure;
 use crate::summary::Summary;
 
 impl Hub {
+    /// The metrics of this moment as text.
+    pub(crate) fn metrics_text(&self) -> String {
+        self.metrics.render(self.summary())
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         *self.summary.borrow()
     }

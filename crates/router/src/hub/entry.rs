@@ -205,7 +205,7 @@ impl JobEntry {
 
     /// Its times and places for the access log.
     pub(super) fn access_line(&self, job: &Arc<str>) -> AccessLine {
-        let since = |moment: Instant| moment.duration_since(self.accepted).as_millis();
+        let since = |moment: Instant| moment.duration_since(self.accepted);
         let (provider, gpu_id) = match &self.holder {
             JobHolder::Queue => (None, None),
             JobHolder::Worker { gpu_id } => (Some(WORKERS.into()), Some(gpu_id.clone())),
@@ -218,9 +218,9 @@ impl JobEntry {
             gpu_id,
             stream: self.request.stream,
             attempts: self.attempts,
-            queued_ms: self.dispatched.map(since),
-            first_ms: self.answer.first_text().map(since),
-            total_ms: self.age().as_millis(),
+            queued: self.dispatched.map(since),
+            first_byte: self.answer.first_text().map(since),
+            total: self.age(),
             ..AccessLine::default()
         }
     }
