@@ -3,6 +3,7 @@
 pub(crate) mod metrics;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auxot_catalog::{Model, Rank};
 use auxot_engine::{Ready, Status};
@@ -62,6 +63,17 @@ pub struct ModelView {
     pub estimated: Vec<(String, u64)>,
     /// Measured bytes per device id, without the engine's prompt cache; empty where that is unknown.
     pub measured: Vec<(String, u64)>,
+    /// What a load would take, while it is not loaded.
+    pub load: Option<ExpectedLoad>,
+}
+
+/// What it takes to load a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpectedLoad {
+    /// How long its last load took; `None` before the first one.
+    pub time: Option<Duration>,
+    /// Whether other models have to be unloaded for it; `None` where free memory is unknown.
+    pub evicts: Option<bool>,
 }
 
 /// A model of the folders that no list, policy or job has named.
@@ -120,6 +132,10 @@ impl ModelView {
             ready,
             slots_busy: scheduler.busy(managed.scheduler_id),
             waiting: scheduler.waiting(managed.scheduler_id),
+            load: matches!(model_state, ModelState::OnDisk).then(|| ExpectedLoad {
+                time: scheduler.load_time(managed.scheduler_id),
+                evicts: scheduler.needs_eviction(managed.scheduler_id),
+            }),
         }
     }
 

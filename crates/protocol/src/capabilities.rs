@@ -134,6 +134,12 @@ pub struct ModelReport {
     /// Tokens generated per second over the last minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
+    /// How long its last load took, milliseconds, while it is not loaded; absent before the first load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_ms: Option<f64>,
+    /// Whether other models have to be unloaded to load it, while it is not loaded; absent where that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_evicts: Option<bool>,
     /// Restarts of its engine since the worker started.
     #[serde(default)]
     pub restarts: u64,

@@ -380,6 +380,11 @@ impl Model {
         self.state.place().is_some()
     }
 
+    /// How long its last load took.
+    pub(super) fn load_time(&self) -> Option<Duration> {
+        self.load_time
+    }
+
     /// Idle time for each second that its load takes; the largest goes first.
     pub(super) fn eviction_score(&self, now: Moment) -> f64 {
         let load = self.load_time.unwrap_or(UNKNOWN_LOAD).max(Duration::from_millis(1));

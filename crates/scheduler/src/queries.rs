@@ -1,6 +1,9 @@
 //! What is asked of the state; nothing changes.
 
+use std::time::Duration;
+
 use super::{Model, ModelId, ModelState, Moment, Scheduler};
+use auxot_placement::PlacementError;
 
 impl Scheduler {
     /// The model that a model makes room for, if any.
@@ -39,6 +42,23 @@ impl Scheduler {
     #[must_use]
     pub fn state(&self, model: ModelId) -> &ModelState {
         &self.models[model].state
+    }
+
+    /// How long the last load of a model took; `None` before the first one.
+    #[must_use]
+    pub fn load_time(&self, model: ModelId) -> Option<Duration> {
+        self.models[model].load_time()
+    }
+
+    /// Whether other models have to be unloaded before a model that is not loaded fits; `None` where free memory is
+    /// unknown. `true` also where no room can be made.
+    #[must_use]
+    pub fn needs_eviction(&self, model: ModelId) -> Option<bool> {
+        match self.place(model, self.free(model)) {
+            Ok(_) => Some(false),
+            Err(PlacementError::MemoryUnknown { .. }) => None,
+            Err(_) => Some(true),
+        }
     }
 
     /// Jobs that wait for a model.

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{Model, ModelId, Moment, Scheduler};
-use auxot_placement::{Capacity, Known, Placement, PlacementError, Rules, Shown, Tenant, make_room, plan};
+use auxot_placement::{Capacity, Placement, PlacementError, Rules, Shown, Tenant, make_room, plan};
 
 /// So many waiting models are tried at once; the others follow when these have their turn.
 const TRIED: usize = 4;
@@ -46,13 +46,7 @@ impl Scheduler {
     /// Looks for a place. Only the first in the queue may evict others.
     pub(super) fn try_place(&self, at: ModelId, first: bool, now: Moment) -> Attempt {
         let model = &self.models[at];
-        let remembered = model.profile.remembered.as_ref();
-        let recall = |placement: &Placement| remembered.and_then(|remembered| remembered.of(placement));
-        let known: Known<'_> = remembered.is_some().then_some(&recall);
-        let place = |capacity: Capacity| {
-            let (capacity, rules) = model.allowed(capacity, &self.rules);
-            plan(&model.requirements, &capacity, &rules, known)
-        };
+        let place = |capacity: Capacity| self.place(at, capacity);
         let free = self.free(at);
         let after_unloads = self.after_unloads(&free);
         let some_unload = free != after_unloads;
@@ -66,6 +60,8 @@ impl Scheduler {
         if first && !model.is_backing_off(&self.limits, now) && !model.is_best_effort() {
             let (order, tenants) = self.evictable(at, now);
             let (after_unloads, rules) = model.allowed(after_unloads, &self.rules);
+            let recall = model.recall();
+            let known = recall.as_ref().map(|recall| recall as _);
             if let Ok((placement, Some(stop))) = make_room(&model.requirements, &after_unloads, &rules, &tenants, known)
             {
                 return Attempt::After(placement, stop.at.into_iter().map(|at| order[at]).collect());
@@ -76,6 +72,14 @@ impl Scheduler {
             Err(PlacementError::MemoryUnknown { .. }) => Attempt::Unknown,
             Err(_) => Attempt::Never(placement_error),
         }
+    }
+
+    /// A place for a model within a capacity, by its own devices and rules.
+    pub(super) fn place(&self, at: ModelId, capacity: Capacity) -> Result<Placement, PlacementError> {
+        let model = &self.models[at];
+        let (capacity, rules) = model.allowed(capacity, &self.rules);
+        let recall = model.recall();
+        plan(&model.requirements, &capacity, &rules, recall.as_ref().map(|recall| recall as _))
     }
 
     /// All models with memory, if each of them is idle and may be unloaded.
@@ -115,6 +119,12 @@ impl Scheduler {
 }
 
 impl Model {
+    /// Looks up what a placement took the last time, where measurements are known.
+    fn recall(&self) -> Option<impl Fn(&Placement) -> Option<Vec<u64>>> {
+        let remembered = self.profile.remembered.as_ref()?;
+        Some(|placement: &Placement| remembered.of(placement))
+    }
+
     /// The part of the capacity that it may use, and the rules for it.
     pub(super) fn allowed(&self, capacity: Capacity, rules: &Rules) -> (Capacity, Rules) {
         let rules = self.profile.rules.unwrap_or(*rules);

@@ -56,6 +56,28 @@ async fn an_idle_model_is_evicted_after_its_minimum_time_and_reloaded_for_a_job(
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_report_says_what_a_load_takes() {
+    let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ROOM_FOR_ONE);
+    test_fleet.settle().await;
+    test_fleet.make_ready("one-q8_0").await;
+    let load = |test_fleet: &TestFleet, name: &str| {
+        let models = test_fleet.fleet.report().models;
+        models.into_iter().find(|model| model.model.name == name).unwrap().load
+    };
+    assert_eq!(load(&test_fleet, "one-q8_0"), None, "it is loaded");
+    let _answer = test_fleet.waiting(Some("two-q8_0")).await;
+    tokio::time::advance(MIN_LOADED).await;
+    test_fleet.settle().await;
+    test_fleet.make_ready("two-q8_0").await;
+    let one = load(&test_fleet, "one-q8_0").unwrap();
+    assert_eq!((one.time.is_some(), one.evicts), (true, Some(true)), "the other one has its memory");
+    test_fleet.fleet.unload("two-q8_0").unwrap();
+    test_fleet.settle().await;
+    assert_eq!(load(&test_fleet, "one-q8_0").unwrap().evicts, Some(false));
+    assert_eq!(load(&test_fleet, "two-q8_0").unwrap().evicts, Some(false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_model_drains_before_eviction_and_is_stopped_at_the_drain_bound() {
     let mut test_fleet = TestFleet::shared(&["one-q8_0", "two-q8_0"], &["one-q8_0"], ROOM_FOR_ONE);
     test_fleet.settle().await;

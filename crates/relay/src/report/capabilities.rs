@@ -69,6 +69,8 @@ impl Telemetry {
             latency_p95_ms: figures.latency_p95.map(millis),
             ttft_p50_ms: figures.first_token_p50.map(millis),
             tokens_per_second: figures.tokens_per_second.map(|rate| (rate * 10.0).round() / 10.0),
+            load_ms: view.load.and_then(|load| load.time).map(millis),
+            load_evicts: view.load.and_then(|load| load.evicts),
             restarts: view.status.restarts,
             capabilities: view.capabilities(),
         }
@@ -92,6 +94,8 @@ fn sleeping(sleeper: UnloadedModel) -> ModelReport {
         latency_p95_ms: None,
         ttft_p50_ms: None,
         tokens_per_second: None,
+        load_ms: None,
+        load_evicts: None,
         restarts: 0,
         capabilities: sleeper.capabilities,
     }
@@ -113,6 +117,8 @@ pub(crate) fn lasting(mut capabilities: Capabilities) -> Capabilities {
             latency_p95_ms: None,
             ttft_p50_ms: None,
             tokens_per_second: None,
+            load_ms: None,
+            load_evicts: None,
             ..model.clone()
         };
     }
@@ -193,6 +199,8 @@ mod tests {
             latency_p95_ms: None,
             ttft_p50_ms: None,
             tokens_per_second: None,
+            load_ms: Some(f64::from(busy)),
+            load_evicts: Some(busy > 0),
             restarts: 0,
             capabilities: vec![],
         };
