@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 pub use self::{
     history::has_images,
     limits::{check, foreign_urls, text_bytes},
-    peek::{AnswerOption, ModelName, Peek, PeekError, WholeAnswer},
+    peek::{AnswerOption, ModelName, Peek, PeekError, WholeAnswer, element_ends},
     reduce::reduce_tools,
 };
 

@@ -12,7 +12,9 @@
 //! After that its id is unknown here.
 
 mod choice;
+mod conversations;
 mod dispatch;
+mod effect;
 mod offer;
 mod pick;
 mod providers;
@@ -28,6 +30,9 @@ use auxot_protocol::{Capabilities, Heartbeat};
 use crate::resolver::{Resolution, Resolver};
 use crate::summary::Summary;
 pub(crate) use choice::{Cascade, ProviderId, WorkersTurn};
+pub(crate) use conversations::Conversation;
+use conversations::Conversations;
+pub(crate) use effect::BoardEffect;
 use providers::ProviderLoad;
 pub(crate) use requirements::{JobRequirements, RequiredExtension, ResolvedRequirements};
 pub(crate) use worker::{Availability, ConnectedWorker};
@@ -45,36 +50,6 @@ pub(crate) struct BoardLimits {
     pub(crate) default_slots: u32,
 }
 
-/// An action that follows from a change; the hub performs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum BoardEffect {
-    /// `reported_model` is the name for the client; `model` is the name for the worker, where it lists models.
-    Dispatch {
-        worker: WorkerId,
-        job: JobId,
-        model: Option<String>,
-        reported_model: String,
-        attempt: u32,
-    },
-    Cancel {
-        worker: WorkerId,
-        job: JobId,
-    },
-    GiveUp {
-        job: JobId,
-        attempts: u32,
-    },
-    Provide {
-        provider: ProviderId,
-        job: JobId,
-        attempt: u32,
-    },
-    /// Every provider has refused the job.
-    Refuse {
-        job: JobId,
-    },
-}
-
 /// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JobState {
@@ -86,6 +61,7 @@ pub(crate) enum JobState {
 #[derive(Debug)]
 struct BoardJob {
     requirements: JobRequirements,
+    conversation: Conversation,
     /// Grows with each job; the queue is in this order.
     number: u64,
     state: JobState,
@@ -106,6 +82,7 @@ pub(crate) struct Board {
     jobs: HashMap<JobId, BoardJob>,
     waiting: VecDeque<JobId>,
     resolver: Resolver,
+    conversations: Conversations,
     dispatch_count: u64,
     submitted: u64,
     effects: Vec<BoardEffect>,
@@ -120,6 +97,7 @@ impl Board {
             jobs: HashMap::new(),
             waiting: VecDeque::new(),
             resolver: Resolver::default(),
+            conversations: Conversations::default(),
             dispatch_count: 0,
             submitted: 0,
             effects: Vec::new(),
@@ -202,10 +180,16 @@ impl Board {
         if waiting < self.limits.max_waiting { Ok(()) } else { Err(waiting) }
     }
 
-    pub(crate) fn submit(&mut self, job: JobId, requirements: JobRequirements, cascade: Option<Cascade>) {
+    pub(crate) fn submit(
+        &mut self,
+        job: JobId,
+        requirements: JobRequirements,
+        conversation: Conversation,
+        cascade: Option<Cascade>,
+    ) {
         self.submitted += 1;
         let (number, state) = (self.submitted, JobState::Waiting);
-        let entry = BoardJob { requirements, number, state, attempts: 0, cascade, previous_worker: None };
+        let entry = BoardJob { requirements, conversation, number, state, attempts: 0, cascade, previous_worker: None };
         self.jobs.insert(job.clone(), entry);
         self.waiting.push_back(job);
         self.dispatch();
@@ -243,6 +227,11 @@ impl Board {
             }
         }
         self.dispatch();
+    }
+
+    /// Whether there is more than one worker to choose from.
+    pub(crate) fn has_choice(&self) -> bool {
+        self.workers.len() > 1
     }
 
     /// Every model that clients can use on a live worker, once each, sorted.

@@ -270,11 +270,16 @@ impl Hub {
 
     // --- clients -------------------------------------------------------------------------------
 
+    /// Whether there is more than one worker to choose from.
+    pub(crate) fn has_choice(&self) -> bool {
+        self.lock().board.has_choice()
+    }
+
     /// Accepts a job, or returns why it cannot be accepted.
     pub(crate) fn submit(
         &self,
         id: JobId,
-        request: RequestedJob,
+        mut request: RequestedJob,
         answer: Arc<JobAnswer>,
     ) -> Result<SubmittedJob, Failure> {
         let submitted = self.update(|inner| {
@@ -290,8 +295,9 @@ impl Hub {
             inner.board.has_room().map_err(Failure::QueueFull)?;
             let requirements =
                 JobRequirements { model: request.model.clone(), task: request.task, extension: request.extension() };
+            let conversation = std::mem::take(&mut request.conversation);
             inner.entries.insert(id.clone(), JobEntry::new(request, answer.clone(), upstream));
-            inner.board.submit(id.clone(), requirements, cascade);
+            inner.board.submit(id.clone(), requirements, conversation, cascade);
             Ok(SubmittedJob { id, answer, cascades })
         });
         submitted.inspect_err(|failure: &Failure| self.metrics.turned_away(failure.label()))

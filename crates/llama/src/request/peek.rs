@@ -20,6 +20,8 @@ pub struct Peek {
     pub model: Option<ModelName>,
     /// Whether it wants a stream of events.
     pub stream: bool,
+    /// Where the list of its messages is, with the brackets.
+    pub conversation: Option<Range<usize>>,
     /// What it wants of its answer, where that is no stream and the body has any field.
     pub whole: Option<WholeAnswer>,
 }
@@ -101,7 +103,13 @@ impl Peek {
                 b"stream" => peek.stream = scan.is_true()?,
                 b"tools" => scan.tools()?,
                 // Conversations of the three APIs.
-                b"messages" | b"input" | b"system" => scan.value(Role::Content)?,
+                b"messages" | b"input" => {
+                    let is_list = scan.next()? == b'[';
+                    let from = scan.at;
+                    scan.value(Role::Content)?;
+                    peek.conversation = is_list.then_some(from..scan.at);
+                }
+                b"system" => scan.value(Role::Content)?,
                 _ => match AnswerOption::of(key) {
                     Some((option, without)) => {
                         if !scan.is_one_of(without)? {
@@ -118,6 +126,19 @@ impl Peek {
         peek.whole = (!peek.stream && !is_empty).then(|| WholeAnswer { behind: body.len() - end, options });
         Ok(peek)
     }
+}
+
+/// The position behind each element of a list, such as that of [`Peek::conversation`]; none behind the first fault.
+#[must_use]
+pub fn element_ends(list: &[u8]) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut scan = Scan { bytes: list, at: 0, levels: 0 };
+    let _ended = scan.list(|scan| {
+        scan.value(Role::Other)?;
+        ends.push(scan.at);
+        Ok(())
+    });
+    ends
 }
 
 impl AnswerOption {

@@ -20,7 +20,8 @@ impl Board {
                 continue;
             }
             let workers = self.workers.iter().map(|(&id, worker)| (id, worker));
-            let offer = offer(&entry.requirements, &self.resolver, workers);
+            let warm = self.conversations.worker(&entry.conversation);
+            let offer = offer(&entry.requirements, &self.resolver, workers, warm);
             match choose(offer, entry.cascade.as_ref(), |id| self.room(id)) {
                 Choice::Worker(pick) => self.assign(&job, pick),
                 Choice::Provider(provider) => self.provide(&job, provider),
@@ -49,6 +50,9 @@ impl Board {
             reported_model,
             attempt,
         });
+        if let Some(entry) = self.jobs.get(job) {
+            self.conversations.record(&entry.conversation, worker);
+        }
         if let Some(chosen) = self.workers.get_mut(&worker) {
             self.dispatch_count += 1;
             chosen.last_dispatch = self.dispatch_count;
@@ -87,6 +91,7 @@ fn offer<'a>(
     requirements: &JobRequirements,
     resolver: &Resolver,
     workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
+    warm: Option<WorkerId>,
 ) -> WorkersOffer {
     let named = match &requirements.model {
         Some(requested) => match resolver.resolve(requested) {
@@ -96,5 +101,5 @@ fn offer<'a>(
         None => None,
     };
     let JobRequirements { task, extension, .. } = *requirements;
-    pick(workers, ResolvedRequirements { model: named.as_deref(), task, extension })
+    pick(workers, ResolvedRequirements { model: named.as_deref(), task, extension }, warm)
 }

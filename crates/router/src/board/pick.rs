@@ -1,4 +1,5 @@
-//! Chooses the worker for a job: the least loaded one that has the model ready.
+//! Chooses the worker for a job: the one that had its conversation, or else the least loaded one that has the model ready;
+//! where none has, the one that loads it soonest.
 
 use super::offer::Readiness;
 use super::{ConnectedWorker, ResolvedRequirements, WorkerId};
@@ -24,19 +25,23 @@ pub(crate) enum WorkersOffer {
     Nothing,
 }
 
-/// Chooses among `workers` for a job.
+/// Chooses among `workers` for a job; `warm` is the one that had its conversation.
 ///
 /// A job waits for a model that is ready on one worker instead of loading it on a second: a slot becomes free in
-/// seconds, a load takes minutes. Among equal workers the choice is the one whose last job was assigned longest ago.
+/// seconds, a load takes minutes. It does not wait for the warm worker: another free slot processes the conversation again,
+/// which takes seconds too. Among equal workers the choice is the one whose last job was assigned longest ago.
 pub(crate) fn pick<'a>(
     workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
     target: ResolvedRequirements<'_>,
+    warm: Option<WorkerId>,
 ) -> WorkersOffer {
     let offers: Vec<_> =
         workers.filter_map(|(id, worker)| Some((id, worker.last_dispatch, worker.offer(target)?))).collect();
     let Some(nearest) = offers.iter().map(|(_, _, offer)| offer.readiness).min() else {
         return WorkersOffer::Nothing;
     };
+    // Where the model has yet to be loaded, no conversation is warm.
+    let warm = warm.filter(|_| nearest == Readiness::Ready);
     let best = offers
         .into_iter()
         .filter(|(_, _, offer)| offer.readiness == nearest && offer.has_room())
@@ -44,7 +49,13 @@ pub(crate) fn pick<'a>(
         .min_by(|(id, last_dispatch, offer), (other_id, other_given, other)| {
             let load = u64::from(offer.used) * u64::from(other.slots);
             let other_load = u64::from(other.used) * u64::from(offer.slots);
-            load.cmp(&other_load).then(last_dispatch.cmp(other_given)).then(id.cmp(other_id))
+            let is_cold = |id: &WorkerId| warm != Some(*id);
+            is_cold(id)
+                .cmp(&is_cold(other_id))
+                .then(offer.load.cmp(&other.load))
+                .then(load.cmp(&other_load))
+                .then(last_dispatch.cmp(other_given))
+                .then(id.cmp(other_id))
         });
     let pick = best.map(|(worker, _, offer)| Pick { worker, model: offer.model, reported_model: offer.reported_model });
     match nearest {

@@ -1,5 +1,6 @@
 //! The rules of the board one by one, then against random orders of events.
 
+mod choice;
 mod extensions;
 mod providers;
 mod waiting;
@@ -10,7 +11,7 @@ use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState};
 use proptest::prelude::*;
 
 use super::RequiredExtension;
-use super::{Board, BoardEffect, BoardLimits, JobId, JobRequirements, JobState, WorkerId};
+use super::{Board, BoardEffect, BoardLimits, Conversation, JobId, JobRequirements, JobState, WorkerId};
 use auxot_llama::PathTask;
 
 const LIMITS: BoardLimits = BoardLimits { max_waiting: 100, max_attempts: 3, default_slots: 2 };
@@ -33,7 +34,7 @@ fn needs(model: Option<&str>) -> JobRequirements {
 
 /// Submits a job and returns the worker that gets it.
 fn submit(board: &mut Board, job: &str, model: Option<&str>) -> Option<(WorkerId, Option<String>)> {
-    board.submit(job.into(), needs(model), None);
+    board.submit(job.into(), needs(model), Conversation::default(), None);
     dispatched(board, job)
 }
 
@@ -133,7 +134,7 @@ fn a_whole_answer_is_taken_while_the_job_waits_and_an_error_is_not() {
 #[test]
 fn a_job_that_loses_every_worker_is_given_up() {
     let mut board = Board::new(LIMITS);
-    board.submit("j".into(), needs(None), None);
+    board.submit("j".into(), needs(None), Conversation::default(), None);
     for id in 1..=3 {
         board.join(id, &worker("m", 1));
         board.leave(id);
@@ -351,7 +352,7 @@ proptest! {
                 BoardStep::Submit => {
                     let job: JobId = format!("j{next}").into();
                     expected.open.push(job.clone());
-                    board.submit(job, needs(Some("m")), None);
+                    board.submit(job, needs(Some("m")), Conversation::default(), None);
                 }
                 BoardStep::Finish(n) | BoardStep::Remove(n) if expected.open.is_empty() || n > 100 => {}
                 BoardStep::Finish(n) => {

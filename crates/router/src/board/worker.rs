@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use auxot_llama::PathTask;
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState, extension};
 
-use super::offer::{ModelOffer, Readiness};
+use super::offer::{LoadCost, ModelOffer, Readiness};
 use super::{BoardLimits, JobId, RequiredExtension, ResolvedRequirements};
 use crate::desired_model::is_pending;
 use crate::resolver::WorkerModels;
@@ -185,6 +185,7 @@ impl ConnectedWorker {
         let held = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
         let only = |slots| ModelOffer {
             readiness: Readiness::Ready,
+            load: LoadCost::NONE,
             used: held,
             slots,
             model: None,
@@ -213,8 +214,10 @@ impl ConnectedWorker {
             ModelState::Draining | ModelState::Stopping | ModelState::BackingOff | ModelState::Failed => return None,
         };
         let used = self.jobs.values().filter(|model| model.as_deref() == Some(report.name.as_str())).count();
+        let load = if readiness == Readiness::Stopped { LoadCost::of(report) } else { LoadCost::NONE };
         Some(ModelOffer {
             readiness,
+            load,
             used: u32::try_from(used).unwrap_or(u32::MAX),
             slots: self.slots_of(report),
             model: Some(report.name.clone()),

@@ -17,6 +17,7 @@ use super::api_key::Key;
 use super::body::whole;
 use super::chat::{self, ChatRequest};
 use crate::answer::{EngineHead, JobAnswer};
+use crate::board::Conversation;
 use crate::client_job::{Beginning, ClientJob, KEEP_ALIVE};
 use crate::error_body;
 use crate::failure::{BadRequest, Failure};
@@ -65,9 +66,13 @@ async fn answer(
     let fields = request.headers().clone();
     let traceparent = fields.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (body, body_bytes) = whole(shared, request).await?;
-    let Peek { model, stream, .. } = if path.get && body.is_empty() { Peek::default() } else { peek(&fields, &body)? };
+    let peek = if path.get && body.is_empty() { Peek::default() } else { peek(&fields, &body)? };
+    let Peek { model, stream, conversation, .. } = peek;
     let (model, place) = model.map_or((None, None), |model| (Some(model.name), Some(model.place)));
     let model = of_target.or(model).filter(|model| !model.trim().is_empty());
+    // With a single worker there is nothing to choose.
+    let messages = conversation.filter(|_| shared.hub.has_choice()).and_then(|place| body.get(place));
+    let conversation = messages.map(|messages| Conversation::of(model.as_deref(), messages)).unwrap_or_default();
     let chat = as_chat(path, shared, model.as_deref(), &body)?;
     let prefix = if chat.is_some() { "chatcmpl-" } else { "req-" };
     let id: Arc<str> = ids::hex::<12>(prefix).map_err(|_| Failure::NoRandomness)?.into();
@@ -81,6 +86,7 @@ async fn answer(
         model,
         task: path.task,
         stream,
+        conversation,
         whole: WholeRequest { http, model: place },
         chat: chat.map_or(AsChat::Unneeded, |chat| chat.into_job(traceparent)),
         key,

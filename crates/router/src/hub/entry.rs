@@ -12,7 +12,7 @@ use tokio_util::sync::DropGuard;
 use super::LinkHandle;
 use super::access_line::AccessLine;
 use crate::answer::JobAnswer;
-use crate::board::{ProviderId, RequiredExtension};
+use crate::board::{Conversation, ProviderId, RequiredExtension};
 use crate::failure::Failure;
 use crate::log_text::log_text;
 use auxot_access::BudgetShare;
@@ -29,6 +29,8 @@ pub(crate) struct RequestedJob {
     /// What the model must be for.
     pub(crate) task: PathTask,
     pub(crate) stream: bool,
+    /// Its messages, where there is a choice of workers.
+    pub(crate) conversation: Conversation,
     /// The request as it came.
     pub(crate) whole: WholeRequest,
     /// The same for workers that take no whole requests.

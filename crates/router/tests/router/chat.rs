@@ -247,3 +247,27 @@ async fn a_silent_stream_is_kept_open_by_comments() {
     assert!(events.comments > 0, "the HTTP head came with a comment, before any text");
     assert_eq!(events.next().await, None);
 }
+
+#[tokio::test]
+async fn the_turns_of_a_conversation_go_to_the_same_worker() {
+    let router = start(config()).await;
+    let client = Client::new(&router);
+    let mut one = ScriptedWorker::join(&router, &one_model(4)).await;
+    let mut two = ScriptedWorker::join(&router, &one_model(4)).await;
+    let mut messages = vec![json!({ "role": "system", "content": "be brief" })];
+    let mut first = None;
+    for turn in 0..4 {
+        messages.push(json!({ "role": "user", "content": format!("question {turn}") }));
+        let request = client.chat(&json!({ "messages": messages }));
+        // Without the conversation each worker would get every second job.
+        let (worker, job) = tokio::select! { job = one.job() => (1, job), job = two.job() => (2, job) };
+        assert_eq!(*first.get_or_insert(worker), worker, "turn {turn}");
+        if worker == 1 {
+            one.complete(&job, "answer").await
+        } else {
+            two.complete(&job, "answer").await
+        }
+        assert_eq!(request.json().await.0, 200);
+        messages.push(json!({ "role": "assistant", "content": "answer" }));
+    }
+}

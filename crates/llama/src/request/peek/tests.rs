@@ -108,3 +108,17 @@ fn what_an_answer_that_is_no_stream_has() {
         assert_eq!(peek(body).whole, want, "{body}");
     }
 }
+
+#[test]
+fn the_messages_of_a_conversation_and_where_each_ends() {
+    let messages = |body: &'static str| peek(body).conversation.map(|place| &body[place]);
+    let list = r#"[{"a":"]"} , [1,2], "x"]"#;
+    assert_eq!(messages(r#"{"model":"m","messages": [{"a":"]"} , [1,2], "x"] ,"n":1}"#), Some(list));
+    assert_eq!(messages(r#"{"input":[]}"#), Some("[]"));
+    assert_eq!(messages(r#"{"input":"text","system":["x"]}"#), None);
+    assert_eq!(messages("[]"), None);
+    let parts: Vec<&str> = element_ends(list.as_bytes()).into_iter().map(|end| &list[..end]).collect();
+    assert_eq!(parts, [r#"[{"a":"]"}"#, r#"[{"a":"]"} , [1,2]"#, r#"[{"a":"]"} , [1,2], "x""#]);
+    assert_eq!(element_ends(b"[1,2,"), [2, 4], "none behind a fault");
+    assert_eq!(element_ends(b"{}"), [] as [usize; 0]);
+}

@@ -4,7 +4,7 @@ use auxot_llama::PathTask;
 use auxot_protocol::{Capabilities, ModelReport, ModelState};
 
 use super::{LIMITS, dispatched, many, needs, report, worker};
-use crate::board::{Availability, Board, JobRequirements, RequiredExtension};
+use crate::board::{Availability, Board, Conversation, JobRequirements, RequiredExtension};
 
 fn lacks(board: &Board, model: Option<&str>) -> bool {
     board.lacks(RequiredExtension::Parameters, model, PathTask::Chat)
@@ -15,7 +15,12 @@ fn a_job_with_parameters_goes_only_to_workers_with_the_extension() {
     let mut board = Board::new(LIMITS);
     board.join(1, &worker("m", 9));
     assert!(lacks(&board, Some("m")) && lacks(&board, None) && !lacks(&board, Some("x")));
-    board.submit("j".into(), JobRequirements { extension: RequiredExtension::Parameters, ..needs(Some("m")) }, None);
+    board.submit(
+        "j".into(),
+        JobRequirements { extension: RequiredExtension::Parameters, ..needs(Some("m")) },
+        Conversation::default(),
+        None,
+    );
     assert_eq!(board.effects(), []);
     board.join(2, &Capabilities { extensions: vec!["parameters".into()], ..worker("m", 1) });
     assert_eq!(dispatched(&mut board, "j").map(|(worker, _)| worker), Some(2));
@@ -31,7 +36,7 @@ fn a_whole_request_goes_to_a_model_of_its_task_on_a_worker_with_the_extension() 
     let mut board = Board::new(LIMITS);
     board.join(1, &models());
     assert!(board.lacks(RequiredExtension::Requests, None, PathTask::Embedding));
-    board.submit("j".into(), request(None, PathTask::Embedding), None);
+    board.submit("j".into(), request(None, PathTask::Embedding), Conversation::default(), None);
     assert_eq!(board.effects(), []);
     assert_eq!(board.models(), ["c"], "without the extension it serves chats only");
     board.join(2, &Capabilities { extensions: vec!["requests".into()], ..models() });

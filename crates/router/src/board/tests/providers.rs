@@ -17,7 +17,7 @@ fn board(limits: [u32; 2]) -> Board {
 
 fn submit_for(board: &mut Board, job: &str, others: &[ProviderId]) {
     let cascade = Cascade { workers: WorkersTurn::First, others: others.to_vec() };
-    board.submit(job.into(), needs(Some("m")), Some(cascade));
+    board.submit(job.into(), needs(Some("m")), Conversation::default(), Some(cascade));
 }
 
 fn provided(provider: ProviderId, job: &str, attempt: u32) -> BoardEffect {
