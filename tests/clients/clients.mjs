@@ -61,6 +61,9 @@ async function joined(stream, text) {
   return all;
 }
 
+const long = [{ role: 'user', content: 'a b c '.repeat(3000) }];
+const byUrl = [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'http://h/x' } }] }];
+
 const chat = (model, more = {}) => openai.chat.completions.create({ model, messages, ...more });
 const message = (model, more = {}) => anthropic.messages.create({ model, max_tokens: 100_000, messages, ...more });
 
@@ -71,17 +74,24 @@ async function healthy() {
   await check('openai/node', 'embeddings', async () => (await openai.embeddings.create({ model: EMBED, input: 'a' })).data[0].embedding.length > 0, 'true');
   await check('openai/node', 'responses', async () => (await openai.responses.create({ model: SCRIPT, input: 'x' })).output_text, SENTENCE);
   await check('openai/node', '404, no such model', () => chat('none'), 'NotFoundError');
+  await check('openai/node', 'a prompt that is too long', () => chat(SCRIPT, { messages: long }), 'BadRequestError: 400');
+  await check('openai/node', 'a picture by its URL', () => chat(SCRIPT, { messages: byUrl }), 'BadRequestError: 400');
   await check('openai/node', 'the engine lost between two events', async () => killed(await chat(LOOP, { stream: true })), 'APIError');
 
   await check('anthropic/node', 'a message', async () => (await message(SCRIPT, { max_tokens: 50 })).content[0].text, SENTENCE);
   await check('anthropic/node', 'a message, a stream', () => anthropic.messages.stream({ model: SCRIPT, max_tokens: 50, messages }).finalText(), SENTENCE);
   await check('anthropic/node', '404, no such model', () => message('none', { max_tokens: 5 }), 'NotFoundError');
+  await check('anthropic/node', 'a prompt that is too long', () => message(SCRIPT, { max_tokens: 50, messages: long }), 'BadRequestError: 400');
+  const source = { type: 'url', url: 'http://h/x' };
+  await check('anthropic/node', 'a picture by its URL', () => message(SCRIPT, { max_tokens: 50, messages: [{ role: 'user', content: [{ type: 'image', source }] }] }), 'BadRequestError: 400');
   await check('anthropic/node', 'the engine lost between two events', async () => killed(await message(LOOP, { stream: true })), 'APIError');
 
   await check('ai', 'generateText', async () => (await generateText({ model: ai(SCRIPT), prompt: 'hi' })).text, SENTENCE);
   await check('ai', 'streamText', () => joined(streamText({ model: ai(SCRIPT), prompt: 'hi' }).textStream, (part) => part), SENTENCE);
   await check('ai', 'embed', async () => (await embed({ model: ai.textEmbeddingModel(EMBED), value: 'a' })).embedding.length > 0, 'true');
   await check('ai', '404, no such model', () => generateText({ model: ai('none'), prompt: 'hi' }), 'APICallError');
+  await check('ai', 'a prompt that is too long', () => generateText({ model: ai(SCRIPT), messages: long }), 'APICallError');
+  await check('ai', 'a picture by its URL', () => generateText({ model: ai(SCRIPT), messages: [{ role: 'user', content: [{ type: 'image', image: new URL('http://h/x.png') }] }] }), 'DownloadError');
   await check('ai', 'the engine lost between two events', async () => {
     let reported;
     const stream = streamText({ model: ai(LOOP), prompt: 'hi', onError: ({ error }) => { reported = error; } });

@@ -172,6 +172,10 @@ def opencode(worker, model, file=None):
         while process.poll() is None and time.monotonic() < end and not (file and os.path.exists(made)):
             time.sleep(0.1)
         process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
     return open(made if file else folder + "/out").read()
 
 
@@ -187,13 +191,14 @@ def lost(worker):
         table.check(client, "the engine lost between two events", lambda: Log(worker.log).killed(LOOP, events), want)
 
 
-def fake(switches, **settings):
-    """A worker with the fake engine and one slot."""
+def fake(switches, others={}, **settings):
+    """A worker with the fake engine and one slot; `others` are switches of further models, which are not loaded."""
     folder = tempfile.mkdtemp(prefix="auxot-clients-models-")
-    file = f"{folder}/{LOOP}.gguf"
-    shutil.copy(f"{TINY}/{SCRIPT}.gguf", file)
-    with open(file + ".fake", "w") as beside:
-        beside.write(switches)
+    for model, switches in {LOOP: switches, **others}.items():
+        file = f"{folder}/{model}.gguf"
+        shutil.copy(f"{TINY}/{SCRIPT}.gguf", file)
+        with open(file + ".fake", "w") as beside:
+            beside.write(switches)
     settings = {"AUXOT_GPU_AUTOLOAD_MODELS": LOOP, "AUXOT_MODELS_DIR": folder, "AUXOT_MAX_PARALLEL": "1", **settings}
     return Worker(PROGRAMS, PROGRAMS + "/fake-llama-server", **settings)
 
@@ -249,6 +254,28 @@ def overloaded():
     worker.stop()
 
 
+def failed():
+    bad = "tiny-bad-f16"
+    load = {bad: "--exit-at-load '1:error loading model: bad tensor'"}
+    worker = fake("", load, AUXOT_FLEET__FAILED_RETRY="1h")
+    what = "503, the model has failed"
+    o, a = of_openai(worker), of_anthropic(worker)
+    for client, ask, want in [
+        ("openai", lambda: o.chat.completions.create(model=bad, messages=MESSAGES), "InternalServerError"),
+        ("anthropic", lambda: a.messages.create(model=bad, max_tokens=5, messages=MESSAGES), "ServiceUnavailableError"),
+    ]:
+        before = worker.refused()
+        table.check(client, what, ask, want)
+        attempts = worker.refused() - before
+        table.note(client, what + ": attempts", attempts <= 1, str(attempts), "1 at most")
+    before = worker.refused()
+    node("asks", worker, bad, what, "InternalServerError", "ServiceUnavailableError", "RetryError")
+    attempts = worker.refused() - before
+    # `ai` tries three times whatever `x-should-retry` says.
+    table.note("node", what + ": attempts", attempts == 5, str(attempts), "5: one, one and three")
+    worker.stop()
+
+
 def broken():
     for switch, what, want, of_node in [
         ("--cut-stream-at 20", "a stream cut in an event", "APIConnectionError", ["terminated", "", "Failed to process"]),
@@ -281,6 +308,7 @@ def main():
     vision()
     agent()
     overloaded()
+    failed()
     broken()
     print(f"{table.faults} of the lines above are not as expected" if table.faults else "every client does what is known of it")
     return 1 if table.faults else 0
