@@ -176,6 +176,15 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_takes_hundreds_of_mebibytes_and_the_host_nothing() {
+        for kind in [Kind::Nvidia, Kind::Amd] {
+            assert!((256 * MIB..=512 * MIB).contains(&driver(kind)), "{kind:?}");
+        }
+        assert!((1..driver(Kind::Amd)).contains(&driver(Kind::Apple)));
+        assert_eq!(driver(Kind::Host), 0);
+    }
+
+    #[test]
     fn what_our_children_map_is_not_promised_again() {
         let child = |pid, mapped| ProcessUse { pid, bytes: Some(100), mapped };
         let host = |free, processes| Device { free, processes, ..Sample::unread().host };

@@ -67,8 +67,49 @@ fn a_large_one_is_split_over_as_few_as_will_do_in_proportion() {
     assert_eq!(tensor.split, Split::Tensor);
     assert_eq!(tensor.shares[0].bytes, tensor.shares[1].bytes);
     assert_eq!(tensor.arguments()[2..5], ["--split-mode", "tensor", "--tensor-split"]);
+    let parts: Vec<u64> = tensor.arguments()[5].split(',').map(|part| part.parse().unwrap()).collect();
+    assert!(parts.iter().all(|mib| (14_000..16_000).contains(mib)), "of 30 GiB, in MiB: {parts:?}");
     let never = Rules { split: SplitMode::Never, ..Rules::default() };
     assert!(find(&thirty, &capacity(&[24 * GIB; 2]), &never).is_err());
+}
+
+/// Devices that are free for so many layers each, in hundredths of one, beside what each takes by itself.
+fn for_layers(layers: &[u64]) -> Capacity {
+    let own = 512 * MIB + 300 * MIB + Rules::default().reserve;
+    capacity(&layers.iter().map(|hundredths| own + 5 * GIB * hundredths / 100).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_device_that_takes_no_layer_does_not_change_how_the_others_share() {
+    let layer = Layer { weights: 5 * GIB, experts: 0, cache: 0 };
+    let six = MemoryRequirements {
+        layers: vec![layer; 6],
+        output: 0,
+        embedding: 0,
+        inputs: 0,
+        ..requirements(6, 5 * GIB, 0)
+    };
+    let shares = |free: &[u64]| -> Vec<(String, usize)> {
+        let placed = find(&six, &for_layers(free), &Rules::default()).unwrap();
+        placed.shares.into_iter().map(|share| (share.device, share.layers.len())).collect()
+    };
+    let two = [("GPU-0".to_owned(), 3), ("GPU-1".to_owned(), 4)];
+    assert_eq!(shares(&[510, 520, 50]), two, "in proportion, as without the third");
+    assert_eq!(shares(&[510, 520]), two);
+    let in_turn = [("GPU-0".to_owned(), 1), ("GPU-1".to_owned(), 6)];
+    assert_eq!(shares(&[195, 505]), in_turn, "in proportion the first would get two");
+}
+
+#[test]
+fn only_a_split_over_several_devices_has_its_overhead() {
+    let thirty = requirements(60, 480 * MIB, 20 * MIB);
+    let over = find(&thirty, &capacity(&[24 * GIB; 2]), &Rules::default()).unwrap();
+    let partial = Rules { layers: Some(20), ..Rules::default() };
+    let part = find(&thirty, &capacity(&[24 * GIB; 2]), &partial).unwrap();
+    let beyond =
+        |placed: &Placement, at: usize| placed.shares[at].bytes - placed.shares[at].weights - placed.shares[at].cache;
+    assert!(beyond(&over, 0) > beyond(&part, 0), "several copies of the inputs");
+    assert_eq!(beyond(&part, 0), 512 * MIB + 300 * MIB, "the driver and one computation");
 }
 
 /// The arguments on a host with two AMD and two NVIDIA cards, in any order.
@@ -198,6 +239,7 @@ fn a_refusal_has_the_numbers_in_it() {
     let placement_error = find(&forty, &poor, &Rules::default()).unwrap_err();
     assert_eq!(placement_error.to_string(), "needs 261 MiB of host memory, free 0 B");
     assert_eq!(bytes_text(1023 * MIB + MIB - 1), "1.0 GiB");
+    assert_eq!([1023, 1024, 100 << 10].map(bytes_text), ["1023 B", "1.0 KiB", "100 KiB"]);
 }
 
 #[test]
