@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +92,8 @@ impl Gateway {
             }
             listeners.push(listener);
         }
+        let addresses: Vec<SocketAddr> = listeners.iter().filter_map(Listener::socket_address).collect();
+        auxot_service_sockets::close_others(&addresses);
         Ok(Self { config, keys, listeners })
     }
 

@@ -1,7 +1,7 @@
 //! The sockets that local clients connect to.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
@@ -57,9 +57,10 @@ impl Listener {
         match address {
             ListenAddress::Tcp(address) => {
                 let listener = match auxot_service_sockets::listener(*address) {
-                    Some(held) => TcpListener::from_std(held)?,
+                    Some(kept) => TcpListener::from_std(kept)?,
                     None => TcpListener::bind(address).await?,
                 };
+                auxot_service_sockets::keep(&listener);
                 // A token is a small packet and must not wait for the next one. Accepted connections inherit this.
                 SockRef::from(&listener).set_tcp_nodelay(true)?;
                 Ok(Self::Tcp(listener, tls))
@@ -73,11 +74,15 @@ impl Listener {
 
     /// The address with the port that the system chose.
     pub(crate) fn address(&self, configured: &ListenAddress) -> String {
-        let chosen = match self {
-            Self::Tcp(listener, _) => listener.local_addr().ok().map(|address| address.to_string()),
+        self.socket_address().map_or_else(|| configured.to_string(), |address| address.to_string())
+    }
+
+    /// The address of the socket, where it has one.
+    pub(crate) fn socket_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener, _) => listener.local_addr().ok(),
             Self::Unix(_) => None,
-        };
-        chosen.unwrap_or_else(|| configured.to_string())
+        }
     }
 
     /// Whether its clients speak TLS.

@@ -71,13 +71,16 @@ pub enum StartError {
     Provider(#[from] ClientError),
 }
 
-/// The socket that the service manager holds for the address, else one that is bound here.
+/// The socket that the service manager has kept for the address, else one that is bound here.
 async fn listener(config: &Config) -> io::Result<TcpListener> {
     let address = (config.host.as_str(), config.port);
-    match tokio::net::lookup_host(address).await?.find_map(auxot_service_sockets::listener) {
-        Some(held) => TcpListener::from_std(held),
-        None => TcpListener::bind(address).await,
-    }
+    let listener = match tokio::net::lookup_host(address).await?.find_map(auxot_service_sockets::listener) {
+        Some(kept) => TcpListener::from_std(kept)?,
+        None => TcpListener::bind(address).await?,
+    };
+    auxot_service_sockets::keep(&listener);
+    auxot_service_sockets::close_others(&[listener.local_addr()?]);
+    Ok(listener)
 }
 
 /// A running router.
