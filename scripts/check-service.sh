@@ -1,10 +1,11 @@
 #!/bin/sh
 # usage: scripts/check-service.sh [ROOT]
 #
-# Shows under a real systemd, in a container without a network, what tests without one cannot: the unit passes
-# `systemd-analyze verify` and is exposed by 2.0 at most; the installer starts the service, which answers; an upgrade during
-# an answer loses no byte of it; an uninstall leaves nothing but the models. Needs root, debootstrap and systemd-nspawn, and
-# takes a Debian root in ROOT, which it makes when it is not there. Not a part of CI.
+# Shows under a real systemd, in a container without a network, what tests without one cannot: the units pass
+# `systemd-analyze verify` and are exposed by 2.0 at most; one command installs router, worker and gateway, and each answers; an
+# upgrade under load loses no job and no byte of a running answer; an uninstall leaves nothing but the models. Needs root,
+# debootstrap, systemd-nspawn and python3, and takes a Debian root in ROOT, which it makes when it is not there. PROFILE=release
+# is for figures. Not a part of CI.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -12,11 +13,11 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "check-service: $*"; exit 1; }
 
 [ "$(id -u)" = 0 ] || die "needs root"
-for tool in debootstrap systemd-nspawn systemd-analyze curl; do command -v "$tool" >/dev/null || die "needs $tool"; done
+for tool in debootstrap systemd-nspawn systemd-analyze curl python3; do command -v "$tool" >/dev/null || die "needs $tool"; done
 target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/auxot/target}
 profile=${PROFILE:-debug}
-worker=$target/$profile/auxot-worker engine=$target/debug/fake-llama-server
-for program in "$worker" "$engine"; do [ -x "$program" ] || die "cannot find $program; run: cargo build --workspace --bins"; done
+worker=$target/$profile/auxot-worker router=$target/$profile/auxot-router engine=$target/$profile/fake-llama-server
+for program in "$worker" "$router" "$engine"; do [ -x "$program" ] || die "cannot find $program; run: cargo build --workspace --bins"; done
 
 work=$(mktemp -d)
 leader='' nspawn=''
@@ -39,24 +40,28 @@ cp -a "$base" "$root"
 release=$root/opt/release
 mkdir -p "$release/models" "$work/engine"
 cp "$worker" "$release/auxot-worker-linux-$(uname -m)"
+cp "$router" "$release/auxot-router-linux-$(uname -m)"
 cp "$engine" "$work/engine/llama-server"
 tar -czf "$release/engine-cpu-linux-$(uname -m).tar.gz" -C "$work/engine" llama-server
 cp scripts/install.sh "$release/"
 model=$(scripts/make-tiny-models.py)/tiny-script-q8_0.gguf
 cp "$model" "$release/models/slow-q8_0.gguf"
 printf '%s' '--tokens 400 --token-us 20000' >"$release/models/slow-q8_0.gguf.fake"
-(cd "$release" && sha256sum auxot-worker-* engine-* models/* >SHA256SUMS)
+(cd "$release" && sha256sum auxot-* engine-* models/* >SHA256SUMS)
 
-# --- The unit ------------------------------------------------------------------------------------------
+# --- The units -----------------------------------------------------------------------------------------
 
-"$worker" install --root "$work/image" 2>/dev/null >/dev/null || AUXOT_GATEWAY_ADDR=8080 "$worker" install --root "$work/image" >/dev/null
-unit=$work/image/etc/systemd/system/auxot-worker.service
-sed "s|/usr/local/bin/auxot-worker|$worker|" "$unit" >"$work/auxot-worker.service"
-found=$(systemd-analyze verify --recursive-errors=yes "$work/auxot-worker.service" 2>&1) || true
-[ -z "$found" ] || die "systemd-analyze verify says: $found"
-exposure=$(systemd-analyze security --offline=true --threshold=20 "$work/auxot-worker.service" | sed -n 's/.*exposure level.*: \([0-9.]*\).*/\1/p') ||
-  die "the unit is exposed by more than 2.0"
-say "unit: verify is silent, exposure $exposure"
+"$worker" install --root "$work/image" --with-router 127.0.0.1:8080 >/dev/null
+for service in auxot-worker auxot-router; do
+  sed "s|/usr/local/bin/$service|$target/$profile/$service|" "$work/image/etc/systemd/system/$service.service" >"$work/$service.service"
+  # The variables' file is in the image.
+  sed -i "s|^EnvironmentFile=|&-|" "$work/$service.service"
+  found=$(systemd-analyze verify --recursive-errors=yes "$work/$service.service" 2>&1) || true
+  [ -z "$found" ] || die "systemd-analyze verify says: $found"
+  exposure=$(systemd-analyze security --offline=true --threshold=20 "$work/$service.service" | sed -n 's/.*exposure level.*: \([0-9.]*\).*/\1/p') ||
+    die "$service.service is exposed by more than 2.0"
+  say "$service.service: verify is silent, exposure $exposure"
+done
 
 # --- The container ---------------------------------------------------------------------------------------
 
@@ -77,27 +82,53 @@ done
 outside ip link set lo up 2>/dev/null || inside ip link set lo up 2>/dev/null || true
 say "container: systemd runs, without a network"
 
-install() { inside sh /opt/release/install.sh --from /opt/release --gateway 127.0.0.1:8080; }
-ask() { outside curl --silent --show-error --max-time 60 http://127.0.0.1:8080/v1/chat/completions -d "{\"model\":\"slow-q8_0\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"fake:--tokens $1 --token-us 20000\"}]}"; }
+install() { inside sh /opt/release/install.sh --from /opt/release "$@"; }
+process() { inside systemctl show --property=MainPID --value "$1"; }
+body() { printf '{"model":"slow-q8_0","stream":true,"messages":[{"role":"user","content":"fake:--tokens %s --token-us 20000"}]}' "$1"; }
+ask() { outside curl --silent --show-error --max-time 60 "http://127.0.0.1:$1/v1/chat/completions" -H "authorization: Bearer $api_key" -d "$(body "$2")"; }
+whole() { grep -q '\[DONE\]' "$1" || { inside journalctl -u auxot-worker -u auxot-router --no-pager -n 20 >&2; die "$2: $(cat "$1")"; }; }
 
-install
-ask 8 >"$work/first"
-grep -q '\[DONE\]' "$work/first" || { inside journalctl -u auxot-worker --no-pager -n 20 >&2; die "no whole answer: $(cat "$work/first")"; }
-say "installed: the service answers"
+install --with-router 127.0.0.1:8080 --gateway 127.0.0.1:8081 >"$work/said"
+api_key=$(sed -n 's/^API key for clients of the router, shown this once: //p' "$work/said")
+[ -n "$api_key" ] || die "the installation shows no API key: $(cat "$work/said")"
+for port in 8080 8081; do
+  ask $port 8 >"$work/first"
+  whole "$work/first" "no whole answer of port $port"
+done
+say "installed: router and gateway answer"
 
-ask 400 >"$work/during" &
-answer=$!
-until [ -s "$work/during" ]; do kill -0 "$answer" 2>/dev/null || break; done
-before=$(inside systemctl show --property=MainPID --value auxot-worker)
-install
-after=$(inside systemctl show --property=MainPID --value auxot-worker)
-wait "$answer" || die "the answer during the upgrade was cut"
-grep -q '\[DONE\]' "$work/during" || die "the answer during the upgrade is not whole"
-[ "$before" != "$after" ] || die "the upgrade started no new process"
-say "upgraded during an answer: $(wc -c <"$work/during") bytes, whole"
+# --- Upgrades under load -------------------------------------------------------------------------------
+
+mkfifo "$work/stop"
+
+# Long and short answers by each way. First the worker alone is new, then the router too.
+for new in worker router; do
+  outside python3 scripts/upgrade-load.py slow-q8_0 "http://127.0.0.1:8080=$api_key" http://127.0.0.1:8081 <"$work/stop" >"$work/load" &
+  load=$!
+  exec 3>"$work/stop"
+  until grep -q 'long answers run' "$work/load"; do kill -0 "$load" 2>/dev/null || die "no load: $(cat "$work/load")"; sleep 0.1; done
+  before="$(process auxot-worker) $(process auxot-router)"
+  if [ $new = router ]; then
+    # Bytes behind the end are of no meaning to a program.
+    printf new >>"$release/auxot-router-linux-$(uname -m)"
+    (cd "$release" && sha256sum auxot-* engine-* models/* >SHA256SUMS)
+  fi
+  install >/dev/null
+  after="$(process auxot-worker) $(process auxot-router)"
+  [ "${before% *}" != "${after% *}" ] || die "the upgrade started no new worker"
+  if [ $new = router ]; then [ "${before#* }" != "${after#* }" ] || die "the upgrade started no new router"
+  else [ "${before#* }" = "${after#* }" ] || die "the upgrade of the worker restarted the router"; fi
+  exec 3>&-
+  wait "$load" || die "the upgrade lost jobs: $(cat "$work/load")"
+  say "a new $new under load:"
+  tail -n +2 "$work/load" >&2
+done
+
+# --- The end -------------------------------------------------------------------------------------------
 
 inside sh /opt/release/install.sh --uninstall
-for path in /etc/auxot /etc/systemd/system/auxot-worker.service /usr/local/bin/auxot-worker /usr/local/lib/auxot /run/auxot; do
+for path in /etc/auxot /etc/systemd/system/auxot-worker.service /etc/systemd/system/auxot-router.service /usr/local/bin/auxot-worker \
+  /usr/local/bin/auxot-router /usr/local/lib/auxot /run/auxot; do
   [ ! -e "$root$path" ] || die "$path is left after the uninstall"
 done
 left=$(inside find /var/lib/auxot /var/lib/private/auxot -type f 2>/dev/null | grep -v '/models/' || true)

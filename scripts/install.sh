@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: scripts/install.sh [--router URL] [--key-file FILE] [--gateway ADDRESS] [--from FOLDER|URL] [--user] [--uninstall]
+# usage: scripts/install.sh [--router URL | --with-router ADDRESS] [--key-file FILE] [--gateway ADDRESS] [--from FOLDER|URL] [--user] [--uninstall]
 #
 # Installs the worker as a service of this host, or upgrades it: running jobs are finished first. Also as
 # `curl … | sh -s -- --from URL`. What it installs is in a folder or below a URL: auxot-worker-SYSTEM-ARCHITECTURE, engine
@@ -9,6 +9,8 @@
 #   --router     the router's address
 #   --key-file   a file with the worker key, or - for standard input; else AUXOT_GPU_KEY or AUXOT_GPU_KEY_FILE, else the key of
 #                the installation before, else it is read from the terminal, unseen
+#   --with-router  a router on this host too, for clients that connect to this address, as 127.0.0.1:8080: its keys are made, the
+#                worker uses it, and the key for clients is shown once
 #   --gateway    an address for programs of this host; with it no router is needed
 #   --user       a service of this user, without root
 #   --uninstall  removes all but the models
@@ -22,14 +24,14 @@ die() { say "install: $*"; exit 1; }
 usage() { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 64; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-router='' key_file='' gateway='' from=${AUXOT_RELEASE:-} user='' uninstall=false
+router='' with_router='' key_file='' gateway='' from=${AUXOT_RELEASE:-} user='' uninstall=false
 while [ $# -gt 0 ]; do
   case $1 in
     --user) user=--user; shift ;;
     --uninstall) uninstall=true; shift ;;
-    --router | --key-file | --gateway | --from)
+    --router | --with-router | --key-file | --gateway | --from)
       [ $# -ge 2 ] || usage
-      case $1 in --router) router=$2 ;; --key-file) key_file=$2 ;; --gateway) gateway=$2 ;; --from) from=$2 ;; esac
+      case $1 in --router) router=$2 ;; --with-router) with_router=$2 ;; --key-file) key_file=$2 ;; --gateway) gateway=$2 ;; --from) from=$2 ;; esac
       shift 2 ;;
     *) usage ;;
   esac
@@ -109,6 +111,15 @@ worker=$work/auxot-worker
 cp "$file" "$worker"
 chmod 755 "$worker"
 "$worker" version >/dev/null || die "cannot run $name on this host"
+# Beside the worker, where its installation looks for it.
+name=auxot-router-$system-$machine
+if [ -n "$with_router" ] || [ -x "$bin/auxot-router" ]; then
+  if get "$name"; then
+    check "$name"
+    cp "$file" "$work/auxot-router"
+    chmod 755 "$work/auxot-router"
+  elif [ -n "$with_router" ]; then die "cannot find $name in $from"; fi
+fi
 
 engine=
 for backend in $backends; do
@@ -154,7 +165,7 @@ if [ "$key_file" = - ]; then
   [ -s "$key_file" ] || die "cannot read the worker key from standard input: it is empty"
 elif [ -n "$key_file" ]; then
   [ -f "$key_file" ] || die "cannot find the key file $key_file"
-elif [ -z "${AUXOT_GPU_KEY:-}${AUXOT_GPU_KEY_FILE:-}$gateway" ] && [ ! -f "$config/worker-key" ]; then
+elif [ -z "${AUXOT_GPU_KEY:-}${AUXOT_GPU_KEY_FILE:-}$gateway$with_router" ] && [ ! -f "$config/worker-key" ]; then
   (: </dev/tty) 2>/dev/null || die "cannot ask for the worker key without a terminal: name a file with --key-file"
   trap 'shown; rm -rf "$work"' EXIT
   printf 'Worker key: ' >/dev/tty
@@ -170,6 +181,6 @@ fi
 [ -z "$router" ] || { AUXOT_ROUTER_URL=$router; export AUXOT_ROUTER_URL; }
 [ -z "$gateway" ] || { AUXOT_GATEWAY_ADDR=$gateway; export AUXOT_GATEWAY_ADDR; }
 [ -z "$key_file" ] || { AUXOT_GPU_KEY_FILE=$key_file; export AUXOT_GPU_KEY_FILE; }
-AUXOT_LLAMA_BINARY=$engine "$worker" install $user
+AUXOT_LLAMA_BINARY=$engine "$worker" install $user ${with_router:+--with-router "$with_router"}
 # The next version must be signed by the same.
 if [ -n "$signers" ] && [ "$signers" != "$config/release-signers" ]; then cp "$signers" "$config/release-signers" && chmod 644 "$config/release-signers"; fi

@@ -21,11 +21,16 @@ impl Image {
 
     /// Runs the command for this root; standard error of it.
     fn run(&self, verb: &str, variables: &[(&str, &str)], code: i32) -> String {
-        let mut command = self.host.command(&[verb, "--root", self.root.to_str().unwrap()]);
+        self.outputs(&[verb], variables, code).1
+    }
+
+    /// The same with further arguments; standard output and error.
+    fn outputs(&self, arguments: &[&str], variables: &[(&str, &str)], code: i32) -> (String, String) {
+        let mut command = self.host.command(&[arguments, &["--root", self.root.to_str().unwrap()]].concat());
         let output = command.envs(variables.iter().copied()).output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let [said, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         assert_eq!(output.status.code(), Some(code), "{errors}");
-        errors
+        (said, errors)
     }
 
     fn text(&self, path: &str) -> String {
@@ -99,4 +104,56 @@ fn without_a_key_only_a_worker_for_local_programs_is_installed() {
     image.run("install", &[("AUXOT_GATEWAY_ADDR", "127.0.0.1:8080")], 0);
     assert!(image.text(CONFIG).contains("addr = [\"127.0.0.1:8080\"]"));
     assert!(!image.text(UNIT).contains("LoadCredential") && !image.text(CONFIG).contains("[router]"));
+}
+
+const ROUTER_UNIT: &str = "etc/systemd/system/auxot-router.service";
+const ROUTER_KEYS: &str = "etc/auxot/router-keys.toml";
+
+#[test]
+fn a_router_is_installed_with_keys_for_its_worker_and_for_clients() {
+    let image = Image::new();
+    let (said, _) = image.outputs(&["install", "--with-router", "0.0.0.0:8080"], &[], 0);
+    let api_key =
+        said.lines().find_map(|line| line.strip_prefix("API key for clients of the router, shown this once: "));
+    let (api_key, worker_key) = (api_key.unwrap_or_else(|| panic!("{said}")), image.text("etc/auxot/worker-key"));
+    assert!(image.text(CONFIG).contains("url = \"http://127.0.0.1:8080\""));
+    assert!(image.text("etc/auxot/auxot-router.env").ends_with("AUXOT_HOST=0.0.0.0\nAUXOT_PORT=8080\n"));
+    let unit = image.text(ROUTER_UNIT);
+    for line in [
+        "ExecStart=/usr/local/bin/auxot-router serve",
+        "EnvironmentFile=/etc/auxot/auxot-router.env",
+        "LoadCredential=router-keys:/etc/auxot/router-keys.toml",
+        "FileDescriptorStoreMax=8",
+    ] {
+        assert!(unit.lines().any(|known| known == line), "{line} in {unit}");
+    }
+    let keys = image.text(ROUTER_KEYS);
+    assert!(keys.contains("argon2id") && !keys.contains(api_key) && !keys.contains(worker_key.trim()));
+    assert_eq!((image.mode(ROUTER_KEYS), image.mode("etc/auxot/worker-key")), (0o600, 0o600));
+    assert_eq!(image.mode("usr/local/bin/auxot-router"), 0o755);
+    // An upgrade needs no address, and leaves settings and keys.
+    std::fs::write(image.root.join("usr/local/bin/auxot-router"), "the old version").unwrap();
+    std::fs::write(image.root.join("etc/auxot/auxot-router.env"), "AUXOT_PORT=9\n").unwrap();
+    image.run("install", &[], 0);
+    assert_eq!(
+        (image.text(ROUTER_KEYS), image.text("etc/auxot/auxot-router.env")),
+        (keys, "AUXOT_PORT=9\n".to_owned())
+    );
+    assert!(std::fs::metadata(image.root.join("usr/local/bin/auxot-router")).unwrap().len() > 1_000_000);
+    image.run("uninstall", &[], 0);
+    for path in [ROUTER_UNIT, "etc/auxot", "usr/local/bin/auxot-router"] {
+        assert!(!image.root.join(path).exists(), "{path} is left");
+    }
+}
+
+#[test]
+fn a_worker_of_another_router_gets_none_of_its_own() {
+    let image = Image::new();
+    image.run("install", &[("AUXOT_GPU_KEY", "gpu_one")], 0);
+    let (_, refused) = image.outputs(&["install", "--with-router", "127.0.0.1:8080"], &[], 1);
+    assert!(refused.contains("auxot-worker.toml says already where the worker gets its jobs"), "{refused}");
+    assert_eq!(
+        (image.text("etc/auxot/worker-key").as_str(), image.root.join(ROUTER_UNIT).exists()),
+        ("gpu_one\n", false)
+    );
 }

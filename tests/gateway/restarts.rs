@@ -23,7 +23,7 @@ impl ServiceManager {
             let (mut bytes, mut space) = ([0; 4096], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
             let mut control = RecvAncillaryBuffer::new(&mut space);
             let parts = &mut [IoSliceMut::new(&mut bytes)];
-            let received = recvmsg(&self.0, parts, &mut control, RecvFlags::CMSG_CLOEXEC).expect("a message");
+            let received = recvmsg(&self.0, parts, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
             let socket = control.drain().find_map(|message| match message {
                 RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
                 _ => None,

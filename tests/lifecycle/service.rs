@@ -1,5 +1,7 @@
 //! The worker under a service manager: it gets ready, reloads, the stop, and signs of life.
 
+use std::os::unix::fs::PermissionsExt;
+
 use auxot_tests::scripted_router::policy;
 use auxot_tests::{Stage, Worker};
 use nix::sys::signal::Signal;
@@ -49,4 +51,23 @@ async fn a_service_manager_gets_ready_status_reloads_signs_of_life_and_the_stop(
     worker.program.signal(Signal::SIGTERM);
     manager.receive("STOPPING=1").await;
     assert_eq!(worker.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn an_installation_waits_until_the_router_has_the_worker() {
+    let mut stage = Stage::new();
+    stage.put(MODEL_FILE, "");
+    let _worker = stage.worker(&[("AUXOT_GPU_AUTOLOAD_MODELS", MODEL)]).await;
+    let _link = stage.greeted(&policy("tiny-chat", "Q4_K_M", 2048, 2)).await;
+    // The worker is the service that the service manager says it has started.
+    let bin = stage.scratch.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::write(bin.join("systemctl"), "#!/bin/sh\necho active\n").unwrap();
+    std::fs::set_permissions(bin.join("systemctl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = tokio::process::Command::from(Worker::command(&stage.scratch, &stage.router.url()));
+    command.env("PATH", format!("{}:/usr/bin:/bin", bin.display())).args(["install", "--user"]);
+    let output = tokio::time::timeout(DEADLINE, command.output()).await.unwrap().unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{said}{errors}");
+    assert!(said.contains("the router ws://") && said.contains(" has the worker"), "{said}{errors}");
 }

@@ -31,8 +31,8 @@ const SOCKET_PATH: usize = 100;
 /// The longest name below a worker's directory: `<engine>-<run>.sock` with generous numbers.
 const SOCKET_NAME: usize = 20;
 
-/// The base of a worker that systemd runs with `RuntimeDirectory=auxot-worker`.
-const SERVICE_BASE: &str = "/run/auxot-worker/engines";
+/// The base of the installed service, in the runtime directory of the system or of a user: `RuntimeDirectory=` of its unit.
+const SERVICE_BASE: &str = "auxot/engines";
 
 /// Why there is no runtime directory.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +179,11 @@ fn is_at(dir: &File, path: &Path) -> bool {
 pub fn runtime_bases(configured: Option<&Path>) -> Vec<PathBuf> {
     match configured {
         Some(base) => vec![base.to_owned()],
-        None => vec![default_base(), PathBuf::from(SERVICE_BASE), base_from(|_| None)],
+        None => {
+            let session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+            let of_services = session.into_iter().chain([PathBuf::from("/run")]).map(|path| path.join(SERVICE_BASE));
+            [default_base()].into_iter().chain(of_services).chain([base_from(|_| None)]).collect()
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The flags for clap, and clap's errors in the form of the settings' faults.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use auxot_settings::{Defaults, NAMES, Origin, SettingFault, SettingName, Settings, nearest};
@@ -203,7 +204,13 @@ fn services() -> [Command; 3] {
             .arg(root.help("The root of another system: write or remove its files, and start nothing"))
     };
     [
-        service("install", "Install this program as a service, or upgrade the installed one, and start it"),
+        service("install", "Install this program as a service, or upgrade the installed one, and start it").arg(
+            Arg::new("with-router")
+                .long("with-router")
+                .value_name("ADDRESS")
+                .value_parser(value_parser!(SocketAddr))
+                .help("Install auxot-router too, with keys of its own, for clients that connect to this address"),
+        ),
         service("uninstall", "Stop and remove the service; the models stay"),
         inspecting("list", "List the installed services").after_help(AFTER_SERVICE),
     ]

@@ -2,6 +2,7 @@
 //! worker, such as `status` and `load`; and `keys`, for API keys of local clients.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use auxot_catalog::KvType;
@@ -195,6 +196,8 @@ pub(crate) struct ServiceRequest {
     pub(crate) user: bool,
     /// The root of another system, for which files are written and nothing is started.
     pub(crate) root: Option<PathBuf>,
+    /// The address of a router that is installed too.
+    pub(crate) router: Option<SocketAddr>,
 }
 
 impl Inspection {
@@ -251,7 +254,8 @@ fn bundle_request(matches: &ArgMatches) -> Option<BundleRequest> {
 
 fn service_request(matches: &ArgMatches) -> ServiceRequest {
     let root = matches.get_one::<OsString>("root").filter(|path| !path.is_empty()).map(PathBuf::from);
-    ServiceRequest { user: matches.get_flag("user"), root }
+    let router = matches.try_get_one::<SocketAddr>("with-router").ok().flatten().copied();
+    ServiceRequest { user: matches.get_flag("user"), root, router }
 }
 
 /// What a command other than `fit` is about; the arguments are those of its subcommand, where it has one.

@@ -5,6 +5,7 @@
 
 mod layout;
 mod manager;
+mod router;
 mod unit;
 
 use std::fs;
@@ -19,7 +20,8 @@ use auxot_settings::Settings;
 use secrecy::ExposeSecret;
 
 use self::layout::{Layout, MODELS};
-use self::manager::{Manager, ManagerError};
+use self::manager::{Manager, ManagerError, Service, Start};
+use self::router::LocalRouter;
 use super::ask::ask;
 use super::console::Console;
 use crate::arguments::ServiceRequest;
@@ -45,6 +47,17 @@ enum ServiceError {
     NoRouter { trouble: String },
     #[error("cannot use the engine {}: a service of the system does not see this folder; move it to /usr/local/lib/auxot", .0.display())]
     HiddenEngine(PathBuf),
+    #[error("cannot install a router too: {} is missing; it is a part of every release", .0.display())]
+    NoRouterProgram(PathBuf),
+    #[error("cannot install a router too on macOS: start auxot-router by hand, and name it with AUXOT_ROUTER_URL")]
+    NoRouterService,
+    #[error(
+        "cannot install a router too: {} says already where the worker gets its jobs; remove that file first, and install again",
+        .0.display()
+    )]
+    HasSettings(PathBuf),
+    #[error("cannot make the keys of the router: {0}")]
+    Keys(String),
     #[error("cannot {action} {}: {source}", .path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -69,10 +82,12 @@ pub(super) fn uninstall(request: &ServiceRequest, console: &Console) -> ExitCode
 /// `auxot-worker list`.
 pub(super) fn list(console: &Console) -> ExitCode {
     for user in [false, true] {
-        let layout = Layout::new(&ServiceRequest { user, root: None });
-        if layout.unit.is_file() {
-            let state = Manager::of(&layout).state();
-            console.print(&format!("{}  {state}", layout.unit.display()));
+        let layout = Layout::new(&ServiceRequest { user, root: None, router: None });
+        for (unit, service) in [(&layout.unit, Service::Worker), (&layout.router.unit, Service::Router)] {
+            if unit.is_file() {
+                let state = Manager::of(&layout, service).state();
+                console.print(&format!("{}  {state}", unit.display()));
+            }
         }
     }
     ExitCode::SUCCESS
@@ -93,34 +108,54 @@ fn try_install(settings: &Settings, request: &ServiceRequest, console: &Console)
     if !request.user && request.root.is_none() && !rustix::process::getuid().is_root() {
         return Err(ServiceError::NotRoot);
     }
-    let key = key(settings)?;
-    if key.is_none() && !layout.key.is_file() && !settings.gateway.is_on() {
+    let program = std::env::current_exe().map_err(fault("find", Path::new("this program")))?;
+    let router = LocalRouter::of(request.router, &layout, &program)?;
+    let mut settings = settings.clone();
+    if let Some(url) = router.as_ref().and_then(LocalRouter::url) {
+        settings.router.url = url;
+    }
+    let key = key(&settings)?;
+    if key.is_none() && !layout.key.is_file() && !settings.gateway.is_on() && router.is_none() {
         return Err(ServiceError::NoKey);
     }
-    let engine = engine(settings, request)?;
-    let program = std::env::current_exe().map_err(fault("find", Path::new("this program")))?;
-    // A program that runs cannot be written, and can be replaced.
-    let bytes = fs::read(&program).map_err(fault("read", &program))?;
-    write(&layout.program, &bytes, 0o755)?;
-    if let Some(key) = &key {
-        write(&layout.key, format!("{key}\n").as_bytes(), 0o600)?;
-    }
-    fs::create_dir_all(&layout.models).map_err(fault("create", &layout.models))?;
+    let engine = engine(&settings, request)?;
+    let installed = router.map(|router| router.write(&layout)).transpose()?;
+    let pair = installed.as_ref().and_then(|installed| installed.keys.as_ref());
+    write_worker(&layout, &program, pair.map(|pair| pair.worker_key.clone()).or(key).as_deref())?;
     let has_key = layout.key.is_file();
     if !layout.config.exists() {
-        let text = unit::config(settings, has_key, engine.as_deref(), layout.own(&layout.models));
+        let text = unit::config(&settings, has_key, engine.as_deref(), layout.own(&layout.models));
         write(&layout.config, text.as_bytes(), 0o644)?;
     }
-    write(&layout.unit, unit::text(&layout, settings, has_key).as_bytes(), 0o644)?;
+    write(&layout.unit, unit::text(&layout, &settings, has_key).as_bytes(), 0o644)?;
     let written = layout.files().into_iter().filter(|path| path.is_file()).map(|path| path.display().to_string());
     console.print(&format!("written: {}", written.collect::<Vec<_>>().join(", ")));
+    if let Some(pair) = pair {
+        console.print(&format!("API key for clients of the router, shown this once: {}", pair.api_key));
+    }
     if request.root.is_some() {
         return Ok(());
     }
-    let manager = Manager::of(&layout);
-    manager.start()?;
+    if let Some(installed) = &installed {
+        let manager = Manager::of(&layout, Service::Router);
+        manager.start(installed.start)?;
+        console.print(&format!("the router runs: {}", manager.state()));
+    }
+    let manager = Manager::of(&layout, Service::Worker);
+    manager.start(Start::Restart)?;
     console.print(&format!("the service runs: {}", manager.state()));
-    if has_key { await_router(settings, console) } else { Ok(()) }
+    if has_key { await_router(&settings, console) } else { Ok(()) }
+}
+
+/// Writes the program and its key, and makes the models folder.
+fn write_worker(layout: &Layout, program: &Path, key: Option<&str>) -> Result<(), ServiceError> {
+    // A program that runs cannot be written, and can be replaced.
+    let bytes = fs::read(program).map_err(fault("read", program))?;
+    write(&layout.program, &bytes, 0o755)?;
+    if let Some(key) = key {
+        write(&layout.key, format!("{key}\n").as_bytes(), 0o600)?;
+    }
+    fs::create_dir_all(&layout.models).map_err(fault("create", &layout.models))
 }
 
 /// Waits until the router sends jobs to the service, or says why it does not.
@@ -128,7 +163,7 @@ fn await_router(settings: &Settings, console: &Console) -> Result<(), ServiceErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(fault("start", Path::new("a runtime")))?;
     let mut trouble = "it cannot be asked".to_owned();
-    let connected = runtime.block_on(tokio::time::timeout(ROUTER_WAIT, async {
+    let asking = async {
         loop {
             if let Ok(status) = ask(settings, client::status).await {
                 match status.router {
@@ -139,7 +174,9 @@ fn await_router(settings: &Settings, console: &Console) -> Result<(), ServiceErr
             }
             tokio::time::sleep(ASK_INTERVAL).await;
         }
-    }));
+    };
+    // A time-out is made within the runtime.
+    let connected = runtime.block_on(async { tokio::time::timeout(ROUTER_WAIT, asking).await });
     match connected {
         Ok(url) => console.print(&format!("the router {url} has the worker")),
         Err(_) => return Err(ServiceError::NoRouter { trouble }),
@@ -149,8 +186,10 @@ fn await_router(settings: &Settings, console: &Console) -> Result<(), ServiceErr
 
 fn try_uninstall(request: &ServiceRequest, console: &Console) -> Result<(), ServiceError> {
     let layout = Layout::new(request);
-    if request.root.is_none() && layout.unit.is_file() {
-        Manager::of(&layout).stop()?;
+    for (unit, service) in [(&layout.unit, Service::Worker), (&layout.router.unit, Service::Router)] {
+        if request.root.is_none() && unit.is_file() {
+            Manager::of(&layout, service).stop()?;
+        }
     }
     for path in layout.files() {
         match fs::remove_file(path) {
@@ -159,7 +198,7 @@ fn try_uninstall(request: &ServiceRequest, console: &Console) -> Result<(), Serv
         }
     }
     if request.root.is_none() {
-        Manager::of(&layout).forget()?;
+        Manager::of(&layout, Service::Worker).forget()?;
     }
     // All of the state but the models.
     if let Some(state) = layout.models.parent() {

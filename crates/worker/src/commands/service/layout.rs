@@ -7,7 +7,18 @@ use crate::arguments::ServiceRequest;
 /// The models folder below the state.
 pub(super) const MODELS: &str = "models";
 
-/// The files of one service.
+/// The files of the router of a single host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RouterFiles {
+    pub(super) program: PathBuf,
+    /// Hashes of its keys.
+    pub(super) keys: PathBuf,
+    /// Variables of its environment.
+    pub(super) settings: PathBuf,
+    pub(super) unit: PathBuf,
+}
+
+/// The files of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) program: PathBuf,
@@ -16,6 +27,7 @@ pub(super) struct Layout {
     /// The keys of releases that the installer trusts.
     pub(super) signers: PathBuf,
     pub(super) unit: PathBuf,
+    pub(super) router: RouterFiles,
     pub(super) models: PathBuf,
     pub(super) user: bool,
     /// The folder that is the root of the system which the files are for.
@@ -36,7 +48,14 @@ impl Layout {
             (false, false) => (system("/var/lib/auxot"), system("/etc/systemd/system/auxot-worker.service")),
             (false, true) => (system("/usr/local/var/auxot"), system("/Library/LaunchDaemons/com.auxot.worker.plist")),
         };
+        let router = RouterFiles {
+            program: at(bin.join("auxot-router")),
+            keys: at(config.join("router-keys.toml")),
+            settings: at(config.join("auxot-router.env")),
+            unit: at(unit.with_file_name("auxot-router.service")),
+        };
         Self {
+            router,
             program: at(bin.join("auxot-worker")),
             config: at(config.join("auxot-worker.toml")),
             key: at(config.join("worker-key")),
@@ -61,7 +80,8 @@ impl Layout {
     }
 
     /// The files that are written, without the models.
-    pub(super) fn files(&self) -> [&Path; 5] {
-        [&self.program, &self.config, &self.key, &self.signers, &self.unit]
+    pub(super) fn files(&self) -> [&Path; 9] {
+        let RouterFiles { program, keys, settings, unit } = &self.router;
+        [&self.program, &self.config, &self.key, &self.signers, &self.unit, program, keys, settings, unit]
     }
 }

@@ -4,7 +4,6 @@ use std::process::Command;
 
 use super::layout::Layout;
 
-const SERVICE: &str = "auxot-worker.service";
 const LABEL: &str = "com.auxot.worker";
 /// Lines of the service's log that explain a failed start.
 const LOG_LINES: &str = "20";
@@ -18,27 +17,57 @@ pub(super) enum ManagerError {
     Refused { command: String, reason: String },
 }
 
+/// What is managed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    Worker,
+    /// The router of a single host, of systemd only.
+    Router,
+}
+
+impl Service {
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Worker => "auxot-worker.service",
+            Self::Router => "auxot-router.service",
+        }
+    }
+}
+
+/// What becomes of a service that runs already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// It is as it was.
+    Keep,
+    /// The new version is started once the jobs of the old one have ended.
+    Restart,
+}
+
 /// systemd or launchd, for the system or for this user.
 pub(super) struct Manager<'l> {
     layout: &'l Layout,
+    service: Service,
 }
 
 impl<'l> Manager<'l> {
-    pub(super) fn of(layout: &'l Layout) -> Self {
-        Self { layout }
+    pub(super) fn of(layout: &'l Layout, service: Service) -> Self {
+        Self { layout, service }
     }
 
-    /// Starts the service, or the new version of one that runs, and waits until the worker is ready.
-    pub(super) fn start(&self) -> Result<(), ManagerError> {
+    /// Starts the service, or the new version of one that runs, and waits until it is ready.
+    pub(super) fn start(&self, start: Start) -> Result<(), ManagerError> {
         if cfg!(target_os = "macos") {
             // One that is not loaded cannot be unloaded.
             let _not_loaded = self.launchctl(&["bootout", &self.target()]);
             return self.launchctl(&["bootstrap", &self.domain(), &self.layout.unit.to_string_lossy()]).map(|_| ());
         }
         self.systemctl(&["daemon-reload"])?;
-        self.systemctl(&["enable", SERVICE])?;
-        // The stop of the old version waits for its jobs.
-        self.systemctl(&["restart", SERVICE]).map(|_| ()).map_err(|error| self.with_log(error))
+        self.systemctl(&["enable", self.service.unit()])?;
+        let verb = match start {
+            Start::Keep => "start",
+            Start::Restart => "restart",
+        };
+        self.systemctl(&[verb, self.service.unit()]).map(|_| ()).map_err(|error| self.with_log(error))
     }
 
     /// Stops the service once its jobs have ended, and does not start it again.
@@ -46,7 +75,7 @@ impl<'l> Manager<'l> {
         if cfg!(target_os = "macos") {
             return self.launchctl(&["bootout", &self.target()]).map(|_| ());
         }
-        self.systemctl(&["disable", "--now", SERVICE]).map(|_| ())
+        self.systemctl(&["disable", "--now", self.service.unit()]).map(|_| ())
     }
 
     /// Lets the manager notice that the unit is gone.
@@ -60,7 +89,7 @@ impl<'l> Manager<'l> {
             let loaded = self.launchctl(&["print", &self.target()]).is_ok();
             return if loaded { "loaded" } else { "not loaded" }.to_owned();
         }
-        let shown = self.systemctl(&["show", "--property=ActiveState,StatusText", "--value", SERVICE]);
+        let shown = self.systemctl(&["show", "--property=ActiveState,StatusText", "--value", self.service.unit()]);
         shown.map_or_else(|error| error.to_string(), |text| text.trim().replace('\n', ", "))
     }
 
@@ -70,7 +99,9 @@ impl<'l> Manager<'l> {
         if self.layout.user {
             journal.arg("--user");
         }
-        let lines = journal.args(["--unit", SERVICE, "--lines", LOG_LINES, "--output", "cat", "--no-pager"]).output();
+        let lines = journal
+            .args(["--unit", self.service.unit(), "--lines", LOG_LINES, "--output", "cat", "--no-pager"])
+            .output();
         let lines = lines.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
         ManagerError::Refused { command, reason: format!("{reason}\n{lines}") }
     }

@@ -9,6 +9,8 @@ use super::layout::Layout;
 
 const SYSTEM: &str = include_str!("../../../../../config/systemd/auxot-worker.service");
 const USER: &str = include_str!("../../../../../config/systemd/auxot-worker.user.service");
+const ROUTER_SYSTEM: &str = include_str!("../../../../../config/systemd/auxot-router.service");
+const ROUTER_USER: &str = include_str!("../../../../../config/systemd/auxot-router.user.service");
 const LAUNCHD: &str = include_str!("../../../../../config/launchd/com.auxot.worker.plist");
 /// What a stop takes besides the drain.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
@@ -41,6 +43,16 @@ pub(super) fn text(layout: &Layout, settings: &Settings, has_key: bool) -> Strin
         .replace("@STOP@", &format!("{stop}s"))
         .replace("@GROUPS@", &groups)
         .replace("@CREDENTIAL@", &credential)
+}
+
+/// The unit of the router of a single host.
+pub(super) fn router(layout: &Layout) -> String {
+    let own = |path: &Path| layout.own(path).display().to_string();
+    let template = if layout.user { ROUTER_USER } else { ROUTER_SYSTEM };
+    template
+        .replace("@PROGRAM@", &own(&layout.router.program))
+        .replace("@SETTINGS@", &own(&layout.router.settings))
+        .replace("@KEYS@", &own(&layout.router.keys))
 }
 
 /// The first settings file: what the installation was called with, and where the models are.
@@ -85,7 +97,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("etc")).unwrap();
         std::fs::write(root.path().join("etc/group"), groups).unwrap();
-        let layout = Layout::new(&ServiceRequest { user, root: Some(root.path().to_path_buf()) });
+        let layout = Layout::new(&ServiceRequest { user, root: Some(root.path().to_path_buf()), router: None });
         (root, layout)
     }
 
@@ -111,12 +123,22 @@ mod tests {
     }
 
     #[test]
+    fn the_commands_find_the_service() {
+        let (_root, system) = layout(false, "");
+        let text = text(&system, &Settings::default(), false);
+        let directory = text.lines().find_map(|line| line.strip_prefix("RuntimeDirectory=")).unwrap();
+        let base = Path::new("/run").join(directory).join("engines");
+        assert!(auxot_engine::runtime_bases(None).contains(&base), "{}", base.display());
+    }
+
+    #[test]
     fn no_placeholder_is_left() {
         for user in [false, true] {
             let (_root, layout) = layout(user, "video:x:44:\n");
-            let text = text(&layout, &Settings::default(), true);
-            for name in ["@PROGRAM@", "@CONFIG@", "@STOP@", "@GROUPS@", "@CREDENTIAL@", "@LOG@"] {
-                assert!(!text.contains(name), "{name}");
+            let texts = text(&layout, &Settings::default(), true) + &router(&layout);
+            for name in ["@PROGRAM@", "@CONFIG@", "@STOP@", "@GROUPS@", "@CREDENTIAL@", "@LOG@", "@SETTINGS@", "@KEYS@"]
+            {
+                assert!(!texts.contains(name), "{name}");
             }
         }
     }
