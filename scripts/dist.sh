@@ -42,27 +42,27 @@ zigbuild() {
 }
 
 # The newest version of glibc that a program asks for.
-needs() { objdump -T "$1" | sed -n 's/.*(GLIBC_\([0-9.]*\)).*/\1/p;s/.* GLIBC_\([0-9.]*\) .*/\1/p' | sort -uV | tail -n 1; }
+needs() { readelf --wide --version-info "$1" | sed -n 's/.* Name: GLIBC_\([0-9.]*\) .*/\1/p' | sort -uV | tail -n 1; }
 
 cd "$root"
 for architecture in "$@"; do
   case $(uname -s) in
     Linux)
       triple=$architecture-unknown-linux-gnu system=linux
-      zigbuild --profile "$profile" --target "$triple.$glibc" --package auxot-worker --package auxot-router --bins ;;
+      # The linker strips: this host's `strip` may not know the architecture.
+      zigbuild --config "profile.$profile.strip = 'symbols'" --profile "$profile" --target "$triple.$glibc" --package auxot-worker --package auxot-router --bins ;;
     Darwin)
       triple=$architecture-apple-darwin system=macos
-      cargo build --profile "$profile" --target "$triple" --package auxot-worker --package auxot-router --bins ;;
+      cargo build --config "profile.$profile.strip = 'symbols'" --profile "$profile" --target "$triple" --package auxot-worker --package auxot-router --bins ;;
     *) die "cannot build a release on $(uname -s)" ;;
   esac
   for program in auxot-worker auxot-router; do
     result=$folder/$program-$system-$architecture
     cp "$target/$triple/$profile/$program" "$result"
-    if command -v llvm-strip >/dev/null 2>&1; then llvm-strip "$result"
-    elif [ "$architecture" = "$machine" ]; then strip "$result"; fi
     bytes=$(wc -c <"$result" | tr -d ' ')
     say "$program for $system on $architecture: $bytes bytes$([ "$system" != linux ] || printf ', needs glibc %s' "$(needs "$result")")"
     if [ "$program" = auxot-worker ] && [ "$bytes" -gt $most_bytes ]; then say "dist: the worker is larger than $most_bytes bytes"; fi
+    if [ "$system" = linux ] && [ -z "$(needs "$result")" ]; then die "cannot read which glibc $result needs: install readelf (binutils)"; fi
     if [ "$system" = linux ] && [ "$(printf '%s\n%s\n' "$(needs "$result")" "$glibc" | sort -V | tail -n 1)" != "$glibc" ]; then
       die "$result needs a newer glibc than $glibc"
     fi

@@ -35,12 +35,24 @@ done
 # The same files make the same archive: order, owner, time and rights are fixed.
 pack() { tar --format=gnu --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u=rwX,go=rX "$@"; }
 
+# Copies the compiler's libraries beside the programs of an engine, which look there first: a plain host lacks some of them.
+# The C library and the libraries of drivers are the host's.
+libraries() {
+  [ "$system" = linux ] || return 0
+  ldd "$1"/* 2>/dev/null | awk '$2 == "=>" && $1 ~ /^lib(gomp|stdc\+\+|gcc_s|atomic)\.so/ { print $1, $3 }' | LC_ALL=C sort -u >"$work/libraries"
+  while read -r name path; do
+    [ -e "$1/$name" ] || cp -L "$path" "$1/$name"
+  done <"$work/libraries"
+}
+
 for backend in ${BACKENDS:-cpu}; do
   server=${ENGINE_FOLDER:+$ENGINE_FOLDER/llama-server}
   [ -n "$server" ] || server=$("$scripts/build-llama.sh" --backend "$backend") || die "cannot build an engine for $backend"
-  pack -cf "$work/engine.tar" -C "$(dirname "$server")" .
+  cp -R "$(dirname "$server")" "$work/engine"
+  libraries "$work/engine"
+  pack -cf "$work/engine.tar" -C "$work/engine" .
   gzip -n -9 <"$work/engine.tar" >"$release/engine-$backend-$system-$machine.tar.gz"
-  rm "$work/engine.tar"
+  rm -r "$work/engine.tar" "$work/engine"
 done
 
 for model in "$@"; do

@@ -111,7 +111,7 @@ impl<'b> Bundle<'b> {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700))?;
         Ok(vec![match output(&program, "version") {
             Ok(version) => good("worker", version),
-            Err(reason) => bad("worker", format!("it does not start here: {reason}"), OLD_SYSTEM),
+            Err(reason) => bad("worker", format!("it does not start here: {reason}"), remedy(&reason)),
         }])
     }
 
@@ -130,7 +130,7 @@ impl<'b> Bundle<'b> {
             }
             let server = folder.join("llama-server");
             if let Err(reason) = output(&server, "--version") {
-                findings.push(warning("engine", format!("{backend} does not start here: {reason}"), OLD_SYSTEM));
+                findings.push(warning("engine", format!("{backend} does not start here: {reason}"), remedy(&reason)));
                 continue;
             }
             findings.push(devices(backend, best, &server));
@@ -164,7 +164,14 @@ impl<'b> Bundle<'b> {
     }
 }
 
-const OLD_SYSTEM: &str = "this system is older than the one that the program was built on, or of another kind";
+/// What to do where a program does not start for this reason.
+fn remedy(reason: &str) -> &'static str {
+    if reason.contains("cannot open shared object file") {
+        "install the package of this library, or make the bundle on a host that has it: it is then a part of the bundle"
+    } else {
+        "this system is older than the one that the program was built on, or of another kind"
+    }
+}
 
 /// System and architecture, as in the names of a release.
 fn host() -> String {
