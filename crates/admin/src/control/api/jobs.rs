@@ -13,7 +13,7 @@ pub struct Jobs {
 }
 
 /// A job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobStatus {
     /// Its number since the worker's start.
     pub number: u64,
@@ -39,12 +39,36 @@ pub struct JobStatus {
     pub tokens: Option<u64>,
 }
 
+/// No engine generates one answer faster, in tokens per second.
+const FASTEST: f64 = 20_000.0;
+
 impl JobStatus {
-    /// Tokens per second of its generation, where both are known.
+    /// Tokens per second of its generation, where both are known. The text of an answer that is no stream comes all at once: how
+    /// long it was generated is unknown.
     #[must_use]
     pub fn tokens_per_second(&self) -> Option<f64> {
         let generated = self.took_seconds - self.first_token_seconds?;
         let tokens = self.tokens.filter(|tokens| *tokens > 1)?;
-        (self.ending.is_some() && generated > 0.0).then(|| tokens as f64 / generated)
+        let speed = tokens as f64 / generated;
+        (self.ending.is_some() && generated > 0.0 && speed < FASTEST).then_some(speed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_comes_all_at_once_has_no_speed() {
+        let job = |first: f64| JobStatus {
+            first_token_seconds: Some(first),
+            took_seconds: 3.0,
+            ending: Some("completed".to_owned()),
+            tokens: Some(24),
+            ..JobStatus::default()
+        };
+        assert_eq!(job(1.0).tokens_per_second(), Some(12.0));
+        assert_eq!(job(2.999_95).tokens_per_second(), None);
+        assert_eq!(job(3.0).tokens_per_second(), None);
     }
 }
