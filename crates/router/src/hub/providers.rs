@@ -200,7 +200,11 @@ impl Inner {
             self.board.keep_to_workers(job);
             return;
         }
-        let own = entry.upstream.iter().find(|(id, _)| *id == provider).map(|(_, own)| own.clone());
+        // Its own name of the model, from the settings: a client's text is no part of a command.
+        let Some((_, own)) = entry.upstream.iter().find(|(id, _)| *id == provider) else {
+            self.board.refuse(job, false);
+            return;
+        };
         let (name, ended) = (handle.name.clone(), CancellationToken::new());
         let shown = entry.request.model.clone().unwrap_or_default();
         entry.answer.provided(&name, &shown, matches!(handle.form, ProviderForm::Whole(_)));
@@ -208,7 +212,7 @@ impl Inner {
             id: job.clone(),
             request: entry.request.clone(),
             answer: entry.answer.clone(),
-            model: own.unwrap_or(shown),
+            model: own.clone(),
             ended: ended.clone(),
         };
         entry.held_by(JobHolder::Provider { name, _run: ended.drop_guard() }, attempt);
