@@ -16,8 +16,8 @@ finish() {
 	rm -rf "$work"
 }
 trap finish EXIT
-promtool check rules config/prometheus/auxot-worker.rules.yml
-(cd config/prometheus && promtool test rules auxot-worker.test.yml && promtool check config prometheus.yml)
+promtool check rules config/prometheus/auxot-worker.rules.yml config/prometheus/auxot-router.rules.yml
+(cd config/prometheus && promtool test rules auxot-worker.test.yml auxot-router.test.yml && promtool check config prometheus.yml)
 
 # A worker without a router, with the fake engine, one model and one request, so that there is something to see.
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
