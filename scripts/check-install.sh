@@ -2,7 +2,7 @@
 # usage: scripts/check-install.sh
 #
 # Runs scripts/install.sh for a user, from a release whose worker only notes what it is called with: which signatures are
-# accepted, where the worker key comes from, and that it is in no argument. Without ssh-keygen or python3 those parts are left out.
+# accepted, where the worker key comes from, that it is in no argument, and that a router is beside the worker. Without ssh-keygen or python3 those parts are left out.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -23,6 +23,7 @@ case $1 in
   install)
     mkdir -p "$HOME/.config/auxot"
     echo "$*" >"$HOME/arguments"
+    cat "$(dirname "$0")/auxot-router" >"$HOME/router" 2>/dev/null
     echo "${AUXOT_GPU_KEY:-}" >"$HOME/key"
     [ -z "${AUXOT_GPU_KEY_FILE:-}" ] || cat "$AUXOT_GPU_KEY_FILE" >"$HOME/key" ;;
 esac
@@ -53,6 +54,13 @@ key_is gpu_input "standard input"
 AUXOT_GPU_KEY=gpu_variable install || die "the variable is not taken: $(cat "$work/said")"
 key_is gpu_variable "the variable"
 if : | install --key-file -; then die "an empty key is taken"; fi
+if install --with-router 127.0.0.1:8080; then die "a router that the release does not have is installed"; fi
+says "cannot find auxot-router-$system-$machine in"
+echo router >"$release/auxot-router-$system-$machine"
+sums
+install --with-router 127.0.0.1:8080 || die "a router is not installed: $(cat "$work/said")"
+[ "$(cat "$work/home/arguments" "$work/home/router")" = "install --user --with-router 127.0.0.1:8080
+router" ] || die "a router is installed with $(cat "$work/home/arguments")"
 if has setsid; then
   if setsid -w env HOME="$work/home" sh "$release/install.sh" --user --router r </dev/null >"$work/said" 2>&1; then die "no key is a key"; fi
   says "without a terminal"
