@@ -98,6 +98,8 @@ fn a_device_that_takes_no_layer_does_not_change_how_the_others_share() {
     assert_eq!(shares(&[510, 520]), two);
     let in_turn = [("GPU-0".to_owned(), 1), ("GPU-1".to_owned(), 6)];
     assert_eq!(shares(&[195, 505]), in_turn, "in proportion the first would get two");
+    let fewer = [("GPU-0".to_owned(), 1), ("GPU-2".to_owned(), 6)];
+    assert_eq!(shares(&[195, 195, 505]), fewer, "the second is not needed");
 }
 
 #[test]
