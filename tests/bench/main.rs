@@ -34,6 +34,7 @@ mod paced;
 mod peer;
 mod pull;
 mod rig;
+mod router;
 mod samples;
 mod swap;
 mod table;
@@ -45,7 +46,7 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "first_token",
     "unpaced",
     "paced",
@@ -54,6 +55,7 @@ const NAMES: [&str; 13] = [
     "engine_life",
     "swap",
     "operator",
+    "router",
     "orphans",
     "catalog",
     "decision",
@@ -71,6 +73,7 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "engine_life" => engine_life::run().await,
         "swap" => swap::run().await,
         "operator" => operator::run().await,
+        "router" => router::run().await,
         "orphans" => orphans::run().await,
         "catalog" => catalog::run(),
         "decision" => decision::run(),
