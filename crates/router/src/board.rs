@@ -19,6 +19,7 @@ mod offer;
 mod pick;
 mod providers;
 mod requirements;
+mod totals;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -28,13 +29,13 @@ use auxot_llama::PathTask;
 use auxot_protocol::{Capabilities, Heartbeat};
 
 use crate::resolver::{Resolution, Resolver};
-use crate::summary::Summary;
 pub(crate) use choice::{Cascade, ProviderId, WorkersTurn};
 pub(crate) use conversations::Conversation;
 use conversations::Conversations;
 pub(crate) use effect::BoardEffect;
 use providers::ProviderLoad;
 pub(crate) use requirements::{JobRequirements, RequiredExtension, ResolvedRequirements};
+use totals::WorkerTotals;
 pub(crate) use worker::{Availability, ConnectedWorker};
 
 /// One connection of a worker; a number is not used twice.
@@ -77,6 +78,7 @@ struct BoardJob {
 pub(crate) struct Board {
     limits: BoardLimits,
     workers: HashMap<WorkerId, ConnectedWorker>,
+    totals: WorkerTotals,
     /// By [`ProviderId`].
     providers: Vec<ProviderLoad>,
     jobs: HashMap<JobId, BoardJob>,
@@ -93,6 +95,7 @@ impl Board {
         Self {
             limits,
             workers: HashMap::new(),
+            totals: WorkerTotals::default(),
             providers: Vec::new(),
             jobs: HashMap::new(),
             waiting: VecDeque::new(),
@@ -104,32 +107,47 @@ impl Board {
         }
     }
 
+    /// Changes a worker, and the totals with it.
+    fn change<T>(&mut self, worker: WorkerId, change: impl FnOnce(&mut ConnectedWorker) -> T) -> Option<T> {
+        let entry = self.workers.get_mut(&worker)?;
+        self.totals.subtract(entry.totals());
+        let changed = change(entry);
+        self.totals.add(entry.totals());
+        Some(changed)
+    }
+
     /// Returns the actions of the changes since the last call, in order.
     pub(crate) fn effects(&mut self) -> Vec<BoardEffect> {
         std::mem::take(&mut self.effects)
     }
 
     pub(crate) fn join(&mut self, worker: WorkerId, capabilities: &Capabilities) {
-        self.workers.insert(worker, ConnectedWorker::new(capabilities, &self.limits));
+        let joined = ConnectedWorker::new(capabilities, &self.limits);
+        self.totals.add(joined.totals());
+        if let Some(before) = self.workers.insert(worker, joined) {
+            self.totals.subtract(before.totals());
+        }
         self.rebuild_resolver();
         self.dispatch();
     }
 
     /// A worker reports new capabilities.
     pub(crate) fn update_capabilities(&mut self, worker: WorkerId, capabilities: &Capabilities) {
-        if let Some(entry) = self.workers.get_mut(&worker) {
-            if entry.update_capabilities(capabilities) {
-                self.rebuild_resolver();
-            }
-            self.dispatch();
+        let Some(renamed) = self.change(worker, |entry| entry.update_capabilities(capabilities)) else { return };
+        if renamed {
+            self.rebuild_resolver();
         }
+        self.dispatch();
     }
 
     /// A heartbeat; returns whether the worker was marked silent.
     pub(crate) fn heartbeat(&mut self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
-        let Some(entry) = self.workers.get_mut(&worker) else { return false };
-        let revived = !std::mem::replace(&mut entry.alive, true);
-        if entry.heartbeat(&heartbeat) {
+        let change = |entry: &mut ConnectedWorker| {
+            let revived = !std::mem::replace(&mut entry.alive, true);
+            (revived, entry.heartbeat(heartbeat))
+        };
+        let Some((revived, renamed)) = self.change(worker, change) else { return false };
+        if renamed {
             self.rebuild_resolver();
         }
         self.dispatch();
@@ -138,9 +156,11 @@ impl Board {
 
     /// A worker sent no heartbeat for the threshold: its jobs go to others.
     pub(crate) fn mark_silent(&mut self, worker: WorkerId) {
-        let Some(entry) = self.workers.get_mut(&worker) else { return };
-        entry.alive = false;
-        let lost = entry.jobs.drain().map(|(job, _)| job).collect();
+        let change = |entry: &mut ConnectedWorker| {
+            entry.alive = false;
+            entry.jobs.drain().map(|(job, _)| job).collect()
+        };
+        let Some(lost) = self.change(worker, change) else { return };
         self.requeue(worker, lost);
         self.dispatch();
     }
@@ -148,6 +168,7 @@ impl Board {
     /// A connection has ended: its jobs go to others.
     pub(crate) fn leave(&mut self, worker: WorkerId) {
         let Some(gone) = self.workers.remove(&worker) else { return };
+        self.totals.subtract(gone.totals());
         self.rebuild_resolver();
         self.requeue(worker, gone.jobs.into_keys().collect());
         self.dispatch();
@@ -165,10 +186,10 @@ impl Board {
             entry.state = JobState::Waiting;
             entry.attempts = entry.attempts.saturating_sub(1);
         }
-        if let Some(worker) = self.workers.get_mut(&worker) {
+        self.change(worker, |worker| {
             worker.draining = true;
             worker.jobs.remove(job);
-        }
+        });
         self.put_back(id);
         self.dispatch();
         true
@@ -304,18 +325,6 @@ impl Board {
 
     fn rebuild_resolver(&mut self) {
         self.resolver = Resolver::of(self.workers.values().map(ConnectedWorker::named));
-    }
-
-    pub(crate) fn summary(&self) -> Summary {
-        let running = self.alive().map(|(_, worker)| worker.jobs.len()).sum::<usize>();
-        Summary {
-            workers: self.alive().count(),
-            silent: self.workers.len() - self.alive().count(),
-            provided: self.providers.iter().map(|provider| provider.jobs).sum(),
-            total_slots: self.alive().map(|(_, worker)| worker.slots()).sum(),
-            active_jobs: u32::try_from(running).unwrap_or(u32::MAX),
-            waiting: self.waiting.len(),
-        }
     }
 
     fn alive(&self) -> impl Iterator<Item = (WorkerId, &ConnectedWorker)> {

@@ -35,16 +35,16 @@ impl LoadCost {
 
 /// A worker's offer for one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ModelOffer {
+pub(crate) struct ModelOffer<'a> {
     pub(crate) readiness: Readiness,
     pub(crate) load: LoadCost,
     pub(crate) used: u32,
     pub(crate) slots: u32,
-    pub(crate) model: Option<String>,
-    pub(crate) reported_model: String,
+    pub(crate) model: Option<&'a str>,
+    pub(crate) reported_model: &'a str,
 }
 
-impl ModelOffer {
+impl ModelOffer<'_> {
     pub(super) fn has_room(&self) -> bool {
         self.used < self.slots
     }

@@ -1,7 +1,7 @@
 //! Chooses the worker for a job: the one that had its conversation, or else the least loaded one that has the model ready;
 //! where none has, the one that loads it soonest.
 
-use super::offer::Readiness;
+use super::offer::{ModelOffer, Readiness};
 use super::{ConnectedWorker, ResolvedRequirements, WorkerId};
 
 /// The chosen worker, and its name for the model.
@@ -35,31 +35,55 @@ pub(crate) fn pick<'a>(
     target: ResolvedRequirements<'_>,
     warm: Option<WorkerId>,
 ) -> WorkersOffer {
-    let offers: Vec<_> =
-        workers.filter_map(|(id, worker)| Some((id, worker.last_dispatch, worker.offer(target)?))).collect();
-    let Some(nearest) = offers.iter().map(|(_, _, offer)| offer.readiness).min() else {
-        return WorkersOffer::Nothing;
-    };
-    // Where the model has yet to be loaded, no conversation is warm.
-    let warm = warm.filter(|_| nearest == Readiness::Ready);
-    let best = offers
-        .into_iter()
-        .filter(|(_, _, offer)| offer.readiness == nearest && offer.has_room())
-        // Load is a fraction, compared by cross-multiplication: 1 of 2 is more than 1 of 4.
-        .min_by(|(id, last_dispatch, offer), (other_id, other_given, other)| {
-            let load = u64::from(offer.used) * u64::from(other.slots);
-            let other_load = u64::from(other.used) * u64::from(offer.slots);
-            let is_cold = |id: &WorkerId| warm != Some(*id);
-            is_cold(id)
-                .cmp(&is_cold(other_id))
-                .then(offer.load.cmp(&other.load))
-                .then(load.cmp(&other_load))
-                .then(last_dispatch.cmp(other_given))
-                .then(id.cmp(other_id))
-        });
-    let pick = best.map(|(worker, _, offer)| Pick { worker, model: offer.model, reported_model: offer.reported_model });
+    let mut nearest: Option<Readiness> = None;
+    let mut best: Option<Candidate<'_>> = None;
+    let offers = workers.filter_map(|(id, worker)| Some((id, worker.last_dispatch, worker.offer(target)?)));
+    for (worker, last_dispatch, offer) in offers {
+        if nearest.is_none_or(|nearest| offer.readiness < nearest) {
+            (nearest, best) = (Some(offer.readiness), None);
+        }
+        if nearest != Some(offer.readiness) || !offer.has_room() {
+            continue;
+        }
+        // Where the model has yet to be loaded, no conversation is warm.
+        let is_warm = warm == Some(worker) && offer.readiness == Readiness::Ready;
+        let candidate = Candidate { worker, last_dispatch, is_warm, offer };
+        if best.as_ref().is_none_or(|best| candidate.is_better_than(best)) {
+            best = Some(candidate);
+        }
+    }
+    let Some(nearest) = nearest else { return WorkersOffer::Nothing };
+    let pick = best.map(|Candidate { worker, offer, .. }| Pick {
+        worker,
+        model: offer.model.map(str::to_owned),
+        reported_model: offer.reported_model.to_owned(),
+    });
     match nearest {
         Readiness::Ready => WorkersOffer::Loaded(pick),
         Readiness::Starting | Readiness::Stopped => WorkersOffer::Loading(pick),
+    }
+}
+
+/// A worker that could get the job.
+struct Candidate<'a> {
+    worker: WorkerId,
+    last_dispatch: u64,
+    /// It had the conversation.
+    is_warm: bool,
+    offer: ModelOffer<'a>,
+}
+
+impl Candidate<'_> {
+    fn is_better_than(&self, other: &Self) -> bool {
+        // The share of used slots, compared by cross-multiplication: 1 of 2 is more than 1 of 4.
+        let share = |one: &ModelOffer<'_>, other: &ModelOffer<'_>| u64::from(one.used) * u64::from(other.slots);
+        let order = other
+            .is_warm
+            .cmp(&self.is_warm)
+            .then(self.offer.load.cmp(&other.offer.load))
+            .then(share(&self.offer, &other.offer).cmp(&share(&other.offer, &self.offer)))
+            .then(self.last_dispatch.cmp(&other.last_dispatch))
+            .then(self.worker.cmp(&other.worker));
+        order.is_lt()
     }
 }

@@ -372,7 +372,11 @@ proptest! {
             let room: usize = expected.slots.iter().filter(|(id, _)| !expected.silent.contains(id)).map(|(_, slots)| *slots as usize).sum();
             let running = expected.open.len().min(room);
             prop_assert_eq!(expected.at.len(), running, "free slots and waiting jobs at once");
-            prop_assert_eq!(board.summary().waiting, expected.open.len() - running);
+            let summary = board.summary();
+            prop_assert_eq!((summary.waiting, summary.active_jobs as usize), (expected.open.len() - running, running));
+            let silent = expected.slots.keys().filter(|id| expected.silent.contains(id)).count();
+            prop_assert_eq!((summary.workers, summary.silent), (expected.slots.len() - silent, silent));
+            prop_assert_eq!(summary.total_slots as usize, room);
         }
     }
 }

@@ -6,6 +6,7 @@ use auxot_llama::PathTask;
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState, extension};
 
 use super::offer::{LoadCost, ModelOffer, Readiness};
+use super::totals::WorkerTotals;
 use super::{BoardLimits, JobId, RequiredExtension, ResolvedRequirements};
 use crate::desired_model::is_pending;
 use crate::resolver::WorkerModels;
@@ -32,6 +33,8 @@ pub(crate) struct ConnectedWorker {
     /// Name of the only model, where `models` is empty.
     primary: String,
     models: Vec<ModelReport>,
+    /// Where in `models` each is.
+    places: HashMap<String, usize>,
     total_slots: u32,
     pending: bool,
     /// It accepts no more jobs: it reported so, or returned one.
@@ -54,6 +57,7 @@ impl ConnectedWorker {
         let mut worker = Self {
             primary: String::new(),
             models: Vec::new(),
+            places: HashMap::new(),
             total_slots: limits.default_slots,
             pending: false,
             draining: false,
@@ -72,7 +76,7 @@ impl ConnectedWorker {
     /// changed.
     pub(super) fn update_capabilities(&mut self, capabilities: &Capabilities) -> bool {
         self.primary.clone_from(&capabilities.model);
-        self.models = valid_models(&capabilities.models);
+        self.models = valid_models(capabilities.models.iter().cloned());
         self.pending = is_pending(capabilities);
         self.draining = capabilities.draining;
         self.parameters = extension::has(&capabilities.extensions, extension::PARAMETERS);
@@ -85,19 +89,29 @@ impl ConnectedWorker {
         let named = WorkerModels::of(self.models.iter().map(|report| report.name.as_str()), only, capabilities);
         let changed = named != self.named;
         self.named = named;
+        self.find_places();
         changed
     }
 
+    /// The names of its models have changed. Of two models with one name the first counts.
+    fn find_places(&mut self) {
+        self.places.clear();
+        for (place, report) in self.models.iter().enumerate() {
+            self.places.entry(report.name.clone()).or_insert(place);
+        }
+    }
+
     /// Takes the models of a heartbeat. Returns whether their names have changed.
-    pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> bool {
+    pub(super) fn heartbeat(&mut self, heartbeat: Heartbeat) -> bool {
         self.draining = heartbeat.draining;
         if heartbeat.models.is_empty() {
             return false;
         }
-        self.models = valid_models(&heartbeat.models);
+        self.models = valid_models(heartbeat.models.into_iter());
         let same = self.named.names().eq(self.models.iter().map(|report| report.name.as_str()));
         if !same {
             self.named.rename(self.models.iter().map(|report| report.name.as_str()));
+            self.find_places();
         }
         !same
     }
@@ -120,7 +134,10 @@ impl ConnectedWorker {
 
     /// Whether it has the model of this canonical name, in any state.
     pub(super) fn has(&self, model: &str) -> bool {
-        self.named.names().any(|name| name == model)
+        match self.models.is_empty() {
+            true => self.named.names().any(|name| name == model),
+            false => self.places.contains_key(model),
+        }
     }
 
     /// Whether it has the model in a state other than failed.
@@ -163,7 +180,15 @@ impl ConnectedWorker {
     }
 
     fn report(&self, model: &str) -> Option<&ModelReport> {
-        self.models.iter().find(|report| report.name == model)
+        self.models.get(*self.places.get(model)?)
+    }
+
+    /// What it adds to the totals of the board.
+    pub(super) fn totals(&self) -> WorkerTotals {
+        match self.alive {
+            true => WorkerTotals { workers: 1, slots: u64::from(self.slots()) },
+            false => WorkerTotals::default(),
+        }
     }
 
     /// Jobs that it can run in parallel.
@@ -178,7 +203,7 @@ impl ConnectedWorker {
     }
 
     /// Its offer for a job; `None` when it is silent, drains or does not have the model.
-    pub(super) fn offer(&self, target: ResolvedRequirements<'_>) -> Option<ModelOffer> {
+    pub(super) fn offer(&self, target: ResolvedRequirements<'_>) -> Option<ModelOffer<'_>> {
         if !self.alive {
             return None;
         }
@@ -189,7 +214,7 @@ impl ConnectedWorker {
             used: held,
             slots,
             model: None,
-            reported_model: self.primary.clone(),
+            reported_model: &self.primary,
         };
         if self.draining || !self.has_extension(target.extension) {
             return None;
@@ -206,7 +231,7 @@ impl ConnectedWorker {
         }
     }
 
-    fn offer_of(&self, report: &ModelReport) -> Option<ModelOffer> {
+    fn offer_of<'a>(&self, report: &'a ModelReport) -> Option<ModelOffer<'a>> {
         let readiness = match report.state {
             ModelState::Ready => Readiness::Ready,
             ModelState::Starting => Readiness::Starting,
@@ -220,8 +245,8 @@ impl ConnectedWorker {
             load,
             used: u32::try_from(used).unwrap_or(u32::MAX),
             slots: self.slots_of(report),
-            model: Some(report.name.clone()),
-            reported_model: report.name.clone(),
+            model: Some(&report.name),
+            reported_model: &report.name,
         })
     }
 
@@ -231,8 +256,8 @@ impl ConnectedWorker {
 }
 
 /// The reported models with valid names, up to the bound.
-fn valid_models(models: &[ModelReport]) -> Vec<ModelReport> {
-    models.iter().filter(|report| is_valid_name(&report.name)).take(MAX_MODELS).cloned().collect()
+fn valid_models(models: impl Iterator<Item = ModelReport>) -> Vec<ModelReport> {
+    models.filter(|report| is_valid_name(&report.name)).take(MAX_MODELS).collect()
 }
 
 fn is_valid_name(name: &str) -> bool {
