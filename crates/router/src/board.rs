@@ -18,6 +18,7 @@ mod effect;
 mod offer;
 mod pick;
 mod providers;
+mod ranking;
 mod requirements;
 mod totals;
 mod worker;
@@ -34,6 +35,7 @@ pub(crate) use conversations::Conversation;
 use conversations::Conversations;
 pub(crate) use effect::BoardEffect;
 use providers::ProviderLoad;
+use ranking::{Ranking, Ranks};
 pub(crate) use requirements::{JobRequirements, RequiredExtension, ResolvedRequirements};
 use totals::WorkerTotals;
 pub(crate) use worker::{Availability, ConnectedWorker};
@@ -79,6 +81,7 @@ pub(crate) struct Board {
     limits: BoardLimits,
     workers: HashMap<WorkerId, ConnectedWorker>,
     totals: WorkerTotals,
+    ranking: Ranking,
     /// By [`ProviderId`].
     providers: Vec<ProviderLoad>,
     jobs: HashMap<JobId, BoardJob>,
@@ -96,6 +99,7 @@ impl Board {
             limits,
             workers: HashMap::new(),
             totals: WorkerTotals::default(),
+            ranking: Ranking::default(),
             providers: Vec::new(),
             jobs: HashMap::new(),
             waiting: VecDeque::new(),
@@ -107,12 +111,19 @@ impl Board {
         }
     }
 
-    /// Changes a worker, and the totals with it.
+    fn forget_worker(&mut self, gone: &ConnectedWorker) {
+        self.totals.subtract(gone.totals());
+        self.ranking.replace(gone.ranks(), &Ranks::default());
+    }
+
+    /// Changes a worker, and with it the totals and its ranks.
     fn change<T>(&mut self, worker: WorkerId, change: impl FnOnce(&mut ConnectedWorker) -> T) -> Option<T> {
         let entry = self.workers.get_mut(&worker)?;
         self.totals.subtract(entry.totals());
         let changed = change(entry);
         self.totals.add(entry.totals());
+        let before = entry.ranks().clone();
+        self.ranking.replace(&before, entry.update_ranks());
         Some(changed)
     }
 
@@ -122,11 +133,13 @@ impl Board {
     }
 
     pub(crate) fn join(&mut self, worker: WorkerId, capabilities: &Capabilities) {
-        let joined = ConnectedWorker::new(capabilities, &self.limits);
-        self.totals.add(joined.totals());
-        if let Some(before) = self.workers.insert(worker, joined) {
-            self.totals.subtract(before.totals());
+        if let Some(before) = self.workers.remove(&worker) {
+            self.forget_worker(&before);
         }
+        let mut joined = ConnectedWorker::new(worker, capabilities, &self.limits);
+        self.totals.add(joined.totals());
+        self.ranking.replace(&Ranks::default(), joined.update_ranks());
+        self.workers.insert(worker, joined);
         self.rebuild_resolver();
         self.dispatch();
     }
@@ -168,7 +181,7 @@ impl Board {
     /// A connection has ended: its jobs go to others.
     pub(crate) fn leave(&mut self, worker: WorkerId) {
         let Some(gone) = self.workers.remove(&worker) else { return };
-        self.totals.subtract(gone.totals());
+        self.forget_worker(&gone);
         self.rebuild_resolver();
         self.requeue(worker, gone.jobs.into_keys().collect());
         self.dispatch();
@@ -341,9 +354,7 @@ impl Board {
     fn release(&mut self, job: &str, entry: &BoardJob) {
         match entry.state {
             JobState::Running(worker) => {
-                if let Some(worker) = self.workers.get_mut(&worker) {
-                    worker.jobs.remove(job);
-                }
+                self.change(worker, |worker| worker.jobs.remove(job));
             }
             JobState::Provided(provider) => {
                 if let Some(provider) = self.providers.get_mut(provider.0) {

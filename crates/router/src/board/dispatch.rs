@@ -2,8 +2,8 @@
 
 use super::choice::{Cascade, Choice, ProviderId, choose};
 use super::pick::{Pick, WorkersOffer, pick};
-use super::{Board, BoardEffect, ConnectedWorker, JobId, JobRequirements, JobState, ResolvedRequirements, WorkerId};
-use crate::resolver::{Resolution, Resolver};
+use super::{Board, BoardEffect, Conversation, JobId, JobRequirements, JobState, ResolvedRequirements, WorkerId};
+use crate::resolver::Resolution;
 
 impl Board {
     /// Assigns every job that a provider can take now, oldest first. A job that must wait does not hold up others.
@@ -19,9 +19,7 @@ impl Board {
                 index += 1;
                 continue;
             }
-            let workers = self.workers.iter().map(|(&id, worker)| (id, worker));
-            let warm = self.conversations.worker(&entry.conversation);
-            let offer = offer(&entry.requirements, &self.resolver, workers, warm);
+            let offer = self.offer(&entry.requirements, &entry.conversation);
             match choose(offer, entry.cascade.as_ref(), |id| self.room(id)) {
                 Choice::Worker(pick) => self.assign(&job, pick),
                 Choice::Provider(provider) => self.provide(&job, provider),
@@ -40,6 +38,21 @@ impl Board {
         }
     }
 
+    /// What the workers offer for a job.
+    fn offer(&self, requirements: &JobRequirements, conversation: &Conversation) -> WorkersOffer {
+        let named = match &requirements.model {
+            Some(requested) => match self.resolver.resolve(requested) {
+                Resolution::Model(model) => Some(model),
+                Resolution::Ambiguous(_) | Resolution::Unknown => return WorkersOffer::Nothing,
+            },
+            None => None,
+        };
+        let JobRequirements { task, extension, .. } = *requirements;
+        let ranked = self.ranking.workers(named.as_deref(), task).filter_map(|id| self.workers.get(&id));
+        let warm = self.conversations.worker(conversation).and_then(|id| self.workers.get(&id));
+        pick(ranked, ResolvedRequirements { model: named.as_deref(), task, extension }, warm)
+    }
+
     fn assign(&mut self, job: &JobId, pick: Pick) {
         let Pick { worker, model, reported_model } = pick;
         let Some(attempt) = self.begin(job, JobState::Running(worker)) else { return };
@@ -53,11 +66,9 @@ impl Board {
         if let Some(entry) = self.jobs.get(job) {
             self.conversations.record(&entry.conversation, worker);
         }
-        if let Some(chosen) = self.workers.get_mut(&worker) {
-            self.dispatch_count += 1;
-            chosen.last_dispatch = self.dispatch_count;
-            chosen.jobs.insert(job.clone(), model);
-        }
+        self.dispatch_count += 1;
+        let number = self.dispatch_count;
+        self.change(worker, |chosen| chosen.begin(job.clone(), model, number));
     }
 
     fn provide(&mut self, job: &JobId, provider: ProviderId) {
@@ -84,22 +95,4 @@ impl Board {
             self.effects.push(BoardEffect::Cancel { worker, job: job.clone() });
         }
     }
-}
-
-/// What the workers offer for a job with these requirements.
-fn offer<'a>(
-    requirements: &JobRequirements,
-    resolver: &Resolver,
-    workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
-    warm: Option<WorkerId>,
-) -> WorkersOffer {
-    let named = match &requirements.model {
-        Some(requested) => match resolver.resolve(requested) {
-            Resolution::Model(model) => Some(model),
-            Resolution::Ambiguous(_) | Resolution::Unknown => return WorkersOffer::Nothing,
-        },
-        None => None,
-    };
-    let JobRequirements { task, extension, .. } = *requirements;
-    pick(workers, ResolvedRequirements { model: named.as_deref(), task, extension }, warm)
 }

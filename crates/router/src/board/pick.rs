@@ -25,65 +25,34 @@ pub(crate) enum WorkersOffer {
     Nothing,
 }
 
-/// Chooses among `workers` for a job; `warm` is the one that had its conversation.
+/// Chooses among `workers`, the best ranked first, for a job; `warm` is the one that had its conversation.
 ///
 /// A job waits for a model that is ready on one worker instead of loading it on a second: a slot becomes free in
 /// seconds, a load takes minutes. It does not wait for the warm worker: another free slot processes the conversation again,
-/// which takes seconds too. Among equal workers the choice is the one whose last job was assigned longest ago.
+/// which takes seconds too. Among equal workers the choice is the one whose last job for the model was assigned longest ago.
 pub(crate) fn pick<'a>(
-    workers: impl Iterator<Item = (WorkerId, &'a ConnectedWorker)>,
+    workers: impl Iterator<Item = &'a ConnectedWorker>,
     target: ResolvedRequirements<'_>,
-    warm: Option<WorkerId>,
+    warm: Option<&'a ConnectedWorker>,
 ) -> WorkersOffer {
-    let mut nearest: Option<Readiness> = None;
-    let mut best: Option<Candidate<'_>> = None;
-    let offers = workers.filter_map(|(id, worker)| Some((id, worker.last_dispatch, worker.offer(target)?)));
-    for (worker, last_dispatch, offer) in offers {
-        if nearest.is_none_or(|nearest| offer.readiness < nearest) {
-            (nearest, best) = (Some(offer.readiness), None);
-        }
-        if nearest != Some(offer.readiness) || !offer.has_room() {
-            continue;
-        }
-        // Where the model has yet to be loaded, no conversation is warm.
-        let is_warm = warm == Some(worker) && offer.readiness == Readiness::Ready;
-        let candidate = Candidate { worker, last_dispatch, is_warm, offer };
-        if best.as_ref().is_none_or(|best| candidate.is_better_than(best)) {
-            best = Some(candidate);
-        }
-    }
-    let Some(nearest) = nearest else { return WorkersOffer::Nothing };
-    let pick = best.map(|Candidate { worker, offer, .. }| Pick {
-        worker,
+    let mut offers = workers.filter_map(|worker| Some((worker, worker.offer(target)?))).peekable();
+    let Some(nearest) = offers.peek().map(|(_, offer)| offer.readiness) else { return WorkersOffer::Nothing };
+    let has_room = |(_, offer): &(&ConnectedWorker, ModelOffer<'_>)| offer.has_room();
+    // Where the model has yet to be loaded, no conversation is warm.
+    let warm = warm.filter(|_| nearest == Readiness::Ready).and_then(|worker| Some((worker, worker.offer(target)?)));
+    let warm = warm.filter(|(_, offer)| offer.readiness == nearest).filter(has_room);
+    // Full ones sort last, but for models that are not loaded: there the load comes first.
+    let first = || match nearest {
+        Readiness::Ready | Readiness::Starting => offers.next().filter(has_room),
+        Readiness::Stopped => offers.find(has_room),
+    };
+    let pick = warm.or_else(first).map(|(worker, offer)| Pick {
+        worker: worker.id,
         model: offer.model.map(str::to_owned),
         reported_model: offer.reported_model.to_owned(),
     });
     match nearest {
         Readiness::Ready => WorkersOffer::Loaded(pick),
         Readiness::Starting | Readiness::Stopped => WorkersOffer::Loading(pick),
-    }
-}
-
-/// A worker that could get the job.
-struct Candidate<'a> {
-    worker: WorkerId,
-    last_dispatch: u64,
-    /// It had the conversation.
-    is_warm: bool,
-    offer: ModelOffer<'a>,
-}
-
-impl Candidate<'_> {
-    fn is_better_than(&self, other: &Self) -> bool {
-        // The share of used slots, compared by cross-multiplication: 1 of 2 is more than 1 of 4.
-        let share = |one: &ModelOffer<'_>, other: &ModelOffer<'_>| u64::from(one.used) * u64::from(other.slots);
-        let order = other
-            .is_warm
-            .cmp(&self.is_warm)
-            .then(self.offer.load.cmp(&other.offer.load))
-            .then(share(&self.offer, &other.offer).cmp(&share(&other.offer, &self.offer)))
-            .then(self.last_dispatch.cmp(&other.last_dispatch))
-            .then(self.worker.cmp(&other.worker));
-        order.is_lt()
     }
 }

@@ -11,6 +11,7 @@ use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState};
 use proptest::prelude::*;
 
 use super::RequiredExtension;
+use super::ranking::{Ranking, Ranks};
 use super::{Board, BoardEffect, BoardLimits, Conversation, JobId, JobRequirements, JobState, WorkerId};
 use auxot_llama::PathTask;
 
@@ -30,6 +31,16 @@ fn many(models: Vec<ModelReport>) -> Capabilities {
 
 fn needs(model: Option<&str>) -> JobRequirements {
     JobRequirements { model: model.map(str::to_owned), task: PathTask::Chat, extension: RequiredExtension::None }
+}
+
+/// Asserts that the ranks are those of the workers as they are now.
+fn expect_ranks(board: &Board) {
+    let mut ranking = Ranking::default();
+    for worker in board.workers.values() {
+        assert_eq!(worker.ranks(), &worker.present_ranks());
+        ranking.replace(&Ranks::default(), worker.ranks());
+    }
+    assert_eq!(board.ranking, ranking);
 }
 
 /// Submits a job and returns the worker that gets it.
@@ -377,6 +388,7 @@ proptest! {
             let silent = expected.slots.keys().filter(|id| expected.silent.contains(id)).count();
             prop_assert_eq!((summary.workers, summary.silent), (expected.slots.len() - silent, silent));
             prop_assert_eq!(summary.total_slots as usize, room);
+            expect_ranks(&board);
         }
     }
 }

@@ -1,13 +1,15 @@
 //! One connected worker: its models, its slots, its jobs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use auxot_llama::PathTask;
 use auxot_protocol::{Capabilities, Heartbeat, ModelReport, ModelState, extension};
 
 use super::offer::{LoadCost, ModelOffer, Readiness};
+use super::ranking::{Rank, Ranks, TASKS};
 use super::totals::WorkerTotals;
-use super::{BoardLimits, JobId, RequiredExtension, ResolvedRequirements};
+use super::{BoardLimits, JobId, RequiredExtension, ResolvedRequirements, WorkerId};
 use crate::desired_model::is_pending;
 use crate::resolver::WorkerModels;
 
@@ -30,11 +32,17 @@ pub(crate) enum Availability {
 /// One connection that sent `hello` with a good key.
 #[derive(Debug)]
 pub(crate) struct ConnectedWorker {
+    pub(super) id: WorkerId,
     /// Name of the only model, where `models` is empty.
     primary: String,
     models: Vec<ModelReport>,
     /// Where in `models` each is.
     places: HashMap<String, usize>,
+    /// The number of the last job for each place of `ranks`, counted over all workers.
+    last_dispatch: Vec<u64>,
+    /// The names of its models, for the ranks.
+    names: Arc<[Arc<str>]>,
+    ranks: Ranks,
     total_slots: u32,
     pending: bool,
     /// It accepts no more jobs: it reported so, or returned one.
@@ -48,16 +56,18 @@ pub(crate) struct ConnectedWorker {
     pub(super) alive: bool,
     /// Its jobs, each with the model whose slot it uses.
     pub(super) jobs: HashMap<JobId, Option<String>>,
-    /// Number of its last assignment, counted over all workers.
-    pub(crate) last_dispatch: u64,
 }
 
 impl ConnectedWorker {
-    pub(super) fn new(capabilities: &Capabilities, limits: &BoardLimits) -> Self {
+    pub(super) fn new(id: WorkerId, capabilities: &Capabilities, limits: &BoardLimits) -> Self {
         let mut worker = Self {
+            id,
             primary: String::new(),
             models: Vec::new(),
             places: HashMap::new(),
+            last_dispatch: Vec::new(),
+            names: Arc::default(),
+            ranks: Ranks::default(),
             total_slots: limits.default_slots,
             pending: false,
             draining: false,
@@ -66,7 +76,6 @@ impl ConnectedWorker {
             named: WorkerModels::default(),
             alive: true,
             jobs: HashMap::new(),
-            last_dispatch: 0,
         };
         worker.update_capabilities(capabilities);
         worker
@@ -99,6 +108,46 @@ impl ConnectedWorker {
         for (place, report) in self.models.iter().enumerate() {
             self.places.entry(report.name.clone()).or_insert(place);
         }
+        let names: Vec<Arc<str>> = match self.models.is_empty() {
+            true => self.named.names().map(Arc::from).collect(),
+            false => self.models.iter().map(|report| report.name.as_str().into()).collect(),
+        };
+        self.last_dispatch = vec![0; names.len()];
+        self.names = names.into();
+    }
+
+    /// It gets a job, the `number`th of all.
+    pub(super) fn begin(&mut self, job: JobId, model: Option<String>, number: u64) {
+        match model.as_ref().and_then(|model| self.places.get(model)) {
+            Some(place) => self.last_dispatch[*place] = number,
+            // A worker that lists no models has the same slots for all of its names.
+            None => self.last_dispatch.fill(number),
+        }
+        self.jobs.insert(job, model);
+    }
+
+    /// Its ranks as of the last update.
+    pub(super) fn ranks(&self) -> &Ranks {
+        &self.ranks
+    }
+
+    /// Updates its ranks.
+    pub(super) fn update_ranks(&mut self) -> &Ranks {
+        self.ranks = self.present_ranks();
+        &self.ranks
+    }
+
+    /// Its ranks as it is now.
+    pub(super) fn present_ranks(&self) -> Ranks {
+        let rank = |target: ResolvedRequirements<'_>| {
+            let offer = self.offer(target)?;
+            let place = offer.model.and_then(|model| self.places.get(model)).copied().unwrap_or_default();
+            Some(Rank::of(self.id, &offer, self.last_dispatch.get(place).copied().unwrap_or_default()))
+        };
+        let any = |model, task| ResolvedRequirements { model, task, extension: RequiredExtension::None };
+        let models = self.names.iter().map(|name| rank(any(Some(name), PathTask::Any))).collect();
+        let tasks = TASKS.map(|task| rank(any(None, task)));
+        Ranks { names: Arc::clone(&self.names), models, tasks }
     }
 
     /// Takes the models of a heartbeat. Returns whether their names have changed.

@@ -4,6 +4,7 @@ use super::*;
 
 fn turn(board: &mut Board, job: &str, messages: &str) -> Option<WorkerId> {
     board.submit(job.into(), needs(Some("m")), Conversation::of(Some("m"), messages.as_bytes()), None);
+    expect_ranks(board);
     dispatched(board, job).map(|(worker, _)| worker)
 }
 
@@ -73,4 +74,23 @@ fn a_load_that_is_under_way_is_waited_for_before_another_begins() {
     board.join(1, &stopped(Some(1.0), Some(false)));
     board.join(2, &many(vec![report("m", ModelState::Starting, Some(2))]));
     assert_eq!(turn(&mut board, "a", "[1]"), Some(2));
+}
+
+#[test]
+fn the_ranks_of_a_worker_follow_its_models_and_leave_with_it() {
+    let mut board = Board::new(LIMITS);
+    let models = |names: &[&str]| many(names.iter().map(|name| report(name, ModelState::Ready, Some(1))).collect());
+    board.join(1, &models(&["a", "b", "a"]));
+    board.join(2, &models(&["b"]));
+    expect_ranks(&board);
+    assert_eq!(submit(&mut board, "j", None).unwrap().0, 1, "the first model for the task");
+    board.update_capabilities(1, &models(&["b", "c"]));
+    board.heartbeat(2, Heartbeat { models: vec![report("c", ModelState::Stopped, None)], ..Heartbeat::default() });
+    expect_ranks(&board);
+    assert_eq!(submit(&mut board, "k", Some("c")).unwrap().0, 1, "the other one would load it");
+    board.join(1, &models(&["d"]));
+    board.leave(2);
+    expect_ranks(&board);
+    board.leave(1);
+    assert_eq!(board.ranking, Ranking::default());
 }
