@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use auxot_tests::{DEADLINE, Reports, Scratch, Worker, binaries, leftovers, processes, set_switches};
+use auxot_tests::{DEADLINE, Reports, Scratch, Worker, binaries, http, leftovers, processes, set_switches};
 use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -161,7 +161,7 @@ impl Client {
     /// Reads until this text has come.
     async fn until(&mut self, text: &str) {
         let mut part = vec![0; 16 << 10];
-        while memchr::memmem::find(&self.seen, text.as_bytes()).is_none() {
+        while memchr::memmem::find(&http::joined_so_far(&self.seen), text.as_bytes()).is_none() {
             let read = timeout(DEADLINE, self.stream.read(&mut part)).await.unwrap().unwrap_or(0);
             assert!(read > 0, "{text:?} never comes after {}", String::from_utf8_lossy(&self.seen));
             self.seen.extend_from_slice(&part[..read]);
@@ -173,7 +173,7 @@ impl Client {
         let read = timeout(DEADLINE, self.stream.read_to_end(&mut self.seen)).await.unwrap();
         // A reset is an end too.
         let _ended = read;
-        String::from_utf8_lossy(&self.seen).into_owned()
+        String::from_utf8_lossy(&http::joined_so_far(&self.seen)).into_owned()
     }
 }
 

@@ -136,6 +136,23 @@ fn parse(bytes: &[u8], ended: bool) -> std::io::Result<Option<Answer>> {
     Ok(whole.map(|body| Answer { status, body: String::from_utf8_lossy(&body).into_owned() }))
 }
 
+/// The beginning of an answer in chunks, with its head, as far as it has come: the chunks joined. Where a part of the body is
+/// cut into chunks has no meaning, and a text may lie in two of them.
+#[must_use]
+pub fn joined_so_far(answer: &[u8]) -> Vec<u8> {
+    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return answer.to_vec() };
+    let (head, mut rest) = answer.split_at(end + 4);
+    let mut joined = head.to_vec();
+    while let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") {
+        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let Some(size) = size.filter(|size| *size > 0) else { break };
+        let body = &rest[end + 2..];
+        joined.extend_from_slice(&body[..size.min(body.len())]);
+        rest = body.get(size + 2..).unwrap_or_default();
+    }
+    joined
+}
+
 /// `None` for nonsense, `Some(None)` while more must come.
 fn join_chunks(mut rest: &[u8]) -> Option<Option<Vec<u8>>> {
     let mut body = Vec::new();
