@@ -95,6 +95,10 @@ async fn an_answer_that_is_no_stream_is_joined_from_one_and_pending_until_then()
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["choices"][0]["message"]["content"], "one two");
 
+    // The reports of the first request; a cancel must not come before the second one has its slot.
+    for name in ["slot", "released"] {
+        stage.reports.next(name, DEADLINE).await;
+    }
     let endless = body.replace("--prompt-ms 21000", "--tokens 100000 --token-us 5000");
     link.send_binary(&frame("k", "/v1/chat/completions", &endless)).await;
     stage.reports.next("slot", DEADLINE).await;
