@@ -1,5 +1,6 @@
 //! A request that is passed on as its client wrote it, and the answer as the engine writes it.
 
+use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -184,12 +185,17 @@ impl Forward {
         if self.early.len() > HEAD_LIMIT {
             return Err(ExchangeError::TooLarge { limit: HEAD_LIMIT });
         }
-        let mut part = [0; FIRST_READ];
-        let read = self.wire.read(&mut part).await?;
-        if read == 0 {
+        let (wire, early) = (&mut self.wire, &mut self.early);
+        // On the stack of a poll: in the future it would be a part of each answer for as long as that takes.
+        let read = poll_fn(|context| {
+            let mut part = [0; FIRST_READ];
+            let read = ready!(wire.poll_read(context, &mut part))?;
+            early.extend_from_slice(&part[..read]);
+            Poll::Ready(Ok::<_, ExchangeError>(read))
+        });
+        if read.await? == 0 {
             return Err(ExchangeError::Cut);
         }
-        self.early.extend_from_slice(&part[..read]);
         Ok(())
     }
 
