@@ -60,11 +60,8 @@ def main():
 def build(link_map):
     """Builds the release; returns the section of each function, with its length."""
     say("building")
-    cargo = ["cargo", "build", "--quiet", "--release"]
-    subprocess.run([*cargo, "--package", "auxot-router"], cwd=ROOT, check=True)
-    flags = [f"-Clink-arg=-Wl,-Map={link_map}", "-Clink-arg=-Wl,--no-demangle"]
-    rustc = ["cargo", "rustc", "--quiet", "--release", "--package", "auxot-worker", "--bin", "auxot-worker", "--", *flags]
-    subprocess.run(rustc, cwd=ROOT, check=True)
+    cargo = ["cargo", "build", "--quiet", "--release", "--workspace", "--bins"]
+    subprocess.run(cargo, cwd=ROOT, check=True, env=os.environ | {"AUXOT_LINK_MAP": str(link_map)})
     sections, section = {}, None
     for line in link_map.read_text().splitlines():
         last = line.split()[-1] if line.strip() else ""

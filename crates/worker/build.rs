@@ -9,5 +9,12 @@ fn main() {
     if is("CARGO_CFG_TARGET_OS", "linux") && is("PROFILE", "release") && !own_linker {
         let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
         println!("cargo:rustc-link-arg-bins=-T{folder}/link-order.ld");
+        // For scripts/link-order.py, which needs the build of the whole workspace: in another one libraries have other
+        // features, and functions other names.
+        println!("cargo:rerun-if-env-changed=AUXOT_LINK_MAP");
+        if let Ok(map) = std::env::var("AUXOT_LINK_MAP") {
+            println!("cargo:rustc-link-arg-bins=-Wl,-Map={map}");
+            println!("cargo:rustc-link-arg-bins=-Wl,--no-demangle");
+        }
     }
 }
