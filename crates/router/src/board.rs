@@ -122,8 +122,8 @@ impl Board {
         self.totals.subtract(entry.totals());
         let changed = change(entry);
         self.totals.add(entry.totals());
-        let before = entry.ranks().clone();
-        self.ranking.replace(&before, entry.update_ranks());
+        let before = entry.update_ranks();
+        self.ranking.replace(&before, entry.ranks());
         Some(changed)
     }
 
@@ -138,7 +138,8 @@ impl Board {
         }
         let mut joined = ConnectedWorker::new(worker, capabilities, &self.limits);
         self.totals.add(joined.totals());
-        self.ranking.replace(&Ranks::default(), joined.update_ranks());
+        let before = joined.update_ranks();
+        self.ranking.replace(&before, joined.ranks());
         self.workers.insert(worker, joined);
         self.rebuild_resolver();
         self.dispatch();

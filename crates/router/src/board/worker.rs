@@ -102,7 +102,7 @@ impl ConnectedWorker {
         changed
     }
 
-    /// The names of its models have changed. Of two models with one name the first counts.
+    /// The names of its models may have changed. Of two models with one name the first counts.
     fn find_places(&mut self) {
         self.places.clear();
         for (place, report) in self.models.iter().enumerate() {
@@ -112,8 +112,10 @@ impl ConnectedWorker {
             true => self.named.names().map(Arc::from).collect(),
             false => self.models.iter().map(|report| report.name.as_str().into()).collect(),
         };
-        self.last_dispatch = vec![0; names.len()];
-        self.names = names.into();
+        if *names != *self.names {
+            self.last_dispatch = vec![0; names.len()];
+            self.names = names.into();
+        }
     }
 
     /// It gets a job, the `number`th of all.
@@ -131,10 +133,10 @@ impl ConnectedWorker {
         &self.ranks
     }
 
-    /// Updates its ranks.
-    pub(super) fn update_ranks(&mut self) -> &Ranks {
-        self.ranks = self.present_ranks();
-        &self.ranks
+    /// Updates its ranks; returns those before.
+    pub(super) fn update_ranks(&mut self) -> Ranks {
+        let present = self.present_ranks();
+        std::mem::replace(&mut self.ranks, present)
     }
 
     /// Its ranks as it is now.

@@ -94,3 +94,16 @@ fn the_ranks_of_a_worker_follow_its_models_and_leave_with_it() {
     board.leave(1);
     assert_eq!(board.ranking, Ranking::default());
 }
+
+#[test]
+fn a_report_that_changes_no_name_keeps_the_order_of_equal_workers() {
+    let mut board = Board::new(LIMITS);
+    let ready = || many(vec![report("m", ModelState::Ready, Some(1))]);
+    board.join(1, &ready());
+    board.join(2, &ready());
+    for (job, expected) in [("a", 1), ("b", 2), ("c", 1)] {
+        assert_eq!(turn(&mut board, job, "[]"), Some(expected));
+        assert!(board.finish(expected, job, true));
+        board.update_capabilities(expected, &ready());
+    }
+}
