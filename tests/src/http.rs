@@ -141,30 +141,42 @@ fn parse(bytes: &[u8], ended: bool) -> std::io::Result<Option<Answer>> {
 #[must_use]
 pub fn joined_so_far(answer: &[u8]) -> Vec<u8> {
     let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return answer.to_vec() };
-    let (head, mut rest) = answer.split_at(end + 4);
-    let mut joined = head.to_vec();
-    while let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") {
-        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
-        let Some(size) = size.filter(|size| *size > 0) else { break };
-        let body = &rest[end + 2..];
-        joined.extend_from_slice(&body[..size.min(body.len())]);
-        rest = body.get(size + 2..).unwrap_or_default();
-    }
-    joined
+    let (head, body) = answer.split_at(end + 4);
+    [head, &walk_chunks(body).0].concat()
 }
 
 /// `None` for nonsense, `Some(None)` while more must come.
-fn join_chunks(mut rest: &[u8]) -> Option<Option<Vec<u8>>> {
-    let mut body = Vec::new();
+fn join_chunks(body: &[u8]) -> Option<Option<Vec<u8>>> {
+    match walk_chunks(body) {
+        (whole, ChunksEnd::Whole) => Some(Some(whole)),
+        (_, ChunksEnd::Partial) => Some(None),
+        (_, ChunksEnd::Nonsense) => None,
+    }
+}
+
+/// How the chunks of a body end.
+enum ChunksEnd {
+    Whole,
+    /// More must come.
+    Partial,
+    Nonsense,
+}
+
+/// What has come of a body in chunks, joined.
+fn walk_chunks(mut rest: &[u8]) -> (Vec<u8>, ChunksEnd) {
+    let mut joined = Vec::new();
     loop {
-        let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") else { return Some(None) };
-        let line = std::str::from_utf8(&rest[..end]).ok()?;
-        let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
-        let Some(chunk) = rest.get(end + 2..end + 4 + size) else { return Some(None) };
-        if size == 0 {
-            return Some(Some(body));
+        let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") else { return (joined, ChunksEnd::Partial) };
+        let line = std::str::from_utf8(&rest[..end]).ok().and_then(|line| line.split(';').next());
+        let Some(size) = line.and_then(|size| usize::from_str_radix(size.trim(), 16).ok()) else {
+            return (joined, ChunksEnd::Nonsense);
+        };
+        let body = &rest[end + 2..];
+        joined.extend_from_slice(&body[..size.min(body.len())]);
+        match (body.get(size + 2..), size) {
+            (None, _) => return (joined, ChunksEnd::Partial),
+            (Some(_), 0) => return (joined, ChunksEnd::Whole),
+            (Some(next), _) => rest = next,
         }
-        body.extend_from_slice(&chunk[..size]);
-        rest = &rest[end + 4 + size..];
     }
 }
