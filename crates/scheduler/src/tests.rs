@@ -289,4 +289,5 @@ fn what_a_model_took_before_decides_where_it_goes_now() {
     assert!(matches!(scheduler(4, vec![profile("a", 4)]).job_arrived(1, 0, seconds(0)).0, Decision::Refuse(_)));
 }
 
+mod host_limit;
 mod turns;

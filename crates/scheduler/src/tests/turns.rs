@@ -18,17 +18,6 @@ fn memory_of_a_load_that_crashed_and_is_begun_again_is_not_promised_to_another()
     assert_eq!(scheduler.job_arrived(2, 1, seconds(6)).0, Decision::Wait, "a will need 6.5 of these 10");
 }
 
-#[test]
-fn the_host_limit_counts_what_a_loading_model_holds_already() {
-    let rules = Rules { host_limit: Some(10 * GIB), ..auxot_placement::Config::default().rules(false) };
-    let mut scheduler = Scheduler::new(Limits::default(), rules, vec![profile("a", 6), profile("b", 6)]);
-    scheduler.measured(Capacity { devices: vec![], host: Some(64 * GIB), ..Capacity::default() });
-    assert!(start(&mut scheduler, 1, 0, 0).0.is_empty());
-    assert_eq!(scheduler.job_arrived(2, 1, seconds(1)).0, Decision::Wait, "6 + 6 > 10");
-    scheduler.set_measured(0, vec![("host".into(), 5 * GIB)]);
-    assert_eq!(scheduler.tick(seconds(2)), [], "still 6 + 6 > 10");
-}
-
 /// One that takes 6.5 of 10 and is idle, four that do not fit beside it, one that does.
 fn crowd() -> Scheduler {
     let mut models: Vec<Profile> = (0..5).map(|_| profile("large", 6)).collect();
@@ -377,42 +366,4 @@ fn only_a_ready_model_and_one_on_disk_take_jobs() {
     assert_eq!(is(&scheduler, 0), (true, false), "it is ready");
     scheduler.engine_failed(0, seconds(2));
     assert_eq!(is(&scheduler, 0), (false, false), "it has failed");
-}
-
-#[test]
-fn the_host_limit_counts_what_a_loaded_model_holds() {
-    let rules = Rules { host_limit: Some(10 * GIB), ..auxot_placement::Config::default().rules(false) };
-    let mut scheduler = Scheduler::new(Limits::default(), rules, vec![profile("a", 6), profile("b", 6)]);
-    scheduler.measured(Capacity { devices: vec![], host: Some(64 * GIB), ..Capacity::default() });
-    assert!(start(&mut scheduler, 1, 0, 0).0.is_empty());
-    scheduler.engine_ready(0, RUN, 1, seconds(2));
-    scheduler.set_measured(0, vec![("host".into(), 6 * GIB)]);
-    scheduler.memory_shown(0);
-    assert_eq!(scheduler.job_arrived(2, 1, seconds(3)), (Decision::Wait, vec![]), "6 + 6 > 10");
-}
-
-#[test]
-fn a_model_too_large_for_the_host_limit_is_so_beside_one_that_needs_more_while_it_works() {
-    let rules = Rules { host_limit: Some(10 * GIB), ..auxot_placement::Config::default().rules(false) };
-    let working = |name, gib, compute: u64| {
-        let mut profile = profile(name, gib);
-        let requirements = MemoryRequirements { compute: compute * GIB, ..(*profile.requirements).clone() };
-        profile.requirements = Arc::new(requirements);
-        profile
-    };
-    let too_large = Profile { shrinks: true, ..working("b", 11, 0) };
-    for shown in [false, true] {
-        let models = vec![working("a", 6, 3), too_large.clone()];
-        let mut scheduler = Scheduler::new(Limits::default(), rules, models);
-        scheduler.measured(Capacity { devices: vec![], host: Some(64 * GIB), ..Capacity::default() });
-        assert!(start(&mut scheduler, 1, 0, 0).0.is_empty());
-        scheduler.engine_ready(0, RUN, 1, seconds(2));
-        scheduler.set_measured(0, vec![("host".into(), 6 * GIB)]);
-        if shown {
-            scheduler.memory_shown(0);
-        }
-        let (decision, actions) = scheduler.job_arrived(2, 1, seconds(3));
-        assert_eq!(decision, Decision::Wait);
-        assert!(matches!(actions[..], [Action::TooLarge { model: 1, .. }]), "11 > 10, shown: {shown}: {actions:?}");
-    }
 }
