@@ -34,8 +34,21 @@ page.on("dialog", (dialog) => dialog.dismiss());
 await page.goto(link, { waitUntil: "load" });
 await page.locator(".model").first().waitFor({ timeout: WAIT });
 const name = "mistral-small-24b-q4_0";
-const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
-check(paint > 0, `first paint after ${paint?.toFixed(0)} ms (bound ${MOST_PAINT_MS} ms, on a quiet machine)`);
+const painted = async (tab) => {
+  await tab.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length);
+  return tab.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+};
+const paint = await painted(page);
+// The first load has the start of the browser in it; the later ones are those of an open browser.
+const paints = [];
+for (let load = 0; load < 9; load += 1) {
+  const tab = await context.newPage();
+  await tab.goto(new URL("/", link).href, { waitUntil: "load" });
+  paints.push(await painted(tab));
+  await tab.close();
+}
+const median = paints.sort((one, two) => one - two)[4];
+check(median > 0, `first paint after ${paint.toFixed(0)} ms in a new browser, ${median.toFixed(0)} ms in an open one, the median of 9 (bound ${MOST_PAINT_MS} ms, on a quiet machine)`);
 const bytes = [...loaded.values()].reduce((sum, size) => sum + size, 0);
 check(bytes > 0 && bytes <= MOST_BYTES, `${loaded.size} files of ${bytes} bytes`);
 check([...loaded.keys()].every((url) => new URL(url).origin === new URL(link).origin), "nothing is loaded from elsewhere");

@@ -101,6 +101,7 @@ async function refresh() {
   showDevices(status.devices, status.models);
   showModels(status.models, history, act);
   showJobs(jobs);
+  document.querySelector("main").classList.remove("waiting");
   const chats = status.models.filter((model) => model.task === "chat").map((model) => model.name);
   showNames(byId("chat-model"), chats.concat(other));
   showNames(byId("log-model"), status.models.map((model) => model.name));

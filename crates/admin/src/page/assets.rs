@@ -12,9 +12,10 @@ struct Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 10] = [
+const ASSETS: [Asset; 11] = [
     Asset { path: "/", kind: "text/html; charset=utf-8", text: include_str!("../../page/index.html") },
     Asset { path: "/page.css", kind: "text/css; charset=utf-8", text: include_str!("../../page/page.css") },
+    Asset { path: "/start.js", kind: SCRIPT, text: include_str!("../../page/start.js") },
     Asset { path: "/page.js", kind: SCRIPT, text: include_str!("../../page/page.js") },
     Asset { path: "/api.js", kind: SCRIPT, text: include_str!("../../page/api.js") },
     Asset { path: "/chat.js", kind: SCRIPT, text: include_str!("../../page/chat.js") },
@@ -61,7 +62,9 @@ mod tests {
         assert_eq!(inline.count(), 0);
         let named =
             html.split(['"']).filter(|word| word.ends_with(".js") || word.ends_with(".css") || word.ends_with(".svg"));
-        let imported = ASSETS.iter().flat_map(|asset| asset.text.split("from \"./").skip(1));
+        let imported = ASSETS
+            .iter()
+            .flat_map(|asset| asset.text.split("from \"./").skip(1).chain(asset.text.split("import(\"./").skip(1)));
         let imported = imported.filter_map(|rest| rest.split('"').next());
         for file in named.chain(imported) {
             assert!(find(&format!("/{file}")).is_some(), "{file}");
