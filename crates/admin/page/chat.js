@@ -1,6 +1,7 @@
 // A conversation with one model.
 
-import { ofModel, send } from "./api.js";
+import { send } from "./api.js";
+import { ofModel } from "./models.js";
 import { byId, make } from "./text.js";
 
 const conversation = [];

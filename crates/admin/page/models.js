@@ -5,6 +5,8 @@ import { bytes, byId, clock, make, seconds, show, words } from "./text.js";
 
 const WINDOW = 30 * 60 * 1000;
 
+export const ofModel = (model, verb) => `v1/models/${encodeURIComponent(model)}${verb ? `/${verb}` : ""}`;
+
 function tone(state) {
   if (state === "ready") return "good";
   if (state === "failed" || state === "backoff") return "bad";

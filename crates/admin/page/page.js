@@ -1,9 +1,9 @@
 // The page of a worker: asks for its state every two seconds while it is visible, and follows its events.
 
-import { ofModel, read, Refused, send, signIn } from "./api.js";
+import { read, Refused, send, signIn } from "./api.js";
 import * as chat from "./chat.js";
 import { showDevices } from "./devices.js";
-import { showModels, showNames } from "./models.js";
+import { ofModel, showModels, showNames } from "./models.js";
 import { points } from "./plots.js";
 import { byId, clock, duration, make, seconds, show, words } from "./text.js";
 

@@ -18,11 +18,20 @@ mod server;
 mod streams;
 mod views;
 
-pub(crate) use handlers::{ControlState, Identity, not_found as no_such_operation};
+use auxot_control_socket::ProgramNames;
+pub(crate) use handlers::{ControlState, Identity};
 pub(crate) use observer::Observer;
 pub use program::{Program, Reloading};
 pub(crate) use server::{LONGEST_BODY, common_routes, listen};
 pub(crate) use streams::StreamPermits;
+
+/// What messages call this program.
+pub(crate) const NAMES: ProgramNames = ProgramNames {
+    noun: "worker",
+    command: "auxot-worker",
+    folder_setting: "AUXOT_RUNTIME_DIR",
+    port_setting: "page.port (AUXOT_PAGE__PORT)",
+};
 
 /// The name of the socket in a worker's runtime directory.
 pub(crate) const SOCKET_NAME: &str = "control.sock";

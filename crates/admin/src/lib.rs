@@ -8,7 +8,7 @@
 //! router into events and into the history of each model; both are bounded.
 //!
 //! The **page** is the same operations on loopback, and the files of `page/`, which are a part of the program. Its listener is opened by
-//! the first request for a link, so that it costs nothing before; who is let in is in `page::guard`. [`McpServer`] gives the operations to
+//! the first request for a link, so that it costs nothing before; who is let in is decided in `auxot_control_socket`. [`McpServer`] gives the operations to
 //! agents, over standard input and output or at `/mcp` of the page.
 //!
 //! [`Recorder::install`] creates the one **metrics** recorder of the process, with buckets for every given histogram (a
@@ -23,7 +23,7 @@
 //! | --- | --- |
 //! | `operator` | joins socket, page and observer |
 //! | `control` | the operations, their messages, server and client |
-//! | `page`, `page_access` | the page; links, sessions and tokens |
+//! | `page` | the page's routes and files |
 //! | `mcp` | the operations as tools |
 //! | `server`, `recorder`, `engine_counters`, `renamed` | the metrics |
 //!
@@ -41,13 +41,11 @@
 //! ```
 
 mod config;
-mod connection;
 pub mod control;
 mod engine_counters;
 mod mcp;
 mod operator;
 mod page;
-mod page_access;
 mod recorder;
 mod renamed;
 mod server;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use auxot_control_socket::PageServer;
 use auxot_fleet::Fleet;
 use tokio::sync::watch;
 
 use crate::config::PageConfig;
 use crate::control::api::MetricsStatus;
-use crate::control::{ControlState, Identity, Observer, Program, SOCKET_NAME, StreamPermits, listen};
-use crate::page::Page;
-use crate::page_access::PageAccess;
+use crate::control::{ControlState, Identity, NAMES, Observer, Program, SOCKET_NAME, StreamPermits, listen};
+use crate::page;
 
 /// The control socket and the page, before they are served.
 #[derive(Debug)]
@@ -40,8 +40,7 @@ impl OperatorServer {
     /// Serves until dropped.
     pub async fn serve(self, fleet: Fleet, shown: Shown, program: Arc<dyn Program>) {
         let observer = Arc::new(Observer::new());
-        let (page_access, requests) = PageAccess::new();
-        let page = Page { port: self.page.port, requests, sessions: Arc::clone(&page_access.sessions) };
+        let (page, page_access) = PageServer::new(&NAMES, self.page.port);
         let state = ControlState {
             fleet: fleet.clone(),
             router: shown.router.clone(),
@@ -54,6 +53,10 @@ impl OperatorServer {
             page: page_access,
             socket: Arc::clone(&self.socket),
         };
-        tokio::join!(observer.watch(&fleet, shown.router), listen(&self.socket, &state), page.serve(&state));
+        tokio::join!(
+            observer.watch(&fleet, shown.router),
+            listen(&self.socket, &state),
+            page.serve(|| page::routes(&state))
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_access::AllowedHosts;
+use auxot_control_socket::serve_connection;
 use auxot_fleet::Fleet;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -18,7 +19,6 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
-use crate::connection;
 use crate::control::api::MetricsStatus;
 use crate::engine_counters::EngineCounters;
 use crate::recorder::Recorder;
@@ -124,7 +124,7 @@ impl Server {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     is_logged = false;
-                    let serving = connection::serve(stream, app.clone(), CONNECTION_TIME);
+                    let serving = serve_connection(stream, app.clone(), CONNECTION_TIME);
                     connections.spawn(async move {
                         serving.await;
                         drop(permit);
@@ -174,7 +174,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::connection::HEADER_TIMEOUT;
+    use auxot_control_socket::HEADER_TIMEOUT;
 
     /// The longest wait of a test.
     const DEADLINE: Duration = Duration::from_secs(30);

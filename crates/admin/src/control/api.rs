@@ -7,15 +7,14 @@ mod commands;
 mod events;
 mod jobs;
 mod models;
-mod page;
 mod status;
 
+pub use auxot_control_socket::{Failure, PageLink, PageToken};
 pub use chat::{ChatEvent, ChatMessage, ChatRequest};
-pub use commands::{Accepted, Draining, Failure, LogLevel, Reloaded};
+pub use commands::{Accepted, Draining, LogLevel, Reloaded};
 pub use events::{Event, EventKind, Events, LogLine, LogLines};
 pub use jobs::{JobStatus, Jobs};
 pub use models::{EngineRun, EngineRuns, ModelDetails, Models, StateChange};
-pub use page::{PageLink, PageToken};
 pub use status::{
     DeviceStatus, Devices, DownloadStatus, Figures, MetricsStatus, ModelStatus, RouterStatus, Status, WorkerStatus,
 };

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use auxot_control_socket::{ControlError, path_part};
 use http_body_util::{BodyExt, Limited};
 use hyper::Method;
 use hyper::header::HeaderValue;
 use serde::de::DeserializeOwned;
 
 use super::api::{Event, LogLine};
-use super::client::{self, ControlError};
+use super::client;
 
 /// The longest line of a stream.
 const LONGEST_LINE: usize = 1 << 20;
@@ -38,7 +39,7 @@ pub async fn log(
     lines: usize,
     each: impl FnMut(LogLine) -> bool,
 ) -> Result<(), ControlError> {
-    let path = format!("/v1/models/{}/log/stream?lines={lines}", client::path_part(model));
+    let path = format!("/v1/models/{}/log/stream?lines={lines}", path_part(model));
     follow(socket, &path, each).await
 }
 
@@ -61,19 +62,19 @@ async fn read<T: DeserializeOwned>(
     last: &mut Option<String>,
     each: &mut impl FnMut(T) -> bool,
 ) -> Result<bool, ControlError> {
-    let unreachable = |reason: String| ControlError::Unreachable { path: socket.to_owned(), reason };
-    let (mut sender, connection) = client::connect(socket).await.map_err(unreachable)?;
-    let mut request = client::request(Method::GET, path, None::<&()>).map_err(unreachable)?;
+    let worker = client::of(socket);
+    let (mut sender, connection) = worker.connect().await?;
+    let mut request = worker.request(Method::GET, path, None::<&()>)?;
     if let Some(id) = last.as_ref().and_then(|id| HeaderValue::from_str(id).ok()) {
         request.headers_mut().insert("last-event-id", id);
     }
     let reading = async {
-        let answer = sender.send_request(request).await.map_err(|fault| unreachable(fault.to_string()))?;
+        let answer = sender.send_request(request).await.map_err(|fault| worker.unreachable(fault))?;
         let status = answer.status();
         if !status.is_success() {
             let body = Limited::new(answer.into_body(), LONGEST_ERROR).collect().await;
-            let body = body.map_err(|fault| unreachable(fault.to_string()))?;
-            return Err(client::refused(status, &body.to_bytes()));
+            let body = body.map_err(|fault| worker.unreachable(fault))?;
+            return Err(worker.refused(status, &body.to_bytes()));
         }
         let (mut body, mut lines) = (answer.into_body(), Lines::default());
         loop {

@@ -4,25 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use auxot_control_socket::{Failed, PageAccess};
 use auxot_fleet::{Fleet, Refusal};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path as UrlPath, Query, State};
+use axum::extract::{FromRef, Path as UrlPath, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::api::{
-    Accepted, ChatRequest, Devices, Draining, EngineRuns, EventKind, Events, Failure, Jobs, LogLevel, LogLines,
-    MetricsStatus, ModelDetails, ModelStatus, Models, PageLink, PageToken, Reloaded, RouterStatus, Status,
-    WorkerStatus,
+    Accepted, ChatRequest, Devices, Draining, EngineRuns, EventKind, Events, Jobs, LogLevel, LogLines, MetricsStatus,
+    ModelDetails, ModelStatus, Models, Reloaded, RouterStatus, Status, WorkerStatus,
 };
 use super::observer::Observer;
 use super::program::Program;
 use super::streams::{self, StreamPermits, last_event_id, log_lines};
 use super::{chat, views};
-use crate::page_access::{LINK_TIME, PageAccess};
 
 /// Models of the folders are counted up to this number.
 const MOST_COUNTED: usize = 100_000;
@@ -45,6 +44,12 @@ pub(crate) struct ControlState {
     pub(crate) socket: Arc<Path>,
 }
 
+impl FromRef<ControlState> for PageAccess {
+    fn from_ref(state: &ControlState) -> Self {
+        state.page.clone()
+    }
+}
+
 /// What the program says about itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
@@ -54,44 +59,15 @@ pub(crate) struct Identity {
     pub(crate) router_url: Option<String>,
 }
 
-/// A request that was not carried out.
-#[derive(Debug)]
-pub(crate) struct Failed(StatusCode, String);
-
 type Answer<T> = Result<Json<T>, Failed>;
 
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        (self.0, Json(Failure { error: self.1 })).into_response()
-    }
-}
-
-impl From<Refusal> for Failed {
-    fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
-            Refusal::UnknownModel { .. } | Refusal::AmbiguousModel { .. } => StatusCode::NOT_FOUND,
-            _ => StatusCode::CONFLICT,
-        };
-        Self(status, refusal.to_string())
-    }
-}
-
-impl From<JsonRejection> for Failed {
-    fn from(rejection: JsonRejection) -> Self {
-        Self(rejection.status(), rejection.body_text())
-    }
-}
-
-impl From<PathRejection> for Failed {
-    fn from(rejection: PathRejection) -> Self {
-        Self(rejection.status(), rejection.body_text())
-    }
-}
-
-impl From<QueryRejection> for Failed {
-    fn from(rejection: QueryRejection) -> Self {
-        Self(rejection.status(), rejection.body_text())
-    }
+/// The answer to a command that the fleet refuses.
+fn refused(refusal: Refusal) -> Failed {
+    let status = match refusal {
+        Refusal::UnknownModel { .. } | Refusal::AmbiguousModel { .. } => StatusCode::NOT_FOUND,
+        _ => StatusCode::CONFLICT,
+    };
+    Failed(status, refusal.to_string())
 }
 
 /// The name of a model in the path.
@@ -132,7 +108,7 @@ pub(crate) async fn models(State(state): State<ControlState>) -> Json<Models> {
 }
 
 pub(crate) async fn model(State(state): State<ControlState>, model: ModelName) -> Answer<ModelDetails> {
-    let (name, _) = state.fleet.engine_log(&model?.0)?;
+    let (name, _) = state.fleet.engine_log(&model?.0).map_err(refused)?;
     let history = state.observer.history(&name);
     let status = model_list(&state, &state.fleet.report()).into_iter().find(|model| model.name == name);
     Ok(Json(ModelDetails { status, states: history.states.into(), runs: history.runs.into() }))
@@ -145,28 +121,28 @@ fn accepted(state: &ControlState, command: &str, model: String) -> Answer<Accept
 }
 
 pub(crate) async fn load(State(state): State<ControlState>, model: ModelName) -> Answer<Accepted> {
-    let model = state.fleet.load(&model?.0)?;
+    let model = state.fleet.load(&model?.0).map_err(refused)?;
     accepted(&state, "load", model)
 }
 
 pub(crate) async fn unload(State(state): State<ControlState>, model: ModelName) -> Answer<Accepted> {
-    let model = state.fleet.unload(&model?.0)?;
+    let model = state.fleet.unload(&model?.0).map_err(refused)?;
     accepted(&state, "unload", model)
 }
 
 pub(crate) async fn pin(State(state): State<ControlState>, model: ModelName) -> Answer<Accepted> {
-    let model = state.fleet.pin(&model?.0, true)?;
+    let model = state.fleet.pin(&model?.0, true).map_err(refused)?;
     accepted(&state, "pin", model)
 }
 
 pub(crate) async fn unpin(State(state): State<ControlState>, model: ModelName) -> Answer<Accepted> {
-    let model = state.fleet.pin(&model?.0, false)?;
+    let model = state.fleet.pin(&model?.0, false).map_err(refused)?;
     accepted(&state, "unpin", model)
 }
 
 pub(crate) async fn reset(State(state): State<ControlState>, model: ModelName) -> Answer<Accepted> {
-    let (model, _) = state.fleet.engine_log(&model?.0)?;
-    state.fleet.reset(Some(&model))?;
+    let (model, _) = state.fleet.engine_log(&model?.0).map_err(refused)?;
+    state.fleet.reset(Some(&model)).map_err(refused)?;
     accepted(&state, "reset", model)
 }
 
@@ -193,7 +169,7 @@ pub(crate) async fn log(
     parameters: LogParameters,
 ) -> Answer<LogLines> {
     let limit = parameters?.lines.unwrap_or(usize::MAX);
-    let (model, log) = state.fleet.engine_log(&model?.0)?;
+    let (model, log) = state.fleet.engine_log(&model?.0).map_err(refused)?;
     let lines = log.map(|log| log_lines(&log, 0, limit)).unwrap_or_default();
     Ok(Json(LogLines { model, lines }))
 }
@@ -205,7 +181,7 @@ pub(crate) async fn log_stream(
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
     let newest = parameters?.lines.unwrap_or(usize::MAX);
-    let (model, _) = state.fleet.engine_log(&model?.0)?;
+    let (model, _) = state.fleet.engine_log(&model?.0).map_err(refused)?;
     let permit = state.streams.take().ok_or_else(too_many_streams)?;
     let after = last_event_id(&headers);
     // A stream that goes on leaves no line out.
@@ -270,29 +246,7 @@ pub(crate) async fn chat(
     body: Result<Json<ChatRequest>, JsonRejection>,
 ) -> Result<Response, Failed> {
     let Json(request) = body?;
-    let (model, _) = state.fleet.engine_log(&model?.0)?;
+    let (model, _) = state.fleet.engine_log(&model?.0).map_err(refused)?;
     let permit = state.streams.take().ok_or_else(too_many_streams)?;
     Ok(chat::answer(state.fleet.clone(), model, request, permit))
-}
-
-pub(crate) async fn page(State(state): State<ControlState>) -> Answer<PageLink> {
-    let url = state.page.link().await.map_err(|fault| Failed(StatusCode::SERVICE_UNAVAILABLE, fault))?;
-    Ok(Json(PageLink { url, expires_seconds: LINK_TIME.as_secs() }))
-}
-
-pub(crate) async fn token(State(state): State<ControlState>) -> Answer<PageToken> {
-    let token = state.page.token().await;
-    let (address, token) = token.map_err(|fault| Failed(StatusCode::SERVICE_UNAVAILABLE, fault))?;
-    let url = format!("http://{address}");
-    Ok(Json(PageToken { mcp_url: format!("{url}/mcp"), url, token }))
-}
-
-/// For a path without an operation.
-pub(crate) async fn not_found() -> Failed {
-    Failed(StatusCode::NOT_FOUND, "there is no such operation; GET /openapi.json lists all".to_owned())
-}
-
-/// For an operation with another method.
-pub(crate) async fn wrong_method() -> Failed {
-    Failed(StatusCode::METHOD_NOT_ALLOWED, "the operation has another method; see GET /openapi.json".to_owned())
 }

@@ -1,9 +1,8 @@
 //! Every operation of the control socket: its route, and what describes it. The router and the OpenAPI document are made from
 //! this table, so that neither has an operation that the other lacks.
 
-use axum::Router;
+use auxot_control_socket::{Answer, Parameter, Place, SchemaOf, page_link, page_token, schema};
 use axum::routing::{MethodRouter, get, post, put};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{
     Accepted, ChatEvent, ChatRequest, Devices, Draining, EngineRuns, Event, Events, Jobs, LogLevel, LogLine, LogLines,
@@ -12,48 +11,8 @@ use super::api::{
 use super::handlers as on;
 use super::handlers::ControlState;
 
-/// Makes the schema of a message.
-pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
-
-/// One operation.
-pub(crate) struct Operation {
-    pub(crate) method: &'static str,
-    pub(crate) path: &'static str,
-    pub(crate) summary: &'static str,
-    pub(crate) parameters: &'static [Parameter],
-    pub(crate) request: Option<SchemaOf>,
-    pub(crate) answer: Answer,
-    /// The statuses of its failures.
-    pub(crate) failures: &'static [u16],
-    route: fn() -> MethodRouter<ControlState>,
-}
-
-/// The answer to an operation that was carried out.
-pub(crate) enum Answer {
-    /// One message.
-    Message(SchemaOf),
-    /// A stream of server-sent events with such data.
-    Stream(SchemaOf),
-}
-
-/// A parameter beside the body.
-pub(crate) struct Parameter {
-    pub(crate) name: &'static str,
-    pub(crate) place: Place,
-    pub(crate) about: &'static str,
-    pub(crate) kind: &'static str,
-}
-
-/// Where a parameter is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In the path; required.
-    Path,
-    /// In the query; optional.
-    Query,
-    /// A header; optional.
-    Header,
-}
+/// An operation of this socket.
+type Operation = auxot_control_socket::Operation<ControlState>;
 
 const MODEL: Parameter =
     Parameter { name: "model", place: Place::Path, about: "Any name of the model", kind: "string" };
@@ -70,10 +29,6 @@ const LAST_EVENT: Parameter = Parameter {
     kind: "integer",
 };
 
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
-
 /// An operation that reads a message.
 const fn reads(
     path: &'static str,
@@ -81,24 +36,13 @@ const fn reads(
     answer: SchemaOf,
     route: fn() -> MethodRouter<ControlState>,
 ) -> Operation {
-    let (parameters, failures) = (&[], &[]);
-    Operation {
-        method: "get",
-        path,
-        summary,
-        parameters,
-        request: None,
-        answer: Answer::Message(answer),
-        failures,
-        route,
-    }
+    Operation::reads(path, summary, answer, route)
 }
 
 /// A command for one model.
 const fn steers(path: &'static str, summary: &'static str, route: fn() -> MethodRouter<ControlState>) -> Operation {
-    let answer = Answer::Message(schema::<Accepted>);
-    let (parameters, failures) = (&[MODEL], &[404, 409]);
-    Operation { method: "post", path, summary, parameters, request: None, answer, failures, route }
+    let commands = Operation::commands(path, summary, schema::<Accepted>, route);
+    Operation { parameters: &[MODEL], failures: &[404, 409], ..commands }
 }
 
 /// All operations that the page has too.
@@ -180,17 +124,12 @@ pub(crate) const SOCKET_OPERATIONS: &[Operation] = &[
         parameters: &[],
         answer: Answer::Message(schema::<PageLink>),
         failures: &[503],
-        ..steers("/v1/page", "A link that opens the page in a browser of this host, once", || post(on::page))
+        ..steers("/v1/page", "A link that opens the page in a browser of this host, once", || post(page_link))
     },
     Operation {
         parameters: &[],
         answer: Answer::Message(schema::<PageToken>),
         failures: &[503],
-        ..steers("/v1/token", "A token for programs that use the page's address", || post(on::token))
+        ..steers("/v1/token", "A token for programs that use the page's address", || post(page_token))
     },
 ];
-
-/// The routes of operations.
-pub(crate) fn routes(operations: &[Operation]) -> Router<ControlState> {
-    operations.iter().fold(Router::new(), |router, operation| router.route(operation.path, (operation.route)()))
-}

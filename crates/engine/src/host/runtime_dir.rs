@@ -15,10 +15,11 @@
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use auxot_private_folder::{PrivateFolderError, is_at, make as make_private, open as open_dir};
 use nix::unistd::geteuid;
 use tracing::{info, warn};
 
@@ -66,6 +67,15 @@ pub enum RuntimeDirError {
     },
 }
 
+impl From<PrivateFolderError> for RuntimeDirError {
+    fn from(fault: PrivateFolderError) -> Self {
+        match fault {
+            PrivateFolderError::Io { what, path, source } => Self::Io { what, path, source },
+            PrivateFolderError::NotPrivate { path, reason } => Self::NotPrivate { path, reason },
+        }
+    }
+}
+
 /// One worker's directory; dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct RuntimeDir {
@@ -103,7 +113,8 @@ impl RuntimeDir {
             *lock = make_and_lock(&self.base, &self.path)?;
         }
         make_private(&self.config_home())?;
-        make_private(&self.working_dir())
+        make_private(&self.working_dir())?;
+        Ok(())
     }
 
     /// The directory itself.
@@ -165,14 +176,6 @@ fn make_and_lock(base: &Path, path: &Path) -> Result<File, RuntimeDirError> {
     Ok(lock)
 }
 
-/// Whether an open directory is the one at `path`.
-fn is_at(dir: &File, path: &Path) -> bool {
-    let Ok((opened, there)) = dir.metadata().and_then(|opened| Ok((opened, path.symlink_metadata()?))) else {
-        return false;
-    };
-    (opened.dev(), opened.ino()) == (there.dev(), there.ino())
-}
-
 /// Where running workers of this host may have their directories: in the configured base, else in that of this environment, of
 /// the installed service, or of a worker without either.
 #[must_use]
@@ -201,34 +204,6 @@ fn base_from(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> PathBuf {
     of_service
         .or_else(|| absolute("XDG_RUNTIME_DIR").map(|dir| dir.join("auxot-worker")))
         .unwrap_or_else(|| PathBuf::from(format!("/tmp/auxot-worker-{}", geteuid())))
-}
-
-/// Makes a directory that only our user can enter, or checks that an existing one is such.
-fn make_private(path: &Path) -> Result<(), RuntimeDirError> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => return Ok(()),
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(fault) => return Err(io_fault("create", path)(fault)),
-    }
-    // Without following links: in /tmp another user can have made one.
-    let meta = path.symlink_metadata().map_err(io_fault("inspect", path))?;
-    let reason = if !meta.is_dir() {
-        "it is not a directory".to_owned()
-    } else if meta.uid() != geteuid().as_raw() {
-        format!("it belongs to user {}, not to {}", meta.uid(), geteuid())
-    } else if meta.mode() & 0o077 != 0 {
-        format!("its mode is {:o}, so others can enter it", meta.mode() & 0o7777)
-    } else {
-        return Ok(());
-    };
-    Err(RuntimeDirError::NotPrivate { path: path.to_owned(), reason })
-}
-
-/// Opens an existing directory; a link to one does not count.
-fn open_dir(path: &Path) -> Result<File, RuntimeDirError> {
-    let mut options = File::options();
-    options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW);
-    options.open(path).map_err(io_fault("open", path))
 }
 
 fn io_fault<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> RuntimeDirError + use<'a> {

@@ -33,7 +33,7 @@ pub(super) enum AskError {
 impl AskError {
     pub(super) fn report(&self, console: &Console) -> ExitCode {
         let (text, code) = match self {
-            Self::Control(fault @ (ControlError::NoWorker { .. } | ControlError::Unreachable { .. })) => {
+            Self::Control(fault @ (ControlError::NotFound { .. } | ControlError::Unreachable { .. })) => {
                 (fault.to_string(), ExitCode::from(EXIT_NO_WORKER))
             }
             Self::Control(fault @ ControlError::Refused(_)) => (fault.to_string(), ExitCode::FAILURE),

@@ -37,10 +37,3 @@ pub struct LogLevel {
     /// As `log.level` in the settings: a level, or several `target=level`.
     pub level: String,
 }
-
-/// The answer to a request that was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Failure {
-    /// Why not.
-    pub error: String,
-}

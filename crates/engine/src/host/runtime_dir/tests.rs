@@ -1,6 +1,6 @@
 //! The directory is private, short, cleaned up, and removed with its worker.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -30,35 +30,6 @@ fn a_base_that_others_can_enter_is_refused() {
     std::fs::set_permissions(&base, std::fs::Permissions::from_mode(0o755)).unwrap();
     let fault = RuntimeDir::create(&base, "1").unwrap_err();
     assert!(fault.to_string().contains("mode is 755"), "{fault}");
-}
-
-#[test]
-fn a_base_of_another_user_is_refused() {
-    let tmp = tempfile::tempdir().unwrap();
-    // Only root can change the owner of a folder; for other users the root of the file system is another user's.
-    let base = if geteuid().is_root() {
-        make_private(&tmp.path().join("base")).unwrap();
-        std::os::unix::fs::chown(tmp.path().join("base"), Some(65534), None).unwrap();
-        tmp.path().join("base")
-    } else {
-        PathBuf::from("/")
-    };
-    let fault = make_private(&base).unwrap_err();
-    assert!(fault.to_string().contains("belongs to user"), "{fault}");
-}
-
-#[test]
-fn a_link_or_a_file_in_its_place_is_refused() {
-    let tmp = tempfile::tempdir().unwrap();
-    let (link, private) = (tmp.path().join("link"), tmp.path().join("private"));
-    make_private(&private).unwrap();
-    std::os::unix::fs::symlink(&private, &link).unwrap();
-    let file = tmp.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    for base in [link, file] {
-        let fault = RuntimeDir::create(&base, "1").unwrap_err();
-        assert!(matches!(fault, RuntimeDirError::NotPrivate { .. }), "{fault}");
-    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-// Requests to the worker. Those that change something carry the token of this session.
+// Requests to the program of this page. Those that change something carry the token of this session.
 
 let csrf = "";
 
@@ -14,7 +14,7 @@ async function failure(answer) {
   try {
     return new Refused(answer.status, JSON.parse(text).error);
   } catch {
-    return new Refused(answer.status, text || `the worker answers ${answer.status}`);
+    return new Refused(answer.status, text || `the answer is ${answer.status}`);
   }
 }
 
@@ -35,5 +35,3 @@ export async function send(path, body, signal) {
   if (!answer.ok) throw await failure(answer);
   return answer;
 }
-
-export const ofModel = (model, verb) => `v1/models/${encodeURIComponent(model)}${verb ? `/${verb}` : ""}`;

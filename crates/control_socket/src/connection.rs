@@ -9,9 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 /// Limit for the head of a request, and for the idle time between two requests.
-pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Serves one connection to its end, or for `longest`: that bounds a client that does not read its answer.
-pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, app: axum::Router, longest: Duration) {
+pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, app: axum::Router, longest: Duration) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));

@@ -68,7 +68,7 @@ impl Sessions {
         Some(session.csrf.clone())
     }
 
-    /// A new token, good until the worker ends.
+    /// A new token, good until the program ends.
     pub(crate) fn new_token(&self) -> std::io::Result<Secret> {
         let token = secret()?;
         push(&mut self.lock().tokens, token.clone());

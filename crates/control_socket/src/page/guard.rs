@@ -13,8 +13,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::control::api::Failure;
-use crate::page_access::{Secret, Sessions, is_same};
+use super::sessions::{Secret, Sessions, is_same};
+use crate::failed::Failed;
+use crate::program_names::ProgramNames;
 
 /// The header with the token of the session.
 const CSRF: &str = "x-csrf-token";
@@ -25,6 +26,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// What decides who is let in.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
+    names: &'static ProgramNames,
     sessions: Arc<Sessions>,
     hosts: AllowedHosts,
     /// The name of the cookie: browsers share cookies over the ports of a host.
@@ -32,8 +34,8 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(sessions: Arc<Sessions>, hosts: AllowedHosts, port: u16) -> Self {
-        Self { sessions, hosts, cookie: format!("auxot_{port}").into() }
+    pub(crate) fn new(names: &'static ProgramNames, sessions: Arc<Sessions>, hosts: AllowedHosts, port: u16) -> Self {
+        Self { names, sessions, hosts, cookie: format!("auxot_{port}").into() }
     }
 
     /// The session of a request, by its token against forged requests.
@@ -54,7 +56,7 @@ impl Gate {
 }
 
 fn refuse(status: StatusCode, error: &str) -> Response {
-    (status, Json(Failure { error: error.to_owned() })).into_response()
+    Failed(status, error.to_owned()).into_response()
 }
 
 /// Answers only requests under a name of this host.
@@ -94,7 +96,8 @@ pub(crate) async fn require_access(State(gate): State<Gate>, request: Request, n
         return next.run(request).await;
     }
     let Some(csrf) = gate.session(headers) else {
-        return refuse(StatusCode::UNAUTHORIZED, "there is no session; `auxot-worker page` prints a link to the page");
+        let error = format!("there is no session; `{} page` prints a link to the page", gate.names.command);
+        return refuse(StatusCode::UNAUTHORIZED, &error);
     };
     let given = headers.get(CSRF).and_then(|given| given.to_str().ok()).unwrap_or_default();
     if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_same(&csrf, given) {
@@ -139,7 +142,8 @@ pub(crate) async fn login(State(gate): State<Gate>, method: Method, Query(Login 
         return StatusCode::NO_CONTENT.into_response();
     }
     let Some(cookie) = gate.sessions.use_link(&link, Instant::now()) else {
-        return refuse(StatusCode::FORBIDDEN, "the link was used or is too old; `auxot-worker page` prints a new one");
+        let error = format!("the link was used or is too old; `{} page` prints a new one", gate.names.command);
+        return refuse(StatusCode::FORBIDDEN, &error);
     };
     let cookie = format!("{}={cookie}; Path=/; HttpOnly; SameSite=Strict", gate.cookie);
     (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())]).into_response()

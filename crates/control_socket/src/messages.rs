@@ -1,7 +1,14 @@
-//! The way to the page.
+//! The messages that every control socket has.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The answer to a request that was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// Why not.
+    pub error: String,
+}
 
 /// A link to the page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +26,6 @@ pub struct PageToken {
     pub url: String,
     /// The address of the tools for agents.
     pub mcp_url: String,
-    /// The token, for `Authorization: Bearer`; good until the worker ends.
+    /// The token, for `Authorization: Bearer`; good until the program ends.
     pub token: String,
 }
