@@ -100,6 +100,13 @@ say "installed: router and gateway answer"
 # --- Upgrades under load -------------------------------------------------------------------------------
 
 mkfifo "$work/stop"
+# The last stops of the services that were upgraded: when each began and ended, in seconds since 1970.
+drains() {
+  for service in auxot-worker $([ "$1" = worker ] || echo auxot-router); do
+    inside journalctl --unit "$service" --output short-unix --no-pager |
+      awk '/systemd\[1\]: Stopping /{begin = $1} /systemd\[1\]: Stopped /{end = $1} END {print begin, end}'
+  done
+}
 
 # Long and short answers by each way. First the worker alone is new, then the router too.
 for new in worker router; do
@@ -118,6 +125,7 @@ for new in worker router; do
   [ "${before% *}" != "${after% *}" ] || die "the upgrade started no new worker"
   if [ $new = router ]; then [ "${before#* }" != "${after#* }" ] || die "the upgrade started no new router"
   else [ "${before#* }" = "${after#* }" ] || die "the upgrade of the worker restarted the router"; fi
+  drains $new >&3
   exec 3>&-
   wait "$load" || die "the upgrade lost jobs: $(cat "$work/load")"
   say "a new $new under load:"

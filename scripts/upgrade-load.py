@@ -3,8 +3,9 @@
 
 Asks over and over until standard input ends, with two clients of short answers and one of answers of eight seconds for each
 address. Prints a line once the long answers run, and at the end one for each address: how many jobs there were, how many of
-them were lost, and the longest gap. A gap is the time that a job waited for its first
-byte, beyond the answers that were running when it came: what an upgrade costs besides the drain.
+them were lost, and the longest gap: what an upgrade costs besides its drains. Standard input has the drains, each a line of the
+two times, in seconds since 1970, at which a service was told to stop and ended. A gap is the time in which a job waited for its
+first byte while no service drained, and after the answers that were running when it came.
 """
 
 import http.client
@@ -30,16 +31,16 @@ class Clients:
 
     def run(self, tokens, is_over):
         while not is_over.is_set():
-            came = time.monotonic()
+            came = time.time()
             try:
                 first = self.ask(tokens)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 with self.lock:
-                    self.lost.append(f"after {time.monotonic() - came:.1f} s: {type(error).__name__}: {error}")
+                    self.lost.append(f"after {time.time() - came:.1f} s: {type(error).__name__}: {error}")
                 is_over.wait(0.1)
                 continue
             with self.lock:
-                self.jobs.append((came, first, time.monotonic()))
+                self.jobs.append((came, first, time.time()))
 
     def ask(self, tokens):
         """One job; when its first byte came."""
@@ -57,7 +58,7 @@ class Clients:
                 # Comments are no part of the answer.
                 text += part
                 if first is None and b"data:" in text:
-                    first = time.monotonic()
+                    first = time.time()
                     if tokens == max(CLIENTS):
                         self.has_begun.set()
             if answer.status != 200 or b"[DONE]" not in text:
@@ -66,12 +67,16 @@ class Clients:
         finally:
             connection.close()
 
-    def longest_gap(self, answers):
+    def longest_gap(self, answers, drains):
         """The longest one, where these answers of all clients were running."""
 
         def gap(came, first):
-            running = [end for _, began, end in answers if began <= came < end]
-            return first - max([came, *running])
+            running = [(came, end) for _, began, end in answers if began <= came < end]
+            waited, covered = 0.0, came
+            for begin, end in sorted(running + drains):
+                waited += max(0.0, min(begin, first) - covered)
+                covered = max(covered, end)
+            return waited + max(0.0, first - covered)
 
         return max((gap(came, first) for came, first, _ in self.jobs), default=0.0)
 
@@ -87,16 +92,17 @@ def main():
     for clients in all_clients:
         clients.has_begun.wait(TIMEOUT_S)
     print("the long answers run", flush=True)
-    sys.stdin.read()
+    drains = [tuple(map(float, line.split())) for line in sys.stdin]
     is_over.set()
     for thread in threads:
         thread.join()
     answers = [job for clients in all_clients for job in clients.jobs]
     for clients in all_clients:
-        jobs, lost, gap = len(clients.jobs), len(clients.lost), clients.longest_gap(answers)
+        jobs, lost, gap = len(clients.jobs), len(clients.lost), clients.longest_gap(answers, drains)
         print(f"{clients.url.geturl()}: jobs {jobs}, lost {lost}, longest gap {gap:.2f} s")
         for reason in clients.lost:
             print(f"  lost {reason}")
+    print(f"drains {', '.join(f'{end - begin:.1f} s' for begin, end in drains)}")
     sys.exit(any(clients.lost for clients in all_clients))
 
 
